@@ -1,0 +1,1 @@
+"""Criterion: loss functions over HTTP."""

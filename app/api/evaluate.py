@@ -1,0 +1,161 @@
+"""POST /v1/evaluate: one loss on one batch."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, WithJsonSchema, model_validator
+from typing_extensions import NotRequired, Self, TypedDict
+
+from app.api import arrays
+from app.api.examples import EXAMPLES
+from app.api.problems import responses
+from app.api.route import JsonRoute
+from app.api.specs import LossSpec
+from app.losses import LOSSES, Batch, check
+from app.losses import evaluate as evaluate_batch
+from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
+
+router = APIRouter(prefix="/v1", tags=["evaluate"], route_class=JsonRoute)
+
+NUMBERS = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "array", "items": {}}]},
+}
+ARRAYS = {"anyOf": [NUMBERS, {"type": "object", "additionalProperties": NUMBERS}]}
+
+
+def _tensors(value: object, info: ValidationInfo) -> Any:
+    return None if value is None else arrays.tensors(value, f"/{info.field_name}")
+
+
+def _numbers(value: object, info: ValidationInfo) -> Any:
+    return None if value is None else arrays.numbers(value, f"/{info.field_name}")
+
+
+Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(ARRAYS)]
+Weights = Annotated[
+    Any, BeforeValidator(_numbers), WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}})
+]
+
+
+class EvaluateRequest(BaseModel):
+    """A loss, and the arrays to evaluate it on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    loss: Annotated[
+        LossSpec,
+        Field(
+            description="The loss and its parameters. A bare name, of the loss or of an alias, stands for the object with that name."
+        ),
+    ]
+    predictions: Annotated[
+        Arrays,
+        Field(description="What the model says: (n,), (n, d) or (n, k), or an object of named arrays, as the loss declares."),
+    ]
+    targets: Annotated[
+        Arrays,
+        Field(description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`."),
+    ] = None
+    sample_weight: Annotated[Weights, Field(description="One weight per sample, at least 0. A weight of 0 drops the sample.")] = (
+        None
+    )
+    mask: Annotated[list[bool] | None, Field(description="One flag per sample; the samples with false are left out unseen.")] = (
+        None
+    )
+    classes: Annotated[
+        list[str] | None,
+        Field(description="The class names in the order of their indices, where targets are names.", min_length=2),
+    ] = None
+    reduction: Annotated[
+        Reduction,
+        Field(description="mean: Σwl/Σw; sum: Σwl; mean_over_samples: Σwl/n; none: no value, each sample's own gradient."),
+    ] = "mean"
+    outputs: Annotated[list[Output], Field(description="What to answer.", min_length=1)] = list(OUTPUTS)
+
+    _batch: Batch = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self._batch = check(
+            LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
+            sample_weight=self.sample_weight, mask=None if self.mask is None else np.array(self.mask), classes=self.classes,
+        )  # fmt: skip
+        return self
+
+    @property
+    def batch(self) -> Batch:
+        return self._batch
+
+
+class NonFiniteNumber(TypedDict):
+    """A number of the answer that JSON cannot hold."""
+
+    output: Annotated[str, Field(description="Which output: value, per_sample, gradient, or gradient.<name>.")]
+    index: Annotated[list[int], Field(description="Where in it.")]
+    value: Annotated[Literal["Infinity", "-Infinity", "NaN"], Field(description="What it is.")]
+
+
+class EvaluateResponse(TypedDict):
+    """The loss of a batch. Only the outputs asked for are there."""
+
+    loss: Annotated[dict[str, Any], Field(description="The loss with every parameter, defaults included.")]
+    reduction: Reduction
+    n_samples: Annotated[int, Field(description="Samples that count: not masked, not ignored.")]
+    divisor: Annotated[float | None, Field(description="What Σwl was divided by; null where nothing was.")]
+    value: NotRequired[Annotated[float | None, Field(description="The reduced loss.")]]
+    per_sample: NotRequired[
+        Annotated[list[float | None], Field(description="Each sample's own loss, unweighted: (n,). 0 for samples left out.")]
+    ]
+    gradient: NotRequired[Annotated[
+        Any, WithJsonSchema({"anyOf": [ARRAYS, {"type": "null"}]}),
+        Field(description="d(value)/d(predictions), shaped and named as the predictions; null where the loss has no useful derivative."),
+    ]]  # fmt: skip
+    targets_encoding: NotRequired[
+        Annotated[str | dict[str, str], Field(description="What the targets were taken for.", examples=["real", "class_index"])]
+    ]
+    non_finite: NotRequired[
+        Annotated[list[NonFiniteNumber], Field(description="The nulls of this answer, each with what it is (at most 100).")]
+    ]
+    warnings: NotRequired[Annotated[list[str], Field(description="What was taken at its word, but is probably not meant.")]]
+
+
+@router.post(
+    "/evaluate",
+    summary="Evaluate a loss",
+    responses=responses(400, 413, 415, 422),
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
+)
+def evaluate(request: EvaluateRequest) -> EvaluateResponse:
+    """The loss of a batch: its value, each sample's loss, and the exact gradient of the value.
+
+    Shapes are never broadcast and encodings never guessed: whatever does not fit is refused with the place and the rule.
+    """
+    outputs = tuple(each for each in OUTPUTS if each in request.outputs)
+    evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=outputs)
+    return respond({"name": request.loss.name, **request.loss.parameters}, evaluation, outputs)
+
+
+def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: tuple[Output, ...]) -> EvaluateResponse:
+    """An evaluation as the answer's JSON values."""
+    answer = EvaluateResponse(
+        loss=loss, reduction=evaluation.reduction, n_samples=evaluation.n_samples, divisor=evaluation.divisor
+    )
+    if "value" in outputs:
+        answer["value"] = evaluation.value
+    if "per_sample" in outputs:
+        answer["per_sample"] = evaluation.per_sample  # type: ignore[typeddict-item]  # an array here, a list on the wire
+    if "gradient" in outputs:
+        answer["gradient"] = evaluation.gradient
+    encodings = {name: evaluation.encodings[name] for name, each in LOSSES[loss["name"]].inputs.items() if each.side == "targets"}
+    if encodings:
+        answer["targets_encoding"] = encodings.get("targets", encodings)
+    if evaluation.non_finite:
+        answer["non_finite"] = [
+            {"output": each.output, "index": list(each.index), "value": each.value} for each in evaluation.non_finite
+        ]
+    if evaluation.warnings:
+        answer["warnings"] = list(evaluation.warnings)
+    return answer

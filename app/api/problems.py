@@ -1,0 +1,159 @@
+"""Errors on the wire: which status each has, and its body (RFC 9457, application/problem+json)."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from typing_extensions import NotRequired, TypedDict
+
+from app.api.arrays import escape
+from app.errors import (
+    MAX_FAULTS,
+    CallerError,
+    Fault,
+    InvalidInput,
+    MalformedDocument,
+    NotFound,
+    TooLarge,
+    UnknownName,
+    UnsupportedMediaType,
+)
+
+log = logging.getLogger("criterion")
+
+STATUS: dict[type[CallerError], HTTPStatus] = {
+    MalformedDocument: HTTPStatus.BAD_REQUEST,
+    NotFound: HTTPStatus.NOT_FOUND,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    UnknownName: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+"""The status of each error; a subclass has its parent's."""
+
+CODES = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
+}
+"""The codes of errors that come from outside the CallerError tree."""
+
+
+class Problem(TypedDict):
+    """RFC 9457 problem details."""
+
+    type: Annotated[str, Field(description="A URI for the kind of problem; it ends with the code.")]
+    title: Annotated[str, Field(description="The status in words.")]
+    status: Annotated[int, Field(description="The HTTP status.")]
+    detail: Annotated[str, Field(description="What is wrong, in a sentence.")]
+    code: Annotated[str, Field(description="A stable name of the problem, for programs.")]
+    errors: Annotated[
+        list["FaultBody"], Field(description=f"Each thing that is wrong, {MAX_FAULTS} at most.", max_length=MAX_FAULTS)
+    ]
+    request_id: NotRequired[
+        Annotated[str, Field(description="Only with status 500: the id under which the server has logged it.")]
+    ]
+
+
+class FaultBody(TypedDict):
+    """One thing that is wrong with the request."""
+
+    pointer: Annotated[str, Field(description="A JSON pointer into the request.", examples=["/targets/2"])]
+    code: Annotated[str, Field(description="A stable name of the rule, for programs.", examples=["label"])]
+    message: Annotated[
+        str, Field(description="Argument, index, rule and value.", examples=["targets[2] must be −1 or +1; got 0.5"])
+    ]
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses for an operation's document, each answered as a Problem."""
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        for status in statuses
+    }  # fmt: skip
+
+
+def problem(status: HTTPStatus, code: str, detail: str, faults: Iterable[Fault] = (), **more: str) -> Response:
+    body = Problem(
+        type=f"urn:criterion:problem:{code}",
+        title=status.phrase,
+        status=status.value,
+        detail=detail,
+        code=code,
+        errors=[FaultBody(pointer=each.pointer, code=each.code, message=each.message) for each in faults],
+    )
+    return Response(orjson.dumps({**body, **more}), status, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app as a problem."""
+    app.add_exception_handler(CallerError, _caller_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _server_error)
+
+
+def from_pydantic(error: ValidationError) -> InvalidInput:
+    """Pydantic's errors as ours: pointers without the names of union members, no echo of the input."""
+    return InvalidInput(_faults(error.errors(include_url=False, include_input=True)))
+
+
+async def _caller_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CallerError)
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    answer = problem(status, error.code, error.detail, error.faults)
+    if isinstance(error, TooLarge):  # the rest of the body is not read, so the connection cannot go on
+        answer.headers["connection"] = "close"
+    return answer
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = (
+        f"there is no {request.method} {request.url.path[:200]}"
+        if status in (404, 405) and error.detail == status.phrase
+        else str(error.detail)
+    )
+    answer = problem(status, CODES.get(status, "http_error"), detail)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _server_error(request: Request, error: Exception) -> Response:
+    request_id = str(request.scope.get("request_id", ""))
+    log.error("request %s failed", request_id, exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, CODES[status], "the server failed; its log has the reason under the request id", request_id=request_id)
+
+
+def _faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
+    return [_fault(each) for each in errors[:MAX_FAULTS]]
+
+
+def _fault(error: ErrorDetails) -> Fault:
+    loc = [str(each) for each in error["loc"]]
+    if len(loc) > 1 and loc[0] == "loss":  # the second token is the member of the union, which is no key of the request
+        del loc[1]
+    loc = [each for each in loc if not each.startswith(("function-", "list[", "constrained-"))]
+    if loc[:1] == ["loss"] and len(loc) > 2 and not loc[2].isdigit():
+        loc = loc[:2]
+    name, kind = ".".join(loc) or "the body", error["type"]
+    pointer = "".join(f"/{escape(each)}" for each in loc)
+    if kind == "missing":
+        return Fault(pointer, "missing", f"{name} is missing")
+    if kind == "extra_forbidden":
+        return Fault(pointer, "unknown_field", f"there is no field {name[:80]!r}")
+    message = error["msg"][:1].lower() + error["msg"][1:]
+    return Fault(pointer, kind, f"{name[:80]}: {message}{_got(error['input'])}")
+
+
+def _got(value: object) -> str:
+    """The offending value, where it is short and plain."""
+    return f"; got {orjson.dumps(value).decode()[:80]}" if isinstance(value, str | int | float | bool | None) else ""

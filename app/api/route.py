@@ -1,0 +1,70 @@
+"""From an HTTP request to the bytes of its answer: read, decode, check, call, encode.
+
+An endpoint under a JsonRoute is a plain function from its request model to its answer. FastAPI documents it like any
+other; the route itself carries the bytes, since the body goes into arrays and not through Python numbers.
+"""
+
+from collections.abc import Callable, Coroutine
+from inspect import signature
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+
+from app.api.arrays import decode, encode
+from app.api.problems import from_pydantic
+from app.errors import MalformedDocument, TooLarge, UnsupportedMediaType
+from app.settings import Settings
+
+
+class JsonRoute(APIRoute):
+    """Answers a JSON document with what its endpoint makes of it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint = self.endpoint
+        (parameter,) = signature(endpoint, eval_str=True).parameters.values()
+        model: type[BaseModel] = parameter.annotation
+
+        async def handler(request: Request) -> Response:
+            _check_media_type(request.headers.get("content-type"))
+            body = await read_body(request)
+            return Response(answer(endpoint, model, body), media_type="application/json")
+
+        return handler
+
+
+def answer(endpoint: Callable[[Any], object], model: type[BaseModel], body: bytes) -> bytes:
+    """The endpoint's answer to a body, as bytes; CallerError for everything that is wrong with it."""
+    if not body:
+        raise MalformedDocument("the body is empty: send a JSON object")
+    document = decode(body)
+    try:
+        request = model.model_validate(document)
+    except ValidationError as error:
+        raise from_pydantic(error) from None
+    return encode(endpoint(request))
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, refused as soon as it is known to be larger than the limit."""
+    settings: Settings = request.app.state.settings
+    limit = settings.max_body_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"the body has {declared} bytes; this server takes {limit} at most")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"the body is larger than the {limit} bytes that this server takes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _check_media_type(header: str | None) -> None:
+    """JSON, or nothing said: many clients send JSON without saying so."""
+    media_type = (header or "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise UnsupportedMediaType(f"send application/json, not {media_type[:80]!r}")

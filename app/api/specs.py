@@ -1,0 +1,107 @@
+"""Registry -> Pydantic: the union of everything a request may name, one model per thing, with its parameters."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from typing_extensions import Doc
+
+from app.api.arrays import escape
+from app.errors import Fault, InvalidInput, UnknownName
+from app.losses import LOSSES
+from app.registry import Alias, Registry
+
+
+class Declared(Protocol):
+    """What a spec is made of: a name, other names, a sentence, and parameters with types, bounds and defaults."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def aliases(self) -> tuple[Alias, ...]: ...
+    @property
+    def summary(self) -> str: ...
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]: ...
+
+
+class Spec(BaseModel):
+    """A name and the parameters of what it names."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "name"}
+
+
+def spec(thing: Declared) -> type[Spec]:
+    """The model of one thing: its name, and its parameters as the function's signature declares them."""
+    fields: dict[str, Any] = {"name": (Literal[thing.name], Field(description=thing.summary))}
+    fields |= {name: _field(parameter) for name, parameter in thing.parameters.items()}
+    return create_model(_camel(thing.name), __base__=Spec, __doc__=thing.summary, **fields)
+
+
+def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
+    return {name: spec(thing) for name, thing in registry.items()}
+
+
+def union(registry: Registry[Any], models: Mapping[str, type[Spec]]) -> Any:
+    """The models as one type, discriminated by `name`; a bare string or an alias stands for the object it means."""
+    return Annotated[reduce(or_, models.values()), Field(discriminator="name"), BeforeValidator(_expander(registry))]
+
+
+def _expander(registry: Registry[Any]) -> Callable[[object], object]:
+    def expand(value: object) -> object:
+        pointer = f"/{registry.noun}"
+        given = {"name": value} if isinstance(value, str) else value
+        if not isinstance(given, dict):
+            raise InvalidInput([Fault(pointer, "type", f"{registry.noun} must be a name or an object with a name")])
+        document = cast(dict[str, object], given)
+        name = document.get("name")
+        if not isinstance(name, str):
+            raise InvalidInput([Fault(f"{pointer}/name", "missing", f"{registry.noun}.name must be a string")])
+        thing, preset = registry.resolve(name, f"{pointer}/name" if isinstance(value, dict) else pointer)
+        _refuse_unknown(thing, document, pointer)
+        return {**preset, **document, "name": thing.name}
+
+    return expand
+
+
+def _refuse_unknown(thing: Declared, document: Mapping[str, object], pointer: str) -> None:
+    unknown = [key for key in document if key != "name" and key not in thing.parameters]
+    if unknown:
+        raise UnknownName([Fault(f"{pointer}/{escape(key)}", "unknown_parameter", _no_parameter(thing, key)) for key in unknown])
+
+
+def _no_parameter(thing: Declared, key: str) -> str:
+    close = get_close_matches(key[:80], thing.parameters, n=1, cutoff=0.5)
+    takes = f"it takes {', '.join(thing.parameters)}" if thing.parameters else "it takes none"
+    return f"{thing.name} has no parameter {key[:80]!r}; " + (f"did you mean {close[0]}?" if close else takes)
+
+
+def _field(parameter: inspect.Parameter) -> Any:
+    base, *metadata = get_args(parameter.annotation) or (parameter.annotation,)
+    if parameter.annotation is base or not hasattr(parameter.annotation, "__metadata__"):
+        base, metadata = parameter.annotation, []
+    doc = next((each.documentation for each in metadata if isinstance(each, Doc)), None)
+    bounds = [each for each in metadata if not isinstance(each, Doc)]
+    return Annotated[(base, *bounds, BeforeValidator(_plain))], Field(default=parameter.default, description=doc)
+
+
+def _plain(value: object) -> object:
+    """A list of numbers was decoded as an array; a parameter wants the list."""
+    return cast(Any, value).tolist() if isinstance(value, np.ndarray) else value
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+LOSS_SPECS = specs(LOSSES)
+LossSpec: TypeAlias = union(LOSSES, LOSS_SPECS)  # type: ignore[valid-type]  # a union made at run time

@@ -1,0 +1,17 @@
+"""Loss functions in plain NumPy: value and gradient of each, and how samples become one number.
+
+from app.losses import LOSSES, check, evaluate
+
+batch = check(LOSSES["huber"], {"delta": 1.5}, predictions, targets)
+evaluate(batch).value
+"""
+
+from app.losses import regression
+from app.losses.batch import Batch, check
+from app.losses.evaluate import Evaluation, evaluate
+from app.losses.loss import Loss
+from app.registry import registry
+
+LOSSES = registry("loss", Loss, regression)
+
+__all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]

@@ -1,0 +1,184 @@
+"""One call's arrays, checked: shapes that agree, numbers that mean what the loss says, samples that count."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.losses.encodings import Encoding, Input, Numbers, Place, Raw, Shapes
+from app.losses.loss import Loss
+from app.losses.stable import Array
+
+Arrays = Raw | Mapping[str, Raw] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a loss is evaluated on: checked arrays in the order of its function, without the rows a mask drops."""
+
+    loss: Loss
+    parameters: Mapping[str, Any]
+    arrays: tuple[Numbers, ...]
+    weights: Array | None
+    """(n,) sample weights, None where all are 1."""
+    counts: Array | None
+    """(n,) what the loss itself counts each sample in the divisor (class weights), None where all count 1."""
+    n: int
+    """Samples in the request."""
+    rows: NDArray[np.intp] | None
+    """The rows kept of the request, None where all are."""
+    encodings: Mapping[str, str]
+    """The encoding in which each array came."""
+    warnings: tuple[str, ...]
+
+
+def check(
+    loss: Loss,
+    parameters: Mapping[str, Any],
+    predictions: Arrays,
+    targets: Arrays = None,
+    *,
+    sample_weight: Numbers | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    classes: Sequence[str] | None = None,
+) -> Batch:
+    """The batch that these arrays are for this loss; InvalidArray or InvalidParameter for everything that does not fit."""
+    parameters = {**loss.defaults, **parameters}
+    raw = _given(loss, predictions, "predictions") | _given(loss, targets, "targets")
+    first = next(iter(loss.inputs))
+    shapes = Shapes()
+    rank = np.ndim(raw[first])
+    decided = {name: each.decide(parameters, rank) for name, each in loss.inputs.items()}
+    arrays = {name: _named_classes(raw[name], loss.inputs[name], decided[name], classes) for name in loss.inputs}
+    for name, array in arrays.items():
+        shapes.agree(decided[name], array.shape, Place(loss.inputs[name].pointer))
+    n = arrays[first].shape[0]
+    weights = _weights(sample_weight, n)
+    rows = _rows(mask, n)
+    k = shapes.known["k"][0][0] if "k" in shapes.known else None
+    readings = {
+        name: decided[name].read(
+            array if rows is None else array[rows],
+            Place(loss.inputs[name].pointer, rows, k=k, ignore=parameters.get("ignore_index")),
+        )
+        for name, array in arrays.items()
+    }
+    checked = tuple(np.ascontiguousarray(reading.array) for reading in readings.values())
+    _check_class_weights(parameters, k)
+    counts = loss.counts(checked[-1], **parameters) if loss.counts else None
+    kept = weights if weights is None or rows is None else weights[rows]
+    _check_total(kept, counts)
+    return Batch(
+        loss, parameters, checked, kept, counts, n, rows,
+        {name: reading.encoding for name, reading in readings.items()},
+        tuple(warning for reading in readings.values() for warning in reading.warnings),
+    )  # fmt: skip
+
+
+def _given(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -> dict[str, Raw]:
+    """One side of the request as arrays by name: exactly the ones that the loss declares there."""
+    wanted = {name: each for name, each in loss.inputs.items() if each.side == side}
+    if arrays is None:
+        if wanted:
+            raise InvalidArray([Fault(f"/{side}", "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
+        return {}
+    if not wanted:
+        raise InvalidArray([Fault(f"/{side}", "unexpected", f"{loss.name} takes no {side}")])
+    if not isinstance(arrays, Mapping):
+        if any(each.named for each in wanted.values()):
+            raise InvalidArray(
+                [Fault(f"/{side}", "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
+            )
+        return {side: arrays}
+    if not all(each.named for each in wanted.values()):
+        raise InvalidArray([Fault(f"/{side}", "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
+    faults = [Fault(f"/{side}", "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
+    faults += [
+        Fault(f"/{side}/{name[:80]}", "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
+        for name in arrays
+        if name not in wanted
+    ]
+    if faults:
+        raise InvalidArray(faults)
+    return dict(arrays)
+
+
+def _as_object(wanted: Mapping[str, Input]) -> str:
+    names = [name for name, each in wanted.items() if each.named]
+    return f": {{{', '.join(names)}}}" if names else ""
+
+
+def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
+    """Class names become class indices; numbers pass through."""
+    place = Place(declared.pointer)
+    if isinstance(raw, np.ndarray):
+        return raw
+    if "class_names" not in encoding.accepts:
+        place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
+    if classes is None:
+        raise InvalidArray([Fault("/classes", "missing", f'{place.name} are class names: say their order in "classes"')])
+    index = {name: at for at, name in enumerate(classes)}
+    unknown = [(at, name) for at, name in enumerate(raw) if not isinstance(name, str) or name not in index]
+    if unknown:
+        raise InvalidArray(
+            [
+                Fault(
+                    f"{place.pointer}/{at}", "unknown_class", f"{place.name}[{at}] is {str(name)[:80]!r}, which is not in classes"
+                )
+                for at, name in unknown
+            ]
+        )
+    return np.array([index[str(name)] for name in raw], dtype=np.float64)
+
+
+def _weights(sample_weight: Numbers | None, n: int) -> Array | None:
+    if sample_weight is None:
+        return None
+    place = Place("/sample_weight")
+    if sample_weight.shape != (n,):
+        place.refuse("shape_mismatch", f"sample_weight must have shape ({n},), one weight per sample; got {sample_weight.shape}")
+    bad = ~(np.isfinite(sample_weight) & (sample_weight >= 0))
+    if bad.any():
+        place.refuse_numbers(bad, sample_weight, "finite and at least 0")
+    return sample_weight.astype(np.float64, copy=False)
+
+
+def _rows(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.intp] | None:
+    if mask is None:
+        return None
+    if mask.shape != (n,):
+        Place("/mask").refuse("shape_mismatch", f"mask must have shape ({n},), one flag per sample; got {mask.shape}")
+    if not mask.any():
+        raise InvalidInput([Fault("/mask", "no_samples", "mask drops every sample: nothing is left to evaluate")])
+    return None if mask.all() else np.flatnonzero(mask)
+
+
+def _check_class_weights(parameters: Mapping[str, Any], k: int | None) -> None:
+    """Parameters that hold one number per class must hold k of them."""
+    for name in ("class_weight", "alpha", "pos_weight"):
+        given = parameters.get(name)
+        if isinstance(given, list) and k is not None and len(given) != k:
+            raise InvalidParameter(
+                [Fault(f"/loss/{name}", "length", f"{name} must have one number per class: {k}, not {len(given)}")]
+            )
+
+
+def _check_total(weights: Array | None, counts: Array | None) -> None:
+    total = (1.0 if weights is None else weights) * (1.0 if counts is None else counts)
+    if np.all(total == 0):
+        if weights is not None and np.all(weights == 0):
+            raise InvalidArray(
+                [Fault("/sample_weight", "no_samples", "sample_weight is 0 for every sample: nothing is left to average")]
+            )
+        raise InvalidInput(
+            [
+                Fault(
+                    "/targets",
+                    "no_samples",
+                    "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with",
+                )
+            ]
+        )

@@ -1,0 +1,227 @@
+"""From per-sample losses to one number and its gradient: weights, masks, reduction and row blocks. The only place.
+
+The value is a mean f of the losses l (Σwl/Σw for most), the gradient its exact derivative: each sample's own gradient
+times df/dl. Losses of single samples are evaluated in blocks of rows that fit in the cache; sums are taken afterwards
+over all samples at once, so that no answer depends on how it was cut.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from app.errors import Fault, InvalidParameter
+from app.losses.batch import Batch
+from app.losses.stable import Array, exact_sum
+
+Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
+Output: TypeAlias = Literal["value", "per_sample", "gradient"]
+
+OUTPUTS: tuple[Output, ...] = ("value", "per_sample", "gradient")
+BLOCK_BYTES = 128 * 1024
+NON_FINITE_LISTED = 100
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """A number of the answer that is infinite or undefined, and so null in JSON."""
+
+    output: str
+    index: tuple[int, ...]
+    value: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A loss on a batch. `per_sample` is (n,); `gradient` is shaped like the predictions, by name where they are named."""
+
+    reduction: Reduction
+    n_samples: int
+    divisor: float | None
+    value: float | None
+    per_sample: Array | None
+    gradient: Array | Mapping[str, Array] | None
+    encodings: Mapping[str, str]
+    non_finite: tuple[NonFinite, ...]
+    warnings: tuple[str, ...]
+
+
+def evaluate(
+    batch: Batch, *, reduction: Reduction = "mean", outputs: tuple[Output, ...] = OUTPUTS, block_bytes: int = BLOCK_BYTES
+) -> Evaluation:
+    """The loss of a checked batch: its value under the reduction, each sample's loss, and the gradient of the value.
+
+    With reduction "none" there is no value, and the gradient is that of each sample's own loss (of their sum, for a
+    loss that couples the samples of a batch).
+    """
+    loss = batch.loss
+    if not loss.mean.sums and reduction in ("sum", "mean_over_samples"):
+        raise InvalidParameter(
+            [
+                Fault(
+                    "/reduction",
+                    "reduction",
+                    f"{loss.name} is the {loss.mean.name} of the losses and has no {reduction}; use mean or none",
+                )
+            ]
+        )
+    total = _total(batch, reduction)
+    with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
+        run = _whole if loss.coupling == "batch" else _in_blocks
+        losses, value, gradients = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
+    per_sample = _scatter(losses, batch)
+    gradient = _by_name(batch, [_scatter(each, batch) for each in gradients])
+    found = _non_finite({"value": value, "per_sample": per_sample if "per_sample" in outputs else None, "gradient": gradient})
+    more = f"non_finite lists the first {NON_FINITE_LISTED} of {len(found)} numbers that are null"
+    return Evaluation(
+        reduction=reduction,
+        n_samples=total.n,
+        divisor=total.divisor if loss.mean.sums and reduction != "none" else None,
+        value=value if "value" in outputs else None,
+        per_sample=per_sample if "per_sample" in outputs else None,
+        gradient=gradient,
+        encodings=batch.encodings,
+        non_finite=tuple(found[:NON_FINITE_LISTED]),
+        warnings=(*batch.warnings, *([more] if len(found) > NON_FINITE_LISTED else [])),
+    )
+
+
+@dataclass(frozen=True)
+class _Total:
+    """How samples are put together: each times its weight (None: 1), all divided by the divisor."""
+
+    reduction: Reduction
+    weights: Array | None
+    divisor: float
+    n: int
+
+
+def _total(batch: Batch, reduction: Reduction) -> _Total:
+    kept = batch.arrays[0].shape[0]
+    n = kept if batch.counts is None else int(np.count_nonzero(batch.counts))
+    weights = (
+        batch.weights
+        if n == kept or batch.counts is None
+        else np.where(batch.counts == 0, 0.0, 1.0 if batch.weights is None else batch.weights)
+    )
+    if reduction == "none":
+        return _Total(reduction, None, 1.0, n)
+    if reduction == "sum":
+        return _Total(reduction, weights, 1.0, n)
+    if reduction == "mean_over_samples" or (batch.weights is None and batch.counts is None):
+        return _Total(reduction, weights, float(n), n)
+    shares = np.ones(kept) if batch.weights is None else batch.weights
+    return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), n)
+
+
+def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> tuple[Array, float | None, list[Array]]:
+    """Losses of single samples: row blocks one after the other, each gradient scaled while it is still in the cache."""
+    mean = batch.loss.mean
+    n = batch.arrays[0].shape[0]
+    losses = np.empty(n)
+    gradients = [np.empty(array.shape) for array in batch.arrays[: _prediction_count(batch)]] if wanted else []
+    known = mean.of_samples is None or total.reduction == "none"
+    for rows in _blocks(batch, block_bytes):
+        values, gradient = batch.loss(
+            *(np.asarray(array[rows], dtype=_kernel_type(array)) for array in batch.arrays), **batch.parameters
+        )
+        columns = values.size // values.shape[0]
+        losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(values.shape[0], columns))
+        for out, each in zip(gradients, _arrays_of(gradient), strict=bool(gradients)):
+            each = each if slope is None else each * slope.reshape(each.shape)
+            _scale(
+                each,
+                total.weights[rows] if known and total.weights is not None else None,
+                columns * (total.divisor if known else 1.0),
+                out[rows],
+            )
+    value, slope = _reduce(batch, losses, total)
+    if slope is not None:
+        for out in gradients:
+            _scale(out, slope, 1.0, out)
+    return losses, value, gradients
+
+
+def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> tuple[Array, float | None, list[Array]]:
+    """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
+    losses, pullback = batch.loss(*batch.arrays, **batch.parameters)
+    value, _ = _reduce(batch, losses, total)
+    if not wanted or not callable(pullback):
+        return losses, value, []
+    weights = np.ones_like(losses) if total.weights is None else total.weights
+    return losses, value, [pullback(weights / total.divisor)]
+
+
+def _blocks(batch: Batch, block_bytes: int) -> Iterator[slice]:
+    n = batch.arrays[0].shape[0]
+    width = max(array.nbytes // n for array in batch.arrays)
+    step = max(1, block_bytes // max(width, 1))
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def _kernel_type(array: Array) -> type[np.generic]:
+    return np.int64 if array.dtype.kind in "iu" else np.float64
+
+
+def _prediction_count(batch: Batch) -> int:
+    return sum(each.side == "predictions" for each in batch.loss.inputs.values())
+
+
+def _arrays_of(gradient: object) -> tuple[Array, ...]:
+    return gradient if isinstance(gradient, tuple) else () if gradient is None else (gradient,)  # type: ignore[return-value]
+
+
+def _scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -> None:
+    """out = gradient · weights / divisor, each row by its own weight; a weight of 0 gives 0 even where the gradient is infinite."""
+    if weights is not None:
+        column = weights.reshape(-1, *(1,) * (gradient.ndim - 1))
+        gradient = np.where(column == 0, 0.0, gradient * column)
+    np.divide(gradient, divisor, out=out)
+
+
+def _reduce(batch: Batch, losses: Array, total: _Total) -> tuple[float | None, Array | None]:
+    """The value, and its derivative to each loss where that was not known beforehand."""
+    if total.reduction == "none":
+        return None, None
+    if batch.loss.mean.of_samples is not None:
+        return batch.loss.mean.of_samples(losses, total.weights, total.divisor)
+    weighted = losses if total.weights is None else np.where(total.weights == 0, 0.0, losses * total.weights)
+    value = exact_sum(weighted) / total.divisor
+    if not np.isfinite(value) and np.isfinite(weighted).all():  # the sum overflows where the mean need not
+        value = exact_sum(weighted / total.divisor)
+    return float(value), None
+
+
+def _scatter(kept: Array, batch: Batch) -> Array:
+    """Rows back to where they stand in the request; 0 for those a mask dropped."""
+    if batch.rows is None:
+        return kept
+    whole = np.zeros((batch.n, *kept.shape[1:]), kept.dtype)
+    whole[batch.rows] = kept
+    return whole
+
+
+def _by_name(batch: Batch, gradients: list[Array]) -> Array | dict[str, Array] | None:
+    names = [name for name, each in batch.loss.inputs.items() if each.side == "predictions" and each.named]
+    if not gradients:
+        return None
+    return dict(zip(names, gradients, strict=True)) if names else gradients[0]
+
+
+def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None]) -> list[NonFinite]:
+    found: list[NonFinite] = []
+    for output, numbers in outputs.items():
+        if isinstance(numbers, Mapping):
+            found += _non_finite({f"{output}.{name}": each for name, each in numbers.items()})
+        elif numbers is not None and not np.isfinite(numbers).all():
+            array = np.asarray(numbers)
+            found += [
+                NonFinite(output, tuple(map(int, index)), _word(float(array[tuple(index)])))
+                for index in np.argwhere(~np.isfinite(array))
+            ]
+    return found
+
+
+def _word(number: float) -> str:
+    return "NaN" if np.isnan(number) else "Infinity" if number > 0 else "-Infinity"

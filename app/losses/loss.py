@@ -1,0 +1,136 @@
+"""What a loss is: one decorated function and what is derived from it.
+
+A loss function takes its arrays by position and its parameters by keyword, and returns per-sample values together with
+the gradient, so that the two share their intermediate results and cannot drift apart:
+
+    values, gradient = huber(predictions, targets, delta=1.5)
+
+`values` has one number per sample (n,), or one per element of an array (n, *d), whose rows are then averaged.
+`gradient` is d(values)/d(predictions): an array shaped like the predictions, a tuple of arrays where predictions are
+named arrays, None where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples
+of a batch, a function from the weights (n,) of the values to the gradient of their weighted sum.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Flag, auto
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from app.losses.encodings import Choice, Encoding, Input, inputs_of
+from app.losses.means import ARITHMETIC, Mean
+from app.losses.stable import Array
+from app.registry import Alias
+
+Pullback: TypeAlias = Callable[[Array], Array]
+Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
+Kernel: TypeAlias = Callable[..., tuple[Array, Gradient]]
+Inputs: TypeAlias = Encoding | Choice | Mapping[str, Encoding | Choice] | None
+
+
+class Property(Flag):
+    """Promises about a loss as a function of its predictions; each is checked by a test over the registry."""
+
+    DIFFERENTIABLE = auto()
+    """Has a gradient almost everywhere that is not zero almost everywhere."""
+    SMOOTH = auto()
+    """The gradient is continuous."""
+    CONVEX = auto()
+    """Lies below its chords, as a function of the predictions."""
+    SYMMETRIC = auto()
+    """Exchanging predictions and targets leaves it unchanged."""
+    NON_NEGATIVE = auto()
+    """Is never below zero."""
+    ZERO_AT_TARGET = auto()
+    """Is zero where the predictions equal the targets."""
+    BOUNDED_GRADIENT = auto()
+    """No sample pulls with more than a fixed force, however wrong its prediction."""
+    PROPER = auto()
+    """Is least, in expectation, for the true probabilities (a proper scoring rule)."""
+
+
+DIFFERENTIABLE = Property.DIFFERENTIABLE
+SMOOTH = Property.SMOOTH
+CONVEX = Property.CONVEX
+SYMMETRIC = Property.SYMMETRIC
+NON_NEGATIVE = Property.NON_NEGATIVE
+ZERO_AT_TARGET = Property.ZERO_AT_TARGET
+BOUNDED_GRADIENT = Property.BOUNDED_GRADIENT
+PROPER = Property.PROPER
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A loss function with everything that is known about it. Call it to call the function."""
+
+    name: str
+    family: str
+    kernel: Kernel
+    inputs: Mapping[str, Input]
+    formula: str
+    properties: Property
+    aliases: tuple[Alias, ...] = ()
+    equals: tuple[str, ...] = ()
+    reference: str = ""
+    coupling: Literal["sample", "group", "batch"] = "sample"
+    mean: Mean = ARITHMETIC
+    counts: Callable[..., Array | None] | None = None
+    """(targets, **parameters) -> (n,): what each sample counts in the divisor of the mean; 0 drops it."""
+    parameters: Mapping[str, inspect.Parameter] = field(default_factory=dict[str, inspect.Parameter])
+
+    def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
+        return self.kernel(*arrays, **parameters)
+
+    @property
+    def differentiable(self) -> bool:
+        return DIFFERENTIABLE in self.properties
+
+    @property
+    def summary(self) -> str:
+        return self.description.partition("\n")[0]
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self.kernel) or ""
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+
+def loss(
+    *,
+    predictions: Inputs,
+    targets: Inputs = None,
+    formula: str,
+    properties: Property,
+    aliases: tuple[str | Alias, ...] = (),
+    equals: tuple[str, ...] = (),
+    reference: str = "",
+    coupling: Literal["sample", "group", "batch"] = "sample",
+    mean: Mean = ARITHMETIC,
+    counts: Callable[..., Array | None] | None = None,
+) -> Callable[[Kernel], Loss]:
+    """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
+
+    def declare(kernel: Kernel) -> Loss:
+        resolved = inspect.signature(kernel, eval_str=True).parameters
+        return Loss(
+            name=kernel.__name__,
+            family=sys.modules[kernel.__module__].__name__.rpartition(".")[2],
+            kernel=kernel,
+            inputs=MappingProxyType(inputs_of(predictions, targets)),
+            formula=formula,
+            properties=properties,
+            aliases=tuple(each if isinstance(each, Alias) else Alias(each) for each in aliases),
+            equals=equals,
+            reference=reference,
+            coupling=coupling,
+            mean=mean,
+            counts=counts,
+            parameters=MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY}),
+        )
+
+    return declare

@@ -1,0 +1,79 @@
+"""How the losses of many samples become one number: the means, each with its derivative.
+
+A mean takes the losses l (n,) and weights w (n,) or None, and gives the value with the factor d(value)/d(l), which is
+what the gradient of each sample is multiplied by. For most losses that factor is w/Σw; the root mean square, the median
+and the maximum are means of another kind, and are declared as such by the loss.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.losses.stable import Array, exact_sum, power_of_two
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean of losses: of the columns of a row (n, d) -> (n,), and of the samples (n,) -> value."""
+
+    name: str
+    of_columns: Callable[[Array], tuple[Array, Array | None]]
+    """values (n, d) -> the mean of each row, and d times its derivative to each value (n, d); None where that is 1."""
+    of_samples: Callable[[Array, Array | None, float], tuple[float, Array]] | None = None
+    """losses (n,), weights (n,) or None, divisor -> value and its derivative to each loss (n,); None: Σwl / divisor."""
+    sums: bool = True
+    """Whether `sum` and `mean_over_samples` mean anything beside `mean`."""
+
+
+def _arithmetic_of_columns(values: Array) -> tuple[Array, None]:
+    columns = values.shape[1]
+    means = values.sum(axis=1) / columns
+    if not np.isfinite(means).all():  # the sum may overflow though the mean is finite
+        means = np.where(np.isfinite(means), means, (values / columns).sum(axis=1))
+    return means, None
+
+
+def _quadratic_of_columns(values: Array) -> tuple[Array, Array]:
+    scale = power_of_two(np.abs(values).max(axis=1))[:, None]
+    scaled = values / scale
+    norm = np.sqrt((scaled * scaled).sum(axis=1))
+    root = np.sqrt(values.shape[1])
+    unit = np.divide(scaled, norm[:, None], out=np.zeros_like(scaled), where=norm[:, None] > 0)
+    return norm / root * scale[:, 0], unit * root
+
+
+def _quadratic_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+    scale = float(power_of_two(losses.max()))
+    scaled = losses / scale
+    weighted = scaled if weights is None else scaled * weights
+    norm = float(np.sqrt(exact_sum(weighted * scaled)))
+    root = float(np.sqrt(divisor))
+    slope = weighted / norm / root if norm > 0 else np.zeros_like(losses)
+    return norm / root * scale, slope
+
+
+def _median_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+    order = np.argsort(losses, kind="stable")
+    kept = order if weights is None else order[weights[order] > 0]
+    reach = np.cumsum(np.ones(kept.size) if weights is None else weights[kept])
+    half = reach[-1] / 2
+    low = kept[np.searchsorted(reach, half, side="left")]
+    high = kept[min(int(np.searchsorted(reach, half, side="right")), kept.size - 1)]
+    slope = np.zeros_like(losses)
+    slope[low] += 0.5
+    slope[high] += 0.5
+    return float(losses[low] / 2 + losses[high] / 2), slope
+
+
+def _maximum_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+    first = int(np.argmax(losses if weights is None else np.where(weights > 0, losses, -np.inf)))
+    slope = np.zeros_like(losses)
+    slope[first] = 1.0
+    return float(losses[first]), slope
+
+
+ARITHMETIC = Mean("mean", _arithmetic_of_columns)
+QUADRATIC = Mean("root mean square", _quadratic_of_columns, _quadratic_of_samples)
+MEDIAN = Mean("median", _arithmetic_of_columns, _median_of_samples, sums=False)
+MAXIMUM = Mean("maximum", _arithmetic_of_columns, _maximum_of_samples, sums=False)

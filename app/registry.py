@@ -1,0 +1,78 @@
+"""registry(kind, *modules): every declared thing of a kind, by name. Nothing registers itself.
+
+A thing has a `name` and may have `aliases`: other names for it, each with the parameters that make it mean here what
+it means at home.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Generic, Protocol, TypeVar
+
+from app.errors import Fault, UnknownName
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Another name, and the parameters it stands for."""
+
+    name: str
+    parameters: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+def alias(name: str, **parameters: object) -> Alias:
+    return Alias(name, parameters)
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def aliases(self) -> tuple[Alias, ...]: ...
+
+
+T = TypeVar("T", bound=Named)
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """The things of one kind in the order of their declaration. Keys are names; `resolve` takes aliases too."""
+
+    def __init__(self, noun: str, things: list[T]) -> None:
+        self.noun = noun
+        self._things = {thing.name: thing for thing in things}
+        self._resolved = {thing.name: (thing, Alias(thing.name)) for thing in things}
+        for thing in things:
+            for other in thing.aliases:
+                taken = self._resolved.setdefault(other.name, (thing, other))[0]
+                if taken is not thing:
+                    raise TypeError(f"{other.name!r} names both {taken.name} and {thing.name}")
+
+    def __getitem__(self, name: str) -> T:
+        return self._things[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def resolve(self, name: str, pointer: str = "") -> tuple[T, Mapping[str, object]]:
+        """The thing of this name or alias, and the parameters the alias sets; UnknownName with a suggestion otherwise."""
+        if name not in self._resolved:
+            raise UnknownName([Fault(pointer, f"unknown_{self.noun}", did_you_mean(self.noun, name, self._resolved))])
+        thing, other = self._resolved[name]
+        return thing, other.parameters
+
+
+def did_you_mean(noun: str, name: str, known: Iterable[str]) -> str:
+    """That there is no such name, and which ones come close."""
+    folded = {each.casefold(): each for each in reversed([*known])}  # of names that differ in case only, the first
+    close = get_close_matches(name[:80].casefold(), folded, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(folded[each] for each in close)}?" if close else ""
+    return f"There is no {noun} named {name[:80]!r}.{hint}"
+
+
+def registry(noun: str, kind: type[T], *modules: ModuleType) -> Registry[T]:
+    """Every value of `kind` that the modules declare, in the order of modules and lines."""
+    return Registry(noun, [value for module in modules for value in vars(module).values() if isinstance(value, kind)])
