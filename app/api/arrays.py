@@ -7,6 +7,8 @@ The fast path only ever says yes. Whatever it cannot prove right, json.loads rea
 
 import json
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NoReturn, TypeAlias, cast
 
 import numpy as np
@@ -16,17 +18,13 @@ from numpy.typing import NDArray
 from app.errors import MAX_FAULTS, Fault, InvalidArray, MalformedDocument
 from app.losses.stable import Array
 
-try:
-    import simdjson
-except ImportError:  # no wheel for this Python: the exact path serves alone
-    simdjson = None
+simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
+"""None where there is no wheel for this Python: the exact path then serves alone."""
 
 Document: TypeAlias = dict[str, Any]
 
 SATURATED = 0xFFFFFF
 """simdjson counts the elements of an array up to here and no further."""
-SHORTEST_ARRAY = 2
-"""Characters of the shortest array, `[]`: what the rest of the document can hold at most."""
 
 
 def encode(answer: object) -> bytes:
@@ -52,7 +50,7 @@ def _decode_fast(body: bytes) -> Document | None:
     except (ValueError, RuntimeError, TypeError, UnicodeDecodeError, _Doubt):
         return None
     # as_buffer flattens whatever is nested: only when no bracket is left over is every array as deep as it looks
-    return document if isinstance(document, dict) and body.count(b"[") == walk.brackets else None
+    return cast(Document, document) if isinstance(document, dict) and body.count(b"[") == walk.brackets else None
 
 
 class _Doubt(Exception):
@@ -183,7 +181,7 @@ def tensors(value: object, pointer: str) -> Any:
 def _numbers_or_names(value: object, pointer: str) -> Any:
     if isinstance(value, list) and value and all(isinstance(each, str) for each in cast(list[object], value)):
         return cast(list[str], value)
-    return numbers(value, pointer)
+    return numbers(cast(object, value), pointer)
 
 
 def _refuse(items: list[Any], pointer: str) -> NoReturn:
@@ -213,9 +211,7 @@ def _find_strangers(value: Any, pointer: str, faults: list[Fault]) -> None:
 
 def _find_ragged(items: list[Any], pointer: str, faults: list[Fault]) -> None:
     """The rows whose shape is not the first row's."""
-    shapes = [
-        np.shape(each) if isinstance(each, np.ndarray) else (len(each),) if isinstance(each, list) else () for each in items
-    ]
+    shapes = [_outer_shape(each) for each in items]
     for index, shape in enumerate(shapes):
         if 0 in shape:
             faults.append(Fault(f"{pointer}/{index}", "empty", f"{_name(pointer)}[{index}] is empty"))
@@ -226,6 +222,10 @@ def _find_ragged(items: list[Any], pointer: str, faults: list[Fault]) -> None:
             _find_ragged(items[index], f"{pointer}/{index}", faults)
         if len(faults) >= MAX_FAULTS:
             return
+
+
+def _outer_shape(item: Any) -> tuple[int, ...]:
+    return (len(cast(list[Any], item)),) if isinstance(item, list) else cast(tuple[int, ...], getattr(item, "shape", ()))
 
 
 def escape(key: str) -> str:
@@ -246,11 +246,5 @@ def _word(number: float) -> str:
 
 
 def _kind(value: object) -> str:
-    kinds: list[tuple[type, str]] = [
-        (bool, "a boolean"),
-        (str, "a string"),
-        (int | float, "a number"),
-        (list | np.ndarray, "an array"),
-        (dict, "an object"),
-    ]  # type: ignore[list-item]
-    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
+    words: dict[type, str] = {bool: "a boolean", str: "a string", int: "a number", float: "a number", dict: "an object"}
+    return words.get(type(value), "null" if value is None else "an array")

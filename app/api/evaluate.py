@@ -1,11 +1,11 @@
 """POST /v1/evaluate: one loss on one batch."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, Self
 
 import numpy as np
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, WithJsonSchema, model_validator
-from typing_extensions import NotRequired, Self, TypedDict
+from typing_extensions import TypedDict
 
 from app.api import arrays
 from app.api.examples import EXAMPLES
@@ -18,12 +18,12 @@ from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
 
 router = APIRouter(prefix="/v1", tags=["evaluate"], route_class=JsonRoute)
 
-NUMBERS = {
+NUMBERS: dict[str, Any] = {
     "type": "array",
     "minItems": 1,
     "items": {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "array", "items": {}}]},
 }
-ARRAYS = {"anyOf": [NUMBERS, {"type": "object", "additionalProperties": NUMBERS}]}
+ARRAYS: dict[str, Any] = {"anyOf": [NUMBERS, {"type": "object", "additionalProperties": NUMBERS}]}
 
 
 def _tensors(value: object, info: ValidationInfo) -> Any:
@@ -47,9 +47,7 @@ class EvaluateRequest(BaseModel):
 
     loss: Annotated[
         LossSpec,
-        Field(
-            description="The loss and its parameters. A bare name, of the loss or of an alias, stands for the object with that name."
-        ),
+        Field(description="The loss and its parameters. A bare name, or an alias, stands for the object with that name."),
     ]
     predictions: Annotated[
         Arrays,
@@ -111,7 +109,7 @@ class EvaluateResponse(TypedDict):
     ]
     gradient: NotRequired[Annotated[
         Any, WithJsonSchema({"anyOf": [ARRAYS, {"type": "null"}]}),
-        Field(description="d(value)/d(predictions), shaped and named as the predictions; null where the loss has no useful derivative."),
+        Field(description="d(value)/d(predictions), shaped and named as they are; null where there is no useful derivative."),
     ]]  # fmt: skip
     targets_encoding: NotRequired[
         Annotated[str | dict[str, str], Field(description="What the targets were taken for.", examples=["real", "class_index"])]
@@ -133,7 +131,7 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
 
     Shapes are never broadcast and encodings never guessed: whatever does not fit is refused with the place and the rule.
     """
-    outputs = tuple(each for each in OUTPUTS if each in request.outputs)
+    outputs = tuple(set(request.outputs))
     evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=outputs)
     return respond({"name": request.loss.name, **request.loss.parameters}, evaluation, outputs)
 
@@ -154,7 +152,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: tuple[Output,
         answer["targets_encoding"] = encodings.get("targets", encodings)
     if evaluation.non_finite:
         answer["non_finite"] = [
-            {"output": each.output, "index": list(each.index), "value": each.value} for each in evaluation.non_finite
+            NonFiniteNumber(output=each.output, index=[*each.index], value=each.value) for each in evaluation.non_finite
         ]
     if evaluation.warnings:
         answer["warnings"] = list(evaluation.warnings)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from app.losses import LOSSES, Loss
-from app.losses.encodings import Sizes
+from app.losses.inputs import Sizes
 
 
 def example(loss: Loss) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from app.api.problems import responses
 from app.api.specs import LOSS_SPECS
 from app.errors import Fault, NotFound, UnknownName
 from app.losses import LOSSES, Loss
-from app.losses.encodings import Encoding, Input
+from app.losses.inputs import Encoding, Input
 from app.losses.loss import Property
 from app.registry import did_you_mean
 

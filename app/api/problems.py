@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from app.api.arrays import escape
 from app.errors import (
@@ -74,10 +74,8 @@ class FaultBody(TypedDict):
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These statuses for an operation's document, each answered as a Problem."""
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-        for status in statuses
-    }  # fmt: skip
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def problem(status: HTTPStatus, code: str, detail: str, faults: Iterable[Fault] = (), **more: str) -> Response:

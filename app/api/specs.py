@@ -3,9 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import reduce
-from operator import or_
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -35,6 +33,8 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
+    name: str
+
     @property
     def parameters(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "name"}
@@ -53,7 +53,7 @@ def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
 
 def union(registry: Registry[Any], models: Mapping[str, type[Spec]]) -> Any:
     """The models as one type, discriminated by `name`; a bare string or an alias stands for the object it means."""
-    return Annotated[reduce(or_, models.values()), Field(discriminator="name"), BeforeValidator(_expander(registry))]
+    return Annotated[tuple(models.values()), Field(discriminator="name"), BeforeValidator(_expander(registry))]
 
 
 def _expander(registry: Registry[Any]) -> Callable[[object], object]:
@@ -104,4 +104,8 @@ def _camel(name: str) -> str:
 
 
 LOSS_SPECS = specs(LOSSES)
-LossSpec: TypeAlias = union(LOSSES, LOSS_SPECS)  # type: ignore[valid-type]  # a union made at run time
+
+if TYPE_CHECKING:
+    LossSpec: TypeAlias = Spec  # what all members of the union have in common
+else:
+    LossSpec = union(LOSSES, LOSS_SPECS)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
-from app.losses.encodings import Encoding, Input, Numbers, Place, Raw, Shapes
+from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shapes
 from app.losses.loss import Loss
 from app.losses.stable import Array
 
@@ -50,7 +50,7 @@ def check(
     raw = _given(loss, predictions, "predictions") | _given(loss, targets, "targets")
     first = next(iter(loss.inputs))
     shapes = Shapes()
-    rank = np.ndim(raw[first])
+    rank = getattr(raw[first], "ndim", 1)
     decided = {name: each.decide(parameters, rank) for name, each in loss.inputs.items()}
     arrays = {name: _named_classes(raw[name], loss.inputs[name], decided[name], classes) for name in loss.inputs}
     for name, array in arrays.items():
@@ -160,10 +160,9 @@ def _check_class_weights(parameters: Mapping[str, Any], k: int | None) -> None:
     """Parameters that hold one number per class must hold k of them."""
     for name in ("class_weight", "alpha", "pos_weight"):
         given = parameters.get(name)
-        if isinstance(given, list) and k is not None and len(given) != k:
-            raise InvalidParameter(
-                [Fault(f"/loss/{name}", "length", f"{name} must have one number per class: {k}, not {len(given)}")]
-            )
+        if isinstance(given, list) and k is not None and (length := len(cast(list[float], given))) != k:
+            message = f"{name} must have one number per class: {k}, not {length}"
+            raise InvalidParameter([Fault(f"/loss/{name}", "length", message)])
 
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:

@@ -1,210 +1,21 @@
-"""What the numbers of an array may mean, and how the shapes of a loss's arrays must agree.
+"""What the numbers of an array may mean: the encodings of predictions and labels that losses declare.
 
-An Encoding is a value: its name, its shape and how it reads an array. Shapes are written as axes: `n` samples,
-`k` classes, `*d` any number of further axes; one letter is one length throughout a call ("n k" beside "n" is a matrix
-of scores beside one label a row). Nothing is broadcast, and nothing is guessed: where several encodings of a label mean
-the same, the array says by its values which one it is, and the answer names it.
+Nothing is guessed: where several encodings of a label mean the same, the array says by its values which one it is, it
+is converted to the one that the loss computes with, and the answer names it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NoReturn, TypeAlias
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray
+from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
+from app.losses.inputs import Case, Choice, Shapes, by_rank, when  # noqa: F401
 from app.losses.stable import Array
 
-Numbers: TypeAlias = NDArray[Any]
-Raw: TypeAlias = Numbers | Sequence[object]
-"""What a caller may pass: an array of numbers, or a (nested) list of class names."""
-Shape: TypeAlias = tuple[int, ...]
-
 ROW_SUM_TOLERANCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an array stands in the request: how to name what is wrong with it, and what it may refer to."""
-
-    pointer: str
-    rows: NDArray[np.intp] | None = None
-    """The request's row number of each row, where a mask has dropped some."""
-    classes: tuple[str, ...] | None = None
-    k: int | None = None
-    """The number of classes, where predictions have told it."""
-    ignore: int | None = None
-    """A class index that stands for "no label"."""
-
-    @property
-    def name(self) -> str:
-        return self.pointer.strip("/").replace("/", ".")
-
-    def refuse(self, code: str, message: str) -> NoReturn:
-        raise InvalidArray([Fault(self.pointer, code, message)])
-
-    def refuse_numbers(self, bad: NDArray[np.bool_], array: Numbers, rule: str, code: str = "out_of_range") -> NoReturn:
-        """Name every bad number (up to the limit) by its index in the request."""
-        places = np.argwhere(bad)[:MAX_FAULTS]
-        raise InvalidArray(
-            [
-                Fault(self.at(index), code, f"{self.name}[{_index(self.row(index))}] must be {rule}; got {_say(array[tuple(index)])}")
-                for index in places
-            ],
-            detail=f"{self.name} must be {rule}; {int(bad.sum())} of {bad.size} {'is' if bad.sum() == 1 else 'are'} not",
-        )
-
-    def row(self, index: Sequence[int]) -> list[int]:
-        first = int(index[0]) if self.rows is None else int(self.rows[index[0]])
-        return [first, *(int(each) for each in index[1:])]
-
-    def at(self, index: Sequence[int]) -> str:
-        return self.pointer + "".join(f"/{each}" for each in self.row(index))
-
-
-@dataclass(frozen=True)
-class Reading:
-    """An array as a kernel takes it, the encoding it came in, and what the caller should know about it."""
-
-    array: Numbers
-    encoding: str
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Lengths to draw arrays for: examples and tests."""
-
-    n: int = 3
-    k: int = 3
-    d: Shape = ()
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """One meaning that an array may have."""
-
-    name: str
-    meaning: str
-    axes: tuple[str, ...]
-    """The shapes it takes, each as axes: "n *d", "n k"."""
-    read: Callable[[Numbers, Place], Reading]
-    draw: Callable[[np.random.Generator, Sizes], Numbers]
-    """Random numbers of this encoding, with few digits."""
-    accepts: tuple[str, ...] = ()
-    """Other encodings that are taken and converted."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """An encoding, and the parameters under which it holds."""
-
-    when: str
-    holds: Callable[[Mapping[str, Any], int], bool]
-    encoding: Encoding
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which encoding an array has, decided by the loss's parameters or by the predictions' number of axes."""
-
-    cases: tuple[Case, ...]
-
-    def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
-        return next((case.encoding for case in self.cases if case.holds(parameters, rank)), self.cases[-1].encoding)
-
-
-def when(parameter: str, value: object, then: Encoding, otherwise: Encoding) -> Choice:
-    """`then` where the parameter has this value, `otherwise` elsewhere."""
-    said = {True: "true", False: "false", None: "null"}.get(value, value) if isinstance(value, bool | None) else value
-    return Choice((
-        Case(f"{parameter} is {said}", lambda parameters, _: bool(parameters[parameter] == value), then),
-        Case("otherwise", lambda *_: True, otherwise),
-    ))  # fmt: skip
-
-
-def by_rank(vector: Encoding, matrix: Encoding) -> Choice:
-    """`vector` beside predictions of one number per sample, `matrix` beside predictions of one row per sample."""
-    return Choice((
-        Case("predictions have shape (n,)", lambda _, rank: rank == 1, vector),
-        Case("predictions have shape (n, k)", lambda *_: True, matrix),
-    ))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Input:
-    """One array that a loss takes: on which side of the request, under which name, in which encoding."""
-
-    name: str
-    side: Literal["predictions", "targets"]
-    encoding: Encoding | Choice
-    named: bool = False
-    """Whether its side is an object of arrays."""
-
-    @property
-    def pointer(self) -> str:
-        return f"/{self.side}/{self.name}" if self.named else f"/{self.side}"
-
-    def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
-        return self.encoding.decide(parameters, rank) if isinstance(self.encoding, Choice) else self.encoding
-
-    @property
-    def cases(self) -> tuple[tuple[str, Encoding], ...]:
-        """Every encoding it may have, with the condition in words ("" where there is none)."""
-        if isinstance(self.encoding, Choice):
-            return tuple((case.when, case.encoding) for case in self.encoding.cases)
-        return (("", self.encoding),)
-
-
-def inputs_of(
-    predictions: Encoding | Choice | Mapping[str, Encoding | Choice] | None,
-    targets: Encoding | Choice | Mapping[str, Encoding | Choice] | None,
-) -> dict[str, Input]:
-    """The arrays a loss declares, in the order its function takes them."""
-    sides: tuple[tuple[Literal["predictions", "targets"], Any], ...] = (("predictions", predictions), ("targets", targets))
-    inputs: dict[str, Input] = {}
-    for side, declared in sides:
-        if isinstance(declared, Mapping):
-            inputs |= {name: Input(name, side, encoding, named=True) for name, encoding in declared.items()}
-        elif declared is not None:
-            inputs[side] = Input(side, side, declared)
-    return inputs
-
-
-# --- shapes ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Shapes:
-    """The lengths of axes seen so far in one call, and who said so."""
-
-    known: dict[str, tuple[Shape, str]] = field(default_factory=dict[str, tuple[Shape, str]])
-
-    def agree(self, encoding: Encoding, shape: Shape, place: Place) -> None:
-        """Bind each axis of the encoding to its length; InvalidArray naming both shapes where it has another already."""
-        fitting = [axes.split() for axes in encoding.axes if _fits(axes.split(), len(shape))]
-        if not fitting:
-            place.refuse("shape", f"{place.name} must have shape {_or(encoding.axes)}; got shape {shape}")
-        if 0 in shape:
-            place.refuse("empty", f"{place.name} is empty: shape {shape}")
-        for axis, length in _bind(fitting[0], shape).items():
-            before, whose = self.known.setdefault(axis, (length, f"{place.name} {shape}"))
-            if before != length:
-                place.refuse("shape_mismatch", f"{place.name} has shape {shape}, which does not agree with {whose}: {self._fix(axis, length, fitting[0], shape)}")
-
-    def _or(axes: Sequence[str]) -> str:
-    return " or ".join("(" + ", ".join("..." if each.startswith("*") else each for each in one.split()) + ("," if len(one.split()) == 1 else "") + ")" for one in axes)
-
-
-def _index(index: Sequence[int]) -> str:
-    return ", ".join(map(str, index))
-
-
-def _say(number: object) -> str:
-    value = float(np.asarray(number, dtype=np.float64))
-    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
-
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 
@@ -220,23 +31,25 @@ def numbers(
     open_low: bool = False,
     axes: str = "n *d",
     hint: str = "",
-    look: Callable[[Numbers, str], tuple[str, ...]] = lambda *_: (),
+    look: Callable[[Numbers, str], tuple[str, ...]] | None = None,
 ) -> Encoding:
     """An encoding of real numbers in an interval. `look` finds what is allowed but probably not meant."""
 
     def read(array: Numbers, place: Place) -> Reading:
         least, most = array.min(), array.max()
         # NaN fails every comparison, so it is caught here as well
-        if not ((least > low if open_low or low == -np.inf else least >= low) and (most < high if high == np.inf else most <= high)):
-            fits = np.isfinite(array) & ((array > low) if open_low else (array >= low)) & (array <= high)
+        above = least > low if open_low or low == -np.inf else least >= low
+        below = most < high if high == np.inf else most <= high
+        if not (above and below):
             finite = np.isfinite(array)
+            fits = ((array > low) if open_low else (array >= low)) & (array <= high)
             if not finite.all():
                 place.refuse_numbers(~finite, array, "finite", "not_finite")
             place.refuse_numbers(~fits, array, rule + hint)
-        return Reading(array, name, look(array, place.name))
+        return Reading(array, name, look(array, place.name) if look else ())
 
     def sample(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-        lengths = {"n": (sizes.n,), "k": (sizes.k,), "t": (sizes.k + 2,), "*d": sizes.d}
+        lengths: dict[str, Shape] = {"n": (sizes.n,), "k": (sizes.k,), "t": (sizes.k + 2,), "*d": sizes.d}
         shape = sum((lengths.get(axis, (2,)) for axis in axes.split()), ())
         return draw(rng, shape)
 
@@ -245,7 +58,9 @@ def numbers(
 
 def _steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
     """Multiples of a round step: numbers that read well in an example."""
-    return lambda rng, shape: np.round(rng.integers(round(low / step), round(high / step) + 1, shape) * step, 6)
+    return lambda rng, shape: np.asarray(
+        np.round(rng.integers(round(low / step), round(high / step) + 1, shape) * step, 6), dtype=np.float64
+    )
 
 
 def _rows_like_probabilities(array: Numbers, name: str) -> tuple[str, ...]:
@@ -264,7 +79,9 @@ REAL = numbers("real", "any finite number", "finite", _steps(-4, 8))
 POSITIVE = numbers("positive", "a number above 0", "above 0", _steps(0.2, 6), low=0.0, open_low=True)
 NON_NEGATIVE = numbers("non_negative", "a number of at least 0", "at least 0", _steps(0, 6), low=0.0)
 COUNT = numbers("count", "a count or rate, at least 0", "at least 0", _steps(0, 6, 1.0), low=0.0)
-ABOVE_MINUS_ONE = numbers("above_minus_one", "a number above −1, where log(1 + x) exists", "above −1", _steps(-0.8, 8), low=-1.0, open_low=True)
+ABOVE_MINUS_ONE = numbers(
+    "above_minus_one", "a number above −1, where log(1 + x) exists", "above −1", _steps(-0.8, 8), low=-1.0, open_low=True
+)
 SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", "finite", _steps(-3, 3))
 LOGIT = numbers("logit", "the log-odds of the positive class", "finite", _steps(-3, 3), look=_like_probabilities)
 PROBABILITY = numbers(
@@ -272,7 +89,14 @@ PROBABILITY = numbers(
     hint=" (set from_logits to true if these are logits)",
 )  # fmt: skip
 SCORES = numbers("scores", "one real-valued score per class", "finite", _steps(-3, 3), axes="n k")
-LOGITS = numbers("logits", "one logit per class: probabilities before the softmax", "finite", _steps(-3, 3), axes="n k", look=_rows_like_probabilities)
+LOGITS = numbers(
+    "logits",
+    "one logit per class: probabilities before the softmax",
+    "finite",
+    _steps(-3, 3),
+    axes="n k",
+    look=_rows_like_probabilities,
+)
 EMBEDDING = numbers("embedding", "a vector per sample", "finite", _steps(-2, 2), axes="n d")
 DISTANCE = numbers("distance", "a distance, at least 0", "at least 0", _steps(0, 2), low=0.0, axes="n")
 VALUE = numbers("value", "one finite number per sample", "finite", _steps(-3, 3), axes="n")
@@ -281,7 +105,11 @@ VALUE = numbers("value", "one finite number per sample", "finite", _steps(-3, 3)
 def mask_of(encoding: Encoding) -> Encoding:
     """The encoding for whole masks or maps: at least one axis beyond the samples."""
     drawn = encoding.draw
-    return replace(encoding, axes=("n m *d",), draw=lambda rng, sizes: drawn(rng, replace(sizes, d=(*sizes.d, 4))))
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        return drawn(rng, replace(sizes, d=(*sizes.d, 4)))
+
+    return replace(encoding, axes=("n m *d",), draw=draw)
 
 
 # --- rows that are distributions --------------------------------------------------------------------------------------
@@ -301,19 +129,25 @@ def _read_distribution(array: Numbers, place: Place) -> Reading:
 
 
 def _draw_distribution(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-    return np.round((1 + rng.multinomial(20 - sizes.k, np.full(sizes.k, 1 / sizes.k), sizes.n)) * 0.05, 6) if sizes.k < 20 else rng.dirichlet(np.ones(sizes.k), sizes.n)
+    if sizes.k >= 20:
+        return rng.dirichlet(np.ones(sizes.k), sizes.n)
+    return np.round((1 + rng.multinomial(20 - sizes.k, np.full(sizes.k, 1 / sizes.k), sizes.n)) * 0.05, 6)
 
 
 def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
     reading = REAL.read(array, place)
     if array.max() > ROW_SUM_TOLERANCE:
-        place.refuse_numbers(array > ROW_SUM_TOLERANCE, array, "a log-probability, at most 0 (these may be probabilities or logits)")
+        rule = "a log-probability, at most 0 (these may be probabilities or logits)"
+        place.refuse_numbers(array > ROW_SUM_TOLERANCE, array, rule)
     off = np.abs(np.exp(array).sum(axis=-1) - 1.0) > 1e-3
-    warnings = (f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1",) if off.any() else ()
+    said = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
+    warnings = (said,) if off.any() else ()
     return replace(reading, encoding="log_probabilities", warnings=warnings)
 
 
-DISTRIBUTION = Encoding("distribution", "a probability for each class; each row sums to 1", ("n k",), _read_distribution, _draw_distribution)
+DISTRIBUTION = Encoding(
+    "distribution", "a probability for each class; each row sums to 1", ("n k",), _read_distribution, _draw_distribution
+)
 LOG_PROBABILITIES = Encoding(
     "log_probabilities", "the logarithm of each class's probability", ("n k",), _read_log_probabilities,
     lambda rng, sizes: np.log(_draw_distribution(rng, sizes)),
@@ -434,17 +268,38 @@ def _draw_multi_hot(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 BINARY = Encoding("binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"))
 SOFT_BINARY = Encoding(
-    "binary", "0 or 1, or the probability of the positive class", ("n *d",), _read_soft_binary, _draw_flags, ("probability", "sign", "class_names")
+    "binary",
+    "0 or 1, or the probability of the positive class",
+    ("n *d",),
+    _read_soft_binary,
+    _draw_flags,
+    ("probability", "sign", "class_names"),
 )
-SIGN = Encoding("sign", "−1 (negative) or +1 (positive)", ("n *d",), _read_sign, lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1, ("binary", "class_names"))
-CLASS_INDEX = Encoding("class_index", "the index of the true class, from 0", ("n", "n k"), _read_class_index, _draw_index, ("one_hot", "class_names"))
+SIGN = Encoding(
+    "sign",
+    "−1 (negative) or +1 (positive)",
+    ("n *d",),
+    _read_sign,
+    lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
+    ("binary", "class_names"),
+)
+CLASS_INDEX = Encoding(
+    "class_index", "the index of the true class, from 0", ("n", "n k"), _read_class_index, _draw_index, ("one_hot", "class_names")
+)
 CLASS_DISTRIBUTION = Encoding(
-    "class_index", "the index of the true class, from 0, or a probability for each class", ("n", "n k"), _read_class_distribution, _draw_index,
-    ("one_hot", "distribution", "class_names"),
+    "class_index", "the index of the true class, from 0, or a probability for each class", ("n", "n k"),
+    _read_class_distribution, _draw_index, ("one_hot", "distribution", "class_names"),
 )  # fmt: skip
 MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n k",), _read_multi_hot, _draw_multi_hot)
 INDEX_LIST = Encoding(
     "index_list", "the indices of the true labels, padded with −1", ("n s",), _read_index_list,
     lambda rng, sizes: np.array([[rng.integers(sizes.k - 1), -1.0] for _ in range(sizes.n)]),
 )  # fmt: skip
-GROUP = Encoding("group", "the class or identity of each sample, a whole number", ("n",), _read_group, lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0, ("class_names",))
+GROUP = Encoding(
+    "group",
+    "the class or identity of each sample, a whole number",
+    ("n",),
+    _read_group,
+    lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0,
+    ("class_names",),
+)

@@ -13,6 +13,8 @@ import numpy as np
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch
+from app.losses.inputs import Numbers
+from app.losses.loss import Gradient
 from app.losses.stable import Array, exact_sum
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
@@ -29,7 +31,7 @@ class NonFinite:
 
     output: str
     index: tuple[int, ...]
-    value: str
+    value: Literal["Infinity", "-Infinity", "NaN"]
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,7 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> t
     gradients = [np.empty(array.shape) for array in batch.arrays[: _prediction_count(batch)]] if wanted else []
     known = mean.of_samples is None or total.reduction == "none"
     for rows in _blocks(batch, block_bytes):
-        values, gradient = batch.loss(
-            *(np.asarray(array[rows], dtype=_kernel_type(array)) for array in batch.arrays), **batch.parameters
-        )
+        values, gradient = batch.loss(*(_for_kernel(array[rows]) for array in batch.arrays), **batch.parameters)
         columns = values.size // values.shape[0]
         losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(values.shape[0], columns))
         for out, each in zip(gradients, _arrays_of(gradient), strict=bool(gradients)):
@@ -160,20 +160,23 @@ def _blocks(batch: Batch, block_bytes: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
-def _kernel_type(array: Array) -> type[np.generic]:
-    return np.int64 if array.dtype.kind in "iu" else np.float64
+def _for_kernel(block: Numbers) -> Array:
+    """Single precision is widened here, a block at a time; class indices stay the integers they are."""
+    return block if block.dtype.kind in "iu" else block.astype(np.float64, copy=False)
 
 
 def _prediction_count(batch: Batch) -> int:
     return sum(each.side == "predictions" for each in batch.loss.inputs.values())
 
 
-def _arrays_of(gradient: object) -> tuple[Array, ...]:
-    return gradient if isinstance(gradient, tuple) else () if gradient is None else (gradient,)  # type: ignore[return-value]
+def _arrays_of(gradient: Gradient) -> tuple[Array, ...]:
+    if gradient is None or callable(gradient):
+        return ()
+    return gradient if isinstance(gradient, tuple) else (gradient,)
 
 
 def _scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -> None:
-    """out = gradient · weights / divisor, each row by its own weight; a weight of 0 gives 0 even where the gradient is infinite."""
+    """out = gradient · weights / divisor, row by row; a weight of 0 gives 0 even where the gradient is infinite."""
     if weights is not None:
         column = weights.reshape(-1, *(1,) * (gradient.ndim - 1))
         gradient = np.where(column == 0, 0.0, gradient * column)
@@ -223,5 +226,5 @@ def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None
     return found
 
 
-def _word(number: float) -> str:
+def _word(number: float) -> Literal["Infinity", "-Infinity", "NaN"]:
     return "NaN" if np.isnan(number) else "Infinity" if number > 0 else "-Infinity"

@@ -19,7 +19,7 @@ from enum import Flag, auto
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from app.losses.encodings import Choice, Encoding, Input, inputs_of
+from app.losses.inputs import Choice, Encoding, Input, inputs_of
 from app.losses.means import ARITHMETIC, Mean
 from app.losses.stable import Array
 from app.registry import Alias

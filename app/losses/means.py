@@ -28,7 +28,7 @@ class Mean:
 
 def _arithmetic_of_columns(values: Array) -> tuple[Array, None]:
     columns = values.shape[1]
-    means = values.sum(axis=1) / columns
+    means: Array = values.sum(axis=1) / columns
     if not np.isfinite(means).all():  # the sum may overflow though the mean is finite
         means = np.where(np.isfinite(means), means, (values / columns).sum(axis=1))
     return means, None
@@ -56,7 +56,7 @@ def _quadratic_of_samples(losses: Array, weights: Array | None, divisor: float) 
 def _median_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
     order = np.argsort(losses, kind="stable")
     kept = order if weights is None else order[weights[order] > 0]
-    reach = np.cumsum(np.ones(kept.size) if weights is None else weights[kept])
+    reach: Array = np.cumsum(np.ones(kept.size) if weights is None else weights[kept])
     half = reach[-1] / 2
     low = kept[np.searchsorted(reach, half, side="left")]
     high = kept[min(int(np.searchsorted(reach, half, side="right")), kept.size - 1)]

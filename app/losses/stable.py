@@ -5,6 +5,8 @@ doi:10.1137/030601818. A pair (high, low) stands for the unrounded sum high + lo
 """
 
 import math
+from decimal import Context, Decimal
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -79,3 +81,110 @@ def _short_sum(x: Array) -> float:
         return math.fsum(x.tolist())
     except (OverflowError, ValueError):  # fsum refuses what has no finite partial sums; the sum may be infinite or NaN
         return float(np.sum(x))
+
+
+# --- double-double: numbers of about 32 digits, for what cancels ------------------------------------------------------
+
+Pair: TypeAlias = tuple[Array, Array]
+"""(high, low), the unrounded sum of both, with |low| at most half a unit in the last place of high."""
+
+
+def renormalised(high: Array, low: Array) -> Pair:
+    """The pair of high + low, exactly where |high| ≥ |low|."""
+    total = high + low
+    return total, low - (total - high)
+
+
+def pair_add(a: Pair, b: Pair) -> Pair:
+    """a + b, to about 2⁻¹⁰⁵ of the larger: what is left of a difference keeps the digits that its terms had."""
+    high, low = two_sum(a[0], b[0])
+    return renormalised(high, low + (a[1] + b[1]))
+
+
+def pair_multiply(a: Pair, b: Pair) -> Pair:
+    """a · b, to about 2⁻¹⁰⁴ (within the range of two_product)."""
+    high, low = two_product(a[0], b[0])
+    return renormalised(high, low + (a[0] * b[1] + a[1] * b[0]))
+
+
+def pair_divide(a: Pair, b: Pair) -> Pair:
+    """a / b, to about 2⁻¹⁰³: the rounded quotient and what its exact remainder adds to it."""
+    quotient = a[0] / b[0]
+    product, error = two_product(quotient, b[0])
+    return renormalised(quotient, (((a[0] - product) - error) + (a[1] - quotient * b[1])) / b[0])
+
+
+def pair_sqrt(a: Pair) -> Pair:
+    """√a, to about 2⁻¹⁰³: one Newton step from the rounded root; 0 at 0."""
+    root = np.sqrt(a[0])
+    square, error = two_product(root, root)
+    remainder = ((a[0] - square) - error) + a[1]
+    return renormalised(root, np.divide(remainder, 2.0 * root, out=np.zeros_like(root), where=root > 0))
+
+
+def pair_sum(a: Pair) -> Pair:
+    """The sum over the last axis, kept as (..., 1), in a tree of two_sums: no digit of a cancelling sum is lost."""
+    high, low = a
+    while high.shape[-1] > 1:
+        half = high.shape[-1] // 2
+        total, error = two_sum(high[..., :half], high[..., half : 2 * half])
+        error = error + (low[..., :half] + low[..., half : 2 * half])
+        high = np.concatenate((total, high[..., 2 * half :]), axis=-1)
+        low = np.concatenate((error, low[..., 2 * half :]), axis=-1)
+    return renormalised(high, low)
+
+
+def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
+    """A number as a sum of floats: each part the rest rounded to so many bits after the point, the last to a float."""
+    parts: list[float] = []
+    for each in bits:
+        parts.append(float(Fraction(round(number * 2**each), 2**each)))
+        number -= Fraction(parts[-1])
+    return (*parts, float(number))
+
+
+_PER_OCTAVE = 32
+_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(Context(60))), 36, 72)  # a multiple of the first two parts by |k| < 2**17 is exact
+_ROOTS_OF_2 = [_in_parts(Fraction(Context(60).power(Decimal(2), Decimal(j) / _PER_OCTAVE)), 52) for j in range(_PER_OCTAVE)]
+_ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*_ROOTS_OF_2, strict=True))
+_INVERSE_FACTORIALS = [(inverse := float(Fraction(1, math.factorial(n))), float(Fraction(1, math.factorial(n)) - Fraction(inverse))) for n in range(14)]
+
+
+def exp_pair(x: Array) -> Pair:
+    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product: 2^(k/32) from a table times a short series."""
+    k = np.rint(np.clip(x, -1100.0, 1100.0) * (_PER_OCTAVE / LOG_2))
+    first, second, third = (part / _PER_OCTAVE for part in _LOG_2_PARTS)
+    high, low = two_sum(x - k * first, -(k * second))
+    rest = renormalised(high, low - k * third)
+    tail = np.zeros_like(high)
+    for n in range(13, 6, -1):
+        tail = tail * high + _INVERSE_FACTORIALS[n][0]
+    series = (tail, np.zeros_like(tail))
+    for inverse, error in _INVERSE_FACTORIALS[6::-1]:
+        series = pair_add(pair_multiply(series, rest), (np.full_like(high, inverse), np.full_like(high, error)))
+    octave, step = np.divmod(k.astype(np.int64), _PER_OCTAVE)
+    high, low = pair_multiply(series, (_ROOT_HIGH[step], _ROOT_LOW[step]))
+    return np.ldexp(high, octave), np.ldexp(low, octave)
+
+
+def log_pair(x: Array) -> Pair:
+    """log x of numbers above 0, to about 2⁻¹⁰⁵ absolute: the rounded logarithm, put right by how far its exponential is off."""
+    fraction, exponent = np.frexp(x)
+    below = fraction < math.sqrt(0.5)  # into [√½, √2), so that a logarithm near 0 has no k·log 2 to cancel
+    fraction, k = np.where(below, 2.0 * fraction, fraction), np.where(below, exponent - 1, exponent).astype(np.float64)
+    guess = np.log(fraction)
+    product, error = pair_multiply((fraction, np.zeros_like(fraction)), exp_pair(-guess))
+    off = (product - 1.0) + error
+    first, second, third = _LOG_2_PARTS
+    high, low = two_sum(k * first, guess)
+    high, lower = two_sum(high, k * second)
+    return renormalised(high, low + (lower + (k * third + (off - off * off / 2.0))))
+
+
+def exp_tail(x: Array) -> Array:
+    """eˣ − 1 − x, which is never below 0: its own series within ±1, where the three terms would cancel."""
+    near = np.clip(x, -1.0, 1.0)
+    series = np.ones_like(near)
+    for n in range(20, 2, -1):
+        series = 1.0 + series * near / n
+    return np.where(np.abs(x) < 1.0, series * near * near / 2.0, np.expm1(x) - x)

@@ -1,0 +1,267 @@
+"""Losses of boxes: how far a predicted box is from the true one, by their overlap.
+
+Along each axis two boxes leave five lengths: the part they share, what each has beside it, the gap between them, and the
+span of both. Areas are sums of products of these, none negative, so that 1 − IoU keeps its digits for nearly equal boxes.
+At a tie of two edges, the gradient is the mean of both sides, as in PyTorch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+import numpy as np
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from app.losses.encodings import REAL, Encoding, Numbers, Place, Reading, Sizes
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
+from app.losses.stable import Array, power_of_two, two_product, two_sum
+from app.registry import alias
+
+Eps: TypeAlias = Annotated[float, Ge(0), Doc("Added to every denominator, an area: keeps boxes without area from dividing by 0.")]
+
+
+def _read_boxes(array: Numbers, place: Place) -> Reading:
+    if array.shape[1] != 4:
+        place.refuse("shape", f"{place.name} must have shape (n, 4), a row [x1, y1, x2, y2] for each box; got shape {array.shape}")
+    REAL.read(array, place)
+    turned = array[:, 2:] < array[:, :2]
+    if turned.any():
+        bad = np.concatenate([np.zeros_like(turned), turned], axis=1)
+        place.refuse_numbers(bad, array, "at least its x1 or y1 (boxes are [x1, y1, x2, y2], not [x, y, width, height])", "box")
+    return Reading(array, "box_xyxy")
+
+
+def _draw_boxes(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    corner = rng.integers(0, 5, (sizes.n, 2))
+    return np.concatenate([corner, corner + rng.integers(2, 7, (sizes.n, 2))], axis=1) * 0.5
+
+
+BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2", ("n 4",), _read_boxes, _draw_boxes)
+
+
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="1 − |A ∩ B| / |A ∪ B|",
+    aliases=("linear_iou", "linear_iou_loss"),
+    equals=("tensorflow_addons.losses.giou_loss(mode='iou')", "mmdet.models.losses.IoULoss(mode='linear')"),
+    reference="Yu et al. (2016), doi:10.1145/2964284.2967274",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+)
+def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
+    """One minus intersection over union: blind to scale, and without a gradient where the boxes do not touch.
+
+    The paper and MMDetection's default take −log IoU; this is the linear form, on which GIoU, DIoU and CIoU build.
+    """
+    boxes = _pair(predictions, targets, eps)
+    values, force = _overlap_term(boxes)
+    return values, _gradient(boxes, force)
+
+
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="1 − IoU + (|C| − |A ∪ B|) / |C|, C the smallest box around both",
+    aliases=("GIoULoss", "giou_loss", "generalized_iou", "generalized_box_iou_loss", "BoxGIoULoss"),
+    equals=("torchvision.ops.generalized_box_iou_loss(eps)", "tensorflow_addons.losses.GIoULoss()", "monai.losses.BoxGIoULoss()", "mmdet.models.losses.GIoULoss(eps)"),
+    reference="Rezatofighi et al. (2019), doi:10.1109/CVPR.2019.00075",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+)  # fmt: skip
+def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
+    """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
+    boxes = _pair(predictions, targets, eps)
+    overlap, overlap_force = _overlap_term(boxes)
+    spare, spare_force = _spare_term(boxes)
+    return overlap + spare, _gradient(boxes, lambda *edge: overlap_force(*edge) + spare_force(*edge))
+
+
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="1 − IoU + ρ² / c², ρ the distance of the centres, c the diagonal of the smallest box around both",
+    aliases=("DIoULoss", "diou_loss", "distance_iou", "distance_box_iou_loss"),
+    equals=("torchvision.ops.distance_box_iou_loss(eps)", "mmdet.models.losses.DIoULoss(eps)"),
+    reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+)
+def diou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
+    """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other."""
+    boxes = _pair(predictions, targets, eps)
+    overlap, overlap_force = _overlap_term(boxes)
+    distance, distance_force = _distance_term(boxes)
+    return overlap + distance, _gradient(boxes, lambda *edge: overlap_force(*edge) + distance_force(*edge))
+
+
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="1 − IoU + ρ²/c² + αv, v = (4/π²)(arctan(w′/h′) − arctan(w/h))², α = v / (1 − IoU + v)",
+    aliases=("CIoULoss", "ciou_loss", "complete_iou", alias("complete_box_iou_loss", detach_alpha=True)),
+    equals=("torchvision.ops.complete_box_iou_loss(eps) with detach_alpha",),
+    reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+)
+def ciou(
+    predictions: Array,
+    targets: Array,
+    *,
+    eps: Eps = 1e-7,
+    detach_alpha: Annotated[bool, Doc("Whether the gradient takes the weight α as a constant, as torchvision does.")] = False,
+) -> tuple[Array, Array]:
+    """DIoU with the difference of the aspect ratios: overlap, place and shape in one number.
+
+    With `detach_alpha` the value is the same, but the gradient is no longer its derivative. A box of a single point has
+    no aspect ratio: v is 0 then.
+    """
+    boxes = _pair(predictions, targets, eps)
+    overlap, overlap_force = _overlap_term(boxes)
+    distance, distance_force = _distance_term(boxes)
+    v, aspect_force = _aspect(boxes)
+    rest = overlap + eps
+    alpha = _quotient(v, rest + v)
+    # α² = v²/(rest + v)² comes twice with opposite signs: d(αv) = α(2 − α) dv − α² d(overlap)
+    pull, keep = (alpha, 1.0) if detach_alpha else (alpha * (2.0 - alpha), _quotient(rest, rest + v, 1.0) * (1.0 + alpha))
+    values = overlap + distance + alpha * v
+    return values, _gradient(boxes, lambda *edge: keep * overlap_force(*edge) + distance_force(*edge) + pull * aspect_force(*edge))
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Two intervals, the predicted and the true one, along one axis."""
+
+    size: Array
+    size_error: Array
+    """What rounding took from the size, here and below: (size, error) is a pair."""
+    true_size: Array
+    true_size_error: Array
+    shared: Array
+    own: Array
+    """What the prediction has beside the shared part: size = shared + own."""
+    other: Array
+    """What the target has beside it: true_size = shared + other."""
+    gap: Array
+    span: Array
+    low_inside: Array
+    """1 where the prediction's lower edge bounds the shared part, 0 where it bounds the span, ½ where it does both."""
+    high_inside: Array
+    centre: Array
+    """How far the prediction's centre is above the target's."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    x: _Axis
+    y: _Axis
+    eps: Array
+    unit: Array
+
+
+Force: TypeAlias = Callable[[_Axis, _Axis, Array, float], Array]
+"""(axis, the other axis, low_inside or high_inside, +1 for the lower edge or −1 for the upper) -> derivative to that edge."""
+
+
+def _pair(predictions: Array, targets: Array, eps: float) -> _Pair:
+    """Both boxes in units of a power of two about the size of their span: no area overflows, and scaling rounds nothing."""
+    both = np.stack([predictions, targets])
+    span = 0.5 * both[..., 2:].max(axis=0) - 0.5 * both[..., :2].min(axis=0)
+    least = np.maximum(np.abs(both).max(axis=(0, 2)) * 2.0**-60, np.sqrt(eps))  # so that neither coordinates nor eps overflow
+    unit = power_of_two(np.maximum(span.max(axis=1), least))
+    p, t = (predictions / unit[:, None]).T, (targets / unit[:, None]).T
+    return _Pair(_axis(p[0], p[2], t[0], t[2]), _axis(p[1], p[3], t[1], t[3]), eps / unit / unit, unit)
+
+
+def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
+    size, size_error = two_sum(high, -low)
+    true_size, true_size_error = two_sum(true_high, -true_low)
+    lower, lower_error = two_sum(low, -true_low)
+    upper, upper_error = two_sum(high, -true_high)
+    shift, shift_error = two_sum(lower, upper)
+    between = np.minimum(high, true_high) - np.maximum(low, true_low)
+    return _Axis(
+        size=size, size_error=size_error, true_size=true_size, true_size_error=true_size_error,
+        shared=np.maximum(between, 0.0),
+        own=np.minimum(size, np.maximum(-lower, 0.0) + np.maximum(upper, 0.0)),
+        other=np.minimum(true_size, np.maximum(lower, 0.0) + np.maximum(-upper, 0.0)),
+        gap=np.maximum(-between, 0.0),
+        span=np.maximum(high, true_high) - np.minimum(low, true_low),
+        low_inside=0.5 + 0.5 * np.sign(lower),
+        high_inside=0.5 - 0.5 * np.sign(upper),
+        centre=0.5 * (shift + (shift_error + (lower_error + upper_error))),
+    )  # fmt: skip
+
+
+def _gradient(boxes: _Pair, force: Force) -> Array:
+    x, y = boxes.x, boxes.y
+    edges = (force(x, y, x.low_inside, 1.0), force(y, x, y.low_inside, 1.0), force(x, y, x.high_inside, -1.0), force(y, x, y.high_inside, -1.0))
+    return np.stack(edges, axis=1) / boxes.unit[:, None]
+
+
+def _quotient(above: Array, below: Array, otherwise: float = 0.0) -> Array:
+    """above / below, where 0 / 0 is `otherwise`."""
+    return np.divide(above, below, out=np.full_like(below, otherwise), where=below > 0)
+
+
+def _overlap_term(boxes: _Pair) -> tuple[Array, Force]:
+    """1 − IoU as the area outside the intersection over the union; 1 for two boxes without area."""
+    x, y, eps = boxes.x, boxes.y, boxes.eps
+    common = x.shared * y.shared
+    only_own = x.own * y.size + x.shared * y.own
+    only_other = x.other * y.true_size + x.shared * y.other
+    outside = only_own + only_other + eps
+    union = outside + common
+    touching = (x.shared > 0) & (y.shared > 0) & (union > 0)
+
+    def force(a: _Axis, b: _Axis, inside: Array, sign: float) -> Array:
+        # moving an edge of the intersection takes from it, moving any other adds to the union: both in positive terms
+        taken = inside * (a.own * b.size + only_other + eps) - (1.0 - inside) * (a.shared * b.own) + (2.0 * inside - 1.0) * common
+        return np.divide(sign * b.shared, union, out=np.zeros_like(union), where=touching) * _quotient(taken, union)
+
+    return _quotient(outside, union, 1.0), force
+
+
+def _spare_term(boxes: _Pair) -> tuple[Array, Force]:
+    """The share of the enclosing box that neither box covers, summed from the rectangles it consists of."""
+    x, y, eps = boxes.x, boxes.y, boxes.eps
+    area = x.span * y.span + eps
+    spare = x.own * y.other + x.other * y.own + x.gap * y.span + y.gap * (x.own + x.other + x.shared)
+    touching = (x.shared > 0) & (y.shared > 0)
+
+    def force(a: _Axis, b: _Axis, inside: Array, sign: float) -> Array:
+        uncovered = np.where(touching, b.own, b.size)
+        widened = b.span * (a.other * (b.own - b.other) + b.size * a.gap - a.shared * b.other) - eps * (b.other + b.gap)
+        return sign * (inside * _quotient(uncovered, area) + (1.0 - inside) * _quotient(_quotient(widened, area), area))
+
+    return _quotient(spare, area), force
+
+
+def _distance_term(boxes: _Pair) -> tuple[Array, Force]:
+    """The squared distance of the centres over the squared diagonal of the enclosing box."""
+    x, y = boxes.x, boxes.y
+    diagonal = x.span * x.span + y.span * y.span + boxes.eps
+    distance = _quotient(x.centre * x.centre + y.centre * y.centre, diagonal)
+
+    def force(a: _Axis, _: _Axis, inside: Array, sign: float) -> Array:
+        return _quotient(a.centre + (sign * 2.0) * (1.0 - inside) * distance * a.span, diagonal)
+
+    return distance, force
+
+
+def _aspect(boxes: _Pair) -> tuple[Array, Force]:
+    """v, from the angle between the diagonals: the arctangent of a cross product, where two arctangents would cancel."""
+    x, y = boxes.x, boxes.y
+    unit, true_unit = power_of_two(np.maximum(x.size, y.size)), power_of_two(np.maximum(x.true_size, y.true_size))
+    w, h, true_w, true_h = x.size / unit, y.size / unit, x.true_size / true_unit, y.true_size / true_unit
+    low = true_w * (y.size_error / unit) + x.true_size_error / true_unit * h
+    low -= w * (y.true_size_error / true_unit) + x.size_error / unit * true_h
+    first, first_error = two_product(true_w, h)
+    second, second_error = two_product(w, true_h)
+    cross, cross_error = two_sum(first, -second)
+    angle = np.arctan2(cross + (cross_error + (first_error - second_error) + low), w * true_w + h * true_h)
+    diagonal = np.hypot(x.size, y.size)
+
+    def force(a: _Axis, b: _Axis, _: Array, sign: float) -> Array:
+        turn = sign if a is x else -sign  # a wider box turns its diagonal one way, a higher one the other
+        return (turn * 8.0 / np.pi**2) * angle * _quotient(_quotient(b.size, diagonal), diagonal)
+
+    return (2.0 / np.pi * angle) ** 2, force

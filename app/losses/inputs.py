@@ -1,0 +1,227 @@
+"""What a loss takes: arrays in an encoding, under a name, in shapes that agree.
+
+An Encoding is a value: its name, its shape and how it reads an array. Shapes are written as axes: `n` samples,
+`k` classes, `*d` any number of further axes; one letter is one length throughout a call ("n k" beside "n" is a matrix
+of scores beside one label a row). Nothing is broadcast.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import MAX_FAULTS, Fault, InvalidArray
+
+Numbers: TypeAlias = NDArray[Any]
+Raw: TypeAlias = Numbers | Sequence[object]
+"""What a caller may pass: an array of numbers, or a (nested) list of class names."""
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an array stands in the request: how to name what is wrong with it, and what it may refer to."""
+
+    pointer: str
+    rows: NDArray[np.intp] | None = None
+    """The request's row number of each row, where a mask has dropped some."""
+    classes: tuple[str, ...] | None = None
+    k: int | None = None
+    """The number of classes, where predictions have told it."""
+    ignore: int | None = None
+    """A class index that stands for "no label"."""
+
+    @property
+    def name(self) -> str:
+        return self.pointer.strip("/").replace("/", ".")
+
+    def refuse(self, code: str, message: str) -> NoReturn:
+        raise InvalidArray([Fault(self.pointer, code, message)])
+
+    def refuse_numbers(self, bad: NDArray[np.bool_], array: Numbers, rule: str, code: str = "out_of_range") -> NoReturn:
+        """Name every bad number (up to the limit) by its index in the request."""
+        places = np.argwhere(bad)[:MAX_FAULTS]
+        raise InvalidArray(
+            [
+                Fault(
+                    self.at(each), code, f"{self.name}[{_index(self.row(each))}] must be {rule}; got {_say(array[tuple(each)])}"
+                )
+                for each in places
+            ],
+            detail=f"{self.name} must be {rule}; {int(bad.sum())} of {bad.size} {'is' if bad.sum() == 1 else 'are'} not",
+        )
+
+    def row(self, index: Sequence[int]) -> list[int]:
+        first = int(index[0]) if self.rows is None else int(self.rows[index[0]])
+        return [first, *(int(each) for each in index[1:])]
+
+    def at(self, index: Sequence[int]) -> str:
+        return self.pointer + "".join(f"/{each}" for each in self.row(index))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An array as a kernel takes it, the encoding it came in, and what the caller should know about it."""
+
+    array: Numbers
+    encoding: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Lengths to draw arrays for: examples and tests."""
+
+    n: int = 3
+    k: int = 3
+    d: Shape = ()
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One meaning that an array may have."""
+
+    name: str
+    meaning: str
+    axes: tuple[str, ...]
+    """The shapes it takes, each as axes: "n *d", "n k"."""
+    read: Callable[[Numbers, Place], Reading]
+    draw: Callable[[np.random.Generator, Sizes], Numbers]
+    """Random numbers of this encoding, with few digits."""
+    accepts: tuple[str, ...] = ()
+    """Other encodings that are taken and converted."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An encoding, and the parameters under which it holds."""
+
+    when: str
+    holds: Callable[[Mapping[str, Any], int], bool]
+    encoding: Encoding
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which encoding an array has, decided by the loss's parameters or by the predictions' number of axes."""
+
+    cases: tuple[Case, ...]
+
+    def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
+        return next((case.encoding for case in self.cases if case.holds(parameters, rank)), self.cases[-1].encoding)
+
+
+def _always(parameters: Mapping[str, Any], rank: int) -> bool:
+    return True
+
+
+def when(parameter: str, value: object, then: Encoding, otherwise: Encoding) -> Choice:
+    """`then` where the parameter has this value, `otherwise` elsewhere."""
+    said = {True: "true", False: "false", None: "null"}.get(value, value) if isinstance(value, bool | None) else value
+    return Choice((
+        Case(f"{parameter} is {said}", lambda parameters, _: bool(parameters[parameter] == value), then),
+        Case("otherwise", _always, otherwise),
+    ))  # fmt: skip
+
+
+def by_rank(vector: Encoding, matrix: Encoding) -> Choice:
+    """`vector` beside predictions of one number per sample, `matrix` beside predictions of one row per sample."""
+    return Choice((
+        Case("predictions have shape (n,)", lambda _, rank: rank == 1, vector),
+        Case("predictions have shape (n, k)", _always, matrix),
+    ))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Input:
+    """One array that a loss takes: on which side of the request, under which name, in which encoding."""
+
+    name: str
+    side: Literal["predictions", "targets"]
+    encoding: Encoding | Choice
+    named: bool = False
+    """Whether its side is an object of arrays."""
+
+    @property
+    def pointer(self) -> str:
+        return f"/{self.side}/{self.name}" if self.named else f"/{self.side}"
+
+    def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
+        return self.encoding.decide(parameters, rank) if isinstance(self.encoding, Choice) else self.encoding
+
+    @property
+    def cases(self) -> tuple[tuple[str, Encoding], ...]:
+        """Every encoding it may have, with the condition in words ("" where there is none)."""
+        if isinstance(self.encoding, Choice):
+            return tuple((case.when, case.encoding) for case in self.encoding.cases)
+        return (("", self.encoding),)
+
+
+def inputs_of(
+    predictions: Encoding | Choice | Mapping[str, Encoding | Choice] | None,
+    targets: Encoding | Choice | Mapping[str, Encoding | Choice] | None,
+) -> dict[str, Input]:
+    """The arrays a loss declares, in the order its function takes them."""
+    sides: tuple[tuple[Literal["predictions", "targets"], Any], ...] = (("predictions", predictions), ("targets", targets))
+    inputs: dict[str, Input] = {}
+    for side, declared in sides:
+        if isinstance(declared, Mapping):
+            inputs |= {name: Input(name, side, encoding, named=True) for name, encoding in declared.items()}
+        elif declared is not None:
+            inputs[side] = Input(side, side, declared)
+    return inputs
+
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shapes:
+    """The lengths of axes seen so far in one call, and who said so."""
+
+    known: dict[str, tuple[Shape, str]] = field(default_factory=dict[str, tuple[Shape, str]])
+
+    def agree(self, encoding: Encoding, shape: Shape, place: Place) -> None:
+        """Bind each axis of the encoding to its length; InvalidArray naming both shapes where it has another already."""
+        fitting = [axes.split() for axes in encoding.axes if _fits(axes.split(), len(shape))]
+        if not fitting:
+            place.refuse("shape", f"{place.name} must have shape {_or(encoding.axes)}; got shape {shape}")
+        if 0 in shape:
+            place.refuse("empty", f"{place.name} is empty: shape {shape}")
+        for axis, length in _bind(fitting[0], shape).items():
+            before, whose = self.known.setdefault(axis, (length, f"{place.name} {shape}"))
+            if before != length:
+                fix = self._fix(axis, length, fitting[0], shape)
+                place.refuse("shape_mismatch", f"{place.name} has shape {shape}, which does not agree with {whose}: {fix}")
+
+    def _fix(self, axis: str, length: Shape, axes: list[str], shape: Shape) -> str:
+        before = self.known[axis][0]
+        if axis == "n":
+            return f"{before[0]} samples there, {length[0]} here"
+        if not axis.startswith("*"):
+            return f"axis {axis} is {before[0]} there and {length[0]} here"
+        wanted = sum((self.known[each][0] for each in axes), ())
+        return f"reshape it to {wanted}" if np.prod(wanted) == np.prod(shape) else f"nothing is broadcast, it must be {wanted}"
+
+
+def _fits(axes: list[str], rank: int) -> bool:
+    return rank >= len(axes) - 1 if axes[-1].startswith("*") else rank == len(axes)
+
+
+def _bind(axes: list[str], shape: Shape) -> dict[str, Shape]:
+    return {axis: shape[at:] if axis.startswith("*") else (shape[at],) for at, axis in enumerate(axes)}
+
+
+def _or(alternatives: Sequence[str]) -> str:
+    return " or ".join(f"({', '.join(axes.split())}{',' * (' ' not in axes)})" for axes in alternatives)
+
+
+def _index(index: Sequence[int]) -> str:
+    return ", ".join(map(str, index))
+
+
+def _say(number: object) -> str:
+    value = float(np.asarray(number, dtype=np.float64))
+    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)

@@ -1,0 +1,125 @@
+"""Losses of whole masks: a row of predictions is one mask of any shape, and has one value.
+
+Overlaps are taken of each mask by itself, never of a batch poured together, so that no mask's loss depends on its company.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of, when
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
+from app.losses.stable import Array, sigmoid
+from app.registry import alias
+
+MASK = when("from_logits", True, mask_of(LOGIT), mask_of(PROBABILITY))
+TRUE_MASK = mask_of(SOFT_BINARY)
+
+
+@loss(
+    predictions=MASK,
+    targets=TRUE_MASK,
+    formula="1 − (2∑py + s) / (∑p + ∑y + s), squared: 1 − (2∑py + s) / (∑p² + ∑y² + s)",
+    aliases=("Dice", "DiceLoss", "dice_loss", "sorensen_dice", "f1_loss", alias("binary_dice_loss", from_logits=True, smooth=1.0)),
+    equals=(
+        "keras.losses.Dice(axis=all but the first)",
+        "optax.losses.binary_dice_loss(smooth)",
+        "segmentation_models_pytorch.losses.DiceLoss('binary', smooth=smooth) of one mask",
+        "monai.losses.DiceLoss(squared_pred=squared, smooth_nr=smooth, smooth_dr=smooth)",
+    ),
+    reference="Milletari, Navab and Ahmadi (2016), doi:10.1109/3DV.2016.79",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+)
+def dice(
+    predictions: Array,
+    targets: Array,
+    *,
+    from_logits: Annotated[bool, Doc("Whether predictions are logits, before the sigmoid.")] = False,
+    smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
+    squared: Annotated[bool, Doc("Whether the denominator sums squares (V-Net) rather than the probabilities.")] = False,
+) -> tuple[Array, Array]:
+    """One minus the overlap of two masks, relative to their size: a rare foreground counts as much as a large one.
+
+    Targets may be soft; the loss then is 0 at the target only with `squared`. Two empty masks without `smooth` have
+    loss 0 and gradient 0. Keras and some others pool all masks of a batch by default; this is the loss of each mask.
+    """
+    if squared:
+        return _squared_dice(predictions, targets, smooth, from_logits)
+    return _overlap(predictions, targets, 0.5, 0.5, smooth / 2, from_logits)
+
+
+@loss(
+    predictions=MASK,
+    targets=TRUE_MASK,
+    formula="1 − (TP + s) / (TP + α FP + β FN + s), TP = ∑py, FP = ∑p(1 − y), FN = ∑(1 − p)y",
+    aliases=("Tversky", "TverskyLoss", "tversky_loss"),
+    equals=(
+        "keras.losses.Tversky(alpha, beta, axis=all but the first)",
+        "segmentation_models_pytorch.losses.TverskyLoss('binary', smooth=smooth, alpha=alpha, beta=beta) of one mask",
+        "monai.losses.TverskyLoss(alpha=alpha, beta=beta, smooth_nr=smooth, smooth_dr=smooth)",
+    ),
+    reference="Salehi, Erdogmus and Gholipour (2017), doi:10.1007/978-3-319-67389-9_44",
+    properties=DIFFERENTIABLE | NON_NEGATIVE,
+)
+def tversky(
+    predictions: Array,
+    targets: Array,
+    *,
+    alpha: Annotated[float, Ge(0), Doc("Weight of false positives.")] = 0.5,
+    beta: Annotated[float, Ge(0), Doc("Weight of false negatives.")] = 0.5,
+    smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
+    from_logits: Annotated[bool, Doc("Whether predictions are logits, before the sigmoid.")] = False,
+) -> tuple[Array, Array]:
+    """Dice with a price for each kind of error: beta above alpha makes a learner miss less and mark more.
+
+    `alpha` weighs false positives, as in the paper; Keras before 3.16 had the two exchanged. Two empty masks without
+    `smooth` have loss 0 and gradient 0.
+    """
+    return _overlap(predictions, targets, alpha, beta, smooth, from_logits)
+
+
+def _probabilities(predictions: Array, from_logits: bool) -> tuple[Array, Array, Array | float]:
+    """p, 1 − p and dp/d(prediction), each mask a row: from logits, 1 − p is a sigmoid too and never a subtraction."""
+    flat = predictions.reshape(predictions.shape[0], -1)
+    if not from_logits:
+        return flat, 1.0 - flat, 1.0
+    p, rest = sigmoid(flat), sigmoid(-flat)
+    return p, rest, p * rest
+
+
+def _overlap(predictions: Array, targets: Array, alpha: float, beta: float, smooth: float, from_logits: bool) -> tuple[Array, Array]:
+    """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel."""
+    p, rest, slope = _probabilities(predictions, from_logits)
+    y = targets.reshape(p.shape)
+    background = 1.0 - y
+    hits = (p * y).sum(axis=1, keepdims=True) + smooth
+    errors = alpha * (p * background).sum(axis=1, keepdims=True) + beta * (rest * y).sum(axis=1, keepdims=True)
+    # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
+    total, values = _share(errors, hits, (alpha * background).any(axis=1, keepdims=True) if from_logits else None)
+    hit = hits / total
+    gradient = (alpha * hit * background - (beta * hit + errors / total) * y) / total
+    return values, (gradient * slope).reshape(predictions.shape)
+
+
+def _squared_dice(predictions: Array, targets: Array, smooth: float, from_logits: bool) -> tuple[Array, Array]:
+    """∑(p − y)² / (∑p² + ∑y² + s), where ∑p² + ∑y² − 2∑py would cancel."""
+    p, rest, slope = _probabilities(predictions, from_logits)
+    y = targets.reshape(p.shape)
+    residual = np.where(y > 0.5, (1.0 - y) - rest, p - y) if from_logits else p - y
+    hits = 2.0 * (p * y).sum(axis=1, keepdims=True) + smooth
+    errors = (residual * residual).sum(axis=1, keepdims=True)
+    total, values = _share(errors, hits, np.ones_like(hits, dtype=np.bool_) if from_logits else p.any(axis=1, keepdims=True))
+    gradient = 2.0 * (residual * (hits / total) - y * (errors / total)) / total
+    return values, (gradient * slope).reshape(predictions.shape)
+
+
+def _share(errors: Array, hits: Array, lost: Array | None) -> tuple[Array, Array]:
+    """errors + hits, ∞ where both are 0, and the share of the errors (n,): 0 of nothing, but 1 where errors were lost to underflow."""
+    total = errors + hits
+    total = np.where(total > 0, total, np.inf)
+    shares = errors / total
+    if lost is not None:
+        shares = np.where(np.isinf(total) & lost, 1.0, shares)
+    return total, shares[:, 0]

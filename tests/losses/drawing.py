@@ -1,0 +1,253 @@
+"""Random batches for tests: every loss in every setting, drawn through the encodings it declares.
+
+An encoding draws numbers of few digits, which fall on kinks and ties; here they get more digits, so that a kink has
+measure zero. Arrays stand in one flat mapping by name and are read-only: a loss that writes into its inputs fails.
+"""
+
+import itertools
+import typing
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import annotated_types as bounds
+import numpy as np
+from numpy.typing import NDArray
+
+from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
+from app.losses.encodings import DISTRIBUTION, PROBABILITY, Encoding, Sizes
+
+Array = NDArray[np.float64]
+Arrays = Mapping[str, Array]
+
+K = 3
+"""Classes in the batches drawn here."""
+
+LABELS = frozenset({"binary", "sign", "class_index", "multi_hot", "index_list", "group", "count", "label", "labels", "label_sequence"})
+"""Encodings whose numbers are whole by nature: they get no more digits."""
+
+OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
+    ("tweedie_deviance", "power"): (-1.0, 1.0, 1.5, 2.0, 3.0),
+    ("tweedie_nll", "power"): (1.0, 1.2, 2.0, 2.5),
+    ("ctc", "blank"): (),  # targets are drawn without the default blank; test_relations moves it
+}
+"""Parameters whose admissible numbers no bound tells."""
+
+CANDIDATES = (0.0, 0.1, 0.3, 0.8, 1.0, 1.7, 3.0)
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def kinds_of(annotation: object) -> tuple[list[object], list[object]]:
+    """The plain types of a parameter's annotation, and everything that stands beside them in Annotated."""
+    if typing.get_origin(annotation) is Annotated:
+        inner, *metadata = typing.get_args(annotation)
+        kinds, more = kinds_of(inner)
+        return kinds, [*metadata, *more]
+    if typing.get_origin(annotation) in (Literal, list) or not typing.get_args(annotation):
+        return [annotation], []
+    pairs = [kinds_of(each) for each in typing.get_args(annotation)]
+    return [kind for kinds, _ in pairs for kind in kinds], [each for _, metadata in pairs for each in metadata]
+
+
+def admits(metadata: Sequence[object], number: float) -> bool:
+    """Whether a number lies within the bounds of an annotation."""
+    return all(
+        (not isinstance(bound, bounds.Gt) or number > typing.cast(float, bound.gt))
+        and (not isinstance(bound, bounds.Ge) or number >= typing.cast(float, bound.ge))
+        and (not isinstance(bound, bounds.Lt) or number < typing.cast(float, bound.lt))
+        and (not isinstance(bound, bounds.Le) or number <= typing.cast(float, bound.le))
+        for each in metadata
+        for bound in (each if isinstance(each, bounds.GroupedMetadata) else (each,))
+    )
+
+
+def _other_numbers(default: object, metadata: Sequence[object]) -> list[float]:
+    """A number on each side of the default, and the ends of its interval where they belong to it."""
+    fitting = [each for each in CANDIDATES if admits(metadata, each)]
+    if not isinstance(default, int | float):
+        return fitting[:2][-1:]
+    below = [each for each in fitting if each < default][-1:]
+    above = [each for each in (*fitting, default * 1.5) if each > default and admits(metadata, each)][:1]
+    ends = [float(getattr(each, side)) for each in metadata for side in ("ge", "le") if hasattr(each, side)]
+    return [each for each in dict.fromkeys((*below, *above, *ends)) if each != default]
+
+
+def others(loss: Loss, name: str, columns: int) -> list[object]:
+    """Values of a parameter beside its default: every flag and word, and some numbers."""
+    if (loss.name, name) in OTHER_NUMBERS:
+        return list(OTHER_NUMBERS[loss.name, name])
+    parameter = loss.parameters[name]
+    kinds, metadata = kinds_of(parameter.annotation)
+    values: list[object] = []
+    for kind in kinds:
+        if kind is bool:
+            values += [False, True]
+        elif kind is int:
+            values += [1]
+        elif kind is float:
+            values += _other_numbers(parameter.default, metadata)
+        elif typing.get_origin(kind) is Literal:
+            values += typing.get_args(kind)
+        elif typing.get_origin(kind) is list and columns > 1:
+            values += [[0.5, 0.75, 0.25][:columns]]
+    return [value for value in values if value is not parameter.default and not (value == parameter.default and type(value) is type(parameter.default))]
+
+
+def switches(loss: Loss) -> list[str]:
+    """Parameters that choose between words or yes and no."""
+    return [
+        name for name, each in loss.parameters.items() if any(kind is bool or typing.get_origin(kind) is Literal for kind in kinds_of(each.annotation)[0])
+    ]
+
+
+def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
+    """The defaults, every other value of each parameter, and every switch together with each of these."""
+    values = {name: others(loss, name, columns) for name in loss.parameters}
+    singles: list[dict[str, object]] = [{name: value} for name in values for value in values[name]]
+    flipped = [single for single in singles if set(single) <= set(switches(loss))]
+    pairs = [{**one, **other} for one, other in itertools.product(flipped, singles) if one.keys() != other.keys()]
+    distinct: list[dict[str, object]] = []
+    for each in ({}, *singles, *pairs):
+        if each not in distinct:
+            distinct.append(each)
+    return distinct
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss with parameters and shapes, of which batches can be drawn."""
+
+    loss: Loss
+    parameters: Mapping[str, Any]
+    encodings: Mapping[str, Encoding]
+    d: tuple[int, ...]
+    words: str = field(compare=False)
+
+    def draw(self, n: int = 5, seed: int = 0) -> dict[str, Array]:
+        rng = np.random.default_rng([seed, zlib.crc32(self.words.encode())])
+        sizes = Sizes(n=n, k=K, d=self.d)
+        arrays = {name: more_digits(encoding, np.asarray(encoding.draw(rng, sizes), np.float64), rng) for name, encoding in self.encodings.items()}
+        if self.loss.coupling == "batch":  # similarities of all pairs: embeddings are meant to have length 1
+            arrays |= {name: normalised(array) for name, array in arrays.items() if self.encodings[name].name == "embedding"}
+        return frozen(arrays)
+
+    def batch(self, arrays: Arrays | None = None, **more: Any) -> Batch:
+        return check(self.loss, self.parameters, *sides(self.loss, self.draw() if arrays is None else arrays), **more)
+
+    def evaluate(self, arrays: Arrays | None = None, *, reduction: Any = "mean", **more: Any) -> Evaluation:
+        return evaluate(self.batch(arrays, **more), reduction=reduction)
+
+    @property
+    def reductions(self) -> tuple[Any, ...]:
+        return ("mean", "sum", "mean_over_samples") if self.loss.mean.sums else ("mean",)
+
+    @property
+    def prediction_names(self) -> list[str]:
+        return [name for name, each in self.loss.inputs.items() if each.side == "predictions"]
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def more_digits(encoding: Encoding, array: Array, rng: np.random.Generator) -> Array:
+    if encoding.name in LABELS:
+        return array
+    if encoding.name in ("distribution", "log_probabilities"):
+        rows = (np.exp(array) if encoding.name == "log_probabilities" else array) * np.exp(rng.uniform(-0.3, 0.3, array.shape))
+        rows = rows / rows.sum(axis=-1, keepdims=True)
+        return np.log(rows) if encoding.name == "log_probabilities" else rows
+    moved = array + rng.uniform(-0.024, 0.024, array.shape)
+    return np.abs(moved) if array.min() >= 0 else moved
+
+
+def normalised(rows: Array) -> Array:
+    return rows / np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+
+
+def frozen(arrays: Arrays) -> dict[str, Array]:
+    copies = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
+    for array in copies.values():
+        array.flags.writeable = False
+    return copies
+
+
+def sides(loss: Loss, arrays: Arrays) -> tuple[Any, Any]:
+    """The flat arrays as `check` takes them: predictions and targets, each an array, an object of arrays or None."""
+    given: list[Any] = []
+    for side in ("predictions", "targets"):
+        declared = {name: each for name, each in loss.inputs.items() if each.side == side}
+        named = {name: arrays[name] for name in declared}
+        given.append(None if not named else named if any(each.named for each in declared.values()) else named[side])
+    return given[0], given[1]
+
+
+def rows_of(arrays: Arrays, rows: Any) -> dict[str, Array]:
+    return frozen({name: array[rows] for name, array in arrays.items()})
+
+
+def gradients_of(evaluation: Evaluation) -> dict[str, Array]:
+    """The gradient by name, also where the predictions are a single array."""
+    gradient = evaluation.gradient
+    assert gradient is not None
+    return {name: np.asarray(each) for name, each in gradient.items()} if isinstance(gradient, Mapping) else {"predictions": np.asarray(gradient)}
+
+
+def _shapes(loss: Loss, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[int, ...], dict[str, Encoding], tuple[int, ...]]]:
+    """Each way in which the arrays of a loss can be shaped: samples of one number, of a row, of more."""
+    first = next(iter(loss.inputs))
+    seen: list[tuple[tuple[int, ...], ...]] = []
+    for d, rank in itertools.product(((), (2,)), (1, 2, 3, 4)):
+        encodings = {name: each.decide(parameters, rank) for name, each in loss.inputs.items()}
+        drawn = {name: np.asarray(each.draw(np.random.default_rng(0), Sizes(4, K, d))) for name, each in encodings.items()}
+        shapes = tuple(each.shape for each in drawn.values())
+        if drawn[first].ndim == rank and shapes not in seen:
+            seen.append(shapes)
+            yield drawn[first].shape, encodings, d
+
+
+def _soft(encodings: Mapping[str, Encoding]) -> dict[str, Encoding] | None:
+    """The same arrays with probabilities for labels, where the loss takes them."""
+    soft = {name: _softened(each) for name, each in encodings.items()}
+    return soft if any(soft[name] is not encodings[name] for name in soft) else None
+
+
+def _softened(encoding: Encoding) -> Encoding:
+    if "distribution" in encoding.accepts:
+        return DISTRIBUTION
+    if "probability" in encoding.accepts:
+        deeper = encoding.axes[0].split() != ["n", "*d"]
+        return replace(PROBABILITY, draw=lambda rng, sizes: rng.uniform(0.05, 0.95, encoding.draw(rng, sizes).shape)) if deeper else PROBABILITY
+    return encoding
+
+
+@cache
+def all_cases() -> tuple[Case, ...]:
+    """Every loss in every setting and shape, with hard labels and soft."""
+    found: dict[str, Case] = {}
+    for loss, width in itertools.product(LOSSES.values(), (1, 2, K)):
+        for parameters in settings(loss, width):
+            lists = {len(each) for each in parameters.values() if isinstance(each, list)}
+            said = ",".join(f"{name}={value}" for name, value in parameters.items())
+            for shape, encodings, d in _shapes(loss, {**loss.defaults, **parameters}):
+                if lists and (len(shape) == 1 or lists != {shape[-1]}):
+                    continue
+                for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
+                    if chosen is not None:
+                        words = f"{loss.name}({said}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"
+                        found.setdefault(words, Case(loss, parameters, chosen, d, words))
+    return tuple(found.values())
+
+
+def cases(*names: str) -> list[Case]:
+    return [case for case in all_cases() if not names or case.loss.name in names]
+
+
+def default_cases(*names: str) -> list[Case]:
+    return [case for case in cases(*names) if not case.parameters]

@@ -1,0 +1,238 @@
+"""Numbers with all their digits and their derivatives: forward-mode differentiation over mpmath, and errors in ULP.
+
+A formula written with these functions yields its value and its exact gradient in one pass, so that no derivative is
+typed by hand. Where a function has a kink the formula declares the slope there, or says UNDECLARED: then any finite
+slope is right.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from mpmath import mp, mpf
+
+UNDECLARED = mp.nan
+SPREAD = 3  # digits kept for every bit between the largest and the smallest input: products of three of them stay exact
+EXPONENTIAL_REACH = 3000.0  # e^−3000 is nothing beside 1, and its square root is below every float64
+
+
+class Exact:
+    """A real number and its derivatives to the inputs: {input: derivative}, without those that are 0."""
+
+    __slots__ = ("slope", "value")
+
+    def __init__(self, value: Any, slope: dict[Any, Any] | None = None) -> None:
+        self.value = mpf(value)
+        self.slope = slope or {}
+
+    def __add__(self, other: Any) -> "Exact":
+        other = exact(other)
+        return Exact(self.value + other.value, _sum(self.slope, other.slope))
+
+    def __neg__(self) -> "Exact":
+        return Exact(-self.value, _times(self.slope, mpf(-1)))
+
+    def __sub__(self, other: Any) -> "Exact":
+        return self + -exact(other)
+
+    def __mul__(self, other: Any) -> "Exact":
+        other = exact(other)
+        return Exact(_product(self.value, other.value), _sum(_times(self.slope, other.value), _times(other.slope, self.value)))
+
+    def __truediv__(self, other: Any) -> "Exact":
+        return self * exact(other) ** -1
+
+    def __pow__(self, power: Any) -> "Exact":
+        power = exact(power).value
+        return Exact(_power(self.value, power), _times(self.slope, _product(power, _power(self.value, power - 1))))
+
+    def __radd__(self, other: Any) -> "Exact":
+        return exact(other) + self
+
+    def __rsub__(self, other: Any) -> "Exact":
+        return exact(other) - self
+
+    def __rmul__(self, other: Any) -> "Exact":
+        return exact(other) * self
+
+    def __rtruediv__(self, other: Any) -> "Exact":
+        return exact(other) / self
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self.value < exact(other).value)
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self.value <= exact(other).value)
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self.value > exact(other).value)
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self.value >= exact(other).value)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.value == exact(other).value)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def whole(self) -> bool:
+        return bool(mp.isint(self.value))
+
+
+def exact(number: Any) -> Exact:
+    return number if isinstance(number, Exact) else Exact(number)
+
+
+def _sum(left: dict[Any, Any], right: dict[Any, Any]) -> dict[Any, Any]:
+    if not left or not right:
+        return left or right
+    total = dict(left)
+    for key, each in right.items():
+        total[key] = total[key] + each if key in total else each
+    return total
+
+
+def _times(slope: dict[Any, Any], factor: Any) -> dict[Any, Any]:
+    """The slope times a factor; nothing where either is 0, however infinite the other (the formulas' 0 · log 0)."""
+    return {key: each * factor for key, each in slope.items() if each != 0} if factor != 0 else {}
+
+
+def _product(left: Any, right: Any) -> Any:
+    return left * right if left != 0 and right != 0 else mpf(0)
+
+
+def _power(base: Any, power: Any) -> Any:
+    if power == 0:
+        return mpf(1)
+    if base == 0:
+        return mp.inf if power < 0 else mpf(0)
+    return base**power
+
+
+# --- functions ------------------------------------------------------------------------------------------------------
+
+
+def exp(x: Exact) -> Exact:
+    value = mp.exp(x.value)
+    return Exact(value, _times(x.slope, value))
+
+
+def log(x: Exact) -> Exact:
+    return Exact(mp.log(x.value), _times(x.slope, _power(x.value, mpf(-1))))
+
+
+def sqrt(x: Exact) -> Exact:
+    """The root; at 0 its slope is declared 0, as the gradient of a norm at its tip."""
+    root = mp.sqrt(x.value)
+    return Exact(root, _times(x.slope, 1 / (2 * root)) if root else {})
+
+
+def cosh(x: Exact) -> Exact:
+    return (exp(x) + exp(-x)) / 2
+
+
+def sigmoid(x: Exact) -> Exact:
+    return 1 / (1 + exp(-x))
+
+
+def softmax(row: Sequence[Exact]) -> list[Exact]:
+    powers = [exp(each) for each in row]
+    total = total_of(powers)
+    return [each / total for each in powers]
+
+
+def angle(y: Exact, x: Exact) -> Exact:
+    """arctan(y / x) for x, y ≥ 0, with π/2 at x = 0."""
+    square = x.value**2 + y.value**2
+    factor = (x.value / square, -y.value / square) if square else (mpf(0), mpf(0))
+    return Exact(mp.atan2(y.value, x.value), _sum(_times(y.slope, factor[0]), _times(x.slope, factor[1])))
+
+
+def log_factorial(y: Exact) -> Exact:
+    """ln y! of a constant."""
+    return Exact(mp.loggamma(y.value + 1))
+
+
+def xlogy(x: Exact, y: Exact) -> Exact:
+    """x · log y, and nothing at all where x = 0."""
+    return x * log(y) if x.value != 0 else Exact(0)
+
+
+def total_of(terms: Sequence[Exact] | Iterator[Exact]) -> Exact:
+    total = Exact(0)
+    for each in terms:
+        total = total + each
+    return total
+
+
+# --- kinks ----------------------------------------------------------------------------------------------------------
+
+
+def positive(x: Exact, at_zero: Any) -> Exact:
+    """max(0, x); at x = 0 its slope is `at_zero` of the slope of x."""
+    if x.value > 0:
+        return x
+    return Exact(0, _times(x.slope, mpf(at_zero)) if x.value == 0 else {})
+
+
+def absolute(x: Exact) -> Exact:
+    """|x|; its slope at 0 is declared 0."""
+    return Exact(abs(x.value), _times(x.slope, mpf(mp.sign(x.value))))
+
+
+def clipped(x: Exact, low: Any, high: Any = mp.inf) -> Exact:
+    """x within [low, high]: constant outside."""
+    low, high = exact(low), exact(high)
+    return low if x < low else high if x > high else x
+
+
+def largest(numbers: Sequence[Exact]) -> Exact:
+    """The largest; where several are, the slope is undeclared."""
+    top = max(each.value for each in numbers)
+    tied = [each for each in numbers if each.value == top]
+    return tied[0] if len(tied) == 1 else Exact(top, dict.fromkeys({key for each in tied for key in each.slope}, UNDECLARED))
+
+
+def smallest(numbers: Sequence[Exact]) -> Exact:
+    return -largest([-each for each in numbers])
+
+
+def constant(x: Exact) -> Exact:
+    """x without its slope."""
+    return Exact(x.value)
+
+
+# --- precision and error --------------------------------------------------------------------------------------------
+
+
+def bits_for(numbers: Sequence[float]) -> int:
+    """Bits in which sums, products and exponentials of these numbers keep more digits than any comparison needs."""
+    exponents = [math.frexp(each)[1] for each in numbers if each != 0 and math.isfinite(each)] or [0]
+    spread = max(*exponents, 1) - min(*exponents, 0)
+    reach = min(max((abs(each) for each in numbers if math.isfinite(each)), default=0.0), EXPONENTIAL_REACH)
+    return 256 + SPREAD * spread + int(1.5 * reach)
+
+
+def ulps(got: float, true: Any, unit_of: Any = None) -> float:
+    """How far a float64 is from the true number, in units in the last place of the true number (or of `unit_of`)."""
+    if mp.isnan(true):
+        return 0.0 if math.isfinite(got) else math.inf
+    if math.isnan(got) or (mp.isinf(true) and got != float(true)):
+        return math.inf
+    if mp.isinf(true):
+        return 0.0
+    scale = true if unit_of is None else unit_of
+    last = max(min(mp.mag(scale), 1024) - 53, -1074) if scale else -1074
+    reached = mpf(got) if math.isfinite(got) else mp.sign(got) * mpf(2) ** 1024
+    if abs(true) >= mpf(2) ** 1024 and not math.isfinite(got):
+        return 0.0 if (true > 0) == (got > 0) else math.inf
+    return float(min(abs(reached - true) / mpf(2) ** last, mpf("1e300")))
+
+
+def largest_magnitude(numbers: Sequence[Any]) -> Any:
+    finite = [abs(each) for each in numbers if mp.isfinite(each)]
+    return max(finite, default=mpf(0))
+
+
+Formula = Callable[..., Any]

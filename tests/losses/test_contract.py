@@ -1,0 +1,449 @@
+"""What every loss owes whoever calls it, checked over the registry: no loss is named here except where the mathematics is its own."""
+
+import inspect
+import typing
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import numpy as np
+import pytest
+from drawing import K, Arrays, Case, admits, cases, default_cases, frozen, gradients_of, kinds_of, normalised, rows_of, switches
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from app.errors import InvalidInput
+from app.losses import LOSSES, Batch, Evaluation, Loss, evaluate
+
+CASES = cases()
+SEPARATE = [case for case in CASES if case.loss.coupling == "sample"]
+"""Losses of single samples."""
+DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable]
+REDUCED = [(case, reduction) for case in CASES for reduction in case.reductions]
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+each_separate_case = pytest.mark.parametrize("case", SEPARATE, ids=str)
+each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+
+
+def weights_for(n: int) -> NDArray[np.float64]:
+    return np.linspace(0.5, 2.5, n) ** 1.5
+
+
+def same_bits(one: Evaluation, other: Evaluation) -> bool:
+    """Value, per-sample losses and gradient agree to the last bit (0 and −0 are one number)."""
+    assert one.per_sample is not None
+    assert other.per_sample is not None
+    gradients = [{} if each.gradient is None else gradients_of(each) for each in (one, other)]
+    return (
+        np.array_equal(np.float64(one.value or 0), np.float64(other.value or 0), equal_nan=True)
+        and np.array_equal(one.per_sample, other.per_sample, equal_nan=True)
+        and gradients[0].keys() == gradients[1].keys()
+        and all(np.array_equal(gradients[0][name], gradients[1][name], equal_nan=True) for name in gradients[0])
+    )
+
+
+# --- shapes and types -----------------------------------------------------------------------------------------------
+
+
+@each_case
+def test_answer_has_the_shapes_and_type_it_promises(case: Case) -> None:
+    arrays = case.draw(n=7)
+    for reduction in (*case.reductions, "none"):
+        answer = case.evaluate(arrays, reduction=reduction)
+        assert answer.per_sample is not None
+        assert answer.per_sample.shape == (7,)
+        assert answer.per_sample.dtype == np.float64
+        assert (answer.value is None) == (reduction == "none")
+        assert answer.value is None or type(answer.value) is float
+        if case.loss.differentiable:
+            gradients = gradients_of(answer)
+            assert list(gradients) == case.prediction_names
+            assert all(gradients[name].shape == arrays[name].shape for name in gradients)
+            assert all(each.dtype == np.float64 for each in gradients.values())
+        else:
+            assert answer.gradient is None
+
+
+@each_case
+def test_kernel_keeps_to_its_contract(case: Case) -> None:
+    batch = case.batch(case.draw(n=7))
+    with np.errstate(all="ignore"):
+        values, gradient = case.loss(*batch.arrays, **batch.parameters)
+    predictions = batch.arrays[: len(case.prediction_names)]
+    assert values.dtype == np.float64
+    assert values.shape in ((7,), predictions[0].shape)
+    if case.loss.coupling == "batch":
+        assert callable(gradient) == case.loss.differentiable
+    elif not case.loss.differentiable:
+        assert gradient is None
+    else:
+        assert isinstance(gradient, tuple) == (len(predictions) > 1)
+        gradients = gradient if isinstance(gradient, tuple) else (gradient,)
+        assert [np.shape(each) for each in gradients] == [each.shape for each in predictions]
+
+
+@each_case
+def test_inputs_are_left_as_they_were(case: Case) -> None:
+    arrays = case.draw()  # read-only: writing into them would raise
+    weights = weights_for(5)
+    weights.flags.writeable = False
+    before = {name: array.copy() for name, array in arrays.items()}
+    case.evaluate(arrays, sample_weight=weights, mask=np.array([True, True, True, True, False]))
+    case.evaluate(arrays)
+    assert all(np.array_equal(arrays[name], before[name]) for name in arrays)
+
+
+@each_case
+def test_same_call_gives_the_same_bits(case: Case) -> None:
+    assert same_bits(case.evaluate(case.draw(n=9)), case.evaluate(case.draw(n=9)))
+
+
+# --- the gradient ---------------------------------------------------------------------------------------------------
+
+STEP = 1e-5
+"""Small enough that random points keep clear of kinks, large enough that five digits of an error of one rounding show."""
+
+
+def moved(batch: Batch, directions: Arrays, by: float) -> Batch:
+    """The batch with its predictions moved; unchecked, since a derivative leaves the simplex that the rows lie on."""
+    names = list(batch.loss.inputs)
+    return replace(batch, arrays=tuple(array + by * directions[name] if name in directions else array for name, array in zip(names, batch.arrays, strict=True)))
+
+
+def derivative(of: Any, batch: Batch, directions: Arrays) -> Any:
+    """Central difference of fourth order: its error is h⁴, which leaves the rounding of `of` over h."""
+    at = {k: of(moved(batch, directions, k * STEP)) for k in (-2, -1, 1, 2)}
+    return (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * STEP)
+
+
+def agree(numeric: Any, exact: Any, scale: Any, size: Any) -> bool:
+    """Within the error of the difference: h⁴ times a few derivatives, and a few roundings of a loss of this size over h."""
+    return bool(np.all(np.abs(numeric - exact) <= 1e-7 * scale + 1e-9 * (1 + size)))
+
+
+@pytest.mark.parametrize("case", [case for case in SEPARATE if case.loss.differentiable], ids=str)
+def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
+    batch = case.batch(case.draw(n=6))
+    answer = evaluate(batch, reduction="none")
+    gradients = gradients_of(answer)
+    for name, gradient in gradients.items():
+        for column in range(gradient[0].size):
+            direction = np.zeros_like(gradient)
+            direction.reshape(6, -1)[:, column] = 1.0
+            numeric = derivative(lambda each: evaluate(each, reduction="none", outputs=("per_sample",)).per_sample, batch, {name: direction})
+            exact = gradient.reshape(6, -1)[:, column]
+            assert agree(numeric, exact, np.abs(exact), np.abs(answer.per_sample)), (name, column, numeric, exact)
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_gradient_is_the_derivative_of_the_value(case: Case, weighted: bool) -> None:
+    rng = np.random.default_rng(7)
+    batch = case.batch(case.draw(n=6), sample_weight=weights_for(6) if weighted else None)
+    for reduction in case.reductions:
+        answer = evaluate(batch, reduction=reduction)
+        gradients = gradients_of(answer)
+        directions = {name: rng.standard_normal(each.shape) for name, each in gradients.items()}
+        numeric = derivative(lambda each, how=reduction: evaluate(each, reduction=how, outputs=("value",)).value, batch, directions)
+        exact = sum(float((gradients[name] * directions[name]).sum()) for name in gradients)
+        scale = sum(float(np.abs(gradients[name] * directions[name]).sum()) for name in gradients)
+        assert answer.value is not None
+        assert agree(numeric, exact, scale, abs(answer.value)), (reduction, numeric, exact)
+
+
+# --- samples: weights, order, masks, blocks -------------------------------------------------------------------------
+
+
+@each_separate_case
+def test_weight_two_is_the_sample_twice(case: Case) -> None:
+    arrays = case.draw(n=5)
+    twice = np.array([0, 1, 1, 2, 3, 3, 4])
+    weights = np.array([1.0, 2.0, 1.0, 2.0, 1.0])
+    for reduction in set(case.reductions) - {"mean_over_samples"}:  # which counts samples, not weights
+        one = case.evaluate(arrays, reduction=reduction, sample_weight=weights)
+        other = case.evaluate(rows_of(arrays, twice), reduction=reduction)
+        assert one.value == pytest.approx(other.value, rel=1e-13, abs=1e-15)
+        if case.loss.differentiable:
+            for name, gradient in gradients_of(other).items():
+                summed = np.zeros_like(arrays[name])
+                np.add.at(summed, twice, gradient)
+                np.testing.assert_allclose(gradients_of(one)[name], summed, rtol=1e-12, atol=1e-15)
+
+
+@each_case
+def test_order_of_samples_does_not_matter(case: Case) -> None:
+    arrays = case.draw(n=9)
+    weights = weights_for(9)
+    order = np.random.default_rng(1).permutation(9)
+    one = case.evaluate(arrays, sample_weight=weights)
+    other = case.evaluate(rows_of(arrays, order), sample_weight=weights[order])
+    assert one.per_sample is not None
+    tolerance = 0.0 if case.loss.coupling == "sample" else 1e-10  # a sum over the batch is rounded in its order
+    assert other.value == pytest.approx(one.value, rel=tolerance or 1e-14)
+    np.testing.assert_allclose(other.per_sample, one.per_sample[order], rtol=tolerance, atol=0)
+    if case.loss.differentiable:
+        for name, gradient in gradients_of(other).items():
+            np.testing.assert_allclose(gradient, gradients_of(one)[name][order], rtol=tolerance or 1e-13, atol=tolerance)
+
+
+@each_case
+def test_blocks_are_the_whole_bit_for_bit(case: Case) -> None:
+    batch = case.batch(case.draw(n=67), sample_weight=weights_for(67))
+    whole = evaluate(batch, block_bytes=2**40)
+    assert same_bits(evaluate(batch), whole)
+    assert same_bits(evaluate(batch, block_bytes=64), whole)
+    assert same_bits(evaluate(batch, block_bytes=1), whole)
+
+
+@each_case
+def test_mask_is_the_batch_without_these_rows(case: Case) -> None:
+    arrays, weights = case.draw(n=9), weights_for(9)
+    mask = np.array([True, True, False, True, True, False, True, True, False])
+    for reduction in case.reductions:
+        masked = case.evaluate(arrays, reduction=reduction, sample_weight=weights, mask=mask)
+        fewer = case.evaluate(rows_of(arrays, mask), reduction=reduction, sample_weight=weights[mask])
+        assert masked.per_sample is not None
+        assert masked.value == fewer.value
+        assert (masked.n_samples, masked.divisor) == (fewer.n_samples, fewer.divisor)
+        assert np.array_equal(masked.per_sample[mask], fewer.per_sample)
+        assert not masked.per_sample[~mask].any()
+        if case.loss.differentiable:
+            for name, gradient in gradients_of(masked).items():
+                assert np.array_equal(gradient[mask], gradients_of(fewer)[name])
+                assert not gradient[~mask].any()
+
+
+@each_separate_case
+def test_zero_weight_drops_the_sample(case: Case) -> None:
+    arrays, weights = case.draw(n=9), weights_for(9)
+    kept = np.array([True, True, False, True, True, False, True, True, True])
+    for reduction in set(case.reductions) - {"mean_over_samples"}:
+        weighted = case.evaluate(arrays, reduction=reduction, sample_weight=np.where(kept, weights, 0.0))
+        fewer = case.evaluate(rows_of(arrays, kept), reduction=reduction, sample_weight=weights[kept])
+        assert weighted.value == pytest.approx(fewer.value, rel=1e-14)
+        if case.loss.differentiable:
+            for name, gradient in gradients_of(weighted).items():
+                np.testing.assert_allclose(gradient[kept], gradients_of(fewer)[name], rtol=1e-14, atol=0)
+                assert not gradient[~kept].any()
+
+
+# --- extremes -------------------------------------------------------------------------------------------------------
+
+POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
+    "binary_cross_entropy": ({"from_logits": False}, "−log 0 at a true outcome of probability 0"),
+    "binary_focal": ({"from_logits": False}, "−log 0 at a true outcome of probability 0"),
+    "categorical_cross_entropy": ({"from_logits": False}, "−log 0 at a true class of probability 0"),
+    "categorical_focal": ({"from_logits": False}, "−log 0 at a true class of probability 0"),
+    "generalized_cross_entropy": ({"from_logits": False}, "the gradient −p^(q−1) at p = 0"),
+    "kl_divergence": ({"input_format": "probabilities"}, "log of q = 0 where the target is positive"),
+    "exponential": ({}, "exp of a large margin on the wrong side"),
+    "poisson_nll": ({"log_input": True}, "exp of a large logarithm"),
+    "gamma_nll": ({"log_input": True}, "exp of a large negative logarithm"),
+    "tweedie_nll": ({"log_input": True}, "exp of a large logarithm"),
+}
+"""Losses that are infinite, or beyond float64, at inputs far inside its range; the parameters under which, and why."""
+
+
+def has_pole(case: Case) -> bool:
+    if case.loss.name not in POLES:
+        return False
+    given = {**case.loss.defaults, **case.parameters}
+    return all(given[name] == value for name, value in POLES[case.loss.name][0].items())
+
+
+def extreme_numbers(encoding: str, limit: float) -> list[float]:
+    """The ends of an encoding's range, and what lies where float64 is coarse or underflows. `limit` says how far out."""
+    tiny = 1 / limit if limit < 1e300 else 5e-324
+    match encoding:
+        case "probability":
+            return [0.0, 1.0, 0.5, tiny, 1 - 2**-53, 2**-53]
+        case "positive":
+            return [tiny, 1e-8, 1.0, 1 + 2**-52, 1e8, limit]
+        case "non_negative" | "distance":
+            return [0.0, tiny, 1.0, 1e8, limit]
+        case "count":
+            return [0.0, 1.0, 2.0, 1e15, limit]
+        case "above_minus_one":
+            return [-1 + 2**-53, -0.5, 0.0, tiny, 1.0, limit]
+        case _:
+            return [-limit, limit, -1e4, -800.0, -1.0, -tiny, 0.0, tiny, 1.0, 800.0, 1e4]
+
+
+def extreme(case: Case, limit: float, n: int = 240) -> dict[str, NDArray[np.float64]]:
+    """A batch of the case whose numbers are drawn from the extremes of their encodings, labels apart."""
+    rng = np.random.default_rng(3)
+    arrays = dict(case.draw(n=n))
+    for name, array in arrays.items():
+        encoding = case.encodings[name]
+        if encoding.name in ("distribution", "log_probabilities"):
+            corners = np.array([[1.0, 0.0, 0.0], [1 - 1e-9, 1e-9, 0.0], [0.5, 0.5, 1e-300], [0.0, 2**-53, 1.0], [1 / 3, 1 / 3, 1 / 3], [1e-12, 1.0, 5e-324]])
+            rows = rng.permuted(corners[rng.integers(len(corners), size=n)], axis=1)
+            with np.errstate(divide="ignore"):
+                arrays[name] = rows if encoding.name == "distribution" else np.maximum(np.log(rows), -limit)
+        elif encoding.name.startswith("box"):
+            low, size = rng.choice([-limit, -1.0, 0.0, 1.0, limit / 2], (n, 2)), rng.choice([0.0, 1 / limit, 1.0, 1e8, limit / 4], (n, 2))
+            arrays[name] = np.concatenate([low, low + size], axis=1)
+        elif case.loss.coupling == "batch" and encoding.name == "embedding":
+            arrays[name] = normalised(rng.choice([-1.0, -1e-300, 1e-8, 1.0], array.shape))
+        elif name in case.prediction_names or not np.array_equal(array, np.floor(array)) or encoding.name == "count":
+            if array.dtype.kind == "f" and encoding.name not in ("label", "labels"):
+                arrays[name] = rng.choice(extreme_numbers(encoding.name, limit), array.shape)
+    return frozen(arrays)
+
+
+def finite_rows(answer: Evaluation) -> NDArray[np.bool_]:
+    """Rows whose loss and gradient are finite."""
+    assert answer.per_sample is not None
+    finite = np.isfinite(answer.per_sample)
+    for gradient in gradients_of(answer).values() if answer.gradient is not None else ():
+        finite &= np.isfinite(gradient).reshape(finite.size, -1).all(axis=1)
+    return finite
+
+
+@each_case
+@pytest.mark.parametrize("limit", [1e100, 1e308], ids=["far", "farthest"])
+def test_nothing_is_ever_undefined(case: Case, limit: float) -> None:
+    answer = case.evaluate(extreme(case, limit), reduction="none")
+    assert not np.isnan(answer.per_sample).any()
+    if case.loss.differentiable:
+        assert not any(np.isnan(each).any() for each in gradients_of(answer).values())
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if set(case.parameters) <= set(switches(case.loss))], ids=str)
+def test_only_poles_are_infinite(case: Case) -> None:
+    finite = finite_rows(case.evaluate(extreme(case, 1e100), reduction="none"))
+    assert finite.any()
+    assert finite.all() == (not has_pole(case))
+
+
+INFINITE = [case for case in SEPARATE if not case.parameters and not finite_rows(case.evaluate(extreme(case, 1e308), reduction="none")).all()]
+"""Losses with samples that are infinite, or of a gradient that is, among the extremes."""
+
+
+def test_every_pole_is_seen() -> None:
+    named = {name for name, (parameters, _) in POLES.items() if name in LOSSES and all(LOSSES[name].defaults[each] == parameters[each] for each in parameters)}
+    assert named <= {case.loss.name for case in INFINITE}
+
+
+@pytest.mark.parametrize("case", INFINITE, ids=str)
+def test_zero_weight_drops_an_infinite_sample(case: Case) -> None:
+    arrays = extreme(case, 1e308)
+    finite = finite_rows(case.evaluate(arrays, reduction="none"))
+    calm = case.draw(n=finite.size)
+    mixed = frozen({name: np.where(finite.reshape(-1, *(1,) * (arrays[name].ndim - 1)), calm[name], arrays[name]) for name in arrays})
+    for reduction in case.reductions:
+        answer = case.evaluate(mixed, reduction=reduction, sample_weight=finite * 1.0)
+        alone = case.evaluate(rows_of(mixed, finite), reduction=reduction)
+        if reduction != "mean_over_samples":
+            assert answer.value == pytest.approx(alone.value, rel=1e-13)
+        assert np.isfinite(answer.value)
+        if case.loss.differentiable:
+            assert all(np.isfinite(each).all() and not each[~finite].any() for each in gradients_of(answer).values())
+
+
+@pytest.mark.parametrize("case", INFINITE, ids=str)
+def test_infinite_sample_does_not_spoil_the_others(case: Case) -> None:
+    arrays = extreme(case, 1e308)
+    answer = case.evaluate(arrays, reduction="none")
+    finite = finite_rows(answer)
+    alone = case.evaluate(rows_of(arrays, finite), reduction="none")
+    assert answer.per_sample is not None
+    assert np.array_equal(answer.per_sample[finite], alone.per_sample)
+    assert {each.output.partition(".")[0] for each in answer.non_finite} <= {"per_sample", "gradient"}
+    assert {each.index[0] for each in answer.non_finite} <= set(np.flatnonzero(~finite).tolist())
+
+
+# --- what is said about a loss --------------------------------------------------------------------------------------
+
+
+@each_loss
+def test_loss_explains_itself(loss: Loss) -> None:
+    assert loss.summary.endswith(".")
+    assert len(loss.summary) <= 130
+    assert loss.formula
+    assert loss.reference or loss.equals
+    assert loss.inputs
+    assert (loss.name, loss.family) == (loss.kernel.__name__, loss.kernel.__module__.rpartition(".")[2])
+
+
+@each_loss
+def test_every_parameter_has_a_type_a_meaning_and_a_default(loss: Loss) -> None:
+    for name, parameter in loss.parameters.items():
+        assert parameter.default is not inspect.Parameter.empty, name
+        assert typing.get_origin(parameter.annotation) is Annotated, name
+        documented = [each.documentation for each in kinds_of(parameter.annotation)[1] if isinstance(each, Doc)]
+        assert len(documented) == 1, name
+        assert documented[0].endswith("."), name
+
+
+@each_loss
+def test_defaults_lie_within_their_bounds(loss: Loss) -> None:
+    for name, parameter in loss.parameters.items():
+        kinds, metadata = kinds_of(parameter.annotation)
+        if isinstance(parameter.default, bool) or parameter.default is None or isinstance(parameter.default, str):
+            words = [word for kind in kinds for word in typing.get_args(kind)]
+            assert type(parameter.default) in kinds or parameter.default in words or (parameter.default is None and type(None) in kinds), name
+        else:
+            assert isinstance(parameter.default, float | int), name
+            assert admits(metadata, parameter.default), name
+
+
+@each_loss
+def test_aliases_resolve_and_can_be_called(loss: Loss) -> None:
+    assert LOSSES.resolve(loss.name) == (loss, {})
+    assert len({each.name for each in loss.aliases}) == len(loss.aliases)
+    for other in loss.aliases:
+        assert LOSSES.resolve(other.name) == (loss, other.parameters)
+        for name, value in other.parameters.items():
+            assert name in loss.parameters
+            assert value != loss.parameters[name].default
+            kinds, metadata = kinds_of(loss.parameters[name].annotation)
+            assert type(value) in kinds or any(value in typing.get_args(kind) for kind in kinds)
+            assert isinstance(value, bool | str) or admits(metadata, typing.cast(float, value))
+
+
+@each_loss
+def test_reductions_that_mean_nothing_are_refused(loss: Loss) -> None:
+    case = default_cases(loss.name)[0]
+    for reduction in ("sum", "mean_over_samples"):
+        if loss.mean.sums:
+            assert case.evaluate(reduction=reduction).value is not None
+        else:
+            with pytest.raises(InvalidInput):
+                case.evaluate(reduction=reduction)
+
+
+@each_loss
+def test_arrays_that_do_not_agree_are_refused(loss: Loss) -> None:
+    for case in default_cases(loss.name):
+        arrays = case.draw(n=6)
+        if len(arrays) > 1:
+            for name in arrays:
+                with pytest.raises(InvalidInput):
+                    case.evaluate({**arrays, name: arrays[name][:-1]})
+
+
+@each_loss
+def test_numbers_that_are_not_finite_are_refused(loss: Loss) -> None:
+    for case in default_cases(loss.name):
+        for name, array in case.draw(n=6).items():
+            for bad in (np.nan, np.inf, -np.inf):
+                spoiled = array.copy()
+                spoiled.reshape(-1)[0] = bad
+                with pytest.raises(InvalidInput):
+                    case.evaluate({**case.draw(n=6), name: spoiled})
+
+
+def test_registry_is_complete() -> None:
+    assert len({case.loss.name for case in CASES}) == len(LOSSES)
+
+
+def test_lists_of_the_wrong_length_are_refused() -> None:
+    for case in CASES:
+        for name, value in case.parameters.items():
+            if isinstance(value, list):
+                longer: dict[str, Any] = {**case.parameters, name: [*value, 1.0]}
+                with pytest.raises(InvalidInput):
+                    replace(case, parameters=longer).evaluate()
+    assert K == 3
