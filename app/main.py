@@ -1,17 +1,25 @@
 """create_app(settings): wiring only."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import uvicorn
 from fastapi import FastAPI
 
 from app.api import docs, evaluate, health, losses, problems
 from app.api.headers import HeadersMiddleware
+from app.api.workers import Workers
 from app.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The whole service as an ASGI application."""
-    app = FastAPI(title="Criterion", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.settings = settings or Settings()
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Criterion", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan
+    )  # fmt: skip
+    app.state.settings = settings
+    app.state.workers = Workers(settings.large_workers, settings.threads, settings.large_waiting)
     app.add_middleware(HeadersMiddleware)
     app.include_router(losses.router)
     app.include_router(evaluate.router)
@@ -19,6 +27,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     docs.install(app)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    workers: Workers = app.state.workers
+    await workers.start()
+    yield
+    workers.close()
 
 
 def serve() -> None:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from app.api.arrays import escape
+from app.api.workers import Unavailable
 from app.errors import (
     MAX_FAULTS,
     CallerError,
@@ -94,6 +95,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the app as a problem."""
     app.add_exception_handler(CallerError, _caller_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Exception, _server_error)
 
 
@@ -121,6 +123,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     )
     answer = problem(status, CODES.get(status, "http_error"), detail)
     answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, CODES[HTTPStatus.SERVICE_UNAVAILABLE], str(error))
+    answer.headers["retry-after"] = "1"
     return answer
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.arrays import decode, encode
 from app.api.problems import from_pydantic
+from app.api.workers import Job, Workers
 from app.errors import MalformedDocument, TooLarge, UnsupportedMediaType
 from app.settings import Settings
 
@@ -29,12 +30,22 @@ class JsonRoute(APIRoute):
         async def handler(request: Request) -> Response:
             _check_media_type(request.headers.get("content-type"))
             body = await read_body(request)
-            return Response(answer(endpoint, model, body), media_type="application/json")
+            _, content = await run(request, answer, body, endpoint, model)
+            return Response(content, media_type="application/json")
 
         return handler
 
 
-def answer(endpoint: Callable[[Any], object], model: type[BaseModel], body: bytes) -> bytes:
+async def run(request: Request, job: Job, body: list[bytes], *arguments: Any) -> tuple[Any, bytes]:
+    """A job on a body: a small one here and now, a large one in a worker process, so that nobody waits for it."""
+    settings: Settings = request.app.state.settings
+    if sum(map(len, body)) < settings.large_body_bytes:
+        return job(body[0] if len(body) == 1 else b"".join(body), *arguments)
+    workers: Workers = request.app.state.workers
+    return await workers.run(job, body, *arguments)
+
+
+def answer(body: bytes | memoryview, endpoint: Callable[[Any], object], model: type[BaseModel]) -> tuple[None, bytes]:
     """The endpoint's answer to a body, as bytes; CallerError for everything that is wrong with it."""
     if not body:
         raise MalformedDocument("the body is empty: send a JSON object")
@@ -43,11 +54,11 @@ def answer(endpoint: Callable[[Any], object], model: type[BaseModel], body: byte
         request = model.model_validate(document)
     except ValidationError as error:
         raise from_pydantic(error) from None
-    return encode(endpoint(request))
+    return None, encode(endpoint(request))
 
 
-async def read_body(request: Request) -> bytes:
-    """The whole body, refused as soon as it is known to be larger than the limit."""
+async def read_body(request: Request) -> list[bytes]:
+    """The whole body in the chunks it came in, refused as soon as it is known to be larger than the limit."""
     settings: Settings = request.app.state.settings
     limit = settings.max_body_bytes
     declared = request.headers.get("content-length", "")
@@ -59,8 +70,9 @@ async def read_body(request: Request) -> bytes:
         size += len(chunk)
         if size > limit:
             raise TooLarge(f"the body is larger than the {limit} bytes that this server takes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        if chunk:
+            chunks.append(chunk)
+    return chunks
 
 
 def _check_media_type(header: str | None) -> None:

@@ -23,7 +23,7 @@ Eps: TypeAlias = Annotated[float, Ge(0), Doc("Added to every denominator, an are
 
 def _read_boxes(array: Numbers, place: Place) -> Reading:
     if array.shape[1] != 4:
-        place.refuse("shape", f"{place.name} must have shape (n, 4), a row [x1, y1, x2, y2] for each box; got shape {array.shape}")
+        place.refuse("shape", f"{place.name} must have shape (n, 4), a row [x1, y1, x2, y2] per box; got shape {array.shape}")
     REAL.read(array, place)
     turned = array[:, 2:] < array[:, :2]
     if turned.any():
@@ -56,7 +56,7 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, 
     """
     boxes = _pair(predictions, targets, eps)
     values, force = _overlap_term(boxes)
-    return values, _gradient(boxes, force)
+    return values, _gradient(boxes, (1.0, force))
 
 
 @loss(
@@ -64,16 +64,21 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, 
     targets=BOX,
     formula="1 − IoU + (|C| − |A ∪ B|) / |C|, C the smallest box around both",
     aliases=("GIoULoss", "giou_loss", "generalized_iou", "generalized_box_iou_loss", "BoxGIoULoss"),
-    equals=("torchvision.ops.generalized_box_iou_loss(eps)", "tensorflow_addons.losses.GIoULoss()", "monai.losses.BoxGIoULoss()", "mmdet.models.losses.GIoULoss(eps)"),
+    equals=(
+        "torchvision.ops.generalized_box_iou_loss(eps)",
+        "tensorflow_addons.losses.GIoULoss()",
+        "monai.losses.BoxGIoULoss()",
+        "mmdet.models.losses.GIoULoss(eps)",
+    ),
     reference="Rezatofighi et al. (2019), doi:10.1109/CVPR.2019.00075",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
-)  # fmt: skip
+)
 def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
     """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
     boxes = _pair(predictions, targets, eps)
     overlap, overlap_force = _overlap_term(boxes)
     spare, spare_force = _spare_term(boxes)
-    return overlap + spare, _gradient(boxes, lambda *edge: overlap_force(*edge) + spare_force(*edge))
+    return overlap + spare, _gradient(boxes, (1.0, overlap_force), (1.0, spare_force))
 
 
 @loss(
@@ -90,7 +95,7 @@ def diou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array,
     boxes = _pair(predictions, targets, eps)
     overlap, overlap_force = _overlap_term(boxes)
     distance, distance_force = _distance_term(boxes)
-    return overlap + distance, _gradient(boxes, lambda *edge: overlap_force(*edge) + distance_force(*edge))
+    return overlap + distance, _gradient(boxes, (1.0, overlap_force), (1.0, distance_force))
 
 
 @loss(
@@ -123,7 +128,7 @@ def ciou(
     # α² = v²/(rest + v)² comes twice with opposite signs: d(αv) = α(2 − α) dv − α² d(overlap)
     pull, keep = (alpha, 1.0) if detach_alpha else (alpha * (2.0 - alpha), _quotient(rest, rest + v, 1.0) * (1.0 + alpha))
     values = overlap + distance + alpha * v
-    return values, _gradient(boxes, lambda *edge: keep * overlap_force(*edge) + distance_force(*edge) + pull * aspect_force(*edge))
+    return values, _gradient(boxes, (keep, overlap_force), (1.0, distance_force), (pull, aspect_force))
 
 
 @dataclass(frozen=True)
@@ -191,10 +196,16 @@ def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
     )  # fmt: skip
 
 
-def _gradient(boxes: _Pair, force: Force) -> Array:
+def _gradient(boxes: _Pair, *terms: tuple[Array | float, Force]) -> Array:
+    """The weighted sum of the terms' derivatives to x1, y1, x2, y2."""
     x, y = boxes.x, boxes.y
-    edges = (force(x, y, x.low_inside, 1.0), force(y, x, y.low_inside, 1.0), force(x, y, x.high_inside, -1.0), force(y, x, y.high_inside, -1.0))
-    return np.stack(edges, axis=1) / boxes.unit[:, None]
+    edges = ((x, y, x.low_inside, 1.0), (y, x, y.low_inside, 1.0), (x, y, x.high_inside, -1.0), (y, x, y.high_inside, -1.0))
+    return (
+        np.stack(
+            [sum((weight * force(*edge) for weight, force in terms), start=np.zeros_like(boxes.unit)) for edge in edges], axis=1
+        )
+        / boxes.unit[:, None]
+    )
 
 
 def _quotient(above: Array, below: Array, otherwise: float = 0.0) -> Array:

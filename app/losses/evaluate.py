@@ -5,7 +5,7 @@ times df/dl. Losses of single samples are evaluated in blocks of rows that fit i
 over all samples at once, so that no answer depends on how it was cut.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch
+from app.losses.blocks import BLOCK_BYTES, in_blocks
 from app.losses.inputs import Numbers
 from app.losses.loss import Gradient
 from app.losses.stable import Array, exact_sum
@@ -21,7 +22,6 @@ Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
 Output: TypeAlias = Literal["value", "per_sample", "gradient"]
 
 OUTPUTS: tuple[Output, ...] = ("value", "per_sample", "gradient")
-BLOCK_BYTES = 128 * 1024
 NON_FINITE_LISTED = 100
 
 
@@ -59,15 +59,8 @@ def evaluate(
     """
     loss = batch.loss
     if not loss.mean.sums and reduction in ("sum", "mean_over_samples"):
-        raise InvalidParameter(
-            [
-                Fault(
-                    "/reduction",
-                    "reduction",
-                    f"{loss.name} is the {loss.mean.name} of the losses and has no {reduction}; use mean or none",
-                )
-            ]
-        )
+        message = f"{loss.name} is the {loss.mean.name} of the losses and has no {reduction}; use mean or none"
+        raise InvalidParameter([Fault("/reduction", "reduction", message)])
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
         run = _whole if loss.coupling == "batch" else _in_blocks
@@ -102,11 +95,9 @@ class _Total:
 def _total(batch: Batch, reduction: Reduction) -> _Total:
     kept = batch.arrays[0].shape[0]
     n = kept if batch.counts is None else int(np.count_nonzero(batch.counts))
-    weights = (
-        batch.weights
-        if n == kept or batch.counts is None
-        else np.where(batch.counts == 0, 0.0, 1.0 if batch.weights is None else batch.weights)
-    )
+    weights = batch.weights
+    if batch.counts is not None and n < kept:
+        weights = np.where(batch.counts == 0, 0.0, 1.0 if weights is None else weights)
     if reduction == "none":
         return _Total(reduction, None, 1.0, n)
     if reduction == "sum":
@@ -118,28 +109,25 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
 
 
 def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> tuple[Array, float | None, list[Array]]:
-    """Losses of single samples: row blocks one after the other, each gradient scaled while it is still in the cache."""
+    """Losses of single samples: block by block, each gradient scaled while it is still in the cache."""
     mean = batch.loss.mean
     n = batch.arrays[0].shape[0]
     losses = np.empty(n)
-    gradients = [np.empty(array.shape) for array in batch.arrays[: _prediction_count(batch)]] if wanted else []
-    known = mean.of_samples is None or total.reduction == "none"
-    for rows in _blocks(batch, block_bytes):
+    gradients = [np.empty(array.shape, array.dtype) for array in _predictions(batch)] if wanted else []
+    known = total if mean.of_samples is None else _Total("none", None, 1.0, n)
+
+    def work(rows: slice) -> None:
         values, gradient = batch.loss(*(_for_kernel(array[rows]) for array in batch.arrays), **batch.parameters)
         columns = values.size // values.shape[0]
-        losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(values.shape[0], columns))
-        for out, each in zip(gradients, _arrays_of(gradient), strict=bool(gradients)):
-            each = each if slope is None else each * slope.reshape(each.shape)
-            _scale(
-                each,
-                total.weights[rows] if known and total.weights is not None else None,
-                columns * (total.divisor if known else 1.0),
-                out[rows],
-            )
+        losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(-1, columns))
+        weights = None if known.weights is None else known.weights[rows]
+        for out, each in zip(gradients, _arrays_of(gradient) if wanted else (), strict=True):
+            _scale(each if slope is None else each * slope.reshape(each.shape), weights, columns * known.divisor, out[rows])
+
+    in_blocks(work, n, max(array.nbytes // n for array in batch.arrays), block_bytes)
     value, slope = _reduce(batch, losses, total)
-    if slope is not None:
-        for out in gradients:
-            _scale(out, slope, 1.0, out)
+    for out in gradients if slope is not None else ():
+        _scale(out, slope, 1.0, out)
     return losses, value, gradients
 
 
@@ -153,20 +141,14 @@ def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> tuple
     return losses, value, [pullback(weights / total.divisor)]
 
 
-def _blocks(batch: Batch, block_bytes: int) -> Iterator[slice]:
-    n = batch.arrays[0].shape[0]
-    width = max(array.nbytes // n for array in batch.arrays)
-    step = max(1, block_bytes // max(width, 1))
-    return (slice(start, min(start + step, n)) for start in range(0, n, step))
-
-
 def _for_kernel(block: Numbers) -> Array:
     """Single precision is widened here, a block at a time; class indices stay the integers they are."""
     return block if block.dtype.kind in "iu" else block.astype(np.float64, copy=False)
 
 
-def _prediction_count(batch: Batch) -> int:
-    return sum(each.side == "predictions" for each in batch.loss.inputs.values())
+def _predictions(batch: Batch) -> tuple[Numbers, ...]:
+    count = sum(each.side == "predictions" for each in batch.loss.inputs.values())
+    return batch.arrays[:count]
 
 
 def _arrays_of(gradient: Gradient) -> tuple[Array, ...]:

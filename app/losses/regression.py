@@ -1,4 +1,8 @@
-"""Losses of a real-valued prediction. Every array has shape (n,) or (n, d); the d columns of a sample are averaged."""
+"""Losses of a real-valued prediction. Every array has shape (n,) or (n, d); the d columns of a sample are averaged.
+
+The residual r = prediction − target is rounded once. Where a loss would magnify that rounding (near a threshold, or
+where it is nearly quadratic) its exact error is carried along.
+"""
 
 from typing import Annotated
 
@@ -6,22 +10,29 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from app.losses.encodings import REAL
+from app.errors import Fault, InvalidParameter
+from app.losses.encodings import ABOVE_MINUS_ONE, POSITIVE, REAL, VALUE
+from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
+from app.losses.inputs import Case, Choice, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
-from app.losses.means import QUADRATIC
-from app.losses.stable import Array
+from app.losses.means import MAXIMUM, MEDIAN, QUADRATIC
+from app.losses.stable import LOG_2, Array, difference, log_excess, log_ratio, pair_divide, recovered, relative_gap, two_sum
+from app.registry import alias
+
+# --- squares and absolute values --------------------------------------------------------------------------------------
 
 
 @loss(
     predictions=REAL,
     targets=REAL,
     formula="r²",
-    aliases=("mse", "MSE", "MSELoss", "MeanSquaredError", "squared_error", "l2", "mse_loss"),
+    aliases=("mse", "MSE", "MSELoss", "mse_loss", "F.mse_loss", "MeanSquaredError", "squared_error", "l2", "L2", "quadratic"),
     equals=(
         "torch.nn.MSELoss()",
         "keras.losses.MeanSquaredError()",
         "sklearn.metrics.mean_squared_error",
         "optax.losses.squared_error",
+        "torchmetrics.MeanSquaredError()",
     ),
     reference="Gauss (1809), Theoria motus corporum coelestium",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
@@ -29,30 +40,248 @@ from app.losses.stable import Array
 def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
     """Squared residual: large errors weigh most, and the minimiser is the mean."""
     residual = predictions - targets
-    return residual * residual, 2.0 * residual
+    values = residual * residual
+    return values, np.add(residual, residual, out=residual)
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="½r²",
+    aliases=("l2_loss", "half_mse", "HalfSquaredError", "reg:squarederror", "lsgan"),
+    equals=("optax.losses.l2_loss", "sklearn._loss.HalfSquaredError()", "xgboost objective reg:squarederror"),
+    reference="Gauss (1809), Theoria motus corporum coelestium",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Half the squared residual: the gradient is the residual itself, as gradient boosting takes it."""
+    residual = predictions - targets
+    return residual * (residual / 2.0), residual
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="|r|",
+    aliases=(
+        "mae", "MAE", "L1Loss", "l1_loss", "F.l1_loss", "MeanAbsoluteError", "absolute_error", "AbsoluteError", "l1", "L1",
+        "reg:absoluteerror", "regression_l1",
+    ),
+    equals=(
+        "torch.nn.L1Loss()",
+        "keras.losses.MeanAbsoluteError()",
+        "sklearn.metrics.mean_absolute_error",
+        "sklearn._loss.AbsoluteError()",
+        "torchmetrics.MeanAbsoluteError()",
+        "xgboost objective reg:absoluteerror",
+        "lightgbm objective regression_l1",
+        "catboost loss MAE",
+    ),
+    reference="Laplace (1774), Mémoire sur la probabilité des causes par les événements",
+    properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+)  # fmt: skip
+def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Absolute residual: every error pulls with the same force, and the minimiser is the median.
+
+    The gradient at r = 0 is 0, as in PyTorch and Keras; JAX gives 1 there and scikit-learn −1.
+    """
+    return _absolute(predictions, targets)
 
 
 @loss(
     predictions=REAL,
     targets=REAL,
     formula="√(mean r²)",
-    aliases=("rmse", "RMSE"),
-    equals=("sklearn.metrics.root_mean_squared_error",),
+    aliases=("rmse", "RMSE", "RootMeanSquaredError"),
+    equals=(
+        "sklearn.metrics.root_mean_squared_error",
+        "torchmetrics.MeanSquaredError(squared=False)",
+        "xgboost metric rmse",
+        "lightgbm metric rmse",
+        "catboost metric RMSE",
+    ),
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     mean=QUADRATIC,
 )
 def root_mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
     """Root of the mean squared residual, in the unit of the target; per_sample is each sample's own |r|."""
+    return _absolute(predictions, targets)
+
+
+@loss(
+    predictions=VALUE,
+    targets=VALUE,
+    formula="median |r|",
+    aliases=("medae", "MedAE", "MedianAbsoluteError"),
+    equals=("sklearn.metrics.median_absolute_error", "catboost metric MedianAbsoluteError"),
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+    mean=MEDIAN,
+)
+def median_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """The residual in the middle: half of the samples may be arbitrarily wrong without moving it.
+
+    Of an even number of samples it is the mean of the middle two, which share the gradient.
+    """
+    return _absolute(predictions, targets)
+
+
+@loss(
+    predictions=VALUE,
+    targets=VALUE,
+    formula="max |r|",
+    aliases=("linf", "l_inf", "maximum_residual", "max_residual"),
+    equals=("sklearn.metrics.max_error",),
+    properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+    mean=MAXIMUM,
+)
+def max_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """The largest residual: only the worst sample counts, the first of those where several tie."""
+    return _absolute(predictions, targets)
+
+
+def _absolute(predictions: Array, targets: Array) -> tuple[Array, Array]:
     residual = predictions - targets
     return np.abs(residual), np.sign(residual)
+
+
+# --- ratios of numbers ------------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=when("clip", None, ABOVE_MINUS_ONE, REAL),
+    targets=when("clip", None, ABOVE_MINUS_ONE, REAL),
+    formula="(ln(1 + p) − ln(1 + y))²",
+    aliases=(
+        "msle", "MSLE", "mean_squared_log_error", "MeanSquaredLogError", alias("MeanSquaredLogarithmicError", clip=1e-7),
+    ),
+    equals=(
+        "keras.losses.MeanSquaredLogarithmicError() with clip=1e-7",
+        "sklearn.metrics.mean_squared_log_error",
+        "torchmetrics.MeanSquaredLogError()",
+        "catboost metric MSLE",
+        "2 · xgboost objective reg:squaredlogerror",
+    ),
+    properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+)  # fmt: skip
+def mean_squared_logarithmic_error(
+    predictions: Array,
+    targets: Array,
+    *,
+    clip: Annotated[
+        Annotated[float, Gt(-1)] | None, Doc("Smaller predictions and targets are taken as this number, with gradient 0.")
+    ] = None,
+) -> tuple[Array, Array]:
+    """Squared difference of the logarithms: errors count by their ratio, and falling short costs more than overshooting.
+
+    Numbers must be above −1. Keras raises them to 1e-7 instead (clip=1e-7); scikit-learn refuses them, as here without clip.
+    """
+    raised, lower = predictions, targets
+    if clip is not None:
+        raised, lower = np.maximum(predictions, clip), np.maximum(targets, clip)
+    log = _log_of_successors(raised, lower)
+    gradient = 2.0 * log / (1.0 + raised)
+    return log * log, gradient if clip is None else gradient * (predictions >= clip)
+
+
+@loss(
+    predictions=ABOVE_MINUS_ONE,
+    targets=ABOVE_MINUS_ONE,
+    formula="√(mean (ln(1 + p) − ln(1 + y))²)",
+    aliases=("rmsle", "RMSLE", "root_mean_squared_log_error"),
+    equals=("sklearn.metrics.root_mean_squared_log_error", "xgboost metric rmsle"),
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+    mean=QUADRATIC,
+)
+def root_mean_squared_logarithmic_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Root of the mean squared difference of the logarithms: for small errors, the typical relative error."""
+    log = _log_of_successors(predictions, targets)
+    return np.abs(log), np.sign(log) / (1.0 + predictions)
+
+
+def _log_of_successors(predictions: Array, targets: Array) -> Array:
+    """ln((1 + p) / (1 + y)) as log1p of the relative gap, unrounded: the difference of two log1p cancels."""
+    high, low = np.maximum(predictions, targets), np.minimum(predictions, targets)
+    ratio, rest = pair_divide(two_sum(high, -low), two_sum(low, 1.0))
+
+    def far() -> Array:
+        quotient = (high - low) / (1.0 + low)
+        return np.where(np.isfinite(quotient), np.log1p(quotient), np.log1p(high) - np.log1p(low))
+
+    log = recovered(np.log1p(ratio) + rest / (1.0 + ratio), far)
+    return np.copysign(log, predictions - targets)
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="scale · |r| / max(|y|, ε)",
+    aliases=("mape", "MAPE", "mean_absolute_percentage", alias("MeanAbsolutePercentageError", eps=1e-7, scale=100.0)),
+    equals=(
+        "sklearn.metrics.mean_absolute_percentage_error",
+        "keras.losses.MeanAbsolutePercentageError() with eps=1e-7, scale=100",
+        "torchmetrics.MeanAbsolutePercentageError() with eps=1.17e-6",
+        "lightgbm objective mape with eps=1",
+        "catboost loss MAPE with eps=1",
+    ),
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def mean_absolute_percentage_error(
+    predictions: Array,
+    targets: Array,
+    *,
+    eps: Annotated[
+        float, Gt(0), Doc("Least number to divide by: a target smaller than this counts as this.")
+    ] = 2.220446049250313e-16,
+    scale: Annotated[float, Gt(0), Doc("Factor of the loss; 100 for percent.")] = 1.0,
+) -> tuple[Array, Array]:
+    """Absolute residual relative to the target: favours predictions that are too small, and explodes at targets near 0.
+
+    A fraction, as in scikit-learn; Keras gives percent. At r = 0 the gradient is 0.
+    """
+    residual = predictions - targets
+    unit = np.maximum(np.abs(targets), eps)
+    values = scale * (np.abs(residual) / unit)
+    values = recovered(values, lambda: 2.0 * (scale * (np.abs(predictions / 2.0 - targets / 2.0) / unit)))
+    return values, np.sign(residual) * (scale / unit)
+
+
+# --- bounded force ----------------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="ln cosh r",
+    aliases=("logcosh", "LogCosh", "log_cosh_error", "LogCoshError"),
+    equals=("keras.losses.LogCosh()", "optax.losses.log_cosh", "torchmetrics.LogCoshError()", "catboost loss LogCosh"),
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+)
+def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Quadratic near the target and linear far from it, with no seam between: the smooth relative of Huber's loss."""
+    residual, error = difference(predictions, targets)
+    size = np.abs(residual)
+    near = np.minimum(size, 18.0)
+    less, decay = np.expm1(-near), np.exp(-near)
+    # cosh r − 1 = expm1(−r)² / (2e⁻ʳ) has no cancellation for small r; beyond 18, ln cosh r is |r| − ln 2 to the last digit
+    values = np.where(size < 18.0, np.log1p(less * (less / (2.0 * decay))), (size - LOG_2) + np.exp(-2.0 * size))
+    slope = np.tanh(residual)
+    return values + slope * error, slope
 
 
 @loss(
     predictions=REAL,
     targets=REAL,
     formula="½r² if |r| ≤ δ, else δ(|r| − ½δ)",
-    aliases=("HuberLoss", "huber_loss", "Huber"),
-    equals=("torch.nn.HuberLoss(delta)", "keras.losses.Huber(delta)", "optax.losses.huber_loss(delta)"),
+    aliases=("HuberLoss", "huber_loss", "F.huber_loss", "Huber"),
+    equals=(
+        "torch.nn.HuberLoss(delta)",
+        "keras.losses.Huber(delta)",
+        "optax.losses.huber_loss(delta)",
+        "sklearn SGDRegressor loss huber with epsilon=delta",
+        "sklearn._loss.HuberLoss() with a fixed delta",
+        "lightgbm objective huber with alpha=delta",
+        "catboost loss Huber:delta",
+    ),
     reference="Huber (1964), doi:10.1214/aoms/1177703732",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
@@ -65,4 +294,268 @@ def huber(
     """Quadratic near the target, linear beyond it: outliers pull with bounded force."""
     residual = predictions - targets
     gradient = np.clip(residual, -delta, delta)
-    return gradient * (residual - gradient / 2), gradient
+    return _seamed(predictions, targets, residual, gradient, gradient), gradient
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="½r²/β if |r| < β, else |r| − ½β",
+    aliases=("SmoothL1Loss", "smooth_l1_loss", "F.smooth_l1_loss", "SmoothL1"),
+    equals=("torch.nn.SmoothL1Loss(beta)", "torch.nn.HuberLoss(delta=beta) / beta"),
+    reference="Girshick (2015), doi:10.1109/ICCV.2015.169",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+)
+def smooth_l1(
+    predictions: Array,
+    targets: Array,
+    *,
+    beta: Annotated[
+        float, Ge(0), Doc("Residual at which the loss turns from quadratic to linear; 0 makes it the absolute error.")
+    ] = 1.0,
+) -> tuple[Array, Array]:
+    """Absolute error with its corner rounded off: Huber's loss divided by its threshold, so that the far slope is always 1."""
+    if beta == 0:
+        return _absolute(predictions, targets)
+    residual = predictions - targets
+    near = np.clip(residual, -beta, beta)
+    gradient = near / beta
+    return _seamed(predictions, targets, residual, near, gradient), gradient
+
+
+def _seamed(predictions: Array, targets: Array, residual: Array, near: Array, slope: Array) -> Array:
+    """slope · (r − ½ near): quadratic where `near` is r itself and linear where it is the threshold, without a branch."""
+    values = near * -0.5
+    values += residual
+    values *= slope
+    return recovered(values, lambda: 2.0 * (slope * ((predictions / 2.0 - targets / 2.0) - near / 4.0)))
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="q·(y − p) if y ≥ p, else (1 − q)·(p − y)",
+    aliases=(
+        "pinball", "pinball_loss", "PinballLoss", "mean_pinball_loss", "check_loss", "tilted", "tilted_loss", "Quantile",
+        "quantile_score", "reg:quantileerror",
+    ),
+    equals=(
+        "sklearn.metrics.mean_pinball_loss with alpha=quantile",
+        "sklearn._loss.PinballLoss(quantile)",
+        "xgboost objective reg:quantileerror with quantile_alpha=quantile",
+        "lightgbm objective quantile with alpha=quantile",
+        "catboost loss Quantile:alpha with alpha=quantile",
+        "tensorflow_addons.losses.PinballLoss(tau) with tau=quantile",
+        "scoringrules.quantile_score with alpha=quantile",
+        "½ · pytorch_forecasting.QuantileLoss([quantile])",
+        "½ · GluonTS quantile loss",
+    ),
+    reference="Koenker and Bassett (1978), doi:10.2307/1913643",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+)  # fmt: skip
+def quantile(
+    predictions: Array,
+    targets: Array,
+    *,
+    quantile: Annotated[float, Ge(0), Le(1), Doc("The quantile to predict: the share of targets that should lie below.")] = 0.5,
+) -> tuple[Array, Array]:
+    """Absolute residual weighed by its side: the minimiser is a quantile of the targets instead of their median.
+
+    At r = 0 the gradient is −q, as in scikit-learn.
+    """
+    residual = predictions - targets
+    gradient = np.where(residual > 0, 1.0 - quantile, 0.0 - quantile)
+    values = np.abs(gradient * residual)
+    return recovered(values, lambda: 2.0 * np.abs(gradient * (predictions / 2.0 - targets / 2.0))), gradient
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="max(0, |r| − ε)",
+    aliases=("EpsilonInsensitive", "epsilon_insensitive_loss", "svr"),
+    equals=("sklearn SGDRegressor loss epsilon_insensitive", "sklearn LinearSVR loss epsilon_insensitive"),
+    reference="Vapnik (1995), doi:10.1007/978-1-4757-2440-0",
+    properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+)
+def epsilon_insensitive(
+    predictions: Array,
+    targets: Array,
+    *,
+    epsilon: Annotated[float, Ge(0), Doc("Residual up to which a prediction costs nothing.")] = 0.1,
+) -> tuple[Array, Array]:
+    """Absolute residual beyond a tube: predictions within ε of the target are left alone, at its edge too."""
+    excess, side = _beyond(predictions, targets, epsilon)
+    return excess, side * (excess > 0)
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="max(0, |r| − ε)²",
+    aliases=("SquaredEpsilonInsensitive", "squared_epsilon_insensitive_loss"),
+    equals=("sklearn SGDRegressor loss squared_epsilon_insensitive", "sklearn LinearSVR loss squared_epsilon_insensitive"),
+    reference="Vapnik (1995), doi:10.1007/978-1-4757-2440-0",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def squared_epsilon_insensitive(
+    predictions: Array,
+    targets: Array,
+    *,
+    epsilon: Annotated[float, Ge(0), Doc("Residual up to which a prediction costs nothing.")] = 0.1,
+) -> tuple[Array, Array]:
+    """Squared residual beyond a tube: predictions within ε of the target are left alone, the others pull in proportion."""
+    excess, side = _beyond(predictions, targets, epsilon)
+    return excess * excess, 2.0 * (side * excess)
+
+
+def _beyond(predictions: Array, targets: Array, epsilon: float) -> tuple[Array, Array]:
+    """max(0, |r| − ε) rounded once, so that the edge of the tube is where it exactly is, and the sign of r."""
+    residual, error = difference(predictions, targets)
+    side = np.sign(residual)
+    excess, low = two_sum(np.abs(residual), -epsilon)
+    excess = recovered(excess + (low + side * error), lambda: 2.0 * (np.abs(predictions / 2.0 - targets / 2.0) - epsilon / 2.0))
+    return np.maximum(excess, 0.0), side
+
+
+# --- deviances --------------------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=POSITIVE,
+    targets=NOT_BELOW_ZERO,
+    formula="2(y ln(y/p) − y + p)",
+    aliases=("mean_poisson_deviance", "PoissonDeviance"),
+    equals=("sklearn.metrics.mean_poisson_deviance", "2 · sklearn._loss.HalfPoissonLoss() with its constant and p = exp(raw)"),
+    reference="Nelder and Wedderburn (1972), doi:10.2307/2344614",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """What a Poisson rate leaves unexplained of a count: for rates, whose error is to be judged by the size of the rate.
+
+    The rate itself is predicted, not its logarithm; a target of 0 costs 2p.
+    """
+    return _poisson(predictions, targets)
+
+
+@loss(
+    predictions=POSITIVE,
+    targets=POSITIVE,
+    formula="2(ln(p/y) + y/p − 1)",
+    aliases=("mean_gamma_deviance", "GammaDeviance", "gamma-deviance"),
+    equals=(
+        "sklearn.metrics.mean_gamma_deviance",
+        "xgboost metric gamma-deviance",
+        "lightgbm metric gamma_deviance / n",
+        "2 · sklearn._loss.HalfGammaLoss() with its constant and p = exp(raw)",
+    ),
+    reference="Nelder and Wedderburn (1972), doi:10.2307/2344614",
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def gamma_deviance(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """What a gamma mean leaves unexplained of a positive target: only their ratio counts, too small costs more than too large."""
+    return _gamma(predictions, targets)
+
+
+TWEEDIE_PREDICTIONS = Choice((
+    Case("power is 0", lambda parameters, _: parameters["power"] == 0, REAL),
+    Case("otherwise", lambda parameters, rank: True, POSITIVE),
+))  # fmt: skip
+TWEEDIE_TARGETS = Choice((
+    Case("power is at most 0", lambda parameters, _: parameters["power"] <= 0, REAL),
+    Case("power is below 2", lambda parameters, _: parameters["power"] < 2, NOT_BELOW_ZERO),
+    Case("otherwise", lambda parameters, rank: True, POSITIVE),
+))  # fmt: skip
+
+
+@loss(
+    predictions=TWEEDIE_PREDICTIONS,
+    targets=TWEEDIE_TARGETS,
+    formula="2(y^(2−ρ)/((1−ρ)(2−ρ)) − y·p^(1−ρ)/(1−ρ) + p^(2−ρ)/(2−ρ))",
+    aliases=("mean_tweedie_deviance", "tweedie_deviance_score", "TweedieDevianceScore"),
+    equals=("sklearn.metrics.mean_tweedie_deviance(power)", "torchmetrics.TweedieDevianceScore(power)"),
+    reference="Jørgensen (1987), doi:10.1111/j.2517-6161.1987.tb01685.x",
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def tweedie_deviance(
+    predictions: Array,
+    targets: Array,
+    *,
+    power: Annotated[float, Doc("Power ρ of the mean to which the variance is proportional: at most 0, or at least 1.")] = 0.0,
+) -> tuple[Array, Array]:
+    """What a mean leaves unexplained where the variance grows with a power of it: squares, Poisson and gamma in one family.
+
+    Power 0 is the squared error, 1 the Poisson deviance, 2 the gamma deviance, 3 that of the inverse Gaussian; between 1
+    and 2 targets may be 0 and the rest continuous, as in insurance claims. Between 0 and 1 there is no such distribution.
+    """
+    if 0 < power < 1:
+        message = f"power must be at most 0 or at least 1: no Tweedie distribution has a power between; got {power!r}"
+        raise InvalidParameter([Fault("/loss/power", "out_of_range", message)])
+    if power == 0:
+        residual = predictions - targets
+        return residual * residual, 2.0 * residual
+    if power in (1, 2):
+        return _poisson(predictions, targets) if power == 1 else _gamma(predictions, targets)
+    root = predictions ** (-power / 2.0)  # multiplied twice: p^−ρ may leave the range of float64 where the gradient does not
+    gap = predictions - targets
+    return _tweedie(predictions, targets, power), 2.0 * np.multiply(gap * root, root, out=np.zeros_like(gap), where=gap != 0)
+
+
+def _poisson(mean: Array, targets: Array) -> tuple[Array, Array]:
+    ratio = mean / targets
+    values = np.where(np.isfinite(ratio), targets * log_excess(mean, targets), mean)  # beside such a p, y is nothing
+    return 2.0 * values, 2.0 * ((mean - targets) / mean)
+
+
+def _gamma(mean: Array, targets: Array) -> tuple[Array, Array]:
+    return 2.0 * log_excess(targets, mean), 2.0 * ((mean - targets) / mean) / mean
+
+
+def _tweedie(mean: Array, targets: Array, power: float) -> Array:
+    a, b = 2.0 - power, 1.0 - power
+    y = np.where(targets > 0, targets, mean)
+
+    def scaled() -> Array:
+        """With the number that rules (the larger where powers grow) brought near 1, its power multiplied back in halves."""
+        ruler = np.maximum(mean, y) if a > 0 else np.minimum(mean, y)
+        exponent = np.frexp(ruler)[1]
+        near_1 = (np.clip(np.ldexp(each, -exponent), 1e-300, 1e300) for each in (mean, y))
+        half = np.exp2(exponent * (a / 2.0))
+        values = _tweedie_of_positive(*near_1, a, b) * half * half
+        return np.where(np.isnan(values), np.inf, values)
+
+    positive = recovered(_tweedie_of_positive(mean, y, a, b), scaled)
+    owed = np.multiply(targets, mean**b / b, out=np.zeros_like(mean), where=targets < 0)
+    return 2.0 * np.where(targets > 0, positive, mean**a / a - owed)  # yᵃ is that of max(y, 0), as in scikit-learn
+
+
+def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:
+    """Half the deviance with a = 2 − ρ and b = 1 − ρ, never divided by a or b, which may be near 0.
+
+    With t = ln(p/y) it is yᵃ·Σ (aⁿ − bⁿ)·tⁿ⁺¹/(n+1)!, which converges fast where |t| is small; elsewhere each power is
+    written as a divided difference of exponentials, (eᵘ − 1)/u, relative to the larger of its two ends.
+    """
+    t = log_ratio(mean, y, relative_gap(mean, y))
+    at_mean, at_target = mean**a, y**a
+    mixed = recovered(at_mean * (y / mean), lambda: y * mean**b)
+    far = np.maximum(at_mean, at_target) * _mean_decay(a * t) - np.maximum(mixed, at_target) * _mean_decay(b * t)
+    return np.where(np.abs(t) * max(1.0, abs(a)) < 1.0, at_target * _power_series(t, a, b), t * far)
+
+
+def _mean_decay(x: Array) -> Array:
+    """(1 − e^−|x|) / |x|, 1 at 0."""
+    size = np.abs(x)
+    return np.divide(-np.expm1(-size), size, out=np.ones_like(size), where=size > 0)
+
+
+def _power_series(t: Array, a: float, b: float) -> Array:
+    """Σ (aⁿ − bⁿ)·tⁿ⁺¹/(n+1)! from n = 1, with aⁿ − bⁿ = a·(aⁿ⁻¹ − bⁿ⁻¹) + bⁿ⁻¹ as a − b is 1."""
+    coefficients: list[float] = []
+    gap, factorial = 1.0, 2.0
+    for n in range(1, 21):
+        coefficients.append(gap / factorial)
+        gap, factorial = a * gap + b**n, factorial * (n + 2)
+    series = np.zeros_like(t)
+    for each in reversed(coefficients):
+        series = series * t + each
+    return series * t * t

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of, when
@@ -22,7 +23,14 @@ TRUE_MASK = mask_of(SOFT_BINARY)
     predictions=MASK,
     targets=TRUE_MASK,
     formula="1 − (2∑py + s) / (∑p + ∑y + s), squared: 1 − (2∑py + s) / (∑p² + ∑y² + s)",
-    aliases=("Dice", "DiceLoss", "dice_loss", "sorensen_dice", "f1_loss", alias("binary_dice_loss", from_logits=True, smooth=1.0)),
+    aliases=(
+        "Dice",
+        "DiceLoss",
+        "dice_loss",
+        "sorensen_dice",
+        "f1_loss",
+        alias("binary_dice_loss", from_logits=True, smooth=1.0),
+    ),
     equals=(
         "keras.losses.Dice(axis=all but the first)",
         "optax.losses.binary_dice_loss(smooth)",
@@ -89,7 +97,9 @@ def _probabilities(predictions: Array, from_logits: bool) -> tuple[Array, Array,
     return p, rest, p * rest
 
 
-def _overlap(predictions: Array, targets: Array, alpha: float, beta: float, smooth: float, from_logits: bool) -> tuple[Array, Array]:
+def _overlap(
+    predictions: Array, targets: Array, alpha: float, beta: float, smooth: float, from_logits: bool
+) -> tuple[Array, Array]:
     """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel."""
     p, rest, slope = _probabilities(predictions, from_logits)
     y = targets.reshape(p.shape)
@@ -97,7 +107,7 @@ def _overlap(predictions: Array, targets: Array, alpha: float, beta: float, smoo
     hits = (p * y).sum(axis=1, keepdims=True) + smooth
     errors = alpha * (p * background).sum(axis=1, keepdims=True) + beta * (rest * y).sum(axis=1, keepdims=True)
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
-    total, values = _share(errors, hits, (alpha * background).any(axis=1, keepdims=True) if from_logits else None)
+    total, values = _share(errors, hits, from_logits & (alpha * background > 0).any(axis=1))
     hit = hits / total
     gradient = (alpha * hit * background - (beta * hit + errors / total) * y) / total
     return values, (gradient * slope).reshape(predictions.shape)
@@ -110,16 +120,14 @@ def _squared_dice(predictions: Array, targets: Array, smooth: float, from_logits
     residual = np.where(y > 0.5, (1.0 - y) - rest, p - y) if from_logits else p - y
     hits = 2.0 * (p * y).sum(axis=1, keepdims=True) + smooth
     errors = (residual * residual).sum(axis=1, keepdims=True)
-    total, values = _share(errors, hits, np.ones_like(hits, dtype=np.bool_) if from_logits else p.any(axis=1, keepdims=True))
+    total, values = _share(errors, hits, from_logits | (p > 0).any(axis=1))
     gradient = 2.0 * (residual * (hits / total) - y * (errors / total)) / total
     return values, (gradient * slope).reshape(predictions.shape)
 
 
-def _share(errors: Array, hits: Array, lost: Array | None) -> tuple[Array, Array]:
-    """errors + hits, ∞ where both are 0, and the share of the errors (n,): 0 of nothing, but 1 where errors were lost to underflow."""
+def _share(errors: Array, hits: Array, lost: np.bool_ | NDArray[np.bool_]) -> tuple[Array, Array]:
+    """errors + hits, ∞ for 0, and the share of the errors (n,): of nothing 0, but 1 where they were lost to underflow."""
     total = errors + hits
-    total = np.where(total > 0, total, np.inf)
-    shares = errors / total
-    if lost is not None:
-        shares = np.where(np.isinf(total) & lost, 1.0, shares)
-    return total, shares[:, 0]
+    empty = total == 0
+    total = np.where(empty, np.inf, total)
+    return total, np.where(empty[:, 0] & lost, 1.0, (errors / total)[:, 0])

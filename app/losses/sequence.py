@@ -35,10 +35,14 @@ def _labels_beside(blank: int) -> Encoding:
     def read(array: Numbers, place: Place) -> Reading:
         k = place.k or 0
         if blank >= k:
-            raise InvalidParameter([Fault("/loss/blank", "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")])
+            raise InvalidParameter(
+                [Fault("/loss/blank", "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")]
+            )
         fits = (array >= -1) & (array < k) & (array != blank) & (np.floor(array) == array)
         if not fits.all():
-            place.refuse_numbers(~fits, array, f"a label from 0 to {k - 1} other than the blank {blank}, or −1 for padding", "label")
+            place.refuse_numbers(
+                ~fits, array, f"a label from 0 to {k - 1} other than the blank {blank}, or −1 for padding", "label"
+            )
         late = np.logical_or.accumulate(array == -1, axis=1) & (array != -1)
         if late.any():
             place.refuse_numbers(late, array, "−1, as a −1 stands before it (padding is at the end)", "padding")
@@ -61,7 +65,7 @@ class _Labels(Choice):
         return _labels_beside(parameters["blank"])
 
 
-LABELS = _Labels((Case("", lambda *_: True, _labels_beside(0)),))
+LABELS = _Labels((Case("", lambda _, __: True, _labels_beside(0)),))
 
 
 @loss(
@@ -98,7 +102,8 @@ def ctc(
     emissions, softmax, offset = _shifted(predictions) if from_logits else ((predictions, np.zeros_like(predictions)), None, 0.0)
     states, skips, ends = _automaton(targets, blank)
     index = np.broadcast_to(states[:, None, :], (*predictions.shape[:2], states.shape[1]))
-    joint = _joint((np.take_along_axis(emissions[0], index, axis=2), np.take_along_axis(emissions[1], index, axis=2)), skips, ends)
+    emitted = np.take_along_axis(emissions[0], index, axis=2), np.take_along_axis(emissions[1], index, axis=2)
+    joint = _joint(emitted, skips, ends)
     # in the first frame an alignment is in one of two states, so their sum is the sum over all alignments
     total = _log_add((joint[0][:, 0, 0], joint[1][:, 0, 0]), (joint[0][:, 0, 1], joint[1][:, 0, 1]))
     possible = np.isfinite(total[0])
@@ -123,7 +128,7 @@ def _shifted(logits: Array) -> tuple[Pair, Array, Array]:
 
 
 def _automaton(targets: NDArray[np.int64], blank: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], Array]:
-    """Blank, label, blank, ..., blank: the class of each state, whether it may be entered past a blank, and log 1 at the last two.
+    """Blank, label, blank, ..., blank: the class of each state, which may be entered past a blank, and log 1 at the last two.
 
     A blank may be passed over between two labels unless they are equal, which would merge.
     """
@@ -133,8 +138,8 @@ def _automaton(targets: NDArray[np.int64], blank: int) -> tuple[NDArray[np.int64
     skips = np.zeros(states.shape, dtype=np.bool_)
     skips[:, 3::2] = targets[:, 1:] != targets[:, :-1]
     last = 2 * (targets >= 0).sum(axis=1, keepdims=True)
-    at = np.arange(2 * s + 1)
-    return states, skips, np.where((at == last) | (at == last - 1), 0.0, -np.inf)
+    before = last - np.arange(2 * s + 1, dtype=np.int64)
+    return states, skips, np.where((before == 0) | (before == 1), 0.0, -np.inf)
 
 
 def _joint(emitted: Pair, skips: NDArray[np.bool_], ends: Array) -> Pair:
@@ -175,11 +180,12 @@ def _posterior(joint: Pair, total: Pair, index: NDArray[np.int64], shape: tuple[
     share = np.exp(high) * np.exp(np.clip(low, -1.0, 1.0))  # low is only above 1 where the exponential of high is 0
     n, frames, k = shape
     flat = np.arange(n * frames).reshape(n, frames, 1) * k + index
-    return np.bincount(flat.ravel(), np.nan_to_num(share, nan=0.0).ravel(), n * frames * k).reshape(shape)
+    counted = np.bincount(flat.ravel(), weights=np.nan_to_num(share).ravel(), minlength=n * frames * k)
+    return counted.astype(np.float64, copy=False).reshape(shape)
 
 
 def _difference(softmax: Array, posterior: Array) -> Array:
-    """softmax − posterior. Those of a frame sum to 0: the one of the likeliest class, where both may be near 1, is had from the rest."""
+    """softmax − posterior. Those of a frame sum to 0: the likeliest class, where both may be near 1, has it from the rest."""
     difference = softmax - posterior
     top = softmax.argmax(axis=2)[..., None]
     np.put_along_axis(difference, top, 0.0, axis=2)

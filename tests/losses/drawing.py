@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
-from app.losses.encodings import DISTRIBUTION, PROBABILITY, Encoding, Sizes
+from app.losses.encodings import DISTRIBUTION, PROBABILITY
+from app.losses.inputs import Encoding, Sizes
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -31,9 +32,11 @@ LABELS = frozenset({"binary", "sign", "class_index", "multi_hot", "index_list", 
 OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
     ("tweedie_deviance", "power"): (-1.0, 1.0, 1.5, 2.0, 3.0),
     ("tweedie_nll", "power"): (1.0, 1.2, 2.0, 2.5),
-    ("ctc", "blank"): (),  # targets are drawn without the default blank; test_relations moves it
 }
 """Parameters whose admissible numbers no bound tells."""
+
+CONTRADICTIONS: Mapping[str, Mapping[str, object]] = {"categorical_cross_entropy": {"from_logits": True, "clip": 0.3}}
+"""Settings that a loss refuses, since the one has no meaning beside the other."""
 
 CANDIDATES = (0.0, 0.1, 0.3, 0.8, 1.0, 1.7, 3.0)
 
@@ -110,9 +113,10 @@ def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
     singles: list[dict[str, object]] = [{name: value} for name in values for value in values[name]]
     flipped = [single for single in singles if set(single) <= set(switches(loss))]
     pairs = [{**one, **other} for one, other in itertools.product(flipped, singles) if one.keys() != other.keys()]
+    contradictory = CONTRADICTIONS.get(loss.name, {"": None})
     distinct: list[dict[str, object]] = []
     for each in ({}, *singles, *pairs):
-        if each not in distinct:
+        if each not in distinct and not contradictory.keys() <= each.keys():
             distinct.append(each)
     return distinct
 

@@ -6,14 +6,14 @@ slope is right.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mpmath import mp, mpf
 
 UNDECLARED = mp.nan
 SPREAD = 3  # digits kept for every bit between the largest and the smallest input: products of three of them stay exact
-EXPONENTIAL_REACH = 3000.0  # e^−3000 is nothing beside 1, and its square root is below every float64
+EXPONENTIAL_REACH = 800.0  # e^−800 is below every float64: 1 + e^−800 need not differ from 1
 
 
 class Exact:
@@ -150,8 +150,13 @@ def angle(y: Exact, x: Exact) -> Exact:
 
 
 def log_factorial(y: Exact) -> Exact:
-    """ln y! of a constant."""
-    return Exact(mp.loggamma(y.value + 1))
+    """ln y! of a constant: by its series where mpmath would take seconds, for y next to 0 and beyond 10³⁰."""
+    if y < 1e-30:
+        return Exact(-mp.euler * y.value + mp.pi**2 / 12 * y.value**2)
+    if y > 1e30:
+        return Exact(y.value * (mp.log(y.value) - 1) + mp.log(2 * mp.pi * y.value) / 2 + 1 / (12 * y.value))
+    with mp.workprec(min(mp.prec, 600)):
+        return Exact(mp.loggamma(y.value + 1))
 
 
 def xlogy(x: Exact, y: Exact) -> Exact:
@@ -214,6 +219,13 @@ def bits_for(numbers: Sequence[float]) -> int:
     return 256 + SPREAD * spread + int(1.5 * reach)
 
 
+def settled(x: Exact) -> Exact:
+    """x where what is left of a sum that cancels to nothing is 0."""
+    noise = mpf(2) ** (60 - mp.prec)
+    value = x.value if abs(x.value) > noise else mpf(0)
+    return Exact(value, {key: mpf(0) if abs(each) < noise else each for key, each in x.slope.items()})
+
+
 def ulps(got: float, true: Any, unit_of: Any = None) -> float:
     """How far a float64 is from the true number, in units in the last place of the true number (or of `unit_of`)."""
     if mp.isnan(true):
@@ -233,6 +245,3 @@ def ulps(got: float, true: Any, unit_of: Any = None) -> float:
 def largest_magnitude(numbers: Sequence[Any]) -> Any:
     finite = [abs(each) for each in numbers if mp.isfinite(each)]
     return max(finite, default=mpf(0))
-
-
-Formula = Callable[..., Any]

@@ -1,0 +1,67 @@
+# Everything here needs Python 3.11 or newer, make, and a package index: `make serve`, `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check openapi bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-8s %s\n", $$1, $$2}'
+
+# huge pages halve the time of a large request, and OpenBLAS's threads only get in the way of our own
+serve: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+serve: export OPENBLAS_NUM_THREADS ?= 1
+serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
+	$(BIN)/python -m app.main
+
+test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, format, types, and whether openapi/ is what the code says
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m app.api.openapi --check
+
+openapi: $(VENV)/.dev ## write openapi/openapi.json and openapi/examples/*.json anew
+	$(BIN)/python -m app.api.openapi
+
+bench: $(VENV)/.dev ## measure
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--upgrade takes newer versions
+	@$(COMPILE) -o requirements.lock
+	@$(COMPILE) --group dev --constraints requirements.lock -o requirements-dev.lock
+
+clean: ## remove .venv and every cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment: made when it is missing, changed when a lock has changed
+
+$(VENV)/.runtime: requirements.lock | $(BIN)/uv
+	@echo "installing $<"
+	@$(UV) $(EXTRA) $(BIN)/uv pip install $(LOCKED) -r $< || $(BIN)/python -m pip install $(LOCKED) -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock | $(BIN)/uv
+	@echo "installing $<"
+	@$(UV) $(EXTRA) $(BIN)/uv pip sync $(LOCKED) $< || $(BIN)/python -m pip install $(LOCKED) -r $<
+	@touch $@
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'uv>=0.9'
+
+# uv does not read pip's settings: what pip is told about indexes is handed on to it. A locked hash may come from any of
+# them. Where uv cannot reach an index as pip is set up to (a proxy, a certificate, a password), pip does it, slowly.
+SAYS = $$($(BIN)/pip config list | sed -n "s/\\\\n/ /g; s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | head -n 1)
+UV = VIRTUAL_ENV=$(VENV) UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS:-1} UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(call SAYS,index-url)}"
+EXTRA = UV_INDEX_STRATEGY=unsafe-best-match UV_INDEX="$${UV_INDEX:-$(call SAYS,extra-index-url)}"
+LOCKED = --quiet --require-hashes
+# the lock comes from the main index alone: an extra one may hold the wheels of one platform only
+COMPILE = $(UV) $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+  --custom-compile-command "make lock" $(ARGS) pyproject.toml

@@ -1,0 +1,108 @@
+"""python -m app.api.openapi [--check] [DIR]: the OpenAPI document and an answered example of every loss, as files.
+
+They are committed, so that a change of the API is seen as one. Examples that were written by hand are left alone.
+"""
+
+import argparse
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from app.api.evaluate import EvaluateRequest, evaluate
+from app.api.examples import example
+from app.api.route import answer
+from app.losses import LOSSES, Loss
+from app.main import create_app
+
+
+def wanted() -> dict[Path, Any]:
+    """Every generated file, under the folder, with the document that belongs in it."""
+    documents: dict[Path, Any] = {Path("openapi.json"): create_app().openapi()}
+    for loss in LOSSES.values():
+        documents[Path("examples", f"{loss.name}.json")] = answered(loss)
+    return documents
+
+
+def answered(loss: Loss) -> dict[str, Any]:
+    """The example of a loss, and what the service answers to it."""
+    request = example(loss)
+    return {"request": request, "answer": json.loads(answer(evaluate, EvaluateRequest, json.dumps(request).encode()))}
+
+
+def drifted(folder: Path) -> dict[Path, Any]:
+    """The files that are not as they should be, with what belongs in them: None for the example of a loss that is gone."""
+    documents = wanted()
+    changes = {path: document for path, document in documents.items() if not _is_as_it_should(folder / path, document)}
+    gone = [path.relative_to(folder) for path in folder.glob("examples/*.json") if _generated(path)]
+    return changes | {path: None for path in sorted(gone) if path not in documents}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal; numbers to 1e-12, since the last digits of exp and log are the processor's."""
+    match one, other:
+        case (dict(), dict()):
+            one, other = cast(dict[str, Any], one), cast(dict[str, Any], other)
+            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        case (list(), list()):
+            one, other = cast(list[Any], one), cast(list[Any], other)
+            return len(one) == len(other) and all(map(same, one, other))
+        case (float(), float()):
+            return math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-15)
+        case _:
+            return type(one) is type(other) and one == other
+
+
+def text(document: Any) -> str:
+    """The document as it stands in its file: indented, but with each array of numbers on one line."""
+    spread = json.dumps(document, indent=2, ensure_ascii=False)
+    return re.sub(r'\[\n[^][{}"]*\]', lambda array: "[" + " ".join(array[0][1:-1].split()) + "]", spread) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m app.api.openapi", description="Write openapi.json and examples/*.json.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("openapi"))
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is not as it should be")
+    options = parser.parse_args()
+    changes = drifted(options.folder)
+    for path, document in changes.items():
+        file: Path = options.folder / path
+        if options.check:
+            print(f"{file} is not what the code says: run `make openapi`", file=sys.stderr)
+        elif document is None:
+            file.unlink()
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text(document), encoding="utf-8")
+    return 1 if options.check and changes else 0
+
+
+def _is_as_it_should(file: Path, document: Any) -> bool:
+    found = file.read_text(encoding="utf-8") if file.exists() else ""
+    return found == text(document) or (_generated(file) and _answers_alike(json.loads(found), document))
+
+
+def _generated(file: Path) -> bool:
+    """Whether a file is an example as written here: a request and its answer, named for its loss."""
+    match _read(file):
+        case {"request": {"loss": {"name": name}}, "answer": _}:
+            return name == file.stem
+        case _:
+            return False
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _answers_alike(found: Any, document: Any) -> bool:
+    return found["request"] == document["request"] and same(found["answer"], document["answer"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,542 @@
+"""Losses of a yes-or-no decision: from a probability or logit against 0 and 1, or from a score against −1 and +1."""
+
+from dataclasses import replace
+from typing import Annotated, TypeAlias
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from app.errors import Fault, InvalidArray, InvalidParameter
+from app.losses.encodings import (
+    CLASS_DISTRIBUTION,
+    CLASS_INDEX,
+    DISTRIBUTION,
+    GROUP,
+    LOGIT,
+    PROBABILITY,
+    SCORE,
+    SCORES,
+    SIGN,
+    SOFT_BINARY,
+)
+from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
+from app.losses.stable import (
+    Array,
+    Pair,
+    exp_pair,
+    log_pair,
+    pair_add,
+    pair_divide,
+    pair_multiply,
+    renormalised,
+    softplus_and_sigmoid,
+    two_product,
+    two_sum,
+    xlogy,
+)
+from app.registry import alias
+
+FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits instead of probabilities.")]
+LabelSmoothing: TypeAlias = Annotated[
+    float, Ge(0), Le(1), Doc("Moves every target this share of the way to ½: y becomes y(1 − ε) + ε/2.")
+]
+
+
+# --- cross-entropy ----------------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=when("from_logits", True, LOGIT, PROBABILITY),
+    targets=SOFT_BINARY,
+    formula="−(w·y·ln p + (1 − y)·ln(1 − p)), p = σ(x) for a logit x",
+    aliases=(
+        "bce", "BCE", "BCELoss", "F.binary_cross_entropy", "BinaryCrossentropy", "binary_crossentropy", "binary_logloss",
+        "logloss", "Logloss",
+        alias("bce_with_logits", from_logits=True),
+        alias("BCEWithLogitsLoss", from_logits=True),
+        alias("binary_cross_entropy_with_logits", from_logits=True),
+        alias("F.binary_cross_entropy_with_logits", from_logits=True),
+        alias("sigmoid_cross_entropy", from_logits=True),
+        alias("sigmoid_binary_cross_entropy", from_logits=True),
+        alias("sigmoid_cross_entropy_with_logits", from_logits=True),
+        alias("HalfBinomialLoss", from_logits=True),
+        alias("binary:logistic", from_logits=True),
+        alias("binary:logitraw", from_logits=True),
+    ),
+    equals=(
+        "torch.nn.BCELoss() without its limit of 100",
+        "torch.nn.BCEWithLogitsLoss(pos_weight)",
+        "keras.losses.BinaryCrossentropy(from_logits, label_smoothing) with clip=1e-7 for probabilities",
+        "sklearn.metrics.log_loss of two classes with clip=2.2e-16",
+        "sklearn._loss.HalfBinomialLoss() of logits",
+        "optax.losses.sigmoid_binary_cross_entropy of logits",
+        "xgboost objective binary:logistic of margins",
+        "lightgbm objective binary or cross_entropy of raw scores",
+        "catboost loss Logloss or CrossEntropy of raw scores",
+    ),
+    reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
+)  # fmt: skip
+def binary_cross_entropy(
+    predictions: Array,
+    targets: Array,
+    *,
+    from_logits: FromLogits = False,
+    label_smoothing: LabelSmoothing = 0.0,
+    pos_weight: Annotated[
+        Annotated[float, Ge(0)] | list[Annotated[float, Ge(0)]],
+        Doc("Factor of the term of positive targets: one number, or one for each column of the last axis."),
+    ] = 1.0,
+    clip: Annotated[
+        Annotated[float, Gt(0), Lt(0.5)] | None,
+        Doc("Probabilities are kept this far from 0 and 1, with gradient 0 where that moves them."),
+    ] = None,
+) -> tuple[Array, Array]:
+    """The surprise at the outcome, in nats: confident mistakes cost without limit.
+
+    Exact in both tails, where libraries clip: a probability of 0 for what happened costs infinity. PyTorch limits that
+    to 100; for Keras' 16.1 set clip=1e-7.
+    """
+    weight = _per_column(pos_weight, predictions)
+    plain = label_smoothing == 0 and pos_weight == 1
+    kernel = _of_logits if from_logits else _of_probabilities
+    values, gradient = kernel(predictions, targets, label_smoothing, weight, plain)
+    if clip is None:
+        return values, gradient
+    (positive, _), (negative, _) = _shares(targets, label_smoothing, weight)
+    logit = np.log(clip) - np.log1p(-clip)
+    low, high = (predictions < logit, predictions > -logit) if from_logits else (predictions < clip, 1.0 - predictions < clip)
+    rare, usual = -np.log(clip), -np.log1p(-clip)
+    values = np.where(low, positive * rare + negative * usual, np.where(high, positive * usual + negative * rare, values))
+    return values, np.where(low | high, 0.0, gradient)
+
+
+def _per_column(weight: float | list[float], predictions: Array) -> Array:
+    """The weight of positives as an array that fits the last axis."""
+    if isinstance(weight, list) and (predictions.ndim < 2 or len(weight) != predictions.shape[-1]):
+        columns = f"{predictions.shape[-1]} numbers, one for each column" if predictions.ndim > 1 else "one number"
+        raise InvalidParameter([Fault("/loss/pos_weight", "length", f"pos_weight must be {columns}; got {len(weight)} numbers")])
+    return np.asarray(weight, dtype=np.float64)
+
+
+def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
+    """|x| times the share on the wrong side, plus log(1 + e^−|x|): two terms that are never below 0.
+
+    `wrong` is that share with the sign of x; it is 0 for a hard label on the right side, so both tails keep all digits.
+    """
+    t = np.exp(-np.abs(x))
+    if plain:
+        wrong = ~np.signbit(x) - targets
+        values = x * wrong
+        values += np.log1p(t)
+        t /= 1.0 + t
+    else:
+        (positive, _), (negative, _) = _shares(targets, smoothing, weight)
+        total = positive + negative
+        wrong = np.where(np.signbit(x), -positive, negative)
+        values = x * wrong + total * np.log1p(t)
+        t = total * (t / (1.0 + t))
+    gradient = wrong - np.copysign(t, x)
+    crossing = np.abs(gradient) < np.abs(wrong) / 4.0  # only a soft label near σ(x) cancels
+    if crossing.any():
+        weights = np.broadcast_to(weight, x.shape)[crossing]
+        gradient[crossing] = _pull_of_logits(x[crossing], *_shares(targets[crossing], smoothing, weights))
+    return values, gradient
+
+
+def _of_probabilities(p: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
+    positive, negative = (targets, 1.0 - targets) if plain else (each for each, _ in _shares(targets, smoothing, weight))
+    values, gradient, wrong = _surprise(p, positive, negative)
+    crossing = np.abs(gradient) < wrong / 4.0
+    if crossing.any():
+        weights = np.broadcast_to(weight, p.shape)[crossing]
+        gradient[crossing] = _pull_of_probabilities(p[crossing], *_shares(targets[crossing], smoothing, weights))
+    return values, gradient
+
+
+def _surprise(p: Array, positive: Array, negative: Array) -> tuple[Array, Array, Array]:
+    """−positive·ln p − negative·ln(1 − p), its derivative, and the part of that which pulls p down."""
+    other = 1.0 - p
+    values = -(xlogy(positive, p) + np.multiply(negative, np.log1p(-p), out=np.zeros_like(p), where=negative != 0))
+    down = np.divide(negative, other, out=np.zeros_like(p), where=negative != 0)
+    up = np.divide(positive, p, out=np.zeros_like(p), where=positive != 0)
+    return values + 0.0, down - up, down  # + 0.0: a loss of 0 is not −0
+
+
+def _shares(targets: Array, smoothing: float, weight: Array | float = 1.0) -> tuple[Pair, Pair]:
+    """What the outcomes 1 and 0 weigh, w·y and 1 − y after smoothing, unrounded: the gradient is a difference of the two."""
+    away, low = two_sum(-targets, 0.5)
+    moved = pair_multiply((away, low), (np.float64(smoothing) + 0.0 * away, 0.0 * away))
+    positive = pair_add((targets, 0.0 * targets), moved)
+    negative = pair_add(two_sum(-targets, 1.0), (-moved[0], -moved[1]))
+    return pair_multiply(positive, (weight + 0.0 * targets, 0.0 * targets)), negative
+
+
+def _pull_of_logits(x: Array, positive: Pair, negative: Pair) -> Array:
+    """negative·σ(x) − positive·σ(−x) where the two nearly cancel."""
+    back = np.signbit(x)
+    t = exp_pair(-np.abs(x))
+    near = _either(back, positive, negative)
+    far = pair_multiply(_either(back, negative, positive), t)
+    gap = pair_add(near, (-far[0], -far[1]))[0] / (1.0 + t[0])
+    return np.where(back, -gap, gap)
+
+
+def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
+    """negative/(1 − p) − positive/p where the two nearly cancel."""
+    other = two_sum(-p, 1.0)
+    down = pair_multiply(negative, (p, 0.0 * p))
+    up = pair_multiply(positive, other)
+    return pair_add(down, (-up[0], -up[1]))[0] / p / other[0]
+
+
+def _either(condition: NDArray[np.bool_], yes: Pair, no: Pair) -> Pair:
+    return np.where(condition, yes[0], no[0]), np.where(condition, yes[1], no[1])
+
+
+@loss(
+    predictions=when("from_logits", True, LOGIT, PROBABILITY),
+    targets=SOFT_BINARY,
+    formula="αₜ·(1 − pₜ)^γ·BCE, pₜ = p·y + (1 − p)(1 − y), αₜ = α·y + (1 − α)(1 − y)",
+    aliases=(
+        "BinaryFocalCrossentropy", "binary_focal_crossentropy", "binary_focal_loss", "BinaryFocalLoss",
+        alias("sigmoid_focal", from_logits=True),
+        alias("sigmoid_focal_loss", from_logits=True, alpha=0.25),
+    ),
+    equals=(
+        "torchvision.ops.sigmoid_focal_loss(alpha, gamma) of logits",
+        "keras.losses.BinaryFocalCrossentropy(gamma, from_logits, label_smoothing), alpha with apply_class_balancing",
+        "optax.losses.sigmoid_focal_loss(alpha, gamma) of logits",
+        "segmentation_models_pytorch.losses.FocalLoss('binary', alpha, gamma) of logits",
+        "monai.losses.FocalLoss(gamma, alpha) of logits",
+        "kornia.losses.binary_focal_loss_with_logits(alpha, gamma) of logits",
+    ),
+    reference="Lin et al. (2017), doi:10.1109/ICCV.2017.324",
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+)  # fmt: skip
+def binary_focal(
+    predictions: Array,
+    targets: Array,
+    *,
+    from_logits: FromLogits = False,
+    gamma: Annotated[
+        float, Ge(0), Doc("Focus: how fast a sample loses weight as its prediction gets right; 0 is cross-entropy.")
+    ] = 2.0,
+    alpha: Annotated[
+        Annotated[float, Ge(0), Le(1)] | None, Doc("Weight of positive targets, 1 − α that of negative ones; null weighs both 1.")
+    ] = None,
+    label_smoothing: LabelSmoothing = 0.0,
+) -> tuple[Array, Array]:
+    """Cross-entropy that turns away from what is already right: for few positives among very many easy negatives.
+
+    α is off by default, as in Keras and optax; torchvision sets it to 0.25.
+    """
+    positive, negative = _shares(targets, label_smoothing)
+    kernel = _focal_of_logits if from_logits else _focal_of_probabilities
+    values, gradient = kernel(predictions, positive, negative, gamma)
+    if alpha is None:
+        return values, gradient
+    balance = alpha * positive[0] + (1.0 - alpha) * negative[0]
+    return _weighed(balance, values), _weighed(balance, gradient)
+
+
+def _weighed(weight: Array, numbers: Array) -> Array:
+    """weight · numbers, 0 where the weight is, however infinite the number."""
+    return np.multiply(weight, numbers, out=np.zeros_like(numbers), where=weight != 0)
+
+
+def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: float) -> tuple[Array, Array]:
+    yes, no = positive[0], negative[0]
+    entropy, pull, down = _surprise(p, yes, no)
+    miss = p * no + (1.0 - p) * yes
+    focus = miss**gamma
+    if gamma == 0:
+        focusing = np.zeros_like(p)
+    else:
+        # where nothing is missed, entropy / miss has the limit 1; beside a pole of the entropy's slope the entropy is nothing
+        ratio = np.divide(entropy, miss, out=np.ones_like(p), where=miss != 0)
+        focusing = np.where(np.isfinite(pull), gamma * (no - yes) * ratio, 0.0)
+    slope = pull + focusing
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 4.0
+    if crossing.any():
+        slope[crossing] = _focal_slope(
+            _both_of_probabilities(p[crossing]), _only(positive, crossing), _only(negative, crossing), gamma, logits=False
+        )
+    return focus * entropy, _weighed(focus, slope)
+
+
+def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float) -> tuple[Array, Array]:
+    yes, no = positive[0], negative[0]
+    above, p = softplus_and_sigmoid(x)
+    below, q = softplus_and_sigmoid(-x)
+    entropy = yes * below + no * above
+    miss = p * no + q * yes
+    focus = miss**gamma
+    ratio = np.divide(p * q, miss, out=np.zeros_like(x), where=miss != 0)  # miss underflows no sooner than the gradient
+    down, focusing = no * p, gamma * (no - yes) * (entropy * ratio)
+    slope = (down - yes * q) + focusing
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 4.0
+    if crossing.any():
+        slope[crossing] = _focal_slope(
+            _both_of_logits(x[crossing]), _only(positive, crossing), _only(negative, crossing), gamma, logits=True
+        )
+    return focus * entropy, focus * slope
+
+
+Both: TypeAlias = tuple[Pair, Pair, Pair, Pair]
+"""p, 1 − p, ln p and ln(1 − p), all unrounded."""
+
+
+def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
+    return a[0][rows], a[1][rows]
+
+
+def _both_of_probabilities(p: Array) -> Both:
+    other = renormalised(*two_sum(-p, 1.0))
+    log, low = log_pair(other[0])
+    return (p, 0.0 * p), other, log_pair(p), (log, low + other[1] / other[0])
+
+
+def _both_of_logits(x: Array) -> Both:
+    """From t = e^−|x|: the larger of p and 1 − p is 1/(1 + t), the smaller t times that."""
+    t = exp_pair(-np.abs(x))
+    whole = pair_add((np.ones_like(x), 0.0 * x), t)
+    larger = pair_divide((np.ones_like(x), 0.0 * x), whole)
+    smaller = pair_multiply(t, larger)
+    log, low = log_pair(whole[0])
+    near = (-log, -(low + whole[1] / whole[0]))
+    far = pair_add(near, (-np.abs(x), 0.0 * x))
+    back = np.signbit(x)
+    return _either(back, smaller, larger), _either(back, larger, smaller), _either(back, far, near), _either(back, near, far)
+
+
+def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float, *, logits: bool) -> Array:
+    """The derivative of the loss over (1 − pₜ)^γ, where its terms nearly cancel (only soft labels do that).
+
+    As p·q·miss times the derivative by p: miss·(no·p − yes·q) + γ·(no − yes)·entropy·p·q.
+    """
+    p, q, log_p, log_q = both
+    entropy = pair_add(pair_multiply(yes, log_p), pair_multiply(no, log_q))  # negative: taken away below
+    down, up = pair_multiply(no, p), pair_multiply(yes, q)
+    miss = pair_add(pair_multiply(p, no), pair_multiply(q, yes))
+    tilt = pair_multiply(pair_add(no, (-yes[0], -yes[1])), two_product(0.0 * p[0] + 1.0, gamma))
+    first = pair_multiply(miss, pair_add(down, (-up[0], -up[1])))
+    second = pair_multiply(pair_multiply(tilt, entropy), pair_multiply(p, q))
+    slope = pair_add(first, (-second[0], -second[1]))[0] / miss[0]
+    return slope if logits else slope / p[0] / q[0]
+
+
+# --- margins ----------------------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="ln(1 + e^(−y·s))",
+    aliases=(
+        "soft_margin", "SoftMarginLoss", "soft_margin_loss", "F.soft_margin_loss", "softplus_margin", "logistic_loss",
+        "binomial_deviance",
+    ),
+    equals=(
+        "torch.nn.SoftMarginLoss()",
+        "sklearn SGDClassifier loss log_loss",
+        "sklearn._loss.HalfBinomialLoss() with y from 0 and 1",
+        "xgboost objective binary:logistic of margins",
+        "lightgbm objective binary of raw scores",
+    ),
+    reference="Cox (1958), doi:10.1111/j.2517-6161.1958.tb00292.x",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+)  # fmt: skip
+def logistic(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Cross-entropy of a score against −1 and +1: every sample keeps pulling, the right ones ever less."""
+    values, slope = softplus_and_sigmoid(-targets * predictions)
+    return values, -targets * slope
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="max(0, m − y·s)",
+    aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge"),
+    equals=(
+        "keras.losses.Hinge()",
+        "sklearn.metrics.hinge_loss of two classes",
+        "sklearn SGDClassifier loss hinge",
+        "optax.losses.hinge_loss",
+        "torchmetrics.classification.BinaryHingeLoss() of scores in [0, 1]",
+        "xgboost objective binary:hinge",
+        "catboost metric HingeLoss",
+    ),
+    reference="Cortes and Vapnik (1995), doi:10.1007/BF00994018",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def hinge(
+    predictions: Array,
+    targets: Array,
+    *,
+    margin: Annotated[float, Ge(0), Doc("Score on the right side from which a sample costs nothing.")] = 1.0,
+) -> tuple[Array, Array]:
+    """What is missing to the margin: samples beyond it are left alone, the others all pull with the same force.
+
+    At the margin itself the gradient is −y, as in scikit-learn.
+    """
+    gap = margin - targets * predictions
+    return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0)
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="max(0, 1 − y·s)²",
+    aliases=("SquaredHinge", "squared_hinge_loss", "l2_svm"),
+    equals=(
+        "keras.losses.SquaredHinge()",
+        "sklearn SGDClassifier loss squared_hinge",
+        "sklearn LinearSVC loss squared_hinge",
+        "torchmetrics.classification.BinaryHingeLoss(squared=True) of scores in [0, 1]",
+    ),
+    reference="Cortes and Vapnik (1995), doi:10.1007/BF00994018",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def squared_hinge(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """The square of what is missing to the margin: samples just short of it hardly pull, those far off more and more."""
+    gap = np.maximum(1.0 - targets * predictions, 0.0)
+    return gap * gap, 0.0 - 2.0 * (targets * gap)
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="max(0, 1 − z)² if z = y·s ≥ −1, else −4z",
+    aliases=("modified_huber_loss", "ModifiedHuber"),
+    equals=("sklearn SGDClassifier loss modified_huber",),
+    reference="Zhang (2004), doi:10.1145/1015330.1015332",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+)
+def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Squared hinge that turns linear for samples on the wrong side: an outlier pulls with bounded force."""
+    agreement = targets * predictions
+    gap = np.clip(1.0 - agreement, 0.0, 2.0)
+    return np.where(agreement < -1.0, -4.0 * agreement, gap * gap), 0.0 - 2.0 * (targets * gap)
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="max(0, −y·s)",
+    aliases=("perceptron_loss", "Perceptron", "perceptron_criterion"),
+    equals=("sklearn SGDClassifier loss perceptron", "sklearn.linear_model.Perceptron", "optax.losses.perceptron_loss"),
+    reference="Rosenblatt (1958), doi:10.1037/h0042519",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+)
+def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """How far a score is on the wrong side: only mistakes pull, and any score on the right side will do.
+
+    At a score of 0 the gradient is −y, as in scikit-learn, so that learning can start from 0.
+    """
+    gap = 0.0 - targets * predictions
+    return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0)
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="e^(−y·s)",
+    aliases=("exponential_loss", "ExponentialLoss", "exp_loss", "adaboost", "AdaBoost"),
+    equals=("sklearn._loss.ExponentialLoss()", "sklearn GradientBoostingClassifier loss exponential with s twice its raw score"),
+    reference="Freund and Schapire (1997), doi:10.1006/jcss.1997.1504",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+)
+def exponential(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Grows exponentially with the margin on the wrong side: what AdaBoost minimises, and why outliers rule it."""
+    values = np.exp(-targets * predictions)
+    return values, -targets * values
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=by_rank(PROBABILITY, DISTRIBUTION),
+    targets=by_rank(SOFT_BINARY, CLASS_DISTRIBUTION),
+    formula="(p − y)² of a probability, Σ (p_c − y_c)² of a distribution",
+    aliases=("brier", "BrierScore", "brier_score_loss", "quadratic_score"),
+    equals=("sklearn.metrics.brier_score_loss(scale_by_half)", "scoringrules.brier_score", "catboost metric BrierScore"),
+    reference="Brier (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT | PROPER,
+)
+def brier_score(
+    predictions: Array,
+    targets: Array,
+    *,
+    scale_by_half: Annotated[
+        bool | None, Doc("Whether the sum of squares over the classes is halved; null halves it for two classes as (n,) only.")
+    ] = None,
+) -> tuple[Array, Array]:
+    """Squared error of a probability forecast: rewards calibration as well as sharpness, and stays bounded.
+
+    Predictions (n,) are the probability of the positive class, rows (n, k) that of each class.
+    """
+    if predictions.ndim == 1:
+        scale, residual = 2.0 if scale_by_half is False else 1.0, predictions - targets
+        return scale * (residual * residual), (2.0 * scale) * residual
+    scale = 0.5 if scale_by_half else 1.0
+    if targets.ndim == 2:
+        residual = predictions - targets
+    else:
+        residual = predictions.copy()
+        residual[np.arange(targets.size), targets.astype(np.intp)] -= 1.0
+    return scale * (residual * residual).sum(axis=1), (2.0 * scale) * residual
+
+
+def _read_label(array: Numbers, place: Place) -> Reading:
+    return replace(GROUP.read(array, place), encoding="label")
+
+
+def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
+    if (np.floor(array) == array).all():
+        return _read_label(array, place)
+    if not np.isfinite(array).all():
+        place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")
+    fits = (array >= 0) & (array <= 1)
+    if not fits.all():
+        place.refuse_numbers(~fits, array, "in [0, 1], a probability (or whole numbers throughout, class labels)")
+    return Reading(array, "probability")
+
+
+LABEL = Encoding("label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",))
+LABEL_OR_PROBABILITY = Encoding(
+    "label", "the label of a class, a whole number, or the probability of label 1 against label 0", ("n",),
+    _read_label_or_probability, SOFT_BINARY.draw, ("probability",),
+)  # fmt: skip
+
+
+@loss(
+    predictions=by_rank(LABEL_OR_PROBABILITY, SCORES),
+    targets=by_rank(LABEL, CLASS_INDEX),
+    formula="1 if the decision is not y, else 0",
+    aliases=("0-1", "zero_one_loss", "ZeroOneLoss", "misclassification", "misclassification_error", "accuracy_loss", "merror"),
+    equals=("sklearn.metrics.zero_one_loss", "xgboost metrics error and merror", "catboost metric ZeroOneLoss"),
+    properties=NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def zero_one(
+    predictions: Array,
+    targets: Array,
+    *,
+    threshold: Annotated[float, Ge(0), Lt(1), Doc("A probability above this decides for label 1.")] = 0.5,
+) -> tuple[Array, None]:
+    """Whether the decision is wrong; its mean is the error rate, one minus the accuracy.
+
+    Predictions (n,) are class labels, or probabilities decided by the threshold; of rows (n, k) the class with the largest
+    score is taken, the first where several tie.
+    """
+    if predictions.ndim == 2:
+        return (predictions.argmax(axis=1) != targets) * 1.0, None
+    probability = np.floor(predictions) != predictions
+    if ((targets != 0) & (targets != 1))[probability].any():
+        raise InvalidArray([Fault("/targets", "label", "targets must be 0 or 1 where predictions are probabilities")])
+    decided = np.where(probability, predictions > threshold, predictions)
+    return (decided != targets) * 1.0, None

@@ -1,0 +1,137 @@
+"""Divergences between two distributions over k classes: predictions and targets (n, k)."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from typing_extensions import Doc
+
+from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS, Case, Choice, when
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
+from app.losses.stable import (
+    Array,
+    log_excess,
+    log_pair,
+    log_softmax,
+    log_softmax_pair,
+    pair_add,
+    pair_exp,
+    pair_multiply,
+    pair_negative,
+    pair_sum,
+    row_sums,
+    softmax_cross_entropy,
+    two_sum,
+)
+from app.registry import alias
+
+_LEAST = 5e-324
+_CLOSE = 2.0**-6
+"""Below this divergence, so much has cancelled that it is worth the price of pairs."""
+
+
+def _format(name: str) -> Case:
+    encoding = {"probabilities": DISTRIBUTION, "log_probabilities": LOG_PROBABILITIES, "logits": LOGITS}[name]
+
+    def holds(parameters: Any, _: int) -> bool:
+        return parameters["input_format"] == name
+
+    return Case(f"input_format is {name}", holds, encoding)
+
+
+@loss(
+    predictions=Choice((_format("probabilities"), _format("log_probabilities"), _format("logits"))),
+    targets=when("log_target", True, LOG_PROBABILITIES, DISTRIBUTION),
+    formula="∑ y log(y / p)",
+    aliases=(
+        "kld", "kl", "relative_entropy", "kullback_leibler_divergence", "KLDivergence", "kldiv",
+        alias("KLDivLoss", input_format="log_probabilities"), alias("kl_div", input_format="log_probabilities"),
+        alias("F.kl_div", input_format="log_probabilities"),
+        alias("kl_divergence_with_log_targets", input_format="log_probabilities", log_target=True),
+    ),
+    equals=(
+        "torch.nn.KLDivLoss(reduction='batchmean', log_target) with input_format log_probabilities",
+        "keras.losses.KLDivergence()",
+        "optax.losses.kl_divergence with input_format log_probabilities",
+        "optax.losses.kl_divergence_with_log_targets with input_format log_probabilities and log_target",
+        "torchmetrics.functional.kl_divergence(targets, predictions)",
+        "kornia.losses.kl_div_loss_2d of flattened maps",
+        "lightgbm metric kldiv of two classes",
+    ),
+    reference="Kullback and Leibler (1951), doi:10.1214/aoms/1177729694",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | PROPER,
+)  # fmt: skip
+def kl_divergence(
+    predictions: Array,
+    targets: Array,
+    *,
+    input_format: Annotated[
+        Literal["probabilities", "log_probabilities", "logits"],
+        Doc("What predictions are: the softmax or the logarithm is taken where needed."),
+    ] = "probabilities",
+    log_target: Annotated[bool, Doc("Whether targets are log-probabilities.")] = False,
+) -> tuple[Array, Array]:
+    """Information lost when the prediction stands for the target, KL(target ‖ prediction): mass the prediction misses costs most.
+
+    Sums over the classes of a sample, so that the mean over samples is what PyTorch calls batchmean; its own mean divides
+    by the number of classes as well. The gradient takes each number for itself: rows need not stay distributions.
+    """
+    p = np.exp(targets) if log_target else targets
+    if input_format == "probabilities" and not log_target:
+        terms = _terms(predictions, p)
+    else:
+        terms = _terms_of_logarithms(predictions, targets, p, input_format, log_target)
+    values = row_sums(terms)
+    close = np.flatnonzero(np.abs(values) < _CLOSE)
+    if close.size:
+        exact = _close_values(predictions[close], targets[close], input_format, log_target)
+        values[close] = np.where(np.isfinite(exact), exact, values[close])
+    return values, _gradient(predictions, targets, p, input_format, log_target)
+
+
+def _terms(q: Array, p: Array) -> Array:
+    """p log(p / q), by log1p of the relative distance to the smaller of both: a ratio near 1 keeps its digits."""
+    gap = p - q
+    distance = np.log1p(np.abs(gap) / np.minimum(p, q))
+    if not np.isfinite(distance.max()):  # a quotient above the range, or a number of 0
+        distance = np.where(np.isfinite(distance), distance, np.abs(np.log(p) - np.log(q)))
+        return np.where(p == 0, 0.0, p * np.copysign(distance, gap))
+    return p * np.copysign(distance, gap)
+
+
+def _terms_of_logarithms(predictions: Array, targets: Array, p: Array, input_format: str, log_target: bool) -> Array:
+    # the least number above 0 stands for 0: its logarithm is finite, so that 0 · log 0 = 0
+    terms = targets.copy() if log_target else np.log(np.maximum(targets, _LEAST))
+    terms -= {"probabilities": np.log, "log_probabilities": np.positive, "logits": log_softmax}[input_format](predictions)
+    terms *= p
+    if input_format == "probabilities":  # no logarithm is that of a target of 0, even where its exponential is 0
+        terms[predictions == 0] = np.inf
+    return terms
+
+
+def _gradient(predictions: Array, targets: Array, p: Array, input_format: str, log_target: bool) -> Array:
+    if input_format == "logits":
+        return softmax_cross_entropy(predictions, p)[1]
+    if input_format == "log_probabilities":
+        return -p
+    if log_target:
+        return np.where(p > 1e-290, -p / predictions, -np.exp(targets - np.log(predictions)))
+    return np.where(p == 0, 0.0, -p / predictions)
+
+
+def _close_values(predictions: Array, targets: Array, input_format: str, log_target: bool) -> Array:
+    """The divergence of distributions that nearly agree, where almost all of the logarithms cancels."""
+    exact = np.zeros_like(targets)
+    if input_format == "probabilities" and not log_target:  # ∑ p·(q/p − 1 − log(q/p)), all at least 0, and ∑ p − q
+        excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
+        high, low = pair_sum(two_sum(targets, -predictions))
+        return row_sums(excess) + (high + low)[:, 0]
+    p = pair_exp((targets, exact)) if log_target else (targets, exact)
+    some = p[0] > 0
+    log_p = (targets, exact) if log_target else log_pair(np.where(some, targets, 1.0))
+    if input_format == "logits":
+        log_q = log_softmax_pair(predictions)
+    else:
+        log_q = (predictions, exact) if input_format == "log_probabilities" else log_pair(np.where(some, predictions, 1.0))
+    high, low = pair_add(log_p, pair_negative(log_q))
+    high, low = pair_sum(pair_multiply(p, (np.where(some, high, 0.0), np.where(some, low, 0.0))))
+    return (high + low)[:, 0]

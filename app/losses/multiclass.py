@@ -1,0 +1,381 @@
+"""Losses of one true class among k: predictions (n, k), one label per sample."""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from app.errors import Fault, InvalidParameter
+from app.losses.encodings import CLASS_DISTRIBUTION, CLASS_INDEX, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES, when
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
+from app.losses.stable import (
+    Array,
+    difference,
+    headroom,
+    lead_missing,
+    row_starts,
+    row_sums,
+    softmax,
+    softmax_cross_entropy,
+    two_product,
+    two_sum,
+    xlogy,
+)
+from app.registry import alias
+
+Index: TypeAlias = NDArray[np.int64]
+Labels: TypeAlias = NDArray[Any]
+"""Class indices (n,) or rows of probabilities (n, k)."""
+
+FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
+ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, Doc("Weight of each class; null weighs all alike.")]
+IgnoreIndex = Annotated[int | None, Doc("Label that stands for no label: such samples are dropped, from the divisor too.")]
+
+
+def _counts(
+    targets: Labels, *, class_weight: list[float] | None = None, ignore_index: int | None = None, **_: object
+) -> Array | None:
+    """The weight of each sample's class, 0 where the label is ignored; None where all count 1."""
+    if targets.ndim == 2 or (class_weight is None and ignore_index is None):
+        return None
+    ignored = np.zeros(targets.shape, np.bool_) if ignore_index is None else targets == ignore_index
+    weight = np.ones(1) if class_weight is None else np.asarray(class_weight, np.float64)
+    return np.where(ignored, 0.0, weight[np.where(ignored | (class_weight is None), 0, targets)])
+
+
+def _flat(targets: Index, k: int, ignore_index: int | None = None) -> NDArray[np.intp]:
+    """Where each row's label stands in the flattened rows; the first column of a row whose label is ignored."""
+    start = np.arange(0, targets.size * k, k, dtype=np.intp)
+    return start + (targets if ignore_index is None else np.where(targets == ignore_index, 0, targets))
+
+
+def _one_hot(rows: Array) -> NDArray[np.intp] | None:
+    """Where each row has its 1, in the flattened rows; None where a row is not one-hot."""
+    n, k = rows.shape
+    at = np.flatnonzero(rows != 0.0)
+    hot = at.size == n and np.array_equal(at // k, np.arange(n)) and np.array_equal(rows.take(at), np.ones(n))
+    return at if hot else None
+
+
+def _ones(at: NDArray[np.intp] | None, shape: tuple[int, ...]) -> Array:
+    """Rows with a 1 at each flat index."""
+    rows = np.zeros(shape)
+    rows.reshape(-1)[at] = 1.0
+    return rows
+
+
+# --- cross-entropies --------------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
+    targets=CLASS_DISTRIBUTION,
+    formula="−∑ y log p, with p = softmax(x) from logits",
+    aliases=(
+        "cce", "CategoricalCrossentropy", "categorical_crossentropy",
+        "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy", "sparse_categorical_cross_entropy",
+        "multiclass_cross_entropy", "sparse_multiclass_cross_entropy", "multi_logloss", "mlogloss",
+        alias("CrossEntropyLoss", from_logits=True),
+        alias("cross_entropy", from_logits=True),
+        alias("F.cross_entropy", from_logits=True),
+        alias("softmax_cross_entropy", from_logits=True),
+        alias("softmax_cross_entropy_with_integer_labels", from_logits=True),
+        alias("safe_softmax_cross_entropy", from_logits=True),
+        alias("HalfMultinomialLoss", from_logits=True),
+        alias("multi:softprob", from_logits=True),
+        alias("multi:softmax", from_logits=True),
+        alias("MultiClass", from_logits=True),
+    ),
+    equals=(
+        "torch.nn.CrossEntropyLoss(weight, ignore_index, label_smoothing) with from_logits",
+        "keras.losses.CategoricalCrossentropy(from_logits, label_smoothing)",
+        "keras.losses.SparseCategoricalCrossentropy(from_logits, ignore_class)",
+        "sklearn.metrics.log_loss",
+        "optax.losses.softmax_cross_entropy with from_logits",
+        "optax.losses.softmax_cross_entropy_with_integer_labels with from_logits",
+        "xgboost objective multi:softprob with from_logits",
+        "lightgbm objective multiclass with from_logits",
+        "catboost loss_function MultiClass with from_logits",
+    ),
+    reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
+    counts=_counts,
+)  # fmt: skip
+def categorical_cross_entropy(
+    predictions: Array,
+    targets: Labels,
+    *,
+    from_logits: FromLogits = False,
+    label_smoothing: Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")] = 0.0,
+    class_weight: ClassWeight = None,
+    ignore_index: IgnoreIndex = None,
+    clip: Annotated[
+        float | None,
+        Gt(0),
+        Le(0.5),
+        Doc("Probabilities are moved into [clip, 1 − clip], and pull no more beyond; null leaves them."),
+    ] = None,
+) -> tuple[Array, Array]:
+    """Surprise at the true class: a confident mistake costs without bound, and honest probabilities cost least.
+
+    Targets are class indices or rows of probabilities, one-hot or soft. The mean divides by the sum of the class weights
+    where targets are indices and by the number of samples where they are rows, as PyTorch does. Probabilities are never
+    divided by their sum; `clip` does what Keras does with 1e-7.
+    """
+    if from_logits and clip is not None:
+        raise InvalidParameter([Fault("/loss/clip", "clip", "clip applies to probabilities; leave it out with from_logits")])
+    if targets.ndim == 1:
+        counts = _counts(targets, class_weight=class_weight, ignore_index=ignore_index)
+        at = _flat(targets, predictions.shape[1], ignore_index)
+    else:
+        counts, at = None, None if class_weight else _one_hot(targets)
+    if at is None or label_smoothing:
+        rows = targets if targets.ndim == 2 else _ones(at, predictions.shape)
+        shares = _shares(rows, label_smoothing, class_weight)
+        if ignore_index is not None and targets.ndim == 1:
+            shares[targets == ignore_index] = 0.0
+        return softmax_cross_entropy(predictions, shares) if from_logits else _soft(predictions, shares, clip)
+    return _hard_logits(predictions, at, counts) if from_logits else _hard(predictions, at, counts, clip)
+
+
+def _shares(rows: Array, label_smoothing: float, class_weight: list[float] | None) -> Array:
+    """What −log p of each class counts in each row: (1 − ε) y + ε/k, times the weight of the class."""
+    shares = (1.0 - label_smoothing) * rows + label_smoothing / rows.shape[1]
+    return shares if class_weight is None else shares * np.asarray(class_weight, np.float64)
+
+
+def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array]:
+    parts = softmax(x, at)
+    gradient = parts.probabilities()
+    gradient.reshape(-1)[at] = -parts.rest / parts.total
+    if counts is None:
+        return parts.surprise, gradient
+    gradient *= counts[:, None]
+    return np.where(counts == 0, 0.0, counts * parts.surprise), gradient
+
+
+def _hard(p: Array, at: NDArray[np.intp], counts: Array | None, clip: float | None) -> tuple[Array, Array]:
+    true = p.take(at)
+    values, slope = _soft(true[:, None], np.ones((at.size, 1)) if counts is None else counts[:, None], clip)
+    gradient = np.zeros_like(p)
+    gradient.reshape(-1)[at] = slope[:, 0]
+    return values, gradient
+
+
+def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
+    if clip is None:
+        return -row_sums(xlogy(shares, p)), np.where(shares == 0, 0.0, -shares / p)
+    # log(1 − clip) of the exact 1 − clip, which float64 does not hold
+    log_p = np.where(p > 1.0 - clip, np.log1p(-clip), np.log(np.maximum(p, clip)))
+    inside = (p >= clip) & (p <= 1.0 - clip)
+    return -row_sums(shares * log_p), np.where(inside, -shares / p, 0.0)
+
+
+@loss(
+    predictions=LOG_PROBABILITIES,
+    targets=CLASS_INDEX,
+    formula="−log p of the true class",
+    aliases=("negative_log_likelihood", "NLLLoss", "nll_loss", "F.nll_loss"),
+    equals=("torch.nn.NLLLoss(weight, ignore_index)",),
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT | PROPER,
+    counts=_counts,
+)
+def nll(
+    predictions: Array, targets: Index, *, class_weight: ClassWeight = None, ignore_index: IgnoreIndex = None
+) -> tuple[Array, Array]:
+    """Cross-entropy of predictions that are log-probabilities already: picks the true class, takes no logarithm."""
+    counts = _counts(targets, class_weight=class_weight, ignore_index=ignore_index)
+    at = _flat(targets, predictions.shape[1], ignore_index)
+    weight = 1.0 if counts is None else counts
+    gradient = np.zeros_like(predictions)
+    gradient.reshape(-1)[at] = -weight
+    return weight * -predictions.take(at), gradient
+
+
+@loss(
+    predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
+    targets=CLASS_INDEX,
+    formula="−α (1 − p)^γ log p, with p the probability of the true class",
+    aliases=("CategoricalFocalCrossentropy", "categorical_focal_crossentropy", alias("softmax_focal", from_logits=True)),
+    equals=(
+        "keras.losses.CategoricalFocalCrossentropy(alpha, gamma, from_logits)",
+        "monai.losses.FocalLoss(use_softmax=True, gamma) with from_logits and alpha 1",
+    ),
+    reference="Lin et al. (2017), arXiv:1708.02002",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+)  # fmt: skip
+def categorical_focal(
+    predictions: Array,
+    targets: Index,
+    *,
+    from_logits: FromLogits = False,
+    gamma: Annotated[float, Ge(0), Doc("How strongly samples that are right already are passed over; 0 is cross-entropy.")] = 2.0,
+    alpha: Annotated[float | list[float], Doc("Factor of the loss: one number for every class, or one for each.")] = 0.25,
+) -> tuple[Array, Array]:
+    """Cross-entropy that fades for samples the model has right, so that the hard ones decide.
+
+    A scalar alpha multiplies every class, as in Keras; it is not alpha for one class and 1 − alpha for the others.
+    """
+    scale = np.asarray(alpha, np.float64)[targets] if isinstance(alpha, list) else alpha
+    at = _flat(targets, predictions.shape[1])
+    return (_focal_logits if from_logits else _focal)(predictions, at, gamma, scale)
+
+
+def _focal_logits(x: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array]:
+    parts = softmax(x, at)
+    miss = parts.rest / parts.total
+    p = parts.picked / parts.total
+    focus = scale * miss**gamma
+    # p is 0 long before the surprise is infinite, and their product then is 0
+    pull = focus * (gamma * p * np.minimum(parts.surprise, 1e300) + miss)
+    share = np.divide(pull, parts.rest, out=np.zeros_like(pull), where=parts.rest > 0)
+    gradient = parts.others * share[:, None]
+    gradient.reshape(-1)[at] = -pull
+    return focus * parts.surprise, gradient
+
+
+def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array]:
+    p = predictions.take(at)
+    miss, error = two_sum(np.ones_like(p), -p)
+    log_p = np.log(p)
+    some = miss > 0
+    # 1 − p is rounded where p is small: (miss + error)^γ is miss^γ (1 + γ error/miss) to first order
+    focus = scale * miss**gamma * (1.0 + gamma * np.divide(error, miss, out=np.zeros_like(p), where=some))
+    # log(p) / (1 − p) tends to −1 at p = 1
+    slope = gamma * np.divide(log_p, miss, out=np.full_like(p, -1.0), where=some) if gamma else 0.0
+    gradient = np.zeros_like(predictions)
+    gradient.reshape(-1)[at] = np.where(focus == 0, 0.0, focus * (slope - 1.0 / p))
+    return -xlogy(focus, p), gradient
+
+
+@loss(
+    predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
+    targets=CLASS_INDEX,
+    formula="(1 − p^q) / q, with p the probability of the true class",
+    aliases=("gce", "CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy", "lq"),
+    equals=("keras.losses.CategoricalGeneralizedCrossEntropy(q)",),
+    reference="Zhang and Sabuncu (2018), arXiv:1805.07836",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+)
+def generalized_cross_entropy(
+    predictions: Array,
+    targets: Index,
+    *,
+    q: Annotated[float, Gt(0), Le(1), Doc("Robustness to wrong labels: towards 0 cross-entropy, 1 the linear 1 − p.")] = 0.5,
+    from_logits: FromLogits = False,
+) -> tuple[Array, Array]:
+    """Between cross-entropy and mean absolute error: a wrong label costs at most 1/q, so noise in labels does less harm."""
+    at = _flat(targets, predictions.shape[1])
+    if from_logits:
+        return _generalized_logits(predictions, at, q)
+    p = predictions.take(at)
+    gradient = np.zeros_like(predictions)
+    gradient.reshape(-1)[at] = -(p ** (q - 1.0))
+    return -np.expm1(q * np.log(p)) / q, gradient
+
+
+def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array, Array]:
+    parts = softmax(x, at)
+    p = parts.picked / parts.total
+    power = p**q
+    if p.min() < 1e-290:  # p^q may be far from 0 where p itself has left the range
+        gap, lost = difference(x.take(at), np.broadcast_to(parts.shift, p.shape))
+        scaled, error = two_product(gap, q)
+        power = np.where(p > 1e-290, power, np.exp(scaled) * (1.0 + (error + lost * q)) / parts.total**q)
+    gradient = parts.probabilities() * power[:, None]
+    gradient.reshape(-1)[at] = -parts.rest / parts.total * power
+    return -np.expm1(-q * parts.surprise) / q, gradient
+
+
+# --- margins ----------------------------------------------------------------------------------------------------------
+
+
+def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, Array]:
+    """max(0, 1 + the largest rival − score of the label); at a kink it still pulls, at a tie the first rival is pushed."""
+    rival: NDArray[np.intp] = row_starts(scores) + rivals.argmax(axis=1)
+    excess = lead_missing(rivals.take(rival), scores.take(at), 1.0)
+    active = (excess >= 0).astype(np.float64)
+    gradient = np.zeros_like(scores)
+    gradient.reshape(-1)[rival] = active
+    gradient.reshape(-1)[at] = -active
+    return np.maximum(excess, 0.0), gradient
+
+
+@loss(
+    predictions=SCORES,
+    targets=CLASS_INDEX,
+    formula="max(0, 1 − sᵧ + max(0, sⱼ of the wrong classes j))",
+    aliases=("CategoricalHinge",),
+    equals=("keras.losses.CategoricalHinge()",),
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def categorical_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]:
+    """Asks the true class to lead the best wrong one, and zero, by 1.
+
+    Keras' form, in which the true class takes part in the maximum with a score of 0: where all wrong scores are negative
+    the loss is 1 − sᵧ. See crammer_singer_hinge for the form without it.
+    """
+    at = _flat(targets, predictions.shape[1])
+    rivals = predictions.copy()
+    rivals.reshape(-1)[at] = 0.0
+    return _hinge(predictions, at, rivals)
+
+
+@loss(
+    predictions=SCORES,
+    targets=CLASS_INDEX,
+    formula="max(0, 1 − sᵧ + max sⱼ over the wrong classes j)",
+    aliases=("multiclass_hinge", "multiclass_hinge_loss"),
+    equals=(
+        "sklearn.metrics.hinge_loss of three or more classes",
+        "optax.losses.multiclass_hinge_loss",
+        "torchmetrics.functional.classification.multiclass_hinge_loss(multiclass_mode='crammer-singer') of probabilities",
+    ),
+    reference="Crammer and Singer (2001), Journal of Machine Learning Research 2, 265–292",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def crammer_singer_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]:
+    """Asks the true class to lead the best wrong one by 1: only these two are pulled, and no others."""
+    at = _flat(targets, predictions.shape[1])
+    rivals = predictions.copy()
+    rivals.reshape(-1)[at] = -np.inf
+    return _hinge(predictions, at, rivals)
+
+
+@loss(
+    predictions=SCORES,
+    targets=CLASS_INDEX,
+    formula="1/k ∑ max(0, m − sᵧ + sⱼ)^p over the wrong classes j",
+    aliases=("multi_class_margin", "MultiMarginLoss", "multi_margin_loss", "F.multi_margin_loss"),
+    equals=("torch.nn.MultiMarginLoss(p, margin, weight)",),
+    reference="Weston and Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def multi_margin(
+    predictions: Array,
+    targets: Index,
+    *,
+    p: Annotated[Literal[1, 2], Doc("Power of each violation of the margin.")] = 1,
+    margin: Annotated[float, Doc("Lead that the true class should have over each other one.")] = 1.0,
+    class_weight: ClassWeight = None,
+) -> tuple[Array, Array]:
+    """Asks the true class to lead every wrong one by a margin, and adds up the shortfalls, divided by the number of classes.
+
+    Class weights multiply the losses but not the divisor of the mean, as in PyTorch.
+    """
+    k = predictions.shape[1]
+    at = _flat(targets, k)
+    room = headroom(predictions)
+    scores = predictions * room
+    excess = np.maximum(lead_missing(scores, scores.take(at)[:, None], margin * room), 0.0)
+    excess.reshape(-1)[at] = 0.0
+    weight = 1.0 if class_weight is None else np.asarray(class_weight, np.float64)[targets][:, None]
+    if p == 1:
+        terms, slope = excess, np.sign(excess) * (weight / k)  # no pull at the margin itself, as in PyTorch
+    else:
+        terms, slope = excess * excess, excess / k * (2.0 * weight / room)
+        room = room * room
+    slope.reshape(-1)[at] = -row_sums(slope)
+    return (row_sums(terms)[:, None] / k * weight / room)[:, 0], slope

@@ -1,0 +1,654 @@
+"""The textbook formula of every loss, for one sample, in as many digits as it takes.
+
+Each is written from the literature and the libraries' documentation, not from the kernels: plainly, with no thought of
+rounding. The derivative follows from the formula (see `exact`); only the slope at a kink is said, where the service
+promises one. `ORACLES[name](*arrays of one sample, **parameters)` gives an Exact; an oracle marked `of_batch` takes whole
+arrays and gives one Exact per sample. Where a loss takes a number per sample or a row of them, an oracle marked `of_rows`
+takes both; all others are formulas of numbers, and a row's loss is their mean.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from typing import Any
+
+from mpmath import mp
+
+from tests.losses.exact import (
+    UNDECLARED,
+    Exact,
+    absolute,
+    angle,
+    clipped,
+    constant,
+    cosh,
+    exp,
+    largest,
+    log,
+    log_factorial,
+    positive,
+    sigmoid,
+    smallest,
+    softmax,
+    sqrt,
+    total_of,
+    xlogy,
+)
+
+Formula = Callable[..., Any]
+Row = Sequence[Exact]
+
+ORACLES: dict[str, Formula] = {}
+OF_BATCH: set[str] = set()
+OF_ROWS: set[str] = set()
+
+
+def oracle(formula: Formula) -> Formula:
+    ORACLES[formula.__name__] = formula
+    return formula
+
+
+def of_batch(formula: Formula) -> Formula:
+    OF_BATCH.add(formula.__name__)
+    return formula
+
+
+def of_rows(formula: Formula) -> Formula:
+    OF_ROWS.add(formula.__name__)
+    return formula
+
+
+# --- regression -----------------------------------------------------------------------------------------------------
+
+
+@oracle
+def mean_squared_error(p: Exact, y: Exact) -> Exact:
+    return (p - y) ** 2
+
+
+@oracle
+def half_squared_error(p: Exact, y: Exact) -> Exact:
+    return (p - y) ** 2 / 2
+
+
+@oracle
+def mean_absolute_error(p: Exact, y: Exact) -> Exact:
+    return absolute(p - y)
+
+
+@oracle
+def root_mean_squared_error(p: Exact, y: Exact) -> Exact:
+    return absolute(p - y)
+
+
+@oracle
+def mean_squared_logarithmic_error(p: Exact, y: Exact, clip: Exact | None = None) -> Exact:
+    if clip is not None:
+        p, y = clipped(p, clip), clipped(y, clip)
+    return (log(1 + p) - log(1 + y)) ** 2
+
+
+@oracle
+def root_mean_squared_logarithmic_error(p: Exact, y: Exact) -> Exact:
+    return absolute(log(1 + p) - log(1 + y))
+
+
+@oracle
+def median_absolute_error(p: Exact, y: Exact) -> Exact:
+    return absolute(p - y)
+
+
+@oracle
+def max_error(p: Exact, y: Exact) -> Exact:
+    return absolute(p - y)
+
+
+@oracle
+def mean_absolute_percentage_error(p: Exact, y: Exact, eps: Any = 2.220446049250313e-16, scale: Any = 1) -> Exact:
+    return scale * absolute(p - y) / clipped(absolute(y), eps)
+
+
+@oracle
+def log_cosh(p: Exact, y: Exact) -> Exact:
+    return log(cosh(p - y))
+
+
+@oracle
+def huber(p: Exact, y: Exact, delta: Any = 1) -> Exact:
+    r = absolute(p - y)
+    return r**2 / 2 if r <= delta else delta * (r - Exact(1) * delta / 2)
+
+
+@oracle
+def smooth_l1(p: Exact, y: Exact, beta: Any = 1) -> Exact:
+    r = absolute(p - y)
+    return r**2 / (Exact(2) * beta) if r < beta else r - Exact(1) * beta / 2
+
+
+@oracle
+def quantile(p: Exact, y: Exact, quantile: Any = 0.5) -> Exact:
+    d = y - p
+    return quantile * d if d >= 0 else (quantile - Exact(1)) * d
+
+
+@oracle
+def epsilon_insensitive(p: Exact, y: Exact, epsilon: Any = 0.1) -> Exact:
+    return positive(absolute(p - y) - epsilon, at_zero=0)
+
+
+@oracle
+def squared_epsilon_insensitive(p: Exact, y: Exact, epsilon: Any = 0.1) -> Exact:
+    return positive(absolute(p - y) - epsilon, at_zero=0) ** 2
+
+
+@oracle
+def poisson_deviance(p: Exact, y: Exact) -> Exact:
+    return 2 * (xlogy(y, y / p) - y + p)
+
+
+@oracle
+def gamma_deviance(p: Exact, y: Exact) -> Exact:
+    return 2 * (log(p / y) + y / p - 1)
+
+
+@oracle
+def tweedie_deviance(p: Exact, y: Exact, power: Any = 0) -> Exact:
+    if power == 1:
+        return poisson_deviance(p, y)
+    if power == 2:
+        return gamma_deviance(p, y)
+    if power == 0:
+        return (p - y) ** 2
+    a, b = 2 - Exact(1) * power, 1 - Exact(1) * power
+    return 2 * (positive(y, at_zero=0) ** a / (a * b) - y * p**b / b + p**a / a)
+
+
+# --- binary ---------------------------------------------------------------------------------------------------------
+
+
+def sure(p: Exact, from_logits: bool) -> tuple[Exact, Exact]:
+    """The probability and its complement, which is no subtraction where there is a logit: 1 − σ(x) = σ(−x)."""
+    return (sigmoid(p), sigmoid(-p)) if from_logits else (p, 1 - p)
+
+
+def cross_entropy_of(p: Exact, q: Exact, y: Exact, pos_weight: Any = 1) -> Exact:
+    return -(pos_weight * xlogy(y, p) + xlogy(1 - y, q))
+
+
+@oracle
+def binary_cross_entropy(
+    p: Exact, y: Exact, from_logits: bool = False, label_smoothing: Any = 0, pos_weight: Any = 1, clip: Any = None
+) -> Exact:
+    p, q = sure(p, from_logits) if clip is None else sure(clipped(p, clip, 1 - clip), False)
+    return cross_entropy_of(p, q, smoothed(y, label_smoothing), pos_weight)
+
+
+def smoothed(y: Exact, label_smoothing: Any) -> Exact:
+    return y * (1 - Exact(1) * label_smoothing) + Exact(1) * label_smoothing / 2
+
+
+@oracle
+def logistic(s: Exact, y: Exact) -> Exact:
+    return log(1 + exp(-y * s))
+
+
+@oracle
+def hinge(s: Exact, y: Exact, margin: Any = 1) -> Exact:
+    return positive(margin - y * s, at_zero=1)
+
+
+@oracle
+def squared_hinge(s: Exact, y: Exact) -> Exact:
+    return positive(1 - y * s, at_zero=0) ** 2
+
+
+@oracle
+def modified_huber(s: Exact, y: Exact) -> Exact:
+    return positive(1 - y * s, at_zero=0) ** 2 if y * s >= -1 else -4 * y * s
+
+
+@oracle
+def perceptron(s: Exact, y: Exact) -> Exact:
+    return positive(-y * s, at_zero=1)
+
+
+@oracle
+def exponential(s: Exact, y: Exact) -> Exact:
+    return exp(-y * s)
+
+
+@oracle
+def binary_focal(
+    p: Exact, y: Exact, from_logits: bool = False, gamma: Any = 2, alpha: Any = None, label_smoothing: Any = 0
+) -> Exact:
+    (p, q), y = sure(p, from_logits), smoothed(y, label_smoothing)
+    missed = q * y + p * (1 - y)
+    balance = 1 if alpha is None else alpha * y + (1 - alpha) * (1 - y)
+    return balance * missed**gamma * cross_entropy_of(p, q, y)
+
+
+@oracle
+@of_rows
+def brier_score(p: Any, y: Any, scale_by_half: bool | None = None) -> Exact:
+    if isinstance(p, Exact):
+        return (p - y) ** 2 * (2 if scale_by_half is False else 1)
+    score = total_of((p_c - y_c) ** 2 for p_c, y_c in zip(p, one_hot(y, len(p)), strict=True))
+    return score / 2 if scale_by_half else score
+
+
+@oracle
+@of_rows
+def zero_one(p: Any, y: Any, threshold: Any = 0.5) -> Exact:
+    if not isinstance(p, Exact):
+        return Exact(max(range(len(p)), key=lambda c: p[c].value) != y)
+    return Exact(p != y if p.whole else Exact(p > threshold) != y)
+
+
+# --- multiclass -----------------------------------------------------------------------------------------------------
+
+
+def one_hot(y: Any, k: int) -> Row:
+    return [Exact(c == y) for c in range(k)] if isinstance(y, int) else y
+
+
+@oracle
+def categorical_cross_entropy(
+    row: Row,
+    y: Any,
+    from_logits: bool = False,
+    label_smoothing: Any = 0,
+    class_weight: Row | None = None,
+    ignore_index: int | None = None,
+    clip: Any = None,
+) -> Exact:
+    if isinstance(y, int) and y == ignore_index:
+        return Exact(0)
+    k = len(row)
+    p = softmax(row) if from_logits else row
+    p = p if clip is None else [clipped(each, clip, 1 - clip) for each in p]
+    soft = [(1 - Exact(1) * label_smoothing) * each + Exact(1) * label_smoothing / k for each in one_hot(y, k)]
+    return -total_of(w * xlogy(each, p_c) for w, each, p_c in zip(class_weight or [1] * k, soft, p, strict=True))
+
+
+@oracle
+def nll(row: Row, y: int, class_weight: Row | None = None, ignore_index: int | None = None) -> Exact:
+    return Exact(0) if y == ignore_index else -row[y] * (class_weight[y] if class_weight else 1)
+
+
+@oracle
+def categorical_hinge(row: Row, y: int) -> Exact:
+    return positive(largest([Exact(c != y) * s for c, s in enumerate(row)]) - row[y] + 1, at_zero=UNDECLARED)
+
+
+def others(row: Row, y: int) -> Row:
+    return [s for c, s in enumerate(row) if c != y]
+
+
+@oracle
+def crammer_singer_hinge(row: Row, y: int) -> Exact:
+    return positive(1 - row[y] + largest(others(row, y)), at_zero=UNDECLARED)
+
+
+@oracle
+def multi_margin(row: Row, y: int, p: int = 1, margin: Any = 1, class_weight: Row | None = None) -> Exact:
+    terms = total_of(positive(margin - row[y] + s, at_zero=0) ** p for s in others(row, y))
+    return terms / len(row) * (class_weight[y] if class_weight else 1)
+
+
+@oracle
+def categorical_focal(row: Row, y: int, from_logits: bool = False, gamma: Any = 2, alpha: Any = Exact(0.25)) -> Exact:
+    p = softmax(row) if from_logits else row
+    missed = total_of(others(p, y)) if from_logits else 1 - p[y]
+    balance = alpha[y] if isinstance(alpha, list) else alpha
+    return -balance * missed**gamma * log(p[y]) if balance != 0 else Exact(0)
+
+
+@oracle
+def generalized_cross_entropy(row: Row, y: int, q: Any = 0.5, from_logits: bool = False) -> Exact:
+    p = (softmax(row) if from_logits else row)[y]
+    return (1 - p**q) / q
+
+
+# --- multilabel -----------------------------------------------------------------------------------------------------
+
+
+def sides(row: Row, hot: Row) -> tuple[Row, Row]:
+    """The scores of the labels that hold, and of those that do not."""
+    return [s for s, y in zip(row, hot, strict=True) if y == 1], [s for s, y in zip(row, hot, strict=True) if y == 0]
+
+
+@oracle
+def multilabel_margin(row: Row, hot: Row, target_format: str = "index_list") -> Exact:
+    held, rest = sides(row, hot)
+    return total_of(positive(1 - (s_j - s_i), at_zero=0) for s_j in held for s_i in rest) / len(row)
+
+
+@oracle
+def multilabel_soft_margin(row: Row, hot: Row, class_weight: Row | None = None) -> Exact:
+    terms = zip(class_weight or [1] * len(row), row, hot, strict=True)
+    return total_of(w * cross_entropy_of(*sure(s, True), y) for w, s, y in terms) / len(row)
+
+
+@oracle
+def hamming_loss(p: Exact, y: Exact) -> Exact:
+    return Exact(p != y)
+
+
+@oracle
+def label_ranking_loss(row: Row, hot: Row) -> Exact:
+    held, rest = sides(row, hot)
+    pairs = [s_j <= s_i for s_j in held for s_i in rest]
+    return Exact(sum(pairs)) / max(len(pairs), 1)
+
+
+@oracle
+def coverage_error(row: Row, hot: Row) -> Exact:
+    return Exact(max((sum(s >= s_j for s in row) for s_j in sides(row, hot)[0]), default=0))
+
+
+# --- divergence -----------------------------------------------------------------------------------------------------
+
+
+@oracle
+def kl_divergence(row: Row, target: Row, input_format: str = "probabilities", log_target: bool = False) -> Exact:
+    p = [exp(each) for each in target] if log_target else target
+    log_q = {"log_probabilities": list, "probabilities": lambda q: [*map(log, q)], "logits": lambda x: [*map(log, softmax(x))]}
+    return total_of(
+        xlogy(p_c, p_c) - p_c * log_q_c for p_c, log_q_c in zip(p, log_q[input_format](row), strict=True) if p_c != 0
+    )
+
+
+# --- distribution ---------------------------------------------------------------------------------------------------
+
+
+@oracle
+def poisson_nll(p: Exact, y: Exact, log_input: bool = True, full: bool | str = False, eps: Any = 1e-8) -> Exact:
+    varying = exp(p) - y * p if log_input else p - xlogy(y, p + eps)
+    stirling = xlogy(y, y) - y + log(2 * Exact(mp.pi) * y) / 2 if y > 1 else Exact(0)
+    return varying + (stirling if full == "stirling" else log_factorial(y) if full else 0)
+
+
+@oracle
+def gamma_nll(p: Exact, y: Exact, log_input: bool = False) -> Exact:
+    return y * exp(-p) + p if log_input else y / p + log(p)
+
+
+@oracle
+def tweedie_nll(p: Exact, y: Exact, power: Any = 1.5, log_input: bool = False) -> Exact:
+    a, b = 2 - Exact(1) * power, 1 - Exact(1) * power
+    return exp(a * p) / a - y * exp(b * p) / b if log_input else p**a / a - y * p**b / b
+
+
+@oracle
+def gaussian_nll(mean: Exact, variance: Exact, y: Exact, full: bool = False, eps: Any = 1e-6) -> Exact:
+    v = clipped(variance, eps)
+    return (log(v) + (mean - y) ** 2 / v + (log(2 * Exact(mp.pi)) if full else 0)) / 2
+
+
+# --- metric learning ------------------------------------------------------------------------------------------------
+
+
+def dot(a: Row, b: Row) -> Exact:
+    return total_of(x * y for x, y in zip(a, b, strict=True))
+
+
+def cosine(a: Row, b: Row) -> Exact:
+    """The cosine of the angle between two vectors; 0, wherever one turns, where one of them is 0."""
+    squares = dot(a, a), dot(b, b)
+    return Exact(0) if 0 in (squares[0].value, squares[1].value) else dot(a, b) / sqrt(squares[0]) / sqrt(squares[1])
+
+
+@oracle
+def cosine_similarity(row: Row, target: Row) -> Exact:
+    return -cosine(row, target)
+
+
+@oracle
+def contrastive(d: Exact, same: Exact, margin: Any = 1) -> Exact:
+    return same * d**2 + (1 - same) * positive(margin - d, at_zero=0) ** 2
+
+
+@oracle
+def cosine_embedding(first: Row, second: Row, y: Exact, margin: Any = 0) -> Exact:
+    return 1 - cosine(first, second) if y > 0 else positive(cosine(first, second) - margin, at_zero=1)
+
+
+@oracle
+def hinge_embedding(x: Exact, y: Exact, margin: Any = 1) -> Exact:
+    return x if y > 0 else positive(margin - x, at_zero=1)
+
+
+def distance(a: Row, b: Row, p: Any, eps: Any) -> Exact:
+    """The p-norm of a − b + eps; its slope is declared 0 where that is 0."""
+    total = total_of(absolute(x - y + eps) ** p for x, y in zip(a, b, strict=True))
+    return total ** (Exact(1) / p) if total > 0 else Exact(0)
+
+
+@oracle
+def triplet_margin(
+    anchor: Row, positives: Row, negative: Row, margin: Any = 1, p: Any = 2, eps: Any = 1e-6, swap: bool = False
+) -> Exact:
+    far = distance(anchor, negative, p, eps)
+    far = smallest([far, distance(positives, negative, p, eps)]) if swap else far
+    return positive(distance(anchor, positives, p, eps) - far + margin, at_zero=1)
+
+
+@oracle
+@of_batch
+def circle(rows: Sequence[Row], groups: Sequence[int], gamma: Any = 80, margin: Any = 0.4) -> list[Exact]:
+    return [circle_of(at, rows, groups, gamma, margin) for at in range(len(rows))]
+
+
+def circle_of(at: int, rows: Sequence[Row], groups: Sequence[int], gamma: Any, margin: Any) -> Exact:
+    distances = [positive(1 - dot(rows[at], each), at_zero=UNDECLARED) for each in rows]
+    near = [1 - d for j, d in enumerate(distances) if groups[j] == groups[at] and j != at]
+    apart = [1 - d for j, d in enumerate(distances) if groups[j] != groups[at]]
+    if not near or not apart:
+        return Exact(0)
+    pull = total_of(exp(-gamma * positive(1 + margin - s, at_zero=0) * (s - (1 - margin))) for s in near)
+    push = total_of(exp(gamma * positive(s + margin, at_zero=0) * (s - margin)) for s in apart)
+    return log(1 + pull * push)
+
+
+# --- ranking --------------------------------------------------------------------------------------------------------
+
+
+@oracle
+def margin_ranking(first: Exact, second: Exact, y: Exact, margin: Any = 0) -> Exact:
+    return positive(-y * (first - second) + margin, at_zero=1)
+
+
+# --- segmentation ---------------------------------------------------------------------------------------------------
+
+
+def flat(mask: Any) -> Row:
+    return [mask] if isinstance(mask, Exact) else [each for part in mask for each in flat(part)]
+
+
+def quotient(above: Exact, below: Exact) -> Exact:
+    """above / below, and 1 where both masks are empty."""
+    return above / below if below != 0 else Exact(1)
+
+
+@oracle
+def dice(mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squared: bool = False) -> Exact:
+    p, g = flat(mask), flat(target)
+    p = [sigmoid(each) for each in p] if from_logits else p
+    power = 2 if squared else 1
+    sizes = total_of(each**power for each in p) + total_of(each**power for each in g)
+    return 1 - quotient(2 * dot(p, g) + smooth, sizes + smooth)
+
+
+@oracle
+def tversky(
+    mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False
+) -> Exact:
+    p, g = flat(mask), flat(target)
+    p = [sigmoid(each) for each in p] if from_logits else p
+    hits, false_alarms, misses = dot(p, g), dot(p, [1 - each for each in g]), dot([1 - each for each in p], g)
+    return 1 - quotient(hits + smooth, hits + alpha * false_alarms + beta * misses + smooth)
+
+
+# --- detection ------------------------------------------------------------------------------------------------------
+
+
+def area(box: Row) -> Exact:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def overlap(a: Row, b: Row, eps: Any) -> tuple[Exact, Exact]:
+    """Intersection over union, and the union."""
+    sides = [positive(smallest([a[c + 2], b[c + 2]]) - largest([a[c], b[c]]), at_zero=UNDECLARED) for c in (0, 1)]
+    shared = sides[0] * sides[1]
+    union = area(a) + area(b) - shared
+    return shared / (union + eps), union
+
+
+def hull(a: Row, b: Row) -> Row:
+    return [smallest([a[0], b[0]]), smallest([a[1], b[1]]), largest([a[2], b[2]]), largest([a[3], b[3]])]
+
+
+@oracle
+def iou(a: Row, b: Row, eps: Any = 1e-7) -> Exact:
+    return 1 - overlap(a, b, eps)[0]
+
+
+@oracle
+def giou(a: Row, b: Row, eps: Any = 1e-7) -> Exact:
+    share, union = overlap(a, b, eps)
+    return 1 - (share - (area(hull(a, b)) - union) / (area(hull(a, b)) + eps))
+
+
+@oracle
+def diou(a: Row, b: Row, eps: Any = 1e-7) -> Exact:
+    around = hull(a, b)
+    diagonal = (around[2] - around[0]) ** 2 + (around[3] - around[1]) ** 2
+    between = total_of(((a[c] + a[c + 2] - b[c] - b[c + 2]) / 2) ** 2 for c in (0, 1))
+    return 1 - overlap(a, b, eps)[0] + between / (diagonal + eps)
+
+
+@oracle
+def ciou(a: Row, b: Row, eps: Any = 1e-7, detach_alpha: bool = False) -> Exact:
+    v = 4 / Exact(mp.pi) ** 2 * (angle(b[2] - b[0], b[3] - b[1]) - angle(a[2] - a[0], a[3] - a[1])) ** 2
+    alpha = v / (1 - overlap(a, b, eps)[0] + v + eps)
+    return diou(a, b, eps) + (constant(alpha) if detach_alpha else alpha) * v
+
+
+# --- sequence -------------------------------------------------------------------------------------------------------
+
+
+@oracle
+def ctc(
+    frames: Sequence[Row], labels: Sequence[int], blank: int = 0, from_logits: bool = False, zero_infinity: bool = False
+) -> Exact:
+    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames]
+    states = [blank, *(each for label in labels if label >= 0 for each in (label, blank))]
+    reached = [Exact(at < 2) * frames[0][state] for at, state in enumerate(states)]
+    for frame in frames[1:]:
+        reached = [total_of(reached[b] for b in before(at, states, blank)) * frame[state] for at, state in enumerate(states)]
+    total = total_of(reached[-2:])
+    return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)
+
+
+def before(at: int, states: Sequence[int], blank: int) -> range:
+    """The states from which one may come to this: itself, the one before, and the one before a blank that may be left out."""
+    leaps = at >= 2 and states[at] != blank and states[at] != states[at - 2]
+    return range(max(at - (2 if leaps else 1), 0), at + 1)
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+K = 4
+"""Classes, labels and columns of the arrays that the losses are compared on: the length of lists below."""
+
+BALANCE = [0.5, 2.0, 0.0, 1.3]
+
+PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
+    "mean_absolute_percentage_error": [{}, {"scale": 100.0}, {"eps": 1.0}],
+    "huber": [{}, {"delta": 0.3}, {"delta": 1e-300}, {"delta": 1e6}],
+    "smooth_l1": [{}, {"beta": 0.3}, {"beta": 0.0}, {"beta": 1e-300}, {"beta": 1e6}],
+    "quantile": [{}, {"quantile": 0.9}, {"quantile": 0.1}, {"quantile": 0.0}, {"quantile": 1.0}],
+    "epsilon_insensitive": [{}, {"epsilon": 0.0}, {"epsilon": 1.0}],
+    "squared_epsilon_insensitive": [{}, {"epsilon": 0.0}, {"epsilon": 1.0}],
+    "tweedie_deviance": [{}, *({"power": power} for power in (-1.5, 1.0, 1.1, 1.5, 1.9, 2.0, 2.5, 3.0))],
+    "binary_cross_entropy": [
+        {},
+        {"label_smoothing": 0.1},
+        {"pos_weight": 3.0},
+        {"clip": 1e-7},
+        {"from_logits": True},
+        {"from_logits": True, "label_smoothing": 0.1},
+        {"from_logits": True, "pos_weight": 3.0},
+    ],
+    "hinge": [{}, {"margin": 0.3}],
+    "binary_focal": [
+        *({"gamma": gamma} for gamma in (2.0, 0.0, 0.5, 1.0, 3.5)),
+        *({"from_logits": True, "gamma": gamma} for gamma in (2.0, 0.0, 0.5, 1.0, 3.5)),
+        {"alpha": 0.25},
+        {"from_logits": True, "alpha": 0.25},
+        {"label_smoothing": 0.1},
+        {"from_logits": True, "label_smoothing": 0.1},
+    ],
+    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
+    "zero_one": [{}, {"threshold": 0.3}],
+    "categorical_cross_entropy": [
+        *({"from_logits": logits, **more} for logits in (False, True) for more in (
+            {}, {"label_smoothing": 0.1}, {"class_weight": BALANCE}, {"class_weight": BALANCE, "label_smoothing": 0.1},
+            {"ignore_index": 1}, {"ignore_index": 2, "class_weight": BALANCE},
+        )),
+        {"clip": 1e-7},
+        {"clip": 0.01},
+    ],
+    "nll": [{}, {"class_weight": BALANCE}, {"ignore_index": 1}],
+    "multi_margin": [{}, {"p": 2}, {"margin": 0.3}, {"class_weight": BALANCE}, {"p": 2, "margin": 1.7, "class_weight": BALANCE}],
+    "categorical_focal": [
+        {"from_logits": logits, **more}
+        for logits in (False, True)
+        for more in ({}, {"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 1.0}, {"gamma": 3.5}, {"alpha": 1.0}, {"alpha": BALANCE})
+    ],
+    "generalized_cross_entropy": [
+        {"from_logits": logits, "q": q} for logits in (False, True) for q in (0.5, 1.0, 0.7, 1e-3)
+    ],
+    "multilabel_margin": [{}, {"target_format": "multi_hot"}],
+    "multilabel_soft_margin": [{}, {"class_weight": BALANCE}],
+    "kl_divergence": [
+        {"input_format": source, "log_target": logs}
+        for source in ("probabilities", "log_probabilities", "logits")
+        for logs in (False, True)
+    ],
+    "poisson_nll": [
+        *({"log_input": logs, "full": full} for logs in (True, False) for full in (False, True, "stirling")),
+        {"log_input": False, "eps": 0.5},
+        {"log_input": False, "eps": 0.0},
+    ],
+    "gamma_nll": [{}, {"log_input": True}],
+    "tweedie_nll": [{"log_input": logs, "power": power} for logs in (False, True) for power in (1.5, 1.1, 1.9)],
+    "gaussian_nll": [{}, {"full": True}, {"eps": 0.5}],
+    "contrastive": [{}, {"margin": 0.3}],
+    "cosine_embedding": [{}, {"margin": 0.3}, {"margin": -0.5}],
+    "hinge_embedding": [{}, {"margin": 0.3}],
+    "triplet_margin": [{}, {"margin": 0.3}, {"p": 1.0}, {"p": 3.5}, {"eps": 0.01}, {"eps": 0.0}, {"swap": True}, {"swap": True, "p": 1.5}],
+    "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
+    "margin_ranking": [{}, {"margin": 0.3}],
+    "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in ({}, {"smooth": 1.0}, {"squared": True})],
+    "tversky": [
+        {"from_logits": logits, **more}
+        for logits in (False, True)
+        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3, "smooth": 0.01})
+    ],
+    "iou": [{}, {"eps": 0.0}, {"eps": 0.01}],
+    "giou": [{}, {"eps": 0.0}, {"eps": 0.01}],
+    "diou": [{}, {"eps": 0.0}, {"eps": 0.01}],
+    "ciou": [{}, {"eps": 0.0}, {"eps": 0.01}, {"detach_alpha": True}],
+    "ctc": [{}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True}],
+}  # fmt: skip
+"""The settings in which a loss is compared with its oracle, every parameter at least once off its default; {} where none is given."""
+
+MATRICES: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "mean_squared_error": [{}],
+    "binary_cross_entropy": [{"pos_weight": [0.5, 2.0, 0.0, 1.3]}, {"from_logits": True, "pos_weight": [0.5, 2.0, 0.0, 1.3]}],
+    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
+    "zero_one": [{}],
+    "hamming_loss": [{}],
+}
+"""Settings of losses that take one number per sample or a row of them, for rows."""

@@ -1,0 +1,764 @@
+"""Identities between losses: what two of them must agree on, in every sample and in the gradient.
+
+Most fail for a wrong factor, sign, divisor or parameter that a loss's own formula, copied into a test, would repeat.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.losses import LOSSES, Evaluation, check, evaluate
+from tests.losses.drawing import Array, gradients_of
+
+N, K = 40, 4
+RNG = np.random.default_rng(11)
+
+REAL, TRUE_REAL = RNG.normal(1, 3, (2, N))
+POSITIVE, TRUE_POSITIVE = np.exp(RNG.normal(0, 1, (2, N)))
+SCORES = RNG.normal(0, 2, N)
+SIGNS = np.where(RNG.uniform(size=N) < 0.5, -1.0, 1.0)
+FLAGS = (SIGNS + 1) / 2
+CHANCES = 1 / (1 + np.exp(-SCORES))
+SOFT_FLAGS = RNG.uniform(0, 1, N)
+LOGITS = RNG.normal(0, 2, (N, K))
+LABELS = RNG.integers(0, K, N).astype(np.float64)
+ONE_HOT = np.eye(K)[LABELS.astype(int)]
+TRUTH = RNG.dirichlet(np.ones(K), N)
+MULTI_HOT = np.concatenate([np.ones((N, 1)), RNG.integers(0, 2, (N, K - 2)), np.zeros((N, 1))], axis=1)
+CLASS_WEIGHTS = [0.5, 2.0, 1.0, 3.0]
+WEIGHTS = RNG.uniform(0.2, 2, N)
+
+
+def log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+LOG_PROBABILITIES = log_softmax(LOGITS)
+PROBABILITIES = np.exp(LOG_PROBABILITIES)
+
+
+def run(name: str, predictions: Any, targets: Any = None, *, reduction: Any = "none", weight: Array | None = None, **parameters: Any) -> Evaluation:
+    """A loss by name or alias."""
+    loss, preset = LOSSES.resolve(name)
+    mask = parameters.pop("mask", None)
+    return evaluate(check(loss, {**preset, **parameters}, predictions, targets, sample_weight=weight, mask=mask), reduction=reduction)
+
+
+def losses(name: str, predictions: Any, targets: Any = None, **more: Any) -> Array:
+    found = run(name, predictions, targets, **more).per_sample
+    assert found is not None
+    return found
+
+
+def slopes(name: str, predictions: Any, targets: Any = None, **more: Any) -> Array:
+    """The gradient of a loss of one array of predictions."""
+    return gradients_of(run(name, predictions, targets, **more))["predictions"]
+
+
+def value(name: str, predictions: Any, targets: Any = None, *, reduction: Any = "mean", **more: Any) -> float:
+    found = run(name, predictions, targets, reduction=reduction, **more).value
+    assert found is not None
+    return found
+
+
+def close(one: Any, other: Any, tolerance: float = 1e-12) -> None:
+    np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def same(one: tuple[Any, ...], other: tuple[Any, ...], one_more: Mapping[str, Any] | None = None, factor: float = 1.0, constant: Any = 0.0, tolerance: float = 1e-12, **more: Any) -> None:
+    """one(...) = factor · other(...) + constant, and so for the gradient. `one_more` are parameters of one, `more` of the other."""
+    mine, theirs = run(*one, **(one_more or {})), run(*other, **more)
+    assert mine.per_sample is not None
+    assert theirs.per_sample is not None
+    close(mine.per_sample, factor * theirs.per_sample + constant, tolerance)
+    assert (mine.gradient is None) == (theirs.gradient is None)
+    if mine.gradient is not None:
+        for here, there in zip(gradients_of(mine).values(), gradients_of(theirs).values(), strict=True):
+            close(here, factor * there, tolerance)
+
+
+def softmax_pullback(probabilities: Array, gradient: Array) -> Array:
+    """The gradient to logits of what has this gradient to their softmax."""
+    return probabilities * (gradient - (probabilities * gradient).sum(axis=-1, keepdims=True))
+
+
+# --- regression -----------------------------------------------------------------------------------------------------
+
+PAIR = (REAL, TRUE_REAL)
+POSITIVE_PAIR = (POSITIVE, TRUE_POSITIVE)
+
+
+@pytest.mark.parametrize("delta", [0.3, 1.0, 2.5])
+def test_smooth_l1_is_huber_over_delta(delta: float) -> None:
+    same(("smooth_l1", *PAIR), ("huber", *PAIR), {"beta": delta}, 1 / delta, delta=delta)
+
+
+def test_huber_between_its_ends() -> None:
+    same(("huber", *PAIR), ("half_squared_error", *PAIR), {"delta": 1e6})
+    same(("huber", *PAIR), ("mean_absolute_error", *PAIR), {"delta": 1e-9}, 1e-9, tolerance=1e-17)
+    same(("smooth_l1", *PAIR), ("mean_absolute_error", *PAIR), {"beta": 0.0})
+
+
+def test_factors_of_the_squared_error() -> None:
+    same(("mean_squared_error", *PAIR), ("half_squared_error", *PAIR), factor=2)
+    same(("mean_squared_error", *PAIR), ("tweedie_deviance", *PAIR), power=0.0)
+    same(("mean_squared_error", *PAIR), ("squared_epsilon_insensitive", *PAIR), epsilon=0.0)
+
+
+def test_quantile_at_the_median_is_half_the_absolute_error() -> None:
+    same(("quantile", *PAIR), ("mean_absolute_error", *PAIR), {"quantile": 0.5}, 0.5)
+    same(("epsilon_insensitive", *PAIR), ("mean_absolute_error", *PAIR), {"epsilon": 0.0})
+
+
+@pytest.mark.parametrize("quantile", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_quantiles_mirror_each_other(quantile: float) -> None:
+    mirrored = run("quantile", -REAL, -TRUE_REAL, quantile=1 - quantile)
+    close(losses("quantile", *PAIR, quantile=quantile), mirrored.per_sample)
+    close(slopes("quantile", *PAIR, quantile=quantile), -gradients_of(mirrored)["predictions"])
+    close(losses("quantile", *PAIR, quantile=quantile) + losses("quantile", *PAIR, quantile=1 - quantile), losses("mean_absolute_error", *PAIR))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 2.0])
+def test_squared_epsilon_insensitive_is_the_square(epsilon: float) -> None:
+    plain = losses("epsilon_insensitive", *PAIR, epsilon=epsilon)
+    close(losses("squared_epsilon_insensitive", *PAIR, epsilon=epsilon), plain**2)
+    close(slopes("squared_epsilon_insensitive", *PAIR, epsilon=epsilon), 2 * plain * slopes("epsilon_insensitive", *PAIR, epsilon=epsilon))
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHTS])
+def test_roots_are_roots_of_the_mean(weight: Array | None) -> None:
+    rows = REAL.reshape(-1, 4), TRUE_REAL.reshape(-1, 4)
+    for arrays, share in ((PAIR, weight), (rows, None if weight is None else weight[:10])):
+        close(value("root_mean_squared_error", *arrays, weight=share) ** 2, value("mean_squared_error", *arrays, weight=share))
+        close(losses("root_mean_squared_error", *arrays) ** 2, losses("mean_squared_error", *arrays))
+        squared = run("mean_squared_error", *arrays, reduction="mean", weight=share)
+        rooted = run("root_mean_squared_error", *arrays, reduction="mean", weight=share)
+        close(gradients_of(rooted)["predictions"] * 2 * rooted.value, gradients_of(squared)["predictions"])
+    above = np.expm1(np.abs(REAL)), np.expm1(np.abs(TRUE_REAL))
+    close(value("root_mean_squared_logarithmic_error", *above, weight=weight) ** 2, value("mean_squared_logarithmic_error", *above, weight=weight))
+
+
+def test_logarithmic_error_is_the_squared_error_of_logarithms() -> None:
+    logarithms = np.log1p(POSITIVE), np.log1p(TRUE_POSITIVE)
+    close(losses("mean_squared_logarithmic_error", *POSITIVE_PAIR), losses("mean_squared_error", *logarithms))
+    close(slopes("mean_squared_logarithmic_error", *POSITIVE_PAIR), slopes("mean_squared_error", *logarithms) / (1 + POSITIVE))
+
+
+def test_clipped_numbers_are_clipped_on_both_sides() -> None:
+    clipped = run("mean_squared_logarithmic_error", *PAIR, clip=0.5)
+    raised = run("mean_squared_logarithmic_error", np.maximum(REAL, 0.5), np.maximum(TRUE_REAL, 0.5))
+    close(clipped.per_sample, raised.per_sample)
+    close(gradients_of(clipped)["predictions"], np.where(REAL < 0.5, 0.0, gradients_of(raised)["predictions"]))
+
+
+def test_median_and_maximum_are_of_the_absolute_errors() -> None:
+    errors = np.abs(REAL - TRUE_REAL)
+    for odd in (N, N - 1):
+        arrays = REAL[:odd], TRUE_REAL[:odd]
+        close(losses("median_absolute_error", *arrays), errors[:odd])
+        close(value("median_absolute_error", *arrays), np.median(errors[:odd]))
+    close(losses("max_error", *PAIR), errors)
+    close(value("max_error", *PAIR), errors.max())
+    slope = slopes("max_error", *PAIR, reduction="mean")
+    assert np.flatnonzero(slope).tolist() == [int(errors.argmax())]
+
+
+def test_percentage_error_is_the_absolute_error_in_parts_of_the_target() -> None:
+    close(losses("mean_absolute_percentage_error", *PAIR) * np.abs(TRUE_REAL), losses("mean_absolute_error", *PAIR))
+    same(("mean_absolute_percentage_error", *PAIR), ("mean_absolute_percentage_error", *PAIR), {"scale": 100.0}, 100.0)
+    close(losses("mean_absolute_percentage_error", *PAIR, eps=1e3), losses("mean_absolute_error", *PAIR) / 1e3)
+
+
+def test_log_cosh_is_between_square_and_absolute() -> None:
+    small = REAL, REAL + 1e-4 * SCORES
+    close(losses("log_cosh", *small) / losses("half_squared_error", *small), np.ones(N), 1e-6)
+    far = REAL, REAL + 100 * SIGNS
+    close(losses("log_cosh", *far), losses("mean_absolute_error", *far) - np.log(2))
+    assert (losses("log_cosh", *PAIR) <= losses("half_squared_error", *PAIR)).all()
+    assert (losses("log_cosh", *PAIR) <= losses("mean_absolute_error", *PAIR)).all()
+
+
+def test_tweedie_holds_the_other_deviances() -> None:
+    same(("tweedie_deviance", *POSITIVE_PAIR), ("poisson_deviance", *POSITIVE_PAIR), {"power": 1.0}, tolerance=1e-11)
+    same(("tweedie_deviance", *POSITIVE_PAIR), ("gamma_deviance", *POSITIVE_PAIR), {"power": 2.0}, tolerance=1e-11)
+    inverse_gaussian = (POSITIVE - TRUE_POSITIVE) ** 2 / (POSITIVE**2 * TRUE_POSITIVE)
+    close(losses("tweedie_deviance", *POSITIVE_PAIR, power=3.0), inverse_gaussian, 1e-11)
+    for power in (1.0, 2.0):  # and continuously
+        close(losses("tweedie_deviance", *POSITIVE_PAIR, power=power + 1e-9), losses("tweedie_deviance", *POSITIVE_PAIR, power=power), 1e-7)
+
+
+# --- likelihoods ----------------------------------------------------------------------------------------------------
+
+
+def test_likelihoods_are_half_deviances_and_a_constant() -> None:
+    p, y = POSITIVE_PAIR
+    same(("poisson_nll", p, y), ("poisson_deviance", p, y), {"log_input": False, "eps": 0.0}, 0.5, y - y * np.log(y))
+    same(("gamma_nll", p, y), ("gamma_deviance", p, y), {}, 0.5, 1 + np.log(y))
+    for power in (1.2, 1.5, 2.5, 3.0):
+        constant = -(y ** (2 - power)) / ((1 - power) * (2 - power))
+        same(("tweedie_nll", p, y), ("tweedie_deviance", p, y), {"power": power}, 0.5, constant, 1e-11, power=power)
+
+
+@pytest.mark.parametrize(("name", "more"), [("poisson_nll", {"eps": 0.0}), ("gamma_nll", {}), ("tweedie_nll", {"power": 1.5}), ("tweedie_nll", {"power": 3.0})])
+def test_logarithms_as_input_are_the_same_loss(name: str, more: dict[str, float]) -> None:
+    plain, logarithmic = {**more, "log_input": False}, {**more, "log_input": True}
+    close(losses(name, np.log(POSITIVE), TRUE_POSITIVE, **logarithmic), losses(name, *POSITIVE_PAIR, **plain))
+    close(slopes(name, np.log(POSITIVE), TRUE_POSITIVE, **logarithmic), POSITIVE * slopes(name, *POSITIVE_PAIR, **plain))
+
+
+def test_full_poisson_adds_the_factorial() -> None:
+    counts = RNG.poisson(3.0, N).astype(np.float64)
+    factorials = np.array([np.log(np.arange(1, count + 1)).sum() for count in counts])
+    same(("poisson_nll", SCORES, counts), ("poisson_nll", SCORES, counts), {"full": True}, 1.0, factorials)
+    stirling = losses("poisson_nll", SCORES, counts, full="stirling") - losses("poisson_nll", SCORES, counts)
+    many = counts > 1
+    close(stirling[~many], np.zeros((~many).sum()))
+    assert (stirling[many] < factorials[many]).all()
+    assert (stirling[many] > factorials[many] - 1 / (12 * counts[many])).all()
+
+
+def test_gaussian_of_variance_one_is_half_the_squared_error() -> None:
+    found = run("gaussian_nll", {"mean": REAL, "variance": np.ones(N)}, TRUE_REAL)
+    close(found.per_sample, losses("half_squared_error", *PAIR))
+    close(gradients_of(found)["mean"], slopes("half_squared_error", *PAIR))
+    close(gradients_of(found)["variance"], 0.5 - losses("half_squared_error", *PAIR))
+    same(("gaussian_nll", {"mean": REAL, "variance": POSITIVE}, TRUE_REAL), ("gaussian_nll", {"mean": REAL, "variance": POSITIVE}, TRUE_REAL), {"full": True}, 1.0, 0.5 * np.log(2 * np.pi))  # fmt: skip
+    raised = run("gaussian_nll", {"mean": REAL, "variance": POSITIVE}, TRUE_REAL, eps=0.7)
+    close(raised.per_sample, losses("gaussian_nll", {"mean": REAL, "variance": np.maximum(POSITIVE, 0.7)}, TRUE_REAL))
+    assert not gradients_of(raised)["variance"][POSITIVE < 0.7].any()
+
+
+# --- two classes ----------------------------------------------------------------------------------------------------
+
+
+def test_logistic_is_cross_entropy_from_logits() -> None:
+    same(("logistic", SCORES, SIGNS), ("binary_cross_entropy", SCORES, FLAGS), from_logits=True)
+    same(("logistic", SCORES, SIGNS), ("binary_cross_entropy", SCORES, SIGNS), from_logits=True)
+    close(losses("multilabel_soft_margin", LOGITS, MULTI_HOT), losses("binary_cross_entropy", LOGITS, MULTI_HOT, from_logits=True))
+    close(slopes("multilabel_soft_margin", LOGITS, MULTI_HOT), slopes("binary_cross_entropy", LOGITS, MULTI_HOT, from_logits=True))
+
+
+BINARY_FORMS = [
+    ("binary_cross_entropy", {}),
+    ("binary_cross_entropy", {"label_smoothing": 0.2}),
+    ("binary_cross_entropy", {"pos_weight": 3.0}),
+    ("binary_focal", {}),
+    ("binary_focal", {"gamma": 0.5, "alpha": 0.3}),
+    ("binary_focal", {"label_smoothing": 0.2}),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters"), BINARY_FORMS)
+@pytest.mark.parametrize("targets", [FLAGS, SOFT_FLAGS], ids=["hard", "soft"])
+def test_logits_and_probabilities_agree(name: str, parameters: dict[str, float], targets: Array) -> None:
+    close(losses(name, SCORES, targets, from_logits=True, **parameters), losses(name, CHANCES, targets, **parameters), 1e-11)
+    pulled = slopes(name, CHANCES, targets, **parameters) * CHANCES * (1 - CHANCES)
+    close(slopes(name, SCORES, targets, from_logits=True, **parameters), pulled, 1e-11)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_binary_focal_without_focus_is_cross_entropy(from_logits: bool) -> None:
+    predictions = SCORES if from_logits else CHANCES
+    for targets in (FLAGS, SOFT_FLAGS):
+        same(("binary_focal", predictions, targets), ("binary_cross_entropy", predictions, targets), {"gamma": 0.0, "from_logits": from_logits}, from_logits=from_logits)
+        same(("binary_focal", predictions, targets), ("binary_focal", predictions, targets), {"alpha": 0.5, "from_logits": from_logits}, 0.5, from_logits=from_logits)
+
+
+def test_alpha_weighs_the_classes() -> None:
+    weighed = losses("binary_focal", CHANCES, FLAGS, alpha=0.8)
+    close(weighed, np.where(FLAGS == 1, 0.8, 0.2) * losses("binary_focal", CHANCES, FLAGS), 1e-12)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_smoothing_is_a_softer_target(from_logits: bool) -> None:
+    predictions = SCORES if from_logits else CHANCES
+    for targets in (FLAGS, SOFT_FLAGS):
+        softer = 0.9 * targets + 0.05
+        same(("binary_cross_entropy", predictions, targets), ("binary_cross_entropy", predictions, softer), {"label_smoothing": 0.1, "from_logits": from_logits}, from_logits=from_logits)
+        same(("binary_focal", predictions, targets), ("binary_focal", predictions, softer), {"label_smoothing": 0.1, "from_logits": from_logits}, from_logits=from_logits)
+
+
+def test_positive_weight_is_a_sample_weight_of_the_positive() -> None:
+    close(losses("binary_cross_entropy", CHANCES, FLAGS, pos_weight=3.0), np.where(FLAGS == 1, 3.0, 1.0) * losses("binary_cross_entropy", CHANCES, FLAGS))
+    columns = LOGITS.reshape(-1, 2), MULTI_HOT.reshape(-1, 2)
+    factors = np.array([3.0, 0.5])
+    plain = losses("binary_cross_entropy", LOGITS.reshape(-1), MULTI_HOT.reshape(-1), from_logits=True).reshape(-1, 2)
+    close(losses("binary_cross_entropy", *columns, from_logits=True, pos_weight=factors.tolist()), (plain * np.where(columns[1] == 1, factors, 1.0)).mean(axis=1))
+
+
+def test_clipped_probabilities_are_clipped_probabilities() -> None:
+    hard = np.where(RNG.uniform(size=N) < 0.5, FLAGS, CHANCES)
+    clipped = run("binary_cross_entropy", hard, 1 - FLAGS, clip=1e-3)
+    close(clipped.per_sample, losses("binary_cross_entropy", np.clip(hard, 1e-3, 1 - 1e-3), 1 - FLAGS), 1e-10)
+    assert not gradients_of(clipped)["predictions"][hard == FLAGS].any()
+
+
+def test_margins_and_their_squares() -> None:
+    same(("perceptron", SCORES, SIGNS), ("hinge", SCORES, SIGNS), margin=0.0)
+    hinge = losses("hinge", SCORES, SIGNS)
+    close(losses("squared_hinge", SCORES, SIGNS), hinge**2)
+    close(slopes("squared_hinge", SCORES, SIGNS), 2 * hinge * slopes("hinge", SCORES, SIGNS))
+    z = SIGNS * SCORES
+    close(losses("modified_huber", SCORES, SIGNS), np.where(z >= -1, hinge**2, -4 * z))
+    close(slopes("modified_huber", SCORES, SIGNS), np.where(z >= -1, -2 * SIGNS * hinge, -4 * SIGNS))
+    close(losses("hinge", 3 * SCORES, SIGNS, margin=3.0), 3 * hinge)
+
+
+def test_exponential_is_the_exponential_of_the_perceptron_without_its_corner() -> None:
+    close(np.log(losses("exponential", SCORES, SIGNS)), -SIGNS * SCORES)
+    close(slopes("exponential", SCORES, SIGNS), -SIGNS * losses("exponential", SCORES, SIGNS))
+    close(np.log1p(losses("exponential", SCORES, SIGNS)), losses("logistic", SCORES, SIGNS))
+
+
+@pytest.mark.parametrize("name", ["logistic", "hinge", "squared_hinge", "modified_huber", "perceptron", "exponential"])
+def test_labels_of_either_kind_are_the_same_labels(name: str) -> None:
+    found = run(name, SCORES, FLAGS)
+    close(found.per_sample, losses(name, SCORES, SIGNS))
+    assert found.encodings["targets"] == "binary"
+    assert run(name, SCORES, SIGNS).encodings["targets"] == "sign"
+
+
+def test_brier_is_the_squared_error_of_probabilities() -> None:
+    same(("brier_score", CHANCES, FLAGS), ("mean_squared_error", CHANCES, FLAGS))
+    pairs = np.stack([1 - CHANCES, CHANCES], axis=1)
+    close(losses("brier_score", pairs, FLAGS), 2 * losses("brier_score", CHANCES, FLAGS))
+    close(losses("brier_score", pairs, FLAGS, scale_by_half=True), losses("brier_score", CHANCES, FLAGS))
+    close(losses("brier_score", CHANCES, FLAGS, scale_by_half=False), 2 * losses("brier_score", CHANCES, FLAGS))
+    same(("brier_score", CHANCES, FLAGS), ("brier_score", CHANCES, FLAGS), {"scale_by_half": True})
+    same(("brier_score", PROBABILITIES, LABELS), ("brier_score", PROBABILITIES, LABELS), {"scale_by_half": False})
+    same(("brier_score", PROBABILITIES, TRUTH), ("mean_squared_error", PROBABILITIES, TRUTH), factor=K)
+
+
+def test_zero_one_counts_wrong_decisions() -> None:
+    close(losses("zero_one", CHANCES, FLAGS), (CHANCES > 0.5) != FLAGS)
+    close(losses("zero_one", CHANCES, FLAGS, threshold=0.8), (CHANCES > 0.8) != FLAGS)
+    close(losses("zero_one", LOGITS, LABELS), LOGITS.argmax(axis=1) != LABELS)
+    other = RNG.permutation(LABELS)
+    close(losses("zero_one", other, LABELS), losses("hamming_loss", other, LABELS))
+    assert value("zero_one", LOGITS, LABELS) == pytest.approx(np.mean(LOGITS.argmax(axis=1) != LABELS))
+    close(losses("hamming_loss", MULTI_HOT[::-1].copy(), MULTI_HOT), (MULTI_HOT[::-1] != MULTI_HOT).mean(axis=1))
+
+
+# --- several classes ------------------------------------------------------------------------------------------------
+
+
+def test_two_classes_are_one_logit() -> None:
+    two = LOGITS[:, :2].copy()
+    difference = two[:, 1] - two[:, 0]
+    close(losses("categorical_cross_entropy", two, FLAGS, from_logits=True), losses("binary_cross_entropy", difference, FLAGS, from_logits=True))
+    slope = slopes("binary_cross_entropy", difference, FLAGS, from_logits=True)
+    close(slopes("categorical_cross_entropy", two, FLAGS, from_logits=True), np.stack([-slope, slope], axis=1))
+
+
+def test_categorical_focal_without_focus_is_cross_entropy() -> None:
+    same(("categorical_focal", PROBABILITIES, LABELS), ("categorical_cross_entropy", PROBABILITIES, LABELS), {"gamma": 0.0, "alpha": 1.0})
+    same(("categorical_focal", LOGITS, LABELS), ("categorical_cross_entropy", LOGITS, LABELS), {"gamma": 0.0, "alpha": 0.3, "from_logits": True}, 0.3, from_logits=True)
+    same(("categorical_focal", LOGITS, LABELS), ("categorical_focal", LOGITS, LABELS), {"alpha": [0.25] * K, "from_logits": True}, from_logits=True)
+    weighed = losses("categorical_focal", PROBABILITIES, LABELS, alpha=CLASS_WEIGHTS)
+    close(weighed, np.array(CLASS_WEIGHTS)[LABELS.astype(int)] * losses("categorical_focal", PROBABILITIES, LABELS, alpha=1.0))
+
+
+def test_generalized_cross_entropy_between_its_ends() -> None:
+    cross_entropy = losses("categorical_cross_entropy", PROBABILITIES, LABELS)
+    close(losses("generalized_cross_entropy", PROBABILITIES, LABELS, q=1e-9), cross_entropy, 1e-7)
+    close(losses("generalized_cross_entropy", PROBABILITIES, LABELS, q=1.0), 1 - np.exp(-cross_entropy))
+    close(slopes("generalized_cross_entropy", PROBABILITIES, LABELS, q=1.0), -ONE_HOT)
+
+
+CATEGORICAL_FORMS: list[tuple[str, dict[str, Any]]] = [
+    ("categorical_cross_entropy", {}),
+    ("categorical_cross_entropy", {"label_smoothing": 0.2}),
+    ("categorical_cross_entropy", {"class_weight": CLASS_WEIGHTS, "label_smoothing": 0.2}),
+    ("categorical_focal", {"gamma": 1.5}),
+    ("generalized_cross_entropy", {"q": 0.7}),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters"), CATEGORICAL_FORMS)
+def test_softmax_logits_and_distributions_agree(name: str, parameters: dict[str, Any]) -> None:
+    close(losses(name, LOGITS, LABELS, from_logits=True, **parameters), losses(name, PROBABILITIES, LABELS, **parameters), 1e-11)
+    pulled = softmax_pullback(PROBABILITIES, slopes(name, PROBABILITIES, LABELS, **parameters))
+    close(slopes(name, LOGITS, LABELS, from_logits=True, **parameters), pulled, 1e-11)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"label_smoothing": 0.1}, {"class_weight": CLASS_WEIGHTS}], ids=str)
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_one_hot_rows_and_indices_are_the_same_labels(parameters: dict[str, Any], from_logits: bool) -> None:
+    predictions = LOGITS if from_logits else PROBABILITIES
+    given = {**parameters, "from_logits": from_logits}
+    same(("categorical_cross_entropy", predictions, ONE_HOT), ("categorical_cross_entropy", predictions, LABELS), given, **given)
+    assert run("categorical_cross_entropy", predictions, ONE_HOT, **given).encodings["targets"] == "one_hot"
+
+
+@pytest.mark.parametrize(
+    "name", ["nll", "categorical_hinge", "crammer_singer_hinge", "multi_margin", "categorical_focal", "generalized_cross_entropy", "zero_one", "brier_score"]
+)
+def test_every_loss_of_class_indices_takes_one_hot_rows(name: str) -> None:
+    predictions = {"nll": LOG_PROBABILITIES, "categorical_focal": PROBABILITIES, "generalized_cross_entropy": PROBABILITIES, "brier_score": PROBABILITIES}
+    same((name, predictions.get(name, LOGITS), ONE_HOT), (name, predictions.get(name, LOGITS), LABELS))
+
+
+def test_nll_of_the_log_softmax_is_cross_entropy() -> None:
+    close(losses("nll", LOG_PROBABILITIES, LABELS), losses("categorical_cross_entropy", LOGITS, LABELS, from_logits=True))
+    for more in ({"class_weight": CLASS_WEIGHTS}, {"ignore_index": 2}, {"class_weight": CLASS_WEIGHTS, "ignore_index": 2}):
+        close(value("nll", LOG_PROBABILITIES, LABELS, **more), value("categorical_cross_entropy", LOGITS, LABELS, from_logits=True, **more))
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_smoothed_labels_are_soft_labels(from_logits: bool) -> None:
+    predictions = LOGITS if from_logits else PROBABILITIES
+    for targets, rows in ((LABELS, ONE_HOT), (TRUTH, TRUTH)):
+        softer = 0.7 * rows + 0.3 / K
+        same(("categorical_cross_entropy", predictions, targets), ("categorical_cross_entropy", predictions, softer), {"label_smoothing": 0.3, "from_logits": from_logits}, from_logits=from_logits)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_class_weights_are_the_sample_weights_of_their_classes(weight: Array | None) -> None:
+    of_class = np.array(CLASS_WEIGHTS)[LABELS.astype(int)]
+    weights = of_class if weight is None else weight * of_class
+    for name, predictions, more in (("categorical_cross_entropy", LOGITS, {"from_logits": True}), ("categorical_cross_entropy", PROBABILITIES, {}), ("nll", LOG_PROBABILITIES, {})):
+        weighed = run(name, predictions, LABELS, reduction="mean", weight=weight, class_weight=CLASS_WEIGHTS, **more)
+        plain = run(name, predictions, LABELS, reduction="mean", weight=weights, **more)
+        close(weighed.value, plain.value)
+        assert weighed.divisor == pytest.approx(plain.divisor)
+        close(gradients_of(weighed)["predictions"], gradients_of(plain)["predictions"])
+
+
+def test_class_weights_of_rows_weigh_their_terms() -> None:
+    found = run("categorical_cross_entropy", PROBABILITIES, TRUTH, reduction="mean", class_weight=CLASS_WEIGHTS)
+    close(found.per_sample, -(TRUTH * np.log(PROBABILITIES) * CLASS_WEIGHTS).sum(axis=1))
+    assert found.divisor == N
+    margins = run("multi_margin", LOGITS, LABELS, reduction="mean", class_weight=CLASS_WEIGHTS)
+    close(margins.per_sample, np.array(CLASS_WEIGHTS)[LABELS.astype(int)] * losses("multi_margin", LOGITS, LABELS))
+    assert margins.divisor == N
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["plain", "weighted"])
+@pytest.mark.parametrize("index", [1, -100])
+def test_ignored_labels_are_masked(weight: Array | None, index: int) -> None:
+    kept = LABELS != 1
+    targets = np.where(kept, LABELS, index)
+    for name, predictions, more in (("categorical_cross_entropy", LOGITS, {"from_logits": True}), ("categorical_cross_entropy", PROBABILITIES, {}), ("nll", LOG_PROBABILITIES, {})):
+        for reduction in ("mean", "sum", "mean_over_samples"):
+            ignored = run(name, predictions, targets, reduction=reduction, weight=weight, ignore_index=index, **more)
+            masked = run(name, predictions, LABELS, reduction=reduction, weight=weight, mask=kept, **more)
+            close(ignored.value, masked.value)
+            assert (ignored.n_samples, ignored.divisor) == (masked.n_samples, pytest.approx(masked.divisor))
+            close(ignored.per_sample, masked.per_sample)
+            close(gradients_of(ignored)["predictions"], gradients_of(masked)["predictions"])
+
+
+def test_margins_of_two_classes() -> None:
+    two = LOGITS[:, :2].copy()
+    same(("multi_margin", two, FLAGS), ("crammer_singer_hinge", two, FLAGS), factor=0.5)
+    close(losses("crammer_singer_hinge", two, FLAGS), losses("hinge", two[:, 1] - two[:, 0], FLAGS))
+    close(losses("multi_margin", two, FLAGS, p=2), losses("squared_hinge", two[:, 1] - two[:, 0], FLAGS) / 2)
+
+
+def test_hinges_of_several_classes() -> None:
+    raised = LOGITS + 10  # no score below 0, so that Keras' mask by multiplication hides the true class
+    same(("categorical_hinge", raised, LABELS), ("crammer_singer_hinge", raised, LABELS))
+    lowered = LOGITS - 10
+    close(losses("categorical_hinge", lowered, LABELS), 1 - lowered[np.arange(N), LABELS.astype(int)])
+    assert (losses("crammer_singer_hinge", LOGITS, LABELS) <= K * losses("multi_margin", LOGITS, LABELS) + 1e-12).all()
+
+
+def test_one_true_label_is_a_class() -> None:
+    lists = np.stack([LABELS, np.full(N, -1.0)], axis=1)
+    same(("multilabel_margin", LOGITS, lists), ("multi_margin", LOGITS, LABELS))
+    same(("multilabel_margin", LOGITS, ONE_HOT), ("multi_margin", LOGITS, LABELS), {"target_format": "multi_hot"})
+    ranks = (LOGITS >= LOGITS[np.arange(N), LABELS.astype(int)][:, None]).sum(axis=1)
+    close(losses("coverage_error", LOGITS, ONE_HOT), ranks)
+    close(losses("label_ranking_loss", LOGITS, ONE_HOT), (ranks - 1) / (K - 1))
+
+
+def test_index_lists_are_multi_hot_rows() -> None:
+    lists = np.array([[*np.flatnonzero(row), *[-1] * int(K - row.sum())] for row in MULTI_HOT], dtype=np.float64)
+    same(("multilabel_margin", LOGITS, lists), ("multilabel_margin", LOGITS, MULTI_HOT), target_format="multi_hot")
+
+
+def test_label_weights_weigh_the_terms_of_their_labels() -> None:
+    terms = losses("binary_cross_entropy", LOGITS.reshape(-1), MULTI_HOT.reshape(-1), from_logits=True).reshape(N, K)
+    close(losses("multilabel_soft_margin", LOGITS, MULTI_HOT, class_weight=CLASS_WEIGHTS), (terms * CLASS_WEIGHTS).mean(axis=1))
+
+
+# --- divergence -----------------------------------------------------------------------------------------------------
+
+
+def test_divergence_from_a_class_is_cross_entropy() -> None:
+    same(("kl_divergence", PROBABILITIES, ONE_HOT), ("categorical_cross_entropy", PROBABILITIES, ONE_HOT))
+    same(("kl_divergence", LOGITS, ONE_HOT), ("categorical_cross_entropy", LOGITS, LABELS), {"input_format": "logits"}, from_logits=True)
+    entropy = -(TRUTH * np.log(TRUTH)).sum(axis=1)
+    same(("kl_divergence", PROBABILITIES, TRUTH), ("categorical_cross_entropy", PROBABILITIES, TRUTH), constant=-entropy)
+
+
+@pytest.mark.parametrize("log_target", [False, True])
+def test_divergence_takes_its_predictions_in_three_forms(log_target: bool) -> None:
+    truth = log_softmax(np.log(TRUTH)) if log_target else TRUTH
+    plain = losses("kl_divergence", PROBABILITIES, TRUTH)
+    given = {"log_target": log_target}
+    close(losses("kl_divergence", PROBABILITIES, truth, **given), plain)
+    close(losses("kl_divergence", LOG_PROBABILITIES, truth, input_format="log_probabilities", **given), plain)
+    close(losses("kl_divergence", LOGITS, truth, input_format="logits", **given), plain)
+    slope = slopes("kl_divergence", PROBABILITIES, truth, **given)
+    close(slopes("kl_divergence", LOG_PROBABILITIES, truth, input_format="log_probabilities", **given), PROBABILITIES * slope)
+    close(slopes("kl_divergence", LOGITS, truth, input_format="logits", **given), softmax_pullback(PROBABILITIES, slope))
+
+
+# --- embeddings, pairs, triplets --------------------------------------------------------------------------------------
+
+FIRST, SECOND, THIRD = RNG.normal(0, 1, (3, N, 3))
+
+
+def test_cosine_embedding_is_one_minus_the_cosine_or_the_cosine() -> None:
+    together = run("cosine_embedding", {"first": FIRST, "second": SECOND}, np.ones(N))
+    close(together.per_sample, 1 + losses("cosine_similarity", FIRST, SECOND))
+    close(gradients_of(together)["first"], slopes("cosine_similarity", FIRST, SECOND))
+    close(gradients_of(together)["second"], slopes("cosine_similarity", SECOND, FIRST))
+    apart = run("cosine_embedding", {"first": FIRST, "second": SECOND}, -np.ones(N), margin=-1.0)
+    close(apart.per_sample, 1 - losses("cosine_similarity", FIRST, SECOND))
+    close(gradients_of(apart)["first"], -slopes("cosine_similarity", FIRST, SECOND))
+    scaled = losses("cosine_similarity", FIRST * 7, SECOND / 3)
+    close(scaled, losses("cosine_similarity", FIRST, SECOND))
+
+
+def test_margin_ranking_is_a_hinge_of_the_difference() -> None:
+    for margin in (0.0, 0.5):
+        ranking = run("margin_ranking", {"first": REAL, "second": TRUE_REAL}, SIGNS, margin=margin)
+        hinge = run("hinge", REAL - TRUE_REAL, SIGNS, margin=margin)
+        close(ranking.per_sample, hinge.per_sample)
+        close(gradients_of(ranking)["first"], gradients_of(hinge)["predictions"])
+        close(gradients_of(ranking)["second"], -gradients_of(hinge)["predictions"])
+
+
+def test_embedding_losses_of_a_distance() -> None:
+    distances = np.abs(REAL) / 3
+    close(losses("contrastive", distances, np.ones(N)), losses("mean_squared_error", distances, np.zeros(N)))
+    close(losses("contrastive", distances, np.zeros(N)), losses("squared_hinge", distances, np.ones(N)))
+    close(losses("contrastive", distances, np.zeros(N), margin=2.0), losses("hinge", distances, np.ones(N), margin=2.0) ** 2)
+    apart = SIGNS == -1
+    close(losses("hinge_embedding", distances, SIGNS), np.where(apart, losses("hinge", distances, np.ones(N)), distances))
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
+@pytest.mark.parametrize("margin", [1.0, 20.0])
+def test_triplets_compare_two_distances(p: float, margin: float) -> None:
+    def distance(one: Array, other: Array) -> Array:
+        return (np.abs(one - other + 1e-6) ** p).sum(axis=1) ** (1 / p)
+
+    triplet = {"anchor": FIRST, "positive": SECOND, "negative": THIRD}
+    close(losses("triplet_margin", triplet, p=p, margin=margin), np.maximum(distance(FIRST, SECOND) - distance(FIRST, THIRD) + margin, 0))
+    nearer = np.minimum(distance(FIRST, THIRD), distance(SECOND, THIRD))
+    close(losses("triplet_margin", triplet, p=p, margin=margin, swap=True), np.maximum(distance(FIRST, SECOND) - nearer + margin, 0))
+
+
+def test_triplets_of_far_apart_pull_and_push_alike() -> None:
+    gradients = gradients_of(run("triplet_margin", {"anchor": FIRST, "positive": SECOND, "negative": THIRD}, margin=20.0))
+    close(sum(gradients.values()), np.zeros_like(FIRST))  # moving all three together changes no distance
+    close(np.sqrt((gradients["positive"] ** 2).sum(axis=1)), np.ones(N))
+
+
+def test_circle_compares_each_anchor_with_its_own_and_the_others() -> None:
+    embeddings = FIRST[:8] / np.sqrt((FIRST[:8] ** 2).sum(axis=1, keepdims=True))
+    groups = np.array([0.0, 0, 0, 1, 1, 2, 2, 3])
+    cosine = embeddings @ embeddings.T
+    gamma, margin = 10.0, 0.25
+    expected = np.zeros(8)
+    for anchor in range(7):  # the last has no other of its group
+        own = [cosine[anchor, other] for other in range(8) if groups[other] == groups[anchor] and other != anchor]
+        others = [cosine[anchor, other] for other in range(8) if groups[other] != groups[anchor]]
+        pull = sum(np.exp(-gamma * max(1 + margin - s, 0) * (s - (1 - margin))) for s in own)
+        push = sum(np.exp(gamma * max(s + margin, 0) * (s - margin)) for s in others)
+        expected[anchor] = np.log1p(pull * push)
+    found = run("circle", embeddings, groups, gamma=gamma, margin=margin, reduction="mean")
+    close(found.per_sample, expected, 1e-11)
+    assert found.value == pytest.approx(expected.sum() / 7)
+    assert found.divisor == 7
+
+
+# --- masks and boxes ------------------------------------------------------------------------------------------------
+
+MASKS = 1 / (1 + np.exp(-RNG.normal(0, 2, (N, 3, 4))))
+TRUE_MASKS = RNG.integers(0, 2, (N, 3, 4)).astype(np.float64)
+
+
+@pytest.mark.parametrize("smooth", [0.0, 1.0])
+def test_dice_is_tversky_of_halves(smooth: float) -> None:
+    same(("dice", MASKS, TRUE_MASKS), ("tversky", MASKS, TRUE_MASKS), {"smooth": 2 * smooth}, alpha=0.5, beta=0.5, smooth=smooth)
+    jaccard = losses("tversky", MASKS, TRUE_MASKS, alpha=1.0, beta=1.0)
+    dice = losses("dice", MASKS, TRUE_MASKS)
+    close(jaccard, 2 * dice / (1 + dice))
+
+
+def test_tversky_exchanges_its_errors_with_its_weights() -> None:
+    swapped = losses("tversky", TRUE_MASKS, MASKS, alpha=0.8, beta=0.3)
+    close(losses("tversky", MASKS, TRUE_MASKS, alpha=0.3, beta=0.8), swapped)
+    missed = losses("tversky", MASKS, TRUE_MASKS, alpha=0.0, beta=1.0)
+    close(missed, 1 - (MASKS * TRUE_MASKS).sum(axis=(1, 2)) / TRUE_MASKS.sum(axis=(1, 2)))
+
+
+def test_squared_dice_of_hard_masks_is_dice() -> None:
+    other = TRUE_MASKS[::-1].copy()
+    close(losses("dice", other, TRUE_MASKS, squared=True), losses("dice", other, TRUE_MASKS))
+    intersection = (MASKS * TRUE_MASKS).sum(axis=(1, 2))
+    close(losses("dice", MASKS, TRUE_MASKS, squared=True), 1 - 2 * intersection / ((MASKS**2).sum(axis=(1, 2)) + TRUE_MASKS.sum(axis=(1, 2))))
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("dice", {}), ("dice", {"squared": True, "smooth": 1.0}), ("tversky", {"alpha": 0.2, "beta": 0.9})])
+def test_masks_of_logits_and_probabilities_agree(name: str, parameters: dict[str, Any]) -> None:
+    logits = np.log(MASKS) - np.log1p(-MASKS)
+    close(losses(name, logits, TRUE_MASKS, from_logits=True, **parameters), losses(name, MASKS, TRUE_MASKS, **parameters), 1e-11)
+    pulled = slopes(name, MASKS, TRUE_MASKS, **parameters) * MASKS * (1 - MASKS)
+    close(slopes(name, logits, TRUE_MASKS, from_logits=True, **parameters), pulled, 1e-11)
+
+
+def test_empty_masks_agree_with_each_other() -> None:
+    nothing = np.zeros((2, 4))
+    for name in ("dice", "tversky"):
+        found = run(name, nothing, nothing)
+        close(found.per_sample, np.zeros(2))
+        assert not gradients_of(found)["predictions"].any()
+
+
+CORNERS = RNG.uniform(-3, 3, (2, N, 2))
+BOXES, TRUE_BOXES = (np.concatenate([each, each + RNG.uniform(0.5, 4, (N, 2))], axis=1) for each in CORNERS)
+
+
+def test_boxes_far_apart_cost_more_in_each_refinement() -> None:
+    iou = losses("iou", BOXES, TRUE_BOXES)
+    assert (losses("giou", BOXES, TRUE_BOXES) >= iou - 1e-12).all()
+    assert (losses("diou", BOXES, TRUE_BOXES) >= iou - 1e-12).all()
+    assert (losses("ciou", BOXES, TRUE_BOXES) >= losses("diou", BOXES, TRUE_BOXES) - 1e-12).all()
+    assert (iou <= 1 + 1e-12).all()
+    assert (losses("giou", BOXES, TRUE_BOXES) <= 2 + 1e-12).all()
+
+
+def test_boxes_of_the_same_shape_need_no_aspect_term() -> None:
+    width = TRUE_BOXES[:, 2:] - TRUE_BOXES[:, :2]
+    moved = np.concatenate([BOXES[:, :2], BOXES[:, :2] + 1.5 * width], axis=1)
+    close(losses("ciou", moved, TRUE_BOXES), losses("diou", moved, TRUE_BOXES))
+
+
+def test_boxes_inside_one_another_have_no_empty_corner() -> None:
+    inside = np.concatenate([TRUE_BOXES[:, :2] + 0.1, TRUE_BOXES[:, 2:] - 0.1], axis=1)
+    close(losses("giou", inside, TRUE_BOXES, eps=0.0), losses("iou", inside, TRUE_BOXES, eps=0.0))
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (inside, TRUE_BOXES)]
+    close(losses("iou", inside, TRUE_BOXES, eps=0.0), 1 - areas[0] / areas[1])
+
+
+@pytest.mark.parametrize("name", ["iou", "giou", "diou", "ciou"])
+def test_boxes_may_be_moved_and_scaled_together(name: str) -> None:
+    close(losses(name, 8 * BOXES + 1, 8 * TRUE_BOXES + 1, eps=0.0), losses(name, BOXES, TRUE_BOXES, eps=0.0))
+    slope = slopes(name, BOXES, TRUE_BOXES, eps=0.0)
+    close(slopes(name, 8 * BOXES, 8 * TRUE_BOXES, eps=0.0), slope / 8)
+    turned = [1, 0, 3, 2]  # x for y
+    close(losses(name, BOXES[:, turned], TRUE_BOXES[:, turned]), losses(name, BOXES, TRUE_BOXES))
+    close(slopes(name, BOXES[:, turned], TRUE_BOXES[:, turned]), slopes(name, BOXES, TRUE_BOXES)[:, turned])
+
+
+def test_detached_alpha_changes_the_gradient_alone() -> None:
+    """With α held fixed the gradient is that of diou and α times that of the aspect term."""
+    fixed, free = run("ciou", BOXES, TRUE_BOXES, detach_alpha=True), run("ciou", BOXES, TRUE_BOXES)
+    assert np.array_equal(fixed.per_sample, free.per_sample)
+
+    def shape(boxes: Array) -> Array:
+        return np.arctan((boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1]))
+
+    v = 4 / np.pi**2 * (shape(TRUE_BOXES) - shape(BOXES)) ** 2
+    alpha = v / (losses("iou", BOXES, TRUE_BOXES) + v + 1e-7)
+    w, h = (BOXES[:, 2:] - BOXES[:, :2]).T
+    outward = 8 / np.pi**2 * (shape(BOXES) - shape(TRUE_BOXES)) / (w * w + h * h)
+    aspect = np.stack([-h, w, h, -w], axis=1) * (alpha * outward)[:, None]
+    close(gradients_of(fixed)["predictions"], slopes("diou", BOXES, TRUE_BOXES) + aspect, 1e-6)
+    assert not np.allclose(gradients_of(fixed)["predictions"], gradients_of(free)["predictions"], rtol=1e-3, atol=1e-3)
+
+
+# --- sequences ------------------------------------------------------------------------------------------------------
+
+FRAMES = RNG.normal(0, 1.5, (6, 5, K))
+
+
+def test_one_frame_of_one_label_is_cross_entropy() -> None:
+    labels = RNG.integers(1, K, 6).astype(np.float64)
+    frames = FRAMES[:, :1].copy()
+    close(losses("ctc", frames, labels[:, None], from_logits=True), losses("categorical_cross_entropy", frames[:, 0], labels, from_logits=True))
+    close(slopes("ctc", frames, labels[:, None], from_logits=True)[:, 0], slopes("categorical_cross_entropy", frames[:, 0], labels, from_logits=True))
+
+
+def paths(frames: int, k: int) -> Array:
+    return np.stack(np.meshgrid(*[np.arange(k)] * frames, indexing="ij"), axis=-1).reshape(-1, frames)
+
+
+def reading(path: Array, blank: int) -> list[int]:
+    """What an alignment says: repeats merged, then blanks dropped."""
+    merged = [int(each) for at, each in enumerate(path) if at == 0 or each != path[at - 1]]
+    return [each for each in merged if each != blank]
+
+
+@pytest.mark.parametrize("blank", [0, 2])
+@pytest.mark.parametrize("labels", [[1], [1, 3], [3, 3], [1, 3, 1], [3, 3, 3]], ids=str)
+def test_ctc_is_the_sum_over_all_alignments(labels: list[int], blank: int) -> None:
+    logs = log_softmax(FRAMES)
+    fitting = [path for path in paths(5, K) if reading(path, blank) == labels]
+    chances = np.array([[np.exp(logs[row, np.arange(5), path].sum()) for path in fitting] for row in range(6)])
+    targets = np.tile(np.array([*labels, -1.0]), (6, 1))
+    found = run("ctc", FRAMES, targets, from_logits=True, blank=blank)
+    close(found.per_sample, -np.log(chances.sum(axis=1)), 1e-11)
+    posterior = np.zeros_like(FRAMES)
+    for path, chance in zip(fitting, (chances / chances.sum(axis=1, keepdims=True)).T, strict=True):
+        posterior[:, np.arange(5), path] += chance[:, None]
+    close(gradients_of(found)["predictions"], np.exp(logs) - posterior, 1e-11)
+    free = run("ctc", logs, targets, blank=blank)
+    close(free.per_sample, found.per_sample, 1e-11)
+    close(gradients_of(free)["predictions"], -posterior, 1e-11)
+
+
+def test_alignments_that_do_not_exist_are_infinite_or_nothing() -> None:
+    targets = np.tile(np.array([1.0, 1, 1, -1]), (6, 1))  # three of a kind need two blanks between them: five frames
+    short = FRAMES[:, :4].copy()
+    assert np.isposinf(losses("ctc", short, targets, from_logits=True)).all()
+    nothing = run("ctc", short, targets, from_logits=True, zero_infinity=True)
+    close(nothing.per_sample, np.zeros(6))
+    assert not gradients_of(nothing)["predictions"].any()
+    assert not gradients_of(run("ctc", short, targets, from_logits=True))["predictions"].any()
+
+
+def test_classes_may_be_renamed() -> None:
+    order = np.array([2, 0, 3, 1])  # class c moves to place order[c]
+    renamed = np.empty_like(FRAMES)
+    renamed[:, :, order] = FRAMES
+    targets = np.tile(np.array([1.0, 3.0]), (6, 1))
+    moved = order[targets.astype(int)].astype(np.float64)
+    close(losses("ctc", renamed, moved, from_logits=True, blank=2), losses("ctc", FRAMES, targets, from_logits=True))
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alias", "call"),
+    [
+        ("MSELoss", lambda: ("mean_squared_error", *PAIR)),
+        ("HuberLoss", lambda: ("huber", *PAIR)),
+        ("L1Loss", lambda: ("mean_absolute_error", *PAIR)),
+        ("SmoothL1Loss", lambda: ("smooth_l1", *PAIR)),
+        ("SoftMarginLoss", lambda: ("logistic", SCORES, SIGNS)),
+        ("NLLLoss", lambda: ("nll", LOG_PROBABILITIES, LABELS)),
+        ("MultiMarginLoss", lambda: ("multi_margin", LOGITS, LABELS)),
+        ("BCELoss", lambda: ("binary_cross_entropy", CHANCES, FLAGS)),
+        ("MultiLabelSoftMarginLoss", lambda: ("multilabel_soft_margin", LOGITS, MULTI_HOT)),
+    ],
+)
+def test_library_names_mean_our_defaults(alias: str, call: Callable[[], tuple[Any, ...]]) -> None:
+    name, *arrays = call()
+    same((alias, *arrays), (name, *arrays))
+
+
+def test_library_names_that_take_logits_say_so() -> None:
+    for name in ("CrossEntropyLoss", "F.cross_entropy"):
+        same((name, LOGITS, LABELS), ("categorical_cross_entropy", LOGITS, LABELS), from_logits=True)
+    for name in ("BCEWithLogitsLoss", "bce_with_logits"):
+        same((name, SCORES, FLAGS), ("binary_cross_entropy", SCORES, FLAGS), from_logits=True)
