@@ -74,6 +74,11 @@ class InvalidParameter(InvalidInput):
     """A parameter that does not fit the loss or the arrays beside it."""
 
 
+def escape(key: str) -> str:
+    """A key as a token of a JSON pointer (RFC 6901), cut to a length worth reading."""
+    return key[:80].replace("~", "~0").replace("/", "~1")
+
+
 def _summary(faults: Sequence[Fault]) -> str:
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return faults[0].message + more

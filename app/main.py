@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import docs, evaluate, health, losses, problems
+from app.api import docs, evaluate, health, inference_protocol, losses, problems
 from app.api.headers import HeadersMiddleware
 from app.api.workers import Workers
 from app.settings import Settings
@@ -23,6 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadersMiddleware)
     app.include_router(losses.router)
     app.include_router(evaluate.router)
+    app.include_router(inference_protocol.router)
     app.include_router(health.router)
     problems.install(app)
     docs.install(app)

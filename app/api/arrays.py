@@ -6,6 +6,9 @@ The fast path only ever says yes. Whatever it cannot prove right, json.loads rea
 """
 
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,7 +18,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, MalformedDocument
+from app.errors import MAX_FAULTS, Fault, InvalidArray, MalformedDocument, escape
 from app.losses.stable import Array
 
 simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
@@ -26,6 +29,11 @@ Document: TypeAlias = dict[str, Any]
 BLOCK = 256 * 1024
 SATURATED = 0xFFFFFF
 """simdjson counts the elements of an array up to here and no further."""
+MAX_DEPTH = 64
+"""Objects and arrays within one another at most: as many axes as an ndarray can have."""
+LONGEST_INTEGER = 300
+"""Digits of an integer that surely fits in a double."""
+HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def encode(answer: object) -> bytes:
@@ -70,24 +78,24 @@ class _Walk:
     def __init__(self) -> None:
         self.brackets = 0
 
-    def value(self, node: Any) -> Any:
+    def value(self, node: Any, depth: int = 1) -> Any:
         if isinstance(node, simdjson.Object):
             keys = list(node.keys())
-            if len(set(keys)) != len(keys):
+            if len(set(keys)) != len(keys) or depth > MAX_DEPTH:
                 raise _Doubt
-            return {key: self.value(node[key]) for key in keys}
+            return {key: self.value(node[key], depth + 1) for key in keys}
         if isinstance(node, simdjson.Array):
-            return self.array(node)
+            return self.array(node, depth)
         return node
 
-    def array(self, node: Any) -> Any:
+    def array(self, node: Any, depth: int) -> Any:
         length = len(node)
         if length == 0 or isinstance(node[0], str | bool | simdjson.Object):
             self.brackets += 1
-            return [self.value(each) for each in node]
+            return [self.value(each, depth + 1) for each in node]
         numbers: Array = np.frombuffer(node.as_buffer(of_type="d"), dtype=np.float64)
         shape = self.shape(node, numbers.size)
-        if int(np.prod(shape)) != numbers.size:
+        if int(np.prod(shape)) != numbers.size or depth + len(shape) > MAX_DEPTH + 1:
             raise _Doubt
         return numbers.reshape(shape)
 
@@ -116,53 +124,65 @@ class _Walk:
 
 def _decode_exactly(body: bytes | memoryview) -> Document:
     try:
-        document = json.loads(str(body, "utf-8-sig"), object_pairs_hook=_unique)
+        document = json.loads(str(body, "utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer)
+        if isinstance(document, dict):
+            return cast(Document, _with_arrays(document, 1))
     except UnicodeDecodeError as error:
         raise MalformedDocument(f"the body is not UTF-8: byte {error.start} cannot be decoded") from None
     except RecursionError:
-        raise MalformedDocument("the body is nested too deeply") from None
+        raise MalformedDocument(TOO_DEEP) from None
     except json.JSONDecodeError as error:
         raise MalformedDocument(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise MalformedDocument(f"the body is not usable JSON: {str(error)[:100]}") from None
-    if not isinstance(document, dict):
-        raise MalformedDocument(f"the body must be a JSON object, not {_kind(document)}")
-    try:
-        return cast(Document, _with_arrays(document))
-    except RecursionError:
-        raise MalformedDocument("the body is nested too deeply") from None
+    raise MalformedDocument(f"the body must be a JSON object, not {_kind(document)}")
+
+
+TOO_DEEP = f"the body is nested too deeply: {MAX_DEPTH} objects and arrays within one another are the most"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Document:
     document = dict(pairs)
     if len(document) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise MalformedDocument(f"the key {twice[:80]!r} stands twice in one object")
     return document
 
 
-def _with_arrays(value: Any) -> Any:
+def _integer(digits: str) -> float:
+    """The integer, or the float it is in JSON's eyes where no double holds it: infinite, and refused as that."""
+    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
+
+
+def _with_arrays(value: Any, depth: int) -> Any:
+    """The value with each rectangular list of finite numbers as an array, made from the inside out."""
+    if isinstance(value, str):
+        return _text(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth > MAX_DEPTH:
+        raise MalformedDocument(TOO_DEEP)
     if isinstance(value, dict):
-        return {key: _with_arrays(each) for key, each in cast(Document, value).items()}
-    if isinstance(value, list):
-        items = cast(list[Any], value)
-        shape = _shape(items)
-        return [_with_arrays(each) for each in items] if shape is None else np.array(items, dtype=np.float64)
+        return {_text(key): _with_arrays(each, depth + 1) for key, each in cast(Document, value).items()}
+    items = cast(list[Any], value)
+    return _array(items if _all_numbers(items) else [_with_arrays(each, depth + 1) for each in items])
+
+
+def _text(value: str) -> str:
+    if HALF_PAIR.search(value):
+        raise MalformedDocument("a string of the body has half of a surrogate pair in it, which is no character")
     return value
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of a rectangular nested list of finite numbers, None for any other value."""
-    if not isinstance(value, list):
-        return () if type(value) in (int, float) and -np.inf < value < np.inf and _is_double(value) else None
-    shapes = {_shape(each) for each in cast(list[Any], value)}
-    inner = shapes.pop() if len(shapes) == 1 else None
-    return None if inner is None else (len(cast(list[Any], value)), *inner)
+def _array(items: list[Any]) -> Any:
+    """The items as one array where they are finite numbers, or arrays of one shape; else as they are."""
+    if _all_numbers(items):
+        return np.array(items, dtype=np.float64) if all(map(math.isfinite, items)) else items
+    shapes: set[tuple[int, ...] | None] = {getattr(each, "shape", None) for each in items}
+    shape = shapes.pop() if len(shapes) == 1 else None
+    return items if shape is None else np.concatenate(items).reshape(len(items), *shape)
 
 
-def _is_double(number: float) -> bool:
-    return isinstance(number, float) or abs(number) < 1 << 1023
+def _all_numbers(items: list[Any]) -> bool:
+    return bool(items) and set(map(type, items)) <= {int, float}
 
 
 # --- what is wrong with a list that should have been an array -----------------------------------------------------------
@@ -173,8 +193,13 @@ def numbers(value: object, pointer: str) -> NDArray[np.float64]:
     if isinstance(value, np.ndarray):
         return cast(NDArray[np.float64], value)
     if not isinstance(value, list):
-        raise InvalidArray([Fault(pointer, "not_an_array", f"{_name(pointer)} must be an array of numbers, not {_kind(value)}")])
+        raise InvalidArray([Fault(pointer, "not_an_array", f"{name(pointer)} must be an array of numbers, not {_kind(value)}")])
     _refuse(cast(list[Any], value), pointer)
+
+
+def listed(value: object) -> object:
+    """A list of numbers was decoded as an array: the list again, for what is no array."""
+    return cast(Any, value).tolist() if isinstance(value, np.ndarray) else value
 
 
 def tensors(value: object, pointer: str) -> Any:
@@ -196,7 +221,7 @@ def _refuse(items: list[Any], pointer: str) -> NoReturn:
     _find_strangers(items, pointer, faults)
     if not faults:
         _find_ragged(items, pointer, faults)
-    raise InvalidArray(faults or [Fault(pointer, "empty", f"{_name(pointer)} is empty")])
+    raise InvalidArray(faults or [_empty(pointer)])
 
 
 def _find_strangers(value: Any, pointer: str, faults: list[Fault]) -> None:
@@ -209,38 +234,36 @@ def _find_strangers(value: Any, pointer: str, faults: list[Fault]) -> None:
             _find_strangers(each, f"{pointer}/{index}", faults)
     elif isinstance(value, float):
         if not np.isfinite(value):
-            faults.append(Fault(pointer, "not_finite", f"{_name(pointer)} must be finite; got {_word(value)}"))
+            faults.append(Fault(pointer, "not_finite", f"{name(pointer)} must be finite; got {_word(value)}"))
     elif not isinstance(value, int) or isinstance(value, bool):
-        faults.append(Fault(pointer, "not_a_number", f"{_name(pointer)} must be a number, not {_kind(value)}"))
-    elif not _is_double(value):
-        faults.append(Fault(pointer, "not_finite", f"{_name(pointer)} is too large for a 64-bit float"))
+        faults.append(Fault(pointer, "not_a_number", f"{name(pointer)} must be a number, not {_kind(value)}"))
 
 
 def _find_ragged(items: list[Any], pointer: str, faults: list[Fault]) -> None:
-    """The rows whose shape is not the first row's."""
-    shapes = [_outer_shape(each) for each in items]
-    for index, shape in enumerate(shapes):
-        if 0 in shape:
-            faults.append(Fault(f"{pointer}/{index}", "empty", f"{_name(pointer)}[{index}] is empty"))
-        elif shape != shapes[0]:
-            said = f"has shape {shape} where row 0 has {shapes[0]}"
-            faults.append(Fault(f"{pointer}/{index}", "ragged", f"{_name(pointer)}[{index}] {said}: rows must be of one length"))
-        elif isinstance(items[index], list):
-            _find_ragged(items[index], f"{pointer}/{index}", faults)
+    """What keeps the items from being one array: a list that is none itself, or another shape than the first's."""
+    first: tuple[str, tuple[int, ...]] | None = None
+    for index, item in enumerate(items):
+        at = f"{pointer}/{index}"
+        if isinstance(item, list):
+            if item:
+                _find_ragged(cast(list[Any], item), at, faults)
+            else:
+                faults.append(_empty(at))
+        else:
+            shape = np.shape(item)
+            first = first or (name(at), shape)
+            if shape != first[1]:
+                said = f"{name(at)} has shape {shape} where {first[0]} has {first[1]}: rows must be of one length"
+                faults.append(Fault(at, "ragged", said))
         if len(faults) >= MAX_FAULTS:
             return
 
 
-def _outer_shape(item: Any) -> tuple[int, ...]:
-    return (len(cast(list[Any], item)),) if isinstance(item, list) else cast(tuple[int, ...], getattr(item, "shape", ()))
+def _empty(pointer: str) -> Fault:
+    return Fault(pointer, "empty", f"{name(pointer)} is empty")
 
 
-def escape(key: str) -> str:
-    """A key as a token of a JSON pointer (RFC 6901), cut to a length worth reading."""
-    return key[:80].replace("~", "~0").replace("/", "~1")
-
-
-def _name(pointer: str) -> str:
+def name(pointer: str) -> str:
     """`/predictions/2/0` as people write it: predictions[2, 0]."""
     parts = pointer.strip("/").split("/")
     words = [part for part in parts if not part.isdigit()]

@@ -34,6 +34,7 @@ def _numbers(value: object, info: ValidationInfo) -> Any:
     return None if value is None else arrays.numbers(value, f"/{info.field_name}")
 
 
+Listed = BeforeValidator(arrays.listed)
 Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(ARRAYS)]
 Weights = Annotated[
     Any, BeforeValidator(_numbers), WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}})
@@ -60,18 +61,19 @@ class EvaluateRequest(BaseModel):
     sample_weight: Annotated[Weights, Field(description="One weight per sample, at least 0. A weight of 0 drops the sample.")] = (
         None
     )
-    mask: Annotated[list[bool] | None, Field(description="One flag per sample; the samples with false are left out unseen.")] = (
-        None
-    )
+    mask: Annotated[
+        list[bool] | None, Listed, Field(description="One flag per sample; the samples with false are left out unseen.")
+    ] = None
     classes: Annotated[
         list[str] | None,
+        Listed,
         Field(description="The class names in the order of their indices, where targets are names.", min_length=2),
     ] = None
     reduction: Annotated[
         Reduction,
         Field(description="mean: Σwl/Σw; sum: Σwl; mean_over_samples: Σwl/n; none: no value, each sample's own gradient."),
     ] = "mean"
-    outputs: Annotated[list[Output], Field(description="What to answer.", min_length=1)] = list(OUTPUTS)
+    outputs: Annotated[list[Output], Listed, Field(description="What to answer.", min_length=1)] = list(OUTPUTS)
 
     _batch: Batch = PrivateAttr()
 

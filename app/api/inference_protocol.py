@@ -6,20 +6,22 @@ loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as 
 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, cast
 
 import numpy as np
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from app.api.arrays import decode, encode
-from app.api.problems import STATUS, from_pydantic
+from app.api.problems import from_pydantic, status_of
+from app.api.route import read_body, run
 from app.api.specs import LOSS_SPECS
-from app.errors import CallerError, Fault, InvalidArray, InvalidInput, MalformedDocument, NotFound, UnknownName
+from app.api.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors
+from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, UnknownName
 from app.losses import LOSSES, Loss, check, evaluate
 from app.losses.evaluate import Reduction
 from app.registry import did_you_mean
@@ -29,60 +31,46 @@ HEADER_LENGTH = "inference-header-content-length"
 ALIGNMENT = 64
 """The JSON header of a binary answer is padded to this, so that the tensors behind it can be used where they lie."""
 
-DATATYPES: dict[str, np.dtype[Any]] = {
-    "FP64": np.dtype("<f8"), "FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "BOOL": np.dtype("?"),
-    **{f"{sign}INT{bits}": np.dtype(f"<{kind}{bits // 8}") for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
-}  # fmt: skip
-NAMES = {dtype: name for name, dtype in DATATYPES.items()}
-
 CLIENT_PARAMETERS = frozenset(("binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"))
 """What clients say to a server about a request, and not about the model."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", arbitrary_types_allowed=True)
+REQUEST_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["inputs"],
+                    "properties": {"inputs": {"type": "array", "items": {"type": "object"}}},
+                }
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
 
 
-class TensorParameters(_Part):
-    binary_data_size: Annotated[int, Field(ge=0)] | None = None
-    binary_data: bool | None = None
-
-
-class InputTensor(_Part):
-    """One array: its bytes stand behind the header where `binary_data_size` says so, else in `data`, nested or flat."""
-
-    name: str
-    datatype: str
-    shape: Any
-    parameters: TensorParameters = TensorParameters()
-    data: Any = None
-
-
-class OutputChoice(_Part):
+class OutputChoice(Part):
     name: str
     parameters: TensorParameters = TensorParameters()
 
 
-class InferRequest(_Part):
+class InferRequest(Part):
     id: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
     inputs: list[InputTensor]
     outputs: list[OutputChoice] | None = None
 
 
-@dataclass(frozen=True)
-class Inference:
-    """An answer: JSON, or a JSON header of this length with tensors behind it."""
-
-    content: bytes
-    header_length: int | None
-
-
-def infer(name: str, body: bytes, header_length: int | None) -> Inference:
-    """A loss evaluated as the protocol asks; CallerError for everything that is wrong with the request."""
-    loss, preset = _model(name)
-    request = _request(body if header_length is None else body[:header_length])
-    arrays = _tensors(request.inputs, memoryview(body)[len(body) if header_length is None else header_length :])
+def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tuple[int | None, bytes]:
+    """A loss evaluated as the protocol asks: the length of the JSON header where tensors stand behind it, and the answer."""
+    loss, preset = model(name)
+    whole = memoryview(body)
+    split = len(whole) if header_length is None else header_length
+    request = _request(whole[:split])
+    arrays = read_tensors(request.inputs, whole[split:])
     given = {key: _plain(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
     parameters = _parameters(loss, {**preset, **given})
@@ -92,7 +80,7 @@ def infer(name: str, body: bytes, header_length: int | None) -> Inference:
         sample_weight=arrays.get("sample_weight"), mask=_mask(arrays.get("mask")),
     )  # fmt: skip
     evaluation = evaluate(batch, reduction=reduction, outputs=tuple({_kind(choice.name) for choice in wanted}))
-    single = next(iter(batch.arrays)).dtype == np.float32
+    single = batch.arrays[0].dtype.str == "<f4"
     outputs: dict[str, Any] = {"value": [evaluation.value], "per_sample": evaluation.per_sample, "gradient": evaluation.gradient}
     if isinstance(evaluation.gradient, Mapping):
         outputs |= {f"gradient.{key}": value for key, value in evaluation.gradient.items()}
@@ -103,7 +91,7 @@ def infer(name: str, body: bytes, header_length: int | None) -> Inference:
 # --- what the request says ----------------------------------------------------------------------------------------------
 
 
-def _model(name: str, version: str = VERSION) -> tuple[Loss, Mapping[str, object]]:
+def model(name: str, version: str = VERSION) -> tuple[Loss, Mapping[str, object]]:
     try:
         loss, preset = LOSSES.resolve(name)
     except UnknownName as error:
@@ -113,7 +101,7 @@ def _model(name: str, version: str = VERSION) -> tuple[Loss, Mapping[str, object
     return loss, preset
 
 
-def _request(header: bytes) -> InferRequest:
+def _request(header: memoryview) -> InferRequest:
     try:
         return InferRequest.model_validate(decode(header))
     except ValidationError as error:
@@ -140,72 +128,6 @@ def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
         return LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}).parameters
     except ValidationError as error:
         raise from_pydantic(error) from None
-
-
-def _tensors(inputs: Sequence[InputTensor], tail: memoryview) -> dict[str, NDArray[Any]]:
-    """Every input as an array; binary ones are views of the bytes behind the header, in the order of the inputs."""
-    arrays: dict[str, NDArray[Any]] = {}
-    at = 0
-    for each in inputs:
-        if each.name in arrays:
-            raise InvalidInput(f"the input {each.name[:80]!r} stands twice")
-        size = each.parameters.binary_data_size
-        if size is None:
-            arrays[each.name] = _widened(_from_json(each))
-        else:
-            arrays[each.name] = _widened(_from_bytes(each, tail[at : at + size], size))
-            at += size
-    if at != len(tail):
-        raise InvalidInput(f"{len(tail)} bytes stand behind the header, but the inputs account for {at}")
-    return arrays
-
-
-def _layout(tensor: InputTensor) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Data type and shape, checked before anything of that size is made."""
-    if tensor.datatype not in DATATYPES:
-        raise InvalidArray(f"{tensor.name[:80]}: datatype {tensor.datatype[:20]!r} is not one of {', '.join(DATATYPES)}")
-    shape = (
-        [int(each) if float(each).is_integer() else each for each in _plain(tensor.shape)] if _is_shape(tensor.shape) else None
-    )
-    if shape is None or not all(isinstance(each, int) and 0 <= each < 2**63 for each in shape):
-        raise InvalidArray(f"{tensor.name[:80]}: shape must be a list of whole numbers of at least 0")
-    return DATATYPES[tensor.datatype], tuple(cast(list[int], shape))
-
-
-def _is_shape(shape: object) -> bool:
-    return isinstance(shape, np.ndarray) and cast(NDArray[Any], shape).ndim == 1
-
-
-def _from_bytes(tensor: InputTensor, data: memoryview, size: int) -> NDArray[Any]:
-    dtype, shape = _layout(tensor)
-    expected = math.prod(shape) * dtype.itemsize
-    if size != expected:
-        raise InvalidArray(
-            f"{tensor.name[:80]}: binary_data_size is {size}, but {tensor.datatype} of shape {shape} takes {expected} bytes"
-        )
-    if len(data) != size:
-        raise InvalidArray(f"{tensor.name[:80]}: the body ends after {len(data)} of its {size} bytes")
-    if tensor.data is not None:
-        raise InvalidArray(f"{tensor.name[:80]} has both data and binary_data_size")
-    return np.frombuffer(data, dtype=dtype).reshape(shape)
-
-
-def _from_json(tensor: InputTensor) -> NDArray[Any]:
-    dtype, shape = _layout(tensor)
-    data = np.array(tensor.data) if tensor.datatype == "BOOL" and isinstance(tensor.data, list) else tensor.data
-    if not isinstance(data, np.ndarray):
-        raise InvalidArray(f"{tensor.name[:80]}: data must be an array of numbers, nested by rows or flat")
-    values = cast(NDArray[Any], data)
-    if values.size != math.prod(shape) or (values.ndim > 1 and values.shape != shape):
-        raise InvalidArray(f"{tensor.name[:80]}: data of shape {values.shape} does not fill shape {shape}")
-    if dtype.kind in "iu" and not bool((np.floor(values) == values).all()):
-        raise InvalidArray(f"{tensor.name[:80]}: {tensor.datatype} takes whole numbers")
-    return values.reshape(shape).astype(dtype, copy=False) if dtype.kind in "bf" else values.reshape(shape)
-
-
-def _widened(array: NDArray[Any]) -> NDArray[Any]:
-    """float32 and float64 are used as they lie; half precision and integers become float64, which holds them."""
-    return array if array.dtype.kind == "b" or array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
@@ -256,7 +178,9 @@ def _answer(output: Any, single: bool) -> NDArray[Any]:
     return np.ascontiguousarray(output, dtype=np.float32 if single else np.float64)
 
 
-def _encode(name: str, request: InferRequest, wanted: Sequence[OutputChoice], tensors: Mapping[str, NDArray[Any]]) -> Inference:
+def _encode(
+    name: str, request: InferRequest, wanted: Sequence[OutputChoice], tensors: Mapping[str, NDArray[Any]]
+) -> tuple[int | None, bytes]:
     outputs: list[dict[str, Any]] = []
     tail: list[memoryview] = []
     for choice in wanted:
@@ -270,6 +194,112 @@ def _encode(name: str, request: InferRequest, wanted: Sequence[OutputChoice], te
     answer: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
     header = encode({"id": request.id, **answer} if request.id is not None else answer)
     if not tail:
-        return Inference(header, None)
+        return None, header
     header += b" " * (-len(header) % ALIGNMENT)
-    return Inference(b"".join((header, *tail)), len(header))
+    return len(header), b"".join((header, *tail))
+
+
+# --- routes -------------------------------------------------------------------------------------------------------------
+
+
+class ProtocolRoute(APIRoute):
+    """Answers errors as the protocol's clients read them: {"error": "..."}."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def protocol_handler(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except CallerError as error:
+                status = status_of(error)
+                return _json({"error": error.detail}, 400 if status == 422 else status)
+
+        return protocol_handler
+
+
+router = APIRouter(prefix="/v2", tags=["inference protocol"], route_class=ProtocolRoute)
+
+
+def _json(answer: object, status: int = 200) -> Response:
+    return Response(encode(answer), status, media_type="application/json")
+
+
+@router.get("", summary="Describe the server")
+@router.get("/", include_in_schema=False)
+async def server() -> Response:
+    """Name, version and extensions of this server."""
+    return _json({"name": "criterion", "version": VERSION, "extensions": ["binary_tensor_data"]})
+
+
+@router.get("/health/live", summary="Is the server alive?")
+async def live() -> Response:
+    """Answers 200 as long as the process can answer at all."""
+    return _json({"live": True})
+
+
+@router.get("/health/ready", summary="Is the server ready?")
+async def ready() -> Response:
+    """Answers 200 once every loss is loaded."""
+    return _json({"ready": True})
+
+
+@router.get("/models/{name}", summary="Describe a model")
+@router.get("/models/{name}/versions/{version}", include_in_schema=False)
+async def metadata(name: str, version: str = VERSION) -> Response:
+    """Inputs and outputs of a loss. Shapes are written with -1 for every axis whose length is the caller's."""
+    loss, _ = model(name, version)
+    inputs = [{"name": key, "datatype": "FP64", "shape": _axes(each.cases[0][1].axes[-1])} for key, each in loss.inputs.items()]
+    outputs = [{"name": key, "datatype": "FP64", "shape": _shape_of_output(loss, key)} for key in _outputs(loss)]
+    return _json({"name": name, "versions": [VERSION], "platform": "criterion", "inputs": inputs, "outputs": outputs})
+
+
+@router.get("/models/{name}/ready", summary="Is a model ready?")
+@router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
+async def model_ready(name: str, version: str = VERSION) -> Response:
+    """200 for every loss there is, 404 for any other name."""
+    model(name, version)
+    return _json({"name": name, "ready": True})
+
+
+@router.post("/models/{name}/infer", summary="Evaluate a loss on tensors", openapi_extra=REQUEST_BODY)
+@router.post("/models/{name}/versions/{version}/infer", include_in_schema=False)
+async def infer_model(request: Request, name: str, version: str = VERSION) -> Response:
+    """Tensors in, tensors out; binary where the request says so."""
+    model(name, version)
+    body = await read_body(request)
+    length = _header_length(request, sum(map(len, body)))
+    # tensors in bytes are used where they lie: there is no parsing that would hold the interpreter lock
+    header, content = await (
+        asyncio.to_thread(infer, b"".join(body), name, length) if length else run(request, infer, body, name, length)
+    )
+    if header is None:
+        return Response(content, media_type="application/json")
+    return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(header)})
+
+
+@router.api_route("/{path:path}", methods=["GET", "POST"], include_in_schema=False)
+async def nothing(path: str) -> Response:
+    raise NotFound(f"there is no /v2/{path[:200]}")
+
+
+def _header_length(request: Request, size: int) -> int | None:
+    given = request.headers.get(HEADER_LENGTH)
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= size):
+        raise InvalidInput(f"{HEADER_LENGTH} must be a number of bytes, at most the {size} of the body; got {given[:40]!r}")
+    return int(given)
+
+
+def _axes(axes: str) -> list[int]:
+    return [-1 for _ in axes.replace(" *d", "").split()]
+
+
+def _shape_of_output(loss: Loss, name: str) -> list[int]:
+    if name == "value":
+        return [1]
+    if name == "per_sample":
+        return [-1]
+    source = name.partition(".")[2] or "predictions"
+    return _axes(loss.inputs[source].cases[0][1].axes[-1])

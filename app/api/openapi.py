@@ -29,7 +29,7 @@ def wanted() -> dict[Path, Any]:
 def answered(loss: Loss) -> dict[str, Any]:
     """The example of a loss, and what the service answers to it."""
     request = example(loss)
-    return {"request": request, "answer": json.loads(answer(evaluate, EvaluateRequest, json.dumps(request).encode()))}
+    return {"request": request, "answer": json.loads(answer(json.dumps(request).encode(), evaluate, EvaluateRequest)[1])}
 
 
 def drifted(folder: Path) -> dict[Path, Any]:

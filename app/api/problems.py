@@ -1,5 +1,6 @@
 """Errors on the wire: which status each has, and its body (RFC 9457, application/problem+json)."""
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -7,12 +8,13 @@ from typing import Annotated, Any, NotRequired
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from app.api.arrays import escape
+from app.api.arrays import name as name_of
 from app.api.workers import Unavailable
 from app.errors import (
     MAX_FAULTS,
@@ -24,6 +26,7 @@ from app.errors import (
     TooLarge,
     UnknownName,
     UnsupportedMediaType,
+    escape,
 )
 
 log = logging.getLogger("criterion")
@@ -45,6 +48,18 @@ CODES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
 }
 """The codes of errors that come from outside the CallerError tree."""
+
+
+RULES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_field",
+    "finite_number": "not_finite",
+    "literal_error": "choice",
+    "too_short": "length",
+    "string_too_long": "length",
+    **dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), "out_of_range"),
+}
+"""Pydantic's rules under the codes that this service promises; each other one is about a "type"."""
 
 
 class Problem(TypedDict):
@@ -95,8 +110,13 @@ def install(app: FastAPI) -> None:
     """Answer every error of the app as a problem."""
     app.add_exception_handler(CallerError, _caller_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _query_error)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Exception, _server_error)
+
+
+def status_of(error: CallerError) -> HTTPStatus:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def from_pydantic(error: ValidationError) -> InvalidInput:
@@ -106,8 +126,7 @@ def from_pydantic(error: ValidationError) -> InvalidInput:
 
 async def _caller_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CallerError)
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    answer = problem(status, error.code, error.detail, error.faults)
+    answer = problem(status_of(error), error.code, error.detail, error.faults)
     if isinstance(error, TooLarge):  # the rest of the body is not read, so the connection cannot go on
         answer.headers["connection"] = "close"
     return answer
@@ -124,6 +143,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     answer = problem(status, CODES.get(status, "http_error"), detail)
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _query_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors: list[Any] = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # loc[0] says "query" or "path"
+    return await _caller_error(request, InvalidInput(_faults(errors)))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
@@ -150,16 +175,16 @@ def _fault(error: ErrorDetails) -> Fault:
     loc = [each for each in loc if not each.startswith(("function-", "list[", "constrained-"))]
     if loc[:1] == ["loss"] and len(loc) > 2 and not loc[2].isdigit():
         loc = loc[:2]
-    name, kind = ".".join(loc) or "the body", error["type"]
     pointer = "".join(f"/{escape(each)}" for each in loc)
-    if kind == "missing":
-        return Fault(pointer, "missing", f"{name} is missing")
-    if kind == "extra_forbidden":
-        return Fault(pointer, "unknown_field", f"there is no field {name[:80]!r}")
-    message = error["msg"][:1].lower() + error["msg"][1:]
-    return Fault(pointer, kind, f"{name[:80]}: {message}{_got(error['input'])}")
+    name, code = name_of(pointer), RULES.get(error["type"], "type")
+    if code == "missing":
+        return Fault(pointer, code, f"{name} is missing")
+    if code == "unknown_field":
+        return Fault(pointer, code, f"there is no field {loc[-1][:80]!r}")
+    rule = error["msg"].partition(" should ")[2] or error["msg"]
+    return Fault(pointer, code, f"{name} must {rule}{_got(error['input'])}")
 
 
 def _got(value: object) -> str:
     """The offending value, where it is short and plain."""
-    return f"; got {orjson.dumps(value).decode()[:80]}" if isinstance(value, str | int | float | bool | None) else ""
+    return f"; got {json.dumps(value, ensure_ascii=False)[:80]}" if isinstance(value, str | int | float | bool | None) else ""

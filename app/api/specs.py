@@ -3,14 +3,13 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, Union, cast, get_args
 
-import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from typing_extensions import Doc
 
-from app.api.arrays import escape
-from app.errors import Fault, InvalidInput, UnknownName
+from app.api.arrays import listed
+from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
 from app.losses import LOSSES
 from app.registry import Alias, Registry
 
@@ -53,7 +52,8 @@ def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
 
 def union(registry: Registry[Any], models: Mapping[str, type[Spec]]) -> Any:
     """The models as one type, discriminated by `name`; a bare string or an alias stands for the object it means."""
-    return Annotated[tuple(models.values()), Field(discriminator="name"), BeforeValidator(_expander(registry))]
+    either = cast(Any, Union)[tuple(models.values())]
+    return Annotated[either, Field(discriminator="name"), BeforeValidator(_expander(registry))]
 
 
 def _expander(registry: Registry[Any]) -> Callable[[object], object]:
@@ -63,9 +63,11 @@ def _expander(registry: Registry[Any]) -> Callable[[object], object]:
         if not isinstance(given, dict):
             raise InvalidInput([Fault(pointer, "type", f"{registry.noun} must be a name or an object with a name")])
         document = cast(dict[str, object], given)
-        name = document.get("name")
+        if "name" not in document:
+            raise InvalidInput([Fault(f"{pointer}/name", "missing", f"{registry.noun}.name is missing")])
+        name = document["name"]
         if not isinstance(name, str):
-            raise InvalidInput([Fault(f"{pointer}/name", "missing", f"{registry.noun}.name must be a string")])
+            raise InvalidInput([Fault(f"{pointer}/name", "type", f"{registry.noun}.name must be a string")])
         thing, preset = registry.resolve(name, f"{pointer}/name" if isinstance(value, dict) else pointer)
         _refuse_unknown(thing, document, pointer)
         return {**preset, **document, "name": thing.name}
@@ -76,7 +78,9 @@ def _expander(registry: Registry[Any]) -> Callable[[object], object]:
 def _refuse_unknown(thing: Declared, document: Mapping[str, object], pointer: str) -> None:
     unknown = [key for key in document if key != "name" and key not in thing.parameters]
     if unknown:
-        raise UnknownName([Fault(f"{pointer}/{escape(key)}", "unknown_parameter", _no_parameter(thing, key)) for key in unknown])
+        raise UnknownName([
+            Fault(f"{pointer}/{escape(key)}", "unknown_parameter", _no_parameter(thing, key)) for key in unknown[:MAX_FAULTS]
+        ])  # fmt: skip
 
 
 def _no_parameter(thing: Declared, key: str) -> str:
@@ -91,12 +95,7 @@ def _field(parameter: inspect.Parameter) -> Any:
         base, metadata = parameter.annotation, []
     doc = next((each.documentation for each in metadata if isinstance(each, Doc)), None)
     bounds = [each for each in metadata if not isinstance(each, Doc)]
-    return Annotated[(base, *bounds, BeforeValidator(_plain))], Field(default=parameter.default, description=doc)
-
-
-def _plain(value: object) -> object:
-    """A list of numbers was decoded as an array; a parameter wants the list."""
-    return cast(Any, value).tolist() if isinstance(value, np.ndarray) else value
+    return Annotated[(base, *bounds, BeforeValidator(listed))], Field(default=parameter.default, description=doc)
 
 
 def _camel(name: str) -> str:

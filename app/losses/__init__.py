@@ -6,12 +6,27 @@ batch = check(LOSSES["huber"], {"delta": 1.5}, predictions, targets)
 evaluate(batch).value
 """
 
-from app.losses import regression
+from app.losses import (
+    binary,
+    detection,
+    distribution,
+    divergence,
+    metric_learning,
+    multiclass,
+    multilabel,
+    ranking,
+    regression,
+    segmentation,
+    sequence,
+)
 from app.losses.batch import Batch, check
 from app.losses.evaluate import Evaluation, evaluate
 from app.losses.loss import Loss
 from app.registry import registry
 
-LOSSES = registry("loss", Loss, regression)
+LOSSES = registry(
+    "loss", Loss,
+    regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking, segmentation, detection, sequence,
+)  # fmt: skip
 
 __all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]

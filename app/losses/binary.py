@@ -150,7 +150,7 @@ def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain:
 def _of_probabilities(p: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
     positive, negative = (targets, 1.0 - targets) if plain else (each for each, _ in _shares(targets, smoothing, weight))
     values, gradient, wrong = _surprise(p, positive, negative)
-    crossing = np.abs(gradient) < wrong / 4.0
+    crossing = np.abs(gradient) < wrong / 2.0
     if crossing.any():
         weights = np.broadcast_to(weight, p.shape)[crossing]
         gradient[crossing] = _pull_of_probabilities(p[crossing], *_shares(targets[crossing], smoothing, weights))
@@ -251,21 +251,23 @@ def _weighed(weight: Array, numbers: Array) -> Array:
 def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: float) -> tuple[Array, Array]:
     yes, no = positive[0], negative[0]
     entropy, pull, down = _surprise(p, yes, no)
-    miss = p * no + (1.0 - p) * yes
-    focus = miss**gamma
-    if gamma == 0:
-        focusing = np.zeros_like(p)
-    else:
-        # where nothing is missed, entropy / miss has the limit 1; beside a pole of the entropy's slope the entropy is nothing
-        ratio = np.divide(entropy, miss, out=np.ones_like(p), where=miss != 0)
-        focusing = np.where(np.isfinite(pull), gamma * (no - yes) * ratio, 0.0)
+    miss, low = pair_add(pair_multiply(negative, (p, 0.0 * p)), pair_multiply(positive, renormalised(*two_sum(-p, 1.0))))
+    rest = np.divide(low, miss, out=np.zeros_like(p), where=miss != 0)
+    focus = miss**gamma * (1.0 + gamma * rest)  # a power magnifies the rounding of its base
+    # where nothing is missed, entropy / miss has the limit 1; beside a pole of the entropy's slope the entropy is nothing
+    ratio = np.divide(entropy, miss, out=np.ones_like(p), where=miss != 0)
+    focusing = np.where(np.isfinite(pull), gamma * (no - yes) * ratio, 0.0)
     slope = pull + focusing
     crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 4.0
     if crossing.any():
-        slope[crossing] = _focal_slope(
-            _both_of_probabilities(p[crossing]), _only(positive, crossing), _only(negative, crossing), gamma, logits=False
+        both = _both_of_probabilities(p[crossing])
+        slope[crossing] = (
+            _focal_slope(both, _only(positive, crossing), _only(negative, crossing), gamma) / p[crossing] / both[1][0]
         )
-    return focus * entropy, _weighed(focus, slope)
+    # p may be so small that 1/p overflows where the focus makes up for it; at 0 and 1 nothing does
+    pole = np.where(p > 0.5, np.inf, -np.where(p == 0, np.inf, focus * yes / p))
+    values, gradient = focus * entropy, focus * slope
+    return np.where(np.isinf(entropy), entropy, values), np.where(np.isfinite(pull), gradient, pole)
 
 
 def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float) -> tuple[Array, Array]:
@@ -280,9 +282,8 @@ def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float) -> 
     slope = (down - yes * q) + focusing
     crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 4.0
     if crossing.any():
-        slope[crossing] = _focal_slope(
-            _both_of_logits(x[crossing]), _only(positive, crossing), _only(negative, crossing), gamma, logits=True
-        )
+        both = _both_of_logits(x[crossing])
+        slope[crossing] = _focal_slope(both, _only(positive, crossing), _only(negative, crossing), gamma)
     return focus * entropy, focus * slope
 
 
@@ -313,10 +314,10 @@ def _both_of_logits(x: Array) -> Both:
     return _either(back, smaller, larger), _either(back, larger, smaller), _either(back, far, near), _either(back, near, far)
 
 
-def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float, *, logits: bool) -> Array:
-    """The derivative of the loss over (1 − pₜ)^γ, where its terms nearly cancel (only soft labels do that).
+def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float) -> Array:
+    """The derivative by the logit over (1 − pₜ)^γ, where its terms nearly cancel (only soft labels do that).
 
-    As p·q·miss times the derivative by p: miss·(no·p − yes·q) + γ·(no − yes)·entropy·p·q.
+    With q = 1 − p it is no·p − yes·q + γ·(no − yes)·entropy·p·q / miss; that by p is the same over p·q.
     """
     p, q, log_p, log_q = both
     entropy = pair_add(pair_multiply(yes, log_p), pair_multiply(no, log_q))  # negative: taken away below
@@ -325,8 +326,7 @@ def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float, *, logits: bool)
     tilt = pair_multiply(pair_add(no, (-yes[0], -yes[1])), two_product(0.0 * p[0] + 1.0, gamma))
     first = pair_multiply(miss, pair_add(down, (-up[0], -up[1])))
     second = pair_multiply(pair_multiply(tilt, entropy), pair_multiply(p, q))
-    slope = pair_add(first, (-second[0], -second[1]))[0] / miss[0]
-    return slope if logits else slope / p[0] / q[0]
+    return pair_add(first, (-second[0], -second[1]))[0] / miss[0]
 
 
 # --- margins ----------------------------------------------------------------------------------------------------------

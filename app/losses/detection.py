@@ -167,11 +167,15 @@ Force: TypeAlias = Callable[[_Axis, _Axis, Array, float], Array]
 
 
 def _pair(predictions: Array, targets: Array, eps: float) -> _Pair:
-    """Both boxes in units of a power of two about the size of their span: no area overflows, and scaling rounds nothing."""
+    """Both boxes in units of a power of two about the size of their span: no area overflows, and scaling rounds nothing.
+
+    The unit is not so small that coordinates far from 0, or eps, would overflow in it.
+    """
     both = np.stack([predictions, targets])
-    span = 0.5 * both[..., 2:].max(axis=0) - 0.5 * both[..., :2].min(axis=0)
-    least = np.maximum(np.abs(both).max(axis=(0, 2)) * 2.0**-60, np.sqrt(eps))  # so that neither coordinates nor eps overflow
-    unit = power_of_two(np.maximum(span.max(axis=1), least))
+    far = power_of_two(np.abs(both).max(axis=(0, 2)))
+    span = (both[..., 2:].max(axis=0) / far[:, None] - both[..., :2].min(axis=0) / far[:, None]).max(axis=1)
+    unit = far * power_of_two(np.maximum(np.maximum(span, 2.0**-60), np.sqrt(eps) / far))
+    unit = np.clip(unit, 2.0**-1000, 2.0**1000)
     p, t = (predictions / unit[:, None]).T, (targets / unit[:, None]).T
     return _Pair(_axis(p[0], p[2], t[0], t[2]), _axis(p[1], p[3], t[1], t[3]), eps / unit / unit, unit)
 
@@ -273,6 +277,6 @@ def _aspect(boxes: _Pair) -> tuple[Array, Force]:
 
     def force(a: _Axis, b: _Axis, _: Array, sign: float) -> Array:
         turn = sign if a is x else -sign  # a wider box turns its diagonal one way, a higher one the other
-        return (turn * 8.0 / np.pi**2) * angle * _quotient(_quotient(b.size, diagonal), diagonal)
+        return (turn * 8.0 / np.pi**2) * _quotient(angle * _quotient(b.size, diagonal), diagonal)
 
     return (2.0 / np.pi * angle) ** 2, force

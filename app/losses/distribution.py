@@ -248,7 +248,8 @@ def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array]:
         _put(bracket, close, (p[close] - exact[0]) - exact[1])
     values = _times(bracket / b, raised)
     if not np.isfinite(values).all():  # the bracket may overflow where its share does not
-        values = np.where(np.isfinite(values), values, _times(p, raised) / b - _times(y, raised) / a)
+        apart = _times(p, raised) / b - _times(y, raised) / a
+        values = np.where(np.isfinite(values) | np.isnan(apart), values, apart)
     return values, _times(p - y, lambda share: p ** (-power * share))
 
 
@@ -358,7 +359,7 @@ def _with_factorial(values: Array, predictions: Array, targets: Array, log_input
     else:
         rate, error = two_sum(p, eps)
         z = _log_ratio(rate, y) + np.divide(error, rate, out=np.zeros_like(rate), where=rate > 0)
-    deviance = np.where(np.abs(z) < 1.0, y * exp_tail(z), np.where(np.isinf(rate), rate, rate - y * (1.0 + z)))
+    deviance = np.where((np.abs(z) < 1.0) | np.isinf(rate), y * exp_tail(z), rate - y * (1.0 + z))
     stirling = deviance + (np.log(y) / 2.0 + HALF_LOG_2_PI) - (0.0 if log_input else eps)
     total = values.copy()
     total[large] = stirling + _stirling_error(y) if exact else stirling

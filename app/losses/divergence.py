@@ -18,9 +18,11 @@ from app.losses.stable import (
     pair_multiply,
     pair_negative,
     pair_sum,
+    recovered,
     row_sums,
     softmax_cross_entropy,
     two_sum,
+    xlogy,
 )
 from app.registry import alias
 
@@ -77,15 +79,18 @@ def kl_divergence(
     """
     p = np.exp(targets) if log_target else targets
     if input_format == "probabilities" and not log_target:
-        terms = _terms(predictions, p)
+        values = row_sums(_terms(predictions, p))
     else:
-        terms = _terms_of_logarithms(predictions, targets, p, input_format, log_target)
-    values = row_sums(terms)
+        values = row_sums(_terms_of_logarithms(predictions, targets, p, input_format, log_target))
     close = np.flatnonzero(np.abs(values) < _CLOSE)
     if close.size:
         exact = _close_values(predictions[close], targets[close], input_format, log_target)
         values[close] = np.where(np.isfinite(exact), exact, values[close])
-    return values, _gradient(predictions, targets, p, input_format, log_target)
+    if input_format != "logits":
+        return values, _gradient(predictions, targets, p, input_format, log_target)
+    cross_entropy, gradient = softmax_cross_entropy(predictions, p)
+    # logits may lie further apart than any float64, against targets that hardly ask for them
+    return recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p))), gradient
 
 
 def _terms(q: Array, p: Array) -> Array:
@@ -109,12 +114,10 @@ def _terms_of_logarithms(predictions: Array, targets: Array, p: Array, input_for
 
 
 def _gradient(predictions: Array, targets: Array, p: Array, input_format: str, log_target: bool) -> Array:
-    if input_format == "logits":
-        return softmax_cross_entropy(predictions, p)[1]
     if input_format == "log_probabilities":
         return -p
     if log_target:
-        return np.where(p > 1e-290, -p / predictions, -np.exp(targets - np.log(predictions)))
+        return np.where(p > 1e-307, -p / predictions, -np.exp(targets - np.log(predictions)))
     return np.where(p == 0, 0.0, -p / predictions)
 
 

@@ -4,14 +4,16 @@ A distance has no gradient where it is 0, nor a cosine at a zero vector: both co
 distant vectors make cosines, distances and their gradients cancel, so these are taken in double-double.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN, Encoding
+from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN, Encoding, Numbers, Sizes
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     CONVEX,
@@ -31,6 +33,7 @@ from app.losses.stable import (
     pair_sqrt,
     pair_sum,
     power_of_two,
+    renormalised,
     sigmoid,
     softplus,
     two_product,
@@ -40,7 +43,11 @@ from app.losses.stable import (
 
 def _per_sample(encoding: Encoding) -> Encoding:
     """One label for each sample, where the predictions do not have the label's shape."""
-    return replace(encoding, axes=("n",), draw=lambda rng, sizes: encoding.draw(rng, replace(sizes, d=())))
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        return encoding.draw(rng, replace(sizes, d=()))
+
+    return replace(encoding, axes=("n",), draw=draw)
 
 
 @loss(
@@ -56,8 +63,8 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
 
     A zero vector has the loss and the gradient 0.
     """
-    cosine = _Cosine(predictions, targets)
-    return -cosine.value[0], -cosine.gradient()
+    cosine = _cosine(predictions, targets)
+    return -cosine.value[0], -cosine.gradient
 
 
 @loss(
@@ -102,11 +109,11 @@ def cosine_embedding(
 
     The cosine with a zero vector is 0 and has the gradient 0; PyTorch adds 1e-12 to the squares of the lengths instead.
     """
-    cosine = _Cosine(first, second)
+    cosine = _cosine(first, second)
     over = pair_add(cosine.value, (np.full_like(targets, -margin), np.zeros_like(targets)))[0]
-    values = np.where(targets > 0, cosine.complement(), np.maximum(over, 0.0))
+    values = np.where(targets > 0, cosine.complement, np.maximum(over, 0.0))
     slope = np.where(targets > 0, -1.0, np.where(over >= 0, 1.0, 0.0))[:, None]  # active at the kink, as in PyTorch
-    return values, (slope * cosine.gradient(), slope * cosine.swapped().gradient())
+    return values, (slope * cosine.gradient, slope * cosine.swapped.gradient)
 
 
 @loss(
@@ -151,21 +158,210 @@ def triplet_margin(
     largest = np.maximum(np.maximum(np.abs(anchor), np.abs(positive)), np.abs(negative)).max(axis=1)
     scale = power_of_two(np.maximum(largest, max(margin, eps)))[:, None]
     a, b, c, shift = anchor / scale, positive / scale, negative / scale, eps / scale
-    near, near_direction = _norm(_difference(a, b, shift), p)
-    far, direction = _norm(_difference(a, c, shift), p)
+    near, pull = _norm(_difference(a, b, shift), p)
+    far, push = _norm(_difference(a, c, shift), p)
+    outward, inward = push[0], -pull[0]
     if swap:
-        other, other_direction = _norm(_difference(b, c, shift), p)
+        other, direction = _norm(_difference(b, c, shift), p)
         gap = pair_add(other, _negative(far))[0]
         share = np.where(gap < 0, 1.0, np.where(gap == 0, 0.5, 0.0))  # a tie is halved, as by PyTorch's minimum
         far = np.where(gap < 0, other[0], far[0]), np.where(gap < 0, other[1], far[1])
-        direction = direction[0] * (1.0 - share), direction[1] * (1.0 - share)
-        from_positive = other_direction[0] * share, other_direction[1] * share
-    else:
-        from_positive = np.zeros_like(a), np.zeros_like(a)
+        push, direction = _scaled(push, 1.0 - share), _scaled(direction, share)
+        outward, inward = pair_add(push, direction)[0], -pair_add(pull, direction)[0]
     total = pair_add(pair_add(near, _negative(far)), (margin / scale, np.zeros_like(scale)))[0]
     active = np.where(total >= 0, 1.0, 0.0)  # at the kink as well, as in PyTorch
-    return (np.maximum(total, 0.0) * scale)[:, 0], (
-        active * pair_add(near_direction, _negative(direction))[0],
-        -active * pair_add(near_direction, from_positive)[0],
-        active * pair_add(direction, from_positive)[0],
-    )
+    values = np.maximum(total, 0.0) * scale
+    return values[:, 0], (active * pair_add(pull, _negative(push))[0], active * inward, active * outward)
+
+
+def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
+    """1 for an anchor with another sample of its class and one of another class, 0 for the rest."""
+    _, inverse, sizes = np.unique(targets, return_inverse=True, return_counts=True)
+    size = sizes[inverse]
+    return ((size > 1) & (size < targets.size)).astype(np.float64)
+
+
+@loss(
+    predictions=EMBEDDING,
+    targets=GROUP,
+    formula="softplus(log Σ₊ exp(γ(D + m)(D − m)) + log Σ₋ exp(γ·max(0, 1 + m − D)(1 − m − D))), D = max(0, 1 − a·b)",
+    aliases=("Circle", "CircleLoss", "circle_loss"),
+    equals=("keras.losses.Circle(gamma, margin)", "pytorch_metric_learning.losses.CircleLoss(m=margin, gamma), in value"),
+    reference="Sun et al. (2020), doi:10.1109/CVPR42600.2020.00643",
+    properties=DIFFERENTIABLE | NON_NEGATIVE,
+    coupling="batch",
+    counts=_comparable,
+)
+def circle(
+    predictions: Array,
+    targets: NDArray[np.int64],
+    *,
+    gamma: Annotated[float, Gt(0), Doc("How sharply the hardest pairs outweigh the others.")] = 80.0,
+    margin: Annotated[
+        float, Ge(0), Doc("Distance at which a positive pair rests, and similarity at which a negative one does.")
+    ] = 0.4,
+) -> tuple[Array, Pullback]:
+    """Draws each sample to those of its class and away from all others in the batch, the worst placed pairs most.
+
+    Embeddings are expected to have the length 1 and are not normalised. A sample without another of its class, or of
+    another class, has the loss 0 and does not count. The gradient goes through the weights of the pairs, as in Keras.
+    """
+    n = predictions.shape[0]
+    step = max(1, PAIRS_AT_ONCE // n)
+    blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    index, counted = np.arange(n, dtype=np.intp), _comparable(targets)
+
+    def of(rows: slice) -> tuple[Array, Array]:
+        similarity = _similarity(predictions, rows)
+        same = targets[rows, None] == targets
+        others = same & (index[rows, None] != index)
+        total, slope = _circle_of_pairs(similarity, others, ~same, gamma, margin)
+        total = np.where(counted[rows] > 0, total, -np.inf)
+        return softplus(total), slope * sigmoid(total)[:, None]
+
+    def pullback(weights: Array) -> Array:
+        gradient = np.zeros_like(predictions)
+        for rows in blocks:
+            weight = (weights * counted)[rows, None]
+            slope = np.where(weight == 0, 0.0, weight * of(rows)[1])
+            gradient[rows] += slope @ predictions
+            gradient += slope.T @ predictions[rows]
+        return gradient
+
+    return np.concatenate([of(rows)[0] for rows in blocks]), pullback
+
+
+ROUNDING = 2.0**-100
+"""What is smaller than this share of the terms it is the difference of is their rounding, in double-double: it counts as 0."""
+
+PAIRS_AT_ONCE = 2**20
+"""Pairs of samples held at once: what keeps the memory of a batch of n from growing as n²."""
+
+
+def _similarity(vectors: Array, rows: slice) -> Array:
+    """The products of some rows with all, each scaled so that no square overflows on the way."""
+    scale = power_of_two(np.abs(vectors).max(axis=1))
+    scaled = vectors / scale[:, None]
+    return (scaled[rows] @ scaled.T) * scale[rows, None] * scale
+
+
+def _circle_of_pairs(
+    similarity: Array, positive: NDArray[np.bool_], negative: NDArray[np.bool_], gamma: float, margin: float
+) -> tuple[Array, Array]:
+    """What softplus is taken of, for each anchor, and its derivative to each similarity."""
+    distance = np.maximum(1.0 - similarity, 0.0)
+    room = np.maximum(1.0 + margin - distance, 0.0)
+    pull, nearest = _log_sum_exp(gamma * (distance + margin) * (distance - margin), positive)
+    push, farthest = _log_sum_exp(np.where(room > 0, gamma * room * (1.0 - margin - distance), 0.0), negative)
+    slope = np.where(room > 0, farthest * (1.0 - distance), 0.0) - np.where(positive, nearest * distance, 0.0)
+    return pull + push, np.where(similarity <= 1.0, 2.0 * gamma * slope, 0.0)
+
+
+def _log_sum_exp(x: Array, where: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """log Σeˣ of each row over some of its columns, from the largest, and its derivative: −∞ and 0 where there are none."""
+    kept = np.where(where, x, -np.inf)
+    largest = kept.max(axis=1, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, 0.0)
+    powers = np.exp(kept - shift)
+    total = powers.sum(axis=1, keepdims=True)
+    return (shift + np.log(total))[:, 0], powers / np.where(total > 0, total, 1.0)
+
+
+# --- cosines and norms in double-double -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Cosine:
+    """The cosine between the rows of two arrays, and all that follows from it. A zero vector has the cosine 0."""
+
+    a: Array
+    b: Array
+    a_scale: Array
+    b_scale: Array
+    """(n, 1): the powers of two by which a and b have been divided, so that their squares stay within range."""
+    aa: Pair
+    bb: Pair
+    ab: Pair
+    """(n, 1): a·a, b·b and a·b."""
+
+    @cached_property
+    def norms(self) -> Pair:
+        """‖a‖‖b‖, 1 for a zero vector."""
+        high, low = pair_sqrt(pair_multiply(self.aa, self.bb))
+        return np.where(high > 0, high, 1.0), low
+
+    @cached_property
+    def value(self) -> Pair:
+        high, low = pair_divide(self.ab, self.norms)
+        return high[:, 0], low[:, 0]
+
+    @cached_property
+    def tangent(self) -> Array:
+        """b‖a‖² − a(a·b): where the vectors are nearly parallel, only these digits of the cosine's gradient are left."""
+        along = pair_multiply(_pair(self.b), self.aa)
+        across = pair_add(along, _negative(pair_multiply(_pair(self.a), self.ab)))[0]
+        return np.where(np.abs(across) < ROUNDING * np.abs(along[0]), 0.0, across)
+
+    @property
+    def gradient(self) -> Array:
+        """d cos / d a = tangent / (‖a‖³‖b‖)."""
+        square = np.where(self.aa[0] > 0, self.aa[0], 1.0)
+        return self.tangent / square / self.norms[0] / self.a_scale
+
+    @property
+    def complement(self) -> Array:
+        """1 − cos, from the length of the tangent (the sine) where it would cancel."""
+        square, norms, product = self.aa[0][:, 0], self.norms[0][:, 0], self.ab[0][:, 0]
+        apart = pair_add(_negative(self.value), _pair(np.ones_like(square)))[0]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sine = (self.tangent * self.tangent).sum(axis=1) / square / norms / (norms + product)
+        return np.where(self.value[0] > 0.5, sine, apart)
+
+    @property
+    def swapped(self) -> "_Cosine":
+        return replace(self, a=self.b, b=self.a, a_scale=self.b_scale, b_scale=self.a_scale, aa=self.bb, bb=self.aa)
+
+
+def _cosine(first: Array, second: Array) -> _Cosine:
+    a_scale, b_scale = (power_of_two(np.abs(each).max(axis=1))[:, None] for each in (first, second))
+    a, b = first / a_scale, second / b_scale
+    aa, bb, ab = (pair_sum(two_product(x, y)) for x, y in ((a, a), (b, b), (a, b)))
+    return _Cosine(a, b, a_scale, b_scale, aa, bb, ab)
+
+
+def _norm(x: Pair, p: float) -> tuple[Pair, Pair]:
+    """‖x‖ₚ of each row, as (n, 1), and its derivative to x, which is 0 at 0."""
+    if p == 1.0:
+        sign = np.sign(x[0])
+        return pair_sum(_scaled(x, sign)), _pair(sign)
+    size = np.abs(x[0]).max(axis=1, keepdims=True)
+    if p == 2.0:
+        scale = power_of_two(size)
+        scaled = _scaled(x, 1.0 / scale)
+        high, low = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
+        return _scaled((high, low), scale), pair_divide(scaled, (np.where(high > 0, high, 1.0), low))
+    share, rest = pair_divide(x, _pair(np.where(size > 0, size, 1.0)))
+    relative = np.divide(rest, share, out=np.zeros_like(rest), where=share != 0)  # a power of p multiplies a rounding by p
+    total = (np.abs(share) ** p * (1.0 + p * relative)).sum(axis=1, keepdims=True)
+    slope = np.sign(share) * np.abs(share) ** (p - 1.0) * (1.0 + (p - 1.0) * relative)
+    return _pair(size * total ** (1.0 / p)), _pair(slope * np.where(total > 0, total, 1.0) ** ((1.0 - p) / p))
+
+
+def _difference(a: Array, b: Array, shift: Array) -> Pair:
+    """a − b + shift, before any rounding."""
+    high, low = two_sum(a, -b)
+    total, error = two_sum(high, shift)
+    return renormalised(total, error + low)
+
+
+def _pair(x: Array) -> Pair:
+    return x, np.zeros_like(x)
+
+
+def _negative(x: Pair) -> Pair:
+    return -x[0], -x[1]
+
+
+def _scaled(x: Pair, factor: Array) -> Pair:
+    """A pair times powers of two, 0 or ±1: exact."""
+    return x[0] * factor, x[1] * factor

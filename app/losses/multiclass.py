@@ -54,9 +54,10 @@ def _flat(targets: Index, k: int, ignore_index: int | None = None) -> NDArray[np
 def _one_hot(rows: Array) -> NDArray[np.intp] | None:
     """Where each row has its 1, in the flattened rows; None where a row is not one-hot."""
     n, k = rows.shape
-    at = np.flatnonzero(rows != 0.0)
-    hot = at.size == n and np.array_equal(at // k, np.arange(n)) and np.array_equal(rows.take(at), np.ones(n))
-    return at if hot else None
+    at: NDArray[np.intp] = np.flatnonzero(rows != 0.0)
+    if at.size != n or rows.take(at).min() < 1.0:
+        return None
+    return at if np.array_equal(np.floor_divide(at, k), np.arange(n)) else None
 
 
 def _ones(at: NDArray[np.intp] | None, shape: tuple[int, ...]) -> Array:
@@ -282,7 +283,7 @@ def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array
     power = p**q
     if p.min() < 1e-290:  # p^q may be far from 0 where p itself has left the range
         gap, lost = difference(x.take(at), np.broadcast_to(parts.shift, p.shape))
-        scaled, error = two_product(gap, q)
+        scaled, error = two_product(np.maximum(gap, -1e290), q)
         power = np.where(p > 1e-290, power, np.exp(scaled) * (1.0 + (error + lost * q)) / parts.total**q)
     gradient = parts.probabilities() * power[:, None]
     gradient.reshape(-1)[at] = -parts.rest / parts.total * power
@@ -295,12 +296,13 @@ def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array
 def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, Array]:
     """max(0, 1 + the largest rival − score of the label); at a kink it still pulls, at a tie the first rival is pushed."""
     rival: NDArray[np.intp] = row_starts(scores) + rivals.argmax(axis=1)
-    excess = lead_missing(rivals.take(rival), scores.take(at), 1.0)
+    room = headroom(scores)
+    excess = lead_missing((rivals * room).take(rival), (scores * room).take(at), np.ravel(room))
     active = (excess >= 0).astype(np.float64)
     gradient = np.zeros_like(scores)
     gradient.reshape(-1)[rival] = active
     gradient.reshape(-1)[at] = -active
-    return np.maximum(excess, 0.0), gradient
+    return np.fmax(excess, 0.0) / np.ravel(room), gradient  # fmax: a class without rivals has no excess, but NaN
 
 
 @loss(

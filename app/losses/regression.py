@@ -514,17 +514,7 @@ def _gamma(mean: Array, targets: Array) -> tuple[Array, Array]:
 def _tweedie(mean: Array, targets: Array, power: float) -> Array:
     a, b = 2.0 - power, 1.0 - power
     y = np.where(targets > 0, targets, mean)
-
-    def scaled() -> Array:
-        """With the number that rules (the larger where powers grow) brought near 1, its power multiplied back in halves."""
-        ruler = np.maximum(mean, y) if a > 0 else np.minimum(mean, y)
-        exponent = np.frexp(ruler)[1]
-        near_1 = (np.clip(np.ldexp(each, -exponent), 1e-300, 1e300) for each in (mean, y))
-        half = np.exp2(exponent * (a / 2.0))
-        values = _tweedie_of_positive(*near_1, a, b) * half * half
-        return np.where(np.isnan(values), np.inf, values)
-
-    positive = recovered(_tweedie_of_positive(mean, y, a, b), scaled)
+    positive = recovered(_tweedie_of_positive(mean, y, a, b), lambda: _tweedie_scaled(mean, y, a, b))
     owed = np.multiply(targets, mean**b / b, out=np.zeros_like(mean), where=targets < 0)
     return 2.0 * np.where(targets > 0, positive, mean**a / a - owed)  # yᵃ is that of max(y, 0), as in scikit-learn
 
@@ -537,9 +527,19 @@ def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:
     """
     t = log_ratio(mean, y, relative_gap(mean, y))
     at_mean, at_target = mean**a, y**a
-    mixed = recovered(at_mean * (y / mean), lambda: y * mean**b)
+    mixed = at_mean * (y / mean)
+    mixed = np.where((at_mean > 1e-290) & np.isfinite(mixed), mixed, y * mean**b)
     far = np.maximum(at_mean, at_target) * _mean_decay(a * t) - np.maximum(mixed, at_target) * _mean_decay(b * t)
-    return np.where(np.abs(t) * max(1.0, abs(a)) < 1.0, at_target * _power_series(t, a, b), t * far)
+    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 1.0, at_target * _power_series(t, a, b), t * far)
+
+
+def _tweedie_scaled(mean: Array, y: Array, a: float, b: float) -> Array:
+    """The same with the number that rules (the larger where powers grow) brought near 1, its power multiplied in by halves."""
+    exponent = np.frexp(np.maximum(mean, y) if a > 0 else np.minimum(mean, y))[1]
+    near_mean, near_y = np.ldexp(mean, -exponent), np.ldexp(y, -exponent)
+    half = np.exp2(exponent * (a / 2.0))
+    values = _tweedie_of_positive(near_mean, near_y, a, b) * half * half
+    return np.where(mean == y, 0.0, np.where(np.isnan(values), np.inf, values))
 
 
 def _mean_decay(x: Array) -> Array:

@@ -109,7 +109,7 @@ def _overlap(
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
     total, values = _share(errors, hits, from_logits & (alpha * background > 0).any(axis=1))
     hit = hits / total
-    gradient = (alpha * hit * background - (beta * hit + errors / total) * y) / total
+    gradient = ((alpha * hit) * background - (beta * hit + errors / total) * y) / total
     return values, (gradient * slope).reshape(predictions.shape)
 
 
@@ -121,7 +121,7 @@ def _squared_dice(predictions: Array, targets: Array, smooth: float, from_logits
     hits = 2.0 * (p * y).sum(axis=1, keepdims=True) + smooth
     errors = (residual * residual).sum(axis=1, keepdims=True)
     total, values = _share(errors, hits, from_logits | (p > 0).any(axis=1))
-    gradient = 2.0 * (residual * (hits / total) - y * (errors / total)) / total
+    gradient = (2.0 * (hits / total) * residual - 2.0 * (errors / total) * y) / total
     return values, (gradient * slope).reshape(predictions.shape)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
@@ -12,11 +12,8 @@ from typing_extensions import Doc
 from app.errors import Fault, InvalidParameter
 from app.losses.encodings import LOG_PROBABILITIES, LOGITS, Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
-from app.losses.stable import Array, two_sum
+from app.losses.stable import Array, Pair, renormalised, two_sum
 from app.registry import alias
-
-Pair: TypeAlias = tuple[Array, Array]
-"""An unrounded sum high + low; high may be −∞, low is finite."""
 
 
 def _frames_of(encoding: Encoding) -> Encoding:
@@ -176,11 +173,10 @@ def _sweep(emitted: Pair, skips: NDArray[np.bool_], begins: Array) -> Pair:
 def _posterior(joint: Pair, total: Pair, index: NDArray[np.int64], shape: tuple[int, ...]) -> Array:
     """The probability of each class in each frame among the alignments (n, t, k), summed over the states of the class."""
     high, low = _plus(joint, -total[0][:, None, None], -total[1][:, None, None])
-    high, low = two_sum(high, low)
     share = np.exp(high) * np.exp(np.clip(low, -1.0, 1.0))  # low is only above 1 where the exponential of high is 0
     n, frames, k = shape
     flat = np.arange(n * frames).reshape(n, frames, 1) * k + index
-    counted = np.bincount(flat.ravel(), weights=np.nan_to_num(share).ravel(), minlength=n * frames * k)
+    counted = np.bincount(flat.ravel(), weights=share.ravel(), minlength=n * frames * k)
     return counted.astype(np.float64, copy=False).reshape(shape)
 
 
@@ -196,13 +192,14 @@ def _difference(softmax: Array, posterior: Array) -> Array:
 def _plus(a: Pair, high: Array, low: Array | float = 0.0) -> Pair:
     """a + (high, low), with −∞ for what is −∞ or too low to be a number."""
     total, error = two_sum(a[0], high)
-    rest = error + (a[1] + low)
-    return total, np.where(np.isfinite(total), rest, 0.0)
+    total, rest = renormalised(total, error + (a[1] + low))
+    sound = np.isfinite(total) & np.isfinite(rest)
+    return np.where(sound, total, -np.inf), np.where(sound, rest, 0.0)
 
 
 def _log_add(a: Pair, b: Pair) -> Pair:
     """log(eᵃ + eᵇ) as the greater plus log1p of a small number, kept unrounded: a long sweep adds no error to large sums."""
-    first = a[0] >= b[0]
+    first = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] >= b[1]))
     high, low = np.where(first, a[0], b[0]), np.where(first, a[1], b[1])
     below = (np.where(first, b[0], a[0]) - np.maximum(high, -np.finfo(np.float64).max)) + (np.where(first, b[1], a[1]) - low)
     return _plus((high, low), np.log1p(np.exp(below)))

@@ -196,7 +196,7 @@ def exp_tail(x: Array) -> Array:
 
 
 def recovered(values: Array, again: Callable[[], Array]) -> Array:
-    """The values, those that are not finite replaced by `again()`: a slower form for numbers near the end of the range.
+    """The values (none is −∞), those that are not finite replaced by `again()`: a slower form near the end of the range.
 
     The largest value tells in one pass that there are none, which is all that most batches pay.
     """
@@ -351,7 +351,7 @@ def _resolved(gradient: Array, terms: Array, x: Array, shares: Array, at: NDArra
 
     The gradients of a row add up to 0: that of the column `at` is taken from the others, which are small where it is.
     """
-    n, k = x.shape
+    k = x.shape[1]
     cancelled = np.abs(gradient) < terms * (0.03 / k)
     rows = np.flatnonzero(cancelled.any(axis=1))
     if rows.size:

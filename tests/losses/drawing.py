@@ -76,7 +76,7 @@ def _other_numbers(default: object, metadata: Sequence[object]) -> list[float]:
     below = [each for each in fitting if each < default][-1:]
     above = [each for each in (*fitting, default * 1.5) if each > default and admits(metadata, each)][:1]
     ends = [float(getattr(each, side)) for each in metadata for side in ("ge", "le") if hasattr(each, side)]
-    return [each for each in dict.fromkeys((*below, *above, *ends)) if each != default]
+    return [each for each in dict.fromkeys((*above, *below, *ends)) if each != default]
 
 
 def others(loss: Loss, name: str, columns: int) -> list[object]:
@@ -108,11 +108,12 @@ def switches(loss: Loss) -> list[str]:
 
 
 def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
-    """The defaults, every other value of each parameter, and every switch together with each of these."""
+    """The defaults, every other value of each parameter, and every switch together with one other value of each."""
     values = {name: others(loss, name, columns) for name in loss.parameters}
     singles: list[dict[str, object]] = [{name: value} for name in values for value in values[name]]
     flipped = [single for single in singles if set(single) <= set(switches(loss))]
-    pairs = [{**one, **other} for one, other in itertools.product(flipped, singles) if one.keys() != other.keys()]
+    firsts: list[dict[str, object]] = [{name: values[name][0]} for name in values if values[name]]
+    pairs = [{**one, **other} for one, other in itertools.product(flipped, firsts) if one.keys() != other.keys()]
     contradictory = CONTRADICTIONS.get(loss.name, {"": None})
     distinct: list[dict[str, object]] = []
     for each in ({}, *singles, *pairs):
@@ -233,15 +234,16 @@ def _softened(encoding: Encoding) -> Encoding:
 
 @cache
 def all_cases() -> tuple[Case, ...]:
-    """Every loss in every setting and shape, with hard labels and soft."""
+    """Every loss with its defaults in every shape, and in every setting in the last shape of its encodings; labels hard and soft."""
     found: dict[str, Case] = {}
     for loss, width in itertools.product(LOSSES.values(), (1, 2, K)):
         for parameters in settings(loss, width):
             lists = {len(each) for each in parameters.values() if isinstance(each, list)}
+            shapes = [each for each in _shapes(loss, {**loss.defaults, **parameters}) if not lists or lists == {each[0][-1]} != {each[0][0]}]
+            if parameters:
+                shapes = list({tuple(encoding.name for encoding in each[1].values()): each for each in shapes}.values())
             said = ",".join(f"{name}={value}" for name, value in parameters.items())
-            for shape, encodings, d in _shapes(loss, {**loss.defaults, **parameters}):
-                if lists and (len(shape) == 1 or lists != {shape[-1]}):
-                    continue
+            for shape, encodings, d in shapes:
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
                     if chosen is not None:
                         words = f"{loss.name}({said}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"

@@ -6,12 +6,13 @@ slope is right.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mpmath import mp, mpf
 
 UNDECLARED = mp.nan
+BEYOND = mpf(2) ** 1024  # the first number that float64 does not have
 SPREAD = 3  # digits kept for every bit between the largest and the smallest input: products of three of them stay exact
 EXPONENTIAL_REACH = 800.0  # e^−800 is below every float64: 1 + e^−800 need not differ from 1
 
@@ -216,7 +217,7 @@ def bits_for(numbers: Sequence[float]) -> int:
     exponents = [math.frexp(each)[1] for each in numbers if each != 0 and math.isfinite(each)] or [0]
     spread = max(*exponents, 1) - min(*exponents, 0)
     reach = min(max((abs(each) for each in numbers if math.isfinite(each)), default=0.0), EXPONENTIAL_REACH)
-    return 256 + SPREAD * spread + int(1.5 * reach)
+    return 512 + SPREAD * spread + int(1.5 * reach)
 
 
 def settled(x: Exact) -> Exact:
@@ -226,22 +227,18 @@ def settled(x: Exact) -> Exact:
     return Exact(value, {key: mpf(0) if abs(each) < noise else each for key, each in x.slope.items()})
 
 
-def ulps(got: float, true: Any, unit_of: Any = None) -> float:
-    """How far a float64 is from the true number, in units in the last place of the true number (or of `unit_of`)."""
+def ulps(got: float, true: Any, size: Any = None) -> float:
+    """How far a float64 is from the true number, in units in the last place of the true number (or of one of this size)."""
     if mp.isnan(true):
         return 0.0 if math.isfinite(got) else math.inf
     if math.isnan(got) or (mp.isinf(true) and got != float(true)):
         return math.inf
-    if mp.isinf(true):
-        return 0.0
-    scale = true if unit_of is None else unit_of
-    last = max(min(mp.mag(scale), 1024) - 53, -1074) if scale else -1074
-    reached = mpf(got) if math.isfinite(got) else mp.sign(got) * mpf(2) ** 1024
-    if abs(true) >= mpf(2) ** 1024 and not math.isfinite(got):
+    if math.isinf(got) and abs(true) >= BEYOND:
         return 0.0 if (true > 0) == (got > 0) else math.inf
-    return float(min(abs(reached - true) / mpf(2) ** last, mpf("1e300")))
+    unit = mpf(2) ** max(min(mp.mag(true if size is None else size), 1024) - 53, -1074)
+    reached = mpf(got) if math.isfinite(got) else mp.sign(got) * BEYOND
+    return float(min(abs(reached - true) / unit, mpf("1e300")))
 
 
-def largest_magnitude(numbers: Sequence[Any]) -> Any:
-    finite = [abs(each) for each in numbers if mp.isfinite(each)]
-    return max(finite, default=mpf(0))
+def largest_magnitude(numbers: Iterable[Any]) -> Any:
+    return max((abs(each) for each in numbers if mp.isfinite(each)), default=mpf(0))

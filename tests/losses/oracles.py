@@ -555,6 +555,43 @@ def before(at: int, states: Sequence[int], blank: int) -> range:
     return range(max(at - (2 if leaps else 1), 0), at + 1)
 
 
+# --- means ----------------------------------------------------------------------------------------------------------
+
+
+def root_mean_square(losses: Row, weights: Row) -> Exact:
+    return sqrt(total_of(w * each**2 for w, each in zip(weights, losses, strict=True)) / total_of(weights))
+
+
+def median(losses: Row, weights: Row) -> Exact:
+    """Of the losses, each as often as its (whole) weight says: the middle one, or half the sum of the two in the middle."""
+    ordered = sorted((each for w, each in zip(weights, losses, strict=True) for _ in range(int(w.value))), key=lambda each: each.value)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+def maximum(losses: Row, weights: Row) -> Exact:
+    return max((each for w, each in zip(weights, losses, strict=True) if w > 0), key=lambda each: each.value)
+
+
+MEANS: Mapping[str, Formula] = {
+    "root_mean_squared_error": root_mean_square,
+    "root_mean_squared_logarithmic_error": root_mean_square,
+    "median_absolute_error": median,
+    "max_error": maximum,
+}
+"""How (losses, weights) become one number, where it is not Σwl / Σw."""
+
+
+def class_weight_of(y: Any, class_weight: Row | None = None, ignore_index: int | None = None, **_: Any) -> Exact:
+    """What a class index counts in the mean: 0 if it is the ignored one, else its weight. Rows of probabilities count 1, as in PyTorch."""
+    if not isinstance(y, int):
+        return Exact(1)
+    return Exact(0) if y == ignore_index else class_weight[y] if class_weight else Exact(1)
+
+
+COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "nll": class_weight_of}
+"""What a sample counts in the divisor of the mean, where that is not 1."""
+
+
 # --- settings -------------------------------------------------------------------------------------------------------
 
 K = 4
@@ -646,6 +683,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 
 MATRICES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_error": [{}],
+    "root_mean_squared_error": [{}],
     "binary_cross_entropy": [{"pos_weight": [0.5, 2.0, 0.0, 1.3]}, {"from_logits": True, "pos_weight": [0.5, 2.0, 0.0, 1.3]}],
     "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
     "zero_one": [{}],

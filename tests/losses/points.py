@@ -226,7 +226,8 @@ def groups(_: Parameters) -> list[Sample]:
         (flat, [0, 0, 1, 1, 2, 2]),
         (flat, [0, 0, 0, 1, 1, 2]),
         (flat, [0, 1, 0, 1, 0, 1]),
-        ([[0.6, 0.8], [0.6, 0.8], [-0.6, -0.8], [-0.6, -0.8]], [0, 1, 0, 1]),
+        ([[0.625, 0.75], [0.625, 0.75], [-0.625, -0.75], [-0.625, -0.75]], [0, 1, 0, 1]),
+        ([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]], [0, 1, 0, 1]),
         ([[0.1, 0.2], [0.2, 0.1], [0.0, 0.0], [3.0, -4.0]], [0, 1, 0, 1]),
     ]
 
@@ -265,7 +266,7 @@ POINTS: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "contrastive": lambda _: [*itertools.product([0.0, LEAST, 1e-200, 0.3, 0.5, 1.0 - STEP / 2, 1.0, 1.0 + STEP, 1e150, 1e308], [0, 1])],
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
     "hinge_embedding": lambda _: SIGNED,
-    "triplet_margin": lambda _: TRIPLETS,
+    "triplet_margin": lambda parameters: [each for each in TRIPLETS if not (parameters.get("swap") and abs(each[0][0]) in (1e-200, 8e307))],
     "circle": groups,
     "margin_ranking": lambda _: [(*pair, y) for pair in REALS for y in (-1, 1)] + [(0.3, 0.0, 1), (0.6, 0.3, 1), (0.3 + STEP, 1e-18, 1)],
     **dict.fromkeys(("dice", "tversky"), masks),

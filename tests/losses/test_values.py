@@ -6,7 +6,7 @@ within 4 ULP of itself. Where float64 cannot do that, TOLERANCES says how far it
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,27 +18,14 @@ from numpy.typing import NDArray
 from app.losses import LOSSES, Batch, check, evaluate
 from app.losses.inputs import Sizes
 from tests.losses.drawing import gradients_of, more_digits, normalised, sides
-from tests.losses.exact import Exact, bits_for, largest_magnitude, settled, total_of, ulps
-from tests.losses.oracles import MATRICES, OF_BATCH, OF_ROWS, ORACLES, PARAMETERS, Formula, K
+from tests.losses.exact import BEYOND, Exact, bits_for, largest_magnitude, settled, total_of, ulps
+from tests.losses.oracles import COUNTS, MATRICES, MEANS, OF_BATCH, OF_ROWS, ORACLES, PARAMETERS, Formula, K
 from tests.losses.points import POINTS, batches
 
 Array = NDArray[Any]
 
 ULP = 4.0
 ROWS = 12
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far a loss may be from the truth, in ULP of the number itself or of the largest of its row's gradient."""
-
-    because: str
-    value: float = ULP
-    gradient: float = ULP
-    of_row: bool = False
-
-
-TOLERANCES: Mapping[str, Tolerance] = {}
 
 
 @dataclass(frozen=True)
@@ -56,6 +43,62 @@ SETTINGS = [
     *(Setting(name, parameters, 1) for name in LOSSES for parameters in PARAMETERS.get(name, [{}])),
     *(Setting(name, parameters, 2) for name in LOSSES for parameters in MATRICES.get(name, [])),
 ]
+
+
+# --- tolerances -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far numbers may be from the truth, in ULP: of themselves, or of what they are counted against."""
+
+    because: str = ""
+    value: float = ULP
+    gradient: float = ULP
+    of_row: bool = False
+    """Whether a derivative is counted against the largest of its row."""
+    least: float = 0.0
+    """What a derivative is counted against at least: the size of the terms that cancel in it."""
+
+    def unit(self, derivative: Any, row: Sequence[Any]) -> Any:
+        return max(largest_magnitude(row if self.of_row else [derivative]), self.least)
+
+
+SOFTMAX = Tolerance(because="softmax − label, neither above 1, cancels where they meet", gradient=2, least=1.0)
+POWER = Tolerance(because="a power γ of a rounded probability has γ times its error, and soft labels subtract two such terms", value=8, gradient=8)
+BOX = Tolerance(because="a coordinate's derivative is the sum of its pull on overlap, hull, distance and shape, which cancel", of_row=True)
+MASK = Tolerance(because="a pixel's derivative is the difference of its pull on errors and on hits", gradient=6, of_row=True)
+UNIT_VECTORS = Tolerance(because="the derivative of a cosine is a difference of unit vectors, which cancels for vectors nearly parallel", of_row=True)
+RELATIVE_ENTROPY = Tolerance(because="the terms of a divergence of near distributions cancel; its logits' derivative is softmax − label", value=32, gradient=2, least=1.0)
+TRIPLET = Tolerance(because="the anchor's derivative is the difference of two unit vectors", least=0.5)
+ROUNDED_TRIPLET = Tolerance(because="as above; only for p = 1 and 2 can distances be subtracted before they are rounded", value=32, least=0.5)
+CIRCLE = Tolerance(because="γ multiplies the rounding of a similarity before it is exponentiated", gradient=16, of_row=True)
+POSTERIOR = Tolerance(because="softmax − posterior, neither above 1, cancels where they meet", gradient=2, least=1.0)
+DEVIANCE = Tolerance(because="a power of a ratio near 1 is taken from its linear part", value=8)
+
+Given = Mapping[str, Any]
+TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] = {
+    "tweedie_deviance": lambda given, _: DEVIANCE if given.get("power", 0) not in (0, 1, 2) else None,
+    "binary_focal": lambda *_: POWER,
+    "categorical_focal": lambda given, _: POWER if given["from_logits"] else None,
+    "categorical_cross_entropy": lambda given, arrays: (
+        SOFTMAX if given.get("from_logits") and (arrays[-1].ndim == 2 or "label_smoothing" in given) else None
+    ),
+    "kl_divergence": lambda *_: RELATIVE_ENTROPY,
+    "cosine_similarity": lambda *_: UNIT_VECTORS,
+    "cosine_embedding": lambda *_: UNIT_VECTORS,
+    "triplet_margin": lambda given, _: TRIPLET if given.get("p", 2) in (1, 2) else ROUNDED_TRIPLET,
+    "circle": lambda *_: CIRCLE,
+    "dice": lambda *_: MASK,
+    "tversky": lambda *_: MASK,
+    **dict.fromkeys(("iou", "giou", "diou", "ciou"), lambda *_: BOX),
+    "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
+}
+"""Where float64 cannot have 4 ULP: by the parameters given and the arrays (predictions first, targets last)."""
+
+
+def tolerance(setting: Setting, arrays: tuple[Array, ...]) -> Tolerance:
+    return TOLERANCES.get(setting.name, lambda *_: None)(setting.parameters, arrays) or Tolerance()
 
 
 # --- batches --------------------------------------------------------------------------------------------------------
@@ -90,9 +133,9 @@ def adversarial(setting: Setting) -> list[tuple[Array, ...]]:
     return batches(samples)
 
 
-def checked(setting: Setting, arrays: tuple[Array, ...]) -> Batch:
+def checked(setting: Setting, arrays: tuple[Array, ...], weights: Array | None = None) -> Batch:
     loss = LOSSES[setting.name]
-    return check(loss, setting.parameters, *sides(loss, dict(zip(loss.inputs, arrays, strict=True))))
+    return check(loss, setting.parameters, *sides(loss, dict(zip(loss.inputs, arrays, strict=True))), sample_weight=weights)
 
 
 # --- the truth ------------------------------------------------------------------------------------------------------
@@ -139,12 +182,12 @@ def true_loss(formula: Formula, sample: Sequence[Any], parameters: Mapping[str, 
 
 
 def true_mean(formula: Formula, sample: Sequence[Any], parameters: Mapping[str, Any]) -> Exact:
-    """The mean over the columns of a row, where a list among the parameters holds one number per column."""
+    """The mean of a row's columns (of the loss's own kind), where a list among the parameters holds one number per column."""
     columns = [
         formula(*column, **{name: each[at] if isinstance(each, list) else each for name, each in parameters.items()})
         for at, column in enumerate(zip(*sample, strict=True))
     ]
-    return total_of(columns) / len(columns)
+    return MEANS[formula.__name__](columns, [Exact(1)] * len(columns)) if formula.__name__ in MEANS else total_of(columns) / len(columns)
 
 
 def bits(arrays: Iterable[Array], setting: Setting) -> int:
@@ -155,7 +198,7 @@ def bits(arrays: Iterable[Array], setting: Setting) -> int:
 # --- the comparison -------------------------------------------------------------------------------------------------
 
 
-def errors(setting: Setting, arrays: tuple[Array, ...], of_row: bool) -> Iterator[tuple[str, int, float, str]]:
+def errors(setting: Setting, arrays: tuple[Array, ...], allowed: Tolerance) -> Iterator[tuple[str, int, float, str]]:
     """What was compared, the sample, the error in ULP, and the numbers in words: of every value and every derivative."""
     batch = checked(setting, arrays)
     got = evaluate(batch, reduction="none")
@@ -170,11 +213,15 @@ def errors(setting: Setting, arrays: tuple[Array, ...], of_row: bool) -> Iterato
     for name, gradient in gradients_of(got).items():
         for at, row in enumerate(gradient):
             true = {index: slope.get((name, at, *index), mpf(0)) for index in np.ndindex(row.shape)}
-            unit = largest_magnitude(list(true.values())) if of_row else None
             for index, exact in true.items():
-                said = f"{row[index]!r} at {name}{[at, *index]}, truly {mp.nstr(exact, 20)}"
-                at_pole = mp.isnan(exact) and mp.isinf(losses[at].value)  # ∞ − ∞: of several poles, any may win
-                yield "gradient", at, math.isnan(row[index]) if at_pole else ulps(float(row[index]), exact, unit), said
+                error = ulps(float(row[index]), exact, allowed.unit(exact, list(true.values())))
+                ends = at_the_end(losses[at].value, float(row[index]), exact)
+                yield "gradient", at, 0.0 if ends else error, f"{row[index]!r} at {name}{[at, *index]}, truly {mp.nstr(exact, 20)}"
+
+
+def at_the_end(loss: Any, got: float, true: Any) -> bool:
+    """Whether a loss is beyond float64, and its derivative with it in the right direction; of several poles any may win."""
+    return abs(loss) >= BEYOND and math.isinf(got) and (mp.isnan(true) or (got > 0) == (true > 0))
 
 
 def sample_in_words(arrays: tuple[Array, ...], at: int) -> str:
@@ -183,15 +230,64 @@ def sample_in_words(arrays: tuple[Array, ...], at: int) -> str:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_value_and_gradient_are_those_of_the_formula(setting: Setting) -> None:
-    tolerance = TOLERANCES.get(setting.name, Tolerance(""))
-    allowed = {"value": tolerance.value, "gradient": tolerance.gradient}
-    wrong = [
-        f"{what} {error:.3g} ULP off: {said}  <- {sample_in_words(arrays, at)}"
-        for arrays in (*ordinary(setting), *adversarial(setting))
-        for what, at, error, said in errors(setting, arrays, tolerance.of_row)
-        if error > allowed[what]
-    ]
+    wrong = []
+    for arrays in (*ordinary(setting), *adversarial(setting)):
+        allowed = tolerance(setting, arrays)
+        limits = {"value": allowed.value, "gradient": allowed.gradient}
+        wrong += [
+            f"{what} {error:.3g} ULP off: {said}  <- {sample_in_words(arrays, at)}"
+            for what, at, error, said in errors(setting, arrays, allowed)
+            if error > limits[what]
+        ]
     assert not wrong, f"{len(wrong)} numbers of {setting}:\n" + "\n".join(wrong[:40])
+
+
+# --- means ----------------------------------------------------------------------------------------------------------
+
+REDUCED = [
+    *(Setting(name, {}, 1) for name in MEANS),
+    Setting("root_mean_squared_error", {}, 2),
+    Setting("root_mean_squared_logarithmic_error", {}, 2),
+    *(Setting(name, parameters, 1) for name in COUNTS for parameters in PARAMETERS[name]),
+    Setting("circle", {}, 1),
+    Setting("huber", {}, 1),
+    Setting("mean_squared_error", {}, 2),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("setting", REDUCED, ids=str)
+def test_the_mean_is_that_of_the_formula(setting: Setting, weighted: bool) -> None:
+    for arrays in ordinary(setting):
+        weights = np.arange(len(arrays[0])) % 4.0 if weighted else None
+        batch = checked(setting, arrays, weights)
+        got = evaluate(batch)
+        shares = [Exact(1.0 if weights is None else float(weights[at])) for at in range(batch.n)]
+        with mp.workprec(300):
+            true = true_reduction(setting, batch, shares)
+        wrong = [f"value {got.value!r}, truly {mp.nstr(true.value, 20)}"] if ulps(float(got.value or 0), true.value) > ULP else []
+        for name, gradient in gradients_of(got).items():
+            exact = {index: true.slope.get((name, *index), mpf(0)) for index in np.ndindex(gradient.shape)}
+            unit = largest_magnitude(exact.values())
+            wrong += [
+                f"{gradient[index]!r} at {name}{list(index)}, truly {mp.nstr(each, 20)}"
+                for index, each in exact.items()
+                if ulps(float(gradient[index]), each, unit) > ULP
+            ]
+        assert not wrong, "\n".join(wrong)
+
+
+def true_reduction(setting: Setting, batch: Batch, shares: Sequence[Exact]) -> Exact:
+    losses = true_losses(setting, batch)
+    if setting.name in MEANS:
+        return MEANS[setting.name](losses, shares)
+    counts = [Exact(1)] * batch.n
+    if setting.name in COUNTS:
+        counts = [COUNTS[setting.name](target(each), **constants(setting.parameters)) for each in batch.arrays[-1]]
+    if setting.name == "circle":
+        counts = [Exact(len(loss.slope) > 0) for loss in losses]
+    total = total_of(share * count for share, count in zip(shares, counts, strict=True))
+    return total_of(share * loss for share, loss in zip(shares, losses, strict=True)) / total
 
 
 # --- the tables -----------------------------------------------------------------------------------------------------

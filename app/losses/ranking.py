@@ -1,0 +1,36 @@
+"""Losses of an order: which of several scores is to be the greater. Only their differences count."""
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+from typing_extensions import Doc
+
+from app.losses.encodings import REAL, SIGN
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, loss
+from app.losses.stable import Array, two_sum
+
+
+@loss(
+    predictions={"first": REAL, "second": REAL},
+    targets=SIGN,
+    formula="max(0, −y(a − b) + m)",
+    aliases=("MarginRankingLoss", "margin_ranking_loss"),
+    equals=("torch.nn.MarginRankingLoss(margin)",),
+    reference="Herbrich, Graepel and Obermayer (1999), doi:10.1049/cp:19991091",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def margin_ranking(
+    first: Array,
+    second: Array,
+    targets: Array,
+    *,
+    margin: Annotated[float, Ge(0), Doc("How much the score that shall be greater must lead.")] = 0.0,
+) -> tuple[Array, tuple[Array, Array]]:
+    """Raises the first score above the second where the target is 1, and the second above the first where it is −1."""
+    difference, error = two_sum(first, -second)
+    total, rest = two_sum(-targets * difference, margin)
+    rest = rest - targets * error
+    total = total + np.where(np.isfinite(rest), rest, 0.0)  # the sign at the kink is that of the unrounded difference
+    slope = np.where(total >= 0, targets, 0.0)  # active at the kink, as in PyTorch
+    return np.maximum(total, 0.0), (-slope, slope)
