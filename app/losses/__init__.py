@@ -26,7 +26,8 @@ from app.registry import registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking, segmentation, detection, sequence,
+    regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
+    segmentation, detection, sequence,
 )  # fmt: skip
 
 __all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]

@@ -35,7 +35,6 @@ from app.losses.stable import (
     softplus_and_sigmoid,
     two_product,
     two_sum,
-    xlogy,
 )
 from app.registry import alias
 
@@ -106,7 +105,7 @@ def binary_cross_entropy(
     values, gradient = kernel(predictions, targets, label_smoothing, weight, plain)
     if clip is None:
         return values, gradient
-    (positive, _), (negative, _) = _shares(targets, label_smoothing, weight)
+    positive, negative = _weights(targets, label_smoothing, weight)
     logit = np.log(clip) - np.log1p(-clip)
     low, high = (predictions < logit, predictions > -logit) if from_logits else (predictions < clip, 1.0 - predictions < clip)
     rare, usual = -np.log(clip), -np.log1p(-clip)
@@ -134,13 +133,13 @@ def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain:
         values += np.log1p(t)
         t /= 1.0 + t
     else:
-        (positive, _), (negative, _) = _shares(targets, smoothing, weight)
+        positive, negative = _weights(targets, smoothing, weight)
         total = positive + negative
         wrong = np.where(np.signbit(x), -positive, negative)
         values = x * wrong + total * np.log1p(t)
         t = total * (t / (1.0 + t))
     gradient = wrong - np.copysign(t, x)
-    crossing = np.abs(gradient) < np.abs(wrong) / 4.0  # only a soft label near σ(x) cancels
+    crossing = np.abs(gradient) < np.abs(wrong) * 0.125  # only a soft label near σ(x) cancels
     if crossing.any():
         weights = np.broadcast_to(weight, x.shape)[crossing]
         gradient[crossing] = _pull_of_logits(x[crossing], *_shares(targets[crossing], smoothing, weights))
@@ -148,7 +147,7 @@ def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain:
 
 
 def _of_probabilities(p: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
-    positive, negative = (targets, 1.0 - targets) if plain else (each for each, _ in _shares(targets, smoothing, weight))
+    positive, negative = (targets, 1.0 - targets) if plain else _weights(targets, smoothing, weight)
     values, gradient, wrong = _surprise(p, positive, negative)
     crossing = np.abs(gradient) < wrong / 2.0
     if crossing.any():
@@ -159,15 +158,22 @@ def _of_probabilities(p: Array, targets: Array, smoothing: float, weight: Array,
 
 def _surprise(p: Array, positive: Array, negative: Array) -> tuple[Array, Array, Array]:
     """−positive·ln p − negative·ln(1 − p), its derivative, and the part of that which pulls p down."""
-    other = 1.0 - p
-    values = -(xlogy(positive, p) + np.multiply(negative, np.log1p(-p), out=np.zeros_like(p), where=negative != 0))
-    down = np.divide(negative, other, out=np.zeros_like(p), where=negative != 0)
-    up = np.divide(positive, p, out=np.zeros_like(p), where=positive != 0)
-    return values + 0.0, down - up, down  # + 0.0: a loss of 0 is not −0
+    expected, feared = positive * np.log(p), negative * np.log1p(-p)
+    up, down = positive / p, negative / (1.0 - p)
+    if not (p.min() > 0 and p.max() < 1):  # 0·ln 0 and 0/0 are 0
+        expected, up = (np.where(positive == 0, 0.0, each) for each in (expected, up))
+        feared, down = (np.where(negative == 0, 0.0, each) for each in (feared, down))
+    return 0.0 - (expected + feared), down - up, down
+
+
+def _weights(targets: Array, smoothing: float, weight: Array) -> tuple[Array, Array]:
+    """What the outcomes 1 and 0 weigh: w·y and 1 − y after smoothing."""
+    moved = smoothing * (0.5 - targets)
+    return weight * (targets + moved), (1.0 - targets) - moved
 
 
 def _shares(targets: Array, smoothing: float, weight: Array | float = 1.0) -> tuple[Pair, Pair]:
-    """What the outcomes 1 and 0 weigh, w·y and 1 − y after smoothing, unrounded: the gradient is a difference of the two."""
+    """The same unrounded, for a gradient in which the two nearly cancel."""
     away, low = two_sum(-targets, 0.5)
     moved = pair_multiply((away, low), (np.float64(smoothing) + 0.0 * away, 0.0 * away))
     positive = pair_add((targets, 0.0 * targets), moved)
@@ -187,7 +193,7 @@ def _pull_of_logits(x: Array, positive: Pair, negative: Pair) -> Array:
 
 def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
     """negative/(1 − p) − positive/p where the two nearly cancel."""
-    other = two_sum(-p, 1.0)
+    other = _complement(p)
     down = pair_multiply(negative, (p, 0.0 * p))
     up = pair_multiply(positive, other)
     return pair_add(down, (-up[0], -up[1]))[0] / p / other[0]
@@ -235,30 +241,21 @@ def binary_focal(
     α is off by default, as in Keras and optax; torchvision sets it to 0.25.
     """
     positive, negative = _shares(targets, label_smoothing)
+    balance = np.ones_like(targets) if alpha is None else alpha * positive[0] + (1.0 - alpha) * negative[0]
     kernel = _focal_of_logits if from_logits else _focal_of_probabilities
-    values, gradient = kernel(predictions, positive, negative, gamma)
-    if alpha is None:
-        return values, gradient
-    balance = alpha * positive[0] + (1.0 - alpha) * negative[0]
-    return _weighed(balance, values), _weighed(balance, gradient)
+    return kernel(predictions, positive, negative, gamma, balance)
 
 
-def _weighed(weight: Array, numbers: Array) -> Array:
-    """weight · numbers, 0 where the weight is, however infinite the number."""
-    return np.multiply(weight, numbers, out=np.zeros_like(numbers), where=weight != 0)
-
-
-def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: float) -> tuple[Array, Array]:
+def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: float, balance: Array) -> tuple[Array, Array]:
     yes, no = positive[0], negative[0]
     entropy, pull, down = _surprise(p, yes, no)
-    miss, low = pair_add(pair_multiply(negative, (p, 0.0 * p)), pair_multiply(positive, renormalised(*two_sum(-p, 1.0))))
-    rest = np.divide(low, miss, out=np.zeros_like(p), where=miss != 0)
-    focus = miss**gamma * (1.0 + gamma * rest)  # a power magnifies the rounding of its base
+    miss, focus = _focus((p, 0.0 * p), _complement(p), positive, negative, gamma)
+    focus *= balance
     # where nothing is missed, entropy / miss has the limit 1; beside a pole of the entropy's slope the entropy is nothing
     ratio = np.divide(entropy, miss, out=np.ones_like(p), where=miss != 0)
     focusing = np.where(np.isfinite(pull), gamma * (no - yes) * ratio, 0.0)
     slope = pull + focusing
-    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 4.0
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 2.0
     if crossing.any():
         both = _both_of_probabilities(p[crossing])
         slope[crossing] = (
@@ -266,52 +263,36 @@ def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: flo
         )
     # p may be so small that 1/p overflows where the focus makes up for it; at 0 and 1 nothing does
     pole = np.where(p > 0.5, np.inf, -np.where(p == 0, np.inf, focus * yes / p))
-    values, gradient = focus * entropy, focus * slope
-    return np.where(np.isinf(entropy), entropy, values), np.where(np.isfinite(pull), gradient, pole)
+    values = np.where(np.isinf(entropy), entropy, focus * entropy)
+    gradient = np.where(np.isfinite(pull), focus * slope, pole)
+    return np.where(balance == 0, 0.0, values), np.where(balance == 0, 0.0, gradient)
 
 
-def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float) -> tuple[Array, Array]:
+def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float, balance: Array) -> tuple[Array, Array]:
     yes, no = positive[0], negative[0]
-    above, p = softplus_and_sigmoid(x)
-    below, q = softplus_and_sigmoid(-x)
-    entropy = yes * below + no * above
-    miss = p * no + q * yes
-    focus = miss**gamma
-    ratio = np.divide(p * q, miss, out=np.zeros_like(x), where=miss != 0)  # miss underflows no sooner than the gradient
-    down, focusing = no * p, gamma * (no - yes) * (entropy * ratio)
-    slope = (down - yes * q) + focusing
-    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 4.0
+    t = np.exp(-np.abs(x))
+    entropy = yes * np.maximum(-x, 0.0) + no * np.maximum(x, 0.0) + (yes + no) * np.log1p(t)
+    p, q = _odds(x, (t, 0.0 * t))
+    miss, focus = _focus(p, q, positive, negative, gamma)
+    focus *= balance
+    ratio = np.divide(p[0] * q[0], miss, out=np.zeros_like(x), where=miss != 0)  # miss underflows no sooner than the gradient
+    down, focusing = no * p[0], gamma * (no - yes) * (entropy * ratio)
+    slope = (down - yes * q[0]) + focusing
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 2.0
     if crossing.any():
-        both = _both_of_logits(x[crossing])
-        slope[crossing] = _focal_slope(both, _only(positive, crossing), _only(negative, crossing), gamma)
+        slope[crossing] = _focal_slope(_both_of_logits(x[crossing]), _only(positive, crossing), _only(negative, crossing), gamma)
     return focus * entropy, focus * slope
+
+
+def _focus(p: Pair, q: Pair, yes: Pair, no: Pair, gamma: float) -> tuple[Array, Array]:
+    """1 − pₜ and its power γ: of the unrounded base, since a power magnifies the rounding of what it is taken of."""
+    miss, low = pair_add(pair_multiply(no, p), pair_multiply(yes, q))
+    rest = np.divide(low, miss, out=np.zeros_like(miss), where=miss != 0)
+    return miss, miss**gamma * (1.0 + gamma * rest)
 
 
 Both: TypeAlias = tuple[Pair, Pair, Pair, Pair]
 """p, 1 − p, ln p and ln(1 − p), all unrounded."""
-
-
-def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
-    return a[0][rows], a[1][rows]
-
-
-def _both_of_probabilities(p: Array) -> Both:
-    other = renormalised(*two_sum(-p, 1.0))
-    log, low = log_pair(other[0])
-    return (p, 0.0 * p), other, log_pair(p), (log, low + other[1] / other[0])
-
-
-def _both_of_logits(x: Array) -> Both:
-    """From t = e^−|x|: the larger of p and 1 − p is 1/(1 + t), the smaller t times that."""
-    t = exp_pair(-np.abs(x))
-    whole = pair_add((np.ones_like(x), 0.0 * x), t)
-    larger = pair_divide((np.ones_like(x), 0.0 * x), whole)
-    smaller = pair_multiply(t, larger)
-    log, low = log_pair(whole[0])
-    near = (-log, -(low + whole[1] / whole[0]))
-    far = pair_add(near, (-np.abs(x), 0.0 * x))
-    back = np.signbit(x)
-    return _either(back, smaller, larger), _either(back, larger, smaller), _either(back, far, near), _either(back, near, far)
 
 
 def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float) -> Array:
@@ -321,12 +302,45 @@ def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float) -> Array:
     """
     p, q, log_p, log_q = both
     entropy = pair_add(pair_multiply(yes, log_p), pair_multiply(no, log_q))  # negative: taken away below
-    down, up = pair_multiply(no, p), pair_multiply(yes, q)
     miss = pair_add(pair_multiply(p, no), pair_multiply(q, yes))
-    tilt = pair_multiply(pair_add(no, (-yes[0], -yes[1])), two_product(0.0 * p[0] + 1.0, gamma))
-    first = pair_multiply(miss, pair_add(down, (-up[0], -up[1])))
-    second = pair_multiply(pair_multiply(tilt, entropy), pair_multiply(p, q))
-    return pair_add(first, (-second[0], -second[1]))[0] / miss[0]
+    tilt = pair_multiply(pair_add(no, (-yes[0], -yes[1])), two_product(np.ones_like(p[0]), gamma))
+    focusing = pair_multiply(pair_multiply(tilt, entropy), pair_divide(pair_multiply(p, q), miss))
+    down, up = pair_multiply(no, p), pair_multiply(yes, q)
+    return pair_add(pair_add(down, (-up[0], -up[1])), (-focusing[0], -focusing[1]))[0]
+
+
+def _both_of_probabilities(p: Array) -> Both:
+    other = _complement(p)
+    log, low = log_pair(other[0])
+    return (p, 0.0 * p), other, log_pair(p), (log, low + other[1] / other[0])
+
+
+def _both_of_logits(x: Array) -> Both:
+    """Of t = e^−|x|: the larger of p and 1 − p is 1/(1 + t), and its logarithm −log(1 + t)."""
+    t = exp_pair(-np.abs(x))
+    whole, rest = pair_add((np.ones_like(x), 0.0 * x), t)
+    log, low = log_pair(whole)
+    near = (-log, -(low + rest / whole))
+    far = pair_add(near, (-np.abs(x), 0.0 * x))
+    back = np.signbit(x)
+    return *_odds(x, t), _either(back, far, near), _either(back, near, far)
+
+
+def _odds(x: Array, t: Pair) -> tuple[Pair, Pair]:
+    """σ(x) and σ(−x) from t = e^−|x|: 1/(1 + t) and t/(1 + t), unrounded."""
+    whole = pair_add((np.ones_like(x), 0.0 * x), t)
+    larger, smaller = pair_divide((np.ones_like(x), 0.0 * x), whole), pair_divide(t, whole)
+    back = np.signbit(x)
+    return _either(back, smaller, larger), _either(back, larger, smaller)
+
+
+def _complement(p: Array) -> Pair:
+    """1 − p, exactly."""
+    return renormalised(*two_sum(-p, 1.0))
+
+
+def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
+    return a[0][rows], a[1][rows]
 
 
 # --- margins ----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def use_threads(count: int) -> None:
 
 
 def in_blocks(work: Callable[[slice], None], n: int, row_bytes: int, block_bytes: int = BLOCK_BYTES) -> None:
-    """Call `work` on every block of n rows. Blocks are independent: no result depends on how many there are, or where they ran."""
+    """Call `work` on every block of n rows, which are independent: no result depends on how they were cut, or where they ran."""
     step = max(1, block_bytes // max(row_bytes, 1))
     blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
     if not _threads or len(blocks) < WORTH_A_THREAD:

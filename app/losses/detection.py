@@ -13,7 +13,8 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from app.losses.encodings import REAL, Encoding, Numbers, Place, Reading, Sizes
+from app.losses.encodings import REAL
+from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
 from app.losses.stable import Array, power_of_two, two_product, two_sum
 from app.registry import alias

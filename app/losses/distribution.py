@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
-from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL, Case, Choice, when
+from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
+from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, loss
 from app.losses.stable import (
     Array,
@@ -198,7 +199,7 @@ def gaussian_nll(
     values = _log_plus(0.5, _pair(v), ratio * half + constant, rest)
     share = ratio * residual
     slope = np.where(np.isfinite(share), (1.0 - share) / v, -ratio * ratio) / 2.0
-    close = np.abs(1.0 - share) < 0.5
+    close = np.abs(1.0 - share) < 0.25
     if close.any():
         squared = square(close)
         _put(slope, close, pair_add(_pair(v[close]), (-squared[0], -squared[1]))[0] / v[close] / v[close] / 2.0)
@@ -292,9 +293,9 @@ def _pair(x: Array) -> Pair:
 
 
 def _close(difference: Array, term: Array) -> Where:
-    """Where a difference has lost a bit or more to cancellation, and its terms are in the range of double-double."""
+    """Where a difference has lost two bits or more to cancellation, and its terms are in the range of double-double."""
     size = np.abs(term)
-    return (np.abs(difference) < 0.5 * size) & (size > 1e-290) & (size < 1e290)
+    return (np.abs(difference) < 0.25 * size) & (size > 1e-290) & (size < 1e290)
 
 
 def _exp_minus(factor: Array | float, x: Array, other: Array, exact: Callable[[Where], Pair]) -> Array:
@@ -353,16 +354,17 @@ def _with_factorial(values: Array, predictions: Array, targets: Array, log_input
     """
     large = targets >= 1.0 if exact else targets > 1.0
     y, p = targets[large], predictions[large]
+    counts, of = np.unique(y, return_inverse=True)  # counts repeat: what is dear is done once for each
     if log_input:
-        high, low = log_pair(y)
-        rate, z = np.exp(p), (p - high) - low
+        high, low = log_pair(counts)
+        rate, z = np.exp(p), (p - high[of]) - low[of]
     else:
         rate, error = two_sum(p, eps)
         z = _log_ratio(rate, y) + np.divide(error, rate, out=np.zeros_like(rate), where=rate > 0)
     deviance = np.where((np.abs(z) < 1.0) | np.isinf(rate), y * exp_tail(z), rate - y * (1.0 + z))
     stirling = deviance + (np.log(y) / 2.0 + HALF_LOG_2_PI) - (0.0 if log_input else eps)
     total = values.copy()
-    total[large] = stirling + _stirling_error(y) if exact else stirling
+    total[large] = stirling + _stirling_error(counts)[of] if exact else stirling
     if exact:
         total[~large] += _log_factorial_below_one(targets[~large])
     return total

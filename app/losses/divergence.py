@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from typing_extensions import Doc
 
-from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS, Case, Choice, when
+from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
+from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
 from app.losses.stable import (
     Array,

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
-from app.losses.inputs import Case, Choice, Shapes, by_rank, when  # noqa: F401
 from app.losses.stable import Array
 
 ROW_SUM_TOLERANCE = 1e-6

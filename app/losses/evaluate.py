@@ -96,8 +96,6 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
     kept = batch.arrays[0].shape[0]
     n = kept if batch.counts is None else int(np.count_nonzero(batch.counts))
     weights = batch.weights
-    if batch.counts is not None and n < kept:
-        weights = np.where(batch.counts == 0, 0.0, 1.0 if weights is None else weights)
     if reduction == "none":
         return _Total(reduction, None, 1.0, n)
     if reduction == "sum":

@@ -77,7 +77,7 @@ class Loss:
     coupling: Literal["sample", "group", "batch"] = "sample"
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
-    """(targets, **parameters) -> (n,): what each sample counts in the divisor of the mean; 0 drops it."""
+    """(targets, **parameters) -> (n,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
     parameters: Mapping[str, inspect.Parameter] = field(default_factory=dict[str, inspect.Parameter])
 
     def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:

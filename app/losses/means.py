@@ -34,32 +34,38 @@ def _arithmetic_of_columns(values: Array) -> tuple[Array, None]:
     return means, None
 
 
+def _scaled(magnitudes: Array) -> tuple[Array, Array]:
+    """Magnitudes (m, d) as a factor (m, 1) times numbers whose squares are safe; infinite ones leave nothing of the others."""
+    largest = magnitudes.max(axis=1, keepdims=True)
+    infinite = np.isinf(largest)
+    factor = np.where(infinite, np.inf, power_of_two(largest))
+    return factor, np.where(infinite, np.isinf(magnitudes), magnitudes / np.where(infinite, 1.0, factor))
+
+
 def _quadratic_of_columns(values: Array) -> tuple[Array, Array]:
-    scale = power_of_two(np.abs(values).max(axis=1))[:, None]
-    scaled = values / scale
-    norm = np.sqrt((scaled * scaled).sum(axis=1))
+    factor, scaled = _scaled(values)
+    norm = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
     root = np.sqrt(values.shape[1])
-    unit = np.divide(scaled, norm[:, None], out=np.zeros_like(scaled), where=norm[:, None] > 0)
-    return norm / root * scale[:, 0], unit * root
+    unit = np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
+    return (norm / root * factor)[:, 0], unit * root
 
 
 def _quadratic_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
-    scale = float(power_of_two(losses.max()))
-    scaled = losses / scale
+    kept = losses if weights is None else np.where(weights == 0, 0.0, losses)
+    factor, (scaled,) = _scaled(kept[None])
     weighted = scaled if weights is None else scaled * weights
-    norm = float(np.sqrt(exact_sum(weighted * scaled)))
-    root = float(np.sqrt(divisor))
+    norm, root = np.sqrt(exact_sum(weighted * scaled)), np.sqrt(divisor)
     slope = weighted / norm / root if norm > 0 else np.zeros_like(losses)
-    return norm / root * scale, slope
+    return float(norm / root * factor[0, 0]), slope
 
 
 def _median_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
     order = np.argsort(losses, kind="stable")
     kept = order if weights is None else order[weights[order] > 0]
     reach: Array = np.cumsum(np.ones(kept.size) if weights is None else weights[kept])
-    half = reach[-1] / 2
-    low = kept[np.searchsorted(reach, half, side="left")]
-    high = kept[min(int(np.searchsorted(reach, half, side="right")), kept.size - 1)]
+    half = float(reach[-1]) / 2
+    first, after = int(reach.searchsorted(half, side="left")), int(reach.searchsorted(half, side="right"))
+    low, high = kept[first], kept[min(after, kept.size - 1)]
     slope = np.zeros_like(losses)
     slope[low] += 0.5
     slope[high] += 0.5

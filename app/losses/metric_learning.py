@@ -13,7 +13,8 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN, Encoding, Numbers, Sizes
+from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN
+from app.losses.inputs import Encoding, Numbers, Sizes
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     CONVEX,
@@ -209,10 +210,12 @@ def circle(
     n = predictions.shape[0]
     step = max(1, PAIRS_AT_ONCE // n)
     blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    scale = power_of_two(np.abs(predictions).max(axis=1))[:, None]
+    scaled = predictions / scale  # so that no product overflows within a sum
     index, counted = np.arange(n, dtype=np.intp), _comparable(targets)
 
     def of(rows: slice) -> tuple[Array, Array]:
-        similarity = _similarity(predictions, rows)
+        similarity = (scaled[rows] @ scaled.T) * scale[rows] * scale[:, 0]
         same = targets[rows, None] == targets
         others = same & (index[rows, None] != index)
         total, slope = _circle_of_pairs(similarity, others, ~same, gamma, margin)
@@ -234,15 +237,8 @@ def circle(
 ROUNDING = 2.0**-100
 """What is smaller than this share of the terms it is the difference of is their rounding, in double-double: it counts as 0."""
 
-PAIRS_AT_ONCE = 2**20
+PAIRS_AT_ONCE = 2**16
 """Pairs of samples held at once: what keeps the memory of a batch of n from growing as n²."""
-
-
-def _similarity(vectors: Array, rows: slice) -> Array:
-    """The products of some rows with all, each scaled so that no square overflows on the way."""
-    scale = power_of_two(np.abs(vectors).max(axis=1))
-    scaled = vectors / scale[:, None]
-    return (scaled[rows] @ scaled.T) * scale[rows, None] * scale
 
 
 def _circle_of_pairs(

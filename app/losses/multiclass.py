@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
-from app.losses.encodings import CLASS_DISTRIBUTION, CLASS_INDEX, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES, when
+from app.losses.encodings import CLASS_DISTRIBUTION, CLASS_INDEX, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
+from app.losses.inputs import when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
 from app.losses.stable import (
     Array,
@@ -57,7 +58,8 @@ def _one_hot(rows: Array) -> NDArray[np.intp] | None:
     at: NDArray[np.intp] = np.flatnonzero(rows != 0.0)
     if at.size != n or rows.take(at).min() < 1.0:
         return None
-    return at if np.array_equal(np.floor_divide(at, k), np.arange(n)) else None
+    columns = at - row_starts(rows)
+    return at if columns.min() >= 0 and columns.max() < k else None
 
 
 def _ones(at: NDArray[np.intp] | None, shape: tuple[int, ...]) -> Array:
@@ -150,7 +152,7 @@ def _shares(rows: Array, label_smoothing: float, class_weight: list[float] | Non
 def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array]:
     parts = softmax(x, at)
     gradient = parts.probabilities()
-    gradient.reshape(-1)[at] = -parts.rest / parts.total
+    gradient.reshape(-1)[at] = (0.0 - parts.rest) / parts.total  # not −0: soft rows give the same bits
     if counts is None:
         return parts.surprise, gradient
     gradient *= counts[:, None]
@@ -170,7 +172,7 @@ def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
         return -row_sums(xlogy(shares, p)), np.where(shares == 0, 0.0, -shares / p)
     # log(1 − clip) of the exact 1 − clip, which float64 does not hold
     log_p = np.where(p > 1.0 - clip, np.log1p(-clip), np.log(np.maximum(p, clip)))
-    inside = (p >= clip) & (p <= 1.0 - clip)
+    inside = (p >= clip) & (p <= 1.0 - clip) & (shares != 0)
     return -row_sums(shares * log_p), np.where(inside, -shares / p, 0.0)
 
 

@@ -8,7 +8,8 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, Encoding, Numbers, Place, Reading, Sizes, numbers, when
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers
+from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
 from app.losses.stable import Array, headroom, lead_missing, row_starts, row_sums, sigmoid, softplus
 

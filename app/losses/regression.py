@@ -16,7 +16,18 @@ from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
 from app.losses.means import MAXIMUM, MEDIAN, QUADRATIC
-from app.losses.stable import LOG_2, Array, difference, log_excess, log_ratio, pair_divide, recovered, relative_gap, two_sum
+from app.losses.stable import (
+    LOG_2,
+    Array,
+    difference,
+    log_excess,
+    log_ratio,
+    pair_divide,
+    recovered,
+    relative_gap,
+    two_product,
+    two_sum,
+)
 from app.registry import alias
 
 # --- squares and absolute values --------------------------------------------------------------------------------------
@@ -364,7 +375,7 @@ def quantile(
     At r = 0 the gradient is −q, as in scikit-learn.
     """
     residual = predictions - targets
-    gradient = np.where(residual > 0, 1.0 - quantile, 0.0 - quantile)
+    gradient = (residual > 0) - quantile
     values = np.abs(gradient * residual)
     return recovered(values, lambda: 2.0 * np.abs(gradient * (predictions / 2.0 - targets / 2.0))), gradient
 
@@ -514,9 +525,14 @@ def _gamma(mean: Array, targets: Array) -> tuple[Array, Array]:
 def _tweedie(mean: Array, targets: Array, power: float) -> Array:
     a, b = 2.0 - power, 1.0 - power
     y = np.where(targets > 0, targets, mean)
-    positive = recovered(_tweedie_of_positive(mean, y, a, b), lambda: _tweedie_scaled(mean, y, a, b))
-    owed = np.multiply(targets, mean**b / b, out=np.zeros_like(mean), where=targets < 0)
-    return 2.0 * np.where(targets > 0, positive, mean**a / a - owed)  # yᵃ is that of max(y, 0), as in scikit-learn
+    positive = _tweedie_of_positive(mean, y, a, b)
+    coarse = ~((positive > 1e-280) & np.isfinite(positive))  # powers left the range of float64, or came near its end
+    if coarse.any():
+        positive[coarse] = _tweedie_scaled(mean[coarse], y[coarse], a, b, positive[coarse])
+    root = mean ** (b / 2.0)
+    return 2.0 * np.where(
+        targets > 0, positive, mean**a / a - targets * root * root / b
+    )  # yᵃ is that of max(y, 0), as in sklearn
 
 
 def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:
@@ -526,19 +542,21 @@ def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:
     written as a divided difference of exponentials, (eᵘ − 1)/u, relative to the larger of its two ends.
     """
     t = log_ratio(mean, y, relative_gap(mean, y))
-    at_mean, at_target = mean**a, y**a
-    mixed = at_mean * (y / mean)
-    mixed = np.where((at_mean > 1e-290) & np.isfinite(mixed), mixed, y * mean**b)
+    at_mean, at_target, falling = mean**a, y**a, mean**b
+    mixed = at_mean * (y / mean)  # y·pᵇ, from the power of the two that is within range
+    mixed = np.where(((falling > 1e-290) & np.isfinite(falling)) | ~np.isfinite(mixed), y * falling, mixed)
     far = np.maximum(at_mean, at_target) * _mean_decay(a * t) - np.maximum(mixed, at_target) * _mean_decay(b * t)
-    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 1.0, at_target * _power_series(t, a, b), t * far)
+    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 2.0, at_target * _power_series(t, a, b), t * far)
 
 
-def _tweedie_scaled(mean: Array, y: Array, a: float, b: float) -> Array:
+def _tweedie_scaled(mean: Array, y: Array, a: float, b: float, unscaled: Array) -> Array:
     """The same with the number that rules (the larger where powers grow) brought near 1, its power multiplied in by halves."""
     exponent = np.frexp(np.maximum(mean, y) if a > 0 else np.minimum(mean, y))[1]
     near_mean, near_y = np.ldexp(mean, -exponent), np.ldexp(y, -exponent)
-    half = np.exp2(exponent * (a / 2.0))
+    high, low = two_product(exponent.astype(np.float64), a / 2.0)
+    half = np.exp2(high) * (1.0 + low * LOG_2)
     values = _tweedie_of_positive(near_mean, near_y, a, b) * half * half
+    values = np.where(np.abs(np.log(mean) - np.log(y)) < 650.0, values, unscaled)  # further apart, one of them leaves the range
     return np.where(mean == y, 0.0, np.where(np.isnan(values), np.inf, values))
 
 
@@ -552,7 +570,7 @@ def _power_series(t: Array, a: float, b: float) -> Array:
     """Σ (aⁿ − bⁿ)·tⁿ⁺¹/(n+1)! from n = 1, with aⁿ − bⁿ = a·(aⁿ⁻¹ − bⁿ⁻¹) + bⁿ⁻¹ as a − b is 1."""
     coefficients: list[float] = []
     gap, factorial = 1.0, 2.0
-    for n in range(1, 21):
+    for n in range(1, 29):
         coefficients.append(gap / factorial)
         gap, factorial = a * gap + b**n, factorial * (n + 2)
     series = np.zeros_like(t)

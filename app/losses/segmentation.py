@@ -10,7 +10,8 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of, when
+from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of
+from app.losses.inputs import when
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
 from app.losses.stable import Array, sigmoid
 from app.registry import alias

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
-from app.losses.encodings import LOG_PROBABILITIES, LOGITS, Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
+from app.losses.encodings import LOG_PROBABILITIES, LOGITS
+from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
 from app.losses.stable import Array, Pair, renormalised, two_sum
 from app.registry import alias
@@ -106,7 +107,10 @@ def ctc(
     possible = np.isfinite(total[0])
     posterior = _posterior(joint, total, index, predictions.shape)
     gradient = -posterior if softmax is None else _difference(softmax, posterior)
-    values = np.where(possible, (offset - total[0]) - total[1], 0.0 if zero_infinity else np.inf)
+    values = (offset - total[0]) - total[1]
+    if from_logits:  # a probability, of which rounding may leave a little more than 1
+        values = np.maximum(values, 0.0)
+    values = np.where(possible, values, 0.0 if zero_infinity else np.inf)
     return values, np.where(possible[:, None, None], gradient, 0.0)
 
 

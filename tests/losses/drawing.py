@@ -26,7 +26,9 @@ Arrays = Mapping[str, Array]
 K = 3
 """Classes in the batches drawn here."""
 
-LABELS = frozenset({"binary", "sign", "class_index", "multi_hot", "index_list", "group", "count", "label", "labels", "label_sequence"})
+LABELS = frozenset(
+    {"binary", "sign", "class_index", "multi_hot", "index_list", "group", "count", "label", "labels", "label_sequence"}
+)
 """Encodings whose numbers are whole by nature: they get no more digits."""
 
 OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
@@ -97,13 +99,19 @@ def others(loss: Loss, name: str, columns: int) -> list[object]:
             values += typing.get_args(kind)
         elif typing.get_origin(kind) is list and columns > 1:
             values += [[0.5, 0.75, 0.25][:columns]]
-    return [value for value in values if value is not parameter.default and not (value == parameter.default and type(value) is type(parameter.default))]
+    return [
+        value
+        for value in values
+        if value is not parameter.default and not (value == parameter.default and type(value) is type(parameter.default))
+    ]
 
 
 def switches(loss: Loss) -> list[str]:
     """Parameters that choose between words or yes and no."""
     return [
-        name for name, each in loss.parameters.items() if any(kind is bool or typing.get_origin(kind) is Literal for kind in kinds_of(each.annotation)[0])
+        name
+        for name, each in loss.parameters.items()
+        if any(kind is bool or typing.get_origin(kind) is Literal for kind in kinds_of(each.annotation)[0])
     ]
 
 
@@ -138,7 +146,10 @@ class Case:
     def draw(self, n: int = 5, seed: int = 0) -> dict[str, Array]:
         rng = np.random.default_rng([seed, zlib.crc32(self.words.encode())])
         sizes = Sizes(n=n, k=K, d=self.d)
-        arrays = {name: more_digits(encoding, np.asarray(encoding.draw(rng, sizes), np.float64), rng) for name, encoding in self.encodings.items()}
+        arrays = {
+            name: more_digits(encoding, np.asarray(encoding.draw(rng, sizes), np.float64), rng)
+            for name, encoding in self.encodings.items()
+        }
         if self.loss.coupling == "batch":  # similarities of all pairs: embeddings are meant to have length 1
             arrays |= {name: normalised(array) for name, array in arrays.items() if self.encodings[name].name == "embedding"}
         return frozen(arrays)
@@ -201,7 +212,11 @@ def gradients_of(evaluation: Evaluation) -> dict[str, Array]:
     """The gradient by name, also where the predictions are a single array."""
     gradient = evaluation.gradient
     assert gradient is not None
-    return {name: np.asarray(each) for name, each in gradient.items()} if isinstance(gradient, Mapping) else {"predictions": np.asarray(gradient)}
+    return (
+        {name: np.asarray(each) for name, each in gradient.items()}
+        if isinstance(gradient, Mapping)
+        else {"predictions": np.asarray(gradient)}
+    )
 
 
 def _shapes(loss: Loss, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[int, ...], dict[str, Encoding], tuple[int, ...]]]:
@@ -228,18 +243,26 @@ def _softened(encoding: Encoding) -> Encoding:
         return DISTRIBUTION
     if "probability" in encoding.accepts:
         deeper = encoding.axes[0].split() != ["n", "*d"]
-        return replace(PROBABILITY, draw=lambda rng, sizes: rng.uniform(0.05, 0.95, encoding.draw(rng, sizes).shape)) if deeper else PROBABILITY
+        return (
+            replace(PROBABILITY, draw=lambda rng, sizes: rng.uniform(0.05, 0.95, encoding.draw(rng, sizes).shape))
+            if deeper
+            else PROBABILITY
+        )
     return encoding
 
 
 @cache
 def all_cases() -> tuple[Case, ...]:
-    """Every loss with its defaults in every shape, and in every setting in the last shape of its encodings; labels hard and soft."""
+    """Every loss with its defaults in every shape, and in every setting in one shape; with labels hard and soft."""
     found: dict[str, Case] = {}
     for loss, width in itertools.product(LOSSES.values(), (1, 2, K)):
         for parameters in settings(loss, width):
             lists = {len(each) for each in parameters.values() if isinstance(each, list)}
-            shapes = [each for each in _shapes(loss, {**loss.defaults, **parameters}) if not lists or lists == {each[0][-1]} != {each[0][0]}]
+            shapes = [
+                each
+                for each in _shapes(loss, {**loss.defaults, **parameters})
+                if not lists or lists == {each[0][-1]} != {each[0][0]}
+            ]
             if parameters:
                 shapes = list({tuple(encoding.name for encoding in each[1].values()): each for each in shapes}.values())
             said = ",".join(f"{name}={value}" for name, value in parameters.items())

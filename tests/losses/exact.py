@@ -7,6 +7,7 @@ slope is right.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from mpmath import mp, mpf
@@ -85,6 +86,13 @@ def exact(number: Any) -> Exact:
     return number if isinstance(number, Exact) else Exact(number)
 
 
+def constant_of(parameter: Any) -> Any:
+    """A parameter with its numbers made exact, so that 1 − parameter is."""
+    if isinstance(parameter, list):
+        return [constant_of(each) for each in parameter]
+    return Exact(parameter) if isinstance(parameter, float) else parameter
+
+
 def _sum(left: dict[Any, Any], right: dict[Any, Any]) -> dict[Any, Any]:
     if not left or not right:
         return left or right
@@ -114,13 +122,23 @@ def _power(base: Any, power: Any) -> Any:
 # --- functions ------------------------------------------------------------------------------------------------------
 
 
+@cache
+def _exp(x: Any, bits: int) -> Any:
+    return mp.exp(x)
+
+
+@cache
+def _log(x: Any, bits: int) -> Any:
+    return mp.log(x)
+
+
 def exp(x: Exact) -> Exact:
-    value = mp.exp(x.value)
+    value = _exp(x.value, mp.prec)
     return Exact(value, _times(x.slope, value))
 
 
 def log(x: Exact) -> Exact:
-    return Exact(mp.log(x.value), _times(x.slope, _power(x.value, mpf(-1))))
+    return Exact(_log(x.value, mp.prec), _times(x.slope, _power(x.value, mpf(-1))))
 
 
 def sqrt(x: Exact) -> Exact:
@@ -217,7 +235,7 @@ def bits_for(numbers: Sequence[float]) -> int:
     exponents = [math.frexp(each)[1] for each in numbers if each != 0 and math.isfinite(each)] or [0]
     spread = max(*exponents, 1) - min(*exponents, 0)
     reach = min(max((abs(each) for each in numbers if math.isfinite(each)), default=0.0), EXPONENTIAL_REACH)
-    return 512 + SPREAD * spread + int(1.5 * reach)
+    return math.ceil((512 + SPREAD * spread + 1.5 * reach) / 512) * 512
 
 
 def settled(x: Exact) -> Exact:

@@ -8,7 +8,6 @@ takes both; all others are formulas of numbers, and a row's loss is their mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-
 from typing import Any
 
 from mpmath import mp
@@ -20,6 +19,7 @@ from tests.losses.exact import (
     angle,
     clipped,
     constant,
+    constant_of,
     cosh,
     exp,
     largest,
@@ -43,6 +43,7 @@ OF_ROWS: set[str] = set()
 
 
 def oracle(formula: Formula) -> Formula:
+    formula.__defaults__ = tuple(constant_of(each) for each in formula.__defaults__ or ())
     ORACLES[formula.__name__] = formula
     return formula
 
@@ -115,19 +116,19 @@ def log_cosh(p: Exact, y: Exact) -> Exact:
 @oracle
 def huber(p: Exact, y: Exact, delta: Any = 1) -> Exact:
     r = absolute(p - y)
-    return r**2 / 2 if r <= delta else delta * (r - Exact(1) * delta / 2)
+    return r**2 / 2 if r <= delta else delta * (r - delta / 2)
 
 
 @oracle
 def smooth_l1(p: Exact, y: Exact, beta: Any = 1) -> Exact:
     r = absolute(p - y)
-    return r**2 / (Exact(2) * beta) if r < beta else r - Exact(1) * beta / 2
+    return r**2 / (2 * beta) if r < beta else r - beta / 2
 
 
 @oracle
 def quantile(p: Exact, y: Exact, quantile: Any = 0.5) -> Exact:
     d = y - p
-    return quantile * d if d >= 0 else (quantile - Exact(1)) * d
+    return quantile * d if d >= 0 else (quantile - 1) * d
 
 
 @oracle
@@ -158,7 +159,7 @@ def tweedie_deviance(p: Exact, y: Exact, power: Any = 0) -> Exact:
         return gamma_deviance(p, y)
     if power == 0:
         return (p - y) ** 2
-    a, b = 2 - Exact(1) * power, 1 - Exact(1) * power
+    a, b = 2 - power, 1 - power
     return 2 * (positive(y, at_zero=0) ** a / (a * b) - y * p**b / b + p**a / a)
 
 
@@ -183,7 +184,7 @@ def binary_cross_entropy(
 
 
 def smoothed(y: Exact, label_smoothing: Any) -> Exact:
-    return y * (1 - Exact(1) * label_smoothing) + Exact(1) * label_smoothing / 2
+    return y * (1 - label_smoothing) + label_smoothing / 2
 
 
 @oracle
@@ -265,7 +266,7 @@ def categorical_cross_entropy(
     k = len(row)
     p = softmax(row) if from_logits else row
     p = p if clip is None else [clipped(each, clip, 1 - clip) for each in p]
-    soft = [(1 - Exact(1) * label_smoothing) * each + Exact(1) * label_smoothing / k for each in one_hot(y, k)]
+    soft = [(1 - label_smoothing) * each + label_smoothing / k for each in one_hot(y, k)]
     return -total_of(w * xlogy(each, p_c) for w, each, p_c in zip(class_weight or [1] * k, soft, p, strict=True))
 
 
@@ -295,11 +296,11 @@ def multi_margin(row: Row, y: int, p: int = 1, margin: Any = 1, class_weight: Ro
 
 
 @oracle
-def categorical_focal(row: Row, y: int, from_logits: bool = False, gamma: Any = 2, alpha: Any = Exact(0.25)) -> Exact:
+def categorical_focal(row: Row, y: int, from_logits: bool = False, gamma: Any = 2, alpha: Any = 0.25) -> Exact:
     p = softmax(row) if from_logits else row
     missed = total_of(others(p, y)) if from_logits else 1 - p[y]
     balance = alpha[y] if isinstance(alpha, list) else alpha
-    return -balance * missed**gamma * log(p[y]) if balance != 0 else Exact(0)
+    return -(balance * missed**gamma * log(p[y])) if balance != 0 else Exact(0)
 
 
 @oracle
@@ -352,9 +353,7 @@ def coverage_error(row: Row, hot: Row) -> Exact:
 def kl_divergence(row: Row, target: Row, input_format: str = "probabilities", log_target: bool = False) -> Exact:
     p = [exp(each) for each in target] if log_target else target
     log_q = {"log_probabilities": list, "probabilities": lambda q: [*map(log, q)], "logits": lambda x: [*map(log, softmax(x))]}
-    return total_of(
-        xlogy(p_c, p_c) - p_c * log_q_c for p_c, log_q_c in zip(p, log_q[input_format](row), strict=True) if p_c != 0
-    )
+    return total_of(xlogy(p_c, p_c) - p_c * log_q_c for p_c, log_q_c in zip(p, log_q[input_format](row), strict=True) if p_c != 0)
 
 
 # --- distribution ---------------------------------------------------------------------------------------------------
@@ -374,7 +373,7 @@ def gamma_nll(p: Exact, y: Exact, log_input: bool = False) -> Exact:
 
 @oracle
 def tweedie_nll(p: Exact, y: Exact, power: Any = 1.5, log_input: bool = False) -> Exact:
-    a, b = 2 - Exact(1) * power, 1 - Exact(1) * power
+    a, b = 2 - power, 1 - power
     return exp(a * p) / a - y * exp(b * p) / b if log_input else p**a / a - y * p**b / b
 
 
@@ -420,7 +419,7 @@ def hinge_embedding(x: Exact, y: Exact, margin: Any = 1) -> Exact:
 def distance(a: Row, b: Row, p: Any, eps: Any) -> Exact:
     """The p-norm of a − b + eps; its slope is declared 0 where that is 0."""
     total = total_of(absolute(x - y + eps) ** p for x, y in zip(a, b, strict=True))
-    return total ** (Exact(1) / p) if total > 0 else Exact(0)
+    return total ** (1 / p) if total > 0 else Exact(0)
 
 
 @oracle
@@ -479,9 +478,7 @@ def dice(mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squ
 
 
 @oracle
-def tversky(
-    mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False
-) -> Exact:
+def tversky(mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False) -> Exact:
     p, g = flat(mask), flat(target)
     p = [sigmoid(each) for each in p] if from_logits else p
     hits, false_alarms, misses = dot(p, g), dot(p, [1 - each for each in g]), dot([1 - each for each in p], g)
@@ -564,7 +561,9 @@ def root_mean_square(losses: Row, weights: Row) -> Exact:
 
 def median(losses: Row, weights: Row) -> Exact:
     """Of the losses, each as often as its (whole) weight says: the middle one, or half the sum of the two in the middle."""
-    ordered = sorted((each for w, each in zip(weights, losses, strict=True) for _ in range(int(w.value))), key=lambda each: each.value)
+    ordered = sorted(
+        (each for w, each in zip(weights, losses, strict=True) for _ in range(int(w.value))), key=lambda each: each.value
+    )
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
@@ -582,7 +581,7 @@ MEANS: Mapping[str, Formula] = {
 
 
 def class_weight_of(y: Any, class_weight: Row | None = None, ignore_index: int | None = None, **_: Any) -> Exact:
-    """What a class index counts in the mean: 0 if it is the ignored one, else its weight. Rows of probabilities count 1, as in PyTorch."""
+    """What a class index counts in the mean: its weight, 0 if it is ignored. Rows of probabilities count 1, as in PyTorch."""
     if not isinstance(y, int):
         return Exact(1)
     return Exact(0) if y == ignore_index else class_weight[y] if class_weight else Exact(1)
@@ -664,14 +663,16 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "contrastive": [{}, {"margin": 0.3}],
     "cosine_embedding": [{}, {"margin": 0.3}, {"margin": -0.5}],
     "hinge_embedding": [{}, {"margin": 0.3}],
-    "triplet_margin": [{}, {"margin": 0.3}, {"p": 1.0}, {"p": 3.5}, {"eps": 0.01}, {"eps": 0.0}, {"swap": True}, {"swap": True, "p": 1.5}],
+    "triplet_margin": [
+        {}, {"margin": 0.3}, {"p": 1.0}, {"p": 3.5}, {"eps": 0.01}, {"eps": 0.0}, {"swap": True}, {"swap": True, "p": 1.5},
+    ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
     "margin_ranking": [{}, {"margin": 0.3}],
     "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in ({}, {"smooth": 1.0}, {"squared": True})],
     "tversky": [
         {"from_logits": logits, **more}
         for logits in (False, True)
-        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3, "smooth": 0.01})
+        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3, "smooth": 0.1})
     ],
     "iou": [{}, {"eps": 0.0}, {"eps": 0.01}],
     "giou": [{}, {"eps": 0.0}, {"eps": 0.01}],
@@ -679,7 +680,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "ciou": [{}, {"eps": 0.0}, {"eps": 0.01}, {"detach_alpha": True}],
     "ctc": [{}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True}],
 }  # fmt: skip
-"""The settings in which a loss is compared with its oracle, every parameter at least once off its default; {} where none is given."""
+"""The settings in which a loss is compared with its oracle, every parameter at least once off its default."""
 
 MATRICES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_error": [{}],

@@ -4,17 +4,19 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from tests.losses.drawing import LABELS, Array, Case, cases, default_cases, frozen, gradients_of
 
 from app.losses import Loss
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, NON_NEGATIVE, PROPER, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, Property
+from tests.losses.drawing import LABELS, Array, Case, cases, default_cases, frozen, gradients_of
 
 UNBOUNDED = ("real", "score", "scores", "logit", "logits", "value", "embedding")
 
 
 def promised(flag: Property, every_setting: bool = False) -> pytest.MarkDecorator:
     """The cases of losses that promise this, with their default parameters unless said otherwise."""
-    found = [case for case in (cases() if every_setting else default_cases()) if all(each in case.loss.properties for each in flag)]
+    found = [
+        case for case in (cases() if every_setting else default_cases()) if all(each in case.loss.properties for each in flag)
+    ]
     return pytest.mark.parametrize("case", found, ids=str)
 
 
@@ -40,7 +42,10 @@ def widened(case: Case, arrays: Mapping[str, Array], factor: float) -> dict[str,
 @pytest.mark.parametrize("factor", [1.0, 30.0])
 def test_convex_losses_lie_below_their_chords(case: Case, factor: float) -> None:
     arrays = case.draw(n=300, seed=1)
-    ends = [widened(case, predictions_of(case, arrays), factor), widened(case, predictions_of(case, case.draw(n=300, seed=2)), factor)]
+    ends = [
+        widened(case, predictions_of(case, arrays), factor),
+        widened(case, predictions_of(case, case.draw(n=300, seed=2)), factor),
+    ]
     losses = [per_sample(case, {**arrays, **end}) for end in ends]
     values = [case.evaluate(frozen({**arrays, **end})).value for end in ends]
     assert values[0] is not None
@@ -103,7 +108,13 @@ def at_target(case: Case, arrays: Mapping[str, Array]) -> dict[str, Array]:
     if there not in LABELS and there not in ("distribution", "log_probabilities", "probability"):
         return {"predictions": predictions, "targets": predictions}  # which lie within the range of both
     if here in ("logits", "log_probabilities", "distribution") or (here == "scores" and targets.ndim == 1):
-        rows = np.eye(predictions.shape[1])[targets] if targets.ndim == 1 else np.exp(targets) if there == "log_probabilities" else targets
+        rows = (
+            np.eye(predictions.shape[1])[targets]
+            if targets.ndim == 1
+            else np.exp(targets)
+            if there == "log_probabilities"
+            else targets
+        )
         logarithms = np.maximum(np.log(np.maximum(rows, 1e-300)), -600.0)
         return {**arrays, "predictions": logarithms if here in ("logits", "log_probabilities") else rows}
     if here == "distance":  # nought between what belongs together, the margin between what does not
@@ -208,10 +219,18 @@ def expected(case: Case, predictions: Array, truth: Array) -> Array:
         labels, chances = list(np.eye(truth.shape[1])[:, None, :].repeat(n, axis=1)), list(truth.T)
     else:
         labels, chances = [np.full(n, float(label)) for label in range(truth.shape[1])], list(truth.T)
-    return sum((chance * per_sample(case, {"predictions": predictions, "targets": label}) for label, chance in zip(labels, chances, strict=True)), np.zeros(n))
+    return sum(
+        (
+            chance * per_sample(case, {"predictions": predictions, "targets": label})
+            for label, chance in zip(labels, chances, strict=True)
+        ),
+        np.zeros(n),
+    )
 
 
-@pytest.mark.parametrize("case", [case for case in default_cases() if PROPER in case.loss.properties and "soft" not in case.words], ids=str)
+@pytest.mark.parametrize(
+    "case", [case for case in default_cases() if PROPER in case.loss.properties and "soft" not in case.words], ids=str
+)
 def test_proper_scores_are_least_at_the_truth(case: Case) -> None:
     truth, other = (case.draw(n=300, seed=seed)["predictions"] for seed in (9, 10))
     if case.encodings["predictions"].name == "probability":

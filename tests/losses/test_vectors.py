@@ -29,8 +29,9 @@ REFUSED = {
 """Entries that the service does not take at their word, and why."""
 
 SAID_BY_THE_ENCODING = {
-    "label_encoding", "label", "input", "direction", "sign", "box_format", "var_is", "use", "real", "fake", "a", "b", "gradient_of", "mean",
-    "target_lengths", "constant", "divide_by_classes", "alpha_weights", "class_weight_mean", "margin_scale", "alpha_detached_in_gradient",
+    "label_encoding", "label", "input", "direction", "sign", "box_format", "var_is", "use", "real", "fake", "a", "b",
+    "gradient_of", "mean", "target_lengths", "constant", "divide_by_classes", "alpha_weights", "class_weight_mean",
+    "margin_scale", "alpha_detached_in_gradient",
 }  # fmt: skip
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
@@ -97,7 +98,11 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             assert call.parameters.get("smooth", amount) == amount
             return call.with_parameters(smooth=amount)
         case ("axis", axes):  # all axes: the whole batch is one mask; all but the first: a mask each, as we do
-            return replace(call, predictions=call.predictions.reshape(1, -1), targets=call.targets.reshape(1, -1)) if axes is None else call
+            return (
+                replace(call, predictions=call.predictions.reshape(1, -1), targets=call.targets.reshape(1, -1))
+                if axes is None
+                else call
+            )
         case ("variant", "crammer_singer"):
             return replace(call, loss="crammer_singer_hinge")
         case ("variant", "keras"):
@@ -138,7 +143,9 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
 
 def answer(call: Call, entry: Entry, reduction: Any, weighted: bool = False) -> Evaluation:
     weights = np.array(entry["weights"]["sample_weight"], dtype=np.float64) if weighted else None
-    return evaluate(check(LOSSES[call.loss], call.parameters, call.predictions, call.targets, sample_weight=weights), reduction=reduction)
+    return evaluate(
+        check(LOSSES[call.loss], call.parameters, call.predictions, call.targets, sample_weight=weights), reduction=reduction
+    )
 
 
 def found(call: Call, entry: Entry, key: str) -> Any:
@@ -153,7 +160,13 @@ def found(call: Call, entry: Entry, key: str) -> Any:
         losses = answer(call, entry, "none").per_sample
         assert losses is not None
         return call.factor * losses + call.constant
-    reductions = {"mean": "mean", "sum": "sum", "aggregate": "sum", "weighted_mean": "mean", "weighted_mean_over_n": "mean_over_samples"}
+    reductions = {
+        "mean": "mean",
+        "sum": "sum",
+        "aggregate": "sum",
+        "weighted_mean": "mean",
+        "weighted_mean_over_n": "mean_over_samples",
+    }
     value = answer(call, entry, reductions[key], weighted).value
     assert value is not None
     return call.factor * value + call.constant
