@@ -56,7 +56,7 @@ def _decode_fast(body: bytes | memoryview) -> Document | None:
         root = simdjson.Parser().parse(body)
         walk = _Walk()
         document = walk.value(root)
-    except (ValueError, RuntimeError, TypeError, UnicodeDecodeError, _Doubt):
+    except (ValueError, RuntimeError, TypeError, IndexError, _Doubt):  # IndexError: an empty row
         return None
     # as_buffer flattens whatever is nested: only when no bracket is left over is every array as deep as it looks
     return cast(Document, document) if isinstance(document, dict) and _brackets(body) == walk.brackets else None

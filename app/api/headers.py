@@ -20,8 +20,15 @@ SECURITY = {
 ACCEPTED_ID = re.compile(r"[\w.:-]{1,100}")
 
 
+def headers_for(request_id: str) -> dict[str, str]:
+    return {**SECURITY, "x-request-id": request_id}
+
+
 class HeadersMiddleware:
-    """Pure ASGI, so that streams pass through untouched. A caller's own X-Request-ID is kept where it is short and plain."""
+    """Pure ASGI, so that streams pass through untouched. A caller's own X-Request-ID is kept where it is short and plain.
+
+    HEAD is answered wherever GET is: the same headers, and no body.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -36,7 +43,10 @@ class HeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update({**SECURITY, "x-request-id": request_id})
+                MutableHeaders(scope=message).update(headers_for(request_id))
+            if head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        head = scope["method"] == "HEAD"
+        await self.app({**scope, "method": "GET"} if head else scope, receive, send_with_headers)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from app.api.arrays import decode, encode
+from app.api.bodies import read_body
 from app.api.problems import from_pydantic, status_of
-from app.api.route import read_body, run
+from app.api.route import run
 from app.api.specs import LOSS_SPECS
 from app.api.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors
 from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, UnknownName

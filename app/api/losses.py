@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.api.arrays import decode, encode
@@ -72,6 +72,19 @@ class Catalogue(TypedDict):
     losses: list[LossEntry]
 
 
+class Filter(BaseModel):
+    """Which losses to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    family: Annotated[str | None, Field(description="Only this family, e.g. `regression`.")] = None
+    property: Annotated[str | None, Field(description="Only losses with this property, e.g. `convex`.")] = None
+    search: Annotated[
+        str | None,
+        Field(description="Only losses in whose names, aliases, summary or formula these words occur.", max_length=200),
+    ] = None
+
+
 class LossDetail(LossEntry):
     """A loss, with a request that works and its answer."""
 
@@ -80,23 +93,16 @@ class LossDetail(LossEntry):
 
 
 @router.get("", summary="List the losses", response_model=Catalogue, responses=responses(422))
-async def list_losses(
-    family: Annotated[str | None, Query(description="Only this family, e.g. `regression`.")] = None,
-    property: Annotated[str | None, Query(description="Only losses with this property, e.g. `convex`.")] = None,  # noqa: A002 - the name of the query
-    search: Annotated[
-        str | None,
-        Query(description="Only losses in whose names, aliases, summary or formula these words occur.", max_length=200),
-    ] = None,
-) -> Response:
+async def list_losses(wanted: Annotated[Filter, Query()]) -> Response:
     """Every loss with its formula, encodings, parameters, properties, and what it is called elsewhere."""
-    _refuse_unknown("family", family, {loss.family for loss in LOSSES.values()})
-    _refuse_unknown("property", property, set(_properties(~Property(0))))
-    words = (search or "").casefold().split()
+    _refuse_unknown("family", wanted.family, {loss.family for loss in LOSSES.values()})
+    _refuse_unknown("property", wanted.property, set(_properties(~Property(0))))
+    words = (wanted.search or "").casefold().split()
     found = [
         entry
         for entry in map(_entry, LOSSES.values())
-        if family in (None, entry["family"])
-        and (property is None or property in entry["properties"])
+        if wanted.family in (None, entry["family"])
+        and (wanted.property is None or wanted.property in entry["properties"])
         and all(word in _text(entry) for word in words)
     ]
     return _json(Catalogue(losses=found))

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from app.api.arrays import name as name_of
+from app.api.headers import headers_for
 from app.api.workers import Unavailable
 from app.errors import (
     MAX_FAULTS,
@@ -160,8 +161,10 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 async def _server_error(request: Request, error: Exception) -> Response:
     request_id = str(request.scope.get("request_id", ""))
     log.error("request %s failed", request_id, exc_info=error)
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem(status, CODES[status], "the server failed; its log has the reason under the request id", request_id=request_id)
+    status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its log has the reason under the request id"
+    answer = problem(status, CODES[status], detail, request_id=request_id)
+    answer.headers.update(headers_for(request_id))  # Starlette answers this one outside of every middleware
+    return answer
 
 
 def _faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
@@ -181,7 +184,7 @@ def _fault(error: ErrorDetails) -> Fault:
         return Fault(pointer, code, f"{name} is missing")
     if code == "unknown_field":
         return Fault(pointer, code, f"there is no field {loc[-1][:80]!r}")
-    rule = error["msg"].partition(" should ")[2] or error["msg"]
+    rule = error["msg"].partition(" should ")[2].replace(" after validation", "") or "be valid"
     return Fault(pointer, code, f"{name} must {rule}{_got(error['input'])}")
 
 

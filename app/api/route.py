@@ -13,9 +13,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from app.api.arrays import decode, encode
+from app.api.bodies import read_body
 from app.api.problems import from_pydantic
 from app.api.workers import Job, Workers
-from app.errors import MalformedDocument, TooLarge, UnsupportedMediaType
+from app.errors import MalformedDocument, UnsupportedMediaType
 from app.settings import Settings
 
 
@@ -55,24 +56,6 @@ def answer(body: bytes | memoryview, endpoint: Callable[[Any], object], model: t
     except ValidationError as error:
         raise from_pydantic(error) from None
     return None, encode(endpoint(request))
-
-
-async def read_body(request: Request) -> list[bytes]:
-    """The whole body in the chunks it came in, refused as soon as it is known to be larger than the limit."""
-    settings: Settings = request.app.state.settings
-    limit = settings.max_body_bytes
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"the body has {declared} bytes; this server takes {limit} at most")
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"the body is larger than the {limit} bytes that this server takes")
-        if chunk:
-            chunks.append(chunk)
-    return chunks
 
 
 def _check_media_type(header: str | None) -> None:

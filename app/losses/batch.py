@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter, escape
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shapes
 from app.losses.loss import Loss
 from app.losses.stable import Array
@@ -59,6 +59,8 @@ def check(
     weights = _weights(sample_weight, n)
     rows = _rows(mask, n)
     k = shapes.known["k"][0][0] if "k" in shapes.known else None
+    if classes is not None:
+        _check_classes(classes, any("class_names" in each.accepts for each in decided.values()), k)
     readings = {
         name: decided[name].read(
             array if rows is None else array[rows],
@@ -73,7 +75,7 @@ def check(
     _check_total(kept, counts)
     return Batch(
         loss, parameters, checked, kept, counts, n, rows,
-        {name: reading.encoding for name, reading in readings.items()},
+        {name: reading.encoding if isinstance(raw[name], np.ndarray) else "class_names" for name, reading in readings.items()},
         tuple(warning for reading in readings.values() for warning in reading.warnings),
     )  # fmt: skip
 
@@ -97,7 +99,7 @@ def _given(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) 
         raise InvalidArray([Fault(f"/{side}", "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
     faults = [Fault(f"/{side}", "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
     faults += [
-        Fault(f"/{side}/{name[:80]}", "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
+        Fault(f"/{side}/{escape(name)}", "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
         for name in arrays
         if name not in wanted
     ]
@@ -121,17 +123,26 @@ def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Seque
     if classes is None:
         raise InvalidArray([Fault("/classes", "missing", f'{place.name} are class names: say their order in "classes"')])
     index = {name: at for at, name in enumerate(classes)}
-    unknown = [(at, name) for at, name in enumerate(raw) if not isinstance(name, str) or name not in index]
+    unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
     if unknown:
-        raise InvalidArray(
-            [
-                Fault(
-                    f"{place.pointer}/{at}", "unknown_class", f"{place.name}[{at}] is {str(name)[:80]!r}, which is not in classes"
-                )
-                for at, name in unknown
-            ]
-        )
+        raise InvalidArray([
+            Fault(f"{place.pointer}/{at}", "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
+            for at, name in unknown[:MAX_FAULTS]
+        ])  # fmt: skip
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
+
+
+def _check_classes(classes: Sequence[str], taken: bool, k: int | None) -> None:
+    if not taken:
+        raise InvalidInput([Fault("/classes", "unexpected", "this loss takes no class names")])
+    if k not in (None, len(classes)):
+        raise InvalidInput([Fault("/classes", "length", f"classes must have one name per class: {k}, not {len(classes)}")])
+    first = {name: at for at, name in reversed([*enumerate(classes)])}
+    twice = [(at, name) for at, name in enumerate(classes) if first[name] != at]
+    if twice:
+        raise InvalidInput([
+            Fault(f"/classes/{at}", "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
+        ])  # fmt: skip
 
 
 def _weights(sample_weight: Numbers | None, n: int) -> Array | None:

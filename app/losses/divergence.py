@@ -107,7 +107,8 @@ def _terms(q: Array, p: Array) -> Array:
 def _terms_of_logarithms(predictions: Array, targets: Array, p: Array, input_format: str, log_target: bool) -> Array:
     # the least number above 0 stands for 0: its logarithm is finite, so that 0 · log 0 = 0
     terms = targets.copy() if log_target else np.log(np.maximum(targets, _LEAST))
-    terms -= {"probabilities": np.log, "log_probabilities": np.positive, "logits": log_softmax}[input_format](predictions)
+    logarithm = {"probabilities": np.log, "logits": log_softmax}.get(input_format)
+    terms -= logarithm(predictions) if logarithm else predictions
     terms *= p
     if input_format == "probabilities":  # no logarithm is that of a target of 0, even where its exponential is 0
         terms[predictions == 0] = np.inf

@@ -131,7 +131,7 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> t
 
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> tuple[Array, float | None, list[Array]]:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
-    losses, pullback = batch.loss(*batch.arrays, **batch.parameters)
+    losses, pullback = batch.loss(*map(_for_kernel, batch.arrays), **batch.parameters)
     value, _ = _reduce(batch, losses, total)
     if not wanted or not callable(pullback):
         return losses, value, []

@@ -672,7 +672,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "tversky": [
         {"from_logits": logits, **more}
         for logits in (False, True)
-        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3, "smooth": 0.1})
+        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3})
     ],
     "iou": [{}, {"eps": 0.0}, {"eps": 0.01}],
     "giou": [{}, {"eps": 0.0}, {"eps": 0.01}],

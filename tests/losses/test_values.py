@@ -64,6 +64,9 @@ class Tolerance:
         return max(largest_magnitude(row if self.of_row else [derivative]), self.least)
 
 
+SIGMOID = Tolerance(
+    "σ − label, neither above 1, cancels where they meet; between hard labels and σ nothing does", gradient=2, least=1.0
+)
 SOFTMAX = Tolerance("softmax − label, neither above 1, cancels where they meet", gradient=2, least=1.0)
 POSTERIOR = Tolerance("softmax − posterior, neither above 1, cancels where they meet", gradient=2, least=1.0)
 POWER = Tolerance("a power γ has γ times the error of its base; soft labels subtract two of them", value=8, gradient=8)
@@ -80,11 +83,12 @@ BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance
 Given = Mapping[str, Any]
 TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] = {
     "tweedie_deviance": lambda given, _: DEVIANCE if given.get("power", 0) not in (0, 1, 2) else None,
+    "binary_cross_entropy": lambda given, sample: SIGMOID if given.get("from_logits") and is_soft(given, sample[-1]) else None,
     "binary_focal": lambda *_: POWER,
     "categorical_focal": lambda given, _: POWER if given["from_logits"] else None,
     "generalized_cross_entropy": lambda given, _: PRODUCT if given["from_logits"] else None,
-    "categorical_cross_entropy": lambda given, arrays: (
-        SOFTMAX if given.get("from_logits") and (arrays[-1].ndim == 2 or "label_smoothing" in given) else None
+    "categorical_cross_entropy": lambda given, sample: (
+        SOFTMAX if given.get("from_logits") and is_soft(given, sample[-1]) else None
     ),
     "kl_divergence": lambda *_: ENTROPY,
     "cosine_similarity": lambda *_: COSINE,
@@ -96,11 +100,16 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("iou", "giou", "diou", "ciou"), lambda *_: BOX),
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
-"""Where float64 cannot have 4 ULP: by the parameters given and the arrays (predictions first, targets last)."""
+"""Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""
 
 
-def tolerance(setting: Setting, arrays: tuple[Array, ...]) -> Tolerance:
-    return TOLERANCES.get(setting.name, lambda *_: None)(setting.parameters, arrays) or Tolerance()
+def is_soft(given: Given, label: Array) -> bool:
+    """Whether a label is anything but sure: a probability, a row of them, or smoothed."""
+    return "label_smoothing" in given or np.ndim(label) > 0 or not float(label).is_integer()
+
+
+def tolerance(setting: Setting, sample: Sequence[Array]) -> Tolerance:
+    return TOLERANCES.get(setting.name, lambda *_: None)(setting.parameters, sample) or Tolerance()
 
 
 # --- batches --------------------------------------------------------------------------------------------------------
@@ -146,9 +155,9 @@ def checked(setting: Setting, arrays: tuple[Array, ...], weights: Array | None =
 
 def prediction(array: Array, key: tuple[Any, ...]) -> Any:
     """An array as nested lists of exact numbers, each with a slope of its own."""
-    return (
-        [prediction(each, (*key, at)) for at, each in enumerate(array)] if np.ndim(array) else Exact(float(array), {key: mpf(1)})
-    )
+    if np.ndim(array):
+        return [prediction(each, (*key, at)) for at, each in enumerate(array)]
+    return Exact(float(array), {key: mpf(1)})
 
 
 def target(array: Array) -> Any:
@@ -190,11 +199,8 @@ def true_mean(formula: Formula, sample: Sequence[Any], parameters: Mapping[str, 
         formula(*column, **{name: each[at] if isinstance(each, list) else each for name, each in parameters.items()})
         for at, column in enumerate(zip(*sample, strict=True))
     ]
-    return (
-        MEANS[formula.__name__](columns, [Exact(1)] * len(columns))
-        if formula.__name__ in MEANS
-        else total_of(columns) / len(columns)
-    )
+    mean = MEANS.get(formula.__name__, lambda losses, weights: total_of(losses) / total_of(weights))
+    return mean(columns, [Exact(1)] * len(columns))
 
 
 def bits(arrays: Iterable[Array], setting: Setting) -> int:
@@ -205,30 +211,43 @@ def bits(arrays: Iterable[Array], setting: Setting) -> int:
 # --- the comparison -------------------------------------------------------------------------------------------------
 
 
-def errors(setting: Setting, arrays: tuple[Array, ...], allowed: Tolerance) -> Iterator[tuple[str, int, float, str]]:
-    """What was compared, the sample, the error in ULP, and the numbers in words: of every value and every derivative."""
+@dataclass(frozen=True)
+class Compared:
+    """A number of an answer beside the true one."""
+
+    what: str
+    got: float
+    true: Any
+    error: float
+    allowed: float
+    sample: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.got!r}, truly {mp.nstr(self.true, 20)}, {self.error:.3g} ULP off  <- {self.sample}"
+
+
+def compared(setting: Setting, arrays: tuple[Array, ...]) -> Iterator[Compared]:
+    """Every value and every derivative of a batch."""
     batch = checked(setting, arrays)
     got = evaluate(batch, reduction="none")
     assert got.per_sample is not None
     losses = true_losses(setting, batch)
-    for at, loss in enumerate(losses):
-        yield "value", at, ulps(float(got.per_sample[at]), loss.value), f"{got.per_sample[at]!r}, truly {mp.nstr(loss.value, 20)}"
+    samples = ["; ".join(str(array[at].tolist()) for array in arrays) for at in range(batch.n)]
+    allowed = [tolerance(setting, [array[at] for array in arrays]) for at in range(batch.n)]
+    for at, (value, loss) in enumerate(zip(got.per_sample.tolist(), losses, strict=True)):
+        yield Compared(f"value[{at}]", value, loss.value, ulps(value, loss.value), allowed[at].value, samples[at])
     if not batch.loss.differentiable:
         return
-    with mp.workprec(256 + 2200 * (setting.name in OF_BATCH)):
+    with mp.workprec(bits(batch.arrays, setting)):
         slope = total_of(losses).slope
     for name, gradient in gradients_of(got).items():
         for at, row in enumerate(gradient):
             true = {index: slope.get((name, at, *index), mpf(0)) for index in np.ndindex(row.shape)}
-            for index, exact in true.items():
-                error = ulps(float(row[index]), exact, allowed.unit(exact, list(true.values())))
-                ends = at_the_end(losses[at].value, float(row[index]), exact)
-                yield (
-                    "gradient",
-                    at,
-                    0.0 if ends else error,
-                    f"{row[index]!r} at {name}{[at, *index]}, truly {mp.nstr(exact, 20)}",
-                )
+            for index, each in true.items():
+                number = float(row[index])
+                ended = at_the_end(losses[at].value, number, each)
+                error = 0.0 if ended else ulps(number, each, allowed[at].unit(each, list(true.values())))
+                yield Compared(f"{name}{[at, *index]}", number, each, error, allowed[at].gradient, samples[at])
 
 
 def at_the_end(loss: Any, got: float, true: Any) -> bool:
@@ -236,22 +255,11 @@ def at_the_end(loss: Any, got: float, true: Any) -> bool:
     return abs(loss) >= BEYOND and math.isinf(got) and (mp.isnan(true) or (got > 0) == (true > 0))
 
 
-def sample_in_words(arrays: tuple[Array, ...], at: int) -> str:
-    return "; ".join(str(array[at].tolist()) for array in arrays)
-
-
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_value_and_gradient_are_those_of_the_formula(setting: Setting) -> None:
-    wrong = []
-    for arrays in (*ordinary(setting), *adversarial(setting)):
-        allowed = tolerance(setting, arrays)
-        limits = {"value": allowed.value, "gradient": allowed.gradient}
-        wrong += [
-            f"{what} {error:.3g} ULP off: {said}  <- {sample_in_words(arrays, at)}"
-            for what, at, error, said in errors(setting, arrays, allowed)
-            if error > limits[what]
-        ]
-    assert not wrong, f"{len(wrong)} numbers of {setting}:\n" + "\n".join(wrong[:40])
+    every = [each for arrays in (*ordinary(setting), *adversarial(setting)) for each in compared(setting, arrays)]
+    wrong = [each for each in every if each.error > each.allowed]
+    assert not wrong, f"{len(wrong)} of {len(every)} numbers:\n" + "\n".join(map(str, wrong[:40]))
 
 
 # --- means ----------------------------------------------------------------------------------------------------------
@@ -262,6 +270,7 @@ REDUCED = [
     Setting("root_mean_squared_logarithmic_error", {}, 2),
     *(Setting(name, parameters, 1) for name in COUNTS for parameters in PARAMETERS[name]),
     Setting("circle", {}, 1),
+    *(Setting("multi_margin", parameters, 1) for parameters in PARAMETERS["multi_margin"]),
     Setting("huber", {}, 1),
     Setting("mean_squared_error", {}, 2),
 ]
