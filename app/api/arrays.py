@@ -95,7 +95,7 @@ class _Walk:
             return [self.value(each, depth + 1) for each in node]
         numbers: Array = np.frombuffer(node.as_buffer(of_type="d"), dtype=np.float64)
         shape = self.shape(node, numbers.size)
-        if int(np.prod(shape)) != numbers.size or depth + len(shape) > MAX_DEPTH + 1:
+        if math.prod(shape) != numbers.size or depth + len(shape) > MAX_DEPTH + 1:
             raise _Doubt
         return numbers.reshape(shape)
 

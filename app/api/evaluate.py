@@ -73,7 +73,9 @@ class EvaluateRequest(BaseModel):
         Reduction,
         Field(description="mean: Σwl/Σw; sum: Σwl; mean_over_samples: Σwl/n; none: no value, each sample's own gradient."),
     ] = "mean"
-    outputs: Annotated[list[Output], Listed, Field(description="What to answer.", min_length=1)] = list(OUTPUTS)
+    outputs: Annotated[
+        list[Output], Listed, Field(description="What to answer.", min_length=1, default_factory=lambda: list(OUTPUTS))
+    ]
 
     _batch: Batch = PrivateAttr()
 

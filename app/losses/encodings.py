@@ -30,9 +30,9 @@ def numbers(
     open_low: bool = False,
     axes: str = "n *d",
     hint: str = "",
-    look: Callable[[Numbers, str], tuple[str, ...]] | None = None,
+    in_unit_interval: Callable[[Numbers, str], tuple[str, ...]] | None = None,
 ) -> Encoding:
-    """An encoding of real numbers in an interval. `look` finds what is allowed but probably not meant."""
+    """An encoding of real numbers in an interval. `in_unit_interval` may warn of numbers all in [0, 1]."""
 
     def read(array: Numbers, place: Place) -> Reading:
         least, most = array.min(), array.max()
@@ -45,7 +45,8 @@ def numbers(
             if not finite.all():
                 place.refuse_numbers(~finite, array, "finite", "not_finite")
             place.refuse_numbers(~fits, array, rule + hint)
-        return Reading(array, name, look(array, place.name) if look else ())
+        suspicious = in_unit_interval is not None and least >= 0.0 and most <= 1.0
+        return Reading(array, name, in_unit_interval(array, place.name) if suspicious else ())
 
     def sample(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         lengths: dict[str, Shape] = {"n": (sizes.n,), "k": (sizes.k,), "t": (sizes.k + 2,), "*d": sizes.d}
@@ -63,13 +64,13 @@ def _steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.G
 
 
 def _rows_like_probabilities(array: Numbers, name: str) -> tuple[str, ...]:
-    if array.min() >= 0 and array.max() <= 1 and np.allclose(array.sum(axis=-1), 1.0, atol=ROW_SUM_TOLERANCE):
+    if np.allclose(array.sum(axis=-1), 1.0, atol=ROW_SUM_TOLERANCE):
         return (f"{name} are taken as logits, but every row is a probability distribution: is from_logits meant to be false?",)
     return ()
 
 
 def _like_probabilities(array: Numbers, name: str) -> tuple[str, ...]:
-    if array.min() >= 0 and array.max() <= 1 and ((array > 0) & (array < 1)).any():
+    if ((array > 0) & (array < 1)).any():
         return (f"{name} are taken as logits, but all lie in [0, 1]: is from_logits meant to be false?",)
     return ()
 
@@ -82,7 +83,7 @@ ABOVE_MINUS_ONE = numbers(
     "above_minus_one", "a number above −1, where log(1 + x) exists", "above −1", _steps(-0.8, 8), low=-1.0, open_low=True
 )
 SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", "finite", _steps(-3, 3))
-LOGIT = numbers("logit", "the log-odds of the positive class", "finite", _steps(-3, 3), look=_like_probabilities)
+LOGIT = numbers("logit", "the log-odds of the positive class", "finite", _steps(-3, 3), in_unit_interval=_like_probabilities)
 PROBABILITY = numbers(
     "probability", "the probability of the positive class, in [0, 1]", "in [0, 1]", _steps(0.05, 0.95), low=0.0, high=1.0,
     hint=" (set from_logits to true if these are logits)",
@@ -94,7 +95,7 @@ LOGITS = numbers(
     "finite",
     _steps(-3, 3),
     axes="n k",
-    look=_rows_like_probabilities,
+    in_unit_interval=_rows_like_probabilities,
 )
 EMBEDDING = numbers("embedding", "a vector per sample", "finite", _steps(-2, 2), axes="n d")
 DISTANCE = numbers("distance", "a distance, at least 0", "at least 0", _steps(0, 2), low=0.0, axes="n")
@@ -157,7 +158,10 @@ LOG_PROBABILITIES = Encoding(
 
 
 def _only(array: Numbers, *labels: float) -> bool:
-    return bool(np.isin(array, labels).all())
+    fits = array == labels[0]
+    for label in labels[1:]:
+        fits |= array == label
+    return bool(fits.all())
 
 
 def _refuse_labels(array: Numbers, place: Place, labels: tuple[float, ...], rule: str) -> NoReturn:
@@ -192,7 +196,11 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
 
 def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, rule: str) -> NDArray[np.int64]:
     """The array as integers; InvalidArray for a number that is not whole or not in [low, high], the ignored index aside."""
-    fits = np.isfinite(array) & (np.floor(array) == array) & (np.abs(array) < 2**53)
+    with np.errstate(invalid="ignore"):  # what is no integer becomes one that differs
+        whole = array.astype(np.int64)
+    if (whole == array).all() and (low is None or low <= whole.min()) and (high is None or whole.max() <= high):
+        return whole
+    fits = whole == array
     if low is not None:
         fits &= array >= low
     if high is not None:
@@ -201,7 +209,7 @@ def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, r
         fits |= array == place.ignore
     if not fits.all():
         place.refuse_numbers(~fits, array, rule, "label")
-    return array.astype(np.int64)
+    return whole
 
 
 def _read_class_index(array: Numbers, place: Place) -> Reading:
@@ -225,7 +233,8 @@ def _read_class_distribution(array: Numbers, place: Place) -> Reading:
     if array.ndim == 1:
         return _read_class_index(array, place)
     reading = _read_distribution(array, place)
-    return replace(reading, encoding="one_hot") if _only(array, 0, 1) else reading
+    # a one-hot row says what an index says, and gets the same answer
+    return Reading(array.argmax(axis=1), "one_hot") if _only(array, 0, 1) else reading
 
 
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:

@@ -5,6 +5,7 @@ times df/dl. Losses of single samples are evaluated in blocks of rows that fit i
 over all samples at once, so that no answer depends on how it was cut.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -197,6 +198,8 @@ def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None
     for output, numbers in outputs.items():
         if isinstance(numbers, Mapping):
             found += _non_finite({f"{output}.{name}": each for name, each in numbers.items()})
+        elif isinstance(numbers, float):
+            found += [] if math.isfinite(numbers) else [NonFinite(output, (), _word(numbers))]
         elif numbers is not None and not np.isfinite(numbers).all():
             array = np.asarray(numbers)
             found += [

@@ -7,6 +7,7 @@ of scores beside one label a row). Nothing is broadcast.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
@@ -185,7 +186,7 @@ class Shapes:
 
     def agree(self, encoding: Encoding, shape: Shape, place: Place) -> None:
         """Bind each axis of the encoding to its length; InvalidArray naming both shapes where it has another already."""
-        fitting = [axes.split() for axes in encoding.axes if _fits(axes.split(), len(shape))]
+        fitting = [axes for axes in map(_split, encoding.axes) if _fits(axes, len(shape))]
         if not fitting:
             place.refuse("shape", f"{place.name} must have shape {_or(encoding.axes)}; got shape {shape}")
         if 0 in shape:
@@ -204,6 +205,11 @@ class Shapes:
             return f"axis {axis} is {before[0]} there and {length[0]} here"
         wanted = sum((self.known[each][0] for each in axes), ())
         return f"reshape it to {wanted}" if np.prod(wanted) == np.prod(shape) else f"nothing is broadcast, it must be {wanted}"
+
+
+@cache
+def _split(axes: str) -> list[str]:
+    return axes.split()
 
 
 def _fits(axes: list[str], rank: int) -> bool:

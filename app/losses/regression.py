@@ -19,6 +19,7 @@ from app.losses.means import MAXIMUM, MEDIAN, QUADRATIC
 from app.losses.stable import (
     LOG_2,
     Array,
+    Pair,
     difference,
     log_excess,
     log_ratio,
@@ -189,9 +190,9 @@ def mean_squared_logarithmic_error(
     raised, lower = predictions, targets
     if clip is not None:
         raised, lower = np.maximum(predictions, clip), np.maximum(targets, clip)
-    log = _log_of_successors(raised, lower)
-    gradient = 2.0 * log / (1.0 + raised)
-    return log * log, gradient if clip is None else gradient * (predictions >= clip)
+    log, low = _log_of_successors(raised, lower)
+    gradient = 2.0 * (log + low) / (1.0 + raised)
+    return log * log + 2.0 * (log * low), gradient if clip is None else gradient * (predictions >= clip)
 
 
 @loss(
@@ -205,21 +206,23 @@ def mean_squared_logarithmic_error(
 )
 def root_mean_squared_logarithmic_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
     """Root of the mean squared difference of the logarithms: for small errors, the typical relative error."""
-    log = _log_of_successors(predictions, targets)
-    return np.abs(log), np.sign(log) / (1.0 + predictions)
+    log, low = _log_of_successors(predictions, targets)
+    return np.abs(log + low), np.sign(log) / (1.0 + predictions)
 
 
-def _log_of_successors(predictions: Array, targets: Array) -> Array:
-    """ln((1 + p) / (1 + y)) as log1p of the relative gap, unrounded: the difference of two log1p cancels."""
-    high, low = np.maximum(predictions, targets), np.minimum(predictions, targets)
-    ratio, rest = pair_divide(two_sum(high, -low), two_sum(low, 1.0))
+def _log_of_successors(predictions: Array, targets: Array) -> Pair:
+    """ln((1 + p) / (1 + y)) as log1p of the relative gap, with what its rounding left: the difference of two log1p cancels."""
+    above, below = np.maximum(predictions, targets), np.minimum(predictions, targets)
+    ratio, rest = pair_divide(two_sum(above, -below), two_sum(below, 1.0))
 
     def far() -> Array:
-        quotient = (high - low) / (1.0 + low)
-        return np.where(np.isfinite(quotient), np.log1p(quotient), np.log1p(high) - np.log1p(low))
+        quotient = (above - below) / (1.0 + below)
+        return np.where(np.isfinite(quotient), np.log1p(quotient), np.log1p(above) - np.log1p(below))
 
-    log = recovered(np.log1p(ratio) + rest / (1.0 + ratio), far)
-    return np.copysign(log, predictions - targets)
+    low = rest / (1.0 + ratio)
+    log = recovered(np.log1p(ratio) + 0.0 * low, far)
+    side = np.copysign(1.0, predictions - targets)
+    return side * log, side * np.where(np.isfinite(low), low, 0.0)
 
 
 @loss(
@@ -375,7 +378,7 @@ def quantile(
     At r = 0 the gradient is −q, as in scikit-learn.
     """
     residual = predictions - targets
-    gradient = (residual > 0) - quantile
+    gradient = (residual > 0) - np.float64(quantile)
     values = np.abs(gradient * residual)
     return recovered(values, lambda: 2.0 * np.abs(gradient * (predictions / 2.0 - targets / 2.0))), gradient
 

@@ -240,12 +240,12 @@ def log_excess(a: Array, b: Array) -> Array:
     With v = a/b − 1 and r = v / (2 + v) it is v − 2 artanh r = r·(v − 2r²·(1/3 + r²/5 + r⁴/7 + ...)).
     """
     gap = high, low = relative_gap(a, b)
-    near = (high > -0.5) & (high < 1.0)
+    near = (high > -0.72) & (high < 1.0)  # beyond, the logarithm is little larger than what is left of it
     v = np.where(near, high, 0.0)
     r = v / (2.0 + v)
     square = r * r
     series = np.zeros_like(v)
-    for n in range(35, 1, -2):
+    for n in range(65, 1, -2):
         series = series * square + 1.0 / n
     close = r * (v - 2.0 * square * series) + low * v / (1.0 + v)
     return np.where(near, close, high - log_ratio(a, b, gap) + low)

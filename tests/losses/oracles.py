@@ -373,8 +373,13 @@ def gamma_nll(p: Exact, y: Exact, log_input: bool = False) -> Exact:
 
 @oracle
 def tweedie_nll(p: Exact, y: Exact, power: Any = 1.5, log_input: bool = False) -> Exact:
+    mean = exp(p) if log_input else p
+    if power == 1:
+        return mean - y * log(mean)
+    if power == 2:
+        return log(mean) + y / mean
     a, b = 2 - power, 1 - power
-    return exp(a * p) / a - y * exp(b * p) / b if log_input else p**a / a - y * p**b / b
+    return mean**a / a - y * mean**b / b
 
 
 @oracle
@@ -658,7 +663,9 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"log_input": False, "eps": 0.0},
     ],
     "gamma_nll": [{}, {"log_input": True}],
-    "tweedie_nll": [{"log_input": logs, "power": power} for logs in (False, True) for power in (1.5, 1.1, 1.9)],
+    "tweedie_nll": [
+        {"log_input": logs, "power": power} for logs in (False, True) for power in (1.5, 1.1, 1.9, 1.0, 2.0, 3.0, 0.0)
+    ],
     "gaussian_nll": [{}, {"full": True}, {"eps": 0.5}],
     "contrastive": [{}, {"margin": 0.3}],
     "cosine_embedding": [{}, {"margin": 0.3}, {"margin": -0.5}],

@@ -869,3 +869,44 @@ def test_library_names_that_take_logits_say_so() -> None:
         same((name, LOGITS, LABELS), (CROSS_ENTROPY, LOGITS, LABELS, {"from_logits": True}))
     for name in ("BCEWithLogitsLoss", "bce_with_logits"):
         same((name, SCORES, FLAGS), (BCE, SCORES, FLAGS, {"from_logits": True}))
+
+
+LIBRARY_DEFAULTS: dict[str, dict[str, object]] = {
+    "HuberLoss": {"delta": 1.0},
+    "SmoothL1Loss": {"beta": 1.0},
+    "MarginRankingLoss": {"margin": 0.0},
+    "HingeEmbeddingLoss": {"margin": 1.0},
+    "CosineEmbeddingLoss": {"margin": 0.0},
+    "TripletMarginLoss": {"margin": 1.0, "p": 2.0, "eps": 1e-6, "swap": False},
+    "MultiMarginLoss": {"p": 1, "margin": 1.0, "class_weight": None},
+    "MultiLabelMarginLoss": {"target_format": "index_list"},
+    "PoissonNLLLoss": {"log_input": True, "full": False, "eps": 1e-8},
+    "GaussianNLLLoss": {"full": False, "eps": 1e-6},
+    "KLDivLoss": {"input_format": "log_probabilities", "log_target": False},
+    "CrossEntropyLoss": {"from_logits": True, "label_smoothing": 0.0, "class_weight": None},
+    "BCELoss": {"from_logits": False},
+    "BCEWithLogitsLoss": {"from_logits": True, "pos_weight": 1.0},
+    "CTCLoss": {"blank": 0, "zero_infinity": False, "from_logits": False},
+    "sigmoid_focal_loss": {"from_logits": True, "alpha": 0.25, "gamma": 2.0},
+    "generalized_box_iou_loss": {"eps": 1e-7},
+    "distance_box_iou_loss": {"eps": 1e-7},
+    "complete_box_iou_loss": {"eps": 1e-7, "detach_alpha": True},
+    "BinaryCrossentropy": {"from_logits": False, "label_smoothing": 0.0},
+    "CategoricalCrossentropy": {"from_logits": False, "label_smoothing": 0.0},
+    "BinaryFocalCrossentropy": {"from_logits": False, "gamma": 2.0, "alpha": None, "label_smoothing": 0.0},
+    "CategoricalFocalCrossentropy": {"from_logits": False, "gamma": 2.0, "alpha": 0.25},
+    "CategoricalGeneralizedCrossEntropy": {"q": 0.5},
+    "Circle": {"gamma": 80.0, "margin": 0.4},
+    "Tversky": {"alpha": 0.5, "beta": 0.5},
+    "mean_pinball_loss": {"quantile": 0.5},
+    "mean_tweedie_deviance": {"power": 0.0},
+    "epsilon_insensitive": {"epsilon": 0.1},
+}
+"""What PyTorch, torchvision, Keras and scikit-learn take where nothing is said."""
+
+
+@pytest.mark.parametrize("name", LIBRARY_DEFAULTS)
+def test_library_names_bring_their_defaults(name: str) -> None:
+    loss, preset = LOSSES.resolve(name)
+    meant = {**loss.defaults, **preset}
+    assert {each: meant[each] for each in LIBRARY_DEFAULTS[name]} == LIBRARY_DEFAULTS[name]

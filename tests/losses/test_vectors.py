@@ -190,9 +190,8 @@ def test_what_is_not_taken_at_its_word_is_refused(identity: str) -> None:
         answer(adapted(ENTRIES[identity]), ENTRIES[identity], "mean")
 
 
-def test_every_entry_is_here() -> None:
-    assert len(ENTRIES) == 149
-    assert {entry["loss"] for entry in ENTRIES.values()} == set(LOSSES)
+def test_every_entry_is_of_a_loss_we_have() -> None:
+    assert {entry["loss"] for entry in ENTRIES.values()} <= set(LOSSES)
     assert set(REFUSED) <= set(ENTRIES)
 
 
