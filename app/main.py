@@ -16,7 +16,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The whole service as an ASGI application."""
     settings = settings or Settings()
     app = FastAPI(
-        title="Criterion", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan
+        title="Criterion", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan,
+        responses=problems.EVERYWHERE,
     )  # fmt: skip
     app.state.settings = settings
     app.state.workers = Workers(settings.large_workers, settings.threads, settings.large_waiting)

@@ -127,7 +127,7 @@ class EvaluateResponse(TypedDict):
 @router.post(
     "/evaluate",
     summary="Evaluate a loss",
-    responses=responses(400, 413, 415, 422),
+    responses=responses(400, 413, 415, 422, 503),
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
 )
 def evaluate(request: EvaluateRequest) -> EvaluateResponse:

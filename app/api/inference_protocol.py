@@ -219,7 +219,12 @@ class ProtocolRoute(APIRoute):
         return protocol_handler
 
 
-router = APIRouter(prefix="/v2", tags=["inference protocol"], route_class=ProtocolRoute)
+ERROR = {"application/json": {"schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}}}
+
+router = APIRouter(
+    prefix="/v2", tags=["inference protocol"], route_class=ProtocolRoute,
+    responses={"4XX": {"description": "What is wrong with the request.", "content": ERROR}},
+)  # fmt: skip
 
 
 def _json(answer: object, status: int = 200) -> Response:

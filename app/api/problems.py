@@ -89,16 +89,29 @@ class FaultBody(TypedDict):
     ]
 
 
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+EVERYWHERE: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What is wrong with the request.", "content": PROBLEM},
+    "5XX": {"description": "The server failed, or cannot answer now.", "content": PROBLEM},
+}
+"""What any operation may answer beside its own statuses."""
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These statuses for an operation's document, each answered as a Problem."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {status: {"description": phrase(HTTPStatus(status)), "content": PROBLEM} for status in statuses}
+
+
+def phrase(status: HTTPStatus) -> str:
+    """The status in words: those of RFC 9110, which Python has from 3.13 on only."""
+    return {413: "Content Too Large", 422: "Unprocessable Content"}.get(status, status.phrase)
 
 
 def problem(status: HTTPStatus, code: str, detail: str, faults: Iterable[Fault] = (), **more: str) -> Response:
     body = Problem(
         type=f"urn:criterion:problem:{code}",
-        title=status.phrase,
+        title=phrase(status),
         status=status.value,
         detail=detail,
         code=code,

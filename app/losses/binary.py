@@ -116,8 +116,9 @@ def binary_cross_entropy(
 def _per_column(weight: float | list[float], predictions: Array) -> Array:
     """The weight of positives as an array that fits the last axis."""
     if isinstance(weight, list) and (predictions.ndim < 2 or len(weight) != predictions.shape[-1]):
-        columns = f"{predictions.shape[-1]} numbers, one for each column" if predictions.ndim > 1 else "one number"
-        raise InvalidParameter([Fault("/loss/pos_weight", "length", f"pos_weight must be {columns}; got {len(weight)} numbers")])
+        columns = predictions.shape[-1] if predictions.ndim > 1 else "no"
+        message = f"pos_weight must have one number for each column; it has {len(weight)}, and predictions have {columns} columns"
+        raise InvalidParameter([Fault("/loss/pos_weight", "length", message)])
     return np.asarray(weight, dtype=np.float64)
 
 

@@ -532,10 +532,9 @@ def _tweedie(mean: Array, targets: Array, power: float) -> Array:
     coarse = ~((positive > 1e-280) & np.isfinite(positive))  # powers left the range of float64, or came near its end
     if coarse.any():
         positive[coarse] = _tweedie_scaled(mean[coarse], y[coarse], a, b, positive[coarse])
-    root = mean ** (b / 2.0)
-    return 2.0 * np.where(
-        targets > 0, positive, mean**a / a - targets * root * root / b
-    )  # yᵃ is that of max(y, 0), as in sklearn
+    root = mean ** (-power / 2.0)
+    owed = np.multiply(targets * root * mean, root / b, out=np.zeros_like(mean), where=targets < 0)
+    return 2.0 * np.where(targets > 0, positive, mean**a / a - owed)  # yᵃ is that of max(y, 0), as in scikit-learn
 
 
 def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:

@@ -15,6 +15,7 @@ from mpmath import mp, mpf
 UNDECLARED = mp.nan
 BEYOND = mpf(2) ** 1024  # the first number that float64 does not have
 SPREAD = 3  # digits kept for every bit between the largest and the smallest input: products of three of them stay exact
+LEAST_BITS = 1280
 EXPONENTIAL_REACH = 800.0  # e^−800 is below every float64: 1 + e^−800 need not differ from 1
 
 
@@ -231,18 +232,14 @@ def constant(x: Exact) -> Exact:
 
 
 def bits_for(numbers: Sequence[float]) -> int:
-    """Bits in which sums, products and exponentials of these numbers keep more digits than any comparison needs."""
+    """Bits in which what is left of a sum of these numbers, their products and exponentials, is no rounding but the truth.
+
+    Beyond those that the spread of the numbers takes, enough that where all cancels the rest is below every float64.
+    """
     exponents = [math.frexp(each)[1] for each in numbers if each != 0 and math.isfinite(each)] or [0]
     spread = max(*exponents, 1) - min(*exponents, 0)
     reach = min(max((abs(each) for each in numbers if math.isfinite(each)), default=0.0), EXPONENTIAL_REACH)
-    return math.ceil((512 + SPREAD * spread + 1.5 * reach) / 512) * 512
-
-
-def settled(x: Exact) -> Exact:
-    """x where what is left of a sum that cancels to nothing is 0."""
-    noise = mpf(2) ** (60 - mp.prec)
-    value = x.value if abs(x.value) > noise else mpf(0)
-    return Exact(value, {key: mpf(0) if abs(each) < noise else each for key, each in x.slope.items()})
+    return math.ceil((LEAST_BITS + SPREAD * spread + 1.5 * reach) / 512) * 512
 
 
 def ulps(got: float, true: Any, size: Any = None) -> float:

@@ -294,7 +294,7 @@ def extreme_numbers(encoding: str, limit: float) -> list[float]:
             return [-limit, limit, -1e4, -800.0, -1.0, -tiny, 0.0, tiny, 1.0, 800.0, 1e4]
 
 
-def extreme(case: Case, limit: float, n: int = 240) -> dict[str, NDArray[np.float64]]:
+def extreme(case: Case, limit: float, n: int = 800) -> dict[str, NDArray[np.float64]]:
     """A batch of the case whose numbers are drawn from the extremes of their encodings, labels apart."""
     rng = np.random.default_rng(3)
     arrays = dict(case.draw(n=n))

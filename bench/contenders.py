@@ -1,0 +1,139 @@
+"""Who is measured: our service with JSON and with binary tensors, and its rivals; and what each is sent."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from bench.processes import Connection, Pipe, free_port, running
+
+Size: TypeAlias = tuple[int, int]
+
+TINY, SMALL, LARGE, LONG = (8, 3), (1000, 10), (10000, 100), (100000, 10)
+SIZES: tuple[Size, ...] = (TINY, SMALL, LARGE, LONG)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Logits with all their digits, and the index of each row's class."""
+
+    predictions: NDArray[np.float64]
+    targets: NDArray[np.int64]
+
+
+def sample_of(size: Size) -> Sample:
+    rng = np.random.default_rng(0)
+    return Sample(rng.standard_normal(size), rng.integers(size[1], size=size[0]))
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+def json_message(path: str, sample: Sample) -> bytes:
+    """The same document for everybody: who does not know a field ignores it."""
+    loss = {"name": "categorical_cross_entropy", "from_logits": True}
+    document = {"loss": loss, "predictions": sample.predictions, "targets": sample.targets}
+    return _post(path, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), "Content-Type: application/json")
+
+
+def binary_message(datatype: str, sample: Sample) -> bytes:
+    """The Open Inference Protocol with its binary extension, as its clients write it."""
+    dtype = {"FP64": "<f8", "FP32": "<f4"}[datatype]
+    tensors = {"predictions": (datatype, sample.predictions.astype(dtype)), "targets": ("INT64", sample.targets)}
+    inputs = [
+        {"name": name, "datatype": kind, "shape": array.shape, "parameters": {"binary_data_size": array.nbytes}}
+        for name, (kind, array) in tensors.items()
+    ]
+    header = orjson.dumps({"inputs": inputs, "parameters": {"from_logits": True, "binary_data_output": True}})
+    body = b"".join((header, *(array.tobytes() for _, array in tensors.values())))
+    return _post("/v2/models/categorical_cross_entropy/infer", body, f"Inference-Header-Content-Length: {len(header)}")
+
+
+def _post(path: str, body: bytes, header: str) -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{header}\r\n\r\n".encode() + body
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+def _of_json(answer: memoryview) -> float | None:
+    return orjson.loads(answer).get("value")
+
+
+def _of_tensors(answer: memoryview) -> float:
+    """The value is the first tensor of the answer, behind its header and the spaces that fill it up."""
+    header = bytes(answer[: bytes(answer[:2048]).index(b"]}") + 2])
+    padded = -(-len(header) // 64) * 64
+    return float(np.frombuffer(answer[padded : padded + 8], "<f8" if b"FP64" in header else "<f4")[0])
+
+
+def _of_line(answer: memoryview) -> float:
+    return float(bytes(answer))
+
+
+# --- contenders -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    command: tuple[str, ...]
+    """Of Python, to start it; {port} is where it listens."""
+    message: Callable[[Sample], bytes]
+    value: Callable[[memoryview], float | None] = _of_json
+    """The loss out of an answer; None where it computes none."""
+    sizes: tuple[Size, ...] = SIZES
+
+
+@dataclass(frozen=True)
+class Started:
+    pid: int
+    port: int
+    ask: Callable[[bytes], memoryview]
+
+
+@contextmanager
+def started(contender: Contender) -> Iterator[Started]:
+    port = free_port()
+    command = [each.format(port=port) for each in contender.command]
+    with running(command, CRITERION_PORT=str(port), CRITERION_LOG_LEVEL="warning") as process:
+        yield Started(process.pid, port, Connection(port).ask if contender.message is not _nothing else Pipe(process).ask)
+
+
+def _json_to(path: str) -> Callable[[Sample], bytes]:
+    return lambda sample: json_message(path, sample)
+
+
+def _nothing(sample: Sample) -> bytes:
+    return b""
+
+
+def _uvicorn(name: str) -> tuple[str, ...]:
+    settings = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+    return ("-m", "uvicorn", *settings, "--port", "{port}", f"bench.rivals:{name}")
+
+
+OURS = ("-m", "app.main")
+
+JSON = Contender("Criterion, JSON", OURS, _json_to("/v1/evaluate"))
+BINARY = Contender("Criterion, binary FP64", OURS, lambda sample: binary_message("FP64", sample), _of_tensors)
+SINGLE = Contender("Criterion, binary FP32", OURS, lambda sample: binary_message("FP32", sample), _of_tensors)
+TWENTY_LINES = Contender("(a) FastAPI + Pydantic + NumPy, twenty lines", _uvicorn("twenty_lines"), _json_to("/evaluate"))
+TYPED = Contender("(a′) the same with a response model", _uvicorn("twenty_lines"), _json_to("/typed"))
+FLOOR = Contender("(b) ASGI + orjson + NumPy, nothing checked", _uvicorn("floor"), _json_to("/evaluate"))
+ECHO = Contender("(c) FastAPI, a small model in and out", _uvicorn("echo"), _json_to("/evaluate"), sizes=(TINY,))
+BUFFERS = Contender(
+    "(d) buffers in, evaluated, out: no HTTP, no check", ("-m", "bench.rivals", *map(str, LARGE)), _nothing, _of_line, (LARGE,)
+)
+CONTENDERS = (JSON, BINARY, SINGLE, TWENTY_LINES, TYPED, FLOOR, ECHO, BUFFERS)
+
+
+def agree(answers: dict[str, float | None]) -> None:
+    """Whoever computes a loss computes the same one."""
+    values: dict[str, Any] = {name: value for name, value in answers.items() if value is not None}
+    if max(values.values()) - min(values.values()) > 1e-5 * max(values.values()):
+        raise RuntimeError(f"the contenders do not agree: {values}")

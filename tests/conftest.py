@@ -1,0 +1,129 @@
+"""The service in two ways: as an ASGI application in this process, and as a real server in its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+SERVER_LIMIT = 8 * 1024 * 1024
+"""Largest body that the server of the tests takes: small, so that it is quick to exceed."""
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def app() -> FastAPI:
+    return create_app()
+
+
+@pytest.fixture(scope="session")
+async def client(app: FastAPI, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application; a failure inside is answered with 500, as a server does."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def inline_client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that works on every body in this process, however large."""
+    transport = httpx.ASGITransport(create_app(Settings(large_body_bytes=2**40)), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server process, and where it listens."""
+
+    process: subprocess.Popen[bytes]
+    host: str
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection((self.host, self.port), timeout=20)
+
+    def end(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def serving(folder: Path, **settings: object) -> Iterator[Server]:
+    """`python -m app.main` with these settings, on a port of its own."""
+    host, port = "127.0.0.1", _free_port()
+    settings = {"host": host, "port": port, **settings}
+    environment = {f"CRITERION_{name.upper()}": str(value) for name, value in settings.items()}
+    log = folder / f"server-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.main"], cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output
+        )
+    server = Server(process, host, port, log)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        if process.poll() is None:
+            server.end()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("server"), max_body_bytes=SERVER_LIMIT) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def remote(server: Server, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the real server."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        yield client
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = monotonic() + 60
+    while monotonic() < deadline:
+        try:
+            assert httpx.get(f"{server.url}/health/ready").status_code == 200
+            return
+        except httpx.TransportError:
+            if _has_ended(server.process):
+                break
+    raise RuntimeError(f"the server did not start:\n{server.log.read_text()}")
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(timeout=0.05)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
