@@ -1,8 +1,9 @@
 """Who is measured: our service with JSON and with binary tensors, and its rivals; and what each is sent."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from subprocess import Popen
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from bench.processes import Connection, Pipe, free_port, running
 
 Size: TypeAlias = tuple[int, int]
+Ask: TypeAlias = Callable[[bytes], memoryview]
+"""A message -> the body of its answer, valid until the next question."""
 
 TINY, SMALL, LARGE, LONG = (8, 3), (1000, 10), (10000, 100), (100000, 10)
 SIZES: tuple[Size, ...] = (TINY, SMALL, LARGE, LONG)
@@ -71,10 +74,6 @@ def _of_tensors(answer: memoryview) -> float:
     return float(np.frombuffer(answer[padded : padded + 8], "<f8" if b"FP64" in header else "<f4")[0])
 
 
-def _of_line(answer: memoryview) -> float:
-    return float(bytes(answer))
-
-
 # --- contenders -------------------------------------------------------------------------------------------------------
 
 
@@ -87,29 +86,38 @@ class Contender:
     value: Callable[[memoryview], float | None] = _of_json
     """The loss out of an answer; None where it computes none."""
     sizes: tuple[Size, ...] = SIZES
+    http: bool = True
+    """Else it is asked by a line, and answers with the value."""
 
 
 @dataclass(frozen=True)
 class Started:
     pid: int
     port: int
-    ask: Callable[[bytes], memoryview]
+    connect: Callable[[], Ask]
+    """A new connection: servers close one that has been quiet for some seconds."""
 
 
 @contextmanager
-def started(contender: Contender) -> Iterator[Started]:
-    port = free_port()
+def started(contenders: Iterable[Contender]) -> Iterator[dict[str, Started]]:
+    """Each contender in a process of its own, by name."""
+    with ExitStack() as stack:
+        ports = {each.name: free_port() for each in contenders}
+        processes = {each.name: stack.enter_context(_process(each, ports[each.name])) for each in contenders}
+        yield {each.name: _asked(each, processes[each.name], ports[each.name]) for each in contenders}
+
+
+def _process(contender: Contender, port: int) -> AbstractContextManager[Popen[bytes]]:
     command = [each.format(port=port) for each in contender.command]
-    with running(command, CRITERION_PORT=str(port), CRITERION_LOG_LEVEL="warning") as process:
-        yield Started(process.pid, port, Connection(port).ask if contender.message is not _nothing else Pipe(process).ask)
+    return running(command, CRITERION_PORT=str(port), CRITERION_LOG_LEVEL="warning")
+
+
+def _asked(contender: Contender, process: Popen[bytes], port: int) -> Started:
+    return Started(process.pid, port, lambda: Connection(port).ask if contender.http else Pipe(process).ask)
 
 
 def _json_to(path: str) -> Callable[[Sample], bytes]:
     return lambda sample: json_message(path, sample)
-
-
-def _nothing(sample: Sample) -> bytes:
-    return b""
 
 
 def _uvicorn(name: str) -> tuple[str, ...]:
@@ -127,8 +135,9 @@ TYPED = Contender("(a′) the same with a response model", _uvicorn("twenty_line
 FLOOR = Contender("(b) ASGI + orjson + NumPy, nothing checked", _uvicorn("floor"), _json_to("/evaluate"))
 ECHO = Contender("(c) FastAPI, a small model in and out", _uvicorn("echo"), _json_to("/evaluate"), sizes=(TINY,))
 BUFFERS = Contender(
-    "(d) buffers in, evaluated, out: no HTTP, no check", ("-m", "bench.rivals", *map(str, LARGE)), _nothing, _of_line, (LARGE,)
-)
+    "(d) buffers in, evaluated, out: no HTTP, no check", ("-m", "bench.rivals", *map(str, LARGE)), lambda _: b"\n",
+    lambda answer: float(bytes(answer)), sizes=(LARGE,), http=False,
+)  # fmt: skip
 CONTENDERS = (JSON, BINARY, SINGLE, TWENTY_LINES, TYPED, FLOOR, ECHO, BUFFERS)
 
 

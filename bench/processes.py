@@ -50,14 +50,14 @@ class Connection:
         if not head.startswith(b"http/1.1 200"):
             raise RuntimeError(f"refused: {bytes(self._buffer[:got])[:1000].decode()}")
         start = end + 4
-        size = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
+        size = int(re.search(rb"\ncontent-length: (\d+)", head)[1])  # type: ignore[index]
         while got < start + size:
             got += self._socket.recv_into(self._buffer[got:])
         return self._buffer[start : start + size]
 
 
 class Pipe:
-    """A process that does its work once for each line it gets, and answers with a line."""
+    """A process that answers each line with a line."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -65,7 +65,7 @@ class Pipe:
     def ask(self, message: bytes) -> memoryview:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(b"\n")
+        self._process.stdin.write(message)
         self._process.stdin.flush()
         return memoryview(self._process.stdout.readline())
 

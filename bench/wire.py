@@ -7,11 +7,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from bench.contenders import (
-    CONTENDERS, FLOOR, JSON, LARGE, SIZES, TINY, TWENTY_LINES, Contender, Size, Started, agree, json_message, sample_of, started,
+    CONTENDERS, FLOOR, JSON, LARGE, SIZES, TINY, TWENTY_LINES, Ask, Contender, Size, Started, agree, json_message, sample_of, started,
 )  # fmt: skip
 from bench.processes import Connection, cpu_seconds, forget_peak, peak_megabytes, running
 
@@ -43,8 +42,7 @@ Say = Callable[[str], None]
 
 def measure(plan: Plan, say: Say) -> dict[Size, dict[str, Measured]]:
     """Every contender by name, on every size that it is made for."""
-    with ExitStack() as stack:
-        servers = {each.name: stack.enter_context(started(each)) for each in CONTENDERS}
+    with started(CONTENDERS) as servers:
         return {size: _measure_size(size, servers, plan, say) for size in plan.sizes}
 
 
@@ -52,7 +50,7 @@ def _measure_size(size: Size, servers: Mapping[str, Started], plan: Plan, say: S
     sample = sample_of(size)
     contenders = {each.name: each for each in CONTENDERS if size in each.sizes}
     messages = {name: each.message(sample) for name, each in contenders.items()}
-    agree({name: each.value(servers[name].ask(messages[name])) for name, each in contenders.items()})
+    agree({name: each.value(servers[name].connect()(messages[name])) for name, each in contenders.items()})
     counts = {name: _requests_of_a_round(servers[name], messages[name], plan) for name in contenders}
     results = {name: Measured() for name in contenders}
     for name in contenders:
@@ -68,21 +66,23 @@ def _measure_size(size: Size, servers: Mapping[str, Started], plan: Plan, say: S
 
 def _requests_of_a_round(server: Started, message: bytes, plan: Plan) -> int:
     """How many requests fill a round. Finding out warms up."""
-    latencies = _latencies(server.ask, message, plan.seconds / 2)
+    latencies = _latencies(server.connect(), message, plan.seconds / 2)
     return max(plan.fewest, round(plan.seconds * 1e3 * len(latencies) / sum(latencies)))
 
 
 def _round(result: Measured, server: Started, message: bytes, count: int) -> None:
+    ask = server.connect()
+    ask(message)
     cpu, began = cpu_seconds(server.pid), time.perf_counter()
     for _ in range(count):
         before = time.perf_counter()
-        server.ask(message)
+        ask(message)
         result.latencies_ms.append((time.perf_counter() - before) * 1e3)
     result.rate.append(count / (time.perf_counter() - began))
     result.cpu_ms.append((cpu_seconds(server.pid) - cpu) / count * 1e3)
 
 
-def _latencies(ask: Callable[[bytes], memoryview], message: bytes, seconds: float) -> list[float]:
+def _latencies(ask: Ask, message: bytes, seconds: float) -> list[float]:
     """Milliseconds of each request, one after another until the time is over: at least one."""
     latencies: list[float] = []
     deadline = time.perf_counter() + seconds
@@ -108,32 +108,32 @@ class Crowded:
 def crowd(plan: Plan, say: Say) -> dict[str, Crowded]:
     """8×3 in JSON beside 20 MB of JSON, which come from a process of their own."""
     results = {each: Crowded() for each in (JSON, TWENTY_LINES, FLOOR)}
-    with ExitStack() as stack:
-        servers = {each: stack.enter_context(started(each)) for each in results}
+    with started(results) as servers:
         for number in range(plan.rounds):
             say(f"tiny requests beside large ones: round {number + 1} of {plan.rounds}")
             for each, result in results.items():
-                _crowded_round(each, servers[each], result, plan.seconds)
+                _crowded_round(each, servers[each.name], result, plan.seconds)
     return {each.name: result for each, result in results.items()}
 
 
 def _crowded_round(contender: Contender, server: Started, result: Crowded, seconds: float) -> None:
     tiny = contender.message(sample_of(TINY))
     path = tiny.split(b" ")[1].decode()
-    _latencies(server.ask, tiny, 0.1)
-    result.idle += _latencies(server.ask, tiny, seconds)
+    ask = server.connect()
+    ask(tiny)
+    result.idle += _latencies(ask, tiny, seconds)
     with running(["-m", "bench.wire", str(server.port), path, str(seconds)]) as other:
         assert other.stdout
         other.stdout.readline()  # the first large request is about to be sent
-        result.crowded += _latencies(server.ask, tiny, seconds)
+        result.crowded += _latencies(ask, tiny, seconds)
         result.large += json.loads(other.stdout.readline())
 
 
 def ask_large(port: int, path: str, seconds: float) -> None:
     """One large request after another, until the time is over; then their latencies on standard output."""
-    connection, message = Connection(port), json_message(path, sample_of(LARGE))
+    ask, message = Connection(port).ask, json_message(path, sample_of(LARGE))
     print("ready", flush=True)
-    print(json.dumps(_latencies(connection.ask, message, seconds)), flush=True)
+    print(json.dumps(_latencies(ask, message, seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ SATURATED = 0xFFFFFF
 """simdjson counts the elements of an array up to here and no further."""
 MAX_DEPTH = 64
 """Objects and arrays within one another at most: as many axes as an ndarray can have."""
+MAX_KEYS = 64
+"""Keys of an object on the fast path: simdjson looks for each from the first on."""
 LONGEST_INTEGER = 300
 """Digits of an integer that surely fits in a double."""
 HALF_PAIR = re.compile("[\ud800-\udfff]")
@@ -38,7 +40,15 @@ HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 def encode(answer: object) -> bytes:
     """JSON with the shortest digits that read back as the same number; NaN and infinities as null."""
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(answer, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _plain(value: object) -> object:
+    """An array that orjson does not take as it lies: without axes, or not row by row."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError
+    array = cast(NDArray[Any], value)
+    return np.ascontiguousarray(array) if array.ndim else array.item()
 
 
 def decode(body: bytes | memoryview) -> Document:
@@ -81,8 +91,8 @@ class _Walk:
     def value(self, node: Any, depth: int = 1) -> Any:
         if isinstance(node, simdjson.Object):
             keys = list(node.keys())
-            if len(set(keys)) != len(keys) or depth > MAX_DEPTH:
-                raise _Doubt
+            if len(set(keys)) != len(keys) or len(keys) > MAX_KEYS or depth > MAX_DEPTH or "\0" in "".join(keys):
+                raise _Doubt  # simdjson looks up a key with NUL in it by what stands before
             return {key: self.value(node[key], depth + 1) for key in keys}
         if isinstance(node, simdjson.Array):
             return self.array(node, depth)

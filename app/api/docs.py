@@ -46,7 +46,17 @@ DESCRIPTION = """Send predictions and targets, and get the loss, each sample's l
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and, per fault, a JSON pointer:
 `malformed_json` (400), `not_found` (404), `method_not_allowed` (405), `body_too_large` (413), `unsupported_media_type`
-(415), `unknown_name` and `invalid_request` (422), `internal_error` (500).
+(415), `unknown_name` and `invalid_request` (422), `internal_error` (500), `unavailable` (503).
+
+The `code` of a fault says which rule was broken:
+
+| about | codes |
+|---|---|
+| the document | `missing`, `unknown_field`, `unexpected`, `type`, `choice`, `length`, `duplicate` |
+| names | `unknown_loss`, `unknown_parameter`, `unknown_class`, `unknown_family`, `unknown_property` |
+| arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
+| numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding` |
+| the batch | `no_samples`, `reduction` |
 """
 
 
@@ -72,7 +82,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=TAGS,
-            openapi_version="3.1.0", servers=[{"url": "/", "description": "This server"}],
+            openapi_version="3.1.0", servers=[{"url": ".", "description": "This server, wherever it is mounted"}],
             license_info={"name": "MIT", "identifier": "MIT"}, contact={"name": "Criterion"},
         )  # fmt: skip
         document["security"] = []

@@ -62,19 +62,19 @@ class EvaluateRequest(BaseModel):
         None
     )
     mask: Annotated[
-        list[bool] | None, Listed, Field(description="One flag per sample; the samples with false are left out unseen.")
+        list[bool] | None, Field(description="One flag per sample; the samples with false are left out unseen."), Listed
     ] = None
     classes: Annotated[
         list[str] | None,
-        Listed,
         Field(description="The class names in the order of their indices, where targets are names.", min_length=2),
+        Listed,
     ] = None
     reduction: Annotated[
         Reduction,
         Field(description="mean: Σwl/Σw; sum: Σwl; mean_over_samples: Σwl/n; none: no value, each sample's own gradient."),
     ] = "mean"
     outputs: Annotated[
-        list[Output], Listed, Field(description="What to answer.", min_length=1, default_factory=lambda: list(OUTPUTS))
+        list[Output], Field(description="What to answer.", min_length=1, default_factory=lambda: list(OUTPUTS)), Listed
     ]
 
     _batch: Batch = PrivateAttr()
