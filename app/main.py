@@ -1,5 +1,7 @@
 """create_app(settings): wiring only."""
 
+import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -41,6 +43,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 def serve() -> None:
     """Run the service until it is told to stop."""
+    # uvicorn ends in order and then raises the signal anew: an orderly end is no failure
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = Settings()
     uvicorn.run(
         "app.main:create_app", factory=True, host=settings.host, port=settings.port, workers=settings.workers,

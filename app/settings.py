@@ -7,6 +7,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+def _cores() -> int:
+    """The processors this process may use, which may be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CRITERION_", frozen=True)
 
@@ -24,5 +29,5 @@ class Settings(BaseSettings):
     large_waiting: int = Field(
         default=16, ge=0, description="Large requests that may wait for a worker; one more is answered with 503."
     )
-    threads: int = Field(default=os.cpu_count() or 1, ge=1, le=256, description="Threads that share one large batch.")
+    threads: int = Field(default_factory=_cores, ge=1, le=256, description="Threads that share one large batch.")
     shutdown_seconds: int = Field(default=10, ge=0, description="How long open requests may go on after SIGTERM.")

@@ -56,7 +56,7 @@ The `code` of a fault says which rule was broken:
 | names | `unknown_loss`, `unknown_parameter`, `unknown_class`, `unknown_family`, `unknown_property` |
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
 | numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding` |
-| the batch | `no_samples`, `reduction` |
+| what does not go together | `reduction`, `clip`, `no_samples` |
 """
 
 

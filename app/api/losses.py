@@ -97,7 +97,7 @@ async def list_losses(wanted: Annotated[Filter, Query()]) -> Response:
     """Every loss with its formula, encodings, parameters, properties, and what it is called elsewhere."""
     _refuse_unknown("family", wanted.family, {loss.family for loss in LOSSES.values()})
     _refuse_unknown("property", wanted.property, set(_properties(~Property(0))))
-    words = (wanted.search or "").casefold().split()
+    words = _words(wanted.search or "").split()
     found = [
         entry
         for entry in map(_entry, LOSSES.values())
@@ -171,12 +171,11 @@ def _properties(properties: Property) -> list[str]:
 
 
 def _text(entry: LossEntry) -> str:
-    return (
-        " ".join((entry["name"], *entry["aliases"], entry["summary"], entry["formula"], entry["family"]))
-        .casefold()
-        .replace("_", " ")
-        + entry["name"]
-    )
+    return _words(entry["name"], *entry["aliases"], entry["summary"], entry["formula"], entry["family"])
+
+
+def _words(*texts: str) -> str:
+    return " ".join(texts).casefold().replace("_", " ")
 
 
 def _refuse_unknown(field: str, given: str | None, known: set[str]) -> None:

@@ -64,7 +64,13 @@ def check(
     readings = {
         name: decided[name].read(
             array if rows is None else array[rows],
-            Place(loss.inputs[name].pointer, rows, k=k, ignore=parameters.get("ignore_index")),
+            Place(
+                loss.inputs[name].pointer,
+                rows,
+                k=k,
+                ignore=parameters.get("ignore_index"),
+                hint=_hint(loss.inputs[name], parameters),
+            ),
         )
         for name, array in arrays.items()
     }
@@ -113,11 +119,17 @@ def _as_object(wanted: Mapping[str, Input]) -> str:
     return f": {{{', '.join(names)}}}" if names else ""
 
 
+def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
+    if declared.side == "predictions" and parameters.get("from_logits") is False:
+        return " (set from_logits to true if these are logits)"
+    return ""
+
+
 def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     place = Place(declared.pointer)
     if isinstance(raw, np.ndarray):
-        return raw
+        return raw if raw.dtype.kind == "f" else raw.astype(np.float64)
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
     if classes is None:

@@ -23,19 +23,8 @@ from app.losses.encodings import (
 )
 from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
-from app.losses.stable import (
-    Array,
-    Pair,
-    exp_pair,
-    log_pair,
-    pair_add,
-    pair_divide,
-    pair_multiply,
-    renormalised,
-    softplus_and_sigmoid,
-    two_product,
-    two_sum,
-)
+from app.losses.pairs import Pair, exp_pair, log_pair, pair_add, pair_divide, pair_multiply, renormalised, two_product, two_sum
+from app.losses.stable import Array, softplus_and_sigmoid
 from app.registry import alias
 
 FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits instead of probabilities.")]
@@ -53,7 +42,7 @@ LabelSmoothing: TypeAlias = Annotated[
     formula="−(w·y·ln p + (1 − y)·ln(1 − p)), p = σ(x) for a logit x",
     aliases=(
         "bce", "BCE", "BCELoss", "F.binary_cross_entropy", "BinaryCrossentropy", "binary_crossentropy", "binary_logloss",
-        "logloss", "Logloss",
+        "log_loss", "logloss", "Logloss",
         alias("bce_with_logits", from_logits=True),
         alias("BCEWithLogitsLoss", from_logits=True),
         alias("binary_cross_entropy_with_logits", from_logits=True),

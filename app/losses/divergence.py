@@ -8,23 +8,9 @@ from typing_extensions import Doc
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
-from app.losses.stable import (
-    Array,
-    log_excess,
-    log_pair,
-    log_softmax,
-    log_softmax_pair,
-    pair_add,
-    pair_exp,
-    pair_multiply,
-    pair_negative,
-    pair_sum,
-    recovered,
-    row_sums,
-    softmax_cross_entropy,
-    two_sum,
-    xlogy,
-)
+from app.losses.pairs import log_excess, log_pair, pair_add, pair_exp, pair_multiply, pair_negative, pair_sum, two_sum
+from app.losses.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
+from app.losses.stable import Array, recovered, xlogy
 from app.registry import alias
 
 _LEAST = 5e-324

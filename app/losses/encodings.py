@@ -29,7 +29,6 @@ def numbers(
     high: float = np.inf,
     open_low: bool = False,
     axes: str = "n *d",
-    hint: str = "",
     in_unit_interval: Callable[[Numbers, str], tuple[str, ...]] | None = None,
 ) -> Encoding:
     """An encoding of real numbers in an interval. `in_unit_interval` may warn of numbers all in [0, 1]."""
@@ -44,9 +43,10 @@ def numbers(
             fits = ((array > low) if open_low else (array >= low)) & (array <= high)
             if not finite.all():
                 place.refuse_numbers(~finite, array, "finite", "not_finite")
-            place.refuse_numbers(~fits, array, rule + hint)
-        suspicious = in_unit_interval is not None and least >= 0.0 and most <= 1.0
-        return Reading(array, name, in_unit_interval(array, place.name) if suspicious else ())
+            place.refuse_numbers(~fits, array, rule + place.hint if high == 1.0 else rule)
+        if in_unit_interval is None or least < 0.0 or most > 1.0:
+            return Reading(array, name)
+        return Reading(array, name, in_unit_interval(array, place.name))
 
     def sample(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         lengths: dict[str, Shape] = {"n": (sizes.n,), "k": (sizes.k,), "t": (sizes.k + 2,), "*d": sizes.d}
@@ -85,9 +85,8 @@ ABOVE_MINUS_ONE = numbers(
 SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", "finite", _steps(-3, 3))
 LOGIT = numbers("logit", "the log-odds of the positive class", "finite", _steps(-3, 3), in_unit_interval=_like_probabilities)
 PROBABILITY = numbers(
-    "probability", "the probability of the positive class, in [0, 1]", "in [0, 1]", _steps(0.05, 0.95), low=0.0, high=1.0,
-    hint=" (set from_logits to true if these are logits)",
-)  # fmt: skip
+    "probability", "the probability of the positive class, in [0, 1]", "in [0, 1]", _steps(0.05, 0.95), low=0.0, high=1.0
+)
 SCORES = numbers("scores", "one real-valued score per class", "finite", _steps(-3, 3), axes="n k")
 LOGITS = numbers(
     "logits",
@@ -119,8 +118,7 @@ def _read_distribution(array: Numbers, place: Place) -> Reading:
     if not (array.min() >= 0 and array.max() <= 1):
         if not np.isfinite(array).all():
             place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")
-        hint = " (set from_logits to true if these are logits)" if place.name.startswith("predictions") else ""
-        place.refuse_numbers((array < 0) | (array > 1), array, "in [0, 1]" + hint)
+        place.refuse_numbers((array < 0) | (array > 1), array, "in [0, 1]" + place.hint)
     sums = array.sum(axis=-1, dtype=np.float64)
     off = np.abs(sums - 1.0) > ROW_SUM_TOLERANCE
     if off.any():

@@ -33,6 +33,8 @@ class Place:
     """The number of classes, where predictions have told it."""
     ignore: int | None = None
     """A class index that stands for "no label"."""
+    hint: str = ""
+    """What a number outside [0, 1] probably means."""
 
     @property
     def name(self) -> str:

@@ -265,7 +265,7 @@ NUMBERS = [
             "/predictions/0/1", "out_of_range", "at most 0", "got 0.5"),
     invalid("a rate of 0", of("poisson_deviance", [1, 0], [1, 1]), "/predictions/1", "out_of_range", "above 0", "got 0"),
     invalid("a negative count", of("poisson_deviance", [1, 1], [1, -1]), "/targets/1", "out_of_range", "at least 0", "got -1"),
-    invalid("a variance of 0", of("gaussian_nll", {"mean": [1], "variance": [-1]}, [1]),
+    invalid("a variance of 0", of("gaussian_nll", {"mean": [1], "variance": [0]}, [1]),
             "/predictions/variance/0", "out_of_range", "predictions.variance[0]"),
     invalid("a logarithm of nothing", of("mean_squared_logarithmic_error", [-1, 0], [0, 0]),
             "/predictions/0", "out_of_range", "above −1", "got -1"),

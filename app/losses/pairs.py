@@ -1,0 +1,186 @@
+"""Numbers of about 32 digits, as pairs of floats: for what cancels.
+
+Error-free transforms follow Dekker (1971), doi:10.1007/BF01397083, and Ogita, Rump and Oishi (2005),
+doi:10.1137/030601818. A pair (high, low) stands for the unrounded sum high + low.
+"""
+
+import math
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+
+from app.losses.stable import LOG_2, Array
+
+
+def two_sum(a: Array, b: Array | float) -> tuple[Array, Array]:
+    """a + b as (rounded, error), exactly."""
+    total = a + b
+    virtual = total - a
+    return total, (a - (total - virtual)) + (b - virtual)
+
+
+def two_product(a: Array, b: Array | float) -> tuple[Array, Array]:
+    """a · b as (rounded, error), exactly while nothing leaves the range 1e-290 to 1e290 (Veltkamp's splitting)."""
+    product = a * b
+    a_high, a_low = _split(a)
+    b_high, b_low = _split(np.asarray(b, dtype=np.float64))
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def _split(a: Array) -> tuple[Array, Array]:
+    shifted = a * 134217729.0  # 2**27 + 1
+    high = shifted - (shifted - a)
+    return high, a - high
+
+
+Pair: TypeAlias = tuple[Array, Array]
+"""(high, low), the unrounded sum of both, with |low| at most half a unit in the last place of high."""
+
+
+def renormalised(high: Array, low: Array) -> Pair:
+    """The pair of high + low, exactly where |high| ≥ |low|."""
+    total = high + low
+    return total, low - (total - high)
+
+
+def pair_add(a: Pair, b: Pair) -> Pair:
+    """a + b, to about 2⁻¹⁰⁵ of the larger: what is left of a difference keeps the digits that its terms had."""
+    high, low = two_sum(a[0], b[0])
+    return renormalised(high, low + (a[1] + b[1]))
+
+
+def pair_multiply(a: Pair, b: Pair) -> Pair:
+    """a · b, to about 2⁻¹⁰⁴ (within the range of two_product)."""
+    high, low = two_product(a[0], b[0])
+    return renormalised(high, low + (a[0] * b[1] + a[1] * b[0]))
+
+
+def pair_divide(a: Pair, b: Pair) -> Pair:
+    """a / b, to about 2⁻¹⁰³: the rounded quotient and what its exact remainder adds to it."""
+    quotient = a[0] / b[0]
+    product, error = two_product(quotient, b[0])
+    return renormalised(quotient, (((a[0] - product) - error) + (a[1] - quotient * b[1])) / b[0])
+
+
+def pair_sqrt(a: Pair) -> Pair:
+    """√a, to about 2⁻¹⁰³: one Newton step from the rounded root; 0 at 0."""
+    root = np.sqrt(a[0])
+    square, error = two_product(root, root)
+    remainder = ((a[0] - square) - error) + a[1]
+    return renormalised(root, np.divide(remainder, 2.0 * root, out=np.zeros_like(root), where=root > 0))
+
+
+def pair_sum(a: Pair) -> Pair:
+    """The sum over the last axis, kept as (..., 1), in a tree of two_sums: no digit of a cancelling sum is lost."""
+    high, low = a
+    while high.shape[-1] > 1:
+        half = high.shape[-1] // 2
+        total, error = two_sum(high[..., :half], high[..., half : 2 * half])
+        error = error + (low[..., :half] + low[..., half : 2 * half])
+        high = np.concatenate((total, high[..., 2 * half :]), axis=-1)
+        low = np.concatenate((error, low[..., 2 * half :]), axis=-1)
+    return renormalised(high, low)
+
+
+def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
+    """A number as a sum of floats: each part the rest rounded to so many bits after the point, the last to a float."""
+    parts: list[float] = []
+    for each in bits:
+        parts.append(float(Fraction(round(number * 2**each), 2**each)))
+        number -= Fraction(parts[-1])
+    return (*parts, float(number))
+
+
+_PER_OCTAVE = 32
+# a multiple of the first two parts by |k| < 2**17 is exact
+_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(Context(60))), 36, 72)
+_ROOTS_OF_2 = [_in_parts(Fraction(Context(60).power(Decimal(2), Decimal(j) / _PER_OCTAVE)), 52) for j in range(_PER_OCTAVE)]
+_ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*_ROOTS_OF_2, strict=True))
+_INVERSE_FACTORIALS = [_in_parts(Fraction(1, math.factorial(n)), 60) for n in range(14)]
+
+
+def exp_pair(x: Array) -> Pair:
+    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product: 2^(k/32) from a table times a short series."""
+    k = np.rint(np.clip(x, -1100.0, 1100.0) * (_PER_OCTAVE / LOG_2))
+    first, second, third = (part / _PER_OCTAVE for part in _LOG_2_PARTS)
+    high, low = two_sum(x - k * first, -(k * second))
+    rest = renormalised(high, low - k * third)
+    tail = np.zeros_like(high)
+    for n in range(13, 6, -1):
+        tail = tail * high + _INVERSE_FACTORIALS[n][0]
+    series = (tail, np.zeros_like(tail))
+    for inverse, error in _INVERSE_FACTORIALS[6::-1]:
+        series = pair_add(pair_multiply(series, rest), (np.full_like(high, inverse), np.full_like(high, error)))
+    octave, step = np.divmod(k.astype(np.int64), _PER_OCTAVE)
+    high, low = pair_multiply(series, (_ROOT_HIGH[step], _ROOT_LOW[step]))
+    return np.ldexp(high, octave), np.ldexp(low, octave)
+
+
+def log_pair(x: Array) -> Pair:
+    """log x of numbers above 0, to about 2⁻¹⁰⁵ absolute: the rounded logarithm, put right by how far its exponential is off."""
+    fraction, exponent = np.frexp(x)
+    below = fraction < math.sqrt(0.5)  # into [√½, √2), so that a logarithm near 0 has no k·log 2 to cancel
+    fraction, k = np.where(below, 2.0 * fraction, fraction), np.where(below, exponent - 1, exponent).astype(np.float64)
+    guess = np.log(fraction)
+    product, error = pair_multiply((fraction, np.zeros_like(fraction)), exp_pair(-guess))
+    off = (product - 1.0) + error
+    first, second, third = _LOG_2_PARTS
+    high, low = two_sum(k * first, guess)
+    high, lower = two_sum(high, k * second)
+    return renormalised(high, low + (lower + (k * third + (off - off * off / 2.0))))
+
+
+def difference(a: Array, b: Array) -> Pair:
+    """a − b as (rounded, error), exactly; the error is 0 where the difference overflows."""
+    rounded, error = two_sum(a, -b)
+    return rounded, np.where(np.isfinite(error), error, 0.0)
+
+
+def pair_negative(a: Pair) -> Pair:
+    return -a[0], -a[1]
+
+
+def pair_exp(a: Pair) -> Pair:
+    """e^a of a pair of at most 700; 0 below −800."""
+    return pair_multiply(exp_pair(np.maximum(a[0], -800.0)), renormalised(np.ones_like(a[1]), a[1]))
+
+
+def pair_log(a: Pair) -> Pair:
+    """log a of a pair above 0, from that of its high part."""
+    return pair_add(log_pair(a[0]), (a[1] / a[0], np.zeros_like(a[1])))
+
+
+def relative_gap(a: Array, b: Array) -> Pair:
+    """(a − b) / b of numbers above 0, unrounded; both are brought near 1 first, so that nothing leaves the range of pairs."""
+    exponent = -np.frexp(b)[1]
+    a_near, b_near = np.ldexp(a, exponent), np.ldexp(b, exponent)
+    gap, low = pair_divide(two_sum(a_near, -b_near), (b_near, np.zeros_like(b_near)))
+    usable = np.isfinite(gap) & np.isfinite(low)
+    return np.where(usable, gap, a / b - 1.0), np.where(usable, low, 0.0)
+
+
+def log_ratio(a: Array, b: Array, gap: Pair) -> Array:
+    """log(a / b) from the relative gap where the two are near, of the quotient where it exists, of each where it does not."""
+    high, low = gap
+    quotient = a / b
+    far = np.where((quotient > 1e-300) & np.isfinite(quotient), np.log(quotient), np.log(a) - np.log(b))
+    return np.where(np.abs(high) < 0.9, np.log1p(high) + low / (1.0 + high), far)
+
+
+def log_excess(a: Array, b: Array) -> Array:
+    """a/b − 1 − log(a/b), which is never below 0, without the cancellation near a = b.
+
+    With v = a/b − 1 and r = v / (2 + v) it is v − 2 artanh r = r·(v − 2r²·(1/3 + r²/5 + r⁴/7 + ...)).
+    """
+    gap = high, low = relative_gap(a, b)
+    near = (high > -0.72) & (high < 1.0)  # beyond, the logarithm is little larger than what is left of it
+    v = np.where(near, high, 0.0)
+    r = v / (2.0 + v)
+    square = r * r
+    series = np.zeros_like(v)
+    for n in range(65, 1, -2):
+        series = series * square + 1.0 / n
+    close = r * (v - 2.0 * square * series) + low * v / (1.0 + v)
+    return np.where(near, close, high - log_ratio(a, b, gap) + low)

@@ -1,0 +1,195 @@
+"""Rows of scores (n, k): the softmax without a subtraction that cancels, and sums that no neighbouring row can change."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.losses.pairs import (
+    Pair,
+    difference,
+    pair_add,
+    pair_exp,
+    pair_log,
+    pair_multiply,
+    pair_negative,
+    pair_sum,
+    two_sum,
+)
+from app.losses.stable import Array, recovered
+
+
+class Softmax(NamedTuple):
+    """The softmax of rows (n, k), seen from one column of each: 1 − p of that column is rest / total, never a subtraction."""
+
+    others: Array
+    """e^(x − c) with 0 in the picked column; c is the same throughout a row. Belongs to the caller."""
+    picked: Array
+    """e^(x − c) of the picked column."""
+    rest: Array
+    """The sum of the others."""
+    total: Array
+    """The sum of all."""
+    shift: Array | float
+    """c."""
+    surprise: Array
+    """−log p of the picked column, as log1p(rest / picked): a confident row keeps its digits."""
+
+    def probabilities(self) -> Array:
+        """p of the others, in their own array: a reciprocal of each row is twice as fast as a division of each number."""
+        return np.multiply(self.others, (1.0 / self.total)[:, None], out=self.others)
+
+
+def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
+    """The softmax of each row of x, seen from the columns whose flat indices are `at`.
+
+    Exponentials of unshifted logits have no error but that of exp, where x − max would round each difference first. So
+    the maximum is taken away only from rows whose own sum shows that something may have left the range.
+    """
+    others = np.exp(x)
+    picked, rest, total = _pick(others, at)
+    shift = 0.0
+    least = total.min()
+    if not ((least >= 1.0 or (least >= 1e-30 and x.min() >= -600.0)) and total.max() <= 1e300):
+        shift = _needed_shift(x, total)
+        if shift.any():
+            others = _shifted_exp(x, shift[:, None])
+            picked, rest, total = _pick(others, at)
+    ratio = rest / picked
+    surprise = np.log1p(ratio)
+    if not ratio.max() < 1e300:  # also NaN
+        surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - x.take(at)))
+    return Softmax(others, picked, rest, total, shift, surprise)
+
+
+def _pick(exponentials: Array, at: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+    """Take the columns `at` out of the rows: their numbers, the sums of what remains, the sums of all."""
+    picked = exponentials.take(at)
+    exponentials.reshape(-1)[at] = 0.0
+    rest = row_sums(exponentials)
+    return picked, rest, rest + picked
+
+
+def _needed_shift(x: Array, total: Array) -> Array:
+    """The maximum of the rows whose exponentials or their quotients over- or underflow, 0 for the others."""
+    usable = (total >= 1e-30) & (total <= 1e300)
+    usable &= (total >= 1.0) | (row_min(x) >= -600.0)
+    return np.where(usable, 0.0, row_max(x))
+
+
+def _shifted_exp(x: Array, shift: Array) -> Array:
+    """e^(x − shift), the rounding error of the difference included; the same bits as exp(x) where shift is 0."""
+    difference, error = two_sum(x, -shift)
+    exponentials = np.exp(difference)
+    return np.where(exponentials > 0, exponentials + exponentials * error, 0.0)
+
+
+def softmax_cross_entropy(x: Array, shares: Array) -> tuple[Array, Array]:
+    """−Σ shares · log softmax(x) of each row, and its gradient to x.
+
+    Seen from one column a: Σ shares·(xₐ − x) − Σshares · log pₐ. That is the column with most of the shares, else the
+    largest logit: then nothing cancels in the value, nor in 1 − p of a column that has almost all of both.
+    """
+    at = _view(x, shares)
+    parts = softmax(x, at)
+    share, here = shares.take(at), x.take(at)[:, None]
+    others = shares.copy()
+    others.reshape(-1)[at] = 0.0
+    remaining = row_sums(others)
+    whole = remaining + share
+    own = np.where(whole == 0, 0.0, whole * parts.surprise)
+    # a difference of logits may overflow, if only against a share of 0
+    values = recovered(row_sums(others * (here - x)) + own, lambda: 4.0 * row_sums(others * (here / 4.0 - x / 4.0)) + own)
+    gradient = parts.probabilities() * whole[:, None] - shares
+    gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) / parts.total
+    others.reshape(-1)[at] = np.minimum(share, remaining)
+    return values, _resolved(gradient, others, x, shares, at)
+
+
+def _view(x: Array, shares: Array) -> NDArray[np.intp]:
+    """The flat index in each row of the column that has more than half of the shares, or else of the largest logit."""
+    start = row_starts(x)
+    most: NDArray[np.intp] = start + shares.argmax(axis=1)
+    largest: NDArray[np.intp] = start + x.argmax(axis=1)
+    return np.where(2.0 * shares.take(most) > row_sums(shares), most, largest)
+
+
+def _resolved(gradient: Array, terms: Array, x: Array, shares: Array, at: NDArray[np.intp]) -> Array:
+    """The gradient p·Σshares − shares, recomputed in pairs where its terms have cancelled, so far that few rows have to pay.
+
+    The gradients of a row add up to 0: that of the column `at` is taken from the others, which are small where it is.
+    """
+    k = x.shape[1]
+    cancelled = np.abs(gradient) < terms * (0.03 / k)
+    rows = np.flatnonzero(cancelled.any(axis=1))
+    if rows.size:
+        p, wanted = pair_exp(log_softmax_pair(x[rows])), shares[rows]
+        whole = pair_sum((wanted, np.zeros_like(wanted)))
+        exact = pair_add(pair_multiply(p, whole), (-wanted, np.zeros_like(wanted)))
+        seen = np.arange(rows.size), at[rows] - rows * k
+        exact[0][seen] = exact[1][seen] = 0.0
+        rest = pair_sum(exact)
+        exact[0][seen], exact[1][seen] = -rest[0][:, 0], -rest[1][:, 0]
+        gradient[rows] = np.where(cancelled[rows], exact[0] + exact[1], gradient[rows])
+    return gradient
+
+
+def log_softmax(x: Array) -> Array:
+    """log of the softmax of each row: every logit's distance to the largest, and the surprise at that."""
+    at: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
+    return (x - x.take(at)[:, None]) - softmax(x, at).surprise[:, None]
+
+
+def log_softmax_pair(x: Array) -> Pair:
+    """log of the softmax of each row, to about 2⁻¹⁰² of the largest term."""
+    gap = difference(x, x.max(axis=1, keepdims=True))
+    total = pair_sum(pair_exp(gap))
+    return pair_add(gap, pair_negative(pair_log(total)))
+
+
+def row_starts(a: Array) -> NDArray[np.intp]:
+    """The flat index of the first number of each row."""
+    return np.arange(0, a.size, a.shape[1], dtype=np.intp)
+
+
+def row_sums(a: Array) -> Array:
+    """Σ of each row (n, k) -> (n,), the same bits whatever rows are beside it.
+
+    einsum has the least to do for each row, which is most of the work where rows are short. It takes whole rows at a time
+    as long as they fit in its buffer of 8192 numbers; beyond that, a sum would depend on where a row begins.
+    """
+    return np.einsum("ij->i", a) if 5 < a.shape[1] < 64 else _of_rows(np.add, a)
+
+
+def row_max(a: Array) -> Array:
+    """The largest number of each row (n, k) -> (n,)."""
+    return _of_rows(np.maximum, a)
+
+
+def row_min(a: Array) -> Array:
+    """The least number of each row (n, k) -> (n,)."""
+    return _of_rows(np.minimum, a)
+
+
+def _of_rows(combine: np.ufunc, a: Array) -> Array:
+    """NumPy's own reduction of rows costs as much for 3 columns as for 30: short rows are taken column by column."""
+    if a.shape[1] >= 16:
+        return combine.reduce(a, axis=1)
+    result = a[:, 0].copy()
+    for column in range(1, a.shape[1]):
+        combine(result, a[:, column], out=result)
+    return result
+
+
+def headroom(x: Array) -> Array | float:
+    """A factor of rows (n, 1) under which no difference of their numbers overflows: 1, or 1/16 where they are huge."""
+    if max(x.max(), -x.min()) < 1e300:
+        return 1.0
+    return np.where(np.abs(x).max(axis=1, keepdims=True) < 1e300, 1.0, 0.0625)
+
+
+def lead_missing(rival: Array, leader: Array, margin: Array | float) -> Array:
+    """margin + rival − leader, rounded once, so that a margin is met exactly where it is met."""
+    difference, lost = two_sum(rival, -leader)
+    total, error = two_sum(difference, margin)
+    return total + (error + lost)

@@ -1,0 +1,186 @@
+"""The catalogue."""
+
+import inspect
+from typing import Any
+
+import httpx
+import pytest
+from openapi_schema_validator import OAS31Validator
+
+from app.losses import LOSSES, Loss
+from app.losses.loss import Property
+from tests.api.problem import problem_of, strictly
+
+pytestmark = pytest.mark.anyio
+
+each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+
+KEYS = {
+    "name", "aliases", "alias_parameters", "family", "summary", "description", "formula", "predictions", "targets", "parameters",
+    "properties", "differentiable", "coupling", "mean", "equals", "reference",
+}  # fmt: skip
+ENCODING_KEYS = {"name", "meaning", "shapes", "accepts", "when"}
+
+
+async def names(client: httpx.AsyncClient, **query: str) -> list[str]:
+    response = await client.get("/v1/losses", params=query)
+    assert response.status_code == 200
+    return [each["name"] for each in response.json()["losses"]]
+
+
+async def test_every_loss_is_listed_in_the_order_of_its_declaration(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/losses")
+    assert response.headers["content-type"] == "application/json"
+    listed = strictly(response.text)
+    assert listed.keys() == {"losses"}
+    assert [each["name"] for each in listed["losses"]] == list(LOSSES)
+    assert all(each.keys() == KEYS for each in listed["losses"])
+
+
+@each_loss
+async def test_an_entry_says_what_the_declaration_says(loss: Loss, client: httpx.AsyncClient) -> None:
+    entry = (await client.get(f"/v1/losses/{loss.name}")).json()
+    assert entry["family"] == loss.kernel.__module__.rpartition(".")[2]
+    assert entry["formula"] == loss.formula
+    assert entry["summary"] == inspect.getdoc(loss.kernel).split("\n")[0]  # type: ignore[union-attr]
+    assert entry["aliases"] == [each.name for each in loss.aliases]
+    assert entry["alias_parameters"] == {each.name: each.parameters for each in loss.aliases if each.parameters}
+    assert entry["equals"] == list(loss.equals)
+    assert entry["reference"] == loss.reference
+    assert entry["coupling"] == loss.coupling
+    assert {each.upper() for each in entry["properties"]} == {each.name for each in Property if each in loss.properties}
+    assert entry["differentiable"] == ("differentiable" in entry["properties"])
+
+
+@each_loss
+async def test_parameters_are_described_as_json_schema(loss: Loss, client: httpx.AsyncClient) -> None:
+    parameters = (await client.get(f"/v1/losses/{loss.name}")).json()["parameters"]
+    assert parameters.keys() == loss.parameters.keys()
+    for name, schema in parameters.items():
+        OAS31Validator.check_schema(schema)
+        assert schema["default"] == loss.defaults[name]
+        assert schema["description"].endswith(".")
+        OAS31Validator(schema).validate(loss.defaults[name])
+
+
+@each_loss
+async def test_encodings_are_named_with_their_shapes(loss: Loss, client: httpx.AsyncClient) -> None:
+    entry = (await client.get(f"/v1/losses/{loss.name}")).json()
+    assert encodings(entry["predictions"])
+    takes_targets = any(each.side == "targets" for each in loss.inputs.values())
+    assert (entry["targets"] is not None) == takes_targets
+    for each in encodings(entry["predictions"]) + encodings(entry["targets"] or []):
+        assert each.keys() == ENCODING_KEYS
+        assert each["name"]
+        assert each["meaning"]
+        assert all(shape.startswith("n") for shape in each["shapes"])
+
+
+def encodings(side: Any) -> list[dict[str, Any]]:
+    return [each for listed in side.values() for each in listed] if isinstance(side, dict) else side
+
+
+async def test_named_inputs_have_encodings_by_name(client: httpx.AsyncClient) -> None:
+    entry = (await client.get("/v1/losses/gaussian_nll")).json()
+    assert {name: [each["name"] for each in listed] for name, listed in entry["predictions"].items()} == {
+        "mean": ["real"],
+        "variance": ["positive"],
+    }
+    assert [each["name"] for each in entry["targets"]] == ["real"]
+
+
+async def test_an_encoding_that_depends_on_a_parameter_says_when(client: httpx.AsyncClient) -> None:
+    entry = (await client.get("/v1/losses/binary_cross_entropy")).json()
+    assert [(each["name"], each["when"]) for each in entry["predictions"]] == [
+        ("logit", "from_logits is true"),
+        ("probability", "otherwise"),
+    ]
+
+
+@each_loss
+async def test_the_example_answers_as_it_says(loss: Loss, client: httpx.AsyncClient) -> None:
+    detail = (await client.get(f"/v1/losses/{loss.name}")).json()
+    assert detail.keys() == KEYS | {"example_request", "example_answer"}
+    response = await client.post("/v1/evaluate", json=detail["example_request"])
+    assert response.status_code == 200
+    assert strictly(response.text) == detail["example_answer"]
+    assert isinstance(detail["example_answer"]["value"], float)
+    assert detail["example_answer"].keys().isdisjoint(("warnings", "non_finite"))
+    assert (detail["example_answer"]["gradient"] is not None) == loss.differentiable
+
+
+async def test_an_alias_answers_as_its_loss(client: httpx.AsyncClient) -> None:
+    for loss in LOSSES.values():
+        wanted = (await client.get(f"/v1/losses/{loss.name}")).json()
+        for alias in loss.aliases:
+            assert (await client.get(f"/v1/losses/{alias.name}")).json() == wanted
+
+
+async def test_a_family(client: httpx.AsyncClient) -> None:
+    families = {loss.family for loss in LOSSES.values()}
+    listed = {family: await names(client, family=family) for family in families}
+    assert sorted(name for names in listed.values() for name in names) == sorted(LOSSES)
+    assert "huber" in listed["regression"]
+    assert "hinge" in listed["binary"]
+
+
+async def test_a_property(client: httpx.AsyncClient) -> None:
+    convex = await names(client, property="convex")
+    assert "mean_squared_error" in convex
+    assert "zero_one" not in convex
+    assert await names(client, property="proper", family="binary") == ["binary_cross_entropy", "brier_score"]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("huber", {"huber", "smooth_l1", "modified_huber"}),
+        ("HuberLoss", {"huber"}),
+        ("huber regression", {"huber"}),
+        ("smooth_l1_loss", {"smooth_l1"}),
+        ("BCEWithLogitsLoss", {"binary_cross_entropy"}),
+        ("mean squared", {"mean_squared_error", "root_mean_squared_error"}),
+        ("mean_squared", {"mean_squared_error", "root_mean_squared_error"}),
+        ("reg:squarederror", {"half_squared_error"}),
+    ],
+)
+async def test_a_search_finds_names_aliases_and_words(search: str, found: set[str], client: httpx.AsyncClient) -> None:
+    assert found <= set(await names(client, search=search))
+
+
+@pytest.mark.parametrize("search", ["huber xyzzy", "xyzzy", "lossregression", "%00"])
+async def test_a_search_that_finds_nothing(search: str, client: httpx.AsyncClient) -> None:
+    assert await names(client, search=search) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer", "code", "words"),
+    [
+        ({"family": "regresion"}, "/family", "unknown_family", "Did you mean regression"),
+        ({"property": "convx"}, "/property", "unknown_property", "Did you mean convex"),
+        ({"family": ""}, "/family", "unknown_family", "''"),
+        ({"family": "x" * 5000}, "/family", "unknown_family", "'xxx"),
+        ({"search": "x" * 201}, "/search", "length", "at most 200"),
+        ({"famly": "regression"}, "/famly", "unknown_field", "'famly'"),
+        ({"x" * 5000: "1"}, "/" + "x" * 80, "unknown_field", "'xxx"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_a_filter_that_is_refused(
+    query: dict[str, str], pointer: str, code: str, words: str, client: httpx.AsyncClient
+) -> None:
+    body = problem_of(await client.get("/v1/losses", params=query))
+    (fault,) = body["errors"]
+    assert (body["status"], fault["pointer"], fault["code"]) == (422, pointer, code)
+    assert words in fault["message"]
+    assert "x" * 100 not in str(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("hubr", "huber"), ("CrosEntropyLoss", "CrossEntropyLoss"), ("x" * 5000, ""), ("\x00", "")]
+)
+async def test_an_unknown_loss(name: str, hint: str, client: httpx.AsyncClient) -> None:
+    body = problem_of(await client.get(f"/v1/losses/{name}" if name != "\x00" else "/v1/losses/%00"))
+    assert (body["status"], body["code"], body["errors"]) == (404, "not_found", [])
+    assert (f"Did you mean {hint}" in body["detail"]) == bool(hint)
+    assert "x" * 100 not in str(body)

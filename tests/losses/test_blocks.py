@@ -1,0 +1,171 @@
+"""No answer depends on how a batch was cut into blocks, nor on how many threads shared them: not in one bit."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.losses import LOSSES, Evaluation, evaluate
+from app.losses.blocks import WORTH_A_THREAD, in_blocks, use_threads
+from tests.losses.drawing import Arrays, Case, default_cases, frozen, gradients_of
+
+N = 603
+BLOCKS = (64, 500, 4096, 32 * 1024, 256 * 1024, 8 * 1024 * 1024)
+THREADS = (1, 2, 3, 8)
+CASES = default_cases()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_afterwards() -> Iterator[None]:
+    yield
+    use_threads(1)
+
+
+def bits(answer: Evaluation) -> list[Any]:
+    """Everything an answer says, to the last bit."""
+    gradients = {} if answer.gradient is None else gradients_of(answer)
+    arrays = [np.float64(np.nan if answer.value is None else answer.value), answer.per_sample, *gradients.values()]
+    said = [answer.reduction, answer.n_samples, answer.divisor, *gradients, answer.encodings, answer.non_finite, answer.warnings]
+    return [*said, *((each.dtype, each.shape, each.tobytes()) for each in arrays if each is not None)]
+
+
+def evaluated(case: Case, arrays: Arrays, reduction: Any, block_bytes: int, **more: Any) -> list[Any]:
+    return bits(evaluate(case.batch(arrays, **more), reduction=reduction, block_bytes=block_bytes))
+
+
+def sizes_for(arrays: Arrays) -> list[int]:
+    """Block sizes that cut these arrays into single rows, a few rows, a few blocks and none."""
+    row = max(array.nbytes // len(array) for array in arrays.values())
+    return sorted({*BLOCKS, 3 * row, N * row // 5})
+
+
+def test_every_loss_is_here() -> None:
+    assert {case.loss.name for case in CASES} == set(LOSSES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
+    arrays = case.draw(n=N)
+    weights = np.linspace(0.0, 2.0, N) ** 1.5
+    kept = np.arange(N) % 7 != 3
+    for reduction, more in (("mean", {}), ("mean", {"sample_weight": weights, "mask": kept}), ("none", {})):
+        use_threads(1)
+        whole = evaluated(case, arrays, reduction, 1 << 40, **more)
+        for threads in THREADS:
+            use_threads(threads)
+            for size in sizes_for(arrays):
+                assert evaluated(case, arrays, reduction, size, **more) == whole, (reduction, threads, size)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.loss.coupling == "sample"], ids=str)
+def test_single_precision_does_not_depend_on_blocks_or_threads(case: Case) -> None:
+    first = next(iter(case.loss.inputs))
+    arrays: dict[str, NDArray[Any]] = {**case.draw(n=N)}
+    arrays[first] = arrays[first].astype(np.float32)
+    arrays = {**frozen(arrays), first: arrays[first]}
+    whole = evaluated(case, arrays, "mean", 1 << 40)
+    for threads in (1, 3):
+        use_threads(threads)
+        for size in sizes_for(arrays):
+            assert evaluated(case, arrays, "mean", size) == whole, (threads, size)
+
+
+@pytest.mark.parametrize(("name", "columns"), [("categorical_cross_entropy", 3), ("categorical_cross_entropy", 100), ("mse", 50)])
+def test_batch_of_many_default_blocks_does_not_depend_on_threads(name: str, columns: int) -> None:
+    rng = np.random.default_rng(columns)
+    loss, _ = LOSSES.resolve(name)
+    case = next(case for case in CASES if case.loss is loss)
+    rows = 3_000_000 // (8 * columns)
+    scores = rng.normal(size=(rows, columns))
+    targets = rng.integers(0, columns, rows).astype(float) if name.startswith("cat") else rng.normal(size=(rows, columns))
+    case = Case(loss, {"from_logits": True} if name.startswith("cat") else {}, case.encodings, (), case.words)
+    arrays = frozen({"predictions": scores, "targets": targets})
+    answers: list[list[Any]] = []
+    for threads in THREADS:
+        use_threads(threads)
+        answers += [bits(evaluate(case.batch(arrays))), evaluated(case, arrays, "mean", 1 << 16)]
+    assert all(answer == answers[0] for answer in answers)
+
+
+# --- in_blocks --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize(
+    ("n", "row_bytes", "block_bytes"), [(1, 8, 64), (7, 8, 64), (8, 8, 64), (1000, 8, 64), (5, 1000, 64), (9, 0, 4)]
+)
+def test_every_row_is_in_one_block(threads: int, n: int, row_bytes: int, block_bytes: int) -> None:
+    use_threads(threads)
+    seen = np.zeros(n, dtype=int)
+    lengths: list[int] = []
+
+    def work(rows: slice) -> None:
+        seen[rows] += 1
+        lengths.append(rows.stop - rows.start)
+
+    in_blocks(work, n, row_bytes, block_bytes)
+    assert (seen == 1).all()
+    assert max(lengths) <= max(1, block_bytes // max(row_bytes, 1))
+
+
+def test_threads_share_a_large_batch_and_leave_a_small_one_alone() -> None:
+    use_threads(2)
+    met = threading.Barrier(2, timeout=20)
+    names: set[str] = set()
+
+    def work(rows: slice) -> None:
+        names.add(threading.current_thread().name)
+        if rows.start < 2:
+            met.wait()  # passes only if two threads are here at once
+
+    in_blocks(work, WORTH_A_THREAD, 1, 1)
+    assert len(names) == 2
+    assert threading.current_thread().name not in names
+    here: set[str] = set()
+    in_blocks(lambda rows: here.add(threading.current_thread().name), WORTH_A_THREAD - 1, 1, 1)
+    assert here == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("at", [0, 7, 49])
+def test_error_in_a_block_reaches_the_caller(threads: int, at: int) -> None:
+    use_threads(threads)
+
+    def work(rows: slice) -> None:
+        if rows.start == at:
+            raise ArithmeticError(f"row {at}")
+
+    with pytest.raises(ArithmeticError, match=f"row {at}"):
+        in_blocks(work, 50, 1, 1)
+    done: list[int] = []
+    in_blocks(lambda rows: done.append(rows.start), 50, 1, 1)  # the threads go on afterwards
+    assert sorted(done) == list(range(50))
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_no_floating_point_warning_leaves_a_thread(threads: int) -> None:
+    use_threads(threads)
+    zeros, out = np.zeros(1000), np.empty(1000)
+    in_blocks(lambda rows: np.divide(1.0, zeros[rows], out=out[rows]) and None, 1000, 100, 100)
+    assert np.isinf(out).all()
+
+
+def test_kernel_that_fails_in_a_thread_fails_the_evaluation() -> None:
+    use_threads(3)
+    case = next(case for case in CASES if case.loss is LOSSES["mean_squared_error"])
+    arrays = case.draw(n=N)
+    batch = case.batch(arrays, sample_weight=np.ones(N))
+
+    class Broken(np.ndarray):  # type: ignore[type-arg]
+        """Numbers that cannot be computed with."""
+
+        def __array_ufunc__(self, *args: object, **kwargs: object) -> Any:
+            raise ArithmeticError("broken numbers")
+
+    broken = tuple(array.view(Broken) for array in batch.arrays)
+    object.__setattr__(batch, "arrays", broken)
+    with pytest.raises(ArithmeticError, match="broken numbers"):
+        evaluate(batch, block_bytes=64)
