@@ -41,10 +41,14 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     workers.close()
 
 
+def _end(number: int, frame: object) -> None:
+    sys.exit(0)
+
+
 def serve() -> None:
     """Run the service until it is told to stop."""
     # uvicorn ends in order and then raises the signal anew: an orderly end is no failure
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     settings = Settings()
     uvicorn.run(
         "app.main:create_app", factory=True, host=settings.host, port=settings.port, workers=settings.workers,

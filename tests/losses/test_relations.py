@@ -823,6 +823,16 @@ def test_ctc_is_the_sum_over_all_alignments(labels: list[int], blank: int) -> No
     close(gradients_of(free)["predictions"], -posterior, 1e-11)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e16, 1e100, 1e307])
+def test_ctc_pulls_by_a_difference_of_two_probabilities(scale: float) -> None:
+    rng = np.random.default_rng(12)
+    logits = rng.choice([-1.0, 0.0, 1.0], (500, 5, K)) * scale + rng.choice([-800.0, -1.0, 0.0, 1e4], (500, 5, K))
+    for labels in ([1.0, 2.0], [1.0, 1.0]):
+        slope = slopes("ctc", logits, np.tile(np.array(labels), (500, 1)), from_logits=True)
+        assert (np.abs(slope) <= 1 + 1e-12).all()
+        assert (np.abs(slope.sum(axis=2)) <= 1e-12).all()
+
+
 def test_alignments_that_do_not_exist_are_infinite_or_nothing() -> None:
     targets = np.tile(np.array([1.0, 1, 1, -1]), (6, 1))  # three of a kind need two blanks between them: five frames
     short = FRAMES[:, :4].copy()

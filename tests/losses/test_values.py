@@ -73,7 +73,8 @@ POSTERIOR = Tolerance("softmax − posterior, neither above 1, cancels where the
 POWER = Tolerance("a power γ has γ times the error of its base; soft labels subtract two of them", value=8, gradient=8)
 PRODUCT = Tolerance("a product of softmaxes, each rounded", gradient=6)
 DEVIANCE = Tolerance("the three powers of a deviance cancel where a prediction is near its target", value=8)
-ENTROPY = Tolerance("a divergence of near distributions cancels; so does softmax − label", value=32, gradient=2, least=1.0)
+ENTROPY = Tolerance("the terms of a divergence of near distributions cancel", value=32)
+ENTROPY_OF_LOGITS = Tolerance("as ENTROPY and SOFTMAX", value=32, gradient=2, least=1.0)
 TRIPLET = Tolerance("the anchor's derivative is a difference of unit vectors", least=0.5)
 MINKOWSKI = Tolerance("as TRIPLET; for p other than 1 and 2 two rounded distances are subtracted", value=32, least=0.5)
 CIRCLE = Tolerance("γ multiplies the rounding of a similarity before it is exponentiated", gradient=12, of_row=True)
@@ -90,7 +91,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "categorical_cross_entropy": lambda given, sample: (
         SOFTMAX if given.get("from_logits") and is_soft(given, sample[-1]) else None
     ),
-    "kl_divergence": lambda *_: ENTROPY,
+    "kl_divergence": lambda given, _: ENTROPY_OF_LOGITS if given["input_format"] == "logits" else ENTROPY,
     "triplet_margin": lambda given, _: TRIPLET if given.get("p", 2) in (1, 2) else MINKOWSKI,
     "circle": lambda *_: CIRCLE,
     "dice": lambda *_: MASK,

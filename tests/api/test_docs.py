@@ -1,0 +1,129 @@
+"""The page of the API: served from here, and calling nobody else."""
+
+import ast
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+
+from app.api.problems import RULES
+
+pytestmark = pytest.mark.anyio
+
+APP = Path(__file__).parents[2] / "app"
+POLICY = {
+    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'",
+    "font-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Every tag of a page with its attributes, and the text between them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inside: dict[str, str] = {}
+        self._open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_data(self, data: str) -> None:
+        self.inside[self._open] = self.inside.get(self._open, "") + data.strip()
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    @property
+    def links(self) -> list[str]:
+        return [link for _, attributes in self.tags for name in ("src", "href") if (link := attributes.get(name))]
+
+
+async def page(client: httpx.AsyncClient) -> Page:
+    response = await client.get("/docs")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    return Page(response.text)
+
+
+async def test_every_file_of_the_page_is_served(client: httpx.AsyncClient) -> None:
+    links = (await page(client)).links
+    types = {}
+    for link in links:
+        response = await client.get(urljoin("/docs", link))
+        assert response.status_code == 200, link
+        types[link.rpartition("/")[2]] = response.headers["content-type"].partition(";")[0]
+        assert len(response.content) > 100
+    assert types == {
+        "swagger-ui.css": "text/css",
+        "favicon-32x32.png": "image/png",
+        "swagger-ui-bundle.js": "text/javascript",
+        "docs.js": "text/javascript",
+    }
+
+
+async def test_links_are_relative_so_that_a_prefix_does_no_harm(client: httpx.AsyncClient) -> None:
+    for link in (await page(client)).links:
+        assert re.fullmatch(r"docs/[\w./-]+", link)
+    script = (await client.get("/docs/docs.js")).text
+    assert 'url: "openapi.json"' in script
+    assert "//" not in script
+
+
+async def test_nothing_is_inline(client: httpx.AsyncClient) -> None:
+    found = await page(client)
+    assert not found.inside.get("script")
+    assert "style" not in {tag for tag, _ in found.tags}
+    for _, attributes in found.tags:
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+
+
+async def test_swagger_ui_starts_with_the_document_and_asks_no_validator(client: httpx.AsyncClient) -> None:
+    script = (await client.get("/docs/docs.js")).text
+    (target,) = [attributes["id"] for tag, attributes in (await page(client)).tags if tag == "main"]
+    assert f'dom_id: "#{target}"' in script
+    assert "validatorUrl: null" in script
+    assert "SwaggerUIBundle" in (await client.get("/docs/static/swagger-ui-bundle.js")).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/docs", "/docs/docs.js", "/docs/static/swagger-ui.css", "/openapi.json", "/v1/losses", "/v1/losses/huber", "/health/live",
+     "/none", "/v1/losses/none", "/v1/losses?family=none", "/v1/evaluate", "/v2", "/v2/models/none"],
+)  # fmt: skip
+async def test_every_response_has_the_policy(path: str, client: httpx.AsyncClient, remote: httpx.AsyncClient) -> None:
+    for each in (client, remote):
+        headers = (await each.get(path)).headers
+        assert set(headers["content-security-policy"].split("; ")) == POLICY
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+async def test_the_policy_stands_on_refusals_too(client: httpx.AsyncClient) -> None:
+    for content in (b"", b"{", b"[]", b'{"loss": 1}'):
+        headers = (await client.post("/v1/evaluate", content=content)).headers
+        assert set(headers["content-security-policy"].split("; ")) == POLICY
+
+
+async def test_every_code_in_the_source_is_in_the_docs(client: httpx.AsyncClient) -> None:
+    description: str = (await client.get("/openapi.json")).json()["info"]["description"]
+    codes = {code for path in APP.rglob("*.py") for code in fault_codes(ast.parse(path.read_text()))} | {*RULES.values(), "type"}
+    assert {"label", "ragged", "missing", "out_of_range"} < codes
+    assert {code for code in codes if f"`{code}`" not in description} == set()
+
+
+def fault_codes(tree: ast.AST) -> set[str]:
+    """The codes that a module writes out: in a Fault, and in a Place's refusals."""
+    found: set[str] = set()
+    for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        at = {"Fault": 1, "refuse": 0, "refuse_numbers": 3}.get(name)
+        arguments: list[Any] = [] if at is None else call.args[at : at + 1]
+        found |= {each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+    return found
