@@ -66,9 +66,10 @@ class Server:
         return socket.create_connection((self.host, self.port), timeout=20)
 
     def end(self) -> int:
-        """SIGTERM, and the exit code."""
+        """SIGTERM, and the exit code, once the server and every process that it has started is gone."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        self.process.communicate(timeout=30)  # waits for the end of stdout, which they all hold
+        return self.process.returncode
 
 
 @contextmanager
@@ -78,17 +79,18 @@ def serving(folder: Path, **settings: object) -> Iterator[Server]:
     settings = {"host": host, "port": port, **settings}
     environment = {f"CRITERION_{name.upper()}": str(value) for name, value in settings.items()}
     log = folder / f"server-{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.main"], cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output
-        )
-    server = Server(process, host, port, log)
-    try:
-        _wait_until_ready(server)
-        yield server
-    finally:
-        if process.poll() is None:
-            server.end()
+    command = [sys.executable, "-m", "app.main"]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=output) as process,
+    ):
+        server = Server(process, host, port, log)
+        try:
+            _wait_until_ready(server)
+            yield server
+        finally:
+            if process.poll() is None:
+                server.end()
 
 
 @pytest.fixture(scope="session")

@@ -33,8 +33,8 @@ MAX_DEPTH = 64
 """Objects and arrays within one another at most: as many axes as an ndarray can have."""
 MAX_KEYS = 64
 """Keys of an object on the fast path: simdjson looks for each from the first on."""
-LONGEST_INTEGER = 300
-"""Digits of an integer that surely fits in a double."""
+LONGEST_INTEGER = 20
+"""Characters of the longest integer that may fit in 64 bits."""
 HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -158,8 +158,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> Document:
 
 
 def _integer(digits: str) -> float:
-    """The integer, or the float it is in JSON's eyes where no double holds it: infinite, and refused as that."""
-    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
+    """The integer; beyond 64 bits the float, which is infinite, and refused as that, where no double holds it."""
+    number = int(digits) if len(digits) <= LONGEST_INTEGER else None
+    return float(digits) if number is None or not -(2**63) <= number < 2**64 else number
 
 
 def _with_arrays(value: Any, depth: int) -> Any:

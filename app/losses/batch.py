@@ -189,18 +189,14 @@ def _check_class_weights(parameters: Mapping[str, Any], k: int | None) -> None:
 
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
+    """What the mean divides by is neither 0 nor infinite."""
     total = (1.0 if weights is None else weights) * (1.0 if counts is None else counts)
+    by, pointer = ("class_weight", "/loss/class_weight") if weights is None else ("sample_weight", "/sample_weight")
+    if weights is not None and np.all(weights == 0):
+        raise InvalidArray([Fault(pointer, "no_samples", f"{by} is 0 for every sample: nothing is left to average")])
     if np.all(total == 0):
-        if weights is not None and np.all(weights == 0):
-            raise InvalidArray(
-                [Fault("/sample_weight", "no_samples", "sample_weight is 0 for every sample: nothing is left to average")]
-            )
-        raise InvalidInput(
-            [
-                Fault(
-                    "/targets",
-                    "no_samples",
-                    "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with",
-                )
-            ]
-        )
+        message = "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with"
+        raise InvalidInput([Fault("/targets", "no_samples", message)])
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.sum(total)):
+            raise InvalidInput([Fault(pointer, "out_of_range", f"{by} must have a finite sum; it overflows")])

@@ -6,7 +6,7 @@ At a tie of two edges, the gradient is the mean of both sides, as in PyTorch.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -57,8 +57,7 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, 
     The paper and MMDetection's default take −log IoU; this is the linear form, on which GIoU, DIoU and CIoU build.
     """
     boxes = _pair(predictions, targets, eps)
-    values, force = _overlap_term(boxes)
-    return values, _gradient(boxes, (1.0, force))
+    return _overlap_term(boxes)
 
 
 @loss(
@@ -78,9 +77,9 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, 
 def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
     """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
     boxes = _pair(predictions, targets, eps)
-    overlap, overlap_force = _overlap_term(boxes)
-    spare, spare_force = _spare_term(boxes)
-    return overlap + spare, _gradient(boxes, (1.0, overlap_force), (1.0, spare_force))
+    overlap, overlap_gradient = _overlap_term(boxes)
+    spare, spare_gradient = _spare_term(boxes)
+    return overlap + spare, overlap_gradient + spare_gradient
 
 
 @loss(
@@ -95,9 +94,9 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array,
 def diou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
     """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other."""
     boxes = _pair(predictions, targets, eps)
-    overlap, overlap_force = _overlap_term(boxes)
-    distance, distance_force = _distance_term(boxes)
-    return overlap + distance, _gradient(boxes, (1.0, overlap_force), (1.0, distance_force))
+    overlap, overlap_gradient = _overlap_term(boxes)
+    distance, distance_gradient = _distance_term(boxes)
+    return overlap + distance, overlap_gradient + distance_gradient
 
 
 @loss(
@@ -122,15 +121,15 @@ def ciou(
     no aspect ratio: v is 0 then.
     """
     boxes = _pair(predictions, targets, eps)
-    overlap, overlap_force = _overlap_term(boxes)
-    distance, distance_force = _distance_term(boxes)
-    v, aspect_force = _aspect(boxes)
+    overlap, overlap_gradient = _overlap_term(boxes)
+    distance, distance_gradient = _distance_term(boxes)
+    v, aspect_gradient = _aspect(boxes)
     rest = overlap + eps
     alpha = _quotient(v, rest + v)
     # α² = v²/(rest + v)² comes twice with opposite signs: d(αv) = α(2 − α) dv − α² d(overlap)
     pull, keep = (alpha, 1.0) if detach_alpha else (alpha * (2.0 - alpha), _quotient(rest, rest + v, 1.0) * (1.0 + alpha))
     values = overlap + distance + alpha * v
-    return values, _gradient(boxes, (keep, overlap_force), (1.0, distance_force), (pull, aspect_force))
+    return values, _times(keep, overlap_gradient) + distance_gradient + _times(pull, aspect_gradient)
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,8 @@ class _Pair:
     x: _Axis
     y: _Axis
     eps: Array
-    unit: Array
+    units: tuple[Array, Array]
+    """What 1 is along x and along y, in the units of the request."""
 
 
 Force: TypeAlias = Callable[[_Axis, _Axis, Array, float], Array]
@@ -179,7 +179,7 @@ def _pair(predictions: Array, targets: Array, eps: float) -> _Pair:
     unit = far * power_of_two(np.maximum(np.maximum(span, 2.0**-60), np.sqrt(eps) / far))
     unit = np.clip(unit, 2.0**-1000, 2.0**1000)
     p, t = (predictions / unit[:, None]).T, (targets / unit[:, None]).T
-    return _Pair(_axis(p[0], p[2], t[0], t[2]), _axis(p[1], p[3], t[1], t[3]), eps / unit / unit, unit)
+    return _Pair(_axis(p[0], p[2], t[0], t[2]), _axis(p[1], p[3], t[1], t[3]), eps / unit / unit, (unit, unit))
 
 
 def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
@@ -202,16 +202,35 @@ def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
     )  # fmt: skip
 
 
-def _gradient(boxes: _Pair, *terms: tuple[Array | float, Force]) -> Array:
-    """The weighted sum of the terms' derivatives to x1, y1, x2, y2."""
+def _areas(boxes: _Pair) -> _Pair:
+    """The same boxes with a unit of its own along each axis, the span there: the area of a thin box does not vanish in it.
+
+    Only without eps, beside which the area of such a box is nothing anyhow.
+    """
+    if boxes.eps.any():
+        return boxes
+    x_unit, y_unit = power_of_two(boxes.x.span), power_of_two(boxes.y.span)
+    units = boxes.units[0] * x_unit, boxes.units[1] * y_unit
+    return _Pair(_in_units(boxes.x, x_unit), _in_units(boxes.y, y_unit), boxes.eps, units)
+
+
+def _in_units(axis: _Axis, unit: Array) -> _Axis:
+    lengths = {each.name: getattr(axis, each.name) / unit for each in fields(axis) if not each.name.endswith("_inside")}
+    return replace(axis, **lengths)
+
+
+def _gradient(boxes: _Pair, force: Force) -> Array:
+    """A term's derivatives to x1, y1, x2, y2."""
     x, y = boxes.x, boxes.y
-    edges = ((x, y, x.low_inside, 1.0), (y, x, y.low_inside, 1.0), (x, y, x.high_inside, -1.0), (y, x, y.high_inside, -1.0))
-    return (
-        np.stack(
-            [sum((weight * force(*edge) for weight, force in terms), start=np.zeros_like(boxes.unit)) for edge in edges], axis=1
-        )
-        / boxes.unit[:, None]
-    )
+    lower = force(x, y, x.low_inside, 1.0), force(y, x, y.low_inside, 1.0)
+    upper = force(x, y, x.high_inside, -1.0), force(y, x, y.high_inside, -1.0)
+    return np.stack([each / unit for edges in (lower, upper) for each, unit in zip(edges, boxes.units, strict=True)], axis=1)
+
+
+def _times(weight: Array | float, gradient: Array) -> Array:
+    """Each row by its weight; a weight of 0 leaves nothing of an infinite slope."""
+    column = np.reshape(weight, (-1, 1))
+    return np.where(column == 0, 0.0, column * gradient)
 
 
 def _quotient(above: Array, below: Array, otherwise: float = 0.0) -> Array:
@@ -219,8 +238,9 @@ def _quotient(above: Array, below: Array, otherwise: float = 0.0) -> Array:
     return np.divide(above, below, out=np.full_like(below, otherwise), where=below > 0)
 
 
-def _overlap_term(boxes: _Pair) -> tuple[Array, Force]:
+def _overlap_term(boxes: _Pair) -> tuple[Array, Array]:
     """1 − IoU as the area outside the intersection over the union; 1 for two boxes without area."""
+    boxes = _areas(boxes)
     x, y, eps = boxes.x, boxes.y, boxes.eps
     common = x.shared * y.shared
     only_own = x.own * y.size + x.shared * y.own
@@ -234,11 +254,12 @@ def _overlap_term(boxes: _Pair) -> tuple[Array, Force]:
         taken = inside * (a.own * b.size + only_other + eps) - (1.0 - inside) * (a.shared * b.own) + (2.0 * inside - 1.0) * common
         return np.divide(sign * b.shared, union, out=np.zeros_like(union), where=touching) * _quotient(taken, union)
 
-    return _quotient(outside, union, 1.0), force
+    return _quotient(outside, union, 1.0), _gradient(boxes, force)
 
 
-def _spare_term(boxes: _Pair) -> tuple[Array, Force]:
+def _spare_term(boxes: _Pair) -> tuple[Array, Array]:
     """The share of the enclosing box that neither box covers, summed from the rectangles it consists of."""
+    boxes = _areas(boxes)
     x, y, eps = boxes.x, boxes.y, boxes.eps
     area = x.span * y.span + eps
     spare = x.own * y.other + x.other * y.own + x.gap * y.span + y.gap * (x.own + x.other + x.shared)
@@ -249,10 +270,10 @@ def _spare_term(boxes: _Pair) -> tuple[Array, Force]:
         widened = b.span * (a.other * (b.own - b.other) + b.size * a.gap - a.shared * b.other) - eps * (b.other + b.gap)
         return sign * (inside * _quotient(uncovered, area) + (1.0 - inside) * _quotient(_quotient(widened, area), area))
 
-    return _quotient(spare, area), force
+    return _quotient(spare, area), _gradient(boxes, force)
 
 
-def _distance_term(boxes: _Pair) -> tuple[Array, Force]:
+def _distance_term(boxes: _Pair) -> tuple[Array, Array]:
     """The squared distance of the centres over the squared diagonal of the enclosing box."""
     x, y = boxes.x, boxes.y
     diagonal = x.span * x.span + y.span * y.span + boxes.eps
@@ -261,10 +282,10 @@ def _distance_term(boxes: _Pair) -> tuple[Array, Force]:
     def force(a: _Axis, _: _Axis, inside: Array, sign: float) -> Array:
         return _quotient(a.centre + (sign * 2.0) * (1.0 - inside) * distance * a.span, diagonal)
 
-    return distance, force
+    return distance, _gradient(boxes, force)
 
 
-def _aspect(boxes: _Pair) -> tuple[Array, Force]:
+def _aspect(boxes: _Pair) -> tuple[Array, Array]:
     """v, from the angle between the diagonals: the arctangent of a cross product, where two arctangents would cancel."""
     x, y = boxes.x, boxes.y
     unit, true_unit = power_of_two(np.maximum(x.size, y.size)), power_of_two(np.maximum(x.true_size, y.true_size))
@@ -281,4 +302,4 @@ def _aspect(boxes: _Pair) -> tuple[Array, Force]:
         turn = sign if a is x else -sign  # a wider box turns its diagonal one way, a higher one the other
         return (turn * 8.0 / np.pi**2) * _quotient(angle * _quotient(b.size, diagonal), diagonal)
 
-    return (2.0 / np.pi * angle) ** 2, force
+    return (2.0 / np.pi * angle) ** 2, _gradient(boxes, force)

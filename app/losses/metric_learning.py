@@ -101,7 +101,11 @@ def cosine_embedding(
     over = pair_add(cosine.value, (np.full_like(targets, -margin), np.zeros_like(targets)))[0]
     values = np.where(targets > 0, cosine.complement, np.maximum(over, 0.0))
     slope = np.where(targets > 0, -1.0, np.where(over >= 0, 1.0, 0.0))[:, None]  # active at the kink, as in PyTorch
-    return values, (slope * cosine.gradient, slope * cosine.swapped.gradient)
+    # the cosine of vectors near 0 is as steep as numbers get: what is not pulled must not become 0 · ∞
+    return values, (
+        np.where(slope == 0, 0.0, slope * cosine.gradient),
+        np.where(slope == 0, 0.0, slope * cosine.swapped.gradient),
+    )
 
 
 @loss(

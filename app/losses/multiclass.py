@@ -372,4 +372,5 @@ def multi_margin(
         terms, slope = excess * excess, excess / k * (2.0 * weight / room)
         room = room * room
     slope.reshape(-1)[at] = -row_sums(slope)
-    return (row_sums(terms)[:, None] / k * weight / room)[:, 0], slope
+    values = row_sums(terms)[:, None] / k * weight / room
+    return np.where(weight == 0, 0.0, values)[:, 0], slope  # a class of no weight costs nothing, however far off it is

@@ -142,7 +142,8 @@ def log_softmax(x: Array) -> Array:
 
 def log_softmax_pair(x: Array) -> Pair:
     """log of the softmax of each row, to about 2⁻¹⁰² of the largest term."""
-    gap = difference(x, x.max(axis=1, keepdims=True))
+    high, low = difference(x, x.max(axis=1, keepdims=True))
+    gap = np.maximum(high, -1e300), low  # a difference may overflow; whatever is so far below has no share in the sum
     total = pair_sum(pair_exp(gap))
     return pair_add(gap, pair_negative(pair_log(total)))
 

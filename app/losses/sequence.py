@@ -106,7 +106,7 @@ def ctc(
     # in the first frame an alignment is in one of two states, so their sum is the sum over all alignments
     total = _log_add((joint[0][:, 0, 0], joint[1][:, 0, 0]), (joint[0][:, 0, 1], joint[1][:, 0, 1]))
     possible = np.isfinite(total[0])
-    posterior = _posterior(joint, total, index, predictions.shape)
+    posterior = _posterior(joint, index, predictions.shape)
     gradient = -posterior if softmax is None else _difference(softmax, posterior)
     values = (offset - total[0]) - total[1]
     if from_logits:  # a probability, of which rounding may leave a little more than 1
@@ -175,10 +175,18 @@ def _sweep(emitted: Pair, skips: NDArray[np.bool_], begins: Array) -> Pair:
     return into_high, into_low
 
 
-def _posterior(joint: Pair, total: Pair, index: NDArray[np.int64], shape: tuple[int, ...]) -> Array:
-    """The probability of each class in each frame among the alignments (n, t, k), summed over the states of the class."""
-    high, low = _plus(joint, -total[0][:, None, None], -total[1][:, None, None])
-    share = np.exp(high) * np.exp(np.clip(low, -1.0, 1.0))  # low is only above 1 where the exponential of high is 0
+def _posterior(joint: Pair, index: NDArray[np.int64], shape: tuple[int, ...]) -> Array:
+    """The probability of each class in each frame among the alignments (n, t, k), summed over the states of the class.
+
+    Every alignment is in one state of each frame, so a frame's states add up to the same total. Taken from them, it
+    cannot be far off them, however large the logarithms are.
+    """
+    largest = joint[0] == joint[0].max(axis=2, keepdims=True)  # of huge logarithms the low parts tell which is the largest
+    top = np.where(largest, joint[1], -np.inf).argmax(axis=2)[..., None]
+    high, low = _plus(joint, -np.take_along_axis(joint[0], top, axis=2), -np.take_along_axis(joint[1], top, axis=2))
+    share = np.exp(high) * np.exp(np.clip(low, -1.0, 1.0))  # low is only beyond 1 where the exponential of high is 0
+    whole = share.sum(axis=2, keepdims=True)
+    share = np.divide(share, whole, out=np.zeros_like(share), where=whole > 0)  # 0 where every sum is below the least number
     n, frames, k = shape
     flat = np.arange(n * frames).reshape(n, frames, 1) * k + index
     counted = np.bincount(flat.ravel(), weights=share.ravel(), minlength=n * frames * k)

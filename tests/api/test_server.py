@@ -1,0 +1,196 @@
+"""A real server, where the wire matters: bodies that do not end, connections, signals."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from tests.api.problem import problem_of
+from tests.conftest import ROOT, SERVER_LIMIT, Server, serving
+
+REQUEST = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
+HEAD = b"POST /v1/evaluate HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture
+def wire(server: Server) -> Iterator[socket.socket]:
+    with server.connect() as connection:
+        yield connection
+
+
+def until_closed(wire: socket.socket) -> bytes:
+    """Everything the server still has to say, to the end of the connection."""
+    received = b""
+    while chunk := wire.recv(65536):
+        received += chunk
+    return received
+
+
+def parsed(raw: bytes) -> httpx.Response:
+    """One answer with its body, as it came over the wire."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    headers = [(name.strip(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    response = httpx.Response(int(status.split()[1]), headers=headers, content=body)
+    assert int(response.headers["content-length"]) == len(body)
+    return response
+
+
+# --- bodies ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("declared", [SERVER_LIMIT + 1, 10**12, 10**18])
+def test_a_body_that_will_be_too_large_is_refused_before_it_comes(declared: int, wire: socket.socket) -> None:
+    wire.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % declared + b'{"loss": "mse"')
+    response = parsed(until_closed(wire))
+    body = problem_of(response)
+    assert (body["status"], body["code"]) == (413, "body_too_large")
+    assert str(SERVER_LIMIT) in body["detail"]
+    assert response.headers["connection"] == "close"
+
+
+def test_a_body_that_never_ends_is_refused_when_it_is_too_large(wire: socket.socket) -> None:
+    wire.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    for _ in range(SERVER_LIMIT // 0x10000 + 1):
+        wire.sendall(chunk)
+    response = parsed(until_closed(wire))
+    body = problem_of(response)
+    assert (body["status"], body["code"]) == (413, "body_too_large")
+    assert response.headers["connection"] == "close"
+
+
+def test_a_body_in_small_chunks_is_put_together(wire: socket.socket) -> None:
+    wire.sendall(HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+    for byte in REQUEST:
+        wire.sendall(b"1\r\n%c\r\n" % byte)
+    wire.sendall(b"0\r\n\r\n")
+    assert parsed(until_closed(wire)).json()["value"] == 0.5
+
+
+def test_a_body_of_exactly_the_limit_is_taken(server: Server) -> None:
+    padded = REQUEST + b" " * (SERVER_LIMIT - len(REQUEST))
+    assert httpx.post(f"{server.url}/v1/evaluate", content=padded).json()["value"] == 0.5
+    body = problem_of(httpx.post(f"{server.url}/v1/evaluate", content=padded + b" "))
+    assert (body["status"], body["code"]) == (413, "body_too_large")
+
+
+def test_json_without_a_content_type_is_taken(wire: socket.socket) -> None:
+    head = b"POST /v1/evaluate HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    wire.sendall(head % len(REQUEST) + REQUEST)
+    assert parsed(until_closed(wire)).json()["value"] == 0.5
+
+
+def test_a_caller_who_leaves_halfway_does_no_harm(server: Server) -> None:
+    for _ in range(3):
+        with server.connect() as wire:
+            wire.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+    assert httpx.post(f"{server.url}/v1/evaluate", content=REQUEST).status_code == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+# --- connections -------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_used_again_whatever_was_answered(wire: socket.socket) -> None:
+    whole = HEAD + b"Content-Length: %d\r\n\r\n"
+    broken, wrong = b"{", b'{"loss": 1}'
+    for content in (REQUEST, broken, wrong, REQUEST):
+        wire.sendall(whole % len(content) + content)
+        response = _one_answer(wire)
+        assert response.headers.get("connection") != "close"
+        assert response.status_code == {REQUEST: 200, broken: 400, wrong: 422}[content]
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(wire: socket.socket) -> None:
+    contents = [json.dumps({"loss": "mae", "predictions": [number], "targets": [0]}).encode() for number in range(1, 6)]
+    wire.sendall(b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(each) + each for each in contents))
+    received = b""
+    while received.count(b"HTTP/1.1 200") < 5 or not received.endswith(b"}"):
+        received += wire.recv(65536)
+    values = [json.loads(each.partition(b"\r\n\r\n")[2])["value"] for each in received.split(b"HTTP/1.1 200")[1:]]
+    assert values == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def _one_answer(wire: socket.socket) -> httpx.Response:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += wire.recv(65536)
+    length = int(received.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+    while len(received.partition(b"\r\n\r\n")[2]) < length:
+        received += wire.recv(65536)
+    return parsed(received)
+
+
+@pytest.mark.anyio
+async def test_many_callers_at_once_get_each_their_own_answer(remote: httpx.AsyncClient) -> None:
+    found: dict[int, float] = {}
+
+    async def ask(number: int) -> None:
+        columns = 20_000 if number % 10 == 0 else 1  # some large enough for a worker process
+        request = {"loss": "mae", "predictions": [[number] * columns] * 2, "targets": [[0] * columns] * 2}
+        response = await remote.post("/v1/evaluate", json={**request, "outputs": ["value"]})
+        found[number] = response.json()["value"]
+
+    async with anyio.create_task_group() as group:
+        for number in range(100, 160):
+            group.start_soon(ask, number)
+    assert found == {number: float(number) for number in range(100, 160)}
+
+
+def test_head_has_the_headers_of_get_and_no_body(wire: socket.socket) -> None:
+    wire.sendall(b"HEAD /v1/losses/huber HTTP/1.1\r\nHost: test\r\n\r\n")
+    wire.sendall(b"GET /health/live HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    head, live = until_closed(wire).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert head.endswith(b"\r\n\r\n")
+    assert int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]) > 1000
+    assert live.endswith(b'{"status":"ok"}')
+
+
+def test_what_is_no_http_is_refused(server: Server) -> None:
+    for raw in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"POST /v1/evaluate HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    ):
+        with server.connect() as wire:
+            wire.sendall(raw)
+            assert until_closed(wire).startswith(b"HTTP/1.1 400")
+    assert httpx.get(f"{server.url}/health/live").status_code == 200
+
+
+def test_every_answer_has_a_request_id(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        responses = [client.get("/health/live"), client.get("/none"), client.post("/v1/evaluate", content=b"{")]
+        ids = [each.headers["x-request-id"] for each in responses]
+        assert len(set(ids)) == 3
+        assert client.get("/none", headers={"x-request-id": "mine-7"}).headers["x-request-id"] == "mine-7"
+
+
+# --- start and end -----------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_ends_the_server_and_all_its_processes(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        with httpx.Client(base_url=running.url) as client:  # a connection that stays open does not hold it up
+            large = {"loss": "mae", "predictions": [[1.0] * 200_000], "targets": [[0.0] * 200_000], "outputs": ["value"]}
+            assert client.post("/v1/evaluate", json=large).json()["value"] == 1.0
+            assert running.end() == 0
+        log = running.log.read_text()
+        assert "Finished server process" in log
+        assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(("name", "value"), [("port", "http"), ("log_level", "loud"), ("max_body_bytes", "-1")])
+def test_a_setting_that_makes_no_sense_is_named(name: str, value: str) -> None:
+    environment = {f"CRITERION_{name.upper()}": value, "PATH": ""}
+    command = [sys.executable, "-m", "app.main"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode != 0
+    assert name in result.stderr

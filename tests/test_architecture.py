@@ -1,0 +1,117 @@
+"""Imports run one way, and the core knows nothing of HTTP."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+APP = ROOT / "app"
+
+MAY_IMPORT = {
+    "errors": set[str](),
+    "settings": set[str](),
+    "registry": {"errors"},
+    "losses": {"losses", "registry", "errors"},
+    "training": {"training", "losses", "registry", "errors"},
+    "jobs": {"jobs", "training", "losses", "registry", "errors"},
+    "api": {"api", "jobs", "training", "losses", "registry", "errors", "settings"},
+    "main": {"api", "settings"},
+}
+"""Part of the app -> the parts it may import. What is not here does not exist."""
+
+COMMANDS = {"api.openapi"}
+"""Modules that run the whole app, so that they import it; nobody imports them."""
+
+WEB = {"fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "orjson", "simdjson", "httpx"}
+CORE_MAY_IMPORT = {"numpy", "annotated_types", "typing_extensions"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module below app/ by its name without `app.`, packages under their own names."""
+    paths = sorted(APP.rglob("*.py"))
+    return {".".join(path.relative_to(APP).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules that a file imports, with names imported from app/ as modules of it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by dots"
+            assert node.module
+            yield from (f"app.{alias.name}" for alias in node.names) if node.module == "app" else (node.module,)
+
+
+def part(module: str) -> str:
+    return module.partition(".")[0]
+
+
+EACH = pytest.mark.parametrize("name", [name for name in modules() if name != "__init__"])
+
+
+@EACH
+def test_imports_run_one_way(name: str) -> None:
+    allowed = MAY_IMPORT[part(name)] | ({"main"} if name in COMMANDS else set())
+    found = {part(each.removeprefix("app.")) for each in imports(modules()[name]) if each.startswith("app.")}
+    assert found <= allowed
+
+
+@EACH
+def test_nobody_imports_a_command(name: str) -> None:
+    assert not {each.removeprefix("app.") for each in imports(modules()[name])} & COMMANDS
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if part(name) in {"errors", "registry", "losses", "training"}])
+def test_the_core_needs_numpy_and_little_else(name: str) -> None:
+    found = {part(each) for each in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
+    assert found <= CORE_MAY_IMPORT
+
+
+@pytest.mark.parametrize("package", [name for name in ("losses", "training") if (APP / name).exists()])
+def test_the_core_alone_loads_nothing_of_the_web(package: str) -> None:
+    code = f"import json, sys, app.{package}; print(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(json.loads(result.stdout))
+    assert f"app.{package}" in loaded
+    assert not {part(each) for each in loaded} & WEB
+    assert not {each for each in loaded if each.startswith(("app.api", "app.main", "app.settings"))}
+
+
+@pytest.mark.parametrize("path", ["app/losses/new.py", "app/errors.py", "app/registry.py", "app/training/new.py"])
+@pytest.mark.parametrize("module", ["fastapi", "starlette.requests", "pydantic", "app.api.arrays"])
+def test_ruff_refuses_the_web_in_the_core(path: str, module: str) -> None:
+    assert "TID251" in ruff(path, f"import {module}\n")
+
+
+@pytest.mark.parametrize("path", ["app/api/new.py", "app/main.py", "app/settings.py"])
+def test_ruff_takes_the_web_where_it_belongs(path: str) -> None:
+    assert "TID251" not in ruff(path, "import fastapi\nimport pydantic\n")
+
+
+def ruff(path: str, code: str) -> str:
+    command = [sys.executable, "-m", "ruff", "check", "--stdin-filename", path, "--output-format", "concise", "-"]
+    return subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+def test_folders_name_subjects_and_not_layers() -> None:
+    layers = {"services", "repositories", "managers", "utils", "helpers", "common", "schemas", "core", "misc"}
+    assert not {word for name in modules() for word in name.split(".")} & layers
+
+
+def test_the_map_of_the_tree_names_what_is_there() -> None:
+    """Each path in the docstring of app/ exists, and no part of the app is missing in it."""
+    tree = ast.get_docstring(ast.parse((APP / "__init__.py").read_text())) or ""
+    words = [line.split()[0] for line in tree.splitlines() if line.startswith("    ")]
+    named = {word.removesuffix(".py") for word in words if word.endswith((".py", "/"))}
+    present = {part for name in modules() for part in name.split(".")} | {
+        f"{each.name}/" for each in APP.iterdir() if each.is_dir()
+    }
+    assert named <= present
+    assert {part(name) for name in modules()} - {"__init__"} <= {each.rstrip("/") for each in named}
