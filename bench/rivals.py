@@ -70,9 +70,7 @@ async def floor(scope: dict[str, Any], receive: Any, send: Any) -> None:
         more = message.get("more_body", False)
     batch = orjson.loads(b"".join(chunks))
     value, per_sample, gradient = softmax_cross_entropy(np.array(batch["predictions"]), np.array(batch["targets"]))
-    body = orjson.dumps(
-        {"value": value, "per_sample": per_sample, "gradient": gradient}, option=orjson.OPT_SERIALIZE_NUMPY
-    )
+    body = orjson.dumps({"value": value, "per_sample": per_sample, "gradient": gradient}, option=orjson.OPT_SERIALIZE_NUMPY)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

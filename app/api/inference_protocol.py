@@ -21,11 +21,13 @@ from app.api.bodies import read_body
 from app.api.problems import from_pydantic, status_of
 from app.api.route import run
 from app.api.specs import LOSS_SPECS
-from app.api.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors
-from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, UnknownName
+from app.api.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
+from app.api.workers import Unavailable
+from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, TooLarge, UnknownName
 from app.losses import LOSSES, Loss, check, evaluate
 from app.losses.evaluate import Reduction
 from app.registry import did_you_mean
+from app.settings import Settings
 
 VERSION = "1"
 HEADER_LENGTH = "inference-header-content-length"
@@ -71,22 +73,23 @@ def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tup
     whole = memoryview(body)
     split = len(whole) if header_length is None else header_length
     request = _request(whole[:split])
-    arrays = read_tensors(request.inputs, whole[split:])
+    tensors = read_tensors(request.inputs, whole[split:])
+    mask = _mask(tensors.pop("mask", None))
+    arrays = {key: widened(tensor) for key, tensor in tensors.items()}
     given = {key: _plain(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
     parameters = _parameters(loss, {**preset, **given})
     wanted = _wanted(loss, request)
     batch = check(
         loss, parameters, _side(loss, arrays, "predictions"), _side(loss, arrays, "targets"),
-        sample_weight=arrays.get("sample_weight"), mask=_mask(arrays.get("mask")),
+        sample_weight=arrays.get("sample_weight"), mask=mask,
     )  # fmt: skip
     evaluation = evaluate(batch, reduction=reduction, outputs=tuple({_kind(choice.name) for choice in wanted}))
     single = batch.arrays[0].dtype.str == "<f4"
     outputs: dict[str, Any] = {"value": [evaluation.value], "per_sample": evaluation.per_sample, "gradient": evaluation.gradient}
     if isinstance(evaluation.gradient, Mapping):
         outputs |= {f"gradient.{key}": value for key, value in evaluation.gradient.items()}
-    tensors = {choice.name: _answer(outputs[choice.name], single) for choice in wanted}
-    return _encode(name, request, wanted, tensors)
+    return _encode(name, request, wanted, {choice.name: _answer(outputs[choice.name], single) for choice in wanted})
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
@@ -102,7 +105,7 @@ def model(name: str, version: str = VERSION) -> tuple[Loss, Mapping[str, object]
     return loss, preset
 
 
-def _request(header: memoryview) -> InferRequest:
+def _request(header: bytes | memoryview) -> InferRequest:
     try:
         return InferRequest.model_validate(decode(header))
     except ValidationError as error:
@@ -139,7 +142,7 @@ def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
 
 def _side(loss: Loss, arrays: Mapping[str, NDArray[Any]], side: Literal["predictions", "targets"]) -> Any:
     """One side of the loss's inputs as `check` takes it."""
-    known = {*loss.inputs, "sample_weight", "mask"}
+    known = {*loss.inputs, "sample_weight"}
     for name in arrays:
         if name not in known:
             raise InvalidInput(
@@ -165,7 +168,9 @@ def _kind(name: str) -> Any:
 
 def _wanted(loss: Loss, request: InferRequest) -> list[OutputChoice]:
     """The outputs to answer: those the request names, or all; each binary where it or the request says so."""
-    default = bool(request.parameters.get("binary_data_output"))
+    default = request.parameters.get("binary_data_output", False)
+    if not isinstance(default, bool):
+        raise InvalidInput("parameters.binary_data_output must be true or false")
     chosen = request.outputs or [OutputChoice(name=name) for name in _outputs(loss)]
     for choice in chosen:
         if choice.name not in _outputs(loss):
@@ -176,7 +181,8 @@ def _wanted(loss: Loss, request: InferRequest) -> list[OutputChoice]:
 
 
 def _answer(output: Any, single: bool) -> NDArray[Any]:
-    return np.ascontiguousarray(output, dtype=np.float32 if single else np.float64)
+    with np.errstate(over="ignore"):  # too large for single precision: infinite, as it would be when computed in it
+        return np.ascontiguousarray(output, dtype=np.float32 if single else np.float64)
 
 
 def _encode(
@@ -214,7 +220,11 @@ class ProtocolRoute(APIRoute):
                 return await handler(request)
             except CallerError as error:
                 status = status_of(error)
-                return _json({"error": error.detail}, 400 if status == 422 else status)
+                # the rest of a body that is too large is not read, so the connection cannot go on
+                headers = {"connection": "close"} if isinstance(error, TooLarge) else {}
+                return _json({"error": error.detail}, 400 if status == 422 else status, headers)
+            except Unavailable as error:
+                return _json({"error": str(error)}, 503, {"retry-after": "1"})
 
         return protocol_handler
 
@@ -227,8 +237,8 @@ router = APIRouter(
 )  # fmt: skip
 
 
-def _json(answer: object, status: int = 200) -> Response:
-    return Response(encode(answer), status, media_type="application/json")
+def _json(answer: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(encode(answer), status, headers, media_type="application/json")
 
 
 @router.get("", summary="Describe the server")
@@ -275,10 +285,7 @@ async def infer_model(request: Request, name: str, version: str = VERSION) -> Re
     model(name, version)
     body = await read_body(request)
     length = _header_length(request, sum(map(len, body)))
-    # tensors in bytes are used where they lie: there is no parsing that would hold the interpreter lock
-    header, content = await (
-        asyncio.to_thread(infer, b"".join(body), name, length) if length else run(request, infer, body, name, length)
-    )
+    header, content = await _run(request, body, name, length)
     if header is None:
         return Response(content, media_type="application/json")
     return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(header)})
@@ -287,6 +294,26 @@ async def infer_model(request: Request, name: str, version: str = VERSION) -> Re
 @router.api_route("/{path:path}", methods=["GET", "POST"], include_in_schema=False)
 async def nothing(path: str) -> Response:
     raise NotFound(f"there is no /v2/{path[:200]}")
+
+
+async def _run(request: Request, body: list[bytes], name: str, length: int | None) -> tuple[int | None, bytes]:
+    """`infer` where it holds nobody up: tensors that stay bytes leave the interpreter lock alone, so that a thread will do."""
+    settings: Settings = request.app.state.settings
+    if length is not None and length < settings.large_body_bytes <= sum(map(len, body)):
+        loss, _ = model(name)
+        wanted = _wanted(loss, _request(_head(body, length)))
+        if all(choice.parameters.binary_data for choice in wanted):
+            return await asyncio.to_thread(lambda: infer(b"".join(body), name, length))
+    return await run(request, infer, body, name, length)
+
+
+def _head(body: list[bytes], length: int) -> bytes:
+    head = bytearray()
+    for chunk in body:
+        if len(head) >= length:
+            break
+        head += chunk
+    return bytes(head[:length])
 
 
 def _header_length(request: Request, size: int) -> int | None:

@@ -62,4 +62,4 @@ def _check_media_type(header: str | None) -> None:
     """JSON, or nothing said: many clients send JSON without saying so."""
     media_type = (header or "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
-        raise UnsupportedMediaType(f"send application/json, not {media_type[:80]!r}")
+        raise UnsupportedMediaType(f"send application/json, not {media_type[:80]!r} (curl says so with --json)")

@@ -1,0 +1,105 @@
+"""Measure everything and write bench/RESULTS.md; `--quick` for a look at it in a minute, which is only printed."""
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from bench import report, wire
+from bench.contenders import LONG
+from bench.kernels import Timed
+from bench.processes import running
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+FULL = wire.Plan(rounds=5, seconds=0.6)
+FULL_CROWD = wire.Plan(rounds=4, seconds=2.0)
+FULL_KERNELS = ("7", "1000000", "10000000")
+QUICK = wire.Plan(rounds=2, seconds=0.15, sizes=tuple(each for each in wire.SIZES if each != LONG), fewest=1)
+QUICK_CROWD = wire.Plan(rounds=1, seconds=1.0)
+QUICK_KERNELS = ("2", "1000000")
+
+NOTES = """\
+Softmax cross-entropy from logits against class indices, with value, per-sample losses and gradient. All servers run one
+server process under the settings of `make serve`; ours works on bodies of 512 KB and more in one worker process beside it,
+which is counted. The client keeps one connection and sends the same bytes again and again. CPU is user and system time of
+the server and its children, from the kernel's CPU clocks: the median of the rounds (least to greatest). Latencies are
+pooled over rounds; with fewer than 100 requests p99 is about the slowest. Peak RSS is the sum of the processes' VmHWM,
+reset for each size. Rounds are interleaved, and ratios are the medians of the ratios within each round."""
+
+KERNEL_NOTES = """\
+Wall time of value, per-sample losses and gradient on a checked batch; of forward, mean and backward in PyTorch. The same
+process, threads and allocator settings, in turn; the limits hold for the ratio of the best times, in float64."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller sizes; nothing is written")
+    quick = parser.parse_args().quick
+    if not sys.platform.startswith("linux"):
+        sys.exit("bench reads CPU time and memory of other processes from /proc: it needs Linux")
+    measured = wire.measure(QUICK if quick else FULL, _say)
+    crowded = wire.crowd(QUICK_CROWD if quick else FULL_CROWD, _say)
+    timed = _kernels(QUICK_KERNELS if quick else FULL_KERNELS)
+    command = "python -m bench --quick" if quick else "make bench"
+    text = _text(command, measured, crowded, timed)
+    print("\n" + text)
+    if not quick:
+        RESULTS.write_text(text)
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def _kernels(arguments: Sequence[str]) -> list[Timed]:
+    with running(["-m", "bench.kernels", *arguments]) as process:
+        assert process.stdout
+        timed = [_timed(line) for line in process.stdout]
+        if process.wait():
+            raise RuntimeError("the kernels could not be measured")
+    return timed
+
+
+def _timed(line: bytes) -> Timed:
+    read = json.loads(line)
+    by_threads = {side: {int(threads): each for threads, each in read[side].items()} for side in ("ours", "theirs")}
+    return Timed(**read | by_threads)
+
+
+def _text(command: str, measured: report.Wire, crowded: dict[str, wire.Crowded], timed: list[Timed]) -> str:
+    targets = report.wire_targets(measured, crowded) + report.kernel_targets(timed)
+    parts = [
+        "# What it costs", _machine(command), report.target_table(targets),
+        "## Over HTTP", NOTES, *(report.wire_table(size, results) for size, results in measured.items()),
+        "## Tiny requests while a 20 MB JSON request is in", report.crowd_table(crowded),
+        "## Kernels", KERNEL_NOTES if timed[0].theirs else "PyTorch is not installed: our own times alone.",
+        report.kernel_table(timed),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _machine(command: str) -> str:
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    libraries = " · ".join(f"{name} {_version(name)}" for name in ("numpy", "fastapi", "pydantic", "orjson", "uvicorn", "torch"))
+    return (
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[1]:.1f} · Python {platform.python_version()} · {libraries}"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+if __name__ == "__main__":
+    main()

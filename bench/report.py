@@ -1,0 +1,176 @@
+"""The tables of a run, and what must be reached."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.contenders import BINARY, BUFFERS, ECHO, FLOOR, JSON, LARGE, SMALL, TINY, TWENTY_LINES, Contender, Size
+from bench.kernels import THREADS, Timed
+from bench.wire import Crowded, Measured
+
+Wire = dict[Size, dict[str, Measured]]
+
+MUST_BE_FASTER = (
+    "mean_squared_error", "huber", "binary_cross_entropy", "kl_divergence", "categorical_cross_entropy",
+)  # fmt: skip
+SHORT_ROWS = 10
+"""Classes up to which cross-entropy must be faster still."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{_number(statistics.median(values))} ({_number(min(values))} to {_number(max(values))})"
+
+
+# --- the wire ---------------------------------------------------------------------------------------------------------
+
+
+def wire_table(size: Size, results: dict[str, Measured]) -> str:
+    head = [f"{size[0]}×{size[1]}", "CPU ms a request", "p50 ms", "p99 ms", "requests/s", "peak RSS MB", "CPU ÷ ours", "requests"]
+    ours = results[JSON.name]
+    return table(head, [_wire_row(name, each, ours) for name, each in results.items()])
+
+
+def _wire_row(name: str, each: Measured, ours: Measured) -> list[str]:
+    p50, p99 = np.percentile(each.latencies_ms, (50, 99))
+    return [
+        name, _spread(each.cpu_ms), _number(p50), _number(p99), _number(statistics.median(each.rate)), f"{each.peak_mb:.0f}",
+        _number(statistics.median(_ratios(each.cpu_ms, ours.cpu_ms))), str(len(each.latencies_ms)),
+    ]  # fmt: skip
+
+
+def _ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+    """Round by round: what disturbs one round disturbs both sides."""
+    return [a / b for a, b in zip(over, under, strict=True)]
+
+
+def crowd_table(results: dict[str, Crowded]) -> str:
+    head = [
+        "one server process",
+        "alone: p50 ms",
+        "p99 ms",
+        "beside large: p50 ms",
+        "p99 ms",
+        "large: p50 ms",
+        "tiny, large requests",
+    ]
+    rows: list[list[str]] = []
+    for name, each in results.items():
+        numbers = [*np.percentile(each.idle, (50, 99)), *np.percentile(each.crowded, (50, 99)), np.median(each.large)]
+        rows.append([name, *map(_number, numbers), f"{len(each.crowded)}, {len(each.large)}"])
+    return table(head, rows)
+
+
+# --- the kernels ------------------------------------------------------------------------------------------------------
+
+
+def kernel_table(timed: Iterable[Timed]) -> str:
+    head = [
+        "ns a number: best (median)", "numbers", "threads", "ours", "PyTorch", "PyTorch ÷ ours, best", "median", "our check", "must reach",
+    ]  # fmt: skip
+    return table(head, [_kernel_row(each, threads) for each in timed for threads in THREADS])
+
+
+def _kernel_row(each: Timed, threads: int) -> list[str]:
+    ours, theirs = each.ours[threads], each.theirs.get(threads)
+    limit = _kernel_limit(each, threads)
+    return [
+        each.name, _power(each.numbers), str(threads), _best(ours, each.numbers),
+        _best(theirs, each.numbers) if theirs else "–",
+        _number(min(theirs) / min(ours)) if theirs else "–",
+        _number(statistics.median(theirs) / statistics.median(ours)) if theirs else "–",
+        _number(min(each.check) / each.numbers * 1e9),
+        f"{limit:g}" if limit else "",
+    ]  # fmt: skip
+
+
+def _best(seconds: Sequence[float], numbers: int) -> str:
+    return f"{_number(min(seconds) / numbers * 1e9)} ({_number(statistics.median(seconds) / numbers * 1e9)})"
+
+
+def _power(numbers: int) -> str:
+    return f"1e{len(str(numbers)) - 1}"
+
+
+def _kernel_limit(each: Timed, threads: int) -> float | None:
+    """How many times PyTorch's time ours must be at least, if anything is asked of the case."""
+    if each.single or each.loss not in MUST_BE_FASTER:
+        return None
+    if threads == 1:
+        return 4.0 if each.loss == "categorical_cross_entropy" and each.k <= SHORT_ROWS else 1.0
+    return 0.8 if each.numbers == 1_000_000 else 2.0
+
+
+# --- what must be reached ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    text: str
+    measured: float | None
+    limit: float
+    at_least: bool
+    more: str = ""
+
+    @property
+    def row(self) -> list[str]:
+        rule = f"{'at least' if self.at_least else 'at most'} {self.limit:g}"
+        if self.measured is None:
+            return [self.text, rule, "not measured", "–"]
+        reached = self.measured >= self.limit if self.at_least else self.measured <= self.limit
+        return [self.text, rule, _number(self.measured) + self.more, "yes" if reached else "**no**"]
+
+
+def target_table(targets: Iterable[Target]) -> str:
+    return table(["must reach", "limit", "measured", "reached"], [each.row for each in targets])
+
+
+def wire_targets(wire: Wire, crowded: dict[str, Crowded]) -> list[Target]:
+    targets = [_cpu(wire, TINY, JSON, ECHO, 1.2, at_least=False)]
+    for size in (SMALL, LARGE):
+        targets += [
+            _cpu(wire, size, TWENTY_LINES, JSON, 15.0, at_least=True),
+            _cpu(wire, size, JSON, FLOOR, 0.8, at_least=False),
+        ]
+    targets += [_cpu(wire, LARGE, JSON, BINARY, 3.5, at_least=True), _cpu(wire, LARGE, BINARY, BUFFERS, 2.0, at_least=False)]
+    p99 = float(np.percentile(crowded[JSON.name].crowded, 99))
+    return [*targets, Target("p99 of tiny requests while a 20 MB JSON request is in, one worker, ms", p99, 10.0, at_least=False)]
+
+
+def _cpu(wire: Wire, size: Size, over: Contender, under: Contender, limit: float, *, at_least: bool) -> Target:
+    text = f"{size[0]}×{size[1]}: CPU of {over.name} ÷ {under.name}"
+    if size not in wire:
+        return Target(text, None, limit, at_least)
+    ratios = _ratios(wire[size][over.name].cpu_ms, wire[size][under.name].cpu_ms)
+    more = f" ({_number(min(ratios))} to {_number(max(ratios))})"
+    return Target(text, statistics.median(ratios), limit, at_least, more)
+
+
+def kernel_targets(timed: Sequence[Timed]) -> list[Target]:
+    """Of the cases that share a limit, the one that is nearest to missing it."""
+    groups: dict[tuple[int, int, float], dict[str, float]] = {}
+    for each in timed:
+        for threads in each.theirs:
+            if limit := _kernel_limit(each, threads):
+                ratio = min(each.theirs[threads]) / min(each.ours[threads])
+                groups.setdefault((each.numbers, threads, limit), {})[each.name] = ratio
+    return [_worst(*group, ratios) for group, ratios in groups.items()]
+
+
+def _worst(numbers: int, threads: int, limit: float, ratios: dict[str, float]) -> Target:
+    name = min(ratios, key=lambda each: ratios[each])
+    missed = sum(ratio < limit for ratio in ratios.values())
+    more = f" ({name}; {missed} of {len(ratios)} cases miss it)" if missed else f" ({name}; all {len(ratios)} reach it)"
+    which = "cross-entropy of k ≤ 10" if limit == 4.0 else "the slowest kernel"  # noqa: PLR2004
+    text = f"{_power(numbers)} numbers, {threads} thread{'s' * (threads > 1)}: PyTorch ÷ ours, {which}"
+    return Target(text, ratios[name], limit, at_least=True, more=more)

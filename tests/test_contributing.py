@@ -1,0 +1,139 @@
+"""CONTRIBUTING.md keeps its word: the function it shows, pasted where it says, is a whole new loss."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+BLOCK = re.compile(r"```python\n# ([\w/.]+\.py)[^\n]*\n(.*?)```", re.DOTALL)
+
+ASK = """
+import asyncio, json
+import httpx
+from app.api.specs import LOSS_SPECS
+from app.losses import LOSSES
+from app.main import create_app
+
+async def main():
+    app = create_app()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async def ask(path, **request):
+            response = await (client.post(path, json=request) if request else client.get(path))
+            return {"status": response.status_code, "body": response.json()}
+        batch = {"predictions": [0.75, 3.0], "targets": [0.0, 3.0]}
+        print(json.dumps({
+            "families": {loss.name: loss.family for loss in LOSSES.values()},
+            "spec": LOSS_SPECS["hyperbolic"].model_json_schema(),
+            "evaluate": await ask("/v1/evaluate", loss={"name": "hyperbolic"}, **batch),
+            "alias": await ask("/v1/evaluate", loss="pseudo_l1", **batch),
+            "parameter": await ask("/v1/evaluate", loss={"name": "hyperbolic", "delta": 1}, **batch),
+            "misspelt": await ask("/v1/evaluate", loss="hyperbolc", **batch),
+            "entry": await ask("/v1/losses/hyperbolic"),
+            "found": await ask("/v1/losses?search=hyperbolic"),
+            "model": await ask("/v2/models/hyperbolic"),
+            "document": await ask("/openapi.json"),
+        }))
+
+asyncio.run(main())
+"""
+
+
+def blocks() -> dict[str, str]:
+    """The Python blocks of the page that say which file they belong to."""
+    return dict(BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text()))
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository with the blocks of the page at the ends of their files."""
+    root = tmp_path_factory.mktemp("changed")
+    for name in ("app", "tests"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for name, code in blocks().items():
+        with (root / name).open("a", encoding="utf-8") as file:
+            file.write(f"\n\n{code}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def answers(changed: Path) -> dict[str, Any]:
+    result = run(changed, "-c", ASK)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=root, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_one_function_in_one_file_of_the_app_is_all() -> None:
+    assert [name for name in blocks() if name.startswith("app/")] == ["app/losses/regression.py"]
+
+
+def test_it_can_be_evaluated_under_its_name_and_its_alias(answers: dict[str, Any]) -> None:
+    assert answers["evaluate"] == answers["alias"]
+    assert answers["evaluate"] == {
+        "status": 200,
+        "body": {
+            "loss": {"name": "hyperbolic"}, "reduction": "mean", "n_samples": 2, "divisor": 2.0, "value": 0.125,
+            "per_sample": [0.25, 0.0], "gradient": [0.3, 0.0], "targets_encoding": "real",
+        },
+    }  # fmt: skip
+
+
+def test_it_has_a_schema_and_is_a_member_of_the_union(answers: dict[str, Any]) -> None:
+    assert answers["spec"]["properties"]["name"]["const"] == "hyperbolic"
+    document = answers["document"]["body"]
+    union = document["components"]["schemas"]["EvaluateRequest"]["properties"]["loss"]
+    assert union["discriminator"]["mapping"]["hyperbolic"] == "#/components/schemas/Hyperbolic"
+    assert "hyperbolic" in document["paths"]["/v1/evaluate"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+
+
+def test_it_is_in_the_catalogue_with_its_family_and_an_answered_example(answers: dict[str, Any]) -> None:
+    assert answers["families"]["hyperbolic"] == "regression"
+    assert [each["name"] for each in answers["found"]["body"]["losses"]] == ["hyperbolic"]
+    entry = answers["entry"]["body"]
+    assert entry["aliases"] == ["pseudo_l1"]
+    assert {"convex", "smooth", "bounded_gradient"} <= set(entry["properties"])
+    assert entry["example_request"]["loss"] == {"name": "hyperbolic"}
+    assert entry["example_answer"]["value"] > 0
+
+
+def test_its_name_and_parameters_are_checked(answers: dict[str, Any]) -> None:
+    assert "takes none" in answers["parameter"]["body"]["detail"]
+    assert "Did you mean hyperbolic" in answers["misspelt"]["body"]["detail"]
+    assert [answers[each]["status"] for each in ("parameter", "misspelt")] == [422, 422]
+
+
+def test_it_is_a_model_of_the_inference_protocol(answers: dict[str, Any]) -> None:
+    assert answers["model"]["status"] == 200
+    assert answers["model"]["body"]["name"] == "hyperbolic"
+
+
+def test_the_tests_of_all_losses_test_it(changed: Path) -> None:
+    result = run(changed, "-m", "pytest", "tests/losses", "-n", "0", "-k", "hyperbolic", "-p", "no:cacheprovider")
+    passed = re.search(r"(\d+) passed", result.stdout)
+    assert result.returncode == 0, result.stdout
+    assert passed
+    assert int(passed[1]) > 20
+
+
+@pytest.mark.parametrize("edit", [("2 * predictions", "residual = predictions"), ("length / 2", "length\n")])
+def test_the_tests_of_all_losses_find_a_mistake_in_it(edit: tuple[str, str], changed: Path, tmp_path: Path) -> None:
+    root = tmp_path / "mistaken"
+    shutil.copytree(changed, root)
+    wrong, right = edit
+    file = root / "app" / "losses" / "regression.py"
+    before, mark, code = file.read_text().rpartition("def hyperbolic(")
+    assert right in code
+    file.write_text(before + mark + code.replace(right, right.replace("predictions", wrong).replace("length", wrong), 1))
+    result = run(root, "-m", "pytest", "tests/losses", "-n", "0", "-k", "hyperbolic", "-p", "no:cacheprovider")
+    assert result.returncode == 1, result.stdout

@@ -1,0 +1,58 @@
+"""The README keeps its word: every request in it is sent as it stands, and answered as it says."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import Server
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SHOWN = re.findall(r"```sh\n(curl [^`]+)```\n```json\n([^`]+)```", README)
+
+
+def sent(command: str, server: Server) -> httpx.Response:
+    """What a curl command of the README gets from this server instead of the one on port 8000."""
+    words = shlex.split(command)
+    url = next(word for word in words if word.startswith("localhost:8000"))
+    data = words[words.index("-d") + 1]
+    name, _, value = words[words.index("-H") + 1].partition(": ")
+    content = (ROOT / data[1:]).read_bytes() if data.startswith("@") else data.encode()
+    return httpx.post(url.replace("localhost:8000", server.url), content=content, headers={name: value})
+
+
+def test_the_readme_shows_requests() -> None:
+    assert len(SHOWN) >= 3
+
+
+@pytest.mark.parametrize(("command", "answer"), SHOWN)
+def test_a_request_of_the_readme_gets_the_answer_it_shows(command: str, answer: str, server: Server) -> None:
+    got, shown = sent(command, server).json(), json.loads(answer)
+    assert got == pytest.approx(shown, rel=1e-12) if "per_sample" not in shown else got == shown
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", (ROOT / document).read_text()):
+        assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_make_commands_of_the_documents_exist() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    documents = README + (ROOT / "CONTRIBUTING.md").read_text()
+    assert set(re.findall(r"`make (\w+)", documents)) <= targets
+
+
+def test_every_dependency_has_its_reason() -> None:
+    declared = set(re.findall(r'^    "([a-z-]+)', (ROOT / "pyproject.toml").read_text(), re.M))
+    reasons = (ROOT / "CONTRIBUTING.md").read_text()
+    assert {name for name in declared if name not in reasons} == set()
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    fields = re.findall(r"^    (\w+): .*Field\(", (ROOT / "app/settings.py").read_text(), re.M)
+    assert {name for name in fields if f"CRITERION_{name.upper()}" not in README} == set()
