@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -53,6 +54,10 @@ class Shared:
             if os.fstat(self.descriptor).st_size > KEPT_BYTES:
                 os.ftruncate(self.descriptor, 0)
 
+    def close(self) -> None:
+        os.close(self.descriptor)
+        self.descriptor, self._map = -1, None  # the number may soon be another file's
+
 
 def _unnamed_file() -> int:
     if hasattr(os, "memfd_create"):
@@ -75,25 +80,30 @@ class Worker:
         """The job's answer; the CallerError it raised; Unavailable where the process died over it."""
         loop = asyncio.get_running_loop()
         size = sum(map(len, body))
-        await loop.run_in_executor(None, _write, self.bodies, body, size)
         try:
-            self.writer.write(_framed((job, size, arguments)))
+            await loop.run_in_executor(None, _write, self.bodies, body, size)
+            outcome, length = await self._exchange((job, size, arguments))
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome, await loop.run_in_executor(None, _read, self.answers, length)
+        finally:
+            self.bodies.trim()
+            self.answers.trim()
+
+    async def _exchange(self, order: object) -> tuple[Any, int]:
+        try:
+            self.writer.write(_framed(order))
             message = await self.reader.readexactly(int.from_bytes(await self.reader.readexactly(4)))
         except (OSError, asyncio.IncompleteReadError):
             raise Unavailable("the process that was working on this request ended before it was done") from None
-        outcome, length = pickle.loads(message)  # from our own process
-        if isinstance(outcome, BaseException):
-            raise outcome
-        answer = await loop.run_in_executor(None, _read, self.answers, length)
-        self.bodies.trim()
-        return outcome, answer
+        return pickle.loads(message)  # from our own process
 
     def close(self) -> None:
         self.writer.close()
-        self.process.terminate()
+        self.process.kill()  # it has nothing to tidy up
         self.process.wait()
-        os.close(self.bodies.descriptor)
-        os.close(self.answers.descriptor)
+        self.bodies.close()
+        self.answers.close()
 
 
 def _framed(message: object) -> bytes:
@@ -158,8 +168,7 @@ class Workers:
             return await worker.run(job, body, arguments)
         except Unavailable:
             healthy = None
-            self._started.remove(worker)
-            worker.close()
+            self._end(worker)
             raise
         finally:
             self._idle.put_nowait(healthy)
@@ -169,10 +178,14 @@ class Workers:
         self._started.append(worker)
         return worker
 
-    def close(self) -> None:
-        for worker in self._started:
+    def _end(self, worker: Worker) -> None:
+        if worker in self._started:
+            self._started.remove(worker)
             worker.close()
-        self._started.clear()
+
+    def close(self) -> None:
+        for worker in [*self._started]:
+            self._end(worker)
 
 
 async def _spawn(threads: int) -> Worker:
@@ -196,14 +209,15 @@ def main(control: socket.socket, bodies: Shared, answers: Shared, threads: int) 
 
 
 def _outcome(message: bytes, bodies: Shared, answers: Shared) -> tuple[Any, int]:
-    answers.trim()
     job, size, arguments = pickle.loads(message)  # from our own server
     try:
         known, answer = job(bodies.view(size), *arguments)
     except CallerError as error:
         return error, 0
     except Exception as error:  # the server logs it and answers 500
-        return RuntimeError(f"{type(error).__name__} in a worker: {error}"), 0
+        failure = RuntimeError(f"{type(error).__name__} in a worker: {error}")
+        failure.add_note(traceback.format_exc())  # which would not come through by itself
+        return failure, 0
     answers.view(len(answer), grow=True)[:] = answer
     return known, len(answer)
 

@@ -190,13 +190,17 @@ def _check_class_weights(parameters: Mapping[str, Any], k: int | None) -> None:
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
     """What the mean divides by is neither 0 nor infinite."""
-    total = (1.0 if weights is None else weights) * (1.0 if counts is None else counts)
-    by, pointer = ("class_weight", "/loss/class_weight") if weights is None else ("sample_weight", "/sample_weight")
-    if weights is not None and np.all(weights == 0):
-        raise InvalidArray([Fault(pointer, "no_samples", f"{by} is 0 for every sample: nothing is left to average")])
+    with np.errstate(over="ignore"):
+        given = np.float64(1.0) if weights is None else weights
+        total = given if counts is None else given * counts
+        finite = np.isfinite(np.sum(given)), np.isfinite(np.sum(total))
+    if np.all(given == 0):
+        message = "sample_weight is 0 for every sample: nothing is left to average"
+        raise InvalidArray([Fault("/sample_weight", "no_samples", message)])
     if np.all(total == 0):
         message = "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with"
         raise InvalidInput([Fault("/targets", "no_samples", message)])
-    with np.errstate(over="ignore"):
-        if not np.isfinite(np.sum(total)):
-            raise InvalidInput([Fault(pointer, "out_of_range", f"{by} must have a finite sum; it overflows")])
+    for pointer, holds in zip(("/sample_weight", "/loss/class_weight"), finite, strict=True):
+        if not holds:
+            name = pointer.rpartition("/")[2]
+            raise InvalidInput([Fault(pointer, "out_of_range", f"{name} must have a finite sum; it overflows")])

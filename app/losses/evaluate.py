@@ -65,10 +65,11 @@ def evaluate(
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
         run = _whole if loss.coupling == "batch" else _in_blocks
-        losses, value, gradients = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
+        losses, value, gradients, sound = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
     per_sample = _scatter(losses, batch)
     gradient = _by_name(batch, [_scatter(each, batch) for each in gradients])
-    found = _non_finite({"value": value, "per_sample": per_sample if "per_sample" in outputs else None, "gradient": gradient})
+    shown = per_sample if "per_sample" in outputs else None
+    found = _non_finite({"value": value, "per_sample": shown, "gradient": None if sound else gradient})
     more = f"non_finite lists the first {NON_FINITE_LISTED} of {len(found)} numbers that are null"
     return Evaluation(
         reduction=reduction,
@@ -93,6 +94,10 @@ class _Total:
     n: int
 
 
+_Run: TypeAlias = tuple[Array, float | None, list[Array], bool]
+"""Each sample's loss, the value, the gradients, and whether these are known to be finite."""
+
+
 def _total(batch: Batch, reduction: Reduction) -> _Total:
     kept = batch.arrays[0].shape[0]
     n = kept if batch.counts is None else int(np.count_nonzero(batch.counts))
@@ -107,13 +112,14 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
     return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), n)
 
 
-def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> tuple[Array, float | None, list[Array]]:
-    """Losses of single samples: block by block, each gradient scaled while it is still in the cache."""
+def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> _Run:
+    """Losses of single samples: block by block, each gradient scaled and looked through while it is still in the cache."""
     mean = batch.loss.mean
     n = batch.arrays[0].shape[0]
     losses = np.empty(n)
     gradients = [np.empty(array.shape, array.dtype) for array in _predictions(batch)] if wanted else []
     known = total if mean.of_samples is None else _Total("none", None, 1.0, n)
+    unsound: list[slice] = []
 
     def work(rows: slice) -> None:
         values, gradient = batch.loss(*(_for_kernel(array[rows]) for array in batch.arrays), **batch.parameters)
@@ -121,23 +127,26 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> t
         losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(-1, columns))
         weights = None if known.weights is None else known.weights[rows]
         for out, each in zip(gradients, _arrays_of(gradient) if wanted else (), strict=True):
-            _scale(each if slope is None else each * slope.reshape(each.shape), weights, columns * known.divisor, out[rows])
+            scaled = out[rows]
+            _scale(each if slope is None else each * slope.reshape(each.shape), weights, columns * known.divisor, scaled)
+            if not np.isfinite(scaled).all():
+                unsound.append(rows)
 
     in_blocks(work, n, max(array.nbytes // n for array in batch.arrays), block_bytes)
     value, slope = _reduce(batch, losses, total)
     for out in gradients if slope is not None else ():
         _scale(out, slope, 1.0, out)
-    return losses, value, gradients
+    return losses, value, gradients, not unsound and slope is None
 
 
-def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> tuple[Array, float | None, list[Array]]:
+def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback = batch.loss(*map(_for_kernel, batch.arrays), **batch.parameters)
     value, _ = _reduce(batch, losses, total)
     if not wanted or not callable(pullback):
-        return losses, value, []
+        return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
-    return losses, value, [pullback(weights / total.divisor)]
+    return losses, value, [pullback(weights / total.divisor)], False
 
 
 def _for_kernel(block: Numbers) -> Array:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -95,7 +96,7 @@ class Loss:
     def description(self) -> str:
         return inspect.getdoc(self.kernel) or ""
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, object]:
         return {name: parameter.default for name, parameter in self.parameters.items()}
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 LOG_2 = math.log(2.0)
+CHUNK = 1 << 14
+"""Numbers that a long sum takes at a time: they and their remainders fit in the cache."""
 
 
 def power_of_two(magnitude: Array) -> Array:
@@ -41,12 +43,18 @@ def exact_sum(x: Array) -> float:
     """
     if x.size <= 512:
         return _short_sum(x)
+    return _short_sum(np.array([part for start in range(0, x.size, CHUNK) for part in _cut_sum(x[start : start + CHUNK])]))
+
+
+def _cut_sum(x: Array) -> tuple[float, float]:
+    """Σx as an exact part and a small one."""
     largest = float(max(x.max(), -x.min()))
     if not math.isfinite(largest) or largest > 1e290:
-        return float(np.sum(x))
+        return _short_sum(x), 0.0
     anchor = math.ldexp(1.0, math.frexp(largest)[1] + x.size.bit_length())
-    high = (x + anchor) - anchor
-    return math.fsum((float(high.sum()), float((x - high).sum())))
+    high = x + anchor
+    high -= anchor
+    return float(high.sum()), float(np.subtract(x, high, out=high).sum())
 
 
 def _short_sum(x: Array) -> float:
