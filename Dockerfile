@@ -12,11 +12,11 @@ RUN python -m compileall -q -j 0 .venv app
 
 FROM python:3.13-slim
 WORKDIR /srv
-# huge pages halve the time of a large request, and OpenBLAS's threads only get in the way of our own
+# as in the Makefile: fewer page faults, and no threads beside our own
 ENV PATH=/srv/.venv/bin:$PATH \
     CRITERION_HOST=0.0.0.0 \
     CRITERION_PORT=8000 \
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=33554432 \
     OPENBLAS_NUM_THREADS=1
 COPY --from=build /srv/.venv .venv
 COPY --from=build /srv/app app

@@ -46,7 +46,7 @@ twenty_lines = FastAPI()
 
 
 @twenty_lines.post("/evaluate")
-def evaluate_batch(batch: Batch):  # noqa: ANN201  # no annotation, no response model: FastAPI's default
+def evaluate_batch(batch: Batch):  # no annotation, no response model: FastAPI's default
     value, per_sample, gradient = softmax_cross_entropy(np.array(batch.predictions), np.array(batch.targets))
     return {"value": value, "per_sample": per_sample.tolist(), "gradient": gradient.tolist()}
 

@@ -10,8 +10,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bench.contenders import (
-    CONTENDERS, FLOOR, JSON, LARGE, SIZES, TINY, TWENTY_LINES, Ask, Contender, Size, Started, agree, json_message, sample_of, started,
-)  # fmt: skip
+    CONTENDERS,
+    FLOOR,
+    JSON,
+    LARGE,
+    SIZES,
+    TINY,
+    TWENTY_LINES,
+    Ask,
+    Contender,
+    Size,
+    Started,
+    agree,
+    json_message,
+    sample_of,
+    started,
+)
 from bench.processes import Connection, cpu_seconds, forget_peak, peak_megabytes, running
 
 

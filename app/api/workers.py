@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -45,7 +45,7 @@ class Shared:
             os.ftruncate(self.descriptor, size)
         if self._map is None or len(self._map) < size:
             self._map = mmap.mmap(self.descriptor, max(size, 1)) if size else None
-        return memoryview(self._map)[:size] if self._map is not None else memoryview(b"")
+        return memoryview(self._map)[:size] if self._map is not None else memoryview(bytearray())
 
     def trim(self) -> None:
         """Give back what a large job needed. Nobody may hold a view."""
@@ -76,7 +76,7 @@ class Worker:
     bodies: Shared
     answers: Shared
 
-    async def run(self, job: Job, body: Sequence[bytes], arguments: tuple[Any, ...]) -> tuple[Any, bytes]:
+    async def run(self, job: Job, body: list[bytes], arguments: tuple[Any, ...]) -> tuple[Any, bytes]:
         """The job's answer; the CallerError it raised; Unavailable where the process died over it."""
         loop = asyncio.get_running_loop()
         size = sum(map(len, body))
@@ -111,12 +111,14 @@ def _framed(message: object) -> bytes:
     return len(pickled).to_bytes(4) + pickled
 
 
-def _write(shared: Shared, chunks: Sequence[bytes], size: int) -> None:
+def _write(shared: Shared, chunks: list[bytes], size: int) -> None:
+    """The chunks into shared memory. They are given up: the body need not lie in memory twice while it is worked on."""
     view = shared.view(size, grow=True)
     at = 0
     for chunk in chunks:
         view[at : at + len(chunk)] = chunk
         at += len(chunk)
+    chunks.clear()
 
 
 def _read(shared: Shared, size: int) -> bytes:
@@ -144,8 +146,8 @@ class Workers:
         worker = await self._idle.get()
         self._idle.put_nowait(worker or await self._start())
 
-    async def run(self, job: Job, body: Sequence[bytes], *arguments: Any) -> tuple[Any, bytes]:
-        """`job(body, *arguments)` in a worker process; Unavailable where too many requests wait already."""
+    async def run(self, job: Job, body: list[bytes], *arguments: Any) -> tuple[Any, bytes]:
+        """`job(body, *arguments)` in a worker process, which takes the chunks; Unavailable where too many requests wait already."""
         if self._idle.empty() and self._queued >= self.waiting:
             raise Unavailable(f"{self._queued} large requests are waiting already; try again later")
         self._queued += 1
@@ -156,13 +158,15 @@ class Workers:
         try:
             worker = worker or await self._start()
             # a caller who leaves does not stop the work: the worker could not take the next job halfway through
-            return await asyncio.shield(self._finish(worker, job, body, arguments))
+            work = asyncio.create_task(self._finish(worker, job, body, arguments))
+            work.add_done_callback(lambda done: done.cancelled() or done.exception())  # even when nobody is left to see it
+            return await asyncio.shield(work)
         except BaseException:
             if worker is None:
                 self._idle.put_nowait(None)
             raise
 
-    async def _finish(self, worker: Worker, job: Job, body: Sequence[bytes], arguments: tuple[Any, ...]) -> tuple[Any, bytes]:
+    async def _finish(self, worker: Worker, job: Job, body: list[bytes], arguments: tuple[Any, ...]) -> tuple[Any, bytes]:
         healthy: Worker | None = worker
         try:
             return await worker.run(job, body, arguments)

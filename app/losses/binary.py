@@ -116,9 +116,12 @@ def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain:
 
     `wrong` is that share with the sign of x; it is 0 for a hard label on the right side, so both tails keep all digits.
     """
-    t = np.exp(-np.abs(x))
+    t = np.abs(x)
+    np.exp(np.negative(t, out=t), out=t)
     if plain:
-        wrong = ~np.signbit(x) - targets
+        wrong = np.copysign(0.5, x)
+        wrong += 0.5
+        wrong -= targets
         values = x * wrong
         values += np.log1p(t)
         t /= 1.0 + t
@@ -129,6 +132,8 @@ def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain:
         values = x * wrong + total * np.log1p(t)
         t = total * (t / (1.0 + t))
     gradient = wrong - np.copysign(t, x)
+    if plain and not ((targets != 0.0) & (targets != 1.0)).any():
+        return values, gradient
     crossing = np.abs(gradient) < np.abs(wrong) * 0.125  # only a soft label near σ(x) cancels
     if crossing.any():
         weights = np.broadcast_to(weight, x.shape)[crossing]

@@ -69,7 +69,8 @@ def evaluate(
     per_sample = _scatter(losses, batch)
     gradient = _by_name(batch, [_scatter(each, batch) for each in gradients])
     shown = per_sample if "per_sample" in outputs else None
-    found = _non_finite({"value": value, "per_sample": shown, "gradient": None if sound else gradient})
+    reported = value if "value" in outputs else None
+    found = _non_finite({"value": reported, "per_sample": shown, "gradient": None if sound else gradient})
     more = f"non_finite lists the first {NON_FINITE_LISTED} of {len(found)} numbers that are null"
     return Evaluation(
         reduction=reduction,

@@ -190,8 +190,10 @@ async def test_a_weight_of_0_drops_a_pole(client: httpx.AsyncClient) -> None:
 
 
 async def test_only_what_is_in_the_answer_is_named(client: httpx.AsyncClient) -> None:
-    found = await answer(client, batch("binary_cross_entropy", [0.0], [1]), outputs=["value"])
-    assert found["non_finite"] == [{"output": "value", "index": [], "value": "Infinity"}]
+    names = {"value": [], "per_sample": [0], "gradient": [0]}
+    for name, index in names.items():
+        found = await answer(client, batch("binary_cross_entropy", [0.0], [1]), outputs=[name])
+        assert [(each["output"], each["index"]) for each in found["non_finite"]] == [(name, index)]
 
 
 async def test_an_overflow_is_null_and_named(client: httpx.AsyncClient) -> None:
