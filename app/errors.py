@@ -62,6 +62,10 @@ class TooLarge(CallerError):
     code = "body_too_large"
 
 
+class StillArriving(TooLarge):
+    """A body that is refused before it is there."""
+
+
 class InvalidInput(CallerError):
     code = "invalid_request"
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from bench import report, wire
 from bench.contenders import LONG
 from bench.kernels import Timed
-from bench.processes import running
+from bench.processes import SERVED_WITH, running
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 FULL = wire.Plan(rounds=5, seconds=0.6)
-FULL_CROWD = wire.Plan(rounds=4, seconds=2.0)
-FULL_KERNELS = ("7", "1000000", "10000000")
+FULL_CROWD = wire.Plan(rounds=3, seconds=2.0)
+FULL_KERNELS = ("5", "1000000", "10000000")
 QUICK = wire.Plan(rounds=2, seconds=0.15, sizes=tuple(each for each in wire.SIZES if each != LONG), fewest=1)
 QUICK_CROWD = wire.Plan(rounds=1, seconds=1.0)
 QUICK_KERNELS = ("2", "1000000")
@@ -88,9 +88,10 @@ def _text(command: str, measured: report.Wire, crowded: dict[str, wire.Crowded],
 def _machine(command: str) -> str:
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     libraries = " · ".join(f"{name} {_version(name)}" for name in ("numpy", "fastapi", "pydantic", "orjson", "uvicorn", "torch"))
+    settings = " ".join(f"{name}={value}" for name, value in SERVED_WITH.items())
     return (
         f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[1]:.1f} · Python {platform.python_version()} · {libraries}"
+        f"load {os.getloadavg()[1]:.1f} · Python {platform.python_version()} · {libraries} · `{settings}`"
     )
 
 

@@ -1,6 +1,6 @@
 """Who is measured: our service with JSON and with binary tensors, and its rivals; and what each is sent."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from subprocess import Popen
@@ -99,7 +99,7 @@ class Started:
 
 
 @contextmanager
-def started(contenders: Iterable[Contender]) -> Iterator[dict[str, Started]]:
+def started(contenders: Iterable[Contender]) -> Generator[dict[str, Started]]:
     """Each contender in a process of its own, by name."""
     with ExitStack() as stack:
         ports = {each.name: free_port() for each in contenders}

@@ -6,21 +6,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
-ENVIRONMENT = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+SERVED_WITH = dict(re.findall(r"^serve\b.*: export (\w+) \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
 """What `make serve` sets, here for every contender."""
+ENVIRONMENT = {**os.environ, **SERVED_WITH, "PYTHONPATH": str(ROOT)}
 
 LARGEST_ANSWER = 1 << 26
 START_SECONDS = 30
 
 
 @contextmanager
-def running(command: Sequence[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], **environment: str) -> Generator[subprocess.Popen[bytes]]:
     """`python command...` until the end of the block."""
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, env=ENVIRONMENT | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE

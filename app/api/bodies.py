@@ -1,14 +1,16 @@
 """Request bodies: read as they arrive, unpacked, and refused as soon as they are known to be too large."""
 
 import asyncio
+import contextlib
 import zlib
 from typing import Protocol
 
 import zstandard
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
-from app.errors import MalformedDocument, TooLarge, UnsupportedMediaType
+from app.errors import MalformedDocument, StillArriving, TooLarge, UnsupportedMediaType
 from app.settings import Settings
 
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -21,13 +23,31 @@ PIECE = 512
 """Compressed bytes unpacked at a time: zstd can make 128 KB of four, and a bomb must be noticed before it has gone off."""
 
 
+LINGER_SECONDS = 2.0
+"""How long a refused body is still taken in and dropped: a connection closed over unread bytes loses the answer as well."""
+
+
+class Refusal(Response):
+    """A whole answer to a request whose body is still arriving."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers["connection"] = "close"
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 async def read_body(request: Request) -> list[bytes]:
     """The whole body in the chunks it came in; TooLarge for one above the limit, before and after it is unpacked."""
     settings: Settings = request.app.state.settings
     limit = settings.max_body_bytes
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
-        raise TooLarge(f"the body has {declared[:40]} bytes; this server takes {limit} at most")
+        raise StillArriving(f"the body has {declared[:40]} bytes; this server takes {limit} at most")
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower() or "identity"
     chunks = await _chunks(request, limit)
     return chunks if encoding == "identity" else await asyncio.to_thread(unpack, chunks, encoding, limit)
@@ -40,7 +60,7 @@ async def _chunks(request: Request, limit: int) -> list[bytes]:
         async for chunk in request.stream():
             size += len(chunk)
             if size > limit:
-                raise TooLarge(f"the body is larger than the {limit} bytes that this server takes")
+                raise StillArriving(f"the body is larger than the {limit} bytes that this server takes")
             if chunk:
                 chunks.append(chunk)
     except ClientDisconnect:  # nobody will read the answer, and nothing is wrong with the server

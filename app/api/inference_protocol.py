@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from app.api.arrays import decode, encode
-from app.api.bodies import read_body
+from app.api.bodies import Refusal, read_body
 from app.api.problems import from_pydantic, status_of
 from app.api.route import run
 from app.api.specs import LOSS_SPECS
 from app.api.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
 from app.api.workers import Unavailable
-from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, TooLarge, UnknownName
+from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, StillArriving, UnknownName
 from app.losses import LOSSES, Loss, check, evaluate
 from app.losses.evaluate import Reduction
 from app.registry import did_you_mean
@@ -220,9 +220,8 @@ class ProtocolRoute(APIRoute):
                 return await handler(request)
             except CallerError as error:
                 status = status_of(error)
-                # the rest of a body that is too large is not read, so the connection cannot go on
-                headers = {"connection": "close"} if isinstance(error, TooLarge) else {}
-                return _json({"error": error.detail}, 400 if status == 422 else status, headers)
+                answer = _json({"error": error.detail}, 400 if status == 422 else status)
+                return Refusal(answer.body, status, media_type=answer.media_type) if isinstance(error, StillArriving) else answer
             except Unavailable as error:
                 return _json({"error": str(error)}, 503, {"retry-after": "1"})
 

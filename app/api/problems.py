@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from app.api.arrays import name as name_of
+from app.api.bodies import Refusal
 from app.api.headers import headers_for
 from app.api.workers import Unavailable
 from app.errors import (
@@ -24,6 +25,7 @@ from app.errors import (
     InvalidInput,
     MalformedDocument,
     NotFound,
+    StillArriving,
     TooLarge,
     UnknownName,
     UnsupportedMediaType,
@@ -141,9 +143,7 @@ def from_pydantic(error: ValidationError) -> InvalidInput:
 async def _caller_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CallerError)
     answer = problem(status_of(error), error.code, error.detail, error.faults)
-    if isinstance(error, TooLarge):  # the rest of the body is not read, so the connection cannot go on
-        answer.headers["connection"] = "close"
-    return answer
+    return Refusal(answer.body, answer.status_code, media_type=answer.media_type) if isinstance(error, StillArriving) else answer
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

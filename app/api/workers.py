@@ -147,7 +147,7 @@ class Workers:
         self._idle.put_nowait(worker or await self._start())
 
     async def run(self, job: Job, body: list[bytes], *arguments: Any) -> tuple[Any, bytes]:
-        """`job(body, *arguments)` in a worker process, which takes the chunks; Unavailable where too many requests wait already."""
+        """`job(body, *arguments)` in a worker process, which empties `body`; Unavailable where too many requests wait already."""
         if self._idle.empty() and self._queued >= self.waiting:
             raise Unavailable(f"{self._queued} large requests are waiting already; try again later")
         self._queued += 1

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
@@ -126,6 +126,8 @@ def tweedie_nll(
     *,
     power: Annotated[
         float,
+        Ge(-100),
+        Le(100),
         Doc(
             "The variance grows as the mean to this power: 0 normal, 1 Poisson (nothing between those two), "
             "1 to 2 exact zeros beside positive numbers, 2 gamma, 3 inverse Gaussian."

@@ -142,7 +142,7 @@ def triplet_margin(
     negative: Array,
     *,
     margin: Annotated[float, Ge(0), Doc("How much farther the negative shall be than the positive.")] = 1.0,
-    p: Annotated[float, Ge(1), Doc("The norm that measures distances: 2 Euclidean, 1 city block.")] = 2.0,
+    p: Annotated[float, Ge(1), Le(1000), Doc("The norm that measures distances: 2 Euclidean, 1 city block.")] = 2.0,
     eps: Annotated[float, Ge(0), Doc("Added to each difference of two components, as PyTorch does.")] = 1e-6,
     swap: Annotated[bool, Doc("Whether the negative's distance is taken from the positive where it is nearer to that.")] = False,
 ) -> tuple[Array, tuple[Array, Array, Array]]:

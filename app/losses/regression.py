@@ -484,7 +484,9 @@ def tweedie_deviance(
     predictions: Array,
     targets: Array,
     *,
-    power: Annotated[float, Doc("Power ρ of the mean to which the variance is proportional: at most 0, or at least 1.")] = 0.0,
+    power: Annotated[
+        float, Ge(-100), Le(100), Doc("Power ρ of the mean to which the variance is proportional: at most 0, or at least 1.")
+    ] = 0.0,
 ) -> tuple[Array, Array]:
     """What a mean leaves unexplained where the variance grows with a power of it: squares, Poisson and gamma in one family.
 

@@ -6,7 +6,7 @@ Overlaps are taken of each mask by itself, never of a batch poured together, so 
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
@@ -76,8 +76,8 @@ def tversky(
     predictions: Array,
     targets: Array,
     *,
-    alpha: Annotated[float, Ge(0), Doc("Weight of false positives.")] = 0.5,
-    beta: Annotated[float, Ge(0), Doc("Weight of false negatives.")] = 0.5,
+    alpha: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false positives.")] = 0.5,
+    beta: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false negatives.")] = 0.5,
     smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
     from_logits: Annotated[bool, Doc("Whether predictions are logits, before the sigmoid.")] = False,
 ) -> tuple[Array, Array]:

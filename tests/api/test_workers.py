@@ -286,6 +286,26 @@ def test_tiny_requests_are_answered_while_a_large_one_is_worked_on(server: Serve
         assert answer.result(PATIENCE).status_code == 200
 
 
+def test_memory_of_a_large_request_is_bounded(server: Server) -> None:
+    """A few times the body, the answer and what both processes map included."""
+    body = request(520_000)
+    processes = {"server": server.process.pid, "worker": workers_of(server)[0]}
+    before = {name: memory(pid, "VmRSS") for name, pid in processes.items()}
+    for pid in processes.values():
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # forget the peak so far
+    response = post(server, body)
+    assert response.status_code == 200
+    assert len(response.content) < 1.2 * len(body)
+    grown = {name: (memory(pid, "VmHWM") - before[name]) / len(body) for name, pid in processes.items()}
+    assert grown["server"] < 4
+    assert grown["worker"] < 5.5
+
+
+def memory(pid: int, what: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+
+
 @pytest.mark.parametrize("well", [True, False], ids=["answered", "refused"])
 def test_shared_memory_is_given_back(server: Server, well: bool) -> None:
     ones = b"1," * 600_000
