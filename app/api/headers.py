@@ -3,7 +3,6 @@
 import re
 import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = "; ".join((
@@ -17,7 +16,9 @@ SECURITY = {
     "referrer-policy": "no-referrer",
 }
 
-ACCEPTED_ID = re.compile(r"[\w.:-]{1,100}")
+RAW = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
+
+ACCEPTED_ID = re.compile(rb"[\w.:-]{1,100}")
 
 
 def headers_for(request_id: str) -> dict[str, str]:
@@ -37,13 +38,13 @@ class HeadersMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given.decode() if ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
         scope["request_id"] = request_id
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(headers_for(request_id))
+                message["headers"] = [*message.get("headers", ()), *RAW, (b"x-request-id", request_id.encode())]
             if head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

@@ -190,6 +190,8 @@ def _check_class_weights(parameters: Mapping[str, Any], k: int | None) -> None:
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
     """What the mean divides by is neither 0 nor infinite."""
+    if weights is None and counts is None:
+        return
     with np.errstate(over="ignore"):
         given = np.float64(1.0) if weights is None else weights
         total = given if counts is None else given * counts
