@@ -16,7 +16,7 @@ WORKDIR /srv
 ENV PATH=/srv/.venv/bin:$PATH \
     CRITERION_HOST=0.0.0.0 \
     CRITERION_PORT=8000 \
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=33554432 \
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864 \
     OPENBLAS_NUM_THREADS=1
 COPY --from=build /srv/.venv .venv
 COPY --from=build /srv/app app

@@ -10,9 +10,10 @@ BIN := $(VENV)/bin
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-8s %s\n", $$1, $$2}'
 
-# huge pages halve the time of a large request; without the thresholds, malloc gives the blocks' temporaries back to the
-# system and takes them anew at every step, which costs more than the arithmetic; OpenBLAS's threads get in the way of ours
-serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=33554432
+# Page faults are what large arrays cost most: huge pages, in one arena for all threads; and by its own thresholds malloc
+# would give the blocks' temporaries back to the system and take them anew at every step. OpenBLAS's threads get in the
+# way of ours.
+serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864
 serve bench: export OPENBLAS_NUM_THREADS ?= 1
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
 	$(BIN)/python -m app.main

@@ -24,8 +24,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.workers = Workers(settings.large_workers, settings.threads, settings.large_waiting)
     app.add_middleware(HeadersMiddleware)
+    app.include_router(evaluate.router)  # first, since routes are tried in order
     app.include_router(losses.router)
-    app.include_router(evaluate.router)
     app.include_router(inference_protocol.router)
     app.include_router(health.router)
     problems.install(app)

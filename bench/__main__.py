@@ -14,7 +14,7 @@ from pathlib import Path
 from bench import report, wire
 from bench.contenders import LONG
 from bench.kernels import Timed
-from bench.processes import SERVED_WITH, running
+from bench.processes import ENVIRONMENT, SERVED_WITH, running
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -88,7 +88,7 @@ def _text(command: str, measured: report.Wire, crowded: dict[str, wire.Crowded],
 def _machine(command: str) -> str:
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     libraries = " · ".join(f"{name} {_version(name)}" for name in ("numpy", "fastapi", "pydantic", "orjson", "uvicorn", "torch"))
-    settings = " ".join(f"{name}={value}" for name, value in SERVED_WITH.items())
+    settings = " ".join(f"{name}={ENVIRONMENT[name]}" for name in SERVED_WITH)
     return (
         f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"load {os.getloadavg()[1]:.1f} · Python {platform.python_version()} · {libraries} · `{settings}`"

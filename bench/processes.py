@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 SERVED_WITH = dict(re.findall(r"^serve\b.*: export (\w+) \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
-"""What `make serve` sets, here for every contender."""
-ENVIRONMENT = {**os.environ, **SERVED_WITH, "PYTHONPATH": str(ROOT)}
+"""What `make serve` sets, here for every contender; what is set already wins, as it does there."""
+ENVIRONMENT = {**SERVED_WITH, **os.environ, "PYTHONPATH": str(ROOT)}
 
 LARGEST_ANSWER = 1 << 26
 START_SECONDS = 30

@@ -8,6 +8,7 @@ The fast path only ever says yes. Whatever it cannot prove right, json.loads rea
 import json
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
@@ -27,6 +28,7 @@ simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
 Document: TypeAlias = dict[str, Any]
 
 BLOCK = 256 * 1024
+KEPT_PARSER_BYTES = 1024 * 1024
 SATURATED = 0xFFFFFF
 """simdjson counts the elements of an array up to here and no further."""
 MAX_DEPTH = 64
@@ -57,19 +59,31 @@ def decode(body: bytes | memoryview) -> Document:
     return document if document is not None else _decode_exactly(body)
 
 
+_thread = threading.local()
+
+
 # --- the fast path ----------------------------------------------------------------------------------------------------
 
 
 def _decode_fast(body: bytes | memoryview) -> Document | None:
     """The document, or None where anything about it is not plainly right."""
     try:
-        root = simdjson.Parser().parse(body)
+        root = _parser(len(body)).parse(body)
         walk = _Walk()
         document = walk.value(root)
     except (ValueError, RuntimeError, TypeError, IndexError, _Doubt):  # IndexError: an empty row
         return None
     # as_buffer flattens whatever is nested: only when no bracket is left over is every array as deep as it looks
     return cast(Document, document) if isinstance(document, dict) and _brackets(body) == walk.brackets else None
+
+
+def _parser(size: int) -> Any:
+    """The thread's own parser, whose memory is there already; a large body gets one that goes with it."""
+    if size > KEPT_PARSER_BYTES:
+        return simdjson.Parser()
+    if not hasattr(_thread, "parser"):
+        _thread.parser = simdjson.Parser()
+    return _thread.parser
 
 
 def _brackets(body: bytes | memoryview) -> int:
@@ -202,7 +216,7 @@ def _all_numbers(items: list[Any]) -> bool:
 def numbers(value: object, pointer: str) -> NDArray[np.float64]:
     """`value` as decoded, where it is an array of numbers; InvalidArray naming every element that is in the way."""
     if isinstance(value, np.ndarray):
-        return cast(NDArray[np.float64], value)
+        return cast(Array, value)
     if not isinstance(value, list):
         raise InvalidArray([Fault(pointer, "not_an_array", f"{name(pointer)} must be an array of numbers, not {_kind(value)}")])
     _refuse(cast(list[Any], value), pointer)

@@ -196,7 +196,8 @@ def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, r
     """The array as integers; InvalidArray for a number that is not whole or not in [low, high], the ignored index aside."""
     with np.errstate(invalid="ignore"):  # what is no integer becomes one that differs
         whole = array.astype(np.int64)
-    if (whole == array).all() and (low is None or low <= whole.min()) and (high is None or whole.max() <= high):
+    inside = (low is None or low <= whole.min()) and (high is None or whole.max() <= high)
+    if inside and (whole == array).all():
         return whole
     fits = whole == array
     if low is not None:

@@ -70,7 +70,9 @@ def evaluate(
     gradient = _by_name(batch, [_scatter(each, batch) for each in gradients])
     shown = per_sample if "per_sample" in outputs else None
     reported = value if "value" in outputs else None
-    found = _non_finite({"value": reported, "per_sample": shown, "gradient": None if sound else gradient})
+    # a plain sum is finite only where every loss is
+    summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_samples is None
+    found = _non_finite({"value": reported, "per_sample": None if summed else shown, "gradient": None if sound else gradient})
     more = f"non_finite lists the first {NON_FINITE_LISTED} of {len(found)} numbers that are null"
     return Evaluation(
         reduction=reduction,

@@ -8,7 +8,7 @@ of scores beside one label a row). Nothing is broadcast.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,12 @@ Raw: TypeAlias = Numbers | Sequence[object]
 Shape: TypeAlias = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where an array stands in the request: how to name what is wrong with it, and what it may refer to."""
 
     pointer: str
     rows: NDArray[np.intp] | None = None
     """The request's row number of each row, where a mask has dropped some."""
-    classes: tuple[str, ...] | None = None
     k: int | None = None
     """The number of classes, where predictions have told it."""
     ignore: int | None = None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 LOG_2 = math.log(2.0)
-CHUNK = 1 << 14
+CHUNK = 1 << 15
 """Numbers that a long sum takes at a time: they and their remainders fit in the cache."""
 
 

@@ -468,3 +468,10 @@ def test_every_layout_is_written(array: NDArray[Any]) -> None:
 def test_what_is_no_json_is_refused() -> None:
     with pytest.raises(TypeError):
         encode({"a": object()})
+
+
+@needs_simdjson
+def test_parser_serves_again_after_a_body_that_it_refused() -> None:
+    for refused in (b'{"a": [1, 2', b'{"a": [[1, 2], [3]]}', b'{"a": [1, true]}', b"[1]", b'{"a": 1, "a": 2}'):
+        assert arrays._decode_fast(refused) is None
+        assert arrays._decode_fast(b'{"a": [1, 2]}') is not None
