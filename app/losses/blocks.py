@@ -4,14 +4,21 @@ Whole-array NumPy pays a page fault for every temporary; on blocks of some hundr
 five-line function stay in the cache. NumPy's loops release the interpreter lock, so that threads share the blocks.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 512 * 1024
+SHARED_BLOCK_BYTES = 1024 * 1024
+"""Threads take larger blocks: between two NumPy calls they wait for each other's interpreter lock."""
+
 WORTH_A_THREAD = 4
 """Blocks below which handing them to threads costs more than it saves."""
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 _threads: list[ThreadPoolExecutor] = []
 
@@ -23,19 +30,26 @@ def use_threads(count: int) -> None:
     _threads[:] = [ThreadPoolExecutor(1, thread_name_prefix="rows") for _ in range(count if count > 1 else 0)]
 
 
-def in_blocks(work: Callable[[slice], None], n: int, row_bytes: int, block_bytes: int = BLOCK_BYTES) -> None:
+def in_blocks(work: Callable[[slice], None], n: int, row_bytes: int, block_bytes: int | None = None) -> None:
     """Call `work` on every block of n rows, which are independent: no result depends on how they were cut, or where they ran."""
+    block_bytes = block_bytes or (SHARED_BLOCK_BYTES if _threads else BLOCK_BYTES)
     step = max(1, block_bytes // max(row_bytes, 1))
-    blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
-    if not _threads or len(blocks) < WORTH_A_THREAD:
-        _each(work, blocks)
-        return
-    queue = iter(blocks)  # every thread takes the next block: a slow one holds nobody up
-    for done in [pool.submit(_each, work, queue) for pool in _threads]:
-        done.result()
+    spread(work, [slice(start, min(start + step, n)) for start in range(0, n, step)])
 
 
-def _each(work: Callable[[slice], None], blocks: Iterable[slice]) -> None:
+def spread(work: Callable[[T], U], items: Sequence[T]) -> list[U]:
+    """`work` of every item, in their order, by all threads; in the caller's own where the items are few."""
+    results: list[Any] = [None] * len(items)
+    if not _threads or len(items) < WORTH_A_THREAD:
+        _each(work, items, iter(range(len(items))), results)
+    else:
+        queue = iter(range(len(items)))  # every thread takes the next item: a slow one holds nobody up
+        for done in [pool.submit(_each, work, items, queue, results) for pool in _threads]:
+            done.result()
+    return results
+
+
+def _each(work: Callable[[T], U], items: Sequence[T], queue: Iterator[int], results: list[Any]) -> None:
     with np.errstate(all="ignore"):  # poles and overflows are answers: they are found by their value, and named
-        for block in blocks:
-            work(block)
+        for at in queue:
+            results[at] = work(items[at])

@@ -14,7 +14,7 @@ import numpy as np
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch
-from app.losses.blocks import BLOCK_BYTES, in_blocks
+from app.losses.blocks import in_blocks, spread
 from app.losses.inputs import Numbers
 from app.losses.loss import Gradient
 from app.losses.stable import Array, exact_sum
@@ -51,7 +51,7 @@ class Evaluation:
 
 
 def evaluate(
-    batch: Batch, *, reduction: Reduction = "mean", outputs: tuple[Output, ...] = OUTPUTS, block_bytes: int = BLOCK_BYTES
+    batch: Batch, *, reduction: Reduction = "mean", outputs: tuple[Output, ...] = OUTPUTS, block_bytes: int | None = None
 ) -> Evaluation:
     """The loss of a checked batch: its value under the reduction, each sample's loss, and the gradient of the value.
 
@@ -115,7 +115,7 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
     return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), n)
 
 
-def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> _Run:
+def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses of single samples: block by block, each gradient scaled and looked through while it is still in the cache."""
     mean = batch.loss.mean
     n = batch.arrays[0].shape[0]
@@ -142,7 +142,7 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> _
     return losses, value, gradients, not unsound and slope is None
 
 
-def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int) -> _Run:
+def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback = batch.loss(*map(_for_kernel, batch.arrays), **batch.parameters)
     value, _ = _reduce(batch, losses, total)
@@ -183,7 +183,7 @@ def _reduce(batch: Batch, losses: Array, total: _Total) -> tuple[float | None, A
     if batch.loss.mean.of_samples is not None:
         return batch.loss.mean.of_samples(losses, total.weights, total.divisor)
     weighted = losses if total.weights is None else np.where(total.weights == 0, 0.0, losses * total.weights)
-    value = exact_sum(weighted) / total.divisor
+    value = exact_sum(weighted, spread) / total.divisor
     if not np.isfinite(value) and np.isfinite(weighted).all():  # the sum overflows where the mean need not
         value = exact_sum(weighted / total.divisor)
     return float(value), None
