@@ -11,11 +11,14 @@
         batch.py         one call's arrays, checked
         means.py         how many losses become one
         evaluate.py      value, per-sample losses and gradient of a batch
-        stable.py        building blocks that keep their digits
+        blocks.py        row blocks that fit in the cache, shared among threads
+        stable.py, pairs.py, rows.py  building blocks that keep their digits
         regression.py ...  one family of losses, one file
     api/             HTTP, and nothing else: one router, one file
         route.py         from a request to the bytes of its answer
-        arrays.py        bytes to arrays and back
+        bodies.py        bodies as they arrive, packed or not, up to a limit
+        workers.py       processes for what would hold the event loop
+        arrays.py        JSON to arrays and back; tensors.py: binary tensors
         specs.py         registry to Pydantic
         problems.py      errors to RFC 9457
 

@@ -1,9 +1,7 @@
 """Loss functions in plain NumPy: value and gradient of each, and how samples become one number.
 
-from app.losses import LOSSES, check, evaluate
-
-batch = check(LOSSES["huber"], {"delta": 1.5}, predictions, targets)
-evaluate(batch).value
+>>> batch = check(LOSSES["huber"], {"delta": 1.5}, predictions, targets)
+>>> evaluate(batch).value
 """
 
 from app.losses import (

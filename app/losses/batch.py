@@ -61,19 +61,10 @@ def check(
     k = shapes.known["k"][0][0] if "k" in shapes.known else None
     if classes is not None:
         _check_classes(classes, any("class_names" in each.accepts for each in decided.values()), k)
-    readings = {
-        name: decided[name].read(
-            array if rows is None else array[rows],
-            Place(
-                loss.inputs[name].pointer,
-                rows,
-                k=k,
-                ignore=parameters.get("ignore_index"),
-                hint=_hint(loss.inputs[name], parameters),
-            ),
-        )
-        for name, array in arrays.items()
-    }
+    ignore = parameters.get("ignore_index")
+    places = {name: Place(each.pointer, rows, k, ignore, _hint(each, parameters)) for name, each in loss.inputs.items()}
+    kept_rows = arrays if rows is None else {name: array[rows] for name, array in arrays.items()}
+    readings = {name: decided[name].read(array, places[name]) for name, array in kept_rows.items()}
     checked = tuple(np.ascontiguousarray(reading.array) for reading in readings.values())
     _check_class_weights(parameters, k)
     counts = loss.counts(checked[-1], **parameters) if loss.counts else None
