@@ -6,6 +6,7 @@ CallerError             anything the caller can mend
 ├── NotFound            the address names something that does not exist
 ├── UnsupportedMediaType  the body is of another type than the one accepted, or packed in an unknown way
 ├── TooLarge            more bytes than the service takes
+│   └── StillArriving   known before they have all come
 └── InvalidInput        the document can be read, but not taken at its word
     ├── InvalidArray    shapes that do not agree, numbers out of range, labels of no known encoding
     └── InvalidParameter  a parameter that does not fit the loss or the data

@@ -20,6 +20,7 @@ import orjson
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, MalformedDocument, escape
+from app.losses.evaluate import word
 from app.losses.stable import Array
 
 simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
@@ -259,7 +260,7 @@ def _find_strangers(value: Any, pointer: str, faults: list[Fault]) -> None:
             _find_strangers(each, f"{pointer}/{index}", faults)
     elif isinstance(value, float):
         if not np.isfinite(value):
-            faults.append(Fault(pointer, "not_finite", f"{name(pointer)} must be finite; got {_word(value)}"))
+            faults.append(Fault(pointer, "not_finite", f"{name(pointer)} must be finite; got {word(value)}"))
     elif not isinstance(value, int) or isinstance(value, bool):
         faults.append(Fault(pointer, "not_a_number", f"{name(pointer)} must be a number, not {_kind(value)}"))
 
@@ -294,10 +295,6 @@ def name(pointer: str) -> str:
     words = [part for part in parts if not part.isdigit()]
     indices = [part for part in parts if part.isdigit()]
     return ".".join(words) + (f"[{', '.join(indices)}]" if indices else "")
-
-
-def _word(number: float) -> str:
-    return "NaN" if np.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 def _kind(value: object) -> str:

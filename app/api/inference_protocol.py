@@ -8,7 +8,7 @@ prediction gets float32 answers. https://github.com/kserve/open-inference-protoc
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from app.api.arrays import decode, encode
+from app.api.arrays import decode, encode, listed
 from app.api.bodies import Refusal, read_body
 from app.api.problems import from_pydantic, status_of
 from app.api.route import run
@@ -76,7 +76,7 @@ def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tup
     tensors = read_tensors(request.inputs, whole[split:])
     mask = _mask(tensors.pop("mask", None))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
-    given = {key: _plain(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
+    given = {key: listed(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
     parameters = _parameters(loss, {**preset, **given})
     wanted = _wanted(loss, request)
@@ -110,10 +110,6 @@ def _request(header: bytes | memoryview) -> InferRequest:
         return InferRequest.model_validate(decode(header))
     except ValidationError as error:
         raise from_pydantic(error) from None
-
-
-def _plain(value: object) -> object:
-    return cast(Any, value).tolist() if isinstance(value, np.ndarray) else value
 
 
 def _reduction(value: object) -> Reduction:

@@ -78,8 +78,8 @@ def evaluate(
         reduction=reduction,
         n_samples=total.n,
         divisor=total.divisor if loss.mean.sums and reduction != "none" else None,
-        value=value if "value" in outputs else None,
-        per_sample=per_sample if "per_sample" in outputs else None,
+        value=reported,
+        per_sample=shown,
         gradient=gradient,
         encodings=batch.encodings,
         non_finite=tuple(found[:NON_FINITE_LISTED]),
@@ -211,15 +211,16 @@ def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None
         if isinstance(numbers, Mapping):
             found += _non_finite({f"{output}.{name}": each for name, each in numbers.items()})
         elif isinstance(numbers, float):
-            found += [] if math.isfinite(numbers) else [NonFinite(output, (), _word(numbers))]
+            found += [] if math.isfinite(numbers) else [NonFinite(output, (), word(numbers))]
         elif numbers is not None and not np.isfinite(numbers).all():
             array = np.asarray(numbers)
             found += [
-                NonFinite(output, tuple(map(int, index)), _word(float(array[tuple(index)])))
+                NonFinite(output, tuple(map(int, index)), word(float(array[tuple(index)])))
                 for index in np.argwhere(~np.isfinite(array))
             ]
     return found
 
 
-def _word(number: float) -> Literal["Infinity", "-Infinity", "NaN"]:
+def word(number: float) -> Literal["Infinity", "-Infinity", "NaN"]:
+    """A number that JSON has no literal for, by its name."""
     return "NaN" if np.isnan(number) else "Infinity" if number > 0 else "-Infinity"
