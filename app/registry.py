@@ -1,14 +1,17 @@
 """registry(kind, *modules): every declared thing of a kind, by name. Nothing registers itself.
 
-A thing has a `name` and may have `aliases`: other names for it, each with the parameters that make it mean here what
-it means at home.
+A declared thing is a function and what is known about it: its name is the function's, its parameters are the
+keyword-only ones, its summary the first line of the docstring. It may have `aliases`: other names for it, each with the
+parameters that make it mean here what it means at home.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from types import ModuleType
-from typing import Generic, Protocol, TypeVar
+from functools import cached_property
+from types import MappingProxyType, ModuleType
+from typing import Any, Generic, TypeVar
 
 from app.errors import Fault, UnknownName
 
@@ -25,14 +28,52 @@ def alias(name: str, **parameters: object) -> Alias:
     return Alias(name, parameters)
 
 
-class Named(Protocol):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Declared:
+    """A function with everything that is known about it. Call it to call the function."""
+
+    function: Callable[..., Any]
+    names: tuple[str | Alias, ...] = ()
+    """Its aliases as they are declared."""
+    equals: tuple[str, ...] = ()
+    """Calls of other libraries that give the same."""
+    reference: str = ""
+
+    def __call__(self, *arguments: Any, **parameters: Any) -> Any:
+        return self.function(*arguments, **parameters)
+
+    @cached_property
+    def name(self) -> str:
+        return self.function.__name__
+
     @property
-    def name(self) -> str: ...
+    def family(self) -> str:
+        """The module that declares it."""
+        return self.function.__module__.rpartition(".")[2]
+
+    @cached_property
+    def aliases(self) -> tuple[Alias, ...]:
+        return tuple(each if isinstance(each, Alias) else Alias(each) for each in self.names)
+
     @property
-    def aliases(self) -> tuple[Alias, ...]: ...
+    def summary(self) -> str:
+        return self.description.partition("\n")[0]
+
+    @property
+    def description(self) -> str:
+        return inspect.getdoc(self.function) or ""
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        resolved = inspect.signature(self.function, eval_str=True).parameters
+        return MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY})
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in self.parameters.items()}
 
 
-T = TypeVar("T", bound=Named)
+T = TypeVar("T", bound=Declared)
 
 
 class Registry(Mapping[str, T], Generic[T]):

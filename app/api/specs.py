@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, Union, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from typing_extensions import Doc
@@ -11,20 +11,7 @@ from typing_extensions import Doc
 from app.api.arrays import listed
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
 from app.losses import LOSSES
-from app.registry import Alias, Registry
-
-
-class Declared(Protocol):
-    """What a spec is made of: a name, other names, a sentence, and parameters with types, bounds and defaults."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def aliases(self) -> tuple[Alias, ...]: ...
-    @property
-    def summary(self) -> str: ...
-    @property
-    def parameters(self) -> Mapping[str, inspect.Parameter]: ...
+from app.registry import Declared, Registry
 
 
 class Spec(BaseModel):

@@ -11,19 +11,16 @@ named arrays, None where the derivative is zero or undefined almost everywhere, 
 of a batch, a function from the weights (n,) of the values to the gradient of their weighted sum.
 """
 
-import inspect
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Flag, auto
-from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
 from app.losses.means import ARITHMETIC, Mean
 from app.losses.stable import Array
-from app.registry import Alias
+from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
 Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
@@ -62,43 +59,25 @@ BOUNDED_GRADIENT = Property.BOUNDED_GRADIENT
 PROPER = Property.PROPER
 
 
-@dataclass(frozen=True, eq=False)
-class Loss:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Loss(Declared):
     """A loss function with everything that is known about it. Call it to call the function."""
 
-    name: str
-    family: str
-    kernel: Kernel
+    function: Kernel
     inputs: Mapping[str, Input]
     formula: str
     properties: Property
-    aliases: tuple[Alias, ...] = ()
-    equals: tuple[str, ...] = ()
-    reference: str = ""
     coupling: Literal["sample", "group", "batch"] = "sample"
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (n,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
-    parameters: Mapping[str, inspect.Parameter] = field(default_factory=dict[str, inspect.Parameter])
 
     def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
-        return self.kernel(*arrays, **parameters)
+        return self.function(*arrays, **parameters)
 
     @property
     def differentiable(self) -> bool:
         return DIFFERENTIABLE in self.properties
-
-    @property
-    def summary(self) -> str:
-        return self.description.partition("\n")[0]
-
-    @property
-    def description(self) -> str:
-        return inspect.getdoc(self.kernel) or ""
-
-    @cached_property
-    def defaults(self) -> dict[str, object]:
-        return {name: parameter.default for name, parameter in self.parameters.items()}
 
 
 def loss(
@@ -117,21 +96,9 @@ def loss(
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
     def declare(kernel: Kernel) -> Loss:
-        resolved = inspect.signature(kernel, eval_str=True).parameters
         return Loss(
-            name=kernel.__name__,
-            family=sys.modules[kernel.__module__].__name__.rpartition(".")[2],
-            kernel=kernel,
-            inputs=MappingProxyType(inputs_of(predictions, targets)),
-            formula=formula,
-            properties=properties,
-            aliases=tuple(each if isinstance(each, Alias) else Alias(each) for each in aliases),
-            equals=equals,
-            reference=reference,
-            coupling=coupling,
-            mean=mean,
-            counts=counts,
-            parameters=MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY}),
-        )
+            function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
+            names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
+        )  # fmt: skip
 
     return declare

@@ -40,9 +40,9 @@ async def test_every_loss_is_listed_in_the_order_of_its_declaration(client: http
 @each_loss
 async def test_an_entry_says_what_the_declaration_says(loss: Loss, client: httpx.AsyncClient) -> None:
     entry = (await client.get(f"/v1/losses/{loss.name}")).json()
-    assert entry["family"] == loss.kernel.__module__.rpartition(".")[2]
+    assert entry["family"] == loss.function.__module__.rpartition(".")[2]
     assert entry["formula"] == loss.formula
-    assert entry["summary"] == inspect.getdoc(loss.kernel).split("\n")[0]  # type: ignore[union-attr]
+    assert entry["summary"] == inspect.getdoc(loss.function).split("\n")[0]  # type: ignore[union-attr]
     assert entry["aliases"] == [each.name for each in loss.aliases]
     assert entry["alias_parameters"] == {each.name: each.parameters for each in loss.aliases if each.parameters}
     assert entry["equals"] == list(loss.equals)

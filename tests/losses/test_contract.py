@@ -410,7 +410,7 @@ def test_loss_explains_itself(loss: Loss) -> None:
     assert loss.formula
     assert loss.reference or loss.equals
     assert loss.inputs
-    assert (loss.name, loss.family) == (loss.kernel.__name__, loss.kernel.__module__.rpartition(".")[2])
+    assert (loss.name, loss.family) == (loss.function.__name__, loss.function.__module__.rpartition(".")[2])
 
 
 @each_loss
