@@ -1,0 +1,30 @@
+"""Short training runs in plain NumPy: any loss that fits, on models, optimizers, schedules and datasets by name.
+
+>>> run = prepare(Plan(data=Table(inputs, targets), model=Chosen(MODELS["mlp"], {}), loss=Chosen(LOSSES["huber"], {}), ...))
+>>> state = start(run)
+>>> for epoch in fit(run, state):
+...     print(epoch.training_loss, epoch.validation_loss)
+"""
+
+from app.registry import registry
+from app.training import datasets, metrics, models, optimizers, schedules
+from app.training.datasets import Data, Dataset
+from app.training.fit import Epoch, Reason, fit, history, start, stopped
+from app.training.metrics import Metric
+from app.training.models import Model
+from app.training.optimizers import Optimizer
+from app.training.result import Result, finish
+from app.training.run import Chosen, Held, Limits, Plan, Run, Table, prepare
+from app.training.schedules import Schedule
+
+MODELS = registry("model", Model, models)
+OPTIMIZERS = registry("optimizer", Optimizer, optimizers)
+SCHEDULES = registry("schedule", Schedule, schedules)
+DATASETS = registry("dataset", Dataset, datasets)
+METRICS = registry("metric", Metric, metrics)
+
+__all__ = [
+    "DATASETS", "METRICS", "MODELS", "OPTIMIZERS", "SCHEDULES", "Chosen", "Data", "Dataset", "Epoch", "Held", "Limits", "Metric",
+    "Model", "Optimizer", "Plan", "Reason", "Result", "Run", "Schedule", "Table", "finish", "fit", "history", "prepare", "start",
+    "stopped",
+]  # fmt: skip

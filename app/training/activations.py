@@ -1,0 +1,157 @@
+"""Activations: what a layer makes of its sums z, and how a gradient passes back through it.
+
+`forward(z, out)` writes the activations a; `backward(slope, z, a)` multiplies the slope by da/dz in place. Both take
+rows of (n, width) and allocate no more than a mask.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.losses.stable import Array
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation of a layer, by the name that the field gives it."""
+
+    name: str
+    forward: Callable[[Array, Array], object]
+    backward: Callable[[Array, Array, Array], object]
+
+
+# --- of every number by itself ----------------------------------------------------------------------------------------
+
+
+def _identity(z: Array, out: Array) -> None:
+    np.copyto(out, z)
+
+
+def _identity_back(slope: Array, z: Array, a: Array) -> None:
+    return
+
+
+def _relu(z: Array, out: Array) -> None:
+    np.maximum(z, 0.0, out=out)
+
+
+def _relu_back(slope: Array, z: Array, a: Array) -> None:
+    np.multiply(slope, z > 0.0, out=slope)  # 0 at the corner, as in PyTorch
+
+
+LEAK = 0.01
+
+
+def _leaky_relu(z: Array, out: Array) -> None:
+    np.multiply(z, LEAK, out=out)
+    np.maximum(z, out, out=out)
+
+
+def _leaky_relu_back(slope: Array, z: Array, a: Array) -> None:
+    np.multiply(slope, LEAK, out=slope, where=z <= 0.0)
+
+
+def _elu(z: Array, out: Array) -> None:
+    np.expm1(np.minimum(z, 0.0), out=out)
+    np.maximum(z, out, out=out)
+
+
+def _elu_back(slope: Array, z: Array, a: Array) -> None:
+    slope *= np.minimum(a, 0.0) + 1.0
+
+
+def _sigmoid(z: Array, out: Array) -> None:
+    np.negative(z, out=out)
+    np.exp(out, out=out)  # may overflow to infinity, whose reciprocal is the right 0
+    out += 1.0
+    np.reciprocal(out, out=out)
+
+
+def _sigmoid_back(slope: Array, z: Array, a: Array) -> None:
+    slope *= a
+    slope *= 1.0 - a
+
+
+def _tanh(z: Array, out: Array) -> None:
+    np.tanh(z, out=out)
+
+
+def _tanh_back(slope: Array, z: Array, a: Array) -> None:
+    slope *= 1.0 - a * a
+
+
+def _softplus(z: Array, out: Array) -> None:
+    np.logaddexp(z, 0.0, out=out)
+
+
+def _softplus_back(slope: Array, z: Array, a: Array) -> None:
+    slope *= -np.expm1(-a)  # σ(z) = 1 − e^−softplus(z)
+
+
+GELU_SCALE = math.sqrt(2.0 / math.pi)
+GELU_CUBE = 0.044715
+
+
+def _gelu_gate(z: Array) -> Array:
+    return np.tanh(GELU_SCALE * (z + GELU_CUBE * z * z * z))
+
+
+def _gelu(z: Array, out: Array) -> None:
+    """½z(1 + tanh(√(2/π)(z + 0.044715z³))) (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    np.multiply(0.5 * z, 1.0 + _gelu_gate(z), out=out)
+
+
+def _gelu_back(slope: Array, z: Array, a: Array) -> None:
+    gate = _gelu_gate(z)
+    inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * z * z)
+    slope *= 0.5 * (1.0 + gate) + 0.5 * z * (1.0 - gate * gate) * inner
+
+
+# --- of a row -----------------------------------------------------------------------------------------------------------
+
+
+def _softmax(z: Array, out: Array) -> None:
+    np.subtract(z, z.max(axis=1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=1, keepdims=True)
+
+
+def _softmax_back(slope: Array, z: Array, a: Array) -> None:
+    slope -= np.einsum("ij,ij->i", slope, a)[:, None]
+    slope *= a
+
+
+def _log_softmax(z: Array, out: Array) -> None:
+    np.subtract(z, z.max(axis=1, keepdims=True), out=out)
+    out -= np.log(np.exp(out).sum(axis=1, keepdims=True))
+
+
+def _log_softmax_back(slope: Array, z: Array, a: Array) -> None:
+    slope -= np.exp(a) * slope.sum(axis=1, keepdims=True)
+
+
+IDENTITY = Activation("identity", _identity, _identity_back)
+SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_back)
+TANH = Activation("tanh", _tanh, _tanh_back)
+SOFTPLUS = Activation("softplus", _softplus, _softplus_back)
+SOFTMAX = Activation("softmax", _softmax, _softmax_back)
+LOG_SOFTMAX = Activation("log_softmax", _log_softmax, _log_softmax_back)
+
+HIDDEN = {
+    each.name: each
+    for each in (
+        Activation("relu", _relu, _relu_back),
+        TANH,
+        SIGMOID,
+        Activation("leaky_relu", _leaky_relu, _leaky_relu_back),
+        Activation("elu", _elu, _elu_back),
+        Activation("gelu", _gelu, _gelu_back),
+        SOFTPLUS,
+    )
+}
+"""What a hidden layer may use."""
+
+OUTPUTS = {each.name: each for each in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH)}
+"""What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes."""

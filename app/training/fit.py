@@ -1,0 +1,175 @@
+"""fit(run, state): one epoch after the other, from a state that can be saved and resumed bit for bit.
+
+A state is a dict of plain arrays: `numpy.savez(file, **state)` saves it, `dict(numpy.load(file))` brings it back, and
+the run goes on with the bits it would have had. Everything that changes during a run is in it.
+
+    weights (P,)           of a network, and slots (s, P), step (): its optimizer's memory
+    sums (n, k), ...       of boosted trees, and the trees themselves
+    rng (6,)               the generator, at the end of the epoch
+    epoch ()               epochs done
+    history (epochs, 5 + 2m)  a row per epoch: losses, rate, norm, seconds, and m metrics on both kinds of rows
+    best (4,)              the lowest monitored loss and its epoch; the loss that patience compares with, and its epoch
+    best.weights, ...      the model of the best epoch
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.losses.stable import Array
+from app.training.learners import Learner, State, learner
+from app.training.metrics import score
+from app.training.run import Chosen, Rows, Run
+
+Reason: TypeAlias = Literal["completed", "early_stopping", "diverged"]
+
+FIGURES = ("training_loss", "validation_loss", "learning_rate", "gradient_norm", "seconds")
+"""What a row of the history starts with."""
+
+
+class Epoch(NamedTuple):
+    """What one epoch came to. Losses and metrics are those of the weights at its end."""
+
+    epoch: int
+    """From 1."""
+    training_loss: float
+    validation_loss: float | None
+    metrics: Mapping[str, tuple[float, float | None]]
+    """Name -> on training and on validation rows; NaN where it is undefined."""
+    learning_rate: float | None
+    gradient_norm: float
+    """Mean over the steps, before clipping."""
+    seconds: float
+
+
+def start(run: Run) -> State:
+    """The state before the first epoch."""
+    rng = np.random.default_rng([run.plan.seed, 2])
+    state = learner(run).start(rng)
+    state["rng"] = _saved(rng)
+    state["epoch"] = np.zeros((), np.int64)
+    state["history"] = np.full((run.plan.epochs, len(FIGURES) + 2 * len(run.plan.metrics)), np.nan)
+    state["best"] = np.array([np.inf, 0.0, np.inf, 0.0])
+    return state
+
+
+def fit(run: Run, state: State) -> Iterator[Epoch]:
+    """Train from the state on until the run stops, keeping the state up to date at the end of every epoch."""
+    rng = _restored(state["rng"])
+    model = learner(run)
+    step = model.resume(state, rng)
+    while stopped(run, state) is None:
+        began = time.perf_counter()
+        at = int(state["epoch"])
+        rate = _rate(run, state, at)
+        with np.errstate(all="ignore"):  # what overflows ends the run as diverged
+            norm = step(rate)
+            losses, metrics = measured(run, model, state)
+        state["rng"] = _saved(rng)
+        state["epoch"] = np.array(at + 1)
+        _keep_best(model, state, losses[0] if run.validation is None else losses[1], run.plan.min_delta)
+        state["history"][at] = [*losses, rate, norm, time.perf_counter() - began, *_flat(metrics)]
+        if stopped(run, state) != "diverged":
+            yield _epoch(run, state, at)
+
+
+def stopped(run: Run, state: State) -> Reason | None:
+    """Why the run is at its end; None where it is not."""
+    done = int(state["epoch"])
+    if done and not np.isfinite(state["history"][done - 1, : 1 if run.validation is None else 2]).all():
+        return "diverged"
+    if done >= run.plan.epochs:
+        return "completed"
+    patience = run.plan.patience
+    if patience is not None and done - state["best"][3] >= patience:
+        return "early_stopping"
+    return None
+
+
+def history(run: Run, state: State) -> list[Epoch]:
+    """Every epoch so far, without the one that diverged."""
+    done = int(state["epoch"])
+    return [_epoch(run, state, at) for at in range(done - (stopped(run, state) == "diverged"))]
+
+
+# --- one epoch --------------------------------------------------------------------------------------------------------
+
+
+def _rate(run: Run, state: State, at: int) -> float:
+    """The learning rate of an epoch; NaN where the optimizer has none."""
+    base = run.base_rate
+    if run.plan.schedule is None:
+        return base
+    chosen = run.plan.schedule
+    monitored = state["history"][:at, 0 if run.validation is None else 1]
+    return base * chosen.thing(at, run.plan.epochs, monitored, **chosen.all)
+
+
+def measured(run: Run, model: Learner, state: State) -> tuple[tuple[float, float], dict[str, tuple[float, float | None]]]:
+    """Training and validation loss (NaN without validation rows), and every metric on both."""
+    training = _side(run, run.training, model.training_predictions(state))
+    if run.validation is None:
+        return (training[0], math.nan), {name: (number, None) for name, number in training[1].items()}
+    validation = _side(run, run.validation, model.validation_predictions(state))
+    return (training[0], validation[0]), {name: (number, validation[1][name]) for name, number in training[1].items()}
+
+
+def _side(run: Run, rows: Rows, predictions: Array) -> tuple[float, dict[str, float]]:
+    loss = run.objective.value(predictions, rows.labels)
+    return loss, {chosen.thing.name: _score(run, chosen, rows, predictions) for chosen in run.plan.metrics}
+
+
+def _score(run: Run, chosen: Chosen, rows: Rows, predictions: Array) -> float:
+    objective = run.objective
+    return score(chosen.thing, chosen.all, predictions.reshape(-1, *objective.outputs), objective.encoding, rows.targets)
+
+
+def _keep_best(model: Learner, state: State, loss: float, min_delta: float) -> None:
+    epoch, best = int(state["epoch"]), state["best"]
+    if loss < best[0]:
+        best[:2] = loss, epoch
+        for key in model.keys:
+            state[f"best.{key}"] = state[key].copy()
+    if loss < best[2] - min_delta:
+        best[2:] = loss, epoch
+
+
+def _flat(metrics: Mapping[str, tuple[float, float | None]]) -> list[float]:
+    return [math.nan if number is None else number for pair in metrics.values() for number in pair]
+
+
+def _epoch(run: Run, state: State, at: int) -> Epoch:
+    training, validation, rate, norm, seconds, *scores = state["history"][at].tolist()
+    absent = run.validation is None
+    names = [chosen.thing.name for chosen in run.plan.metrics]
+    metrics = {name: (scores[2 * at], None if absent else scores[2 * at + 1]) for at, name in enumerate(names)}
+    return Epoch(at + 1, training, None if absent else validation, metrics, None if math.isnan(rate) else rate, norm, seconds)
+
+
+# --- the generator as an array --------------------------------------------------------------------------------------------
+
+WORD = 2**64 - 1
+
+
+def _saved(rng: np.random.Generator) -> NDArray[np.uint64]:
+    """PCG64's two 128-bit numbers in halves, and the half-used number it may hold."""
+    known: Any = rng.bit_generator.state
+    state, increment = known["state"]["state"], known["state"]["inc"]
+    parts = [state >> 64, state & WORD, increment >> 64, increment & WORD, known["has_uint32"], known["uinteger"]]
+    return np.array(parts, np.uint64)
+
+
+def _restored(saved: NDArray[np.uint64]) -> np.random.Generator:
+    high, low, high_increment, low_increment, held, number = (int(each) for each in saved)
+    generator = np.random.PCG64()
+    generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": high << 64 | low, "inc": high_increment << 64 | low_increment},
+        "has_uint32": held,
+        "uinteger": number,
+    }
+    return np.random.Generator(generator)

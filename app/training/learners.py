@@ -1,0 +1,273 @@
+"""How a model learns for one epoch: by steps of an optimizer, by L-BFGS-B on all rows, or by one more tree.
+
+A learner keeps everything that changes in the state, a dict of arrays, and only buffers in itself.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from app.losses.inputs import Numbers
+from app.losses.stable import Array
+from app.training.network import Network, Pass, with_ones
+from app.training.objective import Labels
+from app.training.run import Run
+from app.training.trees import NODES, Trees, leaves
+
+State: TypeAlias = dict[str, Numbers]
+
+PREDICTED_AT_ONCE = 1024
+"""Rows of one pass without gradient: its buffers stay in the cache."""
+
+
+class Learner(Protocol):
+    """What `fit` asks of a way to learn."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The arrays of the state that are the model."""
+        ...
+
+    def start(self, rng: np.random.Generator) -> State: ...
+    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+        """A function that trains for one epoch at a learning rate, and gives the mean norm of the gradient."""
+        ...
+
+    def training_predictions(self, state: State) -> Array: ...
+    def validation_predictions(self, state: State) -> Array: ...
+
+
+def learner(run: Run) -> Learner:
+    if isinstance(run.model, Trees):
+        return Boosting(run, run.model)
+    assert run.plan.optimizer is not None
+    return QuasiNewton(run, run.model) if run.plan.optimizer.thing.full_batch else Descent(run, run.model)
+
+
+class Weighted:
+    """What the learners of a network have in common: predictions of weights, and the penalty on them."""
+
+    keys = ("weights",)
+
+    def __init__(self, run: Run, network: Network) -> None:
+        self.run, self.network = run, network
+        self.training = with_ones(run.training.inputs)
+        self.validation = None if run.validation is None else with_ones(run.validation.inputs)
+        self.weights = np.zeros(network.size)
+        self.gradient = np.zeros(network.size)
+        self.penalized = network.penalized()
+        self._passes: dict[int, Pass] = {}
+
+    def adopt(self, state: State) -> None:
+        """The state's weights from now on live in the buffers that every pass looks at."""
+        self.weights[:] = state["weights"]
+        state["weights"] = self.weights
+
+    def training_predictions(self, state: State) -> Array:
+        return self._predict(self.training)
+
+    def validation_predictions(self, state: State) -> Array:
+        assert self.validation is not None
+        return self._predict(self.validation)
+
+    def _predict(self, inputs: Array) -> Array:
+        """(n, k), valid until the next call for as many rows."""
+        blocks = [inputs[at : at + PREDICTED_AT_ONCE] for at in range(0, len(inputs), PREDICTED_AT_ONCE)]
+        if len(blocks) == 1:
+            return self._pass(len(inputs)).forward(inputs)
+        return np.concatenate([self._pass(len(block)).forward(block).copy() for block in blocks])
+
+    def _pass(self, rows: int) -> Pass:
+        if rows not in self._passes:
+            self._passes[rows] = Pass(self.network, self.weights, self.gradient, rows)
+        return self._passes[rows]
+
+    def penalty(self) -> float:
+        plan, kept = self.run.plan, self.weights * self.penalized
+        return plan.l1 * float(np.abs(kept).sum()) + plan.l2 * float(kept @ kept)
+
+    def add_penalty(self) -> None:
+        """The slope of l1·Σ|w| + l2·Σw² onto the gradient; 0 at the corner of |w|."""
+        plan = self.run.plan
+        if plan.l1:
+            self.gradient += plan.l1 * np.sign(self.weights) * self.penalized
+        if plan.l2:
+            self.gradient += 2.0 * plan.l2 * self.weights * self.penalized
+
+
+class Descent(Weighted):
+    """Steps of an optimizer, one for each batch of rows."""
+
+    def __init__(self, run: Run, network: Network) -> None:
+        super().__init__(run, network)
+        assert run.plan.optimizer is not None
+        self.optimizer, self.parameters = run.plan.optimizer.thing, run.plan.optimizer.all
+        self.rows = self.training.copy(), run.training.labels.targets.copy(), _copied(run.training.labels.counts)
+        self.scratch = np.empty((2, network.size))
+
+    def start(self, rng: np.random.Generator) -> State:
+        slots = np.zeros((len(self.optimizer.slots), self.network.size))
+        return {"weights": self.network.initial(rng), "slots": slots, "step": np.zeros((), np.int64)}
+
+    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+        self.adopt(state)
+        slots = state["slots"] = state["slots"].copy()
+        batches = self._batches(rng)
+
+        def epoch(rate: float) -> float:
+            self._shuffle(rng)
+            step, norms = int(state["step"]), 0.0
+            parameters = {**self.parameters, "learning_rate": rate}
+            for inputs, labels, passing in batches:
+                step += 1
+                norms += self._gradient(inputs, labels, passing)
+                self.optimizer.function(self.weights, self.gradient, slots, self.scratch, step, **parameters)
+            state["step"] = np.array(step)
+            return norms / len(batches)
+
+        return epoch
+
+    def _batches(self, rng: np.random.Generator) -> list[tuple[Array, Labels, Pass]]:
+        """Views of the rows as they lie after each shuffle, with the buffers of their size."""
+        inputs, targets, counts = self.rows
+        size = self.run.batch_size
+        cuts = [slice(at, min(at + size, len(inputs))) for at in range(0, len(inputs), size)]
+        sizes = {cut.stop - cut.start for cut in cuts}
+        passes = {rows: Pass(self.network, self.weights, self.gradient, rows, rng) for rows in sizes}
+        return [
+            (inputs[cut], Labels(targets[cut], None if counts is None else counts[cut]), passes[cut.stop - cut.start])
+            for cut in cuts
+        ]
+
+    def _shuffle(self, rng: np.random.Generator) -> None:
+        if not self.run.plan.shuffle:
+            return
+        order = rng.permutation(len(self.training))
+        labels = self.run.training.labels
+        for source, into in zip((self.training, labels.targets, labels.counts), self.rows, strict=True):
+            if source is not None and into is not None:
+                np.take(source, order, axis=0, out=into, mode="clip")  # without a copy between
+
+    def _gradient(self, inputs: Array, labels: Labels, passing: Pass) -> float:
+        """The gradient of a batch, penalties included and clipped; its norm before it was."""
+        self.run.objective.slope(passing.forward(inputs), labels, passing.slope)
+        passing.backward()
+        plan, gradient = self.run.plan, self.gradient
+        if plan.l1 or plan.l2:
+            self.add_penalty()
+        norm = math.sqrt(gradient.dot(gradient))
+        if plan.clip_norm is not None and norm > plan.clip_norm:
+            gradient *= plan.clip_norm / norm
+        if plan.clip_value is not None:
+            np.clip(gradient, -plan.clip_value, plan.clip_value, out=gradient)
+        return norm
+
+
+def _copied(array: Array | None) -> Array | None:
+    return None if array is None else array.copy()
+
+
+class QuasiNewton(Weighted):
+    """An epoch is one call of an optimizer that looks at all rows as often as it likes."""
+
+    def start(self, rng: np.random.Generator) -> State:
+        return {"weights": self.network.initial(rng)}
+
+    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+        self.adopt(state)
+        chosen = self.run.plan.optimizer
+        assert chosen is not None
+        passing = Pass(self.network, self.weights, self.gradient, len(self.training))
+
+        def objective(weights: Array) -> tuple[float, Array]:
+            self.weights[:] = weights
+            predictions = passing.forward(self.training)
+            labels = self.run.training.labels
+            self.run.objective.slope(predictions, labels, passing.slope)
+            passing.backward()
+            self.add_penalty()
+            return self.run.objective.value(predictions, labels) + self.penalty(), self.gradient.copy()
+
+        def epoch(rate: float) -> float:
+            found = self.weights.copy()
+            chosen.thing(found, objective, **chosen.all)
+            _, gradient = objective(found)
+            return math.sqrt(gradient.dot(gradient))
+
+        return epoch
+
+
+class Boosting:
+    """One more tree an epoch, on the slope that the trees before it have left."""
+
+    keys = ("sums", "validation_sums", "trees")
+
+    def __init__(self, run: Run, trees: Trees) -> None:
+        self.run, self.trees = run, trees
+
+    def start(self, rng: np.random.Generator) -> State:
+        constant = self._constant()
+        held = 0 if self.run.validation is None else self.run.validation.n
+        nodes: State = {f"tree.{name}": np.empty(0, np.int64) for name in ("feature", "left", "right")}
+        return nodes | {
+            "tree.threshold": np.empty(0), "tree.value": np.empty((0, self.trees.outputs)),
+            "constant": constant, "trees": np.zeros(1, np.int64),
+            "sums": np.tile(constant, (self.run.training.n, 1)), "validation_sums": np.tile(constant, (held, 1)),
+        }  # fmt: skip
+
+    def _constant(self) -> Array:
+        """The sums (k,) that, the same for all rows, have the least loss."""
+        # only a process that trains pays for SciPy
+        import scipy.optimize as scipy
+
+        shape = (self.run.training.n, self.trees.outputs)
+
+        def objective(sums: Array) -> tuple[float, Array]:
+            with np.errstate(all="ignore"):
+                value, slope = self._slope(np.broadcast_to(sums, shape).copy())
+            return (value, slope.sum(axis=0)) if np.isfinite(value) else (math.inf, np.zeros_like(sums))
+
+        minimize: Any = scipy.minimize
+        found: Array = minimize(objective, np.zeros(shape[1]), jac=True, method="L-BFGS-B").x
+        return found if np.isfinite(objective(found)[0]) else np.zeros(shape[1])
+
+    def _slope(self, sums: Array) -> tuple[float, Array]:
+        """The mean loss at these sums (n, k), and its derivative to them."""
+        predictions = np.empty_like(sums)
+        self.trees.output.forward(sums, predictions)
+        labels, slope = self.run.training.labels, np.empty_like(sums)
+        self.run.objective.slope(predictions, labels, slope)
+        self.trees.output.backward(slope, sums, predictions)
+        return self.run.objective.value(predictions, labels), slope
+
+    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+        def epoch(rate: float) -> float:
+            _, slope = self._slope(state["sums"])
+            # each row's own slope: what a tree moves does not depend on how many rows there are
+            wanted = -slope * self.run.training.n
+            if not np.isfinite(wanted).all():
+                state["sums"] = np.full_like(state["sums"], np.nan)
+                return math.nan
+            tree = self.trees.grow(self.run.training.inputs, wanted, rate, rng)
+            state["sums"] = state["sums"] + leaves(tree, self.run.training.inputs)
+            if self.run.validation is not None:
+                state["validation_sums"] = state["validation_sums"] + leaves(tree, self.run.validation.inputs)
+            for name in NODES:
+                state[f"tree.{name}"] = np.concatenate([state[f"tree.{name}"], tree[name]])
+            state["trees"] = np.append(state["trees"], len(state["tree.left"]))
+            return math.sqrt(float(np.vdot(slope, slope)))
+
+        return epoch
+
+    def training_predictions(self, state: State) -> Array:
+        return self._predict(state["sums"])
+
+    def validation_predictions(self, state: State) -> Array:
+        return self._predict(state["validation_sums"])
+
+    def _predict(self, sums: Array) -> Array:
+        predictions = np.empty_like(sums)
+        self.trees.output.forward(sums, predictions)
+        return predictions

@@ -1,0 +1,101 @@
+"""Models: what makes predictions from inputs, and learns from a loss's gradient.
+
+A model is declared as a function from the number of inputs and outputs, and the activation of its last layer, to a
+Network, which an optimizer trains, or to Trees, which are boosted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+from typing_extensions import Doc
+
+from app.registry import Alias, Declared
+from app.training.activations import HIDDEN, Activation
+from app.training.network import INITIALIZERS, Network
+from app.training.trees import Trees
+
+OutputName: TypeAlias = Literal["identity", "softplus", "sigmoid", "softmax", "log_softmax", "tanh"]
+HiddenName: TypeAlias = Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "softplus"]
+InitializerName: TypeAlias = Literal[
+    "he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal", "zeros"
+]
+Output: TypeAlias = Annotated[
+    OutputName | None, Doc("Activation of the outputs; null takes the first of these whose range the loss takes.")
+]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model(Declared):
+    """A model by its name. Call it with (inputs, outputs, output activation) for one of that size."""
+
+    function: Callable[..., Network | Trees]
+
+
+def model(
+    *, aliases: tuple[str | Alias, ...] = (), equals: tuple[str, ...] = (), reference: str = ""
+) -> Callable[[Callable[..., Network | Trees]], Model]:
+    return lambda function: Model(function=function, names=aliases, equals=equals, reference=reference)
+
+
+@model(
+    aliases=("linear_regression", "logistic_regression", "softmax_regression", "LinearRegression", "LogisticRegression"),
+    equals=("torch.nn.Linear(d, k)", "keras.layers.Dense(k)"),
+)
+def linear(
+    inputs: int,
+    outputs: int,
+    activation: Activation,
+    *,
+    output: Output = None,
+    initialization: Annotated[InitializerName, Doc("How the weights are drawn; biases start at 0.")] = "zeros",
+) -> Network:
+    """A weighted sum of the inputs and a bias for each output: linear, logistic or softmax regression, as the loss has it."""
+    return Network((inputs, outputs), HIDDEN["relu"], activation, INITIALIZERS[initialization], INITIALIZERS[initialization])
+
+
+@model(
+    aliases=("multilayer_perceptron", "MLP", "MLPRegressor", "MLPClassifier", "feedforward"),
+    equals=("torch.nn.Sequential(Linear, ReLU, ..., Linear)", "keras.Sequential of Dense layers"),
+    reference="Rumelhart, Hinton and Williams (1986), doi:10.1038/323533a0",
+)
+def mlp(
+    inputs: int,
+    outputs: int,
+    activation: Activation,
+    *,
+    hidden: Annotated[
+        list[Annotated[int, Ge(1), Le(4096)]], Len(1, 8), Doc("Units of each hidden layer, from the inputs on.")
+    ] = [32],  # noqa: B006  # a declaration that nobody writes to
+    hidden_activation: Annotated[HiddenName, Doc("Activation of the hidden layers.")] = "relu",
+    initialization: Annotated[InitializerName, Doc("How hidden layers' weights are drawn; biases start at 0.")] = "he_uniform",
+    output_initialization: Annotated[InitializerName, Doc("How the weights of the outputs are drawn.")] = "glorot_uniform",
+    output: Output = None,
+    dropout: Annotated[float, Ge(0), Lt(1), Doc("Share of the hidden units left out of each training step.")] = 0.0,
+) -> Network:
+    """Hidden layers of units between inputs and outputs: bends where a linear model cannot."""
+    return Network(
+        (inputs, *hidden, outputs), HIDDEN[hidden_activation], activation,
+        INITIALIZERS[initialization], INITIALIZERS[output_initialization], dropout,
+    )  # fmt: skip
+
+
+@model(
+    aliases=("gradient_boosting", "gbdt", "gbm", "GradientBoostingRegressor", "GradientBoostingClassifier"),
+    equals=("sklearn.ensemble.GradientBoostingRegressor(max_depth, learning_rate) for mean_squared_error, up to its constant",),
+    reference="Friedman (2001), doi:10.1214/aos/1013203451",
+)
+def boosted_trees(
+    inputs: int,
+    outputs: int,
+    activation: Activation,
+    *,
+    learning_rate: Annotated[float, Gt(0), Le(1), Doc("Share of each tree's answer that is added.")] = 0.1,
+    max_depth: Annotated[int, Ge(1), Le(16), Doc("Decisions from the root of a tree to a leaf.")] = 3,
+    min_samples_leaf: Annotated[int, Ge(1), Doc("Rows that every leaf keeps.")] = 1,
+    subsample: Annotated[float, Gt(0), Le(1), Doc("Share of the training rows that each tree sees, drawn anew.")] = 1.0,
+    output: Output = None,
+) -> Trees:
+    """One small regression tree an epoch, each fitted to the negative gradient that the ones before it left."""
+    return Trees(inputs, outputs, activation, learning_rate, max_depth, min_samples_leaf, subsample)

@@ -1,0 +1,190 @@
+"""Layers of weights on one contiguous vector, and the passes forward and backward through them.
+
+A bias is the weight of a constant 1: every layer's input has one more column, of ones, and its weights one more row.
+All weights of a network are one vector (P,), and so is their gradient, so that an optimizer is a few operations on
+whole vectors, and a network is saved by saving its vector.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from app.losses.stable import Array
+from app.training.activations import Activation
+
+Initializer = Callable[[np.random.Generator, int, int], Array]
+"""(rng, inputs, outputs) -> weights (inputs, outputs), without the biases."""
+
+
+def _uniform(variance: Callable[[int, int], float]) -> Initializer:
+    def draw(rng: np.random.Generator, inputs: int, outputs: int) -> Array:
+        bound = np.sqrt(3.0 * variance(inputs, outputs))
+        return rng.uniform(-bound, bound, (inputs, outputs))
+
+    return draw
+
+
+def _normal(variance: Callable[[int, int], float]) -> Initializer:
+    return lambda rng, inputs, outputs: rng.normal(0.0, np.sqrt(variance(inputs, outputs)), (inputs, outputs))
+
+
+def _he(inputs: int, outputs: int) -> float:
+    """He et al. (2015), doi:10.1109/ICCV.2015.123."""
+    return 2.0 / inputs
+
+
+def _glorot(inputs: int, outputs: int) -> float:
+    """Glorot and Bengio (2010)."""
+    return 2.0 / (inputs + outputs)
+
+
+def _lecun(inputs: int, outputs: int) -> float:
+    """LeCun et al. (1998), doi:10.1007/3-540-49430-8_2."""
+    return 1.0 / inputs
+
+
+INITIALIZERS: Mapping[str, Initializer] = {
+    "he_uniform": _uniform(_he),
+    "he_normal": _normal(_he),
+    "glorot_uniform": _uniform(_glorot),
+    "glorot_normal": _normal(_glorot),
+    "lecun_uniform": _uniform(_lecun),
+    "lecun_normal": _normal(_lecun),
+    "zeros": lambda rng, inputs, outputs: np.zeros((inputs, outputs)),
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Fully connected layers; `widths` counts the inputs, the units of every hidden layer, and the outputs."""
+
+    widths: tuple[int, ...]
+    hidden: Activation
+    output: Activation
+    initializer: Initializer
+    output_initializer: Initializer
+    dropout: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """P, the number of weights and biases."""
+        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(self.widths))
+
+    def layers(self, vector: Array) -> list[Array]:
+        """The vector (P,) as one matrix (inputs + 1, outputs) per layer, the biases in the last row: views, not copies."""
+        shapes = [(inputs + 1, outputs) for inputs, outputs in pairwise(self.widths)]
+        parts = np.split(vector, np.cumsum([rows * columns for rows, columns in shapes])[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def initial(self, rng: np.random.Generator) -> Array:
+        """Weights (P,) as the initializers draw them, biases 0."""
+        vector = np.zeros(self.size)
+        *hidden, last = self.layers(vector)
+        for layer in hidden:
+            layer[:-1] = self.initializer(rng, layer.shape[0] - 1, layer.shape[1])
+        last[:-1] = self.output_initializer(rng, last.shape[0] - 1, last.shape[1])
+        return vector
+
+    def named(self, vector: Array) -> dict[str, Array]:
+        """The vector (P,) as arrays by name: weights_1 (inputs, outputs), biases_1 (outputs,), and so on."""
+        return {
+            f"{part}_{number}": layer[:-1] if part == "weights" else layer[-1]
+            for number, layer in enumerate(self.layers(vector), start=1)
+            for part in ("weights", "biases")
+        }
+
+    def penalized(self) -> Array:
+        """(P,) 1 for weights, 0 for biases, which no penalty draws to zero."""
+        flags = np.ones(self.size)
+        for layer in self.layers(flags):
+            layer[-1] = 0.0
+        return flags
+
+
+class _Layer(NamedTuple):
+    """One layer's arrays for a number of rows n, `ones` apart all overwritten by every pass."""
+
+    weights: Array
+    gradient: Array
+    sums: Array
+    """(n, outputs)"""
+    units: Array
+    """(n, outputs) activations; a view into the next layer's inputs where nothing is dropped."""
+    following: Array
+    """(n, outputs + 1): the next layer's inputs, whose last column is 1."""
+    slope: Array
+    """(n, outputs): the derivative to the sums."""
+    kept: Array
+    """(n, outputs) dropout's factors; empty where nothing is dropped."""
+
+
+class Pass:
+    """Forward and backward for a fixed number of rows, in buffers made once: a step allocates next to nothing."""
+
+    def __init__(
+        self, network: Network, weights: Array, gradient: Array, rows: int, rng: np.random.Generator | None = None
+    ) -> None:
+        """`rng` draws dropout's masks; without one nothing is dropped."""
+        self.network, self.rng = network, rng
+        drops = rng is not None and network.dropout > 0
+        matrices = zip(network.layers(weights), network.layers(gradient), strict=True)
+        self.layers = [_buffers(*each, rows, drops) for each in matrices]
+        last = self.layers[-1]
+        self.layers[-1] = last._replace(units=np.empty_like(last.sums), kept=np.empty(0))
+        self.predictions: Array = self.layers[-1].units
+        """(rows, outputs) of the last pass forward."""
+        self.slope: Array = self.layers[-1].slope
+        """(rows, outputs): to be filled with the derivative to the predictions before a pass backward."""
+        self._inputs = np.empty((rows, network.widths[0] + 1))
+
+    def forward(self, inputs: Array) -> Array:
+        """inputs (rows, d + 1), the last column 1 -> predictions (rows, outputs), valid until the next pass."""
+        self._inputs = inputs
+        *hidden, last = self.layers
+        for layer in hidden:
+            np.matmul(inputs, layer.weights, out=layer.sums)
+            self.network.hidden.forward(layer.sums, layer.units)
+            if layer.kept.size:
+                self._drop(layer)
+            inputs = layer.following
+        np.matmul(inputs, last.weights, out=last.sums)
+        self.network.output.forward(last.sums, last.units)
+        return last.units
+
+    def _drop(self, layer: _Layer) -> None:
+        """Inverted dropout (Srivastava et al. 2014): what is kept is scaled up, so that prediction needs no change."""
+        assert self.rng is not None
+        share = 1.0 - self.network.dropout
+        self.rng.random(out=layer.kept)
+        np.divide(layer.kept < share, share, out=layer.kept)
+        np.multiply(layer.units, layer.kept, out=layer.following[:, :-1])
+
+    def backward(self) -> None:
+        """The gradient of every weight, from `slope` as it was filled."""
+        activation = self.network.output
+        for at in range(len(self.layers) - 1, -1, -1):
+            layer = self.layers[at]
+            activation.backward(layer.slope, layer.sums, layer.units)
+            inputs = self.layers[at - 1].following if at else self._inputs
+            np.matmul(inputs.T, layer.slope, out=layer.gradient)
+            if at:
+                before = self.layers[at - 1]
+                np.matmul(layer.slope, layer.weights[:-1].T, out=before.slope)
+                if before.kept.size:
+                    np.multiply(before.slope, before.kept, out=before.slope)
+                activation = self.network.hidden
+
+
+def _buffers(weights: Array, gradient: Array, rows: int, drops: bool) -> _Layer:
+    shape = (rows, weights.shape[1])
+    following = np.ones((rows, shape[1] + 1))
+    units = np.empty(shape) if drops else following[:, :-1]
+    return _Layer(weights, gradient, np.empty(shape), units, following, np.empty(shape), np.empty(shape if drops else 0))
+
+
+def with_ones(inputs: Array) -> Array:
+    """(n, d) -> (n, d + 1), the last column 1."""
+    return np.hstack([inputs, np.ones((len(inputs), 1))])

@@ -1,0 +1,61 @@
+"""What a run leaves behind: the model that is kept, its losses and metrics, and what it says of the validation rows."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from app.losses.inputs import Numbers
+from app.losses.stable import Array
+from app.training.fit import measured, stopped
+from app.training.learners import State, learner
+from app.training.network import Network
+from app.training.run import Run
+from app.training.trees import NODES
+
+
+class Result(NamedTuple):
+    """The model that is kept, by what it comes to."""
+
+    epoch: int
+    """The epoch it is of; 0 for the model before the first."""
+    training_loss: float
+    validation_loss: float | None
+    metrics: Mapping[str, tuple[float, float | None]]
+    predictions: Array
+    """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units."""
+    per_sample: Array
+    """(n,) each of these rows' loss."""
+    parameters: Mapping[str, Numbers]
+    """Weights and biases by name, or the trees' nodes, as plain arrays."""
+
+
+def finish(run: Run, state: State) -> Result:
+    """The model of the best epoch where the plan restores it or the run diverged, of the last epoch otherwise."""
+    model, kept, epoch = learner(run), dict(state), int(state["epoch"])
+    if (run.plan.restore_best or stopped(run, state) == "diverged") and state["best"][1]:
+        epoch = int(state["best"][1])
+        kept |= {key: state[f"best.{key}"] for key in model.keys}
+    model.resume(kept, np.random.default_rng(0))
+    with np.errstate(all="ignore"):
+        (training, validation), metrics = measured(run, model, kept)
+        rows = run.validation or run.training
+        predictions = model.training_predictions(kept) if run.validation is None else model.validation_predictions(kept)
+        per_sample, _ = run.objective.losses(predictions, rows.labels)
+    return Result(
+        epoch, training, None if run.validation is None else validation, metrics,
+        _own_units(run, predictions.reshape(-1, *run.objective.outputs).copy()), per_sample, _parameters(run, kept),
+    )  # fmt: skip
+
+
+def _own_units(run: Run, predictions: Array) -> Array:
+    scale = run.targets_scale
+    return predictions if scale is None else predictions * scale.deviation + scale.mean
+
+
+def _parameters(run: Run, kept: State) -> dict[str, Numbers]:
+    if isinstance(run.model, Network):
+        return {name: array.copy() for name, array in run.model.named(kept["weights"]).items()}
+    ends = kept["trees"]
+    nodes = {name: kept[f"tree.{name}"][: ends[-1]] for name in NODES}
+    return {"constant": kept["constant"], "first_nodes": ends[:-1], **nodes}

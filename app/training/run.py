@@ -1,0 +1,342 @@
+"""A training run: what was asked for (Plan), and what is trained on what once everything has been checked (Run)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.losses.inputs import Numbers, Raw
+from app.losses.stable import Array
+from app.training.activations import OUTPUTS
+from app.training.metrics import check_metric
+from app.training.network import Network
+from app.training.objective import Labels, Objective, agree
+from app.training.trees import Trees
+
+USUAL_BATCH = 32
+
+
+class Chosen(NamedTuple):
+    """A declared thing and the parameters it was given."""
+
+    thing: Any
+    parameters: Mapping[str, Any]
+
+    @property
+    def all(self) -> dict[str, Any]:
+        return {**self.thing.defaults, **self.parameters}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to train on or to validate with, as the caller has them."""
+
+    inputs: Numbers
+    """(n, d)"""
+    targets: Raw
+    """(n,) or (n, m): numbers, labels, or a list of n class names."""
+    classes: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """How validation rows are told apart: a share drawn by a seed, the last ones, or others altogether; none at all."""
+
+    fraction: float | None = 0.2
+    last: int | None = None
+    table: Table | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest run that is taken on."""
+
+    epochs: int = 10_000
+    parameters: int = 1_000_000
+    row_epochs: int = 20_000_000
+    """Training rows times epochs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run as it was asked for; every field but the first three has a default that works."""
+
+    data: Table
+    model: Chosen
+    """A Model."""
+    loss: Chosen
+    """A Loss."""
+    optimizer: Chosen | None = None
+    """An Optimizer; None is right only for a model that has no weights."""
+    schedule: Chosen | None = None
+    """A Schedule; None leaves the learning rate as it is."""
+    validation: Held = Held()
+    epochs: int = 100
+    batch_size: int | Literal["full"] | None = None
+    """None takes 32 rows, or all where there are fewer."""
+    shuffle: bool = True
+    standardize_inputs: bool = True
+    standardize_targets: bool | None = None
+    """None standardizes them where the loss takes any real number on both sides."""
+    l1: float = 0.0
+    l2: float = 0.0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    patience: int | None = None
+    """Epochs without improvement after which to stop; None never stops early."""
+    min_delta: float = 0.0
+    restore_best: bool = True
+    metrics: tuple[Chosen, ...] = ()
+    """Each a Metric or a Loss."""
+    seed: int = 0
+
+
+class Rows(NamedTuple):
+    """Rows ready to be trained on."""
+
+    inputs: Array
+    """(n, d), standardized if asked for."""
+    labels: Labels
+    targets: Numbers
+    """(n,) or (n, m), as metrics take them."""
+
+    @property
+    def n(self) -> int:
+        return len(self.inputs)
+
+
+class Scale(NamedTuple):
+    """What was taken from each column, and what the rest was divided by."""
+
+    mean: Array
+    deviation: Array
+
+    def apply(self, array: Numbers) -> Array:
+        return (array - self.mean) / self.deviation
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that can begin."""
+
+    plan: Plan
+    model: Network | Trees
+    objective: Objective
+    training: Rows
+    validation: Rows | None
+    batch_size: int
+    inputs_scale: Scale | None
+    targets_scale: Scale | None
+    warnings: tuple[str, ...]
+
+    @property
+    def base_rate(self) -> float:
+        """The learning rate that a schedule multiplies; NaN where there is none."""
+        if isinstance(self.model, Trees):
+            return self.model.learning_rate
+        assert self.plan.optimizer is not None
+        return self.plan.optimizer.all.get("learning_rate", np.nan)
+
+
+def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
+    """Check a plan and make its arrays ready; InvalidInput with the place and the rule for whatever does not fit."""
+    _check_table(plan.data, "/data")
+    kept, held = _split(len(plan.data.inputs), plan.validation)
+    outside = plan.validation.table
+    if outside is not None:
+        _check_table(outside, "/validation", plan.data.inputs.shape[1])
+    batch_size = _batch_size(plan.batch_size, len(kept))
+    _check_limits(plan, limits, len(kept))
+    inputs_scale = _scale(plan.data.inputs, kept, "inputs") if plan.standardize_inputs else None
+    objective, labels, targets, targets_scale = _targets(plan, kept)
+    rows = Rows(_scaled(plan.data.inputs, inputs_scale), labels, targets)
+    model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)
+    _check_model(model, plan, limits)
+    validation = _select(rows, held) if len(held) else None
+    if outside is not None:
+        validation = _outside(outside, objective, inputs_scale, targets_scale)
+    for at, metric in enumerate(plan.metrics):
+        check_metric(metric.thing, metric.all, objective.encoding, rows.targets, pointer=f"/metrics/{at}")
+    training = _select(rows, kept)
+    return Run(
+        plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, _warnings(training, objective)
+    )
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _check_table(table: Table, pointer: str, columns: int | None = None) -> None:
+    inputs, targets = table.inputs, table.targets
+    if inputs.ndim != 2:
+        _refuse(f"{pointer}/inputs", "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
+    if not inputs.size:
+        _refuse(f"{pointer}/inputs", "empty", f"inputs are empty: shape {inputs.shape}")
+    if columns is not None and inputs.shape[1] != columns:
+        _refuse(f"{pointer}/inputs", "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs")
+    if len(targets) != len(inputs):
+        said = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
+        _refuse(f"{pointer}/targets", "shape_mismatch", said)
+    if not np.isfinite(inputs).all():
+        raise InvalidArray([
+            Fault(f"{pointer}/inputs/{row}/{column}", "not_finite", f"inputs[{row}, {column}] must be finite")
+            for row, column in np.argwhere(~np.isfinite(inputs))[:MAX_FAULTS]
+        ])  # fmt: skip
+
+
+def _refuse(pointer: str, code: str, message: str) -> NoReturn:
+    raise InvalidArray([Fault(pointer, code, message)])
+
+
+def _split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows to train on and those to validate with, each in their order."""
+    if held.table is not None:
+        return np.arange(n), np.arange(0)
+    if held.last is not None:
+        if held.last >= n:
+            _refuse("/validation/last", "no_samples", f"the last {held.last} of {n} rows leave none to train on")
+        return np.arange(n - held.last), np.arange(n - held.last, n)
+    if held.fraction is None:
+        return np.arange(n), np.arange(0)
+    count = round(held.fraction * n)
+    if not 0 < count < n:
+        none = "validate with" if count == 0 else "train on"
+        said = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
+        _refuse("/validation/fraction", "no_samples", said)
+    order = np.random.default_rng([held.seed, 1]).permutation(n)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _scale(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
+    """Mean and deviation of the rows that are trained on; a constant column is only moved to 0."""
+    rows = np.asarray(array[kept], dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+        _refuse(f"/data/{name}", "out_of_range", f"{name} are too large to be standardized: their squares overflow")
+    constant = rows.min(axis=0) == rows.max(axis=0)  # their deviation may differ from 0 by a rounding error
+    return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
+
+
+def _scaled(array: Numbers, scale: Scale | None) -> Array:
+    return np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
+
+
+def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
+    """The objective, with every target as the loss takes it and as metrics do."""
+    loss, targets, classes = plan.loss.thing, plan.data.targets, plan.data.classes
+    given = plan.model.all.get("output")
+    output = OUTPUTS[given] if given else None
+    wanted = plan.standardize_targets
+    if wanted is not True:
+        objective, labels = agree(loss, plan.loss.parameters, targets, classes, output)
+        real = objective.encoding == objective.targets_encoding == "real"
+        if wanted is False or not real:
+            return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
+    if not isinstance(targets, np.ndarray):
+        _refuse("/standardize/targets", "targets", "class names cannot be standardized: set standardize.targets to false")
+    scale = _scale(targets, kept, "targets")
+    moved = scale.apply(targets)
+    try:
+        return *agree(loss, plan.loss.parameters, moved, None, output), moved, scale
+    except InvalidInput as error:
+        if wanted is None:
+            raise
+        said = f"standardized targets do not fit {loss.name}; set standardize.targets to false ({error.faults[0].message})"
+        raise InvalidParameter([Fault("/standardize/targets", "targets", said)]) from None
+
+
+def _select(rows: Rows, which: NDArray[np.intp]) -> Rows:
+    counts = rows.labels.counts
+    labels = Labels(rows.labels.targets[which], None if counts is None else counts[which])
+    return Rows(np.ascontiguousarray(rows.inputs[which]), labels, rows.targets[which])
+
+
+def _outside(table: Table, objective: Objective, inputs_scale: Scale | None, targets_scale: Scale | None) -> Rows:
+    targets = table.targets
+    if targets_scale is not None and isinstance(targets, np.ndarray):
+        targets = targets_scale.apply(targets)
+    try:
+        labels = objective.labels(targets, table.classes)
+    except InvalidInput as error:
+        faults = [Fault(f"/validation{each.pointer}", each.code, f"of validation: {each.message}") for each in error.faults]
+        raise InvalidArray(faults) from None
+    plain = targets if isinstance(targets, np.ndarray) else labels.targets
+    return Rows(_scaled(table.inputs, inputs_scale), labels, plain)
+
+
+# --- the rest of the plan -----------------------------------------------------------------------------------------------
+
+
+def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:
+    if wanted is None:
+        return min(USUAL_BATCH, n)
+    if wanted == "full":
+        return n
+    if wanted > n:
+        said = f'batch_size is {wanted}, but there are {n} rows to train on; use at most {n}, or "full"'
+        raise InvalidParameter([Fault("/batch_size", "out_of_range", said)])
+    return wanted
+
+
+def _check_limits(plan: Plan, limits: Limits, n: int) -> None:
+    if plan.epochs > limits.epochs:
+        said = f"epochs must be at most {limits.epochs} here; got {plan.epochs}"
+        raise InvalidParameter([Fault("/epochs", "limit", said)])
+    if n * plan.epochs > limits.row_epochs:
+        said = f"{n} rows times {plan.epochs} epochs are {n * plan.epochs}; at most {limits.row_epochs} are trained on here"
+        raise InvalidParameter([Fault("/epochs", "limit", said)])
+
+
+def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
+    if isinstance(model, Trees):
+        _check_boosting(plan)
+        return
+    if model.size > limits.parameters:
+        said = (
+            f"a model of widths {'-'.join(map(str, model.widths))} has {model.size} parameters; at most {limits.parameters} here"
+        )
+        raise InvalidParameter([Fault("/model", "limit", said)])
+    if plan.optimizer is None:
+        raise InvalidParameter([Fault("/optimizer", "missing", f"{plan.model.thing.name} needs an optimizer")])
+    if plan.optimizer.thing.full_batch:
+        if plan.batch_size not in (None, "full"):
+            said = f'{plan.optimizer.thing.name} takes all rows at once: leave batch_size out, or set it to "full"'
+            raise InvalidParameter([Fault("/batch_size", "unexpected", said)])
+        _refuse_settings(plan, plan.optimizer.thing.name, ("schedule", "gradient_clipping"))
+        if model.dropout:
+            said = f"{plan.optimizer.thing.name} needs the same loss at the same weights; dropout must be 0"
+            raise InvalidParameter([Fault("/model/dropout", "unexpected", said)])
+
+
+def _check_boosting(plan: Plan) -> None:
+    name = plan.model.thing.name
+    if plan.optimizer is not None:
+        said = f"{name} has no weights for an optimizer to move; its learning_rate is a parameter of the model"
+        raise InvalidParameter([Fault("/optimizer", "unexpected", said)])
+    if plan.batch_size not in (None, "full"):
+        said = f"{name} takes all rows at once; subsample is a parameter of the model"
+        raise InvalidParameter([Fault("/batch_size", "unexpected", said)])
+    _refuse_settings(plan, name, ("regularization", "gradient_clipping"))
+
+
+def _refuse_settings(plan: Plan, name: str, fields: tuple[str, ...]) -> None:
+    given = {
+        "schedule": plan.schedule is not None,
+        "regularization": plan.l1 > 0 or plan.l2 > 0,
+        "gradient_clipping": plan.clip_norm is not None or plan.clip_value is not None,
+    }
+    for field in fields:
+        if given[field]:
+            raise InvalidParameter([Fault(f"/{field}", "unexpected", f"{name} has no use for {field}; leave it out")])
+
+
+def _warnings(training: Rows, objective: Objective) -> tuple[str, ...]:
+    first = training.labels.targets[:1]
+    if (training.labels.targets == first).all():
+        return ("every training row has the same target: there is nothing to tell apart",)
+    return ()
