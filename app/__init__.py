@@ -14,13 +14,22 @@
         blocks.py        row blocks that fit in the cache, shared among threads
         stable.py, pairs.py, rows.py  building blocks that keep their digits
         regression.py ...  one family of losses, one file
+    training/        short training runs, in plain NumPy on top of the losses
+        run.py           what was asked for (Plan), checked and made ready (Run)
+        objective.py     a loss as what a model is trained on: whether it fits, and its slope
+        models.py        linear, mlp, boosted_trees; network.py, trees.py, activations.py: what they are made of
+        optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name
+        learners.py      how a model learns for one epoch
+        fit.py           epoch after epoch, from a state that can be saved
+        result.py        the model that is kept; diagnosis.py: what went wrong, and what to try
     api/             HTTP, and nothing else: one router, one file
         route.py         from a request to the bytes of its answer
         bodies.py        bodies as they arrive, packed or not, up to a limit
         workers.py       processes for what would hold the event loop
         arrays.py        JSON to arrays and back; tensors.py: binary tensors
+        runs.py          training runs in processes of their own, told event by event
         specs.py         registry to Pydantic
         problems.py      errors to RFC 9457
 
-Imports run one way: main -> api -> losses -> registry, errors -> NumPy.
+Imports run one way: main -> api -> training -> losses -> registry, errors -> NumPy.
 """

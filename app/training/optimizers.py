@@ -507,11 +507,12 @@ def lbfgs(
     history: Annotated[int, Ge(1), Le(100), Doc("Changes of the gradient that are remembered to tell the curvature.")] = 10,
     tolerance: Annotated[float, Ge(0), Doc("An epoch ends when no component of the gradient is larger than this.")] = 1e-9,
 ) -> None:
-    """Quasi-Newton steps with a line search on the whole training set: few and accurate, for small smooth problems.
+    """Quasi-Newton steps with a line search, over all training rows: the fewest epochs where a problem is small and smooth.
 
     A call is an epoch: it starts without memory of the last, so that weights alone are enough to resume from, and leaves
     the weights at its last iterate, where the loss is never larger than before. Where the loss or its gradient is not
-    finite the line search turns back; weights that start at such a point stay as they are.
+    finite the line search turns back; weights that start at such a point stay as they are. torch.optim.LBFGS searches
+    its lines otherwise, and comes to the same minimum by other steps.
     """
     # here, as the server's own process never trains and need not load SciPy
     from scipy.optimize import minimize  # pyright: ignore[reportUnknownVariableType]

@@ -191,15 +191,15 @@ def reduce_on_plateau(
     PyTorch's, except that a fall is never too small to be made (its eps). A loss that is not finite is no improvement. Keras
     has one epoch less of patience, and a threshold that is absolute.
     """
-    reached, best, bad, cooling = 1.0, math.inf, 0, 0
+    reached, bar, bad, cooling = 1.0, math.inf, 0, 0
     for loss in losses.tolist() if isinstance(losses, np.ndarray) else losses:
-        if loss < best * (1.0 - threshold):
-            best, bad = loss, 0
+        if loss < bar:
+            bar, bad = loss * (1.0 - threshold), 0
         else:
             bad += 1
         if cooling:
             cooling, bad = cooling - 1, 0
-        if bad > patience:
+        elif bad > patience:
             reached, bad, cooling = max(reached * factor, minimum), 0, cooldown
     return reached
 

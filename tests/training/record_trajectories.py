@@ -1,23 +1,18 @@
 """Writes trajectories.json: what other libraries do on the same problems, in float64. No test runs this.
 
-    python -m tests.training.record_trajectories
+    KERAS_BACKEND=jax JAX_ENABLE_X64=1 python -m tests.training.record_trajectories
 
 It needs torch, optax and keras on JAX, and scikit-learn, which the project does not; the versions stand in the file.
 A case is what we call it, and the call that it was recorded from, with p for the weights.
 """
 
 import json
-import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ["KERAS_BACKEND"] = "jax"
-
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import keras
 import numpy as np
 import optax
@@ -116,7 +111,8 @@ OPTIMIZERS: list[tuple[str, dict[str, Any], str]] = [
     ("nadam", {"learning_rate": 0.05, "momentum_decay": 1e6}, "optax.nadam(0.05)"),
 
     ("lion", {}, "optax.lion(1e-4, weight_decay=0.0)"),
-    ("lion", {"learning_rate": 0.05, "beta_1": 0.8, "beta_2": 0.9, "weight_decay": 0.2}, "optax.lion(0.05, 0.8, 0.9, weight_decay=0.2)"),
+    ("lion", {"learning_rate": 0.05, "beta_1": 0.8, "beta_2": 0.9, "weight_decay": 0.2},
+     "optax.lion(0.05, 0.8, 0.9, weight_decay=0.2)"),
     ("lion", {"learning_rate": 0.01}, "keras.optimizers.Lion(0.01)"),
     ("lion", {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.9, "weight_decay": 0.1},
      "keras.optimizers.Lion(0.02, 0.7, 0.9, weight_decay=0.1)"),
@@ -144,10 +140,13 @@ SCHEDULES: list[tuple[str, dict[str, Any], int, str]] = [
     ("one_cycle", {}, 20, "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=20, cycle_momentum=False)"),
     ("one_cycle", {}, 7, "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=7, cycle_momentum=False)"),
     ("one_cycle", {}, 2, "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=2, cycle_momentum=False)"),
-    ("one_cycle", {"pct_start": 0.0}, 4, "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=4, pct_start=0.0, cycle_momentum=False)"),
-    ("one_cycle", {"pct_start": 1.0}, 4, "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=4, pct_start=1.0, cycle_momentum=False)"),
+    ("one_cycle", {"pct_start": 0.0}, 4,
+     "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=4, pct_start=0.0, cycle_momentum=False)"),
+    ("one_cycle", {"pct_start": 1.0}, 4,
+     "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=4, pct_start=1.0, cycle_momentum=False)"),
     ("one_cycle", {"pct_start": 0.5, "div_factor": 10.0, "final_div_factor": 100.0}, 11,
-     "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=11, pct_start=0.5, div_factor=10, final_div_factor=100, cycle_momentum=False)"),
+     "torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=11, pct_start=0.5, div_factor=10, "
+     "final_div_factor=100, cycle_momentum=False)"),
     ("warm_up", {}, 10, "torch.optim.lr_scheduler.LinearLR(o)"),
     ("warm_up", {"epochs_up": 3, "start": 0.1}, 6, "torch.optim.lr_scheduler.LinearLR(o, start_factor=0.1, total_iters=3)"),
     ("warm_up", {"epochs_up": 8, "start": 0.1}, 6, "torch.optim.lr_scheduler.LinearLR(o, start_factor=0.1, total_iters=8)"),
@@ -209,23 +208,21 @@ SOURCES: dict[str, tuple[str, Callable[[str, Problem], Trajectory]]] = {
     "torch": (f"torch {torch.__version__}", torch_trajectory),
     "optax": (f"optax {optax.__version__}", optax_trajectory),
     "keras": (f"keras {keras.__version__} on JAX", keras_trajectory),
-    "SGDOptimizer([p], 0": (f"scikit-learn {sklearn.__version__}", sklearn_trajectory),
-    "AdamOptimizer([p], 0": (f"scikit-learn {sklearn.__version__}", sklearn_trajectory),
+    "SGDOptimizer": (f"scikit-learn {sklearn.__version__}", sklearn_trajectory),
+    "AdamOptimizer": (f"scikit-learn {sklearn.__version__}", sklearn_trajectory),
 }
 
 
 def optimizer_entry(name: str, parameters: dict[str, Any], call: str, on: str) -> dict[str, Any]:
-    source, trajectory = SOURCES[call.partition(".")[0]]
+    source, trajectory = SOURCES[re.split(r"\W", call)[0]]
     weights = [each.tolist() for step, each in enumerate(trajectory(call, PROBLEMS[on]), 1) if step in RECORDED_STEPS]
     return {"optimizer": name, "parameters": parameters, "problem": on, "source": f"{source}: {call}", "weights": weights}
 
 
 def torch_minimum(on: str) -> dict[str, Any]:
     """L-BFGS has no trajectory in common between libraries, whose line searches differ; it has where they end."""
-    problem, call = (
-        PROBLEMS[on],
-        'torch.optim.LBFGS([p], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe")',
-    )
+    call = 'torch.optim.LBFGS([p], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe")'
+    problem = PROBLEMS[on]
     p = torch.tensor(problem.start, dtype=torch.float64, requires_grad=True)
 
     def closure() -> float:
@@ -238,7 +235,7 @@ def torch_minimum(on: str) -> dict[str, Any]:
 
 
 def schedule_entry(name: str, parameters: dict[str, Any], epochs: int, call: str, losses: str) -> dict[str, Any]:
-    source = SOURCES[call.partition(".")[0]][0]
+    source, _ = SOURCES[re.split(r"\W", call)[0]]
     if call.startswith("torch"):
         optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
         scheduler, factors = eval(call, {**NAMES, "o": optimizer}), []
