@@ -30,6 +30,8 @@ COMMANDS = {"api.openapi"}
 
 WEB = {"fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "orjson", "simdjson", "httpx"}
 CORE_MAY_IMPORT = {"numpy", "annotated_types", "typing_extensions"}
+TRAINED_WITH = {"scipy", "sklearn"}
+"""What app.training may import besides, inside the functions that need it."""
 
 
 def modules() -> dict[str, Path]:
@@ -71,17 +73,29 @@ def test_nobody_imports_a_command(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in modules() if part(name) in {"errors", "registry", "losses", "training"}])
 def test_the_core_needs_numpy_and_little_else(name: str) -> None:
     found = {part(each) for each in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
-    assert found <= CORE_MAY_IMPORT
+    assert found <= CORE_MAY_IMPORT | (TRAINED_WITH if part(name) == "training" else set())
 
 
 @pytest.mark.parametrize("package", [name for name in ("losses", "training") if (APP / name).exists()])
 def test_the_core_alone_loads_nothing_of_the_web(package: str) -> None:
-    code = f"import json, sys, app.{package}; print(json.dumps(sorted(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    loaded = set(json.loads(result.stdout))
-    assert f"app.{package}" in loaded
+    loaded = loaded_by(f"app.{package}")
     assert not {part(each) for each in loaded} & WEB
     assert not {each for each in loaded if each.startswith(("app.api", "app.main", "app.settings"))}
+
+
+@pytest.mark.parametrize("module", ["app.training", "app.main"])
+def test_only_a_process_that_trains_loads_what_it_trains_with(module: str) -> None:
+    """Seconds and 100 MB, which the server is spared."""
+    assert not {part(each) for each in loaded_by(module)} & TRAINED_WITH
+
+
+def loaded_by(module: str) -> set[str]:
+    """Every module that a fresh interpreter has loaded once it has imported this one."""
+    code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(json.loads(result.stdout))
+    assert module in loaded
+    return loaded
 
 
 @pytest.mark.parametrize("path", ["app/losses/new.py", "app/errors.py", "app/registry.py", "app/training/new.py"])

@@ -281,7 +281,7 @@ def digits(
 
 
 def _sklearn() -> Any:
-    # only a process that trains pays for scikit-learn: half a second and 60 MB
+    # only a process that trains pays for scikit-learn: a second or two, and 100 MB
     import sklearn.datasets
 
     return sklearn.datasets

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from app.errors import Fault, InvalidInput, InvalidParameter
 from app.losses import Loss, check, evaluate
 from app.losses.encodings import ROW_SUM_TOLERANCE
-from app.losses.inputs import Encoding, Numbers
+from app.losses.inputs import Input, Numbers
 from app.losses.loss import ZERO_AT_TARGET
 from app.losses.rows import log_softmax
 from app.losses.stable import Array, sigmoid
@@ -127,7 +127,7 @@ def _decided(predictions: Array, threshold: float) -> NDArray[Any]:
 
 
 def _sklearn() -> Any:
-    # only a process that trains pays for scikit-learn: half a second and 60 MB
+    # only a process that trains pays for scikit-learn: a second or two, and 100 MB
     import sklearn.metrics
 
     return sklearn.metrics
@@ -217,6 +217,8 @@ def _form(metric: Metric, predictions: Array, encoding: str, targets: Numbers) -
         if encoding not in NUMBERS:
             raise _Unfit(f"it takes real-valued predictions, and these are {encoding}")
         _same_shape(predictions, targets)
+        if not np.isfinite(targets).all():
+            raise _Unfit("its targets must be finite")
         return predictions, targets
     if encoding not in PER_CLASS and encoding not in THRESHOLDS and encoding not in NUMBERS:
         raise _Unfit(f"it takes predictions of classes, and these are {encoding}")
@@ -287,9 +289,12 @@ _READ_AS: Mapping[str, Mapping[str, Callable[[Array], Array]]] = {
 }
 """Encoding -> what its numbers also are, and how. A logit or a score is no quantity, though it may be any real number."""
 
+_AS_REAL = ("above_minus_one", "real")
+"""The step that only a comparison of like with like allows: elsewhere a real number may stand for the logarithm of a quantity."""
+
 
 @cache
-def _way(encoding: str, wanted: frozenset[str], quantities: bool) -> tuple[Callable[[Array], Array], ...] | None:
+def _way(encoding: str, wanted: frozenset[str], alike: bool) -> tuple[Callable[[Array], Array], ...] | None:
     """The shortest way from an encoding to a wanted one; None where there is none."""
     ways: dict[str, tuple[Callable[[Array], Array], ...]] = {encoding: ()}
     queue = deque([encoding])
@@ -298,7 +303,7 @@ def _way(encoding: str, wanted: frozenset[str], quantities: bool) -> tuple[Calla
         if at in wanted:
             return ways[at]
         for to, step in _READ_AS.get(at, {}).items():
-            if to not in ways and (quantities or to != "real"):
+            if to not in ways and (alike or (at, to) != _AS_REAL):
                 ways[to] = (*ways[at], step)
                 queue.append(to)
     return None
@@ -310,25 +315,28 @@ def _loss(loss: Loss, parameters: Mapping[str, Any], predictions: Array, encodin
     if len(loss.inputs) != 2 or given is None or given.named:
         raise _Unfit(f"it takes {', '.join(loss.inputs)}, and a model predicts one array for one array of targets")
     declared = given.decide({**loss.defaults, **parameters}, predictions.ndim)
-    way = _way_to(declared, encoding, loss)
+    way = _way(encoding, frozenset({declared.name, *declared.accepts}), ZERO_AT_TARGET in loss.properties)
     if way is None:
-        wheres = [when for when, each in given.cases if _way_to(each, encoding, loss) is not None]
-        hint = f" (it does where {wheres[0]})" if wheres else ""
-        raise _Unfit(f"it takes {declared.name}, {declared.meaning}, and predictions are {encoding}{hint}")
+        raise _Unfit(f"it takes {_cases(given)}, and predictions are {encoding}")
     if encoding in THRESHOLDS and encoding != declared.name and _two_labels(targets, -1):
         targets = (targets + 1.0) / 2.0  # the labels of a probability, which most losses take instead of signs
     return _value(loss, parameters, predictions, way, targets, pointer)
 
 
-def _way_to(declared: Encoding, encoding: str, loss: Loss) -> tuple[Callable[[Array], Array], ...] | None:
-    # a loss that is not 0 where predictions are the targets may take the logarithm of a quantity for a real number
-    return _way(encoding, frozenset({declared.name, *declared.accepts}), ZERO_AT_TARGET in loss.properties)
+def _cases(given: Input) -> str:
+    """What a loss takes, and where it takes what."""
+    if len(given.cases) == 1:
+        _, encoding = given.cases[0]
+        return f"{encoding.name} ({encoding.meaning})"
+    return ", ".join(f"{each.name} {when if when == 'otherwise' else f'where {when}'}" for when, each in given.cases)
 
 
 def _value(
     loss: Loss, parameters: Mapping[str, Any], predictions: Array, way: tuple[Callable[[Array], Array], ...],
     targets: Numbers, pointer: str,
 ) -> float:  # fmt: skip
+    if not np.isfinite(predictions).all():  # an infinite logit would become a finite probability
+        return float("nan")
     for step in way:
         predictions = step(predictions)
     try:
