@@ -14,7 +14,7 @@ help: ## this list
 # would give the blocks' temporaries back to the system and take them anew at every step. OpenBLAS's threads get in the
 # way of ours.
 serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864
-serve bench: export OPENBLAS_NUM_THREADS ?= 1
+serve test bench: export OPENBLAS_NUM_THREADS ?= 1
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
 	$(BIN)/python -m app.main
 

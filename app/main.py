@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import docs, evaluate, health, inference_protocol, losses, problems
+from app.api import catalogue, compare, docs, evaluate, health, inference_protocol, losses, problems, training
 from app.api.headers import HeadersMiddleware
+from app.api.route import Direct
+from app.api.runs import Runs
 from app.api.workers import Workers
 from app.settings import Settings
 
@@ -23,9 +25,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.settings = settings
     app.state.workers = Workers(settings.large_workers, settings.threads, settings.large_waiting)
+    app.state.runs = Runs(settings)
+    app.add_middleware(Direct, routes=evaluate.router.routes)
     app.add_middleware(HeadersMiddleware)
-    app.include_router(evaluate.router)  # first, since routes are tried in order
+    app.include_router(evaluate.router)
     app.include_router(losses.router)
+    app.include_router(training.router)
+    app.include_router(compare.router)
+    app.include_router(catalogue.router)
     app.include_router(inference_protocol.router)
     app.include_router(health.router)
     problems.install(app)
@@ -36,8 +43,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     workers: Workers = app.state.workers
+    runs: Runs = app.state.runs
     await workers.start()
-    yield
+    with runs.ended_by_signals():
+        yield
+    runs.close()
     workers.close()
 
 

@@ -30,4 +30,15 @@ class Settings(BaseSettings):
         default=16, ge=0, description="Large requests that may wait for a worker; one more is answered with 503."
     )
     threads: int = Field(default_factory=_cores, ge=1, le=256, description="Threads that share one large batch.")
+    training_processes: int = Field(default=1, ge=1, le=64, description="Training runs at a time, per server process.")
+    training_waiting: int = Field(
+        default=8, ge=0, description="Runs that may wait for another to end; one more is answered with 503."
+    )
+    training_seconds: float = Field(default=30, gt=0, description="How long a run may take; then it answers what there is.")
+    training_epochs: int = Field(default=10_000, ge=1, description="Epochs of a run at most.")
+    training_parameters: int = Field(default=1_000_000, ge=1, description="Weights and biases of a model at most.")
+    training_row_epochs: int = Field(default=20_000_000, ge=1, description="Training rows times epochs of a run at most.")
+    training_memory_bytes: int = Field(
+        default=512 * 1024**2, ge=64 * 1024**2, description="Memory that a run may take beyond its process's own."
+    )
     shutdown_seconds: int = Field(default=10, ge=0, description="How long open requests may go on after SIGTERM.")

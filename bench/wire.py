@@ -80,8 +80,8 @@ def _measure_size(size: Size, servers: Mapping[str, Started], plan: Plan, say: S
 
 def _requests_of_a_round(server: Started, message: bytes, plan: Plan) -> int:
     """How many requests fill a round. Finding out warms up."""
-    latencies = _latencies(server.connect(), message, plan.seconds / 2)
-    return max(plan.fewest, round(plan.seconds * 1e3 * len(latencies) / sum(latencies)))
+    taken = latencies(server.connect(), message, plan.seconds / 2)
+    return max(plan.fewest, round(plan.seconds * 1e3 * len(taken) / sum(taken)))
 
 
 def _round(result: Measured, server: Started, message: bytes, count: int) -> None:
@@ -96,7 +96,7 @@ def _round(result: Measured, server: Started, message: bytes, count: int) -> Non
     result.cpu_ms.append((cpu_seconds(server.pid) - cpu) / count * 1e3)
 
 
-def _latencies(ask: Ask, message: bytes, seconds: float) -> list[float]:
+def latencies(ask: Ask, message: bytes, seconds: float) -> list[float]:
     """Milliseconds of each request, one after another until the time is over: at least one."""
     latencies: list[float] = []
     deadline = time.perf_counter() + seconds
@@ -135,11 +135,11 @@ def _crowded_round(contender: Contender, server: Started, result: Crowded, secon
     path = tiny.split(b" ")[1].decode()
     ask = server.connect()
     ask(tiny)
-    result.idle += _latencies(ask, tiny, seconds)
+    result.idle += latencies(ask, tiny, seconds)
     with running(["-m", "bench.wire", str(server.port), path, str(seconds)]) as other:
         assert other.stdout
         other.stdout.readline()  # the first large request is about to be sent
-        result.crowded += _latencies(ask, tiny, seconds)
+        result.crowded += latencies(ask, tiny, seconds)
         result.large += json.loads(other.stdout.readline())
 
 
@@ -147,7 +147,7 @@ def ask_large(port: int, path: str, seconds: float) -> None:
     """One large request after another, until the time is over; then their latencies on standard output."""
     ask, message = Connection(port).ask, json_message(path, sample_of(LARGE))
     print("ready", flush=True)
-    print(json.dumps(_latencies(ask, message, seconds)), flush=True)
+    print(json.dumps(latencies(ask, message, seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -33,7 +34,15 @@ def test_the_readme_shows_requests() -> None:
 @pytest.mark.parametrize(("command", "answer"), SHOWN)
 def test_a_request_of_the_readme_gets_the_answer_it_shows(command: str, answer: str, server: Server) -> None:
     got = sent(command, server).json()
-    assert same(got, json.loads(answer)), got
+    shown = json.loads(answer)
+    assert same(part(got, shown) if "/v1/train" in command else got, shown), got
+
+
+def part(got: Any, shown: Any) -> Any:
+    """Of what a training run answers, what the page shows: an answer has a line for every epoch."""
+    if isinstance(shown, dict):
+        return {key: part(got[key], value) for key, value in shown.items()}
+    return [part(*pair) for pair in zip(got, shown, strict=True)] if isinstance(shown, list) else got
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])

@@ -25,9 +25,13 @@ from app.losses.stable import Array
 
 simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
 """None where there is no wheel for this Python: the exact path then serves alone."""
+NESTED = (simdjson.Array, simdjson.Object) if simdjson else ()
+NO_NUMBERS = (str, bool, simdjson.Object) if simdjson else ()
+"""What an array that is none of numbers begins with."""
 
 Document: TypeAlias = dict[str, Any]
 
+BRACKET = ord("[")
 BLOCK = 256 * 1024
 KEPT_PARSER_BYTES = 1024 * 1024
 SATURATED = 0xFFFFFF
@@ -68,14 +72,14 @@ _thread = threading.local()
 
 def _decode_fast(body: bytes | memoryview) -> Document | None:
     """The document, or None where anything about it is not plainly right."""
+    walk = _Walk()
     try:
         root = _parser(len(body)).parse(body)
-        walk = _Walk()
-        document = walk.value(root)
+        document = walk.object(root, 1) if isinstance(root, simdjson.Object) else None
     except (ValueError, RuntimeError, TypeError, IndexError, _Doubt):  # IndexError: an empty row
         return None
     # as_buffer flattens whatever is nested: only when no bracket is left over is every array as deep as it looks
-    return cast(Document, document) if isinstance(document, dict) and _brackets(body) == walk.brackets else None
+    return document if _brackets(body) == walk.brackets else None
 
 
 def _parser(size: int) -> Any:
@@ -90,7 +94,9 @@ def _parser(size: int) -> Any:
 def _brackets(body: bytes | memoryview) -> int:
     """How often `[` stands in the body, counted in blocks that stay in the cache."""
     codes = np.frombuffer(body, dtype=np.uint8)
-    return sum(int(np.count_nonzero(codes[at : at + BLOCK] == ord("["))) for at in range(0, codes.size, BLOCK))
+    if len(codes) <= BLOCK:
+        return int(np.count_nonzero(codes == BRACKET))
+    return sum([int(np.count_nonzero(codes[at : at + BLOCK] == BRACKET)) for at in range(0, len(codes), BLOCK)])
 
 
 class _Doubt(Exception):
@@ -103,42 +109,41 @@ class _Walk:
     def __init__(self) -> None:
         self.brackets = 0
 
-    def value(self, node: Any, depth: int = 1) -> Any:
-        if isinstance(node, simdjson.Object):
-            keys = list(node.keys())
-            if len(set(keys)) != len(keys) or len(keys) > MAX_KEYS or depth > MAX_DEPTH or "\0" in "".join(keys):
-                raise _Doubt  # simdjson looks up a key with NUL in it by what stands before
-            return {key: self.value(node[key], depth + 1) for key in keys}
-        if isinstance(node, simdjson.Array):
-            return self.array(node, depth)
-        return node
+    def value(self, node: Any, depth: int) -> Any:
+        return self.array(node, depth) if isinstance(node, simdjson.Array) else self.object(node, depth)
+
+    def object(self, node: Any, depth: int) -> Document:
+        keys = list(node)
+        if len(set(keys)) != len(keys) or len(keys) > MAX_KEYS or depth > MAX_DEPTH or "\0" in "".join(keys):
+            raise _Doubt  # simdjson looks up a key with NUL in it by what stands before
+        return {key: self.value(each, depth + 1) if isinstance(each := node[key], NESTED) else each for key in keys}
 
     def array(self, node: Any, depth: int) -> Any:
-        length = len(node)
-        if length == 0 or isinstance(node[0], str | bool | simdjson.Object):
+        first = node[0] if len(node) else ""
+        if isinstance(first, NO_NUMBERS):
             self.brackets += 1
-            return [self.value(each, depth + 1) for each in node]
-        numbers: Array = np.frombuffer(node.as_buffer(of_type="d"), dtype=np.float64)
-        shape = self.shape(node, numbers.size)
+            return [self.value(each, depth + 1) if isinstance(each, NESTED) else each for each in node]
+        numbers: Array = np.frombuffer(node.as_buffer(of_type="d"))
+        shape = self.shape(node, first, numbers.size)
         if math.prod(shape) != numbers.size or depth + len(shape) > MAX_DEPTH + 1:
             raise _Doubt
         return numbers.reshape(shape)
 
-    def shape(self, node: Any, size: int) -> tuple[int, ...]:
+    def shape(self, node: Any, first: Any, size: int) -> tuple[int, ...]:
         """The lengths of the axes, every row's length seen; what is nested deeper shows in the brackets."""
         self.brackets += 1
         length = len(node)
-        if not isinstance(node[0], simdjson.Array):
+        if not isinstance(first, simdjson.Array):
             return (size if length >= SATURATED else length,)
         if length >= SATURATED:
             raise _Doubt
-        if not isinstance(node[0][0], simdjson.Array):
+        if not isinstance(first[0], simdjson.Array):
             self.brackets += length
             widths = set(map(len, node))
             if len(widths) != 1:
                 raise _Doubt
             return (length, widths.pop())
-        inner = {self.shape(each, 0) for each in node}
+        inner = {self.shape(each, each[0], 0) for each in node}
         if len(inner) != 1:
             raise _Doubt
         return (length, *inner.pop())
@@ -224,12 +229,18 @@ def numbers(value: object, pointer: str) -> NDArray[np.float64]:
 
 
 def listed(value: object) -> object:
-    """A list of numbers was decoded as an array: the list again, for what is no array."""
-    return cast(Any, value).tolist() if isinstance(value, np.ndarray) else value
+    """A list of numbers was decoded as an array: the list again, for what is no array, with whole numbers as integers."""
+    if not isinstance(value, np.ndarray):
+        return value
+    array = cast(Array, value)
+    whole = np.floor(array) == array
+    return array.astype(np.int64).tolist() if whole.all() and (np.abs(array) < 2**53).all() else array.tolist()
 
 
 def tensors(value: object, pointer: str) -> Any:
     """`value` as one array, an object of arrays, or a list of class names."""
+    if isinstance(value, np.ndarray):
+        return cast(Array, value)
     if isinstance(value, Mapping):
         given = cast(Mapping[str, object], value)
         return {name: _numbers_or_names(each, f"{pointer}/{escape(name)}") for name, each in given.items()}

@@ -7,7 +7,6 @@ from typing import Protocol
 
 import zstandard
 from fastapi import Request, Response
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.errors import MalformedDocument, StillArriving, TooLarge, UnsupportedMediaType
@@ -45,26 +44,32 @@ async def read_body(request: Request) -> list[bytes]:
     """The whole body in the chunks it came in; TooLarge for one above the limit, before and after it is unpacked."""
     settings: Settings = request.app.state.settings
     limit = settings.max_body_bytes
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise StillArriving(f"the body has {declared[:40]} bytes; this server takes {limit} at most")
+    headers = dict(request.scope["headers"])
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit:
+        raise StillArriving(f"the body has {declared[:40].decode()} bytes; this server takes {limit} at most")
+    chunks = await _chunks(request.receive, limit)
+    if b"content-encoding" not in headers:
+        return chunks
     encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower() or "identity"
-    chunks = await _chunks(request, limit)
     return chunks if encoding == "identity" else await asyncio.to_thread(unpack, chunks, encoding, limit)
 
 
-async def _chunks(request: Request, limit: int) -> list[bytes]:
+async def _chunks(receive: Receive, limit: int) -> list[bytes]:
     chunks: list[bytes] = []
     size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise StillArriving(f"the body is larger than the {limit} bytes that this server takes")
-            if chunk:
-                chunks.append(chunk)
-    except ClientDisconnect:  # nobody will read the answer, and nothing is wrong with the server
-        raise MalformedDocument(f"the connection ended after {size} bytes of the body") from None
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":  # nobody will read the answer, and nothing is wrong with the server
+            raise MalformedDocument(f"the connection ended after {size} bytes of the body")
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(chunk)
+        if size > limit:
+            raise StillArriving(f"the body is larger than the {limit} bytes that this server takes")
+        if chunk:
+            chunks.append(chunk)
     return chunks
 
 

@@ -38,6 +38,7 @@ SCRIPT = Path(__file__).with_name("docs.js")
 TAGS = [
     {"name": "losses", "description": "The catalogue: every loss with its formula, encodings, parameters and properties."},
     {"name": "evaluate", "description": "Value, per-sample losses and gradient of a loss on a batch."},
+    {"name": "training", "description": "Short training runs: curves, where to stop, what went wrong; and what they may name."},
     {"name": "inference protocol", "description": "The Open Inference Protocol: a loss as a model, tensors as JSON or bytes."},
     {"name": "health", "description": "What a platform asks before it sends traffic."},
 ]

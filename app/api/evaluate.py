@@ -1,10 +1,11 @@
 """POST /v1/evaluate: one loss on one batch."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, NotRequired, Self
 
 import numpy as np
 from fastapi import APIRouter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
 from app.api import arrays
@@ -14,6 +15,7 @@ from app.api.route import JsonRoute
 from app.api.specs import LossSpec
 from app.losses import LOSSES, Batch, check
 from app.losses import evaluate as evaluate_batch
+from app.losses.batch import inputs_on
 from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
 
 router = APIRouter(prefix="/v1", tags=["evaluate"], route_class=JsonRoute)
@@ -77,11 +79,10 @@ class EvaluateRequest(BaseModel):
         list[Output], Field(description="What to answer.", min_length=1, default_factory=lambda: list(OUTPUTS)), Listed
     ]
 
-    _batch: Batch = PrivateAttr()
-
     @model_validator(mode="after")
     def _check(self) -> Self:
-        self._batch = check(
+        # no private attribute: Pydantic takes as long to set one up as to validate all the fields
+        vars(self)["batch"] = check(
             LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
             sample_weight=self.sample_weight, mask=None if self.mask is None else np.array(self.mask), classes=self.classes,
         )  # fmt: skip
@@ -89,7 +90,8 @@ class EvaluateRequest(BaseModel):
 
     @property
     def batch(self) -> Batch:
-        return self._batch
+        """The arrays, checked."""
+        return vars(self)["batch"]
 
 
 class NonFiniteNumber(TypedDict):
@@ -135,12 +137,11 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
 
     Shapes are never broadcast and encodings never guessed: whatever does not fit is refused with the place and the rule.
     """
-    outputs = tuple(set(request.outputs))
-    evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=outputs)
-    return respond({"name": request.loss.name, **request.loss.parameters}, evaluation, outputs)
+    evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
+    return respond({"name": request.loss.name, **request.batch.parameters}, evaluation, request.outputs)
 
 
-def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: tuple[Output, ...]) -> EvaluateResponse:
+def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: Collection[Output]) -> EvaluateResponse:
     """An evaluation as the answer's JSON values."""
     answer = EvaluateResponse(
         loss=loss, reduction=evaluation.reduction, n_samples=evaluation.n_samples, divisor=evaluation.divisor
@@ -151,7 +152,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: tuple[Output,
         answer["per_sample"] = evaluation.per_sample  # type: ignore[typeddict-item]  # an array here, a list on the wire
     if "gradient" in outputs:
         answer["gradient"] = evaluation.gradient
-    encodings = {name: evaluation.encodings[name] for name, each in LOSSES[loss["name"]].inputs.items() if each.side == "targets"}
+    encodings = {name: evaluation.encodings[name] for name in inputs_on("targets", LOSSES[loss["name"]])}
     if encodings:
         answer["targets_encoding"] = encodings.get("targets", encodings)
     if evaluation.non_finite:

@@ -1,7 +1,7 @@
 """Response headers that every answer carries, and the id under which the log knows a request."""
 
+import os
 import re
-import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,8 +38,8 @@ class HeadersMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = given.decode() if ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        request_id = given.decode() if ACCEPTED_ID.fullmatch(given) else os.urandom(16).hex()
         scope["request_id"] = request_id
 
         async def send_with_headers(message: Message) -> None:

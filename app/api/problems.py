@@ -65,6 +65,11 @@ RULES = {
 """Pydantic's rules under the codes that this service promises; each other one is about a "type"."""
 
 
+ONE_OF = {"loss", "data", "model", "optimizer", "schedule"}
+LISTS_OF = {"metrics", "losses", "optimizers"}
+"""Fields that hold members of a union, whose names Pydantic puts after the field or the index, and no caller has written."""
+
+
 class Problem(TypedDict):
     """RFC 9457 problem details."""
 
@@ -124,11 +129,21 @@ def problem(status: HTTPStatus, code: str, detail: str, faults: Iterable[Fault] 
 
 def install(app: FastAPI) -> None:
     """Answer every error of the app as a problem."""
-    app.add_exception_handler(CallerError, _caller_error)
+    app.add_exception_handler(CallerError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _query_error)
-    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(Unavailable, _refused)
     app.add_exception_handler(Exception, _server_error)
+
+
+def refusal(error: CallerError | Unavailable) -> Response:
+    """The problem that says why a request is not answered."""
+    if isinstance(error, Unavailable):
+        answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, CODES[HTTPStatus.SERVICE_UNAVAILABLE], str(error))
+        answer.headers["retry-after"] = "1"
+        return answer
+    answer = problem(status_of(error), error.code, error.detail, error.faults)
+    return Refusal(answer.body, answer.status_code, media_type=answer.media_type) if isinstance(error, StillArriving) else answer
 
 
 def status_of(error: CallerError) -> HTTPStatus:
@@ -140,10 +155,9 @@ def from_pydantic(error: ValidationError) -> InvalidInput:
     return InvalidInput(_faults(error.errors(include_url=False, include_input=True)))
 
 
-async def _caller_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, CallerError)
-    answer = problem(status_of(error), error.code, error.detail, error.faults)
-    return Refusal(answer.body, answer.status_code, media_type=answer.media_type) if isinstance(error, StillArriving) else answer
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CallerError | Unavailable)
+    return refusal(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -162,13 +176,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _query_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors: list[Any] = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # loc[0] says "query" or "path"
-    return await _caller_error(request, InvalidInput(_faults(errors)))
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, CODES[HTTPStatus.SERVICE_UNAVAILABLE], str(error))
-    answer.headers["retry-after"] = "1"
-    return answer
+    return refusal(InvalidInput(_faults(errors)))
 
 
 async def _server_error(request: Request, error: Exception) -> Response:
@@ -186,11 +194,11 @@ def _faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
 
 def _fault(error: ErrorDetails) -> Fault:
     loc = [str(each) for each in error["loc"]]
-    if len(loc) > 1 and loc[0] == "loss":  # the second token is the member of the union, which is no key of the request
-        del loc[1]
+    tag = 1 if loc[0] in ONE_OF else 2 if loc[0] in LISTS_OF else len(loc)
+    del loc[tag : tag + 1]
     loc = [each for each in loc if not each.startswith(("function-", "list[", "constrained-"))]
-    if loc[:1] == ["loss"] and len(loc) > 2 and not loc[2].isdigit():
-        loc = loc[:2]
+    if len(loc) > tag + 1 and not loc[tag + 1].isdigit():
+        del loc[tag + 1 :]
     pointer = "".join(f"/{escape(each)}" for each in loc)
     name, code = name_of(pointer), RULES.get(error["type"], "type")
     if code == "missing":

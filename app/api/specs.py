@@ -10,7 +10,7 @@ from typing_extensions import Doc
 
 from app.api.arrays import listed
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
-from app.losses import LOSSES
+from app.losses import LOSSES, Loss
 from app.registry import Declared, Registry
 
 
@@ -23,14 +23,17 @@ class Spec(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "name"}
+        parameters = self.__dict__.copy()
+        del parameters["name"]
+        return parameters
 
 
 def spec(thing: Declared) -> type[Spec]:
     """The model of one thing: its name, and its parameters as the function's signature declares them."""
     fields: dict[str, Any] = {"name": (Literal[thing.name], Field(description=thing.summary))}
     fields |= {name: _field(parameter) for name, parameter in thing.parameters.items()}
-    return create_model(_camel(thing.name), __base__=Spec, __doc__=thing.summary, **fields)
+    kind = "" if isinstance(thing, Loss) else type(thing).__name__  # a model and a schedule may have one name
+    return create_model(_camel(thing.name) + kind, __base__=Spec, __doc__=thing.summary, **fields)
 
 
 def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
@@ -40,12 +43,26 @@ def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
 def union(registry: Registry[Any], models: Mapping[str, type[Spec]]) -> Any:
     """The models as one type, discriminated by `name`; a bare string or an alias stands for the object it means."""
     either = cast(Any, Union)[tuple(models.values())]
-    return Annotated[either, Field(discriminator="name"), BeforeValidator(_expander(registry))]
+    return Annotated[either, Field(discriminator="name"), BeforeValidator(expander(registry, f"/{registry.noun}"))]
 
 
-def _expander(registry: Registry[Any]) -> Callable[[object], object]:
+def list_of(registry: Registry[Any], models: Mapping[str, type[Spec]], field: str) -> Any:
+    """A list of the models, under this field of the request."""
+    either = Annotated[cast(Any, Union)[tuple(models.values())], Field(discriminator="name")]
+
+    def expand(items: object) -> object:
+        if not isinstance(items, list):
+            return items
+        given = cast(list[object], items)
+        return [expander(registry, f"/{field}/{at}")(item) for at, item in enumerate(given)]
+
+    return Annotated[list[either], BeforeValidator(expand)]
+
+
+def expander(registry: Registry[Any], pointer: str) -> Callable[[object], object]:
+    """From a name, an alias or an object with either to the object with the name; CallerError under the pointer."""
+
     def expand(value: object) -> object:
-        pointer = f"/{registry.noun}"
         given = {"name": value} if isinstance(value, str) else value
         if not isinstance(given, dict):
             raise InvalidInput([Fault(pointer, "type", f"{registry.noun} must be a name or an object with a name")])

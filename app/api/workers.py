@@ -92,7 +92,7 @@ class Worker:
 
     async def _exchange(self, order: object) -> tuple[Any, int]:
         try:
-            self.writer.write(_framed(order))
+            self.writer.write(framed(order))
             message = await self.reader.readexactly(int.from_bytes(await self.reader.readexactly(4)))
         except (OSError, asyncio.IncompleteReadError):
             raise Unavailable("the process that was working on this request ended before it was done") from None
@@ -106,7 +106,7 @@ class Worker:
         self.answers.close()
 
 
-def _framed(message: object) -> bytes:
+def framed(message: object) -> bytes:
     pickled = pickle.dumps(message)
     return len(pickled).to_bytes(4) + pickled
 
@@ -208,7 +208,7 @@ def main(control: socket.socket, bodies: Shared, answers: Shared, threads: int) 
     use_threads(threads)
     stream = control.makefile("rwb")
     while head := stream.read(4):
-        stream.write(_framed(_outcome(stream.read(int.from_bytes(head)), bodies, answers)))
+        stream.write(framed(_outcome(stream.read(int.from_bytes(head)), bodies, answers)))
         stream.flush()
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -47,52 +49,68 @@ def check(
 ) -> Batch:
     """The batch that these arrays are for this loss; InvalidArray or InvalidParameter for everything that does not fit."""
     parameters = {**loss.defaults, **parameters}
-    raw = _given(loss, predictions, "predictions") | _given(loss, targets, "targets")
-    first = next(iter(loss.inputs))
-    shapes = Shapes()
-    rank = getattr(raw[first], "ndim", 1)
-    decided = {name: each.decide(parameters, rank) for name, each in loss.inputs.items()}
-    arrays = {name: _named_classes(raw[name], loss.inputs[name], decided[name], classes) for name in loss.inputs}
-    for name, array in arrays.items():
-        shapes.agree(decided[name], array.shape, Place(loss.inputs[name].pointer))
-    n = arrays[first].shape[0]
+    raw = {**_given(loss, predictions, "predictions"), **_given(loss, targets, "targets")}
+    shapes, shaped = _shaped(loss, parameters, raw, classes)
+    n, k = shaped[0][2].shape[0], shapes.length("k")
     weights = _weights(sample_weight, n)
     rows = _rows(mask, n)
-    k = shapes.known["k"][0][0] if "k" in shapes.known else None
     if classes is not None:
-        _check_classes(classes, any("class_names" in each.accepts for each in decided.values()), k)
-    ignore = parameters.get("ignore_index")
-    places = {name: Place(each.pointer, rows, k, ignore, _hint(each, parameters)) for name, each in loss.inputs.items()}
-    kept_rows = arrays if rows is None else {name: array[rows] for name, array in arrays.items()}
-    readings = {name: decided[name].read(array, places[name]) for name, array in kept_rows.items()}
-    checked = tuple(np.ascontiguousarray(reading.array) for reading in readings.values())
+        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, _ in shaped), k)
+    arrays: list[Numbers] = []
+    encodings: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    for declared, encoding, array in shaped:
+        place = Place(declared.pointer, rows, k, parameters.get("ignore_index"), _hint(declared, parameters))
+        reading = encoding.read(array if rows is None else array[rows], place)
+        arrays.append(np.ascontiguousarray(reading.array))
+        encodings[declared.name] = reading.encoding
+        warnings += reading.warnings
+    if classes is not None:
+        encodings |= {name: "class_names" for name, each in raw.items() if not isinstance(each, np.ndarray)}
     _check_class_weights(parameters, k)
-    counts = loss.counts(checked[-1], **parameters) if loss.counts else None
+    counts = loss.counts(arrays[-1], **parameters) if loss.counts else None
     kept = weights if weights is None or rows is None else weights[rows]
     _check_total(kept, counts)
-    return Batch(
-        loss, parameters, checked, kept, counts, n, rows,
-        {name: reading.encoding if isinstance(raw[name], np.ndarray) else "class_names" for name, reading in readings.items()},
-        tuple(warning for reading in readings.values() for warning in reading.warnings),
-    )  # fmt: skip
+    return Batch(loss, parameters, tuple(arrays), kept, counts, n, rows, encodings, warnings)
+
+
+def _shaped(
+    loss: Loss, parameters: Mapping[str, Any], raw: Mapping[str, Raw], classes: Sequence[str] | None
+) -> tuple[Shapes, list[tuple[Input, Encoding, Numbers]]]:
+    """The lengths on which the arrays agree; and these in the order of the loss's function, their numbers still to be read."""
+    shapes = Shapes()
+    shaped: list[tuple[Input, Encoding, Numbers]] = []
+    rank = getattr(raw[next(iter(loss.inputs))], "ndim", 1)
+    for name, declared in loss.inputs.items():
+        encoding = declared.decide(parameters, rank)
+        array = _named_classes(raw[name], declared, encoding, classes)
+        shapes.agree(encoding, array.shape, declared.place)
+        shaped.append((declared, encoding, array))
+    return shapes, shaped
+
+
+@cache
+def inputs_on(side: Literal["predictions", "targets"], loss: Loss) -> Mapping[str, Input]:
+    """What a loss takes on one side of the request, by name."""
+    return MappingProxyType({name: each for name, each in loss.inputs.items() if each.side == side})
 
 
 def _given(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -> dict[str, Raw]:
     """One side of the request as arrays by name: exactly the ones that the loss declares there."""
-    wanted = {name: each for name, each in loss.inputs.items() if each.side == side}
+    wanted = inputs_on(side, loss)
     if arrays is None:
         if wanted:
             raise InvalidArray([Fault(f"/{side}", "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
         return {}
     if not wanted:
         raise InvalidArray([Fault(f"/{side}", "unexpected", f"{loss.name} takes no {side}")])
-    if not isinstance(arrays, Mapping):
-        if any(each.named for each in wanted.values()):
+    if isinstance(arrays, np.ndarray) or not isinstance(arrays, Mapping):
+        if side not in wanted:  # an array that stands alone is named for its side
             raise InvalidArray(
                 [Fault(f"/{side}", "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
             )
         return {side: arrays}
-    if not all(each.named for each in wanted.values()):
+    if side in wanted:
         raise InvalidArray([Fault(f"/{side}", "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
     faults = [Fault(f"/{side}", "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
     faults += [
@@ -118,9 +136,9 @@ def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
 
 def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
-    place = Place(declared.pointer)
     if isinstance(raw, np.ndarray):
         return raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+    place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
     if classes is None:

@@ -24,7 +24,7 @@ from app.losses.encodings import (
 from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
 from app.losses.pairs import Pair, exp_pair, log_pair, pair_add, pair_divide, pair_multiply, renormalised, two_product, two_sum
-from app.losses.stable import Array, softplus_and_sigmoid
+from app.losses.stable import Array, all_finite, softplus_and_sigmoid
 from app.registry import alias
 
 FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits instead of probabilities.")]
@@ -112,28 +112,44 @@ def _per_column(weight: float | list[float], predictions: Array) -> Array:
 
 
 def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
+    if not plain:
+        return _of_soft_logits(x, targets, smoothing, weight, plain)
+    other = 1.0 - targets
+    if np.vdot(targets, other) == 0:
+        return _of_hard_logits(x, other - targets)
+    values, gradient = _of_soft_logits(x, targets, smoothing, weight, plain)
+    hard = targets * other == 0
+    values[hard], gradient[hard] = _of_hard_logits(x[hard], (other - targets)[hard])
+    return values, gradient
+
+
+def _of_hard_logits(x: Array, sign: Array) -> tuple[Array, Array]:
+    """log(1 + eᶻ) and its derivative, z being the logit of the outcome that was not: x for label 0, sign 1, else −x.
+
+    The exponential of an unshifted logit has no error but its own, and keeps all digits in the tail where both are small.
+    """
+    odds = sign * x
+    np.exp(odds, out=odds)
+    values = np.log1p(odds)
+    odds /= 1.0 + odds
+    odds *= sign
+    if all_finite(values):
+        return values, odds
+    beyond = np.isinf(values)  # eᶻ, not the loss: that is z
+    return np.where(beyond, sign * x, values), np.where(beyond, sign, odds)
+
+
+def _of_soft_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
     """|x| times the share on the wrong side, plus log(1 + e^−|x|): two terms that are never below 0.
 
     `wrong` is that share with the sign of x; it is 0 for a hard label on the right side, so both tails keep all digits.
     """
-    t = np.abs(x)
-    np.exp(np.negative(t, out=t), out=t)
-    if plain:
-        wrong = np.copysign(0.5, x)
-        wrong += 0.5
-        wrong -= targets
-        values = x * wrong
-        values += np.log1p(t)
-        t /= 1.0 + t
-    else:
-        positive, negative = _weights(targets, smoothing, weight)
-        total = positive + negative
-        wrong = np.where(np.signbit(x), -positive, negative)
-        values = x * wrong + total * np.log1p(t)
-        t = total * (t / (1.0 + t))
-    gradient = wrong - np.copysign(t, x)
-    if plain and not ((targets != 0.0) & (targets != 1.0)).any():
-        return values, gradient
+    positive, negative = (targets, 1.0 - targets) if plain else _weights(targets, smoothing, weight)
+    total = 1.0 if plain else positive + negative
+    t = np.exp(-np.abs(x))
+    wrong = np.where(np.signbit(x), -positive, negative)
+    values = x * wrong + total * np.log1p(t)
+    gradient = wrong - np.copysign(total * (t / (1.0 + t)), x)
     crossing = np.abs(gradient) < np.abs(wrong) * 0.125  # only a soft label near σ(x) cancels
     if crossing.any():
         weights = np.broadcast_to(weight, x.shape)[crossing]

@@ -10,10 +10,11 @@ from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
 from app.losses.pairs import log_excess, log_pair, pair_add, pair_exp, pair_multiply, pair_negative, pair_sum, two_sum
 from app.losses.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
-from app.losses.stable import Array, recovered, xlogy
+from app.losses.stable import Array, all_finite, recovered, xlogy
 from app.registry import alias
 
-_LEAST = 5e-324
+_LEAST = -745.0
+"""Below the logarithm of every number but 0."""
 _CLOSE = 2.0**-6
 """Below this divergence, so much has cancelled that it is worth the price of pairs."""
 
@@ -91,8 +92,9 @@ def _terms(q: Array, p: Array) -> Array:
 
 
 def _terms_of_logarithms(predictions: Array, targets: Array, p: Array, input_format: str, log_target: bool) -> Array:
-    # the least number above 0 stands for 0: its logarithm is finite, so that 0 · log 0 = 0
-    terms = targets.copy() if log_target else np.log(np.maximum(targets, _LEAST))
+    terms = targets.copy() if log_target else np.log(targets)
+    if not (log_target or all_finite(terms)):
+        np.maximum(terms, _LEAST, out=terms)  # finite, so that 0 · log 0 = 0
     logarithm = {"probabilities": np.log, "logits": log_softmax}.get(input_format)
     terms -= logarithm(predictions) if logarithm else predictions
     terms *= p

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
-from app.losses.stable import Array
+from app.losses.stable import Array, all_finite
 
 ROW_SUM_TOLERANCE = 1e-6
+LEAST = -(2**62)
+"""From here to its opposite, every whole number is an integer of 64 bits."""
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 
@@ -33,18 +35,23 @@ def numbers(
 ) -> Encoding:
     """An encoding of real numbers in an interval. `in_unit_interval` may warn of numbers all in [0, 1]."""
 
-    def read(array: Numbers, place: Place) -> Reading:
-        least, most = array.min(), array.max()
+    def bounded(array: Numbers) -> bool:
+        # the ufunc itself: array.min() takes as long again to find it, which is much of what a small request costs
+        least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
         # NaN fails every comparison, so it is caught here as well
         above = least > low if open_low or low == -np.inf else least >= low
-        below = most < high if high == np.inf else most <= high
-        if not (above and below):
+        return bool(above and (most < high if high == np.inf else most <= high))
+
+    holds = all_finite if (low, high) == (-np.inf, np.inf) else bounded
+
+    def read(array: Numbers, place: Place) -> Reading:
+        if not holds(array):
             finite = np.isfinite(array)
             fits = ((array > low) if open_low else (array >= low)) & (array <= high)
             if not finite.all():
                 place.refuse_numbers(~finite, array, "finite", "not_finite")
             place.refuse_numbers(~fits, array, rule + place.hint if high == 1.0 else rule)
-        if in_unit_interval is None or least < 0.0 or most > 1.0:
+        if in_unit_interval is None or np.minimum.reduce(array, axis=None) < 0.0 or array.max() > 1.0:
             return Reading(array, name)
         return Reading(array, name, in_unit_interval(array, place.name))
 
@@ -194,11 +201,13 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
 
 def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, rule: str) -> NDArray[np.int64]:
     """The array as integers; InvalidArray for a number that is not whole or not in [low, high], the ignored index aside."""
+    least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
+    if (LEAST if low is None else low) <= least and most <= (-LEAST if high is None else high):  # NaN is not
+        whole = array.astype(np.int64)
+        if np.logical_and.reduce(whole == array, axis=None):
+            return whole
     with np.errstate(invalid="ignore"):  # what is no integer becomes one that differs
         whole = array.astype(np.int64)
-    inside = (low is None or low <= whole.min()) and (high is None or whole.max() <= high)
-    if inside and (whole == array).all():
-        return whole
     fits = whole == array
     if low is not None:
         fits &= array >= low

@@ -1,23 +1,23 @@
 """From per-sample losses to one number and its gradient: weights, masks, reduction and row blocks. The only place.
 
 The value is a mean f of the losses l (Σwl/Σw for most), the gradient its exact derivative: each sample's own gradient
-times df/dl. Losses of single samples are evaluated in blocks of rows that fit in the cache; sums are taken afterwards
-over all samples at once, so that no answer depends on how it was cut.
+times df/dl. Losses of single samples are evaluated in blocks of rows that fit in the cache, and summed there; the sum of
+all is rounded once, so that no answer depends on how it was cut.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from app.errors import Fault, InvalidParameter
-from app.losses.batch import Batch
-from app.losses.blocks import in_blocks, spread
+from app.losses.batch import Batch, inputs_on
+from app.losses.blocks import in_blocks
 from app.losses.inputs import Numbers
-from app.losses.loss import Gradient
-from app.losses.stable import Array, exact_sum
+from app.losses.loss import Gradient, Loss
+from app.losses.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
 Output: TypeAlias = Literal["value", "per_sample", "gradient"]
@@ -35,8 +35,7 @@ class NonFinite:
     value: Literal["Infinity", "-Infinity", "NaN"]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """A loss on a batch. `per_sample` is (n,); `gradient` is shaped like the predictions, by name where they are named."""
 
     reduction: Reduction
@@ -51,7 +50,7 @@ class Evaluation:
 
 
 def evaluate(
-    batch: Batch, *, reduction: Reduction = "mean", outputs: tuple[Output, ...] = OUTPUTS, block_bytes: int | None = None
+    batch: Batch, *, reduction: Reduction = "mean", outputs: Collection[Output] = OUTPUTS, block_bytes: int | None = None
 ) -> Evaluation:
     """The loss of a checked batch: its value under the reduction, each sample's loss, and the gradient of the value.
 
@@ -66,14 +65,16 @@ def evaluate(
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
         run = _whole if loss.coupling == "batch" else _in_blocks
         losses, value, gradients, sound = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
-    per_sample = _scatter(losses, batch)
-    gradient = _by_name(batch, [_scatter(each, batch) for each in gradients])
-    shown = per_sample if "per_sample" in outputs else None
+    if batch.rows is not None:
+        losses, gradients = _scatter(losses, batch), [_scatter(each, batch) for each in gradients]
+    gradient = _by_name(loss, gradients) if gradients else None
+    shown = losses if "per_sample" in outputs else None
     reported = value if "value" in outputs else None
     # a plain sum is finite only where every loss is
     summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_samples is None
-    found = _non_finite({"value": reported, "per_sample": None if summed else shown, "gradient": None if sound else gradient})
-    more = f"non_finite lists the first {NON_FINITE_LISTED} of {len(found)} numbers that are null"
+    found = [] if summed and sound else _non_finite({"value": reported, "per_sample": shown, "gradient": gradient})
+    more = len(found) > NON_FINITE_LISTED
+    said = f"non_finite lists the first {NON_FINITE_LISTED} of {len(found)} numbers that are null" if more else ""
     return Evaluation(
         reduction=reduction,
         n_samples=total.n,
@@ -83,12 +84,11 @@ def evaluate(
         gradient=gradient,
         encodings=batch.encodings,
         non_finite=tuple(found[:NON_FINITE_LISTED]),
-        warnings=(*batch.warnings, *([more] if len(found) > NON_FINITE_LISTED else [])),
+        warnings=(*batch.warnings, said) if more else batch.warnings,
     )
 
 
-@dataclass(frozen=True)
-class _Total:
+class _Total(NamedTuple):
     """How samples are put together: each times its weight (None: 1), all divided by the divisor."""
 
     reduction: Reduction
@@ -121,22 +121,27 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
     n = batch.arrays[0].shape[0]
     losses = np.empty(n)
     gradients = [np.empty(array.shape, array.dtype) for array in _predictions(batch)] if wanted else []
+    summed = mean.of_samples is None and total.reduction != "none"
     known = total if mean.of_samples is None else _Total("none", None, 1.0, n)
     unsound: list[slice] = []
 
-    def work(rows: slice) -> None:
+    def store(rows: slice, weights: Array | None) -> None:
         values, gradient = batch.loss(*(_for_kernel(array[rows]) for array in batch.arrays), **batch.parameters)
         columns = values.size // values.shape[0]
         losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(-1, columns))
-        weights = None if known.weights is None else known.weights[rows]
         for out, each in zip(gradients, _arrays_of(gradient) if wanted else (), strict=True):
             scaled = out[rows]
             _scale(each if slope is None else each * slope.reshape(each.shape), weights, columns * known.divisor, scaled)
-            if not np.isfinite(scaled).all():
+            if not all_finite(scaled):
                 unsound.append(rows)
 
-    in_blocks(work, n, max(array.nbytes // n for array in batch.arrays), block_bytes)
-    value, slope = _reduce(batch, losses, total)
+    def work(rows: slice) -> Partial:
+        weights = None if known.weights is None else known.weights[rows]
+        store(rows, weights)  # its arrays are gone when the sum takes their place in the cache
+        return partial_sum(_weighted(losses[rows], weights)) if summed else NOTHING
+
+    parts = in_blocks(work, n, max(array.nbytes // n for array in batch.arrays), block_bytes)
+    value, slope = _reduce(batch, losses, total, parts)
     for out in gradients if slope is not None else ():
         _scale(out, slope, 1.0, out)
     return losses, value, gradients, not unsound and slope is None
@@ -145,7 +150,7 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback = batch.loss(*map(_for_kernel, batch.arrays), **batch.parameters)
-    value, _ = _reduce(batch, losses, total)
+    value, _ = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
     if not wanted or not callable(pullback):
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
@@ -158,8 +163,7 @@ def _for_kernel(block: Numbers) -> Array:
 
 
 def _predictions(batch: Batch) -> tuple[Numbers, ...]:
-    count = sum(each.side == "predictions" for each in batch.loss.inputs.values())
-    return batch.arrays[:count]
+    return batch.arrays[: len(inputs_on("predictions", batch.loss))]
 
 
 def _arrays_of(gradient: Gradient) -> tuple[Array, ...]:
@@ -173,46 +177,50 @@ def _scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -
     if weights is not None:
         column = weights.reshape(-1, *(1,) * (gradient.ndim - 1))
         gradient = np.where(column == 0, 0.0, gradient * column)
-    np.divide(gradient, divisor, out=out)
+    if math.frexp(divisor)[0] == 0.5 and 1e-300 < divisor < 1e300:  # a power of two has an exact reciprocal
+        np.multiply(gradient, 1.0 / divisor, out=out)
+    else:
+        np.divide(gradient, divisor, out=out)
 
 
-def _reduce(batch: Batch, losses: Array, total: _Total) -> tuple[float | None, Array | None]:
+def _weighted(losses: Array, weights: Array | None) -> Array:
+    return losses if weights is None else np.where(weights == 0, 0.0, losses * weights)
+
+
+def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]) -> tuple[float | None, Array | None]:
     """The value, and its derivative to each loss where that was not known beforehand."""
     if total.reduction == "none":
         return None, None
     if batch.loss.mean.of_samples is not None:
         return batch.loss.mean.of_samples(losses, total.weights, total.divisor)
-    weighted = losses if total.weights is None else np.where(total.weights == 0, 0.0, losses * total.weights)
-    value = exact_sum(weighted, spread) / total.divisor
-    if not np.isfinite(value) and np.isfinite(weighted).all():  # the sum overflows where the mean need not
-        value = exact_sum(weighted / total.divisor)
-    return float(value), None
+    value = sum_of_parts(parts, lambda: _weighted(losses, total.weights)) / total.divisor
+    if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
+        value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
+    return value, None
 
 
 def _scatter(kept: Array, batch: Batch) -> Array:
     """Rows back to where they stand in the request; 0 for those a mask dropped."""
-    if batch.rows is None:
-        return kept
     whole = np.zeros((batch.n, *kept.shape[1:]), kept.dtype)
     whole[batch.rows] = kept
     return whole
 
 
-def _by_name(batch: Batch, gradients: list[Array]) -> Array | dict[str, Array] | None:
-    names = [name for name, each in batch.loss.inputs.items() if each.side == "predictions" and each.named]
-    if not gradients:
-        return None
-    return dict(zip(names, gradients, strict=True)) if names else gradients[0]
+def _by_name(loss: Loss, gradients: list[Array]) -> Array | dict[str, Array]:
+    inputs = inputs_on("predictions", loss)
+    return gradients[0] if "predictions" in inputs else dict(zip(inputs, gradients, strict=True))
 
 
 def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None]) -> list[NonFinite]:
     found: list[NonFinite] = []
     for output, numbers in outputs.items():
-        if isinstance(numbers, Mapping):
-            found += _non_finite({f"{output}.{name}": each for name, each in numbers.items()})
-        elif isinstance(numbers, float):
+        if numbers is None:
+            continue
+        if isinstance(numbers, float):
             found += [] if math.isfinite(numbers) else [NonFinite(output, (), word(numbers))]
-        elif numbers is not None and not np.isfinite(numbers).all():
+        elif isinstance(numbers, Mapping):
+            found += _non_finite({f"{output}.{name}": each for name, each in numbers.items()})
+        elif not np.isfinite(numbers).all():
             array = np.asarray(numbers)
             found += [
                 NonFinite(output, tuple(map(int, index)), word(float(array[tuple(index)])))

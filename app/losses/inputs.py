@@ -5,9 +5,9 @@ An Encoding is a value: its name, its shape and how it reads an array. Shapes ar
 of scores beside one label a row). Nothing is broadcast.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
@@ -111,7 +111,10 @@ class Choice:
     cases: tuple[Case, ...]
 
     def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
-        return next((case.encoding for case in self.cases if case.holds(parameters, rank)), self.cases[-1].encoding)
+        for case in self.cases:
+            if case.holds(parameters, rank):
+                return case.encoding
+        return self.cases[-1].encoding
 
 
 def _always(parameters: Mapping[str, Any], rank: int) -> bool:
@@ -145,9 +148,14 @@ class Input:
     named: bool = False
     """Whether its side is an object of arrays."""
 
-    @property
+    @cached_property
     def pointer(self) -> str:
         return f"/{self.side}/{self.name}" if self.named else f"/{self.side}"
+
+    @cached_property
+    def place(self) -> Place:
+        """Where it stands in a request of which nothing is known yet."""
+        return Place(self.pointer)
 
     def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
         return self.encoding.decide(parameters, rank) if isinstance(self.encoding, Choice) else self.encoding
@@ -178,26 +186,32 @@ def inputs_of(
 # --- shapes ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass
 class Shapes:
     """The lengths of axes seen so far in one call, and who said so."""
 
-    known: dict[str, tuple[Shape, str]] = field(default_factory=dict[str, tuple[Shape, str]])
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[Shape, Place, Shape]] = {}
+        """Each axis with its length, and the array that said so with its shape."""
 
     def agree(self, encoding: Encoding, shape: Shape, place: Place) -> None:
         """Bind each axis of the encoding to its length; InvalidArray naming both shapes where it has another already."""
-        fitting = [axes for axes in map(_split, encoding.axes) if _fits(axes, len(shape))]
-        if not fitting:
+        axes = _fitting(encoding.axes, len(shape))
+        if not axes:
             place.refuse("shape", f"{place.name} must have shape {_or(encoding.axes)}; got shape {shape}")
         if 0 in shape:
             place.refuse("empty", f"{place.name} is empty: shape {shape}")
-        for axis, length in _bind(fitting[0], shape).items():
-            before, whose = self.known.setdefault(axis, (length, f"{place.name} {shape}"))
+        for axis, where in axes.items():
+            length = shape[where]
+            before, other, whole = self.known.setdefault(axis, (length, place, shape))
             if before != length:
-                fix = self._fix(axis, length, fitting[0], shape)
-                place.refuse("shape_mismatch", f"{place.name} has shape {shape}, which does not agree with {whose}: {fix}")
+                said = f"{place.name} has shape {shape}, which does not agree with {other.name} {whole}"
+                place.refuse("shape_mismatch", f"{said}: {self._fix(axis, length, axes, shape)}")
 
-    def _fix(self, axis: str, length: Shape, axes: list[str], shape: Shape) -> str:
+    def length(self, axis: str) -> int | None:
+        """The length of an axis, None where no array has told it."""
+        return self.known[axis][0][0] if axis in self.known else None
+
+    def _fix(self, axis: str, length: Shape, axes: Iterable[str], shape: Shape) -> str:
         before = self.known[axis][0]
         if axis == "n":
             return f"{before[0]} samples there, {length[0]} here"
@@ -208,16 +222,15 @@ class Shapes:
 
 
 @cache
-def _split(axes: str) -> list[str]:
-    return axes.split()
+def _fitting(alternatives: tuple[str, ...], rank: int) -> Mapping[str, slice]:
+    """The first of the shapes that has so many axes: where each is in a shape. Nothing where none has."""
+    fitting = [axes for axes in map(str.split, alternatives) if _fits(axes, rank)]
+    axes = fitting[0] if fitting else ()
+    return {axis: slice(at, None if axis.startswith("*") else at + 1) for at, axis in enumerate(axes)}
 
 
-def _fits(axes: list[str], rank: int) -> bool:
+def _fits(axes: Sequence[str], rank: int) -> bool:
     return rank >= len(axes) - 1 if axes[-1].startswith("*") else rank == len(axes)
-
-
-def _bind(axes: list[str], shape: Shape) -> dict[str, Shape]:
-    return {axis: shape[at:] if axis.startswith("*") else (shape[at],) for at, axis in enumerate(axes)}
 
 
 def _or(alternatives: Sequence[str]) -> str:

@@ -141,8 +141,8 @@ def _shares(rows: Array, label_smoothing: float, class_weight: list[float] | Non
 
 def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array]:
     parts = softmax(x, at)
+    parts.others.reshape(-1)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
     gradient = parts.probabilities()
-    gradient.reshape(-1)[at] = (0.0 - parts.rest) / parts.total  # not −0: soft rows give the same bits
     if counts is None:
         return parts.surprise, gradient
     gradient *= counts[:, None]

@@ -37,7 +37,7 @@ class Softmax(NamedTuple):
 
     def probabilities(self) -> Array:
         """p of the others, in their own array: a reciprocal of each row is twice as fast as a division of each number."""
-        return np.multiply(self.others, (1.0 / self.total)[:, None], out=self.others)
+        return _scale_rows(self.others, 1.0 / self.total)
 
 
 def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
@@ -49,15 +49,15 @@ def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
     others = np.exp(x)
     picked, rest, total = _pick(others, at)
     shift = 0.0
-    least = total.min()
-    if not ((least >= 1.0 or (least >= 1e-30 and x.min() >= -600.0)) and total.max() <= 1e300):
+    least = np.minimum.reduce(total)
+    if not ((least >= 1.0 or (least >= 1e-30 and x.min() >= -600.0)) and total.dot(total) <= 1e300):
         shift = _needed_shift(x, total)
         if shift.any():
             others = _shifted_exp(x, shift[:, None])
             picked, rest, total = _pick(others, at)
     ratio = rest / picked
     surprise = np.log1p(ratio)
-    if not ratio.max() < 1e300:  # also NaN
+    if not ratio.dot(ratio) < 1e300:  # also NaN
         surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - x.take(at)))
     return Softmax(others, picked, rest, total, shift, surprise)
 
@@ -101,7 +101,7 @@ def softmax_cross_entropy(x: Array, shares: Array) -> tuple[Array, Array]:
     # a difference of logits may overflow, if only against a share of 0
     values = recovered(row_sums(others * (here - x)) + own, lambda: 4.0 * row_sums(others * (here / 4.0 - x / 4.0)) + own)
     gradient = parts.probabilities() * whole[:, None] - shares
-    gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) / parts.total
+    gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) * (1.0 / parts.total)
     others.reshape(-1)[at] = np.minimum(share, remaining)
     return values, _resolved(gradient, others, x, shares, at)
 
@@ -148,6 +148,18 @@ def log_softmax_pair(x: Array) -> Pair:
     return pair_add(gap, pair_negative(pair_log(total)))
 
 
+def _scale_rows(a: Array, factors: Array) -> Array:
+    """a · factors[:, None] in place. Broadcasting starts a loop for each row: where rows are short, that costs more than they."""
+    n, k = a.shape
+    if k > 24 or a.size < 4096:
+        return np.multiply(a, factors[:, None], out=a)
+    if k > 4:
+        return np.multiply(a, np.repeat(factors, k).reshape(n, k), out=a)
+    for column in a.T:
+        column *= factors
+    return a
+
+
 def row_starts(a: Array) -> NDArray[np.intp]:
     """The flat index of the first number of each row."""
     return np.arange(0, a.size, a.shape[1], dtype=np.intp)
@@ -176,8 +188,10 @@ def _of_rows(combine: np.ufunc, a: Array) -> Array:
     """NumPy's own reduction of rows costs as much for 3 columns as for 30: short rows are taken column by column."""
     if a.shape[1] >= 16:
         return combine.reduce(a, axis=1)
-    result = a[:, 0].copy()
-    for column in range(1, a.shape[1]):
+    if a.shape[1] == 1:
+        return a[:, 0].copy()
+    result = combine(a[:, 0], a[:, 1])
+    for column in range(2, a.shape[1]):
         combine(result, a[:, column], out=result)
     return result
 

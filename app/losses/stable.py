@@ -1,8 +1,8 @@
 """Building blocks that keep their digits: each a textbook expression, written so that nothing cancels or overflows."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,10 @@ Array: TypeAlias = NDArray[np.float64]
 LOG_2 = math.log(2.0)
 CHUNK = 1 << 15
 """Numbers that a long sum takes at a time: they and their remainders fit in the cache."""
+SHORT = 512
+"""Numbers up to which a sum is not cut."""
+HUGE = 1e290
+"""Numbers beyond are not cut either: nothing far above them is left."""
 
 
 def power_of_two(magnitude: Array) -> Array:
@@ -35,35 +39,86 @@ def xlogy(x: Array, y: Array) -> Array:
     return np.multiply(x, np.log(y), out=np.zeros_like(y), where=x != 0)
 
 
-def exact_sum(x: Array, spread: Callable[..., Iterable[tuple[float, float]]] = map) -> float:
-    """Σx, rounded once (Rump, Ogita and Oishi 2008, doi:10.1137/050645671). `spread` is a map that may use threads.
+def exact_sum(x: Array) -> float:
+    """Σx, rounded once (Rump, Ogita and Oishi 2008, doi:10.1137/050645671)."""
+    if x.size <= SHORT:
+        return _sum_of_terms(x.tolist())
+    return sum_of_parts([partial_sum(piece) for piece in _chunks(x)], lambda: x)
+
+
+class Partial(NamedTuple):
+    """Few numbers with the sum of many: exactly, but for `slack` at most."""
+
+    terms: list[float]
+    slack: float
+
+
+NOTHING = Partial([], 0.0)
+
+
+def partial_sum(x: Array) -> Partial:
+    """Σx as an exact part and a small one.
 
     Adding a power of two far above every number and taking it away again cuts each into a multiple of one common unit,
     whose sum has no rounding error, and a remainder too small for its own errors to matter.
     """
-    if x.size <= 512:
-        return _short_sum(x)
-    parts = spread(_cut_sum, [x[start : start + CHUNK] for start in range(0, x.size, CHUNK)])
-    return _short_sum(np.array([each for pair in parts for each in pair]))
-
-
-def _cut_sum(x: Array) -> tuple[float, float]:
-    """Σx as an exact part and a small one."""
+    if x.size <= SHORT:
+        return Partial(x.tolist(), 0.0)
     square = float(x.dot(x))  # at least the square of the largest number, in a third of the time that finding it takes
-    largest = math.sqrt(square) if 1e-280 < square < 1e300 else float(max(x.max(), -x.min()))
-    if not math.isfinite(largest) or largest > 1e290:
-        return _short_sum(x), 0.0
-    anchor = math.ldexp(1.0, math.frexp(largest)[1] + x.size.bit_length())
+    largest = math.sqrt(square) if 1e-280 < square < 1e300 else _largest(x)
+    if not 0 < largest < HUGE:
+        return Partial(_exact_terms(x), 0.0)
+    anchor = _anchor(largest, x.size)
     high = x + anchor
     high -= anchor
-    return float(high.sum()), float(np.subtract(x, high, out=high).sum())
+    exact = float(np.einsum("i->", high))  # twice as fast as sum
+    small = float(np.einsum("i->", np.subtract(x, high, out=high)))
+    return Partial([exact, small], x.size**2 * 2.0**-106 * anchor)  # n roundings of a sum below n units of anchor/2⁵³
 
 
-def _short_sum(x: Array) -> float:
+def sum_of_parts(parts: Iterable[Partial], numbers: Callable[[], Array]) -> float:
+    """The sum of all `numbers`, rounded once, from the partial sums of any pieces of them.
+
+    Where their slack leaves two floats to choose from, the numbers are cut anew until nothing remains: the answer is the
+    same whatever the pieces were.
+    """
+    terms = [term for part in parts for term in part.terms]
+    total = _sum_of_terms(terms)
+    slack = 2.0 * sum(part.slack for part in parts)
+    if not slack or not math.isfinite(total) or _sum_of_terms([*terms, slack]) == _sum_of_terms([*terms, -slack]):
+        return total
+    return _sum_of_terms([term for piece in _chunks(numbers()) for term in _exact_terms(piece)])
+
+
+def _exact_terms(x: Array) -> list[float]:
+    """Numbers with the very sum of x: few, unless they are huge."""
+    terms: list[float] = []
+    while 0 < (largest := _largest(x)) < HUGE:
+        anchor = _anchor(largest, x.size)
+        high = (x + anchor) - anchor
+        terms.append(float(high.sum()))
+        x = x - high
+    return terms if largest == 0 else [*terms, *x.tolist()]
+
+
+def _anchor(largest: float, size: int) -> float:
+    """The power of two at which numbers up to the largest are cut: so many of their multiples add up without rounding."""
+    return math.ldexp(1.0, math.frexp(largest)[1] + size.bit_length())
+
+
+def _largest(x: Array) -> float:
+    return float(max(x.max(), -x.min()))
+
+
+def _chunks(x: Array) -> Iterator[Array]:
+    return (x[start : start + CHUNK] for start in range(0, x.size, CHUNK))
+
+
+def _sum_of_terms(terms: list[float]) -> float:
     try:
-        return math.fsum(x.tolist())
+        return math.fsum(terms)
     except (OverflowError, ValueError):  # fsum refuses what has no finite partial sums; the sum may be infinite or NaN
-        return float(np.sum(x))
+        return float(np.sum(terms))
 
 
 def exp_tail(x: Array) -> Array:
@@ -75,12 +130,14 @@ def exp_tail(x: Array) -> Array:
     return np.where(np.abs(x) < 1.0, series * near * near / 2.0, np.expm1(x) - x)
 
 
-def recovered(values: Array, again: Callable[[], Array]) -> Array:
-    """The values (none is −∞), those that are not finite replaced by `again()`: a slower form near the end of the range.
+def all_finite(values: Array) -> bool:
+    """Whether no number is infinite or undefined: their squares tell that in one pass, unless one of these overflows."""
+    return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
 
-    The largest value tells in one pass that there are none, which is all that most batches pay.
-    """
-    if np.isfinite(values.max()):
+
+def recovered(values: Array, again: Callable[[], Array]) -> Array:
+    """The values, those that are not finite replaced by `again()`: a slower form near the end of the range."""
+    if all_finite(values):
         return values
     return np.where(np.isfinite(values), values, again())
 

@@ -1,7 +1,7 @@
 """Activations: what a layer makes of its sums z, and how a gradient passes back through it.
 
-`forward(z, out)` writes the activations a; `backward(slope, z, a)` multiplies the slope by da/dz in place. Both take
-rows of (n, width) and allocate no more than a mask.
+`forward(z, out)` writes the activations a; `backward(slope, z, a)` multiplies the slope by da/dz in place. Activations of
+single numbers take arrays of any shape, those of a row (n, width).
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.losses.stable import Array
+from app.losses.stable import Array, softplus
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,12 @@ def _leaky_relu(z: Array, out: Array) -> None:
 
 
 def _leaky_relu_back(slope: Array, z: Array, a: Array) -> None:
-    np.multiply(slope, LEAK, out=slope, where=z <= 0.0)
+    slope *= np.where(z > 0.0, 1.0, LEAK)
 
 
 def _elu(z: Array, out: Array) -> None:
-    np.expm1(np.minimum(z, 0.0), out=out)
+    np.minimum(z, 0.0, out=out)
+    np.expm1(out, out=out)
     np.maximum(z, out, out=out)
 
 
@@ -79,11 +80,13 @@ def _tanh(z: Array, out: Array) -> None:
 
 
 def _tanh_back(slope: Array, z: Array, a: Array) -> None:
-    slope *= 1.0 - a * a
+    rise = a * a
+    np.subtract(1.0, rise, out=rise)
+    slope *= rise
 
 
 def _softplus(z: Array, out: Array) -> None:
-    np.logaddexp(z, 0.0, out=out)
+    np.copyto(out, softplus(z))
 
 
 def _softplus_back(slope: Array, z: Array, a: Array) -> None:
@@ -94,28 +97,49 @@ GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBE = 0.044715
 
 
-def _gelu_gate(z: Array) -> Array:
-    return np.tanh(GELU_SCALE * (z + GELU_CUBE * z * z * z))
-
-
 def _gelu(z: Array, out: Array) -> None:
-    """½z(1 + tanh(√(2/π)(z + 0.044715z³))) (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
-    np.multiply(0.5 * z, 1.0 + _gelu_gate(z), out=out)
+    """½z(1 + tanh u) with u = √(2/π)(z + 0.044715z³) (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    np.multiply(z, z, out=out)
+    out *= GELU_CUBE
+    _gelu_gate(z, out)
+    out += 1.0
+    out *= z
+    out *= 0.5
+
+
+def _gelu_gate(z: Array, cube: Array) -> None:
+    """tanh u in place of 0.044715z²."""
+    cube += 1.0
+    cube *= z
+    cube *= GELU_SCALE
+    np.tanh(cube, out=cube)
 
 
 def _gelu_back(slope: Array, z: Array, a: Array) -> None:
-    gate = _gelu_gate(z)
-    inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * z * z)
-    slope *= 0.5 * (1.0 + gate) + 0.5 * z * (1.0 - gate * gate) * inner
+    """½(1 + tanh u)(1 + z(1 − tanh u)u′)."""
+    rise = z * z
+    rise *= GELU_CUBE
+    gate = rise.copy()
+    _gelu_gate(z, gate)
+    rise *= 3.0
+    rise += 1.0
+    rise *= z
+    rise *= GELU_SCALE
+    rise *= 1.0 - gate
+    rise += 1.0
+    gate += 1.0
+    gate *= 0.5
+    slope *= gate
+    slope *= rise
 
 
 # --- of a row -----------------------------------------------------------------------------------------------------------
 
 
 def _softmax(z: Array, out: Array) -> None:
-    np.subtract(z, z.max(axis=1, keepdims=True), out=out)
+    np.subtract(z, np.maximum.reduce(z, axis=1, keepdims=True), out=out)
     np.exp(out, out=out)
-    out /= out.sum(axis=1, keepdims=True)
+    out /= np.add.reduce(out, axis=1, keepdims=True)
 
 
 def _softmax_back(slope: Array, z: Array, a: Array) -> None:
@@ -124,8 +148,8 @@ def _softmax_back(slope: Array, z: Array, a: Array) -> None:
 
 
 def _log_softmax(z: Array, out: Array) -> None:
-    np.subtract(z, z.max(axis=1, keepdims=True), out=out)
-    out -= np.log(np.exp(out).sum(axis=1, keepdims=True))
+    np.subtract(z, np.maximum.reduce(z, axis=1, keepdims=True), out=out)
+    out -= np.log(np.add.reduce(np.exp(out), axis=1, keepdims=True))
 
 
 def _log_softmax_back(slope: Array, z: Array, a: Array) -> None:

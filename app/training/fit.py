@@ -71,9 +71,9 @@ def fit(run: Run, state: State) -> Iterator[Epoch]:
             losses, metrics = measured(run, model, state)
         state["rng"] = _saved(rng)
         state["epoch"] = np.array(at + 1)
-        _keep_best(model, state, losses[0] if run.validation is None else losses[1], run.plan.min_delta)
         state["history"][at] = [*losses, rate, norm, time.perf_counter() - began, *_flat(metrics)]
         if stopped(run, state) != "diverged":
+            _keep_best(model, state, losses[0] if run.validation is None else losses[1], run.plan.min_delta)
             yield _epoch(run, state, at)
 
 
@@ -85,7 +85,7 @@ def stopped(run: Run, state: State) -> Reason | None:
     if done >= run.plan.epochs:
         return "completed"
     patience = run.plan.patience
-    if patience is not None and done - state["best"][3] >= patience:
+    if patience is not None and done - state["best"][3] >= max(patience, 1):
         return "early_stopping"
     return None
 

@@ -5,7 +5,7 @@ A learner keeps everything that changes in the state, a dict of arrays, and only
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from app.losses.inputs import Numbers
 from app.losses.stable import Array
 from app.training.network import Network, Pass, with_ones
 from app.training.objective import Labels
+from app.training.optimizers import lbfgs
 from app.training.run import Run
 from app.training.trees import NODES, Trees, leaves
 
 State: TypeAlias = dict[str, Numbers]
 
+FLAT = 1e-6
+"""A change of predictions that is none."""
 PREDICTED_AT_ONCE = 1024
 """Rows of one pass without gradient: its buffers stay in the cache."""
 
@@ -183,12 +186,11 @@ class QuasiNewton(Weighted):
 
         def objective(weights: Array) -> tuple[float, Array]:
             self.weights[:] = weights
-            predictions = passing.forward(self.training)
             labels = self.run.training.labels
-            self.run.objective.slope(predictions, labels, passing.slope)
+            losses = self.run.objective.slope(passing.forward(self.training), labels, passing.slope)
             passing.backward()
             self.add_penalty()
-            return self.run.objective.value(predictions, labels) + self.penalty(), self.gradient.copy()
+            return self.run.objective.mean(losses, labels) + self.penalty(), self.gradient.copy()
 
         def epoch(rate: float) -> float:
             found = self.weights.copy()
@@ -218,29 +220,31 @@ class Boosting:
         }  # fmt: skip
 
     def _constant(self) -> Array:
-        """The sums (k,) that, the same for all rows, have the least loss."""
-        # only a process that trains pays for SciPy
-        import scipy.optimize as scipy
-
-        shape = (self.run.training.n, self.trees.outputs)
+        """The sums (k,) that, the same for all rows, have the least loss; 0 where it is least at infinity."""
 
         def objective(sums: Array) -> tuple[float, Array]:
-            with np.errstate(all="ignore"):
-                value, slope = self._slope(np.broadcast_to(sums, shape).copy())
-            return (value, slope.sum(axis=0)) if np.isfinite(value) else (math.inf, np.zeros_like(sums))
+            value, slope = self._slope(np.tile(sums, (self.run.training.n, 1)))
+            return value, slope.sum(axis=0)
 
-        minimize: Any = scipy.minimize
-        found: Array = minimize(objective, np.zeros(shape[1]), jac=True, method="L-BFGS-B").x
-        return found if np.isfinite(objective(found)[0]) else np.zeros(shape[1])
+        sums = np.zeros(self.trees.outputs)
+        with np.errstate(all="ignore"):
+            lbfgs(sums, objective, max_iter=100)
+            return sums if self._moves(sums) else np.zeros_like(sums)
+
+    def _moves(self, sums: Array) -> bool:
+        """Whether any prediction changes if its sum goes further still; if none does, trees have no slope to follow."""
+        further = sums + np.diag(np.copysign(np.maximum(np.abs(sums), 1.0), sums))
+        predictions = self._predict(np.vstack([sums, further]))
+        return bool(np.abs(predictions - predictions[0]).max() > FLAT)
 
     def _slope(self, sums: Array) -> tuple[float, Array]:
         """The mean loss at these sums (n, k), and its derivative to them."""
         predictions = np.empty_like(sums)
         self.trees.output.forward(sums, predictions)
         labels, slope = self.run.training.labels, np.empty_like(sums)
-        self.run.objective.slope(predictions, labels, slope)
+        losses = self.run.objective.slope(predictions, labels, slope)
         self.trees.output.backward(slope, sums, predictions)
-        return self.run.objective.value(predictions, labels), slope
+        return self.run.objective.mean(losses, labels), slope
 
     def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
         def epoch(rate: float) -> float:

@@ -31,12 +31,16 @@ class Model(Declared):
     """A model by its name. Call it with (inputs, outputs, output activation) for one of that size."""
 
     function: Callable[..., Network | Trees]
+    optimized: bool = True
+    """Whether an optimizer moves its weights; other models learn in their own way."""
 
 
 def model(
-    *, aliases: tuple[str | Alias, ...] = (), equals: tuple[str, ...] = (), reference: str = ""
+    *, aliases: tuple[str | Alias, ...] = (), equals: tuple[str, ...] = (), reference: str = "", optimized: bool = True
 ) -> Callable[[Callable[..., Network | Trees]], Model]:
-    return lambda function: Model(function=function, names=aliases, equals=equals, reference=reference)
+    return lambda function: Model(
+        function=function, names=aliases, equals=equals, reference=reference, optimized=optimized
+    )
 
 
 @model(
@@ -82,6 +86,7 @@ def mlp(
 
 
 @model(
+    optimized=False,
     aliases=("gradient_boosting", "gbdt", "gbm", "GradientBoostingRegressor", "GradientBoostingClassifier"),
     equals=("sklearn.ensemble.GradientBoostingRegressor(max_depth, learning_rate) for mean_squared_error, up to its constant",),
     reference="Friedman (2001), doi:10.1214/aos/1013203451",

@@ -105,20 +105,23 @@ class Network:
 
 
 class _Layer(NamedTuple):
-    """One layer's arrays for a number of rows n, `ones` apart all overwritten by every pass."""
+    """A hidden layer's arrays for a number of rows n, `ones` apart all overwritten by every pass.
+
+    One row per unit: so the units are one piece of memory although the next layer's inputs have a row of ones below them.
+    """
 
     weights: Array
     gradient: Array
     sums: Array
-    """(n, outputs)"""
+    """(outputs, n)"""
     units: Array
-    """(n, outputs) activations; a view into the next layer's inputs where nothing is dropped."""
+    """(outputs, n) activations; a view into the next layer's inputs where nothing is dropped."""
     following: Array
-    """(n, outputs + 1): the next layer's inputs, whose last column is 1."""
+    """(outputs + 1, n): the next layer's inputs, whose last row is 1."""
     slope: Array
-    """(n, outputs): the derivative to the sums."""
+    """(outputs, n): the derivative to the sums."""
     kept: Array
-    """(n, outputs) dropout's factors; empty where nothing is dropped."""
+    """(outputs, n) dropout's factors; empty where nothing is dropped."""
 
 
 class Pass:
@@ -130,29 +133,28 @@ class Pass:
         """`rng` draws dropout's masks; without one nothing is dropped."""
         self.network, self.rng = network, rng
         drops = rng is not None and network.dropout > 0
-        matrices = zip(network.layers(weights), network.layers(gradient), strict=True)
-        self.layers = [_buffers(*each, rows, drops) for each in matrices]
-        last = self.layers[-1]
-        self.layers[-1] = last._replace(units=np.empty_like(last.sums), kept=np.empty(0))
-        self.predictions: Array = self.layers[-1].units
+        *hidden, (self._weights, self._gradient) = zip(network.layers(weights), network.layers(gradient), strict=True)
+        self._hidden = [_buffers(*each, rows, drops) for each in hidden]
+        shape = (rows, network.widths[-1])
+        self.predictions: Array = np.empty(shape)
         """(rows, outputs) of the last pass forward."""
-        self.slope: Array = self.layers[-1].slope
+        self.slope: Array = np.empty(shape)
         """(rows, outputs): to be filled with the derivative to the predictions before a pass backward."""
-        self._inputs = np.empty((rows, network.widths[0] + 1))
+        self._sums = np.empty(shape)
+        self._inputs = np.empty((network.widths[0] + 1, rows))
 
     def forward(self, inputs: Array) -> Array:
         """inputs (rows, d + 1), the last column 1 -> predictions (rows, outputs), valid until the next pass."""
-        self._inputs = inputs
-        *hidden, last = self.layers
-        for layer in hidden:
-            np.matmul(inputs, layer.weights, out=layer.sums)
+        self._inputs = units = inputs.T
+        for layer in self._hidden:
+            np.dot(layer.weights.T, units, out=layer.sums)  # half of what matmul takes for small matrices
             self.network.hidden.forward(layer.sums, layer.units)
             if layer.kept.size:
                 self._drop(layer)
-            inputs = layer.following
-        np.matmul(inputs, last.weights, out=last.sums)
-        self.network.output.forward(last.sums, last.units)
-        return last.units
+            units = layer.following
+        np.dot(units.T, self._weights, out=self._sums)
+        self.network.output.forward(self._sums, self.predictions)
+        return self.predictions
 
     def _drop(self, layer: _Layer) -> None:
         """Inverted dropout (Srivastava et al. 2014): what is kept is scaled up, so that prediction needs no change."""
@@ -160,28 +162,26 @@ class Pass:
         share = 1.0 - self.network.dropout
         self.rng.random(out=layer.kept)
         np.divide(layer.kept < share, share, out=layer.kept)
-        np.multiply(layer.units, layer.kept, out=layer.following[:, :-1])
+        np.multiply(layer.units, layer.kept, out=layer.following[:-1])
 
     def backward(self) -> None:
-        """The gradient of every weight, from `slope` as it was filled."""
-        activation = self.network.output
-        for at in range(len(self.layers) - 1, -1, -1):
-            layer = self.layers[at]
-            activation.backward(layer.slope, layer.sums, layer.units)
-            inputs = self.layers[at - 1].following if at else self._inputs
-            np.matmul(inputs.T, layer.slope, out=layer.gradient)
-            if at:
-                before = self.layers[at - 1]
-                np.matmul(layer.slope, layer.weights[:-1].T, out=before.slope)
-                if before.kept.size:
-                    np.multiply(before.slope, before.kept, out=before.slope)
-                activation = self.network.hidden
+        """The gradient of every weight, from `slope` as it was filled; `slope` is overwritten."""
+        self.network.output.backward(self.slope, self._sums, self.predictions)
+        weights, gradient, slope = self._weights, self._gradient, self.slope.T
+        for layer in reversed(self._hidden):
+            np.dot(layer.following, slope.T, out=gradient)
+            np.dot(weights[:-1], slope, out=layer.slope)
+            if layer.kept.size:
+                np.multiply(layer.slope, layer.kept, out=layer.slope)
+            self.network.hidden.backward(layer.slope, layer.sums, layer.units)
+            weights, gradient, slope = layer.weights, layer.gradient, layer.slope
+        np.dot(self._inputs, slope.T, out=gradient)
 
 
 def _buffers(weights: Array, gradient: Array, rows: int, drops: bool) -> _Layer:
-    shape = (rows, weights.shape[1])
-    following = np.ones((rows, shape[1] + 1))
-    units = np.empty(shape) if drops else following[:, :-1]
+    shape = (weights.shape[1], rows)
+    following = np.ones((shape[0] + 1, rows))
+    units = np.empty(shape) if drops else following[:-1]
     return _Layer(weights, gradient, np.empty(shape), units, following, np.empty(shape), np.empty(shape if drops else 0))
 
 

@@ -18,8 +18,12 @@ from app.training.activations import OUTPUTS, Activation
 
 MOST_CLASSES = 10_000
 """Classes that indices may imply; one stray label of 10⁹ should not ask for a model of 10⁹ outputs."""
+MOST_PREDICTED = 10_000_000
+"""Rows times classes: 80 MB, of which a training run needs several."""
 SUGGESTED_FROM = 1_000
 """Rows looked at when other losses are suggested."""
+SUGGESTED_CLASSES = 100
+"""Whole numbers beyond are not taken for classes when other losses are suggested."""
 
 
 class Labels(NamedTuple):
@@ -41,6 +45,7 @@ class Objective:
     encoding: str
     """What the predictions are, e.g. real, probability, logits."""
     targets_encoding: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -56,8 +61,8 @@ class Objective:
         losses, slope = self.loss.mean.of_columns(values.reshape(-1, columns))
         return losses, (slopes if slope is None else slopes * slope.reshape(slopes.shape)) / columns
 
-    def slope(self, predictions: Array, labels: Labels, out: Array) -> None:
-        """out (n, width) = the derivative of the batch's mean loss to the predictions."""
+    def slope(self, predictions: Array, labels: Labels, out: Array) -> Array:
+        """out (n, width) = the derivative of the batch's mean loss to the predictions; each sample's loss (n,) besides."""
         losses, gradient = self.losses(predictions, labels)
         divisor = self._divisor(labels)
         of_samples = self.loss.mean.of_samples
@@ -65,10 +70,14 @@ class Objective:
             np.divide(gradient.reshape(out.shape), divisor, out=out)
         else:
             np.multiply(gradient.reshape(out.shape), of_samples(losses, None, divisor)[1][:, None], out=out)
+        return losses
 
     def value(self, predictions: Array, labels: Labels) -> float:
         """The mean loss."""
-        losses, _ = self.losses(predictions, labels)
+        return self.mean(self.losses(predictions, labels)[0], labels)
+
+    def mean(self, losses: Array, labels: Labels) -> float:
+        """Of each sample's loss (n,)."""
         of_samples = self.loss.mean.of_samples
         if of_samples is None:
             return float(np.add.reduce(losses)) / self._divisor(labels)
@@ -92,19 +101,37 @@ def agree(
     `output` is the activation of the last layer; None takes the first of OUTPUTS whose range the loss takes.
     """
     _refuse_untrainable(loss)
+    if not isinstance(targets, np.ndarray) and classes is None:
+        raise InvalidArray([Fault("/data/classes", "missing", 'targets are class names: say their order in "classes"')])
     parameters = {**loss.defaults, **parameters}
+    found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
+    if isinstance(found, list):
+        raise _misfit(loss, parameters, found, targets, classes, output)
+    return found
+
+
+def _first_that_fits(
+    loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None, activations: Sequence[Activation],
+    most_classes: int = MOST_CLASSES,
+) -> tuple[Objective, Labels] | list[InvalidInput]:  # fmt: skip
+    """The first objective that the loss's own check takes; what it said of each where there is none."""
     refusals: list[InvalidInput] = []
-    for outputs in _shapes(targets, classes):
-        for activation in [output] if output else OUTPUTS.values():
+    for outputs in _shapes(targets, classes, most_classes):
+        for activation in activations:
             try:
                 batch = _probed(loss, parameters, targets, classes, outputs, activation)
             except InvalidInput as refusal:
                 refusals.append(refusal)
+                if not _of_predicted_numbers(refusal):
+                    break  # no other activation would change that
                 continue
-            encodings = batch.encodings
-            objective = Objective(loss, parameters, outputs, activation, encodings["predictions"], encodings["targets"])
-            return objective, _labels(batch)
-    raise _misfit(loss, refusals, targets, classes, output)
+            encodings = batch.encodings["predictions"], batch.encodings["targets"]
+            return Objective(loss, parameters, outputs, activation, *encodings, batch.warnings), _labels(batch)
+    return refusals
+
+
+def _of_predicted_numbers(refusal: InvalidInput) -> bool:
+    return refusal.faults[0].pointer.startswith("/predictions/")
 
 
 def trainable(loss: Loss) -> bool:
@@ -125,31 +152,37 @@ def _refuse_untrainable(loss: Loss) -> None:
     raise InvalidParameter([Fault("/loss", "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
-def _shapes(targets: Raw, classes: Sequence[str] | None) -> Iterator[tuple[int, ...]]:
+def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:
     """The shapes of one sample's prediction that may fit: that of its target, or one number per class."""
     yield targets.shape[1:] if isinstance(targets, np.ndarray) else ()
-    if classes is not None:
-        yield (len(classes),)
-    elif isinstance(targets, np.ndarray) and targets.ndim == 1:
-        most = float(targets.max())
-        if 1 <= most < MOST_CLASSES and (targets == np.floor(targets)).all():
-            yield (int(most) + 1,)
+    k = _implied(targets, most_classes) if classes is None else len(classes)
+    if len(targets) * k > MOST_PREDICTED:
+        said = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
+        raise InvalidArray([Fault("/data/targets", "limit", f"{said}; use fewer rows")])
+    if k:
+        yield (k,)
+
+
+def _implied(targets: Raw, most: int) -> int:
+    """The number of classes that indices imply, from 2 up to the most; 0 where targets are none."""
+    largest = float(targets.max()) if isinstance(targets, np.ndarray) else 0.0
+    return int(largest) + 1 if 1 <= largest < most and (targets == np.floor(targets)).all() else 0
 
 
 def _probed(
     loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None,
     outputs: tuple[int, ...], activation: Activation,
 ) -> Batch:  # fmt: skip
-    """The loss's own check of what the activation makes of sums on both sides of 0."""
+    """The loss's own check of what the activation makes of sums on both sides of 0, in each row as far apart as can be."""
     shape = (len(targets), outputs[0] if outputs else 1)
-    sums = np.linspace(-3.0, 3.0, shape[0] * shape[1]).reshape(shape)
-    if activation.name.endswith("softmax") and not outputs:
-        raise InvalidParameter([Fault("/predictions", "shape", f"{activation.name} needs more than one output")])
+    sums = np.linspace(-3.0, 3.0, shape[0] * shape[1]).reshape(shape, order="F")
     for probe in (-sums, sums):
         predictions = np.empty(shape)
         activation.forward(probe, predictions)
         named = None if isinstance(targets, np.ndarray) else classes
         batch = check(loss, parameters, predictions.reshape(-1, *outputs), targets, classes=named)
+    if activation.name.endswith("softmax") and not outputs:
+        raise InvalidParameter([Fault("/predictions/", "one_output", f"{activation.name} needs more than one output")])
     return batch  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop runs twice
 
 
@@ -158,17 +191,20 @@ def _labels(batch: Batch) -> Labels:
 
 
 def _misfit(
-    loss: Loss, refusals: Sequence[InvalidInput], targets: Raw, classes: Sequence[str] | None, output: Activation | None
-) -> InvalidInput:
-    """Why nothing fitted: what is wrong with the targets or parameters, if that was it, and which losses do fit."""
-    told = next((each for each in refusals if not each.faults[0].pointer.startswith("/predictions")), refusals[0])
+    loss: Loss, parameters: Mapping[str, Any], refusals: Sequence[InvalidInput], targets: Raw, classes: Sequence[str] | None,
+    output: Activation | None,
+) -> InvalidInput:  # fmt: skip
+    """Why nothing fitted, and which losses do fit these targets."""
+    told = min(refusals, key=_how_far_off)
     first = told.faults[0]
     if first.pointer.startswith("/loss"):
         return told
+    if _of_predicted_numbers(told) and output:
+        return _other_output(loss, parameters, targets, classes, output, first.message.partition("; got")[0])
     if first.pointer.startswith("/predictions"):
-        made = f"the output {output.name}" if output else "no output of a model"
-        said = f"{loss.name} does not take what {made} makes" if output else f"{made} is what {loss.name} takes"
-        faults = [Fault("/model/output" if output else "/loss", "does_not_fit", f"{said}: {first.message}")]
+        said = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
+        uncounted = None if _of_predicted_numbers(told) else _uncounted(loss, parameters, targets)
+        faults = [uncounted or Fault("/loss", "does_not_fit", said)]
     else:
         faults = [Fault(f"/data{each.pointer}", each.code, each.message) for each in told.faults]
     others = [name for name in fitting(targets, classes) if name != loss.name]
@@ -176,17 +212,52 @@ def _misfit(
     return InvalidArray(faults, detail=f"{loss.name} and these targets do not fit: {faults[0].message}.{hint}")
 
 
+def _other_output(
+    loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None, output: Activation, rule: str
+) -> InvalidParameter:
+    others = [
+        name
+        for name, each in OUTPUTS.items()
+        if not isinstance(_first_that_fits(loss, parameters, targets, classes, [each]), list)
+    ]
+    hint = f"; outputs that fit: {', '.join(others)}" if others else ""
+    said = f"{loss.name} does not take what the output {output.name} makes: {rule}{hint}"
+    return InvalidParameter([Fault("/model/output", "does_not_fit", said)])
+
+
+def _how_far_off(refusal: InvalidInput) -> int:
+    """A parameter, a target or a predicted number is wrong only where the shapes are right."""
+    first = refusal.faults[0]
+    if first.pointer.startswith("/loss"):
+        return 0
+    if _of_predicted_numbers(refusal):
+        return 2
+    if first.code not in ("shape", "shape_mismatch"):
+        return 1
+    return 3 if first.pointer == "/targets" and first.code == "shape" else 4
+
+
+def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault | None:
+    """What is wrong with targets (n,) that do not tell how many numbers to predict for each."""
+    if not isinstance(targets, np.ndarray) or targets.ndim != 1:
+        return None
+    encoding = loss.inputs["targets"].decide(parameters, 2)
+    bad = np.flatnonzero((targets < 0) | (targets >= MOST_CLASSES) | (targets != np.floor(targets)))
+    if bad.size:
+        rule = f" (an index is a whole number from 0 to {MOST_CLASSES - 1})" if "class_names" in encoding.accepts else ""
+        said = f"targets[{bad[0]}] must be {encoding.meaning}{rule}; got {targets[bad[0]]:.15g}"
+        return Fault(f"/data/targets/{bad[0]}", "label", said)
+    if targets.any():
+        return None
+    said = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
+    return Fault("/data/targets", "label", said)
+
+
 def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:
     """The names of the losses that train on targets such as these, with their default parameters."""
-    return [name for name, loss in LOSSES.items() if trainable(loss) and _fits(loss, targets[:SUGGESTED_FROM], classes)]
+    seen, outputs = targets[:SUGGESTED_FROM], list(OUTPUTS.values())
 
+    def fits(loss: Loss) -> bool:
+        return not isinstance(_first_that_fits(loss, loss.defaults, seen, classes, outputs, SUGGESTED_CLASSES), list)
 
-def _fits(loss: Loss, targets: Raw, classes: Sequence[str] | None) -> bool:
-    for outputs in _shapes(targets, classes):
-        for activation in OUTPUTS.values():
-            try:
-                _probed(loss, loss.defaults, targets, classes, outputs, activation)
-            except InvalidInput:
-                continue
-            return True
-    return False
+    return [name for name, loss in LOSSES.items() if trainable(loss) and fits(loss)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.losses.inputs import Numbers
 from app.losses.stable import Array
-from app.training.fit import measured, stopped
+from app.training.fit import measured, start, stopped
 from app.training.learners import State, learner
 from app.training.network import Network
 from app.training.run import Run
@@ -31,11 +31,17 @@ class Result(NamedTuple):
 
 
 def finish(run: Run, state: State) -> Result:
-    """The model of the best epoch where the plan restores it or the run diverged, of the last epoch otherwise."""
+    """The model of the best epoch where the plan restores it, of the last epoch otherwise.
+
+    Of a run that diverged it is that of the best epoch; of one that diverged at once, the model it began with.
+    """
     model, kept, epoch = learner(run), dict(state), int(state["epoch"])
-    if (run.plan.restore_best or stopped(run, state) == "diverged") and state["best"][1]:
-        epoch = int(state["best"][1])
-        kept |= {key: state[f"best.{key}"] for key in model.keys}
+    diverged = stopped(run, state) == "diverged"
+    best = int(state["best"][1])
+    if diverged and not best:
+        kept, epoch = start(run), 0
+    elif best and (diverged or run.plan.restore_best):
+        kept, epoch = kept | {key: state[f"best.{key}"] for key in model.keys}, best
     model.resume(kept, np.random.default_rng(0))
     with np.errstate(all="ignore"):
         (training, validation), metrics = measured(run, model, kept)
@@ -44,7 +50,7 @@ def finish(run: Run, state: State) -> Result:
         per_sample, _ = run.objective.losses(predictions, rows.labels)
     return Result(
         epoch, training, None if run.validation is None else validation, metrics,
-        _own_units(run, predictions.reshape(-1, *run.objective.outputs).copy()), per_sample, _parameters(run, kept),
+        _own_units(run, predictions.reshape(-1, *run.objective.outputs)), per_sample, _parameters(run, kept),
     )  # fmt: skip
 
 
@@ -57,5 +63,5 @@ def _parameters(run: Run, kept: State) -> dict[str, Numbers]:
     if isinstance(run.model, Network):
         return {name: array.copy() for name, array in run.model.named(kept["weights"]).items()}
     ends = kept["trees"]
-    nodes = {name: kept[f"tree.{name}"][: ends[-1]] for name in NODES}
-    return {"constant": kept["constant"], "first_nodes": ends[:-1], **nodes}
+    nodes = {name: kept[f"tree.{name}"][: ends[-1]].copy() for name in NODES}
+    return {"constant": kept["constant"].copy(), "first_nodes": ends[:-1].copy(), **nodes}

@@ -39,6 +39,8 @@ class Table:
     targets: Raw
     """(n,) or (n, m): numbers, labels, or a list of n class names."""
     classes: Sequence[str] | None = None
+    name: str | None = None
+    """Of a dataset that is known by one; its columns are what they are, also those that are constant."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Plan:
     shuffle: bool = True
     standardize_inputs: bool = True
     standardize_targets: bool | None = None
-    """None standardizes them where the loss takes any real number on both sides."""
+    """None standardizes them where the loss takes any real number on both sides, and they are no labels."""
     l1: float = 0.0
     l2: float = 0.0
     clip_norm: float | None = None
@@ -151,17 +153,18 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
         _check_table(outside, "/validation", plan.data.inputs.shape[1])
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
+    if plan.standardize_inputs and plan.data.name is None:
+        _check_columns(plan.data.inputs)
     inputs_scale = _scale(plan.data.inputs, kept, "inputs") if plan.standardize_inputs else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
-    rows = Rows(_scaled(plan.data.inputs, inputs_scale), labels, targets)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)
     _check_model(model, plan, limits)
-    validation = _select(rows, held) if len(held) else None
+    rows = Rows(_scaled(plan.data.inputs, inputs_scale, "/data/inputs", _largest(model)), labels, targets)
+    training, validation = _select(rows, kept), _select(rows, held) if len(held) else None
     if outside is not None:
-        validation = _outside(outside, objective, inputs_scale, targets_scale)
-    for at, metric in enumerate(plan.metrics):
-        check_metric(metric.thing, metric.all, objective.encoding, rows.targets, pointer=f"/metrics/{at}")
-    training = _select(rows, kept)
+        validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, _largest(model))
+    _check_counts(training, validation)
+    _check_metrics(plan.metrics, objective, rows.targets)
     return Run(
         plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, _warnings(training, objective)
     )
@@ -172,6 +175,9 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
 
 def _check_table(table: Table, pointer: str, columns: int | None = None) -> None:
     inputs, targets = table.inputs, table.targets
+    if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
+        said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
+        _refuse(f"{pointer}/targets", "shape", said)
     if inputs.ndim != 2:
         _refuse(f"{pointer}/inputs", "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
     if not inputs.size:
@@ -181,15 +187,26 @@ def _check_table(table: Table, pointer: str, columns: int | None = None) -> None
     if len(targets) != len(inputs):
         said = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
         _refuse(f"{pointer}/targets", "shape_mismatch", said)
-    if not np.isfinite(inputs).all():
-        raise InvalidArray([
-            Fault(f"{pointer}/inputs/{row}/{column}", "not_finite", f"inputs[{row}, {column}] must be finite")
-            for row, column in np.argwhere(~np.isfinite(inputs))[:MAX_FAULTS]
-        ])  # fmt: skip
+    if isinstance(targets, np.ndarray) and not targets.size:
+        _refuse(f"{pointer}/targets", "empty", f"targets are empty: shape {targets.shape}")
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if isinstance(array, np.ndarray):
+            _refuse_numbers(~np.isfinite(array), f"{pointer}/{name}", "not_finite", "must be finite")
 
 
 def _refuse(pointer: str, code: str, message: str) -> NoReturn:
     raise InvalidArray([Fault(pointer, code, message)])
+
+
+def _refuse_numbers(bad: NDArray[np.bool_], pointer: str, code: str, rule: str) -> None:
+    """Name every bad number of an array by its index; nothing where there is none."""
+    name = pointer.rpartition("/")[2]
+    faults = [
+        Fault("/".join([pointer, *map(str, index)]), code, f"{name}[{', '.join(map(str, index))}] {rule}")
+        for index in np.argwhere(bad)[:MAX_FAULTS]
+    ]
+    if faults:
+        raise InvalidArray(faults)
 
 
 def _split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -198,7 +215,8 @@ def _split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return np.arange(n), np.arange(0)
     if held.last is not None:
         if held.last >= n:
-            _refuse("/validation/last", "no_samples", f"the last {held.last} of {n} rows leave none to train on")
+            said = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
+            _refuse("/validation/last", "no_samples", said)
         return np.arange(n - held.last), np.arange(n - held.last, n)
     if held.fraction is None:
         return np.arange(n), np.arange(0)
@@ -217,13 +235,31 @@ def _scale(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
-        _refuse(f"/data/{name}", "out_of_range", f"{name} are too large to be standardized: their squares overflow")
+        said = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
+        _refuse(f"/data/{name}", "out_of_range", said)
     constant = rows.min(axis=0) == rows.max(axis=0)  # their deviation may differ from 0 by a rounding error
     return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
 
 
-def _scaled(array: Numbers, scale: Scale | None) -> Array:
-    return np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
+def _check_columns(inputs: Numbers) -> None:
+    constant = np.flatnonzero(inputs.min(axis=0) == inputs.max(axis=0))
+    if constant.size:
+        listed = ", ".join(map(str, constant[:MAX_FAULTS])) + (", ..." if constant.size > MAX_FAULTS else "")
+        said = f"columns of inputs that are the same in every row cannot be standardized: {listed} (counted from 0)"
+        _refuse("/data/inputs", "constant_column", f"{said}; remove them or set standardize.inputs to false")
+
+
+def _largest(model: Network | Trees) -> float:
+    """The largest input that a model takes: trees compare in single precision."""
+    return float(np.finfo(np.float32 if isinstance(model, Trees) else np.float64).max)
+
+
+def _scaled(array: Numbers, scale: Scale | None, pointer: str, largest: float = np.finfo(np.float64).max) -> Array:
+    with np.errstate(over="ignore"):
+        scaled = np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
+    after = "" if scale is None else " after it was standardized"
+    _refuse_numbers(~(np.abs(scaled) <= largest), pointer, "out_of_range", f"must be at most {largest:.4g}{after}")
+    return scaled
 
 
 def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
@@ -234,13 +270,12 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     wanted = plan.standardize_targets
     if wanted is not True:
         objective, labels = agree(loss, plan.loss.parameters, targets, classes, output)
-        real = objective.encoding == objective.targets_encoding == "real"
-        if wanted is False or not real:
+        if wanted is False or _labels_like(plan.data) or not _of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
         _refuse("/standardize/targets", "targets", "class names cannot be standardized: set standardize.targets to false")
     scale = _scale(targets, kept, "targets")
-    moved = scale.apply(targets)
+    moved = _scaled(targets, scale, "/data/targets")
     try:
         return *agree(loss, plan.loss.parameters, moved, None, output), moved, scale
     except InvalidInput as error:
@@ -250,26 +285,76 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
         raise InvalidParameter([Fault("/standardize/targets", "targets", said)]) from None
 
 
+def _of_differences(objective: Objective, labels: Labels) -> bool:
+    """Whether targets are real numbers that may be shifted with the predictions: percentages, for one, may not."""
+    if {objective.encoding, objective.targets_encoding} - {"real", "value"}:
+        return False
+    targets = labels.targets.reshape(len(labels.targets), -1)
+    far = float(np.abs(targets).max()) or 1.0
+    with np.errstate(all="ignore"):
+        predictions = targets + far * np.linspace(-3.0, 3.0, targets.size).reshape(targets.shape)
+        here, _ = objective.losses(predictions, labels)
+        there, _ = objective.losses(predictions + far, Labels(labels.targets + far, labels.counts))
+    return np.allclose(here, there, rtol=1e-6)
+
+
+def _labels_like(table: Table) -> bool:
+    """Whether the targets stand for classes, although a loss may take them for numbers."""
+    if table.classes is not None or not isinstance(table.targets, np.ndarray):
+        return True
+    values = np.unique(table.targets)
+    return values.size == 2 and values[1] == 1 and values[0] in (-1, 0)
+
+
 def _select(rows: Rows, which: NDArray[np.intp]) -> Rows:
     counts = rows.labels.counts
     labels = Labels(rows.labels.targets[which], None if counts is None else counts[which])
     return Rows(np.ascontiguousarray(rows.inputs[which]), labels, rows.targets[which])
 
 
-def _outside(table: Table, objective: Objective, inputs_scale: Scale | None, targets_scale: Scale | None) -> Rows:
-    targets = table.targets
+def _outside(
+    table: Table, data: Table, objective: Objective, inputs_scale: Scale | None, targets_scale: Scale | None, largest: float
+) -> Rows:
+    """Validation rows of their own, with the scales and classes of the data."""
+    _check_classes(table, data)
+    inputs, targets = _scaled(table.inputs, inputs_scale, "/validation/inputs", largest), table.targets
     if targets_scale is not None and isinstance(targets, np.ndarray):
-        targets = targets_scale.apply(targets)
+        targets = _scaled(targets, targets_scale, "/validation/targets")
     try:
-        labels = objective.labels(targets, table.classes)
+        labels = objective.labels(targets, data.classes)
     except InvalidInput as error:
         faults = [Fault(f"/validation{each.pointer}", each.code, f"of validation: {each.message}") for each in error.faults]
         raise InvalidArray(faults) from None
-    plain = targets if isinstance(targets, np.ndarray) else labels.targets
-    return Rows(_scaled(table.inputs, inputs_scale), labels, plain)
+    return Rows(inputs, labels, targets if isinstance(targets, np.ndarray) else labels.targets)
+
+
+def _check_classes(table: Table, data: Table) -> None:
+    """Class names are taken in the order of the data; indices must have been counted in it."""
+    if not isinstance(table.targets, np.ndarray):
+        if data.classes is None:
+            _refuse("/validation/targets", "not_a_number", "targets are class names here, and numbers in data.targets")
+    elif table.classes is not None and list(table.classes) != list(data.classes or []):
+        theirs = f"those of data.classes: {', '.join(data.classes)}" if data.classes else "left out, as there are none in data"
+        _refuse("/validation/classes", "classes", f"classes must be {theirs}")
+
+
+def _check_counts(training: Rows, validation: Rows | None) -> None:
+    """Some label counts on both sides: a mean over nothing is no loss."""
+    for rows, pointer, what in ((training, "/data/targets", "train on"), (validation, "/validation", "validate with")):
+        if rows is not None and rows.labels.counts is not None and not rows.labels.counts.any():
+            _refuse(pointer, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
 
 
 # --- the rest of the plan -----------------------------------------------------------------------------------------------
+
+
+def _check_metrics(metrics: Sequence[Chosen], objective: Objective, targets: Numbers) -> None:
+    names = [each.thing.name for each in metrics]
+    for at, each in enumerate(metrics):
+        pointer = f"/metrics/{at}"
+        if each.thing.name in names[:at]:
+            raise InvalidParameter([Fault(pointer, "duplicate", f"metrics[{at}] is {each.thing.name} again")])
+        check_metric(each.thing, each.all, objective.encoding, targets, outputs=objective.outputs, pointer=pointer)
 
 
 def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:
@@ -336,7 +421,6 @@ def _refuse_settings(plan: Plan, name: str, fields: tuple[str, ...]) -> None:
 
 
 def _warnings(training: Rows, objective: Objective) -> tuple[str, ...]:
-    first = training.labels.targets[:1]
-    if (training.labels.targets == first).all():
-        return ("every training row has the same target: there is nothing to tell apart",)
-    return ()
+    same = bool((training.labels.targets == training.labels.targets[:1]).all())
+    said = ("every training row has the same target: there is nothing to tell apart",) if same else ()
+    return (*objective.warnings, *said)

@@ -30,7 +30,7 @@ class Trees:
 
     def grow(self, inputs: Array, wanted: Array, rate: float, rng: np.random.Generator) -> Tree:
         """A tree as arrays that moves each row's sums (n, k) by `rate` times what is wanted of it."""
-        # only a process that trains pays for scikit-learn: half a second and 60 MB
+        # only a process that trains pays for scikit-learn: seconds and 100 MB
         from sklearn.tree import DecisionTreeRegressor
 
         seed = int(rng.integers(2**31))

@@ -1,0 +1,206 @@
+"""POST /v1/train/compare: the same run with several losses, optimizers or seeds, side by side."""
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+from fastapi import APIRouter
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from app.api.evaluate import Listed
+from app.api.runner import Event
+from app.api.runs import RunRoute
+from app.api.specs import LOSS_SPECS, Spec, list_of
+from app.api.training import OPTIMIZER_SPECS, REFUSALS, Rows, TrainRequest, epochs, moved, plan_of
+from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
+from app.api.training_examples import COMPARISONS
+from app.errors import CallerError, Fault, InvalidInput, InvalidParameter
+from app.losses import LOSSES
+from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, prepare, start
+from app.training.metrics import check_metric
+
+router = APIRouter(prefix="/v1/train", tags=["training"], route_class=RunRoute)
+
+COMMON_METRICS = ("accuracy", "r2")
+"""What losses are compared by unless something else is asked for: metrics without a unit, where they fit."""
+
+if TYPE_CHECKING:
+    LossSpecs: TypeAlias = list[Spec]
+    OptimizerSpecs: TypeAlias = list[Spec]
+else:
+    LossSpecs = list_of(LOSSES, LOSS_SPECS, "losses")
+    OptimizerSpecs = list_of(OPTIMIZERS, OPTIMIZER_SPECS, "optimizers")
+
+
+class CompareRequest(TrainRequest):
+    """A run several times over, with one thing changed: the loss, the optimizer or the seed."""
+
+    losses: Annotated[
+        LossSpecs | None, Field(description="A run with each of these losses.", min_length=2, max_length=12), Listed
+    ] = None
+    optimizers: Annotated[
+        OptimizerSpecs | None, Field(description="A run with each of these optimizers.", min_length=2, max_length=12), Listed
+    ] = None
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**32)]] | None,
+        Field(description="A run from each of these seeds.", min_length=2, max_length=50),
+        Listed,
+    ] = None
+
+    @property
+    def by(self) -> Literal["loss", "optimizer", "seed"]:
+        return "loss" if self.losses is not None else "optimizer" if self.optimizers is not None else "seed"
+
+    def _checked(self, rows: Rows, limits: Limits) -> Sequence[Run]:
+        given = [name for name in ("losses", "optimizers", "seeds") if getattr(self, name) is not None]
+        if len(given) != 1:
+            said = "compare takes one of losses, optimizers and seeds" + (f"; got {' and '.join(given)}" if given else "")
+            raise InvalidInput([Fault("", "choice", said)])
+        if self.by in self.model_fields_set:
+            said = f"{self.by} is what is compared: give it in {given[0]} alone"
+            raise InvalidInput([Fault(f"/{self.by}", "unexpected", said)])
+        variants = cast(list[Any], getattr(self, given[0]))
+        shared = replace(limits, row_epochs=limits.row_epochs // len(variants))
+        plans = [plan_of(self.model_copy(update={self.by: variant}), rows) for variant in variants]
+        return _alike(self._each(plans, shared, given[0]), not self.metrics, shared)
+
+    def _each(self, plans: Sequence[Plan], limits: Limits, field: str) -> list[Run]:
+        """The runs; what is wrong with what they do not share is told where it stands."""
+        if self.by == "seed":  # which nothing that is made ready depends on: no need for fifty copies of the rows
+            first = self._prepared(plans[0], limits)
+            return [replace(first, plan=plan) for plan in plans]
+        runs: list[Run] = []
+        refused: dict[int, CallerError] = {}
+        for at, plan in enumerate(plans):
+            try:
+                runs.append(self._prepared(plan, limits))
+            except CallerError as error:
+                refused[at] = error
+        if not refused:
+            return runs
+        # targets that one loss takes and another does not are not wrong: the other loss is
+        mixed = self.by == "loss" and (runs or len({error.faults for error in refused.values()}) > 1)
+        own = (f"/{self.by}", "/data/targets", "/validation/targets") if mixed else (f"/{self.by}",)
+        faults = [fault for at, error in refused.items() for fault in _told(error, own, f"/{field}/{at}")]
+        first = next(iter(refused.values()))
+        raise type(first)([*dict.fromkeys(faults)] or first.detail, detail=first.detail)
+
+
+def _told(error: CallerError, own: Sequence[str], pointer: str) -> Sequence[Fault]:
+    """The faults, those at its own places told at the pointer."""
+
+    def place(old: str) -> str:
+        at = next((each for each in own if f"{old}/".startswith(f"{each}/")), None)
+        return old if at is None else pointer + (old.removeprefix(at) if at == own[0] else "")
+
+    return moved(error, place).faults
+
+
+def _alike(runs: Sequence[Run], choose: bool, limits: Limits) -> Sequence[Run]:
+    """The runs with targets in the same unit throughout, and metrics that fit all of them where none were asked for."""
+    plans = [run.plan for run in runs]
+    if len({run.targets_scale is None for run in runs}) > 1:
+        plans = [replace(plan, standardize_targets=False) for plan in plans]
+    if choose:
+        fitting = tuple(Chosen(METRICS[name], {}) for name in COMMON_METRICS if all(_scores(METRICS[name], run) for run in runs))
+        plans = [replace(plan, metrics=fitting) for plan in plans]
+    return runs if plans == [run.plan for run in runs] else [prepare(plan, limits) for plan in plans]
+
+
+def _scores(metric: Any, run: Run) -> bool:
+    try:
+        check_metric(metric, metric.defaults, run.objective.encoding, run.training.targets, outputs=run.objective.outputs)
+    except InvalidParameter:
+        return False
+    return True
+
+
+class Best(TypedDict):
+    """Which run a metric likes best, on validation rows where there are any."""
+
+    run: Annotated[int, Field(description="Its place in `runs`.")]
+    score: float
+
+
+class Line(TypedDict):
+    """A run in one line of the table."""
+
+    name: Annotated[str | int, Field(description="The loss, the optimizer or the seed.")]
+    epoch: int
+    training_loss: float | None
+    validation_loss: float | None
+    metrics: dict[str, Scores]
+    stopped: str
+    verdict: Annotated[str | None, Field(description="The first of its diagnosis.")]
+    seconds: float
+
+
+class CompareResponse(TypedDict):
+    """Several runs side by side. Different losses have different units: compare them by the metrics."""
+
+    by: Literal["loss", "optimizer", "seed"]
+    table: list[Line]
+    best: Annotated[dict[str, Best], Field(description="By each metric.")]
+    runs: list[TrainResponse]
+
+
+@router.post(
+    "/compare",
+    summary="Train on several losses",
+    response_model=CompareResponse,
+    responses=REFUSALS,
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": COMPARISONS}}}},
+)
+def compare(request: CompareRequest) -> Generator[Event]:
+    """The same run with several losses, optimizers or seeds: one table, the curves side by side, scored on common metrics.
+
+    Give one of `losses`, `optimizers` and `seeds`; the rest is as for a single run. The time that a run may take is
+    shared by all of them.
+    """
+    runs, ids, ends = request.runs, count(1), time.monotonic() + request.seconds
+    yield Event("start", {"by": request.by, "runs": [set_up(request.features, run) for run in runs]})
+    answers: list[TrainResponse] = []
+    for at, run in enumerate(runs):
+        now, state = time.monotonic(), start(run)
+        for epoch in epochs(run, state, now + (ends - now) / (len(runs) - at)):
+            yield Event("epoch", {"run": at, **entry(epoch)}, next(ids))
+        answers.append(respond(request.features, request.outputs, run, state, ends))
+    yield Event("end", respond_all(request, answers))
+
+
+def respond_all(request: CompareRequest, answers: list[TrainResponse]) -> CompareResponse:
+    return CompareResponse(
+        by=request.by,
+        table=[_line(request.by, answer) for answer in answers],
+        best=_best(request.runs[0].plan.metrics, answers),
+        runs=answers,
+    )
+
+
+def _line(by: Literal["loss", "optimizer", "seed"], answer: TrainResponse) -> Line:
+    final, varied = answer["final"], answer[by]
+    return Line(
+        name=varied if isinstance(varied, int) else (varied or {})["name"],
+        epoch=final["epoch"], training_loss=final["training_loss"], validation_loss=final["validation_loss"],
+        metrics=final["metrics"], stopped=answer["stopped"]["reason"],
+        verdict=next((each["verdict"] for each in answer["diagnosis"]), None),
+        seconds=sum(each["seconds"] for each in answer["history"]),
+    )  # fmt: skip
+
+
+def _best(metrics: Sequence[Chosen], answers: Sequence[TrainResponse]) -> dict[str, Best]:
+    """The run that each metric likes best; a metric that is nowhere defined likes none."""
+    best: dict[str, Best] = {}
+    side: Literal["training", "validation"] = "validation" if answers[0]["data"]["validation_rows"] else "training"
+    for chosen in metrics:
+        name = chosen.thing.name
+        scored = [(answer["final"]["metrics"][name][side], at) for at, answer in enumerate(answers)]
+        known = [(score, at) for score, at in scored if score is not None]
+        if known:
+            pick = max if isinstance(chosen.thing, Metric) and chosen.thing.higher_is_better else min
+            score, at = pick(known, key=lambda pair: pair[0])
+            best[name] = Best(run=at, score=score)
+    return best

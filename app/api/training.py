@@ -1,0 +1,433 @@
+"""POST /v1/train: what a loss does when a model is trained on it."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
+
+import numpy as np
+from fastapi import APIRouter
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)  # fmt: skip
+
+from app.api import arrays
+from app.api.evaluate import NUMBERS, Listed
+from app.api.problems import responses
+from app.api.runner import Event, TimeUp, until
+from app.api.runs import RunRoute
+from app.api.specs import LOSS_SPECS, LossSpec, Spec, expander, list_of, specs, union
+from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
+from app.api.training_examples import EXAMPLES
+from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput
+from app.losses import LOSSES
+from app.losses.inputs import Numbers, Raw
+from app.registry import Registry
+from app.settings import Settings
+from app.training import (
+    DATASETS,
+    METRICS,
+    MODELS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Chosen,
+    Data,
+    Epoch,
+    Held,
+    Limits,
+    Plan,
+    Run,
+    Table,
+    fit,
+    prepare,
+    start,
+)
+from app.training.learners import State
+
+router = APIRouter(prefix="/v1/train", tags=["training"], route_class=RunRoute)
+
+SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()])
+"""What a model may be scored by after each epoch: a metric, or any loss."""
+
+MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = specs(MODELS), specs(OPTIMIZERS), specs(SCHEDULES)
+DATASET_SPECS, METRIC_SPECS = specs(DATASETS), specs(METRICS)
+USUAL_OPTIMIZER = {"name": "adam", "learning_rate": 0.01}
+USUAL_LOSS = {
+    "regression": {"name": "mean_squared_error"},
+    "binary": {"name": "binary_cross_entropy", "from_logits": True},
+    "multiclass": {"name": "categorical_cross_entropy", "from_logits": True},
+}
+
+
+# --- the request ------------------------------------------------------------------------------------------------------
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Numbers2D = Annotated[
+    Any, WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": "number"}}})
+]
+Targets = Annotated[Any, WithJsonSchema(NUMBERS)]
+Classes = Annotated[list[str] | None, Field(description="Class names in the order of their indices.", min_length=2), Listed]
+
+
+class InlineData(Part):
+    """Rows of one's own."""
+
+    inputs: Annotated[Numbers2D, Field(description="(n, d): one row per sample.")]
+    targets: Annotated[Targets, Field(description="(n,) or (n, m): numbers, labels in any encoding the loss accepts, or names.")]
+    classes: Classes = None
+
+
+def _data(value: object) -> object:
+    """A dataset's name or object, or inline rows."""
+    if isinstance(value, str) or (isinstance(value, dict) and "name" in value):
+        return expander(DATASETS, "/data")(cast(object, value))
+    if isinstance(value, dict):
+        return cast(dict[str, Any], value)
+    raise InvalidInput([Fault("/data", "type", "data must be a dataset's name, an object with its name, or {inputs, targets}")])
+
+
+def _tag(value: object) -> str:
+    return value.get("name", "inline") if isinstance(value, dict) else "inline"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+if TYPE_CHECKING:
+    DataSpec: TypeAlias = Spec | InlineData
+    ModelSpec: TypeAlias = Spec
+    OptimizerSpec: TypeAlias = Spec
+    ScheduleSpec: TypeAlias = Spec
+    MetricSpecs: TypeAlias = list[Spec]
+else:
+    tagged = [Annotated[each, Tag(name)] for name, each in {"inline": InlineData, **DATASET_SPECS}.items()]
+    DataSpec = Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), BeforeValidator(_data)]
+    ModelSpec = union(MODELS, MODEL_SPECS)
+    OptimizerSpec = union(OPTIMIZERS, OPTIMIZER_SPECS)
+    ScheduleSpec = union(SCHEDULES, SCHEDULE_SPECS)
+    MetricSpecs = list_of(SCORES, METRIC_SPECS | LOSS_SPECS, "metrics")
+
+
+class Validation(Part):
+    """Which rows the model is not trained on but measured with: a share, the last ones, or others."""
+
+    fraction: Annotated[float | None, Field(description="A share of the rows, drawn by the seed.", gt=0, lt=1)] = None
+    seed: Annotated[int, Field(description="What the share is drawn from.", ge=0, lt=2**32)] = 0
+    last: Annotated[int | None, Field(description="So many rows from the end.", ge=1)] = None
+    inputs: Annotated[Numbers2D, Field(description="Other rows altogether, with their targets.")] = None
+    targets: Annotated[Targets, Field(description="Of these rows; names are among the classes of the data.")] = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [name for name in ("fraction", "last", "inputs") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            said = "validation takes one of fraction, last, and inputs with targets" + (
+                f"; got {' and '.join(ways)}" if ways else ""
+            )
+            raise InvalidInput([Fault("/validation", "choice", said)])
+        if (self.inputs is None) != (self.targets is None):
+            raise InvalidInput([Fault("/validation", "missing", "validation.inputs and validation.targets go together")])
+        if self.fraction is None and "seed" in self.model_fields_set:
+            raise InvalidInput(
+                [Fault("/validation/seed", "unexpected", "validation.seed is for a fraction: nothing else is drawn")]
+            )
+        return self
+
+
+class Standardize(Part):
+    """Whether columns are moved to mean 0 and divided by their deviation, both taken from the training rows."""
+
+    inputs: bool = True
+    targets: Annotated[
+        bool | None, Field(description="null: where the loss takes any real number on both sides, and they are no labels.")
+    ] = None
+
+
+class Regularization(Part):
+    """Penalties on the weights (not the biases), added to what is minimised and not to the losses that are reported."""
+
+    l1: Annotated[float, Field(description="Times Σ|w|.", ge=0, le=1e6)] = 0.0
+    l2: Annotated[float, Field(description="Times Σw².", ge=0, le=1e6)] = 0.0
+
+
+class GradientClipping(Part):
+    """A bound on the gradient of each step; with both, the norm first."""
+
+    norm: Annotated[float | None, Field(description="The whole gradient is scaled down to this norm.", gt=0)] = None
+    value: Annotated[float | None, Field(description="Every number of it is cut to ± this.", gt=0)] = None
+
+    @model_validator(mode="after")
+    def _any_way(self) -> Self:
+        if self.norm is None and self.value is None:
+            raise InvalidInput([Fault("/gradient_clipping", "choice", "gradient_clipping takes norm, value, or both")])
+        return self
+
+
+class EarlyStopping(Part):
+    """When to stop before the last epoch: the validation loss (training loss without validation) has ceased to fall."""
+
+    patience: Annotated[int, Field(description="Epochs to wait for a lower loss.", ge=1)] = 10
+    min_delta: Annotated[float, Field(description="By how much it has to be lower.", ge=0)] = 0.0
+    restore_best: Annotated[bool, Field(description="Keep the model of the best epoch instead of the last.")] = True
+
+
+def _rows_of_a_step(value: object) -> object:
+    if value is None or value == "full" or (type(value) is int and value >= 1):
+        return value
+    code = "out_of_range" if type(value) is int else "type"
+    raise InvalidInput([Fault("/batch_size", code, 'batch_size must be a whole number from 1 on, "full", or null')])
+
+
+class TrainRequest(Part):
+    """Data, a model, a loss and how to minimise it. Every field has a default that works."""
+
+    data: Annotated[DataSpec, Field(description="A named dataset, or `inputs` and `targets`.", validate_default=True)] = cast(
+        Any, {"name": "circles"}
+    )
+    model: Annotated[ModelSpec, Field(description="What is trained.", validate_default=True)] = cast(Any, {"name": "mlp"})
+    loss: Annotated[
+        LossSpec | None,
+        Field(description="What it is trained on; null takes what suits a named dataset: mean_squared_error or a cross-entropy."),
+    ] = None
+    optimizer: Annotated[
+        OptimizerSpec | None, Field(description="How weights are moved; null: adam with learning_rate 0.01, or none for trees.")
+    ] = None
+    schedule: Annotated[ScheduleSpec | None, Field(description="How the learning rate changes with the epochs.")] = None
+    epochs: Annotated[int, Field(description="Times that all training rows are seen.", ge=1)] = 100
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["full"] | None,
+        Field(description='Rows of a step, or "full" for all; null: 32, or all where there are fewer.'),
+        BeforeValidator(_rows_of_a_step),
+    ] = None
+    shuffle: Annotated[bool, Field(description="Whether each epoch sees the rows in a new order.")] = True
+    validation: Annotated[
+        Validation | None,
+        Field(
+            description="Rows to measure with: a fifth, if nothing is said; null trains on all.",
+            default_factory=lambda: Validation(fraction=0.2),
+        ),
+    ]
+    standardize: Annotated[Standardize, Field(default_factory=Standardize)]
+    regularization: Annotated[Regularization, Field(default_factory=Regularization)]
+    gradient_clipping: GradientClipping | None = None
+    early_stopping: EarlyStopping | None = None
+    metrics: Annotated[
+        MetricSpecs,
+        Field(description="What else to measure after each epoch: metrics, or any loss.", max_length=10, default_factory=list),
+        Listed,
+    ]
+    seed: Annotated[int, Field(description="What weights, order and dropout are drawn from.", ge=0, lt=2**32)] = 0
+    outputs: Annotated[list[Extra], Field(description="What else to answer.", default_factory=list), Listed]
+
+    _runs: Sequence[Run] = PrivateAttr(default=())
+    _features: tuple[str, ...] | None = PrivateAttr(default=None)
+    _seconds: float = PrivateAttr(default=0.0)
+
+    @model_validator(mode="after")
+    def _prepare(self, info: ValidationInfo) -> Self:
+        rows = data_of(self)
+        self._features = rows.features
+        settings: Settings = info.context or Settings.model_construct()
+        self._seconds = settings.training_seconds
+        self._runs = self._checked(rows, limits_of(settings))
+        return self
+
+    def _checked(self, rows: "Rows", limits: Limits) -> Sequence[Run]:
+        return [self._prepared(plan_of(self, rows), limits)]
+
+    def _prepared(self, plan: Plan, limits: Limits) -> Run:
+        """The run. Where a loss does not fit a named dataset, the request has no targets that could be wrong."""
+        try:
+            return prepare(plan, limits)
+        except CallerError as error:
+            if isinstance(self.data, InlineData):
+                raise
+            raise moved(error, lambda pointer: "/loss" if pointer.startswith("/data/targets") else pointer) from None
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """Every run that was asked for, checked and ready."""
+        return self._runs
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """The names of the inputs' columns, where they have any."""
+        return self._features
+
+    @property
+    def seconds(self) -> float:
+        """How long it may take."""
+        return self._seconds
+
+
+def moved(error: CallerError, place: Callable[[str], str]) -> CallerError:
+    """The error with its faults at other places, the first at each."""
+    faults: dict[str, Fault] = {}
+    for each in error.faults:
+        pointer = place(each.pointer)
+        faults.setdefault(pointer, Fault(pointer, each.code, each.message))
+    return type(error)([*faults.values()] or error.detail, detail=error.detail)
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(settings.training_epochs, settings.training_parameters, settings.training_row_epochs)
+
+
+class Rows(NamedTuple):
+    """The data of a request, with the names that its columns and classes have, and the kind of its targets."""
+
+    table: Table
+    features: tuple[str, ...] | None
+    task: str | None
+
+
+def data_of(request: TrainRequest) -> Rows:
+    given = request.data
+    if isinstance(given, InlineData):
+        return Rows(_inline(given), None, None)
+    dataset = DATASETS[given.name]
+    data: Data = dataset(**given.parameters)
+    return Rows(Table(data.inputs, data.targets, data.classes, given.name), data.features, dataset.task)
+
+
+def _inline(given: InlineData) -> Table:
+    targets, classes = _targets(given.targets, "/data"), given.classes
+    if classes is not None and len(set(classes)) < len(classes):
+        raise InvalidInput([Fault("/data/classes", "duplicate", "data.classes must be different names")])
+    if not isinstance(targets, np.ndarray):
+        classes = classes or _occurring(cast(Sequence[str], targets))
+    elif classes is not None:
+        _check_indices(targets, len(classes))
+    return Table(arrays.numbers(given.inputs, "/data/inputs"), targets, classes)
+
+
+def _targets(given: object, pointer: str) -> Raw:
+    targets = arrays.tensors(given, f"{pointer}/targets")
+    if isinstance(targets, Mapping):
+        raise InvalidInput([Fault(f"{pointer}/targets", "not_an_array", "targets must be an array, not an object")])
+    return targets
+
+
+def _occurring(targets: Sequence[str]) -> list[str]:
+    """The classes, in the order of their names."""
+    classes = sorted(set(targets))
+    if len(classes) == 1:
+        said = f"targets are all {classes[0][:80]!r}, which is one class: name the others in data.classes"
+        raise InvalidArray([Fault("/data/targets", "label", said)])
+    return classes
+
+
+def _check_indices(targets: Numbers, k: int) -> None:
+    """Indices are below the number of names (or −1 and +1, of two); rows have a column for each."""
+    if targets.ndim == 2 and targets.shape[1] != k:
+        said = f"data.classes has {k} names, and data.targets {targets.shape[1]} columns: there must be one for each"
+        raise InvalidArray([Fault("/data/classes", "shape_mismatch", said)])
+    if targets.ndim == 1:
+        wrong = np.flatnonzero((targets >= k) | (targets < (-1 if k == 2 else 0)))[:MAX_FAULTS]
+        rule = f"must be the index of one of {k} classes"
+        if wrong.size:
+            raise InvalidArray([
+                Fault(f"/data/targets/{at}", "label", f"data.targets[{at}] {rule}; got {targets[at]:g}") for at in wrong
+            ])  # fmt: skip
+
+
+def plan_of(request: TrainRequest, rows: Rows) -> Plan:
+    """The request in the core's own terms."""
+    clipping, stopping = request.gradient_clipping, request.early_stopping
+    model = Chosen(MODELS[request.model.name], request.model.parameters)
+    return Plan(
+        data=rows.table, model=model, loss=_loss(request, rows.task), optimizer=_optimizer(request, model),
+        schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.parameters),
+        validation=_held(request.validation, rows.table.classes), epochs=request.epochs, batch_size=request.batch_size,
+        shuffle=request.shuffle,
+        standardize_inputs=request.standardize.inputs, standardize_targets=request.standardize.targets,
+        l1=request.regularization.l1, l2=request.regularization.l2,
+        clip_norm=clipping and clipping.norm, clip_value=clipping and clipping.value,
+        patience=stopping and stopping.patience, min_delta=stopping.min_delta if stopping else 0.0,
+        restore_best=bool(stopping and stopping.restore_best),
+        metrics=tuple(Chosen(SCORES[each.name], each.parameters) for each in request.metrics), seed=request.seed,
+    )  # fmt: skip
+
+
+def _loss(request: TrainRequest, task: str | None) -> Chosen:
+    if request.loss is not None:
+        return Chosen(LOSSES[request.loss.name], request.loss.parameters)
+    if task is None:
+        raise InvalidInput([Fault("/loss", "missing", "say with which loss to train: it cannot be told from data of your own")])
+    usual = dict(USUAL_LOSS[task])
+    return Chosen(LOSSES[cast(str, usual.pop("name"))], usual)
+
+
+def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
+    if request.optimizer is not None:
+        return Chosen(OPTIMIZERS[request.optimizer.name], request.optimizer.parameters)
+    if not model.thing.optimized:
+        return None
+    return Chosen(OPTIMIZERS["adam"], {"learning_rate": USUAL_OPTIMIZER["learning_rate"]})
+
+
+def _held(validation: Validation | None, classes: Sequence[str] | None) -> Held:
+    if validation is None:
+        return Held(fraction=None)
+    if validation.inputs is None:
+        return Held(validation.fraction, validation.last, None, validation.seed)
+    inputs = arrays.numbers(validation.inputs, "/validation/inputs")
+    return Held(None, None, Table(inputs, _targets(validation.targets, "/validation"), classes))
+
+
+# --- the endpoints ----------------------------------------------------------------------------------------------------
+
+STREAM = {
+    "description": "The answer; or with `Accept: text/event-stream` the run as it happens, each event with JSON in one line of "
+    "data: `start` with what is trained on what, an `epoch` for each, as in `history` (its `id` counts them), and `end` with the "
+    "whole answer. Should the run fail halfway, `error` comes with a Problem, and `end` with null.",
+    "content": {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events; their data is JSON."}}},
+}  # fmt: skip
+REFUSALS: dict[int | str, dict[str, Any]] = {200: STREAM, **responses(400, 413, 415, 422, 503)}
+
+
+@router.post(
+    "",
+    summary="Train a model on a loss",
+    response_model=TrainResponse,
+    responses=REFUSALS,
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
+)
+def train(request: TrainRequest) -> Generator[Event]:
+    """A short training run: the curves of training and validation loss, where it should have stopped, and what went wrong.
+
+    The same request gives the same numbers on the same machine. A run whose loss ceases to be finite ends as `diverged`,
+    one that takes too long as `time_limit`; both answer what there is.
+    """
+    (run,) = request.runs
+    ends, state = time.monotonic() + request.seconds, start(run)
+    yield Event("start", set_up(request.features, run))
+    for epoch in epochs(run, state, ends):
+        yield Event("epoch", entry(epoch), epoch.epoch)
+    yield Event("end", respond(request.features, request.outputs, run, state, ends))
+
+
+def epochs(run: Run, state: State, ends: float) -> Iterator[Epoch]:
+    """The epochs that are over before `ends` (of time.monotonic). One that is given up halfway leaves no trace in the state."""
+    whole = _copy(state)
+    try:
+        for epoch in until(ends, fit(run, state)):
+            whole = _copy(state)
+            yield epoch
+    except TimeUp:
+        state.clear()
+        state.update(whole)
+
+
+def _copy(state: State) -> State:
+    """What goes on changing; rows of the history do not once they are there."""
+    return {key: array if key == "history" else array.copy() for key, array in state.items()}

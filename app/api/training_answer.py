@@ -1,0 +1,204 @@
+"""The answer of a training run: its set-up, its curves, the model that is kept, and the diagnosis."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from app.api.runner import TimeUp, until
+from app.training import Chosen, Epoch, Result, Run, finish, history, stopped
+from app.training.diagnosis import diagnose
+from app.training.learners import State
+from app.training.network import Network
+from app.training.run import Scale
+
+DIAGNOSIS_SECONDS = 10.0
+"""What diagnoses may take beyond the time of the run: trying other rates takes a large model as long as an epoch."""
+
+Extra: TypeAlias = Literal["parameters", "predictions", "per_sample"]
+
+
+class Scores(TypedDict):
+    """A metric on both kinds of rows; null where it is undefined, or where there are no such rows."""
+
+    training: float | None
+    validation: float | None
+
+
+class EpochEntry(TypedDict):
+    """What an epoch came to. Losses and metrics are those of the weights at its end."""
+
+    epoch: int
+    training_loss: float
+    validation_loss: float | None
+    metrics: dict[str, Scores]
+    learning_rate: Annotated[float | None, Field(description="null for an optimizer that has none.")]
+    gradient_norm: Annotated[float | None, Field(description="Mean over the steps, before clipping; null where it overflows.")]
+    seconds: float
+
+
+class Stopped(TypedDict):
+    """When and why the run ended."""
+
+    epoch: Annotated[int, Field(description="The last epoch; for a run that diverged, the one that did.")]
+    reason: Literal["completed", "early_stopping", "diverged", "time_limit"]
+
+
+class Final(TypedDict):
+    """The model that is kept: of the last epoch, or of the best where early stopping restores it or the run diverged."""
+
+    epoch: Annotated[int, Field(description="The epoch it is of; 0 is the model before the first.")]
+    training_loss: float | None
+    validation_loss: float | None
+    metrics: dict[str, Scores]
+
+
+class FindingEntry(TypedDict):
+    """Something about the run that is worth knowing, with what made the service say so."""
+
+    verdict: Annotated[str, Field(examples=["overfitting"])]
+    summary: str
+    evidence: dict[str, Any]
+    advice: Annotated[str, Field(description="What to try.")]
+
+
+class DataEntry(TypedDict):
+    """What was trained on."""
+
+    training_rows: int
+    validation_rows: int
+    inputs: Annotated[int, Field(description="Columns of the inputs.")]
+    outputs: Annotated[int, Field(description="Numbers that the model predicts per row.")]
+    features: list[str] | None
+    classes: list[str] | None
+    predictions_encoding: Annotated[str, Field(examples=["logit"])]
+    targets_encoding: Annotated[str, Field(examples=["binary"])]
+    output_activation: Annotated[str, Field(examples=["identity"])]
+    batch_size: int
+    standardized: Annotated[
+        dict[str, dict[str, Any] | None],
+        Field(description="mean and deviation of inputs and targets, null where left as they were."),
+    ]
+
+
+class SetUp(TypedDict):
+    """What is trained on what."""
+
+    model: dict[str, Any]
+    n_parameters: Annotated[int | None, Field(description="Weights and biases; null for a model that has none.")]
+    loss: dict[str, Any]
+    optimizer: dict[str, Any] | None
+    schedule: dict[str, Any] | None
+    seed: int
+    data: DataEntry
+
+
+class TrainResponse(SetUp):
+    """A run from its first epoch to its diagnosis."""
+
+    history: list[EpochEntry]
+    best_epoch: Annotated[
+        int | None, Field(description="The epoch of the lowest validation loss (training loss without validation).")
+    ]
+    stopped: Stopped
+    final: Final
+    diagnosis: Annotated[
+        list[FindingEntry], Field(description="The most important first; empty only where the run has left no time for it.")
+    ]
+    warnings: NotRequired[list[str]]
+    parameters: NotRequired[
+        Annotated[dict[str, Any], Field(description="Arrays by name: weights_1 (inputs, outputs), biases_1, ...")]
+    ]
+    predictions: NotRequired[
+        Annotated[Any, Field(description="For the validation rows, or the training rows without any; in the targets' own units.")]
+    ]
+    per_sample: NotRequired[Annotated[list[float | None], Field(description="The loss of each of these rows: (n,).")]]
+
+
+def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:
+    """What is known before the first epoch."""
+    plan, objective = run.plan, run.objective
+    return SetUp(
+        model=_named(plan.model) or {},
+        n_parameters=run.model.size if isinstance(run.model, Network) else None,
+        loss=_named(plan.loss) or {},
+        optimizer=_named(plan.optimizer),
+        schedule=_named(plan.schedule),
+        seed=plan.seed,
+        data=DataEntry(
+            training_rows=run.training.n,
+            validation_rows=run.validation.n if run.validation else 0,
+            inputs=run.training.inputs.shape[1],
+            outputs=objective.width,
+            features=None if features is None else list(features),
+            classes=None if plan.data.classes is None else list(plan.data.classes),
+            predictions_encoding=objective.encoding,
+            targets_encoding=objective.targets_encoding,
+            output_activation=objective.activation.name,
+            batch_size=run.batch_size,
+            standardized={"inputs": _scale(run.inputs_scale), "targets": _scale(run.targets_scale)},
+        ),
+    )
+
+
+def entry(epoch: Epoch) -> EpochEntry:
+    return EpochEntry(
+        epoch=epoch.epoch, training_loss=epoch.training_loss, validation_loss=epoch.validation_loss,
+        metrics=_scores(epoch.metrics), learning_rate=epoch.learning_rate, gradient_norm=_finite(epoch.gradient_norm),
+        seconds=epoch.seconds,
+    )  # fmt: skip
+
+
+def respond(features: tuple[str, ...] | None, extras: list[Extra], run: Run, state: State, ends: float) -> TrainResponse:
+    """The whole answer of a run that has ended, or whose time is over; `ends` says when that is (of time.monotonic)."""
+    result = finish(run, state)
+    best = int(state["best"][1])
+    answer = TrainResponse(
+        **set_up(features, run),
+        history=[entry(each) for each in history(run, state)],
+        best_epoch=best or None,
+        stopped=Stopped(epoch=int(state["epoch"]), reason=stopped(run, state) or "time_limit"),
+        final=_final(result),
+        diagnosis=_diagnosis(run, state, ends + DIAGNOSIS_SECONDS),
+    )
+    if run.warnings:
+        answer["warnings"] = list(run.warnings)
+    for extra in extras:
+        answer[extra] = getattr(result, extra)
+    return answer
+
+
+def _diagnosis(run: Run, state: State, ends: float) -> list[FindingEntry]:
+    try:
+        (findings,) = until(ends, (diagnose(run, state) for _ in range(1)))
+    except TimeUp:
+        return []
+    return [
+        FindingEntry(verdict=each.verdict, summary=each.summary, evidence=dict(each.evidence), advice=each.advice)
+        for each in findings
+    ]
+
+
+def _final(result: Result) -> Final:
+    return Final(
+        epoch=result.epoch, training_loss=_finite(result.training_loss), validation_loss=_finite(result.validation_loss),
+        metrics=_scores(result.metrics),
+    )  # fmt: skip
+
+
+def _scores(metrics: Mapping[str, tuple[float, float | None]]) -> dict[str, Scores]:
+    return {name: Scores(training=_finite(pair[0]), validation=_finite(pair[1])) for name, pair in metrics.items()}
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _named(chosen: Chosen | None) -> dict[str, Any] | None:
+    return None if chosen is None else {"name": chosen.thing.name, **chosen.all}
+
+
+def _scale(scale: Scale | None) -> dict[str, Any] | None:
+    return None if scale is None else {"mean": scale.mean, "deviation": scale.deviation}

@@ -1,0 +1,125 @@
+"""Runs that show something: what Swagger UI's drop-down offers for /v1/train and /v1/train/compare.
+
+None of them has a null: FastAPI leaves these out of its document.
+"""
+
+from typing import Any
+
+
+def _example(summary: str, description: str, **request: Any) -> dict[str, Any]:
+    return {"summary": summary, "description": description, "value": request}
+
+
+EXAMPLES = {
+    "default": _example("Nothing said", "Two circles, a small network and cross-entropy: every field has a default that works."),
+    "classification": _example(
+        "Classification, stopped in time",
+        "Noisy half-moons: the validation loss says when to stop, and the best epoch is kept.",
+        data={"name": "moons", "n_samples": 200, "noise": 0.35},
+        model={"name": "mlp", "hidden": [64]},
+        loss={"name": "binary_cross_entropy", "from_logits": True},
+        optimizer={"name": "adam", "learning_rate": 0.02},
+        epochs=300,
+        validation={"fraction": 0.3},
+        early_stopping={"patience": 20},
+        metrics=[{"name": "accuracy"}, {"name": "roc_auc"}],
+    ),
+    "regression": _example(
+        "Regression",
+        "A curved function of ten columns, of which five matter; the step shrinks along a cosine.",
+        data={"name": "friedman1", "n_samples": 500},
+        model={"name": "mlp", "hidden": [32], "hidden_activation": "tanh"},
+        loss={"name": "huber", "delta": 1.0},
+        optimizer={"name": "sgd", "learning_rate": 0.05, "momentum": 0.9},
+        schedule={"name": "cosine"},
+        epochs=60,
+        metrics=[{"name": "r2"}, {"name": "mean_absolute_error"}],
+    ),
+    "inline_data": _example(
+        "Data of your own, with class names",
+        "Length and width of petals, and which iris they are of: the weights, and what is predicted for the last three.",
+        data={
+            "inputs": [
+                [1.4, 0.2], [4.7, 1.4], [6.0, 2.5], [1.3, 0.2], [4.5, 1.5], [5.9, 2.1],
+                [1.5, 0.4], [4.0, 1.3], [5.8, 2.2], [1.7, 0.5], [4.9, 1.5], [5.6, 1.8],
+            ],
+            "targets": ["setosa", "versicolor", "virginica"] * 4,
+        },
+        model={"name": "linear"},
+        loss={"name": "categorical_cross_entropy", "from_logits": True},
+        optimizer={"name": "lbfgs"},
+        regularization={"l2": 0.01},
+        epochs=5,
+        validation={"last": 3},
+        metrics=[{"name": "accuracy"}],
+        outputs=["parameters", "predictions", "per_sample"],
+    ),
+    "boosted_trees": _example(
+        "Boosted trees on any loss",
+        "One tree an epoch, each fitted to the gradient of the absolute error that the ones before it left.",
+        data={"name": "diabetes"},
+        model={"name": "boosted_trees", "max_depth": 2, "learning_rate": 0.1},
+        loss={"name": "mean_absolute_error"},
+        epochs=80,
+        metrics=[{"name": "r2"}],
+    ),
+    "rate_too_high": _example(
+        "A learning rate that is too high",
+        "Each step overshoots by more than the one before: the run says `diverged`, and which rate would have worked.",
+        data={"name": "diabetes"},
+        model={"name": "linear"},
+        loss={"name": "mean_squared_error"},
+        optimizer={"name": "gradient_descent", "learning_rate": 2.0},
+        batch_size="full",
+        epochs=2000,
+    ),
+}  # fmt: skip
+
+LINE = [[0.0], [0.5], [1.0], [1.5], [2.0], [2.5], [3.0], [3.5], [4.0], [4.5]]
+
+COMPARISONS = {
+    "outliers": _example(
+        "Two outliers, four losses",
+        "Points of the line 2x + 1, two of them far off: squares are drawn to these, bounded forces are not.",
+        data={"inputs": LINE, "targets": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 29.0, 30.0]},
+        validation={"inputs": [[0.25], [1.25], [2.25], [3.25], [4.25]], "targets": [1.5, 3.5, 5.5, 7.5, 9.5]},
+        losses=[
+            {"name": "mean_squared_error"}, {"name": "huber", "delta": 0.5}, {"name": "mean_absolute_error"},
+            {"name": "log_cosh"},
+        ],
+        model={"name": "linear"},
+        optimizer={"name": "adam", "learning_rate": 0.05},
+        batch_size="full",
+        epochs=300,
+        metrics=[{"name": "mean_absolute_error"}, {"name": "max_error"}],
+    ),
+    "rare_class": _example(
+        "A rare class",
+        "One row in twenty is positive: weighing the positive class, or focusing on what is hard, against plain cross-entropy.",
+        data={"name": "classification", "n_samples": 2000, "weights": [0.95], "class_sep": 0.8, "flip_y": 0.0},
+        losses=[
+            {"name": "binary_cross_entropy", "from_logits": True},
+            {"name": "binary_cross_entropy", "from_logits": True, "pos_weight": 10.0},
+            {"name": "binary_focal", "from_logits": True},
+        ],
+        epochs=20,
+        metrics=[{"name": "accuracy"}, {"name": "f1"}, {"name": "roc_auc"}],
+    ),
+    "optimizers": _example(
+        "Optimizers",
+        "The same network, data and loss, and five ways down.",
+        data={"name": "wine"},
+        optimizers=[
+            {"name": "gradient_descent", "learning_rate": 0.01}, {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+            {"name": "rmsprop", "learning_rate": 0.001}, {"name": "adam", "learning_rate": 0.001}, {"name": "lbfgs"},
+        ],
+        epochs=20,
+    ),
+    "seeds": _example(
+        "How much of it is luck",
+        "Five seeds: other weights to begin with, and another order of the rows; the data and the split stay as they are.",
+        data={"name": "circles", "n_samples": 300},
+        seeds=[0, 1, 2, 3, 4],
+        epochs=50,
+    ),
+}  # fmt: skip
