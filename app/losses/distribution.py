@@ -228,7 +228,8 @@ def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array]:
     if power == 0.0:  # the normal distribution, whose mean may be negative
         return p * (p / 2.0 - y), p - y
     (a, a_low), (b, _) = _less(1.0, power), _less(2.0, power)
-    tiny = np.maximum(p, y) < 1e-290
+    largest = np.maximum(p, y)
+    tiny = (largest > 0) & (largest < 1e-290)
     if tiny.any():  # the loss is homogeneous of degree b: it is taken where y·b/a and 1/b do not fall below the least number
         unit = np.where(tiny, 2.0**100, 1.0)
         values, gradient = _tweedie_of_mean(p * unit, y * unit, power)

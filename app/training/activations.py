@@ -85,8 +85,11 @@ def _tanh_back(slope: Array, z: Array, a: Array) -> None:
     slope *= rise
 
 
+TINY = float(np.finfo(np.float64).tiny)
+
+
 def _softplus(z: Array, out: Array) -> None:
-    np.copyto(out, softplus(z))
+    np.maximum(softplus(z), TINY, out=out)  # as positive as losses of means ask for, though eᶻ is 0 below −745
 
 
 def _softplus_back(slope: Array, z: Array, a: Array) -> None:

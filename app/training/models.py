@@ -38,9 +38,7 @@ class Model(Declared):
 def model(
     *, aliases: tuple[str | Alias, ...] = (), equals: tuple[str, ...] = (), reference: str = "", optimized: bool = True
 ) -> Callable[[Callable[..., Network | Trees]], Model]:
-    return lambda function: Model(
-        function=function, names=aliases, equals=equals, reference=reference, optimized=optimized
-    )
+    return lambda function: Model(function=function, names=aliases, equals=equals, reference=reference, optimized=optimized)
 
 
 @model(

@@ -165,7 +165,9 @@ def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> I
 
 def _implied(targets: Raw, most: int) -> int:
     """The number of classes that indices imply, from 2 up to the most; 0 where targets are none."""
-    largest = float(targets.max()) if isinstance(targets, np.ndarray) else 0.0
+    if not isinstance(targets, np.ndarray):
+        return 0
+    largest = float(targets.max())
     return int(largest) + 1 if 1 <= largest < most and (targets == np.floor(targets)).all() else 0
 
 
@@ -255,7 +257,8 @@ def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault
 
 def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:
     """The names of the losses that train on targets such as these, with their default parameters."""
-    seen, outputs = targets[:SUGGESTED_FROM], list(OUTPUTS.values())
+    rows = min(SUGGESTED_FROM, MOST_PREDICTED // max(1, len(classes or ())))
+    seen, outputs = targets[:rows], list(OUTPUTS.values())
 
     def fits(loss: Loss) -> bool:
         return not isinstance(_first_that_fits(loss, loss.defaults, seen, classes, outputs, SUGGESTED_CLASSES), list)

@@ -920,3 +920,11 @@ def test_library_names_bring_their_defaults(name: str) -> None:
     loss, preset = LOSSES.resolve(name)
     meant = {**loss.defaults, **preset}
     assert {each: meant[each] for each in LIBRARY_DEFAULTS[name]} == LIBRARY_DEFAULTS[name]
+
+
+@pytest.mark.parametrize("power", [1.5, 1.9])
+def test_a_mean_of_zero_has_an_answer_where_nothing_was_counted(power: float) -> None:
+    """No request may have it, but an activation that underflows does: the limit of p^(2−ρ)/(2−ρ) is 0."""
+    with np.errstate(all="ignore"):
+        values, _ = LOSSES["tweedie_nll"].function(np.array([0.0, 0.25]), np.zeros(2), power=power)
+    assert values.tolist() == pytest.approx([0.0, 0.25 ** (2 - power) / (2 - power)], rel=1e-15)

@@ -1,0 +1,111 @@
+"""The gradient of every loss to every weight of every model, against central differences of the mean loss.
+
+What is compared is what an epoch does: one step of gradient_descent with a learning rate of 1 on all rows at once moves
+the weights by the gradient, and the loss that it should be the gradient of is the one that the history shows, with the
+penalties. Differences are taken over 1e-6 of each weight, at weights drawn off every kink.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.errors import InvalidInput
+from app.training import Chosen, Run, Table, prepare
+from app.training.activations import HIDDEN, OUTPUTS
+from app.training.learners import Weighted, learner
+from app.training.network import Network
+from app.training.objective import agree
+from tests.losses.drawing import Case
+from tests.training.plans import (
+    Array,
+    default_training_cases,
+    inputs,
+    mlp,
+    model,
+    optimizer,
+    plan,
+    targets,
+    training_cases,
+)  # fmt: skip
+
+ROWS = 7
+STEP = 1e-6
+
+
+def run_of(case: Case, architecture: Chosen, **changes: Any) -> Run:
+    table = Table(inputs(ROWS, 2), targets(case, ROWS))
+    usual = {
+        "loss": Chosen(case.loss, case.parameters), "model": architecture, "batch_size": "full", "shuffle": False, "epochs": 1,
+        "optimizer": optimizer("gradient_descent", learning_rate=1.0), "standardize_targets": False,
+    }  # fmt: skip
+    return prepare(plan(table, **{**usual, **changes}))
+
+
+def weights_of(run: Run) -> Array:
+    assert isinstance(run.model, Network)
+    return np.random.default_rng(8).normal(0.0, 0.5, run.model.size)
+
+
+def gradient(run: Run, weights: Array) -> Array:
+    """What one step takes from the weights."""
+    method = learner(run)
+    state = method.start(np.random.default_rng(0))
+    state["weights"][:] = weights
+    method.resume(state, np.random.default_rng(0))(1.0)
+    return weights - state["weights"]
+
+
+def differences(run: Run, weights: Array) -> Array:
+    method = learner(run)
+    assert isinstance(method, Weighted)
+    state = method.start(np.random.default_rng(0))
+    method.adopt(state)
+
+    def value(at: int, step: float) -> float:
+        state["weights"][:] = weights
+        state["weights"][at] += step
+        return run.objective.value(method.training_predictions(state), run.training.labels) + method.penalty()
+
+    return np.array([(value(at, STEP) - value(at, -STEP)) / (2 * STEP) for at in range(weights.size)])
+
+
+def check_gradient(run: Run) -> None:
+    weights = weights_of(run)
+    found, wanted = gradient(run, weights), differences(run, weights)
+    scale = max(1.0, float(np.abs(wanted).max()))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=2e-8 * scale)
+    assert np.abs(wanted).max() > 1e-4  # there is a slope to compare
+
+
+def fitting_outputs(case: Case) -> tuple[str, ...]:
+    def fits(name: str) -> bool:
+        try:
+            agree(case.loss, case.parameters, targets(case, ROWS), None, OUTPUTS[name])
+        except InvalidInput:
+            return False
+        return True
+
+    return tuple(filter(fits, OUTPUTS))
+
+
+each_default = pytest.mark.parametrize("case", default_training_cases(), ids=str)
+each_setting = pytest.mark.parametrize("case", [case for case in training_cases() if case.parameters], ids=str)
+
+
+@each_default
+def test_of_every_loss_through_every_output(case: Case) -> None:
+    for output in fitting_outputs(case):
+        check_gradient(run_of(case, model("linear", output=output)))
+        check_gradient(run_of(case, mlp(3, output=output)))
+
+
+@each_setting
+def test_of_every_loss_in_every_setting(case: Case) -> None:
+    check_gradient(run_of(case, mlp(3, hidden_activation="tanh")))
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_of_every_hidden_activation_in_two_layers_with_penalties(hidden: str) -> None:
+    for case in default_training_cases():
+        check_gradient(run_of(case, mlp(3, 2, hidden_activation=hidden), l1=0.01, l2=0.02))
