@@ -6,5 +6,6 @@ rivals.py       the rivals' servers
 processes.py    servers as processes: started, asked, their CPU time and memory read
 wire.py         requests in interleaved rounds
 kernels.py      the kernels, in a process of their own
+training.py     training runs, and what the service adds to one
 report.py       the tables, and what must be reached
 """

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import report, wire
+from bench import report, training, wire
 from bench.contenders import LONG
 from bench.kernels import Timed
 from bench.processes import ENVIRONMENT, SERVED_WITH, running
@@ -21,9 +21,12 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 FULL = wire.Plan(rounds=5, seconds=0.6)
 FULL_CROWD = wire.Plan(rounds=3, seconds=2.0)
 FULL_KERNELS = ("5", "1000000", "10000000")
+FULL_TRAINING = (5, 20, 4.0)
 QUICK = wire.Plan(rounds=2, seconds=0.15, sizes=tuple(each for each in wire.SIZES if each != LONG), fewest=1)
 QUICK_CROWD = wire.Plan(rounds=1, seconds=1.0)
 QUICK_KERNELS = ("2", "1000000")
+QUICK_TRAINING = (1, 3, 1.0)
+"""Rounds of the race, calls over HTTP, seconds of tiny requests."""
 
 NOTES = """\
 Softmax cross-entropy from logits against class indices, with value, per-sample losses and gradient. All servers run one
@@ -37,6 +40,22 @@ KERNEL_NOTES = """\
 Wall time of value, per-sample losses and gradient on a checked batch; of forward, mean and backward in PyTorch. The same
 process, threads and allocator settings, in turn; the limits hold for the ratio of the best times, in float64."""
 
+TRAINING_NOTES = """\
+1000 rows of two circles, a hidden layer of 50 relu units, binary cross-entropy, batches of 32, shuffled every epoch, 200
+epochs of stochastic gradient descent with momentum. One thread each, in one process, in turn. Ours is timed from the rows to
+the last epoch, in float64, and always has each epoch's training loss; theirs from the built model on, in its usual float32
+(scikit-learn: float64). PyTorch is a plain eager loop over views of rows shuffled at once; Keras' `fit` has been through an
+epoch before. Half the rows are held out where both halves are measured; scikit-learn has no such mode."""
+
+SHARE_NOTES = """\
+What `/v1/train` does in an epoch besides its steps: measuring, which is predictions, loss and metrics on the training and the
+validation rows; then history, best model, and the event in bytes. Epochs of the run, and of a second one of which steps and
+measuring alone are done, in turn, in one process."""
+
+SERVED_NOTES = """\
+The run with loss and accuracy of both halves over HTTP, against what its epochs took; then tiny requests (8×3) of
+`/v1/evaluate` while runs ten times as long are streamed as events one after another, by one server process."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -47,8 +66,10 @@ def main() -> None:
     measured = wire.measure(QUICK if quick else FULL, _say)
     crowded = wire.crowd(QUICK_CROWD if quick else FULL_CROWD, _say)
     timed = _kernels(QUICK_KERNELS if quick else FULL_KERNELS)
+    rounds, calls, seconds = QUICK_TRAINING if quick else FULL_TRAINING
+    trained, served = training.trained(rounds), training.served(calls, seconds, _say)
     command = "python -m bench --quick" if quick else "make bench"
-    text = _text(command, measured, crowded, timed)
+    text = _text(command, measured, crowded, timed, trained, served)
     print("\n" + text)
     if not quick:
         RESULTS.write_text(text)
@@ -73,16 +94,28 @@ def _timed(line: bytes) -> Timed:
     return Timed(**read | by_threads)
 
 
-def _text(command: str, measured: report.Wire, crowded: dict[str, wire.Crowded], timed: list[Timed]) -> str:
-    targets = report.wire_targets(measured, crowded) + report.kernel_targets(timed)
+def _text(
+    command: str, measured: report.Wire, crowded: dict[str, wire.Crowded], timed: list[Timed],
+    trained: training.Trained, served: training.Served,
+) -> str:  # fmt: skip
+    targets = report.wire_targets(measured, crowded) + report.kernel_targets(timed) + report.training_targets(trained, served)
     parts = [
         "# What it costs", _machine(command), report.target_table(targets),
         "## Over HTTP", NOTES, *(report.wire_table(size, results) for size, results in measured.items()),
         "## Tiny requests while a 20 MB JSON request is in", report.crowd_table(crowded),
         "## Kernels", KERNEL_NOTES if timed[0].theirs else "PyTorch is not installed: our own times alone.",
         report.kernel_table(timed),
+        "## A training run", TRAINING_NOTES, _rivals(trained), report.race_table(trained),
+        SHARE_NOTES, report.share_table(trained.shares), SERVED_NOTES, report.served_table(served),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _rivals(trained: training.Trained) -> str:
+    """Which of them took part: a line for those that are not installed."""
+    there = " · ".join(f"{name} {which}" for name, which in trained.versions.items())
+    missing = [name for name in training.RIVALS if name not in trained.races[0].seconds]
+    return f"{there}." + (f" Not installed, so not measured: {', '.join(missing)}." if missing else "")
 
 
 def _machine(command: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.contenders import BINARY, BUFFERS, ECHO, FLOOR, JSON, LARGE, SMALL, TINY, TWENTY_LINES, Contender, Size
 from bench.kernels import THREADS, Timed
+from bench.training import AS_IN_TUTORIAL, CRITERION, KERAS, SCIKIT, TORCH, Race, Served, Share, Trained, can
 from bench.wire import Crowded, Measured
 
 Wire = dict[Size, dict[str, Measured]]
@@ -18,6 +19,8 @@ MUST_BE_FASTER = (
 SHORT_ROWS = 10
 MUCH_FASTER = 4.0
 """What cross-entropy must reach in one thread for rows of so few classes."""
+FASTER = {TORCH: 5.0, KERAS: 5.0, SCIKIT: 3.0}
+"""How many times our time a training run must take there."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -111,6 +114,47 @@ def _kernel_limit(each: Timed, threads: int) -> float | None:
     return 0.8 if each.numbers == 1_000_000 else 2.0
 
 
+# --- training runs ----------------------------------------------------------------------------------------------------
+
+
+def race_table(trained: Trained) -> str:
+    """Seconds of a run by each contender, and how many times ours that is."""
+    head = ["seconds of a run", "best", "median (least to greatest)", "÷ ours, median of the rounds", "training loss"]
+    return "\n\n".join(table([each.case, *head[1:]], _race_rows(each)) for each in trained.races)
+
+
+def _race_rows(race: Race) -> Iterable[list[str]]:
+    for name, seconds in race.seconds.items():
+        ratio = statistics.median(_ratios(seconds, race.seconds[CRITERION]))
+        yield [name, _number(min(seconds)), _spread(seconds), _number(ratio), _number(race.losses[name])]
+
+
+def share_table(shares: Iterable[Share]) -> str:
+    head = ["an epoch, µs: median", "whole", "steps", "measuring", "history and events", "all but the steps, %"]
+    return table(head, [_share_row(each) for each in shares])
+
+
+def _share_row(each: Share) -> list[str]:
+    whole, steps, measuring = (statistics.median(times) * 1e6 for times in (each.whole, each.steps, each.measuring))
+    return [each.case, *map(_number, (whole, steps, measuring, whole - steps - measuring, rest_percent(each)))]
+
+
+def rest_percent(share: Share) -> float:
+    """How much of an epoch is not steps."""
+    return 100.0 * (1.0 - statistics.median(share.steps) / statistics.median(share.whole))
+
+
+def served_table(served: Served) -> str:
+    head = ["ms", "p50", "p99", "requests"]
+    lines = {
+        "POST /v1/train": served.posted, "its epochs together": served.epochs, "the rest of the call": served.rest,
+        "tiny requests alone": served.idle, "tiny requests beside a streamed run": served.beside,
+        "the streamed run": served.streams,
+    }  # fmt: skip
+    rows = [[name, *map(_number, np.percentile(each, (50, 99))), str(len(each))] for name, each in lines.items()]
+    return table(head, [*rows, ["the first POST /v1/train, which starts a process", _number(served.first), "", "1"]])
+
+
 # --- what must be reached ---------------------------------------------------------------------------------------------
 
 
@@ -174,3 +218,21 @@ def _worst(numbers: int, threads: int, limit: float, ratios: dict[str, float]) -
     which = f"cross-entropy of k ≤ {SHORT_ROWS}" if limit == MUCH_FASTER else "the slowest kernel"
     text = f"{_power(numbers)} numbers, {threads} thread{'s' * (threads > 1)}: PyTorch ÷ ours, {which}"
     return Target(text, ratios[name], limit, at_least=True, more=more)
+
+
+def training_targets(trained: Trained, served: Served) -> list[Target]:
+    targets = [_faster(race, name, limit) for race in trained.races for name, limit in FASTER.items() if can(name, race.case)]
+    rests = {each.case: rest_percent(each) for each in trained.shares}
+    text = "history, validation and events: share of an epoch, " + AS_IN_TUTORIAL + ", %"
+    targets.append(Target(text, rests[AS_IN_TUTORIAL], 10.0, at_least=False))
+    p99 = float(np.percentile(served.beside, 99))
+    return [*targets, Target("p99 of tiny requests while a run is streamed, one server process, ms", p99, 10.0, at_least=False)]
+
+
+def _faster(race: Race, name: str, limit: float) -> Target:
+    text = f"a training run, {race.case}: {name} ÷ Criterion"
+    if name not in race.seconds:
+        return Target(text, None, limit, at_least=True)
+    ratios = _ratios(race.seconds[name], race.seconds[CRITERION])
+    more = f" ({_number(min(ratios))} to {_number(max(ratios))})"
+    return Target(text, statistics.median(ratios), limit, at_least=True, more=more)
