@@ -21,7 +21,8 @@
         optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name
         learners.py      how a model learns for one epoch
         fit.py           epoch after epoch, from a state that can be saved
-        result.py        the model that is kept; diagnosis.py: what went wrong, and what to try
+        result.py        the model that is kept
+        diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     api/             HTTP, and nothing else: one router, one file
         route.py         from a request to the bytes of its answer
         bodies.py        bodies as they arrive, packed or not, up to a limit
