@@ -54,10 +54,12 @@ The `code` of a fault says which rule was broken:
 | about | codes |
 |---|---|
 | the document | `missing`, `unknown_field`, `unexpected`, `type`, `choice`, `length`, `duplicate` |
-| names | `unknown_loss`, `unknown_parameter`, `unknown_class`, `unknown_family`, `unknown_property` |
+| names | `unknown_loss`, `unknown_parameter`, `unknown_class`, `unknown_family`, `unknown_property`, `unknown_dataset`, \
+`unknown_model`, `unknown_optimizer`, `unknown_schedule`, `unknown_metric` |
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
 | numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding` |
 | what does not go together | `reduction`, `clip`, `no_samples` |
+| training | `not_trainable`, `does_not_fit`, `one_output`, `targets`, `metric`, `constant_column`, `limit` |
 """
 
 

@@ -33,7 +33,7 @@ RING_SECONDS = 0.1
 """How long after its time an alarm rings again, if it was not heard."""
 LIBRARY_BYTES = 160 * 1024**2
 """What SciPy and scikit-learn take, which are loaded when a run first needs them."""
-NICENESS = 5
+NICENESS = 10
 """A server that shares a processor with a run goes first."""
 
 T = TypeVar("T")

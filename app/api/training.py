@@ -347,8 +347,7 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     return Plan(
         data=rows.table, model=model, loss=_loss(request, rows.task), optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.parameters),
-        validation=_held(request.validation, rows.table.classes), epochs=request.epochs, batch_size=request.batch_size,
-        shuffle=request.shuffle,
+        validation=_held(request.validation), epochs=request.epochs, batch_size=request.batch_size, shuffle=request.shuffle,
         standardize_inputs=request.standardize.inputs, standardize_targets=request.standardize.targets,
         l1=request.regularization.l1, l2=request.regularization.l2,
         clip_norm=clipping and clipping.norm, clip_value=clipping and clipping.value,
@@ -375,13 +374,13 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     return Chosen(OPTIMIZERS["adam"], {"learning_rate": USUAL_OPTIMIZER["learning_rate"]})
 
 
-def _held(validation: Validation | None, classes: Sequence[str] | None) -> Held:
+def _held(validation: Validation | None) -> Held:
     if validation is None:
         return Held(fraction=None)
     if validation.inputs is None:
         return Held(validation.fraction, validation.last, None, validation.seed)
     inputs = arrays.numbers(validation.inputs, "/validation/inputs")
-    return Held(None, None, Table(inputs, _targets(validation.targets, "/validation"), classes))
+    return Held(None, None, Table(inputs, _targets(validation.targets, "/validation")))
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------
