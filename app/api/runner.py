@@ -156,7 +156,7 @@ def _messages(order: Order, body: bytearray | None) -> Iterator[tuple[Kind, Any]
         last: tuple[Kind, Any] = "refused", error
     except MemoryError:
         said = f"the run needs more than the {order.settings.training_memory_bytes} bytes of memory that a run may have"
-        last = "failed", InvalidInput([Fault("", "limit", said)])
+        last = "failed", InvalidInput([Fault("", "limit", f"{said}; a smaller batch_size, model or data set takes less")])
     except Exception as error:  # the server logs it and answers 500
         failure = RuntimeError(f"{type(error).__name__} in a run: {error}")
         failure.add_note(traceback.format_exc())  # which would not come through by itself
