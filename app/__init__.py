@@ -28,7 +28,7 @@
         bodies.py        bodies as they arrive, packed or not, up to a limit
         workers.py       processes for what would hold the event loop
         arrays.py        JSON to arrays and back; tensors.py: binary tensors
-        runs.py          training runs in processes of their own, told event by event
+        runs.py          training runs in processes of their own, told event by event; runner.py: such a process
         specs.py         registry to Pydantic
         problems.py      errors to RFC 9457
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import groupby
 from typing import Any, NoReturn, TypeAlias, cast
 
 import numpy as np
@@ -302,10 +303,11 @@ def _empty(pointer: str) -> Fault:
 
 def name(pointer: str) -> str:
     """`/predictions/2/0` as people write it: predictions[2, 0]."""
-    parts = pointer.strip("/").split("/")
-    words = [part for part in parts if not part.isdigit()]
-    indices = [part for part in parts if part.isdigit()]
-    return ".".join(words) + (f"[{', '.join(indices)}]" if indices else "")
+    said = ""
+    for digits, group in groupby(pointer.strip("/").split("/"), str.isdigit):
+        parts = list(group)
+        said += f"[{', '.join(parts)}]" if digits else "." * bool(said) + ".".join(parts)
+    return said
 
 
 def _kind(value: object) -> str:

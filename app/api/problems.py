@@ -59,6 +59,7 @@ RULES = {
     "finite_number": "not_finite",
     "literal_error": "choice",
     "too_short": "length",
+    "too_long": "length",
     "string_too_long": "length",
     **dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), "out_of_range"),
 }
@@ -206,6 +207,8 @@ def _fault(error: ErrorDetails) -> Fault:
     if code == "unknown_field":
         return Fault(pointer, code, f"there is no field {loc[-1][:80]!r}")
     rule = error["msg"].partition(" should ")[2].replace(" after validation", "") or "be valid"
+    if error["type"] == "model_type":  # its message names a class of ours
+        rule = "be an object"
     return Fault(pointer, code, f"{name} must {rule}{_got(error['input'])}")
 
 

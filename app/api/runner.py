@@ -167,11 +167,11 @@ def _messages(order: Order, body: bytearray | None) -> Iterator[tuple[Kind, Any]
 def _events(order: Order, events: Generator[Event]) -> Iterator[tuple[Kind, bytes]]:
     held, sent = b"", 0.0
     for event in events:
-        content = encode(event.data)
         if event.name == "end":
+            content = encode(event.data)
             yield "answer", held + _event(event, content) if order.streamed else content
         elif order.streamed:
-            held += _event(event, content)
+            held += _event(event, encode(event.data))
             if time.monotonic() - sent > FLUSH_SECONDS:
                 yield "events", held
                 held, sent = b"", time.monotonic()

@@ -59,7 +59,7 @@ SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()]
 
 MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = specs(MODELS), specs(OPTIMIZERS), specs(SCHEDULES)
 DATASET_SPECS, METRIC_SPECS = specs(DATASETS), specs(METRICS)
-USUAL_OPTIMIZER = {"name": "adam", "learning_rate": 0.01}
+USUAL_OPTIMIZER = Chosen(OPTIMIZERS["adam"], {"learning_rate": 0.01})
 USUAL_LOSS = {
     "regression": {"name": "mean_squared_error"},
     "binary": {"name": "binary_cross_entropy", "from_logits": True},
@@ -371,7 +371,7 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
         return Chosen(OPTIMIZERS[request.optimizer.name], request.optimizer.parameters)
     if not model.thing.optimized:
         return None
-    return Chosen(OPTIMIZERS["adam"], {"learning_rate": USUAL_OPTIMIZER["learning_rate"]})
+    return USUAL_OPTIMIZER
 
 
 def _held(validation: Validation | None) -> Held:
