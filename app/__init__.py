@@ -15,7 +15,7 @@
         stable.py, pairs.py, rows.py  building blocks that keep their digits
         regression.py ...  one family of losses, one file
     training/        short training runs, in plain NumPy on top of the losses
-        run.py           what was asked for (Plan), checked and made ready (Run)
+        run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows
         objective.py     a loss as what a model is trained on: whether it fits, and its slope
         models.py        linear, mlp, boosted_trees; network.py, trees.py, activations.py: what they are made of
         optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name

@@ -12,7 +12,7 @@ from app.training import Chosen, Epoch, Result, Run, finish, history, stopped
 from app.training.diagnosis import diagnose
 from app.training.learners import State
 from app.training.network import Network
-from app.training.run import Scale
+from app.training.tables import Scale
 
 DIAGNOSIS_SECONDS = 10.0
 """What diagnoses may take beyond the time of the run: trying other rates takes a large model as long as an epoch."""

@@ -14,8 +14,9 @@ from app.training.metrics import Metric
 from app.training.models import Model
 from app.training.optimizers import Optimizer
 from app.training.result import Result, finish
-from app.training.run import Chosen, Held, Limits, Plan, Run, Table, prepare
+from app.training.run import Chosen, Limits, Plan, Run, prepare
 from app.training.schedules import Schedule
+from app.training.tables import Held, Table
 
 MODELS = registry("model", Model, models)
 OPTIMIZERS = registry("optimizer", Optimizer, optimizers)

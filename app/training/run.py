@@ -1,19 +1,20 @@
 """A training run: what was asked for (Plan), and what is trained on what once everything has been checked (Run)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
-from app.losses.inputs import Numbers, Raw
+from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.losses.inputs import Numbers
 from app.losses.stable import Array
 from app.training.activations import OUTPUTS
 from app.training.metrics import check_metric
 from app.training.network import Network
 from app.training.objective import Labels, Objective, agree
+from app.training.tables import Held, Scale, Table, check_columns, check_table, refuse, scale_of, scaled, split
 from app.training.trees import Trees
 
 USUAL_BATCH = 32
@@ -28,29 +29,6 @@ class Chosen(NamedTuple):
     @property
     def all(self) -> dict[str, Any]:
         return {**self.thing.defaults, **self.parameters}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows to train on or to validate with, as the caller has them."""
-
-    inputs: Numbers
-    """(n, d)"""
-    targets: Raw
-    """(n,) or (n, m): numbers, labels, or a list of n class names."""
-    classes: Sequence[str] | None = None
-    name: str | None = None
-    """Of a dataset that is known by one; its columns are what they are, also those that are constant."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """How validation rows are told apart: a share drawn by a seed, the last ones, or others altogether; none at all."""
-
-    fraction: float | None = 0.2
-    last: int | None = None
-    table: Table | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +54,7 @@ class Plan:
     """An Optimizer; None is right only for a model that has no weights."""
     schedule: Chosen | None = None
     """A Schedule; None leaves the learning rate as it is."""
-    validation: Held = Held()
+    validation: Held = field(default_factory=Held)
     epochs: int = 100
     batch_size: int | Literal["full"] | None = None
     """None takes 32 rows, or all where there are fewer."""
@@ -111,16 +89,6 @@ class Rows(NamedTuple):
         return len(self.inputs)
 
 
-class Scale(NamedTuple):
-    """What was taken from each column, and what the rest was divided by."""
-
-    mean: Array
-    deviation: Array
-
-    def apply(self, array: Numbers) -> Array:
-        return (array - self.mean) / self.deviation
-
-
 @dataclass(frozen=True)
 class Run:
     """A run that can begin."""
@@ -146,20 +114,20 @@ class Run:
 
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     """Check a plan and make its arrays ready; InvalidInput with the place and the rule for whatever does not fit."""
-    _check_table(plan.data, "/data")
-    kept, held = _split(len(plan.data.inputs), plan.validation)
+    check_table(plan.data, "/data")
+    kept, held = split(len(plan.data.inputs), plan.validation)
     outside = plan.validation.table
     if outside is not None:
-        _check_table(outside, "/validation", plan.data.inputs.shape[1])
+        check_table(outside, "/validation", plan.data.inputs.shape[1])
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
     if plan.standardize_inputs and plan.data.name is None:
-        _check_columns(plan.data.inputs)
-    inputs_scale = _scale(plan.data.inputs, kept, "inputs") if plan.standardize_inputs else None
+        check_columns(plan.data.inputs)
+    inputs_scale = scale_of(plan.data.inputs, kept, "inputs") if plan.standardize_inputs else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)
     _check_model(model, plan, limits)
-    rows = Rows(_scaled(plan.data.inputs, inputs_scale, "/data/inputs", _largest(model)), labels, targets)
+    rows = Rows(scaled(plan.data.inputs, inputs_scale, "/data/inputs", _largest(model)), labels, targets)
     training, validation = _select(rows, kept), _select(rows, held) if len(held) else None
     if outside is not None:
         validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, _largest(model))
@@ -170,96 +138,12 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     )
 
 
-# --- rows -------------------------------------------------------------------------------------------------------------
-
-
-def _check_table(table: Table, pointer: str, columns: int | None = None) -> None:
-    inputs, targets = table.inputs, table.targets
-    if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
-        said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
-        _refuse(f"{pointer}/targets", "shape", said)
-    if inputs.ndim != 2:
-        _refuse(f"{pointer}/inputs", "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
-    if not inputs.size:
-        _refuse(f"{pointer}/inputs", "empty", f"inputs are empty: shape {inputs.shape}")
-    if columns is not None and inputs.shape[1] != columns:
-        _refuse(f"{pointer}/inputs", "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs")
-    if len(targets) != len(inputs):
-        said = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
-        _refuse(f"{pointer}/targets", "shape_mismatch", said)
-    if isinstance(targets, np.ndarray) and not targets.size:
-        _refuse(f"{pointer}/targets", "empty", f"targets are empty: shape {targets.shape}")
-    for name, array in (("inputs", inputs), ("targets", targets)):
-        if isinstance(array, np.ndarray):
-            _refuse_numbers(~np.isfinite(array), f"{pointer}/{name}", "not_finite", "must be finite")
-
-
-def _refuse(pointer: str, code: str, message: str) -> NoReturn:
-    raise InvalidArray([Fault(pointer, code, message)])
-
-
-def _refuse_numbers(bad: NDArray[np.bool_], pointer: str, code: str, rule: str) -> None:
-    """Name every bad number of an array by its index; nothing where there is none."""
-    name = pointer.rpartition("/")[2]
-    faults = [
-        Fault("/".join([pointer, *map(str, index)]), code, f"{name}[{', '.join(map(str, index))}] {rule}")
-        for index in np.argwhere(bad)[:MAX_FAULTS]
-    ]
-    if faults:
-        raise InvalidArray(faults)
-
-
-def _split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The rows to train on and those to validate with, each in their order."""
-    if held.table is not None:
-        return np.arange(n), np.arange(0)
-    if held.last is not None:
-        if held.last >= n:
-            said = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
-            _refuse("/validation/last", "no_samples", said)
-        return np.arange(n - held.last), np.arange(n - held.last, n)
-    if held.fraction is None:
-        return np.arange(n), np.arange(0)
-    count = round(held.fraction * n)
-    if not 0 < count < n:
-        none = "validate with" if count == 0 else "train on"
-        said = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
-        _refuse("/validation/fraction", "no_samples", said)
-    order = np.random.default_rng([held.seed, 1]).permutation(n)
-    return np.sort(order[count:]), np.sort(order[:count])
-
-
-def _scale(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
-    """Mean and deviation of the rows that are trained on; a constant column is only moved to 0."""
-    rows = np.asarray(array[kept], dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = rows.mean(axis=0), rows.std(axis=0)
-    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
-        said = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
-        _refuse(f"/data/{name}", "out_of_range", said)
-    constant = rows.min(axis=0) == rows.max(axis=0)  # their deviation may differ from 0 by a rounding error
-    return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
-
-
-def _check_columns(inputs: Numbers) -> None:
-    constant = np.flatnonzero(inputs.min(axis=0) == inputs.max(axis=0))
-    if constant.size:
-        listed = ", ".join(map(str, constant[:MAX_FAULTS])) + (", ..." if constant.size > MAX_FAULTS else "")
-        said = f"columns of inputs that are the same in every row cannot be standardized: {listed} (counted from 0)"
-        _refuse("/data/inputs", "constant_column", f"{said}; remove them or set standardize.inputs to false")
+# --- targets ---------------------------------------------------------------------------------------------------------
 
 
 def _largest(model: Network | Trees) -> float:
     """The largest input that a model takes: trees compare in single precision."""
     return float(np.finfo(np.float32 if isinstance(model, Trees) else np.float64).max)
-
-
-def _scaled(array: Numbers, scale: Scale | None, pointer: str, largest: float = np.finfo(np.float64).max) -> Array:
-    with np.errstate(over="ignore"):
-        scaled = np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
-    after = "" if scale is None else " after it was standardized"
-    _refuse_numbers(~(np.abs(scaled) <= largest), pointer, "out_of_range", f"must be at most {largest:.4g}{after}")
-    return scaled
 
 
 def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
@@ -273,9 +157,9 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
         if wanted is False or _labels_like(plan.data) or not _of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
-        _refuse("/standardize/targets", "targets", "class names cannot be standardized: set standardize.targets to false")
-    scale = _scale(targets, kept, "targets")
-    moved = _scaled(targets, scale, "/data/targets")
+        refuse("/standardize/targets", "targets", "class names cannot be standardized: set standardize.targets to false")
+    scale = scale_of(targets, kept, "targets")
+    moved = scaled(targets, scale, "/data/targets")
     try:
         return *agree(loss, plan.loss.parameters, moved, None, output), moved, scale
     except InvalidInput as error:
@@ -317,9 +201,9 @@ def _outside(
 ) -> Rows:
     """Validation rows of their own, with the scales and classes of the data."""
     _check_classes(table, data)
-    inputs, targets = _scaled(table.inputs, inputs_scale, "/validation/inputs", largest), table.targets
+    inputs, targets = scaled(table.inputs, inputs_scale, "/validation/inputs", largest), table.targets
     if targets_scale is not None and isinstance(targets, np.ndarray):
-        targets = _scaled(targets, targets_scale, "/validation/targets")
+        targets = scaled(targets, targets_scale, "/validation/targets")
     try:
         labels = objective.labels(targets, data.classes)
     except InvalidInput as error:
@@ -332,17 +216,17 @@ def _check_classes(table: Table, data: Table) -> None:
     """Class names are taken in the order of the data; indices must have been counted in it."""
     if not isinstance(table.targets, np.ndarray):
         if data.classes is None:
-            _refuse("/validation/targets", "not_a_number", "targets are class names here, and numbers in data.targets")
+            refuse("/validation/targets", "not_a_number", "targets are class names here, and numbers in data.targets")
     elif table.classes is not None and list(table.classes) != list(data.classes or []):
         theirs = f"those of data.classes: {', '.join(data.classes)}" if data.classes else "left out, as there are none in data"
-        _refuse("/validation/classes", "classes", f"classes must be {theirs}")
+        refuse("/validation/classes", "classes", f"classes must be {theirs}")
 
 
 def _check_counts(training: Rows, validation: Rows | None) -> None:
     """Some label counts on both sides: a mean over nothing is no loss."""
     for rows, pointer, what in ((training, "/data/targets", "train on"), (validation, "/validation", "validate with")):
         if rows is not None and rows.labels.counts is not None and not rows.labels.counts.any():
-            _refuse(pointer, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
+            refuse(pointer, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
 
 
 # --- the rest of the plan -----------------------------------------------------------------------------------------------
@@ -415,9 +299,9 @@ def _refuse_settings(plan: Plan, name: str, fields: tuple[str, ...]) -> None:
         "regularization": plan.l1 > 0 or plan.l2 > 0,
         "gradient_clipping": plan.clip_norm is not None or plan.clip_value is not None,
     }
-    for field in fields:
-        if given[field]:
-            raise InvalidParameter([Fault(f"/{field}", "unexpected", f"{name} has no use for {field}; leave it out")])
+    for each in fields:
+        if given[each]:
+            raise InvalidParameter([Fault(f"/{each}", "unexpected", f"{name} has no use for {each}; leave it out")])
 
 
 def _warnings(training: Rows, objective: Objective) -> tuple[str, ...]:

@@ -1,0 +1,132 @@
+"""Rows as a caller has them: checked, split into those to train on and to validate with, and standardized."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import MAX_FAULTS, Fault, InvalidArray
+from app.losses.inputs import Numbers, Raw
+from app.losses.stable import Array
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to train on or to validate with, as the caller has them."""
+
+    inputs: Numbers
+    """(n, d)"""
+    targets: Raw
+    """(n,) or (n, m): numbers, labels, or a list of n class names."""
+    classes: Sequence[str] | None = None
+    name: str | None = None
+    """Of a dataset that is known by one; its columns are what they are, also those that are constant."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """How validation rows are told apart: a share drawn by a seed, the last ones, or others altogether; none at all."""
+
+    fraction: float | None = 0.2
+    last: int | None = None
+    table: Table | None = None
+    seed: int = 0
+
+
+class Scale(NamedTuple):
+    """What was taken from each column, and what the rest was divided by."""
+
+    mean: Array
+    deviation: Array
+
+    def apply(self, array: Numbers) -> Array:
+        return (array - self.mean) / self.deviation
+
+
+def check_table(table: Table, pointer: str, columns: int | None = None) -> None:
+    """Refuse a table that has no rows or columns, rows without target, or numbers that are none."""
+    inputs, targets = table.inputs, table.targets
+    if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
+        said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
+        refuse(f"{pointer}/targets", "shape", said)
+    if inputs.ndim != 2:
+        refuse(f"{pointer}/inputs", "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
+    if not inputs.size:
+        refuse(f"{pointer}/inputs", "empty", f"inputs are empty: shape {inputs.shape}")
+    if columns is not None and inputs.shape[1] != columns:
+        refuse(f"{pointer}/inputs", "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs")
+    if len(targets) != len(inputs):
+        said = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
+        refuse(f"{pointer}/targets", "shape_mismatch", said)
+    if isinstance(targets, np.ndarray) and not targets.size:
+        refuse(f"{pointer}/targets", "empty", f"targets are empty: shape {targets.shape}")
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if isinstance(array, np.ndarray):
+            _refuse_numbers(~np.isfinite(array), f"{pointer}/{name}", "not_finite", "must be finite")
+
+
+def refuse(pointer: str, code: str, message: str) -> NoReturn:
+    raise InvalidArray([Fault(pointer, code, message)])
+
+
+def _refuse_numbers(bad: NDArray[np.bool_], pointer: str, code: str, rule: str) -> None:
+    """Name every bad number of an array by its index; nothing where there is none."""
+    name = pointer.rpartition("/")[2]
+    faults = [
+        Fault("/".join([pointer, *map(str, index)]), code, f"{name}[{', '.join(map(str, index))}] {rule}")
+        for index in np.argwhere(bad)[:MAX_FAULTS]
+    ]
+    if faults:
+        raise InvalidArray(faults)
+
+
+def split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows to train on and those to validate with, each in their order."""
+    if held.table is not None:
+        return np.arange(n), np.arange(0)
+    if held.last is not None:
+        if held.last >= n:
+            said = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
+            refuse("/validation/last", "no_samples", said)
+        return np.arange(n - held.last), np.arange(n - held.last, n)
+    if held.fraction is None:
+        return np.arange(n), np.arange(0)
+    count = round(held.fraction * n)
+    if not 0 < count < n:
+        none = "validate with" if count == 0 else "train on"
+        said = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
+        refuse("/validation/fraction", "no_samples", said)
+    order = np.random.default_rng([held.seed, 1]).permutation(n)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def scale_of(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
+    """Mean and deviation of the rows that are trained on; a constant column is only moved to 0."""
+    rows = np.asarray(array[kept], dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+        said = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
+        refuse(f"/data/{name}", "out_of_range", said)
+    constant = rows.min(axis=0) == rows.max(axis=0)  # their deviation may differ from 0 by a rounding error
+    return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
+
+
+def check_columns(inputs: Numbers) -> None:
+    """Refuse columns that standardizing would make all 0: they carry nothing, and may be a mistake."""
+    constant = np.flatnonzero(inputs.min(axis=0) == inputs.max(axis=0))
+    if constant.size:
+        listed = ", ".join(map(str, constant[:MAX_FAULTS])) + (", ..." if constant.size > MAX_FAULTS else "")
+        said = f"columns of inputs that are the same in every row cannot be standardized: {listed} (counted from 0)"
+        refuse("/data/inputs", "constant_column", f"{said}; remove them or set standardize.inputs to false")
+
+
+def scaled(array: Numbers, scale: Scale | None, pointer: str, largest: float = np.finfo(np.float64).max) -> Array:
+    """The array, standardized where there is a scale; InvalidArray for numbers beyond the largest."""
+    with np.errstate(over="ignore"):
+        moved = np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
+    after = "" if scale is None else " after it was standardized"
+    _refuse_numbers(~(np.abs(moved) <= largest), pointer, "out_of_range", f"must be at most {largest:.4g}{after}")
+    return moved
