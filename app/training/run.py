@@ -14,7 +14,7 @@ from app.training.activations import OUTPUTS
 from app.training.metrics import check_metric
 from app.training.network import Network
 from app.training.objective import Labels, Objective, agree
-from app.training.tables import Held, Scale, Table, check_columns, check_table, refuse, scale_of, scaled, split
+from app.training.tables import Held, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
 from app.training.trees import Trees
 
 USUAL_BATCH = 32
@@ -157,7 +157,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
         if wanted is False or _labels_like(plan.data) or not _of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
-        refuse("/standardize/targets", "targets", "class names cannot be standardized: set standardize.targets to false")
+        refuse_at("/standardize/targets", "targets", "class names cannot be standardized: set standardize.targets to false")
     scale = scale_of(targets, kept, "targets")
     moved = scaled(targets, scale, "/data/targets")
     try:
@@ -216,17 +216,17 @@ def _check_classes(table: Table, data: Table) -> None:
     """Class names are taken in the order of the data; indices must have been counted in it."""
     if not isinstance(table.targets, np.ndarray):
         if data.classes is None:
-            refuse("/validation/targets", "not_a_number", "targets are class names here, and numbers in data.targets")
+            refuse_at("/validation/targets", "not_a_number", "targets are class names here, and numbers in data.targets")
     elif table.classes is not None and list(table.classes) != list(data.classes or []):
         theirs = f"those of data.classes: {', '.join(data.classes)}" if data.classes else "left out, as there are none in data"
-        refuse("/validation/classes", "classes", f"classes must be {theirs}")
+        refuse_at("/validation/classes", "classes", f"classes must be {theirs}")
 
 
 def _check_counts(training: Rows, validation: Rows | None) -> None:
     """Some label counts on both sides: a mean over nothing is no loss."""
     for rows, pointer, what in ((training, "/data/targets", "train on"), (validation, "/validation", "validate with")):
         if rows is not None and rows.labels.counts is not None and not rows.labels.counts.any():
-            refuse(pointer, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
+            refuse_at(pointer, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
 
 
 # --- the rest of the plan -----------------------------------------------------------------------------------------------

@@ -50,24 +50,26 @@ def check_table(table: Table, pointer: str, columns: int | None = None) -> None:
     inputs, targets = table.inputs, table.targets
     if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
         said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
-        refuse(f"{pointer}/targets", "shape", said)
+        refuse_at(f"{pointer}/targets", "shape", said)
     if inputs.ndim != 2:
-        refuse(f"{pointer}/inputs", "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
+        refuse_at(f"{pointer}/inputs", "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
     if not inputs.size:
-        refuse(f"{pointer}/inputs", "empty", f"inputs are empty: shape {inputs.shape}")
+        refuse_at(f"{pointer}/inputs", "empty", f"inputs are empty: shape {inputs.shape}")
     if columns is not None and inputs.shape[1] != columns:
-        refuse(f"{pointer}/inputs", "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs")
+        refuse_at(
+            f"{pointer}/inputs", "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs"
+        )
     if len(targets) != len(inputs):
         said = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
-        refuse(f"{pointer}/targets", "shape_mismatch", said)
+        refuse_at(f"{pointer}/targets", "shape_mismatch", said)
     if isinstance(targets, np.ndarray) and not targets.size:
-        refuse(f"{pointer}/targets", "empty", f"targets are empty: shape {targets.shape}")
+        refuse_at(f"{pointer}/targets", "empty", f"targets are empty: shape {targets.shape}")
     for name, array in (("inputs", inputs), ("targets", targets)):
         if isinstance(array, np.ndarray):
             _refuse_numbers(~np.isfinite(array), f"{pointer}/{name}", "not_finite", "must be finite")
 
 
-def refuse(pointer: str, code: str, message: str) -> NoReturn:
+def refuse_at(pointer: str, code: str, message: str) -> NoReturn:
     raise InvalidArray([Fault(pointer, code, message)])
 
 
@@ -89,7 +91,7 @@ def split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if held.last is not None:
         if held.last >= n:
             said = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
-            refuse("/validation/last", "no_samples", said)
+            refuse_at("/validation/last", "no_samples", said)
         return np.arange(n - held.last), np.arange(n - held.last, n)
     if held.fraction is None:
         return np.arange(n), np.arange(0)
@@ -97,7 +99,7 @@ def split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if not 0 < count < n:
         none = "validate with" if count == 0 else "train on"
         said = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
-        refuse("/validation/fraction", "no_samples", said)
+        refuse_at("/validation/fraction", "no_samples", said)
     order = np.random.default_rng([held.seed, 1]).permutation(n)
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -109,7 +111,7 @@ def scale_of(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
         mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         said = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
-        refuse(f"/data/{name}", "out_of_range", said)
+        refuse_at(f"/data/{name}", "out_of_range", said)
     constant = rows.min(axis=0) == rows.max(axis=0)  # their deviation may differ from 0 by a rounding error
     return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
 
@@ -120,7 +122,7 @@ def check_columns(inputs: Numbers) -> None:
     if constant.size:
         listed = ", ".join(map(str, constant[:MAX_FAULTS])) + (", ..." if constant.size > MAX_FAULTS else "")
         said = f"columns of inputs that are the same in every row cannot be standardized: {listed} (counted from 0)"
-        refuse("/data/inputs", "constant_column", f"{said}; remove them or set standardize.inputs to false")
+        refuse_at("/data/inputs", "constant_column", f"{said}; remove them or set standardize.inputs to false")
 
 
 def scaled(array: Numbers, scale: Scale | None, pointer: str, largest: float = np.finfo(np.float64).max) -> Array:

@@ -119,11 +119,11 @@ async def test_every_code_in_the_source_is_in_the_docs(client: httpx.AsyncClient
 
 
 def fault_codes(tree: ast.AST) -> set[str]:
-    """The codes that a module writes out: in a Fault, and in a Place's refusals."""
+    """The codes that a module writes out: in a Fault, and in refusals of a Place or a table."""
     found: set[str] = set()
     for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-        at = {"Fault": 1, "refuse": 0, "refuse_numbers": 3}.get(name)
+        at = {"Fault": 1, "refuse_at": 1, "refuse": 0, "refuse_numbers": 3}.get(name)
         arguments: list[Any] = [] if at is None else call.args[at : at + 1]
         found |= {each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)}
     return found
