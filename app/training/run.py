@@ -219,7 +219,7 @@ def _check_classes(table: Table, data: Table) -> None:
             refuse_at("/validation/targets", "not_a_number", "targets are class names here, and numbers in data.targets")
     elif table.classes is not None and list(table.classes) != list(data.classes or []):
         theirs = f"those of data.classes: {', '.join(data.classes)}" if data.classes else "left out, as there are none in data"
-        refuse_at("/validation/classes", "classes", f"classes must be {theirs}")
+        refuse_at("/validation/classes", "unexpected", f"classes must be {theirs}")
 
 
 def _check_counts(training: Rows, validation: Rows | None) -> None:
