@@ -13,7 +13,7 @@ from functools import cached_property
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
-from app.errors import Fault, UnknownName
+from app.errors import Fault, NotFound, UnknownName
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Declared:
     @cached_property
     def aliases(self) -> tuple[Alias, ...]:
         return tuple(each if isinstance(each, Alias) else Alias(each) for each in self.names)
+
+    @property
+    def alias_parameters(self) -> dict[str, dict[str, object]]:
+        """The parameters of the aliases that set any."""
+        return {each.name: dict(each.parameters) for each in self.aliases if each.parameters}
 
     @property
     def summary(self) -> str:
@@ -104,6 +109,13 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UnknownName([Fault(pointer, f"unknown_{self.noun}", did_you_mean(self.noun, name, self._resolved))])
         thing, other = self._resolved[name]
         return thing, other.parameters
+
+    def find(self, name: str) -> tuple[T, Mapping[str, object]]:
+        """The same for a name in an address: NotFound, since it is the address that names nothing."""
+        try:
+            return self.resolve(name)
+        except UnknownName as error:
+            raise NotFound(error.detail) from None
 
 
 def did_you_mean(noun: str, name: str, known: Iterable[str]) -> str:

@@ -10,9 +10,8 @@ from typing_extensions import TypedDict
 
 from app.api.arrays import encode
 from app.api.problems import responses
-from app.api.specs import Spec
+from app.api.specs import Spec, parameter_schemas
 from app.api.training import DATASET_SPECS, METRIC_SPECS, MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
-from app.errors import NotFound, UnknownName
 from app.registry import Declared, Registry
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Metric
 
@@ -54,10 +53,7 @@ def _catalogue(
             str, Path(description=f"The name of a {registry.noun}, or an alias of it.", examples=[next(iter(registry))])
         ],
     ) -> Response:
-        try:
-            thing, _ = registry.resolve(name)
-        except UnknownName as error:
-            raise NotFound(error.detail) from None
+        thing, _ = registry.find(name)
         return Response(encode(entries[thing.name]), media_type="application/json")
 
     list_all.__doc__ = f"Every {registry.noun} that a training run may name, with its parameters."
@@ -75,16 +71,13 @@ TRAITS = ("task", "optimized", "full_batch", "of", "higher_is_better")
 
 
 def _entry(thing: Declared, spec: type[Spec], example: dict[str, Any]) -> Entry:
-    schema = spec.model_json_schema()["properties"]
     return Entry(
         name=thing.name,
         aliases=[each.name for each in thing.aliases],
-        alias_parameters={each.name: dict(each.parameters) for each in thing.aliases if each.parameters},
+        alias_parameters=thing.alias_parameters,
         summary=thing.summary,
         description=thing.description,
-        parameters={
-            name: {key: value for key, value in each.items() if key != "title"} for name, each in schema.items() if name != "name"
-        },
+        parameters=parameter_schemas(spec),
         traits={trait: getattr(thing, trait) for trait in TRAITS if hasattr(thing, trait)},
         equals=list(thing.equals),
         reference=thing.reference,

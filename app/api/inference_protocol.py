@@ -96,10 +96,7 @@ def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tup
 
 
 def model(name: str, version: str = VERSION) -> tuple[Loss, Mapping[str, object]]:
-    try:
-        loss, preset = LOSSES.resolve(name)
-    except UnknownName as error:
-        raise NotFound(error.detail) from None
+    loss, preset = LOSSES.find(name)
     if version != VERSION:
         raise NotFound(f"{name} has no version {version[:80]!r}, only {VERSION}")
     return loss, preset

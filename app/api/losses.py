@@ -13,8 +13,8 @@ from app.api.arrays import decode, encode
 from app.api.evaluate import EvaluateRequest, evaluate
 from app.api.examples import example
 from app.api.problems import responses
-from app.api.specs import LOSS_SPECS
-from app.errors import Fault, NotFound, UnknownName
+from app.api.specs import LOSS_SPECS, parameter_schemas
+from app.errors import Fault, UnknownName
 from app.losses import LOSSES, Loss
 from app.losses.inputs import Encoding, Input
 from app.losses.loss import Property
@@ -113,10 +113,7 @@ async def describe_loss(
     name: Annotated[str, Path(description="The name of a loss, or an alias of it.", examples=["huber"])],
 ) -> Response:
     """One loss, with a request that can be sent as it is, and its answer."""
-    try:
-        loss, _ = LOSSES.resolve(name)
-    except UnknownName as error:
-        raise NotFound(error.detail) from None
+    loss, _ = LOSSES.find(name)
     return _json(_detail(loss))
 
 
@@ -129,20 +126,17 @@ def _detail(loss: Loss) -> LossDetail:
 
 @cache
 def _entry(loss: Loss) -> LossEntry:
-    schema = LOSS_SPECS[loss.name].model_json_schema()["properties"]
     return LossEntry(
         name=loss.name,
         aliases=[each.name for each in loss.aliases],
-        alias_parameters={each.name: dict(each.parameters) for each in loss.aliases if each.parameters},
+        alias_parameters=loss.alias_parameters,
         family=loss.family,
         summary=loss.summary,
         description=loss.description,
         formula=loss.formula,
         predictions=_side(loss, "predictions") or [],
         targets=_side(loss, "targets"),
-        parameters={
-            name: {key: value for key, value in each.items() if key != "title"} for name, each in schema.items() if name != "name"
-        },
+        parameters=parameter_schemas(LOSS_SPECS[loss.name]),
         properties=_properties(loss.properties),
         differentiable=loss.differentiable,
         coupling=loss.coupling,

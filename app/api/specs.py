@@ -36,6 +36,14 @@ def spec(thing: Declared) -> type[Spec]:
     return create_model(_camel(thing.name) + kind, __base__=Spec, __doc__=thing.summary, **fields)
 
 
+def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
+    """JSON Schema of each parameter of a model."""
+    schemas: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    return {
+        name: {key: value for key, value in each.items() if key != "title"} for name, each in schemas.items() if name != "name"
+    }
+
+
 def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
     return {name: spec(thing) for name, thing in registry.items()}
 

@@ -61,9 +61,9 @@ MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = specs(MODELS), specs(OPTIMIZERS),
 DATASET_SPECS, METRIC_SPECS = specs(DATASETS), specs(METRICS)
 USUAL_OPTIMIZER = Chosen(OPTIMIZERS["adam"], {"learning_rate": 0.01})
 USUAL_LOSS = {
-    "regression": {"name": "mean_squared_error"},
-    "binary": {"name": "binary_cross_entropy", "from_logits": True},
-    "multiclass": {"name": "categorical_cross_entropy", "from_logits": True},
+    "regression": Chosen(LOSSES["mean_squared_error"], {}),
+    "binary": Chosen(LOSSES["binary_cross_entropy"], {"from_logits": True}),
+    "multiclass": Chosen(LOSSES["categorical_cross_entropy"], {"from_logits": True}),
 }
 
 
@@ -362,8 +362,7 @@ def _loss(request: TrainRequest, task: str | None) -> Chosen:
         return Chosen(LOSSES[request.loss.name], request.loss.parameters)
     if task is None:
         raise InvalidInput([Fault("/loss", "missing", "say with which loss to train: it cannot be told from data of your own")])
-    usual = dict(USUAL_LOSS[task])
-    return Chosen(LOSSES[cast(str, usual.pop("name"))], usual)
+    return USUAL_LOSS[task]
 
 
 def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:

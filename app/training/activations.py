@@ -21,6 +21,12 @@ class Activation:
     forward: Callable[[Array, Array], object]
     backward: Callable[[Array, Array, Array], object]
 
+    def of(self, sums: Array) -> Array:
+        """The activations of these sums, as a new array."""
+        activations = np.empty_like(sums)
+        self.forward(sums, activations)
+        return activations
+
 
 # --- of every number by itself ----------------------------------------------------------------------------------------
 

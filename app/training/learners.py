@@ -5,6 +5,7 @@ A learner keeps everything that changes in the state, a dict of arrays, and only
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -34,6 +35,10 @@ class Learner(Protocol):
         ...
 
     def start(self, rng: np.random.Generator) -> State: ...
+    def adopt(self, state: State) -> None:
+        """From now on predict with the model of this state."""
+        ...
+
     def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
         """A function that trains for one epoch at a learning rate, and gives the mean norm of the gradient."""
         ...
@@ -56,12 +61,19 @@ class Weighted:
 
     def __init__(self, run: Run, network: Network) -> None:
         self.run, self.network = run, network
-        self.training = with_ones(run.training.inputs)
-        self.validation = None if run.validation is None else with_ones(run.validation.inputs)
         self.weights = np.zeros(network.size)
         self.gradient = np.zeros(network.size)
         self.penalized = network.penalized()
         self._passes: dict[int, Pass] = {}
+
+    @cached_property
+    def training(self) -> Array:
+        return with_ones(self.run.training.inputs)
+
+    @cached_property
+    def validation(self) -> Array:
+        assert self.run.validation is not None
+        return with_ones(self.run.validation.inputs)
 
     def adopt(self, state: State) -> None:
         """The state's weights from now on live in the buffers that every pass looks at."""
@@ -72,7 +84,6 @@ class Weighted:
         return self._predict(self.training)
 
     def validation_predictions(self, state: State) -> Array:
-        assert self.validation is not None
         return self._predict(self.validation)
 
     def _predict(self, inputs: Array) -> Array:
@@ -107,8 +118,6 @@ class Descent(Weighted):
         super().__init__(run, network)
         assert run.plan.optimizer is not None
         self.optimizer, self.parameters = run.plan.optimizer.thing, run.plan.optimizer.all
-        self.rows = self.training.copy(), run.training.labels.targets.copy(), _copied(run.training.labels.counts)
-        self.scratch = np.empty((2, network.size))
 
     def start(self, rng: np.random.Generator) -> State:
         slots = np.zeros((len(self.optimizer.slots), self.network.size))
@@ -117,39 +126,38 @@ class Descent(Weighted):
     def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
         self.adopt(state)
         slots = state["slots"] = state["slots"].copy()
-        batches = self._batches(rng)
+        scratch = np.empty((2, self.network.size))
+        labels = self.run.training.labels
+        shuffled = self.training.copy(), labels.targets.copy(), None if labels.counts is None else labels.counts.copy()
+        batches = self._batches(shuffled[0], Labels(*shuffled[1:]), rng)
 
         def epoch(rate: float) -> float:
-            self._shuffle(rng)
+            self._shuffle(shuffled, rng)
             step, norms = int(state["step"]), 0.0
             parameters = {**self.parameters, "learning_rate": rate}
             for inputs, labels, passing in batches:
                 step += 1
                 norms += self._gradient(inputs, labels, passing)
-                self.optimizer.function(self.weights, self.gradient, slots, self.scratch, step, **parameters)
+                self.optimizer.function(self.weights, self.gradient, slots, scratch, step, **parameters)
             state["step"] = np.array(step)
             return norms / len(batches)
 
         return epoch
 
-    def _batches(self, rng: np.random.Generator) -> list[tuple[Array, Labels, Pass]]:
+    def _batches(self, inputs: Array, labels: Labels, rng: np.random.Generator) -> list[tuple[Array, Labels, Pass]]:
         """Views of the rows as they lie after each shuffle, with the buffers of their size."""
-        inputs, targets, counts = self.rows
         size = self.run.batch_size
         cuts = [slice(at, min(at + size, len(inputs))) for at in range(0, len(inputs), size)]
         sizes = {cut.stop - cut.start for cut in cuts}
         passes = {rows: Pass(self.network, self.weights, self.gradient, rows, rng) for rows in sizes}
-        return [
-            (inputs[cut], Labels(targets[cut], None if counts is None else counts[cut]), passes[cut.stop - cut.start])
-            for cut in cuts
-        ]
+        return [(inputs[cut], labels.at(cut), passes[cut.stop - cut.start]) for cut in cuts]
 
-    def _shuffle(self, rng: np.random.Generator) -> None:
+    def _shuffle(self, shuffled: tuple[Array, Numbers, Array | None], rng: np.random.Generator) -> None:
         if not self.run.plan.shuffle:
             return
         order = rng.permutation(len(self.training))
         labels = self.run.training.labels
-        for source, into in zip((self.training, labels.targets, labels.counts), self.rows, strict=True):
+        for source, into in zip((self.training, labels.targets, labels.counts), shuffled, strict=True):
             if source is not None and into is not None:
                 np.take(source, order, axis=0, out=into, mode="clip")  # without a copy between
 
@@ -166,10 +174,6 @@ class Descent(Weighted):
         if plan.clip_value is not None:
             np.clip(gradient, -plan.clip_value, plan.clip_value, out=gradient)
         return norm
-
-
-def _copied(array: Array | None) -> Array | None:
-    return None if array is None else array.copy()
 
 
 class QuasiNewton(Weighted):
@@ -239,12 +243,14 @@ class Boosting:
 
     def _slope(self, sums: Array) -> tuple[float, Array]:
         """The mean loss at these sums (n, k), and its derivative to them."""
-        predictions = np.empty_like(sums)
-        self.trees.output.forward(sums, predictions)
+        predictions = self._predict(sums)
         labels, slope = self.run.training.labels, np.empty_like(sums)
         losses = self.run.objective.slope(predictions, labels, slope)
         self.trees.output.backward(slope, sums, predictions)
         return self.run.objective.mean(losses, labels), slope
+
+    def adopt(self, state: State) -> None:
+        """Nothing to do: predictions are those of the sums in the state."""
 
     def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
         def epoch(rate: float) -> float:
@@ -272,6 +278,4 @@ class Boosting:
         return self._predict(state["validation_sums"])
 
     def _predict(self, sums: Array) -> Array:
-        predictions = np.empty_like(sums)
-        self.trees.output.forward(sums, predictions)
-        return predictions
+        return self.trees.output.of(sums)

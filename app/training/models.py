@@ -6,21 +6,22 @@ Network, which an optimizer trains, or to Trees, which are boosted.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 from typing_extensions import Doc
 
 from app.registry import Alias, Declared
-from app.training.activations import HIDDEN, Activation
+from app.training.activations import HIDDEN, OUTPUTS, Activation
 from app.training.network import INITIALIZERS, Network
 from app.training.trees import Trees
 
-OutputName: TypeAlias = Literal["identity", "softplus", "sigmoid", "softmax", "log_softmax", "tanh"]
-HiddenName: TypeAlias = Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "softplus"]
-InitializerName: TypeAlias = Literal[
-    "he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal", "zeros"
-]
+if TYPE_CHECKING:
+    OutputName: TypeAlias = str
+    HiddenName: TypeAlias = str
+    InitializerName: TypeAlias = str
+else:
+    OutputName, HiddenName, InitializerName = (Literal[tuple(table)] for table in (OUTPUTS, HIDDEN, INITIALIZERS))
 Output: TypeAlias = Annotated[
     OutputName | None, Doc("Activation of the outputs; null takes the first of these whose range the loss takes.")
 ]

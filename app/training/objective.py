@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
@@ -31,6 +32,9 @@ class Labels(NamedTuple):
 
     targets: Numbers
     counts: Array | None
+
+    def at(self, rows: slice | NDArray[np.intp]) -> "Labels":
+        return Labels(self.targets[rows], None if self.counts is None else self.counts[rows])
 
 
 @dataclass(frozen=True)
@@ -179,10 +183,9 @@ def _probed(
     shape = (len(targets), outputs[0] if outputs else 1)
     sums = np.linspace(-3.0, 3.0, shape[0] * shape[1]).reshape(shape, order="F")
     for probe in (-sums, sums):
-        predictions = np.empty(shape)
-        activation.forward(probe, predictions)
+        predictions = np.ascontiguousarray(activation.of(probe)).reshape(-1, *outputs)
         named = None if isinstance(targets, np.ndarray) else classes
-        batch = check(loss, parameters, predictions.reshape(-1, *outputs), targets, classes=named)
+        batch = check(loss, parameters, predictions, targets, classes=named)
     if activation.name.endswith("softmax") and not outputs:
         raise InvalidParameter([Fault("/predictions/", "one_output", f"{activation.name} needs more than one output")])
     return batch  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop runs twice

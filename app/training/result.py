@@ -42,7 +42,7 @@ def finish(run: Run, state: State) -> Result:
         kept, epoch = start(run), 0
     elif best and (diverged or run.plan.restore_best):
         kept, epoch = kept | {key: state[f"best.{key}"] for key in model.keys}, best
-    model.resume(kept, np.random.default_rng(0))
+    model.adopt(kept)
     with np.errstate(all="ignore"):
         (training, validation), metrics = measured(run, model, kept)
         rows = run.validation or run.training

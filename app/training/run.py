@@ -88,6 +88,9 @@ class Rows(NamedTuple):
     def n(self) -> int:
         return len(self.inputs)
 
+    def at(self, which: NDArray[np.intp]) -> "Rows":
+        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.at(which), self.targets[which])
+
 
 @dataclass(frozen=True)
 class Run:
@@ -128,7 +131,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)
     _check_model(model, plan, limits)
     rows = Rows(scaled(plan.data.inputs, inputs_scale, "/data/inputs", _largest(model)), labels, targets)
-    training, validation = _select(rows, kept), _select(rows, held) if len(held) else None
+    training, validation = rows.at(kept), rows.at(held) if len(held) else None
     if outside is not None:
         validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, _largest(model))
     _check_counts(training, validation)
@@ -188,12 +191,6 @@ def _labels_like(table: Table) -> bool:
         return True
     values = np.unique(table.targets)
     return values.size == 2 and values[1] == 1 and values[0] in (-1, 0)
-
-
-def _select(rows: Rows, which: NDArray[np.intp]) -> Rows:
-    counts = rows.labels.counts
-    labels = Labels(rows.labels.targets[which], None if counts is None else counts[which])
-    return Rows(np.ascontiguousarray(rows.inputs[which]), labels, rows.targets[which])
 
 
 def _outside(

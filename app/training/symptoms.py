@@ -19,7 +19,7 @@ from app.losses.stable import Array
 from app.training.fit import Epoch, history, measured, start
 from app.training.learners import State, learner
 from app.training.network import with_ones
-from app.training.objective import Labels, Objective
+from app.training.objective import Objective
 from app.training.run import Rows, Run
 from app.training.trees import Trees
 
@@ -211,14 +211,12 @@ def _which(n: int, most: int) -> NDArray[np.intp]:
 
 
 def _sampled(rows: Rows, most: int) -> Rows:
-    which, counts = _which(rows.n, most), rows.labels.counts
-    labels = Labels(rows.labels.targets[which], None if counts is None else counts[which])
-    return Rows(rows.inputs[which], labels, rows.targets[which])
+    return rows.at(_which(rows.n, most))
 
 
 def measure(run: Run, state: State) -> Losses:
     model, kept = learner(run), dict(state)
-    model.resume(kept, np.random.default_rng(0))
+    model.adopt(kept)
     return Losses(*measured(run, model, kept)[0])
 
 
@@ -290,8 +288,7 @@ def _least(at: Callable[[Array], tuple[Array, Array]], sums: Array) -> tuple[Arr
 
 def _output(objective: Objective, sums: Array) -> tuple[Array, Callable[[Array], Array]]:
     """Predictions (n, k) of sums, and the way back of a slope."""
-    predictions = np.empty_like(sums)
-    objective.activation.forward(sums, predictions)
+    predictions = objective.activation.of(sums)
 
     def back(slope: Array) -> Array:
         slope = slope.copy()
