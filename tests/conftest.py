@@ -6,10 +6,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import httpx
 import pytest
@@ -47,6 +48,15 @@ async def inline_client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_app(Settings(large_body_bytes=2**40)), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+@asynccontextmanager
+async def client_with(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application with these settings, whose runs end with it."""
+    app = create_app(Settings(**settings))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+    app.state.runs.close()
 
 
 @dataclass(frozen=True)

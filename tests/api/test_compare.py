@@ -12,12 +12,12 @@ from openapi_schema_validator import OAS31Validator
 from app.api.compare import CompareRequest
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError
-from app.main import create_app
 from app.settings import Settings
 from app.training import METRICS
 from tests.api.problem import problem_of, strictly
 from tests.api.streams import events_in
 from tests.api.test_training import LINE, SQUARE, STREAM, X, Y, bare, inline
+from tests.conftest import client_with
 
 pytestmark = pytest.mark.anyio
 
@@ -222,10 +222,8 @@ def test_limits_that_were_raised_hold_for_every_run() -> None:
 @pytest.fixture(scope="module")
 async def hurried(anyio_backend: str) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of an application whose runs have a second and a half."""
-    app = create_app(Settings(training_seconds=1.5))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with client_with(training_seconds=1.5) as client:
         yield client
-    app.state.runs.close()
 
 
 async def test_time_is_shared(hurried: httpx.AsyncClient) -> None:

@@ -15,11 +15,10 @@ from openapi_schema_validator import OAS31Validator
 from app.api.training import epochs
 from app.api.training_examples import EXAMPLES
 from app.losses import LOSSES
-from app.main import create_app
-from app.settings import Settings
 from app.training import MODELS, OPTIMIZERS, Chosen, Plan, Table, fit, prepare, start
 from tests.api.problem import problem_of, strictly
 from tests.api.streams import events_in
+from tests.conftest import client_with
 
 pytestmark = pytest.mark.anyio
 
@@ -224,10 +223,8 @@ async def test_what_json_cannot_hold_is_null(client: httpx.AsyncClient, schemas:
 @pytest.fixture(scope="module")
 async def hurried(anyio_backend: str) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of an application whose runs have a third of a second."""
-    app = create_app(Settings(training_seconds=0.3))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with client_with(training_seconds=0.3) as client:
         yield client
-    app.state.runs.close()
 
 
 async def test_a_run_that_takes_too_long_answers_what_there_is(hurried: httpx.AsyncClient) -> None:
@@ -519,8 +516,7 @@ async def test_other_methods_and_media_types(client: httpx.AsyncClient) -> None:
 
 
 async def test_the_most_that_is_taken_on_is_a_matter_of_settings() -> None:
-    app = create_app(Settings(training_epochs=5, training_parameters=10, training_row_epochs=100))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with client_with(training_epochs=5, training_parameters=10, training_row_epochs=100) as client:
         request = {"data": BINARY, "loss": "hinge", "model": "linear", "validation": None}
         for changes, pointer, words in (
             ({"epochs": 6}, "/epochs", "at most 5"),
@@ -531,7 +527,6 @@ async def test_the_most_that_is_taken_on_is_a_matter_of_settings() -> None:
             assert (fault["pointer"], fault["code"]) == (pointer, "limit")
             assert words in fault["message"]
         assert (await train(client, **request, epochs=5))["stopped"]["reason"] == "completed"
-    app.state.runs.close()
 
 
 # --- the examples of the document -------------------------------------------------------------------------------------------

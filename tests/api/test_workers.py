@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -445,21 +445,17 @@ async def test_job_that_kills_its_process_is_503(failing: httpx.AsyncClient) -> 
 
 @pytest.mark.anyio
 async def test_body_and_answer_pass_through_whole() -> None:
-    workers = Workers(count=1, threads=1, waiting=4)
-    try:
+    with closing(Workers(count=1, threads=1, waiting=4)) as workers:
         for size in (0, 1, 4095, 4096, 4097, 3_000_000, 5, 40_000_000, 7):
             body = np.random.default_rng(size).bytes(size)
             for cut in (size or 1, 700_001):
                 chunks = [body[at : at + cut] for at in range(0, size, cut)]
                 assert await workers.run(jobs.reversed_body, chunks, {"note": size}) == ({"note": size}, body[::-1])
-    finally:
-        workers.close()
 
 
 @pytest.mark.anyio
 async def test_error_arrives_as_it_was_raised() -> None:
-    workers = Workers(count=1, threads=1, waiting=4)
-    try:
+    with closing(Workers(count=1, threads=1, waiting=4)) as workers:
         with pytest.raises(InvalidArray) as caught:
             await workers.run(jobs.refused, [b"x" * 10])
         assert caught.value.detail == "10 bytes"
@@ -469,14 +465,11 @@ async def test_error_arrives_as_it_was_raised() -> None:
         with pytest.raises(Unavailable):
             await workers.run(jobs.ended, [b""])
         assert await workers.run(jobs.reversed_body, [b"ab"], None) == (None, b"ba")
-    finally:
-        workers.close()
 
 
 @pytest.mark.anyio
 async def test_as_many_processes_as_counted_and_one_job_each() -> None:
-    workers = Workers(count=2, threads=1, waiting=20)
-    try:
+    with closing(Workers(count=2, threads=1, waiting=20)) as workers:
         seen: list[int] = []
 
         async def run() -> None:
@@ -487,22 +480,17 @@ async def test_as_many_processes_as_counted_and_one_job_each() -> None:
                 group.start_soon(run)
         assert len(seen) == 12
         assert len(set(seen)) <= 2
-    finally:
-        workers.close()
     assert all(map(has_ended, seen))
 
 
 @pytest.mark.anyio
 async def test_job_whose_caller_gives_up_does_not_block_the_next() -> None:
-    workers = Workers(count=1, threads=1, waiting=4)
-    try:
+    with closing(Workers(count=1, threads=1, waiting=4)) as workers:
         assert await workers.run(jobs.reversed_body, [b"ab"], None) == (None, b"ba")
         for _ in range(5):
             with anyio.move_on_after(0):
                 await workers.run(jobs.reversed_body, [b"x" * 1_000_000], None)
             assert await workers.run(jobs.reversed_body, [b"cd"], 1) == (1, b"dc")
-    finally:
-        workers.close()
 
 
 @pytest.mark.anyio
