@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -201,7 +202,8 @@ def test_another_process_resumes_with_the_same_bits(tmp_path: Path) -> None:
         for _, _ in zip(range(3), fit(run, state), strict=False):
             pass
         np.savez(tmp_path / kind, allow_pickle=False, **state)
-    subprocess.run([sys.executable, "-c", RESUMED], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, timeout=60, check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # what the machine needs to compute right (OPENBLAS_CORETYPE) included
+    subprocess.run([sys.executable, "-c", RESUMED], cwd=tmp_path, env=environment, timeout=60, check=True)
     for kind in ("mlp", "trees"):
         with np.load(tmp_path / f"{kind}.end.npz", allow_pickle=False) as arrays:
             same_bits(dict(arrays), end_of(elsewhere(kind)))
