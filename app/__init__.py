@@ -9,11 +9,10 @@
         inputs.py        what a loss takes: encodings, names and shapes
         encodings.py     the encodings themselves
         batch.py         one call's arrays, checked
-        means.py         how many losses become one
         evaluate.py      value, per-sample losses and gradient of a batch
-        blocks.py        row blocks that fit in the cache, shared among threads
-        stable.py, pairs.py, rows.py  building blocks that keep their digits
-        regression.py ...  one family of losses, one file
+        numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; and forms that
+                         keep their digits
+        families/        one family of losses, one file
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows
         objective.py     a loss as what a model is trained on: whether it fits, and its slope
@@ -23,14 +22,10 @@
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
-    api/             HTTP, and nothing else: one router, one file
-        route.py         from a request to the bytes of its answer
-        bodies.py        bodies as they arrive, packed or not, up to a limit
-        workers.py       processes for what would hold the event loop
-        arrays.py        JSON to arrays and back; tensors.py: binary tensors
-        runs.py          training runs in processes of their own, told event by event; runner.py: such a process
+    wire/            bytes to values and back: json.py, tensors.py
+    serving/         how any call is carried: bodies.py, headers.py, problems.py
+    api/             what calls there are: one router, one file
         specs.py         registry to Pydantic
-        problems.py      errors to RFC 9457
 
-Imports run one way: main -> api -> training -> losses -> registry, errors -> NumPy.
+Imports run one way: main -> api -> serving -> wire, training -> losses -> registry, errors -> NumPy.
 """

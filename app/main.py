@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import catalogue, compare, docs, evaluate, health, inference_protocol, losses, problems, training
-from app.api.headers import HeadersMiddleware
+from app.api import catalogue, compare, docs, evaluate, health, inference_protocol, losses, training
 from app.api.route import Direct
 from app.api.runs import Runs
 from app.api.workers import Workers
+from app.serving import problems
+from app.serving.headers import HeadersMiddleware
 from app.settings import Settings
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from app.losses import LOSSES, check, evaluate
-from app.losses.blocks import use_threads
+from app.losses.numerics.blocks import use_threads
 
 THREADS = (1, 2)
 REPEATS = {1_000_000: 5, 10_000_000: 1}

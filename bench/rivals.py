@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from app.losses import LOSSES, check, evaluate
-from app.losses.blocks import use_threads
+from app.losses.numerics.blocks import use_threads
 from app.settings import Settings
 
 

@@ -22,7 +22,6 @@ import numpy as np
 import orjson
 from fastapi.sse import format_sse_event
 
-from app.api.arrays import encode
 from app.api.route import request_of
 from app.api.training import TrainRequest, train
 from app.losses import LOSSES
@@ -30,6 +29,7 @@ from app.settings import Settings
 from app.training import METRICS, MODELS, OPTIMIZERS, Chosen, Held, Plan, Table, fit, prepare, start
 from app.training.fit import measured
 from app.training.learners import learner
+from app.wire.json import encode
 from bench.contenders import JSON, TINY, Started, sample_of, started
 from bench.processes import HOST, running
 from bench.wire import latencies

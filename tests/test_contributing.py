@@ -78,7 +78,7 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_one_function_in_one_file_of_the_app_is_all() -> None:
-    assert [name for name in blocks() if name.startswith("app/")] == ["app/losses/regression.py"]
+    assert [name for name in blocks() if name.startswith("app/")] == ["app/losses/families/regression.py"]
 
 
 def test_it_can_be_evaluated_under_its_name_and_its_alias(answers: dict[str, Any]) -> None:
@@ -131,7 +131,7 @@ def test_the_tests_of_all_losses_test_it(changed: Path) -> None:
 def test_the_tests_of_all_losses_find_a_mistake_in_it(right: str, wrong: str, changed: Path, tmp_path: Path) -> None:
     root = tmp_path / "mistaken"
     shutil.copytree(changed, root, ignore=shutil.ignore_patterns("__pycache__"))
-    file = root / "app" / "losses" / "regression.py"
+    file = root / "app" / "losses" / "families" / "regression.py"
     before, mark, code = file.read_text().rpartition("def hyperbolic(")
     assert right in code
     file.write_text(before + mark + code.replace(right, wrong))

@@ -8,12 +8,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from app.api.arrays import encode
-from app.api.problems import responses
 from app.api.specs import Spec, parameter_schemas
 from app.api.training import DATASET_SPECS, METRIC_SPECS, MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
 from app.registry import Declared, Registry
+from app.serving.problems import responses
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Metric
+from app.wire.json import encode
 
 router = APIRouter(prefix="/v1")
 

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import TypeAdapter
 
-from app.api.problems import Problem
+from app.serving.problems import Problem
 
 router = APIRouter(include_in_schema=False)
 

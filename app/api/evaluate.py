@@ -8,15 +8,15 @@ from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
-from app.api import arrays
 from app.api.examples import EXAMPLES
-from app.api.problems import responses
 from app.api.route import JsonRoute
 from app.api.specs import LossSpec
 from app.losses import LOSSES, Batch, check
 from app.losses import evaluate as evaluate_batch
 from app.losses.batch import inputs_on
 from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
+from app.serving.problems import responses
+from app.wire import json as arrays
 
 router = APIRouter(prefix="/v1", tags=["evaluate"], route_class=JsonRoute)
 

@@ -16,18 +16,18 @@ from fastapi.routing import APIRoute
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from app.api.arrays import decode, encode, listed
-from app.api.bodies import Refusal, read_body
-from app.api.problems import from_pydantic, status_of
 from app.api.route import run
 from app.api.specs import LOSS_SPECS
-from app.api.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
 from app.api.workers import Unavailable
 from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, StillArriving, UnknownName
 from app.losses import LOSSES, Loss, check, evaluate
 from app.losses.evaluate import Reduction
 from app.registry import did_you_mean
+from app.serving.bodies import Refusal, read_body
+from app.serving.problems import from_pydantic, status_of
 from app.settings import Settings
+from app.wire.json import decode, encode, listed
+from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
 
 VERSION = "1"
 HEADER_LENGTH = "inference-header-content-length"

@@ -9,16 +9,16 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from app.api.arrays import decode, encode
 from app.api.evaluate import EvaluateRequest, evaluate
 from app.api.examples import example
-from app.api.problems import responses
 from app.api.specs import LOSS_SPECS, parameter_schemas
 from app.errors import Fault, UnknownName
 from app.losses import LOSSES, Loss
 from app.losses.inputs import Encoding, Input
 from app.losses.loss import Property
 from app.registry import did_you_mean
+from app.serving.problems import responses
+from app.wire.json import decode, encode
 
 router = APIRouter(prefix="/v1/losses", tags=["losses"])
 

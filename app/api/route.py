@@ -14,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.arrays import decode, encode
-from app.api.bodies import read_body
-from app.api.problems import from_pydantic, refusal
 from app.api.workers import Job, Unavailable, Workers
 from app.errors import CallerError, MalformedDocument, UnsupportedMediaType
+from app.serving.bodies import read_body
+from app.serving.problems import from_pydantic, refusal
 from app.settings import Settings
+from app.wire.json import decode, encode
 
 
 class JsonRoute(APIRoute):

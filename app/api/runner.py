@@ -21,11 +21,11 @@ import numpy as np
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
-from app.api.arrays import encode
 from app.api.route import request_of
 from app.api.workers import framed
 from app.errors import CallerError, Fault, InvalidInput
 from app.settings import Settings
+from app.wire.json import encode
 
 FLUSH_SECONDS = 0.02
 """Events are sent together that come faster than an eye can tell: some runs have a thousand epochs a second."""

@@ -28,12 +28,12 @@ from fastapi.routing import APIRoute
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from app.api.bodies import read_body
-from app.api.problems import CODES, problem, refusal
 from app.api.route import check_media_type
 from app.api.runner import Kind, Order
 from app.api.workers import Unavailable, framed
 from app.errors import CallerError
+from app.serving.bodies import read_body
+from app.serving.problems import CODES, problem, refusal
 from app.settings import Settings
 
 log = logging.getLogger("criterion")

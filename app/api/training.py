@@ -19,9 +19,7 @@ from pydantic import (
     model_validator,
 )  # fmt: skip
 
-from app.api import arrays
 from app.api.evaluate import NUMBERS, Listed
-from app.api.problems import responses
 from app.api.runner import Event, TimeUp, until
 from app.api.runs import RunRoute
 from app.api.specs import LOSS_SPECS, LossSpec, Spec, expander, list_of, specs, union
@@ -31,6 +29,7 @@ from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInpu
 from app.losses import LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
+from app.serving.problems import responses
 from app.settings import Settings
 from app.training import (
     DATASETS,
@@ -51,6 +50,7 @@ from app.training import (
     start,
 )
 from app.training.learners import State
+from app.wire import json as arrays
 
 router = APIRouter(prefix="/v1/train", tags=["training"], route_class=RunRoute)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from app.errors import CallerError
-from app.losses.blocks import use_threads
+from app.losses.numerics.blocks import use_threads
 
 Job: TypeAlias = Callable[..., tuple[Any, bytes]]
 """(body, *arguments) -> (whatever is to be known about the answer, its bytes). A function of a module, with plain arguments."""

@@ -4,7 +4,9 @@
 >>> evaluate(batch).value
 """
 
-from app.losses import (
+from app.losses.batch import Batch, check
+from app.losses.evaluate import Evaluation, evaluate
+from app.losses.families import (
     binary,
     detection,
     distribution,
@@ -17,8 +19,6 @@ from app.losses import (
     segmentation,
     sequence,
 )
-from app.losses.batch import Batch, check
-from app.losses.evaluate import Evaluation, evaluate
 from app.losses.loss import Loss
 from app.registry import registry
 

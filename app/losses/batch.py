@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter, escape
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shapes
 from app.losses.loss import Loss
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 
 Arrays = Raw | Mapping[str, Raw] | None
 

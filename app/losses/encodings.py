@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
-from app.losses.stable import Array, all_finite
+from app.losses.numerics.stable import Array, all_finite
 
 ROW_SUM_TOLERANCE = 1e-6
 LEAST = -(2**62)

@@ -14,10 +14,10 @@ import numpy as np
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch, inputs_on
-from app.losses.blocks import in_blocks
 from app.losses.inputs import Numbers
 from app.losses.loss import Gradient, Loss
-from app.losses.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
+from app.losses.numerics.blocks import in_blocks
+from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
 Output: TypeAlias = Literal["value", "per_sample", "gradient"]

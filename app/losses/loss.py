@@ -18,8 +18,8 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
-from app.losses.means import ARITHMETIC, Mean
-from app.losses.stable import Array
+from app.losses.numerics.means import ARITHMETIC, Mean
+from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.losses.stable import Array, softplus
+from app.losses.numerics.stable import Array, softplus
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared
 
 MOST_NUMBERS = 10_000_000

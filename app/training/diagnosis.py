@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.losses import LOSSES, Loss
 from app.losses.inputs import Numbers
 from app.losses.loss import ZERO_AT_TARGET
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.fit import stopped
 from app.training.learners import State, learner
 from app.training.objective import fitting

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.learners import Learner, State, learner
 from app.training.metrics import score
 from app.training.run import Chosen, Rows, Run

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from app.losses.inputs import Numbers
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.network import Network, Pass, with_ones
 from app.training.objective import Labels
 from app.training.optimizers import lbfgs

@@ -24,8 +24,8 @@ from app.losses import Loss, check, evaluate
 from app.losses.encodings import ROW_SUM_TOLERANCE
 from app.losses.inputs import Input, Numbers
 from app.losses.loss import ZERO_AT_TARGET
-from app.losses.rows import log_softmax
-from app.losses.stable import Array, sigmoid
+from app.losses.numerics.rows import log_softmax
+from app.losses.numerics.stable import Array, sigmoid
 from app.registry import Alias, Declared
 
 Scored: TypeAlias = tuple[Array, Numbers] | tuple[Array, Numbers, float]

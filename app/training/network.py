@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.activations import Activation
 
 Initializer = Callable[[np.random.Generator, int, int], Array]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
 from app.losses.inputs import Numbers, Raw
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS, Activation
 
 MOST_CLASSES = 10_000

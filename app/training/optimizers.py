@@ -20,7 +20,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared, alias
 
 Objective: TypeAlias = Callable[[Array], tuple[float, Array]]

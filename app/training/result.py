@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.losses.inputs import Numbers
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.fit import measured, start, stopped
 from app.training.learners import State, learner
 from app.training.network import Network

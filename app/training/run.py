@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses.inputs import Numbers
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS
 from app.training.metrics import check_metric
 from app.training.network import Network

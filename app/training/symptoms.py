@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.fit import Epoch, history, measured, start
 from app.training.learners import State, learner
 from app.training.network import with_ones

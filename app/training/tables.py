@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray
 from app.losses.inputs import Numbers, Raw
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.inputs import Numbers
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.training.activations import Activation
 
 Tree: TypeAlias = dict[str, Numbers]

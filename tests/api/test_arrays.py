@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.api import arrays
-from app.api.arrays import MAX_DEPTH, MAX_KEYS, SATURATED, decode, encode
 from app.errors import MalformedDocument
+from app.wire import json as arrays
+from app.wire.json import MAX_DEPTH, MAX_KEYS, SATURATED, decode, encode
 
 needs_simdjson = pytest.mark.skipif(arrays.simdjson is None, reason="no simdjson for this Python: there is no fast path")
 

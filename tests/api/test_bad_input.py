@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api import arrays
+from app.wire import json as arrays
 from tests.api.problem import problem_of, strictly
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import zstandard
 
-from app.api.bodies import unpack
 from app.errors import CallerError, MalformedDocument, TooLarge, UnsupportedMediaType
+from app.serving.bodies import unpack
 from tests.api.problem import problem_of
 from tests.conftest import SERVER_LIMIT, Server
 

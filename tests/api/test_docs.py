@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from app.api.problems import RULES
+from app.serving.problems import RULES
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.api.headers import CONTENT_SECURITY_POLICY
 from app.main import create_app
+from app.serving.headers import CONTENT_SECURITY_POLICY
 from tests.api.problem import problem_of
 
 pytestmark = pytest.mark.anyio

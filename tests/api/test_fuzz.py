@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api import arrays
 from app.api.examples import example
 from app.losses import LOSSES
+from app.wire import json as arrays
 from tests.api.problem import problem_of, strictly
 
 pytestmark = pytest.mark.anyio

@@ -31,7 +31,7 @@ def test_a_gradient_of_the_longest_numbers_is_answered(n: int, server: Server) -
 WORK = """
 import json
 import numpy as np
-from app.api.arrays import decode, encode
+from app.wire.json import decode, encode
 
 LONGEST = (-1.2055455093429778e-300, -1.2055455093429777e-05, -2.2250738585072014e-308, -1.7976931348623157e308)
 assert all(len(repr(number)) >= 22 for number in LONGEST)

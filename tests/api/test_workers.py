@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from fastapi import APIRouter
 
-from app.api.arrays import encode
 from app.api.examples import EXAMPLES
 from app.api.route import JsonRoute
 from app.api.workers import KEPT_BYTES, Unavailable, Workers
 from app.errors import InvalidArray
 from app.main import create_app
 from app.settings import Settings
+from app.wire.json import encode
 from tests.api import jobs
 from tests.api.problem import problem_of
 from tests.conftest import Server, serving

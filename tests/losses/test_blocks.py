@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from app.losses import LOSSES, Evaluation, Loss, check, evaluate
-from app.losses.blocks import WORTH_A_THREAD, in_blocks, use_threads
 from app.losses.inputs import Sizes
+from app.losses.numerics.blocks import WORTH_A_THREAD, in_blocks, use_threads
 from tests.losses.drawing import Arrays, Case, default_cases, frozen, gradients_of, more_digits
 
 N = 203

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.losses.stable import CHUNK, SHORT, Array, exact_sum, partial_sum, sum_of_parts
+from app.losses.numerics.stable import CHUNK, SHORT, Array, exact_sum, partial_sum, sum_of_parts
 
 SIZES = (1, SHORT, SHORT + 1, CHUNK - 1, 2 * CHUNK + 17)
 

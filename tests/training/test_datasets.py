@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from sklearn.utils import shuffle
 
 from app.errors import InvalidParameter
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.registry import registry
 from app.training import datasets
 from app.training.datasets import Dataset

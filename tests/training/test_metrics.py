@@ -16,7 +16,7 @@ from app.losses import LOSSES, Loss, check, evaluate
 from app.losses import encodings as declared
 from app.losses.inputs import Encoding, Sizes
 from app.losses.loss import ZERO_AT_TARGET
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 from app.registry import registry
 from app.training import metrics
 from app.training.metrics import Metric, accuracy, check_metric, f1, r2, roc_auc, score

@@ -8,8 +8,8 @@ from typing_extensions import Doc
 
 from app.losses.encodings import REAL, SIGN
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, loss
-from app.losses.pairs import two_sum
-from app.losses.stable import Array
+from app.losses.numerics.pairs import two_sum
+from app.losses.numerics.stable import Array
 
 
 @loss(

@@ -13,7 +13,7 @@ from typing_extensions import Doc
 from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of
 from app.losses.inputs import when
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
-from app.losses.stable import Array, sigmoid
+from app.losses.numerics.stable import Array, sigmoid
 from app.registry import alias
 
 MASK = when("from_logits", True, mask_of(LOGIT), mask_of(PROBABILITY))

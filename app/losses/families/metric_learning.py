@@ -25,8 +25,18 @@ from app.losses.loss import (
     Pullback,
     loss,
 )
-from app.losses.pairs import Pair, pair_add, pair_divide, pair_multiply, pair_sqrt, pair_sum, renormalised, two_product, two_sum
-from app.losses.stable import Array, power_of_two, sigmoid, softplus
+from app.losses.numerics.pairs import (
+    Pair,
+    pair_add,
+    pair_divide,
+    pair_multiply,
+    pair_sqrt,
+    pair_sum,
+    renormalised,
+    two_product,
+    two_sum,
+)
+from app.losses.numerics.stable import Array, power_of_two, sigmoid, softplus
 
 
 def _per_sample(encoding: Encoding) -> Encoding:

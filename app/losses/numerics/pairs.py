@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from app.losses.stable import LOG_2, Array
+from app.losses.numerics.stable import LOG_2, Array
 
 
 def two_sum(a: Array, b: Array | float) -> tuple[Array, Array]:

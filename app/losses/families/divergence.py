@@ -8,9 +8,9 @@ from typing_extensions import Doc
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
-from app.losses.pairs import log_excess, log_pair, pair_add, pair_exp, pair_multiply, pair_negative, pair_sum, two_sum
-from app.losses.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
-from app.losses.stable import Array, all_finite, recovered, xlogy
+from app.losses.numerics.pairs import log_excess, log_pair, pair_add, pair_exp, pair_multiply, pair_negative, pair_sum, two_sum
+from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
+from app.losses.numerics.stable import Array, all_finite, recovered, xlogy
 from app.registry import alias
 
 _LEAST = -745.0

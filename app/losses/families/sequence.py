@@ -13,8 +13,8 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
-from app.losses.pairs import Pair, renormalised, two_sum
-from app.losses.stable import Array
+from app.losses.numerics.pairs import Pair, renormalised, two_sum
+from app.losses.numerics.stable import Array
 from app.registry import alias
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.pairs import (
+from app.losses.numerics.pairs import (
     Pair,
     difference,
     pair_add,
@@ -16,7 +16,7 @@ from app.losses.pairs import (
     pair_sum,
     two_sum,
 )
-from app.losses.stable import Array, recovered
+from app.losses.numerics.stable import Array, recovered
 
 
 class Softmax(NamedTuple):

@@ -16,8 +16,8 @@ from typing_extensions import Doc
 from app.losses.encodings import REAL
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
-from app.losses.pairs import two_product, two_sum
-from app.losses.stable import Array, power_of_two
+from app.losses.numerics.pairs import two_product, two_sum
+from app.losses.numerics.stable import Array, power_of_two
 from app.registry import alias
 
 Eps: TypeAlias = Annotated[float, Ge(0), Doc("Added to every denominator, an area: keeps boxes without area from dividing by 0.")]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, MalformedDocument, escape
 from app.losses.evaluate import word
-from app.losses.stable import Array
+from app.losses.numerics.stable import Array
 
 simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
 """None where there is no wheel for this Python: the exact path then serves alone."""

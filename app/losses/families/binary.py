@@ -23,8 +23,18 @@ from app.losses.encodings import (
 )
 from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
-from app.losses.pairs import Pair, exp_pair, log_pair, pair_add, pair_divide, pair_multiply, renormalised, two_product, two_sum
-from app.losses.stable import Array, all_finite, softplus_and_sigmoid
+from app.losses.numerics.pairs import (
+    Pair,
+    exp_pair,
+    log_pair,
+    pair_add,
+    pair_divide,
+    pair_multiply,
+    renormalised,
+    two_product,
+    two_sum,
+)
+from app.losses.numerics.stable import Array, all_finite, softplus_and_sigmoid
 from app.registry import alias
 
 FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits instead of probabilities.")]

@@ -11,9 +11,9 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import CLASS_DISTRIBUTION, CLASS_INDEX, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
-from app.losses.pairs import difference, two_product, two_sum
-from app.losses.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
-from app.losses.stable import Array, xlogy
+from app.losses.numerics.pairs import difference, two_product, two_sum
+from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
+from app.losses.numerics.stable import Array, xlogy
 from app.registry import alias
 
 Index: TypeAlias = NDArray[np.int64]

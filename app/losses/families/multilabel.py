@@ -11,8 +11,8 @@ from typing_extensions import Doc
 from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
-from app.losses.rows import headroom, lead_missing, row_starts, row_sums
-from app.losses.stable import Array, sigmoid, softplus
+from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums
+from app.losses.numerics.stable import Array, sigmoid, softplus
 
 
 def _read_whole(array: Numbers, place: Place) -> Reading:

@@ -14,9 +14,6 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from app.api.arrays import name as name_of
-from app.api.bodies import Refusal
-from app.api.headers import headers_for
 from app.api.workers import Unavailable
 from app.errors import (
     MAX_FAULTS,
@@ -31,6 +28,9 @@ from app.errors import (
     UnsupportedMediaType,
     escape,
 )
+from app.serving.bodies import Refusal
+from app.serving.headers import headers_for
+from app.wire.json import name as name_of
 
 log = logging.getLogger("criterion")
 

@@ -15,9 +15,9 @@ from app.losses.encodings import ABOVE_MINUS_ONE, POSITIVE, REAL, VALUE
 from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
-from app.losses.means import MAXIMUM, MEDIAN, QUADRATIC
-from app.losses.pairs import Pair, difference, log_excess, log_ratio, pair_divide, relative_gap, two_product, two_sum
-from app.losses.stable import LOG_2, Array, recovered
+from app.losses.numerics.means import MAXIMUM, MEDIAN, QUADRATIC
+from app.losses.numerics.pairs import Pair, difference, log_excess, log_ratio, pair_divide, relative_gap, two_product, two_sum
+from app.losses.numerics.stable import LOG_2, Array, recovered
 from app.registry import alias
 
 # --- squares and absolute values --------------------------------------------------------------------------------------

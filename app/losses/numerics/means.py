@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.losses.stable import Array, exact_sum, power_of_two
+from app.losses.numerics.stable import Array, exact_sum, power_of_two
 
 
 @dataclass(frozen=True)

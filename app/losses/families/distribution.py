@@ -18,8 +18,8 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, loss
-from app.losses.pairs import Pair, exp_pair, log_pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
-from app.losses.stable import Array, exp_tail, xlogy
+from app.losses.numerics.pairs import Pair, exp_pair, log_pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
+from app.losses.numerics.stable import Array, exp_tail, xlogy
 from app.registry import alias
 
 Where: TypeAlias = NDArray[np.bool_]

@@ -1,0 +1,1 @@
+"""One family of losses, one file."""

@@ -1,0 +1,1 @@
+"""What keeps digits and time: stable forms, pairs, rows, blocks, means."""
