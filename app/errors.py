@@ -1,15 +1,24 @@
 """What can be wrong with a caller's request, said without a word of HTTP.
 
 CallerError             anything the caller can mend
+├── MalformedRequest    the bytes are not one HTTP request, or it does not say for whom it is
 ├── MalformedDocument   the bytes are not one JSON document
 ├── UnknownName         no such loss (or model, optimizer, ...), or no such parameter of it
+├── Forbidden           a page of another origin asks, and no setting allows it
 ├── NotFound            the address names something that does not exist
+├── MethodNotAllowed    the address is right, the method is not
+├── HeadTooLarge        more bytes or fields before the body than the service takes
 ├── UnsupportedMediaType  the body is of another type than the one accepted, or packed in an unknown way
 ├── TooLarge            more bytes than the service takes
 │   └── StillArriving   known before they have all come
 └── InvalidInput        the document can be read, but not taken at its word
     ├── InvalidArray    shapes that do not agree, numbers out of range, labels of no known encoding
     └── InvalidParameter  a parameter that does not fit the loss or the data
+
+Unavailable             the request may be right, but it cannot be answered now
+├── Busy                too much is waiting, or in memory, already
+├── TooLate             it was not done within its time
+└── ProcessLost         the process that worked on it has ended
 """
 
 from collections.abc import Sequence
@@ -43,6 +52,10 @@ class CallerError(Exception):
         return type(self), (self.faults or self.detail,), {"detail": self.detail}
 
 
+class MalformedRequest(CallerError):
+    code = "malformed_request"
+
+
 class MalformedDocument(CallerError):
     code = "malformed_json"
 
@@ -51,8 +64,26 @@ class UnknownName(CallerError):
     code = "unknown_name"
 
 
+class Forbidden(CallerError):
+    code = "forbidden"
+
+
 class NotFound(CallerError):
     code = "not_found"
+
+
+class MethodNotAllowed(CallerError):
+    """An address that is asked by another method; `allowed` are the ones that it has."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, detail: str, allowed: Sequence[str]) -> None:
+        super().__init__(detail)
+        self.allowed = tuple(allowed)
+
+
+class HeadTooLarge(CallerError):
+    code = "head_too_large"
 
 
 class UnsupportedMediaType(CallerError):
@@ -77,6 +108,25 @@ class InvalidArray(InvalidInput):
 
 class InvalidParameter(InvalidInput):
     """A parameter that does not fit the loss or the arrays beside it."""
+
+
+class Unavailable(Exception):
+    """Not the caller's fault: the same request may be answered `retry_after` seconds later."""
+
+    code: ClassVar[str] = "unavailable"
+    retry_after: ClassVar[int] = 1
+
+
+class Busy(Unavailable):
+    pass
+
+
+class TooLate(Unavailable):
+    pass
+
+
+class ProcessLost(Unavailable):
+    pass
 
 
 def escape(key: str) -> str:

@@ -18,8 +18,7 @@ from pydantic import Field, ValidationError
 
 from app.api.route import run
 from app.api.specs import LOSS_SPECS
-from app.api.workers import Unavailable
-from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, StillArriving, UnknownName
+from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, StillArriving, Unavailable, UnknownName
 from app.losses import LOSSES, Loss, check, evaluate
 from app.losses.evaluate import Reduction
 from app.registry import did_you_mean

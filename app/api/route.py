@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.workers import Job, Unavailable, Workers
-from app.errors import CallerError, MalformedDocument, UnsupportedMediaType
+from app.api.workers import Job, Workers
+from app.errors import CallerError, MalformedDocument, Unavailable, UnsupportedMediaType
 from app.serving.bodies import read_body
 from app.serving.problems import from_pydantic, refusal
 from app.settings import Settings

@@ -30,8 +30,8 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.route import check_media_type
 from app.api.runner import Kind, Order
-from app.api.workers import Unavailable, framed
-from app.errors import CallerError
+from app.api.workers import framed
+from app.errors import CallerError, Unavailable
 from app.serving.bodies import read_body
 from app.serving.problems import CODES, problem, refusal
 from app.settings import Settings

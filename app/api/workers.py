@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from app.errors import CallerError
+from app.errors import CallerError, Unavailable
 from app.losses.numerics.blocks import use_threads
 
 Job: TypeAlias = Callable[..., tuple[Any, bytes]]
@@ -26,10 +26,6 @@ Job: TypeAlias = Callable[..., tuple[Any, bytes]]
 
 KEPT_BYTES = 32 * 1024 * 1024
 """Shared memory that stays mapped between jobs; what a larger one needed is given back."""
-
-
-class Unavailable(Exception):
-    """The request may be right, but there is nobody to answer it now."""
 
 
 class Shared:

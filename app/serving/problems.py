@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from app.api.workers import Unavailable
 from app.errors import (
     MAX_FAULTS,
     CallerError,
@@ -24,6 +23,7 @@ from app.errors import (
     NotFound,
     StillArriving,
     TooLarge,
+    Unavailable,
     UnknownName,
     UnsupportedMediaType,
     escape,

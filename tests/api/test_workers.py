@@ -18,8 +18,8 @@ from fastapi import APIRouter
 
 from app.api.examples import EXAMPLES
 from app.api.route import JsonRoute
-from app.api.workers import KEPT_BYTES, Unavailable, Workers
-from app.errors import InvalidArray
+from app.api.workers import KEPT_BYTES, Workers
+from app.errors import InvalidArray, Unavailable
 from app.main import create_app
 from app.settings import Settings
 from app.wire.json import encode
