@@ -1,70 +1,58 @@
-"""create_app(settings): wiring only."""
+"""create_app(settings): wiring as a table of contents."""
 
-import signal
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from functools import cache, partial
 
-import uvicorn
-from fastapi import FastAPI
-
-from app.api import catalogue, compare, docs, evaluate, health, inference_protocol, losses, training
-from app.api.route import Direct
-from app.api.runs import Runs
-from app.api.workers import Workers
-from app.serving import problems
-from app.serving.headers import HeadersMiddleware
+from app.api.calls import CALLS
+from app.api.docs import described
+from app.serving.budget import Budget
+from app.serving.buffers import Buffers
+from app.serving.call import Call
+from app.serving.exchange import alone
+from app.serving.guards import guards
+from app.serving.http11 import Http11, Limits, protocol
+from app.serving.pipeline import Service
+from app.serving.pool import Lane, Pool
+from app.serving.server import serve as serve_http
+from app.serving.state import State
 from app.settings import Settings
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, calls: Sequence[Call] = CALLS) -> Service:
     """The whole service as an ASGI application."""
     settings = settings or Settings()
-    app = FastAPI(
-        title="Criterion", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan,
-        responses=problems.EVERYWHERE,
+    buffers = Buffers()
+    document = cache(partial(described, calls))
+    state = State(settings, Pool(lanes(settings), buffers), buffers, Budget(settings.memory_bytes), document)
+    return Service(calls, state, guards(state))
+
+
+def lanes(settings: Settings) -> tuple[Lane, ...]:
+    """What shares the pool of processes, and within which bounds."""
+    return (
+        Lane(
+            "large", settings.large_workers, settings.large_waiting, settings.large_seconds, settings.large_memory_bytes,
+            settings.threads,
+        ),
+        Lane(
+            "training", settings.training_processes, settings.training_waiting, settings.training_seconds + GRACE_SECONDS,
+            settings.training_memory_bytes, 1,
+        ),
     )  # fmt: skip
-    app.state.settings = settings
-    app.state.workers = Workers(settings.large_workers, settings.threads, settings.large_waiting)
-    app.state.runs = Runs(settings)
-    app.add_middleware(Direct, routes=evaluate.router.routes)
-    app.add_middleware(HeadersMiddleware)
-    app.include_router(evaluate.router)
-    app.include_router(losses.router)
-    app.include_router(training.router)
-    app.include_router(compare.router)
-    app.include_router(catalogue.router)
-    app.include_router(inference_protocol.router)
-    app.include_router(health.router)
-    problems.install(app)
-    docs.install(app)
-    return app
 
 
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    workers: Workers = app.state.workers
-    runs: Runs = app.state.runs
-    await workers.start()
-    with runs.ended_by_signals():
-        yield
-    runs.close()
-    workers.close()
-
-
-def _end(number: int, frame: object) -> None:
-    sys.exit(0)
+GRACE_SECONDS = 30.0
+"""What a run may take beyond its limit, to read its data, to begin, and to be summed up."""
 
 
 def serve() -> None:
     """Run the service until it is told to stop."""
-    # uvicorn ends in order and then raises the signal anew: an orderly end is no failure
-    signal.signal(signal.SIGTERM, _end)
-    settings = Settings()
-    uvicorn.run(
-        "app.main:create_app", factory=True, host=settings.host, port=settings.port, workers=settings.workers,
-        log_level=settings.log_level, access_log=False, timeout_graceful_shutdown=settings.shutdown_seconds,
-    )  # fmt: skip
+    serve_http("app.main:create_app", Settings(), http_protocol)
+
+
+def http_protocol(settings: Settings) -> type[Http11]:
+    """HTTP on the socket, within the limits of the settings."""
+    return protocol(alone, Limits.of(settings))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,43 @@
 """Settings, from CRITERION_* variables, read once and passed down."""
 
 import os
-from typing import Literal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1024**2
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says how much memory a container may take (cgroup 2 and 1)."""
 
 
 def _cores() -> int:
     """The processors this process may use, which may be fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> int:
+    """The bytes of memory that the container, or the machine, has."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            found.append(int(path.read_text()))
+    return min(found)
+
+
+def _quarter(most: int) -> int:
+    """A quarter of the memory, and no more than that: what is in flight, a large request and a run are three of them."""
+    return max(64 * MIB, min(_memory() // 4, most))
+
+
+def _listed(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+"""Names with commas between them."""
 
 
 class Settings(BaseSettings):
@@ -18,18 +46,52 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
     workers: int = Field(default=1, ge=1, le=256, description="Server processes.")
-    log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(default="info", description="What uvicorn logs.")
-    max_body_bytes: int = Field(
-        default=64 * 1024 * 1024, ge=1, description="Largest request body; a larger one is refused with 413."
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(default="info", description="What is logged.")
+    shutdown_seconds: int = Field(default=10, ge=0, description="How long open requests may go on after SIGTERM.")
+
+    trusted_hosts: Names = Field(
+        default=("*",), description="Names by which the server may be asked for; * is any, *.example.org a domain."
     )
-    large_body_bytes: int = Field(
-        default=512 * 1024, ge=0, description="From this size on, a body is worked on in a worker process."
+    cors_origins: Names = Field(default=(), description="Origins whose pages may ask, such as https://example.org; * is any.")
+
+    connections: int = Field(
+        default=1000, ge=1, description="Open connections, per server process; one more is answered with 503."
     )
-    large_workers: int = Field(default=1, ge=1, le=64, description="Worker processes for large bodies, per server process.")
-    large_waiting: int = Field(
-        default=16, ge=0, description="Large requests that may wait for a worker; one more is answered with 503."
+    head_bytes: int = Field(
+        default=64 * 1024, ge=1024, description="Request line, headers and trailers at most; more is refused with 431."
     )
+    head_fields: int = Field(default=100, ge=10, description="Headers and trailers of a request at most.")
+    head_seconds: float = Field(
+        default=10, gt=0, description="How long a request's head may take to arrive, or the first byte of a connection."
+    )
+    body_seconds: float = Field(default=10, gt=0, description="For how long a body may arrive more slowly than it must.")
+    body_bytes_per_second: int = Field(default=1024, ge=0, description="How fast a body must arrive; a slower one gets 408.")
+    write_seconds: float = Field(default=20, gt=0, description="How long a client may read nothing of an answer that waits.")
+    keep_alive_seconds: float = Field(default=75, gt=0, description="How long a connection may wait for another request.")
+
+    max_body_bytes: int = Field(default=64 * MIB, ge=1, description="Largest request body; a larger one is refused with 413.")
+    memory_bytes: int = Field(
+        default_factory=lambda: _quarter(4096 * MIB),
+        ge=1,
+        description="Bodies in flight, unpacked bodies and answers together; what goes beyond is answered with 503. "
+        "Each `*_memory_bytes` is by default a quarter of the container's or the machine's memory.",
+    )
+
+    large_body_bytes: int = Field(default=512 * 1024, ge=0, description="From this size on, a body is worked on in a process.")
+    large_workers: int = Field(default=1, ge=1, le=64, description="Large requests worked on at a time, per server process.")
+    large_waiting: int = Field(default=16, ge=0, description="Large requests that may wait; one more is answered with 503.")
+    large_seconds: float = Field(default=60, gt=0, description="How long a large request may take; then it is answered with 503.")
+    large_memory_bytes: int = Field(
+        default_factory=lambda: _quarter(2048 * MIB),
+        ge=64 * MIB,
+        description="Memory that a large request may take beyond its process's own.",
+    )
+    inline_cost: float = Field(
+        default=5e6, ge=0, description="Steps (about 1e9 a second) above which a small request goes to a process too."
+    )
+    max_cost: float = Field(default=2e10, gt=0, description="Steps of a request at most; more are refused with 422.")
     threads: int = Field(default_factory=_cores, ge=1, le=256, description="Threads that share one large batch.")
+
     training_processes: int = Field(default=1, ge=1, le=64, description="Training runs at a time, per server process.")
     training_waiting: int = Field(
         default=8, ge=0, description="Runs that may wait for another to end; one more is answered with 503."
@@ -39,6 +101,7 @@ class Settings(BaseSettings):
     training_parameters: int = Field(default=1_000_000, ge=1, description="Weights and biases of a model at most.")
     training_row_epochs: int = Field(default=20_000_000, ge=1, description="Training rows times epochs of a run at most.")
     training_memory_bytes: int = Field(
-        default=512 * 1024**2, ge=64 * 1024**2, description="Memory that a run may take beyond its process's own."
+        default_factory=lambda: _quarter(512 * MIB),
+        ge=64 * MIB,
+        description="Memory that a run may take beyond its process's own.",
     )
-    shutdown_seconds: int = Field(default=10, ge=0, description="How long open requests may go on after SIGTERM.")

@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.main import create_app
+from app.serving.pipeline import Service
 from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -30,15 +30,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def app() -> FastAPI:
+def app() -> Service:
     return create_app()
 
 
 @pytest.fixture(scope="session")
-async def client(app: FastAPI, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+async def client(app: Service, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application; a failure inside is answered with 500, as a server does."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
 
@@ -52,11 +52,10 @@ async def inline_client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def client_with(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application with these settings, whose runs end with it."""
+    """A client of an application with these settings, whose processes end with it."""
     app = create_app(Settings(**settings))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+    async with app.running(), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
-    app.state.runs.close()
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,17 @@
 """GET /v1/models, /v1/optimizers, ...: what a training run may name, one catalogue for each kind."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
-from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from fastapi import Path
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.specs import Spec, parameter_schemas
 from app.api.training import DATASET_SPECS, METRIC_SPECS, MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
 from app.registry import Declared, Registry
-from app.serving.problems import responses
+from app.serving.call import Call
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Metric
-from app.wire.json import encode
-
-router = APIRouter(prefix="/v1")
 
 EPOCHS = 20
 """Of the examples: enough to see where the curves go."""
@@ -40,31 +36,45 @@ class Entry(TypedDict):
 
 def _catalogue(
     kind: str, registry: Registry[Any], specs: dict[str, type[Spec]], example: Callable[[Any], dict[str, Any]]
-) -> None:
+) -> tuple[Call, Call]:
     """The two calls that list and describe what is in a registry."""
     entries = {name: _entry(thing, specs[name], example(thing)) for name, thing in registry.items()}
-    listing = cast(type[BaseModel], TypedDict(f"{kind.capitalize()}", {kind: list[Entry]}))  # pyright: ignore[reportGeneralTypeIssues]
+    listing: Any = TypedDict(f"{kind.capitalize()}", {kind: list[Entry]})  # pyright: ignore[reportGeneralTypeIssues]  # named by its kind
 
-    async def list_all() -> Response:
-        return Response(encode({kind: list(entries.values())}), media_type="application/json")
+    def list_all() -> dict[str, list[Entry]]:
+        return {kind: list(entries.values())}
 
-    async def describe(
+    def describe(
         name: Annotated[
             str, Path(description=f"The name of a {registry.noun}, or an alias of it.", examples=[next(iter(registry))])
         ],
-    ) -> Response:
+    ) -> Entry:
         thing, _ = registry.find(name)
-        return Response(encode(entries[thing.name]), media_type="application/json")
+        return entries[thing.name]
 
     list_all.__doc__ = f"Every {registry.noun} that a training run may name, with its parameters."
     describe.__doc__ = f"One {registry.noun}, with its parameters and a request that uses it."
-    router.add_api_route(
-        f"/{kind}", list_all, summary=f"List the {kind}", response_model=listing, tags=["training"], name=f"list_{kind}"
+    list_all.__name__, describe.__name__ = f"list_{kind}", f"describe_{registry.noun}"
+    return (
+        Call(
+            method="GET",
+            path=f"/v1/{kind}",
+            function=list_all,
+            summary=f"List the {kind}",
+            tag="training",
+            answer=listing,
+            constant=True,
+        ),
+        Call(
+            method="GET",
+            path=f"/v1/{kind}/{{name}}",
+            function=describe,
+            summary=f"Describe a {registry.noun}",
+            tag="training",
+            constant=True,
+            statuses=(404,),
+        ),
     )
-    router.add_api_route(
-        f"/{kind}/{{name}}", describe, summary=f"Describe a {registry.noun}", response_model=Entry, tags=["training"],
-        responses=responses(404), name=f"describe_{registry.noun}",
-    )  # fmt: skip
 
 
 TRAITS = ("task", "optimized", "full_batch", "of", "higher_is_better")
@@ -97,8 +107,10 @@ def _scored(metric: Metric) -> dict[str, Any]:
     return {"data": {"name": data.name}, "metrics": [_named(metric)], "epochs": EPOCHS}
 
 
-_catalogue("datasets", DATASETS, DATASET_SPECS, lambda thing: {"data": _named(thing), "epochs": EPOCHS})
-_catalogue("models", MODELS, MODEL_SPECS, lambda thing: {"model": _named(thing), "epochs": EPOCHS})
-_catalogue("optimizers", OPTIMIZERS, OPTIMIZER_SPECS, lambda thing: {"optimizer": _named(thing), "epochs": EPOCHS})
-_catalogue("schedules", SCHEDULES, SCHEDULE_SPECS, lambda thing: {"schedule": _named(thing), "epochs": EPOCHS})
-_catalogue("metrics", METRICS, METRIC_SPECS, _scored)
+CALLS = (
+    *_catalogue("datasets", DATASETS, DATASET_SPECS, lambda thing: {"data": _named(thing), "epochs": EPOCHS}),
+    *_catalogue("models", MODELS, MODEL_SPECS, lambda thing: {"model": _named(thing), "epochs": EPOCHS}),
+    *_catalogue("optimizers", OPTIMIZERS, OPTIMIZER_SPECS, lambda thing: {"optimizer": _named(thing), "epochs": EPOCHS}),
+    *_catalogue("schedules", SCHEDULES, SCHEDULE_SPECS, lambda thing: {"schedule": _named(thing), "epochs": EPOCHS}),
+    *_catalogue("metrics", METRICS, METRIC_SPECS, _scored),
+)

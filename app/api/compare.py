@@ -3,26 +3,22 @@
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
-from fastapi import APIRouter
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.evaluate import Listed
-from app.api.runner import Event
-from app.api.runs import RunRoute
 from app.api.specs import LOSS_SPECS, Spec, list_of
-from app.api.training import OPTIMIZER_SPECS, REFUSALS, Rows, TrainRequest, epochs, moved, plan_of
+from app.api.training import OPTIMIZER_SPECS, REFUSALS, STREAM, Rows, TrainRequest, epochs, moved, plan_of
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter
 from app.losses import LOSSES
+from app.serving.call import Call
+from app.serving.work import Event
 from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, prepare, start
 from app.training.metrics import check_metric
-
-router = APIRouter(prefix="/v1/train", tags=["training"], route_class=RunRoute)
 
 COMMON_METRICS = ("accuracy", "r2")
 """What losses are compared by unless something else is asked for: metrics without a unit, where they fit."""
@@ -147,28 +143,36 @@ class CompareResponse(TypedDict):
     runs: list[TrainResponse]
 
 
-@router.post(
-    "/compare",
-    summary="Train on several losses",
-    response_model=CompareResponse,
-    responses=REFUSALS,
-    openapi_extra={"requestBody": {"content": {"application/json": {"examples": COMPARISONS}}}},
-)
-def compare(request: CompareRequest) -> Generator[Event]:
+def compare_trainings(request: CompareRequest) -> Generator[Event]:
     """The same run with several losses, optimizers or seeds: one table, the curves side by side, scored on common metrics.
 
     Give one of `losses`, `optimizers` and `seeds`; the rest is as for a single run. The time that a run may take is
     shared by all of them.
     """
-    runs, ids, ends = request.runs, count(1), time.monotonic() + request.seconds
+    runs, ends = request.runs, time.monotonic() + request.seconds
     yield Event("start", {"by": request.by, "runs": [set_up(request.features, run) for run in runs]})
     answers: list[TrainResponse] = []
     for at, run in enumerate(runs):
         now, state = time.monotonic(), start(run)
         for epoch in epochs(run, state, now + (ends - now) / (len(runs) - at)):
-            yield Event("epoch", {"run": at, **entry(epoch)}, next(ids))
+            yield Event("epoch", {"run": at, **entry(epoch)})
         answers.append(respond(request.features, request.outputs, run, state, ends))
     yield Event("end", respond_all(request, answers))
+
+
+COMPARE = Call(
+    method="POST",
+    path="/v1/train/compare",
+    function=compare_trainings,
+    summary="Train on several losses",
+    tag="training",
+    scope="train",
+    lane="training",
+    answer=CompareResponse,
+    statuses=REFUSALS,
+    examples=COMPARISONS,
+    document={"responses": {"200": STREAM}},
+)
 
 
 def respond_all(request: CompareRequest, answers: list[TrainResponse]) -> CompareResponse:
@@ -184,11 +188,14 @@ def _line(by: Literal["loss", "optimizer", "seed"], answer: TrainResponse) -> Li
     final, varied = answer["final"], answer[by]
     return Line(
         name=varied if isinstance(varied, int) else (varied or {})["name"],
-        epoch=final["epoch"], training_loss=final["training_loss"], validation_loss=final["validation_loss"],
-        metrics=final["metrics"], stopped=answer["stopped"]["reason"],
+        epoch=final["epoch"],
+        training_loss=final["training_loss"],
+        validation_loss=final["validation_loss"],
+        metrics=final["metrics"],
+        stopped=answer["stopped"]["reason"],
         verdict=next((each["verdict"] for each in answer["diagnosis"]), None),
         seconds=sum(each["seconds"] for each in answer["history"]),
-    )  # fmt: skip
+    )
 
 
 def _best(metrics: Sequence[Chosen], answers: Sequence[TrainResponse]) -> dict[str, Best]:

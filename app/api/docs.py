@@ -1,20 +1,25 @@
 """The OpenAPI document and its page: Swagger UI from the package, with no call to any other host."""
 
+from collections.abc import Sequence
 from importlib.resources import files
+from mimetypes import guess_type
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, HTMLResponse, Response
-from fastapi.staticfiles import StaticFiles
-from pydantic import TypeAdapter
+from fastapi import Path as InPath
 
-from app.serving.problems import Problem
-
-router = APIRouter(include_in_schema=False)
+from app.errors import NotFound
+from app.serving.call import Call
+from app.serving.content import Content
+from app.serving.document import document
+from app.serving.state import State
+from app.version import VERSION
+from app.wire.json import encode
 
 SWAGGER_UI = Path(str(files("fastapi_swagger") / "resources"))
+SCRIPT = Path(__file__).with_name("docs.js")
+FILES = {path.name: path for path in SWAGGER_UI.iterdir() if path.suffix != ".py" and path.is_file()}
+"""What the page loads, by name: nothing else can be asked for."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -33,8 +38,6 @@ PAGE = """<!doctype html>
 </html>
 """
 
-SCRIPT = Path(__file__).with_name("docs.js")
-
 TAGS = [
     {"name": "losses", "description": "The catalogue: every loss with its formula, encodings, parameters and properties."},
     {"name": "evaluate", "description": "Value, per-sample losses and gradient of a loss on a batch."},
@@ -46,8 +49,9 @@ TAGS = [
 DESCRIPTION = """Send predictions and targets, and get the loss, each sample's loss and the gradient.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and, per fault, a JSON pointer:
-`malformed_json` (400), `not_found` (404), `method_not_allowed` (405), `body_too_large` (413), `unsupported_media_type`
-(415), `unknown_name` and `invalid_request` (422), `internal_error` (500), `unavailable` (503).
+`malformed_request` and `malformed_json` (400), `forbidden` (403), `not_found` (404), `method_not_allowed` (405),
+`request_timeout` (408), `body_too_large` (413), `unsupported_media_type` (415), `unknown_name` and `invalid_request` (422),
+`head_too_large` (431), `internal_error` (500), `unavailable` (503).
 
 The `code` of a fault says which rule was broken:
 
@@ -63,37 +67,41 @@ The `code` of a fault says which rule was broken:
 """
 
 
-@router.get("/docs")
-async def page() -> HTMLResponse:
-    return HTMLResponse(PAGE)
+def described(calls: Sequence[Call]) -> dict[str, Any]:
+    """The OpenAPI document of these calls."""
+    return document(
+        calls,
+        title="Criterion",
+        version=VERSION,
+        description=DESCRIPTION,
+        tags=TAGS,
+        servers=[{"url": ".", "description": "This server, wherever it is mounted"}],
+        license_info={"name": "MIT", "identifier": "MIT"},
+        contact={"name": "Criterion"},
+    )
 
 
-@router.get("/docs/docs.js")
-async def script() -> Response:
-    return FileResponse(SCRIPT, media_type="text/javascript")
+def openapi(state: State) -> Content:
+    return Content((encode(state.document()),))
 
 
-def install(app: FastAPI) -> None:
-    """Serve the page and its files, and make the document say what the handlers answer."""
-    app.include_router(router)
-    app.mount("/docs/static", StaticFiles(directory=SWAGGER_UI), name="swagger-ui")
-    app.openapi = lambda: openapi(app)
+def page() -> Content:
+    return Content((PAGE.encode(),), "text/html; charset=utf-8")
 
 
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the app, made once."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=TAGS,
-            openapi_version="3.1.0", servers=[{"url": ".", "description": "This server, wherever it is mounted"}],
-            license_info={"name": "MIT", "identifier": "MIT"}, contact={"name": "Criterion"},
-        )  # fmt: skip
-        document["security"] = []
-        schemas: dict[str, Any] = document["components"]["schemas"]
-        problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= cast(dict[str, Any], problem.pop("$defs"))
-        schemas["Problem"] = problem
-        for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI documents its own 422, which is never sent
-            schemas.pop(unused, None)
-        app.openapi_schema = document
-    return app.openapi_schema
+def script() -> Content:
+    return Content((SCRIPT.read_bytes(),), "text/javascript; charset=utf-8")
+
+
+def static(name: Annotated[str, InPath()]) -> Content:
+    if name not in FILES:
+        raise NotFound(f"there is no /docs/static/{name[:200]}")
+    return Content((FILES[name].read_bytes(),), guess_type(name)[0] or "application/octet-stream")
+
+
+CALLS = (
+    Call(method="GET", path="/openapi.json", function=openapi, summary="The OpenAPI document", constant=True),
+    Call(method="GET", path="/docs", function=page, summary="Swagger UI", constant=True),
+    Call(method="GET", path="/docs/docs.js", function=script, summary="What starts Swagger UI", constant=True),
+    Call(method="GET", path="/docs/static/{name}", function=static, summary="A file of Swagger UI", constant=True),
+)

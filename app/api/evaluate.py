@@ -4,21 +4,17 @@ from collections.abc import Collection
 from typing import Annotated, Any, Literal, NotRequired, Self
 
 import numpy as np
-from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
-from app.api.route import JsonRoute
 from app.api.specs import LossSpec
 from app.losses import LOSSES, Batch, check
 from app.losses import evaluate as evaluate_batch
 from app.losses.batch import inputs_on
 from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
-from app.serving.problems import responses
+from app.serving.call import Call
 from app.wire import json as arrays
-
-router = APIRouter(prefix="/v1", tags=["evaluate"], route_class=JsonRoute)
 
 NUMBERS: dict[str, Any] = {
     "type": "array",
@@ -93,6 +89,11 @@ class EvaluateRequest(BaseModel):
         """The arrays, checked."""
         return vars(self)["batch"]
 
+    @property
+    def cost(self) -> float:
+        """Steps that the evaluation takes."""
+        return self.batch.cost
+
 
 class NonFiniteNumber(TypedDict):
     """A number of the answer that JSON cannot hold."""
@@ -126,12 +127,6 @@ class EvaluateResponse(TypedDict):
     warnings: NotRequired[Annotated[list[str], Field(description="What was taken at its word, but is probably not meant.")]]
 
 
-@router.post(
-    "/evaluate",
-    summary="Evaluate a loss",
-    responses=responses(400, 413, 415, 422, 503),
-    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
-)
 def evaluate(request: EvaluateRequest) -> EvaluateResponse:
     """The loss of a batch: its value, each sample's loss, and the exact gradient of the value.
 
@@ -162,3 +157,16 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: Collection[Ou
     if evaluation.warnings:
         answer["warnings"] = list(evaluation.warnings)
     return answer
+
+
+EVALUATE = Call(
+    method="POST",
+    path="/v1/evaluate",
+    function=evaluate,
+    summary="Evaluate a loss",
+    tag="evaluate",
+    scope="evaluate",
+    lane="large",
+    statuses=(400, 413, 415, 422, 503),
+    examples=EXAMPLES,
+)

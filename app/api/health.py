@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from fastapi import APIRouter
 from typing_extensions import TypedDict
 
-router = APIRouter(prefix="/health", tags=["health"])
+from app.serving.call import Call
+from app.serving.state import State
 
 
 class Health(TypedDict):
@@ -14,13 +14,18 @@ class Health(TypedDict):
     status: Literal["ok"]
 
 
-@router.get("/live", summary="Is the process alive?")
-async def live() -> Health:
+def live() -> Health:
     """Answers as long as the process can answer at all."""
     return {"status": "ok"}
 
 
-@router.get("/ready", summary="Can it take requests?")
-async def ready() -> Health:
-    """Answers once every loss is loaded, which is before the port is open."""
+def ready(state: State) -> Health:
+    """Answers 200 where requests can be taken: processes for large ones are alive, and no queue is full. Else 503 says why."""
+    state.check_ready()
     return {"status": "ok"}
+
+
+CALLS = (
+    Call(method="GET", path="/health/live", function=live, summary="Is the process alive?", tag="health"),
+    Call(method="GET", path="/health/ready", function=ready, summary="Can it take requests?", tag="health", statuses=(503,)),
+)

@@ -6,24 +6,24 @@ loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as 
 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Path
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from app.api.route import run
 from app.api.specs import LOSS_SPECS
-from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, StillArriving, Unavailable, UnknownName
-from app.losses import LOSSES, Loss, check, evaluate
+from app.errors import Fault, InvalidArray, InvalidInput, NotFound, UnknownName
+from app.losses import LOSSES, Batch, Loss, check, evaluate
 from app.losses.evaluate import Reduction
 from app.registry import did_you_mean
-from app.serving.bodies import Refusal, read_body
-from app.serving.problems import from_pydantic, status_of
+from app.serving.call import Call
+from app.serving.content import Content, Piece
+from app.serving.problems import from_pydantic
+from app.serving.state import State
+from app.serving.wires import Wire
 from app.settings import Settings
 from app.wire.json import decode, encode, listed
 from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
@@ -36,6 +36,20 @@ ALIGNMENT = 64
 CLIENT_PARAMETERS = frozenset(("binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"))
 """What clients say to a server about a request, and not about the model."""
 
+
+def _known(name: str) -> str:
+    LOSSES.find(name)
+    return name
+
+
+def _served(version: str) -> str:
+    if version != VERSION:
+        raise NotFound(f"there is no version {version[:80]!r} of a model, only {VERSION}")
+    return version
+
+
+ModelName = Annotated[str, AfterValidator(_known), Path(description="The name of a loss, or an alias of it.", examples=["huber"])]
+Version = Annotated[str, AfterValidator(_served), Path()]
 
 REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
@@ -66,13 +80,51 @@ class InferRequest(Part):
     outputs: list[OutputChoice] | None = None
 
 
-def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tuple[int | None, bytes]:
-    """A loss evaluated as the protocol asks: the length of the JSON header where tensors stand behind it, and the answer."""
-    loss, preset = model(name)
+class Message(NamedTuple):
+    """What a body holds: the protocol's request, and its tensors by name."""
+
+    request: InferRequest
+    tensors: dict[str, NDArray[Any]]
+
+
+class Inference(NamedTuple):
+    """A message as what it asks of a loss."""
+
+    name: str
+    """The model, by the name that the client has given it."""
+    identity: str | None
+    batch: Batch
+    reduction: Reduction
+    wanted: Sequence[OutputChoice]
+
+    @property
+    def cost(self) -> float:
+        """Steps that the evaluation takes."""
+        return self.batch.cost
+
+
+class Answer(NamedTuple):
+    """The tensors that were asked for, and how each is to be sent."""
+
+    name: str
+    identity: str | None
+    tensors: Sequence[tuple[OutputChoice, NDArray[Any]]]
+
+
+def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> Message:
+    """The message in a body whose JSON header has this length (None: it is all header)."""
     whole = memoryview(body)
-    split = len(whole) if header_length is None else header_length
-    request = _request(whole[:split])
-    tensors = read_tensors(request.inputs, whole[split:])
+    if length is not None and length > len(whole):
+        raise InvalidInput(f"{HEADER_LENGTH} is {length}, but the body has only {len(whole)} bytes")
+    split = len(whole) if length is None else length
+    request = _request(whole[:split], quick)
+    return Message(request, read_tensors(request.inputs, whole[split:]))
+
+
+def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) -> Inference:
+    """The loss that a message asks for, and its batch; CallerError for everything that does not fit."""
+    request, tensors, name = message.request, dict(message.tensors), arguments["name"]
+    loss, preset = LOSSES.find(name)
     mask = _mask(tensors.pop("mask", None))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
     given = {key: listed(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
@@ -83,29 +135,33 @@ def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tup
         loss, parameters, _side(loss, arrays, "predictions"), _side(loss, arrays, "targets"),
         sample_weight=arrays.get("sample_weight"), mask=mask,
     )  # fmt: skip
-    evaluation = evaluate(batch, reduction=reduction, outputs=tuple({_kind(choice.name) for choice in wanted}))
+    return Inference(name, request.id, batch, reduction, wanted)
+
+
+def infer(
+    request: Inference,
+    name: ModelName,
+    version: Version = VERSION,
+) -> Answer:
+    """Tensors in, tensors out; binary where the request says so."""
+    batch = request.batch
+    evaluation = evaluate(batch, reduction=request.reduction, outputs=tuple({_kind(choice.name) for choice in request.wanted}))
     single = batch.arrays[0].dtype.str == "<f4"
     outputs: dict[str, Any] = {"value": [evaluation.value], "per_sample": evaluation.per_sample, "gradient": evaluation.gradient}
     if isinstance(evaluation.gradient, Mapping):
         outputs |= {f"gradient.{key}": value for key, value in evaluation.gradient.items()}
-    return _encode(name, request, wanted, {choice.name: _answer(outputs[choice.name], single) for choice in wanted})
+    return Answer(request.name, request.identity, [(choice, _answer(outputs[choice.name], single)) for choice in request.wanted])
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
 
 
-def model(name: str, version: str = VERSION) -> tuple[Loss, Mapping[str, object]]:
-    loss, preset = LOSSES.find(name)
-    if version != VERSION:
-        raise NotFound(f"{name} has no version {version[:80]!r}, only {VERSION}")
-    return loss, preset
-
-
-def _request(header: bytes | memoryview) -> InferRequest:
+def _request(header: bytes | memoryview, quick: bool) -> InferRequest:
+    document = decode(header, quick=quick)
     try:
-        return InferRequest.model_validate(decode(header))
+        return InferRequest.model_validate(document)
     except ValidationError as error:
-        raise from_pydantic(error) from None
+        raise from_pydantic(error, document) from None
 
 
 def _reduction(value: object) -> Reduction:
@@ -120,10 +176,11 @@ def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
     if unknown:
         takes = ", ".join((*loss.parameters, "reduction"))
         raise UnknownName(f"{loss.name} has no parameter {unknown[0][:80]!r}; it takes {takes}")
+    document = {"name": loss.name, **given}
     try:
-        return LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}).parameters
+        return LOSS_SPECS[loss.name].model_validate(document).parameters
     except ValidationError as error:
-        raise from_pydantic(error) from None
+        raise from_pydantic(error, document) from None
 
 
 def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
@@ -177,143 +234,68 @@ def _answer(output: Any, single: bool) -> NDArray[Any]:
         return np.ascontiguousarray(output, dtype=np.float32 if single else np.float64)
 
 
-def _encode(
-    name: str, request: InferRequest, wanted: Sequence[OutputChoice], tensors: Mapping[str, NDArray[Any]]
-) -> tuple[int | None, bytes]:
+def write_answer(answer: Answer) -> Content:
+    """JSON, and behind it the bytes of the binary tensors."""
     outputs: list[dict[str, Any]] = []
-    tail: list[memoryview] = []
-    for choice in wanted:
-        tensor = tensors[choice.name]
+    tail: list[Piece] = []
+    for choice, tensor in answer.tensors:
         entry = {"name": choice.name, "datatype": NAMES[tensor.dtype], "shape": list(tensor.shape)}
         if choice.parameters.binary_data:
             tail.append(tensor.reshape(-1).view(np.uint8).data)
             outputs.append({**entry, "parameters": {"binary_data_size": tensor.nbytes}})
         else:
             outputs.append({**entry, "data": tensor.reshape(-1)})
-    answer: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
-    header = encode({"id": request.id, **answer} if request.id is not None else answer)
+    document: dict[str, Any] = {"model_name": answer.name, "model_version": VERSION, "outputs": outputs}
+    header = encode({"id": answer.identity, **document} if answer.identity is not None else document)
     if not tail:
-        return None, header
+        return Content((header,))
     header += b" " * (-len(header) % ALIGNMENT)
-    return len(header), b"".join((header, *tail))
+    return Content((header, *tail), "application/octet-stream", ((HEADER_LENGTH.encode(), b"%d" % len(header)),))
 
 
-# --- routes -------------------------------------------------------------------------------------------------------------
-
-
-class ProtocolRoute(APIRoute):
-    """Answers errors as the protocol's clients read them: {"error": "..."}."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def protocol_handler(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except CallerError as error:
-                status = status_of(error)
-                answer = _json({"error": error.detail}, 400 if status == 422 else status)
-                return Refusal(answer.body, status, media_type=answer.media_type) if isinstance(error, StillArriving) else answer
-            except Unavailable as error:
-                return _json({"error": str(error)}, 503, {"retry-after": "1"})
-
-        return protocol_handler
-
-
-ERROR = {"application/json": {"schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}}}
-
-router = APIRouter(
-    prefix="/v2", tags=["inference protocol"], route_class=ProtocolRoute,
-    responses={"4XX": {"description": "What is wrong with the request.", "content": ERROR}},
-)  # fmt: skip
-
-
-def _json(answer: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(encode(answer), status, headers, media_type="application/json")
-
-
-@router.get("", summary="Describe the server")
-@router.get("/", include_in_schema=False)
-async def server() -> Response:
-    """Name, version and extensions of this server."""
-    return _json({"name": "criterion", "version": VERSION, "extensions": ["binary_tensor_data"]})
-
-
-@router.get("/health/live", summary="Is the server alive?")
-async def live() -> Response:
-    """Answers 200 as long as the process can answer at all."""
-    return _json({"live": True})
-
-
-@router.get("/health/ready", summary="Is the server ready?")
-async def ready() -> Response:
-    """Answers 200 once every loss is loaded."""
-    return _json({"ready": True})
-
-
-@router.get("/models/{name}", summary="Describe a model")
-@router.get("/models/{name}/versions/{version}", include_in_schema=False)
-async def metadata(name: str, version: str = VERSION) -> Response:
-    """Inputs and outputs of a loss. Shapes are written with -1 for every axis whose length is the caller's."""
-    loss, _ = model(name, version)
-    inputs = [{"name": key, "datatype": "FP64", "shape": _axes(each.cases[0][1].axes[-1])} for key, each in loss.inputs.items()]
-    outputs = [{"name": key, "datatype": "FP64", "shape": _shape_of_output(loss, key)} for key in _outputs(loss)]
-    return _json({"name": name, "versions": [VERSION], "platform": "criterion", "inputs": inputs, "outputs": outputs})
-
-
-@router.get("/models/{name}/ready", summary="Is a model ready?")
-@router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
-async def model_ready(name: str, version: str = VERSION) -> Response:
-    """200 for every loss there is, 404 for any other name."""
-    model(name, version)
-    return _json({"name": name, "ready": True})
-
-
-@router.post("/models/{name}/infer", summary="Evaluate a loss on tensors", openapi_extra=REQUEST_BODY)
-@router.post("/models/{name}/versions/{version}/infer", include_in_schema=False)
-async def infer_model(request: Request, name: str, version: str = VERSION) -> Response:
-    """Tensors in, tensors out; binary where the request says so."""
-    model(name, version)
-    body = await read_body(request)
-    length = _header_length(request, sum(map(len, body)))
-    header, content = await _run(request, body, name, length)
-    if header is None:
-        return Response(content, media_type="application/json")
-    return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(header)})
-
-
-@router.api_route("/{path:path}", methods=["GET", "POST"], include_in_schema=False)
-async def nothing(path: str) -> Response:
-    raise NotFound(f"there is no /v2/{path[:200]}")
-
-
-async def _run(request: Request, body: list[bytes], name: str, length: int | None) -> tuple[int | None, bytes]:
-    """`infer` where it holds nobody up: tensors that stay bytes leave the interpreter lock alone, so that a thread will do."""
-    settings: Settings = request.app.state.settings
-    if length is not None and length < settings.large_body_bytes <= sum(map(len, body)):
-        loss, _ = model(name)
-        wanted = _wanted(loss, _request(_head(body, length)))
-        if all(choice.parameters.binary_data for choice in wanted):
-            return await asyncio.to_thread(lambda: infer(b"".join(body), name, length))
-    return await run(request, infer, body, name, length)
-
-
-def _head(body: list[bytes], length: int) -> bytes:
-    head = bytearray()
-    for chunk in body:
-        if len(head) >= length:
-            break
-        head += chunk
-    return bytes(head[:length])
-
-
-def _header_length(request: Request, size: int) -> int | None:
-    given = request.headers.get(HEADER_LENGTH)
+def header_length(fields: Mapping[bytes, bytes]) -> int | None:
+    """The length of the JSON header, where tensors stand behind it. The media type does not matter: clients send any."""
+    given = fields.get(HEADER_LENGTH.encode())
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit() and len(given) < 20 and int(given) <= size):
-        raise InvalidInput(f"{HEADER_LENGTH} must be a number of bytes, at most the {size} of the body; got {given[:40]!r}")
+    if not given.isdigit() or len(given) >= 20:
+        raise InvalidInput(f"{HEADER_LENGTH} must be a number of bytes; got {given[:40].decode('latin-1')!r}")
     return int(given)
+
+
+TENSORS = Wire(header_length, read_message, write_answer)
+
+
+# --- what else may be asked -----------------------------------------------------------------------------------------------
+
+
+def server_metadata() -> dict[str, Any]:
+    """Name, version and extensions of this server."""
+    return {"name": "criterion", "version": VERSION, "extensions": ["binary_tensor_data"]}
+
+
+def server_live() -> dict[str, bool]:
+    """Answers 200 as long as the process can answer at all."""
+    return {"live": True}
+
+
+def server_ready(state: State) -> dict[str, bool]:
+    """Answers 200 where requests can be taken, else 503."""
+    state.check_ready()
+    return {"ready": True}
+
+
+def model_metadata(name: ModelName, version: Version = VERSION) -> dict[str, Any]:
+    """Inputs and outputs of a loss. Shapes are written with -1 for every axis whose length is the caller's."""
+    loss, _ = LOSSES.find(name)
+    inputs = [{"name": key, "datatype": "FP64", "shape": _axes(one.cases[0][1].axes[-1])} for key, one in loss.inputs.items()]
+    outputs = [{"name": key, "datatype": "FP64", "shape": _shape_of_output(loss, key)} for key in _outputs(loss)]
+    return {"name": name, "versions": [VERSION], "platform": "criterion", "inputs": inputs, "outputs": outputs}
+
+
+def model_ready(name: ModelName, version: Version = VERSION) -> dict[str, Any]:
+    """200 for every loss there is, 404 for any other name."""
+    return {"name": name, "ready": True}
 
 
 def _axes(axes: str) -> list[int]:
@@ -327,3 +309,46 @@ def _shape_of_output(loss: Loss, name: str) -> list[int]:
         return [-1]
     source = name.partition(".")[2] or "predictions"
     return _axes(loss.inputs[source].cases[0][1].axes[-1])
+
+
+TAG = "inference protocol"
+MODEL, VERSIONED = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+
+CALLS = (
+    Call(method="GET", path="/v2", also=("/v2/",), function=server_metadata, summary="Describe the server", tag=TAG),
+    Call(method="GET", path="/v2/health/live", function=server_live, summary="Is the server alive?", tag=TAG),
+    Call(method="GET", path="/v2/health/ready", function=server_ready, summary="Is the server ready?", tag=TAG, statuses=(503,)),
+    Call(
+        method="GET",
+        path=MODEL,
+        also=(VERSIONED,),
+        function=model_metadata,
+        summary="Describe a model",
+        tag=TAG,
+        constant=True,
+        statuses=(404,),
+    ),
+    Call(
+        method="GET",
+        path=f"{MODEL}/ready",
+        also=(f"{VERSIONED}/ready",),
+        function=model_ready,
+        summary="Is a model ready?",
+        tag=TAG,
+        statuses=(404,),
+    ),
+    Call(
+        method="POST",
+        path=f"{MODEL}/infer",
+        also=(f"{VERSIONED}/infer",),
+        function=infer,
+        summary="Evaluate a loss on tensors",
+        tag=TAG,
+        scope="evaluate",
+        lane="large",
+        wire=TENSORS,
+        check=checked,
+        statuses=(400, 404, 413, 503),
+        document=REQUEST_BODY,
+    ),
+)

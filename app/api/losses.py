@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
-from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Path, Query
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.evaluate import EvaluateRequest, evaluate
@@ -17,10 +16,8 @@ from app.losses import LOSSES, Loss
 from app.losses.inputs import Encoding, Input
 from app.losses.loss import Property
 from app.registry import did_you_mean
-from app.serving.problems import responses
+from app.serving.call import Call
 from app.wire.json import decode, encode
-
-router = APIRouter(prefix="/v1/losses", tags=["losses"])
 
 
 class EncodingEntry(TypedDict):
@@ -72,19 +69,6 @@ class Catalogue(TypedDict):
     losses: list[LossEntry]
 
 
-class Filter(BaseModel):
-    """Which losses to list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    family: Annotated[str | None, Field(description="Only this family, e.g. `regression`.")] = None
-    property: Annotated[str | None, Field(description="Only losses with this property, e.g. `convex`.")] = None
-    search: Annotated[
-        str | None,
-        Field(description="Only losses in whose names, aliases, summary or formula these words occur.", max_length=200),
-    ] = None
-
-
 class LossDetail(LossEntry):
     """A loss, with a request that works and its answer."""
 
@@ -92,29 +76,34 @@ class LossDetail(LossEntry):
     example_answer: dict[str, Any]
 
 
-@router.get("", summary="List the losses", response_model=Catalogue, responses=responses(422))
-async def list_losses(wanted: Annotated[Filter, Query()]) -> Response:
+def list_losses(
+    family: Annotated[str | None, Query(description="Only this family, e.g. `regression`.")] = None,
+    property: Annotated[str | None, Query(description="Only losses with this property, e.g. `convex`.")] = None,  # noqa: A002  # its name on the wire
+    search: Annotated[
+        str | None,
+        Query(description="Only losses in whose names, aliases, summary or formula these words occur.", max_length=200),
+    ] = None,
+) -> Catalogue:
     """Every loss with its formula, encodings, parameters, properties, and what it is called elsewhere."""
-    _refuse_unknown("family", wanted.family, {loss.family for loss in LOSSES.values()})
-    _refuse_unknown("property", wanted.property, set(_properties(~Property(0))))
-    words = _words(wanted.search or "").split()
+    _refuse_unknown("family", family, {loss.family for loss in LOSSES.values()})
+    _refuse_unknown("property", property, set(_properties(~Property(0))))
+    words = _words(search or "").split()
     found = [
         entry
         for entry in map(_entry, LOSSES.values())
-        if wanted.family in (None, entry["family"])
-        and (wanted.property is None or wanted.property in entry["properties"])
+        if family in (None, entry["family"])
+        and (property is None or property in entry["properties"])
         and all(word in _text(entry) for word in words)
     ]
-    return _json(Catalogue(losses=found))
+    return Catalogue(losses=found)
 
 
-@router.get("/{name}", summary="Describe a loss", response_model=LossDetail, responses=responses(404))
-async def describe_loss(
+def describe_loss(
     name: Annotated[str, Path(description="The name of a loss, or an alias of it.", examples=["huber"])],
-) -> Response:
+) -> LossDetail:
     """One loss, with a request that can be sent as it is, and its answer."""
     loss, _ = LOSSES.find(name)
-    return _json(_detail(loss))
+    return _detail(loss)
 
 
 @cache
@@ -177,5 +166,23 @@ def _refuse_unknown(field: str, given: str | None, known: set[str]) -> None:
         raise UnknownName([Fault(f"/{field}", f"unknown_{field}", did_you_mean(field, given, known))])
 
 
-def _json(answer: object) -> Response:
-    return Response(encode(answer), media_type="application/json")
+CALLS = (
+    Call(
+        method="GET",
+        path="/v1/losses",
+        function=list_losses,
+        summary="List the losses",
+        tag="losses",
+        constant=True,
+        statuses=(422,),
+    ),
+    Call(
+        method="GET",
+        path="/v1/losses/{name}",
+        function=describe_loss,
+        summary="Describe a loss",
+        tag="losses",
+        constant=True,
+        statuses=(404,),
+    ),
+)

@@ -11,16 +11,18 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from app.api.evaluate import EvaluateRequest, evaluate
+from app.api.calls import CALLS
+from app.api.docs import described
+from app.api.evaluate import EVALUATE
 from app.api.examples import example
-from app.api.route import answer
 from app.losses import LOSSES, Loss
-from app.main import create_app
+from app.serving.work import Order, answer
+from app.settings import Settings
 
 
 def wanted() -> dict[Path, Any]:
     """Every generated file, under the folder, with the document that belongs in it."""
-    documents: dict[Path, Any] = {Path("openapi.json"): create_app().openapi()}
+    documents: dict[Path, Any] = {Path("openapi.json"): described(CALLS)}
     for loss in LOSSES.values():
         documents[Path("examples", f"{loss.name}.json")] = answered(loss)
     return documents
@@ -29,7 +31,8 @@ def wanted() -> dict[Path, Any]:
 def answered(loss: Loss) -> dict[str, Any]:
     """The example of a loss, and what the service answers to it."""
     request = example(loss)
-    return {"request": request, "answer": json.loads(answer(json.dumps(request).encode(), evaluate, EvaluateRequest)[1])}
+    content = answer(json.dumps(request).encode(), Order(EVALUATE.operation, None, {}, Settings()))
+    return {"request": request, "answer": json.loads(b"".join(content.pieces))}
 
 
 def drifted(folder: Path) -> dict[Path, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
 
 import numpy as np
-from fastapi import APIRouter
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -20,8 +19,6 @@ from pydantic import (
 )  # fmt: skip
 
 from app.api.evaluate import NUMBERS, Listed
-from app.api.runner import Event, TimeUp, until
-from app.api.runs import RunRoute
 from app.api.specs import LOSS_SPECS, LossSpec, Spec, expander, list_of, specs, union
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
@@ -29,7 +26,9 @@ from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInpu
 from app.losses import LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
-from app.serving.problems import responses
+from app.serving.call import Call
+from app.serving.time_limit import TimeUp, until
+from app.serving.work import Event
 from app.settings import Settings
 from app.training import (
     DATASETS,
@@ -51,8 +50,6 @@ from app.training import (
 )
 from app.training.learners import State
 from app.wire import json as arrays
-
-router = APIRouter(prefix="/v1/train", tags=["training"], route_class=RunRoute)
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()])
 """What a model may be scored by after each epoch: a metric, or any loss."""
@@ -386,20 +383,14 @@ def _held(validation: Validation | None) -> Held:
 
 STREAM = {
     "description": "The answer; or with `Accept: text/event-stream` the run as it happens, each event with JSON in one line of "
-    "data: `start` with what is trained on what, an `epoch` for each, as in `history` (its `id` counts them), and `end` with the "
-    "whole answer. Should the run fail halfway, `error` comes with a Problem, and `end` with null.",
+    "data (the last, which is long, in several): `start` with what is trained on what, an `epoch` for each, as in `history` (its "
+    "`id` counts them), and `end` with the whole answer. Should the run fail halfway, `error` comes with a Problem, and `end` "
+    "with null. Whoever reconnects with `Last-Event-ID` is told what comes after it, and with that of `end` nothing (204).",
     "content": {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events; their data is JSON."}}},
 }  # fmt: skip
-REFUSALS: dict[int | str, dict[str, Any]] = {200: STREAM, **responses(400, 413, 415, 422, 503)}
+REFUSALS = (400, 413, 415, 422, 503)
 
 
-@router.post(
-    "",
-    summary="Train a model on a loss",
-    response_model=TrainResponse,
-    responses=REFUSALS,
-    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
-)
 def train(request: TrainRequest) -> Generator[Event]:
     """A short training run: the curves of training and validation loss, where it should have stopped, and what went wrong.
 
@@ -410,8 +401,23 @@ def train(request: TrainRequest) -> Generator[Event]:
     ends, state = time.monotonic() + request.seconds, start(run)
     yield Event("start", set_up(request.features, run))
     for epoch in epochs(run, state, ends):
-        yield Event("epoch", entry(epoch), epoch.epoch)
+        yield Event("epoch", entry(epoch))
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
+
+
+TRAIN = Call(
+    method="POST",
+    path="/v1/train",
+    function=train,
+    summary="Train a model on a loss",
+    tag="training",
+    scope="train",
+    lane="training",
+    answer=TrainResponse,
+    statuses=REFUSALS,
+    examples=EXAMPLES,
+    document={"responses": {"200": STREAM}},
+)
 
 
 def epochs(run: Run, state: State, ends: float) -> Iterator[Epoch]:

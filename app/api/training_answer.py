@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.api.runner import TimeUp, until
+from app.serving.time_limit import TimeUp, until
 from app.training import Chosen, Epoch, Result, Run, finish, history, stopped
 from app.training.diagnosis import diagnose
 from app.training.learners import State

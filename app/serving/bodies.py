@@ -1,98 +1,153 @@
-"""Request bodies: read as they arrive, unpacked, and refused as soon as they are known to be too large."""
+"""Request bodies: read as they arrive into memory that a process can share, unpacked, and refused once they are too large."""
 
 import asyncio
-import contextlib
 import zlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import zstandard
-from fastapi import Request, Response
-from starlette.types import Receive, Scope, Send
 
 from app.errors import MalformedDocument, StillArriving, TooLarge, UnsupportedMediaType
-from app.settings import Settings
+from app.serving.budget import TINY_BYTES, Reservation
+from app.serving.buffers import Buffer
+from app.serving.exchange import Exchange
+from app.serving.state import State
 
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 """The window bits with which zlib reads both headers."""
-
 ZSTD_WINDOW = 8 * 1024 * 1024
 """A zstd frame may ask for a window as large as it likes, and that is memory too; compressors take up to this by themselves."""
-
-PIECE = 512
+PACKED_PIECE = 512
 """Compressed bytes unpacked at a time: zstd can make 128 KB of four, and a bomb must be noticed before it has gone off."""
+PIECE = 256 * 1024
+"""What is unpacked before it is looked at whether it is too much."""
 
 
-LINGER_SECONDS = 2.0
-"""How long a refused body is still taken in and dropped: a connection closed over unread bytes loses the answer as well."""
+class Body:
+    """Bytes that grow as they arrive: pieces at first, then memory that a process can share; all of it within the budget."""
 
+    __slots__ = ("_buffer", "_pieces", "_reservation", "_reserved", "_state", "size")
 
-class Refusal(Response):
-    """A whole answer to a request whose body is still arriving."""
+    def __init__(self, state: State, expected: int = 0) -> None:
+        self._state = state
+        self._pieces: list[bytes] = []
+        self._buffer: Buffer | None = None
+        self._reserved = max(expected, TINY_BYTES)
+        self._reservation: Reservation | None = state.budget.reserve(expected) if expected > TINY_BYTES else None
+        self.size = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.headers["connection"] = "close"
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while (await receive()).get("more_body", False):
-                    pass
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def read_body(request: Request) -> list[bytes]:
-    """The whole body in the chunks it came in; TooLarge for one above the limit, before and after it is unpacked."""
-    settings: Settings = request.app.state.settings
-    limit = settings.max_body_bytes
-    headers = dict(request.scope["headers"])
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > limit:
-        raise StillArriving(f"the body has {declared[:40].decode()} bytes; this server takes {limit} at most")
-    chunks = await _chunks(request.receive, limit)
-    if b"content-encoding" not in headers:
-        return chunks
-    encoding = ", ".join(request.headers.getlist("content-encoding")).strip().lower() or "identity"
-    return chunks if encoding == "identity" else await asyncio.to_thread(unpack, chunks, encoding, limit)
-
-
-async def _chunks(receive: Receive, limit: int) -> list[bytes]:
-    chunks: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":  # nobody will read the answer, and nothing is wrong with the server
-            raise MalformedDocument(f"the connection ended after {size} bytes of the body")
-        chunk = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(chunk)
-        if size > limit:
+    def write(self, chunk: bytes) -> None:
+        """Take in more; StillArriving where it is too much, Busy where there is no room for it now."""
+        self.size += len(chunk)
+        limit = self._state.settings.max_body_bytes
+        if self.size > limit:
             raise StillArriving(f"the body is larger than the {limit} bytes that this server takes")
-        if chunk:
-            chunks.append(chunk)
-    return chunks
+        if self.size <= TINY_BYTES:
+            self._pieces.append(chunk)
+            return
+        self._reserve()
+        if self._buffer is None:
+            self._buffer = self._state.buffers.take()
+            for piece in self._pieces:
+                self._buffer.write(piece)
+            self._pieces.clear()
+        self._buffer.write(chunk)
+
+    def _reserve(self) -> None:
+        if self._reservation is None:
+            self._reservation = self._state.budget.reserve(self.size)
+        elif self.size > self._reserved:
+            self._reservation.grow(self.size - self._reserved)
+        self._reserved = max(self._reserved, self.size)
+
+    @property
+    def content(self) -> bytes | Buffer:
+        """What has arrived, as it can be handed to a process."""
+        if self._buffer is not None:
+            return self._buffer
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    @property
+    def view(self) -> bytes | memoryview:
+        """What has arrived, to be read here."""
+        content = self.content
+        return content if isinstance(content, bytes) else content.view()
+
+    def release(self) -> None:
+        """Give back its memory. Nobody may read it any more."""
+        if self._buffer is not None:
+            self._state.buffers.give(self._buffer)
+            self._buffer = None
+        if self._reservation is not None:
+            self._reservation.release()
+            self._reservation = None
 
 
-def unpack(chunks: list[bytes], encoding: str, limit: int) -> list[bytes]:
-    """The body behind a Content-Encoding; the limit holds for what comes out."""
-    unpacker = _unpacker(encoding)
-    unpacked: list[bytes] = []
-    size = 0
+async def receive_body(exchange: Exchange, state: State) -> Body:
+    """The whole body, unpacked; TooLarge where it is above the limit, before or after. The caller has to release it."""
+    declared, limit = exchange.declared_size, state.settings.max_body_bytes
+    if declared > limit:
+        raise StillArriving(f"the body has {declared} bytes; this server takes {limit} at most")
+    coding = _coding(exchange)
+    body = Body(state, declared)
     try:
-        for chunk in chunks:
-            for at in range(0, len(chunk), PIECE):
-                if unpacker.eof:
-                    raise EOFError("there is more behind its end")
-                out = unpacker.decompress(chunk[at : at + PIECE])
-                size += len(out)
-                if size > limit:
-                    raise TooLarge(f"the body unpacks to more than the {limit} bytes that this server takes")
-                unpacked.append(out)
+        while not exchange.arrived:
+            chunk = await exchange.chunk()
+            if chunk is None:  # nobody will read the answer, and nothing is wrong with the server
+                raise MalformedDocument(f"the connection ended after {body.size} bytes of the body")
+            if chunk:
+                body.write(chunk)
+        if coding is None:
+            return body
+        unpacked = Body(state)
+        try:
+            pieces = unpack(body.view, coding, limit)
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                unpacked.write(piece)
+        except BaseException:
+            unpacked.release()
+            raise
+    except BaseException:
+        body.release()
+        raise
+    body.release()
+    return unpacked
+
+
+def _coding(exchange: Exchange) -> str | None:
+    """How the body is packed; UnsupportedMediaType for what is not known here."""
+    if b"content-encoding" not in exchange.fields:
+        return None
+    coding = exchange.listed(b"content-encoding").strip().lower()
+    if coding in ("", "identity"):
+        return None
+    _unpacker(coding)
+    return coding
+
+
+def unpack(packed: bytes | memoryview, coding: str, limit: int) -> Iterator[bytes]:
+    """What is behind a Content-Encoding, in pieces; TooLarge before there is more than `limit` bytes of them."""
+    unpacker = _unpacker(coding)
+    held: list[bytes] = []
+    size, total = 0, 0
+    try:
+        for start in range(0, len(packed), PACKED_PIECE):
+            if unpacker.eof:
+                raise EOFError("there is more behind its end")
+            held.append(unpacker.decompress(packed[start : start + PACKED_PIECE]))
+            size += len(held[-1])
+            total += len(held[-1])
+            if total > limit:
+                raise TooLarge(f"the body unpacks to more than the {limit} bytes that this server takes")
+            if size >= PIECE:
+                yield b"".join(held)
+                held.clear()
+                size = 0
         if unpacker.unused_data or not unpacker.eof:
             raise EOFError("there is more behind its end" if unpacker.unused_data else "it ends too early")
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
-        raise MalformedDocument(f"the body is not {encoding}: {str(error)[:100]}") from None
-    return unpacked
+        raise MalformedDocument(f"the body is not {coding}: {str(error)[:100]}") from None
+    yield b"".join(held)
 
 
 class Unpacker(Protocol):
@@ -102,12 +157,12 @@ class Unpacker(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes | memoryview, /) -> bytes: ...
 
 
-def _unpacker(encoding: str) -> Unpacker:
-    if encoding in ("gzip", "x-gzip", "deflate"):
+def _unpacker(coding: str) -> Unpacker:
+    if coding in ("gzip", "x-gzip", "deflate"):
         return zlib.decompressobj(GZIP_OR_ZLIB)
-    if encoding == "zstd":
+    if coding == "zstd":
         return zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
-    raise UnsupportedMediaType(f"Content-Encoding may be gzip, deflate or zstd, not {encoding[:40]!r}")
+    raise UnsupportedMediaType(f"Content-Encoding may be gzip, deflate or zstd, not {coding[:40]!r}")

@@ -1,57 +1,55 @@
-"""Errors on the wire: which status each has, and its body (RFC 9457, application/problem+json)."""
+"""Errors on the wire: which status each has, and the two forms that clients read.
+
+`/v2` speaks as its protocol does ({"error": "..."}), everything else RFC 9457 (application/problem+json).
+"""
 
 import json
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, NotRequired, TypeAlias, cast
 
 import orjson
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from app.errors import (
     MAX_FAULTS,
     CallerError,
     Fault,
+    Forbidden,
+    HeadTooLarge,
     InvalidInput,
     MalformedDocument,
+    MalformedRequest,
+    MethodNotAllowed,
     NotFound,
-    StillArriving,
     TooLarge,
+    TooSlow,
     Unavailable,
     UnknownName,
     UnsupportedMediaType,
     escape,
 )
-from app.serving.bodies import Refusal
-from app.serving.headers import headers_for
+from app.serving.content import Content
+from app.serving.content import Field as HeadField
 from app.wire.json import name as name_of
 
-log = logging.getLogger("criterion")
-
-STATUS: dict[type[CallerError], HTTPStatus] = {
+STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
+    MalformedRequest: HTTPStatus.BAD_REQUEST,
     MalformedDocument: HTTPStatus.BAD_REQUEST,
+    Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
+    MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    HeadTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     UnknownName: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """The status of each error; a subclass has its parent's."""
-
-CODES = {
-    HTTPStatus.NOT_FOUND: "not_found",
-    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
-    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
-}
-"""The codes of errors that come from outside the CallerError tree."""
-
 
 RULES = {
     "missing": "missing",
@@ -65,10 +63,8 @@ RULES = {
 }
 """Pydantic's rules under the codes that this service promises; each other one is about a "type"."""
 
-
-ONE_OF = {"loss", "data", "model", "optimizer", "schedule"}
-LISTS_OF = {"metrics", "losses", "optimizers"}
-"""Fields that hold members of a union, whose names Pydantic puts after the field or the index, and no caller has written."""
+Rendered: TypeAlias = tuple[int, tuple[HeadField, ...], Content]
+"""Status, fields of the head, and content of an answer."""
 
 
 class Problem(TypedDict):
@@ -97,18 +93,38 @@ class FaultBody(TypedDict):
     ]
 
 
-PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-
-EVERYWHERE: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "What is wrong with the request.", "content": PROBLEM},
-    "5XX": {"description": "The server failed, or cannot answer now.", "content": PROBLEM},
-}
-"""What any operation may answer beside its own statuses."""
+# --- from an error to an answer ---------------------------------------------------------------------------------------
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These statuses for an operation's document, each answered as a Problem."""
-    return {status: {"description": phrase(HTTPStatus(status)), "content": PROBLEM} for status in statuses}
+def rendered(error: CallerError | Unavailable, path: str) -> Rendered:
+    """The answer that says why a request is not answered, as the clients of its path read it."""
+    if not _is_protocol(path):
+        return status_of(error), _fields(error), as_problem(error)
+    status = status_of(error)  # the protocol knows one status for what is wrong with a request
+    return HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNPROCESSABLE_ENTITY else status, _fields(error), _as_protocol(error)
+
+
+def server_error(request_id: str, path: str) -> Rendered:
+    """The answer to a request over which the server failed."""
+    status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its log has the reason under the request id"
+    if _is_protocol(path):
+        return status, (), _json({"error": f"{detail} {request_id}"})
+    return status, (), _problem(status, "internal_error", detail, request_id=request_id)
+
+
+def status_of(error: CallerError | Unavailable) -> HTTPStatus:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def as_problem(error: CallerError | Unavailable) -> Content:
+    if isinstance(error, Unavailable):
+        return _problem(status_of(error), error.code, str(error))
+    return _problem(status_of(error), error.code, error.detail, error.faults)
+
+
+def failure(request_id: str) -> Content:
+    """The problem of a failure, for a stream whose status has been sent already."""
+    return server_error(request_id, "")[2]
 
 
 def phrase(status: HTTPStatus) -> str:
@@ -116,100 +132,77 @@ def phrase(status: HTTPStatus) -> str:
     return {413: "Content Too Large", 422: "Unprocessable Content"}.get(status, status.phrase)
 
 
-def problem(status: HTTPStatus, code: str, detail: str, faults: Iterable[Fault] = (), **more: str) -> Response:
+def _is_protocol(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def _as_protocol(error: CallerError | Unavailable) -> Content:
+    faults = error.faults if isinstance(error, CallerError) else ()
+    return _json({"error": "; ".join(fault.message for fault in faults) or str(error)})
+
+
+def _fields(error: CallerError | Unavailable) -> tuple[HeadField, ...]:
+    if isinstance(error, Unavailable):
+        return ((b"retry-after", b"%d" % error.retry_after),)
+    return ((b"allow", ", ".join(error.allowed).encode()),) if isinstance(error, MethodNotAllowed) else ()
+
+
+def _problem(status: HTTPStatus, code: str, detail: str, faults: Sequence[Fault] = (), **more: str) -> Content:
     body = Problem(
         type=f"urn:criterion:problem:{code}",
         title=phrase(status),
         status=status.value,
         detail=detail,
         code=code,
-        errors=[FaultBody(pointer=each.pointer, code=each.code, message=each.message) for each in faults],
+        errors=[FaultBody(pointer=fault.pointer, code=fault.code, message=fault.message) for fault in faults],
     )
-    return Response(orjson.dumps({**body, **more}), status, media_type="application/problem+json")
+    return Content((orjson.dumps({**body, **more}),), "application/problem+json")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the app as a problem."""
-    app.add_exception_handler(CallerError, _refused)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _query_error)
-    app.add_exception_handler(Unavailable, _refused)
-    app.add_exception_handler(Exception, _server_error)
+def _json(body: object) -> Content:
+    return Content((orjson.dumps(body),))
 
 
-def refusal(error: CallerError | Unavailable) -> Response:
-    """The problem that says why a request is not answered."""
-    if isinstance(error, Unavailable):
-        answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, CODES[HTTPStatus.SERVICE_UNAVAILABLE], str(error))
-        answer.headers["retry-after"] = "1"
-        return answer
-    answer = problem(status_of(error), error.code, error.detail, error.faults)
-    return Refusal(answer.body, answer.status_code, media_type=answer.media_type) if isinstance(error, StillArriving) else answer
+# --- from Pydantic's errors to ours ---------------------------------------------------------------------------------------
 
 
-def status_of(error: CallerError) -> HTTPStatus:
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+def from_pydantic(error: ValidationError, document: object) -> InvalidInput:
+    """Pydantic's errors as ours: pointers into the document, without the names of union members; no echo of the input."""
+    details = error.errors(include_url=False, include_input=True)
+    return InvalidInput([_fault(detail, document) for detail in details[:MAX_FAULTS]])
 
 
-def from_pydantic(error: ValidationError) -> InvalidInput:
-    """Pydantic's errors as ours: pointers without the names of union members, no echo of the input."""
-    return InvalidInput(_faults(error.errors(include_url=False, include_input=True)))
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, CallerError | Unavailable)
-    return refusal(error)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    detail = (
-        f"there is no {request.method} {request.url.path[:200]}"
-        if status in (404, 405) and error.detail == status.phrase
-        else str(error.detail)
-    )
-    answer = problem(status, CODES.get(status, "http_error"), detail)
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-async def _query_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    errors: list[Any] = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # loc[0] says "query" or "path"
-    return refusal(InvalidInput(_faults(errors)))
-
-
-async def _server_error(request: Request, error: Exception) -> Response:
-    request_id = str(request.scope.get("request_id", ""))
-    log.error("request %s failed", request_id, exc_info=error)
-    status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed; its log has the reason under the request id"
-    answer = problem(status, CODES[status], detail, request_id=request_id)
-    answer.headers.update(headers_for(request_id))  # Starlette answers this one outside of every middleware
-    return answer
-
-
-def _faults(errors: Sequence[ErrorDetails]) -> list[Fault]:
-    return [_fault(each) for each in errors[:MAX_FAULTS]]
-
-
-def _fault(error: ErrorDetails) -> Fault:
-    loc = [str(each) for each in error["loc"]]
-    tag = 1 if loc[0] in ONE_OF else 2 if loc[0] in LISTS_OF else len(loc)
-    del loc[tag : tag + 1]
-    loc = [each for each in loc if not each.startswith(("function-", "list[", "constrained-"))]
-    if len(loc) > tag + 1 and not loc[tag + 1].isdigit():
-        del loc[tag + 1 :]
-    pointer = "".join(f"/{escape(each)}" for each in loc)
-    name, code = name_of(pointer), RULES.get(error["type"], "type")
+def _fault(detail: ErrorDetails, document: object) -> Fault:
+    place = _place(detail, document)
+    pointer = "".join(f"/{escape(key)}" for key in place)
+    name, code = name_of(pointer), RULES.get(detail["type"], "type")
     if code == "missing":
         return Fault(pointer, code, f"{name} is missing")
     if code == "unknown_field":
-        return Fault(pointer, code, f"there is no field {loc[-1][:80]!r}")
-    rule = error["msg"].partition(" should ")[2].replace(" after validation", "") or "be valid"
-    if error["type"] == "model_type":  # its message names a class of ours
+        return Fault(pointer, code, f"there is no field {place[-1][:80]!r}")
+    rule = detail["msg"].partition(" should ")[2].replace(" after validation", "") or "be valid"
+    if detail["type"] == "model_type":  # its message names a class of ours
         rule = "be an object"
-    return Fault(pointer, code, f"{name} must {rule}{_got(error['input'])}")
+    return Fault(pointer, code, f"{name} must {rule}{_got(detail['input'])}")
+
+
+def _place(detail: ErrorDetails, document: object) -> list[str]:
+    """Where it is in the document: what Pydantic adds (a union's member, a validator) no caller has written."""
+    place: list[str] = []
+    value = document
+    *above, last = detail["loc"]
+    for key in above:
+        if isinstance(value, Mapping) and key in value:
+            value = cast(Mapping[object, object], value)[key]
+        elif isinstance(key, int) and not isinstance(value, Mapping | str):
+            value = cast(Sequence[object], value)[key] if isinstance(value, Sequence) and key < len(value) else None
+        else:
+            continue
+        place.append(str(key))
+    missing = detail["type"] in ("missing", "extra_forbidden")
+    if missing or isinstance(last, int) or (isinstance(value, Mapping) and last in value):
+        place.append(str(last))
+    return place
 
 
 def _got(value: object) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.runner import Event
+from app.serving.call import Call
+from app.serving.work import Event
 from app.errors import Fault, InvalidArray
 
 
@@ -28,7 +29,7 @@ def telling(request: Task) -> Generator[Event]:
     """So many events, and an answer with the text."""
     yield Event("start", {"pid": os.getpid()})
     for number in range(1, request.number + 1):
-        yield Event("epoch", {"number": number, "text": request.text}, number)
+        yield Event("epoch", {"number": number, "text": request.text})
     yield Event("end", {"pid": os.getpid(), "number": request.number, "text": request.text})
 
 
@@ -66,6 +67,7 @@ def surroundings(request: Task) -> Generator[Event]:
     yield Event("end", {"threads": threads, "nice": os.nice(0), "limit": limit, "parent": os.getppid(), "pid": os.getpid()})
 
 
-ENDPOINTS: dict[str, Any] = {
-    each.__name__: each for each in (telling, waiting, failing, refusing, suicidal, hoarding, surroundings)
-}
+RUNS = [
+    Call(method="POST", path=f"/{function.__name__}", function=function, summary="A run", lane="training")
+    for function in (telling, waiting, failing, refusing, suicidal, hoarding, surroundings)
+]

@@ -5,8 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fastapi import FastAPI
-
+from app.serving.pipeline import Service
 from tests.api.problem import strictly
 
 
@@ -25,8 +24,10 @@ def events_in(text: str) -> list[Told]:
 
 
 def _event(block: str) -> Told:
-    fields = dict(line.split(": ", 1) for line in block.split("\n"))
+    lines = [line.split(": ", 1) for line in block.split("\n")]
+    fields = {name: "\n".join(value for other, value in lines if other == name) for name, _ in lines}
     assert fields.keys() <= {"event", "data", "id"}
+    assert max(map(len, block.split("\n"))) < 64_000
     return Told(fields["event"], strictly(fields["data"]), fields.get("id"))
 
 
@@ -34,7 +35,7 @@ def _event(block: str) -> Told:
 class Caller:
     """A client of an application in this process: it reads chunk by chunk, may stop reading, and may leave."""
 
-    app: FastAPI
+    app: Service
     path: str
     document: Any
     accept: str = "text/event-stream"

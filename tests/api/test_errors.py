@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from app.main import create_app
-from app.serving.headers import CONTENT_SECURITY_POLICY
+from app.serving.call import Call
+from app.serving.exchange import SECURITY
 from tests.api.problem import problem_of
 
 pytestmark = pytest.mark.anyio
@@ -58,13 +59,12 @@ async def test_head_is_answered_as_get_is_without_a_body(client: httpx.AsyncClie
 
 @pytest.fixture
 async def failing() -> AsyncIterator[httpx.AsyncClient]:
-    """An application with an endpoint that fails."""
-    app = create_app()
+    """A service with a call that fails."""
 
-    @app.get("/fails")
-    async def fails() -> None:
+    def fail() -> None:
         raise RuntimeError("the secret is 1234")
 
+    app = create_app(calls=[Call(method="GET", path=path, function=fail, summary="Fails") for path in ("/fails", "/v2/fails")])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -77,11 +77,22 @@ async def test_a_failure_says_nothing_but_its_request_id(failing: httpx.AsyncCli
     assert "1234" not in response.text
     assert "RuntimeError" not in response.text
     assert response.headers["x-request-id"] == "my-id-1"
-    assert response.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert {name.decode(): response.headers[name.decode()] for name, _ in SECURITY} == {
+        name.decode(): value.decode() for name, value in SECURITY
+    }
     (record,) = [each for each in caplog.records if each.name == "criterion"]
     assert record.levelno == logging.ERROR
     assert "my-id-1" in record.getMessage()
     assert "the secret is 1234" in str(record.exc_info)
+
+
+async def test_a_failure_speaks_the_protocol_where_its_clients_ask(failing: httpx.AsyncClient) -> None:
+    response = await failing.get("/v2/fails", headers={"x-request-id": "my-id-2"})
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/json"
+    assert response.json().keys() == {"error"}
+    assert "my-id-2" in response.json()["error"]
+    assert "1234" not in response.text
 
 
 @pytest.mark.parametrize("given", ["a" * 101, "a b", "a\tb", "é", "<script>", ""])

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.api.inference_protocol import infer
+from app.api.inference_protocol import checked, read_message
 from app.errors import CallerError
 from app.losses import LOSSES
+from app.settings import Settings
 from tests.api.problem import strictly
 from tests.conftest import SERVER_LIMIT, Server
 
@@ -32,6 +33,11 @@ NAMES = {np.dtype(dtype): name for name, dtype in TYPES.items()}
 
 PREDICTIONS = np.array([0.5, 2.0, -1.25, 3.0])
 TARGETS = np.array([0.0, 2.5, 1.0, 3.0])
+
+
+def inferred(body: bytes, length: int | None) -> object:
+    """What a body asks of a loss; CallerError where it asks for nothing that there is."""
+    return checked(read_message(body, length, False), {"name": "mean_squared_error", "version": "1"}, Settings())
 
 
 # --- a client -----------------------------------------------------------------------------------------------------------------
@@ -711,7 +717,7 @@ def test_nothing_is_made_of_what_a_header_claims(what: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CallerError):
-            infer(message.body, "mean_squared_error", length)
+            inferred(message.body, length)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -725,7 +731,7 @@ def test_a_long_word_among_booleans_takes_no_memory() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CallerError, match="BOOL"):
-            infer(message.body, "mean_squared_error", None)
+            inferred(message.body, None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -737,7 +743,7 @@ def test_every_cut_of_a_message_is_refused() -> None:
         for length in (SPLIT, None):
             if length is None or length <= at:
                 with pytest.raises(CallerError):
-                    infer(GOOD.body[:at], "mean_squared_error", length)
+                    inferred(GOOD.body[:at], length)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -755,7 +761,7 @@ def test_changed_messages_are_answered_or_refused(seed: int) -> None:
             ]
         length = int(message.headers.get(LENGTH, len(body))) + int(rng.integers(-1, 2))
         try:
-            infer(bytes(body), "mean_squared_error", min(length, len(body)))
+            inferred(bytes(body), min(length, len(body)))
             outcomes.add(True)
         except CallerError:
             outcomes.add(False)

@@ -342,7 +342,7 @@ async def test_a_stream_says_epoch_by_epoch_what_the_answer_says_at_once(
     assert response.headers["content-type"].partition(";")[0] == "text/event-stream"
     assert response.headers["cache-control"] == "no-store"
     start, *told, end = events_in(response.text)
-    assert (start.name, start.id, end.name, end.id) == ("start", None, "end", None)
+    assert (start.name, start.id, end.name, end.id) == ("start", None, "end", "end")
     assert [(each.name, each.id) for each in told] == [("epoch", str(number)) for number in range(1, 6)]
     assert bare(end.data) == bare(answer)
     assert [each.data for each in told] == end.data["history"]

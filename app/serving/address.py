@@ -1,0 +1,76 @@
+"""What stands in a request's address and head: the parameters of a call that are marked by Path, Query and Header.
+
+They are checked by a Pydantic model made of the function's own signature, which is also what FastAPI documents.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from inspect import Parameter
+from typing import Annotated, Any, TypeAlias, cast, get_args, get_origin
+
+from fastapi import params
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from app.serving.problems import from_pydantic
+
+Strings: TypeAlias = Mapping[str, str]
+Lists: TypeAlias = Mapping[str, Sequence[str]]
+
+
+def marker(parameter: Parameter) -> params.Param | None:
+    """The Path, Query or Header that a parameter is marked by."""
+    marks = [mark for mark in get_args(parameter.annotation)[1:] if isinstance(mark, params.Param)]
+    return marks[0] if marks else None
+
+
+@dataclass(frozen=True)
+class Address:
+    """The marked parameters of a call."""
+
+    parameters: Mapping[str, Parameter]
+
+    @cached_property
+    def marks(self) -> Mapping[str, params.Param]:
+        return {name: mark for name, parameter in self.parameters.items() if (mark := marker(parameter))}
+
+    @cached_property
+    def query(self) -> tuple[str, ...]:
+        """The query parameters that it takes."""
+        return tuple(name for name, mark in self.marks.items() if isinstance(mark, params.Query))
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        fields = {name: _field(self.parameters[name]) for name in self.marks}
+        return create_model("Address", __config__=ConfigDict(extra="forbid"), **cast(dict[str, Any], fields))
+
+    def read(self, path: Strings, query: Lists, head: Mapping[bytes, bytes]) -> dict[str, Any]:
+        """The values of the parameters; InvalidInput where one does not fit."""
+        if not self.marks:
+            return {}
+        values = {name: self._found(name, mark, path, query, head) for name, mark in self.marks.items()}
+        found = {name: value for name, value in values.items() if value is not None}
+        try:
+            model = self._model.model_validate(found)
+        except ValidationError as error:
+            raise from_pydantic(error, found) from None
+        return {name: getattr(model, name) for name in self.marks}
+
+    def _found(self, name: str, mark: params.Param, path: Strings, query: Lists, head: Mapping[bytes, bytes]) -> object:
+        if isinstance(mark, params.Path):
+            return path.get(name)
+        if isinstance(mark, params.Header):
+            value = head.get(name.replace("_", "-").encode())
+            return None if value is None else value.decode("latin-1")
+        values = query.get(name)
+        listed = get_origin(get_args(self.parameters[name].annotation)[0]) is list
+        return values if values is None or listed else values[-1]
+
+
+def _field(parameter: Parameter) -> tuple[Any, Any]:
+    base, *metadata = get_args(parameter.annotation)
+    kept = tuple(mark for mark in metadata if not isinstance(mark, params.Param))
+    mark = marker(parameter)
+    bounds = tuple(mark.metadata) if mark else ()
+    default = ... if parameter.default is Parameter.empty else parameter.default
+    return Annotated[(base, *kept, *bounds)] if kept or bounds else base, default

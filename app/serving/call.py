@@ -1,0 +1,97 @@
+"""A call: one thing that may be asked of the service, as a value. The list of calls is the only registration.
+
+From it follow the routes, the OpenAPI document, what the guards know of a request, and the tests. A call's function is
+written as FastAPI knows it: parameters in the path, the query and the head are marked by `Path`, `Query` and `Header`.
+One that is not marked takes the request, checked; one of the type State takes what the service itself has.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import Parameter, signature
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from pydantic import BaseModel
+
+from app.serving.address import Address, marker
+from app.serving.state import State
+from app.serving.wires import JSON, Check, Wire, check_model
+
+Lane: TypeAlias = Literal["large", "training"]
+Scope: TypeAlias = Literal["open", "evaluate", "train"]
+
+
+class Operation(NamedTuple):
+    """What a process has to know of a call to do it: functions of modules, so that they can be sent there by name."""
+
+    function: Callable[..., Any]
+    request: str | None
+    """The parameter that takes the request."""
+    check: Check | None
+    wire: Wire
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Call:
+    """One call, with everything that is known about it."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    function: Callable[..., Any]
+    summary: str
+    tag: str = ""
+    """The group in which it is documented; without one it is not in the document."""
+    also: tuple[str, ...] = ()
+    """Other paths that mean the same."""
+    scope: Scope = "open"
+    """What a key has to allow, where keys are asked for."""
+    lane: Lane | None = None
+    """Who does it: None, the server itself, here and now; "large", a process where the body is large or the work costly;
+    "training", always a process, which tells of events where the client asks for them."""
+    wire: Wire = JSON
+    check: Check | None = None
+    """(document, arguments, settings) -> the request; derived where the function's parameter is a Pydantic model."""
+    constant: bool = False
+    """Whether the same address has the same answer as long as the service runs."""
+    statuses: tuple[int, ...] = ()
+    """What it may answer beside its success, for the document."""
+    answer: Any = None
+    """The type of its answer, where the function's annotation does not say it."""
+    examples: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Requests that can be sent as they are."""
+    document: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What else is documented, in OpenAPI's own words."""
+
+    @property
+    def name(self) -> str:
+        """Its operation id: the verb."""
+        return self.function.__name__
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        return signature(self.function, eval_str=True).parameters
+
+    @cached_property
+    def address(self) -> Address:
+        return Address(self.parameters)
+
+    @cached_property
+    def state(self) -> str | None:
+        """The parameter that takes what the service has."""
+        return next((name for name, parameter in self.parameters.items() if parameter.annotation is State), None)
+
+    @cached_property
+    def request(self) -> str | None:
+        """The parameter that takes the checked request."""
+        return next((name for name, one in self.parameters.items() if not marker(one) and one.annotation is not State), None)
+
+    @cached_property
+    def model(self) -> type[BaseModel] | None:
+        """The request's model, where it is one of Pydantic."""
+        annotation = self.parameters[self.request].annotation if self.request else None
+        return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+    @cached_property
+    def operation(self) -> Operation:
+        check = self.check or (check_model(self.model) if self.model else None)
+        return Operation(self.function, self.request, check, self.wire)

@@ -1,0 +1,76 @@
+"""The calls as an OpenAPI document: FastAPI writes it from the functions' own signatures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from inspect import Signature, signature
+from typing import Any
+
+from fastapi.openapi.utils import get_openapi
+from fastapi.params import Path
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+from typing_extensions import is_typeddict
+
+from app.serving.call import Call
+from app.serving.problems import Problem, phrase
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROTOCOL_ERROR = {
+    "application/json": {"schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}}
+}
+ANY = {"4XX": "What is wrong with the request.", "5XX": "The server failed, or cannot answer now."}
+"""What any call may answer beside its own statuses."""
+
+
+def document(calls: Sequence[Call], **about: Any) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these calls."""
+    made = get_openapi(routes=[_route(call) for call in calls if call.tag], openapi_version="3.1.0", **about)
+    made["security"] = []
+    schemas: dict[str, Any] = made["components"]["schemas"]
+    problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs") | {"Problem": problem}
+    for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI documents its own 422, which is never sent
+        schemas.pop(unused, None)
+    return made
+
+
+def _route(call: Call) -> APIRoute:
+    extra = dict(call.document)
+    if call.examples:
+        extra = {"requestBody": {"content": {"application/json": {"examples": call.examples}}}} | extra
+    return APIRoute(
+        call.path,
+        _endpoint(call),
+        methods=[call.method],
+        summary=call.summary,
+        tags=[call.tag],
+        operation_id=call.name,
+        response_model=call.answer or _returned(call),
+        responses=_responses(call),
+        openapi_extra=extra,
+        description=call.function.__doc__,
+    )
+
+
+def _endpoint(call: Call) -> Callable[[], None]:
+    """A function with the parameters that a client gives: what FastAPI is to see of the call's own."""
+
+    def endpoint() -> None: ...
+
+    hidden = {name for name, mark in call.address.marks.items() if isinstance(mark, Path) and f"{{{name}}}" not in call.path}
+    documented = {*call.address.marks, call.request if call.model else None} - hidden
+    shown = [parameter for name, parameter in call.parameters.items() if name in documented]
+    endpoint.__signature__ = Signature(shown)  # pyright: ignore[reportFunctionMemberAccess]  # which inspect reads
+    return endpoint
+
+
+def _returned(call: Call) -> Any:
+    """The type of the answer that the function's annotation says, where it is one that a schema can be made of."""
+    returned = signature(call.function, eval_str=True).return_annotation
+    return returned if is_typeddict(returned) else None
+
+
+def _responses(call: Call) -> dict[int | str, dict[str, Any]]:
+    content = PROTOCOL_ERROR if call.path.startswith("/v2") else PROBLEM
+    own: Mapping[int | str, str] = {status: phrase(HTTPStatus(status)) for status in call.statuses}
+    return {status: {"description": said, "content": content} for status, said in {**own, **ANY}.items()}

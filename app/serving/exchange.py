@@ -1,0 +1,187 @@
+"""One request and its answer on the wire: what has come, what has been sent, and what every answer carries.
+
+The only place that writes headers.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from app.errors import CallerError, Unavailable
+from app.serving.content import Content, Field, fields_of
+from app.serving.problems import rendered, server_error
+
+SECURITY: tuple[Field, ...] = (
+    (
+        b"content-security-policy",
+        b"; ".join(
+            (
+                b"default-src 'none'",
+                b"script-src 'self'",
+                b"style-src 'self'",
+                b"img-src 'self' data:",
+                b"connect-src 'self'",
+                b"font-src 'self'",
+                b"base-uri 'none'",
+                b"form-action 'none'",
+                b"frame-ancestors 'none'",
+            )
+        ),
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+"""What every answer carries."""
+
+ACCEPTED_ID = re.compile(rb"[\w.:-]{1,100}")
+NO_STORE: Field = (b"cache-control", b"no-store")
+LINGER_SECONDS = 2.0
+"""How long a refused body is still taken in and dropped: a connection closed over unread bytes loses the answer as well."""
+DROPPED_BYTES = 64 * 1024
+"""A body of at most so many bytes is read to its end, and the connection kept."""
+
+
+def alone(error: Exception) -> tuple[int, list[Field], bytes]:
+    """Status, fields and body of the answer to what is not even a request: it has what every answer has."""
+    request_id = _new_id()
+    known = isinstance(error, CallerError | Unavailable)
+    status, fields, content = rendered(error, "") if known else server_error(request_id.decode(), "")
+    return status, [*fields_of(content), NO_STORE, *fields, *SECURITY, (b"x-request-id", request_id)], b"".join(content.pieces)
+
+
+def _new_id() -> bytes:
+    return os.urandom(16).hex().encode()
+
+
+class Exchange:
+    """A request as it has come, and the answer as it goes. HEAD is GET without a body."""
+
+    __slots__ = (
+        "__dict__",
+        "_receive",
+        "_send",
+        "arrived",
+        "fields",
+        "head_only",
+        "method",
+        "path",
+        "request_id",
+        "scope",
+        "started",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._receive, self._send = receive, send
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])
+        """The fields of the head; of one that stands twice the last (`listed` has them all)."""
+        method: str = scope["method"]
+        self.head_only = method == "HEAD"
+        self.method = "GET" if self.head_only else method
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        self.path = path.removeprefix(root) if root else path
+        own = self.fields.get(b"x-request-id")
+        self.request_id = own if own is not None and ACCEPTED_ID.fullmatch(own) else _new_id()
+        self.arrived = False
+        """Whether all of the body is there."""
+        self.started = False
+        """Whether some of the answer has been sent."""
+
+    # --- the request
+
+    @property
+    def query_string(self) -> bytes:
+        return self.scope["query_string"]
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True)
+
+    def listed(self, name: bytes) -> str:
+        """The values of a field that may stand several times, as one list."""
+        return ", ".join(value.decode("latin-1") for field, value in self.scope["headers"] if field == name)
+
+    @property
+    def declared_size(self) -> int:
+        """Content-Length; 0 where the length is not told beforehand."""
+        declared = self.fields.get(b"content-length", b"0")
+        return int(declared) if declared.isdigit() else 0
+
+    async def chunk(self) -> bytes | None:
+        """The next piece of the body, None where the client has gone; `arrived` says whether it was the last."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.arrived = True
+            return None
+        self.arrived = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    async def left(self) -> None:
+        """Returns when the client has gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    # --- the answer
+
+    async def start(self, status: int, fields: Iterable[Field]) -> None:
+        self.started = True
+        headers = [*fields, *SECURITY, (b"x-request-id", self.request_id)]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, piece: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": b"" if self.head_only else piece, "more_body": more})
+
+    async def answer(self, content: Content, status: int = 200, fields: Sequence[Field] = (NO_STORE,)) -> None:
+        """A whole answer."""
+        pieces = content.pieces
+        body = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        length = (b"content-length", b"%d" % len(body))
+        await self.start(status, (*fields_of(content), length, *fields))
+        await self.send(body, more=False)
+
+    async def nothing(self) -> None:
+        """There is nothing more to say: a client of server-sent events stops reconnecting (HTML standard, 9.2.3)."""
+        await self.start(HTTPStatus.NO_CONTENT, (NO_STORE,))
+        await self.send(b"", more=False)
+
+    async def refuse(self, error: CallerError | Unavailable) -> None:
+        """Say why a request is not answered. What is still coming of its body is dropped, as far as that makes sense."""
+        status, fields, content = rendered(error, self.path)
+        if self.arrived or not self._body_comes():
+            await self.answer(content, status, (NO_STORE, *fields))
+            return
+        if self.declared_size and self.declared_size <= DROPPED_BYTES:
+            await self._drop()
+            await self.answer(content, status, (NO_STORE, *fields))
+            return
+        body = b"".join(content.pieces)
+        closing: list[Field] = [(b"content-length", b"%d" % len(body)), (b"connection", b"close"), NO_STORE, *fields]
+        await self.start(status, (*fields_of(content), *closing))
+        await self.send(body)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._drop()
+        await self.send(b"", more=False)
+
+    async def fail(self) -> None:
+        """Say that the server is to blame, and under which id its log has the reason."""
+        status, fields, content = server_error(self.request_id.decode(), self.path)
+        await self.answer(content, status, (NO_STORE, *fields))
+
+    def _body_comes(self) -> bool:
+        return self.declared_size > 0 or b"transfer-encoding" in self.fields
+
+    async def _drop(self) -> None:
+        while not self.arrived:
+            await self.chunk()

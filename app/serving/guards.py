@@ -1,0 +1,84 @@
+"""What is asked of every request before its body is read, whatever call it is for.
+
+A guard is a function of the exchange and its call that raises an error where the request may not go on. The list holds
+for every call, since there is no other way to one.
+"""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from app.errors import MAX_FAULTS, Busy, Fault, Forbidden, MalformedRequest, UnknownName, escape
+from app.serving.call import Call
+from app.serving.exchange import Exchange
+from app.serving.state import State
+
+Guard: TypeAlias = Callable[[Exchange, Call], None]
+
+
+def guards(state: State) -> tuple[Guard, ...]:
+    """The guards that these settings ask for, in the order in which they are asked."""
+    settings = state.settings
+    chosen: list[Guard] = [known_query, room_for(state)]
+    if settings.trusted_hosts != ("*",):
+        chosen.insert(0, trusted_host(settings.trusted_hosts))
+    chosen.insert(0, same_site(settings.cors_origins))
+    return tuple(chosen)
+
+
+def trusted_host(trusted: Sequence[str]) -> Guard:
+    """The Host is one of these names, so that no page can reach the service under a name of its own (DNS rebinding)."""
+    names = frozenset(name.lower() for name in trusted)
+
+    def guard(exchange: Exchange, call: Call) -> None:
+        host = exchange.fields.get(b"host", b"").decode("latin-1").lower()
+        name = urlsplit(f"//{host}").hostname or ""
+        if name not in names and not any(known.startswith("*.") and name.endswith(known[1:]) for known in names):
+            raise MalformedRequest(f"this server does not answer for the host {host[:80]!r}: see CRITERION_TRUSTED_HOSTS")
+
+    return guard
+
+
+def same_site(origins: Sequence[str]) -> Guard:
+    """No page of another site asks, unless CORS lets its origin: a browser sends simple requests without asking first."""
+
+    def guard(exchange: Exchange, call: Call) -> None:
+        if exchange.fields.get(b"sec-fetch-site") != b"cross-site" or exchange.fields.get(b"sec-fetch-mode") == b"navigate":
+            return
+        origin = exchange.fields.get(b"origin", b"").decode("latin-1")
+        if "*" not in origins and origin not in origins:
+            raise Forbidden(f"a page of {origin[:80] or 'another site'} asks, which CRITERION_CORS_ORIGINS does not allow")
+
+    return guard
+
+
+def known_query(exchange: Exchange, call: Call) -> None:
+    """Every query parameter is one of the call's."""
+    if not exchange.query_string:
+        return
+    unknown = [name for name in exchange.query if name not in call.address.query]
+    if unknown:
+        raise UnknownName(
+            [Fault(f"/{escape(name)}", "unknown_field", _no_parameter(name, call)) for name in unknown[:MAX_FAULTS]]
+        )
+
+
+def _no_parameter(name: str, call: Call) -> str:
+    takes = call.address.query
+    close = get_close_matches(name[:80], takes, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(takes)}" if takes else "it takes none"
+    body = "; what is asked goes into the body" if call.request and not takes else ""
+    return f"{call.method} {call.path} has no query parameter {name[:80]!r}: {hint}{body}"
+
+
+def room_for(state: State) -> Guard:
+    """Whoever would have to wait in a queue that is full is told so before the body is read."""
+
+    def guard(exchange: Exchange, call: Call) -> None:
+        if call.lane is None or not state.pool.full(call.lane):
+            return
+        if call.lane == "training" or exchange.declared_size >= state.settings.large_body_bytes:
+            raise Busy(f"too many requests wait already for a process that takes {call.lane} ones; try again later")
+
+    return guard

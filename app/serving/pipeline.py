@@ -1,0 +1,131 @@
+"""The service as an ASGI application: every call, whatever it is, is carried by this one pipeline.
+
+observe (exchange.py) → find the call → guards → address → body → decode → check → place → call → encode (work.py) → reply
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.errors import CallerError, Unavailable
+from app.serving.accept import prefers_events
+from app.serving.bodies import receive_body
+from app.serving.call import Call
+from app.serving.exchange import Exchange
+from app.serving.guards import Guard
+from app.serving.replies import reply, reply_constant, reply_from_process
+from app.serving.routes import Routes
+from app.serving.signals import before_the_end
+from app.serving.state import State
+from app.serving.work import LAST, Elsewhere, Order, answer
+from app.wire.json import Slow
+from app.wire.packing import packing
+
+log = logging.getLogger("criterion")
+
+
+class Service:
+    """The whole service. There is no way to a call but through its guards."""
+
+    def __init__(self, calls: Sequence[Call], state: State, guards: Iterable[Guard]) -> None:
+        self.calls = tuple(calls)
+        self.state = state
+        self.guards = tuple(guards)
+        self.routes = Routes(self.calls)
+        self._http: ASGIApp = self._serve
+        if origins := state.settings.cors_origins:
+            self._http = CORSMiddleware(
+                self._serve, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"]
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self.running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """The service with its processes, from before its first request to after its last."""
+        self.state.document()  # which takes a while, once
+        await self.state.pool.start()
+        try:
+            with before_the_end(lambda: self.state.pool.stop("training")):
+                yield
+        finally:
+            self.state.pool.close()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._carry(exchange)
+        except (CallerError, Unavailable) as error:
+            await exchange.refuse(error)
+        except asyncio.CancelledError:
+            if exchange.started:
+                raise
+            exchange.arrived = True  # no more of it will be read
+            await exchange.refuse(Unavailable("the server ended before this was answered"))
+        except Exception as error:
+            log.error("request %s failed", exchange.request_id.decode(), exc_info=error)
+            if exchange.started:
+                raise
+            await exchange.fail()
+
+    async def _carry(self, exchange: Exchange) -> None:
+        call, path = self.routes.find(exchange.method, exchange.path)
+        for guard in self.guards:
+            guard(exchange, call)
+        arguments = call.address.read(path, exchange.query, exchange.fields) if call.address.marks else {}
+        if call.state is not None:
+            arguments[call.state] = self.state
+        order = self._order(exchange, call, arguments)
+        if call.constant:
+            await reply_constant(exchange, order)
+        elif call.method == "GET":
+            await reply(exchange, answer(b"", order), order.coding)
+        elif order.last_event == LAST:
+            await exchange.nothing()
+        else:
+            await self._answer(exchange, call, order)
+
+    def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:
+        fields = exchange.fields
+        coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
+        head = call.wire.head(fields) if call.method == "POST" else None
+        if call.lane != "training":
+            return Order(call.operation, head, arguments, self.state.settings, coding)
+        streamed = b"accept" in fields and prefers_events(exchange.listed(b"accept"))
+        last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
+        return Order(call.operation, head, arguments, self.state.settings, coding, streamed, last_event)
+
+    async def _answer(self, exchange: Exchange, call: Call, order: Order) -> None:
+        """The answer to a body, worked on where it holds nobody up."""
+        body = await receive_body(exchange, self.state)
+        try:
+            if call.lane is None or (call.lane == "large" and body.size < self.state.settings.large_body_bytes):
+                try:
+                    content = answer(body.view, order, here=call.lane is not None)
+                except (Slow, Elsewhere):
+                    pass
+                else:
+                    await reply(exchange, content, order.coding)
+                    return
+            assert call.lane is not None
+            await reply_from_process(exchange, self.state, call.lane, body, order)
+        finally:
+            body.release()

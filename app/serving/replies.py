@@ -1,0 +1,122 @@
+"""Answers on their way: whole ones, those that never change, and those of a process, event by event where they are streamed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from hashlib import sha256
+from http import HTTPStatus
+from typing import cast
+
+from app.errors import CallerError, Unavailable
+from app.serving.bodies import Body
+from app.serving.call import Lane
+from app.serving.content import Content, Field, fields_of
+from app.serving.exchange import NO_STORE, Exchange
+from app.serving.pool import Work
+from app.serving.problems import as_problem, failure
+from app.serving.state import State
+from app.serving.work import LAST, STREAM, Order, answer, answer_job, packed, run_job
+from app.wire.events import PING, event
+from app.wire.packing import Coding
+
+log = logging.getLogger("criterion")
+
+PING_SECONDS = 15.0
+"""Silence after which a stream says that it is alive, as proxies want it."""
+MAX_AGE: Field = (b"cache-control", b"max-age=300")
+VARIES: Field = (b"vary", b"accept-encoding")
+INLINE_PACKED_BYTES = 64 * 1024
+"""A larger answer is packed in a thread: zlib and zstd leave the interpreter lock alone."""
+STREAM_FIELDS: tuple[Field, ...] = ((b"content-type", STREAM.encode()), NO_STORE, (b"x-accel-buffering", b"no"))
+
+
+async def reply(exchange: Exchange, content: Content, coding: Coding | None) -> None:
+    """A whole answer."""
+    if coding is None:
+        await exchange.answer(content)
+        return
+    if content.size > INLINE_PACKED_BYTES:
+        content = await asyncio.to_thread(packed, content, coding)
+    else:
+        content = packed(content, coding)
+    await exchange.answer(content, fields=(NO_STORE, VARIES))
+
+
+async def reply_constant(exchange: Exchange, order: Order) -> None:
+    """An answer that stays the same: with a tag under which the client may keep it (RFC 9110, 8.8.3)."""
+    content = answer(b"", order)
+    digest = sha256(b"".join(content.pieces))
+    tag = b'"%s%s"' % (digest.hexdigest()[:32].encode(), b"-" + order.coding.encode() if order.coding else b"")
+    fields = (MAX_AGE, VARIES, (b"etag", tag))
+    known = exchange.listed(b"if-none-match")
+    if known and (known.strip() == "*" or tag.decode() in [one.strip().removeprefix("W/") for one in known.split(",")]):
+        await exchange.start(HTTPStatus.NOT_MODIFIED, fields)
+        await exchange.send(b"", more=False)
+        return
+    await exchange.answer(packed(content, order.coding), fields=fields)
+
+
+async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body: Body, order: Order) -> None:
+    """The answer of a process, its events first where they are asked for. Whoever leaves takes the work along."""
+    gone = asyncio.create_task(exchange.left())
+    try:
+        async with state.pool.work(lane, run_job if lane == "training" else answer_job, body.content, order) as work:
+            async for piece in _told(work, gone):
+                if not exchange.started and piece != PING:  # before the first event, what is wrong is an ordinary answer
+                    await exchange.start(HTTPStatus.OK, STREAM_FIELDS)
+                if exchange.started:
+                    await exchange.send(piece)
+            if not gone.done():
+                await _last(exchange, state, work, order)
+    except Exception as error:
+        if not exchange.started:
+            raise
+        await _broken(exchange, error)
+    finally:
+        gone.cancel()
+
+
+async def _told(work: Work, gone: asyncio.Task[None]) -> AsyncGenerator[bytes]:
+    """The events of a run as they come, and a sign of life in silence. It ends with the run, or when the client goes."""
+    coming = asyncio.ensure_future(anext(work, None))
+    try:
+        while not gone.done():
+            await asyncio.wait({coming, gone}, timeout=PING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                happened = coming.result()
+                if happened is None:
+                    return
+                coming = asyncio.ensure_future(anext(work, None))
+                yield happened
+            elif not gone.done():
+                yield PING
+    finally:
+        coming.cancel()
+
+
+async def _last(exchange: Exchange, state: State, work: Work, order: Order) -> None:
+    """What the process has written, piece by piece: there is no second copy of the whole."""
+    content, size = cast(Content, work.known), work.answer.size
+    try:
+        with state.budget.reserve(size):
+            if order.streamed and not exchange.started:
+                await exchange.start(HTTPStatus.OK, STREAM_FIELDS)
+            if not order.streamed:
+                length = (b"content-length", b"%d" % size)
+                await exchange.start(HTTPStatus.OK, (*fields_of(content), length, NO_STORE, *((VARIES,) if order.coding else ())))
+            for piece in work.answer.pieces():
+                await exchange.send(piece)
+            await exchange.send(b"", more=False)
+    finally:
+        state.buffers.give(work.answer)
+
+
+async def _broken(exchange: Exchange, error: Exception) -> None:
+    """The status is sent already: the stream says it."""
+    if isinstance(error, CallerError | Unavailable):
+        problem = as_problem(error)
+    else:
+        log.error("request %s failed", exchange.request_id.decode(), exc_info=error)
+        problem = failure(exchange.request_id.decode())
+    await exchange.send(event("error", b"".join(problem.pieces), None))
+    await exchange.send(event(LAST, b"null", LAST), more=False)

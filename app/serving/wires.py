@@ -1,0 +1,61 @@
+"""How the bytes of a request become what a call's function takes, and its result the bytes of an answer."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from app.errors import MalformedDocument, UnsupportedMediaType
+from app.serving.content import Content
+from app.serving.problems import from_pydantic
+from app.settings import Settings
+from app.wire.json import decode, encode
+
+Check: TypeAlias = Callable[[Any, Mapping[str, Any], Settings], Any]
+"""(what was decoded, the arguments of the address, settings) -> the request; CallerError for what does not fit."""
+
+
+class Wire(NamedTuple):
+    """One way in which requests and answers travel. All of it are functions of modules."""
+
+    head: Callable[[Mapping[bytes, bytes]], Any]
+    """What the head says about the body, or UnsupportedMediaType."""
+    decode: Callable[..., Any]
+    """(body, head, quick) -> a document. Where it is to be quick it may raise app.wire.json.Slow."""
+    encode: Callable[[Any], Content]
+
+
+def check_model(model: type[BaseModel]) -> Check:
+    """The check of a request that a Pydantic model describes."""
+    return partial(_as_model, model)
+
+
+def _as_model(model: type[BaseModel], document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
+    try:
+        return model.model_validate(document, context=settings)
+    except ValidationError as error:
+        raise from_pydantic(error, document) from None
+
+
+def json_head(fields: Mapping[bytes, bytes]) -> None:
+    """JSON, or nothing said: many clients send JSON without saying so."""
+    given = fields.get(b"content-type")
+    if given is None or given == b"application/json":
+        return
+    media_type = given.decode("latin-1").partition(";")[0].strip().lower() or "application/json"
+    if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        raise UnsupportedMediaType(f"send application/json, not {media_type[:80]!r} (curl says so with --json)")
+
+
+def json_document(body: bytes | memoryview, head: None, quick: bool) -> Any:
+    if not body:
+        raise MalformedDocument("the body is empty: send a JSON object")
+    return decode(body, quick=quick)
+
+
+def json_content(result: Any) -> Content:
+    return result if isinstance(result, Content) else Content((encode(result),))
+
+
+JSON = Wire(json_head, json_document, json_content)

@@ -1,0 +1,3 @@
+"""The release, here and nowhere else."""
+
+VERSION = "0.2.0"

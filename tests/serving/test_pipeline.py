@@ -1,0 +1,224 @@
+"""One pipeline: what holds for one call holds for every call, since there is no other way to one."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.api.calls import CALLS
+from app.errors import Forbidden
+from app.main import create_app
+from app.serving.call import Call
+from app.serving.exchange import SECURITY, Exchange
+from app.serving.pipeline import Service
+from app.settings import Settings
+from tests.api.problem import strictly
+
+pytestmark = pytest.mark.anyio
+
+EACH = pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.path}")
+WITH_BODY = pytest.mark.parametrize("call", [call for call in CALLS if call.method == "POST"], ids=lambda call: call.path)
+BODY = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
+
+
+def client_of(app: Service | FastAPI) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test")
+
+
+def address(call: Call) -> str:
+    """An address of the call that leads somewhere."""
+    names = {"name": "huber", "version": "1"}
+    kinds = {"datasets": "circles", "models": "mlp", "optimizers": "adam", "schedules": "cosine", "metrics": "accuracy"}
+    kind = call.path.split("/")[2] if call.path.count("/") > 1 else ""
+    name = "swagger-ui.css" if "static" in call.path else kinds.get(kind, names["name"])
+    return call.path.replace("{name}", "huber" if call.path.startswith("/v2") else name)
+
+
+def refusal_of(response: httpx.Response, path: str) -> dict[str, Any]:
+    """The body of a refusal, in the form that its path has."""
+    kind = "application/json" if path.startswith("/v2") else "application/problem+json"
+    assert response.headers["content-type"] == kind
+    for name, value in SECURITY:
+        assert response.headers[name.decode()] == value.decode()
+    assert response.headers["x-request-id"]
+    assert "server" not in response.headers
+    body = strictly(response.text)
+    assert ("error" in body) if path.startswith("/v2") else (body["status"] == response.status_code)
+    return body
+
+
+async def ask(client: httpx.AsyncClient, call: Call, query: str = "", **more: Any) -> httpx.Response:
+    content = BODY if call.method == "POST" else None
+    return await client.request(call.method, address(call) + query, **{"content": content, **more})
+
+
+# --- guards ---------------------------------------------------------------------------------------------------------------
+
+
+def nobody(exchange: Exchange, call: Call) -> None:
+    raise Forbidden(f"{call.name} is for nobody")
+
+
+@pytest.fixture
+async def closed() -> AsyncIterator[httpx.AsyncClient]:
+    """The service behind a guard that lets nobody in."""
+    app = create_app()
+    async with client_of(Service(app.calls, app.state, (nobody,))) as client:
+        yield client
+
+
+@EACH
+async def test_a_guard_holds_for_every_call(call: Call, closed: httpx.AsyncClient) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("the body is read before the guards have been asked")
+        yield b""
+
+    content = never() if call.method == "POST" else None
+    response = await ask(closed, call, content=content)
+    assert response.status_code == 403
+    assert call.name in json.dumps(refusal_of(response, call.path))
+
+
+@EACH
+async def test_a_guard_holds_under_every_name_of_a_call(call: Call, closed: httpx.AsyncClient) -> None:
+    for path in call.also:
+        response = await closed.request(call.method, path.format(name="huber", version="1"))
+        assert response.status_code == 403
+
+
+def test_what_fastapi_would_ask_cannot_be_forgotten_since_it_cannot_be_said() -> None:
+    """A dependency or a middleware that is put on the application would have to hold for every call: there is no such place."""
+    app: Any = create_app()
+    for name in ("router", "dependencies", "add_middleware", "middleware", "include_router", "dependency_overrides", "mount"):
+        assert not hasattr(app, name)
+
+
+async def test_a_service_inside_another_application_is_behind_what_that_one_asks() -> None:
+    outer = FastAPI()
+    outer.mount("/losses", create_app())
+
+    @outer.middleware("http")
+    async def closed(request: Any, go_on: Any) -> Any:
+        response = await go_on(request)
+        response.headers["x-outer"] = "seen"
+        return response
+
+    async with client_of(outer) as client:
+        response = await client.post("/losses/v1/evaluate", content=BODY)
+        assert (response.json()["value"], response.headers["x-outer"]) == (0.5, "seen")
+
+
+@EACH
+async def test_an_unknown_query_parameter_is_refused(call: Call, client: httpx.AsyncClient) -> None:
+    response = await ask(client, call, "?loss=mae&serach=x")
+    assert response.status_code in (400, 422)
+    assert "'serach'" in json.dumps(refusal_of(response, call.path))
+
+
+@EACH
+async def test_a_page_of_another_site_is_refused(call: Call, client: httpx.AsyncClient) -> None:
+    headers = {"sec-fetch-site": "cross-site", "origin": "https://evil.example"}
+    response = await ask(client, call, headers=headers)
+    assert response.status_code == 403
+    refusal_of(response, call.path)
+    for site in ("same-origin", "same-site", "none"):
+        assert (await ask(client, call, headers={"sec-fetch-site": site})).status_code != 403
+
+
+@EACH
+async def test_another_host_is_refused_where_hosts_are_named(call: Call) -> None:
+    async with client_of(create_app(Settings(trusted_hosts=("example.org", "*.example.net")))) as client:
+        for host, served in (("example.org", True), ("a.example.net:8000", True), ("example.net.evil", False), ("", False)):
+            response = await ask(client, call, headers={"host": host})
+            assert (response.status_code != 400 or "host" not in response.text) is served, host
+
+
+@EACH
+async def test_another_method_is_refused_with_those_there_are(call: Call, client: httpx.AsyncClient) -> None:
+    for method in {"GET", "POST", "PUT", "DELETE"} - {other.method for other in CALLS if other.path == call.path}:
+        response = await client.request(method, address(call))
+        assert response.status_code == 405
+        assert call.method in response.headers["allow"]
+        refusal_of(response, call.path)
+
+
+@WITH_BODY
+async def test_another_media_type_is_refused(call: Call, client: httpx.AsyncClient) -> None:
+    if call.path.startswith("/v2"):  # clients of the protocol send any
+        return
+    response = await ask(client, call, headers={"content-type": "text/plain"})
+    assert response.status_code == 415
+    refusal_of(response, call.path)
+
+
+@WITH_BODY
+async def test_a_body_above_the_limit_is_refused(call: Call) -> None:
+    async with client_of(create_app(Settings(max_body_bytes=10))) as client:
+        response = await ask(client, call)
+        assert response.status_code == 413
+        refusal_of(response, call.path)
+
+
+# --- what every answer carries ----------------------------------------------------------------------------------------------
+
+
+@EACH
+async def test_every_answer_carries_the_same_fields(call: Call, client: httpx.AsyncClient) -> None:
+    response = await ask(client, call, headers={"x-request-id": "mine-7"})
+    for name, value in SECURITY:
+        assert response.headers.get_list(name.decode()) == [value.decode()]
+    assert response.headers["x-request-id"] == "mine-7"
+    assert response.headers["cache-control"]
+    assert "server" not in response.headers
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.constant], ids=lambda call: call.path)
+async def test_what_stays_the_same_has_a_tag(call: Call, client: httpx.AsyncClient) -> None:
+    plain = await ask(client, call, headers={"accept-encoding": "identity"})
+    tag = plain.headers["etag"]
+    assert plain.headers["cache-control"] == "max-age=300"
+    again = await ask(client, call, headers={"accept-encoding": "identity", "if-none-match": f'"other", {tag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    packed = await ask(client, call, headers={"accept-encoding": "gzip"})
+    assert packed.content == plain.content
+    assert packed.headers["etag"] != tag
+    if len(plain.content) > 1024:
+        assert packed.headers["content-encoding"] == "gzip"
+        assert int(packed.headers["content-length"]) < len(plain.content)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_an_answer_is_packed_where_that_is_asked_for(coding: str, client: httpx.AsyncClient) -> None:
+    small, inline, large = 3, 20_000, 100_000
+    for n in (small, inline, large):
+        request = {"loss": "mae", "predictions": [0] * n, "targets": [1] * n}
+        plain = await client.post("/v1/evaluate", json=request, headers={"accept-encoding": "identity"})
+        packed = await client.post("/v1/evaluate", json=request, headers={"accept-encoding": f"{coding}, identity;q=0.5"})
+        assert "content-encoding" not in plain.headers
+        assert packed.content == plain.content
+        assert packed.headers["vary"] == "accept-encoding"
+        if n > small:
+            assert packed.headers["content-encoding"] == coding
+            assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
+# --- CORS -------------------------------------------------------------------------------------------------------------------
+
+
+async def test_cors_lets_the_origins_of_the_settings_in_and_no_other() -> None:
+    page, other = "https://page.example", "https://other.example"
+    async with client_of(create_app(Settings(cors_origins=(page,)))) as client:
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+        allowed = await client.options("/v1/evaluate", headers={"origin": page, **asked})
+        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, page)
+        assert (await client.options("/v1/evaluate", headers={"origin": other, **asked})).status_code == 400
+        answered = await client.post("/v1/evaluate", content=BODY, headers={"origin": page, "sec-fetch-site": "cross-site"})
+        assert (answered.status_code, answered.headers["access-control-allow-origin"]) == (200, page)
+        refused = await client.post("/v1/evaluate", content=BODY, headers={"origin": other, "sec-fetch-site": "cross-site"})
+        assert refused.status_code == 403
+        assert "access-control-allow-origin" not in refused.headers
+    async with client_of(create_app()) as client:
+        assert "access-control-allow-origin" not in (await client.post("/v1/evaluate", content=BODY, headers={"origin": page})).headers
