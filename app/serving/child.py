@@ -1,0 +1,256 @@
+"""A process of the pool: it does one job after the other, says meanwhile what happens, and ends with its server.
+
+A job is done in the main thread, as whatever limits its time by signals needs it.
+"""
+
+import ctypes
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+import numpy as np
+
+from app.errors import CallerError, Fault, InvalidInput, Unavailable
+from app.losses.numerics.blocks import use_threads
+from app.serving.buffers import Buffer, Bytes
+
+FLUSH_SECONDS = 0.02
+"""Events are sent together that come faster than an eye can tell: some runs have a thousand epochs a second."""
+FLUSH_BYTES = 64 * 1024
+"""Nor is more than this held: the server takes a message as a whole."""
+LIBRARY_BYTES = 160 * 1024**2
+"""What SciPy and scikit-learn take, which are loaded when a job first needs them."""
+THREAD_BYTES = 40 * 1024**2
+"""What a thread takes, used or not: its stack, and OpenBLAS's buffer for it."""
+
+Say: TypeAlias = Callable[[bytes], None]
+"""Sends an event to whoever waits for the job."""
+Job: TypeAlias = Callable[..., tuple[Any, Sequence[Bytes]]]
+"""(body, say, *arguments) -> (what is to be known about the answer, small; its bytes in pieces). A function of a module."""
+
+HEAD = struct.Struct("!cI")
+"""What a message to the server begins with: its kind and its length."""
+EVENTS, OUTCOME = b"e", b"o"
+
+
+class Shared(NamedTuple):
+    """A buffer of which so many bytes are meant."""
+
+    number: int
+    size: int
+
+
+class Order(NamedTuple):
+    """What is to be done, with what, and how much it may take."""
+
+    job: Job
+    body: bytes | Shared
+    answer: int
+    """The number of the buffer that is to be written."""
+    arguments: tuple[object, ...]
+    threads: int
+    memory_bytes: int
+
+
+class Message(NamedTuple):
+    """What the server sends, with the descriptors of `new` beside it. Without an order it is time to rest."""
+
+    order: Order | None
+    new: Sequence[int]
+    forgotten: Sequence[int]
+
+
+class Outcome(NamedTuple):
+    """How a job ended: with what there is to know and `size` bytes in the answer's buffer, or with an error."""
+
+    known: object
+    size: int
+    error: Exception | None = None
+    whole: bool = True
+    """Whether the process is in a state that is known."""
+
+
+def main(control: socket.socket) -> NoReturn:
+    """Do what the server asks, until it is gone."""
+    try:
+        _serve(control)
+    except BrokenPipeError:  # the server is gone
+        pass
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)  # what the template has to do at its end is not the child's to do
+
+
+def _serve(control: socket.socket) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a library may start a process and wait for it
+    threading.Thread(target=_end_with_server, args=(control,), daemon=True).start()
+    events = _Events(control)
+    _ = np.ones((256, 256)) @ np.ones((256, 256))  # OpenBLAS takes its buffer now: where it cannot have it, it ends the process
+    worker = _Worker(_data_bytes())
+    control.sendall(os.getpid().to_bytes(4))
+    while True:
+        order = worker.prepared(*_received(control))
+        if order is not None:
+            events.send(OUTCOME, worker.outcome(order, events.say))
+
+
+def _end_with_server(control: socket.socket) -> None:
+    """End the process, in the middle of whatever it does, when the other end is closed."""
+    poll = select.poll()
+    poll.register(control, 0)
+    poll.poll()
+    os._exit(0)
+
+
+def _received(control: socket.socket) -> tuple[Message, list[int]]:
+    """The next message, and the descriptors that came with it."""
+    head, descriptors, _, _ = socket.recv_fds(control, 4, 2)
+    message = _exactly(control, int.from_bytes(head + _exactly(control, 4 - len(head))))
+    return pickle.loads(message), descriptors  # from our own server
+
+
+def _exactly(control: socket.socket, size: int) -> bytes:
+    received = bytearray(size)
+    view = memoryview(received)
+    while view:
+        count = control.recv_into(view)
+        if not count:
+            os._exit(0)
+        view = view[count:]
+    return bytes(received)
+
+
+class _Events:
+    """What is said on its way to the server: at once, or together with what is said soon after."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._held, self._sent = bytearray(), 0.0
+        self._lock, self._waiting = threading.Lock(), threading.Event()
+        threading.Thread(target=self._flush_late, daemon=True).start()
+
+    def say(self, event: bytes) -> None:
+        with self._lock:
+            self._held += event
+            if len(self._held) > FLUSH_BYTES or time.monotonic() - self._sent > FLUSH_SECONDS:
+                self._flush()
+            else:
+                self._waiting.set()
+
+    def send(self, kind: bytes, content: bytes) -> None:
+        """A message, behind what was said before."""
+        with self._lock:
+            self._flush()
+            self._control.sendall(HEAD.pack(kind, len(content)) + content)
+
+    def _flush(self) -> None:
+        if self._held:
+            self._control.sendall(HEAD.pack(EVENTS, len(self._held)) + self._held)
+            self._held.clear()
+            self._sent = time.monotonic()
+
+    def _flush_late(self) -> None:
+        """Nothing is held for longer than an eye can tell, however long the next event takes."""
+        while self._waiting.wait():
+            self._waiting.clear()
+            time.sleep(FLUSH_SECONDS)
+            with self._lock:
+                self._flush()
+
+
+class _Worker:
+    """What a process has from one job to the next: the buffers that it has mapped, and its threads."""
+
+    def __init__(self, data_bytes: int) -> None:
+        self._data_bytes = data_bytes
+        self._buffers: dict[int, Buffer] = {}
+        self._threads = 1
+
+    def prepared(self, message: Message, descriptors: Sequence[int]) -> Order | None:
+        """The order of a message, once its buffers are there and others forgotten."""
+        order, new, forgotten = message
+        for number in forgotten if order else [*self._buffers]:
+            self._buffers.pop(number).close()
+        for number, descriptor in zip(new, descriptors, strict=True):
+            self._buffers[number] = Buffer(number, descriptor)
+        if order is None:
+            _give_memory_back()
+        elif order.threads != self._threads:
+            use_threads(order.threads)
+            self._threads = order.threads
+        return order
+
+    def outcome(self, order: Order, say: Say) -> bytes:
+        try:
+            return pickle.dumps(self._done(order, say))
+        except (CallerError, Unavailable) as refusal:
+            return pickle.dumps(Outcome(None, 0, refusal))
+        except MemoryError:
+            fault = Fault("", "limit", _too_much(order.memory_bytes))
+            return pickle.dumps(Outcome(None, 0, InvalidInput([fault]), whole=False))
+        except Exception as error:  # the server logs it and answers 500
+            failure = RuntimeError(f"{type(error).__name__} in a process of the pool: {error}")
+            failure.add_note(traceback.format_exc())  # which would not come through by itself
+            return pickle.dumps(Outcome(None, 0, failure, whole=False))
+
+    def _done(self, order: Order, say: Say) -> Outcome:
+        answer = self._buffers[order.answer]
+        answer.clear()
+        _limit_memory(self._data_bytes + LIBRARY_BYTES + (order.threads - 1) * THREAD_BYTES + order.memory_bytes)
+        try:
+            known, pieces = order.job(self._body(order.body), say, *order.arguments)
+            _write(answer, pieces)
+        finally:
+            _limit_memory(None)
+        return Outcome(known, answer.size)
+
+    def _body(self, body: bytes | Shared) -> memoryview:
+        if isinstance(body, bytes):
+            return memoryview(body)
+        buffer = self._buffers[body.number]
+        buffer.written_elsewhere(body.size)
+        return buffer.view().toreadonly()
+
+
+def _write(answer: Buffer, pieces: Iterable[Bytes]) -> None:
+    for piece in pieces:
+        answer.write(piece)
+
+
+def _too_much(limit: int) -> str:
+    return f"the request needs more than the {limit} bytes of memory that one of its kind may have; one with less data takes less"
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA counts: what a process may write to, touched or not."""
+    if sys.platform != "linux":
+        return 0
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[5]) * resource.getpagesize()
+
+
+def _limit_memory(limit: int | None) -> None:
+    """At most so many bytes; None: as many as the system's own limit allows."""
+    if sys.platform != "linux":  # elsewhere the data segment is not what arrays lie in
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [each for each in (limit, hard) if each is not None and each != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits, default=resource.RLIM_INFINITY), hard))
+
+
+def _give_memory_back() -> None:
+    """What malloc keeps for the next job: its thresholds are set so that it keeps all it can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,144 @@
+"""The server's end of the pool's processes: the template that they are forked from, and each of them."""
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from app.serving.buffers import Buffer
+from app.serving.child import EVENTS, HEAD, Message, Order, Outcome
+
+START_SECONDS = 60.0
+"""How long a template may take to import what it needs and to fork its first child."""
+FORK_SECONDS = 5.0
+"""How long it may take afterwards; one that has been stopped takes for ever."""
+CHUNK_BYTES = 64 * 1024
+"""How much is read from a process at a time."""
+
+ENVIRONMENT = {
+    # OpenBLAS's threads get in the way of ours, and a process that forks may have none
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # Page faults are what large arrays cost most: huge pages, in one arena for all threads; and by its own thresholds
+    # malloc would give arrays back to the system and take them anew at every step. They are above the largest array.
+    "GLIBC_TUNABLES": ":".join((
+        "glibc.malloc.hugetlb=1", "glibc.malloc.arena_max=1",
+        "glibc.malloc.mmap_threshold=1073741824", "glibc.malloc.trim_threshold=1073741824",
+    )),
+}  # fmt: skip
+"""What a template and its children find, whatever the server was started with."""
+
+
+class Template:
+    """A process that forks children. OSError where it is dead, stopped, or cannot."""
+
+    def __init__(self, modules: Iterable[str]) -> None:
+        self._requests, theirs = socket.socketpair()
+        self._requests.setblocking(False)
+        self._has_forked = False
+        command = [sys.executable, "-m", "app.serving.template", str(theirs.fileno()), *modules]
+        environment = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with theirs:
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment)
+
+    async def fork(self) -> "Child":
+        """A new child, ready for its first order."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                socket.send_fds(self._requests, [b"f"], [theirs.fileno()])
+            async with asyncio.timeout(FORK_SECONDS if self._has_forked else START_SECONDS):
+                pid = int.from_bytes(await _received(ours, 4, bytearray()))
+            self._has_forked = True
+            return Child(ours, pid)
+        except BaseException:
+            ours.close()  # which ends it, should it come
+            raise
+
+    def close(self) -> None:
+        self._requests.close()
+        self._process.kill()
+        self._process.wait()
+
+
+class Child:
+    """A process that does one job after the other."""
+
+    def __init__(self, control: socket.socket, pid: int) -> None:
+        self.pid = pid
+        self._control = control
+        # a number may be another process's by the time it is killed; this cannot
+        self._descriptor = os.pidfd_open(pid) if sys.platform == "linux" else -1
+        self._held = bytearray()
+        self._mapped: dict[int, Buffer] = {}
+
+    @property
+    def alive(self) -> bool:
+        """Whether it waits for an order: asked before it has one."""
+        try:
+            return bool(self._control.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    async def work(self, order: Order, buffers: Sequence[Buffer], say: Callable[[bytes], Awaitable[None]]) -> Outcome:
+        """How a job ended, its events having been said; OSError where the process dies over it."""
+        loop = asyncio.get_running_loop()
+        message = pickle.dumps(Message(order, *self._unknown(buffers)))
+        descriptors = [buffer.descriptor for buffer in buffers if buffer.number not in self._mapped]
+        self._mapped.update((buffer.number, buffer) for buffer in buffers)
+        socket.send_fds(self._control, [len(message).to_bytes(4)], descriptors)
+        await loop.sock_sendall(self._control, message)
+        while True:
+            kind, size = HEAD.unpack(await _received(self._control, HEAD.size, self._held))
+            content = await _received(self._control, size, self._held)
+            if kind != EVENTS:
+                return pickle.loads(content)  # from our own process
+            await say(content)
+
+    def _unknown(self, buffers: Sequence[Buffer]) -> tuple[list[int], list[int]]:
+        """The buffers that it has not mapped yet, and those that it may forget."""
+        forgotten = [number for number, buffer in self._mapped.items() if buffer.closed]
+        for number in forgotten:
+            del self._mapped[number]
+        return [buffer.number for buffer in buffers if buffer.number not in self._mapped], forgotten
+
+    def rest(self) -> None:
+        """Have it give back what it keeps for its next job. OSError where it is dead."""
+        message = pickle.dumps(Message(None, (), ()))
+        self._control.send(len(message).to_bytes(4) + message)
+        self._mapped.clear()
+
+    def kill(self) -> None:
+        """End the process, in the middle of whatever it does: it has nothing to tidy up."""
+        with contextlib.suppress(ProcessLookupError):  # it is dead already
+            if sys.platform == "linux":
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+            else:
+                os.kill(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill it, and be done with it: nobody may wait for its word."""
+        self.kill()
+        self._control.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+async def _received(control: socket.socket, size: int, held: bytearray) -> bytes:
+    """The next bytes from a process; what comes behind them is held."""
+    loop = asyncio.get_running_loop()
+    while len(held) < size:
+        chunk = await loop.sock_recv(control, CHUNK_BYTES)
+        if not chunk:
+            raise ConnectionResetError("the process has ended")
+        held += chunk
+    content = bytes(held[:size])
+    del held[:size]
+    return content
