@@ -74,13 +74,13 @@ def memory(pid: int, what: str) -> int:
 
 
 @contextmanager
-def halted(*pids: int) -> Iterator[None]:
+def halted(*pids: int) -> Iterator[tuple[int, ...]]:
     """The processes do not get on meanwhile; they must not notice."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
         poll(lambda: all(state(pid) == "T" for pid in pids), "a process does not stop")
-        yield
+        yield pids
     finally:
         for pid in pids:
             if not has_ended(pid):

@@ -48,7 +48,7 @@ NO_STORE: Field = (b"cache-control", b"no-store")
 LINGER_SECONDS = 2.0
 """How long a refused body is still taken in and dropped: a connection closed over unread bytes loses the answer as well."""
 DROPPED_BYTES = 64 * 1024
-"""A body of at most so many bytes is read to its end, and the connection kept."""
+"""A body of at most so many bytes is dropped by the server as it comes, and the connection kept."""
 
 
 def alone(error: Exception) -> tuple[int, list[Field], bytes]:
@@ -158,11 +158,7 @@ class Exchange:
     async def refuse(self, error: CallerError | Unavailable) -> None:
         """Say why a request is not answered. What is still coming of its body is dropped, as far as that makes sense."""
         status, fields, content = rendered(error, self.path)
-        if self.arrived or not self._body_comes():
-            await self.answer(content, status, (NO_STORE, *fields))
-            return
-        if self.declared_size and self.declared_size <= DROPPED_BYTES:
-            await self._drop()
+        if self.arrived or not self._much_comes():
             await self.answer(content, status, (NO_STORE, *fields))
             return
         body = b"".join(content.pieces)
@@ -179,8 +175,8 @@ class Exchange:
         status, fields, content = server_error(self.request_id.decode(), self.path)
         await self.answer(content, status, (NO_STORE, *fields))
 
-    def _body_comes(self) -> bool:
-        return self.declared_size > 0 or b"transfer-encoding" in self.fields
+    def _much_comes(self) -> bool:
+        return self.declared_size > DROPPED_BYTES or b"transfer-encoding" in self.fields
 
     async def _drop(self) -> None:
         while not self.arrived:

@@ -68,6 +68,7 @@ class Service:
                 yield
         finally:
             self.state.pool.close()
+            self.state.buffers.close()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)

@@ -15,9 +15,9 @@ from app.errors import CallerError
 from app.settings import Settings
 from app.training import METRICS
 from tests.api.problem import problem_of, strictly
-from tests.api.streams import events_in
 from tests.api.test_training import LINE, SQUARE, STREAM, X, Y, bare, inline
 from tests.conftest import client_with
+from tests.serving.streams import events_in
 
 pytestmark = pytest.mark.anyio
 

@@ -17,8 +17,8 @@ from app.api.training_examples import EXAMPLES
 from app.losses import LOSSES
 from app.training import MODELS, OPTIMIZERS, Chosen, Plan, Table, fit, prepare, start
 from tests.api.problem import problem_of, strictly
-from tests.api.streams import events_in
 from tests.conftest import client_with
+from tests.serving.streams import events_in
 
 pytestmark = pytest.mark.anyio
 

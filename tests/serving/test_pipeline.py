@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -24,8 +25,12 @@ WITH_BODY = pytest.mark.parametrize("call", [call for call in CALLS if call.meth
 BODY = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
 
 
-def client_of(app: Service | FastAPI) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test")
+@asynccontextmanager
+async def client_of(app: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service in this process, whose processes end with it."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
 
 
 def address(call: Call) -> str:
@@ -97,8 +102,8 @@ def test_what_fastapi_would_ask_cannot_be_forgotten_since_it_cannot_be_said() ->
 
 
 async def test_a_service_inside_another_application_is_behind_what_that_one_asks() -> None:
-    outer = FastAPI()
-    outer.mount("/losses", create_app())
+    outer, inner = FastAPI(), create_app()
+    outer.mount("/losses", inner)
 
     @outer.middleware("http")
     async def closed(request: Any, go_on: Any) -> Any:
@@ -106,7 +111,8 @@ async def test_a_service_inside_another_application_is_behind_what_that_one_asks
         response.headers["x-outer"] = "seen"
         return response
 
-    async with client_of(outer) as client:
+    transport = httpx.ASGITransport(outer)
+    async with inner.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         response = await client.post("/losses/v1/evaluate", content=BODY)
         assert (response.json()["value"], response.headers["x-outer"]) == (0.5, "seen")
 
@@ -221,4 +227,7 @@ async def test_cors_lets_the_origins_of_the_settings_in_and_no_other() -> None:
         assert refused.status_code == 403
         assert "access-control-allow-origin" not in refused.headers
     async with client_of(create_app()) as client:
-        assert "access-control-allow-origin" not in (await client.post("/v1/evaluate", content=BODY, headers={"origin": page})).headers
+        assert (
+            "access-control-allow-origin"
+            not in (await client.post("/v1/evaluate", content=BODY, headers={"origin": page})).headers
+        )

@@ -8,38 +8,30 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from io import BufferedReader, BytesIO
 from pathlib import Path
-from threading import Event as Flag
 from typing import Any
 
 import anyio
 import httpx
 import numpy as np
 import pytest
-from fastapi import APIRouter, FastAPI
 
-from app.api import runner, runs
-from app.api.runner import LIBRARY_BYTES, TimeUp, until
-from app.api.runs import RunRoute, prefers_events
+from app import main
+from app.api.calls import CALLS
 from app.main import create_app
+from app.serving import replies
+from app.serving.accept import prefers_events
+from app.serving.child import LIBRARY_BYTES
+from app.serving.pipeline import Service
 from app.settings import Settings
-from tests.api.endpoints import ENDPOINTS
 from tests.api.problem import problem_of, strictly
-from tests.api.streams import Caller, events_in
 from tests.conftest import Server, serving
+from tests.processes import PATIENCE, has_ended, poll, pool_of, processor_time
+from tests.serving.calls import RUNS
+from tests.serving.streams import Caller, events_in
 
-PATIENCE = 60
-"""Seconds until a test gives up waiting for what must happen."""
 STREAM = {"accept": "text/event-stream"}
 TINY = {"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}
-
-
-def poll(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 async def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -49,39 +41,25 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
         await anyio.sleep(0.005)
 
 
-def has_ended(pid: int) -> bool:
-    """Whether there is no such process, or it only waits to be buried."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-# --- an application in this process, with endpoints made for these tests ------------------------------------------------
+# --- a service in this process, with calls made for these tests ------------------------------------------------
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncGenerator[FastAPI]:
-    app = create_app(Settings(**settings))
-    router = APIRouter(route_class=RunRoute)
-    for name, endpoint in ENDPOINTS.items():
-        router.post(f"/{name}")(endpoint)
-    app.router.routes[:0] = router.routes
-    try:
+async def running(**settings: Any) -> AsyncGenerator[Service]:
+    app = create_app(Settings(**settings), (*CALLS, *RUNS))
+    async with app.running():
         yield app
-    finally:
-        app.state.runs.close()
 
 
 @pytest.fixture(scope="module")
-async def app(anyio_backend: str) -> AsyncGenerator[FastAPI]:
+async def app(anyio_backend: str) -> AsyncGenerator[Service]:
     """One run at a time, and one that may wait."""
     async with running(training_processes=1, training_waiting=1, training_memory_bytes=128 * 1024**2) as app:
         yield app
 
 
 @pytest.fixture(scope="module")
-async def caller(app: FastAPI) -> AsyncGenerator[httpx.AsyncClient]:
+async def caller(app: Service) -> AsyncGenerator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as caller:
         yield caller
@@ -113,7 +91,7 @@ async def test_the_data_of_the_last_event_is_the_answer(caller: httpx.AsyncClien
     answer = strictly(response.text)
     events = await told(caller, "/telling", number=3, text="é\n\n\u2028")
     assert [each.name for each in events] == ["start", "epoch", "epoch", "epoch", "end"]
-    assert [each.id for each in events] == [None, "1", "2", "3", None]
+    assert [each.id for each in events] == [None, "1", "2", "3", "end"]
     assert events[0].data == {"pid": answer["pid"]}
     assert events[2].data == {"number": 2, "text": "é\n\n\u2028"}
     assert events[-1].data == answer
@@ -129,7 +107,7 @@ async def test_many_events_and_large_bodies_pass_through_whole(caller: httpx.Asy
 
 
 @pytest.mark.anyio
-async def test_an_event_is_sent_while_the_run_goes_on(app: FastAPI, pipe: Path) -> None:
+async def test_an_event_is_sent_while_the_run_goes_on(app: Service, pipe: Path) -> None:
     async with Caller(app, "/waiting", {"path": str(pipe)}) as client:
         (start,) = events_in((await client.chunk()).decode())
         assert start.name == "start"
@@ -151,13 +129,33 @@ async def test_what_is_wrong_with_a_request_is_no_stream(caller: httpx.AsyncClie
 
 
 @pytest.mark.anyio
-async def test_a_run_finds_one_thread_a_limit_and_a_lower_priority(caller: httpx.AsyncClient) -> None:
+async def test_who_reconnects_is_told_what_comes_after_it(caller: httpx.AsyncClient) -> None:
+    whole = await told(caller, "/telling", number=5)
+    for had in range(6):
+        response = await caller.post("/telling", json={"number": 5}, headers={**STREAM, "last-event-id": str(had)})
+        assert [each.name for each in events_in(response.text)] == ["epoch"] * (5 - had) + ["end"]
+        assert [each.id for each in events_in(response.text)] == [each.id for each in whole[1 + had :]]
+    response = await caller.post("/telling", json={"number": 5}, headers={**STREAM, "last-event-id": whole[-1].id or ""})
+    assert (response.status_code, response.content) == (204, b"")
+    response = await caller.post("/telling", json={"number": 5}, headers={"last-event-id": "end"})
+    assert response.json()["number"] == 5  # who asks for no stream has had none
+
+
+@pytest.mark.anyio
+async def test_no_line_is_longer_than_readers_take(caller: httpx.AsyncClient) -> None:
+    text = 'a "quoted, comma\\", ' * 4
+    response = await caller.post("/telling", json={"number": 2, "text": text, "times": 20_000}, headers=STREAM)
+    assert len(response.content) > 1_000_000
+    assert max(map(len, response.text.split("\n"))) < 64_000
+    assert events_in(response.text)[-1].data["texts"] == [text] * 20_000
+
+
+@pytest.mark.anyio
+async def test_a_run_finds_one_thread_and_a_limit(caller: httpx.AsyncClient) -> None:
     found = (await caller.post("/surroundings", json={})).json()
     assert set(found["threads"].values()) == {"1"}
     assert {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} <= found["threads"].keys()
-    assert found["nice"] == min(os.nice(0) + runner.NICENESS, 19)
     assert 128 * 1024**2 < found["limit"] - LIBRARY_BYTES < 512 * 1024**2
-    assert found["parent"] == os.getpid()
     assert found["pid"] == await pid_of(caller)
 
 
@@ -180,7 +178,7 @@ async def test_bug_is_500_and_says_nothing(caller: httpx.AsyncClient, caplog: py
     for word in ("my-id", "other-id", "ZeroDivisionError", "endpoints.py"):
         assert word in caplog.text
     assert await pid_of(caller) != pid  # who knows what state it was in
-    assert has_ended(pid)
+    await eventually(lambda: has_ended(pid), "it does not end")
 
 
 @pytest.mark.anyio
@@ -191,7 +189,7 @@ async def test_refusal_halfway(caller: httpx.AsyncClient) -> None:
     assert problem_of(answer)["errors"][0]["pointer"] == "/text"
     start, error, end = await told(caller, "/refusing")
     assert error.data == problem_of(answer)
-    assert (start.name, error.name, end.name, end.data) == ("start", "error", "end", None)
+    assert (start.name, error.name, end.name, end.data, end.id) == ("start", "error", "end", None, "end")
     assert await pid_of(caller) == pid
 
 
@@ -207,14 +205,6 @@ async def test_process_that_dies(caller: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.anyio
-async def test_process_that_died_in_its_sleep_is_not_missed(caller: httpx.AsyncClient) -> None:
-    pid = await pid_of(caller)
-    os.kill(pid, signal.SIGKILL)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert await pid_of(caller) != pid
-
-
-@pytest.mark.anyio
 async def test_more_memory_than_a_run_may_have(caller: httpx.AsyncClient) -> None:
     assert (await caller.post("/hoarding", json={"number": 100})).json()["sum"] == 100 * 131_072
     pid = await pid_of(caller)
@@ -227,15 +217,9 @@ async def test_more_memory_than_a_run_may_have(caller: httpx.AsyncClient) -> Non
     assert (await caller.post("/hoarding", json={"number": 100})).status_code == 200
 
 
-def test_a_body_that_there_is_no_room_for_is_read_to_its_end() -> None:
-    assert runner._body(BufferedReader(BytesIO(b"x" * 200_000)), 2**60) is None
-    stream = BufferedReader(BytesIO(b"body, and more"))
-    assert (runner._body(stream, 4), stream.read()) == (b"body", b", and more")
-
-
 @pytest.mark.anyio
 async def test_run_that_does_not_end_is_ended(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(main, "GRACE_SECONDS", 0.0)
     async with running(training_seconds=2) as app, Caller(app, "/waiting", {"path": str(pipe)}) as client:
         (start,) = events_in((await client.chunk()).decode())
         error, end = events_in((await client.rest()).decode())
@@ -245,8 +229,8 @@ async def test_run_that_does_not_end_is_ended(pipe: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.anyio
-async def test_a_silent_stream_says_that_it_is_alive(app: FastAPI, pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "PING_SECONDS", 0.01)
+async def test_a_silent_stream_says_that_it_is_alive(app: Service, pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "PING_SECONDS", 0.01)
     async with Caller(app, "/waiting", {"path": str(pipe)}) as client:
         assert b"event: start" in await client.chunk()
         for _ in range(3):
@@ -271,7 +255,7 @@ async def halfway(pipe: Path) -> AsyncGenerator[None]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-async def test_who_leaves_takes_the_run_along(app: FastAPI, caller: httpx.AsyncClient, pipe: Path, accept: str) -> None:
+async def test_who_leaves_takes_the_run_along(app: Service, caller: httpx.AsyncClient, pipe: Path, accept: str) -> None:
     pid = await pid_of(caller)
     async with Caller(app, "/waiting", {"path": str(pipe)}, accept) as client, halfway(pipe):
         client.leave()
@@ -282,36 +266,35 @@ async def test_who_leaves_takes_the_run_along(app: FastAPI, caller: httpx.AsyncC
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-async def test_who_leaves_the_queue_makes_room(app: FastAPI, caller: httpx.AsyncClient, pipe: Path, accept: str) -> None:
+async def test_who_leaves_the_queue_makes_room(app: Service, caller: httpx.AsyncClient, pipe: Path, accept: str) -> None:
     pid = await pid_of(caller)
     async with Caller(app, "/waiting", {"path": str(pipe)}, "application/json") as first:
         async with halfway(pipe):
             for _ in range(3):
                 async with Caller(app, "/telling", {}, accept) as second:
-                    await eventually(lambda: app.state.runs._waiting == 1, "the second does not wait")
+                    await eventually(lambda: app.state.pool.full("training"), "the second does not wait")
                     answer = await caller.post("/telling", json={})
                     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-                    assert "1 runs are waiting" in problem_of(answer)["detail"]
+                    assert "training" in problem_of(answer)["detail"]
                     second.leave()
                     await second.task
-                    assert app.state.runs._waiting == 0
+                    await eventually(lambda: not app.state.pool.full("training"), "who has left still waits")
         assert json.loads(await first.rest())["pid"] == pid
     assert (first.status, await pid_of(caller)) == (200, pid)
 
 
 @pytest.mark.anyio
-async def test_who_waits_has_a_turn(app: FastAPI, caller: httpx.AsyncClient, pipe: Path) -> None:
+async def test_who_waits_has_a_turn(app: Service, caller: httpx.AsyncClient, pipe: Path) -> None:
     pid = await pid_of(caller)
     async with Caller(app, "/waiting", {"path": str(pipe)}) as first, Caller(app, "/telling", {}) as second:
         await first.chunk()
         assert second.status == 0
         pipe.write_text("")
         assert [each.data["pid"] for each in events_in((await second.rest()).decode())] == [pid, pid]
-    assert app.state.runs._waiting == 0
 
 
 @pytest.mark.anyio
-async def test_who_does_not_read_does_not_keep_the_others_waiting(app: FastAPI, caller: httpx.AsyncClient) -> None:
+async def test_who_does_not_read_does_not_keep_the_others_waiting(app: Service, caller: httpx.AsyncClient) -> None:
     async with Caller(app, "/telling", {"number": 50_000}) as client:
         client.stop_reading()
         assert (await caller.post("/telling", json={"number": 1})).json()["number"] == 1
@@ -338,22 +321,21 @@ async def test_as_many_runs_at_a_time_as_there_may_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_closing_ends_who_runs_and_who_waits(pipe: Path) -> None:
+async def test_the_end_of_runs_is_told_to_who_runs_and_who_waits(pipe: Path) -> None:
     async with running() as app:
         first = Caller(app, "/waiting", {"path": str(pipe)})
         second, third, late = (Caller(app, "/telling", {}, accept) for accept in ("application/json", "text/event-stream", ""))
         async with first, second, third, halfway(pipe):
-            (pid,) = (child.process.pid for child in app.state.runs._children)
-            app.state.runs.close()
-            assert [each.name for each in events_in((await first.rest()).decode())] == ["start", "error", "end"]
+            (start,) = events_in((await first.chunk()).decode())
+            app.state.pool.stop("training")
+            assert [each.name for each in events_in((await first.rest()).decode())] == ["error", "end"]
             for waiting in (second, third):
                 assert strictly((await waiting.rest()).decode())["code"] == "unavailable"
                 assert waiting.status == 503
-            await eventually(lambda: has_ended(pid), "the child goes on")
+            await eventually(lambda: has_ended(start.data["pid"]), "the process goes on")
         async with late:
             await late.rest()
         assert late.status == 503
-        assert app.state.runs._children == []
 
 
 # --- JSON or a stream -----------------------------------------------------------------------------------------------------
@@ -402,68 +384,6 @@ async def test_the_answer_is_of_the_preferred_type(caller: httpx.AsyncClient) ->
     assert response.headers["content-type"].startswith("text/event-stream")
 
 
-# --- time -------------------------------------------------------------------------------------------------------------------
-
-
-def endless(seen: list[int], first: int) -> Iterator[int]:
-    """Some numbers, and then nothing for ever."""
-    yield from range(first)
-    try:
-        Flag().wait()
-    finally:
-        seen.append(-1)
-
-
-def test_items_that_come_in_time_all_come() -> None:
-    assert list(until(time.monotonic() + PATIENCE, iter(range(1000)))) == [*range(1000)]
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-def test_an_item_that_does_not_come_is_given_up() -> None:
-    seen: list[int] = []
-    with pytest.raises(TimeUp):
-        seen.extend(until(time.monotonic() + 0.02, endless(seen, 3)))
-    assert seen == [0, 1, 2, -1]
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert list(until(time.monotonic() + PATIENCE, iter("abc"))) == ["a", "b", "c"]
-
-
-def test_time_that_is_over_between_two_items_is_over_all_the_same() -> None:
-    ends = time.monotonic() + 0.02
-    items = until(ends, iter(range(10)))
-    assert next(items) == 0
-    while time.monotonic() < ends + 0.05:
-        pass  # whoever has an item is not interrupted
-    with pytest.raises(TimeUp):
-        next(items)
-
-
-@pytest.mark.parametrize("ends", [0.0, -1e9])
-def test_no_time_is_no_items(ends: float) -> None:
-    with pytest.raises(TimeUp):
-        next(until(time.monotonic() + ends, iter(range(10))))
-
-
-def test_an_alarm_that_nobody_heeded_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may come when the clock has been looked at and the next item is not begun: here the clock stands still."""
-    monkeypatch.setattr(runner, "RING_SECONDS", 0.01)
-    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
-    items = until(0.01, endless([], 1))
-    assert next(items) == 0
-    began = time.perf_counter()
-    while time.perf_counter() < began + 0.05:
-        pass
-    with pytest.raises(TimeUp):
-        next(items)
-
-
-def test_what_is_left_early_rings_no_more() -> None:
-    items = until(time.monotonic() + 0.05, iter(range(10)))
-    next(items)
-    items.close()
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
 # --- a real server, and a real training -------------------------------------------------------------------------------------
 
 RNG = np.random.default_rng(3)
@@ -491,26 +411,6 @@ def post(server: Server, document: Any, **headers: str) -> httpx.Response:
     return httpx.post(f"{server.url}/v1/train", json=document, headers=headers, timeout=PATIENCE)
 
 
-def children_of(server: Server) -> list[int]:
-    """The processes of a server's runs."""
-    pids = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
-    return [pid for pid in pids if _parent_of(pid) == server.process.pid and "app.api.runner" in _command_of(pid)]
-
-
-def _parent_of(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-
-
-def _command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 @contextmanager
 def streaming(server: Server, document: Any) -> Iterator[Iterator[str]]:
     with httpx.stream("POST", f"{server.url}/v1/train", json=document, headers=STREAM, timeout=PATIENCE) as response:
@@ -528,13 +428,13 @@ def bare(answer: Any) -> Any:
 def test_the_same_run_in_another_process_has_the_same_bits(server: Server) -> None:
     document = {**SHORT, "model": {"name": "mlp", "dropout": 0.2}, "outputs": ["parameters", "predictions", "per_sample"]}
     here = post(server, document).json()
-    (pid,) = children_of(server)
+    (pid,) = pool_of(server)
     assert bare(post(server, document).json()) == bare(here)
-    assert children_of(server) == [pid]
+    assert pool_of(server) == [pid]
     os.kill(pid, signal.SIGKILL)
     poll(lambda: has_ended(pid), "it does not end")
     assert bare(post(server, document).json()) == bare(here)
-    assert children_of(server) != [pid]
+    assert pool_of(server) != [pid]
 
 
 def test_epochs_come_as_they_are_over_and_others_are_answered_meanwhile(server: Server) -> None:
@@ -547,7 +447,7 @@ def test_epochs_come_as_they_are_over_and_others_are_answered_meanwhile(server: 
             assert httpx.post(f"{server.url}/v1/evaluate", json=TINY).json()["value"] == 0.5
         while text.count("event: epoch") < 10:
             text += next(chunks)
-        (pid,) = children_of(server)
+        (pid,) = pool_of(server)
     events = events_in(text[: text.rindex("\n\n") + 2])
     assert [each.id for each in events[1:]] == [str(number) for number in range(1, len(events))]
     poll(lambda: has_ended(pid), "the child goes on without its client")
@@ -558,21 +458,15 @@ def test_who_goes_away_without_a_word_ends_the_run(server: Server) -> None:
     body = json.dumps(LONG).encode()
     head = f"POST /v1/train HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     assert post(server, SHORT).status_code == 200
-    (pid,) = children_of(server)
-    used = _processor_time(pid)
+    (pid,) = pool_of(server)
+    used = processor_time(pid)
     with server.connect() as connection:
         connection.sendall(head.encode() + body)
-        poll(lambda: _processor_time(pid) > used + 0.1, "the run does not begin")
+        poll(lambda: processor_time(pid) > used + 0.1, "the run does not begin")
         assert not has_ended(pid)
     poll(lambda: has_ended(pid), "the child goes on without its client")
     assert post(server, SHORT).status_code == 200
     assert "Traceback" not in server.log.read_text()
-
-
-def _processor_time(pid: int) -> float:
-    """Seconds that a process has had."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_bodies_packed_and_large(server: Server) -> None:
@@ -590,7 +484,7 @@ def test_sigterm_ends_runs_streams_and_who_waits(tmp_path: Path, pool: ThreadPoo
     with serving(tmp_path, training_seconds=PATIENCE, shutdown_seconds=PATIENCE) as running, streaming(running, LONG) as chunks:
         text = next(chunks)
         waiting = [pool.submit(post, running, LONG, accept=accept) for accept in ("application/json", "text/event-stream")]
-        pids = children_of(running)
+        pids = pool_of(running)
         assert len(pids) == 1
         began = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
@@ -608,10 +502,10 @@ def test_sigterm_ends_runs_streams_and_who_waits(tmp_path: Path, pool: ThreadPoo
 def test_sigkill_of_the_server_ends_its_runs(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
     with serving(tmp_path, training_seconds=10 * PATIENCE) as running:
         assert post(running, SHORT).status_code == 200
-        (pid,) = children_of(running)
-        used = _processor_time(pid)
+        (pid,) = pool_of(running)
+        used = processor_time(pid)
         answer = pool.submit(post, running, LONG)
-        poll(lambda: _processor_time(pid) > used + 0.1, "the run does not begin")
+        poll(lambda: processor_time(pid) > used + 0.1, "the run does not begin")
         running.process.kill()
         running.process.wait(PATIENCE)
         poll(lambda: has_ended(pid), "the child goes on without its server")

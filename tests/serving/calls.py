@@ -1,18 +1,17 @@
-"""Endpoints that run in a process of their own, for the tests of the runs: a child imports them by name."""
+"""Calls that run in a process of their own, for tests: it imports them by name."""
 
 import os
 import resource
 import signal
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.errors import Fault, InvalidArray
 from app.serving.call import Call
 from app.serving.work import Event
-from app.errors import Fault, InvalidArray
 
 
 class Task(BaseModel):
@@ -23,6 +22,7 @@ class Task(BaseModel):
     number: int = Field(default=0, ge=0)
     text: str = ""
     path: str = ""
+    times: int = 0
 
 
 def telling(request: Task) -> Generator[Event]:
@@ -30,7 +30,8 @@ def telling(request: Task) -> Generator[Event]:
     yield Event("start", {"pid": os.getpid()})
     for number in range(1, request.number + 1):
         yield Event("epoch", {"number": number, "text": request.text})
-    yield Event("end", {"pid": os.getpid(), "number": request.number, "text": request.text})
+    answer = {"pid": os.getpid(), "number": request.number, "text": request.text}
+    yield Event("end", answer | ({"texts": [request.text] * request.times} if request.times else {}))
 
 
 def waiting(request: Task) -> Generator[Event]:
@@ -64,9 +65,22 @@ def surroundings(request: Task) -> Generator[Event]:
     """What the process finds."""
     threads = {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    yield Event("end", {"threads": threads, "nice": os.nice(0), "limit": limit, "parent": os.getppid(), "pid": os.getpid()})
+    yield Event("end", {"threads": threads, "limit": limit, "pid": os.getpid()})
 
 
+def buggy(request: Task) -> dict[str, float]:
+    return {"ratio": 1 / len(request.text[:0])}
+
+
+def deadly(request: Task) -> dict[str, float]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+BROKEN = [
+    Call(method="POST", path=f"/{function.__name__}", function=function, summary="Broken", lane="large")
+    for function in (buggy, deadly)
+]
 RUNS = [
     Call(method="POST", path=f"/{function.__name__}", function=function, summary="A run", lane="training")
     for function in (telling, waiting, failing, refusing, suicidal, hoarding, surroundings)
