@@ -36,10 +36,6 @@ class Batch:
     """The encoding in which each array came."""
     warnings: tuple[str, ...]
 
-    @property
-    def cost(self) -> float:
-        return 0.0
-
 
 def check(
     loss: Loss,

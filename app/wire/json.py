@@ -59,15 +59,9 @@ def _plain(value: object) -> object:
     return np.ascontiguousarray(array) if array.ndim else array.item()
 
 
-class Slow(Exception):
-    pass
-
-
-def decode(body: bytes | memoryview, *, quick: bool = False) -> Document:
+def decode(body: bytes | memoryview) -> Document:
     """The JSON object in `body`; MalformedDocument where there is none, or where a key stands twice."""
     document = _decode_fast(body) if simdjson else None
-    if document is None and quick and len(body) > 16384:
-        raise Slow
     return document if document is not None else _decode_exactly(body)
 
 
