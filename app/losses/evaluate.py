@@ -6,7 +6,7 @@ all is rounded once, so that no answer depends on how it was cut.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -72,9 +72,10 @@ def evaluate(
     reported = value if "value" in outputs else None
     # a plain sum is finite only where every loss is
     summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_samples is None
-    found = [] if summed and sound else _non_finite({"value": reported, "per_sample": shown, "gradient": gradient})
-    more = len(found) > NON_FINITE_LISTED
-    said = f"non_finite lists the first {NON_FINITE_LISTED} of {len(found)} numbers that are null" if more else ""
+    outputs_given = {"value": reported, "per_sample": shown, "gradient": gradient}
+    found, count = ([], 0) if summed and sound else _non_finite(outputs_given)
+    more = count > NON_FINITE_LISTED
+    said = f"non_finite lists the first {NON_FINITE_LISTED} of {count} numbers that are null" if more else ""
     return Evaluation(
         reduction=reduction,
         n_samples=total.n,
@@ -83,7 +84,7 @@ def evaluate(
         per_sample=shown,
         gradient=gradient,
         encodings=batch.encodings,
-        non_finite=tuple(found[:NON_FINITE_LISTED]),
+        non_finite=tuple(found),
         warnings=(*batch.warnings, said) if more else batch.warnings,
     )
 
@@ -129,7 +130,7 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
         values, gradient = batch.loss(*(_for_kernel(array[rows]) for array in batch.arrays), **batch.parameters)
         columns = values.size // values.shape[0]
         losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(-1, columns))
-        for out, each in zip(gradients, _arrays_of(gradient) if wanted else (), strict=True):
+        for out, each in zip(gradients, _arrays_of(gradient, values.shape[0]) if wanted else (), strict=True):
             scaled = out[rows]
             _scale(each if slope is None else each * slope.reshape(each.shape), weights, columns * known.divisor, scaled)
             if not all_finite(scaled):
@@ -166,9 +167,11 @@ def _predictions(batch: Batch) -> tuple[Numbers, ...]:
     return batch.arrays[: len(inputs_on("predictions", batch.loss))]
 
 
-def _arrays_of(gradient: Gradient) -> tuple[Array, ...]:
-    if gradient is None or callable(gradient):
+def _arrays_of(gradient: Gradient, n: int) -> tuple[Array, ...]:
+    if gradient is None:
         return ()
+    if callable(gradient):
+        gradient = gradient(np.ones(n))
     return gradient if isinstance(gradient, tuple) else (gradient,)
 
 
@@ -211,22 +214,25 @@ def _by_name(loss: Loss, gradients: list[Array]) -> Array | dict[str, Array]:
     return gradients[0] if "predictions" in inputs else dict(zip(inputs, gradients, strict=True))
 
 
-def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None]) -> list[NonFinite]:
+def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None]) -> tuple[list[NonFinite], int]:
+    """The first numbers that are infinite or undefined, as many as are listed, and how many there are."""
     found: list[NonFinite] = []
+    count = 0
+    for output, numbers in _arrays_by_name(outputs):
+        places = np.flatnonzero(~np.isfinite(numbers))
+        count += places.size
+        for place in places[: NON_FINITE_LISTED - len(found)]:
+            index = tuple(int(along) for along in np.unravel_index(int(place), numbers.shape))
+            found.append(NonFinite(output, index, word(float(numbers[index]))))
+    return found, count
+
+
+def _arrays_by_name(outputs: Mapping[str, float | Array | Mapping[str, Array] | None]) -> Iterator[tuple[str, Array]]:
     for output, numbers in outputs.items():
-        if numbers is None:
-            continue
-        if isinstance(numbers, float):
-            found += [] if math.isfinite(numbers) else [NonFinite(output, (), word(numbers))]
-        elif isinstance(numbers, Mapping):
-            found += _non_finite({f"{output}.{name}": each for name, each in numbers.items()})
-        elif not np.isfinite(numbers).all():
-            array = np.asarray(numbers)
-            found += [
-                NonFinite(output, tuple(map(int, index)), word(float(array[tuple(index)])))
-                for index in np.argwhere(~np.isfinite(array))
-            ]
-    return found
+        if isinstance(numbers, Mapping):
+            yield from ((f"{output}.{name}", array) for name, array in numbers.items())
+        elif numbers is not None:
+            yield output, np.asarray(numbers)
 
 
 def word(number: float) -> Literal["Infinity", "-Infinity", "NaN"]:

@@ -5,6 +5,7 @@ An Encoding is a value: its name, its shape and how it reads an array. Shapes ar
 of scores beside one label a row). Nothing is broadcast.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -210,6 +211,11 @@ class Shapes:
     def length(self, axis: str) -> int | None:
         """The length of an axis, None where no array has told it."""
         return self.known[axis][0][0] if axis in self.known else None
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """The length of every axis; of `*d`, how many numbers its axes have together, as `d`."""
+        return {axis.strip("*"): math.prod(length) for axis, (length, _, _) in self.known.items()}
 
     def _fix(self, axis: str, length: Shape, axes: Iterable[str], shape: Shape) -> str:
         before = self.known[axis][0]

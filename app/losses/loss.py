@@ -8,7 +8,7 @@ the gradient, so that the two share their intermediate results and cannot drift 
 `values` has one number per sample (n,), or one per element of an array (n, *d), whose rows are then averaged.
 `gradient` is d(values)/d(predictions): an array shaped like the predictions, a tuple of arrays where predictions are
 named arrays, None where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples
-of a batch, a function from the weights (n,) of the values to the gradient of their weighted sum.
+of a batch or whose gradient is dear, a function from the weights (n,) of the values to the gradient of their weighted sum.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from enum import Flag, auto
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
 from app.losses.numerics.means import ARITHMETIC, Mean
 from app.losses.numerics.stable import Array
@@ -71,6 +72,7 @@ class Loss(Declared):
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (n,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
+    cost: Cost = LINEAR
 
     def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
         return self.function(*arrays, **parameters)
@@ -92,6 +94,7 @@ def loss(
     coupling: Literal["sample", "group", "batch"] = "sample",
     mean: Mean = ARITHMETIC,
     counts: Callable[..., Array | None] | None = None,
+    cost: Cost = LINEAR,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
@@ -99,6 +102,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
+            cost=cost,
         )  # fmt: skip
 
     return declare

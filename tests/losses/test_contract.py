@@ -84,6 +84,8 @@ def test_kernel_keeps_to_its_contract(case: Case) -> None:
     batch = case.batch(case.draw(n=7))
     with np.errstate(all="ignore"):
         values, gradient = case.loss(*batch.arrays, **batch.parameters)
+        if callable(gradient) and case.loss.coupling == "sample":
+            gradient = gradient(np.ones(7))
     predictions = batch.arrays[: len(case.prediction_names)]
     assert values.dtype == np.float64
     assert values.shape in ((7,), predictions[0].shape)

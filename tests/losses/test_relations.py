@@ -571,6 +571,24 @@ def test_index_lists_are_multi_hot_rows() -> None:
     same(("multilabel_margin", LOGITS, lists), ("multilabel_margin", LOGITS, MULTI_HOT, {"target_format": "multi_hot"}))
 
 
+def test_orders_of_many_labels_are_those_of_their_pairs() -> None:
+    rng = np.random.default_rng(8)
+    scores = rng.integers(-6, 7, (40, 70)) / 4  # many tie, and many meet the margin exactly
+    scores[20:30] *= 1e9
+    scores[30:] += rng.normal(size=(10, 70))
+    hot = (rng.random(scores.shape) < rng.random((40, 1))).astype(float)
+    hot[0], hot[1] = 0.0, 1.0
+    pairs = (hot[:, :, None] == 1) & (hot[:, None, :] == 0)  # (row, true label, false label)
+    lead = scores[:, :, None] - scores[:, None, :]
+    short = np.where(pairs, np.maximum(1.0 - lead, 0.0), 0.0)
+    active = short > 0
+    found = run("multilabel_margin", scores, hot, target_format="multi_hot")
+    np.testing.assert_allclose(found.per_sample, short.sum(axis=(1, 2)) / 70, rtol=1e-14)
+    np.testing.assert_array_equal(gradients_of(found)["predictions"], (active.sum(axis=1) - active.sum(axis=2)) / 70.0)
+    wrong = (pairs & (lead <= 0)).sum(axis=(1, 2))
+    np.testing.assert_array_equal(losses("label_ranking_loss", scores, hot), wrong / np.maximum(pairs.sum(axis=(1, 2)), 1))
+
+
 def test_label_weights_weigh_the_terms_of_their_labels() -> None:
     terms = losses(BCE, LOGITS.reshape(-1), MULTI_HOT.reshape(-1), from_logits=True).reshape(N, K)
     close(losses(SOFT_MARGINS, LOGITS, MULTI_HOT, class_weight=CLASS_WEIGHTS), (terms * CLASS_WEIGHTS).mean(axis=1))

@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
+from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
@@ -50,6 +51,7 @@ BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2"
     equals=("tensorflow_addons.losses.giou_loss(mode='iou')", "mmdet.models.losses.IoULoss(mode='linear')"),
     reference="Yu et al. (2016), doi:10.1145/2964284.2967274",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    cost=IN_PAIRS,
 )
 def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
     """One minus intersection over union: blind to scale, and without a gradient where the boxes do not touch.
@@ -73,6 +75,7 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, 
     ),
     reference="Rezatofighi et al. (2019), doi:10.1109/CVPR.2019.00075",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    cost=IN_PAIRS,
 )
 def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
     """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
@@ -90,6 +93,7 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array,
     equals=("torchvision.ops.distance_box_iou_loss(eps)", "mmdet.models.losses.DIoULoss(eps)"),
     reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    cost=IN_PAIRS,
 )
 def diou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
     """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other."""
@@ -107,6 +111,7 @@ def diou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array,
     equals=("torchvision.ops.complete_box_iou_loss(eps) with detach_alpha",),
     reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    cost=IN_PAIRS,
 )
 def ciou(
     predictions: Array,

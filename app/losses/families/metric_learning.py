@@ -6,13 +6,14 @@ distant vectors make cosines, distances and their gradients cancel, so these are
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.losses.cost import IN_PAIRS, Cost
 from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN
 from app.losses.inputs import Encoding, Numbers, Sizes
 from app.losses.loss import (
@@ -55,6 +56,7 @@ def _per_sample(encoding: Encoding) -> Encoding:
     aliases=("CosineSimilarity", "cosine_loss", "cosine_proximity"),
     equals=("keras.losses.CosineSimilarity()", "-optax.losses.cosine_similarity", "-torch.nn.functional.cosine_similarity"),
     properties=DIFFERENTIABLE | SYMMETRIC,
+    cost=IN_PAIRS,
 )
 def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]:
     """Turns vectors towards their targets, whatever their lengths: −1 where they are parallel, 1 where opposite.
@@ -95,6 +97,7 @@ def contrastive(
     aliases=("CosineEmbeddingLoss", "cosine_embedding_loss"),
     equals=("torch.nn.CosineEmbeddingLoss(margin)",),
     properties=DIFFERENTIABLE | NON_NEGATIVE,
+    cost=IN_PAIRS,
 )
 def cosine_embedding(
     first: Array,
@@ -145,6 +148,7 @@ def hinge_embedding(
     equals=("torch.nn.TripletMarginLoss(margin, p, eps, swap)", "optax.losses.triplet_margin_loss(eps=0) with eps=0"),
     reference="Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119",
     properties=DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    cost=IN_PAIRS,
 )
 def triplet_margin(
     anchor: Array,
@@ -193,6 +197,7 @@ def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     coupling="batch",
     counts=_comparable,
+    cost=Cost(beyond={"n²": 60.0, "n²·d": 0.25}),
 )
 def circle(
     predictions: Array,
@@ -210,58 +215,83 @@ def circle(
     """
     n = predictions.shape[0]
     step = max(1, PAIRS_AT_ONCE // n)
-    blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    tiles = [slice(start, min(start + step, n)) for start in range(0, n, step)]
     scale = power_of_two(np.abs(predictions).max(axis=1))[:, None]
     scaled = predictions / scale  # so that no product overflows within a sum
-    index, counted = np.arange(n, dtype=np.intp), _comparable(targets)
+    counted = _comparable(targets) > 0
 
-    def of(rows: slice) -> tuple[Array, Array]:
-        similarity = (scaled[rows] @ scaled.T) * scale[rows] * scale[:, 0]
-        same = targets[rows, None] == targets
-        others = same & (index[rows, None] != index)
-        total, slope = _circle_of_pairs(similarity, others, ~same, gamma, margin)
-        total = np.where(counted[rows] > 0, total, -np.inf)
-        return softplus(total), slope * sigmoid(total)[:, None]
+    def pairs_of(anchors: slice) -> _Pairs:
+        similarity = (scaled[anchors] @ scaled.T) * scale[anchors] * scale[:, 0]
+        return _pairs(similarity, targets[anchors, None] == targets, np.arange(n, dtype=np.intp)[anchors], gamma, margin)
+
+    shares = [_shares(pairs_of(anchors)) for anchors in tiles]
+    total = np.where(counted, np.concatenate([each.total for each in shares]), -np.inf)
 
     def pullback(weights: Array) -> Array:
         gradient = np.zeros_like(predictions)
-        for rows in blocks:
-            weight = (weights * counted)[rows, None]
-            slope = np.where(weight == 0, 0.0, weight * of(rows)[1])
-            gradient[rows] += slope @ predictions
-            gradient += slope.T @ predictions[rows]
+        pulls = np.where(counted & (weights != 0), weights * sigmoid(total), 0.0)[:, None]
+        for anchors, share in zip(tiles, shares, strict=True):
+            slope = _slope(pairs_of(anchors), share, gamma)
+            slope = np.where(pulls[anchors] == 0, 0.0, pulls[anchors] * slope)
+            gradient[anchors] += slope @ predictions
+            gradient += slope.T @ predictions[anchors]
         return gradient
 
-    return np.concatenate([of(rows)[0] for rows in blocks]), pullback
+    return softplus(total), pullback
 
 
 ROUNDING = 2.0**-100
 """What is smaller than this share of the terms it is the difference of is their rounding, in double-double: it counts as 0."""
 
-PAIRS_AT_ONCE = 2**16
-"""Pairs of samples held at once: what keeps the memory of a batch of n from growing as n²."""
+PAIRS_AT_ONCE = 2**15
+"""Pairs of samples in a tile: what keeps the memory of a batch of n from growing as n², and a tile in the cache."""
 
 
-def _circle_of_pairs(
-    similarity: Array, positive: NDArray[np.bool_], negative: NDArray[np.bool_], gamma: float, margin: float
-) -> tuple[Array, Array]:
-    """What softplus is taken of, for each anchor, and its derivative to each similarity."""
+class _Pairs(NamedTuple):
+    """Some anchors beside all samples (a, n)."""
+
+    same: NDArray[np.bool_]
+    """Whether both are of one class."""
+    exponent: Array
+    """The logarithm of how much the pair counts; −∞ for an anchor beside itself."""
+    lever: Array
+    """Half its derivative to the similarity, over γ."""
+
+
+def _pairs(similarity: Array, same: NDArray[np.bool_], own: NDArray[np.intp], gamma: float, margin: float) -> _Pairs:
     distance = np.maximum(1.0 - similarity, 0.0)
     room = np.maximum(1.0 + margin - distance, 0.0)
-    pull, nearest = _log_sum_exp(gamma * (distance + margin) * (distance - margin), positive)
-    push, farthest = _log_sum_exp(np.where(room > 0, gamma * room * (1.0 - margin - distance), 0.0), negative)
-    slope = np.where(room > 0, farthest * (1.0 - distance), 0.0) - np.where(positive, nearest * distance, 0.0)
-    return pull + push, np.where(similarity <= 1.0, 2.0 * gamma * slope, 0.0)
+    near = gamma * (distance + margin) * (distance - margin)
+    exponent = np.where(same, near, np.where(room > 0, gamma * room * (1.0 - margin - distance), 0.0))
+    exponent[np.arange(len(own), dtype=np.intp), own] = -np.inf
+    lever = np.where(same, -distance, np.where(room > 0, 1.0 - distance, 0.0))
+    return _Pairs(same, exponent, np.where(similarity <= 1.0, lever, 0.0))
 
 
-def _log_sum_exp(x: Array, where: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """log Σeˣ of each row over some of its columns, from the largest, and its derivative: −∞ and 0 where there are none."""
-    kept = np.where(where, x, -np.inf)
-    largest = kept.max(axis=1, keepdims=True)
-    shift = np.where(np.isfinite(largest), largest, 0.0)
-    powers = np.exp(kept - shift)
-    total = powers.sum(axis=1, keepdims=True)
-    return (shift + np.log(total))[:, 0], powers / np.where(total > 0, total, 1.0)
+class _Shares(NamedTuple):
+    """What makes the exponentials of an anchor's pairs sum to 1, those of its own class and the others each (a, 1)."""
+
+    shifts: tuple[Array, Array]
+    sums: tuple[Array, Array]
+    total: Array
+    """(a,): the sum of both logarithms, of which the loss is the softplus."""
+
+
+def _shares(pairs: _Pairs) -> _Shares:
+    sides = pairs.same, ~pairs.same
+    largest = [np.where(side, pairs.exponent, -np.inf).max(axis=1, keepdims=True) for side in sides]
+    shifts = [np.where(np.isfinite(each), each, 0.0) for each in largest]
+    powers = np.exp(pairs.exponent - np.where(pairs.same, *shifts))
+    sums = [np.where(side, powers, 0.0).sum(axis=1, keepdims=True) for side in sides]
+    total = (shifts[0] + np.log(sums[0])) + (shifts[1] + np.log(sums[1]))
+    return _Shares((shifts[0], shifts[1]), (sums[0], sums[1]), total[:, 0])
+
+
+def _slope(pairs: _Pairs, shares: _Shares, gamma: float) -> Array:
+    """The derivative of each anchor's total to each similarity."""
+    powers = np.exp(pairs.exponent - np.where(pairs.same, *shares.shifts))
+    sums = (np.where(each > 0, each, 1.0) for each in shares.sums)
+    return powers / np.where(pairs.same, *sums) * pairs.lever * (2.0 * gamma)
 
 
 # --- cosines and norms in double-double -----------------------------------------------------------------------------

@@ -1,17 +1,18 @@
 """Losses of several labels per sample, each of which is true or not: predictions (n, k), one column per label."""
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.losses.cost import Cost
 from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
-from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums
+from app.losses.numerics.pairs import two_sum
+from app.losses.numerics.rows import headroom, row_sums
 from app.losses.numerics.stable import Array, sigmoid, softplus
 
 
@@ -67,13 +68,26 @@ def multilabel_soft_margin(
     return row_sums(softplus(against) / k * weight), -sign * sigmoid(against) / k * weight
 
 
-def _true_labels(targets: Array) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
-    """The first true label of every row as a flat index, then the second, ...; with which rows have as many."""
-    start = row_starts(targets)
-    counts = np.count_nonzero(targets, axis=1)
-    order = np.argsort(targets == 0, axis=1, kind="stable")
-    for place in range(int(counts.max())):
-        yield start + order[:, place], counts > place
+class _Ordered(NamedTuple):
+    """The labels of each row from the lowest score to the highest."""
+
+    order: NDArray[np.intp]
+    """(n, k): the column of the label in each place."""
+    true: Array
+    """(n, k): 1 in the places of true labels."""
+    true_up_to: Array
+    """(n, k): how many true labels there are up to each place, and how many false ones after it."""
+    false_after: Array
+
+
+def _ordered(targets: Array, *keys: Array) -> _Ordered:
+    """Labels ordered by the last of the keys, those that tie by the one before it."""
+    order: NDArray[np.intp] = np.lexsort(keys, axis=1)
+    true = np.take_along_axis(targets, order, axis=1)
+    true_up_to = np.cumsum(true, axis=1)
+    places = np.arange(1, true.shape[1] + 1, dtype=np.float64)
+    false = true.shape[1] - true_up_to[:, -1:]
+    return _Ordered(order, true, true_up_to, false - (places - true_up_to))
 
 
 @loss(
@@ -83,6 +97,7 @@ def _true_labels(targets: Array) -> Iterator[tuple[NDArray[np.intp], NDArray[np.
     aliases=("multilabel_hinge", "MultiLabelMarginLoss", "multilabel_margin_loss", "F.multilabel_margin_loss"),
     equals=("torch.nn.MultiLabelMarginLoss()",),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    cost=Cost(per_number=30.0, beyond={"n·k·log k": 9.0}),
 )
 def multilabel_margin(
     predictions: Array,
@@ -96,18 +111,20 @@ def multilabel_margin(
 
     A list of labels ends at its first −1, whatever stands after it, as in PyTorch.
     """
-    n, k = predictions.shape
+    k = predictions.shape[1]
     room = headroom(predictions)
     scores = predictions * room
-    total, gradient = np.zeros((n, k)), np.zeros((n, k))
-    for at, some in _true_labels(targets):
-        excess = lead_missing(scores, scores.take(at)[:, None], room)
-        excess = np.where(some[:, None] & (targets == 0), np.maximum(excess, 0.0), 0.0)
-        active = np.sign(excess)  # no pull at the margin itself, as in PyTorch
-        total += excess
-        gradient += active
-        gradient.reshape(-1)[at] -= row_sums(active)
-    return (row_sums(total)[:, None] / k / room)[:, 0], gradient / k
+    # a pair is short by what lies between the true label's score and the false one's raised by the margin: each stretch
+    # between two neighbours of all these counts once for every pair that spans it, and nothing cancels
+    high, low = two_sum(scores, np.where(targets == 0, room, 0.0))
+    ordered = _ordered(targets, targets, low, high)  # no pull at the margin itself, as in PyTorch: false labels come first
+    high, low = (np.take_along_axis(part, ordered.order, axis=1) for part in (high, low))
+    stretch = np.diff(high, axis=1, append=high[:, -1:]) + np.diff(low, axis=1, append=low[:, -1:])
+    values = row_sums(stretch * (ordered.true_up_to * ordered.false_after))
+    gradient = np.empty_like(scores)
+    pull = np.where(ordered.true > 0, -ordered.false_after, ordered.true_up_to)
+    np.put_along_axis(gradient, ordered.order, pull, axis=1)
+    return (values[:, None] / k / room)[:, 0], gradient / k
 
 
 @loss(
@@ -132,14 +149,13 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
     equals=("sklearn.metrics.label_ranking_loss", "torchmetrics.functional.classification.multilabel_ranking_loss"),
     reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
+    cost=Cost(beyond={"n·k·log k": 5.0}),
 )
 def label_ranking_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
     """The share of pairs of labels in the wrong order. A tie is an error; a row with no or only true labels costs 0."""
-    wrong = np.zeros(predictions.shape[0])
-    for at, some in _true_labels(targets):
-        above = (predictions >= predictions.take(at)[:, None]) & (targets == 0)
-        wrong += np.where(some, np.count_nonzero(above, axis=1), 0)
-    true = np.count_nonzero(targets, axis=1)
+    ordered = _ordered(targets, -targets, predictions)  # true labels come first where they tie
+    wrong = (ordered.true * ordered.false_after).sum(axis=1)  # whole numbers: exact in any order
+    true = ordered.true_up_to[:, -1]
     return wrong / np.maximum(true * (targets.shape[1] - true), 1), None
 
 

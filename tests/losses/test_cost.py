@@ -1,0 +1,129 @@
+"""What a loss says its work grows like is true, counted in NumPy's operations; its memory grows no faster than its arrays."""
+
+import tracemalloc
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from app.losses import LOSSES, Batch, check, evaluate
+from app.losses.cost import Cost
+from app.losses.inputs import Sizes
+from tests.losses.counting import operations
+from tests.losses.drawing import Array, Case, default_cases, frozen, more_digits, normalised
+
+LENGTHS = {"n": 64, "k": 32, "d": 32, "t": 64, "s": 4}
+TALL = {"n": 6000, "k": 3, "d": 3, "t": 5, "s": 2}
+WIDE = {"n": 4, "k": 8000, "d": 8000, "t": 1500, "s": 600}
+FIXED_BYTES = 32 * 2**20
+"""What an evaluation may take beside a multiple of its arrays, whatever these are."""
+
+
+def widest_cases() -> list[Case]:
+    """Each loss with its defaults in the shape with the most axes, with hard labels and with soft ones."""
+    found = {(case.loss.name, "soft" in case.words): case for case in default_cases()}
+    return list(found.values())
+
+
+CASES = widest_cases()
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def drawn(case: Case, lengths: Mapping[str, int]) -> Batch:
+    """A batch of these lengths; an axis whose length an encoding chooses itself is repeated up to it."""
+    rng = np.random.default_rng(5)
+    sizes = Sizes(n=lengths["n"], k=lengths["k"], d=(lengths["d"],) * len(case.d))
+    arrays: dict[str, Array] = {}
+    for name, encoding in case.encodings.items():
+        array = more_digits(encoding, np.asarray(encoding.draw(rng, sizes), np.float64), rng)
+        if encoding.name == "label_sequence":
+            array = np.abs(array)  # its padding stands at the end only
+        for place, axis in enumerate(encoding.axes[0].split()):
+            if axis in ("d", "t", "s"):
+                array = array.take(np.arange(lengths[axis]) % array.shape[place], axis=place)
+        arrays[name] = normalised(array) if case.loss.coupling == "batch" and encoding.name == "embedding" else array
+    return case.batch(frozen(arrays))
+
+
+def grown_axes(case: Case) -> list[str]:
+    """The axes that change the work. The labels of a list are counted among the k that they become."""
+    letters = {axis for encoding in case.encodings.values() if encoding.name != "index_list" for axis in encoding.axes[0].split()}
+    return [axis for axis in LENGTHS if axis in letters or (axis == "d" and case.d)]
+
+
+# --- work -----------------------------------------------------------------------------------------------------------
+
+
+@each_case
+def test_work_grows_as_declared(case: Case) -> None:
+    """What doubling an axis adds, the second time against the first: what a call costs in any case is in neither."""
+    for axis in grown_axes(case):
+        batches = [drawn(case, {**LENGTHS, axis: LENGTHS[axis] * times}) for times in (1, 2, 4)]
+        work = [operations(case.loss.function, *batch.arrays, **batch.parameters) for batch in batches]
+        cost = [batch.cost for batch in batches]
+        found, declared = ((each[2] - each[1]) / (each[1] - each[0]) for each in (work, cost))
+        assert 0.8 <= found / declared <= 1.15, axis
+        # an exponential is one operation here and takes as long as ten, one of a long array a tenth of one of a short
+        assert 1 / 30 < (cost[2] - cost[1]) / (work[2] - work[1]) < 30, axis
+
+
+def test_work_that_grows_faster_is_seen() -> None:
+    def all_pairs(x: Array) -> tuple[Array, None]:
+        return np.maximum(x[:, :, None] - x[:, None, :], 0.0).sum(axis=(1, 2)), None
+
+    def by_columns(x: Array) -> tuple[Array, Array]:
+        total, made = np.zeros(len(x)), np.zeros_like(x)
+        for column in range(x.shape[1]):
+            total += np.count_nonzero(x > x[:, column, None], axis=1)
+            made += np.sign(x - 1.0)
+        return total, made
+
+    for kernel in (all_pairs, by_columns):
+        work = [operations(kernel, np.ones((500, k))) for k in (20, 40, 80)]
+        assert (work[2] - work[1]) / (work[1] - work[0]) == pytest.approx(4.0, rel=0.05)
+
+
+def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
+    cost = Cost(per_number=2.0, beyond={"n²": 3.0, "n·k·log k": 5.0})
+    assert cost(100, {"n": 10, "k": 7}) == 200.0 + 300.0 + 5.0 * 10 * 7 * 3.0
+    assert cost.growth == "n·k·log k"
+    assert Cost().growth == "linear"
+    grown = {loss.name: loss.cost.growth for loss in LOSSES.values() if loss.cost.beyond}
+    assert grown == {
+        "multilabel_margin": "n·k·log k", "label_ranking_loss": "n·k·log k", "circle": "n²·d", "ctc": "n·t·s",
+    }  # fmt: skip
+
+
+def test_rows_that_a_mask_drops_cost_nothing() -> None:
+    rows = np.eye(8)
+    whole, half = (check(LOSSES["circle"], {}, rows, np.arange(8.0) // 4, mask=np.arange(8) % 2 < step) for step in (2, 1))
+    assert half.cost < whole.cost / 2
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+def peak_bytes(batch: Batch) -> int:
+    tracemalloc.start()
+    try:
+        evaluate(batch)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@each_case
+@pytest.mark.parametrize("lengths", [TALL, WIDE], ids=["tall", "wide"])
+def test_memory_is_a_small_multiple_of_the_arrays(case: Case, lengths: dict[str, int]) -> None:
+    batch = drawn(case, {**lengths, "k": 3} if case.loss.name == "ctc" else lengths)
+    assert peak_bytes(batch) <= FIXED_BYTES + 4 * sum(array.nbytes for array in batch.arrays)
+
+
+def test_numbers_that_are_null_take_no_more_memory_than_those_that_are_listed() -> None:
+    n = 100_000
+    batch = check(LOSSES["binary_cross_entropy"], {"from_logits": False}, np.zeros(n), np.ones(n))
+    answer = evaluate(batch)
+    assert [number.index for number in answer.non_finite[:3]] == [(), (0,), (1,)]
+    assert len(answer.non_finite) == 100
+    assert any(f"of {2 * n + 1} numbers" in warning for warning in answer.warnings)
+    assert peak_bytes(batch) <= 8 * 2**20
