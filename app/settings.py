@@ -41,4 +41,18 @@ class Settings(BaseSettings):
     training_memory_bytes: int = Field(
         default=512 * 1024**2, ge=64 * 1024**2, description="Memory that a run may take beyond its process's own."
     )
+    connections: int = Field(
+        default=1000, ge=1, description="Open connections, per server process; one more is answered with 503."
+    )
+    head_bytes: int = Field(
+        default=64 * 1024, ge=1024, description="Request line, headers and trailers at most; more is refused with 431."
+    )
+    head_fields: int = Field(default=100, ge=10, description="Headers and trailers of a request at most.")
+    head_seconds: float = Field(
+        default=10, gt=0, description="How long a request's head may take to arrive, or the first byte of a connection."
+    )
+    body_seconds: float = Field(default=10, gt=0, description="For how long a body may arrive more slowly than it must.")
+    body_bytes_per_second: int = Field(default=1024, ge=0, description="How fast a body must arrive; a slower one gets 408.")
+    write_seconds: float = Field(default=20, gt=0, description="How long a client may read nothing of an answer that waits.")
+    keep_alive_seconds: float = Field(default=75, gt=0, description="How long a connection may wait for another request.")
     shutdown_seconds: int = Field(default=10, ge=0, description="How long open requests may go on after SIGTERM.")
