@@ -355,7 +355,7 @@ class Http11(HttpToolsProtocol):
             self.reading.held = False
             self.flow.resume_reading()
             self._parse(data)
-        if self.error is not None and self.running is None:
+        if self.phase is REFUSED and self.error is not None and self.running is None:
             self._answer(self.error)
 
     def _refuse(self, error: Exception) -> None:

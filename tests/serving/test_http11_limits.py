@@ -217,6 +217,13 @@ def test_a_refused_request_waits_for_the_answers_before_it(server: EchoServer) -
     assert is_in_form(refusal, 400)
 
 
+def test_a_body_that_breaks_where_it_had_to_wait_is_refused_once(server: EchoServer) -> None:
+    broken = POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 1000 + b"xyz"
+    first, refusal = server.say(b"GET /first HTTP/1.1\r\n" + HOST + b"\r\n" + broken)
+    assert is_echo(first, "/first")
+    assert is_in_form(refusal, 400)
+
+
 def test_a_body_that_breaks_after_the_answer_ends_the_connection(server: EchoServer) -> None:
     (answer,) = server.say(b"POST /early HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nxyz")
     assert answer.status in (200, 400)  # whichever was first, it is one answer
