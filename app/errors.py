@@ -8,6 +8,7 @@ CallerError             anything the caller can mend
 ├── NotFound            the address names something that does not exist
 ├── MethodNotAllowed    the address is right, the method is not
 ├── HeadTooLarge        more bytes or fields before the body than the service takes
+├── TooSlow             the request did not arrive within its time
 ├── UnsupportedMediaType  the body is of another type than the one accepted, or packed in an unknown way
 ├── TooLarge            more bytes than the service takes
 │   └── StillArriving   known before they have all come
@@ -84,6 +85,10 @@ class MethodNotAllowed(CallerError):
 
 class HeadTooLarge(CallerError):
     code = "head_too_large"
+
+
+class TooSlow(CallerError):
+    code = "request_timeout"
 
 
 class UnsupportedMediaType(CallerError):
