@@ -25,7 +25,8 @@ from app.registry import did_you_mean
 from app.serving.bodies import Refusal, read_body
 from app.serving.problems import from_pydantic, status_of
 from app.settings import Settings
-from app.wire.json import decode, encode, listed
+from app.wire.faults import listed
+from app.wire.json import decode, encode
 from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
 
 VERSION = "1"

@@ -30,7 +30,7 @@ from app.errors import (
 )
 from app.serving.bodies import Refusal
 from app.serving.headers import headers_for
-from app.wire.json import name as name_of
+from app.wire.faults import name as name_of
 
 log = logging.getLogger("criterion")
 
