@@ -14,7 +14,7 @@ from app.losses import evaluate as evaluate_batch
 from app.losses.batch import inputs_on
 from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
 from app.serving.call import Call
-from app.wire import json as arrays
+from app.wire import faults
 
 NUMBERS: dict[str, Any] = {
     "type": "array",
@@ -25,14 +25,14 @@ ARRAYS: dict[str, Any] = {"anyOf": [NUMBERS, {"type": "object", "additionalPrope
 
 
 def _tensors(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else arrays.tensors(value, f"/{info.field_name}")
+    return None if value is None else faults.tensors(value, f"/{info.field_name}")
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else arrays.numbers(value, f"/{info.field_name}")
+    return None if value is None else faults.numbers(value, f"/{info.field_name}")
 
 
-Listed = BeforeValidator(arrays.listed)
+Listed = BeforeValidator(faults.listed)
 Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(ARRAYS)]
 Weights = Annotated[
     Any, BeforeValidator(_numbers), WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}})

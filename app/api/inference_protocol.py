@@ -25,7 +25,8 @@ from app.serving.problems import from_pydantic
 from app.serving.state import State
 from app.serving.wires import Wire
 from app.settings import Settings
-from app.wire.json import decode, encode, listed
+from app.wire.faults import listed
+from app.wire.json import decode, encode
 from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
 
 VERSION = "1"

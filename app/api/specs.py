@@ -11,7 +11,7 @@ from typing_extensions import Doc
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
 from app.losses import LOSSES, Loss
 from app.registry import Declared, Registry
-from app.wire.json import listed
+from app.wire.faults import listed
 
 
 class Spec(BaseModel):

@@ -49,7 +49,7 @@ from app.training import (
     start,
 )
 from app.training.learners import State
-from app.wire import json as arrays
+from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()])
 """What a model may be scored by after each epoch: a metric, or any loss."""
@@ -304,11 +304,11 @@ def _inline(given: InlineData) -> Table:
         classes = classes or _occurring(cast(Sequence[str], targets))
     elif classes is not None:
         _check_indices(targets, len(classes))
-    return Table(arrays.numbers(given.inputs, "/data/inputs"), targets, classes)
+    return Table(faults.numbers(given.inputs, "/data/inputs"), targets, classes)
 
 
 def _targets(given: object, pointer: str) -> Raw:
-    targets = arrays.tensors(given, f"{pointer}/targets")
+    targets = faults.tensors(given, f"{pointer}/targets")
     if isinstance(targets, Mapping):
         raise InvalidInput([Fault(f"{pointer}/targets", "not_an_array", "targets must be an array, not an object")])
     return targets
@@ -375,7 +375,7 @@ def _held(validation: Validation | None) -> Held:
         return Held(fraction=None)
     if validation.inputs is None:
         return Held(validation.fraction, validation.last, None, validation.seed)
-    inputs = arrays.numbers(validation.inputs, "/validation/inputs")
+    inputs = faults.numbers(validation.inputs, "/validation/inputs")
     return Held(None, None, Table(inputs, _targets(validation.targets, "/validation")))
 
 

@@ -33,7 +33,7 @@ from app.errors import (
 )
 from app.serving.content import Content
 from app.serving.content import Field as HeadField
-from app.wire.json import name as name_of
+from app.wire.faults import name as name_of
 
 STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
     MalformedRequest: HTTPStatus.BAD_REQUEST,

@@ -1,49 +1,30 @@
-"""bytes -> arrays -> bytes: JSON and the numbers in it. The only place that knows both.
+"""bytes -> arrays -> bytes: JSON and the numbers in it.
 
 `decode` turns a JSON document into Python values in which every rectangular array of numbers is a float64 ndarray,
-made without a Python object per number; any other array stays a list, for whoever wants it to say what is wrong with it.
-The fast path only ever says yes. Whatever it cannot prove right, json.loads reads again, slowly and exactly.
+made without a Python object per number. The fast path only ever says yes. Whatever it cannot prove right is read again,
+exactly (exact.py), and what is wrong with an array is found where an array is asked for (faults.py).
 """
 
-import json
 import math
-import re
 import threading
-from collections import Counter
-from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
-from itertools import groupby
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, MalformedDocument, escape
-from app.losses.evaluate import word
 from app.losses.numerics.stable import Array
+from app.wire import exact
+from app.wire.exact import MAX_DEPTH, MAX_KEYS, SATURATED, Document, only, simdjson
 
-simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
-"""None where there is no wheel for this Python: the exact path then serves alone."""
-NESTED = (simdjson.Array, simdjson.Object) if simdjson else ()
-NO_NUMBERS = (str, bool, simdjson.Object) if simdjson else ()
-"""What an array that is none of numbers begins with."""
+ARRAY, OBJECT = (simdjson.Array, simdjson.Object) if simdjson else (None, None)
 
-Document: TypeAlias = dict[str, Any]
-
-BRACKET = ord("[")
 BLOCK = 256 * 1024
 KEPT_PARSER_BYTES = 1024 * 1024
-SATURATED = 0xFFFFFF
-"""simdjson counts the elements of an array up to here and no further."""
-MAX_DEPTH = 64
-"""Objects and arrays within one another at most: as many axes as an ndarray can have."""
-MAX_KEYS = 64
-"""Keys of an object on the fast path: simdjson looks for each from the first on."""
-LONGEST_INTEGER = 20
-"""Characters of the longest integer that may fit in 64 bits."""
-HALF_PAIR = re.compile("[\ud800-\udfff]")
+SLOW_BYTES = 16 * 1024
+"""A body that the exact path may read while everybody waits."""
+MAX_BUILT = 1000
+"""Elements of lists that the fast path builds, names and flags apart: more than any request has use for."""
 
 
 def encode(answer: object) -> bytes:
@@ -59,45 +40,61 @@ def _plain(value: object) -> object:
     return np.ascontiguousarray(array) if array.ndim else array.item()
 
 
-def decode(body: bytes | memoryview) -> Document:
-    """The JSON object in `body`; MalformedDocument where there is none, or where a key stands twice."""
+class Slow(Exception):
+    """A long body that the fast path does not take: the exact one needs its time."""
+
+
+def decode(body: bytes | memoryview, *, quick: bool = False) -> Document:
+    """The JSON object in `body`; MalformedDocument where there is none, or where a key stands twice.
+
+    An array that is none of numbers is a list where it is short, or all strings, and may else be a LazyList: whoever wants
+    a list asks for it by `listed`. With `quick`, a long body that takes the exact path raises Slow instead.
+    """
     document = _decode_fast(body) if simdjson else None
-    return document if document is not None else _decode_exactly(body)
+    if document is not None:
+        return document
+    if quick and len(body) > SLOW_BYTES:
+        raise Slow
+    return _decode_lazily(body)
 
 
-_thread = threading.local()
+def _decode_lazily(body: bytes | memoryview) -> Document:
+    try:
+        tree = exact.parse(body) if simdjson else exact.load(body)
+    except (ValueError, RuntimeError):
+        tree = exact.load(body)
+    return exact.document(tree)
 
 
 # --- the fast path ----------------------------------------------------------------------------------------------------
+
+
+class _Thread(threading.local):
+    """The thread's own parser, whose memory is there already; a large body gets one that goes with it."""
+
+    def __init__(self) -> None:
+        self.parser = simdjson.Parser()
+
+
+_thread = _Thread() if simdjson else None
 
 
 def _decode_fast(body: bytes | memoryview) -> Document | None:
     """The document, or None where anything about it is not plainly right."""
     walk = _Walk()
     try:
-        root = _parser(len(body)).parse(body)
-        document = walk.object(root, 1) if isinstance(root, simdjson.Object) else None
+        parser = _thread.parser if _thread and len(body) <= KEPT_PARSER_BYTES else simdjson.Parser()
+        root = parser.parse(body)
+        document = walk.object(root, 1) if type(root) is OBJECT else None
     except (ValueError, RuntimeError, TypeError, IndexError, _Doubt):  # IndexError: an empty row
         return None
     # as_buffer flattens whatever is nested: only when no bracket is left over is every array as deep as it looks
-    return document if _brackets(body) == walk.brackets else None
+    return document if (body.count(b"[") if isinstance(body, bytes) else _brackets(body)) == walk.brackets else None
 
 
-def _parser(size: int) -> Any:
-    """The thread's own parser, whose memory is there already; a large body gets one that goes with it."""
-    if size > KEPT_PARSER_BYTES:
-        return simdjson.Parser()
-    if not hasattr(_thread, "parser"):
-        _thread.parser = simdjson.Parser()
-    return _thread.parser
-
-
-def _brackets(body: bytes | memoryview) -> int:
+def _brackets(body: memoryview) -> int:
     """How often `[` stands in the body, counted in blocks that stay in the cache."""
-    codes = np.frombuffer(body, dtype=np.uint8)
-    if len(codes) <= BLOCK:
-        return int(np.count_nonzero(codes == BRACKET))
-    return sum([int(np.count_nonzero(codes[at : at + BLOCK] == BRACKET)) for at in range(0, len(codes), BLOCK)])
+    return sum([bytes(body[start : start + BLOCK]).count(b"[") for start in range(0, len(body), BLOCK)])
 
 
 class _Doubt(Exception):
@@ -107,209 +104,75 @@ class _Doubt(Exception):
 class _Walk:
     """Python values out of a parsed document, counting the arrays it has seen."""
 
-    def __init__(self) -> None:
-        self.brackets = 0
-
-    def value(self, node: Any, depth: int) -> Any:
-        return self.array(node, depth) if isinstance(node, simdjson.Array) else self.object(node, depth)
+    brackets = 0
+    built = 0
 
     def object(self, node: Any, depth: int) -> Document:
         keys = list(node)
         if len(set(keys)) != len(keys) or len(keys) > MAX_KEYS or depth > MAX_DEPTH or "\0" in "".join(keys):
             raise _Doubt  # simdjson looks up a key with NUL in it by what stands before
-        return {key: self.value(each, depth + 1) if isinstance(each := node[key], NESTED) else each for key in keys}
+        document: Document = {}
+        for key in keys:
+            value = node[key]
+            kind: type = type(value)
+            if kind is ARRAY:
+                value = self.array(value, depth + 1)
+            elif kind is OBJECT:
+                value = self.object(value, depth + 1)
+            document[key] = value
+        return document
 
     def array(self, node: Any, depth: int) -> Any:
-        first = node[0] if len(node) else ""
-        if isinstance(first, NO_NUMBERS):
-            self.brackets += 1
-            return [self.value(each, depth + 1) if isinstance(each, NESTED) else each for each in node]
+        """An ndarray; its rows are counted where there are two axes, and looked into where there are more."""
+        self.brackets += 1
+        length = len(node)
+        first = node[0] if length else ""
+        kind: type = type(first)
+        if kind is not float and kind is not int and kind is not ARRAY:
+            return self.list(node, kind, depth)
         numbers: Array = np.frombuffer(node.as_buffer(of_type="d"))
-        shape = self.shape(node, first, numbers.size)
+        if kind is not ARRAY:
+            shape = (numbers.size if length >= SATURATED else length,)
+        elif type(first[0]) is not ARRAY:
+            self.brackets += length
+            widths = set(map(len, node))
+            shape = (length, widths.pop())
+            if widths or length >= SATURATED:
+                raise _Doubt
+        else:
+            self.brackets -= 1
+            shape = self.shape(node, first)
         if math.prod(shape) != numbers.size or depth + len(shape) > MAX_DEPTH + 1:
             raise _Doubt
-        return numbers.reshape(shape)
+        return numbers if len(shape) == 1 else numbers.reshape(shape)
 
-    def shape(self, node: Any, first: Any, size: int) -> tuple[int, ...]:
+    def shape(self, node: Any, first: Any) -> tuple[int, ...]:
         """The lengths of the axes, every row's length seen; what is nested deeper shows in the brackets."""
         self.brackets += 1
         length = len(node)
-        if not isinstance(first, simdjson.Array):
-            return (size if length >= SATURATED else length,)
         if length >= SATURATED:
             raise _Doubt
+        if not isinstance(first, simdjson.Array):
+            return (length,)
         if not isinstance(first[0], simdjson.Array):
             self.brackets += length
             widths = set(map(len, node))
             if len(widths) != 1:
                 raise _Doubt
             return (length, widths.pop())
-        inner = {self.shape(each, each[0], 0) for each in node}
+        inner = {self.shape(row, row[0]) for row in node}
         if len(inner) != 1:
             raise _Doubt
         return (length, *inner.pop())
 
+    def list(self, node: Any, kind: type, depth: int) -> list[Any]:
+        if kind in (str, bool) and only(map(type, node)) is kind:
+            return node.as_list()
+        self.built += len(node)
+        if self.built > MAX_BUILT:
+            raise _Doubt
+        return [self.value(item, depth + 1) for item in node]
 
-# --- the exact path ---------------------------------------------------------------------------------------------------
-
-
-def _decode_exactly(body: bytes | memoryview) -> Document:
-    try:
-        document = json.loads(str(body, "utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer)
-        if isinstance(document, dict):
-            return cast(Document, _with_arrays(document, 1))
-    except UnicodeDecodeError as error:
-        raise MalformedDocument(f"the body is not UTF-8: byte {error.start} cannot be decoded") from None
-    except RecursionError:
-        raise MalformedDocument(TOO_DEEP) from None
-    except json.JSONDecodeError as error:
-        raise MalformedDocument(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    raise MalformedDocument(f"the body must be a JSON object, not {_kind(document)}")
-
-
-TOO_DEEP = f"the body is nested too deeply: {MAX_DEPTH} objects and arrays within one another are the most"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> Document:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise MalformedDocument(f"the key {twice[:80]!r} stands twice in one object")
-    return document
-
-
-def _integer(digits: str) -> float:
-    """The integer; beyond 64 bits the float, which is infinite, and refused as that, where no double holds it."""
-    number = int(digits) if len(digits) <= LONGEST_INTEGER else None
-    return float(digits) if number is None or not -(2**63) <= number < 2**64 else number
-
-
-def _with_arrays(value: Any, depth: int) -> Any:
-    """The value with each rectangular list of finite numbers as an array, made from the inside out."""
-    if isinstance(value, str):
-        return _text(value)
-    if not isinstance(value, dict | list):
-        return value
-    if depth > MAX_DEPTH:
-        raise MalformedDocument(TOO_DEEP)
-    if isinstance(value, dict):
-        return {_text(key): _with_arrays(each, depth + 1) for key, each in cast(Document, value).items()}
-    items = cast(list[Any], value)
-    return _array(items if _all_numbers(items) else [_with_arrays(each, depth + 1) for each in items])
-
-
-def _text(value: str) -> str:
-    if HALF_PAIR.search(value):
-        raise MalformedDocument("a string of the body has half of a surrogate pair in it, which is no character")
-    return value
-
-
-def _array(items: list[Any]) -> Any:
-    """The items as one array where they are finite numbers, or arrays of one shape; else as they are."""
-    if _all_numbers(items):
-        return np.array(items, dtype=np.float64) if all(map(math.isfinite, items)) else items
-    shapes: set[tuple[int, ...] | None] = {getattr(each, "shape", None) for each in items}
-    shape = shapes.pop() if len(shapes) == 1 else None
-    return items if shape is None else np.concatenate(items).reshape(len(items), *shape)
-
-
-def _all_numbers(items: list[Any]) -> bool:
-    return bool(items) and set(map(type, items)) <= {int, float}
-
-
-# --- what is wrong with a list that should have been an array -----------------------------------------------------------
-
-
-def numbers(value: object, pointer: str) -> NDArray[np.float64]:
-    """`value` as decoded, where it is an array of numbers; InvalidArray naming every element that is in the way."""
-    if isinstance(value, np.ndarray):
-        return cast(Array, value)
-    if not isinstance(value, list):
-        raise InvalidArray([Fault(pointer, "not_an_array", f"{name(pointer)} must be an array of numbers, not {_kind(value)}")])
-    _refuse(cast(list[Any], value), pointer)
-
-
-def listed(value: object) -> object:
-    """A list of numbers was decoded as an array: the list again, for what is no array, with whole numbers as integers."""
-    if not isinstance(value, np.ndarray):
-        return value
-    array = cast(Array, value)
-    whole = np.floor(array) == array
-    return array.astype(np.int64).tolist() if whole.all() and (np.abs(array) < 2**53).all() else array.tolist()
-
-
-def tensors(value: object, pointer: str) -> Any:
-    """`value` as one array, an object of arrays, or a list of class names."""
-    if isinstance(value, np.ndarray):
-        return cast(Array, value)
-    if isinstance(value, Mapping):
-        given = cast(Mapping[str, object], value)
-        return {name: _numbers_or_names(each, f"{pointer}/{escape(name)}") for name, each in given.items()}
-    return _numbers_or_names(value, pointer)
-
-
-def _numbers_or_names(value: object, pointer: str) -> Any:
-    if isinstance(value, list) and value and all(isinstance(each, str) for each in cast(list[object], value)):
-        return cast(list[str], value)
-    return numbers(cast(object, value), pointer)
-
-
-def _refuse(items: list[Any], pointer: str) -> NoReturn:
-    faults: list[Fault] = []
-    _find_strangers(items, pointer, faults)
-    if not faults:
-        _find_ragged(items, pointer, faults)
-    raise InvalidArray(faults or [_empty(pointer)])
-
-
-def _find_strangers(value: Any, pointer: str, faults: list[Fault]) -> None:
-    if len(faults) >= MAX_FAULTS:
-        return
-    if isinstance(value, np.ndarray):
-        return
-    if isinstance(value, list):
-        for index, each in enumerate(cast(list[Any], value)):
-            _find_strangers(each, f"{pointer}/{index}", faults)
-    elif isinstance(value, float):
-        if not np.isfinite(value):
-            faults.append(Fault(pointer, "not_finite", f"{name(pointer)} must be finite; got {word(value)}"))
-    elif not isinstance(value, int) or isinstance(value, bool):
-        faults.append(Fault(pointer, "not_a_number", f"{name(pointer)} must be a number, not {_kind(value)}"))
-
-
-def _find_ragged(items: list[Any], pointer: str, faults: list[Fault]) -> None:
-    """What keeps the items from being one array: a list that is none itself, or another shape than the first's."""
-    first: tuple[str, tuple[int, ...]] | None = None
-    for index, item in enumerate(items):
-        at = f"{pointer}/{index}"
-        if isinstance(item, list):
-            if item:
-                _find_ragged(cast(list[Any], item), at, faults)
-            else:
-                faults.append(_empty(at))
-        else:
-            shape = np.shape(item)
-            first = first or (name(at), shape)
-            if shape != first[1]:
-                said = f"{name(at)} has shape {shape} where {first[0]} has {first[1]}: rows must be of one length"
-                faults.append(Fault(at, "ragged", said))
-        if len(faults) >= MAX_FAULTS:
-            return
-
-
-def _empty(pointer: str) -> Fault:
-    return Fault(pointer, "empty", f"{name(pointer)} is empty")
-
-
-def name(pointer: str) -> str:
-    """`/predictions/2/0` as people write it: predictions[2, 0]."""
-    said = ""
-    for digits, group in groupby(pointer.strip("/").split("/"), str.isdigit):
-        parts = list(group)
-        said += f"[{', '.join(parts)}]" if digits else "." * bool(said) + ".".join(parts)
-    return said
-
-
-def _kind(value: object) -> str:
-    words: dict[type, str] = {bool: "a boolean", str: "a string", int: "a number", float: "a number", dict: "an object"}
-    return words.get(type(value), "null" if value is None else "an array")
+    def value(self, node: Any, depth: int) -> Any:
+        kind: type = type(node)
+        return self.array(node, depth) if kind is ARRAY else self.object(node, depth) if kind is OBJECT else node
