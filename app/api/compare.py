@@ -10,11 +10,11 @@ from fastapi import APIRouter
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.api.evaluate import Listed
+from app.api.evaluate import Listed, NumberOrNull
 from app.api.runner import Event
 from app.api.runs import RunRoute
-from app.api.specs import LOSS_SPECS, Spec, list_of
-from app.api.training import OPTIMIZER_SPECS, REFUSALS, Rows, TrainRequest, epochs, moved, plan_of
+from app.api.specs import EitherLoss, Spec, list_of
+from app.api.training import REFUSALS, EitherOptimizer, Rows, TrainRequest, epochs, moved, plan_of
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     LossSpecs: TypeAlias = list[Spec]
     OptimizerSpecs: TypeAlias = list[Spec]
 else:
-    LossSpecs = list_of(LOSSES, LOSS_SPECS, "losses")
-    OptimizerSpecs = list_of(OPTIMIZERS, OPTIMIZER_SPECS, "optimizers")
+    LossSpecs = list_of(EitherLoss, LOSSES, "losses")
+    OptimizerSpecs = list_of(EitherOptimizer, OPTIMIZERS, "optimizers")
 
 
 class CompareRequest(TrainRequest):
@@ -130,8 +130,8 @@ class Line(TypedDict):
 
     name: Annotated[str | int, Field(description="The loss, the optimizer or the seed.")]
     epoch: int
-    training_loss: float | None
-    validation_loss: float | None
+    training_loss: NumberOrNull
+    validation_loss: NumberOrNull
     metrics: dict[str, Scores]
     stopped: str
     verdict: Annotated[str | None, Field(description="The first of its diagnosis.")]

@@ -10,6 +10,8 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import TypeAdapter
 
+from app.api.answers import recorded
+from app.api.document import finished
 from app.serving.problems import Problem
 
 router = APIRouter(include_in_schema=False)
@@ -95,5 +97,5 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = problem
         for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI documents its own 422, which is never sent
             schemas.pop(unused, None)
-        app.openapi_schema = document
+        app.openapi_schema = finished(document, recorded())
     return app.openapi_schema

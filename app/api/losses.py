@@ -1,12 +1,12 @@
 """GET /v1/losses: the catalogue of everything that can be evaluated."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.evaluate import EvaluateRequest, evaluate
@@ -72,16 +72,32 @@ class Catalogue(TypedDict):
     losses: list[LossEntry]
 
 
+FAMILIES = list(dict.fromkeys(loss.family for loss in LOSSES.values()))
+PROPERTIES = [(each.name or "").lower() for each in ~Property(0)]
+
+
+def _one_of(names: list[str]) -> WithJsonSchema:
+    """A closed list in the document; what is none of it gets an answer with a suggestion, which Pydantic's has not."""
+    return WithJsonSchema({"type": "string", "enum": names})
+
+
 class Filter(BaseModel):
     """Which losses to list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    family: Annotated[str | None, Field(description="Only this family, e.g. `regression`.")] = None
-    property: Annotated[str | None, Field(description="Only losses with this property, e.g. `convex`.")] = None
+    family: Annotated[str | None, _one_of(FAMILIES), Field(description="Only this family, e.g. `regression`.")] = None
+    property: Annotated[str | None, _one_of(PROPERTIES), Field(description="Only losses with this property, e.g. `convex`.")] = (
+        None
+    )
     search: Annotated[
         str | None,
-        Field(description="Only losses in whose names, aliases, summary or formula these words occur.", max_length=200),
+        WithJsonSchema({"type": "string", "maxLength": 200}),
+        Field(
+            description="Only losses in whose names, aliases, summary or formula these words occur.",
+            max_length=200,
+            examples=["pinball"],
+        ),
     ] = None
 
 
@@ -95,8 +111,8 @@ class LossDetail(LossEntry):
 @router.get("", summary="List the losses", response_model=Catalogue, responses=responses(422))
 async def list_losses(wanted: Annotated[Filter, Query()]) -> Response:
     """Every loss with its formula, encodings, parameters, properties, and what it is called elsewhere."""
-    _refuse_unknown("family", wanted.family, {loss.family for loss in LOSSES.values()})
-    _refuse_unknown("property", wanted.property, set(_properties(~Property(0))))
+    _refuse_unknown("family", wanted.family, FAMILIES)
+    _refuse_unknown("property", wanted.property, PROPERTIES)
     words = _words(wanted.search or "").split()
     found = [
         entry
@@ -172,7 +188,7 @@ def _words(*texts: str) -> str:
     return " ".join(texts).casefold().replace("_", " ")
 
 
-def _refuse_unknown(field: str, given: str | None, known: set[str]) -> None:
+def _refuse_unknown(field: str, given: str | None, known: Collection[str]) -> None:
     if given is not None and given not in known:
         raise UnknownName([Fault(f"/{field}", f"unknown_{field}", did_you_mean(field, given, known))])
 
