@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from functools import cache, partial
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
 from app.api.calls import CALLS
 from app.api.docs import described
 from app.serving.budget import Budget
@@ -10,7 +12,7 @@ from app.serving.buffers import Buffers
 from app.serving.call import Call
 from app.serving.exchange import alone
 from app.serving.guards import guards
-from app.serving.http11 import Http11, Limits, protocol
+from app.serving.http11 import Limits, protocol
 from app.serving.pipeline import Service
 from app.serving.pool import Lane, Pool
 from app.serving.server import serve as serve_http
@@ -50,7 +52,7 @@ def serve() -> None:
     serve_http("app.main:create_app", Settings(), http_protocol)
 
 
-def http_protocol(settings: Settings) -> type[Http11]:
+def http_protocol(settings: Settings) -> type[HttpToolsProtocol]:
     """HTTP on the socket, within the limits of the settings."""
     return protocol(alone, Limits.of(settings))
 

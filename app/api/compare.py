@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.api.evaluate import Listed
-from app.api.specs import LOSS_SPECS, Spec, list_of
-from app.api.training import OPTIMIZER_SPECS, REFUSALS, STREAM, Rows, TrainRequest, epochs, moved, plan_of
+from app.api.evaluate import Listed, NumberOrNull
+from app.api.specs import EitherLoss, Spec, list_of
+from app.api.training import REFUSALS, STREAM, EitherOptimizer, Rows, TrainRequest, epochs, moved, plan_of
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     LossSpecs: TypeAlias = list[Spec]
     OptimizerSpecs: TypeAlias = list[Spec]
 else:
-    LossSpecs = list_of(LOSSES, LOSS_SPECS, "losses")
-    OptimizerSpecs = list_of(OPTIMIZERS, OPTIMIZER_SPECS, "optimizers")
+    LossSpecs = list_of(EitherLoss, LOSSES, "losses")
+    OptimizerSpecs = list_of(EitherOptimizer, OPTIMIZERS, "optimizers")
 
 
 class CompareRequest(TrainRequest):
@@ -126,8 +126,8 @@ class Line(TypedDict):
 
     name: Annotated[str | int, Field(description="The loss, the optimizer or the seed.")]
     epoch: int
-    training_loss: float | None
-    validation_loss: float | None
+    training_loss: NumberOrNull
+    validation_loss: NumberOrNull
     metrics: dict[str, Scores]
     stopped: str
     verdict: Annotated[str | None, Field(description="The first of its diagnosis.")]
@@ -143,7 +143,7 @@ class CompareResponse(TypedDict):
     runs: list[TrainResponse]
 
 
-def compare_trainings(request: CompareRequest) -> Generator[Event]:
+def compare_runs(request: CompareRequest) -> Generator[Event]:
     """The same run with several losses, optimizers or seeds: one table, the curves side by side, scored on common metrics.
 
     Give one of `losses`, `optimizers` and `seeds`; the rest is as for a single run. The time that a run may take is
@@ -163,7 +163,7 @@ def compare_trainings(request: CompareRequest) -> Generator[Event]:
 COMPARE = Call(
     method="POST",
     path="/v1/train/compare",
-    function=compare_trainings,
+    function=compare_runs,
     summary="Train on several losses",
     tag="training",
     scope="train",

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import Path as InPath
 
+from app.api.answers import recorded
+from app.api.document import finished
 from app.errors import NotFound
 from app.serving.call import Call
 from app.serving.content import Content
@@ -69,7 +71,7 @@ The `code` of a fault says which rule was broken:
 
 def described(calls: Sequence[Call]) -> dict[str, Any]:
     """The OpenAPI document of these calls."""
-    return document(
+    made = document(
         calls,
         title="Criterion",
         version=VERSION,
@@ -79,6 +81,7 @@ def described(calls: Sequence[Call]) -> dict[str, Any]:
         license_info={"name": "MIT", "identifier": "MIT"},
         contact={"name": "Criterion"},
     )
+    return finished(made, recorded())
 
 
 def openapi(state: State) -> Content:

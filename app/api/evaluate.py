@@ -1,7 +1,7 @@
 """POST /v1/evaluate: one loss on one batch."""
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, NotRequired, Self
+from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
@@ -16,12 +16,11 @@ from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
 from app.serving.call import Call
 from app.wire import faults
 
-NUMBERS: dict[str, Any] = {
-    "type": "array",
-    "minItems": 1,
-    "items": {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "array", "items": {}}]},
-}
-ARRAYS: dict[str, Any] = {"anyOf": [NUMBERS, {"type": "object", "additionalProperties": NUMBERS}]}
+UNTYPED: dict[str, Any] = {}
+"""The schema of arrays of any depth. Types generated from unions within arrays cannot be filled in, or not be read back."""
+
+NumberOrNull: TypeAlias = Annotated[float | None, WithJsonSchema({"type": ["number", "null"]})]
+"""A number of an answer; null where it is infinite, undefined or not there."""
 
 
 def _tensors(value: object, info: ValidationInfo) -> Any:
@@ -33,7 +32,7 @@ def _numbers(value: object, info: ValidationInfo) -> Any:
 
 
 Listed = BeforeValidator(faults.listed)
-Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(ARRAYS)]
+Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(UNTYPED)]
 Weights = Annotated[
     Any, BeforeValidator(_numbers), WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}})
 ]
@@ -50,11 +49,17 @@ class EvaluateRequest(BaseModel):
     ]
     predictions: Annotated[
         Arrays,
-        Field(description="What the model says: (n,), (n, d) or (n, k), or an object of named arrays, as the loss declares."),
+        Field(
+            description="What the model says: (n,), (n, d) or (n, k), or an object of named arrays, as the loss declares.",
+            examples=[[2.5, 0.0, 8.0], [[0.7, 0.2, 0.1]], {"mean": [0.5], "variance": [2.0]}],
+        ),
     ]
     targets: Annotated[
         Arrays,
-        Field(description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`."),
+        Field(
+            description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`.",
+            examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
+        ),
     ] = None
     sample_weight: Annotated[Weights, Field(description="One weight per sample, at least 0. A weight of 0 drops the sample.")] = (
         None
@@ -109,14 +114,18 @@ class EvaluateResponse(TypedDict):
     loss: Annotated[dict[str, Any], Field(description="The loss with every parameter, defaults included.")]
     reduction: Reduction
     n_samples: Annotated[int, Field(description="Samples that count: not masked, not ignored.")]
-    divisor: Annotated[float | None, Field(description="What Σwl was divided by; null where nothing was.")]
-    value: NotRequired[Annotated[float | None, Field(description="The reduced loss.")]]
+    divisor: Annotated[NumberOrNull, Field(description="What Σwl was divided by; null where nothing was.")]
+    value: NotRequired[Annotated[NumberOrNull, Field(description="The reduced loss.")]]
     per_sample: NotRequired[
-        Annotated[list[float | None], Field(description="Each sample's own loss, unweighted: (n,). 0 for samples left out.")]
+        Annotated[list[NumberOrNull], Field(description="Each sample's own loss, unweighted: (n,). 0 for samples left out.")]
     ]
     gradient: NotRequired[Annotated[
-        Any, WithJsonSchema({"anyOf": [ARRAYS, {"type": "null"}]}),
-        Field(description="d(value)/d(predictions), shaped and named as they are; null where there is no useful derivative."),
+        Any, WithJsonSchema(UNTYPED),
+        Field(
+            description="d(value)/d(predictions), shaped and named as they are; null where there is no useful derivative, and "
+            "in it where it is infinite.",
+            examples=[[-0.125, None, 0.75], {"mean": [-0.25], "variance": [0.1875]}, None],
+        ),
     ]]  # fmt: skip
     targets_encoding: NotRequired[
         Annotated[str | dict[str, str], Field(description="What the targets were taken for.", examples=["real", "class_index"])]

@@ -1,11 +1,11 @@
 """GET /v1/losses: the catalogue of everything that can be evaluated."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.evaluate import EvaluateRequest, evaluate
@@ -69,6 +69,15 @@ class Catalogue(TypedDict):
     losses: list[LossEntry]
 
 
+FAMILIES = list(dict.fromkeys(loss.family for loss in LOSSES.values()))
+PROPERTIES = [(one.name or "").lower() for one in ~Property(0)]
+
+
+def _one_of(names: list[str]) -> WithJsonSchema:
+    """A closed list in the document; what is none of it gets an answer with a suggestion, which Pydantic's has not."""
+    return WithJsonSchema({"type": "string", "enum": names})
+
+
 class LossDetail(LossEntry):
     """A loss, with a request that works and its answer."""
 
@@ -77,16 +86,23 @@ class LossDetail(LossEntry):
 
 
 def list_losses(
-    family: Annotated[str | None, Query(description="Only this family, e.g. `regression`.")] = None,
-    property: Annotated[str | None, Query(description="Only losses with this property, e.g. `convex`.")] = None,  # noqa: A002  # its name on the wire
+    family: Annotated[str | None, _one_of(FAMILIES), Query(description="Only this family, e.g. `regression`.")] = None,
+    property: Annotated[  # noqa: A002  # its name on the wire
+        str | None, _one_of(PROPERTIES), Query(description="Only losses with this property, e.g. `convex`.")
+    ] = None,
     search: Annotated[
         str | None,
-        Query(description="Only losses in whose names, aliases, summary or formula these words occur.", max_length=200),
+        WithJsonSchema({"type": "string", "maxLength": 200}),
+        Query(
+            description="Only losses in whose names, aliases, summary or formula these words occur.",
+            max_length=200,
+            examples=["pinball"],
+        ),
     ] = None,
 ) -> Catalogue:
     """Every loss with its formula, encodings, parameters, properties, and what it is called elsewhere."""
-    _refuse_unknown("family", family, {loss.family for loss in LOSSES.values()})
-    _refuse_unknown("property", property, set(_properties(~Property(0))))
+    _refuse_unknown("family", family, FAMILIES)
+    _refuse_unknown("property", property, PROPERTIES)
     words = _words(search or "").split()
     found = [
         entry
@@ -161,7 +177,7 @@ def _words(*texts: str) -> str:
     return " ".join(texts).casefold().replace("_", " ")
 
 
-def _refuse_unknown(field: str, given: str | None, known: set[str]) -> None:
+def _refuse_unknown(field: str, given: str | None, known: Collection[str]) -> None:
     if given is not None and given not in known:
         raise UnknownName([Fault(f"/{field}", f"unknown_{field}", did_you_mean(field, given, known))])
 

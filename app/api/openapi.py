@@ -1,9 +1,11 @@
 """python -m app.api.openapi [--check] [DIR]: the OpenAPI document and an answered example of every loss, as files.
 
-They are committed, so that a change of the API is seen as one. Examples that were written by hand are left alone.
+They are committed, so that a change of the API is seen as one. Examples that were written by hand are left alone. The
+answers that the document shows are recorded first, in `app/api/answers.json`.
 """
 
 import argparse
+import asyncio
 import json
 import math
 import re
@@ -11,11 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
+from app.api.answers import FILE, record, recorded
 from app.api.calls import CALLS
 from app.api.docs import described
 from app.api.evaluate import EVALUATE
 from app.api.examples import example
 from app.losses import LOSSES, Loss
+from app.main import create_app
 from app.serving.work import Order, answer
 from app.settings import Settings
 
@@ -69,6 +73,9 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("openapi"))
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is not as it should be")
     options = parser.parse_args()
+    if not _recorded(options.check):
+        print(f"{FILE} is not what the service answers: run `make openapi`", file=sys.stderr)
+        return 1
     changes = drifted(options.folder)
     for path, document in changes.items():
         file: Path = options.folder / path
@@ -80,6 +87,16 @@ def main() -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text(document), encoding="utf-8")
     return 1 if options.check and changes else 0
+
+
+def _recorded(check: bool) -> bool:
+    """Whether the recorded answers are those of the service; unless that is only to be checked, they are from now on."""
+    answers = asyncio.run(record(create_app()))
+    if same(answers, recorded()):
+        return True
+    if not check:
+        FILE.write_text(text(answers), encoding="utf-8")
+    return not check
 
 
 def _is_as_it_should(file: Path, document: Any) -> bool:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
-from typing_extensions import Doc
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, create_model
+from pydantic_core import CoreSchema
+from typing_extensions import Doc, TypeAliasType
 
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
 from app.losses import LOSSES, Loss
@@ -30,7 +31,7 @@ class Spec(BaseModel):
 
 def spec(thing: Declared) -> type[Spec]:
     """The model of one thing: its name, and its parameters as the function's signature declares them."""
-    fields: dict[str, Any] = {"name": (Literal[thing.name], Field(description=thing.summary))}
+    fields: dict[str, Any] = {"name": (Literal[thing.name], Field(json_schema_extra={"default": thing.name}))}
     fields |= {name: _field(parameter) for name, parameter in thing.parameters.items()}
     kind = "" if isinstance(thing, Loss) else type(thing).__name__  # a model and a schedule may have one name
     return create_model(_camel(thing.name) + kind, __base__=Spec, __doc__=thing.summary, **fields)
@@ -48,15 +49,33 @@ def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
     return {name: spec(thing) for name, thing in registry.items()}
 
 
-def union(registry: Registry[Any], models: Mapping[str, type[Spec]]) -> Any:
-    """The models as one type, discriminated by `name`; a bare string or an alias stands for the object it means."""
+class OrName:
+    """In the document a bare name stands beside the objects. What is validated has been expanded before.
+
+    The tags tell the objects apart by themselves: with an OpenAPI discriminator, which is for objects alone, Java's
+    generator would write of a class for the name that it does not make.
+    """
+
+    def __init__(self, noun: str) -> None:
+        self.name = {"type": "string", "description": f"The name of a {noun}, or an alias of it."}
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"oneOf": [*handler(schema)["oneOf"], self.name]}
+
+
+def named(component: str, noun: str, models: Mapping[str, type[Spec]]) -> Any:
+    """The models as one type, discriminated by `name`: one component of the document, wherever it stands."""
     either = cast(Any, Union)[tuple(models.values())]
-    return Annotated[either, Field(discriminator="name"), BeforeValidator(expander(registry, f"/{registry.noun}"))]
+    return TypeAliasType(component, Annotated[either, Field(discriminator="name"), OrName(noun)])  # pyright: ignore[reportGeneralTypeIssues]
 
 
-def list_of(registry: Registry[Any], models: Mapping[str, type[Spec]], field: str) -> Any:
-    """A list of the models, under this field of the request."""
-    either = Annotated[cast(Any, Union)[tuple(models.values())], Field(discriminator="name")]
+def expanded(either: Any, registry: Registry[Any]) -> Any:
+    """The type, for which a bare string or an alias stands for the object it means."""
+    return Annotated[either, BeforeValidator(expander(registry, f"/{registry.noun}"))]
+
+
+def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
+    """A list of the type, under this field of the request."""
 
     def expand(items: object) -> object:
         if not isinstance(items, list):
@@ -117,6 +136,8 @@ def _camel(name: str) -> str:
 LOSS_SPECS = specs(LOSSES)
 
 if TYPE_CHECKING:
-    LossSpec: TypeAlias = Spec  # what all members of the union have in common
+    EitherLoss: TypeAlias = Spec  # what all members of the union have in common
+    LossSpec: TypeAlias = Spec
 else:
-    LossSpec = union(LOSSES, LOSS_SPECS)
+    EitherLoss = named("Loss", "loss", LOSS_SPECS)
+    LossSpec = expanded(EitherLoss, LOSSES)

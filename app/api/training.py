@@ -17,9 +17,10 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )  # fmt: skip
+from typing_extensions import TypeAliasType
 
-from app.api.evaluate import NUMBERS, Listed
-from app.api.specs import LOSS_SPECS, LossSpec, Spec, expander, list_of, specs, union
+from app.api.evaluate import UNTYPED, Listed
+from app.api.specs import LOSS_SPECS, LossSpec, OrName, Spec, expanded, expander, list_of, named, specs
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput
@@ -74,7 +75,7 @@ class Part(BaseModel):
 Numbers2D = Annotated[
     Any, WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": "number"}}})
 ]
-Targets = Annotated[Any, WithJsonSchema(NUMBERS)]
+Targets = Annotated[Any, WithJsonSchema(UNTYPED)]
 Classes = Annotated[list[str] | None, Field(description="Class names in the order of their indices.", min_length=2), Listed]
 
 
@@ -102,16 +103,19 @@ def _tag(value: object) -> str:
 if TYPE_CHECKING:
     DataSpec: TypeAlias = Spec | InlineData
     ModelSpec: TypeAlias = Spec
+    EitherOptimizer: TypeAlias = Spec
     OptimizerSpec: TypeAlias = Spec
     ScheduleSpec: TypeAlias = Spec
     MetricSpecs: TypeAlias = list[Spec]
 else:
     tagged = [Annotated[each, Tag(name)] for name, each in {"inline": InlineData, **DATASET_SPECS}.items()]
-    DataSpec = Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), BeforeValidator(_data)]
-    ModelSpec = union(MODELS, MODEL_SPECS)
-    OptimizerSpec = union(OPTIMIZERS, OPTIMIZER_SPECS)
-    ScheduleSpec = union(SCHEDULES, SCHEDULE_SPECS)
-    MetricSpecs = list_of(SCORES, METRIC_SPECS | LOSS_SPECS, "metrics")
+    EitherData = TypeAliasType("Data", Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), OrName("dataset")])
+    DataSpec = Annotated[EitherData, BeforeValidator(_data)]
+    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS)
+    EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
+    OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS)
+    ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
+    MetricSpecs = list_of(named("Metric", "metric", METRIC_SPECS | LOSS_SPECS), SCORES, "metrics")
 
 
 class Validation(Part):
@@ -386,8 +390,8 @@ STREAM = {
     "data (the last, which is long, in several): `start` with what is trained on what, an `epoch` for each, as in `history` (its "
     "`id` counts them), and `end` with the whole answer. Should the run fail halfway, `error` comes with a Problem, and `end` "
     "with null. Whoever reconnects with `Last-Event-ID` is told what comes after it, and with that of `end` nothing (204).",
-    "content": {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events; their data is JSON."}}},
-}  # fmt: skip
+}
+"""The stream is in words alone: as a media type beside JSON it would make the answer of a typed client "this or a string"."""
 REFUSALS = (400, 413, 415, 422, 503)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from app.api.evaluate import NumberOrNull
 from app.serving.time_limit import TimeUp, until
 from app.training import Chosen, Epoch, Result, Run, finish, history, stopped
 from app.training.diagnosis import diagnose
@@ -23,8 +24,8 @@ Extra: TypeAlias = Literal["parameters", "predictions", "per_sample"]
 class Scores(TypedDict):
     """A metric on both kinds of rows; null where it is undefined, or where there are no such rows."""
 
-    training: float | None
-    validation: float | None
+    training: NumberOrNull
+    validation: NumberOrNull
 
 
 class EpochEntry(TypedDict):
@@ -32,10 +33,10 @@ class EpochEntry(TypedDict):
 
     epoch: int
     training_loss: float
-    validation_loss: float | None
+    validation_loss: NumberOrNull
     metrics: dict[str, Scores]
     learning_rate: Annotated[float | None, Field(description="null for an optimizer that has none.")]
-    gradient_norm: Annotated[float | None, Field(description="Mean over the steps, before clipping; null where it overflows.")]
+    gradient_norm: Annotated[NumberOrNull, Field(description="Mean over the steps, before clipping; null where it overflows.")]
     seconds: float
 
 
@@ -50,8 +51,8 @@ class Final(TypedDict):
     """The model that is kept: of the last epoch, or of the best where early stopping restores it or the run diverged."""
 
     epoch: Annotated[int, Field(description="The epoch it is of; 0 is the model before the first.")]
-    training_loss: float | None
-    validation_loss: float | None
+    training_loss: NumberOrNull
+    validation_loss: NumberOrNull
     metrics: dict[str, Scores]
 
 
@@ -114,7 +115,7 @@ class TrainResponse(SetUp):
     predictions: NotRequired[
         Annotated[Any, Field(description="For the validation rows, or the training rows without any; in the targets' own units.")]
     ]
-    per_sample: NotRequired[Annotated[list[float | None], Field(description="The loss of each of these rows: (n,).")]]
+    per_sample: NotRequired[Annotated[list[NumberOrNull], Field(description="The loss of each of these rows: (n,).")]]
 
 
 def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:

@@ -282,9 +282,15 @@ def _shows_seeds(answer: dict[str, Any]) -> None:
     assert len({line["validation_loss"] for line in answer["table"]}) == 5
 
 
+def _shows_two_losses(answer: dict[str, Any]) -> None:
+    assert [line["name"] for line in answer["table"]] == ["mean_squared_error", "huber"]
+    assert [len(run["history"]) for run in answer["runs"]] == [2, 2]
+
+
 WHAT_IT_SHOWS = {
     "outliers": _shows_outliers,
     "rare_class": _shows_a_rare_class,
     "optimizers": _shows_optimizers,
+    "short": _shows_two_losses,
     "seeds": _shows_seeds,
 }

@@ -1,0 +1,121 @@
+"""What the service answers to the examples of its calls: recorded by `python -m app.api.openapi`, shown in its document.
+
+Recorded, and not made when the document is: a training run has no business in the process that serves.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from starlette.types import Message
+
+from app.api.document import Document, operations
+from app.serving.pipeline import Service
+
+FILE = Path(__file__).with_name("answers.json")
+
+SECONDS = 0.001
+"""What every epoch is said to have taken: the one figure of an answer that is another each time."""
+
+
+class Asked(NamedTuple):
+    """A request. `length` is what its head says of its body, where that is not so."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    media_type: str = "application/json"
+    length: int | None = None
+
+
+REFUSED = (
+    Asked("POST", "/v1/evaluate", b'{"loss": "huber", "predictions": [1, 2'),
+    Asked("GET", "/v1/losses/hubert"),
+    Asked("POST", "/v1/evaluate", length=2**40),
+    Asked("POST", "/v1/evaluate", b"{}", "text/plain"),
+    Asked("POST", "/v1/evaluate", b'{"loss": "hinge", "predictions": [0.3, 2.0], "targets": [1, 0.5]}'),
+)
+"""A request for each status of a problem."""
+UNAVAILABLE = Asked("POST", "/v1/train", b"{}")
+"""A request that a server cannot answer which is about to end."""
+
+
+def recorded() -> dict[str, Any]:
+    """By operation id an answer, and under "problems" one by status."""
+    return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"problems": {}}
+
+
+async def record(app: Service) -> dict[str, Any]:
+    """The same anew, from the service itself."""
+    answers: dict[str, Any] = {}
+    async with app.running():
+        for name, path, operation in operations(app.state.document()):
+            asked = _example(name.partition(" ")[0], path, operation)
+            if asked is not None:
+                status, answer = await _ask(app, asked)
+                assert status == 200, (asked, answer)
+                answers[operation["operationId"]] = _shown(operation["operationId"], answer)
+        problems = [await _ask(app, asked) for asked in REFUSED]
+    problems.append(await _ask(app, UNAVAILABLE))
+    return {**answers, "problems": {str(status): problem for status, problem in problems}}
+
+
+def _example(method: str, path: str, operation: Document) -> Asked | None:
+    """The operation asked by its own examples; None where it has none."""
+    for parameter in operation.get("parameters", []):
+        values = parameter["schema"].get("examples", [])
+        if parameter["in"] == "path":
+            if not values:
+                return None
+            path = path.replace(f"{{{parameter['name']}}}", values[0])
+        elif values:
+            path += f"?{parameter['name']}={values[0]}"
+    if "requestBody" not in operation:
+        return Asked(method, path)
+    examples = operation["requestBody"]["content"]["application/json"].get("examples")
+    if examples is None:
+        return None
+    example = examples.get("short") or next(iter(examples.values()))
+    return Asked(method, path, json.dumps(example["value"]).encode())
+
+
+async def _ask(app: Service, asked: Asked) -> tuple[int, Any]:
+    """Status and JSON of the answer."""
+    messages: list[Message] = [{"type": "http.request", "body": asked.body, "more_body": False}]
+    answered: list[Message] = []
+    path, _, query = asked.path.partition("?")
+    length = len(asked.body) if asked.length is None else asked.length
+
+    async def receive() -> Message:
+        return messages.pop() if messages else await asyncio.Future()  # a client that waits
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http", "http_version": "1.1", "method": asked.method, "scheme": "http", "path": path, "raw_path": path.encode(),
+        "query_string": query.encode(), "root_path": "", "client": ("127.0.0.1", 0), "server": ("127.0.0.1", 80), "state": {},
+        "headers": [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % length)],
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return answered[0]["status"], json.loads(b"".join(message.get("body", b"") for message in answered[1:]))
+
+
+def _shown(operation_id: str, answer: Mapping[str, Any]) -> Any:
+    """The answer, but of a catalogue the first entry, and no time that is another each time."""
+    if operation_id.startswith("list_"):
+        return {kind: entries[:1] for kind, entries in answer.items()}
+    return _timeless(answer)
+
+
+def _timeless(value: Any) -> Any:
+    match value:
+        case dict():
+            members = cast(dict[str, Any], value)
+            return {key: SECONDS if key == "seconds" else _timeless(item) for key, item in members.items()}
+        case list():
+            return [_timeless(item) for item in cast(list[Any], value)]
+        case _:
+            return value

@@ -1,0 +1,82 @@
+"""finished(document, answers): what FastAPI says of the service, as generators of clients can read it.
+
+Generators differ in what they make of a schema: `make test-clients` runs them. Unions within arrays, defaults of unions and
+defaults of fields that may be left out each break one of them, so that these are said in words. The other half of this
+is where the types are: the unions in specs.py, `UNTYPED` and `NumberOrNull` in evaluate.py.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+Document: TypeAlias = dict[str, Any]
+
+FORMATS = {"number": "double", "integer": "int64"}
+"""Without these Go has float32 and int32: half the digits, and no seed above 2³¹."""
+
+PROBLEM = "application/problem+json"
+
+
+def finished(document: Document, answers: Mapping[str, Any]) -> Document:
+    """The document with formats and examples; `answers` are by operation id, and by status under "problems"."""
+    for _, _, operation in operations(document):
+        _show(operation, answers)
+    for schema in schemas(document):
+        _with_format(schema)
+        _defaults_in_words(schema)
+    document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
+    return document
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
+    """Each operation, after its name as in `POST /v1/evaluate`, and its path."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield f"{method.upper()} {path}", path, operation
+
+
+def schemas(document: Document) -> Iterator[Document]:
+    """Every schema of the document, with those inside of it."""
+    for component in document["components"]["schemas"].values():
+        yield from _within(component)
+    for _, _, operation in operations(document):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        contents = [content for body in bodies for content in body.get("content", {}).values()]
+        for holder in [*operation.get("parameters", []), *contents]:
+            yield from _within(holder.get("schema", {}))
+
+
+def _within(schema: Any) -> Iterator[Document]:
+    if not isinstance(schema, dict):  # additionalProperties may be true or false
+        return
+    node: Document = schema  # pyright: ignore[reportUnknownVariableType]
+    yield node
+    parts = [*node.get("properties", {}).values(), *node.get("anyOf", []), *node.get("oneOf", [])]
+    for part in [*parts, node.get("items"), node.get("additionalProperties")]:
+        yield from _within(part)
+
+
+def _with_format(schema: Document) -> None:
+    kinds = schema.get("type")
+    for kind in kinds if isinstance(kinds, list) else [kinds]:  # pyright: ignore[reportUnknownVariableType]
+        if kind in FORMATS:
+            schema["format"] = FORMATS[kind]
+
+
+def _defaults_in_words(schema: Document) -> None:
+    """TypeScript's generator demands each field that has a default; others write code for unions that does not compile."""
+    for field in schema.get("properties", {}).values():
+        if "default" in field and "const" not in field:
+            said = f"Default: {json.dumps(field.pop('default'), ensure_ascii=False)}."
+            field["description"] = " ".join(filter(None, (field.get("description"), said)))
+
+
+def _show(operation: Document, answers: Mapping[str, Any]) -> None:
+    """An answer for each status that has one."""
+    for status, response in operation["responses"].items():
+        content = response.get("content", {})
+        if status == "200" and operation["operationId"] in answers and "application/json" in content:
+            content["application/json"]["example"] = answers[operation["operationId"]]
+        problem = answers["problems"].get({"4XX": "422", "5XX": "503"}.get(status, status))
+        if problem is not None and PROBLEM in content:
+            content[PROBLEM]["examples"] = {problem["code"]: {"$ref": f"#/components/examples/{problem['code']}"}}
