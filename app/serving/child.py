@@ -84,7 +84,7 @@ def main(control: socket.socket) -> NoReturn:
     """Do what the server asks, until it is gone."""
     try:
         _serve(control)
-    except BrokenPipeError:  # the server is gone
+    except ConnectionError:  # the server is gone
         pass
     except BaseException:
         traceback.print_exc()
