@@ -13,8 +13,9 @@ from app.serving.call import Call
 from app.serving.exchange import alone
 from app.serving.guards import guards
 from app.serving.http11 import Limits, protocol
+from app.serving.lanes import Lane
 from app.serving.pipeline import Service
-from app.serving.pool import Lane, Pool
+from app.serving.pool import Pool
 from app.serving.server import serve as serve_http
 from app.serving.state import State
 from app.settings import Settings

@@ -16,7 +16,7 @@ from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter
 from app.losses import LOSSES
 from app.serving.call import Call
-from app.serving.work import Event
+from app.serving.steps import Event
 from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, prepare, start
 from app.training.metrics import check_metric
 

@@ -20,7 +20,7 @@ from app.api.evaluate import EVALUATE
 from app.api.examples import example
 from app.losses import LOSSES, Loss
 from app.main import create_app
-from app.serving.work import Order, answer
+from app.serving.steps import Order, answer
 from app.settings import Settings
 
 

@@ -28,8 +28,8 @@ from app.losses import LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
 from app.serving.call import Call
+from app.serving.steps import Event
 from app.serving.time_limit import TimeUp, until
-from app.serving.work import Event
 from app.settings import Settings
 from app.training import (
     DATASETS,

@@ -84,7 +84,7 @@ def main(control: socket.socket) -> NoReturn:
     """Do what the server asks, until it is gone."""
     try:
         _serve(control)
-    except BrokenPipeError:  # the server is gone
+    except ConnectionError:  # the server is gone
         pass
     except BaseException:
         traceback.print_exc()
@@ -100,9 +100,14 @@ def _serve(control: socket.socket) -> None:
     worker = _Worker(_data_bytes())
     control.sendall(os.getpid().to_bytes(4))
     while True:
-        order = worker.prepared(*_received(control))
-        if order is not None:
-            events.send(OUTCOME, worker.outcome(order, events.say))
+        message, descriptors = _received(control)
+        try:
+            order = worker.prepared(pickle.loads(message), descriptors)  # from our own server
+        except Exception as error:  # it names a job that is not here
+            events.send(OUTCOME, _failed(error))
+        else:
+            if order is not None:
+                events.send(OUTCOME, worker.outcome(order, events.say))
 
 
 def _end_with_server(control: socket.socket) -> None:
@@ -113,11 +118,10 @@ def _end_with_server(control: socket.socket) -> None:
     os._exit(0)
 
 
-def _received(control: socket.socket) -> tuple[Message, list[int]]:
+def _received(control: socket.socket) -> tuple[bytes, list[int]]:
     """The next message, and the descriptors that came with it."""
     head, descriptors, _, _ = socket.recv_fds(control, 4, 2)
-    message = _exactly(control, int.from_bytes(head + _exactly(control, 4 - len(head))))
-    return pickle.loads(message), descriptors  # from our own server
+    return _exactly(control, int.from_bytes(head + _exactly(control, 4 - len(head)))), descriptors
 
 
 def _exactly(control: socket.socket, size: int) -> bytes:
@@ -199,10 +203,8 @@ class _Worker:
         except MemoryError:
             fault = Fault("", "limit", _too_much(order.memory_bytes))
             return pickle.dumps(Outcome(None, 0, InvalidInput([fault]), whole=False))
-        except Exception as error:  # the server logs it and answers 500
-            failure = RuntimeError(f"{type(error).__name__} in a process of the pool: {error}")
-            failure.add_note(traceback.format_exc())  # which would not come through by itself
-            return pickle.dumps(Outcome(None, 0, failure, whole=False))
+        except Exception as error:
+            return _failed(error)
 
     def _done(self, order: Order, say: Say) -> Outcome:
         answer = self._buffers[order.answer]
@@ -221,6 +223,13 @@ class _Worker:
         buffer = self._buffers[body.number]
         buffer.written_elsewhere(body.size)
         return buffer.view().toreadonly()
+
+
+def _failed(error: Exception) -> bytes:
+    """The outcome of a bug: the server logs it and answers 500."""
+    failure = RuntimeError(f"{type(error).__name__} in a process of the pool: {error}")
+    failure.add_note(traceback.format_exc())  # which would not come through by itself
+    return pickle.dumps(Outcome(None, 0, failure, whole=False))
 
 
 def _write(answer: Buffer, pieces: Iterable[Bytes]) -> None:

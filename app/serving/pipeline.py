@@ -1,6 +1,6 @@
 """The service as an ASGI application: every call, whatever it is, is carried by this one pipeline.
 
-observe (exchange.py) → find the call → guards → address → body → decode → check → place → call → encode (work.py) → reply
+observe (exchange.py) → find the call → guards → address → body → decode → check → place → call → encode (steps.py) → reply
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from app.serving.replies import reply, reply_constant, reply_from_process
 from app.serving.routes import Routes
 from app.serving.signals import before_the_end
 from app.serving.state import State
-from app.serving.work import LAST, Elsewhere, Order, answer
+from app.serving.steps import LAST, Elsewhere, Order, answer
 from app.wire.json import Slow
 from app.wire.packing import packing
 

@@ -72,8 +72,7 @@ class Child:
     def __init__(self, control: socket.socket, pid: int) -> None:
         self.pid = pid
         self._control = control
-        # a number may be another process's by the time it is killed; this cannot
-        self._descriptor = os.pidfd_open(pid) if sys.platform == "linux" else -1
+        self._descriptor = _descriptor_of(pid)
         self._held = bytearray()
         self._mapped: dict[int, Buffer] = {}
 
@@ -118,7 +117,7 @@ class Child:
     def kill(self) -> None:
         """End the process, in the middle of whatever it does: it has nothing to tidy up."""
         with contextlib.suppress(ProcessLookupError):  # it is dead already
-            if sys.platform == "linux":
+            if self._descriptor >= 0:
                 signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
             else:
                 os.kill(self.pid, signal.SIGKILL)
@@ -129,6 +128,14 @@ class Child:
         self._control.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+
+def _descriptor_of(pid: int) -> int:
+    """A process's descriptor, which cannot be another one's by the time it is killed, as its number can; −1 without pidfd."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1
 
 
 async def _received(control: socket.socket, size: int, held: bytearray) -> bytes:

@@ -12,10 +12,10 @@ from app.serving.bodies import Body
 from app.serving.call import Lane
 from app.serving.content import Content, Field, fields_of
 from app.serving.exchange import NO_STORE, Exchange
-from app.serving.pool import Work
 from app.serving.problems import as_problem, failure
 from app.serving.state import State
-from app.serving.work import LAST, STREAM, Order, answer, answer_job, packed, run_job
+from app.serving.steps import LAST, STREAM, Order, answer, answer_job, packed, run_job
+from app.serving.work import Work
 from app.wire.events import PING, event
 from app.wire.packing import Coding
 

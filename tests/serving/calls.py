@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import Fault, InvalidArray
 from app.serving.call import Call
-from app.serving.work import Event
+from app.serving.steps import Event
 
 
 class Task(BaseModel):

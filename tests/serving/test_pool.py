@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,10 +18,10 @@ import numpy as np
 import pytest
 
 from app.errors import Busy, InvalidArray, InvalidInput, ProcessLost, TooLate, Unavailable
-from app.serving import pool as pools
 from app.serving import processes, warm
+from app.serving import work as works
 from app.serving.buffers import Buffer, Buffers
-from app.serving.child import LIBRARY_BYTES, THREAD_BYTES, Job
+from app.serving.child import LIBRARY_BYTES, THREAD_BYTES, Job, Say
 from app.serving.pool import Lane, Pool, Work
 from tests.conftest import ROOT
 from tests.serving import jobs
@@ -176,6 +177,20 @@ async def test_bug_says_where_it_is_and_its_process_is_replaced(pool: Pool, job:
     assert place in "".join(caught.value.__notes__)
     assert await pid_of(pool) != pid  # who knows what state it was in
     await ended(pid)
+
+
+@pytest.mark.anyio
+async def test_job_that_its_process_does_not_know_is_a_bug(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def job(body: memoryview, say: Say) -> jobs.Answer:
+        return None, []
+
+    job.__module__, job.__qualname__ = "__main__", "stranger"
+    monkeypatch.setattr(sys.modules["__main__"], "stranger", job, raising=False)
+    with pytest.raises(RuntimeError, match="stranger"):
+        await done(pool, job)
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        await done(pool, lambda body, say: (None, []))
+    assert (await done(pool, jobs.turned, b"ab"))[1] == b"ba"
 
 
 @pytest.mark.anyio
@@ -429,9 +444,9 @@ async def test_who_does_not_read_keeps_neither_the_others_waiting_nor_much_in_me
         assert len(b"".join([events async for events in work]).split()) == 50_000
         pool._buffers.give(work.answer)
     async with pool.work("training", jobs.flooding, b"", 40, 1_000_000) as work:
-        await eventually(lambda: len(work._events._held) > pools.HELD_BYTES, "nothing comes")
+        await eventually(lambda: len(work._events._held) > works.HELD_BYTES, "nothing comes")
         assert await done(pool, jobs.turned, b"ab") == (None, b"ba", b"")
-        assert len(work._events._held) <= pools.HELD_BYTES + 2_000_000
+        assert len(work._events._held) <= works.HELD_BYTES + 2_000_000
         assert not work._task.done()
         assert sum([len(events) async for events in work]) == 40_000_000
         pool._buffers.give(work.answer)

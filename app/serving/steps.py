@@ -1,0 +1,103 @@
+"""What is done with a body, in the server itself or in a process: decode, check, place, call, encode. One piece of code each."""
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple
+
+from app.errors import Fault, InvalidInput
+from app.serving.call import Operation
+from app.serving.content import Content, Piece
+from app.settings import Settings
+from app.wire.events import event
+from app.wire.json import encode
+from app.wire.packing import Coding, pack
+
+PACKED_BYTES = 1024
+"""An answer of fewer bytes is not worth packing."""
+STREAM = "text/event-stream"
+LAST = "end"
+"""The name of the last event, and its id: who reconnects with it has had everything."""
+
+
+class Order(NamedTuple):
+    """A request without its body: what is to be done with that, and how the answer is wanted."""
+
+    operation: Operation
+    head: Any
+    """What the wire has read in the request's head."""
+    arguments: Mapping[str, Any]
+    """The arguments of the call's function that stand in the address."""
+    settings: Settings
+    coding: Coding | None = None
+    """How the answer is packed."""
+    streamed: bool = False
+    last_event: str = ""
+    """The id of the last event that the client has had."""
+
+
+class Event(NamedTuple):
+    """Something that has happened in a run. The data of the last one is the whole answer."""
+
+    name: str
+    data: object
+
+
+class Elsewhere(Exception):
+    """This would hold the event loop: it is for a process."""
+
+
+def request_of(body: bytes | memoryview, order: Order, *, here: bool) -> Any:
+    """A body as the request it is; CallerError for what is wrong with it, Elsewhere where it takes too long to do `here`."""
+    operation, settings = order.operation, order.settings
+    document = operation.wire.decode(body, order.head, here)
+    request = document if operation.check is None else operation.check(document, order.arguments, settings)
+    cost: float = getattr(request, "cost", 0.0)
+    if here and cost > settings.inline_cost:
+        raise Elsewhere
+    if cost > settings.max_cost:
+        allowed = f"CRITERION_MAX_COST allows {settings.max_cost:.2g}: send fewer samples at a time"
+        raise InvalidInput([Fault("", "limit", f"this takes about {cost:.2g} steps, and {allowed}")])
+    return request
+
+
+def answer(body: bytes | memoryview, order: Order, *, here: bool = False) -> Content:
+    """The answer to a body."""
+    operation = order.operation
+    arguments = dict(order.arguments)
+    if operation.request is not None:
+        arguments[operation.request] = request_of(body, order, here=here)
+    return operation.wire.encode(operation.function(**arguments))
+
+
+def packed(content: Content, coding: Coding | None) -> Content:
+    """The content as it is sent to a client that reads this coding."""
+    if coding is None or content.size < PACKED_BYTES:
+        return content
+    return Content((pack(content.pieces, coding),), content.media_type, (*content.fields, (b"content-encoding", coding.encode())))
+
+
+# --- in a process -----------------------------------------------------------------------------------------------------
+
+
+def answer_job(body: memoryview, say: Callable[[bytes], None], order: Order) -> tuple[Content, tuple[Piece, ...]]:
+    """The answer as a process gives it: what it is, and its bytes apart."""
+    content = packed(answer(body, order), order.coding)
+    return content._replace(pieces=()), tuple(content.pieces)
+
+
+def run_job(body: memoryview, say: Callable[[bytes], None], order: Order) -> tuple[Content, tuple[Piece, ...]]:
+    """The same for a call whose function is a generator of events: told as they come where they are asked for."""
+    operation = order.operation
+    assert operation.request is not None
+    arguments = {**order.arguments, operation.request: request_of(body, order, here=False)}
+    events: Generator[Event] = operation.function(**arguments)
+    had = int(order.last_event) if order.last_event.isdigit() else -1
+    for number, happened in enumerate(events):
+        data = encode(happened.data)
+        if happened.name == LAST:
+            if order.streamed:
+                return Content((), STREAM), (event(LAST, data, LAST),)
+            content = packed(Content((data,)), order.coding)
+            return content._replace(pieces=()), tuple(content.pieces)
+        if order.streamed and number > had:
+            say(event(happened.name, data, str(number) if number else None))
+    raise RuntimeError(f"{operation.function.__name__} ended without its last event")
