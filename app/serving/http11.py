@@ -196,9 +196,9 @@ class Http11(HttpToolsProtocol):
 
     def _ignore_upgrade(self, rest: memoryview) -> None:
         """RFC 9110, section 7.8: a server may. llhttp cannot, and has given up: a new one gets the head without the field."""
-        fields = b"".join(b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade")
+        kept = b"".join(b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade")
         version = self.parser.get_http_version().encode()
-        head = b"%s %s HTTP/%s\r\n%s\r\n" % (self.parser.get_method(), self.url, version, fields)
+        head = b"%s %s HTTP/%s\r\n%s\r\n" % (self.parser.get_method(), self.url, version, kept)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn
         self._feed(head)

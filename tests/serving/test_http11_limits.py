@@ -222,6 +222,7 @@ def test_a_body_that_breaks_where_it_had_to_wait_is_refused_once(server: EchoSer
     first, refusal = server.say(b"GET /first HTTP/1.1\r\n" + HOST + b"\r\n" + broken)
     assert is_echo(first, "/first")
     assert is_in_form(refusal, 400)
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_a_body_that_breaks_after_the_answer_ends_the_connection(server: EchoServer) -> None:
