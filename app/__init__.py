@@ -1,7 +1,7 @@
 """Criterion: loss functions over HTTP.
 
-    main.py          create_app(settings): wiring only
-    settings.py      Settings, from CRITERION_* variables
+    main.py          create_app(settings): wiring as a table of contents
+    settings.py      Settings, from CRITERION_* variables; version.py: the release
     errors.py        CallerError and its tree: what can be wrong with a request
     registry.py      every declared thing of a kind, by name and alias
     losses/          the losses and their evaluation, in plain NumPy; nothing in there knows of HTTP
@@ -22,9 +22,22 @@
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
-    wire/            bytes to values and back: json.py, tensors.py
-    serving/         how any call is carried: bodies.py, headers.py, problems.py
-    api/             what calls there are: one router, one file
+    wire/            bytes to values and back, and nobody else knows both
+        json.py          JSON to arrays; exact.py and faults.py: what is no plain array, and why not
+        tensors.py       binary tensors; events.py: server-sent events; packing.py: gzip and zstd
+    serving/         how any call is carried: one pipeline, one pool of processes
+        call.py          a call as a value; routes.py, address.py: how it is found, and its parameters in the address
+        pipeline.py      observe, find, guard, read, decode, check, place, call, encode: the order in which it happens
+        exchange.py      one request and its answer on the wire: what every answer carries
+        guards.py        what is asked of every request before its body is read
+        bodies.py        bodies as they arrive, within budget.py; buffers.py: memory that processes share
+        steps.py         decode, check, call, encode: here or in a process
+        replies.py       whole answers, constant ones, streams
+        pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
+        problems.py      errors as answers
+        http11.py        HTTP on the socket, within limits; server.py: the server's processes
+        document.py      the calls as an OpenAPI document
+    api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic
 
 Imports run one way: main -> api -> serving -> wire, training -> losses -> registry, errors -> NumPy.

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -105,3 +105,33 @@ class Settings(BaseSettings):
         ge=64 * MIB,
         description="Memory that a run may take beyond its process's own.",
     )
+
+
+def table() -> str:
+    """Every setting with its default, as docs/settings.md shows it."""
+    rows = [
+        f"| `CRITERION_{name.upper()}` | {_shown(name)} | {field.description} |" for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join((HEADING, "| variable | default | meaning |", "|---|---|---|", *rows, ""))
+
+
+HEADING = """# Settings
+
+Environment variables, read once at the start. `python -m app.settings` writes this page.
+"""
+
+OF_THE_MACHINE = {"threads": "the processors", "memory_bytes": "a quarter of the memory, at most 4 GiB"} | {
+    f"{lane}_memory_bytes": f"a quarter of the memory, at most {most} MiB" for lane, most in (("large", 2048), ("training", 512))
+}
+
+
+def _shown(name: str) -> str:
+    default: object = Settings.model_fields[name].default
+    if name in OF_THE_MACHINE:
+        return OF_THE_MACHINE[name]
+    said = ",".join(cast(tuple[str, ...], default)) if isinstance(default, tuple) else str(default)
+    return f"`{said}`" if said else "none"
+
+
+if __name__ == "__main__":
+    print(table(), end="")
