@@ -4,20 +4,21 @@ import signal
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 
-from tests.abuse import processes
+from tests.abuse import bodies, processes
 from tests.abuse.watch import Seen, Watch
+from tests.abuse.wire import ask, post
 from tests.conftest import Server, serving
 
 MIB = 1024**2
 SETTINGS: dict[str, Any] = {
     "memory_bytes": 256 * MIB, "large_memory_bytes": 512 * MIB, "training_memory_bytes": 256 * MIB,
-    "large_seconds": 5, "training_seconds": 5, "head_seconds": 3, "body_seconds": 5, "send_seconds": 5,
+    "large_seconds": 5, "training_seconds": 5, "head_seconds": 3, "body_seconds": 5, "write_seconds": 5,
     "shutdown_seconds": 0,
 }  # fmt: skip
 """What every server here is started with, so that each promise is kept or broken within seconds."""
@@ -55,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
     """Attacks are made where they are asked for by name, as `make abuse` does, and not with the other tests."""
-    return None if any("abuse" in str(argument) for argument in config.invocation_params.args) else True
+    return None if any("tests/abuse" in str(argument) for argument in config.invocation_params.args) else True
 
 
 @pytest.fixture
@@ -79,14 +80,38 @@ def started(folder: Path, **settings: object) -> Generator[Server]:
         try:
             yield server
         finally:  # a process that hangs or is stopped does not hear SIGTERM
-            for pid in processes.tree(server.process.pid):
+            for pid in processes.members(server.port):
                 processes.send(pid, signal.SIGKILL)
             server.process.wait()
 
 
+@pytest.fixture(scope="session")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Server]]:
+    """A server that goes from attack to attack, as long as it is well after each."""
+    with ExitStack() as stack:
+        standing: list[Server] = []
+
+        def well() -> Server:
+            if not standing or not _is_well(standing[-1]):
+                stack.close()
+                standing.append(stack.enter_context(started(tmp_path_factory.mktemp("standing"), **SETTINGS)))
+            return standing[-1]
+
+        yield well
+
+
 @pytest.fixture
-def server(serve: Serve) -> Server:
-    return serve()
+def server(standing: Callable[[], Server]) -> Server:
+    return standing()
+
+
+def _is_well(server: Server) -> bool:
+    calls = {"/v1/evaluate": (bodies.TINY, bodies.large()), "/v1/train": (bodies.short_training(),)}
+    try:
+        well = all(ask(server, post(path, body), 2.0).status == 200 for path, given in calls.items() for body in given)
+    except OSError:
+        return False
+    return well and "Traceback" not in server.log.read_text()
 
 
 @pytest.fixture
@@ -95,7 +120,7 @@ def watched(request: pytest.FixtureRequest) -> Watched:
 
     @contextmanager
     def watch(server: Server, memory: int = MEMORY) -> Generator[None]:
-        began, watching = time.monotonic(), Watch(server.host, server.port, server.process.pid)
+        watching, began = Watch(server.host, server.port), time.monotonic()
         try:
             yield
             time.sleep(max(0.0, SHORTEST - (time.monotonic() - began)))

@@ -1,25 +1,38 @@
-"""The server's process tree: its memory, its CPU time, its processes. Linux only."""
+"""The server's processes: their memory, their CPU time, who they are. Linux only."""
 
 import os
 import re
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it loads the service, for which a watch has no time
+    from tests.conftest import Server
 
 
-def tree(pid: int) -> list[int]:
-    """A process and all that it has started, however indirectly; none if it has ended."""
+def members(port: int) -> list[int]:
+    """The server that listens there and all that it has started, also those that have lost their parent: the port is in the
+    environment that they share."""
+    mark = b"CRITERION_PORT=%d\0" % port
+    return sorted(int(path.name) for path in Path("/proc").glob("[0-9]*") if mark in _environment(path))
+
+
+def _environment(path: Path) -> bytes:
     try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:
-        return []
-    return [pid, *(descendant for child in children for descendant in tree(child))]
+        return (path / "environ").read_bytes()
+    except OSError:  # somebody else's, or it has ended meanwhile
+        return b""
 
 
-def pss(pid: int) -> int:
-    """Bytes of the whole tree, what processes share counted once (proportional set size)."""
-    return sum(_pss(member) for member in tree(pid))
+def children(server: "Server") -> list[int]:
+    """All of them but the server itself."""
+    return [pid for pid in members(server.port) if pid != server.process.pid]
+
+
+def pss(port: int) -> int:
+    """Bytes of them all, what they share counted once (proportional set size)."""
+    return sum(_pss(pid) for pid in members(port))
 
 
 def _pss(pid: int) -> int:
@@ -29,9 +42,9 @@ def _pss(pid: int) -> int:
         return 0
 
 
-def cpu_seconds(pid: int) -> float:
+def cpu_seconds(port: int) -> float:
     """User and system time of the processes that are there now."""
-    return sum(_ticks(member) for member in tree(pid)) / os.sysconf("SC_CLK_TCK")
+    return sum(_ticks(pid) for pid in members(port)) / os.sysconf("SC_CLK_TCK")
 
 
 def _ticks(pid: int) -> int:
@@ -42,16 +55,16 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def busy(pid: int, seconds: float = 1.0) -> float:
-    """How many cores the tree keeps busy, over so many seconds."""
-    before = cpu_seconds(pid)
+def busy(port: int, seconds: float = 1.0) -> float:
+    """How many cores they keep busy, over so many seconds."""
+    before = cpu_seconds(port)
     time.sleep(seconds)
-    return (cpu_seconds(pid) - before) / seconds
+    return (cpu_seconds(port) - before) / seconds
 
 
-def descriptors(pid: int) -> int:
-    """Open files and sockets of the tree."""
-    return sum(len(os.listdir(f"/proc/{member}/fd")) for member in tree(pid))
+def descriptors(server: "Server") -> int:
+    """Open files and sockets of the server itself."""
+    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
 
 
 def send(pid: int, signal_number: int) -> None:

@@ -181,7 +181,7 @@ def soak(server: Server, seconds: float) -> tuple[dict[str, Tally], list[int]]:
     """Tallies by kind, and bytes of the tree: before, ten times during, and after five quiet seconds."""
     kinds = {name: make() for name, make in KINDS.items()}
     tallies: dict[str, Tally] = defaultdict(Tally)
-    memory, ends = [processes.pss(server.process.pid)], time.monotonic() + seconds
+    memory, ends = [processes.pss(server.port)], time.monotonic() + seconds
     threads = [
         threading.Thread(target=client, args=(server, kinds[name], tallies[name], random.Random(f"{name} {number}"), ends))
         for name, count in CLIENTS.items()
@@ -191,11 +191,11 @@ def soak(server: Server, seconds: float) -> tuple[dict[str, Tally], list[int]]:
         thread.start()
     for _ in range(10):
         time.sleep(seconds / 10)
-        memory.append(processes.pss(server.process.pid))
+        memory.append(processes.pss(server.port))
     for thread in threads:
         thread.join()
     time.sleep(5)
-    return tallies, [*memory, processes.pss(server.process.pid)]
+    return tallies, [*memory, processes.pss(server.port)]
 
 
 def faults(tallies: dict[str, Tally], memory: list[int], log: str) -> list[str]:

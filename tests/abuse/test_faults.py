@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.abuse import bodies, processes
-from tests.abuse.conftest import SETTINGS, Watched
+from tests.abuse.conftest import SETTINGS, Serve, Watched
 from tests.abuse.test_runs import events
 from tests.abuse.test_work import assert_all_well
 from tests.abuse.wire import JSON, STREAM, Answer, ask, assert_protocol_refused, assert_refused, post
@@ -19,14 +19,15 @@ DEADLINE = SETTINGS["large_seconds"] + 3.0
 RUN_DEADLINE = SETTINGS["training_seconds"] + 5.0
 
 
-@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_lost_process_costs_its_own_request(fault: signal.Signals, server: Server, watched: Watched) -> None:
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["kill", "stop"])
+def test_a_lost_process_costs_its_own_request(fault: signal.Signals, serve: Serve, watched: Watched) -> None:
+    server = serve()
     assert_all_well(server)
-    count = len(processes.tree(server.process.pid)) - 1
+    count = len(processes.children(server))
     assert count
     with watched(server):
         for index in range(count):
-            members = processes.tree(server.process.pid)[1:]
+            members = processes.children(server)
             victim = members[min(index, len(members) - 1)]
             _busy_while(server, lambda victim=victim: processes.send(victim, fault))
             assert_all_well(server)

@@ -1,12 +1,11 @@
 """B: what is refused, and in which form."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.abuse import bodies, processes
-from tests.abuse.conftest import SETTINGS, started
 from tests.abuse.wire import (
     JSON,
     SECURITY_HEADERS,
@@ -23,13 +22,6 @@ from tests.abuse.wire import (
 from tests.conftest import Server
 
 TINY = len(bodies.TINY)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all of these: none does it any harm."""
-    with started(tmp_path_factory.mktemp("form"), **SETTINGS) as running:
-        yield running
 
 
 def raw(server: Server, message: bytes) -> Answer:
@@ -110,8 +102,8 @@ REFUSED: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "a range that runs backwards": (request("GET", "/docs/static/swagger-ui.css", b"", "Range: bytes=9-1"), (200, 400, 404, 416)),
     "a range past the end": (request("GET", "/docs/static/swagger-ui.css", b"", "Range: bytes=99999999-"), (200, 404, 416)),
     "a query that is not known": (request("GET", "/v1/losses?serach=huber"), (422,)),
-    "a run of no data": (post("/v1/train", b"{}"), (422,)),
-    "a stream of no data": (post("/v1/train", b"{}", JSON, "Accept: text/event-stream"), (422,)),
+    "a run of no epochs": (post("/v1/train", bodies.training(0)), (422,)),
+    "a stream of no epochs": (post("/v1/train", bodies.training(0), JSON, "Accept: text/event-stream"), (422,)),
     "too large": (LINE + b"Host: a\r\nContent-Length: 999999999999\r\n\r\n", (413,)),
 }
 
@@ -217,12 +209,12 @@ def test_what_is_refused_leaves_nothing(what: str, server: Server) -> None:
     message = LEAVING[what]()
     for body, path in ((bodies.large(), "/v1/evaluate"), (bodies.short_training(), "/v1/train")):
         assert ask(server, post(path, body)).status == 200
-    pid = server.process.pid
-    members, descriptors, memory = processes.tree(pid), processes.descriptors(pid), processes.pss(pid)
+    before = len(processes.members(server.port)), processes.descriptors(server), processes.pss(server.port)
     for _ in range(20):
         assert ask(server, message).status in (403, 413, 422)
-    assert processes.tree(pid) == members
-    assert processes.descriptors(pid) <= descriptors + 1
-    assert processes.pss(pid) < memory + 30_000_000
-    assert processes.busy(pid, 0.5) < 0.3
+    members, descriptors, memory = before
+    assert len(processes.members(server.port)) <= members
+    assert processes.descriptors(server) <= descriptors + 1
+    assert processes.pss(server.port) < memory + 30_000_000
+    assert processes.busy(server.port, 0.5) < 0.3
     assert "Traceback" not in server.log.read_text()

@@ -40,13 +40,13 @@ def assert_all_well(server: Server) -> None:
 
 @pytest.mark.parametrize("n", [18_034, 35_840, 71_713])
 def test_answers_of_long_negative_gradients_end_no_process(n: int, server: Server, watched: Watched) -> None:
-    before = processes.tree(server.process.pid)
+    before = processes.members(server.port)
     with watched(server):
         document = ask(server, post("/v1/evaluate", bodies.mae(n))).document
         assert document["value"] == 1.0
         assert document["per_sample"] == [1.0] * n
         assert document["gradient"] == [-1 / n] * n
-    assert set(before) <= set(processes.tree(server.process.pid))
+    assert set(before) <= set(processes.members(server.port))
 
 
 # --- A2 -------------------------------------------------------------------------------------------------------------------
@@ -87,14 +87,15 @@ def test_work_ends_with_the_client_that_asked_for_it(server: Server, watched: Wa
     with watched(server):
         leave(server, post("/v1/evaluate", bodies.circle(110_000)), 1.0)
         assert ask(server, post("/v1/evaluate", bodies.large()), 3.0).document["value"] == 1.0
-    assert processes.busy(server.process.pid) < 0.5
+    assert processes.busy(server.port) < 0.5
 
 
-def test_processes_that_hang_are_given_up_and_replaced(server: Server, watched: Watched) -> None:
+def test_processes_that_hang_are_given_up_and_replaced(serve: Serve, watched: Watched) -> None:
+    server = serve()
     assert_all_well(server)
     body, header = bodies.squares()
     with watched(server):
-        stopped = processes.tree(server.process.pid)[1:]
+        stopped = processes.children(server)
         for pid in stopped:
             processes.send(pid, signal.SIGSTOP)
         began = time.monotonic()
@@ -147,4 +148,4 @@ def test_costly_binary_requests_whose_clients_leave_hold_up_nobody(server: Serve
             leave(server, costly, 0.05)
         assert ask(server, packed, 5).document["value"] == bodies.TINY_VALUE
         assert ask(server, post("/v1/evaluate", bodies.large()), 5).document["value"] == 1.0
-    assert processes.busy(server.process.pid) < 0.5
+    assert processes.busy(server.port) < 0.5

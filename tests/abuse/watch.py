@@ -1,6 +1,6 @@
 """Beside an attack, in a process of its own: tiny requests one after another, and the memory of the server's tree.
 
-`python -m tests.abuse.watch HOST PORT PID` says "ready", goes on to the end of its standard input, and prints what it saw.
+`python -m tests.abuse.watch HOST PORT` says "ready", goes on to the end of its standard input, and prints what it saw.
 """
 
 import json
@@ -41,8 +41,8 @@ class Seen:
 class Watch:
     """The watching process, seen from the test."""
 
-    def __init__(self, host: str, port: int, pid: int) -> None:
-        command = [sys.executable, "-m", "tests.abuse.watch", host, str(port), str(pid)]
+    def __init__(self, host: str, port: int) -> None:
+        command = [sys.executable, "-m", "tests.abuse.watch", host, str(port)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout
         self._process.stdout.readline()
@@ -52,9 +52,9 @@ class Watch:
         return Seen(**json.loads(said))
 
 
-def main(host: str, port: int, pid: int) -> None:
-    seen, over = Seen(before=pss(pid)), threading.Event()
-    threading.Thread(target=_sample, args=(pid, seen, over), daemon=True).start()
+def main(host: str, port: int) -> None:
+    seen, over = Seen(before=pss(port)), threading.Event()
+    threading.Thread(target=_sample, args=(port, seen, over), daemon=True).start()
     prober = threading.Thread(target=_probe, args=(host, port, seen, over))
     prober.start()
     print("ready", flush=True)
@@ -64,9 +64,9 @@ def main(host: str, port: int, pid: int) -> None:
     print(json.dumps(asdict(seen)), flush=True)
 
 
-def _sample(pid: int, seen: Seen, over: threading.Event) -> None:
+def _sample(port: int, seen: Seen, over: threading.Event) -> None:
     while not over.wait(0.1):
-        seen.peak = max(seen.peak, pss(pid))
+        seen.peak = max(seen.peak, pss(port))
 
 
 def _probe(host: str, port: int, seen: Seen, over: threading.Event) -> None:
@@ -100,4 +100,4 @@ def _ask(connection: socket.socket) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]))
