@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import report, training, wire
 from bench.contenders import LONG
-from bench.kernels import Timed
+from bench.kernels import PASSIVE, Timed
 from bench.processes import ENVIRONMENT, SERVED_WITH, running
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -34,11 +34,18 @@ server process under the settings of `make serve`; ours works on bodies of 512 K
 which is counted. The client keeps one connection and sends the same bytes again and again. CPU is user and system time of
 the server and its children, from the kernel's CPU clocks: the median of the rounds (least to greatest). Latencies are
 pooled over rounds; with fewer than 100 requests p99 is about the slowest. Peak RSS is the sum of the processes' VmHWM,
-reset for each size. Rounds are interleaved, and ratios are the medians of the ratios within each round."""
+reset for each size. Rounds are interleaved, and ratios are the medians of the ratios within each round. `uvicorn --factory`
+is `app.main:create_app` started without anything that the Makefile sets; the allocator and BLAS are then as the code alone
+leaves them."""
+
+PRICE_NOTES = """\
+Mean squared error in JSON, all digits in and out. The price is CPU time per byte of the body: what holds for 20 MB should
+hold up to the largest body that is taken."""
 
 KERNEL_NOTES = """\
 Wall time of value, per-sample losses and gradient on a checked batch; of forward, mean and backward in PyTorch. The same
-process, threads and allocator settings, in turn; the limits hold for the ratio of the best times, in float64."""
+process, threads and allocator settings, in turn, with `OMP_WAIT_POLICY=passive`, so that PyTorch's threads do not spin into
+ours; the limits hold for the ratio of the best times, in float64."""
 
 TRAINING_NOTES = """\
 1000 rows of two circles, a hidden layer of 50 relu units, binary cross-entropy, batches of 32, shuffled every epoch, 200
@@ -64,12 +71,13 @@ def main() -> None:
     if not sys.platform.startswith("linux"):
         sys.exit("bench reads CPU time and memory of other processes from /proc: it needs Linux")
     measured = wire.measure(QUICK if quick else FULL, _say)
+    priced = wire.prices(QUICK if quick else FULL, _say)
     crowded = wire.crowd(QUICK_CROWD if quick else FULL_CROWD, _say)
     timed = _kernels(QUICK_KERNELS if quick else FULL_KERNELS)
     rounds, calls, seconds = QUICK_TRAINING if quick else FULL_TRAINING
     trained, served = training.trained(rounds), training.served(calls, seconds, _say)
     command = "python -m bench --quick" if quick else "make bench"
-    text = _text(command, measured, crowded, timed, trained, served)
+    text = _text(command, measured, priced, crowded, timed, trained, served)
     print("\n" + text)
     if not quick:
         RESULTS.write_text(text)
@@ -80,7 +88,7 @@ def _say(what: str) -> None:
 
 
 def _kernels(arguments: Sequence[str]) -> list[Timed]:
-    with running(["-m", "bench.kernels", *arguments]) as process:
+    with running(["-m", "bench.kernels", *arguments], **PASSIVE) as process:
         assert process.stdout
         timed = [_timed(line) for line in process.stdout]
         if process.wait():
@@ -95,13 +103,15 @@ def _timed(line: bytes) -> Timed:
 
 
 def _text(
-    command: str, measured: report.Wire, crowded: dict[str, wire.Crowded], timed: list[Timed],
+    command: str, measured: report.Wire, priced: dict[int, wire.Priced], crowded: dict[str, wire.Crowded], timed: list[Timed],
     trained: training.Trained, served: training.Served,
 ) -> str:  # fmt: skip
-    targets = report.wire_targets(measured, crowded) + report.kernel_targets(timed) + report.training_targets(trained, served)
+    targets = report.wire_targets(measured, crowded) + report.price_targets(priced)
+    targets += report.kernel_targets(timed) + report.training_targets(trained, served)
     parts = [
         "# What it costs", _machine(command), report.target_table(targets),
         "## Over HTTP", NOTES, *(report.wire_table(size, results) for size, results in measured.items()),
+        "## One loss of many numbers", PRICE_NOTES, report.price_table(priced),
         "## Tiny requests while a 20 MB JSON request is in", report.crowd_table(crowded),
         "## Kernels", KERNEL_NOTES if timed[0].theirs else "PyTorch is not installed: our own times alone.",
         report.kernel_table(timed),

@@ -43,6 +43,14 @@ def json_message(path: str, sample: Sample) -> bytes:
     return _post(path, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), "Content-Type: application/json")
 
 
+def squares_message(n: int) -> tuple[bytes, float]:
+    """Mean squared error of n numbers with all their digits; and its value."""
+    predictions, targets = np.random.default_rng(0).standard_normal((2, n))
+    document = {"loss": "mean_squared_error", "predictions": predictions, "targets": targets}
+    body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return _post("/v1/evaluate", body, "Content-Type: application/json"), float(np.mean((predictions - targets) ** 2))
+
+
 def binary_message(datatype: str, sample: Sample) -> bytes:
     """The Open Inference Protocol with its binary extension, as its clients write it."""
     dtype = {"FP64": "<f8", "FP32": "<f4"}[datatype]
@@ -88,6 +96,8 @@ class Contender:
     sizes: tuple[Size, ...] = SIZES
     http: bool = True
     """Else it is asked by a line, and answers with the value."""
+    bare: bool = False
+    """Started without what `make serve` sets."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ def started(contenders: Iterable[Contender]) -> Generator[dict[str, Started]]:
 
 def _process(contender: Contender, port: int) -> AbstractContextManager[Popen[bytes]]:
     command = [each.format(port=port) for each in contender.command]
-    return running(command, CRITERION_PORT=str(port), CRITERION_LOG_LEVEL="warning")
+    return running(command, contender.bare, CRITERION_PORT=str(port), CRITERION_LOG_LEVEL="warning")
 
 
 def _asked(contender: Contender, process: Popen[bytes], port: int) -> Started:
@@ -126,10 +136,15 @@ def _uvicorn(name: str) -> tuple[str, ...]:
 
 
 OURS = ("-m", "app.main")
+OURS_BARE = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port", "{port}", "--factory", "app.main:create_app")
 
 JSON = Contender("Criterion, JSON", OURS, _json_to("/v1/evaluate"))
 BINARY = Contender("Criterion, binary FP64", OURS, lambda sample: binary_message("FP64", sample), _of_tensors)
 SINGLE = Contender("Criterion, binary FP32", OURS, lambda sample: binary_message("FP32", sample), _of_tensors)
+BARE_JSON = Contender("Criterion, JSON, uvicorn --factory", OURS_BARE, JSON.message, sizes=(LARGE,), bare=True)
+BARE_BINARY = Contender(
+    "Criterion, binary FP64, uvicorn --factory", OURS_BARE, BINARY.message, _of_tensors, sizes=(LARGE,), bare=True
+)  # fmt: skip
 TWENTY_LINES = Contender("(a) FastAPI + Pydantic + NumPy, twenty lines", _uvicorn("twenty_lines"), _json_to("/evaluate"))
 TYPED = Contender("(a′) the same with a response model", _uvicorn("twenty_lines"), _json_to("/typed"))
 FLOOR = Contender("(b) ASGI + orjson + NumPy, nothing checked", _uvicorn("floor"), _json_to("/evaluate"))
@@ -138,7 +153,7 @@ BUFFERS = Contender(
     "(d) buffers in, evaluated, out: no HTTP, no check", ("-m", "bench.rivals", *map(str, LARGE)), lambda _: b"\n",
     lambda answer: float(bytes(answer)), sizes=(LARGE,), http=False,
 )  # fmt: skip
-CONTENDERS = (JSON, BINARY, SINGLE, TWENTY_LINES, TYPED, FLOOR, ECHO, BUFFERS)
+CONTENDERS = (JSON, BINARY, SINGLE, BARE_JSON, BARE_BINARY, TWENTY_LINES, TYPED, FLOOR, ECHO, BUFFERS)
 
 
 def agree(answers: dict[str, float | None]) -> None:

@@ -22,7 +22,10 @@ THREADS = (1, 2)
 REPEATS = {1_000_000: 5, 10_000_000: 1}
 """Evaluations in a round."""
 PAUSE = 0.01
-"""Seconds before each measurement, so that threads of the one before do not spin into it."""
+"""Seconds before each measurement, so that whatever the one before has left behind has ended."""
+
+PASSIVE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
+"""For the environment of the process: PyTorch's threads sleep once they are done, where else they spin into ours."""
 
 torch: Any = import_module("torch") if find_spec("torch") else None
 

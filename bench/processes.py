@@ -15,17 +15,18 @@ HOST = "127.0.0.1"
 SERVED_WITH = dict(re.findall(r"^serve\b.*: export (\w+) \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
 """What `make serve` sets, here for every contender; what is set already wins, as it does there."""
 ENVIRONMENT = {**SERVED_WITH, **os.environ, "PYTHONPATH": str(ROOT)}
+BARE = {name: value for name, value in ENVIRONMENT.items() if name not in SERVED_WITH}
+"""What somebody has who starts the service without the Makefile."""
 
-LARGEST_ANSWER = 1 << 26
+LARGEST_ANSWER = 1 << 27
 START_SECONDS = 30
 
 
 @contextmanager
-def running(command: Sequence[str], **environment: str) -> Generator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], bare: bool = False, **environment: str) -> Generator[subprocess.Popen[bytes]]:
     """`python command...` until the end of the block."""
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env=ENVIRONMENT | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    given = (BARE if bare else ENVIRONMENT) | environment
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield process
     finally:

@@ -6,12 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.contenders import BINARY, BUFFERS, ECHO, FLOOR, JSON, LARGE, SMALL, TINY, TWENTY_LINES, Contender, Size
+from bench.contenders import (
+    BARE_BINARY,
+    BARE_JSON,
+    BINARY,
+    BUFFERS,
+    ECHO,
+    FLOOR,
+    JSON,
+    LARGE,
+    SMALL,
+    TINY,
+    TWENTY_LINES,
+    Contender,
+    Size,
+)
 from bench.kernels import THREADS, Timed
 from bench.training import AS_IN_TUTORIAL, CRITERION, KERAS, SCIKIT, TORCH, Race, Served, Share, Trained, can
-from bench.wire import Crowded, Measured
+from bench.wire import Crowded, Measured, Priced
 
 Wire = dict[Size, dict[str, Measured]]
+UNIT = 500_000
+"""Numbers of the request whose price per byte the larger ones must keep."""
 
 MUST_BE_FASTER = (
     "mean_squared_error", "huber", "binary_cross_entropy", "kl_divergence", "categorical_cross_entropy",
@@ -56,6 +72,25 @@ def _wire_row(name: str, each: Measured, ours: Measured) -> list[str]:
 def _ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
     """Round by round: what disturbs one round disturbs both sides."""
     return [a / b for a, b in zip(over, under, strict=True)]
+
+
+def price_table(prices: dict[int, Priced]) -> str:
+    head = ["numbers", "body MB", "CPU ms a request", "ns a byte", f"÷ that of {UNIT:,}", "p50 ms", "requests"]
+    return table(head, [_price_row(n, each, prices[UNIT]) for n, each in prices.items()])
+
+
+def _price_row(n: int, each: Priced, unit: Priced) -> list[str]:
+    median = statistics.median(each.cpu_ms)
+    return [
+        f"{n:,}", f"{each.body_bytes / 1e6:.3g}", _spread(each.cpu_ms), _number(median / each.body_bytes * 1e6),
+        _number(statistics.median(_price_ratios(each, unit))), _number(float(np.median(each.latencies_ms))),
+        str(len(each.latencies_ms)),
+    ]  # fmt: skip
+
+
+def _price_ratios(over: Priced, under: Priced) -> list[float]:
+    """Price per byte, round by round."""
+    return [ratio * under.body_bytes / over.body_bytes for ratio in _ratios(over.cpu_ms, under.cpu_ms)]
 
 
 def crowd_table(results: dict[str, Crowded]) -> str:
@@ -180,7 +215,12 @@ def target_table(targets: Iterable[Target]) -> str:
 
 
 def wire_targets(wire: Wire, crowded: dict[str, Crowded]) -> list[Target]:
-    targets = [_cpu(wire, TINY, JSON, ECHO, 1.2, at_least=False)]
+    targets = [
+        _cpu(wire, TINY, JSON, ECHO, 1.35, at_least=False),
+        _cpu(wire, TINY, BINARY, JSON, 1.3, at_least=False),
+        _cpu(wire, LARGE, BARE_JSON, JSON, 1.1, at_least=False),
+        _cpu(wire, LARGE, BARE_BINARY, BINARY, 1.1, at_least=False),
+    ]
     for size in (SMALL, LARGE):
         targets += [
             _cpu(wire, size, TWENTY_LINES, JSON, 15.0, at_least=True),
@@ -198,6 +238,18 @@ def _cpu(wire: Wire, size: Size, over: Contender, under: Contender, limit: float
     ratios = _ratios(wire[size][over.name].cpu_ms, wire[size][under.name].cpu_ms)
     more = f" ({_number(min(ratios))} to {_number(max(ratios))})"
     return Target(text, statistics.median(ratios), limit, at_least, more)
+
+
+def price_targets(prices: dict[int, Priced]) -> list[Target]:
+    """A large body costs a byte what one of 20 MB does."""
+    return [_price_target(n, each, prices[UNIT]) for n, each in prices.items() if n > UNIT]
+
+
+def _price_target(n: int, each: Priced, unit: Priced) -> Target:
+    large, small = (f"{size.body_bytes / 1e6:.0f} MB" for size in (each, unit))
+    text = f"mean squared error of {n:,} numbers: CPU a byte of {large} ÷ that of {small}"
+    ratios = _price_ratios(each, unit)
+    return Target(text, statistics.median(ratios), 1.1, False, f" ({_number(min(ratios))} to {_number(max(ratios))})")
 
 
 def kernel_targets(timed: Sequence[Timed]) -> list[Target]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bench.contenders import (
     CONTENDERS,
@@ -24,6 +25,7 @@ from bench.contenders import (
     agree,
     json_message,
     sample_of,
+    squares_message,
     started,
 )
 from bench.processes import Connection, cpu_seconds, forget_peak, peak_megabytes, running
@@ -52,6 +54,7 @@ class Measured:
 
 
 Say = Callable[[str], None]
+Name = TypeVar("Name")
 
 
 def measure(plan: Plan, say: Say) -> dict[Size, dict[str, Measured]]:
@@ -65,16 +68,23 @@ def _measure_size(size: Size, servers: Mapping[str, Started], plan: Plan, say: S
     contenders = {each.name: each for each in CONTENDERS if size in each.sizes}
     messages = {name: each.message(sample) for name, each in contenders.items()}
     agree({name: each.value(servers[name].connect()(messages[name])) for name, each in contenders.items()})
-    counts = {name: _requests_of_a_round(servers[name], messages[name], plan) for name in contenders}
-    results = {name: Measured() for name in contenders}
     for name in contenders:
         forget_peak(servers[name].pid)
-    for number in range(plan.rounds):
-        say(f"{size[0]}×{size[1]}: round {number + 1} of {plan.rounds}")
-        for name, result in results.items():
-            _round(result, servers[name], messages[name], counts[name])
+    asked = {name: (servers[name], message) for name, message in messages.items()}
+    results = _interleaved(asked, plan, say, f"{size[0]}×{size[1]}")
     for name, result in results.items():
         result.peak_mb = peak_megabytes(servers[name].pid)
+    return results
+
+
+def _interleaved(asked: Mapping[Name, tuple[Started, bytes]], plan: Plan, say: Say, what: str) -> dict[Name, Measured]:
+    """Each server asked its message in turn, round after round."""
+    counts = {name: _requests_of_a_round(server, message, plan) for name, (server, message) in asked.items()}
+    results = {name: Measured() for name in asked}
+    for number in range(plan.rounds):
+        say(f"{what}: round {number + 1} of {plan.rounds}")
+        for name, (server, message) in asked.items():
+            _round(results[name], server, message, counts[name])
     return results
 
 
@@ -105,6 +115,34 @@ def latencies(ask: Ask, message: bytes, seconds: float) -> list[float]:
         ask(message)
         latencies.append((time.perf_counter() - before) * 1e3)
     return latencies
+
+
+# --- one loss of many numbers -------------------------------------------------------------------------------------------
+
+
+NUMBERS = (3, 500_000, 850_000, 1_500_000)
+"""Of mean squared error; the last is nearly as much as the service takes by default."""
+
+
+@dataclass
+class Priced(Measured):
+    """What a request with a body of so many bytes costs."""
+
+    body_bytes: int = 0
+
+
+def prices(plan: Plan, say: Say) -> dict[int, Priced]:
+    """Mean squared error in JSON, by how many numbers."""
+    messages = {n: squares_message(n) for n in NUMBERS}
+    with started([JSON]) as servers:
+        server = servers[JSON.name]
+        for message, value in messages.values():
+            agree({JSON.name: JSON.value(server.connect()(message)), "NumPy": value})
+        results = _interleaved({n: (server, message) for n, (message, _) in messages.items()}, plan, say, "mean squared error")
+    return {
+        n: Priced(result.cpu_ms, result.rate, result.latencies_ms, body_bytes=len(messages[n][0].partition(b"\r\n\r\n")[2]))
+        for n, result in results.items()
+    }
 
 
 # --- tiny requests while a large one is in ----------------------------------------------------------------------------
