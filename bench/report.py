@@ -83,7 +83,7 @@ def _price_row(n: int, each: Priced, unit: Priced) -> list[str]:
     median = statistics.median(each.cpu_ms)
     return [
         f"{n:,}", f"{each.body_bytes / 1e6:.3g}", _spread(each.cpu_ms), _number(median / each.body_bytes * 1e6),
-        _number(statistics.median(_price_ratios(each, unit))), _number(float(np.median(each.latencies_ms))),
+        _number(statistics.median(_price_ratios(each, unit))) if n >= UNIT else "–", _number(float(np.median(each.latencies_ms))),
         str(len(each.latencies_ms)),
     ]  # fmt: skip
 
