@@ -83,7 +83,7 @@ def _price_row(n: int, each: Priced, unit: Priced) -> list[str]:
     median = statistics.median(each.cpu_ms)
     return [
         f"{n:,}", f"{each.body_bytes / 1e6:.3g}", _spread(each.cpu_ms), _number(median / each.body_bytes * 1e6),
-        _number(statistics.median(_price_ratios(each, unit))), _number(float(np.median(each.latencies_ms))),
+        _number(statistics.median(_price_ratios(each, unit))) if n >= UNIT else "–", _number(float(np.median(each.latencies_ms))),
         str(len(each.latencies_ms)),
     ]  # fmt: skip
 
@@ -256,19 +256,22 @@ def kernel_targets(timed: Sequence[Timed]) -> list[Target]:
     """Of the cases that share a limit, the one that is nearest to missing it."""
     groups: dict[tuple[int, int, float], dict[str, float]] = {}
     for each in timed:
-        for threads in each.theirs:
+        for threads in THREADS:
             if limit := _kernel_limit(each, threads):
-                ratio = min(each.theirs[threads]) / min(each.ours[threads])
-                groups.setdefault((each.numbers, threads, limit), {})[each.name] = ratio
+                ratios = groups.setdefault((each.numbers, threads, limit), {})
+                if threads in each.theirs:
+                    ratios[each.name] = min(each.theirs[threads]) / min(each.ours[threads])
     return [_worst(*group, ratios) for group, ratios in groups.items()]
 
 
 def _worst(numbers: int, threads: int, limit: float, ratios: dict[str, float]) -> Target:
+    which = f"cross-entropy of k ≤ {SHORT_ROWS}" if limit == MUCH_FASTER else "the slowest kernel"
+    text = f"{_power(numbers)} numbers, {threads} thread{'s' * (threads > 1)}: PyTorch ÷ ours, {which}"
+    if not ratios:
+        return Target(text, None, limit, at_least=True)
     name = min(ratios, key=lambda each: ratios[each])
     missed = sum(ratio < limit for ratio in ratios.values())
     more = f" ({name}; {missed} of {len(ratios)} cases miss it)" if missed else f" ({name}; all {len(ratios)} reach it)"
-    which = f"cross-entropy of k ≤ {SHORT_ROWS}" if limit == MUCH_FASTER else "the slowest kernel"
-    text = f"{_power(numbers)} numbers, {threads} thread{'s' * (threads > 1)}: PyTorch ÷ ours, {which}"
     return Target(text, ratios[name], limit, at_least=True, more=more)
 
 
