@@ -255,6 +255,18 @@ async def test_process_that_dies_over_a_job(pool: Pool) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_process_waits_for_whoever_comes_next() -> None:
+    async with running(LARGE) as pool:
+        await pool.start()
+        with pytest.raises(ProcessLost):
+            await done(pool, jobs.suicidal)
+        await eventually(lambda: pool._spare is not None, "none is forked")
+        assert pool._spare
+        pid = pool._spare.pid
+        assert await pid_of(pool) == pid
+
+
+@pytest.mark.anyio
 async def test_process_that_is_killed_costs_its_own_job_only(pool: Pool, pipe: Path) -> None:
     async with halfway(pool, pipe) as (work, pid), asyncio.TaskGroup() as group:
         waiting = group.create_task(done(pool, jobs.turned, b"ab"))
@@ -482,6 +494,18 @@ async def test_nothing_is_held_after_a_crowd(monkeypatch: pytest.MonkeyPatch) ->
         await eventually(lambda: not buffers_in(str(pid)), "the process that stays keeps buffers")
         await eventually(lambda: resident(pid) < resident(template) + 30 * 1024**2, "it keeps memory")
         assert (await pid_of_lane(pool)) == pid
+
+
+@pytest.mark.anyio
+async def test_a_process_that_is_never_idle_forgets_what_is_given_back(pool: Pool) -> None:
+    pid = await pid_of(pool)
+    before = len(buffers_in(str(pid)))
+    for _ in range(10):
+        body = pool._buffers.take()
+        await done(pool, jobs.turned, body)
+        body.close()
+    assert await pid_of(pool) == pid
+    assert len(buffers_in(str(pid))) <= before + 1
 
 
 async def pid_of_lane(pool: Pool) -> int:
