@@ -1,7 +1,8 @@
 """Criterion: loss functions over HTTP.
 
     main.py          create_app(settings): wiring as a table of contents
-    settings.py      Settings, from CRITERION_* variables; version.py: the release
+    settings.py      Settings, from CRITERION_* variables
+    version.py       the release
     errors.py        CallerError and its tree: what can be wrong with a request
     registry.py      every declared thing of a kind, by name and alias
     losses/          the losses and their evaluation, in plain NumPy; nothing in there knows of HTTP

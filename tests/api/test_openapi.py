@@ -32,7 +32,7 @@ UNIONS = {
     "Metric": METRICS.keys() | LOSSES.keys(), "Data": DATASETS.keys(),
 }  # fmt: skip
 
-NOT_ASKED = {"model_metadata", "model_ready", "infer"}
+NOT_ASKED = {"infer"}
 """Operations whose parameters have no examples, so that there is none of their answer."""
 
 

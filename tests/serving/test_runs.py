@@ -103,7 +103,6 @@ async def test_many_events_and_large_bodies_pass_through_whole(caller: httpx.Asy
     assert [each.data["number"] for each in events[1:-1]] == [*range(1, 20_001)]
     text = np.random.default_rng(0).bytes(3_000_000).hex()
     assert (await caller.post("/telling", json={"text": text})).json()["text"] == text
-    assert (await told(caller, "/telling", text=text))[-1].data["text"] == text
 
 
 @pytest.mark.anyio
