@@ -22,7 +22,10 @@
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
-    wire/            bytes to values and back: json.py, tensors.py
+    wire/            bytes to values and back
+        json.py          arrays from JSON and back, fast; exact.py: where that is not enough; faults.py: what is wrong there
+        tensors.py       tensors of the Open Inference Protocol
+        events.py, packing.py  server-sent events; packed answers
     serving/         how any call is carried: bodies.py, headers.py, problems.py
     api/             what calls there are: one router, one file
         specs.py         registry to Pydantic

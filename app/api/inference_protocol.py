@@ -7,27 +7,29 @@ prediction gets float32 answers. https://github.com/kserve/open-inference-protoc
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from app.api.route import run
 from app.api.specs import LOSS_SPECS
 from app.errors import CallerError, Fault, InvalidArray, InvalidInput, NotFound, StillArriving, Unavailable, UnknownName
 from app.losses import LOSSES, Loss, check, evaluate
-from app.losses.evaluate import Reduction
+from app.losses.evaluate import Evaluation, Reduction
 from app.registry import did_you_mean
 from app.serving.bodies import Refusal, read_body
 from app.serving.problems import from_pydantic, status_of
 from app.settings import Settings
 from app.wire.faults import listed
 from app.wire.json import decode, encode
-from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
+from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, no_parameters, read_tensors, widened
 
 VERSION = "1"
 HEADER_LENGTH = "inference-header-content-length"
@@ -57,39 +59,49 @@ REQUEST_BODY: dict[str, Any] = {
 
 class OutputChoice(Part):
     name: str
-    parameters: TensorParameters = TensorParameters()
+    parameters: TensorParameters = Field(default_factory=no_parameters)
+
+
+Listed = BeforeValidator(listed)
 
 
 class InferRequest(Part):
     id: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
-    inputs: list[InputTensor]
-    outputs: list[OutputChoice] | None = None
+    inputs: Annotated[list[InputTensor], Listed]
+    outputs: Annotated[list[OutputChoice] | None, Listed] = None
 
 
-def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tuple[int | None, bytes]:
+Pieces: TypeAlias = list[bytes | memoryview]
+"""A body in parts: the JSON header, and the tensors as they lie."""
+
+
+def infer(body: bytes | memoryview, name: str, header_length: int | None) -> tuple[int | None, Pieces]:
     """A loss evaluated as the protocol asks: the length of the JSON header where tensors stand behind it, and the answer."""
     loss, preset = model(name)
     whole = memoryview(body)
     split = len(whole) if header_length is None else header_length
     request = _request(whole[:split])
-    tensors = read_tensors(request.inputs, whole[split:])
-    mask = _mask(tensors.pop("mask", None))
-    arrays = {key: widened(tensor) for key, tensor in tensors.items()}
+    arrays = read_tensors(request.inputs, whole[split:])
+    mask = _mask(arrays.pop("mask", None))
+    arrays = {key: widened(tensor) for key, tensor in arrays.items()}
     given = {key: listed(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
-    parameters = _parameters(loss, {**preset, **given})
+    parameters = _parameters(loss, {**preset, **given}) if given else _preset(name)
     wanted = _wanted(loss, request)
-    batch = check(
-        loss, parameters, _side(loss, arrays, "predictions"), _side(loss, arrays, "targets"),
-        sample_weight=arrays.get("sample_weight"), mask=mask,
-    )  # fmt: skip
-    evaluation = evaluate(batch, reduction=reduction, outputs=tuple({_kind(choice.name) for choice in wanted}))
-    single = batch.arrays[0].dtype.str == "<f4"
-    outputs: dict[str, Any] = {"value": [evaluation.value], "per_sample": evaluation.per_sample, "gradient": evaluation.gradient}
-    if isinstance(evaluation.gradient, Mapping):
-        outputs |= {f"gradient.{key}": value for key, value in evaluation.gradient.items()}
-    return _encode(name, request, wanted, {choice.name: _answer(outputs[choice.name], single) for choice in wanted})
+    weights = arrays.pop("sample_weight", None)
+    predictions, targets = _sides(loss, arrays)
+    batch = check(loss, parameters, predictions, targets, sample_weight=weights, mask=mask)
+    evaluation = evaluate(batch, reduction=reduction, outputs=tuple({_kind(output) for output in wanted}))
+    dtype = np.dtype(np.float32 if batch.arrays[0].itemsize == 4 else np.float64)
+    outputs = {output: _tensor(_output(evaluation, output), dtype) for output in wanted}
+    return _encode(name, request.id, outputs, wanted)
+
+
+def infer_whole(body: bytes | memoryview, name: str, header_length: int | None) -> tuple[int | None, bytes]:
+    """The same, the answer in one piece."""
+    header, pieces = infer(body, name, header_length)
+    return header, b"".join(pieces)
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
@@ -127,76 +139,96 @@ def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
         raise from_pydantic(error) from None
 
 
+@cache
+def _preset(name: str) -> Mapping[str, Any]:
+    """The parameters of a model that is given none."""
+    return MappingProxyType(_parameters(*model(name)))
+
+
 def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
     if array is not None and array.dtype != np.bool_:
         raise InvalidArray("mask must have datatype BOOL")
     return array
 
 
-def _side(loss: Loss, arrays: Mapping[str, NDArray[Any]], side: Literal["predictions", "targets"]) -> Any:
-    """One side of the loss's inputs as `check` takes it."""
-    known = {*loss.inputs, "sample_weight"}
+def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
+    """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
+    sides: dict[str, Any] = {"predictions": None, "targets": None}
+    for name, declared in loss.inputs.items():
+        if name in arrays and declared.named:
+            sides[declared.side] = {**(sides[declared.side] or {}), name: arrays[name]}
+        elif name in arrays:
+            sides[declared.side] = arrays[name]
     for name in arrays:
-        if name not in known:
+        if name not in loss.inputs:
             raise InvalidInput(
                 f"{loss.name} has no input {name[:80]!r}; it takes {', '.join(loss.inputs)}, sample_weight and mask"
             )
-    names = [name for name, each in loss.inputs.items() if each.side == side and name in arrays]
-    if any(loss.inputs[name].named for name in names):
-        return {name: arrays[name] for name in names}
-    return arrays[side] if names else None
+    return sides["predictions"], sides["targets"]
 
 
 # --- what the answer says -----------------------------------------------------------------------------------------------
 
 
-def _outputs(loss: Loss) -> list[str]:
+@cache
+def _outputs(loss: Loss) -> tuple[str, ...]:
     named = [f"gradient.{name}" for name, each in loss.inputs.items() if each.side == "predictions" and each.named]
-    return ["value", "per_sample", *((named or ["gradient"]) if loss.differentiable else [])]
+    return ("value", "per_sample", *((named or ["gradient"]) if loss.differentiable else []))
 
 
 def _kind(name: str) -> Any:
     return name.partition(".")[0]
 
 
-def _wanted(loss: Loss, request: InferRequest) -> list[OutputChoice]:
-    """The outputs to answer: those the request names, or all; each binary where it or the request says so."""
+def _wanted(loss: Loss, request: InferRequest) -> dict[str, bool]:
+    """The outputs to answer, those the request names or all, and whether each is binary: it or the request says so."""
     default = request.parameters.get("binary_data_output", False)
     if not isinstance(default, bool):
         raise InvalidInput("parameters.binary_data_output must be true or false")
-    chosen = request.outputs or [OutputChoice(name=name) for name in _outputs(loss)]
-    for choice in chosen:
-        if choice.name not in _outputs(loss):
-            raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(_outputs(loss))}")
-        if choice.parameters.binary_data is None:
-            choice.parameters.binary_data = default
-    return chosen
+    outputs = _outputs(loss)
+    if not request.outputs:
+        return dict.fromkeys(outputs, default)
+    for choice in request.outputs:
+        if choice.name not in outputs:
+            raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(outputs)}")
+    own = {choice.name: choice.parameters.binary_data for choice in request.outputs}
+    return {name: default if binary is None else binary for name, binary in own.items()}
 
 
-def _answer(output: Any, single: bool) -> NDArray[Any]:
+def _output(evaluation: Evaluation, name: str) -> Any:
+    kind, _, part = name.partition(".")
+    if kind == "value":
+        return [evaluation.value]
+    output: Any = getattr(evaluation, kind)
+    return output[part] if part else output
+
+
+def _tensor(output: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.itemsize == 8:
+        return np.ascontiguousarray(output, dtype)
     with np.errstate(over="ignore"):  # too large for single precision: infinite, as it would be when computed in it
-        return np.ascontiguousarray(output, dtype=np.float32 if single else np.float64)
+        return np.ascontiguousarray(output, dtype)
 
 
 def _encode(
-    name: str, request: InferRequest, wanted: Sequence[OutputChoice], tensors: Mapping[str, NDArray[Any]]
-) -> tuple[int | None, bytes]:
+    name: str, identity: str | None, tensors: Mapping[str, NDArray[Any]], binary: Mapping[str, bool]
+) -> tuple[int | None, Pieces]:
     outputs: list[dict[str, Any]] = []
-    tail: list[memoryview] = []
-    for choice in wanted:
-        tensor = tensors[choice.name]
-        entry = {"name": choice.name, "datatype": NAMES[tensor.dtype], "shape": list(tensor.shape)}
-        if choice.parameters.binary_data:
-            tail.append(tensor.reshape(-1).view(np.uint8).data)
-            outputs.append({**entry, "parameters": {"binary_data_size": tensor.nbytes}})
+    tail: Pieces = []
+    for output, tensor in tensors.items():
+        entry: dict[str, Any] = {"name": output, "datatype": NAMES[tensor.dtype], "shape": tensor.shape}
+        if binary[output]:
+            tail.append(tensor.data.cast("B"))
+            entry["parameters"] = {"binary_data_size": tensor.nbytes}
         else:
-            outputs.append({**entry, "data": tensor.reshape(-1)})
+            entry["data"] = tensor.reshape(-1)
+        outputs.append(entry)
     answer: dict[str, Any] = {"model_name": name, "model_version": VERSION, "outputs": outputs}
-    header = encode({"id": request.id, **answer} if request.id is not None else answer)
+    header = encode(answer if identity is None else {"id": identity, **answer})
     if not tail:
-        return None, header
+        return None, [header]
     header += b" " * (-len(header) % ALIGNMENT)
-    return len(header), b"".join((header, *tail))
+    return len(header), [header, *tail]
 
 
 # --- routes -------------------------------------------------------------------------------------------------------------
@@ -294,9 +326,9 @@ async def _run(request: Request, body: list[bytes], name: str, length: int | Non
     if length is not None and length < settings.large_body_bytes <= sum(map(len, body)):
         loss, _ = model(name)
         wanted = _wanted(loss, _request(_head(body, length)))
-        if all(choice.parameters.binary_data for choice in wanted):
-            return await asyncio.to_thread(lambda: infer(b"".join(body), name, length))
-    return await run(request, infer, body, name, length)
+        if all(wanted.values()):
+            return await asyncio.to_thread(lambda: infer_whole(b"".join(body), name, length))
+    return await run(request, infer_whole, body, name, length)
 
 
 def _head(body: list[bytes], length: int) -> bytes:
