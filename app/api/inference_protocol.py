@@ -6,18 +6,20 @@ loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as 
 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import Path
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from app.api.specs import LOSS_SPECS
 from app.errors import Fault, InvalidArray, InvalidInput, NotFound, UnknownName
 from app.losses import LOSSES, Batch, Loss, check, evaluate
-from app.losses.evaluate import Reduction
+from app.losses.evaluate import Evaluation, Reduction
 from app.registry import did_you_mean
 from app.serving.call import Call
 from app.serving.content import Content, Piece
@@ -27,7 +29,7 @@ from app.serving.wires import Wire
 from app.settings import Settings
 from app.wire.faults import listed
 from app.wire.json import decode, encode
-from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, read_tensors, widened
+from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, no_parameters, read_tensors, widened
 
 VERSION = "1"
 HEADER_LENGTH = "inference-header-content-length"
@@ -71,14 +73,17 @@ REQUEST_BODY: dict[str, Any] = {
 
 class OutputChoice(Part):
     name: str
-    parameters: TensorParameters = TensorParameters()
+    parameters: TensorParameters = Field(default_factory=no_parameters)
+
+
+Listed = BeforeValidator(listed)
 
 
 class InferRequest(Part):
     id: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
-    inputs: list[InputTensor]
-    outputs: list[OutputChoice] | None = None
+    inputs: Annotated[list[InputTensor], Listed]
+    outputs: Annotated[list[OutputChoice] | None, Listed] = None
 
 
 class Message(NamedTuple):
@@ -96,7 +101,8 @@ class Inference(NamedTuple):
     identity: str | None
     batch: Batch
     reduction: Reduction
-    wanted: Sequence[OutputChoice]
+    wanted: Mapping[str, bool]
+    """The outputs to answer, and whether each is binary."""
 
     @property
     def cost(self) -> float:
@@ -105,11 +111,12 @@ class Inference(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The tensors that were asked for, and how each is to be sent."""
+    """The tensors that were asked for, and whether each is binary."""
 
     name: str
     identity: str | None
-    tensors: Sequence[tuple[OutputChoice, NDArray[Any]]]
+    tensors: Mapping[str, NDArray[Any]]
+    binary: Mapping[str, bool]
 
 
 def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> Message:
@@ -118,51 +125,40 @@ def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> M
     if length is not None and length > len(whole):
         raise InvalidInput(f"{HEADER_LENGTH} is {length}, but the body has only {len(whole)} bytes")
     split = len(whole) if length is None else length
-    request = _request(whole[:split], quick)
+    document = decode(whole[:split], quick=quick)
+    try:
+        request = InferRequest.model_validate(document)
+    except ValidationError as error:
+        raise from_pydantic(error, document) from None
     return Message(request, read_tensors(request.inputs, whole[split:]))
 
 
 def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) -> Inference:
     """The loss that a message asks for, and its batch; CallerError for everything that does not fit."""
-    request, tensors, name = message.request, dict(message.tensors), arguments["name"]
+    request, tensors = message
+    name: str = arguments["name"]
     loss, preset = LOSSES.find(name)
     mask = _mask(tensors.pop("mask", None))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
     given = {key: listed(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
-    parameters = _parameters(loss, {**preset, **given})
-    wanted = _wanted(loss, request)
-    batch = check(
-        loss, parameters, _side(loss, arrays, "predictions"), _side(loss, arrays, "targets"),
-        sample_weight=arrays.get("sample_weight"), mask=mask,
-    )  # fmt: skip
-    return Inference(name, request.id, batch, reduction, wanted)
+    parameters = _parameters(loss, {**preset, **given}) if given else _preset(name)
+    weights = arrays.pop("sample_weight", None)
+    predictions, targets = _sides(loss, arrays)
+    batch = check(loss, parameters, predictions, targets, sample_weight=weights, mask=mask)
+    return Inference(name, request.id, batch, reduction, _wanted(loss, request))
 
 
-def infer(
-    request: Inference,
-    name: ModelName,
-    version: Version = VERSION,
-) -> Answer:
+def infer(request: Inference, name: ModelName, version: Version = VERSION) -> Answer:
     """Tensors in, tensors out; binary where the request says so."""
-    batch = request.batch
-    evaluation = evaluate(batch, reduction=request.reduction, outputs=tuple({_kind(choice.name) for choice in request.wanted}))
-    single = batch.arrays[0].dtype.str == "<f4"
-    outputs: dict[str, Any] = {"value": [evaluation.value], "per_sample": evaluation.per_sample, "gradient": evaluation.gradient}
-    if isinstance(evaluation.gradient, Mapping):
-        outputs |= {f"gradient.{key}": value for key, value in evaluation.gradient.items()}
-    return Answer(request.name, request.identity, [(choice, _answer(outputs[choice.name], single)) for choice in request.wanted])
+    batch, wanted = request.batch, request.wanted
+    evaluation = evaluate(batch, reduction=request.reduction, outputs=tuple({_kind(output) for output in wanted}))
+    dtype = np.dtype(np.float32 if batch.arrays[0].itemsize == 4 else np.float64)
+    tensors = {output: _tensor(_output(evaluation, output), dtype) for output in wanted}
+    return Answer(request.name, request.identity, tensors, wanted)
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
-
-
-def _request(header: bytes | memoryview, quick: bool) -> InferRequest:
-    document = decode(header, quick=quick)
-    try:
-        return InferRequest.model_validate(document)
-    except ValidationError as error:
-        raise from_pydantic(error, document) from None
 
 
 def _reduction(value: object) -> Reduction:
@@ -184,70 +180,91 @@ def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
         raise from_pydantic(error, document) from None
 
 
+@cache
+def _preset(name: str) -> Mapping[str, Any]:
+    """The parameters of a model that is given none."""
+    return MappingProxyType(_parameters(*LOSSES.find(name)))
+
+
 def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
     if array is not None and array.dtype != np.bool_:
         raise InvalidArray("mask must have datatype BOOL")
     return array
 
 
-def _side(loss: Loss, arrays: Mapping[str, NDArray[Any]], side: Literal["predictions", "targets"]) -> Any:
-    """One side of the loss's inputs as `check` takes it."""
-    known = {*loss.inputs, "sample_weight"}
+def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
+    """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
+    sides: dict[str, Any] = {"predictions": None, "targets": None}
+    for name, declared in loss.inputs.items():
+        if name in arrays and declared.named:
+            sides[declared.side] = {**(sides[declared.side] or {}), name: arrays[name]}
+        elif name in arrays:
+            sides[declared.side] = arrays[name]
     for name in arrays:
-        if name not in known:
+        if name not in loss.inputs:
             raise InvalidInput(
                 f"{loss.name} has no input {name[:80]!r}; it takes {', '.join(loss.inputs)}, sample_weight and mask"
             )
-    names = [name for name, each in loss.inputs.items() if each.side == side and name in arrays]
-    if any(loss.inputs[name].named for name in names):
-        return {name: arrays[name] for name in names}
-    return arrays[side] if names else None
+    return sides["predictions"], sides["targets"]
 
 
 # --- what the answer says -----------------------------------------------------------------------------------------------
 
 
-def _outputs(loss: Loss) -> list[str]:
+@cache
+def _outputs(loss: Loss) -> tuple[str, ...]:
     named = [f"gradient.{name}" for name, each in loss.inputs.items() if each.side == "predictions" and each.named]
-    return ["value", "per_sample", *((named or ["gradient"]) if loss.differentiable else [])]
+    return ("value", "per_sample", *((named or ["gradient"]) if loss.differentiable else []))
 
 
 def _kind(name: str) -> Any:
     return name.partition(".")[0]
 
 
-def _wanted(loss: Loss, request: InferRequest) -> list[OutputChoice]:
-    """The outputs to answer: those the request names, or all; each binary where it or the request says so."""
+def _wanted(loss: Loss, request: InferRequest) -> dict[str, bool]:
+    """The outputs to answer, those the request names or all, and whether each is binary: it or the request says so."""
     default = request.parameters.get("binary_data_output", False)
     if not isinstance(default, bool):
         raise InvalidInput("parameters.binary_data_output must be true or false")
-    chosen = request.outputs or [OutputChoice(name=name) for name in _outputs(loss)]
-    for choice in chosen:
-        if choice.name not in _outputs(loss):
-            raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(_outputs(loss))}")
-        if choice.parameters.binary_data is None:
-            choice.parameters.binary_data = default
-    return chosen
+    outputs = _outputs(loss)
+    if not request.outputs:
+        return dict.fromkeys(outputs, default)
+    for choice in request.outputs:
+        if choice.name not in outputs:
+            raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(outputs)}")
+    own = {choice.name: choice.parameters.binary_data for choice in request.outputs}
+    return {name: default if binary is None else binary for name, binary in own.items()}
 
 
-def _answer(output: Any, single: bool) -> NDArray[Any]:
+def _output(evaluation: Evaluation, name: str) -> Any:
+    kind, _, part = name.partition(".")
+    if kind == "value":
+        return [evaluation.value]
+    output: Any = getattr(evaluation, kind)
+    return output[part] if part else output
+
+
+def _tensor(output: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.itemsize == 8:
+        return np.ascontiguousarray(output, dtype)
     with np.errstate(over="ignore"):  # too large for single precision: infinite, as it would be when computed in it
-        return np.ascontiguousarray(output, dtype=np.float32 if single else np.float64)
+        return np.ascontiguousarray(output, dtype)
 
 
 def write_answer(answer: Answer) -> Content:
     """JSON, and behind it the bytes of the binary tensors."""
     outputs: list[dict[str, Any]] = []
     tail: list[Piece] = []
-    for choice, tensor in answer.tensors:
-        entry = {"name": choice.name, "datatype": NAMES[tensor.dtype], "shape": list(tensor.shape)}
-        if choice.parameters.binary_data:
-            tail.append(tensor.reshape(-1).view(np.uint8).data)
-            outputs.append({**entry, "parameters": {"binary_data_size": tensor.nbytes}})
+    for output, tensor in answer.tensors.items():
+        entry: dict[str, Any] = {"name": output, "datatype": NAMES[tensor.dtype], "shape": tensor.shape}
+        if answer.binary[output]:
+            tail.append(tensor.data.cast("B"))
+            entry["parameters"] = {"binary_data_size": tensor.nbytes}
         else:
-            outputs.append({**entry, "data": tensor.reshape(-1)})
+            entry["data"] = tensor.reshape(-1)
+        outputs.append(entry)
     document: dict[str, Any] = {"model_name": answer.name, "model_version": VERSION, "outputs": outputs}
-    header = encode({"id": answer.identity, **document} if answer.identity is not None else document)
+    header = encode(document if answer.identity is None else {"id": answer.identity, **document})
     if not tail:
         return Content((header,))
     header += b" " * (-len(header) % ALIGNMENT)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-Piece: TypeAlias = bytes | bytearray | memoryview
+Piece: TypeAlias = bytes | memoryview
 Field: TypeAlias = tuple[bytes, bytes]
 
 

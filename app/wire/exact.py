@@ -26,7 +26,7 @@ Document: TypeAlias = dict[str, Any]
 
 ARRAYS: tuple[type, ...] = (list, simdjson.Array) if simdjson else (list,)
 OBJECTS: tuple[type, ...] = (tuple, simdjson.Object) if simdjson else (tuple,)
-KINDS = {int: "number", float: "number", **dict.fromkeys(ARRAYS, "array")}
+KINDS = {int: "number", float: "number", bool: "flag", **dict.fromkeys(ARRAYS, "array")}
 
 CHECKED = 10_000
 """Elements of an array that are checked although nobody may ask for them: all, where a person has written it."""
@@ -131,11 +131,18 @@ def _numbers(node: Any, lengths: tuple[int, ...]) -> NDArray[np.float64] | None:
     return array if np.isfinite(array).all() else None
 
 
+def flags(value: object) -> NDArray[np.bool_] | None:
+    """Booleans in a list, or in lists of one length; None for anything else."""
+    node = value.node if isinstance(value, LazyList) else value
+    lengths = shape(node, leaves="flag") if isinstance(node, ARRAYS) else None
+    return None if lengths is None else np.fromiter(_level(node, len(lengths)), np.bool_).reshape(lengths)
+
+
 # --- what arrays look like --------------------------------------------------------------------------------------------
 
 
-def shape(node: Any, depth: int = 1) -> tuple[int, ...] | None:
-    """The lengths of the axes; None where the array is ragged or empty, or has anything in it but numbers."""
+def shape(node: Any, depth: int = 1, leaves: str = "number") -> tuple[int, ...] | None:
+    """The lengths of the axes; None where the array is ragged or empty, or has anything else in it than numbers (or "flag")."""
     lengths: list[int] = []
     while True:
         check_depth(depth + len(lengths))
@@ -145,7 +152,7 @@ def shape(node: Any, depth: int = 1) -> tuple[int, ...] | None:
         lengths.append(length)
         inside = only(map(KINDS.get, map(type, _level(node, len(lengths)))))
         if inside != "array":
-            return _counted(node, lengths) if inside else None
+            return _counted(node, lengths) if inside == leaves else None
 
 
 def _counted(node: Any, lengths: Sequence[int]) -> tuple[int, ...] | None:

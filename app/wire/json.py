@@ -7,6 +7,7 @@ exactly (exact.py), and what is wrong with an array is found where an array is a
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +18,9 @@ from app.losses.numerics.stable import Array
 from app.wire import exact
 from app.wire.exact import MAX_DEPTH, MAX_KEYS, SATURATED, Document, only, simdjson
 
-ARRAY, OBJECT = (simdjson.Array, simdjson.Object) if simdjson else (None, None)
+ARRAY: type | None = simdjson.Array if simdjson else None
+OBJECT: type | None = simdjson.Object if simdjson else None
+type_of: Callable[[object], object] = type
 
 BLOCK = 256 * 1024
 KEPT_PARSER_BYTES = 1024 * 1024
@@ -85,7 +88,7 @@ def _decode_fast(body: bytes | memoryview) -> Document | None:
     try:
         parser = _thread.parser if _thread and len(body) <= KEPT_PARSER_BYTES else simdjson.Parser()
         root = parser.parse(body)
-        document = walk.object(root, 1) if type(root) is OBJECT else None
+        document = walk.document(root, 1) if type(root) is OBJECT else None
     except (ValueError, RuntimeError, TypeError, IndexError, _Doubt):  # IndexError: an empty row
         return None
     # as_buffer flattens whatever is nested: only when no bracket is left over is every array as deep as it looks
@@ -107,29 +110,29 @@ class _Walk:
     brackets = 0
     built = 0
 
-    def object(self, node: Any, depth: int) -> Document:
+    def document(self, node: Any, depth: int) -> Document:
         keys = list(node)
         if len(set(keys)) != len(keys) or len(keys) > MAX_KEYS or depth > MAX_DEPTH or "\0" in "".join(keys):
             raise _Doubt  # simdjson looks up a key with NUL in it by what stands before
-        document: Document = {}
+        members: Document = {}
         for key in keys:
             value = node[key]
-            kind: type = type(value)
+            kind = type_of(value)
             if kind is ARRAY:
                 value = self.array(value, depth + 1)
             elif kind is OBJECT:
-                value = self.object(value, depth + 1)
-            document[key] = value
-        return document
+                value = self.document(value, depth + 1)
+            members[key] = value
+        return members
 
     def array(self, node: Any, depth: int) -> Any:
         """An ndarray; its rows are counted where there are two axes, and looked into where there are more."""
         self.brackets += 1
         length = len(node)
         first = node[0] if length else ""
-        kind: type = type(first)
+        kind = type_of(first)
         if kind is not float and kind is not int and kind is not ARRAY:
-            return self.list(node, kind, depth)
+            return self.items(node, kind, depth)
         numbers: Array = np.frombuffer(node.as_buffer(of_type="d"))
         if kind is not ARRAY:
             shape = (numbers.size if length >= SATURATED else length,)
@@ -165,8 +168,8 @@ class _Walk:
             raise _Doubt
         return (length, *inner.pop())
 
-    def list(self, node: Any, kind: type, depth: int) -> list[Any]:
-        if kind in (str, bool) and only(map(type, node)) is kind:
+    def items(self, node: Any, kind: object, depth: int) -> list[Any]:
+        if (kind is str or kind is bool) and only(map(type, node)) is kind:
             return node.as_list()
         self.built += len(node)
         if self.built > MAX_BUILT:
@@ -174,5 +177,5 @@ class _Walk:
         return [self.value(item, depth + 1) for item in node]
 
     def value(self, node: Any, depth: int) -> Any:
-        kind: type = type(node)
-        return self.array(node, depth) if kind is ARRAY else self.object(node, depth) if kind is OBJECT else node
+        kind = type_of(node)
+        return self.array(node, depth) if kind is ARRAY else self.document(node, depth) if kind is OBJECT else node

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import InvalidArray, InvalidInput
+from app.losses.numerics.stable import Array
+from app.wire.exact import flags
 
 DATATYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"), "FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "BOOL": np.dtype("?"),
@@ -30,46 +32,59 @@ class TensorParameters(Part):
     binary_data: bool | None = None
 
 
+NO_PARAMETERS = TensorParameters()
+
+
+def no_parameters() -> TensorParameters:
+    """One for all: Pydantic takes as long to copy a default as to read a request."""
+    return NO_PARAMETERS
+
+
 class InputTensor(Part):
     """One array: its bytes stand behind the header where `binary_data_size` says so, else in `data`, nested or flat."""
 
     name: str
     datatype: str
     shape: Any
-    parameters: TensorParameters = TensorParameters()
+    parameters: TensorParameters = Field(default_factory=no_parameters)
     data: Any = None
 
 
 def read_tensors(inputs: Sequence[InputTensor], tail: memoryview) -> dict[str, NDArray[Any]]:
     """Every input as an array; binary ones are views of the bytes behind the header, in the order of the inputs."""
     arrays: dict[str, NDArray[Any]] = {}
-    at = 0
-    for each in inputs:
-        if each.name in arrays:
-            raise InvalidInput(f"the input {each.name[:80]!r} stands twice")
-        size = each.parameters.binary_data_size
+    start = 0
+    for tensor in inputs:
+        if tensor.name in arrays:
+            raise InvalidInput(f"the input {tensor.name[:80]!r} stands twice")
+        size = tensor.parameters.binary_data_size
         if size is None:
-            arrays[each.name] = _from_json(each)
+            arrays[tensor.name] = _from_json(tensor)
         else:
-            arrays[each.name] = _from_bytes(each, tail[at : at + size], size)
-            at += size
-    if at != len(tail):
-        raise InvalidInput(f"{len(tail)} bytes stand behind the header, but the inputs account for {at}")
+            arrays[tensor.name] = _from_bytes(tensor, tail[start : start + size], size)
+            start += size
+    if start != len(tail):
+        raise InvalidInput(f"{len(tail)} bytes stand behind the header, but the inputs account for {start}")
     return arrays
 
 
 def _layout(tensor: InputTensor) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Data type and shape, checked before anything of that size is made."""
-    if tensor.datatype not in DATATYPES:
+    dtype = DATATYPES.get(tensor.datatype)
+    if dtype is None:
         raise InvalidArray(f"{tensor.name[:80]}: datatype {tensor.datatype[:20]!r} is not one of {', '.join(DATATYPES)}")
-    lengths = cast(NDArray[Any], tensor.shape)
-    if not isinstance(tensor.shape, np.ndarray) or lengths.ndim != 1 or lengths.size > MAX_AXES or not _whole(lengths).all():
+    shape = _whole(tensor.shape)
+    if shape is None:
         raise InvalidArray(f"{tensor.name[:80]}: shape must be a list of whole numbers of at least 1, and {MAX_AXES} at most")
-    return DATATYPES[tensor.datatype], tuple(int(each) for each in lengths.tolist())
+    return dtype, shape
 
 
-def _whole(lengths: NDArray[Any]) -> NDArray[np.bool_]:
-    return (lengths >= 1) & (lengths <= LONGEST_AXIS) & (np.floor(lengths) == lengths)
+def _whole(lengths: object) -> tuple[int, ...] | None:
+    if not isinstance(lengths, np.ndarray) or lengths.ndim != 1 or lengths.size > MAX_AXES:
+        return None
+    numbers = cast(Array, lengths).tolist()
+    shape = tuple(map(int, numbers))
+    return shape if min(numbers) >= 1 and max(numbers) <= LONGEST_AXIS and [*shape] == numbers else None
 
 
 def _from_bytes(tensor: InputTensor, data: memoryview, size: int) -> NDArray[Any]:
@@ -83,30 +98,22 @@ def _from_bytes(tensor: InputTensor, data: memoryview, size: int) -> NDArray[Any
         raise InvalidArray(f"{tensor.name[:80]}: the body ends after {len(data)} of its {size} bytes")
     if tensor.data is not None:
         raise InvalidArray(f"{tensor.name[:80]} has both data and binary_data_size")
-    array = np.frombuffer(data, dtype=np.uint8 if dtype == np.bool_ else dtype).reshape(shape)
-    return array != 0 if dtype == np.bool_ else array  # a bool that is neither 0 nor 1 is none
+    if dtype.kind == "b":  # one that is neither 0 nor 1 is none
+        return np.frombuffer(data, dtype=np.uint8).reshape(shape) != 0
+    return np.frombuffer(data, dtype=dtype).reshape(shape)
 
 
 def _from_json(tensor: InputTensor) -> NDArray[Any]:
     dtype, shape = _layout(tensor)
-    data = _flags(tensor.data) if dtype == np.bool_ else tensor.data
+    data = flags(tensor.data) if dtype.kind == "b" else tensor.data
     if not isinstance(data, np.ndarray):
         raise InvalidArray(f"{tensor.name[:80]}: data must be an array of {tensor.datatype}, nested by rows or flat")
-    values = cast(NDArray[Any], data)
+    values = cast(Array, data)
     if values.size != math.prod(shape) or (values.ndim > 1 and values.shape != shape):
         raise InvalidArray(f"{tensor.name[:80]}: data of shape {values.shape} does not fill shape {shape}")
     if dtype.kind in "iuf":
         _check_range(tensor, values, dtype)
     return values.reshape(shape).astype(dtype, copy=False) if dtype.kind == "f" else values.reshape(shape)
-
-
-def _flags(data: object) -> NDArray[np.bool_] | None:
-    """Booleans in a list, or in lists of one length; None for anything else."""
-    try:
-        flags = np.array(data, dtype=object)
-    except ValueError:  # ragged
-        return None
-    return flags.astype(np.bool_) if set(map(type, flags.flat)) == {bool} else None
 
 
 def _check_range(tensor: InputTensor, values: NDArray[np.float64], dtype: np.dtype[Any]) -> None:
@@ -120,4 +127,4 @@ def _check_range(tensor: InputTensor, values: NDArray[np.float64], dtype: np.dty
 
 def widened(array: NDArray[Any]) -> NDArray[Any]:
     """float32 and float64 are used as they lie; half precision, integers and booleans become float64."""
-    return array if array.dtype.str in ("<f4", "<f8") else array.astype(np.float64)
+    return array if array.dtype.kind == "f" and array.itemsize >= 4 else array.astype(np.float64)
