@@ -22,7 +22,9 @@ ARRAY: type | None = simdjson.Array if simdjson else None
 OBJECT: type | None = simdjson.Object if simdjson else None
 type_of: Callable[[object], object] = type
 
+BRACKET = ord("[")
 BLOCK = 256 * 1024
+SHORT = 4 * 1024
 KEPT_PARSER_BYTES = 1024 * 1024
 SLOW_BYTES = 16 * 1024
 """A body that the exact path may read while everybody waits."""
@@ -92,12 +94,15 @@ def _decode_fast(body: bytes | memoryview) -> Document | None:
     except (ValueError, RuntimeError, TypeError, IndexError, _Doubt):  # IndexError: an empty row
         return None
     # as_buffer flattens whatever is nested: only when no bracket is left over is every array as deep as it looks
-    return document if (body.count(b"[") if isinstance(body, bytes) else _brackets(body)) == walk.brackets else None
+    return document if _brackets(body) == walk.brackets else None
 
 
-def _brackets(body: memoryview) -> int:
-    """How often `[` stands in the body, counted in blocks that stay in the cache."""
-    return sum([bytes(body[start : start + BLOCK]).count(b"[") for start in range(0, len(body), BLOCK)])
+def _brackets(body: bytes | memoryview) -> int:
+    """How often `[` stands in the body: NumPy is dear to ask, and counts much faster, in blocks that stay in the cache."""
+    if isinstance(body, bytes) and len(body) <= SHORT:
+        return body.count(b"[")
+    codes = np.frombuffer(body, dtype=np.uint8)
+    return sum([int(np.count_nonzero(codes[start : start + BLOCK] == BRACKET)) for start in range(0, len(codes), BLOCK)])
 
 
 class _Doubt(Exception):
