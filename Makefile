@@ -3,35 +3,51 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COVERAGE := --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi bench lock clean
+.PHONY: help serve test check openapi test-clients abuse soak bench profile hooks lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
 
-# Page faults are what large arrays cost most: huge pages, in one arena for all threads; and by its own thresholds malloc
-# would give the blocks' temporaries back to the system and take them anew at every step. OpenBLAS's threads get in the
-# way of ours.
-serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864
-serve test bench: export OPENBLAS_NUM_THREADS ?= 1
+# Page faults are what large arrays cost most: huge pages, in one arena for all threads. What the code needs to be right or
+# fast in any other way it sets itself, however it is started.
+serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
 	$(BIN)/python -m app.main
 
 test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(COVERAGE))
 
-check: $(VENV)/.dev ## lint, format, types, and whether openapi/ is what the code says
+check: $(VENV)/.dev ## lint, format, types, and whether openapi/ and docs/settings.md are what the code says
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/pyrightconfig.json
 	$(BIN)/python -m app.api.openapi --check
 
-openapi: $(VENV)/.dev ## write openapi/openapi.json and openapi/examples/*.json anew
+openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md anew
 	$(BIN)/python -m app.api.openapi
+	$(BIN)/python -m app.settings > docs/settings.md
+
+test-clients: $(VENV)/.dev ## generate clients in four ways, compile them, and call a server with each (node; Go comes by apt)
+	$(BIN)/python -m tests.clients
+
+abuse: $(VENV)/.dev ## attack a real server: Linux, Java 17, an otherwise idle machine
+	$(BIN)/python -m pytest tests/abuse -n 0 $(ARGS)
+
+soak: $(VENV)/.dev ## everything at once, each answer checked; make soak SECONDS=300
+	$(BIN)/python -m tests.abuse.soak $(or $(SECONDS),60)
 
 bench: $(VENV)/.dev ## measure
 	$(BIN)/python -m bench $(ARGS)
+
+profile: $(VENV)/.dev ## where a request's time goes; make profile ARGS=8x3-binary
+	$(BIN)/python -m bench.profile $(ARGS)
+
+hooks: $(VENV)/.dev ## let git run `make check` before each commit
+	$(BIN)/pre-commit install
 
 lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--upgrade takes newer versions
 	@$(COMPILE) -o requirements.lock

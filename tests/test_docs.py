@@ -25,7 +25,7 @@ def sent(command: str, server: Server) -> httpx.Response:
     data = words[words.index("-d") + 1]
     name, _, value = words[words.index("-H") + 1].partition(": ")
     content = (ROOT / data[1:]).read_bytes() if data.startswith("@") else data.encode()
-    return httpx.post(url.replace("localhost:8000", server.url), content=content, headers={name: value})
+    return httpx.post(url.replace("localhost:8000", server.url), content=content, headers={name: value}, timeout=60)
 
 
 def test_the_readme_shows_requests() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.api.evaluate import Listed, NumberOrNull
-from app.api.specs import EitherLoss, Spec, list_of
+from app.api.evaluate import NumberOrNull
+from app.api.specs import EitherLoss, Listed, Spec, list_of
 from app.api.training import REFUSALS, STREAM, EitherOptimizer, Rows, TrainRequest, epochs, moved, plan_of
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
-from app.api.specs import LossSpec
+from app.api.specs import Listed, LossSpec
 from app.losses import LOSSES, Batch, check
 from app.losses import evaluate as evaluate_batch
 from app.losses.batch import inputs_on
@@ -31,7 +31,9 @@ def _numbers(value: object, info: ValidationInfo) -> Any:
     return None if value is None else faults.numbers(value, f"/{info.field_name}")
 
 
-Listed = BeforeValidator(faults.listed)
+Names = list[Annotated[str, Field(max_length=1000)]]
+"""Class names, of a length at which they still fit into a line."""
+MOST_OUTPUTS = 20
 Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(UNTYPED)]
 Weights = Annotated[
     Any, BeforeValidator(_numbers), WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}})
@@ -65,10 +67,12 @@ class EvaluateRequest(BaseModel):
         None
     )
     mask: Annotated[
-        list[bool] | None, Field(description="One flag per sample; the samples with false are left out unseen."), Listed
+        list[bool] | None,
+        Field(description="One flag per sample; the samples with false are left out unseen."),
+        Listed,
     ] = None
     classes: Annotated[
-        list[str] | None,
+        Names | None,
         Field(description="The class names in the order of their indices, where targets are names.", min_length=2),
         Listed,
     ] = None
@@ -77,7 +81,9 @@ class EvaluateRequest(BaseModel):
         Field(description="mean: Σwl/Σw; sum: Σwl; mean_over_samples: Σwl/n; none: no value, each sample's own gradient."),
     ] = "mean"
     outputs: Annotated[
-        list[Output], Field(description="What to answer.", min_length=1, default_factory=lambda: list(OUTPUTS)), Listed
+        list[Output],
+        Field(description="What to answer.", min_length=1, max_length=MOST_OUTPUTS, default_factory=lambda: list(OUTPUTS)),
+        Listed,
     ]
 
     @model_validator(mode="after")

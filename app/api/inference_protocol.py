@@ -14,9 +14,9 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from fastapi import Path
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from app.api.specs import LOSS_SPECS
+from app.api.specs import LOSS_SPECS, Listed
 from app.errors import Fault, InvalidArray, InvalidInput, NotFound, UnknownName
 from app.losses import LOSSES, Batch, Loss, check, evaluate
 from app.losses.evaluate import Evaluation, Reduction
@@ -74,9 +74,6 @@ REQUEST_BODY: dict[str, Any] = {
 class OutputChoice(Part):
     name: str
     parameters: TensorParameters = Field(default_factory=no_parameters)
-
-
-Listed = BeforeValidator(listed)
 
 
 class InferRequest(Part):

@@ -5,7 +5,17 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
@@ -13,6 +23,24 @@ from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
 from app.losses import LOSSES, Loss
 from app.registry import Declared, Registry
 from app.wire.faults import listed
+
+PIECE = 1000
+
+
+def _in_pieces(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+    """A list, looked at piece by piece up to the first with something wrong: an error takes a hundred times its element."""
+    items = listed(value)
+    if isinstance(items, list):
+        for end in range(PIECE, len(cast(list[object], items)), PIECE):
+            try:
+                validate(items[end - PIECE : end])
+            except ValidationError:
+                return validate(items[:end])  # which says the same, and where
+    return validate(items)
+
+
+Listed = WrapValidator(_in_pieces)
+"""What wants a Python list: of numbers it was decoded as an array, of other things not built at all."""
 
 
 class Spec(BaseModel):
@@ -126,7 +154,7 @@ def _field(parameter: inspect.Parameter) -> Any:
         base, metadata = parameter.annotation, []
     doc = next((each.documentation for each in metadata if isinstance(each, Doc)), None)
     bounds = [each for each in metadata if not isinstance(each, Doc)]
-    return Annotated[(base, *bounds, BeforeValidator(listed))], Field(default=parameter.default, description=doc)
+    return Annotated[(base, *bounds, Listed)], Field(default=parameter.default, description=doc)
 
 
 def _camel(name: str) -> str:

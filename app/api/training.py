@@ -19,8 +19,8 @@ from pydantic import (
 )  # fmt: skip
 from typing_extensions import TypeAliasType
 
-from app.api.evaluate import UNTYPED, Listed
-from app.api.specs import LOSS_SPECS, LossSpec, OrName, Spec, expanded, expander, list_of, named, specs
+from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
+from app.api.specs import LOSS_SPECS, Listed, LossSpec, OrName, Spec, expanded, expander, list_of, named, specs
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput
@@ -76,7 +76,7 @@ Numbers2D = Annotated[
     Any, WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": "number"}}})
 ]
 Targets = Annotated[Any, WithJsonSchema(UNTYPED)]
-Classes = Annotated[list[str] | None, Field(description="Class names in the order of their indices.", min_length=2), Listed]
+Classes = Annotated[Names | None, Field(description="Class names in the order of their indices.", min_length=2), Listed]
 
 
 class InlineData(Part):
@@ -227,7 +227,9 @@ class TrainRequest(Part):
         Listed,
     ]
     seed: Annotated[int, Field(description="What weights, order and dropout are drawn from.", ge=0, lt=2**32)] = 0
-    outputs: Annotated[list[Extra], Field(description="What else to answer.", default_factory=list), Listed]
+    outputs: Annotated[
+        list[Extra], Field(description="What else to answer.", max_length=MOST_OUTPUTS, default_factory=list), Listed
+    ]
 
     _runs: Sequence[Run] = PrivateAttr(default=())
     _features: tuple[str, ...] | None = PrivateAttr(default=None)

@@ -39,7 +39,7 @@ class Body:
     def write(self, chunk: bytes) -> None:
         """Take in more; StillArriving where it is too much, Busy where there is no room for it now."""
         self.size += len(chunk)
-        limit = self._state.settings.max_body_bytes
+        limit = min(self._state.settings.max_body_bytes, self._state.settings.memory_bytes)
         if self.size > limit:
             raise StillArriving(f"the body is larger than the {limit} bytes that this server takes")
         if self.size <= TINY_BYTES:
@@ -85,7 +85,7 @@ class Body:
 
 async def receive_body(exchange: Exchange, state: State) -> Body:
     """The whole body, unpacked; TooLarge where it is above the limit, before or after. The caller has to release it."""
-    declared, limit = exchange.declared_size, state.settings.max_body_bytes
+    declared, limit = exchange.declared_size, min(state.settings.max_body_bytes, state.settings.memory_bytes)
     if declared > limit:
         raise StillArriving(f"the body has {declared} bytes; this server takes {limit} at most")
     coding = _coding(exchange)

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+from threadpoolctl import threadpool_limits
 
 from app.errors import CallerError, Unavailable
 from app.serving.accept import prefers_events
@@ -64,7 +65,8 @@ class Service:
         self.state.document()  # which takes a while, once
         await self.state.pool.start()
         try:
-            with before_the_end(lambda: self.state.pool.stop("training")):
+            # OpenBLAS's threads spin even for a dot product of 10,000 numbers
+            with threadpool_limits(1, user_api="blas"), before_the_end(lambda: self.state.pool.stop("training")):
                 yield
         finally:
             self.state.pool.close()

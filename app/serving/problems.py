@@ -189,20 +189,24 @@ def _fault(detail: ErrorDetails, document: object) -> Fault:
 def _place(detail: ErrorDetails, document: object) -> list[str]:
     """Where it is in the document: what Pydantic adds (a union's member, a validator) no caller has written."""
     place: list[str] = []
-    value = document
+    value: object = document
     *above, last = detail["loc"]
     for key in above:
-        if isinstance(value, Mapping) and key in value:
-            value = cast(Mapping[object, object], value)[key]
-        elif isinstance(key, int) and not isinstance(value, Mapping | str):
-            value = cast(Sequence[object], value)[key] if isinstance(value, Sequence) and key < len(value) else None
+        if isinstance(key, int):
+            value = _item(value, key)
+        elif isinstance(value, Mapping) and key in cast(Mapping[str, object], value):
+            value = cast(Mapping[str, object], value)[key]
         else:
             continue
         place.append(str(key))
     missing = detail["type"] in ("missing", "extra_forbidden")
-    if missing or isinstance(last, int) or (isinstance(value, Mapping) and last in value):
+    if missing or isinstance(last, int) or (isinstance(value, Mapping) and last in cast(Mapping[str, object], value)):
         place.append(str(last))
     return place
+
+
+def _item(value: object, index: int) -> object:
+    return cast(Sequence[object], value)[index] if isinstance(value, list) else None
 
 
 def _got(value: object) -> str:

@@ -50,6 +50,9 @@ class LazyList:
     node: Any
     depth: int
 
+    def item(self, index: int) -> Any:
+        return value(self.node[index], self.depth + 1)
+
     def built(self) -> list[Any]:
         return [value(item, self.depth + 1) for item in self.node]
 

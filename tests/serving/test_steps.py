@@ -1,0 +1,79 @@
+"""Decode, check, place: what is wrong with a long body is told in the memory that twenty faults take."""
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from app.api.compare import COMPARE
+from app.api.evaluate import EVALUATE
+from app.api.inference_protocol import CALLS as PROTOCOL
+from app.api.training import TRAIN
+from app.errors import CallerError, InvalidInput
+from app.losses import LOSSES
+from app.serving.call import Call
+from app.serving.steps import Elsewhere, Order, request_of
+from app.settings import Settings
+
+INFER = PROTOCOL[-1]
+BATCH: dict[str, Any] = {"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}
+MANY = 200_000
+
+LISTS: dict[str, tuple[Call, str]] = {
+    **{
+        field: (EVALUATE, json.dumps({**BATCH, field: ["?"]}))
+        for field in ("mask", "classes", "outputs", "predictions", "sample_weight")
+    },
+    "a parameter": (EVALUATE, json.dumps({**BATCH, "loss": {"name": "categorical_cross_entropy", "class_weight": ["?"]}})),
+    "metrics": (TRAIN, json.dumps({"metrics": ["?"]})),
+    "losses": (COMPARE, json.dumps({"losses": ["?"]})),
+    "seeds": (COMPARE, json.dumps({"seeds": ["?"]})),
+    "hidden": (TRAIN, json.dumps({"model": {"name": "mlp", "hidden": ["?"]}})),
+    "inputs": (INFER, json.dumps({"inputs": ["?"]})),
+    "wanted outputs": (INFER, json.dumps({"inputs": [], "outputs": ["?"]})),
+}
+
+
+def refusal(call: Call, body: str) -> CallerError:
+    arguments = {"name": "mse", "version": "1"} if call is INFER else {}
+    with pytest.raises(CallerError) as caught:
+        request_of(body.encode(), Order(call.operation, None, arguments, Settings()), here=False)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("element", ["{}", "0.5", '"x"', "[]"], ids=["objects", "numbers", "strings", "lists"])
+def test_a_long_list_of_what_is_wrong_takes_no_more_than_a_short_one(name: str, element: str) -> None:
+    call, pattern = LISTS[name]
+    body = pattern.replace('"?"', ", ".join([element] * MANY))
+    tracemalloc.start()
+    try:
+        error = refusal(call, body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(error.faults) <= 20
+    assert len(error.detail) < 300
+    assert peak < 60 * MANY + 30_000_000
+
+
+def test_what_costs_too_much_here_is_for_elsewhere_and_what_costs_too_much_anywhere_is_refused() -> None:
+    body = json.dumps({"loss": "circle", "predictions": [[0.5]] * 1000, "targets": [0, 1] * 500}).encode()
+    order = Order(EVALUATE.operation, None, {}, Settings(inline_cost=1e6))
+    with pytest.raises(Elsewhere):
+        request_of(body, order, here=True)
+    cost = request_of(body, order, here=False).cost
+    assert cost > 1e6
+    with pytest.raises(InvalidInput) as caught:
+        request_of(body, order._replace(settings=Settings(max_cost=cost * 0.99)), here=False)
+    (fault,) = caught.value.faults
+    assert fault.code == "limit"
+    assert "CRITERION_MAX_COST" in fault.message
+    assert request_of(body, order._replace(settings=Settings(inline_cost=cost)), here=True)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_example_of_every_loss_is_cheap_enough_to_be_done_here(name: str) -> None:
+    body = json.dumps(EVALUATE.examples[name]["value"]).encode()
+    assert request_of(body, Order(EVALUATE.operation, None, {}, Settings()), here=True).batch
