@@ -146,9 +146,13 @@ class Exchange:
         """A whole answer."""
         pieces = content.pieces
         body = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-        length = (b"content-length", b"%d" % len(body))
-        await self.start(status, (*fields_of(content), length, *fields))
-        await self.send(body, more=False)
+        self.started = True
+        headers = [
+            (b"content-type", content.media_type.encode()), (b"content-length", b"%d" % len(body)), *content.fields, *fields,
+            *SECURITY, (b"x-request-id", self.request_id),
+        ]  # fmt: skip
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b"" if self.head_only else body, "more_body": False})
 
     async def nothing(self) -> None:
         """There is nothing more to say: a client of server-sent events stops reconnecting (HTML standard, 9.2.3)."""

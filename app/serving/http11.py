@@ -9,22 +9,29 @@ import logging
 import resource
 import urllib.parse
 from asyncio import Transport
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 from weakref import WeakSet
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from app.errors import Busy, CallerError, HeadTooLarge, MalformedRequest, TooLate, TooSlow, Unavailable
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from uvicorn._types import ASGI3Application, ASGISendEvent
 
 log = logging.getLogger("criterion")
 
@@ -264,7 +271,7 @@ class Http11(HttpToolsProtocol):
         scope["query_string"] = url.query or b""
         self.phase = BODY
         self.age = 0.0
-        self.cycle = RequestResponseCycle(
+        self.cycle = Cycle(
             scope=scope, transport=self.transport, flow=self.flow, logger=self.logger, access_logger=self.access_logger,
             access_log=self.access_log, default_headers=self.server_state.default_headers, message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue, on_response=self.on_response_complete,
@@ -412,7 +419,8 @@ class Http11(HttpToolsProtocol):
             cls.swept.discard(state)
             return
         loop.call_later(cls.limits.sweep_seconds, cls._sweep, state, loop)
-        for connection in tuple(state.connections):
+        connections: list[object] = [*state.connections]
+        for connection in connections:
             if isinstance(connection, Http11):
                 connection.grow_older(cls.limits.sweep_seconds)
 
@@ -453,6 +461,48 @@ class Http11(HttpToolsProtocol):
             self._refuse(TooSlow(
                 f"the body came at less than {limits.body_bytes_per_second} bytes per second for {limits.body_seconds:g} seconds"
             ))  # fmt: skip
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its answer, whose head is put together from lines that are known: uvicorn looks through all fields anew."""
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        if message["type"] != "http.response.start" or self.response_started:
+            await super().send(message)
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        headers = [*self.default_headers, *message.get("headers", ())]
+        status = message["status"]
+        lines = STATUS_LINE[status], *map(_line, headers), *self._framing(status, dict(headers))
+        self.transport.write(b"".join(lines))
+
+    def _framing(self, status: int, fields: Mapping[bytes, bytes]) -> Iterator[bytes]:
+        """How the client finds the end of the answer, where the application has not said it; and the end of the head."""
+        length = fields.get(b"content-length")
+        self.chunked_encoding = length is None and b"transfer-encoding" in fields
+        self.expected_content_length = 0 if length is None else int(length)
+        if b"close" in fields.get(b"connection", b"").lower():
+            self.keep_alive = False
+        elif not self.keep_alive:
+            yield b"connection: close\r\n"
+        if length is None and not self.chunked_encoding and self.scope["method"] != "HEAD" and status not in (204, 304):
+            self.chunked_encoding = True
+            yield b"transfer-encoding: chunked\r\n"
+        yield b"\r\n"
+
+
+@lru_cache(maxsize=1024)
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    """A field as it is sent; ValueError for what would end it early."""
+    name, value = header
+    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        raise ValueError(f"not to be sent as a header: {name!r}")
+    return b"%b: %b\r\n" % (name.lower(), value)
 
 
 def _nothing() -> None:

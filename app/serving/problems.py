@@ -33,6 +33,7 @@ from app.errors import (
 )
 from app.serving.content import Content
 from app.serving.content import Field as HeadField
+from app.wire.exact import LazyList
 from app.wire.faults import name as name_of
 
 STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
@@ -189,24 +190,28 @@ def _fault(detail: ErrorDetails, document: object) -> Fault:
 def _place(detail: ErrorDetails, document: object) -> list[str]:
     """Where it is in the document: what Pydantic adds (a union's member, a validator) no caller has written."""
     place: list[str] = []
-    value: object = document
+    value = document
     *above, last = detail["loc"]
     for key in above:
-        if isinstance(key, int):
-            value = _item(value, key)
-        elif isinstance(value, Mapping) and key in cast(Mapping[str, object], value):
-            value = cast(Mapping[str, object], value)[key]
-        else:
-            continue
-        place.append(str(key))
-    missing = detail["type"] in ("missing", "extra_forbidden")
-    if missing or isinstance(last, int) or (isinstance(value, Mapping) and last in cast(Mapping[str, object], value)):
+        found, inner = _inside(value, key)
+        if found:
+            value = inner
+            place.append(str(key))
+    if detail["type"] in ("missing", "extra_forbidden") or _inside(value, last)[0]:
         place.append(str(last))
     return place
 
 
-def _item(value: object, index: int) -> object:
-    return cast(Sequence[object], value)[index] if isinstance(value, list) else None
+def _inside(value: object, key: int | str) -> tuple[bool, object]:
+    """Whether a document has such a member or element, and which."""
+    if isinstance(value, Mapping):
+        members = cast(Mapping[object, object], value)
+        return key in members, members.get(key)
+    if not isinstance(key, int):
+        return False, None
+    if isinstance(value, LazyList):
+        return True, value.item(key)
+    return True, cast(list[object], value)[key] if isinstance(value, list) else None
 
 
 def _got(value: object) -> str:
