@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 import orjson
-from fastapi.sse import format_sse_event
 
-from app.api.route import request_of
-from app.api.training import TrainRequest, train
+from app.api.training import TRAIN, TrainRequest, train
 from app.losses import LOSSES
+from app.serving.steps import Order, request_of
 from app.settings import Settings
 from app.training import METRICS, MODELS, OPTIMIZERS, Chosen, Held, Plan, Table, fit, prepare, start
 from app.training.fit import measured
 from app.training.learners import learner
+from app.wire.events import event
 from app.wire.json import encode
 from bench.contenders import JSON, TINY, Started, sample_of, started
 from bench.processes import HOST, running
@@ -271,7 +271,7 @@ def shares() -> list[Share]:
 
 def share(case: str, request: dict[str, Any]) -> Share:
     """The endpoint with its events in bytes, and a second run of which only steps and measuring are done, epoch by epoch."""
-    asked: TrainRequest = request_of(orjson.dumps(request), TrainRequest, Settings())
+    asked: TrainRequest = request_of(orjson.dumps(request), Order(TRAIN.operation, None, {}, Settings()), here=False)
     (run,) = asked.runs
     events = train(asked)
     next(events)
@@ -279,8 +279,8 @@ def share(case: str, request: dict[str, Any]) -> Share:
     step = model.resume(state, np.random.default_rng(0))
 
     def whole() -> None:
-        event = next(events)
-        format_sse_event(event=event.name, id=str(event.id), data_str=encode(event.data).decode())
+        happened = next(events)
+        event(happened.name, encode(happened.data), str(number))
 
     for number in range(EPOCHS):
         times = [_seconds(whole), _seconds(lambda: step(RATE)), _seconds(lambda: measured(run, model, state))]

@@ -194,15 +194,19 @@ def _place(detail: ErrorDetails, document: object) -> list[str]:
     for key in above:
         if isinstance(key, int):
             value = _item(value, key)
-        elif isinstance(value, Mapping) and key in cast(Mapping[str, object], value):
+        elif _has(value, key):
             value = cast(Mapping[str, object], value)[key]
         else:
             continue
         place.append(str(key))
     missing = detail["type"] in ("missing", "extra_forbidden")
-    if missing or isinstance(last, int) or (isinstance(value, Mapping) and last in cast(Mapping[str, object], value)):
+    if missing or isinstance(last, int) or _has(value, last):
         place.append(str(last))
     return place
+
+
+def _has(value: object, key: str) -> bool:
+    return isinstance(value, Mapping) and key in cast(Mapping[str, object], value)
 
 
 def _item(value: object, index: int) -> object:

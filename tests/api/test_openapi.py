@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema.protocols import Validator
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -49,12 +50,12 @@ def operations(document: Document) -> list[tuple[str, Document]]:
     ]
 
 
-def validator(document: Document, schema: Document) -> OAS31Validator:
+def validator(document: Document, schema: Document) -> Validator:
     """Of a schema in the document, with everything it refers to."""
     return OAS31Validator({**schema, "components": document["components"]})
 
 
-def component(document: Document, name: str) -> OAS31Validator:
+def component(document: Document, name: str) -> Validator:
     return validator(document, {"$ref": f"#/components/schemas/{name}"})
 
 
