@@ -88,7 +88,7 @@ def _say(what: str) -> None:
 
 
 def _kernels(arguments: Sequence[str]) -> list[Timed]:
-    with running(["-m", "bench.kernels", *arguments], **PASSIVE) as process:
+    with running(["-m", "bench.kernels", *arguments], PASSIVE) as process:
         assert process.stdout
         timed = [_timed(line) for line in process.stdout]
         if process.wait():

@@ -119,7 +119,7 @@ def started(contenders: Iterable[Contender]) -> Generator[dict[str, Started]]:
 
 def _process(contender: Contender, port: int) -> AbstractContextManager[Popen[bytes]]:
     command = [each.format(port=port) for each in contender.command]
-    return running(command, contender.bare, CRITERION_PORT=str(port), CRITERION_LOG_LEVEL="warning")
+    return running(command, {"CRITERION_PORT": str(port), "CRITERION_LOG_LEVEL": "warning"}, bare=contender.bare)
 
 
 def _asked(contender: Contender, process: Popen[bytes], port: int) -> Started:

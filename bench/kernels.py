@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def measure(case: Case, numbers: int, rounds: int) -> Timed:
     widened = targets.astype(np.float64, copy=False)
     batch = check(loss, case.parameters, predictions, widened)
     timed = Timed(case.name, case.loss, case.k, case.single, numbers)
-    ours = lambda: evaluate(batch).value  # noqa: E731
+    ours = lambda: cast(float, evaluate(batch).value)  # noqa: E731
     theirs = _in_torch(case, predictions, targets) if torch else None
     if theirs is not None and abs(ours() - theirs()) > 1e-4 * abs(ours()):
         raise RuntimeError(f"{case.name}: {ours()} here, {theirs()} in PyTorch")

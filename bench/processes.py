@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,9 +23,11 @@ START_SECONDS = 30
 
 
 @contextmanager
-def running(command: Sequence[str], bare: bool = False, **environment: str) -> Generator[subprocess.Popen[bytes]]:
-    """`python command...` until the end of the block."""
-    given = (BARE if bare else ENVIRONMENT) | environment
+def running(
+    command: Sequence[str], environment: Mapping[str, str] = {}, *, bare: bool = False
+) -> Generator[subprocess.Popen[bytes]]:
+    """`python command...` until the end of the block, with more in its environment."""
+    given = {**(BARE if bare else ENVIRONMENT), **environment}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield process

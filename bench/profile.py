@@ -46,7 +46,7 @@ def live(message: bytes, seconds: float, top: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         profile, count = Path(folder) / "profile", 0
         with running(
-            ["-m", "bench.profile", "--serve", str(profile)], CRITERION_PORT=str(port), CRITERION_LOG_LEVEL="warning"
+            ["-m", "bench.profile", "--serve", str(profile)], {"CRITERION_PORT": str(port), "CRITERION_LOG_LEVEL": "warning"}
         ) as process:
             ask = Connection(port).ask
             for _ in range(WARM):

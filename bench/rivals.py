@@ -112,7 +112,8 @@ def buffers(n: int, k: int) -> None:
         predictions = np.frombuffer(os.pread(source, size, 0)).reshape(n, k)
         targets = np.frombuffer(os.pread(source, n * 8, size), dtype=np.int64)
         evaluation = evaluate(replace(checked, arrays=(predictions, targets)))
-        os.pwritev(sink, [np.float64(evaluation.value).data, evaluation.per_sample.data, evaluation.gradient.data], 0)
+        outputs: list[Any] = [np.float64(evaluation.value), evaluation.per_sample, evaluation.gradient]
+        os.pwritev(sink, [output.data for output in outputs], 0)
         print(evaluation.value, flush=True)
 
 

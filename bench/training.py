@@ -280,7 +280,7 @@ def share(case: str, request: dict[str, Any]) -> Share:
 
     def whole() -> None:
         happened = next(events)
-        event(happened.name, encode(happened.data), "1")
+        event(happened.name, encode(happened.data), str(number))
 
     for number in range(EPOCHS):
         times = [_seconds(whole), _seconds(lambda: step(RATE)), _seconds(lambda: measured(run, model, state))]

@@ -69,15 +69,16 @@ def _circles(loss: str, output: str) -> dict[str, Any]:
 def _blobs(loss: str, *, one_hot: bool) -> dict[str, Any]:
     data: dict[str, Any] = {"name": "blobs", "n_samples": 1000, "centers": 3, "n_features": 2, "cluster_std": 2, "seed": 2}
     if one_hot:
-        inputs, classes = make_blobs(n_samples=1000, centers=3, n_features=2, cluster_std=2, random_state=2)
+        blobs: Any = make_blobs(n_samples=1000, centers=3, n_features=2, cluster_std=2, random_state=2)
+        inputs, classes = blobs
         data = {"inputs": inputs.tolist(), "targets": np.eye(3)[classes].tolist()}
     return _request(data, {"hidden": [50], "output": "softmax"}, loss, 100, standardize={"inputs": False}, metrics=["accuracy"])
 
 
 def beforehand(row: Row) -> Row:
     """The same on rows that were all standardized before half of them were held out, as the tutorial has it."""
-    made = make_regression(n_samples=1000, n_features=20, noise=0.1, random_state=1)
-    inputs, targets = ((each - each.mean(axis=0)) / each.std(axis=0) for each in made)
+    made: Any = make_regression(n_samples=1000, n_features=20, noise=0.1, random_state=1)
+    inputs, targets = ((array - array.mean(axis=0)) / array.std(axis=0) for array in made)
     data = {"inputs": inputs.tolist(), "targets": targets.tolist()}
     request = {**row.request, "data": data, "standardize": {"inputs": False, "targets": False}}
     return replace(row, name=f"{row.name}, beforehand", request=request, curves=None)
@@ -207,7 +208,8 @@ class Axis:
         return cls(low - room, high + room, log=False)
 
     def heights(self, numbers: Array) -> Array:
-        low, high, here = (np.log(each) if self.log else each for each in (self.low, self.high, numbers))
+        low, high = (np.log(end) if self.log else end for end in (self.low, self.high))
+        here = np.log(numbers) if self.log else numbers
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - here) / (high - low)
 
     def ticks(self) -> list[float]:

@@ -45,8 +45,9 @@ async def client(app: Service, anyio_backend: str) -> AsyncIterator[httpx.AsyncC
 @pytest.fixture(scope="session")
 async def inline_client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that works on every body in this process, however large."""
-    transport = httpx.ASGITransport(create_app(Settings(large_body_bytes=2**40)), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    app = create_app(Settings(large_body_bytes=2**40))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
 

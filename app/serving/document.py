@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from inspect import Signature, signature
+from inspect import Signature, getdoc, signature
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
@@ -48,7 +48,7 @@ def _route(call: Call) -> APIRoute:
         response_model=call.answer or _returned(call),
         responses=_responses(call),
         openapi_extra=extra,
-        description=call.function.__doc__,
+        description=getdoc(call.function),
     )
 
 

@@ -419,8 +419,7 @@ class Http11(HttpToolsProtocol):
             cls.swept.discard(state)
             return
         loop.call_later(cls.limits.sweep_seconds, cls._sweep, state, loop)
-        connections: list[object] = [*state.connections]
-        for connection in connections:
+        for connection in tuple(cast(set[object], state.connections)):
             if isinstance(connection, Http11):
                 connection.grow_older(cls.limits.sweep_seconds)
 

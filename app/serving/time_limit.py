@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 RING_SECONDS = 0.1
@@ -15,7 +15,7 @@ class TimeUp(Exception):
     """Time is over."""
 
 
-def until(ends: float, items: Iterator[T]) -> Iterator[T]:
+def until(ends: float, items: Iterator[T]) -> Generator[T]:
     """The items that come before `ends` (of time.monotonic); TimeUp after them where there would have been more.
 
     An item that is not there by then is given up halfway, by a signal, which only the main thread hears.

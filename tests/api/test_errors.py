@@ -98,7 +98,7 @@ async def test_a_failure_speaks_the_protocol_where_its_clients_ask(failing: http
 
 @pytest.mark.parametrize("given", ["a" * 101, "a b", "a\tb", "é", "<script>", ""])
 async def test_a_strange_request_id_is_replaced(given: str, client: httpx.AsyncClient) -> None:
-    response = await client.get("/health/live", headers={"x-request-id": given.encode()})
+    response = await client.get("/health/live", headers={b"x-request-id": given.encode()})
     made = response.headers["x-request-id"]
     assert len(made) == 32
     assert int(made, 16) >= 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema.protocols import Validator
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -49,12 +50,12 @@ def operations(document: Document) -> list[tuple[str, Document]]:
     ]
 
 
-def validator(document: Document, schema: Document) -> OAS31Validator:
+def validator(document: Document, schema: Document) -> Validator:
     """Of a schema in the document, with everything it refers to."""
     return OAS31Validator({**schema, "components": document["components"]})
 
 
-def component(document: Document, name: str) -> OAS31Validator:
+def component(document: Document, name: str) -> Validator:
     return validator(document, {"$ref": f"#/components/schemas/{name}"})
 
 
@@ -144,6 +145,11 @@ def test_every_operation_is_described(document: Document) -> None:
         assert operation["description"], name
         assert set(operation["tags"]) <= tags, name
         assert operation["tags"], name
+
+
+def test_no_description_is_indented_as_the_code_is(document: Document) -> None:
+    """Which Markdown would show as a block of code, and Python has taken away itself only since 3.13."""
+    assert [where for where, node in nodes(document) if "\n    " in str(node.get("description", ""))] == []
 
 
 def test_operations_are_named_by_their_verbs(document: Document) -> None:

@@ -54,7 +54,7 @@ def _verdicts(client: str, running: Future[dict[str, Any]], wanted: dict[str, li
         found = running.result()
     except Exception as error:  # a client that cannot be made is a fault like a wrong number, and the others still count
         print(f"{client:28}{'does not work':>14}")
-        return [f"{client}: {error}"] + [f"{client}, {name}: not run" for name in list(wanted)[1:]]
+        return [f"{client}: {error}", *(f"{client}, {name}: not run" for name in list(wanted)[1:])]
     verdicts = [
         None if _alike(found.get(name), parts) else f"{client}, {name}: {found.get(name)} instead of {parts}"
         for name, parts in wanted.items()

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from mpmath import mp, mpf
+import mpmath
+from mpmath import mpf
+
+mp: Any = mpmath.mp
+"""The context of all digits; it has most of its functions only at run time."""
 
 UNDECLARED = mp.nan
 BEYOND = mpf(2) ** 1024  # the first number that float64 does not have

@@ -95,7 +95,7 @@ def test_kernel_keeps_to_its_contract(case: Case) -> None:
         assert gradient is None
     else:
         assert isinstance(gradient, tuple) == (len(predictions) > 1)
-        gradients = gradient if isinstance(gradient, tuple) else (gradient,)
+        gradients: Any = gradient if isinstance(gradient, tuple) else (gradient,)
         assert [np.shape(each) for each in gradients] == [each.shape for each in predictions]
 
 
@@ -148,6 +148,7 @@ def agree(numeric: Any, exact: Any, scale: Any, size: Any) -> bool:
 def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
     batch = case.batch(case.draw(n=6))
     answer = evaluate(batch, reduction="none")
+    assert answer.per_sample is not None
     gradients = gradients_of(answer)
     for name, gradient in gradients.items():
         for column in range(gradient[0].size):
@@ -205,6 +206,7 @@ def test_order_of_samples_does_not_matter(case: Case) -> None:
     one = case.evaluate(arrays, sample_weight=weights)
     other = case.evaluate(rows_of(arrays, order), sample_weight=weights[order])
     assert one.per_sample is not None
+    assert other.per_sample is not None
     tolerance = 0.0 if case.loss.coupling == "sample" else 1e-10  # a sum over the batch is rounded in its order
     assert other.value == pytest.approx(one.value, rel=tolerance or 1e-14)
     np.testing.assert_allclose(other.per_sample, one.per_sample[order], rtol=tolerance, atol=0)
@@ -230,6 +232,7 @@ def test_mask_is_the_batch_without_these_rows(case: Case) -> None:
         masked = case.evaluate(arrays, reduction=reduction, sample_weight=weights, mask=mask)
         fewer = case.evaluate(rows_of(arrays, mask), reduction=reduction, sample_weight=weights[mask])
         assert masked.per_sample is not None
+        assert fewer.per_sample is not None
         assert masked.value == fewer.value
         assert (masked.n_samples, masked.divisor) == (fewer.n_samples, fewer.divisor)
         assert np.array_equal(masked.per_sample[mask], fewer.per_sample)
@@ -397,6 +400,7 @@ def test_infinite_sample_does_not_spoil_the_others(case: Case) -> None:
     finite = finite_rows(answer)
     alone = case.evaluate(rows_of(arrays, finite), reduction="none")
     assert answer.per_sample is not None
+    assert alone.per_sample is not None
     assert np.array_equal(answer.per_sample[finite], alone.per_sample)
     assert {each.output.partition(".")[0] for each in answer.non_finite} <= {"per_sample", "gradient"}
     assert {each.index[0] for each in answer.non_finite} <= set(np.flatnonzero(~finite).tolist())

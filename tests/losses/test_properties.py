@@ -68,6 +68,8 @@ def test_symmetric_losses_take_either_side_for_the_other(case: Case) -> None:
     here, there = case.draw(n=50, seed=1)["predictions"], case.draw(n=50, seed=2)["predictions"]
     one = case.evaluate(frozen({"predictions": here, "targets": there}))
     other = case.evaluate(frozen({"predictions": there, "targets": here}))
+    assert one.per_sample is not None
+    assert other.per_sample is not None
     np.testing.assert_allclose(one.per_sample, other.per_sample, rtol=1e-14, atol=0)
     assert one.value == pytest.approx(other.value, rel=1e-14)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.losses import LOSSES, Evaluation, check, evaluate
 from tests.losses.drawing import Array, gradients_of
@@ -152,6 +153,7 @@ def test_roots_are_roots_of_the_mean(weight: Array | None) -> None:
         close(losses("root_mean_squared_error", *arrays) ** 2, losses(SQUARED, *arrays))
         squared = run(SQUARED, *arrays, reduction="mean", weight=share)
         rooted = run("root_mean_squared_error", *arrays, reduction="mean", weight=share)
+        assert rooted.value is not None
         close(gradients_of(rooted)["predictions"] * 2 * rooted.value, gradients_of(squared)["predictions"])
     above = np.expm1(np.abs(REAL)), np.expm1(np.abs(TRUE_REAL))
     close(
@@ -583,6 +585,7 @@ def test_orders_of_many_labels_are_those_of_their_pairs() -> None:
     short = np.where(pairs, np.maximum(1.0 - lead, 0.0), 0.0)
     active = short > 0
     found = run("multilabel_margin", scores, hot, target_format="multi_hot")
+    assert found.per_sample is not None
     np.testing.assert_allclose(found.per_sample, short.sum(axis=(1, 2)) / 70, rtol=1e-14)
     np.testing.assert_array_equal(gradients_of(found)["predictions"], (active.sum(axis=1) - active.sum(axis=2)) / 70.0)
     wrong = (pairs & (lead <= 0)).sum(axis=(1, 2))
@@ -784,6 +787,8 @@ def test_boxes_may_be_moved_and_scaled_together(name: str) -> None:
 def test_detached_alpha_changes_the_gradient_alone() -> None:
     """With α held fixed the gradient is that of diou and α times that of the aspect term."""
     fixed, free = run("ciou", BOXES, TRUE_BOXES, detach_alpha=True), run("ciou", BOXES, TRUE_BOXES)
+    assert fixed.per_sample is not None
+    assert free.per_sample is not None
     assert np.array_equal(fixed.per_sample, free.per_sample)
 
     def shape(boxes: Array) -> Array:
@@ -813,7 +818,7 @@ def test_one_frame_of_one_label_is_cross_entropy() -> None:
     )
 
 
-def paths(frames: int, k: int) -> Array:
+def paths(frames: int, k: int) -> NDArray[np.int_]:
     return np.stack(np.meshgrid(*[np.arange(k)] * frames, indexing="ij"), axis=-1).reshape(-1, frames)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoServer]:
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchoServer]:
     """A server that waits for nobody."""
-    deadlines = {"head_seconds": 0.4, "body_seconds": 0.4, "write_seconds": 0.4, "keep_alive_seconds": 0.8}
+    deadlines: dict[str, Any] = {"head_seconds": 0.4, "body_seconds": 0.4, "write_seconds": 0.4, "keep_alive_seconds": 0.8}
     with echo_server(tmp_path_factory.mktemp("hasty"), **deadlines) as running:
         yield running
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-import keras
+import jax  # pyright: ignore[reportMissingImports]  # not installed where this is checked: see above
+import keras  # pyright: ignore[reportMissingImports]
 import numpy as np
-import optax
+import optax  # pyright: ignore[reportMissingImports]
 import sklearn
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from sklearn.neural_network import _stochastic_optimizers
 
 from tests.training.problems import PROBLEMS, RECORDED_STEPS, Array, Problem

@@ -70,7 +70,7 @@ def test_defaults_that_differ_from_scikit_learns_are_the_ones_declared(name: str
 )
 @pytest.mark.parametrize("seed", [0, 3])
 def test_bundled_rows_are_scikit_learns_shuffled(name: str, parameters: dict[str, Any], seed: int) -> None:
-    expected = shuffle(*theirs(name)(return_X_y=True, **parameters), random_state=seed)
+    expected: Any = shuffle(*theirs(name)(return_X_y=True, **parameters), random_state=seed)
     assert_same(DATASETS[name](**parameters, seed=seed), expected)
 
 

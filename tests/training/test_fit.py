@@ -54,7 +54,7 @@ EPOCHS = 6
 def saved(state: State) -> State:
     """The state after a journey through a file that holds plain arrays only."""
     file = io.BytesIO()
-    np.savez(file, **state)
+    np.savez(file, allow_pickle=False, **state)
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)

@@ -243,8 +243,8 @@ class Case(NamedTuple):
 def cases() -> tuple[Case, ...]:
     """Every encoding of predictions beside every kind of targets."""
     rng = np.random.default_rng(4)
-    labels, indices = np.arange(N) % 2 * 1.0, np.arange(N) % K * 1.0
-    kinds = [labels, 2 * labels - 1, indices, one_hot(indices), rng.dirichlet(np.ones(K), N), rng.random(N) + 0.5]
+    labels, indices = (np.arange(N) % 2).astype(float), (np.arange(N) % K).astype(float)
+    kinds: list[Array] = [labels, 2 * labels - 1, indices, one_hot(indices), rng.dirichlet(np.ones(K), N), rng.random(N) + 0.5]
     return tuple(Case(source.name, drawn(source, targets), targets) for source in ENCODINGS for targets in kinds)
 
 

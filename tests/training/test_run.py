@@ -162,7 +162,7 @@ def test_predictions_are_given_in_the_targets_own_units() -> None:
     run = prepare(plan(data, model=model("linear"), optimizer=optimizer("lbfgs"), batch_size=None, epochs=3))
     result = finish(run, trained(run))
     x = np.c_[data.inputs, np.ones(N)]
-    wanted = x @ np.linalg.lstsq(x, data.targets, rcond=None)[0]
+    wanted = x @ np.linalg.lstsq(x, np.asarray(data.targets, np.float64), rcond=None)[0]
     np.testing.assert_allclose(result.predictions, wanted, rtol=1e-6, atol=1e-9)
 
 
