@@ -23,8 +23,10 @@ from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
 from app.losses import LOSSES, Loss
 from app.registry import Declared, Registry
 from app.wire.faults import listed
+from app.wire.json import encode
 
 PIECE = 1000
+REMEMBERED, REMEMBERED_BYTES = 1024, 512
 
 
 def _in_pieces(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -98,8 +100,28 @@ def named(component: str, noun: str, models: Mapping[str, type[Spec]]) -> Any:
 
 
 def expanded(either: Any, registry: Registry[Any]) -> Any:
-    """The type, for which a bare string or an alias stands for the object it means."""
-    return Annotated[either, BeforeValidator(expander(registry, f"/{registry.noun}"))]
+    """The type, for which a bare string or an alias stands for the object it means.
+
+    The same few are asked for again and again, and what they mean is decided once: by their JSON, which tells 1 from true.
+    """
+    expand = expander(registry, f"/{registry.noun}")
+    known: dict[bytes, Any] = {}
+
+    def remembered(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            text = encode(value)
+        except TypeError:  # a list that is none of numbers: it will be refused
+            return validate(expand(value))
+        found = known.get(text)
+        if found is None:
+            found = validate(expand(value))
+            if len(text) <= REMEMBERED_BYTES:
+                if len(known) >= REMEMBERED:
+                    known.clear()
+                known[text] = found
+        return found
+
+    return Annotated[either, WrapValidator(remembered)]
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:

@@ -77,6 +77,12 @@ def deadly(request: Task) -> dict[str, float]:
     return {}
 
 
+def held(request: Task) -> dict[str, str]:
+    """Answer what somebody writes into the pipe at the path."""
+    return {"text": Path(request.path).read_text()}
+
+
+HELD = Call(method="POST", path="/held", function=held, summary="Held", lane="large")
 BROKEN = [
     Call(method="POST", path=f"/{function.__name__}", function=function, summary="Broken", lane="large")
     for function in (buggy, deadly)

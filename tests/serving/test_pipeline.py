@@ -1,10 +1,13 @@
 """One pipeline: what holds for one call holds for every call, since there is no other way to one."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -17,6 +20,7 @@ from app.serving.exchange import SECURITY, Exchange
 from app.serving.pipeline import Service
 from app.settings import Settings
 from tests.api.problem import strictly
+from tests.serving.calls import HELD, RUNS
 
 pytestmark = pytest.mark.anyio
 
@@ -166,6 +170,37 @@ async def test_a_body_above_the_limit_is_refused(call: Call) -> None:
         response = await ask(client, call)
         assert response.status_code == 413
         refusal_of(response, call.path)
+
+
+@pytest.mark.parametrize("lane", ["large", "training"])
+async def test_a_full_queue_refuses_before_the_body_is_read(lane: str, tmp_path: Path) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("the body is read though nobody has time for it")
+        yield b""
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    settings = Settings(large_body_bytes=0, large_waiting=0, training_waiting=0)
+    app = create_app(settings, (*CALLS, *RUNS, HELD))
+    path = {"large": "/held", "training": "/waiting"}[lane]
+    async with client_of(app) as client, anyio.create_task_group() as group:
+        group.start_soon(lambda: client.post(path, json={"path": str(pipe)}))
+        while not app.state.pool.full(lane):
+            await anyio.sleep(0.001)
+        for call in CALLS:
+            if call.lane == lane:
+                response = await ask(client, call, content=never(), headers={"content-length": "1000"})
+                assert response.status_code == 503
+                assert int(response.headers["retry-after"]) >= 1
+                refusal_of(response, call.path)
+        for ready in ("/health/ready", "/v2/health/ready"):
+            refused = await client.get(ready)
+            assert refused.status_code == 503
+            assert lane in json.dumps(refusal_of(refused, ready))
+        assert (await client.get("/health/live")).status_code == 200
+        await anyio.to_thread.run_sync(pipe.write_text, "go")
+    async with client_of(create_app(settings)) as client:
+        assert (await client.get("/health/ready")).status_code == 200
 
 
 # --- what every answer carries ----------------------------------------------------------------------------------------------
