@@ -8,8 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from app.api.calls import CALLS
+from app.api.docs import described
+from app.main import create_app
+from app.serving.call import Call
+from app.serving.guards import guards
+from app.serving.pipeline import Service
 from tests.conftest import ROOT
 
 BLOCK = re.compile(r"```python\n# ([\w/.]+\.py)[^\n]*\n(.*?)```", re.DOTALL)
@@ -137,3 +144,34 @@ def test_the_tests_of_all_losses_find_a_mistake_in_it(right: str, wrong: str, ch
     result = run(root, *TESTS)
     assert result.returncode == 1, result.stdout
     assert "test_value_and_gradient_are_those_of_the_formula[hyperbolic()]" in result.stdout
+
+
+# --- a new call ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new_call() -> Call:
+    """The call of the page, from the module that it shows."""
+    (code,) = re.findall(r"## Add a call.*?```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {"__name__": "defaults"}
+    exec(code, names)
+    (call,) = (value for value in names.values() if isinstance(value, Call))
+    return call
+
+
+@pytest.mark.anyio
+async def test_a_call_is_a_value_in_the_list_of_calls(new_call: Call) -> None:
+    state = create_app().state
+    app = Service((*CALLS, new_call), state, guards(state))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.post(new_call.path, json=new_call.examples["huber"]["value"])
+        refused = await client.post(f"{new_call.path}?loss=mse", json={"loss": "mse"})
+    assert (answer.status_code, answer.json()) == (200, {"name": "huber", "parameters": {"delta": 1.0}})
+    assert refused.status_code == 422
+
+
+def test_a_call_is_documented_by_its_function(new_call: Call) -> None:
+    operation = described((*CALLS, new_call))["paths"][new_call.path]["post"]
+    assert operation["operationId"] == "show_defaults"
+    assert "if nothing else is said" in operation["description"]
+    assert operation["responses"]["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Defaults"}

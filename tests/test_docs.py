@@ -11,10 +11,17 @@ import pytest
 
 from app import settings
 from app.api.openapi import same
+from app.version import VERSION
 from tests.conftest import Server
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+PAGES = sorted(
+    str(page.relative_to(ROOT))
+    for folder in (ROOT, ROOT / "docs", ROOT / "docs/decisions", ROOT / "tests")
+    for page in folder.glob("*.md")
+)
 SHOWN = re.findall(r"```sh\n(curl [^`]+)```\n```json\n([^`]+)```", README)
 
 
@@ -46,16 +53,34 @@ def part(got: Any, shown: Any) -> Any:
     return [part(*pair) for pair in zip(got, shown, strict=True)] if isinstance(shown, list) else got
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", PAGES)
 def test_links_lead_somewhere(document: str) -> None:
-    for link in re.findall(r"\]\(([^)#]+)", (ROOT / document).read_text()):
-        assert link.startswith("http") or (ROOT / link).exists(), link
+    page = ROOT / document
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert link.startswith("http") or (page.parent / link).exists(), link
 
 
 def test_make_commands_of_the_documents_exist() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
-    documents = README + (ROOT / "CONTRIBUTING.md").read_text()
-    assert set(re.findall(r"`make (\w+)", documents)) <= targets
+    targets = set(re.findall(r"^([\w-]+):", MAKEFILE, re.M))
+    documents = "".join((ROOT / page).read_text() for page in PAGES)
+    assert set(re.findall(r"`make ([\w-]+)", documents)) <= targets
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"^- \[([\w-]+\.md)\]", (folder / "README.md").read_text(), re.M)
+    assert sorted([*listed, "README.md"]) == sorted(page.name for page in folder.iterdir())
+
+
+def test_the_change_log_begins_with_this_version() -> None:
+    versions = re.findall(r"^## \[(.+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert versions[0] == VERSION
+
+
+def test_the_image_serves_with_what_make_serve_sets() -> None:
+    (makes,) = re.findall(r"^serve bench: export GLIBC_TUNABLES \?= (\S+)$", MAKEFILE, re.M)
+    (image,) = re.findall(r"GLIBC_TUNABLES=(\S+)", (ROOT / "Dockerfile").read_text())
+    assert image == makes
 
 
 def test_every_dependency_has_its_reason() -> None:
