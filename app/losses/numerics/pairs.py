@@ -84,6 +84,19 @@ def pair_sum(a: Pair) -> Pair:
     return renormalised(high, low)
 
 
+def row_sums_exact(x: Array) -> Array:
+    """Σ of each row (n, k) -> (n,), to about 2⁻¹⁵⁰ of its largest term: the errors of a tree of two_sums, summed in pairs."""
+    errors = [np.zeros((len(x), 1))]
+    while x.shape[1] > 1:
+        half = x.shape[1] // 2
+        total, error = two_sum(x[:, :half], x[:, half : 2 * half])
+        errors.append(error)
+        x = np.concatenate((total, x[:, 2 * half :]), axis=1)
+    rest = np.concatenate(errors, axis=1)
+    high, low = pair_add((x, np.zeros_like(x)), pair_sum((rest, np.zeros_like(rest))))
+    return (high + low)[:, 0]
+
+
 def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
     """A number as a sum of floats: each part the rest rounded to so many bits after the point, the last to a float."""
     parts: list[float] = []
