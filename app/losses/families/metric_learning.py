@@ -30,6 +30,8 @@ from app.losses.numerics.pairs import (
     Pair,
     pair_add,
     pair_divide,
+    pair_exp,
+    pair_log,
     pair_multiply,
     pair_sqrt,
     pair_sum,
@@ -164,20 +166,23 @@ def triplet_margin(
     largest = np.maximum(np.maximum(np.abs(anchor), np.abs(positive)), np.abs(negative)).max(axis=1)
     scale = power_of_two(np.maximum(largest, max(margin, eps)))[:, None]
     a, b, c, shift = anchor / scale, positive / scale, negative / scale, eps / scale
-    near, pull = _norm(_difference(a, b, shift), p)
-    far, push = _norm(_difference(a, c, shift), p)
-    outward, inward = push[0], -pull[0]
+    near, far = _length(_difference(a, b, shift), p), _length(_difference(a, c, shift), p)
+    lead = _lead(near, far, two_sum(c, -b), p)
+    turn = _turn(near, far, two_sum(c, -b), lead, p)
+    inward, outward = -near.slope[0], far.slope[0]
     if swap:
-        other, direction = _norm(_difference(b, c, shift), p)
-        gap = pair_add(other, _negative(far))[0]
+        other = _length(_difference(b, c, shift), p)
+        gap = _lead(other, far, two_sum(b, -a), p)[0]
         share = np.where(gap < 0, 1.0, np.where(gap == 0, 0.5, 0.0))  # a tie is halved, as by PyTorch's minimum
-        far = np.where(gap < 0, other[0], far[0]), np.where(gap < 0, other[1], far[1])
-        push, direction = _scaled(push, 1.0 - share), _scaled(direction, share)
-        outward, inward = pair_add(push, direction)[0], -pair_add(pull, direction)[0]
-    total = pair_add(pair_add(near, _negative(far)), (margin / scale, np.zeros_like(scale)))[0]
+        swapped = _lead(near, other, pair_add(two_sum(a, -b), two_sum(c, -b)), p)
+        lead = np.where(gap < 0, swapped[0], lead[0]), np.where(gap < 0, swapped[1], lead[1])
+        push, direction = _scaled(far.slope, 1.0 - share), _scaled(other.slope, share)
+        turn = np.where(share > 0, pair_add(near.slope, _negative(push))[0], turn)
+        inward, outward = -pair_add(near.slope, direction)[0], pair_add(push, direction)[0]
+    total = pair_add(lead, (margin / scale, np.zeros_like(scale)))[0]
     active = np.where(total >= 0, 1.0, 0.0)  # at the kink as well, as in PyTorch
     values = np.maximum(total, 0.0) * scale
-    return values[:, 0], (active * pair_add(pull, _negative(push))[0], active * inward, active * outward)
+    return values[:, 0], (active * turn, active * inward, active * outward)
 
 
 def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
@@ -356,22 +361,66 @@ def _cosine(first: Array, second: Array) -> _Cosine:
     return _Cosine(a, b, a_scale, b_scale, aa, bb, ab)
 
 
-def _norm(x: Pair, p: float) -> tuple[Pair, Pair]:
-    """‖x‖ₚ of each row, as (n, 1), and its derivative to x, which is 0 at 0."""
+class _Length(NamedTuple):
+    """‖x‖ₚ of the rows of an array of pairs."""
+
+    vector: Pair
+    value: Pair
+    """(n, 1)."""
+    slope: Pair
+    """Its derivative to x, which is 0 at 0."""
+
+
+def _length(x: Pair, p: float) -> _Length:
     if p == 1.0:
         sign = np.sign(x[0])
-        return pair_sum(_scaled(x, sign)), _pair(sign)
+        return _Length(x, pair_sum(_scaled(x, sign)), _pair(sign))
     size = np.abs(x[0]).max(axis=1, keepdims=True)
     if p == 2.0:
         scale = power_of_two(size)
         scaled = _scaled(x, 1.0 / scale)
-        high, low = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
-        return _scaled((high, low), scale), pair_divide(scaled, (np.where(high > 0, high, 1.0), low))
-    share, rest = pair_divide(x, _pair(np.where(size > 0, size, 1.0)))
-    relative = np.divide(rest, share, out=np.zeros_like(rest), where=share != 0)  # a power of p multiplies a rounding by p
-    total = (np.abs(share) ** p * (1.0 + p * relative)).sum(axis=1, keepdims=True)
-    slope = np.sign(share) * np.abs(share) ** (p - 1.0) * (1.0 + (p - 1.0) * relative)
-    return _pair(size * total ** (1.0 / p)), _pair(slope * np.where(total > 0, total, 1.0) ** ((1.0 - p) / p))
+        norm = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
+        return _Length(x, _scaled(norm, scale), pair_divide(scaled, _some(norm)))
+    share = pair_divide(_scaled(x, np.sign(x[0])), _pair(np.where(size > 0, size, 1.0)))
+    some = share[0] > 1e-290
+    log = pair_log((np.where(some, share[0], 1.0), np.where(some, share[1], 0.0)))
+    total = pair_sum(_scaled(pair_exp(pair_multiply(log, _pair(np.full_like(size, p)))), some))
+    log_norm = pair_divide(pair_log(_some(total)), _pair(np.full_like(size, p)))
+    steepness = pair_multiply(pair_add(log, _negative(log_norm)), _pair(np.full_like(size, p - 1.0)))
+    slope = _scaled(pair_exp(steepness), np.sign(x[0]) * some)
+    return _Length(x, pair_multiply(pair_exp(log_norm), _pair(size)), slope)
+
+
+def _lead(x: _Length, y: _Length, apart: Pair, p: float) -> Pair:
+    """‖x‖ − ‖y‖ from x − y, which may be exact where the two lengths differ by less than their own rounding.
+
+    ‖x‖² − ‖y‖² is Σ (x − y)(x + y); city blocks are compared side by side.
+    """
+    if p == 1.0:
+        sign, other = np.sign(x.vector[0]), np.sign(y.vector[0])
+        beside = pair_add(_scaled(x.vector, sign), _scaled(y.vector, -other))
+        return pair_sum(
+            (np.where(sign == other, sign * apart[0], beside[0]), np.where(sign == other, sign * apart[1], beside[1]))
+        )
+    if p == 2.0:
+        both = pair_add(x.value, y.value)
+        unit = 1.0 / power_of_two(both[0])
+        product = pair_multiply(apart, _scaled(pair_add(x.vector, y.vector), unit))
+        return pair_divide(pair_sum(product), _some(_scaled(both, unit)))
+    return pair_add(x.value, _negative(y.value))
+
+
+def _turn(x: _Length, y: _Length, apart: Pair, lead: Pair, p: float) -> Array:
+    """x/‖x‖ − y/‖y‖, the slope of the lead where both are moved at once: (x − y − y·lead/‖y‖) / ‖x‖."""
+    if p != 2.0:
+        return pair_add(x.slope, _negative(y.slope))[0]
+    turn = pair_divide(pair_add(apart, _negative(pair_multiply(y.slope, lead))), _some(x.value))[0]
+    return np.where(x.value[0] > 0, turn, -y.slope[0])
+
+
+def _some(x: Pair) -> Pair:
+    """A pair to divide by: 1 for 0."""
+    return np.where(x[0] > 0, x[0], 1.0), x[1]
 
 
 def _difference(a: Array, b: Array, shift: Array) -> Pair:
