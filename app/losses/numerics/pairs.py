@@ -74,14 +74,21 @@ def pair_sqrt(a: Pair) -> Pair:
 
 def pair_sum(a: Pair) -> Pair:
     """The sum over the last axis, kept as (..., 1), in a tree of two_sums: no digit of a cancelling sum is lost."""
-    high, low = a
-    while high.shape[-1] > 1:
-        half = high.shape[-1] // 2
-        total, error = two_sum(high[..., :half], high[..., half : 2 * half])
-        error = error + (low[..., :half] + low[..., half : 2 * half])
-        high = np.concatenate((total, high[..., 2 * half :]), axis=-1)
-        low = np.concatenate((error, low[..., 2 * half :]), axis=-1)
-    return renormalised(high, low)
+    high, low = (np.moveaxis(by_columns(part), -1, 0) for part in a)
+    while len(high) > 1:
+        half = len(high) // 2
+        total, error = two_sum(high[:half], high[half : 2 * half])
+        error += low[:half] + low[half : 2 * half]
+        high, low = (
+            (total, error) if len(high) == 2 * half
+            else (np.concatenate((total, high[2 * half :])), np.concatenate((error, low[2 * half :])))
+        )  # fmt: skip
+    return renormalised(np.moveaxis(high, 0, -1), np.moveaxis(low, 0, -1))
+
+
+def by_columns(a: Array) -> Array:
+    """The same numbers with columns in one piece each: where rows are short, NumPy's loops then are as long as the columns."""
+    return np.asfortranarray(a) if a.shape[-1] < 64 else a
 
 
 def row_sums_exact(x: Array) -> Array:
@@ -106,29 +113,50 @@ def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
     return (*parts, float(number))
 
 
-_PER_OCTAVE = 32
-# a multiple of the first two parts by |k| < 2**17 is exact
-_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(Context(60))), 36, 72)
+_PER_OCTAVE = 1024
+# a multiple of the first two parts by |k| < 2**21 is exact
+_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(Context(60))), 32, 64)
+_STEPS = tuple(part / _PER_OCTAVE for part in _LOG_2_PARTS)
 _ROOTS_OF_2 = [_in_parts(Fraction(Context(60).power(Decimal(2), Decimal(j) / _PER_OCTAVE)), 52) for j in range(_PER_OCTAVE)]
 _ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*_ROOTS_OF_2, strict=True))
-_INVERSE_FACTORIALS = [_in_parts(Fraction(1, math.factorial(n)), 60) for n in range(14)]
+_SIXTH = _in_parts(Fraction(1, 6), 54)
 
 
 def exp_pair(x: Array) -> Pair:
-    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product: 2^(k/32) from a table times a short series."""
+    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product: 2^(k/1024) from a table times a short series.
+
+    Beside the table, r is at most 2⁻¹¹: of r + r²/2 + r³/6 + r⁴/24 + ... only what comes before r⁴ needs pairs.
+    """
     k = np.rint(np.clip(x, -1100.0, 1100.0) * (_PER_OCTAVE / LOG_2))
-    first, second, third = (part / _PER_OCTAVE for part in _LOG_2_PARTS)
+    first, second, third = _STEPS
     high, low = two_sum(x - k * first, -(k * second))
-    rest = renormalised(high, low - k * third)
-    tail = np.zeros_like(high)
-    for n in range(13, 6, -1):
-        tail = tail * high + _INVERSE_FACTORIALS[n][0]
-    series = (tail, np.zeros_like(tail))
-    for inverse, error in _INVERSE_FACTORIALS[6::-1]:
-        series = pair_add(pair_multiply(series, rest), (np.full_like(high, inverse), np.full_like(high, error)))
+    high, low = renormalised(high, low - k * third)
+    split = _split(high)
+    tail = high * (1 / 24 + high * (1 / 120 + high * (1 / 720 + high / 5040)))
+    series = _plus(_SIXTH[0], (tail, _SIXTH[1]))
+    series = _plus(0.5, _times(series, (high, low), split))
+    series = _plus(1.0, _times(series, (high, low), split))
+    excess, rest = _times(series, (high, low), split)  # e^r − 1
     octave, step = np.divmod(k.astype(np.int64), _PER_OCTAVE)
-    high, low = pair_multiply(series, (_ROOT_HIGH[step], _ROOT_LOW[step]))
+    root = _ROOT_HIGH[step]
+    high, low = two_product(root, excess)
+    low += root * rest + _ROOT_LOW[step] * (1.0 + excess)
+    high, low = renormalised(*_plus(root, (high, low)))
     return np.ldexp(high, octave), np.ldexp(low, octave)
+
+
+def _plus(larger: Array | float, a: Pair) -> Pair:
+    """larger + a where |larger| ≥ |a|, not brought into the form of a pair."""
+    total = a[0] + larger
+    return total, (larger - total + a[0]) + a[1]
+
+
+def _times(a: Pair, b: Pair, b_split: tuple[Array, Array]) -> Pair:
+    """a · b with b's high part split already, not brought into the form of a pair."""
+    high, low = _split(a[0])
+    product = a[0] * b[0]
+    error = ((high * b_split[0] - product) + high * b_split[1] + low * b_split[0]) + low * b_split[1]
+    return product, error + (a[0] * b[1] + a[1] * b[0])
 
 
 def log_pair(x: Array) -> Pair:

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import (
     Pair,
+    by_columns,
     difference,
     pair_add,
+    pair_divide,
     pair_exp,
     pair_log,
     pair_multiply,
@@ -123,15 +125,21 @@ def _resolved(gradient: Array, terms: Array, x: Array, shares: Array, at: NDArra
     cancelled = np.abs(gradient) < terms * (0.03 / k)
     rows = np.flatnonzero(cancelled.any(axis=1))
     if rows.size:
-        p, wanted = pair_exp(log_softmax_pair(x[rows])), shares[rows]
-        whole = pair_sum((wanted, np.zeros_like(wanted)))
-        exact = pair_add(pair_multiply(p, whole), (-wanted, np.zeros_like(wanted)))
         seen = np.arange(rows.size), at[rows] - rows * k
-        exact[0][seen] = exact[1][seen] = 0.0
-        rest = pair_sum(exact)
-        exact[0][seen], exact[1][seen] = -rest[0][:, 0], -rest[1][:, 0]
-        gradient[rows] = np.where(cancelled[rows], exact[0] + exact[1], gradient[rows])
+        exact = _exact_gradient(by_columns(x[rows]), by_columns(shares[rows]), seen)
+        gradient[rows] = np.where(cancelled[rows], exact, gradient[rows])
     return gradient
+
+
+def _exact_gradient(x: Array, shares: Array, seen: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Array:
+    power = pair_exp(_below_largest(x))
+    whole = pair_sum((shares, np.zeros_like(shares)))
+    high, low = pair_multiply(power, pair_divide(whole, pair_sum(power)))
+    high, low = pair_add((high, low), (-shares, np.zeros_like(shares)))
+    high[seen] = low[seen] = 0.0
+    rest = pair_sum((high, low))
+    high[seen], low[seen] = -rest[0][:, 0], -rest[1][:, 0]
+    return high + low
 
 
 def log_softmax(x: Array) -> Array:
@@ -142,10 +150,15 @@ def log_softmax(x: Array) -> Array:
 
 def log_softmax_pair(x: Array) -> Pair:
     """log of the softmax of each row, to about 2⁻¹⁰² of the largest term."""
-    high, low = difference(x, x.max(axis=1, keepdims=True))
-    gap = np.maximum(high, -1e300), low  # a difference may overflow; whatever is so far below has no share in the sum
+    gap = _below_largest(x)
     total = pair_sum(pair_exp(gap))
     return pair_add(gap, pair_negative(pair_log(total)))
+
+
+def _below_largest(x: Array) -> Pair:
+    """x − max x of each row; a difference may overflow, but whatever is so far below has no share in a sum of exponentials."""
+    high, low = difference(x, x.max(axis=1, keepdims=True))
+    return np.maximum(high, -1e300), low
 
 
 def _scale_rows(a: Array, factors: Array) -> Array:
