@@ -28,11 +28,13 @@ from app.losses.loss import (
 )
 from app.losses.numerics.pairs import (
     Pair,
+    pair,
     pair_add,
     pair_divide,
     pair_exp,
     pair_log,
     pair_multiply,
+    pair_negative,
     pair_sqrt,
     pair_sum,
     renormalised,
@@ -177,7 +179,7 @@ def triplet_margin(
         swapped = _lead(near, other, pair_add(two_sum(a, -b), two_sum(c, -b)), p)
         lead = np.where(gap < 0, swapped[0], lead[0]), np.where(gap < 0, swapped[1], lead[1])
         push, direction = _scaled(far.slope, 1.0 - share), _scaled(other.slope, share)
-        turn = np.where(share > 0, pair_add(near.slope, _negative(push))[0], turn)
+        turn = np.where(share > 0, pair_add(near.slope, pair_negative(push))[0], turn)
         inward, outward = -pair_add(near.slope, direction)[0], pair_add(push, direction)[0]
     total = pair_add(lead, (margin / scale, np.zeros_like(scale)))[0]
     active = np.where(total >= 0, 1.0, 0.0)  # at the kink as well, as in PyTorch
@@ -330,8 +332,8 @@ class _Cosine:
     @cached_property
     def tangent(self) -> Array:
         """b‖a‖² − a(a·b): where the vectors are nearly parallel, only these digits of the cosine's gradient are left."""
-        along = pair_multiply(_pair(self.b), self.aa)
-        across = pair_add(along, _negative(pair_multiply(_pair(self.a), self.ab)))[0]
+        along = pair_multiply(pair(self.b), self.aa)
+        across = pair_add(along, pair_negative(pair_multiply(pair(self.a), self.ab)))[0]
         return np.where(np.abs(across) < ROUNDING * np.abs(along[0]), 0.0, across)
 
     @property
@@ -344,7 +346,7 @@ class _Cosine:
     def complement(self) -> Array:
         """1 − cos, from the length of the tangent (the sine) where it would cancel."""
         square, norms, product = self.aa[0][:, 0], self.norms[0][:, 0], self.ab[0][:, 0]
-        apart = pair_add(_negative(self.value), _pair(np.ones_like(square)))[0]
+        apart = pair_add(pair_negative(self.value), pair(np.ones_like(square)))[0]
         with np.errstate(invalid="ignore", divide="ignore"):
             sine = (self.tangent * self.tangent).sum(axis=1) / square / norms / (norms + product)
         return np.where(self.value[0] > 0.5, sine, apart)
@@ -374,21 +376,21 @@ class _Length(NamedTuple):
 def _length(x: Pair, p: float) -> _Length:
     if p == 1.0:
         sign = np.sign(x[0])
-        return _Length(x, pair_sum(_scaled(x, sign)), _pair(sign))
+        return _Length(x, pair_sum(_scaled(x, sign)), pair(sign))
     size = np.abs(x[0]).max(axis=1, keepdims=True)
     if p == 2.0:
         scale = power_of_two(size)
         scaled = _scaled(x, 1.0 / scale)
         norm = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
         return _Length(x, _scaled(norm, scale), pair_divide(scaled, _some(norm)))
-    share = pair_divide(_scaled(x, np.sign(x[0])), _pair(np.where(size > 0, size, 1.0)))
+    share = pair_divide(_scaled(x, np.sign(x[0])), pair(np.where(size > 0, size, 1.0)))
     some = share[0] > 1e-290
     log = pair_log((np.where(some, share[0], 1.0), np.where(some, share[1], 0.0)))
-    total = pair_sum(_scaled(pair_exp(pair_multiply(log, _pair(np.full_like(size, p)))), some))
-    log_norm = pair_divide(pair_log(_some(total)), _pair(np.full_like(size, p)))
-    steepness = pair_multiply(pair_add(log, _negative(log_norm)), _pair(np.full_like(size, p - 1.0)))
+    total = pair_sum(_scaled(pair_exp(pair_multiply(log, pair(np.full_like(size, p)))), some))
+    log_norm = pair_divide(pair_log(_some(total)), pair(np.full_like(size, p)))
+    steepness = pair_multiply(pair_add(log, pair_negative(log_norm)), pair(np.full_like(size, p - 1.0)))
     slope = _scaled(pair_exp(steepness), np.sign(x[0]) * some)
-    return _Length(x, pair_multiply(pair_exp(log_norm), _pair(size)), slope)
+    return _Length(x, pair_multiply(pair_exp(log_norm), pair(size)), slope)
 
 
 def _lead(x: _Length, y: _Length, apart: Pair, p: float) -> Pair:
@@ -407,14 +409,14 @@ def _lead(x: _Length, y: _Length, apart: Pair, p: float) -> Pair:
         unit = 1.0 / power_of_two(both[0])
         product = pair_multiply(apart, _scaled(pair_add(x.vector, y.vector), unit))
         return pair_divide(pair_sum(product), _some(_scaled(both, unit)))
-    return pair_add(x.value, _negative(y.value))
+    return pair_add(x.value, pair_negative(y.value))
 
 
 def _turn(x: _Length, y: _Length, apart: Pair, lead: Pair, p: float) -> Array:
     """x/‖x‖ − y/‖y‖, the slope of the lead where both are moved at once: (x − y − y·lead/‖y‖) / ‖x‖."""
     if p != 2.0:
-        return pair_add(x.slope, _negative(y.slope))[0]
-    turn = pair_divide(pair_add(apart, _negative(pair_multiply(y.slope, lead))), _some(x.value))[0]
+        return pair_add(x.slope, pair_negative(y.slope))[0]
+    turn = pair_divide(pair_add(apart, pair_negative(pair_multiply(y.slope, lead))), _some(x.value))[0]
     return np.where(x.value[0] > 0, turn, -y.slope[0])
 
 
@@ -428,14 +430,6 @@ def _difference(a: Array, b: Array, shift: Array) -> Pair:
     high, low = two_sum(a, -b)
     total, error = two_sum(high, shift)
     return renormalised(total, error + low)
-
-
-def _pair(x: Array) -> Pair:
-    return x, np.zeros_like(x)
-
-
-def _negative(x: Pair) -> Pair:
-    return -x[0], -x[1]
 
 
 def _scaled(x: Pair, factor: Array) -> Pair:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.losses.numerics.stable import LOG_2, Array
 
@@ -37,6 +38,10 @@ def _split(a: Array) -> tuple[Array, Array]:
 
 Pair: TypeAlias = tuple[Array, Array]
 """(high, low), the unrounded sum of both, with |low| at most half a unit in the last place of high."""
+
+
+def pair(x: Array) -> Pair:
+    return x, np.zeros_like(x)
 
 
 def renormalised(high: Array, low: Array) -> Pair:
@@ -88,7 +93,7 @@ def pair_sum(a: Pair) -> Pair:
 
 def by_columns(a: Array) -> Array:
     """The same numbers with columns in one piece each: where rows are short, NumPy's loops then are as long as the columns."""
-    return np.asfortranarray(a) if a.shape[-1] < 64 else a
+    return np.asfortranarray(a) if a.shape[-1] < 32 else a
 
 
 def row_sums_exact(x: Array) -> Array:
@@ -127,7 +132,8 @@ def exp_pair(x: Array) -> Pair:
 
     Beside the table, r is at most 2⁻¹¹: of r + r²/2 + r³/6 + r⁴/24 + ... only what comes before r⁴ needs pairs.
     """
-    k = np.rint(np.clip(x, -1100.0, 1100.0) * (_PER_OCTAVE / LOG_2))
+    x = np.clip(x, -1100.0, 1100.0)
+    k = np.rint(x * (_PER_OCTAVE / LOG_2))
     first, second, third = _STEPS
     high, low = two_sum(x - k * first, -(k * second))
     high, low = renormalised(high, low - k * third)
@@ -191,6 +197,23 @@ def pair_exp(a: Pair) -> Pair:
 def pair_log(a: Pair) -> Pair:
     """log a of a pair above 0, from that of its high part."""
     return pair_add(log_pair(a[0]), (a[1] / a[0], np.zeros_like(a[1])))
+
+
+def complement(p: Array) -> Pair:
+    """1 − p, exactly."""
+    return renormalised(*two_sum(-p, 1.0))
+
+
+def odds(x: Array, t: Pair) -> tuple[Pair, Pair]:
+    """σ(x) and σ(−x) from t = e^−|x|: 1/(1 + t) and t/(1 + t), unrounded."""
+    whole = pair_add((np.ones_like(x), 0.0 * x), t)
+    larger, smaller = pair_divide((np.ones_like(x), 0.0 * x), whole), pair_divide(t, whole)
+    back = np.signbit(x)
+    return either(back, smaller, larger), either(back, larger, smaller)
+
+
+def either(condition: NDArray[np.bool_], yes: Pair, no: Pair) -> Pair:
+    return np.where(condition, yes[0], no[0]), np.where(condition, yes[1], no[1])
 
 
 def relative_gap(a: Array, b: Array) -> Pair:
