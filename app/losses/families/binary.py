@@ -162,7 +162,7 @@ def _of_soft_logits(x: Array, targets: Array, smoothing: float, weight: Array, p
     wrong = np.where(np.signbit(x), -positive, negative)
     values = x * wrong + total * np.log1p(t)
     gradient = wrong - np.copysign(total * (t / (1.0 + t)), x)
-    crossing = np.abs(gradient) < np.abs(wrong) * 0.125  # only a soft label near σ(x) cancels
+    crossing = np.abs(gradient) < np.abs(wrong) * 0.25  # only a soft label near σ(x) cancels
     if crossing.any():
         weights = np.broadcast_to(weight, x.shape)[crossing]
         gradient[crossing] = _pull_of_logits(x[crossing], *_shares(targets[crossing], smoothing, weights))

@@ -18,7 +18,7 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, loss
-from app.losses.numerics.pairs import Pair, exp_pair, log_pair, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
+from app.losses.numerics.pairs import Pair, exp_parts, log_pair, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
 from app.losses.numerics.stable import Array, exp_tail, xlogy
 from app.registry import alias
 
@@ -189,8 +189,8 @@ def gaussian_nll(
 
     values = _log_plus(0.5, pair(v), ratio * half + constant, rest)
     share = ratio * residual
-    slope = np.where(np.isfinite(share), (1.0 - share) / v, -ratio * ratio) / 2.0
-    close = np.abs(1.0 - share) < 0.25
+    slope = np.where(np.isfinite(share), (1.0 - share) / v / 2.0, -ratio * (ratio / 2.0))
+    close = np.abs(1.0 - share) < 0.5
     if close.any():
         squared = square(close)
         _put(slope, close, pair_add(pair(v[close]), (-squared[0], -squared[1]))[0] / v[close] / v[close] / 2.0)
@@ -204,6 +204,9 @@ def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) ->
     if log_input:
         product = targets * predictions
         values = _exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
+        both = np.isinf(product) & (predictions > 700.0)  # two numbers beyond float64, of which the larger decides
+        if both.any():
+            values = np.where(both, np.copysign(np.inf, predictions - np.log(targets) - np.log(predictions)), values)
         return values, _exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
     rate, error = two_sum(predictions, eps)
     values = _log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
@@ -305,8 +308,15 @@ def _exp_minus(factor: Array | float, x: Array, other: Array, exact: Callable[[W
     close = _close(difference, other) & ~far
     if close.any():
         high, low = exact(close)
-        product = pair_multiply(exp_pair(x[close]), pair(np.broadcast_to(factor, x.shape)[close]))
-        _put(difference, close, pair_add(product, (-high, -low))[0])
+        # the power of two of the factor is joined to that of the exponential, which alone may be out of range
+        mantissa, exponent = np.frexp(np.broadcast_to(factor, x.shape)[close])
+        power, octave = exp_parts(x[close])
+        product = pair_multiply(power, pair(mantissa))
+        _put(
+            difference,
+            close,
+            pair_add((np.ldexp(product[0], octave + exponent), np.ldexp(product[1], octave + exponent)), (-high, -low))[0],
+        )
     return difference
 
 

@@ -8,7 +8,17 @@ from typing_extensions import Doc
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
-from app.losses.numerics.pairs import log_excess, log_pair, pair_add, pair_exp, pair_multiply, pair_negative, pair_sum, two_sum
+from app.losses.numerics.pairs import (
+    exp_pair,
+    log_excess,
+    log_pair,
+    pair_add,
+    pair_exp,
+    pair_multiply,
+    pair_negative,
+    pair_sum,
+    two_sum,
+)
 from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
 from app.losses.numerics.stable import Array, all_finite, recovered, xlogy
 from app.registry import alias
@@ -76,7 +86,8 @@ def kl_divergence(
         values[close] = np.where(np.isfinite(exact), exact, values[close])
     if input_format != "logits":
         return values, _gradient(predictions, targets, p, input_format, log_target)
-    cross_entropy, gradient = softmax_cross_entropy(predictions, p)
+    exact = (lambda at: exp_pair(targets[at])) if log_target else None
+    cross_entropy, gradient = softmax_cross_entropy(predictions, p, exact)
     # logits may lie further apart than any float64, against targets that hardly ask for them
     return recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p))), gradient
 

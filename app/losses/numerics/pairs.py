@@ -127,8 +127,10 @@ _ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*_ROOTS_OF_2, strict=Tru
 _SIXTH = _in_parts(Fraction(1, 6), 54)
 
 
-def exp_pair(x: Array) -> Pair:
-    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product: 2^(k/1024) from a table times a short series.
+def exp_parts(x: Array) -> tuple[Pair, NDArray[np.int64]]:
+    """eˣ as a pair between 1 and 2, to about 2⁻¹⁰³, and the power of two that it is to be multiplied by.
+
+    It is 2^(k/1024), from a table, times a short series.
 
     Beside the table, r is at most 2⁻¹¹: of r + r²/2 + r³/6 + r⁴/24 + ... only what comes before r⁴ needs pairs.
     """
@@ -147,7 +149,12 @@ def exp_pair(x: Array) -> Pair:
     root = _ROOT_HIGH[step]
     high, low = two_product(root, excess)
     low += root * rest + _ROOT_LOW[step] * (1.0 + excess)
-    high, low = renormalised(*_plus(root, (high, low)))
+    return renormalised(*_plus(root, (high, low))), octave
+
+
+def exp_pair(x: Array) -> Pair:
+    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product."""
+    (high, low), octave = exp_parts(x)
     return np.ldexp(high, octave), np.ldexp(low, octave)
 
 

@@ -1,5 +1,6 @@
 """Rows of scores (n, k): the softmax without a subtraction that cancels, and sums that no neighbouring row can change."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from app.losses.numerics.pairs import (
     Pair,
     by_columns,
     difference,
+    pair,
     pair_add,
     pair_divide,
     pair_exp,
@@ -86,11 +88,14 @@ def _shifted_exp(x: Array, shift: Array) -> Array:
     return np.where(exponentials > 0, exponentials + exponentials * error, 0.0)
 
 
-def softmax_cross_entropy(x: Array, shares: Array) -> tuple[Array, Array]:
+def softmax_cross_entropy(
+    x: Array, shares: Array, unrounded: Callable[[NDArray[np.intp]], Pair] | None = None
+) -> tuple[Array, Array]:
     """−Σ shares · log softmax(x) of each row, and its gradient to x.
 
     Seen from one column a: Σ shares·(xₐ − x) − Σshares · log pₐ. That is the column with most of the shares, else the
     largest logit: then nothing cancels in the value, nor in 1 − p of a column that has almost all of both.
+    `unrounded` gives the shares of some rows with all their digits, where these are a result themselves.
     """
     at = _view(x, shares)
     parts = softmax(x, at)
@@ -105,7 +110,7 @@ def softmax_cross_entropy(x: Array, shares: Array) -> tuple[Array, Array]:
     gradient = parts.probabilities() * whole[:, None] - shares
     gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) * (1.0 / parts.total)
     others.reshape(-1)[at] = np.minimum(share, remaining)
-    return values, _resolved(gradient, others, x, shares, at)
+    return values, _resolved(gradient, others, x, unrounded or (lambda rows: pair(shares[rows])), at)
 
 
 def _view(x: Array, shares: Array) -> NDArray[np.intp]:
@@ -116,7 +121,9 @@ def _view(x: Array, shares: Array) -> NDArray[np.intp]:
     return np.where(2.0 * shares.take(most) > row_sums(shares), most, largest)
 
 
-def _resolved(gradient: Array, terms: Array, x: Array, shares: Array, at: NDArray[np.intp]) -> Array:
+def _resolved(
+    gradient: Array, terms: Array, x: Array, unrounded: Callable[[NDArray[np.intp]], Pair], at: NDArray[np.intp]
+) -> Array:
     """The gradient p·Σshares − shares, recomputed in pairs where its terms have cancelled, so far that few rows have to pay.
 
     The gradients of a row add up to 0: that of the column `at` is taken from the others, which are small where it is.
@@ -126,16 +133,16 @@ def _resolved(gradient: Array, terms: Array, x: Array, shares: Array, at: NDArra
     rows = np.flatnonzero(cancelled.any(axis=1))
     if rows.size:
         seen = np.arange(rows.size), at[rows] - rows * k
-        exact = _exact_gradient(by_columns(x[rows]), by_columns(shares[rows]), seen)
+        shares, rest = unrounded(rows)
+        exact = _exact_gradient(by_columns(x[rows]), (by_columns(shares), by_columns(rest)), seen)
         gradient[rows] = np.where(cancelled[rows], exact, gradient[rows])
     return gradient
 
 
-def _exact_gradient(x: Array, shares: Array, seen: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Array:
+def _exact_gradient(x: Array, shares: Pair, seen: tuple[NDArray[np.intp], NDArray[np.intp]]) -> Array:
     power = pair_exp(_below_largest(x))
-    whole = pair_sum((shares, np.zeros_like(shares)))
-    high, low = pair_multiply(power, pair_divide(whole, pair_sum(power)))
-    high, low = pair_add((high, low), (-shares, np.zeros_like(shares)))
+    scaled = pair_multiply(power, pair_divide(pair_sum(shares), pair_sum(power)))
+    high, low = pair_add(scaled, pair_negative(shares))
     high[seen] = low[seen] = 0.0
     rest = pair_sum((high, low))
     high[seen], low[seen] = -rest[0][:, 0], -rest[1][:, 0]
