@@ -28,6 +28,8 @@ from app.losses.loss import (
 )
 from app.losses.numerics.pairs import (
     Pair,
+    difference,
+    either,
     pair,
     pair_add,
     pair_divide,
@@ -41,7 +43,7 @@ from app.losses.numerics.pairs import (
     two_product,
     two_sum,
 )
-from app.losses.numerics.stable import Array, power_of_two, sigmoid, softplus
+from app.losses.numerics.stable import Array, power_of_two, recovered, sigmoid, softplus
 
 
 def _per_sample(encoding: Encoding) -> Encoding:
@@ -224,12 +226,12 @@ def circle(
     step = max(1, PAIRS_AT_ONCE // n)
     tiles = [slice(start, min(start + step, n)) for start in range(0, n, step)]
     scale = power_of_two(np.abs(predictions).max(axis=1))[:, None]
-    scaled = predictions / scale  # so that no product overflows within a sum
+    slices = _slices(predictions / scale)  # scaled, so that no product overflows within a sum
     counted = _comparable(targets) > 0
 
     def pairs_of(anchors: slice) -> _Pairs:
-        similarity = (scaled[anchors] @ scaled.T) * scale[anchors] * scale[:, 0]
-        return _pairs(similarity, targets[anchors, None] == targets, np.arange(n, dtype=np.intp)[anchors], gamma, margin)
+        apart = _one_less_products(slices, anchors, scale[anchors], scale[:, 0])
+        return _pairs(apart, targets[anchors, None] == targets, np.arange(n, dtype=np.intp)[anchors], gamma, margin)
 
     shares = [_shares(pairs_of(anchors)) for anchors in tiles]
     total = np.where(counted, np.concatenate([each.total for each in shares]), -np.inf)
@@ -260,19 +262,54 @@ class _Pairs(NamedTuple):
     same: NDArray[np.bool_]
     """Whether both are of one class."""
     exponent: Array
-    """The logarithm of how much the pair counts; −∞ for an anchor beside itself."""
+    """The logarithm of how much the pair counts, rounded; −∞ for an anchor beside itself."""
+    rest: Array
+    """What rounding took from it: γ is large, and an exponential magnifies what is missing."""
     lever: Array
     """Half its derivative to the similarity, over γ."""
 
 
-def _pairs(similarity: Array, same: NDArray[np.bool_], own: NDArray[np.intp], gamma: float, margin: float) -> _Pairs:
-    distance = np.maximum(1.0 - similarity, 0.0)
-    room = np.maximum(1.0 + margin - distance, 0.0)
-    near = gamma * (distance + margin) * (distance - margin)
-    exponent = np.where(same, near, np.where(room > 0, gamma * room * (1.0 - margin - distance), 0.0))
+def _slices(rows: Array) -> tuple[Array, Array, Array]:
+    """Rows of numbers of at most 1 as a sum of three, of so few bits that products of the first two add up without rounding.
+
+    See Ozaki, Ogita, Oishi and Rump (2012), doi:10.1007/s11075-011-9478-1.
+    """
+    bits = (53 - rows.shape[1].bit_length()) // 2
+    parts: list[Array] = []
+    for place in (1, 2):
+        anchor = 1.5 * 2.0 ** (52 - place * bits)
+        parts.append((rows + anchor) - anchor)
+        rows = rows - parts[-1]
+    return parts[0], parts[1], rows
+
+
+def _one_less_products(slices: tuple[Array, Array, Array], anchors: slice, own_scale: Array, scale: Array) -> Pair:
+    """1 − a·b of the anchors beside all rows: of parallel vectors of length 1, all but the last digits cancel."""
+    first, second, third = slices
+    total, error = two_sum(first[anchors] @ first.T, first[anchors] @ second.T)
+    high, more = two_sum(total, second[anchors] @ first.T)
+    rest = second + third
+    small = np.hstack((second[anchors], first[anchors], third[anchors])) @ np.hstack((rest, third, first + rest)).T
+    low = (error + more + small) * own_scale * scale
+    high = high * own_scale * scale
+    rounded, lost = two_sum(-high, 1.0)
+    apart, rest = renormalised(rounded, lost - low)
+    return recovered(apart, lambda: 1.0 - high), np.where(np.isfinite(rest), rest, 0.0)
+
+
+def _pairs(apart: Pair, same: NDArray[np.bool_], own: NDArray[np.intp], gamma: float, margin: float) -> _Pairs:
+    """With u = D for a pair of one class and 1 − D for another, the exponent is γ(u² − m²) and the lever ∓u."""
+    beyond = apart[0] < 0.0
+    distance = np.where(beyond, 0.0, apart[0]), np.where(beyond, 0.0, apart[1])
+    u = either(same, distance, pair_add(pair_negative(distance), (np.ones_like(distance[0]), np.zeros_like(distance[0]))))
+    limit = two_product(np.float64(margin), -margin)
+    high, low = pair_multiply(pair_add(pair_multiply(u, u), limit), pair(np.float64(gamma)))
+    high = recovered(high, lambda: gamma * (u[0] + margin) * (u[0] - margin))
+    active = same | (distance[0] < 1.0 + margin)
+    exponent, rest = np.where(active, high, 0.0), np.where(active & np.isfinite(low), low, 0.0)
     exponent[np.arange(len(own), dtype=np.intp), own] = -np.inf
-    lever = np.where(same, -distance, np.where(room > 0, 1.0 - distance, 0.0))
-    return _Pairs(same, exponent, np.where(similarity <= 1.0, lever, 0.0))
+    lever = np.where(active & ~beyond, np.where(same, -u[0], u[0]), 0.0)
+    return _Pairs(same, exponent, rest, lever)
 
 
 class _Shares(NamedTuple):
@@ -288,15 +325,23 @@ def _shares(pairs: _Pairs) -> _Shares:
     sides = pairs.same, ~pairs.same
     largest = [np.where(side, pairs.exponent, -np.inf).max(axis=1, keepdims=True) for side in sides]
     shifts = [np.where(np.isfinite(each), each, 0.0) for each in largest]
-    powers = np.exp(pairs.exponent - np.where(pairs.same, *shifts))
+    powers = _powers(pairs, shifts[0], shifts[1])
     sums = [np.where(side, powers, 0.0).sum(axis=1, keepdims=True) for side in sides]
-    total = (shifts[0] + np.log(sums[0])) + (shifts[1] + np.log(sums[1]))
+    shift, lost = two_sum(shifts[0], shifts[1])
+    total = shift + (np.log(sums[0]) + np.log(sums[1]) + lost)
     return _Shares((shifts[0], shifts[1]), (sums[0], sums[1]), total[:, 0])
+
+
+def _powers(pairs: _Pairs, near_shift: Array, far_shift: Array) -> Array:
+    """e to the exponents less the shift of their class."""
+    rounded, error = difference(pairs.exponent, np.where(pairs.same, near_shift, far_shift))
+    powers = np.exp(rounded)
+    return np.where(powers > 0, powers + powers * (error + pairs.rest), 0.0)
 
 
 def _slope(pairs: _Pairs, shares: _Shares, gamma: float) -> Array:
     """The derivative of each anchor's total to each similarity."""
-    powers = np.exp(pairs.exponent - np.where(pairs.same, *shares.shifts))
+    powers = _powers(pairs, *shares.shifts)
     sums = (np.where(each > 0, each, 1.0) for each in shares.sums)
     return powers / np.where(pairs.same, *sums) * pairs.lever * (2.0 * gamma)
 
