@@ -379,7 +379,11 @@ class _Cosine:
         """b‖a‖² − a(a·b): where the vectors are nearly parallel, only these digits of the cosine's gradient are left."""
         along = pair_multiply(pair(self.b), self.aa)
         across = pair_add(along, pair_negative(pair_multiply(pair(self.a), self.ab)))[0]
-        return np.where(np.abs(across) < ROUNDING * np.abs(along[0]), 0.0, across)
+        lost = np.abs(across) < ROUNDING * np.abs(along[0])
+        rows = np.flatnonzero(lost.any(axis=1))
+        if rows.size:
+            across[rows] = np.where(lost[rows], _tangent_beside_largest(self.a[rows], self.b[rows]), across[rows])
+        return across
 
     @property
     def gradient(self) -> Array:
@@ -399,6 +403,23 @@ class _Cosine:
     @property
     def swapped(self) -> "_Cosine":
         return replace(self, a=self.b, b=self.a, a_scale=self.b_scale, b_scale=self.a_scale, aa=self.bb, bb=self.aa)
+
+
+def _tangent_beside_largest(a: Array, b: Array) -> Array:
+    """b‖a‖² − a(a·b) without what the largest component of a adds to both terms alike, where it is all that was left of them.
+
+    With that component m it is aₘ(bᵢaₘ − aᵢbₘ) + bᵢ·Σa² − aᵢ·Σab, the sums without m; what cancels here again counts as 0.
+    """
+    m = np.arange(len(a)), np.abs(a).argmax(axis=1)
+    a_m, b_m = a[m][:, None], b[m][:, None]
+    others_a, others_b = a.copy(), b.copy()
+    others_a[m] = others_b[m] = 0.0
+    aa, ab = (pair_sum(two_product(others_a, x)) for x in (others_a, others_b))
+    turned = pair_multiply(pair_add(two_product(b, a_m), pair_negative(two_product(a, b_m))), pair(a_m))
+    along = pair_multiply(pair(b), aa)
+    rest = pair_add(along, pair_negative(pair_multiply(pair(a), ab)))
+    across = pair_add(turned, rest)[0]
+    return np.where(np.abs(across) < ROUNDING * np.maximum(np.abs(turned[0]), np.abs(along[0])), 0.0, across)
 
 
 def _cosine(first: Array, second: Array) -> _Cosine:
