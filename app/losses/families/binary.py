@@ -274,7 +274,7 @@ def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: flo
     ratio = np.divide(entropy, miss, out=np.ones_like(p), where=miss != 0)
     focusing = np.where(np.isfinite(pull), gamma * (no - yes) * ratio, 0.0)
     slope = pull + focusing
-    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 2.0
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) * 0.75
     if crossing.any():
         both = _both_of_probabilities(p[crossing])
         slope[crossing] = (
@@ -297,7 +297,7 @@ def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float, bal
     ratio = np.divide(p[0] * q[0], miss, out=np.zeros_like(x), where=miss != 0)  # miss underflows no sooner than the gradient
     down, focusing = no * p[0], gamma * (no - yes) * (entropy * ratio)
     slope = (down - yes * q[0]) + focusing
-    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 2.0
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) * 0.75
     if crossing.any():
         slope[crossing] = _focal_slope(_both_of_logits(x[crossing]), _only(positive, crossing), _only(negative, crossing), gamma)
     return focus * entropy, focus * slope

@@ -3,15 +3,18 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
 from app.losses.numerics.pairs import (
+    Pair,
     exp_pair,
     log_excess,
     log_pair,
+    pair,
     pair_add,
     pair_exp,
     pair_multiply,
@@ -86,8 +89,11 @@ def kl_divergence(
         values[close] = np.where(np.isfinite(exact), exact, values[close])
     if input_format != "logits":
         return values, _gradient(predictions, targets, p, input_format, log_target)
-    exact = (lambda at: exp_pair(targets[at])) if log_target else None
-    cross_entropy, gradient = softmax_cross_entropy(predictions, p, exact)
+
+    def unrounded(rows: NDArray[np.intp]) -> Pair:
+        return exp_pair(targets[rows]) if log_target else pair(p[rows])
+
+    cross_entropy, gradient = softmax_cross_entropy(predictions, p, unrounded)
     # logits may lie further apart than any float64, against targets that hardly ask for them
     return recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p))), gradient
 

@@ -28,6 +28,7 @@ from app.losses.loss import (
 )
 from app.losses.numerics.pairs import (
     Pair,
+    constant,
     difference,
     either,
     pair,
@@ -301,9 +302,9 @@ def _pairs(apart: Pair, same: NDArray[np.bool_], own: NDArray[np.intp], gamma: f
     """With u = D for a pair of one class and 1 − D for another, the exponent is γ(u² − m²) and the lever ∓u."""
     beyond = apart[0] < 0.0
     distance = np.where(beyond, 0.0, apart[0]), np.where(beyond, 0.0, apart[1])
-    u = either(same, distance, pair_add(pair_negative(distance), (np.ones_like(distance[0]), np.zeros_like(distance[0]))))
-    limit = two_product(np.float64(margin), -margin)
-    high, low = pair_multiply(pair_add(pair_multiply(u, u), limit), pair(np.float64(gamma)))
+    u = either(same, distance, pair_add(pair_negative(distance), constant(1.0)))
+    limit = two_product(np.full(1, margin), -margin)
+    high, low = pair_multiply(pair_add(pair_multiply(u, u), limit), constant(gamma))
     high = recovered(high, lambda: gamma * (u[0] + margin) * (u[0] - margin))
     active = same | (distance[0] < 1.0 + margin)
     exponent, rest = np.where(active, high, 0.0), np.where(active & np.isfinite(low), low, 0.0)
@@ -450,11 +451,11 @@ def _length(x: Pair, p: float) -> _Length:
         norm = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
         return _Length(x, _scaled(norm, scale), pair_divide(scaled, _some(norm)))
     share = pair_divide(_scaled(x, np.sign(x[0])), pair(np.where(size > 0, size, 1.0)))
-    some = share[0] > 1e-290
-    log = pair_log((np.where(some, share[0], 1.0), np.where(some, share[1], 0.0)))
-    total = pair_sum(_scaled(pair_exp(pair_multiply(log, pair(np.full_like(size, p)))), some))
-    log_norm = pair_divide(pair_log(_some(total)), pair(np.full_like(size, p)))
-    steepness = pair_multiply(pair_add(log, pair_negative(log_norm)), pair(np.full_like(size, p - 1.0)))
+    some = (share[0] > 1e-290).astype(np.float64)
+    log = pair_log((np.where(some > 0, share[0], 1.0), np.where(some > 0, share[1], 0.0)))
+    total = pair_sum(_scaled(pair_exp(pair_multiply(log, constant(p))), some))
+    log_norm = pair_divide(pair_log(_some(total)), constant(p))
+    steepness = pair_multiply(pair_add(log, pair_negative(log_norm)), constant(p - 1.0))
     slope = _scaled(pair_exp(steepness), np.sign(x[0]) * some)
     return _Length(x, pair_multiply(pair_exp(log_norm), pair(size)), slope)
 

@@ -11,7 +11,7 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import CLASS_DISTRIBUTION, CLASS_INDEX, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
-from app.losses.numerics.pairs import Pair, difference, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
+from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
 from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
 from app.losses.numerics.stable import Array, recovered, xlogy
 from app.registry import alias
@@ -143,10 +143,9 @@ def _shares(rows: Array, label_smoothing: float, class_weight: list[float] | Non
 
 def _exact_shares(rows: Array, label_smoothing: float, class_weight: list[float] | None) -> Pair:
     """The shares unrounded, for a gradient in which they nearly cancel."""
-    one, spread = np.ones((1, 1)), np.full((1, 1), label_smoothing)
-    kept = pair_multiply(pair(rows), two_sum(one, -label_smoothing))
-    shares = pair_add(kept, pair_divide(pair(spread), pair(one * rows.shape[1])))
-    return shares if class_weight is None else pair_multiply(shares, pair(np.asarray(class_weight)[None]))
+    kept = pair_multiply(pair(rows), two_sum(np.ones(1), -label_smoothing))
+    shares = pair_add(kept, pair_divide(constant(label_smoothing), constant(rows.shape[1])))
+    return shares if class_weight is None else pair_multiply(shares, pair(np.asarray(class_weight, np.float64)))
 
 
 def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array]:

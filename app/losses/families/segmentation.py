@@ -16,6 +16,7 @@ from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
 from app.losses.numerics.pairs import (
     Pair,
     complement,
+    constant,
     exp_pair,
     odds,
     pair,
@@ -140,11 +141,9 @@ def _exact_pull(predictions: Array, y: Array, alpha: float, beta: float, smooth:
     p, rest = _unrounded(predictions, from_logits)
     background = complement(y)
     false_alarms, misses = pair_sum(pair_multiply(p, background)), pair_sum(pair_multiply(rest, pair(y)))
-    hits = pair_add(pair_sum(pair_multiply(p, pair(y))), pair(np.full((len(y), 1), smooth)))
-    up, down = (pair_multiply(hits, pair(np.full((len(y), 1), weight))) for weight in (alpha, beta))
-    errors = pair_add(
-        *(pair_multiply(each, pair(np.full((len(y), 1), weight))) for each, weight in ((false_alarms, alpha), (misses, beta)))
-    )
+    hits = pair_add(pair_sum(pair_multiply(p, pair(y))), constant(smooth))
+    errors = pair_add(pair_multiply(false_alarms, constant(alpha)), pair_multiply(misses, constant(beta)))
+    up, down = pair_multiply(hits, constant(alpha)), pair_multiply(hits, constant(beta))
     gain = pair_multiply(pair_add(down, errors), pair(y))
     return pair_add(pair_multiply(up, background), pair_negative(gain))[0]
 
@@ -175,7 +174,7 @@ def _exact_pull_of_squares(predictions: Array, y: Array, smooth: float, from_log
     """2·hits·(p − y) − 2·errors·y, in double-double."""
     p, _ = _unrounded(predictions, from_logits)
     residual = pair_add(p, pair(-y))
-    hits = pair_add(pair_sum(pair_multiply(p, pair(2.0 * y))), pair(np.full((len(y), 1), smooth)))
+    hits = pair_add(pair_sum(pair_multiply(p, pair(2.0 * y))), constant(smooth))
     errors = pair_sum(pair_multiply(residual, residual))
     gain = pair_multiply(errors, pair(y))
     return 2.0 * pair_add(pair_multiply(hits, residual), pair_negative(gain))[0]

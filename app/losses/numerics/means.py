@@ -34,7 +34,7 @@ def in_units(weights: Array) -> tuple[Array, float]:
     Multiples of a moderate size keep their digits when losses are multiplied by them, and means do not see the unit.
     """
     unit = math.ldexp(1.0, min(max(math.frexp(weights.max())[1], -900), 900))
-    return weights / unit, unit
+    return weights * (1.0 / unit), unit
 
 
 def _arithmetic_of_columns(values: Array) -> tuple[Array, None]:
@@ -44,7 +44,7 @@ def _arithmetic_of_columns(values: Array) -> tuple[Array, None]:
         cancelled = np.abs(sums) < np.abs(values).sum(axis=1) / 4.0
         if cancelled.any():
             sums[cancelled] = row_sums_exact(values[cancelled])
-    means = sums / columns
+    means: Array = sums / columns
     if not np.isfinite(means).all():  # the sum may overflow though the mean is finite
         means = np.where(np.isfinite(means), means, (values / columns).sum(axis=1))
     return means, None

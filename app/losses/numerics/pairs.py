@@ -45,6 +45,10 @@ def pair(x: Array) -> Pair:
     return x, np.zeros_like(x)
 
 
+def constant(x: float) -> Pair:
+    return np.full(1, x), np.zeros(1)
+
+
 def renormalised(high: Array, low: Array) -> Pair:
     """The pair of high + low, exactly where |high| ≥ |low|."""
     total = high + low
@@ -160,7 +164,7 @@ def exp_pair(x: Array) -> Pair:
     return np.ldexp(high, octave), np.ldexp(low, octave)
 
 
-def _plus(larger: Array | float, a: Pair) -> Pair:
+def _plus(larger: Array | float, a: tuple[Array, Array | float]) -> Pair:
     """larger + a where |larger| ≥ |a|, not brought into the form of a pair."""
     total = a[0] + larger
     return total, (larger - total + a[0]) + a[1]
