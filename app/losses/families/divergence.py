@@ -11,19 +11,18 @@ from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
 from app.losses.numerics.pairs import (
     Pair,
+    constant,
     exp_pair,
     log_excess,
     log_pair,
     pair,
     pair_add,
-    pair_exp,
-    pair_multiply,
     pair_negative,
     pair_sum,
     two_sum,
 )
 from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
-from app.losses.numerics.stable import Array, all_finite, recovered, xlogy
+from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
 from app.registry import alias
 
 _LEAST = -745.0
@@ -130,18 +129,21 @@ def _gradient(predictions: Array, targets: Array, p: Array, input_format: str, l
 
 def _close_values(predictions: Array, targets: Array, input_format: str, log_target: bool) -> Array:
     """The divergence of distributions that nearly agree, where almost all of the logarithms cancels."""
-    exact = np.zeros_like(targets)
     if input_format == "probabilities" and not log_target:  # ∑ p·(q/p − 1 − log(q/p)), all at least 0, and ∑ p − q
         excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
         high, low = pair_sum(two_sum(targets, -predictions))
         return row_sums(excess) + (high + low)[:, 0]
-    p = pair_exp((targets, exact)) if log_target else (targets, exact)
+    # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
+    p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0
-    log_p = (targets, exact) if log_target else log_pair(np.where(some, targets, 1.0))
+    log_p = pair(targets) if log_target else log_pair(np.where(some, targets, 1.0))
     if input_format == "logits":
-        log_q = log_softmax_pair(predictions)
+        log_q, whole = log_softmax_pair(predictions), constant(1.0)
+    elif input_format == "log_probabilities":
+        log_q, whole = pair(predictions), pair_sum(exp_pair(predictions))
     else:
-        log_q = (predictions, exact) if input_format == "log_probabilities" else log_pair(np.where(some, predictions, 1.0))
-    high, low = pair_add(log_p, pair_negative(log_q))
-    high, low = pair_sum(pair_multiply(p, (np.where(some, high, 0.0), np.where(some, low, 0.0))))
-    return (high + low)[:, 0]
+        log_q, whole = log_pair(np.where(some, predictions, 1.0)), pair_sum(pair(predictions))
+    gap = pair_add(log_q, pair_negative(log_p))[0]
+    high, low = pair_add(pair_sum(p), pair_negative(whole))
+    q = predictions if input_format == "probabilities" else np.exp(log_q[0])
+    return row_sums(np.where(some, p[0] * exp_tail(gap), q)) + (high + low)[:, 0]

@@ -380,7 +380,7 @@ class _Cosine:
         """b‖a‖² − a(a·b): where the vectors are nearly parallel, only these digits of the cosine's gradient are left."""
         along = pair_multiply(pair(self.b), self.aa)
         across = pair_add(along, pair_negative(pair_multiply(pair(self.a), self.ab)))[0]
-        lost = np.abs(across) < ROUNDING * np.abs(along[0])
+        lost = np.abs(across) < 2.0**-48 * np.abs(along[0])  # what pairs leave of it is less than a float
         rows = np.flatnonzero(lost.any(axis=1))
         if rows.size:
             across[rows] = np.where(lost[rows], _tangent_beside_largest(self.a[rows], self.b[rows]), across[rows])
@@ -389,16 +389,15 @@ class _Cosine:
     @property
     def gradient(self) -> Array:
         """d cos / d a = tangent / (‖a‖³‖b‖)."""
-        square = np.where(self.aa[0] > 0, self.aa[0], 1.0)
-        return self.tangent / square / self.norms[0] / self.a_scale
+        return self.tangent / pair_multiply(_some(self.aa), self.norms)[0] / self.a_scale
 
     @property
     def complement(self) -> Array:
         """1 − cos, from the length of the tangent (the sine) where it would cancel."""
-        square, norms, product = self.aa[0][:, 0], self.norms[0][:, 0], self.ab[0][:, 0]
-        apart = pair_add(pair_negative(self.value), pair(np.ones_like(square)))[0]
+        apart = pair_add(pair_negative(self.value), constant(1.0))[0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            sine = (self.tangent * self.tangent).sum(axis=1) / square / norms / (norms + product)
+            whole = pair_multiply(pair_multiply(self.aa, self.norms), pair_add(self.norms, self.ab))[0][:, 0]
+            sine = (self.tangent * self.tangent).sum(axis=1) / whole
         return np.where(self.value[0] > 0.5, sine, apart)
 
     @property

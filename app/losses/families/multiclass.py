@@ -388,5 +388,7 @@ def multi_margin(
         terms, slope = excess * excess, excess / k * (2.0 * weight / room)
         room = room * room
     slope.reshape(-1)[at] = -row_sums(slope)
-    values = row_sums(terms)[:, None] / k * weight / room
+    # the squares may overflow where their mean does not
+    mean = recovered(row_sums(terms) / k, lambda: row_sums(excess * (excess / k) if p == 2 else excess / k))
+    values = mean[:, None] * weight / room
     return np.where(weight == 0, 0.0, values)[:, 0], slope  # a class of no weight costs nothing, however far off it is

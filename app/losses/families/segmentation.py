@@ -129,7 +129,7 @@ def _overlap(
     up, down = (alpha * hit) * background, (beta * hit + errors / total) * y
     gradient = (up - down) / total
     if np.vdot(y, background) > 0:  # only a soft label cancels
-        crossing = np.abs(up - down) < np.where(background > 0, down / 2.0, 0.0)
+        crossing = np.abs(up - down) < np.where(background > 0, down, 0.0)
         rows = crossing.any(axis=1)
         exact = _exact_pull(_flat(predictions)[rows], y[rows], alpha, beta, smooth, from_logits) / total[rows] / total[rows]
         gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
@@ -162,7 +162,7 @@ def _squared_dice(predictions: Array, targets: Array, smooth: float, from_logits
     total, values = _share(errors, hits, from_logits | (p > 0).any(axis=1))
     up, down = 2.0 * (hits / total) * residual, 2.0 * (errors / total) * y
     gradient = (up - down) / total
-    crossing = np.abs(up - down) < down / 2.0
+    crossing = np.abs(up - down) < down
     rows = crossing.any(axis=1)
     if rows.any():
         exact = _exact_pull_of_squares(_flat(predictions)[rows], y[rows], smooth, from_logits) / total[rows] / total[rows]
