@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 LOG_2 = math.log(2.0)
+LINE = 8
+"""Numbers in a cache line, and in the widest vector."""
 CHUNK = 40 * 1024
 """Numbers that a long sum takes at a time: they and their remainders fit in the cache."""
 SHORT = 512
@@ -77,31 +79,28 @@ def partial_sum(x: Array) -> Partial:
     anchor = _anchor(largest, x.size)
     high = np.add(x, anchor, out=_scratch.of(x.size))
     high -= anchor
-    exact = _sum_of_cut(high)
-    small = _sum_of_cut(np.subtract(x, high, out=high))
+    exact = float(np.einsum("i->", high))  # twice as fast as sum
+    small = float(np.einsum("i->", np.subtract(x, high, out=high)))
     return Partial([exact, small], x.size**2 * 2.0**-106 * anchor)  # n roundings of a sum below n units of anchor/2⁵³
 
 
-def _sum_of_cut(x: Array) -> float:
-    """The sum in any order: a product with ones takes half as long as a sum."""
-    if x.size <= CHUNK:
-        return float(x.dot(_ONES[: x.size]))
-    return float(np.einsum("i->", x))
-
-
 class _Scratch(threading.local):
-    """Room for one array of intermediate numbers in each thread: still in the cache from the block before."""
+    """Room for one array of intermediate numbers in each thread: still in the cache from the block before.
+
+    It begins where a cache line does, which vectors of 64 bytes are a tenth faster for.
+    """
 
     room: Array = np.empty(0)
 
     def of(self, size: int) -> Array:
         if self.room.size < size:
-            self.room = np.empty(size)
+            room = np.empty(size + LINE)
+            start = -room.ctypes.data % (8 * LINE) // 8
+            self.room = room[start : start + size]
         return self.room[:size]
 
 
 _scratch = _Scratch()
-_ONES = np.ones(CHUNK)
 
 
 def sum_of_parts(parts: Iterable[Partial], numbers: Callable[[], Array]) -> float:
