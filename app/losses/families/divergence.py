@@ -139,11 +139,12 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
     log_p = pair(targets) if log_target else log_pair(np.where(some, targets, 1.0))
     if input_format == "logits":
         log_q, whole = log_softmax_pair(predictions), constant(1.0)
-    elif input_format == "log_probabilities":
-        log_q, whole = pair(predictions), pair_sum(exp_pair(predictions))
     else:
-        log_q, whole = log_pair(np.where(some, predictions, 1.0)), pair_sum(pair(predictions))
+        logarithms = input_format == "log_probabilities"
+        log_q = pair(predictions) if logarithms else log_pair(np.where(some, predictions, 1.0))
+        q = exp_pair(predictions) if logarithms else pair(predictions)
+        whole = pair_sum((np.where(some, q[0], 0.0), np.where(some, q[1], 0.0)))
     gap = pair_add(log_q, pair_negative(log_p))[0]
+    beside = np.exp(log_q[0]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
     high, low = pair_add(pair_sum(p), pair_negative(whole))
-    q = predictions if input_format == "probabilities" else np.exp(log_q[0])
-    return row_sums(np.where(some, p[0] * exp_tail(gap), q)) + (high + low)[:, 0]
+    return row_sums(np.where(some, p[0] * exp_tail(gap), beside)) + (high + low)[:, 0]
