@@ -129,7 +129,7 @@ def _resolved(
     The gradients of a row add up to 0: that of the column `at` is taken from the others, which are small where it is.
     """
     k = x.shape[1]
-    cancelled = np.abs(gradient) < terms * min(0.125, (0.03 + 3.0 / k) / k)  # of long rows no larger a share of the columns
+    cancelled = np.abs(gradient) < terms * min(0.3, (0.03 + 4.0 / k) / k)  # of long rows no larger a share of the columns
     rows = np.flatnonzero(cancelled.any(axis=1))
     if rows.size:
         power, (high, low) = pair_exp(_below_largest(by_columns(x[rows]))), unrounded(rows)
