@@ -207,7 +207,7 @@ def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     coupling="batch",
     counts=_comparable,
-    cost=Cost(beyond={"n²": 60.0, "n²·d": 0.25}),
+    cost=Cost(beyond={"n²": 100.0, "n²·d": 0.5}),
 )
 def circle(
     predictions: Array,
@@ -270,28 +270,35 @@ class _Pairs(NamedTuple):
     """Half its derivative to the similarity, over γ."""
 
 
-def _slices(rows: Array) -> tuple[Array, Array, Array]:
-    """Rows of numbers of at most 1 as a sum of three, of so few bits that products of the first two add up without rounding.
+class _Slices(NamedTuple):
+    """Rows of numbers of at most 1 as sums of three, the first two of so few bits that their products add up without rounding.
 
     See Ozaki, Ogita, Oishi and Rump (2012), doi:10.1007/s11075-011-9478-1.
     """
+
+    first: Array
+    second: Array
+    left: Array
+    right: Array
+    """What is left of a·b, as one product: second·(second + third) + first·third + third·whole."""
+
+
+def _slices(rows: Array) -> _Slices:
     bits = (53 - rows.shape[1].bit_length()) // 2
-    parts: list[Array] = []
-    for place in (1, 2):
-        anchor = 1.5 * 2.0 ** (52 - place * bits)
-        parts.append((rows + anchor) - anchor)
-        rows = rows - parts[-1]
-    return parts[0], parts[1], rows
+    anchors = 1.5 * 2.0 ** (52 - bits), 1.5 * 2.0 ** (52 - 2 * bits)
+    first = (rows + anchors[0]) - anchors[0]
+    rest = rows - first
+    second = (rest + anchors[1]) - anchors[1]
+    third = rest - second
+    return _Slices(first, second, np.hstack((second, first, third)), np.hstack((rest, third, rows)))
 
 
-def _one_less_products(slices: tuple[Array, Array, Array], anchors: slice, own_scale: Array, scale: Array) -> Pair:
+def _one_less_products(slices: _Slices, anchors: slice, own_scale: Array, scale: Array) -> Pair:
     """1 − a·b of the anchors beside all rows: of parallel vectors of length 1, all but the last digits cancel."""
-    first, second, third = slices
+    first, second, left, right = slices
     total, error = two_sum(first[anchors] @ first.T, first[anchors] @ second.T)
     high, more = two_sum(total, second[anchors] @ first.T)
-    rest = second + third
-    small = np.hstack((second[anchors], first[anchors], third[anchors])) @ np.hstack((rest, third, first + rest)).T
-    low = (error + more + small) * own_scale * scale
+    low = (error + more + left[anchors] @ right.T) * own_scale * scale
     high = high * own_scale * scale
     rounded, lost = two_sum(-high, 1.0)
     apart, rest = renormalised(rounded, lost - low)
