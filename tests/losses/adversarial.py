@@ -128,7 +128,8 @@ def within(name: str, drawn: Array, extreme: bool, rng: np.random.Generator) -> 
     if not extreme:
         return np.clip(drawn, low, high)
     # beyond 2^±200, the squares of one component of a vector are no longer float64 beside those of another
-    spread = wide(rng, drawn.shape, True, rng.choice([8.0, 60.0, 200.0] if name == "embedding" else [8.0, 60.0, 300.0, 1000.0]))
+    octaves = [8.0, 60.0, 200.0] if name == "embedding" else [8.0, 60.0, 300.0, 1000.0]
+    spread = wide(rng, drawn.shape, True, rng.choice(octaves, (len(drawn), *(1,) * (drawn.ndim - 1))))
     if name == "probability":  # near both ends
         small = 2.0 ** -rng.uniform(0.0, 1060.0 if rng.random() < 0.3 else 60.0, drawn.shape)
         return np.where(rng.random(drawn.shape) < 0.5, small, 1.0 - small)
@@ -137,10 +138,10 @@ def within(name: str, drawn: Array, extreme: bool, rng: np.random.Generator) -> 
     return np.clip(np.abs(spread) if low >= 0.0 else spread, low, high)
 
 
-def wide(rng: np.random.Generator, shape: tuple[int, ...], extreme: bool, octaves: float) -> Array:
+def wide(rng: np.random.Generator, shape: tuple[int, ...], extreme: bool, octaves: float | Array) -> Array:
     """Numbers of either sign whose sizes span so many octaves each way; ordinary ones are normal."""
     normal = rng.standard_normal(shape)
-    return np.ldexp(normal, np.rint(rng.uniform(-octaves, octaves, shape)).astype(int)) if extreme else normal
+    return np.ldexp(normal, np.rint(octaves * rng.uniform(-1.0, 1.0, shape)).astype(int)) if extreme else normal
 
 
 def shares(shape: tuple[int, ...], extreme: bool, rng: np.random.Generator) -> Array:
