@@ -17,6 +17,7 @@ from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
 from app.losses.loss import Gradient, Loss
 from app.losses.numerics.blocks import in_blocks
+from app.losses.numerics.means import in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
@@ -79,7 +80,7 @@ def evaluate(
     return Evaluation(
         reduction=reduction,
         n_samples=total.n,
-        divisor=total.divisor if loss.mean.sums and reduction != "none" else None,
+        divisor=total.divisor * total.unit if loss.mean.sums and reduction != "none" else None,
         value=reported,
         per_sample=shown,
         gradient=gradient,
@@ -90,12 +91,13 @@ def evaluate(
 
 
 class _Total(NamedTuple):
-    """How samples are put together: each times its weight (None: 1), all divided by the divisor."""
+    """How samples are put together: each times its weight (None: 1), all divided by the divisor, both in one unit."""
 
     reduction: Reduction
     weights: Array | None
     divisor: float
     n: int
+    unit: float = 1.0
 
 
 _Run: TypeAlias = tuple[Array, float | None, list[Array], bool]
@@ -110,10 +112,11 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
         return _Total(reduction, None, 1.0, n)
     if reduction == "sum":
         return _Total(reduction, weights, 1.0, n)
-    if reduction == "mean_over_samples" or (batch.weights is None and batch.counts is None):
-        return _Total(reduction, weights, float(n), n)
-    shares = np.ones(kept) if batch.weights is None else batch.weights
-    return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), n)
+    weights, unit = (None, 1.0) if weights is None else in_units(weights)
+    if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
+        return _Total(reduction, weights, n / unit, n, unit)
+    shares = np.ones(kept) if weights is None else weights
+    return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), n, unit)
 
 
 def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:

@@ -510,18 +510,18 @@ def hull(a: Row, b: Row) -> Row:
 
 
 @oracle
-def iou(a: Row, b: Row, eps: Any = 1e-7) -> Exact:
+def iou(a: Row, b: Row, eps: Any = 0) -> Exact:
     return 1 - overlap(a, b, eps)[0]
 
 
 @oracle
-def giou(a: Row, b: Row, eps: Any = 1e-7) -> Exact:
+def giou(a: Row, b: Row, eps: Any = 0) -> Exact:
     share, union = overlap(a, b, eps)
     return 1 - (share - (area(hull(a, b)) - union) / (area(hull(a, b)) + eps))
 
 
 @oracle
-def diou(a: Row, b: Row, eps: Any = 1e-7) -> Exact:
+def diou(a: Row, b: Row, eps: Any = 0) -> Exact:
     around = hull(a, b)
     diagonal = (around[2] - around[0]) ** 2 + (around[3] - around[1]) ** 2
     between = total_of(((a[c] + a[c + 2] - b[c] - b[c + 2]) / 2) ** 2 for c in (0, 1))
@@ -529,7 +529,7 @@ def diou(a: Row, b: Row, eps: Any = 1e-7) -> Exact:
 
 
 @oracle
-def ciou(a: Row, b: Row, eps: Any = 1e-7, detach_alpha: bool = False) -> Exact:
+def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False) -> Exact:
     v = 4 / Exact(mp.pi) ** 2 * (angle(b[2] - b[0], b[3] - b[1]) - angle(a[2] - a[0], a[3] - a[1])) ** 2
     alpha = v / (1 - overlap(a, b, eps)[0] + v + eps)
     return diou(a, b, eps) + (constant(alpha) if detach_alpha else alpha) * v
@@ -681,10 +681,10 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         for logits in (False, True)
         for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3})
     ],
-    "iou": [{}, {"eps": 0.0}, {"eps": 0.01}],
-    "giou": [{}, {"eps": 0.0}, {"eps": 0.01}],
-    "diou": [{}, {"eps": 0.0}, {"eps": 0.01}],
-    "ciou": [{}, {"eps": 0.0}, {"eps": 0.01}, {"detach_alpha": True}],
+    "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
+    "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
+    "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
+    "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}],
     "ctc": [{}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True}],
 }  # fmt: skip
 """The settings in which a loss is compared with its oracle, every parameter at least once off its default."""

@@ -795,7 +795,7 @@ def test_detached_alpha_changes_the_gradient_alone() -> None:
         return np.arctan((boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1]))
 
     v = 4 / np.pi**2 * (shape(TRUE_BOXES) - shape(BOXES)) ** 2
-    alpha = v / (losses("iou", BOXES, TRUE_BOXES) + v + 1e-7)
+    alpha = v / (losses("iou", BOXES, TRUE_BOXES) + v)
     w, h = (BOXES[:, 2:] - BOXES[:, :2]).T
     outward = 8 / np.pi**2 * (shape(BOXES) - shape(TRUE_BOXES)) / (w * w + h * h)
     aspect = np.stack([-h, w, h, -w], axis=1) * (alpha * outward)[:, None]

@@ -135,8 +135,10 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
             return replace(call, predictions=pair, targets=call.targets["y"])
         case "triplet_margin" if call.targets is not None:
             return replace(call, predictions={"anchor": call.predictions, **call.targets}, targets=None)
-        case "ciou":  # the entry is torchvision's, whose gradient holds α fixed
-            return call.with_parameters(detach_alpha=True)
+        case "diou":  # the entries are torchvision's, whose ciou has a gradient that holds α fixed
+            return call.with_parameters(eps=1e-7)
+        case "ciou":
+            return call.with_parameters(eps=1e-7, detach_alpha=True)
         case _:
             return call
 

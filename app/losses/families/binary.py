@@ -25,12 +25,14 @@ from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
 from app.losses.numerics.pairs import (
     Pair,
+    complement,
+    either,
     exp_pair,
     log_pair,
+    odds,
     pair_add,
     pair_divide,
     pair_multiply,
-    renormalised,
     two_product,
     two_sum,
 )
@@ -160,7 +162,7 @@ def _of_soft_logits(x: Array, targets: Array, smoothing: float, weight: Array, p
     wrong = np.where(np.signbit(x), -positive, negative)
     values = x * wrong + total * np.log1p(t)
     gradient = wrong - np.copysign(total * (t / (1.0 + t)), x)
-    crossing = np.abs(gradient) < np.abs(wrong) * 0.125  # only a soft label near σ(x) cancels
+    crossing = np.abs(gradient) < np.abs(wrong) * 0.25  # only a soft label near σ(x) cancels
     if crossing.any():
         weights = np.broadcast_to(weight, x.shape)[crossing]
         gradient[crossing] = _pull_of_logits(x[crossing], *_shares(targets[crossing], smoothing, weights))
@@ -206,22 +208,18 @@ def _pull_of_logits(x: Array, positive: Pair, negative: Pair) -> Array:
     """negative·σ(x) − positive·σ(−x) where the two nearly cancel."""
     back = np.signbit(x)
     t = exp_pair(-np.abs(x))
-    near = _either(back, positive, negative)
-    far = pair_multiply(_either(back, negative, positive), t)
+    near = either(back, positive, negative)
+    far = pair_multiply(either(back, negative, positive), t)
     gap = pair_add(near, (-far[0], -far[1]))[0] / (1.0 + t[0])
     return np.where(back, -gap, gap)
 
 
 def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
     """negative/(1 − p) − positive/p where the two nearly cancel."""
-    other = _complement(p)
+    other = complement(p)
     down = pair_multiply(negative, (p, 0.0 * p))
     up = pair_multiply(positive, other)
     return pair_add(down, (-up[0], -up[1]))[0] / p / other[0]
-
-
-def _either(condition: NDArray[np.bool_], yes: Pair, no: Pair) -> Pair:
-    return np.where(condition, yes[0], no[0]), np.where(condition, yes[1], no[1])
 
 
 @loss(
@@ -270,13 +268,13 @@ def binary_focal(
 def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: float, balance: Array) -> tuple[Array, Array]:
     yes, no = positive[0], negative[0]
     entropy, pull, down = _surprise(p, yes, no)
-    miss, focus = _focus((p, 0.0 * p), _complement(p), positive, negative, gamma)
+    miss, focus = _focus((p, 0.0 * p), complement(p), positive, negative, gamma)
     focus *= balance
     # where nothing is missed, entropy / miss has the limit 1; beside a pole of the entropy's slope the entropy is nothing
     ratio = np.divide(entropy, miss, out=np.ones_like(p), where=miss != 0)
     focusing = np.where(np.isfinite(pull), gamma * (no - yes) * ratio, 0.0)
     slope = pull + focusing
-    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 2.0
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) * 0.75
     if crossing.any():
         both = _both_of_probabilities(p[crossing])
         slope[crossing] = (
@@ -293,13 +291,13 @@ def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float, bal
     yes, no = positive[0], negative[0]
     t = np.exp(-np.abs(x))
     entropy = yes * np.maximum(-x, 0.0) + no * np.maximum(x, 0.0) + (yes + no) * np.log1p(t)
-    p, q = _odds(x, (t, 0.0 * t))
+    p, q = odds(x, (t, 0.0 * t))
     miss, focus = _focus(p, q, positive, negative, gamma)
     focus *= balance
     ratio = np.divide(p[0] * q[0], miss, out=np.zeros_like(x), where=miss != 0)  # miss underflows no sooner than the gradient
     down, focusing = no * p[0], gamma * (no - yes) * (entropy * ratio)
     slope = (down - yes * q[0]) + focusing
-    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) / 2.0
+    crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) * 0.75
     if crossing.any():
         slope[crossing] = _focal_slope(_both_of_logits(x[crossing]), _only(positive, crossing), _only(negative, crossing), gamma)
     return focus * entropy, focus * slope
@@ -331,7 +329,7 @@ def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float) -> Array:
 
 
 def _both_of_probabilities(p: Array) -> Both:
-    other = _complement(p)
+    other = complement(p)
     log, low = log_pair(other[0])
     return (p, 0.0 * p), other, log_pair(p), (log, low + other[1] / other[0])
 
@@ -344,20 +342,7 @@ def _both_of_logits(x: Array) -> Both:
     near = (-log, -(low + rest / whole))
     far = pair_add(near, (-np.abs(x), 0.0 * x))
     back = np.signbit(x)
-    return *_odds(x, t), _either(back, far, near), _either(back, near, far)
-
-
-def _odds(x: Array, t: Pair) -> tuple[Pair, Pair]:
-    """σ(x) and σ(−x) from t = e^−|x|: 1/(1 + t) and t/(1 + t), unrounded."""
-    whole = pair_add((np.ones_like(x), 0.0 * x), t)
-    larger, smaller = pair_divide((np.ones_like(x), 0.0 * x), whole), pair_divide(t, whole)
-    back = np.signbit(x)
-    return _either(back, smaller, larger), _either(back, larger, smaller)
-
-
-def _complement(p: Array) -> Pair:
-    """1 − p, exactly."""
-    return renormalised(*two_sum(-p, 1.0))
+    return *odds(x, t), either(back, far, near), either(back, near, far)
 
 
 def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:

@@ -17,11 +17,15 @@ from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
-from app.losses.numerics.pairs import two_product, two_sum
+from app.losses.numerics.pairs import pair_add, pair_divide, pair_multiply, renormalised, two_product, two_sum
 from app.losses.numerics.stable import Array, power_of_two
 from app.registry import alias
 
-Eps: TypeAlias = Annotated[float, Ge(0), Doc("Added to every denominator, an area: keeps boxes without area from dividing by 0.")]
+Eps: TypeAlias = Annotated[
+    float,
+    Ge(0),
+    Doc("Added to every denominator, an area, as torchvision does; a perfect match then costs something where it is small."),
+]
 
 
 def _read_boxes(array: Numbers, place: Place) -> Reading:
@@ -53,7 +57,7 @@ BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2"
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
+def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
     """One minus intersection over union: blind to scale, and without a gradient where the boxes do not touch.
 
     The paper and MMDetection's default take −log IoU; this is the linear form, on which GIoU, DIoU and CIoU build.
@@ -66,7 +70,7 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, 
     predictions=BOX,
     targets=BOX,
     formula="1 − IoU + (|C| − |A ∪ B|) / |C|, C the smallest box around both",
-    aliases=("GIoULoss", "giou_loss", "generalized_iou", "generalized_box_iou_loss", "BoxGIoULoss"),
+    aliases=("GIoULoss", "giou_loss", "generalized_iou", "BoxGIoULoss", alias("generalized_box_iou_loss", eps=1e-7)),
     equals=(
         "torchvision.ops.generalized_box_iou_loss(eps)",
         "tensorflow_addons.losses.GIoULoss()",
@@ -77,7 +81,7 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, 
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
+def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
     """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
     boxes = _pair(predictions, targets, eps)
     overlap, overlap_gradient = _overlap_term(boxes)
@@ -89,13 +93,13 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array,
     predictions=BOX,
     targets=BOX,
     formula="1 − IoU + ρ² / c², ρ the distance of the centres, c the diagonal of the smallest box around both",
-    aliases=("DIoULoss", "diou_loss", "distance_iou", "distance_box_iou_loss"),
+    aliases=("DIoULoss", "diou_loss", "distance_iou", alias("distance_box_iou_loss", eps=1e-7)),
     equals=("torchvision.ops.distance_box_iou_loss(eps)", "mmdet.models.losses.DIoULoss(eps)"),
     reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def diou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array, Array]:
+def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
     """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other."""
     boxes = _pair(predictions, targets, eps)
     overlap, overlap_gradient = _overlap_term(boxes)
@@ -107,7 +111,7 @@ def diou(predictions: Array, targets: Array, *, eps: Eps = 1e-7) -> tuple[Array,
     predictions=BOX,
     targets=BOX,
     formula="1 − IoU + ρ²/c² + αv, v = (4/π²)(arctan(w′/h′) − arctan(w/h))², α = v / (1 − IoU + v)",
-    aliases=("CIoULoss", "ciou_loss", "complete_iou", alias("complete_box_iou_loss", detach_alpha=True)),
+    aliases=("CIoULoss", "ciou_loss", "complete_iou", alias("complete_box_iou_loss", eps=1e-7, detach_alpha=True)),
     equals=("torchvision.ops.complete_box_iou_loss(eps) with detach_alpha",),
     reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
@@ -117,7 +121,7 @@ def ciou(
     predictions: Array,
     targets: Array,
     *,
-    eps: Eps = 1e-7,
+    eps: Eps = 0.0,
     detach_alpha: Annotated[bool, Doc("Whether the gradient takes the weight α as a constant, as torchvision does.")] = False,
 ) -> tuple[Array, Array]:
     """DIoU with the difference of the aspect ratios: overlap, place and shape in one number.
@@ -156,8 +160,10 @@ class _Axis:
     low_inside: Array
     """1 where the prediction's lower edge bounds the shared part, 0 where it bounds the span, ½ where it does both."""
     high_inside: Array
+    span_error: Array
     centre: Array
     """How far the prediction's centre is above the target's."""
+    centre_error: Array
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,8 @@ def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
     lower, lower_error = two_sum(low, -true_low)
     upper, upper_error = two_sum(high, -true_high)
     shift, shift_error = two_sum(lower, upper)
+    centre, centre_error = renormalised(0.5 * shift, 0.5 * (shift_error + (lower_error + upper_error)))
+    span, span_error = two_sum(np.maximum(high, true_high), -np.minimum(low, true_low))
     between = np.minimum(high, true_high) - np.maximum(low, true_low)
     return _Axis(
         size=size, size_error=size_error, true_size=true_size, true_size_error=true_size_error,
@@ -200,10 +208,10 @@ def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
         own=np.minimum(size, np.maximum(-lower, 0.0) + np.maximum(upper, 0.0)),
         other=np.minimum(true_size, np.maximum(lower, 0.0) + np.maximum(-upper, 0.0)),
         gap=np.maximum(-between, 0.0),
-        span=np.maximum(high, true_high) - np.minimum(low, true_low),
+        span=span, span_error=span_error,
         low_inside=0.5 + 0.5 * np.sign(lower),
         high_inside=0.5 - 0.5 * np.sign(upper),
-        centre=0.5 * (shift + (shift_error + (lower_error + upper_error))),
+        centre=centre, centre_error=centre_error,
     )  # fmt: skip
 
 
@@ -238,13 +246,13 @@ def _times(weight: Array | float, gradient: Array) -> Array:
     return np.where(column == 0, 0.0, column * gradient)
 
 
-def _quotient(above: Array, below: Array, otherwise: float = 0.0) -> Array:
+def _quotient(above: Array, below: Array, otherwise: Array | float = 0.0) -> Array:
     """above / below, where 0 / 0 is `otherwise`."""
-    return np.divide(above, below, out=np.full_like(below, otherwise), where=below > 0)
+    return np.where(below > 0, above / np.where(below > 0, below, 1.0), otherwise)
 
 
 def _overlap_term(boxes: _Pair) -> tuple[Array, Array]:
-    """1 − IoU as the area outside the intersection over the union; 1 for two boxes without area."""
+    """1 − IoU as the area outside the intersection over the union; of two boxes without area 0 where they are one, else 1."""
     boxes = _areas(boxes)
     x, y, eps = boxes.x, boxes.y, boxes.eps
     common = x.shared * y.shared
@@ -253,13 +261,14 @@ def _overlap_term(boxes: _Pair) -> tuple[Array, Array]:
     outside = only_own + only_other + eps
     union = outside + common
     touching = (x.shared > 0) & (y.shared > 0) & (union > 0)
+    different = (x.own + x.other + x.gap + y.own + y.other + y.gap > 0).astype(np.float64)
 
     def force(a: _Axis, b: _Axis, inside: Array, sign: float) -> Array:
         # moving an edge of the intersection takes from it, moving any other adds to the union: both in positive terms
         taken = inside * (a.own * b.size + only_other + eps) - (1.0 - inside) * (a.shared * b.own) + (2.0 * inside - 1.0) * common
         return np.divide(sign * b.shared, union, out=np.zeros_like(union), where=touching) * _quotient(taken, union)
 
-    return _quotient(outside, union, 1.0), _gradient(boxes, force)
+    return _quotient(outside, union, different), _gradient(boxes, force)
 
 
 def _spare_term(boxes: _Pair) -> tuple[Array, Array]:
@@ -279,15 +288,23 @@ def _spare_term(boxes: _Pair) -> tuple[Array, Array]:
 
 
 def _distance_term(boxes: _Pair) -> tuple[Array, Array]:
-    """The squared distance of the centres over the squared diagonal of the enclosing box."""
+    """The squared distance of the centres over the squared diagonal of the enclosing box.
+
+    An edge of the enclosing box that moves the centre as well pulls both ways: what is left is taken in double-double.
+    """
     x, y = boxes.x, boxes.y
-    diagonal = x.span * x.span + y.span * y.span + boxes.eps
-    distance = _quotient(x.centre * x.centre + y.centre * y.centre, diagonal)
+    spans, centres = [(each.span, each.span_error) for each in (x, y)], [(each.centre, each.centre_error) for each in (x, y)]
+    diagonal = pair_add(pair_add(*(pair_multiply(each, each) for each in spans)), (boxes.eps, np.zeros_like(boxes.eps)))
+    distance = pair_add(*(pair_multiply(each, each) for each in centres))
+    below = np.where(diagonal[0] > 0, diagonal[0], 1.0), diagonal[1]
+    ratio = pair_divide(distance, below)
 
     def force(a: _Axis, _: _Axis, inside: Array, sign: float) -> Array:
-        return _quotient(a.centre + (sign * 2.0) * (1.0 - inside) * distance * a.span, diagonal)
+        factor = (sign * 2.0) * (1.0 - inside)  # 0, 1 or 2, of either sign: exact
+        widened = pair_multiply(ratio, (a.span * factor, a.span_error * factor))
+        return np.where(diagonal[0] > 0, pair_add((a.centre, a.centre_error), widened)[0] / below[0], 0.0)
 
-    return distance, _gradient(boxes, force)
+    return ratio[0], _gradient(boxes, force)
 
 
 def _aspect(boxes: _Pair) -> tuple[Array, Array]:

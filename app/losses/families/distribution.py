@@ -18,7 +18,7 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, loss
-from app.losses.numerics.pairs import Pair, exp_pair, log_pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
+from app.losses.numerics.pairs import Pair, exp_parts, log_pair, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
 from app.losses.numerics.stable import Array, exp_tail, xlogy
 from app.registry import alias
 
@@ -184,16 +184,16 @@ def gaussian_nll(
         return pair_multiply((residual[at], error[at]), (residual[at], error[at]))
 
     def rest(at: Where) -> Pair:
-        high, low = pair_divide(square(at), _pair(2.0 * v[at]))
+        high, low = pair_divide(square(at), pair(2.0 * v[at]))
         return pair_add((high, low), (np.full_like(high, constant), np.full_like(high, constant_low)))
 
-    values = _log_plus(0.5, _pair(v), ratio * half + constant, rest)
+    values = _log_plus(0.5, pair(v), ratio * half + constant, rest)
     share = ratio * residual
-    slope = np.where(np.isfinite(share), (1.0 - share) / v, -ratio * ratio) / 2.0
-    close = np.abs(1.0 - share) < 0.25
+    slope = np.where(np.isfinite(share), (1.0 - share) / v / 2.0, -ratio * (ratio / 2.0))
+    close = np.abs(1.0 - share) < 0.5
     if close.any():
         squared = square(close)
-        _put(slope, close, pair_add(_pair(v[close]), (-squared[0], -squared[1]))[0] / v[close] / v[close] / 2.0)
+        _put(slope, close, pair_add(pair(v[close]), (-squared[0], -squared[1]))[0] / v[close] / v[close] / 2.0)
     return values, (ratio, np.where(variance < eps, 0.0, slope))
 
 
@@ -204,22 +204,25 @@ def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) ->
     if log_input:
         product = targets * predictions
         values = _exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
-        return values, _exp_minus(1.0, predictions, targets, lambda at: _pair(targets[at]))
+        both = np.isinf(product) & (predictions > 700.0)  # two numbers beyond float64, of which the larger decides
+        if both.any():
+            values = np.where(both, np.copysign(np.inf, predictions - np.log(targets) - np.log(predictions)), values)
+        return values, _exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
     rate, error = two_sum(predictions, eps)
-    values = _log_plus(-targets, (rate, error), predictions, lambda at: _pair(predictions[at]))
+    values = _log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
     gradient = ((rate - targets) + error) / rate
     return values, np.where(targets == 0, 1.0, gradient)  # also at a rate of 0, where the quotient is 0/0
 
 
 def _gamma(predictions: Array, targets: Array, log_input: bool) -> tuple[Array, Array]:
     if log_input:
-        values = _exp_minus(targets, -predictions, -predictions, lambda at: _pair(-predictions[at]))
-        return values, -_exp_minus(targets, -predictions, np.ones_like(targets), lambda at: _pair(np.ones_like(targets[at])))
+        values = _exp_minus(targets, -predictions, -predictions, lambda at: pair(-predictions[at]))
+        return values, -_exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
 
     def quotient(at: Where) -> Pair:
-        return pair_divide(_pair(targets[at]), _pair(predictions[at]))
+        return pair_divide(pair(targets[at]), pair(predictions[at]))
 
-    values = _log_plus(1.0, _pair(predictions), targets / predictions, quotient)
+    values = _log_plus(1.0, pair(predictions), targets / predictions, quotient)
     return values, (predictions - targets) / predictions / predictions
 
 
@@ -266,7 +269,7 @@ def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array]:
         # eˣ leaves the range of floats before its powers do
         return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)
 
-    return bracketed(b[0], a[0], lambda at: _offset(y[at], power)), bracketed(1.0, 1.0, lambda at: _pair(y[at]))
+    return bracketed(b[0], a[0], lambda at: _offset(y[at], power)), bracketed(1.0, 1.0, lambda at: pair(y[at]))
 
 
 def _less(whole: float, power: float) -> tuple[float, float]:
@@ -283,10 +286,6 @@ def _offset(y: Array, power: float) -> Pair:
 
 
 # --- differences that keep their digits -----------------------------------------------------------------------------
-
-
-def _pair(x: Array) -> Pair:
-    return x, np.zeros_like(x)
 
 
 def _close(difference: Array, term: Array) -> Where:
@@ -309,8 +308,15 @@ def _exp_minus(factor: Array | float, x: Array, other: Array, exact: Callable[[W
     close = _close(difference, other) & ~far
     if close.any():
         high, low = exact(close)
-        product = pair_multiply(exp_pair(x[close]), _pair(np.broadcast_to(factor, x.shape)[close]))
-        _put(difference, close, pair_add(product, (-high, -low))[0])
+        # the power of two of the factor is joined to that of the exponential, which alone may be out of range
+        mantissa, exponent = np.frexp(np.broadcast_to(factor, x.shape)[close])
+        power, octave = exp_parts(x[close])
+        product = pair_multiply(power, pair(mantissa))
+        _put(
+            difference,
+            close,
+            pair_add((np.ldexp(product[0], octave + exponent), np.ldexp(product[1], octave + exponent)), (-high, -low))[0],
+        )
     return difference
 
 
@@ -320,8 +326,8 @@ def _log_plus(factor: Array | float, x: Pair, other: Array, exact: Callable[[Whe
     total = xlogy(factor, x[0]) + (factor * np.divide(x[1], x[0], out=np.zeros_like(other), where=x[0] > 0) + other)
     close = _close(total, other)
     if close.any():
-        logarithm = pair_add(log_pair(x[0][close]), _pair(x[1][close] / x[0][close]))
-        _put(total, close, pair_add(pair_multiply(logarithm, _pair(factor[close])), exact(close))[0])
+        logarithm = pair_add(log_pair(x[0][close]), pair(x[1][close] / x[0][close]))
+        _put(total, close, pair_add(pair_multiply(logarithm, pair(factor[close])), exact(close))[0])
     return total
 
 

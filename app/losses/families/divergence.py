@@ -3,20 +3,32 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
-from app.losses.numerics.pairs import log_excess, log_pair, pair_add, pair_exp, pair_multiply, pair_negative, pair_sum, two_sum
+from app.losses.numerics.pairs import (
+    Pair,
+    constant,
+    exp_pair,
+    log_excess,
+    log_pair,
+    pair,
+    pair_add,
+    pair_negative,
+    pair_sum,
+    two_sum,
+)
 from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
-from app.losses.numerics.stable import Array, all_finite, recovered, xlogy
+from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
 from app.registry import alias
 
 _LEAST = -745.0
 """Below the logarithm of every number but 0."""
 _CLOSE = 2.0**-6
-"""Below this divergence, so much has cancelled that it is worth the price of pairs."""
+"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of two logarithms."""
 
 
 def _format(name: str) -> Case:
@@ -70,13 +82,17 @@ def kl_divergence(
         values = row_sums(_terms(predictions, p))
     else:
         values = row_sums(_terms_of_logarithms(predictions, targets, p, input_format, log_target))
-    close = np.flatnonzero(np.abs(values) < _CLOSE)
+    close = np.flatnonzero(np.abs(values) < (16.0 * _CLOSE if log_target else _CLOSE))
     if close.size:
         exact = _close_values(predictions[close], targets[close], input_format, log_target)
         values[close] = np.where(np.isfinite(exact), exact, values[close])
     if input_format != "logits":
         return values, _gradient(predictions, targets, p, input_format, log_target)
-    cross_entropy, gradient = softmax_cross_entropy(predictions, p)
+
+    def unrounded(rows: NDArray[np.intp]) -> Pair:
+        return exp_pair(targets[rows]) if log_target else pair(p[rows])
+
+    cross_entropy, gradient = softmax_cross_entropy(predictions, p, unrounded)
     # logits may lie further apart than any float64, against targets that hardly ask for them
     return recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p))), gradient
 
@@ -113,18 +129,22 @@ def _gradient(predictions: Array, targets: Array, p: Array, input_format: str, l
 
 def _close_values(predictions: Array, targets: Array, input_format: str, log_target: bool) -> Array:
     """The divergence of distributions that nearly agree, where almost all of the logarithms cancels."""
-    exact = np.zeros_like(targets)
     if input_format == "probabilities" and not log_target:  # ∑ p·(q/p − 1 − log(q/p)), all at least 0, and ∑ p − q
         excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
         high, low = pair_sum(two_sum(targets, -predictions))
         return row_sums(excess) + (high + low)[:, 0]
-    p = pair_exp((targets, exact)) if log_target else (targets, exact)
+    # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
+    p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0
-    log_p = (targets, exact) if log_target else log_pair(np.where(some, targets, 1.0))
+    log_p = pair(targets) if log_target else log_pair(np.where(some, targets, 1.0))
     if input_format == "logits":
-        log_q = log_softmax_pair(predictions)
+        log_q, whole = log_softmax_pair(predictions), constant(1.0)
     else:
-        log_q = (predictions, exact) if input_format == "log_probabilities" else log_pair(np.where(some, predictions, 1.0))
-    high, low = pair_add(log_p, pair_negative(log_q))
-    high, low = pair_sum(pair_multiply(p, (np.where(some, high, 0.0), np.where(some, low, 0.0))))
-    return (high + low)[:, 0]
+        logarithms = input_format == "log_probabilities"
+        log_q = pair(predictions) if logarithms else log_pair(np.where(some, predictions, 1.0))
+        q = exp_pair(predictions) if logarithms else pair(predictions)
+        whole = pair_sum((np.where(some, q[0], 0.0), np.where(some, q[1], 0.0)))
+    gap = pair_add(log_q, pair_negative(log_p))[0]
+    beside = np.exp(log_q[0]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
+    high, low = pair_add(pair_sum(p), pair_negative(whole))
+    return row_sums(np.where(some, p[0] * exp_tail(gap), beside)) + (high + low)[:, 0]

@@ -28,16 +28,23 @@ from app.losses.loss import (
 )
 from app.losses.numerics.pairs import (
     Pair,
+    constant,
+    difference,
+    either,
+    pair,
     pair_add,
     pair_divide,
+    pair_exp,
+    pair_log,
     pair_multiply,
+    pair_negative,
     pair_sqrt,
     pair_sum,
     renormalised,
     two_product,
     two_sum,
 )
-from app.losses.numerics.stable import Array, power_of_two, sigmoid, softplus
+from app.losses.numerics.stable import Array, power_of_two, recovered, sigmoid, softplus
 
 
 def _per_sample(encoding: Encoding) -> Encoding:
@@ -164,20 +171,23 @@ def triplet_margin(
     largest = np.maximum(np.maximum(np.abs(anchor), np.abs(positive)), np.abs(negative)).max(axis=1)
     scale = power_of_two(np.maximum(largest, max(margin, eps)))[:, None]
     a, b, c, shift = anchor / scale, positive / scale, negative / scale, eps / scale
-    near, pull = _norm(_difference(a, b, shift), p)
-    far, push = _norm(_difference(a, c, shift), p)
-    outward, inward = push[0], -pull[0]
+    near, far = _length(_difference(a, b, shift), p), _length(_difference(a, c, shift), p)
+    lead = _lead(near, far, two_sum(c, -b), p)
+    turn = _turn(near, far, two_sum(c, -b), lead, p)
+    inward, outward = -near.slope[0], far.slope[0]
     if swap:
-        other, direction = _norm(_difference(b, c, shift), p)
-        gap = pair_add(other, _negative(far))[0]
+        other = _length(_difference(b, c, shift), p)
+        gap = _lead(other, far, two_sum(b, -a), p)[0]
         share = np.where(gap < 0, 1.0, np.where(gap == 0, 0.5, 0.0))  # a tie is halved, as by PyTorch's minimum
-        far = np.where(gap < 0, other[0], far[0]), np.where(gap < 0, other[1], far[1])
-        push, direction = _scaled(push, 1.0 - share), _scaled(direction, share)
-        outward, inward = pair_add(push, direction)[0], -pair_add(pull, direction)[0]
-    total = pair_add(pair_add(near, _negative(far)), (margin / scale, np.zeros_like(scale)))[0]
+        swapped = _lead(near, other, pair_add(two_sum(a, -b), two_sum(c, -b)), p)
+        lead = np.where(gap < 0, swapped[0], lead[0]), np.where(gap < 0, swapped[1], lead[1])
+        push, direction = _scaled(far.slope, 1.0 - share), _scaled(other.slope, share)
+        turn = np.where(share > 0, pair_add(near.slope, pair_negative(push))[0], turn)
+        inward, outward = -pair_add(near.slope, direction)[0], pair_add(push, direction)[0]
+    total = pair_add(lead, (margin / scale, np.zeros_like(scale)))[0]
     active = np.where(total >= 0, 1.0, 0.0)  # at the kink as well, as in PyTorch
     values = np.maximum(total, 0.0) * scale
-    return values[:, 0], (active * pair_add(pull, _negative(push))[0], active * inward, active * outward)
+    return values[:, 0], (active * turn, active * inward, active * outward)
 
 
 def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
@@ -197,7 +207,7 @@ def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     coupling="batch",
     counts=_comparable,
-    cost=Cost(beyond={"n²": 60.0, "n²·d": 0.25}),
+    cost=Cost(beyond={"n²": 100.0, "n²·d": 0.5}),
 )
 def circle(
     predictions: Array,
@@ -217,12 +227,12 @@ def circle(
     step = max(1, PAIRS_AT_ONCE // n)
     tiles = [slice(start, min(start + step, n)) for start in range(0, n, step)]
     scale = power_of_two(np.abs(predictions).max(axis=1))[:, None]
-    scaled = predictions / scale  # so that no product overflows within a sum
+    slices = _slices(predictions / scale)  # scaled, so that no product overflows within a sum
     counted = _comparable(targets) > 0
 
     def pairs_of(anchors: slice) -> _Pairs:
-        similarity = (scaled[anchors] @ scaled.T) * scale[anchors] * scale[:, 0]
-        return _pairs(similarity, targets[anchors, None] == targets, np.arange(n, dtype=np.intp)[anchors], gamma, margin)
+        apart = _one_less_products(slices, anchors, scale[anchors], scale[:, 0])
+        return _pairs(apart, targets[anchors, None] == targets, np.arange(n, dtype=np.intp)[anchors], gamma, margin)
 
     shares = [_shares(pairs_of(anchors)) for anchors in tiles]
     total = np.where(counted, np.concatenate([each.total for each in shares]), -np.inf)
@@ -253,19 +263,61 @@ class _Pairs(NamedTuple):
     same: NDArray[np.bool_]
     """Whether both are of one class."""
     exponent: Array
-    """The logarithm of how much the pair counts; −∞ for an anchor beside itself."""
+    """The logarithm of how much the pair counts, rounded; −∞ for an anchor beside itself."""
+    rest: Array
+    """What rounding took from it: γ is large, and an exponential magnifies what is missing."""
     lever: Array
     """Half its derivative to the similarity, over γ."""
 
 
-def _pairs(similarity: Array, same: NDArray[np.bool_], own: NDArray[np.intp], gamma: float, margin: float) -> _Pairs:
-    distance = np.maximum(1.0 - similarity, 0.0)
-    room = np.maximum(1.0 + margin - distance, 0.0)
-    near = gamma * (distance + margin) * (distance - margin)
-    exponent = np.where(same, near, np.where(room > 0, gamma * room * (1.0 - margin - distance), 0.0))
+class _Slices(NamedTuple):
+    """Rows of numbers of at most 1 as sums of three, the first two of so few bits that their products add up without rounding.
+
+    See Ozaki, Ogita, Oishi and Rump (2012), doi:10.1007/s11075-011-9478-1.
+    """
+
+    first: Array
+    second: Array
+    left: Array
+    right: Array
+    """What is left of a·b, as one product: second·(second + third) + first·third + third·whole."""
+
+
+def _slices(rows: Array) -> _Slices:
+    bits = (53 - rows.shape[1].bit_length()) // 2
+    anchors = 1.5 * 2.0 ** (52 - bits), 1.5 * 2.0 ** (52 - 2 * bits)
+    first = (rows + anchors[0]) - anchors[0]
+    rest = rows - first
+    second = (rest + anchors[1]) - anchors[1]
+    third = rest - second
+    return _Slices(first, second, np.hstack((second, first, third)), np.hstack((rest, third, rows)))
+
+
+def _one_less_products(slices: _Slices, anchors: slice, own_scale: Array, scale: Array) -> Pair:
+    """1 − a·b of the anchors beside all rows: of parallel vectors of length 1, all but the last digits cancel."""
+    first, second, left, right = slices
+    total, error = two_sum(first[anchors] @ first.T, first[anchors] @ second.T)
+    high, more = two_sum(total, second[anchors] @ first.T)
+    low = (error + more + left[anchors] @ right.T) * own_scale * scale
+    high = high * own_scale * scale
+    rounded, lost = two_sum(-high, 1.0)
+    apart, rest = renormalised(rounded, lost - low)
+    return recovered(apart, lambda: 1.0 - high), np.where(np.isfinite(rest), rest, 0.0)
+
+
+def _pairs(apart: Pair, same: NDArray[np.bool_], own: NDArray[np.intp], gamma: float, margin: float) -> _Pairs:
+    """With u = D for a pair of one class and 1 − D for another, the exponent is γ(u² − m²) and the lever ∓u."""
+    beyond = apart[0] < 0.0
+    distance = np.where(beyond, 0.0, apart[0]), np.where(beyond, 0.0, apart[1])
+    u = either(same, distance, pair_add(pair_negative(distance), constant(1.0)))
+    limit = two_product(np.full(1, margin), -margin)
+    high, low = pair_multiply(pair_add(pair_multiply(u, u), limit), constant(gamma))
+    high = recovered(high, lambda: gamma * (u[0] + margin) * (u[0] - margin))
+    active = same | (distance[0] < 1.0 + margin)
+    exponent, rest = np.where(active, high, 0.0), np.where(active & np.isfinite(low), low, 0.0)
     exponent[np.arange(len(own), dtype=np.intp), own] = -np.inf
-    lever = np.where(same, -distance, np.where(room > 0, 1.0 - distance, 0.0))
-    return _Pairs(same, exponent, np.where(similarity <= 1.0, lever, 0.0))
+    lever = np.where(active & ~beyond, np.where(same, -u[0], u[0]), 0.0)
+    return _Pairs(same, exponent, rest, lever)
 
 
 class _Shares(NamedTuple):
@@ -281,15 +333,23 @@ def _shares(pairs: _Pairs) -> _Shares:
     sides = pairs.same, ~pairs.same
     largest = [np.where(side, pairs.exponent, -np.inf).max(axis=1, keepdims=True) for side in sides]
     shifts = [np.where(np.isfinite(each), each, 0.0) for each in largest]
-    powers = np.exp(pairs.exponent - np.where(pairs.same, *shifts))
+    powers = _powers(pairs, shifts[0], shifts[1])
     sums = [np.where(side, powers, 0.0).sum(axis=1, keepdims=True) for side in sides]
-    total = (shifts[0] + np.log(sums[0])) + (shifts[1] + np.log(sums[1]))
+    shift, lost = two_sum(shifts[0], shifts[1])
+    total = shift + (np.log(sums[0]) + np.log(sums[1]) + lost)
     return _Shares((shifts[0], shifts[1]), (sums[0], sums[1]), total[:, 0])
+
+
+def _powers(pairs: _Pairs, near_shift: Array, far_shift: Array) -> Array:
+    """e to the exponents less the shift of their class."""
+    rounded, error = difference(pairs.exponent, np.where(pairs.same, near_shift, far_shift))
+    powers = np.exp(rounded)
+    return np.where(powers > 0, powers + powers * (error + pairs.rest), 0.0)
 
 
 def _slope(pairs: _Pairs, shares: _Shares, gamma: float) -> Array:
     """The derivative of each anchor's total to each similarity."""
-    powers = np.exp(pairs.exponent - np.where(pairs.same, *shares.shifts))
+    powers = _powers(pairs, *shares.shifts)
     sums = (np.where(each > 0, each, 1.0) for each in shares.sums)
     return powers / np.where(pairs.same, *sums) * pairs.lever * (2.0 * gamma)
 
@@ -325,28 +385,48 @@ class _Cosine:
     @cached_property
     def tangent(self) -> Array:
         """b‖a‖² − a(a·b): where the vectors are nearly parallel, only these digits of the cosine's gradient are left."""
-        along = pair_multiply(_pair(self.b), self.aa)
-        across = pair_add(along, _negative(pair_multiply(_pair(self.a), self.ab)))[0]
-        return np.where(np.abs(across) < ROUNDING * np.abs(along[0]), 0.0, across)
+        along = pair_multiply(pair(self.b), self.aa)
+        across = pair_add(along, pair_negative(pair_multiply(pair(self.a), self.ab)))[0]
+        lost = np.abs(across) < 2.0**-48 * np.abs(along[0])  # what pairs leave of it is less than a float
+        rows = np.flatnonzero(lost.any(axis=1))
+        if rows.size:
+            across[rows] = np.where(lost[rows], _tangent_beside_largest(self.a[rows], self.b[rows]), across[rows])
+        return across
 
     @property
     def gradient(self) -> Array:
         """d cos / d a = tangent / (‖a‖³‖b‖)."""
-        square = np.where(self.aa[0] > 0, self.aa[0], 1.0)
-        return self.tangent / square / self.norms[0] / self.a_scale
+        return self.tangent / pair_multiply(_some(self.aa), self.norms)[0] / self.a_scale
 
     @property
     def complement(self) -> Array:
         """1 − cos, from the length of the tangent (the sine) where it would cancel."""
-        square, norms, product = self.aa[0][:, 0], self.norms[0][:, 0], self.ab[0][:, 0]
-        apart = pair_add(_negative(self.value), _pair(np.ones_like(square)))[0]
+        apart = pair_add(pair_negative(self.value), constant(1.0))[0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            sine = (self.tangent * self.tangent).sum(axis=1) / square / norms / (norms + product)
+            whole = pair_multiply(pair_multiply(self.aa, self.norms), pair_add(self.norms, self.ab))[0][:, 0]
+            sine = (self.tangent * self.tangent).sum(axis=1) / whole
         return np.where(self.value[0] > 0.5, sine, apart)
 
     @property
     def swapped(self) -> "_Cosine":
         return replace(self, a=self.b, b=self.a, a_scale=self.b_scale, b_scale=self.a_scale, aa=self.bb, bb=self.aa)
+
+
+def _tangent_beside_largest(a: Array, b: Array) -> Array:
+    """b‖a‖² − a(a·b) without what the largest component of a adds to both terms alike, where it is all that was left of them.
+
+    With that component m it is aₘ(bᵢaₘ − aᵢbₘ) + bᵢ·Σa² − aᵢ·Σab, the sums without m; what cancels here again counts as 0.
+    """
+    m = np.arange(len(a)), np.abs(a).argmax(axis=1)
+    a_m, b_m = a[m][:, None], b[m][:, None]
+    others_a, others_b = a.copy(), b.copy()
+    others_a[m] = others_b[m] = 0.0
+    aa, ab = (pair_sum(two_product(others_a, x)) for x in (others_a, others_b))
+    turned = pair_multiply(pair_add(two_product(b, a_m), pair_negative(two_product(a, b_m))), pair(a_m))
+    along = pair_multiply(pair(b), aa)
+    rest = pair_add(along, pair_negative(pair_multiply(pair(a), ab)))
+    across = pair_add(turned, rest)[0]
+    return np.where(np.abs(across) < ROUNDING * np.maximum(np.abs(turned[0]), np.abs(along[0])), 0.0, across)
 
 
 def _cosine(first: Array, second: Array) -> _Cosine:
@@ -356,22 +436,66 @@ def _cosine(first: Array, second: Array) -> _Cosine:
     return _Cosine(a, b, a_scale, b_scale, aa, bb, ab)
 
 
-def _norm(x: Pair, p: float) -> tuple[Pair, Pair]:
-    """‖x‖ₚ of each row, as (n, 1), and its derivative to x, which is 0 at 0."""
+class _Length(NamedTuple):
+    """‖x‖ₚ of the rows of an array of pairs."""
+
+    vector: Pair
+    value: Pair
+    """(n, 1)."""
+    slope: Pair
+    """Its derivative to x, which is 0 at 0."""
+
+
+def _length(x: Pair, p: float) -> _Length:
     if p == 1.0:
         sign = np.sign(x[0])
-        return pair_sum(_scaled(x, sign)), _pair(sign)
+        return _Length(x, pair_sum(_scaled(x, sign)), pair(sign))
     size = np.abs(x[0]).max(axis=1, keepdims=True)
     if p == 2.0:
         scale = power_of_two(size)
         scaled = _scaled(x, 1.0 / scale)
-        high, low = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
-        return _scaled((high, low), scale), pair_divide(scaled, (np.where(high > 0, high, 1.0), low))
-    share, rest = pair_divide(x, _pair(np.where(size > 0, size, 1.0)))
-    relative = np.divide(rest, share, out=np.zeros_like(rest), where=share != 0)  # a power of p multiplies a rounding by p
-    total = (np.abs(share) ** p * (1.0 + p * relative)).sum(axis=1, keepdims=True)
-    slope = np.sign(share) * np.abs(share) ** (p - 1.0) * (1.0 + (p - 1.0) * relative)
-    return _pair(size * total ** (1.0 / p)), _pair(slope * np.where(total > 0, total, 1.0) ** ((1.0 - p) / p))
+        norm = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
+        return _Length(x, _scaled(norm, scale), pair_divide(scaled, _some(norm)))
+    share = pair_divide(_scaled(x, np.sign(x[0])), pair(np.where(size > 0, size, 1.0)))
+    some = (share[0] > 1e-290).astype(np.float64)
+    log = pair_log((np.where(some > 0, share[0], 1.0), np.where(some > 0, share[1], 0.0)))
+    total = pair_sum(_scaled(pair_exp(pair_multiply(log, constant(p))), some))
+    log_norm = pair_divide(pair_log(_some(total)), constant(p))
+    steepness = pair_multiply(pair_add(log, pair_negative(log_norm)), constant(p - 1.0))
+    slope = _scaled(pair_exp(steepness), np.sign(x[0]) * some)
+    return _Length(x, pair_multiply(pair_exp(log_norm), pair(size)), slope)
+
+
+def _lead(x: _Length, y: _Length, apart: Pair, p: float) -> Pair:
+    """‖x‖ − ‖y‖ from x − y, which may be exact where the two lengths differ by less than their own rounding.
+
+    ‖x‖² − ‖y‖² is Σ (x − y)(x + y); city blocks are compared side by side.
+    """
+    if p == 1.0:
+        sign, other = np.sign(x.vector[0]), np.sign(y.vector[0])
+        beside = pair_add(_scaled(x.vector, sign), _scaled(y.vector, -other))
+        return pair_sum(
+            (np.where(sign == other, sign * apart[0], beside[0]), np.where(sign == other, sign * apart[1], beside[1]))
+        )
+    if p == 2.0:
+        both = pair_add(x.value, y.value)
+        unit = 1.0 / power_of_two(both[0])
+        product = pair_multiply(apart, _scaled(pair_add(x.vector, y.vector), unit))
+        return pair_divide(pair_sum(product), _some(_scaled(both, unit)))
+    return pair_add(x.value, pair_negative(y.value))
+
+
+def _turn(x: _Length, y: _Length, apart: Pair, lead: Pair, p: float) -> Array:
+    """x/‖x‖ − y/‖y‖, the slope of the lead where both are moved at once: (x − y − y·lead/‖y‖) / ‖x‖."""
+    if p != 2.0:
+        return pair_add(x.slope, pair_negative(y.slope))[0]
+    turn = pair_divide(pair_add(apart, pair_negative(pair_multiply(y.slope, lead))), _some(x.value))[0]
+    return np.where(x.value[0] > 0, turn, -y.slope[0])
+
+
+def _some(x: Pair) -> Pair:
+    """A pair to divide by: 1 for 0."""
+    return np.where(x[0] > 0, x[0], 1.0), x[1]
 
 
 def _difference(a: Array, b: Array, shift: Array) -> Pair:
@@ -379,14 +503,6 @@ def _difference(a: Array, b: Array, shift: Array) -> Pair:
     high, low = two_sum(a, -b)
     total, error = two_sum(high, shift)
     return renormalised(total, error + low)
-
-
-def _pair(x: Array) -> Pair:
-    return x, np.zeros_like(x)
-
-
-def _negative(x: Pair) -> Pair:
-    return -x[0], -x[1]
 
 
 def _scaled(x: Pair, factor: Array) -> Pair:

@@ -11,9 +11,9 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import CLASS_DISTRIBUTION, CLASS_INDEX, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
-from app.losses.numerics.pairs import difference, two_product, two_sum
+from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
 from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
-from app.losses.numerics.stable import Array, xlogy
+from app.losses.numerics.stable import Array, recovered, xlogy
 from app.registry import alias
 
 Index: TypeAlias = NDArray[np.int64]
@@ -129,7 +129,9 @@ def categorical_cross_entropy(
         shares = _shares(rows, label_smoothing, class_weight)
         if ignore_index is not None and targets.ndim == 1:
             shares[targets == ignore_index] = 0.0
-        return softmax_cross_entropy(predictions, shares) if from_logits else _soft(predictions, shares, clip)
+        if from_logits:
+            return softmax_cross_entropy(predictions, shares, lambda at: _exact_shares(rows[at], label_smoothing, class_weight))
+        return _soft(predictions, shares, clip)
     return _hard_logits(predictions, at, counts) if from_logits else _hard(predictions, at, counts, clip)
 
 
@@ -137,6 +139,13 @@ def _shares(rows: Array, label_smoothing: float, class_weight: list[float] | Non
     """What −log p of each class counts in each row: (1 − ε) y + ε/k, times the weight of the class."""
     shares = (1.0 - label_smoothing) * rows + label_smoothing / rows.shape[1]
     return shares if class_weight is None else shares * np.asarray(class_weight, np.float64)
+
+
+def _exact_shares(rows: Array, label_smoothing: float, class_weight: list[float] | None) -> Pair:
+    """The shares unrounded, for a gradient in which they nearly cancel."""
+    kept = pair_multiply(pair(rows), two_sum(np.ones(1), -label_smoothing))
+    shares = pair_add(kept, pair_divide(constant(label_smoothing), constant(rows.shape[1])))
+    return shares if class_weight is None else pair_multiply(shares, pair(np.asarray(class_weight, np.float64)))
 
 
 def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array]:
@@ -225,8 +234,14 @@ def _focal_logits(x: Array, at: NDArray[np.intp], gamma: float, scale: Array | f
     pull = focus * (gamma * p * np.minimum(parts.surprise, 1e300) + miss)
     share = np.divide(pull, parts.rest, out=np.zeros_like(pull), where=parts.rest > 0)
     gradient = parts.others * share[:, None]
+    thin = (np.abs(share) < 1e-290) & (pull != 0)  # a quotient below the range, of which a product need not be
+    if thin.any():
+        gradient[thin] = parts.others[thin] / parts.rest[thin, None] * pull[thin, None]
     gradient.reshape(-1)[at] = -pull
-    return focus * parts.surprise, gradient
+    # the surprise may be beyond float64 where its share is not
+    return recovered(
+        focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(at) / 2.0)))
+    ), gradient
 
 
 def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array]:
@@ -265,7 +280,7 @@ def generalized_cross_entropy(
         return _generalized_logits(predictions, at, q)
     p = predictions.take(at)
     gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = -(p ** (q - 1.0))
+    gradient.reshape(-1)[at] = -np.where(p > 0, p**q / p, p ** (q - 1.0))  # q − 1 is rounded
     return -np.expm1(q * np.log(p)) / q, gradient
 
 
@@ -279,7 +294,8 @@ def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array
         power = np.where(p > 1e-290, power, np.exp(scaled) * (1.0 + (error + lost * q)) / parts.total**q)
     gradient = parts.probabilities() * power[:, None]
     gradient.reshape(-1)[at] = -parts.rest / parts.total * power
-    return -np.expm1(-q * parts.surprise) / q, gradient
+    reached = q * parts.surprise
+    return np.where(reached < 1e-290, parts.surprise, -np.expm1(-reached) / q), gradient  # below, q·surprise loses digits
 
 
 # --- margins ----------------------------------------------------------------------------------------------------------
@@ -372,5 +388,7 @@ def multi_margin(
         terms, slope = excess * excess, excess / k * (2.0 * weight / room)
         room = room * room
     slope.reshape(-1)[at] = -row_sums(slope)
-    values = row_sums(terms)[:, None] / k * weight / room
+    # the squares may overflow where their mean does not
+    mean = recovered(row_sums(terms) / k, lambda: row_sums(excess * (excess / k) if p == 2 else excess / k))
+    values = mean[:, None] * weight / room
     return np.where(weight == 0, 0.0, values)[:, 0], slope  # a class of no weight costs nothing, however far off it is

@@ -17,7 +17,7 @@ from app.losses.inputs import Case, Choice, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
 from app.losses.numerics.means import MAXIMUM, MEDIAN, QUADRATIC
 from app.losses.numerics.pairs import Pair, difference, log_excess, log_ratio, pair_divide, relative_gap, two_product, two_sum
-from app.losses.numerics.stable import LOG_2, Array, recovered
+from app.losses.numerics.stable import LOG_2, Array, recovered, sign
 from app.registry import alias
 
 # --- squares and absolute values --------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def max_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
 
 def _absolute(predictions: Array, targets: Array) -> tuple[Array, Array]:
     residual = predictions - targets
-    return np.abs(residual), np.sign(residual)
+    return np.abs(residual), sign(residual)
 
 
 # --- ratios of numbers ------------------------------------------------------------------------------------------------

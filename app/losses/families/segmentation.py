@@ -13,6 +13,18 @@ from typing_extensions import Doc
 from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of
 from app.losses.inputs import when
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
+from app.losses.numerics.pairs import (
+    Pair,
+    complement,
+    constant,
+    exp_pair,
+    odds,
+    pair,
+    pair_add,
+    pair_multiply,
+    pair_negative,
+    pair_sum,
+)
 from app.losses.numerics.stable import Array, sigmoid
 from app.registry import alias
 
@@ -89,9 +101,13 @@ def tversky(
     return _overlap(predictions, targets, alpha, beta, smooth, from_logits)
 
 
+def _flat(masks: Array) -> Array:
+    return masks.reshape(len(masks), -1)
+
+
 def _probabilities(predictions: Array, from_logits: bool) -> tuple[Array, Array, Array | float]:
     """p, 1 − p and dp/d(prediction), each mask a row: from logits, 1 − p is a sigmoid too and never a subtraction."""
-    flat = predictions.reshape(predictions.shape[0], -1)
+    flat = _flat(predictions)
     if not from_logits:
         return flat, 1.0 - flat, 1.0
     p, rest = sigmoid(flat), sigmoid(-flat)
@@ -110,8 +126,26 @@ def _overlap(
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
     total, values = _share(errors, hits, from_logits & (alpha * background > 0).any(axis=1))
     hit = hits / total
-    gradient = ((alpha * hit) * background - (beta * hit + errors / total) * y) / total
+    up, down = (alpha * hit) * background, (beta * hit + errors / total) * y
+    gradient = (up - down) / total
+    if np.vdot(y, background) > 0:  # only a soft label cancels
+        crossing = np.abs(up - down) < np.where(background > 0, down, 0.0)
+        rows = crossing.any(axis=1)
+        exact = _exact_pull(_flat(predictions)[rows], y[rows], alpha, beta, smooth, from_logits) / total[rows] / total[rows]
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
     return values, (gradient * slope).reshape(predictions.shape)
+
+
+def _exact_pull(predictions: Array, y: Array, alpha: float, beta: float, smooth: float, from_logits: bool) -> Array:
+    """α·hits·(1 − y) − (β·hits + errors)·y, in double-double."""
+    p, rest = _unrounded(predictions, from_logits)
+    background = complement(y)
+    false_alarms, misses = pair_sum(pair_multiply(p, background)), pair_sum(pair_multiply(rest, pair(y)))
+    hits = pair_add(pair_sum(pair_multiply(p, pair(y))), constant(smooth))
+    errors = pair_add(pair_multiply(false_alarms, constant(alpha)), pair_multiply(misses, constant(beta)))
+    up, down = pair_multiply(hits, constant(alpha)), pair_multiply(hits, constant(beta))
+    gain = pair_multiply(pair_add(down, errors), pair(y))
+    return pair_add(pair_multiply(up, background), pair_negative(gain))[0]
 
 
 def _squared_dice(predictions: Array, targets: Array, smooth: float, from_logits: bool) -> tuple[Array, Array]:
@@ -119,11 +153,36 @@ def _squared_dice(predictions: Array, targets: Array, smooth: float, from_logits
     p, rest, slope = _probabilities(predictions, from_logits)
     y = targets.reshape(p.shape)
     residual = np.where(y > 0.5, (1.0 - y) - rest, p - y) if from_logits else p - y
+    close = np.abs(residual) < y / 8.0 if from_logits else np.zeros(y.shape, np.bool_)
+    if close.any():
+        exact = _unrounded(_flat(predictions)[close], from_logits)[0]
+        residual[close] = pair_add(exact, pair(-y[close]))[0]
     hits = 2.0 * (p * y).sum(axis=1, keepdims=True) + smooth
     errors = (residual * residual).sum(axis=1, keepdims=True)
     total, values = _share(errors, hits, from_logits | (p > 0).any(axis=1))
-    gradient = (2.0 * (hits / total) * residual - 2.0 * (errors / total) * y) / total
+    up, down = 2.0 * (hits / total) * residual, 2.0 * (errors / total) * y
+    gradient = (up - down) / total
+    crossing = np.abs(up - down) < down
+    rows = crossing.any(axis=1)
+    if rows.any():
+        exact = _exact_pull_of_squares(_flat(predictions)[rows], y[rows], smooth, from_logits) / total[rows] / total[rows]
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
     return values, (gradient * slope).reshape(predictions.shape)
+
+
+def _exact_pull_of_squares(predictions: Array, y: Array, smooth: float, from_logits: bool) -> Array:
+    """2·hits·(p − y) − 2·errors·y, in double-double."""
+    p, _ = _unrounded(predictions, from_logits)
+    residual = pair_add(p, pair(-y))
+    hits = pair_add(pair_sum(pair_multiply(p, pair(2.0 * y))), constant(smooth))
+    errors = pair_sum(pair_multiply(residual, residual))
+    gain = pair_multiply(errors, pair(y))
+    return 2.0 * pair_add(pair_multiply(hits, residual), pair_negative(gain))[0]
+
+
+def _unrounded(predictions: Array, from_logits: bool) -> tuple[Pair, Pair]:
+    """p and 1 − p."""
+    return odds(predictions, exp_pair(-np.abs(predictions))) if from_logits else (pair(predictions), complement(predictions))
 
 
 def _share(errors: Array, hits: Array, lost: np.bool_ | NDArray[np.bool_]) -> tuple[Array, Array]:

@@ -5,11 +5,13 @@ what the gradient of each sample is multiplied by. For most losses that factor i
 and the maximum are means of another kind, and are declared as such by the loss.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from app.losses.numerics.pairs import row_sums_exact
 from app.losses.numerics.stable import Array, exact_sum, power_of_two
 
 
@@ -26,9 +28,23 @@ class Mean:
     """Whether `sum` and `mean_over_samples` mean anything beside `mean`."""
 
 
+def in_units(weights: Array) -> tuple[Array, float]:
+    """Weights (n,) as multiples of a power of two about as large as the largest, and that power.
+
+    Multiples of a moderate size keep their digits when losses are multiplied by them, and means do not see the unit.
+    """
+    unit = math.ldexp(1.0, min(max(math.frexp(weights.max())[1], -900), 900))
+    return weights * (1.0 / unit), unit
+
+
 def _arithmetic_of_columns(values: Array) -> tuple[Array, None]:
     columns = values.shape[1]
-    means: Array = values.sum(axis=1) / columns
+    sums: Array = values.sum(axis=1)
+    if values.min() < 0:
+        cancelled = np.abs(sums) < np.abs(values).sum(axis=1) / 4.0
+        if cancelled.any():
+            sums[cancelled] = row_sums_exact(values[cancelled])
+    means: Array = sums / columns
     if not np.isfinite(means).all():  # the sum may overflow though the mean is finite
         means = np.where(np.isfinite(means), means, (values / columns).sum(axis=1))
     return means, None

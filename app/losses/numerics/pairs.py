@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.losses.numerics.stable import LOG_2, Array
 
@@ -24,12 +25,13 @@ def two_sum(a: Array, b: Array | float) -> tuple[Array, Array]:
 def two_product(a: Array, b: Array | float) -> tuple[Array, Array]:
     """a · b as (rounded, error), exactly while nothing leaves the range 1e-290 to 1e290 (Veltkamp's splitting)."""
     product = a * b
-    a_high, a_low = _split(a)
-    b_high, b_low = _split(np.asarray(b, dtype=np.float64))
+    a_high, a_low = split(a)
+    b_high, b_low = split(np.asarray(b, dtype=np.float64))
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-def _split(a: Array) -> tuple[Array, Array]:
+def split(a: Array) -> tuple[Array, Array]:
+    """a as a number of 26 bits and the rest: products of two such numbers are exact."""
     shifted = a * 134217729.0  # 2**27 + 1
     high = shifted - (shifted - a)
     return high, a - high
@@ -37,6 +39,14 @@ def _split(a: Array) -> tuple[Array, Array]:
 
 Pair: TypeAlias = tuple[Array, Array]
 """(high, low), the unrounded sum of both, with |low| at most half a unit in the last place of high."""
+
+
+def pair(x: Array) -> Pair:
+    return x, np.zeros_like(x)
+
+
+def constant(x: float) -> Pair:
+    return np.full(1, x), np.zeros(1)
 
 
 def renormalised(high: Array, low: Array) -> Pair:
@@ -74,14 +84,34 @@ def pair_sqrt(a: Pair) -> Pair:
 
 def pair_sum(a: Pair) -> Pair:
     """The sum over the last axis, kept as (..., 1), in a tree of two_sums: no digit of a cancelling sum is lost."""
-    high, low = a
-    while high.shape[-1] > 1:
-        half = high.shape[-1] // 2
-        total, error = two_sum(high[..., :half], high[..., half : 2 * half])
-        error = error + (low[..., :half] + low[..., half : 2 * half])
-        high = np.concatenate((total, high[..., 2 * half :]), axis=-1)
-        low = np.concatenate((error, low[..., 2 * half :]), axis=-1)
-    return renormalised(high, low)
+    high, low = (np.moveaxis(by_columns(part), -1, 0) for part in a)
+    while len(high) > 1:
+        half = len(high) // 2
+        total, error = two_sum(high[:half], high[half : 2 * half])
+        error += low[:half] + low[half : 2 * half]
+        high, low = (
+            (total, error) if len(high) == 2 * half
+            else (np.concatenate((total, high[2 * half :])), np.concatenate((error, low[2 * half :])))
+        )  # fmt: skip
+    return renormalised(np.moveaxis(high, 0, -1), np.moveaxis(low, 0, -1))
+
+
+def by_columns(a: Array) -> Array:
+    """The same numbers with columns in one piece each: where rows are short, NumPy's loops then are as long as the columns."""
+    return np.asfortranarray(a) if a.shape[-1] < 32 else a
+
+
+def row_sums_exact(x: Array) -> Array:
+    """Σ of each row (n, k) -> (n,), to about 2⁻¹⁵⁰ of its largest term: the errors of a tree of two_sums, summed in pairs."""
+    errors = [np.zeros((len(x), 1))]
+    while x.shape[1] > 1:
+        half = x.shape[1] // 2
+        total, error = two_sum(x[:, :half], x[:, half : 2 * half])
+        errors.append(error)
+        x = np.concatenate((total, x[:, 2 * half :]), axis=1)
+    rest = np.concatenate(errors, axis=1)
+    high, low = pair_add((x, np.zeros_like(x)), pair_sum((rest, np.zeros_like(rest))))
+    return (high + low)[:, 0]
 
 
 def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
@@ -93,29 +123,59 @@ def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
     return (*parts, float(number))
 
 
-_PER_OCTAVE = 32
-# a multiple of the first two parts by |k| < 2**17 is exact
-_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(Context(60))), 36, 72)
+_PER_OCTAVE = 1024
+# a multiple of the first two parts by |k| < 2**21 is exact
+_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(Context(60))), 32, 64)
+_STEPS = tuple(part / _PER_OCTAVE for part in _LOG_2_PARTS)
 _ROOTS_OF_2 = [_in_parts(Fraction(Context(60).power(Decimal(2), Decimal(j) / _PER_OCTAVE)), 52) for j in range(_PER_OCTAVE)]
 _ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*_ROOTS_OF_2, strict=True))
-_INVERSE_FACTORIALS = [_in_parts(Fraction(1, math.factorial(n)), 60) for n in range(14)]
+_SIXTH = _in_parts(Fraction(1, 6), 54)
+
+
+def exp_parts(x: Array, rest: Array | float = 0.0) -> tuple[Pair, NDArray[np.int32]]:
+    """e^(x + rest), of a pair, as a pair between 1 and 2, to about 2⁻¹⁰³, and the power of two that it is to be multiplied by.
+
+    It is 2^(k/1024), from a table, times a short series.
+
+    Beside the table, r is at most 2⁻¹¹: of r + r²/2 + r³/6 + r⁴/24 + ... only what comes before r⁴ needs pairs.
+    """
+    x = np.clip(x, -1100.0, 1100.0)
+    k = np.rint(x * (_PER_OCTAVE / LOG_2))
+    first, second, third = _STEPS
+    high, low = two_sum(x - k * first, -(k * second))
+    high, low = renormalised(high, low + (rest - k * third))
+    halves = split(high)
+    tail = high * (1 / 24 + high * (1 / 120 + high * (1 / 720 + high / 5040)))
+    series = _plus(_SIXTH[0], (tail, _SIXTH[1]))
+    series = _plus(0.5, _times(series, (high, low), halves))
+    series = _plus(1.0, _times(series, (high, low), halves))
+    excess, low = _times(series, (high, low), halves)  # e^r − 1
+    steps = k.astype(np.int32)  # of 32 bits, which ldexp takes in a twentieth of the time
+    octave, step = steps >> 10, steps & (_PER_OCTAVE - 1)
+    root = _ROOT_HIGH[step]
+    high, error = two_product(root, excess)
+    error += root * low + _ROOT_LOW[step] * (1.0 + excess)
+    return renormalised(*_plus(root, (high, error))), octave
 
 
 def exp_pair(x: Array) -> Pair:
-    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product: 2^(k/32) from a table times a short series."""
-    k = np.rint(np.clip(x, -1100.0, 1100.0) * (_PER_OCTAVE / LOG_2))
-    first, second, third = (part / _PER_OCTAVE for part in _LOG_2_PARTS)
-    high, low = two_sum(x - k * first, -(k * second))
-    rest = renormalised(high, low - k * third)
-    tail = np.zeros_like(high)
-    for n in range(13, 6, -1):
-        tail = tail * high + _INVERSE_FACTORIALS[n][0]
-    series = (tail, np.zeros_like(tail))
-    for inverse, error in _INVERSE_FACTORIALS[6::-1]:
-        series = pair_add(pair_multiply(series, rest), (np.full_like(high, inverse), np.full_like(high, error)))
-    octave, step = np.divmod(k.astype(np.int64), _PER_OCTAVE)
-    high, low = pair_multiply(series, (_ROOT_HIGH[step], _ROOT_LOW[step]))
+    """eˣ, to about 2⁻¹⁰³ where the result is within the range of two_product."""
+    (high, low), octave = exp_parts(x)
     return np.ldexp(high, octave), np.ldexp(low, octave)
+
+
+def _plus(larger: Array | float, a: tuple[Array, Array | float]) -> Pair:
+    """larger + a where |larger| ≥ |a|, not brought into the form of a pair."""
+    total = a[0] + larger
+    return total, (larger - total + a[0]) + a[1]
+
+
+def _times(a: Pair, b: Pair, b_split: tuple[Array, Array]) -> Pair:
+    """a · b with b's high part split already, not brought into the form of a pair."""
+    high, low = split(a[0])
+    product = a[0] * b[0]
+    error = ((high * b_split[0] - product) + high * b_split[1] + low * b_split[0]) + low * b_split[1]
+    return product, error + (a[0] * b[1] + a[1] * b[0])
 
 
 def log_pair(x: Array) -> Pair:
@@ -144,12 +204,30 @@ def pair_negative(a: Pair) -> Pair:
 
 def pair_exp(a: Pair) -> Pair:
     """e^a of a pair of at most 700; 0 below −800."""
-    return pair_multiply(exp_pair(np.maximum(a[0], -800.0)), renormalised(np.ones_like(a[1]), a[1]))
+    (high, low), octave = exp_parts(np.maximum(a[0], -800.0), a[1])
+    return np.ldexp(high, octave), np.ldexp(low, octave)
 
 
 def pair_log(a: Pair) -> Pair:
     """log a of a pair above 0, from that of its high part."""
     return pair_add(log_pair(a[0]), (a[1] / a[0], np.zeros_like(a[1])))
+
+
+def complement(p: Array) -> Pair:
+    """1 − p, exactly."""
+    return renormalised(*two_sum(-p, 1.0))
+
+
+def odds(x: Array, t: Pair) -> tuple[Pair, Pair]:
+    """σ(x) and σ(−x) from t = e^−|x|: 1/(1 + t) and t/(1 + t), unrounded."""
+    whole = pair_add((np.ones_like(x), 0.0 * x), t)
+    larger, smaller = pair_divide((np.ones_like(x), 0.0 * x), whole), pair_divide(t, whole)
+    back = np.signbit(x)
+    return either(back, smaller, larger), either(back, larger, smaller)
+
+
+def either(condition: NDArray[np.bool_], yes: Pair, no: Pair) -> Pair:
+    return np.where(condition, yes[0], no[0]), np.where(condition, yes[1], no[1])
 
 
 def relative_gap(a: Array, b: Array) -> Pair:

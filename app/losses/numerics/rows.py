@@ -1,5 +1,6 @@
 """Rows of scores (n, k): the softmax without a subtraction that cancels, and sums that no neighbouring row can change."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,8 +8,11 @@ from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import (
     Pair,
+    by_columns,
     difference,
+    pair,
     pair_add,
+    pair_divide,
     pair_exp,
     pair_log,
     pair_multiply,
@@ -84,11 +88,14 @@ def _shifted_exp(x: Array, shift: Array) -> Array:
     return np.where(exponentials > 0, exponentials + exponentials * error, 0.0)
 
 
-def softmax_cross_entropy(x: Array, shares: Array) -> tuple[Array, Array]:
+def softmax_cross_entropy(
+    x: Array, shares: Array, unrounded: Callable[[NDArray[np.intp]], Pair] | None = None
+) -> tuple[Array, Array]:
     """−Σ shares · log softmax(x) of each row, and its gradient to x.
 
     Seen from one column a: Σ shares·(xₐ − x) − Σshares · log pₐ. That is the column with most of the shares, else the
     largest logit: then nothing cancels in the value, nor in 1 − p of a column that has almost all of both.
+    `unrounded` gives the shares of some rows with all their digits, where these are a result themselves.
     """
     at = _view(x, shares)
     parts = softmax(x, at)
@@ -103,7 +110,7 @@ def softmax_cross_entropy(x: Array, shares: Array) -> tuple[Array, Array]:
     gradient = parts.probabilities() * whole[:, None] - shares
     gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) * (1.0 / parts.total)
     others.reshape(-1)[at] = np.minimum(share, remaining)
-    return values, _resolved(gradient, others, x, shares, at)
+    return values, _resolved(gradient, others, x, unrounded or (lambda rows: pair(shares[rows])), at)
 
 
 def _view(x: Array, shares: Array) -> NDArray[np.intp]:
@@ -114,18 +121,21 @@ def _view(x: Array, shares: Array) -> NDArray[np.intp]:
     return np.where(2.0 * shares.take(most) > row_sums(shares), most, largest)
 
 
-def _resolved(gradient: Array, terms: Array, x: Array, shares: Array, at: NDArray[np.intp]) -> Array:
+def _resolved(
+    gradient: Array, terms: Array, x: Array, unrounded: Callable[[NDArray[np.intp]], Pair], at: NDArray[np.intp]
+) -> Array:
     """The gradient p·Σshares − shares, recomputed in pairs where its terms have cancelled, so far that few rows have to pay.
 
     The gradients of a row add up to 0: that of the column `at` is taken from the others, which are small where it is.
     """
     k = x.shape[1]
-    cancelled = np.abs(gradient) < terms * (0.03 / k)
+    cancelled = np.abs(gradient) < terms * min(0.3, (0.03 + 4.0 / k) / k)  # of long rows no larger a share of the columns
     rows = np.flatnonzero(cancelled.any(axis=1))
     if rows.size:
-        p, wanted = pair_exp(log_softmax_pair(x[rows])), shares[rows]
-        whole = pair_sum((wanted, np.zeros_like(wanted)))
-        exact = pair_add(pair_multiply(p, whole), (-wanted, np.zeros_like(wanted)))
+        power, (high, low) = pair_exp(_below_largest(by_columns(x[rows]))), unrounded(rows)
+        wanted = by_columns(high), by_columns(low)
+        scaled = pair_multiply(power, pair_divide(pair_sum(wanted), pair_sum(power)))
+        exact = pair_add(scaled, pair_negative(wanted))
         seen = np.arange(rows.size), at[rows] - rows * k
         exact[0][seen] = exact[1][seen] = 0.0
         rest = pair_sum(exact)
@@ -142,10 +152,15 @@ def log_softmax(x: Array) -> Array:
 
 def log_softmax_pair(x: Array) -> Pair:
     """log of the softmax of each row, to about 2⁻¹⁰² of the largest term."""
-    high, low = difference(x, x.max(axis=1, keepdims=True))
-    gap = np.maximum(high, -1e300), low  # a difference may overflow; whatever is so far below has no share in the sum
+    gap = _below_largest(x)
     total = pair_sum(pair_exp(gap))
     return pair_add(gap, pair_negative(pair_log(total)))
+
+
+def _below_largest(x: Array) -> Pair:
+    """x − max x of each row; a difference may overflow, but whatever is so far below has no share in a sum of exponentials."""
+    high, low = difference(x, x.max(axis=1, keepdims=True))
+    return np.maximum(high, -1e300), low
 
 
 def _scale_rows(a: Array, factors: Array) -> Array:

@@ -1,0 +1,225 @@
+"""How many digits are right: the share of values and derivatives within 4 ULP, at points drawn to lose them.
+
+Ordinary points have sizes around 1, extreme ones any size that float64 has. In a third of the samples predictions and
+targets nearly agree, to anything between one bit and all of them: logits and labels in their probabilities.
+
+    python -m tests.losses.adversarial [SAMPLES [SEED [LOSS...]]]
+
+prints a line for each loss; `test_adversarial.py` holds the shares of a short run against their floor.
+"""
+
+import math
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.losses import LOSSES
+from app.losses.inputs import Encoding, Sizes
+from tests.losses.drawing import LABELS, more_digits, normalised
+from tests.losses.exact import BEYOND, ulps
+from tests.losses.oracles import K
+from tests.losses.test_values import SETTINGS, ULP, Setting, compared
+
+Array = NDArray[Any]
+
+DOMAINS = {
+    "positive": (5e-324, 1.7e308), "non_negative": (0.0, 1.7e308), "distance": (0.0, 1.7e308), "count": (0.0, 1e15),
+    "above_minus_one": (-1.0 + 2.0**-53, 1.7e308), "probability": (0.0, 1.0),
+}  # fmt: skip
+"""Where the numbers of an encoding lie; all others are any number."""
+LIMITS = {"logit": 800.0, "logits": 800.0, "log_probabilities": 800.0}
+"""The largest numbers worth drawing: beyond, all exponentials are 0 or infinite."""
+
+
+HEAVY = {"ctc"}
+"""Losses of which a sample is a matrix: one in four is enough."""
+
+
+@dataclass
+class Tally:
+    """Numbers of one kind: how many, how many of them right, the worst and those not finite where the truth is."""
+
+    numbers: int = 0
+    right: int = 0
+    lost: int = 0
+    worst: float = 0.0
+    at: str = ""
+
+    def count(self, error: float, finite: bool, where: str) -> None:
+        self.numbers += 1
+        self.right += error <= ULP
+        self.lost += not finite
+        if error > self.worst:
+            self.worst, self.at = error, where
+
+    @property
+    def share(self) -> float:
+        return self.right / self.numbers if self.numbers else 1.0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        worst = max(self, other, key=lambda tally: tally.worst)
+        return Tally(self.numbers + other.numbers, self.right + other.right, self.lost + other.lost, worst.worst, worst.at)
+
+
+KINDS = tuple((what, extreme) for what in ("value", "gradient") for extreme in (False, True))
+
+
+def measure(setting: Setting, samples: int, seed: int) -> dict[tuple[str, bool], Tally]:
+    """The tallies of one loss under one setting, over so many samples of each kind."""
+    tallies = {kind: Tally() for kind in KINDS}
+    for extreme in (False, True):
+        rng = np.random.default_rng([seed, extreme, zlib.crc32(str(setting).encode())])
+        for batch in batches(setting, samples, extreme, rng):
+            for number in compared(setting, batch):
+                error = 0.0 if number.error == 0.0 else ulps(number.got, number.true)
+                finite = math.isfinite(number.got) or not abs(number.true) < BEYOND or number.error == 0.0
+                what = "value" if number.what.startswith("value") else "gradient"
+                tallies[what, extreme].count(error, finite, str(replace(number, error=error, what=f"{setting} {number.what}")))
+    return tallies
+
+
+def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Generator) -> Iterator[tuple[Array, ...]]:
+    """Batches of so many samples in all, their labels hard and, where the loss takes them, soft."""
+    loss = LOSSES[setting.name]
+    parameters = {**loss.defaults, **setting.parameters}
+    encodings = {name: each.decide(parameters, setting.rank) for name, each in loss.inputs.items()}
+    soft = setting.parameters.get("ignore_index") is None and any(
+        {"distribution", "probability"} & {*each.accepts} for each in encodings.values()
+    )
+    samples = max(1, samples // 4) if setting.name in HEAVY else samples
+    rows = samples if loss.coupling != "batch" else min(samples, 6)
+    for softened in (False, True) if soft else (False,):
+        for _ in range(max(1, samples // rows)):
+            sizes = Sizes(max(2, rows // (2 if soft else 1)), K, (K,) if setting.rank == 2 else ())
+            drawn = [points(encoding, sizes, softened, extreme, rng) for encoding in encodings.values()]
+            approach(list(encodings.values()), drawn, softened, rng)
+            if loss.coupling == "batch":  # embeddings are meant to have length 1; they lose digits where they are nearly parallel
+                spread = 2.0 ** -rng.uniform(0.0, 50.0) if extreme else 1.0
+                drawn[0] = normalised(rng.standard_normal(drawn[0].shape[1]) + spread * rng.standard_normal(drawn[0].shape))
+            yield tuple(drawn)
+
+
+def points(encoding: Encoding, sizes: Sizes, softened: bool, extreme: bool, rng: np.random.Generator) -> Array:
+    """Numbers of an encoding, of every size where they are extreme."""
+    if softened and "distribution" in encoding.accepts:
+        return shares((sizes.n, sizes.k), extreme, rng)
+    drawn = np.asarray(encoding.draw(rng, sizes), np.float64)
+    if softened and "probability" in encoding.accepts:
+        return np.where(rng.random(drawn.shape) < 0.2, drawn, within("probability", rng.random(drawn.shape), extreme, rng))
+    if encoding.name in LABELS:
+        return drawn
+    if encoding.name in ("distribution", "log_probabilities"):
+        rows = shares(drawn.shape, extreme, rng)
+        return np.log(np.maximum(rows, 1e-300)) if encoding.name == "log_probabilities" else rows
+    if encoding.name.startswith("box"):
+        corner, size = (wide(rng, (sizes.n, 2), extreme, 8.0 if extreme else 1.0) for _ in range(2))
+        return np.concatenate([corner, corner + np.abs(size)], axis=1)
+    return within(encoding.name, more_digits(encoding, drawn, rng), extreme, rng)
+
+
+def within(name: str, drawn: Array, extreme: bool, rng: np.random.Generator) -> Array:
+    """The numbers drawn, or as wide as the domain is."""
+    low, high = DOMAINS.get(name, (-1.7e308, 1.7e308))
+    if not extreme:
+        return np.clip(drawn, low, high)
+    # beyond 2^±200, the squares of one component of a vector are no longer float64 beside those of another
+    octaves = [8.0, 60.0, 200.0] if name == "embedding" else [8.0, 60.0, 300.0, 1000.0]
+    spread = wide(rng, drawn.shape, True, rng.choice(octaves, (len(drawn), *(1,) * (drawn.ndim - 1))))
+    if name == "probability":  # near both ends
+        small = 2.0 ** -rng.uniform(0.0, 1060.0 if rng.random() < 0.3 else 60.0, drawn.shape)
+        return np.where(rng.random(drawn.shape) < 0.5, small, 1.0 - small)
+    if name in LIMITS:
+        spread = np.where(np.abs(spread) < LIMITS[name], spread, rng.uniform(-LIMITS[name], LIMITS[name], drawn.shape))
+    return np.clip(np.abs(spread) if low >= 0.0 else spread, low, high)
+
+
+def wide(rng: np.random.Generator, shape: tuple[int, ...], extreme: bool, octaves: float | Array) -> Array:
+    """Numbers of either sign whose sizes span so many octaves each way; ordinary ones are normal."""
+    normal = rng.standard_normal(shape)
+    return np.ldexp(normal, np.rint(octaves * rng.uniform(-1.0, 1.0, shape)).astype(int)) if extreme else normal
+
+
+def shares(shape: tuple[int, ...], extreme: bool, rng: np.random.Generator) -> Array:
+    rows = rng.gamma(0.05 if extreme else 1.0, size=shape) + 1e-300
+    return rows / rows.sum(axis=-1, keepdims=True)
+
+
+def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, rng: np.random.Generator) -> None:
+    """Every third sample: what comes later within 1 to 53 bits of the first array, or of the probabilities that it means."""
+    first, n = drawn[0], len(drawn[0])
+    near = np.arange(n) % 3 == 0
+    for at in range(1, len(drawn)):
+        soft = softened and {"distribution", "probability"} & {*encodings[at].accepts}
+        if (encodings[at].name in LABELS and not soft) or drawn[at].shape != first.shape:
+            continue
+        goal = meant(encodings[0].name, first, encodings[at].name)
+        if goal is None:
+            continue
+        bits = rng.uniform(1.0, 54.0, (n, *(1,) * (first.ndim - 1)))
+        moved = goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape))
+        if encodings[at].name.startswith("box"):
+            moved = np.concatenate([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])], axis=1)
+        if "distribution" in (encodings[at].name, *encodings[at].accepts):
+            moved = moved / moved.sum(axis=-1, keepdims=True)
+        elif soft:
+            moved = np.minimum(moved, 1.0)
+        if encodings[at].name == "log_probabilities":
+            moved = np.minimum(moved, 0.0)
+        moved = np.clip(moved, *DOMAINS.get(encodings[at].name, (-1.7e308, 1.7e308)))
+        drawn[at] = np.where(near.reshape(-1, *(1,) * (first.ndim - 1)), moved, drawn[at])
+
+
+def meant(source: str, first: Array, wanted: str) -> Array | None:
+    """The first array as numbers of the other encoding, or None where the two have nothing to do with each other."""
+    if wanted in (source, "real") or {source, wanted} <= {"positive", "non_negative", "count"}:
+        return first if np.isfinite(first).all() else None
+    with np.errstate(all="ignore"):
+        if wanted == "log_probabilities":
+            goal = first if source == "distribution" else meant(source, first, "distribution")
+            return None if goal is None else np.log(np.maximum(goal, 1e-300))
+        if source == "logits":
+            powers = np.exp(first - first.max(axis=-1, keepdims=True))
+            return powers / powers.sum(axis=-1, keepdims=True)
+        if source == "logit":
+            return 1.0 / (1.0 + np.exp(-first))
+        if source == "log_probabilities":
+            return np.exp(first)
+        if source == "real" and np.abs(first).max() < 700.0:
+            return np.exp(first)
+    return first if source in ("probability", "distribution") else None
+
+
+def totals(tallies: Iterable[dict[tuple[str, bool], Tally]]) -> dict[tuple[str, bool], Tally]:
+    total = {kind: Tally() for kind in KINDS}
+    for each in tallies:
+        total = {kind: total[kind] + each[kind] for kind in KINDS}
+    return total
+
+
+def row(name: str, tallies: dict[tuple[str, bool], Tally]) -> str:
+    shown = "  ".join(f"{100 * each.share:8.3f} {each.worst:8.1e} {each.lost:3d}" for each in tallies.values())
+    return f"{name[:36]:36s} {sum(each.numbers for each in tallies.values()):8d}  {shown}"
+
+
+def main(samples: int, seed: int, names: Sequence[str]) -> None:
+    heads = "  ".join(f"{what + (' extreme' if extreme else ''):>21s}" for what, extreme in KINDS)
+    print(f"{'share within 4 ULP, worst, lost':36s} {'numbers':>8s}  {heads}")
+    measured = {name: totals(measure(each, samples, seed) for each in SETTINGS if each.name == name) for name in names or LOSSES}
+    for name, tallies in measured.items():
+        print(row(name, tallies))
+    total = totals(measured.values())
+    print(row("all", total))
+    for name, tallies in measured.items():
+        for kind, each in tallies.items():
+            if each.share < 1.0:
+                print(f"{name} {kind}: {each.numbers - each.right} of {each.numbers}; {each.at[:700]}")
+
+
+if __name__ == "__main__":
+    numbers = [int(word) for word in sys.argv[1:3]]
+    main(*(numbers + [30, 0][len(numbers) :]), sys.argv[3:])

@@ -1,0 +1,19 @@
+"""The share of values and derivatives within 4 ULP, over the whole registry, stays where it has come to.
+
+A short run of `adversarial.py`; its draws are the same each time, so that no share falls by chance. A loss that is new
+counts from its first day: it needs no entry here.
+"""
+
+from tests.losses.adversarial import measure, row, totals
+from tests.losses.test_values import SETTINGS
+
+SAMPLES = 20
+FLOORS = {("value", False): 0.999, ("value", True): 0.999, ("gradient", False): 0.996, ("gradient", True): 0.995}
+"""The shares reached, by kind and whether points are extreme."""
+
+
+def test_shares_within_4_ulp() -> None:
+    tallies = totals(measure(setting, SAMPLES, seed=0) for setting in SETTINGS)
+    low = {kind: tallies[kind].at for kind, floor in FLOORS.items() if tallies[kind].share < floor}
+    assert not low, row("all", tallies)
+    assert not any(tally.lost for tally in tallies.values()), row("not finite where the truth is", tallies)
