@@ -221,5 +221,5 @@ def main(samples: int, seed: int, names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:3]]
-    main(*(numbers + [30, 0][len(numbers) :]), sys.argv[3:])
+    samples, seed = (int(word) for word in (*sys.argv[1:3], *("30", "0")[len(sys.argv[1:3]) :]))
+    main(samples, seed, sys.argv[3:])
