@@ -129,8 +129,8 @@ def _shown(name: str) -> str:
     default: object = Settings.model_fields[name].default
     if name in OF_THE_MACHINE:
         return OF_THE_MACHINE[name]
-    said = ",".join(cast(tuple[str, ...], default)) if isinstance(default, tuple) else str(default)
-    return f"`{said}`" if said else "none"
+    shown = ",".join(cast(tuple[str, ...], default)) if isinstance(default, tuple) else str(default)
+    return f"`{shown}`" if shown else "none"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def _catalogue(
     kind: str, registry: Registry[Any], specs: dict[str, type[Spec]], example: Callable[[Any], dict[str, Any]]
 ) -> tuple[Call, Call]:
     """The two calls that list and describe what is in a registry."""
-    entries = {name: _entry(thing, specs[name], example(thing)) for name, thing in registry.items()}
+    entries = {name: _entry(declared, specs[name], example(declared)) for name, declared in registry.items()}
     listing: Any = TypedDict(f"{kind.capitalize()}", {kind: list[Entry]})  # pyright: ignore[reportGeneralTypeIssues]  # named by its kind
 
     def list_all() -> dict[str, list[Entry]]:
@@ -49,8 +49,8 @@ def _catalogue(
             str, Path(description=f"The name of a {registry.noun}, or an alias of it.", examples=[next(iter(registry))])
         ],
     ) -> Entry:
-        thing, _ = registry.find(name)
-        return entries[thing.name]
+        declared, _ = registry.find(name)
+        return entries[declared.name]
 
     list_all.__doc__ = f"Every {registry.noun} that a training run may name, with its parameters."
     describe.__doc__ = f"One {registry.noun}, with its parameters and a request that uses it."
@@ -80,37 +80,37 @@ def _catalogue(
 TRAITS = ("task", "optimized", "full_batch", "of", "higher_is_better")
 
 
-def _entry(thing: Declared, spec: type[Spec], example: dict[str, Any]) -> Entry:
+def _entry(declared: Declared, spec: type[Spec], example: dict[str, Any]) -> Entry:
     return Entry(
-        name=thing.name,
-        aliases=[each.name for each in thing.aliases],
-        alias_parameters=thing.alias_parameters,
-        summary=thing.summary,
-        description=thing.description,
+        name=declared.name,
+        aliases=[alias.name for alias in declared.aliases],
+        alias_parameters=declared.alias_parameters,
+        summary=declared.summary,
+        description=declared.description,
         parameters=parameter_schemas(spec),
-        traits={trait: getattr(thing, trait) for trait in TRAITS if hasattr(thing, trait)},
-        equals=list(thing.equals),
-        reference=thing.reference,
+        traits={trait: getattr(declared, trait) for trait in TRAITS if hasattr(declared, trait)},
+        equals=list(declared.equals),
+        reference=declared.reference,
         example_request=example,
     )
 
 
-def _named(thing: Declared) -> dict[str, Any]:
-    """The thing with its parameters as they are by default."""
-    return {"name": thing.name, **{name: value for name, value in thing.defaults.items() if value is not None}}
+def _named(declared: Declared) -> dict[str, Any]:
+    """Its name, with its parameters as they are by default."""
+    return {"name": declared.name, **{name: value for name, value in declared.defaults.items() if value is not None}}
 
 
 def _scored(metric: Metric) -> dict[str, Any]:
     """The first dataset whose task has what the metric is of."""
     real = metric.of == "numbers"
-    data = next(each for each in DATASETS.values() if (each.task == "regression") == real)
-    return {"data": {"name": data.name}, "metrics": [_named(metric)], "epochs": EPOCHS}
+    dataset = next(dataset for dataset in DATASETS.values() if (dataset.task == "regression") == real)
+    return {"data": {"name": dataset.name}, "metrics": [_named(metric)], "epochs": EPOCHS}
 
 
 CALLS = (
-    *_catalogue("datasets", DATASETS, DATASET_SPECS, lambda thing: {"data": _named(thing), "epochs": EPOCHS}),
-    *_catalogue("models", MODELS, MODEL_SPECS, lambda thing: {"model": _named(thing), "epochs": EPOCHS}),
-    *_catalogue("optimizers", OPTIMIZERS, OPTIMIZER_SPECS, lambda thing: {"optimizer": _named(thing), "epochs": EPOCHS}),
-    *_catalogue("schedules", SCHEDULES, SCHEDULE_SPECS, lambda thing: {"schedule": _named(thing), "epochs": EPOCHS}),
+    *_catalogue("datasets", DATASETS, DATASET_SPECS, lambda declared: {"data": _named(declared), "epochs": EPOCHS}),
+    *_catalogue("models", MODELS, MODEL_SPECS, lambda declared: {"model": _named(declared), "epochs": EPOCHS}),
+    *_catalogue("optimizers", OPTIMIZERS, OPTIMIZER_SPECS, lambda declared: {"optimizer": _named(declared), "epochs": EPOCHS}),
+    *_catalogue("schedules", SCHEDULES, SCHEDULE_SPECS, lambda declared: {"schedule": _named(declared), "epochs": EPOCHS}),
     *_catalogue("metrics", METRICS, METRIC_SPECS, _scored),
 )

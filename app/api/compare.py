@@ -53,11 +53,11 @@ class CompareRequest(TrainRequest):
     def _checked(self, rows: Rows, limits: Limits) -> Sequence[Run]:
         given = [name for name in ("losses", "optimizers", "seeds") if getattr(self, name) is not None]
         if len(given) != 1:
-            said = "compare takes one of losses, optimizers and seeds" + (f"; got {' and '.join(given)}" if given else "")
-            raise InvalidInput([Fault("", "choice", said)])
+            message = "compare takes one of losses, optimizers and seeds" + (f"; got {' and '.join(given)}" if given else "")
+            raise InvalidInput([Fault("", "choice", message)])
         if self.by in self.model_fields_set:
-            said = f"{self.by} is what is compared: give it in {given[0]} alone"
-            raise InvalidInput([Fault(f"/{self.by}", "unexpected", said)])
+            message = f"{self.by} is what is compared: give it in {given[0]} alone"
+            raise InvalidInput([Fault(f"/{self.by}", "unexpected", message)])
         variants = cast(list[Any], getattr(self, given[0]))
         shared = replace(limits, row_epochs=limits.row_epochs // len(variants))
         plans = [plan_of(self.model_copy(update={self.by: variant}), rows) for variant in variants]
@@ -70,17 +70,17 @@ class CompareRequest(TrainRequest):
             return [replace(first, plan=plan) for plan in plans]
         runs: list[Run] = []
         refused: dict[int, CallerError] = {}
-        for at, plan in enumerate(plans):
+        for index, plan in enumerate(plans):
             try:
                 runs.append(self._prepared(plan, limits))
             except CallerError as error:
-                refused[at] = error
+                refused[index] = error
         if not refused:
             return runs
         # targets that one loss takes and another does not are not wrong: the other loss is
         mixed = self.by == "loss" and (runs or len({error.faults for error in refused.values()}) > 1)
         own = (f"/{self.by}", "/data/targets", "/validation/targets") if mixed else (f"/{self.by}",)
-        faults = [fault for at, error in refused.items() for fault in _told(error, own, f"/{field}/{at}")]
+        faults = [fault for index, error in refused.items() for fault in _told(error, own, f"/{field}/{index}")]
         first = next(iter(refused.values()))
         raise type(first)([*dict.fromkeys(faults)] or first.detail, detail=first.detail)
 
@@ -89,8 +89,8 @@ def _told(error: CallerError, own: Sequence[str], pointer: str) -> Sequence[Faul
     """The faults, those at its own places told at the pointer."""
 
     def place(old: str) -> str:
-        at = next((each for each in own if f"{old}/".startswith(f"{each}/")), None)
-        return old if at is None else pointer + (old.removeprefix(at) if at == own[0] else "")
+        above = next((prefix for prefix in own if f"{old}/".startswith(f"{prefix}/")), None)
+        return old if above is None else pointer + (old.removeprefix(above) if above == own[0] else "")
 
     return moved(error, place).faults
 
@@ -152,10 +152,10 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
     runs, ends = request.runs, time.monotonic() + request.seconds
     yield Event("start", {"by": request.by, "runs": [set_up(request.features, run) for run in runs]})
     answers: list[TrainResponse] = []
-    for at, run in enumerate(runs):
+    for number, run in enumerate(runs):
         now, state = time.monotonic(), start(run)
-        for epoch in epochs(run, state, now + (ends - now) / (len(runs) - at)):
-            yield Event("epoch", {"run": at, **entry(epoch)})
+        for epoch in epochs(run, state, now + (ends - now) / (len(runs) - number)):
+            yield Event("epoch", {"run": number, **entry(epoch)})
         answers.append(respond(request.features, request.outputs, run, state, ends))
     yield Event("end", respond_all(request, answers))
 
@@ -193,8 +193,8 @@ def _line(by: Literal["loss", "optimizer", "seed"], answer: TrainResponse) -> Li
         validation_loss=final["validation_loss"],
         metrics=final["metrics"],
         stopped=answer["stopped"]["reason"],
-        verdict=next((each["verdict"] for each in answer["diagnosis"]), None),
-        seconds=sum(each["seconds"] for each in answer["history"]),
+        verdict=next((finding["verdict"] for finding in answer["diagnosis"]), None),
+        seconds=sum(epoch["seconds"] for epoch in answer["history"]),
     )
 
 
@@ -204,10 +204,10 @@ def _best(metrics: Sequence[Chosen], answers: Sequence[TrainResponse]) -> dict[s
     side: Literal["training", "validation"] = "validation" if answers[0]["data"]["validation_rows"] else "training"
     for chosen in metrics:
         name = chosen.thing.name
-        scored = [(answer["final"]["metrics"][name][side], at) for at, answer in enumerate(answers)]
-        known = [(score, at) for score, at in scored if score is not None]
+        scored = [(answer["final"]["metrics"][name][side], number) for number, answer in enumerate(answers)]
+        known = [(score, number) for score, number in scored if score is not None]
         if known:
             pick = max if isinstance(chosen.thing, Metric) and chosen.thing.higher_is_better else min
-            score, at = pick(known, key=lambda pair: pair[0])
-            best[name] = Best(run=at, score=score)
+            score, number = pick(known, key=lambda pair: pair[0])
+            best[name] = Best(run=number, score=score)
     return best

@@ -67,8 +67,8 @@ def _defaults_in_words(schema: Document) -> None:
     """TypeScript's generator demands each field that has a default; others write code for unions that does not compile."""
     for field in schema.get("properties", {}).values():
         if "default" in field and "const" not in field:
-            said = f"Default: {json.dumps(field.pop('default'), ensure_ascii=False)}."
-            field["description"] = " ".join(filter(None, (field.get("description"), said)))
+            default = f"Default: {json.dumps(field.pop('default'), ensure_ascii=False)}."
+            field["description"] = " ".join(filter(None, (field.get("description"), default)))
 
 
 def _show(operation: Document, answers: Mapping[str, Any]) -> None:

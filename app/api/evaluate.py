@@ -167,7 +167,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: Collection[Ou
         answer["targets_encoding"] = encodings.get("targets", encodings)
     if evaluation.non_finite:
         answer["non_finite"] = [
-            NonFiniteNumber(output=each.output, index=[*each.index], value=each.value) for each in evaluation.non_finite
+            NonFiniteNumber(output=number.output, index=[*number.index], value=number.value) for number in evaluation.non_finite
         ]
     if evaluation.warnings:
         answer["warnings"] = list(evaluation.warnings)

@@ -11,16 +11,18 @@ from app.losses.inputs import Sizes
 def example(loss: Loss) -> dict[str, Any]:
     """A small request for this loss; the same numbers every time."""
     rng = np.random.default_rng(7)
-    decided = {name: each.decide(loss.defaults, 1 if "predictions" in loss.inputs else 0) for name, each in loss.inputs.items()}
+    decided = {
+        name: input_.decide(loss.defaults, 1 if "predictions" in loss.inputs else 0) for name, input_ in loss.inputs.items()
+    }
     request: dict[str, Any] = {
         "loss": {"name": loss.name, **{name: value for name, value in loss.defaults.items() if value is not None}}
     }
-    for name, each in loss.inputs.items():
+    for name, input_ in loss.inputs.items():
         drawn = decided[name].draw(rng, Sizes(n=4)).tolist()
-        if each.named:
-            request.setdefault(each.side, {})[name] = drawn
+        if input_.named:
+            request.setdefault(input_.side, {})[name] = drawn
         else:
-            request[each.side] = drawn
+            request[input_.side] = drawn
     return request
 
 

@@ -210,7 +210,7 @@ def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
 
 @cache
 def _outputs(loss: Loss) -> tuple[str, ...]:
-    named = [f"gradient.{name}" for name, each in loss.inputs.items() if each.side == "predictions" and each.named]
+    named = [f"gradient.{name}" for name, input_ in loss.inputs.items() if input_.side == "predictions" and input_.named]
     return ("value", "per_sample", *((named or ["gradient"]) if loss.differentiable else []))
 
 
@@ -303,7 +303,9 @@ def server_ready(state: State) -> dict[str, bool]:
 def model_metadata(name: ModelName, version: Version = VERSION) -> dict[str, Any]:
     """Inputs and outputs of a loss. Shapes are written with -1 for every axis whose length is the caller's."""
     loss, _ = LOSSES.find(name)
-    inputs = [{"name": key, "datatype": "FP64", "shape": _axes(one.cases[0][1].axes[-1])} for key, one in loss.inputs.items()]
+    inputs = [
+        {"name": key, "datatype": "FP64", "shape": _axes(input_.cases[0][1].axes[-1])} for key, input_ in loss.inputs.items()
+    ]
     outputs = [{"name": key, "datatype": "FP64", "shape": _shape_of_output(loss, key)} for key in _outputs(loss)]
     return {"name": name, "versions": [VERSION], "platform": "criterion", "inputs": inputs, "outputs": outputs}
 

@@ -70,7 +70,7 @@ class Catalogue(TypedDict):
 
 
 FAMILIES = list(dict.fromkeys(loss.family for loss in LOSSES.values()))
-PROPERTIES = [(one.name or "").lower() for one in ~Property(0)]
+PROPERTIES = [(member.name or "").lower() for member in ~Property(0)]
 
 
 def _one_of(names: list[str]) -> WithJsonSchema:
@@ -133,7 +133,7 @@ def _detail(loss: Loss) -> LossDetail:
 def _entry(loss: Loss) -> LossEntry:
     return LossEntry(
         name=loss.name,
-        aliases=[each.name for each in loss.aliases],
+        aliases=[alias.name for alias in loss.aliases],
         alias_parameters=loss.alias_parameters,
         family=loss.family,
         summary=loss.summary,
@@ -152,11 +152,11 @@ def _entry(loss: Loss) -> LossEntry:
 
 
 def _side(loss: Loss, side: str) -> list[EncodingEntry] | dict[str, list[EncodingEntry]] | None:
-    inputs: Mapping[str, Input] = {name: each for name, each in loss.inputs.items() if each.side == side}
+    inputs: Mapping[str, Input] = {name: input_ for name, input_ in loss.inputs.items() if input_.side == side}
     if not inputs:
         return None
-    entries = {name: [_encoding(when, encoding) for when, encoding in each.cases] for name, each in inputs.items()}
-    return entries if any(each.named for each in inputs.values()) else entries[side]
+    entries = {name: [_encoding(when, encoding) for when, encoding in input_.cases] for name, input_ in inputs.items()}
+    return entries if any(input_.named for input_ in inputs.values()) else entries[side]
 
 
 def _encoding(when: str, encoding: Encoding) -> EncodingEntry:
@@ -166,7 +166,7 @@ def _encoding(when: str, encoding: Encoding) -> EncodingEntry:
 
 
 def _properties(properties: Property) -> list[str]:
-    return [(each.name or "").lower() for each in properties]
+    return [(member.name or "").lower() for member in properties]
 
 
 def _text(entry: LossEntry) -> str:

@@ -47,19 +47,19 @@ def drifted(folder: Path) -> dict[Path, Any]:
     return changes | {path: None for path in sorted(gone) if path not in documents}
 
 
-def same(one: Any, other: Any) -> bool:
+def same(found: Any, expected: Any) -> bool:
     """Equal; numbers to 1e-12, since the last digits of exp and log are the processor's."""
-    match one, other:
+    match found, expected:
         case (dict(), dict()):
-            one, other = cast(dict[str, Any], one), cast(dict[str, Any], other)
-            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+            found, expected = cast(dict[str, Any], found), cast(dict[str, Any], expected)
+            return found.keys() == expected.keys() and all(same(found[key], expected[key]) for key in found)
         case (list(), list()):
-            one, other = cast(list[Any], one), cast(list[Any], other)
-            return len(one) == len(other) and all(map(same, one, other))
+            found, expected = cast(list[Any], found), cast(list[Any], expected)
+            return len(found) == len(expected) and all(map(same, found, expected))
         case (float(), float()):
-            return math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-15)
+            return math.isclose(found, expected, rel_tol=1e-12, abs_tol=1e-15)
         case _:
-            return type(one) is type(other) and one == other
+            return type(found) is type(expected) and found == expected
 
 
 def text(document: Any) -> str:

@@ -1,4 +1,4 @@
-"""Registry -> Pydantic: the union of everything a request may name, one model per thing, with its parameters."""
+"""Registry -> Pydantic: the union of everything a request may name, one model each, with its parameters."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -59,24 +59,26 @@ class Spec(BaseModel):
         return parameters
 
 
-def spec(thing: Declared) -> type[Spec]:
-    """The model of one thing: its name, and its parameters as the function's signature declares them."""
-    fields: dict[str, Any] = {"name": (Literal[thing.name], Field(json_schema_extra={"default": thing.name}))}
-    fields |= {name: _field(parameter) for name, parameter in thing.parameters.items()}
-    kind = "" if isinstance(thing, Loss) else type(thing).__name__  # a model and a schedule may have one name
-    return create_model(_camel(thing.name) + kind, __base__=Spec, __doc__=thing.summary, **fields)
+def spec(declared: Declared) -> type[Spec]:
+    """The model of what is declared: its name, and its parameters as the function's signature declares them."""
+    fields: dict[str, Any] = {"name": (Literal[declared.name], Field(json_schema_extra={"default": declared.name}))}
+    fields |= {name: _field(parameter) for name, parameter in declared.parameters.items()}
+    kind = "" if isinstance(declared, Loss) else type(declared).__name__  # a model and a schedule may have one name
+    return create_model(_camel(declared.name) + kind, __base__=Spec, __doc__=declared.summary, **fields)
 
 
 def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
     """JSON Schema of each parameter of a model."""
     schemas: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
     return {
-        name: {key: value for key, value in each.items() if key != "title"} for name, each in schemas.items() if name != "name"
+        name: {key: value for key, value in schema.items() if key != "title"}
+        for name, schema in schemas.items()
+        if name != "name"
     }
 
 
 def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
-    return {name: spec(thing) for name, thing in registry.items()}
+    return {name: spec(declared) for name, declared in registry.items()}
 
 
 class OrName:
@@ -131,7 +133,7 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
         if not isinstance(items, list):
             return items
         given = cast(list[object], items)
-        return [expander(registry, f"/{field}/{at}")(item) for at, item in enumerate(given)]
+        return [expander(registry, f"/{field}/{index}")(item) for index, item in enumerate(given)]
 
     return Annotated[list[either], BeforeValidator(expand)]
 
@@ -149,33 +151,33 @@ def expander(registry: Registry[Any], pointer: str) -> Callable[[object], object
         name = document["name"]
         if not isinstance(name, str):
             raise InvalidInput([Fault(f"{pointer}/name", "type", f"{registry.noun}.name must be a string")])
-        thing, preset = registry.resolve(name, f"{pointer}/name" if isinstance(value, dict) else pointer)
-        _refuse_unknown(thing, document, pointer)
-        return {**preset, **document, "name": thing.name}
+        declared, preset = registry.resolve(name, f"{pointer}/name" if isinstance(value, dict) else pointer)
+        _refuse_unknown(declared, document, pointer)
+        return {**preset, **document, "name": declared.name}
 
     return expand
 
 
-def _refuse_unknown(thing: Declared, document: Mapping[str, object], pointer: str) -> None:
-    unknown = [key for key in document if key != "name" and key not in thing.parameters]
+def _refuse_unknown(declared: Declared, document: Mapping[str, object], pointer: str) -> None:
+    unknown = [key for key in document if key != "name" and key not in declared.parameters]
     if unknown:
         raise UnknownName([
-            Fault(f"{pointer}/{escape(key)}", "unknown_parameter", _no_parameter(thing, key)) for key in unknown[:MAX_FAULTS]
+            Fault(f"{pointer}/{escape(key)}", "unknown_parameter", _no_parameter(declared, key)) for key in unknown[:MAX_FAULTS]
         ])  # fmt: skip
 
 
-def _no_parameter(thing: Declared, key: str) -> str:
-    close = get_close_matches(key[:80], thing.parameters, n=1, cutoff=0.5)
-    takes = f"it takes {', '.join(thing.parameters)}" if thing.parameters else "it takes none"
-    return f"{thing.name} has no parameter {key[:80]!r}; " + (f"did you mean {close[0]}?" if close else takes)
+def _no_parameter(declared: Declared, key: str) -> str:
+    close = get_close_matches(key[:80], declared.parameters, n=1, cutoff=0.5)
+    takes = f"it takes {', '.join(declared.parameters)}" if declared.parameters else "it takes none"
+    return f"{declared.name} has no parameter {key[:80]!r}; " + (f"did you mean {close[0]}?" if close else takes)
 
 
 def _field(parameter: inspect.Parameter) -> Any:
     base, *metadata = get_args(parameter.annotation) or (parameter.annotation,)
     if parameter.annotation is base or not hasattr(parameter.annotation, "__metadata__"):
         base, metadata = parameter.annotation, []
-    doc = next((each.documentation for each in metadata if isinstance(each, Doc)), None)
-    bounds = [each for each in metadata if not isinstance(each, Doc)]
+    doc = next((mark.documentation for mark in metadata if isinstance(mark, Doc)), None)
+    bounds = [mark for mark in metadata if not isinstance(mark, Doc)]
     return Annotated[(base, *bounds, Listed)], Field(default=parameter.default, description=doc)
 
 

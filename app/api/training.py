@@ -108,7 +108,7 @@ if TYPE_CHECKING:
     ScheduleSpec: TypeAlias = Spec
     MetricSpecs: TypeAlias = list[Spec]
 else:
-    tagged = [Annotated[each, Tag(name)] for name, each in {"inline": InlineData, **DATASET_SPECS}.items()]
+    tagged = [Annotated[model, Tag(name)] for name, model in {"inline": InlineData, **DATASET_SPECS}.items()]
     EitherData = TypeAliasType("Data", Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), OrName("dataset")])
     DataSpec = Annotated[EitherData, BeforeValidator(_data)]
     ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS)
@@ -131,10 +131,10 @@ class Validation(Part):
     def _one_way(self) -> Self:
         ways = [name for name in ("fraction", "last", "inputs") if getattr(self, name) is not None]
         if len(ways) != 1:
-            said = "validation takes one of fraction, last, and inputs with targets" + (
+            message = "validation takes one of fraction, last, and inputs with targets" + (
                 f"; got {' and '.join(ways)}" if ways else ""
             )
-            raise InvalidInput([Fault("/validation", "choice", said)])
+            raise InvalidInput([Fault("/validation", "choice", message)])
         if (self.inputs is None) != (self.targets is None):
             raise InvalidInput([Fault("/validation", "missing", "validation.inputs and validation.targets go together")])
         if self.fraction is None and "seed" in self.model_fields_set:
@@ -275,9 +275,9 @@ class TrainRequest(Part):
 def moved(error: CallerError, place: Callable[[str], str]) -> CallerError:
     """The error with its faults at other places, the first at each."""
     faults: dict[str, Fault] = {}
-    for each in error.faults:
-        pointer = place(each.pointer)
-        faults.setdefault(pointer, Fault(pointer, each.code, each.message))
+    for fault in error.faults:
+        pointer = place(fault.pointer)
+        faults.setdefault(pointer, Fault(pointer, fault.code, fault.message))
     return type(error)([*faults.values()] or error.detail, detail=error.detail)
 
 
@@ -324,23 +324,22 @@ def _occurring(targets: Sequence[str]) -> list[str]:
     """The classes, in the order of their names."""
     classes = sorted(set(targets))
     if len(classes) == 1:
-        said = f"targets are all {classes[0][:80]!r}, which is one class: name the others in data.classes"
-        raise InvalidArray([Fault("/data/targets", "label", said)])
+        message = f"targets are all {classes[0][:80]!r}, which is one class: name the others in data.classes"
+        raise InvalidArray([Fault("/data/targets", "label", message)])
     return classes
 
 
 def _check_indices(targets: Numbers, k: int) -> None:
     """Indices are below the number of names (or −1 and +1, of two); rows have a column for each."""
     if targets.ndim == 2 and targets.shape[1] != k:
-        said = f"data.classes has {k} names, and data.targets {targets.shape[1]} columns: there must be one for each"
-        raise InvalidArray([Fault("/data/classes", "shape_mismatch", said)])
+        message = f"data.classes has {k} names, and data.targets {targets.shape[1]} columns: there must be one for each"
+        raise InvalidArray([Fault("/data/classes", "shape_mismatch", message)])
     if targets.ndim == 1:
         wrong = np.flatnonzero((targets >= k) | (targets < (-1 if k == 2 else 0)))[:MAX_FAULTS]
         rule = f"must be the index of one of {k} classes"
         if wrong.size:
-            raise InvalidArray([
-                Fault(f"/data/targets/{at}", "label", f"data.targets[{at}] {rule}; got {targets[at]:g}") for at in wrong
-            ])  # fmt: skip
+            messages = {index: f"data.targets[{index}] {rule}; got {targets[index]:g}" for index in wrong}
+            raise InvalidArray([Fault(f"/data/targets/{index}", "label", message) for index, message in messages.items()])
 
 
 def plan_of(request: TrainRequest, rows: Rows) -> Plan:
@@ -356,7 +355,7 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         clip_norm=clipping and clipping.norm, clip_value=clipping and clipping.value,
         patience=stopping and stopping.patience, min_delta=stopping.min_delta if stopping else 0.0,
         restore_best=bool(stopping and stopping.restore_best),
-        metrics=tuple(Chosen(SCORES[each.name], each.parameters) for each in request.metrics), seed=request.seed,
+        metrics=tuple(Chosen(SCORES[metric.name], metric.parameters) for metric in request.metrics), seed=request.seed,
     )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ def respond(features: tuple[str, ...] | None, extras: list[Extra], run: Run, sta
     best = int(state["best"][1])
     answer = TrainResponse(
         **set_up(features, run),
-        history=[entry(each) for each in history(run, state)],
+        history=[entry(epoch) for epoch in history(run, state)],
         best_epoch=best or None,
         stopped=Stopped(epoch=int(state["epoch"]), reason=stopped(run, state) or "time_limit"),
         final=_final(result),
@@ -177,8 +177,8 @@ def _diagnosis(run: Run, state: State, ends: float) -> list[FindingEntry]:
     except TimeUp:
         return []
     return [
-        FindingEntry(verdict=each.verdict, summary=each.summary, evidence=dict(each.evidence), advice=each.advice)
-        for each in findings
+        FindingEntry(verdict=finding.verdict, summary=finding.summary, evidence=dict(finding.evidence), advice=finding.advice)
+        for finding in findings
     ]
 
 

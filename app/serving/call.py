@@ -83,7 +83,9 @@ class Call:
     @cached_property
     def request(self) -> str | None:
         """The parameter that takes the checked request."""
-        return next((name for name, one in self.parameters.items() if not marker(one) and one.annotation is not State), None)
+        return next(
+            (name for name, found in self.parameters.items() if not marker(found) and found.annotation is not State), None
+        )
 
     @cached_property
     def model(self) -> type[BaseModel] | None:

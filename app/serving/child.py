@@ -254,7 +254,7 @@ def _limit_memory(limit: int | None) -> None:
     if sys.platform != "linux":  # elsewhere the data segment is not what arrays lie in
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limits = [each for each in (limit, hard) if each is not None and each != resource.RLIM_INFINITY]
+    limits = [size for size in (limit, hard) if size is not None and size != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min(limits, default=resource.RLIM_INFINITY), hard))
 
 

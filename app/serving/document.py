@@ -73,4 +73,4 @@ def _returned(call: Call) -> Any:
 def _responses(call: Call) -> dict[int | str, dict[str, Any]]:
     content = PROTOCOL_ERROR if call.path.startswith("/v2") else PROBLEM
     own: Mapping[int | str, str] = {status: phrase(HTTPStatus(status)) for status in call.statuses}
-    return {status: {"description": said, "content": content} for status, said in {**own, **ANY}.items()}
+    return {status: {"description": description, "content": content} for status, description in {**own, **ANY}.items()}

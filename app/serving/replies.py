@@ -49,7 +49,7 @@ async def reply_constant(exchange: Exchange, order: Order) -> None:
     tag = b'"%s%s"' % (digest.hexdigest()[:32].encode(), b"-" + order.coding.encode() if order.coding else b"")
     fields = (MAX_AGE, VARIES, (b"etag", tag))
     known = exchange.listed(b"if-none-match")
-    if known and (known.strip() == "*" or tag.decode() in [one.strip().removeprefix("W/") for one in known.split(",")]):
+    if known and (known.strip() == "*" or tag.decode() in [listed.strip().removeprefix("W/") for listed in known.split(",")]):
         await exchange.start(HTTPStatus.NOT_MODIFIED, fields)
         await exchange.send(b"", more=False)
         return

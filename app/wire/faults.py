@@ -107,12 +107,12 @@ def _find_ragged(node: Any, pointer: str, faults: list[Fault]) -> tuple[int, ...
         if first and len(block) == BLOCK and shape(block) == (BLOCK, *first[1]):
             continue
         for index, item in enumerate(block, start):
-            at = f"{pointer}/{index}"
-            item_shape = _find_ragged(item, at, faults) if isinstance(item, ARRAYS) else ()
-            first = first or (None if item_shape is None else (name(at), item_shape))
+            place = f"{pointer}/{index}"
+            item_shape = _find_ragged(item, place, faults) if isinstance(item, ARRAYS) else ()
+            first = first or (None if item_shape is None else (name(place), item_shape))
             if first and item_shape not in (None, first[1]):
-                message = f"{name(at)} has shape {item_shape} where {first[0]} has {first[1]}: rows must be of one length"
-                faults.append(Fault(at, "ragged", message))
+                message = f"{name(place)} has shape {item_shape} where {first[0]} has {first[1]}: rows must be of one length"
+                faults.append(Fault(place, "ragged", message))
             if len(faults) >= MAX_FAULTS:
                 return None
     if not length:

@@ -121,8 +121,8 @@ def _check_range(tensor: InputTensor, values: NDArray[np.float64], dtype: np.dty
     whole = dtype.kind in "iu"
     bounds: Any = np.iinfo(dtype) if whole else np.finfo(dtype)
     if values.min() < bounds.min or values.max() > bounds.max or (whole and not bool((np.floor(values) == values).all())):
-        said = f"{'whole ' * whole}numbers from {bounds.min} to {bounds.max}"
-        raise InvalidArray(f"{tensor.name[:80]}: {tensor.datatype} takes {said}")
+        whole_or_not = "whole numbers" if whole else "numbers"
+        raise InvalidArray(f"{tensor.name[:80]}: {tensor.datatype} takes {whole_or_not} from {bounds.min} to {bounds.max}")
 
 
 def widened(array: NDArray[Any]) -> NDArray[Any]:
