@@ -25,7 +25,7 @@
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     wire/            bytes to values and back, and nobody else knows both
         json.py          JSON to arrays; exact.py and faults.py: what is no plain array, and why not
-        tensors.py       binary tensors; events.py: server-sent events; packing.py: gzip and zstd
+        tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
     serving/         how any call is carried: one pipeline, one pool of processes
         call.py          a call as a value; routes.py, address.py: how it is found, and its parameters in the address
         pipeline.py      observe, find, guard, read, decode, check, place, call, encode: the order in which it happens

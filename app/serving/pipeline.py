@@ -26,6 +26,7 @@ from app.serving.state import State
 from app.serving.steps import LAST, Elsewhere, Order, answer
 from app.wire.json import Slow
 from app.wire.packing import packing
+from app.wire.unpacking import unpacking
 
 log = logging.getLogger("criterion")
 
@@ -109,12 +110,15 @@ class Service:
     def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:
         fields = exchange.fields
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
-        head = call.wire.head(fields) if call.method == "POST" else None
+        if call.method == "GET":
+            return Order(call.operation, None, arguments, self.state.settings, coding=coding)
+        head = call.wire.head(fields)
+        packed = unpacking(exchange.listed(b"content-encoding")) if b"content-encoding" in fields else None
         if call.lane != "training":
-            return Order(call.operation, head, arguments, self.state.settings, coding)
+            return Order(call.operation, head, arguments, self.state.settings, packed, coding)
         streamed = b"accept" in fields and prefers_events(exchange.listed(b"accept"))
         last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
-        return Order(call.operation, head, arguments, self.state.settings, coding, streamed, last_event)
+        return Order(call.operation, head, arguments, self.state.settings, packed, coding, streamed, last_event)
 
     async def _answer(self, exchange: Exchange, call: Call, order: Order) -> None:
         """The answer to a body, worked on where it holds nobody up."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
-from app.errors import Fault, InvalidInput
+from app.errors import Fault, InvalidInput, TooLarge
 from app.serving.call import Operation
 from app.serving.content import Content, Piece
 from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
 from app.wire.packing import Coding, pack
+from app.wire.unpacking import unpack
 
 PACKED_BYTES = 1024
 """An answer of fewer bytes is not worth packing."""
@@ -27,8 +28,10 @@ class Order(NamedTuple):
     arguments: Mapping[str, Any]
     """The arguments of the call's function that stand in the address."""
     settings: Settings
+    packed: str | None = None
+    """How the body is packed."""
     coding: Coding | None = None
-    """How the answer is packed."""
+    """How the answer is to be packed."""
     streamed: bool = False
     last_event: str = ""
     """The id of the last event that the client has had."""
@@ -48,6 +51,8 @@ class Elsewhere(Exception):
 def request_of(body: bytes | memoryview, order: Order, *, here: bool) -> Any:
     """A body as the request it is; CallerError for what is wrong with it, Elsewhere where it takes too long to do `here`."""
     operation, settings = order.operation, order.settings
+    if order.packed is not None:
+        body = unpacked(body, order.packed, settings, here=here)
     document = operation.wire.decode(body, order.head, here)
     request = document if operation.check is None else operation.check(document, order.arguments, settings)
     cost: float = getattr(request, "cost", 0.0)
@@ -57,6 +62,16 @@ def request_of(body: bytes | memoryview, order: Order, *, here: bool) -> Any:
         allowed = f"CRITERION_MAX_COST allows {settings.max_cost:.2g}: send fewer samples at a time"
         raise InvalidInput([Fault("", "limit", f"this takes about {cost:.2g} steps, and {allowed}")])
     return request
+
+
+def unpacked(body: bytes | memoryview, coding: str, settings: Settings, *, here: bool) -> bytes:
+    """The body behind its Content-Encoding; the limit on bodies holds for what comes out."""
+    try:
+        return unpack(body, coding, settings.large_body_bytes if here else settings.max_body_bytes)
+    except TooLarge:
+        if here:
+            raise Elsewhere from None
+        raise
 
 
 def answer(body: bytes | memoryview, order: Order, *, here: bool = False) -> Content:
