@@ -24,5 +24,5 @@ RUN python -c "import app.main, urllib.request; app.main.create_app()"
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=1s \
-    CMD python -c "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:$CRITERION_PORT/health/ready')"
+    CMD python -c "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:$CRITERION_PORT/health/live')"
 CMD ["python", "-m", "app.main"]
