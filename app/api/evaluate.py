@@ -1,7 +1,7 @@
 """POST /v1/evaluate: one loss on one batch."""
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias, cast
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
@@ -9,12 +9,14 @@ from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
 from app.api.specs import LossSpec
+from app.errors import MAX_FAULTS, Fault, InvalidArray
 from app.losses import LOSSES, Batch, check
 from app.losses import evaluate as evaluate_batch
 from app.losses.batch import inputs_on
 from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
 from app.serving.call import Call
 from app.wire import faults
+from app.wire.exact import kind
 
 UNTYPED: dict[str, Any] = {}
 """The schema of arrays of any depth. Types generated from unions within arrays cannot be filled in, or not be read back."""
@@ -31,11 +33,44 @@ def _numbers(value: object, info: ValidationInfo) -> Any:
     return None if value is None else faults.numbers(value, f"/{info.field_name}")
 
 
+def _flags(value: object, info: ValidationInfo) -> Any:
+    """Booleans, or 0 and 1, in lists of one shape."""
+    if value is None:
+        return None
+    pointer, nested = f"/{info.field_name}", _built(value)
+    if not isinstance(nested, list):
+        raise InvalidArray([Fault(pointer, "type", f"{info.field_name} must be a list of booleans, not {kind(nested)}")])
+    found = _strangers(cast(list[object], nested), pointer)
+    if found:
+        raise InvalidArray(found[:MAX_FAULTS])
+    try:
+        return np.array(nested, dtype=np.bool_)
+    except ValueError:
+        raise InvalidArray([Fault(pointer, "ragged", f"{info.field_name} must have rows of one length")]) from None
+
+
+def _built(value: object) -> object:
+    """Lists within one another, of what the document has left unbuilt."""
+    items = faults.listed(value)
+    return [_built(item) for item in cast(list[object], items)] if isinstance(items, list) else items
+
+
+def _strangers(flags: list[object], pointer: str) -> list[Fault]:
+    """What is no boolean."""
+    found: list[Fault] = []
+    for place, flag in enumerate(flags):
+        at = f"{pointer}/{place}"
+        if isinstance(flag, list):
+            found += _strangers(cast(list[object], flag), at)
+        elif not isinstance(flag, bool) and (not isinstance(flag, int | float) or flag not in (0, 1)):
+            found.append(Fault(at, "type", f"{faults.name(at)} must be a boolean, not {kind(flag)}"))
+    return found
+
+
 Listed = BeforeValidator(faults.listed)
 Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(UNTYPED)]
-Weights = Annotated[
-    Any, BeforeValidator(_numbers), WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}})
-]
+Weights = Annotated[Any, BeforeValidator(_numbers), WithJsonSchema(UNTYPED)]
+Flags = Annotated[Any, BeforeValidator(_flags), WithJsonSchema(UNTYPED)]
 
 
 class EvaluateRequest(BaseModel):
@@ -50,7 +85,7 @@ class EvaluateRequest(BaseModel):
     predictions: Annotated[
         Arrays,
         Field(
-            description="What the model says: (n,), (n, d) or (n, k), or an object of named arrays, as the loss declares.",
+            description="What the model says: (n, *d) or (n, *d, k), or an object of named arrays, as the loss declares.",
             examples=[[2.5, 0.0, 8.0], [[0.7, 0.2, 0.1]], {"mean": [0.5], "variance": [2.0]}],
         ),
     ]
@@ -61,11 +96,19 @@ class EvaluateRequest(BaseModel):
             examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
         ),
     ] = None
-    sample_weight: Annotated[Weights, Field(description="One weight per sample, at least 0. A weight of 0 drops the sample.")] = (
-        None
-    )
+    sample_weight: Annotated[
+        Weights,
+        Field(
+            description="One weight per sample (n,) or per element, at least 0. A weight of 0 drops what it weighs, unseen.",
+            examples=[[1, 1, 2], [[1, 0], [0.5, 2]]],
+        ),
+    ] = None
     mask: Annotated[
-        list[bool] | None, Field(description="One flag per sample; the samples with false are left out unseen."), Listed
+        Flags,
+        Field(
+            description="One flag per sample (n,) or per element; what has false is left out unseen.",
+            examples=[[True, True, False], [[True, False], [True, True]]],
+        ),
     ] = None
     classes: Annotated[
         list[str] | None,
@@ -74,7 +117,10 @@ class EvaluateRequest(BaseModel):
     ] = None
     reduction: Annotated[
         Reduction,
-        Field(description="mean: Σwl/Σw; sum: Σwl; mean_over_samples: Σwl/n; none: no value, each sample's own gradient."),
+        Field(
+            description="Over all elements: mean is Σwl/Σw, sum Σwl, mean_over_samples Σwl over their number; "
+            "none: no value, each sample's own gradient."
+        ),
     ] = "mean"
     outputs: Annotated[
         list[Output], Field(description="What to answer.", min_length=1, default_factory=lambda: list(OUTPUTS)), Listed
@@ -85,7 +131,7 @@ class EvaluateRequest(BaseModel):
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
         vars(self)["batch"] = check(
             LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
-            sample_weight=self.sample_weight, mask=None if self.mask is None else np.array(self.mask), classes=self.classes,
+            sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
         )  # fmt: skip
         return self
 
@@ -103,7 +149,7 @@ class EvaluateRequest(BaseModel):
 class NonFiniteNumber(TypedDict):
     """A number of the answer that JSON cannot hold."""
 
-    output: Annotated[str, Field(description="Which output: value, per_sample, gradient, or gradient.<name>.")]
+    output: Annotated[str, Field(description="Which output: value, per_sample, per_element, gradient, or gradient.<name>.")]
     index: Annotated[list[int], Field(description="Where in it.")]
     value: Annotated[Literal["Infinity", "-Infinity", "NaN"], Field(description="What it is.")]
 
@@ -114,11 +160,19 @@ class EvaluateResponse(TypedDict):
     loss: Annotated[dict[str, Any], Field(description="The loss with every parameter, defaults included.")]
     reduction: Reduction
     n_samples: Annotated[int, Field(description="Samples that count: not masked, not ignored.")]
+    n_elements: NotRequired[Annotated[int, Field(description="Elements that count, where a sample has several.")]]
     divisor: Annotated[NumberOrNull, Field(description="What Σwl was divided by; null where nothing was.")]
     value: NotRequired[Annotated[NumberOrNull, Field(description="The reduced loss.")]]
     per_sample: NotRequired[
-        Annotated[list[NumberOrNull], Field(description="Each sample's own loss, unweighted: (n,). 0 for samples left out.")]
+        Annotated[
+            list[NumberOrNull],
+            Field(description="Each sample's own loss: (n,), the mean of its elements. 0 for samples left out."),
+        ]
     ]
+    per_element: NotRequired[Annotated[
+        Any, WithJsonSchema(UNTYPED),
+        Field(description="Each element's own loss: (n, *d), 0 for those left out.", examples=[[[0.5, None], [0, 2]]]),
+    ]]  # fmt: skip
     gradient: NotRequired[Annotated[
         Any, WithJsonSchema(UNTYPED),
         Field(
@@ -154,6 +208,10 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: Collection[Ou
         answer["value"] = evaluation.value
     if "per_sample" in outputs:
         answer["per_sample"] = evaluation.per_sample  # type: ignore[typeddict-item]  # an array here, a list on the wire
+    if "per_element" in outputs:
+        answer["per_element"] = evaluation.per_element
+    if evaluation.n_elements is not None:
+        answer["n_elements"] = evaluation.n_elements
     if "gradient" in outputs:
         answer["gradient"] = evaluation.gradient
     encodings = {name: evaluation.encodings[name] for name in inputs_on("targets", LOSSES[loss["name"]])}

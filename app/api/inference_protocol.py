@@ -1,9 +1,9 @@
 """/v2: the Open Inference Protocol, for clients that the field already has. A model is a loss.
 
 Inputs are `predictions` and `targets` (or the loss's named arrays), and optionally `sample_weight` and `mask`; outputs
-`value`, `per_sample` and `gradient` (`gradient.<name>` where predictions are named). The request's parameters are the
-loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as bytes behind the JSON header; a float32
-prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
+`value`, `per_sample`, `gradient` (`gradient.<name>` where predictions are named) and, where asked for, `per_element`. The
+request's parameters are the loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as bytes behind
+the JSON header; a float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
 from collections.abc import Mapping, Sequence
@@ -148,7 +148,10 @@ def infer(
     batch = request.batch
     evaluation = evaluate(batch, reduction=request.reduction, outputs=tuple({_kind(choice.name) for choice in request.wanted}))
     single = batch.arrays[0].dtype.str == "<f4"
-    outputs: dict[str, Any] = {"value": [evaluation.value], "per_sample": evaluation.per_sample, "gradient": evaluation.gradient}
+    outputs: dict[str, Any] = {
+        "value": [evaluation.value], "per_sample": evaluation.per_sample, "per_element": evaluation.per_element,
+        "gradient": evaluation.gradient,
+    }  # fmt: skip
     if isinstance(evaluation.gradient, Mapping):
         outputs |= {f"gradient.{key}": value for key, value in evaluation.gradient.items()}
     return Answer(request.name, request.identity, [(choice, _answer(outputs[choice.name], single)) for choice in request.wanted])
@@ -209,7 +212,7 @@ def _side(loss: Loss, arrays: Mapping[str, NDArray[Any]], side: Literal["predict
 
 def _outputs(loss: Loss) -> list[str]:
     named = [f"gradient.{name}" for name, each in loss.inputs.items() if each.side == "predictions" and each.named]
-    return ["value", "per_sample", *((named or ["gradient"]) if loss.differentiable else [])]
+    return ["value", "per_sample", "per_element", *((named or ["gradient"]) if loss.differentiable else [])]
 
 
 def _kind(name: str) -> Any:
@@ -217,11 +220,11 @@ def _kind(name: str) -> Any:
 
 
 def _wanted(loss: Loss, request: InferRequest) -> list[OutputChoice]:
-    """The outputs to answer: those the request names, or all; each binary where it or the request says so."""
+    """The outputs to answer: those the request names, or all but the elements; each binary where it or the request says so."""
     default = request.parameters.get("binary_data_output", False)
     if not isinstance(default, bool):
         raise InvalidInput("parameters.binary_data_output must be true or false")
-    chosen = request.outputs or [OutputChoice(name=name) for name in _outputs(loss)]
+    chosen = request.outputs or [OutputChoice(name=name) for name in _outputs(loss) if name != "per_element"]
     for choice in chosen:
         if choice.name not in _outputs(loss):
             raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(_outputs(loss))}")
@@ -306,7 +309,7 @@ def _axes(axes: str) -> list[int]:
 def _shape_of_output(loss: Loss, name: str) -> list[int]:
     if name == "value":
         return [1]
-    if name == "per_sample":
+    if name in ("per_sample", "per_element"):
         return [-1]
     source = name.partition(".")[2] or "predictions"
     return _axes(loss.inputs[source].cases[0][1].axes[-1])

@@ -1,5 +1,6 @@
 """One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
@@ -97,7 +98,7 @@ def check(
     raw = {**_given(loss, predictions, "predictions"), **_given(loss, targets, "targets")}
     shapes, shaped, class_axis = _shaped(loss, parameters, raw, classes)
     elements, k = shapes.elements, shapes.length("k")
-    lists = lists_of(loss.parameters, parameters)
+    lists = lists_of(loss.parameters, parameters) if parameters else {}
     if lists:
         check_lengths(lists, k, elements)
     selection = _selected(loss, parameters, shaped, elements, sample_weight, mask)
@@ -121,7 +122,7 @@ def check(
     _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
-    columns = {name: np.asarray(numbers, np.float64) for name, (per, numbers) in lists.items() if per.what == "column"}
+    columns = {name: np.array(numbers) for name, (per, numbers) in lists.items() if per.what == "column"} if lists else {}
     return Batch(
         loss, parameters, loss.kernel(parameters), columns, tuple(arrays), elements, kept, selection.weights,
         selection.by_element, counts, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes,
@@ -136,7 +137,7 @@ def _shaped(
     shaped: list[Shaped] = []
     first = raw[next(iter(loss.inputs))]
     rank = getattr(first, "ndim", 1)
-    class_axis = class_axis_of(parameters, rank)
+    class_axis = class_axis_of(parameters, rank) if "class_axis" in parameters else None
     for name, declared in loss.inputs.items():
         encoding = declared.decide(parameters, rank)
         array = _named_classes(raw[name], declared, encoding, classes)
@@ -172,7 +173,7 @@ def _selected(
     sample_weight: Numbers | None, mask: NDArray[np.bool_] | None,
 ) -> _Selection:  # fmt: skip
     """The elements that no mask, no ignored label and no weight of 0 drops."""
-    n, size = elements[0], int(np.prod(elements))
+    n, size = elements[0], math.prod(elements)
     ignored = _ignored(parameters, shaped)
     if sample_weight is None and mask is None and ignored is None:
         return _Selection(None, None, False, n, size)

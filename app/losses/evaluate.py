@@ -150,6 +150,8 @@ def _some_in_part(kept: NDArray[np.intp] | None, depth: int) -> bool:
 
 def _per_sample(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     """The mean of each sample's elements (n,), 0 where none of them counts, and what its derivative has beside their shares."""
+    if batch.kept is None and len(losses) == batch.elements[0]:
+        return losses, None
     grid = _grid(batch, losses)
     if grid.shape[1] == 1:
         return grid[:, 0], None

@@ -214,7 +214,7 @@ class Shapes:
 
         InvalidArray that names both shapes where an axis has another length already; `shown` is the shape as it was sent.
         """
-        axes = _fitting(encoding.axes, len(shape), self.depth) or _fitting(encoding.axes, len(shape), None)
+        axes, row_axes = _fitting(encoding.axes, len(shape), self.depth) or _fitting(encoding.axes, len(shape), None) or ({}, 0)
         if not axes:
             place.refuse("shape", f"{place.name} must have shape {_or(encoding.axes)}; got shape {shown}")
         if 0 in shape:
@@ -225,7 +225,7 @@ class Shapes:
             if before != length:
                 said = f"{place.name} has shape {shown}, which does not agree with {other.name} {whole}"
                 place.refuse("shape_mismatch", f"{said}: {self._fix(axis, length, axes, shape)}")
-        return len(shape) - 1 - len(shape[axes["*d"]]) if "*d" in axes else len(shape) - 1
+        return row_axes
 
     @property
     def depth(self) -> int | None:
@@ -258,8 +258,8 @@ class Shapes:
 
 
 @cache
-def _fitting(alternatives: tuple[str, ...], rank: int, depth: int | None) -> Mapping[str, slice]:
-    """The first of the shapes that has so many axes: where each is in a shape. Nothing where none has.
+def _fitting(alternatives: tuple[str, ...], rank: int, depth: int | None) -> tuple[Mapping[str, slice], int] | None:
+    """The first of the shapes that has so many axes: where each is in a shape, and how many make up a row.
 
     Where `depth` is known, *d stands for so many.
     """
@@ -269,8 +269,9 @@ def _fitting(alternatives: tuple[str, ...], rank: int, depth: int | None) -> Map
         if spare < 0 or (starred is None and spare) or ("*d" in axes and depth not in (None, spare)):
             continue
         ends = [at + 1 if starred is None or at < starred else at + spare for at in range(len(axes))]
-        return {axis: slice(start, end) for axis, start, end in zip(axes, [0, *ends], ends, strict=False)}
-    return {}
+        places = {axis: slice(start, end) for axis, start, end in zip(axes, [0, *ends], ends, strict=False)}
+        return places, rank - 1 - (spare if "*d" in axes else 0)
+    return None
 
 
 def _or(alternatives: Sequence[str]) -> str:

@@ -86,11 +86,18 @@ class Loss(Declared):
 
     def kernel(self, parameters: Mapping[str, Any]) -> Kernel:
         """The function under all of the parameters, as one of arrays."""
+        if not self.options:
+            return partial(self.function, **parameters) if parameters else self.function
         kernel = partial(self.function, **{name: parameters[name] for name in self.own})
-        smoothing, weight = (parameters[name] if name in self.options else None for name in ("label_smoothing", "class_weight"))
-        if "label_smoothing" in self.options or "class_weight" in self.options:
-            return with_label_options(kernel, smoothing or 0.0, weight)
-        return kernel
+        if not self._expects:
+            return kernel
+        weight = parameters["class_weight"] if "class_weight" in self.options else None
+        return with_label_options(kernel, parameters["label_smoothing"] if "label_smoothing" in self.options else 0.0, weight)
+
+    @cached_property
+    def _expects(self) -> bool:
+        """Whether soft labels, smoothed ones or weights of classes are put around the function."""
+        return bool(self.options.keys() & {"label_smoothing", "class_weight"})
 
     def counts_of(self, parameters: Mapping[str, Any], targets: Any) -> Array | None:
         """(m,): what each element counts in the divisor of the mean, None where all count 1."""

@@ -30,11 +30,8 @@ def meaning(parameter: Parameter) -> Per | None:
 
 def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> dict[str, tuple[Per, list[float]]]:
     """The parameters that hold a number for each class or column."""
-    found: dict[str, tuple[Per, list[float]]] = {}
-    for name, value in parameters.items():
-        if isinstance(value, list) and (per := meaning(declared[name])):
-            found[name] = per, cast(list[float], value)
-    return found
+    lists = {name: cast(list[float], value) for name, value in parameters.items() if isinstance(value, list)}
+    return {name: (per, numbers) for name, numbers in lists.items() if (per := meaning(declared[name]))} if lists else {}
 
 
 def check_lengths(lists: Mapping[str, tuple[Per, list[float]]], k: int | None, elements: Shape) -> None:
