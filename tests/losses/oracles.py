@@ -258,11 +258,8 @@ def categorical_cross_entropy(
     from_logits: bool = False,
     label_smoothing: Any = 0,
     class_weight: Row | None = None,
-    ignore_index: int | None = None,
     clip: Any = None,
 ) -> Exact:
-    if isinstance(y, int) and y == ignore_index:
-        return Exact(0)
     k = len(row)
     p = softmax(row) if from_logits else row
     p = p if clip is None else [clipped(each, clip, 1 - clip) for each in p]
@@ -271,8 +268,8 @@ def categorical_cross_entropy(
 
 
 @oracle
-def nll(row: Row, y: int, class_weight: Row | None = None, ignore_index: int | None = None) -> Exact:
-    return Exact(0) if y == ignore_index else -row[y] * (class_weight[y] if class_weight else 1)
+def nll(row: Row, y: int, class_weight: Row | None = None) -> Exact:
+    return -row[y] * (class_weight[y] if class_weight else 1)
 
 
 @oracle
@@ -585,11 +582,11 @@ MEANS: Mapping[str, Formula] = {
 """How (losses, weights) become one number, where it is not Σwl / Σw."""
 
 
-def class_weight_of(y: Any, class_weight: Row | None = None, ignore_index: int | None = None, **_: Any) -> Exact:
+def class_weight_of(y: Any, class_weight: Row | None = None, **_: Any) -> Exact:
     """What a class index counts in the mean: its weight, 0 if it is ignored. Rows of probabilities count 1, as in PyTorch."""
     if not isinstance(y, int):
         return Exact(1)
-    return Exact(0) if y == ignore_index else class_weight[y] if class_weight else Exact(1)
+    return class_weight[y] if class_weight else Exact(1)
 
 
 COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "nll": class_weight_of}
@@ -635,12 +632,11 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "categorical_cross_entropy": [
         *({"from_logits": logits, **more} for logits in (False, True) for more in (
             {}, {"label_smoothing": 0.1}, {"class_weight": BALANCE}, {"class_weight": BALANCE, "label_smoothing": 0.1},
-            {"ignore_index": 1}, {"ignore_index": 2, "class_weight": BALANCE},
         )),
         {"clip": 1e-7},
         {"clip": 0.01},
     ],
-    "nll": [{}, {"class_weight": BALANCE}, {"ignore_index": 1}],
+    "nll": [{}, {"class_weight": BALANCE}],
     "multi_margin": [{}, {"p": 2}, {"margin": 0.3}, {"class_weight": BALANCE}, {"p": 2, "margin": 1.7, "class_weight": BALANCE}],
     "categorical_focal": [
         {"from_logits": logits, **more}
