@@ -3,7 +3,7 @@
 Overlaps are taken of each mask by itself, never of a batch poured together, so that no mask's loss depends on its company.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -18,6 +18,9 @@ from app.registry import alias
 
 MASK = when("from_logits", True, mask_of(LOGIT), mask_of(PROBABILITY))
 TRUE_MASK = mask_of(SOFT_BINARY)
+
+SmoothNr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the numerator has instead of `smooth`.")]
+SmoothDr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the denominator has instead of `smooth`.")]
 
 
 @loss(
@@ -40,13 +43,17 @@ TRUE_MASK = mask_of(SOFT_BINARY)
     ),
     reference="Milletari, Navab and Ahmadi (2016), doi:10.1109/3DV.2016.79",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    weighs_rows=True,
 )
 def dice(
     predictions: Array,
     targets: Array,
+    weights: Array | None = None,
     *,
     from_logits: Annotated[bool, Doc("Whether predictions are logits, before the sigmoid.")] = False,
     smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
+    smooth_nr: SmoothNr = None,
+    smooth_dr: SmoothDr = None,
     squared: Annotated[bool, Doc("Whether the denominator sums squares (V-Net) rather than the probabilities.")] = False,
 ) -> tuple[Array, Array]:
     """One minus the overlap of two masks, relative to their size: a rare foreground counts as much as a large one.
@@ -54,9 +61,10 @@ def dice(
     Targets may be soft; the loss then is 0 at the target only with `squared`. Two empty masks without `smooth` have
     loss 0 and gradient 0. Keras and some others pool all masks of a batch by default; this is the loss of each mask.
     """
+    above, below = _smoothing(smooth, smooth_nr, smooth_dr)
     if squared:
-        return _squared_dice(predictions, targets, smooth, from_logits)
-    return _overlap(predictions, targets, 0.5, 0.5, smooth / 2, from_logits)
+        return _squared_dice(predictions, targets, weights, above, below - above, from_logits)
+    return _overlap(predictions, targets, weights, 0.5, 0.5, above / 2, (below - above) / 2, from_logits)
 
 
 @loss(
@@ -71,14 +79,18 @@ def dice(
     ),
     reference="Salehi, Erdogmus and Gholipour (2017), doi:10.1007/978-3-319-67389-9_44",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
+    weighs_rows=True,
 )
 def tversky(
     predictions: Array,
     targets: Array,
+    weights: Array | None = None,
     *,
     alpha: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false positives.")] = 0.5,
     beta: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false negatives.")] = 0.5,
     smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
+    smooth_nr: SmoothNr = None,
+    smooth_dr: SmoothDr = None,
     from_logits: Annotated[bool, Doc("Whether predictions are logits, before the sigmoid.")] = False,
 ) -> tuple[Array, Array]:
     """Dice with a price for each kind of error: beta above alpha makes a learner miss less and mark more.
@@ -86,7 +98,8 @@ def tversky(
     `alpha` weighs false positives, as in the paper; Keras before 3.16 had the two exchanged. Two empty masks without
     `smooth` have loss 0 and gradient 0.
     """
-    return _overlap(predictions, targets, alpha, beta, smooth, from_logits)
+    above, below = _smoothing(smooth, smooth_nr, smooth_dr)
+    return _overlap(predictions, targets, weights, alpha, beta, above, below - above, from_logits)
 
 
 def _probabilities(predictions: Array, from_logits: bool) -> tuple[Array, Array, Array | float]:
@@ -98,32 +111,47 @@ def _probabilities(predictions: Array, from_logits: bool) -> tuple[Array, Array,
     return p, rest, p * rest
 
 
+def _smoothing(smooth: float, above: float | None, below: float | None) -> tuple[float, float]:
+    """What is added to the numerator, and to the denominator."""
+    return smooth if above is None else above, smooth if below is None else below
+
+
+def _sums(numbers: Array, weights: Array | None) -> Array:
+    return (numbers if weights is None else numbers * weights).sum(axis=1, keepdims=True)
+
+
 def _overlap(
-    predictions: Array, targets: Array, alpha: float, beta: float, smooth: float, from_logits: bool
-) -> tuple[Array, Array]:
+    predictions: Array, targets: Array, weights: Array | None, alpha: float, beta: float, smooth: float, below: float,
+    from_logits: bool,
+) -> tuple[Array, Array]:  # fmt: skip
     """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel."""
     p, rest, slope = _probabilities(predictions, from_logits)
     y = targets.reshape(p.shape)
+    w = None if weights is None else weights.reshape(p.shape)
     background = 1.0 - y
-    hits = (p * y).sum(axis=1, keepdims=True) + smooth
-    errors = alpha * (p * background).sum(axis=1, keepdims=True) + beta * (rest * y).sum(axis=1, keepdims=True)
+    hits = _sums(p * y, w) + smooth
+    errors = alpha * _sums(p * background, w) + beta * _sums(rest * y, w) + below
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
-    total, values = _share(errors, hits, from_logits & (alpha * background > 0).any(axis=1))
+    seen = alpha * background > 0 if w is None else alpha * (background * w) > 0
+    total, values = _share(errors, hits, from_logits & seen.any(axis=1))
     hit = hits / total
-    gradient = ((alpha * hit) * background - (beta * hit + errors / total) * y) / total
-    return values, (gradient * slope).reshape(predictions.shape)
+    gradient = ((alpha * hit) * background - (beta * hit + errors / total) * y) / total * slope
+    return values, (gradient if w is None else gradient * w).reshape(predictions.shape)
 
 
-def _squared_dice(predictions: Array, targets: Array, smooth: float, from_logits: bool) -> tuple[Array, Array]:
+def _squared_dice(
+    predictions: Array, targets: Array, weights: Array | None, smooth: float, below: float, from_logits: bool
+) -> tuple[Array, Array]:
     """∑(p − y)² / (∑p² + ∑y² + s), where ∑p² + ∑y² − 2∑py would cancel."""
     p, rest, slope = _probabilities(predictions, from_logits)
     y = targets.reshape(p.shape)
+    w = None if weights is None else weights.reshape(p.shape)
     residual = np.where(y > 0.5, (1.0 - y) - rest, p - y) if from_logits else p - y
-    hits = 2.0 * (p * y).sum(axis=1, keepdims=True) + smooth
-    errors = (residual * residual).sum(axis=1, keepdims=True)
+    hits = 2.0 * _sums(p * y, w) + smooth
+    errors = _sums(residual * residual, w) + below
     total, values = _share(errors, hits, from_logits | (p > 0).any(axis=1))
-    gradient = (2.0 * (hits / total) * residual - 2.0 * (errors / total) * y) / total
-    return values, (gradient * slope).reshape(predictions.shape)
+    gradient = (2.0 * (hits / total) * residual - 2.0 * (errors / total) * y) / total * slope
+    return values, (gradient if w is None else gradient * w).reshape(predictions.shape)
 
 
 def _share(errors: Array, hits: Array, lost: np.bool_ | NDArray[np.bool_]) -> tuple[Array, Array]:
