@@ -320,7 +320,7 @@ def model_ready(name: ModelName, version: Version = VERSION) -> dict[str, Any]:
 
 
 def _axes(axes: str) -> list[int]:
-    return [-1 for _ in axes.replace(" *d", "").split()]
+    return [-1 for axis in axes.split() if not axis.startswith("*")]
 
 
 def _shape_of_output(loss: Loss, name: str) -> list[int]:

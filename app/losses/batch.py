@@ -49,6 +49,8 @@ class Batch(NamedTuple):
     """The encoding in which each array came."""
     warnings: tuple[str, ...]
     shapes: Shapes
+    shared: Mapping[str, Shape]
+    """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
 
     @property
     def size(self) -> int:
@@ -96,11 +98,14 @@ def check(
     """
     parameters = {**loss.defaults, **parameters}
     raw = {**_given(loss, predictions, "predictions"), **_given(loss, targets, "targets")}
-    shapes, shaped, class_axis = _shaped(loss, parameters, raw, classes)
+    shapes, shaped, class_axis, shared = _shaped(loss, parameters, raw, classes)
     elements, k = shapes.elements, shapes.length("k")
     lists = lists_of(loss.parameters, parameters) if parameters else {}
     if lists:
         check_lengths(lists, k, elements)
+    within: Array | None = None
+    if loss.weighs_rows:
+        shaped, within, sample_weight, mask = _within(parameters, shaped, sample_weight, mask)
     selection = _selected(loss, parameters, shaped, elements, sample_weight, mask)
     if classes is not None:
         _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, _, _ in shaped), k)
@@ -119,35 +124,48 @@ def check(
     if classes is not None:
         encodings |= {name: "class_names" for name, array in raw.items() if not isinstance(array, np.ndarray)}
     counts = loss.counts_of(parameters, arrays[-1])
+    if within is not None:
+        arrays.append(within if kept is None else within[kept])
     _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
     columns = {name: np.array(numbers) for name, (per, numbers) in lists.items() if per.what == "column"} if lists else {}
     return Batch(
         loss, parameters, loss.kernel(parameters), columns, tuple(arrays), elements, kept, selection.weights,
-        selection.by_element, counts, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes,
+        selection.by_element, counts, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes, shared,
     )  # fmt: skip
 
 
 def _shaped(
     loss: Loss, parameters: Mapping[str, Any], raw: Mapping[str, Raw], classes: Sequence[str] | None
-) -> tuple[Shapes, list[Shaped], int | None]:
-    """The lengths on which the arrays agree; these in the order of the loss's function; where the classes are, if not last."""
+) -> tuple[Shapes, list[Shaped], int | None, dict[str, Shape]]:
+    """The lengths on which the arrays agree; these in the order of the loss's function; where the classes are, if not last;
+    and the shapes of those that elements share."""
     shapes = Shapes()
     shaped: list[Shaped] = []
+    shared: dict[str, Shape] = {}
     first = raw[next(iter(loss.inputs))]
     rank = getattr(first, "ndim", 1)
     class_axis = class_axis_of(parameters, rank) if "class_axis" in parameters else None
     for name, declared in loss.inputs.items():
         encoding = declared.decide(parameters, rank)
         array = _named_classes(raw[name], declared, encoding, classes)
+        if encoding.shared and _stands_for_all(array.shape, shapes):
+            shared[name] = array.shape
+            array = np.broadcast_to(array.reshape(-1, *(1,) * (len(shapes.elements) - 1)), shapes.elements)
         moved = np.moveaxis(array, class_axis, -1) if class_axis is not None and array.ndim == rank else array
         try:
             row_axes = shapes.agree(encoding, moved.shape, declared.place, array.shape)
         except InvalidArray as misfit:
             raise _with_hint(misfit, loss, first, array) from None
         shaped.append(Shaped(declared, encoding, moved, row_axes))
-    return shapes, shaped, class_axis
+    return shapes, shaped, class_axis, shared
+
+
+def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
+    """Whether an array has one number for all elements of each sample."""
+    n = shapes.elements[0]
+    return len(shapes.elements) > 1 and shape in ((n,), (n, 1)) and shape != shapes.elements
 
 
 def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> InvalidArray:
@@ -166,6 +184,34 @@ class _Selection(NamedTuple):
     by_element: bool
     n_samples: int
     n_elements: int
+
+
+def _within(
+    parameters: Mapping[str, Any], shaped: Sequence[Shaped], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
+) -> tuple[list[Shaped], Array | None, Numbers | None, NDArray[np.bool_] | None]:
+    """Weights of the numbers within rows, where there are any; the arrays without what these drop; and what is left for rows."""
+    shape, ignore = shaped[-1].array.shape, parameters.get("ignore_index")
+    keep = np.ones(shape, np.bool_) if ignore is None else shaped[-1].array != ignore
+    weights: Array | None = None
+    if mask is not None and mask.shape == shape:
+        keep, mask = keep & mask, None
+    if sample_weight is not None and sample_weight.shape == shape:
+        weights, sample_weight = sample_weight.astype(np.float64), None
+        bad = keep & ~(np.isfinite(weights) & (weights >= 0))
+        if bad.any():
+            Place("/sample_weight").refuse_numbers(bad, weights, "finite and at least 0")
+        keep = keep & (weights > 0)
+    if weights is None and keep.all():
+        return list(shaped), None, sample_weight, mask
+    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(shape[0], -1), axis=1)
+    if not rows.any():
+        raise _nothing_counts()
+    filled = [one._replace(array=np.where(keep, one.array, 0.0)) for one in shaped]
+    return filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, _both(rows, mask)
+
+
+def _both(rows: NDArray[np.bool_], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    return rows if mask is None else np.logical_and(rows, mask)
 
 
 def _selected(

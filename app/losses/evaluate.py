@@ -18,7 +18,7 @@ from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like, restored
-from app.losses.loss import Gradient, Loss
+from app.losses.loss import Gradient
 from app.losses.numerics.blocks import in_blocks
 from app.losses.numerics.means import in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
@@ -74,7 +74,7 @@ def evaluate(
         run = _whole if loss.coupling == "batch" else _in_blocks
         losses, value, gradients, sound = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
         per_sample = _per_sample(batch, losses)[0] if "per_sample" in outputs else None
-    gradient = _by_name(loss, [_restored(batch, each) for each in gradients]) if gradients else None
+    gradient = _by_name(batch, gradients) if gradients else None
     per_element = restored(losses, batch.elements, batch.kept, None) if "per_element" in outputs else None
     reported = value if "value" in outputs else None
     # a plain sum is finite only where every loss is
@@ -165,8 +165,12 @@ def _per_sample(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     return means, slope.reshape(-1) if batch.kept is None else slope.reshape(-1)[batch.kept]
 
 
-def _restored(batch: Batch, gradient: Numbers | Apart) -> Array:
-    return restored(gradient, batch.elements, batch.kept, batch.class_axis)
+def _restored(batch: Batch, name: str, gradient: Numbers | Apart) -> Array:
+    """A gradient as the array of this name in the request: where elements share a number, the sum of what they pull it with."""
+    array = restored(gradient, batch.elements, batch.kept, batch.class_axis)
+    if name not in batch.shared:
+        return array
+    return array.reshape(batch.elements[0], -1).sum(axis=1).reshape(batch.shared[name])
 
 
 # --- blocks of elements ---------------------------------------------------------------------------------------------
@@ -260,9 +264,10 @@ def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]
     return value, None
 
 
-def _by_name(loss: Loss, gradients: list[Array]) -> Array | dict[str, Array]:
-    inputs = inputs_on("predictions", loss)
-    return gradients[0] if "predictions" in inputs else dict(zip(inputs, gradients, strict=True))
+def _by_name(batch: Batch, gradients: list[Numbers | Apart]) -> Array | dict[str, Array]:
+    inputs = inputs_on("predictions", batch.loss)
+    named = {name: _restored(batch, name, gradient) for name, gradient in zip(inputs, gradients, strict=True)}
+    return named["predictions"] if "predictions" in inputs else named
 
 
 def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None]) -> tuple[list[NonFinite], int]:

@@ -109,6 +109,8 @@ class Encoding:
     """Other encodings that are taken and converted."""
     labels: Literal["class", "flag"] | None = None
     """Whether a number is the label of an element, one of k classes or one of two, of which one may stand for none."""
+    shared: bool = False
+    """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ class Loss(Declared):
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
     cost: Cost = LINEAR
+    weighs_rows: bool = False
+    """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
 
     def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
         return self.kernel({**self.defaults, **parameters})(*arrays)
@@ -144,6 +146,7 @@ def loss(
     mean: Mean = ARITHMETIC,
     counts: Callable[..., Array | None] | None = None,
     cost: Cost = LINEAR,
+    weighs_rows: bool = False,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
@@ -151,7 +154,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            cost=cost,
+            cost=cost, weighs_rows=weighs_rows,
         )  # fmt: skip
 
     return declare

@@ -471,20 +471,28 @@ def quotient(above: Exact, below: Exact) -> Exact:
 
 
 @oracle
-def dice(mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squared: bool = False) -> Exact:
+def dice(
+    mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squared: bool = False, smooth_nr: Any = None,
+    smooth_dr: Any = None,
+) -> Exact:  # fmt: skip
+    above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
     p, g = flat(mask), flat(target)
     p = [sigmoid(each) for each in p] if from_logits else p
     power = 2 if squared else 1
     sizes = total_of(each**power for each in p) + total_of(each**power for each in g)
-    return 1 - quotient(2 * dot(p, g) + smooth, sizes + smooth)
+    return 1 - quotient(2 * dot(p, g) + above, sizes + below)
 
 
 @oracle
-def tversky(mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False) -> Exact:
+def tversky(
+    mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False,
+    smooth_nr: Any = None, smooth_dr: Any = None,
+) -> Exact:  # fmt: skip
+    above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
     p, g = flat(mask), flat(target)
     p = [sigmoid(each) for each in p] if from_logits else p
     hits, false_alarms, misses = dot(p, g), dot(p, [1 - each for each in g]), dot([1 - each for each in p], g)
-    return 1 - quotient(hits + smooth, hits + alpha * false_alarms + beta * misses + smooth)
+    return 1 - quotient(hits + above, hits + alpha * false_alarms + beta * misses + below)
 
 
 # --- detection ------------------------------------------------------------------------------------------------------
@@ -600,6 +608,8 @@ K = 4
 
 BALANCE = [0.5, 2.0, 0.0, 1.3]
 
+DICE = ({}, {"smooth": 1.0}, {"squared": True}, {"smooth_nr": 0.5, "smooth_dr": 2.0}, {"squared": True, "smooth_dr": 1.0})
+
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
     "mean_absolute_percentage_error": [{}, {"scale": 100.0}, {"eps": 1.0}],
@@ -671,11 +681,12 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
     "margin_ranking": [{}, {"margin": 0.3}],
-    "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in ({}, {"smooth": 1.0}, {"squared": True})],
+    "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in DICE],
     "tversky": [
         {"from_logits": logits, **more}
         for logits in (False, True)
-        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3})
+        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3},
+                     {"smooth_nr": 0.5, "smooth_dr": 2.0})
     ],
     "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
     "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}],

@@ -321,6 +321,76 @@ def test_blocks_and_order_change_no_bit(case: Case) -> None:
         assert same_gradients(cut, whole)
 
 
+# --- weights within a row, and numbers that elements share -----------------------------------------------------------------
+
+
+WEIGHED = [case for case in cases() if case.loss.weighs_rows and "ignore_index" not in case.parameters]
+
+
+@pytest.mark.parametrize("case", WEIGHED, ids=str)
+def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -> None:
+    arrays = {name: array.copy() for name, array in case.draw(n=4).items()}
+    shape = arrays["targets"].shape
+    mask = np.ones(shape, np.bool_)
+    mask[:, 1] = False  # the same numbers in each row, so that what is left is a batch as well
+    fewer = frozen({name: np.delete(array, 1, axis=1) for name, array in arrays.items()})
+    spoiled = frozen({name: np.where(mask, array, np.nan) for name, array in arrays.items()})
+    ignored = frozen({**spoiled, "targets": np.where(mask, arrays["targets"], 255.0)})
+    alone = evaluated(case, fewer)
+    for answer in (
+        evaluated(case, spoiled, mask=mask),
+        evaluated(case, spoiled, sample_weight=mask * 1.0),
+        evaluated(case, ignored, parameters={"ignore_index": 255}),
+    ):
+        np.testing.assert_allclose(np.asarray(answer.per_sample), np.asarray(alone.per_sample), rtol=1e-14)
+        gradient = gradients_of(answer)["predictions"]
+        assert not gradient[~mask].any()
+        np.testing.assert_allclose(gradient[mask], gradients_of(alone)["predictions"].ravel(), rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("case", [case for case in WEIGHED if not case.d], ids=str)
+def test_weight_two_within_a_row_is_the_number_twice(case: Case) -> None:
+    arrays = case.draw(n=4)
+    weights = np.broadcast_to(1.0 + np.arange(arrays["targets"].shape[1]) % 2, arrays["targets"].shape)
+    twice = frozen({name: np.repeat(array, weights[0].astype(int), axis=1) for name, array in arrays.items()})
+    one, other = evaluated(case, arrays, sample_weight=weights), evaluated(case, twice)
+    np.testing.assert_allclose(np.asarray(one.per_sample), np.asarray(other.per_sample), rtol=1e-14)
+
+
+def test_one_variance_may_stand_for_all_columns_of_a_row() -> None:
+    mean, targets = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.5, 1.0], [0.5, 0.0]])
+    loss = LOSSES["gaussian_nll"]
+    each = evaluate(check(loss, {}, {"mean": mean, "variance": np.array([[1.0, 1.0], [2.0, 2.0]])}, targets))
+    for shape in ((2,), (2, 1)):
+        one = evaluate(check(loss, {}, {"mean": mean, "variance": np.array([1.0, 2.0]).reshape(shape)}, targets))
+        assert one.value == each.value == pytest.approx(0.40766179513998635, rel=1e-12)
+        gradient = gradients_of(one)["variance"]
+        assert gradient.shape == shape
+        assert np.array_equal(gradient.ravel(), gradients_of(each)["variance"].sum(axis=1))
+
+
+def test_a_variance_of_zero_counts_as_eps() -> None:
+    predictions = {"mean": np.array([1.0, 2.0]), "variance": np.array([0.0, 2.0])}
+    answer = evaluate(check(LOSSES["gaussian_nll"], {}, predictions, np.array([1.001, 1.0])))
+    assert answer.value == pytest.approx(-2.905590844351137, rel=1e-9)
+    assert gradients_of(answer)["variance"][0] == 0.0
+    with pytest.raises(InvalidInput):
+        check(LOSSES["gaussian_nll"], {"eps": 0.0}, predictions, np.array([1.001, 1.0]))
+
+
+def test_several_quantiles_are_a_column_each() -> None:
+    predictions, targets = np.array([[1.0, 2.0, 4.0], [0.5, 3.0, 3.5]]), np.array([3.0, 1.0])
+    loss, quantiles = LOSSES["quantile"], [0.1, 0.5, 0.9]
+    one = evaluate(check(loss, {"quantile": quantiles}, predictions, targets))
+    assert one.value == pytest.approx(0.35, rel=1e-14)
+    each = [evaluate(check(loss, {"quantile": q}, predictions[:, at].copy(), targets)) for at, q in enumerate(quantiles)]
+    np.testing.assert_allclose(np.asarray(one.gradient), np.stack([np.asarray(a.gradient) for a in each], axis=1) / 3, rtol=1e-15)
+    with pytest.raises(InvalidParameter, match="one number per column: 3, not 2"):
+        check(loss, {"quantile": [0.1, 0.9]}, predictions, targets)
+    with pytest.raises(InvalidInput):
+        check(loss, {}, predictions, targets)
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------------
 
 
