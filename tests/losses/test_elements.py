@@ -98,7 +98,9 @@ def test_class_axis_is_the_transposed_call(case: Case) -> None:
     rank = next(iter(arrays.values())).ndim
     moved = frozen({name: np.moveaxis(array, -1, 1) if array.ndim == rank else array for name, array in arrays.items()})
     shape = case.batch(arrays).elements
-    for more in ({}, {"mask": pattern(shape)}, {"sample_weight": np.arange(shape[0] * shape[1]).reshape(shape) + 0.0}):
+    weights = np.arange(shape[0] * shape[1]).reshape(shape) + 0.0
+    choices: list[dict[str, Any]] = [{}, {"mask": pattern(shape)}, {"sample_weight": weights}]
+    for more in choices:
         whole = evaluated(case, arrays, **more)
         for axis in (1, -2):
             batch = check(case.loss, {**case.parameters, "class_axis": axis}, *sides(case.loss, moved), **more)
@@ -396,7 +398,8 @@ def test_several_quantiles_are_a_column_each() -> None:
 
 def test_masks_and_weights_of_other_shapes_are_refused() -> None:
     numbers = np.zeros((2, 3))
-    for more in ({"mask": np.ones((3, 2), np.bool_)}, {"sample_weight": np.ones((2, 1))}):
+    choices: list[dict[str, Any]] = [{"mask": np.ones((3, 2), np.bool_)}, {"sample_weight": np.ones((2, 1))}]
+    for more in choices:
         with pytest.raises(InvalidInput, match=r"must have shape \(2,\), one \w+ per sample, or \(2, 3\), one per element"):
             check(LOSSES["huber"], {}, numbers, numbers, **more)
 
@@ -406,9 +409,9 @@ def test_a_bad_number_is_named_by_its_place_in_the_request() -> None:
     scores[1, 2, 3] = np.nan
     mask = np.ones((2, 4), np.bool_)
     mask[0] = False
-    for more, labels in (({}, np.zeros((2, 4))), ({"mask": mask}, np.zeros((2, 4)))):
+    for dropped in (None, mask):
         with pytest.raises(InvalidInput) as caught:
-            check(LOSSES["categorical_hinge"], {"class_axis": 1}, scores, labels, **more)
+            check(LOSSES["categorical_hinge"], {"class_axis": 1}, scores, np.zeros((2, 4)), mask=dropped)
         assert caught.value.faults[0].pointer == "/predictions/1/2/3"
         assert "predictions[1, 2, 3] must be finite" in caught.value.faults[0].message
     weights = np.ones((2, 3))

@@ -184,7 +184,7 @@ def true_losses(setting: Setting, batch: Batch) -> list[Exact]:
     for at, sample in enumerate(zip(*given, strict=True)):
         with mp.workprec(bits([array[at] for array in arrays], setting)):
             average = setting.rank == 2 and setting.name not in OF_ROWS
-            expected = "label_smoothing" in batch.loss.options and setting.rank > 1 and isinstance(sample[-1], list)
+            expected = "label_smoothing" in batch.loss.options and isinstance(sample[-1], list)
             how = true_mean if average else true_expectation if expected else true_loss
             true.append(how(formula, sample, parameters))
     return true
