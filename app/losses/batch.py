@@ -69,7 +69,8 @@ class Batch(NamedTuple):
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
         lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
-        return self.loss.cost(numbers, lengths) * self.loss.calls(self.parameters, self.arrays[-1])
+        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
+        return self.loss.cost(numbers, lengths) * (calls or 1)
 
 
 class Shaped(NamedTuple):
