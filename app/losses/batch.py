@@ -69,7 +69,8 @@ class Batch(NamedTuple):
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
         lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
-        return self.loss.cost(numbers, lengths) * self.loss.calls(self.parameters, self.arrays[-1])
+        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
+        return self.loss.cost(numbers, lengths) * (calls or 1)
 
 
 class Shaped(NamedTuple):
@@ -113,12 +114,11 @@ def check(
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     kept = selection.kept
+    lead = len(elements) if kept is None else 1
     for declared, encoding, array, row_axes in shaped:
-        place = Place(
-            declared.pointer, elements, kept, k, row_axes, class_axis, parameters.get("ignore_index"), _hint(declared, parameters)
-        )
+        place = Place(declared.pointer, elements, kept, k, row_axes, class_axis, _hint(declared, parameters))
         reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
-        arrays.append(rows_of(reading.array, 1 if kept is not None else len(elements)))
+        arrays.append(rows_of(reading.array, lead))
         encodings[declared.name] = reading.encoding
         warnings += reading.warnings
     if classes is not None:
@@ -220,7 +220,7 @@ def _selected(
 ) -> _Selection:  # fmt: skip
     """The elements that no mask, no ignored label and no weight of 0 drops."""
     n, size = elements[0], math.prod(elements)
-    ignored = _ignored(parameters, shaped)
+    ignored = None if parameters.get("ignore_index") is None else _ignored(parameters, shaped)
     if sample_weight is None and mask is None and ignored is None:
         return _Selection(None, None, False, n, size)
     grid = (n, size // n)
@@ -259,10 +259,9 @@ def _flat(keep: NDArray[np.bool_]) -> NDArray[np.intp] | None:
 
 def _ignored(parameters: Mapping[str, Any], shaped: Sequence[Shaped]) -> NDArray[np.bool_] | None:
     """Where the label is the one that stands for none; None where no label is. A row of shares has none of its own."""
-    ignore = parameters.get("ignore_index")
-    if ignore is None or shaped[-1].row_axes:
+    if shaped[-1].row_axes:
         return None
-    ignored = shaped[-1].array == ignore
+    ignored = shaped[-1].array == parameters["ignore_index"]
     return ignored if ignored.any() else None
 
 

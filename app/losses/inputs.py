@@ -36,8 +36,6 @@ class Place(NamedTuple):
     """How many of the last axes make up the row of an element: 0 where each number is one."""
     class_axis: int | None = None
     """Where the last axis stands in the request, if elsewhere."""
-    ignore: float | None = None
-    """A number within a row that stands for "no label"."""
     hint: str = ""
     """What a number outside [0, 1] probably means."""
 
@@ -210,6 +208,8 @@ class Shapes:
     def __init__(self) -> None:
         self.known: dict[str, tuple[Shape, Place, Shape]] = {}
         """Each axis with its length, and the array that said so with its shape."""
+        self.depth: int | None = None
+        """The number of axes along which a sample has elements, None where no array has told it."""
 
     def agree(self, encoding: Encoding, shape: Shape, place: Place, shown: Shape) -> int:
         """Bind each axis of the encoding to its length, and tell how many of them make up a row.
@@ -227,18 +227,15 @@ class Shapes:
             if before != length:
                 said = f"{place.name} has shape {shown}, which does not agree with {other.name} {whole}"
                 place.refuse("shape_mismatch", f"{said}: {self._fix(axis, length, axes, shape)}")
+        if "*d" in axes:
+            self.depth = len(shape) - 1 - row_axes
         return row_axes
-
-    @property
-    def depth(self) -> int | None:
-        """The number of axes along which a sample has elements, None where no array has told it."""
-        return len(self.known["*d"][0]) if "*d" in self.known else None
 
     @property
     def elements(self) -> Shape:
         """The shape (n, *d) of what the loss is computed on."""
         n = self.known["n"][0]
-        return n + self.known["*d"][0] if "*d" in self.known else n
+        return n + self.known["*d"][0] if self.depth else n
 
     def length(self, axis: str) -> int | None:
         """The length of an axis, None where no array has told it."""

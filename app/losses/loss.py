@@ -108,10 +108,9 @@ class Loss(Declared):
         weight = parameters["class_weight"] if "class_weight" in self.options else None
         return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
 
-    def calls(self, parameters: Mapping[str, Any], targets: Any) -> int:
-        """How often the function is called on the arrays: once for each class that a label has a share of."""
-        soft = "label_smoothing" in self.options and (parameters["label_smoothing"] or len(targets.shape) > 1)
-        return targets.shape[1] if soft and len(targets.shape) > 1 else 1
+    def expects(self, parameters: Mapping[str, Any], targets: Any) -> bool:
+        """Whether the function is called once for each class, since labels have shares of several."""
+        return "label_smoothing" in self.options and (parameters["label_smoothing"] > 0 or len(targets.shape) > 1)
 
     @cached_property
     def own(self) -> Mapping[str, inspect.Parameter]:

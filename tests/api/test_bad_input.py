@@ -185,7 +185,7 @@ SHAPES = [
     invalid("named inputs of other lengths", of("gaussian_nll", {"mean": [1, 2], "variance": [1]}, [1, 2]),
             "/predictions/variance", "shape_mismatch", "predictions.variance", "2 samples there, 1 here"),
     invalid("boxes of five numbers", of("iou", [[0, 0, 1, 1, 1]], [[0, 0, 1, 1, 1]]), "/predictions", "shape", "predictions"),
-    invalid("64 axes", raw(nested(60), '"multi_margin"'), "/targets", "shape_mismatch", "nothing is broadcast"),
+    invalid("64 axes", raw(nested(60), '"multi_margin"'), "/targets", "shape_mismatch", "does not agree"),
 ]  # fmt: skip
 
 LABELS = [
@@ -267,7 +267,7 @@ NUMBERS = [
             "/predictions/0/1", "out_of_range", "at most 0", "got 0.5"),
     invalid("a rate of 0", of("poisson_deviance", [1, 0], [1, 1]), "/predictions/1", "out_of_range", "above 0", "got 0"),
     invalid("a negative count", of("poisson_deviance", [1, 1], [1, -1]), "/targets/1", "out_of_range", "at least 0", "got -1"),
-    invalid("a variance of 0", of("gaussian_nll", {"mean": [1], "variance": [0]}, [1]),
+    invalid("a variance of 0", of("gaussian_nll", {"mean": [1], "variance": [0]}, [1], eps=0),
             "/predictions/variance/0", "out_of_range", "predictions.variance[0]"),
     invalid("a logarithm of nothing", of("mean_squared_logarithmic_error", [-1, 0], [0, 0]),
             "/predictions/0", "out_of_range", "above −1", "got -1"),
@@ -544,10 +544,9 @@ async def test_taken(name: str, post: Post) -> None:
 
 
 async def test_every_fault_of_a_document_is_named_up_to_twenty(post: Post) -> None:
-    body = problem_of(await post(_bytes(batch(huber(-1), mask=["a", None], reduction="avg", more=1))))
+    body = problem_of(await post(_bytes(batch(huber(-1), reduction="avg", more=1))))
     assert {(each["pointer"], each["code"]) for each in body["errors"]} == {
-        ("/loss/delta", "out_of_range"), ("/mask/0", "type"), ("/mask/1", "type"), ("/reduction", "choice"),
-        ("/more", "unknown_field"),
+        ("/loss/delta", "out_of_range"), ("/reduction", "choice"), ("/more", "unknown_field"),
     }  # fmt: skip
     body = problem_of(await post(_bytes(of("hinge", [1] * 30, [7] * 30))))
     assert [each["pointer"] for each in body["errors"]] == [f"/targets/{index}" for index in range(20)]

@@ -102,6 +102,16 @@ def test_rows_that_a_mask_drops_cost_nothing() -> None:
     assert half.cost < whole.cost / 2
 
 
+def test_a_label_with_shares_of_all_classes_costs_a_call_for_each() -> None:
+    scores, labels = np.eye(8), np.arange(8.0)
+    costs = [
+        check(LOSSES["categorical_hinge"], parameters, scores, targets).cost
+        for parameters, targets in (({}, labels), ({"label_smoothing": 0.1}, labels), ({}, np.full((8, 8), 0.125)))
+    ]
+    assert costs[1] == 8 * costs[0]
+    assert costs[2] > 8 * costs[0]
+
+
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 

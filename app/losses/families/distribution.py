@@ -1,6 +1,6 @@
 """Losses of a predicted distribution: the negative log-likelihood of the target under it, without what no prediction changes.
 
-Every array has shape (n,) or (n, d); the d columns of a sample are averaged. A likelihood is not a distance: these losses
+Of arrays (n, *d), every number is an element by itself. A likelihood is not a distance: these losses
 pass through zero and below it, and their terms cancel there and at the optimum. Both are evaluated in double-double.
 """
 

@@ -1,4 +1,7 @@
-"""Losses of one true class among k: predictions (n, k), one label per sample."""
+"""Losses of one true class among k: predictions (n, *d, k), one label for each element (n, *d).
+
+A kernel sees rows (m, k) and labels (m,). What else labels may be and say, `app/losses/labels.py` puts around it.
+"""
 
 from typing import Annotated, Any, Literal, TypeAlias
 

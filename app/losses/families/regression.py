@@ -1,4 +1,4 @@
-"""Losses of a real-valued prediction. Every array has shape (n,) or (n, d); the d columns of a sample are averaged.
+"""Losses of a real-valued prediction. Of arrays (n, *d), every number is an element by itself.
 
 The residual r = prediction − target is rounded once. Where a loss would magnify that rounding (near a threshold, or
 where it is nearly quadratic) its exact error is carried along.

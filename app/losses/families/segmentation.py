@@ -1,6 +1,7 @@
 """Losses of whole masks: a row of predictions is one mask of any shape, and has one value.
 
 Overlaps are taken of each mask by itself, never of a batch poured together, so that no mask's loss depends on its company.
+Weights of pixels (m, *r) go into all sums.
 """
 
 from typing import Annotated, TypeAlias
