@@ -9,8 +9,9 @@
         loss.py          what a loss is: @loss and its properties
         inputs.py        what a loss takes: encodings, names and shapes
         encodings.py     the encodings themselves
-        batch.py         one call's arrays, checked
-        evaluate.py      value, per-sample losses and gradient of a batch
+        labels.py        what losses of labels take beside their own parameters; parameters.py: what a list holds a number for
+        batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
+        evaluate.py      value, losses of samples and elements, and gradient of a batch
         numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; and forms that
                          keep their digits
         families/        one family of losses, one file

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias
 
-import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
@@ -31,13 +30,16 @@ def _numbers(value: object, info: ValidationInfo) -> Any:
     return None if value is None else faults.numbers(value, f"/{info.field_name}")
 
 
+def _flags(value: object, info: ValidationInfo) -> Any:
+    return None if value is None else faults.flags(value, f"/{info.field_name}")
+
+
 Names = list[Annotated[str, Field(max_length=1000)]]
 """Class names, of a length at which they still fit into a line."""
 MOST_OUTPUTS = 20
 Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(UNTYPED)]
-Weights = Annotated[
-    Any, BeforeValidator(_numbers), WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}})
-]
+Weights = Annotated[Any, BeforeValidator(_numbers), WithJsonSchema(UNTYPED)]
+Flags = Annotated[Any, BeforeValidator(_flags), WithJsonSchema(UNTYPED)]
 
 
 class EvaluateRequest(BaseModel):
@@ -52,7 +54,7 @@ class EvaluateRequest(BaseModel):
     predictions: Annotated[
         Arrays,
         Field(
-            description="What the model says: (n,), (n, d) or (n, k), or an object of named arrays, as the loss declares.",
+            description="What the model says: (n, *d) or (n, *d, k), or an object of named arrays, as the loss declares.",
             examples=[[2.5, 0.0, 8.0], [[0.7, 0.2, 0.1]], {"mean": [0.5], "variance": [2.0]}],
         ),
     ]
@@ -63,13 +65,19 @@ class EvaluateRequest(BaseModel):
             examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
         ),
     ] = None
-    sample_weight: Annotated[Weights, Field(description="One weight per sample, at least 0. A weight of 0 drops the sample.")] = (
-        None
-    )
+    sample_weight: Annotated[
+        Weights,
+        Field(
+            description="One weight per sample (n,) or per element, at least 0. A weight of 0 drops what it weighs, unseen.",
+            examples=[[1, 1, 2], [[1, 0], [0.5, 2]]],
+        ),
+    ] = None
     mask: Annotated[
-        list[bool] | None,
-        Field(description="One flag per sample; the samples with false are left out unseen."),
-        Listed,
+        Flags,
+        Field(
+            description="One flag per sample (n,) or per element; what has false is left out unseen.",
+            examples=[[True, True, False], [[True, False], [True, True]]],
+        ),
     ] = None
     classes: Annotated[
         Names | None,
@@ -78,7 +86,10 @@ class EvaluateRequest(BaseModel):
     ] = None
     reduction: Annotated[
         Reduction,
-        Field(description="mean: Σwl/Σw; sum: Σwl; mean_over_samples: Σwl/n; none: no value, each sample's own gradient."),
+        Field(
+            description="Over all elements: mean is Σwl/Σw, sum Σwl, mean_over_samples Σwl over their number; "
+            "none: no value, each sample's own gradient."
+        ),
     ] = "mean"
     outputs: Annotated[
         list[Output],
@@ -91,7 +102,7 @@ class EvaluateRequest(BaseModel):
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
         vars(self)["batch"] = check(
             LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
-            sample_weight=self.sample_weight, mask=None if self.mask is None else np.array(self.mask), classes=self.classes,
+            sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
         )  # fmt: skip
         return self
 
@@ -109,7 +120,7 @@ class EvaluateRequest(BaseModel):
 class NonFiniteNumber(TypedDict):
     """A number of the answer that JSON cannot hold."""
 
-    output: Annotated[str, Field(description="Which output: value, per_sample, gradient, or gradient.<name>.")]
+    output: Annotated[str, Field(description="Which output: value, per_sample, per_element, gradient, or gradient.<name>.")]
     index: Annotated[list[int], Field(description="Where in it.")]
     value: Annotated[Literal["Infinity", "-Infinity", "NaN"], Field(description="What it is.")]
 
@@ -120,11 +131,19 @@ class EvaluateResponse(TypedDict):
     loss: Annotated[dict[str, Any], Field(description="The loss with every parameter, defaults included.")]
     reduction: Reduction
     n_samples: Annotated[int, Field(description="Samples that count: not masked, not ignored.")]
+    n_elements: NotRequired[Annotated[int, Field(description="Elements that count, where a sample has several.")]]
     divisor: Annotated[NumberOrNull, Field(description="What Σwl was divided by; null where nothing was.")]
     value: NotRequired[Annotated[NumberOrNull, Field(description="The reduced loss.")]]
     per_sample: NotRequired[
-        Annotated[list[NumberOrNull], Field(description="Each sample's own loss, unweighted: (n,). 0 for samples left out.")]
+        Annotated[
+            list[NumberOrNull],
+            Field(description="Each sample's own loss: (n,), the mean of its elements. 0 for samples left out."),
+        ]
     ]
+    per_element: NotRequired[Annotated[
+        Any, WithJsonSchema(UNTYPED),
+        Field(description="Each element's own loss: (n, *d), 0 for those left out.", examples=[[[0.5, None], [0, 2]]]),
+    ]]  # fmt: skip
     gradient: NotRequired[Annotated[
         Any, WithJsonSchema(UNTYPED),
         Field(
@@ -160,6 +179,10 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: Collection[Ou
         answer["value"] = evaluation.value
     if "per_sample" in outputs:
         answer["per_sample"] = evaluation.per_sample  # type: ignore[typeddict-item]  # an array here, a list on the wire
+    if "per_element" in outputs:
+        answer["per_element"] = evaluation.per_element
+    if evaluation.n_elements is not None:
+        answer["n_elements"] = evaluation.n_elements
     if "gradient" in outputs:
         answer["gradient"] = evaluation.gradient
     encodings = {name: evaluation.encodings[name] for name in inputs_on("targets", LOSSES[loss["name"]])}

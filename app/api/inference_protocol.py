@@ -1,9 +1,9 @@
 """/v2: the Open Inference Protocol, for clients that the field already has. A model is a loss.
 
 Inputs are `predictions` and `targets` (or the loss's named arrays), and optionally `sample_weight` and `mask`; outputs
-`value`, `per_sample` and `gradient` (`gradient.<name>` where predictions are named). The request's parameters are the
-loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as bytes behind the JSON header; a float32
-prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
+`value`, `per_sample`, `gradient` (`gradient.<name>` where predictions are named) and, where asked for, `per_element`. The
+request's parameters are the loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as bytes behind
+the JSON header; a float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from app.api.specs import LOSS_SPECS, Listed
 from app.errors import Fault, InvalidArray, InvalidInput, NotFound, UnknownName
 from app.losses import LOSSES, Batch, Loss, check, evaluate
-from app.losses.evaluate import Evaluation, Reduction
+from app.losses.evaluate import OUTPUTS, Evaluation, Reduction
 from app.registry import did_you_mean
 from app.serving.call import Call
 from app.serving.content import Content, Piece
@@ -150,7 +150,7 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
     """Tensors in, tensors out; binary where the request says so."""
     batch, wanted = request.batch, request.wanted
     evaluation = evaluate(batch, reduction=request.reduction, outputs=tuple({_kind(output) for output in wanted}))
-    dtype = np.dtype(np.float32 if batch.arrays[0].itemsize == 4 else np.float64)
+    dtype = np.dtype(np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64)
     tensors = {output: _tensor(_output(evaluation, output), dtype) for output in wanted}
     return Answer(request.name, request.identity, tensors, wanted)
 
@@ -211,7 +211,13 @@ def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
 @cache
 def _outputs(loss: Loss) -> tuple[str, ...]:
     named = [f"gradient.{name}" for name, input_ in loss.inputs.items() if input_.side == "predictions" and input_.named]
-    return ("value", "per_sample", *((named or ["gradient"]) if loss.differentiable else []))
+    return ("value", "per_sample", "per_element", *((named or ["gradient"]) if loss.differentiable else []))
+
+
+@cache
+def _defaults(loss: Loss) -> tuple[str, ...]:
+    """What is answered where the request names no outputs."""
+    return tuple(name for name in _outputs(loss) if _kind(name) in OUTPUTS)
 
 
 def _kind(name: str) -> Any:
@@ -219,13 +225,13 @@ def _kind(name: str) -> Any:
 
 
 def _wanted(loss: Loss, request: InferRequest) -> dict[str, bool]:
-    """The outputs to answer, those the request names or all, and whether each is binary: it or the request says so."""
+    """The outputs to answer, those the request names or the usual, and whether each is binary: it or the request says so."""
     default = request.parameters.get("binary_data_output", False)
     if not isinstance(default, bool):
         raise InvalidInput("parameters.binary_data_output must be true or false")
-    outputs = _outputs(loss)
     if not request.outputs:
-        return dict.fromkeys(outputs, default)
+        return dict.fromkeys(_defaults(loss), default)
+    outputs = _outputs(loss)
     for choice in request.outputs:
         if choice.name not in outputs:
             raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(outputs)}")
@@ -316,13 +322,13 @@ def model_ready(name: ModelName, version: Version = VERSION) -> dict[str, Any]:
 
 
 def _axes(axes: str) -> list[int]:
-    return [-1 for _ in axes.replace(" *d", "").split()]
+    return [-1 for axis in axes.split() if not axis.startswith("*")]
 
 
 def _shape_of_output(loss: Loss, name: str) -> list[int]:
     if name == "value":
         return [1]
-    if name == "per_sample":
+    if name in ("per_sample", "per_element"):
         return [-1]
     source = name.partition(".")[2] or "predictions"
     return _axes(loss.inputs[source].cases[0][1].axes[-1])

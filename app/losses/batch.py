@@ -1,48 +1,86 @@
-"""One call's arrays, checked: shapes that agree, numbers that mean what the loss says, samples that count."""
+"""One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter, escape
-from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shapes
-from app.losses.loss import Loss
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, escape
+from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
+from app.losses.labels import axis_hint, class_axis_of
+from app.losses.layout import Apart, rows_of, some_of
+from app.losses.loss import Gradient, Loss
 from app.losses.numerics.stable import Array
+from app.losses.parameters import check_lengths, lists_of
 
 Arrays = Raw | Mapping[str, Raw] | None
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What a loss is evaluated on: checked arrays in the order of its function, without the rows a mask drops."""
+class Batch(NamedTuple):
+    """What a loss is evaluated on: checked arrays in the order of its function, one row for each element that counts."""
 
     loss: Loss
     parameters: Mapping[str, Any]
-    arrays: tuple[Numbers, ...]
+    kernel: Callable[..., tuple[Array, Gradient]]
+    """The function under these parameters, all but those of `columns`."""
+    columns: Mapping[str, Array]
+    """Parameters with one number for each column."""
+    arrays: tuple[Numbers | Apart, ...]
+    elements: Shape
+    """The shape (n, *d) in which the elements stand in the request."""
+    kept: NDArray[np.intp] | None
+    """The flat index of each element that counts, None where all do."""
     weights: Array | None
-    """(n,) sample weights, None where all are 1."""
+    """What each counts (m,), None where all count 1."""
+    by_element: bool
+    """Whether the elements of a sample may differ in weight."""
     counts: Array | None
-    """(n,) what the loss itself counts each sample in the divisor (class weights), None where all count 1."""
-    n: int
-    """Samples in the request."""
-    rows: NDArray[np.intp] | None
-    """The rows kept of the request, None where all are."""
+    """(m,) what the loss itself counts each in the divisor (class weights), None where all count 1."""
+    n_samples: int
+    """Samples that count: those with an element that is not masked nor ignored, whatever it weighs."""
+    n_elements: int
+    class_axis: int | None
+    """Where the request has the classes, None where that is the last axis."""
     encodings: Mapping[str, str]
     """The encoding in which each array came."""
     warnings: tuple[str, ...]
     shapes: Shapes
+    shared: Mapping[str, Shape]
+    """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
+
+    @property
+    def size(self) -> int:
+        """How many elements count."""
+        return self.arrays[0].shape[0]
+
+    def columns_at(self, rows: slice) -> dict[str, Array]:
+        """The parameters with one number for each column, as one for each of these elements."""
+        if not self.columns:
+            return {}
+        places: NDArray[np.intp] = np.arange(*rows.indices(self.size), dtype=np.intp) if self.kept is None else self.kept[rows]
+        return {name: numbers[places % numbers.size] for name, numbers in self.columns.items()}
 
     @property
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
-        lengths = {**self.shapes.lengths, "n": len(self.arrays[0])} if self.loss.cost.beyond else {}
-        return self.loss.cost(numbers, lengths)
+        lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
+        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
+        return self.loss.cost(numbers, lengths) * (calls or 1)
+
+
+class Shaped(NamedTuple):
+    """An array whose shape fits, its numbers still to be read."""
+
+    declared: Input
+    encoding: Encoding
+    array: Numbers
+    """The classes along the last axis."""
+    row_axes: int
 
 
 def check(
@@ -55,46 +93,198 @@ def check(
     mask: NDArray[np.bool_] | None = None,
     classes: Sequence[str] | None = None,
 ) -> Batch:
-    """The batch that these arrays are for this loss; InvalidArray or InvalidParameter for everything that does not fit."""
+    """The batch that these arrays are for this loss; InvalidArray or InvalidParameter for everything that does not fit.
+
+    Shapes (n, *d): sample_weight and mask are (n,) or of the shape of the elements. What they drop is not looked at.
+    """
     parameters = {**loss.defaults, **parameters}
     raw = {**_given(loss, predictions, "predictions"), **_given(loss, targets, "targets")}
-    shapes, shaped = _shaped(loss, parameters, raw, classes)
-    n, k = shaped[0][2].shape[0], shapes.length("k")
-    weights = _weights(sample_weight, n)
-    rows = _rows(mask, n)
+    shapes, shaped, class_axis, shared = _shaped(loss, parameters, raw, classes)
+    elements, k = shapes.elements, shapes.length("k")
+    lists = lists_of(loss.parameters, parameters) if parameters else {}
+    if lists:
+        check_lengths(lists, k, elements)
+    within: Array | None = None
+    if loss.weighs_rows:
+        shaped, within, sample_weight, mask = _within(parameters, shaped, sample_weight, mask)
+    selection = _selected(loss, parameters, shaped, elements, sample_weight, mask)
     if classes is not None:
-        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, _ in shaped), k)
-    arrays: list[Numbers] = []
+        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, _, _ in shaped), k)
+    arrays: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
-    for declared, encoding, array in shaped:
-        place = Place(declared.pointer, rows, k, parameters.get("ignore_index"), _hint(declared, parameters))
-        reading = encoding.read(array if rows is None else array[rows], place)
-        arrays.append(np.ascontiguousarray(reading.array))
+    kept = selection.kept
+    lead = len(elements) if kept is None else 1
+    for declared, encoding, array, row_axes in shaped:
+        place = Place(declared.pointer, elements, kept, k, row_axes, class_axis, _hint(declared, parameters))
+        reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
+        arrays.append(rows_of(reading.array, lead))
         encodings[declared.name] = reading.encoding
         warnings += reading.warnings
     if classes is not None:
-        encodings |= {name: "class_names" for name, each in raw.items() if not isinstance(each, np.ndarray)}
-    _check_class_weights(parameters, k)
-    counts = loss.counts(arrays[-1], **parameters) if loss.counts else None
-    kept = weights if weights is None or rows is None else weights[rows]
-    _check_total(kept, counts)
-    return Batch(loss, parameters, tuple(arrays), kept, counts, n, rows, encodings, warnings, shapes)
+        encodings |= {name: "class_names" for name, array in raw.items() if not isinstance(array, np.ndarray)}
+    counts = loss.counts_of(parameters, arrays[-1])
+    if within is not None:
+        arrays.append(within if kept is None else within[kept])
+    _check_total(selection.weights, counts)
+    if counts is not None:
+        selection = _counted(selection, counts, elements)
+    columns = {name: np.array(numbers) for name, (per, numbers) in lists.items() if per.what == "column"} if lists else {}
+    return Batch(
+        loss, parameters, loss.kernel(parameters), columns, tuple(arrays), elements, kept, selection.weights,
+        selection.by_element, counts, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes, shared,
+    )  # fmt: skip
 
 
 def _shaped(
     loss: Loss, parameters: Mapping[str, Any], raw: Mapping[str, Raw], classes: Sequence[str] | None
-) -> tuple[Shapes, list[tuple[Input, Encoding, Numbers]]]:
-    """The lengths on which the arrays agree; and these in the order of the loss's function, their numbers still to be read."""
+) -> tuple[Shapes, list[Shaped], int | None, dict[str, Shape]]:
+    """The lengths on which the arrays agree; these in the order of the loss's function; where the classes are, if not last;
+    and the shapes of those that elements share."""
     shapes = Shapes()
-    shaped: list[tuple[Input, Encoding, Numbers]] = []
-    rank = getattr(raw[next(iter(loss.inputs))], "ndim", 1)
+    shaped: list[Shaped] = []
+    shared: dict[str, Shape] = {}
+    first = raw[next(iter(loss.inputs))]
+    rank = getattr(first, "ndim", 1)
+    class_axis = class_axis_of(parameters, rank) if "class_axis" in parameters else None
     for name, declared in loss.inputs.items():
         encoding = declared.decide(parameters, rank)
         array = _named_classes(raw[name], declared, encoding, classes)
-        shapes.agree(encoding, array.shape, declared.place)
-        shaped.append((declared, encoding, array))
-    return shapes, shaped
+        if encoding.shared and _stands_for_all(array.shape, shapes):
+            shared[name] = array.shape
+            array = np.broadcast_to(array.reshape(-1, *(1,) * (len(shapes.elements) - 1)), shapes.elements)
+        moved = np.moveaxis(array, class_axis, -1) if class_axis is not None and array.ndim == rank else array
+        try:
+            row_axes = shapes.agree(encoding, moved.shape, declared.place, array.shape)
+        except InvalidArray as misfit:
+            raise _with_hint(misfit, loss, first, array) from None
+        shaped.append(Shaped(declared, encoding, moved, row_axes))
+    return shapes, shaped, class_axis, shared
+
+
+def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
+    """Whether an array has one number for all elements of each sample."""
+    n = shapes.elements[0]
+    return len(shapes.elements) > 1 and shape in ((n,), (n, 1)) and shape != shapes.elements
+
+
+def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> InvalidArray:
+    """The same refusal, with the axis along which the classes may be meant."""
+    if "class_axis" not in loss.options or not isinstance(first, np.ndarray):
+        return misfit
+    hint = axis_hint(first.shape, array.shape)
+    return InvalidArray([Fault(fault.pointer, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+
+
+class _Selection(NamedTuple):
+    """Which elements count, and what."""
+
+    kept: NDArray[np.intp] | None
+    weights: Array | None
+    by_element: bool
+    n_samples: int
+    n_elements: int
+
+
+def _within(
+    parameters: Mapping[str, Any], shaped: Sequence[Shaped], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
+) -> tuple[list[Shaped], Array | None, Numbers | None, NDArray[np.bool_] | None]:
+    """Weights of the numbers within rows, where there are any; the arrays without what these drop; and what is left for rows."""
+    shape, ignore = shaped[-1].array.shape, parameters.get("ignore_index")
+    keep = np.ones(shape, np.bool_) if ignore is None else shaped[-1].array != ignore
+    weights: Array | None = None
+    if mask is not None and mask.shape == shape:
+        keep, mask = keep & mask, None
+    if sample_weight is not None and sample_weight.shape == shape:
+        weights, sample_weight = sample_weight.astype(np.float64), None
+        bad = keep & ~(np.isfinite(weights) & (weights >= 0))
+        if bad.any():
+            Place("/sample_weight").refuse_numbers(bad, weights, "finite and at least 0")
+        keep = keep & (weights > 0)
+    if weights is None and keep.all():
+        return list(shaped), None, sample_weight, mask
+    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(shape[0], -1), axis=1)
+    if not rows.any():
+        raise _nothing_counts()
+    filled = [one._replace(array=np.where(keep, one.array, 0.0)) for one in shaped]
+    return filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, _both(rows, mask)
+
+
+def _both(rows: NDArray[np.bool_], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    return rows if mask is None else np.logical_and(rows, mask)
+
+
+def _selected(
+    loss: Loss, parameters: Mapping[str, Any], shaped: Sequence[Shaped], elements: Shape,
+    sample_weight: Numbers | None, mask: NDArray[np.bool_] | None,
+) -> _Selection:  # fmt: skip
+    """The elements that no mask, no ignored label and no weight of 0 drops."""
+    n, size = elements[0], math.prod(elements)
+    ignored = None if parameters.get("ignore_index") is None else _ignored(parameters, shaped)
+    if sample_weight is None and mask is None and ignored is None:
+        return _Selection(None, None, False, n, size)
+    grid = (n, size // n)
+    keep = np.ones(grid, np.bool_)
+    if mask is not None:
+        keep &= _on_elements(mask, elements, "mask", "flag")
+        if not keep.any():
+            raise InvalidInput([Fault("/mask", "no_samples", "mask drops every sample: nothing is left to evaluate")])
+    if ignored is not None:
+        keep &= ~ignored.reshape(grid)
+        if not keep.any():
+            raise _nothing_counts()
+    n_samples, n_elements = int(np.count_nonzero(keep.any(axis=1))), int(np.count_nonzero(keep))
+    if sample_weight is None:
+        return _Selection(_flat(keep), None, False, n_samples, n_elements)
+    weights = _on_elements(sample_weight, elements, "sample_weight", "weight")
+    seen = keep if weights.shape == grid else keep.any(axis=1, keepdims=True)
+    bad = seen & ~(np.isfinite(weights) & (weights >= 0))
+    if bad.any():
+        place = Place("/sample_weight")
+        place.refuse_numbers(bad.reshape(sample_weight.shape), sample_weight, "finite and at least 0")
+    if loss.coupling == "sample":  # in a batch whose samples are compared, one of no weight is still compared with
+        keep &= weights > 0
+    if not (keep & (weights > 0)).any():
+        message = "sample_weight is 0 for every sample: nothing is left to average"
+        raise InvalidArray([Fault("/sample_weight", "no_samples", message)])
+    kept = _flat(keep)
+    flat = np.broadcast_to(weights, grid).astype(np.float64).reshape(-1)
+    by_element = weights.shape[1] > 1
+    return _Selection(kept, flat if kept is None else flat[kept], by_element, n_samples, n_elements)
+
+
+def _flat(keep: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    return None if keep.all() else np.flatnonzero(keep)
+
+
+def _ignored(parameters: Mapping[str, Any], shaped: Sequence[Shaped]) -> NDArray[np.bool_] | None:
+    """Where the label is the one that stands for none; None where no label is. A row of shares has none of its own."""
+    if shaped[-1].row_axes:
+        return None
+    ignored = shaped[-1].array == parameters["ignore_index"]
+    return ignored if ignored.any() else None
+
+
+def _on_elements(array: Numbers, elements: Shape, name: str, noun: str) -> Numbers:
+    """One for each sample (n, 1) or for each element (n, d)."""
+    n = elements[0]
+    if array.shape not in ((n,), elements):
+        shapes = f"({n},), one {noun} per sample" + (f", or {elements}, one per element" if len(elements) > 1 else "")
+        Place(f"/{name}").refuse("shape_mismatch", f"{name} must have shape {shapes}; got {array.shape}")
+    return array.reshape(n, -1)
+
+
+def _counted(selection: _Selection, counts: Array, elements: Shape) -> _Selection:
+    """Without what the loss itself counts for nothing."""
+    nothing = np.flatnonzero(counts == 0)
+    if not nothing.size:
+        return selection
+    counted = np.ones(elements, np.bool_).reshape(elements[0], -1)
+    if selection.n_elements < counted.size and selection.kept is not None:
+        counted[:] = False
+        counted.reshape(-1)[selection.kept] = True
+    counted.reshape(-1)[nothing if selection.kept is None else selection.kept[nothing]] = False
+    return selection._replace(n_samples=int(np.count_nonzero(counted.any(axis=1))), n_elements=int(np.count_nonzero(counted)))
 
 
 @cache
@@ -174,35 +364,9 @@ def _check_classes(classes: Sequence[str], taken: bool, k: int | None) -> None:
         ])  # fmt: skip
 
 
-def _weights(sample_weight: Numbers | None, n: int) -> Array | None:
-    if sample_weight is None:
-        return None
-    place = Place("/sample_weight")
-    if sample_weight.shape != (n,):
-        place.refuse("shape_mismatch", f"sample_weight must have shape ({n},), one weight per sample; got {sample_weight.shape}")
-    bad = ~(np.isfinite(sample_weight) & (sample_weight >= 0))
-    if bad.any():
-        place.refuse_numbers(bad, sample_weight, "finite and at least 0")
-    return sample_weight.astype(np.float64, copy=False)
-
-
-def _rows(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.intp] | None:
-    if mask is None:
-        return None
-    if mask.shape != (n,):
-        Place("/mask").refuse("shape_mismatch", f"mask must have shape ({n},), one flag per sample; got {mask.shape}")
-    if not mask.any():
-        raise InvalidInput([Fault("/mask", "no_samples", "mask drops every sample: nothing is left to evaluate")])
-    return None if mask.all() else np.flatnonzero(mask)
-
-
-def _check_class_weights(parameters: Mapping[str, Any], k: int | None) -> None:
-    """Parameters that hold one number per class must hold k of them."""
-    for name in ("class_weight", "alpha", "pos_weight"):
-        given = parameters.get(name)
-        if isinstance(given, list) and k is not None and (length := len(cast(list[float], given))) != k:
-            message = f"{name} must have one number per class: {k}, not {length}"
-            raise InvalidParameter([Fault(f"/loss/{name}", "length", message)])
+def _nothing_counts() -> InvalidInput:
+    message = "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with"
+    return InvalidInput([Fault("/targets", "no_samples", message)])
 
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
@@ -213,12 +377,8 @@ def _check_total(weights: Array | None, counts: Array | None) -> None:
         given = np.float64(1.0) if weights is None else weights
         total = given if counts is None else given * counts
         finite = np.isfinite(np.sum(given)), np.isfinite(np.sum(total))
-    if np.all(given == 0):
-        message = "sample_weight is 0 for every sample: nothing is left to average"
-        raise InvalidArray([Fault("/sample_weight", "no_samples", message)])
     if np.all(total == 0):
-        message = "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with"
-        raise InvalidInput([Fault("/targets", "no_samples", message)])
+        raise _nothing_counts()
     for pointer, holds in zip(("/sample_weight", "/loss/class_weight"), finite, strict=True):
         if not holds:
             name = pointer.rpartition("/")[2]

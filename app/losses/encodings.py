@@ -94,13 +94,13 @@ LOGIT = numbers("logit", "the log-odds of the positive class", "finite", _steps(
 PROBABILITY = numbers(
     "probability", "the probability of the positive class, in [0, 1]", "in [0, 1]", _steps(0.05, 0.95), low=0.0, high=1.0
 )
-SCORES = numbers("scores", "one real-valued score per class", "finite", _steps(-3, 3), axes="n k")
+SCORES = numbers("scores", "one real-valued score per class", "finite", _steps(-3, 3), axes="n *d k")
 LOGITS = numbers(
     "logits",
     "one logit per class: probabilities before the softmax",
     "finite",
     _steps(-3, 3),
-    axes="n k",
+    axes="n *d k",
     in_unit_interval=_rows_like_probabilities,
 )
 EMBEDDING = numbers("embedding", "a vector per sample", "finite", _steps(-2, 2), axes="n d")
@@ -109,13 +109,13 @@ VALUE = numbers("value", "one finite number per sample", "finite", _steps(-3, 3)
 
 
 def mask_of(encoding: Encoding) -> Encoding:
-    """The encoding for whole masks or maps: at least one axis beyond the samples."""
+    """The encoding for whole masks or maps, each the row of one element: at least one axis beyond the samples."""
     drawn = encoding.draw
 
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         return drawn(rng, replace(sizes, d=(*sizes.d, 4)))
 
-    return replace(encoding, axes=("n m *d",), draw=draw)
+    return replace(encoding, axes=("n m *r",), draw=draw)
 
 
 # --- rows that are distributions --------------------------------------------------------------------------------------
@@ -134,9 +134,10 @@ def _read_distribution(array: Numbers, place: Place) -> Reading:
 
 
 def _draw_distribution(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    shape = (sizes.n, *sizes.d)
     if sizes.k >= 20:
-        return rng.dirichlet(np.ones(sizes.k), sizes.n)
-    return np.round((1 + rng.multinomial(20 - sizes.k, np.full(sizes.k, 1 / sizes.k), sizes.n)) * 0.05, 6)
+        return rng.dirichlet(np.ones(sizes.k), shape)
+    return np.round((1 + rng.multinomial(20 - sizes.k, np.full(sizes.k, 1 / sizes.k), shape)) * 0.05, 6)
 
 
 def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
@@ -151,10 +152,10 @@ def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
 
 
 DISTRIBUTION = Encoding(
-    "distribution", "a probability for each class; each row sums to 1", ("n k",), _read_distribution, _draw_distribution
+    "distribution", "a probability for each class; each row sums to 1", ("n *d k",), _read_distribution, _draw_distribution
 )
 LOG_PROBABILITIES = Encoding(
-    "log_probabilities", "the logarithm of each class's probability", ("n k",), _read_log_probabilities,
+    "log_probabilities", "the logarithm of each class's probability", ("n *d k",), _read_log_probabilities,
     lambda rng, sizes: np.log(_draw_distribution(rng, sizes)),
 )  # fmt: skip
 
@@ -200,7 +201,7 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
 
 
 def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, rule: str) -> NDArray[np.int64]:
-    """The array as integers; InvalidArray for a number that is not whole or not in [low, high], the ignored index aside."""
+    """The array as integers; InvalidArray for a number that is not whole or not in [low, high]."""
     least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
     if (LEAST if low is None else low) <= least and most <= (-LEAST if high is None else high):  # NaN is not
         whole = array.astype(np.int64)
@@ -213,36 +214,34 @@ def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, r
         fits &= array >= low
     if high is not None:
         fits &= array <= high
-    if place.ignore is not None:
-        fits |= array == place.ignore
     if not fits.all():
         place.refuse_numbers(~fits, array, rule, "label")
     return whole
 
 
 def _read_class_index(array: Numbers, place: Place) -> Reading:
-    if array.ndim == 2:
-        return Reading(_read_one_hot(array, place).array.argmax(axis=1), "one_hot")
     high = None if place.k is None else place.k - 1
     rule = "a whole number" if high is None else f"a class index from 0 to {high}"
     return Reading(_whole(array, place, low=0, high=high, rule=rule), "class_index")
 
 
-def _read_one_hot(array: Numbers, place: Place) -> Reading:
+def _read_certain_label(array: Numbers, place: Place) -> Reading:
+    if not place.row_axes:
+        return _read_class_index(array, place)
     if not _only(array, 0, 1):
         _refuse_labels(array, place, (0, 1), "0 or 1 in a one-hot row (this loss takes one class per sample)")
-    ones = array.sum(axis=1)
+    ones = array.sum(axis=-1)
     if (ones != 1).any():
         place.refuse_numbers(ones != 1, ones, "a one-hot row with a single 1", "one_hot")
-    return Reading(array, "one_hot")
+    return Reading(array.argmax(axis=-1), "one_hot")
 
 
-def _read_class_distribution(array: Numbers, place: Place) -> Reading:
-    if array.ndim == 1:
+def _read_class_label(array: Numbers, place: Place) -> Reading:
+    if not place.row_axes:
         return _read_class_index(array, place)
     reading = _read_distribution(array, place)
     # a one-hot row says what an index says, and gets the same answer
-    return Reading(array.argmax(axis=1), "one_hot") if _only(array, 0, 1) else reading
+    return Reading(array.argmax(axis=-1), "one_hot") if _only(array, 0, 1) else reading
 
 
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:
@@ -255,10 +254,10 @@ def _read_index_list(array: Numbers, place: Place) -> Reading:
     """Lists of label indices, padded with −1: everything after the first −1 is ignored, as PyTorch does."""
     k = place.k or 0
     indices = _whole(array, place, low=-1, high=k - 1, rule=f"a label index from 0 to {k - 1}, or −1 for padding")
-    kept = np.logical_and.accumulate(indices >= 0, axis=1)
-    hot = np.zeros((array.shape[0], k))
-    rows, _ = np.nonzero(kept)
-    hot[rows, indices[kept]] = 1.0
+    kept = np.logical_and.accumulate(indices >= 0, axis=-1)
+    hot = np.zeros((*array.shape[:-1], k))
+    *rows, _ = np.nonzero(kept)
+    hot[*rows, indices[kept]] = 1.0
     return Reading(hot, "index_list")
 
 
@@ -267,7 +266,7 @@ def _read_group(array: Numbers, place: Place) -> Reading:
 
 
 def _draw_index(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-    return rng.integers(0, sizes.k, sizes.n).astype(np.float64)
+    return rng.integers(0, sizes.k, (sizes.n, *sizes.d)).astype(np.float64)
 
 
 def _draw_flags(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -277,12 +276,12 @@ def _draw_flags(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 def _draw_multi_hot(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-    drawn = rng.integers(0, 2, (sizes.n, sizes.k)).astype(np.float64)
-    drawn[:, 0], drawn[:, -1] = 1.0, 0.0
+    drawn = rng.integers(0, 2, (sizes.n, *sizes.d, sizes.k)).astype(np.float64)
+    drawn[..., 0], drawn[..., -1] = 1.0, 0.0
     return drawn
 
 
-BINARY = Encoding("binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"))
+BINARY = Encoding("binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"), "flag")
 SOFT_BINARY = Encoding(
     "binary",
     "0 or 1, or the probability of the positive class",
@@ -290,6 +289,7 @@ SOFT_BINARY = Encoding(
     _read_soft_binary,
     _draw_flags,
     ("probability", "sign", "class_names"),
+    "flag",
 )
 SIGN = Encoding(
     "sign",
@@ -298,18 +298,20 @@ SIGN = Encoding(
     _read_sign,
     lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
     ("binary", "class_names"),
+    "flag",
 )
-CLASS_INDEX = Encoding(
-    "class_index", "the index of the true class, from 0", ("n", "n k"), _read_class_index, _draw_index, ("one_hot", "class_names")
-)
-CLASS_DISTRIBUTION = Encoding(
-    "class_index", "the index of the true class, from 0, or a probability for each class", ("n", "n k"),
-    _read_class_distribution, _draw_index, ("one_hot", "distribution", "class_names"),
+CERTAIN_LABEL = Encoding(
+    "class_index", "the index of the true class, from 0", ("n *d", "n *d k"), _read_certain_label, _draw_index,
+    ("one_hot", "class_names"), "class",
 )  # fmt: skip
-MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n k",), _read_multi_hot, _draw_multi_hot)
+CLASS_LABEL = Encoding(
+    "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
+    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class",
+)  # fmt: skip
+MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot)
 INDEX_LIST = Encoding(
-    "index_list", "the indices of the true labels, padded with −1", ("n s",), _read_index_list,
-    lambda rng, sizes: np.array([[rng.integers(sizes.k - 1), -1.0] for _ in range(sizes.n)]),
+    "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
+    lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),
 )  # fmt: skip
 GROUP = Encoding(
     "group",

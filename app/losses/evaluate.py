@@ -1,8 +1,9 @@
-"""From per-sample losses to one number and its gradient: weights, masks, reduction and row blocks. The only place.
+"""From the losses of elements to one number and its gradient: weights, masks, reduction and row blocks. The only place.
 
-The value is a mean f of the losses l (Σwl/Σw for most), the gradient its exact derivative: each sample's own gradient
-times df/dl. Losses of single samples are evaluated in blocks of rows that fit in the cache, and summed there; the sum of
-all is rounded once, so that no answer depends on how it was cut.
+A sample is a row of the request; its elements are what the loss is computed on, and most have one. The value is a mean f
+of the elements' losses l (Σwl/Σw for most), the gradient its exact derivative: each element's own gradient times df/dl.
+Losses of single samples are evaluated in blocks of elements that fit in the cache, and summed there; the sum of all is
+rounded once, so that no answer depends on how it was cut.
 """
 
 import math
@@ -11,19 +12,22 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
-from app.losses.loss import Gradient, Loss
+from app.losses.layout import Apart, empty_like, restored
+from app.losses.loss import Gradient
 from app.losses.numerics.blocks import in_blocks
 from app.losses.numerics.means import in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
-Output: TypeAlias = Literal["value", "per_sample", "gradient"]
+Output: TypeAlias = Literal["value", "per_sample", "per_element", "gradient"]
 
 OUTPUTS: tuple[Output, ...] = ("value", "per_sample", "gradient")
+"""What is answered where nothing is asked for."""
 NON_FINITE_LISTED = 100
 
 
@@ -37,13 +41,16 @@ class NonFinite:
 
 
 class Evaluation(NamedTuple):
-    """A loss on a batch. `per_sample` is (n,); `gradient` is shaped like the predictions, by name where they are named."""
+    """A loss on a batch. `per_sample` is (n,), `per_element` (n, *d); `gradient` is shaped and named as the predictions are."""
 
     reduction: Reduction
     n_samples: int
+    n_elements: int | None
+    """Elements that count; None where a sample is one element."""
     divisor: float | None
     value: float | None
     per_sample: Array | None
+    per_element: Array | None
     gradient: Array | Mapping[str, Array] | None
     encodings: Mapping[str, str]
     non_finite: tuple[NonFinite, ...]
@@ -66,23 +73,24 @@ def evaluate(
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
         run = _whole if loss.coupling == "batch" else _in_blocks
         losses, value, gradients, sound = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
-    if batch.rows is not None:
-        losses, gradients = _scatter(losses, batch), [_scatter(each, batch) for each in gradients]
-    gradient = _by_name(loss, gradients) if gradients else None
-    shown = losses if "per_sample" in outputs else None
+        per_sample = _per_sample(batch, losses)[0] if "per_sample" in outputs else None
+    gradient = _by_name(batch, gradients) if gradients else None
+    per_element = restored(losses, batch.elements, batch.kept, None) if "per_element" in outputs else None
     reported = value if "value" in outputs else None
     # a plain sum is finite only where every loss is
-    summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_samples is None
-    outputs_given = {"value": reported, "per_sample": shown, "gradient": gradient}
+    summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_all is None
+    outputs_given = {"value": reported, "per_sample": per_sample, "per_element": per_element, "gradient": gradient}
     found, count = ([], 0) if summed and sound else _non_finite(outputs_given)
     more = count > NON_FINITE_LISTED
     said = f"non_finite lists the first {NON_FINITE_LISTED} of {count} numbers that are null" if more else ""
     return Evaluation(
         reduction=reduction,
-        n_samples=total.n,
+        n_samples=batch.n_samples,
+        n_elements=batch.n_elements if len(batch.elements) > 1 else None,
         divisor=total.divisor * total.unit if loss.mean.sums and reduction != "none" else None,
         value=reported,
-        per_sample=shown,
+        per_sample=per_sample,
+        per_element=per_element,
         gradient=gradient,
         encodings=batch.encodings,
         non_finite=tuple(found),
@@ -91,69 +99,120 @@ def evaluate(
 
 
 class _Total(NamedTuple):
-    """How samples are put together: each times its weight (None: 1), all divided by the divisor, both in one unit."""
+    """How elements are put together: each times its weight (None: 1), all divided by the divisor, both in one unit."""
 
     reduction: Reduction
     weights: Array | None
     divisor: float
-    n: int
     unit: float = 1.0
 
 
-_Run: TypeAlias = tuple[Array, float | None, list[Array], bool]
-"""Each sample's loss, the value, the gradients, and whether these are known to be finite."""
+_Run: TypeAlias = tuple[Array, float | None, list[Numbers | Apart], bool]
+"""Each element's loss, the value, the gradients, and whether these are known to be finite."""
 
 
 def _total(batch: Batch, reduction: Reduction) -> _Total:
-    kept = batch.arrays[0].shape[0]
-    n = kept if batch.counts is None else int(np.count_nonzero(batch.counts))
-    weights = batch.weights
     if reduction == "none":
-        return _Total(reduction, None, 1.0, n)
+        return _Total(reduction, *_shares(batch))
     if reduction == "sum":
-        return _Total(reduction, weights, 1.0, n)
-    weights, unit = (None, 1.0) if weights is None else in_units(weights)
+        return _Total(reduction, batch.weights, 1.0)
+    weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
     if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
-        return _Total(reduction, weights, n / unit, n, unit)
-    shares = np.ones(kept) if weights is None else weights
-    return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), n, unit)
+        return _Total(reduction, weights, batch.n_elements / unit, unit)
+    shares = np.ones(batch.size) if weights is None else weights
+    return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), unit)
+
+
+# --- samples and their elements -------------------------------------------------------------------------------------
+
+
+def _grid(batch: Batch, numbers: Array) -> Array:
+    """One number for each element that counts as (n, d), 0 for the others."""
+    if batch.kept is not None:
+        whole = np.zeros(math.prod(batch.elements))
+        whole[batch.kept] = numbers
+        numbers = whole
+    return numbers.reshape(batch.elements[0], -1)
+
+
+def _shares(batch: Batch) -> tuple[Array | None, float]:
+    """What each element is of its sample, as weights (m,) or None, and a divisor."""
+    depth = math.prod(batch.elements[1:])
+    if depth == 1 or not (batch.by_element or _some_in_part(batch.kept, depth)):
+        return None, float(depth)
+    grid = _grid(batch, batch.weights if batch.weights is not None and batch.by_element else np.ones(batch.size))
+    sums = grid.sum(axis=1, keepdims=True)
+    shares = np.divide(grid, sums, out=np.zeros_like(grid), where=sums > 0).reshape(-1)
+    return shares if batch.kept is None else shares[batch.kept], 1.0
+
+
+def _some_in_part(kept: NDArray[np.intp] | None, depth: int) -> bool:
+    """Whether a sample has elements that count beside others that do not."""
+    return kept is not None and kept.size != (np.count_nonzero(np.diff(kept // depth)) + 1) * depth
+
+
+def _per_sample(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
+    """The mean of each sample's elements (n,), 0 where none of them counts, and what its derivative has beside their shares."""
+    if batch.kept is None and len(losses) == batch.elements[0]:
+        return losses, None
+    grid = _grid(batch, losses)
+    if grid.shape[1] == 1:
+        return grid[:, 0], None
+    shares, _ = _shares(batch)
+    means, slope = batch.loss.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
+    if slope is None:
+        return means, None
+    return means, slope.reshape(-1) if batch.kept is None else slope.reshape(-1)[batch.kept]
+
+
+def _restored(batch: Batch, name: str, gradient: Numbers | Apart) -> Array:
+    """A gradient as the array of this name in the request: where elements share a number, the sum of what they pull it with."""
+    array = restored(gradient, batch.elements, batch.kept, batch.class_axis)
+    if name not in batch.shared:
+        return array
+    return array.reshape(batch.elements[0], -1).sum(axis=1).reshape(batch.shared[name])
+
+
+# --- blocks of elements ---------------------------------------------------------------------------------------------
 
 
 def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses of single samples: block by block, each gradient scaled and looked through while it is still in the cache."""
-    mean = batch.loss.mean
-    n = batch.arrays[0].shape[0]
-    losses = np.empty(n)
-    gradients = [np.empty(array.shape, array.dtype) for array in _predictions(batch)] if wanted else []
-    summed = mean.of_samples is None and total.reduction != "none"
-    known = total if mean.of_samples is None else _Total("none", None, 1.0, n)
+    size, mean = batch.size, batch.loss.mean
+    losses = np.empty(size)
+    gradients = [empty_like(array) for array in _predictions(batch)] if wanted else []
+    summed = mean.of_all is None and total.reduction != "none"
+    weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
 
     def store(rows: slice, weights: Array | None) -> None:
-        values, gradient = batch.loss(*(_for_kernel(array[rows]) for array in batch.arrays), **batch.parameters)
-        columns = values.size // values.shape[0]
-        losses[rows], slope = (values, None) if values.ndim == 1 else mean.of_columns(values.reshape(-1, columns))
-        for out, each in zip(gradients, _arrays_of(gradient, values.shape[0]) if wanted else (), strict=True):
-            scaled = out[rows]
-            _scale(each if slope is None else each * slope.reshape(each.shape), weights, columns * known.divisor, scaled)
+        values, gradient = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
+        losses[rows] = values
+        for out, slope in zip(gradients, _arrays_of(gradient, values.size) if wanted else (), strict=True):
+            if isinstance(out, Apart):
+                _scale(slope, weights, divisor, slope)
+                out[rows] = scaled = slope
+            else:
+                scaled = out[rows]
+                _scale(slope, weights, divisor, scaled)
             if not all_finite(scaled):
                 unsound.append(rows)
 
     def work(rows: slice) -> Partial:
-        weights = None if known.weights is None else known.weights[rows]
-        store(rows, weights)  # its arrays are gone when the sum takes their place in the cache
-        return partial_sum(_weighted(losses[rows], weights)) if summed else NOTHING
+        counted = None if weights is None else weights[rows]
+        store(rows, counted)  # its arrays are gone when the sum takes their place in the cache
+        return partial_sum(_weighted(losses[rows], counted)) if summed else NOTHING
 
-    parts = in_blocks(work, n, max(array.nbytes // n for array in batch.arrays), block_bytes)
+    parts = in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]), block_bytes)
     value, slope = _reduce(batch, losses, total, parts)
     for out in gradients if slope is not None else ():
-        _scale(out, slope, 1.0, out)
+        _scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
     return losses, value, gradients, not unsound and slope is None
 
 
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
-    losses, pullback = batch.loss(*map(_for_kernel, batch.arrays), **batch.parameters)
+    losses, pullback = batch.kernel(*(_for_kernel(array[:]) for array in batch.arrays))
     value, _ = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
     if not wanted or not callable(pullback):
         return losses, value, [], True
@@ -166,7 +225,7 @@ def _for_kernel(block: Numbers) -> Array:
     return block if block.dtype.kind in "iu" else block.astype(np.float64, copy=False)
 
 
-def _predictions(batch: Batch) -> tuple[Numbers, ...]:
+def _predictions(batch: Batch) -> tuple[Numbers | Apart, ...]:
     return batch.arrays[: len(inputs_on("predictions", batch.loss))]
 
 
@@ -196,25 +255,19 @@ def _weighted(losses: Array, weights: Array | None) -> Array:
 def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]) -> tuple[float | None, Array | None]:
     """The value, and its derivative to each loss where that was not known beforehand."""
     if total.reduction == "none":
-        return None, None
-    if batch.loss.mean.of_samples is not None:
-        return batch.loss.mean.of_samples(losses, total.weights, total.divisor)
+        return None, _per_sample(batch, losses)[1]
+    if batch.loss.mean.of_all is not None:
+        return batch.loss.mean.of_all(losses, total.weights, total.divisor)
     value = sum_of_parts(parts, lambda: _weighted(losses, total.weights)) / total.divisor
     if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
         value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
     return value, None
 
 
-def _scatter(kept: Array, batch: Batch) -> Array:
-    """Rows back to where they stand in the request; 0 for those a mask dropped."""
-    whole = np.zeros((batch.n, *kept.shape[1:]), kept.dtype)
-    whole[batch.rows] = kept
-    return whole
-
-
-def _by_name(loss: Loss, gradients: list[Array]) -> Array | dict[str, Array]:
-    inputs = inputs_on("predictions", loss)
-    return gradients[0] if "predictions" in inputs else dict(zip(inputs, gradients, strict=True))
+def _by_name(batch: Batch, gradients: list[Numbers | Apart]) -> Array | dict[str, Array]:
+    inputs = inputs_on("predictions", batch.loss)
+    named = {name: _restored(batch, name, gradient) for name, gradient in zip(inputs, gradients, strict=True)}
+    return named["predictions"] if "predictions" in inputs else named
 
 
 def _non_finite(outputs: Mapping[str, float | Array | Mapping[str, Array] | None]) -> tuple[list[NonFinite], int]:

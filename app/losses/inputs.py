@@ -1,8 +1,8 @@
 """What a loss takes: arrays in an encoding, under a name, in shapes that agree.
 
-An Encoding is a value: its name, its shape and how it reads an array. Shapes are written as axes: `n` samples,
-`k` classes, `*d` any number of further axes; one letter is one length throughout a call ("n k" beside "n" is a matrix
-of scores beside one label a row). Nothing is broadcast.
+An Encoding is a value: its name, its shape and how it reads an array. Shapes are written as axes: `n` samples, `*d` any
+number of axes along which a sample has elements, `k` classes; one letter is one length throughout a call ("n *d k"
+beside "n *d" is a row of scores beside one label for each element). Nothing is broadcast.
 """
 
 import math
@@ -26,12 +26,16 @@ class Place(NamedTuple):
     """Where an array stands in the request: how to name what is wrong with it, and what it may refer to."""
 
     pointer: str
-    rows: NDArray[np.intp] | None = None
-    """The request's row number of each row, where a mask has dropped some."""
+    shape: Shape = ()
+    """The elements of the request (n, *d), where only some of them are looked at."""
+    kept: NDArray[np.intp] | None = None
+    """The flat index of each of these."""
     k: int | None = None
     """The number of classes, where predictions have told it."""
-    ignore: int | None = None
-    """A class index that stands for "no label"."""
+    row_axes: int = 0
+    """How many of the last axes make up the row of an element: 0 where each number is one."""
+    class_axis: int | None = None
+    """Where the last axis stands in the request, if elsewhere."""
     hint: str = ""
     """What a number outside [0, 1] probably means."""
 
@@ -48,19 +52,26 @@ class Place(NamedTuple):
         raise InvalidArray(
             [
                 Fault(
-                    self.at(each), code, f"{self.name}[{_index(self.row(each))}] must be {rule}; got {_say(array[tuple(each)])}"
+                    self.at(place),
+                    code,
+                    f"{self.name}[{_index(self.index_of(place))}] must be {rule}; got {_say(array[tuple(place)])}",
                 )
-                for each in places
+                for place in places
             ],
             detail=f"{self.name} must be {rule}; {int(bad.sum())} of {bad.size} {'is' if bad.sum() == 1 else 'are'} not",
         )
 
-    def row(self, index: Sequence[int]) -> list[int]:
-        first = int(index[0]) if self.rows is None else int(self.rows[index[0]])
-        return [first, *(int(each) for each in index[1:])]
+    def index_of(self, place: Sequence[int]) -> list[int]:
+        """Where a number that was looked at stands in the request."""
+        index = [int(along) for along in place]
+        if self.kept is not None:
+            index[:1] = [int(along) for along in np.unravel_index(int(self.kept[index[0]]), self.shape)]
+        if self.class_axis is not None and self.row_axes and len(index) == len(self.shape) + 1:
+            index.insert(self.class_axis, index.pop())
+        return index
 
-    def at(self, index: Sequence[int]) -> str:
-        return self.pointer + "".join(f"/{each}" for each in self.row(index))
+    def at(self, place: Sequence[int]) -> str:
+        return self.pointer + "".join(f"/{along}" for along in self.index_of(place))
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,10 @@ class Encoding:
     """Random numbers of this encoding, with few digits."""
     accepts: tuple[str, ...] = ()
     """Other encodings that are taken and converted."""
+    labels: Literal["class", "flag"] | None = None
+    """Whether a number is the label of an element, one of k classes or one of two, of which one may stand for none."""
+    shared: bool = False
+    """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
 
 
 @dataclass(frozen=True)
@@ -193,20 +208,34 @@ class Shapes:
     def __init__(self) -> None:
         self.known: dict[str, tuple[Shape, Place, Shape]] = {}
         """Each axis with its length, and the array that said so with its shape."""
+        self.depth: int | None = None
+        """The number of axes along which a sample has elements, None where no array has told it."""
 
-    def agree(self, encoding: Encoding, shape: Shape, place: Place) -> None:
-        """Bind each axis of the encoding to its length; InvalidArray naming both shapes where it has another already."""
-        axes = _fitting(encoding.axes, len(shape))
+    def agree(self, encoding: Encoding, shape: Shape, place: Place, shown: Shape) -> int:
+        """Bind each axis of the encoding to its length, and tell how many of them make up a row.
+
+        InvalidArray that names both shapes where an axis has another length already; `shown` is the shape as it was sent.
+        """
+        axes, row_axes = _fitting(encoding.axes, len(shape), self.depth) or _fitting(encoding.axes, len(shape), None) or ({}, 0)
         if not axes:
-            place.refuse("shape", f"{place.name} must have shape {_or(encoding.axes)}; got shape {shape}")
+            place.refuse("shape", f"{place.name} must have shape {_or(encoding.axes)}; got shape {shown}")
         if 0 in shape:
-            place.refuse("empty", f"{place.name} is empty: shape {shape}")
+            place.refuse("empty", f"{place.name} is empty: shape {shown}")
         for axis, where in axes.items():
             length = shape[where]
-            before, other, whole = self.known.setdefault(axis, (length, place, shape))
+            before, other, whole = self.known.setdefault(axis, (length, place, shown))
             if before != length:
-                said = f"{place.name} has shape {shape}, which does not agree with {other.name} {whole}"
+                said = f"{place.name} has shape {shown}, which does not agree with {other.name} {whole}"
                 place.refuse("shape_mismatch", f"{said}: {self._fix(axis, length, axes, shape)}")
+        if "*d" in axes:
+            self.depth = len(shape) - 1 - row_axes
+        return row_axes
+
+    @property
+    def elements(self) -> Shape:
+        """The shape (n, *d) of what the loss is computed on."""
+        n = self.known["n"][0]
+        return n + self.known["*d"][0] if self.depth else n
 
     def length(self, axis: str) -> int | None:
         """The length of an axis, None where no array has told it."""
@@ -228,15 +257,20 @@ class Shapes:
 
 
 @cache
-def _fitting(alternatives: tuple[str, ...], rank: int) -> Mapping[str, slice]:
-    """The first of the shapes that has so many axes: where each is in a shape. Nothing where none has."""
-    fitting = [axes for axes in map(str.split, alternatives) if _fits(axes, rank)]
-    axes = fitting[0] if fitting else ()
-    return {axis: slice(at, None if axis.startswith("*") else at + 1) for at, axis in enumerate(axes)}
+def _fitting(alternatives: tuple[str, ...], rank: int, depth: int | None) -> tuple[Mapping[str, slice], int] | None:
+    """The first of the shapes that has so many axes: where each is in a shape, and how many make up a row.
 
-
-def _fits(axes: Sequence[str], rank: int) -> bool:
-    return rank >= len(axes) - 1 if axes[-1].startswith("*") else rank == len(axes)
+    Where `depth` is known, *d stands for so many.
+    """
+    for axes in map(str.split, alternatives):
+        starred = next((at for at, axis in enumerate(axes) if axis.startswith("*")), None)
+        spare = rank - len(axes) + (starred is not None)
+        if spare < 0 or (starred is None and spare) or ("*d" in axes and depth not in (None, spare)):
+            continue
+        ends = [at + 1 if starred is None or at < starred else at + spare for at in range(len(axes))]
+        places = {axis: slice(start, end) for axis, start, end in zip(axes, [0, *ends], ends, strict=False)}
+        return places, rank - 1 - (spare if "*d" in axes else 0)
+    return None
 
 
 def _or(alternatives: Sequence[str]) -> str:

@@ -5,20 +5,26 @@ the gradient, so that the two share their intermediate results and cannot drift 
 
     values, gradient = huber(predictions, targets, delta=1.5)
 
-`values` has one number per sample (n,), or one per element of an array (n, *d), whose rows are then averaged.
-`gradient` is d(values)/d(predictions): an array shaped like the predictions, a tuple of arrays where predictions are
-named arrays, None where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples
-of a batch or whose gradient is dear, a function from the weights (n,) of the values to the gradient of their weighted sum.
+An array has one row for each element on which the loss is computed: a number (m,), or the k numbers of its classes
+(m, k). Which rows are one sample is not the kernel's business. `values` has one number per element (m,). `gradient` is
+d(values)/d(predictions): an array shaped like the predictions, a tuple of arrays where predictions are named arrays, None
+where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples of a batch or whose
+gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Flag, auto
+from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
+from app.losses.labels import label_options, with_label_options
 from app.losses.numerics.means import ARITHMETIC, Mean
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared
@@ -26,6 +32,7 @@ from app.registry import Alias, Declared
 Pullback: TypeAlias = Callable[[Array], Array]
 Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
 Kernel: TypeAlias = Callable[..., tuple[Array, Gradient]]
+SIDES = ("predictions", "targets")
 Inputs: TypeAlias = Encoding | Choice | Mapping[str, Encoding | Choice] | None
 
 
@@ -71,11 +78,54 @@ class Loss(Declared):
     coupling: Literal["sample", "group", "batch"] = "sample"
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
-    """(targets, **parameters) -> (n,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
+    """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
     cost: Cost = LINEAR
+    weighs_rows: bool = False
+    """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
 
     def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
-        return self.function(*arrays, **parameters)
+        return self.kernel({**self.defaults, **parameters})(*arrays)
+
+    def kernel(self, parameters: Mapping[str, Any]) -> Kernel:
+        """The function under all of the parameters, as one of arrays."""
+        if not self.options:
+            return partial(self.function, **parameters) if parameters else self.function
+        kernel = partial(self.function, **{name: parameters[name] for name in self.own})
+        if not self._expects:
+            return kernel
+        weight = parameters["class_weight"] if "class_weight" in self.options else None
+        return with_label_options(kernel, parameters["label_smoothing"] if "label_smoothing" in self.options else 0.0, weight)
+
+    @cached_property
+    def _expects(self) -> bool:
+        """Whether soft labels, smoothed ones or weights of classes are put around the function."""
+        return bool(self.options.keys() & {"label_smoothing", "class_weight"})
+
+    def counts_of(self, parameters: Mapping[str, Any], targets: Any) -> Array | None:
+        """(m,): what each element counts in the divisor of the mean, None where all count 1."""
+        if self.counts:
+            return self.counts(targets, **parameters)
+        weight = parameters["class_weight"] if "class_weight" in self.options else None
+        return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
+
+    def expects(self, parameters: Mapping[str, Any], targets: Any) -> bool:
+        """Whether the function is called once for each class, since labels have shares of several."""
+        return "label_smoothing" in self.options and (parameters["label_smoothing"] > 0 or len(targets.shape) > 1)
+
+    @cached_property
+    def own(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of the function itself."""
+        return super().parameters
+
+    @cached_property
+    def options(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters that it has in common with other losses of labels: the function does not see them."""
+        sides = ([case for each in self.inputs.values() if each.side == side for _, case in each.cases] for side in SIDES)
+        return {name: option for name, option in label_options(*sides).items() if name not in self.own}
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        return MappingProxyType({**self.own, **self.options})
 
     @property
     def differentiable(self) -> bool:
@@ -95,6 +145,7 @@ def loss(
     mean: Mean = ARITHMETIC,
     counts: Callable[..., Array | None] | None = None,
     cost: Cost = LINEAR,
+    weighs_rows: bool = False,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
@@ -102,7 +153,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            cost=cost,
+            cost=cost, weighs_rows=weighs_rows,
         )  # fmt: skip
 
     return declare

@@ -4,8 +4,10 @@ Nothing here knows any loss by name. Whether a loss fits is asked of the loss: p
 are put beside the targets, and either the check of /v1/evaluate takes them or it says why not.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -28,13 +30,16 @@ SUGGESTED_CLASSES = 100
 
 
 class Labels(NamedTuple):
-    """Targets as the kernel takes them, and what each counts in the divisor (None: 1)."""
+    """Targets as the kernel takes them, what each row counts in the divisor (None: 1), and in the sums (None: 1)."""
 
     targets: Numbers
     counts: Array | None
+    shares: Array | None = None
+    """(n, d): 1/d for each number of a row, and 0 where its label is ignored."""
 
     def at(self, rows: slice | NDArray[np.intp]) -> "Labels":
-        return Labels(self.targets[rows], None if self.counts is None else self.counts[rows])
+        counts, shares = (None if array is None else array[rows] for array in (self.counts, self.shares))
+        return Labels(self.targets[rows], counts, shares)
 
 
 @dataclass(frozen=True)
@@ -55,25 +60,31 @@ class Objective:
     def width(self) -> int:
         return self.outputs[0] if self.outputs else 1
 
+    @cached_property
+    def kernel(self) -> Callable[..., tuple[Array, Any]]:
+        return self.loss.kernel(self.parameters)
+
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
-        values, gradient = self.loss(predictions.reshape(-1, *self.outputs), labels.targets, **self.parameters)
+        values, gradient = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
         slopes = cast(Array, gradient)  # of one array of predictions, each sample by itself
-        if values.ndim == 1:
+        if values.ndim == 1 and labels.shares is None:
             return values, slopes
-        columns = values.size // len(values)
-        losses, slope = self.loss.mean.of_columns(values.reshape(-1, columns))
-        return losses, (slopes if slope is None else slopes * slope.reshape(slopes.shape)) / columns
+        grid = values.reshape(len(values), -1)
+        losses, slope = self.loss.mean.of_rows(grid, labels.shares)
+        shares = 1.0 / grid.shape[1] if labels.shares is None else labels.shares
+        factor = np.broadcast_to(shares if slope is None else slope * shares, grid.shape)
+        return losses, slopes * factor.reshape(*values.shape, *(1,) * (slopes.ndim - values.ndim))
 
     def slope(self, predictions: Array, labels: Labels, out: Array) -> Array:
         """out (n, width) = the derivative of the batch's mean loss to the predictions; each sample's loss (n,) besides."""
         losses, gradient = self.losses(predictions, labels)
         divisor = self._divisor(labels)
-        of_samples = self.loss.mean.of_samples
-        if of_samples is None:
+        of_all = self.loss.mean.of_all
+        if of_all is None:
             np.divide(gradient.reshape(out.shape), divisor, out=out)
         else:
-            np.multiply(gradient.reshape(out.shape), of_samples(losses, None, divisor)[1][:, None], out=out)
+            np.multiply(gradient.reshape(out.shape), of_all(losses, None, divisor)[1][:, None], out=out)
         return losses
 
     def value(self, predictions: Array, labels: Labels) -> float:
@@ -82,10 +93,10 @@ class Objective:
 
     def mean(self, losses: Array, labels: Labels) -> float:
         """Of each sample's loss (n,)."""
-        of_samples = self.loss.mean.of_samples
-        if of_samples is None:
+        of_all = self.loss.mean.of_all
+        if of_all is None:
             return float(np.add.reduce(losses)) / self._divisor(labels)
-        return of_samples(losses, None, self._divisor(labels))[0]
+        return of_all(losses, None, self._divisor(labels))[0]
 
     def _divisor(self, labels: Labels) -> float:
         if labels.counts is None:
@@ -192,7 +203,21 @@ def _probed(
 
 
 def _labels(batch: Batch) -> Labels:
-    return Labels(batch.arrays[-1], batch.counts)
+    """The targets of every row of a batch, those with an ignored label as well: they get one that can be computed with."""
+    targets = np.asarray(batch.arrays[-1][:])
+    if batch.kept is None:
+        return Labels(targets.reshape(*batch.elements, *targets.shape[1:]), batch.counts)
+    whole = np.zeros((math.prod(batch.elements), *targets.shape[1:]), targets.dtype)
+    whole[:] = targets[0]
+    whole[batch.kept] = targets
+    grid = np.zeros(batch.elements).reshape(batch.elements[0], -1)
+    grid.reshape(-1)[batch.kept] = 1.0
+    known = grid.sum(axis=1, keepdims=True)
+    counts = (known[:, 0] > 0).astype(np.float64)
+    if batch.counts is not None:
+        counts[batch.kept] = batch.counts
+    shares = np.divide(grid, known, out=grid, where=known > 0)
+    return Labels(whole.reshape(*batch.elements, *targets.shape[1:]), counts, shares)
 
 
 def _misfit(

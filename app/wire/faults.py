@@ -1,27 +1,44 @@
-"""A decoded value as what its field wants: an array of numbers, class names, a list; or what is wrong with it."""
+"""A decoded value as what its field wants: an array of numbers or flags, class names, a list; or what is wrong with it."""
 
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any, NoReturn, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, escape
 from app.losses.evaluate import word
+from app.losses.inputs import Place
 from app.losses.numerics.stable import Array
+from app.wire import exact
 from app.wire.exact import ARRAYS, BLOCK, KINDS, LazyList, all_numbers, blocks, check_depth, first_type, kind, only, shape
+
+Leaf: TypeAlias = Literal["number", "flag"]
+"""What the elements of an array should be."""
 
 
 def numbers(value: object, pointer: str) -> NDArray[np.float64]:
     """`value` as decoded, where it is an array of numbers; InvalidArray naming every element that is in the way."""
     if isinstance(value, np.ndarray):
         return cast(Array, value)
-    if isinstance(value, LazyList):
-        _refuse(value.node, pointer, value.depth)
-    if isinstance(value, list):
-        _refuse(cast(list[Any], value), pointer, 1)
+    _refuse(value, pointer, "number")
     raise InvalidArray([Fault(pointer, "not_an_array", f"{name(pointer)} must be an array of numbers, not {kind(value)}")])
+
+
+def flags(value: object, pointer: str) -> NDArray[np.bool_]:
+    """`value` as an array of booleans, where it is one of these or of 1 and 0; InvalidArray naming every element in the way."""
+    if isinstance(value, np.ndarray):
+        array = cast(Array, value)
+        other = (array != 0) & (array != 1)
+        if other.any():
+            Place(pointer).refuse_numbers(other, array, "a boolean, or 1 or 0", "type")
+        return array != 0
+    known = exact.flags(value)
+    if known is None:
+        _refuse(value, pointer, "flag")
+        raise InvalidArray([Fault(pointer, "type", f"{name(pointer)} must be a list of booleans, not {kind(value)}")])
+    return known
 
 
 def listed(value: object) -> object:
@@ -52,63 +69,70 @@ def _numbers_or_names(value: object, pointer: str) -> Any:
 # --- what is wrong with a list that should have been an array -----------------------------------------------------------
 
 
-def _refuse(node: Any, pointer: str, depth: int) -> NoReturn:
+def _refuse(value: object, pointer: str, leaf: Leaf) -> None:
+    """InvalidArray for a list that is no array of these."""
+    if not isinstance(value, LazyList | list):
+        return
+    node, depth = (value.node, value.depth) if isinstance(value, LazyList) else (cast(list[Any], value), 1)
     faults: list[Fault] = []
-    _find_strangers(node, pointer, depth, faults)
+    _find_strangers(node, pointer, depth, leaf, faults)
     if not faults:
-        _find_ragged(node, pointer, faults)
+        _find_ragged(node, pointer, leaf, faults)
     raise InvalidArray(faults)
 
 
-def _find_strangers(node: Any, pointer: str, depth: int, faults: list[Fault]) -> None:
-    """What is no finite number, in the order of the text, until there are MAX_FAULTS."""
+def _find_strangers(node: Any, pointer: str, depth: int, leaf: Leaf, faults: list[Fault]) -> None:
+    """What is no finite number, or no flag, in the order of the text, until there are MAX_FAULTS."""
     check_depth(depth)
-    if all_numbers(node):
+    if leaf == "number" and all_numbers(node):
         return
     for start, block in blocks(node):
-        if _plain(block):
+        if _plain(block, leaf):
             continue
         for index, item in enumerate(block, start):
-            if isinstance(item, ARRAYS):
-                if len(item):
-                    _find_strangers(item, f"{pointer}/{index}", depth + 1, faults)
-            elif not isinstance(item, np.ndarray):
-                _find_stranger(item, f"{pointer}/{index}", faults)
+            inner: Any = cast(Array, item).tolist() if isinstance(item, np.ndarray) else item
+            if not isinstance(inner, ARRAYS):
+                _find_stranger(inner, f"{pointer}/{index}", leaf, faults)
+            elif len(inner):
+                _find_strangers(inner, f"{pointer}/{index}", depth + 1, leaf, faults)
             if len(faults) >= MAX_FAULTS:
                 return
 
 
-def _find_stranger(item: Any, pointer: str, faults: list[Fault]) -> None:
-    if isinstance(item, float):
+def _find_stranger(item: Any, pointer: str, leaf: Leaf, faults: list[Fault]) -> None:
+    if leaf == "flag":
+        if not isinstance(item, bool):
+            faults.append(Fault(pointer, "type", f"{name(pointer)} must be a boolean, not {kind(item)}"))
+    elif isinstance(item, float):
         if not np.isfinite(item):
             faults.append(Fault(pointer, "not_finite", f"{name(pointer)} must be finite; got {word(item)}"))
     elif not isinstance(item, int) or isinstance(item, bool):
         faults.append(Fault(pointer, "not_a_number", f"{name(pointer)} must be a number, not {kind(item)}"))
 
 
-def _plain(block: list[Any]) -> bool:
-    """Whether so many elements have one shape and nothing but finite numbers in them, seen without a look at each.
+def _plain(block: list[Any], leaf: Leaf) -> bool:
+    """Whether so many elements have one shape and nothing but what they should be in them, seen without a look at each.
 
     Only a full block is worth it, and only there is what is looked at again one level deeper BLOCK times smaller.
     """
-    if len(block) < BLOCK or shape(block) is None:
+    if len(block) < BLOCK or shape(block, leaves=leaf) is None:
         return False
     return not isinstance(block[0], list | int | float) or bool(np.isfinite(np.array(block, dtype=np.float64)).all())
 
 
-def _find_ragged(node: Any, pointer: str, faults: list[Fault]) -> tuple[int, ...] | None:
-    """What keeps arrays of numbers from being one: an empty one, or another shape than the first's. The shape, if nothing."""
-    if KINDS.get(first_type(node)) == "number" and (lengths := shape(node)):
+def _find_ragged(node: Any, pointer: str, leaf: Leaf, faults: list[Fault]) -> tuple[int, ...] | None:
+    """What keeps lists from being one array: an empty one, or another shape than the first's. The shape, if nothing."""
+    if KINDS.get(first_type(node)) == leaf and (lengths := shape(node, leaves=leaf)):
         return lengths
     first: tuple[str, tuple[int, ...]] | None = None
     before, length = len(faults), 0
     for start, block in blocks(node):
         length += len(block)
-        if first and len(block) == BLOCK and shape(block) == (BLOCK, *first[1]):
+        if first and len(block) == BLOCK and shape(block, leaves=leaf) == (BLOCK, *first[1]):
             continue
         for index, item in enumerate(block, start):
             place = f"{pointer}/{index}"
-            item_shape = _find_ragged(item, place, faults) if isinstance(item, ARRAYS) else ()
+            item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
             first = first or (None if item_shape is None else (name(place), item_shape))
             if first and item_shape not in (None, first[1]):
                 message = f"{name(place)} has shape {item_shape} where {first[0]} has {first[1]}: rows must be of one length"

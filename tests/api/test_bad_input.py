@@ -178,14 +178,14 @@ SHAPES = [
             "/targets", "shape_mismatch", "(2, 1)", "(2,)", "reshape it to (2, 1)"),
     invalid("(n, d) against (n, e)", batch(predictions=[[1, 2], [3, 4]], targets=[[1, 2, 3], [4, 5, 6]]),
             "/targets", "shape_mismatch", "(2, 3)", "(2, 2)", "nothing is broadcast"),
-    invalid("scores without classes", of("multi_margin", [1, 2], [0, 1]), "/predictions", "shape", "(n, k)", "(2,)"),
+    invalid("scores without classes", of("multi_margin", [1, 2], [0, 1]), "/predictions", "shape", "(n, *d, k)", "(2,)"),
     invalid("one-hot rows of another width", of("multi_margin", SCORES, [[1, 0], [0, 1]]),
             "/targets", "shape_mismatch", "axis k is 3 there and 2 here"),
-    invalid("targets of no known shape", of("nll", [[-1.0, -0.5]], [[[1]]]), "/targets", "shape", "(n,) or (n, k)", "(1, 1, 1)"),
+    invalid("targets of no known shape", of("nll", [[-1.0, -0.5]], [[[1]]]), "/targets", "shape_mismatch", "(1, 2)", "(1, 1, 1)"),
     invalid("named inputs of other lengths", of("gaussian_nll", {"mean": [1, 2], "variance": [1]}, [1, 2]),
             "/predictions/variance", "shape_mismatch", "predictions.variance", "2 samples there, 1 here"),
     invalid("boxes of five numbers", of("iou", [[0, 0, 1, 1, 1]], [[0, 0, 1, 1, 1]]), "/predictions", "shape", "predictions"),
-    invalid("64 axes", raw(nested(60), '"multi_margin"'), "/predictions", "shape", "(n, k)"),
+    invalid("64 axes", raw(nested(60), '"multi_margin"'), "/targets", "shape_mismatch", "does not agree"),
 ]  # fmt: skip
 
 LABELS = [
@@ -208,9 +208,11 @@ LABELS = [
     invalid("ignored index of another number", of("CrossEntropyLoss", SCORES, [0, -2], ignore_index=-1),
             "/targets/1", "label", "got -2"),
     invalid("one-hot, two ones", of("multi_margin", SCORES, [[1, 0, 0], [1, 1, 0]]),
+            "/targets/1", "row_sum", "sums to 1", "got 2"),
+    invalid("one-hot, no one", of("multi_margin", SCORES, [[0, 0, 0], [1, 0, 0]]), "/targets/0", "row_sum", "sums to 1", "got 0"),
+    invalid("one-hot, a fraction", of("zero_one", SCORES, [[0.5, 0.5, 0], [1, 0, 0]]), "/targets/0/0", "label", "got 0.5"),
+    invalid("one-hot, two certain ones", of("zero_one", SCORES, [[1, 0, 0], [1, 1, 0]]),
             "/targets/1", "one_hot", "single 1", "got 2"),
-    invalid("one-hot, no one", of("multi_margin", SCORES, [[0, 0, 0], [1, 0, 0]]), "/targets/0", "one_hot", "single 1", "got 0"),
-    invalid("one-hot, a fraction", of("multi_margin", SCORES, [[0.5, 0.5, 0], [1, 0, 0]]), "/targets/0/0", "label", "got 0.5"),
     invalid("distribution, negative", of("CrossEntropyLoss", SCORES, [[1.5, -0.5, 0], [1, 0, 0]]),
             "/targets/0/0", "out_of_range", "[0, 1]", "got 1.5"),
     invalid("distribution, sum", of("CrossEntropyLoss", SCORES, [[0.5, 0.4, 0], [1, 0, 0]]),
@@ -265,7 +267,7 @@ NUMBERS = [
             "/predictions/0/1", "out_of_range", "at most 0", "got 0.5"),
     invalid("a rate of 0", of("poisson_deviance", [1, 0], [1, 1]), "/predictions/1", "out_of_range", "above 0", "got 0"),
     invalid("a negative count", of("poisson_deviance", [1, 1], [1, -1]), "/targets/1", "out_of_range", "at least 0", "got -1"),
-    invalid("a variance of 0", of("gaussian_nll", {"mean": [1], "variance": [0]}, [1]),
+    invalid("a variance of 0", of("gaussian_nll", {"mean": [1], "variance": [0]}, [1], eps=0),
             "/predictions/variance/0", "out_of_range", "predictions.variance[0]"),
     invalid("a logarithm of nothing", of("mean_squared_logarithmic_error", [-1, 0], [0, 0]),
             "/predictions/0", "out_of_range", "above −1", "got -1"),
@@ -284,11 +286,15 @@ NUMBERS = [
     invalid("a mask that drops all", batch(mask=[False, False]), "/mask", "no_samples", "mask drops every sample"),
     invalid("a mask too short", batch(mask=[True]), "/mask", "shape_mismatch", "(2,)", "(1,)"),
     invalid("a mask too long", batch(mask=[True, True, True]), "/mask", "shape_mismatch", "(2,)", "(3,)"),
-    invalid("a mask of nothing", batch(mask=[]), "/mask", "shape_mismatch", "(2,)", "(0,)"),
-    invalid("a mask of numbers", batch(mask=[1, 0]), "/mask/0", "type", "mask[0]", "boolean"),
+    invalid("a mask of nothing", batch(mask=[]), "/mask", "empty", "mask is empty"),
+    invalid("a mask of numbers", batch(mask=[0.5, 2]), "/mask/0", "type", "mask[0]", "boolean"),
+    invalid("a mask of numbers and booleans", batch(mask=[True, 1]), "/mask/1", "type", "mask[1]", "boolean", "number"),
+    invalid("a mask of numbers in a row", batch(mask=[[1, 0], [True, False]]), "/mask/0/0", "type", "mask[0, 0]", "boolean"),
     invalid("a mask of strings", batch(mask=["true", "false"]), "/mask/0", "type", "mask[0]", "boolean"),
     invalid("a mask with null", batch(mask=[True, None]), "/mask/1", "type", "mask[1]", "boolean", "null"),
-    invalid("a mask in rows", batch(mask=[[True], [True]]), "/mask/0", "type", "mask[0]", "boolean"),
+    invalid("a mask in rows", batch(mask=[[True], [True]]), "/mask", "shape_mismatch", "(2,)", "(2, 1)"),
+    invalid("a mask of ragged rows", batch(mask=[[True], [True, False]]), "/mask/1", "ragged", "rows must be of one length"),
+    invalid("a mask of words in rows", batch(mask=[[True], ["no"]]), "/mask/1/0", "type", "mask[1, 0]", "boolean"),
     invalid("a mask that is no list", batch(mask=True), "/mask", "type", "mask", "list"),
     invalid("nothing but weights of 0 unmasked", batch(mask=[True, False], sample_weight=[0, 1]),
             "/sample_weight", "no_samples", "0 for every sample"),
@@ -538,10 +544,9 @@ async def test_taken(name: str, post: Post) -> None:
 
 
 async def test_every_fault_of_a_document_is_named_up_to_twenty(post: Post) -> None:
-    body = problem_of(await post(_bytes(batch(huber(-1), mask=[1, 0], reduction="avg", more=1))))
+    body = problem_of(await post(_bytes(batch(huber(-1), reduction="avg", more=1))))
     assert {(each["pointer"], each["code"]) for each in body["errors"]} == {
-        ("/loss/delta", "out_of_range"), ("/mask/0", "type"), ("/mask/1", "type"), ("/reduction", "choice"),
-        ("/more", "unknown_field"),
+        ("/loss/delta", "out_of_range"), ("/reduction", "choice"), ("/more", "unknown_field"),
     }  # fmt: skip
     body = problem_of(await post(_bytes(of("hinge", [1] * 30, [7] * 30))))
     assert [each["pointer"] for each in body["errors"]] == [f"/targets/{index}" for index in range(20)]

@@ -184,9 +184,21 @@ async def test_a_pole_is_null_and_named_and_spoils_no_other_sample(client: httpx
 async def test_a_weight_of_0_drops_a_pole(client: httpx.AsyncClient) -> None:
     found = await answer(client, batch("binary_cross_entropy", [0.5, 0.0], [1, 1]), sample_weight=[1, 0])
     assert found["value"] == math.log(2.0)
-    assert found["per_sample"] == [math.log(2.0), None]
+    assert found["per_sample"] == [math.log(2.0), 0.0]
     assert found["gradient"] == [-2.0, 0.0]
-    assert found["non_finite"] == [{"output": "per_sample", "index": [1], "value": "Infinity"}]
+    assert "non_finite" not in found
+    assert found["n_samples"] == 2
+
+
+async def test_elements_have_masks_weights_and_losses_of_their_own(client: httpx.AsyncClient) -> None:
+    request = batch("mae", [[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]])
+    found = await answer(client, request, sample_weight=[[1, 3], [2, 2]], outputs=["value", "per_sample", "per_element"])
+    assert (found["value"], found["divisor"], found["n_samples"], found["n_elements"]) == (2.625, 8.0, 2, 4)
+    assert (found["per_sample"], found["per_element"]) == ([1.75, 3.5], [[1.0, 2.0], [3.0, 4.0]])
+    for mask in ([[True, False], [False, False]], [[1, 0], [0, 0]]):
+        found = await answer(client, request, mask=mask, outputs=["value", "per_sample", "per_element"])
+        assert (found["value"], found["n_samples"], found["n_elements"]) == (1.0, 1, 1)
+        assert (found["per_sample"], found["per_element"]) == ([1.0, 0.0], [[1.0, 0.0], [0.0, 0.0]])
 
 
 async def test_only_what_is_in_the_answer_is_named(client: httpx.AsyncClient) -> None:

@@ -157,6 +157,7 @@ def test_model_describes_itself(caller: httpx.Client, path: str) -> None:
         "outputs": [
             {"name": "value", "datatype": "FP64", "shape": [1]},
             {"name": "per_sample", "datatype": "FP64", "shape": [-1]},
+            {"name": "per_element", "datatype": "FP64", "shape": [-1]},
             {"name": "gradient", "datatype": "FP64", "shape": [-1]},
         ],
     }
@@ -168,8 +169,8 @@ def test_every_loss_is_a_model(caller: httpx.Client, loss: str) -> None:
     assert answer.status_code == 200
     document = answer.json()
     assert [each["name"] for each in document["inputs"]] == list(LOSSES[loss].inputs)
-    assert [each["name"] for each in document["outputs"]][:2] == ["value", "per_sample"]
-    assert (len(document["outputs"]) > 2) == LOSSES[loss].differentiable
+    assert [each["name"] for each in document["outputs"]][:3] == ["value", "per_sample", "per_element"]
+    assert (len(document["outputs"]) > 3) == LOSSES[loss].differentiable
     assert caller.get(f"/v2/models/{loss}/ready").status_code == 200
 
 
@@ -197,9 +198,10 @@ def test_every_model_answers_what_evaluate_answers(caller: httpx.Client, loss: s
     )
     answer = read(send(caller, loss, message))
     described = caller.get(f"/v2/models/{loss}").json()
-    assert [*answer.tensors] == [each["name"] for each in described["outputs"]]
+    unasked = [each for each in described["outputs"] if each["name"] != "per_element"]
+    assert [*answer.tensors] == [each["name"] for each in unasked]
     assert answer.binary == (set(answer.tensors) if binary else set())
-    for each in described["outputs"]:
+    for each in unasked:
         assert answer.tensors[each["name"]].ndim >= len(each["shape"])
     assert_same(answer, evaluated(caller, **{**request, "reduction": "mean"}))
 
@@ -420,13 +422,30 @@ def test_named_inputs_of_gaussian_nll(caller: httpx.Client) -> None:
     arrays = {"mean": PREDICTIONS, "variance": np.array([1.0, 2.0, 0.5, 0.25]), "targets": TARGETS}
     described = caller.get("/v2/models/gaussian_nll").json()
     assert [each["name"] for each in described["inputs"]] == [*arrays]
-    assert [each["name"] for each in described["outputs"]] == ["value", "per_sample", "gradient.mean", "gradient.variance"]
+    assert [each["name"] for each in described["outputs"]] == [
+        "value", "per_sample", "per_element", "gradient.mean", "gradient.variance",
+    ]  # fmt: skip
     answer = read(send(caller, "gaussian_nll", binary_message(arrays)))
     predictions = {name: arrays[name].tolist() for name in ("mean", "variance")}
     assert_same(answer, evaluated(caller, loss="gaussian_nll", predictions=predictions, targets=TARGETS.tolist()))
     only = read(send(caller, "gaussian_nll", binary_message(arrays, outputs=[{"name": "gradient.variance"}])))
     assert [*only.tensors] == ["gradient.variance"]
     assert only.tensors["gradient.variance"].tobytes() == answer.tensors["gradient.variance"].tobytes()
+
+
+def test_elements_have_masks_weights_and_losses_of_their_own(caller: httpx.Client) -> None:
+    rng = np.random.default_rng(9)
+    arrays = {
+        "predictions": rng.normal(size=(2, 3, 4)).astype(np.float32), "targets": np.array([[0, 1, -100, 2], [2, 0, 1, 1]]),
+        "mask": rng.random((2, 4)) < 0.7, "sample_weight": rng.random((2, 4)),
+    }  # fmt: skip
+    outputs = [{"name": "value"}, {"name": "per_element"}]
+    answer = read(send(caller, "CrossEntropyLoss", binary_message(arrays, outputs=outputs)))
+    request = {name: array.tolist() for name, array in arrays.items()}
+    expected = evaluated(caller, loss="CrossEntropyLoss", outputs=["value", "per_element"], **request)
+    assert answer.tensors["value"].tolist() == pytest.approx([expected["value"]], rel=1e-6)
+    np.testing.assert_allclose(answer.tensors["per_element"], expected["per_element"], rtol=1e-6)
+    assert expected["n_elements"] == int((arrays["mask"] & (arrays["targets"] >= 0)).sum())
 
 
 def test_named_inputs_of_triplet_margin(caller: httpx.Client) -> None:

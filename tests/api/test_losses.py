@@ -84,7 +84,7 @@ async def test_named_inputs_have_encodings_by_name(client: httpx.AsyncClient) ->
     entry = (await client.get("/v1/losses/gaussian_nll")).json()
     assert {name: [each["name"] for each in listed] for name, listed in entry["predictions"].items()} == {
         "mean": ["real"],
-        "variance": ["positive"],
+        "variance": ["positive", "non_negative"],
     }
     assert [each["name"] for each in entry["targets"]] == ["real"]
 

@@ -237,7 +237,7 @@ def test_closed_lists_are_enumerated(document: Document) -> None:
     assert set(query["property"]["enum"]) == {str(flag.name).lower() for flag in Property}
     fields = document["components"]["schemas"]["EvaluateRequest"]["properties"]
     assert fields["reduction"]["enum"] == ["mean", "sum", "mean_over_samples", "none"]
-    assert fields["outputs"]["items"]["enum"] == ["value", "per_sample", "gradient"]
+    assert fields["outputs"]["items"]["enum"] == ["value", "per_sample", "per_element", "gradient"]
     assert document["components"]["schemas"]["TrainRequest"]["properties"]["outputs"]["items"]["enum"]
 
 

@@ -23,7 +23,7 @@ from app.losses.inputs import Encoding, Sizes
 from tests.losses.drawing import LABELS, more_digits, normalised
 from tests.losses.exact import BEYOND, ulps
 from tests.losses.oracles import K
-from tests.losses.test_values import SETTINGS, ULP, Setting, compared
+from tests.losses.test_values import OF_ROWS, SETTINGS, ULP, Setting, compared
 
 Array = NDArray[Any]
 
@@ -95,7 +95,9 @@ def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Genera
     rows = samples if loss.coupling != "batch" else min(samples, 6)
     for softened in (False, True) if soft else (False,):
         for _ in range(max(1, samples // rows)):
-            sizes = Sizes(max(2, rows // (2 if soft else 1)), K, (K,) if setting.rank == 2 else ())
+            sizes = Sizes(
+                max(2, rows // (2 if soft else 1)), K, (K,) if setting.rank == 2 and setting.name not in OF_ROWS else ()
+            )
             drawn = [points(encoding, sizes, softened, extreme, rng) for encoding in encodings.values()]
             approach(list(encodings.values()), drawn, softened, rng)
             if loss.coupling == "batch":  # embeddings are meant to have length 1; they lose digits where they are nearly parallel

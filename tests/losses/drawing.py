@@ -92,7 +92,7 @@ def others(loss: Loss, name: str, columns: int) -> list[object]:
         if kind is bool:
             values += [False, True]
         elif kind is int:
-            values += [1]
+            values += [1 if parameter.default is not None else K - 1]
         elif kind is float:
             values += _other_numbers(parameter.default, metadata)
         elif typing.get_origin(kind) is Literal:
@@ -116,8 +116,11 @@ def switches(loss: Loss) -> list[str]:
 
 
 def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
-    """The defaults, every other value of each parameter, and every switch together with one other value of each."""
-    values = {name: others(loss, name, columns) for name in loss.parameters}
+    """The defaults, every other value of each parameter, and every switch together with one other value of each.
+
+    Where the classes are is no setting: test_elements transposes every call.
+    """
+    values = {name: others(loss, name, columns) for name in loss.parameters if name != "class_axis"}
     singles: list[dict[str, object]] = [{name: value} for name in values for value in values[name]]
     flipped = [single for single in singles if set(single) <= set(switches(loss))]
     firsts: list[dict[str, object]] = [{name: values[name][0]} for name in values if values[name]]
@@ -188,7 +191,7 @@ def normalised(rows: Array) -> Array:
 
 
 def frozen(arrays: Arrays) -> dict[str, Array]:
-    copies = {name: np.array(array, dtype=np.float64) for name, array in arrays.items()}
+    copies = {name: np.array(array, dtype=np.float64, order="C") for name, array in arrays.items()}
     for array in copies.values():
         array.flags.writeable = False
     return copies
@@ -202,6 +205,19 @@ def sides(loss: Loss, arrays: Arrays) -> tuple[Any, Any]:
         named = {name: arrays[name] for name in declared}
         given.append(None if not named else named if any(each.named for each in declared.values()) else named[side])
     return given[0], given[1]
+
+
+def kernel_of(batch: Batch) -> tuple[Array, Any]:
+    """Values and gradient of all elements of a batch, as its kernel gives them."""
+    with np.errstate(all="ignore"):
+        return batch.kernel(*(array[:] for array in batch.arrays), **batch.columns_at(slice(None)))
+
+
+def as_rows(batch: Batch, array: Array) -> Array:
+    """An array of the shape that the predictions have in the request, as the rows of the batch."""
+    moved = array if batch.class_axis is None else np.moveaxis(array, batch.class_axis, -1)
+    rows = np.ascontiguousarray(moved).reshape(-1, *moved.shape[len(batch.elements) :])
+    return rows if batch.kept is None else rows[batch.kept]
 
 
 def rows_of(arrays: Arrays, rows: Any) -> dict[str, Array]:

@@ -258,11 +258,8 @@ def categorical_cross_entropy(
     from_logits: bool = False,
     label_smoothing: Any = 0,
     class_weight: Row | None = None,
-    ignore_index: int | None = None,
     clip: Any = None,
 ) -> Exact:
-    if isinstance(y, int) and y == ignore_index:
-        return Exact(0)
     k = len(row)
     p = softmax(row) if from_logits else row
     p = p if clip is None else [clipped(each, clip, 1 - clip) for each in p]
@@ -271,8 +268,8 @@ def categorical_cross_entropy(
 
 
 @oracle
-def nll(row: Row, y: int, class_weight: Row | None = None, ignore_index: int | None = None) -> Exact:
-    return Exact(0) if y == ignore_index else -row[y] * (class_weight[y] if class_weight else 1)
+def nll(row: Row, y: int, class_weight: Row | None = None) -> Exact:
+    return -row[y] * (class_weight[y] if class_weight else 1)
 
 
 @oracle
@@ -474,20 +471,28 @@ def quotient(above: Exact, below: Exact) -> Exact:
 
 
 @oracle
-def dice(mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squared: bool = False) -> Exact:
+def dice(
+    mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squared: bool = False, smooth_nr: Any = None,
+    smooth_dr: Any = None,
+) -> Exact:  # fmt: skip
+    above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
     p, g = flat(mask), flat(target)
     p = [sigmoid(each) for each in p] if from_logits else p
     power = 2 if squared else 1
     sizes = total_of(each**power for each in p) + total_of(each**power for each in g)
-    return 1 - quotient(2 * dot(p, g) + smooth, sizes + smooth)
+    return 1 - quotient(2 * dot(p, g) + above, sizes + below)
 
 
 @oracle
-def tversky(mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False) -> Exact:
+def tversky(
+    mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False,
+    smooth_nr: Any = None, smooth_dr: Any = None,
+) -> Exact:  # fmt: skip
+    above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
     p, g = flat(mask), flat(target)
     p = [sigmoid(each) for each in p] if from_logits else p
     hits, false_alarms, misses = dot(p, g), dot(p, [1 - each for each in g]), dot([1 - each for each in p], g)
-    return 1 - quotient(hits + smooth, hits + alpha * false_alarms + beta * misses + smooth)
+    return 1 - quotient(hits + above, hits + alpha * false_alarms + beta * misses + below)
 
 
 # --- detection ------------------------------------------------------------------------------------------------------
@@ -585,11 +590,11 @@ MEANS: Mapping[str, Formula] = {
 """How (losses, weights) become one number, where it is not Σwl / Σw."""
 
 
-def class_weight_of(y: Any, class_weight: Row | None = None, ignore_index: int | None = None, **_: Any) -> Exact:
+def class_weight_of(y: Any, class_weight: Row | None = None, **_: Any) -> Exact:
     """What a class index counts in the mean: its weight, 0 if it is ignored. Rows of probabilities count 1, as in PyTorch."""
     if not isinstance(y, int):
         return Exact(1)
-    return Exact(0) if y == ignore_index else class_weight[y] if class_weight else Exact(1)
+    return class_weight[y] if class_weight else Exact(1)
 
 
 COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "nll": class_weight_of}
@@ -602,6 +607,8 @@ K = 4
 """Classes, labels and columns of the arrays that the losses are compared on: the length of lists below."""
 
 BALANCE = [0.5, 2.0, 0.0, 1.3]
+
+DICE = ({}, {"smooth": 1.0}, {"squared": True}, {"smooth_nr": 0.5, "smooth_dr": 2.0}, {"squared": True, "smooth_dr": 1.0})
 
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
@@ -635,12 +642,11 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "categorical_cross_entropy": [
         *({"from_logits": logits, **more} for logits in (False, True) for more in (
             {}, {"label_smoothing": 0.1}, {"class_weight": BALANCE}, {"class_weight": BALANCE, "label_smoothing": 0.1},
-            {"ignore_index": 1}, {"ignore_index": 2, "class_weight": BALANCE},
         )),
         {"clip": 1e-7},
         {"clip": 0.01},
     ],
-    "nll": [{}, {"class_weight": BALANCE}, {"ignore_index": 1}],
+    "nll": [{}, {"class_weight": BALANCE}],
     "multi_margin": [{}, {"p": 2}, {"margin": 0.3}, {"class_weight": BALANCE}, {"p": 2, "margin": 1.7, "class_weight": BALANCE}],
     "categorical_focal": [
         {"from_logits": logits, **more}
@@ -675,11 +681,12 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
     "margin_ranking": [{}, {"margin": 0.3}],
-    "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in ({}, {"smooth": 1.0}, {"squared": True})],
+    "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in DICE],
     "tversky": [
         {"from_logits": logits, **more}
         for logits in (False, True)
-        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3})
+        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3},
+                     {"smooth_nr": 0.5, "smooth_dr": 2.0})
     ],
     "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
     "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}],

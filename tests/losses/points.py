@@ -124,9 +124,9 @@ def binary(parameters: Parameters) -> list[Sample]:
 
 def categorical(parameters: Parameters) -> list[Sample]:
     rows = LOGIT_ROWS if parameters.get("from_logits") else PROBABILITY_ROWS
-    soft = [] if parameters.get("ignore_index") is not None else crossed(rows, PROBABILITY_ROWS)
+    soft = crossed(rows, PROBABILITY_ROWS)
     if parameters.get("from_logits"):
-        soft += [(row, softmax(row)) for row in LOGIT_ROWS[:3]] if soft else []
+        soft += [(row, softmax(row)) for row in LOGIT_ROWS[:3]]
     return indexed(rows) + soft
 
 

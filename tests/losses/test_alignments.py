@@ -45,13 +45,14 @@ def exact_loss(logits: Array, labels: list[int]) -> mpmath.mpf:
 
 def test_long_sequences_are_the_sum_over_their_alignments() -> None:
     given = batch()
+    scores, labels = (np.asarray(array[:]) for array in given.arrays)
     found = evaluate(given, reduction="none").per_sample
     assert found is not None
     for row, length in enumerate(LENGTHS):
         if length == 30:
             assert np.isposinf(found[row])
         else:
-            exact = exact_loss(given.arrays[0][row], given.arrays[1][row, :length].tolist())
+            exact = exact_loss(scores[row], labels[row, :length].tolist())
             assert found[row] == pytest.approx(float(exact), rel=4e-16)
 
 
@@ -72,7 +73,7 @@ def test_a_sequence_does_not_depend_on_those_beside_it() -> None:
 
 def test_gradient_of_long_sequences_is_their_derivative() -> None:
     given = batch()
-    scores, targets = given.arrays[0], given.arrays[1].astype(float)
+    scores, targets = (np.asarray(array[:], float) for array in given.arrays)
     direction = np.random.default_rng(3).normal(size=scores.shape)
 
     def losses(step: float) -> Array:

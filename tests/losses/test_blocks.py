@@ -211,7 +211,6 @@ def test_kernel_that_fails_in_a_thread_fails_the_evaluation() -> None:
         def __array_ufunc__(self, *args: object, **kwargs: object) -> Any:
             raise ArithmeticError("broken numbers")
 
-    broken = tuple(array.view(Broken) for array in batch.arrays)
-    object.__setattr__(batch, "arrays", broken)
+    broken = tuple(np.asarray(array[:]).view(Broken) for array in batch.arrays)
     with pytest.raises(ArithmeticError, match="broken numbers"):
-        evaluate(batch, block_bytes=64)
+        evaluate(batch._replace(arrays=broken), block_bytes=64)

@@ -1,6 +1,7 @@
 """Each promise of a loss, held against random points: a flag that is not true fails here."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,9 +93,9 @@ def test_non_negative_losses_are_not_below_zero_where_terms_cancel(case: Case, n
         case "probability":
             near = np.clip(near, 0, 1)
         case "distribution":
-            near = near / near.sum(axis=1, keepdims=True)
+            near = near / near.sum(axis=-1, keepdims=True)
         case "log_probabilities":
-            near = near - np.log(np.exp(near).sum(axis=1, keepdims=True))
+            near = near - np.log(np.exp(near).sum(axis=-1, keepdims=True))
         case name if name in LABELS:
             near = hit
         case _:
@@ -106,13 +107,16 @@ def at_target(case: Case, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays with predictions that hit the targets, each in its own encoding."""
     assert list(arrays) == ["predictions", "targets"], "of several arrays none equals the targets: the promise means nothing"
     here, there = case.encodings["predictions"].name, case.encodings["targets"].name
-    predictions, targets = arrays["predictions"], np.asarray(case.batch(arrays).arrays[-1])
+    known = {name: value for name, value in case.parameters.items() if name != "ignore_index"}
+    batch = replace(case, parameters=known).batch(arrays)
+    rows = np.asarray(batch.arrays[-1][:])
+    predictions, targets = arrays["predictions"], rows.reshape(*batch.elements, *rows.shape[1:])
     if there not in LABELS and there not in ("distribution", "log_probabilities", "probability"):
         return {"predictions": predictions, "targets": predictions}  # which lie within the range of both
-    if here in ("logits", "log_probabilities", "distribution") or (here == "scores" and targets.ndim == 1):
+    if here in ("logits", "log_probabilities", "distribution") or (here == "scores" and targets.ndim < predictions.ndim):
         rows = (
-            np.eye(predictions.shape[1])[targets]
-            if targets.ndim == 1
+            np.eye(predictions.shape[-1])[targets]
+            if targets.ndim < predictions.ndim
             else np.exp(targets)
             if there == "log_probabilities"
             else targets
@@ -142,16 +146,16 @@ def stretched(case: Case, name: str, array: Array, factor: float) -> Array:
             odds = np.exp(np.clip(factor * np.log(array / (1 - array)), -700, 700))
             return odds / (1 + odds)
         case "distribution":
-            powers = np.exp(np.clip(factor * np.log(array / array.max(axis=1, keepdims=True)), -700, 0))
-            return powers / powers.sum(axis=1, keepdims=True)
+            powers = np.exp(np.clip(factor * np.log(array / array.max(axis=-1, keepdims=True)), -700, 0))
+            return powers / powers.sum(axis=-1, keepdims=True)
         case "positive":
             return np.exp(np.clip(factor * np.log(array), -300, 300))
         case "above_minus_one":
             return np.expm1(np.clip(factor * np.log1p(array), -30, 300))
         case "log_probabilities":
             logits = factor * array
-            shifted = logits - logits.max(axis=1, keepdims=True)
-            return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+            shifted = logits - logits.max(axis=-1, keepdims=True)
+            return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         case _:
             return array * factor
 
@@ -231,7 +235,13 @@ def expected(case: Case, predictions: Array, truth: Array) -> Array:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in default_cases() if PROPER in case.loss.properties and "soft" not in case.words], ids=str
+    "case",
+    [
+        case
+        for case in default_cases()
+        if PROPER in case.loss.properties and "soft" not in case.words and max(array.ndim for array in case.draw().values()) < 3
+    ],
+    ids=str,
 )
 def test_proper_scores_are_least_at_the_truth(case: Case) -> None:
     truth, other = (case.draw(n=300, seed=seed)["predictions"] for seed in (9, 10))
@@ -247,7 +257,7 @@ def test_proper_scores_are_least_at_the_truth(case: Case) -> None:
     for share in (0.01, 0.1):  # and nearby
         near = (1 - share) * truth + share * other
         if case.encodings["predictions"].name == "log_probabilities":
-            near = near - np.log(np.exp(near).sum(axis=1, keepdims=True))
+            near = near - np.log(np.exp(near).sum(axis=-1, keepdims=True))
         assert (at_truth < expected(case, near, chances)).all()
 
 

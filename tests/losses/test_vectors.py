@@ -169,8 +169,11 @@ def found(call: Call, entry: Entry, key: str) -> Any:
         "weighted_mean": "mean",
         "weighted_mean_over_n": "mean_over_samples",
     }
-    value = answer(call, entry, reductions[key], weighted).value
+    result = answer(call, entry, reductions[key], weighted)
+    value = result.value
     assert value is not None
+    if key == "sum" and result.n_elements:  # here of the samples' means, as Keras has it
+        value *= result.n_samples / result.n_elements
     return call.factor * value + call.constant
 
 

@@ -90,7 +90,10 @@ def end(**changes: Any) -> State:
 @cache
 def training_cases() -> tuple[Case, ...]:
     """Every loss that trains, in every setting, with targets that its own encoding draws: one row per sample at most."""
-    return tuple(each for each in cases() if trainable(each.loss) and each.loss.name not in NO_OUTPUT and targets(each).ndim <= 2)
+    return tuple(
+        each for each in cases()
+        if trainable(each.loss) and each.loss.name not in NO_OUTPUT and max(array.ndim for array in each.draw().values()) <= 2
+    )  # fmt: skip
 
 
 def default_training_cases() -> list[Case]:

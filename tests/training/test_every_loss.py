@@ -15,7 +15,9 @@ UNEVEN = {"max_error", "median_absolute_error", "mean_absolute_percentage_error"
 """Losses whose slope is that of a row or two, or a hundred times larger for some: a tree's mean of it is no way down."""
 
 each_case = pytest.mark.parametrize("case", default_training_cases(), ids=str)
-each_loss = pytest.mark.parametrize("case", {case.loss.name: case for case in default_training_cases()}.values(), ids=str)
+# the first case of each has hard labels: a hinge of soft ones, none of them above a half, is least where all scores are alike
+FIRST = {case.loss.name: case for case in reversed(default_training_cases())}
+each_loss = pytest.mark.parametrize("case", FIRST.values(), ids=str)
 
 
 def informative(case: Case) -> Table:

@@ -8,10 +8,10 @@ from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.errors import Fault, InvalidArray, InvalidParameter
+from app.errors import Fault, InvalidArray
 from app.losses.encodings import (
-    CLASS_DISTRIBUTION,
-    CLASS_INDEX,
+    CERTAIN_LABEL,
+    CLASS_LABEL,
     DISTRIBUTION,
     GROUP,
     LOGIT,
@@ -37,6 +37,7 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.stable import Array, all_finite, softplus_and_sigmoid
+from app.losses.parameters import PER_COLUMN
 from app.registry import alias
 
 FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits instead of probabilities.")]
@@ -88,6 +89,7 @@ def binary_cross_entropy(
     label_smoothing: LabelSmoothing = 0.0,
     pos_weight: Annotated[
         Annotated[float, Ge(0)] | list[Annotated[float, Ge(0)]],
+        PER_COLUMN,
         Doc("Factor of the term of positive targets: one number, or one for each column of the last axis."),
     ] = 1.0,
     clip: Annotated[
@@ -100,8 +102,8 @@ def binary_cross_entropy(
     Exact in both tails, where libraries clip: a probability of 0 for what happened costs infinity. PyTorch limits that
     to 100; for Keras' 16.1 set clip=1e-7.
     """
-    weight = _per_column(pos_weight, predictions)
-    plain = label_smoothing == 0 and pos_weight == 1
+    weight = np.asarray(pos_weight, np.float64)
+    plain = label_smoothing == 0 and bool(np.all(weight == 1))
     kernel = _of_logits if from_logits else _of_probabilities
     values, gradient = kernel(predictions, targets, label_smoothing, weight, plain)
     if clip is None:
@@ -112,15 +114,6 @@ def binary_cross_entropy(
     rare, usual = -np.log(clip), -np.log1p(-clip)
     values = np.where(low, positive * rare + negative * usual, np.where(high, positive * usual + negative * rare, values))
     return values, np.where(low | high, 0.0, gradient)
-
-
-def _per_column(weight: float | list[float], predictions: Array) -> Array:
-    """The weight of positives as an array that fits the last axis."""
-    if isinstance(weight, list) and (predictions.ndim < 2 or len(weight) != predictions.shape[-1]):
-        columns = predictions.shape[-1] if predictions.ndim > 1 else "no"
-        message = f"pos_weight must have one number for each column; it has {len(weight)}, and predictions have {columns} columns"
-        raise InvalidParameter([Fault("/loss/pos_weight", "length", message)])
-    return np.asarray(weight, dtype=np.float64)
 
 
 def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
@@ -481,7 +474,7 @@ def exponential(predictions: Array, targets: Array) -> tuple[Array, Array]:
 
 @loss(
     predictions=by_rank(PROBABILITY, DISTRIBUTION),
-    targets=by_rank(SOFT_BINARY, CLASS_DISTRIBUTION),
+    targets=by_rank(SOFT_BINARY, CLASS_LABEL),
     formula="(p − y)² of a probability, Σ (p_c − y_c)² of a distribution",
     aliases=("brier", "BrierScore", "brier_score_loss", "quadratic_score"),
     equals=("sklearn.metrics.brier_score_loss(scale_by_half)", "scoringrules.brier_score", "catboost metric BrierScore"),
@@ -504,7 +497,7 @@ def brier_score(
         scale, residual = 2.0 if scale_by_half is False else 1.0, predictions - targets
         return scale * (residual * residual), (2.0 * scale) * residual
     scale = 0.5 if scale_by_half else 1.0
-    if targets.ndim == 2:
+    if targets.ndim == 2:  # a row of probabilities
         residual = predictions - targets
     else:
         residual = predictions.copy()
@@ -527,7 +520,7 @@ def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
     return Reading(array, "probability")
 
 
-LABEL = Encoding("label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",))
+LABEL = Encoding("label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag")
 LABEL_OR_PROBABILITY = Encoding(
     "label", "the label of a class, a whole number, or the probability of label 1 against label 0", ("n",),
     _read_label_or_probability, SOFT_BINARY.draw, ("probability",),
@@ -536,7 +529,7 @@ LABEL_OR_PROBABILITY = Encoding(
 
 @loss(
     predictions=by_rank(LABEL_OR_PROBABILITY, SCORES),
-    targets=by_rank(LABEL, CLASS_INDEX),
+    targets=by_rank(LABEL, CERTAIN_LABEL),
     formula="1 if the decision is not y, else 0",
     aliases=("0-1", "zero_one_loss", "ZeroOneLoss", "misclassification", "misclassification_error", "accuracy_loss", "merror"),
     equals=("sklearn.metrics.zero_one_loss", "xgboost metrics error and merror", "catboost metric ZeroOneLoss"),

@@ -1,11 +1,12 @@
 """Losses of a predicted distribution: the negative log-likelihood of the target under it, without what no prediction changes.
 
-Every array has shape (n,) or (n, d); the d columns of a sample are averaged. A likelihood is not a distance: these losses
+Of arrays (n, *d), every number is an element by itself. A likelihood is not a distance: these losses
 pass through zero and below it, and their terms cancel there and at the optimum. Both are evaluated in double-double.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated, Literal, TypeAlias
 
@@ -152,7 +153,7 @@ def tweedie_nll(
 
 
 @loss(
-    predictions={"mean": REAL, "variance": POSITIVE},
+    predictions={"mean": REAL, "variance": when("eps", 0.0, replace(POSITIVE, shared=True), replace(NON_NEGATIVE, shared=True))},
     targets=REAL,
     formula="½(log v + (m − y)²/v), v = max(variance, ε); with full: + ½ log 2π",
     aliases=("GaussianNLLLoss", "gaussian_nll_loss", "normal_nll"),
@@ -170,7 +171,8 @@ def gaussian_nll(
 ) -> tuple[Array, tuple[Array, Array]]:
     """Fits a mean and its own uncertainty: an error costs less where a large variance was predicted, and that costs a logarithm.
 
-    A variance below eps counts as eps and has gradient 0, which is the derivative; PyTorch's ignores the limit.
+    A variance below eps counts as eps and has gradient 0, which is the derivative; PyTorch's ignores the limit. Of means
+    (n, *d) a sample may have one variance, (n,) or (n, 1).
     """
     v = np.maximum(variance, eps)
     residual, error = two_sum(mean, -targets)

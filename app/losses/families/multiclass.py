@@ -1,4 +1,7 @@
-"""Losses of one true class among k: predictions (n, k), one label per sample."""
+"""Losses of one true class among k: predictions (n, *d, k), one label for each element (n, *d).
+
+A kernel sees rows (m, k) and labels (m,). What else labels may be and say, `app/losses/labels.py` puts around it.
+"""
 
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -8,12 +11,14 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
-from app.losses.encodings import CLASS_DISTRIBUTION, CLASS_INDEX, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
+from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
+from app.losses.labels import ClassWeight, LabelSmoothing
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
 from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
 from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
 from app.losses.numerics.stable import Array, recovered, xlogy
+from app.losses.parameters import PER_CLASS
 from app.registry import alias
 
 Index: TypeAlias = NDArray[np.int64]
@@ -21,25 +26,16 @@ Labels: TypeAlias = NDArray[Any]
 """Class indices (n,) or rows of probabilities (n, k)."""
 
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
-ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, Doc("Weight of each class; null weighs all alike.")]
-IgnoreIndex = Annotated[int | None, Doc("Label that stands for no label: such samples are dropped, from the divisor too.")]
 
 
-def _counts(
-    targets: Labels, *, class_weight: list[float] | None = None, ignore_index: int | None = None, **_: object
-) -> Array | None:
-    """The weight of each sample's class, 0 where the label is ignored; None where all count 1."""
-    if targets.ndim == 2 or (class_weight is None and ignore_index is None):
-        return None
-    ignored = np.zeros(targets.shape, np.bool_) if ignore_index is None else targets == ignore_index
-    weight = np.ones(1) if class_weight is None else np.asarray(class_weight, np.float64)
-    return np.where(ignored, 0.0, weight[np.where(ignored | (class_weight is None), 0, targets)])
+def _counts(targets: Labels, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
+    """The weight of each sample's class; None where all count 1."""
+    return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
 
 
-def _flat(targets: Index, k: int, ignore_index: int | None = None) -> NDArray[np.intp]:
-    """Where each row's label stands in the flattened rows; the first column of a row whose label is ignored."""
-    start = np.arange(0, targets.size * k, k, dtype=np.intp)
-    return start + (targets if ignore_index is None else np.where(targets == ignore_index, 0, targets))
+def _flat(targets: Index, k: int) -> NDArray[np.intp]:
+    """Where each row's label stands in the flattened rows."""
+    return np.arange(0, targets.size * k, k, dtype=np.intp) + targets
 
 
 def _one_hot(rows: Array) -> NDArray[np.intp] | None:
@@ -64,15 +60,15 @@ def _ones(at: NDArray[np.intp] | None, shape: tuple[int, ...]) -> Array:
 
 @loss(
     predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
-    targets=CLASS_DISTRIBUTION,
+    targets=CLASS_LABEL,
     formula="−∑ y log p, with p = softmax(x) from logits",
     aliases=(
         "cce", "CategoricalCrossentropy", "categorical_crossentropy",
         "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy", "sparse_categorical_cross_entropy",
         "multiclass_cross_entropy", "sparse_multiclass_cross_entropy", "multi_logloss", "mlogloss",
-        alias("CrossEntropyLoss", from_logits=True),
-        alias("cross_entropy", from_logits=True),
-        alias("F.cross_entropy", from_logits=True),
+        alias("CrossEntropyLoss", from_logits=True, class_axis=1, ignore_index=-100),
+        alias("cross_entropy", from_logits=True, class_axis=1, ignore_index=-100),
+        alias("F.cross_entropy", from_logits=True, class_axis=1, ignore_index=-100),
         alias("softmax_cross_entropy", from_logits=True),
         alias("softmax_cross_entropy_with_integer_labels", from_logits=True),
         alias("safe_softmax_cross_entropy", from_logits=True),
@@ -101,9 +97,8 @@ def categorical_cross_entropy(
     targets: Labels,
     *,
     from_logits: FromLogits = False,
-    label_smoothing: Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")] = 0.0,
+    label_smoothing: LabelSmoothing = 0.0,
     class_weight: ClassWeight = None,
-    ignore_index: IgnoreIndex = None,
     clip: Annotated[
         float | None,
         Gt(0),
@@ -120,15 +115,13 @@ def categorical_cross_entropy(
     if from_logits and clip is not None:
         raise InvalidParameter([Fault("/loss/clip", "clip", "clip applies to probabilities; leave it out with from_logits")])
     if targets.ndim == 1:
-        counts = _counts(targets, class_weight=class_weight, ignore_index=ignore_index)
-        at = _flat(targets, predictions.shape[1], ignore_index)
+        counts = _counts(targets, class_weight=class_weight)
+        at = _flat(targets, predictions.shape[1])
     else:
         counts, at = None, None if class_weight else _one_hot(targets)
     if at is None or label_smoothing:
         rows = targets if targets.ndim == 2 else _ones(at, predictions.shape)
         shares = _shares(rows, label_smoothing, class_weight)
-        if ignore_index is not None and targets.ndim == 1:
-            shares[targets == ignore_index] = 0.0
         if from_logits:
             return softmax_cross_entropy(predictions, shares, lambda at: _exact_shares(rows[at], label_smoothing, class_weight))
         return _soft(predictions, shares, clip)
@@ -177,28 +170,28 @@ def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
 
 @loss(
     predictions=LOG_PROBABILITIES,
-    targets=CLASS_INDEX,
+    targets=CLASS_LABEL,
     formula="−log p of the true class",
-    aliases=("negative_log_likelihood", "NLLLoss", "nll_loss", "F.nll_loss"),
+    aliases=(
+        "negative_log_likelihood",
+        alias("NLLLoss", class_axis=1, ignore_index=-100),
+        alias("nll_loss", class_axis=1, ignore_index=-100),
+        alias("F.nll_loss", class_axis=1, ignore_index=-100),
+    ),
     equals=("torch.nn.NLLLoss(weight, ignore_index)",),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT | PROPER,
-    counts=_counts,
 )
-def nll(
-    predictions: Array, targets: Index, *, class_weight: ClassWeight = None, ignore_index: IgnoreIndex = None
-) -> tuple[Array, Array]:
+def nll(predictions: Array, targets: Index) -> tuple[Array, Array]:
     """Cross-entropy of predictions that are log-probabilities already: picks the true class, takes no logarithm."""
-    counts = _counts(targets, class_weight=class_weight, ignore_index=ignore_index)
-    at = _flat(targets, predictions.shape[1], ignore_index)
-    weight = 1.0 if counts is None else counts
+    at = _flat(targets, predictions.shape[1])
     gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = -weight
-    return weight * -predictions.take(at), gradient
+    gradient.reshape(-1)[at] = -1.0
+    return -predictions.take(at), gradient
 
 
 @loss(
     predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
-    targets=CLASS_INDEX,
+    targets=CLASS_LABEL,
     formula="−α (1 − p)^γ log p, with p the probability of the true class",
     aliases=("CategoricalFocalCrossentropy", "categorical_focal_crossentropy", alias("softmax_focal", from_logits=True)),
     equals=(
@@ -214,7 +207,9 @@ def categorical_focal(
     *,
     from_logits: FromLogits = False,
     gamma: Annotated[float, Ge(0), Doc("How strongly samples that are right already are passed over; 0 is cross-entropy.")] = 2.0,
-    alpha: Annotated[float | list[float], Doc("Factor of the loss: one number for every class, or one for each.")] = 0.25,
+    alpha: Annotated[
+        float | list[float], PER_CLASS, Doc("Factor of the loss: one number for every class, or one for each.")
+    ] = 0.25,
 ) -> tuple[Array, Array]:
     """Cross-entropy that fades for samples the model has right, so that the hard ones decide.
 
@@ -260,7 +255,7 @@ def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array 
 
 @loss(
     predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
-    targets=CLASS_INDEX,
+    targets=CLASS_LABEL,
     formula="(1 − p^q) / q, with p the probability of the true class",
     aliases=("gce", "CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy", "lq"),
     equals=("keras.losses.CategoricalGeneralizedCrossEntropy(q)",),
@@ -315,7 +310,7 @@ def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, A
 
 @loss(
     predictions=SCORES,
-    targets=CLASS_INDEX,
+    targets=CLASS_LABEL,
     formula="max(0, 1 − sᵧ + max(0, sⱼ of the wrong classes j))",
     aliases=("CategoricalHinge",),
     equals=("keras.losses.CategoricalHinge()",),
@@ -335,7 +330,7 @@ def categorical_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]
 
 @loss(
     predictions=SCORES,
-    targets=CLASS_INDEX,
+    targets=CLASS_LABEL,
     formula="max(0, 1 − sᵧ + max sⱼ over the wrong classes j)",
     aliases=("multiclass_hinge", "multiclass_hinge_loss"),
     equals=(
@@ -356,7 +351,7 @@ def crammer_singer_hinge(predictions: Array, targets: Index) -> tuple[Array, Arr
 
 @loss(
     predictions=SCORES,
-    targets=CLASS_INDEX,
+    targets=CLASS_LABEL,
     formula="1/k ∑ max(0, m − sᵧ + sⱼ)^p over the wrong classes j",
     aliases=("multi_class_margin", "MultiMarginLoss", "multi_margin_loss", "F.multi_margin_loss"),
     equals=("torch.nn.MultiMarginLoss(p, margin, weight)",),

@@ -14,6 +14,7 @@ from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATI
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import headroom, row_sums
 from app.losses.numerics.stable import Array, sigmoid, softplus
+from app.losses.parameters import PER_CLASS
 
 
 def _read_whole(array: Numbers, place: Place) -> Reading:
@@ -27,14 +28,16 @@ def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
     return rng.integers(0, sizes.k, (sizes.n, *sizes.d)).astype(np.float64)
 
 
-LABEL = Encoding("label", "a class or a 0/1 flag, as a whole number", ("n *d",), _read_whole, _draw_labels, ("class_names",))
+LABEL = Encoding(
+    "label", "a class or a 0/1 flag, as a whole number", ("n *d",), _read_whole, _draw_labels, ("class_names",), "flag"
+)
 
 
 def _draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.round(rng.integers(-60, 61, shape) * np.float64(0.05), 6)
 
 
-LABEL_LOGITS = numbers("logits", "the log-odds of each label", "finite", _draw_logits, axes="n k")
+LABEL_LOGITS = numbers("logits", "the log-odds of each label", "finite", _draw_logits, axes="n *d k")
 
 
 @loss(
@@ -55,7 +58,9 @@ def multilabel_soft_margin(
     predictions: Array,
     targets: Array,
     *,
-    class_weight: Annotated[list[Annotated[float, Ge(0)]] | None, Doc("Weight of each label; null weighs all alike.")] = None,
+    class_weight: Annotated[
+        list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each label; null weighs all alike.")
+    ] = None,
 ) -> tuple[Array, Array]:
     """Binary cross-entropy of every label on its own, averaged over the labels.
 

@@ -1,9 +1,10 @@
-"""Losses of a real-valued prediction. Every array has shape (n,) or (n, d); the d columns of a sample are averaged.
+"""Losses of a real-valued prediction. Of arrays (n, *d), every number is an element by itself.
 
 The residual r = prediction − target is rounded once. Where a loss would magnify that rounding (near a threshold, or
 where it is nearly quadratic) its exact error is carried along.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +19,7 @@ from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATI
 from app.losses.numerics.means import MAXIMUM, MEDIAN, QUADRATIC
 from app.losses.numerics.pairs import Pair, difference, log_excess, log_ratio, pair_divide, relative_gap, two_product, two_sum
 from app.losses.numerics.stable import LOG_2, Array, recovered, sign
+from app.losses.parameters import PER_COLUMN
 from app.registry import alias
 
 # --- squares and absolute values --------------------------------------------------------------------------------------
@@ -335,9 +337,15 @@ def _seamed(predictions: Array, targets: Array, residual: Array, near: Array, sl
     return recovered(values, lambda: 2.0 * (slope * ((predictions / 2.0 - targets / 2.0) - near / 4.0)))
 
 
+_OF_QUANTILES = Choice((
+    Case("quantile is a list", lambda parameters, _: isinstance(parameters["quantile"], list), replace(REAL, shared=True)),
+    Case("otherwise", lambda _, __: True, REAL),
+))  # fmt: skip
+
+
 @loss(
     predictions=REAL,
-    targets=REAL,
+    targets=_OF_QUANTILES,
     formula="q·(y − p) if y ≥ p, else (1 − q)·(p − y)",
     aliases=(
         "pinball", "pinball_loss", "PinballLoss", "mean_pinball_loss", "check_loss", "tilted", "tilted_loss", "Quantile",
@@ -361,14 +369,19 @@ def quantile(
     predictions: Array,
     targets: Array,
     *,
-    quantile: Annotated[float, Ge(0), Le(1), Doc("The quantile to predict: the share of targets that should lie below.")] = 0.5,
+    quantile: Annotated[
+        Annotated[float, Ge(0), Le(1)] | list[Annotated[float, Ge(0), Le(1)]],
+        PER_COLUMN,
+        Doc("The quantile to predict: the share of targets that should lie below; or one for each column."),
+    ] = 0.5,
 ) -> tuple[Array, Array]:
     """Absolute residual weighed by its side: the minimiser is a quantile of the targets instead of their median.
 
-    At r = 0 the gradient is −q, as in scikit-learn.
+    Of several quantiles, predictions have a column each, (n, q) beside targets (n,). At r = 0 the gradient is −q, as in
+    scikit-learn.
     """
     residual = predictions - targets
-    gradient = (residual > 0) - np.float64(quantile)
+    gradient = (residual > 0) - np.asarray(quantile, np.float64)
     values = np.abs(gradient * residual)
     return recovered(values, lambda: 2.0 * np.abs(gradient * (predictions / 2.0 - targets / 2.0))), gradient
 

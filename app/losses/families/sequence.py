@@ -25,7 +25,7 @@ def _frames_of(encoding: Encoding) -> Encoding:
 
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         frames = sizes.k + 2
-        return encoding.draw(rng, replace(sizes, n=sizes.n * frames)).reshape(sizes.n, frames, sizes.k)
+        return encoding.draw(rng, replace(sizes, n=sizes.n * frames, d=())).reshape(sizes.n, frames, sizes.k)
 
     return replace(encoding, axes=("n t k",), draw=draw, accepts=())
 

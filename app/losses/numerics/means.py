@@ -1,7 +1,7 @@
-"""How the losses of many samples become one number: the means, each with its derivative.
+"""How the losses of many elements become one number: the means, each with its derivative.
 
-A mean takes the losses l (n,) and weights w (n,) or None, and gives the value with the factor d(value)/d(l), which is
-what the gradient of each sample is multiplied by. For most losses that factor is w/Σw; the root mean square, the median
+A mean takes the losses l (m,) and weights w (m,) or None, and gives the value with the factor d(value)/d(l), which is
+what the gradient of each element is multiplied by. For most losses that factor is w/Σw; the root mean square, the median
 and the maximum are means of another kind, and are declared as such by the loss.
 """
 
@@ -17,19 +17,20 @@ from app.losses.numerics.stable import Array, exact_sum, power_of_two
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean of losses: of the columns of a row (n, d) -> (n,), and of the samples (n,) -> value."""
+    """A mean of losses: of each sample's elements (n, d) -> (n,), and of all elements (m,) -> value."""
 
     name: str
-    of_columns: Callable[[Array], tuple[Array, Array | None]]
-    """values (n, d) -> the mean of each row, and d times its derivative to each value (n, d); None where that is 1."""
-    of_samples: Callable[[Array, Array | None, float], tuple[float, Array]] | None = None
-    """losses (n,), weights (n,) or None, divisor -> value and its derivative to each loss (n,); None: Σwl / divisor."""
+    of_rows: Callable[[Array, Array | None], tuple[Array, Array | None]]
+    """values (n, d), and the share of each in its row or None for 1/d -> the mean of each row, and its derivative to each value
+    over the share of that; None where that is 1."""
+    of_all: Callable[[Array, Array | None, float], tuple[float, Array]] | None = None
+    """losses (m,), weights (m,) or None, divisor -> value and its derivative to each loss (m,); None: Σwl / divisor."""
     sums: bool = True
     """Whether `sum` and `mean_over_samples` mean anything beside `mean`."""
 
 
 def in_units(weights: Array) -> tuple[Array, float]:
-    """Weights (n,) as multiples of a power of two about as large as the largest, and that power.
+    """Weights (m,) as multiples of a power of two about as large as the largest, and that power.
 
     Multiples of a moderate size keep their digits when losses are multiplied by them, and means do not see the unit.
     """
@@ -37,13 +38,16 @@ def in_units(weights: Array) -> tuple[Array, float]:
     return weights * (1.0 / unit), unit
 
 
-def _arithmetic_of_columns(values: Array) -> tuple[Array, None]:
-    columns = values.shape[1]
-    sums: Array = values.sum(axis=1)
-    if values.min() < 0:
-        cancelled = np.abs(sums) < np.abs(values).sum(axis=1) / 4.0
+def _arithmetic_of_rows(values: Array, shares: Array | None) -> tuple[Array, None]:
+    terms = values if shares is None else np.where(shares == 0, 0.0, shares * values)
+    sums: Array = terms.sum(axis=1)
+    if terms.min() < 0:
+        cancelled = np.abs(sums) < np.abs(terms).sum(axis=1) / 4.0
         if cancelled.any():
-            sums[cancelled] = row_sums_exact(values[cancelled])
+            sums[cancelled] = row_sums_exact(terms[cancelled])
+    if shares is not None:
+        return sums, None
+    columns = values.shape[1]
     means: Array = sums / columns
     if not np.isfinite(means).all():  # the sum may overflow though the mean is finite
         means = np.where(np.isfinite(means), means, (values / columns).sum(axis=1))
@@ -58,15 +62,18 @@ def _scaled(magnitudes: Array) -> tuple[Array, Array]:
     return factor, np.where(infinite, np.isinf(magnitudes), magnitudes / np.where(infinite, 1.0, factor))
 
 
-def _quadratic_of_columns(values: Array) -> tuple[Array, Array]:
-    factor, scaled = _scaled(values)
-    norm = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
-    root = np.sqrt(values.shape[1])
-    unit = np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
-    return (norm / root * factor)[:, 0], unit * root
+def _quadratic_of_rows(values: Array, shares: Array | None) -> tuple[Array, Array]:
+    factor, scaled = _scaled(values if shares is None else np.where(shares == 0, 0.0, values))
+    if shares is None:
+        norm = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
+        root = np.sqrt(values.shape[1])
+        unit = np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
+        return (norm / root * factor)[:, 0], unit * root
+    norm = np.sqrt((shares * scaled * scaled).sum(axis=1, keepdims=True))
+    return (norm * factor)[:, 0], np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
 
 
-def _quadratic_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+def _quadratic_of_all(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
     kept = losses if weights is None else np.where(weights == 0, 0.0, losses)
     factor, (scaled,) = _scaled(kept[None])
     weighted = scaled if weights is None else scaled * weights
@@ -75,7 +82,7 @@ def _quadratic_of_samples(losses: Array, weights: Array | None, divisor: float) 
     return float(norm / root * factor[0, 0]), slope
 
 
-def _median_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+def _median_of_all(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
     order = np.argsort(losses, kind="stable")
     kept = order if weights is None else order[weights[order] > 0]
     reach: Array = np.cumsum(np.ones(kept.size) if weights is None else weights[kept])
@@ -88,14 +95,14 @@ def _median_of_samples(losses: Array, weights: Array | None, divisor: float) -> 
     return float(losses[low] / 2 + losses[high] / 2), slope
 
 
-def _maximum_of_samples(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+def _maximum_of_all(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
     first = int(np.argmax(losses if weights is None else np.where(weights > 0, losses, -np.inf)))
     slope = np.zeros_like(losses)
     slope[first] = 1.0
     return float(losses[first]), slope
 
 
-ARITHMETIC = Mean("mean", _arithmetic_of_columns)
-QUADRATIC = Mean("root mean square", _quadratic_of_columns, _quadratic_of_samples)
-MEDIAN = Mean("median", _arithmetic_of_columns, _median_of_samples, sums=False)
-MAXIMUM = Mean("maximum", _arithmetic_of_columns, _maximum_of_samples, sums=False)
+ARITHMETIC = Mean("mean", _arithmetic_of_rows)
+QUADRATIC = Mean("root mean square", _quadratic_of_rows, _quadratic_of_all)
+MEDIAN = Mean("median", _arithmetic_of_rows, _median_of_all, sums=False)
+MAXIMUM = Mean("maximum", _arithmetic_of_rows, _maximum_of_all, sums=False)

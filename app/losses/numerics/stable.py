@@ -159,7 +159,8 @@ def exp_tail(x: Array) -> Array:
 
 def all_finite(values: Array) -> bool:
     """Whether no number is infinite or undefined: their squares tell that in one pass, unless one of these overflows."""
-    return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
+    flat = values.ravel(order="K")  # as the numbers lie: where axes are exchanged only, this is no copy
+    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(values).all())
 
 
 def recovered(values: Array, again: Callable[[], Array]) -> Array:

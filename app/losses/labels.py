@@ -1,0 +1,102 @@
+"""What losses of labels take beside their own parameters, and what it makes of their kernels: declared once, for all of them.
+
+A kernel of classes takes one label for each row. Soft labels and smoothed ones are an expectation over labels, a class
+weight is a factor of the row: both are put around the kernel, unless it has a parameter of that name itself.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeAlias
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from app.errors import Fault, InvalidParameter
+from app.losses.inputs import Encoding, Numbers, Shape
+from app.losses.numerics.stable import Array
+from app.losses.parameters import PER_CLASS
+
+LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
+ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each class; null weighs all alike.")]
+Kernel: TypeAlias = Callable[..., tuple[Array, Any]]
+
+
+def _options(
+    *,
+    class_axis: Annotated[int, Doc("The axis of predictions along which the classes are: the last, or 1 as in PyTorch.")] = -1,
+    ignore_index: Annotated[
+        int | None, Doc("Label that stands for no label: what has it is dropped, from the divisor too.")
+    ] = None,
+    label_smoothing: LabelSmoothing = 0.0,
+    class_weight: ClassWeight = None,
+) -> None:
+    """The parameters that losses of labels have in common."""
+
+
+_OPTIONS = inspect.signature(_options, eval_str=True).parameters
+
+
+def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) -> dict[str, inspect.Parameter]:
+    """Those of the common parameters that a loss of these encodings takes."""
+    rows = any("*d k" in axes for encoding in predictions for axes in encoding.axes)
+    labels = {encoding.labels for encoding in targets}
+    names = ["class_axis"] if rows else []
+    names += ["ignore_index"] if labels & {"class", "flag"} else []
+    names += ["label_smoothing", "class_weight"] if labels == {"class"} else []
+    return {name: _OPTIONS[name] for name in names}
+
+
+def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
+    """Where the classes are, None where that is the last axis; InvalidParameter for an axis that there is not."""
+    axis: int = parameters["class_axis"]
+    if axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
+        return None
+    if 1 <= axis < rank or 1 - rank <= axis < 0:
+        return axis % rank
+    message = f"class_axis must be an axis of predictions beyond the first: from 1 to {rank - 1}, or negative; got {axis}"
+    raise InvalidParameter([Fault("/loss/class_axis", "out_of_range", message)])
+
+
+def axis_hint(predictions: Shape, targets: Shape) -> str:
+    """Where the classes may be meant, if these shapes fit with another axis."""
+    fitting = [axis for axis in range(1, len(predictions)) if (*predictions[:axis], *predictions[axis + 1 :]) == targets]
+    return f" (the classes are along axis {fitting[0]}? then set class_axis to {fitting[0]})" if fitting else ""
+
+
+def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[float] | None) -> Kernel:
+    """The kernel for labels (m,) or shares of labels (m, k), smoothed and weighed."""
+    weight = None if class_weight is None else np.asarray(class_weight, np.float64)
+
+    def of_labels(predictions: Array, targets: Numbers) -> tuple[Array, Any]:
+        if targets.ndim == 1 and not smoothing:
+            values, gradient = kernel(predictions, targets)
+            return (values, gradient) if weight is None else _weighed(values, gradient, weight[targets])
+        shares = _shares(targets, predictions.shape[-1], smoothing)
+        return _expected(kernel, predictions, shares if weight is None else shares * weight)
+
+    return of_labels
+
+
+def _shares(targets: Numbers, k: int, smoothing: float) -> Array:
+    rows = targets if targets.ndim == 2 else (targets[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
+    return (1.0 - smoothing) * rows + smoothing / k
+
+
+def _expected(kernel: Kernel, predictions: Array, shares: Array) -> tuple[Array, Any]:
+    """The loss of every label, times its share: k calls of the kernel."""
+    total, slope = np.zeros(len(shares)), None
+    for label, share in enumerate(shares.T):
+        labels: NDArray[np.int64] = np.full(len(share), label, dtype=np.int64)
+        values, gradient = _weighed(*kernel(predictions, labels), share)
+        total += values
+        slope = gradient if slope is None else slope + gradient
+    return total, slope
+
+
+def _weighed(values: Array, gradient: Any, weight: Array) -> tuple[Array, Any]:
+    """Both times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
+    column = weight[:, None]
+    values = np.where(weight == 0, 0.0, weight * values)
+    return values, None if gradient is None else np.where(column == 0, 0.0, column * gradient)

@@ -1,0 +1,48 @@
+"""What a parameter with a meaning is, said beside its type and checked once for every loss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from inspect import Parameter
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+
+from app.errors import Fault, InvalidParameter
+from app.losses.inputs import Shape
+
+
+@dataclass(frozen=True)
+class Per:
+    """A list holds one number for each of these."""
+
+    what: Literal["class", "column"]
+
+
+PER_CLASS, PER_COLUMN = Per("class"), Per("column")
+
+
+@cache
+def meaning(parameter: Parameter) -> Per | None:
+    """What each number of a list is for, None for a parameter that says nothing about it."""
+    if get_origin(parameter.annotation) is not Annotated:
+        return None
+    return next((mark for mark in get_args(parameter.annotation) if isinstance(mark, Per)), None)
+
+
+def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> dict[str, tuple[Per, list[float]]]:
+    """The parameters that hold a number for each class or column."""
+    lists = {name: cast(list[float], value) for name, value in parameters.items() if isinstance(value, list)}
+    return {name: (per, numbers) for name, numbers in lists.items() if (per := meaning(declared[name]))} if lists else {}
+
+
+def check_lengths(lists: Mapping[str, tuple[Per, list[float]]], k: int | None, elements: Shape) -> None:
+    """InvalidParameter for a list that has not one number for each."""
+    for name, (per, numbers) in lists.items():
+        wanted = k if per.what == "class" else elements[-1] if len(elements) > 1 else None
+        if len(numbers) != wanted:
+            said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
+            message = f"{name} must have one number per {per.what}: {said}"
+            raise InvalidParameter([Fault(f"/loss/{name}", "length", message)])
+
+
+def _plural(per: Per) -> str:
+    return "classes" if per.what == "class" else "columns"

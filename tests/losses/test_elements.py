@@ -1,0 +1,421 @@
+"""A sample may have many elements: each is worth what it is worth alone, and what is dropped is as if it had not been sent."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.errors import InvalidInput, InvalidParameter
+from app.losses import LOSSES, Evaluation, check, evaluate
+from tests.losses.drawing import Array, Arrays, Case, cases, default_cases, frozen, gradients_of, sides
+
+N = 5
+OUTPUTS = ("value", "per_sample", "per_element", "gradient")
+
+
+def has_elements(case: Case) -> bool:
+    return case.loss.coupling == "sample" and len(case.batch(case.draw(n=3)).elements) > 1
+
+
+CASES = [case for case in cases() if case.d and "ignore_index" not in case.parameters and has_elements(case)]
+DEFAULTS = [case for case in CASES if not case.parameters]
+ALIKE = [case for case in CASES if not case.batch().columns]
+"""Those whose elements are all alike: no parameter has one number for each column."""
+OF_CLASSES = [case for case in CASES if "class_axis" in case.loss.options]
+LABELLED = [
+    case for case in cases()
+    if case.parameters.keys() == {"ignore_index"} and case.draw()["targets"].ndim == len(case.batch().elements)
+]  # fmt: skip
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+each_alike = pytest.mark.parametrize("case", ALIKE, ids=str)
+each_default = pytest.mark.parametrize("case", DEFAULTS, ids=str)
+
+
+def flattened(case: Case, arrays: Arrays) -> dict[str, Array]:
+    """Every element a sample of its own."""
+    depth = len(case.batch(arrays).elements)
+    return frozen({name: array.reshape(-1, *array.shape[depth:]) for name, array in arrays.items()})
+
+
+def evaluated(case: Case, arrays: Arrays, reduction: Any = "mean", parameters: Any = None, **more: Any) -> Evaluation:
+    batch = check(case.loss, {**case.parameters, **(parameters or {})}, *sides(case.loss, arrays), **more)
+    return evaluate(batch, reduction=reduction, outputs=OUTPUTS)
+
+
+def same_gradients(one: Evaluation, other: Evaluation) -> bool:
+    if one.gradient is None:
+        return other.gradient is None
+    pairs = zip(gradients_of(one).values(), gradients_of(other).values(), strict=True)
+    return all(np.array_equal(a.ravel(), b.ravel()) for a, b in pairs)
+
+
+def pattern(shape: tuple[int, ...], every: int = 3) -> NDArray[np.bool_]:
+    """False for every third element, and for the whole of the last sample."""
+    kept = (np.arange(np.prod(shape)) % every != 1).reshape(shape)
+    kept[-1] = False
+    return kept
+
+
+def test_losses_of_numbers_and_of_classes_are_here() -> None:
+    assert len({case.loss.name for case in CASES}) >= 45
+    assert {case.loss.name for case in OF_CLASSES} >= {"categorical_cross_entropy", "kl_divergence", "coverage_error"}
+
+
+# --- an element is a sample of its own ----------------------------------------------------------------------------------
+
+
+@each_alike
+def test_every_element_is_worth_what_it_is_alone(case: Case) -> None:
+    arrays = case.draw(n=N)
+    alone = flattened(case, arrays)
+    for reduction in case.reductions:
+        whole, flat = evaluated(case, arrays, reduction), evaluated(case, alone, reduction)
+        assert whole.value == flat.value
+        assert whole.divisor == flat.divisor
+        assert whole.per_element is not None
+        assert np.array_equal(whole.per_element.ravel(), np.asarray(flat.per_sample))
+        assert same_gradients(whole, flat)
+        assert (whole.n_samples, whole.n_elements) == (N, flat.n_samples)
+        assert flat.n_elements is None
+
+
+@each_case
+def test_a_sample_is_the_mean_of_its_elements(case: Case) -> None:
+    arrays = case.draw(n=N)
+    answer = evaluated(case, arrays)
+    for at in range(N):
+        sample = evaluated(case, frozen({name: array[at : at + 1] for name, array in arrays.items()}))
+        counted = case.parameters.get("class_weight") is not None  # which are in the divisor of the value alone
+        if sample.value is not None and not counted:
+            assert np.asarray(answer.per_sample)[at] == pytest.approx(sample.value, rel=1e-13, abs=1e-300)
+
+
+@pytest.mark.parametrize("case", OF_CLASSES, ids=str)
+def test_class_axis_is_the_transposed_call(case: Case) -> None:
+    arrays = case.draw(n=N)
+    rank = next(iter(arrays.values())).ndim
+    moved = frozen({name: np.moveaxis(array, -1, 1) if array.ndim == rank else array for name, array in arrays.items()})
+    shape = case.batch(arrays).elements
+    weights = np.arange(shape[0] * shape[1]).reshape(shape) + 0.0
+    choices: list[dict[str, Any]] = [{}, {"mask": pattern(shape)}, {"sample_weight": weights}]
+    for more in choices:
+        whole = evaluated(case, arrays, **more)
+        for axis in (1, -2):
+            batch = check(case.loss, {**case.parameters, "class_axis": axis}, *sides(case.loss, moved), **more)
+            for block_bytes in (None, 1, 50):
+                other = evaluate(batch, outputs=OUTPUTS, block_bytes=block_bytes)
+                assert other.value == whole.value
+                assert np.array_equal(np.asarray(other.per_element), np.asarray(whole.per_element))
+                if whole.gradient is not None:
+                    gradient = gradients_of(other)["predictions"]
+                    assert gradient.flags.c_contiguous
+                    assert np.array_equal(np.moveaxis(gradient, 1, -1), gradients_of(whole)["predictions"])
+
+
+def test_an_axis_between_others_may_be_that_of_the_classes() -> None:
+    rng = np.random.default_rng(4)
+    scores, labels = rng.normal(size=(2, 3, 5, 4)), rng.integers(0, 4, (2, 3, 5)).astype(float)
+    loss = LOSSES["categorical_cross_entropy"]
+    whole = evaluate(check(loss, {"from_logits": True}, scores, labels))
+    for axis in (1, 2):
+        moved = np.ascontiguousarray(np.moveaxis(scores, -1, axis))
+        other = evaluate(check(loss, {"from_logits": True, "class_axis": axis}, moved, labels))
+        assert other.value == whole.value
+        assert np.array_equal(np.moveaxis(np.asarray(other.gradient), axis, -1), np.asarray(whole.gradient))
+
+
+@pytest.mark.parametrize("axis", [0, 3, -3, -4])
+def test_an_axis_that_there_is_not_is_refused(axis: int) -> None:
+    with pytest.raises(InvalidParameter, match="class_axis must be an axis of predictions beyond the first"):
+        check(LOSSES["categorical_hinge"], {"class_axis": axis}, np.zeros((2, 4, 3)), np.zeros((2, 4)))
+
+
+def test_shapes_that_fit_another_axis_are_refused_with_its_number() -> None:
+    with pytest.raises(InvalidInput, match="then set class_axis to 1"):
+        check(LOSSES["categorical_hinge"], {}, np.zeros((2, 4, 3)), np.zeros((2, 3)))
+
+
+# --- what is dropped ----------------------------------------------------------------------------------------------------
+
+
+@each_alike
+def test_mask_of_elements_is_the_call_without_them(case: Case) -> None:
+    arrays = case.draw(n=N)
+    shape = case.batch(arrays).elements
+    mask = pattern(shape)
+    alone = frozen({name: array[mask.ravel()] for name, array in flattened(case, arrays).items()})
+    for reduction in case.reductions:
+        masked, fewer = evaluated(case, arrays, reduction, mask=mask), evaluated(case, alone, reduction)
+        assert masked.value == fewer.value
+        assert (masked.divisor, masked.n_elements) == (fewer.divisor, fewer.n_samples)
+        assert np.array_equal(np.asarray(masked.per_element)[mask], np.asarray(fewer.per_sample))
+        assert not np.asarray(masked.per_element)[~mask].any()
+        assert np.asarray(masked.per_sample)[-1] == 0.0
+        for name, gradient in ({} if masked.gradient is None else gradients_of(masked)).items():
+            other = gradients_of(fewer)[name]
+            assert np.array_equal(gradient[mask], other)
+            assert not gradient[~mask].any()
+
+
+@each_case
+def test_weight_of_zero_is_a_mask(case: Case) -> None:
+    arrays = case.draw(n=N)
+    shape = case.batch(arrays).elements
+    mask, weights = pattern(shape), np.linspace(0.5, 2.0, int(np.prod(shape))).reshape(shape)
+    one = evaluated(case, arrays, sample_weight=np.where(mask, weights, 0.0))
+    other = evaluated(case, arrays, sample_weight=weights, mask=mask)
+    assert (one.value, one.divisor) == (other.value, other.divisor)
+    assert np.array_equal(np.asarray(one.per_sample), np.asarray(other.per_sample))
+    assert same_gradients(one, other)
+
+
+@each_alike
+def test_weight_two_is_the_element_twice(case: Case) -> None:
+    arrays = flattened(case, case.draw(n=N))
+    size = len(next(iter(arrays.values())))
+    weights = 1.0 + np.arange(size) % 2
+    grouped = frozen({name: array.reshape(2, size // 2, *array.shape[1:]) for name, array in arrays.items()})
+    for reduction in set(case.reductions) - {"mean_over_samples"}:
+        one = evaluated(case, grouped, reduction, sample_weight=weights.reshape(2, -1))
+        twice = frozen({name: np.repeat(array, weights.astype(int), axis=0) for name, array in arrays.items()})
+        assert one.value == pytest.approx(evaluated(case, twice, reduction).value, rel=1e-13, abs=1e-300)
+
+
+@each_case
+def test_weights_of_samples_are_those_of_all_their_elements(case: Case) -> None:
+    arrays = case.draw(n=N)
+    shape = case.batch(arrays).elements
+    weights = np.linspace(0.5, 2.0, N)
+    spread = np.broadcast_to(weights.reshape(-1, *(1,) * (len(shape) - 1)), shape)
+    one, other = evaluated(case, arrays, sample_weight=weights), evaluated(case, arrays, sample_weight=spread)
+    assert (one.value, one.divisor) == (other.value, other.divisor)
+    assert same_gradients(one, other)
+    np.testing.assert_allclose(np.asarray(one.per_sample), np.asarray(other.per_sample), rtol=1e-14)
+
+
+@pytest.mark.parametrize("case", [case for case in default_cases() if case.loss.coupling == "sample"], ids=str)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_dropped_is_not_looked_at(case: Case, bad: float) -> None:
+    arrays = case.draw(n=N)
+    shape = case.batch(arrays).elements
+    mask = pattern(shape)
+    spoiled = {name: array.copy() for name, array in arrays.items()}
+    for array in spoiled.values():
+        array[~mask] = bad
+    for more in ({"mask": mask}, {"sample_weight": mask * 1.0}):
+        one, other = evaluated(case, arrays, **more), evaluated(case, frozen(spoiled), **more)
+        assert one.value == other.value
+        assert np.array_equal(np.asarray(one.per_sample), np.asarray(other.per_sample))
+        assert same_gradients(one, other)
+        with pytest.raises(InvalidInput):  # the same number where it counts
+            evaluated(case, frozen(spoiled), **{name: np.ones_like(each) for name, each in more.items()})
+
+
+@pytest.mark.parametrize("case", LABELLED, ids=str)
+def test_an_ignored_label_is_a_mask(case: Case) -> None:
+    arrays = {name: array.copy() for name, array in case.draw(n=6).items()}
+    shape = case.batch(frozen(arrays)).elements
+    mask = pattern(shape)
+    ignored = {**arrays, "targets": np.where(mask, arrays["targets"], 255.0)}
+    for name in case.prediction_names:
+        ignored[name][~mask] = np.nan
+    one = evaluated(case, frozen(ignored), parameters={"ignore_index": 255})
+    other = evaluated(case, frozen(arrays), parameters={"ignore_index": None}, mask=mask)
+    assert (one.value, one.divisor, one.n_samples, one.n_elements) == (
+        other.value,
+        other.divisor,
+        other.n_samples,
+        other.n_elements,
+    )
+    assert np.array_equal(np.asarray(one.per_sample), np.asarray(other.per_sample))
+    assert same_gradients(one, other)
+
+
+def test_every_loss_of_labels_can_ignore_one() -> None:
+    classes = {"categorical_cross_entropy", "nll", "categorical_focal", "generalized_cross_entropy", "categorical_hinge",
+               "crammer_singer_hinge", "multi_margin", "brier_score", "zero_one"}  # fmt: skip
+    flags = {"binary_cross_entropy", "binary_focal", "logistic", "hinge", "squared_hinge", "modified_huber", "perceptron",
+             "exponential", "hamming_loss"}  # fmt: skip
+    assert {name for name, loss in LOSSES.items() if "ignore_index" in loss.parameters} >= classes | flags
+    smoothed = {name for name in classes if "label_smoothing" in LOSSES[name].parameters}
+    assert smoothed >= classes - {"brier_score", "zero_one"}
+    assert {name for name in classes if "class_weight" in LOSSES[name].parameters} >= classes - {"brier_score", "zero_one"}
+
+
+# --- options of labels ----------------------------------------------------------------------------------------------------
+
+
+OPTIONAL = [case for case in default_cases() if "label_smoothing" in case.loss.options and "soft" not in case.words]
+
+
+@pytest.mark.parametrize("case", OPTIONAL, ids=str)
+def test_soft_and_smoothed_labels_are_an_expectation(case: Case) -> None:
+    arrays = case.draw(n=N)
+    k = arrays["predictions"].shape[-1]
+    hot = (arrays["targets"][..., None] == np.arange(k)) * 1.0
+    shares = 0.7 * hot + 0.3 / k
+    by_label = [evaluated(case, frozen({**arrays, "targets": np.full_like(arrays["targets"], c)})) for c in range(k)]
+    expected = sum(shares[..., c] * np.asarray(each.per_element) for c, each in enumerate(by_label))
+    smoothed = evaluated(case, arrays, parameters={"label_smoothing": 0.3})
+    soft = evaluated(case, frozen({**arrays, "targets": shares}))
+    for answer in (smoothed, soft):
+        np.testing.assert_allclose(np.asarray(answer.per_element), expected, rtol=1e-13)
+    np.testing.assert_allclose(np.asarray(soft.gradient), np.asarray(smoothed.gradient), rtol=1e-12, atol=1e-15)
+    assert evaluated(case, frozen({**arrays, "targets": hot})).value == evaluated(case, arrays).value
+
+
+@pytest.mark.parametrize("case", [case for case in OPTIONAL if "class_weight" in case.loss.options], ids=str)
+def test_class_weights_are_weights_of_elements(case: Case) -> None:
+    arrays = case.draw(n=N)
+    weights = np.array([0.5, 2.0, 1.25])
+    weighed = evaluated(case, arrays, parameters={"class_weight": weights.tolist()})
+    of_elements = evaluated(case, arrays, sample_weight=weights[arrays["targets"].astype(int)])
+    assert weighed.value == pytest.approx(of_elements.value, rel=1e-14)
+    assert weighed.divisor == of_elements.divisor
+    np.testing.assert_allclose(np.asarray(weighed.gradient), np.asarray(of_elements.gradient), rtol=1e-13)
+
+
+# --- the gradient, blocks and order ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [case for case in DEFAULTS if case.loss.differentiable], ids=str)
+def test_gradient_is_the_derivative_with_weights_of_elements(case: Case) -> None:
+    arrays = case.draw(n=N)
+    shape = case.batch(arrays).elements
+    weights = np.where(pattern(shape), np.linspace(0.5, 2.0, int(np.prod(shape))).reshape(shape), 0.0)
+    rng = np.random.default_rng(3)
+    for reduction in (*case.reductions, "none"):
+        whole = evaluated(case, arrays, reduction, sample_weight=weights)
+        assert same_gradients(whole, evaluated(case, arrays, reduction, sample_weight=weights))
+        for name, gradient in gradients_of(whole).items():
+            direction = rng.normal(size=gradient.shape)
+            if case.encodings[name].name in ("distribution", "log_probabilities"):
+                continue  # moving them leaves what the check takes: test_contract moves them unchecked
+            step = 1e-5
+
+            def at(by: float, name: str = name, direction: Array = direction, reduction: Any = reduction) -> float:
+                moved = evaluated(case, frozen({**arrays, name: arrays[name] + by * direction}), reduction, sample_weight=weights)
+                return float(np.asarray(moved.per_sample).sum()) if moved.value is None else moved.value
+
+            numeric = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
+            exact = gradient * direction
+            assert abs(numeric - exact.sum()) <= 1e-7 * np.abs(exact).sum() + 1e-9, (reduction, name)
+
+
+@each_default
+def test_blocks_and_order_change_no_bit(case: Case) -> None:
+    arrays = case.draw(n=31)
+    shape = case.batch(arrays).elements
+    weights = np.where(pattern(shape), np.linspace(0.5, 2.0, int(np.prod(shape))).reshape(shape), 0.0)
+    batch = case.batch(arrays, sample_weight=weights)
+    order = np.random.default_rng(1).permutation(31)
+    shuffled = case.batch(frozen({name: array[order] for name, array in arrays.items()}), sample_weight=weights[order])
+    whole, other = evaluate(batch, outputs=OUTPUTS), evaluate(shuffled, outputs=OUTPUTS)
+    assert whole.value == pytest.approx(other.value, rel=0.0 if case.loss.mean.of_all is None else 1e-14)
+    assert np.array_equal(np.asarray(whole.per_element)[order], np.asarray(other.per_element))
+    for block_bytes in (1, 100, 1000, 2**40):
+        cut = evaluate(batch, outputs=OUTPUTS, block_bytes=block_bytes)
+        assert cut.value == whole.value
+        assert np.array_equal(np.asarray(cut.per_element), np.asarray(whole.per_element))
+        assert np.array_equal(np.asarray(cut.per_sample), np.asarray(whole.per_sample))
+        assert same_gradients(cut, whole)
+
+
+# --- weights within a row, and numbers that elements share -----------------------------------------------------------------
+
+
+WEIGHED = [case for case in cases() if case.loss.weighs_rows and "ignore_index" not in case.parameters]
+
+
+@pytest.mark.parametrize("case", WEIGHED, ids=str)
+def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -> None:
+    arrays = {name: array.copy() for name, array in case.draw(n=4).items()}
+    shape = arrays["targets"].shape
+    mask = np.ones(shape, np.bool_)
+    mask[:, 1] = False  # the same numbers in each row, so that what is left is a batch as well
+    fewer = frozen({name: np.delete(array, 1, axis=1) for name, array in arrays.items()})
+    spoiled = frozen({name: np.where(mask, array, np.nan) for name, array in arrays.items()})
+    ignored = frozen({**spoiled, "targets": np.where(mask, arrays["targets"], 255.0)})
+    alone = evaluated(case, fewer)
+    for answer in (
+        evaluated(case, spoiled, mask=mask),
+        evaluated(case, spoiled, sample_weight=mask * 1.0),
+        evaluated(case, ignored, parameters={"ignore_index": 255}),
+    ):
+        np.testing.assert_allclose(np.asarray(answer.per_sample), np.asarray(alone.per_sample), rtol=1e-14)
+        gradient = gradients_of(answer)["predictions"]
+        assert not gradient[~mask].any()
+        np.testing.assert_allclose(gradient[mask], gradients_of(alone)["predictions"].ravel(), rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("case", [case for case in WEIGHED if not case.d], ids=str)
+def test_weight_two_within_a_row_is_the_number_twice(case: Case) -> None:
+    arrays = case.draw(n=4)
+    weights = np.broadcast_to(1.0 + np.arange(arrays["targets"].shape[1]) % 2, arrays["targets"].shape)
+    twice = frozen({name: np.repeat(array, weights[0].astype(int), axis=1) for name, array in arrays.items()})
+    one, other = evaluated(case, arrays, sample_weight=weights), evaluated(case, twice)
+    np.testing.assert_allclose(np.asarray(one.per_sample), np.asarray(other.per_sample), rtol=1e-14)
+
+
+def test_one_variance_may_stand_for_all_columns_of_a_row() -> None:
+    mean, targets = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.5, 1.0], [0.5, 0.0]])
+    loss = LOSSES["gaussian_nll"]
+    each = evaluate(check(loss, {}, {"mean": mean, "variance": np.array([[1.0, 1.0], [2.0, 2.0]])}, targets))
+    for shape in ((2,), (2, 1)):
+        one = evaluate(check(loss, {}, {"mean": mean, "variance": np.array([1.0, 2.0]).reshape(shape)}, targets))
+        assert one.value == each.value == pytest.approx(0.40766179513998635, rel=1e-12)
+        gradient = gradients_of(one)["variance"]
+        assert gradient.shape == shape
+        assert np.array_equal(gradient.ravel(), gradients_of(each)["variance"].sum(axis=1))
+
+
+def test_a_variance_of_zero_counts_as_eps() -> None:
+    predictions = {"mean": np.array([1.0, 2.0]), "variance": np.array([0.0, 2.0])}
+    answer = evaluate(check(LOSSES["gaussian_nll"], {}, predictions, np.array([1.001, 1.0])))
+    assert answer.value == pytest.approx(-2.905590844351137, rel=1e-9)
+    assert gradients_of(answer)["variance"][0] == 0.0
+    with pytest.raises(InvalidInput):
+        check(LOSSES["gaussian_nll"], {"eps": 0.0}, predictions, np.array([1.001, 1.0]))
+
+
+def test_several_quantiles_are_a_column_each() -> None:
+    predictions, targets = np.array([[1.0, 2.0, 4.0], [0.5, 3.0, 3.5]]), np.array([3.0, 1.0])
+    loss, quantiles = LOSSES["quantile"], [0.1, 0.5, 0.9]
+    one = evaluate(check(loss, {"quantile": quantiles}, predictions, targets))
+    assert one.value == pytest.approx(0.35, rel=1e-14)
+    each = [evaluate(check(loss, {"quantile": q}, predictions[:, at].copy(), targets)) for at, q in enumerate(quantiles)]
+    np.testing.assert_allclose(np.asarray(one.gradient), np.stack([np.asarray(a.gradient) for a in each], axis=1) / 3, rtol=1e-15)
+    with pytest.raises(InvalidParameter, match="one number per column: 3, not 2"):
+        check(loss, {"quantile": [0.1, 0.9]}, predictions, targets)
+    with pytest.raises(InvalidInput):
+        check(loss, {}, predictions, targets)
+
+
+# --- refusals -------------------------------------------------------------------------------------------------------------
+
+
+def test_masks_and_weights_of_other_shapes_are_refused() -> None:
+    numbers = np.zeros((2, 3))
+    choices: list[dict[str, Any]] = [{"mask": np.ones((3, 2), np.bool_)}, {"sample_weight": np.ones((2, 1))}]
+    for more in choices:
+        with pytest.raises(InvalidInput, match=r"must have shape \(2,\), one \w+ per sample, or \(2, 3\), one per element"):
+            check(LOSSES["huber"], {}, numbers, numbers, **more)
+
+
+def test_a_bad_number_is_named_by_its_place_in_the_request() -> None:
+    scores = np.zeros((2, 3, 4))
+    scores[1, 2, 3] = np.nan
+    mask = np.ones((2, 4), np.bool_)
+    mask[0] = False
+    for dropped in (None, mask):
+        with pytest.raises(InvalidInput) as caught:
+            check(LOSSES["categorical_hinge"], {"class_axis": 1}, scores, np.zeros((2, 4)), mask=dropped)
+        assert caught.value.faults[0].pointer == "/predictions/1/2/3"
+        assert "predictions[1, 2, 3] must be finite" in caught.value.faults[0].message
+    weights = np.ones((2, 3))
+    weights[1, 2] = -1.0
+    with pytest.raises(InvalidInput) as caught:
+        check(LOSSES["huber"], {}, np.zeros((2, 3)), np.zeros((2, 3)), sample_weight=weights)
+    assert caught.value.faults[0].pointer == "/sample_weight/1/2"
