@@ -66,20 +66,6 @@ def _new_id() -> bytes:
 class Exchange:
     """A request as it has come, and the answer as it goes. HEAD is GET without a body."""
 
-    __slots__ = (
-        "__dict__",
-        "_receive",
-        "_send",
-        "arrived",
-        "fields",
-        "head_only",
-        "method",
-        "path",
-        "request_id",
-        "scope",
-        "started",
-    )
-
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self._receive, self._send = receive, send
@@ -144,15 +130,9 @@ class Exchange:
 
     async def answer(self, content: Content, status: int = 200, fields: Sequence[Field] = (NO_STORE,)) -> None:
         """A whole answer."""
-        pieces = content.pieces
-        body = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-        self.started = True
-        headers = [
-            (b"content-type", content.media_type.encode()), (b"content-length", b"%d" % len(body)), *content.fields, *fields,
-            *SECURITY, (b"x-request-id", self.request_id),
-        ]  # fmt: skip
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": b"" if self.head_only else body, "more_body": False})
+        body = bytes(content.pieces[0]) if len(content.pieces) == 1 else b"".join(content.pieces)
+        await self.start(status, (*fields_of(content), (b"content-length", b"%d" % len(body)), *fields))
+        await self.send(body, more=False)
 
     async def nothing(self) -> None:
         """There is nothing more to say: a client of server-sent events stops reconnecting (HTML standard, 9.2.3)."""

@@ -21,7 +21,7 @@ def guards(state: State) -> tuple[Guard, ...]:
     """The guards that these settings ask for, in the order in which they are asked."""
     settings = state.settings
     chosen: list[Guard] = [known_query, room_for(state)]
-    if settings.trusted_hosts != ("*",):
+    if "*" not in settings.trusted_hosts:
         chosen.insert(0, trusted_host(settings.trusted_hosts))
     chosen.insert(0, same_site(settings.cors_origins))
     return tuple(chosen)
@@ -33,11 +33,19 @@ def trusted_host(trusted: Sequence[str]) -> Guard:
 
     def guard(exchange: Exchange, call: Call) -> None:
         host = exchange.fields.get(b"host", b"").decode("latin-1").lower()
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _hostname(host)
         if name not in names and not any(known.startswith("*.") and name.endswith(known[1:]) for known in names):
             raise MalformedRequest(f"this server does not answer for the host {host[:80]!r}: see CRITERION_TRUSTED_HOSTS")
 
     return guard
+
+
+def _hostname(host: str) -> str:
+    """A Host without its port; nothing where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # a bracket that is not closed
+        return ""
 
 
 def same_site(origins: Sequence[str]) -> Guard:

@@ -1,5 +1,6 @@
 """What is done with a body, in the server itself or in a process: decode, check, place, call, encode. One piece of code each."""
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from app.wire.unpacking import unpack
 PACKED_BYTES = 1024
 """An answer of fewer bytes is not worth packing."""
 STREAM = "text/event-stream"
+EVENT_ID = re.compile("[0-9]{1,18}")
+"""An id that an event before the last may have; whatever else a client says is none of ours."""
 LAST = "end"
 """The name of the last event, and its id: who reconnects with it has had everything."""
 
@@ -105,7 +108,7 @@ def run_job(body: memoryview, say: Callable[[bytes], None], order: Order) -> tup
     assert operation.request is not None
     arguments = {**order.arguments, operation.request: request_of(body, order, here=False)}
     events: Generator[Event] = operation.function(**arguments)
-    had = int(order.last_event) if order.last_event.isdigit() else -1
+    had = int(order.last_event) if EVENT_ID.fullmatch(order.last_event) else -1
     for number, happened in enumerate(events):
         data = encode(happened.data)
         if happened.name == LAST:

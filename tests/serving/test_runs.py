@@ -136,6 +136,10 @@ async def test_who_reconnects_is_told_what_comes_after_it(caller: httpx.AsyncCli
         assert [each.id for each in events_in(response.text)] == [each.id for each in whole[1 + had :]]
     response = await caller.post("/telling", json={"number": 5}, headers={**STREAM, "last-event-id": whole[-1].id or ""})
     assert (response.status_code, response.content) == (204, b"")
+    for strange in ("²", "-1", "1.5", "", "END", "9" * 5000):  # no id of ours: nothing is known to have been told
+        headers = {**STREAM, "last-event-id": strange.encode("latin-1")}
+        response = await caller.post("/telling", json={"number": 2}, headers=headers)
+        assert [each.name for each in events_in(response.text)] == ["start", "epoch", "epoch", "end"], strange
     response = await caller.post("/telling", json={"number": 5}, headers={"last-event-id": "end"})
     assert response.json()["number"] == 5  # who asks for no stream has had none
 
