@@ -149,7 +149,7 @@ async def test_another_host_is_refused_where_hosts_are_named(call: Call) -> None
 @pytest.mark.parametrize("host", ["[", "[::1", "a b", "\xff", "x" * 5000, "[v1.x]:y"])
 async def test_a_host_that_is_none_is_refused_like_another(host: str) -> None:
     async with client_of(create_app(Settings(trusted_hosts=("example.org",)))) as client:
-        response = await client.get("/health/live", headers={"host": host.encode("latin-1")})
+        response = await client.get("/health/live", headers=[(b"host", host.encode("latin-1"))])
         assert response.status_code == 400
         assert "CRITERION_TRUSTED_HOSTS" in refusal_of(response, "/health/live")["detail"]
 
