@@ -35,12 +35,15 @@ class Buffer:
         return self.descriptor < 0
 
     def write(self, chunk: Bytes) -> None:
-        """The chunk behind what is there."""
+        """The chunk behind what is there. It goes by a system call: a store into the map would first clear each new page."""
         end = self.size + (chunk.nbytes if isinstance(chunk, memoryview) else len(chunk))
         if end > len(self._map):
             self._map = self._mapped(max(end, 2 * len(self._map)))
-        self._map[self.size : end] = chunk
-        self.size = end
+        rest = memoryview(chunk).cast("B") if end > self.size else b""
+        while rest:
+            count = os.pwrite(self.descriptor, rest, self.size)
+            self.size += count
+            rest = rest[count:]
 
     def view(self) -> memoryview:
         """What is written, as it lies there: to be dropped before the buffer is given back."""

@@ -106,6 +106,7 @@ async def _last(exchange: Exchange, state: State, work: Work, order: Order) -> N
                 await exchange.start(HTTPStatus.OK, (*fields_of(content), length, NO_STORE, *((VARIES,) if order.coding else ())))
             for piece in work.answer.pieces():
                 await exchange.send(piece)
+                await asyncio.sleep(0)  # to a client that reads fast enough, sending never waits, and nobody else had his turn
             await exchange.send(b"", more=False)
     finally:
         state.buffers.give(work.answer)

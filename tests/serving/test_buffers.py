@@ -44,9 +44,10 @@ def test_what_is_written_is_there(buffer: Buffer, size: int) -> None:
 
 
 def test_chunks_of_any_kind(buffer: Buffer) -> None:
-    for chunk in (b"a", bytearray(b"bc"), memoryview(b"def"), np.array([7.0, 8.0]).data, b""):
+    rows = np.arange(6.0).reshape(2, 3)
+    for chunk in (b"a", bytearray(b"bc"), memoryview(b"def"), np.array([7.0, 8.0]).data, b"", np.empty((0, 3)).data, rows.data):
         buffer.write(chunk)
-    assert bytes(buffer.view()) == b"abcdef" + np.array([7.0, 8.0]).tobytes()
+    assert bytes(buffer.view()) == b"abcdef" + np.array([7.0, 8.0]).tobytes() + rows.tobytes()
 
 
 def test_growing_leaves_views_as_they_are(buffer: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,6 +254,36 @@ async def test_an_answer_is_packed_where_that_is_asked_for(coding: str, client: 
             assert int(packed.headers["content-length"]) < len(plain.content) / 2
 
 
+async def test_between_the_pieces_of_a_long_answer_others_have_their_turn() -> None:
+    """To a client that reads fast enough, sending never waits."""
+    body = json.dumps({"loss": "mae", "predictions": [0] * 150_000, "targets": [1] * 150_000}).encode()
+    rounds, sent = 0, list[int]()
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        return await anyio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        sent.append(rounds)
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await anyio.sleep(0)
+
+    app = create_app()
+    scope = {"type": "http", "method": "POST", "path": "/v1/evaluate", "query_string": b"", "headers": []}
+    async with app.running(), anyio.create_task_group() as group:
+        group.start_soon(count)
+        await app(scope, receive, send)
+        group.cancel_scope.cancel()
+    assert len(sent) > 5
+    assert len(set(sent[1:])) == len(sent) - 1
+
+
 # --- CORS -------------------------------------------------------------------------------------------------------------------
 
 
