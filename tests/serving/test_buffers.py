@@ -137,6 +137,27 @@ async def test_nothing_is_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.anyio
+async def test_a_crowd_leaves_no_more_than_a_request_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_BYTES", 3_000_000)
+    buffers = Buffers()
+    taken = [buffers.take() for _ in range(10)]
+    other = [Buffer(buffer.number, os.dup(buffer.descriptor)) for buffer in taken]  # as a process has it mapped
+    for buffer in taken:
+        buffer.write(bytes(1_000_000))
+    for buffer in taken:
+        buffers.give(buffer)
+    assert sum(map(held, other)) <= 3_000_000
+    assert sum(not buffer.closed for buffer in taken) == 2
+    kept = buffers.take()
+    assert kept in taken
+    buffers.give(kept)
+    buffers.close()
+    assert sum(map(held, other)) == 0
+    for buffer in other:
+        buffer.close()
+
+
+@pytest.mark.anyio
 async def test_nothing_is_kept_from_the_end_on() -> None:
     before = descriptors(), maps()
     buffers = Buffers()
