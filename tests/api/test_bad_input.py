@@ -272,6 +272,8 @@ NUMBERS = [
     invalid("a logarithm of nothing", of("mean_squared_logarithmic_error", [-1, 0], [0, 0]),
             "/predictions/0", "out_of_range", "above −1", "got -1"),
     invalid("a box inside out", of("iou", [[2, 0, 1, 1]], BOXES), "/predictions/0/2", "box", "predictions[0, 2]"),
+    invalid("a box of no width", of("iou", [[2, 0, -1, 1]], BOXES, box_format="cxcywh"),
+            "/predictions/0/2", "box", "at least 0", "not [x1, y1, x2, y2]", "got -1"),
     invalid("a negative weight", batch(sample_weight=[1, -1]),
             "/sample_weight/1", "out_of_range", "sample_weight[1]", "at least 0", "got -1"),
     invalid("weights that overflow", batch(sample_weight=[1e308, 1e308]), "/sample_weight", "out_of_range", "finite sum"),

@@ -784,6 +784,19 @@ def test_boxes_may_be_moved_and_scaled_together(name: str) -> None:
     close(slopes(name, BOXES[:, turned], TRUE_BOXES[:, turned]), slopes(name, BOXES, TRUE_BOXES)[:, turned])
 
 
+@pytest.mark.parametrize("name", ["iou", "giou", "diou", "ciou"])
+def test_a_box_is_the_same_box_in_every_format(name: str) -> None:
+    sizes = [boxes[:, 2:] - boxes[:, :2] for boxes in (BOXES, TRUE_BOXES)]
+    places = {"xywh": 0.0, "cxcywh": 0.5}
+    slope = slopes(name, BOXES, TRUE_BOXES)
+    low, high = slope[:, :2], slope[:, 2:]
+    for box_format, share in places.items():
+        given = [np.hstack([boxes[:, :2] + share * size, size]) for boxes, size in zip((BOXES, TRUE_BOXES), sizes, strict=True)]
+        close(losses(name, *given, box_format=box_format), losses(name, BOXES, TRUE_BOXES))
+        moved = np.hstack([low + high, high - share * (low + high)])
+        np.testing.assert_allclose(slopes(name, *given, box_format=box_format), moved, rtol=1e-9, atol=1e-12)
+
+
 def test_detached_alpha_changes_the_gradient_alone() -> None:
     """With α held fixed the gradient is that of diou and α times that of the aspect term."""
     fixed, free = run("ciou", BOXES, TRUE_BOXES, detach_alpha=True), run("ciou", BOXES, TRUE_BOXES)

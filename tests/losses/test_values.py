@@ -80,6 +80,7 @@ MINKOWSKI = Tolerance("as TRIPLET; for p other than 1 and 2 two rounded distance
 CIRCLE = Tolerance("γ multiplies the rounding of a similarity before it is exponentiated", gradient=12, of_row=True)
 MASK = Tolerance("a pixel's derivative is its pull on errors less its pull on hits", gradient=6, of_row=True)
 BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance and shape, which cancel", of_row=True)
+SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as far off as BOX", gradient=8, of_row=True)
 
 Given = Mapping[str, Any]
 TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] = {
@@ -96,7 +97,8 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "circle": lambda *_: CIRCLE,
     "dice": lambda *_: MASK,
     "tversky": lambda *_: MASK,
-    **dict.fromkeys(("giou", "diou", "ciou"), lambda *_: BOX),
+    **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
+    "iou": lambda given, _: SIDES if "box_format" in given else None,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
 """Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""
