@@ -116,6 +116,13 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
         return _Total(reduction, *_shares(batch))
     if reduction == "sum":
         return _Total(reduction, batch.weights, 1.0)
+    total = _mean_of(batch, reduction)
+    if reduction == "mean" and batch.factors is not None:
+        return total._replace(weights=batch.factors if total.weights is None else batch.factors * total.weights)
+    return total
+
+
+def _mean_of(batch: Batch, reduction: Reduction) -> _Total:
     weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
     if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
         return _Total(reduction, weights, batch.n_elements / unit, unit)

@@ -79,6 +79,8 @@ class Loss(Declared):
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
+    factors: Callable[..., Array | None] | None = None
+    """(targets, **parameters) -> (m,): what the mean multiplies each by, while its divisor does not; None: 1."""
     cost: Cost = LINEAR
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
@@ -144,6 +146,7 @@ def loss(
     coupling: Literal["sample", "group", "batch"] = "sample",
     mean: Mean = ARITHMETIC,
     counts: Callable[..., Array | None] | None = None,
+    factors: Callable[..., Array | None] | None = None,
     cost: Cost = LINEAR,
     weighs_rows: bool = False,
 ) -> Callable[[Kernel], Loss]:
@@ -153,7 +156,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            cost=cost, weighs_rows=weighs_rows,
+            factors=factors, cost=cost, weighs_rows=weighs_rows,
         )  # fmt: skip
 
     return declare

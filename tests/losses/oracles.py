@@ -558,15 +558,22 @@ def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False, box_format: s
 
 @oracle
 def ctc(
-    frames: Sequence[Row], labels: Sequence[int], blank: int = 0, from_logits: bool = False, zero_infinity: bool = False
+    frames: Sequence[Row],
+    labels: Sequence[int],
+    blank: int = 0,
+    from_logits: bool = False,
+    zero_infinity: bool = False,
+    input_lengths: int | None = None,
+    target_lengths: int | None = None,
+    divide_by_length: bool = False,
 ) -> Exact:
-    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames]
-    states = [blank, *(each for label in labels if label >= 0 for each in (label, blank))]
+    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames[:input_lengths]]
+    states = [blank, *(each for label in labels[:target_lengths] if label >= 0 for each in (label, blank))]
     reached = [Exact(at < 2) * frames[0][state] for at, state in enumerate(states)]
     for frame in frames[1:]:
         reached = [total_of(reached[b] for b in before(at, states, blank)) * frame[state] for at, state in enumerate(states)]
     total = total_of(reached[-2:])
-    return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)
+    return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)  # divide_by_length is of the mean: FACTORS
 
 
 def before(at: int, states: Sequence[int], blank: int) -> range:
@@ -612,6 +619,14 @@ def class_weight_of(y: Any, class_weight: Row | None = None, **_: Any) -> Exact:
 
 COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "nll": class_weight_of}
 """What a sample counts in the divisor of the mean, where that is not 1."""
+
+
+def share_of_labels(labels: Sequence[int], divide_by_length: bool = False, **_: Any) -> Exact:
+    return Exact(1) / max(sum(label >= 0 for label in labels), 1) if divide_by_length else Exact(1)
+
+
+FACTORS: Mapping[str, Formula] = {"ctc": share_of_labels}
+"""What the mean multiplies a sample by, and does not divide by, where that is not 1."""
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
@@ -707,7 +722,12 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}, *OTHER_BOXES],
-    "ctc": [{}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True}],
+    "ctc": [
+        {}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True},
+        {"divide_by_length": True}, {"from_logits": True, "divide_by_length": True},
+        *({"from_logits": logits, "input_lengths": [6, 4, 3, 2, 1, 5] * 2, "target_lengths": [2, 1, 0, 1] * 3}
+          for logits in (False, True)),
+    ],
 }  # fmt: skip
 """The settings in which a loss is compared with its oracle, every parameter at least once off its default."""
 
