@@ -14,6 +14,7 @@ from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shape
 from app.losses.labels import axis_hint, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Gradient, Loss
+from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per, check_lengths, lists_of
 
@@ -53,6 +54,11 @@ class Batch(NamedTuple):
     shapes: Shapes
     shared: Mapping[str, Shape]
     """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
+
+    @property
+    def mean(self) -> Mean:
+        """How the elements' losses become one number."""
+        return self.loss.mean_of(self.parameters)
 
     @property
     def size(self) -> int:
