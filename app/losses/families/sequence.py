@@ -29,7 +29,7 @@ def _beyond(name: str, lengths: Sequence[int], array: Numbers, place: Place) -> 
     over = np.flatnonzero(given > longest)
     if over.size:
         message = f"{name}[{over[0]}] must be at most {longest}, the length of {place.name}; got {given[over[0]]}"
-        raise InvalidParameter([Fault(f"/loss/{name}/{over[0]}", "out_of_range", message)])
+        raise InvalidParameter([Fault(("loss", name, int(over[0])), "out_of_range", message)])
     return _after(given if place.kept is None else given[place.kept], longest)
 
 
@@ -78,7 +78,7 @@ def _labels_beside(blank: int, lengths: Lengths = None) -> Encoding:
             array, least = np.where(beyond, -1.0, array), np.where(beyond, -1.0, 0.0)
         if blank >= k:
             raise InvalidParameter(
-                [Fault("/loss/blank", "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")]
+                [Fault(("parameters", "blank"), "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")]
             )
         fits = (array >= least) & (array < k) & (array != blank) & (np.floor(array) == array)
         if not fits.all():
