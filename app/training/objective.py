@@ -127,7 +127,7 @@ def agree(
         raise _misfit(loss, parameters, found, targets, classes, output)
     if found[0].width > 1 and loss.mean_of(parameters).by_column:
         message = f"a model cannot be trained on {loss.name} of each column apart; leave multioutput pooled"
-        raise InvalidParameter([Fault(("loss", "multioutput"), "not_trainable", message)])
+        raise InvalidParameter([Fault(("parameters", "multioutput"), "not_trainable", message)])
     return found
 
 

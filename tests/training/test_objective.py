@@ -333,7 +333,7 @@ def test_parameters_that_do_not_fit_the_classes_stay_parameters() -> None:
 
 def test_a_mean_of_columns_is_nothing_to_train_on() -> None:
     refused = refusal("root_mean_squared_error", np.eye(3), multioutput="uniform_average")
-    assert [(each.path, each.code) for each in refused.faults] == [(("loss", "multioutput"), "not_trainable")]
+    assert [(each.path, each.code) for each in refused.faults] == [(("parameters", "multioutput"), "not_trainable")]
 
 
 @pytest.mark.parametrize("loss", [each for each in LOSSES.values() if not trainable(each)], ids=lambda each: each.name)

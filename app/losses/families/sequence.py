@@ -29,7 +29,7 @@ def _beyond(name: str, lengths: Sequence[int], array: Numbers, place: Place) -> 
     over = np.flatnonzero(given > longest)
     if over.size:
         message = f"{name}[{over[0]}] must be at most {longest}, the length of {place.name}; got {given[over[0]]}"
-        raise InvalidParameter([Fault(("loss", name, int(over[0])), "out_of_range", message)])
+        raise InvalidParameter([Fault(("parameters", name, int(over[0])), "out_of_range", message)])
     return _after(given if place.kept is None else given[place.kept], longest)
 
 
