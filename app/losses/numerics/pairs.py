@@ -204,7 +204,7 @@ def pair_negative(a: Pair) -> Pair:
 
 def pair_exp(a: Pair) -> Pair:
     """e^a of a pair of at most 700; 0 below −800."""
-    (high, low), octave = exp_parts(np.maximum(a[0], -800.0), a[1])
+    (high, low), octave = exp_parts(np.maximum(a[0], -800.0), np.where(a[0] > -800.0, a[1], 0.0))
     return np.ldexp(high, octave), np.ldexp(low, octave)
 
 
