@@ -19,6 +19,7 @@ from app.losses.numerics.pairs import (
     Pair,
     constant,
     difference,
+    either,
     pair,
     pair_add,
     pair_divide,
@@ -212,8 +213,10 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
         factor = pair_multiply(shares.unrounded(rows), pair(alpha))
         if not gamma:
             return factor
-        power = pair_exp(pair_multiply(pair_log(seen.miss), constant(gamma)))
-        slope = pair_multiply(pair_multiply(constant(gamma), seen.p), pair_divide(seen.surprise, seen.miss))
+        some = seen.miss[0] > 0
+        miss = either(some, seen.miss, constant(1.0))
+        power = either(some, pair_exp(pair_multiply(pair_log(miss), constant(gamma))), constant(0.0))
+        slope = pair_multiply(pair_multiply(constant(gamma), seen.p), pair_divide(seen.surprise, miss))
         return pair_multiply(pair_multiply(factor, power), pair_add(slope, constant(1.0)))
 
     def values(surprise: Array) -> Array:
@@ -457,12 +460,13 @@ def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: 
     m, k = x.shape
     high, low = pair_multiply(shares.unrounded(np.arange(m)), pair(weight))
     values, slope = np.zeros(m), pair(np.zeros((m, k)))
+    scale = np.where(np.equal(headroom(x), 1.0), 1.0, 2.0**-32)  # products of pairs need more room
     for label in range(k):
         excess, error, room = _shortfalls(x, row_starts(x) + label, margin)
         share = high[:, label, None], low[:, label, None]
-        pull = pair_multiply(pair(np.sign(excess)) if p == 1 else (excess, error), share)
+        pull = pair_multiply(pair(np.sign(excess)) if p == 1 else (excess * scale, error * scale), share)
         values += np.where(high[:, label] == 0, 0.0, high[:, label] * _mean_of_powers(excess, p, room))
         own = pair_sum(pull)
         pull[0][:, label], pull[1][:, label] = -own[0][:, 0], -own[1][:, 0]
         slope = pair_add(slope, pull)
-    return values, (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / headroom(x))
+    return values, (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / scale / headroom(x))

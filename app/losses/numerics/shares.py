@@ -142,7 +142,7 @@ class ExactColumns:
     @cached_property
     def gap(self) -> Pair:
         high, low = below_largest(self.x)
-        return by_columns(high), by_columns(low)
+        return by_columns(np.maximum(high, -1e290)), by_columns(np.where(high > -1e290, low, 0.0))
 
     @cached_property
     def powers(self) -> Pair:
