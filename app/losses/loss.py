@@ -80,6 +80,8 @@ class Loss(Declared):
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
     cost: Cost = LINEAR
+    cost_of_shares: Cost | None = None
+    """What it costs where labels are shares of several classes, if that grows faster."""
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
 
@@ -108,9 +110,11 @@ class Loss(Declared):
         weight = parameters["class_weight"] if "class_weight" in self.options else None
         return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
 
-    def expects(self, parameters: Mapping[str, Any], targets: Any) -> bool:
-        """Whether the function is called once for each class, since labels have shares of several."""
-        return "label_smoothing" in self.options and (parameters["label_smoothing"] > 0 or len(targets.shape) > 1)
+    def cost_of(self, parameters: Mapping[str, Any], targets: Any) -> Cost:
+        """What it costs under these parameters, with labels or with shares of them."""
+        if self.cost_of_shares and (parameters.get("label_smoothing") or len(targets.shape) > 1):
+            return self.cost_of_shares
+        return self.cost
 
     @cached_property
     def own(self) -> Mapping[str, inspect.Parameter]:
@@ -145,6 +149,7 @@ def loss(
     mean: Mean = ARITHMETIC,
     counts: Callable[..., Array | None] | None = None,
     cost: Cost = LINEAR,
+    cost_of_shares: Cost | None = None,
     weighs_rows: bool = False,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
@@ -153,7 +158,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            cost=cost, weighs_rows=weighs_rows,
+            cost=cost, cost_of_shares=cost_of_shares, weighs_rows=weighs_rows,
         )  # fmt: skip
 
     return declare

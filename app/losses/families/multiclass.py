@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.losses.cost import Cost
 from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
 from app.losses.labels import ClassWeight
@@ -41,7 +42,7 @@ from app.registry import alias
 Index: TypeAlias = NDArray[np.int64]
 Flat: TypeAlias = NDArray[np.intp]
 
-_ROUNDINGS = 4.0
+_ROUNDINGS = 2.0
 """Of a pull that is a power, beside those of a share."""
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
 
@@ -51,9 +52,9 @@ def _flat(targets: Index, k: int) -> Flat:
     return np.arange(0, targets.size * k, k, dtype=np.intp) + targets
 
 
-def _scattered(slope: Array, at: Flat, shape: tuple[int, ...]) -> Array:
+def _scattered(slope: Array, at: Flat, like: Array) -> Array:
     """Rows with these numbers at their flat indices and 0 elsewhere."""
-    rows = np.zeros(shape)
+    rows = np.zeros_like(like)
     rows.reshape(-1)[at] = slope
     return rows
 
@@ -113,7 +114,8 @@ def categorical_cross_entropy(
     divided by their sum; `clip` does what Keras does with 1e-7.
     """
     if from_logits and clip is not None:
-        raise InvalidParameter([Fault("/loss/clip", "clip", "clip applies to probabilities; leave it out with from_logits")])
+        message = "clip applies to probabilities; leave it out with from_logits"
+        raise InvalidParameter([Fault(("parameters", "clip"), "clip", message)])
     if isinstance(targets, Shares):
         if from_logits:
             return softmax_cross_entropy(predictions, targets)
@@ -122,7 +124,7 @@ def categorical_cross_entropy(
     at = _flat(targets, predictions.shape[1])
     if not from_logits:
         values, slope = _surprise(predictions.take(at), np.ones(at.size), clip)
-        return values, _scattered(slope, at, predictions.shape)
+        return values, _scattered(slope, at, predictions)
     parts = softmax(predictions, at)
     parts.others.reshape(-1)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
     return parts.surprise, parts.probabilities()
@@ -156,7 +158,7 @@ def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array]:
     if isinstance(targets, Shares):
         return -row_sums(targets.rounded * predictions), -targets.rounded
     at = _flat(targets, predictions.shape[1])
-    return -predictions.take(at), _scattered(np.full(at.size, -1.0), at, predictions.shape)
+    return -predictions.take(at), _scattered(np.full(at.size, -1.0), at, predictions)
 
 
 @loss(
@@ -196,7 +198,7 @@ def categorical_focal(
     if from_logits:
         return _focal_logits(predictions, at, gamma, scale)
     values, slope = _focal(predictions.take(at), gamma, scale)
-    return values, _scattered(slope, at, predictions.shape)
+    return values, _scattered(slope, at, predictions)
 
 
 def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tuple[Array, Array]:
@@ -283,7 +285,7 @@ def generalized_cross_entropy(
     if from_logits:
         return _generalized_logits(predictions, at, q)
     values, slope = _generalized(predictions.take(at), q)
-    return values, _scattered(slope, at, predictions.shape)
+    return values, _scattered(slope, at, predictions)
 
 
 def _generalized(p: Array, q: float) -> tuple[Array, Array]:
@@ -343,7 +345,7 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
         rival: Flat = start + rivals.argmax(axis=1)
         excess = lead_missing((rivals * room).take(rival), (scores * room).take(at), np.ravel(room))
         active = (excess >= 0).astype(np.float64)
-        gradient = _scattered(active, rival, scores.shape)
+        gradient = _scattered(active, rival, scores)
         gradient.reshape(-1)[at] = -active
         return np.fmax(excess, 0.0) / np.ravel(room), gradient  # fmax: a class without rivals has no excess, but NaN
     first: Flat = start + scores.argmax(axis=1)
@@ -408,6 +410,7 @@ def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[A
     equals=("torch.nn.MultiMarginLoss(p, margin, weight)",),
     reference="Weston and Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    cost_of_shares=Cost(beyond={"n·k²": 80.0}),
 )
 def multi_margin(
     predictions: Array,
@@ -458,7 +461,7 @@ def _mean_of_powers(excess: Array, p: int, room: Array | float) -> Array:
 def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: Array) -> tuple[Array, Array]:
     """Label by label, since each pair of classes has a shortfall of its own."""
     m, k = x.shape
-    high, low = pair_multiply(shares.unrounded(np.arange(m)), pair(weight))
+    high, low = pair_multiply(shares.unrounded(np.arange(m, dtype=np.intp)), pair(weight))
     values, slope = np.zeros(m), pair(np.zeros((m, k)))
     scale = np.where(np.equal(headroom(x), 1.0), 1.0, 2.0**-32)  # products of pairs need more room
     for label in range(k):

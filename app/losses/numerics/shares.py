@@ -35,9 +35,6 @@ from app.losses.numerics.stable import Array, recovered
 Rows: TypeAlias = NDArray[np.intp]
 Labels: TypeAlias = NDArray[np.int64]
 
-LONG = 64
-"""Classes from which rounding errors of a row's sum are few beside its terms."""
-
 
 class Smoothed(NamedTuple):
     """Shares that differ between rows by the label alone: what a class has as the label and otherwise, (k,) each."""
@@ -54,8 +51,6 @@ class Shares:
     rounded: Array
     unrounded: Callable[[Rows], Pair]
     smoothed: Smoothed | None = None
-    roundings: float = 1.0
-    """How often a share is rounded, as a multiple of a number that is given."""
 
     @classmethod
     def of_rows(cls, rows: Array, smoothing: float = 0.0, weight: Array | None = None) -> "Shares":
@@ -65,8 +60,7 @@ class Shares:
             return _smoothed(pair(rows[some]), rows.shape[1], smoothing, weight)
 
         shares = (1.0 - smoothing) * rows + smoothing / rows.shape[1] if smoothing else rows
-        given = weight is None and not smoothing
-        return cls(shares if weight is None else shares * weight, unrounded, roundings=1.0 if given else 2.0)
+        return cls(shares if weight is None else shares * weight, unrounded)
 
     @classmethod
     def of_labels(cls, labels: Labels, k: int, smoothing: float, weight: Array | None = None) -> "Shares":
@@ -85,7 +79,7 @@ class Shares:
             high, low = (filled(some.size, flat, own[part][labels[some]], other[part]) for part in (0, 1))
             return high, low
 
-        return cls(filled(labels.size, at, own[0][labels], other[0]), unrounded, Smoothed(labels, own, other), 2.0)
+        return cls(filled(labels.size, at, own[0][labels], other[0]), unrounded, Smoothed(labels, own, other))
 
 
 def _smoothed(rows: Pair, k: int, smoothing: float, weight: Array | None) -> Pair:
@@ -232,9 +226,9 @@ def softmax_cross_entropy(x: Array, shares: Shares) -> tuple[Array, Array]:
     gradient -= rounded
     gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) * (1.0 / parts.total)
     others.reshape(-1)[at] = np.minimum(share, remaining)
-    others *= shares.roundings * _least_left(x.shape[1])
+    others *= _least_left(x.shape[1])
     cancelled = np.abs(gradient) < others
-    if shares.smoothed and x.shape[1] >= LONG:
+    if shares.smoothed:
         level = np.log(parts.total / whole) + parts.shift
         _near_their_shares(gradient, cancelled, x, level, shares.smoothed)
     return values, _resolved(gradient, cancelled, x, lambda rows, _: shares.unrounded(rows), at)
