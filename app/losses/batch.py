@@ -76,9 +76,8 @@ class Batch(NamedTuple):
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
-        lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
-        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
-        return self.loss.cost(numbers, lengths) * (calls or 1)
+        cost = self.loss.cost_of(self.parameters, self.arrays[-1])
+        return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
 
 
 class Shaped(NamedTuple):
