@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, escape
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
 from app.losses.labels import axis_hint, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Gradient, Loss
+from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
-from app.losses.parameters import check_lengths, lists_of
+from app.losses.parameters import Per, check_lengths, lists_of
 
 Arrays = Raw | Mapping[str, Raw] | None
 
@@ -28,7 +29,7 @@ class Batch(NamedTuple):
     kernel: Callable[..., tuple[Array, Gradient]]
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
-    """Parameters with one number for each column."""
+    """Parameters with one number for each column, or for each sample."""
     arrays: tuple[Numbers | Apart, ...]
     elements: Shape
     """The shape (n, *d) in which the elements stand in the request."""
@@ -40,6 +41,8 @@ class Batch(NamedTuple):
     """Whether the elements of a sample may differ in weight."""
     counts: Array | None
     """(m,) what the loss itself counts each in the divisor (class weights), None where all count 1."""
+    factors: Array | None
+    """(m,) what the mean multiplies each by, while its divisor does not, None for 1."""
     n_samples: int
     """Samples that count: those with an element that is not masked nor ignored, whatever it weighs."""
     n_elements: int
@@ -51,6 +54,11 @@ class Batch(NamedTuple):
     shapes: Shapes
     shared: Mapping[str, Shape]
     """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
+
+    @property
+    def mean(self) -> Mean:
+        """How the elements' losses become one number."""
+        return self.loss.mean_of(self.parameters)
 
     @property
     def size(self) -> int:
@@ -68,9 +76,8 @@ class Batch(NamedTuple):
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
-        lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
-        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
-        return self.loss.cost(numbers, lengths) * (calls or 1)
+        cost = self.loss.cost_of(self.parameters, self.arrays[-1])
+        return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
 
 
 class Shaped(NamedTuple):
@@ -116,7 +123,7 @@ def check(
     kept = selection.kept
     lead = len(elements) if kept is None else 1
     for declared, encoding, array, row_axes in shaped:
-        place = Place(declared.pointer, elements, kept, k, row_axes, class_axis, _hint(declared, parameters))
+        place = Place(declared.path, elements, kept, k, row_axes, class_axis, _hint(declared, parameters))
         reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
         arrays.append(rows_of(reading.array, lead))
         encodings[declared.name] = reading.encoding
@@ -124,15 +131,17 @@ def check(
     if classes is not None:
         encodings |= {name: "class_names" for name, array in raw.items() if not isinstance(array, np.ndarray)}
     counts = loss.counts_of(parameters, arrays[-1])
+    factors = loss.factors(arrays[-1], **parameters) if loss.factors else None
     if within is not None:
         arrays.append(within if kept is None else within[kept])
     _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
-    columns = {name: np.array(numbers) for name, (per, numbers) in lists.items() if per.what == "column"} if lists else {}
+    columns = {name: _by_column(per, numbers, elements) for name, (per, numbers) in lists.items() if per.what != "class"}
     return Batch(
         loss, parameters, loss.kernel(parameters), columns, tuple(arrays), elements, kept, selection.weights,
-        selection.by_element, counts, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes, shared,
+        selection.by_element, counts, factors, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes,
+        shared,
     )  # fmt: skip
 
 
@@ -173,7 +182,12 @@ def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> 
     if "class_axis" not in loss.options or not isinstance(first, np.ndarray):
         return misfit
     hint = axis_hint(first.shape, array.shape)
-    return InvalidArray([Fault(fault.pointer, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+    return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+
+
+def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
+    """One number for each column, in the order in which the elements lie; of a number per sample, one for each element."""
+    return np.repeat(np.array(numbers), math.prod(elements[1:])) if per.what == "sample" else np.array(numbers)
 
 
 class _Selection(NamedTuple):
@@ -199,7 +213,7 @@ def _within(
         weights, sample_weight = sample_weight.astype(np.float64), None
         bad = keep & ~(np.isfinite(weights) & (weights >= 0))
         if bad.any():
-            Place("/sample_weight").refuse_numbers(bad, weights, "finite and at least 0")
+            Place(("sample_weight",)).refuse_numbers(bad, weights, "finite and at least 0")
         keep = keep & (weights > 0)
     if weights is None and keep.all():
         return list(shaped), None, sample_weight, mask
@@ -228,7 +242,7 @@ def _selected(
     if mask is not None:
         keep &= _on_elements(mask, elements, "mask", "flag")
         if not keep.any():
-            raise InvalidInput([Fault("/mask", "no_samples", "mask drops every sample: nothing is left to evaluate")])
+            raise InvalidInput([Fault(("mask",), "no_samples", "mask drops every sample: nothing is left to evaluate")])
     if ignored is not None:
         keep &= ~ignored.reshape(grid)
         if not keep.any():
@@ -240,13 +254,13 @@ def _selected(
     seen = keep if weights.shape == grid else keep.any(axis=1, keepdims=True)
     bad = seen & ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
-        place = Place("/sample_weight")
+        place = Place(("sample_weight",))
         place.refuse_numbers(bad.reshape(sample_weight.shape), sample_weight, "finite and at least 0")
     if loss.coupling == "sample":  # in a batch whose samples are compared, one of no weight is still compared with
         keep &= weights > 0
     if not (keep & (weights > 0)).any():
         message = "sample_weight is 0 for every sample: nothing is left to average"
-        raise InvalidArray([Fault("/sample_weight", "no_samples", message)])
+        raise InvalidArray([Fault(("sample_weight",), "no_samples", message)])
     kept = _flat(keep)
     flat = np.broadcast_to(weights, grid).astype(np.float64).reshape(-1)
     by_element = weights.shape[1] > 1
@@ -270,7 +284,7 @@ def _on_elements(array: Numbers, elements: Shape, name: str, noun: str) -> Numbe
     n = elements[0]
     if array.shape not in ((n,), elements):
         shapes = f"({n},), one {noun} per sample" + (f", or {elements}, one per element" if len(elements) > 1 else "")
-        Place(f"/{name}").refuse("shape_mismatch", f"{name} must have shape {shapes}; got {array.shape}")
+        Place((name,)).refuse("shape_mismatch", f"{name} must have shape {shapes}; got {array.shape}")
     return array.reshape(n, -1)
 
 
@@ -298,21 +312,21 @@ def _given(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) 
     wanted = inputs_on(side, loss)
     if arrays is None:
         if wanted:
-            raise InvalidArray([Fault(f"/{side}", "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
+            raise InvalidArray([Fault((side,), "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
         return {}
     if not wanted:
-        raise InvalidArray([Fault(f"/{side}", "unexpected", f"{loss.name} takes no {side}")])
+        raise InvalidArray([Fault((side,), "unexpected", f"{loss.name} takes no {side}")])
     if isinstance(arrays, np.ndarray) or not isinstance(arrays, Mapping):
         if side not in wanted:  # an array that stands alone is named for its side
             raise InvalidArray(
-                [Fault(f"/{side}", "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
+                [Fault((side,), "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
             )
         return {side: arrays}
     if side in wanted:
-        raise InvalidArray([Fault(f"/{side}", "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
-    faults = [Fault(f"/{side}", "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
+        raise InvalidArray([Fault((side,), "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
+    faults = [Fault((side,), "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
     faults += [
-        Fault(f"/{side}/{escape(name)}", "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
+        Fault((side, name), "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
         for name in arrays
         if name not in wanted
     ]
@@ -335,17 +349,17 @@ def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
 def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
-        return raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+        return raw if raw.dtype.kind in ("fiu" if encoding.whole else "f") else raw.astype(np.float64)
     place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
     if classes is None:
-        raise InvalidArray([Fault("/classes", "missing", f'{place.name} are class names: say their order in "classes"')])
+        raise InvalidArray([Fault(("classes",), "missing", f'{place.name} are class names: say their order in "classes"')])
     index = {name: at for at, name in enumerate(classes)}
     unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
     if unknown:
         raise InvalidArray([
-            Fault(f"{place.pointer}/{at}", "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
+            Fault(place.at([at]), "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
             for at, name in unknown[:MAX_FAULTS]
         ])  # fmt: skip
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
@@ -353,20 +367,20 @@ def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Seque
 
 def _check_classes(classes: Sequence[str], taken: bool, k: int | None) -> None:
     if not taken:
-        raise InvalidInput([Fault("/classes", "unexpected", "this loss takes no class names")])
+        raise InvalidInput([Fault(("classes",), "unexpected", "this loss takes no class names")])
     if k not in (None, len(classes)):
-        raise InvalidInput([Fault("/classes", "length", f"classes must have one name per class: {k}, not {len(classes)}")])
+        raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k}, not {len(classes)}")])
     first = {name: at for at, name in reversed([*enumerate(classes)])}
     twice = [(at, name) for at, name in enumerate(classes) if first[name] != at]
     if twice:
         raise InvalidInput([
-            Fault(f"/classes/{at}", "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
+            Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
         ])  # fmt: skip
 
 
 def _nothing_counts() -> InvalidInput:
     message = "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with"
-    return InvalidInput([Fault("/targets", "no_samples", message)])
+    return InvalidInput([Fault(("targets",), "no_samples", message)])
 
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
@@ -379,7 +393,6 @@ def _check_total(weights: Array | None, counts: Array | None) -> None:
         finite = np.isfinite(np.sum(given)), np.isfinite(np.sum(total))
     if np.all(total == 0):
         raise _nothing_counts()
-    for pointer, holds in zip(("/sample_weight", "/loss/class_weight"), finite, strict=True):
+    for path, holds in zip((("sample_weight",), ("parameters", "class_weight")), finite, strict=True):
         if not holds:
-            name = pointer.rpartition("/")[2]
-            raise InvalidInput([Fault(pointer, "out_of_range", f"{name} must have a finite sum; it overflows")])
+            raise InvalidInput([Fault(path, "out_of_range", f"{path[-1]} must have a finite sum; it overflows")])

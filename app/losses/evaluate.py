@@ -18,9 +18,9 @@ from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like, restored
-from app.losses.loss import Gradient
+from app.losses.loss import NON_NEGATIVE, Gradient
 from app.losses.numerics.blocks import in_blocks
-from app.losses.numerics.means import in_units
+from app.losses.numerics.means import average_of_columns, in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
@@ -65,10 +65,10 @@ def evaluate(
     With reduction "none" there is no value, and the gradient is that of each sample's own loss (of their sum, for a
     loss that couples the samples of a batch).
     """
-    loss = batch.loss
-    if not loss.mean.sums and reduction in ("sum", "mean_over_samples"):
-        message = f"{loss.name} is the {loss.mean.name} of the losses and has no {reduction}; use mean or none"
-        raise InvalidParameter([Fault("/reduction", "reduction", message)])
+    loss, mean = batch.loss, batch.mean
+    if not mean.sums and reduction in ("sum", "mean_over_samples"):
+        message = f"{loss.name} is the {mean.name} of the losses and has no {reduction}; use mean or none"
+        raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
         run = _whole if loss.coupling == "batch" else _in_blocks
@@ -78,7 +78,7 @@ def evaluate(
     per_element = restored(losses, batch.elements, batch.kept, None) if "per_element" in outputs else None
     reported = value if "value" in outputs else None
     # a plain sum is finite only where every loss is
-    summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_all is None
+    summed = value is not None and math.isfinite(value) and total.weights is None and mean.of_all is None
     outputs_given = {"value": reported, "per_sample": per_sample, "per_element": per_element, "gradient": gradient}
     found, count = ([], 0) if summed and sound else _non_finite(outputs_given)
     more = count > NON_FINITE_LISTED
@@ -87,7 +87,7 @@ def evaluate(
         reduction=reduction,
         n_samples=batch.n_samples,
         n_elements=batch.n_elements if len(batch.elements) > 1 else None,
-        divisor=total.divisor * total.unit if loss.mean.sums and reduction != "none" else None,
+        divisor=total.divisor * total.unit if mean.sums and reduction != "none" else None,
         value=reported,
         per_sample=per_sample,
         per_element=per_element,
@@ -116,6 +116,13 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
         return _Total(reduction, *_shares(batch))
     if reduction == "sum":
         return _Total(reduction, batch.weights, 1.0)
+    total = _mean_of(batch, reduction)
+    if reduction == "mean" and batch.factors is not None:
+        return total._replace(weights=batch.factors if total.weights is None else batch.factors * total.weights)
+    return total
+
+
+def _mean_of(batch: Batch, reduction: Reduction) -> _Total:
     weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
     if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
         return _Total(reduction, weights, batch.n_elements / unit, unit)
@@ -159,10 +166,18 @@ def _per_sample(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     if grid.shape[1] == 1:
         return grid[:, 0], None
     shares, _ = _shares(batch)
-    means, slope = batch.loss.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
-    if slope is None:
+    weights = None if shares is None else _grid(batch, shares)
+    means = np.empty(len(grid))
+
+    def work(rows: slice) -> Array | None:
+        means[rows], slope = batch.mean.of_rows(grid[rows], None if weights is None else weights[rows])
+        return slope
+
+    slopes = [slope for slope in in_blocks(work, len(grid), grid[0].nbytes) if slope is not None]
+    if not slopes:
         return means, None
-    return means, slope.reshape(-1) if batch.kept is None else slope.reshape(-1)[batch.kept]
+    flat = np.concatenate(slopes).reshape(-1)
+    return means, flat if batch.kept is None else flat[batch.kept]
 
 
 def _restored(batch: Batch, name: str, gradient: Numbers | Apart) -> Array:
@@ -178,36 +193,41 @@ def _restored(batch: Batch, name: str, gradient: Numbers | Apart) -> Array:
 
 def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses of single samples: block by block, each gradient scaled and looked through while it is still in the cache."""
-    size, mean = batch.size, batch.loss.mean
+    size, mean = batch.size, batch.mean
     losses = np.empty(size)
     gradients = [empty_like(array) for array in _predictions(batch)] if wanted else []
     summed = mean.of_all is None and total.reduction != "none"
     weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
-
-    def store(rows: slice, weights: Array | None) -> None:
-        values, gradient = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
-        losses[rows] = values
-        for out, slope in zip(gradients, _arrays_of(gradient, values.size) if wanted else (), strict=True):
-            if isinstance(out, Apart):
-                _scale(slope, weights, divisor, slope)
-                out[rows] = scaled = slope
-            else:
-                scaled = out[rows]
-                _scale(slope, weights, divisor, scaled)
-            if not all_finite(scaled):
-                unsound.append(rows)
+    reusable = NON_NEGATIVE in batch.loss.properties
+    anchor = 0.0  # of the block before
 
     def work(rows: slice) -> Partial:
+        nonlocal anchor
         counted = None if weights is None else weights[rows]
-        store(rows, counted)  # its arrays are gone when the sum takes their place in the cache
-        return partial_sum(_weighted(losses[rows], counted)) if summed else NOTHING
+        values, slopes = _on_rows(batch, rows, wanted)
+        losses[rows] = values
+        for out, slope in zip(gradients, slopes, strict=True):
+            if not _scale_into(out, rows, slope, counted, divisor):
+                unsound.append(rows)
+        slope = slopes = None  # their memory is in the cache: the sum takes it over
+        if not summed:
+            return NOTHING
+        part = partial_sum(_weighted(values, counted), anchor)
+        anchor = part.anchor if reusable else 0.0
+        return part
 
     parts = in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]), block_bytes)
     value, slope = _reduce(batch, losses, total, parts)
     for out in gradients if slope is not None else ():
         _scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
     return losses, value, gradients, not unsound and slope is None
+
+
+def _on_rows(batch: Batch, rows: slice, wanted: bool) -> tuple[Array, tuple[Array, ...]]:
+    """The kernel's losses of these elements and, if wanted, their gradients to each of the predictions."""
+    values, gradient = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
+    return values, _arrays_of(gradient, values.size) if wanted else ()
 
 
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
@@ -248,6 +268,17 @@ def _scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -
         np.divide(gradient, divisor, out=out)
 
 
+def _scale_into(out: Numbers | Apart, rows: slice, slope: Array, weights: Array | None, divisor: float) -> bool:
+    """out[rows] = slope · weights / divisor; whether that is finite."""
+    if isinstance(out, Apart):
+        _scale(slope, weights, divisor, slope)
+        out[rows] = slope
+        return all_finite(slope)
+    scaled = out[rows]
+    _scale(slope, weights, divisor, scaled)
+    return all_finite(scaled)
+
+
 def _weighted(losses: Array, weights: Array | None) -> Array:
     return losses if weights is None else np.where(weights == 0, 0.0, losses * weights)
 
@@ -256,12 +287,29 @@ def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]
     """The value, and its derivative to each loss where that was not known beforehand."""
     if total.reduction == "none":
         return None, _per_sample(batch, losses)[1]
-    if batch.loss.mean.of_all is not None:
-        return batch.loss.mean.of_all(losses, total.weights, total.divisor)
+    mean = batch.mean
+    if mean.by_column and mean.of_all is not None:
+        return average_of_columns(mean.of_all, losses, total.weights, _columns(batch, total))
+    if mean.of_all is not None:
+        return mean.of_all(losses, total.weights, total.divisor)
     value = sum_of_parts(parts, lambda: _weighted(losses, total.weights)) / total.divisor
     if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
         value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
     return value, None
+
+
+def _columns(batch: Batch, total: _Total) -> Iterator[tuple[NDArray[np.intp], float]]:
+    """The elements of each column, and what its losses are divided by."""
+    places: NDArray[np.intp] = np.arange(batch.size, dtype=np.intp) if batch.kept is None else batch.kept
+    column = places % math.prod(batch.elements[1:])
+    order = np.argsort(column, kind="stable")
+    for elements in np.split(order, np.flatnonzero(np.diff(column[order])) + 1):
+        if total.reduction == "sum":
+            yield elements, 1.0
+        elif total.reduction == "mean" and total.weights is not None:
+            yield elements, exact_sum(total.weights[elements])
+        else:
+            yield elements, elements.size / total.unit
 
 
 def _by_name(batch: Batch, gradients: list[Numbers | Apart]) -> Array | dict[str, Array]:
