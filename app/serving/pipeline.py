@@ -130,7 +130,8 @@ class Service:
                 except (Slow, Elsewhere):
                     pass
                 else:
-                    await reply(exchange, content, order.coding)
+                    with self.state.budget.reserve(content.size, beside=body.reserved):
+                        await reply(exchange, content, order.coding)
                     return
             assert call.lane is not None
             await reply_from_process(exchange, self.state, call.lane, body, order)
