@@ -130,10 +130,10 @@ class Exchange:
         """A whole answer."""
         body = bytes(content.pieces[0]) if len(content.pieces) == 1 else b"".join(content.pieces)
         await self.start(status, (*fields_of(content), (b"content-length", b"%d" % len(body)), *fields))
-        last = max(0, len(body) - 1) // PIECE_BYTES * PIECE_BYTES
-        for start in range(0, last, PIECE_BYTES):  # before each piece, most of those before it have been read
-            await self.send(body[start : start + PIECE_BYTES])
-        await self.send(body[last:], more=False)
+        while len(body) > PIECE_BYTES:  # before each piece, most of those before it have been read
+            await self.send(bytes(body[:PIECE_BYTES]))
+            body = memoryview(body)[PIECE_BYTES:]
+        await self.send(bytes(body), more=False)
 
     async def nothing(self) -> None:
         """There is nothing more to say: a client of server-sent events stops reconnecting (HTML standard, 9.2.3)."""

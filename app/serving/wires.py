@@ -53,7 +53,8 @@ def json_head(fields: Mapping[bytes, bytes]) -> None:
 
 
 def json_document(body: bytes | memoryview, head: None, quick: bool) -> Any:
-    body = _trimmed(body)
+    if len(body) > MUCH_WHITESPACE:
+        body = _trimmed(body)
     if not body:
         raise MalformedDocument("the body is empty: send a JSON object")
     return decode(body, quick=quick)
