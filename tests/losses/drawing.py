@@ -207,8 +207,8 @@ def sides(loss: Loss, arrays: Arrays) -> tuple[Any, Any]:
     return given[0], given[1]
 
 
-def kernel_of(batch: Batch) -> tuple[Array, Any]:
-    """Values and gradient of all elements of a batch, as its kernel gives them."""
+def kernel_of(batch: Batch) -> tuple[Any, ...]:
+    """Values and derivatives of all elements of a batch, as its kernel gives them."""
     with np.errstate(all="ignore"):
         return batch.kernel(*(array[:] for array in batch.arrays), **batch.columns_at(slice(None)))
 
