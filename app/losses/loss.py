@@ -34,8 +34,9 @@ from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
 Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
-Second: TypeAlias = Callable[[], Array | tuple[Array, ...]]
-Returned: TypeAlias = tuple[Array, Gradient] | tuple[Array, Gradient, Second]
+Second: TypeAlias = Callable[[], Array]
+Seconds: TypeAlias = Callable[[], tuple[Array, ...]]
+Returned: TypeAlias = tuple[Array, Gradient] | tuple[Array, Gradient, Second | Seconds]
 Kernel: TypeAlias = Callable[..., Returned]
 SIDES = ("predictions", "targets")
 Inputs: TypeAlias = Encoding | Choice | Mapping[str, Encoding | Choice] | None

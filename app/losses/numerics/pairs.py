@@ -67,6 +67,12 @@ def pair_multiply(a: Pair, b: Pair) -> Pair:
     return renormalised(high, low + (a[0] * b[1] + a[1] * b[0]))
 
 
+def sum_of_products(a: Pair, x: Array, b: Pair, y: Array) -> Array:
+    """a·x + b·y, rounded once; where the pairs leave their range, as it comes."""
+    high, low = pair_add(pair_multiply(a, pair(x)), pair_multiply(b, pair(y)))
+    return np.where(np.isfinite(high + low), high + low, a[0] * x + b[0] * y)
+
+
 def pair_divide(a: Pair, b: Pair) -> Pair:
     """a / b, to about 2⁻¹⁰³: the rounded quotient and what its exact remainder adds to it."""
     quotient = a[0] / b[0]
