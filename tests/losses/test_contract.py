@@ -84,7 +84,7 @@ def test_answer_has_the_shapes_and_type_it_promises(case: Case) -> None:
 @each_case
 def test_kernel_keeps_to_its_contract(case: Case) -> None:
     batch = case.batch(case.draw(n=7))
-    values, gradient, *second = kernel_of(batch)
+    values, gradient, *_ = kernel_of(batch)
     if callable(gradient) and case.loss.coupling == "sample":
         with np.errstate(all="ignore"):
             gradient = gradient(np.ones(batch.size))

@@ -28,7 +28,7 @@ from app.losses.numerics.pairs import (
     pair_add,
     pair_divide,
     pair_multiply,
-    sum_of_products,
+    plus_share,
     two_product,
     two_sum,
 )
@@ -284,9 +284,9 @@ def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array, Se
         apart = _times(p, raised) / b - _times(y, raised) / a
         values = np.where(np.isfinite(values) | np.isnan(apart), values, apart)
 
-    def second() -> Array:  # p^(−ρ − 1)·((1 − ρ)p + ρy)
-        bracket = sum_of_products(two_sum(np.ones(1), -power), p, constant(power), y)
-        return _times(bracket / p, lambda share: p ** (-power * share))
+    def second() -> Array:  # p^(−ρ)·(1 − ρ + ρy/p)
+        bracket = plus_share(two_sum(np.ones(1), -power), constant(power), y, p)
+        return _times(bracket, lambda share: p ** (-power * share))
 
     return values, _times(p - y, lambda share: p ** (-power * share)), second
 

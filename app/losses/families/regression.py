@@ -35,8 +35,8 @@ from app.losses.numerics.pairs import (
     log_excess,
     log_ratio,
     pair_divide,
+    plus_share,
     relative_gap,
-    sum_of_products,
     two_product,
     two_sum,
 )
@@ -561,9 +561,10 @@ def tweedie_deviance(
     gap = predictions - targets
     gradient = 2.0 * np.multiply(gap * root, root, out=np.zeros_like(gap), where=gap != 0)
 
-    def second() -> Array:  # 2p^(−ρ − 1)·((1 − ρ)p + ρy)
-        bracket = sum_of_products(two_sum(np.ones(1), -power), predictions, constant(power), targets)
-        return 2.0 * recovered(bracket * root / predictions * root, lambda: bracket / predictions * root * root)
+    def second() -> Array:  # 2p^(−ρ)·(1 − ρ + ρy/p)
+        bracket = plus_share(two_sum(np.ones(1), -power), constant(power), targets, predictions)
+        beyond = power * targets * root / predictions * root
+        return 2.0 * np.where(np.isfinite(bracket), bracket * root * root, beyond)
 
     return _tweedie(predictions, targets, power), gradient, second
 

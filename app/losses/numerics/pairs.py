@@ -67,17 +67,19 @@ def pair_multiply(a: Pair, b: Pair) -> Pair:
     return renormalised(high, low + (a[0] * b[1] + a[1] * b[0]))
 
 
-def sum_of_products(a: Pair, x: Array, b: Pair, y: Array) -> Array:
-    """a·x + b·y, rounded once; where the pairs leave their range, as it comes."""
-    high, low = pair_add(pair_multiply(a, pair(x)), pair_multiply(b, pair(y)))
-    return np.where(np.isfinite(high + low), high + low, a[0] * x + b[0] * y)
-
-
 def pair_divide(a: Pair, b: Pair) -> Pair:
     """a / b, to about 2⁻¹⁰³: the rounded quotient and what its exact remainder adds to it."""
     quotient = a[0] / b[0]
     product, error = two_product(quotient, b[0])
     return renormalised(quotient, (((a[0] - product) - error) + (a[1] - quotient * b[1])) / b[0])
+
+
+def plus_share(a: Pair, b: Pair, y: Array, x: Array) -> Array:
+    """a + b·(y/x), rounded once, as (a·x + b·y)/x with both brought near 1; where they leave the range of pairs, as it comes."""
+    exponent = -np.frexp(x)[1]
+    near, far = np.ldexp(x, exponent), np.ldexp(y, exponent)
+    high, low = pair_add(pair_multiply(a, pair(near)), pair_multiply(b, pair(far)))
+    return np.where(np.isfinite(high + low), (high + low) / near, a[0] + b[0] * (y / x))
 
 
 def pair_sqrt(a: Pair) -> Pair:

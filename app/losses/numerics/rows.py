@@ -149,7 +149,7 @@ def softmax_variance(x: Array) -> Array:
     at: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
     parts = softmax(x, at)
     largest = (parts.picked / parts.total) * (parts.rest / parts.total)
-    p = parts.probabilities()
+    p = parts.others / parts.total[:, None]
     variance = p * (1.0 - p)
     variance.reshape(-1)[at] = largest
     return variance
