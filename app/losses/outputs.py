@@ -99,8 +99,7 @@ def per_element(computed: Computed) -> Array:
 
 @output(axes=None, derivative=1, usual=True, examples=([-0.125, None, 0.75], {"mean": [-0.25], "variance": [0.1875]}, None))
 def gradient(computed: Computed) -> Array | dict[str, Array]:
-    """d(value)/d(predictions), shaped and named as they are; null where there is no useful derivative, and in it where it
-    is infinite."""
+    """d(value)/d(predictions), shaped and named as they are; null where there is none of use, and in it where it is infinite."""
     return _as_predictions(computed.batch, computed.derivatives)
 
 
