@@ -129,13 +129,13 @@ def asked(loss: Loss, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function
 
     InvalidParameter for one that the loss has not.
     """
-    wanted = {OUTPUTS.resolve(name, f"/outputs/{index}")[0]: index for index, name in enumerate(names)}
+    wanted = {OUTPUTS.resolve(name, ("outputs", index))[0]: index for index, name in enumerate(names)}
     had = outputs_of(loss)
     missing = {output: index for output, index in wanted.items() if not (output.usual or output in had)}
     if missing:
         has = ", ".join(output.name for output in had)
         raise InvalidParameter([
-            Fault(f"/outputs/{index}", "output", f"{loss.name} has no {output.name}; it has {has}")
+            Fault(("outputs", index), "output", f"{loss.name} has no {output.name}; it has {has}")
             for output, index in missing.items()
         ])  # fmt: skip
     functions = [(output.name, output.function if output in had else _none) for output in OUTPUTS.values() if output in wanted]
