@@ -7,7 +7,7 @@ rounded once, so that no answer depends on how it was cut.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
 from app.losses.loss import Gradient
 from app.losses.numerics.blocks import in_blocks
-from app.losses.numerics.means import in_units
+from app.losses.numerics.means import average_of_columns, in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 from app.losses.outputs import NON_FINITE_LISTED, USUAL, Computed, Found, NonFinite, asked, non_finite
 from app.losses.samples import means_of_samples, shares_of_elements
@@ -80,9 +80,9 @@ def evaluate(
     With reduction "none" there is no value, and derivatives are those of each sample's own loss (of their sum, for a
     loss that couples the samples of a batch). InvalidParameter for an output or a reduction that the loss has not.
     """
-    loss = batch.loss
-    if not loss.mean.sums and reduction in ("sum", "mean_over_samples"):
-        message = f"{loss.name} is the {loss.mean.name} of the losses and has no {reduction}; use mean or none"
+    loss, mean = batch.loss, batch.mean
+    if not mean.sums and reduction in ("sum", "mean_over_samples"):
+        message = f"{loss.name} is the {mean.name} of the losses and has no {reduction}; use mean or none"
         raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     functions, order = asked(loss, tuple(outputs))
     total = _total(batch, reduction)
@@ -92,12 +92,12 @@ def evaluate(
         computed = Computed(batch, losses, value, derivatives)
         answered = {name: function(computed) for name, function in functions}
     # a plain sum is finite only where every loss is
-    summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_all is None
+    summed = value is not None and math.isfinite(value) and total.weights is None and mean.of_all is None
     found, count = ([], 0) if summed and sound else non_finite(answered)
     return Evaluation(
         batch,
         reduction,
-        total.divisor * total.unit if loss.mean.sums and reduction != "none" else None,
+        total.divisor * total.unit if mean.sums and reduction != "none" else None,
         answered,
         tuple(found),
         (*batch.warnings, MORE_NON_FINITE.format(count)) if count > NON_FINITE_LISTED else batch.warnings,
@@ -122,6 +122,13 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
         return _Total(reduction, *shares_of_elements(batch))
     if reduction == "sum":
         return _Total(reduction, batch.weights, 1.0)
+    total = _mean_of(batch, reduction)
+    if reduction == "mean" and batch.factors is not None:
+        return total._replace(weights=batch.factors if total.weights is None else batch.factors * total.weights)
+    return total
+
+
+def _mean_of(batch: Batch, reduction: Reduction) -> _Total:
     weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
     if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
         return _Total(reduction, weights, batch.n_elements / unit, unit)
@@ -134,7 +141,7 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
 
 def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
     """Losses of single samples: block by block, each derivative scaled and looked through while it is still in the cache."""
-    size, mean = batch.size, batch.loss.mean
+    size, mean = batch.size, batch.mean
     losses = np.empty(size)
     derivatives = [empty_like(array) for array in batch.arrays[: len(inputs_on("predictions", batch.loss))] * order]
     summed = mean.of_all is None and total.reduction != "none"
@@ -211,9 +218,26 @@ def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]
     """The value, and its derivative to each loss where that was not known beforehand."""
     if total.reduction == "none":
         return None, means_of_samples(batch, losses)[1]
-    if batch.loss.mean.of_all is not None:
-        return batch.loss.mean.of_all(losses, total.weights, total.divisor)
+    mean = batch.mean
+    if mean.by_column and mean.of_all is not None:
+        return average_of_columns(mean.of_all, losses, total.weights, _columns(batch, total))
+    if mean.of_all is not None:
+        return mean.of_all(losses, total.weights, total.divisor)
     value = sum_of_parts(parts, lambda: _weighted(losses, total.weights)) / total.divisor
     if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
         value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
     return value, None
+
+
+def _columns(batch: Batch, total: _Total) -> Iterator[tuple[NDArray[np.intp], float]]:
+    """The elements of each column, and what its losses are divided by."""
+    places: NDArray[np.intp] = np.arange(batch.size, dtype=np.intp) if batch.kept is None else batch.kept
+    column = places % math.prod(batch.elements[1:])
+    order = np.argsort(column, kind="stable")
+    for elements in np.split(order, np.flatnonzero(np.diff(column[order])) + 1):
+        if total.reduction == "sum":
+            yield elements, 1.0
+        elif total.reduction == "mean" and total.weights is not None:
+            yield elements, exact_sum(total.weights[elements])
+        else:
+            yield elements, elements.size / total.unit

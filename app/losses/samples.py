@@ -28,7 +28,7 @@ def means_of_samples(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     if grid.shape[1] == 1:
         return grid[:, 0], None
     shares, _ = shares_of_elements(batch)
-    means, slope = batch.loss.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
+    means, slope = batch.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
     if slope is None:
         return means, None
     return means, slope.reshape(-1) if batch.kept is None else slope.reshape(-1)[batch.kept]
