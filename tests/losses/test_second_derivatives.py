@@ -88,7 +88,8 @@ def test_it_is_the_derivative_of_the_gradient(case: Case) -> None:
     """With weights and divisor as in the gradient, for every reduction, option and kind of label."""
     n = 4
     batch = case.batch(case.draw(n=n), sample_weight=weights_for(n))
-    for reduction in (*case.reductions, "none"):
+    reductions: tuple[Any, ...] = (*case.reductions, "none")
+    for reduction in reductions:
         gradients = gradients_of(evaluate(batch, reduction=reduction))
         for name, second in seconds_of(batch, reduction=reduction).items():
             assert second.shape == gradients[name].shape
