@@ -1,7 +1,7 @@
 """One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
 from app.losses.labels import axis_hint, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
-from app.losses.loss import Gradient, Loss
+from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per, check_lengths, lists_of
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     loss: Loss
     parameters: Mapping[str, Any]
-    kernel: Callable[..., tuple[Array, Gradient]]
+    kernel: Kernel
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
     """Parameters with one number for each column, or for each sample."""

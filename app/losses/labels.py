@@ -20,7 +20,7 @@ from app.losses.parameters import PER_CLASS
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
 ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each class; null weighs all alike.")]
-Kernel: TypeAlias = Callable[..., tuple[Array, Any]]
+Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 
 
 def _options(
@@ -80,19 +80,23 @@ def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[floa
     """The kernel for labels (m,) or shares of labels (m, k), smoothed and weighed."""
     weight = None if class_weight is None else np.asarray(class_weight, np.float64)
 
-    def of_labels(predictions: Array, targets: Numbers) -> tuple[Array, Any]:
+    def of_labels(predictions: Array, targets: Numbers) -> tuple[Any, ...]:
         if targets.ndim == 2:
             return kernel(predictions, Shares.of_rows(targets, smoothing, weight))
         if smoothing:
             return kernel(predictions, Shares.of_labels(targets, predictions.shape[-1], smoothing, weight))
-        values, gradient = kernel(predictions, targets)
-        return (values, gradient) if weight is None else _weighed(values, gradient, weight[targets])
+        returned = kernel(predictions, targets)
+        return returned if weight is None else _weighed(weight[targets], *returned)
 
     return of_labels
 
 
-def _weighed(values: Array, gradient: Any, weight: Array) -> tuple[Array, Any]:
-    """Both times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
+def _weighed(weight: Array, values: Array, gradient: Any, second: Callable[[], Array] | None = None) -> tuple[Any, ...]:
+    """All times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
     column = weight[:, None]
-    values = np.where(weight == 0, 0.0, weight * values)
-    return values, None if gradient is None else np.where(column == 0, 0.0, column * gradient)
+
+    def times(rows: Array) -> Array:
+        return np.where(column == 0, 0.0, column * rows)
+
+    weighed = np.where(weight == 0, 0.0, weight * values), None if gradient is None else times(gradient)
+    return weighed if second is None else (*weighed, lambda: times(second()))
