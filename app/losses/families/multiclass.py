@@ -13,7 +13,7 @@ from typing_extensions import Doc
 from app.errors import Fault, InvalidParameter
 from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
-from app.losses.labels import ClassWeight, LabelSmoothing
+from app.losses.labels import ClassWeight, LabelSmoothing, class_counts
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
 from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
 from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
@@ -26,11 +26,6 @@ Labels: TypeAlias = NDArray[Any]
 """Class indices (n,) or rows of probabilities (n, k)."""
 
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
-
-
-def _counts(targets: Labels, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
-    """The weight of each sample's class; None where all count 1."""
-    return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
 
 
 def _flat(targets: Index, k: int) -> NDArray[np.intp]:
@@ -90,7 +85,7 @@ def _ones(at: NDArray[np.intp] | None, shape: tuple[int, ...]) -> Array:
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
-    counts=_counts,
+    counts=class_counts,
 )  # fmt: skip
 def categorical_cross_entropy(
     predictions: Array,
@@ -117,7 +112,7 @@ def categorical_cross_entropy(
             [Fault(("parameters", "clip"), "clip", "clip applies to probabilities; leave it out with from_logits")]
         )
     if targets.ndim == 1:
-        counts = _counts(targets, class_weight=class_weight)
+        counts = class_counts(targets, class_weight=class_weight)
         at = _flat(targets, predictions.shape[1])
     else:
         counts, at = None, None if class_weight else _one_hot(targets)
