@@ -115,7 +115,7 @@ def mask_of(encoding: Encoding) -> Encoding:
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         return drawn(rng, replace(sizes, d=(*sizes.d, 4)))
 
-    return replace(encoding, axes=("n m *r",), draw=draw)
+    return replace(encoding, axes=("n m *r",), draw=draw, labels=encoding.labels and "part")
 
 
 # --- rows that are distributions --------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ CLASS_LABEL = Encoding(
     "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
     _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class",
 )  # fmt: skip
-MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot)
+MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, labels="part")
 INDEX_LIST = Encoding(
     "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
     lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),

@@ -66,7 +66,7 @@ class Place(NamedTuple):
         index = [int(along) for along in place]
         if self.kept is not None:
             index[:1] = [int(along) for along in np.unravel_index(int(self.kept[index[0]]), self.shape)]
-        if self.class_axis is not None and self.row_axes and len(index) == len(self.shape) + 1:
+        if self.class_axis is not None and self.row_axes and len(index) == len(self.shape) + self.row_axes:
             index.insert(self.class_axis, index.pop())
         return index
 
@@ -105,8 +105,8 @@ class Encoding:
     """Random numbers of this encoding, with few digits."""
     accepts: tuple[str, ...] = ()
     """Other encodings that are taken and converted."""
-    labels: Literal["class", "flag"] | None = None
-    """Whether a number is the label of an element, one of k classes or one of two, of which one may stand for none."""
+    labels: Literal["class", "flag", "part"] | None = None
+    """Whether a number is the label of an element, one of k classes or one of two, or of a part of it; one may stand for none."""
     shared: bool = False
     """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
 

@@ -54,7 +54,7 @@ def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) 
     rows = any("*d k" in axes for encoding in predictions for axes in encoding.axes)
     labels = {encoding.labels for encoding in targets}
     names = ["class_axis"] if rows else []
-    names += ["ignore_index"] if labels & {"class", "flag"} else []
+    names += ["ignore_index"] if labels & {"class", "flag", "part"} else []
     names += ["label_smoothing", "class_weight"] if "class" in labels else []
     return {name: _OPTIONS[name] for name in names}
 

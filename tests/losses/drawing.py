@@ -270,6 +270,13 @@ def _softened(encoding: Encoding) -> Encoding:
     return encoding
 
 
+def out_of_place(loss: Loss, parameters: Mapping[str, object], encodings: Mapping[str, Encoding]) -> bool:
+    """Whether an option of labels is refused beside such arrays: no classes to spread a label over, no label to ignore."""
+    classes = any("k" in encoding.axes[0].split() for encoding in encodings.values())
+    spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
+    return (spread and not classes) or ("ignore_index" in parameters and encodings["targets"].name == "index_list")
+
+
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Every loss with its defaults in every shape, and in every setting in one shape; with labels hard and soft."""
@@ -285,10 +292,9 @@ def all_cases() -> tuple[Case, ...]:
             if parameters:
                 shapes = list({tuple(encoding.name for encoding in each[1].values()): each for each in shapes}.values())
             said = ",".join(f"{name}={value}" for name, value in parameters.items())
-            spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
             for shape, encodings, d in shapes:
-                if spread and not any("k" in axes.split() for encoding in encodings.values() for axes in encoding.axes[:1]):
-                    continue  # refused: there are no classes to spread a label over
+                if out_of_place(loss, parameters, encodings):
+                    continue
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
                     if chosen is not None:
                         words = f"{loss.name}({said}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"

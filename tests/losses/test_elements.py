@@ -237,7 +237,6 @@ def test_an_ignored_label_is_a_mask(case: Case) -> None:
 WITHOUT_OPTIONS = {
     "group": "an identity: samples are compared by it, and none of them is right or wrong",
     "count": "a quantity",
-    "multi_hot": "a row of flags, of which none can be left out yet",
     "index_list": "its padding stands for no label, and the labels that it does not list are false",
     "label_sequence": "its padding stands for no label, and an alignment has no place for one that is unknown",
 }
@@ -366,16 +365,19 @@ def test_blocks_and_order_change_no_bit(case: Case) -> None:
 # --- weights within a row, and numbers that elements share -----------------------------------------------------------------
 
 
-WEIGHED = [case for case in cases() if case.loss.weighs_rows and "ignore_index" not in case.parameters]
+WEIGHED = [
+    case for case in cases()
+    if case.loss.weighs_rows and case.encodings["targets"].labels
+    and not {"ignore_index", "class_weight"} & case.parameters.keys()
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", WEIGHED, ids=str)
 def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -> None:
     arrays = {name: array.copy() for name, array in case.draw(n=4).items()}
-    shape = arrays["targets"].shape
-    mask = np.ones(shape, np.bool_)
-    mask[:, 1] = False  # the same numbers in each row, so that what is left is a batch as well
-    fewer = frozen({name: np.delete(array, 1, axis=1) for name, array in arrays.items()})
+    mask = np.ones(arrays["targets"].shape, np.bool_)
+    mask[..., 1] = False  # the same numbers in each row, so that what is left is a batch as well
+    fewer = frozen({name: np.delete(array, 1, axis=-1) for name, array in arrays.items()})
     spoiled = frozen({name: np.where(mask, array, np.nan) for name, array in arrays.items()})
     ignored = frozen({**spoiled, "targets": np.where(mask, arrays["targets"], 255.0)})
     alone = evaluated(case, fewer)
@@ -384,10 +386,31 @@ def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -
         evaluated(case, spoiled, sample_weight=mask * 1.0),
         evaluated(case, ignored, parameters={"ignore_index": 255}),
     ):
-        np.testing.assert_allclose(np.asarray(answer.per_sample), np.asarray(alone.per_sample), rtol=1e-14)
-        gradient = gradients_of(answer)["predictions"]
-        assert not gradient[~mask].any()
-        np.testing.assert_allclose(gradient[mask], gradients_of(alone)["predictions"].ravel(), rtol=1e-13, atol=1e-16)
+        np.testing.assert_allclose(np.asarray(answer.per_element), np.asarray(alone.per_element), rtol=1e-14)
+        assert answer.value == pytest.approx(alone.value, rel=1e-14)
+        if case.loss.differentiable:
+            gradient = gradients_of(answer)["predictions"]
+            assert not gradient[~mask].any()
+            np.testing.assert_allclose(gradient[mask], gradients_of(alone)["predictions"].ravel(), rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("case", WEIGHED, ids=str)
+def test_rows_of_which_nothing_counts_are_left_out(case: Case) -> None:
+    arrays = case.draw(n=4)
+    elements = case.batch(arrays).elements
+    mask = np.ones(arrays["targets"].shape, np.bool_)
+    mask[1] = mask[2, ..., 0] = False
+    rows = np.ones(elements, np.bool_)
+    rows[1] = False
+    within = evaluated(case, arrays, mask=mask)
+    part = {
+        name: np.where(np.arange(4).reshape(-1, *(1,) * (array.ndim - 1)) == 1, np.nan, array) for name, array in arrays.items()
+    }
+    other = evaluated(case, frozen(part), mask=mask)
+    assert (within.value, within.n_samples) == (other.value, 3)
+    assert np.array_equal(np.asarray(within.per_element), np.asarray(other.per_element))
+    whole = evaluated(case, arrays, mask=rows)
+    assert np.array_equal(np.asarray(within.per_element)[[0, 3]], np.asarray(whole.per_element)[[0, 3]])
 
 
 @pytest.mark.parametrize("case", [case for case in WEIGHED if not case.d], ids=str)
@@ -397,6 +420,46 @@ def test_weight_two_within_a_row_is_the_number_twice(case: Case) -> None:
     twice = frozen({name: np.repeat(array, weights[0].astype(int), axis=1) for name, array in arrays.items()})
     one, other = evaluated(case, arrays, sample_weight=weights), evaluated(case, twice)
     np.testing.assert_allclose(np.asarray(one.per_sample), np.asarray(other.per_sample), rtol=1e-14)
+
+
+@pytest.mark.parametrize("case", [case for case in WEIGHED if case.loss.differentiable], ids=str)
+def test_gradient_is_the_derivative_with_weights_within_rows(case: Case) -> None:
+    arrays = case.draw(n=4)
+    shape = arrays["targets"].shape
+    weights = np.where(np.arange(np.prod(shape)) % 5 == 1, 0.0, np.linspace(0.5, 2.0, int(np.prod(shape)))).reshape(shape)
+    direction, step = np.random.default_rng(3).normal(size=arrays["predictions"].shape), 1e-5
+
+    def value(by: float) -> float:
+        moved = frozen({**arrays, "predictions": arrays["predictions"] + by * direction})
+        return float(evaluated(case, moved, sample_weight=weights).value or 0.0)
+
+    numeric = (8 * (value(step) - value(-step)) - (value(2 * step) - value(-2 * step))) / (12 * step)
+    exact = gradients_of(evaluated(case, arrays, sample_weight=weights))["predictions"] * direction
+    assert abs(numeric - exact.sum()) <= 1e-7 * np.abs(exact).sum() + 1e-9
+
+
+def test_labels_of_a_list_are_masked_by_their_column() -> None:
+    rng = np.random.default_rng(8)
+    scores, hot = rng.normal(size=(4, 5)), rng.integers(0, 2, (4, 5)) + 0.0
+    hot[:, 0] = 1.0
+    lists = np.full((4, 5), -1.0)
+    for row, flags in enumerate(hot):
+        lists[row, : int(flags.sum())] = np.flatnonzero(flags)
+    loss, mask = LOSSES["multilabel_margin"], pattern((4, 5))
+    one = evaluate(check(loss, {}, scores, lists, mask=mask))
+    other = evaluate(check(loss, {"target_format": "multi_hot"}, scores, hot, mask=mask))
+    assert one.value == other.value
+    assert np.array_equal(np.asarray(one.gradient), np.asarray(other.gradient))
+    with pytest.raises(InvalidParameter, match="ignore_index says nothing of targets that are the indices"):
+        check(loss, {"ignore_index": 3}, scores, lists)
+
+
+def test_the_mean_of_labels_is_of_those_that_are_known() -> None:
+    logits, labels = np.array([[0.5, -1.0, 2.0], [0.0, 1.0, -0.5]]), np.array([[1.0, -1.0, 0.0], [1.0, 0.0, 1.0]])
+    answer = evaluate(check(LOSSES["multilabel_soft_margin"], {"ignore_index": -1}, logits, labels))
+    rows = [np.log1p(np.exp([-0.5, 2.0])).mean(), np.log1p(np.exp([0.0, 1.0, 0.5])).mean()]
+    np.testing.assert_allclose(np.asarray(answer.per_sample), rows, rtol=1e-15)
+    assert answer.value == pytest.approx(np.mean(rows), rel=1e-15)
 
 
 def test_one_variance_may_stand_for_all_columns_of_a_row() -> None:
