@@ -89,6 +89,8 @@ class Shaped(NamedTuple):
     array: Numbers
     """The classes along the last axis."""
     row_axes: int
+    classes: bool
+    """Whether the last axis is the one that predictions have for classes, if they have any."""
 
 
 def check(
@@ -116,17 +118,17 @@ def check(
         check_smoothing(loss.options, parameters, k)
     within: Array | None = None
     if loss.weighs_rows:
-        shaped, within, sample_weight, mask = _within(parameters, shaped, elements, class_axis, sample_weight, mask)
+        shaped, within, sample_weight, mask = _within(loss, parameters, shaped, elements, class_axis, sample_weight, mask)
     selection = _selected(loss, parameters, shaped, elements, sample_weight, mask)
     if classes is not None:
-        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, _, _ in shaped), k)
+        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, *_ in shaped), k)
     arrays: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     kept = selection.kept
     lead = len(elements) if kept is None else 1
-    for declared, encoding, array, row_axes in shaped:
-        place = Place(declared.path, elements, kept, k, row_axes, class_axis, _hint(declared, parameters))
+    for declared, encoding, array, row_axes, classes_last in shaped:
+        place = Place(declared.path, elements, kept, k, row_axes, class_axis, classes_last, _hint(declared, parameters))
         reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
         arrays.append(rows_of(reading.array, lead))
         encodings[declared.name] = reading.encoding
@@ -170,7 +172,7 @@ def _shaped(
             row_axes = shapes.agree(encoding, moved.shape, declared.place, array.shape)
         except InvalidArray as misfit:
             raise _with_hint(misfit, loss, first, array) from None
-        shaped.append(Shaped(declared, encoding, moved, row_axes))
+        shaped.append(Shaped(declared, encoding, moved, row_axes, moved.ndim == rank))
     return shapes, shaped, class_axis, shared
 
 
@@ -182,7 +184,7 @@ def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
 
 def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> InvalidArray:
     """The same refusal, with the axis along which the classes may be meant."""
-    if "class_axis" not in loss.options or not isinstance(first, np.ndarray):
+    if "class_axis" not in loss.parameters or not isinstance(first, np.ndarray):
         return misfit
     hint = axis_hint(first.shape, array.shape)
     return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
@@ -214,20 +216,22 @@ class _Within(NamedTuple):
 
 
 def _within(
-    parameters: Mapping[str, Any], shaped: Sequence[Shaped], elements: Shape, class_axis: int | None,
+    loss: Loss, parameters: Mapping[str, Any], shaped: Sequence[Shaped], elements: Shape, class_axis: int | None,
     sample_weight: Numbers | None, mask: NDArray[np.bool_] | None,
 ) -> _Within:  # fmt: skip
     """Weights, mask and ignored labels of the numbers within rows: what they drop counts 0, and its number is made a 0."""
     targets, ignore = shaped[-1], parameters.get("ignore_index")
-    numbers = (targets if targets.encoding.labels else shaped[0]).array
+    reference = targets if targets.encoding.labels else shaped[0]
+    numbers, class_axis = reference.array, class_axis if reference.classes else None
     if ignore is not None and not targets.encoding.labels:
         message = f"ignore_index says nothing of targets that are {targets.encoding.meaning}"
         raise InvalidParameter([Fault(("parameters", "ignore_index"), "ignore_index", message)])
     keep = np.ones(numbers.shape, np.bool_) if ignore is None else numbers != ignore
-    given = _for_numbers(mask, numbers.shape, class_axis)
+    pooled, classes = loss.pooled(parameters), reference.classes and shaped[0].encoding.axes[0].endswith(" k")
+    given = _for_numbers(mask, numbers.shape, class_axis, elements, classes, pooled)
     if given is not None:
         keep, mask = keep & given, None
-    weights = _for_numbers(sample_weight, numbers.shape, class_axis)
+    weights = _for_numbers(sample_weight, numbers.shape, class_axis, elements, classes, pooled)
     if weights is not None:
         weights, sample_weight = weights.astype(np.float64), None
         bad = keep & ~(np.isfinite(weights) & (weights >= 0))
@@ -243,15 +247,29 @@ def _within(
     if mask is not None:
         rows = rows & _on_elements(mask, elements, "mask", "flag")
     marked = shaped if targets.encoding.labels else shaped[:-1]
-    filled = [one._replace(array=np.where(keep, one.array, 0.0)) for one in marked] + [*shaped[len(marked) :]]
+    filled = [one._replace(array=_filled(one.array, keep)) for one in marked] + [*shaped[len(marked) :]]
     return _Within(filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, rows.reshape(elements))
 
 
-def _for_numbers(given: Numbers | None, shape: Shape, class_axis: int | None) -> Numbers | None:
-    """What was given for each number within rows, laid out as these are; None where it was not given for each."""
+def _filled(array: Numbers, keep: NDArray[np.bool_]) -> Numbers:
+    """The array with 0 for what is dropped; all classes of a position that is."""
+    return np.where(keep if array.ndim == keep.ndim else keep[..., None], array, 0.0)
+
+
+def _for_numbers(
+    given: Numbers | None, shape: Shape, class_axis: int | None, elements: Shape, classes: bool, pooled: bool
+) -> Numbers | None:  # fmt: skip
+    """What was given for each number within rows, laid out as these are; None where it was given for whole rows.
+
+    Of classes, all at a position may have one; of samples that are pooled, all numbers of one.
+    """
     if given is None:
         return None
     moved = np.moveaxis(given, class_axis, -1) if class_axis is not None and given.ndim == len(shape) else given
+    if classes and moved.shape == shape[:-1] != elements:
+        return np.broadcast_to(moved[..., None], shape)
+    if pooled and moved.shape == elements:
+        return np.broadcast_to(moved.reshape(*elements, *(1,) * (len(shape) - len(elements))), shape)
     return moved if moved.shape == shape else None
 
 

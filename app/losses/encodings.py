@@ -118,6 +118,16 @@ def mask_of(encoding: Encoding) -> Encoding:
     return replace(encoding, axes=("n m *r",), draw=draw, labels=encoding.labels and "part")
 
 
+def map_of(encoding: Encoding) -> Encoding:
+    """The encoding for maps of classes, each the row of one element: (*r, k), one number for each class at each position."""
+    drawn = encoding.draw
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        return drawn(rng, replace(sizes, d=(*sizes.d, 4, sizes.k)))
+
+    return replace(encoding, axes=("n *r k",), draw=draw)
+
+
 # --- rows that are distributions --------------------------------------------------------------------------------------
 
 
@@ -233,6 +243,13 @@ def _read_class_label(array: Numbers, place: Place) -> Reading:
     return Reading(array.argmax(axis=-1), "one_hot") if _only(array, 0, 1) else reading
 
 
+def _read_class_map(array: Numbers, place: Place) -> Reading:
+    if not place.classes:
+        return replace(_read_class_index(array, place), encoding="class_map")
+    reading = _read_soft_binary(array, place)
+    return replace(reading, encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
+
+
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:
     if not _only(array, 0, 1):
         _refuse_labels(array, place, (0, 1), "0 or 1 (one column per label)")
@@ -292,6 +309,11 @@ SIGN = Encoding(
 CLASS_LABEL = Encoding(
     "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
     _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class",
+)  # fmt: skip
+CLASS_MAP = Encoding(
+    "class_map", "the class index of each position, or 0, 1 or a share for each class there", ("n *r k", "n *r"),
+    _read_class_map, lambda rng, sizes: _draw_index(rng, replace(sizes, d=(*sizes.d, 4))),
+    ("multi_hot", "soft_map", "sign"), "part",
 )  # fmt: skip
 MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, labels="part")
 INDEX_LIST = Encoding(

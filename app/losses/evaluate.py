@@ -20,7 +20,7 @@ from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like, restored
 from app.losses.loss import Gradient
 from app.losses.numerics.blocks import in_blocks
-from app.losses.numerics.means import average_of_columns, in_units
+from app.losses.numerics.means import POOLED, average_of_columns, in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
@@ -71,7 +71,7 @@ def evaluate(
         raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
-        run = _whole if loss.coupling == "batch" else _in_blocks
+        run = _whole if loss.coupling == "batch" or mean is POOLED else _in_blocks
         losses, value, gradients, sound = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
         per_sample = _per_sample(batch, losses)[0] if "per_sample" in outputs else None
     gradient = _by_name(batch, gradients) if gradients else None
@@ -220,11 +220,11 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback = batch.kernel(*(_for_kernel(array[:]) for array in batch.arrays))
-    value, _ = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
+    value, slope = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
     if not wanted or not callable(pullback):
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
-    return losses, value, [pullback(weights / total.divisor)], False
+    return losses, value, [pullback(weights / total.divisor if slope is None else slope)], False
 
 
 def _for_kernel(block: Numbers) -> Array:

@@ -60,9 +60,9 @@ def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) 
 
 
 def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
-    """Where the classes are, None where that is the last axis; InvalidParameter for an axis that there is not."""
-    axis: int = parameters["class_axis"]
-    if axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
+    """Where the classes are, None where that is the last axis or none; InvalidParameter for an axis that there is not."""
+    axis: int | None = parameters["class_axis"]
+    if axis is None or axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
         return None
     if 1 <= axis < rank or 1 - rank <= axis < 0:
         return axis % rank

@@ -15,7 +15,7 @@ OUTPUTS = ("value", "per_sample", "per_element", "gradient")
 
 
 def has_elements(case: Case) -> bool:
-    return case.loss.coupling == "sample" and len(case.batch(case.draw(n=3)).elements) > 1
+    return case.coupling == "sample" and len(case.batch(case.draw(n=3)).elements) > 1
 
 
 CASES = [case for case in cases() if case.d and "ignore_index" not in case.parameters and has_elements(case)]
@@ -196,7 +196,7 @@ def test_weights_of_samples_are_those_of_all_their_elements(case: Case) -> None:
     np.testing.assert_allclose(np.asarray(one.per_sample), np.asarray(other.per_sample), rtol=1e-14)
 
 
-@pytest.mark.parametrize("case", [case for case in default_cases() if case.loss.coupling == "sample"], ids=str)
+@pytest.mark.parametrize("case", [case for case in default_cases() if case.coupling == "sample"], ids=str)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_dropped_is_not_looked_at(case: Case, bad: float) -> None:
     arrays = case.draw(n=N)
@@ -372,7 +372,7 @@ WEIGHED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", WEIGHED, ids=str)
+@pytest.mark.parametrize("case", [case for case in WEIGHED if "class_axis" not in case.parameters], ids=str)
 def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -> None:
     arrays = {name: array.copy() for name, array in case.draw(n=4).items()}
     mask = np.ones(arrays["targets"].shape, np.bool_)
@@ -394,7 +394,7 @@ def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -
             np.testing.assert_allclose(gradient[mask], gradients_of(alone)["predictions"].ravel(), rtol=1e-13, atol=1e-16)
 
 
-@pytest.mark.parametrize("case", WEIGHED, ids=str)
+@pytest.mark.parametrize("case", [case for case in WEIGHED if case.coupling == "sample"], ids=str)
 def test_rows_of_which_nothing_counts_are_left_out(case: Case) -> None:
     arrays = case.draw(n=4)
     elements = case.batch(arrays).elements
@@ -523,6 +523,144 @@ def test_losses_of_another_mean_have_one_by_column() -> None:
     parameters = {"multioutput": "uniform_average"}  # scikit-learn's own default
     answer = evaluate(check(LOSSES["root_mean_squared_error"], parameters, predictions, targets))
     assert answer.value == pytest.approx(1.5811388300841898, rel=1e-15)
+
+
+# --- maps of classes, and masks poured together -----------------------------------------------------------------------------
+
+MAPS = {"class_axis": 1, "from_logits": True}
+OVERLAPS = ["dice", "tversky"]
+
+
+def a_map(n: int = 3, k: int = 4) -> tuple[Array, Array]:
+    """Logits (n, k, 2, 3) and class indices (n, 2, 3)."""
+    rng = np.random.default_rng(9)
+    return rng.normal(0.0, 2.0, (n, k, 2, 3)), rng.integers(0, k, (n, 2, 3)) + 0.0
+
+
+def one_hot(labels: Array, k: int) -> Array:
+    return np.moveaxis((labels[..., None] == np.arange(k)) * 1.0, -1, 1)
+
+
+def softmax(logits: Array) -> Array:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_a_map_is_the_mean_over_the_masks_of_its_classes(name: str, background: bool) -> None:
+    logits, labels = a_map()
+    loss, more = LOSSES[name], {"smooth": 1.0, "include_background": background}
+    whole = evaluate(check(loss, {**MAPS, **more}, logits, labels))
+    rows = evaluate(check(loss, {**MAPS, **more}, logits, one_hot(labels, 4)))
+    probabilities, masks = softmax(logits), one_hot(labels, 4)
+    alone = [
+        np.asarray(evaluate(check(loss, {"smooth": 1.0}, probabilities[:, c].copy(), masks[:, c].copy())).per_sample)
+        for c in range(0 if background else 1, 4)
+    ]
+    np.testing.assert_allclose(np.asarray(whole.per_sample), np.mean(alone, axis=0), rtol=1e-13)
+    assert whole.encodings["targets"] == "class_map"
+    assert rows.encodings["targets"] == "multi_hot"
+    assert rows.value == whole.value
+    assert np.array_equal(np.asarray(rows.gradient), np.asarray(whole.gradient))
+
+
+@pytest.mark.parametrize("name", OVERLAPS)
+@pytest.mark.parametrize("hard", [True, False])
+def test_class_axis_of_a_map_is_the_transposed_call(name: str, hard: bool) -> None:
+    logits, labels = a_map()
+    loss, targets = LOSSES[name], labels if hard else one_hot(labels, 4)
+    last = evaluate(
+        check(loss, {**MAPS, "class_axis": -1}, np.moveaxis(logits, 1, -1), labels if hard else np.moveaxis(targets, 1, -1))
+    )
+    for axis in (1, -3):
+        moved = evaluate(check(loss, {**MAPS, "class_axis": axis}, logits, targets))
+        assert moved.value == last.value
+        assert np.array_equal(np.asarray(moved.gradient), np.moveaxis(np.asarray(last.gradient), -1, 1))
+
+
+@pytest.mark.parametrize("pool", ["sample", "batch"])
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_ignored_positions_of_a_map_are_out_of_its_sums(name: str, pool: str) -> None:
+    logits, labels = a_map()
+    loss, parameters = LOSSES[name], {**MAPS, "pool": pool}
+    mask = np.ones(labels.shape, np.bool_)
+    mask[:, 0, 1] = mask[:, 1, 1] = False
+    spoiled = np.where(mask[:, None], logits, np.nan)
+    alone = evaluate(check(loss, parameters, np.delete(logits, 1, axis=3), np.delete(labels, 1, axis=2)))
+    hot = one_hot(labels, 4)
+    calls: list[tuple[Array, dict[str, Any], dict[str, Any]]] = [
+        (np.where(mask, labels, 255.0), {"ignore_index": 255}, {}),
+        (labels, {}, {"mask": mask}),
+        (labels, {}, {"sample_weight": mask * 1.0}),
+        (hot, {}, {"mask": mask}),
+        (hot, {}, {"sample_weight": np.broadcast_to(mask[:, None] * 1.0, hot.shape)}),
+    ]
+    for targets, more, given in calls:
+        answer = evaluate(check(loss, {**parameters, **more}, spoiled, targets, **given))
+        assert answer.value == pytest.approx(alone.value, rel=1e-14)
+        gradient = np.asarray(answer.gradient)
+        assert not np.moveaxis(gradient, 1, -1)[~mask].any()
+        np.testing.assert_allclose(np.delete(gradient, 1, axis=3), np.asarray(alone.gradient), rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"from_logits": True}, {"squared": True, "smooth": 1.0}], ids=str)
+def test_a_pooled_batch_is_one_mask(parameters: dict[str, Any]) -> None:
+    rng = np.random.default_rng(2)
+    masks, targets = rng.uniform(0.05, 0.95, (4, 2, 3)), rng.integers(0, 2, (4, 2, 3)) + 0.0
+    loss, pooled = LOSSES["dice"], {**parameters, "pool": "batch"}
+    weights, mask = np.array([1.0, 2.0, 0.5, 1.0]), np.array([True, True, False, True])
+    one = evaluate(check(loss, pooled, masks, targets))
+    flat = evaluate(check(loss, parameters, masks.reshape(1, -1), targets.reshape(1, -1)))
+    assert one.value == flat.value
+    assert np.array_equal(np.asarray(one.per_sample), np.full(4, flat.value))
+    assert np.array_equal(np.asarray(one.gradient).ravel(), np.asarray(flat.gradient).ravel())
+    weighed = evaluate(check(loss, pooled, masks, targets, sample_weight=weights, mask=mask))
+    spread = np.repeat(np.where(mask, weights, 0.0), 6).reshape(1, -1)
+    alike = evaluate(check(loss, parameters, masks.reshape(1, -1), targets.reshape(1, -1), sample_weight=spread))
+    assert weighed.value == pytest.approx(alike.value, rel=1e-15)
+    np.testing.assert_allclose(np.asarray(weighed.gradient).ravel(), np.asarray(alike.gradient).ravel(), rtol=1e-14)
+    assert weighed.n_samples == 3
+    with pytest.raises(InvalidParameter, match="is the one loss of the whole batch"):
+        evaluate(check(loss, pooled, masks, targets), reduction="sum")
+
+
+def test_the_dice_of_keras_and_that_of_each_mask() -> None:
+    """The numbers of keras-team/keras#19637."""
+    predictions = np.array([[[[0.0], [1.0]], [[0.0], [1.0]]], [[[0.4], [0.0]], [[0.0], [0.9]]]])
+    targets = np.array([[[[1.0], [1.0]], [[0.0], [0.0]]], [[[0.0], [1.0]], [[1.0], [0.0]]]])
+    loss = LOSSES["dice"]
+    apart = evaluate(check(loss, {}, predictions, targets))
+    pooled = evaluate(check(loss, {"pool": "batch"}, predictions, targets))
+    np.testing.assert_allclose(np.asarray(apart.per_sample), [0.5, 1.0], rtol=1e-15)
+    assert pooled.value == pytest.approx(1 - 2 / (3.3 + 4.0), rel=1e-14)
+
+
+def test_classes_of_a_pooled_map_are_poured_together_each_by_itself() -> None:
+    logits, labels = a_map()
+    loss = LOSSES["dice"]
+    whole = evaluate(check(loss, {**MAPS, "pool": "batch"}, logits, labels))
+    probabilities, masks = softmax(logits), one_hot(labels, 4)
+    alone = [
+        evaluate(check(loss, {"pool": "batch"}, probabilities[:, c].copy(), masks[:, c].copy())).value or 0.0 for c in range(4)
+    ]
+    assert whole.value == pytest.approx(np.mean(alone), rel=1e-13)
+
+
+def test_settings_of_maps_that_have_no_meaning_are_refused() -> None:
+    logits, labels = a_map()
+    choices: list[tuple[dict[str, Any], str]] = [
+        ({}, "then set class_axis to 1"),
+        ({"class_axis": 1}, "targets must be a class index from 0 to 3"),
+        ({"class_axis": 4}, "class_axis must be an axis of predictions"),
+    ]
+    for parameters, words in choices:
+        with pytest.raises(InvalidInput, match=words):
+            check(LOSSES["dice"], {"from_logits": True, **parameters}, logits, labels + 4.0 * bool(parameters))
+    alone: list[dict[str, Any]] = [{"include_background": False}, {"activation": "softmax"}]
+    for parameters in alone:
+        with pytest.raises(InvalidParameter, match="class_axis"):
+            evaluate(check(LOSSES["dice"], {"from_logits": True, **parameters}, logits, logits * 0.0))
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidArray
+from app.losses.cost import Cost
 from app.losses.encodings import (
     CLASS_LABEL,
     DISTRIBUTION,
@@ -566,6 +567,7 @@ LABEL_OR_PROBABILITY = Encoding(
     aliases=("0-1", "zero_one_loss", "ZeroOneLoss", "misclassification", "misclassification_error", "accuracy_loss", "merror"),
     equals=("sklearn.metrics.zero_one_loss", "xgboost metrics error and merror", "catboost metric ZeroOneLoss"),
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
+    cost=Cost(per_number=10.0),
 )
 def zero_one(
     predictions: Array,
