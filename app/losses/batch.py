@@ -1,7 +1,7 @@
 """One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidPar
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
 from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
-from app.losses.loss import Gradient, Loss
+from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per, check_lengths, lists_of
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     loss: Loss
     parameters: Mapping[str, Any]
-    kernel: Callable[..., tuple[Array, Gradient]]
+    kernel: Kernel
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
     """Parameters with one number for each column, or for each sample."""
@@ -76,9 +76,8 @@ class Batch(NamedTuple):
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
-        lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
-        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
-        return self.loss.cost(numbers, lengths) * (calls or 1)
+        cost = self.loss.cost_of(self.parameters, self.arrays[-1])
+        return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
 
 
 class Shaped(NamedTuple):
@@ -394,7 +393,7 @@ def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
 def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
-        return raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+        return raw if raw.dtype.kind in ("fiu" if encoding.whole else "f") else raw.astype(np.float64)
     place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")

@@ -8,20 +8,27 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
+from app.losses.loss import (
+    BOUNDED_GRADIENT,
+    CONVEX,
+    DIFFERENTIABLE,
+    NON_NEGATIVE,
+    SMOOTH,
+    SYMMETRIC,
+    ZERO_AT_TARGET,
+    Second,
+    loss,
+)
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import headroom, row_sums
-from app.losses.numerics.stable import Array, sigmoid, softplus
+from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus
 from app.losses.parameters import PER_CLASS
 
 
 def _read_whole(array: Numbers, place: Place) -> Reading:
-    fits = np.isfinite(array) & (np.floor(array) == array)
-    if not fits.all():
-        place.refuse_numbers(~fits, array, "a whole number", "label")
-    return Reading(array, "label")
+    return Reading(whole(array, place), "label")
 
 
 def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -29,7 +36,14 @@ def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 LABEL = Encoding(
-    "label", "a class or a 0/1 flag, as a whole number", ("n *d",), _read_whole, _draw_labels, ("class_names",), "flag"
+    "label",
+    "a class or a 0/1 flag, as a whole number",
+    ("n *d",),
+    _read_whole,
+    _draw_labels,
+    ("class_names",),
+    "flag",
+    whole=True,
 )
 
 
@@ -63,7 +77,7 @@ def multilabel_soft_margin(
     class_weight: Annotated[
         list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each label; null weighs all alike.")
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Binary cross-entropy of every label on its own, averaged over the labels.
 
     Class weights multiply the labels' terms; the sum is divided by the number of labels all the same, as in PyTorch. Weights
@@ -74,7 +88,8 @@ def multilabel_soft_margin(
     k = _counted(targets, weights)
     weight = 1.0 if class_weight is None else np.asarray(class_weight, np.float64)
     weight = weight if weights is None else weight * weights
-    return row_sums(softplus(against) / k * weight), -sign * sigmoid(against) / k * weight
+    values = row_sums(softplus(against) / k * weight)
+    return values, -sign * sigmoid(against) / k * weight, lambda: sigmoid_slope(predictions) / k * weight
 
 
 def _counted(targets: Array, weights: Array | None) -> Array | int:
@@ -125,7 +140,7 @@ def multilabel_margin(
     target_format: Annotated[
         Literal["index_list", "multi_hot"], Doc("Whether targets list the true labels, padded with −1, or flag each with 0 or 1.")
     ] = "index_list",
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Asks every true label to lead every false one by 1, and adds up the shortfalls, divided by the number of labels.
 
     A list of labels ends at its first −1, whatever stands after it, as in PyTorch. A pair counts the product of its labels'
@@ -146,7 +161,7 @@ def multilabel_margin(
     gradient = np.empty_like(scores)
     pull = ordered.false * ordered.true_up_to - ordered.true * ordered.false_after  # a label is one or the other
     np.put_along_axis(gradient, ordered.order, pull, axis=1)
-    return (values[:, None] / k / room)[:, 0], gradient / k
+    return (values[:, None] / k / room)[:, 0], gradient / k, lambda: np.zeros_like(scores)
 
 
 @loss(
