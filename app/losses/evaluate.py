@@ -19,7 +19,7 @@ from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
 from app.losses.loss import NON_NEGATIVE, Gradient
 from app.losses.numerics.blocks import in_blocks
-from app.losses.numerics.means import average_of_columns, in_units
+from app.losses.numerics.means import POOLED, average_of_columns, in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 from app.losses.outputs import NON_FINITE_LISTED, USUAL, Computed, Found, NonFinite, asked, non_finite
 from app.losses.samples import means_of_samples, shares_of_elements
@@ -87,7 +87,7 @@ def evaluate(
     functions, order = asked(loss, tuple(outputs))
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
-        run = _whole if loss.coupling == "batch" else _in_blocks
+        run = _whole if loss.coupling == "batch" or mean is POOLED else _in_blocks
         losses, value, derivatives, sound = run(batch, total, order, block_bytes)
         computed = Computed(batch, losses, value, derivatives)
         answered = {name: function(computed) for name, function in functions}
@@ -182,11 +182,11 @@ def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array,
 def _whole(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback, *_ = batch.kernel(*(_for_kernel(array[:]) for array in batch.arrays))
-    value, _ = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
+    value, slope = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
     if not order or not callable(pullback):
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
-    return losses, value, [pullback(weights / total.divisor)], False
+    return losses, value, [pullback(weights / total.divisor if slope is None else slope)], False
 
 
 def _for_kernel(block: Numbers) -> Array:

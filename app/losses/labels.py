@@ -5,7 +5,7 @@ smoothed ones and weights of classes come to. A weight of a row's only class is 
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -54,15 +54,15 @@ def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) 
     rows = any("*d k" in axes for encoding in predictions for axes in encoding.axes)
     labels = {encoding.labels for encoding in targets}
     names = ["class_axis"] if rows else []
-    names += ["ignore_index"] if labels & {"class", "flag"} else []
-    names += ["label_smoothing", "class_weight"] if labels == {"class"} else []
+    names += ["ignore_index"] if labels & {"class", "flag", "part"} else []
+    names += ["label_smoothing", "class_weight"] if "class" in labels else []
     return {name: _OPTIONS[name] for name in names}
 
 
 def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
-    """Where the classes are, None where that is the last axis; InvalidParameter for an axis that there is not."""
-    axis: int = parameters["class_axis"]
-    if axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
+    """Where the classes are, None where that is the last axis or none; InvalidParameter for an axis that there is not."""
+    axis: int | None = parameters["class_axis"]
+    if axis is None or axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
         return None
     if 1 <= axis < rank or 1 - rank <= axis < 0:
         return axis % rank
@@ -70,10 +70,27 @@ def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
     raise InvalidParameter([Fault(("parameters", "class_axis"), "out_of_range", message)])
 
 
+def check_smoothing(options: Container[str], parameters: Mapping[str, Any], k: int | None) -> None:
+    """InvalidParameter for labels that are to be spread over classes where predictions have none."""
+    if k is None and "label_smoothing" in options and parameters["label_smoothing"]:
+        message = "label_smoothing spreads labels over the classes: predictions must have an axis of classes"
+        raise InvalidParameter([Fault(("parameters", "label_smoothing"), "classes", message)])
+
+
 def axis_hint(predictions: Shape, targets: Shape) -> str:
     """Where the classes may be meant, if these shapes fit with another axis."""
     fitting = [axis for axis in range(1, len(predictions)) if (*predictions[:axis], *predictions[axis + 1 :]) == targets]
     return f" (the classes are along axis {fitting[0]}? then set class_axis to {fitting[0]})" if fitting else ""
+
+
+def class_counts(targets: Numbers, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
+    """What each label counts in the divisor of the mean: the weight of its class. None where all count 1, as soft rows do."""
+    return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
+
+
+def one_hot(labels: Numbers, k: int) -> Array:
+    """Labels (m,) as rows (m, k)."""
+    return (labels[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
 
 
 def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[float] | None) -> Kernel:

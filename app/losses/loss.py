@@ -23,13 +23,12 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
-
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
-from app.losses.labels import COLUMN_OPTIONS, label_options, with_label_options
-from app.losses.numerics.means import ARITHMETIC, Mean, of_columns
+from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
+from app.losses.numerics.means import ARITHMETIC, POOLED, Mean, of_columns
 from app.losses.numerics.stable import Array
+from app.losses.parameters import pooled_by
 from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
@@ -115,8 +114,15 @@ class Loss(Declared):
         """(m,): what each element counts in the divisor of the mean, None where all count 1."""
         if self.counts:
             return self.counts(targets, **parameters)
-        weight = parameters["class_weight"] if "class_weight" in self.options else None
-        return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
+        return class_counts(targets, class_weight=parameters["class_weight"]) if "class_weight" in self.options else None
+
+    def pooled(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether the samples of a batch are taken together under these parameters, and have one loss."""
+        return any(parameters[name] == value for name, value in self._pools)
+
+    @cached_property
+    def _pools(self) -> tuple[tuple[str, str], ...]:
+        return tuple((name, value) for name, each in self.own.items() if (value := pooled_by(each)) is not None)
 
     def cost_of(self, parameters: Mapping[str, Any], targets: Any) -> Cost:
         """What it costs under these parameters, with labels or with shares of them."""
@@ -126,6 +132,8 @@ class Loss(Declared):
 
     def mean_of(self, parameters: Mapping[str, Any]) -> Mean:
         """The mean under these parameters: of all elements, or of each column apart."""
+        if self.pooled(parameters):
+            return POOLED
         by_column = "multioutput" in self.options and parameters["multioutput"] == "uniform_average"
         return of_columns(self.mean) if by_column else self.mean
 
