@@ -302,7 +302,7 @@ def huber(
 ) -> tuple[Array, Array]:
     """Quadratic near the target, linear beyond it: outliers pull with bounded force."""
     residual = predictions - targets
-    gradient = np.clip(residual, -delta, delta)
+    gradient = residual.clip(-delta, delta)
     return _seamed(predictions, targets, residual, gradient, gradient), gradient
 
 
@@ -327,7 +327,7 @@ def smooth_l1(
     if beta == 0:
         return _absolute(predictions, targets)
     residual = predictions - targets
-    near = np.clip(residual, -beta, beta)
+    near = residual.clip(-beta, beta)
     gradient = near / beta
     return _seamed(predictions, targets, residual, near, gradient), gradient
 
