@@ -334,7 +334,7 @@ def huber(
 ) -> tuple[Array, Array, Second]:
     """Quadratic near the target, linear beyond it: outliers pull with bounded force."""
     residual = predictions - targets
-    gradient = np.clip(residual, -delta, delta)
+    gradient = residual.clip(-delta, delta)
     values = _seamed(predictions, targets, residual, gradient, gradient)
     return values, gradient, lambda: np.where(_within(predictions, targets, delta), 1.0, 0.0)
 
@@ -360,7 +360,7 @@ def smooth_l1(
     if beta == 0:
         return _absolute(predictions, targets)
     residual = predictions - targets
-    near = np.clip(residual, -beta, beta)
+    near = residual.clip(-beta, beta)
     gradient = near / beta
     values = _seamed(predictions, targets, residual, near, gradient)
     return values, gradient, lambda: np.where(_within(predictions, targets, beta), 1.0 / beta, 0.0)
