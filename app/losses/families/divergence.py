@@ -29,7 +29,7 @@ from app.registry import alias
 _LEAST = -745.0
 """Below the logarithm of every number but 0."""
 _CLOSE = 2.0**-6
-"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of two logarithms."""
+"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of logarithms."""
 
 
 def _format(name: str) -> Case:
@@ -83,7 +83,7 @@ def kl_divergence(
         values = row_sums(_terms(predictions, p))
     else:
         values = row_sums(_terms_of_logarithms(predictions, targets, p, input_format, log_target))
-    close = np.flatnonzero(np.abs(values) < (16.0 * _CLOSE if log_target else _CLOSE))
+    close = np.flatnonzero(np.abs(values) < (_CLOSE if input_format == "probabilities" and not log_target else 16.0 * _CLOSE))
     if close.size:
         exact = _close_values(predictions[close], targets[close], input_format, log_target)
         values[close] = np.where(np.isfinite(exact), exact, values[close])

@@ -42,8 +42,6 @@ from app.registry import alias
 Index: TypeAlias = NDArray[np.int64]
 Flat: TypeAlias = NDArray[np.intp]
 
-_ROUNDINGS = 2.0
-"""Of a pull that is a power, beside those of a share."""
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
 
 
@@ -226,7 +224,7 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
 
     # a surprise may be beyond float64 where its share is not
     total = recovered(values(seen.surprise), lambda: 4.0 * values(x.take(seen.at)[:, None] / 4.0 - x / 4.0))
-    return total, seen.gradient(x, pulls, exact, _ROUNDINGS)
+    return total, seen.gradient(x, pulls, exact, 2.0 + gamma)
 
 
 def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array]:
@@ -301,7 +299,7 @@ def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, A
     shift = np.broadcast_to(seen.parts.shift, len(x))[:, None]
     pulls = shares.rounded * _power(x, seen.p, shift, seen.parts.total[:, None], q)
     values = row_sums(shares.rounded * _cost(seen.surprise, q))
-    return values, seen.gradient(x, pulls, exact, _ROUNDINGS)
+    return values, seen.gradient(x, pulls, exact, 2.0)
 
 
 def _generalized_logits(x: Array, at: Flat, q: float) -> tuple[Array, Array]:

@@ -168,7 +168,7 @@ def _overlap(
         exact = _exact_pull(
             _flat(predictions)[rows], y[rows], None if w is None else w[rows], alpha, beta, smooth, below, from_logits
         )
-        gradient[rows] = np.where(crossing[rows], exact / total[rows] / total[rows], gradient[rows])
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
     gradient = gradient * slope
     return values, (gradient if w is None else gradient * w).reshape(predictions.shape)
 
@@ -176,7 +176,7 @@ def _overlap(
 def _exact_pull(
     predictions: Array, y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float, from_logits: bool
 ) -> Array:
-    """α·hits·(1 − y) − (β·hits + errors)·y, in double-double."""
+    """(α·hits·(1 − y) − (β·hits + errors)·y) / (hits + errors)², in double-double."""
     p, rest = _unrounded(predictions, from_logits)
     background = complement(y)
     false_alarms, misses = _exact_sums(pair_multiply(p, background), w), _exact_sums(pair_multiply(rest, pair(y)), w)
@@ -185,7 +185,7 @@ def _exact_pull(
     errors = pair_add(errors, constant(below))
     up, down = pair_multiply(hits, constant(alpha)), pair_multiply(hits, constant(beta))
     gain = pair_multiply(pair_add(down, errors), pair(y))
-    return pair_add(pair_multiply(up, background), pair_negative(gain))[0]
+    return _over_square(pair_add(pair_multiply(up, background), pair_negative(gain)), pair_add(hits, errors))
 
 
 def _squared_dice(
@@ -205,13 +205,13 @@ def _squared_dice(
     total, values = _share(errors, hits, from_logits | (p > 0).any(axis=1))
     up, down = 2.0 * (hits / total) * residual, 2.0 * (errors / total) * y
     gradient = (up - down) / total
-    crossing = np.abs(up - down) < np.abs(down)
+    crossing = np.abs(up - down) < 1.5 * np.abs(down)
     rows = crossing.any(axis=1)
     if rows.any():
         exact = _exact_pull_of_squares(
             _flat(predictions)[rows], y[rows], None if w is None else w[rows], smooth, below, from_logits
         )
-        gradient[rows] = np.where(crossing[rows], exact / total[rows] / total[rows], gradient[rows])
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
     gradient = gradient * slope
     return values, (gradient if w is None else gradient * w).reshape(predictions.shape)
 
@@ -219,13 +219,18 @@ def _squared_dice(
 def _exact_pull_of_squares(
     predictions: Array, y: Array, w: Array | None, smooth: float, below: float, from_logits: bool
 ) -> Array:
-    """2·hits·(p − y) − 2·errors·y, in double-double."""
+    """2·(hits·(p − y) − errors·y) / (hits + errors)², in double-double."""
     p, _ = _unrounded(predictions, from_logits)
     residual = pair_add(p, pair(-y))
     hits = pair_add(_exact_sums(pair_multiply(p, pair(2.0 * y)), w), constant(smooth))
     errors = pair_add(_exact_sums(pair_multiply(residual, residual), w), constant(below))
     gain = pair_multiply(errors, pair(y))
-    return 2.0 * pair_add(pair_multiply(hits, residual), pair_negative(gain))[0]
+    return 2.0 * _over_square(pair_add(pair_multiply(hits, residual), pair_negative(gain)), pair_add(hits, errors))
+
+
+def _over_square(above: Pair, below: Pair) -> Array:
+    total = np.where(below[0] == 0, np.inf, below[0])
+    return above[0] / total / total
 
 
 def _unrounded(predictions: Array, from_logits: bool) -> tuple[Pair, Pair]:
