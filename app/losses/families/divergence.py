@@ -17,6 +17,7 @@ from app.losses.numerics.pairs import (
     log_pair,
     pair,
     pair_add,
+    pair_multiply,
     pair_negative,
     pair_sum,
     two_sum,
@@ -134,6 +135,9 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
         excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
         high, low = pair_sum(two_sum(targets, -predictions))
         return row_sums(excess) + (high + low)[:, 0]
+    if input_format == "log_probabilities" and log_target:  # nothing but the exponential is rounded
+        high, low = pair_sum(pair_multiply(exp_pair(targets), two_sum(targets, -predictions)))
+        return (high + low)[:, 0]
     # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
     p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0
