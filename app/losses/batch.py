@@ -349,7 +349,7 @@ def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
 def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
-        return raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+        return raw if raw.dtype.kind in ("fiu" if encoding.whole else "f") else raw.astype(np.float64)
     place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")

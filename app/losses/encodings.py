@@ -6,7 +6,7 @@ is converted to the one that the loss computes with, and the answer names it.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
 from app.losses.numerics.stable import Array, all_finite
 
 ROW_SUM_TOLERANCE = 1e-6
-LEAST = -(2**62)
-"""From here to its opposite, every whole number is an integer of 64 bits."""
+LARGEST_EXACT = 2**53 - 1
+"""Beyond, a floating-point number may be what is left of several whole numbers."""
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 
@@ -200,29 +200,37 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
     _refuse_labels(array, place, (-1, 1) if zeros_too else (-1, 0, 1), "−1 or +1")
 
 
-def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, rule: str) -> NDArray[np.int64]:
-    """The array as integers; InvalidArray for a number that is not whole or not in [low, high]."""
+def whole(
+    array: Numbers, place: Place, *, low: int | None = None, high: int | None = None, rule: str = "a whole number"
+) -> NDArray[Any]:
+    """The array as integers of 64 bits, uint64 where int64 does not hold them all; no two that differ become one.
+
+    InvalidArray for a number that is not whole or not in [low, high], and for a floating-point number beyond 2⁵³.
+    """
     least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
-    if (LEAST if low is None else low) <= least and most <= (-LEAST if high is None else high):  # NaN is not
-        whole = array.astype(np.int64)
-        if np.logical_and.reduce(whole == array, axis=None):
-            return whole
-    with np.errstate(invalid="ignore"):  # what is no integer becomes one that differs
-        whole = array.astype(np.int64)
-    fits = whole == array
+    known = array.dtype.kind in "iu"
+    bounds = (-(2**63), 2**63 - 1) if known else (-LARGEST_EXACT, LARGEST_EXACT)
+    if (bounds[0] if low is None else low) <= least and most <= (bounds[1] if high is None else high):  # NaN is not
+        integers = array.astype(np.int64, copy=False)
+        if known or np.logical_and.reduce(integers == array, axis=None):
+            return integers
+    fits = np.isfinite(array) & (np.floor(array) == array)
     if low is not None:
         fits &= array >= low
     if high is not None:
         fits &= array <= high
     if not fits.all():
         place.refuse_numbers(~fits, array, rule, "label")
-    return whole
+    if known:
+        return array
+    exact = "an integer of 64 bits (a floating-point number beyond 2⁵³ may be what is left of another label)"
+    place.refuse_numbers(np.abs(array) > LARGEST_EXACT, array, exact, "label")
 
 
 def _read_class_index(array: Numbers, place: Place) -> Reading:
     high = None if place.k is None else place.k - 1
     rule = "a whole number" if high is None else f"a class index from 0 to {high}"
-    return Reading(_whole(array, place, low=0, high=high, rule=rule), "class_index")
+    return Reading(whole(array, place, low=0, high=high, rule=rule), "class_index")
 
 
 def _read_certain_label(array: Numbers, place: Place) -> Reading:
@@ -253,7 +261,7 @@ def _read_multi_hot(array: Numbers, place: Place) -> Reading:
 def _read_index_list(array: Numbers, place: Place) -> Reading:
     """Lists of label indices, padded with −1: everything after the first −1 is ignored, as PyTorch does."""
     k = place.k or 0
-    indices = _whole(array, place, low=-1, high=k - 1, rule=f"a label index from 0 to {k - 1}, or −1 for padding")
+    indices = whole(array, place, low=-1, high=k - 1, rule=f"a label index from 0 to {k - 1}, or −1 for padding")
     kept = np.logical_and.accumulate(indices >= 0, axis=-1)
     hot = np.zeros((*array.shape[:-1], k))
     *rows, _ = np.nonzero(kept)
@@ -262,7 +270,7 @@ def _read_index_list(array: Numbers, place: Place) -> Reading:
 
 
 def _read_group(array: Numbers, place: Place) -> Reading:
-    return Reading(_whole(array, place, low=None, high=None, rule="a whole number"), "group")
+    return Reading(whole(array, place), "group")
 
 
 def _draw_index(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -302,16 +310,17 @@ SIGN = Encoding(
 )
 CERTAIN_LABEL = Encoding(
     "class_index", "the index of the true class, from 0", ("n *d", "n *d k"), _read_certain_label, _draw_index,
-    ("one_hot", "class_names"), "class",
+    ("one_hot", "class_names"), "class", whole=True,
 )  # fmt: skip
 CLASS_LABEL = Encoding(
     "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
-    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class",
+    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class", whole=True,
 )  # fmt: skip
 MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot)
 INDEX_LIST = Encoding(
     "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
     lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),
+    whole=True,
 )  # fmt: skip
 GROUP = Encoding(
     "group",
@@ -320,4 +329,5 @@ GROUP = Encoding(
     _read_group,
     lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0,
     ("class_names",),
+    whole=True,
 )

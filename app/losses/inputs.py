@@ -109,6 +109,9 @@ class Encoding:
     """Whether a number is the label of an element, one of k classes or one of two, of which one may stand for none."""
     shared: bool = False
     """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
+    whole: bool = False
+    """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one of
+    real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
 
 
 @dataclass(frozen=True)
@@ -282,5 +285,8 @@ def _index(index: Sequence[int]) -> str:
 
 
 def _say(number: object) -> str:
-    value = float(np.asarray(number, dtype=np.float64))
+    exact = np.asarray(number)
+    if exact.dtype.kind in "iu":
+        return str(exact)
+    value = float(exact.astype(np.float64))
     return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)

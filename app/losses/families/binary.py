@@ -510,7 +510,7 @@ def _read_label(array: Numbers, place: Place) -> Reading:
 
 
 def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
-    if (np.floor(array) == array).all():
+    if array.dtype.kind in "iu" or (np.floor(array) == array).all():
         return _read_label(array, place)
     if not np.isfinite(array).all():
         place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")
@@ -520,10 +520,12 @@ def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
     return Reading(array, "probability")
 
 
-LABEL = Encoding("label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag")
+LABEL = Encoding(
+    "label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag", whole=True
+)
 LABEL_OR_PROBABILITY = Encoding(
     "label", "the label of a class, a whole number, or the probability of label 1 against label 0", ("n",),
-    _read_label_or_probability, SOFT_BINARY.draw, ("probability",),
+    _read_label_or_probability, SOFT_BINARY.draw, ("probability",), whole=True,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
 from app.losses.numerics.pairs import two_sum
@@ -18,10 +18,7 @@ from app.losses.parameters import PER_CLASS
 
 
 def _read_whole(array: Numbers, place: Place) -> Reading:
-    fits = np.isfinite(array) & (np.floor(array) == array)
-    if not fits.all():
-        place.refuse_numbers(~fits, array, "a whole number", "label")
-    return Reading(array, "label")
+    return Reading(whole(array, place), "label")
 
 
 def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -29,7 +26,14 @@ def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 LABEL = Encoding(
-    "label", "a class or a 0/1 flag, as a whole number", ("n *d",), _read_whole, _draw_labels, ("class_names",), "flag"
+    "label",
+    "a class or a 0/1 flag, as a whole number",
+    ("n *d",),
+    _read_whole,
+    _draw_labels,
+    ("class_names",),
+    "flag",
+    whole=True,
 )
 
 

@@ -24,17 +24,26 @@ def two_sum(a: Array, b: Array | float) -> tuple[Array, Array]:
 
 
 def two_product(a: Array, b: Array | float) -> tuple[Array, Array]:
-    """a · b as (rounded, error), exactly while nothing leaves the range 1e-290 to 1e290 (Veltkamp's splitting)."""
+    """a · b as (rounded, error), exactly while the product stays within the range 1e-290 to 1e308 (Dekker)."""
     product = a * b
     a_high, a_low = split(a)
-    b_high, b_low = split(np.asarray(b, dtype=np.float64))
-    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    b_high, b_low = (a_high, a_low) if b is a else split(np.asarray(b, dtype=np.float64))
+    error = a_high * b_high
+    error -= product
+    error += a_high * b_low
+    error += a_low * b_high
+    error += a_low * b_low
+    return product, error
+
+
+_HALF_OF_LOWER, _UPPER = np.int64(1 << 26), np.int64(-1 << 27)
 
 
 def split(a: Array) -> tuple[Array, Array]:
-    """a as a number of 26 bits and the rest: products of two such numbers are exact."""
-    shifted = a * 134217729.0  # 2**27 + 1
-    high = shifted - (shifted - a)
+    """a as a number of 26 bits and the rest: products of two such numbers are exact. On the bits, it takes three passes."""
+    bits = a.view(np.int64) + _HALF_OF_LOWER
+    bits &= _UPPER
+    high: Array = bits.view(np.float64)
     return high, a - high
 
 
@@ -153,9 +162,9 @@ def exp_parts(x: Array, rest: Array | float = 0.0) -> tuple[Pair, NDArray[np.int
     excess, low = _times(series, (high, low), halves)  # e^r − 1
     steps = k.astype(np.int32)  # of 32 bits, which ldexp takes in a twentieth of the time
     octave, step = steps >> 10, steps & (_PER_OCTAVE - 1)
-    root = _ROOT_HIGH[step]
+    root = _ROOT_HIGH.take(step)  # in half the time of an index
     high, error = two_product(root, excess)
-    error += root * low + _ROOT_LOW[step] * (1.0 + excess)
+    error += root * low + _ROOT_LOW.take(step) * (1.0 + excess)
     return renormalised(*_plus(root, (high, error))), octave
 
 
@@ -168,15 +177,23 @@ def exp_pair(x: Array) -> Pair:
 def _plus(larger: Array | float, a: tuple[Array, Array | float]) -> Pair:
     """larger + a where |larger| ≥ |a|, not brought into the form of a pair."""
     total = a[0] + larger
-    return total, (larger - total + a[0]) + a[1]
+    error = larger - total
+    error += a[0]
+    error += a[1]
+    return total, error
 
 
 def _times(a: Pair, b: Pair, b_split: tuple[Array, Array]) -> Pair:
     """a · b with b's high part split already, not brought into the form of a pair."""
     high, low = split(a[0])
     product = a[0] * b[0]
-    error = ((high * b_split[0] - product) + high * b_split[1] + low * b_split[0]) + low * b_split[1]
-    return product, error + (a[0] * b[1] + a[1] * b[0])
+    error = high * b_split[0]
+    error -= product
+    error += high * b_split[1]
+    error += low * b_split[0]
+    error += low * b_split[1]
+    error += a[0] * b[1] + a[1] * b[0]
+    return product, error
 
 
 def log_pair(x: Array) -> Pair:
