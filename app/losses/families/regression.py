@@ -608,7 +608,7 @@ def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:
     mixed = at_mean * (y / mean)  # y·pᵇ, from the power of the two that is within range
     mixed = np.where(((falling > 1e-290) & np.isfinite(falling)) | ~np.isfinite(mixed), y * falling, mixed)
     far = np.maximum(at_mean, at_target) * _mean_decay(a * t) - np.maximum(mixed, at_target) * _mean_decay(b * t)
-    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 2.0, at_target * _power_series(t, a, b), t * far)
+    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 3.0, at_target * _power_series(t, a, b), t * far)
 
 
 def _tweedie_scaled(mean: Array, y: Array, a: float, b: float, unscaled: Array) -> Array:
