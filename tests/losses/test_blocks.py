@@ -61,7 +61,7 @@ def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
                 assert evaluated(case, arrays, reduction, size, **more) == whole, (reduction, threads, size)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.loss.coupling == "sample"], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case.coupling == "sample"], ids=str)
 def test_single_precision_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     first = next(iter(case.loss.inputs))
     arrays: dict[str, NDArray[Any]] = {**case.draw(n=N)}

@@ -5,6 +5,7 @@ doi:10.1137/030601818. A pair (high, low) stands for the unrounded sum high + lo
 """
 
 import math
+from collections.abc import Iterator
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import TypeAlias
@@ -81,6 +82,14 @@ def pair_divide(a: Pair, b: Pair) -> Pair:
     quotient = a[0] / b[0]
     product, error = two_product(quotient, b[0])
     return renormalised(quotient, (((a[0] - product) - error) + (a[1] - quotient * b[1])) / b[0])
+
+
+def plus_share(a: Pair, b: Pair, y: Array, x: Array) -> Array:
+    """a + b·(y/x), rounded once, as (a·x + b·y)/x with both brought near 1; where they leave the range of pairs, as it comes."""
+    exponent = -np.frexp(x)[1]
+    near, far = np.ldexp(x, exponent), np.ldexp(y, exponent)
+    high, low = pair_add(pair_multiply(a, pair(near)), pair_multiply(b, pair(far)))
+    return np.where(np.isfinite(high + low), (high + low) / near, a[0] + b[0] * (y / x))
 
 
 def pair_sqrt(a: Pair) -> Pair:
@@ -209,6 +218,45 @@ def log_pair(x: Array) -> Pair:
     return renormalised(high, low + (lower + (k * third + (off - off * off / 2.0))))
 
 
+_PER_RADIAN = 64
+
+
+def _circle() -> Iterator[tuple[Fraction, Fraction]]:
+    """Cosine and sine of 0, 1/64, 2/64, ... radians up to a quarter turn, in 200 bits."""
+    unit = 1 << 200
+    terms = [unit]
+    while terms[-1]:
+        terms.append(terms[-1] // (len(terms) * _PER_RADIAN))
+    step_cos, step_sin = (sum(term * (-1) ** i for i, term in enumerate(terms[first::2])) for first in (0, 1))
+    cos, sin = unit, 0
+    for _ in range(round(math.pi / 2 * _PER_RADIAN) + 1):
+        yield Fraction(cos, unit), Fraction(sin, unit)
+        cos, sin = (cos * step_cos - sin * step_sin) >> 200, (sin * step_cos + cos * step_sin) >> 200
+
+
+_CIRCLE = [(*_in_parts(cos, 52), *_in_parts(sin, 52)) for cos, sin in _circle()]
+_COS_HIGH, _COS_LOW, _SIN_HIGH, _SIN_LOW = (np.array(part) for part in zip(*_CIRCLE, strict=True))
+
+
+def pair_arctan2(y: Pair, x: Pair) -> Pair:
+    """The angle of (x, y), x at least 0, to about 2⁻⁶⁶ of itself; 0 at the origin.
+
+    It is one of 1/64, 2/64, ... radians, and what is left beyond that, whose tangent is small.
+    """
+    back = np.signbit(y[0])
+    y = either(back, pair_negative(y), y)
+    step = np.rint(np.arctan2(y[0], x[0]) * _PER_RADIAN).astype(np.int64)
+    cos, sin = (_COS_HIGH[step], _COS_LOW[step]), (_SIN_HIGH[step], _SIN_LOW[step])
+    above = pair_add(pair_multiply(y, cos), pair_negative(pair_multiply(x, sin)))
+    below = pair_add(pair_multiply(x, cos), pair_multiply(y, sin))
+    some = below[0] > 0
+    high, low = pair_divide(above, (np.where(some, below[0], 1.0), below[1]))
+    square = high * high
+    low -= high * square * (1 / 3 - square * (1 / 5 - square * (1 / 7 - square / 9)))
+    angle = pair_add((step / _PER_RADIAN, np.zeros_like(high)), renormalised(high, low))
+    return either(back, pair_negative(angle), angle)
+
+
 def difference(a: Array, b: Array) -> Pair:
     """a − b as (rounded, error), exactly; the error is 0 where the difference overflows."""
     rounded, error = two_sum(a, -b)
@@ -221,7 +269,7 @@ def pair_negative(a: Pair) -> Pair:
 
 def pair_exp(a: Pair) -> Pair:
     """e^a of a pair of at most 700; 0 below −800."""
-    (high, low), octave = exp_parts(np.maximum(a[0], -800.0), a[1])
+    (high, low), octave = exp_parts(np.maximum(a[0], -800.0), np.where(a[0] > -800.0, a[1], 0.0))
     return np.ldexp(high, octave), np.ldexp(low, octave)
 
 
