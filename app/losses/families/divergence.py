@@ -17,6 +17,7 @@ from app.losses.numerics.pairs import (
     log_pair,
     pair,
     pair_add,
+    pair_multiply,
     pair_negative,
     pair_sum,
     two_sum,
@@ -29,7 +30,7 @@ from app.registry import alias
 _LEAST = -745.0
 """Below the logarithm of every number but 0."""
 _CLOSE = 2.0**-6
-"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of two logarithms."""
+"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of logarithms."""
 
 
 def _format(name: str) -> Case:
@@ -83,7 +84,7 @@ def kl_divergence(
         values = row_sums(_terms(predictions, p))
     else:
         values = row_sums(_terms_of_logarithms(predictions, targets, p, input_format, log_target))
-    close = np.flatnonzero(np.abs(values) < (16.0 * _CLOSE if log_target else _CLOSE))
+    close = np.flatnonzero(np.abs(values) < (_CLOSE if input_format == "probabilities" and not log_target else 16.0 * _CLOSE))
     if close.size:
         exact = _close_values(predictions[close], targets[close], input_format, log_target)
         values[close] = np.where(np.isfinite(exact), exact, values[close])
@@ -138,6 +139,9 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
         excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
         high, low = pair_sum(two_sum(targets, -predictions))
         return row_sums(excess) + (high + low)[:, 0]
+    if input_format == "log_probabilities" and log_target:  # nothing but the exponential is rounded
+        high, low = pair_sum(pair_multiply(exp_pair(targets), two_sum(targets, -predictions)))
+        return (high + low)[:, 0]
     # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
     p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0

@@ -42,8 +42,6 @@ from app.registry import alias
 Index: TypeAlias = NDArray[np.int64]
 Flat: TypeAlias = NDArray[np.intp]
 
-_ROUNDINGS = 2.0
-"""Of a pull that is a power, beside those of a share."""
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
 
 
@@ -234,7 +232,7 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
     def of_labels(labels: Index) -> Array:
         return _focal_logits(x, _flat(labels, x.shape[1]), gamma, alpha[labels] if alpha.ndim else alpha)[2]()
 
-    return total, seen.gradient(x, pulls, exact, _ROUNDINGS), lambda: shares.expected(of_labels)
+    return total, seen.gradient(x, pulls, exact, 2.0 + gamma), lambda: shares.expected(of_labels)
 
 
 def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
@@ -338,7 +336,7 @@ def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, A
     def of_labels(labels: Index) -> Array:
         return _generalized_logits(x, _flat(labels, x.shape[1]), q)[2]()
 
-    return values, seen.gradient(x, pulls, exact, _ROUNDINGS), lambda: shares.expected(of_labels)
+    return values, seen.gradient(x, pulls, exact, 2.0), lambda: shares.expected(of_labels)
 
 
 def _generalized_logits(x: Array, at: Flat, q: float) -> tuple[Array, Array, Second]:

@@ -224,7 +224,7 @@ def _overlap(
         crossing = np.abs(up - down) < (size if below < 0 else np.where(background > 0, size, 0.0))
         rows = np.logical_or.reduce(crossing, axis=1)
         exact = _exact_pull(masks, rows, y, w, alpha, beta, smooth, below)
-        gradient[rows] = np.where(crossing[rows], exact / total[rows] / total[rows], gradient[rows])
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
     return values, gradient if w is None else gradient * w
 
 
@@ -243,11 +243,11 @@ def _exact_overlap(
 def _exact_pull(
     masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
 ) -> Array:
-    """α·hits·(1 − y) − (β·hits + errors)·y, in double-double."""
+    """(α·hits·(1 − y) − (β·hits + errors)·y) / (hits + errors)², in double-double."""
     hits, errors = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)
     up, down = pair_multiply(hits, constant(alpha)), pair_multiply(hits, constant(beta))
     gain = pair_multiply(pair_add(down, errors), pair(y[rows]))
-    return pair_add(pair_multiply(up, complement(y[rows])), pair_negative(gain))[0]
+    return _over_square(pair_add(pair_multiply(up, complement(y[rows])), pair_negative(gain)), pair_add(hits, errors))
 
 
 def _squared_dice(masks: Masks, y: Array, w: Array | None, smooth: float, below: float) -> tuple[Array, Array]:
@@ -267,11 +267,11 @@ def _squared_dice(masks: Masks, y: Array, w: Array | None, smooth: float, below:
     total, values = _share(errors, hits, masks.of_logits | (p > 0).any(axis=1))
     up, down = 2.0 * (hits / total) * residual, 2.0 * (errors / total) * y
     gradient = (up - down) / total
-    crossing = np.abs(up - down) < np.abs(down)
+    crossing = np.abs(up - down) < 1.5 * np.abs(down)
     rows = np.logical_or.reduce(crossing, axis=1)
     if rows.any():
         exact = _exact_pull_of_squares(masks, rows, y, w, smooth, below)
-        gradient[rows] = np.where(crossing[rows], exact / total[rows] / total[rows], gradient[rows])
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
     return values, gradient if w is None else gradient * w
 
 
@@ -289,9 +289,15 @@ def _exact_squares(
 def _exact_pull_of_squares(
     masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, smooth: float, below: float
 ) -> Array:
-    """2·hits·(p − y) − 2·errors·y, in double-double."""
+    """2·(hits·(p − y) − errors·y) / (hits + errors)², in double-double."""
     residual, hits, errors = _exact_squares(masks, rows, y, w, smooth, below)
-    return 2.0 * pair_add(pair_multiply(hits, residual), pair_negative(pair_multiply(errors, pair(y[rows]))))[0]
+    pull = pair_add(pair_multiply(hits, residual), pair_negative(pair_multiply(errors, pair(y[rows]))))
+    return 2.0 * _over_square(pull, pair_add(hits, errors))
+
+
+def _over_square(above: Pair, below: Pair) -> Array:
+    total = np.where(below[0] == 0, np.inf, below[0])
+    return above[0] / total / total
 
 
 def _share(errors: Array, hits: Array, lost: np.bool_ | NDArray[np.bool_]) -> tuple[Array, Array]:
