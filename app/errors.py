@@ -44,7 +44,7 @@ class Fault:
 
 
 class CallerError(Exception):
-    """A request that cannot be answered, with up to MAX_FAULTS reasons. Not a ValueError, so that Pydantic lets it pass."""
+    """A request that cannot be answered, with up to MAX_FAULTS reasons."""
 
     code: ClassVar[str] = "invalid_request"
 
@@ -71,7 +71,9 @@ class MalformedDocument(CallerError):
     code = "malformed_json"
 
 
-class UnknownName(CallerError):
+class UnknownName(CallerError, ValueError):
+    """A ValueError, as InvalidInput is, so that Pydantic goes on and gathers what else is wrong with a document."""
+
     code = "unknown_name"
 
 
@@ -113,7 +115,7 @@ class StillArriving(TooLarge):
     """A body that is refused before it is there."""
 
 
-class InvalidInput(CallerError):
+class InvalidInput(CallerError, ValueError):
     code = "invalid_request"
 
 

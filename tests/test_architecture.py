@@ -17,13 +17,14 @@ MAY_IMPORT = {
     "errors": set[str](),
     "settings": set[str](),
     "version": set[str](),
-    "registry": {"errors"},
+    "registry": {"suggestions", "errors"},
+    "suggestions": set(),
     "losses": {"losses", "registry", "errors"},
     "training": {"training", "losses", "registry", "errors"},
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
-    "serving": {"serving", "wire", "losses", "registry", "errors", "settings"},
-    "api": {"api", "serving", "wire", "jobs", "training", "losses", "registry", "errors", "settings", "version"},
+    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings"},
+    "api": {"api", "serving", "wire", "jobs", "training", "losses", "registry", "suggestions", "errors", "settings", "version"},
     "main": {"api", "serving", "settings"},
 }
 """Part of the app -> the parts it may import. What is not here does not exist."""

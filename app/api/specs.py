@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
 
 from pydantic import (
@@ -19,9 +19,11 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
-from app.errors import MAX_FAULTS, Fault, InvalidInput, Path, UnknownName
+from app.errors import Fault, InvalidInput, Path
 from app.losses import LOSSES, Loss
 from app.registry import Declared, Registry
+from app.serving.unknown import Belongs
+from app.suggestions import translated
 from app.wire.faults import listed
 from app.wire.json import encode
 
@@ -101,7 +103,31 @@ def named(component: str, noun: str, models: Mapping[str, type[Spec]]) -> Any:
     return TypeAliasType(component, Annotated[either, Field(discriminator="name"), OrName(noun)])  # pyright: ignore[reportGeneralTypeIssues]
 
 
-def expanded(either: Any, registry: Registry[Any]) -> Any:
+@dataclass(frozen=True, eq=False)
+class OfRegistry:
+    """Marks a field that names a thing of a registry, and says what belongs to that."""
+
+    registry: Registry[Any]
+    field: str
+    default: str | None = None
+    """What is taken where nothing is given."""
+
+    def place_of(self, key: str, value: object) -> Belongs | None:
+        given = cast(dict[str, object], value).get("name") if isinstance(value, dict) else value
+        name = self.default if given is None else given
+        if not isinstance(name, str) or not self.registry.knows(name):
+            return None
+        declared: Declared = self.registry.resolve(name)[0]
+        if parameter := translated(key, declared.parameters):
+            words = f"is {'' if parameter == key else f'{parameter}, '}a parameter of {declared.name}"
+            return Belongs(words, (self.field, parameter), name)
+        if isinstance(declared, Loss) and key in declared.inputs:
+            side = declared.inputs[key].side
+            return Belongs(f"is one of the {side} of {declared.name}", (side, key))
+        return None
+
+
+def expanded(either: Any, registry: Registry[Any], default: str | None = None) -> Any:
     """The type, for which a bare string or an alias stands for the object it means.
 
     The same few are asked for again and again, and what they mean is decided once: by their JSON, which tells 1 from true.
@@ -123,7 +149,7 @@ def expanded(either: Any, registry: Registry[Any]) -> Any:
                 known[text] = found
         return found
 
-    return Annotated[either, WrapValidator(remembered)]
+    return Annotated[either, WrapValidator(remembered), OfRegistry(registry, registry.noun, default)]
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
@@ -152,24 +178,9 @@ def expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
         if not isinstance(name, str):
             raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
         declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path)
-        _refuse_unknown(declared, document, path)
         return {**preset, **document, "name": declared.name}
 
     return expand
-
-
-def _refuse_unknown(declared: Declared, document: Mapping[str, object], path: Path) -> None:
-    unknown = [key for key in document if key != "name" and key not in declared.parameters]
-    if unknown:
-        raise UnknownName([
-            Fault((*path, key), "unknown_parameter", _no_parameter(declared, key)) for key in unknown[:MAX_FAULTS]
-        ])  # fmt: skip
-
-
-def _no_parameter(declared: Declared, key: str) -> str:
-    close = get_close_matches(key[:80], declared.parameters, n=1, cutoff=0.5)
-    takes = f"it takes {', '.join(declared.parameters)}" if declared.parameters else "it takes none"
-    return f"{declared.name} has no parameter {key[:80]!r}; " + (f"did you mean {close[0]}?" if close else takes)
 
 
 def _field(parameter: inspect.Parameter) -> Any:

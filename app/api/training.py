@@ -21,7 +21,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
-from app.api.specs import LOSS_SPECS, Listed, LossSpec, OrName, Spec, expanded, expander, list_of, named, specs
+from app.api.specs import LOSS_SPECS, Listed, LossSpec, OfRegistry, OrName, Spec, expanded, expander, list_of, named, specs
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
@@ -53,7 +53,7 @@ from app.training import (
 from app.training.learners import State
 from app.wire import faults
 
-SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()])
+SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
 """What a model may be scored by after each epoch: a metric, or any loss."""
 
 MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = specs(MODELS), specs(OPTIMIZERS), specs(SCHEDULES)
@@ -115,10 +115,10 @@ if TYPE_CHECKING:
 else:
     tagged = [Annotated[model, Tag(name)] for name, model in {"inline": InlineData, **DATASET_SPECS}.items()]
     EitherData = TypeAliasType("Data", Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), OrName("dataset")])
-    DataSpec = Annotated[EitherData, BeforeValidator(_data)]
-    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS)
+    DataSpec = Annotated[EitherData, BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")]
+    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
-    OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS)
+    OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
     MetricSpecs = list_of(named("Metric", "metric", METRIC_SPECS | LOSS_SPECS), SCORES, "metrics")
 

@@ -39,7 +39,7 @@ def _as_model(model: type[BaseModel], document: Any, arguments: Mapping[str, Any
     try:
         return model.model_validate(document, context=settings)
     except ValidationError as error:
-        raise from_pydantic(error, document) from None
+        raise from_pydantic(error, document, model) from None
 
 
 def json_head(fields: Mapping[bytes, bytes]) -> None:
