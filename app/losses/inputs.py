@@ -7,13 +7,14 @@ beside "n *d" is a row of scores beside one label for each element). Nothing is 
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import Domain
 from app.errors import MAX_FAULTS, Fault, InvalidArray
 
 Numbers: TypeAlias = NDArray[Any]
@@ -109,6 +110,12 @@ class Encoding:
     """Whether a number is the label of an element, one of k classes or one of two, of which one may stand for none."""
     shared: bool = False
     """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
+    domain: Domain = field(kw_only=True)
+    """What its numbers, or rows of them, may be."""
+    soft: Domain | None = field(default=None, kw_only=True)
+    """What is taken besides, of labels: shares of several."""
+    link: Domain | None = field(default=None, kw_only=True)
+    """What its numbers stand for: they are the logarithms or log-odds of what lies there."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
+from app.domains import Corners
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes
@@ -28,14 +29,18 @@ Eps: TypeAlias = Annotated[
 ]
 
 
+CORNERS = Corners()
+
+
 def _read_boxes(array: Numbers, place: Place) -> Reading:
     if array.shape[1] != 4:
         place.refuse("shape", f"{place.name} must have shape (n, 4), a row [x1, y1, x2, y2] per box; got shape {array.shape}")
     REAL.read(array, place)
-    turned = array[:, 2:] < array[:, :2]
+    turned = CORNERS.outside(array)
     if turned.any():
-        bad = np.concatenate([np.zeros_like(turned), turned], axis=1)
-        place.refuse_numbers(bad, array, "at least its x1 or y1 (boxes are [x1, y1, x2, y2], not [x, y, width, height])", "box")
+        place.refuse_numbers(
+            turned, array, "at least its x1 or y1 (boxes are [x1, y1, x2, y2], not [x, y, width, height])", "box"
+        )
     return Reading(array, "box_xyxy")
 
 
@@ -44,7 +49,7 @@ def _draw_boxes(rng: np.random.Generator, sizes: Sizes) -> Numbers:
     return np.concatenate([corner, corner + rng.integers(2, 7, (sizes.n, 2))], axis=1) * 0.5
 
 
-BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2", ("n 4",), _read_boxes, _draw_boxes)
+BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2", ("n 4",), _read_boxes, _draw_boxes, domain=CORNERS)
 
 
 @loss(
