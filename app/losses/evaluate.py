@@ -20,8 +20,8 @@ from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like, restored
 from app.losses.loss import Gradient
 from app.losses.numerics.blocks import in_blocks
-from app.losses.numerics.means import in_units
-from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
+from app.losses.numerics.means import divisor_of, in_units, reduced, scale, shares_of, weighted
+from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, partial_sum
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
 Output: TypeAlias = Literal["value", "per_sample", "per_element", "gradient"]
@@ -119,8 +119,7 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
     weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
     if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
         return _Total(reduction, weights, batch.n_elements / unit, unit)
-    shares = np.ones(batch.size) if weights is None else weights
-    return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), unit)
+    return _Total(reduction, weights, divisor_of(batch.size, weights, batch.counts), unit)
 
 
 # --- samples and their elements -------------------------------------------------------------------------------------
@@ -141,8 +140,7 @@ def _shares(batch: Batch) -> tuple[Array | None, float]:
     if depth == 1 or not (batch.by_element or _some_in_part(batch.kept, depth)):
         return None, float(depth)
     grid = _grid(batch, batch.weights if batch.weights is not None and batch.by_element else np.ones(batch.size))
-    sums = grid.sum(axis=1, keepdims=True)
-    shares = np.divide(grid, sums, out=np.zeros_like(grid), where=sums > 0).reshape(-1)
+    shares = shares_of(grid).reshape(-1)
     return shares if batch.kept is None else shares[batch.kept], 1.0
 
 
@@ -190,30 +188,30 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
         losses[rows] = values
         for out, slope in zip(gradients, _arrays_of(gradient, values.size) if wanted else (), strict=True):
             if isinstance(out, Apart):
-                _scale(slope, weights, divisor, slope)
+                scale(slope, weights, divisor, slope)
                 out[rows] = scaled = slope
             else:
                 scaled = out[rows]
-                _scale(slope, weights, divisor, scaled)
+                scale(slope, weights, divisor, scaled)
             if not all_finite(scaled):
                 unsound.append(rows)
 
     def work(rows: slice) -> Partial:
         counted = None if weights is None else weights[rows]
         store(rows, counted)  # its arrays are gone when the sum takes their place in the cache
-        return partial_sum(_weighted(losses[rows], counted)) if summed else NOTHING
+        return partial_sum(weighted(losses[rows], counted)) if summed else NOTHING
 
     parts = in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]), block_bytes)
     value, slope = _reduce(batch, losses, total, parts)
     for out in gradients if slope is not None else ():
-        _scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
+        scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
     return losses, value, gradients, not unsound and slope is None
 
 
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback = batch.kernel(*(_for_kernel(array[:]) for array in batch.arrays))
-    value, _ = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
+    value, _ = _reduce(batch, losses, total, [partial_sum(weighted(losses, total.weights))])
     if not wanted or not callable(pullback):
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
@@ -237,31 +235,11 @@ def _arrays_of(gradient: Gradient, n: int) -> tuple[Array, ...]:
     return gradient if isinstance(gradient, tuple) else (gradient,)
 
 
-def _scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -> None:
-    """out = gradient · weights / divisor, row by row; a weight of 0 gives 0 even where the gradient is infinite."""
-    if weights is not None:
-        column = weights.reshape(-1, *(1,) * (gradient.ndim - 1))
-        gradient = np.where(column == 0, 0.0, gradient * column)
-    if math.frexp(divisor)[0] == 0.5 and 1e-300 < divisor < 1e300:  # a power of two has an exact reciprocal
-        np.multiply(gradient, 1.0 / divisor, out=out)
-    else:
-        np.divide(gradient, divisor, out=out)
-
-
-def _weighted(losses: Array, weights: Array | None) -> Array:
-    return losses if weights is None else np.where(weights == 0, 0.0, losses * weights)
-
-
 def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]) -> tuple[float | None, Array | None]:
     """The value, and its derivative to each loss where that was not known beforehand."""
     if total.reduction == "none":
         return None, _per_sample(batch, losses)[1]
-    if batch.loss.mean.of_all is not None:
-        return batch.loss.mean.of_all(losses, total.weights, total.divisor)
-    value = sum_of_parts(parts, lambda: _weighted(losses, total.weights)) / total.divisor
-    if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
-        value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
-    return value, None
+    return reduced(batch.loss.mean, losses, total.weights, total.divisor, parts)
 
 
 def _by_name(batch: Batch, gradients: list[Numbers | Apart]) -> Array | dict[str, Array]:
