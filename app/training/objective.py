@@ -74,22 +74,24 @@ class Objective:
         return self.outputs[0] if self.outputs else 1
 
     @cached_property
-    def kernel(self) -> Callable[..., tuple[Array, Any]]:
-        return self.loss.kernel(self.parameters)
+    def kernel(self) -> Callable[..., tuple[Array, Array]]:
+        """Values and gradient: an array, as predictions are one and each sample is by itself."""
+        return cast(Callable[..., tuple[Array, Array]], self.loss.kernel(self.parameters))
+
+    @cached_property
+    def _rows(self) -> tuple[int, ...]:
+        return -1, *self.outputs[self.depth :]
 
     def elements(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each element's loss (m,), and the derivative of it to what is predicted for it (m, *row)."""
-        targets, depth = labels.targets, self.depth
-        if depth:
-            targets = targets.reshape(-1, *targets.shape[1 + depth :])
-        columns = {name: np.tile(numbers, len(labels.targets)) for name, numbers in self.columns.items()} if self.columns else {}
-        arrays = (
-            predictions.reshape(-1, *self.outputs[depth:]),
-            targets,
-            *((labels.within,) if labels.within is not None else ()),
-        )
-        values, gradient = self.kernel(*arrays, **columns)
-        return values, cast(Array, gradient)  # of one array of predictions, each sample by itself
+        targets, predictions = labels.targets, predictions.reshape(self._rows)
+        if self.depth:
+            targets = targets.reshape(-1, *targets.shape[1 + self.depth :])
+        if self.columns:
+            return self.kernel(
+                predictions, targets, **{name: np.resize(each, targets.size) for name, each in self.columns.items()}
+            )
+        return self.kernel(predictions, targets) if labels.within is None else self.kernel(predictions, targets, labels.within)
 
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
@@ -108,10 +110,13 @@ class Objective:
     def slope(self, predictions: Array, labels: Labels, out: Array) -> Array:
         """out (n, width) = the derivative of the mean loss to the predictions; each element's loss (m,) besides."""
         losses, gradient = self.elements(predictions, labels)
-        weights, divisor, of_all = _flat(labels.weights), self._divisor(labels), self.loss.mean.of_all
-        if of_all is not None:
-            weights, divisor = of_all(losses, weights, divisor)[1], 1.0
-        scale(gradient, weights, divisor, out=out.reshape(gradient.shape, copy=False))
+        weights, divisor = self._shares(losses, labels)
+        if self.loss.mean.of_all is not None:
+            weights, divisor = self.loss.mean.of_all(losses, weights, divisor)[1], 1.0
+        if weights is None:
+            scale(gradient.reshape(out.shape), None, divisor, out)
+        else:
+            scale(gradient, weights, divisor, out.reshape(gradient.shape, copy=False))
         return losses
 
     def value(self, predictions: Array, labels: Labels) -> float:
@@ -120,12 +125,15 @@ class Objective:
 
     def mean(self, losses: Array, labels: Labels) -> float:
         """Of each element's loss (m,)."""
-        return reduced(self.loss.mean, losses, _flat(labels.weights), self._divisor(labels))[0]
+        return reduced(self.loss.mean, losses, *self._shares(losses, labels))[0]
 
-    def _divisor(self, labels: Labels) -> float:
-        """A batch of which nothing counts has losses of 0, and slopes of 0."""
-        size = math.prod(labels.targets.shape[: 1 + self.depth])
-        return divisor_of(size, _flat(labels.weights), _flat(labels.counts)) or 1.0
+    @staticmethod
+    def _shares(losses: Array, labels: Labels) -> tuple[Array | None, float]:
+        """The weights of the elements, and what their mean divides by: 1 where nothing counts, as then all losses are 0."""
+        if labels.weights is None and labels.counts is None:
+            return None, float(losses.size)
+        weights = _flat(labels.weights)
+        return weights, divisor_of(losses.size, weights, _flat(labels.counts)) or 1.0
 
     def labels(self, targets: Raw, classes: Sequence[str] | None) -> Labels:
         """Further targets for the same loss, such as those of validation rows."""

@@ -76,16 +76,36 @@ def test_a_batch_is_divided_by_what_its_own_rows_count(case: Case) -> None:
     objective, labels = agreed(case, 12)
     predictions = predicted(objective, 12)
     for cut in (slice(0, 5), slice(5, 12), slice(3, 4)):
-        part = Labels(labels.targets[cut], None if labels.counts is None else labels.counts[cut])
+        part = labels.at(cut)
         slope = np.full((len(part.targets), objective.width), np.nan)
         objective.slope(predictions[cut], part, slope)
         shaped = predictions[cut].reshape(-1, *objective.outputs)
-        if part.counts is not None and not part.counts.any():
+        if not part.any():
             assert not slope.any()
             assert objective.value(predictions[cut], part) == 0.0
             continue
         wanted = evaluate(check(case.loss, case.parameters, shaped, targets(case, 12)[cut]))
         np.testing.assert_allclose(slope, np.asarray(wanted.gradient).reshape(slope.shape), rtol=1e-15)
+
+
+IGNORING = [case for case in default_training_cases() if "ignore_index" in case.loss.parameters and " soft" not in case.words]
+
+
+@pytest.mark.parametrize("case", IGNORING, ids=str)
+def test_ignored_labels_are_ignored_as_by_evaluate(case: Case) -> None:
+    """Every third label, of rows in part and of rows as a whole."""
+    n, parameters = 8, {**case.parameters, "ignore_index": -100}
+    labels = targets(case, n).copy()
+    labels.reshape(-1)[::3] = labels[3] = -100.0
+    objective, known = agree(case.loss, parameters, labels, None)
+    predictions = predicted(objective, n)
+    wanted = evaluate(check(case.loss, parameters, predictions.reshape(n, *objective.outputs), labels))
+    slope = np.full(predictions.shape, np.nan)
+    objective.slope(predictions, known, slope)
+    assert objective.value(predictions, known) == pytest.approx(wanted.value, rel=1e-15)
+    np.testing.assert_allclose(slope, np.asarray(wanted.gradient).reshape(slope.shape), rtol=1e-15)
+    np.testing.assert_allclose(objective.losses(predictions, known)[0], np.asarray(wanted.per_sample), rtol=1e-15)
+    assert not slope[3].any()
 
 
 def test_class_weights_and_ignored_labels_weigh_by_hand() -> None:

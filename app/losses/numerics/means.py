@@ -70,7 +70,9 @@ def scale(gradient: Array, weights: Array | None, divisor: float, out: Array) ->
     """out = gradient · weights / divisor, row by row; a weight of 0 gives 0 even where the gradient is infinite."""
     if weights is not None:
         column = weights.reshape(-1, *(1,) * (gradient.ndim - 1))
-        gradient = np.where(column == 0, 0.0, gradient * column)
+        gradient = gradient * column
+        if not np.logical_and.reduce(weights, axis=None):
+            gradient = np.where(column == 0, 0.0, gradient)
     if math.frexp(divisor)[0] == 0.5 and 1e-300 < divisor < 1e300:  # a power of two has an exact reciprocal
         np.multiply(gradient, 1.0 / divisor, out=out)
     else:
