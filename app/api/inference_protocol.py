@@ -161,7 +161,7 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
 def _reduction(value: object) -> Reduction:
     known: tuple[Reduction, ...] = ("mean", "sum", "mean_over_samples", "none")
     if value not in known:
-        raise UnknownName([Fault("/parameters/reduction", "reduction", did_you_mean("reduction", str(value), known))])
+        raise UnknownName([Fault(("parameters", "reduction"), "reduction", did_you_mean("reduction", str(value), known))])
     return value
 
 

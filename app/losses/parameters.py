@@ -41,7 +41,7 @@ def check_lengths(lists: Mapping[str, tuple[Per, list[float]]], k: int | None, e
         if len(numbers) != wanted:
             said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
             message = f"{name} must have one number per {per.what}: {said}"
-            raise InvalidParameter([Fault(f"/loss/{name}", "length", message)])
+            raise InvalidParameter([Fault(("parameters", name), "length", message)])
 
 
 def _plural(per: Per) -> str:
