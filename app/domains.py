@@ -18,6 +18,13 @@ Numbers = NDArray[Any]
 Array = NDArray[np.float64]
 
 MOST = float(np.finfo(np.float64).max)
+LEAST = float(np.finfo(np.float64).smallest_subnormal)
+STEP = float(np.finfo(np.float64).eps)
+MARKS = (
+    1e-300, 1e-160, 1e-17, STEP / 2, 1e-9, 0.1, 0.3, 0.5, 1.0 - STEP / 2, 1.0, 1.0 + STEP, 1.5, 2.0, 2.5, 3.0, 17.9, 36.7, 171.0,
+    709.9, 745.2, 800.0, 1e4, 1e8, 1e16, 1e150, 8e307,
+)  # fmt: skip
+"""Sizes at which float64 is coarse or underflows, exponentials and factorials leave it, numbers tie with parameters."""
 FAR = 700.0
 """Where exponentials are about to leave float64."""
 
@@ -55,8 +62,8 @@ class Domain(Protocol):
         """Whether all of the other lies in it."""
         ...
 
-    def ends(self, k: int) -> Array:
-        """The numbers (m,) or rows (m, k) at its ends; of labels, those of k classes."""
+    def extremes(self, k: int, limit: float = MOST) -> Array:
+        """Numbers (m,) or rows (m, k) where arithmetic is hardest, within ±limit: those at its ends first."""
         ...
 
     def nearest(self, array: Array) -> Array:
@@ -150,8 +157,14 @@ class Interval:
         high = {} if math.isinf(self.high) else {"exclusiveMaximum" if self.open_high else "maximum": self.high}
         return low | high
 
-    def ends(self, k: int) -> Array:
-        return np.array(self._bounds)
+    def extremes(self, k: int, limit: float = MOST) -> Array:
+        """Both ends, and those of MARKS that lie between: (m,)."""
+        least = LEAST if limit == MOST else 1.0 / limit
+        ends = self.nearest(np.array([-limit, limit]))
+        ends = np.where((ends != 0) & (np.abs(ends) < least), np.copysign(least, ends), ends)
+        marks = np.array([sign * mark for mark in (least, *MARKS) if least <= mark <= limit for sign in (1.0, -1.0)])
+        marks = np.append(marks, 0.0)
+        return np.append(ends, marks[~self.outside(marks) & ~np.isin(marks, ends)])
 
     def nearest(self, array: Array) -> Array:
         return np.clip(array, *self._bounds)
@@ -206,8 +219,8 @@ class Whole:
     def includes(self, other: Domain) -> bool:
         return other.discrete and not other.of_rows and self.span.includes(other)
 
-    def ends(self, k: int) -> Array:
-        """Where an end is missing, that of so many classes."""
+    def extremes(self, k: int, limit: float = MOST) -> Array:
+        """Both ends; where one is missing, that of so many classes."""
         return np.array([0 if self.low is None else self.low, k - 1 if self.high is None else self.high], np.float64)
 
     def nearest(self, array: Array) -> Array:
@@ -246,7 +259,7 @@ class Labels:
     def includes(self, other: Domain) -> bool:
         return isinstance(other, Labels) and set(other.numbers) <= set(self.numbers)
 
-    def ends(self, k: int) -> Array:
+    def extremes(self, k: int, limit: float = MOST) -> Array:
         return np.array(self.numbers)
 
     def nearest(self, array: Array) -> Array:
@@ -290,10 +303,15 @@ class Simplex:
     def includes(self, other: Domain) -> bool:
         return self == other
 
-    def ends(self, k: int) -> Array:
-        """The corners, and the middle; of logarithms, as far out as float64 has shares."""
-        shares = np.vstack([np.eye(k), np.full(k, 1.0 / k)])
-        return np.log(np.maximum(shares, np.finfo(np.float64).smallest_subnormal)) if self.logarithms else shares
+    def extremes(self, k: int, limit: float = MOST) -> Array:
+        """The corners, all but corners, two halves beside nearly nothing, and the middle; of logarithms, their own."""
+        corner, halves = np.eye(k)[0], np.where(np.arange(k) < 2, 0.5, 0.0)
+        rows = [*np.eye(k), np.full(k, 1.0 / k), halves]
+        for share in (1e-9, STEP / 4, STEP, 1e-100, LEAST):
+            rows += [np.where(corner == 1, 1.0 - share, share / (k - 1)), np.roll(halves, 1) + share * corner]
+        shares = np.array(rows)
+        with np.errstate(divide="ignore"):
+            return np.maximum(np.log(shares), -limit) if self.logarithms else shares
 
     def nearest(self, array: Array) -> Array:
         if self.logarithms:
@@ -311,7 +329,7 @@ class Simplex:
 
     def to_reals(self, array: Array) -> Array:
         """The inverse: logarithms, of a share of 0 that of the least number there is."""
-        return array if self.logarithms else np.log(np.maximum(array, np.finfo(np.float64).smallest_subnormal))
+        return array if self.logarithms else np.log(np.maximum(array, LEAST))
 
     def stretched(self, array: Array, factor: float) -> Array:
         return self.of_reals(factor * self.to_reals(array))
@@ -340,9 +358,11 @@ class Corners:
     def includes(self, other: Domain) -> bool:
         return self == other
 
-    def ends(self, k: int) -> Array:
-        """Boxes of no size at all, of no width, and unlike in width and height."""
-        return np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 2.0], [-1.0, -2.0, 3.0, 2.0], [0.0, 0.0, 1e-3, 1e3]])
+    def extremes(self, k: int, limit: float = MOST) -> Array:
+        """Boxes of no size, of no width, small, large and far away, no wider than half the limit."""
+        sizes = [(width, height) for width in (0.0, 1.0 / limit, 1.0, limit / 4) for height in (0.0, 1.0, limit / 4)]
+        firsts = [(0.0, 0.0), (-1.0, 1.0), (-limit / 4, limit / 4), (limit / 2, 0.0)]
+        return np.array([(x, y, x + width, y + height) for x, y in firsts for width, height in sizes])
 
     def nearest(self, array: Array) -> Array:
         first, second = array[..., :2], array[..., 2:]

@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Domain, Interval, Labels, Simplex, Whole, up_to
+from app.domains import Interval, Labels, Simplex, Whole, up_to
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
 from app.losses.numerics.stable import Array
 
@@ -32,7 +32,7 @@ def numbers(
     draw: Callable[[np.random.Generator, Shape], Array],
     *,
     axes: str = "n *d",
-    link: Domain | None = None,
+    link: Interval | Simplex | None = None,
     in_unit_interval: Callable[[Numbers, str], tuple[str, ...]] | None = None,
 ) -> Encoding:
     """An encoding of real numbers in an interval. `in_unit_interval` may warn of numbers all in [0, 1]."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Domain
+from app.domains import Domain, Interval, Simplex
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 
 Numbers: TypeAlias = NDArray[Any]
@@ -114,7 +114,7 @@ class Encoding:
     """What its numbers, or rows of them, may be."""
     soft: Domain | None = field(default=None, kw_only=True)
     """What is taken besides, of labels: shares of several."""
-    link: Domain | None = field(default=None, kw_only=True)
+    link: Interval | Simplex | None = field(default=None, kw_only=True)
     """What its numbers stand for: they are the logarithms or log-odds of what lies there."""
 
 

@@ -87,11 +87,12 @@ class Objective:
         targets, predictions = labels.targets, predictions.reshape(self._rows)
         if self.depth:
             targets = targets.reshape(-1, *targets.shape[1 + self.depth :])
-        if self.columns:
-            return self.kernel(
-                predictions, targets, **{name: np.resize(each, targets.size) for name, each in self.columns.items()}
-            )
-        return self.kernel(predictions, targets) if labels.within is None else self.kernel(predictions, targets, labels.within)
+        within = () if labels.within is None else (labels.within,)
+        columns = {name: np.resize(numbers, targets.size) for name, numbers in self.columns.items()} if self.columns else {}
+        try:
+            return self.kernel(predictions, targets, *within, **columns)
+        except InvalidInput as error:  # a parameter that the kernel itself refuses
+            raise error.moved({("parameters",): ("loss",)}) from None
 
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
