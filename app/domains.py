@@ -336,12 +336,17 @@ class Simplex:
 
 
 @dataclass(frozen=True)
-class Corners:
-    """Rows of the two corners of a box, the lower first: [x1, y1, x2, y2]."""
+class Boxes:
+    """Rows of four numbers: two corners, the lower first, or a place and the sizes there."""
+
+    sized: bool = False
 
     of_rows = True
     discrete = False
-    rule = "the corners of a box, the lower first"
+
+    @property
+    def rule(self) -> str:
+        return "a place, with a width and a height of at least 0" if self.sized else "the corners of a box, the lower first"
 
     @property
     def span(self) -> Interval:
@@ -351,9 +356,9 @@ class Corners:
         return all_finite(array) and not self.outside(array).any()
 
     def outside(self, array: Numbers) -> NDArray[np.bool_]:
-        """Which numbers of the second corner lie below those of the first."""
-        turned = array[..., 2:] < array[..., :2]
-        return np.concatenate([np.zeros_like(turned), turned], axis=-1)
+        """Which sizes lie below 0, or numbers of the second corner below those of the first."""
+        low = array[..., 2:] < (0.0 if self.sized else array[..., :2])
+        return np.concatenate([np.zeros_like(low), low], axis=-1)
 
     def includes(self, other: Domain) -> bool:
         return self == other
@@ -361,11 +366,14 @@ class Corners:
     def extremes(self, k: int, limit: float = MOST) -> Array:
         """Boxes of no size, of no width, small, large and far away, no wider than half the limit."""
         sizes = [(width, height) for width in (0.0, 1.0 / limit, 1.0, limit / 4) for height in (0.0, 1.0, limit / 4)]
-        firsts = [(0.0, 0.0), (-1.0, 1.0), (-limit / 4, limit / 4), (limit / 2, 0.0)]
-        return np.array([(x, y, x + width, y + height) for x, y in firsts for width, height in sizes])
+        places = [(0.0, 0.0), (-1.0, 1.0), (-limit / 4, limit / 4), (limit / 2, 0.0)]
+        rows = np.array([(*place, *size) for place in places for size in sizes])
+        return rows if self.sized else np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)
 
     def nearest(self, array: Array) -> Array:
         first, second = array[..., :2], array[..., 2:]
+        if self.sized:
+            return np.concatenate([first, np.maximum(second, 0.0)], axis=-1)
         return np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=-1)
 
     def stretched(self, array: Array, factor: float) -> Array:

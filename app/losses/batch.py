@@ -14,8 +14,9 @@ from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shape
 from app.losses.labels import axis_hint, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Gradient, Loss
+from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
-from app.losses.parameters import check_lengths, lists_of
+from app.losses.parameters import Per, check_lengths, lists_of
 
 Arrays = Raw | Mapping[str, Raw] | None
 
@@ -28,7 +29,7 @@ class Batch(NamedTuple):
     kernel: Callable[..., tuple[Array, Gradient]]
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
-    """Parameters with one number for each column."""
+    """Parameters with one number for each column, or for each sample."""
     arrays: tuple[Numbers | Apart, ...]
     elements: Shape
     """The shape (n, *d) in which the elements stand in the request."""
@@ -40,6 +41,8 @@ class Batch(NamedTuple):
     """Whether the elements of a sample may differ in weight."""
     counts: Array | None
     """(m,) what the loss itself counts each in the divisor (class weights), None where all count 1."""
+    factors: Array | None
+    """(m,) what the mean multiplies each by, while its divisor does not, None for 1."""
     n_samples: int
     """Samples that count: those with an element that is not masked nor ignored, whatever it weighs."""
     n_elements: int
@@ -51,6 +54,11 @@ class Batch(NamedTuple):
     shapes: Shapes
     shared: Mapping[str, Shape]
     """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
+
+    @property
+    def mean(self) -> Mean:
+        """How the elements' losses become one number."""
+        return self.loss.mean_of(self.parameters)
 
     @property
     def size(self) -> int:
@@ -124,15 +132,17 @@ def check(
     if classes is not None:
         encodings |= {name: "class_names" for name, array in raw.items() if not isinstance(array, np.ndarray)}
     counts = loss.counts_of(parameters, arrays[-1])
+    factors = loss.factors(arrays[-1], **parameters) if loss.factors else None
     if within is not None:
         arrays.append(within if kept is None else within[kept])
     _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
-    columns = {name: np.array(numbers) for name, (per, numbers) in lists.items() if per.what == "column"} if lists else {}
+    columns = {name: _by_column(per, numbers, elements) for name, (per, numbers) in lists.items() if per.what != "class"}
     return Batch(
         loss, parameters, loss.kernel(parameters), columns, tuple(arrays), elements, kept, selection.weights,
-        selection.by_element, counts, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes, shared,
+        selection.by_element, counts, factors, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes,
+        shared,
     )  # fmt: skip
 
 
@@ -174,6 +184,11 @@ def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> 
         return misfit
     hint = axis_hint(first.shape, array.shape)
     return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+
+
+def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
+    """One number for each column, in the order in which the elements lie; of a number per sample, one for each element."""
+    return np.repeat(np.array(numbers), math.prod(elements[1:])) if per.what == "sample" else np.array(numbers)
 
 
 class _Selection(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Corners, Domain, Interval, Simplex
+from app.domains import Boxes, Domain, Interval, Simplex
 from app.losses import LOSSES
 from app.losses.inputs import Encoding, Sizes
 from tests.losses.drawing import more_digits, normalised
@@ -111,9 +111,10 @@ def points(encoding: Encoding, sizes: Sizes, softened: bool, extreme: bool, rng:
     if isinstance(domain, Simplex):
         rows = shares(drawn.shape, extreme, rng)
         return np.log(np.maximum(rows, 1e-300)) if domain.logarithms else rows
-    if isinstance(domain, Corners):
+    if isinstance(domain, Boxes):
         corner, size = (wide(rng, (sizes.n, 2), extreme, 8.0 if extreme else 1.0) for _ in range(2))
-        return np.concatenate([corner, corner + np.abs(size)], axis=1)
+        size = np.abs(size)
+        return np.concatenate([corner, size if domain.sized else corner + size], axis=1)
     # beyond 2^±200, the squares of one component of a vector are no longer float64 beside those of another
     octaves = (8.0, 60.0, 200.0) if "d" in encoding.axes[0].split() else (8.0, 60.0, 300.0, 1000.0)
     numbers = within(domain, more_digits(encoding, drawn, rng), extreme, rng, octaves)
