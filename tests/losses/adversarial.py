@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Boxes, Domain, Interval, Simplex
+from app.domains import Boxes, Domain, Simplex
 from app.losses import LOSSES
 from app.losses.inputs import Encoding, Sizes
-from tests.losses.drawing import more_digits, normalised
+from tests.losses.drawing import meant, more_digits, normalised
 from tests.losses.exact import BEYOND, ulps
 from tests.losses.oracles import K
 from tests.losses.test_values import OF_ROWS, SETTINGS, ULP, Setting, compared
@@ -162,23 +162,6 @@ def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, 
         bits = rng.uniform(1.0, 54.0, (n, *(1,) * (first.ndim - 1)))
         moved = domain.nearest(goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape)))
         drawn[at] = np.where(near.reshape(-1, *(1,) * (first.ndim - 1)), moved, drawn[at])
-
-
-def meant(source: Encoding, first: Array, wanted: Domain) -> Array | None:
-    """The first array as numbers of the domain, or None where the two have nothing to do with each other."""
-    if wanted == source.domain:
-        return first
-    with np.errstate(all="ignore"):
-        if isinstance(wanted, Simplex) and wanted.logarithms:
-            goal = meant(source, first, Simplex())
-            return None if goal is None else np.log(np.maximum(goal, 1e-300))
-        if source.link is not None:
-            return np.exp(first) if source.domain == Simplex(logarithms=True) else source.link.of_reals(first)
-        if wanted.includes(source.domain):
-            return first
-        if source.domain == Interval() and not wanted.of_rows and np.abs(first).max() < 700.0:
-            return np.exp(first)  # the logarithm of a positive number
-    return first if wanted.span == replace(source.domain.span, open_low=wanted.span.open_low) else None
 
 
 def totals(tallies: Iterable[dict[tuple[str, bool], Tally]]) -> dict[tuple[str, bool], Tally]:

@@ -16,7 +16,7 @@ import annotated_types as bounds
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Simplex
+from app.domains import Domain, Interval, Simplex
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
@@ -182,6 +182,23 @@ def more_digits(encoding: Encoding, array: Array, rng: np.random.Generator) -> A
         return encoding.domain.of_reals(encoding.domain.to_reals(array) + rng.uniform(-0.3, 0.3, array.shape))
     moves = rng.uniform(-0.024, 0.024, array.shape)
     return np.where(encoding.domain.outside(array + moves), array - moves, array + moves)
+
+
+def meant(source: Encoding, first: Array, wanted: Domain) -> Array | None:
+    """The first array as numbers of the domain, or None where the two have nothing to do with each other."""
+    if wanted == source.domain:
+        return first
+    with np.errstate(all="ignore"):
+        if isinstance(wanted, Simplex) and wanted.logarithms:
+            goal = meant(source, first, Simplex())
+            return None if goal is None else np.log(np.maximum(goal, 1e-300))
+        if source.link is not None:
+            return np.exp(first) if source.domain == Simplex(logarithms=True) else source.link.of_reals(first)
+        if wanted.includes(source.domain):
+            return first
+        if source.domain == Interval() and not wanted.of_rows and np.abs(first).max() < 700.0:
+            return np.exp(first)  # the logarithm of a positive number
+    return first if wanted.span == replace(source.domain.span, open_low=wanted.span.open_low) else None
 
 
 def normalised(rows: Array) -> Array:

@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import CallerError, InvalidArray, InvalidParameter
 from app.losses import LOSSES, Loss, check, evaluate
+from app.losses.inputs import Sizes
 from app.training.activations import OUTPUTS
 from app.training.objective import MOST_CLASSES, MOST_PREDICTED, Labels, Objective, agree, fitting, trainable
 from tests.losses.drawing import Case
@@ -361,17 +362,10 @@ def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
 @pytest.mark.parametrize("name", sorted(NO_OUTPUT))
 def test_boxes_and_sequences_are_what_no_output_makes(name: str) -> None:
     assert trainable(LOSSES[name])
-    for each in LOSSES[name].inputs["targets"].cases:
-        drawn = np.asarray(each[1].draw(np.random.default_rng(0), _sizes()), np.float64)
-        refused = refusal(name, drawn)
-        assert refused.faults[0].path == ("loss",)
-        assert refused.faults[0].message.startswith(f"no output of a model is what {name} takes: ")
-
-
-def _sizes() -> Any:
-    from app.losses.inputs import Sizes
-
-    return Sizes(n=6, k=3)
+    encoding = LOSSES[name].inputs["targets"].decide(LOSSES[name].defaults, 2)
+    refused = refusal(name, np.asarray(encoding.draw(np.random.default_rng(0), Sizes(n=6, k=3)), np.float64))
+    assert refused.faults[0].path == ("loss",)
+    assert refused.faults[0].message.startswith(f"no output of a model is what {name} takes: ")
 
 
 def test_every_loss_with_a_slope_trains_but_those_that_no_output_fits() -> None:
