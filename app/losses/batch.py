@@ -76,9 +76,8 @@ class Batch(NamedTuple):
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
-        lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
-        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
-        return self.loss.cost(numbers, lengths) * (calls or 1)
+        cost = self.loss.cost_of(self.parameters, self.arrays[-1])
+        return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
 
 
 class Shaped(NamedTuple):
@@ -350,7 +349,7 @@ def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
 def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
-        return raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+        return raw if raw.dtype.kind in ("fiu" if encoding.whole else "f") else raw.astype(np.float64)
     place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")

@@ -6,7 +6,7 @@ is converted to the one that the loss computes with, and the answer names it.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from app.losses.numerics.stable import Array
 
 UNIT, SHARES, LOG_SHARES = Interval(0.0, 1.0), Simplex(), Simplex(logarithms=True)
 FLAGS, SIGNS = Labels((0.0, 1.0)), Labels((-1.0, 1.0))
-INDEX, PADDED_INDEX = Whole(0), Whole(-1)
+WHOLE, INDEX, PADDED_INDEX = Whole(), Whole(0), Whole(-1)
 ROW_SUM_TOLERANCE = Simplex.TOLERANCE
-LEAST = -(2**62)
-"""From here to its opposite, every whole number is an integer of 64 bits."""
+LARGEST_EXACT = 2**53 - 1
+"""Beyond, a floating-point number may be what is left of several whole numbers."""
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 
@@ -189,20 +189,26 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
     _refuse_labels(array, place, SIGNS if zeros_too else Labels((-1.0, 0.0, 1.0)), "−1 or +1")
 
 
-def whole(array: Numbers, place: Place, domain: Whole, rule: str) -> NDArray[np.int64]:
-    """The array as integers; InvalidArray for a number that is not whole or not in the domain."""
+def whole(array: Numbers, place: Place, domain: Whole = WHOLE, rule: str = "a whole number") -> NDArray[Any]:
+    """The array as integers of 64 bits, uint64 where int64 does not hold them all; no two that differ become one.
+
+    InvalidArray for a number that is not whole or not in the domain, and for a floating-point number beyond 2⁵³.
+    """
     low, high = domain.low, domain.high
     least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
-    if (LEAST if low is None else low) <= least and most <= (-LEAST if high is None else high):  # NaN is not
-        whole = array.astype(np.int64)
-        if np.logical_and.reduce(whole == array, axis=None):
-            return whole
-    with np.errstate(invalid="ignore"):  # what is no integer becomes one that differs
-        whole = array.astype(np.int64)
-    outside = (whole != array) | domain.outside(array)
+    known = array.dtype.kind in "iu"
+    bounds = (-(2**63), 2**63 - 1) if known else (-LARGEST_EXACT, LARGEST_EXACT)
+    if (bounds[0] if low is None else low) <= least and most <= (bounds[1] if high is None else high):  # NaN is not
+        integers = array.astype(np.int64, copy=False)
+        if known or np.logical_and.reduce(integers == array, axis=None):
+            return integers
+    outside = domain.outside(array)
     if outside.any():
         place.refuse_numbers(outside, array, rule, "label")
-    return whole
+    if known:
+        return array
+    exact = "an integer of 64 bits (a floating-point number beyond 2⁵³ may be what is left of another label)"
+    place.refuse_numbers(np.abs(array) > LARGEST_EXACT, array, exact, "label")
 
 
 def _read_class_index(array: Numbers, place: Place) -> Reading:
@@ -247,7 +253,7 @@ def _read_index_list(array: Numbers, place: Place) -> Reading:
 
 
 def _read_group(array: Numbers, place: Place) -> Reading:
-    return Reading(whole(array, place, Whole(), "a whole number"), "group")
+    return Reading(whole(array, place), "group")
 
 
 def _draw_index(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -293,5 +299,5 @@ INDEX_LIST = Encoding(
 )  # fmt: skip
 GROUP = Encoding(
     "group", "the class or identity of each sample, a whole number", ("n",), _read_group,
-    lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0, ("class_names",), domain=Whole(),
+    lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0, ("class_names",), domain=WHOLE,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like, restored
-from app.losses.loss import Gradient
+from app.losses.loss import NON_NEGATIVE, Gradient
 from app.losses.numerics.blocks import in_blocks
 from app.losses.numerics.means import average_of_columns, divisor_of, in_units, reduced, scale, shares_of, weighted
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum
@@ -164,10 +164,18 @@ def _per_sample(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     if grid.shape[1] == 1:
         return grid[:, 0], None
     shares, _ = _shares(batch)
-    means, slope = batch.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
-    if slope is None:
+    weights = None if shares is None else _grid(batch, shares)
+    means = np.empty(len(grid))
+
+    def work(rows: slice) -> Array | None:
+        means[rows], slope = batch.mean.of_rows(grid[rows], None if weights is None else weights[rows])
+        return slope
+
+    slopes = [slope for slope in in_blocks(work, len(grid), grid[0].nbytes) if slope is not None]
+    if not slopes:
         return means, None
-    return means, slope.reshape(-1) if batch.kept is None else slope.reshape(-1)[batch.kept]
+    flat = np.concatenate(slopes).reshape(-1)
+    return means, flat if batch.kept is None else flat[batch.kept]
 
 
 def _restored(batch: Batch, name: str, gradient: Numbers | Apart) -> Array:
@@ -189,30 +197,35 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
     summed = mean.of_all is None and total.reduction != "none"
     weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
-
-    def store(rows: slice, weights: Array | None) -> None:
-        values, gradient = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
-        losses[rows] = values
-        for out, slope in zip(gradients, _arrays_of(gradient, values.size) if wanted else (), strict=True):
-            if isinstance(out, Apart):
-                scale(slope, weights, divisor, slope)
-                out[rows] = scaled = slope
-            else:
-                scaled = out[rows]
-                scale(slope, weights, divisor, scaled)
-            if not all_finite(scaled):
-                unsound.append(rows)
+    reusable = NON_NEGATIVE in batch.loss.properties
+    anchor = 0.0  # of the block before
 
     def work(rows: slice) -> Partial:
+        nonlocal anchor
         counted = None if weights is None else weights[rows]
-        store(rows, counted)  # its arrays are gone when the sum takes their place in the cache
-        return partial_sum(weighted(losses[rows], counted)) if summed else NOTHING
+        values, slopes = _on_rows(batch, rows, wanted)
+        losses[rows] = values
+        for out, slope in zip(gradients, slopes, strict=True):
+            if not _scale_into(out, rows, slope, counted, divisor):
+                unsound.append(rows)
+        slope = slopes = None  # their memory is in the cache: the sum takes it over
+        if not summed:
+            return NOTHING
+        part = partial_sum(weighted(values, counted), anchor)
+        anchor = part.anchor if reusable else 0.0
+        return part
 
     parts = in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]), block_bytes)
     value, slope = _reduce(batch, losses, total, parts)
     for out in gradients if slope is not None else ():
         scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
     return losses, value, gradients, not unsound and slope is None
+
+
+def _on_rows(batch: Batch, rows: slice, wanted: bool) -> tuple[Array, tuple[Array, ...]]:
+    """The kernel's losses of these elements and, if wanted, their gradients to each of the predictions."""
+    values, gradient = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
+    return values, _arrays_of(gradient, values.size) if wanted else ()
 
 
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
@@ -240,6 +253,17 @@ def _arrays_of(gradient: Gradient, n: int) -> tuple[Array, ...]:
     if callable(gradient):
         gradient = gradient(np.ones(n))
     return gradient if isinstance(gradient, tuple) else (gradient,)
+
+
+def _scale_into(out: Numbers | Apart, rows: slice, slope: Array, weights: Array | None, divisor: float) -> bool:
+    """out[rows] = slope · weights / divisor; whether that is finite."""
+    if isinstance(out, Apart):
+        scale(slope, weights, divisor, slope)
+        out[rows] = slope
+        return all_finite(slope)
+    scaled = out[rows]
+    scale(slope, weights, divisor, scaled)
+    return all_finite(scaled)
 
 
 def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]) -> tuple[float | None, Array | None]:

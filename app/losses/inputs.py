@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Domain, Interval, Simplex
+from app.domains import Domain, Interval, Simplex, Whole
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 
 Numbers: TypeAlias = NDArray[Any]
@@ -116,6 +116,12 @@ class Encoding:
     """What is taken besides, of labels: shares of several."""
     link: Interval | Simplex | None = field(default=None, kw_only=True)
     """What its numbers stand for: they are the logarithms or log-odds of what lies there."""
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one
+        of real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
+        return isinstance(self.domain, Whole)
 
 
 @dataclass(frozen=True)
@@ -289,5 +295,8 @@ def _index(index: Sequence[int]) -> str:
 
 
 def _say(number: object) -> str:
-    value = float(np.asarray(number, dtype=np.float64))
+    exact = np.asarray(number)
+    if exact.dtype.kind in "iu":
+        return str(exact)
+    value = float(exact.astype(np.float64))
     return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)

@@ -1,7 +1,7 @@
 """What losses of labels take beside their own parameters, and what it makes of their kernels: declared once, for all of them.
 
-A kernel of classes takes one label for each row. Soft labels and smoothed ones are an expectation over labels, a class
-weight is a factor of the row: both are put around the kernel, unless it has a parameter of that name itself.
+A kernel of classes takes one label for each row, or the shares that the classes have of it: these are what soft labels,
+smoothed ones and weights of classes come to. A weight of a row's only class is a factor, put around the kernel.
 """
 
 import inspect
@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
 from app.losses.inputs import Encoding, Numbers, Shape
+from app.losses.numerics.shares import Shares
 from app.losses.numerics.stable import Array
 from app.losses.parameters import PER_CLASS
 
@@ -81,29 +81,14 @@ def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[floa
     weight = None if class_weight is None else np.asarray(class_weight, np.float64)
 
     def of_labels(predictions: Array, targets: Numbers) -> tuple[Array, Any]:
-        if targets.ndim == 1 and not smoothing:
-            values, gradient = kernel(predictions, targets)
-            return (values, gradient) if weight is None else _weighed(values, gradient, weight[targets])
-        shares = _shares(targets, predictions.shape[-1], smoothing)
-        return _expected(kernel, predictions, shares if weight is None else shares * weight)
+        if targets.ndim == 2:
+            return kernel(predictions, Shares.of_rows(targets, smoothing, weight))
+        if smoothing:
+            return kernel(predictions, Shares.of_labels(targets, predictions.shape[-1], smoothing, weight))
+        values, gradient = kernel(predictions, targets)
+        return (values, gradient) if weight is None else _weighed(values, gradient, weight[targets])
 
     return of_labels
-
-
-def _shares(targets: Numbers, k: int, smoothing: float) -> Array:
-    rows = targets if targets.ndim == 2 else (targets[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
-    return (1.0 - smoothing) * rows + smoothing / k
-
-
-def _expected(kernel: Kernel, predictions: Array, shares: Array) -> tuple[Array, Any]:
-    """The loss of every label, times its share: k calls of the kernel."""
-    total, slope = np.zeros(len(shares)), None
-    for label, share in enumerate(shares.T):
-        labels: NDArray[np.int64] = np.full(len(share), label, dtype=np.int64)
-        values, gradient = _weighed(*kernel(predictions, labels), share)
-        total += values
-        slope = gradient if slope is None else slope + gradient
-    return total, slope
 
 
 def _weighed(values: Array, gradient: Any, weight: Array) -> tuple[Array, Any]:

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +16,7 @@ from app.errors import CallerError, Unavailable
 from app.serving.accept import prefers_events
 from app.serving.bodies import receive_body
 from app.serving.call import Call
+from app.serving.cors import Cors
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
 from app.serving.replies import reply, reply_constant, reply_from_process
@@ -41,7 +41,7 @@ class Service:
         self.routes = Routes(self.calls)
         self._http: ASGIApp = self._serve
         if origins := state.settings.cors_origins:
-            self._http = CORSMiddleware(
+            self._http = Cors(
                 self._serve, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"]
             )
 

@@ -43,7 +43,7 @@ def points(encodings: Sequence[Encoding], drawn: Sequence[Array], parameters: Pa
     found: list[tuple[Array, ...]] = []
     for domains in choices:
         pools = [extremes(*given, k, which) for given in zip(domains, encodings, drawn, strict=True)]
-        found += crossed(pools) + near(encodings[0], domains, pools, parameters)
+        found += crossed(pools) + near(encodings, domains, pools, parameters)
     return found
 
 
@@ -75,20 +75,25 @@ def crossed(pools: Sequence[Array]) -> list[tuple[Array, ...]]:
     return [tuple(pool[(places + shift * at) % len(pool)] for at, pool in enumerate(pools)) for shift in SHIFTS]
 
 
-def near(source: Encoding, domains: Sequence[Domain], pools: Sequence[Array], parameters: Parameters) -> list[tuple[Array, ...]]:
+def near(
+    encodings: Sequence[Encoding], domains: Sequence[Domain], pools: Sequence[Array], parameters: Parameters
+) -> list[tuple[Array, ...]]:
     """What the first array means in the place of another, exactly, nearly, and as far away as a parameter says."""
     first, found = pools[0], list[tuple[Array, ...]]()
     others = [pool[np.arange(len(first)) % len(pool)] for pool in pools]
     for at, domain in enumerate(domains[1:], 1):
-        goal = None if domain.discrete or pools[at].shape[1:] != first.shape[1:] else meant(source, first, domain)
+        goal = None if domain.discrete or pools[at].shape[1:] != first.shape[1:] else meant(encodings[0], first, domain)
         if goal is None:
             continue
+        usable = np.ones(len(goal), np.bool_)
+        if domain == encodings[at].soft:
+            usable = ((goal == 0.0) | (goal >= SMALL)).reshape(len(goal), -1).all(axis=1)
         with np.errstate(over="ignore"):
-            for moved in (goal, goal * (1.0 + STEP)):
-                found.append((first, *others[1:at], domain.nearest(moved), *others[at + 1 :]))
-            for distance in {value for value in parameters.values() if isinstance(value, float) and value}:
-                moved = domains[0].nearest(first + distance)
-                found.append((moved, *others[1:at], domain.nearest(goal), *others[at + 1 :]))
+            distances = {value for value in parameters.values() if isinstance(value, float) and value}
+            pairs = [(first, goal), (first, goal * (1.0 + STEP)), *((first + distance, goal) for distance in distances)]
+            for here, there in pairs:
+                batch = (domains[0].nearest(here), *others[1:at], domain.nearest(there), *others[at + 1 :])
+                found.append(tuple(array[usable] for array in batch))
     return found
 
 

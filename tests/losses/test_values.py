@@ -212,7 +212,8 @@ def true_losses(setting: Setting, batch: Batch) -> list[Exact]:
     for at, sample in enumerate(zip(*given, strict=True)):
         with mp.workprec(bits([array[at] for array in arrays], setting)):
             average = setting.rank == 2 and setting.name not in OF_ROWS
-            expected = "label_smoothing" in batch.loss.options and isinstance(sample[-1], list)
+            of_labels = "label_smoothing" in batch.loss.options and "label_smoothing" not in inspect.signature(formula).parameters
+            expected = of_labels and isinstance(sample[-1], list)
             how = true_mean if average else true_expectation if expected else true_loss
             own = {name: parameters[name][at] for name in of_samples(setting)}
             true.append(how(formula, sample, {**parameters, **own}))

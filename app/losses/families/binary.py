@@ -512,7 +512,7 @@ def _read_label(array: Numbers, place: Place) -> Reading:
 
 
 def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
-    if (np.floor(array) == array).all():
+    if array.dtype.kind in "iu" or (np.floor(array) == array).all():
         return _read_label(array, place)
     if not np.isfinite(array).all():
         place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")

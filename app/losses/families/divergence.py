@@ -21,7 +21,8 @@ from app.losses.numerics.pairs import (
     pair_sum,
     two_sum,
 )
-from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
+from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums
+from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
 from app.registry import alias
 
@@ -92,7 +93,7 @@ def kl_divergence(
     def unrounded(rows: NDArray[np.intp]) -> Pair:
         return exp_pair(targets[rows]) if log_target else pair(p[rows])
 
-    cross_entropy, gradient = softmax_cross_entropy(predictions, p, unrounded)
+    cross_entropy, gradient = softmax_cross_entropy(predictions, Shares(p, unrounded))
     # logits may lie further apart than any float64, against targets that hardly ask for them
     return recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p))), gradient
 

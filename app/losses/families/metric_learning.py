@@ -234,14 +234,15 @@ def circle(
         apart = _one_less_products(slices, anchors, scale[anchors], scale[:, 0])
         return _pairs(apart, targets[anchors, None] == targets, np.arange(n, dtype=np.intp)[anchors], gamma, margin)
 
-    shares = [_shares(pairs_of(anchors)) for anchors in tiles]
-    total = np.where(counted, np.concatenate([each.total for each in shares]), -np.inf)
+    kept = [pairs_of(anchors) for anchors in tiles] if n * n <= PAIRS_KEPT else []
+    shares = [_shares(pairs) for pairs in (kept or map(pairs_of, tiles))]
+    total = np.where(counted, np.concatenate([share.total for share in shares]), -np.inf)
 
     def pullback(weights: Array) -> Array:
         gradient = np.zeros_like(predictions)
         pulls = np.where(counted & (weights != 0), weights * sigmoid(total), 0.0)[:, None]
-        for anchors, share in zip(tiles, shares, strict=True):
-            slope = _slope(pairs_of(anchors), share, gamma)
+        for anchors, share, pairs in zip(tiles, shares, kept or map(pairs_of, tiles), strict=True):
+            slope = _slope(pairs, share, gamma)
             slope = np.where(pulls[anchors] == 0, 0.0, pulls[anchors] * slope)
             gradient[anchors] += slope @ predictions
             gradient += slope.T @ predictions[anchors]
@@ -255,6 +256,9 @@ ROUNDING = 2.0**-100
 
 PAIRS_AT_ONCE = 2**15
 """Pairs of samples in a tile: what keeps the memory of a batch of n from growing as n², and a tile in the cache."""
+
+PAIRS_KEPT = 2**18
+"""Pairs of samples up to which all tiles are kept for the gradient, in 25 bytes for each, and not computed once more."""
 
 
 class _Pairs(NamedTuple):

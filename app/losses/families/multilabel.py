@@ -9,7 +9,7 @@ from typing_extensions import Doc
 
 from app.domains import Interval, Whole
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, UNIT, numbers
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, UNIT, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
 from app.losses.numerics.pairs import two_sum
@@ -19,10 +19,7 @@ from app.losses.parameters import PER_CLASS
 
 
 def _read_whole(array: Numbers, place: Place) -> Reading:
-    fits = np.isfinite(array) & (np.floor(array) == array)
-    if not fits.all():
-        place.refuse_numbers(~fits, array, "a whole number", "label")
-    return Reading(array, "label")
+    return Reading(whole(array, place), "label")
 
 
 def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:

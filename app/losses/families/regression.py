@@ -334,9 +334,11 @@ def smooth_l1(
 
 def _seamed(predictions: Array, targets: Array, residual: Array, near: Array, slope: Array) -> Array:
     """slope · (r − ½ near): quadratic where `near` is r itself and linear where it is the threshold, without a branch."""
-    values = near * -0.5
-    values += residual
+    values = residual
+    values *= 2.0
+    values -= near
     values *= slope
+    values *= 0.5
     return recovered(values, lambda: 2.0 * (slope * ((predictions / 2.0 - targets / 2.0) - near / 4.0)))
 
 
