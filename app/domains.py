@@ -150,13 +150,6 @@ class Interval:
         )
         return above and below
 
-    @property
-    def schema(self) -> dict[str, float]:
-        """Its bounds as JSON Schema has them."""
-        low = {} if math.isinf(self.low) else {"exclusiveMinimum" if self.open_low else "minimum": self.low}
-        high = {} if math.isinf(self.high) else {"exclusiveMaximum" if self.open_high else "maximum": self.high}
-        return low | high
-
     def extremes(self, k: int, limit: float = MOST) -> Array:
         """Both ends, and those of MARKS that lie between: (m,)."""
         least = LEAST if limit == MOST else 1.0 / limit

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Domain
+from app.domains import Boxes, Domain, Interval, Simplex
 from app.losses.inputs import Encoding
 from tests.losses.drawing import meant
 
@@ -24,8 +24,10 @@ LEAST = 5e-324
 HUGE = 1.7e308
 LARGE = 1e307
 """The largest number worth trying in a row: sums of a few are float64 still."""
-SMALL = 1e-9
-"""The least share of a label worth trying."""
+SMALL = 1e-8
+"""The least share of a label worth trying, and the least that it may lack to be all."""
+TINY = 1e-300
+"""The least number worth trying beside predictions."""
 FAR = 1e4
 """The largest logarithm: beyond, all exponentials are 0 or infinite."""
 SHIFTS = (0, 1)
@@ -34,39 +36,60 @@ THIRD = 3
 """Each setting of a loss takes the ends and one in three of the other extremes, another third than the setting before."""
 
 
-def points(encodings: Sequence[Encoding], drawn: Sequence[Array], parameters: Parameters, which: int) -> list[tuple[Array, ...]]:
+def points(
+    encodings: Sequence[Encoding], drawn: Sequence[Array], parameters: Parameters, k: int, which: int
+) -> list[tuple[Array, ...]]:
     """Batches of the extremes of these encodings, in the shapes of the arrays drawn: crossed, and near each other."""
-    k = max(array.shape[-1] if array.ndim > 1 else 2 for array in drawn)
     choices: list[list[Domain]] = [[encoding.domain for encoding in encodings]]
     if any(encoding.soft is not None for encoding in encodings):
         choices.append([encoding.soft or encoding.domain for encoding in encodings])
     found: list[tuple[Array, ...]] = []
     for domains in choices:
-        pools = [extremes(*given, k, which) for given in zip(domains, encodings, drawn, strict=True)]
+        pools = [
+            extremes(domain, encoding, array, k, which)
+            if at == 0
+            else with_digits(domain, extremes(domain, encoding, array, k, which))
+            for at, (domain, encoding, array) in enumerate(zip(domains, encodings, drawn, strict=True))
+        ]
         found += crossed(pools) + near(encodings, domains, pools, parameters)
     return found
 
 
 def extremes(domain: Domain, encoding: Encoding, drawn: Array, k: int, which: int) -> Array:
-    """The extremes (m, ...) of one array, as rows where it has rows; rows of labels are as they are drawn."""
+    """The extremes (m, ...) of one array, as rows where it has rows; rows of labels and boxes are as they are drawn."""
     shape = drawn.shape[1:]
-    if len(shape) > 1 or (shape and domain.discrete):
+    if len(shape) > 1 or (shape and domain.discrete) or isinstance(domain, Boxes):
         return drawn
     numbers = domain.extremes(shape[0] if shape else k)
     if domain.discrete:
         return numbers
-    if domain == encoding.soft:  # what weighs a loss: of a product with less, few digits are left in float64
-        small = (numbers > 0.0) & (numbers < SMALL)
-        numbers = numbers[~small.any(axis=1)] if domain.of_rows else numbers[~small]
     limit = FAR if encoding.link else LARGE if shape else HUGE
     if domain.of_rows:
         return np.maximum(numbers, -limit)
+    if "d" in encoding.axes[0].split():  # distances are subtracted: FURTHER has the vectors of other sizes
+        numbers = numbers[((np.abs(numbers) >= 0.1) & (np.abs(numbers) <= 100.0)) | (numbers == 0.0)]
     first, *between, last = np.unique(np.clip(numbers, -limit, limit))
     numbers = np.array([first, last, *between[which % THIRD :: THIRD]])
     if not shape:
         return numbers
     places = np.arange(numbers.size)[:, None]
     return np.concatenate([np.tile(numbers[::5, None], shape), numbers[(places + np.arange(shape[0])) % numbers.size]])
+
+
+def with_digits(domain: Domain, numbers: Array) -> Array:
+    """What predictions are compared with: no share of nearly nothing or nearly all, whose products have few digits left."""
+    if domain.discrete or isinstance(domain, Boxes):
+        return numbers
+    if not isinstance(domain, Simplex) and domain.span != Interval(0.0, 1.0):
+        return np.where((numbers != 0) & (np.abs(numbers) < TINY), np.copysign(TINY, numbers), numbers)
+    return numbers[sure_or_unsure(domain, numbers)]
+
+
+def sure_or_unsure(domain: Domain, numbers: Array) -> NDArray[np.bool_]:
+    """Which rows have shares of 0 and 1, and others that are neither nearly."""
+    share = np.exp(numbers) if domain.span.low < 0.0 else numbers
+    usable = (np.abs(np.abs(share - 0.5) - 0.5) >= SMALL) | (share == 0.0) | (share == 1.0)
+    return usable.reshape(len(numbers), -1).all(axis=1)
 
 
 def crossed(pools: Sequence[Array]) -> list[tuple[Array, ...]]:
@@ -82,14 +105,18 @@ def near(
     first, found = pools[0], list[tuple[Array, ...]]()
     others = [pool[np.arange(len(first)) % len(pool)] for pool in pools]
     for at, domain in enumerate(domains[1:], 1):
-        goal = None if domain.discrete or pools[at].shape[1:] != first.shape[1:] else meant(encodings[0], first, domain)
+        vectors = first.ndim > 1 and "d" in encodings[0].axes[0].split()  # FURTHER has those that are nearly parallel
+        if domain.discrete or vectors or pools[at].shape[1:] != first.shape[1:]:
+            continue
+        goal = meant(encodings[0], first, domain)
         if goal is None:
             continue
-        usable = np.ones(len(goal), np.bool_)
-        if domain == encodings[at].soft:
-            usable = ((goal == 0.0) | (goal >= SMALL)).reshape(len(goal), -1).all(axis=1)
-        with np.errstate(over="ignore"):
+        usable, distances = np.ones(len(goal), np.bool_), set[float]()
+        if isinstance(domain, Simplex) or domain.span == Interval(0.0, 1.0):
+            usable = sure_or_unsure(domain, goal)
+        elif not domain.of_rows:
             distances = {value for value in parameters.values() if isinstance(value, float) and value}
+        with np.errstate(over="ignore"):
             pairs = [(first, goal), (first, goal * (1.0 + STEP)), *((first + distance, goal) for distance in distances)]
             for here, there in pairs:
                 batch = (domains[0].nearest(here), *others[1:at], domain.nearest(there), *others[at + 1 :])
