@@ -1,7 +1,7 @@
 """One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
-from app.losses.labels import axis_hint, class_axis_of
+from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
-from app.losses.loss import Gradient, Loss
+from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per, check_lengths, lists_of
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     loss: Loss
     parameters: Mapping[str, Any]
-    kernel: Callable[..., tuple[Array, Gradient]]
+    kernel: Kernel
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
     """Parameters with one number for each column, or for each sample."""
@@ -88,6 +88,8 @@ class Shaped(NamedTuple):
     array: Numbers
     """The classes along the last axis."""
     row_axes: int
+    classes: bool
+    """Whether the last axis is the one that predictions have for classes, if they have any."""
 
 
 def check(
@@ -111,19 +113,21 @@ def check(
     lists = lists_of(loss.parameters, parameters) if parameters else {}
     if lists:
         check_lengths(lists, k, elements)
+    if parameters:
+        check_smoothing(loss.options, parameters, k)
     within: Array | None = None
     if loss.weighs_rows:
-        shaped, within, sample_weight, mask = _within(parameters, shaped, sample_weight, mask)
+        shaped, within, sample_weight, mask = _within(loss, parameters, shaped, elements, class_axis, sample_weight, mask)
     selection = _selected(loss, parameters, shaped, elements, sample_weight, mask)
     if classes is not None:
-        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, _, _ in shaped), k)
+        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, *_ in shaped), k)
     arrays: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     kept = selection.kept
     lead = len(elements) if kept is None else 1
-    for declared, encoding, array, row_axes in shaped:
-        place = Place(declared.path, elements, kept, k, row_axes, class_axis, _hint(declared, parameters))
+    for declared, encoding, array, row_axes, classes_last in shaped:
+        place = Place(declared.path, elements, kept, k, row_axes, class_axis, classes_last, _hint(declared, parameters))
         reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
         arrays.append(rows_of(reading.array, lead))
         encodings[declared.name] = reading.encoding
@@ -133,7 +137,7 @@ def check(
     counts = loss.counts_of(parameters, arrays[-1])
     factors = loss.factors(arrays[-1], **parameters) if loss.factors else None
     if within is not None:
-        arrays.append(within if kept is None else within[kept])
+        arrays.append(rows_of(within if kept is None else some_of(within, elements, kept), lead))
     _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
@@ -167,7 +171,7 @@ def _shaped(
             row_axes = shapes.agree(encoding, moved.shape, declared.place, array.shape)
         except InvalidArray as misfit:
             raise _with_hint(misfit, loss, first, array) from None
-        shaped.append(Shaped(declared, encoding, moved, row_axes))
+        shaped.append(Shaped(declared, encoding, moved, row_axes, moved.ndim == rank))
     return shapes, shaped, class_axis, shared
 
 
@@ -179,7 +183,7 @@ def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
 
 def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> InvalidArray:
     """The same refusal, with the axis along which the classes may be meant."""
-    if "class_axis" not in loss.options or not isinstance(first, np.ndarray):
+    if "class_axis" not in loss.parameters or not isinstance(first, np.ndarray):
         return misfit
     hint = axis_hint(first.shape, array.shape)
     return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
@@ -200,32 +204,72 @@ class _Selection(NamedTuple):
     n_elements: int
 
 
+class _Within(NamedTuple):
+    """What is left once weights and marks of the numbers within rows are taken out of a call."""
+
+    shaped: list[Shaped]
+    weights: Array | None
+    """What each number counts in the sums of its row, None where all count 1."""
+    sample_weight: Numbers | None
+    mask: NDArray[np.bool_] | None
+
+
 def _within(
-    parameters: Mapping[str, Any], shaped: Sequence[Shaped], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
-) -> tuple[list[Shaped], Array | None, Numbers | None, NDArray[np.bool_] | None]:
-    """Weights of the numbers within rows, where there are any; the arrays without what these drop; and what is left for rows."""
-    shape, ignore = shaped[-1].array.shape, parameters.get("ignore_index")
-    keep = np.ones(shape, np.bool_) if ignore is None else shaped[-1].array != ignore
-    weights: Array | None = None
-    if mask is not None and mask.shape == shape:
-        keep, mask = keep & mask, None
-    if sample_weight is not None and sample_weight.shape == shape:
-        weights, sample_weight = sample_weight.astype(np.float64), None
+    loss: Loss, parameters: Mapping[str, Any], shaped: Sequence[Shaped], elements: Shape, class_axis: int | None,
+    sample_weight: Numbers | None, mask: NDArray[np.bool_] | None,
+) -> _Within:  # fmt: skip
+    """Weights, mask and ignored labels of the numbers within rows: what they drop counts 0, and its number is made a 0."""
+    targets, ignore = shaped[-1], parameters.get("ignore_index")
+    reference = targets if targets.encoding.labels else shaped[0]
+    numbers, class_axis = reference.array, class_axis if reference.classes else None
+    if ignore is not None and not targets.encoding.labels:
+        message = f"ignore_index says nothing of targets that are {targets.encoding.meaning}"
+        raise InvalidParameter([Fault(("parameters", "ignore_index"), "ignore_index", message)])
+    keep = np.ones(numbers.shape, np.bool_) if ignore is None else numbers != ignore
+    pooled, classes = loss.pooled(parameters), reference.classes and shaped[0].encoding.axes[0].endswith(" k")
+    given = _for_numbers(mask, numbers.shape, class_axis, elements, classes, pooled)
+    if given is not None:
+        keep, mask = keep & given, None
+    weights = _for_numbers(sample_weight, numbers.shape, class_axis, elements, classes, pooled)
+    if weights is not None:
+        weights, sample_weight = weights.astype(np.float64), None
         bad = keep & ~(np.isfinite(weights) & (weights >= 0))
         if bad.any():
-            Place(("sample_weight",)).refuse_numbers(bad, weights, "finite and at least 0")
+            place = Place(("sample_weight",), elements, row_axes=weights.ndim - len(elements), class_axis=class_axis)
+            place.refuse_numbers(bad, weights, "finite and at least 0")
         keep = keep & (weights > 0)
     if weights is None and keep.all():
-        return list(shaped), None, sample_weight, mask
-    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(shape[0], -1), axis=1)
+        return _Within(list(shaped), None, sample_weight, mask)
+    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(elements[0], math.prod(elements[1:]), -1), axis=2)
     if not rows.any():
         raise _nothing_counts()
-    filled = [one._replace(array=np.where(keep, one.array, 0.0)) for one in shaped]
-    return filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, _both(rows, mask)
+    if mask is not None:
+        rows = rows & _on_elements(mask, elements, "mask", "flag")
+    marked = shaped if targets.encoding.labels else shaped[:-1]
+    filled = [one._replace(array=_filled(one.array, keep)) for one in marked] + [*shaped[len(marked) :]]
+    return _Within(filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, rows.reshape(elements))
 
 
-def _both(rows: NDArray[np.bool_], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    return rows if mask is None else np.logical_and(rows, mask)
+def _filled(array: Numbers, keep: NDArray[np.bool_]) -> Numbers:
+    """The array with 0 for what is dropped; all classes of a position that is."""
+    return np.where(keep if array.ndim == keep.ndim else keep[..., None], array, 0.0)
+
+
+def _for_numbers(
+    given: Numbers | None, shape: Shape, class_axis: int | None, elements: Shape, classes: bool, pooled: bool
+) -> Numbers | None:  # fmt: skip
+    """What was given for each number within rows, laid out as these are; None where it was given for whole rows.
+
+    Of classes, all at a position may have one; of samples that are pooled, all numbers of one.
+    """
+    if given is None:
+        return None
+    moved = np.moveaxis(given, class_axis, -1) if class_axis is not None and given.ndim == len(shape) else given
+    if classes and moved.shape == shape[:-1] != elements:
+        return np.broadcast_to(moved[..., None], shape)
+    if pooled and moved.shape == elements:
+        return np.broadcast_to(moved.reshape(*elements, *(1,) * (len(shape) - len(elements))), shape)
+    return moved if moved.shape == shape else None
 
 
 def _selected(

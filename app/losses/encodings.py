@@ -114,7 +114,17 @@ def mask_of(encoding: Encoding) -> Encoding:
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         return drawn(rng, replace(sizes, d=(*sizes.d, 4)))
 
-    return replace(encoding, axes=("n m *r",), draw=draw)
+    return replace(encoding, axes=("n m *r",), draw=draw, labels=encoding.labels and "part")
+
+
+def map_of(encoding: Encoding) -> Encoding:
+    """The encoding for maps of classes, each the row of one element: (*r, k), one number for each class at each position."""
+    drawn = encoding.draw
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        return drawn(rng, replace(sizes, d=(*sizes.d, 4, sizes.k)))
+
+    return replace(encoding, axes=("n *r k",), draw=draw)
 
 
 # --- rows that are distributions --------------------------------------------------------------------------------------
@@ -216,23 +226,19 @@ def _read_class_index(array: Numbers, place: Place) -> Reading:
     return Reading(whole(array, place, up_to(INDEX, place.k), rule), "class_index")
 
 
-def _read_certain_label(array: Numbers, place: Place) -> Reading:
-    if not place.row_axes:
-        return _read_class_index(array, place)
-    if not FLAGS.holds(array):
-        _refuse_labels(array, place, FLAGS, "0 or 1 in a one-hot row (this loss takes one class per sample)")
-    ones = array.sum(axis=-1)
-    if (ones != 1).any():
-        place.refuse_numbers(ones != 1, ones, "a one-hot row with a single 1", "one_hot")
-    return Reading(array.argmax(axis=-1), "one_hot")
-
-
 def _read_class_label(array: Numbers, place: Place) -> Reading:
     if not place.row_axes:
         return _read_class_index(array, place)
     reading = _read_distribution(array, place)
     # a one-hot row says what an index says, and gets the same answer
     return Reading(array.argmax(axis=-1), "one_hot") if FLAGS.holds(array) else reading
+
+
+def _read_class_map(array: Numbers, place: Place) -> Reading:
+    if not place.classes:
+        return replace(_read_class_index(array, place), encoding="class_map")
+    reading = _read_soft_binary(array, place)
+    return replace(reading, encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
 
 
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:
@@ -283,15 +289,18 @@ SIGN = Encoding(
     "sign", "−1 (negative) or +1 (positive)", ("n *d",), _read_sign, lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
     ("binary", "class_names"), "flag", domain=SIGNS,
 )  # fmt: skip
-CERTAIN_LABEL = Encoding(
-    "class_index", "the index of the true class, from 0", ("n *d", "n *d k"), _read_certain_label, _draw_index,
-    ("one_hot", "class_names"), "class", domain=INDEX,
-)  # fmt: skip
 CLASS_LABEL = Encoding(
     "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
     _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class", domain=INDEX, soft=SHARES,
 )  # fmt: skip
-MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, domain=FLAGS)
+CLASS_MAP = Encoding(
+    "class_map", "the class index of each position, or 0, 1 or a share for each class there", ("n *r k", "n *r"),
+    _read_class_map, lambda rng, sizes: _draw_index(rng, replace(sizes, d=(*sizes.d, 4))),
+    ("multi_hot", "soft_map", "sign"), "part", domain=INDEX,
+)  # fmt: skip
+MULTI_HOT = Encoding(
+    "multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, labels="part", domain=FLAGS
+)
 INDEX_LIST = Encoding(
     "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
     lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),

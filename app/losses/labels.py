@@ -5,7 +5,7 @@ smoothed ones and weights of classes come to. A weight of a row's only class is 
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ from app.losses.parameters import PER_CLASS
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
 ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each class; null weighs all alike.")]
-Kernel: TypeAlias = Callable[..., tuple[Array, Any]]
+Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 
 
 def _options(
@@ -54,20 +54,27 @@ def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) 
     rows = any("*d k" in axes for encoding in predictions for axes in encoding.axes)
     labels = {encoding.labels for encoding in targets}
     names = ["class_axis"] if rows else []
-    names += ["ignore_index"] if labels & {"class", "flag"} else []
-    names += ["label_smoothing", "class_weight"] if labels == {"class"} else []
+    names += ["ignore_index"] if labels & {"class", "flag", "part"} else []
+    names += ["label_smoothing", "class_weight"] if "class" in labels else []
     return {name: _OPTIONS[name] for name in names}
 
 
 def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
-    """Where the classes are, None where that is the last axis; InvalidParameter for an axis that there is not."""
-    axis: int = parameters["class_axis"]
-    if axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
+    """Where the classes are, None where that is the last axis or none; InvalidParameter for an axis that there is not."""
+    axis: int | None = parameters["class_axis"]
+    if axis is None or axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
         return None
     if 1 <= axis < rank or 1 - rank <= axis < 0:
         return axis % rank
     message = f"class_axis must be an axis of predictions beyond the first: from 1 to {rank - 1}, or negative; got {axis}"
     raise InvalidParameter([Fault(("parameters", "class_axis"), "out_of_range", message)])
+
+
+def check_smoothing(options: Container[str], parameters: Mapping[str, Any], k: int | None) -> None:
+    """InvalidParameter for labels that are to be spread over classes where predictions have none."""
+    if k is None and "label_smoothing" in options and parameters["label_smoothing"]:
+        message = "label_smoothing spreads labels over the classes: predictions must have an axis of classes"
+        raise InvalidParameter([Fault(("parameters", "label_smoothing"), "classes", message)])
 
 
 def axis_hint(predictions: Shape, targets: Shape) -> str:
@@ -76,23 +83,37 @@ def axis_hint(predictions: Shape, targets: Shape) -> str:
     return f" (the classes are along axis {fitting[0]}? then set class_axis to {fitting[0]})" if fitting else ""
 
 
+def class_counts(targets: Numbers, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
+    """What each label counts in the divisor of the mean: the weight of its class. None where all count 1, as soft rows do."""
+    return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
+
+
+def one_hot(labels: Numbers, k: int) -> Array:
+    """Labels (m,) as rows (m, k)."""
+    return (labels[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
+
+
 def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[float] | None) -> Kernel:
     """The kernel for labels (m,) or shares of labels (m, k), smoothed and weighed."""
     weight = None if class_weight is None else np.asarray(class_weight, np.float64)
 
-    def of_labels(predictions: Array, targets: Numbers) -> tuple[Array, Any]:
+    def of_labels(predictions: Array, targets: Numbers) -> tuple[Any, ...]:
         if targets.ndim == 2:
             return kernel(predictions, Shares.of_rows(targets, smoothing, weight))
         if smoothing:
             return kernel(predictions, Shares.of_labels(targets, predictions.shape[-1], smoothing, weight))
-        values, gradient = kernel(predictions, targets)
-        return (values, gradient) if weight is None else _weighed(values, gradient, weight[targets])
+        returned = kernel(predictions, targets)
+        return returned if weight is None else _weighed(weight[targets], *returned)
 
     return of_labels
 
 
-def _weighed(values: Array, gradient: Any, weight: Array) -> tuple[Array, Any]:
-    """Both times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
+def _weighed(weight: Array, values: Array, gradient: Any, second: Callable[[], Array] | None = None) -> tuple[Any, ...]:
+    """All times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
     column = weight[:, None]
-    values = np.where(weight == 0, 0.0, weight * values)
-    return values, None if gradient is None else np.where(column == 0, 0.0, column * gradient)
+
+    def times(rows: Array) -> Array:
+        return np.where(column == 0, 0.0, column * rows)
+
+    weighed = np.where(weight == 0, 0.0, weight * values), None if gradient is None else times(gradient)
+    return weighed if second is None else (*weighed, lambda: times(second()))

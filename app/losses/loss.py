@@ -1,15 +1,18 @@
 """What a loss is: one decorated function and what is derived from it.
 
-A loss function takes its arrays by position and its parameters by keyword, and returns per-sample values together with
-the gradient, so that the two share their intermediate results and cannot drift apart:
+A loss function takes its arrays by position and its parameters by keyword, and returns the losses together with their
+derivatives, so that these share their intermediate results and cannot drift apart:
 
-    values, gradient = huber(predictions, targets, delta=1.5)
+    values, gradient, second = huber(predictions, targets, delta=1.5)
 
 An array has one row for each element on which the loss is computed: a number (m,), or the k numbers of its classes
 (m, k). Which rows are one sample is not the kernel's business. `values` has one number per element (m,). `gradient` is
 d(values)/d(predictions): an array shaped like the predictions, a tuple of arrays where predictions are named arrays, None
 where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples of a batch or whose
-gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum.
+gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum. `second`, where a
+loss has it, is a function without arguments, called only where it is asked for: to the second derivative of each value to
+each number of its prediction by itself, shaped and named as the gradient; 0 at a kink. A function whose type says that it
+returns two things has none.
 """
 
 import inspect
@@ -18,20 +21,22 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
+from typing import Any, Literal, TypeAlias, get_args
 
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
-from app.losses.labels import COLUMN_OPTIONS, label_options, with_label_options
-from app.losses.numerics.means import ARITHMETIC, Mean, of_columns
+from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
+from app.losses.numerics.means import ARITHMETIC, POOLED, Mean, of_columns
 from app.losses.numerics.stable import Array
+from app.losses.parameters import pooled_by
 from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
 Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
-Kernel: TypeAlias = Callable[..., tuple[Array, Gradient]]
+Second: TypeAlias = Callable[[], Array]
+Seconds: TypeAlias = Callable[[], tuple[Array, ...]]
+Returned: TypeAlias = tuple[Array, Gradient] | tuple[Array, Gradient, Second | Seconds]
+Kernel: TypeAlias = Callable[..., Returned]
 SIDES = ("predictions", "targets")
 Inputs: TypeAlias = Encoding | Choice | Mapping[str, Encoding | Choice] | None
 
@@ -87,7 +92,7 @@ class Loss(Declared):
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
 
-    def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
+    def __call__(self, *arrays: Array, **parameters: object) -> Returned:
         return self.kernel({**self.defaults, **parameters})(*arrays)
 
     def kernel(self, parameters: Mapping[str, Any]) -> Kernel:
@@ -109,8 +114,15 @@ class Loss(Declared):
         """(m,): what each element counts in the divisor of the mean, None where all count 1."""
         if self.counts:
             return self.counts(targets, **parameters)
-        weight = parameters["class_weight"] if "class_weight" in self.options else None
-        return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
+        return class_counts(targets, class_weight=parameters["class_weight"]) if "class_weight" in self.options else None
+
+    def pooled(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether the samples of a batch are taken together under these parameters, and have one loss."""
+        return any(parameters[name] == value for name, value in self._pools)
+
+    @cached_property
+    def _pools(self) -> tuple[tuple[str, str], ...]:
+        return tuple((name, value) for name, each in self.own.items() if (value := pooled_by(each)) is not None)
 
     def cost_of(self, parameters: Mapping[str, Any], targets: Any) -> Cost:
         """What it costs under these parameters, with labels or with shares of them."""
@@ -120,6 +132,8 @@ class Loss(Declared):
 
     def mean_of(self, parameters: Mapping[str, Any]) -> Mean:
         """The mean under these parameters: of all elements, or of each column apart."""
+        if self.pooled(parameters):
+            return POOLED
         by_column = "multioutput" in self.options and parameters["multioutput"] == "uniform_average"
         return of_columns(self.mean) if by_column else self.mean
 
@@ -144,6 +158,14 @@ class Loss(Declared):
     @property
     def differentiable(self) -> bool:
         return DIFFERENTIABLE in self.properties
+
+    @cached_property
+    def derivatives(self) -> Literal[0, 1, 2]:
+        """How many derivatives there are: the second is that of the value only where this is a plain sum of losses."""
+        if not self.differentiable:
+            return 0
+        returned = inspect.signature(self.function, eval_str=True).return_annotation
+        return 2 if len(get_args(returned)) == 3 and self.mean.of_all is None else 1
 
 
 def loss(

@@ -25,7 +25,7 @@ class Budget:
         """
         if size > TINY_BYTES and beside + size > self.limit:
             allowed = f"CRITERION_MEMORY_BYTES allows {self.limit}: send fewer samples at a time, or ask for fewer outputs"
-            raise InvalidInput([Fault("", "limit", f"the request and its answer have {beside + size} bytes, and {allowed}")])
+            raise InvalidInput([Fault((), "limit", f"the request and its answer have {beside + size} bytes, and {allowed}")])
         reservation = Reservation(self)
         reservation.grow(size)
         return reservation

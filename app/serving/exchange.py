@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from app.errors import CallerError, Unavailable
+from app.serving.buffers import PIECE_BYTES
 from app.serving.content import Content, Field, fields_of
 from app.serving.problems import rendered, server_error
 
@@ -129,7 +130,10 @@ class Exchange:
         """A whole answer."""
         body = bytes(content.pieces[0]) if len(content.pieces) == 1 else b"".join(content.pieces)
         await self.start(status, (*fields_of(content), (b"content-length", b"%d" % len(body)), *fields))
-        await self.send(body, more=False)
+        while len(body) > PIECE_BYTES:  # before each piece, most of those before it have been read
+            await self.send(bytes(body[:PIECE_BYTES]))
+            body = memoryview(body)[PIECE_BYTES:]
+        await self.send(bytes(body), more=False)
 
     async def nothing(self) -> None:
         """There is nothing more to say: a client of server-sent events stops reconnecting (HTML standard, 9.2.3)."""

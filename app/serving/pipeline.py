@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from app.errors import CallerError, Unavailable
 from app.serving.accept import prefers_events
 from app.serving.bodies import receive_body
+from app.serving.budget import TINY_BYTES
 from app.serving.call import Call
 from app.serving.cors import Cors
 from app.serving.exchange import Exchange
@@ -130,7 +131,12 @@ class Service:
                 except (Slow, Elsewhere):
                     pass
                 else:
-                    await reply(exchange, content, order.coding)
+                    size = content.size
+                    if size <= TINY_BYTES:
+                        await reply(exchange, content, order.coding)
+                        return
+                    with self.state.budget.reserve(size, beside=body.reserved):
+                        await reply(exchange, content, order.coding)
                     return
             assert call.lane is not None
             await reply_from_process(exchange, self.state, call.lane, body, order)

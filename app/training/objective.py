@@ -5,7 +5,7 @@ lie within the domain of its predictions, and the check of /v1/evaluate takes th
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
 from app.losses.inputs import Encoding, Numbers, Raw
+from app.losses.loss import Kernel
 from app.losses.numerics.means import divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.training.activations import IDENTITY, OUTPUTS, Activation
@@ -74,9 +75,8 @@ class Objective:
         return self.outputs[0] if self.outputs else 1
 
     @cached_property
-    def kernel(self) -> Callable[..., tuple[Array, Array]]:
-        """Values and gradient: an array, as predictions are one and each sample is by itself."""
-        return cast(Callable[..., tuple[Array, Array]], self.loss.kernel(self.parameters))
+    def kernel(self) -> Kernel:
+        return self.loss.kernel(self.parameters)
 
     @cached_property
     def _rows(self) -> tuple[int, ...]:
@@ -90,9 +90,10 @@ class Objective:
         within = () if labels.within is None else (labels.within,)
         columns = {name: np.resize(numbers, targets.size) for name, numbers in self.columns.items()} if self.columns else {}
         try:
-            return self.kernel(predictions, targets, *within, **columns)
+            values, gradient, *_ = self.kernel(predictions, targets, *within, **columns)
         except InvalidInput as error:  # a parameter that the kernel itself refuses
             raise error.moved({("parameters",): ("loss",)}) from None
+        return values, cast(Array, gradient)  # of one array of predictions, each sample by itself
 
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
@@ -153,9 +154,12 @@ def agree(
     `output` is the activation of the last layer; None takes the first of OUTPUTS whose range the loss takes.
     """
     _refuse_untrainable(loss)
+    parameters = {**loss.defaults, **parameters}
+    if loss.pooled(parameters):
+        message = f"a model cannot be trained on {loss.name} of a whole batch; leave its samples apart"
+        raise InvalidParameter([Fault(("loss",), "not_trainable", message)])
     if not isinstance(targets, np.ndarray) and classes is None:
         raise InvalidArray([Fault(("classes",), "missing", 'targets are class names: say their order in "classes"')])
-    parameters = {**loss.defaults, **parameters}
     found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
     if isinstance(found, list):
         raise _misfit(loss, parameters, found, targets, classes, output)

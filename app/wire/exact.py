@@ -161,7 +161,7 @@ def flat(node: Any, first: object) -> NDArray[Any]:
 def _far(numbers: Array) -> bool:
     """Whether one is 2⁵³ or more, where a double stands for several integers."""
     if numbers.size <= FEW:
-        return max(map(abs, numbers.tolist())) >= FAR
+        return max(map(abs, cast(list[float], numbers.tolist()))) >= FAR
     return bool(np.maximum.reduce(numbers) >= FAR or np.minimum.reduce(numbers) <= -FAR)
 
 

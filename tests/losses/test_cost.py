@@ -41,7 +41,7 @@ def drawn(case: Case, lengths: Mapping[str, int]) -> Batch:
         for place, axis in enumerate(encoding.axes[0].split()):
             if axis in ("d", "t", "s"):
                 array = array.take(np.arange(lengths[axis]) % array.shape[place], axis=place)
-        arrays[name] = normalised(array) if case.loss.coupling == "batch" and encoding.name == "embedding" else array
+        arrays[name] = normalised(array) if case.coupling == "batch" and encoding.name == "embedding" else array
     return case.batch(frozen(arrays))
 
 

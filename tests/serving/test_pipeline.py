@@ -195,6 +195,23 @@ async def test_an_answer_for_which_there_is_never_room_is_refused_with_what_to_c
         assert app.state.budget.used == 0
 
 
+SPACE = b" \t\r\n" * 8_000_000
+
+
+@pytest.mark.parametrize(
+    "body", [SPACE + BODY, BODY + SPACE, SPACE[:16_000_000] + BODY + SPACE[:16_000_000], SPACE, SPACE + b"\0" + BODY]
+)
+async def test_whitespace_around_a_document_takes_no_memory_beyond_the_body(body: bytes) -> None:
+    """A parser would take fourteen times the body, which is beyond what a large request may have here."""
+    async with client_of(create_app(Settings(large_memory_bytes=64 * 1024**2))) as client:
+        response = await client.post("/v1/evaluate", content=body)
+        if BODY in body and b"\0" not in body:
+            assert (response.status_code, response.json()["value"]) == (200, 0.5)
+        else:
+            assert response.status_code == 400
+            assert refusal_of(response, "/v1/evaluate")["code"] == "malformed_json"
+
+
 @pytest.mark.parametrize("lane", ["large", "training"])
 async def test_a_full_queue_refuses_before_the_body_is_read(lane: str, tmp_path: Path) -> None:
     async def never() -> AsyncIterator[bytes]:
@@ -267,6 +284,30 @@ async def test_an_answer_is_packed_where_that_is_asked_for(coding: str, client: 
         if n > small:
             assert packed.headers["content-encoding"] == coding
             assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
+async def test_an_answer_that_waits_for_its_reader_counts_among_what_is_in_flight() -> None:
+    """Worked on in the server itself: 400 KB, answered with more."""
+    body = json.dumps({"loss": "mae", "predictions": [0] * 90_000, "targets": [1] * 90_000}, separators=(",", ":")).encode()
+    app = create_app()
+    used, sent = list[int](), list[bytes]()
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        used.append(app.state.budget.used)
+        sent.append(message.get("body", b""))
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/evaluate", "query_string": b"", "headers": []}
+    async with app.running():
+        await app(scope, receive, send)
+        size = len(b"".join(sent))
+        assert json.loads(b"".join(sent))["value"] == 1.0
+        assert max(map(len, sent)) <= 256 * 1024 < size
+        assert min(used) >= size
+        assert app.state.budget.used == 0
 
 
 async def test_between_the_pieces_of_a_long_answer_others_have_their_turn() -> None:

@@ -5,8 +5,7 @@ span of both. Areas are sums of products of these, none negative, so that 1 − 
 At a tie of two edges, the gradient is the mean of both sides, as in PyTorch.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -34,6 +33,7 @@ from app.losses.numerics.pairs import (
 from app.losses.numerics.stable import Array, power_of_two
 from app.registry import alias
 
+_TURNED = slice(None, None, -1)
 _INVERSE_PI_SQUARED = np.full(1, 0.10132118364233778), np.full(1, -3.9662898794394414e-18)
 Eps: TypeAlias = Annotated[
     float,
@@ -189,9 +189,8 @@ def ciou(
     return values, _gradient(boxes, overlap.times(keep), distance, aspect.times(pull))
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Two intervals, the predicted and the true one, along one axis; lengths are unrounded."""
+class _Axes(NamedTuple):
+    """Two intervals along each axis, the predicted and the true one: numbers (2, n), or (n,) of one axis, lengths unrounded."""
 
     size: Pair
     true_size: Pair
@@ -204,23 +203,29 @@ class _Axis:
     span: Pair
     centre: Pair
     """How far the prediction's centre is above the target's."""
-    low_inside: Array
-    """1 where the prediction's lower edge bounds the shared part, 0 where it bounds the span, ½ where it does both."""
-    high_inside: Array
+    inside: tuple[Array, Array]
+    """1 where the prediction's lower and upper edge bounds the shared part, 0 where it bounds the span, ½ where it does both."""
+
+    def turned(self, axis: int | slice) -> "_Axes":
+        """One axis, or each axis where the other one stands."""
+        return _Axes(*((first[axis], second[axis]) for first, second in self))
 
 
 @dataclass(frozen=True)
 class _Pair:
-    x: _Axis
-    y: _Axis
+    axes: _Axes
     eps: Pair
-    units: tuple[Array, Array]
-    """What 1 is along x and along y, in the units of the request."""
+    units: Array
+    """What 1 is along each axis (2, n), in the units of the request."""
     box_format: BoxFormat
+
+    @property
+    def x_and_y(self) -> tuple[_Axes, _Axes]:
+        return self.axes.turned(0), self.axes.turned(1)
 
 
 class _Pull(NamedTuple):
-    """A term's derivatives to the edges along one axis, in parts of which not all depend on the edge."""
+    """A term's derivatives to the edges along each axis, in parts of which not all depend on the edge."""
 
     either_edge: Pair | None = None
     inside: Pair | None = None
@@ -235,26 +240,24 @@ class _Term:
 
     boxes: _Pair
     value: Pair
-    pull: Callable[[_Axis, _Axis], _Pull]
-    """(axis, the other axis) -> the derivatives along the axis."""
+    pull: _Pull
     weight: Pair | None = None
 
     def times(self, weight: Pair) -> "_Term":
         return replace(self, weight=weight)
 
-    def edges(self, axis: int) -> tuple[list[Pair], list[Pair]]:
-        """What adds up to the derivative to the lower edge, and to the upper one, in the units of the request."""
-        own, other = (self.boxes.x, self.boxes.y)[:: -1 if axis else 1]
-        unit = self.boxes.units[axis]
+    def edges(self) -> tuple[list[Pair], list[Pair]]:
+        """What adds up to the derivatives to the lower edges, and to the upper ones, in the units of the request."""
+        axes, units = self.boxes.axes, self.boxes.units
         lower: list[Pair] = []
         upper: list[Pair] = []
-        for part, share in zip(self.pull(own, other), (None, 0.0, 1.0), strict=True):
+        for part, share in zip(self.pull, (None, 0.0, 1.0), strict=True):
             if part is None:
                 continue
             high, low = part if self.weight is None else pair_multiply(part, self.weight)
-            pull = high / unit, low / unit
-            lower.append(pull if share is None else _times(np.abs(share - own.low_inside), pull))
-            upper.append(pull if share is None else _times(-np.abs(share - own.high_inside), pull))
+            pull = high / units, low / units
+            lower.append(pull if share is None else _times(np.abs(share - axes.inside[0]), pull))
+            upper.append(pull if share is None else _times(-np.abs(share - axes.inside[1]), pull))
         return lower, upper
 
 
@@ -271,11 +274,11 @@ def _pair(predictions: Array, targets: Array, eps: float, box_format: BoxFormat)
     unit = np.clip(unit, 2.0**-1000, 2.0**1000)
     scale = unit / far
 
-    def edge(corner: Pair, box: int, axis: int) -> Pair:
-        return corner[0][box, :, axis] / scale, corner[1][box, :, axis] / scale
+    def edges(corner: Pair, box: int) -> Pair:
+        return corner[0][box].T / scale, corner[1][box].T / scale
 
-    x, y = (_axis(edge(low, 0, axis), edge(high, 0, axis), edge(low, 1, axis), edge(high, 1, axis)) for axis in (0, 1))
-    return _Pair(x, y, pair(eps / unit / unit), (unit, unit), box_format)
+    axes = _axes(edges(low, 0), edges(high, 0), edges(low, 1), edges(high, 1))
+    return _Pair(axes, pair(eps / unit / unit), np.stack([unit, unit]), box_format)
 
 
 def _corners(boxes: Array, box_format: BoxFormat) -> tuple[Pair, Pair]:
@@ -288,7 +291,7 @@ def _corners(boxes: Array, box_format: BoxFormat) -> tuple[Pair, Pair]:
     return two_sum(first, -second / 2.0), two_sum(first, second / 2.0)
 
 
-def _axis(low: Pair, high: Pair, true_low: Pair, true_high: Pair) -> _Axis:
+def _axes(low: Pair, high: Pair, true_low: Pair, true_high: Pair) -> _Axes:
     size, true_size = pair_add(high, pair_negative(low)), pair_add(true_high, pair_negative(true_low))
     lower, upper = pair_add(low, pair_negative(true_low)), pair_add(high, pair_negative(true_high))
     shift = pair_add(lower, upper)
@@ -298,11 +301,11 @@ def _axis(low: Pair, high: Pair, true_low: Pair, true_high: Pair) -> _Axis:
     apart = between[0] < 0
     own = pair_add(_where(below, pair_negative(lower)), _where(above, upper))
     other = pair_add(_where(~below, lower), _where(~above, pair_negative(upper)))
-    return _Axis(
+    return _Axes(
         size=size, true_size=true_size, shared=_where(~apart, between),
         own=either(apart, size, own), other=either(apart, true_size, other),
         gap=_where(apart, pair_negative(between)), span=span, centre=(0.5 * shift[0], 0.5 * shift[1]),
-        low_inside=0.5 + 0.5 * np.sign(lower[0]), high_inside=0.5 - 0.5 * np.sign(upper[0]),
+        inside=(0.5 + 0.5 * np.sign(lower[0]), 0.5 - 0.5 * np.sign(upper[0])),
     )  # fmt: skip
 
 
@@ -325,31 +328,22 @@ def _areas(boxes: _Pair) -> _Pair:
     """
     if boxes.eps[0].any():
         return boxes
-    x_unit, y_unit = power_of_two(boxes.x.span[0]), power_of_two(boxes.y.span[0])
-    units = boxes.units[0] * x_unit, boxes.units[1] * y_unit
-    return replace(boxes, x=_in_units(boxes.x, x_unit), y=_in_units(boxes.y, y_unit), units=units)
-
-
-def _in_units(axis: _Axis, unit: Array) -> _Axis:
-    pairs = {field.name: getattr(axis, field.name) for field in fields(axis) if not field.name.endswith("_inside")}
-    lengths = {name: (high / unit, low / unit) for name, (high, low) in pairs.items()}
-    return replace(axis, **lengths)
+    units = power_of_two(boxes.axes.span[0])
+    lengths = _Axes(*((high / units, low / units) for high, low in boxes.axes))
+    return replace(boxes, axes=lengths._replace(inside=boxes.axes.inside), units=boxes.units * units)
 
 
 def _gradient(boxes: _Pair, *terms: _Term) -> Array:
     """The derivatives of all terms to the four numbers of a predicted box, added up before they are rounded."""
-    columns: list[Array] = []
-    grown: list[Array] = []
-    for axis in (0, 1):
-        edges = [term.edges(axis) for term in terms]
-        lower, upper = ([pull for edge in edges for pull in edge[side]] for side in (0, 1))
-        if boxes.box_format == "xyxy":
-            columns.append(_rounded(*lower))
-            grown.append(_rounded(*upper))
-        else:
-            columns.append(_rounded(*lower, *upper))
-            grown.append(_rounded(*upper) if boxes.box_format == "xywh" else _rounded(*map(pair_negative, lower), *upper) / 2.0)
-    return np.stack(columns + grown, axis=1)
+    edges = [term.edges() for term in terms]
+    lower, upper = ([pull for edge in edges for pull in edge[side]] for side in (0, 1))
+    if boxes.box_format == "xyxy":
+        rows = _rounded(*lower), _rounded(*upper)
+    elif boxes.box_format == "xywh":
+        rows = _rounded(*lower, *upper), _rounded(*upper)
+    else:
+        rows = _rounded(*lower, *upper), _rounded(*map(pair_negative, lower), *upper) / 2.0
+    return np.concatenate(rows).T
 
 
 def _rounded(*terms: Pair) -> Array:
@@ -373,24 +367,21 @@ def _quotient(above: Pair, below: Pair, otherwise: Array | float = 0.0) -> Pair:
 def _overlap_term(boxes: _Pair) -> _Term:
     """1 − IoU as the area outside the intersection over the union; of two boxes without area 0 where they are one, else 1."""
     boxes = _areas(boxes)
-    x, y, eps = boxes.x, boxes.y, boxes.eps
+    (x, y), a, b, eps = boxes.x_and_y, boxes.axes, boxes.axes.turned(_TURNED), boxes.eps
     common = pair_multiply(x.shared, y.shared)
     only_own = pair_add(pair_multiply(x.own, y.size), pair_multiply(x.shared, y.own))
     only_other = pair_add(pair_multiply(x.other, y.true_size), pair_multiply(x.shared, y.other))
-    outside = _sum(only_own, only_other, eps)
-    union = pair_add(outside, common)
+    beside = _sum(only_own, only_other, eps)
+    union = pair_add(beside, common)
     touching = (x.shared[0] > 0) & (y.shared[0] > 0) & (union[0] > 0)
     different = sum((part[0] for axis in (x, y) for part in (axis.own, axis.other, axis.gap)), np.zeros(1)) > 0
 
-    def pull(a: _Axis, b: _Axis) -> _Pull:
-        # moving an edge of the intersection takes from it, moving any other adds to the union
-        lever = _where(touching, _quotient(b.shared, union))
-        taken = _sum(pair_multiply(a.own, b.size), only_other, eps, common)
-        added = pair_add(pair_multiply(a.shared, b.own), common)
-        inside, outside = (pair_multiply(lever, _quotient(area, union)) for area in (taken, pair_negative(added)))
-        return _Pull(inside=inside, outside=outside)
-
-    return _Term(boxes, _quotient(outside, union, different.astype(np.float64)), pull)
+    # moving an edge of the intersection takes from it, moving any other adds to the union
+    lever = _where(touching, _quotient(b.shared, union))
+    taken = _sum(pair_multiply(a.own, b.size), only_other, eps, common)
+    added = pair_add(pair_multiply(a.shared, b.own), common)
+    inside, outside = (pair_multiply(lever, _quotient(area, union)) for area in (taken, pair_negative(added)))
+    return _Term(boxes, _quotient(beside, union, different.astype(np.float64)), _Pull(inside=inside, outside=outside))
 
 
 def _times(factor: Array | float, number: Pair) -> Pair:
@@ -401,7 +392,7 @@ def _times(factor: Array | float, number: Pair) -> Pair:
 def _spare_term(boxes: _Pair) -> _Term:
     """The share of the enclosing box that neither box covers, summed from the rectangles it consists of."""
     boxes = _areas(boxes)
-    x, y, eps = boxes.x, boxes.y, boxes.eps
+    (x, y), a, b, eps = boxes.x_and_y, boxes.axes, boxes.axes.turned(_TURNED), boxes.eps
     area = pair_add(pair_multiply(x.span, y.span), eps)
     spare = _sum(
         pair_multiply(x.own, y.other), pair_multiply(x.other, y.own), pair_multiply(x.gap, y.span),
@@ -409,16 +400,14 @@ def _spare_term(boxes: _Pair) -> _Term:
     )  # fmt: skip
     touching = (x.shared[0] > 0) & (y.shared[0] > 0)
 
-    def pull(a: _Axis, b: _Axis) -> _Pull:
-        uncovered = either(touching, b.own, b.size)
-        widened = _sum(
-            pair_multiply(a.other, pair_add(b.own, pair_negative(b.other))),
-            pair_multiply(b.size, a.gap),
-            pair_negative(pair_multiply(a.shared, b.other)),
-        )
-        widened = pair_add(pair_multiply(b.span, widened), pair_negative(pair_multiply(eps, pair_add(b.other, b.gap))))
-        return _Pull(inside=_quotient(uncovered, area), outside=_quotient(_quotient(widened, area), area))
-
+    uncovered = either(touching, b.own, b.size)
+    widened = _sum(
+        pair_multiply(a.other, pair_add(b.own, pair_negative(b.other))),
+        pair_multiply(b.size, a.gap),
+        pair_negative(pair_multiply(a.shared, b.other)),
+    )
+    widened = pair_add(pair_multiply(b.span, widened), pair_negative(pair_multiply(eps, pair_add(b.other, b.gap))))
+    pull = _Pull(inside=_quotient(uncovered, area), outside=_quotient(_quotient(widened, area), area))
     return _Term(boxes, _quotient(spare, area), pull)
 
 
@@ -427,19 +416,18 @@ def _distance_term(boxes: _Pair) -> _Term:
 
     An edge of the enclosing box that moves the centre as well pulls both ways.
     """
-    x, y = boxes.x, boxes.y
+    x, y = boxes.x_and_y
     diagonal = _sum(pair_multiply(x.span, x.span), pair_multiply(y.span, y.span), boxes.eps)
     ratio = _quotient(pair_add(pair_multiply(x.centre, x.centre), pair_multiply(y.centre, y.centre)), diagonal)
 
-    def pull(a: _Axis, _: _Axis) -> _Pull:
-        return _Pull(_quotient(a.centre, diagonal), outside=_quotient(_times(2.0, pair_multiply(ratio, a.span)), diagonal))
-
-    return _Term(boxes, ratio, pull)
+    axes = boxes.axes
+    widened = _quotient(_times(2.0, pair_multiply(ratio, axes.span)), diagonal)
+    return _Term(boxes, ratio, _Pull(_quotient(axes.centre, diagonal), outside=widened))
 
 
 def _aspect(boxes: _Pair) -> _Term:
     """v, from the angle between the diagonals: the arctangent of a cross product, where two arctangents would cancel."""
-    x, y = boxes.x, boxes.y
+    x, y = boxes.x_and_y
     unit = power_of_two(np.maximum(x.size[0], y.size[0]))
     true_unit = power_of_two(np.maximum(x.true_size[0], y.true_size[0]))
     w, h = _times(1.0 / unit, x.size), _times(1.0 / unit, y.size)
@@ -449,11 +437,8 @@ def _aspect(boxes: _Pair) -> _Term:
     diagonal = pair_add(pair_multiply(w, w), pair_multiply(h, h))
     scaled = pair_multiply(pair(np.full(1, 8.0)), pair_multiply(angle, _INVERSE_PI_SQUARED))
 
-    def pull(a: _Axis, _: _Axis) -> _Pull:
-        lever = _quotient(h if a is x else w, diagonal)
-        high, low = pair_multiply(scaled, lever)
-        # a wider box turns its diagonal one way, a higher one the other
-        turn = (high / unit, low / unit) if a is x else (-high / unit, -low / unit)
-        return _Pull(inside=turn, outside=turn)
-
-    return _Term(boxes, pair_multiply(pair_multiply(angle, angle), _times(4.0, _INVERSE_PI_SQUARED)), pull)
+    # a wider box turns its diagonal one way, a higher one the other
+    lever = _quotient((np.stack([h[0], -w[0]]), np.stack([h[1], -w[1]])), diagonal)
+    turn = _times(1.0 / unit, pair_multiply(scaled, lever))
+    v = pair_multiply(pair_multiply(angle, angle), _times(4.0, _INVERSE_PI_SQUARED))
+    return _Term(boxes, v, _Pull(inside=turn, outside=turn))

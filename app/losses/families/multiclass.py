@@ -15,7 +15,7 @@ from app.losses.cost import Cost
 from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
 from app.losses.labels import ClassWeight
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, Second, loss
 from app.losses.numerics.pairs import (
     Pair,
     constant,
@@ -33,7 +33,7 @@ from app.losses.numerics.pairs import (
     two_product,
     two_sum,
 )
-from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax
+from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_variance
 from app.losses.numerics.shares import ExactColumns, Shares, columns, softmax_cross_entropy
 from app.losses.numerics.stable import Array, recovered, xlogy
 from app.losses.parameters import PER_CLASS
@@ -42,8 +42,6 @@ from app.registry import alias
 Index: TypeAlias = NDArray[np.int64]
 Flat: TypeAlias = NDArray[np.intp]
 
-_ROUNDINGS = 2.0
-"""Of a pull that is a power, beside those of a share."""
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
 
 
@@ -106,7 +104,7 @@ def categorical_cross_entropy(
         Le(0.5),
         Doc("Probabilities are moved into [clip, 1 − clip], and pull no more beyond; null leaves them."),
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Surprise at the true class: a confident mistake costs without bound, and honest probabilities cost least.
 
     Targets are class indices or rows of probabilities, one-hot or soft. The mean divides by the sum of the class weights
@@ -118,26 +116,29 @@ def categorical_cross_entropy(
         raise InvalidParameter([Fault(("parameters", "clip"), "clip", message)])
     if isinstance(targets, Shares):
         if from_logits:
-            return softmax_cross_entropy(predictions, targets)
-        values, gradient = _surprise(predictions, targets.rounded, clip)
-        return row_sums(values), gradient
+            values, gradient = softmax_cross_entropy(predictions, targets)
+            return values, gradient, lambda: row_sums(targets.rounded)[:, None] * softmax_variance(predictions)
+        values, gradient, second = _surprise(predictions, targets.rounded, clip)
+        return row_sums(values), gradient, second
     at = _flat(targets, predictions.shape[1])
     if not from_logits:
-        values, slope = _surprise(predictions.take(at), np.ones(at.size), clip)
-        return values, _scattered(slope, at, predictions)
+        values, slope, bend = _surprise(predictions.take(at), np.ones(at.size), clip)
+        return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
     parts = softmax(predictions, at)
     parts.others.reshape(-1)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
-    return parts.surprise, parts.probabilities()
+    return parts.surprise, parts.probabilities(), lambda: softmax_variance(predictions)
 
 
-def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
-    """−shares · log p of each number, and its slope."""
+def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array, Second]:
+    """−shares · log p of each number, and its derivatives."""
     if clip is None:
-        return 0.0 - xlogy(shares, p), np.where(shares == 0, 0.0, -shares / p)
+        slope = np.where(shares == 0, 0.0, -shares / p)
+        return 0.0 - xlogy(shares, p), slope, lambda: np.where(shares == 0, 0.0, shares / p / p)
     # log(1 − clip) of the exact 1 − clip, which float64 does not hold
     log_p = np.where(p > 1.0 - clip, np.log1p(-clip), np.log(np.maximum(p, clip)))
     inside = (p >= clip) & (p <= 1.0 - clip) & (shares != 0)
-    return 0.0 - shares * log_p, np.where(inside, -shares / p, 0.0)
+    within = (p > clip) & (p < 1.0 - clip) & (shares != 0)
+    return 0.0 - shares * log_p, np.where(inside, -shares / p, 0.0), lambda: np.where(within, shares / p / p, 0.0)
 
 
 @loss(
@@ -153,12 +154,13 @@ def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array
     equals=("torch.nn.NLLLoss(weight, ignore_index)",),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT | PROPER,
 )
-def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array]:
+def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """Cross-entropy of predictions that are log-probabilities already: picks the true class, takes no logarithm."""
     if isinstance(targets, Shares):
-        return -row_sums(targets.rounded * predictions), -targets.rounded
+        return -row_sums(targets.rounded * predictions), -targets.rounded, lambda: np.zeros_like(predictions)
     at = _flat(targets, predictions.shape[1])
-    return -predictions.take(at), _scattered(np.full(at.size, -1.0), at, predictions)
+    gradient = _scattered(np.full(at.size, -1.0), at, predictions)
+    return -predictions.take(at), gradient, lambda: np.zeros_like(predictions)
 
 
 @loss(
@@ -182,7 +184,7 @@ def categorical_focal(
     alpha: Annotated[
         float | list[float], PER_CLASS, Doc("Factor of the loss: one number for every class, or one for each.")
     ] = 0.25,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy that fades for samples the model has right, so that the hard ones decide.
 
     A scalar alpha multiplies every class, as in Keras; it is not alpha for one class and 1 − alpha for the others.
@@ -191,17 +193,17 @@ def categorical_focal(
     if isinstance(targets, Shares):
         if from_logits:
             return _focal_of_shares(predictions, targets, gamma, factor)
-        values, gradient = _focal(predictions, gamma, targets.rounded * factor)
-        return row_sums(values), gradient
+        values, gradient, second = _focal(predictions, gamma, targets.rounded * factor)
+        return row_sums(values), gradient, second
     scale = factor[targets] if factor.ndim else factor
     at = _flat(targets, predictions.shape[1])
     if from_logits:
         return _focal_logits(predictions, at, gamma, scale)
-    values, slope = _focal(predictions.take(at), gamma, scale)
-    return values, _scattered(slope, at, predictions)
+    values, slope, bend = _focal(predictions.take(at), gamma, scale)
+    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
 
 
-def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tuple[Array, Array]:
+def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tuple[Array, Array, Second]:
     seen = columns(x)
     focus = shares.rounded * alpha * seen.miss**gamma
     if gamma:
@@ -226,10 +228,14 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
 
     # a surprise may be beyond float64 where its share is not
     total = recovered(values(seen.surprise), lambda: 4.0 * values(x.take(seen.at)[:, None] / 4.0 - x / 4.0))
-    return total, seen.gradient(x, pulls, exact, _ROUNDINGS)
+
+    def of_labels(labels: Index) -> Array:
+        return _focal_logits(x, _flat(labels, x.shape[1]), gamma, alpha[labels] if alpha.ndim else alpha)[2]()
+
+    return total, seen.gradient(x, pulls, exact, 2.0 + gamma), lambda: shares.expected(of_labels)
 
 
-def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array]:
+def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
     parts = softmax(x, at)
     miss = parts.rest / parts.total
     p = parts.picked / parts.total
@@ -243,12 +249,25 @@ def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tup
         gradient[thin] = parts.others[thin] / parts.rest[thin, None] * pull[thin, None]
     gradient.reshape(-1)[at] = -pull
     # the surprise may be beyond float64 where its share is not
-    return recovered(
+    values = recovered(
         focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(at) / 2.0)))
-    ), gradient
+    )
+
+    def second() -> Array:  # m^γ·(pⱼ(1 − pⱼ)·(γps/m + 1) + (d/m)²·γp·(2m − s·(m − (γ − 1)p))), m = 1 − p, s = −ln p,
+        # and d = m for the label, −pⱼ for another class
+        surprise = np.minimum(parts.surprise, 1e300)
+        ratio = np.divide(surprise, miss, out=np.ones_like(miss), where=miss > 0)
+        turn = gamma * p * (2.0 * miss - surprise * (miss - (gamma - 1.0) * p))
+        rest = np.broadcast_to(parts.rest[:, None], x.shape)
+        odds = np.divide(parts.others, rest, out=np.zeros_like(x), where=rest > 0)
+        odds.reshape(-1)[at] = 1.0
+        bend = softmax_variance(x) * (gamma * p * ratio + 1.0)[:, None]
+        return focus[:, None] * (bend + odds * odds * turn[:, None])
+
+    return values, gradient, second
 
 
-def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array]:
+def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
     miss, error = two_sum(np.ones_like(p), -p)
     log_p = np.log(p)
     some = miss > 0
@@ -256,7 +275,14 @@ def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array]:
     focus = scale * miss**gamma * (1.0 + gamma * np.divide(error, miss, out=np.zeros_like(p), where=some))
     # log(p) / (1 − p) tends to −1 at p = 1
     slope = gamma * np.divide(log_p, miss, out=np.full_like(p, -1.0), where=some) if gamma else 0.0
-    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * (slope - 1.0 / p))
+
+    def second() -> Array:  # m^γ/p² + γ·m^(γ − 1)·(2/p − (γ − 1)·ln p/m) with m = 1 − p
+        steep = focus / p / p
+        lead = scale * miss ** (gamma - 1.0) * (1.0 + (gamma - 1.0) * np.divide(error, miss, out=np.zeros_like(p), where=some))
+        bend = steep + lead * (2.0 * gamma / p - (gamma - 1.0) * slope) if gamma else steep
+        return np.where(np.equal(scale, 0), 0.0, np.where(np.isinf(steep), np.inf, bend))
+
+    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * (slope - 1.0 / p)), second
 
 
 @loss(
@@ -274,25 +300,30 @@ def generalized_cross_entropy(
     *,
     q: Annotated[float, Gt(0), Le(1), Doc("Robustness to wrong labels: towards 0 cross-entropy, 1 the linear 1 − p.")] = 0.5,
     from_logits: FromLogits = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Between cross-entropy and mean absolute error: a wrong label costs at most 1/q, so noise in labels does less harm."""
     if isinstance(targets, Shares):
         if from_logits:
             return _generalized_of_shares(predictions, targets, q)
-        values, slope = _generalized(predictions, q)
-        return row_sums(targets.rounded * values), np.where(targets.rounded == 0, 0.0, targets.rounded * slope)
+        values, slope, bend = _generalized(predictions, q)
+        share = targets.rounded
+        gradient = np.where(share == 0, 0.0, share * slope)
+        return row_sums(share * values), gradient, lambda: np.where(share == 0, 0.0, share * bend())
     at = _flat(targets, predictions.shape[1])
     if from_logits:
         return _generalized_logits(predictions, at, q)
-    values, slope = _generalized(predictions.take(at), q)
-    return values, _scattered(slope, at, predictions)
+    values, slope, bend = _generalized(predictions.take(at), q)
+    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
 
 
-def _generalized(p: Array, q: float) -> tuple[Array, Array]:
-    return -np.expm1(q * np.log(p)) / q, -np.where(p > 0, p**q / p, p ** (q - 1.0))  # q − 1 is rounded
+def _generalized(p: Array, q: float) -> tuple[Array, Array, Second]:
+    def second() -> Array:
+        return (1.0 - q) * np.where(p > 0, p**q / p / p, np.inf) if q < 1 else np.zeros_like(p)
+
+    return -np.expm1(q * np.log(p)) / q, -np.where(p > 0, p**q / p, p ** (q - 1.0)), second  # q − 1 is rounded
 
 
-def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, Array]:
+def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, Array, Second]:
     seen = columns(x)
 
     def exact(rows: Flat, seen: ExactColumns) -> Pair:
@@ -301,16 +332,26 @@ def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, A
     shift = np.broadcast_to(seen.parts.shift, len(x))[:, None]
     pulls = shares.rounded * _power(x, seen.p, shift, seen.parts.total[:, None], q)
     values = row_sums(shares.rounded * _cost(seen.surprise, q))
-    return values, seen.gradient(x, pulls, exact, _ROUNDINGS)
+
+    def of_labels(labels: Index) -> Array:
+        return _generalized_logits(x, _flat(labels, x.shape[1]), q)[2]()
+
+    return values, seen.gradient(x, pulls, exact, 2.0), lambda: shares.expected(of_labels)
 
 
-def _generalized_logits(x: Array, at: Flat, q: float) -> tuple[Array, Array]:
+def _generalized_logits(x: Array, at: Flat, q: float) -> tuple[Array, Array, Second]:
     parts = softmax(x, at)
     p = parts.picked / parts.total
     power = _power(x.take(at), p, np.broadcast_to(parts.shift, p.shape), parts.total, q)
     gradient = parts.probabilities() * power[:, None]
     gradient.reshape(-1)[at] = -parts.rest / parts.total * power
-    return _cost(parts.surprise, q), gradient
+
+    def second() -> Array:  # p^q·(pⱼ(1 − pⱼ) − q·d²), d = 1 − p for the label and −pⱼ for another class
+        away = softmax(x, at).probabilities()
+        away.reshape(-1)[at] = parts.rest / parts.total
+        return power[:, None] * (softmax_variance(x) - q * away * away)
+
+    return _cost(parts.surprise, q), gradient, second
 
 
 def _power(x: Array, p: Array, shift: Array, total: Array, q: float) -> Array:
@@ -331,7 +372,7 @@ def _cost(surprise: Array, q: float) -> Array:
 # --- margins ----------------------------------------------------------------------------------------------------------
 
 
-def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, Array]:
+def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, Array, Second]:
     """max(0, 1 + the largest rival − score of the label), where the label itself is a rival of score `own`.
 
     At a kink it still pulls, at a tie the first rival is pushed.
@@ -347,7 +388,8 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
         active = (excess >= 0).astype(np.float64)
         gradient = _scattered(active, rival, scores)
         gradient.reshape(-1)[at] = -active
-        return np.fmax(excess, 0.0) / np.ravel(room), gradient  # fmax: a class without rivals has no excess, but NaN
+        values = np.fmax(excess, 0.0) / np.ravel(room)  # fmax: a class without rivals has no excess, but NaN
+        return values, gradient, lambda: np.zeros_like(scores)
     first: Flat = start + scores.argmax(axis=1)
     rest = scores.copy()
     rest.reshape(-1)[first] = -np.inf
@@ -364,7 +406,7 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
     pushed.reshape(-1)[first] = -active.take(first)
     high, low = pair_sum(pair(pushed))
     gradient.reshape(-1)[first] = (high + low)[:, 0]
-    return row_sums(targets.rounded * np.fmax(excess, 0.0)) / np.ravel(room), gradient
+    return row_sums(targets.rounded * np.fmax(excess, 0.0)) / np.ravel(room), gradient, lambda: np.zeros_like(scores)
 
 
 @loss(
@@ -375,7 +417,7 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
     equals=("keras.losses.CategoricalHinge()",),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
-def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array]:
+def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """Asks the true class to lead the best wrong one, and zero, by 1.
 
     Keras' form, in which the true class takes part in the maximum with a score of 0: where all wrong scores are negative
@@ -397,7 +439,7 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
     reference="Crammer and Singer (2001), Journal of Machine Learning Research 2, 265–292",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
-def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array]:
+def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """Asks the true class to lead the best wrong one by 1: only these two are pulled, and no others."""
     return _hinge(predictions, targets, -np.inf)
 
@@ -419,7 +461,7 @@ def multi_margin(
     p: Annotated[Literal[1, 2], Doc("Power of each violation of the margin.")] = 1,
     margin: Annotated[float, Doc("Lead that the true class should have over each other one.")] = 1.0,
     class_weight: ClassWeight = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Asks the true class to lead every wrong one by a margin, and adds up the shortfalls, divided by the number of classes.
 
     Class weights multiply the losses but not the divisor of the mean, as in PyTorch.
@@ -436,7 +478,11 @@ def multi_margin(
     )  # no pull at the margin itself, as in PyTorch
     slope.reshape(-1)[at] = -row_sums(slope)
     values = _mean_of_powers(excess, p, room)[:, None] * own
-    return np.where(own == 0, 0.0, values)[:, 0], slope  # a class of no weight costs nothing, however far off it is
+
+    def second() -> Array:
+        return _margin_bends(excess, at, p) * own
+
+    return np.where(own == 0, 0.0, values)[:, 0], slope, second  # a class of no weight costs nothing, however far off it is
 
 
 def _shortfalls(predictions: Array, at: Flat, margin: float) -> tuple[Array, Array, Array | float]:
@@ -451,6 +497,13 @@ def _shortfalls(predictions: Array, at: Flat, margin: float) -> tuple[Array, Arr
     return np.where(short, excess, 0.0), np.where(short, error, 0.0), room
 
 
+def _margin_bends(excess: Array, at: Flat, p: int) -> Array:
+    """2/k for each class that comes too near, and their sum for the label; nothing of p = 1."""
+    bends = np.where(excess > 0, 2.0 / excess.shape[1] if p == 2 else 0.0, 0.0)
+    bends.reshape(-1)[at] = row_sums(bends)
+    return bends
+
+
 def _mean_of_powers(excess: Array, p: int, room: Array | float) -> Array:
     k = excess.shape[1]
     # the squares may overflow where their mean does not
@@ -458,7 +511,7 @@ def _mean_of_powers(excess: Array, p: int, room: Array | float) -> Array:
     return mean / np.ravel(room) ** p
 
 
-def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: Array) -> tuple[Array, Array]:
+def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: Array) -> tuple[Array, Array, Second]:
     """Label by label, since each pair of classes has a shortfall of its own."""
     m, k = x.shape
     high, low = pair_multiply(shares.unrounded(np.arange(m, dtype=np.intp)), pair(weight))
@@ -472,4 +525,10 @@ def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: 
         own = pair_sum(pull)
         pull[0][:, label], pull[1][:, label] = -own[0][:, 0], -own[1][:, 0]
         slope = pair_add(slope, pull)
-    return values, (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / scale / headroom(x))
+
+    def of_labels(labels: Index) -> Array:
+        at = _flat(labels, k)
+        return _margin_bends(_shortfalls(x, at, margin)[0], at, p) * weight[labels][:, None]
+
+    gradient = (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / scale / headroom(x))
+    return values, gradient, lambda: shares.expected(of_labels)

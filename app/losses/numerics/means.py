@@ -176,7 +176,15 @@ def _maximum_of_all(losses: Array, weights: Array | None, divisor: float) -> tup
     return float(losses[first]), slope
 
 
+def _only(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+    slope = np.zeros_like(losses)
+    slope[0] = 1.0
+    return float(losses[0]), slope
+
+
 ARITHMETIC = Mean("mean", _arithmetic_of_rows)
 QUADRATIC = Mean("root mean square", _quadratic_of_rows, _quadratic_of_all)
 MEDIAN = Mean("median", _arithmetic_of_rows, _median_of_all, sums=False)
 MAXIMUM = Mean("maximum", _arithmetic_of_rows, _maximum_of_all, sums=False)
+POOLED = Mean("one loss of the whole batch in place", _arithmetic_of_rows, _only, sums=False)
+"""Of losses that are all the same number."""

@@ -52,6 +52,14 @@ class Shares:
     unrounded: Callable[[Rows], Pair]
     smoothed: Smoothed | None = None
 
+    def expected(self, of_labels: Callable[[Labels], Array]) -> Array:
+        """Σ shares · numbers (m, k) of each label: the expectation over hard labels, for what need not be quick."""
+        total = np.zeros_like(self.rounded)
+        for label in range(self.rounded.shape[1]):
+            share = self.rounded[:, label, None]
+            total += np.where(share == 0, 0.0, share * of_labels(np.full(len(share), label, np.int64)))
+        return total
+
     @classmethod
     def of_rows(cls, rows: Array, smoothing: float = 0.0, weight: Array | None = None) -> "Shares":
         """Shares (m, k) as they are given: the rest of each is spread evenly over all classes, and the classes weighed."""
