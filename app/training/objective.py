@@ -271,7 +271,7 @@ def _labels(batch: Batch) -> Labels:
 
     counts = None if batch.counts is None else everywhere(batch.counts, 0.0)
     weights = None if batch.kept is None else everywhere(np.ones(batch.size), 0.0)
-    return Labels(everywhere(given, given[0]), counts, weights, everywhere(more[0], 0.0) if more else None)
+    return Labels(everywhere(given, given[0]), counts, weights, everywhere(more[0], 1.0) if more else None)
 
 
 def _misfit(

@@ -45,6 +45,11 @@ def points(
         choices.append([encoding.soft or encoding.domain for encoding in encodings])
     found: list[tuple[Array, ...]] = []
     for domains in choices:
+        k = (
+            k
+            if all(domain == encoding.domain or domain.of_rows for domain, encoding in zip(domains, encodings, strict=True))
+            else 2
+        )
         pools = [
             extremes(domain, encoding, array, k, which)
             if at == 0
