@@ -164,7 +164,8 @@ def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, 
         if goal is None:
             continue
         bits = rng.uniform(1.0, 54.0, (n, *(1,) * (first.ndim - 1)))
-        moved = domain.nearest(goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape)))
+        moved = goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape))
+        moved = np.minimum(moved, 0.0) if domain.span.high == 0.0 else domain.nearest(moved)
         drawn[at] = np.where(near.reshape(-1, *(1,) * (first.ndim - 1)), moved, drawn[at])
 
 
