@@ -115,7 +115,8 @@ def test_mean_of_a_sample_does_not_depend_on_the_samples_beside_it(name: str, wi
     mask = rng.random(shape) < 0.9
     mask[1], mask[1, 0], mask[2] = False, True, True
     few = slice(1, 3)
-    for more, of_few in (({}, {}), ({"mask": mask}, {"mask": mask[few]})):
+    options: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {}), ({"mask": mask}, {"mask": mask[few]})]
+    for more, of_few in options:
         for threads in (1, 3):
             use_threads(threads)
             whole = evaluate(check(loss, {}, *sides(loss, arrays), **more), reduction="none")
