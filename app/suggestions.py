@@ -52,8 +52,6 @@ SYNONYMS: Mapping[str, str] = {
     "gradient_clipping": "clip grad_clip gradient_clip",
     "norm": "clip_norm max_grad_norm gradient_clip_val",
     "patience": "n_iter_no_change early_stopping_rounds",
-    "beta_1": "beta1",
-    "beta_2": "beta2",
     "n_samples": "n num_samples samples",
     "min_samples_leaf": "min_child_samples min_data_in_leaf",
     # models
