@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
 from app.api.specs import Listed, LossSpec
+from app.api.words import TARGETS, AnyReduction, OneOrMore
 from app.errors import CallerError, Path
 from app.losses import LOSSES, Batch, check
 from app.losses import evaluate as evaluate_batch
@@ -71,8 +72,10 @@ class EvaluateRequest(BaseModel):
     targets: Annotated[
         Arrays,
         Field(
-            description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`.",
+            description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`. "
+            "`labels` is the same.",
             examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
+            validation_alias=TARGETS,
         ),
     ] = None
     sample_weight: Annotated[
@@ -100,6 +103,7 @@ class EvaluateRequest(BaseModel):
             description="Over all elements: mean is Σwl/Σw, sum Σwl, mean_over_samples Σwl over their number; "
             "none: no value, each sample's own gradient."
         ),
+        AnyReduction,
     ] = "mean"
     outputs: Annotated[
         list[OutputName],
@@ -110,6 +114,8 @@ class EvaluateRequest(BaseModel):
             default_factory=lambda: list(USUAL),
         ),
         Listed,
+        OneOrMore,
+        BeforeValidator(lambda outputs: list(USUAL) if outputs is None else outputs),
     ]
 
     @model_validator(mode="after")

@@ -3,10 +3,9 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -19,8 +18,10 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
+from app.api.words import OneOrMore, Part
 from app.errors import Fault, InvalidInput, Path
 from app.losses import LOSSES, Loss
+from app.losses.parameters import Per
 from app.registry import Declared, Registry
 from app.serving.unknown import Belongs
 from app.suggestions import translated
@@ -47,10 +48,10 @@ Listed = WrapValidator(_in_pieces)
 """What wants a Python list: of numbers it was decoded as an array, of other things not built at all."""
 
 
-class Spec(BaseModel):
+class Spec(Part):
     """A name and the parameters of what it names."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     name: str
 
@@ -189,7 +190,8 @@ def _field(parameter: inspect.Parameter) -> Any:
         base, metadata = parameter.annotation, []
     doc = next((mark.documentation for mark in metadata if isinstance(mark, Doc)), None)
     bounds = [mark for mark in metadata if not isinstance(mark, Doc)]
-    return Annotated[(base, *bounds, Listed)], Field(default=parameter.default, description=doc)
+    sizes = (OneOrMore,) if get_origin(base) is list and not any(isinstance(mark, Per) for mark in metadata) else ()
+    return Annotated[(base, *bounds, Listed, *sizes)], Field(default=parameter.default, description=doc)
 
 
 def _camel(name: str) -> str:

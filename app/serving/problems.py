@@ -33,7 +33,7 @@ from app.errors import (
 )
 from app.serving.content import Content
 from app.serving.content import Field as HeadField
-from app.serving.unknown import unknown_field
+from app.serving.unknown import renamed, unknown_field
 from app.wire.exact import LazyList
 from app.wire.faults import name as name_of
 
@@ -174,10 +174,11 @@ def _json(body: object) -> Content:
 
 def from_pydantic(error: ValidationError, document: object, model: type[BaseModel] | None = None) -> InvalidInput | UnknownName:
     """Pydantic's errors as ours, and those of ours that it has gathered: paths in the document, no echo of the input."""
+    moves = renamed(model, document) if model else {}
     details = error.errors(include_url=False, include_input=True)[: 2 * MAX_FAULTS]
     causes = [detail.get("ctx", {}).get("error") for detail in details]
     if len(causes) == 1 and isinstance(causes[0], InvalidInput | UnknownName):
-        return causes[0]
+        return causes[0].moved(moves)
     faults: list[Fault] = []
     meant: set[Path | None] = set()
     for detail, cause in zip(details, causes, strict=True):
@@ -191,7 +192,7 @@ def from_pydantic(error: ValidationError, document: object, model: type[BaseMode
             faults.append(_fault(detail, document))
     faults = [fault for fault in faults if fault.code != "missing" or fault.path not in meant]  # it has another name
     names_only = all(fault.code.startswith("unknown_") and fault.code != "unknown_field" for fault in faults)
-    return (UnknownName if names_only else InvalidInput)(faults)
+    return (UnknownName if names_only else InvalidInput)(faults).moved(moves)
 
 
 def _fault(detail: ErrorDetails, document: object) -> Fault:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol, cast, get_args, get_origin, runtime_checkable
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
 from app.errors import Fault, Path
@@ -78,7 +79,7 @@ def _elsewhere(owners: Sequence[type[BaseModel]], key: str, beside: Mapping[str,
     """Where another object of the request has the field, in words and as a path."""
     for owner in owners:
         for name, field in owner.model_fields.items():
-            parts = [*field.metadata, *_parts(field.annotation)]
+            parts = parts_of(field)
             for part in parts:
                 if isinstance(part, Holder) and (found := part.place_of(key, beside.get(name))):
                     return f"{key[:80]} {found.words}: {_shown(found, beside.get(key))}", found.place
@@ -103,6 +104,25 @@ def _shown(belongs: Belongs, value: object) -> str:
     return "".join(f'{{"{step}": ' for step in above) + f'{{{name}"{last}": {written}}}' + "}" * len(above)
 
 
+def renamed(model: type[BaseModel], document: object, path: Path = ()) -> dict[Path, Path]:
+    """The places of fields that stand in a document under another of their names."""
+    if not isinstance(document, Mapping):
+        return {}
+    members = cast(Mapping[str, object], document)
+    moves: dict[Path, Path] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.validation_alias, AliasChoices) and name not in members:
+            moves |= {
+                (*path, name): (*path, other)
+                for other in field.validation_alias.choices
+                if isinstance(other, str) and other in members
+            }
+        elif name in members and not path:
+            for inner in _inside(model, name):
+                moves |= {} if _name_of(inner) else renamed(inner, members[name], (name,))
+    return moves
+
+
 # --- models within models ---------------------------------------------------------------------------------------------
 
 
@@ -119,11 +139,16 @@ def _owners(model: type[BaseModel], location: Iterable[int | str]) -> list[type[
 
 @lru_cache(256)
 def _inside(owner: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
-    return tuple(_models(_parts(owner.model_fields[field].annotation)))
+    return tuple(_models(parts_of(owner.model_fields[field])))
 
 
 def _models(parts: Iterable[object]) -> Iterator[type[BaseModel]]:
     return (part for part in parts if isinstance(part, type) and issubclass(part, BaseModel))
+
+
+def parts_of(field: FieldInfo) -> list[object]:
+    """The types that may stand in a field, and its marks."""
+    return [*field.metadata, *_parts(field.annotation)]
 
 
 def _parts(annotation: object) -> Iterator[object]:

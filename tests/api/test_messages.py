@@ -180,3 +180,44 @@ def test_slips_of_the_pen_are_found_the_nearest_first_and_three_at_most() -> Non
     assert meant("xyzzy", ["predictions", "targets"]) == []
     assert meant("step", ["steps", "stepp", "stepq", "stepr"])[:1] == ["steps"]
     assert len(meant("stepz", ["steps", "stepp", "stepq", "stepr"])) == 3
+
+
+# --- what is understood -----------------------------------------------------------------------------------------------
+
+RUN: dict[str, Any] = {
+    "data": {"inputs": [[1], [2], [3], [4], [5], [6]], "targets": [1, 2, 3, 4, 5, 7]},
+    "model": {"name": "mlp", "hidden": [4]},
+    "loss": "mse",
+    "epochs": 2,
+    "metrics": ["r2"],
+}
+
+SAME: dict[str, dict[str, Any]] = {
+    "labels": {"data": {"inputs": RUN["data"]["inputs"], "labels": RUN["data"]["targets"]}},
+    "a size that stands alone": {"model": {"name": "mlp", "hidden": 4}},
+    "a size with a point": {"model": {"name": "mlp", "hidden": 4.0}},
+    "sizes with a point": {"model": {"name": "mlp", "hidden": [4.0]}},
+    "whole numbers with a point": {"epochs": 2.0, "seed": 0.0},
+    "a metric that stands alone": {"metrics": "r2"},
+    "a metric's object that stands alone": {"metrics": {"name": "r2_score"}},
+    "null for whatever has a default": dict.fromkeys(
+        ("seed", "shuffle", "outputs", "regularization", "standardize", "early_stopping", "optimizer", "schedule")
+    ),
+    "null within": {"regularization": {"l1": None, "l2": None}, "model": {"name": "mlp", "hidden": [4], "dropout": None}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+async def test_a_run_that_is_written_otherwise_is_the_same(name: str, client: httpx.AsyncClient) -> None:
+    plain, other = [await client.post("/v1/train", json=body) for body in (RUN, {**RUN, **SAME[name]})]
+    assert (plain.status_code, other.status_code) == (200, 200)
+    assert {**plain.json(), "history": [], "final": []} == {**other.json(), "history": [], "final": []}
+    losses = [[epoch["training_loss"] for epoch in answer.json()["history"]] for answer in (plain, other)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2
+
+
+async def test_what_is_wrong_with_labels_is_told_of_them(client: httpx.AsyncClient) -> None:
+    data = {"inputs": [[1], [2], [3], [4], [5], [6]], "labels": [1, 2, 3]}
+    problem = problem_of(await client.post("/v1/train", json={**RUN, "data": data}))
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/data/labels"]
