@@ -10,6 +10,7 @@
         inputs.py        what a loss takes: encodings, names and shapes
         encodings.py     the encodings themselves
         labels.py        what losses of labels take beside their own parameters; parameters.py: what a list holds a number for
+        form.py          what follows from parameters and shapes before a number is seen, decided once
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      value, losses of samples and elements, and gradient of a batch
         numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; and forms that

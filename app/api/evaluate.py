@@ -8,9 +8,9 @@ from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
 from app.api.specs import Listed, LossSpec
-from app.losses import LOSSES, Batch, check
+from app.losses import LOSSES, Batch
 from app.losses import evaluate as evaluate_batch
-from app.losses.batch import inputs_on
+from app.losses.batch import batch_of, inputs_on
 from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
 from app.serving.call import Call
 from app.wire import faults
@@ -100,8 +100,8 @@ class EvaluateRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
-        vars(self)["batch"] = check(
-            LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
+        vars(self)["batch"] = batch_of(
+            self.loss.bound, self.predictions, self.targets,
             sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
         )  # fmt: skip
         return self
@@ -167,7 +167,7 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
     Shapes are never broadcast and encodings never guessed: whatever does not fit is refused with the place and the rule.
     """
     evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
-    return respond({"name": request.loss.name, **request.batch.parameters}, evaluation, request.outputs)
+    return respond(request.loss.document, evaluation, request.outputs)
 
 
 def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: Collection[Output]) -> EvaluateResponse:

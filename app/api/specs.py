@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
 
 from pydantic import (
@@ -21,6 +22,7 @@ from typing_extensions import Doc, TypeAliasType
 
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
 from app.losses import LOSSES, Loss
+from app.losses.form import Bound, bind
 from app.registry import Declared, Registry
 from app.wire.faults import listed
 from app.wire.json import encode
@@ -54,9 +56,20 @@ class Spec(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        parameters = self.__dict__.copy()
-        del parameters["name"]
-        return parameters
+        return {name: self.__dict__[name] for name in type(self).model_fields if name != "name"}
+
+
+class BoundSpec(Spec):
+    """The same for a loss: what follows from its parameters is found out once."""
+
+    @cached_property
+    def bound(self) -> Bound:
+        return bind(LOSSES[self.name], self.parameters)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The loss with every parameter, as an answer shows it."""
+        return {"name": self.name, **self.bound.parameters}
 
 
 def spec(declared: Declared) -> type[Spec]:
@@ -64,7 +77,8 @@ def spec(declared: Declared) -> type[Spec]:
     fields: dict[str, Any] = {"name": (Literal[declared.name], Field(json_schema_extra={"default": declared.name}))}
     fields |= {name: _field(parameter) for name, parameter in declared.parameters.items()}
     kind = "" if isinstance(declared, Loss) else type(declared).__name__  # a model and a schedule may have one name
-    return create_model(_camel(declared.name) + kind, __base__=Spec, __doc__=declared.summary, **fields)
+    base = BoundSpec if isinstance(declared, Loss) else Spec
+    return create_model(_camel(declared.name) + kind, __base__=base, __doc__=declared.summary, **fields)
 
 
 def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
@@ -189,7 +203,7 @@ LOSS_SPECS = specs(LOSSES)
 
 if TYPE_CHECKING:
     EitherLoss: TypeAlias = Spec  # what all members of the union have in common
-    LossSpec: TypeAlias = Spec
+    LossSpec: TypeAlias = BoundSpec
 else:
     EitherLoss = named("Loss", "loss", LOSS_SPECS)
     LossSpec = expanded(EitherLoss, LOSSES)

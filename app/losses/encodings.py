@@ -148,7 +148,7 @@ def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
     off = np.abs(np.exp(array).sum(axis=-1) - 1.0) > 1e-3
     said = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
     warnings = (said,) if off.any() else ()
-    return replace(reading, encoding="log_probabilities", warnings=warnings)
+    return reading._replace(encoding="log_probabilities", warnings=warnings)
 
 
 DISTRIBUTION = Encoding(

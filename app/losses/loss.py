@@ -101,12 +101,12 @@ class Loss(Declared):
         """Whether soft labels, smoothed ones or weights of classes are put around the function."""
         return bool(self.options.keys() & {"label_smoothing", "class_weight"})
 
-    def counts_of(self, parameters: Mapping[str, Any], targets: Any) -> Array | None:
-        """(m,): what each element counts in the divisor of the mean, None where all count 1."""
+    def counting(self, parameters: Mapping[str, Any]) -> Callable[[Any], Array | None] | None:
+        """What each element counts in the divisor of the mean, as a function of the targets; None where all count 1."""
         if self.counts:
-            return self.counts(targets, **parameters)
+            return partial(self.counts, **parameters)
         weight = parameters["class_weight"] if "class_weight" in self.options else None
-        return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
+        return None if weight is None else partial(_weights_of, np.asarray(weight, np.float64))
 
     def expects(self, parameters: Mapping[str, Any], targets: Any) -> bool:
         """Whether the function is called once for each class, since labels have shares of several."""
@@ -130,6 +130,11 @@ class Loss(Declared):
     @property
     def differentiable(self) -> bool:
         return DIFFERENTIABLE in self.properties
+
+
+def _weights_of(class_weight: Array, targets: Any) -> Array | None:
+    """(m,) the weight of each label; None for rows of shares."""
+    return None if len(targets.shape) > 1 else class_weight[targets]
 
 
 def loss(

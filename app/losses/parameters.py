@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_args, get_origin
 
 from app.errors import Fault, InvalidParameter
 from app.losses.inputs import Shape
@@ -18,6 +18,8 @@ class Per:
 
 
 PER_CLASS, PER_COLUMN = Per("class"), Per("column")
+Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
+"""Parameters that hold a number for each class or column, by name."""
 
 
 @cache
@@ -28,13 +30,13 @@ def meaning(parameter: Parameter) -> Per | None:
     return next((mark for mark in get_args(parameter.annotation) if isinstance(mark, Per)), None)
 
 
-def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> dict[str, tuple[Per, list[float]]]:
+def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> Lists:
     """The parameters that hold a number for each class or column."""
     lists = {name: cast(list[float], value) for name, value in parameters.items() if isinstance(value, list)}
     return {name: (per, numbers) for name, numbers in lists.items() if (per := meaning(declared[name]))} if lists else {}
 
 
-def check_lengths(lists: Mapping[str, tuple[Per, list[float]]], k: int | None, elements: Shape) -> None:
+def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
     """InvalidParameter for a list that has not one number for each."""
     for name, (per, numbers) in lists.items():
         wanted = k if per.what == "class" else elements[-1] if len(elements) > 1 else None
