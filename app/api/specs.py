@@ -3,8 +3,8 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar, Union, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -28,7 +28,10 @@ from app.wire.faults import listed
 from app.wire.json import encode
 
 PIECE = 1000
-REMEMBERED, REMEMBERED_BYTES = 1024, 512
+REMEMBERED, REMEMBERED_BYTES = 256, 512
+"""Values of each kind that are remembered, and how long the longest of them are."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _in_pieces(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -115,29 +118,39 @@ def named(component: str, noun: str, models: Mapping[str, type[Spec]]) -> Any:
     return TypeAliasType(component, Annotated[either, Field(discriminator="name"), OrName(noun)])  # pyright: ignore[reportGeneralTypeIssues]
 
 
-def expanded(either: Any, registry: Registry[Any]) -> Any:
-    """The type, for which a bare string or an alias stands for the object it means.
+def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """The same function of a value of JSON, for which it is asked again and again: by its text, which tells 1 from true."""
+    known: dict[bytes, T] = {}
 
-    The same few are asked for again and again, and what they mean is decided once: by their JSON, which tells 1 from true.
-    """
-    expand = expander(registry, f"/{registry.noun}")
-    known: dict[bytes, Any] = {}
-
-    def remembered(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+    @wraps(decide)
+    def recalled(value: Any, *context: P.args, **more: P.kwargs) -> T:
         try:
             text = encode(value)
         except TypeError:  # a list that is none of numbers: it will be refused
-            return validate(expand(value))
+            return decide(value, *context, **more)
+        if b"null" in text:  # which may have been an infinity
+            return decide(value, *context, **more)
         found = known.get(text)
         if found is None:
-            found = validate(expand(value))
+            found = decide(value, *context, **more)
             if len(text) <= REMEMBERED_BYTES:
                 if len(known) >= REMEMBERED:
                     known.clear()
                 known[text] = found
         return found
 
-    return Annotated[either, WrapValidator(remembered)]
+    return recalled
+
+
+def expanded(either: Any, registry: Registry[Any]) -> Any:
+    """The type, for which a bare string or an alias stands for the object it means."""
+    expand = expander(registry, f"/{registry.noun}")
+
+    @remembered
+    def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        return validate(expand(value))
+
+    return Annotated[either, WrapValidator(expand_and_validate)]
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
