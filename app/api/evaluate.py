@@ -1,6 +1,6 @@
 """POST /v1/evaluate: one loss on one batch."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
 from app.api.specs import Listed, LossSpec
+from app.errors import CallerError, Path
 from app.losses import LOSSES, Batch
 from app.losses import evaluate as evaluate_batch
 from app.losses.batch import batch_of, inputs_on
@@ -22,16 +23,20 @@ NumberOrNull: TypeAlias = Annotated[float | None, WithJsonSchema({"type": ["numb
 """A number of an answer; null where it is infinite, undefined or not there."""
 
 
+FIELDS: Mapping[Path, Path] = {("parameters",): ("loss",)}
+"""Where the request has what the core calls otherwise."""
+
+
 def _tensors(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.tensors(value, f"/{info.field_name}")
+    return None if value is None else faults.tensors(value, (str(info.field_name),))
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.numbers(value, f"/{info.field_name}")
+    return None if value is None else faults.numbers(value, (str(info.field_name),))
 
 
 def _flags(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.flags(value, f"/{info.field_name}")
+    return None if value is None else faults.flags(value, (str(info.field_name),))
 
 
 Names = list[Annotated[str, Field(max_length=1000)]]
@@ -100,10 +105,13 @@ class EvaluateRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
-        vars(self)["batch"] = batch_of(
-            self.loss.bound, self.predictions, self.targets,
-            sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
-        )  # fmt: skip
+        try:
+            vars(self)["batch"] = batch_of(
+                self.loss.bound, self.predictions, self.targets,
+                sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
+            )  # fmt: skip
+        except CallerError as error:
+            raise error.moved(FIELDS) from None
         return self
 
     @property
@@ -166,7 +174,10 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
 
     Shapes are never broadcast and encodings never guessed: whatever does not fit is refused with the place and the rule.
     """
-    evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
+    try:
+        evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
+    except CallerError as error:
+        raise error.moved(FIELDS) from None
     return respond(request.loss.document, evaluation, request.outputs)
 
 

@@ -123,7 +123,11 @@ def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> M
     if length is not None and length > len(whole):
         raise InvalidInput(f"{HEADER_LENGTH} is {length}, but the body has only {len(whole)} bytes")
     split = len(whole) if length is None else length
-    request = _known_header(bytes(whole[:split])) if split <= KNOWN_BYTES else _header(whole[:split], quick=quick)
+    request = (
+        _known_header(bytes(whole[:split]))
+        if length is not None and length <= KNOWN_BYTES
+        else _header(whole[:split], quick=quick)
+    )
     return Message(request, read_tensors(request.inputs, whole[split:]))
 
 
@@ -178,7 +182,7 @@ def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound, Reduction]:
 def _reduction(value: object) -> Reduction:
     known: tuple[Reduction, ...] = ("mean", "sum", "mean_over_samples", "none")
     if value not in known:
-        raise UnknownName([Fault("/parameters/reduction", "reduction", did_you_mean("reduction", str(value), known))])
+        raise UnknownName([Fault(("parameters", "reduction"), "reduction", did_you_mean("reduction", str(value), known))])
     return value
 
 

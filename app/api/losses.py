@@ -179,7 +179,7 @@ def _words(*texts: str) -> str:
 
 def _refuse_unknown(field: str, given: str | None, known: Collection[str]) -> None:
     if given is not None and given not in known:
-        raise UnknownName([Fault(f"/{field}", f"unknown_{field}", did_you_mean(field, given, known))])
+        raise UnknownName([Fault((field,), f"unknown_{field}", did_you_mean(field, given, known))])
 
 
 CALLS = (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypeIs
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, escape
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
 from app.losses.form import Bound, Form, Selection, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
 from app.losses.layout import Apart, rows_of, some_of
@@ -152,7 +152,7 @@ def _within(
         weights, sample_weight = sample_weight.astype(np.float64), None
         bad = keep & ~(np.isfinite(weights) & (weights >= 0))
         if bad.any():
-            Place("/sample_weight").refuse_numbers(bad, weights, "finite and at least 0")
+            Place(("sample_weight",)).refuse_numbers(bad, weights, "finite and at least 0")
         keep = keep & (weights > 0)
     if weights is None and keep.all():
         return arrays, None, sample_weight, mask
@@ -180,7 +180,7 @@ def _selected(
     if mask is not None:
         keep &= _on_elements(mask, elements, "mask", "flag")
         if not keep.any():
-            raise InvalidInput([Fault("/mask", "no_samples", "mask drops every sample: nothing is left to evaluate")])
+            raise InvalidInput([Fault(("mask",), "no_samples", "mask drops every sample: nothing is left to evaluate")])
     if ignored is not None:
         keep &= ~ignored.reshape(grid)
         if not keep.any():
@@ -192,13 +192,13 @@ def _selected(
     seen = keep if weights.shape == grid else keep.any(axis=1, keepdims=True)
     bad = seen & ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
-        place = Place("/sample_weight")
+        place = Place(("sample_weight",))
         place.refuse_numbers(bad.reshape(sample_weight.shape), sample_weight, "finite and at least 0")
     if bound.loss.coupling == "sample":  # in a batch whose samples are compared, one of no weight is still compared with
         keep &= weights > 0
     if not (keep & (weights > 0)).any():
         message = "sample_weight is 0 for every sample: nothing is left to average"
-        raise InvalidArray([Fault("/sample_weight", "no_samples", message)])
+        raise InvalidArray([Fault(("sample_weight",), "no_samples", message)])
     kept = _flat(keep)
     flat = np.broadcast_to(weights, grid).astype(np.float64).reshape(-1)
     by_element = weights.shape[1] > 1
@@ -220,7 +220,7 @@ def _on_elements(array: Numbers, elements: Shape, name: str, noun: str) -> Numbe
     n = elements[0]
     if array.shape not in ((n,), elements):
         shapes = f"({n},), one {noun} per sample" + (f", or {elements}, one per element" if len(elements) > 1 else "")
-        Place(f"/{name}").refuse("shape_mismatch", f"{name} must have shape {shapes}; got {array.shape}")
+        Place((name,)).refuse("shape_mismatch", f"{name} must have shape {shapes}; got {array.shape}")
     return array.reshape(n, -1)
 
 
@@ -272,21 +272,21 @@ def _side(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -
     wanted = inputs_on(side, loss)
     if arrays is None:
         if wanted:
-            raise InvalidArray([Fault(f"/{side}", "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
+            raise InvalidArray([Fault((side,), "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
         return {}
     if not wanted:
-        raise InvalidArray([Fault(f"/{side}", "unexpected", f"{loss.name} takes no {side}")])
+        raise InvalidArray([Fault((side,), "unexpected", f"{loss.name} takes no {side}")])
     if isinstance(arrays, np.ndarray) or not isinstance(arrays, Mapping):
         if side not in wanted:  # an array that stands alone is named for its side
             raise InvalidArray(
-                [Fault(f"/{side}", "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
+                [Fault((side,), "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
             )
         return {side: arrays}
     if side in wanted:
-        raise InvalidArray([Fault(f"/{side}", "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
-    faults = [Fault(f"/{side}", "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
+        raise InvalidArray([Fault((side,), "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
+    faults = [Fault((side,), "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
     faults += [
-        Fault(f"/{side}/{escape(name)}", "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
+        Fault((side, name), "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
         for name in arrays
         if name not in wanted
     ]
@@ -308,12 +308,12 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[st
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
     if classes is None:
-        raise InvalidArray([Fault("/classes", "missing", f'{place.name} are class names: say their order in "classes"')])
+        raise InvalidArray([Fault(("classes",), "missing", f'{place.name} are class names: say their order in "classes"')])
     index = {name: at for at, name in enumerate(classes)}
     unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
     if unknown:
         raise InvalidArray([
-            Fault(f"{place.pointer}/{at}", "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
+            Fault(place.at([at]), "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
             for at, name in unknown[:MAX_FAULTS]
         ])  # fmt: skip
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
@@ -321,20 +321,20 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[st
 
 def _check_classes(classes: Sequence[str], taken: bool, k: int | None) -> None:
     if not taken:
-        raise InvalidInput([Fault("/classes", "unexpected", "this loss takes no class names")])
+        raise InvalidInput([Fault(("classes",), "unexpected", "this loss takes no class names")])
     if k not in (None, len(classes)):
-        raise InvalidInput([Fault("/classes", "length", f"classes must have one name per class: {k}, not {len(classes)}")])
+        raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k}, not {len(classes)}")])
     first = {name: at for at, name in reversed([*enumerate(classes)])}
     twice = [(at, name) for at, name in enumerate(classes) if first[name] != at]
     if twice:
         raise InvalidInput([
-            Fault(f"/classes/{at}", "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
+            Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
         ])  # fmt: skip
 
 
 def _nothing_counts() -> InvalidInput:
     message = "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with"
-    return InvalidInput([Fault("/targets", "no_samples", message)])
+    return InvalidInput([Fault(("targets",), "no_samples", message)])
 
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
@@ -345,7 +345,6 @@ def _check_total(weights: Array | None, counts: Array | None) -> None:
         finite = np.isfinite(np.sum(given)), np.isfinite(np.sum(total))
     if np.all(total == 0):
         raise _nothing_counts()
-    for pointer, holds in zip(("/sample_weight", "/loss/class_weight"), finite, strict=True):
+    for path, holds in zip((("sample_weight",), ("parameters", "class_weight")), finite, strict=True):
         if not holds:
-            name = pointer.rpartition("/")[2]
-            raise InvalidInput([Fault(pointer, "out_of_range", f"{name} must have a finite sum; it overflows")])
+            raise InvalidInput([Fault(path, "out_of_range", f"{path[-1]} must have a finite sum; it overflows")])

@@ -68,7 +68,7 @@ def evaluate(
     loss = batch.loss
     if not loss.mean.sums and reduction in ("sum", "mean_over_samples"):
         message = f"{loss.name} is the {loss.mean.name} of the losses and has no {reduction}; use mean or none"
-        raise InvalidParameter([Fault("/reduction", "reduction", message)])
+        raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
         run = _whole if loss.coupling == "batch" else _in_blocks

@@ -122,7 +122,7 @@ def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple
     elements, k = known.elements, known.length("k")
     check_lengths(lists, k, elements)
     inputs = tuple(
-        Reads(each.name, encoding, Place(each.pointer, elements, None, k, row_axes, axis, _hint(each, parameters)))
+        Reads(each.name, encoding, Place(each.path, elements, None, k, row_axes, axis, _hint(each, parameters)))
         for each, encoding, row_axes, axis in found
     )
     everything = Selection(None, None, False, elements[0], math.prod(elements))
@@ -138,7 +138,7 @@ def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
 def _with_hint(misfit: InvalidArray, loss: Loss, first: Shape, shape: Shape) -> InvalidArray:
     """The same refusal, with the axis along which the classes may be meant."""
     hint = axis_hint(first, shape) if "class_axis" in loss.options else ""
-    return InvalidArray([Fault(fault.pointer, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+    return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
 
 
 def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:

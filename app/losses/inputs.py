@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray
+from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 
 Numbers: TypeAlias = NDArray[Any]
 Raw: TypeAlias = Numbers | Sequence[object]
@@ -25,7 +25,7 @@ Shape: TypeAlias = tuple[int, ...]
 class Place(NamedTuple):
     """Where an array stands in the request: how to name what is wrong with it, and what it may refer to."""
 
-    pointer: str
+    path: Path
     shape: Shape = ()
     """The elements of the request (n, *d), where only some of them are looked at."""
     kept: NDArray[np.intp] | None = None
@@ -41,10 +41,10 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.pointer.strip("/").replace("/", ".")
+        return ".".join(map(str, self.path))
 
     def refuse(self, code: str, message: str) -> NoReturn:
-        raise InvalidArray([Fault(self.pointer, code, message)])
+        raise InvalidArray([Fault(self.path, code, message)])
 
     def refuse_numbers(self, bad: NDArray[np.bool_], array: Numbers, rule: str, code: str = "out_of_range") -> NoReturn:
         """Name every bad number (up to the limit) by its index in the request."""
@@ -70,8 +70,8 @@ class Place(NamedTuple):
             index.insert(self.class_axis, index.pop())
         return index
 
-    def at(self, place: Sequence[int]) -> str:
-        return self.pointer + "".join(f"/{along}" for along in self.index_of(place))
+    def at(self, place: Sequence[int]) -> Path:
+        return (*self.path, *self.index_of(place))
 
 
 class Reading(NamedTuple):
@@ -164,13 +164,13 @@ class Input:
     """Whether its side is an object of arrays."""
 
     @cached_property
-    def pointer(self) -> str:
-        return f"/{self.side}/{self.name}" if self.named else f"/{self.side}"
+    def path(self) -> Path:
+        return (self.side, self.name) if self.named else (self.side,)
 
     @cached_property
     def place(self) -> Place:
         """Where it stands in a request of which nothing is known yet."""
-        return Place(self.pointer)
+        return Place(self.path)
 
     def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
         return self.encoding.decide(parameters, rank) if isinstance(self.encoding, Choice) else self.encoding

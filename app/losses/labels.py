@@ -56,7 +56,7 @@ def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
     if 1 <= axis < rank or 1 - rank <= axis < 0:
         return axis % rank
     message = f"class_axis must be an axis of predictions beyond the first: from 1 to {rank - 1}, or negative; got {axis}"
-    raise InvalidParameter([Fault("/loss/class_axis", "out_of_range", message)])
+    raise InvalidParameter([Fault(("parameters", "class_axis"), "out_of_range", message)])
 
 
 def axis_hint(predictions: Shape, targets: Shape) -> str:

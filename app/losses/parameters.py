@@ -43,7 +43,7 @@ def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
         if len(numbers) != wanted:
             said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
             message = f"{name} must have one number per {per.what}: {said}"
-            raise InvalidParameter([Fault(f"/loss/{name}", "length", message)])
+            raise InvalidParameter([Fault(("parameters", name), "length", message)])
 
 
 def _plural(per: Per) -> str:

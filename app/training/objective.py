@@ -66,7 +66,10 @@ class Objective:
 
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
-        values, gradient = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
+        try:
+            values, gradient = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
+        except InvalidInput as error:  # a parameter that the kernel itself refuses
+            raise error.moved({("parameters",): ("loss",)}) from None
         slopes = cast(Array, gradient)  # of one array of predictions, each sample by itself
         if values.ndim == 1 and labels.shares is None:
             return values, slopes
@@ -117,7 +120,7 @@ def agree(
     """
     _refuse_untrainable(loss)
     if not isinstance(targets, np.ndarray) and classes is None:
-        raise InvalidArray([Fault("/data/classes", "missing", 'targets are class names: say their order in "classes"')])
+        raise InvalidArray([Fault(("classes",), "missing", 'targets are class names: say their order in "classes"')])
     parameters = {**loss.defaults, **parameters}
     found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
     if isinstance(found, list):
@@ -146,7 +149,8 @@ def _first_that_fits(
 
 
 def _of_predicted_numbers(refusal: InvalidInput) -> bool:
-    return refusal.faults[0].pointer.startswith("/predictions/")
+    path = refusal.faults[0].path
+    return path[0] == "predictions" and len(path) > 1
 
 
 def trainable(loss: Loss) -> bool:
@@ -158,13 +162,13 @@ def trainable(loss: Loss) -> bool:
 def _refuse_untrainable(loss: Loss) -> None:
     if trainable(loss):
         return
-    arrays = ", ".join(each.pointer[1:].replace("/", ".") for each in loss.inputs.values())
+    arrays = ", ".join(each.place.name for each in loss.inputs.values())
     why = (
         "it has no useful derivative" if not loss.differentiable
         else "it couples the samples of a batch" if loss.coupling != "sample"
         else f"it takes {arrays}, not predictions and targets"
     )  # fmt: skip
-    raise InvalidParameter([Fault("/loss", "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
+    raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
 def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:
@@ -173,7 +177,7 @@ def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> I
     k = _implied(targets, most_classes) if classes is None else len(classes)
     if len(targets) * k > MOST_PREDICTED:
         said = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
-        raise InvalidArray([Fault("/data/targets", "limit", f"{said}; use fewer rows")])
+        raise InvalidArray([Fault(("targets",), "limit", f"{said}; use fewer rows")])
     if k:
         yield (k,)
 
@@ -198,7 +202,7 @@ def _probed(
         named = None if isinstance(targets, np.ndarray) else classes
         batch = check(loss, parameters, predictions, targets, classes=named)
     if activation.name.endswith("softmax") and not outputs:
-        raise InvalidParameter([Fault("/predictions/", "one_output", f"{activation.name} needs more than one output")])
+        raise InvalidParameter([Fault(("predictions", 0), "one_output", f"{activation.name} needs more than one output")])
     return batch  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop runs twice
 
 
@@ -227,16 +231,16 @@ def _misfit(
     """Why nothing fitted, and which losses do fit these targets."""
     told = min(refusals, key=_how_far_off)
     first = told.faults[0]
-    if first.pointer.startswith("/loss"):
+    if first.path[0] == "parameters":
         return told
     if _of_predicted_numbers(told) and output:
         return _other_output(loss, parameters, targets, classes, output, first.message.partition("; got")[0])
-    if first.pointer.startswith("/predictions"):
+    if first.path[0] == "predictions":
         said = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
         uncounted = None if _of_predicted_numbers(told) else _uncounted(loss, parameters, targets)
-        faults = [uncounted or Fault("/loss", "does_not_fit", said)]
+        faults = [uncounted or Fault(("loss",), "does_not_fit", said)]
     else:
-        faults = [Fault(f"/data{each.pointer}", each.code, each.message) for each in told.faults]
+        faults = told.faults
     others = [name for name in fitting(targets, classes) if name != loss.name]
     hint = f" Losses that fit these targets: {', '.join(others)}." if others else ""
     return InvalidArray(faults, detail=f"{loss.name} and these targets do not fit: {faults[0].message}.{hint}")
@@ -252,19 +256,19 @@ def _other_output(
     ]
     hint = f"; outputs that fit: {', '.join(others)}" if others else ""
     said = f"{loss.name} does not take what the output {output.name} makes: {rule}{hint}"
-    return InvalidParameter([Fault("/model/output", "does_not_fit", said)])
+    return InvalidParameter([Fault(("output",), "does_not_fit", said)])
 
 
 def _how_far_off(refusal: InvalidInput) -> int:
     """A parameter, a target or a predicted number is wrong only where the shapes are right."""
     first = refusal.faults[0]
-    if first.pointer.startswith("/loss"):
+    if first.path[0] == "parameters":
         return 0
     if _of_predicted_numbers(refusal):
         return 2
     if first.code not in ("shape", "shape_mismatch"):
         return 1
-    return 3 if first.pointer == "/targets" and first.code == "shape" else 4
+    return 3 if first.path == ("targets",) and first.code == "shape" else 4
 
 
 def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault | None:
@@ -276,11 +280,11 @@ def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault
     if bad.size:
         rule = f" (an index is a whole number from 0 to {MOST_CLASSES - 1})" if "class_names" in encoding.accepts else ""
         said = f"targets[{bad[0]}] must be {encoding.meaning}{rule}; got {targets[bad[0]]:.15g}"
-        return Fault(f"/data/targets/{bad[0]}", "label", said)
+        return Fault(("targets", int(bad[0])), "label", said)
     if targets.any():
         return None
     said = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
-    return Fault("/data/targets", "label", said)
+    return Fault(("targets",), "label", said)
 
 
 def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:

@@ -158,8 +158,8 @@ async def test_refusal_arrives_as_it_was_raised_and_its_process_goes_on(pool: Po
     with pytest.raises(InvalidArray) as caught:
         await done(pool, jobs.refused, b"x" * 10)
     assert caught.value.detail == "10 bytes"
-    assert [(fault.pointer, fault.code, fault.message) for fault in caught.value.faults] == [
-        (f"/{at}", "code", f"message {at}") for at in range(3)
+    assert [(fault.path, fault.code, fault.message) for fault in caught.value.faults] == [
+        ((at,), "code", f"message {at}") for at in range(3)
     ]
     with pytest.raises(Busy, match="not now"):
         await done(pool, jobs.too_busy)
@@ -200,7 +200,7 @@ async def test_more_memory_than_a_job_may_have(pool: Pool) -> None:
     with pytest.raises(InvalidInput) as caught:
         await done(pool, jobs.hoarding, b"", 1000)
     (fault,) = caught.value.faults
-    assert (fault.pointer, fault.code) == ("", "limit")
+    assert (fault.path, fault.code) == ((), "limit")
     assert str(MEMORY) in fault.message
     assert await pid_of(pool) != pid
     await ended(pid)

@@ -549,6 +549,6 @@ def zero_one(
         return (predictions.argmax(axis=1) != targets) * 1.0, None
     probability = np.floor(predictions) != predictions
     if ((targets != 0) & (targets != 1))[probability].any():
-        raise InvalidArray([Fault("/targets", "label", "targets must be 0 or 1 where predictions are probabilities")])
+        raise InvalidArray([Fault(("targets",), "label", "targets must be 0 or 1 where predictions are probabilities")])
     decided = np.where(probability, predictions > threshold, predictions)
     return (decided != targets) * 1.0, None

@@ -142,7 +142,7 @@ def tweedie_nll(
     """
     if 0 < power < 1:
         message = f"power must not lie between 0 and 1, where no Tweedie distribution exists; got {power:g}"
-        raise InvalidParameter([Fault("/loss/power", "out_of_range", message)])
+        raise InvalidParameter([Fault(("parameters", "power"), "out_of_range", message)])
     if power == 1:
         return _poisson(predictions, targets, log_input, 0.0)
     if power == 2:

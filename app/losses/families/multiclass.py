@@ -113,7 +113,9 @@ def categorical_cross_entropy(
     divided by their sum; `clip` does what Keras does with 1e-7.
     """
     if from_logits and clip is not None:
-        raise InvalidParameter([Fault("/loss/clip", "clip", "clip applies to probabilities; leave it out with from_logits")])
+        raise InvalidParameter(
+            [Fault(("parameters", "clip"), "clip", "clip applies to probabilities; leave it out with from_logits")]
+        )
     if targets.ndim == 1:
         counts = _counts(targets, class_weight=class_weight)
         at = _flat(targets, predictions.shape[1])

@@ -509,7 +509,7 @@ def tweedie_deviance(
     """
     if 0 < power < 1:
         message = f"power must be at most 0 or at least 1: no Tweedie distribution has a power between; got {power!r}"
-        raise InvalidParameter([Fault("/loss/power", "out_of_range", message)])
+        raise InvalidParameter([Fault(("parameters", "power"), "out_of_range", message)])
     if power == 0:
         residual = predictions - targets
         return residual * residual, 2.0 * residual

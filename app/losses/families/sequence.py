@@ -37,7 +37,7 @@ def _labels_beside(blank: int) -> Encoding:
         k = place.k or 0
         if blank >= k:
             raise InvalidParameter(
-                [Fault("/loss/blank", "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")]
+                [Fault(("parameters", "blank"), "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")]
             )
         fits = (array >= -1) & (array < k) & (array != blank) & (np.floor(array) == array)
         if not fits.all():
