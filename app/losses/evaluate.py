@@ -9,6 +9,7 @@ rounded once, so that no answer depends on how it was cut.
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like, restored
 from app.losses.loss import Gradient
-from app.losses.numerics.blocks import in_blocks
+from app.losses.numerics.blocks import BLOCK_BYTES, in_blocks
 from app.losses.numerics.means import in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
@@ -29,6 +30,7 @@ Output: TypeAlias = Literal["value", "per_sample", "per_element", "gradient"]
 OUTPUTS: tuple[Output, ...] = ("value", "per_sample", "gradient")
 """What is answered where nothing is asked for."""
 NON_FINITE_LISTED = 100
+_bytes = attrgetter("nbytes")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def evaluate(
         raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
-        run = _whole if loss.coupling == "batch" else _in_blocks
+        few = block_bytes is None and sum(map(_bytes, batch.arrays)) <= BLOCK_BYTES
+        run = _whole if loss.coupling == "batch" else _at_once if few else _in_blocks
         losses, value, gradients, sound = run(batch, total, "gradient" in outputs and loss.differentiable, block_bytes)
         per_sample = _per_sample(batch, losses)[0] if "per_sample" in outputs else None
     gradient = _by_name(batch, gradients) if gradients else None
@@ -185,29 +188,48 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
     weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
 
-    def store(rows: slice, weights: Array | None) -> None:
-        values, gradient = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
-        losses[rows] = values
-        for out, slope in zip(gradients, _arrays_of(gradient, values.size) if wanted else (), strict=True):
-            if isinstance(out, Apart):
-                _scale(slope, weights, divisor, slope)
-                out[rows] = scaled = slope
-            else:
-                scaled = out[rows]
-                _scale(slope, weights, divisor, scaled)
-            if not all_finite(scaled):
-                unsound.append(rows)
-
     def work(rows: slice) -> Partial:
         counted = None if weights is None else weights[rows]
-        store(rows, counted)  # its arrays are gone when the sum takes their place in the cache
-        return partial_sum(_weighted(losses[rows], counted)) if summed else NOTHING
+        values, slopes = _on_rows(batch, rows, wanted)
+        losses[rows] = values
+        for out, slope in zip(gradients, slopes, strict=True):
+            if not _scale_into(out, rows, slope, counted, divisor):
+                unsound.append(rows)
+        slope = slopes = None  # the sum takes their place in the cache
+        return partial_sum(_weighted(values, counted)) if summed else NOTHING
 
     parts = in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]), block_bytes)
+    return _reduced(batch, total, losses, gradients, not unsound, parts)
+
+
+def _at_once(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
+    """The same for so few that they are one block."""
+    rows, summed = slice(0, batch.size), batch.loss.mean.of_all is None or total.reduction == "none"
+    weights, divisor = (total.weights, total.divisor) if summed else (None, 1.0)
+    losses, slopes = _on_rows(batch, rows, wanted)
+    gradients: list[Numbers | Apart] = []
+    sound = True
+    for array, slope in zip(batch.arrays, slopes, strict=False):
+        out = empty_like(array)
+        sound &= _scale_into(out, rows, slope, weights, divisor)
+        gradients.append(out)
+    return _reduced(batch, total, losses, gradients, sound, None)
+
+
+def _on_rows(batch: Batch, rows: slice, wanted: bool) -> tuple[Array, tuple[Array, ...]]:
+    """The kernel's losses of these elements and, if wanted, their gradients to each of the predictions."""
+    values, gradient = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
+    return values, _arrays_of(gradient, values.size) if wanted else ()
+
+
+def _reduced(
+    batch: Batch, total: _Total, losses: Array, gradients: list[Numbers | Apart], sound: bool, parts: Sequence[Partial] | None
+) -> _Run:
+    """With the value; the gradients times its derivative to each loss, where that was not known beforehand."""
     value, slope = _reduce(batch, losses, total, parts)
     for out in gradients if slope is not None else ():
         _scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
-    return losses, value, gradients, not unsound and slope is None
+    return losses, value, gradients, sound and slope is None
 
 
 def _whole(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
@@ -248,17 +270,32 @@ def _scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -
         np.divide(gradient, divisor, out=out)
 
 
+def _scale_into(out: Numbers | Apart, rows: slice, slope: Array, weights: Array | None, divisor: float) -> bool:
+    """out[rows] = slope · weights / divisor; whether that is finite."""
+    if isinstance(out, Apart):
+        _scale(slope, weights, divisor, slope)
+        out[rows] = slope
+        return all_finite(slope)
+    scaled = out[rows]
+    _scale(slope, weights, divisor, scaled)
+    return all_finite(scaled)
+
+
 def _weighted(losses: Array, weights: Array | None) -> Array:
     return losses if weights is None else np.where(weights == 0, 0.0, losses * weights)
 
 
-def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]) -> tuple[float | None, Array | None]:
-    """The value, and its derivative to each loss where that was not known beforehand."""
+def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial] | None) -> tuple[float | None, Array | None]:
+    """The value, of the losses or of the sums of their parts, and its derivative to each loss where that is not 1 / divisor."""
     if total.reduction == "none":
         return None, _per_sample(batch, losses)[1]
     if batch.loss.mean.of_all is not None:
         return batch.loss.mean.of_all(losses, total.weights, total.divisor)
-    value = sum_of_parts(parts, lambda: _weighted(losses, total.weights)) / total.divisor
+    if parts is None:
+        summed = exact_sum(_weighted(losses, total.weights))
+    else:
+        summed = sum_of_parts(parts, lambda: _weighted(losses, total.weights))
+    value = summed / total.divisor
     if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
         value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
     return value, None
