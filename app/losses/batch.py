@@ -1,5 +1,6 @@
 """One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
@@ -15,7 +16,9 @@ from app.losses.form import Bound, Form, Selection, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Gradient, Loss
+from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
+from app.losses.parameters import Per
 
 Arrays = Raw | Mapping[str, Raw] | None
 _shape = attrgetter("shape")
@@ -26,10 +29,12 @@ class Batch(NamedTuple):
 
     loss: Loss
     parameters: Mapping[str, Any]
+    mean: Mean
+    """How the elements' losses become one number."""
     kernel: Callable[..., tuple[Array, Gradient]]
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
-    """Parameters with one number for each column."""
+    """Parameters with one number for each column, or for each sample."""
     arrays: tuple[Numbers | Apart, ...]
     elements: Shape
     """The shape (n, *d) in which the elements stand in the request."""
@@ -41,6 +46,8 @@ class Batch(NamedTuple):
     """Whether the elements of a sample may differ in weight."""
     counts: Array | None
     """(m,) what the loss itself counts each in the divisor (class weights), None where all count 1."""
+    factors: Array | None
+    """(m,) what the mean multiplies each by, while its divisor does not, None for 1."""
     n_samples: int
     """Samples that count: those with an element that is not masked nor ignored, whatever it weighs."""
     n_elements: int
@@ -126,17 +133,24 @@ def batch_of(
     if classes is not None:
         encodings |= dict.fromkeys(_named(bound.loss, predictions, targets), "class_names")
     counts = None if bound.counts is None else bound.counts(rows[-1])
+    factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
         rows.append(within if kept is None else within[kept])
     if counts is not None or selection.weights is not None:
         _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
+    columns = {name: _by_column(per, numbers, elements) for name, per, numbers in bound.columns} if bound.columns else {}
     return Batch(
-        bound.loss, bound.parameters, bound.kernel, bound.columns, tuple(rows), elements, kept, selection.weights,
-        selection.by_element, counts, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
+        bound.loss, bound.parameters, bound.mean, bound.kernel, columns, tuple(rows), elements, kept, selection.weights,
+        selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
         form.shapes, form.shared,
     )  # fmt: skip
+
+
+def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
+    """One number for each column, in the order in which the elements lie; of a number per sample, one for each element."""
+    return np.repeat(np.array(numbers), math.prod(elements[1:])) if per.what == "sample" else np.array(numbers)
 
 
 def _within(

@@ -21,7 +21,7 @@ from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like, restored
 from app.losses.loss import Gradient
 from app.losses.numerics.blocks import BLOCK_BYTES, in_blocks
-from app.losses.numerics.means import in_units
+from app.losses.numerics.means import average_of_columns, in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
@@ -67,9 +67,9 @@ def evaluate(
     With reduction "none" there is no value, and the gradient is that of each sample's own loss (of their sum, for a
     loss that couples the samples of a batch).
     """
-    loss = batch.loss
-    if not loss.mean.sums and reduction in ("sum", "mean_over_samples"):
-        message = f"{loss.name} is the {loss.mean.name} of the losses and has no {reduction}; use mean or none"
+    loss, mean = batch.loss, batch.mean
+    if not mean.sums and reduction in ("sum", "mean_over_samples"):
+        message = f"{loss.name} is the {mean.name} of the losses and has no {reduction}; use mean or none"
         raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
@@ -81,7 +81,7 @@ def evaluate(
     per_element = restored(losses, batch.elements, batch.kept, None) if "per_element" in outputs else None
     reported = value if "value" in outputs else None
     # a plain sum is finite only where every loss is
-    summed = value is not None and math.isfinite(value) and total.weights is None and loss.mean.of_all is None
+    summed = value is not None and math.isfinite(value) and total.weights is None and mean.of_all is None
     outputs_given = {"value": reported, "per_sample": per_sample, "per_element": per_element, "gradient": gradient}
     found, count = ([], 0) if summed and sound else _non_finite(outputs_given)
     more = count > NON_FINITE_LISTED
@@ -90,7 +90,7 @@ def evaluate(
         reduction=reduction,
         n_samples=batch.n_samples,
         n_elements=batch.n_elements if len(batch.elements) > 1 else None,
-        divisor=total.divisor * total.unit if loss.mean.sums and reduction != "none" else None,
+        divisor=total.divisor * total.unit if mean.sums and reduction != "none" else None,
         value=reported,
         per_sample=per_sample,
         per_element=per_element,
@@ -119,6 +119,13 @@ def _total(batch: Batch, reduction: Reduction) -> _Total:
         return _Total(reduction, *_shares(batch))
     if reduction == "sum":
         return _Total(reduction, batch.weights, 1.0)
+    total = _mean_of(batch, reduction)
+    if reduction == "mean" and batch.factors is not None:
+        return total._replace(weights=batch.factors if total.weights is None else batch.factors * total.weights)
+    return total
+
+
+def _mean_of(batch: Batch, reduction: Reduction) -> _Total:
     weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
     if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
         return _Total(reduction, weights, batch.n_elements / unit, unit)
@@ -162,7 +169,7 @@ def _per_sample(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     if grid.shape[1] == 1:
         return grid[:, 0], None
     shares, _ = _shares(batch)
-    means, slope = batch.loss.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
+    means, slope = batch.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
     if slope is None:
         return means, None
     return means, slope.reshape(-1) if batch.kept is None else slope.reshape(-1)[batch.kept]
@@ -181,7 +188,7 @@ def _restored(batch: Batch, name: str, gradient: Numbers | Apart) -> Array:
 
 def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """Losses of single samples: block by block, each gradient scaled and looked through while it is still in the cache."""
-    size, mean = batch.size, batch.loss.mean
+    size, mean = batch.size, batch.mean
     losses = np.empty(size)
     gradients = [empty_like(array) for array in _predictions(batch)] if wanted else []
     summed = mean.of_all is None and total.reduction != "none"
@@ -204,7 +211,7 @@ def _in_blocks(batch: Batch, total: _Total, wanted: bool, block_bytes: int | Non
 
 def _at_once(batch: Batch, total: _Total, wanted: bool, block_bytes: int | None) -> _Run:
     """The same for so few that they are one block."""
-    rows, summed = slice(0, batch.size), batch.loss.mean.of_all is None or total.reduction == "none"
+    rows, summed = slice(0, batch.size), batch.mean.of_all is None or total.reduction == "none"
     weights, divisor = (total.weights, total.divisor) if summed else (None, 1.0)
     losses, slopes = _on_rows(batch, rows, wanted)
     gradients: list[Numbers | Apart] = []
@@ -289,8 +296,11 @@ def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]
     """The value, of the losses or of the sums of their parts, and its derivative to each loss where that is not 1 / divisor."""
     if total.reduction == "none":
         return None, _per_sample(batch, losses)[1]
-    if batch.loss.mean.of_all is not None:
-        return batch.loss.mean.of_all(losses, total.weights, total.divisor)
+    mean = batch.mean
+    if mean.by_column and mean.of_all is not None:
+        return average_of_columns(mean.of_all, losses, total.weights, _columns(batch, total))
+    if mean.of_all is not None:
+        return mean.of_all(losses, total.weights, total.divisor)
     if parts is None:
         summed = exact_sum(_weighted(losses, total.weights))
     else:
@@ -299,6 +309,20 @@ def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]
     if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
         value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
     return value, None
+
+
+def _columns(batch: Batch, total: _Total) -> Iterator[tuple[NDArray[np.intp], float]]:
+    """The elements of each column, and what its losses are divided by."""
+    places: NDArray[np.intp] = np.arange(batch.size, dtype=np.intp) if batch.kept is None else batch.kept
+    column = places % math.prod(batch.elements[1:])
+    order = np.argsort(column, kind="stable")
+    for elements in np.split(order, np.flatnonzero(np.diff(column[order])) + 1):
+        if total.reduction == "sum":
+            yield elements, 1.0
+        elif total.reduction == "mean" and total.weights is not None:
+            yield elements, exact_sum(total.weights[elements])
+        else:
+            yield elements, elements.size / total.unit
 
 
 def _by_name(batch: Batch, gradients: list[Numbers | Apart]) -> Array | dict[str, Array]:

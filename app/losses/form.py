@@ -16,8 +16,9 @@ from app.errors import Fault, InvalidArray
 from app.losses.inputs import Encoding, Input, Numbers, Place, Shape, Shapes
 from app.losses.labels import axis_hint, class_axis_of
 from app.losses.loss import Kernel, Loss
+from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
-from app.losses.parameters import Lists, check_lengths, lists_of
+from app.losses.parameters import Lists, Per, check_lengths, lists_of
 
 FORMS = 16
 """Shapes that are remembered of each loss under its parameters, those that were asked for last."""
@@ -75,12 +76,16 @@ class Bound(NamedTuple):
     loss: Loss
     parameters: Mapping[str, Any]
     """All of them."""
+    mean: Mean
+    """How the elements' losses become one number."""
     kernel: Kernel
     """The function under these, all but those of `columns`."""
-    columns: Mapping[str, Array]
-    """Parameters with one number for each column."""
+    columns: tuple[tuple[str, Per, Sequence[float]], ...]
+    """The parameters with one number for each column, or for each sample."""
     counts: Callable[[Any], Array | None] | None
     """What each element counts in the divisor of the mean, from the targets; None where all count 1."""
+    factors: Callable[[Any], Array | None] | None
+    """What the mean multiplies each element by, while its divisor does not, from the targets; None where that is 1."""
     ignored: int | None
     """The label that stands for none."""
     pair: bool
@@ -94,9 +99,10 @@ def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
     """The loss under these parameters, and where they say nothing, its defaults."""
     given = {**loss.defaults, **parameters}
     lists = lists_of(loss.parameters, given)
-    columns = {name: np.array(numbers) for name, (per, numbers) in lists.items() if per.what == "column"}
     return Bound(
-        loss, given, loss.kernel(given), columns, loss.counting(given), given.get("ignore_index"),
+        loss, given, loss.mean_of(given), loss.kernel(given),
+        tuple((name, per, numbers) for name, (per, numbers) in lists.items() if per.what != "class"),
+        loss.counting(given), partial(loss.factors, **given) if loss.factors else None, given.get("ignore_index"),
         [*loss.inputs] == ["predictions", "targets"] and not any(declared.named for declared in loss.inputs.values()),
         lru_cache(FORMS)(partial(_form, loss, given, lists)),
     )  # fmt: skip

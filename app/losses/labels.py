@@ -6,7 +6,7 @@ weight is a factor of the row: both are put around the kernel, unless it has a p
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -35,7 +35,18 @@ def _options(
     """The parameters that losses of labels have in common."""
 
 
+def _column_options(
+    *,
+    multioutput: Annotated[
+        Literal["pooled", "uniform_average"],
+        Doc("Whether all columns are one sample of numbers, or each column has its own mean and these are averaged."),
+    ] = "pooled",
+) -> None:
+    """The parameter of losses whose mean of all numbers is not that of the columns' means, in scikit-learn's words."""
+
+
 _OPTIONS = inspect.signature(_options, eval_str=True).parameters
+COLUMN_OPTIONS = inspect.signature(_column_options, eval_str=True).parameters
 
 
 def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) -> dict[str, inspect.Parameter]:

@@ -24,8 +24,8 @@ import numpy as np
 
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
-from app.losses.labels import label_options, with_label_options
-from app.losses.numerics.means import ARITHMETIC, Mean
+from app.losses.labels import COLUMN_OPTIONS, label_options, with_label_options
+from app.losses.numerics.means import ARITHMETIC, Mean, of_columns
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared
 
@@ -79,6 +79,8 @@ class Loss(Declared):
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
+    factors: Callable[..., Array | None] | None = None
+    """(targets, **parameters) -> (m,): what the mean multiplies each by, while its divisor does not; None: 1."""
     cost: Cost = LINEAR
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
@@ -108,6 +110,11 @@ class Loss(Declared):
         weight = parameters["class_weight"] if "class_weight" in self.options else None
         return None if weight is None else partial(_weights_of, np.asarray(weight, np.float64))
 
+    def mean_of(self, parameters: Mapping[str, Any]) -> Mean:
+        """The mean under these parameters: of all elements, or of each column apart."""
+        by_column = "multioutput" in self.options and parameters["multioutput"] == "uniform_average"
+        return of_columns(self.mean) if by_column else self.mean
+
     def expects(self, parameters: Mapping[str, Any], targets: Any) -> bool:
         """Whether the function is called once for each class, since labels have shares of several."""
         return "label_smoothing" in self.options and (parameters["label_smoothing"] > 0 or len(targets.shape) > 1)
@@ -121,7 +128,10 @@ class Loss(Declared):
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The parameters that it has in common with other losses of labels: the function does not see them."""
         sides = ([case for each in self.inputs.values() if each.side == side for _, case in each.cases] for side in SIDES)
-        return {name: option for name, option in label_options(*sides).items() if name not in self.own}
+        options = label_options(*sides)
+        if self.mean.of_all and any("n *d" in case.axes for each in self.inputs.values() for _, case in each.cases):
+            options |= COLUMN_OPTIONS
+        return {name: option for name, option in options.items() if name not in self.own}
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -149,6 +159,7 @@ def loss(
     coupling: Literal["sample", "group", "batch"] = "sample",
     mean: Mean = ARITHMETIC,
     counts: Callable[..., Array | None] | None = None,
+    factors: Callable[..., Array | None] | None = None,
     cost: Cost = LINEAR,
     weighs_rows: bool = False,
 ) -> Callable[[Kernel], Loss]:
@@ -158,7 +169,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            cost=cost, weighs_rows=weighs_rows,
+            factors=factors, cost=cost, weighs_rows=weighs_rows,
         )  # fmt: skip
 
     return declare

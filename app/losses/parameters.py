@@ -14,12 +14,12 @@ from app.losses.inputs import Shape
 class Per:
     """A list holds one number for each of these."""
 
-    what: Literal["class", "column"]
+    what: Literal["class", "column", "sample"]
 
 
-PER_CLASS, PER_COLUMN = Per("class"), Per("column")
+PER_CLASS, PER_COLUMN, PER_SAMPLE = Per("class"), Per("column"), Per("sample")
 Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
-"""Parameters that hold a number for each class or column, by name."""
+"""Parameters that hold a number for each class, column or sample, by name."""
 
 
 @cache
@@ -31,7 +31,7 @@ def meaning(parameter: Parameter) -> Per | None:
 
 
 def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> Lists:
-    """The parameters that hold a number for each class or column."""
+    """The parameters that hold a number for each class, column or sample."""
     lists = {name: cast(list[float], value) for name, value in parameters.items() if isinstance(value, list)}
     return {name: (per, numbers) for name, numbers in lists.items() if (per := meaning(declared[name]))} if lists else {}
 
@@ -39,7 +39,8 @@ def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -
 def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
     """InvalidParameter for a list that has not one number for each."""
     for name, (per, numbers) in lists.items():
-        wanted = k if per.what == "class" else elements[-1] if len(elements) > 1 else None
+        n, *columns = elements
+        wanted = {"class": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
         if len(numbers) != wanted:
             said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
             message = f"{name} must have one number per {per.what}: {said}"
@@ -47,4 +48,4 @@ def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
 
 
 def _plural(per: Per) -> str:
-    return "classes" if per.what == "class" else "columns"
+    return "classes" if per.what == "class" else f"{per.what}s"

@@ -125,6 +125,9 @@ def agree(
     found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
     if isinstance(found, list):
         raise _misfit(loss, parameters, found, targets, classes, output)
+    if found[0].width > 1 and loss.mean_of(parameters).by_column:
+        message = f"a model cannot be trained on {loss.name} of each column apart; leave multioutput pooled"
+        raise InvalidParameter([Fault(("parameters", "multioutput"), "not_trainable", message)])
     return found
 
 

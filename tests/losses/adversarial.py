@@ -120,7 +120,8 @@ def points(encoding: Encoding, sizes: Sizes, softened: bool, extreme: bool, rng:
         return np.log(np.maximum(rows, 1e-300)) if encoding.name == "log_probabilities" else rows
     if encoding.name.startswith("box"):
         corner, size = (wide(rng, (sizes.n, 2), extreme, 8.0 if extreme else 1.0) for _ in range(2))
-        return np.concatenate([corner, corner + np.abs(size)], axis=1)
+        size = np.abs(size)
+        return np.concatenate([corner, corner + size if encoding.name == "box_xyxy" else size], axis=1)
     return within(encoding.name, more_digits(encoding, drawn, rng), extreme, rng)
 
 
@@ -164,7 +165,7 @@ def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, 
             continue
         bits = rng.uniform(1.0, 54.0, (n, *(1,) * (first.ndim - 1)))
         moved = goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape))
-        if encodings[at].name.startswith("box"):
+        if encodings[at].name == "box_xyxy":
             moved = np.concatenate([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])], axis=1)
         if "distribution" in (encodings[at].name, *encodings[at].accepts):
             moved = moved / moved.sum(axis=-1, keepdims=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
+from app.losses.parameters import PER_SAMPLE, meaning
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -86,6 +87,8 @@ def others(loss: Loss, name: str, columns: int) -> list[object]:
     if (loss.name, name) in OTHER_NUMBERS:
         return list(OTHER_NUMBERS[loss.name, name])
     parameter = loss.parameters[name]
+    if meaning(parameter) is PER_SAMPLE:
+        return []  # a number for each sample is no setting: test_relations tries them
     kinds, metadata = kinds_of(parameter.annotation)
     values: list[object] = []
     for kind in kinds:

@@ -502,6 +502,16 @@ def area(box: Row) -> Exact:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
+def corners(box: Row, box_format: str) -> Row:
+    """A box as its two corners."""
+    x, y, width, height = box
+    if box_format == "xyxy":
+        return box
+    if box_format == "xywh":
+        return [x, y, x + width, y + height]
+    return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+
+
 def overlap(a: Row, b: Row, eps: Any) -> tuple[Exact, Exact]:
     """Intersection over union, and the union."""
     sides = [positive(smallest([a[c + 2], b[c + 2]]) - largest([a[c], b[c]]), at_zero=UNDECLARED) for c in (0, 1)]
@@ -515,18 +525,20 @@ def hull(a: Row, b: Row) -> Row:
 
 
 @oracle
-def iou(a: Row, b: Row, eps: Any = 0) -> Exact:
-    return 1 - overlap(a, b, eps)[0]
+def iou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    return 1 - overlap(corners(a, box_format), corners(b, box_format), eps)[0]
 
 
 @oracle
-def giou(a: Row, b: Row, eps: Any = 0) -> Exact:
+def giou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    a, b = corners(a, box_format), corners(b, box_format)
     share, union = overlap(a, b, eps)
     return 1 - (share - (area(hull(a, b)) - union) / (area(hull(a, b)) + eps))
 
 
 @oracle
-def diou(a: Row, b: Row, eps: Any = 0) -> Exact:
+def diou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    a, b = corners(a, box_format), corners(b, box_format)
     around = hull(a, b)
     diagonal = (around[2] - around[0]) ** 2 + (around[3] - around[1]) ** 2
     between = total_of(((a[c] + a[c + 2] - b[c] - b[c + 2]) / 2) ** 2 for c in (0, 1))
@@ -534,7 +546,8 @@ def diou(a: Row, b: Row, eps: Any = 0) -> Exact:
 
 
 @oracle
-def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False) -> Exact:
+def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False, box_format: str = "xyxy") -> Exact:
+    a, b = corners(a, box_format), corners(b, box_format)
     v = 4 / Exact(mp.pi) ** 2 * (angle(b[2] - b[0], b[3] - b[1]) - angle(a[2] - a[0], a[3] - a[1])) ** 2
     alpha = v / (1 - overlap(a, b, eps)[0] + v + eps)
     return diou(a, b, eps) + (constant(alpha) if detach_alpha else alpha) * v
@@ -545,15 +558,22 @@ def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False) -> Exact:
 
 @oracle
 def ctc(
-    frames: Sequence[Row], labels: Sequence[int], blank: int = 0, from_logits: bool = False, zero_infinity: bool = False
+    frames: Sequence[Row],
+    labels: Sequence[int],
+    blank: int = 0,
+    from_logits: bool = False,
+    zero_infinity: bool = False,
+    input_lengths: int | None = None,
+    target_lengths: int | None = None,
+    divide_by_length: bool = False,
 ) -> Exact:
-    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames]
-    states = [blank, *(each for label in labels if label >= 0 for each in (label, blank))]
+    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames[:input_lengths]]
+    states = [blank, *(each for label in labels[:target_lengths] if label >= 0 for each in (label, blank))]
     reached = [Exact(at < 2) * frames[0][state] for at, state in enumerate(states)]
     for frame in frames[1:]:
         reached = [total_of(reached[b] for b in before(at, states, blank)) * frame[state] for at, state in enumerate(states)]
     total = total_of(reached[-2:])
-    return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)
+    return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)  # divide_by_length is of the mean: FACTORS
 
 
 def before(at: int, states: Sequence[int], blank: int) -> range:
@@ -601,6 +621,14 @@ COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "
 """What a sample counts in the divisor of the mean, where that is not 1."""
 
 
+def share_of_labels(labels: Sequence[int], divide_by_length: bool = False, **_: Any) -> Exact:
+    return Exact(1) / max(sum(label >= 0 for label in labels), 1) if divide_by_length else Exact(1)
+
+
+FACTORS: Mapping[str, Formula] = {"ctc": share_of_labels}
+"""What the mean multiplies a sample by, and does not divide by, where that is not 1."""
+
+
 # --- settings -------------------------------------------------------------------------------------------------------
 
 K = 4
@@ -609,6 +637,8 @@ K = 4
 BALANCE = [0.5, 2.0, 0.0, 1.3]
 
 DICE = ({}, {"smooth": 1.0}, {"squared": True}, {"smooth_nr": 0.5, "smooth_dr": 2.0}, {"squared": True, "smooth_dr": 1.0})
+
+OTHER_BOXES = ({"box_format": "xywh"}, {"box_format": "cxcywh"}, {"box_format": "cxcywh", "eps": 0.01})
 
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
@@ -688,11 +718,16 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3},
                      {"smooth_nr": 0.5, "smooth_dr": 2.0})
     ],
-    "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
-    "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
-    "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
-    "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}],
-    "ctc": [{}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True}],
+    "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
+    "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
+    "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
+    "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}, *OTHER_BOXES],
+    "ctc": [
+        {}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True},
+        {"divide_by_length": True}, {"from_logits": True, "divide_by_length": True},
+        *({"from_logits": logits, "input_lengths": [6, 4, 3, 2, 1, 5] * 2, "target_lengths": [2, 1, 0, 1] * 3}
+          for logits in (False, True)),
+    ],
 }  # fmt: skip
 """The settings in which a loss is compared with its oracle, every parameter at least once off its default."""
 

@@ -327,7 +327,7 @@ def extreme(case: Case, limit: float, n: int = 800) -> dict[str, NDArray[np.floa
             sizes = np.where(
                 between, rng.choice([0.0, 1 / limit, 1.0, 1e8, limit / 4], (n, 2)), rng.choice([0.0, 1 / limit, 1.0], (n, 2))
             )
-            arrays[name] = np.concatenate([low, low + sizes], axis=1)
+            arrays[name] = np.concatenate([low, low + sizes if encoding.name == "box_xyxy" else sizes], axis=1)
         elif case.loss.coupling == "batch" and encoding.name == "embedding":
             arrays[name] = normalised(rng.choice([-1.0, 1e-8, 1.0], array.shape))
         elif encoding.name not in LABELS or encoding.name == "count":

@@ -20,8 +20,9 @@ def has_elements(case: Case) -> bool:
 
 CASES = [case for case in cases() if case.d and "ignore_index" not in case.parameters and has_elements(case)]
 DEFAULTS = [case for case in CASES if not case.parameters]
-ALIKE = [case for case in CASES if not case.batch().columns]
-"""Those whose elements are all alike: no parameter has one number for each column."""
+ALIKE = [case for case in CASES if not (case.batch().columns or case.batch().mean.by_column)]
+"""Those whose elements are all alike: no parameter has one number for each column, nor is the mean taken of each column."""
+BY_COLUMN = [case for case in CASES if case.batch().mean.by_column]
 OF_CLASSES = [case for case in CASES if "class_axis" in case.loss.options]
 LABELLED = [
     case for case in cases()
@@ -391,6 +392,35 @@ def test_several_quantiles_are_a_column_each() -> None:
         check(loss, {"quantile": [0.1, 0.9]}, predictions, targets)
     with pytest.raises(InvalidInput):
         check(loss, {}, predictions, targets)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "mean_over_samples"])
+@pytest.mark.parametrize("case", BY_COLUMN, ids=str)
+def test_the_mean_by_column_is_that_of_the_columns(case: Case, reduction: Any) -> None:
+    arrays = case.draw(n=N)
+    shape = case.batch(arrays).elements
+    mask, weights = pattern(shape), np.linspace(0.5, 2.0, int(np.prod(shape))).reshape(shape)
+    choices: list[dict[str, Any]] = [{}, {"mask": mask}, {"sample_weight": weights}, {"mask": mask, "sample_weight": weights}]
+    for more in choices:
+        whole = evaluated(case, arrays, reduction, **more)
+        columns = [
+            evaluated(case, frozen({name: array[:, column] for name, array in arrays.items()}), reduction,
+                      **{name: array[:, column] for name, array in more.items()})
+            for column in range(shape[1])
+        ]  # fmt: skip
+        assert whole.value == pytest.approx(np.mean([each.value for each in columns if each.value is not None]), rel=1e-15)
+        for name, gradient in gradients_of(whole).items():
+            expected = np.stack([gradients_of(each)[name] for each in columns], axis=1) / len(columns)
+            np.testing.assert_allclose(gradient, expected, rtol=1e-15)
+
+
+def test_losses_of_another_mean_have_one_by_column() -> None:
+    names = {name for name, loss in LOSSES.items() if "multioutput" in loss.parameters}
+    assert {case.loss.name for case in BY_COLUMN} == names >= {"root_mean_squared_error", "root_mean_squared_logarithmic_error"}
+    predictions, targets = np.array([[2.5, 1.0], [0.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 4.5]])
+    parameters = {"multioutput": "uniform_average"}  # scikit-learn's own default
+    answer = evaluate(check(LOSSES["root_mean_squared_error"], parameters, predictions, targets))
+    assert answer.value == pytest.approx(1.5811388300841898, rel=1e-15)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------------

@@ -331,6 +331,11 @@ def test_parameters_that_do_not_fit_the_classes_stay_parameters() -> None:
     assert refused.faults[0].path == ("parameters", "class_weight")
 
 
+def test_a_mean_of_columns_is_nothing_to_train_on() -> None:
+    refused = refusal("root_mean_squared_error", np.eye(3), multioutput="uniform_average")
+    assert [(each.path, each.code) for each in refused.faults] == [(("parameters", "multioutput"), "not_trainable")]
+
+
 @pytest.mark.parametrize("loss", [each for each in LOSSES.values() if not trainable(each)], ids=lambda each: each.name)
 def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
     refused = refusal(loss.name, np.array(TWO, float))

@@ -7,7 +7,7 @@ At a tie of two edges, the gradient is the mean of both sides, as in PyTorch.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge
@@ -15,9 +15,20 @@ from typing_extensions import Doc
 
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
-from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes
+from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
-from app.losses.numerics.pairs import pair_add, pair_divide, pair_multiply, renormalised, two_product, two_sum
+from app.losses.numerics.pairs import (
+    Pair,
+    either,
+    pair,
+    pair_add,
+    pair_divide,
+    pair_multiply,
+    pair_negative,
+    renormalised,
+    two_product,
+    two_sum,
+)
 from app.losses.numerics.stable import Array, power_of_two
 from app.registry import alias
 
@@ -28,23 +39,55 @@ Eps: TypeAlias = Annotated[
 ]
 
 
-def _read_boxes(array: Numbers, place: Place) -> Reading:
-    if array.shape[1] != 4:
-        place.refuse("shape", f"{place.name} must have shape (n, 4), a row [x1, y1, x2, y2] per box; got shape {array.shape}")
-    REAL.read(array, place)
-    turned = array[:, 2:] < array[:, :2]
-    if turned.any():
-        bad = np.concatenate([np.zeros_like(turned), turned], axis=1)
-        place.refuse_numbers(bad, array, "at least its x1 or y1 (boxes are [x1, y1, x2, y2], not [x, y, width, height])", "box")
-    return Reading(array, "box_xyxy")
+BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh"]
+Format: TypeAlias = Annotated[
+    BoxFormat, Doc("What a box is: two corners, a corner with width and height, or the centre with width and height.")
+]
 
 
-def _draw_boxes(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-    corner = rng.integers(0, 5, (sizes.n, 2))
-    return np.concatenate([corner, corner + rng.integers(2, 7, (sizes.n, 2))], axis=1) * 0.5
+def _boxes(box_format: BoxFormat, row: str, rule: str, turned: str, hint: str) -> Encoding:
+    """Boxes of this format: of two corners the second is not below the first, widths and heights are not below 0."""
+    corners = box_format == "xyxy"
+
+    def read(array: Numbers, place: Place) -> Reading:
+        if array.shape[1] != 4:
+            place.refuse("shape", f"{place.name} must have shape (n, 4), a row {row} per box; got shape {array.shape}")
+        REAL.read(array, place)
+        bad = array < (np.concatenate([array[:, :2], array[:, :2]], axis=1) if corners else 0.0)
+        bad[:, :2] = False
+        if bad.any():
+            place.refuse_numbers(bad, array, f"{turned} (boxes are {row}{hint})", "box")
+        return Reading(array, f"box_{box_format}")
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        corner, size = rng.integers(0, 5, (sizes.n, 2)) * 0.5, rng.integers(2, 7, (sizes.n, 2)) * 0.5
+        return np.concatenate([corner, corner + size if corners else size], axis=1)
+
+    return Encoding(f"box_{box_format}", f"a box {row} with {rule}", ("n 4",), read, draw)
 
 
-BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2", ("n 4",), _read_boxes, _draw_boxes)
+def _when_format(encoding: Encoding) -> Case:
+    box_format = encoding.name.removeprefix("box_")
+    return Case(f"box_format is {box_format}", lambda parameters, _: parameters["box_format"] == box_format, encoding)
+
+
+_NO_CORNERS = ", not [x1, y1, x2, y2]"
+BOX = Choice(
+    tuple(
+        map(
+            _when_format,
+            (
+                _boxes(
+                    "xyxy", "[x1, y1, x2, y2]", "x1 ≤ x2 and y1 ≤ y2", "at least its x1 or y1",
+                    ", not [x, y, width, height]: for these set box_format to xywh",
+                ),
+                _boxes("xywh", "[x1, y1, width, height]", "no width or height below 0", "at least 0", _NO_CORNERS),
+                _boxes("cxcywh", "[x, y, width, height], x and y its centre,", "no width or height below 0", "at least 0",
+                       _NO_CORNERS),
+            ),
+        )
+    )
+)  # fmt: skip
 
 
 @loss(
@@ -57,12 +100,12 @@ BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2"
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
+def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
     """One minus intersection over union: blind to scale, and without a gradient where the boxes do not touch.
 
     The paper and MMDetection's default take −log IoU; this is the linear form, on which GIoU, DIoU and CIoU build.
     """
-    boxes = _pair(predictions, targets, eps)
+    boxes = _pair(predictions, targets, eps, box_format)
     return _overlap_term(boxes)
 
 
@@ -81,9 +124,9 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, A
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
+def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
     """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
-    boxes = _pair(predictions, targets, eps)
+    boxes = _pair(predictions, targets, eps, box_format)
     overlap, overlap_gradient = _overlap_term(boxes)
     spare, spare_gradient = _spare_term(boxes)
     return overlap + spare, overlap_gradient + spare_gradient
@@ -99,9 +142,9 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, 
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
+def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
     """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other."""
-    boxes = _pair(predictions, targets, eps)
+    boxes = _pair(predictions, targets, eps, box_format)
     overlap, overlap_gradient = _overlap_term(boxes)
     distance, distance_gradient = _distance_term(boxes)
     return overlap + distance, overlap_gradient + distance_gradient
@@ -122,6 +165,7 @@ def ciou(
     targets: Array,
     *,
     eps: Eps = 0.0,
+    box_format: Format = "xyxy",
     detach_alpha: Annotated[bool, Doc("Whether the gradient takes the weight α as a constant, as torchvision does.")] = False,
 ) -> tuple[Array, Array]:
     """DIoU with the difference of the aspect ratios: overlap, place and shape in one number.
@@ -129,7 +173,7 @@ def ciou(
     With `detach_alpha` the value is the same, but the gradient is no longer its derivative. A box of a single point has
     no aspect ratio: v is 0 then.
     """
-    boxes = _pair(predictions, targets, eps)
+    boxes = _pair(predictions, targets, eps, box_format)
     overlap, overlap_gradient = _overlap_term(boxes)
     distance, distance_gradient = _distance_term(boxes)
     v, aspect_gradient = _aspect(boxes)
@@ -173,35 +217,52 @@ class _Pair:
     eps: Array
     units: tuple[Array, Array]
     """What 1 is along x and along y, in the units of the request."""
+    box_format: BoxFormat
 
 
 Force: TypeAlias = Callable[[_Axis, _Axis, Array, float], Array]
 """(axis, the other axis, low_inside or high_inside, +1 for the lower edge or −1 for the upper) -> derivative to that edge."""
 
 
-def _pair(predictions: Array, targets: Array, eps: float) -> _Pair:
+def _pair(predictions: Array, targets: Array, eps: float, box_format: BoxFormat) -> _Pair:
     """Both boxes in units of a power of two about the size of their span: no area overflows, and scaling rounds nothing.
 
     The unit is not so small that coordinates far from 0, or eps, would overflow in it.
     """
     both = np.stack([predictions, targets])
     far = power_of_two(np.abs(both).max(axis=(0, 2)))
-    span = (both[..., 2:].max(axis=0) / far[:, None] - both[..., :2].min(axis=0) / far[:, None]).max(axis=1)
+    low, high = _corners(both / far[:, None], box_format)
+    span = (high[0].max(axis=0) - low[0].min(axis=0)).max(axis=1)
     unit = far * power_of_two(np.maximum(np.maximum(span, 2.0**-60), np.sqrt(eps) / far))
     unit = np.clip(unit, 2.0**-1000, 2.0**1000)
-    p, t = (predictions / unit[:, None]).T, (targets / unit[:, None]).T
-    return _Pair(_axis(p[0], p[2], t[0], t[2]), _axis(p[1], p[3], t[1], t[3]), eps / unit / unit, (unit, unit))
+    scale = unit / far
+
+    def edge(corner: Pair, box: int, axis: int) -> Pair:
+        return corner[0][box, :, axis] / scale, corner[1][box, :, axis] / scale
+
+    x, y = (_axis(edge(low, 0, axis), edge(high, 0, axis), edge(low, 1, axis), edge(high, 1, axis)) for axis in (0, 1))
+    return _Pair(x, y, eps / unit / unit, (unit, unit), box_format)
 
 
-def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
-    size, size_error = two_sum(high, -low)
-    true_size, true_size_error = two_sum(true_high, -true_low)
-    lower, lower_error = two_sum(low, -true_low)
-    upper, upper_error = two_sum(high, -true_high)
+def _corners(boxes: Array, box_format: BoxFormat) -> tuple[Pair, Pair]:
+    """The lower and the upper corner, unrounded."""
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if box_format == "xyxy":
+        return pair(first), pair(second)
+    if box_format == "xywh":
+        return pair(first), two_sum(first, second)
+    return two_sum(first, -second / 2.0), two_sum(first, second / 2.0)
+
+
+def _axis(low: Pair, high: Pair, true_low: Pair, true_high: Pair) -> _Axis:
+    size, size_error = pair_add(high, pair_negative(low))
+    true_size, true_size_error = pair_add(true_high, pair_negative(true_low))
+    lower, lower_error = pair_add(low, pair_negative(true_low))
+    upper, upper_error = pair_add(high, pair_negative(true_high))
     shift, shift_error = two_sum(lower, upper)
     centre, centre_error = renormalised(0.5 * shift, 0.5 * (shift_error + (lower_error + upper_error)))
-    span, span_error = two_sum(np.maximum(high, true_high), -np.minimum(low, true_low))
-    between = np.minimum(high, true_high) - np.maximum(low, true_low)
+    span, span_error = pair_add(either(upper < 0, true_high, high), pair_negative(either(lower > 0, true_low, low)))
+    between = pair_add(either(upper < 0, high, true_high), pair_negative(either(lower > 0, low, true_low)))[0]
     return _Axis(
         size=size, size_error=size_error, true_size=true_size, true_size_error=true_size_error,
         shared=np.maximum(between, 0.0),
@@ -224,7 +285,7 @@ def _areas(boxes: _Pair) -> _Pair:
         return boxes
     x_unit, y_unit = power_of_two(boxes.x.span), power_of_two(boxes.y.span)
     units = boxes.units[0] * x_unit, boxes.units[1] * y_unit
-    return _Pair(_in_units(boxes.x, x_unit), _in_units(boxes.y, y_unit), boxes.eps, units)
+    return replace(boxes, x=_in_units(boxes.x, x_unit), y=_in_units(boxes.y, y_unit), units=units)
 
 
 def _in_units(axis: _Axis, unit: Array) -> _Axis:
@@ -233,11 +294,17 @@ def _in_units(axis: _Axis, unit: Array) -> _Axis:
 
 
 def _gradient(boxes: _Pair, force: Force) -> Array:
-    """A term's derivatives to x1, y1, x2, y2."""
+    """A term's derivatives to the four numbers of a predicted box."""
     x, y = boxes.x, boxes.y
-    lower = force(x, y, x.low_inside, 1.0), force(y, x, y.low_inside, 1.0)
-    upper = force(x, y, x.high_inside, -1.0), force(y, x, y.high_inside, -1.0)
-    return np.stack([each / unit for edges in (lower, upper) for each, unit in zip(edges, boxes.units, strict=True)], axis=1)
+    lower = np.stack([force(x, y, x.low_inside, 1.0) / boxes.units[0], force(y, x, y.low_inside, 1.0) / boxes.units[1]], axis=1)
+    upper = np.stack(
+        [force(x, y, x.high_inside, -1.0) / boxes.units[0], force(y, x, y.high_inside, -1.0) / boxes.units[1]], axis=1
+    )
+    if boxes.box_format == "xyxy":
+        return np.concatenate([lower, upper], axis=1)
+    grown = upper if boxes.box_format == "xywh" else (upper - lower) / 2.0
+    moved = np.where(lower == -upper, 0.0, lower + upper)  # also of two infinite ones: moved, a box keeps its shape
+    return np.concatenate([moved, grown], axis=1)
 
 
 def _times(weight: Array | float, gradient: Array) -> Array:

@@ -98,7 +98,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     formula="√(mean r²)",
     aliases=("rmse", "RMSE", "RootMeanSquaredError"),
     equals=(
-        "sklearn.metrics.root_mean_squared_error",
+        "sklearn.metrics.root_mean_squared_error with multioutput uniform_average, as there by default",
         "torchmetrics.MeanSquaredError(squared=False)",
         "xgboost metric rmse",
         "lightgbm metric rmse",
@@ -108,7 +108,10 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     mean=QUADRATIC,
 )
 def root_mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
-    """Root of the mean squared residual, in the unit of the target; per_sample is each sample's own |r|."""
+    """Root of the mean squared residual, in the unit of the target; per_sample is each sample's own.
+
+    Of several columns it is one root over all numbers; `multioutput` takes the mean of the columns' roots, as scikit-learn.
+    """
     return _absolute(predictions, targets)
 
 
@@ -192,7 +195,7 @@ def mean_squared_logarithmic_error(
     targets=ABOVE_MINUS_ONE,
     formula="√(mean (ln(1 + p) − ln(1 + y))²)",
     aliases=("rmsle", "RMSLE", "root_mean_squared_log_error"),
-    equals=("sklearn.metrics.root_mean_squared_log_error", "xgboost metric rmsle"),
+    equals=("sklearn.metrics.root_mean_squared_log_error with multioutput uniform_average", "xgboost metric rmsle"),
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
     mean=QUADRATIC,
 )
