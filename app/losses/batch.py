@@ -1,7 +1,7 @@
 """One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
 from app.losses.form import Bound, Form, Selection, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
 from app.losses.layout import Apart, rows_of, some_of
-from app.losses.loss import Gradient, Loss
+from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     parameters: Mapping[str, Any]
     mean: Mean
     """How the elements' losses become one number."""
-    kernel: Callable[..., tuple[Array, Gradient]]
+    kernel: Kernel
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
     """Parameters with one number for each column, or for each sample."""

@@ -20,7 +20,7 @@ from app.losses.parameters import PER_CLASS
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
 ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each class; null weighs all alike.")]
-Kernel: TypeAlias = Callable[..., tuple[Array, Any]]
+Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 
 
 def _options(
@@ -80,10 +80,10 @@ def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[floa
     """The kernel for labels (m,) or shares of labels (m, k), smoothed and weighed."""
     weight = None if class_weight is None else np.asarray(class_weight, np.float64)
 
-    def of_labels(predictions: Array, targets: Numbers) -> tuple[Array, Any]:
+    def of_labels(predictions: Array, targets: Numbers) -> tuple[Any, ...]:
         if targets.ndim == 1 and not smoothing:
-            values, gradient = kernel(predictions, targets)
-            return (values, gradient) if weight is None else _weighed(values, gradient, weight[targets])
+            returned = kernel(predictions, targets)
+            return returned if weight is None else _weighed(weight[targets], *returned)
         shares = _shares(targets, predictions.shape[-1], smoothing)
         return _expected(kernel, predictions, shares if weight is None else shares * weight)
 
@@ -95,19 +95,25 @@ def _shares(targets: Numbers, k: int, smoothing: float) -> Array:
     return (1.0 - smoothing) * rows + smoothing / k
 
 
-def _expected(kernel: Kernel, predictions: Array, shares: Array) -> tuple[Array, Any]:
+def _expected(kernel: Kernel, predictions: Array, shares: Array) -> tuple[Any, ...]:
     """The loss of every label, times its share: k calls of the kernel."""
     total, slope = np.zeros(len(shares)), None
+    seconds: list[Callable[[], Array]] = []
     for label, share in enumerate(shares.T):
         labels: NDArray[np.int64] = np.full(len(share), label, dtype=np.int64)
-        values, gradient = _weighed(*kernel(predictions, labels), share)
+        values, gradient, *second = _weighed(share, *kernel(predictions, labels))
         total += values
         slope = gradient if slope is None else slope + gradient
-    return total, slope
+        seconds += second
+    return (total, slope, lambda: sum(second() for second in seconds)) if seconds else (total, slope)
 
 
-def _weighed(values: Array, gradient: Any, weight: Array) -> tuple[Array, Any]:
-    """Both times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
+def _weighed(weight: Array, values: Array, gradient: Any, second: Callable[[], Array] | None = None) -> tuple[Any, ...]:
+    """All times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
     column = weight[:, None]
-    values = np.where(weight == 0, 0.0, weight * values)
-    return values, None if gradient is None else np.where(column == 0, 0.0, column * gradient)
+
+    def times(rows: Array) -> Array:
+        return np.where(column == 0, 0.0, column * rows)
+
+    weighed = np.where(weight == 0, 0.0, weight * values), None if gradient is None else times(gradient)
+    return weighed if second is None else (*weighed, lambda: times(second()))

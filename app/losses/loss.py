@@ -1,15 +1,18 @@
 """What a loss is: one decorated function and what is derived from it.
 
-A loss function takes its arrays by position and its parameters by keyword, and returns per-sample values together with
-the gradient, so that the two share their intermediate results and cannot drift apart:
+A loss function takes its arrays by position and its parameters by keyword, and returns the losses together with their
+derivatives, so that these share their intermediate results and cannot drift apart:
 
-    values, gradient = huber(predictions, targets, delta=1.5)
+    values, gradient, second = huber(predictions, targets, delta=1.5)
 
 An array has one row for each element on which the loss is computed: a number (m,), or the k numbers of its classes
 (m, k). Which rows are one sample is not the kernel's business. `values` has one number per element (m,). `gradient` is
 d(values)/d(predictions): an array shaped like the predictions, a tuple of arrays where predictions are named arrays, None
 where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples of a batch or whose
-gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum.
+gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum. `second`, where a
+loss has it, is a function without arguments, called only where it is asked for: to the second derivative of each value to
+each number of its prediction by itself, shaped and named as the gradient; 0 at a kink. A function whose type says that it
+returns two things has none.
 """
 
 import inspect
@@ -18,7 +21,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -31,7 +34,10 @@ from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
 Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
-Kernel: TypeAlias = Callable[..., tuple[Array, Gradient]]
+Second: TypeAlias = Callable[[], Array]
+Seconds: TypeAlias = Callable[[], tuple[Array, ...]]
+Returned: TypeAlias = tuple[Array, Gradient] | tuple[Array, Gradient, Second | Seconds]
+Kernel: TypeAlias = Callable[..., Returned]
 SIDES = ("predictions", "targets")
 Inputs: TypeAlias = Encoding | Choice | Mapping[str, Encoding | Choice] | None
 
@@ -85,7 +91,7 @@ class Loss(Declared):
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
 
-    def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
+    def __call__(self, *arrays: Array, **parameters: object) -> Returned:
         return self.kernel({**self.defaults, **parameters})(*arrays)
 
     def kernel(self, parameters: Mapping[str, Any]) -> Kernel:
@@ -140,6 +146,14 @@ class Loss(Declared):
     @property
     def differentiable(self) -> bool:
         return DIFFERENTIABLE in self.properties
+
+    @cached_property
+    def derivatives(self) -> Literal[0, 1, 2]:
+        """How many derivatives there are: the second is that of the value only where this is a plain sum of losses."""
+        if not self.differentiable:
+            return 0
+        returned = inspect.signature(self.function, eval_str=True).return_annotation
+        return 2 if len(get_args(returned)) == 3 and self.mean.of_all is None else 1
 
 
 def _weights_of(class_weight: Array, targets: Any) -> Array | None:

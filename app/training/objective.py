@@ -5,7 +5,7 @@ are put beside the targets, and either the check of /v1/evaluate takes them or i
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
 from app.losses.inputs import Numbers, Raw
+from app.losses.loss import Kernel
 from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS, Activation
 
@@ -61,13 +62,13 @@ class Objective:
         return self.outputs[0] if self.outputs else 1
 
     @cached_property
-    def kernel(self) -> Callable[..., tuple[Array, Any]]:
+    def kernel(self) -> Kernel:
         return self.loss.kernel(self.parameters)
 
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
         try:
-            values, gradient = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
+            values, gradient, *_ = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
         except InvalidInput as error:  # a parameter that the kernel itself refuses
             raise error.moved({("parameters",): ("loss",)}) from None
         slopes = cast(Array, gradient)  # of one array of predictions, each sample by itself

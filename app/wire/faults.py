@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
-from app.losses.evaluate import word
 from app.losses.inputs import Place
 from app.losses.numerics.stable import Array
+from app.losses.outputs import word
 from app.wire import exact
 from app.wire.exact import ARRAYS, BLOCK, KINDS, LazyList, all_numbers, blocks, check_depth, first_type, kind, only, shape
 

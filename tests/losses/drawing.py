@@ -210,8 +210,8 @@ def sides(loss: Loss, arrays: Arrays) -> tuple[Any, Any]:
     return given[0], given[1]
 
 
-def kernel_of(batch: Batch) -> tuple[Array, Any]:
-    """Values and gradient of all elements of a batch, as its kernel gives them."""
+def kernel_of(batch: Batch) -> tuple[Any, ...]:
+    """Values and derivatives of all elements of a batch, as its kernel gives them."""
     with np.errstate(all="ignore"):
         return batch.kernel(*(array[:] for array in batch.arrays), **batch.columns_at(slice(None)))
 
@@ -229,13 +229,14 @@ def rows_of(arrays: Arrays, rows: Any) -> dict[str, Array]:
 
 def gradients_of(evaluation: Evaluation) -> dict[str, Array]:
     """The gradient by name, also where the predictions are a single array."""
-    gradient = evaluation.gradient
-    assert gradient is not None
-    return (
-        {name: np.asarray(each) for name, each in gradient.items()}
-        if isinstance(gradient, Mapping)
-        else {"predictions": np.asarray(gradient)}
-    )
+    assert evaluation.gradient is not None
+    return by_input(evaluation.gradient)
+
+
+def by_input(derivatives: Any) -> dict[str, Array]:
+    """Derivatives by the name of the array that they belong to."""
+    named = derivatives if isinstance(derivatives, Mapping) else {"predictions": derivatives}
+    return {name: np.asarray(array) for name, array in named.items()}
 
 
 def _shapes(loss: Loss, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[int, ...], dict[str, Encoding], tuple[int, ...]]]:

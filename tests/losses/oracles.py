@@ -115,14 +115,14 @@ def log_cosh(p: Exact, y: Exact) -> Exact:
 
 @oracle
 def huber(p: Exact, y: Exact, delta: Any = 1) -> Exact:
-    r = absolute(p - y)
-    return r**2 / 2 if r <= delta else delta * (r - delta / 2)
+    r = p - y
+    return r**2 / 2 if absolute(r) < delta else delta * (absolute(r) - delta / 2)
 
 
 @oracle
 def smooth_l1(p: Exact, y: Exact, beta: Any = 1) -> Exact:
-    r = absolute(p - y)
-    return r**2 / (2 * beta) if r < beta else r - beta / 2
+    r = p - y
+    return r**2 / (2 * beta) if absolute(r) < beta else absolute(r) - beta / 2
 
 
 @oracle
@@ -204,7 +204,7 @@ def squared_hinge(s: Exact, y: Exact) -> Exact:
 
 @oracle
 def modified_huber(s: Exact, y: Exact) -> Exact:
-    return positive(1 - y * s, at_zero=0) ** 2 if y * s >= -1 else -4 * y * s
+    return positive(1 - y * s, at_zero=0) ** 2 if y * s > -1 else -4 * y * s
 
 
 @oracle

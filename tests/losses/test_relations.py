@@ -1011,5 +1011,5 @@ def test_library_names_bring_their_defaults(name: str) -> None:
 def test_a_mean_of_zero_has_an_answer_where_nothing_was_counted(power: float) -> None:
     """No request may have it, but an activation that underflows does: the limit of p^(2−ρ)/(2−ρ) is 0."""
     with np.errstate(all="ignore"):
-        values, _ = LOSSES["tweedie_nll"].function(np.array([0.0, 0.25]), np.zeros(2), power=power)
+        values, *_ = LOSSES["tweedie_nll"].function(np.array([0.0, 0.25]), np.zeros(2), power=power)
     assert values.tolist() == pytest.approx([0.0, 0.25 ** (2 - power) / (2 - power)], rel=1e-15)

@@ -8,7 +8,7 @@ from typing_extensions import Doc
 
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
-from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, Second, loss
 from app.losses.numerics.pairs import (
     Pair,
     constant,
@@ -21,7 +21,7 @@ from app.losses.numerics.pairs import (
     pair_sum,
     two_sum,
 )
-from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
+from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy, softmax_variance
 from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
 from app.registry import alias
 
@@ -71,7 +71,7 @@ def kl_divergence(
         Doc("What predictions are: the softmax or the logarithm is taken where needed."),
     ] = "probabilities",
     log_target: Annotated[bool, Doc("Whether targets are log-probabilities.")] = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Information lost when the prediction stands for the target, KL(target ‖ prediction): mass the prediction misses costs most.
 
     Sums over the classes of a sample, so that the mean over samples is what PyTorch calls batchmean; its own mean divides
@@ -87,14 +87,18 @@ def kl_divergence(
         exact = _close_values(predictions[close], targets[close], input_format, log_target)
         values[close] = np.where(np.isfinite(exact), exact, values[close])
     if input_format != "logits":
-        return values, _gradient(predictions, targets, p, input_format, log_target)
+        gradient = _gradient(predictions, targets, p, input_format, log_target)
+        if input_format == "log_probabilities":
+            return values, gradient, lambda: np.zeros_like(gradient)
+        return values, gradient, lambda: np.where(gradient == 0, 0.0, -gradient / predictions)
 
     def unrounded(rows: NDArray[np.intp]) -> Pair:
         return exp_pair(targets[rows]) if log_target else pair(p[rows])
 
     cross_entropy, gradient = softmax_cross_entropy(predictions, p, unrounded)
     # logits may lie further apart than any float64, against targets that hardly ask for them
-    return recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p))), gradient
+    values = recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p)))
+    return values, gradient, lambda: row_sums(p)[:, None] * softmax_variance(predictions)
 
 
 def _terms(q: Array, p: Array) -> Array:

@@ -24,6 +24,7 @@ from app.losses.loss import (
     SMOOTH,
     SYMMETRIC,
     Pullback,
+    Second,
     loss,
 )
 from app.losses.numerics.pairs import (
@@ -88,13 +89,14 @@ def contrastive(
     targets: Array,
     *,
     margin: Annotated[float, Ge(0), Doc("Distance from which two different samples are far enough apart.")] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Pulls two samples of one class together and pushes two of different classes at least a margin apart.
 
     Targets are 1 for a pair of the same class; Hadsell, Chopra and LeCun write 0 for it, and halve the loss.
     """
     excess = targets * predictions + (1.0 - targets) * np.maximum(margin - predictions, 0.0)
-    return excess * excess, (4.0 * targets - 2.0) * excess
+    pulled = (targets > 0) | (predictions < margin)
+    return excess * excess, (4.0 * targets - 2.0) * excess, lambda: np.where(pulled, 2.0, 0.0)
 
 
 @loss(
@@ -141,11 +143,12 @@ def hinge_embedding(
     targets: Array,
     *,
     margin: Annotated[float, Ge(0), Doc("Distance from which two different samples are far enough apart.")] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Reduces the distance of two similar samples, and raises that of two different ones up to a margin."""
     same, room = targets > 0, margin - predictions
     # at the margin the hinge is active, as in PyTorch
-    return np.where(same, predictions, np.maximum(room, 0.0)), np.where(same, 1.0, np.where(room >= 0, -1.0, 0.0))
+    gradient = np.where(same, 1.0, np.where(room >= 0, -1.0, 0.0))
+    return np.where(same, predictions, np.maximum(room, 0.0)), gradient, lambda: np.zeros_like(room)
 
 
 @loss(

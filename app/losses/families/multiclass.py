@@ -14,9 +14,17 @@ from app.errors import Fault, InvalidParameter
 from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
 from app.losses.labels import ClassWeight, LabelSmoothing
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, Second, loss
 from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
-from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
+from app.losses.numerics.rows import (
+    headroom,
+    lead_missing,
+    row_starts,
+    row_sums,
+    softmax,
+    softmax_cross_entropy,
+    softmax_variance,
+)
 from app.losses.numerics.stable import Array, recovered, xlogy
 from app.losses.parameters import PER_CLASS
 from app.registry import alias
@@ -105,7 +113,7 @@ def categorical_cross_entropy(
         Le(0.5),
         Doc("Probabilities are moved into [clip, 1 − clip], and pull no more beyond; null leaves them."),
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Surprise at the true class: a confident mistake costs without bound, and honest probabilities cost least.
 
     Targets are class indices or rows of probabilities, one-hot or soft. The mean divides by the sum of the class weights
@@ -125,7 +133,8 @@ def categorical_cross_entropy(
         rows = targets if targets.ndim == 2 else _ones(at, predictions.shape)
         shares = _shares(rows, label_smoothing, class_weight)
         if from_logits:
-            return softmax_cross_entropy(predictions, shares, lambda at: _exact_shares(rows[at], label_smoothing, class_weight))
+            exact = softmax_cross_entropy(predictions, shares, lambda at: _exact_shares(rows[at], label_smoothing, class_weight))
+            return *exact, lambda: row_sums(shares)[:, None] * softmax_variance(predictions)
         return _soft(predictions, shares, clip)
     return _hard_logits(predictions, at, counts) if from_logits else _hard(predictions, at, counts, clip)
 
@@ -143,31 +152,39 @@ def _exact_shares(rows: Array, label_smoothing: float, class_weight: list[float]
     return shares if class_weight is None else pair_multiply(shares, pair(np.asarray(class_weight, np.float64)))
 
 
-def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array]:
+def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array, Second]:
     parts = softmax(x, at)
     parts.others.reshape(-1)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
     gradient = parts.probabilities()
     if counts is None:
-        return parts.surprise, gradient
+        return parts.surprise, gradient, lambda: softmax_variance(x)
     gradient *= counts[:, None]
-    return np.where(counts == 0, 0.0, counts * parts.surprise), gradient
+    values = np.where(counts == 0, 0.0, counts * parts.surprise)
+    return values, gradient, lambda: counts[:, None] * softmax_variance(x)
 
 
-def _hard(p: Array, at: NDArray[np.intp], counts: Array | None, clip: float | None) -> tuple[Array, Array]:
+def _hard(p: Array, at: NDArray[np.intp], counts: Array | None, clip: float | None) -> tuple[Array, Array, Second]:
     true = p.take(at)
-    values, slope = _soft(true[:, None], np.ones((at.size, 1)) if counts is None else counts[:, None], clip)
-    gradient = np.zeros_like(p)
-    gradient.reshape(-1)[at] = slope[:, 0]
-    return values, gradient
+    values, slope, second = _soft(true[:, None], np.ones((at.size, 1)) if counts is None else counts[:, None], clip)
+    return values, _placed(slope[:, 0], at, p), lambda: _placed(second()[:, 0], at, p)
 
 
-def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
+def _placed(numbers: Array, at: NDArray[np.intp], like: Array) -> Array:
+    """Rows of zeros, with one number of each at these flat indices."""
+    rows = np.zeros_like(like)
+    rows.reshape(-1)[at] = numbers
+    return rows
+
+
+def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array, Second]:
     if clip is None:
-        return -row_sums(xlogy(shares, p)), np.where(shares == 0, 0.0, -shares / p)
+        gradient = np.where(shares == 0, 0.0, -shares / p)
+        return -row_sums(xlogy(shares, p)), gradient, lambda: np.where(shares == 0, 0.0, shares / p / p)
     # log(1 − clip) of the exact 1 − clip, which float64 does not hold
     log_p = np.where(p > 1.0 - clip, np.log1p(-clip), np.log(np.maximum(p, clip)))
     inside = (p >= clip) & (p <= 1.0 - clip) & (shares != 0)
-    return -row_sums(shares * log_p), np.where(inside, -shares / p, 0.0)
+    within = (p > clip) & (p < 1.0 - clip) & (shares != 0)
+    return -row_sums(shares * log_p), np.where(inside, -shares / p, 0.0), lambda: np.where(within, shares / p / p, 0.0)
 
 
 @loss(
@@ -183,12 +200,10 @@ def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
     equals=("torch.nn.NLLLoss(weight, ignore_index)",),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT | PROPER,
 )
-def nll(predictions: Array, targets: Index) -> tuple[Array, Array]:
+def nll(predictions: Array, targets: Index) -> tuple[Array, Array, Second]:
     """Cross-entropy of predictions that are log-probabilities already: picks the true class, takes no logarithm."""
     at = _flat(targets, predictions.shape[1])
-    gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = -1.0
-    return -predictions.take(at), gradient
+    return -predictions.take(at), _placed(np.full(at.size, -1.0), at, predictions), lambda: np.zeros_like(predictions)
 
 
 @loss(
@@ -212,7 +227,7 @@ def categorical_focal(
     alpha: Annotated[
         float | list[float], PER_CLASS, Doc("Factor of the loss: one number for every class, or one for each.")
     ] = 0.25,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy that fades for samples the model has right, so that the hard ones decide.
 
     A scalar alpha multiplies every class, as in Keras; it is not alpha for one class and 1 − alpha for the others.
@@ -222,7 +237,7 @@ def categorical_focal(
     return (_focal_logits if from_logits else _focal)(predictions, at, gamma, scale)
 
 
-def _focal_logits(x: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array]:
+def _focal_logits(x: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
     parts = softmax(x, at)
     miss = parts.rest / parts.total
     p = parts.picked / parts.total
@@ -236,12 +251,25 @@ def _focal_logits(x: Array, at: NDArray[np.intp], gamma: float, scale: Array | f
         gradient[thin] = parts.others[thin] / parts.rest[thin, None] * pull[thin, None]
     gradient.reshape(-1)[at] = -pull
     # the surprise may be beyond float64 where its share is not
-    return recovered(
+    values = recovered(
         focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(at) / 2.0)))
-    ), gradient
+    )
+
+    def second() -> Array:  # m^γ·(pⱼ(1 − pⱼ)·(γps/m + 1) + (d/m)²·γp·(2m − s·(m − (γ − 1)p))), m = 1 − p, s = −ln p,
+        # and d = m for the label, −pⱼ for another class
+        surprise = np.minimum(parts.surprise, 1e300)
+        ratio = np.divide(surprise, miss, out=np.ones_like(miss), where=miss > 0)
+        turn = gamma * p * (2.0 * miss - surprise * (miss - (gamma - 1.0) * p))
+        rest = np.broadcast_to(parts.rest[:, None], x.shape)
+        odds = np.divide(parts.others, rest, out=np.zeros_like(x), where=rest > 0)
+        odds.reshape(-1)[at] = 1.0
+        bend = softmax_variance(x) * (gamma * p * ratio + 1.0)[:, None]
+        return focus[:, None] * (bend + odds * odds * turn[:, None])
+
+    return values, gradient, second
 
 
-def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array]:
+def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
     p = predictions.take(at)
     miss, error = two_sum(np.ones_like(p), -p)
     log_p = np.log(p)
@@ -250,9 +278,15 @@ def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array 
     focus = scale * miss**gamma * (1.0 + gamma * np.divide(error, miss, out=np.zeros_like(p), where=some))
     # log(p) / (1 − p) tends to −1 at p = 1
     slope = gamma * np.divide(log_p, miss, out=np.full_like(p, -1.0), where=some) if gamma else 0.0
-    gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = np.where(focus == 0, 0.0, focus * (slope - 1.0 / p))
-    return -xlogy(focus, p), gradient
+    pull = np.where(focus == 0, 0.0, focus * (slope - 1.0 / p))
+
+    def second() -> Array:  # m^γ/p² + γ·m^(γ − 1)·(2/p − (γ − 1)·ln p/m) with m = 1 − p
+        steep = focus / p / p
+        lead = scale * miss ** (gamma - 1.0) * (1.0 + (gamma - 1.0) * np.divide(error, miss, out=np.zeros_like(p), where=some))
+        bend = steep + lead * (2.0 * gamma / p - (gamma - 1.0) * slope) if gamma else steep
+        return _placed(np.where(np.equal(scale, 0), 0.0, np.where(np.isinf(steep), np.inf, bend)), at, predictions)
+
+    return -xlogy(focus, p), _placed(pull, at, predictions), second
 
 
 @loss(
@@ -270,18 +304,21 @@ def generalized_cross_entropy(
     *,
     q: Annotated[float, Gt(0), Le(1), Doc("Robustness to wrong labels: towards 0 cross-entropy, 1 the linear 1 − p.")] = 0.5,
     from_logits: FromLogits = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Between cross-entropy and mean absolute error: a wrong label costs at most 1/q, so noise in labels does less harm."""
     at = _flat(targets, predictions.shape[1])
     if from_logits:
         return _generalized_logits(predictions, at, q)
     p = predictions.take(at)
-    gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = -np.where(p > 0, p**q / p, p ** (q - 1.0))  # q − 1 is rounded
-    return -np.expm1(q * np.log(p)) / q, gradient
+    gradient = _placed(-np.where(p > 0, p**q / p, p ** (q - 1.0)), at, predictions)  # q − 1 is rounded
+
+    def second() -> Array:
+        return _placed((1.0 - q) * np.where(p > 0, p**q / p / p, np.inf) if q < 1 else 0.0 * p, at, predictions)
+
+    return -np.expm1(q * np.log(p)) / q, gradient, second
 
 
-def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array, Array]:
+def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array, Array, Second]:
     parts = softmax(x, at)
     p = parts.picked / parts.total
     power = p**q
@@ -292,13 +329,20 @@ def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array
     gradient = parts.probabilities() * power[:, None]
     gradient.reshape(-1)[at] = -parts.rest / parts.total * power
     reached = q * parts.surprise
-    return np.where(reached < 1e-290, parts.surprise, -np.expm1(-reached) / q), gradient  # below, q·surprise loses digits
+    values = np.where(reached < 1e-290, parts.surprise, -np.expm1(-reached) / q)  # below, q·surprise loses digits
+
+    def second() -> Array:  # p^q·(pⱼ(1 − pⱼ) − q·d²), d = 1 − p for the label and −pⱼ for another class
+        away = softmax(x, at).probabilities()
+        away.reshape(-1)[at] = parts.rest / parts.total
+        return power[:, None] * (softmax_variance(x) - q * away * away)
+
+    return values, gradient, second
 
 
 # --- margins ----------------------------------------------------------------------------------------------------------
 
 
-def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, Array]:
+def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, Array, Second]:
     """max(0, 1 + the largest rival − score of the label); at a kink it still pulls, at a tie the first rival is pushed."""
     rival: NDArray[np.intp] = row_starts(scores) + rivals.argmax(axis=1)
     room = headroom(scores)
@@ -307,7 +351,8 @@ def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, A
     gradient = np.zeros_like(scores)
     gradient.reshape(-1)[rival] = active
     gradient.reshape(-1)[at] = -active
-    return np.fmax(excess, 0.0) / np.ravel(room), gradient  # fmax: a class without rivals has no excess, but NaN
+    values = np.fmax(excess, 0.0) / np.ravel(room)  # fmax: a class without rivals has no excess, but NaN
+    return values, gradient, lambda: np.zeros_like(scores)
 
 
 @loss(
@@ -318,7 +363,7 @@ def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, A
     equals=("keras.losses.CategoricalHinge()",),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
-def categorical_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]:
+def categorical_hinge(predictions: Array, targets: Index) -> tuple[Array, Array, Second]:
     """Asks the true class to lead the best wrong one, and zero, by 1.
 
     Keras' form, in which the true class takes part in the maximum with a score of 0: where all wrong scores are negative
@@ -343,7 +388,7 @@ def categorical_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]
     reference="Crammer and Singer (2001), Journal of Machine Learning Research 2, 265–292",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
-def crammer_singer_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]:
+def crammer_singer_hinge(predictions: Array, targets: Index) -> tuple[Array, Array, Second]:
     """Asks the true class to lead the best wrong one by 1: only these two are pulled, and no others."""
     at = _flat(targets, predictions.shape[1])
     rivals = predictions.copy()
@@ -367,7 +412,7 @@ def multi_margin(
     p: Annotated[Literal[1, 2], Doc("Power of each violation of the margin.")] = 1,
     margin: Annotated[float, Doc("Lead that the true class should have over each other one.")] = 1.0,
     class_weight: ClassWeight = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Asks the true class to lead every wrong one by a margin, and adds up the shortfalls, divided by the number of classes.
 
     Class weights multiply the losses but not the divisor of the mean, as in PyTorch.
@@ -388,4 +433,11 @@ def multi_margin(
     # the squares may overflow where their mean does not
     mean = recovered(row_sums(terms) / k, lambda: row_sums(excess * (excess / k) if p == 2 else excess / k))
     values = mean[:, None] * weight / room
-    return np.where(weight == 0, 0.0, values)[:, 0], slope  # a class of no weight costs nothing, however far off it is
+
+    def second() -> Array:
+        bend = (excess > 0) * (2.0 * weight / k) if p == 2 else np.zeros_like(excess)
+        bend.reshape(-1)[at] = row_sums(bend)
+        return bend
+
+    values = np.where(weight == 0, 0.0, values)[:, 0]  # a class of no weight costs nothing, however far off it is
+    return values, slope, second

@@ -10,10 +10,20 @@ from typing_extensions import Doc
 from app.losses.cost import Cost
 from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
+from app.losses.loss import (
+    BOUNDED_GRADIENT,
+    CONVEX,
+    DIFFERENTIABLE,
+    NON_NEGATIVE,
+    SMOOTH,
+    SYMMETRIC,
+    ZERO_AT_TARGET,
+    Second,
+    loss,
+)
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import headroom, row_sums
-from app.losses.numerics.stable import Array, sigmoid, softplus
+from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus
 from app.losses.parameters import PER_CLASS
 
 
@@ -61,7 +71,7 @@ def multilabel_soft_margin(
     class_weight: Annotated[
         list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each label; null weighs all alike.")
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Binary cross-entropy of every label on its own, averaged over the labels.
 
     Weights multiply the labels' terms; the sum is divided by the number of labels all the same, as in PyTorch.
@@ -70,7 +80,8 @@ def multilabel_soft_margin(
     against = -sign * predictions
     k = targets.shape[1]
     weight = 1.0 if class_weight is None else np.asarray(class_weight, np.float64)
-    return row_sums(softplus(against) / k * weight), -sign * sigmoid(against) / k * weight
+    values = row_sums(softplus(against) / k * weight)
+    return values, -sign * sigmoid(against) / k * weight, lambda: sigmoid_slope(predictions) / k * weight
 
 
 class _Ordered(NamedTuple):
@@ -111,7 +122,7 @@ def multilabel_margin(
     target_format: Annotated[
         Literal["index_list", "multi_hot"], Doc("Whether targets list the true labels, padded with −1, or flag each with 0 or 1.")
     ] = "index_list",
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Asks every true label to lead every false one by 1, and adds up the shortfalls, divided by the number of labels.
 
     A list of labels ends at its first −1, whatever stands after it, as in PyTorch.
@@ -129,7 +140,7 @@ def multilabel_margin(
     gradient = np.empty_like(scores)
     pull = np.where(ordered.true > 0, -ordered.false_after, ordered.true_up_to)
     np.put_along_axis(gradient, ordered.order, pull, axis=1)
-    return (values[:, None] / k / room)[:, 0], gradient / k
+    return (values[:, None] / k / room)[:, 0], gradient / k, lambda: np.zeros_like(scores)
 
 
 @loss(

@@ -74,6 +74,14 @@ def pair_divide(a: Pair, b: Pair) -> Pair:
     return renormalised(quotient, (((a[0] - product) - error) + (a[1] - quotient * b[1])) / b[0])
 
 
+def plus_share(a: Pair, b: Pair, y: Array, x: Array) -> Array:
+    """a + b·(y/x), rounded once, as (a·x + b·y)/x with both brought near 1; where they leave the range of pairs, as it comes."""
+    exponent = -np.frexp(x)[1]
+    near, far = np.ldexp(x, exponent), np.ldexp(y, exponent)
+    high, low = pair_add(pair_multiply(a, pair(near)), pair_multiply(b, pair(far)))
+    return np.where(np.isfinite(high + low), (high + low) / near, a[0] + b[0] * (y / x))
+
+
 def pair_sqrt(a: Pair) -> Pair:
     """√a, to about 2⁻¹⁰³: one Newton step from the rounded root; 0 at 0."""
     root = np.sqrt(a[0])

@@ -144,6 +144,17 @@ def _resolved(
     return gradient
 
 
+def softmax_variance(x: Array) -> Array:
+    """p(1 − p) of the softmax p of each row, its derivative by the same logit: 1 − p of the largest is the sum of the others."""
+    at: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
+    parts = softmax(x, at)
+    largest = (parts.picked / parts.total) * (parts.rest / parts.total)
+    p = parts.others / parts.total[:, None]
+    variance = p * (1.0 - p)
+    variance.reshape(-1)[at] = largest
+    return variance
+
+
 def log_softmax(x: Array) -> Array:
     """log of the softmax of each row: every logit's distance to the largest, and the surprise at that."""
     at: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)

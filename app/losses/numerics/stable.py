@@ -42,6 +42,12 @@ def sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1.0, t) / (1.0 + t)
 
 
+def sigmoid_slope(x: Array) -> Array:
+    """The derivative of the sigmoid, σ(x)·σ(−x): even, and exact in both tails."""
+    t = np.exp(-np.abs(x))
+    return t / np.square(1.0 + t)
+
+
 def xlogy(x: Array, y: Array) -> Array:
     """x · log y with 0 · log 0 = 0, the limit that cross-entropies rely on."""
     return np.multiply(x, np.log(y), out=np.zeros_like(y), where=x != 0)
