@@ -30,8 +30,9 @@ FIELDS: Mapping[Path, Path] = {("parameters",): ("loss",)}
 
 
 def _tensors(value: object, info: ValidationInfo) -> Any:
-    ready = value is None or isinstance(value, np.ndarray)
-    return cast(object, value) if ready else faults.tensors(value, (str(info.field_name),))
+    if value is None or type(value) is np.ndarray:  # which most are: to build the path takes longer
+        return cast(object, value)
+    return faults.tensors(value, (str(info.field_name),))
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:

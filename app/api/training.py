@@ -324,7 +324,7 @@ def _targets(given: object, path: Path) -> Raw:
     targets = faults.tensors(given, path)
     if isinstance(targets, Mapping):
         raise InvalidInput([Fault(path, "not_an_array", "targets must be an array, not an object")])
-    return targets
+    return np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets
 
 
 def _occurring(targets: Sequence[str]) -> list[str]:

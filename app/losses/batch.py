@@ -9,9 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import TypeIs
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses.form import Bound, Form, Selection, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
 from app.losses.layout import Apart, rows_of, some_of
@@ -75,9 +74,8 @@ class Batch(NamedTuple):
     @property
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
-        numbers, cost = sum(map(_size, self.arrays)), self.loss.cost
-        once = cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
-        return once * (self.shapes.length("k") or 1) if self.loss.expects(self.parameters, self.arrays[-1]) else once
+        numbers, cost = sum(map(_size, self.arrays)), self.loss.cost_of(self.parameters, self.arrays[-1])
+        return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
 
 
 def check(
@@ -112,7 +110,7 @@ def batch_of(
     arrays, elements, selection, within = form.laid_out(arrays), form.elements, form.everything, None
     if sample_weight is not None or mask is not None or bound.ignored is not None:
         if bound.loss.weighs_rows:
-            arrays, within, sample_weight, mask = _within(bound, arrays, sample_weight, mask)
+            arrays, within, sample_weight, mask = _within(bound, form, arrays, sample_weight, mask)
         selection = _selected(bound, form, arrays, sample_weight, mask)
     if classes is not None:
         _check_classes(classes, any("class_names" in reads.encoding.accepts for reads in form.inputs), form.shapes.length("k"))
@@ -122,10 +120,11 @@ def batch_of(
     kept = selection.kept
     lead = len(elements) if kept is None else 1
     for array, (name, encoding, place) in zip(arrays, form.inputs, strict=True):
+        numbers = array if array.dtype.kind in ("fiu" if encoding.whole else "f") else array.astype(np.float64)
         if kept is None:
-            read, found, noticed = encoding.read(array, place)
+            read, found, noticed = encoding.read(numbers, place)
         else:
-            read, found, noticed = encoding.read(some_of(array, elements, kept), place._replace(kept=kept))
+            read, found, noticed = encoding.read(some_of(numbers, elements, kept), place._replace(kept=kept))
         rows.append(rows_of(read, lead))
         encodings[name] = found
         warnings += noticed
@@ -134,7 +133,7 @@ def batch_of(
     counts = None if bound.counts is None else bound.counts(rows[-1])
     factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
-        rows.append(within if kept is None else within[kept])
+        rows.append(rows_of(within if kept is None else some_of(within, elements, kept), lead))
     if counts is not None or selection.weights is not None:
         _check_total(selection.weights, counts)
     if counts is not None:
@@ -152,32 +151,74 @@ def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
     return np.repeat(np.array(numbers), math.prod(elements[1:])) if per.what == "sample" else np.array(numbers)
 
 
+class _Within(NamedTuple):
+    """What is left once weights and marks of the numbers within rows are taken out of a call."""
+
+    arrays: Sequence[Numbers]
+    weights: Array | None
+    """What each number counts in the sums of its row, None where all count 1."""
+    sample_weight: Numbers | None
+    mask: NDArray[np.bool_] | None
+
+
 def _within(
-    bound: Bound, arrays: Sequence[Numbers], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
-) -> tuple[Sequence[Numbers], Array | None, Numbers | None, NDArray[np.bool_] | None]:
-    """Weights of the numbers within rows, where there are any; the arrays without what these drop; and what is left for rows."""
-    targets, shape = arrays[-1], arrays[-1].shape
-    keep = np.ones(shape, np.bool_) if bound.ignored is None else targets != bound.ignored
-    weights: Array | None = None
-    if mask is not None and mask.shape == shape:
-        keep, mask = keep & mask, None
-    if sample_weight is not None and sample_weight.shape == shape:
-        weights, sample_weight = sample_weight.astype(np.float64), None
+    bound: Bound, form: Form, arrays: Sequence[Numbers], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
+) -> _Within:
+    """Weights, mask and ignored labels of the numbers within rows: what they drop counts 0, and its number is made a 0."""
+    elements, targets, ignore = form.elements, form.inputs[-1], bound.ignored
+    labels = targets.encoding.labels
+    at = -1 if labels else 0
+    reference, numbers = form.inputs[at].place, arrays[at]
+    class_axis = form.class_axis if reference.classes else None
+    if ignore is not None and not labels:
+        message = f"ignore_index says nothing of targets that are {targets.encoding.meaning}"
+        raise InvalidParameter([Fault(("parameters", "ignore_index"), "ignore_index", message)])
+    keep = np.ones(numbers.shape, np.bool_) if ignore is None else numbers != ignore
+    pooled = bound.loss.pooled(bound.parameters)
+    classes = reference.classes and form.inputs[0].encoding.axes[0].endswith(" k")
+    given = _for_numbers(mask, numbers.shape, class_axis, elements, classes, pooled)
+    if given is not None:
+        keep, mask = keep & given, None
+    weights = _for_numbers(sample_weight, numbers.shape, class_axis, elements, classes, pooled)
+    if weights is not None:
+        weights, sample_weight = weights.astype(np.float64), None
         bad = keep & ~(np.isfinite(weights) & (weights >= 0))
         if bad.any():
-            Place(("sample_weight",)).refuse_numbers(bad, weights, "finite and at least 0")
+            place = Place(("sample_weight",), elements, row_axes=weights.ndim - len(elements), class_axis=class_axis)
+            place.refuse_numbers(bad, weights, "finite and at least 0")
         keep = keep & (weights > 0)
     if weights is None and keep.all():
-        return arrays, None, sample_weight, mask
-    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(shape[0], -1), axis=1)
+        return _Within(arrays, None, sample_weight, mask)
+    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(elements[0], math.prod(elements[1:]), -1), axis=2)
     if not rows.any():
         raise _nothing_counts()
-    filled = [np.where(keep, array, 0.0) for array in arrays]
-    return filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, _both(rows, mask)
+    if mask is not None:
+        rows = rows & _on_elements(mask, elements, "mask", "flag")
+    marked = arrays if labels else arrays[:-1]
+    filled = [*(_filled(array, keep) for array in marked), *arrays[len(marked) :]]
+    return _Within(filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, rows.reshape(elements))
 
 
-def _both(rows: NDArray[np.bool_], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    return rows if mask is None else np.logical_and(rows, mask)
+def _filled(array: Numbers, keep: NDArray[np.bool_]) -> Numbers:
+    """The array with 0 for what is dropped; all classes of a position that is."""
+    return np.where(keep if array.ndim == keep.ndim else keep[..., None], array, 0.0)
+
+
+def _for_numbers(
+    given: Numbers | None, shape: Shape, class_axis: int | None, elements: Shape, classes: bool, pooled: bool
+) -> Numbers | None:  # fmt: skip
+    """What was given for each number within rows, laid out as these are; None where it was given for whole rows.
+
+    Of classes, all at a position may have one; of samples that are pooled, all numbers of one.
+    """
+    if given is None:
+        return None
+    moved = np.moveaxis(given, class_axis, -1) if class_axis is not None and given.ndim == len(shape) else given
+    if classes and moved.shape == shape[:-1] != elements:
+        return np.broadcast_to(moved[..., None], shape)
+    if pooled and moved.shape == elements:
+        return np.broadcast_to(moved.reshape(*elements, *(1,) * (len(shape) - len(elements))), shape)
+    return moved if moved.shape == shape else None
 
 
 def _selected(
@@ -257,18 +298,14 @@ def inputs_on(side: Literal["predictions", "targets"], loss: Loss) -> Mapping[st
 
 
 def _given(bound: Bound, predictions: Arrays, targets: Arrays, classes: Sequence[str] | None) -> Sequence[Numbers]:
-    """The arrays in the order of the loss's function, of floating point numbers."""
-    if bound.pair and _real(predictions) and _real(targets):
+    """The arrays in the order of the loss's function."""
+    if bound.pair and isinstance(predictions, np.ndarray) and isinstance(targets, np.ndarray):
         return predictions, targets
     loss, raw = bound.loss, _by_name(bound.loss, predictions, targets)
     rank = getattr(raw[next(iter(loss.inputs))], "ndim", 1)
     return [
         _numbers(raw[name], declared, declared.decide(bound.parameters, rank), classes) for name, declared in loss.inputs.items()
     ]
-
-
-def _real(array: Arrays) -> TypeIs[Numbers]:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
 
 
 def _by_name(loss: Loss, predictions: Arrays, targets: Arrays) -> dict[str, Raw]:
@@ -316,7 +353,7 @@ def _as_object(wanted: Mapping[str, Input]) -> str:
 def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
-        return raw if _real(raw) else raw.astype(np.float64)
+        return raw
     place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")

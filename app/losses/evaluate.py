@@ -18,9 +18,9 @@ from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
-from app.losses.loss import Gradient
+from app.losses.loss import NON_NEGATIVE, Gradient
 from app.losses.numerics.blocks import BLOCK_BYTES, in_blocks
-from app.losses.numerics.means import average_of_columns, in_units
+from app.losses.numerics.means import POOLED, average_of_columns, in_units
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
 from app.losses.outputs import NON_FINITE_LISTED, USUAL, Computed, Found, NonFinite, asked, non_finite
 from app.losses.samples import means_of_samples, shares_of_elements
@@ -90,7 +90,7 @@ def evaluate(
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
         few = block_bytes is None and sum(map(_bytes, batch.arrays)) <= BLOCK_BYTES
-        run = _whole if loss.coupling == "batch" else _at_once if few else _in_blocks
+        run = _whole if loss.coupling == "batch" or mean is POOLED else _at_once if few else _in_blocks
         losses, value, derivatives, sound = run(batch, total, order, block_bytes)
         computed = Computed(batch, losses, value, derivatives)
         answered = {name: function(computed) for name, function in functions}
@@ -150,16 +150,23 @@ def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None)
     summed = mean.of_all is None and total.reduction != "none"
     weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
+    reusable = NON_NEGATIVE in batch.loss.properties
+    anchor = 0.0  # of the block before
 
     def work(rows: slice) -> Partial:
+        nonlocal anchor
         counted = None if weights is None else weights[rows]
         values, slopes = _on_rows(batch, rows, order)
         losses[rows] = values
         for out, slope in zip(derivatives, slopes, strict=True):
             if not _scale_into(out, rows, slope, counted, divisor):
                 unsound.append(rows)
-        slope = slopes = None  # the sum takes their place in the cache
-        return partial_sum(_weighted(values, counted)) if summed else NOTHING
+        slope = slopes = None  # their memory is in the cache: the sum takes it over
+        if not summed:
+            return NOTHING
+        part = partial_sum(_weighted(values, counted), anchor)
+        anchor = part.anchor if reusable else 0.0
+        return part
 
     parts = in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]), block_bytes)
     return _reduced(batch, total, losses, derivatives, not unsound, parts)
@@ -179,13 +186,6 @@ def _at_once(batch: Batch, total: _Total, order: int, block_bytes: int | None) -
     return _reduced(batch, total, losses, derivatives, sound, None)
 
 
-def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array, ...]]:
-    """The kernel's losses of these elements, and their derivatives up to this order to each of the predictions."""
-    values, gradient, *second = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
-    slopes = _arrays_of(gradient, values.size) if order else ()
-    return values, slopes if order < 2 else slopes + _arrays_of(second[0](), values.size)
-
-
 def _predictions(batch: Batch) -> tuple[Numbers | Apart, ...]:
     return batch.arrays[: len(inputs_on("predictions", batch.loss))]
 
@@ -200,14 +200,21 @@ def _reduced(
     return losses, value, derivatives, sound and slope is None
 
 
+def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array, ...]]:
+    """The kernel's losses of these elements, and their derivatives up to this order to each of the predictions."""
+    values, gradient, *second = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
+    derivatives = _arrays_of(gradient, values.size) if order else ()
+    return values, derivatives if order < 2 else derivatives + _arrays_of(second[0](), values.size)
+
+
 def _whole(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback, *_ = batch.kernel(*(_for_kernel(array[:]) for array in batch.arrays))
-    value, _ = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
+    value, slope = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
     if not order or not callable(pullback):
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
-    return losses, value, [pullback(weights / total.divisor)], False
+    return losses, value, [pullback(weights / total.divisor if slope is None else slope)], False
 
 
 def _for_kernel(block: Numbers) -> Array:

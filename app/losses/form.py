@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray
 from app.losses.inputs import Encoding, Input, Numbers, Place, Shape, Shapes
-from app.losses.labels import axis_hint, class_axis_of
+from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
@@ -111,7 +111,7 @@ def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
 def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple[Shape, ...]) -> Form:
     known = Shapes()
     shared: dict[str, Shape] = {}
-    found: list[tuple[Input, Encoding, int, int | None]] = []
+    found: list[tuple[Input, Encoding, int, int | None, bool]] = []
     rank = len(shapes[0])
     class_axis = class_axis_of(parameters, rank) if "class_axis" in parameters else None
     for (name, declared), shape in zip(loss.inputs.items(), shapes, strict=True):
@@ -124,12 +124,13 @@ def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple
             row_axes = known.agree(encoding, moved, declared.place, shape)
         except InvalidArray as misfit:
             raise _with_hint(misfit, loss, shapes[0], shape) from None
-        found.append((declared, encoding, row_axes, axis))
+        found.append((declared, encoding, row_axes, axis, len(shape) == rank))
     elements, k = known.elements, known.length("k")
     check_lengths(lists, k, elements)
+    check_smoothing(loss.options, parameters, k)
     inputs = tuple(
-        Reads(each.name, encoding, Place(each.path, elements, None, k, row_axes, axis, _hint(each, parameters)))
-        for each, encoding, row_axes, axis in found
+        Reads(each.name, encoding, Place(each.path, elements, None, k, row_axes, axis, classes, _hint(each, parameters)))
+        for each, encoding, row_axes, axis, classes in found
     )
     everything = Selection(None, None, False, elements[0], math.prod(elements))
     return Form(inputs, known, elements, everything, class_axis, shared)
@@ -143,7 +144,7 @@ def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
 
 def _with_hint(misfit: InvalidArray, loss: Loss, first: Shape, shape: Shape) -> InvalidArray:
     """The same refusal, with the axis along which the classes may be meant."""
-    hint = axis_hint(first, shape) if "class_axis" in loss.options else ""
+    hint = axis_hint(first, shape) if "class_axis" in loss.parameters else ""
     return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
 
 

@@ -23,13 +23,12 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
-
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
-from app.losses.labels import COLUMN_OPTIONS, label_options, with_label_options
-from app.losses.numerics.means import ARITHMETIC, Mean, of_columns
+from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
+from app.losses.numerics.means import ARITHMETIC, POOLED, Mean, of_columns
 from app.losses.numerics.stable import Array
+from app.losses.parameters import pooled_by
 from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
@@ -88,6 +87,8 @@ class Loss(Declared):
     factors: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what the mean multiplies each by, while its divisor does not; None: 1."""
     cost: Cost = LINEAR
+    cost_of_shares: Cost | None = None
+    """What it costs where labels are shares of several classes, if that grows faster."""
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
 
@@ -99,14 +100,14 @@ class Loss(Declared):
         if not self.options:
             return partial(self.function, **parameters) if parameters else self.function
         kernel = partial(self.function, **{name: parameters[name] for name in self.own})
-        if not self._expects:
+        if not self._takes_shares:
             return kernel
         weight = parameters["class_weight"] if "class_weight" in self.options else None
         return with_label_options(kernel, parameters["label_smoothing"] if "label_smoothing" in self.options else 0.0, weight)
 
     @cached_property
-    def _expects(self) -> bool:
-        """Whether soft labels, smoothed ones or weights of classes are put around the function."""
+    def _takes_shares(self) -> bool:
+        """Whether the function takes shares of labels, and weights of classes are put around it."""
         return bool(self.options.keys() & {"label_smoothing", "class_weight"})
 
     def counting(self, parameters: Mapping[str, Any]) -> Callable[[Any], Array | None] | None:
@@ -114,16 +115,28 @@ class Loss(Declared):
         if self.counts:
             return partial(self.counts, **parameters)
         weight = parameters["class_weight"] if "class_weight" in self.options else None
-        return None if weight is None else partial(_weights_of, np.asarray(weight, np.float64))
+        return None if weight is None else partial(class_counts, class_weight=weight)
+
+    def pooled(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether the samples of a batch are taken together under these parameters, and have one loss."""
+        return any(parameters[name] == value for name, value in self._pools)
+
+    @cached_property
+    def _pools(self) -> tuple[tuple[str, str], ...]:
+        return tuple((name, value) for name, each in self.own.items() if (value := pooled_by(each)) is not None)
+
+    def cost_of(self, parameters: Mapping[str, Any], targets: Any) -> Cost:
+        """What it costs under these parameters, with labels or with shares of them."""
+        if self.cost_of_shares and (parameters.get("label_smoothing") or len(targets.shape) > 1):
+            return self.cost_of_shares
+        return self.cost
 
     def mean_of(self, parameters: Mapping[str, Any]) -> Mean:
         """The mean under these parameters: of all elements, or of each column apart."""
+        if self.pooled(parameters):
+            return POOLED
         by_column = "multioutput" in self.options and parameters["multioutput"] == "uniform_average"
         return of_columns(self.mean) if by_column else self.mean
-
-    def expects(self, parameters: Mapping[str, Any], targets: Any) -> bool:
-        """Whether the function is called once for each class, since labels have shares of several."""
-        return "label_smoothing" in self.options and (parameters["label_smoothing"] > 0 or len(targets.shape) > 1)
 
     @cached_property
     def own(self) -> Mapping[str, inspect.Parameter]:
@@ -156,11 +169,6 @@ class Loss(Declared):
         return 2 if len(get_args(returned)) == 3 and self.mean.of_all is None else 1
 
 
-def _weights_of(class_weight: Array, targets: Any) -> Array | None:
-    """(m,) the weight of each label; None for rows of shares."""
-    return None if len(targets.shape) > 1 else class_weight[targets]
-
-
 def loss(
     *,
     predictions: Inputs,
@@ -175,6 +183,7 @@ def loss(
     counts: Callable[..., Array | None] | None = None,
     factors: Callable[..., Array | None] | None = None,
     cost: Cost = LINEAR,
+    cost_of_shares: Cost | None = None,
     weighs_rows: bool = False,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
@@ -183,7 +192,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            factors=factors, cost=cost, weighs_rows=weighs_rows,
+            factors=factors, cost=cost, cost_of_shares=cost_of_shares, weighs_rows=weighs_rows,
         )  # fmt: skip
 
     return declare

@@ -17,6 +17,13 @@ class Per:
     what: Literal["class", "column", "sample"]
 
 
+@dataclass(frozen=True)
+class Pools:
+    """Under this value of a parameter, a loss is one of the whole batch."""
+
+    value: str
+
+
 PER_CLASS, PER_COLUMN, PER_SAMPLE = Per("class"), Per("column"), Per("sample")
 Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
 """Parameters that hold a number for each class, column or sample, by name."""
@@ -28,6 +35,13 @@ def meaning(parameter: Parameter) -> Per | None:
     if get_origin(parameter.annotation) is not Annotated:
         return None
     return next((mark for mark in get_args(parameter.annotation) if isinstance(mark, Per)), None)
+
+
+@cache
+def pooled_by(parameter: Parameter) -> str | None:
+    """The value under which a loss is one of the whole batch, None for a parameter that says nothing about it."""
+    marks = get_args(parameter.annotation) if get_origin(parameter.annotation) is Annotated else ()
+    return next((mark.value for mark in marks if isinstance(mark, Pools)), None)
 
 
 def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> Lists:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.batch import Batch
+from app.losses.numerics.blocks import in_blocks
 from app.losses.numerics.stable import Array
 
 
@@ -28,10 +29,18 @@ def means_of_samples(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     if grid.shape[1] == 1:
         return grid[:, 0], None
     shares, _ = shares_of_elements(batch)
-    means, slope = batch.mean.of_rows(grid, None if shares is None else _grid(batch, shares))
-    if slope is None:
+    weights = None if shares is None else _grid(batch, shares)
+    means = np.empty(len(grid))
+
+    def work(rows: slice) -> Array | None:
+        means[rows], slope = batch.mean.of_rows(grid[rows], None if weights is None else weights[rows])
+        return slope
+
+    slopes = [slope for slope in in_blocks(work, len(grid), grid[0].nbytes) if slope is not None]
+    if not slopes:
         return means, None
-    return means, slope.reshape(-1) if batch.kept is None else slope.reshape(-1)[batch.kept]
+    flat = np.concatenate(slopes).reshape(-1)
+    return means, flat if batch.kept is None else flat[batch.kept]
 
 
 def _grid(batch: Batch, numbers: Array) -> Array:

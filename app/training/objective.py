@@ -120,9 +120,12 @@ def agree(
     `output` is the activation of the last layer; None takes the first of OUTPUTS whose range the loss takes.
     """
     _refuse_untrainable(loss)
+    parameters = {**loss.defaults, **parameters}
+    if loss.pooled(parameters):
+        message = f"a model cannot be trained on {loss.name} of a whole batch; leave its samples apart"
+        raise InvalidParameter([Fault(("loss",), "not_trainable", message)])
     if not isinstance(targets, np.ndarray) and classes is None:
         raise InvalidArray([Fault(("classes",), "missing", 'targets are class names: say their order in "classes"')])
-    parameters = {**loss.defaults, **parameters}
     found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
     if isinstance(found, list):
         raise _misfit(loss, parameters, found, targets, classes, output)

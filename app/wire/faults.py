@@ -19,9 +19,9 @@ Leaf: TypeAlias = Literal["number", "flag"]
 
 
 def numbers(value: object, path: Path) -> NDArray[np.float64]:
-    """`value` as decoded, where it is an array of numbers; InvalidArray naming every element that is in the way."""
+    """`value` as float64, where it is an array of numbers; InvalidArray naming every element that is in the way."""
     if isinstance(value, np.ndarray):
-        return cast(Array, value)
+        return cast(Array, value).astype(np.float64, copy=False)
     _refuse(value, path, "number")
     raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}")])
 
@@ -46,6 +46,8 @@ def listed(value: object) -> object:
     if not isinstance(value, np.ndarray):
         return value.built() if isinstance(value, LazyList) else value
     array = cast(Array, value)
+    if array.dtype.kind in "iu":
+        return array.tolist()
     whole = np.floor(array) == array
     return array.astype(np.int64).tolist() if whole.all() and (np.abs(array) < 2**53).all() else array.tolist()
 
@@ -61,6 +63,8 @@ def tensors(value: object, path: Path) -> Any:
 
 
 def _numbers_or_names(value: object, path: Path) -> Any:
+    if isinstance(value, np.ndarray):
+        return cast(Array, value)
     if isinstance(value, list) and only(map(type, cast(list[object], value))) is str:
         return cast(list[str], value)
     return numbers(cast(object, value), path)

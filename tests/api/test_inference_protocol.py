@@ -367,6 +367,33 @@ def test_single_precision_in_gives_single_precision_out(caller: httpx.Client) ->
         assert tensor.tobytes() == single.tensors[name].tobytes()
 
 
+@pytest.mark.parametrize("loss", ["hamming_loss", "zero_one"])
+@pytest.mark.parametrize(("far", "dtype"), [(2**53, "<i8"), (2**63 - 3, "<i8"), (-(2**53) - 2, "<i8"), (2**64 - 3, "<u8")])
+def test_labels_keep_their_64_bits(caller: httpx.Client, loss: str, far: int, dtype: str) -> None:
+    arrays = {"predictions": np.array([far, far + 1, 5], dtype), "targets": np.array([far + 1, far + 1, 5], dtype)}
+    for message in (binary_message(arrays), json_message([in_json(name, array) for name, array in arrays.items()])):
+        answer = read(send(caller, loss, message))
+        assert answer.tensors["per_sample"].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_groups_keep_their_64_bits(caller: httpx.Client) -> None:
+    rows = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]])
+    numbers = np.array([0, 0, 1, 1])
+    near, far = (
+        read(send(caller, "circle", binary_message({"predictions": rows, "targets": numbers + n}))).tensors for n in (0, 2**53)
+    )
+    assert all(far[name].tobytes() == near[name].tobytes() for name in near)
+
+
+def test_integers_among_real_numbers_are_the_nearest_of_these(caller: httpx.Client) -> None:
+    predictions, targets = np.array([2**53 + 1, 2**53 + 3]), np.array([0.0, 1.0])
+    whole, nearest = (
+        read(send(caller, "mean_absolute_error", binary_message({"predictions": array, "targets": targets}))).tensors
+        for array in (predictions, np.array([float(2**53 + 1), float(2**53 + 3)]))
+    )
+    assert all(whole[name].tobytes() == nearest[name].tobytes() for name in nearest)
+
+
 def test_what_single_precision_does_not_hold_is_infinite(caller: httpx.Client) -> None:
     arrays = {"predictions": np.array([1e30, 1.0], np.float32), "targets": np.array([0.0, 0.0], np.float32)}
     answer = read(send(caller, "mse", binary_message(arrays, parameters={"binary_data_output": True})))
@@ -645,6 +672,7 @@ REFUSED: dict[str, tuple[Message, str]] = {
     "fractions as INT32": (with_tensor(datatype="INT32"), "INT32 takes whole numbers"),
     "128 as INT8": (with_tensor(datatype="INT8", data=[1, 2, 3, 128]), "INT8 takes whole numbers from -128 to 127"),
     "−1 as UINT8": (with_tensor(datatype="UINT8", data=[1, 2, 3, -1]), "UINT8 takes whole numbers from 0 to 255"),
+    "2**63 as INT64": (with_tensor(datatype="INT64", data=[1, 2, 3, 2**63]), "INT64"),
     "2**64 as UINT64": (with_tensor(datatype="UINT64", data=[1, 2, 3, 2**65]), "UINT64"),
     "1e300 as FP32": (with_tensor(datatype="FP32", data=[1, 2, 3, 1e300]), "FP32"),
     "1e5 as FP16": (with_tensor(datatype="FP16", data=[1, 2, 3, 1e5]), "FP16"),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES
 from app.losses.inputs import Encoding, Sizes
+from app.losses.parameters import lists_of
 from tests.losses.drawing import LABELS, more_digits, normalised
 from tests.losses.exact import BEYOND, ulps
 from tests.losses.oracles import K
@@ -93,10 +94,13 @@ def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Genera
     )
     samples = max(1, samples // 4) if setting.name in HEAVY else samples
     rows = samples if loss.coupling != "batch" else min(samples, 6)
+    per_sample = [len(numbers) for per, numbers in lists_of(loss.parameters, parameters).values() if per.what == "sample"]
     for softened in (False, True) if soft else (False,):
         for _ in range(max(1, samples // rows)):
             sizes = Sizes(
-                max(2, rows // (2 if soft else 1)), K, (K,) if setting.rank == 2 and setting.name not in OF_ROWS else ()
+                max(per_sample, default=max(2, rows // (2 if soft else 1))),
+                K,
+                (K,) if setting.rank == 2 and setting.name not in OF_ROWS else (),
             )
             drawn = [points(encoding, sizes, softened, extreme, rng) for encoding in encodings.values()]
             approach(list(encodings.values()), drawn, softened, rng)

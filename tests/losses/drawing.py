@@ -28,7 +28,19 @@ K = 3
 """Classes in the batches drawn here."""
 
 LABELS = frozenset(
-    {"binary", "sign", "class_index", "multi_hot", "index_list", "group", "count", "label", "labels", "label_sequence"}
+    {
+        "binary",
+        "sign",
+        "class_index",
+        "multi_hot",
+        "index_list",
+        "group",
+        "count",
+        "label",
+        "labels",
+        "label_sequence",
+        "class_map",
+    }
 )
 """Encodings whose numbers are whole by nature: they get no more digits."""
 
@@ -40,6 +52,9 @@ OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
 
 CONTRADICTIONS: Mapping[str, Mapping[str, object]] = {"categorical_cross_entropy": {"from_logits": True, "clip": 0.3}}
 """Settings that a loss refuses, since the one has no meaning beside the other."""
+
+NEEDS: Mapping[tuple[str, object], str] = {("include_background", False): "class_axis", ("activation", "softmax"): "class_axis"}
+"""Settings that a loss refuses without another parameter."""
 
 CANDIDATES = (0.0, 0.1, 0.3, 0.8, 1.0, 1.7, 3.0)
 
@@ -121,9 +136,11 @@ def switches(loss: Loss) -> list[str]:
 def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
     """The defaults, every other value of each parameter, and every switch together with one other value of each.
 
-    Where the classes are is no setting: test_elements transposes every call.
+    Where the classes are is no setting: test_elements transposes every call. Whether there are any may be one.
     """
     values = {name: others(loss, name, columns) for name in loss.parameters if name != "class_axis"}
+    if "class_axis" in loss.own:
+        values["class_axis"] = [-1]
     singles: list[dict[str, object]] = [{name: value} for name in values for value in values[name]]
     flipped = [single for single in singles if set(single) <= set(switches(loss))]
     firsts: list[dict[str, object]] = [{name: values[name][0]} for name in values if values[name]]
@@ -131,7 +148,8 @@ def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
     contradictory = CONTRADICTIONS.get(loss.name, {"": None})
     distinct: list[dict[str, object]] = []
     for each in ({}, *singles, *pairs):
-        if each not in distinct and not contradictory.keys() <= each.keys():
+        needed = {NEEDS[name, value] for name, value in each.items() if isinstance(value, str | bool) and (name, value) in NEEDS}
+        if each not in distinct and not contradictory.keys() <= each.keys() and needed <= each.keys():
             distinct.append(each)
     return distinct
 
@@ -168,7 +186,13 @@ class Case:
 
     @property
     def reductions(self) -> tuple[Any, ...]:
-        return ("mean", "sum", "mean_over_samples") if self.loss.mean.sums else ("mean",)
+        sums = self.loss.mean_of({**self.loss.defaults, **self.parameters}).sums
+        return ("mean", "sum", "mean_over_samples") if sums else ("mean",)
+
+    @property
+    def coupling(self) -> str:
+        """That of the loss, or of the whole batch where a parameter pools it."""
+        return "batch" if self.loss.pooled({**self.loss.defaults, **self.parameters}) else self.loss.coupling
 
     @property
     def prediction_names(self) -> list[str]:
@@ -271,6 +295,13 @@ def _softened(encoding: Encoding) -> Encoding:
     return encoding
 
 
+def out_of_place(loss: Loss, parameters: Mapping[str, object], encodings: Mapping[str, Encoding]) -> bool:
+    """Whether an option of labels is refused beside such arrays: no classes to spread a label over, no label to ignore."""
+    classes = any("k" in encoding.axes[0].split() for encoding in encodings.values())
+    spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
+    return (spread and not classes) or ("ignore_index" in parameters and encodings["targets"].name == "index_list")
+
+
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Every loss with its defaults in every shape, and in every setting in one shape; with labels hard and soft."""
@@ -287,6 +318,8 @@ def all_cases() -> tuple[Case, ...]:
                 shapes = list({tuple(encoding.name for encoding in each[1].values()): each for each in shapes}.values())
             said = ",".join(f"{name}={value}" for name, value in parameters.items())
             for shape, encodings, d in shapes:
+                if out_of_place(loss, parameters, encodings):
+                    continue
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
                     if chosen is not None:
                         words = f"{loss.name}({said}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"

@@ -234,6 +234,8 @@ def boxes(parameters: Parameters) -> list[Sample]:
 
 
 def masks(parameters: Parameters) -> list[Sample]:
+    if "class_axis" in parameters:
+        return []
     return [*LOGIT_MASKS] if parameters.get("from_logits") else [*MASKS]
 
 

@@ -107,7 +107,8 @@ def test_outputs_do_not_depend_on_blocks_or_threads(case: Case) -> None:
     for dtype in (np.float64, np.float32):
         first = next(iter(arrays))
         arrays[first] = arrays[first].astype(dtype)
-        for reduction, more in (("mean", {"sample_weight": np.linspace(0.0, 2.0, n)}), ("none", {})):
+        weighted: dict[str, Any] = {"sample_weight": np.linspace(0.0, 2.0, n)}
+        for reduction, more in (("mean", weighted), ("none", {})):
             batch = check(case.loss, case.parameters, *sides(case.loss, arrays), **more)
             whole = found(batch, reduction=reduction, block_bytes=1 << 40)
             try:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidArray
+from app.losses.cost import Cost
 from app.losses.encodings import (
-    CERTAIN_LABEL,
     CLASS_LABEL,
     DISTRIBUTION,
     GROUP,
@@ -21,6 +21,7 @@ from app.losses.encodings import (
     SOFT_BINARY,
 )
 from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
+from app.losses.labels import ClassWeight, class_counts, one_hot
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     CONVEX,
@@ -35,16 +36,21 @@ from app.losses.loss import (
 from app.losses.numerics.pairs import (
     Pair,
     complement,
+    constant,
     either,
     exp_pair,
     log_pair,
     odds,
+    pair,
     pair_add,
     pair_divide,
     pair_multiply,
+    pair_negative,
     two_product,
     two_sum,
 )
+from app.losses.numerics.rows import row_starts, row_sums
+from app.losses.numerics.shares import Shares
 from app.losses.numerics.stable import Array, all_finite, sigmoid_slope, softplus_and_sigmoid
 from app.losses.parameters import PER_COLUMN
 from app.registry import alias
@@ -521,6 +527,7 @@ def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Secon
     equals=("sklearn.metrics.brier_score_loss(scale_by_half)", "scoringrules.brier_score", "catboost metric BrierScore"),
     reference="Brier (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT | PROPER,
+    counts=class_counts,
 )
 def brier_score(
     predictions: Array,
@@ -529,22 +536,48 @@ def brier_score(
     scale_by_half: Annotated[
         bool | None, Doc("Whether the sum of squares over the classes is halved; null halves it for two classes as (n,) only.")
     ] = None,
+    label_smoothing: Annotated[
+        float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes; (n,) is of two.")
+    ] = 0.0,
+    class_weight: ClassWeight = None,
 ) -> tuple[Array, Array, Second]:
     """Squared error of a probability forecast: rewards calibration as well as sharpness, and stays bounded.
 
-    Predictions (n,) are the probability of the positive class, rows (n, k) that of each class.
+    Predictions (n,) are the probability of the positive class, rows (n, k) that of each class. The weight of a row is that of
+    its class, the expected one of a soft label; the mean divides by it where targets are indices.
     """
     if predictions.ndim == 1:
-        scale, residual = 2.0 if scale_by_half is False else 1.0, predictions - targets
+        scale = 2.0 if scale_by_half is False else 1.0
+        residual = predictions - targets if not label_smoothing else _residual(predictions, targets, label_smoothing, 2)
         return scale * (residual * residual), (2.0 * scale) * residual, lambda: np.full_like(residual, 2.0 * scale)
     scale = 0.5 if scale_by_half else 1.0
-    if targets.ndim == 2:  # a row of probabilities
-        residual = predictions - targets
+    if targets.ndim == 2 or label_smoothing:
+        rows = targets if targets.ndim == 2 else one_hot(targets, predictions.shape[1])
+        residual = _residual(predictions, rows, label_smoothing, rows.shape[1]) if label_smoothing else predictions - rows
     else:
         residual = predictions.copy()
         residual[np.arange(targets.size), targets.astype(np.intp)] -= 1.0
-    values = scale * (residual * residual).sum(axis=1)
-    return values, (2.0 * scale) * residual, lambda: np.full_like(residual, 2.0 * scale)
+    values, gradient = scale * (residual * residual).sum(axis=1), (2.0 * scale) * residual
+    if class_weight is None:
+        return values, gradient, lambda: np.full_like(residual, 2.0 * scale)
+    factor = _weights_of(targets, residual.shape[1], label_smoothing, class_weight)
+    return factor * values, factor[:, None] * gradient, lambda: np.full_like(residual, 2.0 * scale) * factor[:, None]
+
+
+def _residual(predictions: Array, targets: Array, label_smoothing: float, k: int) -> Array:
+    """What is predicted above (1 − ε) y + ε/k, rounded once."""
+    kept = pair_multiply(pair(targets), two_sum(np.ones(1), -label_smoothing))
+    smoothed = pair_add(kept, pair_divide(constant(label_smoothing), constant(k)))
+    return pair_add(pair(predictions), pair_negative(smoothed))[0]
+
+
+def _weights_of(targets: Array, k: int, label_smoothing: float, class_weight: list[float]) -> Array:
+    """The weight of each row's class, or what is expected of it."""
+    weight = np.asarray(class_weight, np.float64)
+    if targets.ndim == 1 and not label_smoothing:
+        return weight[targets.astype(np.intp)]
+    rows = targets if targets.ndim == 2 else one_hot(targets, k)
+    return (((1.0 - label_smoothing) * rows + label_smoothing / k) * weight).sum(axis=1)
 
 
 def _read_label(array: Numbers, place: Place) -> Reading:
@@ -552,7 +585,7 @@ def _read_label(array: Numbers, place: Place) -> Reading:
 
 
 def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
-    if (np.floor(array) == array).all():
+    if array.dtype.kind in "iu" or (np.floor(array) == array).all():
         return _read_label(array, place)
     if not np.isfinite(array).all():
         place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")
@@ -562,24 +595,27 @@ def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
     return Reading(array, "probability")
 
 
-LABEL = Encoding("label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag")
+LABEL = Encoding(
+    "label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag", whole=True
+)
 LABEL_OR_PROBABILITY = Encoding(
     "label", "the label of a class, a whole number, or the probability of label 1 against label 0", ("n",),
-    _read_label_or_probability, SOFT_BINARY.draw, ("probability",),
+    _read_label_or_probability, SOFT_BINARY.draw, ("probability",), whole=True,
 )  # fmt: skip
 
 
 @loss(
     predictions=by_rank(LABEL_OR_PROBABILITY, SCORES),
-    targets=by_rank(LABEL, CERTAIN_LABEL),
+    targets=by_rank(LABEL, CLASS_LABEL),
     formula="1 if the decision is not y, else 0",
     aliases=("0-1", "zero_one_loss", "ZeroOneLoss", "misclassification", "misclassification_error", "accuracy_loss", "merror"),
     equals=("sklearn.metrics.zero_one_loss", "xgboost metrics error and merror", "catboost metric ZeroOneLoss"),
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
+    cost=Cost(per_number=10.0),
 )
 def zero_one(
     predictions: Array,
-    targets: Array,
+    targets: Array | Shares,
     *,
     threshold: Annotated[float, Ge(0), Lt(1), Doc("A probability above this decides for label 1.")] = 0.5,
 ) -> tuple[Array, None]:
@@ -588,6 +624,10 @@ def zero_one(
     Predictions (n,) are class labels, or probabilities decided by the threshold; of rows (n, k) the class with the largest
     score is taken, the first where several tie.
     """
+    if isinstance(targets, Shares):
+        others = targets.rounded.copy()
+        others.reshape(-1)[row_starts(others) + predictions.argmax(axis=1)] = 0.0
+        return row_sums(others), None
     if predictions.ndim == 2:
         return (predictions.argmax(axis=1) != targets) * 1.0, None
     probability = np.floor(predictions) != predictions

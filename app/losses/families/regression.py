@@ -334,7 +334,7 @@ def huber(
 ) -> tuple[Array, Array, Second]:
     """Quadratic near the target, linear beyond it: outliers pull with bounded force."""
     residual = predictions - targets
-    gradient = np.clip(residual, -delta, delta)
+    gradient = residual.clip(-delta, delta)
     values = _seamed(predictions, targets, residual, gradient, gradient)
     return values, gradient, lambda: np.where(_within(predictions, targets, delta), 1.0, 0.0)
 
@@ -360,7 +360,7 @@ def smooth_l1(
     if beta == 0:
         return _absolute(predictions, targets)
     residual = predictions - targets
-    near = np.clip(residual, -beta, beta)
+    near = residual.clip(-beta, beta)
     gradient = near / beta
     values = _seamed(predictions, targets, residual, near, gradient)
     return values, gradient, lambda: np.where(_within(predictions, targets, beta), 1.0 / beta, 0.0)
@@ -368,9 +368,11 @@ def smooth_l1(
 
 def _seamed(predictions: Array, targets: Array, residual: Array, near: Array, slope: Array) -> Array:
     """slope · (r − ½ near): quadratic where `near` is r itself and linear where it is the threshold, without a branch."""
-    values = near * -0.5
-    values += residual
+    values = residual
+    values *= 2.0
+    values -= near
     values *= slope
+    values *= 0.5
     return recovered(values, lambda: 2.0 * (slope * ((predictions / 2.0 - targets / 2.0) - near / 4.0)))
 
 
@@ -606,7 +608,7 @@ def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:
     mixed = at_mean * (y / mean)  # y·pᵇ, from the power of the two that is within range
     mixed = np.where(((falling > 1e-290) & np.isfinite(falling)) | ~np.isfinite(mixed), y * falling, mixed)
     far = np.maximum(at_mean, at_target) * _mean_decay(a * t) - np.maximum(mixed, at_target) * _mean_decay(b * t)
-    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 2.0, at_target * _power_series(t, a, b), t * far)
+    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 3.0, at_target * _power_series(t, a, b), t * far)
 
 
 def _tweedie_scaled(mean: Array, y: Array, a: float, b: float, unscaled: Array) -> Array:

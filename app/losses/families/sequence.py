@@ -95,7 +95,7 @@ def _labels_beside(blank: int, lengths: Lengths = None) -> Encoding:
         return drawn
 
     meaning = "the labels of a sequence, each a class index other than the blank, padded with −1 at the end"
-    return Encoding("label_sequence", meaning, ("n s",), read, draw)
+    return Encoding("label_sequence", meaning, ("n s",), read, draw, whole=True)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import row_sums_exact
-from app.losses.numerics.stable import Array, exact_sum, power_of_two
+from app.losses.numerics.rows import row_sums
+from app.losses.numerics.stable import Array, exact_sum, power_of_two, recovered
 
 OfAll: TypeAlias = Callable[[Array, Array | None, float], tuple[float, Array]]
 
@@ -65,18 +66,16 @@ def in_units(weights: Array) -> tuple[Array, float]:
 
 def _arithmetic_of_rows(values: Array, shares: Array | None) -> tuple[Array, None]:
     terms = values if shares is None else np.where(shares == 0, 0.0, shares * values)
-    sums: Array = terms.sum(axis=1)
+    sums = row_sums(terms)
     if terms.min() < 0:
-        cancelled = np.abs(sums) < np.abs(terms).sum(axis=1) / 4.0
+        cancelled = np.abs(sums) < row_sums(np.abs(terms)) / 4.0
         if cancelled.any():
             sums[cancelled] = row_sums_exact(terms[cancelled])
     if shares is not None:
         return sums, None
     columns = values.shape[1]
-    means: Array = sums / columns
-    if not np.isfinite(means).all():  # the sum may overflow though the mean is finite
-        means = np.where(np.isfinite(means), means, (values / columns).sum(axis=1))
-    return means, None
+    # the sum may overflow though the mean is finite
+    return recovered(sums / columns, lambda: row_sums(values / columns)), None
 
 
 def _scaled(magnitudes: Array) -> tuple[Array, Array]:
@@ -127,7 +126,15 @@ def _maximum_of_all(losses: Array, weights: Array | None, divisor: float) -> tup
     return float(losses[first]), slope
 
 
+def _only(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+    slope = np.zeros_like(losses)
+    slope[0] = 1.0
+    return float(losses[0]), slope
+
+
 ARITHMETIC = Mean("mean", _arithmetic_of_rows)
 QUADRATIC = Mean("root mean square", _quadratic_of_rows, _quadratic_of_all)
 MEDIAN = Mean("median", _arithmetic_of_rows, _median_of_all, sums=False)
 MAXIMUM = Mean("maximum", _arithmetic_of_rows, _maximum_of_all, sums=False)
+POOLED = Mean("one loss of the whole batch in place", _arithmetic_of_rows, _only, sums=False)
+"""Of losses that are all the same number."""
