@@ -534,7 +534,7 @@ OVERLAPS = ["dice", "tversky"]
 def a_map(n: int = 3, k: int = 4) -> tuple[Array, Array]:
     """Logits (n, k, 2, 3) and class indices (n, 2, 3)."""
     rng = np.random.default_rng(9)
-    return rng.normal(0.0, 2.0, (n, k, 2, 3)), rng.integers(0, k, (n, 2, 3)) + 0.0
+    return rng.normal(0.0, 2.0, (n, k, 2, 3)), rng.integers(0, k, (n, 2, 3)).astype(np.float64)
 
 
 def one_hot(labels: Array, k: int) -> Array:

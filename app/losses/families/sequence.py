@@ -122,8 +122,7 @@ def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object)
     targets=LABELS,
     formula="−ln ∑ₐ ∏ₜ p(t, aₜ) over all alignments a that read as the labels once repeats are merged and blanks dropped",
     aliases=(
-        "ctc_loss", "connectionist_temporal_classification", alias("CTC", from_logits=True),
-        alias("CTCLoss", divide_by_length=True), alias("F.ctc_loss", divide_by_length=True),
+        "CTCLoss", "ctc_loss", "F.ctc_loss", alias("CTC", from_logits=True), "connectionist_temporal_classification",
     ),
     equals=(
         "torch.nn.CTCLoss(blank, zero_infinity) of (n, t, k), its mean with divide_by_length",
