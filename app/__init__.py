@@ -5,6 +5,7 @@
     version.py       the release
     errors.py        CallerError and its tree: what can be wrong with a request
     registry.py      every declared thing of a kind, by name and alias
+    domains.py       what numbers may be, as values: intervals, whole numbers, labels, shares of a row
     losses/          the losses and their evaluation, in plain NumPy; nothing in there knows of HTTP
         loss.py          what a loss is: @loss and its properties
         inputs.py        what a loss takes: encodings, names and shapes
@@ -44,5 +45,5 @@
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic
 
-Imports run one way: main -> api -> serving -> wire, training -> losses -> registry, errors -> NumPy.
+Imports run one way: main -> api -> serving -> wire, training -> losses -> domains, registry, errors -> NumPy.
 """

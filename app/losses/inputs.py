@@ -7,13 +7,14 @@ beside "n *d" is a row of scores beside one label for each element). Nothing is 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import Domain, Interval, Simplex, Whole
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 
 Numbers: TypeAlias = NDArray[Any]
@@ -110,9 +111,18 @@ class Encoding:
     """Whether a number is the label of an element, one of k classes or one of two, or of a part of it; one may stand for none."""
     shared: bool = False
     """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
-    whole: bool = False
-    """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one of
-    real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
+    domain: Domain = field(kw_only=True)
+    """What its numbers, or rows of them, may be."""
+    soft: Domain | None = field(default=None, kw_only=True)
+    """What is taken besides, of labels: shares of several."""
+    link: Interval | Simplex | None = field(default=None, kw_only=True)
+    """What its numbers stand for: they are the logarithms or log-odds of what lies there."""
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one
+        of real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
+        return isinstance(self.domain, Whole)
 
 
 @dataclass(frozen=True)
