@@ -12,6 +12,7 @@
         inputs.py        what a loss takes: encodings, names and shapes
         encodings.py     the encodings themselves
         labels.py        what losses of labels take beside their own parameters; parameters.py: what a list holds a number for
+        form.py          what follows from parameters and shapes before a number is seen, decided once
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
         outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose

@@ -154,7 +154,7 @@ def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
     off = np.abs(np.exp(array).sum(axis=-1) - 1.0) > 1e-3
     said = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
     warnings = (said,) if off.any() else ()
-    return replace(reading, encoding="log_probabilities", warnings=warnings)
+    return reading._replace(encoding="log_probabilities", warnings=warnings)
 
 
 DISTRIBUTION = Encoding(
@@ -236,9 +236,9 @@ def _read_class_label(array: Numbers, place: Place) -> Reading:
 
 def _read_class_map(array: Numbers, place: Place) -> Reading:
     if not place.classes:
-        return replace(_read_class_index(array, place), encoding="class_map")
+        return _read_class_index(array, place)._replace(encoding="class_map")
     reading = _read_soft_binary(array, place)
-    return replace(reading, encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
+    return reading._replace(encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
 
 
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:

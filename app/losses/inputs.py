@@ -6,7 +6,7 @@ beside "n *d" is a row of scores beside one label for each element). Nothing is 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
@@ -77,8 +77,7 @@ class Place(NamedTuple):
         return (*self.path, *self.index_of(place))
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """An array as a kernel takes it, the encoding it came in, and what the caller should know about it."""
 
     array: Numbers
@@ -261,13 +260,13 @@ class Shapes:
         """The length of every axis; of `*d`, how many numbers its axes have together, as `d`."""
         return {axis.strip("*"): math.prod(length) for axis, (length, _, _) in self.known.items()}
 
-    def _fix(self, axis: str, length: Shape, axes: Iterable[str], shape: Shape) -> str:
+    def _fix(self, axis: str, length: Shape, axes: Mapping[str, slice], shape: Shape) -> str:
         before = self.known[axis][0]
         if axis == "n":
             return f"{before[0]} samples there, {length[0]} here"
         if not axis.startswith("*"):
             return f"axis {axis} is {before[0]} there and {length[0]} here"
-        wanted = sum((self.known[each][0] for each in axes), ())
+        wanted = sum((self.known[name][0] if name in self.known else shape[where] for name, where in axes.items()), ())
         return f"reshape it to {wanted}" if np.prod(wanted) == np.prod(shape) else f"nothing is broadcast, it must be {wanted}"
 
 

@@ -1,6 +1,5 @@
 """Losses of a yes-or-no decision: from a probability or logit against 0 and 1, or from a score against −1 and +1."""
 
-from dataclasses import replace
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -584,7 +583,7 @@ def _weights_of(targets: Array, k: int, label_smoothing: float, class_weight: li
 
 
 def _read_label(array: Numbers, place: Place) -> Reading:
-    return replace(GROUP.read(array, place), encoding="label")
+    return GROUP.read(array, place)._replace(encoding="label")
 
 
 def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
