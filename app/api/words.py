@@ -89,6 +89,11 @@ AnyReduction = BeforeValidator(_reduction)
 """Takes reductions by their names in PyTorch, Keras and TensorFlow, in any case."""
 
 
+def or_default(default: object) -> BeforeValidator:
+    """Takes null for what is not given."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
 def one_or_more(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
     return validate([value] if isinstance(value, str | int | float | dict) else value)
 

@@ -82,9 +82,9 @@ def of(loss: str, predictions: object, targets: object, **parameters: object) ->
     return batch({"name": loss, **parameters}, predictions, targets)
 
 
-def raw(predictions: str, loss: str = '"mse"', more: str = "") -> str:
+def raw(predictions: str, loss: str = '"mse"', more: str = "", targets: str = "[1]") -> str:
     """A request in which something stands that json.dumps would not write."""
-    return f'{{"loss": {loss}, "predictions": {predictions}, "targets": [1]{more}}}'
+    return f'{{"loss": {loss}, "predictions": {predictions}, "targets": {targets}{more}}}'
 
 
 def keys(count: int, again: str) -> str:
@@ -109,10 +109,22 @@ NOT_NUMBERS = [
     invalid("true among numbers", batch(predictions=[1, True]),
             "/predictions/1", "not_a_number", "predictions[1]", "not a boolean"),
     invalid("true first", batch(predictions=[True, 1]), "/predictions/0", "not_a_number", "predictions[0]", "not a boolean"),
-    invalid("booleans only", batch(targets=[True, False]), "/targets/0", "not_a_number", "targets[0]", "not a boolean"),
+    invalid("booleans only", batch(targets=[True, False]), "/targets", "not_a_number", "must be numbers, not booleans"),
+    invalid("true for predictions", of("hinge", [True, False], [True, False]), "/predictions", "not_a_number", "not booleans"),
     invalid("null among numbers", batch(targets=[1, None]), "/targets/1", "not_a_number", "targets[1]", "not null"),
     invalid("null first", batch(targets=[None, 1]), "/targets/0", "not_a_number", "targets[0]", "not null"),
-    invalid("null in a row", batch(predictions=[[1, 2], [3, None]]), "/predictions/1/1", "not_a_number", "predictions[1, 1]"),
+    invalid("null in a row", batch(predictions=[[1, 2], [3, None]], targets=[[1, 2], [3, 4]]),
+            "/predictions/1/1", "not_a_number", "predictions[1, 1]", "mask", '"missing": "drop"'),
+    invalid("null for a label", of("CrossEntropyLoss", SCORES, [0, None]), "/targets/1", "not_a_number", "not null"),
+    invalid("null in a named input", of("gaussian_nll", {"mean": [1, None], "variance": [1, 1]}, [1, 1]),
+            "/predictions/mean/1", "not_a_number", "predictions.mean[1]", "not null"),
+    invalid("another word", batch(predictions=[1, "NA"]), "/predictions/1", "not_a_number", "predictions[1]", "not a string"),
+    invalid("nothing but missing numbers", batch(targets=[None, 1], predictions=[1, None], missing="drop"),
+            "/missing", "no_samples", "nothing is left"),
+    invalid("another way with missing numbers", batch(missing="skip"), "/missing", "choice", "'refuse' or 'drop'"),
+    invalid("another way to write infinities", batch(non_finite_as="inf"), "/non_finite_as", "choice", "'null' or 'string'"),
+    invalid("an infinity in words", batch(predictions=["Infinity", 1]), "/predictions/0", "not_finite", "got Infinity"),
+    invalid("infinities alone", batch(predictions=["-Infinity", "Infinity"]), "/predictions/0", "not_finite", "-Infinity"),
     invalid("an object among numbers", batch(predictions=[1, {}]), "/predictions/1", "not_a_number", "not an object"),
     invalid("a string in a weight", batch(sample_weight=[1, "1"]), "/sample_weight/1", "not_a_number", "sample_weight[1]"),
     invalid("true in a weight", batch(sample_weight=[1, True]), "/sample_weight/1", "not_a_number", "sample_weight[1]"),
@@ -127,17 +139,17 @@ NOT_NUMBERS = [
 ]  # fmt: skip
 
 NOT_FINITE = [
-    invalid("NaN", raw("[1, NaN]"), "/predictions/1", "not_finite", "predictions[1]", "NaN"),
-    invalid("Infinity", raw("[Infinity, 2]"), "/predictions/0", "not_finite", "predictions[0]", "Infinity"),
-    invalid("-Infinity", raw("[[1, 2], [3, -Infinity]]"),
+    invalid("NaN", raw("[1, NaN]", targets="[1, 2]"), "/predictions/1", "not_a_number", "predictions[1]", "NaN", "mask", "drop"),
+    invalid("Infinity", raw("[Infinity, 2]", targets="[1, 2]"), "/predictions/0", "not_finite", "predictions[0]", "Infinity"),
+    invalid("-Infinity", raw("[[1, 2], [3, -Infinity]]", targets="[[1, 2], [3, 4]]"),
             "/predictions/1/1", "not_finite", "predictions[1, 1]", "-Infinity"),
-    invalid("1e400", raw("[1, 1e400]"), "/predictions/1", "not_finite", "predictions[1]"),
-    invalid("-1e400", raw("[-1e400, 1]"), "/predictions/0", "not_finite", "-Infinity"),
+    invalid("1e400", raw("[1, 1e400]", targets="[1, 2]"), "/predictions/1", "not_finite", "predictions[1]"),
+    invalid("-1e400", raw("[-1e400, 1]", targets="[1, 2]"), "/predictions/0", "not_finite", "-Infinity"),
     invalid("10 ** 400", batch(predictions=[1, 10**400]), "/predictions/1", "not_finite", "predictions[1]"),
-    invalid("100,000 digits", raw(f"[1, {'9' * 100_000}]"),
+    invalid("100,000 digits", raw(f"[1, {'9' * 100_000}]", targets="[1, 2]"),
             "/predictions/1", "not_finite", "predictions[1]"),
     invalid("NaN as a weight", raw("[1]", more=', "sample_weight": [NaN]'),
-            "/sample_weight/0", "not_finite", "sample_weight[0]", "NaN"),
+            "/sample_weight/0", "not_a_number", "sample_weight[0]", "NaN"),
     invalid("NaN as a parameter", raw("[1]", '{"name": "huber", "delta": NaN}'),
             "/loss/delta", "not_finite", "loss.delta", "NaN"),
     invalid("1e400 as a parameter", raw("[1]", '{"name": "huber", "delta": 1e400}'),
@@ -245,8 +257,15 @@ LABELS = [
             "/classes", "length", "3", "not 4"),
     invalid("one class", batch("CrossEntropyLoss", SCORES, ["a", "a"], classes=["a"]),
             "/classes", "length", "classes", "at least 2"),
-    invalid("classes that are numbers", batch("CrossEntropyLoss", SCORES, [0, 1], classes=[0, 1, 2]),
-            "/classes/0", "type", "classes[0]", "string"),
+    invalid("a name among classes that are numbers", batch("CrossEntropyLoss", SCORES, [0, 1], classes=[0, "b", 2]),
+            "/classes/1", "type", "classes[1]", "number", '"b"'),
+    invalid("a number among class names", batch("CrossEntropyLoss", SCORES, [0, 1], classes=["a", "b", 2]),
+            "/classes/2", "type", "classes[2]", "string"),
+    invalid("true among classes", batch("CrossEntropyLoss", SCORES, [0, 1], classes=[0, True, 2]), "/classes/1", "type"),
+    invalid("a number that is no class", batch("CrossEntropyLoss", SCORES, [10, 40], classes=[10, 20, 30]),
+            "/targets/1", "unknown_class", "targets[1]", "one of classes", "got 40"),
+    invalid("a number that is a class twice", batch("CrossEntropyLoss", SCORES, [10, 20], classes=[10, 20, 20.0]),
+            "/classes/2", "duplicate", "classes[2]"),
     invalid("classes in a string", batch("CrossEntropyLoss", SCORES, [0, 1], classes="abc"),
             "/classes", "type", "classes", "list"),
     invalid("classes of a loss of numbers", batch(classes=["a", "b"]), "/classes", "unexpected", "takes no class names"),
@@ -267,8 +286,12 @@ NUMBERS = [
             "/predictions/0/0", "out_of_range", "got 2", "from_logits"),
     invalid("a row that does not sum to 1", of("categorical_cross_entropy", [[0.2, 0.5, 0.3], [0.6, 0.3, 0.2]], [0, 1]),
             "/predictions/1", "row_sum", "predictions[1]", "sums to 1"),
-    invalid("a row that just does not sum to 1", of("categorical_cross_entropy", [[0.5, 0.500002]], [0]),
+    invalid("a row that just does not sum to 1", of("categorical_cross_entropy", [[0.5, 0.511]], [0]),
             "/predictions/0", "row_sum", "sums to 1"),
+    invalid("percentages", of("binary_cross_entropy", [30, 60], [0, 1]), "/predictions/0", "out_of_range", "divide by 100"),
+    invalid("labels from 1 on", of("CrossEntropyLoss", SCORES, [1, 3]), "/targets/1", "label", "count from 0", "subtract 1"),
+    invalid("torch's label of none", of("multi_margin", SCORES, [1, -100]), "/targets/1", "label", "set ignore_index to -100"),
+    invalid("two arrays", of("binary_cross_entropy", [0.5, 2], [7, 1]), "/predictions/1", "out_of_range", "got 2"),
     invalid("a target row that does not sum to 1", of("kl_divergence", ROWS, [[0.2, 0.5, 0.3], [0.5, 0.3, 0.1]]),
             "/targets/1", "row_sum", "targets[1]"),
     invalid("log-probabilities above 0", of("nll", [[-0.5, 0.5]], [0]),
@@ -452,7 +475,8 @@ DOCUMENTS = [
 ]  # fmt: skip
 
 LARGE = [
-    invalid("100,000 wrong numbers", batch(predictions=[None] * 100_000), "/predictions/0", "not_a_number", "predictions[0]"),
+    invalid("100,000 wrong numbers", batch(predictions=[None] * 100_000, targets=[0] * 100_000),
+            "/predictions/0", "not_a_number", "predictions[0]"),
     invalid("100,000 strings", batch(predictions=["x"] * 100_000), "/predictions", "not_a_number", "not strings"),
     invalid("a wrong number at the end", batch(predictions=[1.5] * 100_000 + ["x"]),
             "/predictions/100000", "not_a_number", "predictions[100000]"),
@@ -560,6 +584,11 @@ async def test_taken(name: str, post: Post) -> None:
     response = await post(body)
     assert response.status_code == 200
     assert strictly(response.text)["value"] == value
+
+
+async def test_faults_of_both_arrays_are_told(post: Post) -> None:
+    body = problem_of(await post(_bytes(of("binary_cross_entropy", [0.5, 2], [7, 1]))))
+    assert [fault["pointer"] for fault in body["errors"]] == ["/predictions/1", "/targets/0"]
 
 
 async def test_every_fault_of_a_document_is_named_up_to_twenty(post: Post) -> None:
