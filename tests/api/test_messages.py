@@ -1,8 +1,10 @@
 """What people get wrong, and what they are told: a row for each mistake, with the words that help."""
 
+import json
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from app.losses import LOSSES
@@ -125,7 +127,7 @@ async def test_an_address_like_none(path: str, client: httpx.AsyncClient) -> Non
 
 
 async def test_everything_that_is_wrong_is_told_at_once(client: httpx.AsyncClient) -> None:
-    body = {"loss": "hubber", "predictions": ["a", 1], "targets": [1, None], "reduction": "avg", "weights": [1, 1], "mask": "no"}
+    body = {"loss": "hubber", "predictions": ["a", 1], "targets": [1, {}], "reduction": "avg", "weights": [1, 1], "mask": "no"}
     problem = problem_of(await client.post("/v1/evaluate", json=body))
     assert [fault["pointer"] for fault in problem["errors"]] == [
         "/loss", "/predictions/0", "/targets/1", "/mask", "/reduction", "/weights",
@@ -221,3 +223,48 @@ async def test_what_is_wrong_with_labels_is_told_of_them(client: httpx.AsyncClie
     data = {"inputs": [[1], [2], [3], [4], [5], [6]], "labels": [1, 2, 3]}
     problem = problem_of(await client.post("/v1/train", json={**RUN, "data": data}))
     assert [fault["pointer"] for fault in problem["errors"]] == ["/data/labels"]
+
+
+# --- tensors ----------------------------------------------------------------------------------------------------------
+
+
+def tensor(name: str, data: list[float], datatype: str = "FP64") -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [len(data)], "data": data}
+
+
+async def infer(client: httpx.AsyncClient, *tensors: dict[str, Any], **parameters: object) -> httpx.Response:
+    return await client.post("/v2/models/mse/infer", json={"inputs": [*tensors], "parameters": parameters})
+
+
+async def test_tensors_may_have_the_same_words(client: httpx.AsyncClient) -> None:
+    plain = await infer(client, tensor("predictions", [1, 2]), tensor("targets", [1, 5]), reduction="mean_over_samples")
+    other = await infer(client, tensor("predictions", [1, 2]), tensor("labels", [1, 5]), reduction="Sum_Over_Batch_Size")
+    assert plain.status_code == 200
+    assert plain.json() == other.json()
+    masked = [tensor("mask", [1, 0], "INT64"), {**tensor("mask", [], "BOOL"), "shape": [2], "data": [True, False]}]
+    numbers, flags = [await infer(client, tensor("predictions", [1, 2]), tensor("targets", [2, 5]), mask) for mask in masked]
+    assert numbers.json() == flags.json()
+    assert numbers.json()["outputs"][0]["data"] == [1.0]
+
+
+async def test_missing_numbers_of_tensors_are_dropped_where_that_is_asked(client: httpx.AsyncClient) -> None:
+    raw = np.array([1.0, np.nan, 4.0]).tobytes()
+    header = {"name": "predictions", "datatype": "FP64", "shape": [3], "parameters": {"binary_data_size": len(raw)}}
+    document = {"inputs": [header, tensor("targets", [1, 2, 2])], "parameters": {"missing": "drop"}}
+    head = json.dumps(document).encode()
+    headers = {"inference-header-content-length": str(len(head))}
+    answer = (await client.post("/v2/models/mse/infer", content=head + raw, headers=headers)).json()
+    assert answer["parameters"] == {"n_missing": 1}
+    assert answer["outputs"][0]["data"] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [("y_true", {}, "did you mean targets?"), ("targets", {"reductio": "sum"}, "did you mean reduction?")],
+)
+async def test_tensors_are_told_what_is_meant(
+    name: str, parameters: dict[str, str], words: str, client: httpx.AsyncClient
+) -> None:
+    response = await infer(client, tensor("predictions", [1, 2]), tensor(name, [1, 5]), **parameters)
+    assert response.status_code == 400
+    assert words in response.json()["error"]
