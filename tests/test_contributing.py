@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md keeps its word: the function it shows, pasted where it says, is a whole new loss."""
+"""CONTRIBUTING.md keeps its word: each change that it shows, pasted where it says, is whole."""
 
 import json
 import re
@@ -35,29 +35,43 @@ async def main():
             response = await (client.post(path, json=request) if request else client.get(path))
             return {"status": response.status_code, "body": response.json()}
         batch = {"predictions": [0.75, 3.0], "targets": [0.0, 3.0]}
+        line = {"data": {"inputs": [[0.0], [1.0], [2.0], [3.0]], "targets": [1.0, 3.0, 5.0, 7.0]}, "loss": "mae", "epochs": 3}
         print(json.dumps({
             "families": {loss.name: loss.family for loss in LOSSES.values()},
             "spec": LOSS_SPECS["hyperbolic"].model_json_schema(),
-            "evaluate": await ask("/v1/evaluate", loss={"name": "hyperbolic"}, **batch),
-            "alias": await ask("/v1/evaluate", loss="pseudo_l1", **batch),
-            "parameter": await ask("/v1/evaluate", loss={"name": "hyperbolic", "delta": 1}, **batch),
+            "evaluate": await ask("/v1/evaluate", loss={"name": "hyperbolic", "delta": 1, "slope": 2}, **batch),
+            "alias": await ask("/v1/evaluate", loss={"name": "pseudo_l1", "delta": 1, "slope": 2}, **batch),
+            "preset": await ask("/v1/evaluate", loss="pseudo_l1", **batch),
+            "parameter": await ask("/v1/evaluate", loss={"name": "hyperbolic", "detla": 1}, **batch),
+            "bound": await ask("/v1/evaluate", loss={"name": "hyperbolic", "delta": 0}, **batch),
             "misspelt": await ask("/v1/evaluate", loss="hyperbolc", **batch),
             "entry": await ask("/v1/losses/hyperbolic"),
             "found": await ask("/v1/losses?search=hyperbolic"),
             "model": await ask("/v2/models/hyperbolic"),
             "document": await ask("/openapi.json"),
+            "optimizer": await ask("/v1/optimizers/Signum"),
+            "trained": await ask("/v1/train", optimizer={"name": "signum", "learning_rate": 0.5}, **line),
         }))
 
 asyncio.run(main())
 """
 
+PYTEST = ("-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "--tb=line")
+TESTS = {
+    "hyperbolic": (*PYTEST, "tests/losses", "-k", "hyperbolic"),
+    "signum": (*PYTEST, "tests/training/test_optimizers.py", "-k", "signum"),
+}
+"""The tests over a registry that test what was added to it."""
+FILES = {
+    "hyperbolic": ["app/losses/families/regression.py", "tests/losses/oracles.py"],
+    "signum": ["app/training/optimizers.py", "tests/training/published.py"],
+}
+"""Every file that a change touches."""
 
-TESTS = ("-m", "pytest", "tests/losses", "-n", "0", "-k", "hyperbolic", "-p", "no:cacheprovider", "--tb=line")
 
-
-def blocks() -> dict[str, str]:
+def blocks() -> list[tuple[str, str]]:
     """The Python blocks of the page that say which file they belong to."""
-    return dict(BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text()))
+    return BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +81,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("app", "tests"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root)
-    for name, code in blocks().items():
+    for name, code in blocks():
         with (root / name).open("a", encoding="utf-8") as file:
             file.write(f"\n\n{code}")
     return root
@@ -84,17 +98,19 @@ def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=root, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_one_function_in_one_file_of_the_app_is_all() -> None:
-    assert [name for name in blocks() if name.startswith("app/")] == ["app/losses/families/regression.py"]
+@pytest.mark.parametrize("name", FILES)
+def test_a_change_touches_these_files_and_no_other(name: str) -> None:
+    assert [file for file, code in blocks() if f"def {name}(" in code] == FILES[name]
 
 
 def test_it_can_be_evaluated_under_its_name_and_its_alias(answers: dict[str, Any]) -> None:
     assert answers["evaluate"] == answers["alias"]
     assert answers["evaluate"]["status"] == 200
     body = answers["evaluate"]["body"]
-    assert body["loss"] == {"name": "hyperbolic"}
-    assert body["per_sample"] == pytest.approx([0.25, 0.0], rel=1e-15)
-    assert body["gradient"] == pytest.approx([0.3, 0.0], rel=1e-15)
+    assert body["loss"] == {"name": "hyperbolic", "delta": 1.0, "slope": 2.0}
+    assert body["per_sample"] == pytest.approx([0.5, 0.0], rel=1e-15)
+    assert body["gradient"] == pytest.approx([0.6, 0.0], rel=1e-15)
+    assert answers["preset"]["body"]["loss"] == {"name": "hyperbolic", "delta": 0.5, "slope": 1.0}
 
 
 def test_it_has_a_schema_and_is_a_member_of_the_union(answers: dict[str, Any]) -> None:
@@ -109,15 +125,16 @@ def test_it_is_in_the_catalogue_with_its_family_and_an_answered_example(answers:
     assert [each["name"] for each in answers["found"]["body"]["losses"]] == ["hyperbolic"]
     entry = answers["entry"]["body"]
     assert entry["aliases"] == ["pseudo_l1"]
+    assert [*entry["parameters"]] == ["delta", "slope"]
     assert {"convex", "smooth", "bounded_gradient"} <= set(entry["properties"])
-    assert entry["example_request"]["loss"] == {"name": "hyperbolic"}
+    assert entry["example_request"]["loss"] == {"name": "hyperbolic", "delta": 1.0, "slope": 1.0}
     assert entry["example_answer"]["value"] > 0
 
 
 def test_its_name_and_parameters_are_checked(answers: dict[str, Any]) -> None:
-    assert "takes none" in answers["parameter"]["body"]["detail"]
+    assert "delta" in answers["parameter"]["body"]["detail"]
     assert "Did you mean hyperbolic" in answers["misspelt"]["body"]["detail"]
-    assert [answers[each]["status"] for each in ("parameter", "misspelt")] == [422, 422]
+    assert [answers[request]["status"] for request in ("parameter", "bound", "misspelt")] == [422, 422, 422]
 
 
 def test_it_is_a_model_of_the_inference_protocol(answers: dict[str, Any]) -> None:
@@ -125,25 +142,39 @@ def test_it_is_a_model_of_the_inference_protocol(answers: dict[str, Any]) -> Non
     assert answers["model"]["body"]["name"] == "hyperbolic"
 
 
-def test_the_tests_of_all_losses_test_it(changed: Path) -> None:
-    result = run(changed, *TESTS)
+def test_an_optimizer_is_in_the_catalogue_and_trains(answers: dict[str, Any]) -> None:
+    assert answers["optimizer"]["body"]["name"] == "signum"
+    trained = answers["trained"]
+    assert trained["status"] == 200
+    assert trained["body"]["optimizer"] == {"name": "signum", "learning_rate": 0.5, "momentum": 0.9}
+
+
+@pytest.mark.parametrize(("name", "most"), [("hyperbolic", 20), ("signum", 10)])
+def test_the_tests_over_the_registry_test_it(name: str, most: int, changed: Path) -> None:
+    result = run(changed, *TESTS[name])
     passed = re.search(r"(\d+) passed", result.stdout)
     assert result.returncode == 0, result.stdout
     assert passed
-    assert int(passed[1]) > 20
+    assert int(passed[1]) > most
 
 
-@pytest.mark.parametrize(("right", "wrong"), [("angle / 2.0", "angle / 2.1"), ("np.tanh(angle)\n", "-np.tanh(angle)\n")])
-def test_the_tests_of_all_losses_find_a_mistake_in_it(right: str, wrong: str, changed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "right", "wrong", "failing"), [
+    ("hyperbolic", "angle / 2.0", "angle / 2.1", "value_and_gradient_are_those_of_the_formula[hyperbolic()]"),
+    ("hyperbolic", "slope * np.tanh(angle)\n", "-slope * np.tanh(angle)\n", "value_and_gradient_are_those_of_the_formula[hyperbolic()]"),
+    ("signum", "mean += gradient", "mean -= gradient", "steps_are_the_published_ones[signum{}-rosenbrock]"),
+])  # fmt: skip
+def test_the_tests_over_the_registry_find_a_mistake_in_it(
+    name: str, right: str, wrong: str, failing: str, changed: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "mistaken"
     shutil.copytree(changed, root, ignore=shutil.ignore_patterns("__pycache__"))
-    file = root / "app" / "losses" / "families" / "regression.py"
-    before, mark, code = file.read_text().rpartition("def hyperbolic(")
+    file = root / FILES[name][0]
+    before, mark, code = file.read_text().rpartition(f"def {name}(")
     assert right in code
     file.write_text(before + mark + code.replace(right, wrong))
-    result = run(root, *TESTS)
+    result = run(root, *TESTS[name])
     assert result.returncode == 1, result.stdout
-    assert "test_value_and_gradient_are_those_of_the_formula[hyperbolic()]" in result.stdout
+    assert failing in result.stdout
 
 
 # --- a new call ---------------------------------------------------------------------------------------------------------
