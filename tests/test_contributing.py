@@ -158,11 +158,17 @@ def test_the_tests_over_the_registry_test_it(name: str, most: int, changed: Path
     assert int(passed[1]) > most
 
 
-@pytest.mark.parametrize(("name", "right", "wrong", "failing"), [
-    ("hyperbolic", "angle / 2.0", "angle / 2.1", "value_and_gradient_are_those_of_the_formula[hyperbolic()]"),
-    ("hyperbolic", "slope * np.tanh(angle)\n", "-slope * np.tanh(angle)\n", "value_and_gradient_are_those_of_the_formula[hyperbolic()]"),
-    ("signum", "mean += gradient", "mean -= gradient", "steps_are_the_published_ones[signum{}-rosenbrock]"),
-])  # fmt: skip
+FORMULA = "value_and_gradient_are_those_of_the_formula[hyperbolic()]"
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "failing"),
+    [
+        ("hyperbolic", "angle / 2.0", "angle / 2.1", FORMULA),
+        ("hyperbolic", "slope * np.tanh(angle)\n", "-slope * np.tanh(angle)\n", FORMULA),
+        ("signum", "mean += gradient", "mean -= gradient", "steps_are_the_published_ones[signum{}-rosenbrock]"),
+    ],
+)
 def test_the_tests_over_the_registry_find_a_mistake_in_it(
     name: str, right: str, wrong: str, failing: str, changed: Path, tmp_path: Path
 ) -> None:
