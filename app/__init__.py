@@ -11,7 +11,8 @@
         encodings.py     the encodings themselves
         labels.py        what losses of labels take beside their own parameters; parameters.py: what a list holds a number for
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
-        evaluate.py      value, losses of samples and elements, and gradient of a batch
+        evaluate.py      from the losses of elements to one number and its derivatives
+        outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose
         numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; and forms that
                          keep their digits
         families/        one family of losses, one file
@@ -31,13 +32,13 @@
         call.py          a call as a value; routes.py, address.py: how it is found, and its parameters in the address
         pipeline.py      observe, find, guard, read, decode, check, place, call, encode: the order in which it happens
         exchange.py      one request and its answer on the wire: what every answer carries
-        guards.py        what is asked of every request before its body is read
+        guards.py        what is asked of every request before its body is read; cors.py: pages of other origins
         bodies.py        bodies as they arrive, within budget.py; buffers.py: memory that processes share
         steps.py         decode, check, call, encode: here or in a process
         replies.py       whole answers, constant ones, streams
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
         problems.py      errors as answers
-        http11.py        HTTP on the socket, within limits; server.py: the server's processes
+        http11.py        HTTP on the socket, within limits; turns.py: whose bytes are read next; server.py: the processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic

@@ -22,19 +22,23 @@ Unavailable             the request may be right, but it cannot be answered now
 └── ProcessLost         the process that worked on it has ended
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self, TypeAlias
 
 MAX_FAULTS = 20
 """Faults reported at most: a person reads three, and 100,000 would be an answer larger than the question."""
 
 
+Path: TypeAlias = tuple[str | int, ...]
+"""Where something is: names of arguments, keys and indices from the outside in, as ("predictions", 2, 0)."""
+
+
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong: where (a JSON pointer into the request), which rule (a stable code), and why."""
+    """One thing that is wrong: where (in the arguments of whoever refuses them), which rule (a stable code), and why."""
 
-    pointer: str
+    path: Path
     code: str
     message: str
 
@@ -48,6 +52,12 @@ class CallerError(Exception):
         self.faults: tuple[Fault, ...] = () if isinstance(faults, str) else tuple(faults[:MAX_FAULTS])
         self.detail = faults if isinstance(faults, str) else detail or _summary(faults)
         super().__init__(self.detail)
+
+    def moved(self, fields: Mapping[Path, Path]) -> Self:
+        """The same for a caller who has these arguments elsewhere; what lies within an argument goes with it."""
+        if not self.faults:
+            return self
+        return type(self)([replace(fault, path=_moved(fault.path, fields)) for fault in self.faults], detail=self.detail)
 
     def __reduce__(self) -> tuple[type["CallerError"], tuple[Sequence[Fault] | str], dict[str, object]]:
         return type(self), (self.faults or self.detail,), {"detail": self.detail}
@@ -134,9 +144,12 @@ class ProcessLost(Unavailable):
     pass
 
 
-def escape(key: str) -> str:
-    """A key as a token of a JSON pointer (RFC 6901), cut to a length worth reading."""
-    return key[:80].replace("~", "~0").replace("/", "~1")
+def _moved(path: Path, fields: Mapping[Path, Path]) -> Path:
+    """The path with the longest of its beginnings that is among the fields put elsewhere."""
+    for end in range(len(path), -1, -1):
+        if path[:end] in fields:
+            return (*fields[path[:end]], *path[end:])
+    return path
 
 
 def _summary(faults: Sequence[Fault]) -> str:

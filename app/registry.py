@@ -13,7 +13,7 @@ from functools import cached_property
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
-from app.errors import Fault, NotFound, UnknownName
+from app.errors import Fault, NotFound, Path, UnknownName
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(self._things)
 
-    def resolve(self, name: str, pointer: str = "") -> tuple[T, Mapping[str, object]]:
+    def resolve(self, name: str, path: Path = ()) -> tuple[T, Mapping[str, object]]:
         """The thing of this name or alias, and the parameters the alias sets; UnknownName with a suggestion otherwise."""
         if name not in self._resolved:
-            raise UnknownName([Fault(pointer, f"unknown_{self.noun}", did_you_mean(self.noun, name, self._resolved))])
+            raise UnknownName([Fault(path, f"unknown_{self.noun}", did_you_mean(self.noun, name, self._resolved))])
         thing, other = self._resolved[name]
         return thing, other.parameters
 

@@ -92,6 +92,17 @@ def test_only_a_process_that_trains_loads_what_it_trains_with(module: str) -> No
     assert not {part(each) for each in loaded_by(module)} & TRAINED_WITH
 
 
+@pytest.mark.parametrize("name", [name for name in modules() if part(name) in {"errors", "registry", "losses", "training"}])
+def test_the_core_names_its_arguments_and_no_place_in_a_document(name: str) -> None:
+    """A fault's place is a path, which whoever has asked maps to fields of his own; a pointer is none of the core's words."""
+    constants = [node for node in ast.walk(ast.parse(modules()[name].read_text())) if isinstance(node, ast.Constant)]
+    assert not [node.value for node in constants if isinstance(node.value, str) and node.value.startswith("/")]
+
+
+def test_json_pointers_are_written_in_one_place() -> None:
+    assert [name for name, path in modules().items() if "~1" in path.read_text()] == ["serving.problems"]
+
+
 def loaded_by(module: str) -> set[str]:
     """Every module that a fresh interpreter has loaded once it has imported this one."""
     code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"

@@ -10,10 +10,10 @@ from typing_extensions import TypedDict
 
 from app.api.evaluate import NumberOrNull
 from app.api.specs import EitherLoss, Listed, Spec, list_of
-from app.api.training import REFUSALS, STREAM, EitherOptimizer, Rows, TrainRequest, epochs, moved, plan_of
+from app.api.training import REFUSALS, STREAM, EitherOptimizer, Rows, TrainRequest, epochs, gathered, plan_of
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS
-from app.errors import CallerError, Fault, InvalidInput, InvalidParameter
+from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
 from app.losses import LOSSES
 from app.serving.call import Call
 from app.serving.steps import Event
@@ -54,10 +54,10 @@ class CompareRequest(TrainRequest):
         given = [name for name in ("losses", "optimizers", "seeds") if getattr(self, name) is not None]
         if len(given) != 1:
             message = "compare takes one of losses, optimizers and seeds" + (f"; got {' and '.join(given)}" if given else "")
-            raise InvalidInput([Fault("", "choice", message)])
+            raise InvalidInput([Fault((), "choice", message)])
         if self.by in self.model_fields_set:
             message = f"{self.by} is what is compared: give it in {given[0]} alone"
-            raise InvalidInput([Fault(f"/{self.by}", "unexpected", message)])
+            raise InvalidInput([Fault((self.by,), "unexpected", message)])
         variants = cast(list[Any], getattr(self, given[0]))
         shared = replace(limits, row_epochs=limits.row_epochs // len(variants))
         plans = [plan_of(self.model_copy(update={self.by: variant}), rows) for variant in variants]
@@ -79,20 +79,14 @@ class CompareRequest(TrainRequest):
             return runs
         # targets that one loss takes and another does not are not wrong: the other loss is
         mixed = self.by == "loss" and (runs or len({error.faults for error in refused.values()}) > 1)
-        own = (f"/{self.by}", "/data/targets", "/validation/targets") if mixed else (f"/{self.by}",)
-        faults = [fault for index, error in refused.items() for fault in _told(error, own, f"/{field}/{index}")]
+        theirs: tuple[Path, ...] = (("data", "targets"), ("validation", "targets")) if mixed else ()
+        faults = [
+            fault
+            for index, error in refused.items()
+            for fault in gathered(error.moved({(self.by,): (field, index)}), dict.fromkeys(theirs, (field, index))).faults
+        ]
         first = next(iter(refused.values()))
         raise type(first)([*dict.fromkeys(faults)] or first.detail, detail=first.detail)
-
-
-def _told(error: CallerError, own: Sequence[str], pointer: str) -> Sequence[Fault]:
-    """The faults, those at its own places told at the pointer."""
-
-    def place(old: str) -> str:
-        above = next((prefix for prefix in own if f"{old}/".startswith(f"{prefix}/")), None)
-        return old if above is None else pointer + (old.removeprefix(above) if above == own[0] else "")
-
-    return moved(error, place).faults
 
 
 def _alike(runs: Sequence[Run], choose: bool, limits: Limits) -> Sequence[Run]:

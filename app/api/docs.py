@@ -42,7 +42,7 @@ PAGE = """<!doctype html>
 
 TAGS = [
     {"name": "losses", "description": "The catalogue: every loss with its formula, encodings, parameters and properties."},
-    {"name": "evaluate", "description": "Value, per-sample losses and gradient of a loss on a batch."},
+    {"name": "evaluate", "description": "Value, losses of samples and elements, and derivatives of a loss on a batch."},
     {"name": "training", "description": "Short training runs: curves, where to stop, what went wrong; and what they may name."},
     {"name": "inference protocol", "description": "The Open Inference Protocol: a loss as a model, tensors as JSON or bytes."},
     {"name": "health", "description": "What a platform asks before it sends traffic."},
@@ -64,7 +64,7 @@ The `code` of a fault says which rule was broken:
 `unknown_model`, `unknown_optimizer`, `unknown_schedule`, `unknown_metric` |
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
 | numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding` |
-| what does not go together | `reduction`, `clip`, `no_samples` |
+| what does not go together | `reduction`, `output`, `clip`, `no_samples` |
 | training | `not_trainable`, `does_not_fit`, `one_output`, `targets`, `metric`, `constant_column`, `limit` |
 """
 

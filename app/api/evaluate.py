@@ -1,17 +1,19 @@
 """POST /v1/evaluate: one loss on one batch."""
 
-from collections.abc import Collection
-from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
 from app.api.specs import Listed, LossSpec
+from app.errors import CallerError, Path
 from app.losses import LOSSES, Batch, check
 from app.losses import evaluate as evaluate_batch
 from app.losses.batch import inputs_on
-from app.losses.evaluate import OUTPUTS, Evaluation, Output, Reduction
+from app.losses.evaluate import Evaluation, Reduction
+from app.losses.outputs import OUTPUTS, USUAL, Output
 from app.serving.call import Call
 from app.wire import faults
 
@@ -22,16 +24,20 @@ NumberOrNull: TypeAlias = Annotated[float | None, WithJsonSchema({"type": ["numb
 """A number of an answer; null where it is infinite, undefined or not there."""
 
 
+FIELDS: Mapping[Path, Path] = {("parameters",): ("loss",)}
+"""Where the request has what the core calls otherwise."""
+
+
 def _tensors(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.tensors(value, f"/{info.field_name}")
+    return None if value is None else faults.tensors(value, (str(info.field_name),))
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.numbers(value, f"/{info.field_name}")
+    return None if value is None else faults.numbers(value, (str(info.field_name),))
 
 
 def _flags(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.flags(value, f"/{info.field_name}")
+    return None if value is None else faults.flags(value, (str(info.field_name),))
 
 
 Names = list[Annotated[str, Field(max_length=1000)]]
@@ -40,6 +46,10 @@ MOST_OUTPUTS = 20
 Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(UNTYPED)]
 Weights = Annotated[Any, BeforeValidator(_numbers), WithJsonSchema(UNTYPED)]
 Flags = Annotated[Any, BeforeValidator(_flags), WithJsonSchema(UNTYPED)]
+if TYPE_CHECKING:
+    OutputName: TypeAlias = str
+else:
+    OutputName = Literal[tuple(OUTPUTS)]
 
 
 class EvaluateRequest(BaseModel):
@@ -92,18 +102,26 @@ class EvaluateRequest(BaseModel):
         ),
     ] = "mean"
     outputs: Annotated[
-        list[Output],
-        Field(description="What to answer.", min_length=1, max_length=MOST_OUTPUTS, default_factory=lambda: list(OUTPUTS)),
+        list[OutputName],
+        Field(
+            description="What to answer. A loss's entry in the catalogue names those that it has.",
+            min_length=1,
+            max_length=MOST_OUTPUTS,
+            default_factory=lambda: list(USUAL),
+        ),
         Listed,
     ]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
-        vars(self)["batch"] = check(
-            LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
-            sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
-        )  # fmt: skip
+        try:
+            vars(self)["batch"] = check(
+                LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
+                sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
+            )  # fmt: skip
+        except CallerError as error:
+            raise error.moved(FIELDS) from None
         return self
 
     @property
@@ -117,48 +135,56 @@ class EvaluateRequest(BaseModel):
         return self.batch.cost
 
 
+def _named_in(outputs: Iterable[Output]) -> Iterator[str]:
+    """The names of outputs as numbers in them are named by."""
+    for output in outputs:
+        yield from (output.name,) if output.axes is not None else (output.name, f"{output.name}.<name>")
+
+
 class NonFiniteNumber(TypedDict):
     """A number of the answer that JSON cannot hold."""
 
-    output: Annotated[str, Field(description="Which output: value, per_sample, per_element, gradient, or gradient.<name>.")]
+    output: Annotated[str, Field(description=f"Which output: {', '.join(_named_in(OUTPUTS.values()))}.")]
     index: Annotated[list[int], Field(description="Where in it.")]
     value: Annotated[Literal["Infinity", "-Infinity", "NaN"], Field(description="What it is.")]
 
 
-class EvaluateResponse(TypedDict):
-    """The loss of a batch. Only the outputs asked for are there."""
+class Counted(TypedDict):
+    """What was evaluated, and how much of it."""
 
     loss: Annotated[dict[str, Any], Field(description="The loss with every parameter, defaults included.")]
     reduction: Reduction
     n_samples: Annotated[int, Field(description="Samples that count: not masked, not ignored.")]
     n_elements: NotRequired[Annotated[int, Field(description="Elements that count, where a sample has several.")]]
     divisor: Annotated[NumberOrNull, Field(description="What Σwl was divided by; null where nothing was.")]
-    value: NotRequired[Annotated[NumberOrNull, Field(description="The reduced loss.")]]
-    per_sample: NotRequired[
-        Annotated[
-            list[NumberOrNull],
-            Field(description="Each sample's own loss: (n,), the mean of its elements. 0 for samples left out."),
-        ]
+
+
+class Remarks(TypedDict, total=False):
+    """What should be known about the outputs."""
+
+    targets_encoding: Annotated[
+        str | dict[str, str], Field(description="What the targets were taken for.", examples=["real", "class_index"])
     ]
-    per_element: NotRequired[Annotated[
-        Any, WithJsonSchema(UNTYPED),
-        Field(description="Each element's own loss: (n, *d), 0 for those left out.", examples=[[[0.5, None], [0, 2]]]),
-    ]]  # fmt: skip
-    gradient: NotRequired[Annotated[
-        Any, WithJsonSchema(UNTYPED),
-        Field(
-            description="d(value)/d(predictions), shaped and named as they are; null where there is no useful derivative, and "
-            "in it where it is infinite.",
-            examples=[[-0.125, None, 0.75], {"mean": [-0.25], "variance": [0.1875]}, None],
-        ),
-    ]]  # fmt: skip
-    targets_encoding: NotRequired[
-        Annotated[str | dict[str, str], Field(description="What the targets were taken for.", examples=["real", "class_index"])]
+    non_finite: Annotated[
+        list[NonFiniteNumber], Field(description="The nulls of this answer, each with what it is (at most 100).")
     ]
-    non_finite: NotRequired[
-        Annotated[list[NonFiniteNumber], Field(description="The nulls of this answer, each with what it is (at most 100).")]
-    ]
-    warnings: NotRequired[Annotated[list[str], Field(description="What was taken at its word, but is probably not meant.")]]
+    warnings: Annotated[list[str], Field(description="What was taken at its word, but is probably not meant.")]
+
+
+def _field(output: Output) -> Any:
+    """An output as a field of the answer: what stands on the wire for a number, one for each sample, or anything deeper."""
+    kinds: dict[str | None, Any] = {"": NumberOrNull, "n": list[NumberOrNull]}
+    kind = kinds.get(output.axes, Annotated[Any, WithJsonSchema(UNTYPED)])
+    return NotRequired[Annotated[kind, Field(description=output.description, examples=list(output.examples) or None)]]
+
+
+if TYPE_CHECKING:
+    EvaluateResponse: TypeAlias = dict[str, Any]
+else:
+    _OUTPUTS = {output.name: _field(output) for output in OUTPUTS.values()}
+    _REMARKS = {name: NotRequired[field] for name, field in Remarks.__annotations__.items()}
+    EvaluateResponse = TypedDict("EvaluateResponse", {**Counted.__annotations__, **_OUTPUTS, **_REMARKS})
+    EvaluateResponse.__doc__ = "The loss of a batch. Only the outputs asked for are there."
 
 
 def evaluate(request: EvaluateRequest) -> EvaluateResponse:
@@ -166,26 +192,22 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
 
     Shapes are never broadcast and encodings never guessed: whatever does not fit is refused with the place and the rule.
     """
-    evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
-    return respond({"name": request.loss.name, **request.batch.parameters}, evaluation, request.outputs)
+    try:
+        evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
+    except CallerError as error:
+        raise error.moved(FIELDS) from None
+    return respond({"name": request.loss.name, **request.batch.parameters}, evaluation)
 
 
-def respond(loss: dict[str, Any], evaluation: Evaluation, outputs: Collection[Output]) -> EvaluateResponse:
+def respond(loss: dict[str, Any], evaluation: Evaluation) -> EvaluateResponse:
     """An evaluation as the answer's JSON values."""
-    answer = EvaluateResponse(
-        loss=loss, reduction=evaluation.reduction, n_samples=evaluation.n_samples, divisor=evaluation.divisor
-    )
-    if "value" in outputs:
-        answer["value"] = evaluation.value
-    if "per_sample" in outputs:
-        answer["per_sample"] = evaluation.per_sample  # type: ignore[typeddict-item]  # an array here, a list on the wire
-    if "per_element" in outputs:
-        answer["per_element"] = evaluation.per_element
-    if evaluation.n_elements is not None:
-        answer["n_elements"] = evaluation.n_elements
-    if "gradient" in outputs:
-        answer["gradient"] = evaluation.gradient
-    encodings = {name: evaluation.encodings[name] for name in inputs_on("targets", LOSSES[loss["name"]])}
+    batch = evaluation.batch
+    answer: EvaluateResponse = {"loss": loss, "reduction": evaluation.reduction, "n_samples": batch.n_samples}
+    if len(batch.elements) > 1:
+        answer["n_elements"] = batch.n_elements
+    answer["divisor"] = evaluation.divisor
+    answer.update(evaluation.outputs)
+    encodings = {name: batch.encodings[name] for name in inputs_on("targets", batch.loss)}
     if encodings:
         answer["targets_encoding"] = encodings.get("targets", encodings)
     if evaluation.non_finite:

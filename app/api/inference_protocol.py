@@ -1,9 +1,9 @@
 """/v2: the Open Inference Protocol, for clients that the field already has. A model is a loss.
 
 Inputs are `predictions` and `targets` (or the loss's named arrays), and optionally `sample_weight` and `mask`; outputs
-`value`, `per_sample`, `gradient` (`gradient.<name>` where predictions are named) and, where asked for, `per_element`. The
-request's parameters are the loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as bytes behind
-the JSON header; a float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
+are those of /v1/evaluate, an array for each of several named predictions (`gradient.<name>`). The request's parameters
+are the loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as bytes behind the JSON header; a
+float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from app.api.specs import LOSS_SPECS, Listed
 from app.errors import Fault, InvalidArray, InvalidInput, NotFound, UnknownName
 from app.losses import LOSSES, Batch, Loss, check, evaluate
-from app.losses.evaluate import OUTPUTS, Evaluation, Reduction
+from app.losses.evaluate import Reduction
+from app.losses.outputs import arrays_by_name, outputs_of
 from app.registry import did_you_mean
 from app.serving.call import Call
 from app.serving.content import Content, Piece
@@ -149,9 +150,10 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
 def infer(request: Inference, name: ModelName, version: Version = VERSION) -> Answer:
     """Tensors in, tensors out; binary where the request says so."""
     batch, wanted = request.batch, request.wanted
-    evaluation = evaluate(batch, reduction=request.reduction, outputs=tuple({_kind(output) for output in wanted}))
+    evaluation = evaluate(batch, reduction=request.reduction, outputs={name.partition(".")[0]: None for name in wanted})
     dtype = np.dtype(np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64)
-    tensors = {output: _tensor(_output(evaluation, output), dtype) for output in wanted}
+    arrays = arrays_by_name(evaluation.outputs)
+    tensors = {name: _tensor(arrays[name], dtype) for name in wanted}
     return Answer(request.name, request.identity, tensors, wanted)
 
 
@@ -161,7 +163,7 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
 def _reduction(value: object) -> Reduction:
     known: tuple[Reduction, ...] = ("mean", "sum", "mean_over_samples", "none")
     if value not in known:
-        raise UnknownName([Fault("/parameters/reduction", "reduction", did_you_mean("reduction", str(value), known))])
+        raise UnknownName([Fault(("parameters", "reduction"), "reduction", did_you_mean("reduction", str(value), known))])
     return value
 
 
@@ -209,19 +211,15 @@ def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
 
 
 @cache
-def _outputs(loss: Loss) -> tuple[str, ...]:
-    named = [f"gradient.{name}" for name, input_ in loss.inputs.items() if input_.side == "predictions" and input_.named]
-    return ("value", "per_sample", "per_element", *((named or ["gradient"]) if loss.differentiable else []))
+def _outputs(loss: Loss) -> Mapping[str, list[int]]:
+    """The tensors that a loss may be asked for, each with its shape."""
+    return {name: _axes(axes) or [1] for output in outputs_of(loss) for name, axes in output.arrays(loss).items()}
 
 
 @cache
 def _defaults(loss: Loss) -> tuple[str, ...]:
     """What is answered where the request names no outputs."""
-    return tuple(name for name in _outputs(loss) if _kind(name) in OUTPUTS)
-
-
-def _kind(name: str) -> Any:
-    return name.partition(".")[0]
+    return tuple(name for output in outputs_of(loss) if output.usual for name in output.arrays(loss))
 
 
 def _wanted(loss: Loss, request: InferRequest) -> dict[str, bool]:
@@ -239,15 +237,8 @@ def _wanted(loss: Loss, request: InferRequest) -> dict[str, bool]:
     return {name: default if binary is None else binary for name, binary in own.items()}
 
 
-def _output(evaluation: Evaluation, name: str) -> Any:
-    kind, _, part = name.partition(".")
-    if kind == "value":
-        return [evaluation.value]
-    output: Any = getattr(evaluation, kind)
-    return output[part] if part else output
-
-
 def _tensor(output: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An output as a tensor, of one axis at least; what the reduction has no value for is undefined."""
     if dtype.itemsize == 8:
         return np.ascontiguousarray(output, dtype)
     with np.errstate(over="ignore"):  # too large for single precision: infinite, as it would be when computed in it
@@ -312,7 +303,7 @@ def model_metadata(name: ModelName, version: Version = VERSION) -> dict[str, Any
     inputs = [
         {"name": key, "datatype": "FP64", "shape": _axes(input_.cases[0][1].axes[-1])} for key, input_ in loss.inputs.items()
     ]
-    outputs = [{"name": key, "datatype": "FP64", "shape": _shape_of_output(loss, key)} for key in _outputs(loss)]
+    outputs = [{"name": key, "datatype": "FP64", "shape": shape} for key, shape in _outputs(loss).items()]
     return {"name": name, "versions": [VERSION], "platform": "criterion", "inputs": inputs, "outputs": outputs}
 
 
@@ -323,15 +314,6 @@ def model_ready(name: ModelName, version: Version = VERSION) -> dict[str, Any]:
 
 def _axes(axes: str) -> list[int]:
     return [-1 for axis in axes.split() if not axis.startswith("*")]
-
-
-def _shape_of_output(loss: Loss, name: str) -> list[int]:
-    if name == "value":
-        return [1]
-    if name in ("per_sample", "per_element"):
-        return [-1]
-    source = name.partition(".")[2] or "predictions"
-    return _axes(loss.inputs[source].cases[0][1].axes[-1])
 
 
 TAG = "inference protocol"

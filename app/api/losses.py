@@ -15,6 +15,7 @@ from app.errors import Fault, UnknownName
 from app.losses import LOSSES, Loss
 from app.losses.inputs import Encoding, Input
 from app.losses.loss import Property
+from app.losses.outputs import outputs_of
 from app.registry import did_you_mean
 from app.serving.call import Call
 from app.wire.json import decode, encode
@@ -53,6 +54,9 @@ class LossEntry(TypedDict):
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of each parameter.")]
     properties: Annotated[list[str], Field(examples=[["convex", "smooth"]])]
     differentiable: Annotated[bool, Field(description="Whether there is a gradient that says anything.")]
+    outputs: Annotated[
+        list[str], Field(description="What /v1/evaluate can answer for it.", examples=[["value", "per_sample", "gradient"]])
+    ]
     coupling: Annotated[
         str, Field(description="sample: samples are independent; group or batch: a sample's loss depends on others.")
     ]
@@ -144,6 +148,7 @@ def _entry(loss: Loss) -> LossEntry:
         parameters=parameter_schemas(LOSS_SPECS[loss.name]),
         properties=_properties(loss.properties),
         differentiable=loss.differentiable,
+        outputs=[output.name for output in outputs_of(loss)],
         coupling=loss.coupling,
         mean=loss.mean.name,
         equals=list(loss.equals),
@@ -179,7 +184,7 @@ def _words(*texts: str) -> str:
 
 def _refuse_unknown(field: str, given: str | None, known: Collection[str]) -> None:
     if given is not None and given not in known:
-        raise UnknownName([Fault(f"/{field}", f"unknown_{field}", did_you_mean(field, given, known))])
+        raise UnknownName([Fault((field,), f"unknown_{field}", did_you_mean(field, given, known))])
 
 
 CALLS = (

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
-from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName, escape
+from app.errors import MAX_FAULTS, Fault, InvalidInput, Path, UnknownName
 from app.losses import LOSSES, Loss
 from app.registry import Declared, Registry
 from app.wire.faults import listed
@@ -106,7 +106,7 @@ def expanded(either: Any, registry: Registry[Any]) -> Any:
 
     The same few are asked for again and again, and what they mean is decided once: by their JSON, which tells 1 from true.
     """
-    expand = expander(registry, f"/{registry.noun}")
+    expand = expander(registry, (registry.noun,))
     known: dict[bytes, Any] = {}
 
     def remembered(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -133,36 +133,36 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
         if not isinstance(items, list):
             return items
         given = cast(list[object], items)
-        return [expander(registry, f"/{field}/{index}")(item) for index, item in enumerate(given)]
+        return [expander(registry, (field, index))(item) for index, item in enumerate(given)]
 
     return Annotated[list[either], BeforeValidator(expand)]
 
 
-def expander(registry: Registry[Any], pointer: str) -> Callable[[object], object]:
-    """From a name, an alias or an object with either to the object with the name; CallerError under the pointer."""
+def expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
+    """From a name, an alias or an object with either to the object with the name; CallerError under the path."""
 
     def expand(value: object) -> object:
         given = {"name": value} if isinstance(value, str) else value
         if not isinstance(given, dict):
-            raise InvalidInput([Fault(pointer, "type", f"{registry.noun} must be a name or an object with a name")])
+            raise InvalidInput([Fault(path, "type", f"{registry.noun} must be a name or an object with a name")])
         document = cast(dict[str, object], given)
         if "name" not in document:
-            raise InvalidInput([Fault(f"{pointer}/name", "missing", f"{registry.noun}.name is missing")])
+            raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing")])
         name = document["name"]
         if not isinstance(name, str):
-            raise InvalidInput([Fault(f"{pointer}/name", "type", f"{registry.noun}.name must be a string")])
-        declared, preset = registry.resolve(name, f"{pointer}/name" if isinstance(value, dict) else pointer)
-        _refuse_unknown(declared, document, pointer)
+            raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
+        declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path)
+        _refuse_unknown(declared, document, path)
         return {**preset, **document, "name": declared.name}
 
     return expand
 
 
-def _refuse_unknown(declared: Declared, document: Mapping[str, object], pointer: str) -> None:
+def _refuse_unknown(declared: Declared, document: Mapping[str, object], path: Path) -> None:
     unknown = [key for key in document if key != "name" and key not in declared.parameters]
     if unknown:
         raise UnknownName([
-            Fault(f"{pointer}/{escape(key)}", "unknown_parameter", _no_parameter(declared, key)) for key in unknown[:MAX_FAULTS]
+            Fault((*path, key), "unknown_parameter", _no_parameter(declared, key)) for key in unknown[:MAX_FAULTS]
         ])  # fmt: skip
 
 

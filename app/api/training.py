@@ -1,7 +1,8 @@
 """POST /v1/train: what a loss does when a model is trained on it."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
 from app.api.specs import LOSS_SPECS, Listed, LossSpec, OrName, Spec, expanded, expander, list_of, named, specs
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
-from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput
+from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
 from app.losses import LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
@@ -68,6 +69,10 @@ USUAL_LOSS = {
 # --- the request ------------------------------------------------------------------------------------------------------
 
 
+FIELDS: Mapping[Path, Path] = {("standardize_targets",): ("standardize", "targets"), ("validation", "table"): ("validation",)}
+"""Where the request has what a plan calls otherwise."""
+
+
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -90,10 +95,10 @@ class InlineData(Part):
 def _data(value: object) -> object:
     """A dataset's name or object, or inline rows."""
     if isinstance(value, str) or (isinstance(value, dict) and "name" in value):
-        return expander(DATASETS, "/data")(cast(object, value))
+        return expander(DATASETS, ("data",))(cast(object, value))
     if isinstance(value, dict):
         return cast(dict[str, Any], value)
-    raise InvalidInput([Fault("/data", "type", "data must be a dataset's name, an object with its name, or {inputs, targets}")])
+    raise InvalidInput([Fault(("data",), "type", "data must be a dataset's name, an object with its name, or {inputs, targets}")])
 
 
 def _tag(value: object) -> str:
@@ -134,12 +139,12 @@ class Validation(Part):
             message = "validation takes one of fraction, last, and inputs with targets" + (
                 f"; got {' and '.join(ways)}" if ways else ""
             )
-            raise InvalidInput([Fault("/validation", "choice", message)])
+            raise InvalidInput([Fault(("validation",), "choice", message)])
         if (self.inputs is None) != (self.targets is None):
-            raise InvalidInput([Fault("/validation", "missing", "validation.inputs and validation.targets go together")])
+            raise InvalidInput([Fault(("validation",), "missing", "validation.inputs and validation.targets go together")])
         if self.fraction is None and "seed" in self.model_fields_set:
             raise InvalidInput(
-                [Fault("/validation/seed", "unexpected", "validation.seed is for a fraction: nothing else is drawn")]
+                [Fault(("validation", "seed"), "unexpected", "validation.seed is for a fraction: nothing else is drawn")]
             )
         return self
 
@@ -169,7 +174,7 @@ class GradientClipping(Part):
     @model_validator(mode="after")
     def _any_way(self) -> Self:
         if self.norm is None and self.value is None:
-            raise InvalidInput([Fault("/gradient_clipping", "choice", "gradient_clipping takes norm, value, or both")])
+            raise InvalidInput([Fault(("gradient_clipping",), "choice", "gradient_clipping takes norm, value, or both")])
         return self
 
 
@@ -185,7 +190,7 @@ def _rows_of_a_step(value: object) -> object:
     if value is None or value == "full" or (type(value) is int and value >= 1):
         return value
     code = "out_of_range" if type(value) is int else "type"
-    raise InvalidInput([Fault("/batch_size", code, 'batch_size must be a whole number from 1 on, "full", or null')])
+    raise InvalidInput([Fault(("batch_size",), code, 'batch_size must be a whole number from 1 on, "full", or null')])
 
 
 class TrainRequest(Part):
@@ -252,9 +257,8 @@ class TrainRequest(Part):
         try:
             return prepare(plan, limits)
         except CallerError as error:
-            if isinstance(self.data, InlineData):
-                raise
-            raise moved(error, lambda pointer: "/loss" if pointer.startswith("/data/targets") else pointer) from None
+            mine = error.moved(FIELDS)
+            raise (mine if isinstance(self.data, InlineData) else gathered(mine, {("data", "targets"): ("loss",)})) from None
 
     @property
     def runs(self) -> Sequence[Run]:
@@ -272,12 +276,12 @@ class TrainRequest(Part):
         return self._seconds
 
 
-def moved(error: CallerError, place: Callable[[str], str]) -> CallerError:
-    """The error with its faults at other places, the first at each."""
-    faults: dict[str, Fault] = {}
+def gathered(error: CallerError, fields: Mapping[Path, Path]) -> CallerError:
+    """The error with what is wrong anywhere within an argument told at one place: the first at each."""
+    faults: dict[Path, Fault] = {}
     for fault in error.faults:
-        pointer = place(fault.pointer)
-        faults.setdefault(pointer, Fault(pointer, fault.code, fault.message))
+        path = next((to for argument, to in fields.items() if fault.path[: len(argument)] == argument), fault.path)
+        faults.setdefault(path, replace(fault, path=path))
     return type(error)([*faults.values()] or error.detail, detail=error.detail)
 
 
@@ -298,26 +302,29 @@ def data_of(request: TrainRequest) -> Rows:
     if isinstance(given, InlineData):
         return Rows(_inline(given), None, None)
     dataset = DATASETS[given.name]
-    data: Data = dataset(**given.parameters)
+    try:
+        data: Data = dataset(**given.parameters)
+    except CallerError as error:
+        raise error.moved({(): ("data",)}) from None
     return Rows(Table(data.inputs, data.targets, data.classes, given.name), data.features, dataset.task)
 
 
 def _inline(given: InlineData) -> Table:
-    targets, classes = _targets(given.targets, "/data"), given.classes
+    targets, classes = _targets(given.targets, ("data", "targets")), given.classes
     if classes is not None and len(set(classes)) < len(classes):
-        raise InvalidInput([Fault("/data/classes", "duplicate", "data.classes must be different names")])
+        raise InvalidInput([Fault(("data", "classes"), "duplicate", "data.classes must be different names")])
     if not isinstance(targets, np.ndarray):
         classes = classes or _occurring(cast(Sequence[str], targets))
     elif classes is not None:
         _check_indices(targets, len(classes))
-    return Table(faults.numbers(given.inputs, "/data/inputs"), targets, classes)
+    return Table(faults.numbers(given.inputs, ("data", "inputs")), targets, classes)
 
 
-def _targets(given: object, pointer: str) -> Raw:
-    targets = faults.tensors(given, f"{pointer}/targets")
+def _targets(given: object, path: Path) -> Raw:
+    targets = faults.tensors(given, path)
     if isinstance(targets, Mapping):
-        raise InvalidInput([Fault(f"{pointer}/targets", "not_an_array", "targets must be an array, not an object")])
-    return targets
+        raise InvalidInput([Fault(path, "not_an_array", "targets must be an array, not an object")])
+    return np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets
 
 
 def _occurring(targets: Sequence[str]) -> list[str]:
@@ -325,7 +332,7 @@ def _occurring(targets: Sequence[str]) -> list[str]:
     classes = sorted(set(targets))
     if len(classes) == 1:
         message = f"targets are all {classes[0][:80]!r}, which is one class: name the others in data.classes"
-        raise InvalidArray([Fault("/data/targets", "label", message)])
+        raise InvalidArray([Fault(("data", "targets"), "label", message)])
     return classes
 
 
@@ -333,13 +340,13 @@ def _check_indices(targets: Numbers, k: int) -> None:
     """Indices are below the number of names (or −1 and +1, of two); rows have a column for each."""
     if targets.ndim == 2 and targets.shape[1] != k:
         message = f"data.classes has {k} names, and data.targets {targets.shape[1]} columns: there must be one for each"
-        raise InvalidArray([Fault("/data/classes", "shape_mismatch", message)])
+        raise InvalidArray([Fault(("data", "classes"), "shape_mismatch", message)])
     if targets.ndim == 1:
         wrong = np.flatnonzero((targets >= k) | (targets < (-1 if k == 2 else 0)))[:MAX_FAULTS]
         rule = f"must be the index of one of {k} classes"
         if wrong.size:
-            messages = {index: f"data.targets[{index}] {rule}; got {targets[index]:g}" for index in wrong}
-            raise InvalidArray([Fault(f"/data/targets/{index}", "label", message) for index, message in messages.items()])
+            messages = {index: f"data.targets[{index}] {rule}; got {targets[index]:g}" for index in wrong.tolist()}
+            raise InvalidArray([Fault(("data", "targets", index), "label", message) for index, message in messages.items()])
 
 
 def plan_of(request: TrainRequest, rows: Rows) -> Plan:
@@ -363,7 +370,7 @@ def _loss(request: TrainRequest, task: str | None) -> Chosen:
     if request.loss is not None:
         return Chosen(LOSSES[request.loss.name], request.loss.parameters)
     if task is None:
-        raise InvalidInput([Fault("/loss", "missing", "say with which loss to train: it cannot be told from data of your own")])
+        raise InvalidInput([Fault(("loss",), "missing", "say with which loss to train: it cannot be told from data of your own")])
     return USUAL_LOSS[task]
 
 
@@ -380,8 +387,8 @@ def _held(validation: Validation | None) -> Held:
         return Held(fraction=None)
     if validation.inputs is None:
         return Held(validation.fraction, validation.last, None, validation.seed)
-    inputs = faults.numbers(validation.inputs, "/validation/inputs")
-    return Held(None, None, Table(inputs, _targets(validation.targets, "/validation")))
+    inputs = faults.numbers(validation.inputs, ("validation", "inputs"))
+    return Held(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------

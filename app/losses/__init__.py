@@ -1,4 +1,4 @@
-"""Loss functions in plain NumPy: value and gradient of each, and how samples become one number.
+"""Loss functions in plain NumPy: value and derivatives of each, and how samples become one number.
 
 >>> batch = check(LOSSES["huber"], {"delta": 1.5}, predictions, targets)
 >>> evaluate(batch).value

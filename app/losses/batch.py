@@ -1,7 +1,7 @@
 """One call's arrays, checked: shapes that agree, numbers that mean what the loss says, elements that count."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, escape
+from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
-from app.losses.labels import axis_hint, class_axis_of
+from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
-from app.losses.loss import Gradient, Loss
+from app.losses.loss import Kernel, Loss
+from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
-from app.losses.parameters import check_lengths, lists_of
+from app.losses.parameters import Per, check_lengths, lists_of
 
 Arrays = Raw | Mapping[str, Raw] | None
 
@@ -25,10 +26,10 @@ class Batch(NamedTuple):
 
     loss: Loss
     parameters: Mapping[str, Any]
-    kernel: Callable[..., tuple[Array, Gradient]]
+    kernel: Kernel
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
-    """Parameters with one number for each column."""
+    """Parameters with one number for each column, or for each sample."""
     arrays: tuple[Numbers | Apart, ...]
     elements: Shape
     """The shape (n, *d) in which the elements stand in the request."""
@@ -40,6 +41,8 @@ class Batch(NamedTuple):
     """Whether the elements of a sample may differ in weight."""
     counts: Array | None
     """(m,) what the loss itself counts each in the divisor (class weights), None where all count 1."""
+    factors: Array | None
+    """(m,) what the mean multiplies each by, while its divisor does not, None for 1."""
     n_samples: int
     """Samples that count: those with an element that is not masked nor ignored, whatever it weighs."""
     n_elements: int
@@ -51,6 +54,11 @@ class Batch(NamedTuple):
     shapes: Shapes
     shared: Mapping[str, Shape]
     """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
+
+    @property
+    def mean(self) -> Mean:
+        """How the elements' losses become one number."""
+        return self.loss.mean_of(self.parameters)
 
     @property
     def size(self) -> int:
@@ -68,9 +76,8 @@ class Batch(NamedTuple):
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers = sum(array.size for array in self.arrays)
-        lengths = {**self.shapes.lengths, "n": self.size} if self.loss.cost.beyond else {}
-        calls = self.shapes.length("k") if self.loss.expects(self.parameters, self.arrays[-1]) else 1
-        return self.loss.cost(numbers, lengths) * (calls or 1)
+        cost = self.loss.cost_of(self.parameters, self.arrays[-1])
+        return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
 
 
 class Shaped(NamedTuple):
@@ -81,6 +88,8 @@ class Shaped(NamedTuple):
     array: Numbers
     """The classes along the last axis."""
     row_axes: int
+    classes: bool
+    """Whether the last axis is the one that predictions have for classes, if they have any."""
 
 
 def check(
@@ -104,19 +113,21 @@ def check(
     lists = lists_of(loss.parameters, parameters) if parameters else {}
     if lists:
         check_lengths(lists, k, elements)
+    if parameters:
+        check_smoothing(loss.options, parameters, k)
     within: Array | None = None
     if loss.weighs_rows:
-        shaped, within, sample_weight, mask = _within(parameters, shaped, sample_weight, mask)
+        shaped, within, sample_weight, mask = _within(loss, parameters, shaped, elements, class_axis, sample_weight, mask)
     selection = _selected(loss, parameters, shaped, elements, sample_weight, mask)
     if classes is not None:
-        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, _, _ in shaped), k)
+        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, *_ in shaped), k)
     arrays: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     kept = selection.kept
     lead = len(elements) if kept is None else 1
-    for declared, encoding, array, row_axes in shaped:
-        place = Place(declared.pointer, elements, kept, k, row_axes, class_axis, _hint(declared, parameters))
+    for declared, encoding, array, row_axes, classes_last in shaped:
+        place = Place(declared.path, elements, kept, k, row_axes, class_axis, classes_last, _hint(declared, parameters))
         reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
         arrays.append(rows_of(reading.array, lead))
         encodings[declared.name] = reading.encoding
@@ -124,15 +135,17 @@ def check(
     if classes is not None:
         encodings |= {name: "class_names" for name, array in raw.items() if not isinstance(array, np.ndarray)}
     counts = loss.counts_of(parameters, arrays[-1])
+    factors = loss.factors(arrays[-1], **parameters) if loss.factors else None
     if within is not None:
-        arrays.append(within if kept is None else within[kept])
+        arrays.append(rows_of(within if kept is None else some_of(within, elements, kept), lead))
     _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
-    columns = {name: np.array(numbers) for name, (per, numbers) in lists.items() if per.what == "column"} if lists else {}
+    columns = {name: _by_column(per, numbers, elements) for name, (per, numbers) in lists.items() if per.what != "class"}
     return Batch(
         loss, parameters, loss.kernel(parameters), columns, tuple(arrays), elements, kept, selection.weights,
-        selection.by_element, counts, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes, shared,
+        selection.by_element, counts, factors, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes,
+        shared,
     )  # fmt: skip
 
 
@@ -158,7 +171,7 @@ def _shaped(
             row_axes = shapes.agree(encoding, moved.shape, declared.place, array.shape)
         except InvalidArray as misfit:
             raise _with_hint(misfit, loss, first, array) from None
-        shaped.append(Shaped(declared, encoding, moved, row_axes))
+        shaped.append(Shaped(declared, encoding, moved, row_axes, moved.ndim == rank))
     return shapes, shaped, class_axis, shared
 
 
@@ -170,10 +183,15 @@ def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
 
 def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> InvalidArray:
     """The same refusal, with the axis along which the classes may be meant."""
-    if "class_axis" not in loss.options or not isinstance(first, np.ndarray):
+    if "class_axis" not in loss.parameters or not isinstance(first, np.ndarray):
         return misfit
     hint = axis_hint(first.shape, array.shape)
-    return InvalidArray([Fault(fault.pointer, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+    return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+
+
+def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
+    """One number for each column, in the order in which the elements lie; of a number per sample, one for each element."""
+    return np.repeat(np.array(numbers), math.prod(elements[1:])) if per.what == "sample" else np.array(numbers)
 
 
 class _Selection(NamedTuple):
@@ -186,32 +204,72 @@ class _Selection(NamedTuple):
     n_elements: int
 
 
+class _Within(NamedTuple):
+    """What is left once weights and marks of the numbers within rows are taken out of a call."""
+
+    shaped: list[Shaped]
+    weights: Array | None
+    """What each number counts in the sums of its row, None where all count 1."""
+    sample_weight: Numbers | None
+    mask: NDArray[np.bool_] | None
+
+
 def _within(
-    parameters: Mapping[str, Any], shaped: Sequence[Shaped], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
-) -> tuple[list[Shaped], Array | None, Numbers | None, NDArray[np.bool_] | None]:
-    """Weights of the numbers within rows, where there are any; the arrays without what these drop; and what is left for rows."""
-    shape, ignore = shaped[-1].array.shape, parameters.get("ignore_index")
-    keep = np.ones(shape, np.bool_) if ignore is None else shaped[-1].array != ignore
-    weights: Array | None = None
-    if mask is not None and mask.shape == shape:
-        keep, mask = keep & mask, None
-    if sample_weight is not None and sample_weight.shape == shape:
-        weights, sample_weight = sample_weight.astype(np.float64), None
+    loss: Loss, parameters: Mapping[str, Any], shaped: Sequence[Shaped], elements: Shape, class_axis: int | None,
+    sample_weight: Numbers | None, mask: NDArray[np.bool_] | None,
+) -> _Within:  # fmt: skip
+    """Weights, mask and ignored labels of the numbers within rows: what they drop counts 0, and its number is made a 0."""
+    targets, ignore = shaped[-1], parameters.get("ignore_index")
+    reference = targets if targets.encoding.labels else shaped[0]
+    numbers, class_axis = reference.array, class_axis if reference.classes else None
+    if ignore is not None and not targets.encoding.labels:
+        message = f"ignore_index says nothing of targets that are {targets.encoding.meaning}"
+        raise InvalidParameter([Fault(("parameters", "ignore_index"), "ignore_index", message)])
+    keep = np.ones(numbers.shape, np.bool_) if ignore is None else numbers != ignore
+    pooled, classes = loss.pooled(parameters), reference.classes and shaped[0].encoding.axes[0].endswith(" k")
+    given = _for_numbers(mask, numbers.shape, class_axis, elements, classes, pooled)
+    if given is not None:
+        keep, mask = keep & given, None
+    weights = _for_numbers(sample_weight, numbers.shape, class_axis, elements, classes, pooled)
+    if weights is not None:
+        weights, sample_weight = weights.astype(np.float64), None
         bad = keep & ~(np.isfinite(weights) & (weights >= 0))
         if bad.any():
-            Place("/sample_weight").refuse_numbers(bad, weights, "finite and at least 0")
+            place = Place(("sample_weight",), elements, row_axes=weights.ndim - len(elements), class_axis=class_axis)
+            place.refuse_numbers(bad, weights, "finite and at least 0")
         keep = keep & (weights > 0)
     if weights is None and keep.all():
-        return list(shaped), None, sample_weight, mask
-    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(shape[0], -1), axis=1)
+        return _Within(list(shaped), None, sample_weight, mask)
+    rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(elements[0], math.prod(elements[1:]), -1), axis=2)
     if not rows.any():
         raise _nothing_counts()
-    filled = [one._replace(array=np.where(keep, one.array, 0.0)) for one in shaped]
-    return filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, _both(rows, mask)
+    if mask is not None:
+        rows = rows & _on_elements(mask, elements, "mask", "flag")
+    marked = shaped if targets.encoding.labels else shaped[:-1]
+    filled = [one._replace(array=_filled(one.array, keep)) for one in marked] + [*shaped[len(marked) :]]
+    return _Within(filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, rows.reshape(elements))
 
 
-def _both(rows: NDArray[np.bool_], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    return rows if mask is None else np.logical_and(rows, mask)
+def _filled(array: Numbers, keep: NDArray[np.bool_]) -> Numbers:
+    """The array with 0 for what is dropped; all classes of a position that is."""
+    return np.where(keep if array.ndim == keep.ndim else keep[..., None], array, 0.0)
+
+
+def _for_numbers(
+    given: Numbers | None, shape: Shape, class_axis: int | None, elements: Shape, classes: bool, pooled: bool
+) -> Numbers | None:  # fmt: skip
+    """What was given for each number within rows, laid out as these are; None where it was given for whole rows.
+
+    Of classes, all at a position may have one; of samples that are pooled, all numbers of one.
+    """
+    if given is None:
+        return None
+    moved = np.moveaxis(given, class_axis, -1) if class_axis is not None and given.ndim == len(shape) else given
+    if classes and moved.shape == shape[:-1] != elements:
+        return np.broadcast_to(moved[..., None], shape)
+    if pooled and moved.shape == elements:
+        return np.broadcast_to(moved.reshape(*elements, *(1,) * (len(shape) - len(elements))), shape)
+    return moved if moved.shape == shape else None
 
 
 def _selected(
@@ -228,7 +286,7 @@ def _selected(
     if mask is not None:
         keep &= _on_elements(mask, elements, "mask", "flag")
         if not keep.any():
-            raise InvalidInput([Fault("/mask", "no_samples", "mask drops every sample: nothing is left to evaluate")])
+            raise InvalidInput([Fault(("mask",), "no_samples", "mask drops every sample: nothing is left to evaluate")])
     if ignored is not None:
         keep &= ~ignored.reshape(grid)
         if not keep.any():
@@ -240,13 +298,13 @@ def _selected(
     seen = keep if weights.shape == grid else keep.any(axis=1, keepdims=True)
     bad = seen & ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
-        place = Place("/sample_weight")
+        place = Place(("sample_weight",))
         place.refuse_numbers(bad.reshape(sample_weight.shape), sample_weight, "finite and at least 0")
     if loss.coupling == "sample":  # in a batch whose samples are compared, one of no weight is still compared with
         keep &= weights > 0
     if not (keep & (weights > 0)).any():
         message = "sample_weight is 0 for every sample: nothing is left to average"
-        raise InvalidArray([Fault("/sample_weight", "no_samples", message)])
+        raise InvalidArray([Fault(("sample_weight",), "no_samples", message)])
     kept = _flat(keep)
     flat = np.broadcast_to(weights, grid).astype(np.float64).reshape(-1)
     by_element = weights.shape[1] > 1
@@ -270,7 +328,7 @@ def _on_elements(array: Numbers, elements: Shape, name: str, noun: str) -> Numbe
     n = elements[0]
     if array.shape not in ((n,), elements):
         shapes = f"({n},), one {noun} per sample" + (f", or {elements}, one per element" if len(elements) > 1 else "")
-        Place(f"/{name}").refuse("shape_mismatch", f"{name} must have shape {shapes}; got {array.shape}")
+        Place((name,)).refuse("shape_mismatch", f"{name} must have shape {shapes}; got {array.shape}")
     return array.reshape(n, -1)
 
 
@@ -298,21 +356,21 @@ def _given(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) 
     wanted = inputs_on(side, loss)
     if arrays is None:
         if wanted:
-            raise InvalidArray([Fault(f"/{side}", "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
+            raise InvalidArray([Fault((side,), "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])
         return {}
     if not wanted:
-        raise InvalidArray([Fault(f"/{side}", "unexpected", f"{loss.name} takes no {side}")])
+        raise InvalidArray([Fault((side,), "unexpected", f"{loss.name} takes no {side}")])
     if isinstance(arrays, np.ndarray) or not isinstance(arrays, Mapping):
         if side not in wanted:  # an array that stands alone is named for its side
             raise InvalidArray(
-                [Fault(f"/{side}", "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
+                [Fault((side,), "not_an_object", f"{side} of {loss.name} must be an object of arrays{_as_object(wanted)}")]
             )
         return {side: arrays}
     if side in wanted:
-        raise InvalidArray([Fault(f"/{side}", "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
-    faults = [Fault(f"/{side}", "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
+        raise InvalidArray([Fault((side,), "not_an_array", f"{side} of {loss.name} must be an array, not an object")])
+    faults = [Fault((side,), "missing", f"{side}.{name} is missing") for name in wanted if name not in arrays]
     faults += [
-        Fault(f"/{side}/{escape(name)}", "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
+        Fault((side, name), "unknown_field", f"{loss.name} has no {side}.{name[:80]}; it takes {', '.join(wanted)}")
         for name in arrays
         if name not in wanted
     ]
@@ -335,17 +393,17 @@ def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
 def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
-        return raw if raw.dtype.kind == "f" else raw.astype(np.float64)
+        return raw if raw.dtype.kind in ("fiu" if encoding.whole else "f") else raw.astype(np.float64)
     place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
     if classes is None:
-        raise InvalidArray([Fault("/classes", "missing", f'{place.name} are class names: say their order in "classes"')])
+        raise InvalidArray([Fault(("classes",), "missing", f'{place.name} are class names: say their order in "classes"')])
     index = {name: at for at, name in enumerate(classes)}
     unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
     if unknown:
         raise InvalidArray([
-            Fault(f"{place.pointer}/{at}", "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
+            Fault(place.at([at]), "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
             for at, name in unknown[:MAX_FAULTS]
         ])  # fmt: skip
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
@@ -353,20 +411,20 @@ def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Seque
 
 def _check_classes(classes: Sequence[str], taken: bool, k: int | None) -> None:
     if not taken:
-        raise InvalidInput([Fault("/classes", "unexpected", "this loss takes no class names")])
+        raise InvalidInput([Fault(("classes",), "unexpected", "this loss takes no class names")])
     if k not in (None, len(classes)):
-        raise InvalidInput([Fault("/classes", "length", f"classes must have one name per class: {k}, not {len(classes)}")])
+        raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k}, not {len(classes)}")])
     first = {name: at for at, name in reversed([*enumerate(classes)])}
     twice = [(at, name) for at, name in enumerate(classes) if first[name] != at]
     if twice:
         raise InvalidInput([
-            Fault(f"/classes/{at}", "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
+            Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
         ])  # fmt: skip
 
 
 def _nothing_counts() -> InvalidInput:
     message = "no sample counts: every target is ignored, weighs 0 or has nothing to be compared with"
-    return InvalidInput([Fault("/targets", "no_samples", message)])
+    return InvalidInput([Fault(("targets",), "no_samples", message)])
 
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
@@ -379,7 +437,6 @@ def _check_total(weights: Array | None, counts: Array | None) -> None:
         finite = np.isfinite(np.sum(given)), np.isfinite(np.sum(total))
     if np.all(total == 0):
         raise _nothing_counts()
-    for pointer, holds in zip(("/sample_weight", "/loss/class_weight"), finite, strict=True):
+    for path, holds in zip((("sample_weight",), ("parameters", "class_weight")), finite, strict=True):
         if not holds:
-            name = pointer.rpartition("/")[2]
-            raise InvalidInput([Fault(pointer, "out_of_range", f"{name} must have a finite sum; it overflows")])
+            raise InvalidInput([Fault(path, "out_of_range", f"{path[-1]} must have a finite sum; it overflows")])

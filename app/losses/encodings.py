@@ -6,7 +6,7 @@ is converted to the one that the loss computes with, and the answer names it.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
 from app.losses.numerics.stable import Array, all_finite
 
 ROW_SUM_TOLERANCE = 1e-6
-LEAST = -(2**62)
-"""From here to its opposite, every whole number is an integer of 64 bits."""
+LARGEST_EXACT = 2**53 - 1
+"""Beyond, a floating-point number may be what is left of several whole numbers."""
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 
@@ -115,7 +115,17 @@ def mask_of(encoding: Encoding) -> Encoding:
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         return drawn(rng, replace(sizes, d=(*sizes.d, 4)))
 
-    return replace(encoding, axes=("n m *r",), draw=draw)
+    return replace(encoding, axes=("n m *r",), draw=draw, labels=encoding.labels and "part")
+
+
+def map_of(encoding: Encoding) -> Encoding:
+    """The encoding for maps of classes, each the row of one element: (*r, k), one number for each class at each position."""
+    drawn = encoding.draw
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        return drawn(rng, replace(sizes, d=(*sizes.d, 4, sizes.k)))
+
+    return replace(encoding, axes=("n *r k",), draw=draw)
 
 
 # --- rows that are distributions --------------------------------------------------------------------------------------
@@ -200,40 +210,37 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
     _refuse_labels(array, place, (-1, 1) if zeros_too else (-1, 0, 1), "−1 or +1")
 
 
-def _whole(array: Numbers, place: Place, *, low: int | None, high: int | None, rule: str) -> NDArray[np.int64]:
-    """The array as integers; InvalidArray for a number that is not whole or not in [low, high]."""
+def whole(
+    array: Numbers, place: Place, *, low: int | None = None, high: int | None = None, rule: str = "a whole number"
+) -> NDArray[Any]:
+    """The array as integers of 64 bits, uint64 where int64 does not hold them all; no two that differ become one.
+
+    InvalidArray for a number that is not whole or not in [low, high], and for a floating-point number beyond 2⁵³.
+    """
     least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
-    if (LEAST if low is None else low) <= least and most <= (-LEAST if high is None else high):  # NaN is not
-        whole = array.astype(np.int64)
-        if np.logical_and.reduce(whole == array, axis=None):
-            return whole
-    with np.errstate(invalid="ignore"):  # what is no integer becomes one that differs
-        whole = array.astype(np.int64)
-    fits = whole == array
+    known = array.dtype.kind in "iu"
+    bounds = (-(2**63), 2**63 - 1) if known else (-LARGEST_EXACT, LARGEST_EXACT)
+    if (bounds[0] if low is None else low) <= least and most <= (bounds[1] if high is None else high):  # NaN is not
+        integers = array.astype(np.int64, copy=False)
+        if known or np.logical_and.reduce(integers == array, axis=None):
+            return integers
+    fits = np.isfinite(array) & (np.floor(array) == array)
     if low is not None:
         fits &= array >= low
     if high is not None:
         fits &= array <= high
     if not fits.all():
         place.refuse_numbers(~fits, array, rule, "label")
-    return whole
+    if known:
+        return array
+    exact = "an integer of 64 bits (a floating-point number beyond 2⁵³ may be what is left of another label)"
+    place.refuse_numbers(np.abs(array) > LARGEST_EXACT, array, exact, "label")
 
 
 def _read_class_index(array: Numbers, place: Place) -> Reading:
     high = None if place.k is None else place.k - 1
     rule = "a whole number" if high is None else f"a class index from 0 to {high}"
-    return Reading(_whole(array, place, low=0, high=high, rule=rule), "class_index")
-
-
-def _read_certain_label(array: Numbers, place: Place) -> Reading:
-    if not place.row_axes:
-        return _read_class_index(array, place)
-    if not _only(array, 0, 1):
-        _refuse_labels(array, place, (0, 1), "0 or 1 in a one-hot row (this loss takes one class per sample)")
-    ones = array.sum(axis=-1)
-    if (ones != 1).any():
-        place.refuse_numbers(ones != 1, ones, "a one-hot row with a single 1", "one_hot")
-    return Reading(array.argmax(axis=-1), "one_hot")
+    return Reading(whole(array, place, low=0, high=high, rule=rule), "class_index")
 
 
 def _read_class_label(array: Numbers, place: Place) -> Reading:
@@ -242,6 +249,13 @@ def _read_class_label(array: Numbers, place: Place) -> Reading:
     reading = _read_distribution(array, place)
     # a one-hot row says what an index says, and gets the same answer
     return Reading(array.argmax(axis=-1), "one_hot") if _only(array, 0, 1) else reading
+
+
+def _read_class_map(array: Numbers, place: Place) -> Reading:
+    if not place.classes:
+        return replace(_read_class_index(array, place), encoding="class_map")
+    reading = _read_soft_binary(array, place)
+    return replace(reading, encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
 
 
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:
@@ -253,7 +267,7 @@ def _read_multi_hot(array: Numbers, place: Place) -> Reading:
 def _read_index_list(array: Numbers, place: Place) -> Reading:
     """Lists of label indices, padded with −1: everything after the first −1 is ignored, as PyTorch does."""
     k = place.k or 0
-    indices = _whole(array, place, low=-1, high=k - 1, rule=f"a label index from 0 to {k - 1}, or −1 for padding")
+    indices = whole(array, place, low=-1, high=k - 1, rule=f"a label index from 0 to {k - 1}, or −1 for padding")
     kept = np.logical_and.accumulate(indices >= 0, axis=-1)
     hot = np.zeros((*array.shape[:-1], k))
     *rows, _ = np.nonzero(kept)
@@ -262,7 +276,7 @@ def _read_index_list(array: Numbers, place: Place) -> Reading:
 
 
 def _read_group(array: Numbers, place: Place) -> Reading:
-    return Reading(_whole(array, place, low=None, high=None, rule="a whole number"), "group")
+    return Reading(whole(array, place), "group")
 
 
 def _draw_index(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -300,18 +314,20 @@ SIGN = Encoding(
     ("binary", "class_names"),
     "flag",
 )
-CERTAIN_LABEL = Encoding(
-    "class_index", "the index of the true class, from 0", ("n *d", "n *d k"), _read_certain_label, _draw_index,
-    ("one_hot", "class_names"), "class",
-)  # fmt: skip
 CLASS_LABEL = Encoding(
     "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
-    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class",
+    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class", whole=True,
 )  # fmt: skip
-MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot)
+CLASS_MAP = Encoding(
+    "class_map", "the class index of each position, or 0, 1 or a share for each class there", ("n *r k", "n *r"),
+    _read_class_map, lambda rng, sizes: _draw_index(rng, replace(sizes, d=(*sizes.d, 4))),
+    ("multi_hot", "soft_map", "sign"), "part",
+)  # fmt: skip
+MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, labels="part")
 INDEX_LIST = Encoding(
     "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
     lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),
+    whole=True,
 )  # fmt: skip
 GROUP = Encoding(
     "group",
@@ -320,4 +336,5 @@ GROUP = Encoding(
     _read_group,
     lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0,
     ("class_names",),
+    whole=True,
 )

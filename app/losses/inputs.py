@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray
+from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 
 Numbers: TypeAlias = NDArray[Any]
 Raw: TypeAlias = Numbers | Sequence[object]
@@ -25,7 +25,7 @@ Shape: TypeAlias = tuple[int, ...]
 class Place(NamedTuple):
     """Where an array stands in the request: how to name what is wrong with it, and what it may refer to."""
 
-    pointer: str
+    path: Path
     shape: Shape = ()
     """The elements of the request (n, *d), where only some of them are looked at."""
     kept: NDArray[np.intp] | None = None
@@ -36,15 +36,17 @@ class Place(NamedTuple):
     """How many of the last axes make up the row of an element: 0 where each number is one."""
     class_axis: int | None = None
     """Where the last axis stands in the request, if elsewhere."""
+    classes: bool = True
+    """Whether the last axis of the row are the classes."""
     hint: str = ""
     """What a number outside [0, 1] probably means."""
 
     @property
     def name(self) -> str:
-        return self.pointer.strip("/").replace("/", ".")
+        return ".".join(map(str, self.path))
 
     def refuse(self, code: str, message: str) -> NoReturn:
-        raise InvalidArray([Fault(self.pointer, code, message)])
+        raise InvalidArray([Fault(self.path, code, message)])
 
     def refuse_numbers(self, bad: NDArray[np.bool_], array: Numbers, rule: str, code: str = "out_of_range") -> NoReturn:
         """Name every bad number (up to the limit) by its index in the request."""
@@ -66,12 +68,12 @@ class Place(NamedTuple):
         index = [int(along) for along in place]
         if self.kept is not None:
             index[:1] = [int(along) for along in np.unravel_index(int(self.kept[index[0]]), self.shape)]
-        if self.class_axis is not None and self.row_axes and len(index) == len(self.shape) + 1:
+        if self.class_axis is not None and self.row_axes and self.classes and len(index) == len(self.shape) + self.row_axes:
             index.insert(self.class_axis, index.pop())
         return index
 
-    def at(self, place: Sequence[int]) -> str:
-        return self.pointer + "".join(f"/{along}" for along in self.index_of(place))
+    def at(self, place: Sequence[int]) -> Path:
+        return (*self.path, *self.index_of(place))
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,13 @@ class Encoding:
     """Random numbers of this encoding, with few digits."""
     accepts: tuple[str, ...] = ()
     """Other encodings that are taken and converted."""
-    labels: Literal["class", "flag"] | None = None
-    """Whether a number is the label of an element, one of k classes or one of two, of which one may stand for none."""
+    labels: Literal["class", "flag", "part"] | None = None
+    """Whether a number is the label of an element, one of k classes or one of two, or of a part of it; one may stand for none."""
     shared: bool = False
     """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
+    whole: bool = False
+    """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one of
+    real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +170,13 @@ class Input:
     """Whether its side is an object of arrays."""
 
     @cached_property
-    def pointer(self) -> str:
-        return f"/{self.side}/{self.name}" if self.named else f"/{self.side}"
+    def path(self) -> Path:
+        return (self.side, self.name) if self.named else (self.side,)
 
     @cached_property
     def place(self) -> Place:
         """Where it stands in a request of which nothing is known yet."""
-        return Place(self.pointer)
+        return Place(self.path)
 
     def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
         return self.encoding.decide(parameters, rank) if isinstance(self.encoding, Choice) else self.encoding
@@ -209,7 +214,7 @@ class Shapes:
         self.known: dict[str, tuple[Shape, Place, Shape]] = {}
         """Each axis with its length, and the array that said so with its shape."""
         self.depth: int | None = None
-        """The number of axes along which a sample has elements, None where no array has told it."""
+        """The number of axes that a star stands for, None where no array has told it."""
 
     def agree(self, encoding: Encoding, shape: Shape, place: Place, shown: Shape) -> int:
         """Bind each axis of the encoding to its length, and tell how many of them make up a row.
@@ -227,15 +232,15 @@ class Shapes:
             if before != length:
                 said = f"{place.name} has shape {shown}, which does not agree with {other.name} {whole}"
                 place.refuse("shape_mismatch", f"{said}: {self._fix(axis, length, axes, shape)}")
-        if "*d" in axes:
-            self.depth = len(shape) - 1 - row_axes
+        if "*d" in axes or "*r" in axes:
+            self.depth = len(self.known["*d" if "*d" in axes else "*r"][0])
         return row_axes
 
     @property
     def elements(self) -> Shape:
         """The shape (n, *d) of what the loss is computed on."""
         n = self.known["n"][0]
-        return n + self.known["*d"][0] if self.depth else n
+        return n + self.known["*d"][0] if self.depth and "*d" in self.known else n
 
     def length(self, axis: str) -> int | None:
         """The length of an axis, None where no array has told it."""
@@ -260,12 +265,12 @@ class Shapes:
 def _fitting(alternatives: tuple[str, ...], rank: int, depth: int | None) -> tuple[Mapping[str, slice], int] | None:
     """The first of the shapes that has so many axes: where each is in a shape, and how many make up a row.
 
-    Where `depth` is known, *d stands for so many.
+    Where `depth` is known, a star stands for so many.
     """
     for axes in map(str.split, alternatives):
         starred = next((at for at, axis in enumerate(axes) if axis.startswith("*")), None)
         spare = rank - len(axes) + (starred is not None)
-        if spare < 0 or (starred is None and spare) or ("*d" in axes and depth not in (None, spare)):
+        if spare < 0 or (starred is None and spare) or (starred is not None and depth not in (None, spare)):
             continue
         ends = [at + 1 if starred is None or at < starred else at + spare for at in range(len(axes))]
         places = {axis: slice(start, end) for axis, start, end in zip(axes, [0, *ends], ends, strict=False)}
@@ -282,5 +287,8 @@ def _index(index: Sequence[int]) -> str:
 
 
 def _say(number: object) -> str:
-    value = float(np.asarray(number, dtype=np.float64))
+    exact = np.asarray(number)
+    if exact.dtype.kind in "iu":
+        return str(exact)
+    value = float(exact.astype(np.float64))
     return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)

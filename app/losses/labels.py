@@ -1,26 +1,26 @@
 """What losses of labels take beside their own parameters, and what it makes of their kernels: declared once, for all of them.
 
-A kernel of classes takes one label for each row. Soft labels and smoothed ones are an expectation over labels, a class
-weight is a factor of the row: both are put around the kernel, unless it has a parameter of that name itself.
+A kernel of classes takes one label for each row, or the shares that the classes have of it: these are what soft labels,
+smoothed ones and weights of classes come to. A weight of a row's only class is a factor, put around the kernel.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
 from app.losses.inputs import Encoding, Numbers, Shape
+from app.losses.numerics.shares import Shares
 from app.losses.numerics.stable import Array
 from app.losses.parameters import PER_CLASS
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
 ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each class; null weighs all alike.")]
-Kernel: TypeAlias = Callable[..., tuple[Array, Any]]
+Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 
 
 def _options(
@@ -35,7 +35,18 @@ def _options(
     """The parameters that losses of labels have in common."""
 
 
+def _column_options(
+    *,
+    multioutput: Annotated[
+        Literal["pooled", "uniform_average"],
+        Doc("Whether all columns are one sample of numbers, or each column has its own mean and these are averaged."),
+    ] = "pooled",
+) -> None:
+    """The parameter of losses whose mean of all numbers is not that of the columns' means, in scikit-learn's words."""
+
+
 _OPTIONS = inspect.signature(_options, eval_str=True).parameters
+COLUMN_OPTIONS = inspect.signature(_column_options, eval_str=True).parameters
 
 
 def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) -> dict[str, inspect.Parameter]:
@@ -43,20 +54,27 @@ def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) 
     rows = any("*d k" in axes for encoding in predictions for axes in encoding.axes)
     labels = {encoding.labels for encoding in targets}
     names = ["class_axis"] if rows else []
-    names += ["ignore_index"] if labels & {"class", "flag"} else []
-    names += ["label_smoothing", "class_weight"] if labels == {"class"} else []
+    names += ["ignore_index"] if labels & {"class", "flag", "part"} else []
+    names += ["label_smoothing", "class_weight"] if "class" in labels else []
     return {name: _OPTIONS[name] for name in names}
 
 
 def class_axis_of(parameters: Mapping[str, Any], rank: int) -> int | None:
-    """Where the classes are, None where that is the last axis; InvalidParameter for an axis that there is not."""
-    axis: int = parameters["class_axis"]
-    if axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
+    """Where the classes are, None where that is the last axis or none; InvalidParameter for an axis that there is not."""
+    axis: int | None = parameters["class_axis"]
+    if axis is None or axis in (-1, rank - 1) or (rank, axis) == (1, 1):  # of one axis, the shape says what is wrong
         return None
     if 1 <= axis < rank or 1 - rank <= axis < 0:
         return axis % rank
     message = f"class_axis must be an axis of predictions beyond the first: from 1 to {rank - 1}, or negative; got {axis}"
-    raise InvalidParameter([Fault("/loss/class_axis", "out_of_range", message)])
+    raise InvalidParameter([Fault(("parameters", "class_axis"), "out_of_range", message)])
+
+
+def check_smoothing(options: Container[str], parameters: Mapping[str, Any], k: int | None) -> None:
+    """InvalidParameter for labels that are to be spread over classes where predictions have none."""
+    if k is None and "label_smoothing" in options and parameters["label_smoothing"]:
+        message = "label_smoothing spreads labels over the classes: predictions must have an axis of classes"
+        raise InvalidParameter([Fault(("parameters", "label_smoothing"), "classes", message)])
 
 
 def axis_hint(predictions: Shape, targets: Shape) -> str:
@@ -65,38 +83,37 @@ def axis_hint(predictions: Shape, targets: Shape) -> str:
     return f" (the classes are along axis {fitting[0]}? then set class_axis to {fitting[0]})" if fitting else ""
 
 
+def class_counts(targets: Numbers, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
+    """What each label counts in the divisor of the mean: the weight of its class. None where all count 1, as soft rows do."""
+    return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
+
+
+def one_hot(labels: Numbers, k: int) -> Array:
+    """Labels (m,) as rows (m, k)."""
+    return (labels[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
+
+
 def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[float] | None) -> Kernel:
     """The kernel for labels (m,) or shares of labels (m, k), smoothed and weighed."""
     weight = None if class_weight is None else np.asarray(class_weight, np.float64)
 
-    def of_labels(predictions: Array, targets: Numbers) -> tuple[Array, Any]:
-        if targets.ndim == 1 and not smoothing:
-            values, gradient = kernel(predictions, targets)
-            return (values, gradient) if weight is None else _weighed(values, gradient, weight[targets])
-        shares = _shares(targets, predictions.shape[-1], smoothing)
-        return _expected(kernel, predictions, shares if weight is None else shares * weight)
+    def of_labels(predictions: Array, targets: Numbers) -> tuple[Any, ...]:
+        if targets.ndim == 2:
+            return kernel(predictions, Shares.of_rows(targets, smoothing, weight))
+        if smoothing:
+            return kernel(predictions, Shares.of_labels(targets, predictions.shape[-1], smoothing, weight))
+        returned = kernel(predictions, targets)
+        return returned if weight is None else _weighed(weight[targets], *returned)
 
     return of_labels
 
 
-def _shares(targets: Numbers, k: int, smoothing: float) -> Array:
-    rows = targets if targets.ndim == 2 else (targets[:, None] == np.arange(k, dtype=np.int64)).astype(np.float64)
-    return (1.0 - smoothing) * rows + smoothing / k
-
-
-def _expected(kernel: Kernel, predictions: Array, shares: Array) -> tuple[Array, Any]:
-    """The loss of every label, times its share: k calls of the kernel."""
-    total, slope = np.zeros(len(shares)), None
-    for label, share in enumerate(shares.T):
-        labels: NDArray[np.int64] = np.full(len(share), label, dtype=np.int64)
-        values, gradient = _weighed(*kernel(predictions, labels), share)
-        total += values
-        slope = gradient if slope is None else slope + gradient
-    return total, slope
-
-
-def _weighed(values: Array, gradient: Any, weight: Array) -> tuple[Array, Any]:
-    """Both times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
+def _weighed(weight: Array, values: Array, gradient: Any, second: Callable[[], Array] | None = None) -> tuple[Any, ...]:
+    """All times the weight of each row; a weight of 0 leaves nothing, of whatever number."""
     column = weight[:, None]
-    values = np.where(weight == 0, 0.0, weight * values)
-    return values, None if gradient is None else np.where(column == 0, 0.0, column * gradient)
+
+    def times(rows: Array) -> Array:
+        return np.where(column == 0, 0.0, column * rows)
+
+    weighed = np.where(weight == 0, 0.0, weight * values), None if gradient is None else times(gradient)
+    return weighed if second is None else (*weighed, lambda: times(second()))

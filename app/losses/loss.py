@@ -1,15 +1,18 @@
 """What a loss is: one decorated function and what is derived from it.
 
-A loss function takes its arrays by position and its parameters by keyword, and returns per-sample values together with
-the gradient, so that the two share their intermediate results and cannot drift apart:
+A loss function takes its arrays by position and its parameters by keyword, and returns the losses together with their
+derivatives, so that these share their intermediate results and cannot drift apart:
 
-    values, gradient = huber(predictions, targets, delta=1.5)
+    values, gradient, second = huber(predictions, targets, delta=1.5)
 
 An array has one row for each element on which the loss is computed: a number (m,), or the k numbers of its classes
 (m, k). Which rows are one sample is not the kernel's business. `values` has one number per element (m,). `gradient` is
 d(values)/d(predictions): an array shaped like the predictions, a tuple of arrays where predictions are named arrays, None
 where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples of a batch or whose
-gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum.
+gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum. `second`, where a
+loss has it, is a function without arguments, called only where it is asked for: to the second derivative of each value to
+each number of its prediction by itself, shaped and named as the gradient; 0 at a kink. A function whose type says that it
+returns two things has none.
 """
 
 import inspect
@@ -18,20 +21,22 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
-
-import numpy as np
+from typing import Any, Literal, TypeAlias, get_args
 
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
-from app.losses.labels import label_options, with_label_options
-from app.losses.numerics.means import ARITHMETIC, Mean
+from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
+from app.losses.numerics.means import ARITHMETIC, POOLED, Mean, of_columns
 from app.losses.numerics.stable import Array
+from app.losses.parameters import pooled_by
 from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
 Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
-Kernel: TypeAlias = Callable[..., tuple[Array, Gradient]]
+Second: TypeAlias = Callable[[], Array]
+Seconds: TypeAlias = Callable[[], tuple[Array, ...]]
+Returned: TypeAlias = tuple[Array, Gradient] | tuple[Array, Gradient, Second | Seconds]
+Kernel: TypeAlias = Callable[..., Returned]
 SIDES = ("predictions", "targets")
 Inputs: TypeAlias = Encoding | Choice | Mapping[str, Encoding | Choice] | None
 
@@ -79,11 +84,15 @@ class Loss(Declared):
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
+    factors: Callable[..., Array | None] | None = None
+    """(targets, **parameters) -> (m,): what the mean multiplies each by, while its divisor does not; None: 1."""
     cost: Cost = LINEAR
+    cost_of_shares: Cost | None = None
+    """What it costs where labels are shares of several classes, if that grows faster."""
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
 
-    def __call__(self, *arrays: Array, **parameters: object) -> tuple[Array, Gradient]:
+    def __call__(self, *arrays: Array, **parameters: object) -> Returned:
         return self.kernel({**self.defaults, **parameters})(*arrays)
 
     def kernel(self, parameters: Mapping[str, Any]) -> Kernel:
@@ -91,26 +100,42 @@ class Loss(Declared):
         if not self.options:
             return partial(self.function, **parameters) if parameters else self.function
         kernel = partial(self.function, **{name: parameters[name] for name in self.own})
-        if not self._expects:
+        if not self._takes_shares:
             return kernel
         weight = parameters["class_weight"] if "class_weight" in self.options else None
         return with_label_options(kernel, parameters["label_smoothing"] if "label_smoothing" in self.options else 0.0, weight)
 
     @cached_property
-    def _expects(self) -> bool:
-        """Whether soft labels, smoothed ones or weights of classes are put around the function."""
+    def _takes_shares(self) -> bool:
+        """Whether the function takes shares of labels, and weights of classes are put around it."""
         return bool(self.options.keys() & {"label_smoothing", "class_weight"})
 
     def counts_of(self, parameters: Mapping[str, Any], targets: Any) -> Array | None:
         """(m,): what each element counts in the divisor of the mean, None where all count 1."""
         if self.counts:
             return self.counts(targets, **parameters)
-        weight = parameters["class_weight"] if "class_weight" in self.options else None
-        return None if weight is None or len(targets.shape) > 1 else np.asarray(weight, np.float64)[targets]
+        return class_counts(targets, class_weight=parameters["class_weight"]) if "class_weight" in self.options else None
 
-    def expects(self, parameters: Mapping[str, Any], targets: Any) -> bool:
-        """Whether the function is called once for each class, since labels have shares of several."""
-        return "label_smoothing" in self.options and (parameters["label_smoothing"] > 0 or len(targets.shape) > 1)
+    def pooled(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether the samples of a batch are taken together under these parameters, and have one loss."""
+        return any(parameters[name] == value for name, value in self._pools)
+
+    @cached_property
+    def _pools(self) -> tuple[tuple[str, str], ...]:
+        return tuple((name, value) for name, each in self.own.items() if (value := pooled_by(each)) is not None)
+
+    def cost_of(self, parameters: Mapping[str, Any], targets: Any) -> Cost:
+        """What it costs under these parameters, with labels or with shares of them."""
+        if self.cost_of_shares and (parameters.get("label_smoothing") or len(targets.shape) > 1):
+            return self.cost_of_shares
+        return self.cost
+
+    def mean_of(self, parameters: Mapping[str, Any]) -> Mean:
+        """The mean under these parameters: of all elements, or of each column apart."""
+        if self.pooled(parameters):
+            return POOLED
+        by_column = "multioutput" in self.options and parameters["multioutput"] == "uniform_average"
+        return of_columns(self.mean) if by_column else self.mean
 
     @cached_property
     def own(self) -> Mapping[str, inspect.Parameter]:
@@ -121,7 +146,10 @@ class Loss(Declared):
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The parameters that it has in common with other losses of labels: the function does not see them."""
         sides = ([case for each in self.inputs.values() if each.side == side for _, case in each.cases] for side in SIDES)
-        return {name: option for name, option in label_options(*sides).items() if name not in self.own}
+        options = label_options(*sides)
+        if self.mean.of_all and any("n *d" in case.axes for each in self.inputs.values() for _, case in each.cases):
+            options |= COLUMN_OPTIONS
+        return {name: option for name, option in options.items() if name not in self.own}
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -130,6 +158,14 @@ class Loss(Declared):
     @property
     def differentiable(self) -> bool:
         return DIFFERENTIABLE in self.properties
+
+    @cached_property
+    def derivatives(self) -> Literal[0, 1, 2]:
+        """How many derivatives there are: the second is that of the value only where this is a plain sum of losses."""
+        if not self.differentiable:
+            return 0
+        returned = inspect.signature(self.function, eval_str=True).return_annotation
+        return 2 if len(get_args(returned)) == 3 and self.mean.of_all is None else 1
 
 
 def loss(
@@ -144,7 +180,9 @@ def loss(
     coupling: Literal["sample", "group", "batch"] = "sample",
     mean: Mean = ARITHMETIC,
     counts: Callable[..., Array | None] | None = None,
+    factors: Callable[..., Array | None] | None = None,
     cost: Cost = LINEAR,
+    cost_of_shares: Cost | None = None,
     weighs_rows: bool = False,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
@@ -153,7 +191,7 @@ def loss(
         return Loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            cost=cost, weighs_rows=weighs_rows,
+            factors=factors, cost=cost, cost_of_shares=cost_of_shares, weighs_rows=weighs_rows,
         )  # fmt: skip
 
     return declare

@@ -14,10 +14,17 @@ from app.losses.inputs import Shape
 class Per:
     """A list holds one number for each of these."""
 
-    what: Literal["class", "column"]
+    what: Literal["class", "column", "sample"]
 
 
-PER_CLASS, PER_COLUMN = Per("class"), Per("column")
+@dataclass(frozen=True)
+class Pools:
+    """Under this value of a parameter, a loss is one of the whole batch."""
+
+    value: str
+
+
+PER_CLASS, PER_COLUMN, PER_SAMPLE = Per("class"), Per("column"), Per("sample")
 
 
 @cache
@@ -28,8 +35,15 @@ def meaning(parameter: Parameter) -> Per | None:
     return next((mark for mark in get_args(parameter.annotation) if isinstance(mark, Per)), None)
 
 
+@cache
+def pooled_by(parameter: Parameter) -> str | None:
+    """The value under which a loss is one of the whole batch, None for a parameter that says nothing about it."""
+    marks = get_args(parameter.annotation) if get_origin(parameter.annotation) is Annotated else ()
+    return next((mark.value for mark in marks if isinstance(mark, Pools)), None)
+
+
 def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> dict[str, tuple[Per, list[float]]]:
-    """The parameters that hold a number for each class or column."""
+    """The parameters that hold a number for each class, column or sample."""
     lists = {name: cast(list[float], value) for name, value in parameters.items() if isinstance(value, list)}
     return {name: (per, numbers) for name, numbers in lists.items() if (per := meaning(declared[name]))} if lists else {}
 
@@ -37,12 +51,13 @@ def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -
 def check_lengths(lists: Mapping[str, tuple[Per, list[float]]], k: int | None, elements: Shape) -> None:
     """InvalidParameter for a list that has not one number for each."""
     for name, (per, numbers) in lists.items():
-        wanted = k if per.what == "class" else elements[-1] if len(elements) > 1 else None
+        n, *columns = elements
+        wanted = {"class": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
         if len(numbers) != wanted:
             said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
             message = f"{name} must have one number per {per.what}: {said}"
-            raise InvalidParameter([Fault(f"/loss/{name}", "length", message)])
+            raise InvalidParameter([Fault(("parameters", name), "length", message)])
 
 
 def _plural(per: Per) -> str:
-    return "classes" if per.what == "class" else "columns"
+    return "classes" if per.what == "class" else f"{per.what}s"

@@ -45,6 +45,11 @@ class Body:
         self._reserved = max(self._reserved, self.size)
 
     @property
+    def reserved(self) -> int:
+        """The bytes of the budget that it takes."""
+        return self._reservation.size if self._reservation else 0
+
+    @property
     def content(self) -> bytes | Buffer:
         """What has arrived, as it can be handed to a process."""
         if self._buffer is not None:

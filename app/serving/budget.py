@@ -6,7 +6,7 @@ Whoever would take more than there is room for is refused before it does, so tha
 from types import TracebackType
 from typing import Self
 
-from app.errors import Busy
+from app.errors import Busy, Fault, InvalidInput
 
 TINY_BYTES = 64 * 1024
 """What a request may always have: a crowd of large ones must not refuse the small ones too, nor a probe."""
@@ -18,8 +18,14 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit, self.used = limit, 0
 
-    def reserve(self, size: int) -> "Reservation":
-        """So many bytes, until they are released; Busy where there is no room for them."""
+    def reserve(self, size: int, *, beside: int = 0) -> "Reservation":
+        """So many bytes, until they are released, for a request that has others `beside` them.
+
+        Busy where there is no room for them now, InvalidInput where there never is.
+        """
+        if size > TINY_BYTES and beside + size > self.limit:
+            allowed = f"CRITERION_MEMORY_BYTES allows {self.limit}: send fewer samples at a time, or ask for fewer outputs"
+            raise InvalidInput([Fault((), "limit", f"the request and its answer have {beside + size} bytes, and {allowed}")])
         reservation = Reservation(self)
         reservation.grow(size)
         return reservation

@@ -10,6 +10,8 @@ from app.serving.warm import Warm
 
 STEP_BYTES = 64 * 1024 * 1024
 """Address space is taken in such steps: it costs nothing, and memory is only taken where something is written."""
+KEPT_BYTES = 64 * 1024 * 1024
+"""Memory that free buffers keep for the next request: what a large one and its answer take. A crowd leaves no more."""
 PIECE_BYTES = 256 * 1024
 """How much of a buffer is copied at a time, to be sent."""
 
@@ -35,12 +37,15 @@ class Buffer:
         return self.descriptor < 0
 
     def write(self, chunk: Bytes) -> None:
-        """The chunk behind what is there."""
+        """The chunk behind what is there. It goes by a system call: a store into the map would first clear each new page."""
         end = self.size + (chunk.nbytes if isinstance(chunk, memoryview) else len(chunk))
         if end > len(self._map):
             self._map = self._mapped(max(end, 2 * len(self._map)))
-        self._map[self.size : end] = chunk
-        self.size = end
+        rest = memoryview(chunk).cast("B") if end > self.size else b""
+        while rest:
+            count = os.pwrite(self.descriptor, rest, self.size)
+            self.size += count
+            rest = rest[count:]
 
     def view(self) -> memoryview:
         """What is written, as it lies there: to be dropped before the buffer is given back."""
@@ -53,6 +58,11 @@ class Buffer:
 
     def clear(self) -> None:
         self.size = 0
+
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that it takes, whatever is written in it now."""
+        return 0 if self.closed else os.fstat(self.descriptor).st_blocks * 512
 
     def written_elsewhere(self, size: int) -> None:
         """Another process has written, from the beginning, so many bytes."""
@@ -84,7 +94,7 @@ class Buffers:
     """The buffers of a server process. Who has taken one gives it back, and it stays warm for a while."""
 
     def __init__(self) -> None:
-        self._free = Warm(Buffer.close)
+        self._free = Warm(_end)
         self._closed = False
 
     def take(self) -> Buffer:
@@ -94,8 +104,8 @@ class Buffers:
     def give(self, buffer: Buffer) -> None:
         """Give a buffer back: nobody may have a view of it, nor may a process write into it."""
         buffer.clear()
-        if self._closed:
-            buffer.close()
+        if self._closed or buffer.memory + sum(free.memory for free in self._free) > KEPT_BYTES:
+            _end(buffer)
         elif not buffer.closed:
             self._free.put(buffer)
 
@@ -103,3 +113,10 @@ class Buffers:
         """Keep nothing, from now on."""
         self._closed = True
         self._free.close()
+
+
+def _end(buffer: Buffer) -> None:
+    """Give its memory back now, though a process may keep it mapped until it hears that it is closed."""
+    if not buffer.closed:
+        os.truncate(buffer.descriptor, 0)
+        buffer.close()

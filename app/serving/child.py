@@ -201,7 +201,7 @@ class _Worker:
         except (CallerError, Unavailable) as refusal:
             return pickle.dumps(Outcome(None, 0, refusal))
         except MemoryError:
-            fault = Fault("", "limit", _too_much(order.memory_bytes))
+            fault = Fault((), "limit", _too_much(order.memory_bytes))
             return pickle.dumps(Outcome(None, 0, InvalidInput([fault]), whole=False))
         except Exception as error:
             return _failed(error)

@@ -16,7 +16,7 @@ class Content(NamedTuple):
 
     @property
     def size(self) -> int:
-        return sum(len(piece) for piece in self.pieces)
+        return sum(map(len, self.pieces))
 
 
 def fields_of(content: Content) -> list[Field]:

@@ -3,8 +3,6 @@
 The only place that writes headers.
 """
 
-import asyncio
-import contextlib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -15,6 +13,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from app.errors import CallerError, Unavailable
+from app.serving.buffers import PIECE_BYTES
 from app.serving.content import Content, Field, fields_of
 from app.serving.problems import rendered, server_error
 
@@ -45,8 +44,7 @@ SECURITY: tuple[Field, ...] = (
 
 ACCEPTED_ID = re.compile(rb"[\w.:-]{1,100}")
 NO_STORE: Field = (b"cache-control", b"no-store")
-LINGER_SECONDS = 2.0
-"""How long a refused body is still taken in and dropped: a connection closed over unread bytes loses the answer as well."""
+CLOSE: Field = (b"connection", b"close")
 DROPPED_BYTES = 64 * 1024
 """A body of at most so many bytes is dropped by the server as it comes, and the connection kept."""
 
@@ -132,7 +130,10 @@ class Exchange:
         """A whole answer."""
         body = bytes(content.pieces[0]) if len(content.pieces) == 1 else b"".join(content.pieces)
         await self.start(status, (*fields_of(content), (b"content-length", b"%d" % len(body)), *fields))
-        await self.send(body, more=False)
+        while len(body) > PIECE_BYTES:  # before each piece, most of those before it have been read
+            await self.send(bytes(body[:PIECE_BYTES]))
+            body = memoryview(body)[PIECE_BYTES:]
+        await self.send(bytes(body), more=False)
 
     async def nothing(self) -> None:
         """There is nothing more to say: a client of server-sent events stops reconnecting (HTML standard, 9.2.3)."""
@@ -140,19 +141,10 @@ class Exchange:
         await self.send(b"", more=False)
 
     async def refuse(self, error: CallerError | Unavailable) -> None:
-        """Say why a request is not answered. What is still coming of its body is dropped, as far as that makes sense."""
+        """Say why a request is not answered. The connection ends with it where much of the body is still to come."""
         status, fields, content = rendered(error, self.path)
-        if self.arrived or not self._much_comes():
-            await self.answer(content, status, (NO_STORE, *fields))
-            return
-        body = b"".join(content.pieces)
-        closing: list[Field] = [(b"content-length", b"%d" % len(body)), (b"connection", b"close"), NO_STORE, *fields]
-        await self.start(status, (*fields_of(content), *closing))
-        await self.send(body)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                await self._drop()
-        await self.send(b"", more=False)
+        closing = (CLOSE,) if not self.arrived and self._much_comes() else ()
+        await self.answer(content, status, (NO_STORE, *closing, *fields))
 
     async def fail(self) -> None:
         """Say that the server is to blame, and under which id its log has the reason."""
@@ -161,7 +153,3 @@ class Exchange:
 
     def _much_comes(self) -> bool:
         return self.declared_size > DROPPED_BYTES or b"transfer-encoding" in self.fields
-
-    async def _drop(self) -> None:
-        while not self.arrived:
-            await self.chunk()

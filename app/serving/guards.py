@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from app.errors import MAX_FAULTS, Busy, Fault, Forbidden, MalformedRequest, UnknownName, escape
+from app.errors import MAX_FAULTS, Busy, Fault, Forbidden, MalformedRequest, UnknownName
 from app.serving.call import Call
 from app.serving.exchange import Exchange
 from app.serving.state import State
@@ -67,9 +67,7 @@ def known_query(exchange: Exchange, call: Call) -> None:
         return
     unknown = [name for name in exchange.query if name not in call.address.query]
     if unknown:
-        raise UnknownName(
-            [Fault(f"/{escape(name)}", "unknown_field", _no_parameter(name, call)) for name in unknown[:MAX_FAULTS]]
-        )
+        raise UnknownName([Fault((name,), "unknown_field", _no_parameter(name, call)) for name in unknown[:MAX_FAULTS]])
 
 
 def _no_parameter(name: str, call: Call) -> str:

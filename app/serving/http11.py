@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 from weakref import WeakSet
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
@@ -28,6 +28,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from app.errors import Busy, CallerError, HeadTooLarge, MalformedRequest, TooLate, TooSlow, Unavailable
+from app.serving.turns import TakingTurns, Turns
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ PIECE = 4096
 
 HELD_BYTES = 256 * 1024
 """Bytes kept behind a request that is being answered; from there on reading pauses, and the client's sending with it."""
+
+DROP_SECONDS = 0.01
+"""How long a connection that is dropped waits between two reads: a crowd of refused bodies would keep the event loop else."""
 
 WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
 """Fields that say where a request ends, for whom it is, and whether its body waits."""
@@ -93,23 +97,13 @@ class Phase(Enum):
 IDLE, HEAD, BODY, REFUSED, LINGERING = Phase
 
 
-class HeldFlow(FlowControl):
-    """Reading stays paused while enough is kept, also where the application waits for more."""
-
-    held = False
-
-    def resume_reading(self) -> None:
-        if self.read_paused and not self.held:
-            super().resume_reading()
-
-
 def protocol(render: Callable[[Exception], Answer], limits: Limits) -> type[HttpToolsProtocol]:
     """The class for `uvicorn.run(http=...)`.
 
     `render` says what an error of app.errors looks like, and any other exception, which is the server's own failure. Its
     headers are sent as they are, with Date, Content-Length and Connection beside them.
     """
-    return type("Http11", (Http11,), {"render": staticmethod(render), "limits": limits, "swept": WeakSet()})
+    return type("Http11", (Http11,), {"render": staticmethod(render), "limits": limits, "swept": WeakSet(), "turns": Turns()})
 
 
 class Http11(HttpToolsProtocol):
@@ -117,6 +111,7 @@ class Http11(HttpToolsProtocol):
 
     limits: ClassVar[Limits]
     swept: ClassVar[WeakSet[ServerState]]
+    turns: ClassVar[Turns]
 
     url: bytes
 
@@ -124,7 +119,7 @@ class Http11(HttpToolsProtocol):
         super().__init__(*positional, **named)
         self.head_bytes, self.head_fields = self.limits.head_bytes, self.limits.head_fields  # looked up for each field else
         self.application = cast("ASGI3Application", self.app)  # pyright: ignore[reportUnknownMemberType]  # uvicorn has no type for it
-        self.reading: HeldFlow
+        self.reading: TakingTurns
         self.phase = IDLE
         self.error: Exception | None = None
         self.fault: MalformedRequest | HeadTooLarge | None = None
@@ -143,7 +138,7 @@ class Http11(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn
         super().connection_made(transport)
-        self.flow = self.reading = HeldFlow(transport)
+        self.flow = self.reading = TakingTurns(transport, self.loop, self.turns)
         if self.server_state not in self.swept:
             self.swept.add(self.server_state)
             self.loop.call_later(self.limits.sweep_seconds, self._sweep, self.server_state, self.loop)
@@ -163,14 +158,24 @@ class Http11(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.error is not None:
-            return
-        if self.pipeline or self.unparsed:
+        if self.phase is REFUSED or self.phase is LINGERING:
+            self._drop(len(data))
+        elif self.pipeline or self.unparsed:
             self._hold(data)
         elif len(data) <= PIECE:
             self._feed(data)
         else:
             self._parse(memoryview(data))
+
+    def _drop(self, size: int) -> None:
+        """After much of what nobody reads, take no more of it for a moment."""
+        if size > HIGH_WATER_LIMIT:
+            self.transport.pause_reading()
+            self.loop.call_later(DROP_SECONDS, self.turns.ask, self.loop, self._drop_more)
+
+    def _drop_more(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _parse(self, data: memoryview) -> None:
         """Parse until a request has to wait for another's answer; a body whose length is known is taken whole."""
@@ -303,7 +308,12 @@ class Http11(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.body += body
+        if not cycle.body:
+            cycle.body = cast(bytearray, body)  # which receive() hands on without a copy
+        elif isinstance(cycle.body, bytes):
+            cycle.body = bytearray(b"").join((cycle.body, body))
+        else:
+            cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         cycle.message_event.set()
@@ -350,8 +360,11 @@ class Http11(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        self.running = None
+        cycle, self.running = self.running, None
         if self.transport.is_closing():
+            return
+        if isinstance(cycle, Cycle) and cycle.lingers:
+            self._linger()
             return
         self.age = 0.0
         self.flow.resume_reading()
@@ -387,9 +400,7 @@ class Http11(HttpToolsProtocol):
 
     def _answer(self, error: Exception) -> None:
         """The last answer of the connection, which closes when the client has closed, or has had time to read it."""
-        self.error, self.phase, self.age = error, LINGERING, 0.0
-        self.pipeline.clear()
-        self.unparsed.clear()
+        self.error = error
         status, headers, body = self.render(error)
         expected = isinstance(error, CallerError | Unavailable)
         self.log(f"{status} {error if expected else 'the application failed'}", headers, None if expected else error)
@@ -397,7 +408,14 @@ class Http11(HttpToolsProtocol):
             return
         lines = [*self.server_state.default_headers, *headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
         self.transport.write(STATUS_LINE[status] + b"".join(b"%s: %s\r\n" % field for field in lines) + b"\r\n" + body)
-        self.transport.write_eof()  # a close over unread bytes would reset the connection, and lose the answer
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close behind the last answer, but not yet over unread bytes: that would reset the connection, and lose the answer."""
+        self.phase, self.age = LINGERING, 0.0
+        self.pipeline.clear()
+        self.unparsed.clear()
+        self.transport.write_eof()
         self.reading.held = False
         self.flow.resume_reading()
 
@@ -431,7 +449,7 @@ class Http11(HttpToolsProtocol):
         if self.stalled > self.limits.write_seconds:
             self.log(f"cut: nothing of {unsent} bytes was read for {self.limits.write_seconds:g} seconds")
             self.transport.abort()
-        elif self.flow.read_paused or self.unparsed:  # the client waits for us
+        elif self.flow.read_paused or self.unparsed or (unsent and self.phase is LINGERING):  # the client waits for us
             self.age = 0.0
         else:
             if self.age == 0.0:
@@ -465,8 +483,13 @@ class Http11(HttpToolsProtocol):
 class Cycle(RequestResponseCycle):
     """A request and its answer, whose head is put together from lines that are known: uvicorn looks through all fields anew."""
 
+    lingers = False
+    """Whether the connection is to be closed, and some of the body is still on its way."""
+
     async def send(self, message: "ASGISendEvent") -> None:
         if message["type"] != "http.response.start" or self.response_started:
+            if not self.keep_alive and self.more_body and not message.get("more_body", False):
+                self.keep_alive, self.lingers = True, True
             await super().send(message)
             return
         if self.flow.write_paused and not self.disconnected:

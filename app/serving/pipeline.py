@@ -9,14 +9,15 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
 from app.errors import CallerError, Unavailable
 from app.serving.accept import prefers_events
 from app.serving.bodies import receive_body
+from app.serving.budget import TINY_BYTES
 from app.serving.call import Call
+from app.serving.cors import Cors
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
 from app.serving.replies import reply, reply_constant, reply_from_process
@@ -41,7 +42,7 @@ class Service:
         self.routes = Routes(self.calls)
         self._http: ASGIApp = self._serve
         if origins := state.settings.cors_origins:
-            self._http = CORSMiddleware(
+            self._http = Cors(
                 self._serve, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"]
             )
 
@@ -130,7 +131,12 @@ class Service:
                 except (Slow, Elsewhere):
                     pass
                 else:
-                    await reply(exchange, content, order.coding)
+                    size = content.size
+                    if size <= TINY_BYTES:
+                        await reply(exchange, content, order.coding)
+                        return
+                    with self.state.budget.reserve(size, beside=body.reserved):
+                        await reply(exchange, content, order.coding)
                     return
             assert call.lane is not None
             await reply_from_process(exchange, self.state, call.lane, body, order)

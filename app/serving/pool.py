@@ -20,6 +20,11 @@ from app.serving.work import Answer, Events, Work
 
 log = logging.getLogger("criterion")
 
+LOOK_SECONDS = 1.0
+"""How often the processes at work are looked at."""
+LOOKS = 5
+"""One that is found stopped so often in a row is lost: it would keep its place in the lane until its time is over."""
+
 
 class Health(NamedTuple):
     ready: bool
@@ -36,6 +41,9 @@ class Pool:
         self._modules = tuple(modules)
         self._template: Template | None = None
         self._busy: set[Child] = set()
+        self._stopped: dict[Child, int] = {}
+        """Those at work that are stopped, and how often they have been found so."""
+        self._next_look: asyncio.TimerHandle | None = None
         self._idle = Warm(self._let_rest)
         self._spare: Child | None = None
         """A process at rest: one always waits, for whoever comes next."""
@@ -93,6 +101,8 @@ class Pool:
             line.stop()
         if self._refill:
             self._refill.cancel()
+        if self._next_look:
+            self._next_look.cancel()
         self._idle.close()
         if spare := self._take_spare():
             spare.close()
@@ -139,7 +149,22 @@ class Pool:
             child.close()
         child = child or await self._fork()
         self._busy.add(child)
+        self._look_soon()
         return child
+
+    def _look_soon(self) -> None:
+        if self._busy and self._next_look is None:
+            self._next_look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Kill what has been stopped for long: its job hears of it as of any process that is lost."""
+        self._stopped = {child: self._stopped.get(child, 0) + 1 for child in self._busy if child.stopped}
+        for child, looks in self._stopped.items():
+            if looks >= LOOKS:
+                log.warning("process %d is killed: it has been stopped for %g seconds", child.pid, looks * LOOK_SECONDS)
+                child.kill()
+        self._next_look = None
+        self._look_soon()
 
     def _take_spare(self) -> Child | None:
         child, self._spare = self._spare, None

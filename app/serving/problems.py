@@ -24,12 +24,12 @@ from app.errors import (
     MalformedRequest,
     MethodNotAllowed,
     NotFound,
+    Path,
     TooLarge,
     TooSlow,
     Unavailable,
     UnknownName,
     UnsupportedMediaType,
-    escape,
 )
 from app.serving.content import Content
 from app.serving.content import Field as HeadField
@@ -155,9 +155,14 @@ def _problem(status: HTTPStatus, code: str, detail: str, faults: Sequence[Fault]
         status=status.value,
         detail=detail,
         code=code,
-        errors=[FaultBody(pointer=fault.pointer, code=fault.code, message=fault.message) for fault in faults],
+        errors=[FaultBody(pointer=_pointer(fault.path), code=fault.code, message=fault.message) for fault in faults],
     )
     return Content((orjson.dumps({**body, **more}),), "application/problem+json")
+
+
+def _pointer(path: Path) -> str:
+    """A path as a JSON pointer (RFC 6901), each key cut to a length worth reading."""
+    return "".join(f"/{str(key)[:80].replace('~', '~0').replace('/', '~1')}" for key in path)
 
 
 def _json(body: object) -> Content:
@@ -168,38 +173,37 @@ def _json(body: object) -> Content:
 
 
 def from_pydantic(error: ValidationError, document: object) -> InvalidInput:
-    """Pydantic's errors as ours: pointers into the document, without the names of union members; no echo of the input."""
+    """Pydantic's errors as ours: paths in the document, without the names of union members; no echo of the input."""
     details = error.errors(include_url=False, include_input=True)
     return InvalidInput([_fault(detail, document) for detail in details[:MAX_FAULTS]])
 
 
 def _fault(detail: ErrorDetails, document: object) -> Fault:
-    place = _place(detail, document)
-    pointer = "".join(f"/{escape(key)}" for key in place)
-    name, code = name_of(pointer), RULES.get(detail["type"], "type")
+    path = _path(detail, document)
+    name, code = name_of(path), RULES.get(detail["type"], "type")
     if code == "missing":
-        return Fault(pointer, code, f"{name} is missing")
+        return Fault(path, code, f"{name} is missing")
     if code == "unknown_field":
-        return Fault(pointer, code, f"there is no field {place[-1][:80]!r}")
+        return Fault(path, code, f"there is no field {str(path[-1])[:80]!r}")
     rule = detail["msg"].partition(" should ")[2].replace(" after validation", "") or "be valid"
     if detail["type"] == "model_type":  # its message names a class of ours
         rule = "be an object"
-    return Fault(pointer, code, f"{name} must {rule}{_got(detail['input'])}")
+    return Fault(path, code, f"{name} must {rule}{_got(detail['input'])}")
 
 
-def _place(detail: ErrorDetails, document: object) -> list[str]:
+def _path(detail: ErrorDetails, document: object) -> Path:
     """Where it is in the document: what Pydantic adds (a union's member, a validator) no caller has written."""
-    place: list[str] = []
+    path: list[str | int] = []
     value = document
     *above, last = detail["loc"]
     for key in above:
         found, inner = _inside(value, key)
         if found:
             value = inner
-            place.append(str(key))
+            path.append(key)
     if detail["type"] in ("missing", "extra_forbidden") or _inside(value, last)[0]:
-        place.append(str(last))
-    return place
+        path.append(last)
+    return tuple(path)
 
 
 def _inside(value: object, key: int | str) -> tuple[bool, object]:

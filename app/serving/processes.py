@@ -86,6 +86,15 @@ class Child:
         except OSError:
             return False
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal or a debugger has stopped it; never, where the system does not tell."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                return file.read().rpartition(b") ")[2][:1] in (b"T", b"t")
+        except OSError:
+            return False
+
     async def work(self, order: Order, buffers: Sequence[Buffer], say: Callable[[bytes], Awaitable[None]]) -> Outcome:
         """How a job ended, its events having been said; OSError where the process dies over it."""
         loop = asyncio.get_running_loop()

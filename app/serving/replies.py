@@ -67,7 +67,7 @@ async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body:
                 if exchange.started:
                     await exchange.send(piece)
             if not gone.done():
-                await _last(exchange, state, work, order)
+                await _last(exchange, state, work, body, order)
     except Exception as error:
         if not exchange.started:
             raise
@@ -94,11 +94,11 @@ async def _told(work: Work, gone: asyncio.Task[None]) -> AsyncGenerator[bytes]:
         coming.cancel()
 
 
-async def _last(exchange: Exchange, state: State, work: Work, order: Order) -> None:
+async def _last(exchange: Exchange, state: State, work: Work, body: Body, order: Order) -> None:
     """What the process has written, piece by piece: there is no second copy of the whole."""
     content, size = cast(Content, work.known), work.answer.size
     try:
-        with state.budget.reserve(size):
+        with state.budget.reserve(size, beside=body.reserved):
             if order.streamed and not exchange.started:
                 await exchange.start(HTTPStatus.OK, STREAM_FIELDS)
             if not order.streamed:
@@ -106,6 +106,7 @@ async def _last(exchange: Exchange, state: State, work: Work, order: Order) -> N
                 await exchange.start(HTTPStatus.OK, (*fields_of(content), length, NO_STORE, *((VARIES,) if order.coding else ())))
             for piece in work.answer.pieces():
                 await exchange.send(piece)
+                await asyncio.sleep(0)  # to a client that reads fast enough, sending never waits, and nobody else had his turn
             await exchange.send(b"", more=False)
     finally:
         state.buffers.give(work.answer)

@@ -1,6 +1,7 @@
 """The server's processes: uvicorn on sockets of our own, so that connections are dealt to all of them."""
 
 import contextlib
+import ctypes
 import logging
 import resource
 import signal
@@ -20,6 +21,9 @@ log = logging.getLogger("uvicorn.error")
 
 BACKLOG = 2048
 DESCRIPTORS_BESIDE_CONNECTIONS = 512
+MALLOC = {-1: 8 * 1024**2, -3: 4 * 1024**2}
+"""M_TRIM_THRESHOLD, M_MMAP_THRESHOLD. By its own thresholds malloc gives a piece of a body back to the system as soon as it is
+freed, and page faults cost more than all else that is done with it; or it keeps tens of megabytes after a large one."""
 
 Protocol = Callable[[Settings], type[HttpToolsProtocol]]
 
@@ -73,6 +77,7 @@ class Config(uvicorn.Config):
         self.protocol = protocol
 
     def load(self) -> None:
+        _set_malloc()
         self.http = self.protocol(self.settings)
         super().load()
 
@@ -129,3 +134,10 @@ def _allow_descriptors(wanted: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted and soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def _set_malloc() -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
+    if mallopt is not None:
+        for parameter, value in MALLOC.items():
+            mallopt(parameter, value)

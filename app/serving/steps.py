@@ -63,7 +63,7 @@ def request_of(body: bytes | memoryview, order: Order, *, here: bool) -> Any:
         raise Elsewhere
     if cost > settings.max_cost:
         allowed = f"CRITERION_MAX_COST allows {settings.max_cost:.2g}: send fewer samples at a time"
-        raise InvalidInput([Fault("", "limit", f"this takes about {cost:.2g} steps, and {allowed}")])
+        raise InvalidInput([Fault((), "limit", f"this takes about {cost:.2g} steps, and {allowed}")])
     return request
 
 

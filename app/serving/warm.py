@@ -1,7 +1,7 @@
 """What is kept for its next use, and let go when that does not come soon."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 IDLE_SECONDS = 10.0
@@ -23,6 +23,9 @@ class Warm(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._stack)
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for _, item in self._stack)
 
     def put(self, item: T) -> None:
         self._stack.append((asyncio.get_running_loop().time(), item))

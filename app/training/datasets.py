@@ -313,7 +313,7 @@ def _numbered(classes: int) -> tuple[str, ...]:
 
 
 def _refuse(parameter: str, message: str) -> NoReturn:
-    raise InvalidParameter([Fault(f"/data/{parameter}", "out_of_range", message)])
+    raise InvalidParameter([Fault((parameter,), "out_of_range", message)])
 
 
 def _refuse_too_many(n_samples: int, columns: int) -> None:

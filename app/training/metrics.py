@@ -142,7 +142,6 @@ def score(
     predictions: Array,
     encoding: str,
     targets: Numbers,
-    pointer: str = "/metrics",
 ) -> float:
     """What the metric makes of predictions (n,) or (n, k) in this encoding; NaN where they are not finite.
 
@@ -154,11 +153,11 @@ def score(
     with np.errstate(all="ignore"):  # what overflows is infinite or NaN, and an answer
         try:
             if isinstance(metric, Loss):
-                return _loss(metric, parameters, predictions, encoding, targets, pointer)
+                return _loss(metric, parameters, predictions, encoding, targets)
             scored = _form(metric, predictions, encoding, targets)
             return metric(*scored, **parameters) if np.isfinite(predictions).all() else float("nan")
         except _Unfit as unfit:
-            raise _misfit(metric, str(unfit), predictions, encoding, targets, pointer) from None
+            raise _misfit(metric, str(unfit), predictions, encoding, targets) from None
 
 
 def check_metric(
@@ -168,7 +167,6 @@ def check_metric(
     targets: Numbers,
     *,
     outputs: tuple[int, ...] | None = None,
-    pointer: str = "/metrics",
 ) -> None:
     """InvalidParameter where `score` would refuse this metric for these targets, whatever is predicted in this encoding.
 
@@ -179,16 +177,14 @@ def check_metric(
         outputs = (max(1, int(targets.max()) + 1),) if encoding in PER_CLASS and targets.ndim == 1 else targets.shape[1:]
     k = outputs[0] if outputs else 1
     typical = {"probability": 0.25, "distribution": 1 / k, "log_probabilities": -np.log(k)}.get(encoding, 1.0)
-    score(metric, parameters, np.full((len(targets), *outputs), typical), encoding, targets, pointer)
+    score(metric, parameters, np.full((len(targets), *outputs), typical), encoding, targets)
 
 
 class _Unfit(Exception):
     """Why a metric does not fit."""
 
 
-def _misfit(
-    metric: Metric | Loss, why: str, predictions: Array, encoding: str, targets: Numbers, pointer: str
-) -> InvalidParameter:
+def _misfit(metric: Metric | Loss, why: str, predictions: Array, encoding: str, targets: Numbers) -> InvalidParameter:
     fitting: list[str] = []
     for each in globals().values():
         if isinstance(each, Metric) and each is not metric:
@@ -198,7 +194,7 @@ def _misfit(
                 continue
             fitting.append(each.name)
     others = ", ".join([*fitting, f"losses of {encoding} predictions"])
-    return InvalidParameter([Fault(pointer, "metric", f"{metric.name} does not fit: {why}. Metrics that fit: {others}")])
+    return InvalidParameter([Fault(("metric",), "metric", f"{metric.name} does not fit: {why}. Metrics that fit: {others}")])
 
 
 # --- the form of the metrics ----------------------------------------------------------------------------------------------
@@ -309,7 +305,7 @@ def _way(encoding: str, wanted: frozenset[str], alike: bool) -> tuple[Callable[[
     return None
 
 
-def _loss(loss: Loss, parameters: Mapping[str, Any], predictions: Array, encoding: str, targets: Numbers, pointer: str) -> float:
+def _loss(loss: Loss, parameters: Mapping[str, Any], predictions: Array, encoding: str, targets: Numbers) -> float:
     """The mean of the loss, with predictions and targets as it takes them."""
     given = loss.inputs.get("predictions")
     if len(loss.inputs) != 2 or given is None or given.named:
@@ -320,7 +316,7 @@ def _loss(loss: Loss, parameters: Mapping[str, Any], predictions: Array, encodin
         raise _Unfit(f"it takes {_cases(given)}, and predictions are {encoding}")
     if encoding in THRESHOLDS and encoding != declared.name and _two_labels(targets, -1):
         targets = (targets + 1.0) / 2.0  # the labels of a probability, which most losses take instead of signs
-    return _value(loss, parameters, predictions, way, targets, pointer)
+    return _value(loss, parameters, predictions, way, targets)
 
 
 def _cases(given: Input) -> str:
@@ -333,7 +329,7 @@ def _cases(given: Input) -> str:
 
 def _value(
     loss: Loss, parameters: Mapping[str, Any], predictions: Array, way: tuple[Callable[[Array], Array], ...],
-    targets: Numbers, pointer: str,
+    targets: Numbers,
 ) -> float:  # fmt: skip
     if not np.isfinite(predictions).all():  # an infinite logit would become a finite probability
         return float("nan")
@@ -343,10 +339,10 @@ def _value(
         value = evaluate(check(loss, parameters, predictions, targets), outputs=("value",)).value
     except InvalidInput as refusal:
         first = refusal.faults[0]
-        if first.pointer.startswith("/predictions/"):  # a number, not the shape
+        if first.path[:1] == ("predictions",) and len(first.path) > 1:  # a number, not the shape
             return float("nan")
-        if first.pointer.startswith("/loss/"):
-            raise InvalidParameter([Fault(pointer + first.pointer[5:], first.code, first.message)]) from None
+        if first.path[:1] == ("parameters",):
+            raise InvalidParameter([first]) from None
         raise _Unfit(first.message) from None
     assert value is not None
     return value

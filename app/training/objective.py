@@ -5,7 +5,7 @@ are put beside the targets, and either the check of /v1/evaluate takes them or i
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
 from app.losses.inputs import Numbers, Raw
+from app.losses.loss import Kernel
 from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS, Activation
 
@@ -61,12 +62,15 @@ class Objective:
         return self.outputs[0] if self.outputs else 1
 
     @cached_property
-    def kernel(self) -> Callable[..., tuple[Array, Any]]:
+    def kernel(self) -> Kernel:
         return self.loss.kernel(self.parameters)
 
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
-        values, gradient = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
+        try:
+            values, gradient, *_ = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
+        except InvalidInput as error:  # a parameter that the kernel itself refuses
+            raise error.moved({("parameters",): ("loss",)}) from None
         slopes = cast(Array, gradient)  # of one array of predictions, each sample by itself
         if values.ndim == 1 and labels.shares is None:
             return values, slopes
@@ -116,12 +120,18 @@ def agree(
     `output` is the activation of the last layer; None takes the first of OUTPUTS whose range the loss takes.
     """
     _refuse_untrainable(loss)
-    if not isinstance(targets, np.ndarray) and classes is None:
-        raise InvalidArray([Fault("/data/classes", "missing", 'targets are class names: say their order in "classes"')])
     parameters = {**loss.defaults, **parameters}
+    if loss.pooled(parameters):
+        message = f"a model cannot be trained on {loss.name} of a whole batch; leave its samples apart"
+        raise InvalidParameter([Fault(("loss",), "not_trainable", message)])
+    if not isinstance(targets, np.ndarray) and classes is None:
+        raise InvalidArray([Fault(("classes",), "missing", 'targets are class names: say their order in "classes"')])
     found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
     if isinstance(found, list):
         raise _misfit(loss, parameters, found, targets, classes, output)
+    if found[0].width > 1 and loss.mean_of(parameters).by_column:
+        message = f"a model cannot be trained on {loss.name} of each column apart; leave multioutput pooled"
+        raise InvalidParameter([Fault(("parameters", "multioutput"), "not_trainable", message)])
     return found
 
 
@@ -146,7 +156,8 @@ def _first_that_fits(
 
 
 def _of_predicted_numbers(refusal: InvalidInput) -> bool:
-    return refusal.faults[0].pointer.startswith("/predictions/")
+    path = refusal.faults[0].path
+    return path[0] == "predictions" and len(path) > 1
 
 
 def trainable(loss: Loss) -> bool:
@@ -158,13 +169,13 @@ def trainable(loss: Loss) -> bool:
 def _refuse_untrainable(loss: Loss) -> None:
     if trainable(loss):
         return
-    arrays = ", ".join(each.pointer[1:].replace("/", ".") for each in loss.inputs.values())
+    arrays = ", ".join(each.place.name for each in loss.inputs.values())
     why = (
         "it has no useful derivative" if not loss.differentiable
         else "it couples the samples of a batch" if loss.coupling != "sample"
         else f"it takes {arrays}, not predictions and targets"
     )  # fmt: skip
-    raise InvalidParameter([Fault("/loss", "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
+    raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
 def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:
@@ -173,7 +184,7 @@ def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> I
     k = _implied(targets, most_classes) if classes is None else len(classes)
     if len(targets) * k > MOST_PREDICTED:
         said = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
-        raise InvalidArray([Fault("/data/targets", "limit", f"{said}; use fewer rows")])
+        raise InvalidArray([Fault(("targets",), "limit", f"{said}; use fewer rows")])
     if k:
         yield (k,)
 
@@ -198,7 +209,7 @@ def _probed(
         named = None if isinstance(targets, np.ndarray) else classes
         batch = check(loss, parameters, predictions, targets, classes=named)
     if activation.name.endswith("softmax") and not outputs:
-        raise InvalidParameter([Fault("/predictions/", "one_output", f"{activation.name} needs more than one output")])
+        raise InvalidParameter([Fault(("predictions", 0), "one_output", f"{activation.name} needs more than one output")])
     return batch  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop runs twice
 
 
@@ -227,16 +238,16 @@ def _misfit(
     """Why nothing fitted, and which losses do fit these targets."""
     told = min(refusals, key=_how_far_off)
     first = told.faults[0]
-    if first.pointer.startswith("/loss"):
+    if first.path[0] == "parameters":
         return told
     if _of_predicted_numbers(told) and output:
         return _other_output(loss, parameters, targets, classes, output, first.message.partition("; got")[0])
-    if first.pointer.startswith("/predictions"):
+    if first.path[0] == "predictions":
         said = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
         uncounted = None if _of_predicted_numbers(told) else _uncounted(loss, parameters, targets)
-        faults = [uncounted or Fault("/loss", "does_not_fit", said)]
+        faults = [uncounted or Fault(("loss",), "does_not_fit", said)]
     else:
-        faults = [Fault(f"/data{each.pointer}", each.code, each.message) for each in told.faults]
+        faults = told.faults
     others = [name for name in fitting(targets, classes) if name != loss.name]
     hint = f" Losses that fit these targets: {', '.join(others)}." if others else ""
     return InvalidArray(faults, detail=f"{loss.name} and these targets do not fit: {faults[0].message}.{hint}")
@@ -252,19 +263,19 @@ def _other_output(
     ]
     hint = f"; outputs that fit: {', '.join(others)}" if others else ""
     said = f"{loss.name} does not take what the output {output.name} makes: {rule}{hint}"
-    return InvalidParameter([Fault("/model/output", "does_not_fit", said)])
+    return InvalidParameter([Fault(("output",), "does_not_fit", said)])
 
 
 def _how_far_off(refusal: InvalidInput) -> int:
     """A parameter, a target or a predicted number is wrong only where the shapes are right."""
     first = refusal.faults[0]
-    if first.pointer.startswith("/loss"):
+    if first.path[0] == "parameters":
         return 0
     if _of_predicted_numbers(refusal):
         return 2
     if first.code not in ("shape", "shape_mismatch"):
         return 1
-    return 3 if first.pointer == "/targets" and first.code == "shape" else 4
+    return 3 if first.path == ("targets",) and first.code == "shape" else 4
 
 
 def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault | None:
@@ -276,11 +287,11 @@ def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault
     if bad.size:
         rule = f" (an index is a whole number from 0 to {MOST_CLASSES - 1})" if "class_names" in encoding.accepts else ""
         said = f"targets[{bad[0]}] must be {encoding.meaning}{rule}; got {targets[bad[0]]:.15g}"
-        return Fault(f"/data/targets/{bad[0]}", "label", said)
+        return Fault(("targets", int(bad[0])), "label", said)
     if targets.any():
         return None
     said = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
-    return Fault("/data/targets", "label", said)
+    return Fault(("targets",), "label", said)
 
 
 def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
-from app.losses.inputs import Numbers
+from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS
 from app.training.metrics import check_metric
@@ -117,11 +117,11 @@ class Run:
 
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     """Check a plan and make its arrays ready; InvalidInput with the place and the rule for whatever does not fit."""
-    check_table(plan.data, "/data")
+    check_table(plan.data, ("data",))
     kept, held = split(len(plan.data.inputs), plan.validation)
     outside = plan.validation.table
     if outside is not None:
-        check_table(outside, "/validation", plan.data.inputs.shape[1])
+        check_table(outside, ("validation", "table"), plan.data.inputs.shape[1])
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
     if plan.standardize_inputs and plan.data.name is None:
@@ -130,7 +130,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     objective, labels, targets, targets_scale = _targets(plan, kept)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)
     _check_model(model, plan, limits)
-    rows = Rows(scaled(plan.data.inputs, inputs_scale, "/data/inputs", _largest(model)), labels, targets)
+    rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model)), labels, targets)
     training, validation = rows.at(kept), rows.at(held) if len(held) else None
     if outside is not None:
         validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, _largest(model))
@@ -151,25 +151,35 @@ def _largest(model: Network | Trees) -> float:
 
 def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
     """The objective, with every target as the loss takes it and as metrics do."""
-    loss, targets, classes = plan.loss.thing, plan.data.targets, plan.data.classes
-    given = plan.model.all.get("output")
-    output = OUTPUTS[given] if given else None
-    wanted = plan.standardize_targets
+    targets, wanted = plan.data.targets, plan.standardize_targets
     if wanted is not True:
-        objective, labels = agree(loss, plan.loss.parameters, targets, classes, output)
+        objective, labels = _agreed(plan, targets, plan.data.classes)
         if wanted is False or _labels_like(plan.data) or not _of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
-        refuse_at("/standardize/targets", "targets", "class names cannot be standardized: set standardize.targets to false")
+        refuse_at(("standardize_targets",), "targets", "class names cannot be standardized: set standardize.targets to false")
     scale = scale_of(targets, kept, "targets")
-    moved = scaled(targets, scale, "/data/targets")
+    moved = scaled(targets, scale, ("data", "targets"))
     try:
-        return *agree(loss, plan.loss.parameters, moved, None, output), moved, scale
+        return *_agreed(plan, moved, None), moved, scale
     except InvalidInput as error:
         if wanted is None:
             raise
-        said = f"standardized targets do not fit {loss.name}; set standardize.targets to false ({error.faults[0].message})"
-        raise InvalidParameter([Fault("/standardize/targets", "targets", said)]) from None
+        why = error.faults[0].message
+        said = f"standardized targets do not fit {plan.loss.thing.name}; set standardize.targets to false ({why})"
+        raise InvalidParameter([Fault(("standardize_targets",), "targets", said)]) from None
+
+
+def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None) -> tuple[Objective, Labels]:
+    """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
+    given = plan.model.all.get("output")
+    try:
+        return agree(plan.loss.thing, plan.loss.parameters, targets, classes, OUTPUTS[given] if given else None)
+    except InvalidInput as error:
+        raise error.moved({
+            ("targets",): ("data", "targets"), ("classes",): ("data", "classes"),
+            ("parameters",): ("loss",), ("output",): ("model", "output"),
+        }) from None  # fmt: skip
 
 
 def _of_differences(objective: Objective, labels: Labels) -> bool:
@@ -198,14 +208,17 @@ def _outside(
 ) -> Rows:
     """Validation rows of their own, with the scales and classes of the data."""
     _check_classes(table, data)
-    inputs, targets = scaled(table.inputs, inputs_scale, "/validation/inputs", largest), table.targets
+    inputs, targets = scaled(table.inputs, inputs_scale, ("validation", "table", "inputs"), largest), table.targets
     if targets_scale is not None and isinstance(targets, np.ndarray):
-        targets = scaled(targets, targets_scale, "/validation/targets")
+        targets = scaled(targets, targets_scale, ("validation", "table", "targets"))
     try:
         labels = objective.labels(targets, data.classes)
     except InvalidInput as error:
-        faults = [Fault(f"/validation{each.pointer}", each.code, f"of validation: {each.message}") for each in error.faults]
-        raise InvalidArray(faults) from None
+        faults = [Fault(fault.path, fault.code, f"of validation: {fault.message}") for fault in error.faults]
+        table_path = ("validation", "table")
+        raise InvalidArray(faults).moved({
+            ("targets",): (*table_path, "targets"), ("classes",): (*table_path, "classes"), ("parameters",): ("loss",)
+        }) from None  # fmt: skip
     return Rows(inputs, labels, targets if isinstance(targets, np.ndarray) else labels.targets)
 
 
@@ -213,17 +226,19 @@ def _check_classes(table: Table, data: Table) -> None:
     """Class names are taken in the order of the data; indices must have been counted in it."""
     if not isinstance(table.targets, np.ndarray):
         if data.classes is None:
-            refuse_at("/validation/targets", "not_a_number", "targets are class names here, and numbers in data.targets")
+            refuse_at(
+                ("validation", "table", "targets"), "not_a_number", "targets are class names here, and numbers in data.targets"
+            )
     elif table.classes is not None and list(table.classes) != list(data.classes or []):
         theirs = f"those of data.classes: {', '.join(data.classes)}" if data.classes else "left out, as there are none in data"
-        refuse_at("/validation/classes", "unexpected", f"classes must be {theirs}")
+        refuse_at(("validation", "table", "classes"), "unexpected", f"classes must be {theirs}")
 
 
 def _check_counts(training: Rows, validation: Rows | None) -> None:
     """Some label counts on both sides: a mean over nothing is no loss."""
-    for rows, pointer, what in ((training, "/data/targets", "train on"), (validation, "/validation", "validate with")):
+    for rows, path, what in ((training, ("data", "targets"), "train on"), (validation, ("validation",), "validate with")):
         if rows is not None and rows.labels.counts is not None and not rows.labels.counts.any():
-            refuse_at(pointer, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
+            refuse_at(path, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
 
 
 # --- the rest of the plan -----------------------------------------------------------------------------------------------
@@ -232,10 +247,12 @@ def _check_counts(training: Rows, validation: Rows | None) -> None:
 def _check_metrics(metrics: Sequence[Chosen], objective: Objective, targets: Numbers) -> None:
     names = [each.thing.name for each in metrics]
     for at, each in enumerate(metrics):
-        pointer = f"/metrics/{at}"
         if each.thing.name in names[:at]:
-            raise InvalidParameter([Fault(pointer, "duplicate", f"metrics[{at}] is {each.thing.name} again")])
-        check_metric(each.thing, each.all, objective.encoding, targets, outputs=objective.outputs, pointer=pointer)
+            raise InvalidParameter([Fault(("metrics", at), "duplicate", f"metrics[{at}] is {each.thing.name} again")])
+        try:
+            check_metric(each.thing, each.all, objective.encoding, targets, outputs=objective.outputs)
+        except InvalidParameter as error:
+            raise error.moved({("metric",): ("metrics", at), ("parameters",): ("metrics", at)}) from None
 
 
 def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:
@@ -245,17 +262,17 @@ def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:
         return n
     if wanted > n:
         said = f'batch_size is {wanted}, but there are {n} rows to train on; use at most {n}, or "full"'
-        raise InvalidParameter([Fault("/batch_size", "out_of_range", said)])
+        raise InvalidParameter([Fault(("batch_size",), "out_of_range", said)])
     return wanted
 
 
 def _check_limits(plan: Plan, limits: Limits, n: int) -> None:
     if plan.epochs > limits.epochs:
         said = f"epochs must be at most {limits.epochs} here; got {plan.epochs}"
-        raise InvalidParameter([Fault("/epochs", "limit", said)])
+        raise InvalidParameter([Fault(("epochs",), "limit", said)])
     if n * plan.epochs > limits.row_epochs:
         said = f"{n} rows times {plan.epochs} epochs are {n * plan.epochs}; at most {limits.row_epochs} are trained on here"
-        raise InvalidParameter([Fault("/epochs", "limit", said)])
+        raise InvalidParameter([Fault(("epochs",), "limit", said)])
 
 
 def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
@@ -266,27 +283,27 @@ def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
         said = (
             f"a model of widths {'-'.join(map(str, model.widths))} has {model.size} parameters; at most {limits.parameters} here"
         )
-        raise InvalidParameter([Fault("/model", "limit", said)])
+        raise InvalidParameter([Fault(("model",), "limit", said)])
     if plan.optimizer is None:
-        raise InvalidParameter([Fault("/optimizer", "missing", f"{plan.model.thing.name} needs an optimizer")])
+        raise InvalidParameter([Fault(("optimizer",), "missing", f"{plan.model.thing.name} needs an optimizer")])
     if plan.optimizer.thing.full_batch:
         if plan.batch_size not in (None, "full"):
             said = f'{plan.optimizer.thing.name} takes all rows at once: leave batch_size out, or set it to "full"'
-            raise InvalidParameter([Fault("/batch_size", "unexpected", said)])
+            raise InvalidParameter([Fault(("batch_size",), "unexpected", said)])
         _refuse_settings(plan, plan.optimizer.thing.name, ("schedule", "gradient_clipping"))
         if model.dropout:
             said = f"{plan.optimizer.thing.name} needs the same loss at the same weights; dropout must be 0"
-            raise InvalidParameter([Fault("/model/dropout", "unexpected", said)])
+            raise InvalidParameter([Fault(("model", "dropout"), "unexpected", said)])
 
 
 def _check_boosting(plan: Plan) -> None:
     name = plan.model.thing.name
     if plan.optimizer is not None:
         said = f"{name} has no weights for an optimizer to move; its learning_rate is a parameter of the model"
-        raise InvalidParameter([Fault("/optimizer", "unexpected", said)])
+        raise InvalidParameter([Fault(("optimizer",), "unexpected", said)])
     if plan.batch_size not in (None, "full"):
         said = f"{name} takes all rows at once; subsample is a parameter of the model"
-        raise InvalidParameter([Fault("/batch_size", "unexpected", said)])
+        raise InvalidParameter([Fault(("batch_size",), "unexpected", said)])
     _refuse_settings(plan, name, ("regularization", "gradient_clipping"))
 
 
@@ -298,7 +315,7 @@ def _refuse_settings(plan: Plan, name: str, fields: tuple[str, ...]) -> None:
     }
     for each in fields:
         if given[each]:
-            raise InvalidParameter([Fault(f"/{each}", "unexpected", f"{name} has no use for {each}; leave it out")])
+            raise InvalidParameter([Fault((each,), "unexpected", f"{name} has no use for {each}; leave it out")])
 
 
 def _warnings(training: Rows, objective: Objective) -> tuple[str, ...]:

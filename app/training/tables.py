@@ -7,7 +7,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray
+from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
 
@@ -45,40 +45,37 @@ class Scale(NamedTuple):
         return (array - self.mean) / self.deviation
 
 
-def check_table(table: Table, pointer: str, columns: int | None = None) -> None:
+def check_table(table: Table, path: Path, columns: int | None = None) -> None:
     """Refuse a table that has no rows or columns, rows without target, or numbers that are none."""
     inputs, targets = table.inputs, table.targets
     if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
         said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
-        refuse_at(f"{pointer}/targets", "shape", said)
+        refuse_at((*path, "targets"), "shape", said)
     if inputs.ndim != 2:
-        refuse_at(f"{pointer}/inputs", "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
+        refuse_at((*path, "inputs"), "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
     if not inputs.size:
-        refuse_at(f"{pointer}/inputs", "empty", f"inputs are empty: shape {inputs.shape}")
+        refuse_at((*path, "inputs"), "empty", f"inputs are empty: shape {inputs.shape}")
     if columns is not None and inputs.shape[1] != columns:
-        refuse_at(
-            f"{pointer}/inputs", "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs"
-        )
+        refuse_at((*path, "inputs"), "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs")
     if len(targets) != len(inputs):
         said = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
-        refuse_at(f"{pointer}/targets", "shape_mismatch", said)
+        refuse_at((*path, "targets"), "shape_mismatch", said)
     if isinstance(targets, np.ndarray) and not targets.size:
-        refuse_at(f"{pointer}/targets", "empty", f"targets are empty: shape {targets.shape}")
+        refuse_at((*path, "targets"), "empty", f"targets are empty: shape {targets.shape}")
     for name, array in (("inputs", inputs), ("targets", targets)):
         if isinstance(array, np.ndarray):
-            _refuse_numbers(~np.isfinite(array), f"{pointer}/{name}", "not_finite", "must be finite")
+            _refuse_numbers(~np.isfinite(array), (*path, name), "not_finite", "must be finite")
 
 
-def refuse_at(pointer: str, code: str, message: str) -> NoReturn:
-    raise InvalidArray([Fault(pointer, code, message)])
+def refuse_at(path: Path, code: str, message: str) -> NoReturn:
+    raise InvalidArray([Fault(path, code, message)])
 
 
-def _refuse_numbers(bad: NDArray[np.bool_], pointer: str, code: str, rule: str) -> None:
+def _refuse_numbers(bad: NDArray[np.bool_], path: Path, code: str, rule: str) -> None:
     """Name every bad number of an array by its index; nothing where there is none."""
-    name = pointer.rpartition("/")[2]
     faults = [
-        Fault("/".join([pointer, *map(str, index)]), code, f"{name}[{', '.join(map(str, index))}] {rule}")
-        for index in np.argwhere(bad)[:MAX_FAULTS]
+        Fault((*path, *index), code, f"{path[-1]}[{', '.join(map(str, index))}] {rule}")
+        for index in np.argwhere(bad)[:MAX_FAULTS].tolist()
     ]
     if faults:
         raise InvalidArray(faults)
@@ -91,7 +88,7 @@ def split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if held.last is not None:
         if held.last >= n:
             said = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
-            refuse_at("/validation/last", "no_samples", said)
+            refuse_at(("validation", "last"), "no_samples", said)
         return np.arange(n - held.last), np.arange(n - held.last, n)
     if held.fraction is None:
         return np.arange(n), np.arange(0)
@@ -99,7 +96,7 @@ def split(n: int, held: Held) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if not 0 < count < n:
         none = "validate with" if count == 0 else "train on"
         said = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
-        refuse_at("/validation/fraction", "no_samples", said)
+        refuse_at(("validation", "fraction"), "no_samples", said)
     order = np.random.default_rng([held.seed, 1]).permutation(n)
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -111,7 +108,7 @@ def scale_of(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
         mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         said = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
-        refuse_at(f"/data/{name}", "out_of_range", said)
+        refuse_at(("data", name), "out_of_range", said)
     constant = rows.min(axis=0) == rows.max(axis=0)  # their deviation may differ from 0 by a rounding error
     return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
 
@@ -122,13 +119,13 @@ def check_columns(inputs: Numbers) -> None:
     if constant.size:
         listed = ", ".join(map(str, constant[:MAX_FAULTS])) + (", ..." if constant.size > MAX_FAULTS else "")
         said = f"columns of inputs that are the same in every row cannot be standardized: {listed} (counted from 0)"
-        refuse_at("/data/inputs", "constant_column", f"{said}; remove them or set standardize.inputs to false")
+        refuse_at(("data", "inputs"), "constant_column", f"{said}; remove them or set standardize.inputs to false")
 
 
-def scaled(array: Numbers, scale: Scale | None, pointer: str, largest: float = np.finfo(np.float64).max) -> Array:
+def scaled(array: Numbers, scale: Scale | None, path: Path, largest: float = np.finfo(np.float64).max) -> Array:
     """The array, standardized where there is a scale; InvalidArray for numbers beyond the largest."""
     with np.errstate(over="ignore"):
         moved = np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
     after = "" if scale is None else " after it was standardized"
-    _refuse_numbers(~(np.abs(moved) <= largest), pointer, "out_of_range", f"must be at most {largest:.4g}{after}")
+    _refuse_numbers(~(np.abs(moved) <= largest), path, "out_of_range", f"must be at most {largest:.4g}{after}")
     return moved

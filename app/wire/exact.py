@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MalformedDocument
+from app.losses.numerics.stable import Array
 
 simdjson: Any = import_module("simdjson") if find_spec("simdjson") else None
 """None where there is no wheel for this Python: Python's own parser then serves alone."""
@@ -38,6 +39,11 @@ MAX_DEPTH = 64
 """Objects and arrays within one another at most: as many axes as an ndarray can have."""
 MAX_KEYS = 64
 """Keys of an object that are looked up by simdjson, which searches for each from the first on."""
+FAR = 2.0**53
+FEW = 16
+"""Numbers that Python looks through in less time than it takes to ask NumPy."""
+INTEGERS: dict[str, type[np.int64 | np.uint64]] = {"i": np.int64, "u": np.uint64}
+"""simdjson's types of integers, in the order in which they are tried."""
 LONGEST_INTEGER = 20
 """Characters of the longest integer that may fit in 64 bits."""
 HALF_PAIR = re.compile("[\ud800-\udfff]")
@@ -126,12 +132,37 @@ def _check(node: Any, depth: int, left: int) -> int:
     return left
 
 
-def _numbers(node: Any, lengths: tuple[int, ...]) -> NDArray[np.float64] | None:
+def _numbers(node: Any, lengths: tuple[int, ...]) -> NDArray[Any] | None:
     """The array of these lengths; None where Python has read an infinity or NaN."""
     if not isinstance(node, list):
-        return np.frombuffer(node.as_buffer(of_type="d")).reshape(lengths)
+        return flat(node, next(_level(node, len(lengths)))).reshape(lengths)
     array = np.array(node, dtype=np.float64)
+    if _far(array.reshape(-1)) and only(map(type, _level(node, len(lengths)))) is int:
+        for dtype in INTEGERS.values():
+            try:
+                return np.array(node, dtype)
+            except OverflowError:
+                continue
     return array if np.isfinite(array).all() else None
+
+
+def flat(node: Any, first: object) -> NDArray[Any]:
+    """All numbers in simdjson's array, however deep: float64, but integers where all are and float64 does not hold each."""
+    numbers: Array = np.frombuffer(node.as_buffer(of_type="d"))
+    if type(first) is int and _far(numbers):
+        for code, dtype in INTEGERS.items():
+            try:
+                return np.frombuffer(node.as_buffer(of_type=code), dtype)
+            except (TypeError, ValueError):  # one is a float, or does not fit
+                continue
+    return numbers
+
+
+def _far(numbers: Array) -> bool:
+    """Whether one is 2⁵³ or more, where a double stands for several integers."""
+    if numbers.size <= FEW:
+        return max(map(abs, cast(list[float], numbers.tolist()))) >= FAR
+    return bool(np.maximum.reduce(numbers) >= FAR or np.minimum.reduce(numbers) <= -FAR)
 
 
 def flags(value: object) -> NDArray[np.bool_] | None:

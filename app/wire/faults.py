@@ -7,10 +7,10 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import MAX_FAULTS, Fault, InvalidArray, escape
-from app.losses.evaluate import word
+from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 from app.losses.inputs import Place
 from app.losses.numerics.stable import Array
+from app.losses.outputs import word
 from app.wire import exact
 from app.wire.exact import ARRAYS, BLOCK, KINDS, LazyList, all_numbers, blocks, check_depth, first_type, kind, only, shape
 
@@ -18,26 +18,26 @@ Leaf: TypeAlias = Literal["number", "flag"]
 """What the elements of an array should be."""
 
 
-def numbers(value: object, pointer: str) -> NDArray[np.float64]:
-    """`value` as decoded, where it is an array of numbers; InvalidArray naming every element that is in the way."""
+def numbers(value: object, path: Path) -> NDArray[np.float64]:
+    """`value` as float64, where it is an array of numbers; InvalidArray naming every element that is in the way."""
     if isinstance(value, np.ndarray):
-        return cast(Array, value)
-    _refuse(value, pointer, "number")
-    raise InvalidArray([Fault(pointer, "not_an_array", f"{name(pointer)} must be an array of numbers, not {kind(value)}")])
+        return cast(Array, value).astype(np.float64, copy=False)
+    _refuse(value, path, "number")
+    raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}")])
 
 
-def flags(value: object, pointer: str) -> NDArray[np.bool_]:
+def flags(value: object, path: Path) -> NDArray[np.bool_]:
     """`value` as an array of booleans, where it is one of these or of 1 and 0; InvalidArray naming every element in the way."""
     if isinstance(value, np.ndarray):
         array = cast(Array, value)
         other = (array != 0) & (array != 1)
         if other.any():
-            Place(pointer).refuse_numbers(other, array, "a boolean, or 1 or 0", "type")
+            Place(path).refuse_numbers(other, array, "a boolean, or 1 or 0", "type")
         return array != 0
     known = exact.flags(value)
     if known is None:
-        _refuse(value, pointer, "flag")
-        raise InvalidArray([Fault(pointer, "type", f"{name(pointer)} must be a list of booleans, not {kind(value)}")])
+        _refuse(value, path, "flag")
+        raise InvalidArray([Fault(path, "type", f"{name(path)} must be a list of booleans, not {kind(value)}")])
     return known
 
 
@@ -46,42 +46,46 @@ def listed(value: object) -> object:
     if not isinstance(value, np.ndarray):
         return value.built() if isinstance(value, LazyList) else value
     array = cast(Array, value)
+    if array.dtype.kind in "iu":
+        return array.tolist()
     whole = np.floor(array) == array
     return array.astype(np.int64).tolist() if whole.all() and (np.abs(array) < 2**53).all() else array.tolist()
 
 
-def tensors(value: object, pointer: str) -> Any:
+def tensors(value: object, path: Path) -> Any:
     """`value` as one array, an object of arrays, or a list of class names."""
     if isinstance(value, np.ndarray):
         return cast(Array, value)
     if isinstance(value, Mapping):
         given = cast(Mapping[str, object], value)
-        return {name: _numbers_or_names(array, f"{pointer}/{escape(name)}") for name, array in given.items()}
-    return _numbers_or_names(value, pointer)
+        return {name: _numbers_or_names(array, (*path, name)) for name, array in given.items()}
+    return _numbers_or_names(value, path)
 
 
-def _numbers_or_names(value: object, pointer: str) -> Any:
+def _numbers_or_names(value: object, path: Path) -> Any:
+    if isinstance(value, np.ndarray):
+        return cast(Array, value)
     if isinstance(value, list) and only(map(type, cast(list[object], value))) is str:
         return cast(list[str], value)
-    return numbers(cast(object, value), pointer)
+    return numbers(cast(object, value), path)
 
 
 # --- what is wrong with a list that should have been an array -----------------------------------------------------------
 
 
-def _refuse(value: object, pointer: str, leaf: Leaf) -> None:
+def _refuse(value: object, path: Path, leaf: Leaf) -> None:
     """InvalidArray for a list that is no array of these."""
     if not isinstance(value, LazyList | list):
         return
     node, depth = (value.node, value.depth) if isinstance(value, LazyList) else (cast(list[Any], value), 1)
     faults: list[Fault] = []
-    _find_strangers(node, pointer, depth, leaf, faults)
+    _find_strangers(node, path, depth, leaf, faults)
     if not faults:
-        _find_ragged(node, pointer, leaf, faults)
+        _find_ragged(node, path, leaf, faults)
     raise InvalidArray(faults)
 
 
-def _find_strangers(node: Any, pointer: str, depth: int, leaf: Leaf, faults: list[Fault]) -> None:
+def _find_strangers(node: Any, path: Path, depth: int, leaf: Leaf, faults: list[Fault]) -> None:
     """What is no finite number, or no flag, in the order of the text, until there are MAX_FAULTS."""
     check_depth(depth)
     if leaf == "number" and all_numbers(node):
@@ -92,22 +96,22 @@ def _find_strangers(node: Any, pointer: str, depth: int, leaf: Leaf, faults: lis
         for index, item in enumerate(block, start):
             inner: Any = cast(Array, item).tolist() if isinstance(item, np.ndarray) else item
             if not isinstance(inner, ARRAYS):
-                _find_stranger(inner, f"{pointer}/{index}", leaf, faults)
+                _find_stranger(inner, (*path, index), leaf, faults)
             elif len(inner):
-                _find_strangers(inner, f"{pointer}/{index}", depth + 1, leaf, faults)
+                _find_strangers(inner, (*path, index), depth + 1, leaf, faults)
             if len(faults) >= MAX_FAULTS:
                 return
 
 
-def _find_stranger(item: Any, pointer: str, leaf: Leaf, faults: list[Fault]) -> None:
+def _find_stranger(item: Any, path: Path, leaf: Leaf, faults: list[Fault]) -> None:
     if leaf == "flag":
         if not isinstance(item, bool):
-            faults.append(Fault(pointer, "type", f"{name(pointer)} must be a boolean, not {kind(item)}"))
+            faults.append(Fault(path, "type", f"{name(path)} must be a boolean, not {kind(item)}"))
     elif isinstance(item, float):
         if not np.isfinite(item):
-            faults.append(Fault(pointer, "not_finite", f"{name(pointer)} must be finite; got {word(item)}"))
+            faults.append(Fault(path, "not_finite", f"{name(path)} must be finite; got {word(item)}"))
     elif not isinstance(item, int) or isinstance(item, bool):
-        faults.append(Fault(pointer, "not_a_number", f"{name(pointer)} must be a number, not {kind(item)}"))
+        faults.append(Fault(path, "not_a_number", f"{name(path)} must be a number, not {kind(item)}"))
 
 
 def _plain(block: list[Any], leaf: Leaf) -> bool:
@@ -120,7 +124,7 @@ def _plain(block: list[Any], leaf: Leaf) -> bool:
     return not isinstance(block[0], list | int | float) or bool(np.isfinite(np.array(block, dtype=np.float64)).all())
 
 
-def _find_ragged(node: Any, pointer: str, leaf: Leaf, faults: list[Fault]) -> tuple[int, ...] | None:
+def _find_ragged(node: Any, path: Path, leaf: Leaf, faults: list[Fault]) -> tuple[int, ...] | None:
     """What keeps lists from being one array: an empty one, or another shape than the first's. The shape, if nothing."""
     if KINDS.get(first_type(node)) == leaf and (lengths := shape(node, leaves=leaf)):
         return lengths
@@ -131,7 +135,7 @@ def _find_ragged(node: Any, pointer: str, leaf: Leaf, faults: list[Fault]) -> tu
         if first and len(block) == BLOCK and shape(block, leaves=leaf) == (BLOCK, *first[1]):
             continue
         for index, item in enumerate(block, start):
-            place = f"{pointer}/{index}"
+            place = (*path, index)
             item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
             first = first or (None if item_shape is None else (name(place), item_shape))
             if first and item_shape not in (None, first[1]):
@@ -140,18 +144,18 @@ def _find_ragged(node: Any, pointer: str, leaf: Leaf, faults: list[Fault]) -> tu
             if len(faults) >= MAX_FAULTS:
                 return None
     if not length:
-        faults.append(_empty(pointer))
+        faults.append(_empty(path))
     return None if first is None or len(faults) > before else (length, *first[1])
 
 
-def _empty(pointer: str) -> Fault:
-    return Fault(pointer, "empty", f"{name(pointer)} is empty")
+def _empty(path: Path) -> Fault:
+    return Fault(path, "empty", f"{name(path)} is empty")
 
 
-def name(pointer: str) -> str:
-    """`/predictions/2/0` as people write it: predictions[2, 0]."""
+def name(path: Path) -> str:
+    """A path as people write it: predictions[2, 0]. Keys are cut to a length worth reading."""
     words = ""
-    for digits, group in groupby(pointer.strip("/").split("/"), str.isdigit):
-        parts = list(group)
-        words += f"[{', '.join(parts)}]" if digits else "." * bool(words) + ".".join(parts)
+    for indexed, group in groupby(path, lambda step: isinstance(step, int)):
+        parts = [str(step)[:80] for step in group]
+        words += f"[{', '.join(parts)}]" if indexed else "." * bool(words) + ".".join(parts)
     return words

@@ -1,7 +1,8 @@
 """bytes -> arrays -> bytes: JSON and the numbers in it.
 
-`decode` turns a JSON document into Python values in which every rectangular array of numbers is a float64 ndarray,
-made without a Python object per number. The fast path only ever says yes. Whatever it cannot prove right is read again,
+`decode` turns a JSON document into Python values in which every rectangular array of numbers is an ndarray, made without a
+Python object per number: of float64, but of int64 (uint64 beyond 2⁶³) where all are written as integers and one is beyond
+2⁵³, so that labels and ids keep their digits. The fast path only ever says yes. Whatever it cannot prove right is read again,
 exactly (exact.py), and what is wrong with an array is found where an array is asked for (faults.py).
 """
 
@@ -14,7 +15,6 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.losses.numerics.stable import Array
 from app.wire import exact
 from app.wire.exact import MAX_DEPTH, MAX_KEYS, SATURATED, Document, only, simdjson
 
@@ -138,7 +138,10 @@ class _Walk:
         kind = type_of(first)
         if kind is not float and kind is not int and kind is not ARRAY:
             return self.items(node, kind, depth)
-        numbers: Array = np.frombuffer(node.as_buffer(of_type="d"))
+        leaf = first
+        while type_of(leaf) is ARRAY:
+            leaf = leaf[0]
+        numbers = exact.flat(node, leaf)
         if kind is not ARRAY:
             shape = (numbers.size if length >= SATURATED else length,)
         elif type(first[0]) is not ARRAY:

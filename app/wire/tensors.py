@@ -116,7 +116,7 @@ def _from_json(tensor: InputTensor) -> NDArray[Any]:
     return values.reshape(shape).astype(dtype, copy=False) if dtype.kind == "f" else values.reshape(shape)
 
 
-def _check_range(tensor: InputTensor, values: NDArray[np.float64], dtype: np.dtype[Any]) -> None:
+def _check_range(tensor: InputTensor, values: NDArray[Any], dtype: np.dtype[Any]) -> None:
     """Numbers that the declared type does not hold are refused, not bent."""
     whole = dtype.kind in "iu"
     bounds: Any = np.iinfo(dtype) if whole else np.finfo(dtype)
@@ -126,5 +126,5 @@ def _check_range(tensor: InputTensor, values: NDArray[np.float64], dtype: np.dty
 
 
 def widened(array: NDArray[Any]) -> NDArray[Any]:
-    """float32 and float64 are used as they lie; half precision, integers and booleans become float64."""
-    return array if array.dtype.kind == "f" and array.itemsize >= 4 else array.astype(np.float64)
+    """Integers, float32 and float64 are used as they lie; half precision and booleans become float64."""
+    return array if array.dtype.kind in "iu" or (array.dtype.kind == "f" and array.itemsize >= 4) else array.astype(np.float64)

@@ -99,6 +99,7 @@ LONG = "x" * 100_000
 SCORES = [[2.0, 1.0, 0.0], [0.5, 2.5, 1.0]]
 ROWS = [[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]]
 BOXES = [[0, 0, 2, 2]]
+FRAMES = [[[0.1, 0.2, 0.3]] * 4]
 
 NOT_NUMBERS = [
     invalid("a string among numbers", batch(predictions=[1, "2"]),
@@ -210,9 +211,8 @@ LABELS = [
     invalid("one-hot, two ones", of("multi_margin", SCORES, [[1, 0, 0], [1, 1, 0]]),
             "/targets/1", "row_sum", "sums to 1", "got 2"),
     invalid("one-hot, no one", of("multi_margin", SCORES, [[0, 0, 0], [1, 0, 0]]), "/targets/0", "row_sum", "sums to 1", "got 0"),
-    invalid("one-hot, a fraction", of("zero_one", SCORES, [[0.5, 0.5, 0], [1, 0, 0]]), "/targets/0/0", "label", "got 0.5"),
-    invalid("one-hot, two certain ones", of("zero_one", SCORES, [[1, 0, 0], [1, 1, 0]]),
-            "/targets/1", "one_hot", "single 1", "got 2"),
+    invalid("smoothed labels without classes", of("zero_one", [0.2, 0.7], [0, 1], label_smoothing=0.1),
+            "/loss/label_smoothing", "classes", "axis of classes"),
     invalid("distribution, negative", of("CrossEntropyLoss", SCORES, [[1.5, -0.5, 0], [1, 0, 0]]),
             "/targets/0/0", "out_of_range", "[0, 1]", "got 1.5"),
     invalid("distribution, sum", of("CrossEntropyLoss", SCORES, [[0.5, 0.4, 0], [1, 0, 0]]),
@@ -220,10 +220,18 @@ LABELS = [
     invalid("multi-hot", of("coverage_error", SCORES, [[0, 1, 1], [1, 0, 2]]), "/targets/1/2", "label", "0 or 1", "got 2"),
     invalid("index list", of("multilabel_margin", SCORES, [[0, 1], [3, -1]]), "/targets/1/0", "label", "from 0 to 2", "got 3"),
     invalid("group", of("circle", [[1.0, 0.0], [0.0, 1.0]], [0, 0.5]), "/targets/1", "label", "whole number", "got 0.5"),
-    invalid("labels of a sequence", of("ctc", [[[0.1, 0.2, 0.3]] * 4], [[1, 3]], from_logits=True),
+    invalid("labels of a sequence", of("ctc", FRAMES, [[1, 3]], from_logits=True),
             "/targets/0/1", "label", "got 3"),
-    invalid("the blank of a sequence", of("ctc", [[[0.1, 0.2, 0.3]] * 4], [[1, 0]], from_logits=True),
+    invalid("the blank of a sequence", of("ctc", FRAMES, [[1, 0]], from_logits=True),
             "/targets/0/1", "label", "got 0"),
+    invalid("a label within its length that is none", of("ctc", FRAMES, [[1, -1]], target_lengths=[2], from_logits=True),
+            "/targets/0/1", "label", "up to its target length", "got -1"),
+    invalid("more frames than there are", of("ctc", FRAMES, [[1, 2]], input_lengths=[5], from_logits=True),
+            "/loss/input_lengths/0", "out_of_range", "input_lengths[0]", "at most 4", "predictions", "got 5"),
+    invalid("more labels than there are", of("ctc", FRAMES, [[1, 2]], target_lengths=[3], from_logits=True),
+            "/loss/target_lengths/0", "out_of_range", "target_lengths[0]", "at most 2", "targets", "got 3"),
+    invalid("a length too many", of("ctc", FRAMES, [[1, 2]], input_lengths=[4, 4], from_logits=True),
+            "/loss/input_lengths", "length", "one number per sample", "1, not 2"),
     invalid("labels to compare", of("hamming_loss", [0, 1], [0, 0.5]), "/targets/1", "label", "got 0.5"),
     invalid("an unknown class", batch("CrossEntropyLoss", SCORES, ["cat", "cow"], classes=["cat", "dog", "bird"]),
             "/targets/1", "unknown_class", "targets[1]", "'cow'", "classes"),
@@ -272,6 +280,8 @@ NUMBERS = [
     invalid("a logarithm of nothing", of("mean_squared_logarithmic_error", [-1, 0], [0, 0]),
             "/predictions/0", "out_of_range", "above −1", "got -1"),
     invalid("a box inside out", of("iou", [[2, 0, 1, 1]], BOXES), "/predictions/0/2", "box", "predictions[0, 2]"),
+    invalid("a box of no width", of("iou", [[2, 0, -1, 1]], BOXES, box_format="cxcywh"),
+            "/predictions/0/2", "box", "at least 0", "not [x1, y1, x2, y2]", "got -1"),
     invalid("a negative weight", batch(sample_weight=[1, -1]),
             "/sample_weight/1", "out_of_range", "sample_weight[1]", "at least 0", "got -1"),
     invalid("weights that overflow", batch(sample_weight=[1e308, 1e308]), "/sample_weight", "out_of_range", "finite sum"),

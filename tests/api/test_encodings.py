@@ -127,6 +127,60 @@ async def test_groups_may_be_any_whole_numbers_or_names(client: httpx.AsyncClien
     assert all(numbered[each] == named[each] for each in NUMBERS)
 
 
+FAR = 2**53
+
+
+@pytest.mark.parametrize("loss", ["hamming_loss", "zero_one"])
+@pytest.mark.parametrize("far", [FAR, 2**63 - 3, 2**64 - 3, -FAR - 2])
+async def test_labels_keep_their_digits(loss: str, far: int, client: httpx.AsyncClient) -> None:
+    found = await answer(client, loss, [far, far + 1, 5], [far + 1, far + 1, 5])
+    assert found["per_sample"] == [1.0, 0.0, 0.0]
+
+
+async def test_groups_keep_their_digits(client: httpx.AsyncClient) -> None:
+    rows = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]]
+    near, far = [await answer(client, "circle", rows, [n, n, n + 1, n + 1]) for n in (0, FAR)]
+    assert all(far[each] == near[each] for each in NUMBERS)
+
+
+async def test_an_ignored_label_keeps_its_digits(client: httpx.AsyncClient) -> None:
+    loss = {"name": "hamming_loss", "ignore_index": FAR + 1}
+    found = (
+        await client.post("/v1/evaluate", json={"loss": loss, "predictions": [FAR] * 3, "targets": [FAR, FAR + 1, FAR]})
+    ).json()
+    assert (found["n_samples"], found["value"]) == (2, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "predictions", "targets", "pointer", "number"),
+    [
+        ("zero_one", "[9007199254740993.0, 5]", "[9007199254740992, 5]", "/predictions/0", "9007199254740992"),
+        ("zero_one", "[9007199254740993, 5.0]", "[9007199254740992, 5]", "/predictions/0", "9007199254740992"),
+        ("zero_one", "[1, 5]", "[-1, 18446744073709551615]", "/targets/1", "1.8446744073709552e+19"),
+        ("zero_one", "[1, 5]", "[1, 18446744073709551616]", "/targets/1", "1.8446744073709552e+19"),
+        ("hamming_loss", "[1, 5]", "[9007199254740993, 5e0]", "/targets/0", "9007199254740992"),
+        ("circle", "[[1, 2], [5, 6]]", "[1, 1e16]", "/targets/1", "1e+16"),
+        ("CrossEntropyLoss", "[[1, 2], [5, 6]]", "[1, 9007199254740993]", "/targets/1", "9007199254740993"),
+        ("multilabel_margin", "[[1, 2], [5, 6]]", "[[1], [9007199254740993]]", "/targets/1/0", "9007199254740993"),
+    ],
+)  # fmt: skip
+async def test_labels_that_cannot_be_told_apart_are_refused(
+    loss: str, predictions: str, targets: str, pointer: str, number: str, client: httpx.AsyncClient
+) -> None:
+    body = f'{{"loss": "{loss}", "predictions": {predictions}, "targets": {targets}}}'
+    response = await client.post("/v1/evaluate", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    (fault,) = response.json()["errors"]
+    assert (fault["pointer"], fault["code"]) == (pointer, "label")
+    assert fault["message"].endswith(f"; got {number}")
+
+
+async def test_integers_among_real_numbers_are_the_nearest_of_these(client: httpx.AsyncClient) -> None:
+    for number in (FAR + 1, FAR + 3, 2**63 + 2**11 + 1):
+        whole = await answer(client, "poisson_deviance", [3, 1], [number, 2])
+        assert whole == await answer(client, "poisson_deviance", [3.0, 1.0], [float(number), 2.0])
+
+
 @pytest.mark.parametrize(
     ("loss", "encoding"), [("mse", "real"), ("poisson_deviance", "non_negative"), ("gamma_deviance", "positive")]
 )

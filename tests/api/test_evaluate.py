@@ -10,6 +10,7 @@ import pytest
 
 from app.losses import LOSSES, Loss
 from app.losses.inputs import Sizes
+from app.losses.outputs import outputs_of
 from tests.api.problem import strictly
 
 pytestmark = pytest.mark.anyio
@@ -125,6 +126,34 @@ async def test_a_loss_without_derivative_has_no_gradient(client: httpx.AsyncClie
     found = await answer(client, batch("zero_one", [0.9, 0.2, 0.7], [1, 1, 0]))
     assert (found["per_sample"], found["gradient"]) == ([0.0, 1.0, 1.0], None)
     assert "non_finite" not in found
+
+
+async def test_second_derivatives_are_answered_where_they_are_asked_for(client: httpx.AsyncClient) -> None:
+    found = await answer(client, HUBER, outputs=["hessian_diagonal"])
+    assert found["hessian_diagonal"] == [0.25, 0.25, 0.0]  # weights 1, 1, 2 of 4; the last residual is beyond delta
+    assert not {"value", "per_sample", "gradient"} & found.keys()
+    request = batch("gaussian_nll", {"mean": [0.0, 1.0], "variance": [0.5, 2.0]}, [1.0, 0.0])
+    found = await answer(client, request, outputs=["hessian_diagonal"], reduction="sum")
+    assert found["hessian_diagonal"] == {"mean": [2.0, 0.5], "variance": [6.0, 0.0]}
+
+
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.derivatives < 2], ids=lambda loss: loss.name)
+async def test_second_derivatives_that_a_loss_has_not_are_refused(loss: Loss, client: httpx.AsyncClient) -> None:
+    request = await example(client, loss)
+    response = await client.post("/v1/evaluate", json={**request, "outputs": ["value", "hessian_diagonal"]})
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    has = "gradient" if loss.differentiable else "per_element"
+    assert error["pointer"] == "/outputs/1"
+    assert error["message"].startswith(f"{loss.name} has no hessian_diagonal; it has value, ")
+    assert error["message"].endswith(has)
+
+
+async def test_non_finite_second_derivatives_say_whose_they_are(client: httpx.AsyncClient) -> None:
+    request = batch("gaussian_nll", {"mean": [1e160, 0.0], "variance": [1e-5, 1.0]}, [0.0, 0.0])
+    found = await answer(client, request, outputs=["hessian_diagonal"])
+    assert [(number["output"], number["index"]) for number in found["non_finite"]] == [("hessian_diagonal.variance", [0])]
+    assert found["hessian_diagonal"]["variance"] == [None, -0.25]
 
 
 # --- weights and masks -------------------------------------------------------------------------------------------------
@@ -269,12 +298,14 @@ def drawn(loss: Loss, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 @each_loss
-async def test_the_gradient_is_shaped_and_named_as_the_predictions(loss: Loss, client: httpx.AsyncClient) -> None:
+async def test_derivatives_are_shaped_and_named_as_the_predictions(loss: Loss, client: httpx.AsyncClient) -> None:
     request = await example(client, loss)
     found = await answer(client, request)
     assert len(found["per_sample"]) == found["n_samples"] == 4
-    if loss.differentiable:
-        assert shapes(found["gradient"]) == shapes(request["predictions"])
+    derivatives = [output.name for output in outputs_of(loss) if output.derivative]
+    for name in derivatives:
+        found = await answer(client, request, outputs=[name])
+        assert shapes(found[name]) == shapes(request["predictions"])
 
 
 def shapes(side: Any) -> Any:

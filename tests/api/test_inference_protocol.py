@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from app.api.inference_protocol import checked, read_message
 from app.errors import CallerError
 from app.losses import LOSSES
+from app.losses.outputs import OUTPUTS, outputs_of
 from app.settings import Settings
 from tests.api.problem import strictly
 from tests.conftest import SERVER_LIMIT, Server
@@ -159,6 +160,7 @@ def test_model_describes_itself(caller: httpx.Client, path: str) -> None:
             {"name": "per_sample", "datatype": "FP64", "shape": [-1]},
             {"name": "per_element", "datatype": "FP64", "shape": [-1]},
             {"name": "gradient", "datatype": "FP64", "shape": [-1]},
+            {"name": "hessian_diagonal", "datatype": "FP64", "shape": [-1]},
         ],
     }
 
@@ -169,8 +171,8 @@ def test_every_loss_is_a_model(caller: httpx.Client, loss: str) -> None:
     assert answer.status_code == 200
     document = answer.json()
     assert [each["name"] for each in document["inputs"]] == list(LOSSES[loss].inputs)
-    assert [each["name"] for each in document["outputs"]][:3] == ["value", "per_sample", "per_element"]
-    assert (len(document["outputs"]) > 3) == LOSSES[loss].differentiable
+    names = [name for output in outputs_of(LOSSES[loss]) for name in output.arrays(LOSSES[loss])]
+    assert [output["name"] for output in document["outputs"]] == names
     assert caller.get(f"/v2/models/{loss}/ready").status_code == 200
 
 
@@ -198,7 +200,7 @@ def test_every_model_answers_what_evaluate_answers(caller: httpx.Client, loss: s
     )
     answer = read(send(caller, loss, message))
     described = caller.get(f"/v2/models/{loss}").json()
-    unasked = [each for each in described["outputs"] if each["name"] != "per_element"]
+    unasked = [output for output in described["outputs"] if OUTPUTS[output["name"].partition(".")[0]].usual]
     assert [*answer.tensors] == [each["name"] for each in unasked]
     assert answer.binary == (set(answer.tensors) if binary else set())
     for each in unasked:
@@ -365,6 +367,33 @@ def test_single_precision_in_gives_single_precision_out(caller: httpx.Client) ->
         assert tensor.tobytes() == single.tensors[name].tobytes()
 
 
+@pytest.mark.parametrize("loss", ["hamming_loss", "zero_one"])
+@pytest.mark.parametrize(("far", "dtype"), [(2**53, "<i8"), (2**63 - 3, "<i8"), (-(2**53) - 2, "<i8"), (2**64 - 3, "<u8")])
+def test_labels_keep_their_64_bits(caller: httpx.Client, loss: str, far: int, dtype: str) -> None:
+    arrays = {"predictions": np.array([far, far + 1, 5], dtype), "targets": np.array([far + 1, far + 1, 5], dtype)}
+    for message in (binary_message(arrays), json_message([in_json(name, array) for name, array in arrays.items()])):
+        answer = read(send(caller, loss, message))
+        assert answer.tensors["per_sample"].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_groups_keep_their_64_bits(caller: httpx.Client) -> None:
+    rows = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]])
+    numbers = np.array([0, 0, 1, 1])
+    near, far = (
+        read(send(caller, "circle", binary_message({"predictions": rows, "targets": numbers + n}))).tensors for n in (0, 2**53)
+    )
+    assert all(far[name].tobytes() == near[name].tobytes() for name in near)
+
+
+def test_integers_among_real_numbers_are_the_nearest_of_these(caller: httpx.Client) -> None:
+    predictions, targets = np.array([2**53 + 1, 2**53 + 3]), np.array([0.0, 1.0])
+    whole, nearest = (
+        read(send(caller, "mean_absolute_error", binary_message({"predictions": array, "targets": targets}))).tensors
+        for array in (predictions, np.array([float(2**53 + 1), float(2**53 + 3)]))
+    )
+    assert all(whole[name].tobytes() == nearest[name].tobytes() for name in nearest)
+
+
 def test_what_single_precision_does_not_hold_is_infinite(caller: httpx.Client) -> None:
     arrays = {"predictions": np.array([1e30, 1.0], np.float32), "targets": np.array([0.0, 0.0], np.float32)}
     answer = read(send(caller, "mse", binary_message(arrays, parameters={"binary_data_output": True})))
@@ -423,7 +452,8 @@ def test_named_inputs_of_gaussian_nll(caller: httpx.Client) -> None:
     described = caller.get("/v2/models/gaussian_nll").json()
     assert [each["name"] for each in described["inputs"]] == [*arrays]
     assert [each["name"] for each in described["outputs"]] == [
-        "value", "per_sample", "per_element", "gradient.mean", "gradient.variance",
+        "value", "per_sample", "per_element", "gradient.mean", "gradient.variance", "hessian_diagonal.mean",
+        "hessian_diagonal.variance",
     ]  # fmt: skip
     answer = read(send(caller, "gaussian_nll", binary_message(arrays)))
     predictions = {name: arrays[name].tolist() for name in ("mean", "variance")}
@@ -431,6 +461,37 @@ def test_named_inputs_of_gaussian_nll(caller: httpx.Client) -> None:
     only = read(send(caller, "gaussian_nll", binary_message(arrays, outputs=[{"name": "gradient.variance"}])))
     assert [*only.tensors] == ["gradient.variance"]
     assert only.tensors["gradient.variance"].tobytes() == answer.tensors["gradient.variance"].tobytes()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_output_that_a_loss_has_is_that_of_v1(caller: httpx.Client, loss: str) -> None:
+    request, arrays = example_inputs(caller, loss)
+    parameters = {name: value for name, value in request["loss"].items() if name != "name" and value is not None}
+    names = [name for output in outputs_of(LOSSES[loss]) for name in output.arrays(LOSSES[loss])]
+    message = binary_message(arrays, parameters=parameters, outputs=[{"name": name} for name in names])
+    answer = read(send(caller, loss, message))
+    expected = evaluated(
+        caller, **{**request, "outputs": [output.name for output in outputs_of(LOSSES[loss])], "reduction": "mean"}
+    )
+    assert [*answer.tensors] == names
+    for name, tensor in answer.tensors.items():
+        output, _, part = name.partition(".")
+        found = expected[output][part] if part else expected[output]
+        assert np.array_equal(tensor, np.reshape(np.array(found, np.float64), tensor.shape), equal_nan=True), name
+
+
+def test_an_output_that_a_loss_has_not_is_refused_with_those_that_it_has(caller: httpx.Client) -> None:
+    answer = send(caller, "rmse", binary_message(mse(), outputs=[{"name": "hessian_diagonal"}]))
+    assert answer.status_code == 400
+    has = "it has value, per_sample, per_element, gradient"
+    assert answer.json()["error"] == f"root_mean_squared_error has no output 'hessian_diagonal'; {has}"
+
+
+def test_second_derivatives_of_single_precision_are_single(caller: httpx.Client) -> None:
+    arrays = {"predictions": PREDICTIONS.astype(np.float32), "targets": TARGETS}
+    answer = read(send(caller, "LogCosh", binary_message(arrays, outputs=[{"name": "hessian_diagonal"}])))
+    assert answer.tensors["hessian_diagonal"].dtype == np.float32
+    np.testing.assert_allclose(answer.tensors["hessian_diagonal"], np.cosh(PREDICTIONS - TARGETS) ** -2 / len(TARGETS), rtol=1e-5)
 
 
 def test_elements_have_masks_weights_and_losses_of_their_own(caller: httpx.Client) -> None:
@@ -611,6 +672,7 @@ REFUSED: dict[str, tuple[Message, str]] = {
     "fractions as INT32": (with_tensor(datatype="INT32"), "INT32 takes whole numbers"),
     "128 as INT8": (with_tensor(datatype="INT8", data=[1, 2, 3, 128]), "INT8 takes whole numbers from -128 to 127"),
     "−1 as UINT8": (with_tensor(datatype="UINT8", data=[1, 2, 3, -1]), "UINT8 takes whole numbers from 0 to 255"),
+    "2**63 as INT64": (with_tensor(datatype="INT64", data=[1, 2, 3, 2**63]), "INT64"),
     "2**64 as UINT64": (with_tensor(datatype="UINT64", data=[1, 2, 3, 2**65]), "UINT64"),
     "1e300 as FP32": (with_tensor(datatype="FP32", data=[1, 2, 3, 1e300]), "FP32"),
     "1e5 as FP16": (with_tensor(datatype="FP16", data=[1, 2, 3, 1e5]), "FP16"),

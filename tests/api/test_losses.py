@@ -9,6 +9,7 @@ from openapi_schema_validator import OAS31Validator
 
 from app.losses import LOSSES, Loss
 from app.losses.loss import Property
+from app.losses.outputs import OUTPUTS
 from tests.api.problem import problem_of, strictly
 
 pytestmark = pytest.mark.anyio
@@ -17,7 +18,7 @@ each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
 
 KEYS = {
     "name", "aliases", "alias_parameters", "family", "summary", "description", "formula", "predictions", "targets", "parameters",
-    "properties", "differentiable", "coupling", "mean", "equals", "reference",
+    "properties", "differentiable", "outputs", "coupling", "mean", "equals", "reference",
 }  # fmt: skip
 ENCODING_KEYS = {"name", "meaning", "shapes", "accepts", "when"}
 
@@ -50,6 +51,7 @@ async def test_an_entry_says_what_the_declaration_says(loss: Loss, client: httpx
     assert entry["coupling"] == loss.coupling
     assert {each.upper() for each in entry["properties"]} == {each.name for each in Property if each in loss.properties}
     assert entry["differentiable"] == ("differentiable" in entry["properties"])
+    assert entry["outputs"] == [output.name for output in OUTPUTS.values() if output.is_of(loss)]
 
 
 @each_loss

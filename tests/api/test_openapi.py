@@ -18,6 +18,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.api import answers, openapi
 from app.losses import LOSSES
 from app.losses.loss import Property
+from app.losses.outputs import OUTPUTS
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES
 from tests.conftest import ROOT
 
@@ -237,7 +238,10 @@ def test_closed_lists_are_enumerated(document: Document) -> None:
     assert set(query["property"]["enum"]) == {str(flag.name).lower() for flag in Property}
     fields = document["components"]["schemas"]["EvaluateRequest"]["properties"]
     assert fields["reduction"]["enum"] == ["mean", "sum", "mean_over_samples", "none"]
-    assert fields["outputs"]["items"]["enum"] == ["value", "per_sample", "per_element", "gradient"]
+    assert fields["outputs"]["items"]["enum"] == list(OUTPUTS)
+    answer = document["components"]["schemas"]["EvaluateResponse"]
+    assert {name for name in OUTPUTS if "description" in answer["properties"][name]} == OUTPUTS.keys()
+    assert not OUTPUTS.keys() & {*answer["required"]}
     assert document["components"]["schemas"]["TrainRequest"]["properties"]["outputs"]["items"]["enum"]
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES
 from app.losses.inputs import Encoding, Sizes
+from app.losses.parameters import lists_of
 from tests.losses.drawing import LABELS, more_digits, normalised
 from tests.losses.exact import BEYOND, ulps
 from tests.losses.oracles import K
@@ -93,10 +94,13 @@ def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Genera
     )
     samples = max(1, samples // 4) if setting.name in HEAVY else samples
     rows = samples if loss.coupling != "batch" else min(samples, 6)
+    per_sample = [len(numbers) for per, numbers in lists_of(loss.parameters, parameters).values() if per.what == "sample"]
     for softened in (False, True) if soft else (False,):
         for _ in range(max(1, samples // rows)):
             sizes = Sizes(
-                max(2, rows // (2 if soft else 1)), K, (K,) if setting.rank == 2 and setting.name not in OF_ROWS else ()
+                max(per_sample, default=max(2, rows // (2 if soft else 1))),
+                K,
+                (K,) if setting.rank == 2 and setting.name not in OF_ROWS else (),
             )
             drawn = [points(encoding, sizes, softened, extreme, rng) for encoding in encodings.values()]
             approach(list(encodings.values()), drawn, softened, rng)
@@ -120,7 +124,8 @@ def points(encoding: Encoding, sizes: Sizes, softened: bool, extreme: bool, rng:
         return np.log(np.maximum(rows, 1e-300)) if encoding.name == "log_probabilities" else rows
     if encoding.name.startswith("box"):
         corner, size = (wide(rng, (sizes.n, 2), extreme, 8.0 if extreme else 1.0) for _ in range(2))
-        return np.concatenate([corner, corner + np.abs(size)], axis=1)
+        size = np.abs(size)
+        return np.concatenate([corner, corner + size if encoding.name == "box_xyxy" else size], axis=1)
     return within(encoding.name, more_digits(encoding, drawn, rng), extreme, rng)
 
 
@@ -164,7 +169,7 @@ def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, 
             continue
         bits = rng.uniform(1.0, 54.0, (n, *(1,) * (first.ndim - 1)))
         moved = goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape))
-        if encodings[at].name.startswith("box"):
+        if encodings[at].name == "box_xyxy":
             moved = np.concatenate([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])], axis=1)
         if "distribution" in (encodings[at].name, *encodings[at].accepts):
             moved = moved / moved.sum(axis=-1, keepdims=True)

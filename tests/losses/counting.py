@@ -101,7 +101,7 @@ def operations(kernel: Callable[..., Any], *arrays: NDArray[Any], **parameters: 
     """Elementary operations that a kernel takes for its values and gradient."""
     Work.operations = 0.0
     with _creators_counted(), np.errstate(all="ignore"):
-        values, gradient = kernel(*(_counted(array) for array in arrays), **parameters)
+        values, gradient, *_ = kernel(*(_counted(array) for array in arrays), **parameters)
         if callable(gradient):
             gradient(np.ones(len(values)))
     return Work.operations

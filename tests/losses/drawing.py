@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
+from app.losses.parameters import PER_SAMPLE, meaning
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -27,7 +28,19 @@ K = 3
 """Classes in the batches drawn here."""
 
 LABELS = frozenset(
-    {"binary", "sign", "class_index", "multi_hot", "index_list", "group", "count", "label", "labels", "label_sequence"}
+    {
+        "binary",
+        "sign",
+        "class_index",
+        "multi_hot",
+        "index_list",
+        "group",
+        "count",
+        "label",
+        "labels",
+        "label_sequence",
+        "class_map",
+    }
 )
 """Encodings whose numbers are whole by nature: they get no more digits."""
 
@@ -39,6 +52,9 @@ OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
 
 CONTRADICTIONS: Mapping[str, Mapping[str, object]] = {"categorical_cross_entropy": {"from_logits": True, "clip": 0.3}}
 """Settings that a loss refuses, since the one has no meaning beside the other."""
+
+NEEDS: Mapping[tuple[str, object], str] = {("include_background", False): "class_axis", ("activation", "softmax"): "class_axis"}
+"""Settings that a loss refuses without another parameter."""
 
 CANDIDATES = (0.0, 0.1, 0.3, 0.8, 1.0, 1.7, 3.0)
 
@@ -86,6 +102,8 @@ def others(loss: Loss, name: str, columns: int) -> list[object]:
     if (loss.name, name) in OTHER_NUMBERS:
         return list(OTHER_NUMBERS[loss.name, name])
     parameter = loss.parameters[name]
+    if meaning(parameter) is PER_SAMPLE:
+        return []  # a number for each sample is no setting: test_relations tries them
     kinds, metadata = kinds_of(parameter.annotation)
     values: list[object] = []
     for kind in kinds:
@@ -118,9 +136,11 @@ def switches(loss: Loss) -> list[str]:
 def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
     """The defaults, every other value of each parameter, and every switch together with one other value of each.
 
-    Where the classes are is no setting: test_elements transposes every call.
+    Where the classes are is no setting: test_elements transposes every call. Whether there are any may be one.
     """
     values = {name: others(loss, name, columns) for name in loss.parameters if name != "class_axis"}
+    if "class_axis" in loss.own:
+        values["class_axis"] = [-1]
     singles: list[dict[str, object]] = [{name: value} for name in values for value in values[name]]
     flipped = [single for single in singles if set(single) <= set(switches(loss))]
     firsts: list[dict[str, object]] = [{name: values[name][0]} for name in values if values[name]]
@@ -128,7 +148,8 @@ def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
     contradictory = CONTRADICTIONS.get(loss.name, {"": None})
     distinct: list[dict[str, object]] = []
     for each in ({}, *singles, *pairs):
-        if each not in distinct and not contradictory.keys() <= each.keys():
+        needed = {NEEDS[name, value] for name, value in each.items() if isinstance(value, str | bool) and (name, value) in NEEDS}
+        if each not in distinct and not contradictory.keys() <= each.keys() and needed <= each.keys():
             distinct.append(each)
     return distinct
 
@@ -165,7 +186,13 @@ class Case:
 
     @property
     def reductions(self) -> tuple[Any, ...]:
-        return ("mean", "sum", "mean_over_samples") if self.loss.mean.sums else ("mean",)
+        sums = self.loss.mean_of({**self.loss.defaults, **self.parameters}).sums
+        return ("mean", "sum", "mean_over_samples") if sums else ("mean",)
+
+    @property
+    def coupling(self) -> str:
+        """That of the loss, or of the whole batch where a parameter pools it."""
+        return "batch" if self.loss.pooled({**self.loss.defaults, **self.parameters}) else self.loss.coupling
 
     @property
     def prediction_names(self) -> list[str]:
@@ -207,8 +234,8 @@ def sides(loss: Loss, arrays: Arrays) -> tuple[Any, Any]:
     return given[0], given[1]
 
 
-def kernel_of(batch: Batch) -> tuple[Array, Any]:
-    """Values and gradient of all elements of a batch, as its kernel gives them."""
+def kernel_of(batch: Batch) -> tuple[Any, ...]:
+    """Values and derivatives of all elements of a batch, as its kernel gives them."""
     with np.errstate(all="ignore"):
         return batch.kernel(*(array[:] for array in batch.arrays), **batch.columns_at(slice(None)))
 
@@ -226,13 +253,14 @@ def rows_of(arrays: Arrays, rows: Any) -> dict[str, Array]:
 
 def gradients_of(evaluation: Evaluation) -> dict[str, Array]:
     """The gradient by name, also where the predictions are a single array."""
-    gradient = evaluation.gradient
-    assert gradient is not None
-    return (
-        {name: np.asarray(each) for name, each in gradient.items()}
-        if isinstance(gradient, Mapping)
-        else {"predictions": np.asarray(gradient)}
-    )
+    assert evaluation.gradient is not None
+    return by_input(evaluation.gradient)
+
+
+def by_input(derivatives: Any) -> dict[str, Array]:
+    """Derivatives by the name of the array that they belong to."""
+    named = derivatives if isinstance(derivatives, Mapping) else {"predictions": derivatives}
+    return {name: np.asarray(array) for name, array in named.items()}
 
 
 def _shapes(loss: Loss, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[int, ...], dict[str, Encoding], tuple[int, ...]]]:
@@ -267,6 +295,13 @@ def _softened(encoding: Encoding) -> Encoding:
     return encoding
 
 
+def out_of_place(loss: Loss, parameters: Mapping[str, object], encodings: Mapping[str, Encoding]) -> bool:
+    """Whether an option of labels is refused beside such arrays: no classes to spread a label over, no label to ignore."""
+    classes = any("k" in encoding.axes[0].split() for encoding in encodings.values())
+    spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
+    return (spread and not classes) or ("ignore_index" in parameters and encodings["targets"].name == "index_list")
+
+
 @cache
 def all_cases() -> tuple[Case, ...]:
     """Every loss with its defaults in every shape, and in every setting in one shape; with labels hard and soft."""
@@ -283,6 +318,8 @@ def all_cases() -> tuple[Case, ...]:
                 shapes = list({tuple(encoding.name for encoding in each[1].values()): each for each in shapes}.values())
             said = ",".join(f"{name}={value}" for name, value in parameters.items())
             for shape, encodings, d in shapes:
+                if out_of_place(loss, parameters, encodings):
+                    continue
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
                     if chosen is not None:
                         words = f"{loss.name}({said}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"

@@ -24,34 +24,43 @@ EXPONENTIAL_REACH = 800.0  # e^−800 is below every float64: 1 + e^−800 need 
 
 
 class Exact:
-    """A real number and its derivatives to the inputs: {input: derivative}, without those that are 0."""
+    """A real number and its derivatives to the inputs: {input: derivative}, without those that are 0.
 
-    __slots__ = ("slope", "value")
+    `bend` has the second derivative to each input by itself.
+    """
 
-    def __init__(self, value: Any, slope: dict[Any, Any] | None = None) -> None:
+    __slots__ = ("bend", "slope", "value")
+
+    def __init__(self, value: Any, slope: dict[Any, Any] | None = None, bend: dict[Any, Any] | None = None) -> None:
         self.value = mpf(value)
         self.slope = slope or {}
+        self.bend = bend or {}
 
     def __add__(self, other: Any) -> "Exact":
         other = exact(other)
-        return Exact(self.value + other.value, _sum(self.slope, other.slope))
+        return Exact(self.value + other.value, _sum(self.slope, other.slope), _sum(self.bend, other.bend))
 
     def __neg__(self) -> "Exact":
-        return Exact(-self.value, _times(self.slope, mpf(-1)))
+        return Exact(-self.value, _times(self.slope, mpf(-1)), _times(self.bend, mpf(-1)))
 
     def __sub__(self, other: Any) -> "Exact":
         return self + -exact(other)
 
     def __mul__(self, other: Any) -> "Exact":
         other = exact(other)
-        return Exact(_product(self.value, other.value), _sum(_times(self.slope, other.value), _times(other.slope, self.value)))
+        slope = _sum(_times(self.slope, other.value), _times(other.slope, self.value))
+        bend = _sum(_times(self.bend, other.value), _times(other.bend, self.value))
+        crossed = {key: 2 * _product(self.slope[key], other.slope[key]) for key in self.slope.keys() & other.slope.keys()}
+        return Exact(_product(self.value, other.value), slope, _sum(bend, crossed))
 
     def __truediv__(self, other: Any) -> "Exact":
         return self * exact(other) ** -1
 
     def __pow__(self, power: Any) -> "Exact":
         power = exact(power).value
-        return Exact(_power(self.value, power), _times(self.slope, _product(power, _power(self.value, power - 1))))
+        first = _product(power, _power(self.value, power - 1))
+        second = _product(power * (power - 1), _power(self.value, power - 2)) if self.slope else 0
+        return chained(self, _power(self.value, power), first, second)
 
     def __radd__(self, other: Any) -> "Exact":
         return exact(other) + self
@@ -89,6 +98,12 @@ class Exact:
 
 def exact(number: Any) -> Exact:
     return number if isinstance(number, Exact) else Exact(number)
+
+
+def chained(x: Exact, value: Any, first: Any, second: Any) -> Exact:
+    """A function of x, from its value and derivatives there."""
+    squares = _times({key: _product(slope, slope) for key, slope in x.slope.items()}, second)
+    return Exact(value, _times(x.slope, first), _sum(_times(x.bend, first), squares))
 
 
 def constant_of(parameter: Any) -> Any:
@@ -139,17 +154,17 @@ def _log(x: Any, bits: int) -> Any:
 
 def exp(x: Exact) -> Exact:
     value = _exp(x.value, mp.prec)
-    return Exact(value, _times(x.slope, value))
+    return chained(x, value, value, value)
 
 
 def log(x: Exact) -> Exact:
-    return Exact(_log(x.value, mp.prec), _times(x.slope, _power(x.value, mpf(-1))))
+    return chained(x, _log(x.value, mp.prec), _power(x.value, mpf(-1)), -_power(x.value, mpf(-2)))
 
 
 def sqrt(x: Exact) -> Exact:
     """The root; at 0 its slope is declared 0, as the gradient of a norm at its tip."""
     root = mp.sqrt(x.value)
-    return Exact(root, _times(x.slope, 1 / (2 * root)) if root else {})
+    return chained(x, root, 1 / (2 * root), -1 / (4 * root * x.value)) if root else Exact(0)
 
 
 def cosh(x: Exact) -> Exact:
@@ -167,7 +182,7 @@ def softmax(row: Sequence[Exact]) -> list[Exact]:
 
 
 def angle(y: Exact, x: Exact) -> Exact:
-    """arctan(y / x) for x, y ≥ 0, with π/2 at x = 0."""
+    """arctan(y / x) for x, y ≥ 0, with π/2 at x = 0; without its second derivatives."""
     square = x.value**2 + y.value**2
     factor = (x.value / square, -y.value / square) if square else (mpf(0), mpf(0))
     return Exact(mp.atan2(y.value, x.value), _sum(_times(y.slope, factor[0]), _times(x.slope, factor[1])))
@@ -202,17 +217,20 @@ def positive(x: Exact, at_zero: Any) -> Exact:
     """max(0, x); at x = 0 its slope is `at_zero` of the slope of x."""
     if x.value > 0:
         return x
-    return Exact(0, _times(x.slope, mpf(at_zero)) if x.value == 0 else {})
+    return Exact(0, _times(x.slope, mpf(at_zero)), _times(x.bend, mpf(at_zero))) if x.value == 0 else Exact(0)
 
 
 def absolute(x: Exact) -> Exact:
     """|x|; its slope at 0 is declared 0."""
-    return Exact(abs(x.value), _times(x.slope, mpf(mp.sign(x.value))))
+    side = mpf(mp.sign(x.value))
+    return Exact(abs(x.value), _times(x.slope, side), _times(x.bend, side))
 
 
 def clipped(x: Exact, low: Any, high: Any = mp.inf) -> Exact:
-    """x within [low, high]: constant outside."""
+    """x within [low, high]: constant outside. At an edge the second derivative is undeclared."""
     low, high = exact(low), exact(high)
+    if x in (low, high):
+        return Exact(x.value, x.slope, dict.fromkeys(x.slope, UNDECLARED))
     return low if x < low else high if x > high else x
 
 
@@ -220,7 +238,8 @@ def largest(numbers: Sequence[Exact]) -> Exact:
     """The largest; where several are, the slope is undeclared."""
     top = max(each.value for each in numbers)
     tied = [each for each in numbers if each.value == top]
-    return tied[0] if len(tied) == 1 else Exact(top, dict.fromkeys({key for each in tied for key in each.slope}, UNDECLARED))
+    undeclared = dict.fromkeys({key for number in tied for key in number.slope}, UNDECLARED)
+    return tied[0] if len(tied) == 1 else Exact(top, undeclared, undeclared)
 
 
 def smallest(numbers: Sequence[Exact]) -> Exact:

@@ -115,14 +115,14 @@ def log_cosh(p: Exact, y: Exact) -> Exact:
 
 @oracle
 def huber(p: Exact, y: Exact, delta: Any = 1) -> Exact:
-    r = absolute(p - y)
-    return r**2 / 2 if r <= delta else delta * (r - delta / 2)
+    r = p - y
+    return r**2 / 2 if absolute(r) < delta else delta * (absolute(r) - delta / 2)
 
 
 @oracle
 def smooth_l1(p: Exact, y: Exact, beta: Any = 1) -> Exact:
-    r = absolute(p - y)
-    return r**2 / (2 * beta) if r < beta else r - beta / 2
+    r = p - y
+    return r**2 / (2 * beta) if absolute(r) < beta else absolute(r) - beta / 2
 
 
 @oracle
@@ -204,7 +204,7 @@ def squared_hinge(s: Exact, y: Exact) -> Exact:
 
 @oracle
 def modified_huber(s: Exact, y: Exact) -> Exact:
-    return positive(1 - y * s, at_zero=0) ** 2 if y * s >= -1 else -4 * y * s
+    return positive(1 - y * s, at_zero=0) ** 2 if y * s > -1 else -4 * y * s
 
 
 @oracle
@@ -229,11 +229,14 @@ def binary_focal(
 
 @oracle
 @of_rows
-def brier_score(p: Any, y: Any, scale_by_half: bool | None = None) -> Exact:
+def brier_score(
+    p: Any, y: Any, scale_by_half: bool | None = None, label_smoothing: Any = 0, class_weight: Row | None = None
+) -> Exact:
     if isinstance(p, Exact):
-        return (p - y) ** 2 * (2 if scale_by_half is False else 1)
-    score = total_of((p_c - y_c) ** 2 for p_c, y_c in zip(p, one_hot(y, len(p)), strict=True))
-    return score / 2 if scale_by_half else score
+        return (p - (1 - label_smoothing) * y - label_smoothing / 2) ** 2 * (2 if scale_by_half is False else 1)
+    soft = [(1 - label_smoothing) * each + label_smoothing / len(p) for each in one_hot(y, len(p))]
+    score = total_of((p_c - y_c) ** 2 for p_c, y_c in zip(p, soft, strict=True))
+    return (score / 2 if scale_by_half else score) * (dot(soft, class_weight) if class_weight else 1)
 
 
 @oracle
@@ -470,29 +473,59 @@ def quotient(above: Exact, below: Exact) -> Exact:
     return above / below if below != 0 else Exact(1)
 
 
+def positions(array: Any) -> list[Row]:
+    """A map (*r, k) as rows, one for each position."""
+    return [array] if isinstance(array[0], Exact) else [row for part in array for row in positions(part)]
+
+
+def labels_of(array: Any) -> list[int]:
+    return [array] if isinstance(array, int) else [label for part in array for label in labels_of(part)]
+
+
+def masks_of(mask: Any, target: Any, from_logits: bool, classes: bool, background: bool, activation: str | None) -> Any:
+    """Pairs of a predicted and a true mask, of each class that counts."""
+    if not classes:
+        p = flat(mask)
+        return [([sigmoid(each) for each in p] if from_logits else p, flat(target))]
+    rows = positions(mask)
+    k = len(rows[0])
+    if from_logits:
+        rows = [[sigmoid(each) for each in row] if activation == "sigmoid" else softmax(row) for row in rows]
+    hard = isinstance(flat_first(target), int)
+    true = [one_hot(label, k) for label in labels_of(target)] if hard else positions(target)
+    return [([row[c] for row in rows], [row[c] for row in true]) for c in range(0 if background else 1, k)]
+
+
+def flat_first(array: Any) -> Any:
+    return flat_first(array[0]) if isinstance(array, list) else array
+
+
 @oracle
 def dice(
     mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squared: bool = False, smooth_nr: Any = None,
-    smooth_dr: Any = None,
+    smooth_dr: Any = None, class_axis: int | None = None, include_background: bool = True, activation: str | None = None,
+    pool: str = "sample",
 ) -> Exact:  # fmt: skip
     above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
-    p, g = flat(mask), flat(target)
-    p = [sigmoid(each) for each in p] if from_logits else p
+    masks = masks_of(mask, target, from_logits, class_axis is not None, include_background, activation)
     power = 2 if squared else 1
-    sizes = total_of(each**power for each in p) + total_of(each**power for each in g)
-    return 1 - quotient(2 * dot(p, g) + above, sizes + below)
+    sizes = [total_of(each**power for each in p) + total_of(each**power for each in g) for p, g in masks]
+    shares = [quotient(2 * dot(p, g) + above, size + below) for (p, g), size in zip(masks, sizes, strict=True)]
+    return 1 - total_of(shares) / len(shares)
 
 
 @oracle
 def tversky(
     mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False,
-    smooth_nr: Any = None, smooth_dr: Any = None,
+    smooth_nr: Any = None, smooth_dr: Any = None, class_axis: int | None = None, include_background: bool = True,
+    activation: str | None = None, pool: str = "sample",
 ) -> Exact:  # fmt: skip
     above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
-    p, g = flat(mask), flat(target)
-    p = [sigmoid(each) for each in p] if from_logits else p
-    hits, false_alarms, misses = dot(p, g), dot(p, [1 - each for each in g]), dot([1 - each for each in p], g)
-    return 1 - quotient(hits + above, hits + alpha * false_alarms + beta * misses + below)
+    shares: list[Exact] = []
+    for p, g in masks_of(mask, target, from_logits, class_axis is not None, include_background, activation):
+        hits, false_alarms, misses = dot(p, g), dot(p, [1 - each for each in g]), dot([1 - each for each in p], g)
+        shares.append(quotient(hits + above, hits + alpha * false_alarms + beta * misses + below))
+    return 1 - total_of(shares) / len(shares)
 
 
 # --- detection ------------------------------------------------------------------------------------------------------
@@ -500,6 +533,16 @@ def tversky(
 
 def area(box: Row) -> Exact:
     return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def corners(box: Row, box_format: str) -> Row:
+    """A box as its two corners."""
+    x, y, width, height = box
+    if box_format == "xyxy":
+        return box
+    if box_format == "xywh":
+        return [x, y, x + width, y + height]
+    return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
 
 
 def overlap(a: Row, b: Row, eps: Any) -> tuple[Exact, Exact]:
@@ -515,18 +558,20 @@ def hull(a: Row, b: Row) -> Row:
 
 
 @oracle
-def iou(a: Row, b: Row, eps: Any = 0) -> Exact:
-    return 1 - overlap(a, b, eps)[0]
+def iou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    return 1 - overlap(corners(a, box_format), corners(b, box_format), eps)[0]
 
 
 @oracle
-def giou(a: Row, b: Row, eps: Any = 0) -> Exact:
+def giou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    a, b = corners(a, box_format), corners(b, box_format)
     share, union = overlap(a, b, eps)
     return 1 - (share - (area(hull(a, b)) - union) / (area(hull(a, b)) + eps))
 
 
 @oracle
-def diou(a: Row, b: Row, eps: Any = 0) -> Exact:
+def diou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    a, b = corners(a, box_format), corners(b, box_format)
     around = hull(a, b)
     diagonal = (around[2] - around[0]) ** 2 + (around[3] - around[1]) ** 2
     between = total_of(((a[c] + a[c + 2] - b[c] - b[c + 2]) / 2) ** 2 for c in (0, 1))
@@ -534,7 +579,8 @@ def diou(a: Row, b: Row, eps: Any = 0) -> Exact:
 
 
 @oracle
-def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False) -> Exact:
+def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False, box_format: str = "xyxy") -> Exact:
+    a, b = corners(a, box_format), corners(b, box_format)
     v = 4 / Exact(mp.pi) ** 2 * (angle(b[2] - b[0], b[3] - b[1]) - angle(a[2] - a[0], a[3] - a[1])) ** 2
     alpha = v / (1 - overlap(a, b, eps)[0] + v + eps)
     return diou(a, b, eps) + (constant(alpha) if detach_alpha else alpha) * v
@@ -545,15 +591,22 @@ def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False) -> Exact:
 
 @oracle
 def ctc(
-    frames: Sequence[Row], labels: Sequence[int], blank: int = 0, from_logits: bool = False, zero_infinity: bool = False
+    frames: Sequence[Row],
+    labels: Sequence[int],
+    blank: int = 0,
+    from_logits: bool = False,
+    zero_infinity: bool = False,
+    input_lengths: int | None = None,
+    target_lengths: int | None = None,
+    divide_by_length: bool = False,
 ) -> Exact:
-    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames]
-    states = [blank, *(each for label in labels if label >= 0 for each in (label, blank))]
+    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames[:input_lengths]]
+    states = [blank, *(each for label in labels[:target_lengths] if label >= 0 for each in (label, blank))]
     reached = [Exact(at < 2) * frames[0][state] for at, state in enumerate(states)]
     for frame in frames[1:]:
         reached = [total_of(reached[b] for b in before(at, states, blank)) * frame[state] for at, state in enumerate(states)]
     total = total_of(reached[-2:])
-    return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)
+    return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)  # divide_by_length is of the mean: FACTORS
 
 
 def before(at: int, states: Sequence[int], blank: int) -> range:
@@ -601,6 +654,14 @@ COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "
 """What a sample counts in the divisor of the mean, where that is not 1."""
 
 
+def share_of_labels(labels: Sequence[int], divide_by_length: bool = False, **_: Any) -> Exact:
+    return Exact(1) / max(sum(label >= 0 for label in labels), 1) if divide_by_length else Exact(1)
+
+
+FACTORS: Mapping[str, Formula] = {"ctc": share_of_labels}
+"""What the mean multiplies a sample by, and does not divide by, where that is not 1."""
+
+
 # --- settings -------------------------------------------------------------------------------------------------------
 
 K = 4
@@ -608,7 +669,22 @@ K = 4
 
 BALANCE = [0.5, 2.0, 0.0, 1.3]
 
-DICE = ({}, {"smooth": 1.0}, {"squared": True}, {"smooth_nr": 0.5, "smooth_dr": 2.0}, {"squared": True, "smooth_dr": 1.0})
+DICE = (
+    {},
+    {"smooth": 1.0},
+    {"squared": True},
+    {"smooth_nr": 0.5, "smooth_dr": 2.0},
+    {"squared": True, "smooth_dr": 1.0},
+    {"smooth_nr": 2.0, "smooth_dr": 0.5},
+    {"squared": True, "smooth_nr": 2.0, "smooth_dr": 0.5},
+)
+
+OTHER_BOXES = ({"box_format": "xywh"}, {"box_format": "cxcywh"}, {"box_format": "cxcywh", "eps": 0.01})
+
+MAPS = (
+    {"class_axis": -1}, {"class_axis": -1, "include_background": False, "smooth": 1.0},
+    {"class_axis": -1, "activation": "sigmoid", "smooth_nr": 0.0, "smooth_dr": 1.0},
+)  # fmt: skip
 
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
@@ -637,7 +713,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"label_smoothing": 0.1},
         {"from_logits": True, "label_smoothing": 0.1},
     ],
-    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
+    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}, {"label_smoothing": 0.1}],
     "zero_one": [{}, {"threshold": 0.3}],
     "categorical_cross_entropy": [
         *({"from_logits": logits, **more} for logits in (False, True) for more in (
@@ -681,18 +757,23 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
     "margin_ranking": [{}, {"margin": 0.3}],
-    "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in DICE],
+    "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in (*DICE, *MAPS)],
     "tversky": [
         {"from_logits": logits, **more}
         for logits in (False, True)
         for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3},
-                     {"smooth_nr": 0.5, "smooth_dr": 2.0})
+                     {"smooth_nr": 0.5, "smooth_dr": 2.0}, {"smooth_nr": 2.0, "smooth_dr": 0.5}, *MAPS)
     ],
-    "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
-    "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
-    "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}],
-    "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}],
-    "ctc": [{}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True}],
+    "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
+    "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
+    "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
+    "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}, *OTHER_BOXES],
+    "ctc": [
+        {}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True},
+        {"divide_by_length": True}, {"from_logits": True, "divide_by_length": True},
+        *({"from_logits": logits, "input_lengths": [6, 4, 3, 2, 1, 5] * 2, "target_lengths": [2, 1, 0, 1] * 3}
+          for logits in (False, True)),
+    ],
 }  # fmt: skip
 """The settings in which a loss is compared with its oracle, every parameter at least once off its default."""
 
@@ -700,7 +781,14 @@ MATRICES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_error": [{}],
     "root_mean_squared_error": [{}],
     "binary_cross_entropy": [{"pos_weight": [0.5, 2.0, 0.0, 1.3]}, {"from_logits": True, "pos_weight": [0.5, 2.0, 0.0, 1.3]}],
-    "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}],
+    "brier_score": [
+        {},
+        {"scale_by_half": True},
+        {"scale_by_half": False},
+        {"label_smoothing": 0.1},
+        {"class_weight": BALANCE},
+        {"class_weight": BALANCE, "label_smoothing": 0.1},
+    ],
     "zero_one": [{}],
     "hamming_loss": [{}],
 }

@@ -222,7 +222,20 @@ LOGIT_MASKS: Sequence[Sample] = [
 ]
 
 
+def boxes(parameters: Parameters) -> list[Sample]:
+    """The same boxes in the format that is asked for, as near as floats come."""
+    formats: Mapping[str, Callable[[float, float, float, float], list[float]]] = {
+        "xyxy": lambda x1, y1, x2, y2: [x1, y1, x2, y2],
+        "xywh": lambda x1, y1, x2, y2: [x1, y1, x2 - x1, y2 - y1],
+        "cxcywh": lambda x1, y1, x2, y2: [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1],
+    }
+    written = formats[parameters.get("box_format", "xyxy")]
+    return [(written(*box), written(*true)) for box, true in BOXES]
+
+
 def masks(parameters: Parameters) -> list[Sample]:
+    if "class_axis" in parameters:
+        return []
     return [*LOGIT_MASKS] if parameters.get("from_logits") else [*MASKS]
 
 
@@ -342,10 +355,10 @@ POINTS: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "margin_ranking": ranked,
     "dice": masks,
     "tversky": masks,
-    "iou": lambda _: BOXES,
-    "giou": lambda _: BOXES,
-    "diou": lambda _: BOXES,
-    "ciou": lambda _: BOXES,
+    "iou": boxes,
+    "giou": boxes,
+    "diou": boxes,
+    "ciou": boxes,
     "ctc": sequences,
 }
 

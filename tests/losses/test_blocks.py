@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.losses import LOSSES, Evaluation, Loss, check, evaluate
 from app.losses.inputs import Sizes
 from app.losses.numerics.blocks import WORTH_A_THREAD, in_blocks, use_threads
-from tests.losses.drawing import Arrays, Case, default_cases, frozen, gradients_of, more_digits
+from tests.losses.drawing import Arrays, Case, default_cases, frozen, gradients_of, more_digits, sides
 
 N = 203
 BLOCKS = (64, 4096, 8 * 1024 * 1024)
@@ -61,7 +61,7 @@ def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
                 assert evaluated(case, arrays, reduction, size, **more) == whole, (reduction, threads, size)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.loss.coupling == "sample"], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if case.coupling == "sample"], ids=str)
 def test_single_precision_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     first = next(iter(case.loss.inputs))
     arrays: dict[str, NDArray[Any]] = {**case.draw(n=N)}
@@ -103,6 +103,29 @@ def test_batch_of_many_default_blocks_does_not_depend_on_threads(name: str, colu
         use_threads(threads)
         answers += [bits(evaluate(case.batch(arrays))), evaluated(case, arrays, "mean", 1 << 16)]
     assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("width", [2, 5, 6, 10, 33, 63, 64, 100, 1000, 9000])
+@pytest.mark.parametrize("name", ["mean_squared_error", "root_mean_squared_error", "gaussian_nll"])
+def test_mean_of_a_sample_does_not_depend_on_the_samples_beside_it(name: str, width: int) -> None:
+    """The means of many samples are taken in blocks of these, and in threads."""
+    rng = np.random.default_rng(width)
+    loss, shape = LOSSES[name], (max(4, 700_000 // width), width)
+    arrays = {key: rng.lognormal(size=shape) for key in loss.inputs}
+    mask = rng.random(shape) < 0.9
+    mask[1], mask[1, 0], mask[2] = False, True, True
+    few = slice(1, 3)
+    options: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {}), ({"mask": mask}, {"mask": mask[few]})]
+    for more, of_few in options:
+        for threads in (1, 3):
+            use_threads(threads)
+            whole = evaluate(check(loss, {}, *sides(loss, arrays), **more), reduction="none")
+            alone = evaluate(
+                check(loss, {}, *sides(loss, {key: array[few] for key, array in arrays.items()}), **of_few), reduction="none"
+            )
+            np.testing.assert_array_equal(np.asarray(whole.per_sample)[few], alone.per_sample)
+            for there, here in zip(gradients_of(whole).values(), gradients_of(alone).values(), strict=True):
+                np.testing.assert_array_equal(there[few], here)
 
 
 LABELS = np.array([0.0, 1.0, 1.0, 0.25, 0.0, 1e-320, 1.0 - 2.0**-53, 0.0, 1.0])

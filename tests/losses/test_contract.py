@@ -32,7 +32,7 @@ from tests.losses.drawing import (
 )
 
 CASES = cases()
-SEPARATE = [case for case in CASES if case.loss.coupling == "sample"]
+SEPARATE = [case for case in CASES if case.coupling == "sample"]
 """Losses of single samples."""
 DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable and not case.parameters.get("detach_alpha")]
 """Losses whose gradient is the derivative: all but those asked to hold a factor fixed (test_relations has their gradient)."""
@@ -84,14 +84,14 @@ def test_answer_has_the_shapes_and_type_it_promises(case: Case) -> None:
 @each_case
 def test_kernel_keeps_to_its_contract(case: Case) -> None:
     batch = case.batch(case.draw(n=7))
-    values, gradient = kernel_of(batch)
-    if callable(gradient) and case.loss.coupling == "sample":
+    values, gradient, *_ = kernel_of(batch)
+    if callable(gradient) and case.coupling == "sample":
         with np.errstate(all="ignore"):
             gradient = gradient(np.ones(batch.size))
     predictions = batch.arrays[: len(case.prediction_names)]
     assert values.dtype == np.float64
     assert values.shape == (batch.size,)
-    if case.loss.coupling == "batch":
+    if case.coupling == "batch":
         assert callable(gradient) == case.loss.differentiable
     elif not case.loss.differentiable:
         assert gradient is None
@@ -125,11 +125,11 @@ STEP = 1e-5
 
 def moved(batch: Batch, directions: Arrays, by: float) -> Batch:
     """The batch with its predictions moved; unchecked, since a derivative leaves the simplex that the rows lie on."""
-    names = list(batch.loss.inputs)
+    names = [*batch.loss.inputs, "weights"]  # of the numbers within rows, where the loss takes any
     return batch._replace(
         arrays=tuple(
             array[:] + by * as_rows(batch, directions[name]) if name in directions else array
-            for name, array in zip(names, batch.arrays, strict=True)
+            for name, array in zip(names, batch.arrays, strict=False)
         ),
         class_axis=None,
     )
@@ -146,7 +146,7 @@ def agree(numeric: Any, exact: Any, scale: Any, size: Any) -> bool:
     return bool(np.all(np.abs(numeric - exact) <= 1e-7 * scale + 1e-9 * (1 + size)))
 
 
-@pytest.mark.parametrize("case", [case for case in DIFFERENTIABLE if case.loss.coupling == "sample"], ids=str)
+@pytest.mark.parametrize("case", [case for case in DIFFERENTIABLE if case.coupling == "sample"], ids=str)
 def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
     batch = case.batch(case.draw(n=6))
     answer = evaluate(batch, reduction="none")
@@ -209,7 +209,7 @@ def test_order_of_samples_does_not_matter(case: Case) -> None:
     other = case.evaluate(rows_of(arrays, order), sample_weight=weights[order])
     assert one.per_sample is not None
     assert other.per_sample is not None
-    tolerance = 0.0 if case.loss.coupling == "sample" else 1e-10  # a sum over the batch is rounded in its order
+    tolerance = 0.0 if case.coupling == "sample" else 1e-10  # a sum over the batch is rounded in its order
     assert other.value == pytest.approx(one.value, rel=tolerance or 1e-14)
     np.testing.assert_allclose(other.per_sample, one.per_sample[order], rtol=tolerance, atol=0)
     if case.loss.differentiable:
@@ -327,8 +327,8 @@ def extreme(case: Case, limit: float, n: int = 800) -> dict[str, NDArray[np.floa
             sizes = np.where(
                 between, rng.choice([0.0, 1 / limit, 1.0, 1e8, limit / 4], (n, 2)), rng.choice([0.0, 1 / limit, 1.0], (n, 2))
             )
-            arrays[name] = np.concatenate([low, low + sizes], axis=1)
-        elif case.loss.coupling == "batch" and encoding.name == "embedding":
+            arrays[name] = np.concatenate([low, low + sizes if encoding.name == "box_xyxy" else sizes], axis=1)
+        elif case.coupling == "batch" and encoding.name == "embedding":
             arrays[name] = normalised(rng.choice([-1.0, 1e-8, 1.0], array.shape))
         elif encoding.name not in LABELS or encoding.name == "count":
             ends = extreme_numbers(encoding.name, limit)
@@ -355,7 +355,7 @@ def undefined(numbers: NDArray[np.float64]) -> list[list[int]]:
 def test_nothing_is_ever_undefined(case: Case, limit: float) -> None:
     arrays = extreme(case, limit)
     batch = case.batch(arrays)
-    values, _ = kernel_of(batch)
+    values, *_ = kernel_of(batch)
     assert undefined(values) == []
     columns = np.zeros(batch.elements)
     columns.reshape(-1)[slice(None) if batch.kept is None else batch.kept] = values

@@ -162,6 +162,28 @@ def test_a_box_that_is_the_target_costs_nothing(name: str, size: tuple[float, fl
 
 
 @pytest.mark.parametrize("name", ["iou", "giou", "diou", "ciou"])
+@pytest.mark.parametrize("box_format", ["xywh", "cxcywh"])
+@pytest.mark.parametrize(
+    "size", [(1.0, 2.0), (1e-20, 1e-20), (1e200, 1.0), (0.0, 0.0), (0.0, 3.0), (5e-324, 1e300), (1.7e308, 1e308)]
+)
+def test_a_box_of_any_format_that_is_the_target_costs_nothing(name: str, box_format: str, size: tuple[float, float]) -> None:
+    box = [1e5, -3.0, *size]
+    answer = asked(name, [box], [box], box_format=box_format)
+    assert answer.value == 0.0
+    assert np.isfinite(gradients_of(answer)["predictions"]).all()
+
+
+@pytest.mark.parametrize("name", ["iou", "giou", "diou", "ciou"])
+def test_corners_of_small_boxes_far_off_keep_the_digits_that_float64_has_not(name: str) -> None:
+    values = [
+        value_of(name, [[x, 0.0, 3.0, 2.0]], [[x, 0.0, 2.0, 2.0]], box_format=box_format)
+        for x in (0.0, 2.0**60) for box_format in ("xywh", "cxcywh")
+    ]  # fmt: skip
+    assert values[0] == values[2]
+    assert values[1] == values[3]
+
+
+@pytest.mark.parametrize("name", ["iou", "giou", "diou", "ciou"])
 def test_boxes_without_area_that_differ_cost_the_whole_overlap(name: str) -> None:
     assert value_of(name, [[0.0, 0.0, 2.0, 0.0]], [[0.0, 0.0, 1.0, 0.0]]) >= 1.0
     assert value_of(name, [[0.0, 0.0, 0.0, 0.0]], [[1.0, 1.0, 1.0, 1.0]]) >= 1.0

@@ -7,21 +7,22 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput, InvalidParameter
-from app.losses import LOSSES, Evaluation, check, evaluate
-from tests.losses.drawing import Array, Arrays, Case, cases, default_cases, frozen, gradients_of, sides
+from app.losses import LOSSES, Evaluation, Loss, check, evaluate
+from tests.losses.drawing import LABELS, Array, Arrays, Case, cases, default_cases, frozen, gradients_of, sides
 
 N = 5
 OUTPUTS = ("value", "per_sample", "per_element", "gradient")
 
 
 def has_elements(case: Case) -> bool:
-    return case.loss.coupling == "sample" and len(case.batch(case.draw(n=3)).elements) > 1
+    return case.coupling == "sample" and len(case.batch(case.draw(n=3)).elements) > 1
 
 
 CASES = [case for case in cases() if case.d and "ignore_index" not in case.parameters and has_elements(case)]
 DEFAULTS = [case for case in CASES if not case.parameters]
-ALIKE = [case for case in CASES if not case.batch().columns]
-"""Those whose elements are all alike: no parameter has one number for each column."""
+ALIKE = [case for case in CASES if not (case.batch().columns or case.batch().mean.by_column)]
+"""Those whose elements are all alike: no parameter has one number for each column, nor is the mean taken of each column."""
+BY_COLUMN = [case for case in CASES if case.batch().mean.by_column]
 OF_CLASSES = [case for case in CASES if "class_axis" in case.loss.options]
 LABELLED = [
     case for case in cases()
@@ -195,7 +196,7 @@ def test_weights_of_samples_are_those_of_all_their_elements(case: Case) -> None:
     np.testing.assert_allclose(np.asarray(one.per_sample), np.asarray(other.per_sample), rtol=1e-14)
 
 
-@pytest.mark.parametrize("case", [case for case in default_cases() if case.loss.coupling == "sample"], ids=str)
+@pytest.mark.parametrize("case", [case for case in default_cases() if case.coupling == "sample"], ids=str)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_dropped_is_not_looked_at(case: Case, bad: float) -> None:
     arrays = case.draw(n=N)
@@ -233,21 +234,39 @@ def test_an_ignored_label_is_a_mask(case: Case) -> None:
     assert same_gradients(one, other)
 
 
-def test_every_loss_of_labels_can_ignore_one() -> None:
-    classes = {"categorical_cross_entropy", "nll", "categorical_focal", "generalized_cross_entropy", "categorical_hinge",
-               "crammer_singer_hinge", "multi_margin", "brier_score", "zero_one"}  # fmt: skip
-    flags = {"binary_cross_entropy", "binary_focal", "logistic", "hinge", "squared_hinge", "modified_huber", "perceptron",
-             "exponential", "hamming_loss"}  # fmt: skip
-    assert {name for name, loss in LOSSES.items() if "ignore_index" in loss.parameters} >= classes | flags
-    smoothed = {name for name in classes if "label_smoothing" in LOSSES[name].parameters}
-    assert smoothed >= classes - {"brier_score", "zero_one"}
-    assert {name for name in classes if "class_weight" in LOSSES[name].parameters} >= classes - {"brier_score", "zero_one"}
+WITHOUT_OPTIONS = {
+    "group": "an identity: samples are compared by it, and none of them is right or wrong",
+    "count": "a quantity",
+    "index_list": "its padding stands for no label, and the labels that it does not list are false",
+    "label_sequence": "its padding stands for no label, and an alignment has no place for one that is unknown",
+}
+"""Encodings of whole numbers that the options of labels say nothing about, and why."""
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_every_loss_of_labels_takes_all_options_of_labels(loss: Loss) -> None:
+    encodings = [encoding for declared in loss.inputs.values() if declared.side == "targets" for _, encoding in declared.cases]
+    assert {encoding.name for encoding in encodings if not encoding.labels and encoding.name in LABELS} <= {*WITHOUT_OPTIONS}
+    kinds = {encoding.labels for encoding in encodings} - {None}
+    if kinds:
+        assert "ignore_index" in loss.parameters
+    if "class" in kinds:
+        assert {"class_axis", "label_smoothing", "class_weight"} <= loss.parameters.keys()
+        assert all("distribution" in encoding.accepts for encoding in encodings if encoding.labels == "class")
 
 
 # --- options of labels ----------------------------------------------------------------------------------------------------
 
 
-OPTIONAL = [case for case in default_cases() if "label_smoothing" in case.loss.options and "soft" not in case.words]
+OPTIONAL = [
+    case for case in default_cases()
+    if "label_smoothing" in case.loss.options and "soft" not in case.words and case.encodings["targets"].labels == "class"
+]  # fmt: skip
+WITH_CLASS_WEIGHT = [
+    case for case in default_cases()
+    if {"class_weight", "class_axis"} <= case.loss.parameters.keys() and case.encodings["targets"].labels == "class"
+    and "soft" not in case.words and case.loss.name != "multi_margin"  # whose mean does not divide by them, as in PyTorch
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", OPTIONAL, ids=str)
@@ -262,11 +281,12 @@ def test_soft_and_smoothed_labels_are_an_expectation(case: Case) -> None:
     soft = evaluated(case, frozen({**arrays, "targets": shares}))
     for answer in (smoothed, soft):
         np.testing.assert_allclose(np.asarray(answer.per_element), expected, rtol=1e-13)
-    np.testing.assert_allclose(np.asarray(soft.gradient), np.asarray(smoothed.gradient), rtol=1e-12, atol=1e-15)
+    if case.loss.differentiable:
+        np.testing.assert_allclose(np.asarray(soft.gradient), np.asarray(smoothed.gradient), rtol=1e-12, atol=1e-15)
     assert evaluated(case, frozen({**arrays, "targets": hot})).value == evaluated(case, arrays).value
 
 
-@pytest.mark.parametrize("case", [case for case in OPTIONAL if "class_weight" in case.loss.options], ids=str)
+@pytest.mark.parametrize("case", WITH_CLASS_WEIGHT, ids=str)
 def test_class_weights_are_weights_of_elements(case: Case) -> None:
     arrays = case.draw(n=N)
     weights = np.array([0.5, 2.0, 1.25])
@@ -274,7 +294,26 @@ def test_class_weights_are_weights_of_elements(case: Case) -> None:
     of_elements = evaluated(case, arrays, sample_weight=weights[arrays["targets"].astype(int)])
     assert weighed.value == pytest.approx(of_elements.value, rel=1e-14)
     assert weighed.divisor == of_elements.divisor
-    np.testing.assert_allclose(np.asarray(weighed.gradient), np.asarray(of_elements.gradient), rtol=1e-13)
+    if case.loss.differentiable:
+        np.testing.assert_allclose(np.asarray(weighed.gradient), np.asarray(of_elements.gradient), rtol=1e-13)
+
+
+def test_a_smoothed_brier_score_is_that_of_the_smoothed_row() -> None:
+    rng = np.random.default_rng(5)
+    rows, labels, loss = rng.dirichlet(np.ones(3), 6), rng.integers(0, 3, 6) + 0.0, LOSSES["brier_score"]
+    shares = 0.7 * np.eye(3)[labels.astype(int)] + 0.1
+    weights = {"class_weight": [0.5, 2.0, 1.25]}
+    for more in ({}, weights):
+        smoothed = evaluate(check(loss, {"label_smoothing": 0.3, **more}, rows, labels), reduction="none")
+        soft = evaluate(check(loss, more, rows, shares), reduction="none")
+        np.testing.assert_allclose(np.asarray(smoothed.per_sample), np.asarray(soft.per_sample), rtol=1e-13)
+        np.testing.assert_allclose(np.asarray(smoothed.gradient), np.asarray(soft.gradient), rtol=1e-12)
+
+
+@pytest.mark.parametrize("parameters", [{"label_smoothing": 0.1}, {"class_weight": [1.0, 2.0]}], ids=str)
+def test_options_of_classes_need_an_axis_of_classes(parameters: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameter, match="axis of classes"):
+        check(LOSSES["zero_one"], parameters, np.array([0.2, 0.7]), np.array([0.0, 1.0]))
 
 
 # --- the gradient, blocks and order ---------------------------------------------------------------------------------------
@@ -326,16 +365,19 @@ def test_blocks_and_order_change_no_bit(case: Case) -> None:
 # --- weights within a row, and numbers that elements share -----------------------------------------------------------------
 
 
-WEIGHED = [case for case in cases() if case.loss.weighs_rows and "ignore_index" not in case.parameters]
+WEIGHED = [
+    case for case in cases()
+    if case.loss.weighs_rows and case.encodings["targets"].labels
+    and not {"ignore_index", "class_weight"} & case.parameters.keys()
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", WEIGHED, ids=str)
+@pytest.mark.parametrize("case", [case for case in WEIGHED if "class_axis" not in case.parameters], ids=str)
 def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -> None:
     arrays = {name: array.copy() for name, array in case.draw(n=4).items()}
-    shape = arrays["targets"].shape
-    mask = np.ones(shape, np.bool_)
-    mask[:, 1] = False  # the same numbers in each row, so that what is left is a batch as well
-    fewer = frozen({name: np.delete(array, 1, axis=1) for name, array in arrays.items()})
+    mask = np.ones(arrays["targets"].shape, np.bool_)
+    mask[..., 1] = False  # the same numbers in each row, so that what is left is a batch as well
+    fewer = frozen({name: np.delete(array, 1, axis=-1) for name, array in arrays.items()})
     spoiled = frozen({name: np.where(mask, array, np.nan) for name, array in arrays.items()})
     ignored = frozen({**spoiled, "targets": np.where(mask, arrays["targets"], 255.0)})
     alone = evaluated(case, fewer)
@@ -344,10 +386,31 @@ def test_numbers_that_are_dropped_within_a_row_are_out_of_its_sums(case: Case) -
         evaluated(case, spoiled, sample_weight=mask * 1.0),
         evaluated(case, ignored, parameters={"ignore_index": 255}),
     ):
-        np.testing.assert_allclose(np.asarray(answer.per_sample), np.asarray(alone.per_sample), rtol=1e-14)
-        gradient = gradients_of(answer)["predictions"]
-        assert not gradient[~mask].any()
-        np.testing.assert_allclose(gradient[mask], gradients_of(alone)["predictions"].ravel(), rtol=1e-13, atol=1e-16)
+        np.testing.assert_allclose(np.asarray(answer.per_element), np.asarray(alone.per_element), rtol=1e-14)
+        assert answer.value == pytest.approx(alone.value, rel=1e-14)
+        if case.loss.differentiable:
+            gradient = gradients_of(answer)["predictions"]
+            assert not gradient[~mask].any()
+            np.testing.assert_allclose(gradient[mask], gradients_of(alone)["predictions"].ravel(), rtol=1e-13, atol=1e-16)
+
+
+@pytest.mark.parametrize("case", [case for case in WEIGHED if case.coupling == "sample"], ids=str)
+def test_rows_of_which_nothing_counts_are_left_out(case: Case) -> None:
+    arrays = case.draw(n=4)
+    elements = case.batch(arrays).elements
+    mask = np.ones(arrays["targets"].shape, np.bool_)
+    mask[1] = mask[2, ..., 0] = False
+    rows = np.ones(elements, np.bool_)
+    rows[1] = False
+    within = evaluated(case, arrays, mask=mask)
+    part = {
+        name: np.where(np.arange(4).reshape(-1, *(1,) * (array.ndim - 1)) == 1, np.nan, array) for name, array in arrays.items()
+    }
+    other = evaluated(case, frozen(part), mask=mask)
+    assert (within.value, within.n_samples) == (other.value, 3)
+    assert np.array_equal(np.asarray(within.per_element), np.asarray(other.per_element))
+    whole = evaluated(case, arrays, mask=rows)
+    assert np.array_equal(np.asarray(within.per_element)[[0, 3]], np.asarray(whole.per_element)[[0, 3]])
 
 
 @pytest.mark.parametrize("case", [case for case in WEIGHED if not case.d], ids=str)
@@ -357,6 +420,46 @@ def test_weight_two_within_a_row_is_the_number_twice(case: Case) -> None:
     twice = frozen({name: np.repeat(array, weights[0].astype(int), axis=1) for name, array in arrays.items()})
     one, other = evaluated(case, arrays, sample_weight=weights), evaluated(case, twice)
     np.testing.assert_allclose(np.asarray(one.per_sample), np.asarray(other.per_sample), rtol=1e-14)
+
+
+@pytest.mark.parametrize("case", [case for case in WEIGHED if case.loss.differentiable], ids=str)
+def test_gradient_is_the_derivative_with_weights_within_rows(case: Case) -> None:
+    arrays = case.draw(n=4)
+    shape = arrays["targets"].shape
+    weights = np.where(np.arange(np.prod(shape)) % 5 == 1, 0.0, np.linspace(0.5, 2.0, int(np.prod(shape)))).reshape(shape)
+    direction, step = np.random.default_rng(3).normal(size=arrays["predictions"].shape), 1e-5
+
+    def value(by: float) -> float:
+        moved = frozen({**arrays, "predictions": arrays["predictions"] + by * direction})
+        return float(evaluated(case, moved, sample_weight=weights).value or 0.0)
+
+    numeric = (8 * (value(step) - value(-step)) - (value(2 * step) - value(-2 * step))) / (12 * step)
+    exact = gradients_of(evaluated(case, arrays, sample_weight=weights))["predictions"] * direction
+    assert abs(numeric - exact.sum()) <= 1e-7 * np.abs(exact).sum() + 1e-9
+
+
+def test_labels_of_a_list_are_masked_by_their_column() -> None:
+    rng = np.random.default_rng(8)
+    scores, hot = rng.normal(size=(4, 5)), rng.integers(0, 2, (4, 5)) + 0.0
+    hot[:, 0] = 1.0
+    lists = np.full((4, 5), -1.0)
+    for row, flags in enumerate(hot):
+        lists[row, : int(flags.sum())] = np.flatnonzero(flags)
+    loss, mask = LOSSES["multilabel_margin"], pattern((4, 5))
+    one = evaluate(check(loss, {}, scores, lists, mask=mask))
+    other = evaluate(check(loss, {"target_format": "multi_hot"}, scores, hot, mask=mask))
+    assert one.value == other.value
+    assert np.array_equal(np.asarray(one.gradient), np.asarray(other.gradient))
+    with pytest.raises(InvalidParameter, match="ignore_index says nothing of targets that are the indices"):
+        check(loss, {"ignore_index": 3}, scores, lists)
+
+
+def test_the_mean_of_labels_is_of_those_that_are_known() -> None:
+    logits, labels = np.array([[0.5, -1.0, 2.0], [0.0, 1.0, -0.5]]), np.array([[1.0, -1.0, 0.0], [1.0, 0.0, 1.0]])
+    answer = evaluate(check(LOSSES["multilabel_soft_margin"], {"ignore_index": -1}, logits, labels))
+    rows = [np.log1p(np.exp([-0.5, 2.0])).mean(), np.log1p(np.exp([0.0, 1.0, 0.5])).mean()]
+    np.testing.assert_allclose(np.asarray(answer.per_sample), rows, rtol=1e-15)
+    assert answer.value == pytest.approx(np.mean(rows), rel=1e-15)
 
 
 def test_one_variance_may_stand_for_all_columns_of_a_row() -> None:
@@ -393,6 +496,173 @@ def test_several_quantiles_are_a_column_each() -> None:
         check(loss, {}, predictions, targets)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "mean_over_samples"])
+@pytest.mark.parametrize("case", BY_COLUMN, ids=str)
+def test_the_mean_by_column_is_that_of_the_columns(case: Case, reduction: Any) -> None:
+    arrays = case.draw(n=N)
+    shape = case.batch(arrays).elements
+    mask, weights = pattern(shape), np.linspace(0.5, 2.0, int(np.prod(shape))).reshape(shape)
+    choices: list[dict[str, Any]] = [{}, {"mask": mask}, {"sample_weight": weights}, {"mask": mask, "sample_weight": weights}]
+    for more in choices:
+        whole = evaluated(case, arrays, reduction, **more)
+        columns = [
+            evaluated(case, frozen({name: array[:, column] for name, array in arrays.items()}), reduction,
+                      **{name: array[:, column] for name, array in more.items()})
+            for column in range(shape[1])
+        ]  # fmt: skip
+        assert whole.value == pytest.approx(np.mean([each.value for each in columns if each.value is not None]), rel=1e-15)
+        for name, gradient in gradients_of(whole).items():
+            expected = np.stack([gradients_of(each)[name] for each in columns], axis=1) / len(columns)
+            np.testing.assert_allclose(gradient, expected, rtol=1e-15)
+
+
+def test_losses_of_another_mean_have_one_by_column() -> None:
+    names = {name for name, loss in LOSSES.items() if "multioutput" in loss.parameters}
+    assert {case.loss.name for case in BY_COLUMN} == names >= {"root_mean_squared_error", "root_mean_squared_logarithmic_error"}
+    predictions, targets = np.array([[2.5, 1.0], [0.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 4.5]])
+    parameters = {"multioutput": "uniform_average"}  # scikit-learn's own default
+    answer = evaluate(check(LOSSES["root_mean_squared_error"], parameters, predictions, targets))
+    assert answer.value == pytest.approx(1.5811388300841898, rel=1e-15)
+
+
+# --- maps of classes, and masks poured together -----------------------------------------------------------------------------
+
+MAPS = {"class_axis": 1, "from_logits": True}
+OVERLAPS = ["dice", "tversky"]
+
+
+def a_map(n: int = 3, k: int = 4) -> tuple[Array, Array]:
+    """Logits (n, k, 2, 3) and class indices (n, 2, 3)."""
+    rng = np.random.default_rng(9)
+    return rng.normal(0.0, 2.0, (n, k, 2, 3)), rng.integers(0, k, (n, 2, 3)) + 0.0
+
+
+def one_hot(labels: Array, k: int) -> Array:
+    return np.moveaxis((labels[..., None] == np.arange(k)) * 1.0, -1, 1)
+
+
+def softmax(logits: Array) -> Array:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_a_map_is_the_mean_over_the_masks_of_its_classes(name: str, background: bool) -> None:
+    logits, labels = a_map()
+    loss, more = LOSSES[name], {"smooth": 1.0, "include_background": background}
+    whole = evaluate(check(loss, {**MAPS, **more}, logits, labels))
+    rows = evaluate(check(loss, {**MAPS, **more}, logits, one_hot(labels, 4)))
+    probabilities, masks = softmax(logits), one_hot(labels, 4)
+    alone = [
+        np.asarray(evaluate(check(loss, {"smooth": 1.0}, probabilities[:, c].copy(), masks[:, c].copy())).per_sample)
+        for c in range(0 if background else 1, 4)
+    ]
+    np.testing.assert_allclose(np.asarray(whole.per_sample), np.mean(alone, axis=0), rtol=1e-13)
+    assert whole.encodings["targets"] == "class_map"
+    assert rows.encodings["targets"] == "multi_hot"
+    assert rows.value == whole.value
+    assert np.array_equal(np.asarray(rows.gradient), np.asarray(whole.gradient))
+
+
+@pytest.mark.parametrize("name", OVERLAPS)
+@pytest.mark.parametrize("hard", [True, False])
+def test_class_axis_of_a_map_is_the_transposed_call(name: str, hard: bool) -> None:
+    logits, labels = a_map()
+    loss, targets = LOSSES[name], labels if hard else one_hot(labels, 4)
+    last = evaluate(
+        check(loss, {**MAPS, "class_axis": -1}, np.moveaxis(logits, 1, -1), labels if hard else np.moveaxis(targets, 1, -1))
+    )
+    for axis in (1, -3):
+        moved = evaluate(check(loss, {**MAPS, "class_axis": axis}, logits, targets))
+        assert moved.value == last.value
+        assert np.array_equal(np.asarray(moved.gradient), np.moveaxis(np.asarray(last.gradient), -1, 1))
+
+
+@pytest.mark.parametrize("pool", ["sample", "batch"])
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_ignored_positions_of_a_map_are_out_of_its_sums(name: str, pool: str) -> None:
+    logits, labels = a_map()
+    loss, parameters = LOSSES[name], {**MAPS, "pool": pool}
+    mask = np.ones(labels.shape, np.bool_)
+    mask[:, 0, 1] = mask[:, 1, 1] = False
+    spoiled = np.where(mask[:, None], logits, np.nan)
+    alone = evaluate(check(loss, parameters, np.delete(logits, 1, axis=3), np.delete(labels, 1, axis=2)))
+    hot = one_hot(labels, 4)
+    calls: list[tuple[Array, dict[str, Any], dict[str, Any]]] = [
+        (np.where(mask, labels, 255.0), {"ignore_index": 255}, {}),
+        (labels, {}, {"mask": mask}),
+        (labels, {}, {"sample_weight": mask * 1.0}),
+        (hot, {}, {"mask": mask}),
+        (hot, {}, {"sample_weight": np.broadcast_to(mask[:, None] * 1.0, hot.shape)}),
+    ]
+    for targets, more, given in calls:
+        answer = evaluate(check(loss, {**parameters, **more}, spoiled, targets, **given))
+        assert answer.value == pytest.approx(alone.value, rel=1e-14)
+        gradient = np.asarray(answer.gradient)
+        assert not np.moveaxis(gradient, 1, -1)[~mask].any()
+        np.testing.assert_allclose(np.delete(gradient, 1, axis=3), np.asarray(alone.gradient), rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"from_logits": True}, {"squared": True, "smooth": 1.0}], ids=str)
+def test_a_pooled_batch_is_one_mask(parameters: dict[str, Any]) -> None:
+    rng = np.random.default_rng(2)
+    masks, targets = rng.uniform(0.05, 0.95, (4, 2, 3)), rng.integers(0, 2, (4, 2, 3)) + 0.0
+    loss, pooled = LOSSES["dice"], {**parameters, "pool": "batch"}
+    weights, mask = np.array([1.0, 2.0, 0.5, 1.0]), np.array([True, True, False, True])
+    one = evaluate(check(loss, pooled, masks, targets))
+    flat = evaluate(check(loss, parameters, masks.reshape(1, -1), targets.reshape(1, -1)))
+    assert one.value == flat.value
+    assert np.array_equal(np.asarray(one.per_sample), np.full(4, flat.value))
+    assert np.array_equal(np.asarray(one.gradient).ravel(), np.asarray(flat.gradient).ravel())
+    weighed = evaluate(check(loss, pooled, masks, targets, sample_weight=weights, mask=mask))
+    spread = np.repeat(np.where(mask, weights, 0.0), 6).reshape(1, -1)
+    alike = evaluate(check(loss, parameters, masks.reshape(1, -1), targets.reshape(1, -1), sample_weight=spread))
+    assert weighed.value == pytest.approx(alike.value, rel=1e-15)
+    np.testing.assert_allclose(np.asarray(weighed.gradient).ravel(), np.asarray(alike.gradient).ravel(), rtol=1e-14)
+    assert weighed.n_samples == 3
+    with pytest.raises(InvalidParameter, match="is the one loss of the whole batch"):
+        evaluate(check(loss, pooled, masks, targets), reduction="sum")
+
+
+def test_the_dice_of_keras_and_that_of_each_mask() -> None:
+    """The numbers of keras-team/keras#19637."""
+    predictions = np.array([[[[0.0], [1.0]], [[0.0], [1.0]]], [[[0.4], [0.0]], [[0.0], [0.9]]]])
+    targets = np.array([[[[1.0], [1.0]], [[0.0], [0.0]]], [[[0.0], [1.0]], [[1.0], [0.0]]]])
+    loss = LOSSES["dice"]
+    apart = evaluate(check(loss, {}, predictions, targets))
+    pooled = evaluate(check(loss, {"pool": "batch"}, predictions, targets))
+    np.testing.assert_allclose(np.asarray(apart.per_sample), [0.5, 1.0], rtol=1e-15)
+    assert pooled.value == pytest.approx(1 - 2 / (3.3 + 4.0), rel=1e-14)
+
+
+def test_classes_of_a_pooled_map_are_poured_together_each_by_itself() -> None:
+    logits, labels = a_map()
+    loss = LOSSES["dice"]
+    whole = evaluate(check(loss, {**MAPS, "pool": "batch"}, logits, labels))
+    probabilities, masks = softmax(logits), one_hot(labels, 4)
+    alone = [
+        evaluate(check(loss, {"pool": "batch"}, probabilities[:, c].copy(), masks[:, c].copy())).value or 0.0 for c in range(4)
+    ]
+    assert whole.value == pytest.approx(np.mean(alone), rel=1e-13)
+
+
+def test_settings_of_maps_that_have_no_meaning_are_refused() -> None:
+    logits, labels = a_map()
+    choices: list[tuple[dict[str, Any], str]] = [
+        ({}, "then set class_axis to 1"),
+        ({"class_axis": 1}, "targets must be a class index from 0 to 3"),
+        ({"class_axis": 4}, "class_axis must be an axis of predictions"),
+    ]
+    for parameters, words in choices:
+        with pytest.raises(InvalidInput, match=words):
+            check(LOSSES["dice"], {"from_logits": True, **parameters}, logits, labels + 4.0 * bool(parameters))
+    alone: list[dict[str, Any]] = [{"include_background": False}, {"activation": "softmax"}]
+    for parameters in alone:
+        with pytest.raises(InvalidParameter, match="class_axis"):
+            evaluate(check(LOSSES["dice"], {"from_logits": True, **parameters}, logits, logits * 0.0))
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------------
 
 
@@ -412,10 +682,10 @@ def test_a_bad_number_is_named_by_its_place_in_the_request() -> None:
     for dropped in (None, mask):
         with pytest.raises(InvalidInput) as caught:
             check(LOSSES["categorical_hinge"], {"class_axis": 1}, scores, np.zeros((2, 4)), mask=dropped)
-        assert caught.value.faults[0].pointer == "/predictions/1/2/3"
+        assert caught.value.faults[0].path == ("predictions", 1, 2, 3)
         assert "predictions[1, 2, 3] must be finite" in caught.value.faults[0].message
     weights = np.ones((2, 3))
     weights[1, 2] = -1.0
     with pytest.raises(InvalidInput) as caught:
         check(LOSSES["huber"], {}, np.zeros((2, 3)), np.zeros((2, 3)), sample_weight=weights)
-    assert caught.value.faults[0].pointer == "/sample_weight/1/2"
+    assert caught.value.faults[0].path == ("sample_weight", 1, 2)

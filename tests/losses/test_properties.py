@@ -131,6 +131,8 @@ def at_target(case: Case, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 @promised(ZERO_AT_TARGET, every_setting=True)
 def test_loss_is_zero_at_the_target(case: Case) -> None:
+    if "label_smoothing" in case.parameters or (case.words.count(" soft ") and "label_smoothing" in case.loss.options):
+        return  # such a label has shares of several targets
     arrays = case.draw(n=60, seed=5)
     losses = per_sample(case, at_target(case, arrays))
     assert np.abs(losses).max() <= 1e-12 + float(case.parameters.get("eps", case.loss.defaults.get("eps", 0.0)))
@@ -196,7 +198,7 @@ def gradient_along(case: Case, fixed: Mapping[str, Array], ends: list[dict[str, 
 @promised(SMOOTH)
 def test_smooth_gradients_do_not_jump(case: Case) -> None:
     """The largest change between neighbouring points of each line is halved thirty times: a jump stays, a slope vanishes."""
-    assert case.loss.coupling == "sample"
+    assert case.coupling == "sample"
     fixed = case.draw(n=LINES, seed=7)
     ends = [widened(case, predictions_of(case, case.draw(n=LINES, seed=seed)), 1.5) for seed in (7, 8)]
     at = gradient_along(case, fixed, ends)

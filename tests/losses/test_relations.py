@@ -784,6 +784,19 @@ def test_boxes_may_be_moved_and_scaled_together(name: str) -> None:
     close(slopes(name, BOXES[:, turned], TRUE_BOXES[:, turned]), slopes(name, BOXES, TRUE_BOXES)[:, turned])
 
 
+@pytest.mark.parametrize("name", ["iou", "giou", "diou", "ciou"])
+def test_a_box_is_the_same_box_in_every_format(name: str) -> None:
+    sizes = [boxes[:, 2:] - boxes[:, :2] for boxes in (BOXES, TRUE_BOXES)]
+    places = {"xywh": 0.0, "cxcywh": 0.5}
+    slope = slopes(name, BOXES, TRUE_BOXES)
+    low, high = slope[:, :2], slope[:, 2:]
+    for box_format, share in places.items():
+        given = [np.hstack([boxes[:, :2] + share * size, size]) for boxes, size in zip((BOXES, TRUE_BOXES), sizes, strict=True)]
+        close(losses(name, *given, box_format=box_format), losses(name, BOXES, TRUE_BOXES))
+        moved = np.hstack([low + high, high - share * (low + high)])
+        np.testing.assert_allclose(slopes(name, *given, box_format=box_format), moved, rtol=1e-9, atol=1e-12)
+
+
 def test_detached_alpha_changes_the_gradient_alone() -> None:
     """With α held fixed the gradient is that of diou and α times that of the aspect term."""
     fixed, free = run("ciou", BOXES, TRUE_BOXES, detach_alpha=True), run("ciou", BOXES, TRUE_BOXES)
@@ -875,6 +888,55 @@ def test_classes_may_be_renamed() -> None:
     close(losses("ctc", renamed, moved, from_logits=True, blank=2), losses("ctc", FRAMES, targets, from_logits=True))
 
 
+LENGTHS: dict[str, Any] = {"input_lengths": [5, 4, 3, 2, 5, 0], "target_lengths": [2, 1, 2, 0, 1, 0]}
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_what_is_beyond_the_end_of_a_sequence_is_not_looked_at(from_logits: bool) -> None:
+    frames = FRAMES if from_logits else log_softmax(FRAMES)
+    targets = np.tile(np.array([1.0, 3.0]), (6, 1))
+    ends = list(zip(LENGTHS["input_lengths"], LENGTHS["target_lengths"], strict=True))
+    spoiled = frames.copy(), targets.copy()
+    for row, (frame, label) in enumerate(ends):
+        spoiled[0][row, frame:], spoiled[1][row, label:] = np.nan, np.nan
+    whole = run("ctc", *spoiled, from_logits=from_logits, **LENGTHS)
+    gradient = gradients_of(whole)["predictions"]
+    for row, (frame, label) in enumerate(ends):
+        assert not gradient[row, frame:].any()
+        if not frame:  # no frames spell no labels, with certainty
+            assert np.asarray(whole.per_sample)[row] == 0.0
+            continue
+        labels = targets[row : row + 1, :label] if label else np.array([[-1.0]])
+        alone = run("ctc", frames[row : row + 1, :frame], labels, from_logits=from_logits)
+        assert np.array_equal(np.asarray(whole.per_sample)[row], np.asarray(alone.per_sample)[0])
+        assert np.array_equal(gradient[row, :frame], gradients_of(alone)["predictions"][0])
+
+
+def test_lengths_belong_to_their_samples_however_they_are_cut_or_masked() -> None:
+    targets = np.tile(np.array([1.0, 3.0]), (6, 1))
+    mask = np.array([True, False, True, True, False, True])
+    loss, parameters = LOSSES["ctc"], {"from_logits": True, **LENGTHS}
+    kept: dict[str, Any] = {name: np.array(lengths)[mask].tolist() for name, lengths in LENGTHS.items()}
+    few = run("ctc", FRAMES[mask], targets[mask], from_logits=True, **kept)
+    for block_bytes in (None, 1):
+        some = evaluate(check(loss, parameters, FRAMES, targets, mask=mask), reduction="none", block_bytes=block_bytes)
+        assert np.array_equal(np.asarray(some.per_sample)[mask], np.asarray(few.per_sample))
+
+
+def test_the_mean_of_torch_divides_each_sequence_by_its_labels() -> None:
+    targets = np.array([[1.0, 3.0], [1.0, -1.0], [2.0, 3.0], [-1.0, -1.0], [3.0, -1.0], [1.0, 2.0]])
+    labels, weights = np.array([2, 1, 2, 1, 1, 2]), np.arange(6.0)
+    alone = losses("ctc", FRAMES, targets, from_logits=True)
+    loss, preset = LOSSES.resolve("CTCLoss")
+    batch = check(loss, {**preset, "from_logits": True}, FRAMES, targets, sample_weight=weights)
+    mean, total = evaluate(batch), evaluate(batch, reduction="sum")
+    assert mean.value == pytest.approx((weights * alone / labels).sum() / 15, rel=1e-14)
+    assert total.value == pytest.approx((weights * alone).sum(), rel=1e-14)
+    assert np.array_equal(np.asarray(mean.per_sample)[1:], alone[1:])
+    pull = gradients_of(total)["predictions"] / labels[:, None, None] / 15
+    np.testing.assert_allclose(gradients_of(mean)["predictions"], pull, rtol=1e-14)
+
+
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
@@ -949,5 +1011,5 @@ def test_library_names_bring_their_defaults(name: str) -> None:
 def test_a_mean_of_zero_has_an_answer_where_nothing_was_counted(power: float) -> None:
     """No request may have it, but an activation that underflows does: the limit of p^(2−ρ)/(2−ρ) is 0."""
     with np.errstate(all="ignore"):
-        values, _ = LOSSES["tweedie_nll"].function(np.array([0.0, 0.25]), np.zeros(2), power=power)
+        values, *_ = LOSSES["tweedie_nll"].function(np.array([0.0, 0.25]), np.zeros(2), power=power)
     assert values.tolist() == pytest.approx([0.0, 0.25 ** (2 - power) / (2 - power)], rel=1e-15)

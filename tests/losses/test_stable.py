@@ -78,6 +78,24 @@ def test_sum_does_not_depend_on_pieces(drawn: str, step: int) -> None:
     assert sum_of_parts(pieces, lambda: x) == exact_sum(x[::-1].copy()) == math.fsum(x)
 
 
+@pytest.mark.parametrize("power", [-900, -60, -20, -1, 0, 1, 20, 60, 700])
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_sum_of_numbers_not_below_0_does_not_depend_on_where_they_are_cut(drawn: str, power: int) -> None:
+    x = np.abs(DRAWN[drawn](np.random.default_rng(7), 20_000))
+    own = partial_sum(x).anchor
+    pieces = [partial_sum(x[start : start + 3000], math.ldexp(own, power)) for start in range(0, x.size, 3000)]
+    assert sum_of_parts(pieces, lambda: x) == math.fsum(x)
+
+
+def test_sum_is_cut_where_the_one_before_was_unless_that_is_too_near_or_too_far() -> None:
+    x = np.full(1000, 1.0)
+    own = partial_sum(x).anchor
+    assert partial_sum(x, own * 8).anchor == own * 8
+    assert partial_sum(x, own / 2048).anchor == own
+    assert partial_sum(x, own * 2.0**40).anchor == own
+    assert partial_sum(np.full(1000, np.inf), own).terms[0] == np.inf
+
+
 @pytest.mark.parametrize("n", [10, 2000, CHUNK + 1])
 def test_infinite_and_undefined_numbers_are_passed_on(n: int) -> None:
     x = np.ones(n)

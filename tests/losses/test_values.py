@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES, Batch, check, evaluate
 from app.losses.inputs import Sizes
+from app.losses.parameters import PER_SAMPLE, meaning, pooled_by
 from tests.losses.drawing import gradients_of, more_digits, normalised, sides
 from tests.losses.exact import BEYOND, Exact, bits_for, constant_of, largest_magnitude, total_of, ulps
-from tests.losses.oracles import COUNTS, MATRICES, MEANS, OF_BATCH, OF_ROWS, ORACLES, PARAMETERS, Formula, K
+from tests.losses.oracles import COUNTS, FACTORS, MATRICES, MEANS, OF_BATCH, OF_ROWS, ORACLES, PARAMETERS, Formula, K
 from tests.losses.points import POINTS, batches
 
 Array = NDArray[Any]
@@ -80,6 +81,7 @@ MINKOWSKI = Tolerance("as TRIPLET; for p other than 1 and 2 two rounded distance
 CIRCLE = Tolerance("γ multiplies the rounding of a similarity before it is exponentiated", gradient=12, of_row=True)
 MASK = Tolerance("a pixel's derivative is its pull on errors less its pull on hits", gradient=6, of_row=True)
 BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance and shape, which cancel", of_row=True)
+SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as far off as BOX", gradient=8, of_row=True)
 
 Given = Mapping[str, Any]
 TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] = {
@@ -96,7 +98,8 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "circle": lambda *_: CIRCLE,
     "dice": lambda *_: MASK,
     "tversky": lambda *_: MASK,
-    **dict.fromkeys(("giou", "diou", "ciou"), lambda *_: BOX),
+    **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
+    "iou": lambda given, _: SIDES if "box_format" in given else None,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
 """Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""
@@ -133,6 +136,8 @@ def ordinary(setting: Setting) -> Iterator[tuple[Array, ...]]:
 
 
 def adversarial(setting: Setting) -> list[tuple[Array, ...]]:
+    if of_samples(setting):
+        return []  # there are as many numbers as ordinary samples
     samples = POINTS[setting.name](setting.parameters) if setting.name in POINTS else []
     if setting.name in OF_BATCH:
         return [tuple(np.array(each, dtype=np.float64) for each in batch) for batch in samples]
@@ -169,6 +174,12 @@ def constants(setting: Setting) -> dict[str, Any]:
     return {name: constant_of(each) for name, each in setting.parameters.items()}
 
 
+def of_samples(setting: Setting) -> set[str]:
+    """The parameters with a number for each sample."""
+    parameters = LOSSES[setting.name].parameters
+    return {name for name in setting.parameters if meaning(parameters[name]) is PER_SAMPLE}
+
+
 def true_losses(setting: Setting, batch: Batch) -> list[Exact]:
     """The loss of each sample, its slopes by (input, sample, *index), each in as many bits as its own numbers need."""
     inputs, arrays = batch.loss.inputs.values(), in_samples(batch)
@@ -184,9 +195,11 @@ def true_losses(setting: Setting, batch: Batch) -> list[Exact]:
     for at, sample in enumerate(zip(*given, strict=True)):
         with mp.workprec(bits([array[at] for array in arrays], setting)):
             average = setting.rank == 2 and setting.name not in OF_ROWS
-            expected = "label_smoothing" in batch.loss.options and isinstance(sample[-1], list)
+            of_labels = "label_smoothing" in batch.loss.options and "label_smoothing" not in inspect.signature(formula).parameters
+            expected = of_labels and isinstance(sample[-1], list)
             how = true_mean if average else true_expectation if expected else true_loss
-            true.append(how(formula, sample, parameters))
+            own = {name: parameters[name][at] for name in of_samples(setting)}
+            true.append(how(formula, sample, {**parameters, **own}))
     return true
 
 
@@ -281,6 +294,7 @@ REDUCED = [
     Setting("root_mean_squared_error", {}, 2),
     Setting("root_mean_squared_logarithmic_error", {}, 2),
     *(Setting(name, parameters, 1) for name in COUNTS for parameters in PARAMETERS[name]),
+    *(Setting("ctc", parameters, 1) for parameters in PARAMETERS["ctc"] if "divide_by_length" in parameters),
     Setting("circle", {}, 1),
     *(Setting("multi_margin", parameters, 1) for parameters in PARAMETERS["multi_margin"]),
     Setting("huber", {}, 1),
@@ -320,6 +334,9 @@ def true_reduction(setting: Setting, batch: Batch, shares: Sequence[Exact]) -> E
     if setting.name == "circle":
         counts = [Exact(len(loss.slope) > 0) for loss in losses]
     total = total_of(share * count for share, count in zip(shares, counts, strict=True))
+    if setting.name in FACTORS:
+        factors = [FACTORS[setting.name](each.astype(int), **constants(setting)) for each in in_samples(batch)[-1]]
+        losses = [factor * loss for factor, loss in zip(factors, losses, strict=True)]
     return total_of(share * loss for share, loss in zip(shares, losses, strict=True)) / total
 
 
@@ -335,7 +352,11 @@ def test_every_loss_has_an_oracle() -> None:
 def test_every_parameter_is_tried_off_its_default(name: str) -> None:
     tried = [*PARAMETERS.get(name, []), *MATRICES.get(name, [])]
     defaults = LOSSES[name].defaults
-    assert {key for parameters in tried for key, each in parameters.items() if each != defaults[key]} >= set(LOSSES[name].own)
+    assert {key for parameters in tried for key, each in parameters.items() if each != defaults[key]} >= {
+        key
+        for key, parameter in LOSSES[name].own.items()
+        if pooled_by(parameter) is None  # test_elements compares these
+    }
 
 
 @pytest.mark.parametrize("name", ORACLES)

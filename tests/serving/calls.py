@@ -47,7 +47,7 @@ def failing(request: Task) -> Generator[Event]:
 
 def refusing(request: Task) -> Generator[Event]:
     yield Event("start", {"pid": os.getpid()})
-    raise InvalidArray([Fault("/text", "shape", "too late")])
+    raise InvalidArray([Fault(("text",), "shape", "too late")])
 
 
 def suicidal(request: Task) -> Generator[Event]:

@@ -44,9 +44,10 @@ def test_what_is_written_is_there(buffer: Buffer, size: int) -> None:
 
 
 def test_chunks_of_any_kind(buffer: Buffer) -> None:
-    for chunk in (b"a", bytearray(b"bc"), memoryview(b"def"), np.array([7.0, 8.0]).data, b""):
+    rows = np.arange(6.0).reshape(2, 3)
+    for chunk in (b"a", bytearray(b"bc"), memoryview(b"def"), np.array([7.0, 8.0]).data, b"", np.empty((0, 3)).data, rows.data):
         buffer.write(chunk)
-    assert bytes(buffer.view()) == b"abcdef" + np.array([7.0, 8.0]).tobytes()
+    assert bytes(buffer.view()) == b"abcdef" + np.array([7.0, 8.0]).tobytes() + rows.tobytes()
 
 
 def test_growing_leaves_views_as_they_are(buffer: Buffer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +134,27 @@ async def test_nothing_is_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None
         assert time.monotonic() < deadline
         await anyio.sleep(0.01)
     assert (descriptors(), maps()) == before
+
+
+@pytest.mark.anyio
+async def test_a_crowd_leaves_no_more_than_a_request_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_BYTES", 3_000_000)
+    buffers = Buffers()
+    taken = [buffers.take() for _ in range(10)]
+    other = [Buffer(buffer.number, os.dup(buffer.descriptor)) for buffer in taken]  # as a process has it mapped
+    for buffer in taken:
+        buffer.write(bytes(1_000_000))
+    for buffer in taken:
+        buffers.give(buffer)
+    assert sum(map(held, other)) <= 3_000_000
+    assert sum(not buffer.closed for buffer in taken) == 2
+    kept = buffers.take()
+    assert kept in taken
+    buffers.give(kept)
+    buffers.close()
+    assert sum(map(held, other)) == 0
+    for buffer in other:
+        buffer.close()
 
 
 @pytest.mark.anyio

@@ -190,6 +190,37 @@ def test_one_who_reads_slowly_gets_it_all(hasty: EchoServer) -> None:
     assert len(answer.body) == 50_000_000
 
 
+# --- much at once
+
+
+@pytest.mark.parametrize("close", [b"", CLOSE])
+@pytest.mark.parametrize("size", [10_000, 20_000_000])
+def test_an_answer_that_comes_before_its_body_is_there_reaches_one_who_reads_it_after_all_is_sent(
+    size: int, close: bytes, server: EchoServer
+) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"POST /early HTTP/1.1\r\n" + HOST + close + b"Content-Length: %d\r\n\r\n" % size)
+        wait_until(lambda: connection.recv(17, socket.MSG_PEEK) == b"HTTP/1.1 200 OK\r\n")
+        connection.sendall(bytes(size))  # where the connection was reset, this fails
+        connection.shutdown(socket.SHUT_WR)
+        (answer,) = parsed(until_closed(connection))
+    assert answer.body == b"early"
+
+
+def test_a_large_body_takes_its_memory_from_the_system_once(server: EchoServer) -> None:
+    """The pieces of 50 MB are 12,000 pages: to have each of them anew for each copy is what the loop would wait for."""
+    body = bytes(50_000_000)
+    for limit in (None, 4000):
+        before = page_faults(server)
+        (answer,) = server.say(POST + CLOSE + b"Content-Length: %d\r\n\r\n" % len(body), body)
+        assert is_echo(answer, "/first", body)
+        assert limit is None or page_faults(server) - before < limit
+
+
+def page_faults(server: EchoServer) -> int:
+    return int(Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
 # --- connections
 
 

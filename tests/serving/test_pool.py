@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from app.errors import Busy, InvalidArray, InvalidInput, ProcessLost, TooLate, Unavailable
+from app.serving import pool as pools
 from app.serving import processes, warm
 from app.serving import work as works
 from app.serving.buffers import Buffer, Buffers
@@ -158,8 +159,8 @@ async def test_refusal_arrives_as_it_was_raised_and_its_process_goes_on(pool: Po
     with pytest.raises(InvalidArray) as caught:
         await done(pool, jobs.refused, b"x" * 10)
     assert caught.value.detail == "10 bytes"
-    assert [(fault.pointer, fault.code, fault.message) for fault in caught.value.faults] == [
-        (f"/{at}", "code", f"message {at}") for at in range(3)
+    assert [(fault.path, fault.code, fault.message) for fault in caught.value.faults] == [
+        ((at,), "code", f"message {at}") for at in range(3)
     ]
     with pytest.raises(Busy, match="not now"):
         await done(pool, jobs.too_busy)
@@ -200,7 +201,7 @@ async def test_more_memory_than_a_job_may_have(pool: Pool) -> None:
     with pytest.raises(InvalidInput) as caught:
         await done(pool, jobs.hoarding, b"", 1000)
     (fault,) = caught.value.faults
-    assert (fault.pointer, fault.code) == ("", "limit")
+    assert (fault.path, fault.code) == ((), "limit")
     assert str(MEMORY) in fault.message
     assert await pid_of(pool) != pid
     await ended(pid)
@@ -278,6 +279,32 @@ async def test_process_that_is_killed_costs_its_own_job_only(pool: Pool, pipe: P
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("lane", ["large", "training"])
+async def test_process_that_is_stopped_costs_its_own_job_only(
+    lane: str, pool: Pool, pipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "LOOK_SECONDS", 0.02)
+    async with pool.work(lane, jobs.waiting, b"", str(pipe)) as work:
+        pid = int((await anext(work)).split()[1])
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(ProcessLost), anyio.fail_after(PATIENCE / 2):
+            await anext(work)
+    await ended(pid)
+    assert (await done(pool, jobs.turned, b"ab", lane=lane))[1] == b"ba"
+
+
+@pytest.mark.anyio
+async def test_process_that_is_stopped_for_a_moment_goes_on(pool: Pool, pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+    monkeypatch.setattr(pools, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(processes.Child, "stopped", property(lambda child: looks.append(True) or len(looks) % pools.LOOKS > 0))
+    async with halfway(pool, pipe) as (work, _):
+        await eventually(lambda: len(looks) > 3 * pools.LOOKS, "nobody looks")
+        pipe.write_text("go")
+        assert await rest(pool, work) == b"go"
+
+
+@pytest.mark.anyio
 async def test_process_that_died_in_its_sleep_is_not_missed(pool: Pool) -> None:
     pid = await pid_of(pool)
     os.kill(pid, signal.SIGKILL)
@@ -318,7 +345,7 @@ async def test_template_that_is_stopped_is_replaced(monkeypatch: pytest.MonkeyPa
 @pytest.mark.anyio
 async def test_job_that_does_not_end_is_ended(tmp_path: Path) -> None:
     async with running(LARGE._replace(seconds=1.0)) as pool:
-        for number in (signal.SIGCONT, signal.SIGSTOP):
+        for number in (signal.SIGCONT, signal.SIGSTOP):  # one that is stopped is given up after its time at the latest
             path = tmp_path / str(number)
             os.mkfifo(path)
             async with halfway(pool, path) as (work, pid):

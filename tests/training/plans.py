@@ -93,6 +93,7 @@ def training_cases() -> tuple[Case, ...]:
     return tuple(
         each for each in cases()
         if trainable(each.loss) and each.loss.name not in NO_OUTPUT and max(array.ndim for array in each.draw().values()) <= 2
+        and not (each.d and each.batch().mean.by_column)
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from numpy.testing import assert_array_equal
 from sklearn.utils import shuffle
 
-from app.errors import InvalidParameter
+from app.errors import InvalidParameter, Path
 from app.losses.numerics.stable import Array
 from app.registry import registry
 from app.training import datasets
@@ -203,25 +203,25 @@ def test_linnerud_has_three_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "pointer", "words"),
+    ("name", "parameters", "path", "words"),
     [
-        ("classification", {"n_features": 3}, "/data/n_features", "at least n_informative + n_redundant: 4; got 3"),
-        ("classification", {"n_classes": 3}, "/data/n_informative", "n_clusters_per_class: 6; n_informative must be at least 3"),
-        ("classification", {"weights": [0.2, 0.3, 0.5]}, "/data/weights", "must have 2 numbers"),
-        ("classification", {"weights": [0.5, 0.6]}, "/data/weights", "sum to 1; got a sum of 1.1"),
-        ("classification", {"weights": [0.25, 0.5]}, "/data/weights", "sum to 1; got a sum of 0.75"),
-        ("classification", {"n_samples": 100_000, "n_features": 100}, "/data/n_samples", "at most 99009 with 101 columns"),
-        ("regression", {"n_samples": 99_999, "n_features": 90, "n_targets": 20}, "/data/n_samples", "at most 90909 with 110"),
-        ("friedman1", {"n_samples": 10_000, "n_features": 1000}, "/data/n_samples", "at most 9990 with 1001 columns"),
-        ("blobs", {"n_samples": 100_000, "n_features": 1000}, "/data/n_samples", "at most 9990 with 1001 columns"),
-        ("blobs", {"n_samples": 5, "centers": 6}, "/data/centers", "at most n_samples, so that no class is empty: 5; got 6"),
+        ("classification", {"n_features": 3}, ("n_features",), "at least n_informative + n_redundant: 4; got 3"),
+        ("classification", {"n_classes": 3}, ("n_informative",), "n_clusters_per_class: 6; n_informative must be at least 3"),
+        ("classification", {"weights": [0.2, 0.3, 0.5]}, ("weights",), "must have 2 numbers"),
+        ("classification", {"weights": [0.5, 0.6]}, ("weights",), "sum to 1; got a sum of 1.1"),
+        ("classification", {"weights": [0.25, 0.5]}, ("weights",), "sum to 1; got a sum of 0.75"),
+        ("classification", {"n_samples": 100_000, "n_features": 100}, ("n_samples",), "at most 99009 with 101 columns"),
+        ("regression", {"n_samples": 99_999, "n_features": 90, "n_targets": 20}, ("n_samples",), "at most 90909 with 110"),
+        ("friedman1", {"n_samples": 10_000, "n_features": 1000}, ("n_samples",), "at most 9990 with 1001 columns"),
+        ("blobs", {"n_samples": 100_000, "n_features": 1000}, ("n_samples",), "at most 9990 with 1001 columns"),
+        ("blobs", {"n_samples": 5, "centers": 6}, ("centers",), "at most n_samples, so that no class is empty: 5; got 6"),
     ],
 )  # fmt: skip
-def test_parameters_that_do_not_go_together_are_refused(name: str, parameters: Any, pointer: str, words: str) -> None:
+def test_parameters_that_do_not_go_together_are_refused(name: str, parameters: Any, path: Path, words: str) -> None:
     with pytest.raises(InvalidParameter) as refusal:
         DATASETS[name](**parameters)
     (fault,) = refusal.value.faults
-    assert fault.pointer == pointer
+    assert fault.path == path
     assert words in fault.message
 
 

@@ -269,7 +269,7 @@ def outcome(metric: Metric | Loss, case: Case) -> float | None:
         return score(metric, {}, case.predictions, case.encoding, case.targets)
     except InvalidParameter as error:
         refusal = error
-    assert [(fault.pointer, fault.code) for fault in refusal.faults] == [("/metrics", "metric")]
+    assert [(fault.path, fault.code) for fault in refusal.faults] == [(("metric",), "metric")]
     return None
 
 
@@ -402,8 +402,8 @@ def test_parameters_decide_what_a_loss_takes() -> None:
 
 def test_a_loss_that_refuses_its_parameter_is_named_where_it_stands() -> None:
     with pytest.raises(InvalidParameter) as refusal:
-        score(LOSSES["tweedie_deviance"], {"power": 0.5}, np.ones(3), "positive", np.ones(3), "/metrics/2")
-    assert refusal.value.faults[0].pointer == "/metrics/2/power"
+        score(LOSSES["tweedie_deviance"], {"power": 0.5}, np.ones(3), "positive", np.ones(3))
+    assert refusal.value.faults[0].path == ("parameters", "power")
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------------
@@ -460,9 +460,9 @@ LABELS = np.array([0.0, 1.0, 1.0, 0.0])
 def test_a_metric_that_does_not_fit_names_those_that_do(metric: Metric, encoding: str, targets: Array, words: str) -> None:
     predictions = np.full((4, 2), 0.5) if encoding in ("logits", "distribution") else np.full(4, 0.5)
     with pytest.raises(InvalidParameter) as refusal:
-        score(metric, {}, predictions, encoding, targets, "/metrics/1")
+        score(metric, {}, predictions, encoding, targets)
     (fault,) = refusal.value.faults
-    assert (fault.pointer, fault.code) == ("/metrics/1", "metric")
+    assert (fault.path, fault.code) == (("metric",), "metric")
     assert fault.message.startswith(f"{metric.name} does not fit: ")
     assert words in fault.message
 
@@ -487,7 +487,7 @@ def test_check_metric_infers_one_output_per_class_or_target() -> None:
     check_metric(r2, {}, "real", np.ones((4, 3)))
     check_metric(LOSSES["nll"], {}, "log_probabilities", np.array([0.0, 2.0, 1.0]))
     with pytest.raises(InvalidParameter):
-        check_metric(accuracy, {}, "logits", np.array([-1.0, -1.0]), pointer="/metrics/0")
+        check_metric(accuracy, {}, "logits", np.array([-1.0, -1.0]))
 
 
 # --- the registry ---------------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def test_an_output_is_taken_if_its_range_fits_and_otherwise_refused_by_name(name
         assert objective.activation.name == output
         return
     refused = refusal(name, labels, output=output)
-    assert refused.faults[0].pointer == "/model/output"
+    assert refused.faults[0].path == ("output",)
     assert refused.faults[0].code == "does_not_fit"
     assert refused.faults[0].message.startswith(f"{name} does not take what the output {output} makes: ")
     assert "shape_mismatch" not in str(refused)
@@ -161,13 +161,13 @@ def test_an_output_is_taken_if_its_range_fits_and_otherwise_refused_by_name(name
 def test_the_range_of_an_output_is_probed_within_rows_too() -> None:
     """Of sums that differ little, logarithms of the softmax are all above −1."""
     refused = refusal("mean_squared_logarithmic_error", np.ones((7, 2)), output="log_softmax")
-    assert refused.faults[0].pointer == "/model/output"
+    assert refused.faults[0].path == ("output",)
     assert "above −1" in refused.faults[0].message
 
 
 def test_a_row_of_one_number_has_no_softmax() -> None:
     refused = refusal("mean_squared_error", np.linspace(0.0, 1.0, 5), output="softmax")
-    assert refused.faults[0].pointer == "/model/output"
+    assert refused.faults[0].path == ("output",)
     assert "more than one output" in refused.faults[0].message
 
 
@@ -248,7 +248,7 @@ def test_losses_of_two_classes_refuse_a_third_and_name_those_that_fit(name: str,
     for labels in (np.array(THREE, float), *([[["a", "b", "c"][each] for each in THREE]] if names else [])):
         refused = refusal(name, labels, names)
         assert isinstance(refused, InvalidArray)
-        assert refused.faults[0].pointer == "/data/targets/2"
+        assert refused.faults[0].path == ("targets", 2)
         assert "categorical_cross_entropy" in refused.detail
         suggested = refused.detail.partition("Losses that fit these targets: ")[2].rstrip(".").split(", ")
         assert name not in suggested
@@ -259,18 +259,18 @@ def test_losses_of_two_classes_refuse_a_third_and_name_those_that_fit(name: str,
 def test_a_stray_label_asks_for_no_model_of_a_billion_outputs() -> None:
     labels = np.array([*THREE, 1e9])
     refused = refusal("categorical_cross_entropy", labels)
-    assert [(each.pointer, each.code) for each in refused.faults] == [("/data/targets/6", "label")]
+    assert [(each.path, each.code) for each in refused.faults] == [(("targets", 6), "label")]
     assert f"0 to {MOST_CLASSES - 1}" in refused.faults[0].message
     assert "1000000000" in refused.faults[0].message
     agree(LOSSES["categorical_cross_entropy"], {}, np.array([*THREE, MOST_CLASSES - 1.0]), None)
-    assert refusal("categorical_cross_entropy", np.array([*THREE, float(MOST_CLASSES)])).faults[0].pointer == "/data/targets/6"
+    assert refusal("categorical_cross_entropy", np.array([*THREE, float(MOST_CLASSES)])).faults[0].path == ("targets", 6)
 
 
 def test_more_numbers_than_can_be_predicted_are_refused_before_they_are_made() -> None:
     rows = MOST_PREDICTED // 200 + 1
     labels = np.arange(float(rows)) % 200
     refused = refusal("categorical_cross_entropy", labels)
-    assert [(each.pointer, each.code) for each in refused.faults] == [("/data/targets", "limit")]
+    assert [(each.path, each.code) for each in refused.faults] == [(("targets",), "limit")]
     assert f"{rows} rows of 200 classes" in refused.faults[0].message
     assert refusal("nll", np.zeros(rows), [str(each) for each in range(200)]).faults[0].code == "limit"
     agree(LOSSES["mean_squared_error"], {}, labels, None)
@@ -288,54 +288,59 @@ def test_many_whole_numbers_are_not_suggested_to_be_classes() -> None:
 @pytest.mark.parametrize(("labels", "at"), [([0.5, 1.0, 2.0], 0), ([0.0, 1.0, 2.5], 2), ([0.0, -1.0, 1.5], 1)])
 def test_numbers_that_are_no_classes_are_refused_as_such(labels: list[float], at: int) -> None:
     refused = refusal("categorical_cross_entropy", np.array(labels))
-    assert refused.faults[0].pointer == f"/data/targets/{at}"
+    assert refused.faults[0].path == ("targets", at)
     assert "class" in refused.faults[0].message
     assert "mean_squared_error" in refused.detail
 
 
 def test_a_single_class_is_nothing_to_tell_apart() -> None:
     refused = refusal("categorical_cross_entropy", np.zeros(5))
-    assert refused.faults[0].pointer == "/data/targets"
+    assert refused.faults[0].path == ("targets",)
     assert "classes" in refused.faults[0].message
 
 
 def test_class_names_need_their_order() -> None:
     refused = refusal("categorical_cross_entropy", ["a", "b", "a"])
-    assert [(each.pointer, each.code) for each in refused.faults] == [("/data/classes", "missing")]
+    assert [(each.path, each.code) for each in refused.faults] == [(("classes",), "missing")]
 
 
 def test_an_unknown_class_name_is_named() -> None:
     refused = refusal("categorical_cross_entropy", ["a", "b", "z"], ["a", "b"])
-    assert [(each.pointer, each.code) for each in refused.faults] == [("/data/targets/2", "unknown_class")]
+    assert [(each.path, each.code) for each in refused.faults] == [(("targets", 2), "unknown_class")]
 
 
 def test_class_names_are_no_numbers() -> None:
     refused = refusal("mean_squared_error", ["a", "b", "a"], ["a", "b"])
-    assert refused.faults[0].pointer == "/data/targets"
+    assert refused.faults[0].path == ("targets",)
     assert "binary_cross_entropy" in refused.detail
 
 
 def test_targets_of_another_shape_than_the_loss_takes_are_named() -> None:
     refused = refusal("kl_divergence", np.array(THREE, float))
-    assert (refused.faults[0].pointer, refused.faults[0].code) == ("/data/targets", "shape")
+    assert (refused.faults[0].path, refused.faults[0].code) == (("targets",), "shape")
     refused = refusal("cosine_similarity", np.linspace(0.1, 0.9, 5))
-    assert refused.faults[0].pointer == "/data/targets/0"
+    assert refused.faults[0].path == ("targets", 0)
     assert refused.faults[0].message == "targets[0] must be a vector per sample; got 0.1"
     refused = refusal("ctc", np.array(THREE, float))
-    assert refused.faults[0].pointer == "/loss"  # nothing is wrong with the numbers
+    assert refused.faults[0].path == ("loss",)  # nothing is wrong with the numbers
 
 
 def test_parameters_that_do_not_fit_the_classes_stay_parameters() -> None:
     refused = refusal("categorical_cross_entropy", np.array(THREE, float), class_weight=[1.0, 2.0])
     assert isinstance(refused, InvalidParameter)
-    assert refused.faults[0].pointer == "/loss/class_weight"
+    assert refused.faults[0].path == ("parameters", "class_weight")
+
+
+def test_a_mean_of_columns_is_nothing_to_train_on() -> None:
+    refused = refusal("root_mean_squared_error", np.eye(3), multioutput="uniform_average")
+    assert [(each.path, each.code) for each in refused.faults] == [(("parameters", "multioutput"), "not_trainable")]
 
 
 @pytest.mark.parametrize("loss", [each for each in LOSSES.values() if not trainable(each)], ids=lambda each: each.name)
 def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
     refused = refusal(loss.name, np.array(TWO, float))
     assert isinstance(refused, InvalidParameter)
-    assert [(each.pointer, each.code) for each in refused.faults] == [("/loss", "not_trainable")]
+    assert [(each.path, each.code) for each in refused.faults] == [(("loss",), "not_trainable")]
     why = refused.faults[0].message.partition(": ")[2]
     if not loss.differentiable:
         assert why == "it has no useful derivative"
@@ -351,7 +356,7 @@ def test_boxes_and_sequences_are_what_no_output_makes(name: str) -> None:
     for each in LOSSES[name].inputs["targets"].cases:
         drawn = np.asarray(each[1].draw(np.random.default_rng(0), _sizes()), np.float64)
         refused = refusal(name, drawn)
-        assert refused.faults[0].pointer == "/loss"
+        assert refused.faults[0].path == ("loss",)
         assert refused.faults[0].message.startswith(f"no output of a model is what {name} takes: ")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import CallerError, InvalidArray, InvalidParameter
+from app.errors import CallerError, InvalidArray, InvalidParameter, Path
 from app.losses import LOSSES
 from app.training import DATASETS, Held, Limits, Plan, Run, Table, finish, prepare
 from tests.training.plans import (
@@ -37,10 +37,10 @@ def refusal(chosen: Plan, limits: Limits = ANY) -> CallerError:
     return caught.value
 
 
-def fault(chosen: Plan, limits: Limits = ANY) -> tuple[str, str, str]:
+def fault(chosen: Plan, limits: Limits = ANY) -> tuple[Path, str, str]:
     """The only fault of a plan."""
     (found,) = refusal(chosen, limits).faults
-    return found.pointer, found.code, found.message
+    return found.path, found.code, found.message
 
 
 def table(rows: Any = None, targets: Any = None, names: list[str] | None = None) -> Table:
@@ -103,8 +103,8 @@ def test_a_fraction_that_leaves_no_rows_is_refused(n: int, fraction: float, part
     chosen = plan(
         Table(inputs(n), np.arange(float(n))), validation=Held(fraction=fraction), batch_size=None, standardize_inputs=False
     )
-    pointer, code, message = fault(chosen)
-    assert (pointer, code) == ("/validation/fraction", "no_samples")
+    path, code, message = fault(chosen)
+    assert (path, code) == (("validation", "fraction"), "no_samples")
     assert part in message
     assert f"of {n} rows" in message
     assert "set validation to null" in message
@@ -112,23 +112,23 @@ def test_a_fraction_that_leaves_no_rows_is_refused(n: int, fraction: float, part
 
 @pytest.mark.parametrize("last", [N, N + 1])
 def test_last_rows_that_leave_none_are_refused(last: int) -> None:
-    pointer, code, message = fault(plan(table(), validation=Held(fraction=None, last=last)))
-    assert (pointer, code) == ("/validation/last", "no_samples")
+    path, code, message = fault(plan(table(), validation=Held(fraction=None, last=last)))
+    assert (path, code) == (("validation", "last"), "no_samples")
     assert f"{last} of {N} rows" in message
     assert f"at most {N - 1}" in message
 
 
 @pytest.mark.parametrize(
-    ("held", "pointer"), [(Held(fraction=None, last=10), "/validation"), (Held(fraction=None, last=30), "/data/targets")]
+    ("held", "path"), [(Held(fraction=None, last=10), ("validation",)), (Held(fraction=None, last=30), ("data", "targets"))]
 )
-def test_rows_of_which_none_counts_are_refused(held: Held, pointer: str) -> None:
+def test_rows_of_which_none_counts_are_refused(held: Held, path: Path) -> None:
     """Every label that is left is ignored: there is nothing to measure, or nothing to learn."""
     labels = (
         np.r_[np.arange(10.0) % 2, np.full(30, -100.0)] if held.last == 10 else np.r_[np.full(10, -100.0), np.arange(30.0) % 2]
     )
     chosen = plan(table(targets=labels), loss=loss("categorical_cross_entropy", ignore_index=-100), validation=held)
     found = fault(chosen)
-    assert found[:2] == (pointer, "no_samples")
+    assert found[:2] == (path, "no_samples")
 
 
 # --- scaling -------------------------------------------------------------------------------------------------------------
@@ -197,15 +197,15 @@ def test_standardizing_targets_can_be_asked_for_or_forbidden() -> None:
 @pytest.mark.parametrize("name", ["gamma_deviance", "poisson_nll", "mean_squared_logarithmic_error"])
 def test_targets_that_cannot_be_standardized_are_refused_with_the_fix(name: str) -> None:
     positive = np.abs(np.asarray(regression(N).targets)) + 1.0
-    pointer, code, message = fault(plan(table(targets=positive), loss=loss(name), standardize_targets=True))
-    assert (pointer, code) == ("/standardize/targets", "targets")
+    path, code, message = fault(plan(table(targets=positive), loss=loss(name), standardize_targets=True))
+    assert (path, code) == (("standardize_targets",), "targets")
     assert "set standardize.targets to false" in message
 
 
 def test_class_names_cannot_be_standardized() -> None:
     names = [["a", "b"][int(each)] for each in np.asarray(classes(N, k=2).targets)]
-    pointer, _, message = fault(plan(table(targets=names, names=["a", "b"]), loss=loss("hinge"), standardize_targets=True))
-    assert pointer == "/standardize/targets"
+    path, _, message = fault(plan(table(targets=names, names=["a", "b"]), loss=loss("hinge"), standardize_targets=True))
+    assert path == ("standardize_targets",)
     assert "set standardize.targets to false" in message
 
 
@@ -220,8 +220,8 @@ def constant(columns: list[int], value: float = 0.1, n: int = N) -> Array:
 
 @pytest.mark.parametrize("columns", [[2], [0, 3]])
 def test_columns_that_tell_nothing_are_refused_by_number(columns: list[int]) -> None:
-    pointer, code, message = fault(plan(table(constant(columns))))
-    assert (pointer, code) == ("/data/inputs", "constant_column")
+    path, code, message = fault(plan(table(constant(columns))))
+    assert (path, code) == (("data", "inputs"), "constant_column")
     assert all(str(column) in message for column in columns)
     assert "set standardize.inputs to false" in message
     assert "remove" in message
@@ -256,25 +256,25 @@ def test_columns_that_are_constant_where_they_are_trained_on_only_move() -> None
 
 # --- inputs and targets that are refused ------------------------------------------------------------------------------------
 
-WRONG_TABLES: dict[str, tuple[Table, str, str, str]] = {
-    "one axis": (Table(np.ones(5), np.ones(5)), "/data/inputs", "shape", "(5,)"),
-    "three axes": (Table(np.ones((5, 2, 2)), np.ones(5)), "/data/inputs", "shape", "(5, 2, 2)"),
-    "no rows": (Table(np.ones((0, 2)), np.ones(0)), "/data/inputs", "empty", "(0, 2)"),
-    "no columns": (Table(np.ones((5, 0)), np.ones(5)), "/data/inputs", "empty", "(5, 0)"),
-    "fewer targets": (Table(inputs(5), np.ones(4)), "/data/targets", "shape_mismatch", "5, not 4"),
-    "fewer names": (Table(inputs(3), ["a", "b"], ["a", "b"]), "/data/targets", "shape_mismatch", "3, not 2"),
-    "targets of three axes": (Table(inputs(5), np.ones((5, 2, 2))), "/data/targets", "shape", "(5, 2, 2)"),
-    "targets without columns": (Table(inputs(5), np.ones((5, 0))), "/data/targets", "empty", "(5, 0)"),
-    "a target": (Table(inputs(5), np.array(3.0)), "/data/targets", "shape", "()"),
+WRONG_TABLES: dict[str, tuple[Table, Path, str, str]] = {
+    "one axis": (Table(np.ones(5), np.ones(5)), ("data", "inputs"), "shape", "(5,)"),
+    "three axes": (Table(np.ones((5, 2, 2)), np.ones(5)), ("data", "inputs"), "shape", "(5, 2, 2)"),
+    "no rows": (Table(np.ones((0, 2)), np.ones(0)), ("data", "inputs"), "empty", "(0, 2)"),
+    "no columns": (Table(np.ones((5, 0)), np.ones(5)), ("data", "inputs"), "empty", "(5, 0)"),
+    "fewer targets": (Table(inputs(5), np.ones(4)), ("data", "targets"), "shape_mismatch", "5, not 4"),
+    "fewer names": (Table(inputs(3), ["a", "b"], ["a", "b"]), ("data", "targets"), "shape_mismatch", "3, not 2"),
+    "targets of three axes": (Table(inputs(5), np.ones((5, 2, 2))), ("data", "targets"), "shape", "(5, 2, 2)"),
+    "targets without columns": (Table(inputs(5), np.ones((5, 0))), ("data", "targets"), "empty", "(5, 0)"),
+    "a target": (Table(inputs(5), np.array(3.0)), ("data", "targets"), "shape", "()"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG_TABLES.values(), ids=list(WRONG_TABLES))
-def test_tables_that_are_none_are_refused(wrong: tuple[Table, str, str, str]) -> None:
-    data, pointer, code, words = wrong
-    for chosen, prefix in ((plan(data), "/data"), (plan(validation=Held(table=data)), "/validation")):
+def test_tables_that_are_none_are_refused(wrong: tuple[Table, Path, str, str]) -> None:
+    data, path, code, words = wrong
+    for chosen, place in ((plan(data), ("data",)), (plan(validation=Held(table=data)), ("validation", "table"))):
         found = fault(chosen)
-        assert found[:2] == (pointer.replace("/data", prefix), code)
+        assert found[:2] == ((*place, *path[1:]), code)
         assert words in found[2]
 
 
@@ -285,39 +285,42 @@ def test_numbers_that_are_not_finite_are_named(bad: float, standardized: bool | 
     rows[4, 1] = rows[7, 0] = bad
     targets[3] = bad
     faults = refusal(plan(table(rows), standardize_targets=standardized)).faults
-    assert [(each.pointer, each.code) for each in faults] == [
-        ("/data/inputs/4/1", "not_finite"),
-        ("/data/inputs/7/0", "not_finite"),
+    assert [(each.path, each.code) for each in faults] == [
+        (("data", "inputs", 4, 1), "not_finite"),
+        (("data", "inputs", 7, 0), "not_finite"),
     ]
-    assert fault(plan(table(targets=targets), standardize_targets=standardized))[:2] == ("/data/targets/3", "not_finite")
+    assert fault(plan(table(targets=targets), standardize_targets=standardized))[:2] == (("data", "targets", 3), "not_finite")
     assert fault(plan(validation=Held(table=table(targets=targets)), standardize_targets=standardized))[:2] == (
-        "/validation/targets/3",
+        ("validation", "table", "targets", 3),
         "not_finite",
     )
     wide = np.c_[targets, targets]
     faults = refusal(plan(table(targets=wide), standardize_targets=standardized)).faults
-    assert [each.pointer for each in faults] == ["/data/targets/3/0", "/data/targets/3/1"]
+    assert [each.path for each in faults] == [("data", "targets", 3, 0), ("data", "targets", 3, 1)]
 
 
 def test_numbers_that_overflow_when_they_are_scaled_are_refused() -> None:
     rows = inputs(N)
     rows[:, 1] *= 1e200
-    pointer, code, message = fault(plan(table(rows)))
-    assert (pointer, code) == ("/data/inputs", "out_of_range")
+    path, code, message = fault(plan(table(rows)))
+    assert (path, code) == (("data", "inputs"), "out_of_range")
     assert "set standardize.inputs to false" in message
-    pointer, code, message = fault(plan(table(targets=np.asarray(regression(N).targets) * 1e200)))
-    assert (pointer, code) == ("/data/targets", "out_of_range")
+    path, code, message = fault(plan(table(targets=np.asarray(regression(N).targets) * 1e200)))
+    assert (path, code) == (("data", "targets"), "out_of_range")
     assert "set standardize.targets to false" in message
     rows = inputs(N)
     rows[:, 1] *= 1e-150
     rows[35, 1] = 1e200  # among the rows that validate
-    assert fault(plan(table(rows), validation=Held(fraction=None, last=10)))[:2] == ("/data/inputs/35/1", "out_of_range")
+    assert fault(plan(table(rows), validation=Held(fraction=None, last=10)))[:2] == (("data", "inputs", 35, 1), "out_of_range")
     narrow = inputs(N) * 1e-150
-    assert fault(plan(table(narrow), validation=Held(table=table(rows))))[:2] == ("/validation/inputs/35/1", "out_of_range")
+    assert fault(plan(table(narrow), validation=Held(table=table(rows))))[:2] == (
+        ("validation", "table", "inputs", 35, 1),
+        "out_of_range",
+    )
     targets = np.asarray(regression(N).targets) * 1e-150
     far = np.asarray(regression(N).targets) * 1e200
     found = fault(plan(table(targets=targets), validation=Held(table=table(targets=far[:1], rows=inputs(1)))))
-    assert found[:2] == ("/validation/targets/0", "out_of_range")
+    assert found[:2] == (("validation", "table", "targets", 0), "out_of_range")
 
 
 # --- validation rows that are refused -----------------------------------------------------------------------------------------
@@ -332,28 +335,28 @@ def names_of(labels: list[int]) -> list[str]:
 
 
 def test_validation_rows_have_the_columns_of_the_data() -> None:
-    pointer, code, message = fault(plan(validation=held(np.ones(4), columns=2)))
-    assert (pointer, code) == ("/validation/inputs", "shape_mismatch")
+    path, code, message = fault(plan(validation=held(np.ones(4), columns=2)))
+    assert (path, code) == (("validation", "table", "inputs"), "shape_mismatch")
     assert "2 columns" in message
     assert "3 in data.inputs" in message
 
 
 @pytest.mark.parametrize(
-    ("labels", "pointer"),
+    ("labels", "path"),
     [
-        (np.array([0.0, 3.0]), "/validation/targets/1"),
-        (np.array([0.5, 1.0]), "/validation/targets/0"),
-        (np.eye(4)[:2], "/validation/targets"),
-        (["a", "z"], "/validation/targets/1"),
+        (np.array([0.0, 3.0]), ("validation", "table", "targets", 1)),
+        (np.array([0.5, 1.0]), ("validation", "table", "targets", 0)),
+        (np.eye(4)[:2], ("validation", "table", "targets")),
+        (["a", "z"], ("validation", "table", "targets", 1)),
     ],
 )
-def test_validation_labels_are_those_of_the_data(labels: Any, pointer: str) -> None:
+def test_validation_labels_are_those_of_the_data(labels: Any, path: Path) -> None:
     named = isinstance(labels, list)
     data = classes(N)
     whole = Table(data.inputs, names_of(np.asarray(data.targets, int).tolist()), ["a", "b", "c"]) if named else data
     refused = refusal(plan(whole, loss=loss("categorical_cross_entropy"), validation=held(labels, ["a", "z"] if named else None)))
     assert isinstance(refused, InvalidArray)
-    assert refused.faults[0].pointer == pointer
+    assert refused.faults[0].path == path
 
 
 def test_class_names_mean_the_same_in_validation_rows() -> None:
@@ -368,17 +371,17 @@ def test_class_names_mean_the_same_in_validation_rows() -> None:
 
 def test_indices_with_other_class_names_are_refused() -> None:
     data = Table(classes(N).inputs, classes(N).targets, ["a", "b", "c"])
-    pointer, code, message = fault(
+    path, code, message = fault(
         plan(data, loss=loss("categorical_cross_entropy"), validation=held(np.array([0.0, 1.0]), ["b", "a", "c"]))
     )
-    assert (pointer, code) == ("/validation/classes", "unexpected")
+    assert (path, code) == (("validation", "table", "classes"), "unexpected")
     assert "a, b, c" in message
     prepare(plan(data, loss=loss("categorical_cross_entropy"), validation=held(np.array([0.0, 1.0]), ["a", "b", "c"])))
 
 
 def test_class_names_are_refused_where_the_data_has_numbers() -> None:
     found = fault(plan(classes(N), loss=loss("categorical_cross_entropy"), validation=held(["a", "b"], ["a", "b"])))
-    assert found[:2] == ("/validation/targets", "not_a_number")
+    assert found[:2] == (("validation", "table", "targets"), "not_a_number")
 
 
 # --- sizes and limits -------------------------------------------------------------------------------------------------------
@@ -390,26 +393,26 @@ def test_the_size_of_a_batch(given: Any, n: int, wanted: int) -> None:
 
 
 def test_a_batch_is_no_larger_than_what_is_trained_on() -> None:
-    pointer, code, message = fault(plan(batch_size=33, validation=Held(fraction=0.2)))
-    assert (pointer, code) == ("/batch_size", "out_of_range")
+    path, code, message = fault(plan(batch_size=33, validation=Held(fraction=0.2)))
+    assert (path, code) == (("batch_size",), "out_of_range")
     assert "32 rows" in message
     assert '"full"' in message
     prepare(plan(batch_size=32, validation=Held(fraction=0.2)))
 
 
-LIMITED: list[tuple[dict[str, Any], Limits, str, str]] = [
-    ({"epochs": 11}, Limits(epochs=10), "/epochs", "at most 10"),
-    ({"epochs": 10}, Limits(row_epochs=399), "/epochs", "400; at most 399"),
-    ({"model": mlp(10)}, Limits(parameters=50), "/model", "3-10-1 has 51 parameters; at most 50"),
+LIMITED: list[tuple[dict[str, Any], Limits, Path, str]] = [
+    ({"epochs": 11}, Limits(epochs=10), ("epochs",), "at most 10"),
+    ({"epochs": 10}, Limits(row_epochs=399), ("epochs",), "400; at most 399"),
+    ({"model": mlp(10)}, Limits(parameters=50), ("model",), "3-10-1 has 51 parameters; at most 50"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "limits", "pointer", "words"), LIMITED, ids=["epochs", "rows", "parameters"])
+@pytest.mark.parametrize(("changes", "limits", "path", "words"), LIMITED, ids=["epochs", "rows", "parameters"])
 def test_runs_beyond_a_limit_are_refused_and_those_at_it_are_not(
-    changes: dict[str, Any], limits: Limits, pointer: str, words: str
+    changes: dict[str, Any], limits: Limits, path: Path, words: str
 ) -> None:
     found = fault(plan(**changes), limits)
-    assert found[:2] == (pointer, "limit")
+    assert found[:2] == (path, "limit")
     assert words in found[2]
     one_more = replace(limits, **{name: value + 1 for name, value in vars(limits).items() if value < 1000})
     prepare(plan(**changes), one_more)
@@ -417,31 +420,31 @@ def test_runs_beyond_a_limit_are_refused_and_those_at_it_are_not(
 
 def test_a_model_that_is_refused_was_never_made() -> None:
     """Nine numbers ask for a gigabyte of weights."""
-    assert fault(plan(model=mlp(4096, 4096, 4096)))[:2] == ("/model", "limit")
+    assert fault(plan(model=mlp(4096, 4096, 4096)))[:2] == (("model",), "limit")
 
 
 # --- parts that do not go together ------------------------------------------------------------------------------------------
 
 TREES = {"model": model("boosted_trees"), "optimizer": None, "batch_size": None}
 LBFGS = {"optimizer": optimizer("lbfgs"), "batch_size": None}
-CONTRADICTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "no optimizer": ({"optimizer": None}, "/optimizer", "missing"),
-    "trees with an optimizer": ({**TREES, "optimizer": optimizer("adam")}, "/optimizer", "unexpected"),
-    "trees in batches": ({**TREES, "batch_size": 8}, "/batch_size", "unexpected"),
-    "trees with penalties": ({**TREES, "l1": 0.1}, "/regularization", "unexpected"),
-    "trees with clipping": ({**TREES, "clip_norm": 1.0}, "/gradient_clipping", "unexpected"),
-    "lbfgs in batches": ({**LBFGS, "batch_size": 8}, "/batch_size", "unexpected"),
-    "lbfgs with a schedule": ({**LBFGS, "schedule": schedule("cosine")}, "/schedule", "unexpected"),
-    "lbfgs with clipping": ({**LBFGS, "clip_value": 1.0}, "/gradient_clipping", "unexpected"),
-    "lbfgs with dropout": ({**LBFGS, "model": mlp(3, dropout=0.1)}, "/model/dropout", "unexpected"),
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], Path, str]] = {
+    "no optimizer": ({"optimizer": None}, ("optimizer",), "missing"),
+    "trees with an optimizer": ({**TREES, "optimizer": optimizer("adam")}, ("optimizer",), "unexpected"),
+    "trees in batches": ({**TREES, "batch_size": 8}, ("batch_size",), "unexpected"),
+    "trees with penalties": ({**TREES, "l1": 0.1}, ("regularization",), "unexpected"),
+    "trees with clipping": ({**TREES, "clip_norm": 1.0}, ("gradient_clipping",), "unexpected"),
+    "lbfgs in batches": ({**LBFGS, "batch_size": 8}, ("batch_size",), "unexpected"),
+    "lbfgs with a schedule": ({**LBFGS, "schedule": schedule("cosine")}, ("schedule",), "unexpected"),
+    "lbfgs with clipping": ({**LBFGS, "clip_value": 1.0}, ("gradient_clipping",), "unexpected"),
+    "lbfgs with dropout": ({**LBFGS, "model": mlp(3, dropout=0.1)}, ("model", "dropout"), "unexpected"),
 }
 
 
-@pytest.mark.parametrize(("changes", "pointer", "code"), CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
-def test_settings_without_a_meaning_are_refused(changes: dict[str, Any], pointer: str, code: str) -> None:
+@pytest.mark.parametrize(("changes", "path", "code"), CONTRADICTIONS.values(), ids=list(CONTRADICTIONS))
+def test_settings_without_a_meaning_are_refused(changes: dict[str, Any], path: Path, code: str) -> None:
     refused = refusal(plan(**changes))
     assert isinstance(refused, InvalidParameter)
-    assert [(each.pointer, each.code) for each in refused.faults] == [(pointer, code)]
+    assert [(each.path, each.code) for each in refused.faults] == [(path, code)]
 
 
 @pytest.mark.parametrize(
@@ -459,15 +462,25 @@ def test_settings_with_a_meaning_are_taken(changes: dict[str, Any]) -> None:
 
 
 def test_a_metric_is_asked_for_once() -> None:
-    pointer, code, message = fault(plan(metrics=(metric("r2"), metric("huber"), metric("huber", delta=2.0))))
-    assert (pointer, code) == ("/metrics/2", "duplicate")
+    path, code, message = fault(plan(metrics=(metric("r2"), metric("huber"), metric("huber", delta=2.0))))
+    assert (path, code) == (("metrics", 2), "duplicate")
     assert "huber" in message
 
 
 def test_a_metric_that_does_not_fit_is_named_by_its_place() -> None:
     refused = refusal(plan(classes(N), loss=loss("categorical_cross_entropy"), metrics=(metric("accuracy"), metric("r2"))))
-    assert refused.faults[0].pointer == "/metrics/1"
+    assert refused.faults[0].path == ("metrics", 1)
     assert "accuracy" in refused.faults[0].message
+
+
+def test_a_parameter_that_is_refused_is_named_where_the_plan_has_it() -> None:
+    positive = table(targets=np.abs(np.asarray(regression(N).targets)) + 1)
+    tweedie = loss("tweedie_deviance", power=0.5)
+    with pytest.raises(InvalidParameter) as caught:  # the kernel says so
+        trained(prepare(plan(positive, loss=tweedie)))
+    assert caught.value.faults[0].path == ("loss", "power")
+    scored = plan(positive, loss=loss("gamma_deviance"), metrics=(metric("r2"), metric("tweedie_deviance", power=0.5)))
+    assert refusal(scored).faults[0].path == ("metrics", 1, "power")
 
 
 def test_metrics_know_classes_that_do_not_occur() -> None:

@@ -50,7 +50,11 @@ def same(one: object, other: object) -> bool:
         return False
     if isinstance(one, np.ndarray):
         left, right = cast(NDArray[Any], one), cast(NDArray[Any], other)
-        return left.dtype == right.dtype == np.float64 and left.shape == right.shape and left.tobytes() == right.tobytes()
+        return (
+            left.dtype == right.dtype in (np.float64, np.int64, np.uint64)
+            and left.shape == right.shape
+            and left.tobytes() == right.tobytes()
+        )
     if isinstance(one, dict):
         left, right = cast(dict[str, Any], one), cast(dict[str, Any], other)
         return [*left] == [*right] and all(same(left[key], right[key]) for key in left)
@@ -67,6 +71,7 @@ def test_same_tells_apart() -> None:
     for one, other in [
         (1, 1.0), (1, True), (0.0, -0.0), ({"a": 1, "b": 2}, {"b": 2, "a": 1}), (np.array([0.0]), np.array([-0.0])),
         (np.zeros(4), np.zeros((2, 2))), (np.zeros(1), [0.0]), ([1], [1, 2]), (np.zeros(1), np.zeros(1, np.float32)),
+        (np.zeros(1), np.zeros(1, np.int64)), (np.zeros(1, np.uint64), np.zeros(1, np.int64)),
     ]:  # fmt: skip
         assert not same(one, other)
 
@@ -122,15 +127,46 @@ def test_fast_path_reads_what_python_reads() -> None:
     assert [taken[key] for key in "efg"] == [plain[key] for key in "efg"]
 
 
-def test_arrays_are_float64_contiguous_and_writable() -> None:
-    for decoded in (decode(b'{"a": [[1, 2], [3, 4]]}'), exact(b'{"a": [[1, 2], [3, 4]]}')):
+@pytest.mark.parametrize("last", ["4", "9007199254740993"])
+def test_arrays_are_of_64_bits_contiguous_and_writable(last: str) -> None:
+    body = f'{{"a": [[1, 2], [3, {last}]]}}'.encode()
+    for decoded in (decode(body), exact(body)):
         assert decoded is not None
         array = decoded["a"]
-        assert array.dtype == np.float64
+        assert array.dtype == (np.float64 if last == "4" else np.int64)
         assert array.shape == (2, 2)
         assert array.flags.c_contiguous
         assert array.flags.writeable
         assert array.flags.aligned
+
+
+INTEGERS = {
+    "small ones": ("[0, -1, 2]", np.float64),
+    "below 2**53": ("[9007199254740991, -9007199254740991]", np.float64),
+    "2**53": ("[9007199254740992]", np.int64),
+    "beyond 2**53": ("[9007199254740993, -9007199254740993, 9007199254740992]", np.int64),
+    "the ends of int64": ("[9223372036854775807, -9223372036854775808]", np.int64),
+    "beyond int64": ("[1, 9223372036854775808, 18446744073709551615]", np.uint64),
+    "rows": ("[[1, 9007199254740993], [3, 4]]", np.int64),
+    "four axes": ("[[[[9007199254740993]], [[2]]]]", np.int64),
+    "for which no type is": ("[-1, 18446744073709551615]", np.float64),
+    "too long": ("[1, 18446744073709551616]", np.float64),
+    "with a point": ("[9007199254740993, 2.0]", np.float64),
+    "with an exponent": ("[9007199254740993, 2e0]", np.float64),
+    "rows, one with a point": ("[[9007199254740993, 1], [2, 0.5]]", np.float64),
+    "beyond int64, with a point": ("[1, 18446744073709551615, 0.5]", np.float64),
+    "far beyond, with a point": ("[1, 1e308, 0.5]", np.float64),
+    "a point first": ("[0.5, 9007199254740993]", np.float64),
+}
+
+
+@pytest.mark.parametrize(("text", "dtype"), INTEGERS.values(), ids=list(INTEGERS))
+def test_an_array_of_integers_keeps_their_digits(text: str, dtype: type[np.number[Any]]) -> None:
+    body = f'{{"a": {text}}}'.encode()
+    for decoded in (decode(body), exact(body), lazy(body) if arrays.simdjson else None):
+        if decoded is not None:  # simdjson reads no integer that is too long
+            assert decoded["a"].dtype == dtype
+            assert decoded["a"].tolist() == np.array(json.loads(text), dtype).tolist()
 
 
 # --- what it must leave to the exact path, or read as that does ---------------------------------------------------------------

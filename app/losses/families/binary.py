@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidArray
+from app.losses.cost import Cost
 from app.losses.encodings import (
-    CERTAIN_LABEL,
     CLASS_LABEL,
     DISTRIBUTION,
     GROUP,
@@ -22,21 +22,37 @@ from app.losses.encodings import (
     SOFT_BINARY,
 )
 from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
+from app.losses.labels import ClassWeight, class_counts, one_hot
+from app.losses.loss import (
+    BOUNDED_GRADIENT,
+    CONVEX,
+    DIFFERENTIABLE,
+    NON_NEGATIVE,
+    PROPER,
+    SMOOTH,
+    ZERO_AT_TARGET,
+    Second,
+    loss,
+)
 from app.losses.numerics.pairs import (
     Pair,
     complement,
+    constant,
     either,
     exp_pair,
     log_pair,
     odds,
+    pair,
     pair_add,
     pair_divide,
     pair_multiply,
+    pair_negative,
     two_product,
     two_sum,
 )
-from app.losses.numerics.stable import Array, all_finite, softplus_and_sigmoid
+from app.losses.numerics.rows import row_starts, row_sums
+from app.losses.numerics.shares import Shares
+from app.losses.numerics.stable import Array, all_finite, sigmoid_slope, softplus_and_sigmoid
 from app.losses.parameters import PER_COLUMN
 from app.registry import alias
 
@@ -96,7 +112,7 @@ def binary_cross_entropy(
         Annotated[float, Gt(0), Lt(0.5)] | None,
         Doc("Probabilities are kept this far from 0 and 1, with gradient 0 where that moves them."),
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """The surprise at the outcome, in nats: confident mistakes cost without limit.
 
     Exact in both tails, where libraries clip: a probability of 0 for what happened costs infinity. PyTorch limits that
@@ -106,14 +122,22 @@ def binary_cross_entropy(
     plain = label_smoothing == 0 and bool(np.all(weight == 1))
     kernel = _of_logits if from_logits else _of_probabilities
     values, gradient = kernel(predictions, targets, label_smoothing, weight, plain)
+
+    def second() -> Array:
+        positive, negative = _weights(targets, label_smoothing, weight)
+        if from_logits:
+            return (positive + negative) * sigmoid_slope(predictions)
+        return _curvature(predictions, positive, negative)
+
     if clip is None:
-        return values, gradient
+        return values, gradient, second
     positive, negative = _weights(targets, label_smoothing, weight)
     logit = np.log(clip) - np.log1p(-clip)
     low, high = (predictions < logit, predictions > -logit) if from_logits else (predictions < clip, 1.0 - predictions < clip)
+    at_the_edge = np.abs(predictions) == -logit if from_logits else (predictions == clip) | (1.0 - predictions == clip)
     rare, usual = -np.log(clip), -np.log1p(-clip)
     values = np.where(low, positive * rare + negative * usual, np.where(high, positive * usual + negative * rare, values))
-    return values, np.where(low | high, 0.0, gradient)
+    return values, np.where(low | high, 0.0, gradient), lambda: np.where(low | high | at_the_edge, 0.0, second())
 
 
 def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
@@ -182,6 +206,12 @@ def _surprise(p: Array, positive: Array, negative: Array) -> tuple[Array, Array,
     return 0.0 - (expected + feared), down - up, down
 
 
+def _curvature(p: Array, positive: Array, negative: Array) -> Array:
+    """The second derivative of that: positive/p² + negative/(1 − p)²."""
+    up, down = positive / p / p, negative / (1.0 - p) / (1.0 - p)
+    return np.where(positive == 0, 0.0, up) + np.where(negative == 0, 0.0, down)
+
+
 def _weights(targets: Array, smoothing: float, weight: Array) -> tuple[Array, Array]:
     """What the outcomes 1 and 0 weigh: w·y and 1 − y after smoothing."""
     moved = smoothing * (0.5 - targets)
@@ -247,7 +277,7 @@ def binary_focal(
         Annotated[float, Ge(0), Le(1)] | None, Doc("Weight of positive targets, 1 − α that of negative ones; null weighs both 1.")
     ] = None,
     label_smoothing: LabelSmoothing = 0.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy that turns away from what is already right: for few positives among very many easy negatives.
 
     α is off by default, as in Keras and optax; torchvision sets it to 0.25.
@@ -258,7 +288,9 @@ def binary_focal(
     return kernel(predictions, positive, negative, gamma, balance)
 
 
-def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: float, balance: Array) -> tuple[Array, Array]:
+def _focal_of_probabilities(
+    p: Array, positive: Pair, negative: Pair, gamma: float, balance: Array
+) -> tuple[Array, Array, Second]:
     yes, no = positive[0], negative[0]
     entropy, pull, down = _surprise(p, yes, no)
     miss, focus = _focus((p, 0.0 * p), complement(p), positive, negative, gamma)
@@ -277,10 +309,19 @@ def _focal_of_probabilities(p: Array, positive: Pair, negative: Pair, gamma: flo
     pole = np.where(p > 0.5, np.inf, -np.where(p == 0, np.inf, focus * yes / p))
     values = np.where(np.isinf(entropy), entropy, focus * entropy)
     gradient = np.where(np.isfinite(pull), focus * slope, pole)
-    return np.where(balance == 0, 0.0, values), np.where(balance == 0, 0.0, gradient)
+
+    def second() -> Array:  # with m = 1 − pₜ: m^γ·E″ + γ·m^(γ − 1)·(2m′·E′ + (γ − 1)·m′²·E/m), and m′ = no − yes
+        curvature, tilt = _curvature(p, yes, no), no - yes
+        _, lead = _focus((p, 0.0 * p), complement(p), positive, negative, gamma - 1.0)
+        bend = focus * curvature
+        if gamma:
+            bend += balance * lead * gamma * (2.0 * tilt * pull + (gamma - 1.0) * tilt * tilt * ratio)
+        return np.where(balance == 0, 0.0, np.where(np.isinf(curvature), np.inf, bend))
+
+    return np.where(balance == 0, 0.0, values), np.where(balance == 0, 0.0, gradient), second
 
 
-def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float, balance: Array) -> tuple[Array, Array]:
+def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float, balance: Array) -> tuple[Array, Array, Second]:
     yes, no = positive[0], negative[0]
     t = np.exp(-np.abs(x))
     entropy = yes * np.maximum(-x, 0.0) + no * np.maximum(x, 0.0) + (yes + no) * np.log1p(t)
@@ -293,7 +334,13 @@ def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float, bal
     crossing = np.abs(slope) < np.maximum(down, np.abs(focusing)) * 0.75
     if crossing.any():
         slope[crossing] = _focal_slope(_both_of_logits(x[crossing]), _only(positive, crossing), _only(negative, crossing), gamma)
-    return focus * entropy, focus * slope
+
+    def second() -> Array:  # with m = 1 − pₜ, r = m′/m: m^γ·(E″ + γr·(2E′ + E·((γ − 1)·r + 1 − 2p)))
+        lean, pull = (no - yes) * ratio, down - yes * q[0]
+        bend = 2.0 * pull + entropy * ((gamma - 1.0) * lean + (q[0] - p[0]))
+        return focus * ((yes + no) * sigmoid_slope(x) + gamma * np.where(lean == 0, 0.0, lean * bend))
+
+    return focus * entropy, focus * slope, second
 
 
 def _focus(p: Pair, q: Pair, yes: Pair, no: Pair, gamma: float) -> tuple[Array, Array]:
@@ -363,10 +410,10 @@ def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
     reference="Cox (1958), doi:10.1111/j.2517-6161.1958.tb00292.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
 )  # fmt: skip
-def logistic(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Cross-entropy of a score against −1 and +1: every sample keeps pulling, the right ones ever less."""
     values, slope = softplus_and_sigmoid(-targets * predictions)
-    return values, -targets * slope
+    return values, -targets * slope, lambda: sigmoid_slope(predictions)
 
 
 @loss(
@@ -391,13 +438,13 @@ def hinge(
     targets: Array,
     *,
     margin: Annotated[float, Ge(0), Doc("Score on the right side from which a sample costs nothing.")] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """What is missing to the margin: samples beyond it are left alone, the others all pull with the same force.
 
     At the margin itself the gradient is −y, as in scikit-learn.
     """
     gap = margin - targets * predictions
-    return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0)
+    return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0), lambda: np.zeros_like(gap)
 
 
 @loss(
@@ -414,10 +461,10 @@ def hinge(
     reference="Cortes and Vapnik (1995), doi:10.1007/BF00994018",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )
-def squared_hinge(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def squared_hinge(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """The square of what is missing to the margin: samples just short of it hardly pull, those far off more and more."""
     gap = np.maximum(1.0 - targets * predictions, 0.0)
-    return gap * gap, 0.0 - 2.0 * (targets * gap)
+    return gap * gap, 0.0 - 2.0 * (targets * gap), lambda: np.where(gap > 0, 2.0, 0.0)
 
 
 @loss(
@@ -429,11 +476,12 @@ def squared_hinge(predictions: Array, targets: Array) -> tuple[Array, Array]:
     reference="Zhang (2004), doi:10.1145/1015330.1015332",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
-def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Squared hinge that turns linear for samples on the wrong side: an outlier pulls with bounded force."""
     agreement = targets * predictions
     gap = np.clip(1.0 - agreement, 0.0, 2.0)
-    return np.where(agreement < -1.0, -4.0 * agreement, gap * gap), 0.0 - 2.0 * (targets * gap)
+    values = np.where(agreement < -1.0, -4.0 * agreement, gap * gap)
+    return values, 0.0 - 2.0 * (targets * gap), lambda: np.where(np.abs(agreement) < 1.0, 2.0, 0.0)
 
 
 @loss(
@@ -445,13 +493,13 @@ def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array]:
     reference="Rosenblatt (1958), doi:10.1037/h0042519",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
-def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """How far a score is on the wrong side: only mistakes pull, and any score on the right side will do.
 
     At a score of 0 the gradient is −y, as in scikit-learn, so that learning can start from 0.
     """
     gap = 0.0 - targets * predictions
-    return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0)
+    return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0), lambda: np.zeros_like(gap)
 
 
 @loss(
@@ -463,10 +511,10 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array]:
     reference="Freund and Schapire (1997), doi:10.1006/jcss.1997.1504",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
 )
-def exponential(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Grows exponentially with the margin on the wrong side: what AdaBoost minimises, and why outliers rule it."""
     values = np.exp(-targets * predictions)
-    return values, -targets * values
+    return values, -targets * values, lambda: values
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
@@ -480,6 +528,7 @@ def exponential(predictions: Array, targets: Array) -> tuple[Array, Array]:
     equals=("sklearn.metrics.brier_score_loss(scale_by_half)", "scoringrules.brier_score", "catboost metric BrierScore"),
     reference="Brier (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT | PROPER,
+    counts=class_counts,
 )
 def brier_score(
     predictions: Array,
@@ -488,21 +537,48 @@ def brier_score(
     scale_by_half: Annotated[
         bool | None, Doc("Whether the sum of squares over the classes is halved; null halves it for two classes as (n,) only.")
     ] = None,
-) -> tuple[Array, Array]:
+    label_smoothing: Annotated[
+        float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes; (n,) is of two.")
+    ] = 0.0,
+    class_weight: ClassWeight = None,
+) -> tuple[Array, Array, Second]:
     """Squared error of a probability forecast: rewards calibration as well as sharpness, and stays bounded.
 
-    Predictions (n,) are the probability of the positive class, rows (n, k) that of each class.
+    Predictions (n,) are the probability of the positive class, rows (n, k) that of each class. The weight of a row is that of
+    its class, the expected one of a soft label; the mean divides by it where targets are indices.
     """
     if predictions.ndim == 1:
-        scale, residual = 2.0 if scale_by_half is False else 1.0, predictions - targets
-        return scale * (residual * residual), (2.0 * scale) * residual
+        scale = 2.0 if scale_by_half is False else 1.0
+        residual = predictions - targets if not label_smoothing else _residual(predictions, targets, label_smoothing, 2)
+        return scale * (residual * residual), (2.0 * scale) * residual, lambda: np.full_like(residual, 2.0 * scale)
     scale = 0.5 if scale_by_half else 1.0
-    if targets.ndim == 2:  # a row of probabilities
-        residual = predictions - targets
+    if targets.ndim == 2 or label_smoothing:
+        rows = targets if targets.ndim == 2 else one_hot(targets, predictions.shape[1])
+        residual = _residual(predictions, rows, label_smoothing, rows.shape[1]) if label_smoothing else predictions - rows
     else:
         residual = predictions.copy()
         residual[np.arange(targets.size), targets.astype(np.intp)] -= 1.0
-    return scale * (residual * residual).sum(axis=1), (2.0 * scale) * residual
+    values, gradient = scale * (residual * residual).sum(axis=1), (2.0 * scale) * residual
+    if class_weight is None:
+        return values, gradient, lambda: np.full_like(residual, 2.0 * scale)
+    factor = _weights_of(targets, residual.shape[1], label_smoothing, class_weight)
+    return factor * values, factor[:, None] * gradient, lambda: np.full_like(residual, 2.0 * scale) * factor[:, None]
+
+
+def _residual(predictions: Array, targets: Array, label_smoothing: float, k: int) -> Array:
+    """What is predicted above (1 − ε) y + ε/k, rounded once."""
+    kept = pair_multiply(pair(targets), two_sum(np.ones(1), -label_smoothing))
+    smoothed = pair_add(kept, pair_divide(constant(label_smoothing), constant(k)))
+    return pair_add(pair(predictions), pair_negative(smoothed))[0]
+
+
+def _weights_of(targets: Array, k: int, label_smoothing: float, class_weight: list[float]) -> Array:
+    """The weight of each row's class, or what is expected of it."""
+    weight = np.asarray(class_weight, np.float64)
+    if targets.ndim == 1 and not label_smoothing:
+        return weight[targets.astype(np.intp)]
+    rows = targets if targets.ndim == 2 else one_hot(targets, k)
+    return (((1.0 - label_smoothing) * rows + label_smoothing / k) * weight).sum(axis=1)
 
 
 def _read_label(array: Numbers, place: Place) -> Reading:
@@ -510,7 +586,7 @@ def _read_label(array: Numbers, place: Place) -> Reading:
 
 
 def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
-    if (np.floor(array) == array).all():
+    if array.dtype.kind in "iu" or (np.floor(array) == array).all():
         return _read_label(array, place)
     if not np.isfinite(array).all():
         place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")
@@ -520,24 +596,27 @@ def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
     return Reading(array, "probability")
 
 
-LABEL = Encoding("label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag")
+LABEL = Encoding(
+    "label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag", whole=True
+)
 LABEL_OR_PROBABILITY = Encoding(
     "label", "the label of a class, a whole number, or the probability of label 1 against label 0", ("n",),
-    _read_label_or_probability, SOFT_BINARY.draw, ("probability",),
+    _read_label_or_probability, SOFT_BINARY.draw, ("probability",), whole=True,
 )  # fmt: skip
 
 
 @loss(
     predictions=by_rank(LABEL_OR_PROBABILITY, SCORES),
-    targets=by_rank(LABEL, CERTAIN_LABEL),
+    targets=by_rank(LABEL, CLASS_LABEL),
     formula="1 if the decision is not y, else 0",
     aliases=("0-1", "zero_one_loss", "ZeroOneLoss", "misclassification", "misclassification_error", "accuracy_loss", "merror"),
     equals=("sklearn.metrics.zero_one_loss", "xgboost metrics error and merror", "catboost metric ZeroOneLoss"),
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
+    cost=Cost(per_number=10.0),
 )
 def zero_one(
     predictions: Array,
-    targets: Array,
+    targets: Array | Shares,
     *,
     threshold: Annotated[float, Ge(0), Lt(1), Doc("A probability above this decides for label 1.")] = 0.5,
 ) -> tuple[Array, None]:
@@ -546,10 +625,14 @@ def zero_one(
     Predictions (n,) are class labels, or probabilities decided by the threshold; of rows (n, k) the class with the largest
     score is taken, the first where several tie.
     """
+    if isinstance(targets, Shares):
+        others = targets.rounded.copy()
+        others.reshape(-1)[row_starts(others) + predictions.argmax(axis=1)] = 0.0
+        return row_sums(others), None
     if predictions.ndim == 2:
         return (predictions.argmax(axis=1) != targets) * 1.0, None
     probability = np.floor(predictions) != predictions
     if ((targets != 0) & (targets != 1))[probability].any():
-        raise InvalidArray([Fault("/targets", "label", "targets must be 0 or 1 where predictions are probabilities")])
+        raise InvalidArray([Fault(("targets",), "label", "targets must be 0 or 1 where predictions are probabilities")])
     decided = np.where(probability, predictions > threshold, predictions)
     return (decided != targets) * 1.0, None

@@ -5,22 +5,35 @@ span of both. Areas are sums of products of these, none negative, so that 1 − 
 At a tie of two edges, the gradient is the mean of both sides, as in PyTorch.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Annotated, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from annotated_types import Ge
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
-from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes
+from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
-from app.losses.numerics.pairs import pair_add, pair_divide, pair_multiply, renormalised, two_product, two_sum
+from app.losses.numerics.pairs import (
+    Pair,
+    constant,
+    either,
+    pair,
+    pair_add,
+    pair_arctan2,
+    pair_divide,
+    pair_multiply,
+    pair_negative,
+    two_sum,
+)
 from app.losses.numerics.stable import Array, power_of_two
 from app.registry import alias
 
+_TURNED = slice(None, None, -1)
+_INVERSE_PI_SQUARED = np.full(1, 0.10132118364233778), np.full(1, -3.9662898794394414e-18)
 Eps: TypeAlias = Annotated[
     float,
     Ge(0),
@@ -28,23 +41,55 @@ Eps: TypeAlias = Annotated[
 ]
 
 
-def _read_boxes(array: Numbers, place: Place) -> Reading:
-    if array.shape[1] != 4:
-        place.refuse("shape", f"{place.name} must have shape (n, 4), a row [x1, y1, x2, y2] per box; got shape {array.shape}")
-    REAL.read(array, place)
-    turned = array[:, 2:] < array[:, :2]
-    if turned.any():
-        bad = np.concatenate([np.zeros_like(turned), turned], axis=1)
-        place.refuse_numbers(bad, array, "at least its x1 or y1 (boxes are [x1, y1, x2, y2], not [x, y, width, height])", "box")
-    return Reading(array, "box_xyxy")
+BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh"]
+Format: TypeAlias = Annotated[
+    BoxFormat, Doc("What a box is: two corners, a corner with width and height, or the centre with width and height.")
+]
 
 
-def _draw_boxes(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-    corner = rng.integers(0, 5, (sizes.n, 2))
-    return np.concatenate([corner, corner + rng.integers(2, 7, (sizes.n, 2))], axis=1) * 0.5
+def _boxes(box_format: BoxFormat, row: str, rule: str, turned: str, hint: str) -> Encoding:
+    """Boxes of this format: of two corners the second is not below the first, widths and heights are not below 0."""
+    corners = box_format == "xyxy"
+
+    def read(array: Numbers, place: Place) -> Reading:
+        if array.shape[1] != 4:
+            place.refuse("shape", f"{place.name} must have shape (n, 4), a row {row} per box; got shape {array.shape}")
+        REAL.read(array, place)
+        bad = array < (np.concatenate([array[:, :2], array[:, :2]], axis=1) if corners else 0.0)
+        bad[:, :2] = False
+        if bad.any():
+            place.refuse_numbers(bad, array, f"{turned} (boxes are {row}{hint})", "box")
+        return Reading(array, f"box_{box_format}")
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        corner, size = rng.integers(0, 5, (sizes.n, 2)) * 0.5, rng.integers(2, 7, (sizes.n, 2)) * 0.5
+        return np.concatenate([corner, corner + size if corners else size], axis=1)
+
+    return Encoding(f"box_{box_format}", f"a box {row} with {rule}", ("n 4",), read, draw)
 
 
-BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2", ("n 4",), _read_boxes, _draw_boxes)
+def _when_format(encoding: Encoding) -> Case:
+    box_format = encoding.name.removeprefix("box_")
+    return Case(f"box_format is {box_format}", lambda parameters, _: parameters["box_format"] == box_format, encoding)
+
+
+_NO_CORNERS = ", not [x1, y1, x2, y2]"
+BOX = Choice(
+    tuple(
+        map(
+            _when_format,
+            (
+                _boxes(
+                    "xyxy", "[x1, y1, x2, y2]", "x1 ≤ x2 and y1 ≤ y2", "at least its x1 or y1",
+                    ", not [x, y, width, height]: for these set box_format to xywh",
+                ),
+                _boxes("xywh", "[x1, y1, width, height]", "no width or height below 0", "at least 0", _NO_CORNERS),
+                _boxes("cxcywh", "[x, y, width, height], x and y its centre,", "no width or height below 0", "at least 0",
+                       _NO_CORNERS),
+            ),
+        )
+    )
+)  # fmt: skip
 
 
 @loss(
@@ -57,13 +102,14 @@ BOX = Encoding("box_xyxy", "a box [x1, y1, x2, y2] with x1 ≤ x2 and y1 ≤ y2"
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
+def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
     """One minus intersection over union: blind to scale, and without a gradient where the boxes do not touch.
 
     The paper and MMDetection's default take −log IoU; this is the linear form, on which GIoU, DIoU and CIoU build.
     """
-    boxes = _pair(predictions, targets, eps)
-    return _overlap_term(boxes)
+    boxes = _pair(predictions, targets, eps, box_format)
+    overlap = _overlap_term(boxes)
+    return overlap.value[0], _gradient(boxes, overlap)
 
 
 @loss(
@@ -81,12 +127,11 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, A
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
+def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
     """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
-    boxes = _pair(predictions, targets, eps)
-    overlap, overlap_gradient = _overlap_term(boxes)
-    spare, spare_gradient = _spare_term(boxes)
-    return overlap + spare, overlap_gradient + spare_gradient
+    boxes = _pair(predictions, targets, eps, box_format)
+    overlap, spare = _overlap_term(boxes), _spare_term(boxes)
+    return overlap.value[0] + spare.value[0], _gradient(boxes, overlap, spare)
 
 
 @loss(
@@ -99,12 +144,11 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, 
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0) -> tuple[Array, Array]:
+def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
     """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other."""
-    boxes = _pair(predictions, targets, eps)
-    overlap, overlap_gradient = _overlap_term(boxes)
-    distance, distance_gradient = _distance_term(boxes)
-    return overlap + distance, overlap_gradient + distance_gradient
+    boxes = _pair(predictions, targets, eps, box_format)
+    overlap, distance = _overlap_term(boxes), _distance_term(boxes)
+    return overlap.value[0] + distance.value[0], _gradient(boxes, overlap, distance)
 
 
 @loss(
@@ -122,6 +166,7 @@ def ciou(
     targets: Array,
     *,
     eps: Eps = 0.0,
+    box_format: Format = "xyxy",
     detach_alpha: Annotated[bool, Doc("Whether the gradient takes the weight α as a constant, as torchvision does.")] = False,
 ) -> tuple[Array, Array]:
     """DIoU with the difference of the aspect ratios: overlap, place and shape in one number.
@@ -129,90 +174,151 @@ def ciou(
     With `detach_alpha` the value is the same, but the gradient is no longer its derivative. A box of a single point has
     no aspect ratio: v is 0 then.
     """
-    boxes = _pair(predictions, targets, eps)
-    overlap, overlap_gradient = _overlap_term(boxes)
-    distance, distance_gradient = _distance_term(boxes)
-    v, aspect_gradient = _aspect(boxes)
-    rest = overlap + eps
-    alpha = _quotient(v, rest + v)
+    boxes = _pair(predictions, targets, eps, box_format)
+    overlap, distance, aspect = _overlap_term(boxes), _distance_term(boxes), _aspect(boxes)
+    v = aspect.value
+    rest = pair_add(overlap.value, constant(eps))
+    whole = pair_add(rest, v)
+    alpha = _quotient(v, whole)
     # α² = v²/(rest + v)² comes twice with opposite signs: d(αv) = α(2 − α) dv − α² d(overlap)
-    pull, keep = (alpha, 1.0) if detach_alpha else (alpha * (2.0 - alpha), _quotient(rest, rest + v, 1.0) * (1.0 + alpha))
-    values = overlap + distance + alpha * v
-    return values, _times(keep, overlap_gradient) + distance_gradient + _times(pull, aspect_gradient)
+    pull, keep = alpha, constant(1.0)
+    if not detach_alpha:
+        pull = pair_multiply(alpha, pair_add(constant(2.0), pair_negative(alpha)))
+        keep = pair_multiply(_quotient(rest, whole, 1.0), pair_add(constant(1.0), alpha))
+    values = overlap.value[0] + distance.value[0] + alpha[0] * v[0]
+    return values, _gradient(boxes, overlap.times(keep), distance, aspect.times(pull))
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Two intervals, the predicted and the true one, along one axis."""
+class _Axes(NamedTuple):
+    """Two intervals along each axis, the predicted and the true one: numbers (2, n), or (n,) of one axis, lengths unrounded."""
 
-    size: Array
-    size_error: Array
-    """What rounding took from the size, here and below: (size, error) is a pair."""
-    true_size: Array
-    true_size_error: Array
-    shared: Array
-    own: Array
+    size: Pair
+    true_size: Pair
+    shared: Pair
+    own: Pair
     """What the prediction has beside the shared part: size = shared + own."""
-    other: Array
+    other: Pair
     """What the target has beside it: true_size = shared + other."""
-    gap: Array
-    span: Array
-    low_inside: Array
-    """1 where the prediction's lower edge bounds the shared part, 0 where it bounds the span, ½ where it does both."""
-    high_inside: Array
-    span_error: Array
-    centre: Array
+    gap: Pair
+    span: Pair
+    centre: Pair
     """How far the prediction's centre is above the target's."""
-    centre_error: Array
+    inside: tuple[Array, Array]
+    """1 where the prediction's lower and upper edge bounds the shared part, 0 where it bounds the span, ½ where it does both."""
+
+    def turned(self, axis: int | slice) -> "_Axes":
+        """One axis, or each axis where the other one stands."""
+        return _Axes(*((first[axis], second[axis]) for first, second in self))
 
 
 @dataclass(frozen=True)
 class _Pair:
-    x: _Axis
-    y: _Axis
-    eps: Array
-    units: tuple[Array, Array]
-    """What 1 is along x and along y, in the units of the request."""
+    axes: _Axes
+    eps: Pair
+    units: Array
+    """What 1 is along each axis (2, n), in the units of the request."""
+    box_format: BoxFormat
+
+    @property
+    def x_and_y(self) -> tuple[_Axes, _Axes]:
+        return self.axes.turned(0), self.axes.turned(1)
 
 
-Force: TypeAlias = Callable[[_Axis, _Axis, Array, float], Array]
-"""(axis, the other axis, low_inside or high_inside, +1 for the lower edge or −1 for the upper) -> derivative to that edge."""
+class _Pull(NamedTuple):
+    """A term's derivatives to the edges along each axis, in parts of which not all depend on the edge."""
+
+    either_edge: Pair | None = None
+    inside: Pair | None = None
+    """To a lower edge that bounds the shared part; the opposite to an upper one."""
+    outside: Pair | None = None
+    """To a lower edge that bounds the span; the opposite to an upper one."""
 
 
-def _pair(predictions: Array, targets: Array, eps: float) -> _Pair:
+@dataclass(frozen=True)
+class _Term:
+    """A part of a loss: its value and, in units of its own, its derivatives. These cancel with those of other parts."""
+
+    boxes: _Pair
+    value: Pair
+    pull: _Pull
+    weight: Pair | None = None
+
+    def times(self, weight: Pair) -> "_Term":
+        return replace(self, weight=weight)
+
+    def edges(self) -> tuple[list[Pair], list[Pair]]:
+        """What adds up to the derivatives to the lower edges, and to the upper ones, in the units of the request."""
+        axes, units = self.boxes.axes, self.boxes.units
+        lower: list[Pair] = []
+        upper: list[Pair] = []
+        for part, share in zip(self.pull, (None, 0.0, 1.0), strict=True):
+            if part is None:
+                continue
+            high, low = part if self.weight is None else pair_multiply(part, self.weight)
+            pull = high / units, low / units
+            lower.append(pull if share is None else _times(np.abs(share - axes.inside[0]), pull))
+            upper.append(pull if share is None else _times(-np.abs(share - axes.inside[1]), pull))
+        return lower, upper
+
+
+def _pair(predictions: Array, targets: Array, eps: float, box_format: BoxFormat) -> _Pair:
     """Both boxes in units of a power of two about the size of their span: no area overflows, and scaling rounds nothing.
 
     The unit is not so small that coordinates far from 0, or eps, would overflow in it.
     """
     both = np.stack([predictions, targets])
     far = power_of_two(np.abs(both).max(axis=(0, 2)))
-    span = (both[..., 2:].max(axis=0) / far[:, None] - both[..., :2].min(axis=0) / far[:, None]).max(axis=1)
+    low, high = _corners(both / far[:, None], box_format)
+    span = (high[0].max(axis=0) - low[0].min(axis=0)).max(axis=1)
     unit = far * power_of_two(np.maximum(np.maximum(span, 2.0**-60), np.sqrt(eps) / far))
     unit = np.clip(unit, 2.0**-1000, 2.0**1000)
-    p, t = (predictions / unit[:, None]).T, (targets / unit[:, None]).T
-    return _Pair(_axis(p[0], p[2], t[0], t[2]), _axis(p[1], p[3], t[1], t[3]), eps / unit / unit, (unit, unit))
+    scale = unit / far
+
+    def edges(corner: Pair, box: int) -> Pair:
+        return corner[0][box].T / scale, corner[1][box].T / scale
+
+    axes = _axes(edges(low, 0), edges(high, 0), edges(low, 1), edges(high, 1))
+    return _Pair(axes, pair(eps / unit / unit), np.stack([unit, unit]), box_format)
 
 
-def _axis(low: Array, high: Array, true_low: Array, true_high: Array) -> _Axis:
-    size, size_error = two_sum(high, -low)
-    true_size, true_size_error = two_sum(true_high, -true_low)
-    lower, lower_error = two_sum(low, -true_low)
-    upper, upper_error = two_sum(high, -true_high)
-    shift, shift_error = two_sum(lower, upper)
-    centre, centre_error = renormalised(0.5 * shift, 0.5 * (shift_error + (lower_error + upper_error)))
-    span, span_error = two_sum(np.maximum(high, true_high), -np.minimum(low, true_low))
-    between = np.minimum(high, true_high) - np.maximum(low, true_low)
-    return _Axis(
-        size=size, size_error=size_error, true_size=true_size, true_size_error=true_size_error,
-        shared=np.maximum(between, 0.0),
-        own=np.minimum(size, np.maximum(-lower, 0.0) + np.maximum(upper, 0.0)),
-        other=np.minimum(true_size, np.maximum(lower, 0.0) + np.maximum(-upper, 0.0)),
-        gap=np.maximum(-between, 0.0),
-        span=span, span_error=span_error,
-        low_inside=0.5 + 0.5 * np.sign(lower),
-        high_inside=0.5 - 0.5 * np.sign(upper),
-        centre=centre, centre_error=centre_error,
+def _corners(boxes: Array, box_format: BoxFormat) -> tuple[Pair, Pair]:
+    """The lower and the upper corner, unrounded."""
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if box_format == "xyxy":
+        return pair(first), pair(second)
+    if box_format == "xywh":
+        return pair(first), two_sum(first, second)
+    return two_sum(first, -second / 2.0), two_sum(first, second / 2.0)
+
+
+def _axes(low: Pair, high: Pair, true_low: Pair, true_high: Pair) -> _Axes:
+    size, true_size = pair_add(high, pair_negative(low)), pair_add(true_high, pair_negative(true_low))
+    lower, upper = pair_add(low, pair_negative(true_low)), pair_add(high, pair_negative(true_high))
+    shift = pair_add(lower, upper)
+    above, below = upper[0] > 0, lower[0] < 0  # where the prediction reaches beyond the target
+    span = pair_add(either(upper[0] < 0, true_high, high), pair_negative(either(lower[0] > 0, true_low, low)))
+    between = pair_add(either(upper[0] < 0, high, true_high), pair_negative(either(lower[0] > 0, low, true_low)))
+    apart = between[0] < 0
+    own = pair_add(_where(below, pair_negative(lower)), _where(above, upper))
+    other = pair_add(_where(~below, lower), _where(~above, pair_negative(upper)))
+    return _Axes(
+        size=size, true_size=true_size, shared=_where(~apart, between),
+        own=either(apart, size, own), other=either(apart, true_size, other),
+        gap=_where(apart, pair_negative(between)), span=span, centre=(0.5 * shift[0], 0.5 * shift[1]),
+        inside=(0.5 + 0.5 * np.sign(lower[0]), 0.5 - 0.5 * np.sign(upper[0])),
     )  # fmt: skip
+
+
+def _where(condition: NDArray[np.bool_], number: Pair) -> Pair:
+    """The number, or 0."""
+    return np.where(condition, number[0], 0.0), np.where(condition, number[1], 0.0)
+
+
+def _sum(*terms: Pair) -> Pair:
+    total = terms[0]
+    for term in terms[1:]:
+        total = pair_add(total, term)
+    return total
 
 
 def _areas(boxes: _Pair) -> _Pair:
@@ -220,108 +326,119 @@ def _areas(boxes: _Pair) -> _Pair:
 
     Only without eps, beside which the area of such a box is nothing anyhow.
     """
-    if boxes.eps.any():
+    if boxes.eps[0].any():
         return boxes
-    x_unit, y_unit = power_of_two(boxes.x.span), power_of_two(boxes.y.span)
-    units = boxes.units[0] * x_unit, boxes.units[1] * y_unit
-    return _Pair(_in_units(boxes.x, x_unit), _in_units(boxes.y, y_unit), boxes.eps, units)
+    units = power_of_two(boxes.axes.span[0])
+    lengths = _Axes(*((high / units, low / units) for high, low in boxes.axes))
+    return replace(boxes, axes=lengths._replace(inside=boxes.axes.inside), units=boxes.units * units)
 
 
-def _in_units(axis: _Axis, unit: Array) -> _Axis:
-    lengths = {each.name: getattr(axis, each.name) / unit for each in fields(axis) if not each.name.endswith("_inside")}
-    return replace(axis, **lengths)
+def _gradient(boxes: _Pair, *terms: _Term) -> Array:
+    """The derivatives of all terms to the four numbers of a predicted box, added up before they are rounded."""
+    edges = [term.edges() for term in terms]
+    lower, upper = ([pull for edge in edges for pull in edge[side]] for side in (0, 1))
+    if boxes.box_format == "xyxy":
+        rows = _rounded(*lower), _rounded(*upper)
+    elif boxes.box_format == "xywh":
+        rows = _rounded(*lower, *upper), _rounded(*upper)
+    else:
+        rows = _rounded(*lower, *upper), _rounded(*map(pair_negative, lower), *upper) / 2.0
+    return np.concatenate(rows).T
 
 
-def _gradient(boxes: _Pair, force: Force) -> Array:
-    """A term's derivatives to x1, y1, x2, y2."""
-    x, y = boxes.x, boxes.y
-    lower = force(x, y, x.low_inside, 1.0), force(y, x, y.low_inside, 1.0)
-    upper = force(x, y, x.high_inside, -1.0), force(y, x, y.high_inside, -1.0)
-    return np.stack([each / unit for edges in (lower, upper) for each, unit in zip(edges, boxes.units, strict=True)], axis=1)
+def _rounded(*terms: Pair) -> Array:
+    """Their sum: 0 where they are opposed, as those of a box that keeps its shape are, but for the rounding of pairs."""
+    high, low = _sum(*terms)
+    parts = np.stack([term[0] for term in terms])
+    rounded = np.where(np.abs(high) > 2.0**-100 * np.abs(parts).max(axis=0), high + low, 0.0)
+    if np.isfinite(parts).all():
+        return rounded
+    plain = parts.sum(axis=0)  # infinite numbers have no error; opposed, they leave nothing
+    return np.where(np.isfinite(parts).all(axis=0), rounded, np.where(np.isnan(plain), 0.0, plain))
 
 
-def _times(weight: Array | float, gradient: Array) -> Array:
-    """Each row by its weight; a weight of 0 leaves nothing of an infinite slope."""
-    column = np.reshape(weight, (-1, 1))
-    return np.where(column == 0, 0.0, column * gradient)
-
-
-def _quotient(above: Array, below: Array, otherwise: Array | float = 0.0) -> Array:
+def _quotient(above: Pair, below: Pair, otherwise: Array | float = 0.0) -> Pair:
     """above / below, where 0 / 0 is `otherwise`."""
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), otherwise)
+    some = below[0] > 0
+    high, low = pair_divide(above, (np.where(some, below[0], 1.0), below[1]))
+    return np.where(some, high, otherwise), np.where(some, low, 0.0)
 
 
-def _overlap_term(boxes: _Pair) -> tuple[Array, Array]:
+def _overlap_term(boxes: _Pair) -> _Term:
     """1 − IoU as the area outside the intersection over the union; of two boxes without area 0 where they are one, else 1."""
     boxes = _areas(boxes)
-    x, y, eps = boxes.x, boxes.y, boxes.eps
-    common = x.shared * y.shared
-    only_own = x.own * y.size + x.shared * y.own
-    only_other = x.other * y.true_size + x.shared * y.other
-    outside = only_own + only_other + eps
-    union = outside + common
-    touching = (x.shared > 0) & (y.shared > 0) & (union > 0)
-    different = (x.own + x.other + x.gap + y.own + y.other + y.gap > 0).astype(np.float64)
+    (x, y), a, b, eps = boxes.x_and_y, boxes.axes, boxes.axes.turned(_TURNED), boxes.eps
+    common = pair_multiply(x.shared, y.shared)
+    only_own = pair_add(pair_multiply(x.own, y.size), pair_multiply(x.shared, y.own))
+    only_other = pair_add(pair_multiply(x.other, y.true_size), pair_multiply(x.shared, y.other))
+    beside = _sum(only_own, only_other, eps)
+    union = pair_add(beside, common)
+    touching = (x.shared[0] > 0) & (y.shared[0] > 0) & (union[0] > 0)
+    different = sum((part[0] for axis in (x, y) for part in (axis.own, axis.other, axis.gap)), np.zeros(1)) > 0
 
-    def force(a: _Axis, b: _Axis, inside: Array, sign: float) -> Array:
-        # moving an edge of the intersection takes from it, moving any other adds to the union: both in positive terms
-        taken = inside * (a.own * b.size + only_other + eps) - (1.0 - inside) * (a.shared * b.own) + (2.0 * inside - 1.0) * common
-        return np.divide(sign * b.shared, union, out=np.zeros_like(union), where=touching) * _quotient(taken, union)
+    # moving an edge of the intersection takes from it, moving any other adds to the union
+    lever = _where(touching, _quotient(b.shared, union))
+    taken = _sum(pair_multiply(a.own, b.size), only_other, eps, common)
+    added = pair_add(pair_multiply(a.shared, b.own), common)
+    inside, outside = (pair_multiply(lever, _quotient(area, union)) for area in (taken, pair_negative(added)))
+    return _Term(boxes, _quotient(beside, union, different.astype(np.float64)), _Pull(inside=inside, outside=outside))
 
-    return _quotient(outside, union, different), _gradient(boxes, force)
+
+def _times(factor: Array | float, number: Pair) -> Pair:
+    """The number times a power of two, 0 or −1."""
+    return factor * number[0], factor * number[1]
 
 
-def _spare_term(boxes: _Pair) -> tuple[Array, Array]:
+def _spare_term(boxes: _Pair) -> _Term:
     """The share of the enclosing box that neither box covers, summed from the rectangles it consists of."""
     boxes = _areas(boxes)
-    x, y, eps = boxes.x, boxes.y, boxes.eps
-    area = x.span * y.span + eps
-    spare = x.own * y.other + x.other * y.own + x.gap * y.span + y.gap * (x.own + x.other + x.shared)
-    touching = (x.shared > 0) & (y.shared > 0)
+    (x, y), a, b, eps = boxes.x_and_y, boxes.axes, boxes.axes.turned(_TURNED), boxes.eps
+    area = pair_add(pair_multiply(x.span, y.span), eps)
+    spare = _sum(
+        pair_multiply(x.own, y.other), pair_multiply(x.other, y.own), pair_multiply(x.gap, y.span),
+        pair_multiply(y.gap, _sum(x.own, x.other, x.shared)),
+    )  # fmt: skip
+    touching = (x.shared[0] > 0) & (y.shared[0] > 0)
 
-    def force(a: _Axis, b: _Axis, inside: Array, sign: float) -> Array:
-        uncovered = np.where(touching, b.own, b.size)
-        widened = b.span * (a.other * (b.own - b.other) + b.size * a.gap - a.shared * b.other) - eps * (b.other + b.gap)
-        return sign * (inside * _quotient(uncovered, area) + (1.0 - inside) * _quotient(_quotient(widened, area), area))
+    uncovered = either(touching, b.own, b.size)
+    widened = _sum(
+        pair_multiply(a.other, pair_add(b.own, pair_negative(b.other))),
+        pair_multiply(b.size, a.gap),
+        pair_negative(pair_multiply(a.shared, b.other)),
+    )
+    widened = pair_add(pair_multiply(b.span, widened), pair_negative(pair_multiply(eps, pair_add(b.other, b.gap))))
+    pull = _Pull(inside=_quotient(uncovered, area), outside=_quotient(_quotient(widened, area), area))
+    return _Term(boxes, _quotient(spare, area), pull)
 
-    return _quotient(spare, area), _gradient(boxes, force)
 
-
-def _distance_term(boxes: _Pair) -> tuple[Array, Array]:
+def _distance_term(boxes: _Pair) -> _Term:
     """The squared distance of the centres over the squared diagonal of the enclosing box.
 
-    An edge of the enclosing box that moves the centre as well pulls both ways: what is left is taken in double-double.
+    An edge of the enclosing box that moves the centre as well pulls both ways.
     """
-    x, y = boxes.x, boxes.y
-    spans, centres = [(each.span, each.span_error) for each in (x, y)], [(each.centre, each.centre_error) for each in (x, y)]
-    diagonal = pair_add(pair_add(*(pair_multiply(each, each) for each in spans)), (boxes.eps, np.zeros_like(boxes.eps)))
-    distance = pair_add(*(pair_multiply(each, each) for each in centres))
-    below = np.where(diagonal[0] > 0, diagonal[0], 1.0), diagonal[1]
-    ratio = pair_divide(distance, below)
+    x, y = boxes.x_and_y
+    diagonal = _sum(pair_multiply(x.span, x.span), pair_multiply(y.span, y.span), boxes.eps)
+    ratio = _quotient(pair_add(pair_multiply(x.centre, x.centre), pair_multiply(y.centre, y.centre)), diagonal)
 
-    def force(a: _Axis, _: _Axis, inside: Array, sign: float) -> Array:
-        factor = (sign * 2.0) * (1.0 - inside)  # 0, 1 or 2, of either sign: exact
-        widened = pair_multiply(ratio, (a.span * factor, a.span_error * factor))
-        return np.where(diagonal[0] > 0, pair_add((a.centre, a.centre_error), widened)[0] / below[0], 0.0)
-
-    return ratio[0], _gradient(boxes, force)
+    axes = boxes.axes
+    widened = _quotient(_times(2.0, pair_multiply(ratio, axes.span)), diagonal)
+    return _Term(boxes, ratio, _Pull(_quotient(axes.centre, diagonal), outside=widened))
 
 
-def _aspect(boxes: _Pair) -> tuple[Array, Array]:
+def _aspect(boxes: _Pair) -> _Term:
     """v, from the angle between the diagonals: the arctangent of a cross product, where two arctangents would cancel."""
-    x, y = boxes.x, boxes.y
-    unit, true_unit = power_of_two(np.maximum(x.size, y.size)), power_of_two(np.maximum(x.true_size, y.true_size))
-    w, h, true_w, true_h = x.size / unit, y.size / unit, x.true_size / true_unit, y.true_size / true_unit
-    low = true_w * (y.size_error / unit) + x.true_size_error / true_unit * h
-    low -= w * (y.true_size_error / true_unit) + x.size_error / unit * true_h
-    first, first_error = two_product(true_w, h)
-    second, second_error = two_product(w, true_h)
-    cross, cross_error = two_sum(first, -second)
-    angle = np.arctan2(cross + (cross_error + (first_error - second_error) + low), w * true_w + h * true_h)
-    diagonal = np.hypot(x.size, y.size)
+    x, y = boxes.x_and_y
+    unit = power_of_two(np.maximum(x.size[0], y.size[0]))
+    true_unit = power_of_two(np.maximum(x.true_size[0], y.true_size[0]))
+    w, h = _times(1.0 / unit, x.size), _times(1.0 / unit, y.size)
+    true_w, true_h = _times(1.0 / true_unit, x.true_size), _times(1.0 / true_unit, y.true_size)
+    cross = pair_add(pair_multiply(true_w, h), pair_negative(pair_multiply(w, true_h)))
+    angle = pair_arctan2(cross, pair_add(pair_multiply(w, true_w), pair_multiply(h, true_h)))
+    diagonal = pair_add(pair_multiply(w, w), pair_multiply(h, h))
+    scaled = pair_multiply(pair(np.full(1, 8.0)), pair_multiply(angle, _INVERSE_PI_SQUARED))
 
-    def force(a: _Axis, b: _Axis, _: Array, sign: float) -> Array:
-        turn = sign if a is x else -sign  # a wider box turns its diagonal one way, a higher one the other
-        return (turn * 8.0 / np.pi**2) * _quotient(angle * _quotient(b.size, diagonal), diagonal)
-
-    return (2.0 / np.pi * angle) ** 2, _gradient(boxes, force)
+    # a wider box turns its diagonal one way, a higher one the other
+    lever = _quotient((np.stack([h[0], -w[0]]), np.stack([h[1], -w[1]])), diagonal)
+    turn = _times(1.0 / unit, pair_multiply(scaled, lever))
+    v = pair_multiply(pair_multiply(angle, angle), _times(4.0, _INVERSE_PI_SQUARED))
+    return _Term(boxes, v, _Pull(inside=turn, outside=turn))

@@ -18,8 +18,20 @@ from typing_extensions import Doc
 from app.errors import Fault, InvalidParameter
 from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
 from app.losses.inputs import Case, Choice, when
-from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, loss
-from app.losses.numerics.pairs import Pair, exp_parts, log_pair, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
+from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, Second, Seconds, loss
+from app.losses.numerics.pairs import (
+    Pair,
+    constant,
+    exp_parts,
+    log_pair,
+    pair,
+    pair_add,
+    pair_divide,
+    pair_multiply,
+    plus_share,
+    two_product,
+    two_sum,
+)
 from app.losses.numerics.stable import Array, exp_tail, xlogy
 from app.registry import alias
 
@@ -63,12 +75,12 @@ def poisson_nll(
         Doc('Whether to add log y!, which no prediction changes: true exactly, "stirling" as PyTorch approximates it for y > 1.'),
     ] = False,
     eps: Annotated[float, Ge(0), Doc("Added to the mean before its logarithm is taken; unused with log_input.")] = 1e-8,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Fits the rate of a count: the error of a rate is measured against the spread that a Poisson count of that rate has."""
-    values, gradient = _poisson(predictions, targets, log_input, eps)
-    if not full:
-        return values, gradient
-    return _with_factorial(values, predictions, targets, log_input, eps, exact=full is True), gradient
+    values, gradient, second = _poisson(predictions, targets, log_input, eps)
+    if full:
+        values = _with_factorial(values, predictions, targets, log_input, eps, exact=full is True)
+    return values, gradient, second
 
 
 @loss(
@@ -84,7 +96,7 @@ def poisson_nll(
     reference="McCullagh and Nelder (1989), doi:10.1007/978-1-4899-3242-6",
     properties=DIFFERENTIABLE | SMOOTH,
 )
-def gamma_nll(predictions: Array, targets: Array, *, log_input: LogInput = False) -> tuple[Array, Array]:
+def gamma_nll(predictions: Array, targets: Array, *, log_input: LogInput = False) -> tuple[Array, Array, Second]:
     """Fits the mean of a positive, skewed quantity whose spread grows in proportion to its mean: relative errors count."""
     return _gamma(predictions, targets, log_input)
 
@@ -135,14 +147,14 @@ def tweedie_nll(
         ),
     ] = 1.5,
     log_input: LogInput = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Fits the mean of a quantity that is often exactly zero and otherwise skewed, as insurance claims or rainfall are.
 
     At power 1 and 2, where the formula has a pole, it is the Poisson and the gamma loss: its limit but for a constant.
     """
     if 0 < power < 1:
         message = f"power must not lie between 0 and 1, where no Tweedie distribution exists; got {power:g}"
-        raise InvalidParameter([Fault("/loss/power", "out_of_range", message)])
+        raise InvalidParameter([Fault(("parameters", "power"), "out_of_range", message)])
     if power == 1:
         return _poisson(predictions, targets, log_input, 0.0)
     if power == 2:
@@ -168,7 +180,7 @@ def gaussian_nll(
     *,
     full: Annotated[bool, Doc("Whether to add ½ log 2π, which no prediction changes.")] = False,
     eps: Annotated[float, Ge(0), Doc("A smaller variance is raised to this.")] = 1e-6,
-) -> tuple[Array, tuple[Array, Array]]:
+) -> tuple[Array, tuple[Array, Array], Seconds]:
     """Fits a mean and its own uncertainty: an error costs less where a large variance was predicted, and that costs a logarithm.
 
     A variance below eps counts as eps and has gradient 0, which is the derivative; PyTorch's ignores the limit. Of means
@@ -196,49 +208,67 @@ def gaussian_nll(
     if close.any():
         squared = square(close)
         _put(slope, close, pair_add(pair(v[close]), (-squared[0], -squared[1]))[0] / v[close] / v[close] / 2.0)
-    return values, (ratio, np.where(variance < eps, 0.0, slope))
+
+    def second() -> tuple[Array, Array]:
+        bend = np.where(np.isfinite(share), (share - 0.5) / v / v, ratio * (ratio / v))
+        near = np.abs(share - 0.5) < 0.25
+        if near.any():
+            twice = pair_multiply(square(near), pair(np.full_like(v[near], 2.0)))
+            _put(bend, near, pair_add(twice, pair(-v[near]))[0] / v[near] / v[near] / v[near] / 2.0)
+        return 1.0 / v, np.where(variance <= eps, 0.0, bend)
+
+    return values, (ratio, np.where(variance < eps, 0.0, slope)), second
 
 
 # --- one distribution, its mean or the logarithm of it ------------------------------------------------------------------
 
 
-def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) -> tuple[Array, Array]:
+def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) -> tuple[Array, Array, Second]:
     if log_input:
         product = targets * predictions
         values = _exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
         both = np.isinf(product) & (predictions > 700.0)  # two numbers beyond float64, of which the larger decides
         if both.any():
             values = np.where(both, np.copysign(np.inf, predictions - np.log(targets) - np.log(predictions)), values)
-        return values, _exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
+        gradient = _exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
+        return values, gradient, lambda: np.exp(predictions)
     rate, error = two_sum(predictions, eps)
     values = _log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
     gradient = ((rate - targets) + error) / rate
-    return values, np.where(targets == 0, 1.0, gradient)  # also at a rate of 0, where the quotient is 0/0
+    gradient = np.where(targets == 0, 1.0, gradient)  # also at a rate of 0, where the quotient is 0/0
+    return values, gradient, lambda: np.where(targets == 0, 0.0, targets / rate / rate)
 
 
-def _gamma(predictions: Array, targets: Array, log_input: bool) -> tuple[Array, Array]:
+def _gamma(predictions: Array, targets: Array, log_input: bool) -> tuple[Array, Array, Second]:
     if log_input:
         values = _exp_minus(targets, -predictions, -predictions, lambda at: pair(-predictions[at]))
-        return values, -_exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
+        gradient = -_exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
+        nothing = np.zeros_like(targets)
+        return values, gradient, lambda: _exp_minus(targets, -predictions, nothing, lambda at: pair(nothing[at]))
 
     def quotient(at: Where) -> Pair:
         return pair_divide(pair(targets[at]), pair(predictions[at]))
 
     values = _log_plus(1.0, pair(predictions), targets / predictions, quotient)
-    return values, (predictions - targets) / predictions / predictions
+    gradient = (predictions - targets) / predictions / predictions
+
+    def second() -> Array:  # (2y − p)/p³
+        return 2.0 * ((targets - predictions / 2.0) / predictions) / predictions / predictions
+
+    return values, gradient, second
 
 
-def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array]:
+def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array, Second]:
     """p^a · (p − y·b/a) / b and p^−ρ · (p − y), with a = 1 − ρ and b = 2 − ρ: of the terms only the brackets cancel."""
     if power == 0.0:  # the normal distribution, whose mean may be negative
-        return p * (p / 2.0 - y), p - y
+        return p * (p / 2.0 - y), p - y, lambda: np.ones_like(p)
     (a, a_low), (b, _) = _less(1.0, power), _less(2.0, power)
     largest = np.maximum(p, y)
     tiny = (largest > 0) & (largest < 1e-290)
     if tiny.any():  # the loss is homogeneous of degree b: it is taken where y·b/a and 1/b do not fall below the least number
         unit = np.where(tiny, 2.0**100, 1.0)
-        values, gradient = _tweedie_of_mean(p * unit, y * unit, power)
-        return values * unit**-b, gradient * unit**-a
+        values, gradient, second = _tweedie_of_mean(p * unit, y * unit, power)
+        return values * unit**-b, gradient * unit**-a, lambda: second() * unit**power
 
     def raised(share: float) -> Array:
         return p ** (a * share) * (1.0 + a_low * share * np.log(p)) if a_low else p ** (a * share)
@@ -253,10 +283,15 @@ def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array]:
     if not np.isfinite(values).all():  # the bracket may overflow where its share does not
         apart = _times(p, raised) / b - _times(y, raised) / a
         values = np.where(np.isfinite(values) | np.isnan(apart), values, apart)
-    return values, _times(p - y, lambda share: p ** (-power * share))
+
+    def second() -> Array:  # p^(−ρ)·(1 − ρ + ρy/p)
+        bracket = plus_share(two_sum(np.ones(1), -power), constant(power), y, p)
+        return _times(bracket, lambda share: p ** (-power * share))
+
+    return values, _times(p - y, lambda share: p ** (-power * share)), second
 
 
-def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array]:
+def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Second]:
     """The same with eˣ for p: e^(ax) · (eˣ − y·b/a) / b and e^(ax) · (eˣ − y)."""
     a, b = _less(1.0, power), _less(2.0, power)
 
@@ -271,7 +306,15 @@ def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array]:
         # eˣ leaves the range of floats before its powers do
         return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)
 
-    return bracketed(b[0], a[0], lambda at: _offset(y[at], power)), bracketed(1.0, 1.0, lambda at: pair(y[at]))
+    def share_of_target(at: Where) -> Pair:
+        rate = pair_divide(two_sum(np.ones(1), -power), two_sum(np.full(1, 2.0), -power))
+        return pair_multiply(pair(y[at]), rate)
+
+    return (
+        bracketed(b[0], a[0], lambda at: _offset(y[at], power)),
+        bracketed(1.0, 1.0, lambda at: pair(y[at])),
+        lambda: bracketed(1.0 / b[0], 1.0 / a[0], share_of_target),
+    )
 
 
 def _less(whole: float, power: float) -> tuple[float, float]:

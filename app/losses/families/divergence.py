@@ -8,7 +8,7 @@ from typing_extensions import Doc
 
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
-from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, loss
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, Second, loss
 from app.losses.numerics.pairs import (
     Pair,
     constant,
@@ -17,18 +17,20 @@ from app.losses.numerics.pairs import (
     log_pair,
     pair,
     pair_add,
+    pair_multiply,
     pair_negative,
     pair_sum,
     two_sum,
 )
-from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_cross_entropy
+from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_variance
+from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
 from app.registry import alias
 
 _LEAST = -745.0
 """Below the logarithm of every number but 0."""
 _CLOSE = 2.0**-6
-"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of two logarithms."""
+"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of logarithms."""
 
 
 def _format(name: str) -> Case:
@@ -71,7 +73,7 @@ def kl_divergence(
         Doc("What predictions are: the softmax or the logarithm is taken where needed."),
     ] = "probabilities",
     log_target: Annotated[bool, Doc("Whether targets are log-probabilities.")] = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Information lost when the prediction stands for the target, KL(target ‖ prediction): mass the prediction misses costs most.
 
     Sums over the classes of a sample, so that the mean over samples is what PyTorch calls batchmean; its own mean divides
@@ -82,19 +84,23 @@ def kl_divergence(
         values = row_sums(_terms(predictions, p))
     else:
         values = row_sums(_terms_of_logarithms(predictions, targets, p, input_format, log_target))
-    close = np.flatnonzero(np.abs(values) < (16.0 * _CLOSE if log_target else _CLOSE))
+    close = np.flatnonzero(np.abs(values) < (_CLOSE if input_format == "probabilities" and not log_target else 16.0 * _CLOSE))
     if close.size:
         exact = _close_values(predictions[close], targets[close], input_format, log_target)
         values[close] = np.where(np.isfinite(exact), exact, values[close])
     if input_format != "logits":
-        return values, _gradient(predictions, targets, p, input_format, log_target)
+        gradient = _gradient(predictions, targets, p, input_format, log_target)
+        if input_format == "log_probabilities":
+            return values, gradient, lambda: np.zeros_like(gradient)
+        return values, gradient, lambda: np.where(gradient == 0, 0.0, -gradient / predictions)
 
     def unrounded(rows: NDArray[np.intp]) -> Pair:
         return exp_pair(targets[rows]) if log_target else pair(p[rows])
 
-    cross_entropy, gradient = softmax_cross_entropy(predictions, p, unrounded)
+    cross_entropy, gradient = softmax_cross_entropy(predictions, Shares(p, unrounded))
     # logits may lie further apart than any float64, against targets that hardly ask for them
-    return recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p))), gradient
+    values = recovered(values, lambda: cross_entropy + row_sums(xlogy(p, p)))
+    return values, gradient, lambda: row_sums(p)[:, None] * softmax_variance(predictions)
 
 
 def _terms(q: Array, p: Array) -> Array:
@@ -133,6 +139,9 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
         excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
         high, low = pair_sum(two_sum(targets, -predictions))
         return row_sums(excess) + (high + low)[:, 0]
+    if input_format == "log_probabilities" and log_target:  # nothing but the exponential is rounded
+        high, low = pair_sum(pair_multiply(exp_pair(targets), two_sum(targets, -predictions)))
+        return (high + low)[:, 0]
     # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
     p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0

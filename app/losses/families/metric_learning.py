@@ -24,6 +24,7 @@ from app.losses.loss import (
     SMOOTH,
     SYMMETRIC,
     Pullback,
+    Second,
     loss,
 )
 from app.losses.numerics.pairs import (
@@ -88,13 +89,14 @@ def contrastive(
     targets: Array,
     *,
     margin: Annotated[float, Ge(0), Doc("Distance from which two different samples are far enough apart.")] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Pulls two samples of one class together and pushes two of different classes at least a margin apart.
 
     Targets are 1 for a pair of the same class; Hadsell, Chopra and LeCun write 0 for it, and halve the loss.
     """
     excess = targets * predictions + (1.0 - targets) * np.maximum(margin - predictions, 0.0)
-    return excess * excess, (4.0 * targets - 2.0) * excess
+    pulled = (targets > 0) | (predictions < margin)
+    return excess * excess, (4.0 * targets - 2.0) * excess, lambda: np.where(pulled, 2.0, 0.0)
 
 
 @loss(
@@ -141,11 +143,12 @@ def hinge_embedding(
     targets: Array,
     *,
     margin: Annotated[float, Ge(0), Doc("Distance from which two different samples are far enough apart.")] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Reduces the distance of two similar samples, and raises that of two different ones up to a margin."""
     same, room = targets > 0, margin - predictions
     # at the margin the hinge is active, as in PyTorch
-    return np.where(same, predictions, np.maximum(room, 0.0)), np.where(same, 1.0, np.where(room >= 0, -1.0, 0.0))
+    gradient = np.where(same, 1.0, np.where(room >= 0, -1.0, 0.0))
+    return np.where(same, predictions, np.maximum(room, 0.0)), gradient, lambda: np.zeros_like(room)
 
 
 @loss(
@@ -234,14 +237,15 @@ def circle(
         apart = _one_less_products(slices, anchors, scale[anchors], scale[:, 0])
         return _pairs(apart, targets[anchors, None] == targets, np.arange(n, dtype=np.intp)[anchors], gamma, margin)
 
-    shares = [_shares(pairs_of(anchors)) for anchors in tiles]
-    total = np.where(counted, np.concatenate([each.total for each in shares]), -np.inf)
+    kept = [pairs_of(anchors) for anchors in tiles] if n * n <= PAIRS_KEPT else []
+    shares = [_shares(pairs) for pairs in (kept or map(pairs_of, tiles))]
+    total = np.where(counted, np.concatenate([share.total for share in shares]), -np.inf)
 
     def pullback(weights: Array) -> Array:
         gradient = np.zeros_like(predictions)
         pulls = np.where(counted & (weights != 0), weights * sigmoid(total), 0.0)[:, None]
-        for anchors, share in zip(tiles, shares, strict=True):
-            slope = _slope(pairs_of(anchors), share, gamma)
+        for anchors, share, pairs in zip(tiles, shares, kept or map(pairs_of, tiles), strict=True):
+            slope = _slope(pairs, share, gamma)
             slope = np.where(pulls[anchors] == 0, 0.0, pulls[anchors] * slope)
             gradient[anchors] += slope @ predictions
             gradient += slope.T @ predictions[anchors]
@@ -255,6 +259,9 @@ ROUNDING = 2.0**-100
 
 PAIRS_AT_ONCE = 2**15
 """Pairs of samples in a tile: what keeps the memory of a batch of n from growing as n², and a tile in the cache."""
+
+PAIRS_KEPT = 2**18
+"""Pairs of samples up to which all tiles are kept for the gradient, in 25 bytes for each, and not computed once more."""
 
 
 class _Pairs(NamedTuple):
@@ -457,13 +464,19 @@ def _length(x: Pair, p: float) -> _Length:
         norm = pair_sqrt(pair_sum(pair_multiply(scaled, scaled)))
         return _Length(x, _scaled(norm, scale), pair_divide(scaled, _some(norm)))
     share = pair_divide(_scaled(x, np.sign(x[0])), pair(np.where(size > 0, size, 1.0)))
-    some = (share[0] > 1e-290).astype(np.float64)
-    log = pair_log((np.where(some > 0, share[0], 1.0), np.where(some > 0, share[1], 0.0)))
-    total = pair_sum(_scaled(pair_exp(pair_multiply(log, constant(p))), some))
-    log_norm = pair_divide(pair_log(_some(total)), constant(p))
-    steepness = pair_multiply(pair_add(log, pair_negative(log_norm)), constant(p - 1.0))
-    slope = _scaled(pair_exp(steepness), np.sign(x[0]) * some)
-    return _Length(x, pair_multiply(pair_exp(log_norm), pair(size)), slope)
+    some = share[0] > 1e-290
+    share = np.where(some, share[0], 1.0), np.where(some, share[1], 0.0)
+    log = pair_log(share)
+    powers = _scaled(pair_exp(pair_multiply(log, constant(p))), some.astype(np.float64))
+    total = _some(pair_sum(powers))
+    log_norm = pair_divide(pair_log(total), constant(p))
+    norm = pair_exp(log_norm)
+    slope = pair_divide(powers, pair_multiply(share, pair_divide(total, norm)))
+    small = some & (powers[0] < 1e-250)
+    if small.any():  # a power below the range, of which the one before need not be
+        below = pair_add(log, pair_negative(log_norm))
+        slope[0][small], slope[1][small] = pair_exp(pair_multiply((below[0][small], below[1][small]), constant(p - 1.0)))
+    return _Length(x, pair_multiply(norm, pair(size)), _scaled(slope, np.sign(x[0])))
 
 
 def _lead(x: _Length, y: _Length, apart: Pair, p: float) -> Pair:

@@ -1,9 +1,9 @@
 """Losses of one true class among k: predictions (n, *d, k), one label for each element (n, *d).
 
-A kernel sees rows (m, k) and labels (m,). What else labels may be and say, `app/losses/labels.py` puts around it.
+A kernel sees rows (m, k) and labels (m,), or the shares (m, k) that classes have of soft, smoothed and weighed labels.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -11,47 +11,49 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.losses.cost import Cost
 from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
-from app.losses.labels import ClassWeight, LabelSmoothing
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, loss
-from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_add, pair_divide, pair_multiply, two_product, two_sum
-from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_cross_entropy
+from app.losses.labels import ClassWeight
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, Second, loss
+from app.losses.numerics.pairs import (
+    Pair,
+    constant,
+    difference,
+    either,
+    pair,
+    pair_add,
+    pair_divide,
+    pair_exp,
+    pair_log,
+    pair_multiply,
+    pair_negative,
+    pair_sum,
+    renormalised,
+    two_product,
+    two_sum,
+)
+from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_variance
+from app.losses.numerics.shares import ExactColumns, Shares, columns, softmax_cross_entropy
 from app.losses.numerics.stable import Array, recovered, xlogy
 from app.losses.parameters import PER_CLASS
 from app.registry import alias
 
 Index: TypeAlias = NDArray[np.int64]
-Labels: TypeAlias = NDArray[Any]
-"""Class indices (n,) or rows of probabilities (n, k)."""
+Flat: TypeAlias = NDArray[np.intp]
 
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
 
 
-def _counts(targets: Labels, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
-    """The weight of each sample's class; None where all count 1."""
-    return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
-
-
-def _flat(targets: Index, k: int) -> NDArray[np.intp]:
+def _flat(targets: Index, k: int) -> Flat:
     """Where each row's label stands in the flattened rows."""
     return np.arange(0, targets.size * k, k, dtype=np.intp) + targets
 
 
-def _one_hot(rows: Array) -> NDArray[np.intp] | None:
-    """Where each row has its 1, in the flattened rows; None where a row is not one-hot."""
-    n, k = rows.shape
-    at: NDArray[np.intp] = np.flatnonzero(rows != 0.0)
-    if at.size != n or rows.take(at).min() < 1.0:
-        return None
-    columns = at - row_starts(rows)
-    return at if columns.min() >= 0 and columns.max() < k else None
-
-
-def _ones(at: NDArray[np.intp] | None, shape: tuple[int, ...]) -> Array:
-    """Rows with a 1 at each flat index."""
-    rows = np.zeros(shape)
-    rows.reshape(-1)[at] = 1.0
+def _scattered(slope: Array, at: Flat, like: Array) -> Array:
+    """Rows with these numbers at their flat indices and 0 elsewhere."""
+    rows = np.zeros_like(like)
+    rows.reshape(-1)[at] = slope
     return rows
 
 
@@ -90,22 +92,19 @@ def _ones(at: NDArray[np.intp] | None, shape: tuple[int, ...]) -> Array:
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
-    counts=_counts,
 )  # fmt: skip
 def categorical_cross_entropy(
     predictions: Array,
-    targets: Labels,
+    targets: Index | Shares,
     *,
     from_logits: FromLogits = False,
-    label_smoothing: LabelSmoothing = 0.0,
-    class_weight: ClassWeight = None,
     clip: Annotated[
         float | None,
         Gt(0),
         Le(0.5),
         Doc("Probabilities are moved into [clip, 1 − clip], and pull no more beyond; null leaves them."),
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Surprise at the true class: a confident mistake costs without bound, and honest probabilities cost least.
 
     Targets are class indices or rows of probabilities, one-hot or soft. The mean divides by the sum of the class weights
@@ -113,59 +112,33 @@ def categorical_cross_entropy(
     divided by their sum; `clip` does what Keras does with 1e-7.
     """
     if from_logits and clip is not None:
-        raise InvalidParameter([Fault("/loss/clip", "clip", "clip applies to probabilities; leave it out with from_logits")])
-    if targets.ndim == 1:
-        counts = _counts(targets, class_weight=class_weight)
-        at = _flat(targets, predictions.shape[1])
-    else:
-        counts, at = None, None if class_weight else _one_hot(targets)
-    if at is None or label_smoothing:
-        rows = targets if targets.ndim == 2 else _ones(at, predictions.shape)
-        shares = _shares(rows, label_smoothing, class_weight)
+        message = "clip applies to probabilities; leave it out with from_logits"
+        raise InvalidParameter([Fault(("parameters", "clip"), "clip", message)])
+    if isinstance(targets, Shares):
         if from_logits:
-            return softmax_cross_entropy(predictions, shares, lambda at: _exact_shares(rows[at], label_smoothing, class_weight))
-        return _soft(predictions, shares, clip)
-    return _hard_logits(predictions, at, counts) if from_logits else _hard(predictions, at, counts, clip)
-
-
-def _shares(rows: Array, label_smoothing: float, class_weight: list[float] | None) -> Array:
-    """What −log p of each class counts in each row: (1 − ε) y + ε/k, times the weight of the class."""
-    shares = (1.0 - label_smoothing) * rows + label_smoothing / rows.shape[1]
-    return shares if class_weight is None else shares * np.asarray(class_weight, np.float64)
-
-
-def _exact_shares(rows: Array, label_smoothing: float, class_weight: list[float] | None) -> Pair:
-    """The shares unrounded, for a gradient in which they nearly cancel."""
-    kept = pair_multiply(pair(rows), two_sum(np.ones(1), -label_smoothing))
-    shares = pair_add(kept, pair_divide(constant(label_smoothing), constant(rows.shape[1])))
-    return shares if class_weight is None else pair_multiply(shares, pair(np.asarray(class_weight, np.float64)))
-
-
-def _hard_logits(x: Array, at: NDArray[np.intp], counts: Array | None) -> tuple[Array, Array]:
-    parts = softmax(x, at)
+            values, gradient = softmax_cross_entropy(predictions, targets)
+            return values, gradient, lambda: row_sums(targets.rounded)[:, None] * softmax_variance(predictions)
+        values, gradient, second = _surprise(predictions, targets.rounded, clip)
+        return row_sums(values), gradient, second
+    at = _flat(targets, predictions.shape[1])
+    if not from_logits:
+        values, slope, bend = _surprise(predictions.take(at), np.ones(at.size), clip)
+        return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
+    parts = softmax(predictions, at)
     parts.others.reshape(-1)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
-    gradient = parts.probabilities()
-    if counts is None:
-        return parts.surprise, gradient
-    gradient *= counts[:, None]
-    return np.where(counts == 0, 0.0, counts * parts.surprise), gradient
+    return parts.surprise, parts.probabilities(), lambda: softmax_variance(predictions)
 
 
-def _hard(p: Array, at: NDArray[np.intp], counts: Array | None, clip: float | None) -> tuple[Array, Array]:
-    true = p.take(at)
-    values, slope = _soft(true[:, None], np.ones((at.size, 1)) if counts is None else counts[:, None], clip)
-    gradient = np.zeros_like(p)
-    gradient.reshape(-1)[at] = slope[:, 0]
-    return values, gradient
-
-
-def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
+def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array, Second]:
+    """−shares · log p of each number, and its derivatives."""
     if clip is None:
-        return -row_sums(xlogy(shares, p)), np.where(shares == 0, 0.0, -shares / p)
+        slope = np.where(shares == 0, 0.0, -shares / p)
+        return 0.0 - xlogy(shares, p), slope, lambda: np.where(shares == 0, 0.0, shares / p / p)
     # log(1 − clip) of the exact 1 − clip, which float64 does not hold
     log_p = np.where(p > 1.0 - clip, np.log1p(-clip), np.log(np.maximum(p, clip)))
     inside = (p >= clip) & (p <= 1.0 - clip) & (shares != 0)
-    return -row_sums(shares * log_p), np.where(inside, -shares / p, 0.0)
+    within = (p > clip) & (p < 1.0 - clip) & (shares != 0)
+    return 0.0 - shares * log_p, np.where(inside, -shares / p, 0.0), lambda: np.where(within, shares / p / p, 0.0)
 
 
 @loss(
@@ -181,12 +154,13 @@ def _soft(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array]:
     equals=("torch.nn.NLLLoss(weight, ignore_index)",),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT | PROPER,
 )
-def nll(predictions: Array, targets: Index) -> tuple[Array, Array]:
+def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """Cross-entropy of predictions that are log-probabilities already: picks the true class, takes no logarithm."""
+    if isinstance(targets, Shares):
+        return -row_sums(targets.rounded * predictions), -targets.rounded, lambda: np.zeros_like(predictions)
     at = _flat(targets, predictions.shape[1])
-    gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = -1.0
-    return -predictions.take(at), gradient
+    gradient = _scattered(np.full(at.size, -1.0), at, predictions)
+    return -predictions.take(at), gradient, lambda: np.zeros_like(predictions)
 
 
 @loss(
@@ -203,24 +177,65 @@ def nll(predictions: Array, targets: Index) -> tuple[Array, Array]:
 )  # fmt: skip
 def categorical_focal(
     predictions: Array,
-    targets: Index,
+    targets: Index | Shares,
     *,
     from_logits: FromLogits = False,
     gamma: Annotated[float, Ge(0), Doc("How strongly samples that are right already are passed over; 0 is cross-entropy.")] = 2.0,
     alpha: Annotated[
         float | list[float], PER_CLASS, Doc("Factor of the loss: one number for every class, or one for each.")
     ] = 0.25,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy that fades for samples the model has right, so that the hard ones decide.
 
     A scalar alpha multiplies every class, as in Keras; it is not alpha for one class and 1 − alpha for the others.
     """
-    scale = np.asarray(alpha, np.float64)[targets] if isinstance(alpha, list) else alpha
+    factor = np.asarray(alpha, np.float64)
+    if isinstance(targets, Shares):
+        if from_logits:
+            return _focal_of_shares(predictions, targets, gamma, factor)
+        values, gradient, second = _focal(predictions, gamma, targets.rounded * factor)
+        return row_sums(values), gradient, second
+    scale = factor[targets] if factor.ndim else factor
     at = _flat(targets, predictions.shape[1])
-    return (_focal_logits if from_logits else _focal)(predictions, at, gamma, scale)
+    if from_logits:
+        return _focal_logits(predictions, at, gamma, scale)
+    values, slope, bend = _focal(predictions.take(at), gamma, scale)
+    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
 
 
-def _focal_logits(x: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array]:
+def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tuple[Array, Array, Second]:
+    seen = columns(x)
+    focus = shares.rounded * alpha * seen.miss**gamma
+    if gamma:
+        # the surprise over the miss tends to 1 at p = 1; p is 0 long before the surprise is infinite
+        ratio = np.divide(np.minimum(seen.surprise, 1e300), seen.miss, out=np.ones_like(x), where=seen.miss > 0)
+        pulls = focus * (gamma * seen.p * ratio + 1.0)
+    else:
+        pulls = focus
+
+    def exact(rows: Flat, seen: ExactColumns) -> Pair:
+        factor = pair_multiply(shares.unrounded(rows), pair(alpha))
+        if not gamma:
+            return factor
+        some = seen.miss[0] > 0
+        miss = either(some, seen.miss, constant(1.0))
+        power = either(some, pair_exp(pair_multiply(pair_log(miss), constant(gamma))), constant(0.0))
+        slope = pair_multiply(pair_multiply(constant(gamma), seen.p), pair_divide(seen.surprise, miss))
+        return pair_multiply(pair_multiply(factor, power), pair_add(slope, constant(1.0)))
+
+    def values(surprise: Array) -> Array:
+        return row_sums(np.where(focus == 0, 0.0, focus * surprise))
+
+    # a surprise may be beyond float64 where its share is not
+    total = recovered(values(seen.surprise), lambda: 4.0 * values(x.take(seen.at)[:, None] / 4.0 - x / 4.0))
+
+    def of_labels(labels: Index) -> Array:
+        return _focal_logits(x, _flat(labels, x.shape[1]), gamma, alpha[labels] if alpha.ndim else alpha)[2]()
+
+    return total, seen.gradient(x, pulls, exact, 2.0 + gamma), lambda: shares.expected(of_labels)
+
+
+def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
     parts = softmax(x, at)
     miss = parts.rest / parts.total
     p = parts.picked / parts.total
@@ -234,13 +249,25 @@ def _focal_logits(x: Array, at: NDArray[np.intp], gamma: float, scale: Array | f
         gradient[thin] = parts.others[thin] / parts.rest[thin, None] * pull[thin, None]
     gradient.reshape(-1)[at] = -pull
     # the surprise may be beyond float64 where its share is not
-    return recovered(
+    values = recovered(
         focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(at) / 2.0)))
-    ), gradient
+    )
+
+    def second() -> Array:  # m^γ·(pⱼ(1 − pⱼ)·(γps/m + 1) + (d/m)²·γp·(2m − s·(m − (γ − 1)p))), m = 1 − p, s = −ln p,
+        # and d = m for the label, −pⱼ for another class
+        surprise = np.minimum(parts.surprise, 1e300)
+        ratio = np.divide(surprise, miss, out=np.ones_like(miss), where=miss > 0)
+        turn = gamma * p * (2.0 * miss - surprise * (miss - (gamma - 1.0) * p))
+        rest = np.broadcast_to(parts.rest[:, None], x.shape)
+        odds = np.divide(parts.others, rest, out=np.zeros_like(x), where=rest > 0)
+        odds.reshape(-1)[at] = 1.0
+        bend = softmax_variance(x) * (gamma * p * ratio + 1.0)[:, None]
+        return focus[:, None] * (bend + odds * odds * turn[:, None])
+
+    return values, gradient, second
 
 
-def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array | float) -> tuple[Array, Array]:
-    p = predictions.take(at)
+def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
     miss, error = two_sum(np.ones_like(p), -p)
     log_p = np.log(p)
     some = miss > 0
@@ -248,9 +275,14 @@ def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array 
     focus = scale * miss**gamma * (1.0 + gamma * np.divide(error, miss, out=np.zeros_like(p), where=some))
     # log(p) / (1 − p) tends to −1 at p = 1
     slope = gamma * np.divide(log_p, miss, out=np.full_like(p, -1.0), where=some) if gamma else 0.0
-    gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = np.where(focus == 0, 0.0, focus * (slope - 1.0 / p))
-    return -xlogy(focus, p), gradient
+
+    def second() -> Array:  # m^γ/p² + γ·m^(γ − 1)·(2/p − (γ − 1)·ln p/m) with m = 1 − p
+        steep = focus / p / p
+        lead = scale * miss ** (gamma - 1.0) * (1.0 + (gamma - 1.0) * np.divide(error, miss, out=np.zeros_like(p), where=some))
+        bend = steep + lead * (2.0 * gamma / p - (gamma - 1.0) * slope) if gamma else steep
+        return np.where(np.equal(scale, 0), 0.0, np.where(np.isinf(steep), np.inf, bend))
+
+    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * (slope - 1.0 / p)), second
 
 
 @loss(
@@ -264,48 +296,117 @@ def _focal(predictions: Array, at: NDArray[np.intp], gamma: float, scale: Array 
 )
 def generalized_cross_entropy(
     predictions: Array,
-    targets: Index,
+    targets: Index | Shares,
     *,
     q: Annotated[float, Gt(0), Le(1), Doc("Robustness to wrong labels: towards 0 cross-entropy, 1 the linear 1 − p.")] = 0.5,
     from_logits: FromLogits = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Between cross-entropy and mean absolute error: a wrong label costs at most 1/q, so noise in labels does less harm."""
+    if isinstance(targets, Shares):
+        if from_logits:
+            return _generalized_of_shares(predictions, targets, q)
+        values, slope, bend = _generalized(predictions, q)
+        share = targets.rounded
+        gradient = np.where(share == 0, 0.0, share * slope)
+        return row_sums(share * values), gradient, lambda: np.where(share == 0, 0.0, share * bend())
     at = _flat(targets, predictions.shape[1])
     if from_logits:
         return _generalized_logits(predictions, at, q)
-    p = predictions.take(at)
-    gradient = np.zeros_like(predictions)
-    gradient.reshape(-1)[at] = -np.where(p > 0, p**q / p, p ** (q - 1.0))  # q − 1 is rounded
-    return -np.expm1(q * np.log(p)) / q, gradient
+    values, slope, bend = _generalized(predictions.take(at), q)
+    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
 
 
-def _generalized_logits(x: Array, at: NDArray[np.intp], q: float) -> tuple[Array, Array]:
+def _generalized(p: Array, q: float) -> tuple[Array, Array, Second]:
+    def second() -> Array:
+        return (1.0 - q) * np.where(p > 0, p**q / p / p, np.inf) if q < 1 else np.zeros_like(p)
+
+    return -np.expm1(q * np.log(p)) / q, -np.where(p > 0, p**q / p, p ** (q - 1.0)), second  # q − 1 is rounded
+
+
+def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, Array, Second]:
+    seen = columns(x)
+
+    def exact(rows: Flat, seen: ExactColumns) -> Pair:
+        return pair_multiply(shares.unrounded(rows), pair_exp(pair_multiply(pair_negative(seen.surprise), constant(q))))
+
+    shift = np.broadcast_to(seen.parts.shift, len(x))[:, None]
+    pulls = shares.rounded * _power(x, seen.p, shift, seen.parts.total[:, None], q)
+    values = row_sums(shares.rounded * _cost(seen.surprise, q))
+
+    def of_labels(labels: Index) -> Array:
+        return _generalized_logits(x, _flat(labels, x.shape[1]), q)[2]()
+
+    return values, seen.gradient(x, pulls, exact, 2.0), lambda: shares.expected(of_labels)
+
+
+def _generalized_logits(x: Array, at: Flat, q: float) -> tuple[Array, Array, Second]:
     parts = softmax(x, at)
     p = parts.picked / parts.total
-    power = p**q
-    if p.min() < 1e-290:  # p^q may be far from 0 where p itself has left the range
-        gap, lost = difference(x.take(at), np.broadcast_to(parts.shift, p.shape))
-        scaled, error = two_product(np.maximum(gap, -1e290), q)
-        power = np.where(p > 1e-290, power, np.exp(scaled) * (1.0 + (error + lost * q)) / parts.total**q)
+    power = _power(x.take(at), p, np.broadcast_to(parts.shift, p.shape), parts.total, q)
     gradient = parts.probabilities() * power[:, None]
     gradient.reshape(-1)[at] = -parts.rest / parts.total * power
-    reached = q * parts.surprise
-    return np.where(reached < 1e-290, parts.surprise, -np.expm1(-reached) / q), gradient  # below, q·surprise loses digits
+
+    def second() -> Array:  # p^q·(pⱼ(1 − pⱼ) − q·d²), d = 1 − p for the label and −pⱼ for another class
+        away = softmax(x, at).probabilities()
+        away.reshape(-1)[at] = parts.rest / parts.total
+        return power[:, None] * (softmax_variance(x) - q * away * away)
+
+    return _cost(parts.surprise, q), gradient, second
+
+
+def _power(x: Array, p: Array, shift: Array, total: Array, q: float) -> Array:
+    """p^q of p = e^(x − shift) / total, which may be far from 0 where p itself has left the range."""
+    power = p**q
+    if p.min() >= 1e-290:
+        return power
+    gap, lost = difference(x, shift)
+    scaled, error = two_product(np.maximum(gap, -1e290), q)
+    return np.where(p > 1e-290, power, np.exp(scaled) * (1.0 + (error + lost * q)) / total**q)
+
+
+def _cost(surprise: Array, q: float) -> Array:
+    reached = q * surprise
+    return np.where(reached < 1e-290, surprise, -np.expm1(-reached) / q)  # below, q·surprise loses digits
 
 
 # --- margins ----------------------------------------------------------------------------------------------------------
 
 
-def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, Array]:
-    """max(0, 1 + the largest rival − score of the label); at a kink it still pulls, at a tie the first rival is pushed."""
-    rival: NDArray[np.intp] = row_starts(scores) + rivals.argmax(axis=1)
+def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, Array, Second]:
+    """max(0, 1 + the largest rival − score of the label), where the label itself is a rival of score `own`.
+
+    At a kink it still pulls, at a tie the first rival is pushed.
+    """
+    start = row_starts(scores)
     room = headroom(scores)
-    excess = lead_missing((rivals * room).take(rival), (scores * room).take(at), np.ravel(room))
-    active = (excess >= 0).astype(np.float64)
-    gradient = np.zeros_like(scores)
-    gradient.reshape(-1)[rival] = active
-    gradient.reshape(-1)[at] = -active
-    return np.fmax(excess, 0.0) / np.ravel(room), gradient  # fmax: a class without rivals has no excess, but NaN
+    if not isinstance(targets, Shares):
+        at = _flat(targets, scores.shape[1])
+        rivals = scores.copy()
+        rivals.reshape(-1)[at] = own
+        rival: Flat = start + rivals.argmax(axis=1)
+        excess = lead_missing((rivals * room).take(rival), (scores * room).take(at), np.ravel(room))
+        active = (excess >= 0).astype(np.float64)
+        gradient = _scattered(active, rival, scores)
+        gradient.reshape(-1)[at] = -active
+        values = np.fmax(excess, 0.0) / np.ravel(room)  # fmax: a class without rivals has no excess, but NaN
+        return values, gradient, lambda: np.zeros_like(scores)
+    first: Flat = start + scores.argmax(axis=1)
+    rest = scores.copy()
+    rest.reshape(-1)[first] = -np.inf
+    second: Flat = start + rest.argmax(axis=1)
+    lead = np.repeat(scores.take(first)[:, None], scores.shape[1], axis=1)
+    lead.reshape(-1)[first] = rest.take(second)
+    excess = lead_missing(np.maximum(lead, own) * room, scores * room, room)
+    active = np.where(excess >= 0, targets.rounded, 0.0)
+    before = np.arange(scores.size).reshape(scores.shape) > first[:, None]
+    before.reshape(-1)[first] = first > second
+    pushed = np.where((lead > own) | ((lead == own) & before), active, 0.0)
+    gradient = -active
+    gradient.reshape(-1)[second] += pushed.take(first)
+    pushed.reshape(-1)[first] = -active.take(first)
+    high, low = pair_sum(pair(pushed))
+    gradient.reshape(-1)[first] = (high + low)[:, 0]
+    return row_sums(targets.rounded * np.fmax(excess, 0.0)) / np.ravel(room), gradient, lambda: np.zeros_like(scores)
 
 
 @loss(
@@ -316,16 +417,13 @@ def _hinge(scores: Array, at: NDArray[np.intp], rivals: Array) -> tuple[Array, A
     equals=("keras.losses.CategoricalHinge()",),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
-def categorical_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]:
+def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """Asks the true class to lead the best wrong one, and zero, by 1.
 
     Keras' form, in which the true class takes part in the maximum with a score of 0: where all wrong scores are negative
     the loss is 1 − sᵧ. See crammer_singer_hinge for the form without it.
     """
-    at = _flat(targets, predictions.shape[1])
-    rivals = predictions.copy()
-    rivals.reshape(-1)[at] = 0.0
-    return _hinge(predictions, at, rivals)
+    return _hinge(predictions, targets, 0.0)
 
 
 @loss(
@@ -341,12 +439,9 @@ def categorical_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]
     reference="Crammer and Singer (2001), Journal of Machine Learning Research 2, 265–292",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
-def crammer_singer_hinge(predictions: Array, targets: Index) -> tuple[Array, Array]:
+def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """Asks the true class to lead the best wrong one by 1: only these two are pulled, and no others."""
-    at = _flat(targets, predictions.shape[1])
-    rivals = predictions.copy()
-    rivals.reshape(-1)[at] = -np.inf
-    return _hinge(predictions, at, rivals)
+    return _hinge(predictions, targets, -np.inf)
 
 
 @loss(
@@ -357,33 +452,83 @@ def crammer_singer_hinge(predictions: Array, targets: Index) -> tuple[Array, Arr
     equals=("torch.nn.MultiMarginLoss(p, margin, weight)",),
     reference="Weston and Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    cost_of_shares=Cost(beyond={"n·k²": 80.0}),
 )
 def multi_margin(
     predictions: Array,
-    targets: Index,
+    targets: Index | Shares,
     *,
     p: Annotated[Literal[1, 2], Doc("Power of each violation of the margin.")] = 1,
     margin: Annotated[float, Doc("Lead that the true class should have over each other one.")] = 1.0,
     class_weight: ClassWeight = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Asks the true class to lead every wrong one by a margin, and adds up the shortfalls, divided by the number of classes.
 
     Class weights multiply the losses but not the divisor of the mean, as in PyTorch.
     """
     k = predictions.shape[1]
+    weight = np.ones(k) if class_weight is None else np.asarray(class_weight, np.float64)
+    if isinstance(targets, Shares):
+        return _margins_of_shares(predictions, targets, p, margin, weight)
     at = _flat(targets, k)
+    excess, _, room = _shortfalls(predictions, at, margin)
+    own = weight[targets][:, None]
+    slope = (
+        np.sign(excess) * (own / k) if p == 1 else excess / k * (2.0 * own / room)
+    )  # no pull at the margin itself, as in PyTorch
+    slope.reshape(-1)[at] = -row_sums(slope)
+    values = _mean_of_powers(excess, p, room)[:, None] * own
+
+    def second() -> Array:
+        return _margin_bends(excess, at, p) * own
+
+    return np.where(own == 0, 0.0, values)[:, 0], slope, second  # a class of no weight costs nothing, however far off it is
+
+
+def _shortfalls(predictions: Array, at: Flat, margin: float) -> tuple[Array, Array, Array | float]:
+    """How far each class comes too near to the label, rounded and the rest, 0 where it does not; all times the room."""
     room = headroom(predictions)
     scores = predictions * room
-    excess = np.maximum(lead_missing(scores, scores.take(at)[:, None], margin * room), 0.0)
-    excess.reshape(-1)[at] = 0.0
-    weight = 1.0 if class_weight is None else np.asarray(class_weight, np.float64)[targets][:, None]
-    if p == 1:
-        terms, slope = excess, np.sign(excess) * (weight / k)  # no pull at the margin itself, as in PyTorch
-    else:
-        terms, slope = excess * excess, excess / k * (2.0 * weight / room)
-        room = room * room
-    slope.reshape(-1)[at] = -row_sums(slope)
+    gap, lost = two_sum(scores, -scores.take(at)[:, None])
+    excess, error = two_sum(gap, margin * room)
+    excess, error = renormalised(excess, error + lost)
+    short = excess > 0
+    short.reshape(-1)[at] = False
+    return np.where(short, excess, 0.0), np.where(short, error, 0.0), room
+
+
+def _margin_bends(excess: Array, at: Flat, p: int) -> Array:
+    """2/k for each class that comes too near, and their sum for the label; nothing of p = 1."""
+    bends = np.where(excess > 0, 2.0 / excess.shape[1] if p == 2 else 0.0, 0.0)
+    bends.reshape(-1)[at] = row_sums(bends)
+    return bends
+
+
+def _mean_of_powers(excess: Array, p: int, room: Array | float) -> Array:
+    k = excess.shape[1]
     # the squares may overflow where their mean does not
-    mean = recovered(row_sums(terms) / k, lambda: row_sums(excess * (excess / k) if p == 2 else excess / k))
-    values = mean[:, None] * weight / room
-    return np.where(weight == 0, 0.0, values)[:, 0], slope  # a class of no weight costs nothing, however far off it is
+    mean = recovered(row_sums(excess**p) / k, lambda: row_sums(excess / k * excess ** (p - 1)))
+    return mean / np.ravel(room) ** p
+
+
+def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: Array) -> tuple[Array, Array, Second]:
+    """Label by label, since each pair of classes has a shortfall of its own."""
+    m, k = x.shape
+    high, low = pair_multiply(shares.unrounded(np.arange(m, dtype=np.intp)), pair(weight))
+    values, slope = np.zeros(m), pair(np.zeros((m, k)))
+    scale = np.where(np.equal(headroom(x), 1.0), 1.0, 2.0**-32)  # products of pairs need more room
+    for label in range(k):
+        excess, error, room = _shortfalls(x, row_starts(x) + label, margin)
+        share = high[:, label, None], low[:, label, None]
+        pull = pair_multiply(pair(np.sign(excess)) if p == 1 else (excess * scale, error * scale), share)
+        values += np.where(high[:, label] == 0, 0.0, high[:, label] * _mean_of_powers(excess, p, room))
+        own = pair_sum(pull)
+        pull[0][:, label], pull[1][:, label] = -own[0][:, 0], -own[1][:, 0]
+        slope = pair_add(slope, pull)
+
+    def of_labels(labels: Index) -> Array:
+        at = _flat(labels, k)
+        return _margin_bends(_shortfalls(x, at, margin)[0], at, p) * weight[labels][:, None]
+
+    gradient = (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / scale / headroom(x))
+    return values, gradient, lambda: shares.expected(of_labels)

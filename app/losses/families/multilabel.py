@@ -8,20 +8,27 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
+from app.losses.loss import (
+    BOUNDED_GRADIENT,
+    CONVEX,
+    DIFFERENTIABLE,
+    NON_NEGATIVE,
+    SMOOTH,
+    SYMMETRIC,
+    ZERO_AT_TARGET,
+    Second,
+    loss,
+)
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import headroom, row_sums
-from app.losses.numerics.stable import Array, sigmoid, softplus
+from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus
 from app.losses.parameters import PER_CLASS
 
 
 def _read_whole(array: Numbers, place: Place) -> Reading:
-    fits = np.isfinite(array) & (np.floor(array) == array)
-    if not fits.all():
-        place.refuse_numbers(~fits, array, "a whole number", "label")
-    return Reading(array, "label")
+    return Reading(whole(array, place), "label")
 
 
 def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -29,7 +36,14 @@ def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 LABEL = Encoding(
-    "label", "a class or a 0/1 flag, as a whole number", ("n *d",), _read_whole, _draw_labels, ("class_names",), "flag"
+    "label",
+    "a class or a 0/1 flag, as a whole number",
+    ("n *d",),
+    _read_whole,
+    _draw_labels,
+    ("class_names",),
+    "flag",
+    whole=True,
 )
 
 
@@ -53,24 +67,34 @@ LABEL_LOGITS = numbers("logits", "the log-odds of each label", "finite", _draw_l
     ),
     equals=("torch.nn.MultiLabelSoftMarginLoss(weight)", "catboost loss_function MultiLogloss"),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    weighs_rows=True,
 )
 def multilabel_soft_margin(
     predictions: Array,
     targets: Array,
+    weights: Array | None = None,
     *,
     class_weight: Annotated[
         list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each label; null weighs all alike.")
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Binary cross-entropy of every label on its own, averaged over the labels.
 
-    Weights multiply the labels' terms; the sum is divided by the number of labels all the same, as in PyTorch.
+    Class weights multiply the labels' terms; the sum is divided by the number of labels all the same, as in PyTorch. Weights
+    and masks of single labels are in both.
     """
     sign = 2.0 * targets - 1.0
     against = -sign * predictions
-    k = targets.shape[1]
+    k = _counted(targets, weights)
     weight = 1.0 if class_weight is None else np.asarray(class_weight, np.float64)
-    return row_sums(softplus(against) / k * weight), -sign * sigmoid(against) / k * weight
+    weight = weight if weights is None else weight * weights
+    values = row_sums(softplus(against) / k * weight)
+    return values, -sign * sigmoid(against) / k * weight, lambda: sigmoid_slope(predictions) / k * weight
+
+
+def _counted(targets: Array, weights: Array | None) -> Array | int:
+    """How many labels each row has, or what they weigh together (n, 1)."""
+    return targets.shape[1] if weights is None else row_sums(weights)[:, None]
 
 
 class _Ordered(NamedTuple):
@@ -79,20 +103,23 @@ class _Ordered(NamedTuple):
     order: NDArray[np.intp]
     """(n, k): the column of the label in each place."""
     true: Array
-    """(n, k): 1 in the places of true labels."""
+    """(n, k): what the true label in each place weighs, 0 for a false one."""
+    false: Array
     true_up_to: Array
-    """(n, k): how many true labels there are up to each place, and how many false ones after it."""
+    """(n, k): what the true labels weigh up to each place, and the false ones after it."""
     false_after: Array
 
 
-def _ordered(targets: Array, *keys: Array) -> _Ordered:
+def _ordered(targets: Array, weights: Array | None, *keys: Array) -> _Ordered:
     """Labels ordered by the last of the keys, those that tie by the one before it."""
     order: NDArray[np.intp] = np.lexsort(keys, axis=1)
     true = np.take_along_axis(targets, order, axis=1)
-    true_up_to = np.cumsum(true, axis=1)
-    places = np.arange(1, true.shape[1] + 1, dtype=np.float64)
-    false = true.shape[1] - true_up_to[:, -1:]
-    return _Ordered(order, true, true_up_to, false - (places - true_up_to))
+    false = 1.0 - true
+    if weights is not None:
+        weight = np.take_along_axis(weights, order, axis=1)
+        true, false = true * weight, false * weight
+    from_here = np.cumsum(false[:, ::-1], axis=1)[:, ::-1]
+    return _Ordered(order, true, false, np.cumsum(true, axis=1), np.pad(from_here[:, 1:], ((0, 0), (0, 1))))
 
 
 @loss(
@@ -103,33 +130,38 @@ def _ordered(targets: Array, *keys: Array) -> _Ordered:
     equals=("torch.nn.MultiLabelMarginLoss()",),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost=Cost(per_number=30.0, beyond={"n·k·log k": 9.0}),
+    weighs_rows=True,
 )
 def multilabel_margin(
     predictions: Array,
     targets: Array,
+    weights: Array | None = None,
     *,
     target_format: Annotated[
         Literal["index_list", "multi_hot"], Doc("Whether targets list the true labels, padded with −1, or flag each with 0 or 1.")
     ] = "index_list",
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Asks every true label to lead every false one by 1, and adds up the shortfalls, divided by the number of labels.
 
-    A list of labels ends at its first −1, whatever stands after it, as in PyTorch.
+    A list of labels ends at its first −1, whatever stands after it, as in PyTorch. A pair counts the product of its labels'
+    weights.
     """
-    k = predictions.shape[1]
+    k = _counted(predictions, weights)
     room = headroom(predictions)
     scores = predictions * room
     # a pair is short by what lies between the true label's score and the false one's raised by the margin: each stretch
     # between two neighbours of all these counts once for every pair that spans it, and nothing cancels
     high, low = two_sum(scores, np.where(targets == 0, room, 0.0))
-    ordered = _ordered(targets, targets, low, high)  # no pull at the margin itself, as in PyTorch: false labels come first
+    ordered = _ordered(
+        targets, weights, targets, low, high
+    )  # no pull at the margin itself, as in PyTorch: false labels come first
     high, low = (np.take_along_axis(part, ordered.order, axis=1) for part in (high, low))
     stretch = np.diff(high, axis=1, append=high[:, -1:]) + np.diff(low, axis=1, append=low[:, -1:])
     values = row_sums(stretch * (ordered.true_up_to * ordered.false_after))
     gradient = np.empty_like(scores)
-    pull = np.where(ordered.true > 0, -ordered.false_after, ordered.true_up_to)
+    pull = ordered.false * ordered.true_up_to - ordered.true * ordered.false_after  # a label is one or the other
     np.put_along_axis(gradient, ordered.order, pull, axis=1)
-    return (values[:, None] / k / room)[:, 0], gradient / k
+    return (values[:, None] / k / room)[:, 0], gradient / k, lambda: np.zeros_like(scores)
 
 
 @loss(
@@ -155,13 +187,14 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
     reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
     cost=Cost(beyond={"n·k·log k": 5.0}),
+    weighs_rows=True,
 )
-def label_ranking_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
+def label_ranking_loss(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, None]:
     """The share of pairs of labels in the wrong order. A tie is an error; a row with no or only true labels costs 0."""
-    ordered = _ordered(targets, -targets, predictions)  # true labels come first where they tie
-    wrong = (ordered.true * ordered.false_after).sum(axis=1)  # whole numbers: exact in any order
-    true = ordered.true_up_to[:, -1]
-    return wrong / np.maximum(true * (targets.shape[1] - true), 1), None
+    ordered = _ordered(targets, weights, -targets, predictions)  # true labels come first where they tie
+    wrong = (ordered.true * ordered.false_after).sum(axis=1)  # without weights whole numbers: exact in any order
+    pairs = ordered.true_up_to[:, -1] * ordered.false.sum(axis=1)
+    return np.divide(wrong, pairs, out=np.zeros_like(wrong), where=pairs > 0), None
 
 
 @loss(
@@ -172,8 +205,11 @@ def label_ranking_loss(predictions: Array, targets: Array) -> tuple[Array, None]
     equals=("sklearn.metrics.coverage_error", "torchmetrics.functional.classification.multilabel_coverage_error"),
     reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",
     properties=NON_NEGATIVE,
+    weighs_rows=True,
 )
-def coverage_error(predictions: Array, targets: Array) -> tuple[Array, None]:
+def coverage_error(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, None]:
     """How far down the ranking one must go to meet all true labels. A tie takes the worse rank; a row without any costs 0."""
-    lowest = np.where(targets == 0, np.inf, predictions).min(axis=1)
-    return np.count_nonzero(predictions >= lowest[:, None], axis=1).astype(np.float64), None
+    counted = targets if weights is None else targets * weights
+    lowest = np.where(counted == 0, np.inf, predictions).min(axis=1)
+    reached = predictions >= lowest[:, None]
+    return np.count_nonzero(reached, axis=1).astype(np.float64) if weights is None else (reached * weights).sum(axis=1), None

@@ -7,7 +7,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 from app.losses.encodings import REAL, SIGN
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, Seconds, loss
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.stable import Array
 
@@ -27,11 +27,11 @@ def margin_ranking(
     targets: Array,
     *,
     margin: Annotated[float, Ge(0), Doc("How much the score that shall be greater must lead.")] = 0.0,
-) -> tuple[Array, tuple[Array, Array]]:
+) -> tuple[Array, tuple[Array, Array], Seconds]:
     """Raises the first score above the second where the target is 1, and the second above the first where it is −1."""
     difference, error = two_sum(first, -second)
     total, rest = two_sum(-targets * difference, margin)
     rest = rest - targets * error
     total = total + np.where(np.isfinite(rest), rest, 0.0)  # the sign at the kink is that of the unrounded difference
     slope = np.where(total >= 0, targets, 0.0)  # active at the kink, as in PyTorch
-    return np.maximum(total, 0.0), (-slope, slope)
+    return np.maximum(total, 0.0), (-slope, slope), lambda: (np.zeros_like(slope), np.zeros_like(slope))

@@ -9,15 +9,37 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
 from app.losses.encodings import ABOVE_MINUS_ONE, POSITIVE, REAL, VALUE
 from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
 from app.losses.inputs import Case, Choice, when
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, loss
+from app.losses.loss import (
+    BOUNDED_GRADIENT,
+    CONVEX,
+    DIFFERENTIABLE,
+    NON_NEGATIVE,
+    SMOOTH,
+    SYMMETRIC,
+    ZERO_AT_TARGET,
+    Second,
+    loss,
+)
 from app.losses.numerics.means import MAXIMUM, MEDIAN, QUADRATIC
-from app.losses.numerics.pairs import Pair, difference, log_excess, log_ratio, pair_divide, relative_gap, two_product, two_sum
+from app.losses.numerics.pairs import (
+    Pair,
+    constant,
+    difference,
+    log_excess,
+    log_ratio,
+    pair_divide,
+    plus_share,
+    relative_gap,
+    two_product,
+    two_sum,
+)
 from app.losses.numerics.stable import LOG_2, Array, recovered, sign
 from app.losses.parameters import PER_COLUMN
 from app.registry import alias
@@ -40,12 +62,12 @@ from app.registry import alias
     reference="Gauss (1809), Theoria motus corporum coelestium",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
-def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Squared residual: large errors weigh most, and the minimiser is the mean."""
     residual = predictions - targets
     values = np.square(residual)
     residual *= 2.0
-    return values, residual
+    return values, residual, lambda: np.full_like(residual, 2.0)
 
 
 @loss(
@@ -57,10 +79,10 @@ def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
     reference="Gauss (1809), Theoria motus corporum coelestium",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
-def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Half the squared residual: the gradient is the residual itself, as gradient boosting takes it."""
     residual = predictions - targets
-    return residual * (residual / 2.0), residual
+    return residual * (residual / 2.0), residual, lambda: np.ones_like(residual)
 
 
 @loss(
@@ -84,7 +106,7 @@ def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
     reference="Laplace (1774), Mémoire sur la probabilité des causes par les événements",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )  # fmt: skip
-def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Absolute residual: every error pulls with the same force, and the minimiser is the median.
 
     The gradient at r = 0 is 0, as in PyTorch and Keras; JAX gives 1 there and scikit-learn −1.
@@ -98,7 +120,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     formula="√(mean r²)",
     aliases=("rmse", "RMSE", "RootMeanSquaredError"),
     equals=(
-        "sklearn.metrics.root_mean_squared_error",
+        "sklearn.metrics.root_mean_squared_error with multioutput uniform_average, as there by default",
         "torchmetrics.MeanSquaredError(squared=False)",
         "xgboost metric rmse",
         "lightgbm metric rmse",
@@ -108,8 +130,11 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     mean=QUADRATIC,
 )
 def root_mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
-    """Root of the mean squared residual, in the unit of the target; per_sample is each sample's own |r|."""
-    return _absolute(predictions, targets)
+    """Root of the mean squared residual, in the unit of the target; per_sample is each sample's own.
+
+    Of several columns it is one root over all numbers; `multioutput` takes the mean of the columns' roots, as scikit-learn.
+    """
+    return _absolute(predictions, targets)[:2]
 
 
 @loss(
@@ -126,7 +151,7 @@ def median_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Ar
 
     Of an even number of samples it is the mean of the middle two, which share the gradient.
     """
-    return _absolute(predictions, targets)
+    return _absolute(predictions, targets)[:2]
 
 
 @loss(
@@ -140,12 +165,12 @@ def median_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Ar
 )
 def max_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
     """The largest residual: only the worst sample counts, the first of those where several tie."""
-    return _absolute(predictions, targets)
+    return _absolute(predictions, targets)[:2]
 
 
-def _absolute(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def _absolute(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     residual = predictions - targets
-    return np.abs(residual), sign(residual)
+    return np.abs(residual), sign(residual), lambda: np.zeros_like(residual)
 
 
 # --- ratios of numbers ------------------------------------------------------------------------------------------------
@@ -174,7 +199,7 @@ def mean_squared_logarithmic_error(
     clip: Annotated[
         Annotated[float, Gt(-1)] | None, Doc("Smaller predictions and targets are taken as this number, with gradient 0.")
     ] = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Squared difference of the logarithms: errors count by their ratio, and falling short costs more than overshooting.
 
     Numbers must be above −1. Keras raises them to 1e-7 instead (clip=1e-7); scikit-learn refuses them, as here without clip.
@@ -184,7 +209,12 @@ def mean_squared_logarithmic_error(
         raised, lower = np.maximum(predictions, clip), np.maximum(targets, clip)
     log, low = _log_of_successors(raised, lower)
     gradient = 2.0 * (log + low) / (1.0 + raised)
-    return log * log + 2.0 * (log * low), gradient if clip is None else gradient * (predictions >= clip)
+
+    def second() -> Array:
+        curvature = 2.0 * ((1.0 - log) - low) / (1.0 + raised) / (1.0 + raised)
+        return curvature if clip is None else curvature * (predictions > clip)
+
+    return log * log + 2.0 * (log * low), gradient if clip is None else gradient * (predictions >= clip), second
 
 
 @loss(
@@ -192,7 +222,7 @@ def mean_squared_logarithmic_error(
     targets=ABOVE_MINUS_ONE,
     formula="√(mean (ln(1 + p) − ln(1 + y))²)",
     aliases=("rmsle", "RMSLE", "root_mean_squared_log_error"),
-    equals=("sklearn.metrics.root_mean_squared_log_error", "xgboost metric rmsle"),
+    equals=("sklearn.metrics.root_mean_squared_log_error with multioutput uniform_average", "xgboost metric rmsle"),
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
     mean=QUADRATIC,
 )
@@ -239,7 +269,7 @@ def mean_absolute_percentage_error(
         float, Gt(0), Doc("Least number to divide by: a target smaller than this counts as this.")
     ] = 2.220446049250313e-16,
     scale: Annotated[float, Gt(0), Doc("Factor of the loss; 100 for percent.")] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Absolute residual relative to the target: favours predictions that are too small, and explodes at targets near 0.
 
     A fraction, as in scikit-learn; Keras gives percent. At r = 0 the gradient is 0.
@@ -248,7 +278,7 @@ def mean_absolute_percentage_error(
     unit = np.maximum(np.abs(targets), eps)
     values = scale * (np.abs(residual) / unit)
     values = recovered(values, lambda: 2.0 * (scale * (np.abs(predictions / 2.0 - targets / 2.0) / unit)))
-    return values, np.sign(residual) * (scale / unit)
+    return values, np.sign(residual) * (scale / unit), lambda: np.zeros_like(residual)
 
 
 # --- bounded force ----------------------------------------------------------------------------------------------------
@@ -262,7 +292,7 @@ def mean_absolute_percentage_error(
     equals=("keras.losses.LogCosh()", "optax.losses.log_cosh", "torchmetrics.LogCoshError()", "catboost loss LogCosh"),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
-def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Quadratic near the target and linear far from it, with no seam between: the smooth relative of Huber's loss."""
     residual, error = difference(predictions, targets)
     size = np.abs(residual)
@@ -271,7 +301,12 @@ def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array]:
     # cosh r − 1 = expm1(−r)² / (2e⁻ʳ) has no cancellation for small r; beyond 18, ln cosh r is |r| − ln 2 to the last digit
     values = np.where(size < 18.0, np.log1p(less * (less / (2.0 * decay))), (size - LOG_2) + np.exp(-2.0 * size))
     slope = np.tanh(residual)
-    return values + slope * error, slope
+
+    def second() -> Array:  # 1 − tanh²
+        decay = np.exp(-2.0 * size)
+        return 4.0 * decay / np.square(1.0 + decay) * (1.0 - 2.0 * slope * error)
+
+    return values + slope * error, slope, second
 
 
 @loss(
@@ -296,11 +331,12 @@ def huber(
     targets: Array,
     *,
     delta: Annotated[float, Gt(0), Doc("Residual at which the loss turns from quadratic to linear.")] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Quadratic near the target, linear beyond it: outliers pull with bounded force."""
     residual = predictions - targets
-    gradient = np.clip(residual, -delta, delta)
-    return _seamed(predictions, targets, residual, gradient, gradient), gradient
+    gradient = residual.clip(-delta, delta)
+    values = _seamed(predictions, targets, residual, gradient, gradient)
+    return values, gradient, lambda: np.where(_within(predictions, targets, delta), 1.0, 0.0)
 
 
 @loss(
@@ -319,22 +355,32 @@ def smooth_l1(
     beta: Annotated[
         float, Ge(0), Doc("Residual at which the loss turns from quadratic to linear; 0 makes it the absolute error.")
     ] = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Absolute error with its corner rounded off: Huber's loss divided by its threshold, so that the far slope is always 1."""
     if beta == 0:
         return _absolute(predictions, targets)
     residual = predictions - targets
-    near = np.clip(residual, -beta, beta)
+    near = residual.clip(-beta, beta)
     gradient = near / beta
-    return _seamed(predictions, targets, residual, near, gradient), gradient
+    values = _seamed(predictions, targets, residual, near, gradient)
+    return values, gradient, lambda: np.where(_within(predictions, targets, beta), 1.0 / beta, 0.0)
 
 
 def _seamed(predictions: Array, targets: Array, residual: Array, near: Array, slope: Array) -> Array:
     """slope · (r − ½ near): quadratic where `near` is r itself and linear where it is the threshold, without a branch."""
-    values = near * -0.5
-    values += residual
+    values = residual
+    values *= 2.0
+    values -= near
     values *= slope
+    values *= 0.5
     return recovered(values, lambda: 2.0 * (slope * ((predictions / 2.0 - targets / 2.0) - near / 4.0)))
+
+
+def _within(predictions: Array, targets: Array, limit: float) -> NDArray[np.bool_]:
+    """Where |r| is below the limit, of the unrounded residual."""
+    residual, error = difference(predictions, targets)
+    size = np.abs(residual)
+    return (size < limit) | ((size == limit) & (np.sign(residual) * error < 0))
 
 
 _OF_QUANTILES = Choice((
@@ -374,7 +420,7 @@ def quantile(
         PER_COLUMN,
         Doc("The quantile to predict: the share of targets that should lie below; or one for each column."),
     ] = 0.5,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Absolute residual weighed by its side: the minimiser is a quantile of the targets instead of their median.
 
     Of several quantiles, predictions have a column each, (n, q) beside targets (n,). At r = 0 the gradient is −q, as in
@@ -383,7 +429,8 @@ def quantile(
     residual = predictions - targets
     gradient = (residual > 0) - np.asarray(quantile, np.float64)
     values = np.abs(gradient * residual)
-    return recovered(values, lambda: 2.0 * np.abs(gradient * (predictions / 2.0 - targets / 2.0))), gradient
+    values = recovered(values, lambda: 2.0 * np.abs(gradient * (predictions / 2.0 - targets / 2.0)))
+    return values, gradient, lambda: np.zeros_like(residual)
 
 
 @loss(
@@ -400,10 +447,10 @@ def epsilon_insensitive(
     targets: Array,
     *,
     epsilon: Annotated[float, Ge(0), Doc("Residual up to which a prediction costs nothing.")] = 0.1,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Absolute residual beyond a tube: predictions within ε of the target are left alone, at its edge too."""
     excess, side = _beyond(predictions, targets, epsilon)
-    return excess, side * (excess > 0)
+    return excess, side * (excess > 0), lambda: np.zeros_like(side)
 
 
 @loss(
@@ -420,10 +467,10 @@ def squared_epsilon_insensitive(
     targets: Array,
     *,
     epsilon: Annotated[float, Ge(0), Doc("Residual up to which a prediction costs nothing.")] = 0.1,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Squared residual beyond a tube: predictions within ε of the target are left alone, the others pull in proportion."""
     excess, side = _beyond(predictions, targets, epsilon)
-    return excess * excess, 2.0 * (side * excess)
+    return excess * excess, 2.0 * (side * excess), lambda: np.where(excess > 0, 2.0, 0.0)
 
 
 def _beyond(predictions: Array, targets: Array, epsilon: float) -> tuple[Array, Array]:
@@ -447,7 +494,7 @@ def _beyond(predictions: Array, targets: Array, epsilon: float) -> tuple[Array, 
     reference="Nelder and Wedderburn (1972), doi:10.2307/2344614",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )
-def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """What a Poisson rate leaves unexplained of a count: for rates, whose error is to be judged by the size of the rate.
 
     The rate itself is predicted, not its logarithm; a target of 0 costs 2p.
@@ -469,7 +516,7 @@ def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array]:
     reference="Nelder and Wedderburn (1972), doi:10.2307/2344614",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )
-def gamma_deviance(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def gamma_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """What a gamma mean leaves unexplained of a positive target: only their ratio counts, too small costs more than too large."""
     return _gamma(predictions, targets)
 
@@ -501,7 +548,7 @@ def tweedie_deviance(
     power: Annotated[
         float, Ge(-100), Le(100), Doc("Power ρ of the mean to which the variance is proportional: at most 0, or at least 1.")
     ] = 0.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """What a mean leaves unexplained where the variance grows with a power of it: squares, Poisson and gamma in one family.
 
     Power 0 is the squared error, 1 the Poisson deviance, 2 the gamma deviance, 3 that of the inverse Gaussian; between 1
@@ -509,25 +556,33 @@ def tweedie_deviance(
     """
     if 0 < power < 1:
         message = f"power must be at most 0 or at least 1: no Tweedie distribution has a power between; got {power!r}"
-        raise InvalidParameter([Fault("/loss/power", "out_of_range", message)])
+        raise InvalidParameter([Fault(("parameters", "power"), "out_of_range", message)])
     if power == 0:
         residual = predictions - targets
-        return residual * residual, 2.0 * residual
+        return residual * residual, 2.0 * residual, lambda: np.full_like(residual, 2.0)
     if power in (1, 2):
         return _poisson(predictions, targets) if power == 1 else _gamma(predictions, targets)
     root = predictions ** (-power / 2.0)  # multiplied twice: p^−ρ may leave the range of float64 where the gradient does not
     gap = predictions - targets
-    return _tweedie(predictions, targets, power), 2.0 * np.multiply(gap * root, root, out=np.zeros_like(gap), where=gap != 0)
+    gradient = 2.0 * np.multiply(gap * root, root, out=np.zeros_like(gap), where=gap != 0)
+
+    def second() -> Array:  # 2p^(−ρ)·(1 − ρ + ρy/p)
+        bracket = plus_share(two_sum(np.ones(1), -power), constant(power), targets, predictions)
+        beyond = power * targets * root / predictions * root
+        return 2.0 * np.where(np.isfinite(bracket), bracket * root * root, beyond)
+
+    return _tweedie(predictions, targets, power), gradient, second
 
 
-def _poisson(mean: Array, targets: Array) -> tuple[Array, Array]:
+def _poisson(mean: Array, targets: Array) -> tuple[Array, Array, Second]:
     ratio = mean / targets
     values = np.where(np.isfinite(ratio), targets * log_excess(mean, targets), mean)  # beside such a p, y is nothing
-    return 2.0 * values, 2.0 * ((mean - targets) / mean)
+    return 2.0 * values, 2.0 * ((mean - targets) / mean), lambda: 2.0 * (targets / mean / mean)
 
 
-def _gamma(mean: Array, targets: Array) -> tuple[Array, Array]:
-    return 2.0 * log_excess(targets, mean), 2.0 * ((mean - targets) / mean) / mean
+def _gamma(mean: Array, targets: Array) -> tuple[Array, Array, Second]:
+    gradient = 2.0 * ((mean - targets) / mean) / mean
+    return 2.0 * log_excess(targets, mean), gradient, lambda: 2.0 * ((targets - mean / 2.0) / mean) / mean * (2.0 / mean)
 
 
 def _tweedie(mean: Array, targets: Array, power: float) -> Array:
@@ -553,7 +608,7 @@ def _tweedie_of_positive(mean: Array, y: Array, a: float, b: float) -> Array:
     mixed = at_mean * (y / mean)  # y·pᵇ, from the power of the two that is within range
     mixed = np.where(((falling > 1e-290) & np.isfinite(falling)) | ~np.isfinite(mixed), y * falling, mixed)
     far = np.maximum(at_mean, at_target) * _mean_decay(a * t) - np.maximum(mixed, at_target) * _mean_decay(b * t)
-    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 2.0, at_target * _power_series(t, a, b), t * far)
+    return np.where(np.abs(t) * max(1.0, abs(a), abs(b)) < 3.0, at_target * _power_series(t, a, b), t * far)
 
 
 def _tweedie_scaled(mean: Array, y: Array, a: float, b: float, unscaled: Array) -> Array:

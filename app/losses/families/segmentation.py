@@ -1,39 +1,74 @@
-"""Losses of whole masks: a row of predictions is one mask of any shape, and has one value.
+"""Losses of whole masks: a row of predictions is one mask of any shape, or a map of classes, and has one value.
 
-Overlaps are taken of each mask by itself, never of a batch poured together, so that no mask's loss depends on its company.
-Weights of pixels (m, *r) go into all sums.
+A map has a mask for each class, and its loss is the mean of theirs. Overlaps are taken of each mask by itself, unless the
+batch is pooled, so that no mask's loss depends on its company. Weights of positions go into all sums.
 """
 
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of
-from app.losses.inputs import when
-from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
+from app.errors import Fault, InvalidParameter
+from app.losses.encodings import CLASS_MAP, LOGIT, PROBABILITY, SOFT_BINARY, map_of, mask_of
+from app.losses.inputs import Case, Choice
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, loss
+from app.losses.numerics.masks import Layout, Masks
 from app.losses.numerics.pairs import (
     Pair,
     complement,
     constant,
-    exp_pair,
-    odds,
     pair,
     pair_add,
     pair_multiply,
     pair_negative,
     pair_sum,
 )
-from app.losses.numerics.stable import Array, sigmoid
+from app.losses.numerics.stable import Array
+from app.losses.parameters import Pools
 from app.registry import alias
 
-MASK = when("from_logits", True, mask_of(LOGIT), mask_of(PROBABILITY))
-TRUE_MASK = mask_of(SOFT_BINARY)
+
+def _of_classes(given: Mapping[str, Any], rank: int) -> bool:
+    return given["class_axis"] is not None
+
+
+def _of_logits(given: Mapping[str, Any], rank: int) -> bool:
+    return bool(given["from_logits"])
+
+
+MASK = Choice((
+    Case("from_logits is true, class_axis null", lambda given, rank: _of_logits(given, rank) and not _of_classes(given, rank),
+         mask_of(LOGIT)),
+    Case("from_logits is true", _of_logits, map_of(LOGIT)),
+    Case("class_axis is set", _of_classes, map_of(PROBABILITY)),
+    Case("otherwise", lambda _, __: True, mask_of(PROBABILITY)),
+))  # fmt: skip
+TRUE_MASK = Choice((
+    Case("class_axis is set", _of_classes, CLASS_MAP),
+    Case("otherwise", lambda _, __: True, mask_of(SOFT_BINARY)),
+))  # fmt: skip
 
 SmoothNr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the numerator has instead of `smooth`.")]
 SmoothDr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the denominator has instead of `smooth`.")]
+FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits, before the activation.")]
+ClassAxis: TypeAlias = Annotated[
+    int | None,
+    Doc("The axis along which the classes are, each with a mask of its own (1 as in PyTorch); null: a row is one mask."),
+]
+Background: TypeAlias = Annotated[bool, Doc("Whether class 0 is one of those whose masks are averaged.")]
+Activation: TypeAlias = Annotated[
+    Literal["sigmoid", "softmax"] | None,
+    Doc("What makes logits probabilities; null: the softmax over the classes where there is an axis of them, else the sigmoid."),
+]
+Pool: TypeAlias = Annotated[
+    Literal["sample", "batch"],
+    Pools("batch"),
+    Doc("Whether each sample has its own sums, or all of the batch have them together."),
+]
 
 
 @loss(
@@ -49,10 +84,14 @@ SmoothDr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the de
         alias("binary_dice_loss", from_logits=True, smooth=1.0),
     ),
     equals=(
-        "keras.losses.Dice(axis=all but the first)",
+        "keras.losses.Dice(axis=all but the first), its default with pool batch",
         "optax.losses.binary_dice_loss(smooth)",
         "segmentation_models_pytorch.losses.DiceLoss('binary', smooth=smooth) of one mask",
-        "monai.losses.DiceLoss(squared_pred=squared, smooth_nr=smooth, smooth_dr=smooth)",
+        "segmentation_models_pytorch.losses.DiceLoss('multiclass') with class_axis 1, from_logits and pool batch, where each "
+        "class occurs",
+        "monai.losses.DiceLoss(squared_pred=squared, smooth_nr, smooth_dr)",
+        "monai.losses.DiceLoss(softmax=True, to_onehot_y=True, include_background, smooth_nr, smooth_dr) with class_axis 1 and "
+        "from_logits",
     ),
     reference="Milletari, Navab and Ahmadi (2016), doi:10.1109/3DV.2016.79",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
@@ -63,21 +102,29 @@ def dice(
     targets: Array,
     weights: Array | None = None,
     *,
-    from_logits: Annotated[bool, Doc("Whether predictions are logits, before the sigmoid.")] = False,
+    from_logits: FromLogits = False,
     smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
     smooth_nr: SmoothNr = None,
     smooth_dr: SmoothDr = None,
     squared: Annotated[bool, Doc("Whether the denominator sums squares (V-Net) rather than the probabilities.")] = False,
-) -> tuple[Array, Array]:
+    class_axis: ClassAxis = None,
+    include_background: Background = True,
+    activation: Activation = None,
+    pool: Pool = "sample",
+) -> tuple[Array, Gradient]:
     """One minus the overlap of two masks, relative to their size: a rare foreground counts as much as a large one.
 
     Targets may be soft; the loss then is 0 at the target only with `squared`. Two empty masks without `smooth` have
-    loss 0 and gradient 0. Keras and some others pool all masks of a batch by default; this is the loss of each mask.
+    loss 0 and gradient 0. With `class_axis`, targets are class indices or a mask for each class, and the loss is the mean over
+    the classes. Keras and some others pool all masks of a batch by default: `pool` does.
     """
     above, below = _smoothing(smooth, smooth_nr, smooth_dr)
+    layout = _layout(predictions, class_axis, include_background, activation, from_logits, pool)
     if squared:
-        return _squared_dice(predictions, targets, weights, above, below - above, from_logits)
-    return _overlap(predictions, targets, weights, 0.5, 0.5, above / 2, (below - above) / 2, from_logits)
+        return layout.apply(lambda masks, y, w: _squared_dice(masks, y, w, above, below - above), predictions, targets, weights)
+    return layout.apply(
+        lambda masks, y, w: _overlap(masks, y, w, 0.5, 0.5, above / 2, (below - above) / 2), predictions, targets, weights
+    )
 
 
 @loss(
@@ -104,28 +151,37 @@ def tversky(
     smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
     smooth_nr: SmoothNr = None,
     smooth_dr: SmoothDr = None,
-    from_logits: Annotated[bool, Doc("Whether predictions are logits, before the sigmoid.")] = False,
-) -> tuple[Array, Array]:
+    from_logits: FromLogits = False,
+    class_axis: ClassAxis = None,
+    include_background: Background = True,
+    activation: Activation = None,
+    pool: Pool = "sample",
+) -> tuple[Array, Gradient]:
     """Dice with a price for each kind of error: beta above alpha makes a learner miss less and mark more.
 
     `alpha` weighs false positives, as in the paper; Keras before 3.16 had the two exchanged. Two empty masks without
     `smooth` have loss 0 and gradient 0.
     """
     above, below = _smoothing(smooth, smooth_nr, smooth_dr)
-    return _overlap(predictions, targets, weights, alpha, beta, above, below - above, from_logits)
+    layout = _layout(predictions, class_axis, include_background, activation, from_logits, pool)
+    return layout.apply(
+        lambda masks, y, w: _overlap(masks, y, w, alpha, beta, above, below - above), predictions, targets, weights
+    )
 
 
-def _flat(masks: Array) -> Array:
-    return masks.reshape(len(masks), -1)
-
-
-def _probabilities(predictions: Array, from_logits: bool) -> tuple[Array, Array, Array | float]:
-    """p, 1 − p and dp/d(prediction), each mask a row: from logits, 1 − p is a sigmoid too and never a subtraction."""
-    flat = _flat(predictions)
-    if not from_logits:
-        return flat, 1.0 - flat, 1.0
-    p, rest = sigmoid(flat), sigmoid(-flat)
-    return p, rest, p * rest
+def _layout(
+    predictions: Array, class_axis: int | None, include_background: bool, activation: str | None, from_logits: bool, pool: str
+) -> Layout:
+    """How these predictions are masks; InvalidParameter for settings that leave none."""
+    k = 1 if class_axis is None else predictions.shape[-1]
+    if not include_background and k == 1:
+        message = "include_background leaves out class 0: it needs class_axis, and another class beside that"
+        raise InvalidParameter([Fault(("parameters", "include_background"), "classes", message)])
+    if class_axis is None and activation == "softmax":
+        message = "a softmax is over classes: set class_axis to where they are, or activation to sigmoid"
+        raise InvalidParameter([Fault(("parameters", "activation"), "classes", message)])
+    made = activation or ("sigmoid" if class_axis is None else "softmax")
+    return Layout(len(predictions), k, 0 if include_background else 1, made if from_logits else "", pool == "batch")
 
 
 def _smoothing(smooth: float, above: float | None, below: float | None) -> tuple[float, float]:
@@ -142,95 +198,106 @@ def _exact_sums(numbers: Pair, weights: Array | None) -> Pair:
 
 
 def _overlap(
-    predictions: Array, targets: Array, weights: Array | None, alpha: float, beta: float, smooth: float, below: float,
-    from_logits: bool,
+    masks: Masks, y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
 ) -> tuple[Array, Array]:  # fmt: skip
     """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel.
 
     `smooth` is added to the hits and `below` to the errors: 0, or what the denominator has more than the numerator.
     """
-    p, rest, slope = _probabilities(predictions, from_logits)
-    y = targets.reshape(p.shape)
-    w = None if weights is None else weights.reshape(p.shape)
+    p, rest = masks.p, masks.rest
     background = 1.0 - y
     hits = _sums(p * y, w) + smooth
-    errors = alpha * _sums(p * background, w) + beta * _sums(rest * y, w) + below
+    made = alpha * _sums(p * background, w) + beta * _sums(rest * y, w)
+    errors = made + below
+    if below < 0:  # errors that are made less cancel with it
+        rows = np.abs(errors[:, 0]) < made[:, 0] / 2.0
+        if rows.any():
+            errors[rows] = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)[1][0]
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
     seen = alpha * background > 0 if w is None else alpha * (background * w) > 0
-    total, values = _share(errors, hits, from_logits & seen.any(axis=1))
+    total, values = _share(errors, hits, masks.of_logits & seen.any(axis=1))
     hit = hits / total
     up, down = (alpha * hit) * background, (beta * hit + errors / total) * y
     gradient = (up - down) / total
     if below < 0 or np.vdot(y, background) > 0:  # only a soft label cancels, or errors that are made less
         size = (beta * hit + np.abs(errors) / total) * y
         crossing = np.abs(up - down) < (size if below < 0 else np.where(background > 0, size, 0.0))
-        rows = crossing.any(axis=1)
-        exact = _exact_pull(
-            _flat(predictions)[rows], y[rows], None if w is None else w[rows], alpha, beta, smooth, below, from_logits
-        )
-        gradient[rows] = np.where(crossing[rows], exact / total[rows] / total[rows], gradient[rows])
-    gradient = gradient * slope
-    return values, (gradient if w is None else gradient * w).reshape(predictions.shape)
+        rows = np.logical_or.reduce(crossing, axis=1)
+        exact = _exact_pull(masks, rows, y, w, alpha, beta, smooth, below)
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
+    return values, gradient if w is None else gradient * w
+
+
+def _exact_overlap(
+    masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
+) -> tuple[Pair, Pair]:
+    """The hits and the errors of some of the masks, in double-double."""
+    p, rest = masks.unrounded(rows)
+    y, w = y[rows], None if w is None else w[rows]
+    false_alarms, misses = _exact_sums(pair_multiply(p, complement(y)), w), _exact_sums(pair_multiply(rest, pair(y)), w)
+    hits = pair_add(_exact_sums(pair_multiply(p, pair(y)), w), constant(smooth))
+    errors = pair_add(pair_multiply(false_alarms, constant(alpha)), pair_multiply(misses, constant(beta)))
+    return hits, pair_add(errors, constant(below))
 
 
 def _exact_pull(
-    predictions: Array, y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float, from_logits: bool
+    masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
 ) -> Array:
-    """α·hits·(1 − y) − (β·hits + errors)·y, in double-double."""
-    p, rest = _unrounded(predictions, from_logits)
-    background = complement(y)
-    false_alarms, misses = _exact_sums(pair_multiply(p, background), w), _exact_sums(pair_multiply(rest, pair(y)), w)
-    hits = pair_add(_exact_sums(pair_multiply(p, pair(y)), w), constant(smooth))
-    errors = pair_add(pair_multiply(false_alarms, constant(alpha)), pair_multiply(misses, constant(beta)))
-    errors = pair_add(errors, constant(below))
+    """(α·hits·(1 − y) − (β·hits + errors)·y) / (hits + errors)², in double-double."""
+    hits, errors = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)
     up, down = pair_multiply(hits, constant(alpha)), pair_multiply(hits, constant(beta))
-    gain = pair_multiply(pair_add(down, errors), pair(y))
-    return pair_add(pair_multiply(up, background), pair_negative(gain))[0]
+    gain = pair_multiply(pair_add(down, errors), pair(y[rows]))
+    return _over_square(pair_add(pair_multiply(up, complement(y[rows])), pair_negative(gain)), pair_add(hits, errors))
 
 
-def _squared_dice(
-    predictions: Array, targets: Array, weights: Array | None, smooth: float, below: float, from_logits: bool
-) -> tuple[Array, Array]:
+def _squared_dice(masks: Masks, y: Array, w: Array | None, smooth: float, below: float) -> tuple[Array, Array]:
     """∑(p − y)² / (∑p² + ∑y² + s), where ∑p² + ∑y² − 2∑py would cancel."""
-    p, rest, slope = _probabilities(predictions, from_logits)
-    y = targets.reshape(p.shape)
-    w = None if weights is None else weights.reshape(p.shape)
-    residual = np.where(y > 0.5, (1.0 - y) - rest, p - y) if from_logits else p - y
-    close = np.abs(residual) < y / 8.0 if from_logits else np.zeros(y.shape, np.bool_)
+    p, rest = masks.p, masks.rest
+    residual = np.where(y > 0.5, (1.0 - y) - rest, p - y) if masks.of_logits else p - y
+    close = np.abs(residual) < y / 8.0 if masks.of_logits else np.zeros(y.shape, np.bool_)
     if close.any():
-        exact = _unrounded(_flat(predictions)[close], from_logits)[0]
-        residual[close] = pair_add(exact, pair(-y[close]))[0]
+        residual[close] = pair_add(masks.unrounded(close)[0], pair(-y[close]))[0]
     hits = 2.0 * _sums(p * y, w) + smooth
-    errors = _sums(residual * residual, w) + below
-    total, values = _share(errors, hits, from_logits | (p > 0).any(axis=1))
+    made = _sums(residual * residual, w)
+    errors = made + below
+    if below < 0:
+        rows = np.abs(errors[:, 0]) < made[:, 0] / 2.0
+        if rows.any():
+            errors[rows] = _exact_squares(masks, rows, y, w, smooth, below)[2][0]
+    total, values = _share(errors, hits, masks.of_logits | (p > 0).any(axis=1))
     up, down = 2.0 * (hits / total) * residual, 2.0 * (errors / total) * y
     gradient = (up - down) / total
-    crossing = np.abs(up - down) < np.abs(down)
-    rows = crossing.any(axis=1)
+    crossing = np.abs(up - down) < 1.5 * np.abs(down)
+    rows = np.logical_or.reduce(crossing, axis=1)
     if rows.any():
-        exact = _exact_pull_of_squares(
-            _flat(predictions)[rows], y[rows], None if w is None else w[rows], smooth, below, from_logits
-        )
-        gradient[rows] = np.where(crossing[rows], exact / total[rows] / total[rows], gradient[rows])
-    gradient = gradient * slope
-    return values, (gradient if w is None else gradient * w).reshape(predictions.shape)
+        exact = _exact_pull_of_squares(masks, rows, y, w, smooth, below)
+        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
+    return values, gradient if w is None else gradient * w
+
+
+def _exact_squares(
+    masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, smooth: float, below: float
+) -> tuple[Pair, Pair, Pair]:
+    """p − y, the hits and the errors of some of the masks, in double-double."""
+    p, _ = masks.unrounded(rows)
+    y, w = y[rows], None if w is None else w[rows]
+    residual = pair_add(p, pair(-y))
+    hits = pair_add(_exact_sums(pair_multiply(p, pair(2.0 * y)), w), constant(smooth))
+    return residual, hits, pair_add(_exact_sums(pair_multiply(residual, residual), w), constant(below))
 
 
 def _exact_pull_of_squares(
-    predictions: Array, y: Array, w: Array | None, smooth: float, below: float, from_logits: bool
+    masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, smooth: float, below: float
 ) -> Array:
-    """2·hits·(p − y) − 2·errors·y, in double-double."""
-    p, _ = _unrounded(predictions, from_logits)
-    residual = pair_add(p, pair(-y))
-    hits = pair_add(_exact_sums(pair_multiply(p, pair(2.0 * y)), w), constant(smooth))
-    errors = pair_add(_exact_sums(pair_multiply(residual, residual), w), constant(below))
-    gain = pair_multiply(errors, pair(y))
-    return 2.0 * pair_add(pair_multiply(hits, residual), pair_negative(gain))[0]
+    """2·(hits·(p − y) − errors·y) / (hits + errors)², in double-double."""
+    residual, hits, errors = _exact_squares(masks, rows, y, w, smooth, below)
+    pull = pair_add(pair_multiply(hits, residual), pair_negative(pair_multiply(errors, pair(y[rows]))))
+    return 2.0 * _over_square(pull, pair_add(hits, errors))
 
 
-def _unrounded(predictions: Array, from_logits: bool) -> tuple[Pair, Pair]:
-    """p and 1 − p."""
-    return odds(predictions, exp_pair(-np.abs(predictions))) if from_logits else (pair(predictions), complement(predictions))
+def _over_square(above: Pair, below: Pair) -> Array:
+    total = np.where(below[0] == 0, np.inf, below[0])
+    return above[0] / total / total
 
 
 def _share(errors: Array, hits: Array, lost: np.bool_ | NDArray[np.bool_]) -> tuple[Array, Array]:

@@ -1,8 +1,8 @@
 """Losses of sequences: a row of predictions is one sequence of frames, a row of targets its labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from annotated_types import Ge
@@ -15,9 +15,47 @@ from app.losses.encodings import LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
 from app.losses.numerics.alignments import Alignments
-from app.losses.numerics.pairs import Pair, difference
+from app.losses.numerics.pairs import Pair, difference, pair
 from app.losses.numerics.stable import Array
+from app.losses.parameters import PER_SAMPLE
 from app.registry import alias
+
+Lengths: TypeAlias = Sequence[int] | None
+
+
+def _beyond(name: str, lengths: Sequence[int], array: Numbers, place: Place) -> NDArray[np.bool_]:
+    """(n, t): what of each row (n, t, ...) is after its end; InvalidParameter where a length is more than there is."""
+    longest, given = array.shape[1], np.array(lengths, np.int64)
+    over = np.flatnonzero(given > longest)
+    if over.size:
+        message = f"{name}[{over[0]}] must be at most {longest}, the length of {place.name}; got {given[over[0]]}"
+        raise InvalidParameter([Fault(("parameters", name, int(over[0])), "out_of_range", message)])
+    return _after(given if place.kept is None else given[place.kept], longest)
+
+
+def _after(lengths: NDArray[np.int64], longest: int) -> NDArray[np.bool_]:
+    """(n, longest): whether each place of a row is after the end."""
+    places: NDArray[np.int64] = np.arange(longest, dtype=np.int64)
+    return places >= lengths[:, None]
+
+
+def _up_to(encoding: Encoding, lengths: Sequence[int]) -> Encoding:
+    """The same frames, of which those after the end of their sequence are not looked at: they say nothing of any class."""
+
+    def read(array: Numbers, place: Place) -> Reading:
+        beyond = _beyond("input_lengths", lengths, array, place)
+        return encoding.read(np.where(beyond[..., None], array.dtype.type(-np.log(array.shape[2])), array), place)
+
+    return replace(encoding, read=read)
+
+
+@dataclass(frozen=True)
+class _Frames(Choice):
+    """Frames, to be read up to the loss's own `input_lengths`."""
+
+    def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
+        encoding, lengths = super().decide(parameters, rank), parameters["input_lengths"]
+        return encoding if lengths is None else _up_to(encoding, lengths)
 
 
 def _frames_of(encoding: Encoding) -> Encoding:
@@ -30,20 +68,22 @@ def _frames_of(encoding: Encoding) -> Encoding:
     return replace(encoding, axes=("n t k",), draw=draw, accepts=())
 
 
-def _labels_beside(blank: int) -> Encoding:
-    """Label sequences of any length up to s, padded with −1, in which the blank does not occur."""
+def _labels_beside(blank: int, lengths: Lengths = None) -> Encoding:
+    """Label sequences of any length up to s, padded with −1 or by what they are long, in which the blank does not occur."""
 
     def read(array: Numbers, place: Place) -> Reading:
-        k = place.k or 0
+        k, least = place.k or 0, np.float64(-1.0)
+        if lengths is not None:
+            beyond = _beyond("target_lengths", lengths, array, place)
+            array, least = np.where(beyond, -1.0, array), np.where(beyond, -1.0, 0.0)
         if blank >= k:
             raise InvalidParameter(
-                [Fault("/loss/blank", "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")]
+                [Fault(("parameters", "blank"), "out_of_range", f"blank must be a class index from 0 to {k - 1}; got {blank}")]
             )
-        fits = (array >= -1) & (array < k) & (array != blank) & (np.floor(array) == array)
+        fits = (array >= least) & (array < k) & (array != blank) & (np.floor(array) == array)
         if not fits.all():
-            place.refuse_numbers(
-                ~fits, array, f"a label from 0 to {k - 1} other than the blank {blank}, or −1 for padding", "label"
-            )
+            padding = ", or −1 for padding" if lengths is None else " up to its target length"
+            place.refuse_numbers(~fits, array, f"a label from 0 to {k - 1} other than the blank {blank}{padding}", "label")
         late = np.logical_or.accumulate(array == -1, axis=1) & (array != -1)
         if late.any():
             place.refuse_numbers(late, array, "−1, as a −1 stands before it (padding is at the end)", "padding")
@@ -55,34 +95,46 @@ def _labels_beside(blank: int) -> Encoding:
         return drawn
 
     meaning = "the labels of a sequence, each a class index other than the blank, padded with −1 at the end"
-    return Encoding("label_sequence", meaning, ("n s",), read, draw)
+    return Encoding("label_sequence", meaning, ("n s",), read, draw, whole=True)
 
 
 @dataclass(frozen=True)
 class _Labels(Choice):
-    """Label sequences, to be checked against the loss's own `blank`."""
+    """Label sequences, to be checked against the loss's own `blank` and `target_lengths`."""
 
     def decide(self, parameters: Mapping[str, Any], rank: int) -> Encoding:
-        return _labels_beside(parameters["blank"])
+        return _labels_beside(parameters["blank"], parameters["target_lengths"])
 
 
 LABELS = _Labels((Case("", lambda _, __: True, _labels_beside(0)),))
 
 
+FRAMES = _Frames(when("from_logits", True, _frames_of(LOGITS), _frames_of(LOG_PROBABILITIES)).cases)
+
+
+def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object) -> Array | None:
+    """One over the number of labels of each sequence, where the mean divides by it."""
+    return 1.0 / np.maximum((targets >= 0).sum(axis=1), 1) if divide_by_length else None
+
+
 @loss(
-    predictions=when("from_logits", True, _frames_of(LOGITS), _frames_of(LOG_PROBABILITIES)),
+    predictions=FRAMES,
     targets=LABELS,
     formula="−ln ∑ₐ ∏ₜ p(t, aₜ) over all alignments a that read as the labels once repeats are merged and blanks dropped",
-    aliases=("CTCLoss", "ctc_loss", alias("CTC", from_logits=True), "connectionist_temporal_classification"),
+    aliases=(
+        "ctc_loss", "connectionist_temporal_classification", alias("CTC", from_logits=True),
+        alias("CTCLoss", divide_by_length=True), alias("F.ctc_loss", divide_by_length=True),
+    ),
     equals=(
-        "torch.nn.CTCLoss(blank, reduction='none', zero_infinity=zero_infinity)",
+        "torch.nn.CTCLoss(blank, zero_infinity) of (n, t, k), its mean with divide_by_length",
         "keras.losses.CTC() with from_logits",
         "optax.losses.ctc_loss(blank_id=blank) with from_logits",
     ),
     reference="Graves et al. (2006), doi:10.1145/1143844.1143891",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    factors=_factors,
     cost=Cost(beyond={"t": 1e5, "n·t·s": 240.0}),
-)
+)  # fmt: skip
 def ctc(
     predictions: Array,
     targets: NDArray[np.int64],
@@ -90,22 +142,36 @@ def ctc(
     blank: Annotated[int, Ge(0), Doc("The class that stands for no label.")] = 0,
     from_logits: Annotated[bool, Doc("Whether predictions are logits, before the softmax over the classes.")] = False,
     zero_infinity: Annotated[bool, Doc("Whether a sequence that cannot be aligned has loss 0 instead of infinity.")] = False,
+    input_lengths: Annotated[
+        list[Annotated[int, Ge(0)]] | None, PER_SAMPLE, Doc("Frames of each sequence, later ones are padding; null: all frames.")
+    ] = None,
+    target_lengths: Annotated[
+        list[Annotated[int, Ge(0)]] | None,
+        PER_SAMPLE,
+        Doc("Labels of each sequence, later ones are padding; null: those up to the first −1."),
+    ] = None,
+    divide_by_length: Annotated[
+        bool, Doc("Whether reduction `mean`, and no other output, has each loss divided by its number of labels (or by 1).")
+    ] = False,
 ) -> tuple[Array, Pullback]:
     """Negative log-probability that the frames, in any alignment, spell the labels: learns from unsegmented sequences.
 
     Predictions have shape (n, t, k), labels (n, s) with −1 after the last one of a shorter sequence; a row of −1 alone
-    is the empty sequence. Every frame counts. A sequence of fewer frames is padded with frames in which the blank has
-    probability 1 (log-probability 0, every other class so low that its probability is 0, such as −1e5), which leaves
-    the loss unchanged. The loss of a sequence is not divided by its number of labels, as PyTorch's "mean" does.
+    is the empty sequence. Where sequences differ in length, `input_lengths` and `target_lengths` say how many frames and
+    labels each has, and what stands beyond is not looked at. PyTorch's "mean" divides each loss by its number of labels
+    first (`divide_by_length`); Keras and others take the plain mean.
 
     The gradient is the exact derivative to each prediction, and 0 for a sequence that has no alignment. PyTorch's
     gradient to log-probabilities has a softmax added, which is right only once taken through log_softmax.
     """
-    emissions, softmax, offset = _shifted(predictions) if from_logits else ((predictions, np.zeros_like(predictions)), None, 0.0)
+    emissions, softmax, normaliser = _shifted(predictions) if from_logits else (pair(predictions), None, np.zeros((1, 1)))
+    beyond = None if input_lengths is None else _after(np.asarray(input_lengths, np.int64), predictions.shape[1])
+    if beyond is not None:
+        emissions, normaliser = _ended(emissions, beyond, blank), np.where(beyond, 0.0, normaliser)
     alignments = Alignments(emissions, targets, blank)
     total, low = alignments.total()
     possible = np.isfinite(total)
-    values = (offset - total) - low
+    values = (normaliser.sum(axis=1) - total) - low
     if from_logits:  # a probability, of which rounding may leave a little more than 1
         values = np.maximum(values, 0.0)
 
@@ -113,13 +179,14 @@ def ctc(
         posterior = alignments.posterior()
         gradient = -posterior if softmax is None else _difference(softmax, posterior)
         weight = np.where(possible, weights, 0.0)[:, None, None]
+        weight = weight if beyond is None else np.where(beyond[..., None], 0.0, weight)
         return np.where(weight == 0, 0.0, weight * gradient)
 
     return np.where(possible, values, 0.0 if zero_infinity else np.inf), pullback
 
 
 def _shifted(logits: Array) -> tuple[Pair, Array, Array]:
-    """Logits below the largest of their frame, exactly; their softmax; and what all frames' normalisers add to the loss.
+    """Logits below the largest of their frame, exactly; their softmax; and what each frame's normaliser adds to the loss (n, t).
 
     A frame's normaliser is the same for every alignment. Kept out of their sum, it costs no digits there.
     """
@@ -129,7 +196,14 @@ def _shifted(logits: Array) -> tuple[Pair, Array, Array]:
     np.put_along_axis(weights, top, 0.0, axis=2)
     rest = weights.sum(axis=2, keepdims=True)
     np.put_along_axis(weights, top, 1.0, axis=2)
-    return (high, low), weights / (1.0 + rest), np.log1p(rest[..., 0]).sum(axis=1)
+    return (high, low), weights / (1.0 + rest), np.log1p(rest[..., 0])
+
+
+def _ended(emissions: Pair, beyond: NDArray[np.bool_], blank: int) -> Pair:
+    """The same emissions, with nothing but blanks in the frames beyond the end: that leaves every alignment what it was."""
+    high = np.where(beyond[..., None], -np.inf, emissions[0])
+    high[..., blank] = np.where(beyond, 0.0, high[..., blank])
+    return high, np.where(beyond[..., None], 0.0, emissions[1])
 
 
 def _difference(softmax: Array, posterior: Array) -> Array:

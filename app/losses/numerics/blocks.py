@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 BLOCK_BYTES = 512 * 1024
 """What a block may have of the widest array."""
-BLOCK_ROWS = 40 * 1024
+BLOCK_ROWS = 56 * 1024
 """Where rows are short, what is made of them has to fit as well."""
 LARGER = 4
 """How much larger blocks are for threads: between two NumPy calls they wait for each other's interpreter lock."""

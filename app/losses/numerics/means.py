@@ -6,13 +6,19 @@ and the maximum are means of another kind, and are declared as such by the loss.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import row_sums_exact
-from app.losses.numerics.stable import Array, exact_sum, power_of_two
+from app.losses.numerics.rows import row_sums
+from app.losses.numerics.stable import Array, exact_sum, power_of_two, recovered
+
+OfAll: TypeAlias = Callable[[Array, Array | None, float], tuple[float, Array]]
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,30 @@ class Mean:
     of_rows: Callable[[Array, Array | None], tuple[Array, Array | None]]
     """values (n, d), and the share of each in its row or None for 1/d -> the mean of each row, and its derivative to each value
     over the share of that; None where that is 1."""
-    of_all: Callable[[Array, Array | None, float], tuple[float, Array]] | None = None
+    of_all: OfAll | None = None
     """losses (m,), weights (m,) or None, divisor -> value and its derivative to each loss (m,); None: Σwl / divisor."""
     sums: bool = True
     """Whether `sum` and `mean_over_samples` mean anything beside `mean`."""
+    by_column: bool = False
+    """Whether it is taken of the elements in each column, and the columns' are averaged."""
+
+
+@cache
+def of_columns(mean: Mean) -> Mean:
+    """The plain average of the mean of each column."""
+    return replace(mean, name=f"mean over columns of their {mean.name}", of_rows=_arithmetic_of_rows, by_column=True)
+
+
+def average_of_columns(
+    of_all: OfAll, losses: Array, weights: Array | None, columns: Iterable[tuple[NDArray[np.intp], float]]
+) -> tuple[float, Array]:
+    """The value and its derivative to each loss, where each column is (the places of its losses, its divisor)."""
+    values: list[float] = []
+    slope = np.zeros_like(losses)
+    for places, divisor in columns:
+        value, slope[places] = of_all(losses[places], None if weights is None else weights[places], divisor)
+        values.append(value)
+    return exact_sum(np.array(values)) / len(values), slope / len(values)
 
 
 def in_units(weights: Array) -> tuple[Array, float]:
@@ -40,18 +66,16 @@ def in_units(weights: Array) -> tuple[Array, float]:
 
 def _arithmetic_of_rows(values: Array, shares: Array | None) -> tuple[Array, None]:
     terms = values if shares is None else np.where(shares == 0, 0.0, shares * values)
-    sums: Array = terms.sum(axis=1)
+    sums = row_sums(terms)
     if terms.min() < 0:
-        cancelled = np.abs(sums) < np.abs(terms).sum(axis=1) / 4.0
+        cancelled = np.abs(sums) < row_sums(np.abs(terms)) / 4.0
         if cancelled.any():
             sums[cancelled] = row_sums_exact(terms[cancelled])
     if shares is not None:
         return sums, None
     columns = values.shape[1]
-    means: Array = sums / columns
-    if not np.isfinite(means).all():  # the sum may overflow though the mean is finite
-        means = np.where(np.isfinite(means), means, (values / columns).sum(axis=1))
-    return means, None
+    # the sum may overflow though the mean is finite
+    return recovered(sums / columns, lambda: row_sums(values / columns)), None
 
 
 def _scaled(magnitudes: Array) -> tuple[Array, Array]:
@@ -102,7 +126,15 @@ def _maximum_of_all(losses: Array, weights: Array | None, divisor: float) -> tup
     return float(losses[first]), slope
 
 
+def _only(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
+    slope = np.zeros_like(losses)
+    slope[0] = 1.0
+    return float(losses[0]), slope
+
+
 ARITHMETIC = Mean("mean", _arithmetic_of_rows)
 QUADRATIC = Mean("root mean square", _quadratic_of_rows, _quadratic_of_all)
 MEDIAN = Mean("median", _arithmetic_of_rows, _median_of_all, sums=False)
 MAXIMUM = Mean("maximum", _arithmetic_of_rows, _maximum_of_all, sums=False)
+POOLED = Mean("one loss of the whole batch in place", _arithmetic_of_rows, _only, sums=False)
+"""Of losses that are all the same number."""

@@ -1,26 +1,12 @@
 """Rows of scores (n, k): the softmax without a subtraction that cancels, and sums that no neighbouring row can change."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.numerics.pairs import (
-    Pair,
-    by_columns,
-    difference,
-    pair,
-    pair_add,
-    pair_divide,
-    pair_exp,
-    pair_log,
-    pair_multiply,
-    pair_negative,
-    pair_sum,
-    two_sum,
-)
-from app.losses.numerics.stable import Array, recovered
+from app.losses.numerics.pairs import Pair, difference, pair_add, pair_exp, pair_log, pair_negative, pair_sum, two_sum
+from app.losses.numerics.stable import Array
 
 
 class Softmax(NamedTuple):
@@ -41,7 +27,7 @@ class Softmax(NamedTuple):
 
     def probabilities(self) -> Array:
         """p of the others, in their own array: a reciprocal of each row is twice as fast as a division of each number."""
-        return _scale_rows(self.others, 1.0 / self.total)
+        return scale_rows(self.others, 1.0 / self.total)
 
 
 def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
@@ -88,60 +74,15 @@ def _shifted_exp(x: Array, shift: Array) -> Array:
     return np.where(exponentials > 0, exponentials + exponentials * error, 0.0)
 
 
-def softmax_cross_entropy(
-    x: Array, shares: Array, unrounded: Callable[[NDArray[np.intp]], Pair] | None = None
-) -> tuple[Array, Array]:
-    """−Σ shares · log softmax(x) of each row, and its gradient to x.
-
-    Seen from one column a: Σ shares·(xₐ − x) − Σshares · log pₐ. That is the column with most of the shares, else the
-    largest logit: then nothing cancels in the value, nor in 1 − p of a column that has almost all of both.
-    `unrounded` gives the shares of some rows with all their digits, where these are a result themselves.
-    """
-    at = _view(x, shares)
+def softmax_variance(x: Array) -> Array:
+    """p(1 − p) of the softmax p of each row, its derivative by the same logit: 1 − p of the largest is the sum of the others."""
+    at: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
     parts = softmax(x, at)
-    share, here = shares.take(at), x.take(at)[:, None]
-    others = shares.copy()
-    others.reshape(-1)[at] = 0.0
-    remaining = row_sums(others)
-    whole = remaining + share
-    own = np.where(whole == 0, 0.0, whole * parts.surprise)
-    # a difference of logits may overflow, if only against a share of 0
-    values = recovered(row_sums(others * (here - x)) + own, lambda: 4.0 * row_sums(others * (here / 4.0 - x / 4.0)) + own)
-    gradient = parts.probabilities() * whole[:, None] - shares
-    gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) * (1.0 / parts.total)
-    others.reshape(-1)[at] = np.minimum(share, remaining)
-    return values, _resolved(gradient, others, x, unrounded or (lambda rows: pair(shares[rows])), at)
-
-
-def _view(x: Array, shares: Array) -> NDArray[np.intp]:
-    """The flat index in each row of the column that has more than half of the shares, or else of the largest logit."""
-    start = row_starts(x)
-    most: NDArray[np.intp] = start + shares.argmax(axis=1)
-    largest: NDArray[np.intp] = start + x.argmax(axis=1)
-    return np.where(2.0 * shares.take(most) > row_sums(shares), most, largest)
-
-
-def _resolved(
-    gradient: Array, terms: Array, x: Array, unrounded: Callable[[NDArray[np.intp]], Pair], at: NDArray[np.intp]
-) -> Array:
-    """The gradient p·Σshares − shares, recomputed in pairs where its terms have cancelled, so far that few rows have to pay.
-
-    The gradients of a row add up to 0: that of the column `at` is taken from the others, which are small where it is.
-    """
-    k = x.shape[1]
-    cancelled = np.abs(gradient) < terms * min(0.3, (0.03 + 4.0 / k) / k)  # of long rows no larger a share of the columns
-    rows = np.flatnonzero(cancelled.any(axis=1))
-    if rows.size:
-        power, (high, low) = pair_exp(_below_largest(by_columns(x[rows]))), unrounded(rows)
-        wanted = by_columns(high), by_columns(low)
-        scaled = pair_multiply(power, pair_divide(pair_sum(wanted), pair_sum(power)))
-        exact = pair_add(scaled, pair_negative(wanted))
-        seen = np.arange(rows.size), at[rows] - rows * k
-        exact[0][seen] = exact[1][seen] = 0.0
-        rest = pair_sum(exact)
-        exact[0][seen], exact[1][seen] = -rest[0][:, 0], -rest[1][:, 0]
-        gradient[rows] = np.where(cancelled[rows], exact[0] + exact[1], gradient[rows])
-    return gradient
+    largest = (parts.picked / parts.total) * (parts.rest / parts.total)
+    p = parts.others / parts.total[:, None]
+    variance = p * (1.0 - p)
+    variance.reshape(-1)[at] = largest
+    return variance
 
 
 def log_softmax(x: Array) -> Array:
@@ -152,18 +93,18 @@ def log_softmax(x: Array) -> Array:
 
 def log_softmax_pair(x: Array) -> Pair:
     """log of the softmax of each row, to about 2⁻¹⁰² of the largest term."""
-    gap = _below_largest(x)
+    gap = below_largest(x)
     total = pair_sum(pair_exp(gap))
     return pair_add(gap, pair_negative(pair_log(total)))
 
 
-def _below_largest(x: Array) -> Pair:
+def below_largest(x: Array) -> Pair:
     """x − max x of each row; a difference may overflow, but whatever is so far below has no share in a sum of exponentials."""
     high, low = difference(x, x.max(axis=1, keepdims=True))
     return np.maximum(high, -1e300), low
 
 
-def _scale_rows(a: Array, factors: Array) -> Array:
+def scale_rows(a: Array, factors: Array) -> Array:
     """a · factors[:, None] in place. Broadcasting starts a loop for each row: where rows are short, that costs more than they."""
     n, k = a.shape
     if k > 24 or a.size < 4096:

@@ -1,7 +1,6 @@
 """Building blocks that keep their digits: each a textbook expression, written so that nothing cancels or overflows."""
 
 import math
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -10,14 +9,14 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 LOG_2 = math.log(2.0)
-LINE = 8
-"""Numbers in a cache line, and in the widest vector."""
 CHUNK = 40 * 1024
 """Numbers that a long sum takes at a time: they and their remainders fit in the cache."""
 SHORT = 512
 """Numbers up to which a sum is not cut."""
 HUGE = 1e290
 """Numbers beyond are not cut either: nothing far above them is left."""
+FAR = 2.0**-20
+"""A sum that is so much less than where its numbers were cut leaves too much to their remainders."""
 
 
 def power_of_two(magnitude: Array) -> Array:
@@ -42,6 +41,12 @@ def sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1.0, t) / (1.0 + t)
 
 
+def sigmoid_slope(x: Array) -> Array:
+    """The derivative of the sigmoid, σ(x)·σ(−x): even, and exact in both tails."""
+    t = np.exp(-np.abs(x))
+    return t / np.square(1.0 + t)
+
+
 def xlogy(x: Array, y: Array) -> Array:
     """x · log y with 0 · log 0 = 0, the limit that cross-entropies rely on."""
     return np.multiply(x, np.log(y), out=np.zeros_like(y), where=x != 0)
@@ -59,48 +64,39 @@ class Partial(NamedTuple):
 
     terms: list[float]
     slack: float
+    anchor: float = 0.0
+    """The power of two at which they were cut, 0 where they were not."""
 
 
 NOTHING = Partial([], 0.0)
 
 
-def partial_sum(x: Array) -> Partial:
+def partial_sum(x: Array, anchor: float = 0.0) -> Partial:
     """Σx as an exact part and a small one.
 
     Adding a power of two far above every number and taking it away again cuts each into a multiple of one common unit,
-    whose sum has no rounding error, and a remainder too small for its own errors to matter.
+    whose sum has no rounding error, and a remainder too small for its own errors to matter. The `anchor` of numbers like
+    these saves looking for the largest, where none is below 0: then their sum shows whether it is far enough above.
     """
     if x.size <= SHORT:
         return Partial(x.tolist(), 0.0)
+    if anchor:
+        partial = _cut(x, anchor)
+        if anchor * FAR < partial.terms[0] < anchor:
+            return partial
     square = float(x.dot(x))  # at least the square of the largest number, in a third of the time that finding it takes
     largest = math.sqrt(square) if 1e-280 < square < 1e300 else _largest(x)
     if not 0 < largest < HUGE:
         return Partial(_exact_terms(x), 0.0)
-    anchor = _anchor(largest, x.size)
-    high = np.add(x, anchor, out=_scratch.of(x.size))
+    return _cut(x, _anchor(largest, x.size))
+
+
+def _cut(x: Array, anchor: float) -> Partial:
+    high = x + anchor
     high -= anchor
     exact = float(np.einsum("i->", high))  # twice as fast as sum
     small = float(np.einsum("i->", np.subtract(x, high, out=high)))
-    return Partial([exact, small], x.size**2 * 2.0**-106 * anchor)  # n roundings of a sum below n units of anchor/2⁵³
-
-
-class _Scratch(threading.local):
-    """Room for one array of intermediate numbers in each thread: still in the cache from the block before.
-
-    It begins where a cache line does, which vectors of 64 bytes are a tenth faster for.
-    """
-
-    room: Array = np.empty(0)
-
-    def of(self, size: int) -> Array:
-        if self.room.size < size:
-            room = np.empty(size + LINE)
-            start = -room.ctypes.data % (8 * LINE) // 8
-            self.room = room[start : start + size]
-        return self.room[:size]
-
-
-_scratch = _Scratch()
+    return Partial([exact, small], x.size**2 * 2.0**-106 * anchor, anchor)  # n roundings of a sum below n units of anchor/2⁵³
 
 
 def sum_of_parts(parts: Iterable[Partial], numbers: Callable[[], Array]) -> float:

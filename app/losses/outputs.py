@@ -1,0 +1,217 @@
+"""What can be asked of an evaluation: each output is declared once, as a function of what was computed.
+
+Its name is the function's and its description the docstring; whether a loss has it follows from the derivatives that the
+loss gives. Requests, answers, the inference protocol, the catalogue and the tests go over OUTPUTS.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from app.errors import Fault, InvalidParameter
+from app.losses.batch import Batch, inputs_on
+from app.losses.inputs import Numbers, Shape
+from app.losses.layout import Apart, restored
+from app.losses.loss import Loss
+from app.losses.numerics.stable import Array
+from app.losses.samples import means_of_samples
+from app.registry import Declared, registry
+
+Found: TypeAlias = float | Array | dict[str, Array] | None
+"""What an output is: a number, an array, an array for each of the named predictions; None where there is none."""
+NON_FINITE_LISTED = 100
+
+
+class Computed(NamedTuple):
+    """What outputs are made of."""
+
+    batch: Batch
+    losses: Array
+    """Of each element that counts (m,)."""
+    value: float | None
+    derivatives: Sequence[Numbers | Apart]
+    """Of the value, as rows: the first to each array of predictions, and then the second to each where it was asked for."""
+
+
+Function: TypeAlias = Callable[[Computed], Found]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Output(Declared):
+    """An output, with everything that is known about it. Call it to find it in what was computed."""
+
+    axes: str | None
+    """Its shape as axes, as encodings have them; None: that of the predictions, an array for each of them."""
+    derivative: Literal[0, 1, 2] = 0
+    """Which derivative of the loss it takes."""
+    usual: bool = False
+    """Whether it is answered unasked; then it is None for a loss that has it not, which otherwise refuses it."""
+    examples: tuple[Any, ...] = ()
+
+    def is_of(self, loss: Loss) -> bool:
+        """Whether a loss has it."""
+        return self.derivative <= loss.derivatives
+
+    def arrays(self, loss: Loss) -> dict[str, str]:
+        """The names of its arrays for a loss, each with its axes."""
+        if self.axes is not None:
+            return {self.name: self.axes}
+        declared = inputs_on("predictions", loss).items()
+        return {f"{self.name}.{name}" if input_.named else self.name: input_.cases[0][1].axes[-1] for name, input_ in declared}
+
+    def shapes(self, batch: Batch) -> dict[str, Shape]:
+        """The same names, each with the shape that it has for a batch."""
+        if self.axes is not None:
+            return {self.name: batch.elements[: len(self.axes.split())] if "*" not in self.axes else batch.elements}
+        shapes = (_shape_in_request(batch, name, array) for name, array in zip(batch.loss.inputs, batch.arrays, strict=False))
+        return dict(zip(self.arrays(batch.loss), shapes, strict=False))
+
+
+def output(
+    *, axes: str | None, derivative: Literal[0, 1, 2] = 0, usual: bool = False, examples: tuple[Any, ...] = ()
+) -> Callable[[Function], Output]:
+    """Declare a function as an output."""
+    return lambda function: Output(function=function, axes=axes, derivative=derivative, usual=usual, examples=examples)
+
+
+@output(axes="", usual=True)
+def value(computed: Computed) -> float | None:
+    """The reduced loss."""
+    return computed.value
+
+
+@output(axes="n", usual=True)
+def per_sample(computed: Computed) -> Array:
+    """Each sample's own loss: (n,), the mean of its elements. 0 for samples left out."""
+    return means_of_samples(computed.batch, computed.losses)[0]
+
+
+@output(axes="n *d", examples=([[0.5, None], [0, 2]],))
+def per_element(computed: Computed) -> Array:
+    """Each element's own loss: (n, *d), 0 for those left out."""
+    batch = computed.batch
+    return restored(computed.losses, batch.elements, batch.kept, None)
+
+
+@output(axes=None, derivative=1, usual=True, examples=([-0.125, None, 0.75], {"mean": [-0.25], "variance": [0.1875]}, None))
+def gradient(computed: Computed) -> Array | dict[str, Array]:
+    """d(value)/d(predictions), shaped and named as they are; null where there is none of use, and in it where it is infinite."""
+    return _as_predictions(computed.batch, computed.derivatives)
+
+
+@output(axes=None, derivative=2, examples=([0.25, 0.0, 0.5], {"mean": [0.5], "variance": [-0.125]}))
+def hessian_diagonal(computed: Computed) -> Array | dict[str, Array]:
+    """d²(value)/d(prediction)² of each number by itself, shaped and named as the predictions are: what gradient boosting takes.
+
+    0 at a kink. Refused for a loss that has none: its entry in the catalogue names the outputs that it has.
+    """
+    batch = computed.batch
+    return _as_predictions(batch, computed.derivatives[len(inputs_on("predictions", batch.loss)) :])
+
+
+OUTPUTS = registry("output", Output, sys.modules[__name__])
+USUAL = tuple(output.name for output in OUTPUTS.values() if output.usual)
+"""What is answered where nothing is asked for."""
+
+
+def outputs_of(loss: Loss) -> tuple[Output, ...]:
+    """Those that a loss has."""
+    return tuple(output for output in OUTPUTS.values() if output.is_of(loss))
+
+
+@lru_cache(maxsize=1024)
+def asked(loss: Loss, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
+    """The functions of these outputs in their order here, and how many derivatives they take.
+
+    InvalidParameter for one that the loss has not.
+    """
+    wanted = {OUTPUTS.resolve(name, ("outputs", index))[0]: index for index, name in enumerate(names)}
+    had = outputs_of(loss)
+    missing = {output: index for output, index in wanted.items() if not (output.usual or output in had)}
+    if missing:
+        has = ", ".join(output.name for output in had)
+        raise InvalidParameter([
+            Fault(("outputs", index), "output", f"{loss.name} has no {output.name}; it has {has}")
+            for output, index in missing.items()
+        ])  # fmt: skip
+    functions = [(output.name, output.function if output in had else _none) for output in OUTPUTS.values() if output in wanted]
+    return tuple(functions), max((output.derivative for output in wanted if output in had), default=0)
+
+
+def _none(computed: Computed) -> None:
+    """A usual output of a loss that has it not."""
+
+
+# --- derivatives as the predictions are -----------------------------------------------------------------------------------
+
+
+def _as_predictions(batch: Batch, derivatives: Sequence[Numbers | Apart]) -> Array | dict[str, Array]:
+    inputs = inputs_on("predictions", batch.loss)
+    if "predictions" in inputs:
+        return _in_request(batch, "predictions", derivatives[0])
+    return {name: _in_request(batch, name, rows) for name, rows in zip(inputs, derivatives, strict=False)}
+
+
+def _in_request(batch: Batch, name: str, rows: Numbers | Apart) -> Array:
+    """Derivatives as the array of this name in the request: where elements share a number, the sum of those to it."""
+    array = restored(rows, batch.elements, batch.kept, batch.class_axis)
+    if name not in batch.shared:
+        return array
+    return array.reshape(batch.elements[0], -1).sum(axis=1).reshape(batch.shared[name])
+
+
+def _shape_in_request(batch: Batch, name: str, array: Numbers | Apart) -> Shape:
+    if name in batch.shared:
+        return batch.shared[name]
+    shape = [*batch.elements, *array.shape[1:]]
+    if batch.class_axis is not None and len(shape) > len(batch.elements):
+        shape.insert(batch.class_axis, shape.pop())
+    return tuple(shape)
+
+
+# --- numbers that are none --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NonFinite:
+    """A number of the answer that is infinite or undefined, and so null in JSON."""
+
+    output: str
+    index: tuple[int, ...]
+    value: Literal["Infinity", "-Infinity", "NaN"]
+
+
+def non_finite(outputs: Mapping[str, Found]) -> tuple[list[NonFinite], int]:
+    """The first numbers that are infinite or undefined, as many as are listed, and how many there are."""
+    found: list[NonFinite] = []
+    count = 0
+    for name, numbers in arrays_by_name(outputs).items():
+        if numbers is None:
+            continue
+        numbers = np.asarray(numbers)
+        places = np.flatnonzero(~np.isfinite(numbers))
+        count += places.size
+        for place in places[: NON_FINITE_LISTED - len(found)]:
+            index = tuple(int(along) for along in np.unravel_index(int(place), numbers.shape))
+            found.append(NonFinite(name, index, word(float(numbers[index]))))
+    return found, count
+
+
+def arrays_by_name(outputs: Mapping[str, Found]) -> dict[str, float | Array | None]:
+    """Every array of the outputs by the name that `Output.arrays` gives it."""
+    arrays: dict[str, float | Array | None] = {}
+    for name, found in outputs.items():
+        if isinstance(found, dict):
+            arrays.update({f"{name}.{part}": array for part, array in found.items()})
+        else:
+            arrays[name] = found
+    return arrays
+
+
+def word(number: float) -> Literal["Infinity", "-Infinity", "NaN"]:
+    """A number that JSON has no literal for, by its name."""
+    return "NaN" if np.isnan(number) else "Infinity" if number > 0 else "-Infinity"

@@ -1,0 +1,181 @@
+"""The output hessian_diagonal: of every loss that has it, against the second derivative of the same formula in many digits."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+from app.losses import LOSSES, Batch, check, evaluate
+from tests.losses.drawing import Case, by_input, cases, gradients_of, kernel_of
+from tests.losses.exact import total_of, ulps
+from tests.losses.test_contract import agree, derivative, extreme, undefined, weights_for
+from tests.losses.test_values import (
+    SETTINGS,
+    Array,
+    Compared,
+    Setting,
+    Tolerance,
+    adversarial,
+    at_the_end,
+    bits,
+    checked,
+    in_samples,
+    ordinary,
+    true_losses,
+)
+
+TWICE = [loss for loss in LOSSES.values() if loss.derivatives == 2]
+CASES = [case for case in cases() if case.loss in TWICE]
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+UNDERFLOWN = 1e-300
+"""Of a product whose factors may be below float64 where it is not, not every digit is there."""
+TOLERANCES: Mapping[str, Tolerance] = {
+    "mean_squared_logarithmic_error": Tolerance("1 − ln((1 + p)/(1 + y)) cancels where the ratio is near e", gradient=8),
+    "binary_focal": Tolerance("of a logit, three terms cancel where the loss turns from convex to concave", gradient=8),
+    "categorical_focal": Tolerance("as binary_focal, and each class crosses 0 elsewhere", gradient=6, of_row=True),
+    "generalized_cross_entropy": Tolerance("p(1 − p) − q·p² cancels, each p rounded", gradient=6, of_row=True),
+}
+EVEN = Tolerance("of q = 1 it is p(1 − 2p), which cancels for both of two classes with p near ½", gradient=6, least=0.05)
+
+
+def tolerance_of(setting: Setting) -> Tolerance:
+    even = setting.name == "generalized_cross_entropy" and setting.parameters["q"] == 1.0 and setting.parameters["from_logits"]
+    return EVEN if even else TOLERANCES.get(setting.name, Tolerance())
+
+
+def seconds_of(batch: Batch, **more: Any) -> dict[str, Array]:
+    return by_input(evaluate(batch, outputs=("hessian_diagonal",), **more).hessian_diagonal)
+
+
+# --- the formula ------------------------------------------------------------------------------------------------------------
+
+
+def compared(setting: Setting, arrays: tuple[Array, ...]) -> Iterator[Compared]:
+    """Every second derivative of a batch."""
+    batch = checked(setting, arrays)
+    losses = true_losses(setting, batch)
+    samples = ["; ".join(str(array[row].tolist()) for array in arrays) for row in range(batch.elements[0])]
+    tolerance = tolerance_of(setting)
+    with mp.workprec(bits(in_samples(batch), setting)):
+        bend = total_of(losses).bend
+    for name, found in seconds_of(batch, reduction="none").items():
+        for row, numbers in enumerate(found):
+            true = {index: bend.get((name, row, *index), mpf(0)) for index in np.ndindex(numbers.shape)}
+            for index, number in true.items():
+                got = float(numbers[index])
+                unit = max(tolerance.unit(number, [*true.values()]), UNDERFLOWN)
+                error = 0.0 if at_the_end(losses[row].value, got, number) else ulps(got, number, unit)
+                yield Compared(f"{name}{[row, *index]}", got, number, error, tolerance.gradient, samples[row])
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if LOSSES[setting.name] in TWICE], ids=str)
+def test_second_derivatives_are_those_of_the_formula(setting: Setting) -> None:
+    every = [number for arrays in (*ordinary(setting), *adversarial(setting)) for number in compared(setting, arrays)]
+    wrong = [number for number in every if number.error > number.allowed]
+    assert not wrong, f"{len(wrong)} of {len(every)} numbers:\n" + "\n".join(map(str, wrong[:40]))
+
+
+# --- what is answered ---------------------------------------------------------------------------------------------------------
+
+
+@each_case
+def test_it_is_the_derivative_of_the_gradient(case: Case) -> None:
+    """With weights and divisor as in the gradient, for every reduction, option and kind of label."""
+    n = 4
+    batch = case.batch(case.draw(n=n), sample_weight=weights_for(n))
+    reductions: tuple[Any, ...] = (*case.reductions, "none")
+    for reduction in reductions:
+        gradients = gradients_of(evaluate(batch, reduction=reduction))
+        for name, second in seconds_of(batch, reduction=reduction).items():
+            assert second.shape == gradients[name].shape
+            for column in range(second[0].size):
+                direction = np.zeros_like(second)
+                direction.reshape(n, -1)[:, column] = 1.0
+                slopes = derivative(
+                    lambda moved, name=name, how=reduction: gradients_of(evaluate(moved, reduction=how))[name],
+                    batch,
+                    {name: direction},
+                )
+                numeric, exact = (array.reshape(n, -1)[:, column] for array in (slopes, second))
+                size = np.abs(gradients[name].reshape(n, -1)[:, column])
+                assert agree(numeric, exact, np.abs(exact), size), (reduction, name, column, numeric, exact)
+
+
+@each_case
+@pytest.mark.parametrize("limit", [1e100, 1e308], ids=["far", "farthest"])
+def test_it_is_never_undefined(case: Case, limit: float) -> None:
+    for name, second in seconds_of(case.batch(extreme(case, limit)), reduction="none").items():
+        assert undefined(second) == [], name
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_a_function_returns_what_its_type_says(case: Case) -> None:
+    """Whether a loss has second derivatives is read from there."""
+    _, gradient, *second = kernel_of(case.batch())
+    assert len(second) == (case.loss.derivatives == 2)
+    for function in second:
+        with np.errstate(all="ignore"):
+            given = function()
+        for array, slope in zip(as_tuple(given), as_tuple(gradient), strict=True):
+            assert (array.dtype, array.shape) == (np.float64, slope.shape)
+            assert not np.shares_memory(array, slope)  # which is scaled where it lies
+
+
+def as_tuple(derivatives: Any) -> tuple[Array, ...]:
+    return derivatives if isinstance(derivatives, tuple) else (derivatives,)
+
+
+KINKS: list[tuple[str, dict[str, Any], Any, Any]] = [
+    ("mean_absolute_error", {}, [2.0], [2.0]),
+    ("huber", {"delta": 0.5}, [2.5, 1.5], [2.0, 2.0]),
+    ("smooth_l1", {"beta": 0.5}, [2.5, 1.5], [2.0, 2.0]),
+    ("mean_squared_logarithmic_error", {"clip": 0.5}, [0.5], [2.0]),
+    ("squared_epsilon_insensitive", {"epsilon": 0.5}, [2.5, 1.5], [2.0, 2.0]),
+    ("squared_hinge", {}, [1.0, -1.0], [1.0, -1.0]),
+    ("modified_huber", {}, [1.0, -1.0], [1.0, 1.0]),
+    ("binary_cross_entropy", {"clip": 0.25}, [0.25, 0.75], [1.0, 0.0]),
+    ("binary_cross_entropy", {"clip": 0.25, "from_logits": True}, [math.log(0.25) - math.log1p(-0.25)], [1.0]),
+    ("categorical_cross_entropy", {"clip": 0.25}, [[0.25, 0.75], [0.75, 0.25]], [0.0, 0.0]),
+    ("multi_margin", {"p": 2}, [[1.0, 0.0]], [0.0]),
+    ("contrastive", {"margin": 0.5}, [0.5], [0.0]),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "predictions", "targets"), KINKS)
+def test_it_is_0_at_a_kink(name: str, parameters: dict[str, Any], predictions: Any, targets: Any) -> None:
+    seconds = seconds_of(check(LOSSES[name], parameters, np.array(predictions), np.array(targets)))
+    assert not seconds["predictions"].any()
+
+
+def test_a_variance_at_its_limit_is_a_kink() -> None:
+    predictions = {"mean": np.array([1.0, 2.0]), "variance": np.array([0.5, 0.25])}
+    seconds = seconds_of(check(LOSSES["gaussian_nll"], {"eps": 0.5}, predictions, np.array([0.0, 0.0])), reduction="sum")
+    assert {name: array.tolist() for name, array in seconds.items()} == {"mean": [2.0, 2.0], "variance": [0.0, 0.0]}
+
+
+def test_one_variance_for_all_elements_bends_by_all_of_them() -> None:
+    mean, targets = np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([[0.0, 1.5], [1.0, 0.25]])
+    shared = check(LOSSES["gaussian_nll"], {}, {"mean": mean, "variance": np.array([0.7, 1.9])}, targets)
+    spread = check(LOSSES["gaussian_nll"], {}, {"mean": mean, "variance": np.array([[0.7, 0.7], [1.9, 1.9]])}, targets)
+    np.testing.assert_allclose(seconds_of(shared)["variance"], seconds_of(spread)["variance"].sum(axis=1), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "name", ["root_mean_squared_error", "median_absolute_error", "max_error", "circle", "dice", "ciou", "zero_one"]
+)
+def test_means_of_another_kind_and_losses_that_couple_have_none(name: str) -> None:
+    assert LOSSES[name].derivatives < 2
+
+
+def test_gradient_boosting_takes_them() -> None:
+    """One Newton step of XGBoost and LightGBM: p(1 − p) for a logit, eˣ for the logarithm of a rate, 1 for half a square."""
+    x, y = np.array([-3.0, 0.1, 2.0]), np.array([0.0, 1.0, 1.0])
+    p = 1 / (1 + np.exp(-x))
+    for name, truth in (("binary:logistic", p * (1 - p)), ("count:poisson", np.exp(x)), ("reg:squarederror", np.ones(3))):
+        loss, preset = LOSSES.resolve(name)
+        np.testing.assert_allclose(seconds_of(check(loss, preset, x, y), reduction="sum")["predictions"], truth, rtol=1e-14)
