@@ -129,7 +129,7 @@ def check(
     for declared, encoding, array, row_axes, classes_last in shaped:
         place = Place(declared.path, elements, kept, k, row_axes, class_axis, classes_last, _hint(declared, parameters))
         reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
-        arrays.append(rows_of(reading.array, lead))
+        arrays.append(rows_of(reading.array, lead, "F" if loss.either_order and declared.side == "predictions" else "C"))
         encodings[declared.name] = reading.encoding
         warnings += reading.warnings
     if classes is not None:
@@ -137,7 +137,7 @@ def check(
     counts = loss.counts_of(parameters, arrays[-1])
     factors = loss.factors(arrays[-1], **parameters) if loss.factors else None
     if within is not None:
-        arrays.append(rows_of(within if kept is None else some_of(within, elements, kept), lead))
+        arrays.append(rows_of(within if kept is None else some_of(within, elements, kept), lead, "C"))
     _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
