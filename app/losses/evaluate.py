@@ -143,7 +143,8 @@ def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None)
     """Losses of single samples: block by block, each derivative scaled and looked through while it is still in the cache."""
     size, mean = batch.size, batch.mean
     losses = np.empty(size)
-    derivatives = [empty_like(array) for array in batch.arrays[: len(inputs_on("predictions", batch.loss))] * order]
+    predictions = batch.arrays[: len(inputs_on("predictions", batch.loss))]
+    derivatives = [empty_like(array, batch.elements, batch.kept) for array in predictions * order]
     summed = mean.of_all is None and total.reduction != "none"
     weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
