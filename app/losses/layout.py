@@ -69,6 +69,8 @@ class Apart:
 
 def rows_of(array: Numbers, lead: int, order: Order) -> Numbers | Apart:
     """An array (*lead, *row) as rows (m, *row): the first `lead` axes as one. Blocks of rows that lie apart have this order."""
+    if lead == 1 and array.flags.c_contiguous:
+        return array
     row = array.shape[lead:]
     if array.flags.c_contiguous or len(row) != 1:
         return np.ascontiguousarray(array).reshape(-1, *row)
