@@ -33,7 +33,17 @@ from app.losses.numerics.pairs import (
     two_product,
     two_sum,
 )
-from app.losses.numerics.rows import as_they_lie, headroom, lead_missing, places, row_starts, row_sums, softmax, softmax_variance
+from app.losses.numerics.rows import (
+    as_they_lie,
+    by_rows,
+    headroom,
+    lead_missing,
+    places,
+    row_starts,
+    row_sums,
+    softmax,
+    softmax_variance,
+)
 from app.losses.numerics.shares import ExactColumns, Shares, columns, softmax_cross_entropy
 from app.losses.numerics.stable import Array, recovered, xlogy
 from app.losses.parameters import PER_CLASS
@@ -119,8 +129,8 @@ def categorical_cross_entropy(
         at = places(targets, predictions)
         parts = softmax(predictions, at)
         as_they_lie(parts.others)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
-        return parts.surprise, parts.probabilities(), lambda: softmax_variance(np.ascontiguousarray(predictions))
-    predictions = np.ascontiguousarray(predictions)
+        return parts.surprise, parts.probabilities(), lambda: softmax_variance(by_rows(predictions))
+    predictions = by_rows(predictions)
     if isinstance(targets, Shares):
         if from_logits:
             values, gradient = softmax_cross_entropy(predictions, targets)

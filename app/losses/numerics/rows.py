@@ -122,6 +122,11 @@ def row_starts(a: Array) -> NDArray[np.intp]:
     return np.arange(0, a.size, a.shape[1], dtype=np.intp)
 
 
+def by_rows(a: Array) -> Array:
+    """The same rows in C order."""
+    return a if a.flags.c_contiguous else a.copy()
+
+
 def as_they_lie(a: Array) -> Array:
     """The numbers of rows in C or Fortran order, in the order of memory: a view."""
     return a.ravel(order="K")
@@ -142,7 +147,7 @@ def row_sums(a: Array) -> Array:
     """
     if a.shape[1] < 6:
         return _of_rows(np.add, a)
-    a = np.ascontiguousarray(a)
+    a = by_rows(a)
     return np.einsum("ij->i", a) if a.shape[1] < 64 else _of_rows(np.add, a)
 
 
