@@ -13,7 +13,7 @@ from app.losses.numerics.stable import Array, sigmoid
 
 ROUNDINGS = 2.5
 """What a slope of masks has beside a share."""
-FEW = 32
+FEW = 16
 """Positions of a mask up to which its softmax is taken in double-double where it cancels: of more, the roundings average out."""
 Pullback: TypeAlias = Callable[[Array], Array]
 

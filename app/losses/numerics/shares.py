@@ -232,8 +232,11 @@ def softmax_cross_entropy(x: Array, shares: Shares) -> tuple[Array, Array]:
     others.reshape(-1)[at] = 0.0
     remaining = row_sums(others)
     whole = remaining + share
-    own = np.where(whole == 0, 0.0, whole * parts.surprise)
-    # a difference of logits may overflow, if only against a share of 0
+    # a difference of logits may overflow, if only against a share of 0 or one that is small
+    own = recovered(
+        np.where(whole == 0, 0.0, whole * parts.surprise),
+        lambda: 4.0 * (whole * (np.log(parts.rest) / 4.0 + (parts.shift / 4.0 - x.take(at) / 4.0))),
+    )
     values = recovered(row_sums(others * (here - x)) + own, lambda: 4.0 * row_sums(others * (here / 4.0 - x / 4.0)) + own)
     gradient = scale_rows(parts.others, whole / parts.total)
     gradient -= rounded
