@@ -301,7 +301,9 @@ def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Sec
         return lambda share: np.exp(high * share) * (1.0 + low * share)
 
     def bracketed(below: float, above: float, exact: Callable[[Where], Pair]) -> Array:
-        near = _times(_exp_minus(1.0, x, y * (below / above), exact), raised(a)) / below
+        other = y * (below / above)  # of which something is left, however small: it has the sign of what is infinite
+        other = np.where((other == 0) & (y > 0), math.copysign(5e-324, below / above), other)
+        near = _times(_exp_minus(1.0, x, other, exact), raised(a)) / below
         far = _times(np.ones_like(x), raised(b)) / below - _times(y, raised(a)) / above
         # eˣ leaves the range of floats before its powers do
         return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)

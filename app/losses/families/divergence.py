@@ -154,6 +154,6 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
         q = exp_pair(predictions) if logarithms else pair(predictions)
         whole = pair_sum((np.where(some, q[0], 0.0), np.where(some, q[1], 0.0)))
     gap = pair_add(log_q, pair_negative(log_p))[0]
-    beside = np.exp(log_q[0]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
+    beside = np.exp(log_q[0]) * (1.0 + log_q[1]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
     high, low = pair_add(pair_sum(p), pair_negative(whole))
     return row_sums(np.where(some, p[0] * exp_tail(gap), beside)) + (high + low)[:, 0]

@@ -294,7 +294,7 @@ def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
         bend = steep + lead * (2.0 * gamma / p - (gamma - 1.0) * slope) if gamma else steep
         return np.where(np.equal(scale, 0), 0.0, np.where(np.isinf(steep), np.inf, bend))
 
-    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * (slope - 1.0 / p)), second
+    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * slope - focus / p), second
 
 
 @loss(
@@ -317,22 +317,26 @@ def generalized_cross_entropy(
     if isinstance(targets, Shares):
         if from_logits:
             return _generalized_of_shares(predictions, targets, q)
-        values, slope, bend = _generalized(predictions, q)
-        share = targets.rounded
-        gradient = np.where(share == 0, 0.0, share * slope)
-        return row_sums(share * values), gradient, lambda: np.where(share == 0, 0.0, share * bend())
+        values, gradient, second = _generalized(predictions, q, targets.rounded)
+        return row_sums(values), gradient, second
     at = _flat(targets, predictions.shape[1])
     if from_logits:
         return _generalized_logits(predictions, at, q)
-    values, slope, bend = _generalized(predictions.take(at), q)
+    values, slope, bend = _generalized(predictions.take(at), q, np.ones(at.size))
     return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
 
 
-def _generalized(p: Array, q: float) -> tuple[Array, Array, Second]:
-    def second() -> Array:
-        return (1.0 - q) * np.where(p > 0, p**q / p / p, np.inf) if q < 1 else np.zeros_like(p)
+def _generalized(p: Array, q: float, shares: Array) -> tuple[Array, Array, Second]:
+    slope = np.where(p > 0, p**q / p, p ** (q - 1.0))  # q − 1 is rounded
+    pull = np.where(shares == 0, 0.0, shares * slope)
+    steep = np.isinf(slope) & (p > 0) & (shares > 0)
+    if steep.any():  # a slope beyond float64, of which a share need not be
+        pull[steep] = shares[steep] * p[steep] ** q / p[steep]
 
-    return -np.expm1(q * np.log(p)) / q, -np.where(p > 0, p**q / p, p ** (q - 1.0)), second  # q − 1 is rounded
+    def second() -> Array:
+        return np.where(shares == 0, 0.0, (1.0 - q) * np.where(p > 0, pull / p, np.inf)) if q < 1 else np.zeros_like(p)
+
+    return shares * (-np.expm1(q * np.log(p)) / q), -pull, second
 
 
 def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, Array, Second]:
