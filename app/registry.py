@@ -14,6 +14,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
+from app.libraries import Equal, unprefixed
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,16 @@ class Alias:
 
     name: str
     parameters: Mapping[str, object] = field(default_factory=dict[str, object])
+    unless: str = ""
+    """A flag that, where it is set beside the name, leaves the parameters as they are by default."""
+
+    def sets(self, given: Mapping[str, object]) -> Mapping[str, object]:
+        """The parameters that it sets beside those that are given."""
+        return {} if self.unless and given.get(self.unless) is True else self.parameters
 
 
-def alias(name: str, **parameters: object) -> Alias:
-    return Alias(name, parameters)
+def alias(name: str, *, unless: str = "", **parameters: object) -> Alias:
+    return Alias(name, parameters, unless)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +42,7 @@ class Declared:
     function: Callable[..., Any]
     names: tuple[str | Alias, ...] = ()
     """Its aliases as they are declared."""
-    equals: tuple[str, ...] = ()
+    equals: tuple[Equal, ...] = ()
     """Calls of other libraries that give the same."""
     reference: str = ""
 
@@ -79,6 +86,7 @@ class Declared:
 
 
 T = TypeVar("T", bound=Declared)
+NOTHING_GIVEN: Mapping[str, object] = MappingProxyType({})
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -93,6 +101,9 @@ class Registry(Mapping[str, T], Generic[T]):
                 taken = self._resolved.setdefault(other.name, (thing, other))[0]
                 if taken is not thing:
                     raise TypeError(f"{other.name!r} names both {taken.name} and {thing.name}")
+        self._folded: dict[str, list[str]] = {}
+        for name in self._resolved:
+            self._folded.setdefault(_fold(name), []).append(name)
 
     def __getitem__(self, name: str) -> T:
         return self._things[name]
@@ -103,12 +114,16 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(self._things)
 
-    def resolve(self, name: str, path: Path = ()) -> tuple[T, Mapping[str, object]]:
-        """The thing of this name or alias, and the parameters the alias sets; UnknownName with a suggestion otherwise."""
+    def resolve(self, name: str, path: Path = (), given: Mapping[str, object] = NOTHING_GIVEN) -> tuple[T, Mapping[str, object]]:
+        """The thing of this name or alias, and the parameters the alias sets beside those given.
+
+        An exact name first; then one without its library's prefix, then one that differs in case and hyphens only.
+        UnknownName, with a suggestion, for one that is neither or could be several.
+        """
         if name not in self._resolved:
-            raise UnknownName([Fault(path, f"unknown_{self.noun}", did_you_mean(self.noun, name, self._resolved))])
+            name = self._understood(name, path)
         thing, other = self._resolved[name]
-        return thing, other.parameters
+        return thing, other.sets(given)
 
     def find(self, name: str) -> tuple[T, Mapping[str, object]]:
         """The same for a name in an address: NotFound, since it is the address that names nothing."""
@@ -116,6 +131,39 @@ class Registry(Mapping[str, T], Generic[T]):
             return self.resolve(name)
         except UnknownName as error:
             raise NotFound(error.detail) from None
+
+    def _understood(self, name: str, path: Path) -> str:
+        """The name that is meant by one that is not exactly any."""
+        code = f"unknown_{self.noun}"
+        plain = unprefixed(name)
+        self._refuse_multiple(name, plain, path)
+        if plain in self._resolved:
+            return plain
+        meant = self._folded.get(_fold(plain), [])
+        meanings = {(self._resolved[other][0].name, repr(self._resolved[other][1].parameters)) for other in meant}
+        if len(meanings) > 1:
+            raise UnknownName([Fault(path, code, f"{name[:80]!r} may mean {' or '.join(meant)}: write it exactly")])
+        if not meant:
+            raise UnknownName([Fault(path, code, did_you_mean(self.noun, plain, self._resolved))])
+        return meant[0]
+
+    def _refuse_multiple(self, name: str, plain: str, path: Path) -> None:
+        """UnknownName for a library's function of which the thing with its name is a multiple."""
+        factor = self._multiples.get(name)
+        if factor is not None and plain in self._resolved:
+            same = self._resolved[plain][0].name
+            message = f"{self.noun} {same} is {factor:g} times {name}: write {same} if that is meant"
+            raise UnknownName([Fault(path, f"unknown_{self.noun}", message)])
+
+    @cached_property
+    def _multiples(self) -> dict[str, float]:
+        """The functions of libraries that give the same but for a factor."""
+        equals = [same for thing in self.values() for same in thing.equals]
+        return {same.function: same.times for same in equals if same.times != 1.0}
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace("-", "_").replace(" ", "_")
 
 
 def did_you_mean(noun: str, name: str, known: Iterable[str]) -> str:
