@@ -39,7 +39,7 @@ LIBRARIES: Mapping[str, Library] = {
         Library("torchmetrics", "1.9.0", ("torchmetrics.functional.classification", "torchmetrics.functional.regression",
                                           "torchmetrics.functional", "torchmetrics.classification", "torchmetrics.regression")),
         Library("keras", "3.15.1", ("tf.keras.losses", "tf.keras.metrics", "tf.keras.optimizers.schedules", "tf.keras.optimizers",
-                                    "tf.keras", "tf.losses", "keras.losses", "keras.metrics", "keras.optimizers.schedules",
+                                    "tf.keras", "tf.losses", "tensorflow.keras.losses", "tensorflow.keras.metrics", "tensorflow.keras", "keras.losses", "keras.metrics", "keras.optimizers.schedules",
                                     "keras.optimizers")),
         Library("sklearn", "1.9.1", ("sklearn.metrics", "sklearn._loss.loss", "sklearn._loss", "sklearn.linear_model",
                                      "sklearn.datasets", "sklearn.ensemble", "metrics")),
@@ -60,13 +60,9 @@ LIBRARIES: Mapping[str, Library] = {
         Library("tensorflow_addons", None, ("tensorflow_addons.losses", "tfa.losses")),
     )
 }  # fmt: skip
-PREFIXES: tuple[str, ...] = tuple(
-    sorted(
-        (f"{prefix}." for library in LIBRARIES.values() for prefix in (library.name, *library.prefixes)),
-        key=len,
-        reverse=True,
-    )
-)
+PREFIXES: Mapping[str, Library] = {
+    f"{prefix.casefold()}.": library for library in LIBRARIES.values() for prefix in (library.name, *library.prefixes)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +135,8 @@ def equal(
     )  # fmt: skip
 
 
-def unprefixed(name: str) -> str:
-    """A name without the longest of a library's prefixes."""
-    return next((name[len(prefix) :] for prefix in PREFIXES if name.casefold().startswith(prefix.casefold())), name)
+def unprefixed(name: str) -> tuple[Library | None, str]:
+    """The library whose prefix a name has, and the name without the longest of its prefixes."""
+    folded = name.casefold()
+    prefix = max((prefix for prefix in PREFIXES if folded.startswith(prefix)), key=len, default="")
+    return PREFIXES.get(prefix), name[len(prefix) :]

@@ -117,12 +117,10 @@ class Registry(Mapping[str, T], Generic[T]):
     def resolve(self, name: str, path: Path = (), given: Mapping[str, object] = NOTHING_GIVEN) -> tuple[T, Mapping[str, object]]:
         """The thing of this name or alias, and the parameters the alias sets beside those given.
 
-        An exact name first; then one without its library's prefix, then one that differs in case and hyphens only.
-        UnknownName, with a suggestion, for one that is neither or could be several.
+        An exact name first; then one of a library, with its prefix; then one that differs in case and hyphens only.
+        UnknownName, with a suggestion, for one that is none of these or could be several.
         """
-        if name not in self._resolved:
-            name = self._understood(name, path)
-        thing, other = self._resolved[name]
+        thing, other = self._resolved.get(name) or self._understood(name, path)
         return thing, other.sets(given)
 
     def find(self, name: str) -> tuple[T, Mapping[str, object]]:
@@ -132,34 +130,49 @@ class Registry(Mapping[str, T], Generic[T]):
         except UnknownName as error:
             raise NotFound(error.detail) from None
 
-    def _understood(self, name: str, path: Path) -> str:
-        """The name that is meant by one that is not exactly any."""
-        code = f"unknown_{self.noun}"
-        plain = unprefixed(name)
-        self._refuse_multiple(name, plain, path)
-        if plain in self._resolved:
-            return plain
-        meant = self._folded.get(_fold(plain), [])
-        meanings = {(self._resolved[other][0].name, repr(self._resolved[other][1].parameters)) for other in meant}
-        if len(meanings) > 1:
-            raise UnknownName([Fault(path, code, f"{name[:80]!r} may mean {' or '.join(meant)}: write it exactly")])
-        if not meant:
-            raise UnknownName([Fault(path, code, did_you_mean(self.noun, plain, self._resolved))])
-        return meant[0]
+    def _understood(self, name: str, path: Path) -> tuple[T, Alias]:
+        """What is meant by a name that is not exactly any."""
+        library, plain = unprefixed(name)
+        found = self._resolved.get(plain) or self._folded_to(plain, name, path)
+        calls = self._calls.get((library.name, plain), []) if library else []
+        if not calls or (found and any(_alike(found, call) for call in calls)):
+            if found:
+                return found
+            raise self._unknown(path, did_you_mean(self.noun, plain, self._resolved))
+        if len(calls) == 1 and calls[0][1] is not None:
+            thing, parameters = calls[0]
+            return thing, Alias(name, parameters)
+        meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
+        message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        raise self._unknown(path, message)
 
-    def _refuse_multiple(self, name: str, plain: str, path: Path) -> None:
-        """UnknownName for a library's function of which the thing with its name is a multiple."""
-        factor = self._multiples.get(name)
-        if factor is not None and plain in self._resolved:
-            same = self._resolved[plain][0].name
-            message = f"{self.noun} {same} is {factor:g} times {name}: write {same} if that is meant"
-            raise UnknownName([Fault(path, f"unknown_{self.noun}", message)])
+    def _folded_to(self, plain: str, name: str, path: Path) -> tuple[T, Alias] | None:
+        """The one that differs in case and hyphens only."""
+        names = self._folded.get(_fold(plain), [])
+        found = [self._resolved[other] for other in names]
+        if any(not _alike(found[0], (thing, other.parameters)) for thing, other in found):
+            raise self._unknown(path, f"{name[:80]!r} may mean {' or '.join(names)}: write it exactly")
+        return found[0] if found else None
+
+    def _unknown(self, path: Path, message: str) -> UnknownName:
+        return UnknownName([Fault(path, f"unknown_{self.noun}", message)])
 
     @cached_property
-    def _multiples(self) -> dict[str, float]:
-        """The functions of libraries that give the same but for a factor."""
-        equals = [same for thing in self.values() for same in thing.equals]
-        return {same.function: same.times for same in equals if same.times != 1.0}
+    def _calls(self) -> Mapping[tuple[str, str], list[tuple[T, Mapping[str, object] | None]]]:
+        """What each library calls by a name, with the parameters that it means; None for a multiple or a part of it."""
+        calls: dict[tuple[str, str], list[tuple[T, Mapping[str, object] | None]]] = {}
+        for thing in self.values():
+            for equal in thing.equals:
+                meant = thing, equal.parameters if equal.is_plain else None
+                known = calls.setdefault((equal.library.name, equal.function.rpartition(".")[2]), [])
+                if meant not in known:
+                    known.append(meant)
+        return calls
+
+
+def _alike(found: tuple[Declared, Alias], call: tuple[Declared, Mapping[str, object] | None]) -> bool:
+    """Whether two names mean the same."""
+    return found[0] is call[0] and found[1].parameters == call[1]
 
 
 def _fold(name: str) -> str:

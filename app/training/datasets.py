@@ -210,7 +210,8 @@ def blobs(
     aliases=("make_classification",),
     equals=(
         equal(
-            "sklearn.datasets.make_classification(n_samples, n_features, n_informative, n_redundant, n_classes, n_clusters_per_class, weights, flip_y, class_sep, random_state)"
+            "sklearn.datasets.make_classification(n_samples, n_features, n_informative, n_redundant, n_classes, "
+            "n_clusters_per_class, weights, flip_y, class_sep, random_state)",
         ),
     ),
     reference="Guyon (2003), Design of experiments for the NIPS 2003 variable selection benchmark",

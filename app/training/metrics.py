@@ -66,8 +66,9 @@ def metric(
     of="classes",
     aliases=("acc", "accuracy_score", "Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy"),
     equals=(
-        equal("sklearn.metrics.accuracy_score", caveat="Of the decisions."),
-        equal("keras.metrics.BinaryAccuracy()", caveat="And its categorical relatives."),
+        equal("sklearn.metrics.accuracy_score(targets, decisions)"),
+        equal("keras.metrics.BinaryAccuracy()"),
+        equal("keras.metrics.CategoricalAccuracy()"),
     ),
 )
 def accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
@@ -79,7 +80,7 @@ def accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0) -> fl
     of="classes",
     aliases=("f1_score", "F1Score", "BinaryF1Score"),
     equals=(
-        equal("sklearn.metrics.f1_score", caveat="Of the decisions, with average='macro' for more than one number per sample."),
+        equal("sklearn.metrics.f1_score(targets, decisions)", caveat="average='macro' for more than one number per sample."),
     ),
     reference="van Rijsbergen (1979), Information Retrieval, Butterworths",
 )
@@ -98,8 +99,8 @@ def f1(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
     compares_samples=True,
     aliases=("auc", "AUC", "roc_auc_score", "AUROC", "BinaryAUROC"),
     equals=(
-        equal("sklearn.metrics.roc_auc_score"),
-        equal("sklearn.metrics.roc_auc_score(multi_class='ovr')", caveat="For one probability per class."),
+        equal("sklearn.metrics.roc_auc_score(targets, predictions)"),
+        equal("sklearn.metrics.roc_auc_score(targets, predictions, multi_class='ovr')", axes=("n k",)),
     ),
     reference="Hanley and McNeil (1982), doi:10.1148/radiology.143.1.7063747",
 )
@@ -118,7 +119,7 @@ def roc_auc(predictions: Array, targets: Numbers, threshold: float = 0.0) -> flo
 @metric(
     of="numbers",
     aliases=("r2_score", "R2Score", "coefficient_of_determination"),
-    equals=(equal("sklearn.metrics.r2_score"),),
+    equals=(equal("sklearn.metrics.r2_score(targets, predictions)"),),
     reference="Wright (1921), Correlation and causation, J. Agricultural Research 20, 557–585",
 )
 def r2(predictions: Array, targets: Numbers) -> float:

@@ -66,7 +66,7 @@ def linear(
     aliases=("multilayer_perceptron", "MLP", "MLPRegressor", "MLPClassifier", "feedforward"),
     equals=(
         equal("torch.nn.Sequential(Linear, ReLU, ..., Linear)"),
-        equal("keras.Sequential", caveat="Of Dense layers."),
+        equal("keras.Sequential([Dense, ..., Dense])"),
     ),
     reference="Rumelhart, Hinton and Williams (1986), doi:10.1038/323533a0",
 )

@@ -188,11 +188,13 @@ def adagrad(
         equal("torch.optim.RMSprop(lr, alpha=rho, eps=epsilon, momentum=momentum, centered=centered)"),
         equal(
             "keras.optimizers.RMSprop(learning_rate, rho, momentum, epsilon, centered)",
-            caveat="With epsilon_inside, at a constant learning rate.",
+            epsilon_inside=True,
+            caveat="At a constant learning rate.",
         ),
         equal(
             "optax.rmsprop(learning_rate, rho, epsilon, centered=centered, momentum=momentum)",
-            caveat="With epsilon_inside, at a constant learning rate.",
+            epsilon_inside=True,
+            caveat="At a constant learning rate.",
         ),
     ),
     reference="Tieleman and Hinton (2012), Neural Networks for Machine Learning, lecture 6.5; "
@@ -504,7 +506,8 @@ def _adam_step(
     aliases=("LBFGS", "L-BFGS", "l_bfgs", "L-BFGS-B", "lbfgsb", "fmin_l_bfgs_b"),
     equals=(
         equal(
-            'scipy.optimize.minimize(method="L-BFGS-B", jac=True, options={"maxiter": max_iter, "maxcor": history, "gtol": tolerance, "ftol": 0})'
+            'scipy.optimize.minimize(method="L-BFGS-B", jac=True, options={"maxiter": max_iter, "maxcor": history, "gtol": '
+            'tolerance, "ftol": 0})',
         ),
     ),
     reference="Liu and Nocedal (1989), doi:10.1007/BF01589116; Zhu, Byrd, Lu and Nocedal (1997), doi:10.1145/279232.279236",

@@ -112,7 +112,8 @@ def cosine(epoch: int, epochs: int, losses: Losses, *, minimum: Minimum = 0.0) -
     aliases=("OneCycleLR", "onecycle", "1cycle", "super_convergence"),
     equals=(
         equal(
-            "torch.optim.lr_scheduler.OneCycleLR(max_lr=learning_rate, total_steps=epochs, pct_start=pct_start, div_factor=div_factor, final_div_factor=final_div_factor, cycle_momentum=False)"
+            "torch.optim.lr_scheduler.OneCycleLR(max_lr=learning_rate, total_steps=epochs, pct_start=pct_start, "
+            "div_factor=div_factor, final_div_factor=final_div_factor, cycle_momentum=False)",
         ),
     ),
     reference="Smith and Topin (2018), arXiv:1708.07120",
@@ -146,8 +147,16 @@ def one_cycle(
     equals=(
         equal("torch.optim.lr_scheduler.LinearLR(start_factor=start, total_iters=epochs_up)"),
         equal("optax.warmup_constant_schedule(start * learning_rate, learning_rate, epochs_up)"),
-        equal("optax.warmup_cosine_decay_schedule(start * learning_rate, learning_rate, epochs_up, epochs, minimum * learning_rate)", then="cosine"),
-        equal("keras.optimizers.schedules.CosineDecay(start * learning_rate, epochs - epochs_up, minimum, warmup_target=learning_rate, warmup_steps=epochs_up)", then="cosine"),
+        equal(
+            "optax.warmup_cosine_decay_schedule(start * learning_rate, learning_rate, epochs_up, epochs, minimum * "
+            "learning_rate)",
+            then="cosine",
+        ),
+        equal(
+            "keras.optimizers.schedules.CosineDecay(start * learning_rate, epochs - epochs_up, minimum, "
+            "warmup_target=learning_rate, warmup_steps=epochs_up)",
+            then="cosine",
+        ),
     ),
     reference="Goyal et al. (2017), arXiv:1706.02677",
 )  # fmt: skip
@@ -171,7 +180,8 @@ def warm_up(
     aliases=("ReduceLROnPlateau", "plateau", "reduce_lr_on_plateau"),
     equals=(
         equal(
-            "torch.optim.lr_scheduler.ReduceLROnPlateau(factor=factor, patience=patience, threshold=threshold, cooldown=cooldown, min_lr=minimum * learning_rate, eps=0)"
+            "torch.optim.lr_scheduler.ReduceLROnPlateau(factor=factor, patience=patience, threshold=threshold, "
+            "cooldown=cooldown, min_lr=minimum * learning_rate, eps=0)",
         ),
     ),
     reference="He et al. (2016), doi:10.1109/CVPR.2016.90",

@@ -15,7 +15,6 @@ from app.losses import LOSSES
 from app.losses.loss import Loss
 from tests.equals.compare import judge
 
-
 SHOWN = 5
 
 
@@ -41,10 +40,17 @@ def main(*wanted: str) -> int:
         comparisons += count
         if faults:
             false[equal.library.name] += 1
-            print(f"{loss.name}: {equal.call}", *(f"    {fault[:300]}" for fault in faults[:SHOWN]), *([f"    and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []), sep="\n")
+            print(
+                f"{loss.name}: {equal.call}",
+                *(f"    {fault[:300]}" for fault in faults[:SHOWN]),
+                *([f"    and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []),
+                sep="\n",
+            )
     for name, number in run.items():
         print(f"{name:30}{number:5}{false[name] or '':>5}")
-    print(f"{run.total()} claims, {comparisons} comparisons, {false.total()} false", *(f"; {name} is missing" for name in missing))
+    print(
+        f"{run.total()} claims, {comparisons} comparisons, {false.total()} false", *(f"; {name} is missing" for name in missing)
+    )
     return 1 if false or missing else 0
 
 

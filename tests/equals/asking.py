@@ -10,10 +10,11 @@ import numpy as np
 
 os.environ["KERAS_BACKEND"] = "torch"
 INTEGERS = {"class_index", "class_map", "index_list", "group", "label_sequence"}
-PRECISION = {"xgboost": 2e-5, "lightgbm": 2e-5, "catboost": 2e-6, "monai": 2e-6, "keras": 1e-6}
-"""What is lost by libraries that keep labels, or compute, in single precision: some hundred roundings of 2⁻²⁴."""
-DOUBLE = 1e-9
-"""Of double precision: forms that take 1 − p or log of a softmax lose as many digits as the numbers here are apart."""
+DOUBLE, SINGLE = 1e-9, 2e-5
+"""What rounding may come to. Of double precision: forms that take 1 − p, or the logarithm of a softmax, lose as many digits
+as the numbers here are apart. Of single precision: some hundred roundings of 2⁻²⁴."""
+IN_SINGLE = {"xgboost", "lightgbm", "catboost", "keras", "monai"}
+"""Libraries that keep labels, or take means, in single precision whatever they are given."""
 
 
 class Answer(NamedTuple):
@@ -27,7 +28,9 @@ class Answer(NamedTuple):
     """What is lost in finding the gradient."""
 
 
-def ask(library: str, call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]) -> Answer:
+def ask(
+    library: str, call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]
+) -> Answer:
     """The call with these arrays and names; the gradient to the arrays that are differentiable."""
     return WORLDS.get(library, _ask_numpy)(call, arrays, differentiable, names)
 
@@ -49,7 +52,9 @@ def _import_all(call: str, library: str) -> None:
                         break
 
 
-def _ask_torch(call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]) -> Answer:
+def _ask_torch(
+    call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]
+) -> Answer:
     import torch
 
     torch.set_default_dtype(torch.float64)
@@ -64,7 +69,9 @@ def _ask_torch(call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differen
     for name in differentiable:
         tensors[name].requires_grad_()
     lists = {
-        name: torch.tensor(value, dtype=torch.int64 if name.endswith("_lengths") else torch.float64) if isinstance(value, list) else value
+        name: torch.tensor(value, dtype=torch.int64 if name.endswith("_lengths") else torch.float64)
+        if isinstance(value, list)
+        else value
         for name, value in names.items()
     }
     found = eval(call, {**_namespace(library, lists), "torch": torch, **tensors})
@@ -77,7 +84,9 @@ def _ask_torch(call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differen
     return Answer(found.detach().numpy(), gradients)
 
 
-def _ask_jax(call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]) -> Answer:
+def _ask_jax(
+    call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]
+) -> Answer:
     import jax
     import jax.numpy as jnp
 
@@ -96,7 +105,9 @@ def _ask_jax(call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differenti
     return Answer(np.asarray(found), {name: np.asarray(gradient) for name, gradient in gradients.items()})
 
 
-def _ask_numpy(call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]) -> Answer:
+def _ask_numpy(
+    call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]
+) -> Answer:
     library = _root(call)
     _import_all(call, library)
     plain = {name: array.astype(np.int64) if kind in INTEGERS else array for name, (kind, array) in arrays.items()}
@@ -113,13 +124,10 @@ def _root(call: str) -> str:
     return Equal(call=call).library.name
 
 
-WORLDS: Mapping[str, Callable[..., Answer]] = {
-    **dict.fromkeys(
-        ("torch", "torchvision", "torchmetrics", "keras", "monai", "segmentation_models_pytorch", "kornia", "pytorch_metric_learning"),
-        _ask_torch,
-    ),
-    "optax": _ask_jax,
-}  # fmt: skip
+IN_TORCH = (
+    "torch", "torchvision", "torchmetrics", "keras", "monai", "segmentation_models_pytorch", "kornia", "pytorch_metric_learning",
+)  # fmt: skip
+WORLDS: Mapping[str, Callable[..., Answer]] = {**dict.fromkeys(IN_TORCH, _ask_torch), "optax": _ask_jax}
 
 
 # --- objects that have a loss ---------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from inspect import Parameter
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import annotated_types
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from app.errors import CallerError
 from app.libraries import Equal
 from app.losses import check, evaluate
-from app.losses.loss import Loss
 from app.losses.batch import inputs_on
 from app.losses.evaluate import Evaluation
+from app.losses.loss import Loss
 from app.losses.parameters import meaning
-from tests.equals.asking import DOUBLE, PRECISION, TRAINED, Answer, ask, trained
+from tests.equals.asking import DOUBLE, IN_SINGLE, SINGLE, TRAINED, Answer, ask, trained
 from tests.equals.drawing import LENGTHS, REGIONS, draw_all, shapes_of
 
 
@@ -78,7 +78,10 @@ def _compared(
     """Each number or array compared: where, and what is wrong with it."""
     arrays = draw_all(loss, equal, parameters, axes, region, rng)
     lists = _lists(loss, equal, parameters, arrays)
-    sides = [{name: array for name, (_, array) in arrays.items() if loss.inputs[name].side == side} for side in ("predictions", "targets")]
+    sides = [
+        {name: array for name, (_, array) in arrays.items() if loss.inputs[name].side == side}
+        for side in ("predictions", "targets")
+    ]
     given = [side if any(loss.inputs[name].named for name in side) else next(iter(side.values()), None) for side in sides]
     try:
         batch = check(loss, {**parameters, **lists}, *given)
@@ -128,7 +131,7 @@ def _fault(equal: Equal, what: str, ours: Any, theirs: np.ndarray, at: str, roun
         mine, other = (np.where(np.isnan(other), 0.0, array) for array in (mine, other))
     if mine.shape != other.shape:
         return f"{what} has shape {mine.shape}, theirs {other.shape} ({at})"
-    tolerance = PRECISION.get(equal.library.name, DOUBLE)
+    tolerance = SINGLE if equal.library.name in IN_SINGLE or theirs.dtype == np.float32 else DOUBLE
     near = np.isclose(mine, other, rtol=tolerance, atol=max(tolerance, rounding))
     if near.all():
         return ""
@@ -154,7 +157,10 @@ def _holds(loss: Loss, equal: Equal, parameters: Mapping[str, Any]) -> bool:
     """Whether these parameters go together."""
     rng = np.random.default_rng(0)
     arrays = draw_all(loss, equal, parameters, shapes_of(loss, equal, parameters)[0], "random", rng)
-    sides = [{name: array for name, (_, array) in arrays.items() if loss.inputs[name].side == side} for side in ("predictions", "targets")]
+    sides = [
+        {name: array for name, (_, array) in arrays.items() if loss.inputs[name].side == side}
+        for side in ("predictions", "targets")
+    ]
     given = [side if any(loss.inputs[name].named for name in side) else next(iter(side.values()), None) for side in sides]
     try:
         evaluate(check(loss, {**parameters, **_lists(loss, equal, parameters, arrays)}, *given))
@@ -198,7 +204,9 @@ def _marks(annotation: Any) -> list[Any]:
     return [mark for part in get_args(annotation) for mark in _marks(part)] if isinstance(annotation, UnionType) else []
 
 
-def _lists(loss: Loss, equal: Equal, parameters: Mapping[str, Any], arrays: Mapping[str, tuple[str, np.ndarray]]) -> dict[str, Any]:
+def _lists(
+    loss: Loss, equal: Equal, parameters: Mapping[str, Any], arrays: Mapping[str, tuple[str, np.ndarray]]
+) -> dict[str, Any]:
     """Lengths of sequences, where a call has to be told them."""
     if "target_lengths" not in equal.names:
         return {}

@@ -65,6 +65,11 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.normal(0, 2, shape)
 
 
+def _unit(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    drawn = _normal(rng, shape)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
 def _positive(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.exp(rng.normal(0, 1, shape))
 
@@ -89,6 +94,7 @@ _FLAGS: Mapping[str, Draw] = {"random": _picks(0.0, 1.0)}
 DRAWS: Mapping[str, Mapping[str, Draw]] = {
     **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value"), _REAL),
     "embedding": {"random": _normal, "ties": _GRID, "zeros": _first_row(0.0, _normal), "saturated": _short},
+    "unit": {"random": _unit},
     "positive": {"random": _positive, "ties": _picks(0.5, 1.0, 2.0), "saturated": _picks(1e-6, 1.0, 1e6)},
     "non_negative": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS, "saturated": _picks(0.0, 1e-6, 1e6)},
     "distance": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS},
@@ -152,7 +158,9 @@ def _shape(encoding: Encoding, kind: str, letters: list[str], parameters: Mappin
     if encoding.axes[0] in ("n", "n 4", "n s", "n d"):
         return tuple(LENGTHS[axis] for axis in encoding.axes[0].split())
     if kind in ROWS:  # the classes last, as they are drawn
-        return tuple(LENGTHS[axis] for axis in [*(axis for axis in letters if axis not in "kt"), *("t" if "t" in letters else ""), "k"])
+        return tuple(
+            LENGTHS[axis] for axis in [*(axis for axis in letters if axis not in "kt"), *("t" if "t" in letters else ""), "k"]
+        )
     if kind in ("class_index", "class_map"):
         return tuple(LENGTHS[axis] for axis in letters if axis != "k")
     return tuple(LENGTHS[axis] for axis in letters)

@@ -71,8 +71,14 @@ LabelSmoothing: TypeAlias = Annotated[
     targets=SOFT_BINARY,
     formula="−(w·y·ln p + (1 − y)·ln(1 − p)), p = σ(x) for a logit x",
     aliases=(
-        "bce", "BCE", "BCELoss", "F.binary_cross_entropy", "BinaryCrossentropy", "binary_crossentropy", "binary_logloss",
-        "log_loss", "logloss", "Logloss",
+        "bce", "BCE",
+        alias("BCELoss", unless="from_logits", clip=3.720075976020836e-44),  # e⁻¹⁰⁰
+        alias("F.binary_cross_entropy", unless="from_logits", clip=3.720075976020836e-44),
+        alias("BinaryCrossentropy", unless="from_logits", clip=1e-7),
+        alias("binary_crossentropy", unless="from_logits", clip=1e-7),
+        alias("log_loss", unless="from_logits", clip=2.220446049250313e-16),
+        "binary_logloss", "logloss",
+        alias("Logloss", from_logits=True),
         alias("bce_with_logits", from_logits=True),
         alias("BCEWithLogitsLoss", from_logits=True),
         alias("binary_cross_entropy_with_logits", from_logits=True),
@@ -86,25 +92,29 @@ LabelSmoothing: TypeAlias = Annotated[
     ),
     equals=(
         equal(
-        "torch.nn.BCELoss(reduction=reduction)(predictions, targets)", clip=3.720075976020836e-44, differs_at=("gradient at saturated",),
-        caveat="PyTorch keeps logarithms above −100, and its gradient at 0 and 1 is the slope of another limit.",
-    ),
-        equal("torch.nn.BCEWithLogitsLoss(pos_weight=torch.as_tensor(pos_weight), reduction=reduction)(predictions, targets)", from_logits=True),
+            "torch.nn.BCELoss(reduction=reduction)(predictions, targets)",
+            clip=3.720075976020836e-44, differs_at=("gradient at saturated",),
+            caveat="PyTorch keeps logarithms above −100, and its gradient at 0 and 1 is the slope of another limit.",
+        ),
         equal(
-        "keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
-        reductions=AVERAGES, clip=1e-7,
-    ),
+            "torch.nn.BCEWithLogitsLoss(pos_weight=torch.as_tensor(pos_weight), reduction=reduction)(predictions, targets)",
+            from_logits=True,
+        ),
         equal(
-        "keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing, reduction=reduction)"
-        "(targets, predictions)",
-        reductions=AVERAGES, from_logits=True,
-    ),
+            "keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES, clip=1e-7,
+        ),
+        equal(
+            "keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing, reduction=reduction)(targets, "
+            "predictions)",
+            reductions=AVERAGES, from_logits=True,
+        ),
         equal("sklearn.metrics.log_loss(targets, predictions, labels=[0, 1])", axes=("n",), clip=2.220446049250313e-16),
         equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), from_logits=True),
         equal("optax.losses.sigmoid_binary_cross_entropy(predictions, targets)", reductions=EACH, from_logits=True),
         equal("xgboost.XGBClassifier(objective='binary:logistic')", reductions=EACH, axes=("n",), from_logits=True),
-        equal("lightgbm.LGBMClassifier(objective='binary')", axes=("n",), from_logits=True),
-        equal("lightgbm.LGBMRegressor(objective='cross_entropy')", axes=("n",), from_logits=True),
+        equal("lightgbm.LGBMClassifier(objective='binary')", axes=("n",), from_logits=True, clip=1e-15),
+        equal("lightgbm.LGBMRegressor(objective='cross_entropy')", axes=("n",), from_logits=True, clip=1e-12),
         equal("catboost.utils.eval_metric(targets, predictions, 'Logloss')[0]", axes=("n",), from_logits=True),
         equal("catboost.utils.eval_metric(targets, predictions, 'CrossEntropy')[0]", axes=("n",), from_logits=True),
     ),
@@ -270,33 +280,37 @@ def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
     ),
     equals=(
         equal(
-        "torchvision.ops.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
-        from_logits=True, alpha=0.25,
-    ),
+            "torchvision.ops.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
+            from_logits=True, alpha=0.25,
+        ),
         equal(
-        "keras.losses.BinaryFocalCrossentropy(gamma=gamma, label_smoothing=label_smoothing, reduction=reduction)"
-        "(targets, predictions)",
-        reductions=AVERAGES, differs_at=("saturated",), caveat="Keras keeps probabilities 1e-7 from 0 and 1.",
-    ),
+            "keras.losses.BinaryFocalCrossentropy(gamma=gamma, label_smoothing=label_smoothing, reduction=reduction)(targets, "
+            "predictions)",
+            reductions=AVERAGES, differs_at=("saturated", "zeros"),
+            caveat="Keras keeps probabilities 1e-7 from 0 and 1.",
+        ),
         equal(
-        "keras.losses.BinaryFocalCrossentropy(from_logits=True, apply_class_balancing=True, alpha=alpha, gamma=gamma, "
-        "label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
-        reductions=AVERAGES, from_logits=True, alpha=0.25, differs_at=("saturated",),
-        caveat="Keras keeps probabilities 1e-7 from 0 and 1, those of logits too.",
-    ),
-        equal("optax.losses.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma)", reductions=EACH, from_logits=True, alpha=0.25),
+            "keras.losses.BinaryFocalCrossentropy(from_logits=True, apply_class_balancing=True, alpha=alpha, gamma=gamma, "
+            "label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES, from_logits=True, alpha=0.25, differs_at=("saturated",),
+            caveat="Keras keeps probabilities 1e-7 from 0 and 1, those of logits too.",
+        ),
         equal(
-        "segmentation_models_pytorch.losses.FocalLoss('binary', alpha=alpha, gamma=gamma)(predictions, targets)",
-        from_logits=True, alpha=0.25,
-    ),
+            "optax.losses.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma)",
+            reductions=EACH, from_logits=True, alpha=0.25,
+        ),
         equal(
-        "monai.losses.FocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)(predictions, targets)",
-        from_logits=True, alpha=0.25,
-    ),
+            "segmentation_models_pytorch.losses.FocalLoss('binary', alpha=alpha, gamma=gamma)(predictions, targets)",
+            from_logits=True, alpha=0.25,
+        ),
         equal(
-        "kornia.losses.binary_focal_loss_with_logits(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
-        from_logits=True, alpha=0.25,
-    ),
+            "monai.losses.FocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)(predictions, targets)",
+            from_logits=True, alpha=0.25, reductions=("mean",),
+        ),
+        equal(
+            "kornia.losses.binary_focal_loss_with_logits(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
+            from_logits=True, alpha=0.25,
+        ),
     ),
     reference="Lin et al. (2017), doi:10.1109/ICCV.2017.324",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
@@ -437,11 +451,22 @@ def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
         "binomial_deviance",
     ),
     equals=(
-        equal("torch.nn.SoftMarginLoss(reduction=reduction)(predictions, targets)"),
+        equal(
+            "torch.nn.SoftMarginLoss(reduction=reduction)(predictions, targets)",
+            differs_at=("saturated",),
+            caveat="PyTorch's exponential overflows from scores of −710.",
+        ),
         equal("sklearn.linear_model.SGDClassifier(loss='log_loss')", reductions=EACH, axes=("n",)),
         equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), encodings={"targets": "binary"}),
-        equal("xgboost.XGBClassifier(objective='binary:logistic')", reductions=EACH, axes=("n",), encodings={"targets": "binary"}),
-        equal("lightgbm.LGBMClassifier(objective='binary')", axes=("n",), encodings={"targets": "binary"}),
+        equal(
+            "xgboost.XGBClassifier(objective='binary:logistic')",
+            reductions=EACH, axes=("n",), encodings={"targets": "binary"},
+        ),
+        equal(
+            "lightgbm.LGBMClassifier(objective='binary')",
+            axes=("n",), encodings={"targets": "binary"}, differs_at=("saturated",),
+            caveat="LightGBM keeps probabilities 1e-15 from 0 and 1.",
+        ),
     ),
     reference="Cox (1958), doi:10.1111/j.2517-6161.1958.tb00292.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
@@ -458,16 +483,42 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     formula="max(0, m − y·s)",
     aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge"),
     equals=(
-        equal("keras.losses.Hinge(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal(
+            "keras.losses.Hinge(reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES,
+            differs_at=(
+                "gradient at ties",
+                "gradient at saturated",
+            ),
+            caveat="At the margin itself the slope is half of it there.",
+        ),
         equal("sklearn.metrics.hinge_loss(targets, predictions, labels=[-1, 1])", axes=("n",)),
         equal("sklearn.linear_model.SGDClassifier(loss='hinge')", reductions=EACH, axes=("n",)),
-        equal("optax.losses.hinge_loss(predictions, targets)", reductions=EACH),
+        equal(
+            "optax.losses.hinge_loss(predictions, targets)",
+            reductions=EACH,
+            differs_at=(
+                "gradient at ties",
+                "gradient at saturated",
+            ),
+            caveat="At the margin itself the slope is half of it there.",
+        ),
         equal(
             "torchmetrics.functional.classification.binary_hinge_loss(predictions, targets.int())",
             encodings={"predictions": "probability", "targets": "binary"},
             caveat="Where a score lies outside [0, 1], torchmetrics takes the sigmoid of all.",
         ),
-        equal("xgboost.XGBClassifier(objective='binary:hinge')", reductions=EACH, axes=("n",), encodings={"targets": "binary"}),
+        equal(
+            "xgboost.XGBClassifier(objective='binary:hinge')",
+            reductions=EACH,
+            axes=("n",),
+            encodings={"targets": "binary"},
+            differs_at=(
+                "hessian",
+                "gradient at ties",
+            ),
+            caveat="The second derivative is 1 there, and the slope at the margin itself 0.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, 'HingeLoss')[0]", axes=("n",), encodings={"targets": "binary"}),
     ),
     reference="Cortes and Vapnik (1995), doi:10.1007/BF00994018",
@@ -536,7 +587,15 @@ def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array, Se
     equals=(
         equal("sklearn.linear_model.SGDClassifier(loss='perceptron')", reductions=EACH, axes=("n",)),
         equal("sklearn.linear_model.Perceptron()", reductions=EACH, axes=("n",)),
-        equal("optax.losses.perceptron_loss(predictions, targets)", reductions=EACH),
+        equal(
+            "optax.losses.perceptron_loss(predictions, targets)",
+            reductions=EACH,
+            differs_at=(
+                "gradient at ties",
+                "gradient at zeros",
+            ),
+            caveat="At a score of 0 the slope is half of it there.",
+        ),
     ),
     reference="Rosenblatt (1958), doi:10.1037/h0042519",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -556,7 +615,14 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
     formula="e^(−y·s)",
     aliases=("exponential_loss", "ExponentialLoss", "exp_loss", "adaboost", "AdaBoost"),
     equals=(
-        equal("sklearn._loss.loss.ExponentialLoss()", reductions=EACH, axes=("n",), encodings={"targets": "binary"}),
+        equal(
+            "sklearn._loss.loss.ExponentialLoss()",
+            reductions=EACH,
+            axes=("n",),
+            encodings={"targets": "binary"},
+            differs_at=("saturated",),
+            caveat="Where the exponential overflows, scikit-learn has 0 · ∞.",
+        ),
         equal("sklearn.ensemble.GradientBoostingClassifier(loss='exponential')", axes=("n",)),
     ),
     reference="Freund and Schapire (1997), doi:10.1006/jcss.1997.1504",
@@ -578,14 +644,13 @@ def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Secon
     aliases=("brier", "BrierScore", "brier_score_loss", "quadratic_score"),
     equals=(
         equal(
-            "sklearn.metrics.brier_score_loss(targets, predictions, scale_by_half=scale_by_half)", axes=("n",), scale_by_half=True
+            "sklearn.metrics.brier_score_loss(targets, predictions, scale_by_half=scale_by_half)",
+            axes=("n",),
+            scale_by_half=True,
         ),
-        equal(
-            "sklearn.metrics.brier_score_loss(targets, predictions, labels=np.arange(k), scale_by_half=scale_by_half)",
-            axes=("n k",),
-            scale_by_half=False,
-        ),
+        equal("sklearn.metrics.brier_score_loss(targets, predictions, labels=np.arange(k))", axes=("n k",)),
         equal("scoringrules.brier_score(targets, predictions)", reductions=EACH, axes=("n",)),
+        equal("sklearn.metrics.brier_score_loss(targets, predictions)", axes=("n",)),
         equal("catboost.utils.eval_metric(targets, np.log(predictions) - np.log1p(-predictions), 'BrierScore')[0]", axes=("n",)),
     ),
     reference="Brier (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",

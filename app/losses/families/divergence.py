@@ -55,17 +55,28 @@ def _format(name: str) -> Case:
     ),
     equals=(
         equal(
-        "torch.nn.KLDivLoss(reduction='batchmean', log_target=log_target)(predictions, targets)",
-        input_format="log_probabilities",
-    ),
-        equal("keras.losses.KLDivergence(reduction=reduction)(targets, predictions)", differs_at=("saturated",), caveat="Keras keeps both probabilities above 1e-7."),
+            "torch.nn.KLDivLoss(reduction='batchmean', log_target=log_target)(predictions, targets)",
+            input_format="log_probabilities",
+        ),
+        equal(
+            "keras.losses.KLDivergence(reduction=reduction)(targets, predictions)",
+            differs_at=("saturated",),
+            caveat="Keras keeps both probabilities above 1e-7.",
+        ),
         equal("optax.losses.kl_divergence(predictions, targets)", reductions=EACH, input_format="log_probabilities"),
         equal(
-        "optax.losses.kl_divergence_with_log_targets(predictions, targets)",
-        reductions=EACH, input_format="log_probabilities", log_target=True,
-    ),
-        equal("torchmetrics.functional.kl_divergence(targets, predictions)"),
-        equal("kornia.losses.kl_div_loss_2d(predictions[:, :, None], targets[:, :, None], reduction='none').sum(1)", reductions=EACH),
+            "optax.losses.kl_divergence_with_log_targets(predictions, targets)",
+            reductions=EACH, input_format="log_probabilities", log_target=True,
+        ),
+        equal(
+            "torchmetrics.functional.kl_divergence(targets, predictions)",
+            differs_at=("gradient",),
+            caveat="torchmetrics divides each row by its sum first, and its gradient goes through that.",
+        ),
+        equal(
+            "kornia.losses.kl_div_loss_2d(predictions[:, None, None], targets[:, None, None], reduction='none')[:, 0]",
+            reductions=EACH,
+        ),
     ),
     reference="Kullback and Leibler (1951), doi:10.1214/aoms/1177729694",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | PROPER,

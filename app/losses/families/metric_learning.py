@@ -64,9 +64,26 @@ def _per_sample(encoding: Encoding) -> Encoding:
     formula="−a·b / (‖a‖‖b‖)",
     aliases=("CosineSimilarity", "cosine_loss", "cosine_proximity"),
     equals=(
-        equal("keras.losses.CosineSimilarity(reduction=reduction)(targets, predictions)"),
-        equal("-optax.losses.cosine_similarity(predictions, targets)", reductions=EACH),
-        equal("-torch.nn.functional.cosine_similarity(predictions, targets)", reductions=EACH),
+        equal(
+            "keras.losses.CosineSimilarity(reduction=reduction)(targets, predictions)",
+            differs_at=(
+                "saturated",
+                "gradient at zeros",
+            ),
+            caveat="Keras takes vectors for as long as its epsilon at least; the gradient of a zero vector is NaN.",
+        ),
+        equal(
+            "-optax.losses.cosine_similarity(predictions, targets)",
+            reductions=EACH,
+            differs_at=("zeros",),
+            caveat="Of a zero vector it is NaN there.",
+        ),
+        equal(
+            "-torch.nn.functional.cosine_similarity(predictions, targets)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="PyTorch takes vectors for as long as 1e-8 at least.",
+        ),
     ),
     properties=DIFFERENTIABLE | SYMMETRIC,
     cost=IN_PAIRS,
@@ -112,7 +129,13 @@ def contrastive(
     targets=_per_sample(SIGN),
     formula="1 − cos(a, b) if y = 1, max(0, cos(a, b) − m) if y = −1",
     aliases=("CosineEmbeddingLoss", "cosine_embedding_loss"),
-    equals=(equal("torch.nn.CosineEmbeddingLoss(margin=margin, reduction=reduction)(first, second, targets)"),),
+    equals=(
+        equal(
+            "torch.nn.CosineEmbeddingLoss(margin=margin, reduction=reduction)(first, second, targets)",
+            differs_at=("saturated",),
+            caveat="PyTorch adds 1e-12 to the squares of the lengths.",
+        ),
+    ),
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
@@ -165,9 +188,18 @@ def hinge_embedding(
     aliases=("TripletMarginLoss", "triplet_margin_loss", "triplet"),
     equals=(
         equal(
-            "torch.nn.TripletMarginLoss(margin=margin, p=p, eps=eps, swap=swap, reduction=reduction)(anchor, positive, negative)"
+            "torch.nn.TripletMarginLoss(margin=margin, p=p, eps=eps, swap=swap, reduction=reduction)(anchor, positive, negative)",
         ),
-        equal("optax.losses.triplet_margin_loss(anchor, positive, negative, margin=margin, eps=0.0)", reductions=EACH, eps=0.0),
+        equal(
+            "optax.losses.triplet_margin_loss(anchor, positive, negative, margin=margin, eps=0.0)",
+            reductions=EACH,
+            eps=0.0,
+            differs_at=(
+                "gradient at exact",
+                "gradient at zeros",
+            ),
+            caveat="Of two equal vectors the gradient is NaN there.",
+        ),
     ),
     reference="Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119",
     properties=DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
@@ -219,8 +251,17 @@ def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
     formula="softplus(log Σ₊ exp(γ(D + m)(D − m)) + log Σ₋ exp(γ·max(0, 1 + m − D)(1 − m − D))), D = max(0, 1 − a·b)",
     aliases=("Circle", "CircleLoss", "circle_loss"),
     equals=(
-        equal("keras.losses.Circle(gamma=gamma, margin=margin, reduction=reduction)(targets, predictions)"),
-        equal("pytorch_metric_learning.losses.CircleLoss(m=margin, gamma=gamma)(predictions, targets)"),
+        equal(
+            "keras.losses.Circle(gamma=gamma, margin=margin, reduction=reduction)(targets, predictions)",
+            differs_at=("gradient at ties",),
+            caveat="At a distance of 0 the slope is half of it there.",
+        ),
+        equal(
+            "pytorch_metric_learning.losses.CircleLoss(m=margin, gamma=gamma)(predictions, targets)",
+            encodings={"predictions": "unit"},
+            differs_at=("gradient",),
+            caveat="It makes vectors as long as 1 first: the same for those that are, but for the gradient.",
+        ),
     ),
     reference="Sun et al. (2020), doi:10.1109/CVPR42600.2020.00643",
     properties=DIFFERENTIABLE | NON_NEGATIVE,

@@ -77,12 +77,12 @@ Pool: TypeAlias = Annotated[
     targets=TRUE_MASK,
     formula="1 − (2∑py + s) / (∑p + ∑y + s), squared: 1 − (2∑py + s) / (∑p² + ∑y² + s)",
     aliases=(
-        "Dice",
+        alias("Dice", pool="batch", smooth_nr=0.0, smooth_dr=1e-7),
         "DiceLoss",
         "dice_loss",
         "sorensen_dice",
         "f1_loss",
-        alias("binary_dice_loss", from_logits=True, smooth=1.0),
+        alias("binary_dice_loss", from_logits=True, smooth=2.0),
     ),
     equals=(
         equal("keras.losses.Dice()(targets, predictions)", pool="batch", smooth_nr=0.0, smooth_dr=1e-7),
@@ -165,7 +165,7 @@ def dice(
     predictions=MASK,
     targets=TRUE_MASK,
     formula="1 − (TP + s) / (TP + α FP + β FN + s), TP = ∑py, FP = ∑p(1 − y), FN = ∑(1 − p)y",
-    aliases=("Tversky", "TverskyLoss", "tversky_loss"),
+    aliases=(alias("Tversky", pool="batch", smooth_nr=0.0, smooth_dr=1e-7), "TverskyLoss", "tversky_loss"),
     equals=(
         equal(
             "keras.losses.Tversky(alpha=beta, beta=alpha)(targets, predictions)",
@@ -182,8 +182,8 @@ def dice(
             caveat="Keras before 3.16 has alpha and beta exchanged.",
         ),
         equal(
-            "segmentation_models_pytorch.losses.TverskyLoss('binary', smooth=smooth, alpha=alpha, beta=beta)"
-            "(predictions[:, None], targets[:, None])",
+            "segmentation_models_pytorch.losses.TverskyLoss('binary', smooth=smooth, alpha=alpha, beta=beta)(predictions[:, "
+            "None], targets[:, None])",
             from_logits=True,
             pool="batch",
         ),
