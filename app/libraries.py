@@ -38,9 +38,11 @@ LIBRARIES: Mapping[str, Library] = {
         Library("torchvision", "0.28.0", ("torchvision.ops", "ops")),
         Library("torchmetrics", "1.9.0", ("torchmetrics.functional.classification", "torchmetrics.functional.regression",
                                           "torchmetrics.functional", "torchmetrics.classification", "torchmetrics.regression")),
-        Library("keras", "3.15.1", ("tf.keras.losses", "tf.keras.metrics", "tf.keras.optimizers.schedules", "tf.keras.optimizers",
-                                    "tf.keras", "tf.losses", "tensorflow.keras.losses", "tensorflow.keras.metrics", "tensorflow.keras", "keras.losses", "keras.metrics", "keras.optimizers.schedules",
-                                    "keras.optimizers")),
+        Library("keras", "3.15.1", (
+            *(f"{package}.{module}" for package in ("keras", "tf.keras", "tensorflow.keras")
+              for module in ("losses", "metrics", "optimizers.schedules", "optimizers")),
+            "tf.keras", "tensorflow.keras", "tf.losses",
+        )),
         Library("sklearn", "1.9.1", ("sklearn.metrics", "sklearn._loss.loss", "sklearn._loss", "sklearn.linear_model",
                                      "sklearn.datasets", "sklearn.ensemble", "metrics")),
         Library("scipy", "1.17.1", ("scipy.special", "scipy.optimize")),
@@ -63,6 +65,10 @@ LIBRARIES: Mapping[str, Library] = {
 PREFIXES: Mapping[str, Library] = {
     f"{prefix.casefold()}.": library for library in LIBRARIES.values() for prefix in (library.name, *library.prefixes)
 }
+
+
+CHOOSE = {"loss", "objective", "metric", "eval_metric"}
+"""Arguments by which an estimator is told its loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +114,9 @@ class Equal:
 
     @property
     def is_plain(self) -> bool:
-        """Whether what is called gives the number itself, and not a multiple or a part of it."""
-        return self.times == 1.0 and isinstance(self.tree.body, ast.Call)
+        """Whether what is called is a name of the loss: it gives the number itself, and is not told elsewhere which one."""
+        chosen = {node.arg for node in ast.walk(self.tree) if isinstance(node, ast.keyword)} & CHOOSE
+        return self.times == 1.0 and isinstance(self.tree.body, ast.Call) and not chosen
 
 
 def _is_dotted(node: ast.AST) -> bool:
