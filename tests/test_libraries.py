@@ -52,8 +52,8 @@ def test_versions_are_those_that_the_claims_are_run_with() -> None:
 
 # --- an alias is a promise --------------------------------------------------------------------------------------------------
 
-OF_FUNCTIONS = {"ctc_loss", "triplet_margin_loss"}
-"""Functions of PyTorch that have optax's names, and mean another thing."""
+PLAIN = {"ctc_loss", "CTCLoss", "triplet_margin_loss"}
+"""Names that mean without their prefix what no library has: the plain mean of ctc, and optax's triplets with PyTorch's ε."""
 
 
 @pytest.mark.parametrize(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
@@ -68,7 +68,7 @@ def test_a_name_means_what_it_means_at_home(loss: Any, same: Equal) -> None:
         assert not same.is_plain or len(at_home) > 1, "a name of one meaning is understood"
     else:
         assert any(found == (other, claim.parameters) for other, claim in at_home if claim.is_plain)
-    if name not in {*LOSSES, *OF_FUNCTIONS} and len({repr((other.name, claim.parameters)) for other, claim in calls}) == 1:
+    if name not in {*LOSSES, *PLAIN} and len({repr((other.name, claim.parameters)) for other, claim in calls}) == 1:
         known = {other.name: other for entry in LOSSES.values() for other in entry.aliases}
         assert name not in known or known[name].parameters == calls[0][1].parameters
 

@@ -111,11 +111,12 @@ class Loss(Declared):
         """Whether the function takes shares of labels, and weights of classes are put around it."""
         return bool(self.options.keys() & {"label_smoothing", "class_weight"})
 
-    def counts_of(self, parameters: Mapping[str, Any], targets: Any) -> Array | None:
-        """(m,): what each element counts in the divisor of the mean, None where all count 1."""
+    def counting(self, parameters: Mapping[str, Any]) -> Callable[[Any], Array | None] | None:
+        """What each element counts in the divisor of the mean, as a function of the targets; None where all count 1."""
         if self.counts:
-            return self.counts(targets, **parameters)
-        return class_counts(targets, class_weight=parameters["class_weight"]) if "class_weight" in self.options else None
+            return partial(self.counts, **parameters)
+        weight = parameters["class_weight"] if "class_weight" in self.options else None
+        return None if weight is None else partial(class_counts, class_weight=weight)
 
     def pooled(self, parameters: Mapping[str, Any]) -> bool:
         """Whether the samples of a batch are taken together under these parameters, and have one loss."""

@@ -33,7 +33,7 @@ def bits(answer: Evaluation) -> list[Any]:
     return [*said, *((each.dtype, each.shape, each.tobytes()) for each in arrays if each is not None)]
 
 
-def evaluated(case: Case, arrays: Arrays, reduction: Any, block_bytes: int, **more: Any) -> list[Any]:
+def evaluated(case: Case, arrays: Arrays, reduction: Any, block_bytes: int | None, **more: Any) -> list[Any]:
     return bits(evaluate(case.batch(arrays, **more), reduction=reduction, block_bytes=block_bytes))
 
 
@@ -55,6 +55,7 @@ def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     for reduction, more in (("mean", {"sample_weight": weights, "mask": kept}), ("none", {})):
         use_threads(1)
         whole = evaluated(case, arrays, reduction, 1 << 40, **more)
+        assert evaluated(case, arrays, reduction, None, **more) == whole
         for threads in THREADS:
             use_threads(threads)
             for size in sizes_for(arrays):
