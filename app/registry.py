@@ -139,8 +139,8 @@ class Registry(Mapping[str, T], Generic[T]):
             if found:
                 return found
             raise self._unknown(path, did_you_mean(self.noun, plain, self._resolved))
-        if len(calls) == 1 and calls[0][1] is not None:
-            thing, parameters = calls[0]
+        thing, parameters = calls[0]
+        if len(calls) == 1 and parameters is not None:
             return thing, Alias(name, parameters)
         meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
         message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from app.libraries import Equal
+
 os.environ["KERAS_BACKEND"] = "torch"
 INTEGERS = {"class_index", "class_map", "index_list", "group", "label_sequence"}
 DOUBLE, SINGLE = 1e-9, 2e-5
@@ -55,8 +57,7 @@ def _import_all(call: str, library: str) -> None:
 def _ask_torch(
     call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]
 ) -> Answer:
-    import torch
-
+    torch: Any = importlib.import_module("torch")
     torch.set_default_dtype(torch.float64)
     library = _root(call)
     _import_all(call, library)
@@ -87,9 +88,8 @@ def _ask_torch(
 def _ask_jax(
     call: str, arrays: Mapping[str, tuple[str, np.ndarray]], differentiable: list[str], names: Mapping[str, Any]
 ) -> Answer:
-    import jax
-    import jax.numpy as jnp
-
+    jax: Any = importlib.import_module("jax")
+    jnp: Any = jax.numpy
     jax.config.update("jax_enable_x64", True)
     fixed = {name: jnp.asarray(array, jnp.int64 if kind in INTEGERS else jnp.float64) for name, (kind, array) in arrays.items()}
     known = {**_namespace(_root(call), names), "jnp": jnp, **fixed}
@@ -119,8 +119,6 @@ def _ask_numpy(
 
 
 def _root(call: str) -> str:
-    from app.libraries import Equal
-
     return Equal(call=call).library.name
 
 
@@ -158,8 +156,7 @@ def _sgd(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
 
 
 def _xgboost(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
-    import xgboost
-
+    xgboost: Any = importlib.import_module("xgboost")
     asked = {name: value for name, value in estimator.get_xgb_params().items() if value is not None}
     predictions, targets = arrays["predictions"], arrays["targets"]
     common = {"verbosity": 0, "base_score": 0.5, "nthread": 1, "disable_default_eval_metric": False, **asked}
@@ -171,7 +168,7 @@ def _xgboost(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
             common |= {"objective": "multi:softprob", "num_class": predictions.shape[1]}
         data = xgboost.DMatrix(np.zeros((len(targets), 1)), targets, base_margin=predictions)
         booster = xgboost.train({**common, "eval_metric": metric}, data, 0)
-        return Answer(np.float64(booster.eval(data).rpartition(":")[2]))
+        return Answer(np.asarray(float(booster.eval(data).rpartition(":")[2])))
     parts = [_leaf(xgboost, common, np.atleast_1d(p), y) for p, y in zip(predictions, targets, strict=True)]
     gradient, hessian = (np.array(column).reshape(predictions.shape) for column in zip(*parts, strict=True))
     return Answer(None, {"predictions": gradient}, hessian, rounding=float(np.abs(predictions).max() * 2.0**-22))
@@ -194,8 +191,7 @@ def _leaf(xgboost: Any, common: Mapping[str, Any], margin: np.ndarray, label: fl
 
 def _lightgbm(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     """LightGBM's measure of the predictions as they are: under its objective raw scores, else numbers."""
-    import lightgbm
-
+    lightgbm: Any = importlib.import_module("lightgbm")
     given = {name: value for name, value in estimator.get_params().items() if value is not None}
     chosen = {name: given[name] for name in ("alpha", "metric", "num_class", "tweedie_variance_power") if name in given}
     objective = given.get("objective", "none")
@@ -204,7 +200,7 @@ def _lightgbm(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     predictions, targets = arrays["predictions"], arrays["targets"]
     data = lightgbm.Dataset(np.arange(len(targets), dtype=float)[:, None], targets, init_score=predictions.reshape(-1, order="F"))
     booster = lightgbm.Booster(chosen, data)
-    return Answer(np.float64(booster.eval_train()[0][2]))
+    return Answer(np.asarray(booster.eval_train()[0][2]))
 
 
 class Trained(NamedTuple):
@@ -220,15 +216,14 @@ class Trained(NamedTuple):
 
 def trained(call: str, names: Mapping[str, Any]) -> Trained:
     """The estimator that the call makes, fitted to drawn rows: ½‖w‖² + ∑ loss, or the sum alone."""
-    import sklearn.ensemble
-    import sklearn.svm
-
+    sklearn = importlib.import_module("sklearn")
+    _import_all(call, "sklearn")
     rng = np.random.default_rng(7)
     inputs = rng.normal(size=(60, 3))
     estimator = eval(call, {"sklearn": sklearn, **names})
     numbers = inputs @ np.array([1.0, -2.0, 0.5]) + rng.normal(size=60)
     targets = numbers if call.startswith("sklearn.svm.LinearSVR") else np.where(numbers > 0, 1.0, -1.0)
-    if isinstance(estimator, sklearn.ensemble.GradientBoostingClassifier):
+    if call.startswith("sklearn.ensemble."):
         estimator.set_params(n_estimators=5).fit(inputs, targets)
         raw = estimator.decision_function(inputs)
         return Trained(lambda _: raw, targets, np.zeros(0), float(estimator.train_score_[-1]))
