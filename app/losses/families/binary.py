@@ -487,10 +487,7 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
         equal(
             "keras.losses.Hinge(reduction=reduction)(targets, predictions)",
             reductions=AVERAGES,
-            differs_at=(
-                "gradient at ties",
-                "gradient at saturated",
-            ),
+            differs_at=("gradient at ties", "gradient at saturated"),
             caveat="At the margin itself the slope is half of it there.",
         ),
         equal("sklearn.metrics.hinge_loss(targets, predictions, labels=[-1, 1])", axes=("n",)),
@@ -498,10 +495,7 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
         equal(
             "optax.losses.hinge_loss(predictions, targets)",
             reductions=EACH,
-            differs_at=(
-                "gradient at ties",
-                "gradient at saturated",
-            ),
+            differs_at=("gradient at ties", "gradient at saturated"),
             caveat="At the margin itself the slope is half of it there.",
         ),
         equal(
@@ -514,10 +508,7 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
             reductions=EACH,
             axes=("n",),
             encodings={"targets": "binary"},
-            differs_at=(
-                "hessian",
-                "gradient at ties",
-            ),
+            differs_at=("hessian", "gradient at ties"),
             caveat="The second derivative is 1 there, and the slope at the margin itself 0.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'HingeLoss')[0]", axes=("n",), encodings={"targets": "binary"}),
@@ -591,10 +582,7 @@ def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array, Se
         equal(
             "optax.losses.perceptron_loss(predictions, targets)",
             reductions=EACH,
-            differs_at=(
-                "gradient at ties",
-                "gradient at zeros",
-            ),
+            differs_at=("gradient at ties", "gradient at zeros"),
             caveat="At a score of 0 the slope is half of it there.",
         ),
     ),

@@ -170,10 +170,7 @@ _TWEEDIE_TARGETS = Choice((
             reductions=EACH,
             axes=("n",),
             log_input=True,
-            differs_at=(
-                "gradient at saturated",
-                "hessian at saturated",
-            ),
+            differs_at=("gradient at saturated", "hessian at saturated"),
             caveat="From a logarithm of 88 the exponential overflows in single precision.",
         ),
         equal(
@@ -226,20 +223,14 @@ def tweedie_nll(
     equals=(
         equal(
             "torch.nn.GaussianNLLLoss(full=full, eps=eps, reduction=reduction)(mean, targets, variance)",
-            differs_at=(
-                "gradient at zeros",
-                "gradient at saturated",
-            ),
+            differs_at=("gradient at zeros", "gradient at saturated"),
             caveat="Of a variance below eps PyTorch ignores the limit in the gradient.",
         ),
         equal(
             "scoringrules.logs_normal(targets, mean, variance**0.5)",
             reductions=EACH,
             full=True,
-            differs_at=(
-                "zeros",
-                "saturated",
-            ),
+            differs_at=("zeros", "saturated"),
             caveat="The variance has to be above 0 there.",
         ),
     ),

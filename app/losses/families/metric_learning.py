@@ -66,10 +66,7 @@ def _per_sample(encoding: Encoding) -> Encoding:
     equals=(
         equal(
             "keras.losses.CosineSimilarity(reduction=reduction)(targets, predictions)",
-            differs_at=(
-                "saturated",
-                "gradient at zeros",
-            ),
+            differs_at=("saturated", "gradient at zeros"),
             caveat="Keras takes vectors for as long as its epsilon at least; the gradient of a zero vector is NaN.",
         ),
         equal(
@@ -194,10 +191,7 @@ def hinge_embedding(
             "optax.losses.triplet_margin_loss(anchor, positive, negative, margin=margin, eps=0.0)",
             reductions=EACH,
             eps=0.0,
-            differs_at=(
-                "gradient at exact",
-                "gradient at zeros",
-            ),
+            differs_at=("gradient at exact", "gradient at zeros"),
             caveat="Of two equal vectors the gradient is NaN there.",
         ),
     ),

@@ -495,11 +495,7 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
         equal(
             "keras.losses.CategoricalHinge(reduction=reduction)(targets, predictions)",
             encodings={"targets": "one_hot"},
-            differs_at=(
-                "gradient at ties",
-                "gradient at zeros",
-                "gradient at saturated",
-            ),
+            differs_at=("gradient at ties", "gradient at zeros", "gradient at saturated"),
             caveat="At a tie the slope is shared there.",
         ),
     ),
@@ -524,11 +520,7 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
         equal(
             "optax.losses.multiclass_hinge_loss(predictions, targets)",
             reductions=EACH,
-            differs_at=(
-                "gradient at ties",
-                "gradient at zeros",
-                "gradient at saturated",
-            ),
+            differs_at=("gradient at ties", "gradient at zeros", "gradient at saturated"),
             caveat="At a tie the slope is shared there.",
         ),
         equal(

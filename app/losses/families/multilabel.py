@@ -191,11 +191,7 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
         equal("sklearn.metrics.label_ranking_loss(targets, predictions)"),
         equal(
             "torchmetrics.functional.classification.multilabel_ranking_loss(predictions, targets.int(), num_labels=k)",
-            differs_at=(
-                "ties",
-                "zeros",
-                "saturated",
-            ),
+            differs_at=("ties", "zeros", "saturated"),
             caveat="torchmetrics counts a tie as it happens to be sorted.",
         ),
     ),
