@@ -125,7 +125,7 @@ def batch_of(
             read, found, noticed = encoding.read(numbers, place)
         else:
             read, found, noticed = encoding.read(some_of(numbers, elements, kept), place._replace(kept=kept))
-        rows.append(rows_of(read, lead))
+        rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         encodings[name] = found
         warnings += noticed
     if classes is not None:
@@ -133,7 +133,7 @@ def batch_of(
     counts = None if bound.counts is None else bound.counts(rows[-1])
     factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
-        rows.append(rows_of(within if kept is None else some_of(within, elements, kept), lead))
+        rows.append(rows_of(within if kept is None else some_of(within, elements, kept), lead, "C"))
     if counts is not None or selection.weights is not None:
         _check_total(selection.weights, counts)
     if counts is not None:
