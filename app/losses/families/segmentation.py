@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.libraries import EACH, equal
 from app.losses.encodings import CLASS_MAP, LOGIT, PROBABILITY, SOFT_BINARY, map_of, mask_of
 from app.losses.inputs import Case, Choice
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, loss
@@ -77,22 +78,55 @@ Pool: TypeAlias = Annotated[
     targets=TRUE_MASK,
     formula="1 − (2∑py + s) / (∑p + ∑y + s), squared: 1 − (2∑py + s) / (∑p² + ∑y² + s)",
     aliases=(
-        "Dice",
+        alias("Dice", pool="batch", smooth_nr=0.0, smooth_dr=1e-7),
         "DiceLoss",
         "dice_loss",
         "sorensen_dice",
         "f1_loss",
-        alias("binary_dice_loss", from_logits=True, smooth=1.0),
+        alias("binary_dice_loss", from_logits=True, smooth=2.0),
     ),
     equals=(
-        "keras.losses.Dice(axis=all but the first), its default with pool batch",
-        "optax.losses.binary_dice_loss(smooth)",
-        "segmentation_models_pytorch.losses.DiceLoss('binary', smooth=smooth) of one mask",
-        "segmentation_models_pytorch.losses.DiceLoss('multiclass') with class_axis 1, from_logits and pool batch, where each "
-        "class occurs",
-        "monai.losses.DiceLoss(squared_pred=squared, smooth_nr, smooth_dr)",
-        "monai.losses.DiceLoss(softmax=True, to_onehot_y=True, include_background, smooth_nr, smooth_dr) with class_axis 1 and "
-        "from_logits",
+        equal("keras.losses.Dice()(targets, predictions)", pool="batch", smooth_nr=0.0, smooth_dr=1e-7),
+        equal(
+            "keras.losses.Dice(axis=(1, 2), reduction=reduction)(targets, predictions)",
+            axes=("n m r",),
+            smooth_nr=0.0,
+            smooth_dr=1e-7,
+        ),
+        equal(
+            "optax.losses.binary_dice_loss(predictions, targets, smooth=smooth / 2)",
+            reductions=EACH,
+            from_logits=True,
+            smooth=2.0,
+        ),
+        equal(
+            "segmentation_models_pytorch.losses.DiceLoss('binary', smooth=smooth / 2)(predictions[:, None], targets[:, None])",
+            from_logits=True,
+            pool="batch",
+        ),
+        equal(
+            "segmentation_models_pytorch.losses.DiceLoss('multiclass', smooth=smooth / 2)(predictions, targets)",
+            axes=("n k m r",),
+            from_logits=True,
+            class_axis=1,
+            pool="batch",
+        ),
+        equal(
+            "monai.losses.DiceLoss(squared_pred=squared, smooth_nr=smooth_nr, smooth_dr=smooth_dr, reduction=reduction)"
+            "(predictions[:, None], targets[:, None])",
+            reductions=("mean", "sum"),
+            smooth_nr=1e-5,
+            smooth_dr=1e-5,
+        ),
+        equal(
+            "monai.losses.DiceLoss(softmax=True, to_onehot_y=True, include_background=include_background, smooth_nr=smooth_nr, "
+            "smooth_dr=smooth_dr)(predictions, targets[:, None])",
+            axes=("n k m",),
+            from_logits=True,
+            class_axis=1,
+            smooth_nr=1e-5,
+            smooth_dr=1e-5,
+        ),
     ),
     reference="Milletari, Navab and Ahmadi (2016), doi:10.1109/3DV.2016.79",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
@@ -132,11 +166,35 @@ def dice(
     predictions=MASK,
     targets=TRUE_MASK,
     formula="1 − (TP + s) / (TP + α FP + β FN + s), TP = ∑py, FP = ∑p(1 − y), FN = ∑(1 − p)y",
-    aliases=("Tversky", "TverskyLoss", "tversky_loss"),
+    aliases=(alias("Tversky", pool="batch", smooth_nr=0.0, smooth_dr=1e-7), "TverskyLoss", "tversky_loss"),
     equals=(
-        "keras.losses.Tversky(alpha, beta, axis=all but the first)",
-        "segmentation_models_pytorch.losses.TverskyLoss('binary', smooth=smooth, alpha=alpha, beta=beta) of one mask",
-        "monai.losses.TverskyLoss(alpha=alpha, beta=beta, smooth_nr=smooth, smooth_dr=smooth)",
+        equal(
+            "keras.losses.Tversky(alpha=beta, beta=alpha)(targets, predictions)",
+            pool="batch",
+            smooth_nr=0.0,
+            smooth_dr=1e-7,
+            caveat="Keras before 3.16 has alpha and beta exchanged.",
+        ),
+        equal(
+            "keras.losses.Tversky(alpha=beta, beta=alpha, axis=(1, 2), reduction=reduction)(targets, predictions)",
+            axes=("n m r",),
+            smooth_nr=0.0,
+            smooth_dr=1e-7,
+            caveat="Keras before 3.16 has alpha and beta exchanged.",
+        ),
+        equal(
+            "segmentation_models_pytorch.losses.TverskyLoss('binary', smooth=smooth, alpha=alpha, beta=beta)(predictions[:, "
+            "None], targets[:, None])",
+            from_logits=True,
+            pool="batch",
+        ),
+        equal(
+            "monai.losses.TverskyLoss(alpha=alpha, beta=beta, smooth_nr=smooth_nr, smooth_dr=smooth_dr, reduction=reduction)"
+            "(predictions[:, None], targets[:, None])",
+            reductions=("mean", "sum"),
+            smooth_nr=1e-5,
+            smooth_dr=1e-5,
+        ),
     ),
     reference="Salehi, Erdogmus and Gholipour (2017), doi:10.1007/978-3-319-67389-9_44",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
