@@ -95,9 +95,8 @@ def read_npz(body: bytes | memoryview, asked: Asked, quick: bool) -> File:
 
 def rows_or_json(result: Any, request: Any) -> Content:
     """The rows with what was computed behind them, where they are wanted; else JSON."""
-    attributes: dict[str, Any] = vars(request)
-    rows: Rows | None = attributes.get("rows")
-    if rows is None:
+    rows: object = vars(request).get("rows")
+    if not isinstance(rows, Rows):
         return json_content(result)
     return Content(tuple(rows.table.extended(_columns_of(result, rows))), f"{CSV}; charset=utf-8")
 

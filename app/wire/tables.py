@@ -165,7 +165,8 @@ def _members(row: Any, index: int) -> tuple[tuple[str, ...], list[Any]]:
     if isinstance(row, tuple):
         pairs = cast(tuple[tuple[str, Any], ...], row)
         return tuple(key for key, _ in pairs), [cell for _, cell in pairs]
-    return tuple(row), list(cast(Any, row).values())
+    proxy: Any = row
+    return tuple(proxy), list(proxy.values())
 
 
 def _in_order(index: int, names: Sequence[str], keys: Sequence[str], values: Sequence[Any]) -> list[Any]:
