@@ -5,11 +5,13 @@
     version.py       the release
     errors.py        CallerError and its tree: what can be wrong with a request
     registry.py      every declared thing of a kind, by name and alias
+    domains.py       what numbers may be, as values: intervals, whole numbers, labels, shares of a row
     losses/          the losses and their evaluation, in plain NumPy; nothing in there knows of HTTP
         loss.py          what a loss is: @loss and its properties
         inputs.py        what a loss takes: encodings, names and shapes
         encodings.py     the encodings themselves
         labels.py        what losses of labels take beside their own parameters; parameters.py: what a list holds a number for
+        form.py          what follows from parameters and shapes before a number is seen, decided once
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
         outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose
@@ -43,5 +45,5 @@
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic
 
-Imports run one way: main -> api -> serving -> wire, training -> losses -> registry, errors -> NumPy.
+Imports run one way: main -> api -> serving -> wire, training -> losses -> domains, registry, errors -> NumPy.
 """

@@ -17,9 +17,10 @@ MAY_IMPORT = {
     "errors": set[str](),
     "settings": set[str](),
     "version": set[str](),
+    "domains": set[str](),
     "registry": {"errors"},
-    "losses": {"losses", "registry", "errors"},
-    "training": {"training", "losses", "registry", "errors"},
+    "losses": {"losses", "domains", "registry", "errors"},
+    "training": {"training", "losses", "domains", "registry", "errors"},
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
     "serving": {"serving", "wire", "losses", "registry", "errors", "settings"},
@@ -73,7 +74,9 @@ def test_nobody_imports_a_command(name: str) -> None:
     assert not {each.removeprefix("app.") for each in imports(modules()[name])} & COMMANDS
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if part(name) in {"errors", "registry", "losses", "training"}])
+@pytest.mark.parametrize(
+    "name", [name for name in modules() if part(name) in {"errors", "domains", "registry", "losses", "training"}]
+)
 def test_the_core_needs_numpy_and_little_else(name: str) -> None:
     found = {part(each) for each in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
     assert found <= CORE_MAY_IMPORT | (TRAINED_WITH if part(name) == "training" else set())

@@ -65,7 +65,7 @@ The `code` of a fault says which rule was broken:
 `unknown_model`, `unknown_optimizer`, `unknown_schedule`, `unknown_metric` |
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
 | numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding` |
-| what does not go together | `reduction`, `output`, `clip`, `no_samples` |
+| what does not go together | `reduction`, `output`, `clip`, `classes`, `ignore_index`, `no_samples` |
 | training | `not_trainable`, `does_not_fit`, `one_output`, `targets`, `metric`, `constant_column`, `limit` |
 """
 

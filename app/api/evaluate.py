@@ -1,8 +1,9 @@
 """POST /v1/evaluate: one loss on one batch."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeAlias, cast
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
@@ -12,9 +13,9 @@ from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.errors import CallerError, Path
-from app.losses import LOSSES, Batch, check
+from app.losses import Batch
 from app.losses import evaluate as evaluate_batch
-from app.losses.batch import inputs_on
+from app.losses.batch import batch_of, inputs_on
 from app.losses.evaluate import Evaluation, Reduction
 from app.losses.outputs import OUTPUTS, USUAL, Output
 from app.serving.call import Call
@@ -32,7 +33,9 @@ FIELDS: Mapping[Path, Path] = {("parameters",): ("loss",)}
 
 
 def _tensors(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.tensors(value, (str(info.field_name),))
+    if value is None or type(value) is np.ndarray:  # which most are: to build the path takes longer
+        return cast(object, value)
+    return faults.tensors(value, (str(info.field_name),))
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:
@@ -128,8 +131,8 @@ class EvaluateRequest(BaseModel):
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
         try:
-            vars(self)["batch"] = check(
-                LOSSES[self.loss.name], self.loss.parameters, self.predictions, self.targets,
+            vars(self)["batch"] = batch_of(
+                self.loss.bound, self.predictions, self.targets,
                 sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
             )  # fmt: skip
         except CallerError as error:
@@ -208,7 +211,7 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
         evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
     except CallerError as error:
         raise error.moved(FIELDS) from None
-    return respond({"name": request.loss.name, **request.batch.parameters}, evaluation)
+    return respond(request.loss.document, evaluation)
 
 
 def respond(loss: dict[str, Any], evaluation: Evaluation) -> EvaluateResponse:

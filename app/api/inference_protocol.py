@@ -7,8 +7,7 @@ float32 prediction gets float32 answers. https://github.com/kserve/open-inferenc
 """
 
 from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
+from functools import cache, lru_cache
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -16,10 +15,12 @@ from fastapi import Path
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError
 
-from app.api.specs import LOSS_SPECS, Listed
+from app.api.specs import LOSS_SPECS, Listed, remembered
 from app.errors import Fault, InvalidArray, InvalidInput, NotFound, UnknownName
-from app.losses import LOSSES, Batch, Loss, check, evaluate
+from app.losses import LOSSES, Batch, Loss, evaluate
+from app.losses.batch import batch_of
 from app.losses.evaluate import Reduction
+from app.losses.form import Bound, bind
 from app.losses.outputs import arrays_by_name, outputs_of
 from app.registry import did_you_mean
 from app.serving.call import Call
@@ -124,28 +125,38 @@ def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> M
     if length is not None and length > len(whole):
         raise InvalidInput(f"{HEADER_LENGTH} is {length}, but the body has only {len(whole)} bytes")
     split = len(whole) if length is None else length
-    document = decode(whole[:split], quick=quick)
+    request = (
+        _known_header(bytes(whole[:split]))
+        if length is not None and length <= KNOWN_BYTES
+        else _header(whole[:split], quick=quick)
+    )
+    return Message(request, read_tensors(request.inputs, whole[split:]))
+
+
+def _header(header: bytes | memoryview, *, quick: bool = False) -> InferRequest:
+    document = decode(header, quick=quick)
     try:
-        request = InferRequest.model_validate(document)
+        return InferRequest.model_validate(document)
     except ValidationError as error:
         raise from_pydantic(error, document) from None
-    return Message(request, read_tensors(request.inputs, whole[split:]))
+
+
+KNOWN_BYTES = 1024
+_known_header = lru_cache(256)(_header)
+"""Tensors of the same shapes have the same header, byte by byte."""
 
 
 def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) -> Inference:
     """The loss that a message asks for, and its batch; CallerError for everything that does not fit."""
     request, tensors = message
     name: str = arguments["name"]
-    loss, preset = LOSSES.find(name)
     mask = _mask(tensors.pop("mask", None))
+    bound, reduction = _asked((name, request.parameters))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
-    given = {key: listed(value) for key, value in request.parameters.items() if key not in CLIENT_PARAMETERS}
-    reduction = _reduction(given.pop("reduction", "mean"))
-    parameters = _parameters(loss, {**preset, **given}) if given else _preset(name)
     weights = arrays.pop("sample_weight", None)
-    predictions, targets = _sides(loss, arrays)
-    batch = check(loss, parameters, predictions, targets, sample_weight=weights, mask=mask)
-    return Inference(name, request.id, batch, reduction, _wanted(loss, request))
+    predictions, targets = _sides(bound.loss, arrays)
+    batch = batch_of(bound, predictions, targets, sample_weight=weights, mask=mask)
+    return Inference(name, request.id, batch, reduction, _wanted(bound.loss, request))
 
 
 def infer(request: Inference, name: ModelName, version: Version = VERSION) -> Answer:
@@ -159,6 +170,16 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
+
+
+@remembered
+def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound, Reduction]:
+    """A model under the parameters of a request, and the reduction that stands among these."""
+    name, parameters = asked
+    loss, preset = LOSSES.find(name)
+    given = {key: listed(value) for key, value in parameters.items() if key not in CLIENT_PARAMETERS}
+    reduction = _reduction(given.pop("reduction", "mean"))
+    return bind(loss, _parameters(loss, {**preset, **given})), reduction
 
 
 def _reduction(value: object) -> Reduction:
@@ -180,12 +201,6 @@ def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
         raise from_pydantic(error, document) from None
 
 
-@cache
-def _preset(name: str) -> Mapping[str, Any]:
-    """The parameters of a model that is given none."""
-    return MappingProxyType(_parameters(*LOSSES.find(name)))
-
-
 def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
     if array is not None and array.dtype != np.bool_:
         raise InvalidArray("mask must have datatype BOOL")
@@ -195,16 +210,13 @@ def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
 def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
     """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
     sides: dict[str, Any] = {"predictions": None, "targets": None}
-    for name, declared in loss.inputs.items():
-        if name in arrays and declared.named:
-            sides[declared.side] = {**(sides[declared.side] or {}), name: arrays[name]}
-        elif name in arrays:
-            sides[declared.side] = arrays[name]
-    for name in arrays:
-        if name not in loss.inputs:
+    for name, array in arrays.items():
+        declared = loss.inputs.get(name)
+        if declared is None:
             raise InvalidInput(
                 f"{loss.name} has no input {name[:80]!r}; it takes {', '.join(loss.inputs)}, sample_weight and mask"
             )
+        sides[declared.side] = {**(sides[declared.side] or {}), name: array} if declared.named else array
     return sides["predictions"], sides["targets"]
 
 

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast, get_args
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar, Union, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -21,12 +22,16 @@ from typing_extensions import Doc, TypeAliasType
 
 from app.errors import MAX_FAULTS, Fault, InvalidInput, Path, UnknownName
 from app.losses import LOSSES, Loss
+from app.losses.form import Bound, bind
 from app.registry import Declared, Registry
 from app.wire.faults import listed
 from app.wire.json import encode
 
 PIECE = 1000
-REMEMBERED, REMEMBERED_BYTES = 1024, 512
+REMEMBERED, REMEMBERED_BYTES = 256, 512
+"""Values of each kind that are remembered, and how long the longest of them are."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def _in_pieces(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -54,9 +59,20 @@ class Spec(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        parameters = self.__dict__.copy()
-        del parameters["name"]
-        return parameters
+        return {name: self.__dict__[name] for name in type(self).model_fields if name != "name"}
+
+
+class BoundSpec(Spec):
+    """The same for a loss: what follows from its parameters is found out once."""
+
+    @cached_property
+    def bound(self) -> Bound:
+        return bind(LOSSES[self.name], self.parameters)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The loss with every parameter, as an answer shows it."""
+        return {"name": self.name, **self.bound.parameters}
 
 
 def spec(declared: Declared) -> type[Spec]:
@@ -64,7 +80,8 @@ def spec(declared: Declared) -> type[Spec]:
     fields: dict[str, Any] = {"name": (Literal[declared.name], Field(json_schema_extra={"default": declared.name}))}
     fields |= {name: _field(parameter) for name, parameter in declared.parameters.items()}
     kind = "" if isinstance(declared, Loss) else type(declared).__name__  # a model and a schedule may have one name
-    return create_model(_camel(declared.name) + kind, __base__=Spec, __doc__=declared.summary, **fields)
+    base = BoundSpec if isinstance(declared, Loss) else Spec
+    return create_model(_camel(declared.name) + kind, __base__=base, __doc__=declared.summary, **fields)
 
 
 def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
@@ -101,29 +118,39 @@ def named(component: str, noun: str, models: Mapping[str, type[Spec]]) -> Any:
     return TypeAliasType(component, Annotated[either, Field(discriminator="name"), OrName(noun)])  # pyright: ignore[reportGeneralTypeIssues]
 
 
-def expanded(either: Any, registry: Registry[Any]) -> Any:
-    """The type, for which a bare string or an alias stands for the object it means.
+def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """The same function of a value of JSON, for which it is asked again and again: by its text, which tells 1 from true."""
+    known: dict[bytes, T] = {}
 
-    The same few are asked for again and again, and what they mean is decided once: by their JSON, which tells 1 from true.
-    """
-    expand = expander(registry, (registry.noun,))
-    known: dict[bytes, Any] = {}
-
-    def remembered(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+    @wraps(decide)
+    def recalled(value: Any, *context: P.args, **more: P.kwargs) -> T:
         try:
             text = encode(value)
         except TypeError:  # a list that is none of numbers: it will be refused
-            return validate(expand(value))
+            return decide(value, *context, **more)
+        if b"null" in text:  # which may have been an infinity
+            return decide(value, *context, **more)
         found = known.get(text)
         if found is None:
-            found = validate(expand(value))
+            found = decide(value, *context, **more)
             if len(text) <= REMEMBERED_BYTES:
                 if len(known) >= REMEMBERED:
                     known.clear()
                 known[text] = found
         return found
 
-    return Annotated[either, WrapValidator(remembered)]
+    return recalled
+
+
+def expanded(either: Any, registry: Registry[Any]) -> Any:
+    """The type, for which a bare string or an alias stands for the object it means."""
+    expand = expander(registry, (registry.noun,))
+
+    @remembered
+    def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        return validate(expand(value))
+
+    return Annotated[either, WrapValidator(expand_and_validate)]
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
@@ -189,7 +216,7 @@ LOSS_SPECS = specs(LOSSES)
 
 if TYPE_CHECKING:
     EitherLoss: TypeAlias = Spec  # what all members of the union have in common
-    LossSpec: TypeAlias = Spec
+    LossSpec: TypeAlias = BoundSpec
 else:
     EitherLoss = named("Loss", "loss", LOSS_SPECS)
     LossSpec = expanded(EitherLoss, LOSSES)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -10,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.losses.form import Bound, Form, Selection, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
-from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
-from app.losses.parameters import Per, check_lengths, lists_of
+from app.losses.parameters import Per
 
 Arrays = Raw | Mapping[str, Raw] | None
+_shape, _size = attrgetter("shape"), attrgetter("size")
 
 
 class Batch(NamedTuple):
@@ -26,6 +28,8 @@ class Batch(NamedTuple):
 
     loss: Loss
     parameters: Mapping[str, Any]
+    mean: Mean
+    """How the elements' losses become one number."""
     kernel: Kernel
     """The function under these parameters, all but those of `columns`."""
     columns: Mapping[str, Array]
@@ -56,11 +60,6 @@ class Batch(NamedTuple):
     """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
 
     @property
-    def mean(self) -> Mean:
-        """How the elements' losses become one number."""
-        return self.loss.mean_of(self.parameters)
-
-    @property
     def size(self) -> int:
         """How many elements count."""
         return self.arrays[0].shape[0]
@@ -75,21 +74,8 @@ class Batch(NamedTuple):
     @property
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
-        numbers = sum(array.size for array in self.arrays)
-        cost = self.loss.cost_of(self.parameters, self.arrays[-1])
+        numbers, cost = sum(map(_size, self.arrays)), self.loss.cost_of(self.parameters, self.arrays[-1])
         return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
-
-
-class Shaped(NamedTuple):
-    """An array whose shape fits, its numbers still to be read."""
-
-    declared: Input
-    encoding: Encoding
-    array: Numbers
-    """The classes along the last axis."""
-    row_axes: int
-    classes: bool
-    """Whether the last axis is the one that predictions have for classes, if they have any."""
 
 
 def check(
@@ -106,87 +92,58 @@ def check(
 
     Shapes (n, *d): sample_weight and mask are (n,) or of the shape of the elements. What they drop is not looked at.
     """
-    parameters = {**loss.defaults, **parameters}
-    raw = {**_given(loss, predictions, "predictions"), **_given(loss, targets, "targets")}
-    shapes, shaped, class_axis, shared = _shaped(loss, parameters, raw, classes)
-    elements, k = shapes.elements, shapes.length("k")
-    lists = lists_of(loss.parameters, parameters) if parameters else {}
-    if lists:
-        check_lengths(lists, k, elements)
-    if parameters:
-        check_smoothing(loss.options, parameters, k)
-    within: Array | None = None
-    if loss.weighs_rows:
-        shaped, within, sample_weight, mask = _within(loss, parameters, shaped, elements, class_axis, sample_weight, mask)
-    selection = _selected(loss, parameters, shaped, elements, sample_weight, mask)
+    return batch_of(bind(loss, parameters), predictions, targets, sample_weight=sample_weight, mask=mask, classes=classes)
+
+
+def batch_of(
+    bound: Bound,
+    predictions: Arrays,
+    targets: Arrays = None,
+    *,
+    sample_weight: Numbers | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    classes: Sequence[str] | None = None,
+) -> Batch:
+    """The same for a loss that is bound to its parameters: what has been found out about them is not found out again."""
+    arrays = _given(bound, predictions, targets, classes)
+    form = bound.form(tuple(map(_shape, arrays)))
+    arrays, elements, selection, within = form.laid_out(arrays), form.elements, form.everything, None
+    if sample_weight is not None or mask is not None or bound.ignored is not None:
+        if bound.loss.weighs_rows:
+            arrays, within, sample_weight, mask = _within(bound, form, arrays, sample_weight, mask)
+        selection = _selected(bound, form, arrays, sample_weight, mask)
     if classes is not None:
-        _check_classes(classes, any("class_names" in encoding.accepts for _, encoding, *_ in shaped), k)
-    arrays: list[Numbers | Apart] = []
+        _check_classes(classes, any("class_names" in reads.encoding.accepts for reads in form.inputs), form.shapes.length("k"))
+    rows: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     kept = selection.kept
     lead = len(elements) if kept is None else 1
-    for declared, encoding, array, row_axes, classes_last in shaped:
-        place = Place(declared.path, elements, kept, k, row_axes, class_axis, classes_last, _hint(declared, parameters))
-        reading = encoding.read(array if kept is None else some_of(array, elements, kept), place)
-        arrays.append(rows_of(reading.array, lead))
-        encodings[declared.name] = reading.encoding
-        warnings += reading.warnings
+    for array, (name, encoding, place) in zip(arrays, form.inputs, strict=True):
+        numbers = array if array.dtype.kind in ("fiu" if encoding.whole else "f") else array.astype(np.float64)
+        if kept is None:
+            read, found, noticed = encoding.read(numbers, place)
+        else:
+            read, found, noticed = encoding.read(some_of(numbers, elements, kept), place._replace(kept=kept))
+        rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
+        encodings[name] = found
+        warnings += noticed
     if classes is not None:
-        encodings |= {name: "class_names" for name, array in raw.items() if not isinstance(array, np.ndarray)}
-    counts = loss.counts_of(parameters, arrays[-1])
-    factors = loss.factors(arrays[-1], **parameters) if loss.factors else None
+        encodings |= dict.fromkeys(_named(bound.loss, predictions, targets), "class_names")
+    counts = None if bound.counts is None else bound.counts(rows[-1])
+    factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
-        arrays.append(rows_of(within if kept is None else some_of(within, elements, kept), lead))
-    _check_total(selection.weights, counts)
+        rows.append(rows_of(within if kept is None else some_of(within, elements, kept), lead, "C"))
+    if counts is not None or selection.weights is not None:
+        _check_total(selection.weights, counts)
     if counts is not None:
         selection = _counted(selection, counts, elements)
-    columns = {name: _by_column(per, numbers, elements) for name, (per, numbers) in lists.items() if per.what != "class"}
+    columns = {name: _by_column(per, numbers, elements) for name, per, numbers in bound.columns} if bound.columns else {}
     return Batch(
-        loss, parameters, loss.kernel(parameters), columns, tuple(arrays), elements, kept, selection.weights,
-        selection.by_element, counts, factors, selection.n_samples, selection.n_elements, class_axis, encodings, warnings, shapes,
-        shared,
+        bound.loss, bound.parameters, bound.mean, bound.kernel, columns, tuple(rows), elements, kept, selection.weights,
+        selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
+        form.shapes, form.shared,
     )  # fmt: skip
-
-
-def _shaped(
-    loss: Loss, parameters: Mapping[str, Any], raw: Mapping[str, Raw], classes: Sequence[str] | None
-) -> tuple[Shapes, list[Shaped], int | None, dict[str, Shape]]:
-    """The lengths on which the arrays agree; these in the order of the loss's function; where the classes are, if not last;
-    and the shapes of those that elements share."""
-    shapes = Shapes()
-    shaped: list[Shaped] = []
-    shared: dict[str, Shape] = {}
-    first = raw[next(iter(loss.inputs))]
-    rank = getattr(first, "ndim", 1)
-    class_axis = class_axis_of(parameters, rank) if "class_axis" in parameters else None
-    for name, declared in loss.inputs.items():
-        encoding = declared.decide(parameters, rank)
-        array = _named_classes(raw[name], declared, encoding, classes)
-        if encoding.shared and _stands_for_all(array.shape, shapes):
-            shared[name] = array.shape
-            array = np.broadcast_to(array.reshape(-1, *(1,) * (len(shapes.elements) - 1)), shapes.elements)
-        moved = np.moveaxis(array, class_axis, -1) if class_axis is not None and array.ndim == rank else array
-        try:
-            row_axes = shapes.agree(encoding, moved.shape, declared.place, array.shape)
-        except InvalidArray as misfit:
-            raise _with_hint(misfit, loss, first, array) from None
-        shaped.append(Shaped(declared, encoding, moved, row_axes, moved.ndim == rank))
-    return shapes, shaped, class_axis, shared
-
-
-def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
-    """Whether an array has one number for all elements of each sample."""
-    n = shapes.elements[0]
-    return len(shapes.elements) > 1 and shape in ((n,), (n, 1)) and shape != shapes.elements
-
-
-def _with_hint(misfit: InvalidArray, loss: Loss, first: Raw, array: Numbers) -> InvalidArray:
-    """The same refusal, with the axis along which the classes may be meant."""
-    if "class_axis" not in loss.parameters or not isinstance(first, np.ndarray):
-        return misfit
-    hint = axis_hint(first.shape, array.shape)
-    return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
 
 
 def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
@@ -194,20 +151,10 @@ def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
     return np.repeat(np.array(numbers), math.prod(elements[1:])) if per.what == "sample" else np.array(numbers)
 
 
-class _Selection(NamedTuple):
-    """Which elements count, and what."""
-
-    kept: NDArray[np.intp] | None
-    weights: Array | None
-    by_element: bool
-    n_samples: int
-    n_elements: int
-
-
 class _Within(NamedTuple):
     """What is left once weights and marks of the numbers within rows are taken out of a call."""
 
-    shaped: list[Shaped]
+    arrays: Sequence[Numbers]
     weights: Array | None
     """What each number counts in the sums of its row, None where all count 1."""
     sample_weight: Numbers | None
@@ -215,18 +162,20 @@ class _Within(NamedTuple):
 
 
 def _within(
-    loss: Loss, parameters: Mapping[str, Any], shaped: Sequence[Shaped], elements: Shape, class_axis: int | None,
-    sample_weight: Numbers | None, mask: NDArray[np.bool_] | None,
-) -> _Within:  # fmt: skip
+    bound: Bound, form: Form, arrays: Sequence[Numbers], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
+) -> _Within:
     """Weights, mask and ignored labels of the numbers within rows: what they drop counts 0, and its number is made a 0."""
-    targets, ignore = shaped[-1], parameters.get("ignore_index")
-    reference = targets if targets.encoding.labels else shaped[0]
-    numbers, class_axis = reference.array, class_axis if reference.classes else None
-    if ignore is not None and not targets.encoding.labels:
+    elements, targets, ignore = form.elements, form.inputs[-1], bound.ignored
+    labels = targets.encoding.labels
+    at = -1 if labels else 0
+    reference, numbers = form.inputs[at].place, arrays[at]
+    class_axis = form.class_axis if reference.classes else None
+    if ignore is not None and not labels:
         message = f"ignore_index says nothing of targets that are {targets.encoding.meaning}"
         raise InvalidParameter([Fault(("parameters", "ignore_index"), "ignore_index", message)])
     keep = np.ones(numbers.shape, np.bool_) if ignore is None else numbers != ignore
-    pooled, classes = loss.pooled(parameters), reference.classes and shaped[0].encoding.axes[0].endswith(" k")
+    pooled = bound.loss.pooled(bound.parameters)
+    classes = reference.classes and form.inputs[0].encoding.axes[0].endswith(" k")
     given = _for_numbers(mask, numbers.shape, class_axis, elements, classes, pooled)
     if given is not None:
         keep, mask = keep & given, None
@@ -239,14 +188,14 @@ def _within(
             place.refuse_numbers(bad, weights, "finite and at least 0")
         keep = keep & (weights > 0)
     if weights is None and keep.all():
-        return _Within(list(shaped), None, sample_weight, mask)
+        return _Within(arrays, None, sample_weight, mask)
     rows: NDArray[np.bool_] = np.logical_or.reduce(keep.reshape(elements[0], math.prod(elements[1:]), -1), axis=2)
     if not rows.any():
         raise _nothing_counts()
     if mask is not None:
         rows = rows & _on_elements(mask, elements, "mask", "flag")
-    marked = shaped if targets.encoding.labels else shaped[:-1]
-    filled = [one._replace(array=_filled(one.array, keep)) for one in marked] + [*shaped[len(marked) :]]
+    marked = arrays if labels else arrays[:-1]
+    filled = [*(_filled(array, keep) for array in marked), *arrays[len(marked) :]]
     return _Within(filled, np.where(keep, 1.0 if weights is None else weights, 0.0), sample_weight, rows.reshape(elements))
 
 
@@ -273,15 +222,14 @@ def _for_numbers(
 
 
 def _selected(
-    loss: Loss, parameters: Mapping[str, Any], shaped: Sequence[Shaped], elements: Shape,
-    sample_weight: Numbers | None, mask: NDArray[np.bool_] | None,
-) -> _Selection:  # fmt: skip
+    bound: Bound, form: Form, arrays: Sequence[Numbers], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
+) -> Selection:
     """The elements that no mask, no ignored label and no weight of 0 drops."""
-    n, size = elements[0], math.prod(elements)
-    ignored = None if parameters.get("ignore_index") is None else _ignored(parameters, shaped)
+    elements = form.elements
+    ignored = None if bound.ignored is None or form.inputs[-1].place.row_axes else _equal(arrays[-1], bound.ignored)
     if sample_weight is None and mask is None and ignored is None:
-        return _Selection(None, None, False, n, size)
-    grid = (n, size // n)
+        return form.everything
+    grid = (elements[0], form.everything.n_elements // elements[0])
     keep = np.ones(grid, np.bool_)
     if mask is not None:
         keep &= _on_elements(mask, elements, "mask", "flag")
@@ -293,14 +241,14 @@ def _selected(
             raise _nothing_counts()
     n_samples, n_elements = int(np.count_nonzero(keep.any(axis=1))), int(np.count_nonzero(keep))
     if sample_weight is None:
-        return _Selection(_flat(keep), None, False, n_samples, n_elements)
+        return Selection(_flat(keep), None, False, n_samples, n_elements)
     weights = _on_elements(sample_weight, elements, "sample_weight", "weight")
     seen = keep if weights.shape == grid else keep.any(axis=1, keepdims=True)
     bad = seen & ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
         place = Place(("sample_weight",))
         place.refuse_numbers(bad.reshape(sample_weight.shape), sample_weight, "finite and at least 0")
-    if loss.coupling == "sample":  # in a batch whose samples are compared, one of no weight is still compared with
+    if bound.loss.coupling == "sample":  # in a batch whose samples are compared, one of no weight is still compared with
         keep &= weights > 0
     if not (keep & (weights > 0)).any():
         message = "sample_weight is 0 for every sample: nothing is left to average"
@@ -308,19 +256,17 @@ def _selected(
     kept = _flat(keep)
     flat = np.broadcast_to(weights, grid).astype(np.float64).reshape(-1)
     by_element = weights.shape[1] > 1
-    return _Selection(kept, flat if kept is None else flat[kept], by_element, n_samples, n_elements)
+    return Selection(kept, flat if kept is None else flat[kept], by_element, n_samples, n_elements)
 
 
 def _flat(keep: NDArray[np.bool_]) -> NDArray[np.intp] | None:
     return None if keep.all() else np.flatnonzero(keep)
 
 
-def _ignored(parameters: Mapping[str, Any], shaped: Sequence[Shaped]) -> NDArray[np.bool_] | None:
-    """Where the label is the one that stands for none; None where no label is. A row of shares has none of its own."""
-    if shaped[-1].row_axes:
-        return None
-    ignored = shaped[-1].array == parameters["ignore_index"]
-    return ignored if ignored.any() else None
+def _equal(targets: Numbers, label: int) -> NDArray[np.bool_] | None:
+    """Where a label is this one; None where none is. A row of shares has no label of its own."""
+    equal: NDArray[np.bool_] = targets == label
+    return equal if equal.any() else None
 
 
 def _on_elements(array: Numbers, elements: Shape, name: str, noun: str) -> Numbers:
@@ -332,7 +278,7 @@ def _on_elements(array: Numbers, elements: Shape, name: str, noun: str) -> Numbe
     return array.reshape(n, -1)
 
 
-def _counted(selection: _Selection, counts: Array, elements: Shape) -> _Selection:
+def _counted(selection: Selection, counts: Array, elements: Shape) -> Selection:
     """Without what the loss itself counts for nothing."""
     nothing = np.flatnonzero(counts == 0)
     if not nothing.size:
@@ -351,7 +297,27 @@ def inputs_on(side: Literal["predictions", "targets"], loss: Loss) -> Mapping[st
     return MappingProxyType({name: each for name, each in loss.inputs.items() if each.side == side})
 
 
-def _given(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -> dict[str, Raw]:
+def _given(bound: Bound, predictions: Arrays, targets: Arrays, classes: Sequence[str] | None) -> Sequence[Numbers]:
+    """The arrays in the order of the loss's function."""
+    if bound.pair and isinstance(predictions, np.ndarray) and isinstance(targets, np.ndarray):
+        return predictions, targets
+    loss, raw = bound.loss, _by_name(bound.loss, predictions, targets)
+    rank = getattr(raw[next(iter(loss.inputs))], "ndim", 1)
+    return [
+        _numbers(raw[name], declared, declared.decide(bound.parameters, rank), classes) for name, declared in loss.inputs.items()
+    ]
+
+
+def _by_name(loss: Loss, predictions: Arrays, targets: Arrays) -> dict[str, Raw]:
+    return {**_side(loss, predictions, "predictions"), **_side(loss, targets, "targets")}
+
+
+def _named(loss: Loss, predictions: Arrays, targets: Arrays) -> list[str]:
+    """Which of the arrays came as class names."""
+    return [name for name, raw in _by_name(loss, predictions, targets).items() if not isinstance(raw, np.ndarray)]
+
+
+def _side(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -> dict[str, Raw]:
     """One side of the request as arrays by name: exactly the ones that the loss declares there."""
     wanted = inputs_on(side, loss)
     if arrays is None:
@@ -384,16 +350,10 @@ def _as_object(wanted: Mapping[str, Input]) -> str:
     return f": {{{', '.join(names)}}}" if names else ""
 
 
-def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
-    if declared.side == "predictions" and parameters.get("from_logits") is False:
-        return " (set from_logits to true if these are logits)"
-    return ""
-
-
-def _named_classes(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
+def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
-        return raw if raw.dtype.kind in ("fiu" if encoding.whole else "f") else raw.astype(np.float64)
+        return raw
     place = declared.place
     if "class_names" not in encoding.accepts:
         place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
@@ -429,8 +389,6 @@ def _nothing_counts() -> InvalidInput:
 
 def _check_total(weights: Array | None, counts: Array | None) -> None:
     """What the mean divides by is neither 0 nor infinite."""
-    if weights is None and counts is None:
-        return
     with np.errstate(over="ignore"):
         given = np.float64(1.0) if weights is None else weights
         total = given if counts is None else given * counts

@@ -11,10 +11,14 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import Interval, Labels, Simplex, Whole, up_to
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
-from app.losses.numerics.stable import Array, all_finite
+from app.losses.numerics.stable import Array
 
-ROW_SUM_TOLERANCE = 1e-6
+UNIT, SHARES, LOG_SHARES = Interval(0.0, 1.0), Simplex(), Simplex(logarithms=True)
+FLAGS, SIGNS = Labels((0.0, 1.0)), Labels((-1.0, 1.0))
+WHOLE, INDEX, PADDED_INDEX = Whole(), Whole(0), Whole(-1)
+ROW_SUM_TOLERANCE = Simplex.TOLERANCE
 LARGEST_EXACT = 2**53 - 1
 """Beyond, a floating-point number may be what is left of several whole numbers."""
 
@@ -24,34 +28,20 @@ LARGEST_EXACT = 2**53 - 1
 def numbers(
     name: str,
     meaning: str,
-    rule: str,
+    domain: Interval,
     draw: Callable[[np.random.Generator, Shape], Array],
     *,
-    low: float = -np.inf,
-    high: float = np.inf,
-    open_low: bool = False,
     axes: str = "n *d",
+    link: Interval | Simplex | None = None,
     in_unit_interval: Callable[[Numbers, str], tuple[str, ...]] | None = None,
 ) -> Encoding:
     """An encoding of real numbers in an interval. `in_unit_interval` may warn of numbers all in [0, 1]."""
-
-    def bounded(array: Numbers) -> bool:
-        # the ufunc itself: array.min() takes as long again to find it, which is much of what a small request costs
-        least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
-        # NaN fails every comparison, so it is caught here as well
-        above = least > low if open_low or low == -np.inf else least >= low
-        return bool(above and (most < high if high == np.inf else most <= high))
-
-    holds = all_finite if (low, high) == (-np.inf, np.inf) else bounded
+    holds = domain.holds
 
     def read(array: Numbers, place: Place) -> Reading:
         if not holds(array):
-            finite = np.isfinite(array)
-            fits = ((array > low) if open_low else (array >= low)) & (array <= high)
-            if not finite.all():
-                place.refuse_numbers(~finite, array, "finite", "not_finite")
-            place.refuse_numbers(~fits, array, rule + place.hint if high == 1.0 else rule)
-        if in_unit_interval is None or np.minimum.reduce(array, axis=None) < 0.0 or array.max() > 1.0:
+            refuse_outside(domain, array, place)
+        if in_unit_interval is None or np.minimum.reduce(array, axis=None) < 0.0 or np.maximum.reduce(array, axis=None) > 1.0:
             return Reading(array, name)
         return Reading(array, name, in_unit_interval(array, place.name))
 
@@ -60,7 +50,15 @@ def numbers(
         shape = sum((lengths.get(axis, (2,)) for axis in axes.split()), ())
         return draw(rng, shape)
 
-    return Encoding(name, meaning, (axes,), read, sample)
+    return Encoding(name, meaning, (axes,), read, sample, domain=domain, link=link)
+
+
+def refuse_outside(domain: Interval, array: Numbers, place: Place) -> NoReturn:
+    """Name the numbers that do not lie in the interval, the infinite ones first."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        place.refuse_numbers(~finite, array, "finite", "not_finite")
+    place.refuse_numbers(domain.outside(array), array, domain.rule + (place.hint if domain == UNIT else ""))
 
 
 def _steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
@@ -82,30 +80,31 @@ def _like_probabilities(array: Numbers, name: str) -> tuple[str, ...]:
     return ()
 
 
-REAL = numbers("real", "any finite number", "finite", _steps(-4, 8))
-POSITIVE = numbers("positive", "a number above 0", "above 0", _steps(0.2, 6), low=0.0, open_low=True)
-NON_NEGATIVE = numbers("non_negative", "a number of at least 0", "at least 0", _steps(0, 6), low=0.0)
-COUNT = numbers("count", "a count or rate, at least 0", "at least 0", _steps(0, 6, 1.0), low=0.0)
+REAL = numbers("real", "any finite number", Interval(), _steps(-4, 8))
+POSITIVE = numbers("positive", "a number above 0", Interval(0.0, open_low=True), _steps(0.2, 6))
+NON_NEGATIVE = numbers("non_negative", "a number of at least 0", Interval(0.0), _steps(0, 6))
+COUNT = numbers("count", "a count or rate, at least 0", Interval(0.0), _steps(0, 6, 1.0))
 ABOVE_MINUS_ONE = numbers(
-    "above_minus_one", "a number above −1, where log(1 + x) exists", "above −1", _steps(-0.8, 8), low=-1.0, open_low=True
+    "above_minus_one", "a number above −1, where log(1 + x) exists", Interval(-1.0, open_low=True), _steps(-0.8, 8)
 )
-SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", "finite", _steps(-3, 3))
-LOGIT = numbers("logit", "the log-odds of the positive class", "finite", _steps(-3, 3), in_unit_interval=_like_probabilities)
-PROBABILITY = numbers(
-    "probability", "the probability of the positive class, in [0, 1]", "in [0, 1]", _steps(0.05, 0.95), low=0.0, high=1.0
+SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", Interval(), _steps(-3, 3))
+LOGIT = numbers(
+    "logit", "the log-odds of the positive class", Interval(), _steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
 )
-SCORES = numbers("scores", "one real-valued score per class", "finite", _steps(-3, 3), axes="n *d k")
+PROBABILITY = numbers("probability", "the probability of the positive class, in [0, 1]", UNIT, _steps(0.05, 0.95))
+SCORES = numbers("scores", "one real-valued score per class", Interval(), _steps(-3, 3), axes="n *d k")
 LOGITS = numbers(
     "logits",
     "one logit per class: probabilities before the softmax",
-    "finite",
+    Interval(),
     _steps(-3, 3),
     axes="n *d k",
+    link=SHARES,
     in_unit_interval=_rows_like_probabilities,
 )
-EMBEDDING = numbers("embedding", "a vector per sample", "finite", _steps(-2, 2), axes="n d")
-DISTANCE = numbers("distance", "a distance, at least 0", "at least 0", _steps(0, 2), low=0.0, axes="n")
-VALUE = numbers("value", "one finite number per sample", "finite", _steps(-3, 3), axes="n")
+EMBEDDING = numbers("embedding", "a vector per sample", Interval(), _steps(-2, 2), axes="n d")
+DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), _steps(0, 2), axes="n")
+VALUE = numbers("value", "one finite number per sample", Interval(), _steps(-3, 3), axes="n")
 
 
 def mask_of(encoding: Encoding) -> Encoding:
@@ -132,14 +131,11 @@ def map_of(encoding: Encoding) -> Encoding:
 
 
 def _read_distribution(array: Numbers, place: Place) -> Reading:
-    if not (array.min() >= 0 and array.max() <= 1):
-        if not np.isfinite(array).all():
-            place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")
-        place.refuse_numbers((array < 0) | (array > 1), array, "in [0, 1]" + place.hint)
-    sums = array.sum(axis=-1, dtype=np.float64)
-    off = np.abs(sums - 1.0) > ROW_SUM_TOLERANCE
-    if off.any():
-        place.refuse_numbers(off, sums, f"a row that sums to 1 (within {ROW_SUM_TOLERANCE:g})", "row_sum")
+    if not UNIT.holds(array):
+        refuse_outside(UNIT, array, place)
+    off = SHARES.outside(array)
+    if np.logical_or.reduce(off, axis=None):
+        place.refuse_numbers(off, SHARES.sums(array), SHARES.rule, "row_sum")
     return Reading(array, "distribution")
 
 
@@ -158,65 +154,57 @@ def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
     off = np.abs(np.exp(array).sum(axis=-1) - 1.0) > 1e-3
     said = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
     warnings = (said,) if off.any() else ()
-    return replace(reading, encoding="log_probabilities", warnings=warnings)
+    return reading._replace(encoding="log_probabilities", warnings=warnings)
 
 
 DISTRIBUTION = Encoding(
-    "distribution", "a probability for each class; each row sums to 1", ("n *d k",), _read_distribution, _draw_distribution
-)
+    "distribution", "a probability for each class; each row sums to 1", ("n *d k",), _read_distribution, _draw_distribution,
+    domain=SHARES,
+)  # fmt: skip
 LOG_PROBABILITIES = Encoding(
     "log_probabilities", "the logarithm of each class's probability", ("n *d k",), _read_log_probabilities,
-    lambda rng, sizes: np.log(_draw_distribution(rng, sizes)),
+    lambda rng, sizes: np.log(_draw_distribution(rng, sizes)), domain=LOG_SHARES, link=SHARES,
 )  # fmt: skip
 
 
 # --- labels ---------------------------------------------------------------------------------------------------------
 
 
-def _only(array: Numbers, *labels: float) -> bool:
-    fits = array == labels[0]
-    for label in labels[1:]:
-        fits |= array == label
-    return bool(fits.all())
-
-
-def _refuse_labels(array: Numbers, place: Place, labels: tuple[float, ...], rule: str) -> NoReturn:
-    place.refuse_numbers(~np.isin(array, labels), array, rule, "label")
+def _refuse_labels(array: Numbers, place: Place, labels: Labels, rule: str) -> NoReturn:
+    place.refuse_numbers(labels.outside(array), array, rule, "label")
 
 
 def _read_binary(array: Numbers, place: Place) -> Reading:
-    if _only(array, 0, 1):
+    if FLAGS.holds(array):
         return Reading(array, "binary")
-    if _only(array, -1, 1):
+    if SIGNS.holds(array):
         return Reading((array + 1.0) / 2.0, "sign")
-    _refuse_labels(array, place, (0, 1), "0 or 1 (or −1 and +1 throughout)")
+    _refuse_labels(array, place, FLAGS, "0 or 1 (or −1 and +1 throughout)")
 
 
 def _read_soft_binary(array: Numbers, place: Place) -> Reading:
-    least, most = array.min(), array.max()
-    if least >= 0 and most <= 1:
-        return Reading(array, "binary" if _only(array, 0, 1) else "probability")
-    if least < 0 and _only(array, -1, 1):
+    if UNIT.holds(array):
+        return Reading(array, "binary" if FLAGS.holds(array) else "probability")
+    if SIGNS.holds(array):
         return Reading((array + 1.0) / 2.0, "sign")
-    place.refuse_numbers(~((array >= 0) & (array <= 1)), array, "in [0, 1] (or −1 and +1 throughout)")
+    place.refuse_numbers(UNIT.outside(array), array, "in [0, 1] (or −1 and +1 throughout)")
 
 
 def _read_sign(array: Numbers, place: Place) -> Reading:
-    if _only(array, -1, 1):
+    if SIGNS.holds(array):
         return Reading(array, "sign")
-    if _only(array, 0, 1):
+    if FLAGS.holds(array):
         return Reading(array * 2.0 - 1.0, "binary")
     zeros_too = bool((array == -1).any())
-    _refuse_labels(array, place, (-1, 1) if zeros_too else (-1, 0, 1), "−1 or +1")
+    _refuse_labels(array, place, SIGNS if zeros_too else Labels((-1.0, 0.0, 1.0)), "−1 or +1")
 
 
-def whole(
-    array: Numbers, place: Place, *, low: int | None = None, high: int | None = None, rule: str = "a whole number"
-) -> NDArray[Any]:
+def whole(array: Numbers, place: Place, domain: Whole = WHOLE, rule: str = "a whole number") -> NDArray[Any]:
     """The array as integers of 64 bits, uint64 where int64 does not hold them all; no two that differ become one.
 
-    InvalidArray for a number that is not whole or not in [low, high], and for a floating-point number beyond 2⁵³.
+    InvalidArray for a number that is not whole or not in the domain, and for a floating-point number beyond 2⁵³.
     """
+    low, high = domain.low, domain.high
     least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
     known = array.dtype.kind in "iu"
     bounds = (-(2**63), 2**63 - 1) if known else (-LARGEST_EXACT, LARGEST_EXACT)
@@ -224,13 +212,9 @@ def whole(
         integers = array.astype(np.int64, copy=False)
         if known or np.logical_and.reduce(integers == array, axis=None):
             return integers
-    fits = np.isfinite(array) & (np.floor(array) == array)
-    if low is not None:
-        fits &= array >= low
-    if high is not None:
-        fits &= array <= high
-    if not fits.all():
-        place.refuse_numbers(~fits, array, rule, "label")
+    outside = domain.outside(array)
+    if outside.any():
+        place.refuse_numbers(outside, array, rule, "label")
     if known:
         return array
     exact = "an integer of 64 bits (a floating-point number beyond 2⁵³ may be what is left of another label)"
@@ -238,9 +222,8 @@ def whole(
 
 
 def _read_class_index(array: Numbers, place: Place) -> Reading:
-    high = None if place.k is None else place.k - 1
-    rule = "a whole number" if high is None else f"a class index from 0 to {high}"
-    return Reading(whole(array, place, low=0, high=high, rule=rule), "class_index")
+    rule = "a whole number" if place.k is None else f"a class index from 0 to {place.k - 1}"
+    return Reading(whole(array, place, up_to(INDEX, place.k), rule), "class_index")
 
 
 def _read_class_label(array: Numbers, place: Place) -> Reading:
@@ -248,26 +231,26 @@ def _read_class_label(array: Numbers, place: Place) -> Reading:
         return _read_class_index(array, place)
     reading = _read_distribution(array, place)
     # a one-hot row says what an index says, and gets the same answer
-    return Reading(array.argmax(axis=-1), "one_hot") if _only(array, 0, 1) else reading
+    return Reading(array.argmax(axis=-1), "one_hot") if FLAGS.holds(array) else reading
 
 
 def _read_class_map(array: Numbers, place: Place) -> Reading:
     if not place.classes:
-        return replace(_read_class_index(array, place), encoding="class_map")
+        return _read_class_index(array, place)._replace(encoding="class_map")
     reading = _read_soft_binary(array, place)
-    return replace(reading, encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
+    return reading._replace(encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
 
 
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:
-    if not _only(array, 0, 1):
-        _refuse_labels(array, place, (0, 1), "0 or 1 (one column per label)")
+    if not FLAGS.holds(array):
+        _refuse_labels(array, place, FLAGS, "0 or 1 (one column per label)")
     return Reading(array, "multi_hot")
 
 
 def _read_index_list(array: Numbers, place: Place) -> Reading:
     """Lists of label indices, padded with −1: everything after the first −1 is ignored, as PyTorch does."""
     k = place.k or 0
-    indices = whole(array, place, low=-1, high=k - 1, rule=f"a label index from 0 to {k - 1}, or −1 for padding")
+    indices = whole(array, place, up_to(PADDED_INDEX, k), f"a label index from 0 to {k - 1}, or −1 for padding")
     kept = np.logical_and.accumulate(indices >= 0, axis=-1)
     hot = np.zeros((*array.shape[:-1], k))
     *rows, _ = np.nonzero(kept)
@@ -295,46 +278,35 @@ def _draw_multi_hot(rng: np.random.Generator, sizes: Sizes) -> Numbers:
     return drawn
 
 
-BINARY = Encoding("binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"), "flag")
+BINARY = Encoding(
+    "binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"), "flag", domain=FLAGS
+)
 SOFT_BINARY = Encoding(
-    "binary",
-    "0 or 1, or the probability of the positive class",
-    ("n *d",),
-    _read_soft_binary,
-    _draw_flags,
-    ("probability", "sign", "class_names"),
-    "flag",
-)
+    "binary", "0 or 1, or the probability of the positive class", ("n *d",), _read_soft_binary, _draw_flags,
+    ("probability", "sign", "class_names"), "flag", domain=FLAGS, soft=UNIT,
+)  # fmt: skip
 SIGN = Encoding(
-    "sign",
-    "−1 (negative) or +1 (positive)",
-    ("n *d",),
-    _read_sign,
-    lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
-    ("binary", "class_names"),
-    "flag",
-)
+    "sign", "−1 (negative) or +1 (positive)", ("n *d",), _read_sign, lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
+    ("binary", "class_names"), "flag", domain=SIGNS,
+)  # fmt: skip
 CLASS_LABEL = Encoding(
     "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
-    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class", whole=True,
+    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class", domain=INDEX, soft=SHARES,
 )  # fmt: skip
 CLASS_MAP = Encoding(
     "class_map", "the class index of each position, or 0, 1 or a share for each class there", ("n *r k", "n *r"),
     _read_class_map, lambda rng, sizes: _draw_index(rng, replace(sizes, d=(*sizes.d, 4))),
-    ("multi_hot", "soft_map", "sign"), "part",
+    ("multi_hot", "soft_map", "sign"), "part", domain=INDEX,
 )  # fmt: skip
-MULTI_HOT = Encoding("multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, labels="part")
+MULTI_HOT = Encoding(
+    "multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, labels="part", domain=FLAGS
+)
 INDEX_LIST = Encoding(
     "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
     lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),
-    whole=True,
+    domain=PADDED_INDEX,
 )  # fmt: skip
 GROUP = Encoding(
-    "group",
-    "the class or identity of each sample, a whole number",
-    ("n",),
-    _read_group,
-    lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0,
-    ("class_names",),
-    whole=True,
-)
+    "group", "the class or identity of each sample, a whole number", ("n",), _read_group,
+    lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0, ("class_names",), domain=WHOLE,
+)  # fmt: skip

@@ -8,6 +8,7 @@ rounded once, so that no answer depends on how it was cut.
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,14 +19,15 @@ from app.losses.batch import Batch, inputs_on
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
 from app.losses.loss import NON_NEGATIVE, Gradient
-from app.losses.numerics.blocks import in_blocks
-from app.losses.numerics.means import POOLED, average_of_columns, in_units
-from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum, sum_of_parts
+from app.losses.numerics.blocks import BLOCK_BYTES, in_blocks
+from app.losses.numerics.means import POOLED, average_of_columns, divisor_of, in_units, reduced, scale, weighted
+from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum
 from app.losses.outputs import NON_FINITE_LISTED, USUAL, Computed, Found, NonFinite, asked, non_finite
 from app.losses.samples import means_of_samples, shares_of_elements
 
 Reduction: TypeAlias = Literal["mean", "sum", "mean_over_samples", "none"]
 MORE_NON_FINITE = f"non_finite lists the first {NON_FINITE_LISTED} of {{}} numbers that are null"
+_bytes = attrgetter("nbytes")
 
 
 class Evaluation(NamedTuple):
@@ -87,7 +89,8 @@ def evaluate(
     functions, order = asked(loss, tuple(outputs))
     total = _total(batch, reduction)
     with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
-        run = _whole if loss.coupling == "batch" or mean is POOLED else _in_blocks
+        few = block_bytes is None and sum(map(_bytes, batch.arrays)) <= BLOCK_BYTES
+        run = _whole if loss.coupling == "batch" or mean is POOLED else _at_once if few else _in_blocks
         losses, value, derivatives, sound = run(batch, total, order, block_bytes)
         computed = Computed(batch, losses, value, derivatives)
         answered = {name: function(computed) for name, function in functions}
@@ -132,8 +135,7 @@ def _mean_of(batch: Batch, reduction: Reduction) -> _Total:
     weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
     if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
         return _Total(reduction, weights, batch.n_elements / unit, unit)
-    shares = np.ones(batch.size) if weights is None else weights
-    return _Total(reduction, weights, exact_sum(shares if batch.counts is None else shares * batch.counts), unit)
+    return _Total(reduction, weights, divisor_of(batch.size, weights, batch.counts), unit)
 
 
 # --- blocks of elements ---------------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None)
     """Losses of single samples: block by block, each derivative scaled and looked through while it is still in the cache."""
     size, mean = batch.size, batch.mean
     losses = np.empty(size)
-    derivatives = [empty_like(array) for array in batch.arrays[: len(inputs_on("predictions", batch.loss))] * order]
+    derivatives = [empty_like(array, batch.elements, batch.kept) for array in _predictions(batch) * order]
     summed = mean.of_all is None and total.reduction != "none"
     weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
@@ -161,15 +163,40 @@ def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None)
         slope = slopes = None  # their memory is in the cache: the sum takes it over
         if not summed:
             return NOTHING
-        part = partial_sum(_weighted(values, counted), anchor)
+        part = partial_sum(weighted(values, counted), anchor)
         anchor = part.anchor if reusable else 0.0
         return part
 
     parts = in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]), block_bytes)
+    return _with_value(batch, total, losses, derivatives, not unsound, parts)
+
+
+def _at_once(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
+    """The same for so few that they are one block."""
+    rows, summed = slice(0, batch.size), batch.mean.of_all is None or total.reduction == "none"
+    weights, divisor = (total.weights, total.divisor) if summed else (None, 1.0)
+    losses, slopes = _on_rows(batch, rows, order)
+    derivatives: list[Numbers | Apart] = []
+    sound = True
+    for array, slope in zip(_predictions(batch) * order, slopes, strict=True):
+        out = empty_like(array, batch.elements, batch.kept)
+        sound &= _scale_into(out, rows, slope, weights, divisor)
+        derivatives.append(out)
+    return _with_value(batch, total, losses, derivatives, sound, None)
+
+
+def _predictions(batch: Batch) -> tuple[Numbers | Apart, ...]:
+    return batch.arrays[: len(inputs_on("predictions", batch.loss))]
+
+
+def _with_value(
+    batch: Batch, total: _Total, losses: Array, derivatives: list[Numbers | Apart], sound: bool, parts: Sequence[Partial] | None
+) -> _Run:
+    """With the value; the derivatives times its own to each loss, where that was not known beforehand."""
     value, slope = _reduce(batch, losses, total, parts)
     for out in derivatives if slope is not None else ():
-        _scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
-    return losses, value, derivatives, not unsound and slope is None
+        scale(out.view if isinstance(out, Apart) else out, slope, 1.0, out.view if isinstance(out, Apart) else out)
+    return losses, value, derivatives, sound and slope is None
 
 
 def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array, ...]]:
@@ -182,7 +209,7 @@ def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array,
 def _whole(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback, *_ = batch.kernel(*(_for_kernel(array[:]) for array in batch.arrays))
-    value, slope = _reduce(batch, losses, total, [partial_sum(_weighted(losses, total.weights))])
+    value, slope = _reduce(batch, losses, total, [partial_sum(weighted(losses, total.weights))])
     if not order or not callable(pullback):
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
@@ -202,45 +229,24 @@ def _arrays_of(derivative: Gradient, n: int) -> tuple[Array, ...]:
     return derivative if isinstance(derivative, tuple) else (derivative,)
 
 
-def _scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -> None:
-    """out = gradient · weights / divisor, row by row; a weight of 0 gives 0 even where the gradient is infinite."""
-    if weights is not None:
-        column = weights.reshape(-1, *(1,) * (gradient.ndim - 1))
-        gradient = np.where(column == 0, 0.0, gradient * column)
-    if math.frexp(divisor)[0] == 0.5 and 1e-300 < divisor < 1e300:  # a power of two has an exact reciprocal
-        np.multiply(gradient, 1.0 / divisor, out=out)
-    else:
-        np.divide(gradient, divisor, out=out)
-
-
 def _scale_into(out: Numbers | Apart, rows: slice, slope: Array, weights: Array | None, divisor: float) -> bool:
     """out[rows] = slope · weights / divisor; whether that is finite."""
     if isinstance(out, Apart):
-        _scale(slope, weights, divisor, slope)
+        scale(slope, weights, divisor, slope)
         out[rows] = slope
         return all_finite(slope)
     scaled = out[rows]
-    _scale(slope, weights, divisor, scaled)
+    scale(slope, weights, divisor, scaled)
     return all_finite(scaled)
 
 
-def _weighted(losses: Array, weights: Array | None) -> Array:
-    return losses if weights is None else np.where(weights == 0, 0.0, losses * weights)
-
-
-def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]) -> tuple[float | None, Array | None]:
-    """The value, and its derivative to each loss where that was not known beforehand."""
+def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial] | None) -> tuple[float | None, Array | None]:
+    """The value, of the losses or of the sums of their parts, and its derivative to each loss where that is not 1 / divisor."""
     if total.reduction == "none":
         return None, means_of_samples(batch, losses)[1]
-    mean = batch.mean
-    if mean.by_column and mean.of_all is not None:
-        return average_of_columns(mean.of_all, losses, total.weights, _columns(batch, total))
-    if mean.of_all is not None:
-        return mean.of_all(losses, total.weights, total.divisor)
-    value = sum_of_parts(parts, lambda: _weighted(losses, total.weights)) / total.divisor
-    if not math.isfinite(value) and np.isfinite(weighted := _weighted(losses, total.weights)).all():
-        value = exact_sum(weighted / total.divisor)  # the sum overflows where the mean need not
-    return value, None
+    if batch.mean.by_column and batch.mean.of_all is not None:
+        return average_of_columns(batch.mean.of_all, losses, total.weights, _columns(batch, total))
+    return reduced(batch.mean, losses, total.weights, total.divisor, parts)
 
 
 def _columns(batch: Batch, total: _Total) -> Iterator[tuple[NDArray[np.intp], float]]:

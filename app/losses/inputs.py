@@ -6,14 +6,15 @@ beside "n *d" is a row of scores beside one label for each element). Nothing is 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import Domain, Interval, Simplex, Whole
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 
 Numbers: TypeAlias = NDArray[Any]
@@ -76,8 +77,7 @@ class Place(NamedTuple):
         return (*self.path, *self.index_of(place))
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """An array as a kernel takes it, the encoding it came in, and what the caller should know about it."""
 
     array: Numbers
@@ -111,9 +111,18 @@ class Encoding:
     """Whether a number is the label of an element, one of k classes or one of two, or of a part of it; one may stand for none."""
     shared: bool = False
     """Whether one number may stand for all elements of a sample: (n,) or (n, 1) beside (n, *d)."""
-    whole: bool = False
-    """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one of
-    real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
+    domain: Domain = field(kw_only=True)
+    """What its numbers, or rows of them, may be."""
+    soft: Domain | None = field(default=None, kw_only=True)
+    """What is taken besides, of labels: shares of several."""
+    link: Interval | Simplex | None = field(default=None, kw_only=True)
+    """What its numbers stand for: they are the logarithms or log-odds of what lies there."""
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one
+        of real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
+        return isinstance(self.domain, Whole)
 
 
 @dataclass(frozen=True)
@@ -251,13 +260,13 @@ class Shapes:
         """The length of every axis; of `*d`, how many numbers its axes have together, as `d`."""
         return {axis.strip("*"): math.prod(length) for axis, (length, _, _) in self.known.items()}
 
-    def _fix(self, axis: str, length: Shape, axes: Iterable[str], shape: Shape) -> str:
+    def _fix(self, axis: str, length: Shape, axes: Mapping[str, slice], shape: Shape) -> str:
         before = self.known[axis][0]
         if axis == "n":
             return f"{before[0]} samples there, {length[0]} here"
         if not axis.startswith("*"):
             return f"axis {axis} is {before[0]} there and {length[0]} here"
-        wanted = sum((self.known[each][0] for each in axes), ())
+        wanted = sum((self.known[name][0] if name in self.known else shape[where] for name, where in axes.items()), ())
         return f"reshape it to {wanted}" if np.prod(wanted) == np.prod(shape) else f"nothing is broadcast, it must be {wanted}"
 
 

@@ -91,6 +91,8 @@ class Loss(Declared):
     """What it costs where labels are shares of several classes, if that grows faster."""
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
+    either_order: bool = False
+    """Whether the function takes rows (m, k) of predictions column by column as well: as the classes of maps lie."""
 
     def __call__(self, *arrays: Array, **parameters: object) -> Returned:
         return self.kernel({**self.defaults, **parameters})(*arrays)
@@ -110,11 +112,12 @@ class Loss(Declared):
         """Whether the function takes shares of labels, and weights of classes are put around it."""
         return bool(self.options.keys() & {"label_smoothing", "class_weight"})
 
-    def counts_of(self, parameters: Mapping[str, Any], targets: Any) -> Array | None:
-        """(m,): what each element counts in the divisor of the mean, None where all count 1."""
+    def counting(self, parameters: Mapping[str, Any]) -> Callable[[Any], Array | None] | None:
+        """What each element counts in the divisor of the mean, as a function of the targets; None where all count 1."""
         if self.counts:
-            return self.counts(targets, **parameters)
-        return class_counts(targets, class_weight=parameters["class_weight"]) if "class_weight" in self.options else None
+            return partial(self.counts, **parameters)
+        weight = parameters["class_weight"] if "class_weight" in self.options else None
+        return None if weight is None else partial(class_counts, class_weight=weight)
 
     def pooled(self, parameters: Mapping[str, Any]) -> bool:
         """Whether the samples of a batch are taken together under these parameters, and have one loss."""
@@ -184,6 +187,7 @@ def loss(
     cost: Cost = LINEAR,
     cost_of_shares: Cost | None = None,
     weighs_rows: bool = False,
+    either_order: bool = False,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
@@ -192,6 +196,7 @@ def loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
             factors=factors, cost=cost, cost_of_shares=cost_of_shares, weighs_rows=weighs_rows,
+            either_order=either_order,
         )  # fmt: skip
 
     return declare

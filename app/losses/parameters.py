@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_args, get_origin
 
 from app.errors import Fault, InvalidParameter
 from app.losses.inputs import Shape
@@ -25,6 +25,8 @@ class Pools:
 
 
 PER_CLASS, PER_COLUMN, PER_SAMPLE = Per("class"), Per("column"), Per("sample")
+Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
+"""Parameters that hold a number for each class, column or sample, by name."""
 
 
 @cache
@@ -42,13 +44,13 @@ def pooled_by(parameter: Parameter) -> str | None:
     return next((mark.value for mark in marks if isinstance(mark, Pools)), None)
 
 
-def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> dict[str, tuple[Per, list[float]]]:
+def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> Lists:
     """The parameters that hold a number for each class, column or sample."""
     lists = {name: cast(list[float], value) for name, value in parameters.items() if isinstance(value, list)}
     return {name: (per, numbers) for name, numbers in lists.items() if (per := meaning(declared[name]))} if lists else {}
 
 
-def check_lengths(lists: Mapping[str, tuple[Per, list[float]]], k: int | None, elements: Shape) -> None:
+def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
     """InvalidParameter for a list that has not one number for each."""
     for name, (per, numbers) in lists.items():
         n, *columns = elements

@@ -3,9 +3,9 @@
 They are checked by a Pydantic model made of the function's own signature, which is also what FastAPI documents.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import Parameter
 from typing import Annotated, Any, TypeAlias, cast, get_args, get_origin
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from app.serving.problems import from_pydantic
 
+REMEMBERED = 256
 Strings: TypeAlias = Mapping[str, str]
 Lists: TypeAlias = Mapping[str, Sequence[str]]
 
@@ -46,6 +47,21 @@ class Address:
 
     def read(self, path: Strings, query: Lists, head: Mapping[bytes, bytes]) -> dict[str, Any]:
         """The values of the parameters; InvalidInput where one does not fit."""
+        return self._read(path, query, head) if query or self._of_head else dict(self._of_path(tuple(path.items())))
+
+    @cached_property
+    def _of_head(self) -> bool:
+        return any(isinstance(mark, params.Header) for mark in self.marks.values())
+
+    @cached_property
+    def _of_path(self) -> Callable[[tuple[tuple[str, str], ...]], dict[str, Any]]:
+        """The values where nothing but the path tells them: remembered, since the same few are asked for again and again."""
+        return lru_cache(REMEMBERED)(self._read_path)
+
+    def _read_path(self, path: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+        return self._read(dict(path), {}, {})
+
+    def _read(self, path: Strings, query: Lists, head: Mapping[bytes, bytes]) -> dict[str, Any]:
         if not self.marks:
             return {}
         values = {name: self._found(name, mark, path, query, head) for name, mark in self.marks.items()}

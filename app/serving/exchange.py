@@ -90,7 +90,7 @@ class Exchange:
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
-        return parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True)
+        return parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True) if self.query_string else {}
 
     def listed(self, name: bytes) -> str:
         """The values of a field that may stand several times, as one list."""

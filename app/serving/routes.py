@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from starlette.routing import compile_path
 
 from app.errors import MethodNotAllowed, NotFound
 from app.serving.call import Call
+
+REMEMBERED = 256
+"""Addresses whose call is remembered, those that were asked for last."""
 
 
 class Routes:
@@ -25,8 +29,9 @@ class Routes:
                 self._patterns.append((compile_path(path)[0], methods))
             else:
                 self._fixed[path] = methods
+        self.find = lru_cache(REMEMBERED)(self._find)
 
-    def find(self, method: str, path: str) -> tuple[Call, Mapping[str, str]]:
+    def _find(self, method: str, path: str) -> tuple[Call, Mapping[str, str]]:
         """The call and the parameters in its path; NotFound or MethodNotAllowed where there is none."""
         methods, parameters = self._fixed.get(path), {}
         if methods is None:

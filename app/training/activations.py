@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.domains import Domain, Interval, Simplex
 from app.losses.numerics.stable import Array, softplus
 
 
@@ -20,6 +21,8 @@ class Activation:
     name: str
     forward: Callable[[Array, Array], object]
     backward: Callable[[Array, Array, Array], object]
+    range: Domain
+    """Where the activations lie, at any sums."""
 
     def of(self, sums: Array) -> Array:
         """The activations of these sums, as a new array."""
@@ -104,6 +107,8 @@ def _softplus_back(slope: Array, z: Array, a: Array) -> None:
 
 GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBE = 0.044715
+LEAST_GELU = -0.17004076
+"""The least of it, at z = −0.7525, rounded down."""
 
 
 def _gelu(z: Array, out: Array) -> None:
@@ -165,22 +170,22 @@ def _log_softmax_back(slope: Array, z: Array, a: Array) -> None:
     slope -= np.exp(a) * slope.sum(axis=1, keepdims=True)
 
 
-IDENTITY = Activation("identity", _identity, _identity_back)
-SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_back)
-TANH = Activation("tanh", _tanh, _tanh_back)
-SOFTPLUS = Activation("softplus", _softplus, _softplus_back)
-SOFTMAX = Activation("softmax", _softmax, _softmax_back)
-LOG_SOFTMAX = Activation("log_softmax", _log_softmax, _log_softmax_back)
+IDENTITY = Activation("identity", _identity, _identity_back, Interval())
+SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_back, Interval(0.0, 1.0, open_low=True, open_high=True))
+TANH = Activation("tanh", _tanh, _tanh_back, Interval(-1.0, 1.0, open_low=True, open_high=True))
+SOFTPLUS = Activation("softplus", _softplus, _softplus_back, Interval(0.0, open_low=True))
+SOFTMAX = Activation("softmax", _softmax, _softmax_back, Simplex())
+LOG_SOFTMAX = Activation("log_softmax", _log_softmax, _log_softmax_back, Simplex(logarithms=True))
 
 HIDDEN = {
     each.name: each
     for each in (
-        Activation("relu", _relu, _relu_back),
+        Activation("relu", _relu, _relu_back, Interval(0.0)),
         TANH,
         SIGMOID,
-        Activation("leaky_relu", _leaky_relu, _leaky_relu_back),
-        Activation("elu", _elu, _elu_back),
-        Activation("gelu", _gelu, _gelu_back),
+        Activation("leaky_relu", _leaky_relu, _leaky_relu_back, Interval()),
+        Activation("elu", _elu, _elu_back, Interval(-1.0, open_low=True)),
+        Activation("gelu", _gelu, _gelu_back, Interval(LEAST_GELU)),
         SOFTPLUS,
     )
 }

@@ -4,7 +4,7 @@ A learner keeps everything that changes in the state, a dict of arrays, and only
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol, TypeAlias
 
@@ -128,11 +128,11 @@ class Descent(Weighted):
         slots = state["slots"] = state["slots"].copy()
         scratch = np.empty((2, self.network.size))
         labels = self.run.training.labels
-        shuffled = self.training.copy(), labels.targets.copy(), None if labels.counts is None else labels.counts.copy()
-        batches = self._batches(shuffled[0], Labels(*shuffled[1:]), rng)
+        shuffled, lying = self.training.copy(), labels.at(np.arange(len(labels.targets)))
+        batches = self._batches(shuffled, lying, rng)
 
         def epoch(rate: float) -> float:
-            self._shuffle(shuffled, rng)
+            self._shuffle((shuffled, *lying), rng)
             step, norms = int(state["step"]), 0.0
             parameters = {**self.parameters, "learning_rate": rate}
             for inputs, labels, passing in batches:
@@ -152,12 +152,11 @@ class Descent(Weighted):
         passes = {rows: Pass(self.network, self.weights, self.gradient, rows, rng) for rows in sizes}
         return [(inputs[cut], labels.at(cut), passes[cut.stop - cut.start]) for cut in cuts]
 
-    def _shuffle(self, shuffled: tuple[Array, Numbers, Array | None], rng: np.random.Generator) -> None:
+    def _shuffle(self, shuffled: Sequence[Numbers | None], rng: np.random.Generator) -> None:
         if not self.run.plan.shuffle:
             return
         order = rng.permutation(len(self.training))
-        labels = self.run.training.labels
-        for source, into in zip((self.training, labels.targets, labels.counts), shuffled, strict=True):
+        for source, into in zip((self.training, *self.run.training.labels), shuffled, strict=True):
             if source is not None and into is not None:
                 np.take(source, order, axis=0, out=into, mode="clip")  # without a copy between
 

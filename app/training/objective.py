@@ -1,12 +1,12 @@
 """A loss as the thing a model is trained on: whether it fits, what the last layer must be, and its slope per batch.
 
-Nothing here knows any loss by name. Whether a loss fits is asked of the loss: predictions that a last layer could make
-are put beside the targets, and either the check of /v1/evaluate takes them or it says why not.
+Nothing here knows any loss by name. Whether a loss fits is asked of the loss: the range of the last layer's activation must
+lie within the domain of its predictions, and the check of /v1/evaluate takes the targets or says why not.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
-from app.losses.inputs import Numbers, Raw
+from app.losses.inputs import Encoding, Numbers, Raw
 from app.losses.loss import Kernel
+from app.losses.numerics.means import divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
-from app.training.activations import OUTPUTS, Activation
+from app.training.activations import IDENTITY, OUTPUTS, Activation
 
 MOST_CLASSES = 10_000
 """Classes that indices may imply; one stray label of 10⁹ should not ask for a model of 10⁹ outputs."""
@@ -31,16 +32,23 @@ SUGGESTED_CLASSES = 100
 
 
 class Labels(NamedTuple):
-    """Targets as the kernel takes them, what each row counts in the divisor (None: 1), and in the sums (None: 1)."""
+    """Targets as the kernel takes them, and what counts of them; rows first."""
 
     targets: Numbers
-    counts: Array | None
-    shares: Array | None = None
-    """(n, d): 1/d for each number of a row, and 0 where its label is ignored."""
+    counts: Array | None = None
+    """(n, *d): what the loss itself counts each element in the divisor, as class weights do (None: 1)."""
+    weights: Array | None = None
+    """(n, *d): 1, and 0 for an element whose label is ignored (None: 1)."""
+    within: Array | None = None
+    """(n, *row): the same of the numbers within rows, where a loss weighs these."""
 
     def at(self, rows: slice | NDArray[np.intp]) -> "Labels":
-        counts, shares = (None if array is None else array[rows] for array in (self.counts, self.shares))
-        return Labels(self.targets[rows], counts, shares)
+        return Labels(self.targets[rows], *(None if array is None else array[rows] for array in self[1:]))
+
+    def any(self) -> bool:
+        """Whether any element counts."""
+        counts = [array for array in (self.counts, self.weights) if array is not None]
+        return not counts or bool(np.logical_and.reduce(counts).any())
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,11 @@ class Objective:
     targets_encoding: str
     warnings: tuple[str, ...] = ()
 
+    depth: int = 0
+    """How many of the axes of outputs are elements by themselves; the others make up one row."""
+    columns: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    """Parameters with one number for each column."""
+
     @property
     def width(self) -> int:
         return self.outputs[0] if self.outputs else 1
@@ -65,51 +78,72 @@ class Objective:
     def kernel(self) -> Kernel:
         return self.loss.kernel(self.parameters)
 
-    def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
-        """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
+    @cached_property
+    def _rows(self) -> tuple[int, ...]:
+        return -1, *self.outputs[self.depth :]
+
+    def elements(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
+        """Each element's loss (m,), and the derivative of it to what is predicted for it (m, *row)."""
+        targets, predictions = labels.targets, predictions.reshape(self._rows)
+        if self.depth:
+            targets = targets.reshape(-1, *targets.shape[1 + self.depth :])
+        within = () if labels.within is None else (labels.within,)
+        columns = {name: np.resize(numbers, targets.size) for name, numbers in self.columns.items()} if self.columns else {}
         try:
-            values, gradient, *_ = self.kernel(predictions.reshape(-1, *self.outputs), labels.targets)
+            values, gradient, *_ = self.kernel(predictions, targets, *within, **columns)
         except InvalidInput as error:  # a parameter that the kernel itself refuses
             raise error.moved({("parameters",): ("loss",)}) from None
-        slopes = cast(Array, gradient)  # of one array of predictions, each sample by itself
-        if values.ndim == 1 and labels.shares is None:
-            return values, slopes
-        grid = values.reshape(len(values), -1)
-        losses, slope = self.loss.mean.of_rows(grid, labels.shares)
-        shares = 1.0 / grid.shape[1] if labels.shares is None else labels.shares
-        factor = np.broadcast_to(shares if slope is None else slope * shares, grid.shape)
-        return losses, slopes * factor.reshape(*values.shape, *(1,) * (slopes.ndim - values.ndim))
+        return values, cast(Array, gradient)  # of one array of predictions, each sample by itself
+
+    def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
+        """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
+        values, gradient = self.elements(predictions, labels)
+        n, weights = len(labels.targets), labels.weights
+        if not self.depth and weights is None:
+            return values, gradient
+        shares = None if weights is None else shares_of(weights.reshape(n, -1))
+        losses, slope = self.loss.mean.of_rows(values.reshape(n, -1), shares)
+        slopes = np.empty_like(gradient)
+        scale(gradient, _flat(shares), 1.0 if weights is not None else values.size / n, out=slopes)
+        if slope is not None:
+            scale(slopes, _flat(slope), 1.0, out=slopes)
+        return losses, slopes.reshape(n, *self.outputs)
 
     def slope(self, predictions: Array, labels: Labels, out: Array) -> Array:
-        """out (n, width) = the derivative of the batch's mean loss to the predictions; each sample's loss (n,) besides."""
-        losses, gradient = self.losses(predictions, labels)
-        divisor = self._divisor(labels)
-        of_all = self.loss.mean.of_all
-        if of_all is None:
-            np.divide(gradient.reshape(out.shape), divisor, out=out)
+        """out (n, width) = the derivative of the mean loss to the predictions; each element's loss (m,) besides."""
+        losses, gradient = self.elements(predictions, labels)
+        weights, divisor = self._shares(losses, labels)
+        if self.loss.mean.of_all is not None:
+            weights, divisor = self.loss.mean.of_all(losses, weights, divisor)[1], 1.0
+        if weights is None:
+            scale(gradient.reshape(out.shape), None, divisor, out)
         else:
-            np.multiply(gradient.reshape(out.shape), of_all(losses, None, divisor)[1][:, None], out=out)
+            scale(gradient, weights, divisor, out.reshape(gradient.shape, copy=False))
         return losses
 
     def value(self, predictions: Array, labels: Labels) -> float:
         """The mean loss."""
-        return self.mean(self.losses(predictions, labels)[0], labels)
+        return self.mean(self.elements(predictions, labels)[0], labels)
 
     def mean(self, losses: Array, labels: Labels) -> float:
-        """Of each sample's loss (n,)."""
-        of_all = self.loss.mean.of_all
-        if of_all is None:
-            return float(np.add.reduce(losses)) / self._divisor(labels)
-        return of_all(losses, None, self._divisor(labels))[0]
+        """Of each element's loss (m,)."""
+        return reduced(self.loss.mean, losses, *self._shares(losses, labels))[0]
 
-    def _divisor(self, labels: Labels) -> float:
-        if labels.counts is None:
-            return float(len(labels.targets))
-        return float(labels.counts.sum()) or 1.0  # a batch of which nothing counts has losses of 0, and slopes of 0
+    @staticmethod
+    def _shares(losses: Array, labels: Labels) -> tuple[Array | None, float]:
+        """The weights of the elements, and what their mean divides by: 1 where nothing counts, as then all losses are 0."""
+        if labels.weights is None and labels.counts is None:
+            return None, float(losses.size)
+        weights = _flat(labels.weights)
+        return weights, divisor_of(losses.size, weights, _flat(labels.counts)) or 1.0
 
     def labels(self, targets: Raw, classes: Sequence[str] | None) -> Labels:
         """Further targets for the same loss, such as those of validation rows."""
-        return _labels(_probed(self.loss, self.parameters, targets, classes, self.outputs, self.activation))
+        return _labels(_taken(self.loss, self.parameters, targets, classes, self.outputs, self.activation))
+
+
+def _flat(array: Array | None) -> Array | None:
+    return None if array is None else array.reshape(-1)
 
 
 def agree(
@@ -142,17 +176,34 @@ def _first_that_fits(
     """The first objective that the loss's own check takes; what it said of each where there is none."""
     refusals: list[InvalidInput] = []
     for outputs in _shapes(targets, classes, most_classes):
-        for activation in activations:
-            try:
-                batch = _probed(loss, parameters, targets, classes, outputs, activation)
-            except InvalidInput as refusal:
-                refusals.append(refusal)
-                if not _of_predicted_numbers(refusal):
-                    break  # no other activation would change that
-                continue
-            encodings = batch.encodings["predictions"], batch.encodings["targets"]
-            return Objective(loss, parameters, outputs, activation, *encodings, batch.warnings), _labels(batch)
+        encoding = loss.inputs["predictions"].decide(parameters, 1 + len(outputs))
+        fitting = [each for each in (*activations, *OUTPUTS.values()) if _makes(each, encoding, outputs)]
+        try:
+            batch = _taken(loss, parameters, targets, classes, outputs, fitting[0] if fitting else IDENTITY)
+        except InvalidInput as refusal:
+            refusals.append(refusal)
+            continue
+        if not fitting or fitting[0] not in activations:
+            rule = _rule(encoding, outputs, activations[0])
+            refusals.append(InvalidParameter([Fault(("predictions", 0), "range", rule)]))
+            continue
+        encodings = batch.encodings["predictions"], batch.encodings["targets"]
+        depth = len(batch.elements) - 1
+        objective = Objective(loss, parameters, outputs, fitting[0], *encodings, batch.warnings, depth, batch.columns)
+        return objective, _labels(batch)
     return refusals
+
+
+def _makes(activation: Activation, encoding: Encoding, outputs: tuple[int, ...]) -> bool:
+    """Whether all that the activation makes of so many outputs is what the encoding takes."""
+    return encoding.domain.includes(activation.range) and (bool(outputs) or not activation.range.of_rows)
+
+
+def _rule(encoding: Encoding, outputs: tuple[int, ...], activation: Activation) -> str:
+    """Why the encoding does not take what the activation makes."""
+    if activation.range.of_rows and not outputs:
+        return f"{activation.name} needs more than one output"
+    return f"predictions must be {encoding.domain.rule}"
 
 
 def _of_predicted_numbers(refusal: InvalidInput) -> bool:
@@ -197,38 +248,30 @@ def _implied(targets: Raw, most: int) -> int:
     return int(largest) + 1 if 1 <= largest < most and (targets == np.floor(targets)).all() else 0
 
 
-def _probed(
+def _taken(
     loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None,
     outputs: tuple[int, ...], activation: Activation,
 ) -> Batch:  # fmt: skip
-    """The loss's own check of what the activation makes of sums on both sides of 0, in each row as far apart as can be."""
-    shape = (len(targets), outputs[0] if outputs else 1)
-    sums = np.linspace(-3.0, 3.0, shape[0] * shape[1]).reshape(shape, order="F")
-    for probe in (-sums, sums):
-        predictions = np.ascontiguousarray(activation.of(probe)).reshape(-1, *outputs)
-        named = None if isinstance(targets, np.ndarray) else classes
-        batch = check(loss, parameters, predictions, targets, classes=named)
-    if activation.name.endswith("softmax") and not outputs:
-        raise InvalidParameter([Fault(("predictions", 0), "one_output", f"{activation.name} needs more than one output")])
-    return batch  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop runs twice
+    """The loss's own check of the targets, beside what the activation makes of sums of 0."""
+    predictions = activation.of(np.zeros((len(targets), math.prod(outputs)))).reshape(len(targets), *outputs)
+    return check(loss, parameters, predictions, targets, classes=None if isinstance(targets, np.ndarray) else classes)
 
 
 def _labels(batch: Batch) -> Labels:
     """The targets of every row of a batch, those with an ignored label as well: they get one that can be computed with."""
-    targets = np.asarray(batch.arrays[-1][:])
-    if batch.kept is None:
-        return Labels(targets.reshape(*batch.elements, *targets.shape[1:]), batch.counts)
-    whole = np.zeros((math.prod(batch.elements), *targets.shape[1:]), targets.dtype)
-    whole[:] = targets[0]
-    whole[batch.kept] = targets
-    grid = np.zeros(batch.elements).reshape(batch.elements[0], -1)
-    grid.reshape(-1)[batch.kept] = 1.0
-    known = grid.sum(axis=1, keepdims=True)
-    counts = (known[:, 0] > 0).astype(np.float64)
-    if batch.counts is not None:
-        counts[batch.kept] = batch.counts
-    shares = np.divide(grid, known, out=grid, where=known > 0)
-    return Labels(whole.reshape(*batch.elements, *targets.shape[1:]), counts, shares)
+    _, given, *more = (np.asarray(array[:]) for array in batch.arrays)
+
+    def everywhere(array: Numbers, elsewhere: Any) -> Numbers:
+        """What the elements that count have, in the place of each; something else in that of the others."""
+        if batch.kept is None:
+            return array.reshape(*batch.elements, *array.shape[1:])
+        whole = np.full((math.prod(batch.elements), *array.shape[1:]), elsewhere, array.dtype)
+        whole[batch.kept] = array
+        return whole.reshape(*batch.elements, *array.shape[1:])
+
+    counts = None if batch.counts is None else everywhere(batch.counts, 0.0)
+    weights = None if batch.kept is None else everywhere(np.ones(batch.size), 0.0)
+    return Labels(everywhere(given, given[0]), counts, weights, everywhere(more[0], 1.0) if more else None)
 
 
 def _misfit(

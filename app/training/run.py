@@ -191,7 +191,7 @@ def _of_differences(objective: Objective, labels: Labels) -> bool:
     with np.errstate(all="ignore"):
         predictions = targets + far * np.linspace(-3.0, 3.0, targets.size).reshape(targets.shape)
         here, _ = objective.losses(predictions, labels)
-        there, _ = objective.losses(predictions + far, Labels(labels.targets + far, labels.counts))
+        there, _ = objective.losses(predictions + far, labels._replace(targets=labels.targets + far))
     return np.allclose(here, there, rtol=1e-6)
 
 
@@ -237,7 +237,7 @@ def _check_classes(table: Table, data: Table) -> None:
 def _check_counts(training: Rows, validation: Rows | None) -> None:
     """Some label counts on both sides: a mean over nothing is no loss."""
     for rows, path, what in ((training, ("data", "targets"), "train on"), (validation, ("validation",), "validate with")):
-        if rows is not None and rows.labels.counts is not None and not rows.labels.counts.any():
+        if rows is not None and not rows.labels.any():
             refuse_at(path, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
 
 

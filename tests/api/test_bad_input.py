@@ -573,3 +573,27 @@ async def test_every_code_is_in_the_docs(client: httpx.AsyncClient) -> None:
     description: str = (await client.get("/openapi.json")).json()["info"]["description"]
     codes: set[Any] = {case.code for case in CASES if case.code} | {case.problem for case in CASES}
     assert {code for code in codes if f"`{code}`" not in description} == set()
+
+
+CLIPS = (b"null", b"1e400", b"0.1", b"1", b"true", b"-0.0", b'"0.1"', b"[0.1]", b"[]", b"{}", b"1e-1", b"-1e400")
+"""Ways to write one parameter, several of which look alike once they are read."""
+
+
+async def test_no_answer_depends_on_what_was_asked_before(client: httpx.AsyncClient) -> None:
+    rows, labels = [[0.9, 0.1], [0.2, 0.8]], [0, 1]
+    tensors: list[dict[str, Any]] = [
+        {"name": "predictions", "datatype": "FP64", "shape": [2, 2], "data": rows},
+        {"name": "targets", "datatype": "INT64", "shape": [2], "data": labels},
+    ]
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/evaluate": of("categorical_cross_entropy", rows, labels, clip="?"),
+        "/v2/models/categorical_cross_entropy/infer": {"inputs": tensors, "parameters": {"clip": "?"}},
+    }
+    for path, body in bodies.items():
+        answers: dict[bytes, set[bytes]] = {clip: set() for clip in CLIPS}
+        for clip in (*CLIPS, *reversed(CLIPS)):
+            response = await client.post(path, content=json.dumps(body).encode().replace(b'"?"', clip))
+            assert response.status_code in (200, 400, 422)
+            answers[clip].add(response.content)
+        assert all(len(answer) == 1 for answer in answers.values())
+        assert answers[b"null"] != answers[b"1e400"]

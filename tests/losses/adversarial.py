@@ -18,25 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import Boxes, Domain, Simplex
 from app.losses import LOSSES
 from app.losses.inputs import Encoding, Sizes
 from app.losses.parameters import lists_of
-from tests.losses.drawing import LABELS, more_digits, normalised
+from tests.losses.drawing import meant, more_digits, normalised
 from tests.losses.exact import BEYOND, ulps
 from tests.losses.oracles import K
 from tests.losses.test_values import OF_ROWS, SETTINGS, ULP, Setting, compared
 
 Array = NDArray[Any]
 
-DOMAINS = {
-    "positive": (5e-324, 1.7e308), "non_negative": (0.0, 1.7e308), "distance": (0.0, 1.7e308), "count": (0.0, 1e15),
-    "above_minus_one": (-1.0 + 2.0**-53, 1.7e308), "probability": (0.0, 1.0),
-}  # fmt: skip
-"""Where the numbers of an encoding lie; all others are any number."""
-LIMITS = {"logit": 800.0, "logits": 800.0, "log_probabilities": 800.0}
-"""The largest numbers worth drawing: beyond, all exponentials are 0 or infinite."""
-
-
+REACH = 800.0
+"""The largest number worth drawing where it stands for the logarithm of another: beyond, all exponentials are 0 or infinite."""
 HEAVY = {"ctc"}
 """Losses of which a sample is a matrix: one in four is enough."""
 
@@ -89,9 +83,7 @@ def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Genera
     loss = LOSSES[setting.name]
     parameters = {**loss.defaults, **setting.parameters}
     encodings = {name: each.decide(parameters, setting.rank) for name, each in loss.inputs.items()}
-    soft = setting.parameters.get("ignore_index") is None and any(
-        {"distribution", "probability"} & {*each.accepts} for each in encodings.values()
-    )
+    soft = setting.parameters.get("ignore_index") is None and any(each.soft for each in encodings.values())
     samples = max(1, samples // 4) if setting.name in HEAVY else samples
     rows = samples if loss.coupling != "batch" else min(samples, 6)
     per_sample = [len(numbers) for per, numbers in lists_of(loss.parameters, parameters).values() if per.what == "sample"]
@@ -112,37 +104,40 @@ def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Genera
 
 def points(encoding: Encoding, sizes: Sizes, softened: bool, extreme: bool, rng: np.random.Generator) -> Array:
     """Numbers of an encoding, of every size where they are extreme."""
-    if softened and "distribution" in encoding.accepts:
-        return shares((sizes.n, sizes.k), extreme, rng)
     drawn = np.asarray(encoding.draw(rng, sizes), np.float64)
-    if softened and "probability" in encoding.accepts:
-        return np.where(rng.random(drawn.shape) < 0.2, drawn, within("probability", rng.random(drawn.shape), extreme, rng))
-    if encoding.name in LABELS:
+    if softened and encoding.soft is not None:
+        if encoding.soft.of_rows:
+            return shares((sizes.n, sizes.k), extreme, rng)
+        return np.where(rng.random(drawn.shape) < 0.2, drawn, within(encoding.soft, rng.random(drawn.shape), extreme, rng))
+    domain = encoding.domain
+    if domain.discrete:
         return drawn
-    if encoding.name in ("distribution", "log_probabilities"):
+    if isinstance(domain, Simplex):
         rows = shares(drawn.shape, extreme, rng)
-        return np.log(np.maximum(rows, 1e-300)) if encoding.name == "log_probabilities" else rows
-    if encoding.name.startswith("box"):
+        return np.log(np.maximum(rows, 1e-300)) if domain.logarithms else rows
+    if isinstance(domain, Boxes):
         corner, size = (wide(rng, (sizes.n, 2), extreme, 8.0 if extreme else 1.0) for _ in range(2))
         size = np.abs(size)
-        return np.concatenate([corner, corner + size if encoding.name == "box_xyxy" else size], axis=1)
-    return within(encoding.name, more_digits(encoding, drawn, rng), extreme, rng)
-
-
-def within(name: str, drawn: Array, extreme: bool, rng: np.random.Generator) -> Array:
-    """The numbers drawn, or as wide as the domain is."""
-    low, high = DOMAINS.get(name, (-1.7e308, 1.7e308))
-    if not extreme:
-        return np.clip(drawn, low, high)
+        return np.concatenate([corner, size if domain.sized else corner + size], axis=1)
     # beyond 2^±200, the squares of one component of a vector are no longer float64 beside those of another
-    octaves = [8.0, 60.0, 200.0] if name == "embedding" else [8.0, 60.0, 300.0, 1000.0]
+    octaves = (8.0, 60.0, 200.0) if "d" in encoding.axes[0].split() else (8.0, 60.0, 300.0, 1000.0)
+    numbers = within(domain, more_digits(encoding, drawn, rng), extreme, rng, octaves)
+    if not extreme or encoding.link is None:
+        return numbers
+    return np.where(np.abs(numbers) < REACH, numbers, rng.uniform(-REACH, REACH, drawn.shape))
+
+
+def within(
+    domain: Domain, drawn: Array, extreme: bool, rng: np.random.Generator, octaves: Sequence[float] = (8.0, 60.0)
+) -> Array:
+    """The numbers drawn, or as wide as the domain is, by so many octaves."""
+    if not extreme:
+        return domain.nearest(drawn)
     spread = wide(rng, drawn.shape, True, rng.choice(octaves, (len(drawn), *(1,) * (drawn.ndim - 1))))
-    if name == "probability":  # near both ends
+    if math.isfinite(domain.span.low) and math.isfinite(domain.span.high):  # near both ends
         small = 2.0 ** -rng.uniform(0.0, 1060.0 if rng.random() < 0.3 else 60.0, drawn.shape)
-        return np.where(rng.random(drawn.shape) < 0.5, small, 1.0 - small)
-    if name in LIMITS:
-        spread = np.where(np.abs(spread) < LIMITS[name], spread, rng.uniform(-LIMITS[name], LIMITS[name], drawn.shape))
-    return np.clip(np.abs(spread) if low >= 0.0 else spread, low, high)
+        return np.where(rng.random(drawn.shape) < 0.5, domain.span.low + small, domain.span.high - small)
+    return domain.nearest(np.abs(spread) if domain.span.low >= 0.0 else spread)
 
 
 def wide(rng: np.random.Generator, shape: tuple[int, ...], extreme: bool, octaves: float | Array) -> Array:
@@ -161,44 +156,17 @@ def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, 
     first, n = drawn[0], len(drawn[0])
     near = np.arange(n) % 3 == 0
     for at in range(1, len(drawn)):
-        soft = softened and {"distribution", "probability"} & {*encodings[at].accepts}
-        if (encodings[at].name in LABELS and not soft) or drawn[at].shape != first.shape:
+        encoding = encodings[at]
+        domain = encoding.soft if softened and encoding.soft is not None else encoding.domain
+        if domain.discrete or drawn[at].shape != first.shape:
             continue
-        goal = meant(encodings[0].name, first, encodings[at].name)
+        goal = meant(encodings[0], first, domain)
         if goal is None:
             continue
         bits = rng.uniform(1.0, 54.0, (n, *(1,) * (first.ndim - 1)))
         moved = goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape))
-        if encodings[at].name == "box_xyxy":
-            moved = np.concatenate([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])], axis=1)
-        if "distribution" in (encodings[at].name, *encodings[at].accepts):
-            moved = moved / moved.sum(axis=-1, keepdims=True)
-        elif soft:
-            moved = np.minimum(moved, 1.0)
-        if encodings[at].name == "log_probabilities":
-            moved = np.minimum(moved, 0.0)
-        moved = np.clip(moved, *DOMAINS.get(encodings[at].name, (-1.7e308, 1.7e308)))
+        moved = np.minimum(moved, 0.0) if domain.span.high == 0.0 else domain.nearest(moved)
         drawn[at] = np.where(near.reshape(-1, *(1,) * (first.ndim - 1)), moved, drawn[at])
-
-
-def meant(source: str, first: Array, wanted: str) -> Array | None:
-    """The first array as numbers of the other encoding, or None where the two have nothing to do with each other."""
-    if wanted in (source, "real") or {source, wanted} <= {"positive", "non_negative", "count"}:
-        return first if np.isfinite(first).all() else None
-    with np.errstate(all="ignore"):
-        if wanted == "log_probabilities":
-            goal = first if source == "distribution" else meant(source, first, "distribution")
-            return None if goal is None else np.log(np.maximum(goal, 1e-300))
-        if source == "logits":
-            powers = np.exp(first - first.max(axis=-1, keepdims=True))
-            return powers / powers.sum(axis=-1, keepdims=True)
-        if source == "logit":
-            return 1.0 / (1.0 + np.exp(-first))
-        if source == "log_probabilities":
-            return np.exp(first)
-        if source == "real" and np.abs(first).max() < 700.0:
-            return np.exp(first)
-    return first if source in ("probability", "distribution") else None
 
 
 def totals(tallies: Iterable[dict[tuple[str, bool], Tally]]) -> dict[tuple[str, bool], Tally]:

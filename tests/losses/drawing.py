@@ -16,6 +16,7 @@ import annotated_types as bounds
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import Domain, Interval, Simplex
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
@@ -26,23 +27,6 @@ Arrays = Mapping[str, Array]
 
 K = 3
 """Classes in the batches drawn here."""
-
-LABELS = frozenset(
-    {
-        "binary",
-        "sign",
-        "class_index",
-        "multi_hot",
-        "index_list",
-        "group",
-        "count",
-        "label",
-        "labels",
-        "label_sequence",
-        "class_map",
-    }
-)
-"""Encodings whose numbers are whole by nature: they get no more digits."""
 
 OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
     ("tweedie_deviance", "power"): (-1.0, 1.0, 1.5, 2.0, 3.0),
@@ -203,14 +187,30 @@ class Case:
 
 
 def more_digits(encoding: Encoding, array: Array, rng: np.random.Generator) -> Array:
-    if encoding.name in LABELS:
+    """The array with all digits that float64 has, still within its domain; labels and counts stay whole."""
+    if encoding.domain.discrete or not np.mod(array, 1.0).any():
         return array
-    if encoding.name in ("distribution", "log_probabilities"):
-        rows = (np.exp(array) if encoding.name == "log_probabilities" else array) * np.exp(rng.uniform(-0.3, 0.3, array.shape))
-        rows = rows / rows.sum(axis=-1, keepdims=True)
-        return np.log(rows) if encoding.name == "log_probabilities" else rows
-    moved = array + rng.uniform(-0.024, 0.024, array.shape)
-    return np.abs(moved) if array.min() >= 0 else moved
+    if isinstance(encoding.domain, Simplex):
+        return encoding.domain.of_reals(encoding.domain.to_reals(array) + rng.uniform(-0.3, 0.3, array.shape))
+    moves = rng.uniform(-0.024, 0.024, array.shape)
+    return np.where(encoding.domain.outside(array + moves), array - moves, array + moves)
+
+
+def meant(source: Encoding, first: Array, wanted: Domain) -> Array | None:
+    """The first array as numbers of the domain, or None where the two have nothing to do with each other."""
+    if wanted == source.domain:
+        return first
+    with np.errstate(all="ignore"):
+        if isinstance(wanted, Simplex) and wanted.logarithms:
+            goal = meant(source, first, Simplex())
+            return None if goal is None else np.log(np.maximum(goal, 1e-300))
+        if source.link is not None:
+            return np.exp(first) if source.domain == Simplex(logarithms=True) else source.link.of_reals(first)
+        if wanted.includes(source.domain):
+            return first
+        if source.domain == Interval() and not wanted.of_rows and np.abs(first).max() < 700.0:
+            return np.exp(first)  # the logarithm of a positive number
+    return first if wanted.span == replace(source.domain.span, open_low=wanted.span.open_low) else None
 
 
 def normalised(rows: Array) -> Array:
@@ -283,16 +283,15 @@ def _soft(encodings: Mapping[str, Encoding]) -> dict[str, Encoding] | None:
 
 
 def _softened(encoding: Encoding) -> Encoding:
-    if "distribution" in encoding.accepts:
+    if encoding.soft is None:
+        return encoding
+    if encoding.soft == DISTRIBUTION.domain:
         return DISTRIBUTION
-    if "probability" in encoding.accepts:
-        deeper = encoding.axes[0].split() != ["n", "*d"]
-        return (
-            replace(PROBABILITY, draw=lambda rng, sizes: rng.uniform(0.05, 0.95, encoding.draw(rng, sizes).shape))
-            if deeper
-            else PROBABILITY
-        )
-    return encoding
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Array:
+        return rng.uniform(0.05, 0.95, encoding.draw(rng, sizes).shape)
+
+    return replace(PROBABILITY, axes=encoding.axes, draw=draw)
 
 
 def out_of_place(loss: Loss, parameters: Mapping[str, object], encodings: Mapping[str, Encoding]) -> bool:

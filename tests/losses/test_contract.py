@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.domains import Simplex
 from app.errors import InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Evaluation, Loss, evaluate
 from tests.losses.drawing import (
     CONTRADICTIONS,
-    LABELS,
     Arrays,
     Case,
     admits,
@@ -283,56 +283,23 @@ def has_pole(case: Case) -> bool:
     return all(given[name] == value for name, value in POLES[case.loss.name][0].items())
 
 
-def extreme_numbers(encoding: str, limit: float) -> list[float]:
-    """The two ends of an encoding's range, as far out as `limit`, and then what lies where float64 is coarse or underflows."""
-    tiny = 1 / limit if limit < 1e300 else 5e-324
-    match encoding:
-        case "probability":
-            return [0.0, 1.0, 0.5, tiny, 1 - 2**-53, 2**-53]
-        case "positive":
-            return [tiny, limit, 1e-8, 1.0, 1 + 2**-52, 1e8]
-        case "non_negative" | "distance":
-            return [0.0, limit, tiny, 1.0, 1e8]
-        case "count":
-            return [0.0, limit, 1.0, 2.0, 1e15]
-        case "above_minus_one":
-            return [-1 + 2**-53, limit, -0.5, 0.0, tiny, 1.0]
-        case _:
-            return [-limit, limit, -1e4, -800.0, -1.0, -tiny, 0.0, tiny, 1.0, 800.0, 1e4]
-
-
 def extreme(case: Case, limit: float, n: int = 800) -> dict[str, NDArray[np.float64]]:
-    """A batch whose numbers, labels apart, are drawn from the extremes of their encodings, every third row from the ends."""
+    """A batch whose numbers, labels apart, are drawn from the extremes of their domains, every third row from the ends."""
     rng = np.random.default_rng(3)
     arrays = dict(case.draw(n=n))
     for name, array in arrays.items():
-        encoding = case.encodings[name]
+        domain = case.encodings[name].domain
+        extremes = domain.extremes(array.shape[-1], limit)
         between = (np.arange(n) % 3 > 0).reshape(-1, *(1,) * (array.ndim - 1))
-        if encoding.name in ("distribution", "log_probabilities"):
-            corners = np.array(
-                [
-                    [1.0, 0.0, 0.0],
-                    [1 - 1e-9, 1e-9, 0.0],
-                    [0.5, 0.5, 1e-300],
-                    [0.0, 2**-53, 1.0],
-                    [1 / 3, 1 / 3, 1 / 3],
-                    [1e-12, 1.0, 5e-324],
-                ]
-            )
-            rows = rng.permuted(corners[rng.integers(len(corners), size=array.shape[:-1])], axis=-1)
-            with np.errstate(divide="ignore"):
-                arrays[name] = rows if encoding.name == "distribution" else np.maximum(np.log(rows), -limit)
-        elif encoding.name.startswith("box"):
-            low = np.where(between, rng.choice([-limit, -1.0, 0.0, 1.0, limit / 2], (n, 2)), 0.0)
-            sizes = np.where(
-                between, rng.choice([0.0, 1 / limit, 1.0, 1e8, limit / 4], (n, 2)), rng.choice([0.0, 1 / limit, 1.0], (n, 2))
-            )
-            arrays[name] = np.concatenate([low, low + sizes if encoding.name == "box_xyxy" else sizes], axis=1)
-        elif case.coupling == "batch" and encoding.name == "embedding":
+        if domain.discrete:
+            continue
+        if case.loss.coupling == "batch":  # similarities of all pairs: embeddings are meant to have length 1
             arrays[name] = normalised(rng.choice([-1.0, 1e-8, 1.0], array.shape))
-        elif encoding.name not in LABELS or encoding.name == "count":
-            ends = extreme_numbers(encoding.name, limit)
-            arrays[name] = np.where(between, rng.choice(ends, array.shape), rng.choice(ends[:2], array.shape))
+        elif domain.of_rows:
+            rows = extremes[rng.integers(len(extremes), size=array.shape[:-1])]
+            arrays[name] = rng.permuted(rows, axis=-1) if isinstance(domain, Simplex) else rows
+        else:
+            arrays[name] = np.where(between, rng.choice(extremes, array.shape), rng.choice(extremes[:2], array.shape))
     return frozen(arrays)
 
 

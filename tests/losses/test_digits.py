@@ -13,7 +13,7 @@ from mpmath import mp
 from numpy.typing import NDArray
 
 from app.losses import LOSSES, Evaluation, check, evaluate
-from app.losses.numerics.pairs import exp_pair, exp_parts, log_pair, pair_exp, row_sums_exact
+from app.losses.numerics.pairs import exp_pair, exp_parts, log_pair, pair_arctan2, pair_exp, row_sums_exact
 from app.losses.numerics.stable import sign
 from tests.losses.drawing import gradients_of
 from tests.losses.exact import Exact, ulps
@@ -142,6 +142,30 @@ def test_soft_targets_near_the_softmax(loss: str) -> None:
         assert max(ulps(number.got, number.true) for number in numbers) <= 4
     else:
         assert worst(loss, parameters, *arrays) <= 4
+
+
+@pytest.mark.parametrize("k", [3, 10, 300])
+@pytest.mark.parametrize("class_weight", [False, True])
+def test_smoothed_labels_that_are_learnt(k: int, class_weight: bool) -> None:
+    """Every probability is near its share, by 1e-5 of it here: slopes keep their digits, but those that are nearer by far."""
+    rng = np.random.default_rng(k)
+    labels = rng.integers(0, k, 4)
+    weight = rng.uniform(0.5, 2.0, k) if class_weight else np.ones(k)
+    shares = (0.9 * (labels[:, None] == np.arange(k)) + 0.1 / k) * weight
+    logits = np.log(shares) + rng.choice([-1e-5, 1e-5], shares.shape) * rng.uniform(0.7, 1.0, shares.shape)
+    options = {"class_weight": weight.tolist()} if class_weight else {}
+    batch = check(
+        LOSSES["categorical_cross_entropy"], {"from_logits": True, "label_smoothing": 0.1, **options}, logits, labels * 1.0
+    )
+    slopes = gradients_of(evaluate(batch, reduction="none"))["predictions"]
+    with mp.workprec(200):
+        smoothing = mp.mpf(0.1)
+        for row, label, got in zip(logits.tolist(), labels.tolist(), slopes.tolist(), strict=True):
+            powers = [mp.exp(x) for x in row]
+            true = [((1 - smoothing) * (c == label) + smoothing / k) * mp.mpf(float(weight[c])) for c in range(k)]
+            level = mp.fsum(true) / mp.fsum(powers)
+            slopes_of_row = [(slope, p * level - s, s) for slope, p, s in zip(got, powers, true, strict=True)]
+            assert max(ulps(slope, exact, max(abs(exact), s * 1e-6)) for slope, exact, s in slopes_of_row) <= 4
 
 
 def test_a_box_whose_pulls_cancel() -> None:
@@ -290,6 +314,16 @@ def test_exponentials_in_parts_leave_the_range_later() -> None:
     with mp.workprec(300):
         for a, b, power, x in zip(high.tolist(), low.tolist(), octave.tolist(), (-1000, 1000), strict=True):
             assert abs(mp.ldexp(mp.mpf(a) + b, power) / mp.exp(x) - 1) < mp.mpf(2) ** -100
+
+
+def test_angles_in_pairs_have_sixty_bits() -> None:
+    y, x = spread(200), np.abs(spread(200)[::-1])
+    usable = (np.abs(y) > 1e-200) & (np.abs(x) > 1e-200)
+    y, x = y[usable], x[usable]
+    high, low = pair_arctan2((y, np.zeros_like(y)), (x, np.zeros_like(x)))
+    with mp.workprec(300):
+        for a, b, c, d in zip(*(part.tolist() for part in (high, low, y, x)), strict=True):
+            assert abs((mp.mpf(a) + b) / mp.atan2(c, d) - 1) < mp.mpf(2) ** -64
 
 
 def test_exponentials_beyond_the_range_are_0_and_infinite() -> None:

@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.domains import Interval, Simplex
 from app.losses import Loss
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, NON_NEGATIVE, PROPER, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, Property
-from tests.losses.drawing import LABELS, Array, Case, cases, default_cases, frozen, gradients_of
-
-UNBOUNDED = ("real", "score", "scores", "logit", "logits", "value", "embedding")
+from tests.losses.drawing import Array, Case, cases, default_cases, frozen, gradients_of
 
 
 def promised(flag: Property, every_setting: bool = False) -> pytest.MarkDecorator:
@@ -36,7 +35,7 @@ def per_sample(case: Case, arrays: Mapping[str, Array]) -> Array:
 
 def widened(case: Case, arrays: Mapping[str, Array], factor: float) -> dict[str, Array]:
     """Predictions further out, where their encoding has no bounds: a chord should span more than one piece of a loss."""
-    return {name: array * factor if case.encodings[name].name in UNBOUNDED else array for name, array in arrays.items()}
+    return {name: array * factor if case.encodings[name].domain == Interval() else array for name, array in arrays.items()}
 
 
 @promised(CONVEX)
@@ -87,43 +86,30 @@ def test_non_negative_losses_are_not_below_zero_where_terms_cancel(case: Case, n
     arrays = case.draw(n=400, seed=3)
     hit = at_target(case, arrays)["predictions"]
     near = hit * (1 + nearness * np.random.default_rng(4).uniform(-1, 1, hit.shape))
-    rows = {"distribution", "log_probabilities"} & {each.name for each in case.encodings.values()}
-    lacking = 1e-15 if rows else 0.0  # rows sum to 1 within a rounding, and the loss may be lower by what is missing
-    match case.encodings["predictions"].name:
-        case "probability":
-            near = np.clip(near, 0, 1)
-        case "distribution":
-            near = near / near.sum(axis=-1, keepdims=True)
-        case "log_probabilities":
-            near = near - np.log(np.exp(near).sum(axis=-1, keepdims=True))
-        case name if name in LABELS:
-            near = hit
-        case _:
-            pass
+    domain = case.encodings["predictions"].domain
+    simplex = any(isinstance(encoding.domain, Simplex) for encoding in case.encodings.values())
+    lacking = 1e-15 if simplex else 0.0  # rows sum to 1 within a rounding, and the loss may be lower by what is missing
+    near = hit if domain.discrete else domain.nearest(near)
     assert (per_sample(case, {**at_target(case, arrays), "predictions": near}) >= -lacking).all()
 
 
 def at_target(case: Case, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays with predictions that hit the targets, each in its own encoding."""
     assert list(arrays) == ["predictions", "targets"], "of several arrays none equals the targets: the promise means nothing"
-    here, there = case.encodings["predictions"].name, case.encodings["targets"].name
+    here, there = (case.encodings[side] for side in ("predictions", "targets"))
     known = {name: value for name, value in case.parameters.items() if name != "ignore_index"}
     batch = replace(case, parameters=known).batch(arrays)
     rows = np.asarray(batch.arrays[-1][:])
     predictions, targets = arrays["predictions"], rows.reshape(*batch.elements, *rows.shape[1:])
-    if there not in LABELS and there not in ("distribution", "log_probabilities", "probability"):
-        return {"predictions": predictions, "targets": predictions}  # which lie within the range of both
-    if here in ("logits", "log_probabilities", "distribution") or (here == "scores" and targets.ndim < predictions.ndim):
-        rows = (
-            np.eye(predictions.shape[-1])[targets]
-            if targets.ndim < predictions.ndim
-            else np.exp(targets)
-            if there == "log_probabilities"
-            else targets
-        )
-        logarithms = np.maximum(np.log(np.maximum(rows, 1e-300)), -600.0)
-        return {**arrays, "predictions": logarithms if here in ("logits", "log_probabilities") else rows}
-    if here == "distance":  # nought between what belongs together, the margin between what does not
+    if not there.domain.discrete and here.link is None and there.domain.includes(here.domain):
+        return {"predictions": predictions, "targets": predictions}
+    if there.link is not None:
+        targets = np.exp(targets)
+    elif targets.ndim < predictions.ndim:  # classes, as rows that are sure of them
+        targets = np.eye(predictions.shape[-1])[targets]
+    if here.link is not None:
+        return {**arrays, "predictions": np.maximum(np.log(np.maximum(targets, 1e-300)), -600.0)}
+    if here.name == "distance":  # nought between what belongs together, the margin between what does not
         return {**arrays, "predictions": np.where(targets == 1, 0.0, 1.0)}
     assert targets.shape == predictions.shape
     return {**arrays, "predictions": targets.astype(np.float64)}
@@ -141,30 +127,9 @@ def test_loss_is_zero_at_the_target(case: Case) -> None:
 # --- bounded gradient -------------------------------------------------------------------------------------------------
 
 
-def stretched(case: Case, name: str, array: Array, factor: float) -> Array:
-    """Predictions more extreme by a factor, within their encoding: logits or logarithms where it is bounded."""
-    match case.encodings[name].name:
-        case "probability":
-            odds = np.exp(np.clip(factor * np.log(array / (1 - array)), -700, 700))
-            return odds / (1 + odds)
-        case "distribution":
-            powers = np.exp(np.clip(factor * np.log(array / array.max(axis=-1, keepdims=True)), -700, 0))
-            return powers / powers.sum(axis=-1, keepdims=True)
-        case "positive":
-            return np.exp(np.clip(factor * np.log(array), -300, 300))
-        case "above_minus_one":
-            return np.expm1(np.clip(factor * np.log1p(array), -30, 300))
-        case "log_probabilities":
-            logits = factor * array
-            shifted = logits - logits.max(axis=-1, keepdims=True)
-            return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-        case _:
-            return array * factor
-
-
 def largest_pull(case: Case, factor: float) -> float:
     arrays = case.draw(n=400, seed=6)
-    further = {name: stretched(case, name, array, factor) for name, array in predictions_of(case, arrays).items()}
+    further = {name: case.encodings[name].domain.stretched(array, factor) for name, array in predictions_of(case, arrays).items()}
     gradients = gradients_of(case.evaluate(frozen({**arrays, **further}), reduction="none")).values()
     return float(np.sqrt(sum((each.reshape(400, -1) ** 2).sum(axis=1) for each in gradients)).max())
 
@@ -223,7 +188,7 @@ def expected(case: Case, predictions: Array, truth: Array) -> Array:
     n = predictions.shape[0]
     if truth.ndim == 1:
         labels, chances = [np.ones(n), np.zeros(n)], [truth, 1 - truth]
-    elif case.encodings["targets"].name == "distribution":
+    elif case.encodings["targets"].domain.of_rows:
         labels, chances = list(np.eye(truth.shape[1])[:, None, :].repeat(n, axis=1)), list(truth.T)
     else:
         labels, chances = [np.full(n, float(label)) for label in range(truth.shape[1])], list(truth.T)
@@ -247,19 +212,14 @@ def expected(case: Case, predictions: Array, truth: Array) -> Array:
 )
 def test_proper_scores_are_least_at_the_truth(case: Case) -> None:
     truth, other = (case.draw(n=300, seed=seed)["predictions"] for seed in (9, 10))
-    if case.encodings["predictions"].name == "probability":
-        shape = truth.shape
+    domain = case.encodings["predictions"].domain
+    if not domain.of_rows:
         truth, other = truth.reshape(-1), other.reshape(-1)
-        assert len(shape) <= 2
-    else:
-        assert case.encodings["predictions"].name in ("distribution", "log_probabilities")
-    chances = np.exp(truth) if case.encodings["predictions"].name == "log_probabilities" else truth
+    chances = np.exp(truth) if case.encodings["predictions"].link else truth
     at_truth = expected(case, truth, chances)
     assert (at_truth < expected(case, other, chances)).all()
     for share in (0.01, 0.1):  # and nearby
-        near = (1 - share) * truth + share * other
-        if case.encodings["predictions"].name == "log_probabilities":
-            near = near - np.log(np.exp(near).sum(axis=-1, keepdims=True))
+        near = domain.nearest((1 - share) * truth + share * other)
         assert (at_truth < expected(case, near, chances)).all()
 
 

@@ -927,8 +927,8 @@ def test_the_mean_of_torch_divides_each_sequence_by_its_labels() -> None:
     targets = np.array([[1.0, 3.0], [1.0, -1.0], [2.0, 3.0], [-1.0, -1.0], [3.0, -1.0], [1.0, 2.0]])
     labels, weights = np.array([2, 1, 2, 1, 1, 2]), np.arange(6.0)
     alone = losses("ctc", FRAMES, targets, from_logits=True)
-    loss, preset = LOSSES.resolve("CTCLoss")
-    batch = check(loss, {**preset, "from_logits": True}, FRAMES, targets, sample_weight=weights)
+    parameters = {"from_logits": True, "divide_by_length": True}
+    batch = check(LOSSES["ctc"], parameters, FRAMES, targets, sample_weight=weights)
     mean, total = evaluate(batch), evaluate(batch, reduction="sum")
     assert mean.value == pytest.approx((weights * alone / labels).sum() / 15, rel=1e-14)
     assert total.value == pytest.approx((weights * alone).sum(), rel=1e-14)

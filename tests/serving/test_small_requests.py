@@ -6,7 +6,7 @@ import pytest
 
 from bench.profile import counted, message_of
 
-MOST = {"8x3": (4600, 170), "8x3-binary": (6800, 225), "mse3": (3830, 152)}
+MOST = {"8x3": (3590, 132), "8x3-binary": (3930, 138), "mse3": (3020, 120)}
 """Bytecodes and Python calls at most: lowered when there are fewer, and raised only with a reason in the commit."""
 
 

@@ -9,15 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses import LOSSES
+from app.losses.inputs import Encoding
 from app.training import METRICS, MODELS, OPTIMIZERS, SCHEDULES, Chosen, Held, Plan, Run, Table, fit, prepare, start
+from app.training.activations import OUTPUTS
 from app.training.learners import State
 from app.training.objective import trainable
 from tests.losses.drawing import Case, cases
 
 Array = NDArray[np.float64]
 
-NO_OUTPUT = {"iou", "giou", "diou", "ciou", "ctc"}
-"""Losses of boxes, whose corners no activation keeps in order, and of sequences: they have a slope, but no model here."""
+
+def made(encoding: Encoding) -> bool:
+    """Whether some activation makes rows of it: no box, whose corners none keeps in order, and no sequence of rows."""
+    return "t" not in encoding.axes[0].split() and any(encoding.domain.includes(output.range) for output in OUTPUTS.values())
+
+
+NO_OUTPUT = {
+    name
+    for name, loss in LOSSES.items()
+    if trainable(loss) and not any(made(encoding) for _, encoding in loss.inputs["predictions"].cases)
+}
+"""Losses that have a slope, but no model here."""
 
 NONE = Held(fraction=None)
 

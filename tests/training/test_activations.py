@@ -1,11 +1,13 @@
 """Activations against their formulas in NumPy, and their derivatives against complex steps and central differences."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.domains import Interval
 from app.training.activations import HIDDEN, LEAK, OUTPUTS, Activation
 
 Array = NDArray[np.float64]
@@ -104,6 +106,16 @@ def test_memory_of_any_layout_is_written_in_place(activation: Activation) -> Non
 def test_activations_of_single_numbers_know_neither_rows_nor_columns(activation: Activation) -> None:
     z = sums()
     np.testing.assert_allclose(forward(activation, z.T), forward(activation, z).T, rtol=1e-14, atol=1e-16)
+
+
+@each_activation
+def test_activations_lie_in_their_range_and_nearly_fill_it(activation: Activation) -> None:
+    """Rows of sums of any size; where ends are open, float64 may round to them."""
+    z = np.random.default_rng(4).normal(0.0, 1.0, (4000, 4)) * 10.0 ** np.random.default_rng(5).uniform(-3.0, 1.0, (4000, 1))
+    found, ends = forward(activation, z), activation.range.span
+    assert activation.range.holds(found) if activation.range.of_rows else Interval(ends.low, ends.high).holds(found)
+    assert found.min() < (-0.2 if math.isinf(ends.low) else ends.low + 1e-3)
+    assert found.max() > (20.0 if math.isinf(ends.high) else ends.high - 1e-3)
 
 
 EXTREMES = {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+from app.losses import LOSSES
 from app.training import Chosen, Optimizer, Run, Table, prepare, start
 from app.training.activations import HIDDEN
 from app.training.learners import PREDICTED_AT_ONCE, Learner, Weighted, learner
@@ -96,6 +97,24 @@ def test_class_weights_move_along_with_their_rows() -> None:
 
 
 # --- the gradient ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["binary_cross_entropy", "categorical_cross_entropy"])
+def test_rows_with_ignored_labels_move_nothing(name: str) -> None:
+    """Wherever the shuffle puts them: full batches with and without them have the same gradient."""
+    labels, ignored = np.arange(12.0) % 2, np.arange(12) % 3 == 1
+    table = Table(inputs(12), np.where(ignored, -100.0, labels))
+    gradients: list[Array] = []
+    for data in (table, Table(table.inputs[~ignored], labels[~ignored])):
+        steps: Steps = []
+        asked = Chosen(LOSSES[name], {"ignore_index": -100})
+        run = prepare(
+            plan(data, model=mlp(3), loss=asked, optimizer=recording(steps), standardize_inputs=False, batch_size="full", seed=3)
+        )
+        learner(run).resume(start(run), np.random.default_rng(1))(1.0)
+        gradients.append(steps[0][1])
+    assert np.abs(gradients[1]).max() > 0.01
+    np.testing.assert_allclose(*gradients, rtol=1e-12, atol=1e-15)
 
 
 def one_gradient(**changes: Any) -> tuple[Run, Array, Array, float]:

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import CallerError, InvalidArray, InvalidParameter
 from app.losses import LOSSES, Loss, check, evaluate
-from app.losses.inputs import Encoding
+from app.losses.inputs import Sizes
 from app.training.activations import OUTPUTS
 from app.training.objective import MOST_CLASSES, MOST_PREDICTED, Labels, Objective, agree, fitting, trainable
 from tests.losses.drawing import Case
@@ -15,24 +15,6 @@ from tests.training.plans import NO_OUTPUT, Array, default_training_cases, targe
 
 each_case = pytest.mark.parametrize("case", training_cases(), ids=str)
 each_default = pytest.mark.parametrize("case", default_training_cases(), ids=str)
-
-SENSIBLE = {
-    "real": "identity",
-    "value": "identity",
-    "score": "identity",
-    "scores": "identity",
-    "logit": "identity",
-    "logits": "identity",
-    "embedding": "identity",
-    "above_minus_one": "softplus",
-    "positive": "softplus",
-    "non_negative": "softplus",
-    "distance": "softplus",
-    "probability": "sigmoid",
-    "distribution": "softmax",
-    "log_probabilities": "log_softmax",
-}
-"""What predictions are, and what makes them."""
 
 
 def agreed(case: Case, n: int = 8, output: str | None = None) -> tuple[Objective, Labels]:
@@ -76,16 +58,40 @@ def test_a_batch_is_divided_by_what_its_own_rows_count(case: Case) -> None:
     objective, labels = agreed(case, 12)
     predictions = predicted(objective, 12)
     for cut in (slice(0, 5), slice(5, 12), slice(3, 4)):
-        part = Labels(labels.targets[cut], None if labels.counts is None else labels.counts[cut])
+        part = labels.at(cut)
         slope = np.full((len(part.targets), objective.width), np.nan)
         objective.slope(predictions[cut], part, slope)
         shaped = predictions[cut].reshape(-1, *objective.outputs)
-        if part.counts is not None and not part.counts.any():
+        if not part.any():
             assert not slope.any()
             assert objective.value(predictions[cut], part) == 0.0
             continue
         wanted = evaluate(check(case.loss, case.parameters, shaped, targets(case, 12)[cut]))
         np.testing.assert_allclose(slope, np.asarray(wanted.gradient).reshape(slope.shape), rtol=1e-15)
+
+
+IGNORING = [
+    case
+    for case in default_training_cases()
+    if "ignore_index" in case.loss.parameters and case.encodings["targets"].labels and " soft" not in case.words
+]
+
+
+@pytest.mark.parametrize("case", IGNORING, ids=str)
+def test_ignored_labels_are_ignored_as_by_evaluate(case: Case) -> None:
+    """Every third label, of rows in part and of rows as a whole."""
+    n, parameters = 8, {**case.parameters, "ignore_index": -100}
+    labels = targets(case, n).copy()
+    labels.reshape(-1)[::3] = labels[3] = -100.0
+    objective, known = agree(case.loss, parameters, labels, None)
+    predictions = predicted(objective, n)
+    wanted = evaluate(check(case.loss, parameters, predictions.reshape(n, *objective.outputs), labels))
+    slope = np.full(predictions.shape, np.nan)
+    objective.slope(predictions, known, slope)
+    assert objective.value(predictions, known) == pytest.approx(wanted.value, rel=1e-15)
+    np.testing.assert_allclose(slope, np.asarray(wanted.gradient).reshape(slope.shape), rtol=1e-15)
+    np.testing.assert_allclose(objective.losses(predictions, known)[0], np.asarray(wanted.per_sample), rtol=1e-15)
+    assert not slope[3].any()
 
 
 def test_class_weights_and_ignored_labels_weigh_by_hand() -> None:
@@ -117,7 +123,14 @@ def test_the_root_of_a_mean_is_pulled_back_by_hand() -> None:
 @each_default
 def test_the_output_is_the_sensible_one_and_nothing_warns(case: Case) -> None:
     objective, labels = agreed(case)
-    assert objective.activation.name == SENSIBLE[objective.encoding]
+    domain = case.loss.inputs["predictions"].decide(objective.parameters, 1 + len(objective.outputs)).domain
+    sums = np.random.default_rng(1).normal(0.0, 5.0, (300, objective.width))
+    fitting = [
+        name
+        for name, output in OUTPUTS.items()
+        if domain.holds(output.of(sums).reshape(-1, *objective.outputs)) and (objective.outputs or not output.range.of_rows)
+    ]
+    assert objective.activation.name == fitting[0]
     assert objective.encoding == case.encodings["predictions"].name or len(case.loss.inputs["predictions"].cases) > 1
     assert objective.warnings == ()
     assert len(labels.targets) == 8
@@ -353,17 +366,10 @@ def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
 @pytest.mark.parametrize("name", sorted(NO_OUTPUT))
 def test_boxes_and_sequences_are_what_no_output_makes(name: str) -> None:
     assert trainable(LOSSES[name])
-    for each in LOSSES[name].inputs["targets"].cases:
-        drawn = np.asarray(each[1].draw(np.random.default_rng(0), _sizes()), np.float64)
-        refused = refusal(name, drawn)
-        assert refused.faults[0].path == ("loss",)
-        assert refused.faults[0].message.startswith(f"no output of a model is what {name} takes: ")
-
-
-def _sizes() -> Any:
-    from app.losses.inputs import Sizes
-
-    return Sizes(n=6, k=3)
+    encoding = LOSSES[name].inputs["targets"].decide(LOSSES[name].defaults, 2)
+    refused = refusal(name, np.asarray(encoding.draw(np.random.default_rng(0), Sizes(n=6, k=3)), np.float64))
+    assert refused.faults[0].path == ("loss",)
+    assert refused.faults[0].message.startswith(f"no output of a model is what {name} takes: ")
 
 
 def test_every_loss_with_a_slope_trains_but_those_that_no_output_fits() -> None:
@@ -379,9 +385,3 @@ def test_what_fits_is_what_agrees() -> None:
             elif trainable(each):
                 refusal(name, labels)
         assert found == [name for name in LOSSES if name in found]
-
-
-def test_no_activation_is_tried_that_a_loss_could_not_name() -> None:
-    """The probes lie on both sides of 0, so that a loss of positive numbers does not take any number by accident."""
-    encodings: set[Encoding] = {case.encodings["predictions"] for case in default_training_cases()}
-    assert {each.name for each in encodings} <= set(SENSIBLE)

@@ -1,6 +1,5 @@
 """Losses of a yes-or-no decision: from a probability or logit against 0 and 1, or from a score against −1 and +1."""
 
-from dataclasses import replace
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -8,6 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.domains import Whole
 from app.errors import Fault, InvalidArray
 from app.losses.cost import Cost
 from app.losses.encodings import (
@@ -20,6 +20,7 @@ from app.losses.encodings import (
     SCORES,
     SIGN,
     SOFT_BINARY,
+    UNIT,
 )
 from app.losses.inputs import Encoding, Numbers, Place, Reading, by_rank, when
 from app.losses.labels import ClassWeight, class_counts, one_hot
@@ -582,7 +583,7 @@ def _weights_of(targets: Array, k: int, label_smoothing: float, class_weight: li
 
 
 def _read_label(array: Numbers, place: Place) -> Reading:
-    return replace(GROUP.read(array, place), encoding="label")
+    return GROUP.read(array, place)._replace(encoding="label")
 
 
 def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
@@ -590,18 +591,18 @@ def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
         return _read_label(array, place)
     if not np.isfinite(array).all():
         place.refuse_numbers(~np.isfinite(array), array, "finite", "not_finite")
-    fits = (array >= 0) & (array <= 1)
-    if not fits.all():
-        place.refuse_numbers(~fits, array, "in [0, 1], a probability (or whole numbers throughout, class labels)")
+    if not UNIT.holds(array):
+        place.refuse_numbers(UNIT.outside(array), array, "in [0, 1], a probability (or whole numbers throughout, class labels)")
     return Reading(array, "probability")
 
 
 LABEL = Encoding(
-    "label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag", whole=True
-)
+    "label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag",
+    domain=Whole(),
+)  # fmt: skip
 LABEL_OR_PROBABILITY = Encoding(
     "label", "the label of a class, a whole number, or the probability of label 1 against label 0", ("n",),
-    _read_label_or_probability, SOFT_BINARY.draw, ("probability",), whole=True,
+    _read_label_or_probability, SOFT_BINARY.draw, ("probability",), domain=Whole(), soft=UNIT,
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.domains import Boxes
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
@@ -49,23 +50,22 @@ Format: TypeAlias = Annotated[
 
 def _boxes(box_format: BoxFormat, row: str, rule: str, turned: str, hint: str) -> Encoding:
     """Boxes of this format: of two corners the second is not below the first, widths and heights are not below 0."""
-    corners = box_format == "xyxy"
+    domain = Boxes(sized=box_format != "xyxy")
 
     def read(array: Numbers, place: Place) -> Reading:
         if array.shape[1] != 4:
             place.refuse("shape", f"{place.name} must have shape (n, 4), a row {row} per box; got shape {array.shape}")
         REAL.read(array, place)
-        bad = array < (np.concatenate([array[:, :2], array[:, :2]], axis=1) if corners else 0.0)
-        bad[:, :2] = False
+        bad = domain.outside(array)
         if bad.any():
             place.refuse_numbers(bad, array, f"{turned} (boxes are {row}{hint})", "box")
         return Reading(array, f"box_{box_format}")
 
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         corner, size = rng.integers(0, 5, (sizes.n, 2)) * 0.5, rng.integers(2, 7, (sizes.n, 2)) * 0.5
-        return np.concatenate([corner, corner + size if corners else size], axis=1)
+        return np.concatenate([corner, size if domain.sized else corner + size], axis=1)
 
-    return Encoding(f"box_{box_format}", f"a box {row} with {rule}", ("n 4",), read, draw)
+    return Encoding(f"box_{box_format}", f"a box {row} with {rule}", ("n 4",), read, draw, domain=domain)
 
 
 def _when_format(encoding: Encoding) -> Case:

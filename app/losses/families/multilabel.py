@@ -7,8 +7,9 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.domains import Interval, Whole
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, numbers, whole
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, UNIT, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import (
     BOUNDED_GRADIENT,
@@ -36,22 +37,16 @@ def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 LABEL = Encoding(
-    "label",
-    "a class or a 0/1 flag, as a whole number",
-    ("n *d",),
-    _read_whole,
-    _draw_labels,
-    ("class_names",),
-    "flag",
-    whole=True,
-)
+    "label", "a class or a 0/1 flag, as a whole number", ("n *d",), _read_whole, _draw_labels, ("class_names",), "flag",
+    domain=Whole(),
+)  # fmt: skip
 
 
 def _draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.round(rng.integers(-60, 61, shape) * np.float64(0.05), 6)
 
 
-LABEL_LOGITS = numbers("logits", "the log-odds of each label", "finite", _draw_logits, axes="n *d k")
+LABEL_LOGITS = numbers("logits", "the log-odds of each label", Interval(), _draw_logits, axes="n *d k", link=UNIT)
 
 
 @loss(

@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
 from app.losses.cost import Cost
-from app.losses.encodings import LOG_PROBABILITIES, LOGITS
+from app.losses.encodings import LOG_PROBABILITIES, LOGITS, PADDED_INDEX
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
 from app.losses.numerics.alignments import Alignments
@@ -95,7 +95,7 @@ def _labels_beside(blank: int, lengths: Lengths = None) -> Encoding:
         return drawn
 
     meaning = "the labels of a sequence, each a class index other than the blank, padded with −1 at the end"
-    return Encoding("label_sequence", meaning, ("n s",), read, draw, whole=True)
+    return Encoding("label_sequence", meaning, ("n s",), read, draw, domain=PADDED_INDEX)
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,7 @@ def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object)
     targets=LABELS,
     formula="−ln ∑ₐ ∏ₜ p(t, aₜ) over all alignments a that read as the labels once repeats are merged and blanks dropped",
     aliases=(
-        "ctc_loss", "connectionist_temporal_classification", alias("CTC", from_logits=True),
-        alias("CTCLoss", divide_by_length=True), alias("F.ctc_loss", divide_by_length=True),
+        "CTCLoss", "ctc_loss", "F.ctc_loss", alias("CTC", from_logits=True), "connectionist_temporal_classification",
     ),
     equals=(
         "torch.nn.CTCLoss(blank, zero_infinity) of (n, t, k), its mean with divide_by_length",

@@ -6,7 +6,7 @@ and the maximum are means of another kind, and are declared as such by the loss.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeAlias
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import row_sums_exact
 from app.losses.numerics.rows import row_sums
-from app.losses.numerics.stable import Array, exact_sum, power_of_two, recovered
+from app.losses.numerics.stable import Array, Partial, exact_sum, power_of_two, recovered, sum_of_parts
 
 OfAll: TypeAlias = Callable[[Array, Array | None, float], tuple[float, Array]]
 
@@ -53,6 +53,56 @@ def average_of_columns(
         value, slope[places] = of_all(losses[places], None if weights is None else weights[places], divisor)
         values.append(value)
     return exact_sum(np.array(values)) / len(values), slope / len(values)
+
+
+def divisor_of(size: int, weights: Array | None, counts: Array | None) -> float:
+    """What a mean divides by: the sum of weights (m,) times counts (m,), each 1 where there are none."""
+    if weights is None:
+        return float(size) if counts is None else exact_sum(counts)
+    return exact_sum(weights if counts is None else weights * counts)
+
+
+def shares_of(weights: Array) -> Array:
+    """Weights (n, d) as shares of the sum of their row, 0 where that is 0."""
+    sums = weights.sum(axis=1, keepdims=True)
+    return np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
+
+
+def weighted(losses: Array, weights: Array | None) -> Array:
+    """Losses (m,) times their weights; a weight of 0 leaves nothing of any loss."""
+    return losses if weights is None else np.where(weights == 0, 0.0, losses * weights)
+
+
+def reduced(
+    mean: Mean, losses: Array, weights: Array | None, divisor: float, parts: Sequence[Partial] | None = None
+) -> tuple[float, Array | None]:
+    """The value, and its derivative to each loss (m,), None where that is weight / divisor.
+
+    `parts` are the partial sums of the weighted losses, where these have been made already.
+    """
+    if mean.of_all is not None:
+        return mean.of_all(losses, weights, divisor)
+
+    def terms() -> Array:
+        return weighted(losses, weights)
+
+    value = (exact_sum(terms()) if parts is None else sum_of_parts(parts, terms)) / divisor
+    if not math.isfinite(value) and np.isfinite(given := terms()).all():
+        value = exact_sum(given / divisor)  # the sum overflows where the mean need not
+    return value, None
+
+
+def scale(gradient: Array, weights: Array | None, divisor: float, out: Array) -> None:
+    """out = gradient · weights / divisor, row by row; a weight of 0 gives 0 even where the gradient is infinite."""
+    if weights is not None:
+        column = weights.reshape(-1, *(1,) * (gradient.ndim - 1))
+        gradient = gradient * column
+        if not np.logical_and.reduce(weights, axis=None):
+            gradient = np.where(column == 0, 0.0, gradient)
+    if math.frexp(divisor)[0] == 0.5 and 1e-300 < divisor < 1e300:  # a power of two has an exact reciprocal
+        np.multiply(gradient, 1.0 / divisor, out=out)
+    else:
+        np.divide(gradient, divisor, out=out)
 
 
 def in_units(weights: Array) -> tuple[Array, float]:

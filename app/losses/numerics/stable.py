@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domains import all_finite as all_finite
+
 Array: TypeAlias = NDArray[np.float64]
 LOG_2 = math.log(2.0)
 CHUNK = 40 * 1024
@@ -151,12 +153,6 @@ def exp_tail(x: Array) -> Array:
     for n in range(20, 2, -1):
         series = 1.0 + series * near / n
     return np.where(np.abs(x) < 1.0, series * near * near / 2.0, np.expm1(x) - x)
-
-
-def all_finite(values: Array) -> bool:
-    """Whether no number is infinite or undefined: their squares tell that in one pass, unless one of these overflows."""
-    flat = values.ravel(order="K")  # as the numbers lie: where axes are exchanged only, this is no copy
-    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(values).all())
 
 
 def recovered(values: Array, again: Callable[[], Array]) -> Array:

@@ -1,0 +1,155 @@
+"""What follows from the parameters of a loss and the shapes of its arrays before a number is seen: decided once, and remembered.
+
+The same few losses are evaluated again and again, on arrays of the same few shapes. Whatever does not fit is refused here,
+with its reason, each time anew.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import Fault, InvalidArray
+from app.losses.inputs import Encoding, Input, Numbers, Place, Shape, Shapes
+from app.losses.labels import axis_hint, check_smoothing, class_axis_of
+from app.losses.loss import Kernel, Loss
+from app.losses.numerics.means import Mean
+from app.losses.numerics.stable import Array
+from app.losses.parameters import Lists, Per, check_lengths, lists_of
+
+FORMS = 16
+"""Shapes that are remembered of each loss under its parameters, those that were asked for last."""
+
+
+class Reads(NamedTuple):
+    """One of the arrays: what its numbers mean, and how to speak of them."""
+
+    name: str
+    encoding: Encoding
+    place: Place
+
+
+class Selection(NamedTuple):
+    """Which elements count, and what."""
+
+    kept: NDArray[np.intp] | None
+    """The flat index of each, None where all do."""
+    weights: Array | None
+    by_element: bool
+    """Whether the elements of a sample may differ in weight."""
+    n_samples: int
+    n_elements: int
+
+
+class Form(NamedTuple):
+    """Arrays of given shapes for a loss under its parameters: they fit, and this is where everything is in them."""
+
+    inputs: tuple[Reads, ...]
+    """In the order of the loss's function."""
+    shapes: Shapes
+    elements: Shape
+    """The shape (n, *d) of what the loss is computed on."""
+    everything: Selection
+    class_axis: int | None
+    """Where the classes are, None where that is the last axis."""
+    shared: Mapping[str, Shape]
+    """The arrays of which one number stands for all elements of a sample, with their shape."""
+
+    def laid_out(self, arrays: Sequence[Numbers]) -> Sequence[Numbers]:
+        """The arrays, their classes along the last axis, with a number for each element where elements share one."""
+        if self.class_axis is None and not self.shared:
+            return arrays
+        return [self._laid_out(array, reads) for array, reads in zip(arrays, self.inputs, strict=True)]
+
+    def _laid_out(self, array: Numbers, reads: Reads) -> Numbers:
+        if reads.name in self.shared:
+            array = np.broadcast_to(array.reshape(-1, *(1,) * (len(self.elements) - 1)), self.elements)
+        return array if reads.place.class_axis is None else np.moveaxis(array, reads.place.class_axis, -1)
+
+
+class Bound(NamedTuple):
+    """A loss under its parameters."""
+
+    loss: Loss
+    parameters: Mapping[str, Any]
+    """All of them."""
+    mean: Mean
+    """How the elements' losses become one number."""
+    kernel: Kernel
+    """The function under these, all but those of `columns`."""
+    columns: tuple[tuple[str, Per, Sequence[float]], ...]
+    """The parameters with one number for each column, or for each sample."""
+    counts: Callable[[Any], Array | None] | None
+    """What each element counts in the divisor of the mean, from the targets; None where all count 1."""
+    factors: Callable[[Any], Array | None] | None
+    """What the mean multiplies each element by, while its divisor does not, from the targets; None where that is 1."""
+    ignored: int | None
+    """The label that stands for none."""
+    pair: bool
+    """Whether predictions and targets are one array each."""
+    form: Callable[[tuple[Shape, ...]], Form]
+    """What is the same for all arrays of these shapes, in the order of the function; InvalidArray or InvalidParameter where
+    they do not fit."""
+
+
+def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
+    """The loss under these parameters, and where they say nothing, its defaults."""
+    given = {**loss.defaults, **parameters}
+    lists = lists_of(loss.parameters, given)
+    return Bound(
+        loss, given, loss.mean_of(given), loss.kernel(given),
+        tuple((name, per, numbers) for name, (per, numbers) in lists.items() if per.what != "class"),
+        loss.counting(given), partial(loss.factors, **given) if loss.factors else None, given.get("ignore_index"),
+        [*loss.inputs] == ["predictions", "targets"] and not any(declared.named for declared in loss.inputs.values()),
+        lru_cache(FORMS)(partial(_form, loss, given, lists)),
+    )  # fmt: skip
+
+
+def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple[Shape, ...]) -> Form:
+    known = Shapes()
+    shared: dict[str, Shape] = {}
+    found: list[tuple[Input, Encoding, int, int | None, bool]] = []
+    rank = len(shapes[0])
+    class_axis = class_axis_of(parameters, rank) if "class_axis" in parameters else None
+    for (name, declared), shape in zip(loss.inputs.items(), shapes, strict=True):
+        encoding = declared.decide(parameters, rank)
+        if encoding.shared and _stands_for_all(shape, known):
+            shared[name], shape = shape, known.elements
+        axis = class_axis if len(shape) == rank else None
+        moved = shape if axis is None else (*shape[:axis], *shape[axis + 1 :], shape[axis])
+        try:
+            row_axes = known.agree(encoding, moved, declared.place, shape)
+        except InvalidArray as misfit:
+            raise _with_hint(misfit, loss, shapes[0], shape) from None
+        found.append((declared, encoding, row_axes, axis, len(shape) == rank))
+    elements, k = known.elements, known.length("k")
+    check_lengths(lists, k, elements)
+    check_smoothing(loss.options, parameters, k)
+    inputs = tuple(
+        Reads(each.name, encoding, Place(each.path, elements, None, k, row_axes, axis, classes, _hint(each, parameters)))
+        for each, encoding, row_axes, axis, classes in found
+    )
+    everything = Selection(None, None, False, elements[0], math.prod(elements))
+    return Form(inputs, known, elements, everything, class_axis, shared)
+
+
+def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
+    """Whether an array has one number for all elements of each sample."""
+    n = shapes.elements[0]
+    return len(shapes.elements) > 1 and shape in ((n,), (n, 1)) and shape != shapes.elements
+
+
+def _with_hint(misfit: InvalidArray, loss: Loss, first: Shape, shape: Shape) -> InvalidArray:
+    """The same refusal, with the axis along which the classes may be meant."""
+    hint = axis_hint(first, shape) if "class_axis" in loss.parameters else ""
+    return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+
+
+def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
+    """What a number outside [0, 1] probably means."""
+    if declared.side == "predictions" and parameters.get("from_logits") is False:
+        return " (set from_logits to true if these are logits)"
+    return ""
