@@ -3,6 +3,7 @@
 CallerError             anything the caller can mend
 ├── MalformedRequest    the bytes are not one HTTP request, or it does not say for whom it is
 ├── MalformedDocument   the bytes are not one JSON document
+│   └── MalformedTable  nor a CSV or npz file, where they should be
 ├── UnknownName         no such loss (or model, optimizer, ...), or no such parameter of it
 ├── Forbidden           a page of another origin asks, and no setting allows it
 ├── NotFound            the address names something that does not exist
@@ -69,6 +70,10 @@ class MalformedRequest(CallerError):
 
 class MalformedDocument(CallerError):
     code = "malformed_json"
+
+
+class MalformedTable(MalformedDocument):
+    code = "malformed_table"
 
 
 class UnknownName(CallerError, ValueError):

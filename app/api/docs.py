@@ -51,16 +51,17 @@ TAGS = [
 DESCRIPTION = """Send predictions and targets, and get the loss, each sample's loss and the gradient.
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and, per fault, a JSON pointer:
-`malformed_request` and `malformed_json` (400), `forbidden` (403), `not_found` (404), `method_not_allowed` (405),
-`request_timeout` (408), `body_too_large` (413), `unsupported_media_type` (415), `unknown_name` and `invalid_request` (422),
-`head_too_large` (431), `internal_error` (500), `unavailable` (503).
+`malformed_request`, `malformed_json` and `malformed_table` (400), `forbidden` (403), `not_found` (404),
+`method_not_allowed` (405), `request_timeout` (408), `body_too_large` (413), `unsupported_media_type` (415),
+`unknown_name` and `invalid_request` (422), `head_too_large` (431), `internal_error` (500), `unavailable` (503).
 
 The `code` of a fault says which rule was broken:
 
 | about | codes |
 |---|---|
 | the document | `missing`, `unknown_field`, `unexpected`, `type`, `choice`, `length`, `duplicate` |
-| names | `unknown_loss`, `unknown_parameter`, `unknown_class`, `unknown_family`, `unknown_property`, `unknown_dataset`, \
+| names | `unknown_column`, `unknown_loss`, `unknown_parameter`, \
+`unknown_class`, `unknown_family`, `unknown_property`, `unknown_dataset`, \
 `unknown_model`, `unknown_optimizer`, `unknown_schedule`, `unknown_metric` |
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
 | numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding` |

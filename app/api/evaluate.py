@@ -20,7 +20,10 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
+from app.api.files import FILES
 from app.api.specs import Listed, LossSpec
+from app.api.tables import check_columns
+from app.api.tables_document import DOCUMENT
 from app.api.words import TARGETS, AnyReduction, OneOrMore, or_default
 from app.errors import CallerError, Path
 from app.losses import Batch
@@ -124,6 +127,15 @@ class EvaluateRequest(BaseModel):
             description="One flag per sample (n,) or per element; what has false is left out unseen.",
             examples=[[True, True, False], [[True, False], [True, True]]],
         ),
+    ] = None
+    data: Annotated[
+        Any,
+        Field(
+            description="A table, whose columns are named where arrays stand otherwise: columns and rows (pandas' orient "
+            '"split"), row objects, or an object of columns. Columns without a role are ignored.',
+            examples=[{"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]}, [{"score": 0.9, "label": 1}]],
+        ),
+        WithJsonSchema(UNTYPED),
     ] = None
     classes: Annotated[
         ClassLabels | None,
@@ -305,6 +317,9 @@ EVALUATE = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
+    wires=FILES,
+    check=check_columns(EvaluateRequest),
     statuses=(400, 413, 415, 422, 503),
     examples=EXAMPLES,
+    document=DOCUMENT,
 )

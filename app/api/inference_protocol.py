@@ -26,6 +26,7 @@ from app.losses.outputs import arrays_by_name, outputs_of
 from app.registry import did_you_mean
 from app.serving.call import Call
 from app.serving.content import Content, Piece
+from app.serving.exchange import Exchange
 from app.serving.problems import from_pydantic
 from app.serving.state import State
 from app.serving.wires import Wire
@@ -268,7 +269,7 @@ def _tensor(output: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(output, dtype)
 
 
-def write_answer(answer: Answer) -> Content:
+def write_answer(answer: Answer, request: Inference) -> Content:
     """JSON, and behind it the bytes of the binary tensors."""
     outputs: list[dict[str, Any]] = []
     tail: list[Piece] = []
@@ -290,9 +291,9 @@ def write_answer(answer: Answer) -> Content:
     return Content((header, *tail), "application/octet-stream", ((HEADER_LENGTH.encode(), b"%d" % len(header)),))
 
 
-def header_length(fields: Mapping[bytes, bytes]) -> int | None:
+def header_length(exchange: Exchange) -> int | None:
     """The length of the JSON header, where tensors stand behind it. The media type does not matter: clients send any."""
-    given = fields.get(HEADER_LENGTH.encode())
+    given = exchange.fields.get(HEADER_LENGTH.encode())
     if given is None:
         return None
     if not given.isdigit() or len(given) >= 20:

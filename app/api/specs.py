@@ -33,7 +33,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
 from app.api.words import OneOrMore, Part
-from app.errors import Fault, InvalidInput, Path
+from app.errors import Fault, InvalidInput, Path, UnknownName
 from app.losses import LOSSES, Loss
 from app.losses.form import Bound, bind
 from app.losses.parameters import Per
@@ -146,9 +146,12 @@ class OfRegistry:
     def place_of(self, key: str, value: object) -> Belongs | None:
         given = cast(dict[str, object], value).get("name") if isinstance(value, dict) else value
         name = self.default if given is None else given
-        if not isinstance(name, str) or not self.registry.knows(name):
+        if not isinstance(name, str):
             return None
-        declared: Declared = self.registry.resolve(name)[0]
+        try:
+            declared: Declared = self.registry.resolve(name)[0]
+        except UnknownName:
+            return None
         if parameter := translated(key, declared.parameters):
             words = f"is {'' if parameter == key else f'{parameter}, '}a parameter of {declared.name}"
             return Belongs(words, (self.field, parameter), name)
@@ -218,7 +221,7 @@ def expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
         name = document["name"]
         if not isinstance(name, str):
             raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
-        declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path)
+        declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path, document)
         return {**preset, **document, "name": declared.name}
 
     return expand

@@ -5,7 +5,12 @@ import re
 
 def prefers_events(accept: str) -> bool:
     """Whether an Accept header asks for a stream of events before it asks for JSON."""
-    return _preference(accept, "text/event-stream") > _preference(accept, "application/json")
+    return prefers(accept, "text/event-stream")
+
+
+def prefers(accept: str, media_type: str) -> bool:
+    """Whether an Accept header asks for a media type before it asks for JSON."""
+    return _preference(accept, media_type) > _preference(accept, "application/json")
 
 
 def _preference(accept: str, media_type: str) -> tuple[float, int, int]:

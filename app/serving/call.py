@@ -49,6 +49,8 @@ class Call:
     """Who does it: None, the server itself, here and now; "large", a process where the body is large or the work costly;
     "training", always a process, which tells of events where the client asks for them."""
     wire: Wire = JSON
+    wires: Mapping[str, Wire] = field(default_factory=dict[str, Wire])
+    """Further media types that its body may have, and how each travels."""
     check: Check | None = None
     """(document, arguments, settings) -> the request; derived where the function's parameter is a Pydantic model."""
     constant: bool = False
@@ -97,3 +99,10 @@ class Call:
     def operation(self) -> Operation:
         check = self.check or (check_model(self.model) if self.model else None)
         return Operation(self.function, self.request, check, self.wire)
+
+    def wire_of(self, fields: Mapping[bytes, bytes]) -> Wire:
+        """The wire of a request with these fields: that of its media type, where it has one of its own."""
+        if not self.wires:
+            return self.wire
+        media_type = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        return self.wires.get(media_type.decode("latin-1"), self.wire)

@@ -37,7 +37,9 @@ def document(calls: Sequence[Call], **about: Any) -> dict[str, Any]:
 def _route(call: Call) -> APIRoute:
     extra = dict(call.document)
     if call.examples:
-        extra = {"requestBody": {"content": {"application/json": {"examples": call.examples}}}} | extra
+        body: dict[str, Any] = extra.get("requestBody", {})
+        content = {"application/json": {"examples": call.examples}} | body.get("content", {})
+        extra["requestBody"] = body | {"content": content}
     return APIRoute(
         call.path,
         _endpoint(call),

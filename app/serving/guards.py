@@ -62,8 +62,8 @@ def same_site(origins: Sequence[str]) -> Guard:
 
 
 def known_query(exchange: Exchange, call: Call) -> None:
-    """Every query parameter is one of the call's."""
-    if not exchange.query_string:
+    """Every query parameter is one of the call's, or for its wire to check."""
+    if not exchange.query_string or call.wire_of(exchange.fields).queried:
         return
     unknown = [name for name in exchange.query if name not in call.address.query]
     if unknown:

@@ -113,13 +113,15 @@ class Service:
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
         if call.method == "GET":
             return Order(call.operation, None, arguments, self.state.settings, coding=coding)
-        head = call.wire.head(fields)
+        wire = call.wire_of(fields)
+        operation = call.operation if wire is call.wire else call.operation._replace(wire=wire)
+        head = wire.head(exchange)
         packed = unpacking(exchange.listed(b"content-encoding")) if b"content-encoding" in fields else None
         if call.lane != "training":
-            return Order(call.operation, head, arguments, self.state.settings, packed, coding)
+            return Order(operation, head, arguments, self.state.settings, packed, coding)
         streamed = b"accept" in fields and prefers_events(exchange.listed(b"accept"))
         last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
-        return Order(call.operation, head, arguments, self.state.settings, packed, coding, streamed, last_event)
+        return Order(operation, head, arguments, self.state.settings, packed, coding, streamed, last_event)
 
     async def _answer(self, exchange: Exchange, call: Call, order: Order) -> None:
         """The answer to a body, worked on where it holds nobody up."""

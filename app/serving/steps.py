@@ -81,9 +81,10 @@ def answer(body: bytes | memoryview, order: Order, *, here: bool = False) -> Con
     """The answer to a body."""
     operation = order.operation
     arguments = dict(order.arguments)
+    request = None
     if operation.request is not None:
-        arguments[operation.request] = request_of(body, order, here=here)
-    return operation.wire.encode(operation.function(**arguments))
+        request = arguments[operation.request] = request_of(body, order, here=here)
+    return operation.wire.encode(operation.function(**arguments), request)
 
 
 def packed(content: Content, coding: Coding | None) -> Content:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.errors import MalformedDocument, UnsupportedMediaType
 from app.serving.content import Content
+from app.serving.exchange import Exchange
 from app.serving.problems import from_pydantic
 from app.settings import Settings
 from app.wire.json import decode, encode
@@ -23,28 +24,31 @@ MUCH_WHITESPACE = 64 * 1024
 class Wire(NamedTuple):
     """One way in which requests and answers travel. All of it are functions of modules."""
 
-    head: Callable[[Mapping[bytes, bytes]], Any]
-    """What the head says about the body, or UnsupportedMediaType."""
+    head: Callable[[Exchange], Any]
+    """What the request's head says about the body, or UnsupportedMediaType."""
     decode: Callable[..., Any]
     """(body, head, quick) -> a document. Where it is to be quick it may raise app.wire.json.Slow."""
-    encode: Callable[[Any], Content]
+    encode: Callable[[Any, Any], Content]
+    """(result, request) -> the answer."""
+    queried: bool = False
+    """Whether the address says what is asked: then its query is the wire's to check."""
 
 
 def check_model(model: type[BaseModel]) -> Check:
     """The check of a request that a Pydantic model describes."""
-    return partial(_as_model, model)
+    return partial(as_model, model)
 
 
-def _as_model(model: type[BaseModel], document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
+def as_model(model: type[BaseModel], document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
     try:
         return model.model_validate(document, context=settings)
     except ValidationError as error:
         raise from_pydantic(error, document, model) from None
 
 
-def json_head(fields: Mapping[bytes, bytes]) -> None:
+def json_head(exchange: Exchange) -> None:
     """JSON, or nothing said: many clients send JSON without saying so."""
-    given = fields.get(b"content-type")
+    given = exchange.fields.get(b"content-type")
     if given is None or given == b"application/json":
         return
     media_type = given.decode("latin-1").partition(";")[0].strip().lower() or "application/json"
@@ -75,7 +79,7 @@ def _trimmed(body: bytes | memoryview) -> bytes | memoryview:
     return body[start:end] if len(body) - (end - start) > MUCH_WHITESPACE else body
 
 
-def json_content(result: Any) -> Content:
+def json_content(result: Any, request: Any = None) -> Content:
     return result if isinstance(result, Content) else Content((encode(result),))
 
 

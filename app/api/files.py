@@ -1,0 +1,239 @@
+"""Files as requests: CSV and npz. The file is a table; what is asked of it stands in the address.
+
+The query names a role for each column that is used, the loss and its parameters, and the other fields of the request. What is
+answered may be the file again, with what was computed behind each row.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from app.api.specs import LOSS_SPECS
+from app.errors import MAX_FAULTS, Fault, InvalidInput, Path, UnknownName, UnsupportedMediaType
+from app.losses import LOSSES, Loss
+from app.losses.outputs import OUTPUTS
+from app.serving.accept import prefers
+from app.serving.content import Content
+from app.serving.exchange import Exchange
+from app.serving.problems import from_pydantic
+from app.serving.wires import Wire, json_content
+from app.wire.csv import DELIMITERS, Csv, pieces
+from app.wire.npz import Npz
+
+CSV = "text/csv"
+SIDES = ("predictions", "targets", "sample_weight", "mask")
+"""The fields of a request that hold arrays."""
+MOST_COLUMNS = 20
+"""Columns that a message lists."""
+
+Roles: TypeAlias = Mapping[Path, Sequence[str]]
+"""Where in the request columns belong: one, or several side by side."""
+Query: TypeAlias = Mapping[str, Sequence[str]]
+
+
+class Asked(NamedTuple):
+    """What the head of a request says about a file."""
+
+    query: Query
+    rows: bool
+    """Whether the answer is to be the rows, with what was computed behind them."""
+
+
+class File(NamedTuple):
+    """A body that is a table, and what is asked of it."""
+
+    table: Csv | Npz
+    asked: Asked
+
+
+class Rows(NamedTuple):
+    """A file whose rows are the answer."""
+
+    table: Csv
+    roles: Roles
+
+
+def csv_head(exchange: Exchange) -> Asked:
+    """The query, and whether rows are wanted back."""
+    given = re.search(r'charset\s*=\s*"?([^;"\s]*)', exchange.fields[b"content-type"].decode("latin-1").lower())
+    charset = given[1] if given else "utf-8"
+    if charset not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        raise UnsupportedMediaType(f"send CSV in UTF-8, not in {charset[:80]!r} (spreadsheets call it CSV UTF-8)")
+    return Asked(exchange.query, prefers(exchange.fields.get(b"accept", b"").decode("latin-1"), CSV))
+
+
+def npz_head(exchange: Exchange) -> Asked:
+    return Asked(exchange.query, rows=False)
+
+
+def read_csv(body: bytes | memoryview, asked: Asked, quick: bool) -> File:
+    delimiter = _choice(asked.query, "delimiter", {**DELIMITERS, **{character: character for character in DELIMITERS.values()}})
+    decimal = _choice(asked.query, "decimal", {".": ".", ",": ",", "point": ".", "comma": ","}) or "."
+    if delimiter == decimal:
+        raise InvalidInput([Fault(("decimal",), "choice", "a comma cannot be both the delimiter and the decimal comma")])
+    return File(Csv(body, delimiter=delimiter, decimal=decimal, quick=quick), asked)
+
+
+def _choice(query: Query, name: str, known: Mapping[str, str]) -> str | None:
+    if name not in query:
+        return None
+    value = query[name][-1]
+    if value not in known:
+        words = ", ".join(word for word in known if word.strip())
+        raise InvalidInput([Fault((name,), "choice", f"{name} must be one of {words}; got {value[:80]!r}")])
+    return known[value]
+
+
+def read_npz(body: bytes | memoryview, asked: Asked, quick: bool) -> File:
+    return File(Npz(body, quick=quick), asked)
+
+
+def rows_or_json(result: Any, request: Any) -> Content:
+    """The rows with what was computed behind them, where they are wanted; else JSON."""
+    rows: object = vars(request).get("rows")
+    if not isinstance(rows, Rows):
+        return json_content(result)
+    return Content(tuple(rows.table.extended(_columns_of(result, rows))), f"{CSV}; charset=utf-8")
+
+
+FILES: Mapping[str, Wire] = {
+    CSV: Wire(csv_head, read_csv, rows_or_json, queried=True),
+    "application/x-npz": Wire(npz_head, read_npz, rows_or_json, queried=True),
+}
+"""The media types of files."""
+
+
+# --- what the address says --------------------------------------------------------------------------------------------
+
+
+def from_query(model: type[BaseModel], query: Query, table: Csv | Npz) -> dict[str, Any]:
+    """The request that the parameters of the address are, its arrays the names of columns."""
+    if "loss" not in query:
+        raise InvalidInput([Fault(("loss",), "missing", "loss is missing: say it in the address, as ?loss=mse")])
+    name = query["loss"][-1]
+    loss, _ = LOSSES.resolve(name, ("loss",))
+    roles: dict[str, Path] = {name: input_.path for name, input_ in loss.inputs.items()}
+    roles |= {name: (name,) for name in ("sample_weight", "mask")}
+    fields = {name: field.annotation for name, field in model.model_fields.items() if name not in (*SIDES, "loss", "data")}
+    dialect = ("loss", "delimiter", "decimal") if isinstance(table, Csv) else ("loss",)
+    _refuse_strangers(loss, query, (*roles, *fields, *loss.parameters, *dialect))
+    document: dict[str, Any] = {"loss": {"name": name, **_parameters(loss, query)}}
+    document |= {name: _read(query[name], annotation) for name, annotation in fields.items() if name in query}
+    for name, columns in _columns(roles, query, table).items():
+        side, *inner = roles[name]
+        document[str(side)] = {**document.get(str(side), {}), inner[0]: columns} if inner else columns
+    return document
+
+
+def _refuse_strangers(loss: Loss, query: Query, known: Sequence[str]) -> None:
+    unknown = [name for name in query if name not in known]
+    if unknown:
+        raise UnknownName([
+            Fault((name,), "unknown_parameter", _no_parameter(loss, name, known)) for name in unknown[:MAX_FAULTS]
+        ])  # fmt: skip
+
+
+def _no_parameter(loss: Loss, name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name[:80], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"with {loss.name} it takes {', '.join(known)}"
+    return f"there is no query parameter {name[:80]!r}; {hint}"
+
+
+def _columns(roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[str, list[str]]:
+    """The columns of each role: those that the query names, or where it names none those that have the roles' own names."""
+    named = {name: _pieces(query[name]) for name in roles if name in query}
+    if named:
+        return named
+    strangers = [name for name in table.names if name not in roles]
+    if strangers:
+        example = next(iter(roles))
+        message = (
+            f"no role is named, and {listing(strangers)} is none of {', '.join(roles)}: say in the address which is which, "
+            f"as {example}={strangers[0][:80]}; columns without a role are then ignored"
+        )
+        raise InvalidInput([Fault((), "unknown_column", message)])
+    return {name: [name] for name in roles if name in table.names}
+
+
+def _parameters(loss: Loss, query: Query) -> dict[str, Any]:
+    """The loss's parameters that the query has, read by the loss's own model: the only place where words become numbers."""
+    given = {name: _read(query[name], found.annotation) for name, found in loss.parameters.items() if name in query}
+    try:
+        read = LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}, strict=False).parameters
+    except ValidationError as error:
+        raise from_pydantic(error, given) from None
+    return {name: read[name] for name in given}
+
+
+def _read(values: Sequence[str], annotation: Any) -> Any:
+    """What the query says for a field of this type: a word, a list of them where it takes one, nothing for null."""
+    if values[-1] == "null":
+        return None
+    if not _takes_list(annotation):
+        return {str(choice): choice for choice in _choices(annotation)}.get(values[-1], values[-1])
+    listed = _pieces(values)
+    return listed[0] if len(listed) == 1 and _takes_one(annotation) else listed
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """What a Literal within the type lists: Pydantic reads no number there."""
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [choice for part in get_args(annotation) for choice in _choices(part)]
+
+
+def _takes_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(map(_takes_list, get_args(annotation)))
+
+
+def _takes_one(annotation: Any) -> bool:
+    """Whether a number stands for a list of it."""
+    members = get_args(annotation)
+    if hasattr(annotation, "__metadata__"):
+        return _takes_one(members[0])
+    return float in members or any(hasattr(member, "__metadata__") and not _takes_list(member) for member in members)
+
+
+def _pieces(values: Sequence[str]) -> list[str]:
+    """Names with commas between them, or the parameter several times; a name with a comma in it stands in quotes."""
+    return [piece for value in values for piece in pieces(value)]
+
+
+def listing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
+    return ", ".join(name[:80] for name in names[:MOST_COLUMNS]) + more
+
+
+# --- rows as the answer -----------------------------------------------------------------------------------------------
+
+
+def _columns_of(result: Mapping[str, Any], rows: Rows) -> dict[str, NDArray[Any]]:
+    """What was computed for each row, as columns with names that the file has not."""
+    columns: dict[str, NDArray[Any]] = {}
+    for output in OUTPUTS:
+        name = "loss" if output == "per_sample" else output
+        found = result.get(output)
+        arrays = cast(dict[str, Any], found) if isinstance(found, dict) else {"": found}
+        for inner, array in arrays.items():
+            role = ("predictions", inner) if inner else ("predictions",)
+            columns |= _apart(f"{name}_{inner}" if inner else name, array, rows.roles.get(role, ()))
+    return {_new(name, rows.table.names): column for name, column in columns.items()}
+
+
+def _apart(name: str, array: Any, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
+    if not isinstance(array, np.ndarray) or not array.ndim:
+        return {}
+    numbers = cast(NDArray[Any], array)
+    if numbers.ndim == 1:
+        return {name: numbers}
+    names = columns if len(columns) == numbers.shape[1] else [str(index) for index in range(numbers.shape[1])]
+    return {f"{name}_{column}": numbers[:, index] for index, column in enumerate(names)}
+
+
+def _new(name: str, taken: Sequence[str]) -> str:
+    return name if name not in taken else _new(f"{name}_", taken)

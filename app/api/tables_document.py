@@ -1,0 +1,64 @@
+"""How OpenAPI describes the bodies that are tables, and what their requests say in the address."""
+
+from typing import Any
+
+CSV_EXAMPLES = {
+    "comma": {
+        "summary": "Predictions and labels; say loss=bce, predictions=score and targets=label",
+        "value": "id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n",
+    },
+    "semicolon": {
+        "summary": "As spreadsheets write it where the decimal point is a comma; say decimal=, too",
+        "value": "id;score;label\n1;0,9;1\n2;0,2;0\n3;0,6;1\n",
+    },
+}
+
+
+def _parameter(name: str, description: str, example: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "description": f"Of a body that is a table (`text/csv`, `application/x-npz`): {description}",
+        "required": False,
+        "schema": {"type": "string"},
+        "example": example,
+    }
+
+
+DOCUMENT: dict[str, Any] = {
+    "parameters": [
+        _parameter("loss", "the loss, by any of its names.", "bce"),
+        _parameter("predictions", "the column of predictions; several with commas between them, side by side.", "score"),
+        _parameter("targets", "the column of targets.", "label"),
+        _parameter("sample_weight", "the column of weights.", ""),
+        _parameter("mask", "the column of flags.", ""),
+        _parameter("delimiter", "`,` `;` tab or `|`; without it, what stands most often in the header.", ""),
+        _parameter("decimal", "`,` for a decimal comma.", ""),
+        {
+            "name": "parameters",
+            "in": "query",
+            "description": "Of a body that is a table: the parameters of the loss, its named arrays, and the other fields of the "
+            "request, as `delta=1.5`.",
+            "required": False,
+            "style": "form",
+            "explode": True,
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    ],
+    "requestBody": {
+        "content": {
+            "text/csv": {"schema": {"type": "string"}, "examples": CSV_EXAMPLES},
+            "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
+        }
+    },
+    "responses": {
+        "200": {
+            "content": {
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": "id,score,label,loss,gradient\n1,0.9,1,0.10536051565782628,-0.3703703703703704\n",
+                }
+            }
+        }
+    },
+}

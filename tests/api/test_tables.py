@@ -1,0 +1,341 @@
+"""The same data in any form is answered as the JSON arrays are, byte for byte; what is wrong with a cell is said of the cell."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from app.api.examples import example
+from app.losses import LOSSES
+from tests.api.problem import problem_of
+
+pytestmark = pytest.mark.anyio
+
+CSV, NPZ = {"content-type": "text/csv"}, {"content-type": "application/x-npz"}
+SCORES = b"id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n"
+DECIMAL_COMMAS = SCORES.replace(b",", b";").replace(b".", b",")
+ROLES = {"loss": "bce", "predictions": "score", "targets": "label"}
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+Body = tuple[dict[str, str], bytes, dict[str, str]]
+"""Query, body and head."""
+
+
+def arrays_of(request: Mapping[str, Any]) -> Arrays:
+    """The arrays of a request by the names of the loss's inputs."""
+    arrays: Arrays = {}
+    for side in ("predictions", "targets", "sample_weight", "mask"):
+        given = request.get(side)
+        named = given if isinstance(given, dict) else {} if given is None else {side: given}
+        arrays |= {name: np.array(values) for name, values in named.items()}
+    return arrays
+
+
+def columns_of(arrays: Arrays) -> dict[str, list[Any]]:
+    """The same as columns: those of (n, k) apart."""
+    return {
+        f"{name}/{index}": column.tolist()
+        for name, array in arrays.items()
+        for index, column in enumerate(array.reshape(len(array), -1).T)
+    }
+
+
+def said(request: Mapping[str, Any]) -> dict[str, str]:
+    """The loss and its parameters as the address says them."""
+    loss = request["loss"]
+    words = {name: json.dumps(value).strip('[]"').replace(" ", "") for name, value in loss.items()}
+    return {"loss": words.pop("name"), **words}
+
+
+def rows_text(columns: Mapping[str, list[Any]], delimiter: str = ",", decimal: str = ".", end: str = "\n") -> bytes:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=delimiter, lineterminator=end)
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([repr(cell).replace(".", decimal) if isinstance(cell, float) else cell for cell in row])
+    return file.getvalue().encode()
+
+
+def roles_of(arrays: Arrays) -> dict[str, list[str]]:
+    columns = columns_of(arrays)
+    return {name: [column for column in columns if column.startswith(f"{name}/")] for name in arrays}
+
+
+def as_csv(request: Mapping[str, Any], **dialect: str) -> Body:
+    arrays = arrays_of(request)
+    query = {name: ",".join(columns) for name, columns in roles_of(arrays).items()}
+    body = rows_text({"row": ["some text"] * len(next(iter(arrays.values()))), **columns_of(arrays)}, **dialect)
+    said_so = {"decimal": dialect["decimal"]} if "decimal" in dialect else {}
+    return {**said(request), **query, **said_so}, body, CSV
+
+
+def plain_csv(request: Mapping[str, Any]) -> Body:
+    arrays = arrays_of(request)
+    return (
+        {**said(request), **{name: ",".join(columns) for name, columns in roles_of(arrays).items()}},
+        rows_text(columns_of(arrays)),
+        CSV,
+    )
+
+
+def as_npz(request: Mapping[str, Any]) -> Body:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays_of(request))
+    return said(request), file.getvalue(), NPZ
+
+
+def in_json(request: Mapping[str, Any], data: Any) -> Body:
+    """With columns named where its arrays stood."""
+    roles = roles_of(arrays_of(request))
+    names = {name: columns[0] if len(columns) == 1 else columns for name, columns in roles.items()}
+    named: dict[str, Any] = {}
+    for side in ("predictions", "targets", "sample_weight", "mask"):
+        if isinstance(request.get(side), dict):
+            named[side] = {name: names[name] for name in request[side]}
+        elif side in names:
+            named[side] = names[side]
+    return {}, json.dumps({**request, **named, "data": data}).encode(), {}
+
+
+def rows_of(request: Mapping[str, Any]) -> list[list[Any]]:
+    return [list(row) for row in zip(*columns_of(arrays_of(request)).values(), strict=True)]
+
+
+FORMS: dict[str, Callable[[Mapping[str, Any]], Body]] = {
+    "csv": plain_csv,
+    "csv with text": as_csv,
+    "csv of a spreadsheet": lambda request: as_csv(request, delimiter=";", decimal=",", end="\r\n"),
+    "npz": as_npz,
+    "split": lambda request: in_json(request, {"columns": [*columns_of(arrays_of(request))], "data": rows_of(request)}),
+    "records": lambda request: in_json(
+        request, [dict(zip(columns_of(arrays_of(request)), row, strict=True)) for row in rows_of(request)]
+    ),
+    "list": lambda request: in_json(request, columns_of(arrays_of(request))),
+    "dict": lambda request: in_json(
+        request,
+        {name: {str(row): cell for row, cell in enumerate(cells)} for name, cells in columns_of(arrays_of(request)).items()},
+    ),
+}
+
+
+async def answer(client: httpx.AsyncClient, body: Body) -> httpx.Response:
+    query, content, head = body
+    return await client.post("/v1/evaluate", params=query, content=content, headers=head)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_every_loss_is_answered_the_same_in_every_form(client: httpx.AsyncClient, form: str) -> None:
+    asked = 0
+    for loss in LOSSES.values():
+        request = example(loss)
+        if form != "npz" and max(array.ndim for array in arrays_of(request).values()) > 2:
+            continue  # a column has no rows of its own
+        expected = await client.post("/v1/evaluate", json=request)
+        found = await answer(client, FORMS[form](request))
+        assert (found.status_code, found.content) == (200, expected.content), (loss.name, found.text)
+        asked += 1
+    assert asked > len(LOSSES) * 0.7
+
+
+def large(rows: int) -> dict[str, Any]:
+    rng = np.random.default_rng(11)
+    return {
+        "loss": {"name": "huber", "delta": 0.5},
+        "predictions": rng.normal(size=rows).tolist(),
+        "targets": rng.normal(size=rows).tolist(),
+        "sample_weight": rng.random(rows).tolist(),
+        "mask": (rng.random(rows) < 0.9).astype(int).tolist(),
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_forms_agree_over_a_socket_and_in_a_process(remote: httpx.AsyncClient, form: str) -> None:
+    request = large(30_000)
+    expected = await remote.post("/v1/evaluate", json=request)
+    found = await answer(remote, FORMS[form](request))
+    assert (found.status_code, found.content) == (200, expected.content)
+
+
+async def test_rows_come_back_with_loss_and_gradient(remote: httpx.AsyncClient) -> None:
+    """What is appended reads back as the numbers of the JSON answer, whether here or in a process."""
+    for rows in (5, 40_000):
+        request = large(rows)
+        expected = (await remote.post("/v1/evaluate", json=request)).json()
+        query, body, head = as_csv(request, delimiter=";", decimal=",")
+        found = await answer(remote, (query, body, {**head, "accept": "text/csv"}))
+        assert (found.status_code, found.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+        lines = list(csv.reader(io.StringIO(found.text, newline=""), delimiter=";"))
+        assert lines[0][-2:] == ["loss", "gradient"]
+        numbers = [[float(cell.replace(",", ".")) for cell in line[-2:]] for line in lines[1:]]
+        assert numbers == [[*pair] for pair in zip(expected["per_sample"], expected["gradient"], strict=True)]
+        assert [line[:-2] for line in lines] == list(csv.reader(io.StringIO(body.decode(), newline=""), delimiter=";"))
+
+
+async def test_columns_of_several_predictions_have_a_gradient_each(client: httpx.AsyncClient) -> None:
+    body = b"loss,cat,dog,y\n9,0.25,0.75,cat\n8,0.5,0.5,dog\n"
+    query = {"loss": "cce", "predictions": "cat,dog", "targets": "y", "classes": "cat,dog"}
+    found = await answer(client, (query, body, {**CSV, "accept": "text/csv;q=1, application/json;q=0.5"}))
+    header, *rows = list(csv.reader(io.StringIO(found.text)))
+    assert header == ["loss", "cat", "dog", "y", "loss_", "gradient_cat", "gradient_dog"]
+    assert [float(row[4]) for row in rows] == [pytest.approx(np.log(4)), pytest.approx(np.log(2))]
+    assert [float(cell) for cell in rows[0][5:]] == [-2.0, 0.0]
+
+
+async def test_columns_with_the_names_of_roles_need_none_said(client: httpx.AsyncClient) -> None:
+    found = await answer(client, ({"loss": "mse"}, b"predictions,targets,sample_weight\n1,2,1\n3,3,0\n", CSV))
+    assert found.json()["value"] == 1.0
+    file = io.BytesIO()
+    np.savez(file, predictions=np.float32([1, 3]), targets=np.array([2, 3], ">i2"), mask=np.array([True, False]))
+    assert (await answer(client, ({"loss": "mse"}, file.getvalue(), NPZ))).json()["value"] == 1.0
+
+
+async def test_the_address_says_what_a_request_says(client: httpx.AsyncClient) -> None:
+    query = {**ROLES, "label_smoothing": "0.25", "reduction": "sum", "outputs": "value,per_element", "sample_weight": "id"}
+    request = {
+        "loss": {"name": "bce", "label_smoothing": 0.25}, "predictions": [0.9, 0.2, 0.6], "targets": [1, 0, 1],
+        "sample_weight": [1, 2, 3], "reduction": "sum", "outputs": ["value", "per_element"],
+    }  # fmt: skip
+    expected = await client.post("/v1/evaluate", json=request)
+    found = await answer(client, (query, SCORES, CSV))
+    assert (found.status_code, found.content) == (200, expected.content)
+
+
+async def test_whole_numbers_keep_their_digits_side_by_side(client: httpx.AsyncClient) -> None:
+    """Labels beyond 2⁵³ are told apart in every form."""
+    ids = [2**53, 2**53 + 1]
+    for body in (
+        ({"loss": "zero_one", "predictions": "p", "targets": "t"}, f"p,t\n{ids[0]},{ids[1]}\n1,1\n".encode(), CSV),
+        (
+            {},
+            json.dumps(
+                {"loss": "zero_one", "data": {"p": [ids[0], 1], "t": [ids[1], 1]}, "predictions": "p", "targets": "t"}
+            ).encode(),
+            {},
+        ),
+    ):
+        found = await answer(client, body)
+        plain = await client.post("/v1/evaluate", json={"loss": "zero_one", "predictions": [ids[0], 1], "targets": [ids[1], 1]})
+        assert (found.status_code, found.json().get("value")) == (plain.status_code, plain.json().get("value"))
+
+
+# --- what is wrong ------------------------------------------------------------------------------------------------------------
+
+
+def refused(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The problem that a response with this status is."""
+    assert response.status_code == status, response.text
+    return problem_of(response)
+
+
+REFUSED: dict[str, tuple[dict[str, str], bytes, str, str]] = {
+    "a column that is not there": ({**ROLES, "predictions": "scroe"}, SCORES, "/predictions", "did you mean 'score'? the"),
+    "a role that is none": ({**ROLES, "target": "label"}, SCORES, "/target", "did you mean targets?"),
+    "no roles": ({"loss": "bce"}, SCORES, "", "say in the address which is which"),
+    "no loss": ({"predictions": "score"}, SCORES, "/loss", "?loss=mse"),
+    "a parameter of no loss": ({**ROLES, "delta": "1"}, SCORES, "/delta", "no query parameter 'delta'"),
+    "a parameter out of bounds": ({**ROLES, "label_smoothing": "2"}, SCORES, "/label_smoothing", "less than or equal to 1"),
+    "a parameter that is no number": ({**ROLES, "label_smoothing": "x"}, SCORES, "/label_smoothing", "number"),
+    "a missing cell": (ROLES, SCORES.replace(b"0.2", b""), "/predictions/1", "(line 3, column 'score': the cell is empty)"),
+    "a word among numbers": (ROLES, SCORES.replace(b"0.2", b"x"), "/predictions/1", "(line 3, column 'score': 'x')"),
+    "decimal commas": (ROLES, DECIMAL_COMMAS, "/predictions/0", "(line 2, column 'score': '0,9'; say decimal=,"),
+    "a label out of range": (ROLES, SCORES.replace(b"0.6,1", b"0.6,7"), "/targets/2", "(line 4, column 'label')"),
+    "a ragged row": (ROLES, SCORES.replace(b"0.2,0", b"0.2"), "", "line 3 has 2 cells where the header has 3"),
+    "a column twice": (ROLES, SCORES.replace(b"id", b"score"), "/predictions", "stands twice"),
+    "two kinds of comma": ({**ROLES, "delimiter": ",", "decimal": ","}, SCORES, "/decimal", "both"),
+    "an unknown delimiter": ({**ROLES, "delimiter": "x"}, SCORES, "/delimiter", "semicolon"),
+    "an unknown reduction": ({**ROLES, "reduction": "x"}, SCORES, "/reduction", "mean"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_is_wrong_is_said_in_the_words_of_the_file(client: httpx.AsyncClient, case: str) -> None:
+    query, body, pointer, message = REFUSED[case]
+    problem = refused(await answer(client, (query, body, CSV)), 422)
+    assert problem["errors"][0]["pointer"] == pointer
+    assert message in problem["errors"][0]["message"]
+
+
+TABLES: dict[str, tuple[Any, str]] = {
+    "other rows": ({"p": {"0": 1, "1": 2}, "t": {"1": 1, "0": 2}}, "in another order"),
+    "rows of other columns": ([{"p": 1, "t": 2}, {"p": 1, "u": 2}], "t, u; send null"),
+    "short rows": ({"columns": ["p", "t"], "data": [[1, 2], [3]]}, "data.data[1] has 1 cells"),
+    "short rows of numbers": ({"columns": ["p", "t"], "data": [[1], [3]]}, "data.data[0] has 1 cells"),
+    "names that are none": ({"columns": "pt", "data": [[1, 2]]}, "list of the columns' names"),
+    "a name twice": ({"columns": ["p", "p"], "data": [[1, 2]]}, "twice"),
+    "no table": (7, "data must be"),
+    "no rows": ([], "no column 'p'"),
+    "rows that are none": ([1, {"p": 1}], "data[0] must be an object"),
+    "strings for predictions": ([{"p": "x", "t": 1}], "(row 0, column 'p')"),
+    "null for a number": ([{"p": None, "t": 1}, {"p": 1, "t": 1}], "(row 0, column 'p')"),
+    "columns of other lengths": ({"p": [1], "q": [1, 2], "t": [1]}, "1 and 2 rows"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+async def test_what_is_wrong_with_a_table_in_json(client: httpx.AsyncClient, case: str) -> None:
+    data, message = TABLES[case]
+    predictions = ["p", "q"] if case == "columns of other lengths" else "p"
+    request = {"loss": "mse", "data": data, "predictions": predictions, "targets": "t"}
+    problem = refused(await client.post("/v1/evaluate", json=request), 422)
+    assert message in problem["detail"]
+
+
+def npz(arrays: Mapping[str, bytes], **how: Any) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", **how) as archive:
+        for name, data in arrays.items():
+            archive.writestr(f"{name}.npy", data)
+    return file.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+HUGE = npy(np.zeros(2)).replace(b"(2,), ", b"(9999999999,), ")
+FILES: dict[str, tuple[bytes, int, str]] = {
+    "no zip": (b"PK no", 400, "no npz file"),
+    "objects": (npz({"predictions": npy(np.array([None, 1], dtype=object)), "targets": npy([1.0])}), 400, "Python objects"),
+    "a shape that is not there": (npz({"predictions": HUGE, "targets": npy([1.0])}), 400, "(9999999999,) does not take"),
+    "a bomb": (npz({"predictions": b"\0" * 2**27, "targets": npy([1.0])}, compression=zipfile.ZIP_DEFLATED), 413, "unpack to"),
+    "complex numbers": (npz({"predictions": npy([1j]), "targets": npy([1.0])}), 422, "complex128"),
+    "no rows": (npz({"predictions": npy(1.0), "targets": npy([1.0])}), 422, "has no rows"),
+    "an array without a role": (npz({"predictions": npy([1.0]), "target": npy([1.0])}), 422, "target is none of"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+async def test_files_that_are_no_arrays_of_numbers(client: httpx.AsyncClient, case: str) -> None:
+    body, status, message = FILES[case]
+    assert message in refused(await answer(client, ({"loss": "mse"}, body, NPZ)), status)["detail"]
+
+
+async def test_csv_is_utf_8(client: httpx.AsyncClient) -> None:
+    refused(await answer(client, (ROLES, SCORES, {"content-type": "text/csv; charset=windows-1252"})), 415)
+    found = await answer(client, (ROLES, SCORES, {"content-type": 'Text/CSV; header=present; charset="UTF-8"'}))
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_mutated_files_never_fail(client: httpx.AsyncClient, seed: int) -> None:
+    """Bytes of each form changed, cut, doubled: refused, or answered, but no failure."""
+    rng = np.random.default_rng(seed)
+    request = {**example(LOSSES["gaussian_nll"])} if "gaussian_nll" in LOSSES else example(LOSSES["huber"])
+    for form in FORMS.values():
+        query, content, head = form(request)
+        for _ in range(60):
+            body = bytearray(content)
+            for place in rng.integers(0, len(body), rng.integers(1, 4)).tolist():
+                body[place : place + int(rng.integers(0, 3))] = (
+                    rng.choice([*body, 0, 44, 34, 10, 255], int(rng.integers(0, 3))).astype(np.uint8).tobytes()
+                )
+            found = await answer(client, (query, bytes(body), head))
+            assert found.status_code in (200, 400, 413, 422), (found.text, bytes(body))
