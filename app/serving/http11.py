@@ -481,27 +481,41 @@ class Http11(HttpToolsProtocol):
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer, whose head is put together from lines that are known: uvicorn looks through all fields anew."""
+    """A request and its answer, whose head is put together from lines that are known: uvicorn looks through all fields anew.
 
+    The head goes out with the first of the body: two writes are two system calls, and two packets.
+    """
+
+    head = b""
+    """What is still to be written before the body."""
     lingers = False
     """Whether the connection is to be closed, and some of the body is still on its way."""
 
     async def send(self, message: "ASGISendEvent") -> None:
-        if message["type"] != "http.response.start" or self.response_started:
-            if not self.keep_alive and self.more_body and not message.get("more_body", False):
-                self.keep_alive, self.lingers = True, True
-            await super().send(message)
-            return
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
+            return
+        if message["type"] != "http.response.start" or self.response_started:
+            if not self.keep_alive and self.more_body and not message.get("more_body", False):
+                self.keep_alive, self.lingers = True, True
+            await super().send(self._behind_head(message) if self.head else message)
             return
         self.response_started = True
         self.waiting_for_100_continue = False
         headers = [*self.default_headers, *message.get("headers", ())]
         status = message["status"]
         lines = STATUS_LINE[status], *map(_line, headers), *self._framing(status, dict(headers))
-        self.transport.write(b"".join(lines))
+        self.head = b"".join(lines)
+
+    def _behind_head(self, message: "ASGISendEvent") -> "ASGISendEvent":
+        """The first message of a body as what is written in its place; a body that has no frames takes the head along."""
+        head, self.head = self.head, b""
+        if self.chunked_encoding or self.scope["method"] == "HEAD" or message["type"] != "http.response.body":
+            self.transport.write(head)
+            return message
+        self.expected_content_length += len(head)
+        return {**message, "body": head + message.get("body", b"")}
 
     def _framing(self, status: int, fields: Mapping[bytes, bytes]) -> Iterator[bytes]:
         """How the client finds the end of the answer, where the application has not said it; and the end of the head."""
