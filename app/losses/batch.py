@@ -124,14 +124,14 @@ def batch_of(
         if kept is not None:
             numbers, place = some_of(numbers, elements, kept), place._replace(kept=kept)
         read, encodings[name], noticed = encoding.read(numbers, place)
-        rows.append(rows_of(read, lead))
+        rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         warnings += noticed
     if classes is not None:
         encodings |= dict.fromkeys(_named(bound.loss, predictions, targets), "class_names")
     counts = None if bound.counts is None else bound.counts(rows[-1])
     factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
-        rows.append(rows_of(within if kept is None else some_of(within, elements, kept), lead))
+        rows.append(rows_of(within if kept is None else some_of(within, elements, kept), lead, "C"))
     if counts is not None or selection.weights is not None:
         _check_total(selection.weights, counts)
     if counts is not None:

@@ -146,7 +146,7 @@ def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None)
     """Losses of single samples: block by block, each derivative scaled and looked through while it is still in the cache."""
     size, mean = batch.size, batch.mean
     losses = np.empty(size)
-    derivatives = [empty_like(array) for array in _predictions(batch) * order]
+    derivatives = [empty_like(array, batch.elements, batch.kept) for array in _predictions(batch) * order]
     summed = mean.of_all is None and total.reduction != "none"
     weights, divisor = (total.weights, total.divisor) if mean.of_all is None or total.reduction == "none" else (None, 1.0)
     unsound: list[slice] = []
@@ -180,7 +180,7 @@ def _at_once(batch: Batch, total: _Total, order: int, block_bytes: int | None) -
     derivatives: list[Numbers | Apart] = []
     sound = True
     for array, slope in zip(_predictions(batch) * order, slopes, strict=True):
-        out = empty_like(array)
+        out = empty_like(array, batch.elements, batch.kept)
         sound &= _scale_into(out, rows, slope, weights, divisor)
         derivatives.append(out)
     return _with_value(batch, total, losses, derivatives, sound, None)

@@ -91,6 +91,8 @@ class Loss(Declared):
     """What it costs where labels are shares of several classes, if that grows faster."""
     weighs_rows: bool = False
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
+    either_order: bool = False
+    """Whether the function takes rows (m, k) of predictions column by column as well: as the classes of maps lie."""
 
     def __call__(self, *arrays: Array, **parameters: object) -> Returned:
         return self.kernel({**self.defaults, **parameters})(*arrays)
@@ -185,6 +187,7 @@ def loss(
     cost: Cost = LINEAR,
     cost_of_shares: Cost | None = None,
     weighs_rows: bool = False,
+    either_order: bool = False,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
@@ -193,6 +196,7 @@ def loss(
             function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
             factors=factors, cost=cost, cost_of_shares=cost_of_shares, weighs_rows=weighs_rows,
+            either_order=either_order,
         )  # fmt: skip
 
     return declare

@@ -12,12 +12,10 @@ from app.losses.numerics.stable import Array
 
 def shares_of_elements(batch: Batch) -> tuple[Array | None, float]:
     """What each element is of its sample, as weights (m,) or None, and a divisor."""
-    depth = math.prod(batch.elements[1:])
-    if depth == 1 or not (batch.by_element or _some_in_part(batch.kept, depth)):
-        return None, float(depth)
-    grid = _grid(batch, batch.weights if batch.weights is not None and batch.by_element else np.ones(batch.size))
-    sums = grid.sum(axis=1, keepdims=True)
-    shares = np.divide(grid, sums, out=np.zeros_like(grid), where=sums > 0).reshape(-1)
+    grid = _shares(batch)
+    if grid is None:
+        return None, float(math.prod(batch.elements[1:]))
+    shares = grid.reshape(-1)
     return shares if batch.kept is None else shares[batch.kept], 1.0
 
 
@@ -28,12 +26,11 @@ def means_of_samples(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
     grid = _grid(batch, losses)
     if grid.shape[1] == 1:
         return grid[:, 0], None
-    shares, _ = shares_of_elements(batch)
-    weights = None if shares is None else _grid(batch, shares)
+    shares = _shares(batch)
     means = np.empty(len(grid))
 
     def work(rows: slice) -> Array | None:
-        means[rows], slope = batch.mean.of_rows(grid[rows], None if weights is None else weights[rows])
+        means[rows], slope = batch.mean.of_rows(grid[rows], None if shares is None else shares[rows])
         return slope
 
     slopes = [slope for slope in in_blocks(work, len(grid), grid[0].nbytes) if slope is not None]
@@ -41,6 +38,16 @@ def means_of_samples(batch: Batch, losses: Array) -> tuple[Array, Array | None]:
         return means, None
     flat = np.concatenate(slopes).reshape(-1)
     return means, flat if batch.kept is None else flat[batch.kept]
+
+
+def _shares(batch: Batch) -> Array | None:
+    """What each element is of its sample (n, d), 0 for those that do not count; None where all are alike."""
+    depth = math.prod(batch.elements[1:])
+    if depth == 1 or not (batch.by_element or _some_in_part(batch.kept, depth)):
+        return None
+    grid = _grid(batch, batch.weights if batch.weights is not None and batch.by_element else np.ones(batch.size))
+    sums = grid.sum(axis=1, keepdims=True)
+    return grid / np.where(sums > 0, sums, 1.0)
 
 
 def _grid(batch: Batch, numbers: Array) -> Array:

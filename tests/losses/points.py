@@ -63,7 +63,7 @@ def points(
 def extremes(domain: Domain, encoding: Encoding, drawn: Array, k: int, which: int) -> Array:
     """The extremes (m, ...) of one array, as rows where it has rows; rows of labels and boxes are as they are drawn."""
     shape = drawn.shape[1:]
-    if len(shape) > 1 or (shape and domain.discrete) or isinstance(domain, Boxes):
+    if (shape and domain.discrete) or (len(shape) > 1 and domain.of_rows) or isinstance(domain, Boxes):
         return drawn
     numbers = domain.extremes(shape[0] if shape else k)
     if domain.discrete:
@@ -77,8 +77,9 @@ def extremes(domain: Domain, encoding: Encoding, drawn: Array, k: int, which: in
     numbers = np.array([first, last, *between[which % THIRD :: THIRD]])
     if not shape:
         return numbers
-    places = np.arange(numbers.size)[:, None]
-    return np.concatenate([np.tile(numbers[::5, None], shape), numbers[(places + np.arange(shape[0])) % numbers.size]])
+    places, row = np.arange(numbers.size)[:, None], math.prod(shape)
+    rows = np.concatenate([np.tile(numbers[::5, None], row), numbers[(places + np.arange(row)) % numbers.size]])
+    return rows.reshape(-1, *shape)
 
 
 def with_digits(domain: Domain, numbers: Array) -> Array:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput, InvalidParameter
-from app.losses import LOSSES, Evaluation, Loss, check, evaluate
+from app.losses import LOSSES, Evaluation, Loss, check, evaluate, layout
 from tests.losses.drawing import Array, Arrays, Case, cases, default_cases, frozen, gradients_of, sides
 
 N = 5
@@ -93,8 +93,10 @@ def test_a_sample_is_the_mean_of_its_elements(case: Case) -> None:
             assert np.asarray(answer.per_sample)[at] == pytest.approx(sample.value, rel=1e-13, abs=1e-300)
 
 
+@pytest.mark.parametrize("few", [1, layout.FEW], ids=["in blocks", "at once"])
 @pytest.mark.parametrize("case", OF_CLASSES, ids=str)
-def test_class_axis_is_the_transposed_call(case: Case) -> None:
+def test_class_axis_is_the_transposed_call(case: Case, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "FEW", few)
     arrays = case.draw(n=N)
     rank = next(iter(arrays.values())).ndim
     moved = frozen({name: np.moveaxis(array, -1, 1) if array.ndim == rank else array for name, array in arrays.items()})
@@ -113,6 +115,33 @@ def test_class_axis_is_the_transposed_call(case: Case) -> None:
                     gradient = gradients_of(other)["predictions"]
                     assert gradient.flags.c_contiguous
                     assert np.array_equal(np.moveaxis(gradient, 1, -1), gradients_of(whole)["predictions"])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 6, 8, 9, 21, 63, 64, 130])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_of_any_number_of_classes_are_rows(k: int, dtype: Any) -> None:
+    """Sums along a row may be taken in another order where its numbers lie apart: they must not be."""
+    rng = np.random.default_rng(k)
+    shape = (3, 5000 // k)
+    scores = rng.normal(scale=4.0, size=(*shape, k)).astype(dtype)
+    scores[1, :40] *= 300.0
+    labels = rng.integers(0, k, shape)
+    labels[0, 7:90], labels[1, 0], labels[2, 30:] = -100, -100, -100
+    labels[0, rng.random(shape[1]) < 0.3] = -100
+    loss = LOSSES["categorical_cross_entropy"]
+    moved = np.ascontiguousarray(np.moveaxis(scores, -1, 1))
+    choices: list[dict[str, Any]] = [{}, {"label_smoothing": 0.1}, {"class_weight": rng.uniform(size=k).tolist()}]
+    for more in choices:
+        for known in (labels, np.abs(labels) % k):
+            parameters = {"from_logits": True, "ignore_index": -100, **more}
+            rows = evaluate(check(loss, parameters, scores, known), outputs=[*OUTPUTS, "hessian_diagonal"])
+            batch = check(loss, {**parameters, "class_axis": 1}, moved, known)
+            for block_bytes in (None, 2000, 40 * 1024):
+                columns = evaluate(batch, outputs=[*OUTPUTS, "hessian_diagonal"], block_bytes=block_bytes)
+                assert columns.value == rows.value
+                assert np.array_equal(np.asarray(columns.per_element), np.asarray(rows.per_element))
+                for name in ("gradient", "hessian_diagonal"):
+                    assert np.array_equal(np.moveaxis(getattr(columns, name), 1, -1), getattr(rows, name)), name
 
 
 def test_an_axis_between_others_may_be_that_of_the_classes() -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from app.losses import LOSSES, Batch, check, evaluate
 from app.losses.inputs import Encoding, Sizes
 from app.losses.parameters import PER_SAMPLE, meaning, pooled_by
-from tests.losses.drawing import gradients_of, more_digits, normalised, sides
+from tests.losses.drawing import gradients_of, more_digits, normalised, others, sides
 from tests.losses.exact import BEYOND, Exact, bits_for, constant_of, largest_magnitude, total_of, ulps
 from tests.losses.oracles import COUNTS, FACTORS, MATRICES, MEANS, OF_BATCH, OF_ROWS, ORACLES, PARAMETERS, Formula, K
 from tests.losses.points import FURTHER, batches, points
@@ -41,8 +41,17 @@ class Setting:
         return f"{self.name}({said}){'[n,k]' if self.rank == 2 else ''}"
 
 
+def tried(name: str) -> list[Mapping[str, Any]]:
+    """The parameters under which a loss is compared, and each that is not among them by itself, as its own bounds suggest."""
+    given = [*PARAMETERS.get(name, [{}]), *MATRICES.get(name, [])]
+    loss = LOSSES[name]
+    left = [key for key in loss.own if all(parameters.get(key, loss.defaults[key]) == loss.defaults[key] for parameters in given)]
+    derived = ({key: value} for key in left if not pooled_by(loss.own[key]) for value in others(loss, key, 1))
+    return [*PARAMETERS.get(name, [{}]), *derived]
+
+
 SETTINGS = [
-    *(Setting(name, parameters, 1) for name in LOSSES for parameters in PARAMETERS.get(name, [{}])),
+    *(Setting(name, parameters, 1) for name in LOSSES for parameters in tried(name)),
     *(Setting(name, parameters, 2) for name in LOSSES for parameters in MATRICES.get(name, [])),
 ]
 
@@ -390,9 +399,9 @@ def test_points_reach_the_ends_of_every_domain(setting: Setting) -> None:
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_every_parameter_is_tried_off_its_default(name: str) -> None:
-    tried = [*PARAMETERS.get(name, []), *MATRICES.get(name, [])]
+    compared = [setting.parameters for setting in SETTINGS if setting.name == name]
     defaults = LOSSES[name].defaults
-    assert {key for parameters in tried for key, each in parameters.items() if each != defaults[key]} >= {
+    assert {key for parameters in compared for key, value in parameters.items() if value != defaults[key]} >= {
         key
         for key, parameter in LOSSES[name].own.items()
         if pooled_by(parameter) is None  # test_elements compares these

@@ -71,10 +71,9 @@ def nobody(exchange: Exchange, call: Call) -> None:
     raise Forbidden(f"{call.name} is for nobody")
 
 
-@pytest.fixture
-async def closed() -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(scope="module")
+async def closed(app: Service, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service behind a guard that lets nobody in."""
-    app = create_app()
     async with client_of(Service(app.calls, app.state, (nobody,))) as client:
         yield client
 
@@ -138,20 +137,25 @@ async def test_a_page_of_another_site_is_refused(call: Call, client: httpx.Async
         assert (await ask(client, call, headers={"sec-fetch-site": site})).status_code != 403
 
 
-@EACH
-async def test_another_host_is_refused_where_hosts_are_named(call: Call) -> None:
+@pytest.fixture(scope="module")
+async def trusting(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The service where hosts are named."""
     async with client_of(create_app(Settings(trusted_hosts=("example.org", "*.example.net")))) as client:
-        for host, served in (("example.org", True), ("a.example.net:8000", True), ("example.net.evil", False), ("", False)):
-            response = await ask(client, call, headers={"host": host})
-            assert (response.status_code != 400 or "host" not in response.text) is served, host
+        yield client
+
+
+@EACH
+async def test_another_host_is_refused_where_hosts_are_named(call: Call, trusting: httpx.AsyncClient) -> None:
+    for host, served in (("example.org", True), ("a.example.net:8000", True), ("example.net.evil", False), ("", False)):
+        response = await ask(trusting, call, headers={"host": host})
+        assert (response.status_code != 400 or "host" not in response.text) is served, host
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "a b", "\xff", "x" * 5000, "[v1.x]:y"])
-async def test_a_host_that_is_none_is_refused_like_another(host: str) -> None:
-    async with client_of(create_app(Settings(trusted_hosts=("example.org",)))) as client:
-        response = await client.get("/health/live", headers=[(b"host", host.encode("latin-1"))])
-        assert response.status_code == 400
-        assert "CRITERION_TRUSTED_HOSTS" in refusal_of(response, "/health/live")["detail"]
+async def test_a_host_that_is_none_is_refused_like_another(host: str, trusting: httpx.AsyncClient) -> None:
+    response = await trusting.get("/health/live", headers=[(b"host", host.encode("latin-1"))])
+    assert response.status_code == 400
+    assert "CRITERION_TRUSTED_HOSTS" in refusal_of(response, "/health/live")["detail"]
 
 
 @EACH

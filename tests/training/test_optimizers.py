@@ -2,11 +2,13 @@
 step promises: that it takes no memory, and that weights, slots and the step's number are all there is to resume from.
 """
 
+import inspect
 import json
 import math
 import subprocess
 import sys
 import tracemalloc
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -21,20 +23,36 @@ from app.registry import registry
 from app.training import optimizers
 from app.training.optimizers import Optimizer, lbfgs
 from tests.training.problems import PROBLEMS, RECORDED_STEPS, Array, Problem
+from tests.training.published import PUBLISHED
 
 OPTIMIZERS = registry("optimizer", Optimizer, optimizers)
 STEPPING = {name: each for name, each in OPTIMIZERS.items() if not each.full_batch}
 Entry = dict[str, Any]
+
+
+def another(parameter: inspect.Parameter) -> Any:
+    """A value of this parameter that is not its default."""
+    if isinstance(parameter.default, bool):
+        return not parameter.default
+    return parameter.default / 2 or 0.25
+
+
 RECORDED: list[Entry] = [
     each for each in json.loads((Path(__file__).parent / "trajectories.json").read_text()) if "optimizer" in each
 ]
 TRAJECTORIES = [each for each in RECORDED if "weights" in each]
 MINIMA = [each for each in RECORDED if "minimum" in each]
+PUBLISHED_VARIANTS: list[Entry] = [
+    {"optimizer": name, "parameters": parameters}
+    for name in PUBLISHED
+    for parameters in ({}, *({key: another(parameter)} for key, parameter in OPTIMIZERS[name].parameters.items()))
+]
+"""Each optimizer with its defaults, and with every parameter in turn another."""
 VARIANTS = {
-    f"{each['optimizer']}({', '.join(f'{key}={value}' for key, value in each['parameters'].items())})": each
-    for each in TRAJECTORIES
+    f"{entry['optimizer']}({', '.join(f'{key}={value}' for key, value in entry['parameters'].items())})": entry
+    for entry in (*PUBLISHED_VARIANTS, *TRAJECTORIES)
 }
-"""Every recorded choice of parameters, once."""
+"""Every choice of parameters that is compared with an independent one, once."""
 
 
 class Walk:
@@ -59,17 +77,19 @@ def every(variants: dict[str, Entry]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("entry", variants.values(), ids=variants)
 
 
-def test_every_optimizer_has_recordings_on_more_than_one_problem() -> None:
-    assert {each["optimizer"] for each in RECORDED} == set(OPTIMIZERS)
-    for name in OPTIMIZERS:
-        assert len({each["problem"] for each in RECORDED if each["optimizer"] == name}) > 1
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_has_recordings_on_more_than_one_problem_or_its_published_lines(name: str) -> None:
+    problems = {entry["problem"] for entry in RECORDED if entry["optimizer"] == name}
+    assert len(problems) > 1 or name in PUBLISHED
+    assert {*PUBLISHED, *(entry["optimizer"] for entry in RECORDED)} <= set(OPTIMIZERS)
 
 
-def test_every_parameter_has_a_recording_in_which_it_is_not_the_default() -> None:
-    for name, each in STEPPING.items():
-        entries = [entry["parameters"] for entry in TRAJECTORIES if entry["optimizer"] == name]
-        tried = {key for parameters in entries for key, value in parameters.items() if value != each.defaults[key]}
-        assert tried == set(each.parameters)
+@pytest.mark.parametrize("name", STEPPING)
+def test_every_parameter_is_compared_where_it_is_not_the_default(name: str) -> None:
+    optimizer = STEPPING[name]
+    compared = [entry["parameters"] for entry in VARIANTS.values() if entry["optimizer"] == name]
+    tried = {key for parameters in compared for key, value in parameters.items() if value != optimizer.defaults[key]}
+    assert tried == set(optimizer.parameters)
 
 
 @pytest.mark.parametrize(
@@ -89,31 +109,17 @@ def test_what_equals_claims_of_a_library_was_recorded_from_it(library: str) -> N
     assert claimed == {each["optimizer"] for each in TRAJECTORIES if each["source"].startswith(source)}
 
 
-def test_lion_is_the_published_algorithm() -> None:
-    """Chen et al. (2023), Algorithm 2, written again."""
-    problem, walk = PROBLEMS["rosenbrock"], Walk({"optimizer": "lion", "parameters": {}}, PROBLEMS["rosenbrock"])
-    theta, m, eta, beta_1, beta_2, decay = np.array(problem.start), np.zeros(4), 0.03, 0.9, 0.99, 0.25
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize(
+    "entry", PUBLISHED_VARIANTS, ids=[f"{entry['optimizer']}{entry['parameters']}" for entry in PUBLISHED_VARIANTS]
+)
+def test_steps_are_the_published_ones(entry: Entry, problem: str) -> None:
+    walk, memory = Walk(entry, PROBLEMS[problem]), defaultdict(float)
+    theta, parameters = walk.weights.copy(), walk.optimizer.defaults | entry["parameters"]
     for t in range(1, 31):
-        g = problem.gradient(theta, t)
-        theta, m = theta - eta * (np.sign(beta_1 * m + (1 - beta_1) * g) + decay * theta), beta_2 * m + (1 - beta_2) * g
-        walk.take(1, learning_rate=eta, weight_decay=decay)
-        np.testing.assert_allclose(walk.weights, theta, rtol=1e-12)
-
-
-def test_adam_is_the_published_algorithm() -> None:
-    """Kingma and Ba (2015), Algorithm 1, and the ε̂ of their section 2, written again."""
-    for hat in (False, True):
-        problem, walk = PROBLEMS["valley"], Walk({"optimizer": "adam", "parameters": {}}, PROBLEMS["valley"])
-        theta, m, v, alpha, beta_1, beta_2, epsilon = np.array(problem.start), np.zeros(4), np.zeros(4), 0.1, 0.9, 0.999, 0.01
-        for t in range(1, 31):
-            g = problem.gradient(theta, t)
-            m, v = beta_1 * m + (1 - beta_1) * g, beta_2 * v + (1 - beta_2) * g**2
-            if hat:
-                theta = theta - alpha * math.sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (np.sqrt(v) + epsilon)
-            else:
-                theta = theta - alpha * (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + epsilon)
-            walk.take(1, learning_rate=alpha, epsilon=epsilon, epsilon_hat=hat)
-            np.testing.assert_allclose(walk.weights, theta, rtol=1e-12)
+        theta = PUBLISHED[entry["optimizer"]](theta, walk.problem.gradient(theta, t), memory, t, **parameters)
+        walk.take(1)
+        np.testing.assert_allclose(walk.weights, theta, rtol=1e-12, atol=1e-12 * np.abs(theta).max())
 
 
 @every(VARIANTS)
@@ -216,8 +222,7 @@ def test_an_optimizer_says_what_it_is(name: str) -> None:
     each = OPTIMIZERS[name]
     assert each.summary.endswith(".")
     assert each.reference
-    assert each.equals
-    assert each.aliases
+    assert each.equals or name in PUBLISHED
     assert ("learning_rate" in each.parameters) is not each.full_batch
     assert len(set(each.slots)) == len(each.slots)
     assert all(_documented(parameter.annotation) for parameter in each.parameters.values())

@@ -33,7 +33,17 @@ from app.losses.numerics.pairs import (
     two_product,
     two_sum,
 )
-from app.losses.numerics.rows import headroom, lead_missing, row_starts, row_sums, softmax, softmax_variance
+from app.losses.numerics.rows import (
+    as_they_lie,
+    by_rows,
+    headroom,
+    lead_missing,
+    places,
+    row_starts,
+    row_sums,
+    softmax,
+    softmax_variance,
+)
 from app.losses.numerics.shares import ExactColumns, Shares, columns, softmax_cross_entropy
 from app.losses.numerics.stable import Array, recovered, xlogy
 from app.losses.parameters import PER_CLASS
@@ -92,6 +102,7 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
+    either_order=True,
 )  # fmt: skip
 def categorical_cross_entropy(
     predictions: Array,
@@ -114,6 +125,12 @@ def categorical_cross_entropy(
     if from_logits and clip is not None:
         message = "clip applies to probabilities; leave it out with from_logits"
         raise InvalidParameter([Fault(("parameters", "clip"), "clip", message)])
+    if from_logits and not isinstance(targets, Shares):
+        at = places(targets, predictions)
+        parts = softmax(predictions, at)
+        as_they_lie(parts.others)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
+        return parts.surprise, parts.probabilities(), lambda: softmax_variance(by_rows(predictions))
+    predictions = by_rows(predictions)
     if isinstance(targets, Shares):
         if from_logits:
             values, gradient = softmax_cross_entropy(predictions, targets)
@@ -121,12 +138,8 @@ def categorical_cross_entropy(
         values, gradient, second = _surprise(predictions, targets.rounded, clip)
         return row_sums(values), gradient, second
     at = _flat(targets, predictions.shape[1])
-    if not from_logits:
-        values, slope, bend = _surprise(predictions.take(at), np.ones(at.size), clip)
-        return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
-    parts = softmax(predictions, at)
-    parts.others.reshape(-1)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
-    return parts.surprise, parts.probabilities(), lambda: softmax_variance(predictions)
+    values, slope, bend = _surprise(predictions.take(at), np.ones(at.size), clip)
+    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
 
 
 def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array, Second]:

@@ -31,7 +31,7 @@ class Softmax(NamedTuple):
 
 
 def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
-    """The softmax of each row of x, seen from the columns whose flat indices are `at`.
+    """The softmax of each row of x, in C or Fortran order, seen from the columns whose places are `at`.
 
     Exponentials of unshifted logits have no error but that of exp, where x − max would round each difference first. So
     the maximum is taken away only from rows whose own sum shows that something may have left the range.
@@ -48,14 +48,15 @@ def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
     ratio = rest / picked
     surprise = np.log1p(ratio)
     if not ratio.dot(ratio) < 1e300:  # also NaN
-        surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - x.take(at)))
+        surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - as_they_lie(x).take(at)))
     return Softmax(others, picked, rest, total, shift, surprise)
 
 
 def _pick(exponentials: Array, at: NDArray[np.intp]) -> tuple[Array, Array, Array]:
     """Take the columns `at` out of the rows: their numbers, the sums of what remains, the sums of all."""
-    picked = exponentials.take(at)
-    exponentials.reshape(-1)[at] = 0.0
+    numbers = as_they_lie(exponentials)
+    picked = numbers.take(at)
+    numbers[at] = 0.0
     rest = row_sums(exponentials)
     return picked, rest, rest + picked
 
@@ -107,7 +108,7 @@ def below_largest(x: Array) -> Pair:
 def scale_rows(a: Array, factors: Array) -> Array:
     """a · factors[:, None] in place. Broadcasting starts a loop for each row: where rows are short, that costs more than they."""
     n, k = a.shape
-    if k > 24 or a.size < 4096:
+    if k > 24 or a.size < 4096 or not a.flags.c_contiguous:
         return np.multiply(a, factors[:, None], out=a)
     if k > 4:
         return np.multiply(a, np.repeat(factors, k).reshape(n, k), out=a)
@@ -121,13 +122,33 @@ def row_starts(a: Array) -> NDArray[np.intp]:
     return np.arange(0, a.size, a.shape[1], dtype=np.intp)
 
 
+def by_rows(a: Array) -> Array:
+    """The same rows in C order."""
+    return a if a.flags.c_contiguous else a.copy()
+
+
+def as_they_lie(a: Array) -> Array:
+    """The numbers of rows in C or Fortran order, in the order of memory: a view."""
+    return a.ravel(order="K")
+
+
+def places(columns: NDArray[np.int64], a: Array) -> NDArray[np.intp]:
+    """Where the number of each row in these columns (n,) stands among the numbers as they lie."""
+    if a.flags.c_contiguous:
+        return row_starts(a) + columns
+    return columns * len(a) + np.arange(len(a))
+
+
 def row_sums(a: Array) -> Array:
-    """Σ of each row (n, k) -> (n,), the same bits whatever rows are beside it.
+    """Σ of each row (n, k) -> (n,), the same bits whatever rows are beside it and in whichever order they lie.
 
     einsum has the least to do for each row, which is most of the work where rows are short. It takes whole rows at a time
     as long as they fit in its buffer of 8192 numbers; beyond that, a sum would depend on where a row begins.
     """
-    return np.einsum("ij->i", a) if 5 < a.shape[1] < 64 else _of_rows(np.add, a)
+    if a.shape[1] < 6:
+        return _of_rows(np.add, a)
+    a = by_rows(a)
+    return np.einsum("ij->i", a) if a.shape[1] < 64 else _of_rows(np.add, a)
 
 
 def row_max(a: Array) -> Array:
