@@ -34,7 +34,6 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.rows import (
-    as_they_lie,
     by_rows,
     headroom,
     lead_missing,
@@ -128,7 +127,7 @@ def categorical_cross_entropy(
     if from_logits and not isinstance(targets, Shares):
         at = places(targets, predictions)
         parts = softmax(predictions, at)
-        as_they_lie(parts.others)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
+        parts.others.ravel("K")[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
         return parts.surprise, parts.probabilities(), lambda: softmax_variance(by_rows(predictions))
     predictions = by_rows(predictions)
     if isinstance(targets, Shares):
