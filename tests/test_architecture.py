@@ -26,7 +26,20 @@ MAY_IMPORT = {
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
     "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings"},
-    "api": {"api", "serving", "wire", "jobs", "training", "losses", "libraries", "registry", "suggestions", "errors", "settings", "version"},
+    "api": {
+        "api",
+        "serving",
+        "wire",
+        "jobs",
+        "training",
+        "losses",
+        "libraries",
+        "registry",
+        "suggestions",
+        "errors",
+        "settings",
+        "version",
+    },
     "main": {"api", "serving", "settings"},
 }
 """Part of the app -> the parts it may import. What is not here does not exist."""

@@ -132,19 +132,16 @@ def batch_of(
     lead = len(elements) if kept is None else 1
     refused: list[InvalidArray] = []
     for array, (name, encoding, place) in zip(arrays, form.inputs, strict=True):
-        numbers = array
         try:
             if array.dtype.kind not in ("fiu" if encoding.whole else "f"):
-                numbers, encoding = _converted(array, encoding, place)
-            if kept is None:
-                read, found, noticed = encoding.read(numbers, place)
-            else:
-                read, found, noticed = encoding.read(some_of(numbers, elements, kept), place._replace(kept=kept))
+                array, encoding = _converted(array, encoding, place)
+            if kept is not None:
+                array, place = some_of(array, elements, kept), place._replace(kept=kept)
+            read, encodings[name], noticed = encoding.read(array, place)
         except InvalidArray as error:
             refused.append(error)
             continue
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
-        encodings[name] = found
         warnings += noticed
     if refused:
         raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
