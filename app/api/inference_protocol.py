@@ -22,6 +22,7 @@ from app.losses import LOSSES, Batch, Loss, evaluate
 from app.losses.batch import batch_of, batch_without_missing
 from app.losses.evaluate import Reduction
 from app.losses.form import Bound, bind
+from app.losses.inputs import Input
 from app.losses.outputs import arrays_by_name, outputs_of
 from app.registry import did_you_mean
 from app.serving.call import Call
@@ -157,8 +158,6 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     bound, reduction, make = _asked((name, request.parameters))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
     weights = arrays.pop("sample_weight", None)
-    if "labels" in arrays and "targets" not in arrays:
-        arrays["targets"] = arrays.pop("labels")
     predictions, targets = _sides(bound.loss, arrays)
     batch = make(bound, predictions, targets, sample_weight=weights, mask=mask)
     return Inference(name, request.id, batch, reduction, _wanted(bound.loss, request))
@@ -221,14 +220,19 @@ def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
     """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
     sides: dict[str, Any] = {"predictions": None, "targets": None}
     for name, array in arrays.items():
-        declared = loss.inputs.get(name)
-        if declared is None:
-            known = (*loss.inputs, "sample_weight", "mask")
-            close = meant(name, known, most=1)
-            hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known[:-1])} and mask"
-            raise InvalidInput(f"{loss.name} has no input {name[:80]!r}; {hint}")
+        declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
         sides[declared.side] = {**(sides[declared.side] or {}), name: array} if declared.named else array
     return sides["predictions"], sides["targets"]
+
+
+def _by_another_name(loss: Loss, name: str, arrays: Mapping[str, NDArray[Any]]) -> Input:
+    """The input that `labels` are; InvalidInput for any other name that the loss does not have."""
+    if name == "labels" and "targets" in loss.inputs and "targets" not in arrays:
+        return loss.inputs["targets"]
+    known = (*loss.inputs, "sample_weight", "mask")
+    close = meant(name, known, most=1)
+    hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known[:-1])} and mask"
+    raise InvalidInput(f"{loss.name} has no input {name[:80]!r}; {hint}")
 
 
 # --- what the answer says -----------------------------------------------------------------------------------------------
