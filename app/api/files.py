@@ -95,7 +95,7 @@ def read_npz(body: bytes | memoryview, asked: Asked, quick: bool) -> File:
 
 def rows_or_json(result: Any, request: Any) -> Content:
     """The rows with what was computed behind them, where they are wanted; else JSON."""
-    rows: object = vars(request).get("rows")
+    rows = getattr(request, "rows", None)
     if not isinstance(rows, Rows):
         return json_content(result)
     return Content(tuple(rows.table.extended(_columns_of(result, rows))), f"{CSV}; charset=utf-8")
