@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EQUALS := tests/equals/.venv
 COVERAGE := --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi test-clients abuse soak bench profile hooks lock clean
+.PHONY: help serve test check openapi test-clients test-equals abuse soak bench profile hooks lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -34,6 +35,9 @@ openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md
 test-clients: $(VENV)/.dev ## generate clients in four ways, compile them, and call a server with each (node; Go comes by apt)
 	$(BIN)/python -m tests.clients
 
+test-equals: $(EQUALS)/.installed ## run every call that a loss says it equals in its library; ARGS="torch huber" some of them
+	PYTHONPATH=. $(EQUALS)/bin/python -m tests.equals $(ARGS)
+
 abuse: $(VENV)/.dev ## attack a real server: Linux, Java 17, an otherwise idle machine
 	$(BIN)/python -m pytest tests/abuse -n 0 $(ARGS)
 
@@ -54,7 +58,7 @@ lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--up
 	@$(COMPILE) --group dev --constraints requirements.lock -o requirements-dev.lock
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EQUALS) .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment: made when it is missing, changed when a lock has changed
@@ -67,6 +71,14 @@ $(VENV)/.runtime: requirements.lock | $(BIN)/uv
 $(VENV)/.dev: requirements-dev.lock | $(BIN)/uv
 	@echo "installing $<"
 	@$(UV) $(EXTRA) $(BIN)/uv pip sync $(LOCKED) $< || $(BIN)/python -m pip install $(LOCKED) -r $<
+	@touch $@
+
+# PyTorch, JAX, Keras and the like, in an environment of their own
+$(EQUALS)/.installed: tests/equals/requirements.txt | $(BIN)/uv
+	@echo "installing $<"
+	@test -d $(EQUALS) || $(PYTHON) -m venv $(EQUALS)
+	@$(subst VIRTUAL_ENV=$(VENV),VIRTUAL_ENV=$(EQUALS),$(UV)) $(EXTRA) $(BIN)/uv pip install --quiet -r $< \
+	  || $(EQUALS)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 $(BIN)/uv:

@@ -5,6 +5,7 @@
     version.py       the release
     errors.py        CallerError and its tree: what can be wrong with a request
     registry.py      every declared thing of a kind, by name and alias
+    libraries.py     what other libraries call it: their versions and prefixes, and calls that give the same
     domains.py       what numbers may be, as values: intervals, whole numbers, labels, shares of a row
     losses/          the losses and their evaluation, in plain NumPy; nothing in there knows of HTTP
         loss.py          what a loss is: @loss and its properties

@@ -14,6 +14,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
+from app.libraries import Equal, unprefixed
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,16 @@ class Alias:
 
     name: str
     parameters: Mapping[str, object] = field(default_factory=dict[str, object])
+    unless: str = ""
+    """A flag that, where it is set beside the name, leaves the parameters as they are by default."""
+
+    def sets(self, given: Mapping[str, object]) -> Mapping[str, object]:
+        """The parameters that it sets beside those that are given."""
+        return {} if self.unless and given.get(self.unless) is True else self.parameters
 
 
-def alias(name: str, **parameters: object) -> Alias:
-    return Alias(name, parameters)
+def alias(name: str, *, unless: str = "", **parameters: object) -> Alias:
+    return Alias(name, parameters, unless)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +42,7 @@ class Declared:
     function: Callable[..., Any]
     names: tuple[str | Alias, ...] = ()
     """Its aliases as they are declared."""
-    equals: tuple[str, ...] = ()
+    equals: tuple[Equal, ...] = ()
     """Calls of other libraries that give the same."""
     reference: str = ""
 
@@ -79,6 +86,7 @@ class Declared:
 
 
 T = TypeVar("T", bound=Declared)
+NOTHING_GIVEN: Mapping[str, object] = MappingProxyType({})
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -93,6 +101,9 @@ class Registry(Mapping[str, T], Generic[T]):
                 taken = self._resolved.setdefault(other.name, (thing, other))[0]
                 if taken is not thing:
                     raise TypeError(f"{other.name!r} names both {taken.name} and {thing.name}")
+        self._folded: dict[str, list[str]] = {}
+        for name in self._resolved:
+            self._folded.setdefault(_fold(name), []).append(name)
 
     def __getitem__(self, name: str) -> T:
         return self._things[name]
@@ -103,12 +114,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(self._things)
 
-    def resolve(self, name: str, path: Path = ()) -> tuple[T, Mapping[str, object]]:
-        """The thing of this name or alias, and the parameters the alias sets; UnknownName with a suggestion otherwise."""
-        if name not in self._resolved:
-            raise UnknownName([Fault(path, f"unknown_{self.noun}", did_you_mean(self.noun, name, self._resolved))])
-        thing, other = self._resolved[name]
-        return thing, other.parameters
+    def resolve(self, name: str, path: Path = (), given: Mapping[str, object] = NOTHING_GIVEN) -> tuple[T, Mapping[str, object]]:
+        """The thing of this name or alias, and the parameters the alias sets beside those given.
+
+        An exact name first; then one of a library, with its prefix; then one that differs in case and hyphens only.
+        UnknownName, with a suggestion, for one that is none of these or could be several.
+        """
+        thing, other = self._resolved.get(name) or self._understood(name, path)
+        return thing, other.sets(given)
 
     def find(self, name: str) -> tuple[T, Mapping[str, object]]:
         """The same for a name in an address: NotFound, since it is the address that names nothing."""
@@ -116,6 +129,54 @@ class Registry(Mapping[str, T], Generic[T]):
             return self.resolve(name)
         except UnknownName as error:
             raise NotFound(error.detail) from None
+
+    def _understood(self, name: str, path: Path) -> tuple[T, Alias]:
+        """What is meant by a name that is not exactly any."""
+        library, plain = unprefixed(name)
+        found = self._resolved.get(plain) or self._folded_to(plain, name, path)
+        calls = self._calls.get((library.name, plain), []) if library else []
+        if not calls or (found and any(_alike(found, call) for call in calls)):
+            if found:
+                return found
+            raise self._unknown(path, did_you_mean(self.noun, plain, self._resolved))
+        thing, parameters = calls[0]
+        if len(calls) == 1 and parameters is not None:
+            return thing, Alias(name, parameters)
+        meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
+        message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        raise self._unknown(path, message)
+
+    def _folded_to(self, plain: str, name: str, path: Path) -> tuple[T, Alias] | None:
+        """The one that differs in case and hyphens only."""
+        names = self._folded.get(_fold(plain), [])
+        found = [self._resolved[other] for other in names]
+        if any(not _alike(found[0], (thing, other.parameters)) for thing, other in found):
+            raise self._unknown(path, f"{name[:80]!r} may mean {' or '.join(names)}: write it exactly")
+        return found[0] if found else None
+
+    def _unknown(self, path: Path, message: str) -> UnknownName:
+        return UnknownName([Fault(path, f"unknown_{self.noun}", message)])
+
+    @cached_property
+    def _calls(self) -> Mapping[tuple[str, str], list[tuple[T, Mapping[str, object] | None]]]:
+        """What each library calls by a name, with the parameters that it means; None for a multiple or a part of it."""
+        calls: dict[tuple[str, str], list[tuple[T, Mapping[str, object] | None]]] = {}
+        for thing in self.values():
+            for equal in thing.equals:
+                meant = thing, equal.parameters if equal.is_plain else None
+                known = calls.setdefault((equal.library.name, equal.function.rpartition(".")[2]), [])
+                if meant not in known:
+                    known.append(meant)
+        return calls
+
+
+def _alike(found: tuple[Declared, Alias], call: tuple[Declared, Mapping[str, object] | None]) -> bool:
+    """Whether two names mean the same."""
+    return found[0] is call[0] and found[1].parameters == call[1]
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace("-", "_").replace(" ", "_")
 
 
 def did_you_mean(noun: str, name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from fastapi import Path
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from app.api.equals import EqualEntry, equal_entries
 from app.api.specs import Spec, parameter_schemas
 from app.api.training import DATASET_SPECS, METRIC_SPECS, MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
 from app.registry import Declared, Registry
@@ -29,7 +30,7 @@ class Entry(TypedDict):
     description: str
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of each parameter.")]
     traits: Annotated[dict[str, Any], Field(description="What else is told of its kind, such as a dataset's task.")]
-    equals: Annotated[list[str], Field(description="Calls of other libraries that give the same.")]
+    equals: Annotated[list[EqualEntry], Field(description="Calls of other libraries that give the same.")]
     reference: str
     example_request: Annotated[dict[str, Any], Field(description="A body for POST /v1/train that names it.")]
 
@@ -89,7 +90,7 @@ def _entry(declared: Declared, spec: type[Spec], example: dict[str, Any]) -> Ent
         description=declared.description,
         parameters=parameter_schemas(spec),
         traits={trait: getattr(declared, trait) for trait in TRAITS if hasattr(declared, trait)},
-        equals=list(declared.equals),
+        equals=equal_entries(declared),
         reference=declared.reference,
         example_request=example,
     )

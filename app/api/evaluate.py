@@ -216,21 +216,22 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
 
 def respond(loss: dict[str, Any], evaluation: Evaluation) -> EvaluateResponse:
     """An evaluation as the answer's JSON values."""
-    batch = evaluation.batch
-    answer: EvaluateResponse = {"loss": loss, "reduction": evaluation.reduction, "n_samples": batch.n_samples}
+    batch, reduction, divisor, outputs, non_finite, warnings = evaluation
+    answer: EvaluateResponse = {"loss": loss, "reduction": reduction, "n_samples": batch.n_samples}
     if len(batch.elements) > 1:
         answer["n_elements"] = batch.n_elements
-    answer["divisor"] = evaluation.divisor
-    answer.update(evaluation.outputs)
-    encodings = {name: batch.encodings[name] for name in inputs_on("targets", batch.loss)}
-    if encodings:
-        answer["targets_encoding"] = encodings.get("targets", encodings)
-    if evaluation.non_finite:
+    answer["divisor"] = divisor
+    answer.update(outputs)
+    encodings = batch.encodings
+    found = encodings.get("targets") or {name: encodings[name] for name in inputs_on("targets", batch.loss)}
+    if found:
+        answer["targets_encoding"] = found
+    if non_finite:
         answer["non_finite"] = [
-            NonFiniteNumber(output=number.output, index=[*number.index], value=number.value) for number in evaluation.non_finite
+            NonFiniteNumber(output=number.output, index=[*number.index], value=number.value) for number in non_finite
         ]
-    if evaluation.warnings:
-        answer["warnings"] = list(evaluation.warnings)
+    if warnings:
+        answer["warnings"] = list(warnings)
     return answer
 
 

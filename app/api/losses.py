@@ -8,6 +8,7 @@ from fastapi import Path, Query
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from app.api.equals import EqualEntry, equal_entries
 from app.api.evaluate import EvaluateRequest, evaluate
 from app.api.examples import example
 from app.api.specs import LOSS_SPECS, parameter_schemas
@@ -63,7 +64,7 @@ class LossEntry(TypedDict):
     mean: Annotated[
         str, Field(description="How reduction `mean` puts samples together: mean, root mean square, median or maximum.")
     ]
-    equals: Annotated[list[str], Field(description="Calls of other libraries that give the same number.")]
+    equals: Annotated[list[EqualEntry], Field(description="Calls of other libraries that give the same number.")]
     reference: str
 
 
@@ -151,7 +152,7 @@ def _entry(loss: Loss) -> LossEntry:
         outputs=[output.name for output in outputs_of(loss)],
         coupling=loss.coupling,
         mean=loss.mean.name,
-        equals=list(loss.equals),
+        equals=equal_entries(loss),
         reference=loss.reference,
     )
 

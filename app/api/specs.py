@@ -178,7 +178,7 @@ def expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
         name = document["name"]
         if not isinstance(name, str):
             raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
-        declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path)
+        declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path, document)
         _refuse_unknown(declared, document, path)
         return {**preset, **document, "name": declared.name}
 

@@ -121,12 +121,10 @@ def batch_of(
     lead = len(elements) if kept is None else 1
     for array, (name, encoding, place) in zip(arrays, form.inputs, strict=True):
         numbers = array if array.dtype.kind in ("fiu" if encoding.whole else "f") else array.astype(np.float64)
-        if kept is None:
-            read, found, noticed = encoding.read(numbers, place)
-        else:
-            read, found, noticed = encoding.read(some_of(numbers, elements, kept), place._replace(kept=kept))
+        if kept is not None:
+            numbers, place = some_of(numbers, elements, kept), place._replace(kept=kept)
+        read, encodings[name], noticed = encoding.read(numbers, place)
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
-        encodings[name] = found
         warnings += noticed
     if classes is not None:
         encodings |= dict.fromkeys(_named(bound.loss, predictions, targets), "class_names")

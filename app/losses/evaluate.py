@@ -74,6 +74,7 @@ class Evaluation(NamedTuple):
             raise AttributeError(f"{name} is no output that was asked for") from None
 
 
+@np.errstate(all="ignore")  # poles and overflows are answers here: they are found by their value, and named
 def evaluate(
     batch: Batch, *, reduction: Reduction = "mean", outputs: Collection[str] = USUAL, block_bytes: int | None = None
 ) -> Evaluation:
@@ -88,12 +89,13 @@ def evaluate(
         raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     functions, order = asked(loss, tuple(outputs))
     total = _total(batch, reduction)
-    with np.errstate(all="ignore"):  # poles and overflows are answers here: they are found by their value, and named
-        few = block_bytes is None and sum(map(_bytes, batch.arrays)) <= BLOCK_BYTES
-        run = _whole if loss.coupling == "batch" or mean is POOLED else _at_once if few else _in_blocks
-        losses, value, derivatives, sound = run(batch, total, order, block_bytes)
-        computed = Computed(batch, losses, value, derivatives)
-        answered = {name: function(computed) for name, function in functions}
+    few = block_bytes is None and sum(map(_bytes, batch.arrays)) <= BLOCK_BYTES
+    run = _whole if loss.coupling == "batch" or mean is POOLED else _at_once if few else _in_blocks
+    losses, value, derivatives, sound = run(batch, total, order, block_bytes)
+    computed = Computed(batch, losses, value, derivatives)
+    answered: dict[str, Found] = {}
+    for name, function in functions:
+        answered[name] = function(computed)
     # a plain sum is finite only where every loss is
     summed = value is not None and math.isfinite(value) and total.weights is None and mean.of_all is None
     found, count = ([], 0) if summed and sound else non_finite(answered)
@@ -123,19 +125,18 @@ _Run: TypeAlias = tuple[Array, float | None, Sequence[Numbers | Apart], bool]
 def _total(batch: Batch, reduction: Reduction) -> _Total:
     if reduction == "none":
         return _Total(reduction, *shares_of_elements(batch))
+    weights, counts, unit = batch.weights, batch.counts, 1.0
     if reduction == "sum":
-        return _Total(reduction, batch.weights, 1.0)
-    total = _mean_of(batch, reduction)
+        return _Total(reduction, weights, 1.0)
+    if weights is not None:
+        weights, unit = in_units(weights)
+    if reduction == "mean_over_samples" or (weights is None and counts is None):
+        divisor = batch.n_elements / unit
+    else:
+        divisor = divisor_of(batch.size, weights, counts)
     if reduction == "mean" and batch.factors is not None:
-        return total._replace(weights=batch.factors if total.weights is None else batch.factors * total.weights)
-    return total
-
-
-def _mean_of(batch: Batch, reduction: Reduction) -> _Total:
-    weights, unit = (None, 1.0) if batch.weights is None else in_units(batch.weights)
-    if reduction == "mean_over_samples" or (weights is None and batch.counts is None):
-        return _Total(reduction, weights, batch.n_elements / unit, unit)
-    return _Total(reduction, weights, divisor_of(batch.size, weights, batch.counts), unit)
+        weights = batch.factors if weights is None else batch.factors * weights
+    return _Total(reduction, weights, divisor, unit)
 
 
 # --- blocks of elements ---------------------------------------------------------------------------------------------
@@ -201,7 +202,8 @@ def _with_value(
 
 def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array, ...]]:
     """The kernel's losses of these elements, and their derivatives up to this order to each of the predictions."""
-    values, gradient, *second = batch.kernel(*[_for_kernel(array[rows]) for array in batch.arrays], **batch.columns_at(rows))
+    blocks = [array[rows] for array in batch.arrays]
+    values, gradient, *second = batch.kernel(*map(_for_kernel, blocks), **(batch.columns_at(rows) if batch.columns else {}))
     derivatives = _arrays_of(gradient, values.size) if order else ()
     return values, derivatives if order < 2 else derivatives + _arrays_of(second[0](), values.size)
 

@@ -15,7 +15,7 @@ from typing_extensions import Doc
 from app.errors import Fault, InvalidParameter
 from app.losses.inputs import Encoding, Numbers, Shape
 from app.losses.numerics.shares import Shares
-from app.losses.numerics.stable import Array
+from app.losses.numerics.stable import Array, recovered
 from app.losses.parameters import PER_CLASS
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
@@ -102,8 +102,15 @@ def with_label_options(kernel: Kernel, smoothing: float, class_weight: list[floa
             return kernel(predictions, Shares.of_rows(targets, smoothing, weight))
         if smoothing:
             return kernel(predictions, Shares.of_labels(targets, predictions.shape[-1], smoothing, weight))
-        returned = kernel(predictions, targets)
-        return returned if weight is None else _weighed(weight[targets], *returned)
+        values, *slopes = kernel(predictions, targets)
+        if weight is None:
+            return values, *slopes
+        weighed, *slopes = _weighed(weight[targets], values, *slopes)
+
+        def of_shares() -> Array:  # a loss may be beyond float64 where its share is not
+            return kernel(predictions, Shares.of_rows(one_hot(targets, predictions.shape[-1]), 0.0, weight))[0]
+
+        return recovered(weighed, of_shares), *slopes
 
     return of_labels
 

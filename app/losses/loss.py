@@ -23,6 +23,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
+from app.libraries import Equal
 from app.losses.cost import LINEAR, Cost
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
 from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
@@ -178,7 +179,7 @@ def loss(
     formula: str,
     properties: Property,
     aliases: tuple[str | Alias, ...] = (),
-    equals: tuple[str, ...] = (),
+    equals: tuple[Equal, ...] = (),
     reference: str = "",
     coupling: Literal["sample", "group", "batch"] = "sample",
     mean: Mean = ARITHMETIC,

@@ -10,10 +10,10 @@ from app.serving.state import State
 class Body:
     """Bytes that grow as they arrive: pieces at first, then memory that a process can share; all of it within the budget."""
 
-    __slots__ = ("_buffer", "_pieces", "_reservation", "_reserved", "_state", "size")
+    __slots__ = ("_buffer", "_limit", "_pieces", "_reservation", "_reserved", "_state", "size")
 
-    def __init__(self, state: State, expected: int = 0) -> None:
-        self._state = state
+    def __init__(self, state: State, limit: int, expected: int) -> None:
+        self._state, self._limit = state, limit
         self._pieces: list[bytes] = []
         self._buffer: Buffer | None = None
         self._reserved = max(expected, TINY_BYTES)
@@ -22,11 +22,10 @@ class Body:
 
     def write(self, chunk: bytes) -> None:
         """Take in more; StillArriving where it is too much, Busy where there is no room for it now."""
-        self.size += len(chunk)
-        limit = min(self._state.settings.max_body_bytes, self._state.settings.memory_bytes)
-        if self.size > limit:
-            raise StillArriving(f"the body is larger than the {limit} bytes that this server takes")
-        if self.size <= TINY_BYTES:
+        self.size = size = self.size + len(chunk)
+        if size > self._limit:
+            raise StillArriving(f"the body is larger than the {self._limit} bytes that this server takes")
+        if size <= TINY_BYTES:
             self._pieces.append(chunk)
             return
         self._reserve()
@@ -54,13 +53,12 @@ class Body:
         """What has arrived, as it can be handed to a process."""
         if self._buffer is not None:
             return self._buffer
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return b"".join(self._pieces)  # one piece of bytes is not copied
 
     @property
     def view(self) -> bytes | memoryview:
         """What has arrived, to be read here."""
-        content = self.content
-        return content if isinstance(content, bytes) else content.view()
+        return self._buffer.view() if self._buffer is not None else b"".join(self._pieces)
 
     def release(self) -> None:
         """Give back its memory. Nobody may read it any more."""
@@ -74,10 +72,11 @@ class Body:
 
 async def receive_body(exchange: Exchange, state: State) -> Body:
     """The whole body as it comes, packed or not; TooLarge where it is above the limit. The caller has to release it."""
-    declared, limit = exchange.declared_size, min(state.settings.max_body_bytes, state.settings.memory_bytes)
+    declared, settings = exchange.declared_size, state.settings
+    limit = min(settings.max_body_bytes, settings.memory_bytes)
     if declared > limit:
         raise StillArriving(f"the body has {declared} bytes; this server takes {limit} at most")
-    body = Body(state, declared)
+    body = Body(state, limit, declared)
     try:
         while not exchange.arrived:
             chunk = await exchange.chunk()

@@ -3,11 +3,11 @@
 The only place that writes headers.
 """
 
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import cached_property
 from http import HTTPStatus
+from random import getrandbits
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -58,11 +58,16 @@ def alone(error: Exception) -> tuple[int, list[Field], bytes]:
 
 
 def _new_id() -> bytes:
-    return os.urandom(16).hex().encode()
+    return b"%032x" % getrandbits(128)  # to be told apart, not to be kept from anybody: no system call
 
 
 class Exchange:
     """A request as it has come, and the answer as it goes. HEAD is GET without a body."""
+
+    arrived = False
+    """Whether all of the body is there."""
+    started = False
+    """Whether some of the answer has been sent."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -77,10 +82,6 @@ class Exchange:
         self.path = path.removeprefix(root) if root else path
         own = self.fields.get(b"x-request-id")
         self.request_id = own if own is not None and ACCEPTED_ID.fullmatch(own) else _new_id()
-        self.arrived = False
-        """Whether all of the body is there."""
-        self.started = False
-        """Whether some of the answer has been sent."""
 
     # --- the request
 
@@ -99,7 +100,7 @@ class Exchange:
     @property
     def declared_size(self) -> int:
         """Content-Length; 0 where the length is not told beforehand."""
-        declared = self.fields.get(b"content-length", b"0")
+        declared = self.fields.get(b"content-length", b"")
         return int(declared) if declared.isdigit() else 0
 
     async def chunk(self) -> bytes | None:
@@ -118,22 +119,23 @@ class Exchange:
 
     # --- the answer
 
-    async def start(self, status: int, fields: Iterable[Field]) -> None:
+    def start(self, status: int, fields: Iterable[Field]) -> Awaitable[None]:
         self.started = True
         headers = [*fields, *SECURITY, (b"x-request-id", self.request_id)]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def send(self, piece: bytes, *, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": b"" if self.head_only else piece, "more_body": more})
+    def send(self, piece: bytes, *, more: bool = True) -> Awaitable[None]:
+        return self._send({"type": "http.response.body", "body": b"" if self.head_only else piece, "more_body": more})
 
     async def answer(self, content: Content, status: int = 200, fields: Sequence[Field] = (NO_STORE,)) -> None:
         """A whole answer."""
-        body = bytes(content.pieces[0]) if len(content.pieces) == 1 else b"".join(content.pieces)
+        body = b"".join(content.pieces)  # one piece of bytes is not copied
         await self.start(status, (*fields_of(content), (b"content-length", b"%d" % len(body)), *fields))
-        while len(body) > PIECE_BYTES:  # before each piece, most of those before it have been read
-            await self.send(bytes(body[:PIECE_BYTES]))
-            body = memoryview(body)[PIECE_BYTES:]
-        await self.send(bytes(body), more=False)
+        sent = 0
+        while len(body) - sent > PIECE_BYTES:  # before each piece, most of those before it have been read
+            await self.send(body[sent : sent + PIECE_BYTES])
+            sent += PIECE_BYTES
+        await self.send(body[sent:], more=False)
 
     async def nothing(self) -> None:
         """There is nothing more to say: a client of server-sent events stops reconnecting (HTML standard, 9.2.3)."""

@@ -9,11 +9,11 @@ import logging
 import resource
 import urllib.parse
 from asyncio import Transport
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, cast
 from weakref import WeakSet
 
 import httptools
@@ -481,44 +481,78 @@ class Http11(HttpToolsProtocol):
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer, whose head is put together from lines that are known: uvicorn looks through all fields anew."""
+    """A request and its answer, whose head is put together from lines that are known: uvicorn looks through all fields anew.
 
+    The head goes out with the first of the body: two writes are two system calls, and two packets.
+    """
+
+    head = b""
+    """What is still to be written before the body."""
     lingers = False
     """Whether the connection is to be closed, and some of the body is still on its way."""
 
     async def send(self, message: "ASGISendEvent") -> None:
-        if message["type"] != "http.response.start" or self.response_started:
-            if not self.keep_alive and self.more_body and not message.get("more_body", False):
-                self.keep_alive, self.lingers = True, True
-            await super().send(message)
-            return
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
+        if message["type"] != "http.response.start" or self.response_started:
+            if not self.keep_alive and self.more_body and not message.get("more_body", False):
+                self.keep_alive, self.lingers = True, True
+            await super().send(self._behind_head(message) if self.head else message)
+            return
         self.response_started = True
         self.waiting_for_100_continue = False
-        headers = [*self.default_headers, *message.get("headers", ())]
-        status = message["status"]
-        lines = STATUS_LINE[status], *map(_line, headers), *self._framing(status, dict(headers))
-        self.transport.write(b"".join(lines))
+        fields = tuple(message.get("headers", ()))
+        own = fields[-1:] if fields and fields[-1][0] == b"x-request-id" else ()
+        head = _head(fields[: len(fields) - len(own)])
+        self.chunked_encoding = head.chunked
+        self.expected_content_length = head.length or 0
+        lines = [STATUS_LINE[message["status"]], _head(tuple(self.default_headers)).lines, head.lines, *map(_line, own)]
+        self.head = b"".join((*lines, *self._framing(message["status"], head), b"\r\n"))
 
-    def _framing(self, status: int, fields: Mapping[bytes, bytes]) -> Iterator[bytes]:
-        """How the client finds the end of the answer, where the application has not said it; and the end of the head."""
-        length = fields.get(b"content-length")
-        self.chunked_encoding = length is None and b"transfer-encoding" in fields
-        self.expected_content_length = 0 if length is None else int(length)
-        if b"close" in fields.get(b"connection", b"").lower():
+    def _behind_head(self, message: "ASGISendEvent") -> "ASGISendEvent":
+        """The first message of a body as what is written in its place; a body that has no frames takes the head along."""
+        head, self.head = self.head, b""
+        if self.chunked_encoding or self.scope["method"] == "HEAD" or message["type"] != "http.response.body":
+            self.transport.write(head)
+            return message
+        self.expected_content_length += len(head)
+        return {**message, "body": head + message.get("body", b"")}
+
+    def _framing(self, status: int, head: "Head") -> Iterator[bytes]:
+        """How the client finds the end of the answer, where the application has not said it."""
+        if head.closes:
             self.keep_alive = False
         elif not self.keep_alive:
             yield b"connection: close\r\n"
-        if length is None and not self.chunked_encoding and self.scope["method"] != "HEAD" and status not in (204, 304):
+        if head.length is None and not head.chunked and self.scope["method"] != "HEAD" and status not in (204, 304):
             self.chunked_encoding = True
             yield b"transfer-encoding: chunked\r\n"
-        yield b"\r\n"
+
+
+class Head(NamedTuple):
+    """Fields as they are sent, and what they say of where the answer ends."""
+
+    lines: bytes
+    length: int | None
+    chunked: bool
+    closes: bool
 
 
 @lru_cache(maxsize=1024)
+def _head(fields: tuple[tuple[bytes, bytes], ...]) -> Head:
+    """Remembered: but for its id, an answer of the same length has the same fields."""
+    named = dict(fields)
+    length = named.get(b"content-length")
+    return Head(
+        b"".join(map(_line, fields)),
+        None if length is None else int(length),
+        length is None and b"transfer-encoding" in named,
+        b"close" in named.get(b"connection", b"").lower(),
+    )
+
+
 def _line(header: tuple[bytes, bytes]) -> bytes:
     """A field as it is sent; ValueError for what would end it early."""
     name, value = header

@@ -5,7 +5,7 @@ observe (exchange.py) → find the call → guards → address → body → deco
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -91,7 +91,7 @@ class Service:
                 raise
             await exchange.fail()
 
-    async def _carry(self, exchange: Exchange) -> None:
+    def _carry(self, exchange: Exchange) -> Awaitable[None]:
         call, path = self.routes.find(exchange.method, exchange.path)
         for guard in self.guards:
             guard(exchange, call)
@@ -100,28 +100,27 @@ class Service:
             arguments[call.state] = self.state
         order = self._order(exchange, call, arguments)
         if call.constant:
-            await reply_constant(exchange, order)
-        elif call.method == "GET":
-            await reply(exchange, answer(b"", order), order.coding)
-        elif order.last_event == LAST:
-            await exchange.nothing()
-        else:
-            await self._answer(exchange, call, order)
+            return reply_constant(exchange, order)
+        if call.method == "GET":
+            return reply(exchange, answer(b"", order), order.coding)
+        if order.last_event == LAST:
+            return exchange.nothing()
+        return self._answer(exchange, call, order)
 
     def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:
-        fields = exchange.fields
+        fields, settings = exchange.fields, self.state.settings
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
         if call.method == "GET":
-            return Order(call.operation, None, arguments, self.state.settings, coding=coding)
+            return Order(call.operation, None, arguments, settings, coding=coding)
         wire = call.wire_of(fields)
         operation = call.operation if wire is call.wire else call.operation._replace(wire=wire)
         head = wire.head(exchange)
         packed = unpacking(exchange.listed(b"content-encoding")) if b"content-encoding" in fields else None
         if call.lane != "training":
-            return Order(operation, head, arguments, self.state.settings, packed, coding)
+            return Order(operation, head, arguments, settings, packed, coding)
         streamed = b"accept" in fields and prefers_events(exchange.listed(b"accept"))
         last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
-        return Order(operation, head, arguments, self.state.settings, packed, coding, streamed, last_event)
+        return Order(operation, head, arguments, settings, packed, coding, streamed, last_event)
 
     async def _answer(self, exchange: Exchange, call: Call, order: Order) -> None:
         """The answer to a body, worked on where it holds nobody up."""

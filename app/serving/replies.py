@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from hashlib import sha256
 from http import HTTPStatus
 from typing import cast
@@ -30,11 +30,12 @@ INLINE_PACKED_BYTES = 64 * 1024
 STREAM_FIELDS: tuple[Field, ...] = ((b"content-type", STREAM.encode()), NO_STORE, (b"x-accel-buffering", b"no"))
 
 
-async def reply(exchange: Exchange, content: Content, coding: Coding | None) -> None:
+def reply(exchange: Exchange, content: Content, coding: Coding | None) -> Awaitable[None]:
     """A whole answer."""
-    if coding is None:
-        await exchange.answer(content)
-        return
+    return exchange.answer(content) if coding is None else _reply_packed(exchange, content, coding)
+
+
+async def _reply_packed(exchange: Exchange, content: Content, coding: Coding) -> None:
     if content.size > INLINE_PACKED_BYTES:
         content = await asyncio.to_thread(packed, content, coding)
     else:

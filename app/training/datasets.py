@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.libraries import Equal, equal
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared
 
@@ -48,7 +49,7 @@ def dataset(
     *,
     task: Literal["regression", "binary", "multiclass"],
     aliases: tuple[str | Alias, ...] = (),
-    equals: tuple[str, ...] = (),
+    equals: tuple[Equal, ...] = (),
     reference: str = "",
 ) -> Callable[[Callable[..., Data]], Dataset]:
     """Declare a function as a dataset: its name is the function's, its parameters the keyword-only ones."""
@@ -68,7 +69,9 @@ Order: TypeAlias = Annotated[int, Ge(0), Lt(2**32), Doc("What the order of the r
 @dataset(
     task="regression",
     aliases=("make_regression",),
-    equals=("sklearn.datasets.make_regression(n_samples, n_features, n_informative, n_targets, bias, noise, random_state)",),
+    equals=(
+        equal("sklearn.datasets.make_regression(n_samples, n_features, n_informative, n_targets, bias, noise, random_state)"),
+    ),
 )
 def regression(
     *,
@@ -92,7 +95,7 @@ def regression(
 @dataset(
     task="regression",
     aliases=("make_friedman1", "friedman"),
-    equals=("sklearn.datasets.make_friedman1(n_samples, n_features, noise, random_state)",),
+    equals=(equal("sklearn.datasets.make_friedman1(n_samples, n_features, noise, random_state)"),),
     reference="Friedman (1991), doi:10.1214/aos/1176347963",
 )
 def friedman1(
@@ -111,7 +114,7 @@ def friedman1(
 @dataset(
     task="regression",
     aliases=("load_diabetes",),
-    equals=("sklearn.utils.shuffle(*sklearn.datasets.load_diabetes(return_X_y=True, scaled=scaled), random_state=seed)",),
+    equals=(equal("sklearn.utils.shuffle(*sklearn.datasets.load_diabetes(return_X_y=True, scaled=scaled), random_state=seed)"),),
     reference="Efron, Hastie, Johnstone and Tibshirani (2004), doi:10.1214/009053604000000067",
 )
 def diabetes(
@@ -126,7 +129,7 @@ def diabetes(
 @dataset(
     task="regression",
     aliases=("load_linnerud",),
-    equals=("sklearn.utils.shuffle(*sklearn.datasets.load_linnerud(return_X_y=True), random_state=seed)",),
+    equals=(equal("sklearn.utils.shuffle(*sklearn.datasets.load_linnerud(return_X_y=True), random_state=seed)"),),
     reference="Tenenhaus (1998), La régression PLS, Technip",
 )
 def linnerud(*, seed: Order = 0) -> Data:
@@ -140,7 +143,7 @@ def linnerud(*, seed: Order = 0) -> Data:
 @dataset(
     task="binary",
     aliases=("make_circles",),
-    equals=("sklearn.datasets.make_circles(n_samples, noise, factor, random_state)",),
+    equals=(equal("sklearn.datasets.make_circles(n_samples, noise, factor, random_state)"),),
 )
 def circles(
     *,
@@ -157,7 +160,7 @@ def circles(
 @dataset(
     task="binary",
     aliases=("make_moons", "two_moons"),
-    equals=("sklearn.datasets.make_moons(n_samples, noise, random_state)",),
+    equals=(equal("sklearn.datasets.make_moons(n_samples, noise, random_state)"),),
 )
 def moons(*, n_samples: Samples = 1000, noise: Noise = 0.1, seed: Seed = 1) -> Data:
     """Two half-moons, one reaching into the other: two classes that a bent line can part."""
@@ -168,7 +171,7 @@ def moons(*, n_samples: Samples = 1000, noise: Noise = 0.1, seed: Seed = 1) -> D
 @dataset(
     task="binary",
     aliases=("load_breast_cancer", "breast_cancer_wisconsin"),
-    equals=("sklearn.utils.shuffle(*sklearn.datasets.load_breast_cancer(return_X_y=True), random_state=seed)",),
+    equals=(equal("sklearn.utils.shuffle(*sklearn.datasets.load_breast_cancer(return_X_y=True), random_state=seed)"),),
     reference="Wolberg, Mangasarian, Street and Street (1993), doi:10.24432/C5DW2B",
 )
 def breast_cancer(*, seed: Order = 0) -> Data:
@@ -182,7 +185,7 @@ def breast_cancer(*, seed: Order = 0) -> Data:
 @dataset(
     task="multiclass",
     aliases=("make_blobs",),
-    equals=("sklearn.datasets.make_blobs(n_samples, n_features, centers, cluster_std, random_state)",),
+    equals=(equal("sklearn.datasets.make_blobs(n_samples, n_features, centers, cluster_std, random_state)"),),
 )
 def blobs(
     *,
@@ -206,8 +209,10 @@ def blobs(
     task="multiclass",
     aliases=("make_classification",),
     equals=(
-        "sklearn.datasets.make_classification(n_samples, n_features, n_informative, n_redundant, n_classes, "
-        "n_clusters_per_class, weights, flip_y, class_sep, random_state)",
+        equal(
+            "sklearn.datasets.make_classification(n_samples, n_features, n_informative, n_redundant, n_classes, "
+            "n_clusters_per_class, weights, flip_y, class_sep, random_state)",
+        ),
     ),
     reference="Guyon (2003), Design of experiments for the NIPS 2003 variable selection benchmark",
 )
@@ -242,7 +247,7 @@ def classification(
 @dataset(
     task="multiclass",
     aliases=("load_iris",),
-    equals=("sklearn.utils.shuffle(*sklearn.datasets.load_iris(return_X_y=True), random_state=seed)",),
+    equals=(equal("sklearn.utils.shuffle(*sklearn.datasets.load_iris(return_X_y=True), random_state=seed)"),),
     reference="Fisher (1936), doi:10.1111/j.1469-1809.1936.tb02137.x",
 )
 def iris(*, seed: Order = 0) -> Data:
@@ -253,7 +258,7 @@ def iris(*, seed: Order = 0) -> Data:
 @dataset(
     task="multiclass",
     aliases=("load_wine",),
-    equals=("sklearn.utils.shuffle(*sklearn.datasets.load_wine(return_X_y=True), random_state=seed)",),
+    equals=(equal("sklearn.utils.shuffle(*sklearn.datasets.load_wine(return_X_y=True), random_state=seed)"),),
     reference="Aeberhard, Coomans and de Vel (1992), Tech. Rep. 92-02, James Cook University",
 )
 def wine(*, seed: Order = 0) -> Data:
@@ -264,7 +269,7 @@ def wine(*, seed: Order = 0) -> Data:
 @dataset(
     task="multiclass",
     aliases=("load_digits",),
-    equals=("sklearn.utils.shuffle(*sklearn.datasets.load_digits(n_class=n_class, return_X_y=True), random_state=seed)",),
+    equals=(equal("sklearn.utils.shuffle(*sklearn.datasets.load_digits(n_class=n_class, return_X_y=True), random_state=seed)"),),
     reference="Kaynak (1995), MSc thesis, Boğaziçi University",
 )
 def digits(

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidInput, InvalidParameter
+from app.libraries import Equal, equal
 from app.losses import Loss, check, evaluate
 from app.losses.encodings import ROW_SUM_TOLERANCE
 from app.losses.inputs import Input, Numbers
@@ -48,7 +49,7 @@ def metric(
     higher_is_better: bool = True,
     compares_samples: bool = False,
     aliases: tuple[str | Alias, ...] = (),
-    equals: tuple[str, ...] = (),
+    equals: tuple[Equal, ...] = (),
     reference: str = "",
 ) -> Callable[[Callable[..., float]], Metric]:
     """Declare a function as a metric: its name is the function's, its parameters the keyword-only ones."""
@@ -64,7 +65,11 @@ def metric(
 @metric(
     of="classes",
     aliases=("acc", "accuracy_score", "Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy"),
-    equals=("sklearn.metrics.accuracy_score of the decisions", "keras.metrics.BinaryAccuracy() and its categorical relatives"),
+    equals=(
+        equal("sklearn.metrics.accuracy_score(targets, decisions)"),
+        equal("keras.metrics.BinaryAccuracy()"),
+        equal("keras.metrics.CategoricalAccuracy()"),
+    ),
 )
 def accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
     """Share of the samples whose class is decided rightly, in [0, 1]; at the threshold itself the negative class is decided."""
@@ -74,7 +79,9 @@ def accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0) -> fl
 @metric(
     of="classes",
     aliases=("f1_score", "F1Score", "BinaryF1Score"),
-    equals=("sklearn.metrics.f1_score of the decisions, with average='macro' for more than one number per sample",),
+    equals=(
+        equal("sklearn.metrics.f1_score(targets, decisions)", caveat="average='macro' for more than one number per sample."),
+    ),
     reference="van Rijsbergen (1979), Information Retrieval, Butterworths",
 )
 def f1(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
@@ -91,7 +98,10 @@ def f1(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
     of="classes",
     compares_samples=True,
     aliases=("auc", "AUC", "roc_auc_score", "AUROC", "BinaryAUROC"),
-    equals=("sklearn.metrics.roc_auc_score", "sklearn.metrics.roc_auc_score(multi_class='ovr') for one probability per class"),
+    equals=(
+        equal("sklearn.metrics.roc_auc_score(targets, predictions)"),
+        equal("sklearn.metrics.roc_auc_score(targets, predictions, multi_class='ovr')", axes=("n k",)),
+    ),
     reference="Hanley and McNeil (1982), doi:10.1148/radiology.143.1.7063747",
 )
 def roc_auc(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
@@ -109,7 +119,7 @@ def roc_auc(predictions: Array, targets: Numbers, threshold: float = 0.0) -> flo
 @metric(
     of="numbers",
     aliases=("r2_score", "R2Score", "coefficient_of_determination"),
-    equals=("sklearn.metrics.r2_score",),
+    equals=(equal("sklearn.metrics.r2_score(targets, predictions)"),),
     reference="Wright (1921), Correlation and causation, J. Agricultural Research 20, 557–585",
 )
 def r2(predictions: Array, targets: Numbers) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from annotated_types import Ge, Gt, Le, Len, Lt
 from typing_extensions import Doc
 
+from app.libraries import Equal, equal
 from app.registry import Alias, Declared
 from app.training.activations import HIDDEN, OUTPUTS, Activation
 from app.training.network import INITIALIZERS, Network
@@ -37,14 +38,17 @@ class Model(Declared):
 
 
 def model(
-    *, aliases: tuple[str | Alias, ...] = (), equals: tuple[str, ...] = (), reference: str = "", optimized: bool = True
+    *, aliases: tuple[str | Alias, ...] = (), equals: tuple[Equal, ...] = (), reference: str = "", optimized: bool = True
 ) -> Callable[[Callable[..., Network | Trees]], Model]:
     return lambda function: Model(function=function, names=aliases, equals=equals, reference=reference, optimized=optimized)
 
 
 @model(
     aliases=("linear_regression", "logistic_regression", "softmax_regression", "LinearRegression", "LogisticRegression"),
-    equals=("torch.nn.Linear(d, k)", "keras.layers.Dense(k)"),
+    equals=(
+        equal("torch.nn.Linear(d, k)"),
+        equal("keras.layers.Dense(k)"),
+    ),
 )
 def linear(
     inputs: int,
@@ -60,7 +64,10 @@ def linear(
 
 @model(
     aliases=("multilayer_perceptron", "MLP", "MLPRegressor", "MLPClassifier", "feedforward"),
-    equals=("torch.nn.Sequential(Linear, ReLU, ..., Linear)", "keras.Sequential of Dense layers"),
+    equals=(
+        equal("torch.nn.Sequential(Linear, ReLU, ..., Linear)"),
+        equal("keras.Sequential([Dense, ..., Dense])"),
+    ),
     reference="Rumelhart, Hinton and Williams (1986), doi:10.1038/323533a0",
 )
 def mlp(
@@ -87,7 +94,12 @@ def mlp(
 @model(
     optimized=False,
     aliases=("gradient_boosting", "gbdt", "gbm", "GradientBoostingRegressor", "GradientBoostingClassifier"),
-    equals=("sklearn.ensemble.GradientBoostingRegressor(max_depth, learning_rate) for mean_squared_error, up to its constant",),
+    equals=(
+        equal(
+            "sklearn.ensemble.GradientBoostingRegressor(max_depth, learning_rate)",
+            caveat="For mean_squared_error, up to its constant.",
+        ),
+    ),
     reference="Friedman (2001), doi:10.1214/aos/1013203451",
 )
 def boosted_trees(

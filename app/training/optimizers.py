@@ -20,6 +20,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
+from app.libraries import Equal, equal
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared, alias
 
@@ -43,7 +44,7 @@ def optimizer(
     slots: tuple[str, ...] = (),
     full_batch: bool = False,
     aliases: tuple[str | Alias, ...] = (),
-    equals: tuple[str, ...] = (),
+    equals: tuple[Equal, ...] = (),
     reference: str = "",
 ) -> Callable[[Callable[..., None]], Optimizer]:
     """Declare a function as an optimizer: its name is the function's, its parameters the keyword-only ones."""
@@ -75,7 +76,11 @@ DecoupledDecay: TypeAlias = Annotated[
 
 @optimizer(
     aliases=("gd", "GradientDescent", "steepest_descent", "vanilla"),
-    equals=("torch.optim.SGD(lr)", "keras.optimizers.SGD(learning_rate)", "optax.sgd(learning_rate)"),
+    equals=(
+        equal("torch.optim.SGD(lr)"),
+        equal("keras.optimizers.SGD(learning_rate)"),
+        equal("optax.sgd(learning_rate)"),
+    ),
     reference="Cauchy (1847), Méthode générale pour la résolution des systèmes d'équations simultanées",
 )
 def gradient_descent(
@@ -97,10 +102,10 @@ def gradient_descent(
         alias("nag", momentum=0.9, nesterov=True),
     ),
     equals=(
-        "torch.optim.SGD(lr, momentum, weight_decay=weight_decay, nesterov=nesterov)",
-        "optax.sgd(learning_rate, momentum, nesterov)",
-        "keras.optimizers.SGD(learning_rate, momentum, nesterov) at a constant learning rate",
-        'sklearn.neural_network.MLPRegressor(solver="sgd") at a constant learning rate',
+        equal("torch.optim.SGD(lr, momentum, weight_decay=weight_decay, nesterov=nesterov)"),
+        equal("optax.sgd(learning_rate, momentum, nesterov)"),
+        equal("keras.optimizers.SGD(learning_rate, momentum, nesterov)", caveat="At a constant learning rate."),
+        equal('sklearn.neural_network.MLPRegressor(solver="sgd")', caveat="At a constant learning rate."),
     ),
     reference="Polyak (1964), doi:10.1016/0041-5553(64)90137-5; Nesterov's as in Sutskever et al. (2013), PMLR 28(3):1139–1147",
 )
@@ -143,9 +148,9 @@ def sgd(
     slots=("sum_of_squares",),
     aliases=("Adagrad", "AdaGrad"),
     equals=(
-        "torch.optim.Adagrad(lr, initial_accumulator_value=initial_accumulator_value, eps=epsilon)",
-        "keras.optimizers.Adagrad(learning_rate, initial_accumulator_value, epsilon) with epsilon_inside",
-        "optax.adagrad(learning_rate, initial_accumulator_value, epsilon) with epsilon_inside",
+        equal("torch.optim.Adagrad(lr, initial_accumulator_value=initial_accumulator_value, eps=epsilon)"),
+        equal("keras.optimizers.Adagrad(learning_rate, initial_accumulator_value, epsilon)", epsilon_inside=True),
+        equal("optax.adagrad(learning_rate, initial_accumulator_value, epsilon)", epsilon_inside=True),
     ),
     reference="Duchi, Hazan and Singer (2011), JMLR 12:2121–2159",
 )
@@ -180,11 +185,17 @@ def adagrad(
     slots=("mean_square", "mean", "velocity"),
     aliases=("RMSprop", "RMSProp"),
     equals=(
-        "torch.optim.RMSprop(lr, alpha=rho, eps=epsilon, momentum=momentum, centered=centered)",
-        "keras.optimizers.RMSprop(learning_rate, rho, momentum, epsilon, centered) with epsilon_inside, "
-        "at a constant learning rate",
-        "optax.rmsprop(learning_rate, rho, epsilon, centered=centered, momentum=momentum) with epsilon_inside, "
-        "at a constant learning rate",
+        equal("torch.optim.RMSprop(lr, alpha=rho, eps=epsilon, momentum=momentum, centered=centered)"),
+        equal(
+            "keras.optimizers.RMSprop(learning_rate, rho, momentum, epsilon, centered)",
+            epsilon_inside=True,
+            caveat="At a constant learning rate.",
+        ),
+        equal(
+            "optax.rmsprop(learning_rate, rho, epsilon, centered=centered, momentum=momentum)",
+            epsilon_inside=True,
+            caveat="At a constant learning rate.",
+        ),
     ),
     reference="Tieleman and Hinton (2012), Neural Networks for Machine Learning, lecture 6.5; "
     "centered: Graves (2013), arXiv:1308.0850",
@@ -228,9 +239,9 @@ def rmsprop(
     slots=("mean_square", "mean_square_update"),
     aliases=("Adadelta", "AdaDelta"),
     equals=(
-        "torch.optim.Adadelta(lr, rho, epsilon)",
-        "keras.optimizers.Adadelta(learning_rate, rho, epsilon)",
-        "optax.adadelta(learning_rate, rho, epsilon)",
+        equal("torch.optim.Adadelta(lr, rho, epsilon)"),
+        equal("keras.optimizers.Adadelta(learning_rate, rho, epsilon)"),
+        equal("optax.adadelta(learning_rate, rho, epsilon)"),
     ),
     reference="Zeiler (2012), arXiv:1212.5701",
 )
@@ -268,10 +279,10 @@ def adadelta(
     slots=("first_moment", "second_moment"),
     aliases=("Adam", "AdamOptimizer"),
     equals=(
-        "torch.optim.Adam(lr, (beta_1, beta_2), epsilon)",
-        "optax.adam(learning_rate, beta_1, beta_2, epsilon)",
-        "keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon) with epsilon_hat",
-        'sklearn.neural_network.MLPRegressor(solver="adam") with epsilon_hat',
+        equal("torch.optim.Adam(lr, (beta_1, beta_2), epsilon)"),
+        equal("optax.adam(learning_rate, beta_1, beta_2, epsilon)"),
+        equal("keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon)", epsilon_hat=True),
+        equal('sklearn.neural_network.MLPRegressor(solver="adam")', epsilon_hat=True),
     ),
     reference="Kingma and Ba (2015), arXiv:1412.6980",
 )
@@ -301,9 +312,9 @@ def adam(
     slots=("first_moment", "second_moment"),
     aliases=("AdamW",),
     equals=(
-        "torch.optim.AdamW(lr, (beta_1, beta_2), epsilon, weight_decay)",
-        "optax.adamw(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay)",
-        "keras.optimizers.AdamW(learning_rate, weight_decay, beta_1, beta_2, epsilon) with epsilon_hat",
+        equal("torch.optim.AdamW(lr, (beta_1, beta_2), epsilon, weight_decay)"),
+        equal("optax.adamw(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay)"),
+        equal("keras.optimizers.AdamW(learning_rate, weight_decay, beta_1, beta_2, epsilon)", epsilon_hat=True),
     ),
     reference="Loshchilov and Hutter (2019), arXiv:1711.05101",
 )
@@ -334,8 +345,8 @@ def adamw(
     slots=("first_moment", "second_moment", "largest_second_moment"),
     aliases=("AMSGrad", "AMSgrad"),
     equals=(
-        "torch.optim.Adam(lr, (beta_1, beta_2), epsilon, amsgrad=True)",
-        "keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon, amsgrad=True) with epsilon_hat",
+        equal("torch.optim.Adam(lr, (beta_1, beta_2), epsilon, amsgrad=True)"),
+        equal("keras.optimizers.Adam(learning_rate, beta_1, beta_2, epsilon, amsgrad=True)", epsilon_hat=True),
     ),
     reference="Reddi, Kale and Kumar (2018), arXiv:1904.09237",
 )
@@ -366,9 +377,9 @@ def amsgrad(
     slots=("first_moment", "second_moment", "momentum_product"),
     aliases=("NAdam", alias("Nadam", learning_rate=0.001, epsilon=1e-7, momentum_decay=1.0)),
     equals=(
-        "torch.optim.NAdam(lr, (beta_1, beta_2), epsilon, momentum_decay=momentum_decay)",
-        "keras.optimizers.Nadam(learning_rate, beta_1, beta_2, epsilon) with momentum_decay=1",
-        "optax.nadam(learning_rate, beta_1, beta_2, epsilon) with momentum_decay=1e6",
+        equal("torch.optim.NAdam(lr, (beta_1, beta_2), epsilon, momentum_decay=momentum_decay)"),
+        equal("keras.optimizers.Nadam(learning_rate, beta_1, beta_2, epsilon)", momentum_decay=1),
+        equal("optax.nadam(learning_rate, beta_1, beta_2, epsilon)", momentum_decay=1e6),
     ),
     reference="Dozat (2016), Incorporating Nesterov momentum into Adam, openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
 )
@@ -411,8 +422,8 @@ def nadam(
     slots=("momentum",),
     aliases=("Lion", "EvoLvedSignMomentum"),
     equals=(
-        "optax.lion(learning_rate, beta_1, beta_2, weight_decay=weight_decay)",
-        "keras.optimizers.Lion(learning_rate, beta_1, beta_2, weight_decay=weight_decay)",
+        equal("optax.lion(learning_rate, beta_1, beta_2, weight_decay=weight_decay)"),
+        equal("keras.optimizers.Lion(learning_rate, beta_1, beta_2, weight_decay=weight_decay)"),
     ),
     reference="Chen et al. (2023), arXiv:2302.06675",
 )
@@ -494,8 +505,10 @@ def _adam_step(
     full_batch=True,
     aliases=("LBFGS", "L-BFGS", "l_bfgs", "L-BFGS-B", "lbfgsb", "fmin_l_bfgs_b"),
     equals=(
-        'scipy.optimize.minimize(method="L-BFGS-B", jac=True, '
-        'options={"maxiter": max_iter, "maxcor": history, "gtol": tolerance, "ftol": 0})',
+        equal(
+            'scipy.optimize.minimize(method="L-BFGS-B", jac=True, options={"maxiter": max_iter, "maxcor": history, "gtol": '
+            'tolerance, "ftol": 0})',
+        ),
     ),
     reference="Liu and Nocedal (1989), doi:10.1007/BF01589116; Zhu, Byrd, Lu and Nocedal (1997), doi:10.1145/279232.279236",
 )

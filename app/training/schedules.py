@@ -15,6 +15,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
+from app.libraries import Equal, equal
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared, alias
 
@@ -29,7 +30,7 @@ class Schedule(Declared):
 
 
 def schedule(
-    *, aliases: tuple[str | Alias, ...] = (), equals: tuple[str, ...] = (), reference: str = ""
+    *, aliases: tuple[str | Alias, ...] = (), equals: tuple[Equal, ...] = (), reference: str = ""
 ) -> Callable[[Callable[..., float]], Schedule]:
     """Declare a function as a schedule: its name is the function's, its parameters the keyword-only ones."""
 
@@ -44,7 +45,7 @@ Minimum: TypeAlias = Annotated[float, Ge(0), Le(1), Doc("Factor that it does not
 
 @schedule(
     aliases=("constant_schedule", "fixed", "none"),
-    equals=("optax.constant_schedule(learning_rate)",),
+    equals=(equal("optax.constant_schedule(learning_rate)"),),
     reference="Bottou, Curtis and Nocedal (2018), doi:10.1137/16M1080173",
 )
 def constant(epoch: int, epochs: int, losses: Losses) -> float:
@@ -55,9 +56,9 @@ def constant(epoch: int, epochs: int, losses: Losses) -> float:
 @schedule(
     aliases=("StepLR", "step_decay", "staircase"),
     equals=(
-        "torch.optim.lr_scheduler.StepLR(step_size=every, gamma=factor)",
-        "keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps=every, decay_rate=factor, staircase=True)",
-        "optax.exponential_decay(learning_rate, transition_steps=every, decay_rate=factor, staircase=True)",
+        equal("torch.optim.lr_scheduler.StepLR(step_size=every, gamma=factor)"),
+        equal("keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps=every, decay_rate=factor, staircase=True)"),
+        equal("optax.exponential_decay(learning_rate, transition_steps=every, decay_rate=factor, staircase=True)"),
     ),
     reference="Ge, Kakade, Kidambi and Netrapalli (2019), arXiv:1904.12838",
 )
@@ -76,9 +77,9 @@ def step(
 @schedule(
     aliases=("ExponentialLR", "exponential_decay", "ExponentialDecay"),
     equals=(
-        "torch.optim.lr_scheduler.ExponentialLR(gamma=decay)",
-        "keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps=1, decay_rate=decay)",
-        "optax.exponential_decay(learning_rate, transition_steps=1, decay_rate=decay)",
+        equal("torch.optim.lr_scheduler.ExponentialLR(gamma=decay)"),
+        equal("keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps=1, decay_rate=decay)"),
+        equal("optax.exponential_decay(learning_rate, transition_steps=1, decay_rate=decay)"),
     ),
     reference="Li and Arora (2020), arXiv:1910.07454",
 )
@@ -96,9 +97,9 @@ def exponential(
 @schedule(
     aliases=("CosineAnnealingLR", "cosine_annealing", "cosine_decay", "CosineDecay", "cosine_decay_schedule"),
     equals=(
-        "torch.optim.lr_scheduler.CosineAnnealingLR(T_max=epochs, eta_min=minimum * learning_rate)",
-        "keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs, alpha=minimum)",
-        "optax.cosine_decay_schedule(learning_rate, decay_steps=epochs, alpha=minimum)",
+        equal("torch.optim.lr_scheduler.CosineAnnealingLR(T_max=epochs, eta_min=minimum * learning_rate)"),
+        equal("keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=epochs, alpha=minimum)"),
+        equal("optax.cosine_decay_schedule(learning_rate, decay_steps=epochs, alpha=minimum)"),
     ),
     reference="Loshchilov and Hutter (2017), arXiv:1608.03983",
 )
@@ -110,8 +111,10 @@ def cosine(epoch: int, epochs: int, losses: Losses, *, minimum: Minimum = 0.0) -
 @schedule(
     aliases=("OneCycleLR", "onecycle", "1cycle", "super_convergence"),
     equals=(
-        "torch.optim.lr_scheduler.OneCycleLR(max_lr=learning_rate, total_steps=epochs, pct_start=pct_start, "
-        "div_factor=div_factor, final_div_factor=final_div_factor, cycle_momentum=False)",
+        equal(
+            "torch.optim.lr_scheduler.OneCycleLR(max_lr=learning_rate, total_steps=epochs, pct_start=pct_start, "
+            "div_factor=div_factor, final_div_factor=final_div_factor, cycle_momentum=False)",
+        ),
     ),
     reference="Smith and Topin (2018), arXiv:1708.07120",
 )
@@ -142,12 +145,18 @@ def one_cycle(
         alias("warmup_cosine_decay_schedule", then="cosine"),
     ),
     equals=(
-        "torch.optim.lr_scheduler.LinearLR(start_factor=start, total_iters=epochs_up)",
-        "optax.warmup_constant_schedule(start * learning_rate, learning_rate, epochs_up)",
-        "optax.warmup_cosine_decay_schedule(start * learning_rate, learning_rate, epochs_up, epochs, minimum * learning_rate) "
-        'with then="cosine"',
-        "keras.optimizers.schedules.CosineDecay(start * learning_rate, epochs - epochs_up, minimum, "
-        'warmup_target=learning_rate, warmup_steps=epochs_up) with then="cosine"',
+        equal("torch.optim.lr_scheduler.LinearLR(start_factor=start, total_iters=epochs_up)"),
+        equal("optax.warmup_constant_schedule(start * learning_rate, learning_rate, epochs_up)"),
+        equal(
+            "optax.warmup_cosine_decay_schedule(start * learning_rate, learning_rate, epochs_up, epochs, minimum * "
+            "learning_rate)",
+            then="cosine",
+        ),
+        equal(
+            "keras.optimizers.schedules.CosineDecay(start * learning_rate, epochs - epochs_up, minimum, "
+            "warmup_target=learning_rate, warmup_steps=epochs_up)",
+            then="cosine",
+        ),
     ),
     reference="Goyal et al. (2017), arXiv:1706.02677",
 )  # fmt: skip
@@ -170,8 +179,10 @@ def warm_up(
 @schedule(
     aliases=("ReduceLROnPlateau", "plateau", "reduce_lr_on_plateau"),
     equals=(
-        "torch.optim.lr_scheduler.ReduceLROnPlateau(factor=factor, patience=patience, threshold=threshold, cooldown=cooldown, "
-        "min_lr=minimum * learning_rate, eps=0)",
+        equal(
+            "torch.optim.lr_scheduler.ReduceLROnPlateau(factor=factor, patience=patience, threshold=threshold, "
+            "cooldown=cooldown, min_lr=minimum * learning_rate, eps=0)",
+        ),
     ),
     reference="He et al. (2016), doi:10.1109/CVPR.2016.90",
 )

@@ -117,45 +117,51 @@ class _Walk:
 
     def document(self, node: Any, depth: int) -> Document:
         keys = list(node)
-        if len(set(keys)) != len(keys) or len(keys) > MAX_KEYS or depth > MAX_DEPTH or "\0" in "".join(keys):
+        if len(keys) > MAX_KEYS or depth > MAX_DEPTH or "\0" in "".join(keys):
             raise _Doubt  # simdjson looks up a key with NUL in it by what stands before
         members: Document = {}
         for key in keys:
             value = node[key]
             kind = type_of(value)
             if kind is ARRAY:
-                value = self.array(value, depth + 1)
-            elif kind is OBJECT:
-                value = self.document(value, depth + 1)
-            members[key] = value
+                members[key] = self.array(value, depth + 1)
+            else:
+                members[key] = self.document(value, depth + 1) if kind is OBJECT else value
+        if len(members) != len(keys):  # one stands twice
+            raise _Doubt
         return members
 
     def array(self, node: Any, depth: int) -> Any:
         """An ndarray; its rows are counted where there are two axes, and looked into where there are more."""
-        self.brackets += 1
         length = len(node)
         first = node[0] if length else ""
         kind = type_of(first)
-        if kind is not float and kind is not int and kind is not ARRAY:
+        if kind is ARRAY:
+            return self.rows(node, first, length, depth)
+        self.brackets += 1
+        if kind is not float and kind is not int:
             return self.items(node, kind, depth)
-        leaf = first
-        while type_of(leaf) is ARRAY:
-            leaf = leaf[0]
-        numbers = exact.flat(node, leaf)
-        if kind is not ARRAY:
-            shape = (numbers.size if length >= SATURATED else length,)
-        elif type(first[0]) is not ARRAY:
-            self.brackets += length
+        numbers = exact.flat(node, first)
+        if (numbers.size != length and length < SATURATED) or depth > MAX_DEPTH:
+            raise _Doubt
+        return numbers
+
+    def rows(self, node: Any, first: Any, length: int, depth: int) -> Any:
+        leaf = first[0]
+        if type_of(leaf) is not ARRAY:
+            self.brackets += 1 + length
             widths = set(map(len, node))
             shape = (length, widths.pop())
             if widths or length >= SATURATED:
                 raise _Doubt
         else:
-            self.brackets -= 1
+            while type_of(leaf) is ARRAY:
+                leaf = leaf[0]
             shape = self.shape(node, first)
+        numbers = exact.flat(node, leaf)
         if math.prod(shape) != numbers.size or depth + len(shape) > MAX_DEPTH + 1:
             raise _Doubt
-        return numbers if len(shape) == 1 else numbers.reshape(shape)
+        return numbers.reshape(shape)
 
     def shape(self, node: Any, first: Any) -> tuple[int, ...]:
         """The lengths of the axes, every row's length seen; what is nested deeper shows in the brackets."""

@@ -50,7 +50,10 @@ async def test_an_entry_says_what_the_declaration_says(
     assert entry["description"].startswith(entry["summary"])
     assert entry["aliases"] == [each.name for each in thing.aliases]
     assert entry["alias_parameters"] == {each.name: each.parameters for each in thing.aliases if each.parameters}
-    assert (entry["equals"], entry["reference"]) == (list(thing.equals), thing.reference)
+    assert ([each["call"] for each in entry["equals"]], entry["reference"]) == (
+        [each.call for each in thing.equals],
+        thing.reference,
+    )
     assert entry["parameters"].keys() == thing.parameters.keys()
     for name, schema in entry["parameters"].items():
         OAS31Validator.check_schema(schema)

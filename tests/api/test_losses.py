@@ -46,7 +46,8 @@ async def test_an_entry_says_what_the_declaration_says(loss: Loss, client: httpx
     assert entry["summary"] == inspect.getdoc(loss.function).split("\n")[0]  # type: ignore[union-attr]
     assert entry["aliases"] == [each.name for each in loss.aliases]
     assert entry["alias_parameters"] == {each.name: each.parameters for each in loss.aliases if each.parameters}
-    assert entry["equals"] == list(loss.equals)
+    assert [each["call"] for each in entry["equals"]] == [each.call for each in loss.equals]
+    assert [each["version"] for each in entry["equals"]] == [each.library.version for each in loss.equals]
     assert entry["reference"] == loss.reference
     assert entry["coupling"] == loss.coupling
     assert {each.upper() for each in entry["properties"]} == {each.name for each in Property if each in loss.properties}

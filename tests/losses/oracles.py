@@ -546,10 +546,12 @@ def corners(box: Row, box_format: str) -> Row:
 
 
 def overlap(a: Row, b: Row, eps: Any) -> tuple[Exact, Exact]:
-    """Intersection over union, and the union."""
+    """Intersection over union, and the union; of two boxes without area 1 where they are one, else 0."""
     sides = [positive(smallest([a[c + 2], b[c + 2]]) - largest([a[c], b[c]]), at_zero=UNDECLARED) for c in (0, 1)]
     shared = sides[0] * sides[1]
     union = area(a) + area(b) - shared
+    if union + eps == 0:
+        return Exact(all(own == true for own, true in zip(a, b, strict=True))), union
     return shared / (union + eps), union
 
 

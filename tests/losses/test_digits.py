@@ -3,6 +3,7 @@
 The tables of `test_values.py` ask every loss at the same kinds of points; here are the particular ones.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -284,6 +285,37 @@ def test_divergence_of_logits_further_apart_than_any_float64() -> None:
     row = [1e308, -1e308, 0.0, 1e308]
     targets = [0.1 + 2.0**-54, 0.0, 0.0, 0.9]
     assert worst("kl_divergence", {"input_format": "logits", "log_target": False}, [row], [targets]) <= 32
+
+
+def test_a_tweedie_loss_of_a_mean_and_a_target_of_nearly_nothing_is_infinite() -> None:
+    answer = asked("tweedie_nll", [-1.7e308, -1e300], [5e-324, 5e-324], log_input=True, power=3.0)
+    assert answer.per_sample is not None
+    assert answer.per_sample.tolist() == [math.inf, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("categorical_focal", {}), ("categorical_focal", {"gamma": 0.5}), ("generalized_cross_entropy", {"q": 1e-6})],
+)
+def test_slopes_at_a_probability_of_nearly_nothing_are_finite_where_the_share_is_small(
+    name: str, parameters: dict[str, Any]
+) -> None:
+    assert worst(name, parameters, [[0.5, 0.5, 5e-324]], [[1.0, 0.0, 1e-16]]) <= 4
+    assert worst(name, parameters, [[0.5, 0.5, 3e-310]], [[0.875, 0.125, 1e-20]]) <= 4
+
+
+@pytest.mark.parametrize("label", [0.0, [1.0, 0.0, 0.0], [0.9, 0.1, 0.0]])
+def test_a_cross_entropy_beyond_the_range_times_a_small_class_weight_is_finite(label: Any) -> None:
+    parameters = {"from_logits": True, "class_weight": [1e-3, 2.0, 3.0]}
+    assert worst("categorical_cross_entropy", parameters, [[-1e308, 1e308, 0.0]], [label]) <= 4
+
+
+@pytest.mark.parametrize("name", ["dice", "tversky"])
+@pytest.mark.parametrize("weighed", [{}, {"include_background": False, "smooth": 1.0}])
+def test_slopes_of_a_map_of_classes_keep_their_digits_through_the_softmax(name: str, weighed: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    maps, labels = rng.standard_normal((12, 4, 4)) * 1.5, rng.integers(0, 4, (12, 4))
+    assert worst(name, {"from_logits": True, "class_axis": -1, **weighed}, maps, labels) <= 6
 
 
 def test_squares_of_a_margin_that_overflow_where_their_mean_does_not() -> None:

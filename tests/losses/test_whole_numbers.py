@@ -30,7 +30,8 @@ def encodings() -> Mapping[str, Encoding]:
 
 def read(encoding: Encoding, numbers: NDArray[Any], k: int | None = K) -> Reading:
     """What the encoding makes of these numbers; where it takes rows, of rows of the same number."""
-    row = [axis for axis in encoding.axes[0].split()[1:] if axis != "*d"]
+    labels = min(encoding.axes, key=len)  # not rows of shares, where it takes these as well
+    row = [axis for axis in labels.split()[1:] if axis != "*d"]
     shape = tuple(int(axis) if axis.isdigit() else 1 for axis in row)
     array = np.broadcast_to(numbers.reshape(-1, *(1 for _ in row)), (numbers.size, *shape)).copy()
     return encoding.read(array, Place(("targets",), row_axes=len(row), k=k))

@@ -212,6 +212,14 @@ def test_an_answer_that_fails_midway_is_cut(server: EchoServer) -> None:
     assert server.get("/fails-midway").body == b"4\r\nhalf\r\n"  # and not the chunk that ends it
 
 
+def test_a_head_and_the_first_of_its_body_are_one_write(server: EchoServer) -> None:
+    with server.connect() as connection:
+        for _ in range(20):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            (answer,) = parsed(connection.recv(1 << 16))
+            assert answer.status == 200
+
+
 def test_answers_have_a_date_and_no_server(server: EchoServer) -> None:
     answer = server.get("/")
     assert "date" in answer.headers

@@ -77,7 +77,7 @@ def test_bundled_rows_are_scikit_learns_shuffled(name: str, parameters: dict[str
 @pytest.mark.parametrize("name", BUNDLED)
 def test_what_a_bundled_set_says_that_it_equals_is_what_it_equals(name: str) -> None:
     values = {**DATASETS[name].defaults, "sklearn": sklearn}
-    assert_same(DATASETS[name](), eval(DATASETS[name].equals[0], values))
+    assert_same(DATASETS[name](), eval(DATASETS[name].equals[0].call, values))
 
 
 # --- what every dataset keeps -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing_extensions import Doc
 
 from app.domains import Whole
 from app.errors import Fault, InvalidArray
+from app.libraries import AVERAGES, EACH, equal
 from app.losses.cost import Cost
 from app.losses.encodings import (
     CLASS_LABEL,
@@ -71,8 +72,14 @@ LabelSmoothing: TypeAlias = Annotated[
     targets=SOFT_BINARY,
     formula="−(w·y·ln p + (1 − y)·ln(1 − p)), p = σ(x) for a logit x",
     aliases=(
-        "bce", "BCE", "BCELoss", "F.binary_cross_entropy", "BinaryCrossentropy", "binary_crossentropy", "binary_logloss",
-        "log_loss", "logloss", "Logloss",
+        "bce", "BCE",
+        alias("BCELoss", unless="from_logits", clip=3.720075976020836e-44),  # e⁻¹⁰⁰
+        alias("F.binary_cross_entropy", unless="from_logits", clip=3.720075976020836e-44),
+        alias("BinaryCrossentropy", unless="from_logits", clip=1e-7),
+        alias("binary_crossentropy", unless="from_logits", clip=1e-7),
+        alias("log_loss", unless="from_logits", clip=2.220446049250313e-16),
+        "binary_logloss", "logloss",
+        alias("Logloss", from_logits=True),
         alias("bce_with_logits", from_logits=True),
         alias("BCEWithLogitsLoss", from_logits=True),
         alias("binary_cross_entropy_with_logits", from_logits=True),
@@ -85,15 +92,32 @@ LabelSmoothing: TypeAlias = Annotated[
         alias("binary:logitraw", from_logits=True),
     ),
     equals=(
-        "torch.nn.BCELoss() without its limit of 100",
-        "torch.nn.BCEWithLogitsLoss(pos_weight)",
-        "keras.losses.BinaryCrossentropy(from_logits, label_smoothing) with clip=1e-7 for probabilities",
-        "sklearn.metrics.log_loss of two classes with clip=2.2e-16",
-        "sklearn._loss.HalfBinomialLoss() of logits",
-        "optax.losses.sigmoid_binary_cross_entropy of logits",
-        "xgboost objective binary:logistic of margins",
-        "lightgbm objective binary or cross_entropy of raw scores",
-        "catboost loss Logloss or CrossEntropy of raw scores",
+        equal(
+            "torch.nn.BCELoss(reduction=reduction)(predictions, targets)",
+            clip=3.720075976020836e-44, differs_at=("gradient at saturated",),
+            caveat="PyTorch keeps logarithms above −100, and its gradient at 0 and 1 is the slope of another limit.",
+        ),
+        equal(
+            "torch.nn.BCEWithLogitsLoss(pos_weight=torch.as_tensor(pos_weight), reduction=reduction)(predictions, targets)",
+            from_logits=True,
+        ),
+        equal(
+            "keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES, clip=1e-7,
+        ),
+        equal(
+            "keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing, reduction=reduction)(targets, "
+            "predictions)",
+            reductions=AVERAGES, from_logits=True,
+        ),
+        equal("sklearn.metrics.log_loss(targets, predictions, labels=[0, 1])", axes=("n",), clip=2.220446049250313e-16),
+        equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), from_logits=True),
+        equal("optax.losses.sigmoid_binary_cross_entropy(predictions, targets)", reductions=EACH, from_logits=True),
+        equal("xgboost.XGBClassifier(objective='binary:logistic')", reductions=EACH, axes=("n",), from_logits=True),
+        equal("lightgbm.LGBMClassifier(objective='binary')", axes=("n",), from_logits=True, clip=1e-15),
+        equal("lightgbm.LGBMRegressor(objective='cross_entropy')", axes=("n",), from_logits=True, clip=1e-12),
+        equal("catboost.utils.eval_metric(targets, predictions, 'Logloss')[0]", axes=("n",), from_logits=True),
+        equal("catboost.utils.eval_metric(targets, predictions, 'CrossEntropy')[0]", axes=("n",), from_logits=True),
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
@@ -256,12 +280,38 @@ def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
         alias("sigmoid_focal_loss", from_logits=True, alpha=0.25),
     ),
     equals=(
-        "torchvision.ops.sigmoid_focal_loss(alpha, gamma) of logits",
-        "keras.losses.BinaryFocalCrossentropy(gamma, from_logits, label_smoothing), alpha with apply_class_balancing",
-        "optax.losses.sigmoid_focal_loss(alpha, gamma) of logits",
-        "segmentation_models_pytorch.losses.FocalLoss('binary', alpha, gamma) of logits",
-        "monai.losses.FocalLoss(gamma, alpha) of logits",
-        "kornia.losses.binary_focal_loss_with_logits(alpha, gamma) of logits",
+        equal(
+            "torchvision.ops.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
+            from_logits=True, alpha=0.25,
+        ),
+        equal(
+            "keras.losses.BinaryFocalCrossentropy(gamma=gamma, label_smoothing=label_smoothing, reduction=reduction)(targets, "
+            "predictions)",
+            reductions=AVERAGES, differs_at=("saturated", "zeros"),
+            caveat="Keras keeps probabilities 1e-7 from 0 and 1.",
+        ),
+        equal(
+            "keras.losses.BinaryFocalCrossentropy(from_logits=True, apply_class_balancing=True, alpha=alpha, gamma=gamma, "
+            "label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES, from_logits=True, alpha=0.25, differs_at=("saturated",),
+            caveat="Keras keeps probabilities 1e-7 from 0 and 1, those of logits too.",
+        ),
+        equal(
+            "optax.losses.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma)",
+            reductions=EACH, from_logits=True, alpha=0.25,
+        ),
+        equal(
+            "segmentation_models_pytorch.losses.FocalLoss('binary', alpha=alpha, gamma=gamma)(predictions, targets)",
+            from_logits=True, alpha=0.25,
+        ),
+        equal(
+            "monai.losses.FocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)(predictions, targets)",
+            from_logits=True, alpha=0.25, reductions=("mean",),
+        ),
+        equal(
+            "kornia.losses.binary_focal_loss_with_logits(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
+            from_logits=True, alpha=0.25,
+        ),
     ),
     reference="Lin et al. (2017), doi:10.1109/ICCV.2017.324",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
@@ -402,11 +452,22 @@ def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
         "binomial_deviance",
     ),
     equals=(
-        "torch.nn.SoftMarginLoss()",
-        "sklearn SGDClassifier loss log_loss",
-        "sklearn._loss.HalfBinomialLoss() with y from 0 and 1",
-        "xgboost objective binary:logistic of margins",
-        "lightgbm objective binary of raw scores",
+        equal(
+            "torch.nn.SoftMarginLoss(reduction=reduction)(predictions, targets)",
+            differs_at=("saturated",),
+            caveat="PyTorch's exponential overflows from scores of −710.",
+        ),
+        equal("sklearn.linear_model.SGDClassifier(loss='log_loss')", reductions=EACH, axes=("n",)),
+        equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), encodings={"targets": "binary"}),
+        equal(
+            "xgboost.XGBClassifier(objective='binary:logistic')",
+            reductions=EACH, axes=("n",), encodings={"targets": "binary"},
+        ),
+        equal(
+            "lightgbm.LGBMClassifier(objective='binary')",
+            axes=("n",), encodings={"targets": "binary"}, differs_at=("saturated",),
+            caveat="LightGBM keeps probabilities 1e-15 from 0 and 1.",
+        ),
     ),
     reference="Cox (1958), doi:10.1111/j.2517-6161.1958.tb00292.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
@@ -423,13 +484,34 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     formula="max(0, m − y·s)",
     aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge"),
     equals=(
-        "keras.losses.Hinge()",
-        "sklearn.metrics.hinge_loss of two classes",
-        "sklearn SGDClassifier loss hinge",
-        "optax.losses.hinge_loss",
-        "torchmetrics.classification.BinaryHingeLoss() of scores in [0, 1]",
-        "xgboost objective binary:hinge",
-        "catboost metric HingeLoss",
+        equal(
+            "keras.losses.Hinge(reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES,
+            differs_at=("gradient at ties", "gradient at saturated"),
+            caveat="At the margin itself the slope is half of it there.",
+        ),
+        equal("sklearn.metrics.hinge_loss(targets, predictions, labels=[-1, 1])", axes=("n",)),
+        equal("sklearn.linear_model.SGDClassifier(loss='hinge')", reductions=EACH, axes=("n",)),
+        equal(
+            "optax.losses.hinge_loss(predictions, targets)",
+            reductions=EACH,
+            differs_at=("gradient at ties", "gradient at saturated"),
+            caveat="At the margin itself the slope is half of it there.",
+        ),
+        equal(
+            "torchmetrics.functional.classification.binary_hinge_loss(predictions, targets.int())",
+            encodings={"predictions": "probability", "targets": "binary"},
+            caveat="Where a score lies outside [0, 1], torchmetrics takes the sigmoid of all.",
+        ),
+        equal(
+            "xgboost.XGBClassifier(objective='binary:hinge')",
+            reductions=EACH,
+            axes=("n",),
+            encodings={"targets": "binary"},
+            differs_at=("hessian", "gradient at ties"),
+            caveat="The second derivative is 1 there, and the slope at the margin itself 0.",
+        ),
+        equal("catboost.utils.eval_metric(targets, predictions, 'HingeLoss')[0]", axes=("n",), encodings={"targets": "binary"}),
     ),
     reference="Cortes and Vapnik (1995), doi:10.1007/BF00994018",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
@@ -454,10 +536,14 @@ def hinge(
     formula="max(0, 1 − y·s)²",
     aliases=("SquaredHinge", "squared_hinge_loss", "l2_svm"),
     equals=(
-        "keras.losses.SquaredHinge()",
-        "sklearn SGDClassifier loss squared_hinge",
-        "sklearn LinearSVC loss squared_hinge",
-        "torchmetrics.classification.BinaryHingeLoss(squared=True) of scores in [0, 1]",
+        equal("keras.losses.SquaredHinge(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal("sklearn.linear_model.SGDClassifier(loss='squared_hinge')", reductions=EACH, axes=("n",)),
+        equal("sklearn.svm.LinearSVC(loss='squared_hinge')", axes=("n",)),
+        equal(
+            "torchmetrics.functional.classification.binary_hinge_loss(predictions, targets.int(), squared=True)",
+            encodings={"predictions": "probability", "targets": "binary"},
+            caveat="Where a score lies outside [0, 1], torchmetrics takes the sigmoid of all.",
+        ),
     ),
     reference="Cortes and Vapnik (1995), doi:10.1007/BF00994018",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
@@ -473,7 +559,7 @@ def squared_hinge(predictions: Array, targets: Array) -> tuple[Array, Array, Sec
     targets=SIGN,
     formula="max(0, 1 − z)² if z = y·s ≥ −1, else −4z",
     aliases=("modified_huber_loss", "ModifiedHuber"),
-    equals=("sklearn SGDClassifier loss modified_huber",),
+    equals=(equal("sklearn.linear_model.SGDClassifier(loss='modified_huber')", reductions=EACH, axes=("n",)),),
     reference="Zhang (2004), doi:10.1145/1015330.1015332",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
@@ -490,7 +576,16 @@ def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array, Se
     targets=SIGN,
     formula="max(0, −y·s)",
     aliases=("perceptron_loss", "Perceptron", "perceptron_criterion"),
-    equals=("sklearn SGDClassifier loss perceptron", "sklearn.linear_model.Perceptron", "optax.losses.perceptron_loss"),
+    equals=(
+        equal("sklearn.linear_model.SGDClassifier(loss='perceptron')", reductions=EACH, axes=("n",)),
+        equal("sklearn.linear_model.Perceptron()", reductions=EACH, axes=("n",)),
+        equal(
+            "optax.losses.perceptron_loss(predictions, targets)",
+            reductions=EACH,
+            differs_at=("gradient at ties", "gradient at zeros"),
+            caveat="At a score of 0 the slope is half of it there.",
+        ),
+    ),
     reference="Rosenblatt (1958), doi:10.1037/h0042519",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
@@ -508,7 +603,17 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
     targets=SIGN,
     formula="e^(−y·s)",
     aliases=("exponential_loss", "ExponentialLoss", "exp_loss", "adaboost", "AdaBoost"),
-    equals=("sklearn._loss.ExponentialLoss()", "sklearn GradientBoostingClassifier loss exponential with s twice its raw score"),
+    equals=(
+        equal(
+            "sklearn._loss.loss.ExponentialLoss()",
+            reductions=EACH,
+            axes=("n",),
+            encodings={"targets": "binary"},
+            differs_at=("saturated",),
+            caveat="Where the exponential overflows, scikit-learn has 0 · ∞.",
+        ),
+        equal("sklearn.ensemble.GradientBoostingClassifier(loss='exponential')", axes=("n",)),
+    ),
     reference="Freund and Schapire (1997), doi:10.1006/jcss.1997.1504",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
 )
@@ -526,7 +631,17 @@ def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Secon
     targets=by_rank(SOFT_BINARY, CLASS_LABEL),
     formula="(p − y)² of a probability, Σ (p_c − y_c)² of a distribution",
     aliases=("brier", "BrierScore", "brier_score_loss", "quadratic_score"),
-    equals=("sklearn.metrics.brier_score_loss(scale_by_half)", "scoringrules.brier_score", "catboost metric BrierScore"),
+    equals=(
+        equal(
+            "sklearn.metrics.brier_score_loss(targets, predictions, scale_by_half=scale_by_half)",
+            axes=("n",),
+            scale_by_half=True,
+        ),
+        equal("sklearn.metrics.brier_score_loss(targets, predictions, labels=np.arange(k))", axes=("n k",)),
+        equal("scoringrules.brier_score(targets, predictions)", reductions=EACH, axes=("n",)),
+        equal("sklearn.metrics.brier_score_loss(targets, predictions)", axes=("n",)),
+        equal("catboost.utils.eval_metric(targets, np.log(predictions) - np.log1p(-predictions), 'BrierScore')[0]", axes=("n",)),
+    ),
     reference="Brier (1950), doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT | PROPER,
     counts=class_counts,
@@ -611,7 +726,12 @@ LABEL_OR_PROBABILITY = Encoding(
     targets=by_rank(LABEL, CLASS_LABEL),
     formula="1 if the decision is not y, else 0",
     aliases=("0-1", "zero_one_loss", "ZeroOneLoss", "misclassification", "misclassification_error", "accuracy_loss", "merror"),
-    equals=("sklearn.metrics.zero_one_loss", "xgboost metrics error and merror", "catboost metric ZeroOneLoss"),
+    equals=(
+        equal("sklearn.metrics.zero_one_loss(targets, predictions)", axes=("n",), encodings={"predictions": "binary"}),
+        equal("xgboost.XGBClassifier(eval_metric='error')", axes=("n",)),
+        equal("xgboost.XGBClassifier(eval_metric='merror')", axes=("n k",)),
+        equal("catboost.utils.eval_metric(targets, predictions, 'ZeroOneLoss')[0]", axes=("n",), threshold=0.0),
+    ),
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
     cost=Cost(per_number=10.0),
 )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.domains import Boxes
+from app.libraries import equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
@@ -97,7 +98,10 @@ BOX = Choice(
     targets=BOX,
     formula="1 − |A ∩ B| / |A ∪ B|",
     aliases=("linear_iou", "linear_iou_loss"),
-    equals=("tensorflow_addons.losses.giou_loss(mode='iou')", "mmdet.models.losses.IoULoss(mode='linear')"),
+    equals=(
+        equal("tensorflow_addons.losses.GIoULoss(mode='iou')(targets, predictions)"),
+        equal("mmdet.models.losses.IoULoss(mode='linear')(predictions, targets)"),
+    ),
     reference="Yu et al. (2016), doi:10.1145/2964284.2967274",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
@@ -118,10 +122,15 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Forma
     formula="1 − IoU + (|C| − |A ∪ B|) / |C|, C the smallest box around both",
     aliases=("GIoULoss", "giou_loss", "generalized_iou", "BoxGIoULoss", alias("generalized_box_iou_loss", eps=1e-7)),
     equals=(
-        "torchvision.ops.generalized_box_iou_loss(eps)",
-        "tensorflow_addons.losses.GIoULoss()",
-        "monai.losses.BoxGIoULoss()",
-        "mmdet.models.losses.GIoULoss(eps)",
+        equal("torchvision.ops.generalized_box_iou_loss(predictions, targets, eps=eps, reduction=reduction)", eps=1e-7),
+        equal("tensorflow_addons.losses.GIoULoss()(targets, predictions)"),
+        equal(
+            "monai.losses.BoxGIoULoss(reduction=reduction)(predictions, targets)",
+            reductions=("mean", "sum"),
+            differs_at=("gradient at ties",),
+            caveat="Where edges lie on one another the slope is shared otherwise there.",
+        ),
+        equal("mmdet.models.losses.GIoULoss(eps=eps)(predictions, targets)"),
     ),
     reference="Rezatofighi et al. (2019), doi:10.1109/CVPR.2019.00075",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
@@ -139,7 +148,10 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
     targets=BOX,
     formula="1 − IoU + ρ² / c², ρ the distance of the centres, c the diagonal of the smallest box around both",
     aliases=("DIoULoss", "diou_loss", "distance_iou", alias("distance_box_iou_loss", eps=1e-7)),
-    equals=("torchvision.ops.distance_box_iou_loss(eps)", "mmdet.models.losses.DIoULoss(eps)"),
+    equals=(
+        equal("torchvision.ops.distance_box_iou_loss(predictions, targets, eps=eps, reduction=reduction)", eps=1e-7),
+        equal("mmdet.models.losses.DIoULoss(eps=eps)(predictions, targets)"),
+    ),
     reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,
@@ -156,7 +168,9 @@ def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
     targets=BOX,
     formula="1 − IoU + ρ²/c² + αv, v = (4/π²)(arctan(w′/h′) − arctan(w/h))², α = v / (1 − IoU + v)",
     aliases=("CIoULoss", "ciou_loss", "complete_iou", alias("complete_box_iou_loss", eps=1e-7, detach_alpha=True)),
-    equals=("torchvision.ops.complete_box_iou_loss(eps) with detach_alpha",),
+    equals=(
+        equal("torchvision.ops.complete_box_iou_loss(predictions, targets, reduction=reduction)", eps=1e-7, detach_alpha=True),
+    ),
     reference="Zheng et al. (2020), doi:10.1609/aaai.v34i07.6999",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     cost=IN_PAIRS,

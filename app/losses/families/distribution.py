@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.libraries import AVERAGES, EACH, equal
 from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, Second, Seconds, loss
@@ -50,17 +51,33 @@ HALF_LOG_2_PI, HALF_LOG_2_PI_LOW = 0.9189385332046728, -3.8782941580672414e-17
         "poisson_nll_loss",
         "HalfPoissonLoss",
         "count:poisson",
-        alias("poisson-nloglik", log_input=False, full=True, eps=0.0),
+        alias("poisson-nloglik", log_input=False, full=True, eps=1e-16),
         alias("Poisson", log_input=False, eps=1e-7),
         alias("poisson", log_input=False, eps=1e-7),
     ),
     equals=(
-        "torch.nn.PoissonNLLLoss(log_input, eps=eps)",
-        'torch.nn.PoissonNLLLoss(log_input, full=True, eps=eps) with full="stirling"',
-        "keras.losses.Poisson() with log_input=False, eps=1e-7",
-        "sklearn HalfPoissonLoss (log link)",
-        "XGBoost count:poisson, LightGBM poisson and CatBoost Poisson objectives",
-        "XGBoost poisson-nloglik with log_input=False, full=True, eps=0",
+        equal("torch.nn.PoissonNLLLoss(log_input=log_input, eps=eps, reduction=reduction)(predictions, targets)"),
+        equal(
+            "torch.nn.PoissonNLLLoss(log_input=log_input, full=True, eps=eps, reduction=reduction)(predictions, targets)",
+            full="stirling",
+        ),
+        equal("keras.losses.Poisson(reduction=reduction)(targets, predictions)", reductions=AVERAGES, log_input=False, eps=1e-7),
+        equal("sklearn._loss.loss.HalfPoissonLoss()", reductions=EACH, axes=("n",)),
+        equal(
+            "xgboost.XGBRegressor(objective='count:poisson')",
+            reductions=EACH,
+            axes=("n",),
+            differs_at=("gradient at saturated",),
+            caveat="From a logarithm of 88 the exponential overflows in single precision.",
+        ),
+        equal(
+            "lightgbm.LGBMRegressor(objective='poisson')",
+            axes=("n",),
+            differs_at=("saturated",),
+            caveat="From a logarithm of 88 the exponential overflows in single precision.",
+        ),
+        equal("catboost.utils.eval_metric(targets, predictions, 'Poisson')[0]", axes=("n",)),
+        equal("xgboost.XGBRegressor(eval_metric='poisson-nloglik')", axes=("n",), log_input=False, full=True, eps=1e-16),
     ),
     reference="Cameron and Trivedi (2013), doi:10.1017/CBO9781139013567",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH,
@@ -89,9 +106,24 @@ def poisson_nll(
     formula="y/p + log p; with log_input: y·e⁻ᵖ + p",
     aliases=("gamma", "gamma-nloglik", alias("HalfGammaLoss", log_input=True), alias("reg:gamma", log_input=True)),
     equals=(
-        "XGBoost gamma-nloglik and LightGBM gamma metrics",
-        "sklearn HalfGammaLoss (log link) with log_input=True",
-        "XGBoost reg:gamma and LightGBM gamma objectives with log_input=True",
+        equal("xgboost.XGBRegressor(eval_metric='gamma-nloglik')", axes=("n",)),
+        equal("lightgbm.LGBMRegressor(metric='gamma')", axes=("n",)),
+        equal("sklearn._loss.loss.HalfGammaLoss()", reductions=EACH, axes=("n",), log_input=True),
+        equal(
+            "xgboost.XGBRegressor(objective='reg:gamma')",
+            reductions=EACH,
+            axes=("n",),
+            log_input=True,
+            differs_at=("gradient at saturated",),
+            caveat="From a logarithm of 88 the exponential overflows in single precision.",
+        ),
+        equal(
+            "lightgbm.LGBMRegressor(objective='gamma')",
+            axes=("n",),
+            log_input=True,
+            differs_at=("saturated",),
+            caveat="From a logarithm of 88 the exponential overflows in single precision.",
+        ),
     ),
     reference="McCullagh and Nelder (1989), doi:10.1007/978-1-4899-3242-6",
     properties=DIFFERENTIABLE | SMOOTH,
@@ -120,15 +152,34 @@ _TWEEDIE_TARGETS = Choice((
     aliases=(
         "tweedie",
         "tweedie-nloglik",
-        "HalfTweedieLossIdentity",
         alias("HalfTweedieLoss", log_input=True),
         alias("reg:tweedie", log_input=True),
     ),
     equals=(
-        "XGBoost tweedie-nloglik@power and LightGBM tweedie(tweedie_variance_power=power) metrics",
-        "sklearn HalfTweedieLossIdentity(power), up to a constant where power is 0",
-        "sklearn HalfTweedieLoss(power) with log_input=True",
-        "XGBoost reg:tweedie(tweedie_variance_power=power) and LightGBM tweedie objectives with log_input=True",
+        equal("xgboost.XGBRegressor(eval_metric=f'tweedie-nloglik@{power}')", axes=("n",)),
+        equal("lightgbm.LGBMRegressor(metric='tweedie', tweedie_variance_power=power)", axes=("n",)),
+        equal(
+            "sklearn._loss.loss.HalfTweedieLoss(power=power)",
+            reductions=EACH,
+            axes=("n",),
+            log_input=True,
+            caveat="With power 0 ½y² more.",
+        ),
+        equal(
+            "xgboost.XGBRegressor(objective='reg:tweedie', tweedie_variance_power=power)",
+            reductions=EACH,
+            axes=("n",),
+            log_input=True,
+            differs_at=("gradient at saturated", "hessian at saturated"),
+            caveat="From a logarithm of 88 the exponential overflows in single precision.",
+        ),
+        equal(
+            "lightgbm.LGBMRegressor(objective='tweedie', tweedie_variance_power=power)",
+            axes=("n",),
+            log_input=True,
+            differs_at=("saturated",),
+            caveat="From a logarithm of 88 the exponential overflows in single precision.",
+        ),
     ),
     reference="Jørgensen (1987), doi:10.1111/j.2517-6161.1987.tb01685.x",
     properties=DIFFERENTIABLE | SMOOTH,
@@ -169,7 +220,20 @@ def tweedie_nll(
     targets=REAL,
     formula="½(log v + (m − y)²/v), v = max(variance, ε); with full: + ½ log 2π",
     aliases=("GaussianNLLLoss", "gaussian_nll_loss", "normal_nll"),
-    equals=("torch.nn.GaussianNLLLoss(full, eps)", "scoringrules.logs_normal(targets, mean, variance**0.5) with full=True"),
+    equals=(
+        equal(
+            "torch.nn.GaussianNLLLoss(full=full, eps=eps, reduction=reduction)(mean, targets, variance)",
+            differs_at=("gradient at zeros", "gradient at saturated"),
+            caveat="Of a variance below eps PyTorch ignores the limit in the gradient.",
+        ),
+        equal(
+            "scoringrules.logs_normal(targets, mean, variance**0.5)",
+            reductions=EACH,
+            full=True,
+            differs_at=("zeros", "saturated"),
+            caveat="The variance has to be above 0 there.",
+        ),
+    ),
     reference="Nix and Weigend (1994), doi:10.1109/ICNN.1994.374138",
     properties=DIFFERENTIABLE,
 )
@@ -301,7 +365,9 @@ def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Sec
         return lambda share: np.exp(high * share) * (1.0 + low * share)
 
     def bracketed(below: float, above: float, exact: Callable[[Where], Pair]) -> Array:
-        near = _times(_exp_minus(1.0, x, y * (below / above), exact), raised(a)) / below
+        other = y * (below / above)  # of which something is left, however small: it has the sign of what is infinite
+        other = np.where((other == 0) & (y > 0), math.copysign(5e-324, below / above), other)
+        near = _times(_exp_minus(1.0, x, other, exact), raised(a)) / below
         far = _times(np.ones_like(x), raised(b)) / below - _times(y, raised(a)) / above
         # eˣ leaves the range of floats before its powers do
         return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.libraries import EACH, equal
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, Second, loss
@@ -53,13 +54,29 @@ def _format(name: str) -> Case:
         alias("kl_divergence_with_log_targets", input_format="log_probabilities", log_target=True),
     ),
     equals=(
-        "torch.nn.KLDivLoss(reduction='batchmean', log_target) with input_format log_probabilities",
-        "keras.losses.KLDivergence()",
-        "optax.losses.kl_divergence with input_format log_probabilities",
-        "optax.losses.kl_divergence_with_log_targets with input_format log_probabilities and log_target",
-        "torchmetrics.functional.kl_divergence(targets, predictions)",
-        "kornia.losses.kl_div_loss_2d of flattened maps",
-        "lightgbm metric kldiv of two classes",
+        equal(
+            "torch.nn.KLDivLoss(reduction='batchmean', log_target=log_target)(predictions, targets)",
+            input_format="log_probabilities",
+        ),
+        equal(
+            "keras.losses.KLDivergence(reduction=reduction)(targets, predictions)",
+            differs_at=("saturated",),
+            caveat="Keras keeps both probabilities above 1e-7.",
+        ),
+        equal("optax.losses.kl_divergence(predictions, targets)", reductions=EACH, input_format="log_probabilities"),
+        equal(
+            "optax.losses.kl_divergence_with_log_targets(predictions, targets)",
+            reductions=EACH, input_format="log_probabilities", log_target=True,
+        ),
+        equal(
+            "torchmetrics.functional.kl_divergence(targets, predictions)",
+            differs_at=("gradient",),
+            caveat="torchmetrics divides each row by its sum first, and its gradient goes through that.",
+        ),
+        equal(
+            "kornia.losses.kl_div_loss_2d(predictions[:, None, None], targets[:, None, None], reduction='none')[:, 0]",
+            reductions=EACH,
+        ),
     ),
     reference="Kullback and Leibler (1951), doi:10.1214/aoms/1177729694",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | PROPER,
@@ -154,6 +171,6 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
         q = exp_pair(predictions) if logarithms else pair(predictions)
         whole = pair_sum((np.where(some, q[0], 0.0), np.where(some, q[1], 0.0)))
     gap = pair_add(log_q, pair_negative(log_p))[0]
-    beside = np.exp(log_q[0]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
+    beside = np.exp(log_q[0]) * (1.0 + log_q[1]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
     high, low = pair_add(pair_sum(p), pair_negative(whole))
     return row_sums(np.where(some, p[0] * exp_tail(gap), beside)) + (high + low)[:, 0]

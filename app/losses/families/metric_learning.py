@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.libraries import EACH, equal
 from app.losses.cost import IN_PAIRS, Cost
 from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN
 from app.losses.inputs import Encoding, Numbers, Sizes
@@ -62,7 +63,25 @@ def _per_sample(encoding: Encoding) -> Encoding:
     targets=EMBEDDING,
     formula="−a·b / (‖a‖‖b‖)",
     aliases=("CosineSimilarity", "cosine_loss", "cosine_proximity"),
-    equals=("keras.losses.CosineSimilarity()", "-optax.losses.cosine_similarity", "-torch.nn.functional.cosine_similarity"),
+    equals=(
+        equal(
+            "keras.losses.CosineSimilarity(reduction=reduction)(targets, predictions)",
+            differs_at=("saturated", "gradient at zeros"),
+            caveat="Keras takes vectors for as long as its epsilon at least; the gradient of a zero vector is NaN.",
+        ),
+        equal(
+            "-optax.losses.cosine_similarity(predictions, targets)",
+            reductions=EACH,
+            differs_at=("zeros",),
+            caveat="Of a zero vector it is NaN there.",
+        ),
+        equal(
+            "-torch.nn.functional.cosine_similarity(predictions, targets)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="PyTorch takes vectors for as long as 1e-8 at least.",
+        ),
+    ),
     properties=DIFFERENTIABLE | SYMMETRIC,
     cost=IN_PAIRS,
 )
@@ -80,7 +99,10 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
     targets=_per_sample(BINARY),
     formula="y·d² + (1 − y)·max(0, m − d)²",
     aliases=("ContrastiveLoss", "contrastive_loss", "siamese"),
-    equals=("tfa.losses.ContrastiveLoss(margin)", "2 · sentence_transformers.losses.ContrastiveLoss(margin)"),
+    equals=(
+        equal("tensorflow_addons.losses.ContrastiveLoss(margin=margin)(targets, predictions)"),
+        equal("sentence_transformers.losses.ContrastiveLoss(margin=margin)", times=2.0),
+    ),
     reference="Hadsell, Chopra and LeCun (2006), doi:10.1109/CVPR.2006.100",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
 )
@@ -104,7 +126,13 @@ def contrastive(
     targets=_per_sample(SIGN),
     formula="1 − cos(a, b) if y = 1, max(0, cos(a, b) − m) if y = −1",
     aliases=("CosineEmbeddingLoss", "cosine_embedding_loss"),
-    equals=("torch.nn.CosineEmbeddingLoss(margin)",),
+    equals=(
+        equal(
+            "torch.nn.CosineEmbeddingLoss(margin=margin, reduction=reduction)(first, second, targets)",
+            differs_at=("saturated",),
+            caveat="PyTorch adds 1e-12 to the squares of the lengths.",
+        ),
+    ),
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
@@ -135,7 +163,7 @@ def cosine_embedding(
     targets=SIGN,
     formula="x if y = 1, max(0, m − x) if y = −1",
     aliases=("HingeEmbeddingLoss", "hinge_embedding_loss"),
-    equals=("torch.nn.HingeEmbeddingLoss(margin)",),
+    equals=(equal("torch.nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)(predictions, targets)"),),
     properties=CONVEX | DIFFERENTIABLE | BOUNDED_GRADIENT,
 )
 def hinge_embedding(
@@ -155,7 +183,18 @@ def hinge_embedding(
     predictions={"anchor": EMBEDDING, "positive": EMBEDDING, "negative": EMBEDDING},
     formula="max(0, d(a, p) − d(a, n) + m), d(a, b) = ‖a − b + ε‖ₚ; with swap: min(d(a, n), d(p, n)) for d(a, n)",
     aliases=("TripletMarginLoss", "triplet_margin_loss", "triplet"),
-    equals=("torch.nn.TripletMarginLoss(margin, p, eps, swap)", "optax.losses.triplet_margin_loss(eps=0) with eps=0"),
+    equals=(
+        equal(
+            "torch.nn.TripletMarginLoss(margin=margin, p=p, eps=eps, swap=swap, reduction=reduction)(anchor, positive, negative)",
+        ),
+        equal(
+            "optax.losses.triplet_margin_loss(anchor, positive, negative, margin=margin, eps=0.0)",
+            reductions=EACH,
+            eps=0.0,
+            differs_at=("gradient at exact", "gradient at zeros"),
+            caveat="Of two equal vectors the gradient is NaN there.",
+        ),
+    ),
     reference="Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119",
     properties=DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost=IN_PAIRS,
@@ -205,7 +244,19 @@ def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
     targets=GROUP,
     formula="softplus(log Σ₊ exp(γ(D + m)(D − m)) + log Σ₋ exp(γ·max(0, 1 + m − D)(1 − m − D))), D = max(0, 1 − a·b)",
     aliases=("Circle", "CircleLoss", "circle_loss"),
-    equals=("keras.losses.Circle(gamma, margin)", "pytorch_metric_learning.losses.CircleLoss(m=margin, gamma), in value"),
+    equals=(
+        equal(
+            "keras.losses.Circle(gamma=gamma, margin=margin, reduction=reduction)(targets, predictions)",
+            differs_at=("gradient at ties",),
+            caveat="At a distance of 0 the slope is half of it there.",
+        ),
+        equal(
+            "pytorch_metric_learning.losses.CircleLoss(m=margin, gamma=gamma)(predictions, targets)",
+            encodings={"predictions": "unit"},
+            differs_at=("gradient",),
+            caveat="It makes vectors as long as 1 first: the same for those that are, but for the gradient.",
+        ),
+    ),
     reference="Sun et al. (2020), doi:10.1109/CVPR42600.2020.00643",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     coupling="batch",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.libraries import EACH, equal
 from app.losses.cost import Cost
 from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOG_PROBABILITIES, LOGITS, SCORES
 from app.losses.inputs import when
@@ -34,7 +35,6 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.rows import (
-    as_they_lie,
     by_rows,
     headroom,
     lead_missing,
@@ -75,9 +75,12 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
     targets=CLASS_LABEL,
     formula="−∑ y log p, with p = softmax(x) from logits",
     aliases=(
-        "cce", "CategoricalCrossentropy", "categorical_crossentropy",
-        "SparseCategoricalCrossentropy", "sparse_categorical_crossentropy", "sparse_categorical_cross_entropy",
-        "multiclass_cross_entropy", "sparse_multiclass_cross_entropy", "multi_logloss", "mlogloss",
+        "cce", "sparse_categorical_cross_entropy", "multiclass_cross_entropy", "sparse_multiclass_cross_entropy",
+        "multi_logloss", "mlogloss",
+        alias("CategoricalCrossentropy", unless="from_logits", clip=1e-7),
+        alias("categorical_crossentropy", unless="from_logits", clip=1e-7),
+        alias("SparseCategoricalCrossentropy", unless="from_logits", clip=1e-7),
+        alias("sparse_categorical_crossentropy", unless="from_logits", clip=1e-7),
         alias("CrossEntropyLoss", from_logits=True, class_axis=1, ignore_index=-100),
         alias("cross_entropy", from_logits=True, class_axis=1, ignore_index=-100),
         alias("F.cross_entropy", from_logits=True, class_axis=1, ignore_index=-100),
@@ -90,15 +93,60 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
         alias("MultiClass", from_logits=True),
     ),
     equals=(
-        "torch.nn.CrossEntropyLoss(weight, ignore_index, label_smoothing) with from_logits",
-        "keras.losses.CategoricalCrossentropy(from_logits, label_smoothing)",
-        "keras.losses.SparseCategoricalCrossentropy(from_logits, ignore_class)",
-        "sklearn.metrics.log_loss",
-        "optax.losses.softmax_cross_entropy with from_logits",
-        "optax.losses.softmax_cross_entropy_with_integer_labels with from_logits",
-        "xgboost objective multi:softprob with from_logits",
-        "lightgbm objective multiclass with from_logits",
-        "catboost loss_function MultiClass with from_logits",
+        equal(
+            "torch.nn.CrossEntropyLoss(weight=class_weight, ignore_index=ignore_index, label_smoothing=label_smoothing, "
+            "reduction=reduction)(predictions, targets)",
+            axes=("n k", "n k d"), from_logits=True, class_axis=1, ignore_index=-100,
+        ),
+        equal(
+            "torch.nn.CrossEntropyLoss(weight=class_weight, label_smoothing=label_smoothing, reduction=reduction)(predictions, "
+            "targets)",
+            axes=("n k", "n k d"), encodings={"targets": "distribution"}, from_logits=True, class_axis=1,
+            differs_at=("saturated",),
+            caveat="Of rows that are all one-hot PyTorch divides by their number, and not by the weights of their classes.",
+        ),
+        equal(
+            "keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
+            encodings={"targets": "distribution"}, clip=1e-7, differs_at=("gradient",),
+            caveat="Keras divides each row by its sum first, and its gradient goes through that.",
+        ),
+        equal(
+            "keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing, reduction=reduction)"
+            "(targets, predictions)",
+            encodings={"targets": "distribution"}, from_logits=True,
+        ),
+        equal(
+            "keras.losses.SparseCategoricalCrossentropy(reduction=reduction)(targets, predictions)",
+            clip=1e-7, differs_at=("gradient",),
+            caveat="Keras divides each row by its sum first, and its gradient goes through that.",
+        ),
+        equal(
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignore_index, reduction=reduction)"
+            "(targets, predictions)",
+            from_logits=True, ignore_index=-1,
+        ),
+        equal("sklearn.metrics.log_loss(targets, predictions, labels=np.arange(k))", clip=2.220446049250313e-16),
+        equal("sklearn._loss.loss.HalfMultinomialLoss(n_classes=k)", reductions=EACH, from_logits=True),
+        equal(
+            "optax.losses.softmax_cross_entropy(predictions, targets)",
+            reductions=EACH, encodings={"targets": "distribution"}, from_logits=True,
+        ),
+        equal(
+            "optax.losses.safe_softmax_cross_entropy(predictions, targets)",
+            reductions=EACH, encodings={"targets": "distribution"}, from_logits=True,
+        ),
+        equal("optax.losses.softmax_cross_entropy_with_integer_labels(predictions, targets)", reductions=EACH, from_logits=True),
+        equal(
+            "xgboost.XGBClassifier(objective='multi:softprob', num_class=k)",
+            reductions=EACH, from_logits=True, differs_at=("hessian",),
+            caveat="XGBoost doubles the second derivative.",
+        ),
+        equal(
+            "lightgbm.LGBMClassifier(objective='multiclass', num_class=k)",
+            from_logits=True, differs_at=("saturated",),
+            caveat="LightGBM keeps probabilities above 1e-15.",
+        ),
+        equal("catboost.utils.eval_metric(targets, predictions, 'MultiClass')[0]", from_logits=True),
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
@@ -128,7 +176,7 @@ def categorical_cross_entropy(
     if from_logits and not isinstance(targets, Shares):
         at = places(targets, predictions)
         parts = softmax(predictions, at)
-        as_they_lie(parts.others)[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
+        parts.others.ravel("K")[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
         return parts.surprise, parts.probabilities(), lambda: softmax_variance(by_rows(predictions))
     predictions = by_rows(predictions)
     if isinstance(targets, Shares):
@@ -164,7 +212,14 @@ def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array
         alias("nll_loss", class_axis=1, ignore_index=-100),
         alias("F.nll_loss", class_axis=1, ignore_index=-100),
     ),
-    equals=("torch.nn.NLLLoss(weight, ignore_index)",),
+    equals=(
+        equal(
+            "torch.nn.NLLLoss(weight=class_weight, ignore_index=ignore_index, reduction=reduction)(predictions, targets)",
+            axes=("n k", "n k d"),
+            class_axis=1,
+            ignore_index=-100,
+        ),
+    ),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT | PROPER,
 )
 def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
@@ -182,8 +237,23 @@ def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Seco
     formula="−α (1 − p)^γ log p, with p the probability of the true class",
     aliases=("CategoricalFocalCrossentropy", "categorical_focal_crossentropy", alias("softmax_focal", from_logits=True)),
     equals=(
-        "keras.losses.CategoricalFocalCrossentropy(alpha, gamma, from_logits)",
-        "monai.losses.FocalLoss(use_softmax=True, gamma) with from_logits and alpha 1",
+        equal(
+            "keras.losses.CategoricalFocalCrossentropy(alpha=alpha, gamma=gamma, label_smoothing=label_smoothing, "
+            "reduction=reduction)(targets, predictions)",
+            encodings={"targets": "one_hot"}, differs_at=("saturated", "gradient"),
+            caveat="Keras divides each row by its sum first, and keeps probabilities 1e-7 from 0 and 1.",
+        ),
+        equal(
+            "keras.losses.CategoricalFocalCrossentropy(from_logits=True, alpha=alpha, gamma=gamma, "
+            "label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
+            encodings={"targets": "one_hot"}, from_logits=True, differs_at=("saturated",),
+            caveat="Keras keeps probabilities 1e-7 from 0 and 1, those of logits too.",
+        ),
+        equal(
+            "k * monai.losses.FocalLoss(use_softmax=True, to_onehot_y=True, gamma=gamma)(predictions, targets[:, None])",
+            axes=("n k d",), from_logits=True, alpha=1.0, class_axis=1,
+            caveat="MONAI's mean divides by the number of classes too.",
+        ),
     ),
     reference="Lin et al. (2017), arXiv:1708.02002",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
@@ -295,7 +365,7 @@ def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
         bend = steep + lead * (2.0 * gamma / p - (gamma - 1.0) * slope) if gamma else steep
         return np.where(np.equal(scale, 0), 0.0, np.where(np.isinf(steep), np.inf, bend))
 
-    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * (slope - 1.0 / p)), second
+    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * slope - focus / p), second
 
 
 @loss(
@@ -303,7 +373,13 @@ def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
     targets=CLASS_LABEL,
     formula="(1 − p^q) / q, with p the probability of the true class",
     aliases=("gce", "CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy", "lq"),
-    equals=("keras.losses.CategoricalGeneralizedCrossEntropy(q)",),
+    equals=(
+        equal(
+            "keras.losses.CategoricalGeneralizedCrossEntropy(q=q, reduction=reduction)(targets, predictions)",
+            differs_at=("gradient at saturated",),
+            caveat="At a probability of 0 its gradient is NaN.",
+        ),
+    ),
     reference="Zhang and Sabuncu (2018), arXiv:1805.07836",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
 )
@@ -318,22 +394,26 @@ def generalized_cross_entropy(
     if isinstance(targets, Shares):
         if from_logits:
             return _generalized_of_shares(predictions, targets, q)
-        values, slope, bend = _generalized(predictions, q)
-        share = targets.rounded
-        gradient = np.where(share == 0, 0.0, share * slope)
-        return row_sums(share * values), gradient, lambda: np.where(share == 0, 0.0, share * bend())
+        values, gradient, second = _generalized(predictions, q, targets.rounded)
+        return row_sums(values), gradient, second
     at = _flat(targets, predictions.shape[1])
     if from_logits:
         return _generalized_logits(predictions, at, q)
-    values, slope, bend = _generalized(predictions.take(at), q)
+    values, slope, bend = _generalized(predictions.take(at), q, np.ones(at.size))
     return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
 
 
-def _generalized(p: Array, q: float) -> tuple[Array, Array, Second]:
-    def second() -> Array:
-        return (1.0 - q) * np.where(p > 0, p**q / p / p, np.inf) if q < 1 else np.zeros_like(p)
+def _generalized(p: Array, q: float, shares: Array) -> tuple[Array, Array, Second]:
+    slope = np.where(p > 0, p**q / p, p ** (q - 1.0))  # q − 1 is rounded
+    pull = np.where(shares == 0, 0.0, shares * slope)
+    steep = np.isinf(slope) & (p > 0) & (shares > 0)
+    if steep.any():  # a slope beyond float64, of which a share need not be
+        pull[steep] = shares[steep] * p[steep] ** q / p[steep]
 
-    return -np.expm1(q * np.log(p)) / q, -np.where(p > 0, p**q / p, p ** (q - 1.0)), second  # q − 1 is rounded
+    def second() -> Array:
+        return np.where(shares == 0, 0.0, (1.0 - q) * np.where(p > 0, pull / p, np.inf)) if q < 1 else np.zeros_like(p)
+
+    return shares * (-np.expm1(q * np.log(p)) / q), -pull, second
 
 
 def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, Array, Second]:
@@ -427,7 +507,14 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
     targets=CLASS_LABEL,
     formula="max(0, 1 − sᵧ + max(0, sⱼ of the wrong classes j))",
     aliases=("CategoricalHinge",),
-    equals=("keras.losses.CategoricalHinge()",),
+    equals=(
+        equal(
+            "keras.losses.CategoricalHinge(reduction=reduction)(targets, predictions)",
+            encodings={"targets": "one_hot"},
+            differs_at=("gradient at ties", "gradient at zeros", "gradient at saturated"),
+            caveat="At a tie the slope is shared there.",
+        ),
+    ),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
 def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
@@ -445,9 +532,19 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
     formula="max(0, 1 − sᵧ + max sⱼ over the wrong classes j)",
     aliases=("multiclass_hinge", "multiclass_hinge_loss"),
     equals=(
-        "sklearn.metrics.hinge_loss of three or more classes",
-        "optax.losses.multiclass_hinge_loss",
-        "torchmetrics.functional.classification.multiclass_hinge_loss(multiclass_mode='crammer-singer') of probabilities",
+        equal("sklearn.metrics.hinge_loss(targets, predictions, labels=np.arange(k))"),
+        equal(
+            "optax.losses.multiclass_hinge_loss(predictions, targets)",
+            reductions=EACH,
+            differs_at=("gradient at ties", "gradient at zeros", "gradient at saturated"),
+            caveat="At a tie the slope is shared there.",
+        ),
+        equal(
+            "torchmetrics.functional.classification.multiclass_hinge_loss(predictions, targets, num_classes=k, "
+            "multiclass_mode='crammer-singer')",
+            encodings={"predictions": "distribution"},
+            caveat="Where a score lies outside [0, 1], torchmetrics takes the softmax of all.",
+        ),
     ),
     reference="Crammer and Singer (2001), Journal of Machine Learning Research 2, 265–292",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
@@ -462,7 +559,9 @@ def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[A
     targets=CLASS_LABEL,
     formula="1/k ∑ max(0, m − sᵧ + sⱼ)^p over the wrong classes j",
     aliases=("multi_class_margin", "MultiMarginLoss", "multi_margin_loss", "F.multi_margin_loss"),
-    equals=("torch.nn.MultiMarginLoss(p, margin, weight)",),
+    equals=(
+        equal("torch.nn.MultiMarginLoss(p=p, margin=margin, weight=class_weight, reduction=reduction)(predictions, targets)"),
+    ),
     reference="Weston and Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost_of_shares=Cost(beyond={"n·k²": 80.0}),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.domains import Interval, Whole
+from app.libraries import equal
 from app.losses.cost import Cost
 from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, UNIT, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
@@ -60,7 +61,10 @@ LABEL_LOGITS = numbers("logits", "the log-odds of each label", Interval(), _draw
         "multilabel_soft_margin_loss",
         "MultiLogloss",
     ),
-    equals=("torch.nn.MultiLabelSoftMarginLoss(weight)", "catboost loss_function MultiLogloss"),
+    equals=(
+        equal("torch.nn.MultiLabelSoftMarginLoss(weight=class_weight, reduction=reduction)(predictions, targets)"),
+        equal("catboost.utils.eval_metric(targets.T, predictions.T, 'MultiLogloss')[0]"),
+    ),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
     weighs_rows=True,
 )
@@ -122,7 +126,7 @@ def _ordered(targets: Array, weights: Array | None, *keys: Array) -> _Ordered:
     targets=when("target_format", "index_list", INDEX_LIST, MULTI_HOT),
     formula="1/k ∑ max(0, 1 − (sⱼ − sᵢ)) over true labels j and false labels i",
     aliases=("multilabel_hinge", "MultiLabelMarginLoss", "multilabel_margin_loss", "F.multilabel_margin_loss"),
-    equals=("torch.nn.MultiLabelMarginLoss()",),
+    equals=(equal("torch.nn.MultiLabelMarginLoss(reduction=reduction)(predictions, targets)"),),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost=Cost(per_number=30.0, beyond={"n·k·log k": 9.0}),
     weighs_rows=True,
@@ -164,7 +168,12 @@ def multilabel_margin(
     targets=LABEL,
     formula="1[p ≠ y]",
     aliases=("HammingLoss", "Hamming"),
-    equals=("sklearn.metrics.hamming_loss", "torchmetrics.functional.hamming_distance of labels"),
+    equals=(
+        equal("sklearn.metrics.hamming_loss(targets, predictions)"),
+        equal(
+            "torchmetrics.functional.hamming_distance(predictions, targets, task='multilabel', num_labels=predictions.shape[1])",
+        ),
+    ),
     reference="Hamming (1950), doi:10.1002/j.1538-7305.1950.tb00463.x",
     properties=SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
@@ -178,7 +187,14 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
     targets=MULTI_HOT,
     formula="the share of pairs of a true label j and a false label i with sⱼ ≤ sᵢ",
     aliases=("MultilabelRankingLoss", "multilabel_ranking_loss"),
-    equals=("sklearn.metrics.label_ranking_loss", "torchmetrics.functional.classification.multilabel_ranking_loss"),
+    equals=(
+        equal("sklearn.metrics.label_ranking_loss(targets, predictions)"),
+        equal(
+            "torchmetrics.functional.classification.multilabel_ranking_loss(predictions, targets.int(), num_labels=k)",
+            differs_at=("ties", "zeros", "saturated"),
+            caveat="torchmetrics counts a tie as it happens to be sorted.",
+        ),
+    ),
     reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
     cost=Cost(beyond={"n·k·log k": 5.0}),
@@ -197,7 +213,10 @@ def label_ranking_loss(predictions: Array, targets: Array, weights: Array | None
     targets=MULTI_HOT,
     formula="the rank of the true label that has the lowest score",
     aliases=("MultilabelCoverageError", "multilabel_coverage_error"),
-    equals=("sklearn.metrics.coverage_error", "torchmetrics.functional.classification.multilabel_coverage_error"),
+    equals=(
+        equal("sklearn.metrics.coverage_error(targets, predictions)"),
+        equal("torchmetrics.functional.classification.multilabel_coverage_error(predictions, targets.int(), num_labels=k)"),
+    ),
     reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",
     properties=NON_NEGATIVE,
     weighs_rows=True,

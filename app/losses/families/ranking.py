@@ -6,6 +6,7 @@ import numpy as np
 from annotated_types import Ge
 from typing_extensions import Doc
 
+from app.libraries import equal
 from app.losses.encodings import REAL, SIGN
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, Seconds, loss
 from app.losses.numerics.pairs import two_sum
@@ -17,7 +18,7 @@ from app.losses.numerics.stable import Array
     targets=SIGN,
     formula="max(0, −y(a − b) + m)",
     aliases=("MarginRankingLoss", "margin_ranking_loss"),
-    equals=("torch.nn.MarginRankingLoss(margin)",),
+    equals=(equal("torch.nn.MarginRankingLoss(margin=margin, reduction=reduction)(first, second, targets)"),),
     reference="Herbrich, Graepel and Obermayer (1999), doi:10.1049/cp:19991091",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.libraries import AVERAGES, EACH, equal
 from app.losses.encodings import ABOVE_MINUS_ONE, POSITIVE, REAL, VALUE
 from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
 from app.losses.inputs import Case, Choice, when
@@ -53,11 +54,11 @@ from app.registry import alias
     formula="r²",
     aliases=("mse", "MSE", "MSELoss", "mse_loss", "F.mse_loss", "MeanSquaredError", "squared_error", "l2", "L2", "quadratic"),
     equals=(
-        "torch.nn.MSELoss()",
-        "keras.losses.MeanSquaredError()",
-        "sklearn.metrics.mean_squared_error",
-        "optax.losses.squared_error",
-        "torchmetrics.MeanSquaredError()",
+        equal("torch.nn.MSELoss(reduction=reduction)(predictions, targets)"),
+        equal("keras.losses.MeanSquaredError(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal("sklearn.metrics.mean_squared_error(targets, predictions)"),
+        equal("optax.losses.squared_error(predictions, targets)", reductions=EACH),
+        equal("torchmetrics.functional.mean_squared_error(predictions, targets)"),
     ),
     reference="Gauss (1809), Theoria motus corporum coelestium",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
@@ -75,7 +76,11 @@ def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
     targets=REAL,
     formula="½r²",
     aliases=("l2_loss", "half_mse", "HalfSquaredError", "reg:squarederror", "lsgan"),
-    equals=("optax.losses.l2_loss", "sklearn._loss.HalfSquaredError()", "xgboost objective reg:squarederror"),
+    equals=(
+        equal("optax.losses.l2_loss(predictions, targets)", reductions=EACH),
+        equal("sklearn._loss.loss.HalfSquaredError()", reductions=EACH, axes=("n",)),
+        equal("xgboost.XGBRegressor(objective='reg:squarederror')", reductions=EACH, axes=("n",)),
+    ),
     reference="Gauss (1809), Theoria motus corporum coelestium",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
@@ -94,14 +99,19 @@ def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
         "reg:absoluteerror", "regression_l1",
     ),
     equals=(
-        "torch.nn.L1Loss()",
-        "keras.losses.MeanAbsoluteError()",
-        "sklearn.metrics.mean_absolute_error",
-        "sklearn._loss.AbsoluteError()",
-        "torchmetrics.MeanAbsoluteError()",
-        "xgboost objective reg:absoluteerror",
-        "lightgbm objective regression_l1",
-        "catboost loss MAE",
+        equal("torch.nn.L1Loss(reduction=reduction)(predictions, targets)"),
+        equal("keras.losses.MeanAbsoluteError(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal("sklearn.metrics.mean_absolute_error(targets, predictions)"),
+        equal(
+            "sklearn._loss.loss.AbsoluteError()",
+            reductions=EACH, axes=("n",),
+            differs_at=("gradient at ties", "gradient at exact", "gradient at zeros", "gradient at saturated"),
+            caveat="The slope at a residual of 0 is −1 there.",
+        ),
+        equal("torchmetrics.functional.mean_absolute_error(predictions, targets)"),
+        equal("xgboost.XGBRegressor(objective='reg:absoluteerror', eval_metric='mae')", axes=("n",)),
+        equal("lightgbm.LGBMRegressor(objective='regression_l1')", axes=("n",)),
+        equal("catboost.utils.eval_metric(targets, predictions, 'MAE')[0]", axes=("n",)),
     ),
     reference="Laplace (1774), Mémoire sur la probabilité des causes par les événements",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -120,11 +130,15 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     formula="√(mean r²)",
     aliases=("rmse", "RMSE", "RootMeanSquaredError"),
     equals=(
-        "sklearn.metrics.root_mean_squared_error with multioutput uniform_average, as there by default",
-        "torchmetrics.MeanSquaredError(squared=False)",
-        "xgboost metric rmse",
-        "lightgbm metric rmse",
-        "catboost metric RMSE",
+        equal("sklearn.metrics.root_mean_squared_error(targets, predictions)", multioutput="uniform_average"),
+        equal(
+            "torchmetrics.functional.mean_squared_error(predictions, targets, squared=False)",
+            differs_at=("gradient at exact", "gradient at zeros"),
+            caveat="Where all residuals are 0 PyTorch's gradient is NaN.",
+        ),
+        equal("xgboost.XGBRegressor(eval_metric='rmse')", axes=("n",)),
+        equal("lightgbm.LGBMRegressor(metric='rmse')", axes=("n",)),
+        equal("catboost.utils.eval_metric(targets, predictions, 'RMSE')[0]", axes=("n",)),
     ),
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     mean=QUADRATIC,
@@ -142,7 +156,10 @@ def root_mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, 
     targets=VALUE,
     formula="median |r|",
     aliases=("medae", "MedAE", "MedianAbsoluteError"),
-    equals=("sklearn.metrics.median_absolute_error", "catboost metric MedianAbsoluteError"),
+    equals=(
+        equal("sklearn.metrics.median_absolute_error(targets, predictions)", axes=("n",)),
+        equal("catboost.utils.eval_metric(targets, predictions, 'MedianAbsoluteError')[0]", axes=("n",)),
+    ),
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     mean=MEDIAN,
 )
@@ -159,7 +176,7 @@ def median_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Ar
     targets=VALUE,
     formula="max |r|",
     aliases=("linf", "l_inf", "maximum_residual", "max_residual"),
-    equals=("sklearn.metrics.max_error",),
+    equals=(equal("sklearn.metrics.max_error(targets, predictions)", axes=("n",)),),
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     mean=MAXIMUM,
 )
@@ -184,11 +201,18 @@ def _absolute(predictions: Array, targets: Array) -> tuple[Array, Array, Second]
         "msle", "MSLE", "mean_squared_log_error", "MeanSquaredLogError", alias("MeanSquaredLogarithmicError", clip=1e-7),
     ),
     equals=(
-        "keras.losses.MeanSquaredLogarithmicError() with clip=1e-7",
-        "sklearn.metrics.mean_squared_log_error",
-        "torchmetrics.MeanSquaredLogError()",
-        "catboost metric MSLE",
-        "2 · xgboost objective reg:squaredlogerror",
+        equal(
+            "keras.losses.MeanSquaredLogarithmicError(reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES, clip=1e-7,
+        ),
+        equal("sklearn.metrics.mean_squared_log_error(targets, predictions)"),
+        equal("torchmetrics.functional.mean_squared_log_error(predictions, targets)"),
+        equal("catboost.utils.eval_metric(targets, predictions, 'MSLE')[0]", axes=("n",)),
+        equal(
+            "xgboost.XGBRegressor(objective='reg:squaredlogerror')",
+            times=2.0, reductions=EACH, axes=("n",), differs_at=("hessian",),
+            caveat="XGBoost keeps the second derivative above 1e-6.",
+        ),
     ),
     properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )  # fmt: skip
@@ -221,8 +245,11 @@ def mean_squared_logarithmic_error(
     predictions=ABOVE_MINUS_ONE,
     targets=ABOVE_MINUS_ONE,
     formula="√(mean (ln(1 + p) − ln(1 + y))²)",
-    aliases=("rmsle", "RMSLE", "root_mean_squared_log_error"),
-    equals=("sklearn.metrics.root_mean_squared_log_error with multioutput uniform_average", "xgboost metric rmsle"),
+    aliases=("rmsle", "RMSLE", alias("root_mean_squared_log_error", multioutput="uniform_average")),
+    equals=(
+        equal("sklearn.metrics.root_mean_squared_log_error(targets, predictions)", multioutput="uniform_average"),
+        equal("xgboost.XGBRegressor(eval_metric='rmsle')", axes=("n",)),
+    ),
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
     mean=QUADRATIC,
 )
@@ -253,11 +280,16 @@ def _log_of_successors(predictions: Array, targets: Array) -> Pair:
     formula="scale · |r| / max(|y|, ε)",
     aliases=("mape", "MAPE", "mean_absolute_percentage", alias("MeanAbsolutePercentageError", eps=1e-7, scale=100.0)),
     equals=(
-        "sklearn.metrics.mean_absolute_percentage_error",
-        "keras.losses.MeanAbsolutePercentageError() with eps=1e-7, scale=100",
-        "torchmetrics.MeanAbsolutePercentageError() with eps=1.17e-6",
-        "lightgbm objective mape with eps=1",
-        "catboost loss MAPE with eps=1",
+        equal("sklearn.metrics.mean_absolute_percentage_error(targets, predictions)"),
+        equal(
+            "keras.losses.MeanAbsolutePercentageError(reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES,
+            eps=1e-7,
+            scale=100.0,
+        ),
+        equal("torchmetrics.functional.mean_absolute_percentage_error(predictions, targets)", eps=1.17e-6),
+        equal("lightgbm.LGBMRegressor(objective='mape')", axes=("n",), eps=1.0),
+        equal("catboost.utils.eval_metric(targets, predictions, 'MAPE')[0]", axes=("n",), eps=1.0),
     ),
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
 )
@@ -289,7 +321,22 @@ def mean_absolute_percentage_error(
     targets=REAL,
     formula="ln cosh r",
     aliases=("logcosh", "LogCosh", "log_cosh_error", "LogCoshError"),
-    equals=("keras.losses.LogCosh()", "optax.losses.log_cosh", "torchmetrics.LogCoshError()", "catboost loss LogCosh"),
+    equals=(
+        equal("keras.losses.LogCosh(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal("optax.losses.log_cosh(predictions, targets)", reductions=EACH),
+        equal(
+            "torchmetrics.functional.log_cosh_error(predictions, targets)",
+            axes=("n",),
+            differs_at=("saturated",),
+            caveat="The cosh of torchmetrics overflows from residuals of 711.",
+        ),
+        equal(
+            "catboost.utils.eval_metric(targets, predictions, 'LogCosh')[0]",
+            axes=("n",),
+            differs_at=("random",),
+            caveat="CatBoost's logarithm has four digits.",
+        ),
+    ),
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
 def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
@@ -315,13 +362,13 @@ def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     formula="½r² if |r| ≤ δ, else δ(|r| − ½δ)",
     aliases=("HuberLoss", "huber_loss", "F.huber_loss", "Huber"),
     equals=(
-        "torch.nn.HuberLoss(delta)",
-        "keras.losses.Huber(delta)",
-        "optax.losses.huber_loss(delta)",
-        "sklearn SGDRegressor loss huber with epsilon=delta",
-        "sklearn._loss.HuberLoss() with a fixed delta",
-        "lightgbm objective huber with alpha=delta",
-        "catboost loss Huber:delta",
+        equal("torch.nn.HuberLoss(delta=delta, reduction=reduction)(predictions, targets)"),
+        equal("keras.losses.Huber(delta=delta, reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal("optax.losses.huber_loss(predictions, targets, delta=delta)", reductions=EACH),
+        equal("sklearn.linear_model.SGDRegressor(loss='huber', epsilon=delta)", reductions=EACH, axes=("n",)),
+        equal("sklearn._loss.loss.HuberLoss(delta=delta)", reductions=EACH, axes=("n",)),
+        equal("lightgbm.LGBMRegressor(objective='huber', alpha=delta)", axes=("n",)),
+        equal("catboost.utils.eval_metric(targets, predictions, f'Huber:delta={delta}')[0]", axes=("n",)),
     ),
     reference="Huber (1964), doi:10.1214/aoms/1177703732",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -344,7 +391,10 @@ def huber(
     targets=REAL,
     formula="½r²/β if |r| < β, else |r| − ½β",
     aliases=("SmoothL1Loss", "smooth_l1_loss", "F.smooth_l1_loss", "SmoothL1"),
-    equals=("torch.nn.SmoothL1Loss(beta)", "torch.nn.HuberLoss(delta=beta) / beta"),
+    equals=(
+        equal("torch.nn.SmoothL1Loss(beta=beta, reduction=reduction)(predictions, targets)"),
+        equal("torch.nn.HuberLoss(delta=beta, reduction=reduction)(predictions, targets) / beta"),
+    ),
     reference="Girshick (2015), doi:10.1109/ICCV.2015.169",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
@@ -398,15 +448,18 @@ _OF_QUANTILES = Choice((
         "quantile_score", "reg:quantileerror",
     ),
     equals=(
-        "sklearn.metrics.mean_pinball_loss with alpha=quantile",
-        "sklearn._loss.PinballLoss(quantile)",
-        "xgboost objective reg:quantileerror with quantile_alpha=quantile",
-        "lightgbm objective quantile with alpha=quantile",
-        "catboost loss Quantile:alpha with alpha=quantile",
-        "tensorflow_addons.losses.PinballLoss(tau) with tau=quantile",
-        "scoringrules.quantile_score with alpha=quantile",
-        "½ · pytorch_forecasting.QuantileLoss([quantile])",
-        "½ · GluonTS quantile loss",
+        equal("sklearn.metrics.mean_pinball_loss(targets, predictions, alpha=quantile)"),
+        equal("sklearn._loss.loss.PinballLoss(quantile=quantile)", reductions=EACH, axes=("n",)),
+        equal(
+            "xgboost.XGBRegressor(objective='reg:quantileerror', quantile_alpha=quantile, eval_metric='quantile')",
+            axes=("n",),
+        ),
+        equal("lightgbm.LGBMRegressor(objective='quantile', alpha=quantile)", axes=("n",)),
+        equal("catboost.utils.eval_metric(targets, predictions, f'Quantile:alpha={quantile}')[0]", axes=("n",)),
+        equal("tensorflow_addons.losses.PinballLoss(tau=quantile)(targets, predictions)"),
+        equal("scoringrules.quantile_score(targets, predictions, quantile)", reductions=EACH),
+        equal("pytorch_forecasting.metrics.QuantileLoss([quantile])(predictions, targets)", times=0.5),
+        equal("gluonts.ev.QuantileLoss(q=quantile)", times=0.5),
     ),
     reference="Koenker and Bassett (1978), doi:10.2307/1913643",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -438,7 +491,10 @@ def quantile(
     targets=REAL,
     formula="max(0, |r| − ε)",
     aliases=("EpsilonInsensitive", "epsilon_insensitive_loss", "svr"),
-    equals=("sklearn SGDRegressor loss epsilon_insensitive", "sklearn LinearSVR loss epsilon_insensitive"),
+    equals=(
+        equal("sklearn.linear_model.SGDRegressor(loss='epsilon_insensitive', epsilon=epsilon)", reductions=EACH, axes=("n",)),
+        equal("sklearn.svm.LinearSVR(loss='epsilon_insensitive', epsilon=epsilon)", axes=("n",)),
+    ),
     reference="Vapnik (1995), doi:10.1007/978-1-4757-2440-0",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
@@ -458,7 +514,14 @@ def epsilon_insensitive(
     targets=REAL,
     formula="max(0, |r| − ε)²",
     aliases=("SquaredEpsilonInsensitive", "squared_epsilon_insensitive_loss"),
-    equals=("sklearn SGDRegressor loss squared_epsilon_insensitive", "sklearn LinearSVR loss squared_epsilon_insensitive"),
+    equals=(
+        equal(
+            "sklearn.linear_model.SGDRegressor(loss='squared_epsilon_insensitive', epsilon=epsilon)",
+            reductions=EACH,
+            axes=("n",),
+        ),
+        equal("sklearn.svm.LinearSVR(loss='squared_epsilon_insensitive', epsilon=epsilon)", axes=("n",)),
+    ),
     reference="Vapnik (1995), doi:10.1007/978-1-4757-2440-0",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
@@ -490,7 +553,15 @@ def _beyond(predictions: Array, targets: Array, epsilon: float) -> tuple[Array, 
     targets=NOT_BELOW_ZERO,
     formula="2(y ln(y/p) − y + p)",
     aliases=("mean_poisson_deviance", "PoissonDeviance"),
-    equals=("sklearn.metrics.mean_poisson_deviance", "2 · sklearn._loss.HalfPoissonLoss() with its constant and p = exp(raw)"),
+    equals=(
+        equal("sklearn.metrics.mean_poisson_deviance(targets, predictions)", axes=("n",)),
+        equal(
+            "sklearn._loss.loss.HalfPoissonLoss().loss(targets, np.log(predictions)) * 2 + "
+            "sklearn._loss.loss.HalfPoissonLoss().constant_to_optimal_zero(targets) * 2",
+            reductions=EACH,
+            axes=("n",),
+        ),
+    ),
     reference="Nelder and Wedderburn (1972), doi:10.2307/2344614",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )
@@ -508,10 +579,26 @@ def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, 
     formula="2(ln(p/y) + y/p − 1)",
     aliases=("mean_gamma_deviance", "GammaDeviance", "gamma-deviance"),
     equals=(
-        "sklearn.metrics.mean_gamma_deviance",
-        "xgboost metric gamma-deviance",
-        "lightgbm metric gamma_deviance / n",
-        "2 · sklearn._loss.HalfGammaLoss() with its constant and p = exp(raw)",
+        equal("sklearn.metrics.mean_gamma_deviance(targets, predictions)", axes=("n",)),
+        equal(
+            "xgboost.XGBRegressor(eval_metric='gamma-deviance')",
+            axes=("n",),
+            differs_at=("saturated",),
+            caveat="XGBoost adds 1e-6 to both numbers.",
+        ),
+        equal(
+            "lightgbm.LGBMRegressor(metric='gamma_deviance')",
+            reductions=("sum",),
+            axes=("n",),
+            differs_at=("saturated",),
+            caveat="LightGBM adds 1e-9 to the prediction.",
+        ),
+        equal(
+            "sklearn._loss.loss.HalfGammaLoss().loss(targets, np.log(predictions)) * 2 + "
+            "sklearn._loss.loss.HalfGammaLoss().constant_to_optimal_zero(targets) * 2",
+            reductions=EACH,
+            axes=("n",),
+        ),
     ),
     reference="Nelder and Wedderburn (1972), doi:10.2307/2344614",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
@@ -537,7 +624,11 @@ TWEEDIE_TARGETS = Choice((
     targets=TWEEDIE_TARGETS,
     formula="2(y^(2−ρ)/((1−ρ)(2−ρ)) − y·p^(1−ρ)/(1−ρ) + p^(2−ρ)/(2−ρ))",
     aliases=("mean_tweedie_deviance", "tweedie_deviance_score", "TweedieDevianceScore"),
-    equals=("sklearn.metrics.mean_tweedie_deviance(power)", "torchmetrics.TweedieDevianceScore(power)"),
+    equals=(
+        equal("sklearn.metrics.mean_tweedie_deviance(targets, predictions, power=power)", axes=("n",)),
+        equal("sklearn._loss.loss.HalfTweedieLossIdentity(power=power)", times=2.0, reductions=EACH, axes=("n",)),
+        equal("torchmetrics.functional.tweedie_deviance_score(predictions, targets, power=power)", axes=("n",)),
+    ),
     reference="Jørgensen (1987), doi:10.1111/j.2517-6161.1987.tb01685.x",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )

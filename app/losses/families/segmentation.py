@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.libraries import EACH, equal
 from app.losses.encodings import CLASS_MAP, LOGIT, PROBABILITY, SOFT_BINARY, map_of, mask_of
 from app.losses.inputs import Case, Choice
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, loss
-from app.losses.numerics.masks import Layout, Masks
+from app.losses.numerics.masks import Layout, Masks, Slopes
 from app.losses.numerics.pairs import (
     Pair,
     complement,
     constant,
     pair,
     pair_add,
+    pair_divide,
     pair_multiply,
     pair_negative,
     pair_sum,
@@ -76,22 +78,55 @@ Pool: TypeAlias = Annotated[
     targets=TRUE_MASK,
     formula="1 − (2∑py + s) / (∑p + ∑y + s), squared: 1 − (2∑py + s) / (∑p² + ∑y² + s)",
     aliases=(
-        "Dice",
+        alias("Dice", pool="batch", smooth_nr=0.0, smooth_dr=1e-7),
         "DiceLoss",
         "dice_loss",
         "sorensen_dice",
         "f1_loss",
-        alias("binary_dice_loss", from_logits=True, smooth=1.0),
+        alias("binary_dice_loss", from_logits=True, smooth=2.0),
     ),
     equals=(
-        "keras.losses.Dice(axis=all but the first), its default with pool batch",
-        "optax.losses.binary_dice_loss(smooth)",
-        "segmentation_models_pytorch.losses.DiceLoss('binary', smooth=smooth) of one mask",
-        "segmentation_models_pytorch.losses.DiceLoss('multiclass') with class_axis 1, from_logits and pool batch, where each "
-        "class occurs",
-        "monai.losses.DiceLoss(squared_pred=squared, smooth_nr, smooth_dr)",
-        "monai.losses.DiceLoss(softmax=True, to_onehot_y=True, include_background, smooth_nr, smooth_dr) with class_axis 1 and "
-        "from_logits",
+        equal("keras.losses.Dice()(targets, predictions)", pool="batch", smooth_nr=0.0, smooth_dr=1e-7),
+        equal(
+            "keras.losses.Dice(axis=(1, 2), reduction=reduction)(targets, predictions)",
+            axes=("n m r",),
+            smooth_nr=0.0,
+            smooth_dr=1e-7,
+        ),
+        equal(
+            "optax.losses.binary_dice_loss(predictions, targets, smooth=smooth / 2)",
+            reductions=EACH,
+            from_logits=True,
+            smooth=2.0,
+        ),
+        equal(
+            "segmentation_models_pytorch.losses.DiceLoss('binary', smooth=smooth / 2)(predictions[:, None], targets[:, None])",
+            from_logits=True,
+            pool="batch",
+        ),
+        equal(
+            "segmentation_models_pytorch.losses.DiceLoss('multiclass', smooth=smooth / 2)(predictions, targets)",
+            axes=("n k m r",),
+            from_logits=True,
+            class_axis=1,
+            pool="batch",
+        ),
+        equal(
+            "monai.losses.DiceLoss(squared_pred=squared, smooth_nr=smooth_nr, smooth_dr=smooth_dr, reduction=reduction)"
+            "(predictions[:, None], targets[:, None])",
+            reductions=("mean", "sum"),
+            smooth_nr=1e-5,
+            smooth_dr=1e-5,
+        ),
+        equal(
+            "monai.losses.DiceLoss(softmax=True, to_onehot_y=True, include_background=include_background, smooth_nr=smooth_nr, "
+            "smooth_dr=smooth_dr)(predictions, targets[:, None])",
+            axes=("n k m",),
+            from_logits=True,
+            class_axis=1,
+            smooth_nr=1e-5,
+            smooth_dr=1e-5,
+        ),
     ),
     reference="Milletari, Navab and Ahmadi (2016), doi:10.1109/3DV.2016.79",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
@@ -131,11 +166,35 @@ def dice(
     predictions=MASK,
     targets=TRUE_MASK,
     formula="1 − (TP + s) / (TP + α FP + β FN + s), TP = ∑py, FP = ∑p(1 − y), FN = ∑(1 − p)y",
-    aliases=("Tversky", "TverskyLoss", "tversky_loss"),
+    aliases=(alias("Tversky", pool="batch", smooth_nr=0.0, smooth_dr=1e-7), "TverskyLoss", "tversky_loss"),
     equals=(
-        "keras.losses.Tversky(alpha, beta, axis=all but the first)",
-        "segmentation_models_pytorch.losses.TverskyLoss('binary', smooth=smooth, alpha=alpha, beta=beta) of one mask",
-        "monai.losses.TverskyLoss(alpha=alpha, beta=beta, smooth_nr=smooth, smooth_dr=smooth)",
+        equal(
+            "keras.losses.Tversky(alpha=beta, beta=alpha)(targets, predictions)",
+            pool="batch",
+            smooth_nr=0.0,
+            smooth_dr=1e-7,
+            caveat="Keras before 3.16 has alpha and beta exchanged.",
+        ),
+        equal(
+            "keras.losses.Tversky(alpha=beta, beta=alpha, axis=(1, 2), reduction=reduction)(targets, predictions)",
+            axes=("n m r",),
+            smooth_nr=0.0,
+            smooth_dr=1e-7,
+            caveat="Keras before 3.16 has alpha and beta exchanged.",
+        ),
+        equal(
+            "segmentation_models_pytorch.losses.TverskyLoss('binary', smooth=smooth, alpha=alpha, beta=beta)(predictions[:, "
+            "None], targets[:, None])",
+            from_logits=True,
+            pool="batch",
+        ),
+        equal(
+            "monai.losses.TverskyLoss(alpha=alpha, beta=beta, smooth_nr=smooth_nr, smooth_dr=smooth_dr, reduction=reduction)"
+            "(predictions[:, None], targets[:, None])",
+            reductions=("mean", "sum"),
+            smooth_nr=1e-5,
+            smooth_dr=1e-5,
+        ),
     ),
     reference="Salehi, Erdogmus and Gholipour (2017), doi:10.1007/978-3-319-67389-9_44",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
@@ -199,7 +258,7 @@ def _exact_sums(numbers: Pair, weights: Array | None) -> Pair:
 
 def _overlap(
     masks: Masks, y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
-) -> tuple[Array, Array]:  # fmt: skip
+) -> tuple[Array, Array, Slopes]:  # fmt: skip
     """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel.
 
     `smooth` is added to the hits and `below` to the errors: 0, or what the denominator has more than the numerator.
@@ -209,23 +268,28 @@ def _overlap(
     hits = _sums(p * y, w) + smooth
     made = alpha * _sums(p * background, w) + beta * _sums(rest * y, w)
     errors = made + below
-    if below < 0:  # errors that are made less cancel with it
-        rows = np.abs(errors[:, 0]) < made[:, 0] / 2.0
+    total = errors + hits
+    if below < 0:  # errors that are made less cancel with it, and below 0 with the hits
+        rows = errors[:, 0] < made[:, 0] / 2.0
         if rows.any():
-            errors[rows] = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)[1][0]
+            exact_hits, exact_errors = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)
+            errors[rows], total[rows] = exact_errors[0], pair_add(exact_hits, exact_errors)[0]
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
     seen = alpha * background > 0 if w is None else alpha * (background * w) > 0
-    total, values = _share(errors, hits, masks.of_logits & seen.any(axis=1))
+    total, values = _share(errors, total, masks.of_logits & seen.any(axis=1))
     hit = hits / total
     up, down = (alpha * hit) * background, (beta * hit + errors / total) * y
     gradient = (up - down) / total
+
+    def exact(rows: NDArray[np.bool_]) -> Pair:
+        return _exact_pull(masks, rows, y, w, alpha, beta, smooth, below)
+
     if below < 0 or np.vdot(y, background) > 0:  # only a soft label cancels, or errors that are made less
         size = (beta * hit + np.abs(errors) / total) * y
         crossing = np.abs(up - down) < (size if below < 0 else np.where(background > 0, size, 0.0))
         rows = np.logical_or.reduce(crossing, axis=1)
-        exact = _exact_pull(masks, rows, y, w, alpha, beta, smooth, below)
-        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
-    return values, gradient if w is None else gradient * w
+        gradient[rows] = np.where(crossing[rows], exact(rows)[0], gradient[rows])
+    return values, gradient if w is None else gradient * w, exact if w is None else _weighed(exact, w)
 
 
 def _exact_overlap(
@@ -242,7 +306,7 @@ def _exact_overlap(
 
 def _exact_pull(
     masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
-) -> Array:
+) -> Pair:
     """(α·hits·(1 − y) − (β·hits + errors)·y) / (hits + errors)², in double-double."""
     hits, errors = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)
     up, down = pair_multiply(hits, constant(alpha)), pair_multiply(hits, constant(beta))
@@ -250,7 +314,7 @@ def _exact_pull(
     return _over_square(pair_add(pair_multiply(up, complement(y[rows])), pair_negative(gain)), pair_add(hits, errors))
 
 
-def _squared_dice(masks: Masks, y: Array, w: Array | None, smooth: float, below: float) -> tuple[Array, Array]:
+def _squared_dice(masks: Masks, y: Array, w: Array | None, smooth: float, below: float) -> tuple[Array, Array, Slopes]:
     """∑(p − y)² / (∑p² + ∑y² + s), where ∑p² + ∑y² − 2∑py would cancel."""
     p, rest = masks.p, masks.rest
     residual = np.where(y > 0.5, (1.0 - y) - rest, p - y) if masks.of_logits else p - y
@@ -260,19 +324,24 @@ def _squared_dice(masks: Masks, y: Array, w: Array | None, smooth: float, below:
     hits = 2.0 * _sums(p * y, w) + smooth
     made = _sums(residual * residual, w)
     errors = made + below
+    total = errors + hits
     if below < 0:
-        rows = np.abs(errors[:, 0]) < made[:, 0] / 2.0
+        rows = errors[:, 0] < made[:, 0] / 2.0
         if rows.any():
-            errors[rows] = _exact_squares(masks, rows, y, w, smooth, below)[2][0]
-    total, values = _share(errors, hits, masks.of_logits | (p > 0).any(axis=1))
+            _, exact_hits, exact_errors = _exact_squares(masks, rows, y, w, smooth, below)
+            errors[rows], total[rows] = exact_errors[0], pair_add(exact_hits, exact_errors)[0]
+    total, values = _share(errors, total, masks.of_logits | (p > 0).any(axis=1))
     up, down = 2.0 * (hits / total) * residual, 2.0 * (errors / total) * y
     gradient = (up - down) / total
+
+    def exact(rows: NDArray[np.bool_]) -> Pair:
+        return _exact_pull_of_squares(masks, rows, y, w, smooth, below)
+
     crossing = np.abs(up - down) < 1.5 * np.abs(down)
     rows = np.logical_or.reduce(crossing, axis=1)
     if rows.any():
-        exact = _exact_pull_of_squares(masks, rows, y, w, smooth, below)
-        gradient[rows] = np.where(crossing[rows], exact, gradient[rows])
-    return values, gradient if w is None else gradient * w
+        gradient[rows] = np.where(crossing[rows], exact(rows)[0], gradient[rows])
+    return values, gradient if w is None else gradient * w, exact if w is None else _weighed(exact, w)
 
 
 def _exact_squares(
@@ -286,23 +355,25 @@ def _exact_squares(
     return residual, hits, pair_add(_exact_sums(pair_multiply(residual, residual), w), constant(below))
 
 
-def _exact_pull_of_squares(
-    masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, smooth: float, below: float
-) -> Array:
+def _exact_pull_of_squares(masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, smooth: float, below: float) -> Pair:
     """2·(hits·(p − y) − errors·y) / (hits + errors)², in double-double."""
     residual, hits, errors = _exact_squares(masks, rows, y, w, smooth, below)
     pull = pair_add(pair_multiply(hits, residual), pair_negative(pair_multiply(errors, pair(y[rows]))))
-    return 2.0 * _over_square(pull, pair_add(hits, errors))
+    return _over_square((2.0 * pull[0], 2.0 * pull[1]), pair_add(hits, errors))
 
 
-def _over_square(above: Pair, below: Pair) -> Array:
-    total = np.where(below[0] == 0, np.inf, below[0])
-    return above[0] / total / total
+def _over_square(above: Pair, below: Pair) -> Pair:
+    """above / below², 0 for 0/0."""
+    total = np.where(below[0] == 0, 1.0, below[0]), below[1]
+    return pair_divide(pair_divide(above, total), total)
 
 
-def _share(errors: Array, hits: Array, lost: np.bool_ | NDArray[np.bool_]) -> tuple[Array, Array]:
-    """errors + hits, ∞ for 0, and the share of the errors (n,): of nothing 0, but 1 where they were lost to underflow."""
-    total = errors + hits
+def _weighed(exact: Slopes, w: Array) -> Slopes:
+    return lambda rows: pair_multiply(exact(rows), pair(w[rows]))
+
+
+def _share(errors: Array, total: Array, lost: np.bool_ | NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The total, ∞ for 0, and the share of the errors (n,): of nothing 0, but 1 where they were lost to underflow."""
     empty = total == 0
     total = np.where(empty, np.inf, total)
     return total, np.where(empty[:, 0] & lost, 1.0, (errors / total)[:, 0])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.libraries import EACH, equal
 from app.losses.cost import Cost
 from app.losses.encodings import LOG_PROBABILITIES, LOGITS, PADDED_INDEX
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
@@ -125,9 +126,26 @@ def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object)
         "CTCLoss", "ctc_loss", "F.ctc_loss", alias("CTC", from_logits=True), "connectionist_temporal_classification",
     ),
     equals=(
-        "torch.nn.CTCLoss(blank, zero_infinity) of (n, t, k), its mean with divide_by_length",
-        "keras.losses.CTC() with from_logits",
-        "optax.losses.ctc_loss(blank_id=blank) with from_logits",
+        equal(
+            "torch.nn.CTCLoss(blank=blank, zero_infinity=zero_infinity, reduction=reduction)(predictions.transpose(0, 1), "
+            "targets, input_lengths, target_lengths)",
+            divide_by_length=True, differs_at=("gradient",),
+            caveat="PyTorch's gradient is that to logits of which these are the logarithm of the softmax.",
+        ),
+        equal(
+            "torch.nn.CTCLoss(blank=blank, zero_infinity=zero_infinity, reduction=reduction)"
+            "(predictions.log_softmax(2).transpose(0, 1), targets, input_lengths, target_lengths)",
+            from_logits=True, divide_by_length=True,
+        ),
+        equal(
+            "keras.losses.CTC(reduction=reduction)(keras.ops.maximum(targets, 0), predictions)",
+            from_logits=True, differs_at=("gradient at saturated",),
+            caveat="Keras computes it in single precision.",
+        ),
+        equal(
+            "optax.losses.ctc_loss(predictions, 0 * predictions[:, :, 0], targets, 1.0 * (targets < 0), blank_id=blank)",
+            reductions=EACH, from_logits=True,
+        ),
     ),
     reference="Graves et al. (2006), doi:10.1145/1143844.1143891",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,

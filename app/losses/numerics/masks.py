@@ -6,10 +6,15 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.numerics.pairs import Pair, complement, exp_pair, odds, pair
-from app.losses.numerics.rows import row_starts, row_sums, softmax
+from app.losses.numerics.pairs import Pair, complement, constant, exp_pair, odds, pair, pair_divide, pair_multiply
+from app.losses.numerics.rows import row_sums
+from app.losses.numerics.shares import Columns, ExactColumns, Rows, columns
 from app.losses.numerics.stable import Array, sigmoid
 
+ROUNDINGS = 2.5
+"""What a slope of masks has beside a share."""
+FEW = 16
+"""Positions of a mask up to which its softmax is taken in double-double where it cancels: of more, the roundings average out."""
 Pullback: TypeAlias = Callable[[Array], Array]
 
 
@@ -24,8 +29,10 @@ class Masks(NamedTuple):
     of_logits: bool
 
 
-Formula: TypeAlias = Callable[[Masks, Array, Array | None], tuple[Array, Array]]
-"""(masks, true masks, weights) -> the loss of each, and its derivative to p."""
+Slopes: TypeAlias = Callable[[NDArray[np.bool_]], Pair]
+"""Some of the masks -> the derivative of their losses to p, in double-double."""
+Formula: TypeAlias = Callable[[Masks, Array, Array | None], tuple[Array, Array, Slopes]]
+"""(masks, true masks, weights) -> the loss of each, and its derivative to p, rounded and unrounded."""
 
 
 class Layout(NamedTuple):
@@ -43,31 +50,73 @@ class Layout(NamedTuple):
     ) -> tuple[Array, Array | Pullback]:
         """The loss of each sample, and the gradient, or what pulls it back where samples have one loss together."""
         grid = predictions.reshape(self.m, -1, self.k)
-        p, rest = self._probabilities(grid)
-        masks = Masks(self._rows(p), self._rows(rest), self._unrounded(grid, p, rest), bool(self.activation))
+        seen = columns(grid.reshape(-1, self.k)) if self.activation == "softmax" else None
+        p, rest = self._probabilities(grid) if seen is None else (seen.p.reshape(grid.shape), seen.miss.reshape(grid.shape))
+        rounded = self._rows(p), self._rows(rest)
+        masks = Masks(*rounded, self._unrounded(grid, *rounded), bool(self.activation))
         of_positions = targets.ndim < predictions.ndim
         y = self._rows(self._of_classes(targets, of_positions))
-        losses, slope = formula(masks, y, None if weights is None else self._rows(self._spread(weights, of_positions)))
+        losses, slope, exact = formula(masks, y, None if weights is None else self._rows(self._spread(weights, of_positions)))
         classes = self.k - self.first
         slope = self._back(slope / classes if classes > 1 else slope, grid.shape)
-        slopes = self._chain(slope, p, rest).reshape(predictions.shape)
+        if seen is None:
+            slopes = slope * (p * rest) if self.activation else slope
+        else:
+            slopes = self._through_softmax(seen, grid, slope, exact)
+        slopes = slopes.reshape(predictions.shape)
         if not self.pooled:
             return row_sums(losses.reshape(self.m, classes)) / classes, slopes
         return np.full(self.m, losses.sum() / classes), lambda pulls: slopes * pulls.sum()
 
     def _probabilities(self, grid: Array) -> tuple[Array, Array]:
-        if self.activation == "softmax":
-            return _softmax(grid)
         return (sigmoid(grid), sigmoid(-grid)) if self.activation else (grid, 1.0 - grid)
+
+    def _few(self, grid: Array) -> bool:
+        return grid.shape[1] * (self.m if self.pooled else 1) <= FEW
 
     def _unrounded(self, grid: Array, p: Array, rest: Array) -> Callable[[NDArray[np.bool_]], tuple[Pair, Pair]]:
         def of(where: NDArray[np.bool_]) -> tuple[Pair, Pair]:
             if self.activation == "softmax":
-                return pair(self._rows(p)[where]), pair(self._rows(rest)[where])
+                return self._exact_softmax(grid, where) if self._few(grid) else (pair(p[where]), pair(rest[where]))
             x = self._rows(grid)[where]
             return odds(x, exp_pair(-np.abs(x))) if self.activation else (pair(x), complement(x))
 
         return of
+
+    def _exact_softmax(self, grid: Array, where: NDArray[np.bool_]) -> tuple[Pair, Pair]:
+        """p and 1 − p of some of the rows or numbers."""
+        wanted = np.zeros_like(self._rows(grid))
+        wanted[where] = 1.0
+        positions = self._back(wanted, grid.shape).any(axis=2)
+        exact = ExactColumns(grid[positions])
+
+        def picked(numbers: Array) -> Array:
+            filled = np.zeros(grid.shape)
+            filled[positions] = numbers
+            return self._rows(filled)[where]
+
+        (p, p_low), (rest, rest_low) = exact.p, exact.miss
+        return (picked(p), picked(p_low)), (picked(rest), picked(rest_low))
+
+    def _through_softmax(self, seen: Columns, grid: Array, slope: Array, exact: Slopes) -> Array:
+        """p·(slope − ∑ p·slope) over the classes of each position."""
+        x, classes = grid.reshape(-1, self.k), self.k - self.first
+
+        def unrounded(positions: Rows, columns: ExactColumns) -> Pair:
+            samples = np.zeros(self.m, np.bool_)
+            samples[positions // grid.shape[1]] = True
+            rows = np.ones(classes, np.bool_) if self.pooled else np.repeat(samples, classes)
+            high, low = (self._filled(part, rows, grid.shape)[positions] for part in exact(rows))
+            share = pair_divide((high, low), constant(float(-classes)))
+            return pair_multiply(columns.p, share)
+
+        return seen.gradient(x, -seen.p * slope.reshape(x.shape), unrounded, ROUNDINGS if self._few(grid) else 0.0)
+
+    def _filled(self, numbers: Array, rows: NDArray[np.bool_], shape: tuple[int, ...]) -> Array:
+        """Some of the rows as positions (m·r, k), 0 for the others."""
+        filled = np.zeros((rows.size, numbers.shape[1]))
+        filled[rows] = numbers
+        return self._back(filled, shape).reshape(-1, self.k)
 
     def _of_classes(self, targets: Array, of_positions: bool) -> Array:
         """(m, r, k), where class indices stand for a 1 in the mask of theirs."""
@@ -93,29 +142,3 @@ class Layout(NamedTuple):
         classes = k - self.first
         turned = rows.reshape(classes, m, r).transpose(1, 2, 0) if self.pooled else rows.reshape(m, classes, r).transpose(0, 2, 1)
         return np.pad(turned, ((0, 0), (0, 0), (self.first, 0))) if self.first else turned
-
-    def _chain(self, slope: Array, p: Array, rest: Array) -> Array:
-        """The derivative to the predictions, from that to p."""
-        if self.activation == "softmax":
-            return _through_softmax(slope, p)
-        return slope * (p * rest) if self.activation else slope
-
-
-def _softmax(grid: Array) -> tuple[Array, Array]:
-    """p and 1 − p: that of the likeliest class is the sum of the others."""
-    x = grid.reshape(-1, grid.shape[-1])
-    top: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
-    parts = softmax(x, top)
-    p = parts.others / parts.total[:, None]
-    p.reshape(-1)[top] = parts.picked / parts.total
-    rest = 1.0 - p
-    rest.reshape(-1)[top] = parts.rest / parts.total
-    return p.reshape(grid.shape), rest.reshape(grid.shape)
-
-
-def _through_softmax(slope: Array, p: Array) -> Array:
-    """p·(slope − ∑ p·slope) over the classes, seen from the likeliest one, where the sum would cancel."""
-    top = p.argmax(axis=-1)[..., None]
-    beside = slope - np.take_along_axis(slope, top, axis=-1)
-    mean = row_sums((p * beside).reshape(-1, p.shape[-1]))
-    return p * (beside - mean.reshape(*p.shape[:-1], 1))

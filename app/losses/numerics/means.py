@@ -83,12 +83,10 @@ def reduced(
     if mean.of_all is not None:
         return mean.of_all(losses, weights, divisor)
 
-    def terms() -> Array:
-        return weighted(losses, weights)
-
-    value = (exact_sum(terms()) if parts is None else sum_of_parts(parts, terms)) / divisor
-    if not math.isfinite(value) and np.isfinite(given := terms()).all():
-        value = exact_sum(given / divisor)  # the sum overflows where the mean need not
+    total = exact_sum(weighted(losses, weights)) if parts is None else sum_of_parts(parts, lambda: weighted(losses, weights))
+    value = total / divisor
+    if not math.isfinite(value) and np.isfinite(terms := weighted(losses, weights)).all():
+        value = exact_sum(terms / divisor)  # the sum overflows where the mean need not
     return value, None
 
 

@@ -48,13 +48,13 @@ def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
     ratio = rest / picked
     surprise = np.log1p(ratio)
     if not ratio.dot(ratio) < 1e300:  # also NaN
-        surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - as_they_lie(x).take(at)))
+        surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - x.ravel("K").take(at)))
     return Softmax(others, picked, rest, total, shift, surprise)
 
 
 def _pick(exponentials: Array, at: NDArray[np.intp]) -> tuple[Array, Array, Array]:
     """Take the columns `at` out of the rows: their numbers, the sums of what remains, the sums of all."""
-    numbers = as_they_lie(exponentials)
+    numbers = exponentials.ravel("K")  # as they lie: a view
     picked = numbers.take(at)
     numbers[at] = 0.0
     rest = row_sums(exponentials)
@@ -127,16 +127,12 @@ def by_rows(a: Array) -> Array:
     return a if a.flags.c_contiguous else a.copy()
 
 
-def as_they_lie(a: Array) -> Array:
-    """The numbers of rows in C or Fortran order, in the order of memory: a view."""
-    return a.ravel(order="K")
-
-
 def places(columns: NDArray[np.int64], a: Array) -> NDArray[np.intp]:
-    """Where the number of each row in these columns (n,) stands among the numbers as they lie."""
+    """Where the number of each row in these columns (n,) stands among the numbers as they lie, `a.ravel("K")`."""
+    n, k = a.shape
     if a.flags.c_contiguous:
-        return row_starts(a) + columns
-    return columns * len(a) + np.arange(len(a))
+        return np.arange(0, n * k, k, dtype=np.intp) + columns
+    return np.arange(n, dtype=np.intp) + columns * n
 
 
 def row_sums(a: Array) -> Array:

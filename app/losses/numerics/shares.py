@@ -113,15 +113,20 @@ class Columns:
     surprise: Array
 
     def gradient(self, x: Array, pulls: Array, exact: Callable[[Rows, "ExactColumns"], Pair], roundings: float) -> Array:
-        """p·Σpulls − pulls, in pairs where it cancels: the more roundings a pull has beside a share, the sooner."""
-        own = pulls.take(self.at)
+        """p·Σpulls − pulls, in pairs where it cancels: the more roundings a pull has beside a share, the sooner; at 0 never."""
+        own, p = pulls.take(self.at), self.p.take(self.at)
         others = pulls.copy()
         others.reshape(-1)[self.at] = 0.0
         remaining = row_sums(others)
         gradient = self.p * (remaining + own)[:, None] - pulls
-        gradient.reshape(-1)[self.at] = self.p.take(self.at) * remaining - own * self.miss.take(self.at)
-        others.reshape(-1)[self.at] = np.minimum(own, remaining)
-        return _resolved(gradient, np.abs(gradient) < others * (roundings * _least_left(x.shape[1])), x, exact, self.at)
+        gradient.reshape(-1)[self.at] = p * remaining - own * self.miss.take(self.at)
+        if not roundings:
+            return gradient
+        sizes = np.abs(others, out=others)
+        beside = row_sums(sizes)
+        np.maximum(sizes, self.p * (beside + np.abs(own))[:, None], out=sizes)
+        sizes.reshape(-1)[self.at] = np.maximum(p * beside, np.abs(own) * self.miss.take(self.at))
+        return _resolved(gradient, np.abs(gradient) < sizes * (roundings * _least_left(x.shape[1])), x, exact, self.at)
 
 
 def columns(x: Array) -> Columns:
@@ -227,8 +232,11 @@ def softmax_cross_entropy(x: Array, shares: Shares) -> tuple[Array, Array]:
     others.reshape(-1)[at] = 0.0
     remaining = row_sums(others)
     whole = remaining + share
-    own = np.where(whole == 0, 0.0, whole * parts.surprise)
-    # a difference of logits may overflow, if only against a share of 0
+    # a difference of logits may overflow, if only against a share of 0 or one that is small
+    own = recovered(
+        np.where(whole == 0, 0.0, whole * parts.surprise),
+        lambda: 4.0 * (whole * (np.log(parts.rest) / 4.0 + (parts.shift / 4.0 - x.take(at) / 4.0))),
+    )
     values = recovered(row_sums(others * (here - x)) + own, lambda: 4.0 * row_sums(others * (here / 4.0 - x / 4.0)) + own)
     gradient = scale_rows(parts.others, whole / parts.total)
     gradient -= rounded
