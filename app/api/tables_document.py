@@ -4,7 +4,7 @@ from typing import Any
 
 CSV_EXAMPLES = {
     "comma": {
-        "summary": "With loss=bce, predictions=score and targets=label",
+        "summary": "With loss=bce, predictions=score, targets=label; Accept: text/csv answers these rows with loss and gradient",
         "value": "id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n",
     },
 }
@@ -40,16 +40,6 @@ DOCUMENT: dict[str, Any] = {
         "content": {
             "text/csv": {"schema": {"type": "string"}, "examples": CSV_EXAMPLES},
             "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
-        }
-    },
-    "responses": {
-        "200": {
-            "content": {
-                "text/csv": {
-                    "schema": {"type": "string"},
-                    "example": "id,score,label,loss,gradient\n1,0.9,1,0.10536051565782628,-0.3703703703703704\n",
-                }
-            }
         }
     },
 }
