@@ -102,7 +102,8 @@ class Call:
 
     def wire_of(self, fields: Mapping[bytes, bytes]) -> Wire:
         """The wire of a request with these fields: that of its media type, where it has one of its own."""
-        if not self.wires:
+        given = fields.get(b"content-type")
+        if given == b"application/json" or not given or not self.wires:
             return self.wire
-        media_type = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        media_type = given.partition(b";")[0].strip().lower()
         return self.wires.get(media_type.decode("latin-1"), self.wire)

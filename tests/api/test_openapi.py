@@ -136,7 +136,7 @@ def test_the_document_says_who_and_where(document: Document) -> None:
 
 
 def test_the_document_is_no_larger_than_it_has_to_be(document: Document) -> None:
-    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) < 205_000
+    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) < 210_000
 
 
 def test_every_operation_is_described(document: Document) -> None:
@@ -226,9 +226,12 @@ def test_a_default_is_said_in_words(document: Document) -> None:
     assert delta["description"].endswith("Default: 1.0.")
 
 
-def test_a_typed_answer_is_one_type(document: Document) -> None:
+def test_a_typed_answer_is_one_type_beside_tables_of_text(document: Document) -> None:
     for name, operation in operations(document):
-        assert len(operation["responses"]["200"].get("content", {"application/json": {}})) == 1, name
+        contents = operation["responses"]["200"].get("content", {"application/json": {}})
+        typed = [content for content in contents.values() if content.get("schema") != {"type": "string"}]
+        assert len(typed) <= 1, name
+        assert len(contents) == 1 or contents.keys() == {"application/json", "text/csv"}, name
 
 
 def test_closed_lists_are_enumerated(document: Document) -> None:
