@@ -4,7 +4,7 @@ from typing import Any
 
 CSV_EXAMPLES = {
     "comma": {
-        "summary": "With loss=bce, predictions=score, targets=label; Accept: text/csv answers these rows with loss and gradient",
+        "summary": "With loss=bce, predictions=score, targets=label",
         "value": "id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n",
     },
 }
@@ -42,4 +42,5 @@ DOCUMENT: dict[str, Any] = {
             "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
         }
     },
+    "responses": {"200": {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 }
