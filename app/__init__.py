@@ -5,6 +5,7 @@
     version.py       the release
     errors.py        CallerError and its tree: what can be wrong with a request
     registry.py      every declared thing of a kind, by name and alias
+    suggestions.py   what other libraries call the same, and what a misspelt word probably means
     libraries.py     what other libraries call it: their versions and prefixes, and calls that give the same
     domains.py       what numbers may be, as values: intervals, whole numbers, labels, shares of a row
     losses/          the losses and their evaluation, in plain NumPy; nothing in there knows of HTTP
@@ -40,7 +41,7 @@
         steps.py         decode, check, call, encode: here or in a process
         replies.py       whole answers, constant ones, streams
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
-        problems.py      errors as answers
+        problems.py      errors as answers; unknown.py: where a field that there is not belongs
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes are read next; server.py: the processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them

@@ -45,7 +45,7 @@ class Fault:
 
 
 class CallerError(Exception):
-    """A request that cannot be answered, with up to MAX_FAULTS reasons. Not a ValueError, so that Pydantic lets it pass."""
+    """A request that cannot be answered, with up to MAX_FAULTS reasons."""
 
     code: ClassVar[str] = "invalid_request"
 
@@ -76,7 +76,9 @@ class MalformedTable(MalformedDocument):
     code = "malformed_table"
 
 
-class UnknownName(CallerError):
+class UnknownName(CallerError, ValueError):
+    """A ValueError, as InvalidInput is, so that Pydantic goes on and gathers what else is wrong with a document."""
+
     code = "unknown_name"
 
 
@@ -118,7 +120,7 @@ class StillArriving(TooLarge):
     """A body that is refused before it is there."""
 
 
-class InvalidInput(CallerError):
+class InvalidInput(CallerError, ValueError):
     code = "invalid_request"
 
 

@@ -8,13 +8,16 @@ parameters that make it mean here what it means at home.
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
 from app.libraries import Equal, unprefixed
+from app.suggestions import meant
+
+FEW = 12
+"""Names that are all listed where none comes close."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,10 @@ NOTHING_GIVEN: Mapping[str, object] = MappingProxyType({})
 class Registry(Mapping[str, T], Generic[T]):
     """The things of one kind in the order of their declaration. Keys are names; `resolve` takes aliases too."""
 
-    def __init__(self, noun: str, things: list[T]) -> None:
+    def __init__(self, noun: str, things: list[T], usual: Iterable[str] | None = None) -> None:
         self.noun = noun
+        self.usual = [thing.name for thing in things] if usual is None else [*usual]
+        """What is listed where no name comes close."""
         self._things = {thing.name: thing for thing in things}
         self._resolved = {thing.name: (thing, Alias(thing.name)) for thing in things}
         for thing in things:
@@ -123,6 +128,11 @@ class Registry(Mapping[str, T], Generic[T]):
         thing, other = self._resolved.get(name) or self._understood(name, path)
         return thing, other.sets(given)
 
+    def _suggestion(self, name: str) -> str:
+        """What is said of a name that is none: those that come close, one of each thing."""
+        close = {self._resolved[other][0].name: other for other in reversed(meant(name, self._resolved, most=9))}
+        return did_you_mean(self.noun, name, [*reversed(close.values())][:3] or self.usual)
+
     def find(self, name: str) -> tuple[T, Mapping[str, object]]:
         """The same for a name in an address: NotFound, since it is the address that names nothing."""
         try:
@@ -138,7 +148,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if not calls or (found and any(_alike(found, call) for call in calls)):
             if found:
                 return found
-            raise self._unknown(path, did_you_mean(self.noun, plain, self._resolved))
+            raise self._unknown(path, self._suggestion(plain))
         thing, parameters = calls[0]
         if len(calls) == 1 and parameters is not None:
             return thing, Alias(name, parameters)
@@ -180,10 +190,12 @@ def _fold(name: str) -> str:
 
 
 def did_you_mean(noun: str, name: str, known: Iterable[str]) -> str:
-    """That there is no such name, and which ones come close."""
-    folded = {each.casefold(): each for each in reversed([*known])}  # of names that differ in case only, the first
-    close = get_close_matches(name[:80].casefold(), folded, n=3, cutoff=0.6)
-    hint = f" Did you mean {' or '.join(folded[each] for each in close)}?" if close else ""
+    """That there is no such name, and which ones come close, or which there are where these are few."""
+    known = [*known]
+    close = meant(name, known)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    if not close and len(known) <= FEW:
+        hint = f" There {'are' if len(known) > 1 else 'is'} {', '.join(known)}."
     return f"There is no {noun} named {name[:80]!r}.{hint}"
 
 

@@ -4,7 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeAlias, cast
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
+from pydantic import (  # fmt: skip
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
@@ -12,12 +24,13 @@ from app.api.files import FILES
 from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
+from app.api.words import TARGETS, AnyReduction, OneOrMore, or_default
 from app.errors import CallerError, Path
 from app.losses import Batch
 from app.losses import evaluate as evaluate_batch
-from app.losses.batch import batch_of, inputs_on
+from app.losses.batch import batch_of, batch_without_missing, inputs_on
 from app.losses.evaluate import Evaluation, Reduction
-from app.losses.outputs import OUTPUTS, USUAL, Output
+from app.losses.outputs import OUTPUTS, USUAL, Found, Output, word
 from app.serving.call import Call
 from app.wire import faults
 
@@ -35,11 +48,11 @@ FIELDS: Mapping[Path, Path] = {("parameters",): ("loss",)}
 def _tensors(value: object, info: ValidationInfo) -> Any:
     if value is None or type(value) is np.ndarray:  # which most are: to build the path takes longer
         return cast(object, value)
-    return faults.tensors(value, (str(info.field_name),))
+    return faults.tensors(value, (str(info.field_name),), gaps=True)
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.numbers(value, (str(info.field_name),))
+    return None if value is None else faults.numbers(value, (str(info.field_name),), gaps=True)
 
 
 def _flags(value: object, info: ValidationInfo) -> Any:
@@ -48,6 +61,24 @@ def _flags(value: object, info: ValidationInfo) -> Any:
 
 Names = list[Annotated[str, Field(max_length=1000)]]
 """Class names, of a length at which they still fit into a line."""
+
+
+def _is_number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("class_number", "Input should be a number, as the first of the classes is")
+    return value
+
+
+def _kind_of_classes(value: object) -> str:
+    first = cast(list[object], value)[0] if isinstance(value, list) and value else None
+    return "numbers" if isinstance(first, int | float) and not isinstance(first, bool) else "names"
+
+
+ClassLabels = Annotated[
+    Annotated[Names, Tag("names")] | Annotated[list[Annotated[Any, PlainValidator(_is_number)]], Tag("numbers")],
+    Discriminator(_kind_of_classes),
+    WithJsonSchema({"type": "array", "items": {}, "minItems": 2}),
+]
 MOST_OUTPUTS = 20
 Arrays = Annotated[Any, BeforeValidator(_tensors), WithJsonSchema(UNTYPED)]
 Weights = Annotated[Any, BeforeValidator(_numbers), WithJsonSchema(UNTYPED)]
@@ -77,8 +108,10 @@ class EvaluateRequest(BaseModel):
     targets: Annotated[
         Arrays,
         Field(
-            description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`.",
+            description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`. "
+            "`labels` is the same.",
             examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
+            validation_alias=TARGETS,
         ),
     ] = None
     sample_weight: Annotated[
@@ -105,8 +138,12 @@ class EvaluateRequest(BaseModel):
         WithJsonSchema(UNTYPED),
     ] = None
     classes: Annotated[
-        Names | None,
-        Field(description="The class names in the order of their indices, where targets are names.", min_length=2),
+        ClassLabels | None,
+        Field(
+            description="The classes in the order of their indices, where targets are their names, or numbers but no indices.",
+            min_length=2,
+            examples=[["cat", "dog"], [1, 2, 3]],
+        ),
         Listed,
     ] = None
     reduction: Annotated[
@@ -115,6 +152,7 @@ class EvaluateRequest(BaseModel):
             description="Over all elements: mean is Σwl/Σw, sum Σwl, mean_over_samples Σwl over their number; "
             "none: no value, each sample's own gradient."
         ),
+        AnyReduction,
     ] = "mean"
     outputs: Annotated[
         list[OutputName],
@@ -125,13 +163,32 @@ class EvaluateRequest(BaseModel):
             default_factory=lambda: list(USUAL),
         ),
         Listed,
+        OneOrMore,
+        or_default(list(USUAL)),
     ]
+    missing: Annotated[
+        Literal["refuse", "drop"],
+        Field(
+            description="What to do with elements of which a number is null or NaN, where neither mask nor a weight of 0 drops "
+            "them: refuse the request, or leave them out and say how many in `n_missing`."
+        ),
+        or_default("refuse"),
+    ] = "refuse"
+    non_finite_as: Annotated[
+        Literal["null", "string"],
+        Field(
+            description="How numbers of the answer that are infinite or undefined are written: as null, or as the strings "
+            '"Infinity", "-Infinity" and "NaN", which readers of typed languages take for numbers. They are in `non_finite` too.'
+        ),
+        or_default("null"),
+    ] = "null"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
         try:
-            vars(self)["batch"] = batch_of(
+            make = batch_of if self.missing == "refuse" else batch_without_missing
+            vars(self)["batch"] = make(
                 self.loss.bound, self.predictions, self.targets,
                 sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
             )  # fmt: skip
@@ -171,6 +228,7 @@ class Counted(TypedDict):
     reduction: Reduction
     n_samples: Annotated[int, Field(description="Samples that count: not masked, not ignored.")]
     n_elements: NotRequired[Annotated[int, Field(description="Elements that count, where a sample has several.")]]
+    n_missing: NotRequired[Annotated[int, Field(description="Elements that were left out because a number of them is missing.")]]
     divisor: Annotated[NumberOrNull, Field(description="What Σwl was divided by; null where nothing was.")]
 
 
@@ -211,15 +269,17 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
         evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
     except CallerError as error:
         raise error.moved(FIELDS) from None
-    return respond(request.loss.document, evaluation)
+    return respond(request.loss.document, evaluation, request.non_finite_as)
 
 
-def respond(loss: dict[str, Any], evaluation: Evaluation) -> EvaluateResponse:
+def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal["null", "string"] = "null") -> EvaluateResponse:
     """An evaluation as the answer's JSON values."""
     batch, reduction, divisor, outputs, non_finite, warnings = evaluation
     answer: EvaluateResponse = {"loss": loss, "reduction": reduction, "n_samples": batch.n_samples}
     if len(batch.elements) > 1:
         answer["n_elements"] = batch.n_elements
+    if batch.n_missing is not None:
+        answer["n_missing"] = batch.n_missing
     answer["divisor"] = divisor
     answer.update(outputs)
     encodings = batch.encodings
@@ -227,12 +287,27 @@ def respond(loss: dict[str, Any], evaluation: Evaluation) -> EvaluateResponse:
     if found:
         answer["targets_encoding"] = found
     if non_finite:
+        if non_finite_as == "string":
+            answer.update({name: _in_words(output) for name, output in outputs.items()})
         answer["non_finite"] = [
             NonFiniteNumber(output=number.output, index=[*number.index], value=number.value) for number in non_finite
         ]
     if warnings:
         answer["warnings"] = list(warnings)
     return answer
+
+
+def _in_words(found: Found) -> object:
+    """An output with strings for the numbers that JSON has not."""
+    if isinstance(found, dict):
+        return {name: _in_words(array) for name, array in found.items()}
+    if found is None:
+        return None
+    numbers = np.asarray(found)
+    written = numbers.astype(object)
+    for place in np.argwhere(~np.isfinite(numbers)):
+        written[tuple(place)] = word(float(numbers[tuple(place)]))
+    return written.tolist()
 
 
 EVALUATE = Call(

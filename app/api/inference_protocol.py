@@ -6,7 +6,7 @@ are the loss's, and `reduction`. Tensors come as JSON or, with the binary extens
 float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from typing import Annotated, Any, NamedTuple
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError
 
 from app.api.specs import LOSS_SPECS, Listed, remembered
-from app.errors import Fault, InvalidArray, InvalidInput, NotFound, UnknownName
+from app.api.words import REDUCTIONS
+from app.errors import Fault, InvalidInput, NotFound, UnknownName
 from app.losses import LOSSES, Batch, Loss, evaluate
-from app.losses.batch import batch_of
+from app.losses.batch import batch_of, batch_without_missing
 from app.losses.evaluate import Reduction
 from app.losses.form import Bound, bind
 from app.losses.outputs import arrays_by_name, outputs_of
@@ -30,7 +31,8 @@ from app.serving.problems import from_pydantic
 from app.serving.state import State
 from app.serving.wires import Wire
 from app.settings import Settings
-from app.wire.faults import listed
+from app.suggestions import meant
+from app.wire.faults import flags, listed
 from app.wire.json import decode, encode
 from app.wire.tensors import NAMES, InputTensor, Part, TensorParameters, no_parameters, read_tensors, widened
 
@@ -117,6 +119,7 @@ class Answer(NamedTuple):
     identity: str | None
     tensors: Mapping[str, NDArray[Any]]
     binary: Mapping[str, bool]
+    n_missing: int | None = None
 
 
 def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> Message:
@@ -151,11 +154,13 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     request, tensors = message
     name: str = arguments["name"]
     mask = _mask(tensors.pop("mask", None))
-    bound, reduction = _asked((name, request.parameters))
+    bound, reduction, make = _asked((name, request.parameters))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
     weights = arrays.pop("sample_weight", None)
+    if "labels" in arrays and "targets" not in arrays:
+        arrays["targets"] = arrays.pop("labels")
     predictions, targets = _sides(bound.loss, arrays)
-    batch = batch_of(bound, predictions, targets, sample_weight=weights, mask=mask)
+    batch = make(bound, predictions, targets, sample_weight=weights, mask=mask)
     return Inference(name, request.id, batch, reduction, _wanted(bound.loss, request))
 
 
@@ -166,34 +171,41 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
     dtype = np.dtype(np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64)
     arrays = arrays_by_name(evaluation.outputs)
     tensors = {name: _tensor(arrays[name], dtype) for name in wanted}
-    return Answer(request.name, request.identity, tensors, wanted)
+    return Answer(request.name, request.identity, tensors, wanted, batch.n_missing)
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
 
 
 @remembered
-def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound, Reduction]:
-    """A model under the parameters of a request, and the reduction that stands among these."""
+def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound, Reduction, Callable[..., Batch]]:
+    """A model under the parameters of a request, the reduction that stands among these, and how a batch is made of arrays."""
     name, parameters = asked
     loss, preset = LOSSES.find(name)
     given = {key: listed(value) for key, value in parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
-    return bind(loss, _parameters(loss, {**preset, **given})), reduction
+    missing = given.pop("missing", "refuse")
+    if missing not in ("refuse", "drop"):
+        raise UnknownName([Fault(("parameters", "missing"), "choice", 'parameters.missing must be "refuse" or "drop"')])
+    make = batch_of if missing == "refuse" else batch_without_missing
+    return bind(loss, _parameters(loss, {**preset, **given})), reduction, make
 
 
 def _reduction(value: object) -> Reduction:
-    known: tuple[Reduction, ...] = ("mean", "sum", "mean_over_samples", "none")
-    if value not in known:
+    found = REDUCTIONS.get(value.casefold()) if isinstance(value, str) else None
+    if found is None:
+        known = dict.fromkeys(REDUCTIONS.values())
         raise UnknownName([Fault(("parameters", "reduction"), "reduction", did_you_mean("reduction", str(value), known))])
-    return value
+    return found
 
 
 def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
     unknown = [key for key in given if key not in loss.parameters]
     if unknown:
-        takes = ", ".join((*loss.parameters, "reduction"))
-        raise UnknownName(f"{loss.name} has no parameter {unknown[0][:80]!r}; it takes {takes}")
+        known = (*loss.parameters, "reduction")
+        close = meant(unknown[0], known, most=1)
+        hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
+        raise UnknownName(f"{loss.name} has no parameter {unknown[0][:80]!r}; {hint}")
     document = {"name": loss.name, **given}
     try:
         return LOSS_SPECS[loss.name].model_validate(document).parameters
@@ -202,9 +214,7 @@ def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
-    if array is not None and array.dtype != np.bool_:
-        raise InvalidArray("mask must have datatype BOOL")
-    return array
+    return array if array is None or array.dtype == np.bool_ else flags(array, ("mask",))
 
 
 def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
@@ -213,9 +223,10 @@ def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
     for name, array in arrays.items():
         declared = loss.inputs.get(name)
         if declared is None:
-            raise InvalidInput(
-                f"{loss.name} has no input {name[:80]!r}; it takes {', '.join(loss.inputs)}, sample_weight and mask"
-            )
+            known = (*loss.inputs, "sample_weight", "mask")
+            close = meant(name, known, most=1)
+            hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known[:-1])} and mask"
+            raise InvalidInput(f"{loss.name} has no input {name[:80]!r}; {hint}")
         sides[declared.side] = {**(sides[declared.side] or {}), name: array} if declared.named else array
     return sides["predictions"], sides["targets"]
 
@@ -271,6 +282,8 @@ def write_answer(answer: Answer, request: Inference) -> Content:
             entry["data"] = tensor.reshape(-1)
         outputs.append(entry)
     document: dict[str, Any] = {"model_name": answer.name, "model_version": VERSION, "outputs": outputs}
+    if answer.n_missing is not None:
+        document["parameters"] = {"n_missing": answer.n_missing}
     header = encode(document if answer.identity is None else {"id": answer.identity, **document})
     if not tail:
         return Content((header,))

@@ -2,12 +2,24 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from dataclasses import dataclass
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar, Union, cast, get_args
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)  # fmt: skip
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -20,10 +32,14 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
-from app.errors import MAX_FAULTS, Fault, InvalidInput, Path, UnknownName
+from app.api.words import OneOrMore, Part
+from app.errors import Fault, InvalidInput, Path, UnknownName
 from app.losses import LOSSES, Loss
 from app.losses.form import Bound, bind
+from app.losses.parameters import Per
 from app.registry import Declared, Registry
+from app.serving.unknown import Belongs
+from app.suggestions import translated
 from app.wire.faults import listed
 from app.wire.json import encode
 
@@ -50,10 +66,10 @@ Listed = WrapValidator(_in_pieces)
 """What wants a Python list: of numbers it was decoded as an array, of other things not built at all."""
 
 
-class Spec(BaseModel):
+class Spec(Part):
     """A name and the parameters of what it names."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     name: str
 
@@ -118,6 +134,33 @@ def named(component: str, noun: str, models: Mapping[str, type[Spec]]) -> Any:
     return TypeAliasType(component, Annotated[either, Field(discriminator="name"), OrName(noun)])  # pyright: ignore[reportGeneralTypeIssues]
 
 
+@dataclass(frozen=True, eq=False)
+class OfRegistry:
+    """Marks a field that names a thing of a registry, and says what belongs to that."""
+
+    registry: Registry[Any]
+    field: str
+    default: str | None = None
+    """What is taken where nothing is given."""
+
+    def place_of(self, key: str, value: object) -> Belongs | None:
+        given = cast(dict[str, object], value).get("name") if isinstance(value, dict) else value
+        name = self.default if given is None else given
+        if not isinstance(name, str):
+            return None
+        try:
+            declared: Declared = self.registry.resolve(name)[0]
+        except UnknownName:
+            return None
+        if parameter := translated(key, declared.parameters):
+            words = f"is {'' if parameter == key else f'{parameter}, '}a parameter of {declared.name}"
+            return Belongs(words, (self.field, parameter), name)
+        if isinstance(declared, Loss) and key in declared.inputs:
+            side = declared.inputs[key].side
+            return Belongs(f"is one of the {side} of {declared.name}", (side, key))
+        return None
+
+
 def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """The same function of a value of JSON, for which it is asked again and again: by its text, which tells 1 from true."""
     known: dict[bytes, T] = {}
@@ -142,7 +185,7 @@ def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
     return recalled
 
 
-def expanded(either: Any, registry: Registry[Any]) -> Any:
+def expanded(either: Any, registry: Registry[Any], default: str | None = None) -> Any:
     """The type, for which a bare string or an alias stands for the object it means."""
     expand = expander(registry, (registry.noun,))
 
@@ -150,7 +193,7 @@ def expanded(either: Any, registry: Registry[Any]) -> Any:
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return validate(expand(value))
 
-    return Annotated[either, WrapValidator(expand_and_validate)]
+    return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, registry.noun, default)]
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
@@ -179,24 +222,9 @@ def expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
         if not isinstance(name, str):
             raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
         declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path, document)
-        _refuse_unknown(declared, document, path)
         return {**preset, **document, "name": declared.name}
 
     return expand
-
-
-def _refuse_unknown(declared: Declared, document: Mapping[str, object], path: Path) -> None:
-    unknown = [key for key in document if key != "name" and key not in declared.parameters]
-    if unknown:
-        raise UnknownName([
-            Fault((*path, key), "unknown_parameter", _no_parameter(declared, key)) for key in unknown[:MAX_FAULTS]
-        ])  # fmt: skip
-
-
-def _no_parameter(declared: Declared, key: str) -> str:
-    close = get_close_matches(key[:80], declared.parameters, n=1, cutoff=0.5)
-    takes = f"it takes {', '.join(declared.parameters)}" if declared.parameters else "it takes none"
-    return f"{declared.name} has no parameter {key[:80]!r}; " + (f"did you mean {close[0]}?" if close else takes)
 
 
 def _field(parameter: inspect.Parameter) -> Any:
@@ -205,7 +233,8 @@ def _field(parameter: inspect.Parameter) -> Any:
         base, metadata = parameter.annotation, []
     doc = next((mark.documentation for mark in metadata if isinstance(mark, Doc)), None)
     bounds = [mark for mark in metadata if not isinstance(mark, Doc)]
-    return Annotated[(base, *bounds, Listed)], Field(default=parameter.default, description=doc)
+    sizes = (OneOrMore,) if get_origin(base) is list and not any(isinstance(mark, Per) for mark in metadata) else ()
+    return Annotated[(base, *bounds, Listed, *sizes)], Field(default=parameter.default, description=doc)
 
 
 def _camel(name: str) -> str:

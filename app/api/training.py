@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Typ
 
 import numpy as np
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
@@ -21,9 +19,10 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
-from app.api.specs import LOSS_SPECS, Listed, LossSpec, OrName, Spec, expanded, expander, list_of, named, specs
+from app.api.specs import LOSS_SPECS, Listed, LossSpec, OfRegistry, OrName, Spec, expanded, expander, list_of, named, specs
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
+from app.api.words import TARGETS, OneOrMore, Part
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
 from app.losses import LOSSES
 from app.losses.inputs import Numbers, Raw
@@ -53,7 +52,7 @@ from app.training import (
 from app.training.learners import State
 from app.wire import faults
 
-SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()])
+SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
 """What a model may be scored by after each epoch: a metric, or any loss."""
 
 MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = specs(MODELS), specs(OPTIMIZERS), specs(SCHEDULES)
@@ -73,10 +72,6 @@ FIELDS: Mapping[Path, Path] = {("standardize_targets",): ("standardize", "target
 """Where the request has what a plan calls otherwise."""
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
 Numbers2D = Annotated[
     Any, WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": "number"}}})
 ]
@@ -88,7 +83,13 @@ class InlineData(Part):
     """Rows of one's own."""
 
     inputs: Annotated[Numbers2D, Field(description="(n, d): one row per sample.")]
-    targets: Annotated[Targets, Field(description="(n,) or (n, m): numbers, labels in any encoding the loss accepts, or names.")]
+    targets: Annotated[
+        Targets,
+        Field(
+            description="(n,) or (n, m): numbers, labels in any encoding the loss accepts, or names. `labels` is the same.",
+            validation_alias=TARGETS,
+        ),
+    ]
     classes: Classes = None
 
 
@@ -115,10 +116,10 @@ if TYPE_CHECKING:
 else:
     tagged = [Annotated[model, Tag(name)] for name, model in {"inline": InlineData, **DATASET_SPECS}.items()]
     EitherData = TypeAliasType("Data", Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), OrName("dataset")])
-    DataSpec = Annotated[EitherData, BeforeValidator(_data)]
-    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS)
+    DataSpec = Annotated[EitherData, BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")]
+    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
-    OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS)
+    OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
     MetricSpecs = list_of(named("Metric", "metric", METRIC_SPECS | LOSS_SPECS), SCORES, "metrics")
 
@@ -130,7 +131,9 @@ class Validation(Part):
     seed: Annotated[int, Field(description="What the share is drawn from.", ge=0, lt=2**32)] = 0
     last: Annotated[int | None, Field(description="So many rows from the end.", ge=1)] = None
     inputs: Annotated[Numbers2D, Field(description="Other rows altogether, with their targets.")] = None
-    targets: Annotated[Targets, Field(description="Of these rows; names are among the classes of the data.")] = None
+    targets: Annotated[
+        Targets, Field(description="Of these rows; names are among the classes of the data.", validation_alias=TARGETS)
+    ] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -230,10 +233,11 @@ class TrainRequest(Part):
         MetricSpecs,
         Field(description="What else to measure after each epoch: metrics, or any loss.", max_length=10, default_factory=list),
         Listed,
+        OneOrMore,
     ]
     seed: Annotated[int, Field(description="What weights, order and dropout are drawn from.", ge=0, lt=2**32)] = 0
     outputs: Annotated[
-        list[Extra], Field(description="What else to answer.", max_length=MOST_OUTPUTS, default_factory=list), Listed
+        list[Extra], Field(description="What else to answer.", max_length=MOST_OUTPUTS, default_factory=list), Listed, OneOrMore
     ]
 
     _runs: Sequence[Run] = PrivateAttr(default=())

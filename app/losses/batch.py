@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses.form import Bound, Form, Selection, bind
-from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes
+from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
@@ -20,6 +20,8 @@ from app.losses.numerics.stable import Array
 from app.losses.parameters import Per
 
 Arrays = Raw | Mapping[str, Raw] | None
+Classes: TypeAlias = Sequence[str] | Sequence[float]
+"""Names, or the numbers that labels are where they are no indices."""
 _shape, _size = attrgetter("shape"), attrgetter("size")
 
 
@@ -58,6 +60,8 @@ class Batch(NamedTuple):
     shapes: Shapes
     shared: Mapping[str, Shape]
     """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
+    n_missing: int | None = None
+    """Elements that were dropped because a number of them is missing; None where that was not asked for."""
 
     @property
     def size(self) -> int:
@@ -86,7 +90,7 @@ def check(
     *,
     sample_weight: Numbers | None = None,
     mask: NDArray[np.bool_] | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Classes | None = None,
 ) -> Batch:
     """The batch that these arrays are for this loss; InvalidArray or InvalidParameter for everything that does not fit.
 
@@ -102,7 +106,7 @@ def batch_of(
     *,
     sample_weight: Numbers | None = None,
     mask: NDArray[np.bool_] | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Classes | None = None,
 ) -> Batch:
     """The same for a loss that is bound to its parameters: what has been found out about them is not found out again."""
     arrays = _given(bound, predictions, targets, classes)
@@ -112,22 +116,37 @@ def batch_of(
         if bound.loss.weighs_rows:
             arrays, within, sample_weight, mask = _within(bound, form, arrays, sample_weight, mask)
         selection = _selected(bound, form, arrays, sample_weight, mask)
+    numbered: list[str] = []
     if classes is not None:
         _check_classes(classes, any("class_names" in reads.encoding.accepts for reads in form.inputs), form.shapes.length("k"))
+        if not isinstance(classes[0], str):
+            numbered = [reads.name for reads in form.inputs if "class_names" in reads.encoding.accepts]
+            arrays = [
+                _indices(array, cast(Sequence[float], classes), reads.place, selection.kept) if reads.name in numbered else array
+                for array, reads in zip(arrays, form.inputs, strict=True)
+            ]
     rows: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     kept = selection.kept
     lead = len(elements) if kept is None else 1
+    refused: list[InvalidArray] = []
     for array, (name, encoding, place) in zip(arrays, form.inputs, strict=True):
-        numbers = array if array.dtype.kind in ("fiu" if encoding.whole else "f") else array.astype(np.float64)
-        if kept is not None:
-            numbers, place = some_of(numbers, elements, kept), place._replace(kept=kept)
-        read, encodings[name], noticed = encoding.read(numbers, place)
+        try:
+            if array.dtype.kind not in ("fiu" if encoding.whole else "f"):
+                array, encoding = _converted(array, encoding, place)
+            if kept is not None:
+                array, place = some_of(array, elements, kept), place._replace(kept=kept)
+            read, encodings[name], noticed = encoding.read(array, place)
+        except InvalidArray as error:
+            refused.append(error)
+            continue
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         warnings += noticed
+    if refused:
+        raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
     if classes is not None:
-        encodings |= dict.fromkeys(_named(bound.loss, predictions, targets), "class_names")
+        encodings |= dict.fromkeys(numbered or _named(bound.loss, predictions, targets), "class_names")
     counts = None if bound.counts is None else bound.counts(rows[-1])
     factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
@@ -142,6 +161,50 @@ def batch_of(
         selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
         form.shapes, form.shared,
     )  # fmt: skip
+
+
+def batch_without_missing(
+    bound: Bound,
+    predictions: Arrays,
+    targets: Arrays = None,
+    *,
+    sample_weight: Numbers | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    classes: Classes | None = None,
+) -> Batch:
+    """The same without the elements of which a number is missing (NaN): it counts those that no mask drops anyway."""
+    arrays = _given(bound, predictions, targets, classes)
+    form = bound.form(tuple(map(_shape, arrays)))
+    grid = (form.elements[0], form.everything.n_elements // form.elements[0])
+    missing = np.zeros(grid, np.bool_)
+    for array in form.laid_out(arrays):
+        missing |= np.isnan(array.reshape(*grid, -1)).any(axis=2)
+    if sample_weight is not None and sample_weight.shape in ((form.elements[0],), form.elements):
+        unweighed = np.isnan(sample_weight)
+        missing |= unweighed.reshape(grid[0], -1)
+        sample_weight = np.where(unweighed, 0.0, sample_weight)
+    given = None if mask is None or mask.ndim > len(form.elements) else _on_elements(mask, form.elements, "mask", "flag")
+    n_missing = int(np.count_nonzero(missing if given is None else missing & given))
+    if missing.all():
+        message = "every element has a number that is missing: nothing is left to evaluate"
+        raise InvalidInput([Fault(("missing",), "no_samples", message)])
+    if n_missing:
+        there = ~missing
+        if mask is not None and given is None:  # of the numbers within rows
+            mask = mask & there.reshape(*form.elements, *(1,) * (mask.ndim - len(form.elements)))
+        else:
+            mask = (there if given is None else there & given).reshape(form.elements)
+    batch = batch_of(bound, predictions, targets, sample_weight=sample_weight, mask=mask, classes=classes)
+    return batch._replace(n_missing=n_missing)
+
+
+def _converted(array: Numbers, encoding: Encoding, place: Place) -> tuple[Numbers, Encoding]:
+    """Integers and booleans as float64, and how these are read; booleans are labels, and nothing else."""
+    if array.dtype.kind != "b":
+        return array.astype(np.float64), encoding
+    if encoding.labels is None:
+        place.refuse("not_a_number", f"{place.name} must be numbers, not booleans")
+    return array.astype(np.float64), of_flags(encoding)
 
 
 def _by_column(per: Per, numbers: Sequence[float], elements: Shape) -> Numbers:
@@ -295,7 +358,7 @@ def inputs_on(side: Literal["predictions", "targets"], loss: Loss) -> Mapping[st
     return MappingProxyType({name: each for name, each in loss.inputs.items() if each.side == side})
 
 
-def _given(bound: Bound, predictions: Arrays, targets: Arrays, classes: Sequence[str] | None) -> Sequence[Numbers]:
+def _given(bound: Bound, predictions: Arrays, targets: Arrays, classes: Classes | None) -> Sequence[Numbers]:
     """The arrays in the order of the loss's function."""
     if bound.pair and isinstance(predictions, np.ndarray) and isinstance(targets, np.ndarray):
         return predictions, targets
@@ -348,7 +411,7 @@ def _as_object(wanted: Mapping[str, Input]) -> str:
     return f": {{{', '.join(names)}}}" if names else ""
 
 
-def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[str] | None) -> Numbers:
+def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | None) -> Numbers:
     """Class names become class indices; numbers pass through."""
     if isinstance(raw, np.ndarray):
         return raw
@@ -367,13 +430,27 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Sequence[st
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
 
 
-def _check_classes(classes: Sequence[str], taken: bool, k: int | None) -> None:
+def _indices(array: Numbers, classes: Sequence[float], place: Place, kept: NDArray[np.intp] | None) -> Numbers:
+    """Labels that are numbers as indices of their classes; NaN for one that is none, where it does not count."""
+    numbers = np.array(classes)
+    order = np.argsort(numbers)
+    index = order[np.searchsorted(numbers, array, sorter=order).clip(max=len(numbers) - 1)]
+    known = numbers[index] == array
+    unknown = ~(known | np.isnan(array))
+    if kept is not None:
+        unknown &= np.isin(np.arange(array.size), kept).reshape(array.shape)
+    if unknown.any():
+        place.refuse_numbers(unknown, array, "one of classes", "unknown_class")
+    return np.where(known, index, np.nan)
+
+
+def _check_classes(classes: Classes, taken: bool, k: int | None) -> None:
     if not taken:
         raise InvalidInput([Fault(("classes",), "unexpected", "this loss takes no class names")])
     if k not in (None, len(classes)):
         raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k}, not {len(classes)}")])
     first = {name: at for at, name in reversed([*enumerate(classes)])}
-    twice = [(at, name) for at, name in enumerate(classes) if first[name] != at]
+    twice = [(at, str(name)) for at, name in enumerate(classes) if first[name] != at]
     if twice:
         raise InvalidInput([
             Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]

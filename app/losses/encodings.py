@@ -19,6 +19,8 @@ UNIT, SHARES, LOG_SHARES = Interval(0.0, 1.0), Simplex(), Simplex(logarithms=Tru
 FLAGS, SIGNS = Labels((0.0, 1.0)), Labels((-1.0, 1.0))
 WHOLE, INDEX, PADDED_INDEX = Whole(), Whole(0), Whole(-1)
 ROW_SUM_TOLERANCE = Simplex.TOLERANCE
+NEARLY = 1e-2
+"""How far the sum of a row may be from 1 that is taken all the same, with a warning."""
 LARGEST_EXACT = 2**53 - 1
 """Beyond, a floating-point number may be what is left of several whole numbers."""
 
@@ -58,7 +60,10 @@ def refuse_outside(domain: Interval, array: Numbers, place: Place) -> NoReturn:
     finite = np.isfinite(array)
     if not finite.all():
         place.refuse_numbers(~finite, array, "finite", "not_finite")
-    place.refuse_numbers(domain.outside(array), array, domain.rule + (place.hint if domain == UNIT else ""))
+    hint = place.hint if domain == UNIT else ""
+    if hint and np.minimum.reduce(array, axis=None) >= 0 and 2 <= np.maximum.reduce(array, axis=None) <= 100:
+        hint += " (divide by 100 if these are percentages)"
+    place.refuse_numbers(domain.outside(array), array, domain.rule + hint)
 
 
 def _steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
@@ -134,9 +139,19 @@ def _read_distribution(array: Numbers, place: Place) -> Reading:
     if not UNIT.holds(array):
         refuse_outside(UNIT, array, place)
     off = SHARES.outside(array)
-    if np.logical_or.reduce(off, axis=None):
-        place.refuse_numbers(off, SHARES.sums(array), SHARES.rule, "row_sum")
-    return Reading(array, "distribution")
+    return Reading(array, "distribution", _nearly_one(array, place) if np.logical_or.reduce(off, axis=None) else ())
+
+
+def _nearly_one(array: Numbers, place: Place) -> tuple[str, ...]:
+    """What is said of rows that sum to nearly 1, as rounded ones do; refused where one is too far from it."""
+    sums = SHARES.sums(array)
+    far = np.abs(sums - 1.0)
+    if far.max() > NEARLY:
+        place.refuse_numbers(far > NEARLY, sums, f"a row that sums to 1 (within {NEARLY:g}, and with a warning)", "row_sum")
+    worst = np.unravel_index(int(far.argmax()), far.shape)
+    index = ", ".join(map(str, place.index_of([int(along) for along in worst])))
+    off = int(np.count_nonzero(far > ROW_SUM_TOLERANCE))
+    return (f"{place.name}[{index}] sums to {sums[worst]:.6g} instead of 1, the worst of {off}: taken as it is",)
 
 
 def _draw_distribution(rng: np.random.Generator, sizes: Sizes) -> Numbers:
@@ -199,7 +214,13 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
     _refuse_labels(array, place, SIGNS if zeros_too else Labels((-1.0, 0.0, 1.0)), "−1 or +1")
 
 
-def whole(array: Numbers, place: Place, domain: Whole = WHOLE, rule: str = "a whole number") -> NDArray[Any]:
+def whole(
+    array: Numbers,
+    place: Place,
+    domain: Whole = WHOLE,
+    rule: str = "a whole number",
+    hint: Callable[[Numbers, Whole], str] | None = None,
+) -> NDArray[Any]:
     """The array as integers of 64 bits, uint64 where int64 does not hold them all; no two that differ become one.
 
     InvalidArray for a number that is not whole or not in the domain, and for a floating-point number beyond 2⁵³.
@@ -214,7 +235,7 @@ def whole(array: Numbers, place: Place, domain: Whole = WHOLE, rule: str = "a wh
             return integers
     outside = domain.outside(array)
     if outside.any():
-        place.refuse_numbers(outside, array, rule, "label")
+        place.refuse_numbers(outside, array, rule + (hint(array, domain) if hint else ""), "label")
     if known:
         return array
     exact = "an integer of 64 bits (a floating-point number beyond 2⁵³ may be what is left of another label)"
@@ -223,7 +244,15 @@ def whole(array: Numbers, place: Place, domain: Whole = WHOLE, rule: str = "a wh
 
 def _read_class_index(array: Numbers, place: Place) -> Reading:
     rule = "a whole number" if place.k is None else f"a class index from 0 to {place.k - 1}"
-    return Reading(whole(array, place, up_to(INDEX, place.k), rule), "class_index")
+    return Reading(whole(array, place, up_to(INDEX, place.k), rule, _index_hint), "class_index")
+
+
+def _index_hint(array: Numbers, domain: Whole) -> str:
+    """What labels that are no indices of classes probably are."""
+    least, most = np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)
+    if least == 1 and domain.high is not None and most == domain.high + 1:
+        return " (labels count from 0: if these count from 1, subtract 1 or send classes)"
+    return " (or set ignore_index to -100)" if least == -100 else ""
 
 
 def _read_class_label(array: Numbers, place: Place) -> Reading:

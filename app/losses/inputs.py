@@ -7,7 +7,7 @@ beside "n *d" is a row of scores beside one label for each element). Nothing is 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
@@ -21,6 +21,9 @@ Numbers: TypeAlias = NDArray[Any]
 Raw: TypeAlias = Numbers | Sequence[object]
 """What a caller may pass: an array of numbers, or a (nested) list of class names."""
 Shape: TypeAlias = tuple[int, ...]
+
+
+MISSING = """a number, not null or NaN (to leave it out, set mask to false there, or send "missing": "drop")"""
 
 
 class Place(NamedTuple):
@@ -51,6 +54,9 @@ class Place(NamedTuple):
 
     def refuse_numbers(self, bad: NDArray[np.bool_], array: Numbers, rule: str, code: str = "out_of_range") -> NoReturn:
         """Name every bad number (up to the limit) by its index in the request."""
+        missing = bad & np.isnan(array) if array.dtype.kind == "f" else np.zeros_like(bad)
+        if missing.any():
+            bad, rule, code = missing, MISSING, "not_a_number"
         places = np.argwhere(bad)[:MAX_FAULTS]
         raise InvalidArray(
             [
@@ -123,6 +129,16 @@ class Encoding:
         """Whether integers are read as they are, with all of their 64 bits, as labels and ids are. Every other encoding is one
         of real numbers, computed with in float64: an integer beyond 2⁵³ is rounded to the nearest of these."""
         return isinstance(self.domain, Whole)
+
+
+@cache
+def of_flags(encoding: Encoding) -> Encoding:
+    """The encoding of labels for an array of booleans: it is read as 0 and 1, and named for what it was."""
+
+    def read(array: Numbers, place: Place) -> Reading:
+        return encoding.read(array, place)._replace(encoding="boolean")
+
+    return replace(encoding, read=read)
 
 
 @dataclass(frozen=True)
@@ -300,4 +316,6 @@ def _say(number: object) -> str:
     if exact.dtype.kind in "iu":
         return str(exact)
     value = float(exact.astype(np.float64))
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity"
     return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)

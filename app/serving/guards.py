@@ -5,7 +5,6 @@ for every call, since there is no other way to one.
 """
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from app.errors import MAX_FAULTS, Busy, Fault, Forbidden, MalformedRequest, Unk
 from app.serving.call import Call
 from app.serving.exchange import Exchange
 from app.serving.state import State
+from app.suggestions import meant
 
 Guard: TypeAlias = Callable[[Exchange, Call], None]
 
@@ -72,7 +72,7 @@ def known_query(exchange: Exchange, call: Call) -> None:
 
 def _no_parameter(name: str, call: Call) -> str:
     takes = call.address.query
-    close = get_close_matches(name[:80], takes, n=1)
+    close = meant(name, takes, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(takes)}" if takes else "it takes none"
     body = "; what is asked goes into the body" if call.request and not takes else ""
     return f"{call.method} {call.path} has no query parameter {name[:80]!r}: {hint}{body}"

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Annotated, NotRequired, TypeAlias, cast
 
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
@@ -33,6 +33,7 @@ from app.errors import (
 )
 from app.serving.content import Content
 from app.serving.content import Field as HeadField
+from app.serving.unknown import renamed, unknown_field
 from app.wire.exact import LazyList
 from app.wire.faults import name as name_of
 
@@ -54,7 +55,6 @@ STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
 
 RULES = {
     "missing": "missing",
-    "extra_forbidden": "unknown_field",
     "finite_number": "not_finite",
     "literal_error": "choice",
     "too_short": "length",
@@ -172,10 +172,27 @@ def _json(body: object) -> Content:
 # --- from Pydantic's errors to ours ---------------------------------------------------------------------------------------
 
 
-def from_pydantic(error: ValidationError, document: object) -> InvalidInput:
-    """Pydantic's errors as ours: paths in the document, without the names of union members; no echo of the input."""
-    details = error.errors(include_url=False, include_input=True)
-    return InvalidInput([_fault(detail, document) for detail in details[:MAX_FAULTS]])
+def from_pydantic(error: ValidationError, document: object, model: type[BaseModel] | None = None) -> InvalidInput | UnknownName:
+    """Pydantic's errors as ours, and those of ours that it has gathered: paths in the document, no echo of the input."""
+    moves = renamed(model, document) if model else {}
+    details = error.errors(include_url=False, include_input=True)[: 2 * MAX_FAULTS]
+    causes = [detail.get("ctx", {}).get("error") for detail in details]
+    if len(causes) == 1 and isinstance(causes[0], InvalidInput | UnknownName):
+        return causes[0].moved(moves)
+    faults: list[Fault] = []
+    meant: set[Path | None] = set()
+    for detail, cause in zip(details, causes, strict=True):
+        if isinstance(cause, CallerError):
+            faults += cause.faults
+        elif detail["type"] == "extra_forbidden":
+            unknown = unknown_field(model, detail["loc"], _path(detail, document), document)
+            faults.append(unknown.fault)
+            meant.add(unknown.meant)
+        else:
+            faults.append(_fault(detail, document))
+    faults = [fault for fault in faults if fault.code != "missing" or fault.path not in meant]  # it has another name
+    names_only = all(fault.code.startswith("unknown_") and fault.code != "unknown_field" for fault in faults)
+    return (UnknownName if names_only else InvalidInput)(faults).moved(moves)
 
 
 def _fault(detail: ErrorDetails, document: object) -> Fault:
@@ -183,8 +200,6 @@ def _fault(detail: ErrorDetails, document: object) -> Fault:
     name, code = name_of(path), RULES.get(detail["type"], "type")
     if code == "missing":
         return Fault(path, code, f"{name} is missing")
-    if code == "unknown_field":
-        return Fault(path, code, f"there is no field {str(path[-1])[:80]!r}")
     rule = detail["msg"].partition(" should ")[2].replace(" after validation", "") or "be valid"
     if detail["type"] == "model_type":  # its message names a class of ours
         rule = "be an object"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 
 from starlette.routing import compile_path
@@ -9,6 +10,8 @@ from starlette.routing import compile_path
 from app.errors import MethodNotAllowed, NotFound
 from app.serving.call import Call
 
+LONGEST = 8
+"""Steps of the longest path for which another is suggested."""
 REMEMBERED = 256
 """Addresses whose call is remembered, those that were asked for last."""
 
@@ -39,10 +42,18 @@ class Routes:
         call = methods.get(method)
         if call is None:
             if not methods:
-                raise NotFound(f"there is no {method[:20]} {path[:200]}")
+                raise NotFound(f"there is no {method[:20]} {path[:200]}{self._hint(path)}")
             allowed = sorted({*methods, "HEAD"} if "GET" in methods else methods)
             raise MethodNotAllowed(f"there is no {method[:20]} {path[:200]}; it takes {', '.join(allowed)}", allowed)
         return call, parameters
+
+    def _hint(self, path: str) -> str:
+        """The address that was probably meant: the same but for slashes and what stands before, or spelled nearly so."""
+        steps = [step for step in path[:200].split("/") if step][:LONGEST]
+        tried = ["/".join(("", *root, *steps[start:])) for start in range(len(steps)) for root in ((), ("v1",))]
+        known = [address for address in tried if address in self._fixed or self._match(address)[0]]
+        close = known or get_close_matches("/".join(("", *steps)).lower(), self._fixed, cutoff=0.75)
+        return f"; did you mean {close[0]}?" if close else ""
 
     def _match(self, path: str) -> tuple[Mapping[str, Call], dict[str, str]]:
         for pattern, methods in self._patterns:

@@ -43,7 +43,7 @@ def as_model(model: type[BaseModel], document: Any, arguments: Mapping[str, Any]
     try:
         return model.model_validate(document, context=settings)
     except ValidationError as error:
-        raise from_pydantic(error, document) from None
+        raise from_pydantic(error, document, model) from None
 
 
 def json_head(exchange: Exchange) -> None:

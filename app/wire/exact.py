@@ -5,6 +5,7 @@ Both are read by the same code, so that both get the same answers.
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,11 @@ Document: TypeAlias = dict[str, Any]
 ARRAYS: tuple[type, ...] = (list, simdjson.Array) if simdjson else (list,)
 OBJECTS: tuple[type, ...] = (tuple, simdjson.Object) if simdjson else (tuple,)
 KINDS = {int: "number", float: "number", bool: "flag", **dict.fromkeys(ARRAYS, "array")}
+
+WORDS: dict[str | None, float] = {None: math.nan, "NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""How JSON writes what it has no number for."""
+LOOSE: dict[type, str] = {**KINDS, **dict.fromkeys((int, float, str, type(None)), "any")}
+"""What the elements of an array with gaps may be."""
 
 CHECKED = 10_000
 """Elements of an array that are checked although nobody may ask for them: all, where a person has written it."""
@@ -172,11 +178,28 @@ def flags(value: object) -> NDArray[np.bool_] | None:
     return None if lengths is None else np.fromiter(_level(node, len(lengths)), np.bool_).reshape(lengths)
 
 
+def gapped(value: object) -> Array | None:
+    """Numbers in a list, or in lists of one length: NaN where one is missing, infinities in words; None for anything else."""
+    node = value.node if isinstance(value, LazyList) else value
+    lengths = shape(node, leaves="any") if isinstance(node, ARRAYS) else None
+    if lengths is None:
+        return None
+    leaves = (WORDS[leaf] if leaf is None or isinstance(leaf, str) else leaf for leaf in _level(node, len(lengths)))
+    try:
+        return np.fromiter(leaves, np.float64).reshape(lengths)
+    except KeyError:  # a word that stands for no number
+        return None
+
+
 # --- what arrays look like --------------------------------------------------------------------------------------------
 
 
 def shape(node: Any, depth: int = 1, leaves: str = "number") -> tuple[int, ...] | None:
-    """The lengths of the axes; None where the array is ragged or empty, or has anything else in it than numbers (or "flag")."""
+    """The lengths of the axes; None where the array is ragged or empty, or has anything else in it than numbers (or "flag").
+
+    With "any", null and strings may stand among the numbers.
+    """
+    kinds = LOOSE if leaves == "any" else KINDS
     lengths: list[int] = []
     while True:
         check_depth(depth + len(lengths))
@@ -184,7 +207,7 @@ def shape(node: Any, depth: int = 1, leaves: str = "number") -> tuple[int, ...] 
         if not length:
             return None
         lengths.append(length)
-        inside = only(map(KINDS.get, map(type, _level(node, len(lengths)))))
+        inside = only(map(kinds.get, map(type, _level(node, len(lengths)))))
         if inside != "array":
             return _counted(node, lengths) if inside == leaves else None
 

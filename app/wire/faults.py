@@ -14,15 +14,21 @@ from app.losses.outputs import word
 from app.wire import exact
 from app.wire.exact import ARRAYS, BLOCK, KINDS, LazyList, all_numbers, blocks, check_depth, first_type, kind, only, shape
 
-Leaf: TypeAlias = Literal["number", "flag"]
-"""What the elements of an array should be."""
+Leaf: TypeAlias = Literal["number", "flag", "any"]
+"""What the elements of an array should be: "any" is a number, or null or a word for one that is missing or infinite."""
 
 
-def numbers(value: object, path: Path) -> NDArray[np.float64]:
-    """`value` as float64, where it is an array of numbers; InvalidArray naming every element that is in the way."""
+def numbers(value: object, path: Path, *, gaps: bool = False) -> NDArray[np.float64]:
+    """`value` as float64, where it is an array of numbers; InvalidArray naming every element that is in the way.
+
+    With `gaps`, NaN where one is null, and infinite where it is "Infinity" or "-Infinity".
+    """
     if isinstance(value, np.ndarray):
         return cast(Array, value).astype(np.float64, copy=False)
-    _refuse(value, path, "number")
+    known = exact.gapped(value) if gaps else None
+    if known is not None:
+        return known
+    _refuse(value, path, "any" if gaps else "number")
     raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}")])
 
 
@@ -52,22 +58,24 @@ def listed(value: object) -> object:
     return array.astype(np.int64).tolist() if whole.all() and (np.abs(array) < 2**53).all() else array.tolist()
 
 
-def tensors(value: object, path: Path) -> Any:
-    """`value` as one array, an object of arrays, or a list of class names."""
+def tensors(value: object, path: Path, *, gaps: bool = False) -> Any:
+    """`value` as one array, of numbers or of booleans, an object of arrays, or a list of class names; `gaps` as for numbers."""
     if isinstance(value, np.ndarray):
         return cast(Array, value)
     if isinstance(value, Mapping):
         given = cast(Mapping[str, object], value)
-        return {name: _numbers_or_names(array, (*path, name)) for name, array in given.items()}
-    return _numbers_or_names(value, path)
+        return {name: _numbers_or_names(array, (*path, name), gaps) for name, array in given.items()}
+    return _numbers_or_names(value, path, gaps)
 
 
-def _numbers_or_names(value: object, path: Path) -> Any:
+def _numbers_or_names(value: object, path: Path, gaps: bool) -> Any:
     if isinstance(value, np.ndarray):
         return cast(Array, value)
     if isinstance(value, list) and only(map(type, cast(list[object], value))) is str:
-        return cast(list[str], value)
-    return numbers(cast(object, value), path)
+        names = cast(list[str], value)
+        return names if not gaps or set(names[:BLOCK]) - exact.WORDS.keys() else numbers(names, path, gaps=True)
+    flags = exact.flags(cast(object, value))
+    return numbers(cast(object, value), path, gaps=gaps) if flags is None else flags
 
 
 # --- what is wrong with a list that should have been an array -----------------------------------------------------------
@@ -107,6 +115,8 @@ def _find_stranger(item: Any, path: Path, leaf: Leaf, faults: list[Fault]) -> No
     if leaf == "flag":
         if not isinstance(item, bool):
             faults.append(Fault(path, "type", f"{name(path)} must be a boolean, not {kind(item)}"))
+    elif leaf == "any" and (item is None or isinstance(item, float) or item in exact.WORDS):
+        return
     elif isinstance(item, float):
         if not np.isfinite(item):
             faults.append(Fault(path, "not_finite", f"{name(path)} must be finite; got {word(item)}"))

@@ -82,9 +82,9 @@ def of(loss: str, predictions: object, targets: object, **parameters: object) ->
     return batch({"name": loss, **parameters}, predictions, targets)
 
 
-def raw(predictions: str, loss: str = '"mse"', more: str = "") -> str:
+def raw(predictions: str, loss: str = '"mse"', more: str = "", targets: str = "[1]") -> str:
     """A request in which something stands that json.dumps would not write."""
-    return f'{{"loss": {loss}, "predictions": {predictions}, "targets": [1]{more}}}'
+    return f'{{"loss": {loss}, "predictions": {predictions}, "targets": {targets}{more}}}'
 
 
 def keys(count: int, again: str) -> str:
@@ -109,10 +109,22 @@ NOT_NUMBERS = [
     invalid("true among numbers", batch(predictions=[1, True]),
             "/predictions/1", "not_a_number", "predictions[1]", "not a boolean"),
     invalid("true first", batch(predictions=[True, 1]), "/predictions/0", "not_a_number", "predictions[0]", "not a boolean"),
-    invalid("booleans only", batch(targets=[True, False]), "/targets/0", "not_a_number", "targets[0]", "not a boolean"),
+    invalid("booleans only", batch(targets=[True, False]), "/targets", "not_a_number", "must be numbers, not booleans"),
+    invalid("true for predictions", of("hinge", [True, False], [True, False]), "/predictions", "not_a_number", "not booleans"),
     invalid("null among numbers", batch(targets=[1, None]), "/targets/1", "not_a_number", "targets[1]", "not null"),
     invalid("null first", batch(targets=[None, 1]), "/targets/0", "not_a_number", "targets[0]", "not null"),
-    invalid("null in a row", batch(predictions=[[1, 2], [3, None]]), "/predictions/1/1", "not_a_number", "predictions[1, 1]"),
+    invalid("null in a row", batch(predictions=[[1, 2], [3, None]], targets=[[1, 2], [3, 4]]),
+            "/predictions/1/1", "not_a_number", "predictions[1, 1]", "mask", '"missing": "drop"'),
+    invalid("null for a label", of("CrossEntropyLoss", SCORES, [0, None]), "/targets/1", "not_a_number", "not null"),
+    invalid("null in a named input", of("gaussian_nll", {"mean": [1, None], "variance": [1, 1]}, [1, 1]),
+            "/predictions/mean/1", "not_a_number", "predictions.mean[1]", "not null"),
+    invalid("another word", batch(predictions=[1, "NA"]), "/predictions/1", "not_a_number", "predictions[1]", "not a string"),
+    invalid("nothing but missing numbers", batch(targets=[None, 1], predictions=[1, None], missing="drop"),
+            "/missing", "no_samples", "nothing is left"),
+    invalid("another way with missing numbers", batch(missing="skip"), "/missing", "choice", "'refuse' or 'drop'"),
+    invalid("another way to write infinities", batch(non_finite_as="inf"), "/non_finite_as", "choice", "'null' or 'string'"),
+    invalid("an infinity in words", batch(predictions=["Infinity", 1]), "/predictions/0", "not_finite", "got Infinity"),
+    invalid("infinities alone", batch(predictions=["-Infinity", "Infinity"]), "/predictions/0", "not_finite", "-Infinity"),
     invalid("an object among numbers", batch(predictions=[1, {}]), "/predictions/1", "not_a_number", "not an object"),
     invalid("a string in a weight", batch(sample_weight=[1, "1"]), "/sample_weight/1", "not_a_number", "sample_weight[1]"),
     invalid("true in a weight", batch(sample_weight=[1, True]), "/sample_weight/1", "not_a_number", "sample_weight[1]"),
@@ -127,17 +139,17 @@ NOT_NUMBERS = [
 ]  # fmt: skip
 
 NOT_FINITE = [
-    invalid("NaN", raw("[1, NaN]"), "/predictions/1", "not_finite", "predictions[1]", "NaN"),
-    invalid("Infinity", raw("[Infinity, 2]"), "/predictions/0", "not_finite", "predictions[0]", "Infinity"),
-    invalid("-Infinity", raw("[[1, 2], [3, -Infinity]]"),
+    invalid("NaN", raw("[1, NaN]", targets="[1, 2]"), "/predictions/1", "not_a_number", "predictions[1]", "NaN", "mask", "drop"),
+    invalid("Infinity", raw("[Infinity, 2]", targets="[1, 2]"), "/predictions/0", "not_finite", "predictions[0]", "Infinity"),
+    invalid("-Infinity", raw("[[1, 2], [3, -Infinity]]", targets="[[1, 2], [3, 4]]"),
             "/predictions/1/1", "not_finite", "predictions[1, 1]", "-Infinity"),
-    invalid("1e400", raw("[1, 1e400]"), "/predictions/1", "not_finite", "predictions[1]"),
-    invalid("-1e400", raw("[-1e400, 1]"), "/predictions/0", "not_finite", "-Infinity"),
+    invalid("1e400", raw("[1, 1e400]", targets="[1, 2]"), "/predictions/1", "not_finite", "predictions[1]"),
+    invalid("-1e400", raw("[-1e400, 1]", targets="[1, 2]"), "/predictions/0", "not_finite", "-Infinity"),
     invalid("10 ** 400", batch(predictions=[1, 10**400]), "/predictions/1", "not_finite", "predictions[1]"),
-    invalid("100,000 digits", raw(f"[1, {'9' * 100_000}]"),
+    invalid("100,000 digits", raw(f"[1, {'9' * 100_000}]", targets="[1, 2]"),
             "/predictions/1", "not_finite", "predictions[1]"),
     invalid("NaN as a weight", raw("[1]", more=', "sample_weight": [NaN]'),
-            "/sample_weight/0", "not_finite", "sample_weight[0]", "NaN"),
+            "/sample_weight/0", "not_a_number", "sample_weight[0]", "NaN"),
     invalid("NaN as a parameter", raw("[1]", '{"name": "huber", "delta": NaN}'),
             "/loss/delta", "not_finite", "loss.delta", "NaN"),
     invalid("1e400 as a parameter", raw("[1]", '{"name": "huber", "delta": 1e400}'),
@@ -245,8 +257,15 @@ LABELS = [
             "/classes", "length", "3", "not 4"),
     invalid("one class", batch("CrossEntropyLoss", SCORES, ["a", "a"], classes=["a"]),
             "/classes", "length", "classes", "at least 2"),
-    invalid("classes that are numbers", batch("CrossEntropyLoss", SCORES, [0, 1], classes=[0, 1, 2]),
-            "/classes/0", "type", "classes[0]", "string"),
+    invalid("a name among classes that are numbers", batch("CrossEntropyLoss", SCORES, [0, 1], classes=[0, "b", 2]),
+            "/classes/1", "type", "classes[1]", "number", '"b"'),
+    invalid("a number among class names", batch("CrossEntropyLoss", SCORES, [0, 1], classes=["a", "b", 2]),
+            "/classes/2", "type", "classes[2]", "string"),
+    invalid("true among classes", batch("CrossEntropyLoss", SCORES, [0, 1], classes=[0, True, 2]), "/classes/1", "type"),
+    invalid("a number that is no class", batch("CrossEntropyLoss", SCORES, [10, 40], classes=[10, 20, 30]),
+            "/targets/1", "unknown_class", "targets[1]", "one of classes", "got 40"),
+    invalid("a number that is a class twice", batch("CrossEntropyLoss", SCORES, [10, 20], classes=[10, 20, 20.0]),
+            "/classes/2", "duplicate", "classes[2]"),
     invalid("classes in a string", batch("CrossEntropyLoss", SCORES, [0, 1], classes="abc"),
             "/classes", "type", "classes", "list"),
     invalid("classes of a loss of numbers", batch(classes=["a", "b"]), "/classes", "unexpected", "takes no class names"),
@@ -267,8 +286,12 @@ NUMBERS = [
             "/predictions/0/0", "out_of_range", "got 2", "from_logits"),
     invalid("a row that does not sum to 1", of("categorical_cross_entropy", [[0.2, 0.5, 0.3], [0.6, 0.3, 0.2]], [0, 1]),
             "/predictions/1", "row_sum", "predictions[1]", "sums to 1"),
-    invalid("a row that just does not sum to 1", of("categorical_cross_entropy", [[0.5, 0.500002]], [0]),
+    invalid("a row that just does not sum to 1", of("categorical_cross_entropy", [[0.5, 0.511]], [0]),
             "/predictions/0", "row_sum", "sums to 1"),
+    invalid("percentages", of("binary_cross_entropy", [30, 60], [0, 1]), "/predictions/0", "out_of_range", "divide by 100"),
+    invalid("labels from 1 on", of("CrossEntropyLoss", SCORES, [1, 3]), "/targets/1", "label", "count from 0", "subtract 1"),
+    invalid("torch's label of none", of("multi_margin", SCORES, [1, -100]), "/targets/1", "label", "set ignore_index to -100"),
+    invalid("two arrays", of("binary_cross_entropy", [0.5, 2], [7, 1]), "/predictions/1", "out_of_range", "got 2"),
     invalid("a target row that does not sum to 1", of("kl_divergence", ROWS, [[0.2, 0.5, 0.3], [0.5, 0.3, 0.1]]),
             "/targets/1", "row_sum", "targets[1]"),
     invalid("log-probabilities above 0", of("nll", [[-0.5, 0.5]], [0]),
@@ -319,7 +342,6 @@ PARAMETERS = [
             "/loss/quantile", "out_of_range", "less than or equal to 1", "got 1.5"),
     invalid("a string", batch(huber("1.0")), "/loss/delta", "type", "loss.delta", "number", '"1.0"'),
     invalid("true", batch(huber(True)), "/loss/delta", "type", "loss.delta", "number", "true"),
-    invalid("null", batch(huber(None)), "/loss/delta", "type", "loss.delta", "number", "null"),
     invalid("a list", batch(huber([1.0])), "/loss/delta", "type", "loss.delta", "number"),
     invalid("an object", batch(huber({"value": 1})), "/loss/delta", "type", "loss.delta", "number"),
     invalid("a number for a flag", of("binary_cross_entropy", [0.5], [1], from_logits=1),
@@ -369,16 +391,17 @@ FIELDS = [
     invalid("a field in another case", batch(Reduction="sum"), "/Reduction", "unknown_field", "'Reduction'"),
     invalid("an empty key", batch(**{"": 1}), "/", "unknown_field", "''"),
     invalid("an unknown reduction", batch(reduction="avg"), "/reduction", "choice", "'mean'", "'none'", '"avg"'),
-    invalid("a reduction that is null", batch(reduction=None), "/reduction", "choice", "'mean'", "null"),
     invalid("a reduction that is a number", batch(reduction=1), "/reduction", "choice", "'mean'"),
     invalid("a reduction that is a list", batch(reduction=["mean"]), "/reduction", "choice", "'mean'"),
     invalid("a sum of medians", batch("median_absolute_error", reduction="sum"),
             "/reduction", "reduction", "median", "no sum", "mean or none"),
     invalid("an unknown output", batch(outputs=["value", "valu"]), "/outputs/1", "choice", "'per_sample'", '"valu"'),
+    invalid("batchmean", batch(reduction="batchmean"), "/reduction", "choice", "mean where samples are rows", "divide"),
+    invalid("targets by both names", batch(labels=[1, 2]), "/labels", "unknown_field", "did you mean targets?"),
+    invalid("labels that do not fit", {"loss": "hinge", "predictions": [1, 2], "labels": [1, 7]}, "/labels/1", "label", "got 7"),
+    invalid("no labels in the list", {"loss": "mse", "predictions": [1, 2], "labels": []}, "/labels", "empty", "is empty"),
     invalid("no outputs", batch(outputs=[]), "/outputs", "length", "at least 1"),
-    invalid("outputs in a string", batch(outputs="value"), "/outputs", "type", "list"),
     invalid("outputs that are numbers", batch(outputs=[1, 2]), "/outputs/0", "choice", "outputs[0]", "'value'"),
-    invalid("outputs null", batch(outputs=None), "/outputs", "type", "list"),
     invalid("no predictions", {"loss": "mse", "targets": [1]}, "/predictions", "missing", "predictions is missing"),
     invalid("predictions null", batch(predictions=None), "/predictions", "missing", "needs predictions"),
     invalid("no targets", batch(targets=None), "/targets", "missing", "mean_squared_error needs targets"),
@@ -452,7 +475,8 @@ DOCUMENTS = [
 ]  # fmt: skip
 
 LARGE = [
-    invalid("100,000 wrong numbers", batch(predictions=[None] * 100_000), "/predictions/0", "not_a_number", "predictions[0]"),
+    invalid("100,000 wrong numbers", batch(predictions=[None] * 100_000, targets=[0] * 100_000),
+            "/predictions/0", "not_a_number", "predictions[0]"),
     invalid("100,000 strings", batch(predictions=["x"] * 100_000), "/predictions", "not_a_number", "not strings"),
     invalid("a wrong number at the end", batch(predictions=[1.5] * 100_000 + ["x"]),
             "/predictions/100000", "not_a_number", "predictions[100000]"),
@@ -539,7 +563,16 @@ TAKEN: dict[str, tuple[bytes, float]] = {
     "a parameter of 2 ** 64": (_bytes(batch(huber(2**64))), 0.25),
     "an index of 64 bits": (_bytes(of("nll", [[-0.5, -1.0]], [0], ignore_index=2**63)), 0.5),
     "an integer for a float": (_bytes(batch(huber(1))), 0.25),
-    "null for what may be left out": (_bytes(batch(sample_weight=None, mask=None, classes=None)), 0.5),
+    "null for what may be left out": (
+        _bytes(batch(huber(None), sample_weight=None, mask=None, classes=None, reduction=None, outputs=None)), 0.25
+    ),
+    "labels": (_bytes({"loss": "mse", "predictions": [1, 2], "labels": [1, 3]}), 0.5),
+    "an output that stands alone": (_bytes(batch(outputs="value")), 0.5),
+    "an integer with a point": (_bytes(of("multi_margin", [[0.0, 0.5]], [1], p=2.0)), 0.125),
+    "a reduction in capitals": (_bytes(batch(reduction="MEAN")), 0.5),
+    "a reduction of Keras": (_bytes(batch(reduction="sum_over_batch_size", sample_weight=[2, 4])), 2.0),
+    "a reduction of Keras 3": (_bytes(batch(reduction="mean_with_sample_weight", sample_weight=[2, 4])), 2 / 3),
+    "a reduction of TensorFlow 1": (_bytes(batch(reduction="weighted_sum", sample_weight=[2, 4])), 4.0),
     "an emoji as a class": (_bytes(batch("hinge", [1, -1], ["🐈", "🐕"], classes=["🐕", "🐈"])), 0.0),
     "a zero character as a class": (_bytes(batch("hinge", [1, -1], ["\x00", "a"], classes=["a", "\x00"])), 0.0),
 }  # fmt: skip
@@ -551,6 +584,11 @@ async def test_taken(name: str, post: Post) -> None:
     response = await post(body)
     assert response.status_code == 200
     assert strictly(response.text)["value"] == value
+
+
+async def test_faults_of_both_arrays_are_told(post: Post) -> None:
+    body = problem_of(await post(_bytes(of("binary_cross_entropy", [0.5, 2], [7, 1]))))
+    assert [fault["pointer"] for fault in body["errors"]] == ["/predictions/1", "/targets/0"]
 
 
 async def test_every_fault_of_a_document_is_named_up_to_twenty(post: Post) -> None:

@@ -1,0 +1,190 @@
+"""Numbers that are missing, infinite, boolean, or nearly what they should be: taken where that means something, and told."""
+
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from app.api.examples import example
+from app.losses import LOSSES, Loss
+from tests.api.problem import problem_of
+
+pytestmark = pytest.mark.anyio
+
+EACH = pytest.mark.parametrize(
+    "loss", [loss for loss in LOSSES.values() if loss.coupling == "sample"], ids=lambda loss: loss.name
+)
+SCORES = [[2.0, 1.0, 0.5], [0.5, 2.5, 1.0], [-1.0, 0.0, 3.0]]
+OUTPUTS = ("value", "per_sample", "gradient", "n_samples", "divisor")
+
+
+async def answer(client: httpx.AsyncClient, request: dict[str, Any]) -> dict[str, Any]:
+    response = await client.post("/v1/evaluate", json=request)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def with_gap(side: Any, gap: object) -> Any:
+    """One side of a request, with a gap for the first number of its first array."""
+    if isinstance(side, dict):
+        name, array = next(iter(side.items()))
+        return {**side, name: with_gap(array, gap)}
+    first, *rest = side
+    return [with_gap(first, gap) if isinstance(first, list) else gap, *rest]
+
+
+def first_dropped(request: dict[str, Any]) -> list[bool]:
+    side = request["predictions"]
+    array = next(iter(side.values())) if isinstance(side, dict) else side
+    return [False] + [True] * (len(array) - 1)
+
+
+@EACH
+@pytest.mark.parametrize("gap", [None, "NaN"])
+async def test_a_number_is_not_looked_at_where_a_mask_drops_it(loss: Loss, gap: object, client: httpx.AsyncClient) -> None:
+    request = json.loads(json.dumps(example(loss)))
+    mask = first_dropped(request)
+    full = await answer(client, {**request, "mask": mask})
+    with_gaps = {**request, "predictions": with_gap(request["predictions"], gap), "mask": mask}
+    assert await answer(client, with_gaps) == full
+    if "targets" in request:
+        with_gaps["targets"] = with_gap(request["targets"], gap)
+        assert await answer(client, with_gaps) == full
+
+
+@EACH
+async def test_a_weight_of_0_drops_it_too(loss: Loss, client: httpx.AsyncClient) -> None:
+    request = json.loads(json.dumps(example(loss)))
+    weights = [float(flag) for flag in first_dropped(request)]
+    full = await answer(client, {**request, "sample_weight": weights})
+    gap = {**request, "predictions": with_gap(request["predictions"], None), "sample_weight": weights}
+    assert await answer(client, gap) == full
+
+
+@EACH
+async def test_missing_drops_the_element_and_says_so(loss: Loss, client: httpx.AsyncClient) -> None:
+    request = json.loads(json.dumps(example(loss)))
+    gap = {**request, "predictions": with_gap(request["predictions"], None)}
+    dropped = await answer(client, {**gap, "missing": "drop"})
+    assert dropped["n_missing"] == 1
+    refused = problem_of(await client.post("/v1/evaluate", json=gap))
+    assert {fault["code"] for fault in refused["errors"]} == {"not_a_number"}
+    assert '"missing": "drop"' in refused["errors"][0]["message"]
+    if dropped.get("n_elements", dropped["n_samples"]) == dropped["n_samples"]:
+        masked = await answer(client, {**request, "mask": first_dropped(request)})
+        assert {name: dropped[name] for name in OUTPUTS} == {name: masked[name] for name in OUTPUTS}
+
+
+async def test_elements_are_dropped_alone_and_those_that_a_mask_drops_are_not_counted(client: httpx.AsyncClient) -> None:
+    request = {"loss": "mse", "predictions": [[1, None], [3, 5]], "targets": [[0, 0], [None, 3]], "missing": "drop"}
+    found = await answer(client, request)
+    assert (found["value"], found["n_missing"], found["n_elements"], found["n_samples"]) == (2.5, 2, 2, 2)
+    assert found["gradient"] == [[1, 0], [0, 2]]
+    found = await answer(client, {**request, "mask": [True, False]})
+    assert (found["value"], found["n_missing"], found["n_elements"], found["n_samples"]) == (1.0, 1, 1, 1)
+    found = await answer(client, {**request, "sample_weight": [[1, 1], [1, None]]})
+    assert (found["value"], found["n_missing"]) == (1.0, 3)
+    found = await answer(client, {**request, "predictions": [[1, 2], [3, 5]], "targets": [[1, 2], [3, 5]]})
+    assert (found["value"], found["n_missing"]) == (0, 0)
+
+
+async def test_a_row_of_which_a_number_is_missing_is_dropped(client: httpx.AsyncClient) -> None:
+    request = {"loss": "CrossEntropyLoss", "predictions": [[1, None, 2], [3, 1, 2]], "targets": [0, 1]}
+    found = await answer(client, {**request, "missing": "drop"})
+    alone = await answer(client, {"loss": "CrossEntropyLoss", "predictions": [[3, 1, 2]], "targets": [1]})
+    assert (found["value"], found["n_missing"]) == (alone["value"], 1)
+    assert found["gradient"][0] == [0, 0, 0]
+
+
+# --- booleans and numbers for labels ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "predictions", "labels"),
+    [
+        ("bce", [0.2, 0.8, 0.5], [0, 1, 1]),
+        ("hinge", [0.2, -0.8, 0.5], [0, 1, 1]),
+        ("CrossEntropyLoss", [[1.0, 2.0], [0.5, 0.1]], [1, 0]),
+        ("multilabel_soft_margin", SCORES, [[1, 0, 1], [0, 0, 0], [1, 1, 1]]),
+        ("dice", [[0.5, 0.25, 1.0]], [[1, 0, 1]]),
+    ],
+)
+async def test_booleans_are_labels(loss: str, predictions: Any, labels: Any, client: httpx.AsyncClient) -> None:
+    numbers = await answer(client, {"loss": loss, "predictions": predictions, "targets": labels})
+    flags = await answer(client, {"loss": loss, "predictions": predictions, "targets": np.array(labels, bool).tolist()})
+    assert flags["targets_encoding"] == "boolean"
+    assert {name: flags[name] for name in OUTPUTS} == {name: numbers[name] for name in OUTPUTS}
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [([1, 2, 3], [1, 3, 2]), ([30, 10.5, -7], [30, -7, 10.5]), ([2**60, 2**60 + 1, 5], [2**60, 5, 2**60 + 1])],
+)
+async def test_classes_may_be_numbers(classes: list[float], labels: list[float], client: httpx.AsyncClient) -> None:
+    indices = await answer(client, {"loss": "CrossEntropyLoss", "predictions": SCORES, "targets": [0, 2, 1]})
+    found = await answer(client, {"loss": "CrossEntropyLoss", "predictions": SCORES, "targets": labels, "classes": classes})
+    assert found["targets_encoding"] == "class_names"
+    assert {name: found[name] for name in OUTPUTS} == {name: indices[name] for name in OUTPUTS}
+
+
+async def test_a_number_that_is_no_class_may_be_masked_or_ignored(client: httpx.AsyncClient) -> None:
+    request = {"loss": "CrossEntropyLoss", "predictions": SCORES, "targets": [1, 3, 9], "classes": [1, 2, 3]}
+    masked = await answer(client, {**request, "mask": [True, True, False]})
+    ignored = await answer(client, {**request, "targets": [1, 3, -100]})
+    assert masked["value"] == ignored["value"]
+    assert masked["n_samples"] == ignored["n_samples"] == 2
+
+
+# --- nearly 1, exchanged, infinite ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "told"), [([0.5, 0.5], False), ([0.5, 0.4999995], False), ([0.5, 0.499], True), ([0.5, 0.5099], True)]
+)
+async def test_rows_that_sum_to_nearly_1_are_taken_as_they_are(row: list[float], told: bool, client: httpx.AsyncClient) -> None:
+    request = {"loss": "categorical_cross_entropy", "predictions": [[0.25, 0.75], row], "targets": [0, 0]}
+    found = await answer(client, request)
+    assert found["value"] == pytest.approx(-(np.log(0.25) + np.log(0.5)) / 2, rel=1e-15)
+    if told:
+        assert f"predictions[1] sums to {sum(row):.6g} instead of 1" in found["warnings"][0]
+    else:
+        assert "warnings" not in found
+
+
+async def test_the_worst_row_is_named(client: httpx.AsyncClient) -> None:
+    rows = [[0.5, 0.5], [0.5, 0.501], [0.5, 0.495], [0.5, 0.502]]
+    found = await answer(client, {"loss": "categorical_cross_entropy", "predictions": rows, "targets": [0, 0, 0, 0]})
+    assert found["warnings"] == ["predictions[2] sums to 0.995 instead of 1, the worst of 3: taken as it is"]
+    found = await answer(
+        client, {"loss": "categorical_cross_entropy", "predictions": rows, "targets": [0] * 4, "mask": [True, True, False, True]}
+    )
+    assert found["warnings"] == ["predictions[3] sums to 1.002 instead of 1, the worst of 2: taken as it is"]
+
+
+async def test_predictions_and_targets_that_look_exchanged_are_told(client: httpx.AsyncClient) -> None:
+    found = await answer(client, {"loss": "bce", "predictions": [1, 0, 1], "targets": [0.8, 0.3, 0.6]})
+    assert found["warnings"] == ["predictions are all 0 or 1, and targets are not: are they exchanged?"]
+    found = await answer(client, {"loss": "bce", "predictions": [1, 0.5, 1], "targets": [0.8, 0.3, 0.6]})
+    assert "warnings" not in found
+
+
+async def test_infinities_of_an_answer_may_be_words(client: httpx.AsyncClient) -> None:
+    request = {"loss": "bce", "predictions": [0, 0.5], "targets": [1, 1]}
+    plain = await answer(client, request)
+    words = await answer(client, {**request, "non_finite_as": "string"})
+    assert (plain["value"], plain["per_sample"][0], plain["gradient"][0]) == (None, None, None)
+    assert (words["value"], words["per_sample"][0], words["gradient"][0]) == ("Infinity", "Infinity", "-Infinity")
+    assert words["per_sample"][1:] == plain["per_sample"][1:]
+    assert words["non_finite"] == plain["non_finite"]
+    finite = {"loss": "mse", "predictions": [0, 0.5], "targets": [1, 1]}
+    assert await answer(client, finite) == await answer(client, {**finite, "non_finite_as": "string"})
+
+
+async def test_named_outputs_may_be_words_too(client: httpx.AsyncClient) -> None:
+    predictions = {"mean": [1e200], "variance": [1e-300]}
+    request = {"loss": {"name": "gaussian_nll", "eps": 0}, "predictions": predictions, "targets": [0], "non_finite_as": "string"}
+    found = await answer(client, request)
+    assert found["value"] == "Infinity"
+    assert "-Infinity" in found["gradient"]["variance"] or "Infinity" in found["gradient"]["mean"]
