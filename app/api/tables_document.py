@@ -4,12 +4,8 @@ from typing import Any
 
 CSV_EXAMPLES = {
     "comma": {
-        "summary": "Predictions and labels; say loss=bce, predictions=score and targets=label",
+        "summary": "With loss=bce, predictions=score, targets=label",
         "value": "id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n",
-    },
-    "semicolon": {
-        "summary": "As spreadsheets write it where the decimal point is a comma; say decimal=, too",
-        "value": "id;score;label\n1;0,9;1\n2;0,2;0\n3;0,6;1\n",
     },
 }
 
@@ -18,8 +14,7 @@ def _parameter(name: str, description: str, example: str) -> dict[str, Any]:
     return {
         "name": name,
         "in": "query",
-        "description": f"Of a body that is a table (`text/csv`, `application/x-npz`): {description}",
-        "required": False,
+        "description": f"For CSV and npz: {description}",
         "schema": {"type": "string"},
         "example": example,
     }
@@ -37,11 +32,7 @@ DOCUMENT: dict[str, Any] = {
         {
             "name": "parameters",
             "in": "query",
-            "description": "Of a body that is a table: the parameters of the loss, its named arrays, and the other fields of the "
-            "request, as `delta=1.5`.",
-            "required": False,
-            "style": "form",
-            "explode": True,
+            "description": "For CSV and npz: parameters of the loss, its named arrays, other fields of the request: `delta=1.5`.",
             "schema": {"type": "object", "additionalProperties": {"type": "string"}},
         },
     ],
@@ -51,14 +42,5 @@ DOCUMENT: dict[str, Any] = {
             "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
         }
     },
-    "responses": {
-        "200": {
-            "content": {
-                "text/csv": {
-                    "schema": {"type": "string"},
-                    "example": "id,score,label,loss,gradient\n1,0.9,1,0.10536051565782628,-0.3703703703703704\n",
-                }
-            }
-        }
-    },
+    "responses": {"200": {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 }

@@ -11,8 +11,8 @@ d(values)/d(predictions): an array shaped like the predictions, a tuple of array
 where the derivative is zero or undefined almost everywhere, or, for a loss that couples the samples of a batch or whose
 gradient is dear, a function from the weights (m,) of the values to the gradient of their weighted sum. `second`, where a
 loss has it, is a function without arguments, called only where it is asked for: to the second derivative of each value to
-each number of its prediction by itself, shaped and named as the gradient; 0 at a kink. A function whose type says that it
-returns two things has none.
+each number of its prediction by itself, shaped and named as the gradient; 0 at a kink, but at the limit of
+a clip it passes where the gradient does. A function whose type says that it returns two things has none.
 """
 
 import inspect

@@ -107,7 +107,8 @@ def gradient(computed: Computed) -> Array | dict[str, Array]:
 def hessian_diagonal(computed: Computed) -> Array | dict[str, Array]:
     """d²(value)/d(prediction)² of each number by itself, shaped and named as the predictions are: what gradient boosting takes.
 
-    0 at a kink. Refused for a loss that has none: its entry in the catalogue names the outputs that it has.
+    0 at a kink; at the limit of a clip it passes where the gradient does. Refused for a loss that has none: its entry in the
+    catalogue names the outputs that it has.
     """
     batch = computed.batch
     return _as_predictions(batch, computed.derivatives[len(inputs_on("predictions", batch.loss)) :])

@@ -86,7 +86,8 @@ def plain_csv(request: Mapping[str, Any]) -> Body:
 
 def as_npz(request: Mapping[str, Any]) -> Body:
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays_of(request))
+    arrays: dict[str, Any] = arrays_of(request)
+    np.savez_compressed(file, **arrays)
     return said(request), file.getvalue(), NPZ
 
 
@@ -107,15 +108,18 @@ def rows_of(request: Mapping[str, Any]) -> list[list[Any]]:
     return [list(row) for row in zip(*columns_of(arrays_of(request)).values(), strict=True)]
 
 
+def records(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    names = [*columns_of(arrays_of(request))]
+    return [dict(zip(names, row, strict=True)) for row in rows_of(request)]
+
+
 FORMS: dict[str, Callable[[Mapping[str, Any]], Body]] = {
     "csv": plain_csv,
     "csv with text": as_csv,
     "csv of a spreadsheet": lambda request: as_csv(request, delimiter=";", decimal=",", end="\r\n"),
     "npz": as_npz,
     "split": lambda request: in_json(request, {"columns": [*columns_of(arrays_of(request))], "data": rows_of(request)}),
-    "records": lambda request: in_json(
-        request, [dict(zip(columns_of(arrays_of(request)), row, strict=True)) for row in rows_of(request)]
-    ),
+    "records": lambda request: in_json(request, records(request)),
     "list": lambda request: in_json(request, columns_of(arrays_of(request))),
     "dict": lambda request: in_json(
         request,
@@ -191,7 +195,7 @@ async def test_columns_with_the_names_of_roles_need_none_said(client: httpx.Asyn
     found = await answer(client, ({"loss": "mse"}, b"predictions,targets,sample_weight\n1,2,1\n3,3,0\n", CSV))
     assert found.json()["value"] == 1.0
     file = io.BytesIO()
-    np.savez(file, predictions=np.float32([1, 3]), targets=np.array([2, 3], ">i2"), mask=np.array([True, False]))
+    np.savez(file, predictions=np.array([1, 3], np.float32), targets=np.array([2, 3], ">i2"), mask=np.array([True, False]))
     assert (await answer(client, ({"loss": "mse"}, file.getvalue(), NPZ))).json()["value"] == 1.0
 
 

@@ -227,10 +227,8 @@ def absolute(x: Exact) -> Exact:
 
 
 def clipped(x: Exact, low: Any, high: Any = mp.inf) -> Exact:
-    """x within [low, high]: constant outside. At an edge the second derivative is undeclared."""
+    """x within [low, high]: constant outside, x itself at an edge, with both derivatives."""
     low, high = exact(low), exact(high)
-    if x in (low, high):
-        return Exact(x.value, x.slope, dict.fromkeys(x.slope, UNDECLARED))
     return low if x < low else high if x > high else x
 
 

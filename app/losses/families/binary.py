@@ -159,10 +159,9 @@ def binary_cross_entropy(
     positive, negative = _weights(targets, label_smoothing, weight)
     logit = np.log(clip) - np.log1p(-clip)
     low, high = (predictions < logit, predictions > -logit) if from_logits else (predictions < clip, 1.0 - predictions < clip)
-    at_the_edge = np.abs(predictions) == -logit if from_logits else (predictions == clip) | (1.0 - predictions == clip)
     rare, usual = -np.log(clip), -np.log1p(-clip)
     values = np.where(low, positive * rare + negative * usual, np.where(high, positive * usual + negative * rare, values))
-    return values, np.where(low | high, 0.0, gradient), lambda: np.where(low | high | at_the_edge, 0.0, second())
+    return values, np.where(low | high, 0.0, gradient), lambda: np.where(low | high, 0.0, second())
 
 
 def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
@@ -388,8 +387,15 @@ def _focal_of_logits(x: Array, positive: Pair, negative: Pair, gamma: float, bal
 
     def second() -> Array:  # with m = 1 − pₜ, r = m′/m: m^γ·(E″ + γr·(2E′ + E·((γ − 1)·r + 1 − 2p)))
         lean, pull = (no - yes) * ratio, down - yes * q[0]
-        bend = 2.0 * pull + entropy * ((gamma - 1.0) * lean + (q[0] - p[0]))
-        return focus * ((yes + no) * sigmoid_slope(x) + gamma * np.where(lean == 0, 0.0, lean * bend))
+        steep, turning = (yes + no) * sigmoid_slope(x), entropy * ((gamma - 1.0) * lean + (q[0] - p[0]))
+        bend = steep + gamma * np.where(lean == 0, 0.0, lean * (2.0 * pull + turning))
+        largest = np.maximum(steep, gamma * np.abs(lean) * np.maximum(np.abs(2.0 * pull), np.abs(turning)))
+        crossing = np.abs(bend) < 0.75 * largest
+        if crossing.any():
+            bend[crossing] = _focal_bend(
+                _both_of_logits(x[crossing]), _only(positive, crossing), _only(negative, crossing), gamma
+            )
+        return focus * bend
 
     return focus * entropy, focus * slope, second
 
@@ -417,6 +423,18 @@ def _focal_slope(both: Both, yes: Pair, no: Pair, gamma: float) -> Array:
     focusing = pair_multiply(pair_multiply(tilt, entropy), pair_divide(pair_multiply(p, q), miss))
     down, up = pair_multiply(no, p), pair_multiply(yes, q)
     return pair_add(pair_add(down, (-up[0], -up[1])), (-focusing[0], -focusing[1]))[0]
+
+
+def _focal_bend(both: Both, yes: Pair, no: Pair, gamma: float) -> Array:
+    """The second derivative by the logit over (1 − pₜ)^γ, where its terms nearly cancel."""
+    p, q, log_p, log_q = both
+    entropy = pair_negative(pair_add(pair_multiply(yes, log_p), pair_multiply(no, log_q)))
+    miss, slope = pair_add(pair_multiply(p, no), pair_multiply(q, yes)), pair_multiply(p, q)
+    lean = pair_multiply(pair_add(no, pair_negative(yes)), pair_divide(slope, miss))
+    pull = pair_add(pair_multiply(no, p), pair_negative(pair_multiply(yes, q)))
+    tilt = pair_add(pair_multiply(pair_add(constant(gamma), constant(-1.0)), lean), pair_add(q, pair_negative(p)))
+    focusing = pair_multiply(lean, pair_add(pair_add(pull, pull), pair_multiply(entropy, tilt)))
+    return pair_add(pair_multiply(pair_add(yes, no), slope), pair_multiply(constant(gamma), focusing))[0]
 
 
 def _both_of_probabilities(p: Array) -> Both:

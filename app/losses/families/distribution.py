@@ -279,7 +279,7 @@ def gaussian_nll(
         if near.any():
             twice = pair_multiply(square(near), pair(np.full_like(v[near], 2.0)))
             _put(bend, near, pair_add(twice, pair(-v[near]))[0] / v[near] / v[near] / v[near] / 2.0)
-        return 1.0 / v, np.where(variance <= eps, 0.0, bend)
+        return 1.0 / v, np.where(variance < eps, 0.0, bend)
 
     return values, (ratio, np.where(variance < eps, 0.0, slope)), second
 

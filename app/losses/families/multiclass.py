@@ -198,8 +198,7 @@ def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array
     # log(1 − clip) of the exact 1 − clip, which float64 does not hold
     log_p = np.where(p > 1.0 - clip, np.log1p(-clip), np.log(np.maximum(p, clip)))
     inside = (p >= clip) & (p <= 1.0 - clip) & (shares != 0)
-    within = (p > clip) & (p < 1.0 - clip) & (shares != 0)
-    return 0.0 - shares * log_p, np.where(inside, -shares / p, 0.0), lambda: np.where(within, shares / p / p, 0.0)
+    return 0.0 - shares * log_p, np.where(inside, -shares / p, 0.0), lambda: np.where(inside, shares / p / p, 0.0)
 
 
 @loss(
@@ -337,7 +336,10 @@ def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tup
     )
 
     def second() -> Array:  # m^γ·(pⱼ(1 − pⱼ)·(γps/m + 1) + (d/m)²·γp·(2m − s·(m − (γ − 1)p))), m = 1 − p, s = −ln p,
-        # and d = m for the label, −pⱼ for another class
+        # and d = m for the label, −pⱼ for another class; the power is that of the unrounded m, whose rounding it would magnify
+        miss, low = pair_divide(pair(parts.rest), two_sum(parts.rest, parts.picked))
+        rounding = np.divide(low, miss, out=np.zeros_like(miss), where=miss > 0)
+        focus = scale * miss**gamma * (1.0 + gamma * np.where(np.isfinite(rounding), rounding, 0.0))
         surprise = np.minimum(parts.surprise, 1e300)
         ratio = np.divide(surprise, miss, out=np.ones_like(miss), where=miss > 0)
         turn = gamma * p * (2.0 * miss - surprise * (miss - (gamma - 1.0) * p))

@@ -236,7 +236,7 @@ def mean_squared_logarithmic_error(
 
     def second() -> Array:
         curvature = 2.0 * ((1.0 - log) - low) / (1.0 + raised) / (1.0 + raised)
-        return curvature if clip is None else curvature * (predictions > clip)
+        return curvature if clip is None else curvature * (predictions >= clip)
 
     return log * log + 2.0 * (log * low), gradient if clip is None else gradient * (predictions >= clip), second
 
@@ -659,8 +659,11 @@ def tweedie_deviance(
 
     def second() -> Array:  # 2p^(−ρ)·(1 − ρ + ρy/p)
         bracket = plus_share(two_sum(np.ones(1), -power), constant(power), targets, predictions)
-        beyond = power * targets * root / predictions * root
-        return 2.0 * np.where(np.isfinite(bracket), bracket * root * root, beyond)
+        bend = np.multiply(bracket * root, root, out=np.zeros_like(gap), where=bracket != 0)
+        if np.isfinite(bracket).all():
+            return 2.0 * bend
+        half = predictions ** (-(power + 1.0) / 2.0)  # of p^(−ρ − 1), so that each product lies between y and the result
+        return 2.0 * np.where(np.isfinite(bracket), bend, power * (targets * half * half))
 
     return _tweedie(predictions, targets, power), gradient, second
 
