@@ -115,7 +115,7 @@ def _find_stranger(item: Any, path: Path, leaf: Leaf, faults: list[Fault]) -> No
     if leaf == "flag":
         if not isinstance(item, bool):
             faults.append(Fault(path, "type", f"{name(path)} must be a boolean, not {kind(item)}"))
-    elif leaf == "any" and (item is None or isinstance(item, float) or item in exact.WORDS):
+    elif leaf == "any" and (isinstance(item, float) or (isinstance(item, str | None) and item in exact.WORDS)):
         return
     elif isinstance(item, float):
         if not np.isfinite(item):

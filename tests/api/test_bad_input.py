@@ -125,6 +125,8 @@ NOT_NUMBERS = [
     invalid("another way to write infinities", batch(non_finite_as="inf"), "/non_finite_as", "choice", "'null' or 'string'"),
     invalid("an infinity in words", batch(predictions=["Infinity", 1]), "/predictions/0", "not_finite", "got Infinity"),
     invalid("infinities alone", batch(predictions=["-Infinity", "Infinity"]), "/predictions/0", "not_finite", "-Infinity"),
+    invalid("an object of arrays among numbers", batch(predictions=[1, {"a": [1]}]),
+            "/predictions/1", "not_a_number", "not an object"),
     invalid("an object among numbers", batch(predictions=[1, {}]), "/predictions/1", "not_a_number", "not an object"),
     invalid("a string in a weight", batch(sample_weight=[1, "1"]), "/sample_weight/1", "not_a_number", "sample_weight[1]"),
     invalid("true in a weight", batch(sample_weight=[1, True]), "/sample_weight/1", "not_a_number", "sample_weight[1]"),
