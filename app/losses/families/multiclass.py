@@ -38,6 +38,7 @@ from app.losses.numerics.rows import (
     by_rows,
     headroom,
     lead_missing,
+    log_softmax_pair,
     places,
     row_starts,
     row_sums,
@@ -335,21 +336,48 @@ def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tup
         focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(at) / 2.0)))
     )
 
-    def second() -> Array:  # m^γ·(pⱼ(1 − pⱼ)·(γps/m + 1) + (d/m)²·γp·(2m − s·(m − (γ − 1)p))), m = 1 − p, s = −ln p,
-        # and d = m for the label, −pⱼ for another class; the power is that of the unrounded m, whose rounding it would magnify
+    def second() -> Array:  # m^γ·turn for the label and m^γ·o·((1 − o)·(m + γps) + o·turn) for another, m = 1 − p, s = −ln p
+        # and o = pⱼ/m, its share of the others; the power is that of the unrounded m, whose rounding it would magnify
         miss, low = pair_divide(pair(parts.rest), two_sum(parts.rest, parts.picked))
         rounding = np.divide(low, miss, out=np.zeros_like(miss), where=miss > 0)
         focus = scale * miss**gamma * (1.0 + gamma * np.where(np.isfinite(rounding), rounding, 0.0))
         surprise = np.minimum(parts.surprise, 1e300)
-        ratio = np.divide(surprise, miss, out=np.ones_like(miss), where=miss > 0)
-        turn = gamma * p * (2.0 * miss - surprise * (miss - (gamma - 1.0) * p))
-        rest = np.broadcast_to(parts.rest[:, None], x.shape)
-        odds = np.divide(parts.others, rest, out=np.zeros_like(x), where=rest > 0)
-        odds.reshape(-1)[at] = 1.0
-        bend = softmax_variance(x) * (gamma * p * ratio + 1.0)[:, None]
-        return focus[:, None] * (bend + odds * odds * turn[:, None])
+        turn = _focal_turn(x, at, p, miss, surprise, gamma)
+        rest = np.where(parts.rest > 0, parts.rest, 1.0)[:, None]
+        odds, further = parts.others / rest, _without_each(parts.others, parts.rest) / rest
+        bend = odds * (further * (miss + gamma * p * surprise)[:, None] + odds * turn[:, None])
+        bend.reshape(-1)[at] = turn
+        return focus[:, None] * bend
 
     return values, gradient, second
+
+
+def _focal_turn(x: Array, at: Flat, p: Array, miss: Array, surprise: Array, gamma: float) -> Array:
+    """p·(m·(1 + 2γ − γs) + γ²·ps), which is 0 where the loss turns from convex to concave; in pairs where the terms cancel."""
+    share = p * surprise
+    convex, concave = miss * (p * (1.0 + 2.0 * gamma)), miss * (gamma * share)
+    turn = (convex - concave) + gamma * p * (gamma * share)
+    rows = np.flatnonzero(np.abs(turn) < 0.75 * np.maximum(convex, concave))
+    if rows.size:
+        label: Flat = at[rows] % x.shape[1] + row_starts(x[rows])
+        log_p = log_softmax_pair(x[rows])
+        high, low = log_p[0].take(label), log_p[1].take(label)
+        exact, s, power = pair_exp((high, low)), (-high, -low), constant(gamma)
+        other = pair_add(constant(1.0), pair_negative(exact))
+        lead = pair_add(pair_add(constant(1.0), constant(2.0 * gamma)), pair_negative(pair_multiply(power, s)))
+        steep = pair_multiply(pair_multiply(power, power), pair_multiply(exact, s))
+        turn[rows] = pair_multiply(exact, pair_add(pair_multiply(other, lead), steep))[0]
+    return turn
+
+
+def _without_each(numbers: Array, totals: Array) -> Array:
+    """The sum of each row without each of its numbers: of all but the largest that is a difference which keeps its digits."""
+    top = row_starts(numbers) + numbers.argmax(axis=1)
+    others = numbers.copy()
+    others.reshape(-1)[top] = 0.0
+    sums = totals[:, None] - numbers
+    sums.reshape(-1)[top] = row_sums(others)
+    return sums
 
 
 def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
