@@ -185,7 +185,7 @@ def _first_that_fits(
             continue
         if not fitting or fitting[0] not in activations:
             rule = _rule(encoding, outputs, activations[0])
-            refusals.append(InvalidParameter([Fault(("predictions", 0), "range", rule)]))
+            refusals.append(InvalidParameter([Fault(("predictions", 0), "out_of_range", rule)]))
             continue
         encodings = batch.encodings["predictions"], batch.encodings["targets"]
         depth = len(batch.elements) - 1

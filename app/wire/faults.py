@@ -131,6 +131,8 @@ def _plain(block: list[Any], leaf: Leaf) -> bool:
     """
     if len(block) < BLOCK or shape(block, leaves=leaf) is None:
         return False
+    if leaf == "any":
+        return exact.gapped(block) is not None
     return not isinstance(block[0], list | int | float) or bool(np.isfinite(np.array(block, dtype=np.float64)).all())
 
 

@@ -188,3 +188,15 @@ async def test_named_outputs_may_be_words_too(client: httpx.AsyncClient) -> None
     found = await answer(client, request)
     assert found["value"] == "Infinity"
     assert "-Infinity" in found["gradient"]["variance"] or "Infinity" in found["gradient"]["mean"]
+
+
+@pytest.mark.parametrize("place", [0, 250, 499])
+@pytest.mark.parametrize("stranger", ['"1"', '"x"', "{}", "[1]", "1" + "0" * 400], ids=lambda text: text[:8])
+async def test_what_is_no_number_is_found_in_a_long_array(stranger: str, place: int, client: httpx.AsyncClient) -> None:
+    """Long arrays are looked through in blocks: "1" is no number there either."""
+    numbers = ["1.5"] * 500
+    numbers[place] = stranger
+    body = f'{{"loss": "mse", "predictions": [{", ".join(numbers)}], "targets": {[1.0] * 500}}}'
+    response = await client.post("/v1/evaluate", content=body)
+    assert response.status_code == 422, response.text
+    assert any("/predictions" in fault["pointer"] for fault in problem_of(response)["errors"])

@@ -712,7 +712,7 @@ def test_a_bad_number_is_named_by_its_place_in_the_request() -> None:
         with pytest.raises(InvalidInput) as caught:
             check(LOSSES["categorical_hinge"], {"class_axis": 1}, scores, np.zeros((2, 4)), mask=dropped)
         assert caught.value.faults[0].path == ("predictions", 1, 2, 3)
-        assert "predictions[1, 2, 3] must be finite" in caught.value.faults[0].message
+        assert "predictions[1, 2, 3] must be a number" in caught.value.faults[0].message
     weights = np.ones((2, 3))
     weights[1, 2] = -1.0
     with pytest.raises(InvalidInput) as caught:
