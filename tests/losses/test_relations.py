@@ -1017,3 +1017,34 @@ def test_a_mean_of_zero_has_an_answer_where_nothing_was_counted(power: float) ->
     with np.errstate(all="ignore"):
         values, *_ = LOSSES["tweedie_nll"].function(np.array([0.0, 0.25]), np.zeros(2), power=power)
     assert values.tolist() == pytest.approx([0.0, 0.25 ** (2 - power) / (2 - power)], rel=1e-15)
+
+
+# --- what only a mean of another kind, of other units or of too many poles shows -------------------------------------------
+
+
+def test_weighted_columns_have_roots_of_their_own() -> None:
+    rng = np.random.default_rng(5)
+    predictions, targets = rng.normal(size=(2, 7, 3))
+    weights = rng.uniform(0.5, 2.0, size=(7, 3))
+    roots = [np.sqrt(np.average((predictions - targets)[:, j] ** 2, weights=weights[:, j])) for j in range(3)]
+    batch = check(
+        LOSSES["root_mean_squared_error"], {"multioutput": "uniform_average"}, predictions, targets, sample_weight=weights
+    )
+    assert evaluate(batch).value == pytest.approx(sum(roots) / 3, rel=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_the_mean_over_samples_counts_elements_whatever_the_scale_of_the_weights(scale: float) -> None:
+    weights, losses = scale * np.array([1.0, 2.0, 3.0, 5.0]), np.array([4.0, 1.0, 0.25, 2.0])
+    batch = check(LOSSES["mean_absolute_error"], {}, losses, np.zeros(4), sample_weight=weights)
+    answer = evaluate(batch, reduction="mean_over_samples")
+    assert answer.divisor == 4.0
+    assert answer.value == pytest.approx(float(np.sum(weights / 4.0 * losses)), rel=1e-14)
+
+
+@pytest.mark.parametrize(("poles", "told"), [(100, False), (101, True)])
+def test_more_nulls_than_are_listed_are_told(poles: int, told: bool) -> None:
+    batch = check(LOSSES["binary_cross_entropy"], {"from_logits": False}, np.zeros(poles), np.ones(poles))
+    answer = evaluate(batch, outputs=("per_sample",))
+    assert len(answer.non_finite) == 100
+    assert any(f"of {poles} numbers" in warning for warning in answer.warnings) is told
