@@ -6,7 +6,6 @@ answered may be the file again, with what was computed behind each row.
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args, get_origin
 
 import numpy as np
@@ -22,6 +21,7 @@ from app.serving.content import Content
 from app.serving.exchange import Exchange
 from app.serving.problems import from_pydantic
 from app.serving.wires import Wire, json_content
+from app.suggestions import meant
 from app.wire.csv import DELIMITERS, Csv, pieces
 from app.wire.npz import Npz
 
@@ -139,7 +139,7 @@ def _refuse_strangers(loss: Loss, query: Query, known: Sequence[str]) -> None:
 
 
 def _no_parameter(loss: Loss, name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name[:80], known, n=1)
+    close = meant(name, known, most=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else f"with {loss.name} it takes {', '.join(known)}"
     return f"there is no query parameter {name[:80]!r}; {hint}"
 

@@ -7,7 +7,6 @@ model; what is wrong with an element of an array is said of the cell that it was
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ from app.api.files import SIDES, File, Roles, Rows, from_query, listing
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidInput, Path
 from app.serving.wires import Check, as_model
 from app.settings import Settings
+from app.suggestions import meant
 from app.wire import tables
 from app.wire.csv import Csv
 from app.wire.tables import Table
@@ -111,8 +111,8 @@ def _is_text(column: Any) -> bool:
 
 
 def _no_column(name: str, columns: Sequence[str]) -> str:
-    close = get_close_matches(name[:80].casefold(), {column[:80].casefold(): column for column in columns}, n=1)
-    hint = f"did you mean {next(column for column in columns if column[:80].casefold() == close[0])!r}? " if close else ""
+    close = meant(name, columns, most=1, cutoff=0.6)
+    hint = f"did you mean {close[0]!r}? " if close else ""
     return f"there is no column {name[:80]!r}; {hint}the columns are {listing(columns)}"
 
 

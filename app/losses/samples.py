@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from app.losses.batch import Batch
 from app.losses.numerics.blocks import in_blocks
+from app.losses.numerics.means import shares_of
 from app.losses.numerics.stable import Array
 
 
@@ -45,9 +46,7 @@ def _shares(batch: Batch) -> Array | None:
     depth = math.prod(batch.elements[1:])
     if depth == 1 or not (batch.by_element or _some_in_part(batch.kept, depth)):
         return None
-    grid = _grid(batch, batch.weights if batch.weights is not None and batch.by_element else np.ones(batch.size))
-    sums = grid.sum(axis=1, keepdims=True)
-    return grid / np.where(sums > 0, sums, 1.0)
+    return shares_of(_grid(batch, batch.weights if batch.weights is not None and batch.by_element else np.ones(batch.size)))
 
 
 def _grid(batch: Batch, numbers: Array) -> Array:
