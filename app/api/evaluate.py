@@ -28,7 +28,7 @@ from app.api.words import TARGETS, AnyReduction, OneOrMore, or_default
 from app.errors import CallerError, Path
 from app.losses import Batch
 from app.losses import evaluate as evaluate_batch
-from app.losses.batch import batch_of, batch_without_missing, inputs_on
+from app.losses.batch import Missing, batch_of, inputs_on
 from app.losses.evaluate import Evaluation, Reduction
 from app.losses.outputs import OUTPUTS, USUAL, Found, Output, word
 from app.serving.call import Call
@@ -167,7 +167,7 @@ class EvaluateRequest(BaseModel):
         or_default(list(USUAL)),
     ]
     missing: Annotated[
-        Literal["refuse", "drop"],
+        Missing,
         Field(
             description="What to do with elements of which a number is null or NaN, where neither mask nor a weight of 0 drops "
             "them: refuse the request, or leave them out and say how many in `n_missing`."
@@ -187,10 +187,9 @@ class EvaluateRequest(BaseModel):
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
         try:
-            make = batch_of if self.missing == "refuse" else batch_without_missing
-            vars(self)["batch"] = make(
+            vars(self)["batch"] = batch_of(
                 self.loss.bound, self.predictions, self.targets,
-                sample_weight=self.sample_weight, mask=self.mask, classes=self.classes,
+                sample_weight=self.sample_weight, mask=self.mask, classes=self.classes, missing=self.missing,
             )  # fmt: skip
         except CallerError as error:
             raise error.moved(FIELDS) from None

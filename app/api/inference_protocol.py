@@ -6,9 +6,9 @@ are the loss's, and `reduction`. Tensors come as JSON or, with the binary extens
 float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast, get_args
 
 import numpy as np
 from fastapi import Path
@@ -19,7 +19,7 @@ from app.api.specs import LOSS_SPECS, Listed, remembered
 from app.api.words import REDUCTIONS
 from app.errors import Fault, InvalidInput, NotFound, UnknownName
 from app.losses import LOSSES, Batch, Loss, evaluate
-from app.losses.batch import batch_of, batch_without_missing
+from app.losses.batch import Missing, batch_of
 from app.losses.evaluate import Reduction
 from app.losses.form import Bound, bind
 from app.losses.inputs import Input
@@ -155,11 +155,11 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     request, tensors = message
     name: str = arguments["name"]
     mask = _mask(tensors.pop("mask", None))
-    bound, reduction, make = _asked((name, request.parameters))
+    bound, reduction, missing = _asked((name, request.parameters))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
     weights = arrays.pop("sample_weight", None)
     predictions, targets = _sides(bound.loss, arrays)
-    batch = make(bound, predictions, targets, sample_weight=weights, mask=mask)
+    batch = batch_of(bound, predictions, targets, sample_weight=weights, mask=mask, missing=missing)
     return Inference(name, request.id, batch, reduction, _wanted(bound.loss, request))
 
 
@@ -167,7 +167,7 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
     """Tensors in, tensors out; binary where the request says so."""
     batch, wanted = request.batch, request.wanted
     evaluation = evaluate(batch, reduction=request.reduction, outputs={name.partition(".")[0]: None for name in wanted})
-    dtype = np.dtype(np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64)
+    dtype = np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64
     arrays = arrays_by_name(evaluation.outputs)
     tensors = {name: _tensor(arrays[name], dtype) for name in wanted}
     return Answer(request.name, request.identity, tensors, wanted, batch.n_missing)
@@ -177,17 +177,16 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
 
 
 @remembered
-def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound, Reduction, Callable[..., Batch]]:
-    """A model under the parameters of a request, the reduction that stands among these, and how a batch is made of arrays."""
+def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound, Reduction, Missing]:
+    """A model under the parameters of a request, and what stands among these: the reduction, and what to do with gaps."""
     name, parameters = asked
     loss, preset = LOSSES.find(name)
     given = {key: listed(value) for key, value in parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
     missing = given.pop("missing", "refuse")
-    if missing not in ("refuse", "drop"):
+    if missing not in get_args(Missing):
         raise UnknownName([Fault(("parameters", "missing"), "choice", 'parameters.missing must be "refuse" or "drop"')])
-    make = batch_of if missing == "refuse" else batch_without_missing
-    return bind(loss, _parameters(loss, {**preset, **given})), reduction, make
+    return bind(loss, _parameters(loss, {**preset, **given})), reduction, cast(Missing, missing)
 
 
 def _reduction(value: object) -> Reduction:
@@ -265,9 +264,9 @@ def _wanted(loss: Loss, request: InferRequest) -> dict[str, bool]:
     return {name: default if binary is None else binary for name, binary in own.items()}
 
 
-def _tensor(output: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _tensor(output: Any, dtype: type[np.floating[Any]]) -> NDArray[Any]:
     """An output as a tensor, of one axis at least; what the reduction has no value for is undefined."""
-    if dtype.itemsize == 8:
+    if dtype is np.float64:
         return np.ascontiguousarray(output, dtype)
     with np.errstate(over="ignore"):  # too large for single precision: infinite, as it would be when computed in it
         return np.ascontiguousarray(output, dtype)

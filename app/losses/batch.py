@@ -22,6 +22,7 @@ from app.losses.parameters import Per
 Arrays = Raw | Mapping[str, Raw] | None
 Classes: TypeAlias = Sequence[str] | Sequence[float]
 """Names, or the numbers that labels are where they are no indices."""
+Missing: TypeAlias = Literal["refuse", "drop"]
 _shape, _size = attrgetter("shape"), attrgetter("size")
 
 
@@ -107,11 +108,18 @@ def batch_of(
     sample_weight: Numbers | None = None,
     mask: NDArray[np.bool_] | None = None,
     classes: Classes | None = None,
+    missing: Missing = "refuse",
 ) -> Batch:
-    """The same for a loss that is bound to its parameters: what has been found out about them is not found out again."""
+    """The same for a loss that is bound to its parameters: what has been found out about them is not found out again.
+
+    `missing` says what is done with elements of which a number is NaN: they are refused, or dropped and counted.
+    """
     arrays = _given(bound, predictions, targets, classes)
     form = bound.form(tuple(map(_shape, arrays)))
     arrays, elements, selection, within = form.laid_out(arrays), form.elements, form.everything, None
+    n_missing = None
+    if missing == "drop":
+        sample_weight, mask, n_missing = _present(bound, form, arrays, sample_weight, mask)
     if sample_weight is not None or mask is not None or bound.ignored is not None:
         if bound.loss.weighs_rows:
             arrays, within, sample_weight, mask = _within(bound, form, arrays, sample_weight, mask)
@@ -159,43 +167,43 @@ def batch_of(
     return Batch(
         bound.loss, bound.parameters, bound.mean, bound.kernel, columns, tuple(rows), elements, kept, selection.weights,
         selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
-        form.shapes, form.shared,
+        form.shapes, form.shared, n_missing,
     )  # fmt: skip
 
 
-def batch_without_missing(
-    bound: Bound,
-    predictions: Arrays,
-    targets: Arrays = None,
-    *,
-    sample_weight: Numbers | None = None,
-    mask: NDArray[np.bool_] | None = None,
-    classes: Classes | None = None,
-) -> Batch:
-    """The same without the elements of which a number is missing (NaN): it counts those that no mask drops anyway."""
-    arrays = _given(bound, predictions, targets, classes)
-    form = bound.form(tuple(map(_shape, arrays)))
-    grid = (form.elements[0], form.everything.n_elements // form.elements[0])
+class _Present(NamedTuple):
+    """A call without the elements of which a number is missing."""
+
+    sample_weight: Numbers | None
+    mask: NDArray[np.bool_] | None
+    n_missing: int
+    """Those that no mask drops anyway."""
+
+
+def _present(
+    bound: Bound, form: Form, arrays: Sequence[Numbers], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
+) -> _Present:
+    """Weights and a mask that drop the elements of which a number is missing (NaN)."""
+    elements = form.elements
+    grid = (elements[0], form.everything.n_elements // elements[0])
     missing = np.zeros(grid, np.bool_)
-    for array in form.laid_out(arrays):
+    for array in arrays:
         missing |= np.isnan(array.reshape(*grid, -1)).any(axis=2)
-    if sample_weight is not None and sample_weight.shape in ((form.elements[0],), form.elements):
+    if sample_weight is not None and sample_weight.shape in ((elements[0],), elements):
         unweighed = np.isnan(sample_weight)
         missing |= unweighed.reshape(grid[0], -1)
         sample_weight = np.where(unweighed, 0.0, sample_weight)
-    given = None if mask is None or mask.ndim > len(form.elements) else _on_elements(mask, form.elements, "mask", "flag")
+    within = mask is not None and bound.loss.weighs_rows and mask.ndim > len(elements)
+    given = None if mask is None or within else _on_elements(mask, elements, "mask", "flag")
     n_missing = int(np.count_nonzero(missing if given is None else missing & given))
     if missing.all():
         message = "every element has a number that is missing: nothing is left to evaluate"
         raise InvalidInput([Fault(("missing",), "no_samples", message)])
-    if n_missing:
-        there = ~missing
-        if mask is not None and given is None:  # of the numbers within rows
-            mask = mask & there.reshape(*form.elements, *(1,) * (mask.ndim - len(form.elements)))
-        else:
-            mask = (there if given is None else there & given).reshape(form.elements)
-    batch = batch_of(bound, predictions, targets, sample_weight=sample_weight, mask=mask, classes=classes)
-    return batch._replace(n_missing=n_missing)
+    if n_missing and mask is not None and within:
+        mask = mask & ~missing.reshape(*elements, *(1,) * (mask.ndim - len(elements)))
+    elif n_missing:
+        mask = (~missing if given is None else ~missing & given).reshape(elements)
+    return _Present(sample_weight, mask, n_missing)
 
 
 def _converted(array: Numbers, encoding: Encoding, place: Place) -> tuple[Numbers, Encoding]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidInput, MalformedTable
 from app.losses.numerics.stable import Array
-from app.wire.exact import FAR, simdjson
+from app.wire.exact import far, simdjson
 from app.wire.json import SLOW_BYTES, Slow, decode
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -107,7 +107,7 @@ class Csv:
             for name, column in columns.items():
                 column[row : row + rows] = table[:, wanted[name]]
             row += rows
-        return None if any(_far(column) for column in columns.values()) else dict(columns)
+        return None if any(far(column) for column in columns.values()) else dict(columns)
 
     def _newlines(self) -> int:
         codes = np.frombuffer(self._body, dtype=np.uint8)[self._start : self._end]
@@ -277,11 +277,6 @@ def _records(reader: Any, before: int = 0) -> Iterator[list[str]]:
         raise MalformedTable(f"{NOT_UTF_8}: soon after line {before + reader.line_num}") from None
     except csv.Error as error:
         raise MalformedTable(f"line {before + reader.line_num} is no CSV: {error}") from None
-
-
-def _far(numbers: Array) -> bool:
-    """Whether one is 2⁵³ or more, where a double stands for several integers: JSON keeps their digits."""
-    return bool(numbers.max() >= FAR or numbers.min() <= -FAR)
 
 
 def _strings(cells: Sequence[str]) -> str:

@@ -143,7 +143,7 @@ def _numbers(node: Any, lengths: tuple[int, ...]) -> NDArray[Any] | None:
     if not isinstance(node, list):
         return flat(node, next(_level(node, len(lengths)))).reshape(lengths)
     array = np.array(node, dtype=np.float64)
-    if _far(array.reshape(-1)) and only(map(type, _level(node, len(lengths)))) is int:
+    if far(array.reshape(-1)) and only(map(type, _level(node, len(lengths)))) is int:
         for dtype in INTEGERS.values():
             try:
                 return np.array(node, dtype)
@@ -155,7 +155,7 @@ def _numbers(node: Any, lengths: tuple[int, ...]) -> NDArray[Any] | None:
 def flat(node: Any, first: object) -> NDArray[Any]:
     """All numbers in simdjson's array, however deep: float64, but integers where all are and float64 does not hold each."""
     numbers: Array = np.frombuffer(node.as_buffer(of_type="d"))
-    if type(first) is int and _far(numbers):
+    if type(first) is int and far(numbers):
         for code, dtype in INTEGERS.items():
             try:
                 return np.frombuffer(node.as_buffer(of_type=code), dtype)
@@ -164,7 +164,7 @@ def flat(node: Any, first: object) -> NDArray[Any]:
     return numbers
 
 
-def _far(numbers: Array) -> bool:
+def far(numbers: Array) -> bool:
     """Whether one is 2⁵³ or more, where a double stands for several integers."""
     if numbers.size <= FEW:
         return max(map(abs, cast(list[float], numbers.tolist()))) >= FAR

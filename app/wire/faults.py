@@ -55,7 +55,7 @@ def listed(value: object) -> object:
     if array.dtype.kind in "iu":
         return array.tolist()
     whole = np.floor(array) == array
-    return array.astype(np.int64).tolist() if whole.all() and (np.abs(array) < 2**53).all() else array.tolist()
+    return array.astype(np.int64).tolist() if whole.all() and (np.abs(array) < exact.FAR).all() else array.tolist()
 
 
 def tensors(value: object, path: Path, *, gaps: bool = False) -> Any:
