@@ -657,7 +657,7 @@ COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "
 
 
 def share_of_labels(labels: Sequence[int], divide_by_length: bool = False, **_: Any) -> Exact:
-    return Exact(1) / max(sum(label >= 0 for label in labels), 1) if divide_by_length else Exact(1)
+    return Exact(1) / max(sum(int(label) >= 0 for label in labels), 1) if divide_by_length else Exact(1)
 
 
 FACTORS: Mapping[str, Formula] = {"ctc": share_of_labels}
