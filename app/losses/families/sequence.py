@@ -122,7 +122,15 @@ def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object)
 @loss(
     predictions=FRAMES,
     targets=LABELS,
-    formula="−ln ∑ₐ ∏ₜ p(t, aₜ) over all alignments a that read as the labels once repeats are merged and blanks dropped",
+    formula="−ln ∑ₐ ∏ₜ p(t, aₜ); p(t, j) = softmax(x) if from_logits",
+    gradient="p(t, j) − γ(t, j) if from_logits, else −γ(t, j)",
+    symbols={
+        "a": "an alignment: a class for each frame, that reads as the labels once repeats are merged and blanks dropped",
+        "t": "a frame",
+        "j": "a class",
+        "p": "the probability of a class at a frame",
+        "γ": "the probability, given the labels, that the frame stands for the class",
+    },
     aliases=(
         "CTCLoss", "ctc_loss", "F.ctc_loss", alias("CTC", from_logits=True), "connectionist_temporal_classification",
     ),
@@ -181,6 +189,11 @@ def ctc(
 
     The gradient is the exact derivative to each prediction, and 0 for a sequence that has no alignment. PyTorch's
     gradient to log-probabilities has a softmax added, which is right only once taken through log_softmax.
+
+    Use when: a sequence of labels is known, as the text of a recording, but not where in the frames each one is.
+    Avoid when: labels depend on one another, which it ignores; or a sequence has more labels than frames, which no alignment
+    can spell.
+    See also: categorical_cross_entropy.
     """
     emissions, softmax, normaliser = _shifted(predictions) if from_logits else (pair(predictions), None, np.zeros((1, 1)))
     beyond = None if input_lengths is None else _after(np.asarray(input_lengths, np.int64), predictions.shape[1])
