@@ -145,10 +145,11 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
         ),
         equal(
             "lightgbm.LGBMClassifier(objective='multiclass', num_class=k)",
-            from_logits=True, differs_at=("saturated",),
-            caveat="LightGBM keeps probabilities above 1e-15.",
+            from_logits=True, differs_at=("saturated", "hessian"),
+            caveat="LightGBM keeps probabilities above 1e-15, and takes k/(k − 1) times the second derivative.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MultiClass')[0]", from_logits=True),
+        equal("catboost.CatBoostClassifier(loss_function='MultiClass')", reductions=EACH, from_logits=True),
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,

@@ -7,10 +7,10 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.domains import Interval, Whole
+from app.domains import Whole
 from app.libraries import equal
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, UNIT, numbers, whole
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, ON_BOTH_SIDES, SCORES, UNIT, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import (
     BOUNDED_GRADIENT,
@@ -47,7 +47,7 @@ def _draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.round(rng.integers(-60, 61, shape) * np.float64(0.05), 6)
 
 
-LABEL_LOGITS = numbers("logits", "the log-odds of each label", Interval(), _draw_logits, axes="n *d k", link=UNIT)
+LABEL_LOGITS = numbers("logits", "the log-odds of each label", ON_BOTH_SIDES, _draw_logits, axes="n *d k", link=UNIT)
 
 
 @loss(

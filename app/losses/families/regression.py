@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
-from app.libraries import AVERAGES, EACH, equal
+from app.libraries import AT_KINKS, AVERAGES, EACH, equal
 from app.losses.encodings import ABOVE_MINUS_ONE, POSITIVE, REAL, VALUE
 from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
 from app.losses.inputs import Case, Choice, when
@@ -85,6 +85,8 @@ def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
     aliases=("l2_loss", "half_mse", "HalfSquaredError", "reg:squarederror", "lsgan"),
     equals=(
         equal("optax.losses.l2_loss(predictions, targets)", reductions=EACH),
+        equal("lightgbm.LGBMRegressor(objective='regression', metric='None')", reductions=EACH, axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function='RMSE')", reductions=EACH, axes=("n",)),
         equal("sklearn._loss.loss.HalfSquaredError()", reductions=EACH, axes=("n",)),
         equal("xgboost.XGBRegressor(objective='reg:squarederror')", reductions=EACH, axes=("n",)),
     ),
@@ -118,13 +120,18 @@ def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
         equal(
             "sklearn._loss.loss.AbsoluteError()",
             reductions=EACH, axes=("n",),
-            differs_at=("gradient at ties", "gradient at exact", "gradient at zeros", "gradient at saturated"),
+            differs_at=AT_KINKS,
             caveat="The slope at a residual of 0 is −1 there.",
         ),
         equal("torchmetrics.functional.mean_absolute_error(predictions, targets)"),
         equal("xgboost.XGBRegressor(objective='reg:absoluteerror', eval_metric='mae')", axes=("n",)),
-        equal("lightgbm.LGBMRegressor(objective='regression_l1')", axes=("n",)),
+        equal(
+            "lightgbm.LGBMRegressor(objective='regression_l1')",
+            axes=("n",), differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MAE')[0]", axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function='MAE')", reductions=EACH, axes=("n",), times=2.0),
     ),
     reference="Laplace (1774), translated by Stigler (1986), doi:10.1214/ss/1177013621",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -339,8 +346,22 @@ def _log_of_successors(predictions: Array, targets: Array) -> Pair:
             scale=100.0,
         ),
         equal("torchmetrics.functional.mean_absolute_percentage_error(predictions, targets)", eps=1.17e-6),
-        equal("lightgbm.LGBMRegressor(objective='mape')", axes=("n",), eps=1.0),
+        equal(
+            "lightgbm.LGBMRegressor(objective='mape')",
+            axes=("n",),
+            eps=1.0,
+            differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MAPE')[0]", axes=("n",), eps=1.0),
+        equal(
+            "catboost.CatBoostRegressor(loss_function='MAPE')",
+            reductions=EACH,
+            axes=("n",),
+            eps=1.0,
+            differs_at=AT_KINKS,
+            caveat="At the kink CatBoost takes the slope above it.",
+        ),
     ),
     reference="Hyndman and Koehler (2006), doi:10.1016/j.ijforecast.2006.03.001",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
@@ -394,6 +415,7 @@ def mean_absolute_percentage_error(
             differs_at=("random",),
             caveat="CatBoost's logarithm has four digits.",
         ),
+        equal("catboost.CatBoostRegressor(loss_function='LogCosh')", reductions=EACH, axes=("n",)),
     ),
     reference="Saleh and Saleh (2022), arXiv:2208.04564",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -434,8 +456,14 @@ def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
         equal("optax.losses.huber_loss(predictions, targets, delta=delta)", reductions=EACH),
         equal("sklearn.linear_model.SGDRegressor(loss='huber', epsilon=delta)", reductions=EACH, axes=("n",)),
         equal("sklearn._loss.loss.HuberLoss(delta=delta)", reductions=EACH, axes=("n",)),
-        equal("lightgbm.LGBMRegressor(objective='huber', alpha=delta)", axes=("n",)),
+        equal(
+            "lightgbm.LGBMRegressor(objective='huber', alpha=delta)",
+            axes=("n",),
+            differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, f'Huber:delta={delta}')[0]", axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function=f'Huber:delta={delta}')", reductions=EACH, axes=("n",)),
     ),
     reference="Huber (1964), doi:10.1214/aoms/1177703732",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -535,8 +563,17 @@ _OF_QUANTILES = Choice((
             "xgboost.XGBRegressor(objective='reg:quantileerror', quantile_alpha=quantile, eval_metric='quantile')",
             axes=("n",),
         ),
-        equal("lightgbm.LGBMRegressor(objective='quantile', alpha=quantile)", axes=("n",)),
+        equal(
+            "lightgbm.LGBMRegressor(objective='quantile', alpha=quantile)",
+            axes=("n",), differs_at=("hessian", *AT_KINKS),
+            caveat="LightGBM takes 1 for the second derivative, and at the kink the slope above it.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, f'Quantile:alpha={quantile}')[0]", axes=("n",)),
+        equal(
+            "catboost.CatBoostRegressor(loss_function=f'Quantile:alpha={quantile}')",
+            reductions=EACH, axes=("n",), differs_at=AT_KINKS,
+            caveat="At the kink CatBoost's slope is 0.",
+        ),
         equal("tensorflow_addons.losses.PinballLoss(tau=quantile)(targets, predictions)"),
         equal("scoringrules.quantile_score(targets, predictions, quantile)", reductions=EACH),
         equal("pytorch_forecasting.metrics.QuantileLoss([quantile])(predictions, targets)", times=0.5),

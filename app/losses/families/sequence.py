@@ -16,6 +16,7 @@ from app.losses.encodings import LOG_PROBABILITIES, LOGITS, PADDED_INDEX
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
 from app.losses.numerics.alignments import Alignments
+from app.losses.numerics.limits import NEAR
 from app.losses.numerics.pairs import Pair, difference, pair
 from app.losses.numerics.stable import Array
 from app.losses.parameters import PER_SAMPLE
@@ -200,7 +201,7 @@ def ctc(
         emissions, normaliser = _ended(emissions, beyond, blank), np.where(beyond, 0.0, normaliser)
     alignments = Alignments(emissions, targets, blank)
     total, low = alignments.total()
-    possible = np.isfinite(total)
+    possible = total > -NEAR / 2.0  # alignments through classes that cannot be are none
     values = (normaliser.sum(axis=1) - total) - low
     if from_logits:  # a probability, of which rounding may leave a little more than 1
         values = np.maximum(values, 0.0)
