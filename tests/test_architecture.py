@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "libraries": set[str](),
     "suggestions": set[str](),
     "registry": {"libraries", "suggestions", "errors"},
-    "losses": {"losses", "domains", "registry", "libraries", "errors"},
+    "losses": {"losses", "domains", "registry", "libraries", "suggestions", "errors"},
     "training": {"training", "losses", "domains", "registry", "libraries", "errors"},
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
