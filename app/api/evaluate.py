@@ -186,9 +186,10 @@ class EvaluateRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
+        loss = vars(self)["loss"] = self.loss.beside(self.predictions, self.targets)
         try:
             vars(self)["batch"] = batch_of(
-                self.loss.bound, self.predictions, self.targets,
+                loss.bound, self.predictions, self.targets,
                 sample_weight=self.sample_weight, mask=self.mask, classes=self.classes, missing=self.missing,
             )  # fmt: skip
         except CallerError as error:

@@ -6,7 +6,7 @@ are the loss's, and `reduction`. Tensors come as JSON or, with the binary extens
 float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Annotated, Any, NamedTuple, cast, get_args
 
@@ -155,7 +155,8 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     request, tensors = message
     name: str = arguments["name"]
     mask = _mask(tensors.pop("mask", None))
-    bound, reduction, missing = _asked((name, request.parameters))
+    shapes = [tensors[key].shape for key in ("predictions", "targets", "labels") if key in tensors] if LOSSES.varies(name) else []
+    bound, reduction, missing = _asked((name, request.parameters, shapes))
     arrays = {key: widened(tensor) for key, tensor in tensors.items()}
     weights = arrays.pop("sample_weight", None)
     predictions, targets = _sides(bound.loss, arrays)
@@ -177,10 +178,10 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
 
 
 @remembered
-def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound, Reduction, Missing]:
+def _asked(asked: tuple[str, dict[str, Any], Sequence[tuple[int, ...]]]) -> tuple[Bound, Reduction, Missing]:
     """A model under the parameters of a request, and what stands among these: the reduction, and what to do with gaps."""
-    name, parameters = asked
-    loss, preset = LOSSES.find(name)
+    name, parameters, shapes = asked
+    loss, preset = LOSSES.find(name, parameters, shapes)
     given = {key: listed(value) for key, value in parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", "mean"))
     missing = given.pop("missing", "refuse")
