@@ -13,7 +13,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
-from app.libraries import Equal, unprefixed
+from app.libraries import Equal, unprefixed, with_twins
 from app.suggestions import meant
 
 FEW = 12
@@ -141,19 +141,26 @@ class Registry(Mapping[str, T], Generic[T]):
             raise NotFound(error.detail) from None
 
     def _understood(self, name: str, path: Path) -> tuple[T, Alias]:
-        """What is meant by a name that is not exactly any."""
+        """What is meant by a name that is not exactly any; with a library's prefix, what that library means by it."""
         library, plain = unprefixed(name)
         found = self._resolved.get(plain) or self._folded_to(plain, name, path)
-        calls = self._calls.get((library.name, plain), []) if library else []
-        if not calls or (found and any(_alike(found, call) for call in calls)):
-            if found:
-                return found
-            raise self._unknown(path, self._suggestion(plain))
-        thing, parameters = calls[0]
-        if len(calls) == 1 and parameters is not None:
-            return thing, Alias(name, parameters)
-        meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
-        message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        written = found[1].name if found else plain
+        calls = self._calls.get((library.name, written), []) if library else []
+        if found and (library is None or any(_alike(found, call) for call in calls)):
+            return found
+        for thing, parameters in calls:
+            # set in every call of the name, so what it means where nothing more is said
+            if parameters is not None and all(
+                other is thing and parameters.items() <= (more or parameters).items() for other, more in calls
+            ):
+                return thing, Alias(name, parameters)
+        if calls:
+            meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
+            message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        elif found:
+            message = f"What {name[:80]!r} is was not compared with any {self.noun} here; {written} alone is {found[0].name}"
+        else:
+            message = self._suggestion(plain)
         raise self._unknown(path, message)
 
     def _folded_to(self, plain: str, name: str, path: Path) -> tuple[T, Alias] | None:
@@ -172,7 +179,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """What each library calls by a name, with the parameters that it means; None for a multiple or a part of it."""
         calls: dict[tuple[str, str], list[tuple[T, Mapping[str, object] | None]]] = {}
         for thing in self.values():
-            for equal in thing.equals:
+            for equal in with_twins(thing.equals):
                 meant = thing, equal.parameters if equal.is_plain else None
                 known = calls.setdefault((equal.library.name, equal.function.rpartition(".")[2]), [])
                 if meant not in known:
