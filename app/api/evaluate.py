@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
-from app.api.files import FILES
+from app.api.files import FILES, Layout
 from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
@@ -297,6 +297,9 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
     return answer
 
 
+COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))
+"""What may be columns of a table."""
+
 EVALUATE = Call(
     method="POST",
     path="/v1/evaluate",
@@ -306,7 +309,7 @@ EVALUATE = Call(
     scope="evaluate",
     lane="large",
     wires=FILES,
-    check=check_columns(EvaluateRequest),
+    check=check_columns(EvaluateRequest, COLUMNS),
     statuses=(400, 413, 415, 422, 503),
     examples=EXAMPLES,
     document=DOCUMENT,
