@@ -14,6 +14,7 @@ from app.api.training import REFUSALS, STREAM, EitherOptimizer, Rows, TrainReque
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
+from app.insight import charts
 from app.losses import LOSSES
 from app.serving.call import Call
 from app.serving.steps import Event
@@ -162,6 +163,7 @@ COMPARE = Call(
     tag="training",
     scope="train",
     lane="training",
+    picture=charts.train_compare,
     answer=CompareResponse,
     statuses=REFUSALS,
     examples=COMPARISONS,

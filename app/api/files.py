@@ -122,7 +122,7 @@ def from_query(model: type[BaseModel], query: Query, table: Csv | Npz) -> dict[s
     fields = {name: field.annotation for name, field in model.model_fields.items() if name not in (*SIDES, "loss", "data")}
     dialect = ("loss", "delimiter", "decimal") if isinstance(table, Csv) else ("loss",)
     _refuse_strangers(loss, query, (*roles, *fields, *loss.parameters, *dialect))
-    document: dict[str, Any] = {"loss": {"name": name, **_parameters(loss, query)}}
+    document: dict[str, Any] = {"loss": {"name": name, **parameters_of(loss, query)}}
     document |= {name: _read(query[name], annotation) for name, annotation in fields.items() if name in query}
     for name, columns in _columns(roles, query, table).items():
         side, *inner = roles[name]
@@ -160,7 +160,7 @@ def _columns(roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[
     return {name: [name] for name in roles if name in table.names}
 
 
-def _parameters(loss: Loss, query: Query) -> dict[str, Any]:
+def parameters_of(loss: Loss, query: Query) -> dict[str, Any]:
     """The loss's parameters that the query has, read by the loss's own model: the only place where words become numbers."""
     given = {name: _read(query[name], found.annotation) for name, found in loss.parameters.items() if name in query}
     try:
