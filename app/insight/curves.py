@@ -172,7 +172,7 @@ def curve(bound: Bound, axis: Axis, x: Array, target: float) -> Curve:
             asymptotes.append(Vertical(jump))
         else:
             kinks.append(jump)
-    asymptotes += _lines(measure, axis.domain, max(1.0, *np.abs(_marks(bound, x, target)))) if at.slope is not None else []
+    asymptotes += _lines(measure, axis.domain, max(1.0, *map(abs, (target, *_sizes(bound))))) if at.slope is not None else ()
     return Curve(*at, kinks, sorted(asymptotes, key=lambda found: (isinstance(found, Oblique), *found)))
 
 
@@ -187,9 +187,14 @@ def _evaluated(bound: Bound, predictions: Array, targets: Array) -> Measured:
 
 def _marks(bound: Bound, x: Array, target: float) -> Array:
     """Places of which the parameters speak, and the ends: where a loss changes, it is mostly at one of them."""
-    numbers = [float(number) for number in bound.parameters.values() if isinstance(number, int | float)]
+    numbers = _sizes(bound)
     near = [sign * number for number in (*numbers, *(1.0 - number for number in numbers), target, 0.0) for sign in (1.0, -1.0)]
     return np.array([x[0], x[-1], *near, *(mark + target for mark in near)])
+
+
+def _sizes(bound: Bound) -> list[float]:
+    """The parameters that are numbers."""
+    return [float(number) for number in bound.parameters.values() if isinstance(number, int | float)]
 
 
 def _mesh(bound: Bound, x: Array, target: float) -> Array:
