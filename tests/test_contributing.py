@@ -61,6 +61,7 @@ asyncio.run(main())
 PYTEST = ("-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "--tb=line")
 TESTS = {
     "hyperbolic": (*PYTEST, "tests/losses", "-k", "hyperbolic"),
+    "its formulas": (*PYTEST, "tests/losses/test_formulas.py", "tests/losses/test_guide.py"),
     "signum": (*PYTEST, "tests/training/test_optimizers.py", "-k", "signum"),
     "percentage_points": (*PYTEST, "tests/losses", "-k", "percentage_points"),
     "weight": (*PYTEST, "tests/losses/test_outputs.py", "-k", "weight"),

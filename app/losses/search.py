@@ -74,6 +74,7 @@ SYNONYMS: Mapping[str, str] = {
     # what is wrong with them
     "robust": "huber, outliers, far off, bounded gradient",
     "outlier": "huber, outliers, far off",
+    "far off": "huber, outliers",
     "imbalance": "few positives, easy negatives, common",
     "imbalanced": "few positives, easy negatives, common",
     "unbalanced": "few positives, easy negatives, common",
