@@ -1,8 +1,13 @@
 """A share of what `make fuzz` tries: each decoder reads a bent body as Python's own does, or refuses it as the caller's."""
 
+import io
+
+import numpy as np
 import pytest
 
 from app.api.evaluate import EVALUATE
+from app.errors import MalformedTable
+from app.wire.npz import Npz
 from tests.wire.fuzz import FUZZED, READ, REFUSED, Fuzzed, bent, refusing, tried
 
 BODIES = 200
@@ -49,3 +54,19 @@ def test_an_array_among_numbers_is_ragged(gap: str) -> None:
     column = f'{{"loss": "mse", "data": {{"p": {{"0": {gap}, "1": [[[1]]]}}, "t": [1, 2]}}, "predictions": "p", "targets": "t"}}'
     for body in (inline, column):
         assert refusing(EVALUATE, body.encode())
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xD800])
+@pytest.mark.parametrize("order", "<>")
+def test_strings_of_no_characters_are_refused(code: int, order: str) -> None:
+    codes = np.array([97, code], np.dtype(np.uint32).newbyteorder(order))
+    for array in (codes.view(f"{order}U1"), codes.view(f"{order}U2")):
+        with pytest.raises(MalformedTable, match="no characters"):
+            Npz(zipped(array)).read(["array"], 2**20)
+    assert Npz(zipped(np.array(["é", ""], f"{order}U1"))).read(["array"], 2**20)["array"] == ["é", ""]
+
+
+def zipped(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, array=array)
+    return file.getvalue()
