@@ -17,6 +17,7 @@ from app.api.training import COLUMNS, REFUSALS, STREAM, EitherOptimizer, Rows, T
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
+from app.insight import charts
 from app.losses import LOSSES
 from app.serving.call import Call
 from app.serving.steps import Event
@@ -165,6 +166,7 @@ COMPARE = Call(
     tag="training",
     scope="train",
     lane="training",
+    picture=charts.train_compare,
     answer=CompareResponse,
     statuses=REFUSALS,
     wires=FILES,

@@ -147,7 +147,7 @@ def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv 
     _refuse_strangers(loss, query, (*roles, *(str(path[-1]) for path in fields), *parameters, "loss", *dialect))
     document: dict[str, Any] = {str(name): {} for name in layout.within}
     if said is not None:
-        document["loss"] = {"name": said, **_parameters(loss, query)} if loss and isinstance(said, str) else said
+        document["loss"] = {"name": said, **parameters_of(loss, query)} if loss and isinstance(said, str) else said
     for path, field in fields.items():
         if path[-1] in query:
             document = put(document, path, _field(query[str(path[-1])], path, field))
@@ -218,7 +218,7 @@ def _columns(layout: Layout, roles: Mapping[str, Path], query: Query, table: Csv
     return {name: [name] for name in roles if name in table.names}
 
 
-def _parameters(loss: Loss, query: Query) -> dict[str, Any]:
+def parameters_of(loss: Loss, query: Query) -> dict[str, Any]:
     """The loss's parameters that the query has, read by the loss's own model, where words become numbers."""
     given = {name: _read(query[name], (name,), found.annotation) for name, found in loss.parameters.items() if name in query}
     try:

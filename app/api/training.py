@@ -27,6 +27,7 @@ from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
 from app.api.words import ONE_HOT, TARGETS, OneOrMore, Part
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
+from app.insight import charts
 from app.losses import LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
@@ -510,6 +511,7 @@ TRAIN = Call(
     tag="training",
     scope="train",
     lane="training",
+    picture=charts.train,
     answer=TrainResponse,
     statuses=REFUSALS,
     wires=FILES,
