@@ -152,7 +152,10 @@ def _find_ragged(node: Any, path: Path, leaf: Leaf, faults: list[Fault]) -> tupl
             continue
         for index, item in enumerate(block, start):
             place = (*path, index)
-            item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
+            if isinstance(item, np.ndarray):
+                item_shape = cast(Array, item).shape
+            else:
+                item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
             first = first or (None if item_shape is None else (name(place), item_shape))
             if first and item_shape not in (None, first[1]):
                 message = f"{name(place)} has shape {item_shape} where {first[0]} has {first[1]}: rows must be of one length"
