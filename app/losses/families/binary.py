@@ -78,8 +78,7 @@ LabelSmoothing: TypeAlias = Annotated[
         alias("F.binary_cross_entropy", unless="from_logits", clip=3.720075976020836e-44),
         alias("BinaryCrossentropy", unless="from_logits", clip=1e-7),
         alias("binary_crossentropy", unless="from_logits", clip=1e-7),
-        alias("log_loss", unless="from_logits", clip=2.220446049250313e-16),
-        "binary_logloss", "logloss",
+        "log_loss", "binary_logloss", "logloss",
         alias("Logloss", from_logits=True),
         alias("bce_with_logits", from_logits=True),
         alias("BCEWithLogitsLoss", from_logits=True),
@@ -694,7 +693,7 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
 def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Grows exponentially with the margin on the wrong side: what AdaBoost minimises, and why outliers rule it.
 
-    Use when: AdaBoost is to be followed or explained.
+    Use when: AdaBoost is to be followed or explained, whose rounds minimise exactly this.
     Avoid when: a label may be wrong: the cost grows exponentially, so that one such sample outweighs all others.
     See also: logistic.
     """
