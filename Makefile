@@ -35,7 +35,7 @@ openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md
 test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, and by programs in eight languages (missing ones come by apt)
 	$(BIN)/python -m tests.clients
 
-test-equals: $(EQUALS)/.installed ## run every call that a loss says it equals in its library; ARGS="torch huber" some of them
+test-equals: $(VENV)/.runtime $(EQUALS)/.installed ## run every call that a loss says it equals in its library; ARGS="torch huber" some of them
 	PYTHONPATH=. $(EQUALS)/bin/python -m tests.equals $(ARGS)
 
 abuse: $(VENV)/.dev ## attack a real server: Linux, Java 17, an otherwise idle machine
