@@ -1,4 +1,8 @@
-"""How far the value of a loss may be from what it would be on all the samples there are: standard error and intervals."""
+"""How far the value of a loss may be from what it would be on all the samples there are: standard error and intervals.
+
+t is recommended wherever it exists: by simulation (docs/decisions/intervals.md) the bootstrap's intervals hold the true mean
+no more often, and where tails are heavy less often. They say what t cannot: on which side the value is less sure.
+"""
 
 import math
 from typing import Literal, NamedTuple, TypeAlias
@@ -17,13 +21,11 @@ Pair: TypeAlias = tuple[float, float]
 SKEWED = 0.03
 """Squared skewness over n from which a t interval of 95 % may miss a whole percent or more (Hall 1992, section 2.6)."""
 HEAVY = 0.25
-"""Share of the variance from a single sample that says the tails are too heavy for any of these intervals."""
+"""Share of the variance from a single sample, and 4/n, that says the tails are too heavy for any of these intervals."""
 FEW_CLUSTERS = 30
 WHOLE_BATCH = (
     "This loss is one of the whole batch: only the bootstrap says how sure it is, and that never goes beyond the samples seen."
 )
-FEWEST_BCA = 20
-"""Samples below which the bootstrap's intervals are narrower than they say, by simulation (docs/decisions/intervals.md)."""
 
 
 class Interval(NamedTuple):
@@ -80,7 +82,8 @@ def error_bar(measured: Measured, clusters: Labels | None, asked: Asked) -> Erro
     value, codes = measured.value, None if clusters is None else clusters.codes
     if not math.isfinite(value):
         undefined = (math.nan, math.nan)
-        return ErrorBar(value, math.nan, Interval(asked.confidence, undefined, undefined, undefined, None, asked.resamples, None))
+        t, drawn = undefined if measured.sums else None, undefined if asked.resamples else None
+        return ErrorBar(value, math.nan, Interval(asked.confidence, t, drawn, drawn, None, asked.resamples, None))
     drawn = resampled(measured, codes, asked.resamples, asked.seed)
     drawn = drawn[np.isfinite(drawn)]
     known = drawn.size > 1 and 2 * drawn.size >= asked.resamples
@@ -96,12 +99,8 @@ def error_bar(measured: Measured, clusters: Labels | None, asked: Asked) -> Erro
     elif known:
         error = float(np.std(drawn, ddof=1))
     bca = _bca(measured, codes, influences, drawn, tails) if known and percentile is not None else None
-    note, skewed = _note(measured, codes, influences)
-    count = measured.n if codes is None else int(codes.max()) + 1
-    if t is None:
-        recommended = None if percentile is None else "percentile"
-    else:
-        recommended = "bca" if skewed and bca is not None and count >= FEWEST_BCA else "t"
+    recommended = "t" if t is not None else None if percentile is None else "percentile"
+    note = _note(measured, codes, influences)
     return ErrorBar(value, error, Interval(asked.confidence, t, percentile, bca, recommended, asked.resamples, note))
 
 
@@ -144,21 +143,19 @@ def _normal(z: Array) -> Array:
     return np.asarray(ndtr(z), np.float64)
 
 
-def _note(measured: Measured, clusters: Codes | None, influences: Array | None) -> tuple[str | None, bool]:
-    """What keeps the intervals from covering as often as they say, and whether that is skewness."""
+def _note(measured: Measured, clusters: Codes | None, influences: Array | None) -> str | None:
+    """What may keep the intervals from holding the true value as often as they say; None where nothing is seen to."""
     if influences is None:
-        return WHOLE_BATCH, False
+        return WHOLE_BATCH
     parts = influences if clusters is None else total(clusters, influences)
     n, (largest, square, cube) = parts.size, powers(parts)
     skewness = cube * math.sqrt(n) / square**1.5 if largest else 0.0
-    skewed = skewness**2 / n > SKEWED
     reasons: list[str] = []
     if clusters is not None and n < FEW_CLUSTERS:
         reasons.append(f"there are only {n} clusters")
-    if largest and n >= 4 and HEAVY * square < 1.0:
+    if largest and (HEAVY + 4.0 / n) * square < 1.0:
         reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {1 / square:.0%} of the variance")
-    if skewed:
+    if skewness**2 / n > SKEWED:
         reasons.append(f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses of skewness {skewness:.2g}")
-    if not reasons:
-        return None, skewed
-    return f"The intervals may hold the true value less often than they say: {' and '.join(reasons)}.", skewed
+    said = "The intervals may hold the true value less often than they say"
+    return f"{said}: {'; '.join(reasons)}." if reasons else None
