@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from app.domains import Interval, Simplex
 from app.insight.pieces import pieces
 from app.losses.batch import Batch
+from app.losses.encodings import UNIT
 from app.losses.inputs import Encoding
 from app.losses.loss import Loss
 from app.losses.numerics.stable import Array, sigmoid
@@ -68,7 +69,7 @@ def probabilities_of(batch: Batch) -> Probabilities | None:
         return None
     means = pair.predictions.link or pair.predictions.domain
     predictions, targets = batch.arrays[0][:], batch.arrays[1][:]
-    if means != Interval(0.0, 1.0) if predictions.ndim == 1 else not isinstance(means, Simplex):
+    if means != UNIT if predictions.ndim == 1 else not isinstance(means, Simplex):
         return None
     predicted = np.empty(len(predictions))
     outcome = np.asarray(targets, np.float64) if predictions.ndim == 1 else np.empty(len(predictions))
@@ -110,7 +111,7 @@ def decisions_of(batch: Batch) -> Decisions | None:
         classes, places = np.unique(np.concatenate([predictions, targets]), return_inverse=True)
         decided, true = np.split(places.astype(np.intp), 2)
         return Decisions(decided, true, tuple(map(int, classes)))
-    threshold = 0.0 if pair.predictions.domain == Interval() else 0.5
+    threshold = 0.5 if pair.predictions.domain == UNIT else 0.0
     return Decisions((predictions > threshold).astype(np.intp), (targets > 0).astype(np.intp), (0, 1))
 
 

@@ -15,6 +15,7 @@ from app.losses.form import Bound, Form, Selection, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Kernel, Loss
+from app.losses.numerics.limits import at_infinity
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per
@@ -136,6 +137,7 @@ def batch_of(
     rows: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+    kernel = bound.kernel
     kept = selection.kept
     lead = len(elements) if kept is None else 1
     refused: list[InvalidArray] = []
@@ -145,12 +147,13 @@ def batch_of(
                 array, encoding = _converted(array, encoding, place)
             if kept is not None:
                 array, place = some_of(array, elements, kept), place._replace(kept=kept)
-            read, encodings[name], noticed = encoding.read(array, place)
+            read, encodings[name], noticed, unbounded = encoding.read(array, place)
         except InvalidArray as error:
             refused.append(error)
             continue
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         warnings += noticed
+        kernel = at_infinity(bound.kernel) if unbounded else kernel
     if refused:
         raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
     if classes is not None:
@@ -165,7 +168,7 @@ def batch_of(
         selection = _counted(selection, counts, elements)
     columns = {name: _by_column(per, numbers, elements) for name, per, numbers in bound.columns} if bound.columns else {}
     return Batch(
-        bound.loss, bound.parameters, bound.mean, bound.kernel, columns, tuple(rows), elements, kept, selection.weights,
+        bound.loss, bound.parameters, bound.mean, kernel, columns, tuple(rows), elements, kept, selection.weights,
         selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
         form.shapes, form.shared, n_missing,
     )  # fmt: skip
