@@ -18,7 +18,7 @@ from app.losses.numerics.stable import Array
 
 Pair: TypeAlias = tuple[float, float]
 
-SKEWED = 0.03
+SKEWED = 0.025
 """Squared skewness over n from which a t interval of 95 % may miss a whole percent or more (Hall 1992, section 2.6)."""
 HEAVY = 0.25
 """Share of the variance from a single sample, and 4/n, that says the tails are too heavy for any of these intervals."""

@@ -83,7 +83,9 @@ def probabilities_of(batch: Batch) -> Probabilities | None:
         if pair.predictions.link is None:
             predicted[piece] = largest
         else:
-            predicted[piece] = 1.0 / np.exp(rows - largest[:, None]).sum(axis=1)
+            with np.errstate(all="ignore"):  # a score may be infinite
+                below = np.where(rows == largest[:, None], 0.0, rows - largest[:, None])
+            predicted[piece] = 1.0 / np.exp(below).sum(axis=1)
         outcome[piece] = true == top if true.ndim == 1 else true[np.arange(top.size), top]
     return Probabilities(predicted, outcome)
 

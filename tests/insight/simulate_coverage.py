@@ -25,7 +25,7 @@ LOSSES: dict[str, tuple[Draw, float]] = {
     "Pareto, 2.5": (lambda rng, n: rng.pareto(2.5, n), 1 / 1.5),
 }
 """Losses, and their mean."""
-SIZES = {20: 2000, 50: 4000, 200: 2000, 1000: 1000}
+SIZES = {20: 2000, 50: 3000, 200: 2000, 1000: 1000}
 """Samples, and how many batches of them."""
 
 
