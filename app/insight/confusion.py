@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.insight.measured import total
+from app.insight.pieces import pieces
 from app.insight.readings import decisions_of, weights_of
 from app.losses.batch import Batch
 from app.losses.numerics.stable import Array
@@ -35,15 +36,22 @@ def confusion(batch: Batch, names: tuple[str | float, ...] | None) -> Confusion 
         return None
     decided, true, classes = found
     k, weights = len(classes), weights_of(batch)
-    support, predicted = total(true, weights, k), total(decided, weights, k)
-    right = total(true, np.where(decided == true, weights, 0.0), k)
-    matrix = total(true * k + decided, weights, k * k).reshape(k, k) if k <= MOST_CLASSES else None
+    support, predicted, right = np.zeros((3, k))
+    matrix = np.zeros(k * k) if k <= MOST_CLASSES else None
+    for piece in pieces(true.size):
+        one, other, weight = true[piece], decided[piece], weights[piece]
+        support += total(one, weight, k)
+        predicted += total(other, weight, k)
+        right += total(one, np.where(one == other, weight, 0.0), k)
+        if matrix is not None:
+            matrix += total(one * k + other, weight, k * k)
     recall = _ratio(right, support)
     occurring = support > 0
     shown = names if names is not None and len(names) == k else classes
     return Confusion(
-        shown, matrix, _or_none(_ratio(right, predicted)), _or_none(recall), _or_none(_ratio(2.0 * right, support + predicted)),
-        support, float(right.sum() / support.sum()), float(recall[occurring].mean()),
+        shown, None if matrix is None else matrix.reshape(k, k), _or_none(_ratio(right, predicted)), _or_none(recall),
+        _or_none(_ratio(2.0 * right, support + predicted)), support, float(right.sum() / support.sum()),
+        float(recall[occurring].mean()),
     )  # fmt: skip
 
 
