@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from app.api.analysis_answer import AnalyzeResponse
+from app.api.evaluate import COLUMNS as EVALUATED
 from app.api.evaluate import FIELDS, BatchRequest, encodings_of
-from app.api.files import FILES
+from app.api.files import FILES, Layout
 from app.api.insight_examples import ANALYSES
 from app.api.labels import Clusters, Groupings
 from app.api.plain import Plain
@@ -14,7 +15,7 @@ from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.api.words import AnyReduction, Part
 from app.errors import CallerError
-from app.insight import Analysis, Asked, Labels
+from app.insight import Analysis, Asked, Labels, charts
 from app.insight import analyze as analyze_batch
 from app.insight.analysis import cost_of
 from app.serving.call import Call
@@ -97,6 +98,9 @@ def _respond(request: AnalyzeRequest, found: Analysis) -> AnalyzeResponse:
     return cast(AnalyzeResponse, answer)
 
 
+COLUMNS = Layout((*EVALUATED.sides, "groups", "clusters"), text=("groups", "clusters"), single=("groups",))
+"""What may be columns of a table."""
+
 ANALYZE = Call(
     method="POST",
     path="/v1/analyze",
@@ -106,7 +110,8 @@ ANALYZE = Call(
     scope="evaluate",
     lane="large",
     wires={media_type: wire._replace(encode=json_content) for media_type, wire in FILES.items()},
-    check=check_columns(AnalyzeRequest),
+    check=check_columns(AnalyzeRequest, COLUMNS),
+    picture=charts.analyze,
     statuses=(400, 413, 415, 422, 503),
     examples=ANALYSES,
     document={key: part for key, part in DOCUMENT.items() if key != "responses"},

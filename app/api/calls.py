@@ -4,6 +4,7 @@ from app.api import catalogue, docs, health, inference_protocol, losses
 from app.api.analyze import ANALYZE
 from app.api.compare import COMPARE
 from app.api.comparison import COMPARE_MODELS
+from app.api.curve import CURVE
 from app.api.evaluate import EVALUATE
 from app.api.training import TRAIN
 
@@ -12,6 +13,7 @@ CALLS = (
     ANALYZE,
     COMPARE_MODELS,
     *losses.CALLS,
+    CURVE,
     TRAIN,
     COMPARE,
     *catalogue.CALLS,

@@ -9,7 +9,9 @@ from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, model_va
 from typing_extensions import TypedDict
 
 from app.api.analysis_answer import Ends, IntervalAnswer
+from app.api.evaluate import COLUMNS as EVALUATED
 from app.api.evaluate import ClassesInOrder, Mask, NonFiniteNumber, NumberOrNull, SampleWeight, TableData, Targets, WhatIsMissing
+from app.api.files import Layout
 from app.api.insight_examples import COMPARISONS
 from app.api.labels import Clusters
 from app.api.plain import Plain
@@ -17,7 +19,7 @@ from app.api.specs import BoundSpec, EitherLoss, list_of
 from app.api.tables import check_columns
 from app.api.words import OneOrMore, Part
 from app.errors import CallerError, Fault, InvalidArray, Path
-from app.insight import Asked, Labels
+from app.insight import Asked, Labels, charts
 from app.insight import compare as compare_models
 from app.insight.analysis import LOADING, resampling_cost
 from app.insight.comparison import cost_of
@@ -258,6 +260,9 @@ def compare(request: ComparisonRequest) -> ComparisonResponse:
     return cast(ComparisonResponse, answer)
 
 
+COLUMNS = Layout(("models", *(side for side in EVALUATED.sides if side != "predictions"), "clusters"), text=("clusters",))
+"""What may be columns of a table."""
+
 COMPARE_MODELS = Call(
     method="POST",
     path="/v1/compare",
@@ -266,7 +271,8 @@ COMPARE_MODELS = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
-    check=check_columns(ComparisonRequest),
+    check=check_columns(ComparisonRequest, COLUMNS),
+    picture=charts.compare,
     statuses=(400, 413, 415, 422, 503),
     examples=COMPARISONS,
 )
