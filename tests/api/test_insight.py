@@ -180,3 +180,43 @@ async def test_too_much_work_is_refused_before_it_is_done(client: httpx.AsyncCli
     request = {"loss": "max_error", "predictions": [0.5] * 60_000, "targets": [1.0] * 60_000, "resamples": 100_000}
     (error,) = problem_of(await client.post("/v1/analyze", json=request))["errors"]
     assert error["code"] == "limit"
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------------
+
+ROWS = [
+    {"p": p, "new": new, "y": y, "site": site, "day": day}
+    for p, new, y, site, day in zip(PREDICTIONS.tolist(), NEW.tolist(), TARGETS.tolist(), SITES, [1, 2, 3, 4] * 2, strict=True)
+]
+CSV = "p,new,y,site,day\n" + "".join(",".join(map(str, row.values())) + "\n" for row in ROWS)
+
+
+async def test_columns_stand_for_groups_clusters_and_models(client: httpx.AsyncClient) -> None:
+    columns = {"loss": "mse", "predictions": "p", "targets": "y", "data": ROWS, "groups": ["site"], "clusters": "day"}
+    arrays = {**ANALYZE, "clusters": [row["day"] for row in ROWS]}
+    assert await ask(client, "/v1/analyze", **columns) == await ask(client, "/v1/analyze", **arrays)
+    named = await ask(client, "/v1/analyze", **{**columns, "groups": {"place": "site", "day": "day"}})
+    assert list(named["groups"]) == ["place", "day"]
+    models = {"models": {"old": "p", "new": "new"}, "targets": "y", "losses": ["mse", "mae"], "data": ROWS}
+    assert await ask(client, "/v1/compare", **models) == await ask(client, "/v1/compare", **COMPARE)
+    response = await client.post("/v1/analyze", json={**columns, "groups": ["sight"]})
+    assert problem_of(response)["errors"][0]["pointer"] == "/groups/sight"
+
+
+async def test_a_file_is_analyzed(client: httpx.AsyncClient) -> None:
+    address = "/v1/analyze?loss=mse&predictions=p&targets=y&groups=site"
+    response = await client.post(address, content=CSV, headers={"content-type": "text/csv"})
+    assert strictly(response.text) == await ask(client, "/v1/analyze", **ANALYZE)
+    few = await client.post(address + "&resamples=0&n_worst=1&confidence=0.9", content=CSV, headers={"content-type": "text/csv"})
+    answer = strictly(few.text)
+    assert (answer["interval"]["bca"], answer["interval"]["confidence"], len(answer["worst"])) == (None, 0.9, 1)
+    empty = CSV.replace("0.0,-0.4,-0.5,a,", "0.0,-0.4,-0.5,,")
+    response = await client.post(address, content=empty, headers={"content-type": "text/csv"})
+    (error,) = problem_of(response)["errors"]
+    assert (error["pointer"], "line 3" in error["message"]) == ("/groups/site/1", True)
+
+
+async def test_an_analysis_and_a_comparison_have_pictures(client: httpx.AsyncClient) -> None:
+    for path, request in (("/v1/analyze", ANALYZE), ("/v1/compare", COMPARE)):
+        response = await client.post(path, json=request, headers={"accept": "image/svg+xml"})
+        assert (response.status_code, response.headers["content-type"]) == (200, "image/svg+xml"), response.text
