@@ -21,6 +21,7 @@ from bench.contenders import (
     Contender,
     Size,
 )
+from bench.insight import Analyzed
 from bench.kernels import THREADS, Timed
 from bench.tables import ROWS, Read
 from bench.training import AS_IN_TUTORIAL, CRITERION, KERAS, SCIKIT, TORCH, Race, Served, Share, Trained, can
@@ -296,6 +297,25 @@ def _worst(numbers: int, threads: int, limit: float, ratios: dict[str, float]) -
     missed = sum(ratio < limit for ratio in ratios.values())
     more = f" ({name}; {missed} of {len(ratios)} cases miss it)" if missed else f" ({name}; all {len(ratios)} reach it)"
     return Target(text, ratios[name], limit, at_least=True, more=more)
+
+
+def insight_targets(analyzed: Sequence[Analyzed]) -> list[Target]:
+    slowest, widest = max(analyzed, key=lambda each: each.ratio), max(analyzed, key=lambda each: each.memory)
+    samples = _power(slowest.samples)
+    return [
+        Target(f"analysis of {samples} samples ÷ evaluation, CPU", slowest.ratio, 20.0, False, f" ({slowest.name})"),
+        Target(f"memory of an analysis of {samples} samples ÷ its batch", widest.memory, 3.0, False, f" ({widest.name})"),
+    ]
+
+
+def insight_table(analyzed: Iterable[Analyzed]) -> str:
+    head = ["loss", "samples", "evaluate, CPU ms", "analyze, CPU ms", "÷ evaluate", "memory ÷ batch"]
+    return table(head, map(_insight_row, analyzed))
+
+
+def _insight_row(each: Analyzed) -> list[str]:
+    times = [_spread([1e3 * second for second in seconds]) for seconds in (each.evaluated, each.analyzed)]
+    return [each.name, _power(each.samples), *times, _number(each.ratio), _number(each.memory)]
 
 
 def training_targets(trained: Trained, served: Served) -> list[Target]:
