@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
-from app.api.files import FILES
+from app.api.files import FILES, Layout
 from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
@@ -30,7 +30,7 @@ from app.losses import Batch
 from app.losses import evaluate as evaluate_batch
 from app.losses.batch import Missing, batch_of, inputs_on
 from app.losses.evaluate import Evaluation, Reduction
-from app.losses.outputs import OUTPUTS, USUAL, Found, Output, word
+from app.losses.outputs import OUTPUTS, USUAL, NonFiniteAs, Output, in_words
 from app.serving.call import Call
 from app.wire import faults
 
@@ -175,7 +175,7 @@ class EvaluateRequest(BaseModel):
         or_default("refuse"),
     ] = "refuse"
     non_finite_as: Annotated[
-        Literal["null", "string"],
+        NonFiniteAs,
         Field(
             description="How numbers of the answer that are infinite or undefined are written: as null, or as the strings "
             '"Infinity", "-Infinity" and "NaN", which readers of typed languages take for numbers. They are in `non_finite` too.'
@@ -186,9 +186,10 @@ class EvaluateRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
+        loss = vars(self)["loss"] = self.loss.beside(self.predictions, self.targets)
         try:
             vars(self)["batch"] = batch_of(
-                self.loss.bound, self.predictions, self.targets,
+                loss.bound, self.predictions, self.targets,
                 sample_weight=self.sample_weight, mask=self.mask, classes=self.classes, missing=self.missing,
             )  # fmt: skip
         except CallerError as error:
@@ -271,7 +272,7 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
     return respond(request.loss.document, evaluation, request.non_finite_as)
 
 
-def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal["null", "string"] = "null") -> EvaluateResponse:
+def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFiniteAs = "null") -> EvaluateResponse:
     """An evaluation as the answer's JSON values."""
     batch, reduction, divisor, outputs, non_finite, warnings = evaluation
     answer: EvaluateResponse = {"loss": loss, "reduction": reduction, "n_samples": batch.n_samples}
@@ -287,7 +288,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal
         answer["targets_encoding"] = found
     if non_finite:
         if non_finite_as == "string":
-            answer.update({name: _in_words(output) for name, output in outputs.items()})
+            answer.update({name: in_words(output) for name, output in outputs.items()})
         answer["non_finite"] = [
             NonFiniteNumber(output=number.output, index=[*number.index], value=number.value) for number in non_finite
         ]
@@ -296,18 +297,8 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal
     return answer
 
 
-def _in_words(found: Found) -> object:
-    """An output with strings for the numbers that JSON has not."""
-    if isinstance(found, dict):
-        return {name: _in_words(array) for name, array in found.items()}
-    if found is None:
-        return None
-    numbers = np.asarray(found)
-    written = numbers.astype(object)
-    for place in np.argwhere(~np.isfinite(numbers)):
-        written[tuple(place)] = word(float(numbers[tuple(place)]))
-    return written.tolist()
-
+COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))
+"""What may be columns of a table."""
 
 EVALUATE = Call(
     method="POST",
@@ -318,7 +309,7 @@ EVALUATE = Call(
     scope="evaluate",
     lane="large",
     wires=FILES,
-    check=check_columns(EvaluateRequest),
+    check=check_columns(EvaluateRequest, COLUMNS),
     statuses=(400, 413, 415, 422, 503),
     examples=EXAMPLES,
     document=DOCUMENT,

@@ -1,13 +1,15 @@
 """Registry -> Pydantic: the union of everything a request may name, one model each, with its parameters."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
+    ClassVar,
     Concatenate,
     Literal,
     ParamSpec,
@@ -19,6 +21,7 @@ from typing import (
     get_origin,
 )  # fmt: skip
 
+import numpy as np
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -37,7 +40,7 @@ from app.errors import Fault, InvalidInput, Path, UnknownName
 from app.losses import LOSSES, Loss
 from app.losses.form import Bound, bind
 from app.losses.parameters import Per
-from app.registry import Declared, Registry
+from app.registry import Alias, Declared, Registry
 from app.serving.unknown import Belongs
 from app.suggestions import translated
 from app.wire.faults import listed
@@ -80,6 +83,16 @@ class Spec(Part):
 
 class BoundSpec(Spec):
     """The same for a loss: what follows from its parameters is found out once."""
+
+    others: ClassVar[Sequence[tuple[Alias, "BoundSpec"]]] = ()
+    """What its name means beside arrays of other shapes."""
+
+    def beside(self, *arrays: object) -> "BoundSpec":
+        """The loss that its name means beside these arrays."""
+        if not self.others:
+            return self
+        shapes = [np.shape(cast(Any, array)) for array in arrays]
+        return next((spec for other, spec in self.others if other.fits(shapes)), self)
 
     @cached_property
     def bound(self) -> Bound:
@@ -187,13 +200,31 @@ def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
 
 def expanded(either: Any, registry: Registry[Any], default: str | None = None) -> Any:
     """The type, for which a bare string or an alias stands for the object it means."""
-    expand = expander(registry, (registry.noun,))
 
     @remembered
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        return validate(expand(value))
+        (_, usual), *others = _meant(value, registry, (registry.noun,))
+        return _with_others(usual, others, validate) if others else validate(usual)
 
     return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, registry.noun, default)]
+
+
+def _with_others(
+    usual: object, others: Sequence[tuple[Alias, object]], validate: ValidatorFunctionWrapHandler
+) -> Any:  # fmt: skip
+    """What the name usually means, with what else it means that has these parameters; that alone where nothing else has them."""
+    specs: list[tuple[Alias, Any]] = []
+    for other, document in others:
+        with suppress(ValidationError):
+            specs.append((other, validate(document)))
+    try:
+        spec = validate(usual)
+    except ValidationError:
+        if len(specs) != 1:
+            raise
+        return specs[0][1]
+    vars(spec)["others"] = specs
+    return spec
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
@@ -208,23 +239,24 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
     return Annotated[list[either], BeforeValidator(expand)]
 
 
-def expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
+def expander(registry: Registry[Any], path: Path) -> Callable[[object], dict[str, object]]:
     """From a name, an alias or an object with either to the object with the name; CallerError under the path."""
+    return lambda value: _meant(value, registry, path)[0][1]
 
-    def expand(value: object) -> object:
-        given = {"name": value} if isinstance(value, str) else value
-        if not isinstance(given, dict):
-            raise InvalidInput([Fault(path, "type", f"{registry.noun} must be a name or an object with a name")])
-        document = cast(dict[str, object], given)
-        if "name" not in document:
-            raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing")])
-        name = document["name"]
-        if not isinstance(name, str):
-            raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
-        declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path, document)
-        return {**preset, **document, "name": declared.name}
 
-    return expand
+def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple[Alias, dict[str, object]]]:
+    """The same, with what else the name means beside arrays of other shapes."""
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, dict):
+        raise InvalidInput([Fault(path, "type", f"{registry.noun} must be a name or an object with a name")])
+    document = cast(dict[str, object], given)
+    if "name" not in document:
+        raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing")])
+    name = document["name"]
+    if not isinstance(name, str):
+        raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
+    meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
+    return [(other, {**other.sets(document), **document, "name": declared.name}) for declared, other in meanings]
 
 
 def _field(parameter: inspect.Parameter) -> Any:

@@ -23,6 +23,8 @@ from app.registry import Declared, registry
 
 Found: TypeAlias = float | Array | dict[str, Array] | None
 """What an output is: a number, an array, an array for each of the named predictions; None where there is none."""
+NonFiniteAs: TypeAlias = Literal["null", "string"]
+"""How an answer writes numbers that JSON has not."""
 NON_FINITE_LISTED = 100
 
 
@@ -216,3 +218,16 @@ def arrays_by_name(outputs: Mapping[str, Found]) -> dict[str, float | Array | No
 def word(number: float) -> Literal["Infinity", "-Infinity", "NaN"]:
     """A number that JSON has no literal for, by its name."""
     return "NaN" if np.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def in_words(found: Found) -> object:
+    """An output with strings for the numbers that JSON has not."""
+    if isinstance(found, dict):
+        return {name: in_words(array) for name, array in found.items()}
+    if found is None:
+        return None
+    numbers = np.asarray(found)
+    written = numbers.astype(object)
+    for place in np.argwhere(~np.isfinite(numbers)):
+        written[tuple(place)] = word(float(numbers[tuple(place)]))
+    return written.tolist()

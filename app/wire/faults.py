@@ -29,7 +29,8 @@ def numbers(value: object, path: Path, *, gaps: bool = False) -> NDArray[np.floa
     if known is not None:
         return known
     _refuse(value, path, "any" if gaps else "number")
-    raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}")])
+    one = f": one sample is [{value}] (R: I({value}))" if type(value) in (int, float) else ""
+    raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}{one}")])
 
 
 def flags(value: object, path: Path) -> NDArray[np.bool_]:
@@ -64,6 +65,9 @@ def tensors(value: object, path: Path, *, gaps: bool = False) -> Any:
         return cast(Array, value)
     if isinstance(value, Mapping):
         given = cast(Mapping[str, object], value)
+        if given and all(key.isdecimal() for key in given):  # which no input is called
+            message = f"{name(path)} is an object with the keys 0, 1, …: send an array (JavaScript: Array.from; pandas: tolist)"
+            raise InvalidArray([Fault(path, "not_an_array", message)])
         return {name: _numbers_or_names(array, (*path, name), gaps) for name, array in given.items()}
     return _numbers_or_names(value, path, gaps)
 
