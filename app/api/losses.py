@@ -40,6 +40,13 @@ class LossEntry(TypedDict):
     alias_parameters: Annotated[
         dict[str, dict[str, Any]], Field(description="The parameters that an alias sets, to mean what it means at home.")
     ]
+    alias_shapes: Annotated[
+        dict[str, list[str]],
+        Field(
+            description="The axes of predictions, and of targets, for which an alias means this loss; for others it means another.",
+            examples=[{"log_loss": ["n k"]}],
+        ),
+    ]
     family: Annotated[str, Field(examples=["regression"])]
     summary: str
     description: str
@@ -140,6 +147,7 @@ def _entry(loss: Loss) -> LossEntry:
         name=loss.name,
         aliases=[alias.name for alias in loss.aliases],
         alias_parameters=loss.alias_parameters,
+        alias_shapes=loss.alias_shapes,
         family=loss.family,
         summary=loss.summary,
         description=loss.description,
