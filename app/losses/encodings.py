@@ -82,7 +82,7 @@ def _check_infinite(domain: Interval, array: Numbers, place: Place) -> None:
     if vast.any():
         place.refuse_numbers(vast, array, f"within ±{LARGEST:g} where others are infinite")
     if domain is OF_CLASSES:
-        none = np.isneginf(array).all(axis=-1)
+        none: NDArray[np.bool_] = np.logical_and.reduce(np.isneginf(array), axis=-1)
         if none.any():
             place.refuse_numbers(none, array.max(axis=-1), "a row with a finite number, for a class that can be", "not_finite")
 

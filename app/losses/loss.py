@@ -151,6 +151,12 @@ class Loss(Declared):
         return of_columns(self.mean) if by_column else self.mean
 
     @cached_property
+    def family_summary(self) -> str:
+        """What the losses of its family are of: the first sentence of its module."""
+        first = (inspect.getdoc(inspect.getmodule(self.function)) or "").partition("\n\n")[0]
+        return f"{' '.join(first.split()).partition('. ')[0].removesuffix('.')}."
+
+    @cached_property
     def guide(self) -> Guide:
         """What the docstring tells a learner."""
         return guide(super().description)

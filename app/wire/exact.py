@@ -180,8 +180,8 @@ def flags(value: object) -> NDArray[np.bool_] | None:
 
 def sets_of_names(value: object) -> list[list[str]] | None:
     """Lists of strings in a list, some of them empty or not; None for anything else."""
-    node = value.node if isinstance(value, LazyList) else value
-    if not isinstance(node, ARRAYS) or not isinstance(next(iter(node), None), ARRAYS):
+    node: Any = value.node if isinstance(value, LazyList) else value
+    if not isinstance(node, ARRAYS) or first_type(iter(node)) not in ARRAYS:
         return None
     names: list[list[str]] = []
     some = False

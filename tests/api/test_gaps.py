@@ -258,7 +258,12 @@ async def test_infinities_of_a_tensor_may_be_words(client: httpx.AsyncClient) ->
 
 
 async def test_sets_of_names_are_flags(client: httpx.AsyncClient) -> None:
-    sets = {"loss": "multilabel_soft_margin", "predictions": SCORES, "targets": [["a", "c"], [], ["b"]], "classes": ["a", "b", "c"]}
+    sets = {
+        "loss": "multilabel_soft_margin",
+        "predictions": SCORES,
+        "targets": [["a", "c"], [], ["b"]],
+        "classes": ["a", "b", "c"],
+    }
     flags = {**sets, "targets": [[1, 0, 1], [0, 0, 0], [0, 1, 0]]}
     found, expected = await answer(client, sets), await answer(client, {key: flags[key] for key in flags if key != "classes"})
     assert {name: found[name] for name in OUTPUTS} == {name: expected[name] for name in OUTPUTS}
@@ -279,7 +284,9 @@ async def test_lists_of_labels_that_may_be_flags_are_refused_unless_told(client:
         assert found["targets_encoding"] == way
     torch = await answer(client, {**request, "loss": "MultiLabelMarginLoss"})
     assert torch["targets_encoding"] == "index_list"
-    assert (await answer(client, {**request, "targets": [[1, 0, -1], [0, -1, -1], [1, -1, -1]]}))["targets_encoding"] == "index_list"
+    assert (await answer(client, {**request, "targets": [[1, 0, -1], [0, -1, -1], [1, -1, -1]]}))[
+        "targets_encoding"
+    ] == "index_list"
 
 
 async def test_rows_of_half_precision_may_be_as_far_from_1_as_it_rounds(client: httpx.AsyncClient) -> None:

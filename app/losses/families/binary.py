@@ -690,7 +690,7 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
 def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Grows exponentially with the margin on the wrong side: what AdaBoost minimises, and why outliers rule it.
 
-    Use when: AdaBoost is to be followed or explained.
+    Use when: AdaBoost is to be followed or explained, whose rounds minimise exactly this.
     Avoid when: a label may be wrong: the cost grows exponentially, so that one such sample outweighs all others.
     See also: logistic.
     """

@@ -581,7 +581,7 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
     Keras' form, in which the true class takes part in the maximum with a score of 0: where all wrong scores are negative
     the loss is 1 − sᵧ. See crammer_singer_hinge for the form without it.
 
-    Use when: Keras' loss of this name is to be matched.
+    Use when: Keras' loss of this name is to be matched, as a model trained there gives it.
     Avoid when: all scores may be negative: the true class must then exceed 1 by itself; crammer_singer_hinge asks for a lead
     only.
     See also: crammer_singer_hinge.
