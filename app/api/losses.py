@@ -64,6 +64,13 @@ class LossDetail(LossEntry):
     alias_parameters: Annotated[
         dict[str, dict[str, Any]], Field(description="The parameters that an alias sets, to mean what it means at home.")
     ]
+    alias_shapes: Annotated[
+        dict[str, list[str]],
+        Field(
+            description="The axes of predictions, and of targets, for which an alias means this loss; for others it means another.",
+            examples=[{"log_loss": ["n k"]}],
+        ),
+    ]
     description: str
     use_when: Annotated[str, Field(description="The data and the question that it is for.")]
     avoid_when: Annotated[str, Field(description="When it misleads, and what it costs then.")]
@@ -181,6 +188,7 @@ def _detail(loss: Loss) -> LossDetail:
     return LossDetail(
         **_entry(loss),
         alias_parameters=loss.alias_parameters,
+        alias_shapes=loss.alias_shapes,
         description=loss.description,
         use_when=loss.guide.use_when,
         avoid_when=loss.guide.avoid_when,

@@ -78,6 +78,9 @@ def _numbers_or_names(value: object, path: Path, gaps: bool) -> Any:
     if isinstance(value, list) and only(map(type, cast(list[object], value))) is str:
         names = cast(list[str], value)
         return names if not gaps or set(names[:BLOCK]) - exact.WORDS.keys() else numbers(names, path, gaps=True)
+    sets = exact.sets_of_names(cast(object, value))
+    if sets is not None:
+        return sets
     flags = exact.flags(cast(object, value))
     return numbers(cast(object, value), path, gaps=gaps) if flags is None else flags
 
