@@ -19,8 +19,8 @@
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
         outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose
-        numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; and forms that
-                         keep their digits
+        numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; limits.py:
+                         losses of infinite scores; and forms that keep their digits
         families/        one family of losses, one file
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows
