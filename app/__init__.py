@@ -22,6 +22,13 @@
         numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; limits.py:
                          losses of infinite scores; and forms that keep their digits
         families/        one family of losses, one file
+    insight/         what a loss says: how sure it is, where it comes from, which model is better
+        analysis.py      one loss on one batch (POST /v1/analyze); comparison.py: models side by side (POST /v1/compare)
+        measured.py      a loss sample by sample, and how it is put together again; labels.py: groups and clusters of samples
+        intervals.py     standard error and intervals; bootstrap.py, significance.py: what they and p-values are made with
+        distribution.py, groups.py                 where a loss comes from
+        readings.py      what predictions mean; residuals.py, calibration.py, confusion.py, coverage.py: how good they are
+        pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows
         objective.py     a loss as what a model is trained on: whether it fits, and its slope
@@ -49,5 +56,5 @@
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic; mathml.py: formulas as MathML
 
-Imports run one way: main -> api -> serving -> wire, training -> losses -> domains, registry, errors -> NumPy.
+Imports run one way: main -> api -> serving -> wire, insight, training -> losses -> domains, registry, errors -> NumPy.
 """

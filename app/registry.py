@@ -8,13 +8,13 @@ each of these declares it.
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
-from app.libraries import Equal, unprefixed
+from app.libraries import Equal, unprefixed, with_twins
 from app.suggestions import meant
 
 FEW = 12
@@ -95,9 +95,14 @@ class Declared:
         return inspect.getdoc(self.function) or ""
 
     @cached_property
-    def parameters(self) -> Mapping[str, inspect.Parameter]:
+    def own(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of the function itself."""
         resolved = inspect.signature(self.function, eval_str=True).parameters
         return MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY})
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        return self.own
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -179,25 +184,32 @@ class Registry(Mapping[str, T], Generic[T]):
             raise NotFound(error.detail) from None
 
     def _understood(self, name: str, path: Path) -> Sequence[tuple[T, Alias]]:
-        """What is meant by a name that is not exactly any."""
+        """What is meant by a name that is not exactly any; with a library's prefix, what that library means by it."""
         library, plain = unprefixed(name)
         found = self._resolved.get(plain) or self._folded_to(plain, name, path)
-        calls = self._calls.get((library.name, plain), []) if library else []
-        if not found and not calls:
-            raise self._unknown(path, self._suggestion(plain))
-        others = self._by_shape.get(found[1].name, []) if found else []
-        if not calls:
-            return [found, *others] if found else []
+        written = found[1].name if found else plain
+        others = self._by_shape.get(written, [])
+        calls = self._calls.get((library.name, written), []) if library else []
+        if found and library is None:
+            return [found, *others]
         if found and any(_alike(found, call) for call in calls):
             return [found, *(other for other in others if any(other[0] is thing for thing, _ in calls))]
-        known = [(thing, Alias(name, parameters)) for thing, parameters in calls if parameters is not None]
-        if len(calls) == len(known) == 1:
-            return known
-        if found and {thing for thing, _ in calls} == {found[0], *(thing for thing, _ in others)} and len(known) == len(calls):
-            by_thing = dict(known)
-            return [(thing, replace(by_thing[thing], shapes=other.shapes)) for thing, other in (found, *others)]
-        meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
-        message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        for thing, parameters in calls:
+            # set in every call of the name, so what it means where nothing more is said
+            if parameters is not None and all(
+                other is thing and parameters.items() <= (more or parameters).items() for other, more in calls
+            ):
+                return [(thing, Alias(name, parameters))]
+        known = {thing: parameters for thing, parameters in calls if parameters is not None}
+        if found and len(known) == len(calls) and known.keys() == {found[0], *(thing for thing, _ in others)}:
+            return [(thing, Alias(name, known[thing], shapes=other.shapes)) for thing, other in (found, *others)]
+        if calls:
+            meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
+            message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        elif found:
+            message = f"What {name[:80]!r} is was not compared with any {self.noun} here; {written} alone is {found[0].name}"
+        else:
+            message = self._suggestion(plain)
         raise self._unknown(path, message)
 
     def _folded_to(self, plain: str, name: str, path: Path) -> tuple[T, Alias] | None:
@@ -216,7 +228,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """What each library calls by a name, with the parameters that it means; None for a multiple or a part of it."""
         calls: dict[tuple[str, str], list[tuple[T, Mapping[str, object] | None]]] = {}
         for thing in self.values():
-            for equal in thing.equals:
+            for equal in with_twins(thing.equals):
                 meant = thing, equal.parameters if equal.is_plain else None
                 known = calls.setdefault((equal.library.name, equal.function.rpartition(".")[2]), [])
                 if meant not in known:

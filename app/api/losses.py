@@ -110,8 +110,8 @@ class LossDetail(LossEntry):
         ),
     ]
     equals: Annotated[list[EqualEntry], Field(description="Calls of other libraries that give the same number.")]
-    reference: Annotated[str, Field(description="Who described it.")]
-    reference_url: Annotated[str | None, Field(description="Where that can be read.")]
+    reference: str
+    reference_url: str | None
     example_request: dict[str, Any]
     example_answer: dict[str, Any]
 
@@ -124,11 +124,11 @@ class Term(TypedDict):
 
 
 class Catalogue(TypedDict):
-    """The losses that match, and what they can be chosen by."""
+    """The losses that match, and all families and properties that they can be chosen by."""
 
     losses: list[LossEntry]
-    families: Annotated[list[Term], Field(description="All families there are.")]
-    properties: Annotated[list[Term], Field(description="All properties there are.")]
+    families: list[Term]
+    properties: list[Term]
 
 
 FAMILIES = {loss.family: loss.family_summary for loss in LOSSES.values()}

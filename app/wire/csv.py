@@ -62,6 +62,8 @@ class Csv:
         self._header = header.rstrip("\r\n")
         self._end = len(self._body) - len(_tail(self._body)) if len(self._body) > self._start else self._start
         self.names = tuple(name.strip() for name in self._split([header]))
+        if not any(self.names):
+            raise MalformedTable("the first line is empty: it must be the names of the columns")
         if self._end <= self._start:
             raise MalformedTable("there are no rows under the header, which is the first line")
 
@@ -99,6 +101,8 @@ class Csv:
             try:
                 numbers = np.frombuffer(parser.parse(b"[%s]" % block[:-1].translate(to_json)).as_buffer(of_type="d"))
             except (ValueError, RuntimeError, TypeError):
+                return None
+            if numbers.size != rows * len(self.names):  # a blank cell that stands alone
                 return None
             if not row:
                 total = self._newlines() + 1
@@ -165,7 +169,7 @@ class Csv:
         found: dict[int, tuple[int, list[str]]] = {}
         reader = csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
         first = self._header.count("\n") + 2
-        line, last = first, max(rows)
+        line, last = first, max(rows, default=-1)
         for index, row in enumerate(_records(reader, first - 1)):
             if index in rows:
                 found[index] = line, row
@@ -218,6 +222,11 @@ def pieces(line: str) -> list[str]:
     return [piece.strip() for piece in next(_records(csv.reader([line], strict=True)), list[str]())]
 
 
+def is_word(cell: str) -> bool:
+    """Whether a cell in a column of numbers would be read as text."""
+    return NUMBER.fullmatch(cell) is None and cell.strip().lower() not in WORDS
+
+
 def _taken(lines: list[str]) -> str:
     """The lines that the reader has taken for one record."""
     record = "".join(lines).rstrip("\r\n")
@@ -246,6 +255,9 @@ def _header(body: memoryview) -> tuple[int, str]:
     if not end and len(body) > len(head):
         raise MalformedTable(f"the header, which is the first line, is longer than {HEADER_BYTES} bytes")
     end = end or len(head)
+    names = head[start:end].rstrip(b"\r\n")
+    if head[start + len(names) : end] not in (b"", b"\n", b"\r\n", b"\r"):  # of "\r\r\n" the second ends an empty line
+        end = start + len(names) + 1
     try:
         return end, head[start:end].decode()
     except UnicodeDecodeError:

@@ -29,7 +29,8 @@ def numbers(value: object, path: Path, *, gaps: bool = False) -> NDArray[np.floa
     if known is not None:
         return known
     _refuse(value, path, "any" if gaps else "number")
-    raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}")])
+    one = f": one sample is [{value}] (R: I({value}))" if type(value) in (int, float) else ""
+    raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}{one}")])
 
 
 def flags(value: object, path: Path) -> NDArray[np.bool_]:
@@ -64,6 +65,9 @@ def tensors(value: object, path: Path, *, gaps: bool = False) -> Any:
         return cast(Array, value)
     if isinstance(value, Mapping):
         given = cast(Mapping[str, object], value)
+        if given and all(key.isdecimal() for key in given):  # which no input is called
+            message = f"{name(path)} is an object with the keys 0, 1, …: send an array (JavaScript: Array.from; pandas: tolist)"
+            raise InvalidArray([Fault(path, "not_an_array", message)])
         return {name: _numbers_or_names(array, (*path, name), gaps) for name, array in given.items()}
     return _numbers_or_names(value, path, gaps)
 
@@ -151,7 +155,10 @@ def _find_ragged(node: Any, path: Path, leaf: Leaf, faults: list[Fault]) -> tupl
             continue
         for index, item in enumerate(block, start):
             place = (*path, index)
-            item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
+            if isinstance(item, np.ndarray):
+                item_shape = cast(Array, item).shape
+            else:
+                item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
             first = first or (None if item_shape is None else (name(place), item_shape))
             if first and item_shape not in (None, first[1]):
                 message = f"{name(place)} has shape {item_shape} where {first[0]} has {first[1]}: rows must be of one length"

@@ -114,6 +114,9 @@ LabelSmoothing: TypeAlias = Annotated[
         equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), from_logits=True),
         equal("optax.losses.sigmoid_binary_cross_entropy(predictions, targets)", reductions=EACH, from_logits=True),
         equal("xgboost.XGBClassifier(objective='binary:logistic')", reductions=EACH, axes=("n",), from_logits=True),
+        equal("xgboost.XGBClassifier(objective='binary:logitraw')", reductions=EACH, axes=("n",), from_logits=True),
+        equal("xgboost.XGBClassifier(eval_metric='logloss')", axes=("n",), clip=1e-16),
+        equal("lightgbm.LGBMClassifier(metric='binary_logloss')", axes=("n",), clip=1e-15),
         equal(
             "lightgbm.LGBMClassifier(objective='binary')",
             axes=("n",), from_logits=True, clip=1e-15, differs_at=("gradient at saturated",),

@@ -144,6 +144,11 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
             caveat="XGBoost doubles the second derivative.",
         ),
         equal(
+            "xgboost.XGBClassifier(objective='multi:softmax', num_class=k)",
+            reductions=EACH, from_logits=True, differs_at=("hessian",),
+            caveat="XGBoost doubles the second derivative.",
+        ),
+        equal(
             "lightgbm.LGBMClassifier(objective='multiclass', num_class=k)",
             from_logits=True, differs_at=("saturated", "hessian"),
             caveat="LightGBM keeps probabilities above 1e-15, and takes k/(k − 1) times the second derivative.",

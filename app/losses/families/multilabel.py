@@ -217,7 +217,7 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
 @loss(
     predictions=MULTI_HOT,
     targets=MULTI_HOT,
-    formula="1 if ∑ |p − y| > 0, else 0",
+    formula="1 if ∑ⱼ |pⱼ − yⱼ| > 0, else 0",
     aliases=("subset_zero_one_loss", "exact_match_loss", alias("zero_one_loss", shapes=("n k", "n k"))),
     equals=(equal("sklearn.metrics.zero_one_loss(targets, predictions)"),),
     reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",

@@ -42,7 +42,7 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.stable import LOG_2, Array, recovered, sign
-from app.losses.parameters import PER_COLUMN
+from app.losses.parameters import LEVEL, PER_COLUMN
 from app.registry import alias
 
 # --- squares and absolute values --------------------------------------------------------------------------------------
@@ -60,6 +60,7 @@ from app.registry import alias
         equal("sklearn.metrics.mean_squared_error(targets, predictions)"),
         equal("optax.losses.squared_error(predictions, targets)", reductions=EACH),
         equal("torchmetrics.functional.mean_squared_error(predictions, targets)"),
+        equal("lightgbm.LGBMRegressor(metric='l2')", axes=("n",)),
     ),
     reference="Gauss (1809), Theoria motus; Stigler (1981), doi:10.1214/aos/1176345451",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
@@ -155,6 +156,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     gradient="r/(n·ℓ)",
     aliases=("rmse", "RMSE", "RootMeanSquaredError"),
     equals=(
+        equal("keras.metrics.RootMeanSquaredError()(targets, predictions)"),
         equal("sklearn.metrics.root_mean_squared_error(targets, predictions)", multioutput="uniform_average"),
         equal(
             "torchmetrics.functional.mean_squared_error(predictions, targets, squared=False)",
@@ -352,6 +354,12 @@ def _log_of_successors(predictions: Array, targets: Array) -> Pair:
             eps=1.0,
             differs_at=("hessian",),
             caveat="LightGBM takes 1 for the second derivative.",
+        ),
+        equal(
+            "xgboost.XGBRegressor(eval_metric='mape')",
+            axes=("n",),
+            differs_at=("zeros",),
+            caveat="XGBoost divides 0 by 0 where both are 0.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MAPE')[0]", axes=("n",), eps=1.0),
         equal(
@@ -638,6 +646,7 @@ def quantile(
     quantile: Annotated[
         Annotated[float, Ge(0), Le(1)] | list[Annotated[float, Ge(0), Le(1)]],
         PER_COLUMN,
+        LEVEL,
         Doc("The quantile to predict: the share of targets that should lie below; or one for each column."),
     ] = 0.5,
 ) -> tuple[Array, Array, Second]:
