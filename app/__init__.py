@@ -19,9 +19,16 @@
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
         outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose
-        numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; and forms that
-                         keep their digits
+        numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; limits.py:
+                         losses of infinite scores; and forms that keep their digits
         families/        one family of losses, one file
+    insight/         what a loss says: how sure it is, where it comes from, which model is better
+        analysis.py      one loss on one batch (POST /v1/analyze); comparison.py: models side by side (POST /v1/compare)
+        measured.py      a loss sample by sample, and how it is put together again; labels.py: groups and clusters of samples
+        intervals.py     standard error and intervals; bootstrap.py, significance.py: what they and p-values are made with
+        distribution.py, groups.py                 where a loss comes from
+        readings.py      what predictions mean; residuals.py, calibration.py, confusion.py, coverage.py: how good they are
+        pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows
         objective.py     a loss as what a model is trained on: whether it fits, and its slope

@@ -89,7 +89,59 @@ else:
     OutputName = Literal[tuple(OUTPUTS)]
 
 
-class EvaluateRequest(BaseModel):
+Targets: TypeAlias = Annotated[
+    Arrays,
+    Field(
+        description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`. "
+        "`labels` is the same.",
+        examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
+        validation_alias=TARGETS,
+    ),
+]
+SampleWeight: TypeAlias = Annotated[
+    Weights,
+    Field(
+        description="One weight per sample (n,) or per element, at least 0. A weight of 0 drops what it weighs, unseen.",
+        examples=[[1, 1, 2], [[1, 0], [0.5, 2]]],
+    ),
+]
+Mask: TypeAlias = Annotated[
+    Flags,
+    Field(
+        description="One flag per sample (n,) or per element; what has false is left out unseen.",
+        examples=[[True, True, False], [[True, False], [True, True]]],
+    ),
+]
+TableData: TypeAlias = Annotated[
+    Any,
+    Field(
+        description="A table, whose columns are named where arrays stand otherwise: columns and rows (pandas' orient "
+        '"split"), row objects, or an object of columns. Columns without a role are ignored.',
+        examples=[{"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]}, [{"score": 0.9, "label": 1}]],
+    ),
+    WithJsonSchema(UNTYPED),
+]
+ClassesInOrder: TypeAlias = Annotated[
+    ClassLabels | None,
+    Field(
+        description="The classes in the order of their indices, where targets are their names, or numbers but no indices.",
+        min_length=2,
+        examples=[["cat", "dog"], [1, 2, 3]],
+    ),
+    Listed,
+]
+WhatIsMissing: TypeAlias = Annotated[
+    Missing,
+    Field(
+        description="What to do with elements of which a number is null or NaN, where neither mask nor a weight of 0 drops "
+        "them: refuse the request, or leave them out and say how many in `n_missing`."
+    ),
+    or_default("refuse"),
+]
+"""What losses are evaluated on beside predictions: fields that several requests have."""
+
+
+class BatchRequest(BaseModel):
     """A loss, and the arrays to evaluate it on."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -105,83 +157,12 @@ class EvaluateRequest(BaseModel):
             examples=[[2.5, 0.0, 8.0], [[0.7, 0.2, 0.1]], {"mean": [0.5], "variance": [2.0]}],
         ),
     ]
-    targets: Annotated[
-        Arrays,
-        Field(
-            description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`. "
-            "`labels` is the same.",
-            examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
-            validation_alias=TARGETS,
-        ),
-    ] = None
-    sample_weight: Annotated[
-        Weights,
-        Field(
-            description="One weight per sample (n,) or per element, at least 0. A weight of 0 drops what it weighs, unseen.",
-            examples=[[1, 1, 2], [[1, 0], [0.5, 2]]],
-        ),
-    ] = None
-    mask: Annotated[
-        Flags,
-        Field(
-            description="One flag per sample (n,) or per element; what has false is left out unseen.",
-            examples=[[True, True, False], [[True, False], [True, True]]],
-        ),
-    ] = None
-    data: Annotated[
-        Any,
-        Field(
-            description="A table, whose columns are named where arrays stand otherwise: columns and rows (pandas' orient "
-            '"split"), row objects, or an object of columns. Columns without a role are ignored.',
-            examples=[{"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]}, [{"score": 0.9, "label": 1}]],
-        ),
-        WithJsonSchema(UNTYPED),
-    ] = None
-    classes: Annotated[
-        ClassLabels | None,
-        Field(
-            description="The classes in the order of their indices, where targets are their names, or numbers but no indices.",
-            min_length=2,
-            examples=[["cat", "dog"], [1, 2, 3]],
-        ),
-        Listed,
-    ] = None
-    reduction: Annotated[
-        Reduction,
-        Field(
-            description="Over all elements: mean is Σwl/Σw, sum Σwl, mean_over_samples Σwl over their number; "
-            "none: no value, each sample's own gradient."
-        ),
-        AnyReduction,
-    ] = "mean"
-    outputs: Annotated[
-        list[OutputName],
-        Field(
-            description="What to answer. A loss's entry in the catalogue names those that it has.",
-            min_length=1,
-            max_length=MOST_OUTPUTS,
-            default_factory=lambda: list(USUAL),
-        ),
-        Listed,
-        OneOrMore,
-        or_default(list(USUAL)),
-    ]
-    missing: Annotated[
-        Missing,
-        Field(
-            description="What to do with elements of which a number is null or NaN, where neither mask nor a weight of 0 drops "
-            "them: refuse the request, or leave them out and say how many in `n_missing`."
-        ),
-        or_default("refuse"),
-    ] = "refuse"
-    non_finite_as: Annotated[
-        NonFiniteAs,
-        Field(
-            description="How numbers of the answer that are infinite or undefined are written: as null, or as the strings "
-            '"Infinity", "-Infinity" and "NaN", which readers of typed languages take for numbers. They are in `non_finite` too.'
-        ),
-        or_default("null"),
-    ] = "null"
+    targets: Targets = None
+    sample_weight: SampleWeight = None
+    mask: Mask = None
+    data: TableData = None
+    classes: ClassesInOrder = None
+    missing: WhatIsMissing = "refuse"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -205,6 +186,39 @@ class EvaluateRequest(BaseModel):
     def cost(self) -> float:
         """Steps that the evaluation takes."""
         return self.batch.cost
+
+
+class EvaluateRequest(BatchRequest):
+    """A loss, the arrays to evaluate it on, and what to answer."""
+
+    reduction: Annotated[
+        Reduction,
+        Field(
+            description="Over all elements: mean is Σwl/Σw, sum Σwl, mean_over_samples Σwl over their number; "
+            "none: no value, each sample's own gradient."
+        ),
+        AnyReduction,
+    ] = "mean"
+    outputs: Annotated[
+        list[OutputName],
+        Field(
+            description="What to answer. A loss's entry in the catalogue names those that it has.",
+            min_length=1,
+            max_length=MOST_OUTPUTS,
+            default_factory=lambda: list(USUAL),
+        ),
+        Listed,
+        OneOrMore,
+        or_default(list(USUAL)),
+    ]
+    non_finite_as: Annotated[
+        NonFiniteAs,
+        Field(
+            description="How numbers of the answer that are infinite or undefined are written: as null, or as the strings "
+            '"Infinity", "-Infinity" and "NaN", which readers of typed languages take for numbers. They are in `non_finite` too.'
+        ),
+        or_default("null"),
+    ] = "null"
 
 
 def _named_in(outputs: Iterable[Output]) -> Iterator[str]:
@@ -282,9 +296,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
         answer["n_missing"] = batch.n_missing
     answer["divisor"] = divisor
     answer.update(outputs)
-    encodings = batch.encodings
-    found = encodings.get("targets") or {name: encodings[name] for name in inputs_on("targets", batch.loss)}
-    if found:
+    if found := encodings_of(batch):
         answer["targets_encoding"] = found
     if non_finite:
         if non_finite_as == "string":
@@ -295,6 +307,12 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
     if warnings:
         answer["warnings"] = list(warnings)
     return answer
+
+
+def encodings_of(batch: Batch) -> str | dict[str, str]:
+    """What the targets were taken for: of several arrays by name, empty where there are none."""
+    encodings = batch.encodings
+    return encodings.get("targets") or {name: encodings[name] for name in inputs_on("targets", batch.loss)}
 
 
 COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))

@@ -113,7 +113,7 @@ def _panel(answer: Answer, theme: Theme, names: Sequence[str], field: str, *, la
     })  # fmt: skip
     if field == "value":
         layers += _kinks(answer, theme)
-        layers += end_labels(theme, ends, WIDTH, height, (low, high)) if len(names) > 1 else []
+        layers += end_labels(theme, ends, len(names), WIDTH, height, (low, high)) if len(names) > 1 else []
     for layer in layers:
         layer["encoding"] = {"x": across, "y": up} | layer["encoding"]
     return {"width": WIDTH, "height": height, "layer": layers}

@@ -225,11 +225,11 @@ def styles(theme: Theme, lines: int) -> Spec:
 
 
 def end_labels(
-    theme: Theme, ends: Sequence[tuple[str, float]], width: float, height: float, y: tuple[float, float]
+    theme: Theme, ends: Sequence[tuple[str, float]], lines: int, width: float, height: float, y: tuple[float, float]
 ) -> list[Spec]:
     """The names of lines behind their ends (name, where it ends), each with a piece of its line, none upon another.
 
-    For a panel whose y axis goes over `y`, evenly: what is encoded there comes from the panel.
+    For a panel of so many lines whose y axis goes over `y`, evenly: what is encoded there comes from the panel.
     """
     gap = 17 * (y[1] - y[0]) / height
     places = spaced([end for _, end in ends], gap, y[0], max(y[1], y[0] + gap * (len(ends) - 1)))
@@ -242,7 +242,7 @@ def end_labels(
         {
             "data": {"values": rows},
             "mark": {"type": "rule", "strokeWidth": 2.25, "clip": False},
-            "encoding": {"x": {"value": width + 8}, "x2": {"value": width + 30}, **styles(theme, len(ends))},
+            "encoding": {"x": {"value": width + 8}, "x2": {"value": width + 30}, **styles(theme, lines)},
         },
         {"data": {"values": rows}, "mark": text, "encoding": {"x": {"value": width + 35}, "text": {"field": "name"}}},
     ]
