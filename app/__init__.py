@@ -19,8 +19,8 @@
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
         outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose
-        numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; and forms that
-                         keep their digits
+        numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; limits.py:
+                         losses of infinite scores; and forms that keep their digits
         families/        one family of losses, one file
     insight/         what a loss says: how sure it is, where it comes from, which model is better
         analysis.py      one loss on one batch (POST /v1/analyze); comparison.py: models side by side (POST /v1/compare)

@@ -95,9 +95,14 @@ class Declared:
         return inspect.getdoc(self.function) or ""
 
     @cached_property
-    def parameters(self) -> Mapping[str, inspect.Parameter]:
+    def own(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of the function itself."""
         resolved = inspect.signature(self.function, eval_str=True).parameters
         return MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY})
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        return self.own
 
     @cached_property
     def defaults(self) -> dict[str, Any]:

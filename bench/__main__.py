@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import report, training, wire
+from bench import report, tables, training, wire
 from bench.contenders import LONG
 from bench.insight import Analyzed
 from bench.kernels import PASSIVE, Timed
@@ -44,6 +44,10 @@ leaves them."""
 PRICE_NOTES = """\
 Mean squared error in JSON, all digits in and out. The price is CPU time per byte of the body: what holds for 20 MB should
 hold up to the largest body that is taken."""
+
+TABLE_NOTES = """\
+The body of a CSV file into an array for each column, in one process and one thread: CPU time, of which no number is a Python
+object's. NumPy's `loadtxt` reads a tenth of the rows, and is reckoned for all."""
 
 KERNEL_NOTES = """\
 Wall time of value, per-sample losses and gradient on a checked batch; of forward, mean and backward in PyTorch. The same
@@ -80,12 +84,13 @@ def main() -> None:
     measured = wire.measure(QUICK if quick else FULL, _say)
     priced = wire.prices(QUICK if quick else FULL, _say)
     crowded = wire.crowd(QUICK_CROWD if quick else FULL_CROWD, _say)
+    read = tables.read(2 if quick else 5)
     timed = _kernels(QUICK_KERNELS if quick else FULL_KERNELS)
     analyzed = _insight(QUICK_INSIGHT if quick else FULL_INSIGHT)
     rounds, calls, seconds = QUICK_TRAINING if quick else FULL_TRAINING
     trained, served = training.trained(rounds), training.served(calls, seconds, _say)
     command = "python -m bench --quick" if quick else "make bench"
-    text = _text(command, measured, priced, crowded, timed, analyzed, trained, served)
+    text = _text(command, measured, priced, read, crowded, timed, analyzed, trained, served)
     print("\n" + text)
     if not quick:
         RESULTS.write_text(text)
@@ -120,15 +125,17 @@ def _timed(line: bytes) -> Timed:
 
 
 def _text(
-    command: str, measured: report.Wire, priced: dict[int, wire.Priced], crowded: dict[str, wire.Crowded], timed: list[Timed],
-    analyzed: list[Analyzed], trained: training.Trained, served: training.Served,
+    command: str, measured: report.Wire, priced: dict[int, wire.Priced], read: list[tables.Read],
+    crowded: dict[str, wire.Crowded], timed: list[Timed], analyzed: list[Analyzed], trained: training.Trained,
+    served: training.Served,
 ) -> str:  # fmt: skip
-    targets = report.wire_targets(measured, crowded) + report.price_targets(priced)
+    targets = report.wire_targets(measured, crowded) + report.price_targets(priced) + report.read_targets(read)
     targets += report.kernel_targets(timed) + report.insight_targets(analyzed) + report.training_targets(trained, served)
     parts = [
         "# What it costs", _machine(command), report.target_table(targets),
         "## Over HTTP", NOTES, *(report.wire_table(size, results) for size, results in measured.items()),
         "## One loss of many numbers", PRICE_NOTES, report.price_table(priced),
+        "## Tables", TABLE_NOTES, report.read_table(read),
         "## Tiny requests while a 20 MB JSON request is in", report.crowd_table(crowded),
         "## Kernels", KERNEL_NOTES if timed[0].theirs else "PyTorch is not installed: our own times alone.",
         report.kernel_table(timed),

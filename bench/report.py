@@ -23,6 +23,7 @@ from bench.contenders import (
 )
 from bench.insight import Analyzed
 from bench.kernels import THREADS, Timed
+from bench.tables import ROWS, Read
 from bench.training import AS_IN_TUTORIAL, CRITERION, KERAS, SCIKIT, TORCH, Race, Served, Share, Trained, can
 from bench.wire import Crowded, Measured, Priced
 
@@ -92,6 +93,22 @@ def _price_row(n: int, each: Priced, unit: Priced) -> list[str]:
 def _price_ratios(over: Priced, under: Priced) -> list[float]:
     """Price per byte, round by round."""
     return [ratio * under.body_bytes / over.body_bytes for ratio in _ratios(over.cpu_ms, under.cpu_ms)]
+
+
+def read_table(read: Iterable[Read]) -> str:
+    head = [f"{ROWS:,} rows of CSV", "MB", "CPU ms", "MB/s", "NumPy's loadtxt ÷ ours"]
+    return table(head, [_read_row(each) for each in read])
+
+
+def _read_row(each: Read) -> list[str]:
+    milliseconds = [1000 * seconds for seconds in each.ours]
+    return [
+        each.form,
+        _number(each.megabytes),
+        _spread(milliseconds),
+        _spread(each.rates),
+        _spread(_ratios(each.numpy, each.ours)),
+    ]
 
 
 def crowd_table(results: dict[str, Crowded]) -> str:
@@ -239,6 +256,12 @@ def _cpu(wire: Wire, size: Size, over: Contender, under: Contender, limit: float
     ratios = _ratios(wire[size][over.name].cpu_ms, wire[size][under.name].cpu_ms)
     more = f" ({_number(min(ratios))} to {_number(max(ratios))})"
     return Target(text, statistics.median(ratios), limit, at_least, more)
+
+
+def read_targets(read: Sequence[Read]) -> list[Target]:
+    slowest = min(read, key=lambda each: statistics.median(each.rates))
+    text = f"{ROWS:,} rows of CSV into arrays, MB for each second of CPU"
+    return [Target(text, statistics.median(slowest.rates), 100.0, True, f" ({slowest.form})")]
 
 
 def price_targets(prices: dict[int, Priced]) -> list[Target]:

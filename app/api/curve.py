@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 
 import numpy as np
 from fastapi import Path, Query
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.evaluate import NumberOrNull
@@ -24,7 +24,12 @@ from app.suggestions import meant
 MOST_AGAINST = 7
 """Other losses that a curve is drawn against."""
 OWN = ("against", "low", "high", "points", "target", "theme")
-Bound = Annotated[float | None, Field(ge=-1e100, le=1e100, allow_inf_nan=False)]
+FARTHEST = 1e15
+Bound = Annotated[
+    float | None,
+    Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False),
+    WithJsonSchema({"type": "number", "minimum": -FARTHEST, "maximum": FARTHEST}),
+]
 
 
 class Asymptote(TypedDict):
@@ -69,11 +74,13 @@ def draw_curve(
     name: Annotated[str, Path(description="The name of a loss, or an alias of it.", examples=["huber"])],
     rest: Rest,
     against: Annotated[
-        str | None, Query(description="Other losses on the same axis, with commas between.", max_length=1000, examples=["mae"])
+        str | None,
+        WithJsonSchema({"type": "string", "maxLength": 1000}),
+        Query(description="Other losses on the same axis, with commas between.", max_length=1000, examples=["mae"]),
     ] = None,
     low: Annotated[Bound, Query(description="Where x begins; by default what suits the axis.")] = None,
     high: Annotated[Bound, Query(description="Where x ends.")] = None,
-    points: Annotated[int, Query(description="How many x there are.", ge=2, le=2001)] = 201,
+    points: Annotated[int, Query(description="How many x there are.", ge=2, le=2001, examples=[5])] = 201,
     target: Annotated[Bound, Query(description="The target; by default 0 for a residual, else 1.")] = None,
 ) -> CurveResponse:
     """What a loss of one number charges along its axis, and how hard it pulls: value, slope, curvature, kinks, asymptotes.
@@ -169,12 +176,6 @@ def _asymptote(found: Vertical | Oblique) -> Asymptote:
     return Asymptote(kind="oblique", slope=found.slope, intercept=found.intercept)
 
 
-DESCRIPTION = (
-    "The curves. As a picture with `Accept: image/svg+xml`, `image/png` or `application/vnd.vegalite+json` (its definition), or "
-    "under this path with `.svg`, `.png` or `.json` behind it; in light or dark colours by `theme`."
-)
-"""Pictures are in words alone: of an answer of several types, generated clients make one that nobody can use."""
-
 CURVE = Call(
     method="GET",
     path="/v1/losses/{name}/curve",
@@ -187,7 +188,7 @@ CURVE = Call(
     constant=True,
     statuses=(404, 422, 503),
     document={
-        "responses": {"200": {"description": DESCRIPTION}},
+        "responses": {"200": {"description": "The curves. The path may end with `.json`, `.svg` or `.png` too."}},
         "parameters": [
             {
                 "name": "parameters",

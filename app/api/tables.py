@@ -167,7 +167,11 @@ def _with_rest(layout: Layout, roles: Roles, table: Table) -> Roles:
     if rest in roles or not any(path[-1] in LABELS for path in roles):
         return roles
     taken = {name for columns in roles.values() for name in columns}
-    return {**roles, rest: own.get(rest) or [name for name in table.names if name not in taken]}
+    columns = own.get(rest) or [name for name in table.names if name not in taken]
+    if not columns:
+        message = f"no column is left for {layout.rest}; the columns are {listing(table.names)}"
+        raise InvalidInput([Fault(rest, "missing", message)])
+    return {**roles, rest: columns}
 
 
 def _without_table(error: CallerError, layout: Layout, document: Mapping[str, Any]) -> CallerError:

@@ -16,6 +16,7 @@ from app.insight.charts.theme import (
     forest,
     listed,
     named,
+    nothing,
     panel_title,
     part,
     parts,
@@ -50,6 +51,8 @@ def analyze(answer: Answer, theme_name: ThemeName) -> Spec:
         *_coverage(theme, answer.get("coverage")),
         *_residuals(theme, answer),
     ]
+    if not panels:
+        panels = [nothing(theme, "nothing finite to draw", PANEL, 120)]
     return chart(theme, _title(answer), _subtitle(answer), _description(answer), grid(panels))
 
 
@@ -142,7 +145,7 @@ def _worst(theme: Theme, answer: Answer) -> Iterator[Spec]:
             "mark": share,
             "encoding": {"x": x, "y": y, "text": {"field": "share"}},
         },
-        row_names([f"sample {found['index']}" for found in worst], step),
+        row_names([f"sample {found['index']}" for found in worst], step, grid=False),
     ]
     title = "Worst samples, and their share of the loss" if any(cells.get("share") for cells in rows) else "Worst samples"
     yield {"width": PANEL, "height": step * len(rows), "title": panel_title(theme, title), "layer": layers}

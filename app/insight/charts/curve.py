@@ -17,6 +17,7 @@ from app.insight.charts.theme import (
     finite,
     listed,
     named,
+    nothing,
     quantity,
     row,
     styles,
@@ -46,12 +47,11 @@ def curve(answer: Answer, theme_name: ThemeName) -> Spec:
     names = _names(answer["curves"])
     shown = [field for field in HEIGHTS if any(_numbers(entry[field]) for entry in answer["curves"])]
     panels = [_panel(answer, theme, names, field, last=field == shown[-1]) for field in shown]
+    if not panels:
+        panels = [nothing(theme, "infinite all along this axis", WIDTH, HEIGHTS["value"])]
     first = answer["curves"][0]
-    title = (
-        f"{listed(names)}: {' and '.join(TITLES[field] for field in shown)}"
-        if len(shown) < 3
-        else f"{listed(names)}: loss, slope and curvature"
-    )
+    measures = [TITLES[field] for field in shown or ("value",)]
+    title = f"{listed(names)}: {listed(measures)}"
     return chart(theme, title, _subtitle(answer, first), _description(answer, names), {"vconcat": panels, "spacing": 10})
 
 

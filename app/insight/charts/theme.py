@@ -260,19 +260,26 @@ def _bent(run: Sequence[Point], across: float, up: float) -> bool:
     return any(abs((at - x) * across * height - (value - y) * up * width) > allowed for at, value in run[1:-1])
 
 
+def nothing(theme: Theme, text: str, width: float, height: float) -> Spec:
+    """A panel with nothing to draw, and why."""
+    mark = {"type": "text", "color": theme.muted, "fontSize": TEXT}
+    layer = {"data": {"values": [{"text": text}]}, "mark": mark, "encoding": {"text": {"field": "text"}}}
+    return {"width": width, "height": height, "layer": [layer]}
+
+
 def panel_title(theme: Theme, text: str, *, noted: bool = False) -> Spec:
     """What a panel among others is called; with room below for a note."""
     place = {"anchor": "start", "frame": "group", "offset": 20 if noted else 8}
     return {"text": clean(text), "fontSize": TEXT, "fontWeight": 600, "color": theme.ink, **place}
 
 
-def row_names(names: Sequence[str], step: float) -> Spec:
+def row_names(names: Sequence[str], step: float, *, grid: bool = True) -> Spec:
     """The names of rows that follow each other from the top, left of the panel: two may be the same."""
     rows = [{"name": named(name), "row": index} for index, name in enumerate(names, 1)]
     return {
         "data": {"values": rows},
         "mark": {"type": "text", "align": "right", "baseline": "middle", "clip": False, "fontSize": SMALL},
-        "encoding": {"x": {"value": -10}, "y": row_axis(len(names), step), "text": {"field": "name"}},
+        "encoding": {"x": {"value": -10}, "y": row_axis(len(names), step, grid=grid), "text": {"field": "name"}},
     }
 
 
