@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,11 @@ BODY = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).enc
 
 @asynccontextmanager
 async def client_of(app: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service in this process, whose processes end with it."""
+    """A client of a service in this process, which forks its processes once they are needed, and ends them."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield client
+    with closing(app.state.buffers), closing(app.state.pool):
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
 
 
 def address(call: Call) -> str:
@@ -72,8 +73,9 @@ def nobody(exchange: Exchange, call: Call) -> None:
 
 
 @pytest.fixture(scope="module")
-async def closed(app: Service, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+async def closed(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service behind a guard that lets nobody in."""
+    app = create_app()
     async with client_of(Service(app.calls, app.state, (nobody,))) as client:
         yield client
 
@@ -176,12 +178,13 @@ async def test_another_media_type_is_refused(call: Call, client: httpx.AsyncClie
     refusal_of(response, call.path)
 
 
-@WITH_BODY
-async def test_a_body_above_the_limit_is_refused(call: Call) -> None:
+async def test_a_body_above_the_limit_is_refused() -> None:
     async with client_of(create_app(Settings(max_body_bytes=10))) as client:
-        response = await ask(client, call)
-        assert response.status_code == 413
-        refusal_of(response, call.path)
+        for call in CALLS:
+            if call.method == "POST":
+                response = await ask(client, call)
+                assert response.status_code == 413, call.path
+                refusal_of(response, call.path)
 
 
 @pytest.mark.parametrize(("outputs", "status"), [(["value", "per_sample", "gradient"], 422), (["value"], 200)])
@@ -202,16 +205,14 @@ async def test_an_answer_for_which_there_is_never_room_is_refused_with_what_to_c
 SPACE = b" \t\r\n" * 8_000_000
 
 
-@pytest.mark.parametrize(
-    "body", [SPACE + BODY, BODY + SPACE, SPACE[:16_000_000] + BODY + SPACE[:16_000_000], SPACE, SPACE + b"\0" + BODY]
-)
-async def test_whitespace_around_a_document_takes_no_memory_beyond_the_body(body: bytes) -> None:
+async def test_whitespace_around_a_document_takes_no_memory_beyond_the_body() -> None:
     """A parser would take fourteen times the body, which is beyond what a large request may have here."""
     async with client_of(create_app(Settings(large_memory_bytes=64 * 1024**2))) as client:
-        response = await client.post("/v1/evaluate", content=body)
-        if BODY in body and b"\0" not in body:
+        for body in (SPACE + BODY, BODY + SPACE, SPACE[:16_000_000] + BODY + SPACE[:16_000_000]):
+            response = await client.post("/v1/evaluate", content=body)
             assert (response.status_code, response.json()["value"]) == (200, 0.5)
-        else:
+        for body in (SPACE, SPACE + b"\0" + BODY):
+            response = await client.post("/v1/evaluate", content=body)
             assert response.status_code == 400
             assert refusal_of(response, "/v1/evaluate")["code"] == "malformed_json"
 
@@ -305,7 +306,7 @@ async def test_an_answer_that_waits_for_its_reader_counts_among_what_is_in_fligh
         sent.append(message.get("body", b""))
 
     scope = {"type": "http", "method": "POST", "path": "/v1/evaluate", "query_string": b"", "headers": []}
-    async with app.running():
+    async with client_of(app):
         await app(scope, receive, send)
         size = len(b"".join(sent))
         assert json.loads(b"".join(sent))["value"] == 1.0
@@ -336,7 +337,7 @@ async def test_between_the_pieces_of_a_long_answer_others_have_their_turn() -> N
 
     app = create_app()
     scope = {"type": "http", "method": "POST", "path": "/v1/evaluate", "query_string": b"", "headers": []}
-    async with app.running(), anyio.create_task_group() as group:
+    async with client_of(app), anyio.create_task_group() as group:
         group.start_soon(count)
         await app(scope, receive, send)
         group.cancel_scope.cancel()
@@ -366,8 +367,7 @@ async def test_cors_lets_the_origins_of_the_settings_in_and_no_other() -> None:
         )
 
 
-@pytest.mark.parametrize("path", ["/v1/evaluate", "/v2/models/huber/infer", "/none"])
-async def test_preflights_are_answered_in_form(path: str) -> None:
+async def test_preflights_are_answered_in_form() -> None:
     page = "https://page.example"
     preflight = {"origin": page, "access-control-request-method": "POST", "x-request-id": "mine-7"}
     refused = [
@@ -376,17 +376,18 @@ async def test_preflights_are_answered_in_form(path: str) -> None:
         {"access-control-request-private-network": "true"},
     ]
     async with client_of(create_app(Settings(cors_origins=(page,)))) as client:
-        for change in refused:
-            response = await client.options(path, headers={**preflight, **change})
-            assert response.status_code == 403
-            assert "CRITERION_CORS_ORIGINS" in json.dumps(refusal_of(response, path))
+        for path in ("/v1/evaluate", "/v2/models/huber/infer", "/none"):
+            for change in refused:
+                response = await client.options(path, headers={**preflight, **change})
+                assert response.status_code == 403, path
+                assert "CRITERION_CORS_ORIGINS" in json.dumps(refusal_of(response, path))
+                assert response.headers["x-request-id"] == "mine-7"
+            response = await client.options(path, headers=preflight)
+            assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, page), path
+            assert "POST" in response.headers["access-control-allow-methods"]
             assert response.headers["x-request-id"] == "mine-7"
-        response = await client.options(path, headers=preflight)
-        assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, page)
-        assert "POST" in response.headers["access-control-allow-methods"]
-        assert response.headers["x-request-id"] == "mine-7"
-        for name, value in SECURITY:
-            assert response.headers.get_list(name.decode()) == [value.decode()]
+            for name, value in SECURITY:
+                assert response.headers.get_list(name.decode()) == [value.decode()]
     async with client_of(create_app()) as client:
         response = await client.options("/v1/evaluate", headers=preflight)
         assert response.status_code == 405
