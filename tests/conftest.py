@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -36,27 +36,31 @@ def app() -> Service:
 
 @pytest.fixture(scope="session")
 async def client(app: Service, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application; a failure inside is answered with 500, as a server does."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    """A client of the application."""
+    async with app.running(), client_of(app) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 async def inline_client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that works on every body in this process, however large."""
-    app = create_app(Settings(large_body_bytes=2**40))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_with(large_body_bytes=2**40) as client:
         yield client
+
+
+def client_with(**settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """A client of an application with these settings."""
+    return client_of(create_app(Settings(**settings)))
 
 
 @asynccontextmanager
-async def client_with(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application with these settings, whose processes end with it."""
-    app = create_app(Settings(**settings))
-    async with app.running(), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        yield client
+async def client_of(app: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application, whose processes are forked once one is needed, and end with it; a failure inside is
+    answered with 500, as a server does."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    with closing(app.state.buffers), closing(app.state.pool):
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from app.serving.exchange import SECURITY, Exchange
 from app.serving.pipeline import Service
 from app.settings import Settings
 from tests.api.problem import strictly
+from tests.conftest import client_of, client_with
 from tests.serving.calls import HELD, RUNS
 
 pytestmark = pytest.mark.anyio
@@ -27,15 +27,6 @@ pytestmark = pytest.mark.anyio
 EACH = pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.path}")
 WITH_BODY = pytest.mark.parametrize("call", [call for call in CALLS if call.method == "POST"], ids=lambda call: call.path)
 BODY = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
-
-
-@asynccontextmanager
-async def client_of(app: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service in this process, which forks its processes once they are needed, and ends them."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    with closing(app.state.buffers), closing(app.state.pool):
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            yield client
 
 
 def address(call: Call) -> str:
@@ -142,7 +133,7 @@ async def test_a_page_of_another_site_is_refused(call: Call, client: httpx.Async
 @pytest.fixture(scope="module")
 async def trusting(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service where hosts are named."""
-    async with client_of(create_app(Settings(trusted_hosts=("example.org", "*.example.net")))) as client:
+    async with client_with(trusted_hosts=("example.org", "*.example.net")) as client:
         yield client
 
 
@@ -179,7 +170,7 @@ async def test_another_media_type_is_refused(call: Call, client: httpx.AsyncClie
 
 
 async def test_a_body_above_the_limit_is_refused() -> None:
-    async with client_of(create_app(Settings(max_body_bytes=10))) as client:
+    async with client_with(max_body_bytes=10) as client:
         for call in CALLS:
             if call.method == "POST":
                 response = await ask(client, call)
@@ -207,7 +198,7 @@ SPACE = b" \t\r\n" * 8_000_000
 
 async def test_whitespace_around_a_document_takes_no_memory_beyond_the_body() -> None:
     """A parser would take fourteen times the body, which is beyond what a large request may have here."""
-    async with client_of(create_app(Settings(large_memory_bytes=64 * 1024**2))) as client:
+    async with client_with(large_memory_bytes=64 * 1024**2) as client:
         for body in (SPACE + BODY, BODY + SPACE, SPACE[:16_000_000] + BODY + SPACE[:16_000_000]):
             response = await client.post("/v1/evaluate", content=body)
             assert (response.status_code, response.json()["value"]) == (200, 0.5)
@@ -350,7 +341,7 @@ async def test_between_the_pieces_of_a_long_answer_others_have_their_turn() -> N
 
 async def test_cors_lets_the_origins_of_the_settings_in_and_no_other() -> None:
     page, other = "https://page.example", "https://other.example"
-    async with client_of(create_app(Settings(cors_origins=(page,)))) as client:
+    async with client_with(cors_origins=(page,)) as client:
         asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
         allowed = await client.options("/v1/evaluate", headers={"origin": page, **asked})
         assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, page)
@@ -360,7 +351,7 @@ async def test_cors_lets_the_origins_of_the_settings_in_and_no_other() -> None:
         refused = await client.post("/v1/evaluate", content=BODY, headers={"origin": other, "sec-fetch-site": "cross-site"})
         assert refused.status_code == 403
         assert "access-control-allow-origin" not in refused.headers
-    async with client_of(create_app()) as client:
+    async with client_with() as client:
         assert (
             "access-control-allow-origin"
             not in (await client.post("/v1/evaluate", content=BODY, headers={"origin": page})).headers
@@ -375,7 +366,7 @@ async def test_preflights_are_answered_in_form() -> None:
         {"access-control-request-method": "DELETE"},
         {"access-control-request-private-network": "true"},
     ]
-    async with client_of(create_app(Settings(cors_origins=(page,)))) as client:
+    async with client_with(cors_origins=(page,)) as client:
         for path in ("/v1/evaluate", "/v2/models/huber/infer", "/none"):
             for change in refused:
                 response = await client.options(path, headers={**preflight, **change})
@@ -388,7 +379,7 @@ async def test_preflights_are_answered_in_form() -> None:
             assert response.headers["x-request-id"] == "mine-7"
             for name, value in SECURITY:
                 assert response.headers.get_list(name.decode()) == [value.decode()]
-    async with client_of(create_app()) as client:
+    async with client_with() as client:
         response = await client.options("/v1/evaluate", headers=preflight)
         assert response.status_code == 405
         refusal_of(response, "/v1/evaluate")
