@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncGenerator[Service]:
     app = create_app(Settings(**settings), (*CALLS, *RUNS))
-    async with app.running():
+    with closing(app.state.buffers), closing(app.state.pool):
         yield app
 
 
