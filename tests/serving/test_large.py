@@ -55,7 +55,7 @@ MEDIUM = request(500)
 
 
 def post(server: Server, body: bytes, path: str = "/v1/evaluate") -> httpx.Response:
-    return httpx.post(server.url + path, content=body, timeout=PATIENCE)
+    return server.ask("POST", path, content=body)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def is_working(server: Server) -> bool:
     """Whether a large request is under way: with the one at work, another may wait, and no more."""
-    return httpx.get(f"{server.url}/health/ready").status_code == 503
+    return server.ask("GET", "/health/ready").status_code == 503
 
 
 # --- the same answers -------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_tiny_requests_are_answered_while_a_large_one_is_worked_on(server: Serve
     assert len(body) > 20_000_000
     tiny = 0
     answer = pool.submit(post, server, body)
-    with httpx.Client(base_url=server.url, timeout=PATIENCE) as caller:
+    with server.client() as caller:
         while not answer.done():
             assert caller.post("/v1/evaluate", content=TINY).status_code == 200
             tiny += not answer.done()
