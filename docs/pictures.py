@@ -4,8 +4,8 @@ Each is a request that anybody can send: with `Accept: image/svg+xml` it is answ
 """
 
 import json
-from pathlib import Path
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from app.api.calls import CALLS
