@@ -67,7 +67,7 @@ class LossDetail(LossEntry):
     alias_shapes: Annotated[
         dict[str, list[str]],
         Field(
-            description="The axes of predictions, and of targets, for which an alias means this loss; for others it means another.",
+            description="The axes of predictions, and of targets, for which an alias means this loss and elsewhere another.",
             examples=[{"log_loss": ["n k"]}],
         ),
     ]
