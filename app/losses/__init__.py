@@ -16,6 +16,7 @@ from app.losses.families import (
     multilabel,
     ranking,
     regression,
+    robust,
     segmentation,
     sequence,
 )
@@ -24,7 +25,7 @@ from app.registry import registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
+    regression, robust, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
     segmentation, detection, sequence,
 )  # fmt: skip
 
