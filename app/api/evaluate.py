@@ -1,6 +1,8 @@
 """POST /v1/evaluate: one loss on one batch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeAlias, cast
 
 import numpy as np
@@ -13,7 +15,9 @@ from pydantic import (  # fmt: skip
     PlainValidator,
     Tag,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -26,11 +30,12 @@ from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.api.words import TARGETS, AnyReduction, OneOrMore, or_default
 from app.errors import CallerError, Path
-from app.losses import Batch
-from app.losses import evaluate as evaluate_batch
-from app.losses.batch import Missing, batch_of, inputs_on
+from app.losses.batch import AnyBatch, Batches, Missing
 from app.losses.evaluate import Evaluation, Reduction
-from app.losses.outputs import OUTPUTS, USUAL, Found, Output, word
+from app.losses.form import Sum
+from app.losses.outputs import OUTPUTS, WORDS, Found, Output, word
+from app.losses.sums import batch_of
+from app.losses.sums import evaluate as evaluate_batch
 from app.serving.call import Call
 from app.wire import faults
 
@@ -52,11 +57,17 @@ def _tensors(value: object, info: ValidationInfo) -> Any:
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.numbers(value, (str(info.field_name),), gaps=True)
+    read = partial(faults.numbers, gaps=True)
+    return None if value is None else faults.by_name(read, value, (str(info.field_name),))
 
 
 def _flags(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.flags(value, (str(info.field_name),))
+    return None if value is None else faults.by_name(faults.flags, value, (str(info.field_name),))
+
+
+def _or_usual(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Nothing, where null stands for what is not said: what is usual depends on the loss."""
+    return [] if value is None else validate(value)
 
 
 Names = list[Annotated[str, Field(max_length=1000)]]
@@ -157,14 +168,15 @@ class EvaluateRequest(BaseModel):
     outputs: Annotated[
         list[OutputName],
         Field(
-            description="What to answer. A loss's entry in the catalogue names those that it has.",
+            description="What to answer; if nothing is said: value, per_sample, gradient, and what a composed loss has beside. "
+            "A loss's entry in the catalogue names those that it has.",
             min_length=1,
             max_length=MOST_OUTPUTS,
-            default_factory=lambda: list(USUAL),
+            default_factory=list,
         ),
         Listed,
         OneOrMore,
-        or_default(list(USUAL)),
+        WrapValidator(_or_usual),
     ]
     missing: Annotated[
         Missing,
@@ -196,7 +208,7 @@ class EvaluateRequest(BaseModel):
         return self
 
     @property
-    def batch(self) -> Batch:
+    def batch(self) -> AnyBatch:
         """The arrays, checked."""
         return vars(self)["batch"]
 
@@ -243,9 +255,51 @@ class Remarks(TypedDict, total=False):
     warnings: Annotated[list[str], Field(description="What was taken at its word, but is probably not meant.")]
 
 
+class TermEntry(TypedDict):
+    """A loss that is part of another."""
+
+    head: NotRequired[Annotated[str, Field(description="What it is the loss of, in a multi_task.")]]
+    loss: Annotated[dict[str, Any], Field(description="The loss with every parameter.")]
+    weight: Annotated[float, Field(description="What its loss was multiplied by.")]
+    value: Annotated[NumberOrNull, Field(description="The reduced loss, before its weight; null with reduction none.")]
+    log_variance_gradient: NotRequired[
+        Annotated[NumberOrNull, Field(description="d(value)/d(log_variance), where the weight follows from one.")]
+    ]
+
+
+class MinimumEntry(TypedDict):
+    """The smallest value that was found; of several, the one nearest to residual 0."""
+
+    residual: float
+    value: float
+
+
+class FoundEntry(TypedDict):
+    """What was found at so many residuals from -1,000,000 to 1,000,000, with target 0: no proof. null: it cannot be told."""
+
+    points: Annotated[int, Field(description="Residuals at which loss and slope are finite.")]
+    convex: bool | None
+    symmetric: bool | None
+    minimum: Annotated[MinimumEntry | None, Field(description="null where the loss still falls at the last of them.")]
+    lipschitz: Annotated[NumberOrNull, Field(description="The largest slope; null where it grows on or is not finite.")]
+
+
+class ExpressionEntry(TypedDict):
+    """What is known of an expression."""
+
+    derivative: Annotated[
+        str | None, Field(description="d(loss)/d(prediction), again as an expression; null where it is too long for one.")
+    ]
+    derivative_mathml: Annotated[str | None, Field(description="The same as MathML.")]
+    not_differentiable: Annotated[list[str], Field(description="Where loss or slope jumps, with target 0.", examples=[["r = 0"]])]
+    found: FoundEntry
+
+
 def _field(output: Output) -> Any:
     """An output as a field of the answer: what stands on the wire for a number, one for each sample, or anything deeper."""
-    kinds: dict[str | None, Any] = {"": NumberOrNull, "n": list[NumberOrNull]}
+    kinds: dict[str | None, Any] = {
+        "": NumberOrNull, "n": list[NumberOrNull], "t": list[TermEntry], WORDS: ExpressionEntry
+    }  # fmt: skip
     kind = kinds.get(output.axes, Annotated[Any, WithJsonSchema(UNTYPED)])
     return NotRequired[Annotated[kind, Field(description=output.description, examples=list(output.examples) or None)]]
 
@@ -280,14 +334,14 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal
     if batch.n_missing is not None:
         answer["n_missing"] = batch.n_missing
     answer["divisor"] = divisor
-    answer.update(outputs)
-    encodings = batch.encodings
-    found = encodings.get("targets") or {name: encodings[name] for name in inputs_on("targets", batch.loss)}
-    if found:
+    answer.update({name: cast(Any, found)._asdict() if isinstance(found, tuple) else found for name, found in outputs.items()})
+    if non_finite and non_finite_as == "string":
+        answer.update({name: _in_words(output) for name, output in outputs.items()})
+    if isinstance(batch, Batches) and "terms" in outputs:
+        answer["terms"] = _terms(batch.loss, loss, answer["terms"])
+    if found := batch.targets_encoding:
         answer["targets_encoding"] = found
     if non_finite:
-        if non_finite_as == "string":
-            answer.update({name: _in_words(output) for name, output in outputs.items()})
         answer["non_finite"] = [
             NonFiniteNumber(output=number.output, index=[*number.index], value=number.value) for number in non_finite
         ]
@@ -296,12 +350,27 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal
     return answer
 
 
+def _terms(loss: Sum, document: dict[str, Any], values: Sequence[Any] | None) -> list[TermEntry]:
+    """What the parts of a sum are, and what each of them gives."""
+    entries: list[TermEntry] = []
+    for part, value in zip(loss.parts, values if values is not None else [None] * len(loss.parts), strict=True):
+        shown = document["heads" if loss.by_head else "terms"][part.key]["loss"]
+        entry = TermEntry(loss=shown, weight=part.weight, value=value)
+        if loss.by_head:
+            entry["head"] = str(part.key)
+        if part.log_variance is not None:
+            known = isinstance(value, float) and math.isfinite(value)
+            entry["log_variance_gradient"] = 0.5 - part.weight * value if known else None
+        entries.append(entry)
+    return entries
+
+
 def _in_words(found: Found) -> object:
     """An output with strings for the numbers that JSON has not."""
     if isinstance(found, dict):
         return {name: _in_words(array) for name, array in found.items()}
-    if found is None:
-        return None
+    if found is None or isinstance(found, tuple):
+        return found
     numbers = np.asarray(found)
     written = numbers.astype(object)
     for place in np.argwhere(~np.isfinite(numbers)):

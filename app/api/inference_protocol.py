@@ -206,7 +206,7 @@ def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
         raise UnknownName(f"{loss.name} has no parameter {unknown[0][:80]!r}; {hint}")
     document = {"name": loss.name, **given}
     try:
-        return LOSS_SPECS[loss.name].model_validate(document).parameters
+        return LOSS_SPECS[loss.name].model_validate(document).given
     except ValidationError as error:
         raise from_pydantic(error, document) from None
 
