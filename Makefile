@@ -32,7 +32,7 @@ openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
 
-test-clients: $(VENV)/.dev ## generate clients in four ways, compile them, and call a server with each (node; Go comes by apt)
+test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, and by programs in eight languages (missing ones come by apt)
 	$(BIN)/python -m tests.clients
 
 test-equals: $(EQUALS)/.installed ## run every call that a loss says it equals in its library; ARGS="torch huber" some of them

@@ -89,6 +89,8 @@ class Interval:
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    infinite: tuple[float, ...] = ()
+    """The infinities that belong to it all the same, since they have a meaning."""
 
     holds: Callable[[Numbers], bool] = field(init=False, repr=False, compare=False)
     """Chosen once: what every call asks."""
@@ -97,7 +99,8 @@ class Interval:
     discrete = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "holds", all_finite if self._everything else self._bounded)
+        holds = self._extended if self.infinite else all_finite if self._everything else self._bounded
+        object.__setattr__(self, "holds", holds)
 
     @property
     def span(self) -> "Interval":
@@ -112,6 +115,9 @@ class Interval:
         least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
         above, below = self._compare
         return bool(above(least, self.low) and below(most, self.high))  # NaN is neither
+
+    def _extended(self, array: Numbers) -> bool:
+        return bool(not self.outside(array).any())
 
     @cached_property
     def _compare(self) -> tuple[Callable[[Any, float], Any], Callable[[Any, float], Any]]:
@@ -129,10 +135,17 @@ class Interval:
 
     def outside(self, array: Numbers) -> NDArray[np.bool_]:
         above, below = self._compare
-        return ~(above(array, self.low) & below(array, self.high))
+        outside = ~(above(array, self.low) & below(array, self.high))
+        for infinity in self.infinite:
+            outside &= array != infinity
+        return outside
 
     @property
     def rule(self) -> str:
+        return " or ".join([self._finite_rule, *(f"{'−' * (infinity < 0)}Infinity" for infinity in self.infinite)])
+
+    @property
+    def _finite_rule(self) -> str:
         low, high = _written(self.low), _written(self.high)
         if self._everything:
             return "finite"
@@ -148,7 +161,7 @@ class Interval:
         below = span.high < self.high or (
             span.high == self.high and (span.open_high or not self.open_high or math.isinf(self.high))
         )
-        return above and below
+        return above and below and {*span.infinite} <= {*self.infinite}
 
     def extremes(self, k: int, limit: float = MOST) -> Array:
         """Both ends, and those of MARKS that lie between: (m,)."""
@@ -276,7 +289,7 @@ class Simplex:
 
     @property
     def span(self) -> Interval:
-        return Interval(high=0.0) if self.logarithms else Interval(0.0, 1.0)
+        return Interval(high=0.0, infinite=(-math.inf,)) if self.logarithms else Interval(0.0, 1.0)
 
     @property
     def rule(self) -> str:

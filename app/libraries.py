@@ -19,6 +19,9 @@ Region: TypeAlias = Literal["ties", "exact", "zeros", "saturated"]
 """Inputs that are not ordinary: numbers of a coarse grid, with ties and kinks; predictions that hit their targets; zeros;
 probabilities of 0 and 1, and scores and numbers of a thousand."""
 
+AT_KINKS = ("gradient at ties", "gradient at exact", "gradient at zeros", "gradient at saturated")
+"""What differs where another subgradient is taken."""
+
 
 @dataclass(frozen=True)
 class Library:
@@ -67,7 +70,7 @@ PREFIXES: Mapping[str, Library] = {
 }
 
 
-CHOOSE = {"loss", "objective", "metric", "eval_metric"}
+CHOOSE = {"loss", "loss_function", "objective", "metric", "eval_metric"}
 """Arguments by which an estimator is told its loss."""
 
 

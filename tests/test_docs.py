@@ -12,6 +12,7 @@ import pytest
 from app import settings
 from app.api.openapi import same
 from app.version import VERSION
+from tests.clients import languages
 from tests.conftest import Server
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,22 @@ def part(got: Any, shown: Any) -> Any:
     if isinstance(shown, dict):
         return {key: part(got[key], value) for key, value in shown.items()}
     return [part(*pair) for pair in zip(got, shown, strict=True)] if isinstance(shown, list) else got
+
+
+def test_the_page_of_languages_shows_what_its_programs_get(server: Server) -> None:
+    """Here without the languages, by a request like theirs; `make test-clients` runs the programs."""
+    (shown,) = re.findall(r"```text\n([^`]+)```", languages.PAGE)
+    answer, refusal = (httpx.post(f"{server.url}/v1/evaluate", json=body).json() for body in (languages.BODY, languages.REFUSED))
+    assert shown.splitlines() == [str(answer["value"]), str(answer["per_sample"]), refusal["detail"]]
+    assert languages.mismatch(shown, answer, refusal) is None
+    assert languages.mismatch(shown.replace("0.28916685590157437", "0.2891668559015744"), answer, refusal)
+    assert languages.mismatch(shown.replace("throughout", ""), answer, refusal)
+
+
+def test_each_language_has_a_program_that_is_run() -> None:
+    assert languages.LANGUAGES.keys() <= languages.PROGRAMS.keys()
+    assert len(languages.LANGUAGES) == 8
+    assert all(languages.ADDRESS in program for program in languages.PROGRAMS.values())
 
 
 @pytest.mark.parametrize("document", PAGES)

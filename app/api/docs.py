@@ -50,6 +50,8 @@ TAGS = [
 
 DESCRIPTION = """Send predictions and targets, and get the loss, each sample's loss and the gradient.
 
+Whole programs in eight languages are in the repository, in `docs/from-your-language.md`.
+
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and, per fault, a JSON pointer:
 `malformed_request`, `malformed_json` and `malformed_table` (400), `forbidden` (403), `not_found` (404),
 `method_not_allowed` (405), `request_timeout` (408), `body_too_large` (413), `unsupported_media_type` (415),

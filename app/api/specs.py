@@ -361,10 +361,10 @@ def _within(name: str, value: Any, path: Path, deep: int, taken: Iterator[int]) 
     if name == "loss":
         return _losses(value, path, deep + 1, taken)
 
-    def member(key: str | int, item: Any) -> Any:
-        if not isinstance(item, dict) or "loss" not in item:
+    def member(key: str | int, item: object) -> object:
+        members = cast(dict[str, Any], item) if isinstance(item, dict) else {}
+        if "loss" not in members:
             return item
-        members = cast(dict[str, Any], item)
         return {**members, "loss": _losses(members["loss"], (*path, key, "loss"), deep + 1, taken)}
 
     if isinstance(value, list):

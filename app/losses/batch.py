@@ -13,6 +13,7 @@ from app.losses.form import Bound, Form, Selection, Sum, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Kernel, Loss
+from app.losses.numerics.limits import at_infinity
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per
@@ -149,14 +150,17 @@ AnyBatch: TypeAlias = Batch | Batches
 def samples_of(batch: AnyBatch) -> NDArray[np.bool_]:
     """Which samples count (n,)."""
     if isinstance(batch, Batches):
-        return np.stack([samples_of(part) for part in batch.parts]).any(axis=0)
+        counted = samples_of(batch.first)
+        for part in batch.parts[1:]:
+            counted = counted | samples_of(part)
+        return counted
     n = batch.elements[0]
     if batch.kept is None and batch.n_samples == n:
         return np.ones(n, np.bool_)
     counted = np.zeros(math.prod(batch.elements), np.bool_)
     kept = slice(None) if batch.kept is None else batch.kept
     counted[kept] = True if batch.counts is None else batch.counts > 0
-    return counted.reshape(n, -1).any(axis=1)
+    return np.logical_or.reduce(counted.reshape(n, -1), axis=1)
 
 
 def check(
@@ -212,6 +216,7 @@ def batch_of(
     rows: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+    kernel = bound.kernel
     kept = selection.kept
     lead = len(elements) if kept is None else 1
     refused: list[InvalidArray] = []
@@ -221,12 +226,13 @@ def batch_of(
                 array, encoding = _converted(array, encoding, place)
             if kept is not None:
                 array, place = some_of(array, elements, kept), place._replace(kept=kept)
-            read, encodings[name], noticed = encoding.read(array, place)
+            read, encodings[name], noticed, unbounded = encoding.read(array, place)
         except InvalidArray as error:
             refused.append(error)
             continue
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         warnings += noticed
+        kernel = at_infinity(bound.kernel) if unbounded else kernel
     if refused:
         raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
     if classes is not None:
@@ -241,7 +247,7 @@ def batch_of(
         selection = _counted(selection, counts, elements)
     columns = {name: _by_column(per, numbers, elements) for name, per, numbers in bound.columns} if bound.columns else {}
     return Batch(
-        bound.loss, bound.parameters, bound.mean, bound.kernel, columns, tuple(rows), elements, kept, selection.weights,
+        bound.loss, bound.parameters, bound.mean, kernel, columns, tuple(rows), elements, kept, selection.weights,
         selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
         form.shapes, form.shared, n_missing,
     )  # fmt: skip

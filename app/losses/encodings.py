@@ -11,11 +11,14 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Interval, Labels, Simplex, Whole, up_to
+from app.domains import Interval, Labels, Simplex, Whole, all_finite, up_to
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
+from app.losses.numerics.limits import LARGEST
 from app.losses.numerics.stable import Array
 
 UNIT, SHARES, LOG_SHARES = Interval(0.0, 1.0), Simplex(), Simplex(logarithms=True)
+OF_CLASSES, ON_BOTH_SIDES = Interval(infinite=(-np.inf,)), Interval(infinite=(-np.inf, np.inf))
+"""Scores: −∞ says of one of several classes that it cannot be; of a decision, ±∞ that it is certain."""
 FLAGS, SIGNS = Labels((0.0, 1.0)), Labels((-1.0, 1.0))
 WHOLE, INDEX, PADDED_INDEX = Whole(), Whole(0), Whole(-1)
 ROW_SUM_TOLERANCE = Simplex.TOLERANCE
@@ -38,11 +41,14 @@ def numbers(
     in_unit_interval: Callable[[Numbers, str], tuple[str, ...]] | None = None,
 ) -> Encoding:
     """An encoding of real numbers in an interval. `in_unit_interval` may warn of numbers all in [0, 1]."""
-    holds = domain.holds
+    usual = all_finite if domain.infinite else domain.holds
 
     def read(array: Numbers, place: Place) -> Reading:
-        if not holds(array):
-            refuse_outside(domain, array, place)
+        if not usual(array):
+            if not domain.infinite:
+                refuse_outside(domain, array, place)
+            _check_infinite(domain, array, place)
+            return Reading(array, name, infinite=True)
         if in_unit_interval is None or np.minimum.reduce(array, axis=None) < 0.0 or np.maximum.reduce(array, axis=None) > 1.0:
             return Reading(array, name)
         return Reading(array, name, in_unit_interval(array, place.name))
@@ -57,13 +63,26 @@ def numbers(
 
 def refuse_outside(domain: Interval, array: Numbers, place: Place) -> NoReturn:
     """Name the numbers that do not lie in the interval, the infinite ones first."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        place.refuse_numbers(~finite, array, "finite", "not_finite")
+    unmeant = ~np.isfinite(array) & domain.outside(array)
+    if unmeant.any():
+        place.refuse_numbers(unmeant, array, Interval(infinite=domain.infinite).rule, "not_finite")
     hint = place.hint if domain == UNIT else ""
     if hint and np.minimum.reduce(array, axis=None) >= 0 and 2 <= np.maximum.reduce(array, axis=None) <= 100:
         hint += " (divide by 100 if these are percentages)"
     place.refuse_numbers(domain.outside(array), array, domain.rule + hint)
+
+
+def _check_infinite(domain: Interval, array: Numbers, place: Place) -> None:
+    """Refuse infinite numbers where they mean nothing: those that do not belong to the domain, and a row without a class."""
+    if not domain.holds(array):
+        refuse_outside(domain, array, place)
+    vast = np.isfinite(array) & (np.abs(array) > LARGEST)
+    if vast.any():
+        place.refuse_numbers(vast, array, f"within ±{LARGEST:g} where others are infinite")
+    if domain is OF_CLASSES:
+        none = np.isneginf(array).all(axis=-1)
+        if none.any():
+            place.refuse_numbers(none, array.max(axis=-1), "a row with a finite number, for a class that can be", "not_finite")
 
 
 def _steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
@@ -92,16 +111,16 @@ COUNT = numbers("count", "a count or rate, at least 0", Interval(0.0), _steps(0,
 ABOVE_MINUS_ONE = numbers(
     "above_minus_one", "a number above −1, where log(1 + x) exists", Interval(-1.0, open_low=True), _steps(-0.8, 8)
 )
-SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", Interval(), _steps(-3, 3))
+SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", ON_BOTH_SIDES, _steps(-3, 3))
 LOGIT = numbers(
-    "logit", "the log-odds of the positive class", Interval(), _steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
+    "logit", "the log-odds of the positive class", ON_BOTH_SIDES, _steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
 )
 PROBABILITY = numbers("probability", "the probability of the positive class, in [0, 1]", UNIT, _steps(0.05, 0.95))
-SCORES = numbers("scores", "one real-valued score per class", Interval(), _steps(-3, 3), axes="n *d k")
+SCORES = numbers("scores", "one real-valued score per class", OF_CLASSES, _steps(-3, 3), axes="n *d k")
 LOGITS = numbers(
     "logits",
     "one logit per class: probabilities before the softmax",
-    Interval(),
+    OF_CLASSES,
     _steps(-3, 3),
     axes="n *d k",
     link=SHARES,
@@ -162,7 +181,7 @@ def _draw_distribution(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
-    reading = REAL.read(array, place)
+    reading = SCORES.read(array, place)
     if array.max() > ROW_SUM_TOLERANCE:
         rule = "a log-probability, at most 0 (these may be probabilities or logits)"
         place.refuse_numbers(array > ROW_SUM_TOLERANCE, array, rule)

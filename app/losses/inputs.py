@@ -89,6 +89,8 @@ class Reading(NamedTuple):
     array: Numbers
     encoding: str
     warnings: tuple[str, ...] = ()
+    infinite: bool = False
+    """Whether some of its numbers are infinite, and mean something."""
 
 
 @dataclass(frozen=True)

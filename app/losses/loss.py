@@ -17,7 +17,7 @@ a clip it passes where the gradient does. A function whose type says that it ret
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from app.libraries import Equal
 from app.losses.cost import LINEAR, Cost
+from app.losses.guide import Guide, guide
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
 from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
 from app.losses.numerics.means import ARITHMETIC, POOLED, Mean, of_columns
@@ -46,21 +47,13 @@ class Property(Flag):
     """Promises about a loss as a function of its predictions; each is checked by a test over the registry."""
 
     DIFFERENTIABLE = auto()
-    """Has a gradient almost everywhere that is not zero almost everywhere."""
     SMOOTH = auto()
-    """The gradient is continuous."""
     CONVEX = auto()
-    """Lies below its chords, as a function of the predictions."""
     SYMMETRIC = auto()
-    """Exchanging predictions and targets leaves it unchanged."""
     NON_NEGATIVE = auto()
-    """Is never below zero."""
     ZERO_AT_TARGET = auto()
-    """Is zero where the predictions equal the targets."""
     BOUNDED_GRADIENT = auto()
-    """No sample pulls with more than a fixed force, however wrong its prediction."""
     PROPER = auto()
-    """Is least, in expectation, for the true probabilities (a proper scoring rule)."""
 
 
 DIFFERENTIABLE = Property.DIFFERENTIABLE
@@ -71,6 +64,17 @@ NON_NEGATIVE = Property.NON_NEGATIVE
 ZERO_AT_TARGET = Property.ZERO_AT_TARGET
 BOUNDED_GRADIENT = Property.BOUNDED_GRADIENT
 PROPER = Property.PROPER
+PROMISES: Mapping[Property, str] = {
+    DIFFERENTIABLE: "Has a gradient almost everywhere that is not zero almost everywhere.",
+    SMOOTH: "The gradient is continuous.",
+    CONVEX: "Lies below its chords, as a function of the predictions.",
+    SYMMETRIC: "Exchanging predictions and targets leaves it unchanged.",
+    NON_NEGATIVE: "Is never below zero.",
+    ZERO_AT_TARGET: "Is zero where the predictions equal the targets.",
+    BOUNDED_GRADIENT: "No sample pulls with more than a fixed force, however wrong its prediction.",
+    PROPER: "Is least, in expectation, for the true probabilities (a proper scoring rule).",
+}
+"""What each of them promises."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,7 +84,12 @@ class Loss(Declared):
     function: Kernel
     inputs: Mapping[str, Input]
     formula: str
+    """What one element costs, in the house's notation (`formula.py`)."""
     properties: Property
+    gradient: str = ""
+    """The derivative of that, in the same notation; nothing where there is none."""
+    symbols: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Symbols of both formulas that mean what they mean here alone."""
     coupling: Literal["sample", "group", "batch"] = "sample"
     mean: Mean = ARITHMETIC
     counts: Callable[..., Array | None] | None = None
@@ -149,6 +158,15 @@ class Loss(Declared):
         return {side: {name: each for name, each in self.inputs.items() if each.side == side} for side in SIDES}
 
     @cached_property
+    def guide(self) -> Guide:
+        """What the docstring tells a learner."""
+        return guide(super().description)
+
+    @property
+    def description(self) -> str:
+        return self.guide.description
+
+    @cached_property
     def own(self) -> Mapping[str, inspect.Parameter]:
         """The parameters of the function itself."""
         return super().parameters
@@ -184,6 +202,8 @@ def loss(
     predictions: Inputs,
     targets: Inputs = None,
     formula: str,
+    gradient: str = "",
+    symbols: Mapping[str, str] | None = None,
     properties: Property,
     aliases: tuple[str | Alias, ...] = (),
     equals: tuple[Equal, ...] = (),
@@ -201,7 +221,8 @@ def loss(
 
     def declare(kernel: Kernel) -> Loss:
         return Loss(
-            function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, properties=properties,
+            function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, gradient=gradient,
+            symbols=MappingProxyType(symbols or {}), properties=properties,
             names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
             factors=factors, cost=cost, cost_of_shares=cost_of_shares, weighs_rows=weighs_rows,
             either_order=either_order,

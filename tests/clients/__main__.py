@@ -1,7 +1,8 @@
-"""python -m tests.clients: clients generated from openapi/openapi.json, compiled, and called against a real server.
+"""python -m tests.clients: clients generated from openapi/openapi.json, and programs of people, against a real server.
 
-Every number of theirs is compared with that of a plain request to the same server, to the last digit. Prints a table, and
-ends with 1 where a client is wrong.
+The clients are generated, compiled and called; the programs are those of docs/from-your-language.md. Every number of theirs
+is compared with that of a plain request to the same server, to the last digit. Prints a table, and ends with 1 where one is
+wrong, or its language can be neither found nor installed.
 """
 
 import json
@@ -16,6 +17,7 @@ import httpx
 
 from tests.clients.cases import CASES, compared
 from tests.clients.generated import BUILD, CLIENTS
+from tests.clients.languages import BODY, INSTALLS, LANGUAGES, REFUSED, mismatch, spoken
 from tests.conftest import serving
 
 
@@ -24,7 +26,7 @@ def main() -> int:
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server, ThreadPoolExecutor() as pool:
         wanted = {name: _plain(server.url, name) for name in CASES}
-        steps = {step for installs, _ in CLIENTS.values() for step in installs}
+        steps = {*INSTALLS, *(step for installs, _ in CLIENTS.values() for step in installs)}
         installed = {step: pool.submit(step) for step in steps}
 
         def called(name: str) -> dict[str, Any]:
@@ -33,8 +35,16 @@ def main() -> int:
                 installed[step].result()
             return json.loads(client(server.url))
 
+        def printed(language: str) -> str:
+            for step in INSTALLS:
+                installed[step].result()
+            return spoken(language, server.url)
+
         running = {name: pool.submit(called, name) for name in CLIENTS}
+        printing = {language: pool.submit(printed, language) for language in LANGUAGES}
         verdicts = [verdict for name, future in running.items() for verdict in _verdicts(name, future, wanted)]
+        answers = [httpx.post(f"{server.url}/v1/evaluate", json=body).json() for body in (BODY, REFUSED)]
+        verdicts += [_spoken(language, future, *answers) for language, future in printing.items()]
     failed = [verdict for verdict in verdicts if verdict is not None]
     for fault in failed:
         print(f"\n{fault}", file=sys.stderr)
@@ -62,6 +72,16 @@ def _verdicts(client: str, running: Future[dict[str, Any]], wanted: dict[str, li
     row = [name if fault is None else f"{name.upper()}!" for name, fault in zip(wanted, verdicts, strict=True)]
     print(f"{client:28}" + "".join(f"{word:>14}" for word in row))
     return verdicts
+
+
+def _spoken(language: str, printing: Future[str], answer: dict[str, Any], refusal: dict[str, Any]) -> str | None:
+    """None, or what is wrong with the program of a language; prints a row of the table."""
+    try:
+        wrong = mismatch(printing.result(), answer, refusal)
+    except Exception as error:  # as above
+        wrong = str(error)
+    print(f"{language:28}{'WRONG!' if wrong else 'runs':>14}")
+    return wrong and f"{language}: {wrong}"
 
 
 def _alike(found: Any, wanted: Any) -> bool:

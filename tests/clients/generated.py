@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 BUILD = HERE / ".build"
 DOCUMENT = HERE.parent.parent / "openapi" / "openapi.json"
-STEP_SECONDS = 120
+STEP_SECONDS = 300
 
 PYTHON = BUILD / "python"
 BIN = PYTHON / "bin"
@@ -18,7 +18,20 @@ TYPESCRIPT = BUILD / "typescript"
 GO = BUILD / "go"
 DEBIAN_GO = Path("/usr/share/gocode")
 """Where Debian has Go's libraries: the generated client needs one beside the standard library."""
-GO_PACKAGES = ("golang-go", "golang-gopkg-validator.v2-dev")
+DEBIAN = {
+    "golang-go": "go",
+    "golang-gopkg-validator.v2-dev": f"{DEBIAN_GO}/src/gopkg.in/validator.v2",
+    "openjdk-17-jdk-headless": "java",
+    "libjackson2-databind-java": "/usr/share/java/jackson-databind.jar",
+    "nodejs": "node",
+    "npm": "npm",
+    "r-cran-httr2": "/usr/lib/R/site-library/httr2",
+    "php-cli": "php",
+    "octave": "octave",
+    "curl": "curl",
+    "jq": "jq",
+}
+"""Packages of Debian, each with a program or a path by which one sees that it is there."""
 
 
 def run(*command: str | Path, **environment: str) -> str:
@@ -60,11 +73,12 @@ def install_typescript() -> None:
     run("npm", "ci", "--prefix", TYPESCRIPT, "--silent", "--no-audit", "--no-fund")
 
 
-def install_go() -> None:
-    if shutil.which("go") and (DEBIAN_GO / "src/gopkg.in/validator.v2").exists():
-        return
-    run("apt-get", "update", "--quiet")
-    run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *GO_PACKAGES, DEBIAN_FRONTEND="noninteractive")
+def install_debian() -> None:
+    missing = [package for package, sign in DEBIAN.items() if not (shutil.which(sign) or Path(sign).exists())]
+    if missing:
+        run("apt-get", "update", "--quiet")
+        install = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends")
+        run(*install, *missing, DEBIAN_FRONTEND="noninteractive")
 
 
 # --- clients ------------------------------------------------------------------------------------------------------------
@@ -112,7 +126,7 @@ def _openapi_generator(language: str, target: Path, options: str) -> None:
 CLIENTS: dict[str, tuple[Sequence[Callable[[], None]], Callable[[str], str]]] = {
     "openapi-python-client": ((install_python,), python_client),
     "openapi-generator, python": ((install_python,), python_openapi_generator),
-    "openapi-typescript": ((install_typescript,), typescript),
-    "openapi-generator, go": ((install_python, install_go), go),
+    "openapi-typescript": ((install_debian, install_typescript), typescript),
+    "openapi-generator, go": ((install_python, install_debian), go),
 }
 """By name what is to be installed, and what generates, compiles and runs the client against a server: it prints JSON."""

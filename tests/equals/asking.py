@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.libraries import Equal
+from tests.equals.boosting import BOOSTERS, Answer
 
 os.environ["KERAS_BACKEND"] = "torch"
 INTEGERS = {"class_index", "class_map", "index_list", "group", "label_sequence"}
@@ -17,17 +18,6 @@ DOUBLE, SINGLE = 1e-9, 2e-5
 as the numbers here are apart. Of single precision: some hundred roundings of 2⁻²⁴."""
 IN_SINGLE = {"xgboost", "lightgbm", "catboost", "keras", "monai"}
 """Libraries that keep labels, or take means, in single precision whatever they are given."""
-
-
-class Answer(NamedTuple):
-    """What a library says, None for what it does not."""
-
-    numbers: np.ndarray | None = None
-    gradients: Mapping[str, np.ndarray] = {}
-    """Of the sum of the numbers, by the array's name."""
-    hessian: np.ndarray | None = None
-    rounding: float = 0.0
-    """What is lost in finding the gradient."""
 
 
 def ask(
@@ -155,54 +145,6 @@ def _sgd(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     return Answer(values, {"predictions": slopes})
 
 
-def _xgboost(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
-    xgboost: Any = importlib.import_module("xgboost")
-    asked = {name: value for name, value in estimator.get_xgb_params().items() if value is not None}
-    predictions, targets = arrays["predictions"], arrays["targets"]
-    common = {"verbosity": 0, "base_score": 0.5, "nthread": 1, "disable_default_eval_metric": False, **asked}
-    metric = estimator.eval_metric
-    if metric is not None:
-        if estimator.objective in (None, "reg:squarederror", "binary:logistic"):
-            common["objective"] = "reg:squarederror"
-        if predictions.ndim == 2:
-            common |= {"objective": "multi:softprob", "num_class": predictions.shape[1]}
-        data = xgboost.DMatrix(np.zeros((len(targets), 1)), targets, base_margin=predictions)
-        booster = xgboost.train({**common, "eval_metric": metric}, data, 0)
-        return Answer(np.asarray(float(booster.eval(data).rpartition(":")[2])))
-    parts = [_leaf(xgboost, common, np.atleast_1d(p), y) for p, y in zip(predictions, targets, strict=True)]
-    gradient, hessian = (np.array(column).reshape(predictions.shape) for column in zip(*parts, strict=True))
-    return Answer(None, {"predictions": gradient}, hessian, rounding=float(np.abs(predictions).max() * 2.0**-22))
-
-
-def _leaf(xgboost: Any, common: Mapping[str, Any], margin: np.ndarray, label: float) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient and second derivative of one sample, from the leaves −g/(h + λ) that a tree gives it alone."""
-    data = xgboost.DMatrix(np.zeros((1, 1)), [label], base_margin=margin[None])
-    leaves = []
-    for regularization in (1.0, 3.0):
-        settings = {**common, "lambda": regularization, "alpha": 0, "eta": 1, "min_child_weight": 0, "max_delta_step": 0}
-        booster = xgboost.train({**settings, "max_depth": 1, "tree_method": "exact"}, data, 1)
-        leaves.append(booster.predict(data, output_margin=True).reshape(-1).astype(float) - margin)
-    first, second = leaves
-    with np.errstate(all="ignore"):
-        hessian = np.where(first == second, np.nan, (3.0 * second - first) / (first - second))
-        gradient = np.where(first == 0, 0.0, -first * (np.where(np.isnan(hessian), 0.0, hessian) + 1.0))
-    return gradient, hessian
-
-
-def _lightgbm(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
-    """LightGBM's measure of the predictions as they are: under its objective raw scores, else numbers."""
-    lightgbm: Any = importlib.import_module("lightgbm")
-    given = {name: value for name, value in estimator.get_params().items() if value is not None}
-    chosen = {name: given[name] for name in ("alpha", "metric", "num_class", "tweedie_variance_power") if name in given}
-    objective = given.get("objective", "none")
-    chosen |= {"objective": objective, "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 1, "min_data_in_bin": 1,
-               "boost_from_average": False, "feature_pre_filter": False}  # fmt: skip
-    predictions, targets = arrays["predictions"], arrays["targets"]
-    data = lightgbm.Dataset(np.arange(len(targets), dtype=float)[:, None], targets, init_score=predictions.reshape(-1, order="F"))
-    booster = lightgbm.Booster(chosen, data)
-    return Answer(np.asarray(booster.eval_train()[0][2]))
-
-
 class Trained(NamedTuple):
     """A model that minimises the loss."""
 
@@ -235,6 +177,5 @@ TRAINED = ("sklearn.svm.", "sklearn.ensemble.")
 ADAPTERS: Mapping[str, Callable[[Any, Mapping[str, np.ndarray]], Answer]] = {
     "sklearn.BaseLoss": _half_loss,
     "sklearn.BaseSGD": _sgd,
-    "xgboost.XGBModel": _xgboost,
-    "lightgbm.LGBMModel": _lightgbm,
+    **BOOSTERS,
 }

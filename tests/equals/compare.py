@@ -77,6 +77,8 @@ def _compared(
 ) -> Iterator[tuple[str, str]]:
     """Each number or array compared: where, and what is wrong with it."""
     arrays = draw_all(loss, equal, parameters, axes, region, rng)
+    if equal.library.name in IN_SINGLE:
+        arrays = {name: (kind, array.astype(np.float32).astype(np.float64)) for name, (kind, array) in arrays.items()}
     lists = _lists(loss, equal, parameters, arrays)
     sides = [
         {name: array for name, (_, array) in arrays.items() if loss.inputs[name].side == side}

@@ -70,7 +70,8 @@ LabelSmoothing: TypeAlias = Annotated[
 @loss(
     predictions=when("from_logits", True, LOGIT, PROBABILITY),
     targets=SOFT_BINARY,
-    formula="−(w·y·ln p + (1 − y)·ln(1 − p)), p = σ(x) for a logit x",
+    formula="−(w·y ln p + (1 − y) ln(1 − p)); p = σ(x) if from_logits",
+    gradient="(1 − y)·p − w·y·(1 − p) if from_logits, else (1 − y)/(1 − p) − w·y/p",
     aliases=(
         "bce", "BCE",
         alias("BCELoss", unless="from_logits", clip=3.720075976020836e-44),  # e⁻¹⁰⁰
@@ -114,10 +115,20 @@ LabelSmoothing: TypeAlias = Annotated[
         equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), from_logits=True),
         equal("optax.losses.sigmoid_binary_cross_entropy(predictions, targets)", reductions=EACH, from_logits=True),
         equal("xgboost.XGBClassifier(objective='binary:logistic')", reductions=EACH, axes=("n",), from_logits=True),
-        equal("lightgbm.LGBMClassifier(objective='binary')", axes=("n",), from_logits=True, clip=1e-15),
-        equal("lightgbm.LGBMRegressor(objective='cross_entropy')", axes=("n",), from_logits=True, clip=1e-12),
+        equal(
+            "lightgbm.LGBMClassifier(objective='binary')",
+            axes=("n",), from_logits=True, clip=1e-15, differs_at=("gradient at saturated",),
+            caveat="LightGBM clips what it reports, and not the slope that it follows.",
+        ),
+        equal(
+            "lightgbm.LGBMRegressor(objective='cross_entropy')",
+            axes=("n",), from_logits=True, clip=1e-12, differs_at=("gradient at saturated",),
+            caveat="LightGBM clips what it reports, and not the slope that it follows.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, 'Logloss')[0]", axes=("n",), from_logits=True),
         equal("catboost.utils.eval_metric(targets, predictions, 'CrossEntropy')[0]", axes=("n",), from_logits=True),
+        equal("catboost.CatBoostClassifier(loss_function='Logloss')", reductions=EACH, axes=("n",), from_logits=True),
+        equal("catboost.CatBoostRegressor(loss_function='CrossEntropy')", reductions=EACH, axes=("n",), from_logits=True),
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
@@ -142,6 +153,11 @@ def binary_cross_entropy(
 
     Exact in both tails, where libraries clip: a probability of 0 for what happened costs infinity. PyTorch limits that
     to 100; for Keras' 16.1 set clip=1e-7.
+
+    Use when: the answer is yes or no, or several of these at once, and its probability is wanted.
+    Avoid when: labels are often wrong, as a confident mistake costs without limit; or positives are rare and nothing weighs
+    them.
+    See also: logistic, binary_focal, brier_score, categorical_cross_entropy.
     """
     weight = np.asarray(pos_weight, np.float64)
     plain = label_smoothing == 0 and bool(np.all(weight == 1))
@@ -272,7 +288,11 @@ def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
 @loss(
     predictions=when("from_logits", True, LOGIT, PROBABILITY),
     targets=SOFT_BINARY,
-    formula="αₜ·(1 − pₜ)^γ·BCE, pₜ = p·y + (1 − p)(1 − y), αₜ = α·y + (1 − α)(1 − y)",
+    formula=(
+        "a·(1 − q)^γ·b; b = −(y ln p + (1 − y) ln(1 − p)); q = p·y + (1 − p)(1 − y); a = α·y + (1 − α)(1 − y) if alpha, else 1; "
+        "p = σ(x) if from_logits"
+    ),
+    gradient="c·p·(1 − p) if from_logits, else c; c = a·(1 − q)^(γ − 1)·((1 − q)(p − y)/(p(1 − p)) − γ(2y − 1)·b)",
     aliases=(
         "BinaryFocalCrossentropy", "binary_focal_crossentropy", "binary_focal_loss", "BinaryFocalLoss",
         alias("sigmoid_focal", from_logits=True),
@@ -331,6 +351,10 @@ def binary_focal(
     """Cross-entropy that turns away from what is already right: for few positives among very many easy negatives.
 
     α is off by default, as in Keras and optax; torchvision sets it to 0.25.
+
+    Use when: positives are few among very many easy negatives, as where a detector looks at every place of a picture.
+    Avoid when: probabilities must be calibrated, which its minimiser is not; or labels are noisy: it dwells on what is wrong.
+    See also: categorical_focal, dice.
     """
     positive, negative = _shares(targets, label_smoothing)
     balance = np.ones_like(targets) if alpha is None else alpha * positive[0] + (1.0 - alpha) * negative[0]
@@ -465,6 +489,7 @@ def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
     predictions=SCORE,
     targets=SIGN,
     formula="ln(1 + e^(−y·s))",
+    gradient="−y·σ(−y·s)",
     aliases=(
         "soft_margin", "SoftMarginLoss", "soft_margin_loss", "F.soft_margin_loss", "softplus_margin", "logistic_loss",
         "binomial_deviance",
@@ -491,7 +516,12 @@ def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
 )  # fmt: skip
 def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """Cross-entropy of a score against −1 and +1: every sample keeps pulling, the right ones ever less."""
+    """Cross-entropy of a score against −1 and +1: every sample keeps pulling, the right ones ever less.
+
+    Use when: labels are −1 and +1 and the score is the log-odds, as in logistic regression.
+    Avoid when: samples that are right by far should be left alone: here they keep pulling a little.
+    See also: hinge, exponential.
+    """
     values, slope = softplus_and_sigmoid(-targets * predictions)
     return values, -targets * slope, lambda: sigmoid_slope(predictions)
 
@@ -500,6 +530,7 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     predictions=SCORE,
     targets=SIGN,
     formula="max(0, m − y·s)",
+    gradient="−y if y·s ≤ m, else 0",
     aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge"),
     equals=(
         equal(
@@ -543,6 +574,10 @@ def hinge(
     """What is missing to the margin: samples beyond it are left alone, the others all pull with the same force.
 
     At the margin itself the gradient is −y, as in scikit-learn.
+
+    Use when: only the decision counts, as in a support vector machine: samples beyond the margin drop out.
+    Avoid when: probabilities are wanted: beyond the margin a score says nothing more.
+    See also: squared_hinge, perceptron, modified_huber, crammer_singer_hinge.
     """
     gap = margin - targets * predictions
     return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0), lambda: np.zeros_like(gap)
@@ -552,6 +587,7 @@ def hinge(
     predictions=SCORE,
     targets=SIGN,
     formula="max(0, 1 − y·s)²",
+    gradient="−2y·max(0, 1 − y·s)",
     aliases=("SquaredHinge", "squared_hinge_loss", "l2_svm"),
     equals=(
         equal("keras.losses.SquaredHinge(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
@@ -567,7 +603,12 @@ def hinge(
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )
 def squared_hinge(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """The square of what is missing to the margin: samples just short of it hardly pull, those far off more and more."""
+    """The square of what is missing to the margin: samples just short of it hardly pull, those far off more and more.
+
+    Use when: a margin is wanted from a solver that needs a continuous slope.
+    Avoid when: labels may be wrong: the pull of a sample grows with its distance on the wrong side.
+    See also: modified_huber.
+    """
     gap = np.maximum(1.0 - targets * predictions, 0.0)
     return gap * gap, 0.0 - 2.0 * (targets * gap), lambda: np.where(gap > 0, 2.0, 0.0)
 
@@ -575,14 +616,20 @@ def squared_hinge(predictions: Array, targets: Array) -> tuple[Array, Array, Sec
 @loss(
     predictions=SCORE,
     targets=SIGN,
-    formula="max(0, 1 − z)² if z = y·s ≥ −1, else −4z",
+    formula="max(0, 1 − z)² if z ≥ −1, else −4z; z = y·s",
+    gradient="−2y·max(0, 1 − z) if z ≥ −1, else −4y",
     aliases=("modified_huber_loss", "ModifiedHuber"),
     equals=(equal("sklearn.linear_model.SGDClassifier(loss='modified_huber')", reductions=EACH, axes=("n",)),),
     reference="Zhang (2004), doi:10.1145/1015330.1015332",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
 def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """Squared hinge that turns linear for samples on the wrong side: an outlier pulls with bounded force."""
+    """Squared hinge that turns linear for samples on the wrong side: an outlier pulls with bounded force.
+
+    Use when: a margin loss shall bear outliers, and its score be read as a probability: (1 + s)/2, cut to [0, 1].
+    Avoid when: mislabelled samples must lose their influence: they pull with 4, however far off.
+    See also: huber.
+    """
     agreement = targets * predictions
     gap = np.clip(1.0 - agreement, 0.0, 2.0)
     values = np.where(agreement < -1.0, -4.0 * agreement, gap * gap)
@@ -593,6 +640,7 @@ def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array, Se
     predictions=SCORE,
     targets=SIGN,
     formula="max(0, −y·s)",
+    gradient="−y if y·s ≤ 0, else 0",
     aliases=("perceptron_loss", "Perceptron", "perceptron_criterion"),
     equals=(
         equal("sklearn.linear_model.SGDClassifier(loss='perceptron')", reductions=EACH, axes=("n",)),
@@ -611,6 +659,10 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
     """How far a score is on the wrong side: only mistakes pull, and any score on the right side will do.
 
     At a score of 0 the gradient is −y, as in scikit-learn, so that learning can start from 0.
+
+    Use when: classes can be separated and samples come one by one: any score on the right side will do.
+    Avoid when: classes overlap, or new data come near the border: it asks for no margin, and weights of 0 cost nothing.
+    See also: hinge.
     """
     gap = 0.0 - targets * predictions
     return np.maximum(gap, 0.0), np.where(gap >= 0, -targets, 0.0), lambda: np.zeros_like(gap)
@@ -620,6 +672,7 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
     predictions=SCORE,
     targets=SIGN,
     formula="e^(−y·s)",
+    gradient="−y·e^(−y·s)",
     aliases=("exponential_loss", "ExponentialLoss", "exp_loss", "adaboost", "AdaBoost"),
     equals=(
         equal(
@@ -636,7 +689,12 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
 )
 def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """Grows exponentially with the margin on the wrong side: what AdaBoost minimises, and why outliers rule it."""
+    """Grows exponentially with the margin on the wrong side: what AdaBoost minimises, and why outliers rule it.
+
+    Use when: AdaBoost is to be followed or explained.
+    Avoid when: a label may be wrong: the cost grows exponentially, so that one such sample outweighs all others.
+    See also: logistic.
+    """
     values = np.exp(-targets * predictions)
     return values, -targets * values, lambda: values
 
@@ -647,7 +705,12 @@ def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Secon
 @loss(
     predictions=by_rank(PROBABILITY, DISTRIBUTION),
     targets=by_rank(SOFT_BINARY, CLASS_LABEL),
-    formula="(p − y)² of a probability, Σ (p_c − y_c)² of a distribution",
+    formula="2h·(p − y)² if binary, else h ∑ⱼ (pⱼ − yⱼ)²",
+    gradient="4h·(p − y) if binary, else 2h·(pⱼ − yⱼ)",
+    symbols={
+        "binary": "that predictions are (n,), the probability of the positive class",
+        "h": "½ with scale_by_half, and by default where predictions are (n,); else 1",
+    },
     aliases=("brier", "BrierScore", "brier_score_loss", "quadratic_score"),
     equals=(
         equal(
@@ -680,6 +743,11 @@ def brier_score(
 
     Predictions (n,) are the probability of the positive class, rows (n, k) that of each class. The weight of a row is that of
     its class, the expected one of a soft label; the mean divides by it where targets are indices.
+
+    Use when: probability forecasts are judged, calibration and sharpness in one bounded number, or trained where labels are
+    noisy.
+    Avoid when: rare events matter: forecasts of 0.001 and of 0.01 cost nearly the same; cross-entropy tells them apart.
+    See also: categorical_cross_entropy, zero_one.
     """
     if predictions.ndim == 1:
         scale = 2.0 if scale_by_half is False else 1.0
@@ -742,7 +810,7 @@ LABEL_OR_PROBABILITY = Encoding(
 @loss(
     predictions=by_rank(LABEL_OR_PROBABILITY, SCORES),
     targets=by_rank(LABEL, CLASS_LABEL),
-    formula="1 if the decision is not y, else 0",
+    formula="[ŷ ≠ y]",
     aliases=("0-1", "zero_one_loss", "ZeroOneLoss", "misclassification", "misclassification_error", "accuracy_loss", "merror"),
     equals=(
         equal("sklearn.metrics.zero_one_loss(targets, predictions)", axes=("n",), encodings={"predictions": "binary"}),
@@ -750,6 +818,7 @@ LABEL_OR_PROBABILITY = Encoding(
         equal("xgboost.XGBClassifier(eval_metric='merror')", axes=("n k",)),
         equal("catboost.utils.eval_metric(targets, predictions, 'ZeroOneLoss')[0]", axes=("n",), threshold=0.0),
     ),
+    reference="Hastie, Tibshirani and Friedman (2009), section 2.4, doi:10.1007/978-0-387-84858-7",
     properties=NON_NEGATIVE | ZERO_AT_TARGET,
     cost=Cost(per_number=10.0),
 )
@@ -763,6 +832,10 @@ def zero_one(
 
     Predictions (n,) are class labels, or probabilities decided by the threshold; of rows (n, k) the class with the largest
     score is taken, the first where several tie.
+
+    Use when: the share of wrong decisions is asked for, one minus the accuracy.
+    Avoid when: a model is trained, as it has no slope; or one class is rare: to name the other one always looks good.
+    See also: brier_score, hamming_loss.
     """
     if isinstance(targets, Shares):
         others = targets.rounded.copy()

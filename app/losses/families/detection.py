@@ -96,7 +96,9 @@ BOX = Choice(
 @loss(
     predictions=BOX,
     targets=BOX,
-    formula="1 − |A ∩ B| / |A ∪ B|",
+    formula="1 − J; J = |A ∩ B|/|A ∪ B|",
+    gradient="∂ℓ/∂z = −∂J/∂z; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|",
+    symbols={"A": "the predicted box", "B": "the true box", "z": "a coordinate of the predicted box"},
     aliases=("linear_iou", "linear_iou_loss"),
     equals=(
         equal("tensorflow_addons.losses.GIoULoss(mode='iou')(targets, predictions)"),
@@ -110,6 +112,10 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Forma
     """One minus intersection over union: blind to scale, and without a gradient where the boxes do not touch.
 
     The paper and MMDetection's default take −log IoU; this is the linear form, on which GIoU, DIoU and CIoU build.
+
+    Use when: bounding boxes are judged: the share that both have in common, whatever their size.
+    Avoid when: a model is trained from boxes that may not touch the true ones: they have no gradient then.
+    See also: giou, dice.
     """
     boxes = _pair(predictions, targets, eps, box_format)
     overlap = _overlap_term(boxes)
@@ -119,7 +125,14 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Forma
 @loss(
     predictions=BOX,
     targets=BOX,
-    formula="1 − IoU + (|C| − |A ∪ B|) / |C|, C the smallest box around both",
+    formula="1 − J + (c − U)/c; J = |A ∩ B|/|A ∪ B|; U = |A ∪ B|; c = |C|",
+    gradient="∂ℓ/∂z = −∂J/∂z + (U·∂c/∂z − c·∂U/∂z)/c²; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|",
+    symbols={
+        "A": "the predicted box",
+        "B": "the true box",
+        "z": "a coordinate of the predicted box",
+        "C": "the smallest box around both",
+    },
     aliases=("GIoULoss", "giou_loss", "generalized_iou", "BoxGIoULoss", alias("generalized_box_iou_loss", eps=1e-7)),
     equals=(
         equal("torchvision.ops.generalized_box_iou_loss(predictions, targets, eps=eps, reduction=reduction)", eps=1e-7),
@@ -137,7 +150,12 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Forma
     cost=IN_PAIRS,
 )
 def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
-    """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together."""
+    """IoU with the empty share of the smallest box around both: boxes that do not touch are drawn together.
+
+    Use when: bounding boxes are regressed, and predicted ones may not touch the true ones at first.
+    Avoid when: one box often lies within the other: it is then no more than iou, and slow.
+    See also: iou, diou.
+    """
     boxes = _pair(predictions, targets, eps, box_format)
     overlap, spare = _overlap_term(boxes), _spare_term(boxes)
     return overlap.value[0] + spare.value[0], _gradient(boxes, overlap, spare)
@@ -146,7 +164,15 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
 @loss(
     predictions=BOX,
     targets=BOX,
-    formula="1 − IoU + ρ² / c², ρ the distance of the centres, c the diagonal of the smallest box around both",
+    formula="1 − J + ρ²/c²; J = |A ∩ B|/|A ∪ B|",
+    gradient="∂ℓ/∂z = −∂J/∂z + 2ρ/c²·∂ρ/∂z − 2ρ²/c³·∂c/∂z; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|",
+    symbols={
+        "A": "the predicted box",
+        "B": "the true box",
+        "z": "a coordinate of the predicted box",
+        "ρ": "the distance of the centres",
+        "c": "the diagonal of the smallest box around both",
+    },
     aliases=("DIoULoss", "diou_loss", "distance_iou", alias("distance_box_iou_loss", eps=1e-7)),
     equals=(
         equal("torchvision.ops.distance_box_iou_loss(predictions, targets, eps=eps, reduction=reduction)", eps=1e-7),
@@ -157,7 +183,12 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
     cost=IN_PAIRS,
 )
 def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
-    """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other."""
+    """IoU with the distance of the centres: boxes move towards each other directly, also where one holds the other.
+
+    Use when: bounding boxes are regressed and shall find their place in few steps.
+    Avoid when: their shape has to fit as well: centres that agree leave it to the overlap (ciou).
+    See also: ciou.
+    """
     boxes = _pair(predictions, targets, eps, box_format)
     overlap, distance = _overlap_term(boxes), _distance_term(boxes)
     return overlap.value[0] + distance.value[0], _gradient(boxes, overlap, distance)
@@ -166,7 +197,22 @@ def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
 @loss(
     predictions=BOX,
     targets=BOX,
-    formula="1 − IoU + ρ²/c² + αv, v = (4/π²)(arctan(w′/h′) − arctan(w/h))², α = v / (1 − IoU + v)",
+    formula="1 − J + ρ²/c² + α·v; J = |A ∩ B|/|A ∪ B|; v = 4/π²·(arctan(w′/h′) − arctan(w/h))²; α = v/(1 − J + v)",
+    gradient=(
+        "∂ℓ/∂z = (b − 1)·∂J/∂z + 2ρ/c²·∂ρ/∂z − 2ρ²/c³·∂c/∂z + a·∂v/∂z; a = α if detach_alpha, else α(2 − α); "
+        "b = 0 if detach_alpha, else α²; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|"
+    ),
+    symbols={
+        "A": "the predicted box",
+        "B": "the true box",
+        "z": "a coordinate of the predicted box",
+        "ρ": "the distance of the centres",
+        "c": "the diagonal of the smallest box around both",
+        "w": "the width of the predicted box",
+        "h": "its height",
+        "w′": "the width of the true box",
+        "h′": "its height",
+    },
     aliases=("CIoULoss", "ciou_loss", "complete_iou", alias("complete_box_iou_loss", eps=1e-7, detach_alpha=True)),
     equals=(
         equal("torchvision.ops.complete_box_iou_loss(predictions, targets, reduction=reduction)", eps=1e-7, detach_alpha=True),
@@ -187,6 +233,10 @@ def ciou(
 
     With `detach_alpha` the value is the same, but the gradient is no longer its derivative. A box of a single point has
     no aspect ratio: v is 0 then.
+
+    Use when: bounding boxes are regressed whose overlap, place and shape shall all fit.
+    Avoid when: boxes may be degenerate: a width or height of 0 has no aspect ratio to compare.
+    See also: giou, iou.
     """
     boxes = _pair(predictions, targets, eps, box_format)
     overlap, distance, aspect = _overlap_term(boxes), _distance_term(boxes), _aspect(boxes)

@@ -45,7 +45,8 @@ HALF_LOG_2_PI, HALF_LOG_2_PI_LOW = 0.9189385332046728, -3.8782941580672414e-17
 @loss(
     predictions=when("log_input", True, REAL, NON_NEGATIVE),
     targets=COUNT,
-    formula="eᵖ − y·p (log_input), else p − y·log(p + ε); with full: + log y!",
+    formula="eᵖ − y·p + c if log_input, else p − y ln(p + ε) + c; c = ln Γ(y + 1) if full, else 0",
+    gradient="eᵖ − y if log_input, else 1 − y/(p + ε)",
     aliases=(
         "PoissonNLLLoss",
         "poisson_nll_loss",
@@ -73,10 +74,11 @@ HALF_LOG_2_PI, HALF_LOG_2_PI_LOW = 0.9189385332046728, -3.8782941580672414e-17
         equal(
             "lightgbm.LGBMRegressor(objective='poisson')",
             axes=("n",),
-            differs_at=("saturated",),
-            caveat="From a logarithm of 88 the exponential overflows in single precision.",
+            differs_at=("saturated", "hessian"),
+            caveat="LightGBM takes e^0.7 times the second derivative; single precision overflows from a logarithm of 88.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'Poisson')[0]", axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function='Poisson')", reductions=EACH, axes=("n",)),
         equal("xgboost.XGBRegressor(eval_metric='poisson-nloglik')", axes=("n",), log_input=False, full=True, eps=1e-16),
     ),
     reference="Cameron and Trivedi (2013), doi:10.1017/CBO9781139013567",
@@ -93,7 +95,12 @@ def poisson_nll(
     ] = False,
     eps: Annotated[float, Ge(0), Doc("Added to the mean before its logarithm is taken; unused with log_input.")] = 1e-8,
 ) -> tuple[Array, Array, Second]:
-    """Fits the rate of a count: the error of a rate is measured against the spread that a Poisson count of that rate has."""
+    """Fits the rate of a count: the error of a rate is measured against the spread that a Poisson count of that rate has.
+
+    Use when: a model predicts how often something happens, by default the logarithm of it.
+    Avoid when: counts scatter much more than their mean: its intervals are then too narrow, and large counts rule.
+    See also: poisson_deviance.
+    """
     values, gradient, second = _poisson(predictions, targets, log_input, eps)
     if full:
         values = _with_factorial(values, predictions, targets, log_input, eps, exact=full is True)
@@ -103,7 +110,8 @@ def poisson_nll(
 @loss(
     predictions=when("log_input", True, REAL, POSITIVE),
     targets=POSITIVE,
-    formula="y/p + log p; with log_input: y·e⁻ᵖ + p",
+    formula="y·e⁻ᵖ + p if log_input, else y/p + ln p",
+    gradient="1 − y·e⁻ᵖ if log_input, else (1 − y/p)/p",
     aliases=("gamma", "gamma-nloglik", alias("HalfGammaLoss", log_input=True), alias("reg:gamma", log_input=True)),
     equals=(
         equal("xgboost.XGBRegressor(eval_metric='gamma-nloglik')", axes=("n",)),
@@ -129,7 +137,12 @@ def poisson_nll(
     properties=DIFFERENTIABLE | SMOOTH,
 )
 def gamma_nll(predictions: Array, targets: Array, *, log_input: LogInput = False) -> tuple[Array, Array, Second]:
-    """Fits the mean of a positive, skewed quantity whose spread grows in proportion to its mean: relative errors count."""
+    """Fits the mean of a positive, skewed quantity whose spread grows in proportion to its mean: relative errors count.
+
+    Use when: a model predicts the mean of a positive, skewed quantity, such as an amount or a duration.
+    Avoid when: a target may be 0 (tweedie_nll takes it), or the spread does not grow with the mean.
+    See also: gamma_deviance.
+    """
     return _gamma(predictions, targets, log_input)
 
 
@@ -148,7 +161,8 @@ _TWEEDIE_TARGETS = Choice((
 @loss(
     predictions=_TWEEDIE_MEANS,
     targets=_TWEEDIE_TARGETS,
-    formula="p^(2−ρ)/(2−ρ) − y·p^(1−ρ)/(1−ρ); with log_input eᵖ in place of p",
+    formula="μ^(2 − ρ)/(2 − ρ) − y·μ^(1 − ρ)/(1 − ρ); μ = eᵖ if log_input, else p",
+    gradient="μ^(2 − ρ) − y·μ^(1 − ρ) if log_input, else μ^(1 − ρ) − y·μ^(−ρ)",
     aliases=(
         "tweedie",
         "tweedie-nloglik",
@@ -202,6 +216,10 @@ def tweedie_nll(
     """Fits the mean of a quantity that is often exactly zero and otherwise skewed, as insurance claims or rainfall are.
 
     At power 1 and 2, where the formula has a pole, it is the Poisson and the gamma loss: its limit but for a constant.
+
+    Use when: a model predicts the mean of what is often exactly 0, as claims, sales of a product, or rainfall.
+    Avoid when: powers are chosen by its value, from which the part that the power alone decides is left out.
+    See also: poisson_nll, gamma_nll.
     """
     if 0 < power < 1:
         message = f"power must not lie between 0 and 1, where no Tweedie distribution exists; got {power:g}"
@@ -218,7 +236,9 @@ def tweedie_nll(
 @loss(
     predictions={"mean": REAL, "variance": when("eps", 0.0, replace(POSITIVE, shared=True), replace(NON_NEGATIVE, shared=True))},
     targets=REAL,
-    formula="½(log v + (m − y)²/v), v = max(variance, ε); with full: + ½ log 2π",
+    formula="½(ln v + (m − y)²/v) + c; v = max(variance, ε); c = ½ ln(2π) if full, else 0",
+    gradient="∂ℓ/∂m = (m − y)/v; ∂ℓ/∂v = ½(1/v − (m − y)²/v²) if variance ≥ ε, else 0",
+    symbols={"m": "the predicted mean"},
     aliases=("GaussianNLLLoss", "gaussian_nll_loss", "normal_nll"),
     equals=(
         equal(
@@ -249,6 +269,11 @@ def gaussian_nll(
 
     A variance below eps counts as eps and has gradient 0, which is the derivative; PyTorch's ignores the limit. Of means
     (n, *d) a sample may have one variance, (n,) or (n, 1).
+
+    Use when: a model tells how sure it is: the noise differs from sample to sample.
+    Avoid when: training is unstable: a variance near 0 makes slopes explode, and the mean is neglected where the variance is
+    large.
+    See also: mean_squared_error.
     """
     v = np.maximum(variance, eps)
     residual, error = two_sum(mean, -targets)

@@ -46,7 +46,8 @@ def _format(name: str) -> Case:
 @loss(
     predictions=Choice((_format("probabilities"), _format("log_probabilities"), _format("logits"))),
     targets=when("log_target", True, LOG_PROBABILITIES, DISTRIBUTION),
-    formula="∑ y log(y / p)",
+    formula="∑ⱼ yⱼ ln(yⱼ/pⱼ); p = eˣ if input_format = log_probabilities, softmax(x) if input_format = logits",
+    gradient="−yⱼ if input_format = log_probabilities, pⱼ − yⱼ if input_format = logits, else −yⱼ/pⱼ",
     aliases=(
         "kld", "kl", "relative_entropy", "kullback_leibler_divergence", "KLDivergence", "kldiv",
         alias("KLDivLoss", input_format="log_probabilities"), alias("kl_div", input_format="log_probabilities"),
@@ -95,6 +96,11 @@ def kl_divergence(
 
     Sums over the classes of a sample, so that the mean over samples is what PyTorch calls batchmean; its own mean divides
     by the number of classes as well. The gradient takes each number for itself: rows need not stay distributions.
+
+    Use when: targets are distributions themselves, as those of a teacher that a smaller model shall follow.
+    Avoid when: predictions may be 0 where targets are not, which costs infinity; or targets are plain classes
+    (categorical_cross_entropy).
+    See also: categorical_cross_entropy.
     """
     p = np.exp(targets) if log_target else targets
     if input_format == "probabilities" and not log_target:

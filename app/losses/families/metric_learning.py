@@ -61,7 +61,8 @@ def _per_sample(encoding: Encoding) -> Encoding:
 @loss(
     predictions=EMBEDDING,
     targets=EMBEDDING,
-    formula="−a·b / (‖a‖‖b‖)",
+    formula="−p·y/(‖p‖‖y‖)",
+    gradient="(p·y)p/(‖p‖³‖y‖) − y/(‖p‖‖y‖)",
     aliases=("CosineSimilarity", "cosine_loss", "cosine_proximity"),
     equals=(
         equal(
@@ -82,6 +83,7 @@ def _per_sample(encoding: Encoding) -> Encoding:
             caveat="PyTorch takes vectors for as long as 1e-8 at least.",
         ),
     ),
+    reference="Salton, Wong and Yang (1975), doi:10.1145/361219.361220",
     properties=DIFFERENTIABLE | SYMMETRIC,
     cost=IN_PAIRS,
 )
@@ -89,6 +91,10 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
     """Turns vectors towards their targets, whatever their lengths: −1 where they are parallel, 1 where opposite.
 
     A zero vector has the loss and the gradient 0.
+
+    Use when: only the direction of a vector means something, as of embeddings of texts.
+    Avoid when: lengths carry meaning, as of counts or coordinates: they are ignored.
+    See also: cosine_embedding.
     """
     cosine = _cosine(predictions, targets)
     return -cosine.value[0], -cosine.gradient
@@ -98,6 +104,8 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
     predictions=DISTANCE,
     targets=_per_sample(BINARY),
     formula="y·d² + (1 − y)·max(0, m − d)²",
+    gradient="2y·d − 2(1 − y)·max(0, m − d)",
+    symbols={"d": "the distance of the two samples, which is the prediction"},
     aliases=("ContrastiveLoss", "contrastive_loss", "siamese"),
     equals=(
         equal("tensorflow_addons.losses.ContrastiveLoss(margin=margin)(targets, predictions)"),
@@ -115,6 +123,10 @@ def contrastive(
     """Pulls two samples of one class together and pushes two of different classes at least a margin apart.
 
     Targets are 1 for a pair of the same class; Hadsell, Chopra and LeCun write 0 for it, and halve the loss.
+
+    Use when: pairs are known to be same or different, and distances in an embedding shall tell.
+    Avoid when: most pairs are different: beyond the margin they teach nothing, so that hard ones must be searched.
+    See also: triplet_margin, hinge_embedding, cosine_embedding.
     """
     excess = targets * predictions + (1.0 - targets) * np.maximum(margin - predictions, 0.0)
     pulled = (targets > 0) | (predictions < margin)
@@ -124,7 +136,9 @@ def contrastive(
 @loss(
     predictions={"first": EMBEDDING, "second": EMBEDDING},
     targets=_per_sample(SIGN),
-    formula="1 − cos(a, b) if y = 1, max(0, cos(a, b) − m) if y = −1",
+    formula="1 − c if y = 1, else max(0, c − m); c = cos(a, b)",
+    gradient="∂ℓ/∂a = h·(b/(‖a‖‖b‖) − c·a/‖a‖²); ∂ℓ/∂b = h·(a/(‖a‖‖b‖) − c·b/‖b‖²); h = −1 if y = 1, 1 if c ≥ m, else 0",
+    symbols={"a": "the first vector", "b": "the second vector"},
     aliases=("CosineEmbeddingLoss", "cosine_embedding_loss"),
     equals=(
         equal(
@@ -133,6 +147,7 @@ def contrastive(
             caveat="PyTorch adds 1e-12 to the squares of the lengths.",
         ),
     ),
+    reference="Bromley et al. (1993), doi:10.1142/S0218001493000339",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
@@ -146,6 +161,10 @@ def cosine_embedding(
     """Turns two vectors to each other where they belong together, and away from each other, up to a margin, where not.
 
     The cosine with a zero vector is 0 and has the gradient 0; PyTorch adds 1e-12 to the squares of the lengths instead.
+
+    Use when: pairs are known to be alike or not, as two texts or faces, and only directions count.
+    Avoid when: distances are used later on; or all negative pairs of a batch are at hand, of which it looks at one each.
+    See also: contrastive.
     """
     cosine = _cosine(first, second)
     over = pair_add(cosine.value, (np.full_like(targets, -margin), np.zeros_like(targets)))[0]
@@ -161,9 +180,11 @@ def cosine_embedding(
 @loss(
     predictions=REAL,
     targets=SIGN,
-    formula="x if y = 1, max(0, m − x) if y = −1",
+    formula="x if y = 1, else max(0, m − x)",
+    gradient="1 if y = 1, −1 if x ≤ m, else 0",
     aliases=("HingeEmbeddingLoss", "hinge_embedding_loss"),
     equals=(equal("torch.nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)(predictions, targets)"),),
+    reference="Mobahi, Collobert and Weston (2009), doi:10.1145/1553374.1553469",
     properties=CONVEX | DIFFERENTIABLE | BOUNDED_GRADIENT,
 )
 def hinge_embedding(
@@ -172,7 +193,12 @@ def hinge_embedding(
     *,
     margin: Annotated[float, Ge(0), Doc("Distance from which two different samples are far enough apart.")] = 1.0,
 ) -> tuple[Array, Array, Second]:
-    """Reduces the distance of two similar samples, and raises that of two different ones up to a margin."""
+    """Reduces the distance of two similar samples, and raises that of two different ones up to a margin.
+
+    Use when: distances of pairs are at hand, and all that are too near or too far should pull alike.
+    Avoid when: a fine fit near 0 is wanted: similar pairs pull as hard at a small distance as at a large one.
+    See also: contrastive, hinge.
+    """
     same, room = targets > 0, margin - predictions
     # at the margin the hinge is active, as in PyTorch
     gradient = np.where(same, 1.0, np.where(room >= 0, -1.0, 0.0))
@@ -181,7 +207,12 @@ def hinge_embedding(
 
 @loss(
     predictions={"anchor": EMBEDDING, "positive": EMBEDDING, "negative": EMBEDDING},
-    formula="max(0, d(a, p) − d(a, n) + m), d(a, b) = ‖a − b + ε‖ₚ; with swap: min(d(a, n), d(p, n)) for d(a, n)",
+    formula="max(0, d(a, u) − h + m); h = min(d(a, v), d(u, v)) if swap, else d(a, v); d(a, u) = ‖a − u + ε‖ₚ",
+    gradient=(
+        "∂ℓ/∂a = g(a, u) − g(a, v) if ℓ > 0, else 0; ∂ℓ/∂u = −g(a, u) if ℓ > 0, else 0; ∂ℓ/∂v = g(a, v) if ℓ > 0, else 0; "
+        "g(a, u) = sign(z)·|z|^(p − 1)/‖z‖ₚ^(p − 1); z = a − u + ε"
+    ),
+    symbols={"a": "the anchor", "u": "the positive", "v": "the negative"},
     aliases=("TripletMarginLoss", "triplet_margin_loss", "triplet"),
     equals=(
         equal(
@@ -209,7 +240,12 @@ def triplet_margin(
     eps: Annotated[float, Ge(0), Doc("Added to each difference of two components, as PyTorch does.")] = 1e-6,
     swap: Annotated[bool, Doc("Whether the negative's distance is taken from the positive where it is nearer to that.")] = False,
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Places an anchor nearer to a sample of its own class than to one of another class, by a margin."""
+    """Places an anchor nearer to a sample of its own class than to one of another class, by a margin.
+
+    Use when: samples have identities, as faces or products, and the nearest neighbours of a new one shall be its own.
+    Avoid when: triplets are drawn at random: most are right soon and teach nothing, so that hard ones must be searched.
+    See also: contrastive, circle, margin_ranking.
+    """
     largest = np.maximum(np.maximum(np.abs(anchor), np.abs(positive)), np.abs(negative)).max(axis=1)
     scale = power_of_two(np.maximum(largest, max(margin, eps)))[:, None]
     a, b, c, shift = anchor / scale, positive / scale, negative / scale, eps / scale
@@ -242,7 +278,16 @@ def _comparable(targets: NDArray[np.int64], **_parameters: object) -> Array:
 @loss(
     predictions=EMBEDDING,
     targets=GROUP,
-    formula="softplus(log Σ₊ exp(γ(D + m)(D − m)) + log Σ₋ exp(γ·max(0, 1 + m − D)(1 − m − D))), D = max(0, 1 − a·b)",
+    formula=(
+        "softplus(a + b); a = ln ∑_(j ∈ P) e^(γ(Dⱼ + m)(Dⱼ − m)); b = ln ∑_(j ∈ N) e^(γ·max(0, 1 + m − Dⱼ)(1 − m − Dⱼ)); "
+        "Dⱼ = max(0, 1 − pᵢ·pⱼ)"
+    ),
+    gradient=(
+        "∂ℓ/∂Dⱼ = 2γ·σ(a + b)·Dⱼ·e^(γ(Dⱼ + m)(Dⱼ − m) − a) if j ∈ P, "
+        "−2γ·σ(a + b)(1 − Dⱼ)·e^(γ(1 + m − Dⱼ)(1 − m − Dⱼ) − b) if Dⱼ < 1 + m, else 0; "
+        "∂Dⱼ/∂pⱼ = −pᵢ"
+    ),
+    symbols={"i": "the sample whose loss it is", "P": "the other samples of its class", "N": "the samples of other classes"},
     aliases=("Circle", "CircleLoss", "circle_loss"),
     equals=(
         equal(
@@ -276,6 +321,11 @@ def circle(
 
     Embeddings are expected to have the length 1 and are not normalised. A sample without another of its class, or of
     another class, has the loss 0 and does not count. The gradient goes through the weights of the pairs, as in Keras.
+
+    Use when: a batch holds several samples of each identity, and all of its pairs shall teach, the worst placed most.
+    Avoid when: batches are small or large: without two of an identity nothing is learned, and the work grows with the square of
+    the batch.
+    See also: triplet_margin, contrastive.
     """
     n = predictions.shape[0]
     step = max(1, PAIRS_AT_ONCE // n)

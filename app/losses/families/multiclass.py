@@ -74,7 +74,8 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
 @loss(
     predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
     targets=CLASS_LABEL,
-    formula="−∑ y log p, with p = softmax(x) from logits",
+    formula="−∑ⱼ yⱼ ln pⱼ; p = softmax(x) if from_logits",
+    gradient="pⱼ − yⱼ if from_logits, else −yⱼ/pⱼ",
     aliases=(
         "cce", "sparse_categorical_cross_entropy", "multiclass_cross_entropy", "sparse_multiclass_cross_entropy",
         "multi_logloss", "mlogloss",
@@ -144,10 +145,11 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
         ),
         equal(
             "lightgbm.LGBMClassifier(objective='multiclass', num_class=k)",
-            from_logits=True, differs_at=("saturated",),
-            caveat="LightGBM keeps probabilities above 1e-15.",
+            from_logits=True, differs_at=("saturated", "hessian"),
+            caveat="LightGBM keeps probabilities above 1e-15, and takes k/(k − 1) times the second derivative.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MultiClass')[0]", from_logits=True),
+        equal("catboost.CatBoostClassifier(loss_function='MultiClass')", reductions=EACH, from_logits=True),
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
@@ -170,6 +172,10 @@ def categorical_cross_entropy(
     Targets are class indices or rows of probabilities, one-hot or soft. The mean divides by the sum of the class weights
     where targets are indices and by the number of samples where they are rows, as PyTorch does. Probabilities are never
     divided by their sum; `clip` does what Keras does with 1e-7.
+
+    Use when: each sample has one of several classes, and their probabilities are wanted.
+    Avoid when: labels are often wrong, as a confident mistake costs without bound; or a sample may have several labels at once.
+    See also: nll, categorical_focal, generalized_cross_entropy, kl_divergence.
     """
     if from_logits and clip is not None:
         message = "clip applies to probabilities; leave it out with from_logits"
@@ -205,7 +211,8 @@ def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array
 @loss(
     predictions=LOG_PROBABILITIES,
     targets=CLASS_LABEL,
-    formula="−log p of the true class",
+    formula="−x_y",
+    gradient="−1 if j = y, else 0",
     aliases=(
         "negative_log_likelihood",
         alias("NLLLoss", class_axis=1, ignore_index=-100),
@@ -220,10 +227,16 @@ def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array
             ignore_index=-100,
         ),
     ),
+    reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT | PROPER,
 )
 def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
-    """Cross-entropy of predictions that are log-probabilities already: picks the true class, takes no logarithm."""
+    """Cross-entropy of predictions that are log-probabilities already: picks the true class, takes no logarithm.
+
+    Use when: the model ends in a log-softmax, so that its outputs are log-probabilities already.
+    Avoid when: outputs are probabilities or logits: nothing turns them into logarithms here.
+    See also: categorical_cross_entropy.
+    """
     if isinstance(targets, Shares):
         return -row_sums(targets.rounded * predictions), -targets.rounded, lambda: np.zeros_like(predictions)
     at = _flat(targets, predictions.shape[1])
@@ -234,7 +247,8 @@ def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Seco
 @loss(
     predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
     targets=CLASS_LABEL,
-    formula="−α (1 − p)^γ log p, with p the probability of the true class",
+    formula="−α(1 − p_y)^γ ln p_y; p = softmax(x) if from_logits",
+    gradient="c·p_y·([j = y] − pⱼ) if from_logits, else c·[j = y]; c = α(1 − p_y)^(γ − 1)(γ ln p_y − (1 − p_y)/p_y)",
     aliases=("CategoricalFocalCrossentropy", "categorical_focal_crossentropy", alias("softmax_focal", from_logits=True)),
     equals=(
         equal(
@@ -271,6 +285,10 @@ def categorical_focal(
     """Cross-entropy that fades for samples the model has right, so that the hard ones decide.
 
     A scalar alpha multiplies every class, as in Keras; it is not alpha for one class and 1 − alpha for the others.
+
+    Use when: one class is so common that its easy samples drown the others.
+    Avoid when: probabilities must be calibrated, which its minimiser is not; or labels are noisy: it dwells on what is wrong.
+    See also: categorical_cross_entropy.
     """
     factor = np.asarray(alpha, np.float64)
     if isinstance(targets, Shares):
@@ -401,7 +419,8 @@ def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
 @loss(
     predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
     targets=CLASS_LABEL,
-    formula="(1 − p^q) / q, with p the probability of the true class",
+    formula="(1 − p_y^q)/q; p = softmax(x) if from_logits",
+    gradient="p_y^q·(pⱼ − [j = y]) if from_logits, else −[j = y]·p_y^(q − 1)",
     aliases=("gce", "CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy", "lq"),
     equals=(
         equal(
@@ -420,7 +439,13 @@ def generalized_cross_entropy(
     q: Annotated[float, Gt(0), Le(1), Doc("Robustness to wrong labels: towards 0 cross-entropy, 1 the linear 1 − p.")] = 0.5,
     from_logits: FromLogits = False,
 ) -> tuple[Array, Array, Second]:
-    """Between cross-entropy and mean absolute error: a wrong label costs at most 1/q, so noise in labels does less harm."""
+    """Between cross-entropy and mean absolute error: a wrong label costs at most 1/q, so noise in labels does less harm.
+
+    Use when: some labels are wrong: a wrong one costs at most 1/q, so that it is outvoted rather than learned.
+    Avoid when: labels are clean or classes many: what is far from right hardly pulls, so that it learns slower than
+    cross-entropy.
+    See also: categorical_cross_entropy, brier_score.
+    """
     if isinstance(targets, Shares):
         if from_logits:
             return _generalized_of_shares(predictions, targets, q)
@@ -535,7 +560,9 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
 @loss(
     predictions=SCORES,
     targets=CLASS_LABEL,
-    formula="max(0, 1 − sᵧ + max(0, sⱼ of the wrong classes j))",
+    formula="max(0, 1 − s_y + max(0, max_(j ≠ y) sⱼ))",
+    gradient="−1 if j = y and ℓ > 0, 1 if j = c and s_c > 0 and ℓ > 0, else 0",
+    symbols={"c": "the wrong class with the largest score"},
     aliases=("CategoricalHinge",),
     equals=(
         equal(
@@ -545,6 +572,7 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
             caveat="At a tie the slope is shared there.",
         ),
     ),
+    reference="Crammer and Singer (2001), JMLR 2, 265–292, https://www.jmlr.org/papers/v2/crammer01a.html",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
 def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
@@ -552,6 +580,11 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
 
     Keras' form, in which the true class takes part in the maximum with a score of 0: where all wrong scores are negative
     the loss is 1 − sᵧ. See crammer_singer_hinge for the form without it.
+
+    Use when: Keras' loss of this name is to be matched.
+    Avoid when: all scores may be negative: the true class must then exceed 1 by itself; crammer_singer_hinge asks for a lead
+    only.
+    See also: crammer_singer_hinge.
     """
     return _hinge(predictions, targets, 0.0)
 
@@ -559,7 +592,9 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
 @loss(
     predictions=SCORES,
     targets=CLASS_LABEL,
-    formula="max(0, 1 − sᵧ + max sⱼ over the wrong classes j)",
+    formula="max(0, 1 − s_y + max_(j ≠ y) sⱼ)",
+    gradient="−1 if j = y and ℓ > 0, 1 if j = c and ℓ > 0, else 0",
+    symbols={"c": "the wrong class with the largest score"},
     aliases=("multiclass_hinge", "multiclass_hinge_loss"),
     equals=(
         equal("sklearn.metrics.hinge_loss(targets, predictions, labels=np.arange(k))"),
@@ -576,23 +611,29 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
             caveat="Where a score lies outside [0, 1], torchmetrics takes the softmax of all.",
         ),
     ),
-    reference="Crammer and Singer (2001), Journal of Machine Learning Research 2, 265–292",
+    reference="Crammer and Singer (2001), JMLR 2, 265–292, https://www.jmlr.org/papers/v2/crammer01a.html",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
 def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
-    """Asks the true class to lead the best wrong one by 1: only these two are pulled, and no others."""
+    """Asks the true class to lead the best wrong one by 1: only these two are pulled, and no others.
+
+    Use when: only the decision among several classes counts: the true one must lead the best wrong one.
+    Avoid when: probabilities are wanted; or classes are many, of which a step moves only two.
+    See also: hinge, multi_margin, categorical_cross_entropy.
+    """
     return _hinge(predictions, targets, -np.inf)
 
 
 @loss(
     predictions=SCORES,
     targets=CLASS_LABEL,
-    formula="1/k ∑ max(0, m − sᵧ + sⱼ)^p over the wrong classes j",
+    formula="w_y/k ∑_(j ≠ y) max(0, m − s_y + sⱼ)ᵖ",
+    gradient="gⱼ if j ≠ y, else −∑_(i ≠ y) gᵢ; gⱼ = w_y·p/k·[sⱼ > s_y − m]·max(0, m − s_y + sⱼ)^(p − 1)",
     aliases=("multi_class_margin", "MultiMarginLoss", "multi_margin_loss", "F.multi_margin_loss"),
     equals=(
         equal("torch.nn.MultiMarginLoss(p=p, margin=margin, weight=class_weight, reduction=reduction)(predictions, targets)"),
     ),
-    reference="Weston and Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN",
+    reference="Weston and Watkins (1999), ESANN, https://www.esann.org/sites/default/files/proceedings/legacy/es1999-461.pdf",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost_of_shares=Cost(beyond={"n·k²": 80.0}),
 )
@@ -607,6 +648,10 @@ def multi_margin(
     """Asks the true class to lead every wrong one by a margin, and adds up the shortfalls, divided by the number of classes.
 
     Class weights multiply the losses but not the divisor of the mean, as in PyTorch.
+
+    Use when: the true class must lead every wrong one by a margin, and all that come too near should be pushed at once.
+    Avoid when: probabilities are wanted; or classes are many: the division by their number makes each pull small.
+    See also: hinge.
     """
     k = predictions.shape[1]
     weight = np.ones(k) if class_weight is None else np.asarray(class_weight, np.float64)

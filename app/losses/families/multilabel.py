@@ -7,10 +7,10 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.domains import Interval, Whole
+from app.domains import Whole
 from app.libraries import equal
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, SCORES, UNIT, numbers, whole
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, ON_BOTH_SIDES, SCORES, UNIT, numbers, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import (
     BOUNDED_GRADIENT,
@@ -47,13 +47,14 @@ def _draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.round(rng.integers(-60, 61, shape) * np.float64(0.05), 6)
 
 
-LABEL_LOGITS = numbers("logits", "the log-odds of each label", Interval(), _draw_logits, axes="n *d k", link=UNIT)
+LABEL_LOGITS = numbers("logits", "the log-odds of each label", ON_BOTH_SIDES, _draw_logits, axes="n *d k", link=UNIT)
 
 
 @loss(
     predictions=LABEL_LOGITS,
     targets=MULTI_HOT,
-    formula="1/k ∑ w log(1 + exp(−x)) of the true labels, log(1 + exp(x)) of the others",
+    formula="1/k ∑ⱼ wⱼ ln(1 + e^(−zⱼ)); zⱼ = (2yⱼ − 1)·xⱼ",
+    gradient="wⱼ/k·(σ(xⱼ) − yⱼ)",
     aliases=(
         "multi_bce",
         "MultiLabelSoftMarginLoss",
@@ -65,6 +66,7 @@ LABEL_LOGITS = numbers("logits", "the log-odds of each label", Interval(), _draw
         equal("torch.nn.MultiLabelSoftMarginLoss(weight=class_weight, reduction=reduction)(predictions, targets)"),
         equal("catboost.utils.eval_metric(targets.T, predictions.T, 'MultiLogloss')[0]"),
     ),
+    reference="Boutell et al. (2004), doi:10.1016/j.patcog.2004.03.009",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
     weighs_rows=True,
 )
@@ -81,6 +83,10 @@ def multilabel_soft_margin(
 
     Class weights multiply the labels' terms; the sum is divided by the number of labels all the same, as in PyTorch. Weights
     and masks of single labels are in both.
+
+    Use when: a sample may have several labels at once, and the probability of each is wanted.
+    Avoid when: exactly one label is true (categorical_cross_entropy); or labels are so many that the false ones drown the true.
+    See also: binary_cross_entropy, multilabel_margin.
     """
     sign = 2.0 * targets - 1.0
     against = -sign * predictions
@@ -124,9 +130,11 @@ def _ordered(targets: Array, weights: Array | None, *keys: Array) -> _Ordered:
 @loss(
     predictions=SCORES,
     targets=when("target_format", "index_list", INDEX_LIST, MULTI_HOT),
-    formula="1/k ∑ max(0, 1 − (sⱼ − sᵢ)) over true labels j and false labels i",
+    formula="1/k ∑_(i ∈ Y) ∑_(j ∉ Y) max(0, 1 − (sᵢ − sⱼ))",
+    gradient="−1/k ∑_(i ∉ Y) [sⱼ − sᵢ < 1] if j ∈ Y, else 1/k ∑_(i ∈ Y) [sᵢ − sⱼ < 1]",
     aliases=("multilabel_hinge", "MultiLabelMarginLoss", "multilabel_margin_loss", "F.multilabel_margin_loss"),
     equals=(equal("torch.nn.MultiLabelMarginLoss(reduction=reduction)(predictions, targets)"),),
+    reference="Zhang and Zhou (2014), doi:10.1109/TKDE.2013.39",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost=Cost(per_number=30.0, beyond={"n·k·log k": 9.0}),
     weighs_rows=True,
@@ -144,6 +152,10 @@ def multilabel_margin(
 
     A list of labels ends at its first −1, whatever stands after it, as in PyTorch. A pair counts the product of its labels'
     weights.
+
+    Use when: a sample may have several labels and only their order counts: true ones before false ones.
+    Avoid when: a threshold must tell which labels hold: scores have no common zero.
+    See also: label_ranking_loss.
     """
     k = _counted(predictions, weights)
     room = headroom(predictions)
@@ -166,7 +178,7 @@ def multilabel_margin(
 @loss(
     predictions=LABEL,
     targets=LABEL,
-    formula="1[p ≠ y]",
+    formula="[p ≠ y]",
     aliases=("HammingLoss", "Hamming"),
     equals=(
         equal("sklearn.metrics.hamming_loss(targets, predictions)"),
@@ -178,14 +190,19 @@ def multilabel_margin(
     properties=SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
 def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
-    """The share of labels that are wrong. Predictions are decided labels, so nothing can be learned by its gradient."""
+    """The share of labels that are wrong. Predictions are decided labels, so nothing can be learned by its gradient.
+
+    Use when: decided labels are judged one by one, several of a sample, each error counting the same.
+    Avoid when: a model is trained, as it has no slope; or true labels are rare: to name none looks good.
+    See also: zero_one, multilabel_soft_margin.
+    """
     return (predictions != targets).astype(np.float64), None
 
 
 @loss(
     predictions=SCORES,
     targets=MULTI_HOT,
-    formula="the share of pairs of a true label j and a false label i with sⱼ ≤ sᵢ",
+    formula="1/(|Y|(k − |Y|)) ∑_(i ∈ Y) ∑_(j ∉ Y) [sᵢ ≤ sⱼ]",
     aliases=("MultilabelRankingLoss", "multilabel_ranking_loss"),
     equals=(
         equal("sklearn.metrics.label_ranking_loss(targets, predictions)"),
@@ -201,7 +218,12 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
     weighs_rows=True,
 )
 def label_ranking_loss(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, None]:
-    """The share of pairs of labels in the wrong order. A tie is an error; a row with no or only true labels costs 0."""
+    """The share of pairs of labels in the wrong order. A tie is an error; a row with no or only true labels costs 0.
+
+    Use when: a ranking of labels is judged as a whole: how often a false one stands before a true one.
+    Avoid when: a model is trained, as it has no slope (multilabel_margin has one); or only the top of the ranking is looked at.
+    See also: multilabel_margin, coverage_error, margin_ranking.
+    """
     ordered = _ordered(targets, weights, -targets, predictions)  # true labels come first where they tie
     wrong = (ordered.true * ordered.false_after).sum(axis=1)  # without weights whole numbers: exact in any order
     pairs = ordered.true_up_to[:, -1] * ordered.false.sum(axis=1)
@@ -211,7 +233,7 @@ def label_ranking_loss(predictions: Array, targets: Array, weights: Array | None
 @loss(
     predictions=SCORES,
     targets=MULTI_HOT,
-    formula="the rank of the true label that has the lowest score",
+    formula="∑ⱼ [sⱼ ≥ min_(i ∈ Y) sᵢ]",
     aliases=("MultilabelCoverageError", "multilabel_coverage_error"),
     equals=(
         equal("sklearn.metrics.coverage_error(targets, predictions)"),
@@ -222,7 +244,13 @@ def label_ranking_loss(predictions: Array, targets: Array, weights: Array | None
     weighs_rows=True,
 )
 def coverage_error(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, None]:
-    """How far down the ranking one must go to meet all true labels. A tie takes the worse rank; a row without any costs 0."""
+    """How far down the ranking one must go to meet all true labels. A tie takes the worse rank; a row without any costs 0.
+
+    Use when: it counts how many labels somebody has to read until all true ones are seen.
+    Avoid when: a model is trained, as it has no slope; or samples have very different numbers of true labels: its least value
+    is that number.
+    See also: label_ranking_loss.
+    """
     counted = targets if weights is None else targets * weights
     lowest = np.where(counted == 0, np.inf, predictions).min(axis=1)
     reached = predictions >= lowest[:, None]

@@ -16,7 +16,9 @@ from app.losses.numerics.stable import Array
 @loss(
     predictions={"first": REAL, "second": REAL},
     targets=SIGN,
-    formula="max(0, −y(a − b) + m)",
+    formula="max(0, m − y·(a − b))",
+    gradient="∂ℓ/∂a = −y if y·(a − b) ≤ m, else 0; ∂ℓ/∂b = y if y·(a − b) ≤ m, else 0",
+    symbols={"a": "the first score", "b": "the second score"},
     aliases=("MarginRankingLoss", "margin_ranking_loss"),
     equals=(equal("torch.nn.MarginRankingLoss(margin=margin, reduction=reduction)(first, second, targets)"),),
     reference="Herbrich, Graepel and Obermayer (1999), doi:10.1049/cp:19991091",
@@ -29,7 +31,12 @@ def margin_ranking(
     *,
     margin: Annotated[float, Ge(0), Doc("How much the score that shall be greater must lead.")] = 0.0,
 ) -> tuple[Array, tuple[Array, Array], Seconds]:
-    """Raises the first score above the second where the target is 1, and the second above the first where it is −1."""
+    """Raises the first score above the second where the target is 1, and the second above the first where it is −1.
+
+    Use when: it is known which of two shall come first, as of search results or recommendations, but no score of either.
+    Avoid when: whole lists are judged by their top: every pair counts the same, wherever it stands.
+    See also: hinge, label_ranking_loss.
+    """
     difference, error = two_sum(first, -second)
     total, rest = two_sum(-targets * difference, margin)
     rest = rest - targets * error

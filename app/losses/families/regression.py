@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
-from app.libraries import AVERAGES, EACH, equal
+from app.libraries import AT_KINKS, AVERAGES, EACH, equal
 from app.losses.encodings import ABOVE_MINUS_ONE, POSITIVE, REAL, VALUE
 from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
 from app.losses.inputs import Case, Choice, when
@@ -52,6 +52,7 @@ from app.registry import alias
     predictions=REAL,
     targets=REAL,
     formula="r²",
+    gradient="2r",
     aliases=("mse", "MSE", "MSELoss", "mse_loss", "F.mse_loss", "MeanSquaredError", "squared_error", "l2", "L2", "quadratic"),
     equals=(
         equal("torch.nn.MSELoss(reduction=reduction)(predictions, targets)"),
@@ -60,11 +61,16 @@ from app.registry import alias
         equal("optax.losses.squared_error(predictions, targets)", reductions=EACH),
         equal("torchmetrics.functional.mean_squared_error(predictions, targets)"),
     ),
-    reference="Gauss (1809), Theoria motus corporum coelestium",
+    reference="Gauss (1809), Theoria motus; Stigler (1981), doi:10.1214/aos/1176345451",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
 def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """Squared residual: large errors weigh most, and the minimiser is the mean."""
+    """Squared residual: large errors weigh most, and the minimiser is the mean.
+
+    Use when: errors are of one size everywhere and the mean of the target is wanted; it is what least squares minimises.
+    Avoid when: a few targets are far off: one error of 10 counts as much as a hundred of 1.
+    See also: mean_absolute_error, huber.
+    """
     residual = predictions - targets
     values = np.square(residual)
     residual *= 2.0
@@ -75,17 +81,25 @@ def mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
     predictions=REAL,
     targets=REAL,
     formula="½r²",
+    gradient="r",
     aliases=("l2_loss", "half_mse", "HalfSquaredError", "reg:squarederror", "lsgan"),
     equals=(
         equal("optax.losses.l2_loss(predictions, targets)", reductions=EACH),
+        equal("lightgbm.LGBMRegressor(objective='regression', metric='None')", reductions=EACH, axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function='RMSE')", reductions=EACH, axes=("n",)),
         equal("sklearn._loss.loss.HalfSquaredError()", reductions=EACH, axes=("n",)),
         equal("xgboost.XGBRegressor(objective='reg:squarederror')", reductions=EACH, axes=("n",)),
     ),
-    reference="Gauss (1809), Theoria motus corporum coelestium",
+    reference="Gauss (1809), Theoria motus; Stigler (1981), doi:10.1214/aos/1176345451",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )
 def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """Half the squared residual: the gradient is the residual itself, as gradient boosting takes it."""
+    """Half the squared residual: the gradient is the residual itself, as gradient boosting takes it.
+
+    Use when: a gradient booster or a textbook is to be matched: the gradient is r and the second derivative 1.
+    Avoid when: the number is reported as a mean squared error, of which it is half.
+    See also: mean_squared_error.
+    """
     residual = predictions - targets
     return residual * (residual / 2.0), residual, lambda: np.ones_like(residual)
 
@@ -94,6 +108,7 @@ def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
     predictions=REAL,
     targets=REAL,
     formula="|r|",
+    gradient="sign(r)",
     aliases=(
         "mae", "MAE", "L1Loss", "l1_loss", "F.l1_loss", "MeanAbsoluteError", "absolute_error", "AbsoluteError", "l1", "L1",
         "reg:absoluteerror", "regression_l1",
@@ -105,21 +120,30 @@ def half_squared_error(predictions: Array, targets: Array) -> tuple[Array, Array
         equal(
             "sklearn._loss.loss.AbsoluteError()",
             reductions=EACH, axes=("n",),
-            differs_at=("gradient at ties", "gradient at exact", "gradient at zeros", "gradient at saturated"),
+            differs_at=AT_KINKS,
             caveat="The slope at a residual of 0 is −1 there.",
         ),
         equal("torchmetrics.functional.mean_absolute_error(predictions, targets)"),
         equal("xgboost.XGBRegressor(objective='reg:absoluteerror', eval_metric='mae')", axes=("n",)),
-        equal("lightgbm.LGBMRegressor(objective='regression_l1')", axes=("n",)),
+        equal(
+            "lightgbm.LGBMRegressor(objective='regression_l1')",
+            axes=("n",), differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MAE')[0]", axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function='MAE')", reductions=EACH, axes=("n",), times=2.0),
     ),
-    reference="Laplace (1774), Mémoire sur la probabilité des causes par les événements",
+    reference="Laplace (1774), translated by Stigler (1986), doi:10.1214/ss/1177013621",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )  # fmt: skip
 def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Absolute residual: every error pulls with the same force, and the minimiser is the median.
 
     The gradient at r = 0 is 0, as in PyTorch and Keras; JAX gives 1 there and scikit-learn −1.
+
+    Use when: targets hold outliers, or the median is wanted, or people shall read the error in the unit of the target.
+    Avoid when: training must settle with a constant learning rate: the slope near the target is as steep as far from it.
+    See also: huber, quantile, median_absolute_error.
     """
     return _absolute(predictions, targets)
 
@@ -128,6 +152,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     predictions=REAL,
     targets=REAL,
     formula="√(mean r²)",
+    gradient="r/(n·ℓ)",
     aliases=("rmse", "RMSE", "RootMeanSquaredError"),
     equals=(
         equal("sklearn.metrics.root_mean_squared_error(targets, predictions)", multioutput="uniform_average"),
@@ -140,6 +165,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
         equal("lightgbm.LGBMRegressor(metric='rmse')", axes=("n",)),
         equal("catboost.utils.eval_metric(targets, predictions, 'RMSE')[0]", axes=("n",)),
     ),
+    reference="Chai and Draxler (2014), doi:10.5194/gmd-7-1247-2014",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     mean=QUADRATIC,
 )
@@ -147,6 +173,10 @@ def root_mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, 
     """Root of the mean squared residual, in the unit of the target; per_sample is each sample's own.
 
     Of several columns it is one root over all numbers; `multioutput` takes the mean of the columns' roots, as scikit-learn.
+
+    Use when: one figure in the unit of the target is reported, and large errors should weigh more than in proportion.
+    Avoid when: batches are averaged: the mean of roots is not the root of the mean; or outliers would rule the figure.
+    See also: mean_squared_error, mean_absolute_error.
     """
     return _absolute(predictions, targets)[:2]
 
@@ -155,11 +185,13 @@ def root_mean_squared_error(predictions: Array, targets: Array) -> tuple[Array, 
     predictions=VALUE,
     targets=VALUE,
     formula="median |r|",
+    gradient="sign(r) if |r| = ℓ, else 0",
     aliases=("medae", "MedAE", "MedianAbsoluteError"),
     equals=(
         equal("sklearn.metrics.median_absolute_error(targets, predictions)", axes=("n",)),
         equal("catboost.utils.eval_metric(targets, predictions, 'MedianAbsoluteError')[0]", axes=("n",)),
     ),
+    reference="Hyndman and Koehler (2006), doi:10.1016/j.ijforecast.2006.03.001",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     mean=MEDIAN,
 )
@@ -167,6 +199,10 @@ def median_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Ar
     """The residual in the middle: half of the samples may be arbitrarily wrong without moving it.
 
     Of an even number of samples it is the mean of the middle two, which share the gradient.
+
+    Use when: a model is judged on data of which up to half may be arbitrarily wrong, and its typical error is asked for.
+    Avoid when: a model is trained: only the one or two samples in the middle have a gradient; or rare large errors matter.
+    See also: mean_absolute_error, max_error.
     """
     return _absolute(predictions, targets)[:2]
 
@@ -175,13 +211,20 @@ def median_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Ar
     predictions=VALUE,
     targets=VALUE,
     formula="max |r|",
+    gradient="sign(r) if |r| = ℓ, else 0",
     aliases=("linf", "l_inf", "maximum_residual", "max_residual"),
     equals=(equal("sklearn.metrics.max_error(targets, predictions)", axes=("n",)),),
+    reference="Boyd and Vandenberghe (2004), Convex Optimization, section 6.1, doi:10.1017/CBO9780511804441",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     mean=MAXIMUM,
 )
 def max_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
-    """The largest residual: only the worst sample counts, the first of those where several tie."""
+    """The largest residual: only the worst sample counts, the first of those where several tie.
+
+    Use when: a bound has to hold for every sample, as of tolerances, safety and approximations.
+    Avoid when: targets are noisy: the single worst sample is all that counts, and more data make the value larger.
+    See also: mean_absolute_error.
+    """
     return _absolute(predictions, targets)[:2]
 
 
@@ -197,6 +240,7 @@ def _absolute(predictions: Array, targets: Array) -> tuple[Array, Array, Second]
     predictions=when("clip", None, ABOVE_MINUS_ONE, REAL),
     targets=when("clip", None, ABOVE_MINUS_ONE, REAL),
     formula="(ln(1 + p) − ln(1 + y))²",
+    gradient="2(ln(1 + p) − ln(1 + y))/(1 + p)",
     aliases=(
         "msle", "MSLE", "mean_squared_log_error", "MeanSquaredLogError", alias("MeanSquaredLogarithmicError", clip=1e-7),
     ),
@@ -214,6 +258,7 @@ def _absolute(predictions: Array, targets: Array) -> tuple[Array, Array, Second]
             caveat="XGBoost keeps the second derivative above 1e-6.",
         ),
     ),
+    reference="Tofallis (2015), doi:10.1057/jors.2014.103",
     properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
 )  # fmt: skip
 def mean_squared_logarithmic_error(
@@ -227,6 +272,10 @@ def mean_squared_logarithmic_error(
     """Squared difference of the logarithms: errors count by their ratio, and falling short costs more than overshooting.
 
     Numbers must be above −1. Keras raises them to 1e-7 instead (clip=1e-7); scikit-learn refuses them, as here without clip.
+
+    Use when: targets are counts or prices of very different size, and an error of 10 % should cost the same at any size.
+    Avoid when: totals must come out right: the minimiser lies near the geometric mean, below the mean.
+    See also: root_mean_squared_logarithmic_error, mean_absolute_percentage_error, gamma_deviance.
     """
     raised, lower = predictions, targets
     if clip is not None:
@@ -244,17 +293,25 @@ def mean_squared_logarithmic_error(
 @loss(
     predictions=ABOVE_MINUS_ONE,
     targets=ABOVE_MINUS_ONE,
-    formula="√(mean (ln(1 + p) − ln(1 + y))²)",
+    formula="√(mean((ln(1 + p) − ln(1 + y))²))",
+    gradient="(ln(1 + p) − ln(1 + y))/(n·ℓ·(1 + p))",
     aliases=("rmsle", "RMSLE", alias("root_mean_squared_log_error", multioutput="uniform_average")),
     equals=(
         equal("sklearn.metrics.root_mean_squared_log_error(targets, predictions)", multioutput="uniform_average"),
         equal("xgboost.XGBRegressor(eval_metric='rmsle')", axes=("n",)),
     ),
+    reference="Tofallis (2015), doi:10.1057/jors.2014.103",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
     mean=QUADRATIC,
 )
 def root_mean_squared_logarithmic_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
-    """Root of the mean squared difference of the logarithms: for small errors, the typical relative error."""
+    """Root of the mean squared difference of the logarithms: for small errors, the typical relative error.
+
+    Use when: one figure is reported of targets that differ in size: read it as a typical relative error while it is small.
+    Avoid when: targets are near 0, where the 1 in the logarithm hides relative errors; or large errors in absolute terms are
+    what costs.
+    See also: root_mean_squared_error.
+    """
     log, low = _log_of_successors(predictions, targets)
     return np.abs(log + low), np.sign(log) / (1.0 + predictions)
 
@@ -277,7 +334,8 @@ def _log_of_successors(predictions: Array, targets: Array) -> Pair:
 @loss(
     predictions=REAL,
     targets=REAL,
-    formula="scale · |r| / max(|y|, ε)",
+    formula="scale·|r|/max(|y|, ε)",
+    gradient="scale·sign(r)/max(|y|, ε)",
     aliases=("mape", "MAPE", "mean_absolute_percentage", alias("MeanAbsolutePercentageError", eps=1e-7, scale=100.0)),
     equals=(
         equal("sklearn.metrics.mean_absolute_percentage_error(targets, predictions)"),
@@ -288,9 +346,24 @@ def _log_of_successors(predictions: Array, targets: Array) -> Pair:
             scale=100.0,
         ),
         equal("torchmetrics.functional.mean_absolute_percentage_error(predictions, targets)", eps=1.17e-6),
-        equal("lightgbm.LGBMRegressor(objective='mape')", axes=("n",), eps=1.0),
+        equal(
+            "lightgbm.LGBMRegressor(objective='mape')",
+            axes=("n",),
+            eps=1.0,
+            differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MAPE')[0]", axes=("n",), eps=1.0),
+        equal(
+            "catboost.CatBoostRegressor(loss_function='MAPE')",
+            reductions=EACH,
+            axes=("n",),
+            eps=1.0,
+            differs_at=AT_KINKS,
+            caveat="At the kink CatBoost takes the slope above it.",
+        ),
     ),
+    reference="Hyndman and Koehler (2006), doi:10.1016/j.ijforecast.2006.03.001",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
 )
 def mean_absolute_percentage_error(
@@ -305,6 +378,11 @@ def mean_absolute_percentage_error(
     """Absolute residual relative to the target: favours predictions that are too small, and explodes at targets near 0.
 
     A fraction, as in scikit-learn; Keras gives percent. At r = 0 the gradient is 0.
+
+    Use when: all targets are well away from 0 and the error is wanted in percent of them.
+    Avoid when: targets come near 0, where one sample swamps the mean; or a forecast too low must not be favoured: it costs at
+    most 100 %.
+    See also: mean_absolute_error.
     """
     residual = predictions - targets
     unit = np.maximum(np.abs(targets), eps)
@@ -320,6 +398,7 @@ def mean_absolute_percentage_error(
     predictions=REAL,
     targets=REAL,
     formula="ln cosh r",
+    gradient="tanh r",
     aliases=("logcosh", "LogCosh", "log_cosh_error", "LogCoshError"),
     equals=(
         equal("keras.losses.LogCosh(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
@@ -336,11 +415,20 @@ def mean_absolute_percentage_error(
             differs_at=("random",),
             caveat="CatBoost's logarithm has four digits.",
         ),
+        equal("catboost.CatBoostRegressor(loss_function='LogCosh')", reductions=EACH, axes=("n",)),
     ),
+    reference="Saleh and Saleh (2022), arXiv:2208.04564",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
 def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """Quadratic near the target and linear far from it, with no seam between: the smooth relative of Huber's loss."""
+    """Quadratic near the target and linear far from it, with no seam between: the smooth relative of Huber's loss.
+
+    Use when: outliers should be bounded and the loss still smooth in all derivatives, as second-order methods and boosting want
+    it.
+    Avoid when: residuals are not of the order of 1: there is no threshold to set, so that small units make it a plain squared
+    error.
+    See also: huber, mean_squared_error.
+    """
     residual, error = difference(predictions, targets)
     size = np.abs(residual)
     near = np.minimum(size, 18.0)
@@ -360,6 +448,7 @@ def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     predictions=REAL,
     targets=REAL,
     formula="½r² if |r| ≤ δ, else δ(|r| − ½δ)",
+    gradient="r if |r| ≤ δ, else δ·sign(r)",
     aliases=("HuberLoss", "huber_loss", "F.huber_loss", "Huber"),
     equals=(
         equal("torch.nn.HuberLoss(delta=delta, reduction=reduction)(predictions, targets)"),
@@ -367,8 +456,14 @@ def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
         equal("optax.losses.huber_loss(predictions, targets, delta=delta)", reductions=EACH),
         equal("sklearn.linear_model.SGDRegressor(loss='huber', epsilon=delta)", reductions=EACH, axes=("n",)),
         equal("sklearn._loss.loss.HuberLoss(delta=delta)", reductions=EACH, axes=("n",)),
-        equal("lightgbm.LGBMRegressor(objective='huber', alpha=delta)", axes=("n",)),
+        equal(
+            "lightgbm.LGBMRegressor(objective='huber', alpha=delta)",
+            axes=("n",),
+            differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, f'Huber:delta={delta}')[0]", axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function=f'Huber:delta={delta}')", reductions=EACH, axes=("n",)),
     ),
     reference="Huber (1964), doi:10.1214/aoms/1177703732",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
@@ -379,7 +474,13 @@ def huber(
     *,
     delta: Annotated[float, Gt(0), Doc("Residual at which the loss turns from quadratic to linear.")] = 1.0,
 ) -> tuple[Array, Array, Second]:
-    """Quadratic near the target, linear beyond it: outliers pull with bounded force."""
+    """Quadratic near the target, linear beyond it: outliers pull with bounded force.
+
+    Use when: most errors are ordinary and a few targets are far off: delta is the residual from which one counts as far off.
+    Avoid when: nobody can say what a large residual is: with delta too small it is the median that is fitted, too large the
+    mean.
+    See also: smooth_l1, quantile.
+    """
     residual = predictions - targets
     gradient = residual.clip(-delta, delta)
     values = _seamed(predictions, targets, residual, gradient, gradient)
@@ -390,6 +491,7 @@ def huber(
     predictions=REAL,
     targets=REAL,
     formula="½r²/β if |r| < β, else |r| − ½β",
+    gradient="r/β if |r| < β, else sign(r)",
     aliases=("SmoothL1Loss", "smooth_l1_loss", "F.smooth_l1_loss", "SmoothL1"),
     equals=(
         equal("torch.nn.SmoothL1Loss(beta=beta, reduction=reduction)(predictions, targets)"),
@@ -406,7 +508,13 @@ def smooth_l1(
         float, Ge(0), Doc("Residual at which the loss turns from quadratic to linear; 0 makes it the absolute error.")
     ] = 1.0,
 ) -> tuple[Array, Array, Second]:
-    """Absolute error with its corner rounded off: Huber's loss divided by its threshold, so that the far slope is always 1."""
+    """Absolute error with its corner rounded off: Huber's loss divided by its threshold, so that the far slope is always 1.
+
+    Use when: coordinates such as those of boxes are regressed and no target should pull with more than 1, whatever beta is.
+    Avoid when: beta is tuned against a fixed learning rate: smaller betas make the slope near the target steeper; huber's stays
+    1.
+    See also: mean_absolute_error, giou.
+    """
     if beta == 0:
         return _absolute(predictions, targets)
     residual = predictions - targets
@@ -442,7 +550,8 @@ _OF_QUANTILES = Choice((
 @loss(
     predictions=REAL,
     targets=_OF_QUANTILES,
-    formula="q·(y − p) if y ≥ p, else (1 − q)·(p − y)",
+    formula="q·(y − p) if y ≥ p, else (1 − q)(p − y)",
+    gradient="−q if y ≥ p, else 1 − q",
     aliases=(
         "pinball", "pinball_loss", "PinballLoss", "mean_pinball_loss", "check_loss", "tilted", "tilted_loss", "Quantile",
         "quantile_score", "reg:quantileerror",
@@ -454,8 +563,17 @@ _OF_QUANTILES = Choice((
             "xgboost.XGBRegressor(objective='reg:quantileerror', quantile_alpha=quantile, eval_metric='quantile')",
             axes=("n",),
         ),
-        equal("lightgbm.LGBMRegressor(objective='quantile', alpha=quantile)", axes=("n",)),
+        equal(
+            "lightgbm.LGBMRegressor(objective='quantile', alpha=quantile)",
+            axes=("n",), differs_at=("hessian", *AT_KINKS),
+            caveat="LightGBM takes 1 for the second derivative, and at the kink the slope above it.",
+        ),
         equal("catboost.utils.eval_metric(targets, predictions, f'Quantile:alpha={quantile}')[0]", axes=("n",)),
+        equal(
+            "catboost.CatBoostRegressor(loss_function=f'Quantile:alpha={quantile}')",
+            reductions=EACH, axes=("n",), differs_at=AT_KINKS,
+            caveat="At the kink CatBoost's slope is 0.",
+        ),
         equal("tensorflow_addons.losses.PinballLoss(tau=quantile)(targets, predictions)"),
         equal("scoringrules.quantile_score(targets, predictions, quantile)", reductions=EACH),
         equal("pytorch_forecasting.metrics.QuantileLoss([quantile])(predictions, targets)", times=0.5),
@@ -478,6 +596,10 @@ def quantile(
 
     Of several quantiles, predictions have a column each, (n, q) beside targets (n,). At r = 0 the gradient is −q, as in
     scikit-learn.
+
+    Use when: too little costs another price than too much, or an interval is wanted: two quantiles are its ends.
+    Avoid when: the mean is wanted; or a quantile near 0 or 1 of few samples, of which only those beyond it tell anything.
+    See also: mean_absolute_error.
     """
     residual = predictions - targets
     gradient = (residual > 0) - np.asarray(quantile, np.float64)
@@ -490,6 +612,7 @@ def quantile(
     predictions=REAL,
     targets=REAL,
     formula="max(0, |r| − ε)",
+    gradient="sign(r) if |r| > ε, else 0",
     aliases=("EpsilonInsensitive", "epsilon_insensitive_loss", "svr"),
     equals=(
         equal("sklearn.linear_model.SGDRegressor(loss='epsilon_insensitive', epsilon=epsilon)", reductions=EACH, axes=("n",)),
@@ -504,7 +627,12 @@ def epsilon_insensitive(
     *,
     epsilon: Annotated[float, Ge(0), Doc("Residual up to which a prediction costs nothing.")] = 0.1,
 ) -> tuple[Array, Array, Second]:
-    """Absolute residual beyond a tube: predictions within ε of the target are left alone, at its edge too."""
+    """Absolute residual beyond a tube: predictions within ε of the target are left alone, at its edge too.
+
+    Use when: errors within a known tolerance are as good as none, as in support vector regression.
+    Avoid when: the tolerance is a guess: predictions within it are never improved.
+    See also: squared_epsilon_insensitive, mean_absolute_error.
+    """
     excess, side = _beyond(predictions, targets, epsilon)
     return excess, side * (excess > 0), lambda: np.zeros_like(side)
 
@@ -513,6 +641,7 @@ def epsilon_insensitive(
     predictions=REAL,
     targets=REAL,
     formula="max(0, |r| − ε)²",
+    gradient="2 max(0, |r| − ε)·sign(r)",
     aliases=("SquaredEpsilonInsensitive", "squared_epsilon_insensitive_loss"),
     equals=(
         equal(
@@ -531,7 +660,12 @@ def squared_epsilon_insensitive(
     *,
     epsilon: Annotated[float, Ge(0), Doc("Residual up to which a prediction costs nothing.")] = 0.1,
 ) -> tuple[Array, Array, Second]:
-    """Squared residual beyond a tube: predictions within ε of the target are left alone, the others pull in proportion."""
+    """Squared residual beyond a tube: predictions within ε of the target are left alone, the others pull in proportion.
+
+    Use when: errors within a known tolerance are as good as none and the slope should set in gently beyond it.
+    Avoid when: targets hold outliers: beyond the tolerance they weigh as in the squared error.
+    See also: mean_squared_error.
+    """
     excess, side = _beyond(predictions, targets, epsilon)
     return excess * excess, 2.0 * (side * excess), lambda: np.where(excess > 0, 2.0, 0.0)
 
@@ -552,6 +686,7 @@ def _beyond(predictions: Array, targets: Array, epsilon: float) -> tuple[Array, 
     predictions=POSITIVE,
     targets=NOT_BELOW_ZERO,
     formula="2(y ln(y/p) − y + p)",
+    gradient="2(1 − y/p)",
     aliases=("mean_poisson_deviance", "PoissonDeviance"),
     equals=(
         equal("sklearn.metrics.mean_poisson_deviance(targets, predictions)", axes=("n",)),
@@ -569,6 +704,11 @@ def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, 
     """What a Poisson rate leaves unexplained of a count: for rates, whose error is to be judged by the size of the rate.
 
     The rate itself is predicted, not its logarithm; a target of 0 costs 2p.
+
+    Use when: targets are counts or rates: an error is measured against a spread that grows with the rate itself.
+    Avoid when: counts scatter much more than their mean, as where a few are huge, which then rule; or a rate of 0 may be
+    predicted.
+    See also: poisson_nll, gamma_deviance, tweedie_deviance.
     """
     return _poisson(predictions, targets)
 
@@ -577,6 +717,7 @@ def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, 
     predictions=POSITIVE,
     targets=POSITIVE,
     formula="2(ln(p/y) + y/p − 1)",
+    gradient="2(1 − y/p)/p",
     aliases=("mean_gamma_deviance", "GammaDeviance", "gamma-deviance"),
     equals=(
         equal("sklearn.metrics.mean_gamma_deviance(targets, predictions)", axes=("n",)),
@@ -604,7 +745,12 @@ def poisson_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, 
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )
 def gamma_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
-    """What a gamma mean leaves unexplained of a positive target: only their ratio counts, too small costs more than too large."""
+    """What a gamma mean leaves unexplained of a positive target: only their ratio counts, too small costs more than too large.
+
+    Use when: targets are positive and skewed, as amounts and durations are, and errors count relative to their size.
+    Avoid when: a target may be 0 (tweedie_deviance takes it), or errors of equal size should cost the same everywhere.
+    See also: gamma_nll, tweedie_deviance.
+    """
     return _gamma(predictions, targets)
 
 
@@ -622,7 +768,8 @@ TWEEDIE_TARGETS = Choice((
 @loss(
     predictions=TWEEDIE_PREDICTIONS,
     targets=TWEEDIE_TARGETS,
-    formula="2(y^(2−ρ)/((1−ρ)(2−ρ)) − y·p^(1−ρ)/(1−ρ) + p^(2−ρ)/(2−ρ))",
+    formula="2(y^(2 − ρ)/((1 − ρ)(2 − ρ)) − y·p^(1 − ρ)/(1 − ρ) + p^(2 − ρ)/(2 − ρ))",
+    gradient="2(p^(1 − ρ) − y·p^(−ρ))",
     aliases=("mean_tweedie_deviance", "tweedie_deviance_score", "TweedieDevianceScore"),
     equals=(
         equal("sklearn.metrics.mean_tweedie_deviance(targets, predictions, power=power)", axes=("n",)),
@@ -644,6 +791,10 @@ def tweedie_deviance(
 
     Power 0 is the squared error, 1 the Poisson deviance, 2 the gamma deviance, 3 that of the inverse Gaussian; between 1
     and 2 targets may be 0 and the rest continuous, as in insurance claims. Between 0 and 1 there is no such distribution.
+
+    Use when: targets are often exactly 0 and else positive and skewed, as claims and rainfall are: a power between 1 and 2.
+    Avoid when: models of different powers are compared: the values are not on one scale.
+    See also: tweedie_nll.
     """
     if 0 < power < 1:
         message = f"power must be at most 0 or at least 1: no Tweedie distribution has a power between; got {power!r}"

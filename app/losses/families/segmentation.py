@@ -76,7 +76,9 @@ Pool: TypeAlias = Annotated[
 @loss(
     predictions=MASK,
     targets=TRUE_MASK,
-    formula="1 − (2∑py + s) / (∑p + ∑y + s), squared: 1 − (2∑py + s) / (∑p² + ∑y² + s)",
+    formula="1 − (2 ∑ᵢ pᵢ·yᵢ + s)/(∑ᵢ pᵢᶜ + ∑ᵢ yᵢᶜ + s); c = 2 if squared, else 1; p = σ(x) if from_logits",
+    gradient="h·(c·pᵢ^(c − 1)·(1 − ℓ) − 2yᵢ)/u; u = ∑ᵢ pᵢᶜ + ∑ᵢ yᵢᶜ + s; h = pᵢ(1 − pᵢ) if from_logits, else 1",
+    symbols={"i": "a position of the mask"},
     aliases=(
         alias("Dice", pool="batch", smooth_nr=0.0, smooth_dr=1e-7),
         "DiceLoss",
@@ -152,6 +154,10 @@ def dice(
     Targets may be soft; the loss then is 0 at the target only with `squared`. Two empty masks without `smooth` have
     loss 0 and gradient 0. With `class_axis`, targets are class indices or a mask for each class, and the loss is the mean over
     the classes. Keras and some others pool all masks of a batch by default: `pool` does.
+
+    Use when: a mask covers a small part of a picture, as an organ or a road does, and its overlap is what counts.
+    Avoid when: masks may be empty or tiny, where a single pixel decides; or calibrated probabilities are wanted.
+    See also: tversky, iou.
     """
     above, below = _smoothing(smooth, smooth_nr, smooth_dr)
     layout = _layout(predictions, class_axis, include_background, activation, from_logits, pool)
@@ -165,7 +171,11 @@ def dice(
 @loss(
     predictions=MASK,
     targets=TRUE_MASK,
-    formula="1 − (TP + s) / (TP + α FP + β FN + s), TP = ∑py, FP = ∑p(1 − y), FN = ∑(1 − p)y",
+    formula=(
+        "1 − (TP + s)/(TP + α·FP + β·FN + s); TP = ∑ᵢ pᵢ·yᵢ; FP = ∑ᵢ pᵢ·(1 − yᵢ); FN = ∑ᵢ (1 − pᵢ)·yᵢ; p = σ(x) if from_logits"
+    ),
+    gradient="h·((1 − ℓ)(yᵢ + α(1 − yᵢ) − β·yᵢ) − yᵢ)/u; u = TP + α·FP + β·FN + s; h = pᵢ(1 − pᵢ) if from_logits, else 1",
+    symbols={"i": "a position of the mask"},
     aliases=(alias("Tversky", pool="batch", smooth_nr=0.0, smooth_dr=1e-7), "TverskyLoss", "tversky_loss"),
     equals=(
         equal(
@@ -220,6 +230,10 @@ def tversky(
 
     `alpha` weighs false positives, as in the paper; Keras before 3.16 had the two exchanged. Two empty masks without
     `smooth` have loss 0 and gradient 0.
+
+    Use when: a mask is small and to miss some of it is worse than to mark too much, or the other way round.
+    Avoid when: nobody can price the two errors: alpha and beta of ½ are dice.
+    See also: dice.
     """
     above, below = _smoothing(smooth, smooth_nr, smooth_dr)
     layout = _layout(predictions, class_axis, include_background, activation, from_logits, pool)

@@ -16,6 +16,7 @@ from app.losses.encodings import LOG_PROBABILITIES, LOGITS, PADDED_INDEX
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
 from app.losses.numerics.alignments import Alignments
+from app.losses.numerics.limits import NEAR
 from app.losses.numerics.pairs import Pair, difference, pair
 from app.losses.numerics.stable import Array
 from app.losses.parameters import PER_SAMPLE
@@ -121,7 +122,15 @@ def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object)
 @loss(
     predictions=FRAMES,
     targets=LABELS,
-    formula="−ln ∑ₐ ∏ₜ p(t, aₜ) over all alignments a that read as the labels once repeats are merged and blanks dropped",
+    formula="−ln ∑ₐ ∏ₜ p(t, aₜ); p(t, j) = softmax(x) if from_logits",
+    gradient="p(t, j) − γ(t, j) if from_logits, else −γ(t, j)",
+    symbols={
+        "a": "an alignment: a class for each frame, that reads as the labels once repeats are merged and blanks dropped",
+        "t": "a frame",
+        "j": "a class",
+        "p": "the probability of a class at a frame",
+        "γ": "the probability, given the labels, that the frame stands for the class",
+    },
     aliases=(
         "CTCLoss", "ctc_loss", "F.ctc_loss", alias("CTC", from_logits=True), "connectionist_temporal_classification",
     ),
@@ -180,6 +189,11 @@ def ctc(
 
     The gradient is the exact derivative to each prediction, and 0 for a sequence that has no alignment. PyTorch's
     gradient to log-probabilities has a softmax added, which is right only once taken through log_softmax.
+
+    Use when: a sequence of labels is known, as the text of a recording, but not where in the frames each one is.
+    Avoid when: labels depend on one another, which it ignores; or a sequence has more labels than frames, which no alignment
+    can spell.
+    See also: categorical_cross_entropy.
     """
     emissions, softmax, normaliser = _shifted(predictions) if from_logits else (pair(predictions), None, np.zeros((1, 1)))
     beyond = None if input_lengths is None else _after(np.asarray(input_lengths, np.int64), predictions.shape[1])
@@ -187,7 +201,7 @@ def ctc(
         emissions, normaliser = _ended(emissions, beyond, blank), np.where(beyond, 0.0, normaliser)
     alignments = Alignments(emissions, targets, blank)
     total, low = alignments.total()
-    possible = np.isfinite(total)
+    possible = total > -NEAR / 2.0  # alignments through classes that cannot be are none
     values = (normaliser.sum(axis=1) - total) - low
     if from_logits:  # a probability, of which rounding may leave a little more than 1
         values = np.maximum(values, 0.0)
