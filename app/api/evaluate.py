@@ -28,12 +28,14 @@ from app.api.files import FILES
 from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
-from app.api.words import TARGETS, AnyReduction, OneOrMore, or_default
-from app.errors import CallerError, Path
+from app.api.words import TARGETS, AnyReduction, OneOrMore, Part, or_default
+from app.errors import CallerError, Fault, InvalidInput, Path
 from app.losses.batch import AnyBatch, Batches, Missing
 from app.losses.evaluate import Evaluation, Reduction
 from app.losses.form import Sum
+from app.losses.inputs import Place
 from app.losses.outputs import OUTPUTS, WORDS, Found, Output, word
+from app.losses.penalty import penalty
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_batch
 from app.serving.call import Call
@@ -98,6 +100,35 @@ if TYPE_CHECKING:
     OutputName: TypeAlias = str
 else:
     OutputName = Literal[tuple(OUTPUTS)]
+
+
+LARGEST_WEIGHT = 1e100
+"""Beyond, the square of a weight may be infinite."""
+
+
+def _weights(value: object) -> Any:
+    path = ("regularization", "weights")
+    if not isinstance(value, Mapping) or not value:
+        raise InvalidInput([Fault(path, "type", "regularization.weights must be an object of arrays, with one at least")])
+    arrays = {name: faults.numbers(item, (*path, name)) for name, item in cast(Mapping[str, object], value).items()}
+    for name, array in arrays.items():
+        bad = ~(np.abs(array) <= LARGEST_WEIGHT)
+        if bad.any():
+            Place((*path, name)).refuse_numbers(bad, array, f"at most {LARGEST_WEIGHT:.0e} in size")
+    return arrays
+
+
+class WeightPenalty(Part):
+    """What the weights of a model cost beside its loss: l1 · Σ|w| + l2 · Σw²."""
+
+    l1: Annotated[float, Field(description="Times Σ|w|.", ge=0, le=1e6)] = 0.0
+    l2: Annotated[float, Field(description="Times Σw².", ge=0, le=1e6)] = 0.0
+    weights: Annotated[
+        Any,
+        BeforeValidator(_weights),
+        WithJsonSchema({"type": "object", "additionalProperties": {}}),
+        Field(description="Arrays of any shape, by name.", examples=[{"w": [[0.5, -1.0], [0.0, 2.0]]}]),
+    ]
 
 
 class EvaluateRequest(BaseModel):
@@ -186,6 +217,10 @@ class EvaluateRequest(BaseModel):
         ),
         or_default("refuse"),
     ] = "refuse"
+    regularization: Annotated[
+        WeightPenalty | None,
+        Field(description="A penalty on a model's weights: answered beside the loss, and added to it in `objective`."),
+    ] = None
     non_finite_as: Annotated[
         Literal["null", "string"],
         Field(
@@ -241,6 +276,20 @@ class Counted(TypedDict):
     n_elements: NotRequired[Annotated[int, Field(description="Elements that count, where a sample has several.")]]
     n_missing: NotRequired[Annotated[int, Field(description="Elements that were left out because a number of them is missing.")]]
     divisor: Annotated[NumberOrNull, Field(description="What Σwl was divided by; null where nothing was.")]
+
+
+class PenaltyEntry(TypedDict):
+    """What the weights cost."""
+
+    value: Annotated[float, Field(description="l1 · Σ|w| + l2 · Σw².")]
+    gradient: Annotated[dict[str, Any], Field(description="Its derivative to each weight, by name and in their shape.")]
+
+
+class Penalties(TypedDict, total=False):
+    """What is added to the loss, where it was asked for."""
+
+    regularization: PenaltyEntry
+    objective: Annotated[NumberOrNull, Field(description="value and penalty together; null where value is or is not asked for.")]
 
 
 class Remarks(TypedDict, total=False):
@@ -308,7 +357,7 @@ if TYPE_CHECKING:
     EvaluateResponse: TypeAlias = dict[str, Any]
 else:
     _OUTPUTS = {output.name: _field(output) for output in OUTPUTS.values()}
-    _REMARKS = {name: NotRequired[field] for name, field in Remarks.__annotations__.items()}
+    _REMARKS = {name: NotRequired[field] for part in (Penalties, Remarks) for name, field in part.__annotations__.items()}
     EvaluateResponse = TypedDict("EvaluateResponse", {**Counted.__annotations__, **_OUTPUTS, **_REMARKS})
     EvaluateResponse.__doc__ = "The loss of a batch. Only the outputs asked for are there."
 
@@ -322,7 +371,12 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
         evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
     except CallerError as error:
         raise error.moved(FIELDS) from None
-    return respond(request.loss.document, evaluation, request.non_finite_as)
+    answer = respond(request.loss.document, evaluation, request.non_finite_as)
+    if (asked := request.regularization) is not None:
+        found, value = penalty(asked.weights, asked.l1, asked.l2), evaluation.outputs.get("value")
+        answer["regularization"] = PenaltyEntry(value=found.value, gradient=cast(dict[str, Any], found.gradient))
+        answer["objective"] = value + found.value if isinstance(value, float) else None
+    return answer
 
 
 def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal["null", "string"] = "null") -> EvaluateResponse:

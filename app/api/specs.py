@@ -46,7 +46,7 @@ from app.registry import Declared, Registry
 from app.serving.unknown import Belongs
 from app.suggestions import translated
 from app.wire.faults import listed
-from app.wire.json import encode
+from app.wire.json import decode, encode
 
 PIECE = 1000
 REMEMBERED, REMEMBERED_BYTES = 256, 512
@@ -370,6 +370,18 @@ def _within(name: str, value: Any, path: Path, deep: int, taken: Iterator[int]) 
     if isinstance(value, list):
         return [member(index, item) for index, item in enumerate(cast(list[Any], value))]
     return {key: member(key, item) for key, item in cast(dict[str, Any], value).items()} if isinstance(value, dict) else value
+
+
+def spec_of(name: str, given: Mapping[str, Any], *, strict: bool | None = None) -> BoundSpec:
+    """The model of a loss with these parameters, where lists and objects may be JSON text; CallerError, or ValidationError."""
+    document: Any = {"name": name, **given}
+    if name in COMPOSED:
+        document = _losses({key: _of_text(value) for key, value in document.items()}, (), 1, count(1))
+    return cast(BoundSpec, LOSS_SPECS[name].model_validate(document, strict=strict))
+
+
+def _of_text(value: object) -> object:
+    return decode(b'{"value":%b}' % value.encode())["value"] if isinstance(value, str) and value[:1] in ("[", "{") else value
 
 
 LOSS_SPECS = specs(NAMED)

@@ -100,6 +100,11 @@ class Batches(NamedTuple):
         return self.parts[0]
 
     @property
+    def arrays(self) -> tuple[Numbers | Apart, ...]:
+        """Those of the first part."""
+        return self.first.arrays
+
+    @property
     def elements(self) -> Shape:
         """The shape (n, *d) that all parts have in common: (n,) where they differ."""
         shapes = {part.elements for part in self.parts}
