@@ -13,6 +13,8 @@
         inputs.py        what a loss takes: encodings, names and shapes
         encodings.py     the encodings themselves
         labels.py        what losses of labels take beside their own parameters; parameters.py: what a list holds a number for
+        formula.py       formulas as trees; symbols.py: what their symbols mean; guide.py: what a docstring tells a learner
+        search.py        losses by what people ask for
         form.py          what follows from parameters and shapes before a number is seen, decided once
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
@@ -45,7 +47,7 @@
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes are read next; server.py: the processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
-        specs.py         registry to Pydantic
+        specs.py         registry to Pydantic; mathml.py: formulas as MathML
 
 Imports run one way: main -> api -> serving -> wire, training -> losses -> domains, registry, errors -> NumPy.
 """

@@ -8,6 +8,7 @@ CallerError             anything the caller can mend
 ├── Forbidden           a page of another origin asks, and no setting allows it
 ├── NotFound            the address names something that does not exist
 ├── MethodNotAllowed    the address is right, the method is not
+├── NotAcceptable       the client takes none of the forms that the answer can have
 ├── HeadTooLarge        more bytes or fields before the body than the service takes
 ├── TooSlow             the request did not arrive within its time
 ├── UnsupportedMediaType  the body is of another type than the one accepted, or packed in an unknown way
@@ -98,6 +99,10 @@ class MethodNotAllowed(CallerError):
     def __init__(self, detail: str, allowed: Sequence[str]) -> None:
         super().__init__(detail)
         self.allowed = tuple(allowed)
+
+
+class NotAcceptable(CallerError):
+    code = "not_acceptable"
 
 
 class HeadTooLarge(CallerError):

@@ -6,8 +6,8 @@ it differs at as well. Names in a call are those of the arrays and parameters he
 """
 
 import ast
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -70,6 +70,35 @@ PREFIXES: Mapping[str, Library] = {
 }
 
 
+TWINS: Mapping[str, str] = {
+    f"{classes}.{name}": f"{functions}.{function}"
+    for classes, functions, pairs in (
+        ("torch.nn", "torch.nn.functional", """
+            MSELoss mse_loss, L1Loss l1_loss, HuberLoss huber_loss, SmoothL1Loss smooth_l1_loss, BCELoss binary_cross_entropy,
+            BCEWithLogitsLoss binary_cross_entropy_with_logits, SoftMarginLoss soft_margin_loss, CrossEntropyLoss cross_entropy,
+            NLLLoss nll_loss, MultiMarginLoss multi_margin_loss, MultiLabelSoftMarginLoss multilabel_soft_margin_loss,
+            MultiLabelMarginLoss multilabel_margin_loss, KLDivLoss kl_div, PoissonNLLLoss poisson_nll_loss,
+            GaussianNLLLoss gaussian_nll_loss, CosineEmbeddingLoss cosine_embedding_loss, HingeEmbeddingLoss hinge_embedding_loss,
+            TripletMarginLoss triplet_margin_loss, MarginRankingLoss margin_ranking_loss, CTCLoss ctc_loss"""),
+        ("keras.losses", "keras.losses", """
+            MeanSquaredError mean_squared_error, MeanAbsoluteError mean_absolute_error, LogCosh log_cosh, Huber huber,
+            MeanSquaredLogarithmicError mean_squared_logarithmic_error, Poisson poisson, KLDivergence kl_divergence,
+            MeanAbsolutePercentageError mean_absolute_percentage_error, BinaryCrossentropy binary_crossentropy,
+            CategoricalCrossentropy categorical_crossentropy, SparseCategoricalCrossentropy sparse_categorical_crossentropy,
+            BinaryFocalCrossentropy binary_focal_crossentropy, CategoricalFocalCrossentropy categorical_focal_crossentropy,
+            CategoricalGeneralizedCrossEntropy categorical_generalized_cross_entropy, Hinge hinge, SquaredHinge squared_hinge,
+            CategoricalHinge categorical_hinge, Dice dice, Tversky tversky, CTC ctc"""),
+        ("torchmetrics", "torchmetrics.functional", """
+            MeanSquaredError mean_squared_error, MeanAbsoluteError mean_absolute_error, LogCoshError log_cosh_error,
+            MeanSquaredLogError mean_squared_log_error, MeanAbsolutePercentageError mean_absolute_percentage_error,
+            TweedieDevianceScore tweedie_deviance_score, KLDivergence kl_divergence"""),
+        ("torchmetrics.classification", "torchmetrics.functional.classification", """
+            MultilabelRankingLoss multilabel_ranking_loss, MultilabelCoverageError multilabel_coverage_error"""),
+    )
+    for name, function in (pair.split() for pair in pairs.split(","))
+}  # fmt: skip
+"""Classes, and the function of the same library that is the same."""
+_TWINS = {**TWINS, **{function: name for name, function in TWINS.items()}}
 CHOOSE = {"loss", "loss_function", "objective", "metric", "eval_metric"}
 """Arguments by which an estimator is told its loss."""
 
@@ -115,6 +144,21 @@ class Equal:
         """The names of arrays and parameters that occur in the call."""
         return frozenset(node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)) - LIBRARIES.keys()
 
+    @cached_property
+    def twin(self) -> "Equal | None":
+        """The same by the library's function for its class, or its class for its function."""
+        other, body = _TWINS.get(self.function), self.tree.body
+        if other is None or not isinstance(body, ast.Call):
+            return None
+        made = isinstance(body.func, ast.Call)
+        settings = {keyword.arg: ast.unparse(keyword.value) for keyword in (body.func if made else body).keywords}
+        arrays, reductions = [ast.unparse(array) for array in body.args], self.reductions
+        if made and other.startswith("keras.") and settings.pop("reduction", None):
+            reductions = EACH  # its functions have none
+        named = [f"{name}={value}" for name, value in settings.items()]
+        call = f"{other}({', '.join([*arrays, *named])})" if made else f"{other}({', '.join(named)})({', '.join(arrays)})"
+        return replace(self, call=call, reductions=reductions)
+
     @property
     def is_plain(self) -> bool:
         """Whether what is called is a name of the loss: it gives the number itself, and is not told elsewhere which one."""
@@ -143,6 +187,14 @@ def equal(
         call=call, parameters=parameters, encodings=encodings or {}, axes=axes, times=times, differs_at=differs_at, caveat=caveat,
         reductions=("mean", "sum", "none") if reductions is None and takes else tuple(reductions or ("mean",)),
     )  # fmt: skip
+
+
+def with_twins(equals: Iterable[Equal]) -> Iterator[Equal]:
+    """These, and after each the same by its twin."""
+    for equal in equals:
+        yield equal
+        if equal.twin:
+            yield equal.twin
 
 
 def unprefixed(name: str) -> tuple[Library | None, str]:

@@ -2,18 +2,19 @@
 
 A declared thing is a function and what is known about it: its name is the function's, its parameters are the
 keyword-only ones, its summary the first line of the docstring. It may have `aliases`: other names for it, each with the
-parameters that make it mean here what it means at home.
+parameters that make it mean here what it means at home. Where it means several things at home, by the shapes of the arrays,
+each of these declares it.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
-from app.libraries import Equal, unprefixed
+from app.libraries import Equal, unprefixed, with_twins
 from app.suggestions import meant
 
 FEW = 12
@@ -28,14 +29,24 @@ class Alias:
     parameters: Mapping[str, object] = field(default_factory=dict[str, object])
     unless: str = ""
     """A flag that, where it is set beside the name, leaves the parameters as they are by default."""
+    shapes: tuple[str, ...] = ()
+    """The shapes for which the name means this rather than what it usually does, as axes: of the predictions, and of the
+    targets where these tell as well."""
+
+    def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether arrays of these shapes have its axes; one class is no axis of classes."""
+        if not self.shapes or len(shapes) < len(self.shapes):
+            return False
+        pairs = zip(map(str.split, self.shapes), shapes, strict=False)
+        return all(len(axes) == len(shape) and not (axes[-1] == "k" and shape[-1] == 1) for axes, shape in pairs)
 
     def sets(self, given: Mapping[str, object]) -> Mapping[str, object]:
         """The parameters that it sets beside those that are given."""
         return {} if self.unless and given.get(self.unless) is True else self.parameters
 
 
-def alias(name: str, *, unless: str = "", **parameters: object) -> Alias:
-    return Alias(name, parameters, unless)
+def alias(name: str, *, unless: str = "", shapes: tuple[str, ...] = (), **parameters: object) -> Alias:
+    return Alias(name, parameters, unless, shapes)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,6 +82,11 @@ class Declared:
         return {each.name: dict(each.parameters) for each in self.aliases if each.parameters}
 
     @property
+    def alias_shapes(self) -> dict[str, list[str]]:
+        """The shapes of predictions, and of targets, for which an alias means this and elsewhere something else."""
+        return {each.name: [*each.shapes] for each in self.aliases if each.shapes}
+
+    @property
     def summary(self) -> str:
         return self.description.partition("\n")[0]
 
@@ -101,11 +117,17 @@ class Registry(Mapping[str, T], Generic[T]):
         """What is listed where no name comes close."""
         self._things = {thing.name: thing for thing in things}
         self._resolved = {thing.name: (thing, Alias(thing.name)) for thing in things}
+        self._by_shape: dict[str, list[tuple[T, Alias]]] = {}
         for thing in things:
             for other in thing.aliases:
+                if other.shapes:
+                    self._by_shape.setdefault(other.name, []).append((thing, other))
+                    continue
                 taken = self._resolved.setdefault(other.name, (thing, other))[0]
                 if taken is not thing:
                     raise TypeError(f"{other.name!r} names both {taken.name} and {thing.name}")
+        if lost := self._by_shape.keys() - self._resolved.keys():
+            raise TypeError(f"{', '.join(lost)}: nothing that it usually means")
         self._folded: dict[str, list[str]] = {}
         for name in self._resolved:
             self._folded.setdefault(_fold(name), []).append(name)
@@ -125,35 +147,64 @@ class Registry(Mapping[str, T], Generic[T]):
         An exact name first; then one of a library, with its prefix; then one that differs in case and hyphens only.
         UnknownName, with a suggestion, for one that is none of these or could be several.
         """
-        thing, other = self._resolved.get(name) or self._understood(name, path)
+        thing, other = self.meanings(name, path)[0]
         return thing, other.sets(given)
+
+    def meanings(self, name: str, path: Path = ()) -> Sequence[tuple[T, Alias]]:
+        """What a name usually means, and after it what it means for arrays of some shapes; UnknownName as for `resolve`."""
+        found = self._resolved.get(name)
+        return [found, *self._by_shape.get(name, ())] if found else self._understood(name, path)
+
+    def varies(self, name: str) -> bool:
+        """Whether what a name means depends on the shapes of arrays."""
+        return bool(self._by_shape) and name not in self._things and len(self._meanings_of(name)) > 1
 
     def _suggestion(self, name: str) -> str:
         """What is said of a name that is none: those that come close, one of each thing."""
         close = {self._resolved[other][0].name: other for other in reversed(meant(name, self._resolved, most=9))}
         return did_you_mean(self.noun, name, [*reversed(close.values())][:3] or self.usual)
 
-    def find(self, name: str) -> tuple[T, Mapping[str, object]]:
-        """The same for a name in an address: NotFound, since it is the address that names nothing."""
+    def find(
+        self, name: str, given: Mapping[str, object] = NOTHING_GIVEN, shapes: Sequence[tuple[int, ...]] = ()
+    ) -> tuple[T, Mapping[str, object]]:
+        """What a name in an address means beside arrays of these shapes: NotFound, since it is the address that names nothing."""
+        usual, *others = self._meanings_of(name)
+        thing, other = next((meaning for meaning in others if meaning[1].fits(shapes)), usual)
+        return thing, other.sets(given)
+
+    def _meanings_of(self, name: str) -> Sequence[tuple[T, Alias]]:
         try:
-            return self.resolve(name)
+            return self.meanings(name)
         except UnknownName as error:
             raise NotFound(error.detail) from None
 
-    def _understood(self, name: str, path: Path) -> tuple[T, Alias]:
-        """What is meant by a name that is not exactly any."""
+    def _understood(self, name: str, path: Path) -> Sequence[tuple[T, Alias]]:
+        """What is meant by a name that is not exactly any; with a library's prefix, what that library means by it."""
         library, plain = unprefixed(name)
         found = self._resolved.get(plain) or self._folded_to(plain, name, path)
-        calls = self._calls.get((library.name, plain), []) if library else []
-        if not calls or (found and any(_alike(found, call) for call in calls)):
-            if found:
-                return found
-            raise self._unknown(path, self._suggestion(plain))
-        thing, parameters = calls[0]
-        if len(calls) == 1 and parameters is not None:
-            return thing, Alias(name, parameters)
-        meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
-        message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        written = found[1].name if found else plain
+        others = self._by_shape.get(written, [])
+        calls = self._calls.get((library.name, written), []) if library else []
+        if found and library is None:
+            return [found, *others]
+        if found and any(_alike(found, call) for call in calls):
+            return [found, *(other for other in others if any(other[0] is thing for thing, _ in calls))]
+        for thing, parameters in calls:
+            # set in every call of the name, so what it means where nothing more is said
+            if parameters is not None and all(
+                other is thing and parameters.items() <= (more or parameters).items() for other, more in calls
+            ):
+                return [(thing, Alias(name, parameters))]
+        known = {thing: parameters for thing, parameters in calls if parameters is not None}
+        if found and len(known) == len(calls) and known.keys() == {found[0], *(thing for thing, _ in others)}:
+            return [(thing, Alias(name, known[thing], shapes=other.shapes)) for thing, other in (found, *others)]
+        if calls:
+            meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
+            message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        elif found:
+            message = f"What {name[:80]!r} is was not compared with any {self.noun} here; {written} alone is {found[0].name}"
+        else:
+            message = self._suggestion(plain)
         raise self._unknown(path, message)
 
     def _folded_to(self, plain: str, name: str, path: Path) -> tuple[T, Alias] | None:
@@ -172,7 +223,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """What each library calls by a name, with the parameters that it means; None for a multiple or a part of it."""
         calls: dict[tuple[str, str], list[tuple[T, Mapping[str, object] | None]]] = {}
         for thing in self.values():
-            for equal in thing.equals:
+            for equal in with_twins(thing.equals):
                 meant = thing, equal.parameters if equal.is_plain else None
                 known = calls.setdefault((equal.library.name, equal.function.rpartition(".")[2]), [])
                 if meant not in known:

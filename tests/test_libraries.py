@@ -103,7 +103,8 @@ def test_every_name_is_found_exactly_however_many_are_like_it(registry: Registry
     for thing in registry.values():
         assert registry.resolve(thing.name) == (thing, {})
         for other in thing.aliases:
-            assert registry.resolve(other.name) == (thing, other.parameters)
+            shapes = [(3,) * len(axes.split()) for axes in other.shapes]
+            assert registry.find(other.name, shapes=shapes) == (thing, other.parameters)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +126,41 @@ def test_a_name_that_folds_to_several_meanings_is_refused() -> None:
     """Of names that differ in case only the exact one counts; no other is guessed."""
     folded: dict[str, set[str]] = {}
     for thing in LOSSES.values():
-        for other in thing.aliases:
+        for other in [other for other in thing.aliases if not other.shapes]:
             folded.setdefault(other.name.casefold().replace("-", "_"), set()).add(repr((thing.name, other.parameters)))
     several = [name for name, meanings in folded.items() if len(meanings) > 1]
     for name in several:
         odd = name.title().swapcase()
         with pytest.raises(UnknownName, match="may mean"):
             LOSSES.resolve(odd)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "loss"),
+    [
+        ("log_loss", [(3,), (3,)], "binary_cross_entropy"),
+        ("log_loss", [(3, 1), (3, 1)], "binary_cross_entropy"),
+        ("log_loss", [(3, 2), (3,)], "categorical_cross_entropy"),
+        ("Log-Loss", [(3, 4), (3, 4)], "categorical_cross_entropy"),
+        ("log_loss", [(3, 4, 2), (3, 4, 2)], "binary_cross_entropy"),
+        ("log_loss", [], "binary_cross_entropy"),
+        ("hinge_loss", [(3, 2), (3,)], "crammer_singer_hinge"),
+        ("hinge_loss", [(3, 2), (3, 2)], "hinge"),
+        ("optax.losses.hinge_loss", [(3, 2), (3,)], "hinge"),
+        ("sklearn.metrics.hinge_loss", [(3, 2), (3,)], "crammer_singer_hinge"),
+        ("zero_one_loss", [(3,), (3,)], "zero_one"),
+        ("zero_one_loss", [(3, 2), (3,)], "zero_one"),
+        ("zero_one_loss", [(3, 2), (3, 2)], "subset_zero_one"),
+    ],
+)  # fmt: skip
+def test_a_name_may_mean_another_loss_beside_arrays_of_other_shapes(name: str, shapes: Any, loss: str) -> None:
+    assert LOSSES.find(name, shapes=shapes)[0].name == loss
+
+
+def test_a_name_brings_what_its_library_sets_whatever_the_shapes() -> None:
+    for shapes in ([(3,), (3,)], [(3, 2), (3,)]):
+        assert LOSSES.find("sklearn.metrics.log_loss", shapes=shapes)[1] == {"clip": 2.220446049250313e-16}
+        assert LOSSES.find("log_loss", shapes=shapes)[1] == {}
 
 
 def test_a_flag_beside_a_name_may_lift_what_it_sets() -> None:

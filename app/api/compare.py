@@ -9,11 +9,15 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.evaluate import NumberOrNull
+from app.api.files import FILES
 from app.api.specs import EitherLoss, Listed, Spec, list_of
-from app.api.training import REFUSALS, STREAM, EitherOptimizer, Rows, TrainRequest, epochs, gathered, plan_of
+from app.api.tables import check_columns
+from app.api.tables_document import TRAINING
+from app.api.training import COLUMNS, REFUSALS, STREAM, EitherOptimizer, Rows, TrainRequest, epochs, gathered, plan_of
 from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
+from app.insight import charts
 from app.losses import NAMED
 from app.serving.call import Call
 from app.serving.steps import Event
@@ -162,10 +166,13 @@ COMPARE = Call(
     tag="training",
     scope="train",
     lane="training",
+    picture=charts.train_compare,
     answer=CompareResponse,
     statuses=REFUSALS,
+    wires=FILES,
+    check=check_columns(CompareRequest, COLUMNS),
     examples=COMPARISONS,
-    document={"responses": {"200": STREAM}},
+    document={**TRAINING, "responses": {"200": STREAM}},
 )
 
 

@@ -54,8 +54,9 @@ Whole programs in eight languages are in the repository, in `docs/from-your-lang
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and, per fault, a JSON pointer:
 `malformed_request`, `malformed_json` and `malformed_table` (400), `forbidden` (403), `not_found` (404),
-`method_not_allowed` (405), `request_timeout` (408), `body_too_large` (413), `unsupported_media_type` (415),
-`unknown_name` and `invalid_request` (422), `head_too_large` (431), `internal_error` (500), `unavailable` (503).
+`method_not_allowed` (405), `not_acceptable` (406), `request_timeout` (408), `body_too_large` (413),
+`unsupported_media_type` (415), `unknown_name` and `invalid_request` (422), `head_too_large` (431),
+`internal_error` (500), `unavailable` (503).
 
 The `code` of a fault says which rule was broken:
 

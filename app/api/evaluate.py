@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from app.api.examples import EXAMPLES
-from app.api.files import FILES
+from app.api.files import FILES, Layout
 from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
@@ -34,7 +34,7 @@ from app.losses.batch import AnyBatch, Batches, Missing
 from app.losses.evaluate import Evaluation, Reduction
 from app.losses.form import Sum
 from app.losses.inputs import Place
-from app.losses.outputs import OUTPUTS, WORDS, Found, Output, word
+from app.losses.outputs import OUTPUTS, WORDS, NonFiniteAs, Output, in_words
 from app.losses.penalty import penalty
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_batch
@@ -222,7 +222,7 @@ class EvaluateRequest(BaseModel):
         Field(description="A penalty on a model's weights: answered beside the loss, and added to it in `objective`."),
     ] = None
     non_finite_as: Annotated[
-        Literal["null", "string"],
+        NonFiniteAs,
         Field(
             description="How numbers of the answer that are infinite or undefined are written: as null, or as the strings "
             '"Infinity", "-Infinity" and "NaN", which readers of typed languages take for numbers. They are in `non_finite` too.'
@@ -233,9 +233,10 @@ class EvaluateRequest(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         # no private attribute: Pydantic takes as long to set one up as to validate all the fields
+        loss = vars(self)["loss"] = self.loss.beside(self.predictions, self.targets)
         try:
             vars(self)["batch"] = batch_of(
-                self.loss.bound, self.predictions, self.targets,
+                loss.bound, self.predictions, self.targets,
                 sample_weight=self.sample_weight, mask=self.mask, classes=self.classes, missing=self.missing,
             )  # fmt: skip
         except CallerError as error:
@@ -379,7 +380,7 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
     return answer
 
 
-def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal["null", "string"] = "null") -> EvaluateResponse:
+def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFiniteAs = "null") -> EvaluateResponse:
     """An evaluation as the answer's JSON values."""
     batch, reduction, divisor, outputs, non_finite, warnings = evaluation
     answer: EvaluateResponse = {"loss": loss, "reduction": reduction, "n_samples": batch.n_samples}
@@ -390,7 +391,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: Literal
     answer["divisor"] = divisor
     answer.update({name: cast(Any, found)._asdict() if isinstance(found, tuple) else found for name, found in outputs.items()})
     if non_finite and non_finite_as == "string":
-        answer.update({name: _in_words(output) for name, output in outputs.items()})
+        answer.update({name: in_words(output) for name, output in outputs.items()})
     if isinstance(batch, Batches) and "terms" in outputs:
         answer["terms"] = _terms(batch.loss, loss, answer["terms"])
     if found := batch.targets_encoding:
@@ -419,18 +420,8 @@ def _terms(loss: Sum, document: dict[str, Any], values: Sequence[Any] | None) ->
     return entries
 
 
-def _in_words(found: Found) -> object:
-    """An output with strings for the numbers that JSON has not."""
-    if isinstance(found, dict):
-        return {name: _in_words(array) for name, array in found.items()}
-    if found is None or isinstance(found, tuple):
-        return found
-    numbers = np.asarray(found)
-    written = numbers.astype(object)
-    for place in np.argwhere(~np.isfinite(numbers)):
-        written[tuple(place)] = word(float(numbers[tuple(place)]))
-    return written.tolist()
-
+COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))
+"""What may be columns of a table."""
 
 EVALUATE = Call(
     method="POST",
@@ -441,7 +432,7 @@ EVALUATE = Call(
     scope="evaluate",
     lane="large",
     wires=FILES,
-    check=check_columns(EvaluateRequest),
+    check=check_columns(EvaluateRequest, COLUMNS),
     statuses=(400, 413, 415, 422, 503),
     examples=EXAMPLES,
     document=DOCUMENT,

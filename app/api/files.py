@@ -1,9 +1,10 @@
 """Files as requests: CSV and npz. The file is a table; what is asked of it stands in the address.
 
-The query names a role for each column that is used, the loss and its parameters, and the other fields of the request. What is
-answered may be the file again, with what was computed behind each row.
+The query names a role for each column that is used, the loss and its parameters, and the other fields of the request: words,
+lists of them with commas, or JSON. What is answered may be the file again, with what was computed behind each row.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args, get_origin
@@ -11,29 +12,51 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args, get_orig
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from app.api.specs import LOSS_SPECS
-from app.errors import MAX_FAULTS, Fault, InvalidInput, Path, UnknownName, UnsupportedMediaType
+from app.api.words import TARGETS
+from app.errors import MAX_FAULTS, Fault, InvalidInput, MalformedDocument, Path, UnknownName, UnsupportedMediaType
 from app.losses import LOSSES, Loss
 from app.losses.outputs import OUTPUTS
 from app.serving.accept import prefers
 from app.serving.content import Content
 from app.serving.exchange import Exchange
 from app.serving.problems import from_pydantic
+from app.serving.unknown import parts_of
 from app.serving.wires import Wire, json_content
 from app.suggestions import meant
 from app.wire.csv import DELIMITERS, Csv, pieces
+from app.wire.json import decode
 from app.wire.npz import Npz
 
 CSV = "text/csv"
-SIDES = ("predictions", "targets", "sample_weight", "mask")
-"""The fields of a request that hold arrays."""
+LABELS = tuple(map(str, TARGETS.choices))
+"""The names under which targets may stand, in tables too."""
 MOST_COLUMNS = 20
 """Columns that a message lists."""
+SCALAR = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,20})(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,4})?")
+"""What JSON reads as a flag or a number."""
 
 Roles: TypeAlias = Mapping[Path, Sequence[str]]
 """Where in the request columns belong: one, or several side by side."""
 Query: TypeAlias = Mapping[str, Sequence[str]]
+
+
+class Layout(NamedTuple):
+    """Where a request has the arrays that may be columns of a table."""
+
+    sides: tuple[str, ...]
+    """The fields that hold arrays."""
+    within: Path = ()
+    """The object that has these fields; () is the request itself."""
+    model: type[BaseModel] | None = None
+    """The model of that object, where it is not the request's own."""
+    rest: str | None = None
+    """The side to which all columns belong that have no other role. It has an axis of columns, also where there is one."""
+
+    def of(self, side: str) -> Path:
+        return (*self.within, side)
 
 
 class Asked(NamedTuple):
@@ -111,26 +134,61 @@ FILES: Mapping[str, Wire] = {
 # --- what the address says --------------------------------------------------------------------------------------------
 
 
-def from_query(model: type[BaseModel], query: Query, table: Csv | Npz) -> dict[str, Any]:
+def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv | Npz) -> dict[str, Any]:
     """The request that the parameters of the address are, its arrays the names of columns."""
-    if "loss" not in query:
-        raise InvalidInput([Fault(("loss",), "missing", "loss is missing: say it in the address, as ?loss=mse")])
-    name = query["loss"][-1]
-    loss, _ = LOSSES.resolve(name, ("loss",))
-    roles: dict[str, Path] = {name: input_.path for name, input_ in loss.inputs.items()}
-    roles |= {name: (name,) for name in ("sample_weight", "mask")}
-    fields = {name: field.annotation for name, field in model.model_fields.items() if name not in (*SIDES, "loss", "data")}
-    dialect = ("loss", "delimiter", "decimal") if isinstance(table, Csv) else ("loss",)
-    _refuse_strangers(loss, query, (*roles, *fields, *loss.parameters, *dialect))
-    document: dict[str, Any] = {"loss": {"name": name, **_parameters(loss, query)}}
-    document |= {name: _read(query[name], annotation) for name, annotation in fields.items() if name in query}
-    for name, columns in _columns(roles, query, table).items():
-        side, *inner = roles[name]
-        document[str(side)] = {**document.get(str(side), {}), inner[0]: columns} if inner else columns
+    said = _loss_said(query, layout)
+    loss = None if said is None else _loss_of(said)
+    roles = _roles(layout, loss)
+    fields = {(name,): field for name, field in model.model_fields.items() if name not in (*layout.sides, "loss", "data")}
+    if layout.model is not None:
+        fields |= {layout.of(name): field for name, field in layout.model.model_fields.items() if name not in layout.sides}
+    parameters = [*loss.parameters] if loss is not None and isinstance(said, str) else list[str]()
+    dialect = ("delimiter", "decimal") if isinstance(table, Csv) else ()
+    _refuse_strangers(loss, query, (*roles, *(str(path[-1]) for path in fields), *parameters, "loss", *dialect))
+    document: dict[str, Any] = {str(name): {} for name in layout.within}
+    if said is not None:
+        document["loss"] = {"name": said, **parameters_of(loss, query)} if loss and isinstance(said, str) else said
+    for path, field in fields.items():
+        if path[-1] in query:
+            document = put(document, path, _field(query[str(path[-1])], path, field))
+    for name, columns in _columns(layout, roles, query, table).items():
+        document = put(document, roles[name], columns)
     return document
 
 
-def _refuse_strangers(loss: Loss, query: Query, known: Sequence[str]) -> None:
+def put(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    """The document with a value at this place."""
+    key, *inner = map(str, path)
+    return {**document, key: put(document.get(key, {}), tuple(inner), value) if inner else value}
+
+
+def _loss_said(query: Query, layout: Layout) -> Any:
+    """How the query says the loss: by name, or in JSON; None where it does not, and need not."""
+    if query.get("loss", ["null"])[-1] != "null":
+        return _in_json(query["loss"][-1], ("loss",))
+    if not layout.within:
+        raise InvalidInput([Fault(("loss",), "missing", "loss is missing: say it in the address, as ?loss=mse")])
+    return None
+
+
+def _loss_of(said: Any) -> Loss | None:
+    """The loss of this name; what is none is left to the model, which says so."""
+    name = cast(dict[str, Any], said).get("name") if isinstance(said, dict) else said
+    return LOSSES.resolve(name, ("loss",))[0] if isinstance(name, str) else None
+
+
+def _roles(layout: Layout, loss: Loss | None) -> dict[str, Path]:
+    """Where in the request each role belongs: the sides of a layout, and of a loss what it calls them."""
+    sides = {side: layout.of(side) for side in layout.sides}
+    if layout.within or loss is None:
+        return sides
+    own: dict[str, Path] = {name: input_.path for name, input_ in loss.inputs.items()}
+    if ("targets",) in own.values():
+        own |= {name: (name,) for name in LABELS}
+    return own | {name: path for name, path in sides.items() if name not in ("predictions", *LABELS)}
+
+
+def _refuse_strangers(loss: Loss | None, query: Query, known: Sequence[str]) -> None:
     unknown = [name for name in query if name not in known]
     if unknown:
         raise UnknownName([
@@ -138,16 +196,16 @@ def _refuse_strangers(loss: Loss, query: Query, known: Sequence[str]) -> None:
         ])  # fmt: skip
 
 
-def _no_parameter(loss: Loss, name: str, known: Sequence[str]) -> str:
+def _no_parameter(loss: Loss | None, name: str, known: Sequence[str]) -> str:
     close = meant(name, known, most=1, cutoff=0.6)
-    hint = f"did you mean {close[0]}?" if close else f"with {loss.name} it takes {', '.join(known)}"
+    hint = f"did you mean {close[0]}?" if close else f"{f'with {loss.name} ' if loss else ''}it takes {', '.join(known)}"
     return f"there is no query parameter {name[:80]!r}; {hint}"
 
 
-def _columns(roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[str, list[str]]:
+def _columns(layout: Layout, roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[str, list[str]]:
     """The columns of each role: those that the query names, or where it names none those that have the roles' own names."""
     named = {name: _pieces(query[name]) for name in roles if name in query}
-    if named:
+    if named or layout.rest is not None:
         return named
     strangers = [name for name in table.names if name not in roles]
     if strangers:
@@ -160,9 +218,9 @@ def _columns(roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[
     return {name: [name] for name in roles if name in table.names}
 
 
-def _parameters(loss: Loss, query: Query) -> dict[str, Any]:
-    """The loss's parameters that the query has, read by the loss's own model: the only place where words become numbers."""
-    given = {name: _read(query[name], found.annotation) for name, found in loss.parameters.items() if name in query}
+def parameters_of(loss: Loss, query: Query) -> dict[str, Any]:
+    """The loss's parameters that the query has, read by the loss's own model, where words become numbers."""
+    given = {name: _read(query[name], (name,), found.annotation) for name, found in loss.parameters.items() if name in query}
     try:
         read = LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}, strict=False).given
     except ValidationError as error:
@@ -170,10 +228,38 @@ def _parameters(loss: Loss, query: Query) -> dict[str, Any]:
     return {name: read[name] for name in given}
 
 
-def _read(values: Sequence[str], annotation: Any) -> Any:
-    """What the query says for a field of this type: a word, a list of them where it takes one, nothing for null."""
+def _field(values: Sequence[str], path: Path, field: FieldInfo) -> Any:
+    """What the query says for a field of the request: numbers and flags where it takes no strings."""
+    said = _read(values, path, field.annotation)
+    if str in parts_of(field):
+        return said
+    return [*map(_scalar, cast(list[Any], said))] if isinstance(said, list) else _scalar(said)
+
+
+def _scalar(word: Any) -> Any:
+    """The number or the flag that a word is."""
+    if not isinstance(word, str) or not SCALAR.fullmatch(word):
+        return word
+    return cast(object, json.loads(word))
+
+
+def _in_json(word: str, path: Path) -> Any:
+    """The object or list that a parameter is in JSON; any other is a word."""
+    if word[:1] not in ("{", "["):
+        return word
+    try:
+        return decode(f'{{"said":{word}}}'.encode())["said"]
+    except MalformedDocument as error:
+        message = f"{path[-1]} begins as JSON does, and is none: {error.detail.partition(': ')[2]}"
+        raise InvalidInput([Fault(path, "type", message)]) from None
+
+
+def _read(values: Sequence[str], path: Path, annotation: Any) -> Any:
+    """What the query says for a type: a word, a list of them where it takes one, JSON, nothing for null."""
     if values[-1] == "null":
         return None
+    if (document := _in_json(values[-1], path)) is not values[-1]:
+        return document
     if not _takes_list(annotation):
         return {str(choice): choice for choice in _choices(annotation)}.get(values[-1], values[-1])
     listed = _pieces(values)

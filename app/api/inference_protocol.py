@@ -2,11 +2,11 @@
 
 Inputs are `predictions` and `targets` (or the loss's named arrays), and optionally `sample_weight` and `mask`; outputs
 are those of /v1/evaluate, an array for each of several named predictions (`gradient.<name>`). The request's parameters
-are the loss's, and `reduction`. Tensors come as JSON or, with the binary extension, as bytes behind the JSON header; a
-float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
+are the loss's, `reduction`, `missing` and `non_finite_as`. Tensors come as JSON or, with the binary extension, as bytes
+behind the JSON header; a float32 prediction gets float32 answers. https://github.com/kserve/open-inference-protocol
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, cast, get_args
 
@@ -24,7 +24,7 @@ from app.losses.composed import DEEPEST
 from app.losses.evaluate import Reduction
 from app.losses.form import Bound, Sum
 from app.losses.inputs import Input
-from app.losses.outputs import AnyLoss, arrays_by_name, outputs_of
+from app.losses.outputs import AnyLoss, NonFiniteAs, arrays_by_name, in_words, outputs_of
 from app.losses.sums import batch_of, evaluate
 from app.registry import did_you_mean
 from app.serving.call import Call
@@ -110,6 +110,8 @@ class Inference(NamedTuple):
     reduction: Reduction
     wanted: Mapping[str, bool]
     """The outputs to answer, and whether each is binary."""
+    non_finite_as: NonFiniteAs = "null"
+    """How JSON says what is not finite; the bytes of a tensor are the number itself."""
 
     @property
     def cost(self) -> float:
@@ -125,6 +127,7 @@ class Answer(NamedTuple):
     tensors: Mapping[str, NDArray[Any]]
     binary: Mapping[str, bool]
     n_missing: int | None = None
+    non_finite_as: NonFiniteAs = "null"
 
 
 def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> Message:
@@ -158,7 +161,8 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     """The loss that a message asks for, and its batch; CallerError for everything that does not fit."""
     request, tensors = message
     name: str = arguments["name"]
-    bound, reduction, missing = _asked((name, request.parameters))
+    shapes = [tensors[key].shape for key in ("predictions", "targets", "labels") if key in tensors] if NAMED.varies(name) else []
+    bound, reduction, missing, non_finite_as = _asked((name, request.parameters, shapes))
     if isinstance(bound, Sum) and bound.by_head:
         given = _by_head(bound, tensors)
     else:
@@ -167,7 +171,7 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
         weights = arrays.pop("sample_weight", None)
         given = {**_sides(_reader(bound), arrays), "sample_weight": weights, "mask": mask}
     batch = batch_of(bound, **given, missing=missing)
-    return Inference(name, request.id, batch, reduction, _wanted(batch.loss, request))
+    return Inference(name, request.id, batch, reduction, _wanted(batch.loss, request), non_finite_as)
 
 
 def infer(request: Inference, name: ModelName, version: Version = VERSION) -> Answer:
@@ -177,23 +181,35 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
     dtype = np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64
     arrays = arrays_by_name(evaluation.outputs)
     tensors = {name: _tensor(arrays[name], dtype) for name in wanted}
-    return Answer(request.name, request.identity, tensors, wanted, batch.n_missing)
+    return Answer(request.name, request.identity, tensors, wanted, batch.n_missing, request.non_finite_as)
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
 
 
 @remembered
-def _asked(asked: tuple[str, dict[str, Any]]) -> tuple[Bound | Sum, Reduction, Missing]:
-    """A model under the parameters of a request, and what stands among these: the reduction, and what to do with gaps."""
-    name, parameters = asked
-    loss, preset = NAMED.find(name)
+def _asked(asked: tuple[str, dict[str, Any], Sequence[tuple[int, ...]]]) -> tuple[Bound | Sum, Reduction, Missing, NonFiniteAs]:
+    """A model under the parameters of a request, and what stands among these: the reduction, what to do with gaps, and how to
+    write what is not finite."""
+    name, parameters, shapes = asked
+    loss, preset = NAMED.find(name, parameters, shapes)
     given = {key: listed(value) for key, value in parameters.items() if key not in CLIENT_PARAMETERS}
-    reduction = _reduction(given.pop("reduction", "mean"))
-    missing = given.pop("missing", "refuse")
-    if missing not in get_args(Missing):
-        raise UnknownName([Fault(("parameters", "missing"), "choice", 'parameters.missing must be "refuse" or "drop"')])
-    return _bound(loss, {**preset, **given}), reduction, cast(Missing, missing)
+    reduction = _reduction(given.pop("reduction", None) or "mean")
+    missing = cast(Missing, _choice(given, "missing", get_args(Missing)))
+    non_finite_as = cast(NonFiniteAs, _choice(given, "non_finite_as", get_args(NonFiniteAs)))
+    return _bound(loss, {**preset, **given}), reduction, missing, non_finite_as
+
+
+def _choice(given: dict[str, object], name: str, words: Sequence[str]) -> str:
+    """One of these words, taken out of the parameters; the first where none is given."""
+    chosen = given.pop(name, None)
+    if chosen is None:
+        return words[0]
+    if chosen not in words:
+        quoted = [f'"{word}"' for word in words]
+        message = f"parameters.{name} must be {' or '.join(quoted)}"
+        raise UnknownName([Fault(("parameters", name), "choice", message)])
+    return cast(str, chosen)
 
 
 def _reduction(value: object) -> Reduction:
@@ -310,7 +326,8 @@ def write_answer(answer: Answer, request: Inference) -> Content:
             tail.append(tensor.data.cast("B"))
             entry["parameters"] = {"binary_data_size": tensor.nbytes}
         else:
-            entry["data"] = tensor.reshape(-1)
+            flat = tensor.reshape(-1)
+            entry["data"] = in_words(flat) if answer.non_finite_as == "string" else flat
         outputs.append(entry)
     document: dict[str, Any] = {"model_name": answer.name, "model_version": VERSION, "outputs": outputs}
     if answer.n_missing is not None:

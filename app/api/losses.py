@@ -1,8 +1,10 @@
 """GET /v1/losses: the catalogue of everything that can be evaluated."""
 
+import re
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Path, Query
 from pydantic import Field, WithJsonSchema
@@ -11,14 +13,18 @@ from typing_extensions import TypedDict
 from app.api.equals import EqualEntry, equal_entries
 from app.api.evaluate import EvaluateRequest, evaluate
 from app.api.examples import example
+from app.api.mathml import mathml
 from app.api.specs import LOSS_SPECS, parameter_schemas
 from app.errors import Fault, UnknownName
 from app.losses import LOSSES, Loss
 from app.losses.inputs import Encoding, Input
-from app.losses.loss import Property
+from app.losses.loss import PROMISES, Property
 from app.losses.outputs import outputs_of
+from app.losses.search import search as search_losses
+from app.losses.symbols import symbols_of
 from app.registry import did_you_mean
 from app.serving.call import Call
+from app.training.objective import untrainable_because
 from app.wire.json import decode, encode
 
 
@@ -32,18 +38,43 @@ class EncodingEntry(TypedDict):
     when: Annotated[str, Field(description="The condition under which it holds; empty where it always does.")]
 
 
+class SymbolEntry(TypedDict):
+    """A symbol of a formula."""
+
+    symbol: Annotated[str, Field(examples=["δ"])]
+    meaning: str
+    parameter: Annotated[str | None, Field(description="The parameter that it is, null where it is none.", examples=["delta"])]
+
+
 class LossEntry(TypedDict):
-    """Everything known about a loss."""
+    """A loss as the list has it: what it takes to choose one."""
 
     name: str
     aliases: Annotated[list[str], Field(description="Names that other libraries give it; each is accepted wherever the name is.")]
+    family: Annotated[str, Field(examples=["regression"])]
+    summary: str
+    formula: Annotated[str, Field(examples=["½r² if |r| ≤ δ, else δ(|r| − ½δ)"])]
+    properties: Annotated[list[str], Field(examples=[["convex", "smooth"]])]
+    trainable: Annotated[bool, Field(description="Whether /v1/train takes it.")]
+
+
+class LossDetail(LossEntry):
+    """Everything known about a loss, with a request that works and its answer."""
+
     alias_parameters: Annotated[
         dict[str, dict[str, Any]], Field(description="The parameters that an alias sets, to mean what it means at home.")
     ]
-    family: Annotated[str, Field(examples=["regression"])]
-    summary: str
     description: str
-    formula: str
+    use_when: Annotated[str, Field(description="The data and the question that it is for.")]
+    avoid_when: Annotated[str, Field(description="When it misleads, and what it costs then.")]
+    see_also: Annotated[list[str], Field(description="Losses to look at besides.", examples=[["smooth_l1", "quantile"]])]
+    formula_mathml: Annotated[str, Field(description="The formula as an element `math`.")]
+    gradient_formula: Annotated[
+        str | None,
+        Field(description="The derivative of the formula to the prediction; null where there is none.", examples=["2r"]),
+    ]
+    gradient_mathml: Annotated[str | None, Field(description="The same as an element `math`.")]
+    symbols: Annotated[list[SymbolEntry], Field(description="Every symbol of both formulas, explained.")]
     predictions: Annotated[
         list[EncodingEntry] | dict[str, list[EncodingEntry]],
         Field(description="Encodings of the predictions; by name where there are several arrays."),
@@ -53,8 +84,8 @@ class LossEntry(TypedDict):
         Field(description="Encodings of the targets; null where the loss takes none."),
     ]
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of each parameter.")]
-    properties: Annotated[list[str], Field(examples=[["convex", "smooth"]])]
     differentiable: Annotated[bool, Field(description="Whether there is a gradient that says anything.")]
+    untrainable_because: Annotated[str | None, Field(description="Why /v1/train does not take it; null where it does.")]
     outputs: Annotated[
         list[str], Field(description="What /v1/evaluate can answer for it.", examples=[["value", "per_sample", "gradient"]])
     ]
@@ -64,59 +95,75 @@ class LossEntry(TypedDict):
     mean: Annotated[
         str, Field(description="How reduction `mean` puts samples together: mean, root mean square, median or maximum.")
     ]
+    cost: Annotated[
+        str,
+        Field(
+            description="How the work grows: linear in the numbers sent, or with a product of axes (n samples, k classes, ...).",
+            examples=["linear"],
+        ),
+    ]
     equals: Annotated[list[EqualEntry], Field(description="Calls of other libraries that give the same number.")]
-    reference: str
-
-
-class Catalogue(TypedDict):
-    """The losses that match."""
-
-    losses: list[LossEntry]
-
-
-FAMILIES = list(dict.fromkeys(loss.family for loss in LOSSES.values()))
-PROPERTIES = [(member.name or "").lower() for member in ~Property(0)]
-
-
-def _one_of(names: list[str]) -> WithJsonSchema:
-    """A closed list in the document; what is none of it gets an answer with a suggestion, which Pydantic's has not."""
-    return WithJsonSchema({"type": "string", "enum": names})
-
-
-class LossDetail(LossEntry):
-    """A loss, with a request that works and its answer."""
-
+    reference: Annotated[str, Field(description="Who described it.")]
+    reference_url: Annotated[str | None, Field(description="Where that can be read.")]
     example_request: dict[str, Any]
     example_answer: dict[str, Any]
 
 
+class Term(TypedDict):
+    """A family or a property, in a sentence."""
+
+    name: str
+    description: str
+
+
+class Catalogue(TypedDict):
+    """The losses that match, and what they can be chosen by."""
+
+    losses: list[LossEntry]
+    families: Annotated[list[Term], Field(description="All families there are.")]
+    properties: Annotated[list[Term], Field(description="All properties there are.")]
+
+
+FAMILIES = {loss.family: loss.family_summary for loss in LOSSES.values()}
+PROPERTIES = {(member.name or "").lower(): promise for member, promise in PROMISES.items()}
+
+
+def _one_of(names: Collection[str]) -> WithJsonSchema:
+    """A closed list in the document; what is none of it gets an answer with a suggestion, which Pydantic's has not."""
+    return WithJsonSchema({"type": "string", "enum": [*names]})
+
+
+def _explained(first: str, terms: Mapping[str, str]) -> str:
+    return "\n".join([first, "", *(f"- `{name}`: {description}" for name, description in terms.items())])
+
+
 def list_losses(
-    family: Annotated[str | None, _one_of(FAMILIES), Query(description="Only this family, e.g. `regression`.")] = None,
+    family: Annotated[
+        str | None, _one_of(FAMILIES), Query(description=_explained("Only losses of this family.", FAMILIES))
+    ] = None,
     property: Annotated[  # noqa: A002  # its name on the wire
-        str | None, _one_of(PROPERTIES), Query(description="Only losses with this property, e.g. `convex`.")
+        str | None, _one_of(PROPERTIES), Query(description=_explained("Only losses with this property.", PROPERTIES))
     ] = None,
     search: Annotated[
         str | None,
         WithJsonSchema({"type": "string", "maxLength": 200}),
         Query(
-            description="Only losses in whose names, aliases, summary or formula these words occur.",
+            description="Only losses that these words fit, the likeliest first: names, what they are called elsewhere, or what "
+            "they are for.",
             max_length=200,
-            examples=["pinball"],
+            examples=["robust regression"],
         ),
     ] = None,
 ) -> Catalogue:
-    """Every loss with its formula, encodings, parameters, properties, and what it is called elsewhere."""
+    """Every loss with its formula and properties, in the order of families; /v1/losses/{name} tells the rest."""
     _refuse_unknown("family", family, FAMILIES)
     _refuse_unknown("property", property, PROPERTIES)
-    words = _words(search or "").split()
     found = [
         entry
-        for entry in map(_entry, LOSSES.values())
-        if family in (None, entry["family"])
-        and (property is None or property in entry["properties"])
-        and all(word in _text(entry) for word in words)
+        for entry in map(_entry, search_losses(search, LOSSES.values()) if search else LOSSES.values())
+        if family in (None, entry["family"]) and (property is None or property in entry["properties"])
     ]
-    return Catalogue(losses=found)
+    return Catalogue(losses=found, families=_terms(FAMILIES), properties=_terms(PROPERTIES))
 
 
 def describe_loss(
@@ -131,7 +178,32 @@ def describe_loss(
 def _detail(loss: Loss) -> LossDetail:
     request = example(loss)
     answer = evaluate(EvaluateRequest.model_validate(decode(encode(request))))
-    return LossDetail(**_entry(loss), example_request=request, example_answer=dict(answer))
+    return LossDetail(
+        **_entry(loss),
+        alias_parameters=loss.alias_parameters,
+        description=loss.description,
+        use_when=loss.guide.use_when,
+        avoid_when=loss.guide.avoid_when,
+        see_also=see_also(loss),
+        formula_mathml=mathml(loss.formula),
+        gradient_formula=loss.gradient or None,
+        gradient_mathml=mathml(loss.gradient) or None,
+        symbols=[SymbolEntry(**symbol._asdict()) for symbol in symbols_of(loss)],
+        predictions=_side(loss, "predictions") or [],
+        targets=_side(loss, "targets"),
+        parameters=parameter_schemas(LOSS_SPECS[loss.name]),
+        differentiable=loss.differentiable,
+        untrainable_because=untrainable_because(loss),
+        outputs=[output.name for output in outputs_of(loss)],
+        coupling=loss.coupling,
+        mean=loss.mean.name,
+        cost=loss.cost.growth,
+        equals=equal_entries(loss),
+        reference=loss.reference,
+        reference_url=_url(loss.reference),
+        example_request=request,
+        example_answer=dict(answer),
+    )
 
 
 @cache
@@ -139,22 +211,29 @@ def _entry(loss: Loss) -> LossEntry:
     return LossEntry(
         name=loss.name,
         aliases=[alias.name for alias in loss.aliases],
-        alias_parameters=loss.alias_parameters,
         family=loss.family,
         summary=loss.summary,
-        description=loss.description,
         formula=loss.formula,
-        predictions=_side(loss, "predictions") or [],
-        targets=_side(loss, "targets"),
-        parameters=parameter_schemas(LOSS_SPECS[loss.name]),
         properties=_properties(loss.properties),
-        differentiable=loss.differentiable,
-        outputs=[output.name for output in outputs_of(loss)],
-        coupling=loss.coupling,
-        mean=loss.mean.name,
-        equals=equal_entries(loss),
-        reference=loss.reference,
+        trainable=untrainable_because(loss) is None,
     )
+
+
+def see_also(loss: Loss) -> list[str]:
+    """The losses that it names, and then those that name it."""
+    naming = [other.name for other in LOSSES.values() if loss.name in other.guide.see_also]
+    return [*dict.fromkeys((*loss.guide.see_also, *naming))]
+
+
+def _url(reference: str) -> str | None:
+    """Where the last of what a reference names can be read."""
+    places = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/", "https://": "https://"}
+    found = [*re.finditer(rf"({'|'.join(places)})(\S+)", reference)]
+    return f"{places[found[-1][1]]}{quote(found[-1][2], safe='/:;()._-~%')}" if found else None
+
+
+def _terms(terms: Mapping[str, str]) -> list[Term]:
+    return [Term(name=name, description=description) for name, description in terms.items()]
 
 
 def _side(loss: Loss, side: str) -> list[EncodingEntry] | dict[str, list[EncodingEntry]] | None:
@@ -173,14 +252,6 @@ def _encoding(when: str, encoding: Encoding) -> EncodingEntry:
 
 def _properties(properties: Property) -> list[str]:
     return [(member.name or "").lower() for member in properties]
-
-
-def _text(entry: LossEntry) -> str:
-    return _words(entry["name"], *entry["aliases"], entry["summary"], entry["formula"], entry["family"])
-
-
-def _words(*texts: str) -> str:
-    return " ".join(texts).casefold().replace("_", " ")
 
 
 def _refuse_unknown(field: str, given: str | None, known: Collection[str]) -> None:

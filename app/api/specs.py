@@ -1,10 +1,10 @@
 """Registry -> Pydantic: the union of everything a request may name, one model each, with its parameters."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache, wraps
-from itertools import count
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -23,6 +23,7 @@ from typing import (
     get_type_hints,
 )  # fmt: skip
 
+import numpy as np
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -42,7 +43,7 @@ from app.losses import COMPOSED, LOSSES, NAMED, Composed, Loss
 from app.losses.composed import DEEPEST, MOST_LOSSES, Head, Weighed
 from app.losses.form import Bound, Sum, bind
 from app.losses.parameters import Per
-from app.registry import Declared, Registry
+from app.registry import Alias, Declared, Registry
 from app.serving.unknown import Belongs
 from app.suggestions import translated
 from app.wire.faults import listed
@@ -86,6 +87,16 @@ class Spec(Part):
 class BoundSpec(Spec):
     """The same for a loss: what follows from its parameters is found out once."""
 
+    others: ClassVar[Sequence[tuple[Alias, "BoundSpec"]]] = ()
+    """What its name means beside arrays of other shapes."""
+
+    def beside(self, *arrays: object) -> "BoundSpec":
+        """The loss that its name means beside these arrays."""
+        if not self.others:
+            return self
+        shapes = [np.shape(cast(Any, array)) for array in arrays]
+        return next((spec for other, spec in self.others if other.fits(shapes)), self)
+
     @cached_property
     def bound(self) -> Bound | Sum:
         return bind(LOSSES[self.name], self.given)
@@ -105,6 +116,14 @@ class Member(Part):
 
 class ComposedSpec(BoundSpec):
     """The same for a loss that is made of others, or at run time."""
+
+    written: ClassVar[object] = None
+    """As it was written, where names in it mean something else beside arrays of other shapes."""
+
+    def beside(self, *arrays: object) -> BoundSpec:
+        if self.written is None:
+            return self
+        return LOSS_SPECS[self.name].model_validate(_Expansion(NAMED, arrays).whole(self.written, ())[0][1])  # pyright: ignore[reportReturnType]
 
     @cached_property
     def bound(self) -> Bound | Sum:
@@ -240,13 +259,35 @@ def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
 
 def expanded(either: Any, registry: Registry[Any], default: str | None = None) -> Any:
     """The type, for which a bare string or an alias stands for the object it means."""
-    expand = expander(registry, (registry.noun,))
 
     @remembered
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        return validate(expand(value))
+        expansion = _Expansion(registry)
+        (_, usual), *others = expansion.whole(value, (registry.noun,))
+        spec = _with_others(usual, others, validate) if others else validate(usual)
+        if expansion.varies:
+            vars(spec)["written"] = value
+        return spec
 
     return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, registry.noun, default)]
+
+
+def _with_others(
+    usual: object, others: Sequence[tuple[Alias, object]], validate: ValidatorFunctionWrapHandler
+) -> Any:  # fmt: skip
+    """What the name usually means, with what else it means that has these parameters; that alone where nothing else has them."""
+    specs: list[tuple[Alias, Any]] = []
+    for other, document in others:
+        with suppress(ValidationError):
+            specs.append((other, validate(document)))
+    try:
+        spec = validate(usual)
+    except ValidationError:
+        if len(specs) != 1:
+            raise
+        return specs[0][1]
+    vars(spec)["others"] = specs
+    return spec
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
@@ -261,31 +302,81 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
     return Annotated[list[either], BeforeValidator(expand)]
 
 
-def expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
+def expander(registry: Registry[Any], path: Path) -> Callable[[object], dict[str, object]]:
     """From a name, an alias or an object with either to the object with the name; CallerError under the path.
 
     The losses that another one is made of are expanded with it.
     """
-    if registry is NAMED:
-        return lambda value: _losses(value, path, 1, count(1))
-    return _expander(registry, path)
+    return lambda value: _Expansion(registry).whole(value, path)[0][1]
 
 
-def _expander(registry: Registry[Any], path: Path) -> Callable[[object], object]:
-    def expand(value: object) -> object:
-        given = {"name": value} if isinstance(value, str) else value
-        if not isinstance(given, dict):
-            raise InvalidInput([Fault(path, "type", f"{registry.noun} must be a name or an object with a name")])
-        document = cast(dict[str, object], given)
-        if "name" not in document:
-            raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing")])
-        name = document["name"]
-        if not isinstance(name, str):
-            raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
-        declared, preset = registry.resolve(name, (*path, "name") if isinstance(value, dict) else path, document)
-        return {**preset, **document, "name": declared.name}
+class _Expansion:
+    """Names within a loss, and what they mean beside arrays of the shapes that these have."""
 
-    return expand
+    def __init__(self, registry: Registry[Any], arrays: Sequence[Any] = ()) -> None:
+        self.registry, self.arrays = registry, arrays
+        self.count = 0
+        self.varies = False
+        """Whether shapes decide what one of the losses within is."""
+
+    def whole(self, value: object, path: Path) -> Sequence[tuple[Alias, dict[str, object]]]:
+        """The object that a name or an alias stands for, with what else it means beside arrays of other shapes."""
+        meanings = _meant(value, self.registry, path)
+        if meanings[0][1]["name"] not in COMPOSED or self.registry is not NAMED:
+            return meanings
+        return [(meanings[0][0], self.composed(meanings[0][1], path, 1, self.arrays))]
+
+    def composed(self, document: dict[str, Any], path: Path, deep: int, arrays: Sequence[Any]) -> dict[str, Any]:
+        """A composed loss with the losses in it."""
+        return {name: self.within(name, item, (*path, name), deep, arrays) for name, item in document.items()}
+
+    def within(self, name: str, value: Any, path: Path, deep: int, arrays: Sequence[Any]) -> Any:
+        """What stands under a name in a composed loss."""
+        if name == "loss":
+            return self.inner(value, path, deep, arrays)
+
+        def member(key: str | int, item: object) -> object:
+            members = cast(dict[str, Any], item) if isinstance(item, dict) else {}
+            if "loss" not in members:
+                return item
+            own = arrays if isinstance(key, int) else [_of_head(array, key) for array in arrays]
+            return {**members, "loss": self.inner(members["loss"], (*path, key, "loss"), deep, own)}
+
+        if isinstance(value, list):
+            return [member(index, item) for index, item in enumerate(cast(list[Any], value))]
+        return {key: member(key, item) for key, item in cast(dict[str, Any], value).items()} if isinstance(value, dict) else value
+
+    def inner(self, value: object, path: Path, deep: int, arrays: Sequence[Any]) -> dict[str, Any]:
+        """A loss within another."""
+        self.count += 1
+        if deep >= DEEPEST:
+            raise InvalidInput([Fault(path, "limit", f"losses stand within each other at most {DEEPEST} deep")])
+        if self.count > MOST_LOSSES:
+            raise InvalidInput([Fault(path, "limit", f"a loss is made of at most {MOST_LOSSES} others")])
+        (_, usual), *others = _meant(value, self.registry, path)
+        self.varies |= bool(others)
+        shapes = [np.shape(array) for array in arrays] if others else []
+        document = next((document for other, document in others if other.fits(shapes)), usual)
+        return self.composed(document, path, deep + 1, arrays) if document["name"] in COMPOSED else document
+
+
+def _of_head(array: object, head: str) -> object:
+    return cast(Mapping[str, object], array).get(head) if isinstance(array, Mapping) else None
+
+
+def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple[Alias, dict[str, object]]]:
+    """The same, with what else the name means beside arrays of other shapes."""
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, dict):
+        raise InvalidInput([Fault(path, "type", f"{registry.noun} must be a name or an object with a name")])
+    document = cast(dict[str, object], given)
+    if "name" not in document:
+        raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing")])
+    name = document["name"]
+    if not isinstance(name, str):
+        raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
+    meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
+    return [(other, {**other.sets(document), **document, "name": declared.name}) for declared, other in meanings]
 
 
 def _field(parameter: inspect.Parameter) -> Any:
@@ -344,39 +435,11 @@ def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _losses(value: object, path: Path, deep: int, taken: Iterator[int]) -> object:
-    """A loss with every loss in it by its name and its parameters, wherever bare names and aliases stand."""
-    if deep > DEEPEST:
-        raise InvalidInput([Fault(path, "limit", f"losses stand within each other at most {DEEPEST} deep")])
-    if next(taken) > MOST_LOSSES:
-        raise InvalidInput([Fault(path, "limit", f"a loss is made of at most {MOST_LOSSES} others")])
-    document = cast(dict[str, Any], _expander(NAMED, path)(value))
-    if document["name"] not in COMPOSED:
-        return document
-    return {name: _within(name, item, (*path, name), deep, taken) for name, item in document.items()}
-
-
-def _within(name: str, value: Any, path: Path, deep: int, taken: Iterator[int]) -> Any:
-    """What stands under a name in a composed loss, with the losses in it."""
-    if name == "loss":
-        return _losses(value, path, deep + 1, taken)
-
-    def member(key: str | int, item: object) -> object:
-        members = cast(dict[str, Any], item) if isinstance(item, dict) else {}
-        if "loss" not in members:
-            return item
-        return {**members, "loss": _losses(members["loss"], (*path, key, "loss"), deep + 1, taken)}
-
-    if isinstance(value, list):
-        return [member(index, item) for index, item in enumerate(cast(list[Any], value))]
-    return {key: member(key, item) for key, item in cast(dict[str, Any], value).items()} if isinstance(value, dict) else value
-
-
 def spec_of(name: str, given: Mapping[str, Any], *, strict: bool | None = None) -> BoundSpec:
     """The model of a loss with these parameters, where lists and objects may be JSON text; CallerError, or ValidationError."""
     document: Any = {"name": name, **given}
     if name in COMPOSED:
-        document = _losses({key: _of_text(value) for key, value in document.items()}, (), 1, count(1))
+        document = _Expansion(NAMED).whole({key: _of_text(value) for key, value in document.items()}, ())[0][1]
     return cast(BoundSpec, LOSS_SPECS[name].model_validate(document, strict=strict))
 
 

@@ -1,7 +1,7 @@
 """Tables as requests: columns with names where arrays stand otherwise, whatever form the table has.
 
-JSON has the table in the field `data`, a file is all table (files.py). Either becomes the same request, checked by the same
-model; what is wrong with an element of an array is said of the cell that it was.
+JSON has the table in the field `data`, alone or beside the names of its columns; a file is all table (files.py). Either becomes
+the same request, checked by the same model; what is wrong with an element of an array is said of the cell that it was.
 """
 
 import re
@@ -10,53 +10,89 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.api.files import SIDES, File, Roles, Rows, from_query, listing
-from app.errors import MAX_FAULTS, CallerError, Fault, InvalidInput, Path
+from app.api.files import LABELS, File, Layout, Roles, Rows, from_query, listing, put
+from app.api.words import ONE_HOT
+from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
 from app.serving.wires import Check, as_model
 from app.settings import Settings
 from app.suggestions import meant
-from app.wire import tables
-from app.wire.csv import Csv
+from app.wire import faults, tables
+from app.wire.csv import Csv, is_word
 from app.wire.tables import Table
 
+FORMS = (("rows",), ("columns", "data"), ("schema", "data"), ("columns",))
+"""The keys of a table that stands beside the names of its columns: row objects, columns and rows, pandas' "table", columns."""
 FIRST = 3
 """Cells that are shown of a column of strings."""
 DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
 
 
-def check_columns(model: type[BaseModel]) -> Check:
+def check_columns(model: type[BaseModel], layout: Layout) -> Check:
     """The check of a request whose arrays may be columns of a table."""
-    return partial(_checked, model)
+    return partial(_checked, model, layout)
 
 
-def _checked(model: type[BaseModel], document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
+def _checked(model: type[BaseModel], layout: Layout, document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
     if isinstance(document, File):
-        request = from_query(model, document.asked.query, document.table)
-        return _from_table(model, request, document.table, arguments, settings, rows=document.asked.rows)
-    if document.get("data") is None:
-        return as_model(model, document, arguments, settings)
-    request = {name: value for name, value in document.items() if name != "data"}
-    return _from_table(model, request, tables.table(document["data"]), arguments, settings)
+        request = from_query(model, layout, document.asked.query, document.table)
+        return _from_table(model, layout, request, document.table, arguments, settings, rows=document.asked.rows)
+    given = _apart(layout, document)
+    if given is None:
+        try:
+            return as_model(model, document, arguments, settings)
+        except CallerError as error:
+            raise _without_table(error, layout, document) from None
+    request, table = given
+    return _from_table(model, layout, request, table, arguments, settings)
+
+
+def _apart(layout: Layout, document: Mapping[str, Any]) -> tuple[dict[str, Any], Table] | None:
+    """A request and the table in it apart; None where there is none."""
+    data = document.get("data")
+    if data is None:
+        return None
+    if not layout.within:
+        return {name: value for name, value in document.items() if name != "data"}, tables.table(data)
+    if not isinstance(data, dict) or "name" in data:
+        return None
+    members = cast(dict[str, Any], data)
+    form = next((form for form in FORMS if all(key in members for key in form)), None)
+    if form is None or isinstance(members.get(str(layout.rest)), np.ndarray):
+        return None
+    rest = {name: value for name, value in members.items() if name not in (*form, "index")}
+    (key, *more) = form
+    table = {name: members[name] for name in form} if more else members[key]
+    return {**document, "data": rest}, tables.table(table, ("data",) if more else ("data", key))
 
 
 def _from_table(
-    model: type[BaseModel], document: Mapping[str, Any], table: Table, arguments: Mapping[str, Any], settings: Settings, *,
-    rows: bool = False,
+    model: type[BaseModel], layout: Layout, document: Mapping[str, Any], table: Table, arguments: Mapping[str, Any],
+    settings: Settings, *, rows: bool = False,
 ) -> Any:  # fmt: skip
-    roles = _roles(document)
+    roles = _roles(layout, document, table)
     _refuse_unknown(roles, table)
     names = dict.fromkeys(name for columns in roles.values() for name in columns)
-    labels = (name for path, columns in roles.items() if path[0] == "targets" for name in columns)
-    columns = table.read(names, settings.max_body_bytes, frozenset(labels if document.get("classes") is not None else ()))
-    _refuse_text(roles, columns, table)
+    classes = _at(document, layout.of("classes"))
+    labels = (name for path, columns in roles.items() if path[-1] in LABELS for name in columns)
+    columns = table.read(names, settings.max_body_bytes, frozenset(labels if _are_words(classes) else ()))
+    _refuse_text(layout, roles, columns, table)
     filled = dict(document)
-    for path, wanted in roles.items():
-        array = tables.stacked([columns[name] for name in wanted])
-        side = str(path[0])
-        filled[side] = array if len(path) == 1 else {**filled[side], str(path[1]): array}
     try:
+        for path, wanted in roles.items():
+            found = [columns[name] for name in wanted]
+            if path[-1] == layout.rest:
+                found = [
+                    _numbers(column, path, name, index) for index, (name, column) in enumerate(zip(wanted, found, strict=True))
+                ]
+                if all(column.ndim == 1 for column in found) and _at(document, layout.of("features")) is None:
+                    filled = put(filled, layout.of("features"), [*wanted])
+            filled = put(filled, path, tables.stacked(found, rows=path[-1] == layout.rest))
+        if layout.rest is not None and _at(filled, layout.of(layout.rest)) is None:  # then targets are what is not named
+            filled = put(filled, layout.of(layout.rest), np.empty((0, 0)))
         request = as_model(model, filled, arguments, settings)
     except CallerError as error:
         raise _located(error, roles, table) from None
@@ -65,19 +101,72 @@ def _from_table(
     return request
 
 
-def _roles(document: Mapping[str, Any]) -> Roles:
+def _numbers(column: Any, path: Path, name: str, index: int) -> NDArray[np.float64]:
+    """A column of inputs, NaN where a number is missing; text is refused at its first cell."""
+    try:
+        return faults.numbers(column, (*path, name), gaps=True)
+    except InvalidArray as error:
+        first, *_ = error.faults
+        row = first.path[len(path) + 1] if len(first.path) > len(path) + 1 else 0
+        message = f"{first.message}; {ONE_HOT}" if first.code == "not_a_number" else first.message
+        raise InvalidArray([Fault((*path, row, index), first.code, message)]) from None
+
+
+def _are_words(classes: object) -> bool:
+    """Whether classes have names that a table would read as numbers, flags or missing: then labels are read as they stand."""
+    return isinstance(classes, list) and any(isinstance(name, str) and not is_word(name) for name in cast(list[Any], classes))
+
+
+def _at(document: Mapping[str, Any], path: Path) -> Any:
+    """What stands at a place; None where nothing does."""
+    for key in path:
+        found = document.get(str(key))
+        if not isinstance(found, dict):
+            return found if key is path[-1] else None
+        document = cast(dict[str, Any], found)
+    return document
+
+
+def _roles(layout: Layout, document: Mapping[str, Any], table: Table) -> Roles:
     """The columns that a request names; where it has arrays, these stay."""
     roles: dict[Path, Sequence[str]] = {}
-    for side in SIDES:
-        given = document.get(side)
+    for side in map(layout.of, layout.sides):
+        given = _at(document, side)
         named = cast(dict[str, Any], given) if isinstance(given, dict) else None
-        parts: dict[Path, Any] = {(side,): given} if named is None else {(side, name): part for name, part in named.items()}
+        parts: dict[Path, Any] = {side: given} if named is None else {(*side, name): part for name, part in named.items()}
         for path, part in parts.items():
             if isinstance(part, str):
                 roles[path] = [part]
             elif isinstance(part, list) and part and all(isinstance(name, str) for name in cast(list[Any], part)):
                 roles[path] = cast(list[str], part)
+    if layout.rest is not None:
+        return _with_rest(layout, roles, table)
+    if not roles:
+        message = f"no column of data is named: say in {', '.join(layout.sides)} which is which; the columns are "
+        raise InvalidInput([Fault(("data",), "unexpected", message + listing(table.names))])
     return roles
+
+
+def _with_rest(layout: Layout, roles: Roles, table: Table) -> Roles:
+    """The roles with those that need not be said: a column that has its role's name, and all others for the rest."""
+    own = {layout.of(side): [side] for side in layout.sides if side in table.names and layout.of(side) not in roles}
+    if not any(path[-1] in LABELS for path in roles):
+        roles = {**roles, **{path: name for path, name in own.items() if path[-1] in LABELS}}
+    rest = layout.of(str(layout.rest))
+    if rest in roles or not any(path[-1] in LABELS for path in roles):
+        return roles
+    taken = {name for columns in roles.values() for name in columns}
+    return {**roles, rest: own.get(rest) or [name for name in table.names if name not in taken]}
+
+
+def _without_table(error: CallerError, layout: Layout, document: Mapping[str, Any]) -> CallerError:
+    """The same error, where a column is named or rows of one are there, and there is no table."""
+    named = {layout.of(side) for side in layout.sides if isinstance(_at(document, layout.of(side)), str)}
+    named |= {fault.path for fault in error.faults[:1] if fault.message.endswith("not an object")}
+    where = "data" if not layout.within else 'data, as {"rows": [...]} or {"columns": [...], "data": [[...]]}'
+    hint = f"; a column can be named where the table is sent in {where}"
+    faults = [replace(fault, message=fault.message + hint) if fault.path in named else fault for fault in error.faults]
+    return type(error)(faults) if named else error
 
 
 def _refuse_unknown(roles: Roles, table: Table) -> None:
@@ -89,13 +178,14 @@ def _refuse_unknown(roles: Roles, table: Table) -> None:
         raise InvalidInput(faults[:MAX_FAULTS])
 
 
-def _refuse_text(roles: Roles, columns: Mapping[str, Any], table: Table) -> None:
+def _refuse_text(layout: Layout, roles: Roles, columns: Mapping[str, Any], table: Table) -> None:
     """Strings may be labels, of which the loss decides; anything else should have been numbers, and it is known where."""
     found = {
         name: path
         for path, names in roles.items()
         for name in names
-        if _is_text(columns[name]) and (path[0] != "targets" or DECIMAL_COMMA.fullmatch(columns[name][0]))
+        if path[-1] != layout.rest
+        if _is_text(columns[name]) and (path[-1] not in LABELS or DECIMAL_COMMA.fullmatch(columns[name][0]))
     }
     cells = [(row, name) for name in found for row in range(min(len(columns[name]), FIRST))]
     if cells:
@@ -118,18 +208,24 @@ def _no_column(name: str, columns: Sequence[str]) -> str:
 
 def _located(error: CallerError, roles: Roles, table: Table) -> CallerError:
     """The same error, in the words of a table: an element of an array is a cell of a column."""
-    cells = {index: cell for index, fault in enumerate(error.faults) if (cell := _cell(fault.path, roles))}
-    if not cells:
+    cells = {index: cell for index, fault in enumerate(error.faults) if (cell := _cell(fault, roles))}
+    missing = {index for index, fault in enumerate(error.faults) if fault.code == "missing" and fault.path[-1] in LABELS}
+    if not cells and not missing:
         return error
     places = dict(zip(cells, table.places(list(cells.values())), strict=True))
+    places |= dict.fromkeys(missing, f"name its column; the columns are {listing(table.names)}")
     return type(error)([
         replace(fault, message=f"{fault.message} ({places[index]})") if index in places else fault
         for index, fault in enumerate(error.faults)
     ])  # fmt: skip
 
 
-def _cell(path: Path, roles: Roles) -> tuple[int, str] | None:
+def _cell(fault: Fault, roles: Roles) -> tuple[int, str] | None:
+    """Row and column of what is wrong: the first row, where a whole column is none of numbers."""
+    path = fault.path
     for role, columns in roles.items():
+        if path == role and fault.code == "not_a_number":
+            return 0, columns[0]
         if path[: len(role)] == role and len(path) > len(role) and isinstance(row := path[len(role)], int):
             column = path[len(role) + 1] if len(columns) > 1 and len(path) > len(role) + 1 else 0
             return row, columns[column if isinstance(column, int) and column < len(columns) else 0]

@@ -4,12 +4,21 @@ The answer of rows (`Accept: text/csv`) stands in words only: of an answer of tw
 nobody can use (docs/decisions/openapi.md).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 CSV_EXAMPLES = {
     "comma": {
         "summary": "With loss=bce, predictions=score, targets=label",
         "value": "id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n",
+    },
+}
+
+
+TRAINING_EXAMPLES = {
+    "line": {
+        "summary": "With targets=y, loss=mse, model=linear, validation=null, epochs=5",
+        "value": "x,z,y\n0,1,1.0\n1,0,2.9\n2,2,5.2\n3,1,6.8\n",
     },
 }
 
@@ -21,6 +30,28 @@ def _parameter(name: str, description: str, example: str) -> dict[str, Any]:
         "description": f"For CSV and npz: {description}",
         "schema": {"type": "string"},
         "example": example,
+    }
+
+
+DELIMITER = _parameter("delimiter", "`,` `;` tab or `|`; without it, what stands most often in the header.", "")
+DECIMAL = _parameter("decimal", "`,` for a decimal comma.", "")
+
+
+def _further(description: str) -> dict[str, Any]:
+    return {
+        "name": "parameters",
+        "in": "query",
+        "description": f"For CSV and npz: {description}",
+        "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    }
+
+
+def _bodies(examples: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "content": {
+            "text/csv": {"schema": {"type": "string"}, "examples": examples},
+            "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
+        }
     }
 
 
@@ -37,19 +68,20 @@ DOCUMENT: dict[str, Any] = {
         _parameter("targets", "the column of targets.", "label"),
         _parameter("sample_weight", "the column of weights.", ""),
         _parameter("mask", "the column of flags.", ""),
-        _parameter("delimiter", "`,` `;` tab or `|`; without it, what stands most often in the header.", ""),
-        _parameter("decimal", "`,` for a decimal comma.", ""),
-        {
-            "name": "parameters",
-            "in": "query",
-            "description": "For CSV and npz: parameters of the loss, its named arrays, other fields of the request: `delta=1.5`.",
-            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
-        },
+        DELIMITER,
+        DECIMAL,
+        _further("parameters of the loss, its named arrays, other fields of the request: `delta=1.5`."),
     ],
-    "requestBody": {
-        "content": {
-            "text/csv": {"schema": {"type": "string"}, "examples": CSV_EXAMPLES},
-            "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
-        }
-    },
+    "requestBody": _bodies(CSV_EXAMPLES),
+}
+
+TRAINING: dict[str, Any] = {
+    "parameters": [
+        _parameter("targets", "the column of targets; several with commas between them, side by side.", "y"),
+        _parameter("inputs", "the columns of inputs; without it, all that are nothing else.", ""),
+        DELIMITER,
+        DECIMAL,
+        _further('other fields of the request, as words or in JSON: `loss=mse`, `epochs=5`, `validation={"last":10}`.'),
+    ],
+    "requestBody": _bodies(TRAINING_EXAMPLES),
 }

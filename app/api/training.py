@@ -19,6 +19,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
+from app.api.files import FILES, Layout
 from app.api.specs import (
     LOSS_SPECS,
     BoundSpec,
@@ -33,10 +34,13 @@ from app.api.specs import (
     named,
     specs,
 )
+from app.api.tables import check_columns
+from app.api.tables_document import TRAINING
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
 from app.api.training_examples import EXAMPLES
-from app.api.words import TARGETS, OneOrMore, Part
+from app.api.words import ONE_HOT, TARGETS, OneOrMore, Part
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
+from app.insight import charts
 from app.losses import COMPOSED, LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
@@ -63,6 +67,7 @@ from app.training import (
     start,
 )
 from app.training.learners import State
+from app.training.objective import fitting
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
@@ -104,6 +109,17 @@ class InlineData(Part):
         ),
     ]
     classes: Classes = None
+    features: Annotated[
+        Names | None, Field(description="Names of the inputs' columns; a table's are those of its columns."), Listed
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _features_have_names(cls, document: Any) -> Any:
+        if isinstance(document, dict) and isinstance(cast(dict[str, Any], document).get("features"), np.ndarray):
+            message = "features are the names of columns; did you mean inputs?"
+            raise InvalidInput([Fault(("data", "features"), "type", message)])
+        return cast(object, document)
 
 
 def _data(value: object) -> object:
@@ -112,7 +128,11 @@ def _data(value: object) -> object:
         return expander(DATASETS, ("data",))(cast(object, value))
     if isinstance(value, dict):
         return cast(dict[str, Any], value)
-    raise InvalidInput([Fault(("data",), "type", "data must be a dataset's name, an object with its name, or {inputs, targets}")])
+    message = "data must be a dataset's name, an object with its name, {inputs, targets}, or a table: " + A_TABLE
+    raise InvalidInput([Fault(("data",), "type", message)])
+
+
+A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 
 def _tag(value: object) -> str:
@@ -203,6 +223,23 @@ class EarlyStopping(Part):
     restore_best: Annotated[bool, Field(description="Keep the model of the best epoch instead of the last.")] = True
 
 
+def _share(value: object) -> object:
+    """A number is the share of the rows to validate with."""
+    return {"fraction": value} if isinstance(value, float) or type(value) is int else value
+
+
+def _usual(value: object) -> object:
+    """True is the usual way, false none."""
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
+def _penalties(value: object) -> object:
+    if isinstance(value, str) and value in Regularization.model_fields:
+        message = f'regularization is an object with its strength: {{"{value}": 0.01}}'
+        raise InvalidInput([Fault(("regularization",), "type", message)])
+    return value
+
+
 def _rows_of_a_step(value: object) -> object:
     if value is None or value == "full" or (type(value) is int and value >= 1):
         return value
@@ -235,14 +272,17 @@ class TrainRequest(Part):
     validation: Annotated[
         Validation | None,
         Field(
-            description="Rows to measure with: a fifth, if nothing is said; null trains on all.",
+            description="Rows to measure with: a fifth, if nothing is said; null trains on all. A number is a `fraction`.",
             default_factory=lambda: Validation(fraction=0.2),
         ),
+        BeforeValidator(_share),
     ]
     standardize: Annotated[Standardize, Field(default_factory=Standardize)]
-    regularization: Annotated[Regularization, Field(default_factory=Regularization)]
+    regularization: Annotated[Regularization, Field(default_factory=Regularization), BeforeValidator(_penalties)]
     gradient_clipping: GradientClipping | None = None
-    early_stopping: EarlyStopping | None = None
+    early_stopping: Annotated[
+        EarlyStopping | None, Field(description="true stops with the defaults."), BeforeValidator(_usual)
+    ] = None
     metrics: Annotated[
         MetricSpecs,
         Field(description="What else to measure after each epoch: metrics, or any loss.", max_length=10, default_factory=list),
@@ -318,13 +358,14 @@ class Rows(NamedTuple):
 def data_of(request: TrainRequest) -> Rows:
     given = request.data
     if isinstance(given, InlineData):
-        return Rows(_inline(given), None, None)
+        table = _inline(given)
+        return Rows(table, table.features, None)
     dataset = DATASETS[given.name]
     try:
         data: Data = dataset(**given.given)
     except CallerError as error:
         raise error.moved({(): ("data",)}) from None
-    return Rows(Table(data.inputs, data.targets, data.classes, given.name), data.features, dataset.task)
+    return Rows(Table(data.inputs, data.targets, data.classes, given.name, data.features), data.features, dataset.task)
 
 
 def _inline(given: InlineData) -> Table:
@@ -335,14 +376,48 @@ def _inline(given: InlineData) -> Table:
         classes = classes or _occurring(cast(Sequence[str], targets))
     elif classes is not None:
         _check_indices(targets, len(classes))
-    return Table(faults.numbers(given.inputs, ("data", "inputs")), targets, classes)
+    inputs = _inputs(given.inputs, ("data", "inputs"))
+    features = None if given.features is None else tuple(given.features)
+    if features is not None and inputs.ndim == 2 and len(features) != inputs.shape[1]:
+        message = f"data.features has {len(features)} names, and data.inputs {inputs.shape[1]} columns: one is needed for each"
+        raise InvalidInput([Fault(("data", "features"), "length", message)])
+    return Table(inputs, targets, classes, None, features)
+
+
+def _inputs(given: object, path: Path) -> Numbers:
+    """Inputs as numbers: a column of text is refused at its first cell, and a number that is missing wherever it is."""
+    try:
+        inputs = faults.numbers(given, path, gaps=True)
+    except InvalidArray as error:
+        first = {fault.path[-1]: fault for fault in reversed(error.faults) if fault.code == "not_a_number"}
+        text = [replace(fault, message=f"{fault.message}; {ONE_HOT}") for fault in reversed(first.values())]
+        raise InvalidArray(text or error.faults) from None
+    missing: list[list[int]] = np.argwhere(np.isnan(inputs))[:MAX_FAULTS].tolist()
+    if missing:
+        places = [(*path, *index) for index in missing]
+        raise InvalidArray([Fault(place, "not_a_number", f"{faults.name(place)} must be {MISSING}") for place in places])
+    return inputs
+
+
+MISSING = "a number, not null or NaN: leave the row out, or fill it in, as with its column's mean or median"
+"""What is said of an input that is missing."""
 
 
 def _targets(given: object, path: Path) -> Raw:
-    targets = faults.tensors(given, path)
+    try:
+        targets = faults.tensors(given, path)
+    except InvalidArray as error:
+        raise _of_missing(error) from None
     if isinstance(targets, Mapping):
         raise InvalidInput([Fault(path, "not_an_array", "targets must be an array, not an object")])
     return np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets
+
+
+def _of_missing(error: CallerError) -> CallerError:
+    """The same error, with what to do about a row that has no target."""
+    said = [replace(fault, message=f"{fault.message}: leave the row out") if fault.message.endswith("not null") else fault
+            for fault in error.faults]  # fmt: skip
+    return type(error)(said)
 
 
 def _occurring(targets: Sequence[str]) -> list[str]:
@@ -372,7 +447,7 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     clipping, stopping = request.gradient_clipping, request.early_stopping
     model = Chosen(MODELS[request.model.name], request.model.given)
     return Plan(
-        data=rows.table, model=model, loss=_loss(request, rows.task), optimizer=_optimizer(request, model),
+        data=rows.table, model=model, loss=_loss(request, rows), optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
         validation=_held(request.validation), epochs=request.epochs, batch_size=request.batch_size, shuffle=request.shuffle,
         standardize_inputs=request.standardize.inputs, standardize_targets=request.standardize.targets,
@@ -384,12 +459,16 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     )  # fmt: skip
 
 
-def _loss(request: TrainRequest, task: str | None) -> Chosen:
+def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     if request.loss is not None:
         return _chosen(request.loss)
-    if task is None:
-        raise InvalidInput([Fault(("loss",), "missing", "say with which loss to train: it cannot be told from data of your own")])
-    return USUAL_LOSS[task]
+    if rows.task is None:
+        fit = fitting(rows.table.targets, rows.table.classes)
+        usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
+        hint = f", as {usual}" if usual else ""
+        message = f"say with which loss to train{hint}: it cannot be told from data of your own"
+        raise InvalidInput([Fault(("loss",), "missing", message)])
+    return USUAL_LOSS[rows.task]
 
 
 def _chosen(loss: BoundSpec) -> Chosen:
@@ -415,7 +494,7 @@ def _held(validation: Validation | None) -> Held:
         return Held(fraction=None)
     if validation.inputs is None:
         return Held(validation.fraction, validation.last, None, validation.seed)
-    inputs = faults.numbers(validation.inputs, ("validation", "inputs"))
+    inputs = _inputs(validation.inputs, ("validation", "inputs"))
     return Held(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
 
 
@@ -445,6 +524,9 @@ def train(request: TrainRequest) -> Generator[Event]:
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
 
 
+COLUMNS = Layout(("inputs", "targets", "labels"), ("data",), InlineData, rest="inputs")
+"""What may be columns of a table."""
+
 TRAIN = Call(
     method="POST",
     path="/v1/train",
@@ -453,10 +535,13 @@ TRAIN = Call(
     tag="training",
     scope="train",
     lane="training",
+    picture=charts.train,
     answer=TrainResponse,
     statuses=REFUSALS,
+    wires=FILES,
+    check=check_columns(TrainRequest, COLUMNS),
     examples=EXAMPLES,
-    document={"responses": {"200": STREAM}},
+    document={**TRAINING, "responses": {"200": STREAM}},
 )
 
 

@@ -22,6 +22,8 @@ EXACT = 2.0**53
 """Up to here a float of 64 bits holds every integer."""
 TARGETS = AliasChoices("targets", "labels")
 """The names under which targets may stand."""
+ONE_HOT = "a column of text becomes numbers as one column of 0 and 1 for each of its words (one-hot; pandas: get_dummies)"
+"""What to do with inputs that are words."""
 
 REDUCTIONS: Mapping[str, Reduction] = {
     **dict[str, Reduction](mean="mean", sum="sum", mean_over_samples="mean_over_samples", none="none"),

@@ -22,6 +22,7 @@ OF_CLASSES, ON_BOTH_SIDES = Interval(infinite=(-np.inf,)), Interval(infinite=(-n
 FLAGS, SIGNS = Labels((0.0, 1.0)), Labels((-1.0, 1.0))
 WHOLE, INDEX, PADDED_INDEX = Whole(), Whole(0), Whole(-1)
 ROW_SUM_TOLERANCE = Simplex.TOLERANCE
+ROUNDING = float(np.finfo(np.float64).eps)
 NEARLY = 1e-2
 """How far the sum of a row may be from 1 that is taken all the same, with a warning."""
 LARGEST_EXACT = 2**53 - 1
@@ -111,6 +112,23 @@ COUNT = numbers("count", "a count or rate, at least 0", Interval(0.0), _steps(0,
 ABOVE_MINUS_ONE = numbers(
     "above_minus_one", "a number above −1, where log(1 + x) exists", Interval(-1.0, open_low=True), _steps(-0.8, 8)
 )
+
+
+def _read_divisor(array: Numbers, place: Place) -> Reading:
+    reading = REAL.read(array, place)
+    sizes = np.abs(array)
+    least = int(np.argmin(sizes))
+    if sizes.flat[least] > sizes.max() * ROUNDING:
+        return reading
+    index = ", ".join(map(str, place.index_of([int(along) for along in np.unravel_index(least, array.shape)])))
+    said = f"{place.name}[{index}] is {array.flat[least]:g}, and the residual is divided by it: one such element swamps the mean"
+    return reading._replace(warnings=(said,))
+
+
+DIVISOR = replace(
+    REAL, meaning="any finite number, by which the residual is divided: best well away from 0", read=_read_divisor,
+    draw=numbers("divisor", "", Interval(), _steps(0.5, 8)).draw,
+)  # fmt: skip
 SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", ON_BOTH_SIDES, _steps(-3, 3))
 LOGIT = numbers(
     "logit", "the log-odds of the positive class", ON_BOTH_SIDES, _steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities

@@ -158,6 +158,12 @@ class Loss(Declared):
         return {side: {name: each for name, each in self.inputs.items() if each.side == side} for side in SIDES}
 
     @cached_property
+    def family_summary(self) -> str:
+        """What the losses of its family are of: the first sentence of its module."""
+        first = (inspect.getdoc(inspect.getmodule(self.function)) or "").partition("\n\n")[0]
+        return f"{' '.join(first.split()).partition('. ')[0].removesuffix('.')}."
+
+    @cached_property
     def guide(self) -> Guide:
         """What the docstring tells a learner."""
         return guide(super().description)

@@ -26,6 +26,8 @@ Found: TypeAlias = float | Array | dict[str, Any] | tuple[Any, ...] | None
 """What an output is: a number, an array, an array for each of the named predictions (of each head); None where there is none.
 A named tuple is what is told in words beside numbers."""
 AnyLoss: TypeAlias = Loss | Sum
+NonFiniteAs: TypeAlias = Literal["null", "string"]
+"""How an answer writes numbers that JSON has not."""
 NON_FINITE_LISTED = 100
 WORDS = "words"
 """In place of the axes of what is told in words."""
@@ -268,3 +270,16 @@ def arrays_by_name(outputs: Mapping[str, Found]) -> dict[str, float | Array | No
 def word(number: float) -> Literal["Infinity", "-Infinity", "NaN"]:
     """A number that JSON has no literal for, by its name."""
     return "NaN" if np.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def in_words(found: Found) -> object:
+    """An output with strings for the numbers that JSON has not."""
+    if isinstance(found, dict):
+        return {name: in_words(array) for name, array in found.items()}
+    if found is None:
+        return None
+    numbers = np.asarray(found)
+    written = numbers.astype(object)
+    for place in np.argwhere(~np.isfinite(numbers)):
+        written[tuple(place)] = word(float(numbers[tuple(place)]))
+    return written.tolist()

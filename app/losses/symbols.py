@@ -63,9 +63,14 @@ def symbols_of(loss: Loss) -> list[Symbol]:
     """Every symbol of a loss's formulas, in the order in which they occur; LookupError for one that nobody explains."""
     trees = [read(formula) for formula in (loss.formula, loss.gradient) if formula]
     defined = {name: meaning for tree in trees for name, meaning in _definitions(tree)}
-    choices = {choice for parameter in loss.parameters.values() for choice in _choices(parameter.annotation)}
+    choices = choices_of(loss)
     found = dict.fromkeys(name.removeprefix("∂") for tree in trees for name in names(tree))
     return [_symbol(loss, name, defined) for name in found if name not in choices]
+
+
+def choices_of(loss: Loss) -> set[object]:
+    """The words that parameters of a loss may be: in a formula, they stand for themselves."""
+    return {choice for parameter in loss.parameters.values() for choice in _choices(parameter.annotation)}
 
 
 def _symbol(loss: Loss, name: str, defined: Mapping[str, str]) -> Symbol:

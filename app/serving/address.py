@@ -19,6 +19,10 @@ Strings: TypeAlias = Mapping[str, str]
 Lists: TypeAlias = Mapping[str, Sequence[str]]
 
 
+class Rest(dict[str, list[str]]):
+    """What the query says beyond the parameters that are marked: for the call's function to check."""
+
+
 def marker(parameter: Parameter) -> params.Param | None:
     """The Path, Query or Header that a parameter is marked by."""
     marks = [mark for mark in get_args(parameter.annotation)[1:] if isinstance(mark, params.Param)]

@@ -2,7 +2,8 @@
 
 From it follow the routes, the OpenAPI document, what the guards know of a request, and the tests. A call's function is
 written as FastAPI knows it: parameters in the path, the query and the head are marked by `Path`, `Query` and `Header`.
-One that is not marked takes the request, checked; one of the type State takes what the service itself has.
+One that is not marked takes the request, checked; one of the type State takes what the service itself has, one of the type
+Rest what else the query says.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel
 
-from app.serving.address import Address, marker
+from app.serving.address import Address, Rest, marker
+from app.serving.pictures import THEME, Chart
 from app.serving.state import State
 from app.serving.wires import JSON, Check, Wire, check_model
 
@@ -53,6 +55,8 @@ class Call:
     """Further media types that its body may have, and how each travels."""
     check: Check | None = None
     """(document, arguments, settings) -> the request; derived where the function's parameter is a Pydantic model."""
+    picture: Chart | None = None
+    """What is drawn of its answer, for who asks for a picture of it."""
     constant: bool = False
     """Whether the same address has the same answer as long as the service runs."""
     statuses: tuple[int, ...] = ()
@@ -83,10 +87,21 @@ class Call:
         return next((name for name, parameter in self.parameters.items() if parameter.annotation is State), None)
 
     @cached_property
+    def rest(self) -> str | None:
+        """The parameter that takes what the query says beyond those that are marked."""
+        return next((name for name, parameter in self.parameters.items() if parameter.annotation is Rest), None)
+
+    @cached_property
+    def query(self) -> tuple[str, ...]:
+        """The query parameters that it names."""
+        return (*self.address.query, *((THEME,) if self.picture else ()))
+
+    @cached_property
     def request(self) -> str | None:
         """The parameter that takes the checked request."""
         return next(
-            (name for name, found in self.parameters.items() if not marker(found) and found.annotation is not State), None
+            (name for name, found in self.parameters.items() if not marker(found) and found.annotation not in (State, Rest)),
+            None,
         )
 
     @cached_property

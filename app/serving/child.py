@@ -6,12 +6,10 @@ A job is done in the main thread, as whatever limits its time by signals needs i
 import ctypes
 import os
 import pickle
-import resource
 import select
 import signal
 import socket
 import struct
-import sys
 import threading
 import time
 import traceback
@@ -23,6 +21,7 @@ import numpy as np
 from app.errors import CallerError, Fault, InvalidInput, Unavailable
 from app.losses.numerics.blocks import use_threads
 from app.serving.buffers import Buffer, Bytes
+from app.serving.memory import data_bytes, limit_memory
 
 FLUSH_SECONDS = 0.02
 """Events are sent together that come faster than an eye can tell: some runs have a thousand epochs a second."""
@@ -97,7 +96,7 @@ def _serve(control: socket.socket) -> None:
     threading.Thread(target=_end_with_server, args=(control,), daemon=True).start()
     events = _Events(control)
     _ = np.ones((256, 256)) @ np.ones((256, 256))  # OpenBLAS takes its buffer now: where it cannot have it, it ends the process
-    worker = _Worker(_data_bytes())
+    worker = _Worker(data_bytes())
     control.sendall(os.getpid().to_bytes(4))
     while True:
         message, descriptors = _received(control)
@@ -209,12 +208,12 @@ class _Worker:
     def _done(self, order: Order, say: Say) -> Outcome:
         answer = self._buffers[order.answer]
         answer.clear()
-        _limit_memory(self._data_bytes + LIBRARY_BYTES + (order.threads - 1) * THREAD_BYTES + order.memory_bytes)
+        limit_memory(self._data_bytes + LIBRARY_BYTES + (order.threads - 1) * THREAD_BYTES + order.memory_bytes)
         try:
             known, pieces = order.job(self._body(order.body), say, *order.arguments)
             _write(answer, pieces)
         finally:
-            _limit_memory(None)
+            limit_memory(None)
         return Outcome(known, answer.size)
 
     def _body(self, body: bytes | Shared) -> memoryview:
@@ -239,23 +238,6 @@ def _write(answer: Buffer, pieces: Iterable[Bytes]) -> None:
 
 def _too_much(limit: int) -> str:
     return f"the request needs more than the {limit} bytes of memory that one of its kind may have; one with less data takes less"
-
-
-def _data_bytes() -> int:
-    """What RLIMIT_DATA counts: what a process may write to, touched or not."""
-    if sys.platform != "linux":
-        return 0
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[5]) * resource.getpagesize()
-
-
-def _limit_memory(limit: int | None) -> None:
-    """At most so many bytes; None: as many as the system's own limit allows."""
-    if sys.platform != "linux":  # elsewhere the data segment is not what arrays lie in
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limits = [size for size in (limit, hard) if size is not None and size != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(limits, default=resource.RLIM_INFINITY), hard))
 
 
 def _give_memory_back() -> None:

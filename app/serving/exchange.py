@@ -68,6 +68,8 @@ class Exchange:
     """Whether all of the body is there."""
     started = False
     """Whether some of the answer has been sent."""
+    more: tuple[Field, ...] = ()
+    """What every answer to it carries beside what all answers do."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -121,7 +123,7 @@ class Exchange:
 
     def start(self, status: int, fields: Iterable[Field]) -> Awaitable[None]:
         self.started = True
-        headers = [*fields, *SECURITY, (b"x-request-id", self.request_id)]
+        headers = [*fields, *self.more, *SECURITY, (b"x-request-id", self.request_id)]
         return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def send(self, piece: bytes, *, more: bool = True) -> Awaitable[None]:

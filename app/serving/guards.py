@@ -63,15 +63,15 @@ def same_site(origins: Sequence[str]) -> Guard:
 
 def known_query(exchange: Exchange, call: Call) -> None:
     """Every query parameter is one of the call's, or for its wire to check."""
-    if not exchange.query_string or call.wire_of(exchange.fields).queried:
+    if not exchange.query_string or call.rest or call.wire_of(exchange.fields).queried:
         return
-    unknown = [name for name in exchange.query if name not in call.address.query]
+    unknown = [name for name in exchange.query if name not in call.query]
     if unknown:
         raise UnknownName([Fault((name,), "unknown_field", _no_parameter(name, call)) for name in unknown[:MAX_FAULTS]])
 
 
 def _no_parameter(name: str, call: Call) -> str:
-    takes = call.address.query
+    takes = call.query
     close = meant(name, takes, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(takes)}" if takes else "it takes none"
     body = "; what is asked goes into the body" if call.request and not takes else ""

@@ -14,12 +14,14 @@ from threadpoolctl import threadpool_limits
 
 from app.errors import CallerError, Unavailable
 from app.serving.accept import prefers_events
+from app.serving.address import Rest
 from app.serving.bodies import receive_body
 from app.serving.budget import TINY_BYTES
 from app.serving.call import Call
 from app.serving.cors import Cors
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
+from app.serving.pictures import THEME, Drawing, drawing
 from app.serving.replies import reply, reply_constant, reply_from_process
 from app.serving.routes import Routes
 from app.serving.signals import before_the_end
@@ -30,6 +32,8 @@ from app.wire.packing import packing
 from app.wire.unpacking import unpacking
 
 log = logging.getLogger("criterion")
+
+VARIES_BY_FORM = (b"vary", b"accept")
 
 
 class Service:
@@ -98,9 +102,11 @@ class Service:
         arguments = call.address.read(path, exchange.query, exchange.fields) if call.address.marks else {}
         if call.state is not None:
             arguments[call.state] = self.state
+        if call.rest is not None:
+            arguments[call.rest] = Rest({name: words for name, words in exchange.query.items() if name not in call.query})
         order = self._order(exchange, call, arguments)
         if call.constant:
-            return reply_constant(exchange, order)
+            return reply_constant(exchange, self.state, call.lane, order)
         if call.method == "GET":
             return reply(exchange, answer(b"", order), order.coding)
         if order.last_event == LAST:
@@ -109,18 +115,19 @@ class Service:
 
     def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:
         fields, settings = exchange.fields, self.state.settings
+        picture = _picture(exchange, call)
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
         if call.method == "GET":
-            return Order(call.operation, None, arguments, settings, coding=coding)
+            return Order(call.operation, None, arguments, settings, coding=coding, drawing=picture)
         wire = call.wire_of(fields)
         operation = call.operation if wire is call.wire else call.operation._replace(wire=wire)
         head = wire.head(exchange)
         packed = unpacking(exchange.listed(b"content-encoding")) if b"content-encoding" in fields else None
         if call.lane != "training":
-            return Order(operation, head, arguments, settings, packed, coding)
-        streamed = b"accept" in fields and prefers_events(exchange.listed(b"accept"))
+            return Order(operation, head, arguments, settings, packed, coding, picture)
+        streamed = picture is None and b"accept" in fields and prefers_events(exchange.listed(b"accept"))
         last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
-        return Order(operation, head, arguments, settings, packed, coding, streamed, last_event)
+        return Order(operation, head, arguments, settings, packed, coding, picture, streamed, last_event)
 
     async def _answer(self, exchange: Exchange, call: Call, order: Order) -> None:
         """The answer to a body, worked on where it holds nobody up."""
@@ -143,3 +150,12 @@ class Service:
             await reply_from_process(exchange, self.state, call.lane, body, order)
         finally:
             body.release()
+
+
+def _picture(exchange: Exchange, call: Call) -> Drawing | None:
+    """The picture that is asked for. What the query says of it is not for the call to read."""
+    if call.picture is None:
+        return None
+    exchange.more = (VARIES_BY_FORM,)
+    theme = exchange.query.pop(THEME, ["light"])[-1]
+    return drawing(call.picture, exchange.path, exchange.listed(b"accept"), theme, events=call.lane == "training")

@@ -8,13 +8,14 @@ from http import HTTPStatus
 from typing import cast
 
 from app.errors import CallerError, Unavailable
+from app.serving.accept import EVENTS
 from app.serving.bodies import Body
 from app.serving.call import Lane
 from app.serving.content import Content, Field, fields_of
 from app.serving.exchange import NO_STORE, Exchange
 from app.serving.problems import as_problem, failure
 from app.serving.state import State
-from app.serving.steps import LAST, STREAM, Order, answer, answer_job, packed, run_job
+from app.serving.steps import LAST, Order, answer, answer_job, packed, run_job
 from app.serving.work import Work
 from app.wire.events import PING, event
 from app.wire.packing import Coding
@@ -27,7 +28,7 @@ MAX_AGE: Field = (b"cache-control", b"max-age=300")
 VARIES: Field = (b"vary", b"accept-encoding")
 INLINE_PACKED_BYTES = 64 * 1024
 """A larger answer is packed in a thread: zlib and zstd leave the interpreter lock alone."""
-STREAM_FIELDS: tuple[Field, ...] = ((b"content-type", STREAM.encode()), NO_STORE, (b"x-accel-buffering", b"no"))
+STREAM_FIELDS: tuple[Field, ...] = ((b"content-type", EVENTS.encode()), NO_STORE, (b"x-accel-buffering", b"no"))
 
 
 def reply(exchange: Exchange, content: Content, coding: Coding | None) -> Awaitable[None]:
@@ -43,9 +44,9 @@ async def _reply_packed(exchange: Exchange, content: Content, coding: Coding) ->
     await exchange.answer(content, fields=(NO_STORE, VARIES))
 
 
-async def reply_constant(exchange: Exchange, order: Order) -> None:
+async def reply_constant(exchange: Exchange, state: State, lane: Lane | None, order: Order) -> None:
     """An answer that stays the same: with a tag under which the client may keep it (RFC 9110, 8.8.3)."""
-    content = answer(b"", order)
+    content = await _answered_elsewhere(state, lane, order._replace(coding=None)) if lane else answer(b"", order)
     digest = sha256(b"".join(content.pieces))
     tag = b'"%s%s"' % (digest.hexdigest()[:32].encode(), b"-" + order.coding.encode() if order.coding else b"")
     fields = (MAX_AGE, VARIES, (b"etag", tag))
@@ -55,6 +56,18 @@ async def reply_constant(exchange: Exchange, order: Order) -> None:
         await exchange.send(b"", more=False)
         return
     await exchange.answer(packed(content, order.coding), fields=fields)
+
+
+async def _answered_elsewhere(state: State, lane: Lane, order: Order) -> Content:
+    """A small answer to an address, from a process."""
+    async with state.pool.work(lane, answer_job, b"", order) as work:
+        async for _ in work:
+            pass
+        content, written = cast(Content, work.known), work.answer
+    try:
+        return content._replace(pieces=tuple(bytes(piece) for piece in written.pieces()))
+    finally:
+        state.buffers.give(written)
 
 
 async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body: Body, order: Order) -> None:

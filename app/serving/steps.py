@@ -5,8 +5,10 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 from app.errors import Fault, InvalidInput, TooLarge
+from app.serving.accept import EVENTS
 from app.serving.call import Operation
 from app.serving.content import Content, Piece
+from app.serving.pictures import Drawing, drawn
 from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
@@ -15,7 +17,6 @@ from app.wire.unpacking import unpack
 
 PACKED_BYTES = 1024
 """An answer of fewer bytes is not worth packing."""
-STREAM = "text/event-stream"
 EVENT_ID = re.compile("[0-9]{1,18}")
 """An id that an event before the last may have; whatever else a client says is none of ours."""
 LAST = "end"
@@ -35,6 +36,8 @@ class Order(NamedTuple):
     """How the body is packed."""
     coding: Coding | None = None
     """How the answer is to be packed."""
+    drawing: Drawing | None = None
+    """The picture that is wanted of the answer, if any."""
     streamed: bool = False
     last_event: str = ""
     """The id of the last event that the client has had."""
@@ -80,11 +83,14 @@ def unpacked(body: bytes | memoryview, coding: str, settings: Settings, *, here:
 def answer(body: bytes | memoryview, order: Order, *, here: bool = False) -> Content:
     """The answer to a body."""
     operation = order.operation
+    if here and order.drawing and order.drawing.rendered:
+        raise Elsewhere
     arguments = dict(order.arguments)
     request = None
     if operation.request is not None:
         request = arguments[operation.request] = request_of(body, order, here=here)
-    return operation.wire.encode(operation.function(**arguments), request)
+    result = operation.function(**arguments)
+    return drawn(result, order.drawing) if order.drawing else operation.wire.encode(result, request)
 
 
 def packed(content: Content, coding: Coding | None) -> Content:
@@ -114,8 +120,8 @@ def run_job(body: memoryview, say: Callable[[bytes], None], order: Order) -> tup
         data = encode(happened.data)
         if happened.name == LAST:
             if order.streamed:
-                return Content((), STREAM), (event(LAST, data, LAST),)
-            content = packed(Content((data,)), order.coding)
+                return Content((), EVENTS), (event(LAST, data, LAST),)
+            content = packed(drawn(happened.data, order.drawing) if order.drawing else Content((data,)), order.coding)
             return content._replace(pieces=()), tuple(content.pieces)
         if order.streamed and number > had:
             say(event(happened.name, data, str(number) if number else None))

@@ -54,7 +54,9 @@ def unknown_field(model: type[BaseModel] | None, location: Sequence[int | str], 
     thing = _name_of(owners[0]) if len(owners) == 1 else None
     if thing:
         parameters = [name for name in fields if name != "name"]
-        words, _ = _meant(key, parameters, "takes", cutoff=0.5)
+        words, close = _meant(key, parameters, "takes", cutoff=0.5)
+        outer = None if close or model is None else translated(key, model.model_fields)
+        words += f"; did you mean {outer}, a field of the request?" if outer else ""
         return Unknown(Fault(path, "unknown_parameter", f"{thing} has no parameter {key[:80]!r}; {words}"), None)
     said = f"there is no field {key[:80]!r}"
     if translated(key, fields) is None and (elsewhere := _elsewhere(owners, key, _at(document, above))):

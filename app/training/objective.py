@@ -22,6 +22,8 @@ from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, sh
 from app.losses.numerics.stable import Array
 from app.training.activations import IDENTITY, OUTPUTS, Activation
 
+ROW = 2
+"""Axes of what a model predicts: samples, and what it says of each."""
 MOST_CLASSES = 10_000
 """Classes that indices may imply; one stray label of 10⁹ should not ask for a model of 10⁹ outputs."""
 MOST_PREDICTED = 10_000_000
@@ -297,20 +299,27 @@ def _of_predicted_numbers(refusal: InvalidInput) -> bool:
 
 def trainable(loss: Loss) -> bool:
     """Whether there is a slope to follow: one array of predictions beside targets, each sample by itself, differentiable."""
-    plain = set(loss.inputs) == {"predictions", "targets"} and not any(each.named for each in loss.inputs.values())
-    return plain and loss.differentiable and loss.coupling == "sample"
+    return untrainable_because(loss) is None
+
+
+def untrainable_because(loss: Loss) -> str | None:
+    """Why no model can be trained on a loss, None for one on which it can."""
+    if not loss.differentiable:
+        return "it has no useful derivative"
+    if loss.coupling != "sample":
+        return "it couples the samples of a batch"
+    if set(loss.inputs) != {"predictions", "targets"} or any(input_.named for input_ in loss.inputs.values()):
+        return f"it takes {', '.join(input_.place.name for input_ in loss.inputs.values())}, not predictions and targets"
+    shapes = [axes.split() for _, encoding in loss.inputs["predictions"].cases for axes in encoding.axes]
+    if all(len([axis for axis in axes if not axis.startswith("*")]) > ROW for axes in shapes):
+        return f"it takes predictions of shape ({', '.join(shapes[0])}), and a model predicts a row for each sample"
+    return None
 
 
 def _refuse_untrainable(loss: Loss) -> None:
-    if trainable(loss):
-        return
-    arrays = ", ".join(each.place.name for each in loss.inputs.values())
-    why = (
-        "it has no useful derivative" if not loss.differentiable
-        else "it couples the samples of a batch" if loss.coupling != "sample"
-        else f"it takes {arrays}, not predictions and targets"
-    )  # fmt: skip
-    raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
+    why = untrainable_because(loss)
+    if why:
+        raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
 def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:

@@ -128,7 +128,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
     if plan.standardize_inputs and plan.data.name is None:
-        check_columns(plan.data.inputs)
+        check_columns(plan.data)
     inputs_scale = scale_of(plan.data.inputs, kept, "inputs") if plan.standardize_inputs else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)

@@ -23,6 +23,8 @@ class Table:
     classes: Sequence[str] | None = None
     name: str | None = None
     """Of a dataset that is known by one; its columns are what they are, also those that are constant."""
+    features: tuple[str, ...] | None = None
+    """Names of the inputs' columns, d of them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def check_table(table: Table, path: Path, columns: int | None = None) -> None:
         said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
         refuse_at((*path, "targets"), "shape", said)
     if inputs.ndim != 2:
-        refuse_at((*path, "inputs"), "shape", f"inputs must have shape (n, d), one row per sample; got {inputs.shape}")
+        one = "; one column is [[1], [2]]" if inputs.ndim == 1 else ""
+        refuse_at((*path, "inputs"), "shape", f"inputs must have shape (n, d), one row per sample{one}; got {inputs.shape}")
     if not inputs.size:
         refuse_at((*path, "inputs"), "empty", f"inputs are empty: shape {inputs.shape}")
     if columns is not None and inputs.shape[1] != columns:
@@ -113,12 +116,14 @@ def scale_of(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
     return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
 
 
-def check_columns(inputs: Numbers) -> None:
+def check_columns(table: Table) -> None:
     """Refuse columns that standardizing would make all 0: they carry nothing, and may be a mistake."""
-    constant = np.flatnonzero(inputs.min(axis=0) == inputs.max(axis=0))
+    constant = np.flatnonzero(table.inputs.min(axis=0) == table.inputs.max(axis=0))
     if constant.size:
-        listed = ", ".join(map(str, constant[:MAX_FAULTS])) + (", ..." if constant.size > MAX_FAULTS else "")
-        said = f"columns of inputs that are the same in every row cannot be standardized: {listed} (counted from 0)"
+        first: list[int] = constant[:MAX_FAULTS].tolist()
+        listed = ", ".join(str(column) if table.features is None else repr(table.features[column][:80]) for column in first)
+        listed += (", ..." if constant.size > MAX_FAULTS else "") + (" (counted from 0)" if table.features is None else "")
+        said = f"columns of inputs that are the same in every row cannot be standardized: {listed}"
         refuse_at(("data", "inputs"), "constant_column", f"{said}; remove them or set standardize.inputs to false")
 
 

@@ -62,6 +62,8 @@ class Csv:
         self._header = header.rstrip("\r\n")
         self._end = len(self._body) - len(_tail(self._body)) if len(self._body) > self._start else self._start
         self.names = tuple(name.strip() for name in self._split([header]))
+        if not any(self.names):
+            raise MalformedTable("the first line is empty: it must be the names of the columns")
         if self._end <= self._start:
             raise MalformedTable("there are no rows under the header, which is the first line")
 
@@ -165,7 +167,7 @@ class Csv:
         found: dict[int, tuple[int, list[str]]] = {}
         reader = csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
         first = self._header.count("\n") + 2
-        line, last = first, max(rows)
+        line, last = first, max(rows, default=-1)
         for index, row in enumerate(_records(reader, first - 1)):
             if index in rows:
                 found[index] = line, row
@@ -216,6 +218,11 @@ class Csv:
 def pieces(line: str) -> list[str]:
     """The cells of one line with commas between them."""
     return [piece.strip() for piece in next(_records(csv.reader([line], strict=True)), list[str]())]
+
+
+def is_word(cell: str) -> bool:
+    """Whether a cell in a column of numbers would be read as text."""
+    return NUMBER.fullmatch(cell) is None and cell.strip().lower() not in WORDS
 
 
 def _taken(lines: list[str]) -> str:

@@ -30,7 +30,8 @@ def numbers(value: object, path: Path, *, gaps: bool = False) -> NDArray[np.floa
     if known is not None:
         return known
     _refuse(value, path, "any" if gaps else "number")
-    raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}")])
+    one = f": one sample is [{value}] (R: I({value}))" if type(value) in (int, float) else ""
+    raise InvalidArray([Fault(path, "not_an_array", f"{name(path)} must be an array of numbers, not {kind(value)}{one}")])
 
 
 def flags(value: object, path: Path) -> NDArray[np.bool_]:
@@ -69,7 +70,10 @@ def by_name(read: Callable[[object, Path], Any], value: object, path: Path) -> A
     if not isinstance(value, Mapping):
         return read(value, path)
     given = cast(Mapping[str, object], value)
-    return {name: by_name(read, item, (*path, name)) for name, item in given.items()}
+    if given and all(key.isdecimal() for key in given):  # which no input is called
+        message = f"{name(path)} is an object with the keys 0, 1, …: send an array (JavaScript: Array.from; pandas: tolist)"
+        raise InvalidArray([Fault(path, "not_an_array", message)])
+    return {key: by_name(read, item, (*path, key)) for key, item in given.items()}
 
 
 def _numbers_or_names(value: object, path: Path, gaps: bool) -> Any:

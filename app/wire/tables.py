@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from app.errors import MAX_FAULTS, Fault, InvalidInput, Path
 from app.wire.exact import FAR, OBJECTS, LazyList, simdjson, value
 from app.wire.faults import listed
+from app.wire.faults import name as at
 
 DATA: Path = ("data",)
 DEPTH = 2
@@ -46,27 +47,41 @@ class Columns:
         return [f"row {row}, column {name!r}" for row, name in cells]
 
 
-def table(data: object) -> Table:
-    """The table in `data`: columns and rows (pandas' orient "split"), row objects ("records", "table") or columns ("dict").
+def table(data: object, path: Path = DATA) -> Table:
+    """The table at a place: columns and rows (pandas' orient "split"), row objects ("records", "table") or columns ("dict").
 
-    InvalidInput where it is none of these, or where a row has other columns than the first.
+    InvalidInput where it is none of these, where a row has other columns than the first, or where there are none.
     """
+    columns = _columns(data, path)
+    if not any(map(_length, columns.values())):
+        raise InvalidInput([Fault(path, "empty", f"{at(path)} has no rows: a table needs a row for each sample")])
+    return Columns(columns)
+
+
+def _columns(data: object, path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
-        return Columns(_of_objects(data))
+        return _of_objects(data, path)
     document = cast(dict[str, Any], data)
     if "columns" in document and "data" in document and document.keys() <= {"columns", "data", "index"}:
-        return Columns(_split(_names(document["columns"]), document["data"]))
+        return _split(_names(document["columns"], path), document["data"], path)
     if {*document} == {"schema", "data"}:
-        return Columns(_of_objects(document["data"]))
-    _refuse_other_rows(document)
-    return Columns({name: _column(name, column) for name, column in document.items()})
+        return _of_objects(document["data"], (*path, "data"))
+    _refuse_other_rows(document, path)
+    return {name: _column(column, (*path, name)) for name, column in document.items()}
 
 
-def stacked(columns: Sequence[Any]) -> Any:
-    """Columns side by side (n, k), as the nested JSON array of their rows would be read."""
+def _length(column: Any) -> int:
+    return len(column.node) if isinstance(column, LazyList) else len(column)
+
+
+def stacked(columns: Sequence[Any], *, rows: bool = False) -> Any:
+    """Columns side by side (n, k), as the nested JSON array of their rows would be read; with `rows`, also one alone (n, 1)."""
     if len(columns) == 1:
-        return columns[0]
-    lengths = [len(column.node) if isinstance(column, LazyList) else len(column) for column in columns]
+        (column,) = columns
+        if rows and isinstance(column, np.ndarray) and column.ndim == 1:
+            return cast(NDArray[Any], column)[:, None]
+        return cast(object, column)
+    lengths = [*map(_length, columns)]
     if len({*lengths}) > 1:
         raise InvalidInput(
             [Fault(DATA, "ragged", f"columns that stand side by side have {lengths[0]} and {_other(lengths)} rows")]
@@ -101,67 +116,69 @@ def _listed(column: Any) -> list[Any]:
 # --- forms of tables in JSON ----------------------------------------------------------------------------------------------
 
 
-def _names(columns: object) -> list[str]:
+def _names(columns: object, path: Path) -> list[str]:
     names = listed(columns)
     if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in cast(list[Any], names)):
-        raise InvalidInput([Fault((*DATA, "columns"), "type", "data.columns must be a list of the columns' names")])
+        place = (*path, "columns")
+        raise InvalidInput([Fault(place, "type", f"{at(place)} must be a list of the columns' names")])
     return list(map(str, cast(list[Any], names)))
 
 
-def _split(names: Sequence[str], rows: object) -> dict[str, Any]:
+def _split(names: Sequence[str], rows: object, path: Path) -> dict[str, Any]:
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         array = cast(NDArray[Any], rows)
         if array.shape[1] != len(names):
-            raise _row_length(0, array.shape[1], len(names))
-        _refuse_twice(names)
+            raise _row_length(path, 0, array.shape[1], len(names))
+        _refuse_twice(names, path)
         return {name: np.ascontiguousarray(array[:, index]) for index, name in enumerate(names)}
     if not isinstance(rows, list | LazyList | np.ndarray):
-        raise InvalidInput([Fault((*DATA, "data"), "type", "data.data must be a list of rows")])
+        raise InvalidInput([Fault((*path, "data"), "type", f"{at((*path, 'data'))} must be a list of rows")])
     cells: list[list[Any]] = [[] for _ in names]
     for index, row in enumerate(_items(rows)):
         values = _plain(row)
         if not isinstance(values, list) or len(cast(list[Any], values)) != len(names):
-            raise _row_length(index, len(cast(list[Any], values)) if isinstance(values, list) else 1, len(names))
+            raise _row_length(path, index, len(cast(list[Any], values)) if isinstance(values, list) else 1, len(names))
         for column, cell in zip(cells, cast(list[Any], values), strict=True):
             column.append(cell)
-    return _decoded(names, cells)
+    return _decoded(names, cells, path)
 
 
-def _refuse_twice(names: Sequence[str]) -> None:
+def _refuse_twice(names: Sequence[str], path: Path) -> None:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInput([Fault(DATA, "duplicate", f"the column {twice[:80]!r} stands twice")])
+        raise InvalidInput([Fault(path, "duplicate", f"the column {twice[:80]!r} stands twice")])
 
 
-def _row_length(index: int, length: int, width: int) -> InvalidInput:
-    message = f"data.data[{index}] has {length} cells where data.columns has {width} names"
-    return InvalidInput([Fault((*DATA, "data", index), "ragged", message)])
+def _row_length(path: Path, index: int, length: int, width: int) -> InvalidInput:
+    place = (*path, "data", index)
+    message = f"{at(place)} has {length} cells where {at((*path, 'columns'))} has {width} names"
+    return InvalidInput([Fault(place, "ragged", message)])
 
 
-def _of_objects(data: object) -> dict[str, Any]:
+def _of_objects(data: object, path: Path) -> dict[str, Any]:
     """Row objects as columns."""
     if not isinstance(data, list | LazyList):
-        rule = 'data must be {"columns": [...], "data": [[...]]}, a list of row objects, or an object of columns'
-        raise InvalidInput([Fault(DATA, "type", rule)])
+        rule = 'must be {"columns": [...], "data": [[...]]}, a list of row objects, or an object of columns'
+        raise InvalidInput([Fault(path, "type", f"{at(path)} {rule}")])
     names: tuple[str, ...] = ()
     cells: list[list[Any]] = []
     for index, row in enumerate(_items(data)):
-        keys, values = _members(row, index)
+        keys, values = _members(row, (*path, index))
         if not index:
             names, cells = keys, [[] for _ in keys]
         elif keys != names:
-            values = _in_order(index, names, keys, values)
+            values = _in_order((*path, index), names, keys, values)
         for column, cell in zip(cells, values, strict=True):
             column.append(cell)
-    return _decoded(names, cells)
+    return _decoded(names, cells, path)
 
 
-def _members(row: Any, index: int) -> tuple[tuple[str, ...], list[Any]]:
+def _members(row: Any, path: Path) -> tuple[tuple[str, ...], list[Any]]:
     if isinstance(row, dict):
         document = cast(dict[str, Any], row)
         return tuple(document), list(document.values())
     if not isinstance(row, OBJECTS):
-        raise InvalidInput([Fault((*DATA, index), "type", f"data[{index}] must be an object of cells, as the other rows are")])
+        raise InvalidInput([Fault(path, "type", f"{at(path)} must be an object of cells, as the other rows are")])
     if isinstance(row, tuple):
         pairs = cast(tuple[tuple[str, Any], ...], row)
         return tuple(key for key, _ in pairs), [cell for _, cell in pairs]
@@ -169,33 +186,32 @@ def _members(row: Any, index: int) -> tuple[tuple[str, ...], list[Any]]:
     return tuple(proxy), list(proxy.values())
 
 
-def _in_order(index: int, names: Sequence[str], keys: Sequence[str], values: Sequence[Any]) -> list[Any]:
+def _in_order(path: Path, names: Sequence[str], keys: Sequence[str], values: Sequence[Any]) -> list[Any]:
     members = dict(zip(keys, values, strict=True))
     if len(members) != len(keys):
-        raise InvalidInput([Fault((*DATA, index), "duplicate", f"a key stands twice in data[{index}]")])
+        raise InvalidInput([Fault(path, "duplicate", f"a key stands twice in {at(path)}")])
     if members.keys() != set(names):
-        other = sorted(members.keys() ^ set(names))[:MAX_FAULTS]
-        message = (
-            f"data[{index}] has not the columns of data[0]: {', '.join(name[:80] for name in other)}; send null for no value"
-        )
-        raise InvalidInput([Fault((*DATA, index), "ragged", message)])
+        other = ", ".join(name[:80] for name in sorted(members.keys() ^ set(names))[:MAX_FAULTS])
+        message = f"{at(path)} has not the columns of {at((*path[:-1], 0))}: {other}; send null for no value"
+        raise InvalidInput([Fault(path, "ragged", message)])
     return [members[name] for name in names]
 
 
-def _refuse_other_rows(document: Mapping[str, Any]) -> None:
+def _refuse_other_rows(document: Mapping[str, Any], path: Path) -> None:
     """Columns that are objects by row have the same rows in the same order."""
     columns: list[Any] = [column for column in document.values() if isinstance(column, dict)]
     rows = [[*column] for column in columns]
     if any(keys != rows[0] for keys in rows):
-        raise InvalidInput([Fault(DATA, "ragged", "the columns of data have other rows than one another, or in another order")])
+        message = f"the columns of {at(path)} have other rows than one another, or in another order"
+        raise InvalidInput([Fault(path, "ragged", message)])
 
 
-def _column(name: str, column: Any) -> Any:
+def _column(column: Any, path: Path) -> Any:
     if isinstance(column, dict):  # pandas' own orient: by row
         return value(list(cast(dict[str, Any], column).values()), DEPTH)
     if isinstance(column, (np.ndarray, list, LazyList)):
         return cast(object, column)
-    raise InvalidInput([Fault((*DATA, name), "type", f"data.{name[:80]} must be a list of cells, one for each row")])
+    raise InvalidInput([Fault(path, "type", f"{at(path)} must be a list of cells, one for each row")])
 
 
 def _items(rows: Any) -> Iterator[Any]:
@@ -210,7 +226,7 @@ def _plain(item: Any) -> Any:
     return item.as_list() if simdjson and isinstance(item, simdjson.Array) else item
 
 
-def _decoded(names: Sequence[str], cells: Sequence[list[Any]]) -> dict[str, Any]:
-    _refuse_twice(names)
+def _decoded(names: Sequence[str], cells: Sequence[list[Any]], path: Path) -> dict[str, Any]:
+    _refuse_twice(names, path)
     plain: Callable[[Any], Any] = _plain
     return {name: value(list(map(plain, column)), DEPTH) for name, column in zip(names, cells, strict=True)}

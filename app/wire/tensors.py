@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import InvalidArray, InvalidInput
 from app.losses.numerics.stable import Array
-from app.wire.exact import flags
+from app.wire.exact import flags, gapped
 
 DATATYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"), "FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "BOOL": np.dtype("?"),
@@ -106,6 +106,8 @@ def _from_bytes(tensor: InputTensor, data: memoryview, size: int) -> NDArray[Any
 def _from_json(tensor: InputTensor) -> NDArray[Any]:
     dtype, shape = _layout(tensor)
     data = flags(tensor.data) if dtype.kind == "b" else tensor.data
+    if dtype.kind == "f" and not isinstance(data, np.ndarray):  # null for a number that is missing, words for infinite ones
+        data = gapped(data)
     if not isinstance(data, np.ndarray):
         raise InvalidArray(f"{tensor.name[:80]}: data must be an array of {tensor.datatype}, nested by rows or flat")
     values = cast(Array, data)
@@ -120,6 +122,8 @@ def _check_range(tensor: InputTensor, values: NDArray[Any], dtype: np.dtype[Any]
     """Numbers that the declared type does not hold are refused, not bent."""
     whole = dtype.kind in "iu"
     bounds: Any = np.iinfo(dtype) if whole else np.finfo(dtype)
+    if not whole:
+        values = np.where(np.isfinite(values), values, 0.0)
     if values.min() < bounds.min or values.max() > bounds.max or (whole and not bool((np.floor(values) == values).all())):
         whole_or_not = "whole numbers" if whole else "numbers"
         raise InvalidArray(f"{tensor.name[:80]}: {tensor.datatype} takes {whole_or_not} from {bounds.min} to {bounds.max}")

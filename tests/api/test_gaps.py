@@ -200,3 +200,55 @@ async def test_what_is_no_number_is_found_in_a_long_array(stranger: str, place: 
     response = await client.post("/v1/evaluate", content=body)
     assert response.status_code == 422, response.text
     assert any("/predictions" in fault["pointer"] for fault in problem_of(response)["errors"])
+
+
+# --- infinite scores ----------------------------------------------------------------------------------------------------
+
+
+MASKED = [[0.5, "-Infinity", 1.25], ["-Infinity", 0.0, 2.0]]
+"""Logits of which some classes cannot be."""
+
+
+async def test_an_infinite_score_is_taken_however_it_is_written(client: httpx.AsyncClient) -> None:
+    body = {"loss": "softmax_cross_entropy", "predictions": MASKED, "targets": [0, 2]}
+    words = await answer(client, body)
+    literal = await client.post("/v1/evaluate", content=json.dumps(body).replace('"-Infinity"', "-Infinity"))
+    assert literal.json() == words
+    assert words["value"] == pytest.approx(0.6318995085789362, rel=1e-15)
+    assert [words["gradient"][0][1], words["gradient"][1][0]] == [0, 0]
+    refused = problem_of(await client.post("/v1/evaluate", json={**body, "loss": "cce"}))
+    assert refused["errors"][0]["message"] == "predictions[0, 1] must be finite; got -Infinity"
+    table = "a,b,c,y\n0.5,-inf,1.25,0\n-inf,0,2,2\n"
+    query = {"loss": "softmax_cross_entropy", "predictions": "a,b,c", "targets": "y"}
+    rows = await client.post("/v1/evaluate", params=query, content=table, headers={"Content-Type": "text/csv"})
+    assert rows.json()["value"] == words["value"], rows.text
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+async def test_a_tensor_of_json_has_gaps_and_infinities_too(datatype: str, client: httpx.AsyncClient) -> None:
+    numbers = [number for row in MASKED for number in row]
+    inputs = [
+        {"name": "predictions", "datatype": datatype, "shape": [2, 3], "data": numbers},
+        {"name": "targets", "datatype": "INT64", "shape": [2], "data": [0, 2]},
+    ]
+    response = await client.post("/v2/models/softmax_cross_entropy/infer", json={"inputs": inputs})
+    assert response.json()["outputs"][0]["data"] == [pytest.approx(0.6318995085789362, rel=1e-6)], response.text
+    inputs[0]["data"] = [None, *numbers[1:]]
+    response = await client.post("/v2/models/softmax_cross_entropy/infer", json={"inputs": inputs})
+    assert response.status_code == 400
+    asked = {"inputs": inputs, "parameters": {"missing": "drop"}}
+    response = await client.post("/v2/models/softmax_cross_entropy/infer", json=asked)
+    assert response.json()["parameters"] == {"n_missing": 1}
+
+
+async def test_infinities_of_a_tensor_may_be_words(client: httpx.AsyncClient) -> None:
+    inputs = [
+        {"name": "predictions", "datatype": "FP64", "shape": [2], "data": [0, 0.5]},
+        {"name": "targets", "datatype": "INT64", "shape": [2], "data": [1, 1]},
+    ]
+    for way, written in (("string", "Infinity"), ("null", None), (None, None)):
+        request = {"inputs": inputs, "parameters": {"non_finite_as": way, "reduction": None}}
+        found = (await client.post("/v2/models/bce/infer", json=request)).json()
+        assert [output["data"][0] for output in found["outputs"][:2]] == [written, written]
+    response = await client.post("/v2/models/bce/infer", json={"inputs": inputs, "parameters": {"non_finite_as": "inf"}})
+    assert response.json()["error"] == 'parameters.non_finite_as must be "null" or "string"'

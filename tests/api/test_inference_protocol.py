@@ -679,7 +679,7 @@ REFUSED: dict[str, tuple[Message, str]] = {
     # data
     "no data": (with_tensor(data=None), "data"),
     "ragged data": (with_tensor(shape=[2, 2], data=[[1.0, 2.0], [3.0]]), "data"),
-    "null in data": (json_message([{**tensor(), "data": [1.0, None, 2.0, 3.0]}]), "data"),
+    "null in data": (json_message([{**tensor(), "data": [1.0, None, 2.0, 3.0]}]), "not null or NaN"),
     "a string in data": (with_tensor(data=[1.0, "2", 2.0, 3.0]), "data"),
     "booleans as numbers": (with_tensor(data=[True, False, True, True]), "data"),
     "numbers as BOOL": (with_tensor(datatype="BOOL", data=[1, 0, 1, 1]), "BOOL"),
@@ -695,7 +695,7 @@ REFUSED: dict[str, tuple[Message, str]] = {
     "an object as data": (with_tensor(data={"0": 1.0}), "data"),
     "a string as data": (with_tensor(data="1234"), "data"),
     "data and size": (with_binary(data=PREDICTIONS.tolist()), "both data and binary_data_size"),
-    "NaN in JSON": (text(with_tensor().body.replace(b"-1.25", b"NaN")), "data"),
+    "NaN in JSON": (text(with_tensor().body.replace(b"-1.25", b"NaN")), "not null or NaN"),
     "NaN in bytes": (binary_message(mse(predictions=NAN)), "not null or NaN"),
     "infinity in bytes": (binary_message(mse(targets=np.array([0, np.inf, 1, 2]))), "finite"),
     "NaN in single precision": (binary_message(mse(predictions=NAN.astype(np.float32))), "not null or NaN"),

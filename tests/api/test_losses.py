@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema.protocols import Validator
 from openapi_schema_validator import OAS31Validator
 
 from app.losses import LOSSES, Loss
@@ -16,9 +17,11 @@ pytestmark = pytest.mark.anyio
 
 each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
 
-KEYS = {
-    "name", "aliases", "alias_parameters", "family", "summary", "description", "formula", "predictions", "targets", "parameters",
-    "properties", "differentiable", "outputs", "coupling", "mean", "equals", "reference",
+KEYS = {"name", "aliases", "family", "summary", "formula", "properties", "trainable"}
+DETAILS = KEYS | {
+    "alias_parameters", "description", "use_when", "avoid_when", "see_also", "formula_mathml", "gradient_formula",
+    "gradient_mathml", "symbols", "predictions", "targets", "parameters", "differentiable", "untrainable_because", "outputs",
+    "coupling", "mean", "cost", "equals", "reference", "reference_url", "example_request", "example_answer",
 }  # fmt: skip
 ENCODING_KEYS = {"name", "meaning", "shapes", "accepts", "when"}
 
@@ -33,9 +36,10 @@ async def test_every_loss_is_listed_in_the_order_of_its_declaration(client: http
     response = await client.get("/v1/losses")
     assert response.headers["content-type"] == "application/json"
     listed = strictly(response.text)
-    assert listed.keys() == {"losses"}
+    assert listed.keys() == {"losses", "families", "properties"}
     assert [each["name"] for each in listed["losses"]] == list(LOSSES)
     assert all(each.keys() == KEYS for each in listed["losses"])
+    assert len(response.content) < 600 * len(LOSSES) + 4000, "what it takes to choose one, and no more"
 
 
 @each_loss
@@ -53,6 +57,53 @@ async def test_an_entry_says_what_the_declaration_says(loss: Loss, client: httpx
     assert {each.upper() for each in entry["properties"]} == {each.name for each in Property if each in loss.properties}
     assert entry["differentiable"] == ("differentiable" in entry["properties"])
     assert entry["outputs"] == [output.name for output in OUTPUTS.values() if output.is_of(loss)]
+
+
+@each_loss
+async def test_what_a_learner_is_told(loss: Loss, client: httpx.AsyncClient, schemas: dict[str, Validator]) -> None:
+    entry = (await client.get(f"/v1/losses/{loss.name}")).json()
+    schemas["LossDetail"].validate(entry)
+    assert (entry["use_when"], entry["avoid_when"]) == (loss.guide.use_when, loss.guide.avoid_when)
+    assert entry["see_also"][: len(loss.guide.see_also)] == list(loss.guide.see_also)
+    assert loss.name not in entry["see_also"]
+    for other in entry["see_also"]:
+        assert loss.name in (await client.get(f"/v1/losses/{other}")).json()["see_also"]
+    assert entry["formula_mathml"].startswith("<math")
+    assert entry["gradient_formula"] == (loss.gradient or None)
+    assert (entry["gradient_mathml"] is None) == (not loss.gradient)
+    assert {symbol["parameter"] for symbol in entry["symbols"]} <= {None, *entry["parameters"]}
+    assert entry["cost"] == loss.cost.growth
+    assert entry["trainable"] == (entry["untrainable_because"] is None)
+    assert entry["reference_url"].startswith("https://")
+
+
+async def test_training_refuses_what_is_said_not_to_be_trainable_and_says_why(client: httpx.AsyncClient) -> None:
+    for loss in LOSSES.values():
+        entry = (await client.get(f"/v1/losses/{loss.name}")).json()
+        response = await client.post("/v1/train", json={"loss": loss.name, "data": {"name": "moons"}, "epochs": 1})
+        refused = response.status_code == 422 and response.json()["errors"][0]["code"] == "not_trainable"
+        assert refused == (not entry["trainable"]), loss.name
+        assert not refused or entry["untrainable_because"] in response.json()["detail"]
+
+
+async def test_families_and_properties_are_closed_lists_with_a_sentence_each(client: httpx.AsyncClient) -> None:
+    listed = (await client.get("/v1/losses")).json()
+    parameters = (await client.get("/openapi.json")).json()["paths"]["/v1/losses"]["get"]["parameters"]
+    for kind, parameter in (("families", "family"), ("properties", "property")):
+        assert all(term["description"].endswith(".") for term in listed[kind])
+        (asked,) = [each for each in parameters if each["name"] == parameter]
+        assert asked["schema"]["enum"] == [term["name"] for term in listed[kind]]
+        for term in listed[kind]:
+            assert term["description"] in asked["description"]
+            assert await names(client, **{parameter: term["name"]})
+    assert {entry["family"] for entry in listed["losses"]} == {term["name"] for term in listed["families"]}
+
+
+async def test_the_list_is_kept_by_whoever_has_it(client: httpx.AsyncClient) -> None:
+    first = await client.get("/v1/losses", params={"search": "robust"})
+    again = await client.get("/v1/losses", params={"search": "robust"}, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert "max-age" in first.headers["cache-control"]
 
 
 @each_loss
@@ -103,7 +154,7 @@ async def test_an_encoding_that_depends_on_a_parameter_says_when(client: httpx.A
 @each_loss
 async def test_the_example_answers_as_it_says(loss: Loss, client: httpx.AsyncClient) -> None:
     detail = (await client.get(f"/v1/losses/{loss.name}")).json()
-    assert detail.keys() == KEYS | {"example_request", "example_answer"}
+    assert detail.keys() == DETAILS
     response = await client.post("/v1/evaluate", json=detail["example_request"])
     assert response.status_code == 200
     assert strictly(response.text) == detail["example_answer"]
@@ -151,7 +202,16 @@ async def test_a_search_finds_names_aliases_and_words(search: str, found: set[st
     assert found <= set(await names(client, search=search))
 
 
-@pytest.mark.parametrize("search", ["huber xyzzy", "xyzzy", "lossregression", "%00"])
+async def test_a_search_has_the_likeliest_first_within_a_family_or_a_property(client: httpx.AsyncClient) -> None:
+    everywhere = await names(client, search="robust")
+    binary = await names(client, search="robust", family="binary")
+    assert everywhere[0] == "huber"
+    assert binary == [name for name in everywhere if LOSSES[name].family == "binary"]
+    assert (await names(client, search="robust", property="smooth", family="regression"))[0] == "huber"
+    assert await names(client, search="") == list(LOSSES)
+
+
+@pytest.mark.parametrize("search", ["xyzzy", "lossregression", "%00"])
 async def test_a_search_that_finds_nothing(search: str, client: httpx.AsyncClient) -> None:
     assert await names(client, search=search) == []
 

@@ -273,7 +273,10 @@ TABLES: dict[str, tuple[Any, str]] = {
     "names that are none": ({"columns": "pt", "data": [[1, 2]]}, "list of the columns' names"),
     "a name twice": ({"columns": ["p", "p"], "data": [[1, 2]]}, "twice"),
     "no table": (7, "data must be"),
-    "no rows": ([], "no column 'p'"),
+    "no rows": ([], "data has no rows"),
+    "no columns": ({}, "data has no rows"),
+    "columns without rows": ({"columns": ["p", "t"], "data": []}, "data has no rows"),
+    "empty columns": ({"p": [], "t": []}, "data has no rows"),
     "rows that are none": ([1, {"p": 1}], "data[0] must be an object"),
     "strings for predictions": ([{"p": "x", "t": 1}], "(row 0, column 'p')"),
     "null for a number": ([{"p": None, "t": 1}, {"p": 1, "t": 1}], "(row 0, column 'p')"),
@@ -328,18 +331,64 @@ async def test_csv_is_utf_8(client: httpx.AsyncClient) -> None:
     assert found.status_code == 200
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_mutated_files_never_fail(client: httpx.AsyncClient, seed: int) -> None:
-    """Bytes of each form changed, cut, doubled: refused, or answered, but no failure."""
-    rng = np.random.default_rng(seed)
-    request = {**example(LOSSES["gaussian_nll"])} if "gaussian_nll" in LOSSES else example(LOSSES["huber"])
-    for form in FORMS.values():
-        query, content, head = form(request)
-        for _ in range(60):
-            body = bytearray(content)
-            for place in rng.integers(0, len(body), rng.integers(1, 4)).tolist():
-                body[place : place + int(rng.integers(0, 3))] = (
-                    rng.choice([*body, 0, 44, 34, 10, 255], int(rng.integers(0, 3))).astype(np.uint8).tobytes()
-                )
-            found = await answer(client, (query, bytes(body), head))
-            assert found.status_code in (200, 400, 413, 422), (found.text, bytes(body))
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+async def test_labels_are_targets_in_tables_too(client: httpx.AsyncClient) -> None:
+    expected = await answer(client, (ROLES, SCORES, CSV))
+    rest = {name: value for name, value in ROLES.items() if name != "targets"}
+    assert (await answer(client, ({**rest, "labels": "label"}, SCORES, CSV))).content == expected.content
+    bare = b"predictions,labels\n0.9,1\n0.2,0\n0.6,1\n"
+    assert (await answer(client, ({"loss": "bce"}, bare, CSV))).content == expected.content
+    data = {"score": [0.9, 0.2, 0.6], "label": [1, 0, 1]}
+    request = {"loss": "bce", "data": data, "predictions": "score", "labels": "label"}
+    assert (await client.post("/v1/evaluate", json=request)).content == expected.content
+    problem = refused(await answer(client, ({**rest, "labels": "label"}, SCORES.replace(b"0.2,0", b"0.2,7"), CSV)), 422)
+    assert problem["errors"][0]["pointer"] == "/labels/1"
+    assert "(line 3, column 'label')" in problem["detail"]
+    assert "/labels" in {fault["pointer"] for fault in
+        refused(await answer(client, ({**ROLES, "labels": "label"}, SCORES, CSV)), 422)["errors"]}  # fmt: skip
+
+
+async def test_a_word_in_the_column_of_targets_has_a_line(client: httpx.AsyncClient) -> None:
+    some = refused(await answer(client, (ROLES, SCORES.replace(b"0.2,0", b"0.2,no"), CSV)), 422)
+    assert "(line 3, column 'label': 'no')" in some["detail"]
+    query = {"loss": "mse", "predictions": "score", "targets": "label"}
+    every = refused(await answer(client, (query, b"score,label\n1,yes\n2,no\n", CSV)), 422)
+    assert "(line 2, column 'label': 'yes')" in every["detail"]
+
+
+@pytest.mark.parametrize("path", ["predictions", "targets"])
+async def test_a_name_without_a_table_is_told_where_that_belongs(client: httpx.AsyncClient, path: str) -> None:
+    request = {"loss": "mse", "predictions": [1], "targets": [1], path: "score"}
+    problem = refused(await client.post("/v1/evaluate", json=request), 422)
+    assert problem["errors"][0]["message"].endswith("; a column can be named where the table is sent in data")
+
+
+async def test_a_table_of_which_no_column_is_named_is_refused(client: httpx.AsyncClient) -> None:
+    request = {"loss": "mse", "predictions": [1], "targets": [1], "data": [{"p": 1}]}
+    problem = refused(await client.post("/v1/evaluate", json=request), 422)
+    assert problem["errors"][0]["pointer"] == "/data"
+    assert "no column of data is named" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "cells"),
+    [
+        ("cat,dog", "cat dog cat"),
+        ("1,2", "1 2 1"),
+        ("[1,2]", "1 2 1"),
+        ("cat,dog", "0 1 0"),
+        ("no,NA", "no NA no"),
+        ("false,true", "false true false"),
+    ],
+)
+async def test_classes_are_what_the_cells_say(client: httpx.AsyncClient, classes: str, cells: str) -> None:
+    """Names, numbers, indices, and names that would else be missing numbers or flags."""
+    body = "s,t,y\n" + "".join(f"{score},1,{cell}\n" for score, cell in zip((0.5, 2, -1), cells.split(), strict=True))
+    query = {"loss": "CrossEntropyLoss", "predictions": "s,t", "targets": "y", "classes": classes}
+    found = await answer(client, (query, body.encode(), CSV))
+    assert found.status_code == 200, found.text
+    scores = [[0.5, 1], [2, 1], [-1, 1]]
+    plain = await client.post("/v1/evaluate", json={"loss": "CrossEntropyLoss", "predictions": scores, "targets": [0, 1, 0]})
+    assert found.json()["value"] == plain.json()["value"]

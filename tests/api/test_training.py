@@ -408,7 +408,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ({"data": inline([1, 2], [[1e300], [-1e300]]), "loss": "mse", "validation": None}, "/data/inputs", "out_of_range", "large"),
     ({"data": inline([1, 2, 3], [[1], [2], [3]]), "loss": "mse", "validation": {"inputs": [[1, "x"]], "targets": [1]}},
      "/validation/inputs/0/1", "not_a_number", "a string"),
-    (b'{"data": {"inputs": [[1, NaN], [2, 3]], "targets": [1, 2]}, "loss": "mse"}', "/data/inputs/0/1", "not_finite", "NaN"),
+    (b'{"data": {"inputs": [[1, NaN], [2, 3]], "targets": [1, 2]}, "loss": "mse"}', "/data/inputs/0/1", "not_a_number", "NaN"),
     (b'{"data": {"inputs": [[1], [2]], "targets": [1, 1e999]}, "loss": "mse"}', "/data/targets/1", "not_finite", "Infinity"),
     # classes
     ({"data": inline(["a"] * 6), "loss": "CrossEntropyLoss"}, "/data/targets", "label", "one class"),

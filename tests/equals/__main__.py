@@ -10,9 +10,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 
-from app.libraries import LIBRARIES, Equal
+from app.libraries import LIBRARIES, Equal, with_twins
 from app.losses import LOSSES
 from app.losses.loss import Loss
+from tests.equals import names
 from tests.equals.compare import judge
 
 SHOWN = 5
@@ -21,7 +22,7 @@ SHOWN = 5
 def claims(*wanted: str) -> Iterator[tuple[Loss, Equal]]:
     """Every claim about a library that is run, or those of these libraries and losses."""
     for loss in LOSSES.values():
-        for equal in loss.equals:
+        for equal in with_twins(loss.equals):
             if equal.library.version and (not wanted or {loss.name, equal.library.name} & {*wanted}):
                 yield loss, equal
 
@@ -46,12 +47,14 @@ def main(*wanted: str) -> int:
                 *([f"    and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []),
                 sep="\n",
             )
+    unkept = [] if wanted else [*names.unkept()]
+    print(*unkept, sep="\n", end="\n" if unkept else "")
     for name, number in run.items():
         print(f"{name:30}{number:5}{false[name] or '':>5}")
     print(
         f"{run.total()} claims, {comparisons} comparisons, {false.total()} false", *(f"; {name} is missing" for name in missing)
     )
-    return 1 if false or missing else 0
+    return 1 if false or missing or unkept else 0
 
 
 if __name__ == "__main__":

@@ -109,6 +109,12 @@ def mean_absolute_percentage_error(p: Exact, y: Exact, eps: Any = 2.220446049250
 
 
 @oracle
+def symmetric_mean_absolute_percentage_error(p: Exact, y: Exact, scale: Any = 1) -> Exact:
+    total = absolute(p) + absolute(y)
+    return 2 * scale * absolute(p - y) / total if total > 0 else Exact(0)
+
+
+@oracle
 def log_cosh(p: Exact, y: Exact) -> Exact:
     return log(cosh(p - y))
 
@@ -327,6 +333,11 @@ def multilabel_margin(row: Row, hot: Row, target_format: str = "index_list") -> 
 def multilabel_soft_margin(row: Row, hot: Row, class_weight: Row | None = None) -> Exact:
     terms = zip(class_weight or [1] * len(row), row, hot, strict=True)
     return total_of(w * cross_entropy_of(*sure(s, True), y) for w, s, y in terms) / len(row)
+
+
+@oracle
+def subset_zero_one(row: Row, hot: Row) -> Exact:
+    return Exact([flag > 0.5 for flag in row] != [flag > 0.5 for flag in hot])
 
 
 @oracle
@@ -691,6 +702,7 @@ MAPS = (
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
     "mean_absolute_percentage_error": [{}, {"scale": 100.0}, {"eps": 1.0}],
+    "symmetric_mean_absolute_percentage_error": [{}, {"scale": 100.0}],
     "huber": [{}, {"delta": 0.3}, {"delta": 1e-300}, {"delta": 1e6}],
     "smooth_l1": [{}, {"beta": 0.3}, {"beta": 0.0}, {"beta": 1e-300}, {"beta": 1e6}],
     "quantile": [{}, {"quantile": 0.9}, {"quantile": 0.1}, {"quantile": 0.0}, {"quantile": 1.0}],
@@ -734,6 +746,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "generalized_cross_entropy": [
         {"from_logits": logits, "q": q} for logits in (False, True) for q in (0.5, 1.0, 0.7, 1e-3)
     ],
+    "subset_zero_one": [{}],
     "multilabel_margin": [{}, {"target_format": "multi_hot"}],
     "multilabel_soft_margin": [{}, {"class_weight": BALANCE}],
     "kl_divergence": [

@@ -78,8 +78,7 @@ LabelSmoothing: TypeAlias = Annotated[
         alias("F.binary_cross_entropy", unless="from_logits", clip=3.720075976020836e-44),
         alias("BinaryCrossentropy", unless="from_logits", clip=1e-7),
         alias("binary_crossentropy", unless="from_logits", clip=1e-7),
-        alias("log_loss", unless="from_logits", clip=2.220446049250313e-16),
-        "binary_logloss", "logloss",
+        "log_loss", "binary_logloss", "logloss",
         alias("Logloss", from_logits=True),
         alias("bce_with_logits", from_logits=True),
         alias("BCEWithLogitsLoss", from_logits=True),
@@ -115,6 +114,9 @@ LabelSmoothing: TypeAlias = Annotated[
         equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), from_logits=True),
         equal("optax.losses.sigmoid_binary_cross_entropy(predictions, targets)", reductions=EACH, from_logits=True),
         equal("xgboost.XGBClassifier(objective='binary:logistic')", reductions=EACH, axes=("n",), from_logits=True),
+        equal("xgboost.XGBClassifier(objective='binary:logitraw')", reductions=EACH, axes=("n",), from_logits=True),
+        equal("xgboost.XGBClassifier(eval_metric='logloss')", axes=("n",), clip=1e-16),
+        equal("lightgbm.LGBMClassifier(metric='binary_logloss')", axes=("n",), clip=1e-15),
         equal(
             "lightgbm.LGBMClassifier(objective='binary')",
             axes=("n",), from_logits=True, clip=1e-15, differs_at=("gradient at saturated",),
@@ -691,7 +693,7 @@ def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second
 def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Grows exponentially with the margin on the wrong side: what AdaBoost minimises, and why outliers rule it.
 
-    Use when: AdaBoost is to be followed or explained.
+    Use when: AdaBoost is to be followed or explained, whose rounds minimise exactly this.
     Avoid when: a label may be wrong: the cost grows exponentially, so that one such sample outweighs all others.
     See also: logistic.
     """

@@ -209,8 +209,8 @@ def hinge_embedding(
     predictions={"anchor": EMBEDDING, "positive": EMBEDDING, "negative": EMBEDDING},
     formula="max(0, d(a, u) − h + m); h = min(d(a, v), d(u, v)) if swap, else d(a, v); d(a, u) = ‖a − u + ε‖ₚ",
     gradient=(
-        "∂ℓ/∂a = g(a, u) − g(a, v) if ℓ > 0, else 0; ∂ℓ/∂u = −g(a, u) if ℓ > 0, else 0; ∂ℓ/∂v = g(a, v) if ℓ > 0, else 0; "
-        "g(a, u) = sign(z)·|z|^(p − 1)/‖z‖ₚ^(p − 1); z = a − u + ε"
+        "∂ℓ/∂aⱼ = g(a, u) − g(a, v) if ℓ > 0, else 0; ∂ℓ/∂uⱼ = −g(a, u) if ℓ > 0, else 0; "
+        "∂ℓ/∂vⱼ = g(a, v) if ℓ > 0, else 0; g(a, u) = sign(zⱼ)·|zⱼ|^(p − 1)/‖z‖ₚ^(p − 1); z = a − u + ε"
     ),
     symbols={"a": "the anchor", "u": "the positive", "v": "the negative"},
     aliases=("TripletMarginLoss", "triplet_margin_loss", "triplet"),

@@ -78,7 +78,7 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
     gradient="pⱼ − yⱼ if from_logits, else −yⱼ/pⱼ",
     aliases=(
         "cce", "sparse_categorical_cross_entropy", "multiclass_cross_entropy", "sparse_multiclass_cross_entropy",
-        "multi_logloss", "mlogloss",
+        "multi_logloss", "mlogloss", alias("log_loss", shapes=("n k",)),
         alias("CategoricalCrossentropy", unless="from_logits", clip=1e-7),
         alias("categorical_crossentropy", unless="from_logits", clip=1e-7),
         alias("SparseCategoricalCrossentropy", unless="from_logits", clip=1e-7),
@@ -140,6 +140,11 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
         equal("optax.losses.softmax_cross_entropy_with_integer_labels(predictions, targets)", reductions=EACH, from_logits=True),
         equal(
             "xgboost.XGBClassifier(objective='multi:softprob', num_class=k)",
+            reductions=EACH, from_logits=True, differs_at=("hessian",),
+            caveat="XGBoost doubles the second derivative.",
+        ),
+        equal(
+            "xgboost.XGBClassifier(objective='multi:softmax', num_class=k)",
             reductions=EACH, from_logits=True, differs_at=("hessian",),
             caveat="XGBoost doubles the second derivative.",
         ),
@@ -581,7 +586,7 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
     Keras' form, in which the true class takes part in the maximum with a score of 0: where all wrong scores are negative
     the loss is 1 − sᵧ. See crammer_singer_hinge for the form without it.
 
-    Use when: Keras' loss of this name is to be matched.
+    Use when: Keras' loss of this name is to be matched, as a model trained there gives it.
     Avoid when: all scores may be negative: the true class must then exceed 1 by itself; crammer_singer_hinge asks for a lead
     only.
     See also: crammer_singer_hinge.
@@ -595,7 +600,7 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
     formula="max(0, 1 − s_y + max_(j ≠ y) sⱼ)",
     gradient="−1 if j = y and ℓ > 0, 1 if j = c and ℓ > 0, else 0",
     symbols={"c": "the wrong class with the largest score"},
-    aliases=("multiclass_hinge", "multiclass_hinge_loss"),
+    aliases=("multiclass_hinge", "multiclass_hinge_loss", alias("hinge_loss", shapes=("n k", "n"))),
     equals=(
         equal("sklearn.metrics.hinge_loss(targets, predictions, labels=np.arange(k))"),
         equal(

@@ -27,6 +27,7 @@ from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import headroom, row_sums
 from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus
 from app.losses.parameters import PER_CLASS
+from app.registry import alias
 
 
 def _read_whole(array: Numbers, place: Place) -> Reading:
@@ -197,6 +198,29 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
     See also: zero_one, multilabel_soft_margin.
     """
     return (predictions != targets).astype(np.float64), None
+
+
+@loss(
+    predictions=MULTI_HOT,
+    targets=MULTI_HOT,
+    formula="1 if ∑ |p − y| > 0, else 0",
+    aliases=("subset_zero_one_loss", "exact_match_loss", alias("zero_one_loss", shapes=("n k", "n k"))),
+    equals=(equal("sklearn.metrics.zero_one_loss(targets, predictions)"),),
+    reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",
+    properties=SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+    weighs_rows=True,
+)
+def subset_zero_one(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, None]:
+    """Whether any label of a sample is wrong; its mean is one minus the subset accuracy.
+
+    Predictions are decided labels, 0 or 1 for each. Labels that are masked or weigh 0 may be wrong.
+
+    Use when: a set of labels is of use only if all of it is right.
+    Avoid when: there are many labels, of which one is nearly always wrong; or a model is trained, as it has no slope.
+    See also: hamming_loss, zero_one.
+    """
+    wrong = predictions != targets
+    return (wrong if weights is None else wrong & (weights > 0)).any(axis=1) * 1.0, None
 
 
 @loss(

@@ -14,7 +14,7 @@ from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
 from app.libraries import AT_KINKS, AVERAGES, EACH, equal
-from app.losses.encodings import ABOVE_MINUS_ONE, POSITIVE, REAL, VALUE
+from app.losses.encodings import ABOVE_MINUS_ONE, DIVISOR, POSITIVE, REAL, VALUE
 from app.losses.encodings import NON_NEGATIVE as NOT_BELOW_ZERO
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import (
@@ -60,6 +60,7 @@ from app.registry import alias
         equal("sklearn.metrics.mean_squared_error(targets, predictions)"),
         equal("optax.losses.squared_error(predictions, targets)", reductions=EACH),
         equal("torchmetrics.functional.mean_squared_error(predictions, targets)"),
+        equal("lightgbm.LGBMRegressor(metric='l2')", axes=("n",)),
     ),
     reference="Gauss (1809), Theoria motus; Stigler (1981), doi:10.1214/aos/1176345451",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
@@ -155,6 +156,7 @@ def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Arra
     gradient="r/(n·ℓ)",
     aliases=("rmse", "RMSE", "RootMeanSquaredError"),
     equals=(
+        equal("keras.metrics.RootMeanSquaredError()(targets, predictions)"),
         equal("sklearn.metrics.root_mean_squared_error(targets, predictions)", multioutput="uniform_average"),
         equal(
             "torchmetrics.functional.mean_squared_error(predictions, targets, squared=False)",
@@ -333,7 +335,7 @@ def _log_of_successors(predictions: Array, targets: Array) -> Pair:
 
 @loss(
     predictions=REAL,
-    targets=REAL,
+    targets=DIVISOR,
     formula="scale·|r|/max(|y|, ε)",
     gradient="scale·sign(r)/max(|y|, ε)",
     aliases=("mape", "MAPE", "mean_absolute_percentage", alias("MeanAbsolutePercentageError", eps=1e-7, scale=100.0)),
@@ -352,6 +354,12 @@ def _log_of_successors(predictions: Array, targets: Array) -> Pair:
             eps=1.0,
             differs_at=("hessian",),
             caveat="LightGBM takes 1 for the second derivative.",
+        ),
+        equal(
+            "xgboost.XGBRegressor(eval_metric='mape')",
+            axes=("n",),
+            differs_at=("zeros",),
+            caveat="XGBoost divides 0 by 0 where both are 0.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MAPE')[0]", axes=("n",), eps=1.0),
         equal(
@@ -382,13 +390,62 @@ def mean_absolute_percentage_error(
     Use when: all targets are well away from 0 and the error is wanted in percent of them.
     Avoid when: targets come near 0, where one sample swamps the mean; or a forecast too low must not be favoured: it costs at
     most 100 %.
-    See also: mean_absolute_error.
+    See also: mean_absolute_error, symmetric_mean_absolute_percentage_error.
     """
     residual = predictions - targets
     unit = np.maximum(np.abs(targets), eps)
     values = scale * (np.abs(residual) / unit)
     values = recovered(values, lambda: 2.0 * (scale * (np.abs(predictions / 2.0 - targets / 2.0) / unit)))
     return values, np.sign(residual) * (scale / unit), lambda: np.zeros_like(residual)
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="2·scale·|r|/(|p| + |y|)",
+    gradient="4·scale·sign(r)·|y|/(|p| + |y|)² if p·y > 0, 2·scale·sign(r)/|y| if p = 0 and |y| > 0, else 0",
+    aliases=("smape", "SMAPE", "sMAPE", "symmetric_mean_absolute_percentage", "SymmetricMeanAbsolutePercentageError"),
+    equals=(
+        equal("torchmetrics.functional.symmetric_mean_absolute_percentage_error(predictions, targets)"),
+        equal("catboost.utils.eval_metric(targets, predictions, 'SMAPE')[0]", axes=("n",), scale=100.0),
+    ),
+    reference="Makridakis (1993), doi:10.1016/0169-2070(93)90079-3",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def symmetric_mean_absolute_percentage_error(
+    predictions: Array,
+    targets: Array,
+    *,
+    scale: Annotated[float, Gt(0), Doc("Factor of the loss; 100 for percent.")] = 1.0,
+) -> tuple[Array, Array, Second]:
+    """Absolute residual relative to the mean size of prediction and target: never more than 2, whatever the target.
+
+    A fraction from 0 to 2, as in torchmetrics; others leave out the 2, or give percent. Where both are 0 it is 0. At r = 0 the
+    gradient is 0, and at p = 0 the mean of the slopes on both sides.
+
+    Use when: series of different sizes are compared, and some targets are 0 or near it.
+    Avoid when: forecasts too high and too low must cost alike: one too low costs more; or a model is trained: predictions of the
+    wrong sign all cost the same, and do not pull.
+    See also: mean_absolute_percentage_error, mean_absolute_error.
+    """
+    residual = predictions - targets
+    # halves, of which neither the sum nor the difference overflows; below 1 they might lose a digit
+    half = np.where(np.maximum(np.abs(predictions), np.abs(targets)) > 1.0, 0.5, 1.0)
+    size = np.abs(targets * half)
+    total = np.abs(predictions * half) + size
+    some = total > 0
+    share = np.divide(size, total, out=np.zeros_like(total), where=some)
+    gap = np.abs(predictions * half - targets * half)
+    values = 2.0 * scale * np.divide(gap, total, out=np.zeros_like(total), where=some)
+    pull = np.where(np.sign(predictions) == np.sign(targets), 2.0 * share, (predictions == 0) * 1.0)
+    pull = 2.0 * scale * half * np.divide(pull, total, out=np.zeros_like(total), where=some & (targets != 0))
+    slope = np.where(residual == 0, 0.0, np.sign(residual) * pull)
+
+    def second() -> Array:
+        bend = np.divide(-2.0 * half * np.sign(predictions) * slope, total, out=np.zeros_like(total), where=some)
+        return np.where(predictions == 0, 0.0, bend)
+
+    return values, slope, second
 
 
 # --- bounded force ----------------------------------------------------------------------------------------------------

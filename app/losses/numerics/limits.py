@@ -9,7 +9,7 @@ from app.losses.numerics.stable import Array
 
 NEAR, FAR = 1e304, 1e305
 """Scores that stand for an infinite one: exponentials of them are 0, and whatever grows with them has grown beyond all else."""
-LARGEST = 1e300
+LARGEST = np.float64(1e300)
 """The largest finite score beside which that is so."""
 SAME = 1e-6
 """How far, in relation, what has a limit may differ between the two."""

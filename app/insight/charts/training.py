@@ -1,0 +1,236 @@
+"""Training runs as charts: loss and metrics over the epochs, where the best epoch was, and what the service makes of it."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from app.insight.charts.theme import (
+    THEMES,
+    WIDTH,
+    Answer,
+    Point,
+    Spec,
+    Theme,
+    ThemeName,
+    chart,
+    counted,
+    end_labels,
+    finite,
+    named,
+    panel_title,
+    quantity,
+    row_axis,
+    row_names,
+    styles,
+    thinned,
+    ticks,
+    written,
+)
+
+SIDES = ("training", "validation")
+LOSS_HEIGHT, METRIC_HEIGHT = 240, 100
+MOST_METRICS = 4
+"""Metrics that are drawn."""
+RANGE = 30.0
+"""A loss that falls to less than this part of what it was is drawn on a logarithmic axis."""
+COLUMNS, SMALL_WIDTH, SMALL_HEIGHT, SCORE_STEP = 2, 300, 150, 24
+"""Of runs side by side."""
+
+
+def train(answer: Answer, theme_name: ThemeName) -> Spec:
+    """One run: training and validation loss by epoch, the best epoch and the verdict, and the metrics below."""
+    theme = THEMES[theme_name]
+    verdict, summary = _verdict(answer)
+    history: Sequence[Answer] = answer["history"]
+    metrics = [*history[0]["metrics"]][:MOST_METRICS] if history else []
+    panels = [_panel(theme, answer, None, WIDTH, LOSS_HEIGHT, last=not metrics)]
+    panels += [_panel(theme, answer, name, WIDTH, METRIC_HEIGHT, last=name == metrics[-1]) for name in metrics]
+    title = f"{named(answer['loss']['name'])} by epoch" + (f": {verdict}" if verdict else "")
+    return chart(theme, title, summary, _description(answer), {"vconcat": panels, "spacing": 14})
+
+
+def compare(answer: Answer, theme_name: ThemeName) -> Spec:
+    """Several runs side by side, each with its own axis where losses have their own units, and their scores below."""
+    theme = THEMES[theme_name]
+    runs: Sequence[Answer] = answer["runs"]
+    names = [named(f"seed {line['name']}" if answer["by"] == "seed" else line["name"], 24) for line in answer["table"]]
+    numbers = [number for run in runs for _, line in _lines(run, None) for _, number in line]
+    common = _range(numbers) if numbers and answer["by"] != "loss" else None
+    panels = [
+        _panel(theme, run, None, SMALL_WIDTH, SMALL_HEIGHT, last=True, title=_caption(name, line), view=common)
+        for name, run, line in zip(names, runs, answer["table"], strict=True)
+    ]
+    rows: list[Spec] = [{"hconcat": panels[start : start + COLUMNS], "spacing": 36} for start in range(0, len(panels), COLUMNS)]
+    scores = [*_scores(theme, answer, names)]
+    title = f"{counted(len(runs), 'run')} by {answer['by']}"
+    units = "Losses have units of their own: compare them by the scores below." if answer["by"] == "loss" and scores else ""
+    return chart(
+        theme, title, units or _best(answer, names), _comparison(answer, names), {"vconcat": [*rows, *scores], "spacing": 24}
+    )
+
+
+# --- one panel --------------------------------------------------------------------------------------------------------
+
+
+def _panel(
+    theme: Theme, run: Answer, metric: str | None, width: int, height: int, *, last: bool, title: str | None = None,
+    view: tuple[float, float] | None = None,
+) -> Spec:  # fmt: skip
+    lines = [*_lines(run, metric)]
+    numbers = [number for _, line in lines for _, number in line]
+    if not numbers:
+        return _empty(theme, run, width, height, title)
+    log = view is None and metric is None and min(numbers) > 0 and max(numbers) > RANGE * min(numbers)
+    low, high = view or _range(numbers, log=log)
+    scaled = [(name, [(epoch, math.log10(number) if log else number) for epoch, number in line]) for name, line in lines]
+    if log:
+        low, high = math.log10(low), math.log10(high)
+    end = max(epoch for _, line in lines for epoch, _ in line)
+    across = quantity("x", "epoch" if last else None, domain=(0, max(end, 2)), labels=last, tickMinStep=1, grid=False)
+    across["axis"] |= {"values": [*range(int(max(end, 2)) + 1)], "format": "d"} if end <= 5 else {}
+    up = quantity("y", named(metric or "loss") + (", logarithmic" if log else ""), domain=(low, high), minExtent=44, tickCount=4)
+    up["axis"] |= {"labelExpr": "format(pow(10, datum.value), '.3~g')", "gridColor": theme.line} if log else ticks((low, high))
+    rows: list[Spec] = []
+    for index, (_, line) in enumerate(scaled):
+        kept = thinned(line, width / max(end, 2), height / (high - low))
+        rows = [{"x": epoch, "y": number, "line": index} for epoch, number in kept] + rows
+    few = max(len(line) for _, line in lines) <= 1
+    layers: list[Spec] = [*_marks(theme, run, metric, height, end)]
+    mark: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1} if few else {"type": "line", "clip": True}
+    look = styles(theme, len(SIDES))
+    layers.append({"data": {"values": rows}, "mark": mark, "encoding": {"color": look["color"]} if few else look})
+    layers += end_labels(theme, [(name, line[-1][1]) for name, line in scaled if line], width, height, (low, high))
+    for layer in layers:
+        layer["encoding"] = {"x": across, "y": up} | layer["encoding"]
+    return {"width": width, "height": height, "layer": layers, **_titled(theme, title)}
+
+
+def _titled(theme: Theme, title: str | None) -> Spec:
+    return {} if title is None else {"title": panel_title(theme, title, noted=True)}
+
+
+def _empty(theme: Theme, run: Answer, width: int, height: int, title: str | None) -> Spec:
+    """A run of which no epoch was finished."""
+    text = f"no epoch was finished: {named(run['stopped']['reason'])}"
+    mark = {"type": "text", "color": theme.muted, "fontSize": 13}
+    layer = {"data": {"values": [{"text": text}]}, "mark": mark, "encoding": {"text": {"field": "text"}}}
+    return {"width": width, "height": height, "layer": [layer], **_titled(theme, title)}
+
+
+def _lines(run: Answer, metric: str | None) -> Iterator[tuple[str, list[Point]]]:
+    """The curve of each kind of rows that there are, by epoch."""
+    for side in SIDES:
+        found = [
+            (epoch["epoch"], epoch[f"{side}_loss"] if metric is None else epoch["metrics"][metric][side])
+            for epoch in run["history"]
+        ]
+        line = [(float(epoch), number) for epoch, given in found if (number := finite(given)) is not None]
+        if line:
+            yield side, line
+
+
+def _range(numbers: Sequence[float], *, log: bool = False) -> tuple[float, float]:
+    low, high = min(numbers), max(numbers)
+    if log:
+        return low / 1.15, high * 1.15
+    low = 0.0 if 0 <= low < 0.35 * high else low
+    margin = 0.05 * (high - low) or 0.5 * (abs(high) or 1.0)
+    return low - (margin if low else 0.0), high + margin
+
+
+def _marks(theme: Theme, run: Answer, metric: str | None, height: int, end: float) -> Iterator[Spec]:
+    """The epoch of the lowest loss, and the one at which the run diverged."""
+    marked = {"best": run["best_epoch"]}
+    if run["stopped"]["reason"] == "diverged":
+        marked["diverged"] = run["stopped"]["epoch"]
+    for name, epoch in marked.items():
+        if not epoch or epoch > end:
+            continue
+        rows = [{"x": epoch, "text": f"{name}: epoch {epoch}"}]
+        yield {
+            "data": {"values": rows},
+            "mark": {"type": "rule", "color": theme.control if name == "best" else theme.bad, "strokeDash": [2, 3]},
+            "encoding": {"y": {"value": 0}, "y2": {"value": height}},
+        }
+        if metric is None:
+            right = epoch > 0.7 * end
+            yield {
+                "data": {"values": rows},
+                "mark": {
+                    "type": "text",
+                    "align": "right" if right else "left",
+                    "dx": -6 if right else 6,
+                    "baseline": "bottom",
+                    "color": theme.muted,
+                },
+                "encoding": {"y": {"value": -4}, "text": {"field": "text"}},
+            }
+
+
+# --- several runs -----------------------------------------------------------------------------------------------------
+
+
+def _caption(name: str, line: Answer) -> str:
+    verdict = str(line["verdict"] or line["stopped"]).replace("_", " ")
+    return f"{name}: {verdict}"
+
+
+def _scores(theme: Theme, answer: Answer, names: Sequence[str]) -> Iterator[Spec]:
+    """Each metric of each run, on training and on validation rows: a line of dots to each run."""
+    for metric in [*answer["table"][0]["metrics"]][:MOST_METRICS]:
+        rows = [
+            {"row": index, "score": score, "line": kind}
+            for index, line in enumerate(answer["table"], 1)
+            for kind, side in reversed([*enumerate(SIDES)])
+            if (score := finite(line["metrics"][metric][side])) is not None
+        ]
+        if not rows:
+            continue
+        x = quantity("score", named(metric), **ticks([cells["score"] for cells in rows]))
+        shape = {"field": "line", "type": "nominal", "legend": None, "scale": {"domain": [0, 1], "range": ["circle", "diamond"]}}
+        look = {"color": styles(theme, 2)["color"], "shape": shape}
+        dots = {
+            "data": {"values": rows},
+            "mark": {"type": "point", "size": 70, "filled": True, "opacity": 1},
+            "encoding": {"x": x, "y": row_axis(len(names), SCORE_STEP), **look},
+        }
+        layers = [dots, row_names(names, SCORE_STEP)]
+        title = f"{named(metric)}: circles training, diamonds validation"
+        yield {"width": WIDTH, "height": SCORE_STEP * len(names), "title": panel_title(theme, title), "layer": layers}
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def _verdict(answer: Answer) -> tuple[str, str]:
+    """What the service makes of a run, in a word and in a sentence."""
+    for finding in answer["diagnosis"]:
+        return named(finding["verdict"]).replace("_", " "), str(finding["summary"])
+    return "", f"stopped at epoch {answer['stopped']['epoch']}: {named(answer['stopped']['reason']).replace('_', ' ')}"
+
+
+def _description(answer: Answer) -> str:
+    verdict, summary = _verdict(answer)
+    ended = f"it stopped at epoch {answer['stopped']['epoch']} ({named(answer['stopped']['reason']).replace('_', ' ')})"
+    said = [f"{named(answer['loss']['name'])} over {counted(len(answer['history']), 'epoch')}; {ended}."]
+    for side, line in _lines(answer, None):
+        said.append(f"The {side} loss goes from {written(line[0][1])} to {written(line[-1][1])}.")
+    if answer["best_epoch"]:
+        said.append(f"The best epoch is {answer['best_epoch']}.")
+    if verdict:
+        said.append(f"Verdict: {verdict}. {summary}")
+    return " ".join(said)
+
+
+def _best(answer: Answer, names: Sequence[str]) -> str:
+    return "; ".join(
+        f"best {named(metric)}: {names[best['run']]}, {written(best['score'])}" for metric, best in answer["best"].items()
+    )
+
+
+def _comparison(answer: Answer, names: Sequence[str]) -> str:
+    said = [f"{counted(len(names), 'training run')}, another {answer['by']} each."]
+    for name, line in zip(names, answer["table"], strict=True):
+        losses = [f"{side} loss {written(line[f'{side}_loss'])}" for side in SIDES if finite(line[f"{side}_loss"]) is not None]
+        said.append(f"{_caption(name, line)}" + (f", {' and '.join(losses)}" if losses else "") + ".")
+    best = _best(answer, names)
+    return " ".join([*said, f"{best[:1].upper()}{best[1:]}." if best else ""]).strip()

@@ -1,0 +1,314 @@
+"""A loss of one number as a curve: its value, slope and curvature along an axis, where it bends and what it tends to.
+
+    axis_of(bound)  ->  curve(bound, axis, x, target)
+
+Which axis a loss has follows from what its arrays may be and from how it answers, never from its name. What is said of a
+curve is found by evaluating the loss, and verified by it.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, cast
+
+import numpy as np
+
+from app.domains import Interval
+from app.errors import CallerError, Fault, InvalidInput
+from app.losses import evaluate
+from app.losses.batch import batch_of
+from app.losses.encodings import SIGNS, UNIT
+from app.losses.form import Bound
+from app.losses.inputs import Encoding
+from app.losses.numerics.stable import Array
+
+Kind: TypeAlias = Literal["residual", "margin", "probability", "logit", "prediction"]
+
+MESH = 256
+"""Pieces of the axis in which a jump of the slope is looked for, beside those that parameters mark."""
+HALVINGS = 60
+"""Until a piece is as narrow as numbers are."""
+JUMP = 1e-7
+"""Of the slope nearby: what is more within the narrowest piece is a jump."""
+FAR = (1e2, 1e3, 1e4, 1e6, 1e8)
+"""How far outside a loss has become what it tends to."""
+ALIKE = 1e-6
+"""How far two lines may be apart that are one."""
+NEAR = (1, 2, 4, 8, 15, 30, 60, 120, 240)
+"""Powers of ten by which a pole is approached."""
+
+
+class Vertical(NamedTuple):
+    """The value tends to infinity at this x."""
+
+    x: float
+
+
+class Oblique(NamedTuple):
+    """The value tends to this line; to a horizontal one where the slope is 0."""
+
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What a curve is drawn over."""
+
+    kind: Kind
+    low: float
+    high: float
+    target: float
+    domain: Interval
+    """What the predictions may be."""
+
+    def predictions(self, x: Array, target: float) -> Array:
+        """The predictions at these places."""
+        return x + target if self.kind == "residual" else x * self.turn(target)
+
+    def turn(self, target: float) -> float:
+        """d(prediction)/dx: a margin is the score of a negative with its sign changed."""
+        return -1.0 if self.kind == "margin" and target <= 0 else 1.0
+
+
+class Curve(NamedTuple):
+    """A loss over an axis. What is infinite is so in the arrays."""
+
+    value: Array
+    slope: Array | None
+    """d(value)/dx; None where there is none that says anything."""
+    curvature: Array | None
+    kinks: Sequence[float]
+    asymptotes: Sequence[Vertical | Oblique]
+
+
+class Measured(NamedTuple):
+    """A loss at some places."""
+
+    value: Array
+    slope: Array | None
+    curvature: Array | None
+
+
+Measure: TypeAlias = Callable[[Array], Measured]
+
+
+# --- which axis -------------------------------------------------------------------------------------------------------
+
+REAL = Interval()
+SCALES: dict[Kind, tuple[float, float, float]] = {
+    "residual": (-3.0, 3.0, 0.0),
+    "margin": (-3.0, 3.0, 1.0),
+    "probability": (0.0, 1.0, 1.0),
+    "logit": (-6.0, 6.0, 1.0),
+    "prediction": (-3.0, 3.0, 1.0),
+}
+"""From where to where each is drawn unless something else is asked for, and at which target."""
+
+
+def axis_of(bound: Bound) -> Axis:
+    """The axis of a loss; InvalidInput with the reason where it has no curve."""
+    prediction, target = _encodings(bound)
+    domain = prediction.domain.span
+    kind: Kind = "prediction"
+    if prediction.link == UNIT:
+        kind = "logit"
+    elif domain == UNIT:
+        kind = "probability"
+    elif (domain, target.domain) == (REAL, SIGNS) and _same(bound, (0.7, 1.0), (-0.7, -1.0), (-1.9, 1.0), (1.9, -1.0)):
+        kind = "margin"
+    elif (domain, target.domain) == (REAL, REAL) and _same(bound, (0.7, 0.0), (2.7, 2.0), (-1.5, 0.0), (-3.5, -2.0)):
+        kind = "residual"
+    low, high, at = SCALES[kind]
+    if low <= domain.low:
+        low = domain.low + (high - domain.low) / 100 if domain.open_low else domain.low
+    return Axis(kind, low, min(high, domain.high), at, domain)
+
+
+def _encodings(bound: Bound) -> tuple[Encoding, Encoding]:
+    """Of the one prediction and the one target that a loss with a curve takes."""
+    loss = bound.loss
+    sides = [(name, declared) for name, declared in loss.inputs.items() if declared.side == "predictions"]
+    if [*loss.inputs] != ["predictions", "targets"] or any(declared.named for _, declared in sides):
+        raise _without(bound, f"it takes {', '.join(loss.inputs)}, and a curve has one prediction and one target")
+    prediction, target = (declared.decide(bound.parameters, 1) for declared in loss.inputs.values())
+    if not {"n", "n *d"} & {*prediction.axes}:
+        raise _without(bound, f"a sample is a row of several numbers ({' or '.join(prediction.axes)}), and a curve has one")
+    if prediction.domain.discrete or not isinstance(prediction.domain, Interval):
+        raise _without(bound, f"its predictions are {prediction.meaning}, and a curve goes over numbers between")
+    return prediction, target
+
+
+def _without(bound: Bound, reason: str) -> InvalidInput:
+    return InvalidInput([Fault(("name",), "no_curve", f"{bound.loss.name} has no curve: {reason}")])
+
+
+def _same(bound: Bound, *places: tuple[float, float]) -> bool:
+    """Whether the loss is the same at the first and second, the third and fourth (prediction, target), and so on."""
+    predictions, targets = np.array(places).T
+    try:
+        found = _evaluated(bound, predictions, targets).value
+    except CallerError:  # a parameter that does not go with these targets: the curve itself will say so
+        return True
+    return np.allclose(found[::2], found[1::2], rtol=1e-9, atol=1e-12)
+
+
+# --- the curve --------------------------------------------------------------------------------------------------------
+
+
+def curve(bound: Bound, axis: Axis, x: Array, target: float) -> Curve:
+    """The loss over the axis; CallerError for parameters or a target that it does not take."""
+
+    def measure(places: Array) -> Measured:
+        found = _evaluated(bound, axis.predictions(places, target), np.full(places.size, target))
+        turn = axis.turn(target)
+        return Measured(found.value, None if found.slope is None else found.slope * turn, found.curvature)
+
+    at = measure(x)
+    asymptotes: list[Vertical | Oblique] = [Vertical(end) for end in _poles_at_ends(measure, axis.domain)]
+    kinks: list[float] = []
+    for jump in _jumps(measure, _mesh(bound, x, target)) if at.slope is not None else ():
+        if _is_pole(measure, jump, axis.domain):
+            asymptotes.append(Vertical(jump))
+        else:
+            kinks.append(jump)
+    asymptotes += _lines(measure, axis.domain, max(1.0, *map(abs, (target, *_sizes(bound))))) if at.slope is not None else ()
+    return Curve(*at, kinks, sorted(asymptotes, key=lambda found: (isinstance(found, Oblique), *found)))
+
+
+def _evaluated(bound: Bound, predictions: Array, targets: Array) -> Measured:
+    outputs = ("per_sample", "gradient", "hessian_diagonal")[: 1 + bound.loss.derivatives]
+    found = evaluate(batch_of(bound, predictions, targets), reduction="none", outputs=outputs)
+    return Measured(found.per_sample, *(cast(Array | None, found.outputs.get(name)) for name in ("gradient", "hessian_diagonal")))
+
+
+# --- where it bends ---------------------------------------------------------------------------------------------------
+
+
+def _marks(bound: Bound, x: Array, target: float) -> Array:
+    """Places of which the parameters speak, and the ends: where a loss changes, it is mostly at one of them."""
+    numbers = _sizes(bound)
+    near = [sign * number for number in (*numbers, *(1.0 - number for number in numbers), target, 0.0) for sign in (1.0, -1.0)]
+    return np.array([x[0], x[-1], *near, *(mark + target for mark in near)])
+
+
+def _sizes(bound: Bound) -> list[float]:
+    """The parameters that are numbers."""
+    return [float(number) for number in bound.parameters.values() if isinstance(number, int | float)]
+
+
+def _mesh(bound: Bound, x: Array, target: float) -> Array:
+    """Where pieces of the axis begin and end, in order."""
+    marks = _marks(bound, x, target)
+    even = np.linspace(x[0], x[-1], MESH + 1, dtype=np.float64)
+    marks = np.round(marks, _digits(x[-1] - x[0]) + 2)  # two of them may be the same but for rounding
+    return np.unique(np.append(even, marks[(marks >= x[0]) & (marks <= x[-1])]))
+
+
+def _jumps(measure: Measure, mesh: Array) -> list[float]:
+    """The places strictly within the mesh where the slope is another on both sides, in order.
+
+    Each piece is halved on and on, towards where the slope changes most: where it is continuous, nothing of the change is left.
+    """
+    low, high = mesh[:-1], mesh[1:]
+    at_low, at_high = _slope(measure, low), _slope(measure, high)
+    enough = JUMP * np.maximum(np.abs(at_low), np.abs(at_high))
+    first, last = low, high
+    for _ in range(HALVINGS):
+        left = np.abs(at_high - at_low) > enough
+        low, high, at_low, at_high, enough, first, last = (
+            array[left] for array in (low, high, at_low, at_high, enough, first, last)
+        )
+        if not low.size:
+            return []
+        middle = low + (high - low) / 2
+        at = _slope(measure, middle)
+        lower = np.abs(at - at_low) >= np.abs(at_high - at)
+        low, at_low = np.where(lower, low, middle), np.where(lower, at_low, at)
+        high, at_high = np.where(lower, middle, high), np.where(lower, at, at_high)
+    found = np.abs(at_high - at_low) > enough
+    width = mesh[-1] - mesh[0]
+    jumps: list[float] = []
+    for start, end, *marks in zip(low[found], high[found], first[found], last[found], strict=True):
+        near = next((mark for mark in marks if start - 1e-12 * width <= mark <= end + 1e-12 * width), None)
+        place = float(_rounded(start, width) if near is None else near)
+        if mesh[0] < place < mesh[-1] and not any(abs(place - jump) < 1e-12 * width for jump in jumps):
+            jumps.append(place + 0.0)
+    return sorted(jumps)
+
+
+def _slope(measure: Measure, places: Array) -> Array:
+    """The slope, as numbers that can be compared: what is infinite is very steep."""
+    slope = measure(places).slope
+    assert slope is not None
+    return np.nan_to_num(slope, nan=0.0, posinf=1e300, neginf=-1e300)
+
+
+def _rounded(number: float, width: float) -> float:
+    """Without the digits that halving leaves behind."""
+    return round(number, _digits(width))
+
+
+def _digits(width: float) -> int:
+    """The decimals of a place on an axis that is so wide."""
+    return 12 - math.floor(math.log10(width))
+
+
+# --- what it tends to -------------------------------------------------------------------------------------------------
+
+
+def _poles_at_ends(measure: Measure, domain: Interval) -> Iterator[float]:
+    """The finite ends of the domain towards which the value grows beyond all bounds."""
+    for end, inward in ((domain.low, 1.0), (domain.high, -1.0)):
+        if math.isfinite(end) and _grows(measure, end, inward, domain):
+            yield end
+
+
+def _is_pole(measure: Measure, place: float, domain: Interval) -> bool:
+    return _grows(measure, place, 1.0, domain) or _grows(measure, place, -1.0, domain)
+
+
+def _grows(measure: Measure, place: float, direction: float, domain: Interval) -> bool:
+    """Whether the value tends to infinity from one side: it grows as fast as a logarithm, or is infinite already."""
+    places = [place + direction * 10.0**-power for power in NEAR]
+    apart = [near for near in dict.fromkeys(places) if near != place and not domain.outside(np.array([near])).any()]
+    value = np.abs(measure(np.array(apart)).value)
+    if not np.isfinite(value).all():
+        return True
+    steps, powers = np.diff(value), np.array(NEAR[: value.size])
+    return value.size > 3 and bool(
+        (steps > 0).all() and steps[-1] / steps[-2] >= 0.9 * (powers[-1] - powers[-2]) / (powers[-2] - powers[-3])
+    )
+
+
+def _lines(measure: Measure, domain: Interval, scale: float) -> Iterator[Oblique]:
+    """The lines that the value tends to where the domain goes on for ever."""
+    known: list[Oblique] = []
+    for end, direction in ((domain.low, -1.0), (domain.high, 1.0)):
+        line = _line(measure, direction * scale * np.array(FAR)) if math.isinf(end) else None
+        if line and not any(np.allclose(line, other, rtol=ALIKE, atol=ALIKE * scale) for other in known):
+            known.append(line)
+            yield line
+
+
+def _line(measure: Measure, places: Array) -> Oblique | None:
+    """The line that the value is on at these places, each farther out than the one before; None where there is none."""
+    value, slope, _ = measure(places)
+    if slope is None or not (np.isfinite(value).all() and np.isfinite(slope).all()):
+        return None
+    steepness = _clean(slope[-1], slope[-1] - slope[-2])
+    intercepts = value - steepness * places
+    moved = np.abs(np.diff(intercepts))
+    allowed = ALIKE * np.maximum(1.0, np.abs(intercepts[1:]))
+    if abs(slope[-1] - slope[-2]) > ALIKE * max(1.0, abs(steepness)) or not (moved <= allowed).any():
+        return None
+    if moved[-1] > 100 * allowed[-1]:
+        return None
+    settled = int(np.argmin(moved))
+    return Oblique(steepness, _clean(float(intercepts[settled + 1]), moved[settled]))
+
+
+def _clean(number: float, doubt: float) -> float:
+    """The roundest number within the doubt: what is within the last digits of 0 is 0."""
+    digits = 12 if doubt == 0 else max(0, min(12, -math.ceil(math.log10(abs(doubt))) - 1))
+    return round(float(number), digits) + 0.0

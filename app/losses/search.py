@@ -1,0 +1,229 @@
+"""Losses for the words of somebody who does not know their names, the likeliest first.
+
+A word counts by the field in which it occurs: most in a name, less in what a loss is for, least in its formula. Words that
+no loss has are passed over; of the others, losses that have all of them come alone.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import NamedTuple
+
+from app.libraries import unprefixed
+from app.losses.loss import Loss, Property
+from app.suggestions import folded
+
+SYNONYMS: Mapping[str, str] = {
+    # what the data are
+    "class": "multiclass, category",
+    "classification": "binary cross entropy, categorical cross entropy",
+    "classifier": "binary cross entropy, categorical cross entropy",
+    "multi class": "multiclass, categorical cross entropy",
+    "multiclass": "categorical cross entropy, categorical",
+    "category": "categorical, classes",
+    "multi label": "multilabel, labels at once",
+    "multilabel": "labels at once",
+    "tag": "multilabel, labels at once",
+    "tagging": "multilabel",
+    "yes no": "answer is yes or no",
+    "binary": "binary cross entropy, yes or no",
+    "count": "counts, poisson, how often",
+    "amount": "amounts, gamma",
+    "price": "prices",
+    "claim": "claims, insurance",
+    "duration": "durations",
+    "vector": "vectors, embeddings",
+    "embedding": "embeddings, metric learning, vectors",
+    "similar": "cosine similarity, alike",
+    "similarity": "cosine, alike",
+    "distance": "distances",
+    "text": "texts, embeddings",
+    "face": "faces",
+    "image": "picture, mask",
+    "medical": "organ, mask",
+    "pixel": "mask, segmentation",
+    "mask": "masks, segmentation",
+    "segmentation": "mask",
+    "box": "boxes, bounding boxes",
+    "bounding box": "bounding boxes",
+    "bounding box regression": "giou, bounding boxes regressed",
+    "object detection": "bounding boxes, detection",
+    "detector": "detection",
+    "speech": "recording, alignment",
+    "speech recognition": "ctc, recording",
+    "ocr": "ctc",
+    "handwriting": "ctc",
+    "forecast": "probability forecast, percent",
+    "probabilistic": "probability, proper",
+    "probability": "probabilities",
+    "distribution": "distributions",
+    "teacher": "teacher, distributions",
+    "distillation": "teacher",
+    "knowledge distillation": "teacher",
+    "recognition": "identities, recording",
+    "retrieval": "embeddings, nearest neighbours",
+    "recommendation": "recommendations, margin ranking",
+    "ranking": "margin ranking",
+    "tolerance": "epsilon insensitive",
+    "rank": "margin ranking, ranking, order",
+    "learning to rank": "margin ranking",
+    "siamese": "siamese, pairs",
+    "pair": "pairs",
+    # what is wrong with them
+    "robust": "huber, outliers, far off, bounded gradient",
+    "outlier": "huber, outliers, far off",
+    "imbalance": "few positives, easy negatives, common",
+    "imbalanced": "few positives, easy negatives, common",
+    "unbalanced": "few positives, easy negatives, common",
+    "class imbalance": "few positives, common",
+    "rare positive": "few positives",
+    "rare": "few",
+    "noisy label": "labels are wrong, noise in labels",
+    "label noise": "labels are wrong, noise in labels",
+    "mislabelled": "labels are wrong, mislabelled",
+    "skewed": "skewed",
+    "zero inflated": "exactly zero, exactly 0",
+    # what is wanted
+    "calibration": "calibration",
+    "calibrated": "calibration",
+    "uncertainty": "uncertainty, how sure",
+    "heteroscedastic": "uncertainty, noise differs",
+    "variance": "variance",
+    "interval": "interval, quantile",
+    "prediction interval": "quantile, interval",
+    "asymmetric": "another price, price for each",
+    "cost more": "costs another price",
+    "percent": "percentage, percent",
+    "percentage": "percent",
+    "relative": "relative, ratio, percentage",
+    "relative error": "relative errors, relative to the target, percentage",
+    "accuracy": "accuracy, error rate",
+    "misclassification": "zero one, wrong decisions",
+    "worst case": "max error, worst sample",
+    "minimax": "max error",
+    "least squares": "mean squared error, least squares",
+    "ols": "mean squared error",
+    "lad": "mean absolute error",
+    "average": "mean",
+    "margin": "margin",
+    "support vector": "support vector, hinge",
+    "support vector machine": "hinge, support vector machine",
+    "boosting": "boosting, adaboost, booster",
+    "softmax": "softmax, categorical cross entropy",
+    "sigmoid": "binary cross entropy",
+    "entropy": "cross entropy",
+    "deviance": "deviance",
+    "glm": "deviance",
+    "regression": "mean squared error",
+    "smooth": "smooth",
+    "differentiable": "differentiable",
+    "hard example": "hard ones",
+    "overlap": "overlap, iou",
+    "jaccard": "iou",
+    "f1": "dice",
+}
+"""What people say, one word or several, each with what stands in the catalogue for it: alternatives, by commas."""
+_EMPTY = frozenset(
+    """a an and are as be by can do does few for from function functions how i if in is it loss losses me more my not of off on
+    or should than that the them there they this to too use used want was what when where which who with""".split()  # noqa: SIM905
+)
+"""Words that stand for nothing a loss has by itself."""
+_WEIGHTS = {"name": 30.0, "alias": 18.0, "summary": 10.0, "use": 9.0, "family": 8.0, "property": 4.0, "description": 2.0}
+_WHOLE = 15.0
+"""On top for a name that is all there is to it: huber comes before modified_huber."""
+_BY_SYNONYM, _BY_BEGINNING = 0.7, 0.4
+_KNOWN_BY = 0.05
+"""For each name that a loss has elsewhere: of two that fit alike, the better known comes first."""
+_SHORT = 3
+
+
+class Fields(NamedTuple):
+    """The words of a loss by where they occur, as they begin."""
+
+    words: Mapping[str, list[str]]
+    names: frozenset[str]
+
+
+def search(question: str, losses: Iterable[Loss]) -> list[Loss]:
+    """The losses that these words fit, the likeliest first; all of them where there are no words."""
+    losses, words = [*losses], _words(question)
+    wanted = _wanted(words)
+    named = _named(unprefixed(question.strip())[1], losses)
+    if words and not wanted:
+        return losses
+    scores = {loss: [_score(fields(loss), alternatives) for alternatives in wanted] for loss in losses}
+    known = [at for at in range(len(wanted)) if any(score[at] for score in scores.values())]
+    most = max((sum(score[at] > 0 for at in known) for score in scores.values()), default=0)
+    found = [loss for loss in losses if loss in named or (most and sum(scores[loss][at] > 0 for at in known) == most)]
+    return sorted(found, key=lambda loss: (loss not in named, -sum(scores[loss]) - _KNOWN_BY * len(loss.aliases)))
+
+
+def _named(name: str, losses: list[Loss]) -> list[Loss]:
+    """The losses of this very name or alias; of one that differs in case and hyphens where there are none."""
+    exactly = [loss for loss in losses if name in fields(loss).names]
+    return exactly or [loss for loss in losses if folded(name) in map(folded, fields(loss).names)]
+
+
+@cache
+def fields(loss: Loss) -> Fields:
+    """The words of a loss by where they occur."""
+    texts = {
+        "name": loss.name,
+        "alias": " ".join(alias.name for alias in loss.aliases),
+        "summary": loss.summary,
+        "use": loss.guide.use_when,
+        "family": loss.family,
+        "property": " ".join((member.name or "") for member in Property if member in loss.properties),
+        "description": f"{loss.description} {loss.reference}",
+    }
+    names = frozenset((loss.name, *(alias.name for alias in loss.aliases)))
+    return Fields({field: _words(text) for field, text in texts.items()}, names)
+
+
+def _words(text: str) -> list[str]:
+    """Words in small letters, those of camel case apart, as they are in the singular."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).casefold()
+    return [_stem(word) for word in re.findall(r"[^\W_]+", apart)]
+
+
+def _stem(word: str) -> str:
+    """A word without an ending."""
+    if len(word) > _SHORT + 1 and word.endswith("ies"):
+        return f"{word[:-3]}y"
+    return word[:-1] if len(word) > _SHORT and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+
+
+def _wanted(words: list[str]) -> list[list[tuple[float, list[str]]]]:
+    """What is asked for, thing by thing: alternatives, each with its weight and its words."""
+    wanted: list[list[tuple[float, list[str]]]] = []
+    at = 0
+    while at < len(words):
+        length = next((n for n in (3, 2) if " ".join(words[at : at + n]) in _MEANT and at + n <= len(words)), 1)
+        said = words[at : at + length]
+        meant = _MEANT.get(" ".join(said), [])
+        if meant or said[0] not in _EMPTY:
+            wanted.append([(1.0, said), *((_BY_SYNONYM, phrase) for phrase in meant)])
+        at += length
+    return wanted
+
+
+def _score(loss: Fields, alternatives: list[tuple[float, list[str]]]) -> float:
+    """How well a loss fits one thing that is asked for: field by field, the alternative that fits best."""
+    whole = max((share for share, phrase in alternatives if phrase == loss.words["name"]), default=0.0)
+    return _WHOLE * whole + sum(
+        weight * max(share * _fit(loss.words[field], phrase) for share, phrase in alternatives)
+        for field, weight in _WEIGHTS.items()
+    )
+
+
+def _fit(words: list[str], phrase: list[str]) -> float:
+    """1 where a field has all words of a phrase, less where only their beginnings; 0 where one is missing."""
+    fits = [
+        1.0 if word in words else _BY_BEGINNING if len(word) >= _SHORT and any(other.startswith(word) for other in words) else 0.0
+        for word in phrase
+        if word not in _EMPTY
+    ]
+    return min(fits, default=0.0)
+
+
+_MEANT = {" ".join(_words(said)): [_words(phrase) for phrase in meant.split(",")] for said, meant in SYNONYMS.items()}

@@ -1,0 +1,262 @@
+"""The formulas that the catalogue shows: regular, explained, and true of the numbers that the losses give."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.losses import LOSSES, Loss, evaluate
+from app.losses.formula import read, written
+from app.losses.symbols import choices_of, symbols_of
+from tests.losses.drawing import Case, cases, gradients_of, kernel_of
+from tests.losses.formulas import FUNCTIONS, Numbers, evaluated, slopes
+
+# --- symbols that a loss explains itself ------------------------------------------------------------------------------
+
+
+class Box:
+    """A box, of which & is what it has in common with another, and | the area of both."""
+
+    def __init__(self, corners: Any) -> None:
+        self.low, self.high = np.asarray(corners[:2]), np.asarray(corners[2:])
+
+    def __abs__(self) -> float:
+        return float(np.prod(np.maximum(self.high - self.low, 0.0)))
+
+    def __and__(self, other: "Box") -> float:
+        return abs(Box([*np.maximum(self.low, other.low), *np.minimum(self.high, other.high)]))
+
+    def __or__(self, other: "Box") -> float:
+        return abs(self) + abs(other) - (self & other)
+
+
+def of_boxes(at: Numbers) -> Numbers:
+    """What is said of two boxes, and of the first moved along one coordinate."""
+
+    def known(corners: Any) -> dict[str, Any]:
+        a, b = Box(corners), Box(at["y"])
+        around = Box([*np.minimum(a.low, b.low), *np.maximum(a.high, b.high)])
+        gap = (a.low + a.high - b.low - b.high) / 2
+        ends = {"c": float(np.hypot(*(around.high - around.low)))} if "c" not in at.defined else {}
+        (w, h), (w_true, h_true) = a.high - a.low, b.high - b.low
+        return {"A": a, "B": b, "C": abs(around), "ρ": np.sqrt(gap @ gap), "w": w, "h": h, "w′": w_true, "h′": h_true, **ends}
+
+    def moved(step: float) -> Numbers:
+        corners = np.array(at["p"])
+        corners[at["j"]] += step
+        return at.beside(**known(corners))
+
+    return replace(at.beside(**known(at["p"])), moved=moved)
+
+
+def of_sequences(at: Numbers) -> Numbers:
+    """The alignments of a sequence, one by one, and what each frame stands for in them."""
+    x, labels, blank = at["x"], [label for label in at["y"] if label >= 0], at["blank"]
+    p = FUNCTIONS["softmax"](x) if at["from_logits"] else np.exp(x)
+    ways = [
+        way
+        for way in itertools.product(range(x.shape[1]), repeat=len(x))
+        if [label for label, _ in itertools.groupby(way) if label != blank] == labels
+    ]
+    chances = np.array([np.prod([p[t, way[t]] for t in range(len(x))]) for way in ways])
+
+    def share(t: int, j: int) -> float:
+        return float(chances[[way[t] == j for way in ways]].sum() / chances.sum())
+
+    return Numbers({**at.known, "p": lambda t, j: p[t, j], "γ": share}, {"a": ways, "t": range(len(x))})
+
+
+def best_wrong(at: Numbers) -> Numbers:
+    return at.beside(c=int(np.argmax(np.where(np.arange(at["k"]) == at["y"], -np.inf, at["s"]))))
+
+
+def halved(at: Numbers) -> Numbers:
+    binary, asked = np.ndim(at["p"]) == 0, at["scale_by_half"]
+    return at.beside(binary=binary, h=0.5 if asked or (asked is None and binary) else 1.0)
+
+
+OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
+    **dict.fromkeys(("iou", "giou", "diou", "ciou"), of_boxes),
+    **dict.fromkeys(("categorical_hinge", "crammer_singer_hinge"), best_wrong),
+    **dict.fromkeys(("dice", "tversky"), lambda at: at),
+    **dict.fromkeys(("cosine_embedding", "margin_ranking"), lambda at: at.beside(a=at["first"], b=at["second"])),
+    "brier_score": halved,
+    "gaussian_nll": lambda at: at.beside(m=at["mean"]),
+    "contrastive": lambda at: at.beside(d=at["p"]),
+    "triplet_margin": lambda at: at.beside(a=at["anchor"], u=at["positive"], v=at["negative"]),
+    "ctc": of_sequences,
+}
+"""Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
+WITH_RESPECT_TO = {
+    "gaussian_nll": ("m", "v"),
+    "cosine_embedding": "ab",
+    "margin_ranking": "ab",
+    "triplet_margin": "auv",
+}
+"""By what the formula of a gradient calls the arrays of predictions."""
+
+
+# --- evaluation -------------------------------------------------------------------------------------------------------
+
+
+def decided(at: Mapping[str, Any]) -> Any:
+    """What a prediction stands for, where it is no decision itself."""
+    p = at["p"]
+    return int(np.argmax(p)) if np.ndim(p) else p if p == np.floor(p) else float(p > at.get("threshold", 0.5))
+
+
+def numbers_of(loss: Loss, parameters: Mapping[str, Any], arrays: Mapping[str, Any]) -> Numbers:
+    """What the symbols of a loss stand for, of these arrays."""
+    known: dict[str, Any] = {**parameters, **arrays, **{str(word): word for word in choices_of(loss)}}
+    for symbol in symbols_of(loss):
+        if symbol.parameter:
+            known[symbol.symbol] = parameters[symbol.parameter]
+    p: Any = arrays.get("predictions")
+    y: Any = arrays.get("targets")
+    taken = {symbol.symbol for symbol in symbols_of(loss) if symbol.parameter}
+    known |= {name: array for name, array in {"p": p, "x": p, "s": p, "y": y}.items() if array is not None and name not in taken}
+    known["k"] = 1 if p is None or not np.ndim(p) else len(p)
+    if p is not None:
+        known["ŷ"] = decided({**parameters, "p": p}) if np.ndim(p) < 2 and "ŷ" in loss.formula else None
+        known["r"] = p - y if np.shape(p) == np.shape(y) else None
+    if np.ndim(y) and "Y" in loss.formula:
+        known["Y"] = frozenset(np.flatnonzero(y).tolist())
+    if known.get("w") is None:
+        known["w"] = 1.0  # weights that are left out
+    numbers = Numbers(known).reading(loss.formula, loss.gradient)
+    return OWN[loss.name](numbers) if loss.symbols else numbers
+
+
+def covered(case: Case) -> bool:
+    """Whether the formula says something of every parameter that is set, of arrays of this shape."""
+    told = {symbol.parameter for symbol in symbols_of(case.loss)} | {"target_format", "scale_by_half", "threshold"}
+    lists = any(isinstance(number, list) or number == 1000 for number in case.parameters.values())  # 1000: overflows here
+    plain = case.parameters.keys() <= told and not lists and case.parameters.get("full") != "stirling"
+    evaluable = not case.loss.symbols or case.loss.name in OWN
+    return plain and evaluable and case.d == () and "soft " not in case.words and not case.parameters.get("swap")
+
+
+CASES = [case for case in cases() if covered(case)]
+EVALUATED = {case.loss.name for case in CASES}
+
+
+def samples(case: Case) -> Iterator[tuple[Numbers, float, dict[str, Any]]]:
+    """Numbers for the formula, the loss that they give, and its gradient by array."""
+    batch = case.batch(case.draw())
+    parameters = {**case.loss.defaults, **case.parameters}
+    names = list(case.loss.inputs)
+    arrays = dict(zip(names, (np.asarray(array[:]) for array in batch.arrays), strict=True))
+    if case.loss.mean.of_all is not None:
+        evaluation = evaluate(batch)
+        gradient = gradients_of(evaluation)["predictions"].reshape(-1)
+        numbers = numbers_of(case.loss, parameters, arrays)
+        yield numbers.beside(n=float(batch.size)), float(evaluation.value or 0.0), {"predictions": gradient}
+        return
+    values, pull, *_ = kernel_of(batch)
+    with np.errstate(all="ignore"):
+        given: Any = pull(np.ones(len(values))) if callable(pull) else pull
+    slopes = dict(zip(case.prediction_names, given if isinstance(given, tuple) else (given,), strict=True))
+    for row, loss in enumerate(values):
+        mine = {name: array[row] for name, array in arrays.items()}
+        yield (
+            numbers_of(case.loss, parameters, mine),
+            float(loss),
+            {name: None if slope is None else slope[row] for name, slope in slopes.items()},
+        )
+
+
+def test_formulas_say_what_the_losses_give() -> None:
+    for case in CASES:
+        if case.coupling != "sample":
+            continue
+        for numbers, loss, _ in samples(case):
+            with np.errstate(all="ignore"):
+                assert evaluated(case.loss.formula, numbers) == pytest.approx(loss, rel=1e-9, abs=1e-9), (
+                    f"{case}: {numbers.known}"
+                )
+
+
+def test_formulas_of_gradients_say_what_the_losses_give() -> None:
+    for case in CASES:
+        if case.coupling != "sample" or not case.loss.gradient:
+            continue
+        for numbers, loss, gradient in samples(case):
+            with np.errstate(all="ignore"):
+                for name, found in gradient_of(case.loss, numbers.beside({"ℓ": loss}), gradient).items():
+                    near = 1e-5 if numbers.moved else 1e-9
+                    assert found == pytest.approx(gradient[name], rel=near, abs=near), f"{case} {name}: {numbers.known}"
+
+
+def gradient_of(loss: Loss, numbers: Numbers, like: Mapping[str, Any]) -> dict[str, Any]:
+    """What the formula says of the gradient, in the shape of the predictions."""
+    if loss.name in WITH_RESPECT_TO:
+        rows = [slopes(loss.gradient, numbers.beside(j=j)) for j in range(np.size(next(iter(like.values()))))]
+        found = rows[0] if np.ndim(rows[0][WITH_RESPECT_TO[loss.name][0]]) or len(rows) == 1 else _columns(rows)
+        return {name: found[symbol] for name, symbol in zip(like, WITH_RESPECT_TO[loss.name], strict=True)}
+    row = like["predictions"]
+    one = "∂ℓ/∂z" in loss.gradient
+
+    def at(**index: int) -> float:
+        inside = OWN[loss.name](numbers.beside(**index)) if one else numbers.beside(**index)
+        return float(slopes(loss.gradient, inside)["z"] if one else evaluated(loss.gradient, inside))
+
+    if np.ndim(row) == 2:
+        return {"predictions": np.array([[at(t=t, j=j) for j in range(row.shape[1])] for t in range(row.shape[0])])}
+    whole = None if one or np.ndim(row) == 0 else np.asarray(evaluated(loss.gradient, numbers.beside(i=0, j=0)))
+    if np.ndim(row) == 0 or (whole is not None and whole.shape == np.shape(row)):
+        return {"predictions": evaluated(loss.gradient, numbers)}
+    return {"predictions": np.array([at(i=index, j=index) for index in range(len(row))])}
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def test_the_formulas_of_a_batch_say_what_it_gives() -> None:
+    """Of circle: each sample's loss of its distances to all others, and what these do to it."""
+    (case,) = [case for case in cases("circle") if not case.parameters]
+    loss, arrays = case.loss, case.draw()
+    p, groups = arrays["predictions"], arrays["targets"]
+    values, pull, *_ = kernel_of(case.batch(arrays))
+    gradient = np.zeros_like(p)
+    for i in range(len(p)):
+        others = [j for j in range(len(p)) if j != i]
+        same = frozenset(j for j in others if groups[j] == groups[i])
+        known = {"p": p, "i": i, "k": len(p), "P": same, "N": frozenset(others) - same, "γ": 80.0, "m": 0.4}
+        numbers = Numbers(known).reading(loss.formula, loss.gradient)
+        if same and known["N"]:
+            assert evaluated(loss.formula, numbers) == pytest.approx(values[i], rel=1e-9)
+            for j in others:
+                slope = slopes(loss.gradient, numbers.beside(j=j))["D"]
+                gradient[j] -= slope * p[i]
+                gradient[i] -= slope * p[j]
+        else:
+            assert values[i] == 0
+    assert np.any(values)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(pull((values != 0) * 1.0), gradient, rtol=1e-9, atol=1e-9)
+
+
+# --- notation ---------------------------------------------------------------------------------------------------------
+
+FORMULAS = [(loss, formula) for loss in LOSSES.values() for formula in (loss.formula, loss.gradient) if formula]
+
+
+def test_every_formula_is_read_and_written_as_it_stands() -> None:
+    for loss, formula in FORMULAS:
+        assert written(read(formula)) == formula, loss.name
+
+
+def test_a_gradient_has_a_formula_where_there_is_one() -> None:
+    for loss in LOSSES.values():
+        assert bool(loss.gradient) == loss.differentiable, loss.name
+
+
+def test_every_symbol_is_explained() -> None:
+    for loss in LOSSES.values():
+        for symbol in symbols_of(loss):
+            assert symbol.meaning, f"{loss.name}: {symbol}"
+        assert set(loss.symbols) <= {symbol.symbol for symbol in symbols_of(loss)}, f"{loss.name} explains what it does not use"

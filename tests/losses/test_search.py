@@ -1,0 +1,97 @@
+"""What a learner asks, and the loss that must come first: written down before the search was."""
+
+import pytest
+
+from app.losses import LOSSES
+from app.losses.search import search
+
+QUESTIONS = {
+    "robust": "huber",
+    "outliers": "huber mean_absolute_error",
+    "robust regression": "huber",
+    "a few targets are far off": "huber",
+    "imbalance": "binary_focal",
+    "class imbalance": "binary_focal categorical_focal",
+    "rare positives": "binary_focal",
+    "imbalanced multiclass": "categorical_focal",
+    "bounding box": "iou giou diou ciou",
+    "bounding box regression": "giou diou ciou",
+    "object detection": "iou giou diou ciou binary_focal",
+    "multi-class": "categorical_cross_entropy",
+    "multiclass classification": "categorical_cross_entropy",
+    "classification": "binary_cross_entropy categorical_cross_entropy",
+    "binary classification": "binary_cross_entropy",
+    "yes or no": "binary_cross_entropy",
+    "multi-label": "multilabel_soft_margin",
+    "several labels at once": "multilabel_soft_margin binary_cross_entropy",
+    "probability forecast": "brier_score",
+    "calibration": "brier_score",
+    "segmentation": "dice",
+    "medical image segmentation": "dice",
+    "overlap of masks": "dice",
+    "embedding": "cosine_embedding triplet_margin contrastive cosine_similarity",
+    "face recognition": "triplet_margin",
+    "siamese network": "contrastive",
+    "similar texts": "cosine_similarity cosine_embedding",
+    "ranking": "margin_ranking",
+    "learning to rank": "margin_ranking",
+    "counts": "poisson_nll poisson_deviance",
+    "count data": "poisson_nll poisson_deviance",
+    "noisy labels": "generalized_cross_entropy",
+    "support vector machine": "hinge",
+    "svm": "hinge",
+    "percent error": "mean_absolute_percentage_error",
+    "prediction interval": "quantile",
+    "quantile regression": "quantile",
+    "too little costs more than too much": "quantile",
+    "speech recognition": "ctc",
+    "insurance claims": "tweedie_nll tweedie_deviance",
+    "positive skewed amounts": "gamma_nll gamma_deviance",
+    "knowledge distillation": "kl_divergence",
+    "uncertainty": "gaussian_nll",
+    "heteroscedastic": "gaussian_nll",
+    "accuracy": "zero_one",
+    "error rate": "zero_one",
+    "least squares": "mean_squared_error",
+    "logistic regression": "logistic binary_cross_entropy",
+    "boosting": "exponential half_squared_error",
+    "worst case": "max_error",
+    "tolerance": "epsilon_insensitive squared_epsilon_insensitive",
+    "median": "mean_absolute_error median_absolute_error",
+    "relative error": "mean_absolute_percentage_error mean_squared_logarithmic_error",
+    "softmax": "categorical_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy",
+    "F.smooth_l1_loss": "smooth_l1",
+    "torch.nn.HuberLoss": "huber",
+    "reg:squarederror": "half_squared_error",
+    "MSE": "mean_squared_error",
+    "hub": "huber",
+    "loss for regression": "mean_squared_error",
+}
+"""Each with the losses of which one must come first."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_right_loss_comes_first(question: str) -> None:
+    found = [loss.name for loss in search(question, LOSSES.values())]
+    assert found[:1], question
+    assert found[0] in QUESTIONS[question].split(), found[:5]
+
+
+def test_every_name_and_alias_finds_its_loss_first() -> None:
+    for loss in LOSSES.values():
+        for name in (loss.name, loss.name.replace("_", " "), *(alias.name for alias in loss.aliases)):
+            assert search(name, LOSSES.values())[0] is loss, name
+
+
+def test_what_nobody_knows_is_passed_over_and_alone_finds_nothing() -> None:
+    assert search("huber xyzzy", LOSSES.values()) == search("huber", LOSSES.values())
+    for nothing in ("xyzzy", "lossregression", "\x00", "e", "the loss of", "…"):
+        assert search(nothing, LOSSES.values()) == ([*LOSSES.values()] if nothing == "the loss of" else []), nothing
+
+
+def test_a_loss_that_is_found_has_all_words_where_any_has() -> None:
+    found = search("smooth robust regression", LOSSES.values())
+    assert found[0].name in ("huber", "log_cosh", "smooth_l1")
+    for word in ("smooth", "robust", "regression"):
+        assert set(found) <= set(search(word, LOSSES.values()))
