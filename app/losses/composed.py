@@ -16,6 +16,7 @@ from annotated_types import Ge, Le, Len
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
+from app.losses.cost import LINEAR, Cost
 from app.losses.encodings import REAL
 from app.losses.form import Bound, Part, Sum, bind
 from app.losses.inputs import inputs_of
@@ -27,6 +28,8 @@ MOST_PARTS = 20
 """Terms or heads of one loss."""
 DEEPEST = 8
 """Losses within losses."""
+COST_OF_STEP = 2.0
+"""Operations of each step of an expression and its derivatives, for each number: of an array half as many, of a function ten."""
 MOST_LOSSES = 100
 """All that a loss is made of, on every level."""
 Composable: TypeAlias = Bound | Sum
@@ -84,8 +87,9 @@ def expression(
         properties |= ZERO_AT_TARGET
     kernel.__name__ = expression.name
     made = Loss(
-        function=kernel, inputs=inputs_of(REAL, REAL), formula=value, properties=properties, told=partial(told_of, compiled)
-    )
+        function=kernel, inputs=inputs_of(REAL, REAL), formula=value, properties=properties, told=partial(told_of, compiled),
+        cost=Cost(per_number=LINEAR.per_number + COST_OF_STEP * len(compiled.value.steps.all)),
+    )  # fmt: skip
     return bind(made, {})
 
 
@@ -118,7 +122,7 @@ def asymmetric(
 def _is_of_residuals(loss: Loss) -> bool:
     """Whether it compares a number with a number, and costs nothing where they are equal."""
     cases = [case for input_ in loss.inputs.values() for _, case in input_.cases]
-    numbers = all(case.labels is None and case.axes == ("n *d",) for case in cases)
+    numbers = all(case.labels is None and {*case.axes} <= {"n", "n *d"} for case in cases)
     return (
         [*loss.inputs] == ["predictions", "targets"]
         and numbers

@@ -24,6 +24,7 @@ LARGEST_EXPONENT, LARGEST_NUMBER = 64.0, 1e300
 RESERVED: Collection[str] = (*VARIABLES, PI, *CALLS)
 """Names that no parameter may have."""
 ALLOWED = f"p, y, r, {PI}, the parameters, numbers, + - * / **, parentheses, and the functions {', '.join(CALLS)}"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 TOKENS = re.compile(
     r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
     r"|(?P<sign>\*\*|<=|>=|==|!=|[-+*/(),<>])|(?P<space> +)"
@@ -50,6 +51,10 @@ def refuse(message: str, code: str = "invalid_expression", *path: str) -> NoRetu
 
 def parse(text: str, parameters: Mapping[str, float]) -> Parsed:
     """The steps of an expression over p, y, r and these parameters; InvalidParameter for everything else."""
+    for name in parameters:
+        if name in RESERVED or not NAME.fullmatch(name):
+            said = "begins with a letter, goes on with letters, digits and _ (40 at most), and is none of the language's own"
+            refuse(f"the name of a parameter {said}", "name", "parameters", name)
     if len(text) > MOST_CHARACTERS:
         refuse(f"an expression has at most {MOST_CHARACTERS} characters; this one has {len(text)}: shorten it")
     if not text.isascii() or not text.isprintable():
