@@ -7,7 +7,7 @@ EQUALS := tests/equals/.venv
 COVERAGE := --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi test-clients test-equals abuse soak bench profile hooks lock clean
+.PHONY: help serve test check openapi pictures test-clients test-equals abuse fuzz soak bench profile hooks lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -32,14 +32,20 @@ openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
 
+pictures: $(VENV)/.dev ## draw the pictures of the README and the docs anew
+	$(BIN)/python -m docs.pictures
+
 test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, and by programs in eight languages (missing ones come by apt)
 	$(BIN)/python -m tests.clients
 
-test-equals: $(EQUALS)/.installed ## run every call that a loss says it equals in its library; ARGS="torch huber" some of them
+test-equals: $(VENV)/.runtime $(EQUALS)/.installed ## run every call that a loss says it equals in its library; ARGS="torch huber" some of them
 	PYTHONPATH=. $(EQUALS)/bin/python -m tests.equals $(ARGS)
 
 abuse: $(VENV)/.dev ## attack a real server: Linux, Java 17, an otherwise idle machine
 	$(BIN)/python -m pytest tests/abuse -n 0 $(ARGS)
+
+fuzz: $(VENV)/.dev ## bend bodies at random and look how each decoder reads them; make fuzz ARGS="100000 csv npz"
+	$(BIN)/python -m tests.wire.fuzz $(ARGS)
 
 soak: $(VENV)/.dev ## everything at once, each answer checked; make soak SECONDS=300
 	$(BIN)/python -m tests.abuse.soak $(or $(SECONDS),60)

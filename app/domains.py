@@ -300,7 +300,11 @@ class Simplex:
         return self.span.holds(array) and not self.outside(array).any()
 
     def outside(self, array: Numbers) -> NDArray[np.bool_]:
-        return ~(np.abs(self.sums(array) - 1.0) <= self.TOLERANCE)
+        return ~(np.abs(self.sums(array) - 1.0) <= self.tolerance(array))
+
+    def tolerance(self, array: Numbers) -> float:
+        """How far a sum of such numbers may be from 1: those of half precision are rounded to 11 bits."""
+        return max(self.TOLERANCE, float(np.finfo(array.dtype).eps)) if array.dtype.kind == "f" else self.TOLERANCE
 
     def sums(self, array: Numbers) -> Array:
         """The sum of each row's shares."""

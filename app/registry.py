@@ -95,9 +95,14 @@ class Declared:
         return inspect.getdoc(self.function) or ""
 
     @cached_property
-    def parameters(self) -> Mapping[str, inspect.Parameter]:
+    def own(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of the function itself."""
         resolved = inspect.signature(self.function, eval_str=True).parameters
         return MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY})
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        return self.own
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -202,7 +207,7 @@ class Registry(Mapping[str, T], Generic[T]):
             meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
             message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
         elif found:
-            message = f"What {name[:80]!r} is was not compared with any {self.noun} here; {written} alone is {found[0].name}"
+            return found
         else:
             message = self._suggestion(plain)
         raise self._unknown(path, message)

@@ -6,6 +6,7 @@ rivals.py       the rivals' servers
 processes.py    servers as processes: started, asked, their CPU time and memory read
 wire.py         requests in interleaved rounds
 kernels.py      the kernels, in a process of their own
+insight.py      analyses against evaluations of the same arrays
 profile.py      `make profile`: where the time of one request goes
 training.py     training runs, and what the service adds to one
 report.py       the tables, and what must be reached

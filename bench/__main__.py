@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import report, training, wire
+from bench import report, tables, training, wire
 from bench.contenders import LONG
+from bench.insight import Analyzed
 from bench.kernels import PASSIVE, Timed
 from bench.processes import ENVIRONMENT, SERVED_WITH, running
 
@@ -21,10 +22,12 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 FULL = wire.Plan(rounds=5, seconds=0.6)
 FULL_CROWD = wire.Plan(rounds=3, seconds=2.0)
 FULL_KERNELS = ("5", "1000000", "10000000")
+FULL_INSIGHT = ("7", "1000000")
 FULL_TRAINING = (5, 20, 4.0)
 QUICK = wire.Plan(rounds=2, seconds=0.15, sizes=tuple(each for each in wire.SIZES if each != LONG), fewest=1)
 QUICK_CROWD = wire.Plan(rounds=1, seconds=1.0)
 QUICK_KERNELS = ("2", "1000000")
+QUICK_INSIGHT = ("2", "1000000")
 QUICK_TRAINING = (1, 3, 1.0)
 """Rounds of the race, calls over HTTP, seconds of tiny requests."""
 
@@ -42,10 +45,18 @@ PRICE_NOTES = """\
 Mean squared error in JSON, all digits in and out. The price is CPU time per byte of the body: what holds for 20 MB should
 hold up to the largest body that is taken."""
 
+TABLE_NOTES = """\
+The body of a CSV file into an array for each column, in one process and one thread: CPU time, of which no number is a Python
+object's. NumPy's `loadtxt` reads a tenth of the rows, and is reckoned for all."""
+
 KERNEL_NOTES = """\
 Wall time of value, per-sample losses and gradient on a checked batch; of forward, mean and backward in PyTorch. The same
 process, threads and allocator settings, in turn, with `OMP_WAIT_POLICY=passive`, so that PyTorch's threads do not spin into
 ours; the limits hold for the ratio of the best times, in float64."""
+
+INSIGHT_NOTES = """\
+`/v1/analyze` without HTTP: check and analysis with 2000 resamples, against check and evaluation with value, per-sample losses
+and gradient. One thread, in turn, in one process; memory is what NumPy and Python ask for beyond the batch, at its highest."""
 
 TRAINING_NOTES = """\
 1000 rows of two circles, a hidden layer of 50 relu units, binary cross-entropy, batches of 32, shuffled every epoch, 200
@@ -73,11 +84,13 @@ def main() -> None:
     measured = wire.measure(QUICK if quick else FULL, _say)
     priced = wire.prices(QUICK if quick else FULL, _say)
     crowded = wire.crowd(QUICK_CROWD if quick else FULL_CROWD, _say)
+    read = tables.read(2 if quick else 5)
     timed = _kernels(QUICK_KERNELS if quick else FULL_KERNELS)
+    analyzed = _insight(QUICK_INSIGHT if quick else FULL_INSIGHT)
     rounds, calls, seconds = QUICK_TRAINING if quick else FULL_TRAINING
     trained, served = training.trained(rounds), training.served(calls, seconds, _say)
     command = "python -m bench --quick" if quick else "make bench"
-    text = _text(command, measured, priced, crowded, timed, trained, served)
+    text = _text(command, measured, priced, read, crowded, timed, analyzed, trained, served)
     print("\n" + text)
     if not quick:
         RESULTS.write_text(text)
@@ -96,6 +109,15 @@ def _kernels(arguments: Sequence[str]) -> list[Timed]:
     return timed
 
 
+def _insight(arguments: Sequence[str]) -> list[Analyzed]:
+    with running(["-m", "bench.insight", *arguments], PASSIVE) as process:
+        assert process.stdout
+        analyzed = [Analyzed(**json.loads(line)) for line in process.stdout]
+        if process.wait():
+            raise RuntimeError("the analyses could not be measured")
+    return analyzed
+
+
 def _timed(line: bytes) -> Timed:
     read = json.loads(line)
     by_threads = {side: {int(threads): each for threads, each in read[side].items()} for side in ("ours", "theirs")}
@@ -103,18 +125,21 @@ def _timed(line: bytes) -> Timed:
 
 
 def _text(
-    command: str, measured: report.Wire, priced: dict[int, wire.Priced], crowded: dict[str, wire.Crowded], timed: list[Timed],
-    trained: training.Trained, served: training.Served,
+    command: str, measured: report.Wire, priced: dict[int, wire.Priced], read: list[tables.Read],
+    crowded: dict[str, wire.Crowded], timed: list[Timed], analyzed: list[Analyzed], trained: training.Trained,
+    served: training.Served,
 ) -> str:  # fmt: skip
-    targets = report.wire_targets(measured, crowded) + report.price_targets(priced)
-    targets += report.kernel_targets(timed) + report.training_targets(trained, served)
+    targets = report.wire_targets(measured, crowded) + report.price_targets(priced) + report.read_targets(read)
+    targets += report.kernel_targets(timed) + report.insight_targets(analyzed) + report.training_targets(trained, served)
     parts = [
         "# What it costs", _machine(command), report.target_table(targets),
         "## Over HTTP", NOTES, *(report.wire_table(size, results) for size, results in measured.items()),
         "## One loss of many numbers", PRICE_NOTES, report.price_table(priced),
+        "## Tables", TABLE_NOTES, report.read_table(read),
         "## Tiny requests while a 20 MB JSON request is in", report.crowd_table(crowded),
         "## Kernels", KERNEL_NOTES if timed[0].theirs else "PyTorch is not installed: our own times alone.",
         report.kernel_table(timed),
+        "## An analysis", INSIGHT_NOTES, report.insight_table(analyzed),
         "## A training run", TRAINING_NOTES, _rivals(trained), report.race_table(trained),
         SHARE_NOTES, report.share_table(trained.shares), SERVED_NOTES, report.served_table(served),
     ]  # fmt: skip

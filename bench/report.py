@@ -21,7 +21,9 @@ from bench.contenders import (
     Contender,
     Size,
 )
+from bench.insight import Analyzed
 from bench.kernels import THREADS, Timed
+from bench.tables import ROWS, Read
 from bench.training import AS_IN_TUTORIAL, CRITERION, KERAS, SCIKIT, TORCH, Race, Served, Share, Trained, can
 from bench.wire import Crowded, Measured, Priced
 
@@ -91,6 +93,22 @@ def _price_row(n: int, each: Priced, unit: Priced) -> list[str]:
 def _price_ratios(over: Priced, under: Priced) -> list[float]:
     """Price per byte, round by round."""
     return [ratio * under.body_bytes / over.body_bytes for ratio in _ratios(over.cpu_ms, under.cpu_ms)]
+
+
+def read_table(read: Iterable[Read]) -> str:
+    head = [f"{ROWS:,} rows of CSV", "MB", "CPU ms", "MB/s", "NumPy's loadtxt ÷ ours"]
+    return table(head, [_read_row(each) for each in read])
+
+
+def _read_row(each: Read) -> list[str]:
+    milliseconds = [1000 * seconds for seconds in each.ours]
+    return [
+        each.form,
+        _number(each.megabytes),
+        _spread(milliseconds),
+        _spread(each.rates),
+        _spread(_ratios(each.numpy, each.ours)),
+    ]
 
 
 def crowd_table(results: dict[str, Crowded]) -> str:
@@ -240,6 +258,12 @@ def _cpu(wire: Wire, size: Size, over: Contender, under: Contender, limit: float
     return Target(text, statistics.median(ratios), limit, at_least, more)
 
 
+def read_targets(read: Sequence[Read]) -> list[Target]:
+    slowest = min(read, key=lambda each: statistics.median(each.rates))
+    text = f"{ROWS:,} rows of CSV into arrays, MB for each second of CPU"
+    return [Target(text, statistics.median(slowest.rates), 100.0, True, f" ({slowest.form})")]
+
+
 def price_targets(prices: dict[int, Priced]) -> list[Target]:
     """A large body costs a byte what one of 20 MB does."""
     return [_price_target(n, each, prices[UNIT]) for n, each in prices.items() if n > UNIT]
@@ -273,6 +297,25 @@ def _worst(numbers: int, threads: int, limit: float, ratios: dict[str, float]) -
     missed = sum(ratio < limit for ratio in ratios.values())
     more = f" ({name}; {missed} of {len(ratios)} cases miss it)" if missed else f" ({name}; all {len(ratios)} reach it)"
     return Target(text, ratios[name], limit, at_least=True, more=more)
+
+
+def insight_targets(analyzed: Sequence[Analyzed]) -> list[Target]:
+    slowest, widest = max(analyzed, key=lambda each: each.ratio), max(analyzed, key=lambda each: each.memory)
+    samples = _power(slowest.samples)
+    return [
+        Target(f"analysis of {samples} samples ÷ evaluation, CPU", slowest.ratio, 20.0, False, f" ({slowest.name})"),
+        Target(f"memory of an analysis of {samples} samples ÷ its batch", widest.memory, 3.0, False, f" ({widest.name})"),
+    ]
+
+
+def insight_table(analyzed: Iterable[Analyzed]) -> str:
+    head = ["loss", "samples", "evaluate, CPU ms", "analyze, CPU ms", "÷ evaluate", "memory ÷ batch"]
+    return table(head, map(_insight_row, analyzed))
+
+
+def _insight_row(each: Analyzed) -> list[str]:
+    times = [_spread([1e3 * second for second in seconds]) for seconds in (each.evaluated, each.analyzed)]
+    return [each.name, _power(each.samples), *times, _number(each.ratio), _number(each.memory)]
 
 
 def training_targets(trained: Trained, served: Served) -> list[Target]:

@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "libraries": set[str](),
     "suggestions": set[str](),
     "registry": {"libraries", "suggestions", "errors"},
-    "losses": {"losses", "domains", "registry", "libraries", "errors"},
+    "losses": {"losses", "domains", "registry", "libraries", "suggestions", "errors"},
+    "insight": {"insight", "losses", "domains", "registry", "errors"},
     "training": {"training", "losses", "domains", "registry", "libraries", "errors"},
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
@@ -32,6 +33,7 @@ MAY_IMPORT = {
         "serving",
         "wire",
         "jobs",
+        "insight",
         "training",
         "losses",
         "libraries",
@@ -49,11 +51,11 @@ COMMANDS = {"api.openapi"}
 """Modules that run the whole app, so that they import it; nobody imports them."""
 
 WEB = {"fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "orjson", "simdjson", "httpx"}
+CORE = {"errors", "registry", "losses", "insight", "training"}
 CORE_MAY_IMPORT = {"numpy", "annotated_types", "typing_extensions"}
 TRAINED_WITH = {"scipy", "sklearn"}
 """What app.training may import besides, inside the functions that need it."""
-SPECIAL = {"scipy"}
-"""What expressions may import besides, inside a function: erf and the gamma functions, which NumPy has not."""
+ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}, "losses.expressions.functions": {"scipy"}}
 
 
 def modules() -> dict[str, Path]:
@@ -92,29 +94,26 @@ def test_nobody_imports_a_command(name: str) -> None:
     assert not {each.removeprefix("app.") for each in imports(modules()[name])} & COMMANDS
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in modules() if part(name) in {"errors", "domains", "registry", "losses", "training"}]
-)
+@pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE | {"domains"}])
 def test_the_core_needs_numpy_and_little_else(name: str) -> None:
     found = {part(each) for each in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
-    more = TRAINED_WITH if part(name) == "training" else SPECIAL if name.startswith("losses.expressions.") else set()
-    assert found <= CORE_MAY_IMPORT | more
+    assert found <= CORE_MAY_IMPORT | ALSO.get(part(name), set()) | ALSO.get(name, set())
 
 
-@pytest.mark.parametrize("package", [name for name in ("losses", "training") if (APP / name).exists()])
+@pytest.mark.parametrize("package", [name for name in ("losses", "insight", "training") if (APP / name).exists()])
 def test_the_core_alone_loads_nothing_of_the_web(package: str) -> None:
     loaded = loaded_by(f"app.{package}")
     assert not {part(each) for each in loaded} & WEB
     assert not {each for each in loaded if each.startswith(("app.api", "app.main", "app.settings"))}
 
 
-@pytest.mark.parametrize("module", ["app.training", "app.main"])
-def test_only_a_process_that_trains_loads_what_it_trains_with(module: str) -> None:
+@pytest.mark.parametrize("module", ["app.insight", "app.training", "app.main"])
+def test_only_a_process_that_trains_or_analyzes_loads_what_it_does_that_with(module: str) -> None:
     """Seconds and 100 MB, which the server is spared."""
     assert not {part(each) for each in loaded_by(module)} & TRAINED_WITH
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if part(name) in {"errors", "registry", "losses", "training"}])
+@pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE])
 def test_the_core_names_its_arguments_and_no_place_in_a_document(name: str) -> None:
     """A fault's place is a path, which whoever has asked maps to fields of his own; a pointer is none of the core's words."""
     constants = [node for node in ast.walk(ast.parse(modules()[name].read_text())) if isinstance(node, ast.Constant)]
@@ -134,7 +133,9 @@ def loaded_by(module: str) -> set[str]:
     return loaded
 
 
-@pytest.mark.parametrize("path", ["app/losses/new.py", "app/errors.py", "app/registry.py", "app/training/new.py"])
+@pytest.mark.parametrize(
+    "path", ["app/losses/new.py", "app/errors.py", "app/registry.py", "app/training/new.py", "app/insight/new.py"]
+)
 @pytest.mark.parametrize("module", ["fastapi", "starlette.requests", "pydantic", "app.wire.json"])
 def test_ruff_refuses_the_web_in_the_core(path: str, module: str) -> None:
     assert "TID251" in ruff(path, f"import {module}\n")

@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 
 from app.errors import UnknownName
-from app.libraries import LIBRARIES, Equal, equal, unprefixed
+from app.libraries import LIBRARIES, Equal, equal, unprefixed, with_twins
 from app.losses import LOSSES
 from app.registry import Registry
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES
+from tests.equals import examples
 
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.noun: registry for registry in (LOSSES, DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES)
 }
 EQUALS = [(registry, thing, same) for registry in REGISTRIES.values() for thing in registry.values() for same in thing.equals]
-OF_LOSSES = [(thing, same) for registry, thing, same in EQUALS if registry is LOSSES]
+OF_LOSSES = [(loss, same) for loss in LOSSES.values() for same in with_twins(loss.equals)]
 PACKAGES = {"sklearn": "scikit-learn"}
 """Where a package is named otherwise than what is imported."""
 REQUIREMENTS = Path(__file__).parent / "equals" / "requirements.txt"
@@ -47,13 +48,18 @@ def test_a_call_of_no_known_library_is_refused() -> None:
 def test_versions_are_those_that_the_claims_are_run_with() -> None:
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)", REQUIREMENTS.read_text(), flags=re.M))
     versions = {PACKAGES.get(name, name.replace("_", "-")): library.version for name, library in LIBRARIES.items()}
-    assert pinned == {name: version for name, version in versions.items() if version}
+    assert pinned.items() >= {name: version for name, version in versions.items() if version}.items()
+    assert pinned.keys() - versions.keys() == {"requests"}, "what the page's objective asks with"
+
+
+def test_contributing_says_how_many_calls_are_run() -> None:
+    run = [same for _, same in OF_LOSSES if same.library.version]
+    said = re.search(r"(\d+) calls of (\d+) libraries", (REQUIREMENTS.parents[2] / "CONTRIBUTING.md").read_text())
+    assert said
+    assert [int(number) for number in said.groups()] == [len(run), len({same.library.name for same in run})]
 
 
 # --- an alias is a promise --------------------------------------------------------------------------------------------------
-
-PLAIN = {"ctc_loss", "CTCLoss", "triplet_margin_loss"}
-"""Names that mean without their prefix what no library has: the plain mean of ctc, and optax's triplets with PyTorch's ε."""
 
 
 @pytest.mark.parametrize(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
@@ -68,9 +74,39 @@ def test_a_name_means_what_it_means_at_home(loss: Any, same: Equal) -> None:
         assert not same.is_plain or len(at_home) > 1, "a name of one meaning is understood"
     else:
         assert any(found == (other, claim.parameters) for other, claim in at_home if claim.is_plain)
-    if name not in {*LOSSES, *PLAIN} and len({repr((other.name, claim.parameters)) for other, claim in calls}) == 1:
+    if name not in LOSSES and len({repr((other.name, claim.parameters)) for other, claim in calls}) == 1:
         known = {other.name: other for entry in LOSSES.values() for other in entry.aliases}
         assert name not in known or known[name].parameters == calls[0][1].parameters
+
+
+@pytest.mark.parametrize(
+    "example", [*examples.DOCUMENTED, *examples.CORRECTED], ids=lambda example: f"{example.call}-{example.printed}"
+)
+def test_what_a_library_prints_is_what_its_name_gives_here(example: examples.Example) -> None:
+    """`make test-equals` runs the same calls there."""
+    assert examples.is_printed(example, examples.here(example)), examples.here(example)
+
+
+def test_what_is_printed_is_held_to_its_last_place() -> None:
+    example = examples.DOCUMENTED[1]._replace(printed="0.708")
+    assert [examples.is_printed(example, found) for found in (0.7081, 0.7089, 0.7095, [0.708, 0.708])] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_classes_and_functions_of_a_library_are_twins() -> None:
+    functional = equal("torch.nn.HuberLoss(delta=delta, reduction=reduction)(predictions, targets)").twin
+    assert functional
+    assert functional.call == "torch.nn.functional.huber_loss(predictions, targets, delta=delta, reduction=reduction)"
+    assert functional.twin
+    assert functional.twin.call == "torch.nn.HuberLoss(delta=delta, reduction=reduction)(predictions, targets)"
+    without = equal("keras.losses.Huber(delta=delta, reduction=reduction)(targets, predictions)").twin
+    assert without
+    assert (without.call, without.reductions) == ("keras.losses.huber(targets, predictions, delta=delta)", ("none",))
+    assert equal("scipy.special.huber(delta, predictions)").twin is None
 
 
 # --- how a name may be written ------------------------------------------------------------------------------------------------
@@ -89,6 +125,12 @@ def test_a_name_means_what_it_means_at_home(loss: Any, same: Equal) -> None:
         ("sklearn.metrics.log_loss", "binary_cross_entropy", {"clip": 2.220446049250313e-16}),
         ("optax.l2_loss", "half_squared_error", {}),
         ("optax.losses.ctc_loss", "ctc", {"from_logits": True}),
+        ("torch.nn.CTCLoss", "ctc", {"divide_by_length": True}),
+        ("F.mse_loss", "mean_squared_error", {}),
+        ("torch.nn.functional.ctc_loss", "ctc", {"divide_by_length": True}),
+        ("monai.losses.DiceLoss", "dice", {"smooth_nr": 1e-5, "smooth_dr": 1e-5}),
+        ("optax.losses.binary_dice_loss", "dice", {"from_logits": True, "smooth": 2.0}),
+        ("keras.losses.categorical_crossentropy", "categorical_cross_entropy", {"clip": 1e-7}),
         ("HUBERLOSS", "huber", {}),
         ("Mean-Squared Error", "mean_squared_error", {}),
         ("TORCH.NN.HUBERLOSS", "huber", {}),
@@ -112,6 +154,7 @@ def test_every_name_is_found_exactly_however_many_are_like_it(registry: Registry
     [
         ("torch.nn.functional.cosine_similarity", "the catalogue says when cosine_similarity equals it"),  # its negative
         ("monai.losses.FocalLoss", "binary_focal or categorical_focal"),
+        ("sklearn._loss.loss.HalfTweedieLossIdentity", "the catalogue says when tweedie_deviance equals it"),  # half of it
         ("torch.nn.HuberLos", "Did you mean HuberLoss"),
         ("torch.nn.", "There is no loss named ''"),
     ],

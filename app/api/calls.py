@@ -1,13 +1,17 @@
 """Every call there is: the only place where one is registered."""
 
 from app.api import catalogue, docs, health, inference_protocol, losses
+from app.api.analyze import ANALYZE
 from app.api.compare import COMPARE
+from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
 from app.api.evaluate import EVALUATE
 from app.api.training import TRAIN
 
 CALLS = (
     EVALUATE,
+    ANALYZE,
+    COMPARE_MODELS,
     *losses.CALLS,
     CURVE,
     TRAIN,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 
 import numpy as np
 from fastapi import Path, Query
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.evaluate import NumberOrNull
@@ -24,7 +24,12 @@ from app.suggestions import meant
 MOST_AGAINST = 7
 """Other losses that a curve is drawn against."""
 OWN = ("against", "low", "high", "points", "target", "theme")
-Bound = Annotated[float | None, Field(ge=-1e100, le=1e100, allow_inf_nan=False)]
+FARTHEST = 1e15
+Bound = Annotated[
+    float | None,
+    Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False),
+    WithJsonSchema({"type": "number", "minimum": -FARTHEST, "maximum": FARTHEST}),
+]
 
 
 class Asymptote(TypedDict):
@@ -69,11 +74,13 @@ def draw_curve(
     name: Annotated[str, Path(description="The name of a loss, or an alias of it.", examples=["huber"])],
     rest: Rest,
     against: Annotated[
-        str | None, Query(description="Other losses on the same axis, with commas between.", max_length=1000, examples=["mae"])
+        str | None,
+        WithJsonSchema({"type": "string", "maxLength": 1000}),
+        Query(description="Other losses on the same axis, with commas between.", max_length=1000, examples=["mae"]),
     ] = None,
     low: Annotated[Bound, Query(description="Where x begins; by default what suits the axis.")] = None,
     high: Annotated[Bound, Query(description="Where x ends.")] = None,
-    points: Annotated[int, Query(description="How many x there are.", ge=2, le=2001)] = 201,
+    points: Annotated[int, Query(description="How many x there are.", ge=2, le=2001, examples=[5])] = 201,
     target: Annotated[Bound, Query(description="The target; by default 0 for a residual, else 1.")] = None,
 ) -> CurveResponse:
     """What a loss of one number charges along its axis, and how hard it pulls: value, slope, curvature, kinks, asymptotes.
@@ -81,7 +88,7 @@ def draw_curve(
     Parameters of the loss stand in the address too: `/v1/losses/huber/curve?delta=1.5&against=mae`.
     """
     first = _asked(name, rest)
-    axis = axis_of(first.bound)
+    axis = axis_of(first.single)
     at = axis.target if target is None else target
     low, high = axis.low if low is None else low, axis.high if high is None else high
     _check_range(axis, low, high)
@@ -89,7 +96,7 @@ def draw_curve(
     curves = [_entry(first, _drawn(first, axis, x, at))]
     for index, other in enumerate(_others(against)):
         try:
-            theirs = axis_of(other.bound)
+            theirs = axis_of(other.single)
             if theirs.kind != axis.kind:
                 message = f"{other.name} is drawn over the {theirs.kind}, and {first.name} over the {axis.kind}"
                 raise InvalidInput([Fault((), "axis", message)])
@@ -147,7 +154,7 @@ def _check_range(axis: Axis, low: float, high: float) -> None:
 
 def _drawn(spec: BoundSpec, axis: Axis, x: Array, target: float) -> Curve:
     try:
-        return curve(spec.bound, axis, x, target)
+        return curve(spec.single, axis, x, target)
     except CallerError as error:
         fault = error.faults[0]
         path = ("target",) if fault.path[:1] == ("targets",) else fault.path[1:]
@@ -169,12 +176,6 @@ def _asymptote(found: Vertical | Oblique) -> Asymptote:
     return Asymptote(kind="oblique", slope=found.slope, intercept=found.intercept)
 
 
-DESCRIPTION = (
-    "The curves. As a picture with `Accept: image/svg+xml`, `image/png` or `application/vnd.vegalite+json` (its definition), or "
-    "under this path with `.svg`, `.png` or `.json` behind it; in light or dark colours by `theme`."
-)
-"""Pictures are in words alone: of an answer of several types, generated clients make one that nobody can use."""
-
 CURVE = Call(
     method="GET",
     path="/v1/losses/{name}/curve",
@@ -187,7 +188,7 @@ CURVE = Call(
     constant=True,
     statuses=(404, 422, 503),
     document={
-        "responses": {"200": {"description": DESCRIPTION}},
+        "responses": {"200": {"description": "The curves. The path may end with `.json`, `.svg` or `.png` too."}},
         "parameters": [
             {
                 "name": "parameters",

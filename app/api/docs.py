@@ -42,7 +42,10 @@ PAGE = """<!doctype html>
 
 TAGS = [
     {"name": "losses", "description": "The catalogue: every loss with its formula, encodings, parameters and properties."},
-    {"name": "evaluate", "description": "Value, losses of samples and elements, and derivatives of a loss on a batch."},
+    {
+        "name": "evaluate",
+        "description": "Value, losses of samples and elements, derivatives; how sure a loss is, and which model is better.",
+    },
     {"name": "training", "description": "Short training runs: curves, where to stop, what went wrong; and what they may name."},
     {"name": "inference protocol", "description": "The Open Inference Protocol: a loss as a model, tensors as JSON or bytes."},
     {"name": "health", "description": "What a platform asks before it sends traffic."},
@@ -69,6 +72,7 @@ The `code` of a fault says which rule was broken:
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
 | numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding` |
 | what does not go together | `reduction`, `output`, `clip`, `classes`, `ignore_index`, `no_samples` |
+| samples to compare | `too_few_samples`, `one_group` |
 | training | `not_trainable`, `does_not_fit`, `one_output`, `targets`, `metric`, `constant_column`, `limit` |
 """
 

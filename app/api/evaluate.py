@@ -29,8 +29,8 @@ from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.api.words import TARGETS, AnyReduction, OneOrMore, Part, or_default
-from app.errors import CallerError, Fault, InvalidInput, Path
-from app.losses.batch import AnyBatch, Batches, Missing
+from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
+from app.losses.batch import AnyBatch, Batch, Batches, Missing
 from app.losses.evaluate import Evaluation, Reduction
 from app.losses.form import Sum
 from app.losses.inputs import Place
@@ -131,7 +131,62 @@ class WeightPenalty(Part):
     ]
 
 
-class EvaluateRequest(BaseModel):
+Targets: TypeAlias = Annotated[
+    Arrays,
+    Field(
+        description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`. "
+        "`labels` is the same.",
+        examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
+        validation_alias=TARGETS,
+    ),
+]
+SampleWeight: TypeAlias = Annotated[
+    Weights,
+    Field(
+        description="One weight per sample (n,) or per element, at least 0. A weight of 0 drops what it weighs, unseen.",
+        examples=[[1, 1, 2], [[1, 0], [0.5, 2]]],
+    ),
+]
+Mask: TypeAlias = Annotated[
+    Flags,
+    Field(
+        description="One flag per sample (n,) or per element; what has false is left out unseen.",
+        examples=[[True, True, False], [[True, False], [True, True]]],
+    ),
+]
+TableData: TypeAlias = Annotated[
+    Any,
+    Field(
+        description="A table, whose columns are named where arrays stand otherwise: columns and rows (pandas' orient "
+        '"split"), row objects, or an object of columns. Columns without a role are ignored.',
+        examples=[{"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]}, [{"score": 0.9, "label": 1}]],
+    ),
+    WithJsonSchema(UNTYPED),
+]
+ClassesInOrder: TypeAlias = Annotated[
+    ClassLabels | None,
+    Field(
+        description="The classes in the order of their indices, where targets are their names, or numbers but no indices.",
+        min_length=2,
+        examples=[["cat", "dog"], [1, 2, 3]],
+    ),
+    Listed,
+]
+WhatIsMissing: TypeAlias = Annotated[
+    Missing,
+    Field(
+        description="What to do with elements of which a number is null or NaN, where neither mask nor a weight of 0 drops "
+        "them: refuse the request, or leave them out and say how many in `n_missing`."
+    ),
+    or_default("refuse"),
+]
+"""What losses are evaluated on beside predictions: fields that several requests have."""
+
+
+NOT_A_SUM = "this takes one loss, and a {} is several: send them one by one, or as one expression"
+
+
+class BatchRequest(BaseModel):
     """A loss, and the arrays to evaluate it on."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -147,47 +202,48 @@ class EvaluateRequest(BaseModel):
             examples=[[2.5, 0.0, 8.0], [[0.7, 0.2, 0.1]], {"mean": [0.5], "variance": [2.0]}],
         ),
     ]
-    targets: Annotated[
-        Arrays,
-        Field(
-            description="What is true: numbers, labels in any encoding the loss accepts, or class names with `classes`. "
-            "`labels` is the same.",
-            examples=[[3.0, -0.5, 2.0], [0], ["cat"]],
-            validation_alias=TARGETS,
-        ),
-    ] = None
-    sample_weight: Annotated[
-        Weights,
-        Field(
-            description="One weight per sample (n,) or per element, at least 0. A weight of 0 drops what it weighs, unseen.",
-            examples=[[1, 1, 2], [[1, 0], [0.5, 2]]],
-        ),
-    ] = None
-    mask: Annotated[
-        Flags,
-        Field(
-            description="One flag per sample (n,) or per element; what has false is left out unseen.",
-            examples=[[True, True, False], [[True, False], [True, True]]],
-        ),
-    ] = None
-    data: Annotated[
-        Any,
-        Field(
-            description="A table, whose columns are named where arrays stand otherwise: columns and rows (pandas' orient "
-            '"split"), row objects, or an object of columns. Columns without a role are ignored.',
-            examples=[{"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]}, [{"score": 0.9, "label": 1}]],
-        ),
-        WithJsonSchema(UNTYPED),
-    ] = None
-    classes: Annotated[
-        ClassLabels | None,
-        Field(
-            description="The classes in the order of their indices, where targets are their names, or numbers but no indices.",
-            min_length=2,
-            examples=[["cat", "dog"], [1, 2, 3]],
-        ),
-        Listed,
-    ] = None
+    targets: Targets = None
+    sample_weight: SampleWeight = None
+    mask: Mask = None
+    data: TableData = None
+    classes: ClassesInOrder = None
+    missing: WhatIsMissing = "refuse"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # no private attribute: Pydantic takes as long to set one up as to validate all the fields
+        loss = vars(self)["loss"] = self.loss.beside(self.predictions, self.targets)
+        try:
+            vars(self)["batch"] = batch_of(
+                loss.bound, self.predictions, self.targets,
+                sample_weight=self.sample_weight, mask=self.mask, classes=self.classes, missing=self.missing,
+            )  # fmt: skip
+        except CallerError as error:
+            raise error.moved(FIELDS) from None
+        return self
+
+    @property
+    def batch(self) -> AnyBatch:
+        """The arrays, checked."""
+        return vars(self)["batch"]
+
+    @property
+    def single(self) -> Batch:
+        """The same, of one loss; InvalidParameter for a sum of losses."""
+        batch = self.batch
+        if isinstance(batch, Batches):
+            raise InvalidParameter([Fault(("loss",), "does_not_fit", NOT_A_SUM.format(batch.loss.name))])
+        return batch
+
+    @property
+    def cost(self) -> float:
+        """Steps that the evaluation takes."""
+        return self.batch.cost
+
+
+class EvaluateRequest(BatchRequest):
+    """A loss, the arrays to evaluate it on, and what to answer."""
+
     reduction: Annotated[
         Reduction,
         Field(
@@ -209,14 +265,6 @@ class EvaluateRequest(BaseModel):
         OneOrMore,
         WrapValidator(_or_usual),
     ]
-    missing: Annotated[
-        Missing,
-        Field(
-            description="What to do with elements of which a number is null or NaN, where neither mask nor a weight of 0 drops "
-            "them: refuse the request, or leave them out and say how many in `n_missing`."
-        ),
-        or_default("refuse"),
-    ] = "refuse"
     regularization: Annotated[
         WeightPenalty | None,
         Field(description="A penalty on a model's weights: answered beside the loss, and added to it in `objective`."),
@@ -229,29 +277,6 @@ class EvaluateRequest(BaseModel):
         ),
         or_default("null"),
     ] = "null"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        # no private attribute: Pydantic takes as long to set one up as to validate all the fields
-        loss = vars(self)["loss"] = self.loss.beside(self.predictions, self.targets)
-        try:
-            vars(self)["batch"] = batch_of(
-                loss.bound, self.predictions, self.targets,
-                sample_weight=self.sample_weight, mask=self.mask, classes=self.classes, missing=self.missing,
-            )  # fmt: skip
-        except CallerError as error:
-            raise error.moved(FIELDS) from None
-        return self
-
-    @property
-    def batch(self) -> AnyBatch:
-        """The arrays, checked."""
-        return vars(self)["batch"]
-
-    @property
-    def cost(self) -> float:
-        """Steps that the evaluation takes."""
-        return self.batch.cost
 
 
 def _named_in(outputs: Iterable[Output]) -> Iterator[str]:
@@ -394,7 +419,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
         answer.update({name: in_words(output) for name, output in outputs.items()})
     if isinstance(batch, Batches) and "terms" in outputs:
         answer["terms"] = _terms(batch.loss, loss, answer["terms"])
-    if found := batch.targets_encoding:
+    if found := encodings_of(batch):
         answer["targets_encoding"] = found
     if non_finite:
         answer["non_finite"] = [
@@ -418,6 +443,11 @@ def _terms(loss: Sum, document: dict[str, Any], values: Sequence[Any] | None) ->
             entry["log_variance_gradient"] = 0.5 - part.weight * value if known else None
         entries.append(entry)
     return entries
+
+
+def encodings_of(batch: AnyBatch) -> str | dict[str, Any]:
+    """What the targets were taken for: of several arrays by name, empty where there are none."""
+    return batch.targets_encoding
 
 
 COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))

@@ -54,6 +54,10 @@ class Layout(NamedTuple):
     """The model of that object, where it is not the request's own."""
     rest: str | None = None
     """The side to which all columns belong that have no other role. It has an axis of columns, also where there is one."""
+    text: tuple[str, ...] = ()
+    """The sides that take text as well as numbers."""
+    single: tuple[str, ...] = ()
+    """The sides of which each column is by itself, under its own name."""
 
     def of(self, side: str) -> Path:
         return (*self.within, side)

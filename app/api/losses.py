@@ -64,6 +64,13 @@ class LossDetail(LossEntry):
     alias_parameters: Annotated[
         dict[str, dict[str, Any]], Field(description="The parameters that an alias sets, to mean what it means at home.")
     ]
+    alias_shapes: Annotated[
+        dict[str, list[str]],
+        Field(
+            description="The axes of predictions, and of targets, for which an alias means this loss and elsewhere another.",
+            examples=[{"log_loss": ["n k"]}],
+        ),
+    ]
     description: str
     use_when: Annotated[str, Field(description="The data and the question that it is for.")]
     avoid_when: Annotated[str, Field(description="When it misleads, and what it costs then.")]
@@ -103,8 +110,8 @@ class LossDetail(LossEntry):
         ),
     ]
     equals: Annotated[list[EqualEntry], Field(description="Calls of other libraries that give the same number.")]
-    reference: Annotated[str, Field(description="Who described it.")]
-    reference_url: Annotated[str | None, Field(description="Where that can be read.")]
+    reference: str
+    reference_url: str | None
     example_request: dict[str, Any]
     example_answer: dict[str, Any]
 
@@ -117,11 +124,11 @@ class Term(TypedDict):
 
 
 class Catalogue(TypedDict):
-    """The losses that match, and what they can be chosen by."""
+    """The losses that match, and all families and properties that they can be chosen by."""
 
     losses: list[LossEntry]
-    families: Annotated[list[Term], Field(description="All families there are.")]
-    properties: Annotated[list[Term], Field(description="All properties there are.")]
+    families: list[Term]
+    properties: list[Term]
 
 
 FAMILIES = {loss.family: loss.family_summary for loss in LOSSES.values()}
@@ -181,6 +188,7 @@ def _detail(loss: Loss) -> LossDetail:
     return LossDetail(
         **_entry(loss),
         alias_parameters=loss.alias_parameters,
+        alias_shapes=loss.alias_shapes,
         description=loss.description,
         use_when=loss.guide.use_when,
         avoid_when=loss.guide.avoid_when,

@@ -73,6 +73,7 @@ def _from_table(
     model: type[BaseModel], layout: Layout, document: Mapping[str, Any], table: Table, arguments: Mapping[str, Any],
     settings: Settings, *, rows: bool = False,
 ) -> Any:  # fmt: skip
+    document = _by_name(layout, document)
     roles = _roles(layout, document, table)
     _refuse_unknown(roles, table)
     names = dict.fromkeys(name for columns in roles.values() for name in columns)
@@ -99,6 +100,16 @@ def _from_table(
     if rows and isinstance(table, Csv):
         vars(request)["rows"] = Rows(table, roles)
     return request
+
+
+def _by_name(layout: Layout, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The request with an object of columns where it names some that are each by itself."""
+    for side in layout.single:
+        given = document.get(side)
+        names = [given] if isinstance(given, str) else cast(list[Any], given) if isinstance(given, list) else []
+        if names and all(isinstance(name, str) for name in names):
+            document = {**document, side: {name: name for name in names}}
+    return document
 
 
 def _numbers(column: Any, path: Path, name: str, index: int) -> NDArray[np.float64]:
@@ -156,7 +167,11 @@ def _with_rest(layout: Layout, roles: Roles, table: Table) -> Roles:
     if rest in roles or not any(path[-1] in LABELS for path in roles):
         return roles
     taken = {name for columns in roles.values() for name in columns}
-    return {**roles, rest: own.get(rest) or [name for name in table.names if name not in taken]}
+    columns = own.get(rest) or [name for name in table.names if name not in taken]
+    if not columns:
+        message = f"no column is left for {layout.rest}; the columns are {listing(table.names)}"
+        raise InvalidInput([Fault(rest, "missing", message)])
+    return {**roles, rest: columns}
 
 
 def _without_table(error: CallerError, layout: Layout, document: Mapping[str, Any]) -> CallerError:
@@ -184,7 +199,7 @@ def _refuse_text(layout: Layout, roles: Roles, columns: Mapping[str, Any], table
         name: path
         for path, names in roles.items()
         for name in names
-        if path[-1] != layout.rest
+        if path[-1] != layout.rest and path[0] not in layout.text
         if _is_text(columns[name]) and (path[-1] not in LABELS or DECIMAL_COMMA.fullmatch(columns[name][0]))
     }
     cells = [(row, name) for name in found for row in range(min(len(columns[name]), FIRST))]

@@ -8,7 +8,7 @@ curve is found by evaluating the loss, and verified by it.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
@@ -28,8 +28,10 @@ MESH = 256
 """Pieces of the axis in which a jump of the slope is looked for, beside those that parameters mark."""
 HALVINGS = 60
 """Until a piece is as narrow as numbers are."""
-JUMP = 1e-7
-"""Of the slope nearby: what is more within the narrowest piece is a jump."""
+NARROW = 1e-13
+"""Of the axis: places that are nearer to each other are one."""
+JUMP, AROUND = 1e-7, 4
+"""Of the slopes so many pieces around: what is more within the narrowest piece is a jump."""
 FAR = (1e2, 1e3, 1e4, 1e6, 1e8)
 """How far outside a loss has become what it tends to."""
 ALIKE = 1e-6
@@ -109,7 +111,7 @@ SCALES: dict[Kind, tuple[float, float, float]] = {
 def axis_of(bound: Bound) -> Axis:
     """The axis of a loss; InvalidInput with the reason where it has no curve."""
     prediction, target = _encodings(bound)
-    domain = prediction.domain.span
+    domain = replace(prediction.domain.span, infinite=())  # a curve ends before it
     kind: Kind = "prediction"
     if prediction.link == UNIT:
         kind = "logit"
@@ -185,11 +187,11 @@ def _evaluated(bound: Bound, predictions: Array, targets: Array) -> Measured:
 # --- where it bends ---------------------------------------------------------------------------------------------------
 
 
-def _marks(bound: Bound, x: Array, target: float) -> Array:
-    """Places of which the parameters speak, and the ends: where a loss changes, it is mostly at one of them."""
+def _marks(bound: Bound, target: float) -> list[float]:
+    """Places of which the parameters speak, the likeliest first: where a loss changes, it is mostly at one of them."""
     numbers = _sizes(bound)
-    near = [sign * number for number in (*numbers, *(1.0 - number for number in numbers), target, 0.0) for sign in (1.0, -1.0)]
-    return np.array([x[0], x[-1], *near, *(mark + target for mark in near)])
+    near = [sign * number for number in (target, *numbers, *(1.0 - number for number in numbers)) for sign in (1.0, -1.0)]
+    return [0.0, *near, *(mark + target for mark in near)]
 
 
 def _sizes(bound: Bound) -> list[float]:
@@ -198,11 +200,15 @@ def _sizes(bound: Bound) -> list[float]:
 
 
 def _mesh(bound: Bound, x: Array, target: float) -> Array:
-    """Where pieces of the axis begin and end, in order."""
-    marks = _marks(bound, x, target)
+    """Where pieces of the axis begin and end, in order. Of places that are the same but for rounding, the likeliest."""
+    width = x[-1] - x[0]
+    places = [float(x[0]), float(x[-1])]
+    for mark in _marks(bound, target):
+        if x[0] < mark < x[-1] and min(abs(mark - place) for place in places) > NARROW * width:
+            places.append(mark)
     even = np.linspace(x[0], x[-1], MESH + 1, dtype=np.float64)
-    marks = np.round(marks, _digits(x[-1] - x[0]) + 2)  # two of them may be the same but for rounding
-    return np.unique(np.append(even, marks[(marks >= x[0]) & (marks <= x[-1])]))
+    apart = np.abs(even[:, None] - np.array(places)).min(axis=1) > NARROW * width
+    return np.sort(np.append(even[apart], places))
 
 
 def _jumps(measure: Measure, mesh: Array) -> list[float]:
@@ -212,7 +218,9 @@ def _jumps(measure: Measure, mesh: Array) -> list[float]:
     """
     low, high = mesh[:-1], mesh[1:]
     at_low, at_high = _slope(measure, low), _slope(measure, high)
-    enough = JUMP * np.maximum(np.abs(at_low), np.abs(at_high))
+    steepest = np.maximum(np.abs(at_low), np.abs(at_high))
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(steepest, AROUND, mode="edge"), 2 * AROUND + 1)
+    enough = JUMP * around.max(axis=1)
     first, last = low, high
     for _ in range(HALVINGS):
         left = np.abs(at_high - at_low) > enough
@@ -230,9 +238,9 @@ def _jumps(measure: Measure, mesh: Array) -> list[float]:
     width = mesh[-1] - mesh[0]
     jumps: list[float] = []
     for start, end, *marks in zip(low[found], high[found], first[found], last[found], strict=True):
-        near = next((mark for mark in marks if start - 1e-12 * width <= mark <= end + 1e-12 * width), None)
+        near = next((mark for mark in marks if start - NARROW * width <= mark <= end + NARROW * width), None)
         place = float(_rounded(start, width) if near is None else near)
-        if mesh[0] < place < mesh[-1] and not any(abs(place - jump) < 1e-12 * width for jump in jumps):
+        if mesh[0] < place < mesh[-1] and not any(abs(place - jump) < NARROW * width for jump in jumps):
             jumps.append(place + 0.0)
     return sorted(jumps)
 
@@ -246,12 +254,7 @@ def _slope(measure: Measure, places: Array) -> Array:
 
 def _rounded(number: float, width: float) -> float:
     """Without the digits that halving leaves behind."""
-    return round(number, _digits(width))
-
-
-def _digits(width: float) -> int:
-    """The decimals of a place on an axis that is so wide."""
-    return 12 - math.floor(math.log10(width))
+    return round(number, 14 - math.floor(math.log10(width)))
 
 
 # --- what it tends to -------------------------------------------------------------------------------------------------

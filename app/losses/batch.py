@@ -211,7 +211,11 @@ def batch_of(
         selection = _selected(bound, form, arrays, sample_weight, mask)
     numbered: list[str] = []
     if classes is not None:
-        _check_classes(classes, any("class_names" in reads.encoding.accepts for reads in form.inputs), form.shapes.length("k"))
+        _check_classes(
+            classes,
+            any({"class_names", "label_sets"} & {*reads.encoding.accepts} for reads in form.inputs),
+            form.shapes.length("k"),
+        )
         if not isinstance(classes[0], str):
             numbered = [reads.name for reads in form.inputs if "class_names" in reads.encoding.accepts]
             arrays = [
@@ -235,13 +239,15 @@ def batch_of(
         except InvalidArray as error:
             refused.append(error)
             continue
+        if read.dtype == np.float16:
+            read = read.astype(np.float64)
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         warnings += noticed
         kernel = at_infinity(bound.kernel) if unbounded else kernel
     if refused:
         raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
     if classes is not None:
-        encodings |= dict.fromkeys(numbered or _named(bound.loss, predictions, targets), "class_names")
+        encodings |= dict.fromkeys(numbered, "class_names") or _named(bound.loss, predictions, targets)
     counts = None if bound.counts is None else bound.counts(rows[-1])
     factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
@@ -467,9 +473,10 @@ def _by_name(loss: Loss, predictions: Arrays, targets: Arrays) -> dict[str, Raw]
     return {**_side(loss, predictions, "predictions"), **_side(loss, targets, "targets")}
 
 
-def _named(loss: Loss, predictions: Arrays, targets: Arrays) -> list[str]:
-    """Which of the arrays came as class names."""
-    return [name for name, raw in _by_name(loss, predictions, targets).items() if not isinstance(raw, np.ndarray)]
+def _named(loss: Loss, predictions: Arrays, targets: Arrays) -> dict[str, str]:
+    """The encodings of the arrays that came as class names, or as sets of these."""
+    named = {name: raw for name, raw in _by_name(loss, predictions, targets).items() if not isinstance(raw, np.ndarray)}
+    return {name: "label_sets" if isinstance(raw[0], list) else "class_names" for name, raw in named.items()}
 
 
 def _side(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -> dict[str, Raw]:
@@ -515,11 +522,14 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
     if isinstance(raw, np.ndarray):
         return raw
     place = declared.place
-    if "class_names" not in encoding.accepts:
-        place.refuse("not_a_number", f"{place.name} must be numbers, not strings")
+    sets = bool(raw) and isinstance(raw[0], list)
+    if ("label_sets" if sets else "class_names") not in encoding.accepts:
+        place.refuse("not_a_number", f"{place.name} must be numbers, not {'lists of ' * sets}strings")
     if classes is None:
         raise InvalidArray([Fault(("classes",), "missing", f'{place.name} are class names: say their order in "classes"')])
     index = {name: at for at, name in enumerate(classes)}
+    if sets:
+        return _flags_of(cast(Sequence[Sequence[str]], raw), index, place)
     unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
     if unknown:
         raise InvalidArray([
@@ -527,6 +537,22 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
             for at, name in unknown[:MAX_FAULTS]
         ])  # fmt: skip
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
+
+
+def _flags_of(sets: Sequence[Sequence[str]], index: Mapping[Any, int], place: Place) -> Numbers:
+    """Sets of class names as 0 or 1 for each class."""
+    flags = np.zeros((len(sets), len(index)))
+    unknown: list[Fault] = []
+    for row, names in enumerate(sets):
+        for at, name in enumerate(names):
+            if name in index:
+                flags[row, index[name]] = 1.0
+            elif len(unknown) < MAX_FAULTS:
+                said = f"{place.name}[{row}, {at}] is {name[:80]!r}, which is not in classes"
+                unknown.append(Fault(place.at([row, at]), "unknown_class", said))
+    if unknown:
+        raise InvalidArray(unknown)
+    return flags
 
 
 def _indices(array: Numbers, classes: Sequence[float], place: Place, kept: NDArray[np.intp] | None) -> Numbers:

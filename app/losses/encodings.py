@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domains import Interval, Labels, Simplex, Whole, all_finite, up_to
+from app.errors import Fault, InvalidArray
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
 from app.losses.numerics.limits import LARGEST
 from app.losses.numerics.stable import Array
@@ -81,7 +82,7 @@ def _check_infinite(domain: Interval, array: Numbers, place: Place) -> None:
     if vast.any():
         place.refuse_numbers(vast, array, f"within ±{LARGEST:g} where others are infinite")
     if domain is OF_CLASSES:
-        none = np.isneginf(array).all(axis=-1)
+        none: NDArray[np.bool_] = np.logical_and.reduce(np.isneginf(array), axis=-1)
         if none.any():
             place.refuse_numbers(none, array.max(axis=-1), "a row with a finite number, for a class that can be", "not_finite")
 
@@ -187,7 +188,7 @@ def _nearly_one(array: Numbers, place: Place) -> tuple[str, ...]:
         place.refuse_numbers(far > NEARLY, sums, f"a row that sums to 1 (within {NEARLY:g}, and with a warning)", "row_sum")
     worst = np.unravel_index(int(far.argmax()), far.shape)
     index = ", ".join(map(str, place.index_of([int(along) for along in worst])))
-    off = int(np.count_nonzero(far > ROW_SUM_TOLERANCE))
+    off = int(np.count_nonzero(far > SHARES.tolerance(array)))
     return (f"{place.name}[{index}] sums to {sums[worst]:.6g} instead of 1, the worst of {off}: taken as it is",)
 
 
@@ -324,6 +325,14 @@ def _read_index_list(array: Numbers, place: Place) -> Reading:
     return Reading(hot, "index_list")
 
 
+def _read_told_list(array: Numbers, place: Place) -> Reading:
+    """The same, of lists that cannot be taken for flags."""
+    if array.shape[-1] == place.k and FLAGS.holds(array):
+        message = f"{place.name} may be flags, 0 or 1 for each label, or lists of labels: say which in target_format"
+        raise InvalidArray([Fault(place.path, "ambiguous", message)])
+    return _read_index_list(array, place)
+
+
 def _read_group(array: Numbers, place: Place) -> Reading:
     return Reading(whole(array, place), "group")
 
@@ -365,13 +374,21 @@ CLASS_MAP = Encoding(
     ("multi_hot", "soft_map", "sign"), "part", domain=INDEX,
 )  # fmt: skip
 MULTI_HOT = Encoding(
-    "multi_hot", "0 or 1 for each label", ("n *d k",), _read_multi_hot, _draw_multi_hot, labels="part", domain=FLAGS
+    "multi_hot",
+    "0 or 1 for each label",
+    ("n *d k",),
+    _read_multi_hot,
+    _draw_multi_hot,
+    ("label_sets",),
+    labels="part",
+    domain=FLAGS,
 )
 INDEX_LIST = Encoding(
     "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
     lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),
     domain=PADDED_INDEX,
 )  # fmt: skip
+TOLD_LIST = replace(INDEX_LIST, read=_read_told_list)
 GROUP = Encoding(
     "group", "the class or identity of each sample, a whole number", ("n",), _read_group,
     lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0, ("class_names",), domain=WHOLE,

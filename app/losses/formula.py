@@ -162,7 +162,7 @@ class _Reader:
     def product(self) -> Node:
         parts, signs = [self.power()], ""
         while True:
-            if self.text in ("·", "/"):
+            if self.text and self.text in "·/":
                 signs += self.take()
             elif self.begins():
                 signs += " "

@@ -173,11 +173,6 @@ class Loss(Declared):
         return self.guide.description
 
     @cached_property
-    def own(self) -> Mapping[str, inspect.Parameter]:
-        """The parameters of the function itself."""
-        return super().parameters
-
-    @cached_property
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The parameters that it has in common with other losses of labels: the function does not see them."""
         sides = ([case for each in self.inputs.values() if each.side == side for _, case in each.cases] for side in SIDES)

@@ -24,6 +24,12 @@ class Pools:
     value: str
 
 
+@dataclass(frozen=True)
+class Level:
+    """The parameter is the share of targets that should lie at or below the prediction."""
+
+
+LEVEL = Level()
 PER_CLASS, PER_COLUMN, PER_SAMPLE = Per("class"), Per("column"), Per("sample")
 Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
 """Parameters that hold a number for each class, column or sample, by name."""
@@ -42,6 +48,11 @@ def pooled_by(parameter: Parameter) -> str | None:
     """The value under which a loss is one of the whole batch, None for a parameter that says nothing about it."""
     marks = get_args(parameter.annotation) if get_origin(parameter.annotation) is Annotated else ()
     return next((mark.value for mark in marks if isinstance(mark, Pools)), None)
+
+
+def is_level(parameter: Parameter) -> bool:
+    """Whether it is the share of targets that should lie at or below the prediction."""
+    return get_origin(parameter.annotation) is Annotated and LEVEL in get_args(parameter.annotation)
 
 
 def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> Lists:

@@ -80,7 +80,7 @@ async def receive_body(exchange: Exchange, state: State) -> Body:
     try:
         while not exchange.arrived:
             chunk = await exchange.chunk()
-            if chunk is None:  # nobody will read the answer, and nothing is wrong with the server
+            if chunk is None:  # it may be that nobody reads the answer, and nothing is wrong with the server
                 raise MalformedDocument(f"the connection ended after {body.size} bytes of the body")
             if chunk:
                 body.write(chunk)

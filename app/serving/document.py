@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from inspect import Signature, getdoc, signature
-from typing import Any
+from typing import Any, get_args
 
 from fastapi.openapi.utils import get_openapi
 from fastapi.params import Path
@@ -12,12 +12,23 @@ from pydantic import TypeAdapter
 from typing_extensions import is_typeddict
 
 from app.serving.call import Call
+from app.serving.pictures import PNG, SVG, THEME, VEGA_LITE, Theme
 from app.serving.problems import Problem, phrase
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROTOCOL_ERROR = {
     "application/json": {"schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}}
 }
+THEMED: dict[str, Any] = {
+    "name": THEME,
+    "in": "query",
+    "description": "The colours of a picture: light or dark.",
+    "schema": {"type": "string", "enum": [*get_args(Theme)]},
+}
+PICTURES = (
+    f"As a picture with `Accept: {SVG}` or `{PNG}`, or `{VEGA_LITE}` for the definition that it is drawn from; 406 where "
+    "Accept names nothing that there is."
+)
 ANY = {"4XX": "What is wrong with the request.", "5XX": "The server failed, or cannot answer now."}
 """What any call may answer beside its own statuses."""
 
@@ -40,6 +51,8 @@ def _route(call: Call) -> APIRoute:
         body: dict[str, Any] = extra.get("requestBody", {})
         content = {"application/json": {"examples": call.examples}} | body.get("content", {})
         extra["requestBody"] = body | {"content": content}
+    if call.picture:
+        extra = _pictured(extra)
     return APIRoute(
         call.path,
         _endpoint(call),
@@ -52,6 +65,15 @@ def _route(call: Call) -> APIRoute:
         openapi_extra=extra,
         description=getdoc(call.function),
     )
+
+
+def _pictured(extra: dict[str, Any]) -> dict[str, Any]:
+    """With the theme, and a word on pictures. They are in words alone: of an answer of several media types, generated clients
+    make one that nobody can use."""
+    responses: dict[str, Any] = extra.get("responses", {})
+    answer: dict[str, Any] = responses.get("200", {})
+    described = {**answer, "description": f"{answer.get('description', 'The answer.')} {PICTURES}"}
+    return {**extra, "parameters": [*extra.get("parameters", ()), THEMED], "responses": {**responses, "200": described}}
 
 
 def _endpoint(call: Call) -> Callable[[], None]:

@@ -32,7 +32,7 @@ from app.serving.turns import TakingTurns, Turns
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGISendEvent
+    from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
 
 log = logging.getLogger("criterion")
 
@@ -128,7 +128,7 @@ class Http11(HttpToolsProtocol):
         self.age = self.stalled = 0.0
         self.waiting = self.mark = 0
         self.bytes_left = self.fields_left = self.hosts = self.unfinished = self.remaining = 0
-        self.chunked = False
+        self.chunked = self.ended = False
 
     @staticmethod
     def render(error: Exception) -> Answer:
@@ -156,6 +156,16 @@ class Http11(HttpToolsProtocol):
         self.pipeline.clear()
         self.unparsed.clear()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  # whether the connection stays open
+        """No more will come: what is cut off is answered so, to a client that still reads; one that waited has left."""
+        cycle, self.ended = self.cycle, True
+        if self.phase is HEAD and self.running is None:
+            self._refuse(MalformedRequest("the connection ended in the middle of a head"))
+        elif self.phase is BODY and isinstance(cycle, Cycle) and cycle is self.running and not cycle.response_started:
+            cycle.end()
+            return True
+        return False
 
     def data_received(self, data: bytes) -> None:
         if self.phase is REFUSED or self.phase is LINGERING:
@@ -415,6 +425,9 @@ class Http11(HttpToolsProtocol):
         self.phase, self.age = LINGERING, 0.0
         self.pipeline.clear()
         self.unparsed.clear()
+        if self.ended:
+            self.transport.close()
+            return
         self.transport.write_eof()
         self.reading.held = False
         self.flow.resume_reading()
@@ -490,6 +503,16 @@ class Cycle(RequestResponseCycle):
     """What is still to be written before the body."""
     lingers = False
     """Whether the connection is to be closed, and some of the body is still on its way."""
+    ended = False
+    """Whether the rest of the body will not come, while an answer may still be read."""
+
+    def end(self) -> None:
+        """The application hears that the client has left, and what it answers to that is sent."""
+        self.ended, self.keep_alive = True, False
+        self.message_event.set()
+
+    async def receive(self) -> "ASGIReceiveEvent":
+        return {"type": "http.disconnect"} if self.ended and not self.body else await super().receive()
 
     async def send(self, message: "ASGISendEvent") -> None:
         if self.flow.write_paused and not self.disconnected:

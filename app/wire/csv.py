@@ -102,6 +102,8 @@ class Csv:
                 numbers = np.frombuffer(parser.parse(b"[%s]" % block[:-1].translate(to_json)).as_buffer(of_type="d"))
             except (ValueError, RuntimeError, TypeError):
                 return None
+            if numbers.size != rows * len(self.names):  # a blank cell that stands alone
+                return None
             if not row:
                 total = self._newlines() + 1
                 columns = {name: np.empty(total) for name in wanted}
@@ -253,6 +255,9 @@ def _header(body: memoryview) -> tuple[int, str]:
     if not end and len(body) > len(head):
         raise MalformedTable(f"the header, which is the first line, is longer than {HEADER_BYTES} bytes")
     end = end or len(head)
+    names = head[start:end].rstrip(b"\r\n")
+    if head[start + len(names) : end] not in (b"", b"\n", b"\r\n", b"\r"):  # of "\r\r\n" the second ends an empty line
+        end = start + len(names) + 1
     try:
         return end, head[start:end].decode()
     except UnicodeDecodeError:

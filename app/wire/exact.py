@@ -178,6 +178,21 @@ def flags(value: object) -> NDArray[np.bool_] | None:
     return None if lengths is None else np.fromiter(_level(node, len(lengths)), np.bool_).reshape(lengths)
 
 
+def sets_of_names(value: object) -> list[list[str]] | None:
+    """Lists of strings in a list, some of them empty or not; None for anything else."""
+    node: Any = value.node if isinstance(value, LazyList) else value
+    if not isinstance(node, ARRAYS) or first_type(iter(node)) not in ARRAYS:
+        return None
+    names: list[list[str]] = []
+    some = False
+    for item in cast(Iterable[Any], node):
+        if not isinstance(item, ARRAYS) or not all(isinstance(name, str) for name in item):
+            return None
+        names.append([_text(name) for name in item])
+        some = some or any(name not in WORDS for name in names[-1])
+    return names if some else None
+
+
 def gapped(value: object) -> Array | None:
     """Numbers in a list, or in lists of one length: NaN where one is missing, infinities in words; None for anything else."""
     node = value.node if isinstance(value, LazyList) else value

@@ -82,6 +82,9 @@ def _numbers_or_names(value: object, path: Path, gaps: bool) -> Any:
     if isinstance(value, list) and only(map(type, cast(list[object], value))) is str:
         names = cast(list[str], value)
         return names if not gaps or set(names[:BLOCK]) - exact.WORDS.keys() else numbers(names, path, gaps=True)
+    sets = exact.sets_of_names(cast(object, value))
+    if sets is not None:
+        return sets
     flags = exact.flags(cast(object, value))
     return numbers(cast(object, value), path, gaps=gaps) if flags is None else flags
 
@@ -156,7 +159,10 @@ def _find_ragged(node: Any, path: Path, leaf: Leaf, faults: list[Fault]) -> tupl
             continue
         for index, item in enumerate(block, start):
             place = (*path, index)
-            item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
+            if isinstance(item, np.ndarray):
+                item_shape = cast(Array, item).shape
+            else:
+                item_shape = _find_ragged(item, place, leaf, faults) if isinstance(item, ARRAYS) else ()
             first = first or (None if item_shape is None else (name(place), item_shape))
             if first and item_shape not in (None, first[1]):
                 message = f"{name(place)} has shape {item_shape} where {first[0]} has {first[1]}: rows must be of one length"

@@ -1,9 +1,10 @@
 """NumPy's npz: a zip of arrays by name. No more is unpacked than the sizes that it declares, and these are looked at first."""
 
 import io
+import sys
 import zipfile
 from collections.abc import Iterable, Sequence
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -78,12 +79,22 @@ def _described(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def _as_json(name: str, array: NDArray[Any]) -> Any:
     """The array as its numbers in JSON would be read: float64; integers where one is beyond 2⁵³; strings and flags as lists."""
     kind = array.dtype.kind
-    if kind == "U":
-        return cast(object, array.tolist())
-    if kind not in "biuf" or array.dtype.itemsize > 8 or not array.ndim or not array.size:
-        what = "has no rows" if kind in "biufU" and array.dtype.itemsize <= 8 else f"is of {array.dtype}"
+    known = kind == "U" or (kind in "biuf" and array.dtype.itemsize <= 8)
+    if not known or not array.ndim or not array.size:
+        what = "has no rows" if known else f"is of {array.dtype}"
         message = f"the array {name[:80]!r} {what}: send numbers, booleans or strings, a row for each sample"
         raise InvalidInput([Fault((name,), "type", message)])
+    if kind == "U":
+        return _strings(name, array)
     if kind in "iu" and array.dtype.itemsize == 8 and bool((array >= int(FAR)).any() or (array <= -int(FAR)).any()):
         return np.ascontiguousarray(array, np.uint64 if bool((array > 2**63 - 1).any()) else np.int64)
     return np.ascontiguousarray(array, np.float64)
+
+
+def _strings(name: str, array: NDArray[Any]) -> list[Any]:
+    """Text as Python has it; NumPy keeps numbers that are no characters."""
+    if array.dtype.itemsize:
+        codes = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if bool(((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes < 0xE000))).any()):
+            raise MalformedTable(f"the array {name[:80]!r} of the npz file has numbers in it that are no characters")
+    return array.tolist()

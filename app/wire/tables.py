@@ -208,7 +208,7 @@ def _refuse_other_rows(document: Mapping[str, Any], path: Path) -> None:
 
 def _column(column: Any, path: Path) -> Any:
     if isinstance(column, dict):  # pandas' own orient: by row
-        return value(list(cast(dict[str, Any], column).values()), DEPTH)
+        return value(list(map(_plain, cast(dict[str, Any], column).values())), DEPTH)
     if isinstance(column, (np.ndarray, list, LazyList)):
         return cast(object, column)
     raise InvalidInput([Fault(path, "type", f"{at(path)} must be a list of cells, one for each row")])

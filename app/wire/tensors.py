@@ -130,5 +130,5 @@ def _check_range(tensor: InputTensor, values: NDArray[Any], dtype: np.dtype[Any]
 
 
 def widened(array: NDArray[Any]) -> NDArray[Any]:
-    """Integers, float32 and float64 are used as they lie; half precision and booleans become float64."""
-    return array if array.dtype.kind in "iu" or (array.dtype.kind == "f" and array.itemsize >= 4) else array.astype(np.float64)
+    """Numbers are used as they lie; booleans become float64."""
+    return array if array.dtype.kind in "iuf" else array.astype(np.float64)

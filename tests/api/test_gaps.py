@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.api.examples import example
-from app.losses import LOSSES, Loss
+from app.losses import LOSSES, Loss, check
 from tests.api.problem import problem_of
 
 pytestmark = pytest.mark.anyio
@@ -252,3 +252,53 @@ async def test_infinities_of_a_tensor_may_be_words(client: httpx.AsyncClient) ->
         assert [output["data"][0] for output in found["outputs"][:2]] == [written, written]
     response = await client.post("/v2/models/bce/infer", json={"inputs": inputs, "parameters": {"non_finite_as": "inf"}})
     assert response.json()["error"] == 'parameters.non_finite_as must be "null" or "string"'
+
+
+# --- sets of labels, and what may be one or the other ---------------------------------------------------------------------
+
+
+async def test_sets_of_names_are_flags(client: httpx.AsyncClient) -> None:
+    sets = {
+        "loss": "multilabel_soft_margin",
+        "predictions": SCORES,
+        "targets": [["a", "c"], [], ["b"]],
+        "classes": ["a", "b", "c"],
+    }
+    flags = {**sets, "targets": [[1, 0, 1], [0, 0, 0], [0, 1, 0]]}
+    found, expected = await answer(client, sets), await answer(client, {key: flags[key] for key in flags if key != "classes"})
+    assert {name: found[name] for name in OUTPUTS} == {name: expected[name] for name in OUTPUTS}
+    assert found["targets_encoding"] == "label_sets"
+    refused = problem_of(await client.post("/v1/evaluate", json={**sets, "targets": [["a", "d"], [], ["b"]]}))
+    assert refused["errors"][0]["pointer"] == "/targets/0/1"
+    assert "'d', which is not in classes" in refused["errors"][0]["message"]
+    refused = problem_of(await client.post("/v1/evaluate", json={key: sets[key] for key in sets if key != "classes"}))
+    assert refused["errors"][0]["pointer"] == "/classes"
+
+
+async def test_lists_of_labels_that_may_be_flags_are_refused_unless_told(client: httpx.AsyncClient) -> None:
+    request = {"loss": "multilabel_margin", "predictions": SCORES, "targets": [[1, 0, 1], [0, 0, 1], [0, 1, 0]]}
+    refused = problem_of(await client.post("/v1/evaluate", json=request))
+    assert "say which in target_format" in refused["errors"][0]["message"]
+    for way in ("multi_hot", "index_list"):
+        found = await answer(client, {**request, "loss": {"name": "multilabel_margin", "target_format": way}})
+        assert found["targets_encoding"] == way
+    torch = await answer(client, {**request, "loss": "MultiLabelMarginLoss"})
+    assert torch["targets_encoding"] == "index_list"
+    assert (await answer(client, {**request, "targets": [[1, 0, -1], [0, -1, -1], [1, -1, -1]]}))[
+        "targets_encoding"
+    ] == "index_list"
+
+
+async def test_rows_of_half_precision_may_be_as_far_from_1_as_it_rounds(client: httpx.AsyncClient) -> None:
+    rows = np.random.default_rng(3).dirichlet(np.ones(5), 40).astype(np.float16)
+    assert np.abs(rows.astype(np.float64).sum(axis=1) - 1.0).max() > 1e-5
+    numbers = {"name": "predictions", "datatype": "FP16", "shape": [40, 5], "data": rows.astype(np.float64).ravel().tolist()}
+    labels = {"name": "targets", "datatype": "INT64", "shape": [40], "data": [0] * 40}
+    response = await client.post("/v2/models/cce/infer", json={"inputs": [numbers, labels]})
+    expected = await answer(
+        client, {"loss": "cce", "predictions": rows.astype(np.float64).tolist(), "targets": [0] * 40, "outputs": ["value"]}
+    )
+    assert response.json()["outputs"][0] == {"name": "value", "datatype": "FP64", "shape": [1], "data": [expected["value"]]}
+    assert "sums to" in expected["warnings"][0]
+    batch = check(LOSSES["categorical_cross_entropy"], {}, rows, np.zeros(40))
+    assert not batch.warnings

@@ -679,7 +679,7 @@ REFUSED: dict[str, tuple[Message, str]] = {
     # data
     "no data": (with_tensor(data=None), "data"),
     "ragged data": (with_tensor(shape=[2, 2], data=[[1.0, 2.0], [3.0]]), "data"),
-    "null in data": (json_message([{**tensor(), "data": [1.0, None, 2.0, 3.0]}]), "not null or NaN"),
+    "null in data": (json_message([{**tensor(), "data": [1.0, None, 2.0, 3.0]}]), "needs targets"),
     "a string in data": (with_tensor(data=[1.0, "2", 2.0, 3.0]), "data"),
     "booleans as numbers": (with_tensor(data=[True, False, True, True]), "data"),
     "numbers as BOOL": (with_tensor(datatype="BOOL", data=[1, 0, 1, 1]), "BOOL"),

@@ -1,5 +1,7 @@
 """A real server, where the wire matters: bodies that do not end, connections, signals."""
 
+import gzip
+import io
 import json
 import socket
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import httpx
+import numpy as np
 import pytest
 
 from tests.api.problem import problem_of
@@ -16,6 +19,17 @@ from tests.conftest import ROOT, SERVER_LIMIT, Server, serving
 
 REQUEST = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
 HEAD = b"POST /v1/evaluate HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+TENSORS = json.dumps({"inputs": [
+    {"name": name, "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}
+    for name in ("predictions", "targets")
+]})  # fmt: skip
+"""The head of a request whose numbers follow it as bytes."""
+
+
+def zipped(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]  # its stubs take the arrays for its option
+    return file.getvalue()
 
 
 @pytest.fixture
@@ -43,6 +57,44 @@ def parsed(raw: bytes) -> httpx.Response:
 
 
 # --- bodies ------------------------------------------------------------------------------------------------------------
+
+
+WIRES = {
+    "json": ("/v1/evaluate", "application/json", REQUEST),
+    "gzip": ("/v1/evaluate", "application/json\r\nContent-Encoding: gzip", gzip.compress(REQUEST)),
+    "csv": ("/v1/evaluate?loss=mse", "text/csv", b"predictions,targets\n1,1\n2,3\n"),
+    "npz": ("/v1/evaluate?loss=mse", "application/x-npz", zipped(predictions=np.array([1.0, 2.0]), targets=np.array([1.0, 3.0]))),
+    "tensors": ("/v2/models/mse/infer", f"application/octet-stream\r\nInference-Header-Content-Length: {len(TENSORS)}",
+                TENSORS.encode() + np.array([1.0, 2.0, 1.0, 3.0]).tobytes()),
+    "a run": ("/v1/train", "application/json", b'{"data": {"name": "iris"}, "loss": "nll"}' + b" " * 100_000),
+}  # fmt: skip
+"""A request in each form that a body may have."""
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("name", WIRES)
+def test_a_body_that_is_cut_off_is_answered_so(name: str, chunked: bool, server: Server) -> None:
+    """The client sends no more, and still reads."""
+    path, kind, body = WIRES[name]
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: {kind}\r\n{framing}\r\n\r\n".encode()
+    for size in (0, 1, len(body) // 2, len(body) - 1):
+        part = body[:size]
+        with server.connect() as wire:
+            wire.sendall(head + (b"%x\r\n%b\r\n" % (size, part) if chunked and size else part))
+            wire.shutdown(socket.SHUT_WR)
+            response = parsed(until_closed(wire))
+        detail = response.json()["error"] if path.startswith("/v2") else problem_of(response)["detail"]
+        assert f"ended after {size} bytes of the body" in detail
+        assert (response.status_code, response.headers["connection"]) == (400, "close")
+
+
+def test_a_head_that_is_cut_off_is_answered_so(wire: socket.socket) -> None:
+    wire.sendall(HEAD)
+    wire.shutdown(socket.SHUT_WR)
+    response = parsed(until_closed(wire))
+    assert response.status_code == 400
+    assert "ended in the middle of a head" in problem_of(response)["detail"]
 
 
 @pytest.mark.parametrize("declared", [SERVER_LIMIT + 1, 10**12, 10**18])

@@ -119,6 +119,13 @@ WRONG_RUNS: dict[str, tuple[dict[str, str], bytes, str, str, str]] = {
     "an input that is not there": ({**CSV_RUN, "inputs": "x,zz"}, ROWS, "/data/inputs", "unknown_column", "did you mean 'z'?"),
     "no targets": ({name: value for name, value in CSV_RUN.items() if name != "targets"}, ROWS, "/data/targets", "missing",
         "name its column; the columns are x, z, y"),
+    "nothing but targets": (
+        {**CSV_RUN, "targets": "x,z,y"},
+        ROWS,
+        "/data/inputs",
+        "missing",
+        "no column is left for inputs; the columns are x, z, y",
+    ),
     "no loss": ({**CSV_RUN, "loss": "null"}, ROWS, "/loss", "missing", "say with which loss"),
     "a constant column": (CSV_RUN, ROWS.replace(b"0,1,", b"0,2,").replace(b"1,0,", b"1,2,").replace(b"3,1,", b"3,2,"),
         "/data/inputs", "constant_column", "cannot be standardized: 'z'; remove"),

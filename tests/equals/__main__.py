@@ -10,10 +10,13 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from app.libraries import LIBRARIES, Equal, with_twins
 from app.losses import LOSSES
 from app.losses.loss import Loss
-from tests.equals import names
+from tests.equals import examples, names, recipe
+from tests.equals.asking import ask
 from tests.equals.compare import judge
 
 SHOWN = 5
@@ -25,6 +28,16 @@ def claims(*wanted: str) -> Iterator[tuple[Loss, Equal]]:
         for equal in with_twins(loss.equals):
             if equal.library.version and (not wanted or {loss.name, equal.library.name} & {*wanted}):
                 yield loss, equal
+
+
+def _agree(example: examples.Example) -> bool:
+    """Whether an example gives here and there what is printed."""
+    arrays = {
+        "predictions": ("real", np.array(example.predictions, np.float64)),
+        "targets": (example.encoding, np.array(example.targets, np.float64)),
+    }
+    there = ask(example.call.partition(".")[0], example.call, arrays, [], {}).numbers
+    return examples.is_printed(example, there) and examples.is_printed(example, examples.here(example))
 
 
 def main(*wanted: str) -> int:
@@ -49,12 +62,16 @@ def main(*wanted: str) -> int:
             )
     unkept = [] if wanted else [*names.unkept()]
     print(*unkept, sep="\n", end="\n" if unkept else "")
+    shown = [] if wanted else [example for example in (*examples.DOCUMENTED, *examples.CORRECTED) if not _agree(example)]
+    print(*(f"{example.call}: not {example.printed}, here or there" for example in shown), sep="\n", end="\n" if shown else "")
+    broken = [] if wanted else [*recipe.faults()]
+    print(*(f"the objective on the page: {fault}" for fault in broken), sep="\n", end="\n" if broken else "")
     for name, number in run.items():
         print(f"{name:30}{number:5}{false[name] or '':>5}")
     print(
         f"{run.total()} claims, {comparisons} comparisons, {false.total()} false", *(f"; {name} is missing" for name in missing)
     )
-    return 1 if false or missing or unkept else 0
+    return 1 if false or missing or unkept or shown or broken else 0
 
 
 if __name__ == "__main__":

@@ -12,9 +12,14 @@ Array = NDArray[np.float64]
 def interval(losses: Array, value: float, error: float | None = None) -> dict[str, Any]:
     error = float(losses.std(ddof=1) / np.sqrt(losses.size)) if error is None else error
     return {
-        "confidence": 0.95, "t": [value - 2 * error, value + 2 * error], "percentile": [value - 1.8 * error, value + 1.9 * error],
-        "bca": [value - 1.6 * error, value + 2.3 * error], "recommended": "bca", "resamples": 2000, "note": None,
-    }  # fmt: skip
+        "confidence": 0.95,
+        "t": [value - 2 * error, value + 2 * error],
+        "percentile": [value - 1.8 * error, value + 1.9 * error],
+        "bca": [value - 1.6 * error, value + 2.3 * error],
+        "recommended": "bca",
+        "resamples": 2000,
+        "note": None,
+    }
 
 
 def analysis(losses: Array, name: str = "mean_squared_error", **more: Any) -> dict[str, Any]:
@@ -24,28 +29,42 @@ def analysis(losses: Array, name: str = "mean_squared_error", **more: Any) -> di
     counts, edges = np.histogram(losses, "auto" if losses.size > 1 else 1)
     total = float(losses.sum())
     return {
-        "loss": {"name": name}, "n_samples": int(losses.size), "value": value,
+        "loss": {"name": name},
+        "n_samples": int(losses.size),
+        "value": value,
         "standard_error": float(losses.std(ddof=1) / np.sqrt(losses.size)) if losses.size > 1 else None,
         "interval": interval(losses, value) if losses.size > 1 else None,
         "distribution": {
-            "std": 1.0, "skewness": None, "min": float(losses.min()), "max": float(losses.max()), "quantiles": {},
+            "std": 1.0,
+            "skewness": None,
+            "min": float(losses.min()),
+            "max": float(losses.max()),
+            "quantiles": {},
             "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
         },
-        "worst": [{"index": int(at), "loss": float(losses[at]), "share": float(losses[at]) / total if total else None} for at in order],
+        "worst": [
+            {"index": int(at), "loss": float(losses[at]), "share": float(losses[at]) / total if total else None} for at in order
+        ],
         "concentration": {"gini": 0.5, "top": [], "lorenz": {}, "sentence": "5 % of the samples carry 41 % of the loss."},
         **more,
-    }  # fmt: skip
+    }
 
 
 def groups(names: Sequence[object], values: Sequence[float | None]) -> list[dict[str, Any]]:
     return [
         {
-            "group": name, "n": 40 + 7 * index, "value": value, "interval": None if value is None else [0.7 * value, 1.4 * value],
-            "rest": 1.0, "difference": None, "difference_interval": None, "p_value": None,
+            "group": name,
+            "n": 40 + 7 * index,
+            "value": value,
+            "interval": None if value is None else [0.7 * value, 1.4 * value],
+            "rest": 1.0,
+            "difference": None,
+            "difference_interval": None,
+            "p_value": None,
             "p_adjusted": 0.01 if index == 0 else 0.4,
         }
         for index, (name, value) in enumerate(zip(names, values, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 def comparison(
@@ -69,10 +88,20 @@ def comparison(
             apart = models[first] - models[second]
             error = float(apart.std(ddof=1) / np.sqrt(apart.size))
             mean = float(apart.mean())
-            pairs.append({
-                "models": [first, second], "difference": mean, "standard_error": error, "interval": [mean - 2 * error, mean + 2 * error],
-                "p_value": 0.04, "p_permutation": 0.03, "p_adjusted": 0.04 * (1 + len(pairs)), "won": [0.2, 0.8], "tied": 0.0, "largest": [],
-            })  # fmt: skip
+            pairs.append(
+                {
+                    "models": [first, second],
+                    "difference": mean,
+                    "standard_error": error,
+                    "interval": [mean - 2 * error, mean + 2 * error],
+                    "p_value": 0.04,
+                    "p_permutation": 0.03,
+                    "p_adjusted": 0.04 * (1 + len(pairs)),
+                    "won": [0.2, 0.8],
+                    "tied": 0.0,
+                    "largest": [],
+                }
+            )
     conclusion = f"{best} has the lowest loss." if best else "Nothing may be concluded from these samples."
     entries = [
         {"loss": {"name": name}, "table": table, "pairs": pairs, "best": best, "conclusion": conclusion} for name in losses
@@ -86,27 +115,39 @@ def run(
     """What a training run would answer whose training and validation losses these are, a row an epoch."""
     epochs = [
         {
-            "epoch": index + 1, "training_loss": float(losses[0]),
+            "epoch": index + 1,
+            "training_loss": float(losses[0]),
             "validation_loss": float(losses[1]) if np.isfinite(losses[1]) else None,
             "metrics": {"accuracy": {"training": 0.5 + index / (2 * len(history)), "validation": None}},
-            "learning_rate": 0.1, "gradient_norm": 1.0, "seconds": 0.0,
+            "learning_rate": 0.1,
+            "gradient_norm": 1.0,
+            "seconds": 0.0,
         }
         for index, losses in enumerate(history)
-    ]  # fmt: skip
+    ]
     return {
-        "loss": {"name": name}, "history": epochs, "best_epoch": best, "stopped": {"epoch": len(history), "reason": reason},
+        "loss": {"name": name},
+        "history": epochs,
+        "best_epoch": best,
+        "stopped": {"epoch": len(history), "reason": reason},
         "diagnosis": [{"verdict": "still_improving", "summary": "The loss was still falling.", "evidence": {}, "advice": ""}],
-    }  # fmt: skip
+    }
 
 
 def runs(found: Sequence[dict[str, Any]], by: str = "loss") -> dict[str, Any]:
     table = [
         {
-            "name": one["loss"]["name"], "epoch": len(one["history"]), "training_loss": 1.0, "validation_loss": None,
-            "metrics": {"r2": {"training": 0.9, "validation": 0.7}}, "stopped": "completed", "verdict": None, "seconds": 0.0,
+            "name": one["loss"]["name"],
+            "epoch": len(one["history"]),
+            "training_loss": 1.0,
+            "validation_loss": None,
+            "metrics": {"r2": {"training": 0.9, "validation": 0.7}},
+            "stopped": "completed",
+            "verdict": None,
+            "seconds": 0.0,
         }
         for one in found
-    ]  # fmt: skip
+    ]
     return {"by": by, "table": table, "best": {"r2": {"run": 0, "score": 0.7}}, "runs": [*found]}
 
 
@@ -114,7 +155,7 @@ RNG = np.random.default_rng(0)
 LONG = "a name that is far too long to be drawn anywhere: " + "x" * 200
 STRANGE = "<script>&\"'\u0000\n${x}</script>"
 
-REAL = {
+REAL: dict[str, Any] = {
     "residuals": {
         "mean": 0.8125,
         "std": 2.698,
@@ -123,46 +164,68 @@ REAL = {
     }
 }
 BINS = [{"n": 40, "mean_prediction": (at + 0.5) / 10, "observed": min(1.0, max(0.0, (at + 0.3) / 9))} for at in range(10)]
-PROBABLE = {
+PROBABLE: dict[str, Any] = {
     "calibration": {"bins": BINS, "ece": 0.031, "ece_if_calibrated": 0.028, "brier": {}, "log_loss": {}},
     "confusion": {"classes": ["no", "yes"], "matrix": [[180, 12], [31, 77]], "accuracy": 0.857, "balanced_accuracy": 0.82},
 }
 ANALYSES: Mapping[str, dict[str, Any]] = {
-    "regression": analysis(RNG.gamma(0.6, 4.0, 400), **REAL, groups={"site": groups(["b", "a", "c", "d"], [13.8, 6.1, 2.0, 0.25])}),
+    "regression": analysis(
+        RNG.gamma(0.6, 4.0, 400), **REAL, groups={"site": groups(["b", "a", "c", "d"], [13.8, 6.1, 2.0, 0.25])}
+    ),
     "binary": analysis(RNG.exponential(0.3, 300), "binary_cross_entropy", **PROBABLE),
     "classes": analysis(
-        RNG.exponential(0.5, 300), "categorical_cross_entropy",
+        RNG.exponential(0.5, 300),
+        "categorical_cross_entropy",
         confusion={"classes": [*range(10)], "matrix": RNG.integers(0, 60, (10, 10)).tolist(), "accuracy": 0.9},
     ),
-    "quantile": analysis(RNG.exponential(0.5, 300), "quantile", coverage={"expected": 0.9, "observed": 0.86, "interval": [0.82, 0.89]}),
+    "quantile": analysis(
+        RNG.exponential(0.5, 300), "quantile", coverage={"expected": 0.9, "observed": 0.86, "interval": [0.82, 0.89]}
+    ),
     "two samples": analysis(np.array([1.0, 3.0])),
     "no variance": analysis(np.zeros(8)) | {"interval": None, "standard_error": 0.0},
-    "infinite": analysis(RNG.exponential(1.0, 50)) | {
-        "value": None, "standard_error": None, "interval": {"confidence": 0.95, "t": None, "percentile": None, "bca": None, "recommended": None, "note": "one"},
+    "infinite": analysis(RNG.exponential(1.0, 50))
+    | {
+        "value": None,
+        "standard_error": None,
+        "interval": {"confidence": 0.95, "t": None, "percentile": None, "bca": None, "recommended": None, "note": "one"},
         "distribution": {"std": None, "min": 0.0, "max": None, "quantiles": {}, "histogram": {"edges": [], "counts": []}},
-        "worst": [{"index": 3, "loss": None, "share": None}, {"index": 1, "loss": 2.5, "share": None}], "concentration": None,
+        "worst": [{"index": 3, "loss": None, "share": None}, {"index": 1, "loss": 2.5, "share": None}],
+        "concentration": None,
     },
-    "huge": analysis(1e200 * RNG.exponential(1.0, 50), groups={"g": groups(["a", "b"], [1e200, None])}),
+    "huge": analysis(1e150 * RNG.exponential(1.0, 50), groups={"g": groups(["a", "b"], [1e150, None])}),
     "names": analysis(
-        RNG.exponential(1.0, 50), groups={LONG: groups([STRANGE, LONG, "", "null", True, 3, *range(40)], [1.0] * 46), STRANGE: groups(["é", "漢字"], [2.0, 1.0])},
+        RNG.exponential(1.0, 50),
+        groups={
+            LONG: groups([STRANGE, LONG, "", "null", True, 3, *range(40)], [1.0] * 46),
+            STRANGE: groups(["é", "漢字"], [2.0, 1.0]),
+        },
     ),
-}  # fmt: skip
+}
 SHIFTED = RNG.exponential(1.0, 200)
 COMPARISONS: Mapping[str, dict[str, Any]] = {
     "two": comparison({"old": SHIFTED + 0.3, "new": SHIFTED}, best="new"),
     "one": comparison({"only": SHIFTED}),
-    "three under two": comparison({"a": SHIFTED, "b": SHIFTED + RNG.normal(0, 1, 200), "c": SHIFTED * 1.5}, ["mean_squared_error", "mean_absolute_error"]),
+    "three under two": comparison(
+        {"a": SHIFTED, "b": SHIFTED + RNG.normal(0, 1, 200), "c": SHIFTED * 1.5}, ["mean_squared_error", "mean_absolute_error"]
+    ),
     "many": comparison({f"model {at}": SHIFTED + RNG.normal(0, 1, 200) for at in range(20)}, [f"loss {at}" for at in range(12)]),
     "names": comparison({STRANGE: SHIFTED, LONG: SHIFTED + 1}),
     "infinite": {
         "n_samples": 3,
-        "losses": [{
-            "loss": {"name": "poisson_deviance"}, "best": None, "conclusion": "The loss of a is infinite.",
-            "table": [{"model": "a", "value": None, "standard_error": None, "interval": None, "rank": 2}, {"model": "b", "value": 1.0, "standard_error": None, "interval": None, "rank": 1}],
-            "pairs": [{"models": ["a", "b"], "difference": None, "interval": None, "p_adjusted": None}],
-        }],
+        "losses": [
+            {
+                "loss": {"name": "poisson_deviance"},
+                "best": None,
+                "conclusion": "The loss of a is infinite.",
+                "table": [
+                    {"model": "a", "value": None, "standard_error": None, "interval": None, "rank": 2},
+                    {"model": "b", "value": 1.0, "standard_error": None, "interval": None, "rank": 1},
+                ],
+                "pairs": [{"models": ["a", "b"], "difference": None, "interval": None, "p_adjusted": None}],
+            }
+        ],
     },
-}  # fmt: skip
+}
 FALLING = np.stack([np.exp(-np.arange(80) / 12), 0.3 + np.exp(-np.arange(80) / 8)], axis=1)
 RUNS: Mapping[str, dict[str, Any]] = {
     "falling": run(FALLING, best=80),

@@ -70,7 +70,7 @@ def measure(setting: Setting, samples: int, seed: int) -> dict[tuple[str, bool],
     for extreme in (False, True):
         rng = np.random.default_rng([seed, extreme, zlib.crc32(str(setting).encode())])
         for batch in batches(setting, samples, extreme, rng):
-            for number in compared(setting, batch):
+            for number in compared(setting, batch, second=False):
                 error = 0.0 if number.error == 0.0 else ulps(number.got, number.true)
                 finite = math.isfinite(number.got) or not abs(number.true) < BEYOND or number.error == 0.0
                 what = "value" if number.what.startswith("value") else "gradient"

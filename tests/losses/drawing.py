@@ -7,7 +7,7 @@ measure zero. Arrays stand in one flat mapping by name and are read-only: a loss
 import itertools
 import typing
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
 from app.losses.parameters import PER_SAMPLE, meaning
+from tests.folding import folded
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -332,3 +333,8 @@ def cases(*names: str) -> list[Case]:
 
 def default_cases(*names: str) -> list[Case]:
     return [case for case in cases(*names) if not case.parameters]
+
+
+def over(cases: Iterable[Case]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The test is made with each of these cases, those of one loss in one test."""
+    return folded("case", cases, of=lambda case: case.loss.name)

@@ -7,6 +7,7 @@ slope is right.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -26,13 +27,14 @@ EXPONENTIAL_REACH = 800.0  # e^−800 is below every float64: 1 + e^−800 need 
 class Exact:
     """A real number and its derivatives to the inputs: {input: derivative}, without those that are 0.
 
-    `bend` has the second derivative to each input by itself.
+    `bend` has the second derivative to each input by itself, where these are followed: that costs as much again.
     """
 
     __slots__ = ("bend", "slope", "value")
+    bends = True
 
     def __init__(self, value: Any, slope: dict[Any, Any] | None = None, bend: dict[Any, Any] | None = None) -> None:
-        self.value = mpf(value)
+        self.value = value if type(value) is mpf else mpf(value)
         self.slope = slope or {}
         self.bend = bend or {}
 
@@ -49,9 +51,12 @@ class Exact:
     def __mul__(self, other: Any) -> "Exact":
         other = exact(other)
         slope = _sum(_times(self.slope, other.value), _times(other.slope, self.value))
+        value = _product(self.value, other.value)
+        if not Exact.bends:
+            return Exact(value, slope)
         bend = _sum(_times(self.bend, other.value), _times(other.bend, self.value))
         crossed = {key: 2 * _product(self.slope[key], other.slope[key]) for key in self.slope.keys() & other.slope.keys()}
-        return Exact(_product(self.value, other.value), slope, _sum(bend, crossed))
+        return Exact(value, slope, _sum(bend, crossed))
 
     def __truediv__(self, other: Any) -> "Exact":
         return self * exact(other) ** -1
@@ -59,7 +64,7 @@ class Exact:
     def __pow__(self, power: Any) -> "Exact":
         power = exact(power).value
         first = _product(power, _power(self.value, power - 1))
-        second = _product(power * (power - 1), _power(self.value, power - 2)) if self.slope else 0
+        second = _product(power * (power - 1), _power(self.value, power - 2)) if self.slope and Exact.bends else 0
         return chained(self, _power(self.value, power), first, second)
 
     def __radd__(self, other: Any) -> "Exact":
@@ -102,6 +107,8 @@ def exact(number: Any) -> Exact:
 
 def chained(x: Exact, value: Any, first: Any, second: Any) -> Exact:
     """A function of x, from its value and derivatives there."""
+    if not Exact.bends:
+        return Exact(value, _times(x.slope, first))
     squares = _times({key: _product(slope, slope) for key, slope in x.slope.items()}, second)
     return Exact(value, _times(x.slope, first), _sum(_times(x.bend, first), squares))
 
@@ -124,17 +131,17 @@ def _sum(left: dict[Any, Any], right: dict[Any, Any]) -> dict[Any, Any]:
 
 def _times(slope: dict[Any, Any], factor: Any) -> dict[Any, Any]:
     """The slope times a factor; nothing where either is 0, however infinite the other (the formulas' 0 · log 0)."""
-    return {key: each * factor for key, each in slope.items() if each != 0} if factor != 0 else {}
+    return {key: each * factor for key, each in slope.items() if each} if slope and factor else {}
 
 
 def _product(left: Any, right: Any) -> Any:
-    return left * right if left != 0 and right != 0 else mpf(0)
+    return left * right if left and right else mpf(0)
 
 
 def _power(base: Any, power: Any) -> Any:
-    if power == 0:
+    if not power:
         return mpf(1)
-    if base == 0:
+    if not base:
         return mp.inf if power < 0 else mpf(0)
     return base**power
 
@@ -204,10 +211,23 @@ def xlogy(x: Exact, y: Exact) -> Exact:
 
 
 def total_of(terms: Sequence[Exact] | Iterator[Exact]) -> Exact:
-    total = Exact(0)
-    for each in terms:
-        total = total + each
-    return total
+    value, slope, bend = mpf(0), dict[Any, Any](), dict[Any, Any]()
+    for term in map(exact, terms):
+        value = value + term.value
+        for total, more in ((slope, term.slope), (bend, term.bend)):
+            for key, number in more.items():
+                total[key] = total[key] + number if key in total else number
+    return Exact(value, slope, bend)
+
+
+@contextmanager
+def following(second: bool) -> Iterator[None]:
+    """Whether second derivatives are followed by what is computed within."""
+    before, Exact.bends = Exact.bends, second
+    try:
+        yield
+    finally:
+        Exact.bends = before
 
 
 # --- kinks ----------------------------------------------------------------------------------------------------------

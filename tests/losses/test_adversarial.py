@@ -4,6 +4,8 @@ A short run of `adversarial.py`; its draws are the same each time, so that no sh
 counts from its first day: it needs no entry here.
 """
 
+import pytest
+
 from tests.losses.adversarial import measure, row, totals
 from tests.losses.test_values import SETTINGS
 
@@ -12,6 +14,7 @@ FLOORS = {("value", False): 0.9993, ("value", True): 0.9995, ("gradient", False)
 """The shares reached, by kind and whether points are extreme."""
 
 
+@pytest.mark.no_cover  # nearly all of it is the oracles'
 def test_shares_within_4_ulp() -> None:
     tallies = totals(measure(setting, SAMPLES, seed=0) for setting in SETTINGS)
     low = {kind: tallies[kind].at for kind, floor in FLOORS.items() if tallies[kind].share < floor}

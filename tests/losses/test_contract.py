@@ -14,12 +14,14 @@ from typing_extensions import Doc
 from app.domains import Interval, Simplex
 from app.errors import InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Evaluation, Loss, evaluate
+from app.losses.outputs import outputs_of
 from tests.losses.drawing import (
     CONTRADICTIONS,
     Arrays,
     Case,
     admits,
     as_rows,
+    by_input,
     cases,
     default_cases,
     frozen,
@@ -27,18 +29,22 @@ from tests.losses.drawing import (
     kernel_of,
     kinds_of,
     normalised,
+    over,
     rows_of,
     switches,
 )
 
 CASES = cases()
-SEPARATE = [case for case in CASES if case.coupling == "sample"]
+SINGLE = [case for case in CASES if len(case.parameters) < 2]
+"""One parameter off its default at most: enough for what no kernel knows of, samples and their weights, order and blocks."""
+SEPARATE = [case for case in SINGLE if case.coupling == "sample"]
 """Losses of single samples."""
 DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable and not case.parameters.get("detach_alpha")]
 """Losses whose gradient is the derivative: all but those asked to hold a factor fixed (test_relations has their gradient)."""
 
-each_case = pytest.mark.parametrize("case", CASES, ids=str)
-each_separate_case = pytest.mark.parametrize("case", SEPARATE, ids=str)
+each_case = over(CASES)
+each_single_case = over(SINGLE)
+each_separate_case = over(SEPARATE)
 each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
 
 
@@ -62,7 +68,7 @@ def same_bits(one: Evaluation, other: Evaluation) -> bool:
 # --- shapes and types -----------------------------------------------------------------------------------------------
 
 
-@each_case
+@each_single_case
 def test_answer_has_the_shapes_and_type_it_promises(case: Case) -> None:
     arrays = case.draw(n=7)
     for reduction in (*case.reductions, "none"):
@@ -101,7 +107,7 @@ def test_kernel_keeps_to_its_contract(case: Case) -> None:
         assert [np.shape(each) for each in gradients] == [each.shape for each in predictions]
 
 
-@each_case
+@each_single_case
 def test_inputs_are_left_as_they_were(case: Case) -> None:
     arrays = case.draw()  # read-only: writing into them would raise
     weights = weights_for(5)
@@ -112,7 +118,7 @@ def test_inputs_are_left_as_they_were(case: Case) -> None:
     assert all(np.array_equal(arrays[name], before[name]) for name in arrays)
 
 
-@each_case
+@each_single_case
 def test_same_call_gives_the_same_bits(case: Case) -> None:
     assert same_bits(case.evaluate(case.draw(n=9)), case.evaluate(case.draw(n=9)))
 
@@ -146,7 +152,7 @@ def agree(numeric: Any, exact: Any, scale: Any, size: Any) -> bool:
     return bool(np.all(np.abs(numeric - exact) <= 1e-7 * scale + 1e-9 * (1 + size)))
 
 
-@pytest.mark.parametrize("case", [case for case in DIFFERENTIABLE if case.coupling == "sample"], ids=str)
+@over([case for case in DIFFERENTIABLE if case.coupling == "sample"])
 def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
     batch = case.batch(case.draw(n=6))
     answer = evaluate(batch, reduction="none")
@@ -163,12 +169,12 @@ def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
             assert agree(numeric, exact, np.abs(exact), np.abs(answer.per_sample)), (name, column, numeric, exact)
 
 
-@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=str)
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-def test_gradient_is_the_derivative_of_the_value(case: Case, weighted: bool) -> None:
+@over([case for case in DIFFERENTIABLE if len(case.parameters) < 2])
+def test_gradient_is_the_derivative_of_the_value(case: Case) -> None:
+    """Of every reduction with weights, and of the mean without."""
     rng = np.random.default_rng(7)
-    batch = case.batch(case.draw(n=6), sample_weight=weights_for(6) if weighted else None)
-    for reduction in case.reductions:
+    plain, weighted = (case.batch(case.draw(n=6), sample_weight=weights) for weights in (None, weights_for(6)))
+    for batch, reduction in [(plain, "mean"), *((weighted, reduction) for reduction in case.reductions)]:
         answer = evaluate(batch, reduction=reduction)
         gradients = gradients_of(answer)
         directions = {name: rng.standard_normal(each.shape) for name, each in gradients.items()}
@@ -200,7 +206,7 @@ def test_weight_two_is_the_sample_twice(case: Case) -> None:
                 np.testing.assert_allclose(gradients_of(one)[name], summed, rtol=1e-12, atol=1e-15)
 
 
-@each_case
+@each_single_case
 def test_order_of_samples_does_not_matter(case: Case) -> None:
     arrays = case.draw(n=9)
     weights = weights_for(9)
@@ -217,16 +223,17 @@ def test_order_of_samples_does_not_matter(case: Case) -> None:
             np.testing.assert_allclose(gradient, gradients_of(one)[name][order], rtol=tolerance or 1e-13, atol=tolerance)
 
 
-@each_case
+@each_single_case
 def test_blocks_are_the_whole_bit_for_bit(case: Case) -> None:
-    batch = case.batch(case.draw(n=67), sample_weight=weights_for(67))
-    whole = evaluate(batch, block_bytes=2**40)
-    assert same_bits(evaluate(batch), whole)
-    assert same_bits(evaluate(batch, block_bytes=64), whole)
+    """Rows alone, and a few of them; test_blocks has more of both, and threads."""
+    batch = case.batch(case.draw(n=19), sample_weight=weights_for(19))
+    whole = evaluate(batch)
+    few = 4 * max(array.nbytes for array in batch.arrays) // 19
+    assert same_bits(evaluate(batch, block_bytes=few), whole)
     assert same_bits(evaluate(batch, block_bytes=1), whole)
 
 
-@each_case
+@each_single_case
 def test_mask_is_the_batch_without_these_rows(case: Case) -> None:
     arrays, weights = case.draw(n=9), weights_for(9)
     mask = np.array([True, True, False, True, True, False, True, True, False])
@@ -283,9 +290,13 @@ def has_pole(case: Case) -> bool:
     return all(given[name] == value for name, value in POLES[case.loss.name][0].items())
 
 
-def extreme(case: Case, limit: float, n: int = 800) -> dict[str, NDArray[np.float64]]:
+EXTREMES = 400
+"""Samples drawn from the extremes."""
+
+
+def extreme(case: Case, limit: float) -> dict[str, NDArray[np.float64]]:
     """A batch whose numbers, labels apart, are drawn from the extremes of their domains, every third row from the ends."""
-    rng = np.random.default_rng(3)
+    rng, n = np.random.default_rng(3), EXTREMES if case.loss.coupling == "sample" else 40  # of which every pair counts
     arrays = dict(case.draw(n=n))
     for name, array in arrays.items():
         domain = case.encodings[name].domain
@@ -318,32 +329,30 @@ def undefined(numbers: NDArray[np.float64]) -> list[list[int]]:
 
 
 @each_case
-@pytest.mark.parametrize("limit", [1e100, 1e308], ids=["far", "farthest"])
-def test_nothing_is_ever_undefined(case: Case, limit: float) -> None:
-    arrays = extreme(case, limit)
-    batch = case.batch(arrays)
+def test_nothing_is_ever_undefined_and_only_poles_are_infinite(case: Case) -> None:
+    """Half of the numbers far out, half as far as float64 goes; in the first half a loss is infinite at its poles alone."""
+    far, farthest = extreme(case, 1e100), extreme(case, 1e308)
+    batch = case.batch(frozen({name: np.concatenate([far[name], farthest[name]]) for name in far}))
     values, *_ = kernel_of(batch)
     assert undefined(values) == []
     columns = np.zeros(batch.elements)
     columns.reshape(-1)[slice(None) if batch.kept is None else batch.kept] = values
     columns = columns.reshape(len(columns), -1)
     opposed = np.isposinf(columns).any(axis=1) & np.isneginf(columns).any(axis=1)  # ∞ − ∞ has no mean
-    answer = evaluate(batch, reduction="none")
+    outputs = {"per_sample", "gradient", *(output.name for output in outputs_of(case.loss))}
+    answer = evaluate(batch, reduction="none", outputs=sorted(outputs))
     assert answer.per_sample is not None
     assert undefined(answer.per_sample[~opposed]) == []
-    if case.loss.differentiable:
-        for name, gradient in gradients_of(answer).items():
-            assert undefined(gradient) == [], name
+    for output in ("gradient", "hessian_diagonal")[: case.loss.derivatives]:
+        for name, derivatives in by_input(answer.outputs[output]).items():
+            assert undefined(derivatives) == [], (output, name)
+    if set(case.parameters) <= set(switches(case.loss)):
+        finite = finite_rows(answer)[: batch.elements[0] // 2]
+        assert finite.any()
+        assert finite.all() == (not has_pole(case))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if set(case.parameters) <= set(switches(case.loss))], ids=str)
-def test_only_poles_are_infinite(case: Case) -> None:
-    finite = finite_rows(case.evaluate(extreme(case, 1e100), reduction="none"))
-    assert finite.any()
-    assert finite.all() == (not has_pole(case))
-
-
-@pytest.mark.parametrize("case", [case for case in SEPARATE if not case.parameters], ids=str)
+@over([case for case in SEPARATE if not case.parameters])
 def test_zero_weight_drops_an_infinite_sample(case: Case) -> None:
     arrays = extreme(case, 1e308)
     finite = finite_rows(case.evaluate(arrays, reduction="none"))
@@ -363,7 +372,7 @@ def test_zero_weight_drops_an_infinite_sample(case: Case) -> None:
             assert all(np.isfinite(each).all() and not each[~finite].any() for each in gradients_of(answer).values())
 
 
-@pytest.mark.parametrize("case", [case for case in SEPARATE if not case.parameters], ids=str)
+@over([case for case in SEPARATE if not case.parameters])
 def test_infinite_sample_does_not_spoil_the_others(case: Case) -> None:
     arrays = extreme(case, 1e308)
     answer = case.evaluate(arrays, reduction="none")
@@ -397,6 +406,12 @@ def test_every_parameter_has_a_type_a_meaning_and_a_default(loss: Loss) -> None:
         documented = [each.documentation for each in kinds_of(parameter.annotation)[1] if isinstance(each, Doc)]
         assert len(documented) == 1, name
         assert documented[0].endswith("."), name
+
+
+@each_loss
+def test_what_it_says_of_its_parameters_does_not_depend_on_what_was_asked_first(loss: Loss) -> None:
+    fresh = replace(loss)
+    assert {*fresh.own, *fresh.options} == {*fresh.parameters} == {*fresh.defaults} == {*loss.parameters}
 
 
 @each_loss

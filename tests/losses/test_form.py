@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 
 from app.errors import CallerError
 from app.losses import LOSSES, Batch, evaluate
 from app.losses.batch import batch_of
 from app.losses.form import FORMS, Bound, bind
-from tests.losses.drawing import Case, cases, sides
+from tests.losses.drawing import Case, cases, default_cases, over, sides
 
 MISSHAPED: Sequence[Callable[[Any], Any]] = (
     lambda array: array[:, None],
@@ -23,7 +22,7 @@ MISSHAPED: Sequence[Callable[[Any], Any]] = (
     lambda array: array[:0],
     lambda array: np.float64(1.0).reshape(()),
 )
-each_case = pytest.mark.parametrize("case", cases(), ids=str)
+each_case = over(cases())
 
 
 def outcome(bound: Bound, predictions: Any, targets: Any) -> Any:
@@ -46,7 +45,7 @@ def test_arrays_of_any_shape_are_taken_or_refused_and_the_second_time_as_the_fir
     assert outcome(bound, *sides(case.loss, drawn)) == evaluate(case.batch(drawn)).value  # nothing of what was wrong is left
 
 
-@each_case
+@over(default_cases())
 def test_the_same_shapes_are_not_looked_at_twice(case: Case) -> None:
     bound = bind(case.loss, case.parameters)
     shapes = tuple(array.shape for array in case.draw().values())

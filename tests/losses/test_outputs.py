@@ -1,4 +1,4 @@
-"""Every output that is declared, of every loss that has it: its name, its shape, and the same bits however a batch is cut."""
+"""Every output that is declared, of every loss that has it: its name, its shape, and the same whatever else is asked for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +11,13 @@ from app.errors import InvalidParameter, UnknownName
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.composed import Weighed, expression, weighted_sum
 from app.losses.form import bind
-from app.losses.numerics.blocks import use_threads
 from app.losses.outputs import OUTPUTS, USUAL, Output, arrays_by_name, outputs_of, usual_of
-from tests.losses.drawing import Array, Case, cases, default_cases, frozen, sides
+from tests.losses.drawing import Array, Case, cases, default_cases, frozen, over, sides
 
 CASES = default_cases()
 SEPARATE = [case for case in CASES if case.loss.coupling == "sample"]
-each_case = pytest.mark.parametrize("case", CASES, ids=str)
-each_separate_case = pytest.mark.parametrize("case", SEPARATE, ids=str)
+each_case = over(CASES)
+each_separate_case = over(SEPARATE)
 each_output = pytest.mark.parametrize("output", OUTPUTS.values(), ids=list(OUTPUTS))
 
 
@@ -57,7 +56,7 @@ def test_what_is_answered_unasked_is_what_every_client_has_seen() -> None:
     assert usual_of(weighted_sum(terms=[Weighed(bind(LOSSES["mean_squared_error"], {}))])) == (*USUAL, "terms")
 
 
-@pytest.mark.parametrize("case", cases(), ids=str)
+@over(cases())
 def test_each_array_has_the_name_and_shape_that_are_declared(case: Case) -> None:
     batch = case.batch(case.draw(n=6), mask=np.array([True, True, False, True, True, True]))
     shapes = {name: shape for output in outputs_of(case.loss) for name, shape in output.shapes(batch).items()}
@@ -76,18 +75,18 @@ def test_shapes_know_where_the_classes_are_and_what_elements_share() -> None:
     assert found(batch)["hessian_diagonal.variance"].shape == (2, 1)
 
 
-@each_output
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_an_output_that_a_loss_has_not_is_null_where_it_is_usual_and_refused_where_it_is_not(output: Output, case: Case) -> None:
+@each_case
+def test_an_output_that_a_loss_has_not_is_null_where_it_is_usual_and_refused_where_it_is_not(case: Case) -> None:
     batch = case.batch()
-    if output.is_of(case.loss):
-        assert evaluate(batch, outputs=[output.name]).outputs.keys() == {output.name}
-    elif output.always:
-        assert evaluate(batch, outputs=[output.name]).outputs == {output.name: None}
-    else:
-        with pytest.raises(InvalidParameter) as caught:
-            evaluate(batch, outputs=["value", output.name])
-        assert f"{case.loss.name} has no {output.name}; it has {', '.join(names_of(case.loss))}" in caught.value.detail
+    for output in OUTPUTS.values():
+        if output.is_of(case.loss):
+            assert evaluate(batch, outputs=[output.name]).outputs.keys() == {output.name}
+        elif output.always:
+            assert evaluate(batch, outputs=[output.name]).outputs == {output.name: None}
+        else:
+            with pytest.raises(InvalidParameter) as caught:
+                evaluate(batch, outputs=["value", output.name])
+            assert f"{case.loss.name} has no {output.name}; it has {', '.join(names_of(case.loss))}" in caught.value.detail
 
 
 def test_a_name_of_no_output_is_refused() -> None:
@@ -103,27 +102,7 @@ def test_an_output_is_an_attribute_of_the_evaluation_where_it_was_asked_for() ->
         _ = answer.gradient
 
 
-# --- how a batch is cut, and what is dropped ------------------------------------------------------------------------------------
-
-
-@each_separate_case
-def test_outputs_do_not_depend_on_blocks_or_threads(case: Case) -> None:
-    n = 41
-    arrays: dict[str, NDArray[Any]] = {**case.draw(n=n)}
-    for dtype in (np.float64, np.float32):
-        first = next(iter(arrays))
-        arrays[first] = arrays[first].astype(dtype)
-        weighted: dict[str, Any] = {"sample_weight": np.linspace(0.0, 2.0, n)}
-        for reduction, more in (("mean", weighted), ("none", {})):
-            batch = check(case.loss, case.parameters, *sides(case.loss, arrays), **more)
-            whole = found(batch, reduction=reduction, block_bytes=1 << 40)
-            try:
-                for threads in (1, 3):
-                    use_threads(threads)
-                    for block_bytes in (1, 100, 1000):
-                        assert same(found(batch, reduction=reduction, block_bytes=block_bytes), whole), (threads, block_bytes)
-            finally:
-                use_threads(1)
+# --- what is asked for beside it, and what is dropped ---------------------------------------------------------------------------
 
 
 @each_separate_case

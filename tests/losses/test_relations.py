@@ -981,7 +981,7 @@ LIBRARY_DEFAULTS: dict[str, dict[str, object]] = {
     "CrossEntropyLoss": {"from_logits": True, "label_smoothing": 0.0, "class_weight": None},
     "BCELoss": {"from_logits": False, "clip": np.exp(-100.0)},
     "BCEWithLogitsLoss": {"from_logits": True, "pos_weight": 1.0},
-    "CTCLoss": {"blank": 0, "zero_infinity": False, "from_logits": False},
+    "CTCLoss": {"blank": 0, "zero_infinity": False, "from_logits": False, "divide_by_length": True},
     "sigmoid_focal_loss": {"from_logits": True, "alpha": 0.25, "gamma": 2.0},
     "generalized_box_iou_loss": {"eps": 1e-7},
     "distance_box_iou_loss": {"eps": 1e-7},

@@ -121,7 +121,7 @@ def meaning(cell: str, decimal: str) -> Any:
 
 
 def equal(found: Any, expected: Any) -> bool:
-    """Whether a value that was decoded is the one that Python reads, each number with the bits of its double or all its digits."""
+    """Whether a value that was decoded is the one that Python reads, each number with its double's bits or all its digits."""
     found = in_full(found)
     if isinstance(found, np.ndarray):
         given = cast(Any, found)
@@ -319,7 +319,8 @@ def npy(array: Any) -> bytes:
 NPY_SEEDS = [
     npy(array)
     for array in (
-        np.array([1.0, 2.5]), np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2**60]), np.array([2**64 - 1], np.uint64),
+        np.array([1.0, 2.5]), np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2**60]),
+        np.array([2**64 - 1], np.uint64),
         np.array([True, False]), np.array(["a", "bc"]), np.asfortranarray(np.arange(4.0).reshape(2, 2)), np.array([1, 2], ">i2"),
         np.array([1.0, np.nan, np.inf], np.float16), np.array([1j, 2]), np.array(["2020-01-01"], "M8[D]"), np.array([b"a"]),
     )
@@ -405,7 +406,9 @@ def failures(fuzzed: Fuzzed, count: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    number, *names = sys.argv[1:] or ["100000"]
-    wrong = [failure for name in names or FUZZED for failure in failures(FUZZED[name], int(number))]
-    print("\n".join(wrong[:50]))
-    sys.exit(bool(wrong))
+    bodies, *names = sys.argv[1:] or ["100000"]
+    failed = 0
+    for failure in (failure for name in names or FUZZED for failure in failures(FUZZED[name], int(bodies))):
+        failed += 1
+        print(failure, flush=True)
+    sys.exit(bool(failed))

@@ -16,6 +16,7 @@ from app.insight.charts.theme import (
     end_labels,
     finite,
     named,
+    nothing,
     panel_title,
     quantity,
     row_axis,
@@ -78,7 +79,7 @@ def _panel(
     lines = [*_lines(run, metric)]
     numbers = [number for _, line in lines for _, number in line]
     if not numbers:
-        return _empty(theme, run, width, height, title)
+        return nothing(theme, f"no epoch was finished: {named(run['stopped']['reason'])}", width, height) | _titled(theme, title)
     log = view is None and metric is None and min(numbers) > 0 and max(numbers) > RANGE * min(numbers)
     low, high = view or _range(numbers, log=log)
     scaled = [(name, [(epoch, math.log10(number) if log else number) for epoch, number in line]) for name, line in lines]
@@ -98,7 +99,7 @@ def _panel(
     mark: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1} if few else {"type": "line", "clip": True}
     look = styles(theme, len(SIDES))
     layers.append({"data": {"values": rows}, "mark": mark, "encoding": {"color": look["color"]} if few else look})
-    layers += end_labels(theme, [(name, line[-1][1]) for name, line in scaled if line], width, height, (low, high))
+    layers += end_labels(theme, [(name, line[-1][1]) for name, line in scaled if line], len(SIDES), width, height, (low, high))
     for layer in layers:
         layer["encoding"] = {"x": across, "y": up} | layer["encoding"]
     return {"width": width, "height": height, "layer": layers, **_titled(theme, title)}
@@ -106,14 +107,6 @@ def _panel(
 
 def _titled(theme: Theme, title: str | None) -> Spec:
     return {} if title is None else {"title": panel_title(theme, title, noted=True)}
-
-
-def _empty(theme: Theme, run: Answer, width: int, height: int, title: str | None) -> Spec:
-    """A run of which no epoch was finished."""
-    text = f"no epoch was finished: {named(run['stopped']['reason'])}"
-    mark = {"type": "text", "color": theme.muted, "fontSize": 13}
-    layer = {"data": {"values": [{"text": text}]}, "mark": mark, "encoding": {"text": {"field": "text"}}}
-    return {"width": width, "height": height, "layer": [layer], **_titled(theme, title)}
 
 
 def _lines(run: Answer, metric: str | None) -> Iterator[tuple[str, list[Point]]]:

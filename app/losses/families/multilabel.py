@@ -1,5 +1,6 @@
 """Losses of several labels per sample, each of which is true or not: predictions (n, k), one column per label."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ from typing_extensions import Doc
 from app.domains import Whole
 from app.libraries import equal
 from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, ON_BOTH_SIDES, SCORES, UNIT, numbers, whole
-from app.losses.inputs import Encoding, Numbers, Place, Reading, Sizes, when
+from app.losses.encodings import INDEX_LIST, MULTI_HOT, ON_BOTH_SIDES, SCORES, TOLD_LIST, UNIT, numbers, whole
+from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     CONVEX,
@@ -49,6 +50,13 @@ def _draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 LABEL_LOGITS = numbers("logits", "the log-odds of each label", ON_BOTH_SIDES, _draw_logits, axes="n *d k", link=UNIT)
+
+
+def _format(name: str | None, encoding: Encoding) -> Case:
+    def holds(parameters: Mapping[str, object], _: int) -> bool:
+        return parameters["target_format"] == name
+
+    return Case(f"target_format is {name or 'null'}", holds, encoding)
 
 
 @loss(
@@ -130,11 +138,16 @@ def _ordered(targets: Array, weights: Array | None, *keys: Array) -> _Ordered:
 
 @loss(
     predictions=SCORES,
-    targets=when("target_format", "index_list", INDEX_LIST, MULTI_HOT),
+    targets=Choice((_format("multi_hot", MULTI_HOT), _format("index_list", INDEX_LIST), _format(None, TOLD_LIST))),
     formula="1/k ∑_(i ∈ Y) ∑_(j ∉ Y) max(0, 1 − (sᵢ − sⱼ))",
     gradient="−1/k ∑_(i ∉ Y) [sⱼ − sᵢ < 1] if j ∈ Y, else 1/k ∑_(i ∈ Y) [sᵢ − sⱼ < 1]",
-    aliases=("multilabel_hinge", "MultiLabelMarginLoss", "multilabel_margin_loss", "F.multilabel_margin_loss"),
-    equals=(equal("torch.nn.MultiLabelMarginLoss(reduction=reduction)(predictions, targets)"),),
+    aliases=(
+        "multilabel_hinge",
+        alias("MultiLabelMarginLoss", target_format="index_list"),
+        alias("multilabel_margin_loss", target_format="index_list"),
+        alias("F.multilabel_margin_loss", target_format="index_list"),
+    ),
+    equals=(equal("torch.nn.MultiLabelMarginLoss(reduction=reduction)(predictions, targets)", target_format="index_list"),),
     reference="Zhang and Zhou (2014), doi:10.1109/TKDE.2013.39",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost=Cost(per_number=30.0, beyond={"n·k·log k": 9.0}),
@@ -146,8 +159,9 @@ def multilabel_margin(
     weights: Array | None = None,
     *,
     target_format: Annotated[
-        Literal["index_list", "multi_hot"], Doc("Whether targets list the true labels, padded with −1, or flag each with 0 or 1.")
-    ] = "index_list",
+        Literal["index_list", "multi_hot"] | None,
+        Doc("Whether targets list the true labels, padded with −1, or flag each with 0 or 1; null: lists that cannot be flags."),
+    ] = None,
 ) -> tuple[Array, Array, Second]:
     """Asks every true label to lead every false one by 1, and adds up the shortfalls, divided by the number of labels.
 
@@ -203,7 +217,7 @@ def hamming_loss(predictions: Array, targets: Array) -> tuple[Array, None]:
 @loss(
     predictions=MULTI_HOT,
     targets=MULTI_HOT,
-    formula="1 if ∑ |p − y| > 0, else 0",
+    formula="1 if ∑ⱼ |pⱼ − yⱼ| > 0, else 0",
     aliases=("subset_zero_one_loss", "exact_match_loss", alias("zero_one_loss", shapes=("n k", "n k"))),
     equals=(equal("sklearn.metrics.zero_one_loss(targets, predictions)"),),
     reference="Tsoumakas, Katakis and Vlahavas (2010), doi:10.1007/978-0-387-09823-4_34",

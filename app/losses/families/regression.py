@@ -42,7 +42,7 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.stable import LOG_2, Array, recovered, sign
-from app.losses.parameters import PER_COLUMN
+from app.losses.parameters import LEVEL, PER_COLUMN
 from app.registry import alias
 
 # --- squares and absolute values --------------------------------------------------------------------------------------
@@ -646,6 +646,7 @@ def quantile(
     quantile: Annotated[
         Annotated[float, Ge(0), Le(1)] | list[Annotated[float, Ge(0), Le(1)]],
         PER_COLUMN,
+        LEVEL,
         Doc("The quantile to predict: the share of targets that should lie below; or one for each column."),
     ] = 0.5,
 ) -> tuple[Array, Array, Second]:

@@ -1,7 +1,7 @@
 """Infinite scores: what a loss is there is the limit of what it is at finite ones that go to infinity."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,8 +37,12 @@ def _limit(near: Any, far: Any) -> Any:
     if near is None:
         return None
     if isinstance(near, tuple):
-        return tuple(map(_limit, near, far))
+        return tuple(map(_limit, cast(tuple[Any, ...], near), far))
     if callable(near):
-        return lambda *weights: _limit(near(*weights), far(*weights))
+
+        def later(*weights: Array) -> Any:
+            return _limit(near(*weights), far(*weights))
+
+        return later
     grows = np.abs(far) > np.abs(near)
     return np.where(np.isclose(near, far, rtol=SAME, atol=0.0), far, np.where(grows, np.copysign(np.inf, far), 0.0))

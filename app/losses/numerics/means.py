@@ -35,6 +35,8 @@ class Mean:
     """Whether `sum` and `mean_over_samples` mean anything beside `mean`."""
     by_column: bool = False
     """Whether it is taken of the elements in each column, and the columns' are averaged."""
+    power: int | None = None
+    """The value is this root of the mean of losses to this power; None where it is no function of such a mean."""
 
 
 @cache
@@ -180,8 +182,8 @@ def _only(losses: Array, weights: Array | None, divisor: float) -> tuple[float, 
     return float(losses[0]), slope
 
 
-ARITHMETIC = Mean("mean", _arithmetic_of_rows)
-QUADRATIC = Mean("root mean square", _quadratic_of_rows, _quadratic_of_all)
+ARITHMETIC = Mean("mean", _arithmetic_of_rows, power=1)
+QUADRATIC = Mean("root mean square", _quadratic_of_rows, _quadratic_of_all, power=2)
 MEDIAN = Mean("median", _arithmetic_of_rows, _median_of_all, sums=False)
 MAXIMUM = Mean("maximum", _arithmetic_of_rows, _maximum_of_all, sums=False)
 POOLED = Mean("one loss of the whole batch in place", _arithmetic_of_rows, _only, sums=False)

@@ -1,0 +1,178 @@
+"""Several models on the same targets, by several losses: which is better, by how much, and whether that is more than chance."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from app.insight.intervals import Asked, Interval, Pair, around, error_bar, standard_error
+from app.insight.labels import Codes, Labels
+from app.insight.measured import EPS, Measured, measure, total
+from app.insight.significance import holm, sign_flips, t_tails
+from app.losses.batch import Batch
+from app.losses.numerics.stable import Array
+
+MOST_DIFFERENT = 10
+
+
+class Row(NamedTuple):
+    """A model by one loss."""
+
+    model: str
+    value: float
+    standard_error: float | None
+    interval: Interval
+    rank: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A sample on which two models differ."""
+
+    index: int
+    difference: float
+
+
+class Paired(NamedTuple):
+    """Two models, sample by sample."""
+
+    models: tuple[str, str]
+    difference: float
+    standard_error: float | None
+    interval: Pair | None
+    p_value: float | None
+    p_permutation: float | None
+    p_adjusted: float | None
+    won: tuple[float, float]
+    tied: float
+    largest: tuple[Difference, ...]
+
+
+class ByLoss(NamedTuple):
+    """All models by one loss."""
+
+    table: tuple[Row, ...]
+    pairs: tuple[Paired, ...]
+    best: str | None
+    conclusion: str
+
+
+def compare(batches: Mapping[str, Batch], clusters: Labels | None, asked: Asked, permutations: int) -> ByLoss:
+    """The models' batches, whose targets, weights and masks are the same, by the loss that they are of.
+
+    InvalidInput `too_few_samples` where fewer than two samples count.
+    """
+    measured = {name: measure(batch, at=("targets",)) for name, batch in batches.items()}
+    first = next(iter(measured.values()))
+    among = None if clusters is None else clusters.of(first.index, first.batch.elements[0])
+    bars = [error_bar(each, among, asked) for each in measured.values()]
+    values = [bar.value for bar in bars]
+    table = tuple(
+        Row(name, *bar, 1 + sum(other < bar.value for other in values)) for name, bar in zip(measured, bars, strict=True)
+    )
+    pairs = _pairs(measured, among, asked, permutations)
+    best = _best(table, pairs, asked.confidence)
+    return ByLoss(table, pairs, best, _conclusion(table, pairs, best, asked.confidence))
+
+
+def _pairs(measured: Mapping[str, Measured], clusters: Labels | None, asked: Asked, permutations: int) -> tuple[Paired, ...]:
+    names = list(combinations(measured, 2))
+    if not names:
+        return ()
+    codes = None if clusters is None else clusters.codes
+    influences = {
+        name: each.sums.influences() for name, each in measured.items() if each.sums is not None and math.isfinite(each.value)
+    }
+    tested = [pair for pair in names if pair[0] in influences and pair[1] in influences]
+    found = [
+        _pair(measured[one], measured[other], influences.get(one), influences.get(other), codes, asked) for one, other in names
+    ]
+    flipped = _flipped(measured, tested, codes, asked, permutations)
+    adjusted = holm([result.p_value for result in found])
+    return tuple(
+        Paired(pair, *result._replace(p_permutation=flipped.get(pair)), p, *_won(measured[pair[0]], measured[pair[1]]))
+        for pair, result, p in zip(names, found, adjusted, strict=True)
+    )
+
+
+class _Tested(NamedTuple):
+    difference: float
+    standard_error: float | None
+    interval: Pair | None
+    p_value: float | None
+    p_permutation: float | None = None
+
+
+def _pair(
+    one: Measured, other: Measured, first: Array | None, second: Array | None, clusters: Codes | None, asked: Asked
+) -> _Tested:
+    """The paired t test."""
+    with np.errstate(all="ignore"):
+        difference = one.value - other.value
+    if first is None or second is None:
+        return _Tested(difference, None, None, None)
+    apart = first - second
+    largest = max(float(np.abs(first).max()), float(np.abs(second).max()))
+    if float(np.abs(apart).max()) <= 8 * EPS * largest:  # what rounding leaves of differences that are all the same
+        apart = np.zeros_like(apart)
+    error, freedom = standard_error(apart, clusters)
+    interval = around(difference, error, freedom, asked.confidence)
+    return _Tested(difference, error, interval, t_tails(difference / error, freedom) if error > 0 else None)
+
+
+def _flipped(
+    measured: Mapping[str, Measured], names: Sequence[tuple[str, str]], codes: Codes | None, asked: Asked, permutations: int
+) -> dict[tuple[str, str], float]:
+    """The p-value of sign flips for each pair: the same flips for all of them."""
+    columns = {name: sums.numerators.sum(axis=0) for name, each in measured.items() if (sums := each.sums) is not None}
+    if codes is not None:
+        columns = {name: total(codes, column) for name, column in columns.items()}
+    if not names:
+        return {}
+    found = sign_flips(np.stack([columns[one] - columns[other] for one, other in names], axis=1), permutations, asked.seed)
+    return {} if found is None else dict(zip(names, found.tolist(), strict=True))
+
+
+def _won(one: Measured, other: Measured) -> tuple[tuple[float, float], float, tuple[Difference, ...]]:
+    """On which share of the samples each has the lower loss, the share of ties, and where they differ most."""
+    whole = float(one.weights.sum())
+    shares = [float(one.weights[lower].sum()) / whole for lower in (one.losses < other.losses, other.losses < one.losses)]
+    with np.errstate(all="ignore"):
+        apart = np.where(one.losses == other.losses, 0.0, one.losses - other.losses)  # of two infinite ones too
+    order = np.argsort(-np.abs(apart), kind="stable")[:MOST_DIFFERENT]
+    tied = float(one.weights[one.losses == other.losses].sum()) / whole
+    return (shares[0], shares[1]), tied, tuple(Difference(int(one.index[at]), float(apart[at])) for at in order)
+
+
+def _best(table: Sequence[Row], pairs: Sequence[Paired], confidence: float) -> str | None:
+    """The model of the lowest value, where it is surely lower than each of the others."""
+    name = min(table, key=lambda row: row.value if row.value == row.value else math.inf).model
+    own = [pair for pair in pairs if name in pair.models]
+    return name if own and all(pair.p_adjusted is not None and pair.p_adjusted < 1.0 - confidence for pair in own) else None
+
+
+def _conclusion(table: Sequence[Row], pairs: Sequence[Paired], best: str | None, confidence: float) -> str:
+    if len(table) == 1:
+        return "One model alone: there is nothing to compare it with."
+    if best is not None:
+        own = [pair.p_adjusted for pair in pairs if best in pair.models and pair.p_adjusted is not None]
+        than = "the other model" if len(table) == 2 else f"each of the other {len(table) - 1} models"
+        return (
+            f"{best} has the lowest loss, and it is lower than that of {than} beyond chance (adjusted p at most {max(own):.2g})."
+        )
+    if not any(pair.p_value is not None for pair in pairs):
+        return "Nothing may be concluded: none of the differences can be tested."
+    lowest = min(table, key=lambda row: row.value if row.value == row.value else math.inf).model
+    return (
+        f"Nothing may be concluded: {lowest} has the lowest loss here, but not below every other model's beyond chance "
+        f"at a confidence of {confidence:g}."
+    )
+
+
+def cost_of(batch: Batch, models: int, permutations: int) -> float:
+    """Steps that the pairs take beyond the error bars."""
+    n, pairs = min(batch.elements[0], 4096), models * (models - 1) // 2
+    return permutations * n * (2.0 + pairs) + 400.0 * batch.elements[0] * (models + pairs)

@@ -1,0 +1,161 @@
+"""How far the value of a loss may be from what it would be on all the samples there are: standard error and intervals.
+
+t is recommended wherever it exists: by simulation (docs/decisions/intervals.md) the bootstrap's intervals hold the true mean
+no more often, and where tails are heavy less often. They say what t cannot: on which side the value is less sure.
+"""
+
+import math
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from app.insight.bootstrap import left_out, resampled
+from app.insight.labels import Codes, Labels
+from app.insight.measured import Measured, total
+from app.insight.pieces import powers
+from app.insight.significance import normal_quantile, t_quantile
+from app.losses.numerics.stable import Array
+
+Pair: TypeAlias = tuple[float, float]
+
+SKEWED = 0.025
+"""Squared skewness over n from which a t interval of 95 % may miss a whole percent or more (Hall 1992, section 2.6)."""
+HEAVY = 0.25
+"""Share of the variance from a single sample, and 4/n, that says the tails are too heavy for any of these intervals."""
+FEW_CLUSTERS = 30
+WHOLE_BATCH = (
+    "This loss is one of the whole batch: only the bootstrap says how sure it is, and that never goes beyond the samples seen."
+)
+
+
+class Interval(NamedTuple):
+    """Intervals for the value, each by its method."""
+
+    confidence: float
+    t: Pair | None
+    percentile: Pair | None
+    bca: Pair | None
+    recommended: Literal["t", "percentile", "bca"] | None
+    resamples: int
+    note: str | None
+
+
+class ErrorBar(NamedTuple):
+    """A value, and how sure it is."""
+
+    value: float
+    standard_error: float | None
+    interval: Interval
+
+
+class Asked(NamedTuple):
+    """How sure an interval is to be, and how it is found."""
+
+    confidence: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+
+
+def standard_error(influences: Array, clusters: Codes | None) -> tuple[float, int]:
+    """That of a value from its influences, and the degrees of freedom: √(n/(n−1)·Σψ²), of clusters' sums where there are any.
+
+    NaN, and 0 degrees, where there is only one.
+    """
+    parts = influences if clusters is None else total(clusters, influences)
+    if clusters is not None:
+        parts = parts[np.bincount(clusters) > 0]
+    n = parts.size
+    if n < 2:
+        return math.nan, 0
+    largest, square, _ = powers(parts)
+    return (largest * math.sqrt(n / (n - 1) * square) if math.isfinite(largest) else math.nan), n - 1
+
+
+def around(value: float, error: float, freedom: int, confidence: float) -> Pair:
+    """The t interval."""
+    reach = t_quantile(0.5 + confidence / 2.0, freedom) * error if error else 0.0
+    return value - reach, value + reach
+
+
+def error_bar(measured: Measured, clusters: Labels | None, asked: Asked) -> ErrorBar:
+    """The value with its standard error and intervals. What follows from an infinite loss is NaN, what does not exist None."""
+    value, codes = measured.value, None if clusters is None else clusters.codes
+    if not math.isfinite(value):
+        undefined = (math.nan, math.nan)
+        t, drawn = undefined if measured.sums else None, undefined if asked.resamples else None
+        return ErrorBar(value, math.nan, Interval(asked.confidence, t, drawn, drawn, None, asked.resamples, None))
+    drawn = resampled(measured, codes, asked.resamples, asked.seed)
+    drawn = drawn[np.isfinite(drawn)]
+    known = drawn.size > 1 and 2 * drawn.size >= asked.resamples
+    tails = np.array([0.5 - asked.confidence / 2.0, 0.5 + asked.confidence / 2.0])
+    percentile = _quantiles(drawn, tails) if known else None
+    t = error = None
+    influences = None if measured.sums is None else measured.sums.influences()
+    if influences is not None:
+        error, freedom = standard_error(influences, codes)
+        t = around(value, error, freedom, asked.confidence)
+        if known and error == 0:
+            percentile = (value, value)
+    elif known:
+        error = float(np.std(drawn, ddof=1))
+    bca = _bca(measured, codes, influences, drawn, tails) if known and percentile is not None else None
+    recommended = "t" if t is not None else None if percentile is None else "percentile"
+    note = _note(measured, codes, influences)
+    return ErrorBar(value, error, Interval(asked.confidence, t, percentile, bca, recommended, asked.resamples, note))
+
+
+def _quantiles(drawn: Array, shares: Array) -> Pair:
+    low, high = np.quantile(drawn, shares)
+    return float(low), float(high)
+
+
+def _bca(measured: Measured, clusters: Codes | None, influences: Array | None, drawn: Array, tails: Array) -> Pair | None:
+    """Bias-corrected and accelerated (Efron 1987, doi:10.1080/01621459.1987.10478410); None where it does not exist."""
+    value, pull = measured.value, influences
+    if measured.sums is not None:
+        rows = measured.sums
+        value = float(rows.value(rows.numerators.sum(axis=1), rows.divisors.sum(axis=1)))
+    without = left_out(measured, clusters)
+    if without is not None:
+        pull = without.mean() - without
+    elif pull is not None and clusters is not None:
+        pull = total(clusters, pull)
+    if pull is None:
+        return None
+    largest, square, cube = powers(pull)
+    if not math.isfinite(largest):
+        return None
+    if largest == 0:
+        return (value, value) if np.ptp(drawn) == 0 else None
+    rank = (np.count_nonzero(drawn < value) + np.count_nonzero(drawn <= value)) / (2 * drawn.size)
+    if not 0 < rank < 1:
+        return None
+    bias = float(normal_quantile(rank))
+    acceleration = cube / (6.0 * square**1.5)
+    shifted = bias + np.array([float(normal_quantile(tail)) for tail in tails])
+    shares = _normal(bias + shifted / (1.0 - acceleration * shifted))
+    return _quantiles(drawn, shares)
+
+
+def _normal(z: Array) -> Array:
+    from scipy.special import ndtr  # pyright: ignore[reportUnknownVariableType]
+
+    return np.asarray(ndtr(z), np.float64)
+
+
+def _note(measured: Measured, clusters: Codes | None, influences: Array | None) -> str | None:
+    """What may keep the intervals from holding the true value as often as they say; None where nothing is seen to."""
+    if influences is None:
+        return WHOLE_BATCH
+    parts = influences if clusters is None else total(clusters, influences)
+    n, (largest, square, cube) = parts.size, powers(parts)
+    skewness = cube * math.sqrt(n) / square**1.5 if largest else 0.0
+    reasons: list[str] = []
+    if clusters is not None and n < FEW_CLUSTERS:
+        reasons.append(f"there are only {n} clusters")
+    if largest and (HEAVY + 4.0 / n) * square < 1.0:
+        reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {1 / square:.0%} of the variance")
+    if skewness**2 / n > SKEWED:
+        reasons.append(f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses of skewness {skewness:.2g}")
+    said = "The intervals may hold the true value less often than they say"
+    return f"{said}: {'; '.join(reasons)}." if reasons else None
