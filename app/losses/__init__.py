@@ -17,6 +17,7 @@ from app.losses.families import (
     multilabel,
     ranking,
     regression,
+    robust,
     segmentation,
     sequence,
 )
@@ -25,7 +26,7 @@ from app.registry import Registry, registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
+    regression, robust, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
     segmentation, detection, sequence,
 )  # fmt: skip
 
