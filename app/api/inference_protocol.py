@@ -164,7 +164,7 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     shapes = [tensors[key].shape for key in ("predictions", "targets", "labels") if key in tensors] if NAMED.varies(name) else []
     bound, reduction, missing, non_finite_as = _asked((name, request.parameters, shapes))
     if isinstance(bound, Sum) and bound.by_head:
-        given = _by_head(bound, tensors)
+        given: dict[str, Any] = _by_head(bound, tensors)
     else:
         mask = _mask(tensors.pop("mask", None))
         arrays = {key: widened(tensor) for key, tensor in tensors.items()}

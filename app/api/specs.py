@@ -344,10 +344,10 @@ class _Expansion:
         if name == "loss":
             return self.inner(value, path, deep, arrays)
 
-        def member(key: str | int, item: object) -> object:
-            members = cast(dict[str, Any], item) if isinstance(item, dict) else {}
+        def member(key: str | int, item: Any) -> Any:
+            members: dict[str, Any] = cast(dict[str, Any], item) if isinstance(item, dict) else {}
             if "loss" not in members:
-                return item
+                return cast(Any, item)
             own = arrays if isinstance(key, int) else [_of_head(array, key) for array in arrays]
             return {**members, "loss": self.inner(members["loss"], (*path, key, "loss"), deep, own)}
 
