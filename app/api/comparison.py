@@ -23,7 +23,7 @@ from app.insight import Asked, Labels, charts
 from app.insight import compare as compare_models
 from app.insight.analysis import LOADING, resampling_cost
 from app.insight.comparison import cost_of
-from app.losses import LOSSES, Batch
+from app.losses import NAMED, Batch
 from app.losses.batch import batch_of
 from app.losses.evaluate import evaluate
 from app.serving.call import Call
@@ -35,7 +35,7 @@ MOST = 50
 if TYPE_CHECKING:
     Losses: TypeAlias = list[BoundSpec]
 else:
-    Losses = list_of(EitherLoss, LOSSES, "losses")
+    Losses = list_of(EitherLoss, NAMED, "losses")
 
 
 def _models(value: object) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class ComparisonRequest(Part):
         for name, predictions in self.models.items():
             try:
                 made[name] = batch_of(
-                    spec.bound, predictions, self.targets,
+                    spec.single, predictions, self.targets,
                     sample_weight=self.sample_weight, mask=mask, classes=self.classes, missing=self.missing,
                 )  # fmt: skip
             except CallerError as error:
