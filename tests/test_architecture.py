@@ -55,7 +55,7 @@ CORE = {"errors", "registry", "losses", "insight", "training"}
 CORE_MAY_IMPORT = {"numpy", "annotated_types", "typing_extensions"}
 TRAINED_WITH = {"scipy", "sklearn"}
 """What app.training may import besides, inside the functions that need it."""
-ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}}
+ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}, "losses.expressions.functions": {"scipy"}}
 
 
 def modules() -> dict[str, Path]:
@@ -97,9 +97,7 @@ def test_nobody_imports_a_command(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE | {"domains"}])
 def test_the_core_needs_numpy_and_little_else(name: str) -> None:
     found = {part(each) for each in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
-    # erf and the gamma functions of expressions, which NumPy has not
-    more = {"scipy"} if name.startswith("losses.expressions.") else ALSO.get(part(name), set())
-    assert found <= CORE_MAY_IMPORT | more
+    assert found <= CORE_MAY_IMPORT | ALSO.get(part(name), set()) | ALSO.get(name, set())
 
 
 @pytest.mark.parametrize("package", [name for name in ("losses", "insight", "training") if (APP / name).exists()])

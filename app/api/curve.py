@@ -88,7 +88,7 @@ def draw_curve(
     Parameters of the loss stand in the address too: `/v1/losses/huber/curve?delta=1.5&against=mae`.
     """
     first = _asked(name, rest)
-    axis = axis_of(first.bound)
+    axis = axis_of(first.single)
     at = axis.target if target is None else target
     low, high = axis.low if low is None else low, axis.high if high is None else high
     _check_range(axis, low, high)
@@ -96,7 +96,7 @@ def draw_curve(
     curves = [_entry(first, _drawn(first, axis, x, at))]
     for index, other in enumerate(_others(against)):
         try:
-            theirs = axis_of(other.bound)
+            theirs = axis_of(other.single)
             if theirs.kind != axis.kind:
                 message = f"{other.name} is drawn over the {theirs.kind}, and {first.name} over the {axis.kind}"
                 raise InvalidInput([Fault((), "axis", message)])
@@ -154,7 +154,7 @@ def _check_range(axis: Axis, low: float, high: float) -> None:
 
 def _drawn(spec: BoundSpec, axis: Axis, x: Array, target: float) -> Curve:
     try:
-        return curve(spec.bound, axis, x, target)
+        return curve(spec.single, axis, x, target)
     except CallerError as error:
         fault = error.faults[0]
         path = ("target",) if fault.path[:1] == ("targets",) else fault.path[1:]

@@ -29,8 +29,8 @@ from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.api.words import TARGETS, AnyReduction, OneOrMore, Part, or_default
-from app.errors import CallerError, Fault, InvalidInput, Path
-from app.losses.batch import AnyBatch, Batches, Missing
+from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
+from app.losses.batch import AnyBatch, Batch, Batches, Missing
 from app.losses.evaluate import Evaluation, Reduction
 from app.losses.form import Sum
 from app.losses.inputs import Place
@@ -102,6 +102,35 @@ else:
     OutputName = Literal[tuple(OUTPUTS)]
 
 
+LARGEST_WEIGHT = 1e100
+"""Beyond, the square of a weight may be infinite."""
+
+
+def _weights(value: object) -> Any:
+    path = ("regularization", "weights")
+    if not isinstance(value, Mapping) or not value:
+        raise InvalidInput([Fault(path, "type", "regularization.weights must be an object of arrays, with one at least")])
+    arrays = {name: faults.numbers(item, (*path, name)) for name, item in cast(Mapping[str, object], value).items()}
+    for name, array in arrays.items():
+        bad = ~(np.abs(array) <= LARGEST_WEIGHT)
+        if bad.any():
+            Place((*path, name)).refuse_numbers(bad, array, f"at most {LARGEST_WEIGHT:.0e} in size")
+    return arrays
+
+
+class WeightPenalty(Part):
+    """What the weights of a model cost beside its loss: l1 · Σ|w| + l2 · Σw²."""
+
+    l1: Annotated[float, Field(description="Times Σ|w|.", ge=0, le=1e6)] = 0.0
+    l2: Annotated[float, Field(description="Times Σw².", ge=0, le=1e6)] = 0.0
+    weights: Annotated[
+        Any,
+        BeforeValidator(_weights),
+        WithJsonSchema({"type": "object", "additionalProperties": {}}),
+        Field(description="Arrays of any shape, by name.", examples=[{"w": [[0.5, -1.0], [0.0, 2.0]]}]),
+    ]
+
+
 Targets: TypeAlias = Annotated[
     Arrays,
     Field(
@@ -154,33 +183,7 @@ WhatIsMissing: TypeAlias = Annotated[
 """What losses are evaluated on beside predictions: fields that several requests have."""
 
 
-LARGEST_WEIGHT = 1e100
-"""Beyond, the square of a weight may be infinite."""
-
-
-def _weights(value: object) -> Any:
-    path = ("regularization", "weights")
-    if not isinstance(value, Mapping) or not value:
-        raise InvalidInput([Fault(path, "type", "regularization.weights must be an object of arrays, with one at least")])
-    arrays = {name: faults.numbers(item, (*path, name)) for name, item in cast(Mapping[str, object], value).items()}
-    for name, array in arrays.items():
-        bad = ~(np.abs(array) <= LARGEST_WEIGHT)
-        if bad.any():
-            Place((*path, name)).refuse_numbers(bad, array, f"at most {LARGEST_WEIGHT:.0e} in size")
-    return arrays
-
-
-class WeightPenalty(Part):
-    """What the weights of a model cost beside its loss: l1 · Σ|w| + l2 · Σw²."""
-
-    l1: Annotated[float, Field(description="Times Σ|w|.", ge=0, le=1e6)] = 0.0
-    l2: Annotated[float, Field(description="Times Σw².", ge=0, le=1e6)] = 0.0
-    weights: Annotated[
-        Any,
-        BeforeValidator(_weights),
-        WithJsonSchema({"type": "object", "additionalProperties": {}}),
-        Field(description="Arrays of any shape, by name.", examples=[{"w": [[0.5, -1.0], [0.0, 2.0]]}]),
-    ]
+NOT_A_SUM = "this takes one loss, and a {} is several: send them one by one, or as one expression"
 
 
 class BatchRequest(BaseModel):
@@ -223,6 +226,14 @@ class BatchRequest(BaseModel):
     def batch(self) -> AnyBatch:
         """The arrays, checked."""
         return vars(self)["batch"]
+
+    @property
+    def single(self) -> Batch:
+        """The same, of one loss; InvalidParameter for a sum of losses."""
+        batch = self.batch
+        if isinstance(batch, Batches):
+            raise InvalidParameter([Fault(("loss",), "does_not_fit", NOT_A_SUM.format(batch.loss.name))])
+        return batch
 
     @property
     def cost(self) -> float:
@@ -408,7 +419,7 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
         answer.update({name: in_words(output) for name, output in outputs.items()})
     if isinstance(batch, Batches) and "terms" in outputs:
         answer["terms"] = _terms(batch.loss, loss, answer["terms"])
-    if found := batch.targets_encoding:
+    if found := encodings_of(batch):
         answer["targets_encoding"] = found
     if non_finite:
         answer["non_finite"] = [
@@ -432,6 +443,11 @@ def _terms(loss: Sum, document: dict[str, Any], values: Sequence[Any] | None) ->
             entry["log_variance_gradient"] = 0.5 - part.weight * value if known else None
         entries.append(entry)
     return entries
+
+
+def encodings_of(batch: AnyBatch) -> str | dict[str, Any]:
+    """What the targets were taken for: of several arrays by name, empty where there are none."""
+    return batch.targets_encoding
 
 
 COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))

@@ -38,7 +38,7 @@ from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
 from app.api.words import OneOrMore, Part
-from app.errors import CallerError, Fault, InvalidInput, Path, UnknownName
+from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path, UnknownName
 from app.losses import COMPOSED, LOSSES, NAMED, Composed, Loss
 from app.losses.composed import DEEPEST, MOST_LOSSES, Head, Weighed
 from app.losses.form import Bound, Sum, bind
@@ -100,6 +100,15 @@ class BoundSpec(Spec):
     @cached_property
     def bound(self) -> Bound | Sum:
         return bind(LOSSES[self.name], self.given)
+
+    @property
+    def single(self) -> Bound:
+        """The same; InvalidParameter for a sum of losses."""
+        bound = self.bound
+        if isinstance(bound, Sum):
+            message = f"this takes single losses, and a {bound.name} is several: send them one by one, or as one expression"
+            raise InvalidParameter([Fault(("parameters",), "does_not_fit", message)])
+        return bound
 
     @cached_property
     def document(self) -> dict[str, Any]:

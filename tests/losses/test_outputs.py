@@ -11,7 +11,6 @@ from app.errors import InvalidParameter, UnknownName
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.composed import Weighed, expression, weighted_sum
 from app.losses.form import bind
-from app.losses.numerics.blocks import use_threads
 from app.losses.outputs import OUTPUTS, USUAL, Output, arrays_by_name, outputs_of, usual_of
 from tests.losses.drawing import Array, Case, cases, default_cases, frozen, over, sides
 
