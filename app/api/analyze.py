@@ -51,7 +51,7 @@ class AnalyzeRequest(BatchRequest, Part):
     @property
     def cost(self) -> float:
         """Steps that the analysis takes."""
-        return cost_of(self.single, self.groups, self.resamples)
+        return cost_of(self.batch, self.groups, self.resamples)
 
 
 def analyze(request: AnalyzeRequest) -> AnalyzeResponse:
@@ -61,7 +61,7 @@ def analyze(request: AnalyzeRequest) -> AnalyzeResponse:
     the distribution of the samples' losses, the worst of them and how few carry how much; what the predictions are like
     (residuals, calibration, confusion, coverage, as the loss has it); and groups of samples against the rest.
     """
-    batch = request.single
+    batch = request.batch
     classes = cast(list[str | float] | None, request.classes)
     try:
         found = analyze_batch(
@@ -79,7 +79,7 @@ def analyze(request: AnalyzeRequest) -> AnalyzeResponse:
 
 
 def _respond(request: AnalyzeRequest, found: Analysis) -> AnalyzeResponse:
-    batch, plain = request.single, Plain()
+    batch, plain = request.batch, Plain()
     answer: dict[str, Any] = {"loss": request.loss.document, "n_samples": batch.n_samples}
     if len(batch.elements) > 1:
         answer["n_elements"] = batch.n_elements
