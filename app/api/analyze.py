@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.api.analysis_answer import AnalyzeResponse
 from app.api.evaluate import COLUMNS as EVALUATED
-from app.api.evaluate import FIELDS, BatchRequest, encodings_of
+from app.api.evaluate import FIELDS, BatchRequest
 from app.api.files import FILES, Layout
 from app.api.insight_examples import ANALYSES
 from app.api.labels import Clusters, Groupings
@@ -51,7 +51,7 @@ class AnalyzeRequest(BatchRequest, Part):
     @property
     def cost(self) -> float:
         """Steps that the analysis takes."""
-        return cost_of(self.single, self.groups, self.resamples)
+        return cost_of(self.batch, self.groups, self.resamples)
 
 
 def analyze(request: AnalyzeRequest) -> AnalyzeResponse:
@@ -61,7 +61,7 @@ def analyze(request: AnalyzeRequest) -> AnalyzeResponse:
     the distribution of the samples' losses, the worst of them and how few carry how much; what the predictions are like
     (residuals, calibration, confusion, coverage, as the loss has it); and groups of samples against the rest.
     """
-    batch = request.single
+    batch = request.batch
     classes = cast(list[str | float] | None, request.classes)
     try:
         found = analyze_batch(
@@ -79,7 +79,7 @@ def analyze(request: AnalyzeRequest) -> AnalyzeResponse:
 
 
 def _respond(request: AnalyzeRequest, found: Analysis) -> AnalyzeResponse:
-    batch, plain = request.single, Plain()
+    batch, plain = request.batch, Plain()
     answer: dict[str, Any] = {"loss": request.loss.document, "n_samples": batch.n_samples}
     if len(batch.elements) > 1:
         answer["n_elements"] = batch.n_elements
@@ -89,7 +89,7 @@ def _respond(request: AnalyzeRequest, found: Analysis) -> AnalyzeResponse:
     if found.n_clusters is None:
         del members["n_clusters"]
     answer |= plain(members)
-    if encoding := encodings_of(batch):
+    if encoding := batch.targets_encoding:
         answer["targets_encoding"] = encoding
     if plain.non_finite:
         answer["non_finite"] = plain.non_finite

@@ -29,8 +29,8 @@ from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.api.words import TARGETS, AnyReduction, OneOrMore, Part, or_default
-from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
-from app.losses.batch import AnyBatch, Batch, Batches, Missing
+from app.errors import CallerError, Fault, InvalidInput, Path
+from app.losses.batch import AnyBatch, Batches, Missing
 from app.losses.evaluate import Evaluation, Reduction
 from app.losses.form import Sum
 from app.losses.inputs import Place
@@ -226,14 +226,6 @@ class BatchRequest(BaseModel):
     def batch(self) -> AnyBatch:
         """The arrays, checked."""
         return vars(self)["batch"]
-
-    @property
-    def single(self) -> Batch:
-        """The same, of one loss; InvalidParameter for a sum of losses."""
-        batch = self.batch
-        if isinstance(batch, Batches):
-            raise InvalidParameter([Fault(("loss",), "does_not_fit", NOT_A_SUM.format(batch.loss.name))])
-        return batch
 
     @property
     def cost(self) -> float:
