@@ -170,7 +170,7 @@ def charbonnier(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[
     gradient="r/√((r/δ)² + 1)",
     aliases=("reg:pseudohubererror", "mphe"),
     equals=(equal("xgboost.XGBRegressor(objective='reg:pseudohubererror', huber_slope=delta)", reductions=EACH, axes=("n",)),),
-    reference="Hartley and Zisserman (2003), Multiple view geometry, appendix 6.8; Charbonnier et al. (1997), doi:10.1109/83.551699",
+    reference="Charbonnier et al. (1997), doi:10.1109/83.551699; Hartley and Zisserman (2003), appendix 6.8",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
 def pseudo_huber(
@@ -315,7 +315,7 @@ def tukey_biweight(predictions: Array, targets: Array, *, c: Scale = 4.685) -> t
     gradient="r/(1 + |r|/c)",
     aliases=("FairLoss", "FairLoss:smoothness"),
     equals=(equal("lightgbm.LGBMRegressor(objective='fair', fair_c=c)", reductions=EACH, axes=("n",)),),
-    reference="Fair (1974), Annals of Economic and Social Measurement 3; Holland and Welsch (1977), doi:10.1080/03610927708827533",
+    reference="Fair (1974), Ann. Econ. Soc. Meas. 3; Holland and Welsch (1977), doi:10.1080/03610927708827533",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
 def fair(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[Array, Array, Second]:
