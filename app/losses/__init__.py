@@ -7,15 +7,19 @@
 from app.losses.batch import Batch, check
 from app.losses.evaluate import Evaluation, evaluate
 from app.losses.families import (
+    asymmetric,
     binary,
     detection,
+    deviance,
     distribution,
     divergence,
     metric_learning,
     multiclass,
     multilabel,
     ranking,
+    redescending,
     regression,
+    relative,
     robust,
     segmentation,
     sequence,
@@ -25,8 +29,8 @@ from app.registry import registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, robust, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
-    segmentation, detection, sequence,
+    regression, relative, robust, redescending, asymmetric, deviance, binary, multiclass, multilabel, divergence, distribution,
+    metric_learning, ranking, segmentation, detection, sequence,
 )  # fmt: skip
 
 __all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]
