@@ -5,6 +5,7 @@
 """
 
 from app.losses.batch import Batch, check
+from app.losses.composed import COMPOSED, Composed
 from app.losses.evaluate import Evaluation, evaluate
 from app.losses.families import (
     asymmetric,
@@ -25,7 +26,7 @@ from app.losses.families import (
     sequence,
 )
 from app.losses.loss import Loss
-from app.registry import registry
+from app.registry import Registry, registry
 
 LOSSES = registry(
     "loss", Loss,
@@ -33,4 +34,7 @@ LOSSES = registry(
     metric_learning, ranking, segmentation, detection, sequence,
 )  # fmt: skip
 
-__all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]
+NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])
+"""All that a request may name as a loss: the losses, and the ways to make one."""
+
+__all__ = ["COMPOSED", "LOSSES", "NAMED", "Batch", "Composed", "Evaluation", "Loss", "check", "evaluate"]

@@ -801,7 +801,9 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "welsch": [{}, {"c": 0.3}, {"c": 1e-100}, {"c": 1e6}],
     "charbonnier": [{}, {"c": 0.3}, {"c": 1e6}],
     "pseudo_huber": [{}, {"delta": 0.3}, {"delta": 1e-100}, {"delta": 1e6}],
-    "barron": [{"c": 0.5}, {"alpha": -2.0, "c": 1e-100}, *({"alpha": alpha} for alpha in (-100.0, -2.0, 0.0, 1e-3, 0.5, 1.5, 2.0))],
+    "barron": [
+        {"c": 0.5}, {"alpha": -2.0, "c": 1e-100}, *({"alpha": alpha} for alpha in (-100.0, -2.0, 0.0, 1e-3, 0.5, 1.5, 2.0)),
+    ],
     "tukey_biweight": [{}, {"c": 0.3}, {"c": 1e6}],
     "fair": [{}, {"c": 0.3}, {"c": 1e-100}, {"c": 1e6}],
     "wing": [{}, {"width": 0.3, "epsilon": 2.0}],
