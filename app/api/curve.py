@@ -49,7 +49,7 @@ class CurveEntry(TypedDict):
     """One loss over the axis."""
 
     loss: Annotated[dict[str, Any], Field(description="The loss with every parameter, defaults included.")]
-    value: Annotated[list[NumberOrNull], Field(description="Of a sample at each x; null where it is infinite.")]
+    value: Annotated[list[NumberOrNull], Field(description="Of a sample at each x; null where it is infinite or not defined.")]
     slope: Annotated[list[NumberOrNull] | None, Field(description="d(value)/dx; null for a loss without a gradient.")]
     curvature: Annotated[
         list[NumberOrNull] | None, Field(description="d²(value)/dx²; null for a loss that has no second derivative.")

@@ -73,7 +73,7 @@ class Axis:
 
 
 class Curve(NamedTuple):
-    """A loss over an axis. What is infinite is so in the arrays."""
+    """A loss over an axis. What is infinite is so in the arrays, and NaN what is not defined."""
 
     value: Array
     slope: Array | None
@@ -181,8 +181,9 @@ def curve(bound: AnyBound, axis: Axis, x: Array, target: float) -> Curve:
 
     def measure(places: Array) -> Measured:
         found = _evaluated(bound, axis.predictions(places, target), np.full(places.size, target))
-        turn = axis.turn(target)
-        return Measured(found.value, None if found.slope is None else found.slope * turn, found.curvature)
+        undefined = np.isnan(found.value)
+        slope, curvature = (None if array is None else np.where(undefined, np.nan, array) for array in found[1:])
+        return Measured(found.value, None if slope is None else slope * axis.turn(target), curvature)
 
     at = measure(x)
     asymptotes: list[Vertical | Oblique] = [Vertical(end) for end in _poles_at_ends(measure, axis.domain)]
@@ -190,7 +191,7 @@ def curve(bound: AnyBound, axis: Axis, x: Array, target: float) -> Curve:
     for jump in _jumps(measure, _mesh(bound, x, target)) if at.slope is not None else ():
         if _is_pole(measure, jump, axis.domain):
             asymptotes.append(Vertical(jump))
-        else:
+        elif not np.isnan(measure(jump + NARROW * (x[-1] - x[0]) * np.array([-1.0, 1.0])).value).any():  # else it ends there
             kinks.append(jump)
     asymptotes += _lines(measure, axis.domain, max(1.0, *map(abs, (target, *_sizes(bound))))) if at.slope is not None else ()
     return Curve(*at, kinks, sorted(asymptotes, key=lambda found: (isinstance(found, Oblique), *found)))
@@ -291,12 +292,15 @@ def _is_pole(measure: Measure, place: float, domain: Interval) -> bool:
 
 
 def _grows(measure: Measure, place: float, direction: float, domain: Interval) -> bool:
-    """Whether the value tends to infinity from one side: it grows as fast as a logarithm, or is infinite already."""
+    """Whether the value tends to infinity from one side: it grows as fast as a logarithm, or is infinite already.
+
+    Where it is not defined, it does not.
+    """
     places = [place + direction * 10.0**-power for power in NEAR]
     apart = [near for near in dict.fromkeys(places) if near != place and not domain.outside(np.array([near])).any()]
     value = np.abs(measure(np.array(apart)).value)
     if not np.isfinite(value).all():
-        return True
+        return not np.isnan(value).any()
     steps, powers = np.diff(value), np.array(NEAR[: value.size])
     return value.size > 3 and bool(
         (steps > 0).all() and steps[-1] / steps[-2] >= 0.9 * (powers[-1] - powers[-2]) / (powers[-2] - powers[-3])

@@ -216,6 +216,15 @@ async def test_a_formula_of_ones_own_is_drawn_as_the_loss_of_that_formula(
     assert answer["curves"][0]["value"][0] is None
 
 
+async def test_a_formula_ends_where_it_is_not_defined(client: httpx.AsyncClient) -> None:
+    for value, poles, kinks in (("sqrt(p)", [], []), ("log(p)", [0.0], []), ("abs(r)*sqrt(p)", [], [1.0]), ("1/r**2", [0.0], [])):
+        (entry,) = await drawn(client, "expression", value=value)
+        assert [line["x"] for line in entry["asymptotes"] if line["kind"] == "vertical"] == poles, value
+        assert entry["kinks"] == kinks, value
+        for value, slope, curvature in zip(entry["value"], entry["slope"], entry["curvature"], strict=True):
+            assert value is not None or slope is curvature is None
+
+
 async def test_a_sum_is_drawn_over_the_axis_that_its_losses_share(client: httpx.AsyncClient) -> None:
     total, mse, mae = await drawn(
         client, "weighted_sum", terms='[{"loss": "mse", "weight": 0.7}, {"loss": "mae", "weight": 0.3}]', against="mse,mae"
