@@ -280,6 +280,8 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     "generalized_cross_entropy": ({"from_logits": False}, "the gradient −p^(q−1) at p = 0"),
     "kl_divergence": ({"input_format": "probabilities"}, "log of q = 0 where the target is positive"),
     "exponential": ({}, "exp of a large margin on the wrong side"),
+    "linex": ({}, "exp of a large residual on the dear side"),
+    "log_lin_quantile": ({}, "exp of a large logarithm"),
     "poisson_nll": ({"log_input": True}, "exp of a large logarithm"),
     "gamma_nll": ({"log_input": True}, "exp of a large negative logarithm"),
     "tweedie_nll": ({"log_input": True}, "exp of a large logarithm"),
