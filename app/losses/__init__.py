@@ -14,6 +14,7 @@ from app.losses.families import (
     metric_learning,
     multiclass,
     multilabel,
+    preference,
     ranking,
     regression,
     segmentation,
@@ -25,6 +26,7 @@ from app.registry import registry
 LOSSES = registry(
     "loss", Loss,
     regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
+    preference,
     segmentation, detection, sequence,
 )  # fmt: skip
 
