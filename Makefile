@@ -7,7 +7,7 @@ EQUALS := tests/equals/.venv
 COVERAGE := --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi test-clients test-equals abuse fuzz soak bench profile hooks lock clean
+.PHONY: help serve test check openapi pictures test-clients test-equals abuse fuzz soak bench profile hooks lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ check: $(VENV)/.dev ## lint, format, types, and whether openapi/ and docs/settin
 openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md anew
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
+
+pictures: $(VENV)/.dev ## draw the pictures of the README and the docs anew
+	$(BIN)/python -m docs.pictures
 
 test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, and by programs in eight languages (missing ones come by apt)
 	$(BIN)/python -m tests.clients

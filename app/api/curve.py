@@ -25,6 +25,7 @@ MOST_AGAINST = 7
 """Other losses that a curve is drawn against."""
 OWN = ("against", "low", "high", "points", "target", "theme")
 FARTHEST = 1e15
+POINTS = 201
 Bound = Annotated[
     float | None,
     Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False),
@@ -80,7 +81,11 @@ def draw_curve(
     ] = None,
     low: Annotated[Bound, Query(description="Where x begins; by default what suits the axis.")] = None,
     high: Annotated[Bound, Query(description="Where x ends.")] = None,
-    points: Annotated[int, Query(description="How many x there are.", ge=2, le=2001, examples=[5])] = 201,
+    points: Annotated[
+        int | None,
+        WithJsonSchema({"type": "integer", "minimum": 2, "maximum": 2001, "examples": [5]}),
+        Query(description="How many x there are: 201 unless said.", ge=2, le=2001),
+    ] = None,
     target: Annotated[Bound, Query(description="The target; by default 0 for a residual, else 1.")] = None,
 ) -> CurveResponse:
     """What a loss of one number charges along its axis, and how hard it pulls: value, slope, curvature, kinks, asymptotes.
@@ -88,15 +93,15 @@ def draw_curve(
     Parameters of the loss stand in the address too: `/v1/losses/huber/curve?delta=1.5&against=mae`.
     """
     first = _asked(name, rest)
-    axis = axis_of(first.bound)
+    axis = axis_of(first.single)
     at = axis.target if target is None else target
     low, high = axis.low if low is None else low, axis.high if high is None else high
     _check_range(axis, low, high)
-    x = np.linspace(low, high, points)
+    x = np.linspace(low, high, points or POINTS)
     curves = [_entry(first, _drawn(first, axis, x, at))]
     for index, other in enumerate(_others(against)):
         try:
-            theirs = axis_of(other.bound)
+            theirs = axis_of(other.single)
             if theirs.kind != axis.kind:
                 message = f"{other.name} is drawn over the {theirs.kind}, and {first.name} over the {axis.kind}"
                 raise InvalidInput([Fault((), "axis", message)])
@@ -154,7 +159,7 @@ def _check_range(axis: Axis, low: float, high: float) -> None:
 
 def _drawn(spec: BoundSpec, axis: Axis, x: Array, target: float) -> Curve:
     try:
-        return curve(spec.bound, axis, x, target)
+        return curve(spec.single, axis, x, target)
     except CallerError as error:
         fault = error.faults[0]
         path = ("target",) if fault.path[:1] == ("targets",) else fault.path[1:]

@@ -226,7 +226,7 @@ def parameters_of(loss: Loss, query: Query) -> dict[str, Any]:
     """The loss's parameters that the query has, read by the loss's own model, where words become numbers."""
     given = {name: _read(query[name], (name,), found.annotation) for name, found in loss.parameters.items() if name in query}
     try:
-        read = LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}, strict=False).parameters
+        read = LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}, strict=False).given
     except ValidationError as error:
         raise from_pydantic(error, given) from None
     return {name: read[name] for name in given}

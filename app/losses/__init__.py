@@ -5,6 +5,7 @@
 """
 
 from app.losses.batch import Batch, check
+from app.losses.composed import COMPOSED, Composed
 from app.losses.evaluate import Evaluation, evaluate
 from app.losses.families import (
     binary,
@@ -17,17 +18,20 @@ from app.losses.families import (
     preference,
     ranking,
     regression,
+    robust,
     segmentation,
     sequence,
 )
 from app.losses.loss import Loss
-from app.registry import registry
+from app.registry import Registry, registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
-    preference,
+    regression, robust, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking, preference,
     segmentation, detection, sequence,
 )  # fmt: skip
 
-__all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]
+NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])
+"""All that a request may name as a loss: the losses, and the ways to make one."""
+
+__all__ = ["COMPOSED", "LOSSES", "NAMED", "Batch", "Composed", "Evaluation", "Loss", "check", "evaluate"]

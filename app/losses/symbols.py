@@ -17,6 +17,7 @@ OF_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "γ": ("gamma",),
     "δ": ("delta",),
     "ε": ("epsilon", "eps"),
+    "κ": ("kappa",),
     "λ": ("lambda_", "weight"),
     "ρ": ("power",),
     "τ": ("temperature", "quantile"),

@@ -169,6 +169,82 @@ def tweedie_deviance(p: Exact, y: Exact, power: Any = 0) -> Exact:
     return 2 * (positive(y, at_zero=0) ** a / (a * b) - y * p**b / b + p**a / a)
 
 
+# --- robust ---------------------------------------------------------------------------------------------------------
+
+
+@oracle
+def cauchy(p: Exact, y: Exact, c: Any = 1) -> Exact:
+    return log(1 + ((p - y) / c) ** 2 / 2)
+
+
+@oracle
+def geman_mcclure(p: Exact, y: Exact, c: Any = 1) -> Exact:
+    square = ((p - y) / c) ** 2
+    return 2 * square / (square + 4)
+
+
+@oracle
+def welsch(p: Exact, y: Exact, c: Any = 1) -> Exact:
+    return 1 - exp(-(((p - y) / c) ** 2) / 2)
+
+
+@oracle
+def charbonnier(p: Exact, y: Exact, c: Any = 1) -> Exact:
+    return sqrt(((p - y) / c) ** 2 + 1) - 1
+
+
+@oracle
+def pseudo_huber(p: Exact, y: Exact, delta: Any = 1) -> Exact:
+    return delta**2 * (sqrt(((p - y) / delta) ** 2 + 1) - 1)
+
+
+@oracle
+def barron(p: Exact, y: Exact, alpha: Any = 1, c: Any = 1) -> Exact:
+    square = ((p - y) / c) ** 2
+    if alpha == 2:
+        return square / 2
+    if alpha == 0:
+        return log(square / 2 + 1)
+    b = absolute(Exact(0) + alpha - 2)
+    return b / alpha * ((square / b + 1) ** (alpha / 2) - 1)
+
+
+@oracle
+def tukey_biweight(p: Exact, y: Exact, c: Any = 4.685) -> Exact:
+    r = p - y
+    return c**2 / 6 * (1 - (1 - (r / c) ** 2) ** 3 if absolute(r) <= c else Exact(1))
+
+
+@oracle
+def fair(p: Exact, y: Exact, c: Any = 1) -> Exact:
+    size = absolute(p - y) / c
+    return c**2 * (size - log(1 + size)) if p != y else (p - y) ** 2 / 2
+
+
+@oracle
+def wing(p: Exact, y: Exact, width: Any = 5, epsilon: Any = 0.5) -> Exact:
+    size = absolute(p - y)
+    return width * log(1 + size / epsilon) if size < width else size - width + width * log(1 + width / epsilon)
+
+
+@oracle
+def berhu(p: Exact, y: Exact, c: Any = 1) -> Exact:
+    size = absolute(p - y)
+    return size if size <= c else (size**2 + c**2) / (2 * c)
+
+
+@oracle
+def linex(p: Exact, y: Exact, a: Any = 1) -> Exact:
+    d = y - p
+    return exp(a * d) - a * d - 1
+
+
+@oracle
+def quantile_huber(p: Exact, y: Exact, quantile: Any = 0.5, kappa: Any = 1) -> Exact:
+    size, weight = absolute(p - y), quantile if p <= y else 1 - quantile
+    return weight * ((p - y) ** 2 / (2 * kappa) if size < kappa else size - kappa / 2)
+
+
 # --- binary ---------------------------------------------------------------------------------------------------------
 
 
@@ -815,6 +891,20 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_absolute_percentage_error": [{}, {"scale": 100.0}, {"eps": 1.0}],
     "symmetric_mean_absolute_percentage_error": [{}, {"scale": 100.0}],
     "huber": [{}, {"delta": 0.3}, {"delta": 1e-300}, {"delta": 1e6}],
+    "cauchy": [{}, {"c": 0.3}, {"c": 1e-100}, {"c": 1e6}],
+    "geman_mcclure": [{}, {"c": 0.3}, {"c": 1e-100}, {"c": 1e6}],
+    "welsch": [{}, {"c": 0.3}, {"c": 1e-100}, {"c": 1e6}],
+    "charbonnier": [{}, {"c": 0.3}, {"c": 1e6}],
+    "pseudo_huber": [{}, {"delta": 0.3}, {"delta": 1e-100}, {"delta": 1e6}],
+    "barron": [
+        {"c": 0.5}, {"alpha": -2.0, "c": 1e-100}, *({"alpha": alpha} for alpha in (-100.0, -2.0, 0.0, 1e-3, 0.5, 1.5, 2.0)),
+    ],
+    "tukey_biweight": [{}, {"c": 0.3}, {"c": 1e6}],
+    "fair": [{}, {"c": 0.3}, {"c": 1e-100}, {"c": 1e6}],
+    "wing": [{}, {"width": 0.3, "epsilon": 2.0}],
+    "berhu": [{}, {"c": 0.3}],
+    "linex": [{}, {"a": -0.3}, {"a": 3.0}],
+    "quantile_huber": [{}, {"quantile": 0.9, "kappa": 0.3}, {"quantile": 0.0}, {"quantile": 1.0}],
     "smooth_l1": [{}, {"beta": 0.3}, {"beta": 0.0}, {"beta": 1e-300}, {"beta": 1e6}],
     "quantile": [{}, {"quantile": 0.9}, {"quantile": 0.1}, {"quantile": 0.0}, {"quantile": 1.0}],
     "epsilon_insensitive": [{}, {"epsilon": 0.0}, {"epsilon": 1.0}],

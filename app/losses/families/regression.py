@@ -9,7 +9,6 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
-from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
@@ -41,6 +40,7 @@ from app.losses.numerics.pairs import (
     two_product,
     two_sum,
 )
+from app.losses.numerics.seams import seamed, within
 from app.losses.numerics.stable import LOG_2, Array, recovered, sign
 from app.losses.parameters import LEVEL, PER_COLUMN
 from app.registry import alias
@@ -540,8 +540,8 @@ def huber(
     """
     residual = predictions - targets
     gradient = residual.clip(-delta, delta)
-    values = _seamed(predictions, targets, residual, gradient, gradient)
-    return values, gradient, lambda: np.where(_within(predictions, targets, delta), 1.0, 0.0)
+    values = seamed(predictions, targets, residual, gradient, gradient)
+    return values, gradient, lambda: np.where(within(predictions, targets, delta), 1.0, 0.0)
 
 
 @loss(
@@ -577,25 +577,8 @@ def smooth_l1(
     residual = predictions - targets
     near = residual.clip(-beta, beta)
     gradient = near / beta
-    values = _seamed(predictions, targets, residual, near, gradient)
-    return values, gradient, lambda: np.where(_within(predictions, targets, beta), 1.0 / beta, 0.0)
-
-
-def _seamed(predictions: Array, targets: Array, residual: Array, near: Array, slope: Array) -> Array:
-    """slope · (r − ½ near): quadratic where `near` is r itself and linear where it is the threshold, without a branch."""
-    values = residual
-    values *= 2.0
-    values -= near
-    values *= slope
-    values *= 0.5
-    return recovered(values, lambda: 2.0 * (slope * ((predictions / 2.0 - targets / 2.0) - near / 4.0)))
-
-
-def _within(predictions: Array, targets: Array, limit: float) -> NDArray[np.bool_]:
-    """Where |r| is below the limit, of the unrounded residual."""
-    residual, error = difference(predictions, targets)
-    size = np.abs(residual)
-    return (size < limit) | ((size == limit) & (np.sign(residual) * error < 0))
+    values = seamed(predictions, targets, residual, near, gradient)
+    return values, gradient, lambda: np.where(within(predictions, targets, beta), 1.0 / beta, 0.0)
 
 
 _OF_QUANTILES = Choice((
