@@ -145,6 +145,13 @@ LOGITS = numbers(
     link=SHARES,
     in_unit_interval=_rows_like_probabilities,
 )
+LIST_SCORES = numbers(
+    "list_scores", "one real-valued score for each item of a list; −Infinity where a shorter list has none", OF_CLASSES,
+    _steps(-3, 3), axes="n k",
+)  # fmt: skip
+RELEVANCE = numbers(
+    "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), _steps(0, 4, 1.0), axes="n k"
+)
 EMBEDDING = numbers("embedding", "a vector per sample", Interval(), _steps(-2, 2), axes="n d")
 DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), _steps(0, 2), axes="n")
 VALUE = numbers("value", "one finite number per sample", Interval(), _steps(-3, 3), axes="n")

@@ -558,6 +558,23 @@ def margin_mse(a: Exact, b: Exact, y: Exact) -> Exact:
     return (a - b - y) ** 2
 
 
+def log_softmax(row: Row) -> Row:
+    total = log(total_of(exp(each) for each in row))
+    return [each - total for each in row]
+
+
+@oracle
+@of_rows
+def ranking_softmax(row: Row, relevance: Row) -> Exact:
+    return -total_of(y * each for y, each in zip(relevance, log_softmax(row), strict=True) if y != 0)
+
+
+@oracle
+@of_rows
+def listnet(row: Row, relevance: Row) -> Exact:
+    return -total_of(share * each for share, each in zip(softmax(relevance), log_softmax(row), strict=True) if share != 0)
+
+
 # --- preference -----------------------------------------------------------------------------------------------------
 
 

@@ -696,6 +696,21 @@ def test_circle_compares_each_anchor_with_its_own_and_the_others() -> None:
     assert found.divisor == 7
 
 
+def test_lists_are_classes_whose_labels_have_shares() -> None:
+    shares = {"from_logits": True}
+    same(("ranking_softmax", LOGITS, TRUTH), (CROSS_ENTROPY, LOGITS, TRUTH, shares))
+    same(("ranking_softmax", LOGITS, 4 * TRUTH), ("ranking_softmax", LOGITS, TRUTH), factor=4)
+    same(("listnet", LOGITS, np.log(TRUTH) + 3.0), (CROSS_ENTROPY, LOGITS, TRUTH, shares))
+
+
+def test_an_item_that_a_list_has_not_changes_nothing() -> None:
+    for name, absent in (("ranking_softmax", 0.0), ("listnet", -np.inf)):
+        longer = (np.insert(array, 1, number, axis=1) for array, number in ((LOGITS, -np.inf), (TRUTH, absent)))
+        found, plain = run(name, *longer), run(name, LOGITS, TRUTH)
+        close(found.per_sample, plain.per_sample)
+        close(found.gradient, np.insert(plain.gradient, 1, 0.0, axis=1))
+
+
 # --- preference -----------------------------------------------------------------------------------------------------
 
 ANSWERS = {"chosen": -10 * POSITIVE, "rejected": -10 * TRUE_POSITIVE}

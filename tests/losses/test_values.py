@@ -124,6 +124,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "discopop": of_discopop,
+    "listnet": lambda *_: SOFTMAX,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
 """Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""

@@ -137,6 +137,9 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
         case "cosine_embedding" | "margin_ranking":
             pair = {"first": call.predictions, "second": call.targets["other"]}
             return replace(call, predictions=pair, targets=call.targets["y"])
+        case "ranking_softmax" if "inputs" in entry:  # an item that a list has not
+            absent = np.array(entry["inputs"]["mask"]) == 0
+            return replace(call, predictions=np.where(absent, -np.inf, call.predictions))
         case "bradley_terry":
             return replace(call, predictions={"winner": call.predictions, "loser": call.targets["negative"]}, targets=None)
         case "margin_mse":

@@ -4,14 +4,17 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.libraries import equal
-from app.losses.encodings import REAL, SIGN
+from app.libraries import EACH, equal
+from app.losses.encodings import LIST_SCORES, REAL, RELEVANCE, SIGN
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Seconds, loss
 from app.losses.numerics.logit import logit, plus, times
-from app.losses.numerics.pairs import constant, difference, pair, two_sum
-from app.losses.numerics.stable import Array
+from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_exp, two_sum
+from app.losses.numerics.rows import log_softmax_pair, row_sums
+from app.losses.numerics.shares import Shares, softmax_cross_entropy
+from app.losses.numerics.stable import Array, power_of_two
 
 
 @loss(
@@ -36,7 +39,7 @@ def margin_ranking(
 
     Use when: it is known which of two shall come first, as of search results or recommendations, but no score of either.
     Avoid when: whole lists are judged by their top: every pair counts the same, wherever it stands.
-    See also: hinge, label_ranking_loss, bradley_terry.
+    See also: hinge, label_ranking_loss, bradley_terry, ranking_softmax.
     """
     difference, error = two_sum(first, -second)
     total, rest = two_sum(-targets * difference, margin)
@@ -93,3 +96,56 @@ def margin_mse(positive: Array, negative: Array, targets: Array) -> tuple[Array,
     """
     gap = 4.0 * plus(difference(0.25 * positive, 0.25 * negative), pair(-0.25 * targets))[0]  # quarters do not overflow
     return gap * gap, (2.0 * gap, -2.0 * gap), lambda: (np.full_like(gap, 2.0), np.full_like(gap, 2.0))
+
+
+@loss(
+    predictions=LIST_SCORES,
+    targets=RELEVANCE,
+    formula="−∑ᵢ yᵢ ln qᵢ; q = softmax(s)",
+    gradient="qᵢ·∑ⱼ yⱼ − yᵢ; q = softmax(s)",
+    aliases=("ranking_softmax_loss", "softmax_loss", "QuerySoftMax"),
+    equals=(equal("optax.losses.ranking_softmax_loss(predictions, targets, reduce_fn=None)", reductions=EACH),),
+    reference="Bruch et al. (2019), doi:10.1145/3341981.3344221",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+)
+def ranking_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Raises the scores of a list's relevant items above all others, each as much as it is relevant.
+
+    Relevances are weights: twice as large ones make the loss twice as large. An item that a shorter list has not has the
+    score −Infinity and the relevance 0.
+
+    Use when: a query has a few relevant documents among many, as clicks among the results that were shown.
+    Avoid when: the order among relevant items counts, down to the last: only their shares are learnt.
+    See also: listnet, categorical_cross_entropy, margin_ranking.
+    """
+    scale = power_of_two(row_sums(targets))[:, None]  # exactly; of a large sum, only the product with it may overflow
+    values, gradient = softmax_cross_entropy(predictions, Shares.of_rows(targets / scale))
+    return values * scale[:, 0], gradient * scale
+
+
+@loss(
+    predictions=LIST_SCORES,
+    targets=LIST_SCORES,
+    formula="−∑ᵢ zᵢ ln qᵢ; q = softmax(s); z = softmax(y)",
+    gradient="qᵢ − zᵢ; q = softmax(s); z = softmax(y)",
+    aliases=("list_net", "ListNet", "top_one_listnet"),
+    equals=(equal("sentence_transformers.cross_encoder.losses.ListNetLoss()"),),
+    reference="Cao et al. (2007), doi:10.1145/1273496.1273513",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def listnet(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """The cross-entropy of two chances of being first: those by the scores of a list, and those by its relevances.
+
+    An item that a shorter list has not has −Infinity for its score and for its relevance.
+
+    Use when: relevances are grades or a teacher's scores, and every item has some chance of being the best.
+    Avoid when: relevances are 0 and 1: the softmax of them leaves the irrelevant ones much of the chance.
+    See also: ranking_softmax, kl_divergence.
+    """
+    logarithms = log_softmax_pair(targets)
+
+    def unrounded(rows: NDArray[np.intp]) -> Pair:
+        high, low = logarithms
+        return pair_exp((high[rows], low[rows]))
+
+    return softmax_cross_entropy(predictions, Shares(pair_exp(logarithms)[0], unrounded))
