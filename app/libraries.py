@@ -64,6 +64,7 @@ LIBRARIES: Mapping[str, Library] = {
         Library("pytorch_forecasting", None, ("pytorch_forecasting.metrics",)),
         Library("gluonts", None),
         Library("mmdet", None, ("mmdet.models.losses",)),
+        Library("trl", None),
         Library("tensorflow_addons", None, ("tensorflow_addons.losses", "tfa.losses")),
     )
 }  # fmt: skip

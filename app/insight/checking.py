@@ -102,7 +102,9 @@ def _as_evaluated(batch: Batch, yours: Yours, reduction: Reduction) -> By:
             message = f"{batch.loss.name} has no {name}; of what can be checked it has {has}"
             raise InvalidParameter([Fault((name,), "output", message)])
         if output.axes == "" and reduction == "none":
-            raise InvalidParameter([Fault((name,), "output", f"there is no {name} under the reduction none; leave one of them out")])
+            raise InvalidParameter(
+                [Fault((name,), "output", f"there is no {name} under the reduction none; leave one of them out")]
+            )
         numbers |= _read(output, output.shapes(batch), array, wrong)
     if wrong:
         raise InvalidArray(wrong)
@@ -127,7 +129,9 @@ def _read(output: Output, shapes: Mapping[str, Shape], array: Any, wrong: list[F
             continue
         numbers = np.asarray(given[part], np.float64)
         if numbers.shape != shape:
-            wrong.append(Fault(path, "shape_mismatch", f"{name} must have shape {shape}, as evaluate gives it; got {numbers.shape}"))
+            wrong.append(
+                Fault(path, "shape_mismatch", f"{name} must have shape {shape}, as evaluate gives it; got {numbers.shape}")
+            )
             continue
         yield name, numbers
 

@@ -17,6 +17,7 @@ from app.losses.families import (
     metric_learning,
     multiclass,
     multilabel,
+    preference,
     ranking,
     redescending,
     regression,
@@ -31,7 +32,7 @@ from app.registry import Registry, registry
 LOSSES = registry(
     "loss", Loss,
     regression, relative, robust, redescending, asymmetric, deviance, binary, multiclass, multilabel, divergence, distribution,
-    metric_learning, ranking, segmentation, detection, sequence,
+    metric_learning, ranking, preference, segmentation, detection, sequence,
 )  # fmt: skip
 
 NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])

@@ -69,8 +69,11 @@ SYNONYMS: Mapping[str, str] = {
     "tolerance": "epsilon insensitive",
     "rank": "margin ranking, ranking, order",
     "learning to rank": "margin ranking",
-    "siamese": "siamese, pairs",
+    "siamese": "siamese, contrastive",
     "pair": "pairs",
+    "preference": "direct preference optimization, preferences",
+    "rlhf": "direct preference optimization, preferences",
+    "reward model": "bradley terry, reward model",
     # what is wrong with them
     "robust": "huber, outliers, far off, bounded gradient",
     "outlier": "huber, outliers, far off",

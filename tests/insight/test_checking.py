@@ -57,7 +57,9 @@ def names_of(check: Check) -> set[str]:
 
 
 def test_half_of_a_squared_error_to_the_digit() -> None:
-    found = check_gradient(given("mean_squared_error", [1.0, 2.0, 4.0], [0.0, 0.0, 1.0]), {"gradient": np.array([1 / 3, 2 / 3, 1])})
+    found = check_gradient(
+        given("mean_squared_error", [1.0, 2.0, 4.0], [0.0, 0.0, 1.0]), {"gradient": np.array([1 / 3, 2 / 3, 1])}
+    )
     gradient = found.outputs["gradient"]
     assert (found.agrees, gradient.agrees, gradient.n, gradient.n_disagree) == (False, False, 3, 3)
     assert (gradient.max_relative_error, gradient.max_ulp, gradient.pattern) == (0.5, 4503599627370496, "everywhere")
@@ -129,7 +131,11 @@ def test_other_losses_are_recognised() -> None:
         found = check_gradient(given("mean_squared_error", predictions, targets), {
             name: array for name, array in outputs_of(batch).items() if name != "hessian_diagonal"
         })  # fmt: skip
-        assert found.agrees or "half" in names_of(found) or loss in [guess.loss[0] for guess in found.guesses if guess.loss and guess.convention == "other_loss"], loss.name
+        assert (
+            found.agrees
+            or "half" in names_of(found)
+            or loss in [guess.loss[0] for guess in found.guesses if guess.loss and guess.convention == "other_loss"]
+        ), loss.name
     assert taken > 10
 
 
@@ -299,7 +305,13 @@ REFUSED: list[tuple[Given, Yours, str, tuple[Any, ...], str]] = [
     (GAUSSIAN, {"gradient": {"mean": np.zeros(2)}}, "mean", ("gradient", "variance"), "missing"),
     (GAUSSIAN, {"gradient": {"mean": np.zeros(2), "variance": np.zeros(3)}}, "mean", ("gradient", "variance"), "shape_mismatch"),
     (GAUSSIAN, {"gradient": dict.fromkeys(("mean", "variance", "x"), np.zeros(2))}, "mean", ("gradient", "x"), "unknown_field"),
-    (given("cosine_similarity", [[1.0, 2.0]], [[0.0, 1.0]]), {"hessian_diagonal": np.zeros((1, 2))}, "mean", ("hessian_diagonal",), "output"),
+    (
+        given("cosine_similarity", [[1.0, 2.0]], [[0.0, 1.0]]),
+        {"hessian_diagonal": np.zeros((1, 2))},
+        "mean",
+        ("hessian_diagonal",),
+        "output",
+    ),
     (given("zero_one", [1.0, 0.0], [0, 1]), {"gradient": np.zeros(2)}, "mean", ("gradient",), "output"),
 ]
 
