@@ -47,7 +47,7 @@ def analyze(
     batch: Batch,
     groupings: Mapping[str, Labels] | None = None,
     clusters: Labels | None = None,
-    asked: Asked = Asked(),  # noqa: B008  # a NamedTuple
+    asked: Asked = Asked(),  # a NamedTuple
     *,
     n_worst: int = 10,
     bins: int = 10,

@@ -32,6 +32,7 @@ Yours: TypeAlias = Mapping[str, float | Array | Mapping[str, Array]]
 """By the name of an output: a number, an array, or an array for each of the named predictions."""
 CHECKED = ("value", "per_sample", "gradient", "hessian_diagonal")
 """The outputs that can be compared."""
+USUAL = Tolerance()
 MOST_OF = 0.5
 """The share of what a pattern speaks of that has to disagree."""
 WORK = 1e7
@@ -70,7 +71,7 @@ def cost_of(batch: Batch) -> float:
     return WORK + TRIED * batch.cost
 
 
-def check_gradient(given: Given, yours: Yours, *, reduction: Reduction = "mean", tolerance: Tolerance = Tolerance()) -> Check:
+def check_gradient(given: Given, yours: Yours, *, reduction: Reduction = "mean", tolerance: Tolerance = USUAL) -> Check:
     """Whether yours is what the reference says.
 
     InvalidArray (`shape_mismatch`, `missing`, `unknown_field`) for arrays of other shapes or names than evaluate gives them,
@@ -102,7 +103,9 @@ def _as_evaluated(batch: Batch, yours: Yours, reduction: Reduction) -> By:
             message = f"{batch.loss.name} has no {name}; of what can be checked it has {has}"
             raise InvalidParameter([Fault((name,), "output", message)])
         if output.axes == "" and reduction == "none":
-            raise InvalidParameter([Fault((name,), "output", f"there is no {name} under the reduction none; leave one of them out")])
+            raise InvalidParameter(
+                [Fault((name,), "output", f"there is no {name} under the reduction none; leave one of them out")]
+            )
         numbers |= _read(output, output.shapes(batch), array, wrong)
     if wrong:
         raise InvalidArray(wrong)
@@ -127,7 +130,9 @@ def _read(output: Output, shapes: Mapping[str, Shape], array: Any, wrong: list[F
             continue
         numbers = np.asarray(given[part], np.float64)
         if numbers.shape != shape:
-            wrong.append(Fault(path, "shape_mismatch", f"{name} must have shape {shape}, as evaluate gives it; got {numbers.shape}"))
+            wrong.append(
+                Fault(path, "shape_mismatch", f"{name} must have shape {shape}, as evaluate gives it; got {numbers.shape}")
+            )
             continue
         yield name, numbers
 
