@@ -25,7 +25,7 @@ PAGES = sorted(
 )
 INSIGHT = (ROOT / "docs" / "insight.md").read_text()
 SHOWN = re.findall(r"```sh\n(curl [^`]+)```\n```json\n([^`]+)```", README + INSIGHT)
-IN_PART = ("/v1/train", "/v1/analyze", "/v1/compare")
+IN_PART = ("/v1/train", "/v1/analyze", "/v1/compare", "/v1/check-gradient", "/v1/recommend")
 """Calls whose answers are long: the pages show a part of them."""
 
 
