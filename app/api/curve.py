@@ -87,7 +87,11 @@ def draw_curve(
     against: Annotated[
         str | None,
         WithJsonSchema({"type": "string", "maxLength": 1000}),
-        Query(description="Other losses on the same axis: names with commas between, or a list of losses in JSON.", max_length=1000, examples=["mae"]),
+        Query(
+            description="Other losses on the same axis: names with commas between, or a list of losses in JSON.",
+            max_length=1000,
+            examples=["mae"],
+        ),
     ] = None,
     low: Annotated[Bound, Query(description="Where x begins; by default what suits the axis.")] = None,
     high: Annotated[Bound, Query(description="Where x ends.")] = None,
