@@ -40,6 +40,8 @@ def drawn(case: Case, lengths: Mapping[str, int]) -> Batch:
         array = more_digits(encoding, np.asarray(encoding.draw(rng, sizes), np.float64), rng)
         if encoding.name == "label_sequence":
             array = np.abs(array)  # its padding stands at the end only
+        if encoding.name == "relevance":
+            array = 4.0 * np.eye(1, sizes.k).repeat(sizes.n, axis=0)  # rows whose scores nearly fit would take more digits
         for place, axis in enumerate(encoding.axes[0].split()):
             if axis in ("d", "t", "s"):
                 array = array.take(np.arange(lengths[axis]) % array.shape[place], axis=place)
