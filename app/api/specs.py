@@ -182,8 +182,10 @@ def spec(declared: Declared) -> type[Spec]:
 
 
 def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
-    """JSON Schema of each parameter of a model."""
-    schemas: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    """JSON Schema of each parameter of a model; losses within it are those of the document."""
+    schema = model.model_json_schema(ref_template="/openapi.json#/components/schemas/{model}")
+    of_itself = schema.get("$defs", {}).get(model.__name__, schema)  # where a loss may stand within it
+    schemas: dict[str, dict[str, Any]] = of_itself["properties"]
     return {
         name: {key: value for key, value in schema.items() if key != "title"}
         for name, schema in schemas.items()

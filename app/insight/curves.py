@@ -1,4 +1,4 @@
-"""A loss of one number, or a sum of such, as a curve: its value, slope and curvature along an axis, where it bends and what it tends to.
+"""A loss of one number, or a sum of such, as a curve: value, slope and curvature along an axis, where it bends and ends.
 
     axis_of(bound)  ->  curve(bound, axis, x, target)
 
