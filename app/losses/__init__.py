@@ -8,8 +8,10 @@ from app.losses.batch import Batch, check
 from app.losses.composed import COMPOSED, Composed
 from app.losses.evaluate import Evaluation, evaluate
 from app.losses.families import (
+    asymmetric,
     binary,
     detection,
+    deviance,
     distribution,
     divergence,
     metric_learning,
@@ -17,7 +19,9 @@ from app.losses.families import (
     multilabel,
     preference,
     ranking,
+    redescending,
     regression,
+    relative,
     robust,
     segmentation,
     sequence,
@@ -27,8 +31,8 @@ from app.registry import Registry, registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, robust, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking, preference,
-    segmentation, detection, sequence,
+    regression, relative, robust, redescending, asymmetric, deviance, binary, multiclass, multilabel, divergence, distribution,
+    metric_learning, ranking, preference, segmentation, detection, sequence,
 )  # fmt: skip
 
 NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])

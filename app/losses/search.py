@@ -178,7 +178,7 @@ def fields(loss: Loss) -> Fields:
         "alias": " ".join(alias.name for alias in loss.aliases),
         "summary": loss.summary,
         "use": loss.guide.use_when,
-        "family": loss.family,
+        "family": f"{loss.family} {loss.family_summary}",
         "property": " ".join((member.name or "") for member in Property if member in loss.properties),
         "description": f"{loss.description} {loss.reference}",
     }

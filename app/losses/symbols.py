@@ -20,7 +20,7 @@ OF_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "κ": ("kappa",),
     "λ": ("lambda_", "weight"),
     "ρ": ("power",),
-    "τ": ("temperature", "quantile"),
+    "τ": ("temperature", "quantile", "tau"),
     "θ": ("threshold",),
     "q": ("quantile",),
     "m": ("margin",),

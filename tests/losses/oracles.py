@@ -245,6 +245,22 @@ def quantile_huber(p: Exact, y: Exact, quantile: Any = 0.5, kappa: Any = 1) -> E
     return weight * ((p - y) ** 2 / (2 * kappa) if size < kappa else size - kappa / 2)
 
 
+@oracle
+def expectile(p: Exact, y: Exact, tau: Any = 0.5) -> Exact:
+    return (tau if p <= y else 1 - tau) * (p - y) ** 2
+
+
+@oracle
+def log_lin_quantile(p: Exact, y: Exact, quantile: Any = 0.5) -> Exact:
+    r = exp(p) - y
+    return (1 - quantile) * r if r > 0 else -quantile * r
+
+
+@oracle
+def lp_loss(p: Exact, y: Exact, power: Any = 2) -> Exact:
+    return (p - y) ** 2 if power == 2 else absolute(p - y) ** power
+
+
 # --- binary ---------------------------------------------------------------------------------------------------------
 
 
@@ -922,6 +938,9 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "berhu": [{}, {"c": 0.3}],
     "linex": [{}, {"a": -0.3}, {"a": 3.0}],
     "quantile_huber": [{}, {"quantile": 0.9, "kappa": 0.3}, {"quantile": 0.0}, {"quantile": 1.0}],
+    "expectile": [{}, {"tau": 0.9}, {"tau": 1e-100}],
+    "log_lin_quantile": [{}, {"quantile": 0.9}, {"quantile": 0.0}, {"quantile": 1.0}],
+    "lp_loss": [{}, *({"power": power} for power in (1.0, 1.1, 1.5, 3.0, 4.5, 100.0))],
     "smooth_l1": [{}, {"beta": 0.3}, {"beta": 0.0}, {"beta": 1e-300}, {"beta": 1e6}],
     "quantile": [{}, {"quantile": 0.9}, {"quantile": 0.1}, {"quantile": 0.0}, {"quantile": 1.0}],
     "epsilon_insensitive": [{}, {"epsilon": 0.0}, {"epsilon": 1.0}],

@@ -31,7 +31,7 @@ REFUSED = {
 SAID_BY_THE_ENCODING = {
     "label_encoding", "label", "input", "direction", "sign", "box_format", "var_is", "use", "real", "fake", "a", "b",
     "gradient_of", "mean", "target_lengths", "constant", "divide_by_classes", "alpha_weights", "class_weight_mean",
-    "margin_scale", "alpha_detached_in_gradient", "length_normalised", "form",
+    "margin_scale", "alpha_detached_in_gradient", "length_normalised", "form", "barron_alpha",
 }  # fmt: skip
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
@@ -46,6 +46,8 @@ class Call:
     parameters: dict[str, Any] = field(default_factory=dict[str, Any])
     factor: float = 1.0
     """What our numbers are multiplied by to be the entry's."""
+    root: float = 1.0
+    """Which root of our value is the entry's."""
     constant: float = 0.0
     """What is added to the losses afterwards."""
     divisor: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -88,6 +90,16 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call
         case ("scale", factor) if call.loss != "mean_absolute_percentage_error":
             return replace(call, factor=factor)
+        case ("tau", level) if call.loss == "quantile_huber":
+            return call.with_parameters(quantile=level)
+        case ("alpha", {"__float__": "-inf"}):
+            return replace(call, loss="welsch")  # the limit, by its own name
+        case ("curvature", epsilon):
+            return call.with_parameters(epsilon=epsilon)
+        case ("p", power) if call.loss == "lp_loss":
+            return call.with_parameters(power=power)
+        case ("root", True):  # of the sum, which the entry gives
+            return replace(call, root=call.parameters["power"])
         case ("clip_below", least):
             return call.with_parameters(clip=least)
         case ("full", "exact"):
@@ -212,7 +224,7 @@ def found(call: Call, entry: Entry, key: str) -> Any:
     assert value is not None
     if key == "sum" and result.n_elements:  # here of the samples' means, as Keras has it
         value *= result.n_samples / result.n_elements
-    return call.factor * value + call.constant
+    return (call.factor * value) ** (1 / call.root) + call.constant
 
 
 @pytest.mark.parametrize("identity", [identity for identity in ENTRIES if identity not in REFUSED])
