@@ -59,6 +59,7 @@ LIBRARIES: Mapping[str, Library] = {
         Library("scoringrules", "0.10.0"),
         Library("pytorch_metric_learning", "2.9.0", ("pytorch_metric_learning.losses",)),
         Library("sentence_transformers", None, ("sentence_transformers.losses",)),
+        Library("pycox", None, ("pycox.models.loss",)),
         Library("pytorch_forecasting", None, ("pytorch_forecasting.metrics",)),
         Library("gluonts", None),
         Library("mmdet", None, ("mmdet.models.losses",)),

@@ -11,6 +11,7 @@ from app.losses.families import (
     detection,
     distribution,
     divergence,
+    forecasting,
     metric_learning,
     multiclass,
     multilabel,
@@ -18,6 +19,7 @@ from app.losses.families import (
     regression,
     segmentation,
     sequence,
+    survival,
 )
 from app.losses.loss import Loss
 from app.registry import registry
@@ -25,7 +27,7 @@ from app.registry import registry
 LOSSES = registry(
     "loss", Loss,
     regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
-    segmentation, detection, sequence,
+    segmentation, detection, sequence, survival, forecasting,
 )  # fmt: skip
 
 __all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]

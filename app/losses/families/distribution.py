@@ -275,6 +275,13 @@ def gaussian_nll(
     large.
     See also: mean_squared_error.
     """
+    return surprise_of_normal(mean, variance, targets, full, eps)
+
+
+def surprise_of_normal(
+    mean: Array, variance: Array, targets: Array, full: bool = False, eps: float = 0.0
+) -> tuple[Array, tuple[Array, Array], Seconds]:
+    """½(ln v + (m − y)²/v), v = max(variance, eps), with ½ ln 2π where it is full; and both of its derivatives."""
     v = np.maximum(variance, eps)
     residual, error = two_sum(mean, -targets)
     half, ratio = residual / 2.0, residual / v
