@@ -400,6 +400,16 @@ def gaussian_nll(mean: Exact, variance: Exact, y: Exact, full: bool = False, eps
     return (log(v) + (mean - y) ** 2 / v + (log(2 * Exact(mp.pi)) if full else 0)) / 2
 
 
+@oracle
+def exponential_nll(p: Exact, y: Exact) -> Exact:
+    return p * y - log(p)
+
+
+@oracle
+def laplace_nll(location: Exact, scale: Exact, y: Exact) -> Exact:
+    return log(2 * scale) + absolute(y - location) / scale
+
+
 # --- metric learning ------------------------------------------------------------------------------------------------
 
 
@@ -661,6 +671,12 @@ def pmf_nll(x: Row, interval: int, event: Exact) -> Exact:
 @oracle
 def mtlr(x: Row, interval: int, event: Exact) -> Exact:
     return pmf_nll([total_of(x[at:]) for at in range(len(x))], interval, event)
+
+
+@oracle
+def survival_bce(x: Row, interval: int, event: Exact) -> Exact:
+    before, after = x[:interval], x[interval:] if event == 1 else []
+    return total_of([*(log(1 + exp(-each)) for each in before), *(log(1 + exp(each)) for each in after)]) / len(x)
 
 
 # --- forecasting ----------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
     **dict.fromkeys(("cosine_embedding", "margin_ranking"), lambda at: at.beside(a=at["first"], b=at["second"])),
     "brier_score": halved,
     **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score", "crps_normal"), of_moments),
-    **dict.fromkeys(("crps_laplace", "crps_logistic"), of_moments),
+    **dict.fromkeys(("crps_laplace", "crps_logistic", "laplace_nll"), of_moments),
     "interval_score": lambda at: at.beside(l=at["lower"], u=at["upper"]),
     "weighted_interval_score": lambda at: at.beside(
         l=at["lower"],
@@ -101,7 +101,9 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
         k=len(at["lower"]),
         α=np.arange(1, 2 * len(at["lower"]), 2) / (2 * len(at["lower"]) + 1),
     ),
-    **dict.fromkeys(("logistic_hazard", "pmf_nll", "mtlr"), lambda at: at.beside(t=int(at["interval"]), δ=at["event"])),
+    **dict.fromkeys(
+        ("logistic_hazard", "pmf_nll", "mtlr", "survival_bce"), lambda at: at.beside(t=int(at["interval"]), δ=at["event"])
+    ),
     "contrastive": lambda at: at.beside(d=at["p"]),
     "triplet_margin": lambda at: at.beside(a=at["anchor"], u=at["positive"], v=at["negative"]),
     "ctc": of_sequences,
@@ -109,7 +111,7 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {
     **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score"), ("m", "v")),
-    **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic"), ("m", "s")),
+    **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic", "laplace_nll"), ("m", "s")),
     "interval_score": "lu",
     "weighted_interval_score": "lum",
     "cosine_embedding": "ab",

@@ -35,7 +35,7 @@ SAID_BY_THE_ENCODING = {
 }  # fmt: skip
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
-OUR_NAMES = {"idx_durations": "interval", "events": "event", "mu": "location", "sigma": "scale"}
+OUR_NAMES = {"idx_durations": "interval", "events": "event", "mu": "location", "sigma": "scale", "loc": "location"}
 """What arrays of an entry are called here."""
 
 

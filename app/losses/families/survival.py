@@ -13,7 +13,7 @@ from typing_extensions import Doc
 from app.libraries import equal
 from app.losses.cost import Cost
 from app.losses.encodings import EVENT, INTERVAL, LOG_RISK, PER_INTERVAL, TIME
-from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, loss
 from app.losses.numerics.pairs import Pair, pair_add
 from app.losses.numerics.rows import headroom
 from app.losses.numerics.running import exp_of, gap, running_exponentials, shifted_exp
@@ -186,7 +186,7 @@ _OF_INTERVALS = {"t": "the interval in which the sample was last seen", "δ": "1
     aliases=("nll_logistic_hazard", "NLLLogistiHazardLoss", "discrete_time", "nnet_survival"),
     equals=(equal("pycox.models.loss.nll_logistic_hazard(predictions, interval, event, reduction=reduction)"),),
     reference="Gensheimer and Narasimhan (2019), doi:10.7717/peerj.6257",
-    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
 def logistic_hazard(predictions: Array, interval: NDArray[np.int64], event: Array) -> tuple[Array, Array, Second]:
     """Sums the cross-entropies of all intervals until the last one seen: in each, the event happens or it does not.
@@ -214,7 +214,7 @@ def logistic_hazard(predictions: Array, interval: NDArray[np.int64], event: Arra
     aliases=("nll_pmf", "NLLPMFLoss", "deephit_nll"),
     equals=(equal("pycox.models.loss.nll_pmf(predictions, interval, event, reduction=reduction)"),),
     reference="Lee, Zame, Yoon and van der Schaar (2018), doi:10.1609/aaai.v32i1.11842",
-    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
 def pmf_nll(predictions: Array, interval: NDArray[np.int64], event: Array) -> tuple[Array, Array]:
     """Fits a probability for each interval, and one for all time after the last; if censored, that of all that is later counts.
@@ -246,7 +246,7 @@ def pmf_nll(predictions: Array, interval: NDArray[np.int64], event: Array) -> tu
     aliases=("nll_mtlr", "NLLMTLRLoss", "multi_task_logistic_regression"),
     equals=(equal("pycox.models.loss.nll_mtlr(predictions, interval, event, reduction=reduction)"),),
     reference="Yu, Greiner, Lin and Baracos (2011), https://papers.nips.cc/paper/4210",
-    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
 def mtlr(predictions: Array, interval: NDArray[np.int64], event: Array) -> tuple[Array, Array]:
     """As pmf_nll, with the sum of all predictions from an interval on for its logit: neighbouring intervals learn together.
@@ -267,6 +267,32 @@ def mtlr(predictions: Array, interval: NDArray[np.int64], event: Array) -> tuple
     early = np.arange(predictions.shape[1], dtype=np.int64) < interval[:, None] + (event[:, None] == 0)
     slopes = np.where(early, below[:, :-1], above * np.where(event > 0, -1.0, 1.0)[:, None]) * surprise.missed[:, None]
     return surprise.values / np.reshape(unit, -1), slopes
+
+
+@loss(
+    predictions=PER_INTERVAL,
+    targets={"interval": INTERVAL, "event": EVENT},
+    formula="(∑_(j < t) softplus(−xⱼ) + δ·∑_(j ≥ t) softplus(xⱼ))/k",
+    gradient="−σ(−xⱼ)/k if j < t, else δ·σ(xⱼ)/k",
+    symbols={**_OF_INTERVALS, "k": "how many intervals there are"},
+    aliases=("bce_surv_loss", "BCESurvLoss"),
+    reference="Kvamme and Borgan (2023), https://jmlr.org/papers/v24/19-1030.html",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def survival_bce(predictions: Array, interval: NDArray[np.int64], event: Array) -> tuple[Array, Array, Second]:
+    """Asks at each interval whether the sample is still without the event: all that is known of it, yes or no.
+
+    A prediction is the log-odds of that. What comes after a sample was censored is left out, but counted in the divisor.
+
+    Use when: the chance to be without the event at given times is wanted, such as after one year and after five.
+    Avoid when: these chances must fall with time: nothing makes them; those of logistic_hazard do.
+    See also: logistic_hazard, binary_cross_entropy.
+    """
+    place, last = np.arange(predictions.shape[1], dtype=np.int64), interval[:, None]
+    side = np.where(place < last, -1.0, 1.0)
+    share = np.where((place < last) | (event[:, None] > 0), 1.0 / predictions.shape[1], 0.0)
+    values = (softplus(side * predictions) * share).sum(axis=1)
+    return values, side * sigmoid(side * predictions) * share, lambda: sigmoid_slope(predictions) * share
 
 
 def _admitted(k: int, interval: NDArray[np.int64], event: Array) -> NDArray[np.bool_]:

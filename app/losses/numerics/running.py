@@ -44,7 +44,7 @@ def running_exponentials(exponents: Array, factors: Array | float = 1.0) -> Runn
     sums, shifts = np.empty_like(exponents), np.empty_like(exponents)
     start, carry = 0, 0.0
     while start < exponents.size:
-        shift = highest[start]
+        shift = float(highest[start])
         end = int(np.searchsorted(highest, shift + REACH, side="right"))
         carry = carry * float(np.exp(shifts[start - 1] - shift)) if start else 0.0
         terms = factors[start:end] * shifted_exp(exponents[start:end], shift)
