@@ -19,6 +19,9 @@
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
         outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose
+        composed.py      losses made for a request: asymmetric, weighted_sum, multi_task, expression; sums.py: several at once
+        expressions/     losses written as text: read, derived, computed, and what can be told of them
+        penalty.py       what weights cost beside a loss
         numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; limits.py:
                          losses of infinite scores; and forms that keep their digits
         families/        one family of losses, one file

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.api.calls import CALLS
+from app.api.insight_examples import ANALYSES, COMPARISONS
 from app.serving.address import Rest
 from app.serving.pictures import SVG, Drawing, Theme
 from app.serving.steps import Order, answer, run_job
@@ -39,9 +40,10 @@ OVERFITTING: dict[str, Any] = {
 }
 PICTURES = (
     Picture("huber", "draw_curve", HUBER),
-    Picture("huber-dark", "draw_curve", HUBER, theme="dark"),
     Picture("cross-entropy", "draw_curve", {"name": "bce", "against": "brier_score,binary_focal"}),
     Picture("overfitting", "train", body=OVERFITTING),
+    Picture("analysis", "analyze", body=ANALYSES["calibration"]["value"]),
+    Picture("comparison", "compare", body=COMPARISONS["short"]["value"]),
 )
 
 

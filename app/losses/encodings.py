@@ -145,6 +145,13 @@ LOGITS = numbers(
     link=SHARES,
     in_unit_interval=_rows_like_probabilities,
 )
+LIST_SCORES = numbers(
+    "list_scores", "one real-valued score for each item of a list; −Infinity where a shorter list has none", OF_CLASSES,
+    _steps(-3, 3), axes="n k",
+)  # fmt: skip
+RELEVANCE = numbers(
+    "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), _steps(0, 4, 1.0), axes="n k"
+)
 EMBEDDING = numbers("embedding", "a vector per sample", Interval(), _steps(-2, 2), axes="n d")
 DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), _steps(0, 2), axes="n")
 VALUE = numbers("value", "one finite number per sample", Interval(), _steps(-3, 3), axes="n")
@@ -155,14 +162,28 @@ LOG_RISK = replace(VALUE, name="log_risk", meaning="the logarithm of the sample'
 ENDS = numbers("ends", "one end for each of several intervals", Interval(), _steps(-4, 8), axes="n k")
 ENSEMBLE = numbers("ensemble", "numbers drawn from the predicted distribution", Interval(), _steps(-4, 8), axes="n k")
 PER_INTERVAL = numbers("per_interval", "one number for each interval of time", Interval(), _steps(-3, 3), axes="n k", link=UNIT)
+LOG_PROBABILITY = numbers(
+    "log_probability",
+    "the log-probability of a whole answer, at most 0: the sum of those of its tokens",
+    Interval(high=0.0),
+    _steps(-20, -0.5),
+    axes="n",
+)
+MEAN_LOG_PROBABILITY = numbers(
+    "mean_log_probability",
+    "the mean log-probability of an answer's tokens, below 0",
+    Interval(high=0.0, open_high=True),
+    _steps(-4, -0.1),
+    axes="n",
+)
+LENGTH = numbers("length", "how many tokens an answer has, at least 1", Interval(1.0), _steps(1, 9, 1.0), axes="n")
 
 
 def per_sample(encoding: Encoding) -> Encoding:
-    """The encoding for one number for each sample, where the predictions may have more."""
-    drawn = encoding.draw
+    """The encoding for one number for each sample, where the predictions do not have its shape."""
 
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-        return drawn(rng, replace(sizes, d=()))
+        return encoding.draw(rng, replace(sizes, d=()))
 
     return replace(encoding, axes=("n",), draw=draw)
 

@@ -103,6 +103,8 @@ class Loss(Declared):
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
     either_order: bool = False
     """Whether the function takes rows (m, k) of predictions column by column as well: as the classes of maps lie."""
+    told: Callable[[], tuple[Any, ...]] | None = None
+    """What can be told of it beside numbers, where it was written by a caller."""
 
     def __call__(self, *arrays: Array, **parameters: object) -> Returned:
         return self.kernel({**self.defaults, **parameters})(*arrays)
@@ -149,6 +151,11 @@ class Loss(Declared):
             return POOLED
         by_column = "multioutput" in self.options and parameters["multioutput"] == "uniform_average"
         return of_columns(self.mean) if by_column else self.mean
+
+    @cached_property
+    def sides(self) -> Mapping[str, Mapping[str, Input]]:
+        """What it takes on each side of the request, by name."""
+        return {side: {name: each for name, each in self.inputs.items() if each.side == side} for side in SIDES}
 
     @cached_property
     def family_summary(self) -> str:

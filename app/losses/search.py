@@ -69,8 +69,11 @@ SYNONYMS: Mapping[str, str] = {
     "tolerance": "epsilon insensitive",
     "rank": "margin ranking, ranking, order",
     "learning to rank": "margin ranking",
-    "siamese": "siamese, pairs",
+    "siamese": "siamese, contrastive",
     "pair": "pairs",
+    "preference": "direct preference optimization, preferences",
+    "rlhf": "direct preference optimization, preferences",
+    "reward model": "bradley terry, reward model",
     # what is wrong with them
     "robust": "huber, outliers, far off, bounded gradient",
     "outlier": "huber, outliers, far off",
@@ -175,7 +178,7 @@ def fields(loss: Loss) -> Fields:
         "alias": " ".join(alias.name for alias in loss.aliases),
         "summary": loss.summary,
         "use": loss.guide.use_when,
-        "family": loss.family,
+        "family": f"{loss.family} {loss.family_summary}",
         "property": " ".join((member.name or "") for member in Property if member in loss.properties),
         "description": f"{loss.description} {loss.reference}",
     }

@@ -85,11 +85,30 @@ def halved(at: Numbers) -> Numbers:
     return at.beside(binary=binary, h=0.5 if asked or (asked is None and binary) else 1.0)
 
 
+def of_answers(at: Numbers) -> Numbers:
+    """Log-probabilities of two answers, those of the reference where there is one, and lengths."""
+    said = {"a": "chosen", "b": "rejected", "a′": "reference_chosen", "b′": "reference_rejected",
+            "c": "chosen_length", "d": "rejected_length", "ε": "label_smoothing"}  # fmt: skip
+    return at.beside({symbol: at.known[name] for symbol, name in said.items() if name in at.known})
+
+
+ANSWERS = (
+    "dpo", "cdpo", "robust_dpo", "dpo_hinge", "ipo", "dpo_norm", "simpo", "orpo", "exo", "discopop", "nca_pair", "bco_pair",
+    "sppo_hard", "apo_zero", "apo_down",
+)  # fmt: skip
+
+
 OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
     **dict.fromkeys(("iou", "giou", "diou", "ciou"), of_boxes),
     **dict.fromkeys(("categorical_hinge", "crammer_singer_hinge"), best_wrong),
     **dict.fromkeys(("dice", "tversky"), lambda at: at),
+    "bradley_terry": lambda at: at.beside(a=at["winner"], b=at["loser"]),
+    "margin_mse": lambda at: at.beside(a=at["positive"], b=at["negative"]),
     **dict.fromkeys(("cosine_embedding", "margin_ranking"), lambda at: at.beside(a=at["first"], b=at["second"])),
+    **dict.fromkeys(ANSWERS, of_answers),
+    "kto": lambda at: at.beside(
+        {"p′": at["reference"], "y": at["desirable"], "z": at["kl"], "c": at["desirable_weight"], "d": at["undesirable_weight"]}
+    ),
     "brier_score": halved,
     **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score", "crps_normal"), of_moments),
     **dict.fromkeys(("crps_laplace", "crps_logistic", "laplace_nll"), of_moments),
@@ -114,8 +133,9 @@ WITH_RESPECT_TO = {
     **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic", "laplace_nll"), ("m", "s")),
     "interval_score": "lu",
     "weighted_interval_score": "lum",
+    **dict.fromkeys(ANSWERS, "ab"),
     "cosine_embedding": "ab",
-    "margin_ranking": "ab",
+    **dict.fromkeys(("margin_ranking", "bradley_terry", "margin_mse"), "ab"),
     "triplet_margin": "auv",
 }
 """By what the formula of a gradient calls the arrays of predictions."""
@@ -141,7 +161,7 @@ def numbers_of(loss: Loss, parameters: Mapping[str, Any], arrays: Mapping[str, A
     taken = {symbol.symbol for symbol in symbols_of(loss) if symbol.parameter}
     known |= {name: array for name, array in {"p": p, "x": p, "s": p, "y": y}.items() if array is not None and name not in taken}
     known["k"] = 1 if p is None or not np.ndim(p) else len(p)
-    if p is not None:
+    if p is not None and y is not None:
         known["ŷ"] = decided({**parameters, "p": p}) if np.ndim(p) < 2 and "ŷ" in loss.formula else None
         known["r"] = p - y if np.shape(p) == np.shape(y) else None
     if np.ndim(y) and "Y" in loss.formula:
