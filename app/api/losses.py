@@ -149,7 +149,7 @@ def list_losses(
     family: Annotated[
         str | None, _one_of(FAMILIES), Query(description=_explained("Only losses of this family.", FAMILIES))
     ] = None,
-    property: Annotated[  # its name on the wire
+    property: Annotated[  # noqa: A002  # its name on the wire
         str | None, _one_of(PROPERTIES), Query(description=_explained("Only losses with this property.", PROPERTIES))
     ] = None,
     search: Annotated[

@@ -48,7 +48,7 @@ def analyze(
     batch: AnyBatch,
     groupings: Mapping[str, Labels] | None = None,
     clusters: Labels | None = None,
-    asked: Asked = Asked(),  # a NamedTuple
+    asked: Asked = Asked(),  # noqa: B008  # a NamedTuple
     *,
     n_worst: int = 10,
     bins: int = 10,

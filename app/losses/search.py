@@ -137,7 +137,7 @@ SYNONYMS: Mapping[str, str] = {
 """What people say, one word or several, each with what stands in the catalogue for it: alternatives, by commas."""
 _EMPTY = frozenset(
     """a an and are as be by can do does few for from function functions how i if in is it loss losses me more my not of off on
-    or should than that the them there they this to too use used want was what when where which who with""".split()
+    or should than that the them there they this to too use used want was what when where which who with""".split()  # noqa: SIM905
 )
 """Words that stand for nothing a loss has by itself."""
 _WEIGHTS = {"name": 30.0, "alias": 18.0, "summary": 10.0, "use": 9.0, "family": 8.0, "property": 4.0, "description": 2.0}

@@ -77,7 +77,7 @@ def mlp(
     *,
     hidden: Annotated[
         list[Annotated[int, Ge(1), Le(4096)]], Len(1, 8), Doc("Units of each hidden layer, from the inputs on.")
-    ] = [32],  # a declaration that nobody writes to
+    ] = [32],  # noqa: B006  # a declaration that nobody writes to
     hidden_activation: Annotated[HiddenName, Doc("Activation of the hidden layers.")] = "relu",
     initialization: Annotated[InitializerName, Doc("How hidden layers' weights are drawn; biases start at 0.")] = "he_uniform",
     output_initialization: Annotated[InitializerName, Doc("How the weights of the outputs are drawn.")] = "glorot_uniform",

@@ -53,15 +53,15 @@ class Case:
         return self.id
 
 
-def invalid(id: str, body: object, pointer: str, code: str, *words: str) -> Case:
+def invalid(id: str, body: object, pointer: str, code: str, *words: str) -> Case:  # noqa: A002 - a case's name
     return Case(id, _bytes(body), 422, "invalid_request", pointer, code, words)
 
 
-def unknown(id: str, body: object, pointer: str, code: str, *words: str) -> Case:
+def unknown(id: str, body: object, pointer: str, code: str, *words: str) -> Case:  # noqa: A002 - a case's name
     return Case(id, _bytes(body), 422, "unknown_name", pointer, code, words)
 
 
-def malformed(id: str, body: object, *words: str) -> Case:
+def malformed(id: str, body: object, *words: str) -> Case:  # noqa: A002 - a case's name
     return Case(id, _bytes(body), 400, "malformed_json", None, None, words)
 
 
