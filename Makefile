@@ -7,7 +7,7 @@ EQUALS := tests/equals/.venv
 COVERAGE := --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi test-clients test-equals abuse fuzz soak bench profile hooks lock clean
+.PHONY: help serve test check openapi pictures test-clients test-equals abuse fuzz soak bench profile hooks lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -18,6 +18,8 @@ serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
 	$(BIN)/python -m app.main
 
+# Tests start the service many times: compiled anew each time, it takes half as long again.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(COVERAGE))
 
@@ -31,6 +33,9 @@ check: $(VENV)/.dev ## lint, format, types, and whether openapi/ and docs/settin
 openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md anew
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
+
+pictures: $(VENV)/.dev ## draw the pictures of the README and the docs anew
+	$(BIN)/python -m docs.pictures
 
 test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, and by programs in eight languages (missing ones come by apt)
 	$(BIN)/python -m tests.clients

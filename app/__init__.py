@@ -19,6 +19,9 @@
         batch.py         one call's arrays, checked: what counts, and its elements as rows; layout.py: where these lie
         evaluate.py      from the losses of elements to one number and its derivatives
         outputs.py       what can be asked of an evaluation, each output declared once; samples.py: whose elements are whose
+        composed.py      losses made for a request: asymmetric, weighted_sum, multi_task, expression; sums.py: several at once
+        expressions/     losses written as text: read, derived, computed, and what can be told of them
+        penalty.py       what weights cost beside a loss
         numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; limits.py:
                          losses of infinite scores; and forms that keep their digits
         families/        one family of losses, one file
@@ -41,9 +44,13 @@
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
+    insight/         what losses tell beyond their value, as plain values
+        curves.py        a loss of one number along its axis: slope, curvature, kinks, asymptotes
+        charts/          one function a chart, from an answer to a definition in Vega-Lite; theme.py: how all of them look
     wire/            bytes to values and back, and nobody else knows both
         json.py          JSON to arrays; exact.py and faults.py: what is no plain array, and why not
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
+        pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes
         call.py          a call as a value; routes.py, address.py: how it is found, and its parameters in the address
         pipeline.py      observe, find, guard, read, decode, check, place, call, encode: the order in which it happens
@@ -51,7 +58,7 @@
         guards.py        what is asked of every request before its body is read; cors.py: pages of other origins
         bodies.py        bodies as they arrive, within budget.py; buffers.py: memory that processes share
         steps.py         decode, check, call, encode: here or in a process
-        replies.py       whole answers, constant ones, streams
+        replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
         problems.py      errors as answers; unknown.py: where a field that there is not belongs
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes are read next; server.py: the processes

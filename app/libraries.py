@@ -54,14 +54,18 @@ LIBRARIES: Mapping[str, Library] = {
         Library("lightgbm", "4.7.0"),
         Library("catboost", "1.2.10"),
         Library("monai", "1.6.1", ("monai.losses",)),
-        Library("segmentation_models_pytorch", "0.6.0", ("segmentation_models_pytorch.losses", "smp.losses", "smp")),
+        Library("segmentation_models_pytorch", "0.6.0", ("segmentation_models_pytorch.losses._functional",
+                                                         "segmentation_models_pytorch.losses", "smp.losses", "smp")),
         Library("kornia", "0.9.0", ("kornia.losses",)),
         Library("scoringrules", "0.10.0"),
+        Library("statsmodels", "0.15.0", ("statsmodels.robust.norms",)),
         Library("pytorch_metric_learning", "2.9.0", ("pytorch_metric_learning.losses",)),
-        Library("sentence_transformers", None, ("sentence_transformers.losses",)),
+        Library("sentence_transformers", None, ("sentence_transformers.losses", "sentence_transformers.cross_encoder.losses")),
+        Library("pycox", None, ("pycox.models.loss",)),
         Library("pytorch_forecasting", None, ("pytorch_forecasting.metrics",)),
         Library("gluonts", None),
         Library("mmdet", None, ("mmdet.models.losses",)),
+        Library("trl", None),
         Library("tensorflow_addons", None, ("tensorflow_addons.losses", "tfa.losses")),
     )
 }  # fmt: skip
@@ -150,8 +154,8 @@ class Equal:
         other, body = _TWINS.get(self.function), self.tree.body
         if other is None or not isinstance(body, ast.Call):
             return None
-        made = isinstance(body.func, ast.Call)
-        settings = {keyword.arg: ast.unparse(keyword.value) for keyword in (body.func if made else body).keywords}
+        made = body.func if isinstance(body.func, ast.Call) else None
+        settings = {keyword.arg: ast.unparse(keyword.value) for keyword in (made or body).keywords}
         arrays, reductions = [ast.unparse(array) for array in body.args], self.reductions
         if made and other.startswith("keras.") and settings.pop("reduction", None):
             reductions = EACH  # its functions have none

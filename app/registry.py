@@ -207,7 +207,7 @@ class Registry(Mapping[str, T], Generic[T]):
             meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
             message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
         elif found:
-            message = f"What {name[:80]!r} is was not compared with any {self.noun} here; {written} alone is {found[0].name}"
+            return found
         else:
             message = self._suggestion(plain)
         raise self._unknown(path, message)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.api.analysis_answer import AnalyzeResponse
 from app.api.evaluate import COLUMNS as EVALUATED
-from app.api.evaluate import FIELDS, BatchRequest, encodings_of
+from app.api.evaluate import FIELDS, BatchRequest
 from app.api.files import FILES, Layout
 from app.api.insight_examples import ANALYSES
 from app.api.labels import Clusters, Groupings
@@ -89,7 +89,7 @@ def _respond(request: AnalyzeRequest, found: Analysis) -> AnalyzeResponse:
     if found.n_clusters is None:
         del members["n_clusters"]
     answer |= plain(members)
-    if encoding := encodings_of(batch):
+    if encoding := batch.targets_encoding:
         answer["targets_encoding"] = encoding
     if plain.non_finite:
         answer["non_finite"] = plain.non_finite

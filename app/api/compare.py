@@ -18,7 +18,7 @@ from app.api.training_answer import Scores, TrainResponse, entry, respond, set_u
 from app.api.training_examples import COMPARISONS
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
 from app.insight import charts
-from app.losses import LOSSES
+from app.losses import NAMED
 from app.serving.call import Call
 from app.serving.steps import Event
 from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, prepare, start
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     LossSpecs: TypeAlias = list[Spec]
     OptimizerSpecs: TypeAlias = list[Spec]
 else:
-    LossSpecs = list_of(EitherLoss, LOSSES, "losses")
+    LossSpecs = list_of(EitherLoss, NAMED, "losses")
     OptimizerSpecs = list_of(EitherOptimizer, OPTIMIZERS, "optimizers")
 
 

@@ -23,9 +23,9 @@ from app.insight import Asked, Labels, charts
 from app.insight import compare as compare_models
 from app.insight.analysis import LOADING, resampling_cost
 from app.insight.comparison import cost_of
-from app.losses import LOSSES, Batch
-from app.losses.batch import batch_of
-from app.losses.evaluate import evaluate
+from app.losses import NAMED
+from app.losses.batch import AnyBatch
+from app.losses.sums import batch_of, evaluate
 from app.serving.call import Call
 from app.wire import faults
 
@@ -35,7 +35,7 @@ MOST = 50
 if TYPE_CHECKING:
     Losses: TypeAlias = list[BoundSpec]
 else:
-    Losses = list_of(EitherLoss, LOSSES, "losses")
+    Losses = list_of(EitherLoss, NAMED, "losses")
 
 
 def _models(value: object) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class ComparisonRequest(Part):
         return self
 
     @property
-    def batches(self) -> list[dict[str, Batch]]:
+    def batches(self) -> list[dict[str, AnyBatch]]:
         """For each loss the models' arrays, checked."""
         return vars(self)["batches"]
 
@@ -115,7 +115,7 @@ class ComparisonRequest(Part):
             steps += cost_of(first, len(batches), self.permutations)
         return steps
 
-    def _batches(self, at: int, spec: BoundSpec) -> dict[str, Batch]:
+    def _batches(self, at: int, spec: BoundSpec) -> dict[str, AnyBatch]:
         """The models' batches by one loss, in which the same samples count."""
         made = self._made(at, spec, self.mask)
         if self.missing == "drop" and any(batch.n_missing for batch in made.values()):
@@ -128,13 +128,13 @@ class ComparisonRequest(Part):
                 return self._made(at, spec, common)
         return made
 
-    def _made(self, at: int, spec: BoundSpec, mask: Any) -> dict[str, Batch]:
-        made: dict[str, Batch] = {}
+    def _made(self, at: int, spec: BoundSpec, mask: Any) -> dict[str, AnyBatch]:
+        made: dict[str, AnyBatch] = {}
         wrong: list[Fault] = []
         for name, predictions in self.models.items():
             try:
                 made[name] = batch_of(
-                    spec.bound, predictions, self.targets,
+                    spec.beside(predictions, self.targets).bound, predictions, self.targets,
                     sample_weight=self.sample_weight, mask=mask, classes=self.classes, missing=self.missing,
                 )  # fmt: skip
             except CallerError as error:

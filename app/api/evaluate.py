@@ -1,6 +1,8 @@
 """POST /v1/evaluate: one loss on one batch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeAlias, cast
 
 import numpy as np
@@ -13,7 +15,9 @@ from pydantic import (  # fmt: skip
     PlainValidator,
     Tag,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -24,13 +28,16 @@ from app.api.files import FILES, Layout
 from app.api.specs import Listed, LossSpec
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
-from app.api.words import TARGETS, AnyReduction, OneOrMore, or_default
-from app.errors import CallerError, Path
-from app.losses import Batch
-from app.losses import evaluate as evaluate_batch
-from app.losses.batch import Missing, batch_of, inputs_on
+from app.api.words import TARGETS, AnyReduction, OneOrMore, Part, or_default
+from app.errors import CallerError, Fault, InvalidInput, Path
+from app.losses.batch import AnyBatch, Batches, Missing
 from app.losses.evaluate import Evaluation, Reduction
-from app.losses.outputs import OUTPUTS, USUAL, NonFiniteAs, Output, in_words
+from app.losses.form import Sum
+from app.losses.inputs import Place
+from app.losses.outputs import OUTPUTS, WORDS, NonFiniteAs, Output, in_words
+from app.losses.penalty import penalty
+from app.losses.sums import batch_of
+from app.losses.sums import evaluate as evaluate_batch
 from app.serving.call import Call
 from app.wire import faults
 
@@ -52,11 +59,17 @@ def _tensors(value: object, info: ValidationInfo) -> Any:
 
 
 def _numbers(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.numbers(value, (str(info.field_name),), gaps=True)
+    read = partial(faults.numbers, gaps=True)
+    return None if value is None else faults.by_name(read, value, (str(info.field_name),))
 
 
 def _flags(value: object, info: ValidationInfo) -> Any:
-    return None if value is None else faults.flags(value, (str(info.field_name),))
+    return None if value is None else faults.by_name(faults.flags, value, (str(info.field_name),))
+
+
+def _or_usual(value: object, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Nothing, where null stands for what is not said: what is usual depends on the loss."""
+    return [] if value is None else validate(value)
 
 
 Names = list[Annotated[str, Field(max_length=1000)]]
@@ -87,6 +100,35 @@ if TYPE_CHECKING:
     OutputName: TypeAlias = str
 else:
     OutputName = Literal[tuple(OUTPUTS)]
+
+
+LARGEST_WEIGHT = 1e100
+"""Beyond, the square of a weight may be infinite."""
+
+
+def _weights(value: object) -> Any:
+    path = ("regularization", "weights")
+    if not isinstance(value, Mapping) or not value:
+        raise InvalidInput([Fault(path, "type", "regularization.weights must be an object of arrays, with one at least")])
+    arrays = {name: faults.numbers(item, (*path, name)) for name, item in cast(Mapping[str, object], value).items()}
+    for name, array in arrays.items():
+        bad = ~(np.abs(array) <= LARGEST_WEIGHT)
+        if bad.any():
+            Place((*path, name)).refuse_numbers(bad, array, f"at most {LARGEST_WEIGHT:.0e} in size")
+    return arrays
+
+
+class WeightPenalty(Part):
+    """What the weights of a model cost beside its loss: l1 · Σ|w| + l2 · Σw²."""
+
+    l1: Annotated[float, Field(description="Times Σ|w|.", ge=0, le=1e6)] = 0.0
+    l2: Annotated[float, Field(description="Times Σw².", ge=0, le=1e6)] = 0.0
+    weights: Annotated[
+        Any,
+        BeforeValidator(_weights),
+        WithJsonSchema({"type": "object", "additionalProperties": {}}),
+        Field(description="Arrays of any shape, by name.", examples=[{"w": [[0.5, -1.0], [0.0, 2.0]]}]),
+    ]
 
 
 Targets: TypeAlias = Annotated[
@@ -141,6 +183,9 @@ WhatIsMissing: TypeAlias = Annotated[
 """What losses are evaluated on beside predictions: fields that several requests have."""
 
 
+NOT_A_SUM = "this takes one loss, and a {} is several: send them one by one, or as one expression"
+
+
 class BatchRequest(BaseModel):
     """A loss, and the arrays to evaluate it on."""
 
@@ -178,7 +223,7 @@ class BatchRequest(BaseModel):
         return self
 
     @property
-    def batch(self) -> Batch:
+    def batch(self) -> AnyBatch:
         """The arrays, checked."""
         return vars(self)["batch"]
 
@@ -202,15 +247,20 @@ class EvaluateRequest(BatchRequest):
     outputs: Annotated[
         list[OutputName],
         Field(
-            description="What to answer. A loss's entry in the catalogue names those that it has.",
+            description="What to answer; if nothing is said: value, per_sample, gradient, and what a composed loss has beside. "
+            "A loss's entry in the catalogue names those that it has.",
             min_length=1,
             max_length=MOST_OUTPUTS,
-            default_factory=lambda: list(USUAL),
+            default_factory=list,
         ),
         Listed,
         OneOrMore,
-        or_default(list(USUAL)),
+        WrapValidator(_or_usual),
     ]
+    regularization: Annotated[
+        WeightPenalty | None,
+        Field(description="A penalty on a model's weights: answered beside the loss, and added to it in `objective`."),
+    ] = None
     non_finite_as: Annotated[
         NonFiniteAs,
         Field(
@@ -246,6 +296,20 @@ class Counted(TypedDict):
     divisor: Annotated[NumberOrNull, Field(description="What Σwl was divided by; null where nothing was.")]
 
 
+class PenaltyEntry(TypedDict):
+    """What the weights cost."""
+
+    value: Annotated[float, Field(description="l1 · Σ|w| + l2 · Σw².")]
+    gradient: Annotated[dict[str, Any], Field(description="Its derivative to each weight, by name and in their shape.")]
+
+
+class Penalties(TypedDict, total=False):
+    """What is added to the loss, where it was asked for."""
+
+    regularization: PenaltyEntry
+    objective: Annotated[NumberOrNull, Field(description="value and penalty together; null where value is or is not asked for.")]
+
+
 class Remarks(TypedDict, total=False):
     """What should be known about the outputs."""
 
@@ -258,9 +322,51 @@ class Remarks(TypedDict, total=False):
     warnings: Annotated[list[str], Field(description="What was taken at its word, but is probably not meant.")]
 
 
+class TermEntry(TypedDict):
+    """A loss that is part of another."""
+
+    head: NotRequired[Annotated[str, Field(description="What it is the loss of, in a multi_task.")]]
+    loss: Annotated[dict[str, Any], Field(description="The loss with every parameter.")]
+    weight: Annotated[float, Field(description="What its loss was multiplied by.")]
+    value: Annotated[NumberOrNull, Field(description="The reduced loss, before its weight; null with reduction none.")]
+    log_variance_gradient: NotRequired[
+        Annotated[NumberOrNull, Field(description="d(value)/d(log_variance), where the weight follows from one.")]
+    ]
+
+
+class MinimumEntry(TypedDict):
+    """The smallest value that was found; of several, the one nearest to residual 0."""
+
+    residual: float
+    value: float
+
+
+class FoundEntry(TypedDict):
+    """What was found at so many residuals from -1,000,000 to 1,000,000, with target 0: no proof. null: it cannot be told."""
+
+    points: Annotated[int, Field(description="Residuals at which loss and slope are finite.")]
+    convex: bool | None
+    symmetric: bool | None
+    minimum: Annotated[MinimumEntry | None, Field(description="null where the loss still falls at the last of them.")]
+    lipschitz: Annotated[NumberOrNull, Field(description="The largest slope; null where it grows on or is not finite.")]
+
+
+class ExpressionEntry(TypedDict):
+    """What is known of an expression."""
+
+    derivative: Annotated[
+        str | None, Field(description="d(loss)/d(prediction), again as an expression; null where it is too long for one.")
+    ]
+    derivative_mathml: Annotated[str | None, Field(description="The same as MathML.")]
+    not_differentiable: Annotated[list[str], Field(description="Where loss or slope jumps, with target 0.", examples=[["r = 0"]])]
+    found: FoundEntry
+
+
 def _field(output: Output) -> Any:
     """An output as a field of the answer: what stands on the wire for a number, one for each sample, or anything deeper."""
-    kinds: dict[str | None, Any] = {"": NumberOrNull, "n": list[NumberOrNull]}
+    kinds: dict[str | None, Any] = {
+        "": NumberOrNull, "n": list[NumberOrNull], "t": list[TermEntry], WORDS: ExpressionEntry
+    }  # fmt: skip
     kind = kinds.get(output.axes, Annotated[Any, WithJsonSchema(UNTYPED)])
     return NotRequired[Annotated[kind, Field(description=output.description, examples=list(output.examples) or None)]]
 
@@ -269,7 +375,7 @@ if TYPE_CHECKING:
     EvaluateResponse: TypeAlias = dict[str, Any]
 else:
     _OUTPUTS = {output.name: _field(output) for output in OUTPUTS.values()}
-    _REMARKS = {name: NotRequired[field] for name, field in Remarks.__annotations__.items()}
+    _REMARKS = {name: NotRequired[field] for part in (Penalties, Remarks) for name, field in part.__annotations__.items()}
     EvaluateResponse = TypedDict("EvaluateResponse", {**Counted.__annotations__, **_OUTPUTS, **_REMARKS})
     EvaluateResponse.__doc__ = "The loss of a batch. Only the outputs asked for are there."
 
@@ -283,7 +389,12 @@ def evaluate(request: EvaluateRequest) -> EvaluateResponse:
         evaluation = evaluate_batch(request.batch, reduction=request.reduction, outputs=request.outputs)
     except CallerError as error:
         raise error.moved(FIELDS) from None
-    return respond(request.loss.document, evaluation, request.non_finite_as)
+    answer = respond(request.loss.document, evaluation, request.non_finite_as)
+    if (asked := request.regularization) is not None:
+        found, value = penalty(asked.weights, asked.l1, asked.l2), evaluation.outputs.get("value")
+        answer["regularization"] = PenaltyEntry(value=found.value, gradient=cast(dict[str, Any], found.gradient))
+        answer["objective"] = value + found.value if isinstance(value, float) else None
+    return answer
 
 
 def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFiniteAs = "null") -> EvaluateResponse:
@@ -296,11 +407,15 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
         answer["n_missing"] = batch.n_missing
     answer["divisor"] = divisor
     answer.update(outputs)
+    if non_finite and non_finite_as == "string":
+        answer.update({name: in_words(output) for name, output in outputs.items()})
+    if isinstance(told := outputs.get("expression"), tuple):
+        answer["expression"] = cast(Any, told)._asdict()
+    if isinstance(batch, Batches) and "terms" in outputs:
+        answer["terms"] = _terms(batch.loss, loss, answer["terms"])
     if found := encodings_of(batch):
         answer["targets_encoding"] = found
     if non_finite:
-        if non_finite_as == "string":
-            answer.update({name: in_words(output) for name, output in outputs.items()})
         answer["non_finite"] = [
             NonFiniteNumber(output=number.output, index=[*number.index], value=number.value) for number in non_finite
         ]
@@ -309,10 +424,24 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
     return answer
 
 
-def encodings_of(batch: Batch) -> str | dict[str, str]:
+def _terms(loss: Sum, document: dict[str, Any], values: Sequence[Any] | None) -> list[TermEntry]:
+    """What the parts of a sum are, and what each of them gives."""
+    entries: list[TermEntry] = []
+    for part, value in zip(loss.parts, values if values is not None else [None] * len(loss.parts), strict=True):
+        shown = document["heads" if loss.by_head else "terms"][part.key]["loss"]
+        entry = TermEntry(loss=shown, weight=part.weight, value=value)
+        if loss.by_head:
+            entry["head"] = str(part.key)
+        if part.log_variance is not None:
+            known = isinstance(value, float) and math.isfinite(value)
+            entry["log_variance_gradient"] = 0.5 - part.weight * value if known else None
+        entries.append(entry)
+    return entries
+
+
+def encodings_of(batch: AnyBatch) -> str | dict[str, Any]:
     """What the targets were taken for: of several arrays by name, empty where there are none."""
-    encodings = batch.encodings
-    return encodings.get("targets") or {name: encodings[name] for name in inputs_on("targets", batch.loss)}
+    return batch.targets_encoding
 
 
 COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))

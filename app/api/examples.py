@@ -1,10 +1,11 @@
 """One runnable request per loss, drawn through the encodings it declares: what Swagger UI's drop-down offers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from app.losses import LOSSES, Loss
+from app.losses import LOSSES, NAMED, Loss
 from app.losses.inputs import Sizes
 
 
@@ -26,4 +27,31 @@ def example(loss: Loss) -> dict[str, Any]:
     return request
 
 
-EXAMPLES = {name: {"summary": name, "description": loss.summary, "value": example(loss)} for name, loss in LOSSES.items()}
+THREE: Mapping[str, Any] = {"predictions": [2.5, 0.0, 8.0], "targets": [3.0, -0.5, 2.0]}
+COMPOSED_EXAMPLES: Mapping[str, dict[str, Any]] = {
+    "expression": {
+        "loss": {"name": "expression", "value": "where(abs(r) <= d, r**2/2, d*(abs(r) - d/2))", "parameters": {"d": 1.5}},
+        **THREE,
+    },
+    "asymmetric": {"loss": {"name": "asymmetric", "loss": "mse", "over": 2.0, "under": 1.0}, **THREE},
+    "weighted_sum": {
+        "loss": {"name": "weighted_sum", "terms": [{"loss": "mse", "weight": 0.7}, {"loss": "mae", "weight": 0.3}]},
+        **THREE,
+    },
+    "multi_task": {
+        "loss": {
+            "name": "multi_task",
+            "heads": {
+                "size": {"loss": "mse", "weight": 2.0},
+                "kind": {"loss": {"name": "categorical_cross_entropy", "from_logits": True}, "log_variance": 0.4},
+            },
+        },
+        "predictions": {"size": [1.0, 2.0], "kind": [[0.0, 1.0], [2.0, 0.0]]},
+        "targets": {"size": [0.0, 2.5], "kind": [1, 1]},
+    },
+}
+"""A request for each way to make a loss."""
+EXAMPLES: Mapping[str, dict[str, Any]] = {
+    name: {"summary": name, "description": NAMED[name].summary, "value": value}
+    for name, value in {**{name: example(loss) for name, loss in LOSSES.items()}, **COMPOSED_EXAMPLES}.items()
+}

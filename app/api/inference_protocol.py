@@ -7,7 +7,7 @@ behind the JSON header; a float32 prediction gets float32 answers. https://githu
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, cast, get_args
 
 import numpy as np
@@ -15,15 +15,17 @@ from fastapi import Path
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError
 
-from app.api.specs import LOSS_SPECS, Listed, remembered
+from app.api.specs import Listed, remembered, spec_of
 from app.api.words import REDUCTIONS
 from app.errors import Fault, InvalidInput, NotFound, UnknownName
-from app.losses import LOSSES, Batch, Loss, evaluate
-from app.losses.batch import Missing, batch_of
+from app.losses import NAMED, Composed, Loss
+from app.losses.batch import AnyBatch, Missing
+from app.losses.composed import DEEPEST
 from app.losses.evaluate import Reduction
-from app.losses.form import Bound, bind
+from app.losses.form import Bound, Sum
 from app.losses.inputs import Input
-from app.losses.outputs import NonFiniteAs, arrays_by_name, in_words, outputs_of
+from app.losses.outputs import AnyLoss, NonFiniteAs, arrays_by_name, in_words, outputs_of
+from app.losses.sums import batch_of, evaluate
 from app.registry import did_you_mean
 from app.serving.call import Call
 from app.serving.content import Content, Piece
@@ -42,12 +44,14 @@ HEADER_LENGTH = "inference-header-content-length"
 ALIGNMENT = 64
 """The JSON header of a binary answer is padded to this, so that the tensors behind it can be used where they lie."""
 
+SIDES = ("predictions", "targets", "sample_weight", "mask")
+"""What a head may have an array for; the last two may also be one for all."""
 CLIENT_PARAMETERS = frozenset(("binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"))
 """What clients say to a server about a request, and not about the model."""
 
 
 def _known(name: str) -> str:
-    LOSSES.find(name)
+    NAMED.find(name)
     return name
 
 
@@ -102,7 +106,7 @@ class Inference(NamedTuple):
     name: str
     """The model, by the name that the client has given it."""
     identity: str | None
-    batch: Batch
+    batch: AnyBatch
     reduction: Reduction
     wanted: Mapping[str, bool]
     """The outputs to answer, and whether each is binary."""
@@ -157,14 +161,17 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     """The loss that a message asks for, and its batch; CallerError for everything that does not fit."""
     request, tensors = message
     name: str = arguments["name"]
-    mask = _mask(tensors.pop("mask", None))
-    shapes = [tensors[key].shape for key in ("predictions", "targets", "labels") if key in tensors] if LOSSES.varies(name) else []
-    bound, reduction, missing, non_finite_as = _asked((name, request.parameters, shapes))
-    arrays = {key: widened(tensor) for key, tensor in tensors.items()}
-    weights = arrays.pop("sample_weight", None)
-    predictions, targets = _sides(bound.loss, arrays)
-    batch = batch_of(bound, predictions, targets, sample_weight=weights, mask=mask, missing=missing)
-    return Inference(name, request.id, batch, reduction, _wanted(bound.loss, request), non_finite_as)
+    shapes = [tensors[key].shape for key in ("predictions", "targets", "labels") if key in tensors] if NAMED.varies(name) else []
+    bound, reduction, missing, non_finite_as, has = _asked((name, request.parameters, shapes))
+    if isinstance(bound, Sum) and bound.by_head:
+        given: dict[str, Any] = _by_head(bound, tensors)
+    else:
+        mask = _mask(tensors.pop("mask", None))
+        arrays = {key: widened(tensor) for key, tensor in tensors.items()}
+        weights = arrays.pop("sample_weight", None)
+        given = {**_sides(_reader(bound), arrays), "sample_weight": weights, "mask": mask}
+    batch = batch_of(bound, **given, missing=missing)
+    return Inference(name, request.id, batch, reduction, _wanted(request, bound.name, *has), non_finite_as)
 
 
 def infer(request: Inference, name: ModelName, version: Version = VERSION) -> Answer:
@@ -180,17 +187,29 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
 # --- what the request says ----------------------------------------------------------------------------------------------
 
 
+class Asked(NamedTuple):
+    """A model under the parameters of a request, and what stands among these."""
+
+    bound: Bound | Sum
+    reduction: Reduction
+    missing: Missing
+    non_finite_as: NonFiniteAs
+    outputs: tuple[Mapping[str, list[int]], tuple[str, ...]]
+    """The tensors that it has, each with its shape, and those that are answered unasked."""
+
+
 @remembered
-def _asked(asked: tuple[str, dict[str, Any], Sequence[tuple[int, ...]]]) -> tuple[Bound, Reduction, Missing, NonFiniteAs]:
-    """A model under the parameters of a request, and what stands among these: the reduction, what to do with gaps, and how to
-    write what is not finite."""
+def _asked(asked: tuple[str, dict[str, Any], Sequence[tuple[int, ...]]]) -> Asked:
+    """A model under the parameters of a request, and what stands among these."""
     name, parameters, shapes = asked
-    loss, preset = LOSSES.find(name, parameters, shapes)
+    loss, preset = NAMED.find(name, parameters, shapes)
     given = {key: listed(value) for key, value in parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", None) or "mean")
     missing = cast(Missing, _choice(given, "missing", get_args(Missing)))
     non_finite_as = cast(NonFiniteAs, _choice(given, "non_finite_as", get_args(NonFiniteAs)))
-    return bind(loss, _parameters(loss, {**preset, **given})), reduction, missing, non_finite_as
+    bound = _bound(loss, {**preset, **given})
+    evaluated = bound.loss if isinstance(bound, Bound) else bound
+    return Asked(bound, reduction, missing, non_finite_as, (_outputs(evaluated), _defaults(evaluated)))
 
 
 def _choice(given: dict[str, object], name: str, words: Sequence[str]) -> str:
@@ -213,31 +232,54 @@ def _reduction(value: object) -> Reduction:
     return found
 
 
-def _parameters(loss: Loss, given: Mapping[str, object]) -> dict[str, Any]:
+def _bound(loss: Loss | Composed, given: Mapping[str, object]) -> Bound | Sum:
     unknown = [key for key in given if key not in loss.parameters]
     if unknown:
         known = (*loss.parameters, "reduction")
         close = meant(unknown[0], known, most=1)
         hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
         raise UnknownName(f"{loss.name} has no parameter {unknown[0][:80]!r}; {hint}")
-    document = {"name": loss.name, **given}
     try:
-        return LOSS_SPECS[loss.name].model_validate(document).parameters
+        return spec_of(loss.name, given).bound
     except ValidationError as error:
-        raise from_pydantic(error, document) from None
+        raise from_pydantic(error, {"name": loss.name, **given}) from None
 
 
 def _mask(array: NDArray[Any] | None) -> NDArray[np.bool_] | None:
     return array if array is None or array.dtype == np.bool_ else flags(array, ("mask",))
 
 
-def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> tuple[Any, Any]:
+def _reader(bound: Bound | Sum) -> Loss:
+    """The loss that says what the inputs are: of terms, which read the same, the first."""
+    return bound.loss if isinstance(bound, Bound) else _reader(bound.parts[0].loss)
+
+
+def _by_head(bound: Sum, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Tensors as objects by head: `predictions.boxes` is what the head "boxes" predicts."""
+    given: dict[str, Any] = dict.fromkeys(SIDES)
+    for name, tensor in tensors.items():
+        side, *path = name.split(".", 2 * DEEPEST)
+        if side not in SIDES or not (path or side in SIDES[2:]):
+            example = f"predictions.{bound.parts[0].key}"
+            raise InvalidInput(f"{bound.name} has no input {name[:80]!r}; its inputs are called as {example!r}")
+        array = _mask(tensor) if side == "mask" else widened(tensor)
+        inner = given
+        for step, following in zip((side, *path), path, strict=False):
+            if not isinstance(inner[step], dict):
+                inner[step] = {}
+            inner = inner[step]
+            inner.setdefault(following, None)
+        inner[(side, *path)[-1]] = array
+    return given
+
+
+def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
     sides: dict[str, Any] = {"predictions": None, "targets": None}
     for name, array in arrays.items():
         declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
         sides[declared.side] = {**(sides[declared.side] or {}), name: array} if declared.named else array
-    return sides["predictions"], sides["targets"]
+    return sides
 
 
 def _by_another_name(loss: Loss, name: str, arrays: Mapping[str, NDArray[Any]]) -> Input:
@@ -253,29 +295,26 @@ def _by_another_name(loss: Loss, name: str, arrays: Mapping[str, NDArray[Any]]) 
 # --- what the answer says -----------------------------------------------------------------------------------------------
 
 
-@cache
-def _outputs(loss: Loss) -> Mapping[str, list[int]]:
+def _outputs(loss: AnyLoss) -> Mapping[str, list[int]]:
     """The tensors that a loss may be asked for, each with its shape."""
     return {name: _axes(axes) or [1] for output in outputs_of(loss) for name, axes in output.arrays(loss).items()}
 
 
-@cache
-def _defaults(loss: Loss) -> tuple[str, ...]:
+def _defaults(loss: AnyLoss) -> tuple[str, ...]:
     """What is answered where the request names no outputs."""
     return tuple(name for output in outputs_of(loss) if output.usual for name in output.arrays(loss))
 
 
-def _wanted(loss: Loss, request: InferRequest) -> dict[str, bool]:
+def _wanted(request: InferRequest, loss: str, outputs: Mapping[str, list[int]], usual: tuple[str, ...]) -> dict[str, bool]:
     """The outputs to answer, those the request names or the usual, and whether each is binary: it or the request says so."""
     default = request.parameters.get("binary_data_output", False)
     if not isinstance(default, bool):
         raise InvalidInput("parameters.binary_data_output must be true or false")
     if not request.outputs:
-        return dict.fromkeys(_defaults(loss), default)
-    outputs = _outputs(loss)
+        return dict.fromkeys(usual, default)
     for choice in request.outputs:
         if choice.name not in outputs:
-            raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(outputs)}")
+            raise InvalidInput(f"{loss} has no output {choice.name[:80]!r}; it has {', '.join(outputs)}")
     own = {choice.name: choice.parameters.binary_data for choice in request.outputs}
     return {name: default if binary is None else binary for name, binary in own.items()}
 
@@ -345,11 +384,14 @@ def server_ready(state: State) -> dict[str, bool]:
 
 def model_metadata(name: ModelName, version: Version = VERSION) -> dict[str, Any]:
     """Inputs and outputs of a loss. Shapes are written with -1 for every axis whose length is the caller's."""
-    loss, _ = LOSSES.find(name)
-    inputs = [
-        {"name": key, "datatype": "FP64", "shape": _axes(input_.cases[0][1].axes[-1])} for key, input_ in loss.inputs.items()
-    ]
-    outputs = [{"name": key, "datatype": "FP64", "shape": shape} for key, shape in _outputs(loss).items()]
+    loss, _ = NAMED.find(name)
+    if isinstance(loss, Loss):
+        shapes = {key: _axes(input_.cases[0][1].axes[-1]) for key, input_ in loss.inputs.items()}
+        results = _outputs(loss)
+    else:  # whose arrays follow from its parameters
+        shapes, results = {"predictions": [-1], "targets": [-1]}, {"value": [1], "per_sample": [-1], "gradient": [-1]}
+    inputs = [{"name": key, "datatype": "FP64", "shape": shape} for key, shape in shapes.items()]
+    outputs = [{"name": key, "datatype": "FP64", "shape": shape} for key, shape in results.items()]
     return {"name": name, "versions": [VERSION], "platform": "criterion", "inputs": inputs, "outputs": outputs}
 
 

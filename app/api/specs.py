@@ -3,14 +3,15 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property, wraps
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cached_property, lru_cache, wraps
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
     Concatenate,
+    ForwardRef,
     Literal,
     ParamSpec,
     TypeAlias,
@@ -19,6 +20,7 @@ from typing import (
     cast,
     get_args,
     get_origin,
+    get_type_hints,
 )  # fmt: skip
 
 import numpy as np
@@ -36,15 +38,16 @@ from pydantic_core import CoreSchema
 from typing_extensions import Doc, TypeAliasType
 
 from app.api.words import OneOrMore, Part
-from app.errors import Fault, InvalidInput, Path, UnknownName
-from app.losses import LOSSES, Loss
-from app.losses.form import Bound, bind
+from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path, UnknownName
+from app.losses import COMPOSED, LOSSES, NAMED, Composed, Loss
+from app.losses.composed import DEEPEST, MOST_LOSSES, Head, Weighed
+from app.losses.form import Bound, Sum, bind
 from app.losses.parameters import Per
 from app.registry import Alias, Declared, Registry
 from app.serving.unknown import Belongs
 from app.suggestions import translated
 from app.wire.faults import listed
-from app.wire.json import encode
+from app.wire.json import decode, encode
 
 PIECE = 1000
 REMEMBERED, REMEMBERED_BYTES = 256, 512
@@ -77,7 +80,7 @@ class Spec(Part):
     name: str
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in type(self).model_fields if name != "name"}
 
 
@@ -95,27 +98,94 @@ class BoundSpec(Spec):
         return next((spec for other, spec in self.others if other.fits(shapes)), self)
 
     @cached_property
-    def bound(self) -> Bound:
-        return bind(LOSSES[self.name], self.parameters)
+    def bound(self) -> Bound | Sum:
+        return bind(LOSSES[self.name], self.given)
+
+    @property
+    def single(self) -> Bound:
+        """The same; InvalidParameter for a sum of losses."""
+        bound = self.bound
+        if isinstance(bound, Sum):
+            message = f"this takes single losses, and a {bound.name} is several: send them one by one, or as one expression"
+            raise InvalidParameter([Fault(("parameters",), "does_not_fit", message)])
+        return bound
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """The loss with every parameter, as an answer shows it."""
-        return {"name": self.name, **self.bound.parameters}
+        return {"name": self.name, **LOSSES[self.name].defaults, **self.given}
+
+
+class Member(Part):
+    """What stands in a list or an object of a composed loss: a loss, and what it counts."""
+
+    made: ClassVar[type]
+    """What the loss takes for it."""
+
+
+class ComposedSpec(BoundSpec):
+    """The same for a loss that is made of others, or at run time."""
+
+    written: ClassVar[object] = None
+    """As it was written, where names in it mean something else beside arrays of other shapes."""
+
+    def beside(self, *arrays: object) -> BoundSpec:
+        if self.written is None:
+            return self
+        return LOSS_SPECS[self.name].model_validate(_Expansion(NAMED, arrays).whole(self.written, ())[0][1])  # pyright: ignore[reportReturnType]
+
+    @cached_property
+    def bound(self) -> Bound | Sum:
+        return COMPOSED[self.name](**{name: _bound(value, (name,)) for name, value in self.given.items()})
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        return {"name": self.name, **{name: _shown(value) for name, value in self.given.items()}}
+
+
+def _bound(value: Any, path: Path) -> Any:
+    """A parameter with losses in it as what a composed loss takes; what is wrong with one is told where it stands."""
+    if isinstance(value, BoundSpec):
+        try:
+            return value.bound
+        except CallerError as error:
+            raise error.moved({("parameters",): ("parameters", *path)}) from None
+    if isinstance(value, Member):
+        return value.made(**{name: _bound(getattr(value, name), (*path, name)) for name in type(value).model_fields})
+    if isinstance(value, list):
+        return [_bound(item, (*path, index)) for index, item in enumerate(cast(list[Any], value))]
+    if isinstance(value, dict):
+        return {name: _bound(item, (*path, name)) for name, item in cast(dict[str, Any], value).items()}
+    return value
+
+
+def _shown(value: Any) -> Any:
+    """A parameter as an answer shows it."""
+    if isinstance(value, BoundSpec):
+        return value.document
+    if isinstance(value, Member):
+        shown = {name: _shown(getattr(value, name)) for name in type(value).model_fields}
+        return {name: item for name, item in shown.items() if item is not None}
+    if isinstance(value, list):
+        return [_shown(item) for item in cast(list[Any], value)]
+    return {name: _shown(item) for name, item in cast(dict[str, Any], value).items()} if isinstance(value, dict) else value
 
 
 def spec(declared: Declared) -> type[Spec]:
     """The model of what is declared: its name, and its parameters as the function's signature declares them."""
     fields: dict[str, Any] = {"name": (Literal[declared.name], Field(json_schema_extra={"default": declared.name}))}
     fields |= {name: _field(parameter) for name, parameter in declared.parameters.items()}
-    kind = "" if isinstance(declared, Loss) else type(declared).__name__  # a model and a schedule may have one name
-    base = BoundSpec if isinstance(declared, Loss) else Spec
+    of_loss = isinstance(declared, Loss | Composed)
+    kind = "" if of_loss else type(declared).__name__  # a model and a schedule may have one name
+    base = BoundSpec if isinstance(declared, Loss) else ComposedSpec if of_loss else Spec
     return create_model(_camel(declared.name) + kind, __base__=base, __doc__=declared.summary, **fields)
 
 
 def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
-    """JSON Schema of each parameter of a model."""
-    schemas: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    """JSON Schema of each parameter of a model; losses within it are those of the document."""
+    schema = model.model_json_schema(ref_template="/openapi.json#/components/schemas/{model}")
+    of_itself = schema.get("$defs", {}).get(model.__name__, schema)  # where a loss may stand within it
+    schemas: dict[str, dict[str, Any]] = of_itself["properties"]
     return {
         name: {key: value for key, value in schema.items() if key != "title"}
         for name, schema in schemas.items()
@@ -204,8 +274,12 @@ def expanded(either: Any, registry: Registry[Any], default: str | None = None, f
 
     @remembered
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        (_, usual), *others = _meant(value, registry, (name,))
-        return _with_others(usual, others, validate) if others else validate(usual)
+        expansion = _Expansion(registry)
+        (_, usual), *others = expansion.whole(value, (name,))
+        spec = _with_others(usual, others, validate) if others else validate(usual)
+        if expansion.varies:
+            vars(spec)["written"] = value
+        return spec
 
     return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, name, default)]
 
@@ -241,8 +315,65 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
 
 
 def expander(registry: Registry[Any], path: Path) -> Callable[[object], dict[str, object]]:
-    """From a name, an alias or an object with either to the object with the name; CallerError under the path."""
-    return lambda value: _meant(value, registry, path)[0][1]
+    """From a name, an alias or an object with either to the object with the name; CallerError under the path.
+
+    The losses that another one is made of are expanded with it.
+    """
+    return lambda value: _Expansion(registry).whole(value, path)[0][1]
+
+
+class _Expansion:
+    """Names within a loss, and what they mean beside arrays of the shapes that these have."""
+
+    def __init__(self, registry: Registry[Any], arrays: Sequence[Any] = ()) -> None:
+        self.registry, self.arrays = registry, arrays
+        self.count = 0
+        self.varies = False
+        """Whether shapes decide what one of the losses within is."""
+
+    def whole(self, value: object, path: Path) -> Sequence[tuple[Alias, dict[str, object]]]:
+        """The object that a name or an alias stands for, with what else it means beside arrays of other shapes."""
+        meanings = _meant(value, self.registry, path)
+        if meanings[0][1]["name"] not in COMPOSED or self.registry is not NAMED:
+            return meanings
+        return [(meanings[0][0], self.composed(meanings[0][1], path, 1, self.arrays))]
+
+    def composed(self, document: dict[str, Any], path: Path, deep: int, arrays: Sequence[Any]) -> dict[str, Any]:
+        """A composed loss with the losses in it."""
+        return {name: self.within(name, item, (*path, name), deep, arrays) for name, item in document.items()}
+
+    def within(self, name: str, value: Any, path: Path, deep: int, arrays: Sequence[Any]) -> Any:
+        """What stands under a name in a composed loss."""
+        if name == "loss":
+            return self.inner(value, path, deep, arrays)
+
+        def member(key: str | int, item: Any) -> Any:
+            members: dict[str, Any] = cast(dict[str, Any], item) if isinstance(item, dict) else {}
+            if "loss" not in members:
+                return cast(Any, item)
+            own = arrays if isinstance(key, int) else [_of_head(array, key) for array in arrays]
+            return {**members, "loss": self.inner(members["loss"], (*path, key, "loss"), deep, own)}
+
+        if isinstance(value, list):
+            return [member(index, item) for index, item in enumerate(cast(list[Any], value))]
+        return {key: member(key, item) for key, item in cast(dict[str, Any], value).items()} if isinstance(value, dict) else value
+
+    def inner(self, value: object, path: Path, deep: int, arrays: Sequence[Any]) -> dict[str, Any]:
+        """A loss within another."""
+        self.count += 1
+        if deep >= DEEPEST:
+            raise InvalidInput([Fault(path, "limit", f"losses stand within each other at most {DEEPEST} deep")])
+        if self.count > MOST_LOSSES:
+            raise InvalidInput([Fault(path, "limit", f"a loss is made of at most {MOST_LOSSES} others")])
+        (_, usual), *others = _meant(value, self.registry, path)
+        self.varies |= bool(others)
+        shapes = [np.shape(array) for array in arrays] if others else []
+        document = next((document for other, document in others if other.fits(shapes)), usual)
+        return self.composed(document, path, deep + 1, arrays) if document["name"] in COMPOSED else document
+
+
+def _of_head(array: object, head: str) -> object:
+    return cast(Mapping[str, object], array).get(head) if isinstance(array, Mapping) else None
 
 
 def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple[Alias, dict[str, object]]]:
@@ -264,21 +395,77 @@ def _field(parameter: inspect.Parameter) -> Any:
     base, *metadata = get_args(parameter.annotation) or (parameter.annotation,)
     if parameter.annotation is base or not hasattr(parameter.annotation, "__metadata__"):
         base, metadata = parameter.annotation, []
+    base = _modelled(base)
     doc = next((mark.documentation for mark in metadata if isinstance(mark, Doc)), None)
     bounds = [mark for mark in metadata if not isinstance(mark, Doc)]
+    default = ... if parameter.default is inspect.Parameter.empty else parameter.default
     sizes = (OneOrMore,) if get_origin(base) is list and not any(isinstance(mark, Per) for mark in metadata) else ()
-    return Annotated[(base, *bounds, Listed, *sizes)], Field(default=parameter.default, description=doc)
+    return Annotated[(base, *bounds, Listed, *sizes)], Field(default=default, description=doc)
+
+
+LOSS = ForwardRef("EitherLoss")
+"""A loss within another, until all are known."""
+
+
+def _modelled(annotation: Any) -> Any:
+    """The annotation of a parameter as the type of a field: a loss and what stands beside it are models."""
+    if annotation == Bound | Sum:
+        return LOSS
+    if is_dataclass(annotation):
+        return _member(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in CONTAINERS:
+        inner = tuple(map(_modelled, arguments))
+        return CONTAINERS[origin][inner]
+    return annotation
+
+
+CONTAINERS: Mapping[Any, Any] = {Mapping: dict, Sequence: list}
+
+
+@lru_cache(16)
+def _member(declared: type) -> type[Member]:
+    """The model of one that stands in a list or an object."""
+    hints = get_type_hints(declared, include_extras=True)
+    described = {
+        field.name: inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(declared)
+    }
+    model = create_model(
+        declared.__name__, __base__=Member, __doc__=declared.__doc__, **{name: _field(each) for name, each in described.items()}
+    )
+    model.made = declared
+    return model
 
 
 def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-LOSS_SPECS = specs(LOSSES)
+def spec_of(name: str, given: Mapping[str, Any], *, strict: bool | None = None) -> BoundSpec:
+    """The model of a loss with these parameters, where lists and objects may be JSON text; CallerError, or ValidationError."""
+    document: Any = {"name": name, **given}
+    if name in COMPOSED:
+        document = _Expansion(NAMED).whole({key: _of_text(value) for key, value in document.items()}, ())[0][1]
+    return cast(BoundSpec, LOSS_SPECS[name].model_validate(document, strict=strict))
+
+
+def _of_text(value: object) -> object:
+    return decode(b'{"value":%b}' % value.encode())["value"] if isinstance(value, str) and value[:1] in ("[", "{") else value
+
+
+LOSS_SPECS = specs(NAMED)
 
 if TYPE_CHECKING:
     EitherLoss: TypeAlias = Spec  # what all members of the union have in common
     LossSpec: TypeAlias = BoundSpec
 else:
     EitherLoss = named("Loss", "loss", LOSS_SPECS)
-    LossSpec = expanded(EitherLoss, LOSSES)
+    for model in (*LOSS_SPECS.values(), *map(_member, (Weighed, Head))):
+        model.model_rebuild(_types_namespace={"EitherLoss": EitherLoss})
+    LossSpec = expanded(EitherLoss, NAMED)

@@ -20,7 +20,20 @@ from typing_extensions import TypeAliasType
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
 from app.api.files import FILES, Layout
-from app.api.specs import LOSS_SPECS, Listed, LossSpec, OfRegistry, OrName, Spec, expanded, expander, list_of, named, specs
+from app.api.specs import (
+    LOSS_SPECS,
+    BoundSpec,
+    Listed,
+    LossSpec,
+    OfRegistry,
+    OrName,
+    Spec,
+    expanded,
+    expander,
+    list_of,
+    named,
+    specs,
+)
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
 from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
@@ -28,7 +41,7 @@ from app.api.training_examples import EXAMPLES
 from app.api.words import ONE_HOT, TARGETS, OneOrMore, Part
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
 from app.insight import charts
-from app.losses import LOSSES
+from app.losses import COMPOSED, LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
 from app.serving.call import Call
@@ -141,7 +154,8 @@ else:
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
     OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
-    MetricSpecs = list_of(named("Metric", "metric", METRIC_SPECS | LOSS_SPECS), SCORES, "metrics")
+    SCORE_SPECS = METRIC_SPECS | {name: LOSS_SPECS[name] for name in LOSSES}
+    MetricSpecs = list_of(named("Metric", "metric", SCORE_SPECS), SCORES, "metrics")
 
 
 class Validation(Part):
@@ -348,7 +362,7 @@ def data_of(request: TrainRequest) -> Rows:
         return Rows(table, table.features, None)
     dataset = DATASETS[given.name]
     try:
-        data: Data = dataset(**given.parameters)
+        data: Data = dataset(**given.given)
     except CallerError as error:
         raise error.moved({(): ("data",)}) from None
     return Rows(Table(data.inputs, data.targets, data.classes, given.name, data.features), data.features, dataset.task)
@@ -431,23 +445,23 @@ def _check_indices(targets: Numbers, k: int) -> None:
 def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     """The request in the core's own terms."""
     clipping, stopping = request.gradient_clipping, request.early_stopping
-    model = Chosen(MODELS[request.model.name], request.model.parameters)
+    model = Chosen(MODELS[request.model.name], request.model.given)
     return Plan(
         data=rows.table, model=model, loss=_loss(request, rows), optimizer=_optimizer(request, model),
-        schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.parameters),
+        schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
         validation=_held(request.validation), epochs=request.epochs, batch_size=request.batch_size, shuffle=request.shuffle,
         standardize_inputs=request.standardize.inputs, standardize_targets=request.standardize.targets,
         l1=request.regularization.l1, l2=request.regularization.l2,
         clip_norm=clipping and clipping.norm, clip_value=clipping and clipping.value,
         patience=stopping and stopping.patience, min_delta=stopping.min_delta if stopping else 0.0,
         restore_best=bool(stopping and stopping.restore_best),
-        metrics=tuple(Chosen(SCORES[metric.name], metric.parameters) for metric in request.metrics), seed=request.seed,
+        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in request.metrics), seed=request.seed,
     )  # fmt: skip
 
 
 def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     if request.loss is not None:
-        return Chosen(LOSSES[request.loss.name], request.loss.parameters)
+        return _chosen(request.loss)
     if rows.task is None:
         fit = fitting(rows.table.targets, rows.table.classes)
         usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
@@ -457,9 +471,19 @@ def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     return USUAL_LOSS[rows.task]
 
 
+def _chosen(loss: BoundSpec) -> Chosen:
+    if loss.name in LOSSES:
+        return Chosen(LOSSES[loss.name], loss.given)
+    shown = {name: value for name, value in loss.document.items() if name != "name"}
+    try:
+        return Chosen(COMPOSED[loss.name], shown, loss.bound)
+    except CallerError as error:
+        raise error.moved({("parameters",): ("loss",)}) from None
+
+
 def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     if request.optimizer is not None:
-        return Chosen(OPTIMIZERS[request.optimizer.name], request.optimizer.parameters)
+        return Chosen(OPTIMIZERS[request.optimizer.name], request.optimizer.given)
     if not model.thing.optimized:
         return None
     return USUAL_OPTIMIZER

@@ -13,9 +13,10 @@ from app.insight.distribution import Concentration, Distribution, Worst, concent
 from app.insight.groups import Group, Slices, count_pairs, groups, slices
 from app.insight.intervals import Asked, Interval, error_bar
 from app.insight.labels import Labels
-from app.insight.measured import measure
+from app.insight.measured import is_whole, leaves_of, measure
+from app.insight.readings import readable
 from app.insight.residuals import Residuals, residuals
-from app.losses.batch import Batch
+from app.losses.batch import AnyBatch
 from app.losses.numerics.stable import Array
 
 LOADING = 1e8
@@ -44,7 +45,7 @@ class Analysis(NamedTuple):
 
 
 def analyze(
-    batch: Batch,
+    batch: AnyBatch,
     groupings: Mapping[str, Labels] | None = None,
     clusters: Labels | None = None,
     asked: Asked = Asked(),  # a NamedTuple
@@ -64,6 +65,7 @@ def analyze(
     among = None if clusters is None else clusters.of(measured.index, n)
     by = {name: labels.of(measured.index, n) for name, labels in (groupings or {}).items()}
     bar = error_bar(measured, among, asked)
+    read = readable(batch)
     spread, shared = _of_losses(measured.losses)
     return Analysis(
         n_samples=batch.n_samples,
@@ -74,10 +76,10 @@ def analyze(
         distribution=spread,
         worst=worst(measured, n_worst),
         concentration=shared,
-        residuals=residuals(batch),
-        calibration=calibration(batch, bins),
-        confusion=confusion(batch, classes),
-        coverage=coverage(batch, asked.confidence),
+        residuals=None if read is None else residuals(read),
+        calibration=None if read is None else calibration(read, bins),
+        confusion=None if read is None else confusion(read, classes),
+        coverage=None if read is None else coverage(read, asked.confidence),
         groups=groups(measured, by, among, asked.confidence) if by else None,
         slices=slices(measured, by, among, asked.confidence) if len(by) > 1 else None,
     )
@@ -89,7 +91,7 @@ def _of_losses(losses: Array) -> tuple[Distribution, Concentration | None]:
     return distribution(losses, ordered), concentration(ordered)
 
 
-def cost_of(batch: Batch, groupings: Mapping[str, Labels] | None, resamples: int) -> float:
+def cost_of(batch: AnyBatch, groupings: Mapping[str, Labels] | None, resamples: int) -> float:
     """Steps that an analysis takes, from shapes alone."""
     n = batch.elements[0]
     labels = list((groupings or {}).values())
@@ -97,11 +99,11 @@ def cost_of(batch: Batch, groupings: Mapping[str, Labels] | None, resamples: int
     return LOADING + resampling_cost(batch, resamples) + (PER_SAMPLE + 40.0 * contrasts) * n + batch.cost
 
 
-def resampling_cost(batch: Batch, resamples: int) -> float:
+def resampling_cost(batch: AnyBatch, resamples: int) -> float:
     """Steps that the error bar takes."""
     from app.insight.bootstrap import FEW, MOST_LEFT_OUT  # what bounds the draws
 
     n = batch.elements[0]
-    if batch.mean.power is None or batch.loss.coupling == "batch":
+    if is_whole(batch):
         return (resamples + min(n, MOST_LEFT_OUT)) * (batch.cost + 1e5)
-    return PER_DRAW * resamples * min(n, FEW)
+    return PER_DRAW * resamples * min(n, FEW) * len(leaves_of(batch))

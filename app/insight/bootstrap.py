@@ -58,7 +58,7 @@ def _one_by_one(measured: Measured, clusters: Codes | None, resamples: int, rng:
 
 
 def _of_few(sums: Sums, resamples: int, rng: np.random.Generator) -> Array:
-    numerators, divisors, _ = sums
+    numerators, divisors = sums.numerators, sums.divisors
     n = numerators.shape[1]
     alike = [sums.plain or bool((row == row[0]).all()) for row in divisors]
     values = np.empty(resamples)

@@ -10,9 +10,9 @@ import numpy as np
 
 from app.insight.intervals import Asked, Interval, Pair, around, error_bar, standard_error
 from app.insight.labels import Codes, Labels
-from app.insight.measured import EPS, Measured, measure, total
+from app.insight.measured import EPS, Measured, Sums, measure, total
 from app.insight.significance import holm, sign_flips, t_tails
-from app.losses.batch import Batch
+from app.losses.batch import AnyBatch
 from app.losses.numerics.stable import Array
 
 MOST_DIFFERENT = 10
@@ -60,7 +60,7 @@ class ByLoss(NamedTuple):
     conclusion: str
 
 
-def compare(batches: Mapping[str, Batch], clusters: Labels | None, asked: Asked, permutations: int) -> ByLoss:
+def compare(batches: Mapping[str, AnyBatch], clusters: Labels | None, asked: Asked, permutations: int) -> ByLoss:
     """The models' batches, whose targets, weights and masks are the same, by the loss that they are of.
 
     InvalidInput `too_few_samples` where fewer than two samples count.
@@ -127,13 +127,19 @@ def _flipped(
     measured: Mapping[str, Measured], names: Sequence[tuple[str, str]], codes: Codes | None, asked: Asked, permutations: int
 ) -> dict[tuple[str, str], float]:
     """The p-value of sign flips for each pair: the same flips for all of them."""
-    columns = {name: sums.numerators.sum(axis=0) for name, each in measured.items() if (sums := each.sums) is not None}
+    columns = {name: _weighed(sums) for name, each in measured.items() if (sums := each.sums) is not None}
     if codes is not None:
         columns = {name: total(codes, column) for name, column in columns.items()}
     if not names:
         return {}
     found = sign_flips(np.stack([columns[one] - columns[other] for one, other in names], axis=1), permutations, asked.seed)
     return {} if found is None else dict(zip(names, found.tolist(), strict=True))
+
+
+def _weighed(sums: Sums) -> Array:
+    """What each sample adds to the value, as far as that is a sum: each mean's numerators by its weight and divisor."""
+    shares = [weight / float(row.sum()) for (weight, _), row in zip(sums.terms, sums.divisors, strict=True)]
+    return sums.numerators[0] if len(shares) == 1 else np.einsum("g,gn->n", np.array(shares), sums.numerators)
 
 
 def _won(one: Measured, other: Measured) -> tuple[tuple[float, float], float, tuple[Difference, ...]]:
@@ -172,7 +178,7 @@ def _conclusion(table: Sequence[Row], pairs: Sequence[Paired], best: str | None,
     )
 
 
-def cost_of(batch: Batch, models: int, permutations: int) -> float:
+def cost_of(batch: AnyBatch, models: int, permutations: int) -> float:
     """Steps that the pairs take beyond the error bars."""
     n, pairs = min(batch.elements[0], 4096), models * (models - 1) // 2
     return permutations * n * (2.0 + pairs) + 400.0 * batch.elements[0] * (models + pairs)

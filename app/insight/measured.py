@@ -1,6 +1,7 @@
 """A loss on a batch, sample by sample: what each sample adds to the value, and how that is put together again."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -9,40 +10,54 @@ from numpy.typing import NDArray
 
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.insight.labels import Codes
-from app.losses.batch import Batch
-from app.losses.evaluate import evaluate
+from app.losses.batch import AnyBatch, Batch
 from app.losses.numerics.stable import Array
+from app.losses.sums import evaluate
 
 EPS = float(np.finfo(np.float64).eps)
 
 
+class Term(NamedTuple):
+    """A part of a value: the root of a mean of powers, times a weight."""
+
+    weight: float
+    power: int
+
+
 class Sums(NamedTuple):
-    """What samples add to a value that is the root of a mean: numerators and divisors, one row for each mean (g, n)."""
+    """What samples add to a value that is a sum of roots of means: numerators and divisors, one row for each mean (g, n)."""
 
     numerators: Array
     divisors: Array
-    power: int
+    terms: tuple[Term, ...]
+    """One for each row."""
+    constant: float = 0.0
+    """What is added to the sum, whatever the samples are."""
 
     def of(self, chosen: NDArray[Any]) -> "Sums":
         """Those of some of the samples."""
         divisors = self.divisors
         if divisors.strides[1] == 0:
             count = int(np.count_nonzero(chosen)) if chosen.dtype == np.bool_ else chosen.size
-            return Sums(self.numerators[:, chosen], np.broadcast_to(divisors[:, :1], (len(divisors), count)), self.power)
-        return Sums(self.numerators[:, chosen], divisors[:, chosen], self.power)
+            return Sums(self.numerators[:, chosen], np.broadcast_to(divisors[:, :1], (len(divisors), count)), *self[2:])
+        return Sums(self.numerators[:, chosen], divisors[:, chosen], *self[2:])
 
     def by(self, codes: Codes | None) -> "Sums":
         """One for each cluster; without clusters, as they are."""
         if codes is None:
             return self
         numerators, divisors = (np.stack([total(codes, row) for row in rows]) for rows in (self.numerators, self.divisors))
-        return Sums(numerators, divisors, self.power)
+        return Sums(numerators, divisors, *self[2:])
 
     def value(self, numerators: Array, divisors: Array) -> Array:
         """The value for sums (g, ...) of numerators and divisors."""
         with np.errstate(all="ignore"):
             means = numerators / divisors
-            return (means if self.power == 1 else np.maximum(means, 0.0) ** (1.0 / self.power)).mean(axis=0)
+            roots = [
+                weight * (mean if power == 1 else np.maximum(mean, 0.0) ** (1.0 / power))
+                for (weight, power), mean in zip(self.terms, means, strict=True)
+            ]
+            return sum(roots[1:], roots[0]) + self.constant
 
     @property
     def plain(self) -> bool:
@@ -54,9 +69,9 @@ class Sums(NamedTuple):
         with np.errstate(all="ignore"):
             whole = float(self.divisors[row].sum())
             mean = float(self.numerators[row].sum()) / whole
-        root = max(mean, 0.0) ** (1.0 / self.power) if self.power > 1 else 1.0
-        outer = 1.0 / (self.power * root ** (self.power - 1)) if root else 0.0
-        return mean, outer / whole / len(self.numerators)
+        weight, power = self.terms[row]
+        root = max(mean, 0.0) ** (1.0 / power) if power > 1 else 1.0
+        return mean, weight / (power * root ** (power - 1)) / whole if root else 0.0
 
     def influences(self) -> Array:
         """What each sample does to the value (n,): the derivative of that to the sample's weight. They add up to 0.
@@ -81,7 +96,7 @@ def _largest(numbers: Array) -> float:
 class Measured:
     """A loss on the samples that count: those that are not masked, not ignored, and of some weight."""
 
-    batch: Batch
+    batch: AnyBatch
     value: float
     index: Codes
     """(n,) where they stand in the batch."""
@@ -109,15 +124,55 @@ class Measured:
         return 12.0 * self.n if self.sums is not None else self.batch.cost
 
 
-def measure(batch: Batch, *, at: Path = ("predictions",)) -> Measured:
+def measure(batch: AnyBatch, *, at: Path = ("predictions",)) -> Measured:
     """The loss of each sample that counts; InvalidInput `too_few_samples` where these are fewer than two.
 
     `at` is where the caller has what decides how many samples there are.
     """
-    evaluation = evaluate(batch, outputs=("value", "per_sample", "per_element"))
-    per_sample, per_element = (cast(Array, evaluation.outputs[name]) for name in ("per_sample", "per_element"))
-    n, power = per_sample.size, batch.mean.power or 1
-    depth = math.prod(batch.elements) // n
+    alone = ("per_element",) if isinstance(batch, Batch) else ()
+    outputs = evaluate(batch, outputs=("value", "per_sample", *alone)).outputs
+    value, per_sample = cast(float, outputs["value"]), cast(Array, outputs["per_sample"])
+    n = per_sample.size
+    if alone:
+        index, sums, weights = _counted(leaves_of(batch)[0], cast(Array, outputs["per_element"]))
+    else:
+        index, sums, weights = _together(leaves_of(batch), n, value)
+    _refuse_few(index.size, n, at)
+    own = per_sample if index.size == n else per_sample[index]
+    return Measured(batch, value, index, own, weights, None if is_whole(batch) else sums)
+
+
+class Leaf(NamedTuple):
+    """A loss that is not made of others, and how much it counts in the one that is."""
+
+    batch: Batch
+    weight: float = 1.0
+
+
+def leaves_of(batch: AnyBatch, weight: float = 1.0) -> list[Leaf]:
+    """The losses that a sum of losses is made of; of a loss alone, itself."""
+    if isinstance(batch, Batch):
+        return [Leaf(batch, weight)]
+    parts = zip(batch.loss.parts, batch.parts, strict=True)
+    return [leaf for part, within in parts for leaf in leaves_of(within, weight * part.weight)]
+
+
+def is_whole(batch: AnyBatch) -> bool:
+    """Whether the value is no function of sums over samples."""
+    return any(leaf.batch.mean.power is None or leaf.batch.loss.coupling == "batch" for leaf in leaves_of(batch))
+
+
+class _Counted(NamedTuple):
+    """The samples that count in a loss, and what each adds to it."""
+
+    index: Codes
+    sums: Sums
+    weights: Array
+
+
+def _counted(leaf: Leaf, per_element: Array) -> _Counted:
+    batch, power = leaf.batch, leaf.batch.mean.power or 1
+    n, depth = batch.elements[0], math.prod(batch.elements[1:])
     losses = per_element.reshape(-1)[slice(None) if batch.kept is None else batch.kept]
     numerators = losses if power == 1 else losses**power
     factors = _product(batch.weights, batch.factors)
@@ -127,21 +182,37 @@ def measure(batch: Batch, *, at: Path = ("predictions",)) -> Measured:
     weights = _or_ones(batch.weights, batch.size)
     if depth == 1 and batch.kept is None:
         index: Codes = np.arange(n, dtype=np.intp)
-        sums = Sums(numerators[None], divisors[None], power)
+        sums = Sums(numerators[None], divisors[None], (Term(leaf.weight, power),))
     else:
         sample, column = np.divmod(_places(batch), depth)
         index, code = np.unique(sample, return_inverse=True)
         means = depth if batch.mean.by_column and power > 1 else 1
         slot = code if means == 1 else column * index.size + code
         tables = [total(slot, terms, means * index.size).reshape(means, -1) for terms in (numerators, divisors)]
-        sums, weights = Sums(tables[0], tables[1], power), total(code, weights, index.size)
+        sums, weights = Sums(tables[0], tables[1], (Term(leaf.weight / means, power),) * means), total(code, weights, index.size)
     counted = (weights > 0) & (sums.divisors.sum(axis=0) > 0)
-    if not counted.all():
-        index, weights, sums = index[counted], weights[counted], sums.of(counted)
-    _refuse_few(index.size, n, at)
-    whole = batch.mean.power is None or batch.loss.coupling == "batch"
-    own = per_sample if index.size == n else per_sample[index]
-    return Measured(batch, cast(float, evaluation.outputs["value"]), index, own, weights, None if whole else sums)
+    return _Counted(index, sums, weights) if counted.all() else _Counted(index[counted], sums.of(counted), weights[counted])
+
+
+def _together(leaves: Sequence[Leaf], n: int, value: float) -> _Counted:
+    """The samples that count in some of the losses of a sum, and what each adds to its value."""
+    parts = [
+        _counted(leaf, cast(Array, evaluate(leaf.batch, outputs=("per_element",)).outputs["per_element"])) for leaf in leaves
+    ]
+    terms = tuple(term for part in parts for term in part.sums.terms)
+    numerators, divisors, weights = np.zeros((len(terms), n)), np.zeros((len(terms), n)), np.zeros(n)
+    row = 0
+    for found in parts:
+        rows = slice(row, row + len(found.sums.terms))
+        numerators[rows, found.index], divisors[rows, found.index] = found.sums[:2]
+        weights[found.index] += found.weights / len(parts)
+        row = rows.stop
+    index = np.flatnonzero(weights > 0)
+    sums = Sums(numerators, divisors, terms)
+    with np.errstate(all="ignore"):
+        constant = value - float(sums.value(numerators.sum(axis=1), divisors.sum(axis=1)))
+    constant = constant if math.isfinite(constant) else 0.0
+    return _Counted(index, sums._replace(constant=constant).of(index), weights[index])
 
 
 def total(codes: Codes, terms: Array, size: int = 0) -> Array:
@@ -171,8 +242,18 @@ def _product(first: Array | None, second: Array | None) -> Array | None:
     return second if first is None else first if second is None else first * second
 
 
-def _evaluated(batch: Batch, samples: Codes) -> float:
-    """The value of a batch that is made of these samples of another; NaN where there is none, as of samples without a weight."""
+def _evaluated(batch: AnyBatch, samples: Codes) -> float:
+    """The value of these samples of a batch; NaN where there is none, as of samples without a weight."""
+    try:
+        return float(cast(float, evaluate(_some(batch, samples), outputs=("value",)).outputs["value"]))
+    except (CallerError, ZeroDivisionError, ValueError):  # a part of a batch may be none for this loss
+        return math.nan
+
+
+def _some(batch: AnyBatch, samples: Codes) -> AnyBatch:
+    """A batch that is made of these samples of another."""
+    if not isinstance(batch, Batch):
+        return batch._replace(parts=tuple(_some(part, samples) for part in batch.parts))
     n = batch.elements[0]
     places = _places(batch)
     ends: Codes = places.searchsorted(np.arange(n + 1) * (math.prod(batch.elements) // n))
@@ -181,11 +262,7 @@ def _evaluated(batch: Batch, samples: Codes) -> float:
     before: Codes = np.cumsum(sizes) - sizes
     rows: Codes = np.arange(sizes.sum(), dtype=np.intp) + np.repeat(starts - before, sizes)
     weights, counts, factors = (None if part is None else part[rows] for part in (batch.weights, batch.counts, batch.factors))
-    some = batch._replace(
+    return batch._replace(
         arrays=tuple(array[:][rows] for array in batch.arrays), kept=places[rows], weights=weights, counts=counts,
         factors=factors, n_samples=samples.size, n_elements=rows.size,
     )  # fmt: skip
-    try:
-        return float(cast(float, evaluate(some, outputs=("value",)).outputs["value"]))
-    except (CallerError, ZeroDivisionError, ValueError):  # a part of a batch may be none for this loss
-        return math.nan

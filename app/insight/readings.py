@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.domains import Interval, Simplex
 from app.insight.pieces import pieces
-from app.losses.batch import Batch
+from app.losses.batch import AnyBatch, Batch
 from app.losses.encodings import UNIT
 from app.losses.inputs import Encoding
 from app.losses.loss import Loss
@@ -17,6 +17,15 @@ from app.losses.parameters import is_level
 
 DISTRIBUTIONS = ("distribution", "probability", "soft_map")
 """Encodings of labels that are shares of several, and so no single class."""
+
+
+def readable(batch: AnyBatch) -> Batch | None:
+    """The batch whose predictions can be read: of losses on the same arrays that of the first; None for several heads."""
+    while not isinstance(batch, Batch):
+        if batch.loss.by_head:
+            return None
+        batch = batch.parts[0]
+    return batch
 
 
 class Pair(NamedTuple):

@@ -5,27 +5,40 @@
 """
 
 from app.losses.batch import Batch, check
+from app.losses.composed import COMPOSED, Composed
 from app.losses.evaluate import Evaluation, evaluate
 from app.losses.families import (
+    asymmetric,
     binary,
     detection,
+    deviance,
     distribution,
     divergence,
+    forecasting,
     metric_learning,
     multiclass,
     multilabel,
+    preference,
     ranking,
+    redescending,
     regression,
+    relative,
+    robust,
     segmentation,
     sequence,
+    survival,
 )
 from app.losses.loss import Loss
-from app.registry import registry
+from app.registry import Registry, registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
-    segmentation, detection, sequence,
+    regression, relative, robust, redescending, asymmetric, deviance, binary, multiclass, multilabel, divergence, distribution,
+    metric_learning, ranking, preference, segmentation, detection, sequence, survival,
+    forecasting,
 )  # fmt: skip
 
-__all__ = ["LOSSES", "Batch", "Evaluation", "Loss", "check", "evaluate"]
+NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])
+"""All that a request may name as a loss: the losses, and the ways to make one."""
+
+__all__ = ["COMPOSED", "LOSSES", "NAMED", "Batch", "Composed", "Evaluation", "Loss", "check", "evaluate"]

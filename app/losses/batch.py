@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
-from app.losses.form import Bound, Form, Selection, bind
+from app.losses.encodings import FLAGS
+from app.losses.form import Bound, Form, Selection, Sum, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Kernel, Loss
@@ -20,7 +19,8 @@ from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import Per
 
-Arrays = Raw | Mapping[str, Raw] | None
+Arrays: TypeAlias = Raw | Mapping[str, Any] | None
+"""An array, an object of arrays, or of what each head of a model has."""
 Classes: TypeAlias = Sequence[str] | Sequence[float]
 """Names, or the numbers that labels are where they are no indices."""
 Missing: TypeAlias = Literal["refuse", "drop"]
@@ -78,10 +78,95 @@ class Batch(NamedTuple):
         return {name: numbers[places % numbers.size] for name, numbers in self.columns.items()}
 
     @property
+    def targets_encoding(self) -> str | dict[str, Any]:
+        """What the targets were taken for, by name where they are named arrays."""
+        found = self.encodings.get("targets")
+        return found or {name: self.encodings[name] for name in inputs_on("targets", self.loss)}
+
+    @property
     def cost(self) -> float:
         """Elementary operations that its evaluation takes, about 1e9 of them a second, from its shapes alone."""
         numbers, cost = sum(map(_size, self.arrays)), self.loss.cost_of(self.parameters, self.arrays[-1])
         return cost(numbers, {**self.shapes.lengths, "n": self.size} if cost.beyond else {})
+
+
+class Batches(NamedTuple):
+    """What a sum of losses is evaluated on."""
+
+    loss: Sum
+    parts: tuple["AnyBatch", ...]
+
+    @property
+    def first(self) -> "AnyBatch":
+        return self.parts[0]
+
+    @property
+    def arrays(self) -> tuple[Numbers | Apart, ...]:
+        """Those of the first part."""
+        return self.first.arrays
+
+    @property
+    def elements(self) -> Shape:
+        """The shape (n, *d) that all parts have in common: (n,) where they differ."""
+        shapes = {part.elements for part in self.parts}
+        return shapes.pop() if len(shapes) == 1 else self.first.elements[:1]
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that count in some part."""
+        counts = {part.n_samples for part in self.parts}
+        return counts.pop() if len(counts) == 1 else int(np.count_nonzero(samples_of(self)))
+
+    @property
+    def n_elements(self) -> int:
+        """Elements that count, where they are the same in all parts; else of the part that has most."""
+        return max(part.n_elements for part in self.parts)
+
+    @property
+    def n_missing(self) -> int | None:
+        return max((part.n_missing for part in self.parts if part.n_missing is not None), default=None)
+
+    @property
+    def encodings(self) -> Mapping[str, str]:
+        """The encoding in which each array came; of heads, by their names."""
+        if not self.loss.by_head:
+            return {name: encoding for part in reversed(self.parts) for name, encoding in part.encodings.items()}
+        heads = zip(self.loss.parts, self.parts, strict=True)
+        return {f"{part.key}.{name}": encoding for part, batch in heads for name, encoding in batch.encodings.items()}
+
+    @property
+    def targets_encoding(self) -> str | dict[str, Any]:
+        """What the targets were taken for; of heads, by their names."""
+        if not self.loss.by_head:
+            return self.first.targets_encoding
+        return {str(part.key): batch.targets_encoding for part, batch in zip(self.loss.parts, self.parts, strict=True)}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(warning for part in self.parts for warning in part.warnings))
+
+    @property
+    def cost(self) -> float:
+        return sum(part.cost for part in self.parts)
+
+
+AnyBatch: TypeAlias = Batch | Batches
+
+
+def samples_of(batch: AnyBatch) -> NDArray[np.bool_]:
+    """Which samples count (n,)."""
+    if isinstance(batch, Batches):
+        counted = samples_of(batch.first)
+        for part in batch.parts[1:]:
+            counted = counted | samples_of(part)
+        return counted
+    n = batch.elements[0]
+    if batch.kept is None and batch.n_samples == n:
+        return np.ones(n, np.bool_)
+    counted = np.zeros(math.prod(batch.elements), np.bool_)
+    kept = slice(None) if batch.kept is None else batch.kept
+    counted[kept] = True if batch.counts is None else batch.counts > 0
+    return np.logical_or.reduce(counted.reshape(n, -1), axis=1)
 
 
 def check(
@@ -219,7 +304,7 @@ def _converted(array: Numbers, encoding: Encoding, place: Place) -> tuple[Number
     """Integers and booleans as float64, and how these are read; booleans are labels, and nothing else."""
     if array.dtype.kind != "b":
         return array.astype(np.float64), encoding
-    if encoding.labels is None:
+    if encoding.labels is None and encoding.domain != FLAGS:
         place.refuse("not_a_number", f"{place.name} must be numbers, not booleans")
     return array.astype(np.float64), of_flags(encoding)
 
@@ -369,10 +454,9 @@ def _counted(selection: Selection, counts: Array, elements: Shape) -> Selection:
     return selection._replace(n_samples=int(np.count_nonzero(counted.any(axis=1))), n_elements=int(np.count_nonzero(counted)))
 
 
-@cache
 def inputs_on(side: Literal["predictions", "targets"], loss: Loss) -> Mapping[str, Input]:
     """What a loss takes on one side of the request, by name."""
-    return MappingProxyType({name: each for name, each in loss.inputs.items() if each.side == side})
+    return loss.sides[side]
 
 
 def _given(bound: Bound, predictions: Arrays, targets: Arrays, classes: Classes | None) -> Sequence[Numbers]:
@@ -419,9 +503,14 @@ def _side(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -
         for name in arrays
         if name not in wanted
     ]
+    faults += [
+        Fault((side, name), "not_an_array", f"{side}.{name[:80]} must be an array, not an object")
+        for name, array in arrays.items()
+        if isinstance(array, Mapping)
+    ]
     if faults:
         raise InvalidArray(faults)
-    return dict(arrays)
+    return dict(cast(Mapping[str, Raw], arrays))
 
 
 def _as_object(wanted: Mapping[str, Input]) -> str:

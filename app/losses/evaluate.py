@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
-from app.losses.batch import Batch, inputs_on
+from app.losses.batch import AnyBatch, Batch, Batches, inputs_on, samples_of
 from app.losses.encodings import FLAGS
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
@@ -34,7 +34,7 @@ _bytes = attrgetter("nbytes")
 class Evaluation(NamedTuple):
     """A loss on a batch: what was asked for, and what counted in it. The outputs are attributes too: `evaluation.gradient`."""
 
-    batch: Batch
+    batch: AnyBatch
     reduction: Reduction
     divisor: float | None
     outputs: Mapping[str, Found]
@@ -54,8 +54,13 @@ class Evaluation(NamedTuple):
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """Which elements the value depends on (n, *d): those not masked, not ignored and of some weight."""
+        """Which elements the value depends on (n, *d): those not masked, not ignored and of some weight.
+
+        Of a sum, which samples (n,).
+        """
         batch = self.batch
+        if isinstance(batch, Batches):
+            return samples_of(batch)
         counted = np.zeros(math.prod(batch.elements), np.bool_)
         counted[slice(None) if batch.kept is None else batch.kept] = True
         for weights in (batch.weights, batch.counts):

@@ -7,12 +7,12 @@ with its reason, each time anew.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import Fault, InvalidArray
+from app.errors import Fault, InvalidArray, Path
 from app.losses.inputs import Encoding, Input, Numbers, Place, Shape, Shapes
 from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.loss import Kernel, Loss
@@ -93,6 +93,37 @@ class Bound(NamedTuple):
     form: Callable[[tuple[Shape, ...]], Form]
     """What is the same for all arrays of these shapes, in the order of the function; InvalidArray or InvalidParameter where
     they do not fit."""
+    within: Path = ()
+    """Where its parameters stand among those of a composed loss."""
+
+    @property
+    def name(self) -> str:
+        return self.loss.name
+
+
+class Part(NamedTuple):
+    """A loss that is part of a sum."""
+
+    key: str | int
+    """Its head, or which of the terms it is."""
+    loss: "Bound | Sum"
+    weight: float
+    log_variance: float | None = None
+    """What the weight follows from, where it is learned; half of it is added to the sum."""
+
+
+class Sum(NamedTuple):
+    """Several losses, each times its weight: of the same arrays, or each of its own."""
+
+    name: str
+    parts: tuple[Part, ...]
+    by_head: bool
+    """Whether predictions and targets are objects, of what each head predicts."""
+
+    @property
+    def derivatives(self) -> Literal[0, 1, 2]:
+        """How many derivatives there are: as many as every part has."""
+        return min(part.loss.loss.derivatives if isinstance(part.loss, Bound) else part.loss.derivatives for part in self.parts)
 
 
 def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
@@ -101,7 +132,7 @@ def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
     lists = lists_of(loss.parameters, given)
     return Bound(
         loss, given, loss.mean_of(given), loss.kernel(given),
-        tuple((name, per, numbers) for name, (per, numbers) in lists.items() if per.what != "class"),
+        tuple((name, per, numbers) for name, (per, numbers) in lists.items() if per.what in ("column", "sample")),
         loss.counting(given), partial(loss.factors, **given) if loss.factors else None, given.get("ignore_index"),
         [*loss.inputs] == ["predictions", "targets"] and not any(declared.named for declared in loss.inputs.values()),
         lru_cache(FORMS)(partial(_form, loss, given, lists)),

@@ -7,13 +7,14 @@ loss gives. Requests, answers, the inference protocol, the catalogue and the tes
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import Batch, inputs_on
+from app.losses.form import Bound, Sum
 from app.losses.inputs import Numbers, Shape
 from app.losses.layout import Apart, restored
 from app.losses.loss import Loss
@@ -21,11 +22,17 @@ from app.losses.numerics.stable import Array
 from app.losses.samples import means_of_samples
 from app.registry import Declared, registry
 
-Found: TypeAlias = float | Array | dict[str, Array] | None
-"""What an output is: a number, an array, an array for each of the named predictions; None where there is none."""
+Found: TypeAlias = float | Array | dict[str, Any] | tuple[Any, ...] | None
+"""What an output is: a number, an array, an array for each of the named predictions (of each head); None where there is none.
+A named tuple is what is told in words beside numbers."""
+AnyLoss: TypeAlias = Loss | Sum
+Kind: TypeAlias = Literal["any", "sum", "told"]
+"""A loss as it is, a sum of several, or one of which something is told in words."""
 NonFiniteAs: TypeAlias = Literal["null", "string"]
 """How an answer writes numbers that JSON has not."""
 NON_FINITE_LISTED = 100
+WORDS = "words"
+"""In place of the axes of what is told in words."""
 
 
 class Computed(NamedTuple):
@@ -39,7 +46,8 @@ class Computed(NamedTuple):
     """Of the value, as rows: the first to each array of predictions, and then the second to each where it was asked for."""
 
 
-Function: TypeAlias = Callable[[Computed], Found]
+Function: TypeAlias = Callable[[Any], Found]
+"""Of what was computed; of a sum, what follows from its parts is."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -51,17 +59,26 @@ class Output(Declared):
     derivative: Literal[0, 1, 2] = 0
     """Which derivative of the loss it takes."""
     usual: bool = False
-    """Whether it is answered unasked; then it is None for a loss that has it not, which otherwise refuses it."""
+    """Whether it is answered unasked."""
+    of: Kind = "any"
+    """What losses have it, as far as their derivatives allow."""
     examples: tuple[Any, ...] = ()
 
-    def is_of(self, loss: Loss) -> bool:
-        """Whether a loss has it."""
-        return self.derivative <= loss.derivatives
+    @property
+    def always(self) -> bool:
+        """Whether every answer has it unless something else is asked for: None for a loss that has it not."""
+        return self.usual and self.of == "any"
 
-    def arrays(self, loss: Loss) -> dict[str, str]:
+    def is_of(self, loss: AnyLoss) -> bool:
+        """Whether a loss has it."""
+        return self in _had(_kind(loss), loss.derivatives)
+
+    def arrays(self, loss: AnyLoss) -> dict[str, str]:
         """The names of its arrays for a loss, each with its axes."""
         if self.axes is not None:
-            return {self.name: self.axes}
+            return {self.name: self.axes} if self.axes != WORDS else {}
+        if isinstance(loss, Sum):
+            return _of_parts(self, loss)
         declared = inputs_on("predictions", loss).items()
         return {f"{self.name}.{name}" if input_.named else self.name: input_.cases[0][1].axes[-1] for name, input_ in declared}
 
@@ -73,11 +90,26 @@ class Output(Declared):
         return dict(zip(self.arrays(batch.loss), shapes, strict=False))
 
 
+def _of_parts(output: Output, loss: Sum) -> dict[str, str]:
+    """The arrays of an output that is shaped as the predictions, for a sum."""
+    arrays: dict[str, str] = {}
+    for part in loss.parts:
+        inner = output.arrays(part.loss.loss if isinstance(part.loss, Bound) else part.loss)
+        for name, axes in inner.items():
+            arrays[name.replace(output.name, f"{output.name}.{part.key}", 1) if loss.by_head else name] = axes
+    return arrays
+
+
 def output(
-    *, axes: str | None, derivative: Literal[0, 1, 2] = 0, usual: bool = False, examples: tuple[Any, ...] = ()
+    *,
+    axes: str | None,
+    derivative: Literal[0, 1, 2] = 0,
+    usual: bool = False,
+    of: Kind = "any",
+    examples: tuple[Any, ...] = (),
 ) -> Callable[[Function], Output]:
     """Declare a function as an output."""
-    return lambda function: Output(function=function, axes=axes, derivative=derivative, usual=usual, examples=examples)
+    return lambda function: Output(function=function, axes=axes, derivative=derivative, usual=usual, of=of, examples=examples)
 
 
 @output(axes="", usual=True)
@@ -116,29 +148,65 @@ def hessian_diagonal(computed: Computed) -> Array | dict[str, Array]:
     return _as_predictions(batch, computed.derivatives[len(inputs_on("predictions", batch.loss)) :])
 
 
+@output(axes="t", usual=True, of="sum", examples=([0.5, 0.25],))
+def terms(values: Sequence[float]) -> Array:
+    """Each term's loss, or each head's, before its weight."""
+    return np.array(values)
+
+
+@output(axes=WORDS, usual=True, of="told")
+def expression(computed: Computed) -> Found:
+    """What is known of an expression: its derivative, where it has none, and what was found at many points."""
+    return computed.batch.loss.told() if computed.batch.loss.told else None
+
+
 OUTPUTS = registry("output", Output, sys.modules[__name__])
-USUAL = tuple(output.name for output in OUTPUTS.values() if output.usual)
+USUAL = tuple(output.name for output in OUTPUTS.values() if output.always)
 """What is answered where nothing is asked for."""
 
 
-def outputs_of(loss: Loss) -> tuple[Output, ...]:
+def outputs_of(loss: AnyLoss) -> tuple[Output, ...]:
     """Those that a loss has."""
-    return tuple(output for output in OUTPUTS.values() if output.is_of(loss))
+    return _had(_kind(loss), loss.derivatives)
 
 
-@lru_cache(maxsize=1024)
+def usual_of(loss: AnyLoss) -> tuple[str, ...]:
+    """What is answered for this loss where nothing is asked for."""
+    return _usual(_kind(loss), loss.derivatives)
+
+
 def asked(loss: Loss, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
     """The functions of these outputs in their order here, and how many derivatives they take.
 
     InvalidParameter for one that the loss has not.
     """
+    return _asked(loss.name, _kind(loss), loss.derivatives, names)  # a loss that is made for a request is not to be remembered
+
+
+def _kind(loss: AnyLoss) -> Kind:
+    return "sum" if isinstance(loss, Sum) else "any" if loss.told is None else "told"
+
+
+@cache
+def _had(kind: Kind, derivatives: int) -> tuple[Output, ...]:
+    return tuple(output for output in OUTPUTS.values() if output.derivative <= derivatives and output.of in ("any", kind))
+
+
+@cache
+def _usual(kind: Kind, derivatives: int) -> tuple[str, ...]:
+    had = _had(kind, derivatives)
+    return tuple(output.name for output in OUTPUTS.values() if output.always or (output.usual and output in had))
+
+
+@lru_cache(maxsize=1024)
+def _asked(loss: str, kind: Kind, derivatives: int, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
+    had = _had(kind, derivatives)
     wanted = {OUTPUTS.resolve(name, ("outputs", index))[0]: index for index, name in enumerate(names)}
-    had = outputs_of(loss)
-    missing = {output: index for output, index in wanted.items() if not (output.usual or output in had)}
+    missing = {output: index for output, index in wanted.items() if not (output.always or output in had)}
     if missing:
         has = ", ".join(output.name for output in had)
         raise InvalidParameter([
-            Fault(("outputs", index), "output", f"{loss.name} has no {output.name}; it has {has}")
+            Fault(("outputs", index), "output", f"{loss} has no {output.name}; it has {has}")
             for output, index in missing.items()
         ])  # fmt: skip
     functions = [(output.name, output.function if output in had else _none) for output in OUTPUTS.values() if output in wanted]
@@ -209,8 +277,8 @@ def arrays_by_name(outputs: Mapping[str, Found]) -> dict[str, float | Array | No
     arrays: dict[str, float | Array | None] = {}
     for name, found in outputs.items():
         if isinstance(found, dict):
-            arrays.update({f"{name}.{part}": array for part, array in found.items()})
-        else:
+            arrays |= arrays_by_name({f"{name}.{part}": array for part, array in found.items()})
+        elif not isinstance(found, tuple):
             arrays[name] = found
     return arrays
 

@@ -243,13 +243,14 @@ def _others(seen: Seen, labels: bool | None = None) -> str:
 
 def _own_range(seen: Seen) -> str:
     """How targets come back into the range that the loss, its parameters and the last layer were made for."""
-    plan, defaults = seen.whole.plan, seen.whole.objective.loss.defaults
+    plan = seen.whole.plan
+    defaults = plan.loss.thing.defaults
     ways = ["standardize.targets false"] if seen.whole.targets_scale is not None else []
     ways += ["model.output null"] if plan.model.all.get("output") else []
     ways += [
         f"loss.{name} {json.dumps(defaults[name])} instead of {json.dumps(value)}"
         for name, value in plan.loss.parameters.items()
-        if value != defaults[name]
+        if name in defaults and value != defaults[name]
     ]
     return f"{'; or '.join([*ways, f'another loss: {_others(seen)}'])}."
 

@@ -6,8 +6,8 @@ lie within the domain of its predictions, and the check of /v1/evaluate takes th
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce, wraps
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
+from app.losses.form import Bound, Part, Sum
 from app.losses.inputs import Encoding, Numbers, Raw
-from app.losses.loss import Kernel
-from app.losses.numerics.means import divisor_of, reduced, scale, shares_of
+from app.losses.loss import Kernel, Property, Returned
+from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.training.activations import IDENTITY, OUTPUTS, Activation
 
@@ -71,6 +72,8 @@ class Objective:
     """How many of the axes of outputs are elements by themselves; the others make up one row."""
     columns: Mapping[str, Array] = field(default_factory=dict[str, Array])
     """Parameters with one number for each column."""
+    sum: Kernel | None = None
+    """What is computed in place of the loss that reads the targets, where that is the first of a sum."""
 
     @property
     def width(self) -> int:
@@ -78,7 +81,7 @@ class Objective:
 
     @cached_property
     def kernel(self) -> Kernel:
-        return self.loss.kernel(self.parameters)
+        return self.sum or self.loss.kernel(self.parameters)
 
     @cached_property
     def _rows(self) -> tuple[int, ...]:
@@ -171,6 +174,86 @@ def agree(
     return found
 
 
+def agree_on(
+    bound: Bound | Sum, targets: Raw, classes: Sequence[str] | None, output: Activation | None = None
+) -> tuple[Objective, Labels]:
+    """The same for a loss that is bound to its parameters, or a sum of such on one output."""
+    if isinstance(bound, Bound):
+        try:
+            return agree(bound.loss, bound.parameters, targets, classes, output)
+        except InvalidInput as error:
+            raise (error.moved({("parameters",): ("parameters", *bound.within)}) if bound.within else error) from None
+    if bound.by_head:
+        raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {bound.name}: {ONE_OUTPUT}")])
+    parts = _agreed_parts(bound, targets, classes, output)
+    for part, (objective, labels) in zip(bound.parts, parts, strict=True):
+        _refuse_apart(part, objective, labels, parts[0][1])
+    first, labels = parts[0]
+    weighed = [(part.weight, objective) for part, (objective, _) in zip(bound.parts, parts, strict=True) if part.weight != 0.0]
+
+    def function(predictions: Array, targets: Numbers) -> tuple[Array, Array]:
+        values, slopes = np.zeros(len(targets)), np.zeros(predictions.shape)
+        for weight, objective in weighed:
+            losses, slope = objective.losses(predictions, Labels(targets))
+            values += weight * losses
+            slopes += weight * slope
+        return values, slopes
+
+    @wraps(first.loss.function)
+    def named(*arrays: Array, **parameters: object) -> Returned:
+        return function(*arrays)
+
+    named.__name__ = bound.name
+    shared = [objective.loss.properties for _, objective in weighed]
+    loss = replace(
+        first.loss, function=named, properties=reduce(lambda all_of, one: all_of & one, shared, ~Property(0)), names=(), equals=()
+    )
+    warnings = tuple(dict.fromkeys(warning for objective, _ in parts for warning in objective.warnings))
+    return replace(first, loss=loss, sum=function, depth=0, columns={}, warnings=warnings), labels
+
+
+def _agreed_parts(
+    bound: Sum, targets: Raw, classes: Sequence[str] | None, output: Activation | None
+) -> list[tuple[Objective, Labels]]:
+    """Every part on the same output: the first that suits one of them, and that the others take as well."""
+    refusal: InvalidInput | None = None
+    for leader in bound.parts:
+        try:
+            objective, _ = agree_on(leader.loss, targets, classes, output)
+            agreed = [_agreed_part(part, targets, classes, objective) for part in bound.parts]
+        except InvalidInput as error:
+            refusal = refusal or error.moved({("parameters",): ("parameters", "terms", leader.key, "loss")})
+            continue
+        return agreed
+    assert refusal is not None
+    raise refusal
+
+
+def _agreed_part(part: Part, targets: Raw, classes: Sequence[str] | None, leader: Objective) -> tuple[Objective, Labels]:
+    try:
+        objective, labels = agree_on(part.loss, targets, classes, leader.activation)
+    except InvalidInput as error:
+        raise error.moved({("parameters",): ("parameters", "terms", part.key, "loss")}) from None
+    if objective.outputs != leader.outputs:
+        message = f"{objective.loss.name} wants an output of shape {objective.outputs}, and {leader.loss.name} {leader.outputs}"
+        raise InvalidParameter([Fault(("parameters", "terms", part.key, "loss"), "does_not_fit", message)])
+    return objective, labels
+
+
+def _refuse_apart(part: Part, objective: Objective, labels: Labels, first: Labels) -> None:
+    """A sum is trained on where it is the mean of what its samples cost."""
+    mean = objective.loss.mean_of(objective.parameters)
+    why = (
+        f"its mean is the {mean.name}" if mean is not ARITHMETIC
+        else "it leaves out or weighs labels" if any(array is not None for array in labels[1:])
+        else "it reads these targets otherwise than the first" if not np.array_equal(labels.targets, first.targets)
+        else None
+    )  # fmt: skip
+    if why:
+        message = f"a model cannot be trained on a sum with {objective.loss.name} in it: {why}"
+        raise InvalidParameter([Fault(("parameters", "terms", part.key, "loss"), "not_trainable", message)])
+
+
 def _first_that_fits(
     loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None, activations: Sequence[Activation],
     most_classes: int = MOST_CLASSES,
@@ -218,8 +301,13 @@ def trainable(loss: Loss) -> bool:
     return untrainable_because(loss) is None
 
 
-def untrainable_because(loss: Loss) -> str | None:
+ONE_OUTPUT = "it has one output; a weighted_sum has several losses of that"
+
+
+def untrainable_because(loss: Loss | Sum) -> str | None:
     """Why no model can be trained on a loss, None for one on which it can."""
+    if isinstance(loss, Sum):
+        return ONE_OUTPUT if loss.by_head else None  # its terms are asked for themselves
     if not loss.differentiable:
         return "it has no useful derivative"
     if loss.coupling != "sample":
@@ -229,7 +317,15 @@ def untrainable_because(loss: Loss) -> str | None:
     shapes = [axes.split() for _, encoding in loss.inputs["predictions"].cases for axes in encoding.axes]
     if all(len([axis for axis in axes if not axis.startswith("*")]) > ROW for axes in shapes):
         return f"it takes predictions of shape ({', '.join(shapes[0])}), and a model predicts a row for each sample"
+    if all("k" in axes for axes in shapes) and not any(map(_tells_how_many, loss.inputs["targets"].cases)):
+        return f"it takes predictions of shape ({', '.join(shapes[0])}), and targets do not tell how long a row is"
     return None
+
+
+def _tells_how_many(case: tuple[str, Encoding]) -> bool:
+    """Whether such targets say, by what they are or by their shape, how many numbers are predicted for each."""
+    _, encoding = case
+    return encoding.domain.discrete or any("k" in axes.split() for axes in encoding.axes)
 
 
 def _refuse_untrainable(loss: Loss) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.losses.form import Bound, Sum, bind
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS
 from app.training.metrics import check_metric
 from app.training.network import Network
-from app.training.objective import Labels, Objective, agree
+from app.training.objective import Labels, Objective, agree_on
 from app.training.tables import Held, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
 from app.training.trees import Trees
 
@@ -25,6 +26,8 @@ class Chosen(NamedTuple):
 
     thing: Any
     parameters: Mapping[str, Any]
+    made: Bound | Sum | None = None
+    """What a composed loss makes of these."""
 
     @property
     def all(self) -> dict[str, Any]:
@@ -174,7 +177,8 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None) -> tuple[Ob
     """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
     given = plan.model.all.get("output")
     try:
-        return agree(plan.loss.thing, plan.loss.parameters, targets, classes, OUTPUTS[given] if given else None)
+        bound = plan.loss.made or bind(plan.loss.thing, plan.loss.parameters)
+        return agree_on(bound, targets, classes, OUTPUTS[given] if given else None)
     except InvalidInput as error:
         raise error.moved({
             ("targets",): ("data", "targets"), ("classes",): ("data", "classes"),

@@ -1,6 +1,7 @@
 """A decoded value as what its field wants: an array of numbers or flags, class names, a list; or what is wrong with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import groupby
 from typing import Any, Literal, TypeAlias, cast
 
@@ -60,16 +61,19 @@ def listed(value: object) -> object:
 
 
 def tensors(value: object, path: Path, *, gaps: bool = False) -> Any:
-    """`value` as one array, of numbers or of booleans, an object of arrays, or a list of class names; `gaps` as for numbers."""
-    if isinstance(value, np.ndarray):
-        return cast(Array, value)
-    if isinstance(value, Mapping):
-        given = cast(Mapping[str, object], value)
-        if given and all(key.isdecimal() for key in given):  # which no input is called
-            message = f"{name(path)} is an object with the keys 0, 1, …: send an array (JavaScript: Array.from; pandas: tolist)"
-            raise InvalidArray([Fault(path, "not_an_array", message)])
-        return {name: _numbers_or_names(array, (*path, name), gaps) for name, array in given.items()}
-    return _numbers_or_names(value, path, gaps)
+    """`value` as one array, of numbers or of booleans, or a list of class names, or an object of these; `gaps` as for numbers."""
+    return by_name(partial(_numbers_or_names, gaps=gaps), value, path)
+
+
+def by_name(read: Callable[[object, Path], Any], value: object, path: Path) -> Any:
+    """`value` as it is read, or an object of what is; such an object may stand within another."""
+    if not isinstance(value, Mapping):
+        return read(value, path)
+    given = cast(Mapping[str, object], value)
+    if given and all(key.isdecimal() for key in given):  # which no input is called
+        message = f"{name(path)} is an object with the keys 0, 1, …: send an array (JavaScript: Array.from; pandas: tolist)"
+        raise InvalidArray([Fault(path, "not_an_array", message)])
+    return {key: by_name(read, item, (*path, key)) for key, item in given.items()}
 
 
 def _numbers_or_names(value: object, path: Path, gaps: bool) -> Any:

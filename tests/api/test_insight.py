@@ -220,3 +220,25 @@ async def test_an_analysis_and_a_comparison_have_pictures(client: httpx.AsyncCli
     for path, request in (("/v1/analyze", ANALYZE), ("/v1/compare", COMPARE)):
         response = await client.post(path, json=request, headers={"accept": "image/svg+xml"})
         assert (response.status_code, response.headers["content-type"]) == (200, "image/svg+xml"), response.text
+
+
+# --- composed losses ------------------------------------------------------------------------------------------------------
+
+
+async def test_composed_losses_stand_where_others_do(client: httpx.AsyncClient, schemas: dict[str, Validator]) -> None:
+    terms = {"name": "weighted_sum", "terms": [{"weight": 0.7, "loss": "mse"}, {"weight": 0.3, "loss": "mae"}]}
+    answer = await ask(client, "/v1/analyze", **{**ANALYZE, "loss": terms})
+    schemas["AnalyzeResponse"].validate(answer)
+    assert answer["value"] == pytest.approx(0.7 * 7.03125 + 0.3 * 1.9375)
+    written = await ask(client, "/v1/analyze", **{**ANALYZE, "loss": {"name": "expression", "value": "r**2"}})
+    known = await ask(client, "/v1/analyze", **ANALYZE)
+    assert (written["interval"], written["groups"]) == (known["interval"], known["groups"])
+    compared = await ask(client, "/v1/compare", **{**COMPARE, "losses": [terms, {"name": "expression", "value": "r**2"}, "mse"]})
+    schemas["ComparisonResponse"].validate(compared)
+    assert compared["losses"][1]["pairs"] == compared["losses"][2]["pairs"]
+    heads = {"name": "multi_task", "heads": {"a": {"loss": "mse"}, "b": {"loss": "mae", "weight": 2.0}}}
+    request = {"models": {"m": {"a": [1, 2, 3], "b": [1, 1, 1]}, "n": {"a": [1, 2, 4], "b": [0, 1, 2]}}, "losses": [heads]}
+    answer = await ask(client, "/v1/compare", **request, targets={"a": [1, 1, 1], "b": [2, 2, 2]})
+    assert [row["value"] for row in answer["losses"][0]["table"]] == pytest.approx([5 / 3 + 2, 10 / 3 + 2])
+    response = await client.post("/v1/compare", json={**COMPARE, "losses": [{"name": "expression", "value": "q"}]})
+    assert problem_of(response)["errors"][0]["pointer"] == "/losses/0/value"

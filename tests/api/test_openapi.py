@@ -15,7 +15,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.api import answers, openapi
-from app.losses import LOSSES
+from app.losses import COMPOSED, LOSSES, NAMED
 from app.losses.loss import Property
 from app.losses.outputs import OUTPUTS
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES
@@ -29,7 +29,7 @@ VALUES = {"example", "examples", "default", "const", "enum", "value"}
 """What is under these in a document is no schema."""
 
 UNIONS = {
-    "Loss": LOSSES.keys(), "Model": MODELS.keys(), "Optimizer": OPTIMIZERS.keys(), "Schedule": SCHEDULES.keys(),
+    "Loss": NAMED.keys(), "Model": MODELS.keys(), "Optimizer": OPTIMIZERS.keys(), "Schedule": SCHEDULES.keys(),
     "Metric": METRICS.keys() | LOSSES.keys(), "Data": DATASETS.keys(),
 }  # fmt: skip
 
@@ -131,7 +131,7 @@ def test_the_document_says_who_and_where(document: Document) -> None:
 
 
 def test_the_document_is_no_larger_than_it_has_to_be(document: Document) -> None:
-    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) < 260_000
+    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) < 500_000
 
 
 def test_every_operation_is_described(document: Document) -> None:
@@ -204,12 +204,13 @@ def test_no_union_stands_within_an_array(document: Document) -> None:
 
 
 def test_only_the_tag_of_a_union_has_a_default(document: Document) -> None:
+    """And what has one value only, of which nothing need be said."""
     tags = 0
     for where, node in nodes(document):
         if "default" in node and "/schema" in where and "/parameters/" not in where and not where.endswith("/properties"):
             assert node["default"] == node["const"], where
-            tags += 1
-    assert tags == sum(map(len, (LOSSES, MODELS, OPTIMIZERS, SCHEDULES, METRICS, DATASETS)))
+            tags += where.endswith("/name")
+    assert tags == sum(map(len, (NAMED, MODELS, OPTIMIZERS, SCHEDULES, METRICS, DATASETS)))
 
 
 def test_a_default_is_said_in_words(document: Document) -> None:
@@ -250,7 +251,8 @@ def test_each_union_is_one_component_told_apart_by_its_tags(document: Document, 
     assert len(tagged) == len(UNIONS[name]) == len(members) - (name == "Data")
     assert word["type"] == "string"
     for member in tagged:
-        assert member["required"] == ["name"]
+        made = COMPOSED.get(member["properties"]["name"]["const"])
+        assert member["required"] == ["name", *(made.parameters.keys() - made.defaults.keys() if made else ())]
         assert member["properties"]["name"]["default"] == member["properties"]["name"]["const"]
         assert member["additionalProperties"] is False
 
@@ -258,7 +260,7 @@ def test_each_union_is_one_component_told_apart_by_its_tags(document: Document, 
 def test_a_loss_has_its_parameters(document: Document) -> None:
     for member in document["components"]["schemas"]["Loss"]["oneOf"][:-1]:
         properties = document["components"]["schemas"][member["$ref"].rpartition("/")[2]]["properties"]
-        assert properties.keys() == {"name", *LOSSES[properties["name"]["const"]].parameters}
+        assert properties.keys() == {"name", *NAMED[properties["name"]["const"]].parameters}
 
 
 def test_a_loss_is_the_same_component_wherever_it_stands(document: Document) -> None:
@@ -315,7 +317,7 @@ def test_requests_that_are_refused_are_not_valid(document: Document, name: str) 
 
 async def test_there_is_one_example_per_loss_and_each_runs(document: Document, client: httpx.AsyncClient) -> None:
     examples = document["paths"]["/v1/evaluate"]["post"]["requestBody"]["content"]["application/json"]["examples"]
-    assert list(examples) == list(LOSSES)
+    assert list(examples) == list(NAMED)
     request, answer = (component(document, f"Evaluate{side}") for side in ("Request", "Response"))
     for name, example in examples.items():
         assert example["summary"]

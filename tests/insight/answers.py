@@ -155,7 +155,7 @@ RNG = np.random.default_rng(0)
 LONG = "a name that is far too long to be drawn anywhere: " + "x" * 200
 STRANGE = "<script>&\"'\u0000\n${x}</script>"
 
-REAL = {
+REAL: dict[str, Any] = {
     "residuals": {
         "mean": 0.8125,
         "std": 2.698,
@@ -164,7 +164,7 @@ REAL = {
     }
 }
 BINS = [{"n": 40, "mean_prediction": (at + 0.5) / 10, "observed": min(1.0, max(0.0, (at + 0.3) / 9))} for at in range(10)]
-PROBABLE = {
+PROBABLE: dict[str, Any] = {
     "calibration": {"bins": BINS, "ece": 0.031, "ece_if_calibrated": 0.028, "brier": {}, "log_loss": {}},
     "confusion": {"classes": ["no", "yes"], "matrix": [[180, 12], [31, 77]], "accuracy": 0.857, "balanced_accuracy": 0.82},
 }

@@ -29,10 +29,13 @@ SIZES = {20: 2000, 50: 3000, 200: 2000, 1000: 1000}
 """Samples, and how many batches of them."""
 
 
+FOUND: tuple[str, ...] = ("t", "percentile", "bca", "note")
+
+
 def share_held(draw: Draw, mean: float, n: int, batches: int, clusters: int = 0) -> dict[str, float]:
     """How often each interval of 95 % holds the mean, and how often there is a note."""
     rng, asked = np.random.default_rng(0), Asked(resamples=600)
-    held = dict.fromkeys(("t", "percentile", "bca", "note"), 0.0)
+    held = dict.fromkeys(FOUND, 0.0)
     for _ in range(batches):
         labels = None
         losses = draw(rng, n)

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidParameter, UnknownName
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
-from app.losses.outputs import OUTPUTS, USUAL, Output, arrays_by_name, outputs_of
+from app.losses.composed import Weighed, expression, weighted_sum
+from app.losses.form import bind
+from app.losses.outputs import OUTPUTS, USUAL, Output, arrays_by_name, outputs_of, usual_of
 from tests.losses.drawing import Array, Case, cases, default_cases, frozen, over, sides
 
 CASES = default_cases()
@@ -42,12 +44,16 @@ def same(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> 
 @each_output
 def test_it_explains_itself(output: Output) -> None:
     assert output.description.partition("\n")[0]
-    assert any(output.is_of(loss) for loss in LOSSES.values())
+    made = [expression(value="r**2").loss, weighted_sum(terms=[Weighed(bind(LOSSES["mean_squared_error"], {}))])]
+    assert any(output.is_of(loss) for loss in (*LOSSES.values(), *made))
     assert output.axes is not None or output.derivative
 
 
 def test_what_is_answered_unasked_is_what_every_client_has_seen() -> None:
     assert USUAL == ("value", "per_sample", "gradient")
+    assert all(usual_of(loss) == USUAL for loss in LOSSES.values())
+    assert usual_of(expression(value="r**2").loss) == (*USUAL, "expression")
+    assert usual_of(weighted_sum(terms=[Weighed(bind(LOSSES["mean_squared_error"], {}))])) == (*USUAL, "terms")
 
 
 @over(cases())
@@ -75,7 +81,7 @@ def test_an_output_that_a_loss_has_not_is_null_where_it_is_usual_and_refused_whe
     for output in OUTPUTS.values():
         if output.is_of(case.loss):
             assert evaluate(batch, outputs=[output.name]).outputs.keys() == {output.name}
-        elif output.usual:
+        elif output.always:
             assert evaluate(batch, outputs=[output.name]).outputs == {output.name: None}
         else:
             with pytest.raises(InvalidParameter) as caught:

@@ -198,7 +198,7 @@ def _confusion(theme: Theme, confusion: Answer | None) -> Iterator[Spec]:
     k, step = len(classes), max(24.0, SQUARE / len(classes))
     most = max(max(line) for line in matrix) or 1.0
     rows = [
-        {"truth": truth, "predicted": predicted, "n": n, "text": written(n), "dark": n > 0.55 * most}
+        {"truth": truth, "predicted": predicted, "n": n, "text": written(n), "light": theme.on(n / most)}
         for truth, line in enumerate(matrix)
         for predicted, n in enumerate(line)
     ]
@@ -214,9 +214,9 @@ def _confusion(theme: Theme, confusion: Answer | None) -> Iterator[Spec]:
         "field": "n",
         "type": "quantitative",
         "legend": None,
-        "scale": {"domain": [0, most], "range": [theme.soft, theme.series[0]]},
+        "scale": {"domain": [0, most], "range": [theme.soft, theme.series[0]], "interpolate": "rgb"},
     }
-    letters = {"condition": {"test": "datum.dark", "value": theme.panel}, "value": theme.ink}
+    letters = {"condition": {"test": "datum.light", "value": theme.panel}, "value": theme.ink}
     layers: list[Spec] = [
         {"data": {"values": rows}, "mark": {"type": "rect"}, "encoding": {"x": x, "y": y, "color": shade}},
         {
@@ -306,7 +306,7 @@ def _description(answer: Answer) -> str:
     if sentence := part(answer, "concentration").get("sentence"):
         said.append(f"{sentence.rstrip('.')}.")
     if worst := answer.get("worst"):
-        said.append(f"The worst sample is {worst[0]['index']}, with a loss of {written(worst[0]['loss'])}.")
+        said.append(f"The worst sample is {worst[0]['index']}: its loss is {written(worst[0]['loss'])}.")
     if test := part(answer, "residuals").get("heteroscedasticity"):
         said.append(f"Residuals of even spread: p {_p(test.get('p_value'))}.")
     if calibration := answer.get("calibration"):

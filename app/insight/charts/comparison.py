@@ -89,11 +89,11 @@ def _description(answer: Answer) -> str:
     for entry in answer["losses"][:MOST_LOSSES]:
         values = listed(f"{named(line['model'])} {written(line['value'])}" for line in entry["table"][:MOST_ROWS])
         said.append(f"{_named(entry)}: {values}. {str(entry['conclusion']).rstrip('.')}.")
-        for pair in entry["pairs"][:3]:
-            difference = f"{listed(pair['models'])} differ by {written(pair['difference'])}"
-            said.append(
-                f"{difference}, from {written(pair['interval'][0])} to {written(pair['interval'][1])}."
-                if pair["interval"]
-                else f"{difference}."
-            )
+        said += [_apart(pair) for pair in entry["pairs"][:3] if finite(pair["difference"]) is not None]
     return " ".join(said)
+
+
+def _apart(pair: Answer) -> str:
+    low, high = pair["interval"] or (None, None)
+    said = f"{listed(pair['models'])} differ by {written(pair['difference'])}"
+    return f"{said}." if finite(low) is None or finite(high) is None else f"{said}, from {written(low)} to {written(high)}."

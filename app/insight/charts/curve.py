@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from app.insight.charts.theme import (
     THEMES,
@@ -35,6 +35,8 @@ AXES = {
 }
 HEIGHTS = {"value": 250, "slope": 130, "curvature": 90}
 TITLES = {"value": "loss", "slope": "slope", "curvature": "curvature"}
+MOST_NAMED = 3
+"""Losses that the title names."""
 MOST_KINKS = 6
 """Kinks of a loss that are named; all are marked."""
 SEEN = 0.02
@@ -45,14 +47,21 @@ def curve(answer: Answer, theme_name: ThemeName) -> Spec:
     """Loss, slope and curvature over the same axis, with kinks and asymptotes."""
     theme = THEMES[theme_name]
     names = _names(answer["curves"])
-    shown = [field for field in HEIGHTS if any(_numbers(entry[field]) for entry in answer["curves"])]
+    shown = [field for field in HEIGHTS if _seen(field, [entry[field] for entry in answer["curves"]])]
     panels = [_panel(answer, theme, names, field, last=field == shown[-1]) for field in shown]
     if not panels:
         panels = [nothing(theme, "infinite all along this axis", WIDTH, HEIGHTS["value"])]
     first = answer["curves"][0]
     measures = [TITLES[field] for field in shown or ("value",)]
-    title = f"{listed(names)}: {listed(measures)}"
+    of = listed(names) if len(names) <= MOST_NAMED else f"{named(names[0])} against {len(names) - 1} others"
+    title = f"{of}: {listed(measures)}"
     return chart(theme, title, _subtitle(answer, first), _description(answer, names), {"vconcat": panels, "spacing": 10})
+
+
+def _seen(field: str, found: Sequence[Sequence[object] | None]) -> bool:
+    """Whether a panel shows something: a curvature that is 0 throughout does not."""
+    numbers = [number for numbers in found for number in _numbers(numbers)]
+    return any(numbers) if field == "curvature" else bool(numbers)
 
 
 def _names(curves: Sequence[Answer]) -> list[str]:
@@ -65,9 +74,11 @@ def _names(curves: Sequence[Answer]) -> list[str]:
 
 
 def _parameters(entry: Answer) -> str:
-    """The parameters that are numbers."""
+    """The parameters that are numbers, also those that stand in an object."""
     loss: dict[str, Any] = entry["loss"]
-    return ", ".join(f"{named(name)} {written(number)}" for name, number in loss.items() if finite(number) is not None)
+    within = [item for value in loss.values() if isinstance(value, dict) for item in cast(dict[str, Any], value).items()]
+    numbers = [(name, value) for name, value in (*loss.items(), *within) if finite(value) is not None]
+    return ", ".join(f"{named(name)} {written(number)}" for name, number in numbers)
 
 
 def _subtitle(answer: Answer, first: Answer) -> str:
@@ -104,7 +115,7 @@ def _panel(answer: Answer, theme: Theme, names: Sequence[str], field: str, *, la
     })  # fmt: skip
     if field == "value":
         layers += _kinks(answer, theme)
-        layers += end_labels(theme, ends, WIDTH, height, (low, high)) if len(names) > 1 else []
+        layers += end_labels(theme, ends, len(names), WIDTH, height, (low, high)) if len(names) > 1 else []
     for layer in layers:
         layer["encoding"] = {"x": across, "y": up} | layer["encoding"]
     return {"width": WIDTH, "height": height, "layer": layers}
@@ -212,9 +223,7 @@ def _side(line: Sequence[tuple[float, float, float | None]]) -> tuple[float, flo
 
 def _description(answer: Answer, names: Sequence[str]) -> str:
     x = answer["x"]
-    said = [
-        f"Loss over the {AXES[answer['axis']]}, from {written(x[0])} to {written(x[-1])}, at target {written(answer['target'])}."
-    ]
+    said = [f"Loss over the {answer['axis']}, from {written(x[0])} to {written(x[-1])}, at target {written(answer['target'])}."]
     for name, entry in zip(names, answer["curves"], strict=True):
         numbers = _numbers(entry["value"])
         first, last = (written(entry["value"][index]) for index in (0, -1))

@@ -47,6 +47,28 @@ class Theme:
     series: Sequence[str]
     bad: str
 
+    def on(self, shade: float) -> bool:
+        """Whether text is better read in the panel's colour than in ink, so far on the way from soft to the first series."""
+        mixed = [
+            (1.0 - shade) * soft + shade * full for soft, full in zip(_parts(self.soft), _parts(self.series[0]), strict=True)
+        ]
+        return _contrast(_parts(self.panel), mixed) > _contrast(_parts(self.ink), mixed)
+
+
+def _parts(colour: str) -> list[float]:
+    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+
+
+def _contrast(first: Sequence[float], second: Sequence[float]) -> float:
+    """As WCAG 2.2 has it, of colours by their parts."""
+    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(parts: Sequence[float]) -> float:
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
 
 THEMES: Mapping[ThemeName, Theme] = {
     "light": Theme(
@@ -203,11 +225,11 @@ def styles(theme: Theme, lines: int) -> Spec:
 
 
 def end_labels(
-    theme: Theme, ends: Sequence[tuple[str, float]], width: float, height: float, y: tuple[float, float]
+    theme: Theme, ends: Sequence[tuple[str, float]], lines: int, width: float, height: float, y: tuple[float, float]
 ) -> list[Spec]:
     """The names of lines behind their ends (name, where it ends), each with a piece of its line, none upon another.
 
-    For a panel whose y axis goes over `y`, evenly: what is encoded there comes from the panel.
+    For a panel of so many lines whose y axis goes over `y`, evenly: what is encoded there comes from the panel.
     """
     gap = 17 * (y[1] - y[0]) / height
     places = spaced([end for _, end in ends], gap, y[0], max(y[1], y[0] + gap * (len(ends) - 1)))
@@ -220,7 +242,7 @@ def end_labels(
         {
             "data": {"values": rows},
             "mark": {"type": "rule", "strokeWidth": 2.25, "clip": False},
-            "encoding": {"x": {"value": width + 8}, "x2": {"value": width + 30}, **styles(theme, len(ends))},
+            "encoding": {"x": {"value": width + 8}, "x2": {"value": width + 30}, **styles(theme, lines)},
         },
         {"data": {"values": rows}, "mark": text, "encoding": {"x": {"value": width + 35}, "text": {"field": "name"}}},
     ]

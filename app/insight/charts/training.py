@@ -99,7 +99,7 @@ def _panel(
     mark: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1} if few else {"type": "line", "clip": True}
     look = styles(theme, len(SIDES))
     layers.append({"data": {"values": rows}, "mark": mark, "encoding": {"color": look["color"]} if few else look})
-    layers += end_labels(theme, [(name, line[-1][1]) for name, line in scaled if line], width, height, (low, high))
+    layers += end_labels(theme, [(name, line[-1][1]) for name, line in scaled if line], len(SIDES), width, height, (low, high))
     for layer in layers:
         layer["encoding"] = {"x": across, "y": up} | layer["encoding"]
     return {"width": width, "height": height, "layer": layers, **_titled(theme, title)}

@@ -132,7 +132,8 @@ def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object)
         "γ": "the probability, given the labels, that the frame stands for the class",
     },
     aliases=(
-        alias("CTCLoss", divide_by_length=True), "ctc_loss", alias("F.ctc_loss", divide_by_length=True),
+        alias("CTCLoss", divide_by_length=True, unless="from_logits"), "ctc_loss",  # PyTorch's takes log-probabilities only
+        alias("F.ctc_loss", divide_by_length=True, unless="from_logits"),
         alias("CTC", from_logits=True), "connectionist_temporal_classification",
     ),
     equals=(

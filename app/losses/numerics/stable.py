@@ -155,6 +155,17 @@ def exp_tail(x: Array) -> Array:
     return np.where(np.abs(x) < 1.0, series * near * near / 2.0, np.expm1(x) - x)
 
 
+def log_tail(x: Array) -> Array:
+    """(x − log(1 + x))/x² of numbers from 0 to 1, by the series of the area tangent: the two terms would cancel."""
+    r = x / (2.0 + x)
+    square = r * r
+    series = np.zeros_like(x)
+    for n in range(39, 1, -2):  # r is at most ⅓
+        series = series * square + 1.0 / n
+    # x − 2 artanh r is r·x − 2r³·series, and r is x/(2 + x)
+    return (1.0 - 2.0 * r * series / (2.0 + x)) / (2.0 + x)
+
+
 def recovered(values: Array, again: Callable[[], Array]) -> Array:
     """The values, those that are not finite replaced by `again()`: a slower form near the end of the range."""
     if all_finite(values):

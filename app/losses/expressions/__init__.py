@@ -1,0 +1,1 @@
+"""Losses that are written as expressions: text to steps, steps to derivatives and to NumPy. Nothing is evaluated as code."""
