@@ -81,16 +81,17 @@ def recommend_for(
             [Fault(("targets",), "out_of_range", f"targets of the task {task} are {words}; these are not: choose another task")]
         )
     data = Data(numbers, task, told, boolean=boolean, counts=task == "count")
-    if (
-        classes is None
-        and not boolean
-        and task in ("binary", "multiclass")
-        and numbers.ndim == 1
-        and numbers.min() == 1 < numbers.max()
-    ):
-        if told is None or told.ndim == 1 or told.shape[1] == numbers.max():
-            classes = [*range(1, int(numbers.max()) + 1)]  # labels from 1 are taken with their names alone
+    if classes is None and not boolean and task in ("binary", "multiclass"):
+        classes = _counted_from_one(numbers, told)
     return recommend(data, task, limit=limit, targets=targets, classes=classes)
+
+
+def _counted_from_one(labels: Array, predictions: Array | None) -> Classes | None:
+    """The classes of labels that count from 1, which are taken with these alone; None of others."""
+    if labels.ndim > 1 or not labels.min() == 1 < labels.max():
+        return None
+    k = None if predictions is None or predictions.ndim == 1 else predictions.shape[1]
+    return [*range(1, int(labels.max()) + 1)] if k in (None, labels.max()) else None
 
 
 def _numbers(array: Any, name: str) -> Array:

@@ -179,8 +179,10 @@ def test_every_spec_is_taken_by_evaluate_with_these_arrays() -> None:
     pairs: list[tuple[Any, Any]] = [
         (rng.normal(size=N), rng.normal(size=N)), (rng.gamma(1, 2, N), rng.gamma(1, 2, N)),
         (rng.gamma(1, 2, N), rng.normal(size=N)),
-        (rng.poisson(3, N), rng.gamma(3, 1, N)), (rng.poisson(3, N), rng.normal(size=N)), (p, p[::-1].copy()), (p, rng.normal(size=N)),
-        (rng.integers(0, 2, N), p), (rng.integers(0, 2, N), 9 * p - 4), (rng.random(N) < 0.02, p), (rng.integers(0, 2, N) * 2 - 1, p),
+        (rng.poisson(3, N), rng.gamma(3, 1, N)), (rng.poisson(3, N), rng.normal(size=N)), (p, p[::-1].copy()),
+        (p, rng.normal(size=N)),
+        (rng.integers(0, 2, N), p), (rng.integers(0, 2, N), 9 * p - 4), (rng.random(N) < 0.02, p),
+        (rng.integers(0, 2, N) * 2 - 1, p),
         (rng.integers(0, 3, N), rows), (rng.integers(0, 3, N), np.log(rows) + 3), (np.eye(3)[rng.integers(0, 3, N)], rows),
         (labels(rng, 0.6, 0.39, 0.01), rows), (labels(rng, 0.5, 0.495, 0.005), np.hstack([rows, rows]) / 2),
         (rng.integers(0, 2, (N, 3)), rng.uniform(size=(N, 3))), (rng.integers(0, 2, (N, 3)), rng.normal(size=(N, 3))),
