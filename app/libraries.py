@@ -60,10 +60,12 @@ LIBRARIES: Mapping[str, Library] = {
         Library("scoringrules", "0.10.0"),
         Library("statsmodels", "0.15.0", ("statsmodels.robust.norms",)),
         Library("pytorch_metric_learning", "2.9.0", ("pytorch_metric_learning.losses",)),
-        Library("sentence_transformers", None, ("sentence_transformers.losses",)),
+        Library("sentence_transformers", None, ("sentence_transformers.losses", "sentence_transformers.cross_encoder.losses")),
+        Library("pycox", None, ("pycox.models.loss",)),
         Library("pytorch_forecasting", None, ("pytorch_forecasting.metrics",)),
         Library("gluonts", None),
         Library("mmdet", None, ("mmdet.models.losses",)),
+        Library("trl", None),
         Library("tensorflow_addons", None, ("tensorflow_addons.losses", "tfa.losses")),
     )
 }  # fmt: skip

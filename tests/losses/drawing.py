@@ -300,7 +300,7 @@ def out_of_place(loss: Loss, parameters: Mapping[str, object], encodings: Mappin
     """Whether an option of labels is refused beside such arrays: no classes to spread a label over, no label to ignore."""
     classes = any("k" in encoding.axes[0].split() for encoding in encodings.values())
     spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
-    return (spread and not classes) or ("ignore_index" in parameters and encodings["targets"].name == "index_list")
+    return (spread and not classes) or ("ignore_index" in parameters and [*encodings.values()][-1].name == "index_list")
 
 
 @cache
