@@ -268,19 +268,20 @@ def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
     return recalled
 
 
-def expanded(either: Any, registry: Registry[Any], default: str | None = None) -> Any:
-    """The type, for which a bare string or an alias stands for the object it means."""
+def expanded(either: Any, registry: Registry[Any], default: str | None = None, field: str | None = None) -> Any:
+    """The type, for which a bare string or an alias stands for the object it means; under a field that is called as it is."""
+    name = field or registry.noun
 
     @remembered
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         expansion = _Expansion(registry)
-        (_, usual), *others = expansion.whole(value, (registry.noun,))
+        (_, usual), *others = expansion.whole(value, (name,))
         spec = _with_others(usual, others, validate) if others else validate(usual)
         if expansion.varies:
             vars(spec)["written"] = value
         return spec
 
-    return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, registry.noun, default)]
+    return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, name, default)]
 
 
 def _with_others(

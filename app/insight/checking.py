@@ -32,6 +32,7 @@ Yours: TypeAlias = Mapping[str, float | Array | Mapping[str, Array]]
 """By the name of an output: a number, an array, or an array for each of the named predictions."""
 CHECKED = ("value", "per_sample", "gradient", "hessian_diagonal")
 """The outputs that can be compared."""
+USUAL = Tolerance()
 MOST_OF = 0.5
 """The share of what a pattern speaks of that has to disagree."""
 WORK = 1e7
@@ -70,7 +71,7 @@ def cost_of(batch: Batch) -> float:
     return WORK + TRIED * batch.cost
 
 
-def check_gradient(given: Given, yours: Yours, *, reduction: Reduction = "mean", tolerance: Tolerance = Tolerance()) -> Check:
+def check_gradient(given: Given, yours: Yours, *, reduction: Reduction = "mean", tolerance: Tolerance = USUAL) -> Check:
     """Whether yours is what the reference says.
 
     InvalidArray (`shape_mismatch`, `missing`, `unknown_field`) for arrays of other shapes or names than evaluate gives them,

@@ -133,7 +133,7 @@ CONVENTIONS: Sequence[Convention] = (
     Convention("double", lambda _: 2.0, "Yours is twice the reference: one ½ less, or one factor 2 more, is in it."),
     Convention("sign", lambda _: -1.0, "Yours has the other sign: it rises where the reference falls, as a score or an ascent."),
     Convention("sum", _divisor, "Yours is the sum over the batch: the reference divides it by its divisor.", reduces=True),
-    Convention("mean", _divided, "Yours is the mean over the batch: the reference, asked for the sum, does not divide.", reduces=True),
+    Convention("mean", _divided, "Yours is the mean over the batch: the reference, a sum, does not divide.", reduces=True),
     Convention("per_class", _per_class, "Yours is divided by the number of classes: the mean goes over them as well."),
     Convention("log2", lambda _: 1.0 / math.log(2.0), "Yours has logarithms to the base 2 (bits), the reference natural ones."),
     Convention("natural", lambda _: math.log(2.0), "Yours has natural logarithms, the reference ones to the base 2."),

@@ -14,6 +14,7 @@ from app.losses.families import (
     deviance,
     distribution,
     divergence,
+    forecasting,
     metric_learning,
     multiclass,
     multilabel,
@@ -25,6 +26,7 @@ from app.losses.families import (
     robust,
     segmentation,
     sequence,
+    survival,
 )
 from app.losses.loss import Loss
 from app.registry import Registry, registry
@@ -32,7 +34,8 @@ from app.registry import Registry, registry
 LOSSES = registry(
     "loss", Loss,
     regression, relative, robust, redescending, asymmetric, deviance, binary, multiclass, multilabel, divergence, distribution,
-    metric_learning, ranking, preference, segmentation, detection, sequence,
+    metric_learning, ranking, preference, segmentation, detection, sequence, survival,
+    forecasting,
 )  # fmt: skip
 
 NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])

@@ -317,7 +317,15 @@ def untrainable_because(loss: Loss | Sum) -> str | None:
     shapes = [axes.split() for _, encoding in loss.inputs["predictions"].cases for axes in encoding.axes]
     if all(len([axis for axis in axes if not axis.startswith("*")]) > ROW for axes in shapes):
         return f"it takes predictions of shape ({', '.join(shapes[0])}), and a model predicts a row for each sample"
+    if all("k" in axes for axes in shapes) and not any(map(_tells_how_many, loss.inputs["targets"].cases)):
+        return f"it takes predictions of shape ({', '.join(shapes[0])}), and targets do not tell how long a row is"
     return None
+
+
+def _tells_how_many(case: tuple[str, Encoding]) -> bool:
+    """Whether such targets say, by what they are or by their shape, how many numbers are predicted for each."""
+    _, encoding = case
+    return encoding.domain.discrete or any("k" in axes.split() for axes in encoding.axes)
 
 
 def _refuse_untrainable(loss: Loss) -> None:

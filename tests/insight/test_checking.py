@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pytest import approx
 
 from app.errors import CallerError
 from app.insight.agreement import steps_between
@@ -65,7 +64,8 @@ def test_half_of_a_squared_error_to_the_digit() -> None:
     assert (gradient.max_relative_error, gradient.max_ulp, gradient.pattern) == (0.5, 4503599627370496, "everywhere")
     assert (found.guesses[0].convention, found.guesses[0].factor, found.guesses[0].explains) == ("half", 0.5, ("gradient",))
     assert [each.index for each in gradient.first] == [0, 1, 2]
-    assert found.numerical is not None and found.numerical.agrees
+    assert found.numerical is not None
+    assert found.numerical.agrees
 
 
 # --- every loss -----------------------------------------------------------------------------------------------------------
@@ -75,7 +75,8 @@ def test_half_of_a_squared_error_to_the_digit() -> None:
 def test_what_the_reference_says_agrees(case: Case) -> None:
     mine = of_case(case, np.linspace(0.5, 2.0, N))
     found = check_gradient(mine, outputs_of(mine.batch()))
-    assert found.agrees and found.guesses == ()
+    assert found.agrees
+    assert found.guesses == ()
     assert all(output.agrees and output.max_ulp == 0 and output.pattern is None for output in found.outputs.values())
 
 
@@ -96,10 +97,12 @@ def test_each_factor_is_recognised(case: Case) -> None:
         return
     own = "per_sample"
     summed, mean = check_gradient(mine, outputs_of(batch, "sum")), check_gradient(mine, right, reduction="sum")
-    assert "sum" in names_of(summed) and "mean" in names_of(mean)
+    assert "sum" in names_of(summed)
+    assert "mean" in names_of(mean)
     factor = divisor ** (1.0 / (batch.mean.power or 1))
-    assert summed.outputs[own].agrees and summed.guesses[0].factor == approx(factor)
-    assert mean.guesses[0].factor == approx(1 / factor)
+    assert summed.outputs[own].agrees
+    assert summed.guesses[0].factor == pytest.approx(factor)
+    assert mean.guesses[0].factor == pytest.approx(1 / factor)
 
 
 @each_case
@@ -108,7 +111,7 @@ def test_weights_that_are_left_out_are_noticed(case: Case) -> None:
     right, wrong = outputs_of(mine.batch()), outputs_of(of_case(case).batch())
     found = check_gradient(mine, wrong)
     if found.agrees:
-        assert right["value"] == approx(wrong["value"])
+        assert right["value"] == pytest.approx(wrong["value"])
         return
     assert "unweighted" in names_of(found)
 
@@ -140,11 +143,13 @@ def test_other_losses_are_recognised() -> None:
 
 
 def test_parameters_of_other_libraries_are_recognised_by_their_calls() -> None:
-    """The presets of what a loss equals, two of each loss."""
+    """The preset of the first call of another library that a loss equals under parameters of its own."""
     seen = 0
-    for case in WITH_GRADIENT:
+    for case in default_cases():
+        if not case.loss.differentiable or len(case.draw(n=N)) != 2 or case.d:
+            continue
         loss, mine = case.loss, of_case(case)
-        for equal in [equal for equal in loss.equals if equal.parameters][:2]:
+        for equal in [equal for equal in loss.equals if equal.parameters][:1]:
             try:
                 theirs = Given(bind(loss, equal.parameters), mine.predictions, mine.targets).batch()
                 wrong = outputs_of(theirs)
@@ -214,7 +219,8 @@ def test_weights_masks_and_saturation_are_patterns() -> None:
             assert found.guesses[0].convention == "clip", name
             assert name == "value" or found.outputs[name].pattern == "saturated"
     lost = check_gradient(limited, {"value": math.nan})
-    assert lost.guesses[0].convention == "clip" and lost.guesses[0].explains == ("value",)
+    assert lost.guesses[0].convention == "clip"
+    assert lost.guesses[0].explains == ("value",)
 
 
 def test_scattered_mistakes_have_no_pattern() -> None:
@@ -243,7 +249,8 @@ def test_a_pattern_is_found_along_any_axis_of_classes() -> None:
     slopes[:, 1] *= 3.0
     found = check_gradient(mine, {"gradient": slopes}).outputs["gradient"]
     assert (found.pattern, found.of_class) == ("one_class", 1.0)
-    assert len(found.first) == 10 and found.first[0].index == (0, 1, 0)
+    assert len(found.first) == 10
+    assert found.first[0].index == (0, 1, 0)
 
 
 # --- what is said of numbers ----------------------------------------------------------------------------------------------
@@ -282,14 +289,16 @@ def test_tolerances_are_of_both_kinds() -> None:
 @each_case
 def test_the_reference_agrees_with_differences_of_its_values(case: Case) -> None:
     found = check_numerically(case.batch(), np.zeros(0, np.intp)).numerical
-    assert found.agrees and found.n_checked > 0, found
+    assert found.agrees, found
+    assert found.n_checked > 0, found
 
 
 def test_a_gradient_that_is_none_is_noticed() -> None:
     """One of ciou's is not the derivative of its value: with alpha detached, as torchvision has it."""
     case = next(case for case in cases("ciou") if case.parameters == {"detach_alpha": True})
     found = check_numerically(case.batch(), np.zeros(0, np.intp)).numerical
-    assert not found.agrees and found.max_relative_error > 0.01
+    assert not found.agrees
+    assert found.max_relative_error > 0.01
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------------

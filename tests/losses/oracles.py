@@ -21,6 +21,7 @@ from tests.losses.exact import (
     constant,
     constant_of,
     cosh,
+    erf,
     exp,
     largest,
     log,
@@ -491,6 +492,16 @@ def gaussian_nll(mean: Exact, variance: Exact, y: Exact, full: bool = False, eps
     return (log(v) + (mean - y) ** 2 / v + (log(2 * Exact(mp.pi)) if full else 0)) / 2
 
 
+@oracle
+def exponential_nll(p: Exact, y: Exact) -> Exact:
+    return p * y - log(p)
+
+
+@oracle
+def laplace_nll(location: Exact, scale: Exact, y: Exact) -> Exact:
+    return log(2 * scale) + absolute(y - location) / scale
+
+
 # --- metric learning ------------------------------------------------------------------------------------------------
 
 
@@ -848,6 +859,100 @@ def before(at: int, states: Sequence[int], blank: int) -> range:
     return range(max(at - (2 if leaps else 1), 0), at + 1)
 
 
+# --- survival -------------------------------------------------------------------------------------------------------
+
+
+@oracle
+@of_batch
+def cox_partial_likelihood(x: Row, time: Row, event: Row, ties: str = "breslow", divide_by_events: bool = False) -> list[Exact]:
+    return [cox_of(at, x, time, event, ties) if event[at] == 1 else Exact(0) for at in range(len(x))]
+
+
+def cox_of(at: int, x: Row, time: Row, event: Row, ties: str) -> Exact:
+    powers = [exp(each - x[at]) for each in x]
+    at_risk = total_of(power for power, until in zip(powers, time, strict=True) if until >= time[at])
+    tied = [power for power, until, seen in zip(powers, time, event, strict=True) if until == time[at] and seen == 1]
+    gone = [Exact(place) / len(tied) if ties == "efron" else Exact(0) for place in range(len(tied))]
+    return total_of(log(at_risk - share * total_of(tied)) for share in gone) / len(tied)
+
+
+@oracle
+def logistic_hazard(x: Row, interval: int, event: Exact) -> Exact:
+    until = [log(1 + exp(each)) for each in x[:interval]]
+    return total_of(until) + (log(1 + exp(-x[interval])) if event == 1 else log(1 + exp(x[interval])))
+
+
+@oracle
+def pmf_nll(x: Row, interval: int, event: Exact) -> Exact:
+    powers = [*map(exp, x), Exact(1)]
+    return log(total_of(powers)) - log(powers[interval] if event == 1 else total_of(powers[interval + 1 :]))
+
+
+@oracle
+def mtlr(x: Row, interval: int, event: Exact) -> Exact:
+    return pmf_nll([total_of(x[at:]) for at in range(len(x))], interval, event)
+
+
+@oracle
+def survival_bce(x: Row, interval: int, event: Exact) -> Exact:
+    before, after = x[:interval], x[interval:] if event == 1 else []
+    return total_of([*(log(1 + exp(-each)) for each in before), *(log(1 + exp(each)) for each in after)]) / len(x)
+
+
+# --- forecasting ----------------------------------------------------------------------------------------------------
+
+
+def above(x: Exact) -> Exact:
+    return positive(x, at_zero=0)
+
+
+@oracle
+def interval_score(lower: Exact, upper: Exact, y: Exact, alpha: Any = 0.1) -> Exact:
+    return upper - lower + 2 / alpha * (above(lower - y) + above(y - upper))
+
+
+@oracle
+def weighted_interval_score(lower: Row, upper: Row, median: Exact, y: Exact, alphas: Any = None) -> Exact:
+    k = len(lower)
+    levels = [Exact(2 * j + 1) / (2 * k + 1) for j in range(k)] if alphas is None else alphas
+    ends = [
+        a / 2 * interval_score(u, v, y, a) if a > 0 else above(u - y) + above(y - v)
+        for u, v, a in zip(lower, upper, levels, strict=True)
+    ]
+    return (absolute(y - median) / 2 + total_of(ends)) / (k + Exact(0.5))
+
+
+@oracle
+def crps_normal(mean: Exact, scale: Exact, y: Exact) -> Exact:
+    z = (y - mean) / scale
+    return scale * (z * erf(z / mp.sqrt(2)) + exp(-(z**2) / 2) * mp.sqrt(2 / mp.pi) - 1 / mp.sqrt(mp.pi))
+
+
+@oracle
+def crps_laplace(location: Exact, scale: Exact, y: Exact) -> Exact:
+    z = (y - location) / scale
+    size = absolute(z)  # at 0 the corners of the two terms cancel: there it is a parabola
+    return scale * (size + exp(-size) - Exact(0.75) if z.value else Exact(0.25) + z**2 / 2)
+
+
+@oracle
+def crps_logistic(location: Exact, scale: Exact, y: Exact) -> Exact:
+    z = (y - location) / scale
+    return scale * (z + 2 * log(1 + exp(-z)) - 1)
+
+
+@oracle
+def dawid_sebastiani_score(mean: Exact, variance: Exact, y: Exact) -> Exact:
+    return (y - mean) ** 2 / variance + log(variance)
+
+
+@oracle
+def crps_ensemble(x: Row, y: Exact, estimator: str = "nrg") -> Exact:
+    k = len(x)
+    apart = total_of(absolute(a - b) for a in x for b in x)
+    return total_of(absolute(each - y) for each in x) / k - apart / (2 * k * (k - 1 if estimator == "fair" else k))
+
+
 # --- means ----------------------------------------------------------------------------------------------------------
 
 
@@ -883,7 +988,15 @@ def class_weight_of(y: Any, class_weight: Row | None = None, **_: Any) -> Exact:
     return class_weight[y] if class_weight else Exact(1)
 
 
-COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "nll": class_weight_of}
+def events_of(event: Exact, divide_by_events: bool = False, **_: Any) -> Exact:
+    return event if divide_by_events else Exact(1)
+
+
+COUNTS: Mapping[str, Formula] = {
+    "categorical_cross_entropy": class_weight_of,
+    "nll": class_weight_of,
+    "cox_partial_likelihood": events_of,
+}
 """What a sample counts in the divisor of the mean, where that is not 1."""
 
 
@@ -1009,6 +1122,9 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
     "margin_ranking": [{}, {"margin": 0.3}],
+    "cox_partial_likelihood": [{}, {"ties": "efron"}, {"divide_by_events": True}],
+    "weighted_interval_score": [{}, {"alphas": [0.05, 0.2, 0.5, 0.9]}],
+    "crps_ensemble": [{}, {"estimator": "fair"}],
     "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in (*DICE, *MAPS)],
     "tversky": [
         {"from_logits": logits, **more}

@@ -279,6 +279,7 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     "categorical_focal": ({"from_logits": False}, "−log 0 at a true class of probability 0"),
     "generalized_cross_entropy": ({"from_logits": False}, "the gradient −p^(q−1) at p = 0"),
     "kl_divergence": ({"input_format": "probabilities"}, "log of q = 0 where the target is positive"),
+    "dawid_sebastiani_score": ({}, "a variance of nearly nothing beside an error"),
     "exponential": ({}, "exp of a large margin on the wrong side"),
     "linex": ({}, "exp of a large residual on the dear side"),
     "log_lin_quantile": ({}, "exp of a large logarithm"),
@@ -310,7 +311,7 @@ def extreme(case: Case, limit: float) -> dict[str, NDArray[np.float64]]:
         between = (np.arange(n) % 3 > 0).reshape(-1, *(1,) * (array.ndim - 1))
         if domain.discrete:
             continue
-        if case.loss.coupling == "batch":  # similarities of all pairs: embeddings are meant to have length 1
+        if case.loss.coupling == "batch" and case.encodings[name].name == "embedding":  # which are meant to have length 1
             arrays[name] = normalised(rng.choice([-1.0, 1e-8, 1.0], array.shape))
         elif domain.of_rows:
             rows = extremes[rng.integers(len(extremes), size=array.shape[:-1])]

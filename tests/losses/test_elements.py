@@ -268,6 +268,8 @@ def test_an_ignored_label_is_a_mask(case: Case) -> None:
 WITHOUT_OPTIONS = {
     "group": "an identity: samples are compared by it, and none of them is right or wrong",
     "count": "a quantity",
+    "event": "whether a sample was seen to its end: of one that nobody knows this of, nothing is known",
+    "interval": "a time",
     "index_list": "its padding stands for no label, and the labels that it does not list are false",
     "label_sequence": "its padding stands for no label, and an alignment has no place for one that is unknown",
 }

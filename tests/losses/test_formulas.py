@@ -69,6 +69,13 @@ def of_sequences(at: Numbers) -> Numbers:
     return Numbers({**at.known, "p": lambda t, j: p[t, j], "γ": share}, {"a": ways, "t": range(len(x))})
 
 
+def of_moments(at: Numbers) -> Numbers:
+    """Where a distribution lies, and how wide it is."""
+    names = {"m": ("mean", "location"), "s": ("scale",), "v": ("variance",)}
+    found = {symbol: at[name] for symbol, several in names.items() for name in several if name in at.known}
+    return at.beside({symbol: number for symbol, number in found.items() if symbol not in at.defined})
+
+
 def best_wrong(at: Numbers) -> Numbers:
     return at.beside(c=int(np.argmax(np.where(np.arange(at["k"]) == at["y"], -np.inf, at["s"]))))
 
@@ -103,15 +110,30 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
         {"p′": at["reference"], "y": at["desirable"], "z": at["kl"], "c": at["desirable_weight"], "d": at["undesirable_weight"]}
     ),
     "brier_score": halved,
-    "gaussian_nll": lambda at: at.beside(m=at["mean"]),
+    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score", "crps_normal"), of_moments),
+    **dict.fromkeys(("crps_laplace", "crps_logistic", "laplace_nll"), of_moments),
+    "interval_score": lambda at: at.beside(l=at["lower"], u=at["upper"]),
+    "weighted_interval_score": lambda at: at.beside(
+        l=at["lower"],
+        u=at["upper"],
+        m=at["median"],
+        k=len(at["lower"]),
+        α=np.arange(1, 2 * len(at["lower"]), 2) / (2 * len(at["lower"]) + 1),
+    ),
+    **dict.fromkeys(
+        ("logistic_hazard", "pmf_nll", "mtlr", "survival_bce"), lambda at: at.beside(t=int(at["interval"]), δ=at["event"])
+    ),
     "contrastive": lambda at: at.beside(d=at["p"]),
     "triplet_margin": lambda at: at.beside(a=at["anchor"], u=at["positive"], v=at["negative"]),
     "ctc": of_sequences,
 }
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {
+    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score"), ("m", "v")),
+    **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic", "laplace_nll"), ("m", "s")),
+    "interval_score": "lu",
+    "weighted_interval_score": "lum",
     **dict.fromkeys(ANSWERS, "ab"),
-    "gaussian_nll": ("m", "v"),
     "cosine_embedding": "ab",
     **dict.fromkeys(("margin_ranking", "bradley_terry", "margin_mse"), "ab"),
     "triplet_margin": "auv",

@@ -98,6 +98,8 @@ CIRCLE = Tolerance("γ multiplies the rounding of a similarity before it is expo
 MASK = Tolerance("a pixel's derivative is its pull on errors less its pull on hits", gradient=6, of_row=True)
 BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance and shape, which cancel", of_row=True)
 SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as far off as BOX", gradient=8, of_row=True)
+RISK = Tolerance("what earlier events pull and what a sample's own does cancel, each less than its share", least=1.0)
+TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
 
 Given = Mapping[str, Any]
 
@@ -123,6 +125,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "tversky": lambda *_: MASK,
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
+    "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
     "discopop": of_discopop,
     "listnet": lambda *_: SOFTMAX,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,

@@ -51,7 +51,7 @@ _OF_QUANTILES = Choice((
     gradient="−q if y ≥ p, else 1 − q",
     aliases=(
         "pinball", "pinball_loss", "PinballLoss", "mean_pinball_loss", "check_loss", "tilted", "tilted_loss", "Quantile",
-        "quantile_score", "reg:quantileerror",
+        "quantile_score", "reg:quantileerror", "multi_quantile", "MultiQuantile", "multi_quantile_pinball",
     ),
     equals=(
         equal("sklearn.metrics.mean_pinball_loss(targets, predictions, alpha=quantile)"),

@@ -128,7 +128,7 @@ def ranking_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
     targets=LIST_SCORES,
     formula="−∑ᵢ zᵢ ln qᵢ; q = softmax(s); z = softmax(y)",
     gradient="qᵢ − zᵢ; q = softmax(s); z = softmax(y)",
-    aliases=("list_net", "ListNet", "top_one_listnet"),
+    aliases=("list_net", "ListNet", "ListNetLoss", "top_one_listnet"),
     equals=(equal("sentence_transformers.cross_encoder.losses.ListNetLoss()"),),
     reference="Cao et al. (2007), doi:10.1145/1273496.1273513",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
