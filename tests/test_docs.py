@@ -1,4 +1,4 @@
-"""The README and the page of insight keep their word: every request is sent as it stands, and answered as they say."""
+"""The README and the guides keep their word: every request is sent as it stands, and answered as they say."""
 
 import json
 import re
@@ -23,10 +23,12 @@ PAGES = sorted(
     for folder in (ROOT, ROOT / "docs", ROOT / "docs/decisions", ROOT / "tests")
     for page in folder.glob("*.md")
 )
-INSIGHT = (ROOT / "docs" / "insight.md").read_text()
-SHOWN = re.findall(r"```sh\n(curl [^`]+)```\n```json\n([^`]+)```", README + INSIGHT)
-IN_PART = ("/v1/train", "/v1/analyze", "/v1/compare", "/v1/check-gradient", "/v1/recommend")
-"""Calls whose answers are long: the pages show a part of them."""
+GUIDES = "".join((ROOT / "docs" / page).read_text() for page in ("insight.md", "composed.md"))
+SHOWN = re.findall(r"```sh\n(curl [^`]+)```\n```json\n([^`]+)```", README + GUIDES)
+IN_PART = (
+    "/v1/train", "/v1/analyze", "/v1/compare", "/v1/check-gradient", "/v1/recommend", '"expression"', '"multi_task"',
+)  # fmt: skip
+"""Calls and losses whose answers are long: the pages show a part of them."""
 
 
 def sent(command: str, server: Server) -> httpx.Response:

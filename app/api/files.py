@@ -151,9 +151,9 @@ def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv 
     dialect = ("delimiter", "decimal") if isinstance(table, Csv) else ()
     known = (*roles, *(str(path[-1]) for path in fields), "loss", *dialect)
     of_loss = {name: words for name, words in query.items() if name not in known}
-    parameters = [*loss.parameters] if loss is not None and isinstance(said, str) else list[str]()
-    if not (parameters and loss and collecting(loss)):
-        _refuse_strangers(loss, of_loss, (*known, *parameters))
+    named = loss if isinstance(said, str) else None
+    if named is None or collecting(named) is None:
+        _refuse_strangers(loss, of_loss, (*known, *(named.parameters if named else ())))
     document: dict[str, Any] = {str(name): {} for name in layout.within}
     if said is not None:
         document["loss"] = {"name": said, **parameters_of(loss, of_loss)} if loss and isinstance(said, str) else said

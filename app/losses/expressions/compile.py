@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -46,11 +46,27 @@ class Expression:
 
 def expression_of(text: str, parameters: Mapping[str, float]) -> Expression:
     """The expression of a text; InvalidParameter where it is none."""
-    return _compiled(text, tuple(sorted(parameters.items())))
+    key = text, tuple(sorted(parameters.items()))
+    found = _kept.pop(key, None)
+    if found is None:
+        found = _compiled(text, parameters)
+        room = MOST_KEPT_STEPS - len(found.value.steps.all)
+        for oldest in [*_kept]:
+            if len(_kept) < MOST_KEPT and sum(len(kept.value.steps.all) for kept in [*_kept.values()]) <= room:
+                break
+            _kept.pop(oldest, None)
+    _kept[key] = found
+    return found
 
 
-@lru_cache(256)
-def _compiled(text: str, parameters: tuple[tuple[str, float], ...]) -> Expression:
+def _compiled(text: str, parameters: Mapping[str, float]) -> Expression:
     value, _ = parse(text, dict(parameters))
     slope = value.steps.derivative(value, RULES)
     return Expression(value, slope, slope.steps.derivative(slope, RULES), dict(parameters))
+
+
+MOST_KEPT, MOST_KEPT_STEPS = 256, 20_000
+"""Expressions that are kept, and the steps of all of them: with its programs a step takes some 400 bytes, the largest
+expression half a megabyte."""
+_kept: dict[tuple[str, tuple[tuple[str, float], ...]], Expression] = {}
+"""In the order in which they were last asked for."""

@@ -12,7 +12,7 @@ from mpmath import mp
 from app.errors import InvalidParameter
 from app.losses import COMPOSED, LOSSES, check, evaluate
 from app.losses.composed import expression
-from app.losses.expressions.compile import expression_of
+from app.losses.expressions.compile import MOST_KEPT, MOST_KEPT_STEPS, Expression, expression_of
 from app.losses.expressions.findings import told_of
 from app.losses.expressions.functions import CALLS, COMPARISONS
 from app.losses.expressions.parse import MOST_STEPS, RESERVED
@@ -338,3 +338,18 @@ def test_steps_grow_with_the_text_and_not_with_its_depth() -> None:
 def test_the_language_is_what_the_declaration_says() -> None:
     assert set(COMPARISONS) == {"<", "<=", ">", ">=", "==", "!="}
     assert COMPOSED["expression"].function is expression.function
+
+
+def test_expressions_are_kept_up_to_a_size() -> None:
+    def large(number: int) -> Expression:
+        return expression_of("+".join(f"sin(p*{number}.{index})" for index in range(60)), {})
+
+    usual, first = expression_of("abs(r)**1.25", {}), large(0)
+    assert large(0) is first
+    others = 2 * MOST_KEPT_STEPS // len(first.value.steps.all)
+    assert others < MOST_KEPT
+    for number in range(1, others):
+        last = large(number)
+        assert expression_of("abs(r)**1.25", {}) is usual
+    assert large(others - 1) is last
+    assert large(0) is not first
