@@ -18,6 +18,8 @@ serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
 	$(BIN)/python -m app.main
 
+# Tests start the service many times: compiled anew each time, it takes half as long again.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(COVERAGE))
 

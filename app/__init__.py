@@ -31,6 +31,9 @@
         intervals.py     standard error and intervals; bootstrap.py, significance.py: what they and p-values are made with
         distribution.py, groups.py                 where a loss comes from
         readings.py      what predictions mean; residuals.py, calibration.py, confusion.py, coverage.py: how good they are
+        checking.py      somebody's own loss beside the reference (POST /v1/check-gradient); agreement.py: of numbers;
+                         conventions.py: why they differ; differences.py: the reference itself, and its kinks
+        recommend.py     which losses suit (POST /v1/recommend); described.py: some targets; traits.py: what these are like
         pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -36,27 +36,31 @@ def app() -> Service:
 
 @pytest.fixture(scope="session")
 async def client(app: Service, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application; a failure inside is answered with 500, as a server does."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    """A client of the application."""
+    async with app.running(), client_of(app) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 async def inline_client(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application that works on every body in this process, however large."""
-    app = create_app(Settings(large_body_bytes=2**40))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_with(large_body_bytes=2**40) as client:
         yield client
+
+
+def client_with(**settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """A client of an application with these settings."""
+    return client_of(create_app(Settings(**settings)))
 
 
 @asynccontextmanager
-async def client_with(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application with these settings, whose processes end with it."""
-    app = create_app(Settings(**settings))
-    async with app.running(), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        yield client
+async def client_of(app: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application, whose processes are forked once one is needed, and end with it; a failure inside is
+    answered with 500, as a server does."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    with closing(app.state.buffers), closing(app.state.pool):
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,14 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, verify=False)  # certificates take longer to load than most answers
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """The answer to a request on a connection of its own."""
+        with self.client() as client:
+            return client.request(method, path, **more)
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout=20)
@@ -112,7 +124,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 async def remote(server: Server, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the real server."""
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30, verify=False) as client:
         yield client
 
 
@@ -125,7 +137,7 @@ def _wait_until_ready(server: Server) -> None:
     deadline = monotonic() + 60
     while monotonic() < deadline:
         try:
-            assert httpx.get(f"{server.url}/health/ready").status_code == 200
+            assert server.ask("GET", "/health/ready").status_code == 200
             return
         except httpx.TransportError:
             if _has_ended(server.process):

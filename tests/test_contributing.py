@@ -86,7 +86,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository with the blocks of the page in their files, and the new call in the list of calls."""
     root = tmp_path_factory.mktemp("changed")
     for name in ("app", "tests"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns(".*", "node_modules"))
     shutil.copy(ROOT / "pyproject.toml", root)
     for name, above, code in blocks():
         file = root / name
@@ -185,7 +185,7 @@ def test_a_call_is_answered_guarded_and_documented(answers: dict[str, Any]) -> N
     assert operation["responses"]["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Worst"}
 
 
-def tested(root: Path, *files: str) -> dict[str, str]:
+def outcomes(root: Path, *files: str) -> dict[str, str]:
     """The outcome of each test of what was added, by its name."""
     chosen = " or ".join(f"({tests})" for tests in TESTS.values())
     result = run(root, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "--tb=no", "-vv", "-k", chosen, *files)
@@ -195,7 +195,7 @@ def tested(root: Path, *files: str) -> dict[str, str]:
 
 
 def test_the_tests_over_the_registries_test_each(changed: Path) -> None:
-    found = tested(changed, "tests/losses", "tests/training/test_optimizers.py", "tests/serving/test_pipeline.py")
+    found = outcomes(changed, "tests/losses", "tests/training/test_optimizers.py", "tests/serving/test_pipeline.py")
     assert not [test for test, outcome in found.items() if outcome != "PASSED"]
     for word in ("[hyperbolic", "signum", "[percentage_points", "weight", "/v1/worst"):
         assert any(word in test for test in found), word
@@ -213,13 +213,13 @@ MISTAKES = [
 
 def test_the_tests_over_the_registries_find_a_mistake_in_each(changed: Path, tmp_path: Path) -> None:
     root = tmp_path / "mistaken"
-    shutil.copytree(changed, root, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(changed, root)
     for name, right, wrong, _ in MISTAKES:
         (file,) = (root / file for file, _, code in blocks() if right in code)
         before, mark, code = file.read_text().rpartition(f"def {name}(")
         assert right in code
         file.write_text(before + mark + code.replace(right, wrong))
-    found = tested(root, "tests/losses/test_values.py", "tests/losses/test_outputs.py", "tests/training/test_optimizers.py")
+    found = outcomes(root, "tests/losses/test_values.py", "tests/losses/test_outputs.py", "tests/training/test_optimizers.py")
     failed = [test for test, outcome in found.items() if outcome == "FAILED"]
     for *_, failing in MISTAKES:
         assert any(failing in test for test in failed), failing

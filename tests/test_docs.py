@@ -25,7 +25,7 @@ PAGES = sorted(
 )
 INSIGHT = (ROOT / "docs" / "insight.md").read_text()
 SHOWN = re.findall(r"```sh\n(curl [^`]+)```\n```json\n([^`]+)```", README + INSIGHT)
-IN_PART = ("/v1/train", "/v1/analyze", "/v1/compare")
+IN_PART = ("/v1/train", "/v1/analyze", "/v1/compare", "/v1/check-gradient", "/v1/recommend")
 """Calls whose answers are long: the pages show a part of them."""
 
 
@@ -36,7 +36,7 @@ def sent(command: str, server: Server) -> httpx.Response:
     data = words[words.index("-d") + 1]
     name, _, value = words[words.index("-H") + 1].partition(": ")
     content = (ROOT / data[1:]).read_bytes() if data.startswith("@") else data.encode()
-    return httpx.post(url.replace("localhost:8000", server.url), content=content, headers={name: value}, timeout=60)
+    return server.ask("POST", url.removeprefix("localhost:8000"), content=content, headers={name: value})
 
 
 def test_the_readme_shows_requests() -> None:
@@ -60,7 +60,7 @@ def part(got: Any, shown: Any) -> Any:
 def test_the_page_of_languages_shows_what_its_programs_get(server: Server) -> None:
     """Here without the languages, by a request like theirs; `make test-clients` runs the programs."""
     (shown,) = re.findall(r"```text\n([^`]+)```", languages.PAGE)
-    answer, refusal = (httpx.post(f"{server.url}/v1/evaluate", json=body).json() for body in (languages.BODY, languages.REFUSED))
+    answer, refusal = (server.ask("POST", "/v1/evaluate", json=body).json() for body in (languages.BODY, languages.REFUSED))
     assert shown.splitlines() == [str(answer["value"]), str(answer["per_sample"]), refusal["detail"]]
     assert languages.mismatch(shown, answer, refusal) is None
     assert languages.mismatch(shown.replace("0.28916685590157437", "0.2891668559015744"), answer, refusal)

@@ -7,7 +7,6 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
@@ -60,19 +59,19 @@ def test_one_hot_rows_indices_and_divergence_are_the_same_runs(server: Server, a
 
 
 def test_the_diagnosis_finds_the_logarithmic_loss_out(server: Server) -> None:
-    (run,) = [httpx.post(f"{server.url}/v1/train", json=ROWS["msle"][1].request, timeout=30).json()]
+    (run,) = [server.ask("POST", "/v1/train", json=ROWS["msle"][1].request).json()]
     assert "misfit" in [each["verdict"] for each in run["diagnosis"]]
 
 
 def test_the_hinges_take_the_labels_for_signs_and_say_so(server: Server) -> None:
     request = {**ROWS["hinge"][1].request, "epochs": 1}
-    assert httpx.post(f"{server.url}/v1/train", json=request, timeout=30).json()["data"]["targets_encoding"] == "binary"
+    assert server.ask("POST", "/v1/train", json=request).json()["data"]["targets_encoding"] == "binary"
 
 
 def test_the_command_of_the_page_prints_its_first_row(server: Server) -> None:
     (command,) = re.findall(r"```sh\n(curl .*?)```", TEXT, re.DOTALL)
     body, script = re.findall(r"(?:-d|-c) '(.*?)'", command, re.DOTALL)
-    answer = httpx.post(f"{server.url}/v1/train/compare", content=body, headers={"Content-Type": "application/json"}, timeout=60)
+    answer = server.ask("POST", "/v1/train/compare", content=body, headers={"Content-Type": "application/json"})
     printed = subprocess.run([sys.executable, "-c", script], input=answer.text, capture_output=True, text=True, check=True).stdout
     quartiles = np.array([[float(each) for each in line.split()[1:]] for line in printed.splitlines()])
     np.testing.assert_allclose(quartiles, shown("mse")[:2][:, [1, 0, 2]], rtol=0.05)

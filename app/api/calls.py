@@ -2,16 +2,20 @@
 
 from app.api import catalogue, docs, health, inference_protocol, losses
 from app.api.analyze import ANALYZE
+from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
 from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
 from app.api.evaluate import EVALUATE
+from app.api.recommend import RECOMMEND
 from app.api.training import TRAIN
 
 CALLS = (
     EVALUATE,
     ANALYZE,
     COMPARE_MODELS,
+    CHECK_GRADIENT,
+    RECOMMEND,
     *losses.CALLS,
     CURVE,
     TRAIN,

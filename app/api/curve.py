@@ -1,24 +1,26 @@
 """GET /v1/losses/{name}/curve: a loss of one number drawn over its axis, with its slope and its curvature."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NotRequired, cast
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, cast
 
 import numpy as np
 from fastapi import Path, Query
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.evaluate import NumberOrNull
-from app.api.files import parameters_of
-from app.api.specs import LOSS_SPECS, BoundSpec
+from app.api.files import collecting, in_json, parameters_of
+from app.api.specs import expander, spec_of
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidInput, UnknownName
 from app.insight import charts
 from app.insight.curves import Axis, Curve, Kind, Oblique, Vertical, axis_of, curve
-from app.losses import LOSSES
+from app.losses import NAMED
 from app.losses.numerics.stable import Array
+from app.losses.sums import AnyBound
 from app.serving.address import Rest
 from app.serving.call import Call
 from app.serving.pictures import ENDINGS
+from app.serving.problems import from_pydantic
 from app.suggestions import meant
 
 MOST_AGAINST = 7
@@ -47,7 +49,7 @@ class CurveEntry(TypedDict):
     """One loss over the axis."""
 
     loss: Annotated[dict[str, Any], Field(description="The loss with every parameter, defaults included.")]
-    value: Annotated[list[NumberOrNull], Field(description="Of a sample at each x; null where it is infinite.")]
+    value: Annotated[list[NumberOrNull], Field(description="Of a sample at each x; null where it is infinite or not defined.")]
     slope: Annotated[list[NumberOrNull] | None, Field(description="d(value)/dx; null for a loss without a gradient.")]
     curvature: Annotated[
         list[NumberOrNull] | None, Field(description="d²(value)/dx²; null for a loss that has no second derivative.")
@@ -71,13 +73,25 @@ class CurveResponse(TypedDict):
     curves: list[CurveEntry]
 
 
+class Asked(NamedTuple):
+    """A loss that is to be drawn."""
+
+    document: dict[str, Any]
+    """As the answer shows it."""
+    bound: AnyBound
+
+
 def draw_curve(
     name: Annotated[str, Path(description="The name of a loss, or an alias of it.", examples=["huber"])],
     rest: Rest,
     against: Annotated[
         str | None,
         WithJsonSchema({"type": "string", "maxLength": 1000}),
-        Query(description="Other losses on the same axis, with commas between.", max_length=1000, examples=["mae"]),
+        Query(
+            description="Other losses on the same axis: names with commas between, or a list of losses in JSON.",
+            max_length=1000,
+            examples=["mae"],
+        ),
     ] = None,
     low: Annotated[Bound, Query(description="Where x begins; by default what suits the axis.")] = None,
     high: Annotated[Bound, Query(description="Where x ends.")] = None,
@@ -90,20 +104,22 @@ def draw_curve(
 ) -> CurveResponse:
     """What a loss of one number charges along its axis, and how hard it pulls: value, slope, curvature, kinks, asymptotes.
 
-    Parameters of the loss stand in the address too: `/v1/losses/huber/curve?delta=1.5&against=mae`.
+    Parameters of the loss stand in the address too: `/v1/losses/huber/curve?delta=1.5&against=mae`, and so do formulas and
+    sums: `/v1/losses/expression/curve?value=log1p((r/c)**2)&c=2`. A + of a formula is written %2B there.
     """
     first = _asked(name, rest)
-    axis = axis_of(first.single)
+    axis = axis_of(first.bound)
     at = axis.target if target is None else target
     low, high = axis.low if low is None else low, axis.high if high is None else high
     _check_range(axis, low, high)
     x = np.linspace(low, high, points or POINTS)
     curves = [_entry(first, _drawn(first, axis, x, at))]
-    for index, other in enumerate(_others(against)):
+    for index, (other_name, given) in enumerate(_others(against)):
         try:
-            theirs = axis_of(other.single)
+            other = _bound(other_name, given)
+            theirs = axis_of(other.bound)
             if theirs.kind != axis.kind:
-                message = f"{other.name} is drawn over the {theirs.kind}, and {first.name} over the {axis.kind}"
+                message = f"{other.bound.name} is drawn over the {theirs.kind}, and {first.bound.name} over the {axis.kind}"
                 raise InvalidInput([Fault((), "axis", message)])
             _check_range(theirs, low, high)
             curves.append(_entry(other, _drawn(other, theirs, x, at)))
@@ -112,14 +128,17 @@ def draw_curve(
     return CurveResponse(axis=axis.kind, target=at, x=x.tolist(), curves=curves)
 
 
-def _asked(name: str, query: Rest) -> BoundSpec:
+def _asked(name: str, query: Rest) -> Asked:
     """The loss of the address, under the parameters that the query gives it."""
-    loss, _ = LOSSES.find(name)
-    known = (*OWN, *loss.parameters)
-    unknown = [word for word in query if word not in loss.parameters]
-    if unknown:
-        raise UnknownName([Fault((word,), "unknown_field", _unknown(word, known)) for word in unknown[:MAX_FAULTS]])
-    return _spec(name, parameters_of(loss, query))
+    loss, _ = NAMED.find(name)
+    known, into = (*OWN, *loss.parameters), collecting(loss)
+    others = [word for word in query if word not in loss.parameters]
+    if others and into is None:
+        raise UnknownName([Fault((word,), "unknown_field", _unknown(word, known)) for word in others[:MAX_FAULTS]])
+    try:
+        return _bound(name, parameters_of(loss, query))
+    except CallerError as error:
+        raise error.moved({(into, word): (word,) for word in others}) from None
 
 
 def _unknown(word: str, known: Sequence[str]) -> str:
@@ -128,21 +147,26 @@ def _unknown(word: str, known: Sequence[str]) -> str:
     return f"this curve has no parameter {word[:80]!r}: {hint}"
 
 
-def _spec(name: str, given: dict[str, Any]) -> BoundSpec:
-    loss, preset = LOSSES.resolve(name, (), given)
-    spec = LOSS_SPECS[loss.name].model_validate({"name": loss.name, **preset, **given})
-    assert isinstance(spec, BoundSpec)
-    return spec
+def _bound(name: str, given: Mapping[str, Any]) -> Asked:
+    loss, preset = NAMED.resolve(name, (), given)
+    try:
+        spec = spec_of(loss.name, {**preset, **given}, strict=False)
+        return Asked(spec.document, spec.bound)
+    except ValidationError as error:
+        raise from_pydantic(error, given) from None
+    except CallerError as error:
+        raise error.moved({("parameters",): ()}) from None
 
 
-def _others(against: str | None) -> Sequence[BoundSpec]:
-    names = [other.strip() for other in (against or "").split(",") if other.strip()]
-    if len(names) > MOST_AGAINST:
-        message = f"against takes at most {MOST_AGAINST} losses; got {len(names)}"
+def _others(against: str | None) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    """The names and parameters of the losses that another is drawn against: names with commas between, or a list in JSON."""
+    listed = in_json(against or "", ("against",))
+    losses = listed if isinstance(listed, list) else [name.strip() for name in (against or "").split(",") if name.strip()]
+    if len(losses) > MOST_AGAINST:
+        message = f"against takes at most {MOST_AGAINST} losses; got {len(losses)}"
         raise InvalidInput([Fault(("against",), "length", message)])
-    for index, other in enumerate(names):
-        LOSSES.resolve(other, ("against", index))
-    return [_spec(other, {}) for other in names]
+    documents = [expander(NAMED, ("against", index))(loss) for index, loss in enumerate(losses)]
+    return [(cast(str, document.pop("name")), document) for document in documents]
 
 
 def _check_range(axis: Axis, low: float, high: float) -> None:
@@ -157,18 +181,18 @@ def _check_range(axis: Axis, low: float, high: float) -> None:
         raise InvalidInput(faults)
 
 
-def _drawn(spec: BoundSpec, axis: Axis, x: Array, target: float) -> Curve:
+def _drawn(asked: Asked, axis: Axis, x: Array, target: float) -> Curve:
     try:
-        return curve(spec.single, axis, x, target)
+        return curve(asked.bound, axis, x, target)
     except CallerError as error:
         fault = error.faults[0]
         path = ("target",) if fault.path[:1] == ("targets",) else fault.path[1:]
         raise InvalidInput([Fault(path, fault.code, fault.message.replace("targets[0]", "target"))]) from None
 
 
-def _entry(spec: BoundSpec, found: Curve) -> CurveEntry:
+def _entry(asked: Asked, found: Curve) -> CurveEntry:
     return CurveEntry(
-        loss=spec.document, value=cast(Any, found.value), slope=cast(Any, found.slope), curvature=cast(Any, found.curvature),
+        loss=asked.document, value=cast(Any, found.value), slope=cast(Any, found.slope), curvature=cast(Any, found.curvature),
         kinks=[*found.kinks], asymptotes=[*map(_asymptote, found.asymptotes)],
     )  # fmt: skip
 

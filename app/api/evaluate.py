@@ -406,9 +406,11 @@ def respond(loss: dict[str, Any], evaluation: Evaluation, non_finite_as: NonFini
     if batch.n_missing is not None:
         answer["n_missing"] = batch.n_missing
     answer["divisor"] = divisor
-    answer.update({name: cast(Any, found)._asdict() if isinstance(found, tuple) else found for name, found in outputs.items()})
+    answer.update(outputs)
     if non_finite and non_finite_as == "string":
         answer.update({name: in_words(output) for name, output in outputs.items()})
+    if isinstance(told := outputs.get("expression"), tuple):
+        answer["expression"] = cast(Any, told)._asdict()
     if isinstance(batch, Batches) and "terms" in outputs:
         answer["terms"] = _terms(batch.loss, loss, answer["terms"])
     if found := encodings_of(batch):

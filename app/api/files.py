@@ -4,6 +4,7 @@ The query names a role for each column that is used, the loss and its parameters
 lists of them with commas, or JSON. What is answered may be the file again, with what was computed behind each row.
 """
 
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,9 @@ from pydantic.fields import FieldInfo
 from app.api.specs import LOSS_SPECS
 from app.api.words import TARGETS
 from app.errors import MAX_FAULTS, Fault, InvalidInput, MalformedDocument, Path, UnknownName, UnsupportedMediaType
-from app.losses import LOSSES, Loss
+from app.losses import NAMED, Composed, Loss
 from app.losses.outputs import OUTPUTS
+from app.registry import Declared
 from app.serving.accept import prefers
 from app.serving.content import Content
 from app.serving.exchange import Exchange
@@ -146,12 +148,15 @@ def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv 
     fields = {(name,): field for name, field in model.model_fields.items() if name not in (*layout.sides, "loss", "data")}
     if layout.model is not None:
         fields |= {layout.of(name): field for name, field in layout.model.model_fields.items() if name not in layout.sides}
-    parameters = [*loss.parameters] if loss is not None and isinstance(said, str) else list[str]()
     dialect = ("delimiter", "decimal") if isinstance(table, Csv) else ()
-    _refuse_strangers(loss, query, (*roles, *(str(path[-1]) for path in fields), *parameters, "loss", *dialect))
+    known = (*roles, *(str(path[-1]) for path in fields), "loss", *dialect)
+    of_loss = {name: words for name, words in query.items() if name not in known}
+    parameters = loss.parameters if loss is not None and isinstance(said, str) else {}
+    if not (parameters and loss and collecting(loss)):
+        _refuse_strangers(loss, of_loss, (*known, *parameters))
     document: dict[str, Any] = {str(name): {} for name in layout.within}
     if said is not None:
-        document["loss"] = {"name": said, **parameters_of(loss, query)} if loss and isinstance(said, str) else said
+        document["loss"] = {"name": said, **parameters_of(loss, of_loss)} if loss and isinstance(said, str) else said
     for path, field in fields.items():
         if path[-1] in query:
             document = put(document, path, _field(query[str(path[-1])], path, field))
@@ -169,22 +174,22 @@ def put(document: Mapping[str, Any], path: Path, value: Any) -> dict[str, Any]:
 def _loss_said(query: Query, layout: Layout) -> Any:
     """How the query says the loss: by name, or in JSON; None where it does not, and need not."""
     if query.get("loss", ["null"])[-1] != "null":
-        return _in_json(query["loss"][-1], ("loss",))
+        return in_json(query["loss"][-1], ("loss",))
     if not layout.within:
         raise InvalidInput([Fault(("loss",), "missing", "loss is missing: say it in the address, as ?loss=mse")])
     return None
 
 
-def _loss_of(said: Any) -> Loss | None:
+def _loss_of(said: Any) -> Loss | Composed | None:
     """The loss of this name; what is none is left to the model, which says so."""
     name = cast(dict[str, Any], said).get("name") if isinstance(said, dict) else said
-    return LOSSES.resolve(name, ("loss",))[0] if isinstance(name, str) else None
+    return NAMED.resolve(name, ("loss",))[0] if isinstance(name, str) else None
 
 
-def _roles(layout: Layout, loss: Loss | None) -> dict[str, Path]:
+def _roles(layout: Layout, loss: Loss | Composed | None) -> dict[str, Path]:
     """Where in the request each role belongs: the sides of a layout, and of a loss what it calls them."""
     sides = {side: layout.of(side) for side in layout.sides}
-    if layout.within or loss is None:
+    if layout.within or not isinstance(loss, Loss):
         return sides
     own: dict[str, Path] = {name: input_.path for name, input_ in loss.inputs.items()}
     if ("targets",) in own.values():
@@ -192,7 +197,7 @@ def _roles(layout: Layout, loss: Loss | None) -> dict[str, Path]:
     return own | {name: path for name, path in sides.items() if name not in ("predictions", *LABELS)}
 
 
-def _refuse_strangers(loss: Loss | None, query: Query, known: Sequence[str]) -> None:
+def _refuse_strangers(loss: Declared | None, query: Query, known: Sequence[str]) -> None:
     unknown = [name for name in query if name not in known]
     if unknown:
         raise UnknownName([
@@ -200,7 +205,7 @@ def _refuse_strangers(loss: Loss | None, query: Query, known: Sequence[str]) -> 
         ])  # fmt: skip
 
 
-def _no_parameter(loss: Loss | None, name: str, known: Sequence[str]) -> str:
+def _no_parameter(loss: Declared | None, name: str, known: Sequence[str]) -> str:
     close = meant(name, known, most=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else f"{f'with {loss.name} ' if loss else ''}it takes {', '.join(known)}"
     return f"there is no query parameter {name[:80]!r}; {hint}"
@@ -222,14 +227,31 @@ def _columns(layout: Layout, roles: Mapping[str, Path], query: Query, table: Csv
     return {name: [name] for name in roles if name in table.names}
 
 
-def parameters_of(loss: Loss, query: Query) -> dict[str, Any]:
-    """The loss's parameters that the query has, read by the loss's own model, where words become numbers."""
+def parameters_of(loss: Loss | Composed, query: Query) -> dict[str, Any]:
+    """The loss's parameters that the query has: read by the loss's own model, where words become numbers.
+
+    Losses within another are left as they were written, for what their names mean may depend on the arrays.
+    """
     given = {name: _read(query[name], (name,), found.annotation) for name, found in loss.parameters.items() if name in query}
+    if isinstance(loss, Composed):
+        read = {name: word if _takes(loss.parameters[name], str) else _scalar(word) for name, word in given.items()}
+        named = {name: _scalar(words[-1]) for name, words in query.items() if name not in loss.parameters}
+        into = collecting(loss)
+        return {**read, into: {**read.get(into, {}), **named}} if into and named else read
     try:
         read = LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}, strict=False).given
     except ValidationError as error:
         raise from_pydantic(error, given) from None
     return {name: read[name] for name in given}
+
+
+def collecting(loss: Declared) -> str | None:
+    """The parameter that is an object of numbers, if there is one: words of an address that are nothing else are names in it."""
+    return next((name for name, parameter in loss.parameters.items() if _takes(parameter, Mapping[str, float])), None)
+
+
+def _takes(parameter: inspect.Parameter, kind: object) -> bool:
+    return kind in (parameter.annotation, *get_args(parameter.annotation))
 
 
 def _field(values: Sequence[str], path: Path, field: FieldInfo) -> Any:
@@ -247,7 +269,7 @@ def _scalar(word: Any) -> Any:
     return cast(object, json.loads(word))
 
 
-def _in_json(word: str, path: Path) -> Any:
+def in_json(word: str, path: Path) -> Any:
     """The object or list that a parameter is in JSON; any other is a word."""
     if word[:1] not in ("{", "["):
         return word
@@ -262,7 +284,7 @@ def _read(values: Sequence[str], path: Path, annotation: Any) -> Any:
     """What the query says for a type: a word, a list of them where it takes one, JSON, nothing for null."""
     if values[-1] == "null":
         return None
-    if (document := _in_json(values[-1], path)) is not values[-1]:
+    if (document := in_json(values[-1], path)) is not values[-1]:
         return document
     if not _takes_list(annotation):
         return {str(choice): choice for choice in _choices(annotation)}.get(values[-1], values[-1])

@@ -162,7 +162,7 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
     request, tensors = message
     name: str = arguments["name"]
     shapes = [tensors[key].shape for key in ("predictions", "targets", "labels") if key in tensors] if NAMED.varies(name) else []
-    bound, reduction, missing, non_finite_as = _asked((name, request.parameters, shapes))
+    bound, reduction, missing, non_finite_as, has = _asked((name, request.parameters, shapes))
     if isinstance(bound, Sum) and bound.by_head:
         given: dict[str, Any] = _by_head(bound, tensors)
     else:
@@ -171,7 +171,7 @@ def checked(message: Message, arguments: Mapping[str, Any], settings: Settings) 
         weights = arrays.pop("sample_weight", None)
         given = {**_sides(_reader(bound), arrays), "sample_weight": weights, "mask": mask}
     batch = batch_of(bound, **given, missing=missing)
-    return Inference(name, request.id, batch, reduction, _wanted(batch.loss, request), non_finite_as)
+    return Inference(name, request.id, batch, reduction, _wanted(request, bound.name, *has), non_finite_as)
 
 
 def infer(request: Inference, name: ModelName, version: Version = VERSION) -> Answer:
@@ -187,17 +187,29 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
 # --- what the request says ----------------------------------------------------------------------------------------------
 
 
+class Asked(NamedTuple):
+    """A model under the parameters of a request, and what stands among these."""
+
+    bound: Bound | Sum
+    reduction: Reduction
+    missing: Missing
+    non_finite_as: NonFiniteAs
+    outputs: tuple[Mapping[str, list[int]], tuple[str, ...]]
+    """The tensors that it has, each with its shape, and those that are answered unasked."""
+
+
 @remembered
-def _asked(asked: tuple[str, dict[str, Any], Sequence[tuple[int, ...]]]) -> tuple[Bound | Sum, Reduction, Missing, NonFiniteAs]:
-    """A model under the parameters of a request, and what stands among these: the reduction, what to do with gaps, and how to
-    write what is not finite."""
+def _asked(asked: tuple[str, dict[str, Any], Sequence[tuple[int, ...]]]) -> Asked:
+    """A model under the parameters of a request, and what stands among these."""
     name, parameters, shapes = asked
     loss, preset = NAMED.find(name, parameters, shapes)
     given = {key: listed(value) for key, value in parameters.items() if key not in CLIENT_PARAMETERS}
     reduction = _reduction(given.pop("reduction", None) or "mean")
     missing = cast(Missing, _choice(given, "missing", get_args(Missing)))
     non_finite_as = cast(NonFiniteAs, _choice(given, "non_finite_as", get_args(NonFiniteAs)))
-    return _bound(loss, {**preset, **given}), reduction, missing, non_finite_as
+    bound = _bound(loss, {**preset, **given})
+    evaluated = bound.loss if isinstance(bound, Bound) else bound
+    return Asked(bound, reduction, missing, non_finite_as, (_outputs(evaluated), _defaults(evaluated)))
 
 
 def _choice(given: dict[str, object], name: str, words: Sequence[str]) -> str:
@@ -293,17 +305,16 @@ def _defaults(loss: AnyLoss) -> tuple[str, ...]:
     return tuple(name for output in outputs_of(loss) if output.usual for name in output.arrays(loss))
 
 
-def _wanted(loss: AnyLoss, request: InferRequest) -> dict[str, bool]:
+def _wanted(request: InferRequest, loss: str, outputs: Mapping[str, list[int]], usual: tuple[str, ...]) -> dict[str, bool]:
     """The outputs to answer, those the request names or the usual, and whether each is binary: it or the request says so."""
     default = request.parameters.get("binary_data_output", False)
     if not isinstance(default, bool):
         raise InvalidInput("parameters.binary_data_output must be true or false")
     if not request.outputs:
-        return dict.fromkeys(_defaults(loss), default)
-    outputs = _outputs(loss)
+        return dict.fromkeys(usual, default)
     for choice in request.outputs:
         if choice.name not in outputs:
-            raise InvalidInput(f"{loss.name} has no output {choice.name[:80]!r}; it has {', '.join(outputs)}")
+            raise InvalidInput(f"{loss} has no output {choice.name[:80]!r}; it has {', '.join(outputs)}")
     own = {choice.name: choice.parameters.binary_data for choice in request.outputs}
     return {name: default if binary is None else binary for name, binary in own.items()}
 

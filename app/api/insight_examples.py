@@ -69,3 +69,52 @@ COMPARISONS = {
         losses=[{"name": "binary_cross_entropy", "from_logits": True}],
     ),
 }
+
+CHECKS = {
+    "short": _example(
+        "Half of it",
+        "A gradient of the squared error that somebody wrote with the ½ in front.",
+        reference={"name": "mean_squared_error"},
+        predictions=[1.0, 2.0, 4.0],
+        targets=[0.0, 0.0, 1.0],
+        gradient=[0.3333333333333333, 0.6666666666666666, 1.0],
+    ),
+    "kinks": _example(
+        "Another slope at the kink",
+        "It disagrees only where the residual is 0, where any slope between −1 and 1 is right.",
+        reference={"name": "mean_absolute_error"},
+        predictions=[1.0, 2.0, 3.0, 5.0],
+        targets=[1.0, 0.0, 3.0, 7.0],
+        gradient=[0.25, 0.25, 0.25, -0.25],
+    ),
+    "weights": _example(
+        "Weights left out",
+        "The losses of the samples are right, and their mean forgets sample_weight.",
+        reference={"name": "binary_cross_entropy"},
+        predictions=[0.1, 0.4, 0.8],
+        targets=[0, 1, 1],
+        sample_weight=[1.0, 3.0, 1.0],
+        value=0.4149316,
+        per_sample=[0.10536051565782628, 0.916290731874155, 0.2231435513142097],
+    ),
+}
+
+RECOMMENDATIONS = {
+    "short": _example(
+        "Prices with an outlier",
+        "One of twelve is far off the others: a robust loss comes first.",
+        targets=[3.1, 2.4, 2.9, 3.3, 2.7, 3.6, 2.2, 3.0, 2.8, 41.0, 3.4, 2.6],
+    ),
+    "logits": _example(
+        "Rare flags, predicted by logits",
+        "One of twelve is positive: cross-entropy whose weight of positives makes up for it, told that these are logits.",
+        targets=[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+        predictions=[-2.1, -1.3, -3.0, 0.4, -0.2, -2.5, -1.9, -0.7, -3.3, -1.1, -2.8, -1.6],
+    ),
+    "task": _example(
+        "Nothing but a task",
+        "Before there are any data: what suits counts in general.",
+        task="count",
+        limit=3,
+    ),
+}

@@ -12,11 +12,12 @@ from typing_extensions import TypedDict
 
 from app.api.equals import EqualEntry, equal_entries
 from app.api.evaluate import EvaluateRequest, evaluate
-from app.api.examples import example
+from app.api.examples import EXAMPLES
 from app.api.mathml import mathml
 from app.api.specs import LOSS_SPECS, parameter_schemas
 from app.errors import Fault, UnknownName
-from app.losses import LOSSES, Loss
+from app.losses import NAMED, Composed, Loss
+from app.losses.form import Bound, Sum
 from app.losses.inputs import Encoding, Input
 from app.losses.loss import PROMISES, Property
 from app.losses.outputs import outputs_of
@@ -84,11 +85,11 @@ class LossDetail(LossEntry):
     symbols: Annotated[list[SymbolEntry], Field(description="Every symbol of both formulas, explained.")]
     predictions: Annotated[
         list[EncodingEntry] | dict[str, list[EncodingEntry]],
-        Field(description="Encodings of the predictions; by name where there are several arrays."),
+        Field(description="Encodings of the predictions; by name where there are several arrays, none where its losses say."),
     ]
     targets: Annotated[
         list[EncodingEntry] | dict[str, list[EncodingEntry]] | None,
-        Field(description="Encodings of the targets; null where the loss takes none."),
+        Field(description="Encodings of the targets; null where the loss takes none, empty where its losses say."),
     ]
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of each parameter.")]
     differentiable: Annotated[bool, Field(description="Whether there is a gradient that says anything.")]
@@ -131,7 +132,7 @@ class Catalogue(TypedDict):
     properties: list[Term]
 
 
-FAMILIES = {loss.family: loss.family_summary for loss in LOSSES.values()}
+FAMILIES = {loss.family: loss.family_summary for loss in NAMED.values()}
 PROPERTIES = {(member.name or "").lower(): promise for member, promise in PROMISES.items()}
 
 
@@ -167,7 +168,7 @@ def list_losses(
     _refuse_unknown("property", property, PROPERTIES)
     found = [
         entry
-        for entry in map(_entry, search_losses(search, LOSSES.values()) if search else LOSSES.values())
+        for entry in map(_entry, search_losses(search, NAMED.values()) if search else NAMED.values())
         if family in (None, entry["family"]) and (property is None or property in entry["properties"])
     ]
     return Catalogue(losses=found, families=_terms(FAMILIES), properties=_terms(PROPERTIES))
@@ -177,14 +178,22 @@ def describe_loss(
     name: Annotated[str, Path(description="The name of a loss, or an alias of it.", examples=["huber"])],
 ) -> LossDetail:
     """One loss, with a request that can be sent as it is, and its answer."""
-    loss, _ = LOSSES.find(name)
+    loss, _ = NAMED.find(name)
     return _detail(loss)
 
 
 @cache
-def _detail(loss: Loss) -> LossDetail:
-    request = example(loss)
+def _made(loss: Loss | Composed) -> Loss | Sum:
+    """The loss of its example: itself, but for a way to make losses."""
+    bound = EvaluateRequest.model_validate(decode(encode(EXAMPLES[loss.name]["value"]))).loss.bound
+    return bound.loss if isinstance(bound, Bound) else bound
+
+
+@cache
+def _detail(loss: Loss | Composed) -> LossDetail:
+    request = EXAMPLES[loss.name]["value"]
     answer = evaluate(EvaluateRequest.model_validate(decode(encode(request))))
+    made = _made(loss)
     return LossDetail(
         **_entry(loss),
         alias_parameters=loss.alias_parameters,
@@ -197,12 +206,12 @@ def _detail(loss: Loss) -> LossDetail:
         gradient_formula=loss.gradient or None,
         gradient_mathml=mathml(loss.gradient) or None,
         symbols=[SymbolEntry(**symbol._asdict()) for symbol in symbols_of(loss)],
-        predictions=_side(loss, "predictions") or [],
-        targets=_side(loss, "targets"),
+        predictions=_side(made, "predictions") or [],
+        targets=_side(made, "targets"),
         parameters=parameter_schemas(LOSS_SPECS[loss.name]),
-        differentiable=loss.differentiable,
-        untrainable_because=untrainable_because(loss),
-        outputs=[output.name for output in outputs_of(loss)],
+        differentiable=made.derivatives > 0,
+        untrainable_because=untrainable_because(made),
+        outputs=[output.name for output in outputs_of(made)],
         coupling=loss.coupling,
         mean=loss.mean.name,
         cost=loss.cost.growth,
@@ -215,7 +224,7 @@ def _detail(loss: Loss) -> LossDetail:
 
 
 @cache
-def _entry(loss: Loss) -> LossEntry:
+def _entry(loss: Loss | Composed) -> LossEntry:
     return LossEntry(
         name=loss.name,
         aliases=[alias.name for alias in loss.aliases],
@@ -223,13 +232,13 @@ def _entry(loss: Loss) -> LossEntry:
         summary=loss.summary,
         formula=loss.formula,
         properties=_properties(loss.properties),
-        trainable=untrainable_because(loss) is None,
+        trainable=untrainable_because(_made(loss)) is None,
     )
 
 
-def see_also(loss: Loss) -> list[str]:
+def see_also(loss: Loss | Composed) -> list[str]:
     """The losses that it names, and then those that name it."""
-    naming = [other.name for other in LOSSES.values() if loss.name in other.guide.see_also]
+    naming = [other.name for other in NAMED.values() if loss.name in other.guide.see_also]
     return [*dict.fromkeys((*loss.guide.see_also, *naming))]
 
 
@@ -244,7 +253,9 @@ def _terms(terms: Mapping[str, str]) -> list[Term]:
     return [Term(name=name, description=description) for name, description in terms.items()]
 
 
-def _side(loss: Loss, side: str) -> list[EncodingEntry] | dict[str, list[EncodingEntry]] | None:
+def _side(loss: Loss | Sum, side: str) -> list[EncodingEntry] | dict[str, list[EncodingEntry]] | None:
+    if isinstance(loss, Sum):
+        return []
     inputs: Mapping[str, Input] = {name: input_ for name, input_ in loss.inputs.items() if input_.side == side}
     if not inputs:
         return None

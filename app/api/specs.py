@@ -182,8 +182,10 @@ def spec(declared: Declared) -> type[Spec]:
 
 
 def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
-    """JSON Schema of each parameter of a model."""
-    schemas: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    """JSON Schema of each parameter of a model; losses within it are those of the document."""
+    schema = model.model_json_schema(ref_template="/openapi.json#/components/schemas/{model}")
+    of_itself = schema.get("$defs", {}).get(model.__name__, schema)  # where a loss may stand within it
+    schemas: dict[str, dict[str, Any]] = of_itself["properties"]
     return {
         name: {key: value for key, value in schema.items() if key != "title"}
         for name, schema in schemas.items()
@@ -266,19 +268,20 @@ def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
     return recalled
 
 
-def expanded(either: Any, registry: Registry[Any], default: str | None = None) -> Any:
-    """The type, for which a bare string or an alias stands for the object it means."""
+def expanded(either: Any, registry: Registry[Any], default: str | None = None, field: str | None = None) -> Any:
+    """The type, for which a bare string or an alias stands for the object it means; under a field that is called as it is."""
+    name = field or registry.noun
 
     @remembered
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         expansion = _Expansion(registry)
-        (_, usual), *others = expansion.whole(value, (registry.noun,))
+        (_, usual), *others = expansion.whole(value, (name,))
         spec = _with_others(usual, others, validate) if others else validate(usual)
         if expansion.varies:
             vars(spec)["written"] = value
         return spec
 
-    return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, registry.noun, default)]
+    return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, name, default)]
 
 
 def _with_others(

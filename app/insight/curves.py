@@ -1,4 +1,4 @@
-"""A loss of one number as a curve: its value, slope and curvature along an axis, where it bends and what it tends to.
+"""A loss of one number, or a sum of such, as a curve: value, slope and curvature along an axis, where it bends and ends.
 
     axis_of(bound)  ->  curve(bound, axis, x, target)
 
@@ -8,19 +8,18 @@ curve is found by evaluating the loss, and verified by it.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from app.domains import Interval
 from app.errors import CallerError, Fault, InvalidInput
-from app.losses import evaluate
-from app.losses.batch import batch_of
 from app.losses.encodings import SIGNS, UNIT
 from app.losses.form import Bound
 from app.losses.inputs import Encoding
 from app.losses.numerics.stable import Array
+from app.losses.sums import AnyBound, batch_of, evaluate
 
 Kind: TypeAlias = Literal["residual", "margin", "probability", "logit", "prediction"]
 
@@ -74,7 +73,7 @@ class Axis:
 
 
 class Curve(NamedTuple):
-    """A loss over an axis. What is infinite is so in the arrays."""
+    """A loss over an axis. What is infinite is so in the arrays, and NaN what is not defined."""
 
     value: Array
     slope: Array | None
@@ -108,23 +107,42 @@ SCALES: dict[Kind, tuple[float, float, float]] = {
 """From where to where each is drawn unless something else is asked for, and at which target."""
 
 
-def axis_of(bound: Bound) -> Axis:
-    """The axis of a loss; InvalidInput with the reason where it has no curve."""
-    prediction, target = _encodings(bound)
-    domain = replace(prediction.domain.span, infinite=())  # a curve ends before it
+def axis_of(bound: AnyBound) -> Axis:
+    """The axis of a loss, or of a sum of losses; InvalidInput with the reason where it has no curve."""
+    pairs = [_encodings(part) for part in _parts(bound)]
+    domain = _common(bound, [prediction.domain.span for prediction, _ in pairs])
+    targets = {target.domain for _, target in pairs}
     kind: Kind = "prediction"
-    if prediction.link == UNIT:
+    if any(prediction.link == UNIT for prediction, _ in pairs):
         kind = "logit"
     elif domain == UNIT:
         kind = "probability"
-    elif (domain, target.domain) == (REAL, SIGNS) and _same(bound, (0.7, 1.0), (-0.7, -1.0), (-1.9, 1.0), (1.9, -1.0)):
+    elif domain == REAL and SIGNS in targets and _same(bound, (0.7, 1.0), (-0.7, -1.0), (-1.9, 1.0), (1.9, -1.0)):
         kind = "margin"
-    elif (domain, target.domain) == (REAL, REAL) and _same(bound, (0.7, 0.0), (2.7, 2.0), (-1.5, 0.0), (-3.5, -2.0)):
+    elif domain == REAL and targets == {REAL} and _same(bound, (0.7, 0.0), (2.7, 2.0), (-1.5, 0.0), (-3.5, -2.0)):
         kind = "residual"
     low, high, at = SCALES[kind]
     if low <= domain.low:
         low = domain.low + (high - domain.low) / 100 if domain.open_low else domain.low
     return Axis(kind, low, min(high, domain.high), at, domain)
+
+
+def _parts(bound: AnyBound) -> list[Bound]:
+    """The losses that a sum of the same arrays is made of; a loss alone is its own."""
+    if isinstance(bound, Bound):
+        return [bound]
+    if bound.by_head:
+        raise _without(bound, "each of its heads has predictions of its own, and a curve has one: draw the losses of its heads")
+    return [inner for part in bound.parts for inner in _parts(part.loss)]
+
+
+def _common(bound: AnyBound, domains: Sequence[Interval]) -> Interval:
+    """What the predictions of all may be, without infinities: a curve ends before them."""
+    low, open_low = max((domain.low, domain.open_low) for domain in domains)
+    high, closed_high = min((domain.high, not domain.open_high) for domain in domains)
+    if not low < high:
+        raise _without(bound, "its losses have no predictions in common")
+    return Interval(low, high, open_low, not closed_high)
 
 
 def _encodings(bound: Bound) -> tuple[Encoding, Encoding]:
@@ -141,11 +159,11 @@ def _encodings(bound: Bound) -> tuple[Encoding, Encoding]:
     return prediction, target
 
 
-def _without(bound: Bound, reason: str) -> InvalidInput:
-    return InvalidInput([Fault(("name",), "no_curve", f"{bound.loss.name} has no curve: {reason}")])
+def _without(bound: AnyBound, reason: str) -> InvalidInput:
+    return InvalidInput([Fault(("name",), "no_curve", f"{bound.name} has no curve: {reason}")])
 
 
-def _same(bound: Bound, *places: tuple[float, float]) -> bool:
+def _same(bound: AnyBound, *places: tuple[float, float]) -> bool:
     """Whether the loss is the same at the first and second, the third and fourth (prediction, target), and so on."""
     predictions, targets = np.array(places).T
     try:
@@ -158,13 +176,14 @@ def _same(bound: Bound, *places: tuple[float, float]) -> bool:
 # --- the curve --------------------------------------------------------------------------------------------------------
 
 
-def curve(bound: Bound, axis: Axis, x: Array, target: float) -> Curve:
+def curve(bound: AnyBound, axis: Axis, x: Array, target: float) -> Curve:
     """The loss over the axis; CallerError for parameters or a target that it does not take."""
 
     def measure(places: Array) -> Measured:
         found = _evaluated(bound, axis.predictions(places, target), np.full(places.size, target))
-        turn = axis.turn(target)
-        return Measured(found.value, None if found.slope is None else found.slope * turn, found.curvature)
+        undefined = np.isnan(found.value)
+        slope, curvature = (None if array is None else np.where(undefined, np.nan, array) for array in found[1:])
+        return Measured(found.value, None if slope is None else slope * axis.turn(target), curvature)
 
     at = measure(x)
     asymptotes: list[Vertical | Oblique] = [Vertical(end) for end in _poles_at_ends(measure, axis.domain)]
@@ -172,14 +191,15 @@ def curve(bound: Bound, axis: Axis, x: Array, target: float) -> Curve:
     for jump in _jumps(measure, _mesh(bound, x, target)) if at.slope is not None else ():
         if _is_pole(measure, jump, axis.domain):
             asymptotes.append(Vertical(jump))
-        else:
+        elif not np.isnan(measure(jump + NARROW * (x[-1] - x[0]) * np.array([-1.0, 1.0])).value).any():  # else it ends there
             kinks.append(jump)
     asymptotes += _lines(measure, axis.domain, max(1.0, *map(abs, (target, *_sizes(bound))))) if at.slope is not None else ()
     return Curve(*at, kinks, sorted(asymptotes, key=lambda found: (isinstance(found, Oblique), *found)))
 
 
-def _evaluated(bound: Bound, predictions: Array, targets: Array) -> Measured:
-    outputs = ("per_sample", "gradient", "hessian_diagonal")[: 1 + bound.loss.derivatives]
+def _evaluated(bound: AnyBound, predictions: Array, targets: Array) -> Measured:
+    derivatives = bound.loss.derivatives if isinstance(bound, Bound) else bound.derivatives
+    outputs = ("per_sample", "gradient", "hessian_diagonal")[: 1 + derivatives]
     found = evaluate(batch_of(bound, predictions, targets), reduction="none", outputs=outputs)
     return Measured(found.per_sample, *(cast(Array | None, found.outputs.get(name)) for name in ("gradient", "hessian_diagonal")))
 
@@ -187,19 +207,19 @@ def _evaluated(bound: Bound, predictions: Array, targets: Array) -> Measured:
 # --- where it bends ---------------------------------------------------------------------------------------------------
 
 
-def _marks(bound: Bound, target: float) -> list[float]:
+def _marks(bound: AnyBound, target: float) -> list[float]:
     """Places of which the parameters speak, the likeliest first: where a loss changes, it is mostly at one of them."""
     numbers = _sizes(bound)
     near = [sign * number for number in (target, *numbers, *(1.0 - number for number in numbers)) for sign in (1.0, -1.0)]
     return [0.0, *near, *(mark + target for mark in near)]
 
 
-def _sizes(bound: Bound) -> list[float]:
+def _sizes(bound: AnyBound) -> list[float]:
     """The parameters that are numbers."""
-    return [float(number) for number in bound.parameters.values() if isinstance(number, int | float)]
+    return [float(number) for part in _parts(bound) for number in part.parameters.values() if isinstance(number, int | float)]
 
 
-def _mesh(bound: Bound, x: Array, target: float) -> Array:
+def _mesh(bound: AnyBound, x: Array, target: float) -> Array:
     """Where pieces of the axis begin and end, in order. Of places that are the same but for rounding, the likeliest."""
     width = x[-1] - x[0]
     places = [float(x[0]), float(x[-1])]
@@ -272,12 +292,15 @@ def _is_pole(measure: Measure, place: float, domain: Interval) -> bool:
 
 
 def _grows(measure: Measure, place: float, direction: float, domain: Interval) -> bool:
-    """Whether the value tends to infinity from one side: it grows as fast as a logarithm, or is infinite already."""
+    """Whether the value tends to infinity from one side: it grows as fast as a logarithm, or is infinite already.
+
+    Where it is not defined, it does not.
+    """
     places = [place + direction * 10.0**-power for power in NEAR]
     apart = [near for near in dict.fromkeys(places) if near != place and not domain.outside(np.array([near])).any()]
     value = np.abs(measure(np.array(apart)).value)
     if not np.isfinite(value).all():
-        return True
+        return not np.isnan(value).any()
     steps, powers = np.diff(value), np.array(NEAR[: value.size])
     return value.size > 3 and bool(
         (steps > 0).all() and steps[-1] / steps[-2] >= 0.9 * (powers[-1] - powers[-2]) / (powers[-2] - powers[-3])

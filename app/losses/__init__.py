@@ -8,26 +8,34 @@ from app.losses.batch import Batch, check
 from app.losses.composed import COMPOSED, Composed
 from app.losses.evaluate import Evaluation, evaluate
 from app.losses.families import (
+    asymmetric,
     binary,
     detection,
+    deviance,
     distribution,
     divergence,
+    forecasting,
     metric_learning,
     multiclass,
     multilabel,
+    preference,
     ranking,
+    redescending,
     regression,
+    relative,
     robust,
     segmentation,
     sequence,
+    survival,
 )
 from app.losses.loss import Loss
 from app.registry import Registry, registry
 
 LOSSES = registry(
     "loss", Loss,
-    regression, robust, binary, multiclass, multilabel, divergence, distribution, metric_learning, ranking,
-    segmentation, detection, sequence,
+    regression, relative, robust, redescending, asymmetric, deviance, binary, multiclass, multilabel, divergence, distribution,
+    metric_learning, ranking, preference, segmentation, detection, sequence, survival,
+    forecasting,
 )  # fmt: skip
 
 NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])

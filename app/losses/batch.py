@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.losses.encodings import FLAGS
 from app.losses.form import Bound, Form, Selection, Sum, bind
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
@@ -307,7 +308,7 @@ def _converted(array: Numbers, encoding: Encoding, place: Place) -> tuple[Number
     """Integers and booleans as float64, and how these are read; booleans are labels, and nothing else."""
     if array.dtype.kind != "b":
         return array.astype(np.float64), encoding
-    if encoding.labels is None:
+    if encoding.labels is None and encoding.domain != FLAGS:
         place.refuse("not_a_number", f"{place.name} must be numbers, not booleans")
     return array.astype(np.float64), of_flags(encoding)
 

@@ -20,9 +20,9 @@ from app.losses.cost import LINEAR, Cost
 from app.losses.encodings import REAL
 from app.losses.form import Bound, Part, Sum, bind
 from app.losses.inputs import inputs_of
-from app.losses.loss import DIFFERENTIABLE, SMOOTH, ZERO_AT_TARGET, Loss, Property, Returned, Second
+from app.losses.loss import DIFFERENTIABLE, SMOOTH, ZERO_AT_TARGET, Described, Loss, Property, Returned, Second
 from app.losses.numerics.stable import Array
-from app.registry import Declared, registry
+from app.registry import registry
 
 MOST_PARTS = 20
 """Terms or heads of one loss."""
@@ -36,10 +36,8 @@ Composable: TypeAlias = Bound | Sum
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Composed(Declared):
+class Composed(Described):
     """A way to make losses. Call it with its parameters to get one."""
-
-    formula: str
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -48,16 +46,21 @@ class Composed(Declared):
 
 
 def composed(
-    *, formula: str, aliases: tuple[str, ...] = (), reference: str = ""
+    *, formula: str, symbols: Mapping[str, str], aliases: tuple[str, ...] = (), reference: str = ""
 ) -> Callable[[Callable[..., Composable]], Composed]:
     """Declare a function as a way to make losses."""
-    return lambda function: Composed(function=function, formula=formula, names=aliases, reference=reference)
+    return lambda function: Composed(
+        function=function, formula=formula, symbols=symbols, names=aliases, reference=reference
+    )  # fmt: skip
 
 
 # --- written by the caller --------------------------------------------------------------------------------------------------
 
 
-@composed(formula="value(p, y)")
+@composed(
+    formula="ℓ(p, y)",
+    symbols={"ℓ": "the expression that you write", "p": "the prediction", "y": "the target"},
+)
 def expression(
     *,
     value: Annotated[
@@ -69,10 +72,14 @@ def expression(
     ],
     parameters: Annotated[Mapping[str, float], Len(0, MOST_PARTS), Doc("Numbers that the expression has names for.")] = {},
 ) -> Bound:
-    """A loss of one's own: an expression of prediction and target, with its exact derivatives.
+    """A custom loss: a formula of your own, of prediction and target, with its exact derivatives.
 
     Slopes at a kink: abs and relu 0, where that of its branch, minimum and maximum the mean of both. It is read by a grammar
     of its own and never run as code. The answer shows the derivative, where there is none, and what was found numerically.
+
+    Use when: no loss here says what a mistake costs you, and a formula does.
+    Avoid when: the loss is here under a name: it is faster, and exact where the formula as written overflows or loses digits.
+    See also: asymmetric, weighted_sum.
     """
     from app.losses.expressions.compile import expression_of  # these modules are for expressions alone
     from app.losses.expressions.findings import told_of
@@ -93,14 +100,24 @@ def expression(
     return bind(made, {})
 
 
-@composed(formula="over · l where p > y, under · l where p < y")
+@composed(
+    formula="over·ℓ if p > y, under·ℓ if p < y",
+    symbols={"ℓ": "the loss that it is made of", "p": "the prediction", "y": "the target"},
+)
 def asymmetric(
     *,
     loss: Annotated[Composable, Doc("A loss of numbers that is 0 where they are equal.")],
     over: Annotated[float, Ge(0), Le(1e100), Doc("The factor where the prediction is above its target.")] = 1.0,
     under: Annotated[float, Ge(0), Le(1e100), Doc("The factor where the prediction is below its target.")] = 1.0,
 ) -> Bound:
-    """One price for predictions that are too high, and another for those that are too low."""
+    """Any loss of numbers with two prices: one for predictions that are too high, another for those that are too low.
+
+    At the target the factor is the mean of both.
+
+    Use when: the price of mistakes differs by side, as of an empty shelf and a full store.
+    Avoid when: a certain share of the targets is to lie below the prediction: quantile says which.
+    See also: quantile, expression.
+    """
     if over == under == 0.0:
         _refuse(("over",), "out_of_range", "over and under must not both be 0: nothing would cost anything")
     if not isinstance(loss, Bound) or not _is_of_residuals(loss.loss):
@@ -163,20 +180,46 @@ class Head:
     log_variance: Annotated[float | None, Ge(-50), Le(50), Doc("s, in place of a weight: it is e^(−s), and s/2 is added.")] = None
 
 
-@composed(formula="Σ w · l")
+@composed(
+    formula="∑ᵢ wᵢ·ℓᵢ",
+    symbols={"w": "the weight of a term", "ℓ": "the loss of a term"},
+)
 def weighted_sum(
     *, terms: Annotated[Sequence[Weighed], Len(1, MOST_PARTS), Doc("Losses of the same predictions and targets.")]
 ) -> Sum:
-    """Several losses of the same predictions, each times its weight."""
+    """Several losses of the same predictions at once, each times its weight: a combined loss.
+
+    Its mean is the sum of their means, each taken as that loss takes it.
+
+    Use when: one loss has what another lacks, as the overlap of masks and the pixels one by one.
+    Avoid when: the losses are of different outputs of a model, which multi_task has apart.
+    See also: multi_task, expression.
+    """
     return Sum(weighted_sum.name, tuple(Part(at, term.loss, term.weight) for at, term in enumerate(terms)), by_head=False)
 
 
-@composed(formula="Σ w · l, or Σ e^(−s) · l + s/2", reference="Kendall, Gal and Cipolla (2018), doi:10.1109/CVPR.2018.00781")
+@composed(
+    formula="∑ᵢ (wᵢ·ℓᵢ + ½sᵢ)",
+    symbols={
+        "w": "the weight of a head: e⁻ˢ where it has a log_variance s",
+        "ℓ": "the loss of a head",
+        "s": "the log_variance of a head; 0 where it has none",
+    },
+    reference="Kendall, Gal and Cipolla (2018), doi:10.1109/CVPR.2018.00781",
+)
 def multi_task(
     *,
     heads: Annotated[Mapping[str, Head], Len(1, MOST_PARTS), Doc("The loss of each output, under the name that it has.")],
 ) -> Sum:
-    """The losses of several outputs of one model: predictions and targets are objects that have an array for each."""
+    """Several losses for the several outputs of one model: predictions and targets are objects with an array for each.
+
+    A weight may be learned as a log variance s, of which the answer has the derivative: each loss then counts exp(−s), and s/2
+    is added, so that no weight shrinks for nothing.
+
+    Use when: a model has several heads, as one that finds where a thing is and which it is.
+    Avoid when: all losses are of the same predictions, which weighted_sum takes as one array.
+    See also: weighted_sum.
+    """
     parts: list[Part] = []
     for name, head in heads.items():
         if "." in name or not name:

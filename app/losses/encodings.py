@@ -149,9 +149,47 @@ LOGITS = numbers(
     link=SHARES,
     in_unit_interval=_rows_like_probabilities,
 )
+LIST_SCORES = numbers(
+    "list_scores", "one real-valued score for each item of a list; −Infinity where a shorter list has none", OF_CLASSES,
+    _steps(-3, 3), axes="n k",
+)  # fmt: skip
+RELEVANCE = numbers(
+    "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), _steps(0, 4, 1.0), axes="n k"
+)
 EMBEDDING = numbers("embedding", "a vector per sample", Interval(), _steps(-2, 2), axes="n d")
 DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), _steps(0, 2), axes="n")
 VALUE = numbers("value", "one finite number per sample", Interval(), _steps(-3, 3), axes="n")
+TIME = numbers(
+    "time", "a time, at least 0, until the event or until the sample was last seen", Interval(0.0), _steps(1, 6, 1.0), axes="n"
+)
+LOG_RISK = replace(VALUE, name="log_risk", meaning="the logarithm of the sample's risk beside that of others")
+ENDS = numbers("ends", "one end for each of several intervals", Interval(), _steps(-4, 8), axes="n k")
+ENSEMBLE = numbers("ensemble", "numbers drawn from the predicted distribution", Interval(), _steps(-4, 8), axes="n k")
+PER_INTERVAL = numbers("per_interval", "one number for each interval of time", Interval(), _steps(-3, 3), axes="n k", link=UNIT)
+LOG_PROBABILITY = numbers(
+    "log_probability",
+    "the log-probability of a whole answer, at most 0: the sum of those of its tokens",
+    Interval(high=0.0),
+    _steps(-20, -0.5),
+    axes="n",
+)
+MEAN_LOG_PROBABILITY = numbers(
+    "mean_log_probability",
+    "the mean log-probability of an answer's tokens, below 0",
+    Interval(high=0.0, open_high=True),
+    _steps(-4, -0.1),
+    axes="n",
+)
+LENGTH = numbers("length", "how many tokens an answer has, at least 1", Interval(1.0), _steps(1, 9, 1.0), axes="n")
+
+
+def per_sample(encoding: Encoding) -> Encoding:
+    """The encoding for one number for each sample, where the predictions do not have its shape."""
+
+    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+        return encoding.draw(rng, replace(sizes, d=()))
+
+    return replace(encoding, axes=("n",), draw=draw)
 
 
 def mask_of(encoding: Encoding) -> Encoding:
@@ -333,6 +371,17 @@ def _read_class_map(array: Numbers, place: Place) -> Reading:
     return reading._replace(encoding={"binary": "multi_hot", "probability": "soft_map"}.get(reading.encoding, reading.encoding))
 
 
+def _read_event(array: Numbers, place: Place) -> Reading:
+    if not FLAGS.holds(array):
+        _refuse_labels(array, place, FLAGS, "1 (seen) or 0 (censored)")
+    return Reading(array, "event")
+
+
+def _read_interval(array: Numbers, place: Place) -> Reading:
+    rule = "a whole number" if place.k is None else f"the index of an interval, from 0 to {place.k - 1}"
+    return Reading(whole(array, place, up_to(INDEX, place.k), rule), "interval")
+
+
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:
     if not FLAGS.holds(array):
         _refuse_labels(array, place, FLAGS, "0 or 1 (one column per label)")
@@ -417,4 +466,12 @@ TOLD_LIST = replace(INDEX_LIST, read=_read_told_list)
 GROUP = Encoding(
     "group", "the class or identity of each sample, a whole number", ("n",), _read_group,
     lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0, ("class_names",), domain=WHOLE,
+)  # fmt: skip
+EVENT = Encoding(
+    "event", "1 where the event was seen, 0 where it was not until then (censored)", ("n",), _read_event,
+    lambda rng, sizes: _draw_flags(rng, replace(sizes, d=())), domain=FLAGS,
+)  # fmt: skip
+INTERVAL = Encoding(
+    "interval", "the index of the interval of time in which the sample was last seen, from 0", ("n",), _read_interval,
+    lambda rng, sizes: _draw_index(rng, replace(sizes, d=())), domain=INDEX,
 )  # fmt: skip

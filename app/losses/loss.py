@@ -56,6 +56,7 @@ class Property(Flag):
     PROPER = auto()
 
 
+NOTHING = Property(0)
 DIFFERENTIABLE = Property.DIFFERENTIABLE
 SMOOTH = Property.SMOOTH
 CONVEX = Property.CONVEX
@@ -78,25 +79,47 @@ PROMISES: Mapping[Property, str] = {
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Loss(Declared):
-    """A loss function with everything that is known about it. Call it to call the function."""
+class Described(Declared):
+    """A loss, or a way to make one, as the catalogue tells of it."""
 
-    function: Kernel
-    inputs: Mapping[str, Input]
+    inputs: Mapping[str, Input] = field(default_factory=dict[str, Input])
+    """Empty where they are those of the losses that it is made of."""
     formula: str
     """What one element costs, in the house's notation (`formula.py`)."""
-    properties: Property
     gradient: str = ""
     """The derivative of that, in the same notation; nothing where there is none."""
     symbols: Mapping[str, str] = field(default_factory=dict[str, str])
     """Symbols of both formulas that mean what they mean here alone."""
+    properties: Property = NOTHING
     coupling: Literal["sample", "group", "batch"] = "sample"
     mean: Mean = ARITHMETIC
+    cost: Cost = LINEAR
+
+    @cached_property
+    def family_summary(self) -> str:
+        """What the losses of its family are of: the first sentence of its module."""
+        first = (inspect.getdoc(inspect.getmodule(self.function)) or "").partition("\n\n")[0]
+        return f"{' '.join(first.split()).partition('. ')[0].removesuffix('.')}."
+
+    @cached_property
+    def guide(self) -> Guide:
+        """What the docstring tells a learner."""
+        return guide(super().description)
+
+    @property
+    def description(self) -> str:
+        return self.guide.description
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Loss(Described):
+    """A loss function with everything that is known about it. Call it to call the function."""
+
+    function: Kernel
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
     factors: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what the mean multiplies each by, while its divisor does not; None: 1."""
-    cost: Cost = LINEAR
     cost_of_shares: Cost | None = None
     """What it costs where labels are shares of several classes, if that grows faster."""
     weighs_rows: bool = False
@@ -156,21 +179,6 @@ class Loss(Declared):
     def sides(self) -> Mapping[str, Mapping[str, Input]]:
         """What it takes on each side of the request, by name."""
         return {side: {name: each for name, each in self.inputs.items() if each.side == side} for side in SIDES}
-
-    @cached_property
-    def family_summary(self) -> str:
-        """What the losses of its family are of: the first sentence of its module."""
-        first = (inspect.getdoc(inspect.getmodule(self.function)) or "").partition("\n\n")[0]
-        return f"{' '.join(first.split()).partition('. ')[0].removesuffix('.')}."
-
-    @cached_property
-    def guide(self) -> Guide:
-        """What the docstring tells a learner."""
-        return guide(super().description)
-
-    @property
-    def description(self) -> str:
-        return self.guide.description
 
     @cached_property
     def options(self) -> Mapping[str, inspect.Parameter]:

@@ -7,7 +7,7 @@ loss gives. Requests, answers, the inference protocol, the catalogue and the tes
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,6 +26,8 @@ Found: TypeAlias = float | Array | dict[str, Any] | tuple[Any, ...] | None
 """What an output is: a number, an array, an array for each of the named predictions (of each head); None where there is none.
 A named tuple is what is told in words beside numbers."""
 AnyLoss: TypeAlias = Loss | Sum
+Kind: TypeAlias = Literal["any", "sum", "told"]
+"""A loss as it is, a sum of several, or one of which something is told in words."""
 NonFiniteAs: TypeAlias = Literal["null", "string"]
 """How an answer writes numbers that JSON has not."""
 NON_FINITE_LISTED = 100
@@ -58,18 +60,18 @@ class Output(Declared):
     """Which derivative of the loss it takes."""
     usual: bool = False
     """Whether it is answered unasked."""
-    by: Callable[[AnyLoss], bool] | None = None
-    """Which losses have it, where that does not follow from their derivatives."""
+    of: Kind = "any"
+    """What losses have it, as far as their derivatives allow."""
     examples: tuple[Any, ...] = ()
 
     @property
     def always(self) -> bool:
         """Whether every answer has it unless something else is asked for: None for a loss that has it not."""
-        return self.usual and self.by is None
+        return self.usual and self.of == "any"
 
     def is_of(self, loss: AnyLoss) -> bool:
         """Whether a loss has it."""
-        return self.derivative <= loss.derivatives if self.by is None else self.by(loss)
+        return self in _had(_kind(loss), loss.derivatives)
 
     def arrays(self, loss: AnyLoss) -> dict[str, str]:
         """The names of its arrays for a loss, each with its axes."""
@@ -103,11 +105,11 @@ def output(
     axes: str | None,
     derivative: Literal[0, 1, 2] = 0,
     usual: bool = False,
-    by: Callable[[AnyLoss], bool] | None = None,
+    of: Kind = "any",
     examples: tuple[Any, ...] = (),
 ) -> Callable[[Function], Output]:
     """Declare a function as an output."""
-    return lambda function: Output(function=function, axes=axes, derivative=derivative, usual=usual, by=by, examples=examples)
+    return lambda function: Output(function=function, axes=axes, derivative=derivative, usual=usual, of=of, examples=examples)
 
 
 @output(axes="", usual=True)
@@ -146,13 +148,13 @@ def hessian_diagonal(computed: Computed) -> Array | dict[str, Array]:
     return _as_predictions(batch, computed.derivatives[len(inputs_on("predictions", batch.loss)) :])
 
 
-@output(axes="t", usual=True, by=lambda loss: isinstance(loss, Sum), examples=([0.5, 0.25],))
+@output(axes="t", usual=True, of="sum", examples=([0.5, 0.25],))
 def terms(values: Sequence[float]) -> Array:
     """Each term's loss, or each head's, before its weight."""
     return np.array(values)
 
 
-@output(axes=WORDS, usual=True, by=lambda loss: isinstance(loss, Loss) and loss.told is not None)
+@output(axes=WORDS, usual=True, of="told")
 def expression(computed: Computed) -> Found:
     """What is known of an expression: its derivative, where it has none, and what was found at many points."""
     return computed.batch.loss.told() if computed.batch.loss.told else None
@@ -165,14 +167,12 @@ USUAL = tuple(output.name for output in OUTPUTS.values() if output.always)
 
 def outputs_of(loss: AnyLoss) -> tuple[Output, ...]:
     """Those that a loss has."""
-    return tuple(output for output in OUTPUTS.values() if output.is_of(loss))
+    return _had(_kind(loss), loss.derivatives)
 
 
 def usual_of(loss: AnyLoss) -> tuple[str, ...]:
     """What is answered for this loss where nothing is asked for."""
-    if isinstance(loss, Loss) and loss.told is None:
-        return USUAL
-    return tuple(output.name for output in OUTPUTS.values() if output.always or (output.usual and output.is_of(loss)))
+    return _usual(_kind(loss), loss.derivatives)
 
 
 def asked(loss: Loss, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
@@ -180,11 +180,27 @@ def asked(loss: Loss, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function
 
     InvalidParameter for one that the loss has not.
     """
-    return _asked(loss.name, outputs_of(loss), names)  # losses that are made for a request are not to be remembered
+    return _asked(loss.name, _kind(loss), loss.derivatives, names)  # a loss that is made for a request is not to be remembered
+
+
+def _kind(loss: AnyLoss) -> Kind:
+    return "sum" if isinstance(loss, Sum) else "any" if loss.told is None else "told"
+
+
+@cache
+def _had(kind: Kind, derivatives: int) -> tuple[Output, ...]:
+    return tuple(output for output in OUTPUTS.values() if output.derivative <= derivatives and output.of in ("any", kind))
+
+
+@cache
+def _usual(kind: Kind, derivatives: int) -> tuple[str, ...]:
+    had = _had(kind, derivatives)
+    return tuple(output.name for output in OUTPUTS.values() if output.always or (output.usual and output in had))
 
 
 @lru_cache(maxsize=1024)
-def _asked(loss: str, had: tuple[Output, ...], names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
+def _asked(loss: str, kind: Kind, derivatives: int, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
+    had = _had(kind, derivatives)
     wanted = {OUTPUTS.resolve(name, ("outputs", index))[0]: index for index, name in enumerate(names)}
     missing = {output: index for output, index in wanted.items() if not (output.always or output in had)}
     if missing:

@@ -14,7 +14,7 @@ from app.losses.inputs import Shape
 class Per:
     """A list holds one number for each of these."""
 
-    what: Literal["class", "column", "sample"]
+    what: Literal["class", "column", "sample", "interval"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Level:
 
 
 LEVEL = Level()
-PER_CLASS, PER_COLUMN, PER_SAMPLE = Per("class"), Per("column"), Per("sample")
+PER_CLASS, PER_COLUMN, PER_SAMPLE, PER_INTERVAL = Per("class"), Per("column"), Per("sample"), Per("interval")
 Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
 """Parameters that hold a number for each class, column or sample, by name."""
 
@@ -65,7 +65,7 @@ def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
     """InvalidParameter for a list that has not one number for each."""
     for name, (per, numbers) in lists.items():
         n, *columns = elements
-        wanted = {"class": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
+        wanted = {"class": k, "interval": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
         if len(numbers) != wanted:
             said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
             message = f"{name} must have one number per {per.what}: {said}"

@@ -7,10 +7,10 @@ no loss has are passed over; of the others, losses that have all of them come al
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from app.libraries import unprefixed
-from app.losses.loss import Loss, Property
+from app.losses.loss import Described, Property
 from app.suggestions import folded
 
 SYNONYMS: Mapping[str, str] = {
@@ -69,8 +69,11 @@ SYNONYMS: Mapping[str, str] = {
     "tolerance": "epsilon insensitive",
     "rank": "margin ranking, ranking, order",
     "learning to rank": "margin ranking",
-    "siamese": "siamese, pairs",
+    "siamese": "siamese, contrastive",
     "pair": "pairs",
+    "preference": "direct preference optimization, preferences",
+    "rlhf": "direct preference optimization, preferences",
+    "reward model": "bradley terry, reward model",
     # what is wrong with them
     "robust": "huber, outliers, far off, bounded gradient",
     "outlier": "huber, outliers, far off",
@@ -94,7 +97,13 @@ SYNONYMS: Mapping[str, str] = {
     "variance": "variance",
     "interval": "interval, quantile",
     "prediction interval": "quantile, interval",
-    "asymmetric": "another price, price for each",
+    "asymmetric": "another price, price for each, two prices",
+    "custom": "formula of your own",
+    "own": "expression",
+    "formula": "expression",
+    "combine": "combined, several losses",
+    "combination": "combined, several losses",
+    "multi task": "multi task, several outputs",
     "cost more": "costs another price",
     "percent": "percentage, percent",
     "percentage": "percent",
@@ -138,6 +147,7 @@ _BY_SYNONYM, _BY_BEGINNING = 0.7, 0.4
 _KNOWN_BY = 0.05
 """For each name that a loss has elsewhere: of two that fit alike, the better known comes first."""
 _SHORT = 3
+T = TypeVar("T", bound=Described)
 
 
 class Fields(NamedTuple):
@@ -147,7 +157,7 @@ class Fields(NamedTuple):
     names: frozenset[str]
 
 
-def search(question: str, losses: Iterable[Loss]) -> list[Loss]:
+def search(question: str, losses: Iterable[T]) -> list[T]:
     """The losses that these words fit, the likeliest first; all of them where there are no words."""
     losses, words = [*losses], _words(question)
     wanted = _wanted(words)
@@ -161,21 +171,21 @@ def search(question: str, losses: Iterable[Loss]) -> list[Loss]:
     return sorted(found, key=lambda loss: (loss not in named, -sum(scores[loss]) - _KNOWN_BY * len(loss.aliases)))
 
 
-def _named(name: str, losses: list[Loss]) -> list[Loss]:
+def _named(name: str, losses: list[T]) -> list[T]:
     """The losses of this very name or alias; of one that differs in case and hyphens where there are none."""
     exactly = [loss for loss in losses if name in fields(loss).names]
     return exactly or [loss for loss in losses if folded(name) in map(folded, fields(loss).names)]
 
 
 @cache
-def fields(loss: Loss) -> Fields:
+def fields(loss: Described) -> Fields:
     """The words of a loss by where they occur."""
     texts = {
         "name": loss.name,
         "alias": " ".join(alias.name for alias in loss.aliases),
         "summary": loss.summary,
         "use": loss.guide.use_when,
-        "family": loss.family,
+        "family": f"{loss.family} {loss.family_summary}",
         "property": " ".join((member.name or "") for member in Property if member in loss.properties),
         "description": f"{loss.description} {loss.reference}",
     }

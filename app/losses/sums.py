@@ -42,9 +42,8 @@ def batch_of(
 ) -> AnyBatch:
     """The arrays as what a loss, or a sum of them, is evaluated on; CallerError for everything that does not fit."""
     if isinstance(bound, Bound):
-        for name, by_head in (("sample_weight", sample_weight), ("mask", mask)):
-            if isinstance(by_head, Mapping):
-                raise InvalidArray([Fault((name,), "not_an_array", f"{name} of {bound.name} must be an array, not an object")])
+        if sample_weight is not None or mask is not None:
+            _refuse_objects(bound, sample_weight=sample_weight, mask=mask)
         try:
             return batch_of_one(
                 bound, predictions, targets,
@@ -72,6 +71,12 @@ def batch_of(
             raise error.moved(places) from None
         _check_samples(bound, part, batches)
     return Batches(bound, tuple(batches))
+
+
+def _refuse_objects(bound: Bound, **weights: Weights) -> None:
+    for name, by_head in weights.items():
+        if isinstance(by_head, Mapping):
+            raise InvalidArray([Fault((name,), "not_an_array", f"{name} of {bound.name} must be an array, not an object")])
 
 
 def _place(bound: Sum, part: Part) -> Path:

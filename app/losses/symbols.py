@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple, get_args, get_origin
 from typing_extensions import Doc
 
 from app.losses.formula import BIG, FUNCTIONS, Node, names, read, written
-from app.losses.loss import Loss
+from app.losses.loss import Described
 
 OF_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "α": ("alpha",),
@@ -20,7 +20,7 @@ OF_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "κ": ("kappa",),
     "λ": ("lambda_", "weight"),
     "ρ": ("power",),
-    "τ": ("temperature", "quantile"),
+    "τ": ("temperature", "quantile", "tau"),
     "θ": ("threshold",),
     "q": ("quantile",),
     "m": ("margin",),
@@ -60,7 +60,7 @@ class Symbol(NamedTuple):
     parameter: str | None = None
 
 
-def symbols_of(loss: Loss) -> list[Symbol]:
+def symbols_of(loss: Described) -> list[Symbol]:
     """Every symbol of a loss's formulas, in the order in which they occur; LookupError for one that nobody explains."""
     trees = [read(formula) for formula in (loss.formula, loss.gradient) if formula]
     defined = {name: meaning for tree in trees for name, meaning in _definitions(tree)}
@@ -69,12 +69,12 @@ def symbols_of(loss: Loss) -> list[Symbol]:
     return [_symbol(loss, name, defined) for name in found if name not in choices]
 
 
-def choices_of(loss: Loss) -> set[object]:
+def choices_of(loss: Described) -> set[object]:
     """The words that parameters of a loss may be: in a formula, they stand for themselves."""
     return {choice for parameter in loss.parameters.values() for choice in _choices(parameter.annotation)}
 
 
-def _symbol(loss: Loss, name: str, defined: Mapping[str, str]) -> Symbol:
+def _symbol(loss: Described, name: str, defined: Mapping[str, str]) -> Symbol:
     if name in loss.symbols:
         return Symbol(name, loss.symbols[name])
     parameter = next((known for known in (name, *OF_PARAMETERS.get(name, ())) if known in loss.parameters), None)
@@ -93,7 +93,7 @@ def _symbol(loss: Loss, name: str, defined: Mapping[str, str]) -> Symbol:
     return Symbol(name, meaning)
 
 
-def _told(loss: Loss, array: str) -> list[str]:
+def _told(loss: Described, array: str) -> list[str]:
     """What the encoding of an array says of its numbers, where there is only one."""
     cases = loss.inputs[array].cases
     return [cases[0][1].meaning] if len(cases) == 1 else []
@@ -106,7 +106,7 @@ def _choices(annotation: object) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _described(loss: Loss, parameter: str) -> str:
+def _described(loss: Described, parameter: str) -> str:
     """What a parameter says of itself."""
     annotation = loss.parameters[parameter].annotation
     marks = get_args(annotation) if get_origin(annotation) is Annotated else ()

@@ -184,8 +184,7 @@ def agree_on(
         except InvalidInput as error:
             raise (error.moved({("parameters",): ("parameters", *bound.within)}) if bound.within else error) from None
     if bound.by_head:
-        message = f"a model cannot be trained on {bound.name}: it has one output; a weighted_sum has several losses of that"
-        raise InvalidParameter([Fault(("loss",), "not_trainable", message)])
+        raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {bound.name}: {ONE_OUTPUT}")])
     parts = _agreed_parts(bound, targets, classes, output)
     for part, (objective, labels) in zip(bound.parts, parts, strict=True):
         _refuse_apart(part, objective, labels, parts[0][1])
@@ -302,8 +301,13 @@ def trainable(loss: Loss) -> bool:
     return untrainable_because(loss) is None
 
 
-def untrainable_because(loss: Loss) -> str | None:
+ONE_OUTPUT = "it has one output; a weighted_sum has several losses of that"
+
+
+def untrainable_because(loss: Loss | Sum) -> str | None:
     """Why no model can be trained on a loss, None for one on which it can."""
+    if isinstance(loss, Sum):
+        return ONE_OUTPUT if loss.by_head else None  # its terms are asked for themselves
     if not loss.differentiable:
         return "it has no useful derivative"
     if loss.coupling != "sample":
@@ -313,7 +317,15 @@ def untrainable_because(loss: Loss) -> str | None:
     shapes = [axes.split() for _, encoding in loss.inputs["predictions"].cases for axes in encoding.axes]
     if all(len([axis for axis in axes if not axis.startswith("*")]) > ROW for axes in shapes):
         return f"it takes predictions of shape ({', '.join(shapes[0])}), and a model predicts a row for each sample"
+    if all("k" in axes for axes in shapes) and not any(map(_tells_how_many, loss.inputs["targets"].cases)):
+        return f"it takes predictions of shape ({', '.join(shapes[0])}), and targets do not tell how long a row is"
     return None
+
+
+def _tells_how_many(case: tuple[str, Encoding]) -> bool:
+    """Whether such targets say, by what they are or by their shape, how many numbers are predicted for each."""
+    _, encoding = case
+    return encoding.domain.discrete or any("k" in axes.split() for axes in encoding.axes)
 
 
 def _refuse_untrainable(loss: Loss) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.wire import json as arrays
 from tests.api.problem import problem_of, strictly
+from tests.folding import folded
 
 pytestmark = pytest.mark.anyio
 
@@ -510,7 +511,7 @@ LARGE = [
 CASES = [*NOT_NUMBERS, *NOT_FINITE, *SHAPES, *LABELS, *NUMBERS, *PARAMETERS, *FIELDS, *DOCUMENTS, *LARGE]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@folded("case", CASES, lambda case: case.code or case.problem)
 async def test_refused(case: Case, post: Post) -> None:
     body = problem_of(await post(case.body))
     assert (body["status"], body["code"]) == (case.status, case.problem)
@@ -580,7 +581,7 @@ TAKEN: dict[str, tuple[bytes, float]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TAKEN)
+@folded("name", TAKEN, lambda name: "all")
 async def test_taken(name: str, post: Post) -> None:
     body, value = TAKEN[name]
     response = await post(body)

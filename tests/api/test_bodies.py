@@ -39,7 +39,7 @@ INFER = json.dumps({
 
 @pytest.fixture(scope="module")
 def caller(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as caller:
+    with server.client() as caller:
         yield caller
 
 

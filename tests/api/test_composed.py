@@ -1,10 +1,12 @@
 """Losses that a request makes: over every wire that takes a loss, with what is wrong told where it stands."""
 
+import io
 import json
 import time
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from app.api.examples import COMPOSED_EXAMPLES
@@ -213,3 +215,54 @@ async def test_an_attack_is_answered_in_milliseconds(client: httpx.AsyncClient) 
         assert response.json()["errors"][0]["pointer"] == "/loss/value"
         assert text[:12] not in response.text
         assert time.process_time() - started < 0.25, text[:20]
+
+
+async def test_a_file_is_evaluated_by_a_loss_of_the_address(client: httpx.AsyncClient) -> None:
+    rows = "p,y\n2.5,3\n0,-0.5\n8,2\n"
+    for given, loss in (
+        ({"loss": "expression", "value": "c*r**2", "c": "2.5"}, {"value": "c*r**2", "parameters": {"c": 2.5}}),
+        ({"loss": "expression", "value": "c*r", "parameters": '{"c": 2}'}, {"value": "c*r", "parameters": {"c": 2}}),
+        ({"loss": "weighted_sum", "terms": '[{"loss": "mse", "weight": 0.7}]'}, {"terms": [{"loss": "mse", "weight": 0.7}]}),
+        ({"loss": '{"name": "asymmetric", "loss": "mse", "over": 2}'}, {"name": "asymmetric", "loss": "mse", "over": 2}),
+    ):
+        query = {**given, "predictions": "p", "targets": "y"}
+        answer = await client.post("/v1/evaluate", params=query, content=rows, headers={"content-type": "text/csv"})
+        wanted = (await ask(client, {"name": given["loss"], **loss})).json()
+        assert answer.json() == wanted, answer.text
+        arrays = io.BytesIO()
+        np.savez(arrays, p=THREE["predictions"], y=THREE["targets"])
+        headers = {"content-type": "application/x-npz"}
+        assert (await client.post("/v1/evaluate", params=query, content=arrays.getvalue(), headers=headers)).json() == wanted
+        headers = {"content-type": "text/csv", "accept": "text/csv"}
+        table = (await client.post("/v1/evaluate", params=query, content=rows, headers=headers)).text
+        assert table.splitlines()[0] == "p,y,loss,gradient"
+        assert [float(row.split(",")[2]) for row in table.splitlines()[1:]] == wanted["per_sample"]
+
+
+async def test_a_name_in_the_address_means_what_it_means_beside_the_columns(client: httpx.AsyncClient) -> None:
+    query = {"loss": "weighted_sum", "terms": '[{"loss": "log_loss"}]', "predictions": "a,b", "targets": "y"}
+    content, headers = "a,b,y\n0.2,0.8,1\n0.9,0.1,0\n", {"content-type": "text/csv"}
+    answer = (await client.post("/v1/evaluate", params=query, content=content, headers=headers)).json()
+    assert answer["terms"][0]["loss"]["name"] == "categorical_cross_entropy"
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer", "code"),
+    [
+        ({"loss": "expression", "value": "c*r", "c": "x"}, "/loss/parameters/c", "type"),
+        ({"loss": "expression", "value": "r", "prediction": "p"}, "/loss/parameters/prediction", "type"),
+        ({"loss": "expression", "value": "r", "d": "5"}, "/loss/parameters/d", "unused_parameter"),
+        ({"loss": "expression", "value": "r**"}, "/loss/value", "invalid_expression"),
+        ({"loss": "expression"}, "/loss/value", "missing"),
+        ({"loss": "weighted_sum", "terms": '[{"loss": "nope"}]'}, "/loss/terms/0/loss", "unknown_loss"),
+        ({"loss": "weighted_sum", "terms": "[1"}, "/terms", "type"),
+        ({"loss": "weighted_sum", "term": "[]"}, "/term", "unknown_parameter"),
+    ],
+)
+async def test_what_is_wrong_with_a_loss_of_the_address_is_told(
+    client: httpx.AsyncClient, query: dict[str, str], pointer: str, code: str
+) -> None:
+    sent = {"predictions": "p", "targets": "y", **query}
+    response = await client.post("/v1/evaluate", params=sent, content="p,y\n1,2\n", headers={"content-type": "text/csv"})
+    assert response.status_code == 422, response.text
+    assert [(fault["pointer"], fault["code"]) for fault in response.json()["errors"]] == [(pointer, code)], response.text

@@ -188,3 +188,93 @@ async def test_other_calls_take_no_theme(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/losses?theme=dark")
     assert problem_of(response)["errors"][0]["pointer"] == "/theme"
     assert (await client.get("/v1/losses", headers={"accept": "audio/mpeg"})).status_code == 200
+
+
+async def drawn(client: httpx.AsyncClient, name: str, **query: str) -> list[Any]:
+    response = await client.get(f"/v1/losses/{name}/curve", params={"points": "13", **query})
+    assert response.status_code == 200, response.text
+    return response.json()["curves"]
+
+
+async def test_a_formula_of_ones_own_is_drawn_as_the_loss_of_that_formula(
+    client: httpx.AsyncClient, schemas: dict[str, Validator]
+) -> None:
+    huber = "where(abs(r) <= d, r**2/2, d*(abs(r) - d/2))"
+    against = '[{"name": "huber", "delta": 1.5}]'
+    mine, theirs = await drawn(client, "expression", value=huber, d="1.5", points="12", against=against)
+    assert mine["loss"] == {"name": "expression", "value": huber, "parameters": {"d": 1.5}}
+    for field in ("value", "slope", "curvature"):
+        assert np.allclose(mine[field], theirs[field], rtol=1e-12), field
+    assert (mine["kinks"], mine["asymptotes"]) == (theirs["kinks"], theirs["asymptotes"])
+    mine, theirs = await drawn(client, "expression", value="abs(r) + c", c="0", against="mae")
+    assert {**mine, "loss": None} == {**theirs, "loss": None}
+    (same,) = await drawn(client, "expression", value="abs(r) + c", parameters='{"c": 0}')
+    assert same == mine
+    answer = (await client.get("/v1/losses/expression/curve", params={"value": "xlogy(y, y/p) + p - y"})).json()
+    schemas["CurveResponse"].validate(answer)
+    assert (answer["axis"], answer["target"]) == ("prediction", 1.0)
+    assert answer["curves"][0]["value"][0] is None
+
+
+async def test_a_formula_ends_where_it_is_not_defined(client: httpx.AsyncClient) -> None:
+    for value, poles, kinks in (("sqrt(p)", [], []), ("log(p)", [0.0], []), ("abs(r)*sqrt(p)", [], [1.0]), ("1/r**2", [0.0], [])):
+        (entry,) = await drawn(client, "expression", value=value)
+        assert [line["x"] for line in entry["asymptotes"] if line["kind"] == "vertical"] == poles, value
+        assert entry["kinks"] == kinks, value
+        for value, slope, curvature in zip(entry["value"], entry["slope"], entry["curvature"], strict=True):
+            assert value is not None or slope is curvature is None
+
+
+async def test_a_sum_is_drawn_over_the_axis_that_its_losses_share(client: httpx.AsyncClient) -> None:
+    total, mse, mae = await drawn(
+        client, "weighted_sum", terms='[{"loss": "mse", "weight": 0.7}, {"loss": "mae", "weight": 0.3}]', against="mse,mae"
+    )
+    for field in ("value", "slope", "curvature"):
+        assert np.allclose(total[field], 0.7 * np.array(mse[field]) + 0.3 * np.array(mae[field]), rtol=1e-12), field
+    assert (total["kinks"], total["asymptotes"]) == ([0.0], [])
+    for terms, axis in (
+        ('[{"loss": "bce"}, {"loss": "mse"}]', "probability"),
+        ('[{"loss": "hinge"}, {"loss": "squared_hinge", "weight": 2}]', "margin"),
+        ('[{"loss": "BCEWithLogitsLoss"}, {"loss": "mse"}]', "logit"),
+        ('[{"loss": {"name": "weighted_sum", "terms": [{"loss": "huber"}]}}]', "residual"),
+    ):
+        response = await client.get("/v1/losses/weighted_sum/curve", params={"terms": terms})
+        assert response.json().get("axis") == axis, response.text
+
+
+async def test_another_price_for_each_side_is_drawn(client: httpx.AsyncClient) -> None:
+    (entry,) = await drawn(client, "asymmetric", loss="mae", over="2", low="-1", high="1", points="5")
+    assert entry["value"] == [1.0, 0.5, 0.0, 1.0, 2.0]
+    assert entry["loss"] == {"name": "asymmetric", "loss": {"name": "mean_absolute_error"}, "over": 2.0, "under": 1.0}
+    assert entry["kinks"] == [0.0]
+    picture = await client.get("/v1/losses/expression/curve.svg", params={"value": "c*r**2", "c": "2", "against": "mse"})
+    assert picture.status_code == 200
+    assert "c 2" in picture.text
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "pointer", "words"),
+    [
+        ("expression", {}, "/value", "value is missing"),
+        ("expression", {"value": "r**"}, "/value", "expression"),
+        ("expression", {"value": "r**2", "pionts": "5"}, "/pionts", "pionts"),
+        ("expression", {"value": "c*r", "c": "x"}, "/c", "c must be"),
+        ("expression", {"value": "c*r", "parameters": '{"c": "x"}'}, "/parameters/c", "c must be"),
+        ("expression", {"value": "c*r", "parameters": "x"}, "/parameters", "parameters must be"),
+        ("expression", {"value": "r", "against": "asymmetric"}, "/against/0", "loss is missing"),
+        ("expression", {"value": "r", "against": '["mse", {"name": "hubert"}]'}, "/against/1/name", "Did you mean huber"),
+        ("expression", {"value": "r", "against": "[1"}, "/against", "begins as JSON does"),
+        ("asymmetric", {"loss": "bce"}, "/loss", "a loss of numbers"),
+        ("asymmetric", {"loss": "mse", "ovr": "2"}, "/ovr", "did you mean over?"),
+        ("weighted_sum", {"terms": '[{"loss": {"name": "huber", "delta": -1}}]'}, "/terms/0/loss/delta", "greater than 0"),
+        ("weighted_sum", {"terms": "mse"}, "/terms/0", "must be an object"),
+        ("weighted_sum", {"terms": '[{"loss": "triplet_margin"}]'}, "/name", "it takes anchor"),
+        ("multi_task", {"heads": '{"a": {"loss": "mse"}}'}, "/name", "each of its heads has predictions of its own"),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_with_a_loss_of_ones_own_is_told_where_the_address_has_it(
+    client: httpx.AsyncClient, name: str, query: dict[str, str], pointer: str, words: str
+) -> None:
+    problem = problem_of(await client.get(f"/v1/losses/{name}/curve", params=query))
+    assert [error["pointer"] for error in problem["errors"]] == [pointer], problem
+    assert words in problem["detail"]

@@ -105,7 +105,7 @@ def read(response: httpx.Response) -> Answer:
 
 @pytest.fixture(scope="module")
 def caller(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as caller:
+    with server.client() as caller:
         yield caller
 
 

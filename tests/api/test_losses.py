@@ -8,7 +8,7 @@ import pytest
 from jsonschema.protocols import Validator
 from openapi_schema_validator import OAS31Validator
 
-from app.losses import LOSSES, Loss
+from app.losses import COMPOSED, LOSSES, NAMED, Loss
 from app.losses.loss import Property
 from app.losses.outputs import OUTPUTS
 from tests.api.problem import problem_of, strictly
@@ -37,9 +37,9 @@ async def test_every_loss_is_listed_in_the_order_of_its_declaration(client: http
     assert response.headers["content-type"] == "application/json"
     listed = strictly(response.text)
     assert listed.keys() == {"losses", "families", "properties"}
-    assert [each["name"] for each in listed["losses"]] == list(LOSSES)
+    assert [each["name"] for each in listed["losses"]] == list(NAMED)
     assert all(each.keys() == KEYS for each in listed["losses"])
-    assert len(response.content) < 600 * len(LOSSES) + 4000, "what it takes to choose one, and no more"
+    assert len(response.content) < 600 * len(NAMED) + 4000, "what it takes to choose one, and no more"
 
 
 @each_loss
@@ -163,6 +163,33 @@ async def test_the_example_answers_as_it_says(loss: Loss, client: httpx.AsyncCli
     assert (detail["example_answer"]["gradient"] is not None) == loss.differentiable
 
 
+async def test_a_way_to_make_losses_is_told_as_a_loss_is(client: httpx.AsyncClient, schemas: dict[str, Validator]) -> None:
+    assert await names(client, family="composed") == list(COMPOSED)
+    for name, made in COMPOSED.items():
+        entry = (await client.get(f"/v1/losses/{name}")).json()
+        schemas["LossDetail"].validate(entry)
+        assert entry.keys() == DETAILS
+        assert (entry["name"], entry["family"], entry["formula"]) == (name, "composed", made.formula)
+        assert min(len(entry["use_when"]), len(entry["avoid_when"])) > 40, name
+        assert set(entry["see_also"]) <= NAMED.keys() - {name}
+        for other in entry["see_also"]:
+            assert name in (await client.get(f"/v1/losses/{other}")).json()["see_also"], (name, other)
+        assert entry["formula_mathml"].startswith("<math")
+        assert {symbol["parameter"] for symbol in entry["symbols"]} <= {None, *made.parameters}
+        for parameter, schema in entry["parameters"].items():
+            assert schema["description"].endswith("."), (name, parameter)
+            assert ("default" in schema) == (parameter in made.defaults), (name, parameter)
+        assert entry["example_request"]["loss"]["name"] == name
+        response = await client.post("/v1/evaluate", json=entry["example_request"])
+        assert strictly(response.text) == entry["example_answer"]
+        assert entry["differentiable"] == (entry["example_answer"]["gradient"] is not None)
+        assert entry["outputs"] == [output for output in OUTPUTS if output in entry["outputs"]]
+        trained = {"loss": entry["example_request"]["loss"], "data": "regression", "epochs": 1}
+        response = await client.post("/v1/train", json=trained)
+        assert (response.status_code == 200) == entry["trainable"], name
+        assert entry["trainable"] or entry["untrainable_because"] in response.json()["detail"]
+
+
 async def test_an_alias_answers_as_its_loss(client: httpx.AsyncClient) -> None:
     for loss in LOSSES.values():
         wanted = (await client.get(f"/v1/losses/{loss.name}")).json()
@@ -173,10 +200,10 @@ async def test_an_alias_answers_as_its_loss(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_family(client: httpx.AsyncClient) -> None:
-    families = {loss.family for loss in LOSSES.values()}
+    families = {loss.family for loss in NAMED.values()}
     listed = {family: await names(client, family=family) for family in families}
-    assert sorted(name for names in listed.values() for name in names) == sorted(LOSSES)
-    assert "huber" in listed["regression"]
+    assert sorted(name for names in listed.values() for name in names) == sorted(NAMED)
+    assert "huber" in listed["robust"]
     assert "hinge" in listed["binary"]
 
 
@@ -208,9 +235,9 @@ async def test_a_search_has_the_likeliest_first_within_a_family_or_a_property(cl
     everywhere = await names(client, search="robust")
     binary = await names(client, search="robust", family="binary")
     assert everywhere[0] == "huber"
-    assert binary == [name for name in everywhere if LOSSES[name].family == "binary"]
-    assert (await names(client, search="robust", property="smooth", family="regression"))[0] == "huber"
-    assert await names(client, search="") == list(LOSSES)
+    assert binary == [name for name in everywhere if NAMED[name].family == "binary"]
+    assert (await names(client, search="outliers", property="smooth", family="robust"))[0] == "huber"
+    assert await names(client, search="") == list(NAMED)
 
 
 @pytest.mark.parametrize("search", ["xyzzy", "lossregression", "%00"])

@@ -131,7 +131,7 @@ def test_the_document_says_who_and_where(document: Document) -> None:
 
 
 def test_the_document_is_no_larger_than_it_has_to_be(document: Document) -> None:
-    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) < 280_000
+    assert len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()) < 500_000
 
 
 def test_every_operation_is_described(document: Document) -> None:
@@ -204,11 +204,12 @@ def test_no_union_stands_within_an_array(document: Document) -> None:
 
 
 def test_only_the_tag_of_a_union_has_a_default(document: Document) -> None:
+    """And what has one value only, of which nothing need be said."""
     tags = 0
     for where, node in nodes(document):
         if "default" in node and "/schema" in where and "/parameters/" not in where and not where.endswith("/properties"):
             assert node["default"] == node["const"], where
-            tags += 1
+            tags += where.endswith("/name")
     assert tags == sum(map(len, (NAMED, MODELS, OPTIMIZERS, SCHEDULES, METRICS, DATASETS)))
 
 

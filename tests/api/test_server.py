@@ -129,8 +129,8 @@ def test_a_body_in_small_chunks_is_put_together(wire: socket.socket) -> None:
 
 def test_a_body_of_exactly_the_limit_is_taken(server: Server) -> None:
     padded = REQUEST + b" " * (SERVER_LIMIT - len(REQUEST))
-    assert httpx.post(f"{server.url}/v1/evaluate", content=padded).json()["value"] == 0.5
-    body = problem_of(httpx.post(f"{server.url}/v1/evaluate", content=padded + b" "))
+    assert server.ask("POST", "/v1/evaluate", content=padded).json()["value"] == 0.5
+    body = problem_of(server.ask("POST", "/v1/evaluate", content=padded + b" "))
     assert (body["status"], body["code"]) == (413, "body_too_large")
 
 
@@ -144,7 +144,7 @@ def test_a_caller_who_leaves_halfway_does_no_harm(server: Server) -> None:
     for _ in range(3):
         with server.connect() as wire:
             wire.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
-    assert httpx.post(f"{server.url}/v1/evaluate", content=REQUEST).status_code == 200
+    assert server.ask("POST", "/v1/evaluate", content=REQUEST).status_code == 200
     assert "Traceback" not in server.log.read_text()
 
 
@@ -215,11 +215,11 @@ def test_what_is_no_http_is_refused(server: Server) -> None:
         with server.connect() as wire:
             wire.sendall(raw)
             assert until_closed(wire).startswith(b"HTTP/1.1 400")
-    assert httpx.get(f"{server.url}/health/live").status_code == 200
+    assert server.ask("GET", "/health/live").status_code == 200
 
 
 def test_every_answer_has_a_request_id(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as client:
+    with server.client() as client:
         responses = [client.get("/health/live"), client.get("/none"), client.post("/v1/evaluate", content=b"{")]
         ids = [each.headers["x-request-id"] for each in responses]
         assert len(set(ids)) == 3
@@ -231,7 +231,7 @@ def test_every_answer_has_a_request_id(server: Server) -> None:
 
 def test_sigterm_ends_the_server_and_all_its_processes(tmp_path: Path) -> None:
     with serving(tmp_path) as running:
-        with httpx.Client(base_url=running.url) as client:  # a connection that stays open does not hold it up
+        with running.client() as client:  # a connection that stays open does not hold it up
             large = {"loss": "mae", "predictions": [[1.0] * 200_000], "targets": [[0.0] * 200_000], "outputs": ["value"]}
             assert client.post("/v1/evaluate", json=large).json()["value"] == 1.0
             assert running.end() == 0

@@ -367,7 +367,7 @@ BINARY = inline([0, 1, 0, 1, 0, 1])
 REFUSED: list[tuple[Any, str, str, str]] = [
     ({"metrics": ["accuracy"] * 11}, "/metrics", "length", "metrics must have at most 10 items"),
     ({"metrics": ["accuracy", {"name": "huber", "delta": -1}]}, "/metrics/1/delta", "out_of_range", "metrics[1].delta must be"),
-    ({"validation": 0.2}, "/validation", "type", "validation must be an object; got 0.2"),
+    ({"validation": "a fifth"}, "/validation", "type", 'validation must be an object; got "a fifth"'),
     # names, with a suggestion
     ({"data": "circle"}, "/data", "unknown_dataset", "Did you mean circles"),
     ({"data": {"name": "circels"}}, "/data/name", "unknown_dataset", "Did you mean circles"),

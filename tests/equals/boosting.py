@@ -67,7 +67,7 @@ def _lightgbm(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     logging.getLogger("lightgbm").disabled = True
     lightgbm.register_logger(logging.getLogger("lightgbm"))
     given = {name: value for name, value in estimator.get_params().items() if value is not None}
-    chosen = {name: given[name] for name in ("alpha", "metric", "num_class", "tweedie_variance_power") if name in given}
+    chosen = {name: given[name] for name in ("alpha", "fair_c", "metric", "num_class", "tweedie_variance_power") if name in given}
     objective = given.get("objective", "none")
     chosen |= {"objective": objective, "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 1, "min_data_in_bin": 1,
                "min_sum_hessian_in_leaf": 0, "boost_from_average": False, "feature_pre_filter": False}  # fmt: skip

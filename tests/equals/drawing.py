@@ -92,8 +92,9 @@ _REAL: Mapping[str, Draw] = {
 }  # fmt: skip
 _FLAGS: Mapping[str, Draw] = {"random": _picks(0.0, 1.0)}
 DRAWS: Mapping[str, Mapping[str, Draw]] = {
-    **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value"), _REAL),
+    **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value", "list_scores"), _REAL),
     "embedding": {"random": _normal, "ties": _GRID, "zeros": _first_row(0.0, _normal), "saturated": _short},
+    "relevance": {"random": _picks(0.0, 1.0, 2.0, 3.0), "zeros": _ZEROS},
     "unit": {"random": _unit},
     "positive": {"random": _positive, "ties": _picks(0.5, 1.0, 2.0), "saturated": _picks(1e-6, 1.0, 1e6)},
     "non_negative": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS, "saturated": _picks(0.0, 1e-6, 1e6)},
@@ -119,7 +120,7 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "label_sequence": {"random": _labels},
     "box_xyxy": {"random": _boxes, "ties": _touching_boxes},
 }  # fmt: skip
-ROWS = {"logits", "scores", "distribution", "log_probabilities", "multi_hot", "one_hot", "index_list"}
+ROWS = {"list_scores", "relevance", "logits", "scores", "distribution", "log_probabilities", "multi_hot", "one_hot", "index_list"}
 
 
 def shapes_of(loss: Loss, equal: Equal, parameters: Mapping[str, Any]) -> tuple[str, ...]:

@@ -96,7 +96,8 @@ def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Genera
             )
             drawn = [points(encoding, sizes, softened, extreme, rng) for encoding in encodings.values()]
             approach(list(encodings.values()), drawn, softened, rng)
-            if loss.coupling == "batch":  # embeddings are meant to have length 1; they lose digits where they are nearly parallel
+            if loss.coupling == "batch" and next(iter(encodings.values())).name == "embedding":
+                # embeddings are meant to have length 1; they lose digits where they are nearly parallel
                 spread = 2.0 ** -rng.uniform(0.0, 50.0) if extreme else 1.0
                 drawn[0] = normalised(rng.standard_normal(drawn[0].shape[1]) + spread * rng.standard_normal(drawn[0].shape))
             yield tuple(drawn)

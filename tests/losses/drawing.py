@@ -30,6 +30,7 @@ K = 3
 """Classes in the batches drawn here."""
 
 OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
+    ("linex", "a"): (-0.3, 3.0),
     ("tweedie_deviance", "power"): (-1.0, 1.0, 1.5, 2.0, 3.0),
     ("tweedie_nll", "power"): (1.0, 1.2, 2.0, 2.5),
 }
@@ -299,7 +300,7 @@ def out_of_place(loss: Loss, parameters: Mapping[str, object], encodings: Mappin
     """Whether an option of labels is refused beside such arrays: no classes to spread a label over, no label to ignore."""
     classes = any("k" in encoding.axes[0].split() for encoding in encodings.values())
     spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
-    return (spread and not classes) or ("ignore_index" in parameters and encodings["targets"].name == "index_list")
+    return (spread and not classes) or ("ignore_index" in parameters and [*encodings.values()][-1].name == "index_list")
 
 
 @cache

@@ -174,6 +174,12 @@ def sqrt(x: Exact) -> Exact:
     return chained(x, root, 1 / (2 * root), -1 / (4 * root * x.value)) if root else Exact(0)
 
 
+def erf(x: Exact) -> Exact:
+    density = 2 / mp.sqrt(mp.pi) * mp.exp(-(x.value**2))
+    value = mp.erf(x.value) if abs(x.value) < 60 else mpf(mp.sign(x.value))
+    return chained(x, value, density, -2 * x.value * density)
+
+
 def cosh(x: Exact) -> Exact:
     return (exp(x) + exp(-x)) / 2
 

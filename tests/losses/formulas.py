@@ -38,6 +38,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "ln": np.log, "exp": np.exp, "max": largest, "min": smallest, "sign": np.sign, "cosh": np.cosh, "tanh": np.tanh,
     "arctan": np.arctan, "cos": cosine, "mean": np.mean, "median": np.median, "σ": lambda x: 1 / (1 + np.exp(-x)),
     "softplus": lambda x: np.log1p(np.exp(x)), "softmax": softmax, "Γ": math.gamma,
+    "erf": math.erf,
 }  # fmt: skip
 GATHERED: Mapping[str, Callable[[list[Any]], Any]] = {"∑": sum, "∏": math.prod, "max": max, "min": min}
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {

@@ -21,6 +21,7 @@ from tests.losses.exact import (
     constant,
     constant_of,
     cosh,
+    erf,
     exp,
     largest,
     log,
@@ -243,6 +244,22 @@ def linex(p: Exact, y: Exact, a: Any = 1) -> Exact:
 def quantile_huber(p: Exact, y: Exact, quantile: Any = 0.5, kappa: Any = 1) -> Exact:
     size, weight = absolute(p - y), quantile if p <= y else 1 - quantile
     return weight * ((p - y) ** 2 / (2 * kappa) if size < kappa else size - kappa / 2)
+
+
+@oracle
+def expectile(p: Exact, y: Exact, tau: Any = 0.5) -> Exact:
+    return (tau if p <= y else 1 - tau) * (p - y) ** 2
+
+
+@oracle
+def log_lin_quantile(p: Exact, y: Exact, quantile: Any = 0.5) -> Exact:
+    r = exp(p) - y
+    return (1 - quantile) * r if r > 0 else -quantile * r
+
+
+@oracle
+def lp_loss(p: Exact, y: Exact, power: Any = 2) -> Exact:
+    return (p - y) ** 2 if power == 2 else absolute(p - y) ** power
 
 
 # --- binary ---------------------------------------------------------------------------------------------------------
@@ -475,6 +492,16 @@ def gaussian_nll(mean: Exact, variance: Exact, y: Exact, full: bool = False, eps
     return (log(v) + (mean - y) ** 2 / v + (log(2 * Exact(mp.pi)) if full else 0)) / 2
 
 
+@oracle
+def exponential_nll(p: Exact, y: Exact) -> Exact:
+    return p * y - log(p)
+
+
+@oracle
+def laplace_nll(location: Exact, scale: Exact, y: Exact) -> Exact:
+    return log(2 * scale) + absolute(y - location) / scale
+
+
 # --- metric learning ------------------------------------------------------------------------------------------------
 
 
@@ -546,6 +573,134 @@ def circle_of(at: int, rows: Sequence[Row], groups: Sequence[int], gamma: Any, m
 @oracle
 def margin_ranking(first: Exact, second: Exact, y: Exact, margin: Any = 0) -> Exact:
     return positive(-y * (first - second) + margin, at_zero=1)
+
+
+@oracle
+def bradley_terry(winner: Exact, loser: Exact, margin: Any = 0) -> Exact:
+    return log(1 + exp(margin - winner + loser))
+
+
+@oracle
+def margin_mse(a: Exact, b: Exact, y: Exact) -> Exact:
+    return (a - b - y) ** 2
+
+
+def log_softmax(row: Row) -> Row:
+    total = log(total_of(exp(each) for each in row))
+    return [each - total for each in row]
+
+
+@oracle
+@of_rows
+def ranking_softmax(row: Row, relevance: Row) -> Exact:
+    return -total_of(y * each for y, each in zip(relevance, log_softmax(row), strict=True) if y != 0)
+
+
+@oracle
+@of_rows
+def listnet(row: Row, relevance: Row) -> Exact:
+    return -total_of(share * each for share, each in zip(softmax(relevance), log_softmax(row), strict=True) if share != 0)
+
+
+# --- preference -----------------------------------------------------------------------------------------------------
+
+
+def log1p_exp(x: Exact) -> Exact:
+    return log(1 + exp(x))
+
+
+def margin_of(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any) -> Exact:
+    return beta * (a - a0 - b + b0)
+
+
+@oracle
+def dpo(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+    return log1p_exp(-margin_of(a, b, a0, b0, beta))
+
+
+@oracle
+def cdpo(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1, label_smoothing: Any = 0) -> Exact:
+    z = margin_of(a, b, a0, b0, beta)
+    return (1 - label_smoothing) * log1p_exp(-z) + label_smoothing * log1p_exp(z)
+
+
+@oracle
+def robust_dpo(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1, label_smoothing: Any = 0) -> Exact:
+    z = margin_of(a, b, a0, b0, beta)
+    return ((1 - label_smoothing) * log1p_exp(-z) - label_smoothing * log1p_exp(z)) / (1 - 2 * label_smoothing)
+
+
+@oracle
+def dpo_hinge(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+    return positive(1 - margin_of(a, b, a0, b0, beta), 0)
+
+
+@oracle
+def ipo(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+    return (margin_of(a, b, a0, b0, 1) - 1 / (2 * beta)) ** 2
+
+
+@oracle
+def dpo_norm(a: Exact, b: Exact, a0: Exact, b0: Exact, a_length: Exact, b_length: Exact, beta: Any = 0.1) -> Exact:
+    return log1p_exp(-beta * ((a - a0) / a_length - (b - b0) / b_length))
+
+
+@oracle
+def simpo(a: Exact, b: Exact, beta: Any = 2, gamma: Any = 0.5) -> Exact:
+    return log1p_exp(gamma - beta * (a - b))
+
+
+@oracle
+def orpo(a: Exact, b: Exact, beta: Any = 0.1) -> Exact:
+    odds = exp(a) / (1 - exp(a)), exp(b) / (1 - exp(b))
+    return -a + beta * log(1 + odds[1] / odds[0])
+
+
+@oracle
+def exo(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1, label_smoothing: Any = 1e-3) -> Exact:
+    z = margin_of(a, b, a0, b0, beta)
+    log_yes, log_no = -log1p_exp(-z), -log1p_exp(z)
+    return exp(log_yes) * (log_yes - log(1 - label_smoothing)) + exp(log_no) * (log_no - log(label_smoothing))
+
+
+@oracle
+def discopop(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1, temperature: Any = 0.05) -> Exact:
+    z = margin_of(a, b, a0, b0, beta)
+    return sigmoid(-z / temperature) * log1p_exp(-z) + sigmoid(z / temperature) * exp(-z)
+
+
+@oracle
+def kto(
+    p: Exact, p0: Exact, y: Exact, beta: Any = 0.1, kl: Any = 0, desirable_weight: Any = 1, undesirable_weight: Any = 1
+) -> Exact:
+    z = beta * (p - p0 - kl)
+    return desirable_weight * sigmoid(-z) if y == 1 else undesirable_weight * sigmoid(z)
+
+
+@oracle
+def nca_pair(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+    u, v = beta * (a - a0), beta * (b - b0)
+    return log1p_exp(-u) + log1p_exp(u) / 2 + log1p_exp(v) / 2
+
+
+@oracle
+def bco_pair(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1, delta: Any = 0) -> Exact:
+    return log1p_exp(delta - beta * (a - a0)) + log1p_exp(beta * (b - b0) - delta)
+
+
+@oracle
+def sppo_hard(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+    return (a - a0 - 1 / (2 * beta)) ** 2 + (b - b0 + 1 / (2 * beta)) ** 2
+
+
+@oracle
+def apo_zero(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+    return sigmoid(-beta * (a - a0)) + sigmoid(beta * (b - b0))
+
+
+@oracle
+def apo_down(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+    return sigmoid(beta * (a - a0)) + sigmoid(-margin_of(a, b, a0, b0, beta))
 
 
 # --- segmentation ---------------------------------------------------------------------------------------------------
@@ -704,6 +859,100 @@ def before(at: int, states: Sequence[int], blank: int) -> range:
     return range(max(at - (2 if leaps else 1), 0), at + 1)
 
 
+# --- survival -------------------------------------------------------------------------------------------------------
+
+
+@oracle
+@of_batch
+def cox_partial_likelihood(x: Row, time: Row, event: Row, ties: str = "breslow", divide_by_events: bool = False) -> list[Exact]:
+    return [cox_of(at, x, time, event, ties) if event[at] == 1 else Exact(0) for at in range(len(x))]
+
+
+def cox_of(at: int, x: Row, time: Row, event: Row, ties: str) -> Exact:
+    powers = [exp(each - x[at]) for each in x]
+    at_risk = total_of(power for power, until in zip(powers, time, strict=True) if until >= time[at])
+    tied = [power for power, until, seen in zip(powers, time, event, strict=True) if until == time[at] and seen == 1]
+    gone = [Exact(place) / len(tied) if ties == "efron" else Exact(0) for place in range(len(tied))]
+    return total_of(log(at_risk - share * total_of(tied)) for share in gone) / len(tied)
+
+
+@oracle
+def logistic_hazard(x: Row, interval: int, event: Exact) -> Exact:
+    until = [log(1 + exp(each)) for each in x[:interval]]
+    return total_of(until) + (log(1 + exp(-x[interval])) if event == 1 else log(1 + exp(x[interval])))
+
+
+@oracle
+def pmf_nll(x: Row, interval: int, event: Exact) -> Exact:
+    powers = [*map(exp, x), Exact(1)]
+    return log(total_of(powers)) - log(powers[interval] if event == 1 else total_of(powers[interval + 1 :]))
+
+
+@oracle
+def mtlr(x: Row, interval: int, event: Exact) -> Exact:
+    return pmf_nll([total_of(x[at:]) for at in range(len(x))], interval, event)
+
+
+@oracle
+def survival_bce(x: Row, interval: int, event: Exact) -> Exact:
+    before, after = x[:interval], x[interval:] if event == 1 else []
+    return total_of([*(log(1 + exp(-each)) for each in before), *(log(1 + exp(each)) for each in after)]) / len(x)
+
+
+# --- forecasting ----------------------------------------------------------------------------------------------------
+
+
+def above(x: Exact) -> Exact:
+    return positive(x, at_zero=0)
+
+
+@oracle
+def interval_score(lower: Exact, upper: Exact, y: Exact, alpha: Any = 0.1) -> Exact:
+    return upper - lower + 2 / alpha * (above(lower - y) + above(y - upper))
+
+
+@oracle
+def weighted_interval_score(lower: Row, upper: Row, median: Exact, y: Exact, alphas: Any = None) -> Exact:
+    k = len(lower)
+    levels = [Exact(2 * j + 1) / (2 * k + 1) for j in range(k)] if alphas is None else alphas
+    ends = [
+        a / 2 * interval_score(u, v, y, a) if a > 0 else above(u - y) + above(y - v)
+        for u, v, a in zip(lower, upper, levels, strict=True)
+    ]
+    return (absolute(y - median) / 2 + total_of(ends)) / (k + Exact(0.5))
+
+
+@oracle
+def crps_normal(mean: Exact, scale: Exact, y: Exact) -> Exact:
+    z = (y - mean) / scale
+    return scale * (z * erf(z / mp.sqrt(2)) + exp(-(z**2) / 2) * mp.sqrt(2 / mp.pi) - 1 / mp.sqrt(mp.pi))
+
+
+@oracle
+def crps_laplace(location: Exact, scale: Exact, y: Exact) -> Exact:
+    z = (y - location) / scale
+    size = absolute(z)  # at 0 the corners of the two terms cancel: there it is a parabola
+    return scale * (size + exp(-size) - Exact(0.75) if z.value else Exact(0.25) + z**2 / 2)
+
+
+@oracle
+def crps_logistic(location: Exact, scale: Exact, y: Exact) -> Exact:
+    z = (y - location) / scale
+    return scale * (z + 2 * log(1 + exp(-z)) - 1)
+
+
+@oracle
+def dawid_sebastiani_score(mean: Exact, variance: Exact, y: Exact) -> Exact:
+    return (y - mean) ** 2 / variance + log(variance)
+
+
+@oracle
+def crps_ensemble(x: Row, y: Exact, estimator: str = "nrg") -> Exact:
+    k = len(x)
+    apart = total_of(absolute(a - b) for a in x for b in x)
+    return total_of(absolute(each - y) for each in x) / k - apart / (2 * k * (k - 1 if estimator == "fair" else k))
+
+
 # --- means ----------------------------------------------------------------------------------------------------------
 
 
@@ -739,7 +988,15 @@ def class_weight_of(y: Any, class_weight: Row | None = None, **_: Any) -> Exact:
     return class_weight[y] if class_weight else Exact(1)
 
 
-COUNTS: Mapping[str, Formula] = {"categorical_cross_entropy": class_weight_of, "nll": class_weight_of}
+def events_of(event: Exact, divide_by_events: bool = False, **_: Any) -> Exact:
+    return event if divide_by_events else Exact(1)
+
+
+COUNTS: Mapping[str, Formula] = {
+    "categorical_cross_entropy": class_weight_of,
+    "nll": class_weight_of,
+    "cox_partial_likelihood": events_of,
+}
 """What a sample counts in the divisor of the mean, where that is not 1."""
 
 
@@ -794,6 +1051,9 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "berhu": [{}, {"c": 0.3}],
     "linex": [{}, {"a": -0.3}, {"a": 3.0}],
     "quantile_huber": [{}, {"quantile": 0.9, "kappa": 0.3}, {"quantile": 0.0}, {"quantile": 1.0}],
+    "expectile": [{}, {"tau": 0.9}, {"tau": 1e-100}],
+    "log_lin_quantile": [{}, {"quantile": 0.9}, {"quantile": 0.0}, {"quantile": 1.0}],
+    "lp_loss": [{}, *({"power": power} for power in (1.0, 1.1, 1.5, 3.0, 4.5, 100.0))],
     "smooth_l1": [{}, {"beta": 0.3}, {"beta": 0.0}, {"beta": 1e-300}, {"beta": 1e6}],
     "quantile": [{}, {"quantile": 0.9}, {"quantile": 0.1}, {"quantile": 0.0}, {"quantile": 1.0}],
     "epsilon_insensitive": [{}, {"epsilon": 0.0}, {"epsilon": 1.0}],
@@ -862,6 +1122,9 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
     "margin_ranking": [{}, {"margin": 0.3}],
+    "cox_partial_likelihood": [{}, {"ties": "efron"}, {"divide_by_events": True}],
+    "weighted_interval_score": [{}, {"alphas": [0.05, 0.2, 0.5, 0.9]}],
+    "crps_ensemble": [{}, {"estimator": "fair"}],
     "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in (*DICE, *MAPS)],
     "tversky": [
         {"from_logits": logits, **more}

@@ -217,11 +217,25 @@ def triplets(parameters: Parameters) -> list[Sample]:
     return [each for each in TRIPLETS if not (parameters.get("swap") and abs(each[0][0]) in (1e-200, 8e307))]
 
 
+def cohorts(_: Parameters) -> list[Sample]:
+    """Whole batches: ties of events and of the censored, one risk far above the others, risks as far apart as floats are."""
+    times, events = [1.0, 2.0, 2.0, 2.0, 5.0, 5.0, 7.0], [1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0]
+    risks = (
+        [0.5, -0.3, 1.2, 0.1, -0.8, 0.7, 0.0], [0.0] * 7, [0.0, 0.0, 0.0, 60.0, 0.0, -60.0, 0.0],
+        [800.0, -800.0, 1e4, -1e4, 0.0, 3.0, -745.0], [-2000.0, -1300.0, -1301.0, 10.0, 640.0, 640.5, 5.0],
+        [1e30, -1e30, 1e30, 1.0, -1e16, 1e16, 0.0], [1e8, 1e8 + 1.5, 1e8 - 0.25, 1e8, 1e8 + 0.5, 1e8, 1e8 - 2.0],
+        [LEAST, 1e-300, 0.0, -1e-17, STEP, 1e-9, -1e-9],
+    )  # fmt: skip
+    orders = (slice(None), slice(None, None, -1))
+    return [(risk, times[order], events) for risk in risks for order in orders] + [([3.0], [0.0], [1.0])]
+
+
 FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "cosine_similarity": lambda _: VECTORS,
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
     "triplet_margin": triplets,
     "circle": groups,
+    "cox_partial_likelihood": cohorts,
     **dict.fromkeys(("iou", "giou", "diou", "ciou"), boxes),
     "ctc": sequences,
 }

@@ -38,9 +38,9 @@ def evaluated(case: Case, arrays: Arrays, reduction: Any, block_bytes: int | Non
 
 
 def cuts_of(arrays: Arrays) -> list[tuple[int, int]]:
-    """Threads and block sizes that cut these arrays into single rows, a few rows, a few blocks and none."""
+    """Threads and block sizes that cut these arrays into single rows, a few rows, and a few blocks."""
     row = max(array.nbytes // len(array) for array in arrays.values())
-    return [(1, 1), (1, 3 * row), (3, 2 * row), (8, 5 * row), (2, 1 << 40)]
+    return [(1, 1), (3, 2 * row), (8, 5 * row)]
 
 
 def test_every_loss_is_here() -> None:
@@ -55,7 +55,8 @@ def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     for dtype in (np.float64, np.float32)[: 2 if case.coupling == "sample" else 1]:
         drawn = case.draw(n=N)
         arrays: dict[str, Any] = {**drawn, first: drawn[first].astype(dtype)}
-        for reduction, more in (("mean", {"sample_weight": weights, "mask": kept}), ("none", {})):
+        asked: list[tuple[str, dict[str, Any]]] = [("mean", {"sample_weight": weights, "mask": kept}), ("none", {})]
+        for reduction, more in asked[: 2 if dtype is np.float64 else 1]:  # in single the harder one
             use_threads(1)
             whole = evaluated(case, arrays, reduction, None, **more)
             for threads, size in cuts_of(arrays):

@@ -159,19 +159,23 @@ def agree(numeric: Any, exact: Any, scale: Any, size: Any) -> bool:
 
 @over([case for case in DIFFERENTIABLE if case.coupling == "sample"])
 def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
+    """Column by column under the defaults; with a parameter off its default, all at once, along a direction that is drawn."""
     batch = case.batch(case.draw(n=6))
     answer = evaluate(batch, reduction="none")
     assert answer.per_sample is not None
-    gradients = gradients_of(answer)
-    for name, gradient in gradients.items():
-        for column in range(gradient[0].size):
-            direction = np.zeros_like(gradient)
-            direction.reshape(6, -1)[:, column] = 1.0
+    rng = np.random.default_rng(11)
+    for name, gradient in gradients_of(answer).items():
+        width = gradient[0].size
+        directions = rng.standard_normal((1, 6, width)) if case.parameters else np.eye(width)[:, None].repeat(6, axis=1)
+        for direction in directions:
             numeric = derivative(
-                lambda each: evaluate(each, reduction="none", outputs=("per_sample",)).per_sample, batch, {name: direction}
+                lambda each: evaluate(each, reduction="none", outputs=("per_sample",)).per_sample,
+                batch,
+                {name: direction.reshape(gradient.shape)},
             )
-            exact = gradient.reshape(6, -1)[:, column]
-            assert agree(numeric, exact, np.abs(exact), np.abs(answer.per_sample)), (name, column, numeric, exact)
+            parts = gradient.reshape(6, -1) * direction
+            exact, scale = parts.sum(axis=1), np.abs(parts).sum(axis=1)
+            assert agree(numeric, exact, scale, np.abs(answer.per_sample)), (name, direction[0], numeric, exact)
 
 
 @over([case for case in DIFFERENTIABLE if len(case.parameters) < 2])
@@ -280,7 +284,10 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     "categorical_focal": ({"from_logits": False}, "−log 0 at a true class of probability 0"),
     "generalized_cross_entropy": ({"from_logits": False}, "the gradient −p^(q−1) at p = 0"),
     "kl_divergence": ({"input_format": "probabilities"}, "log of q = 0 where the target is positive"),
+    "dawid_sebastiani_score": ({}, "a variance of nearly nothing beside an error"),
     "exponential": ({}, "exp of a large margin on the wrong side"),
+    "linex": ({}, "exp of a large residual on the dear side"),
+    "log_lin_quantile": ({}, "exp of a large logarithm"),
     "poisson_nll": ({"log_input": True}, "exp of a large logarithm"),
     "gamma_nll": ({"log_input": True}, "exp of a large negative logarithm"),
     "tweedie_nll": ({"log_input": True}, "exp of a large logarithm"),
@@ -309,7 +316,7 @@ def extreme(case: Case, limit: float) -> dict[str, NDArray[np.float64]]:
         between = (np.arange(n) % 3 > 0).reshape(-1, *(1,) * (array.ndim - 1))
         if domain.discrete:
             continue
-        if case.loss.coupling == "batch":  # similarities of all pairs: embeddings are meant to have length 1
+        if case.loss.coupling == "batch" and case.encodings[name].name == "embedding":  # which are meant to have length 1
             arrays[name] = normalised(rng.choice([-1.0, 1e-8, 1.0], array.shape))
         elif domain.of_rows:
             rows = extremes[rng.integers(len(extremes), size=array.shape[:-1])]

@@ -40,6 +40,8 @@ def drawn(case: Case, lengths: Mapping[str, int]) -> Batch:
         array = more_digits(encoding, np.asarray(encoding.draw(rng, sizes), np.float64), rng)
         if encoding.name == "label_sequence":
             array = np.abs(array)  # its padding stands at the end only
+        if encoding.name == "relevance":
+            array = 4.0 * np.eye(1, sizes.k).repeat(sizes.n, axis=0)  # rows whose scores nearly fit would take more digits
         for place, axis in enumerate(encoding.axes[0].split()):
             if axis in ("d", "t", "s"):
                 array = array.take(np.arange(lengths[axis]) % array.shape[place], axis=place)
@@ -95,6 +97,7 @@ def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
     grown = {loss.name: loss.cost.growth for loss in LOSSES.values() if loss.cost.beyond}
     assert grown == {
         "multilabel_margin": "n·k·log k", "label_ranking_loss": "n·k·log k", "circle": "n²·d", "ctc": "n·t·s",
+        "cox_partial_likelihood": "n·log n", "crps_ensemble": "n·k·log k",
     }  # fmt: skip
 
 

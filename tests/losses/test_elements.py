@@ -27,7 +27,7 @@ BY_COLUMN = [case for case in CASES if case.batch().mean.by_column]
 OF_CLASSES = [case for case in CASES if "class_axis" in case.loss.options]
 LABELLED = [
     case for case in cases()
-    if case.parameters.keys() == {"ignore_index"} and case.draw()["targets"].ndim == len(case.batch().elements)
+    if case.parameters.keys() == {"ignore_index"} and [*case.draw().values()][-1].ndim == len(case.batch().elements)
 ]  # fmt: skip
 
 each_case = over(CASES)
@@ -249,7 +249,8 @@ def test_an_ignored_label_is_a_mask(case: Case) -> None:
     arrays = {name: array.copy() for name, array in case.draw(n=6).items()}
     shape = case.batch(frozen(arrays)).elements
     mask = pattern(shape)
-    ignored = {**arrays, "targets": np.where(mask, arrays["targets"], 255.0)}
+    labels = [*arrays][-1]
+    ignored = {**arrays, labels: np.where(mask, arrays[labels], 255.0)}
     for name in case.prediction_names:
         ignored[name][~mask] = np.nan
     one = evaluated(case, frozen(ignored), parameters={"ignore_index": 255})
@@ -267,6 +268,8 @@ def test_an_ignored_label_is_a_mask(case: Case) -> None:
 WITHOUT_OPTIONS = {
     "group": "an identity: samples are compared by it, and none of them is right or wrong",
     "count": "a quantity",
+    "event": "whether a sample was seen to its end: of one that nobody knows this of, nothing is known",
+    "interval": "a time",
     "index_list": "its padding stands for no label, and the labels that it does not list are false",
     "label_sequence": "its padding stands for no label, and an alignment has no place for one that is unknown",
 }

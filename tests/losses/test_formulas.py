@@ -69,6 +69,13 @@ def of_sequences(at: Numbers) -> Numbers:
     return Numbers({**at.known, "p": lambda t, j: p[t, j], "γ": share}, {"a": ways, "t": range(len(x))})
 
 
+def of_moments(at: Numbers) -> Numbers:
+    """Where a distribution lies, and how wide it is."""
+    names = {"m": ("mean", "location"), "s": ("scale",), "v": ("variance",)}
+    found = {symbol: at[name] for symbol, several in names.items() for name in several if name in at.known}
+    return at.beside({symbol: number for symbol, number in found.items() if symbol not in at.defined})
+
+
 def best_wrong(at: Numbers) -> Numbers:
     return at.beside(c=int(np.argmax(np.where(np.arange(at["k"]) == at["y"], -np.inf, at["s"]))))
 
@@ -78,22 +85,57 @@ def halved(at: Numbers) -> Numbers:
     return at.beside(binary=binary, h=0.5 if asked or (asked is None and binary) else 1.0)
 
 
+def of_answers(at: Numbers) -> Numbers:
+    """Log-probabilities of two answers, those of the reference where there is one, and lengths."""
+    said = {"a": "chosen", "b": "rejected", "a′": "reference_chosen", "b′": "reference_rejected",
+            "c": "chosen_length", "d": "rejected_length", "ε": "label_smoothing"}  # fmt: skip
+    return at.beside({symbol: at.known[name] for symbol, name in said.items() if name in at.known})
+
+
+ANSWERS = (
+    "dpo", "cdpo", "robust_dpo", "dpo_hinge", "ipo", "dpo_norm", "simpo", "orpo", "exo", "discopop", "nca_pair", "bco_pair",
+    "sppo_hard", "apo_zero", "apo_down",
+)  # fmt: skip
+
+
 OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
     **dict.fromkeys(("iou", "giou", "diou", "ciou"), of_boxes),
     **dict.fromkeys(("categorical_hinge", "crammer_singer_hinge"), best_wrong),
     **dict.fromkeys(("dice", "tversky"), lambda at: at),
+    "bradley_terry": lambda at: at.beside(a=at["winner"], b=at["loser"]),
+    "margin_mse": lambda at: at.beside(a=at["positive"], b=at["negative"]),
     **dict.fromkeys(("cosine_embedding", "margin_ranking"), lambda at: at.beside(a=at["first"], b=at["second"])),
+    **dict.fromkeys(ANSWERS, of_answers),
+    "kto": lambda at: at.beside(
+        {"p′": at["reference"], "y": at["desirable"], "z": at["kl"], "c": at["desirable_weight"], "d": at["undesirable_weight"]}
+    ),
     "brier_score": halved,
-    "gaussian_nll": lambda at: at.beside(m=at["mean"]),
+    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score", "crps_normal"), of_moments),
+    **dict.fromkeys(("crps_laplace", "crps_logistic", "laplace_nll"), of_moments),
+    "interval_score": lambda at: at.beside(l=at["lower"], u=at["upper"]),
+    "weighted_interval_score": lambda at: at.beside(
+        l=at["lower"],
+        u=at["upper"],
+        m=at["median"],
+        k=len(at["lower"]),
+        α=np.arange(1, 2 * len(at["lower"]), 2) / (2 * len(at["lower"]) + 1),
+    ),
+    **dict.fromkeys(
+        ("logistic_hazard", "pmf_nll", "mtlr", "survival_bce"), lambda at: at.beside(t=int(at["interval"]), δ=at["event"])
+    ),
     "contrastive": lambda at: at.beside(d=at["p"]),
     "triplet_margin": lambda at: at.beside(a=at["anchor"], u=at["positive"], v=at["negative"]),
     "ctc": of_sequences,
 }
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {
-    "gaussian_nll": ("m", "v"),
+    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score"), ("m", "v")),
+    **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic", "laplace_nll"), ("m", "s")),
+    "interval_score": "lu",
+    "weighted_interval_score": "lum",
+    **dict.fromkeys(ANSWERS, "ab"),
     "cosine_embedding": "ab",
-    "margin_ranking": "ab",
+    **dict.fromkeys(("margin_ranking", "bradley_terry", "margin_mse"), "ab"),
     "triplet_margin": "auv",
 }
 """By what the formula of a gradient calls the arrays of predictions."""
@@ -119,7 +161,7 @@ def numbers_of(loss: Loss, parameters: Mapping[str, Any], arrays: Mapping[str, A
     taken = {symbol.symbol for symbol in symbols_of(loss) if symbol.parameter}
     known |= {name: array for name, array in {"p": p, "x": p, "s": p, "y": y}.items() if array is not None and name not in taken}
     known["k"] = 1 if p is None or not np.ndim(p) else len(p)
-    if p is not None:
+    if p is not None and y is not None:
         known["ŷ"] = decided({**parameters, "p": p}) if np.ndim(p) < 2 and "ŷ" in loss.formula else None
         known["r"] = p - y if np.shape(p) == np.shape(y) else None
     if np.ndim(y) and "Y" in loss.formula:

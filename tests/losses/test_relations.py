@@ -696,6 +696,100 @@ def test_circle_compares_each_anchor_with_its_own_and_the_others() -> None:
     assert found.divisor == 7
 
 
+def test_lists_are_classes_whose_labels_have_shares() -> None:
+    shares = {"from_logits": True}
+    same(("ranking_softmax", LOGITS, TRUTH), (CROSS_ENTROPY, LOGITS, TRUTH, shares))
+    same(("ranking_softmax", LOGITS, 4 * TRUTH), ("ranking_softmax", LOGITS, TRUTH), factor=4)
+    same(("listnet", LOGITS, np.log(TRUTH) + 3.0), (CROSS_ENTROPY, LOGITS, TRUTH, shares))
+
+
+def test_an_item_that_a_list_has_not_changes_nothing() -> None:
+    for name, absent in (("ranking_softmax", 0.0), ("listnet", -np.inf)):
+        longer = (np.insert(array, 1, number, axis=1) for array, number in ((LOGITS, -np.inf), (TRUTH, absent)))
+        found, plain = run(name, *longer), run(name, LOGITS, TRUTH)
+        close(found.per_sample, plain.per_sample)
+        close(found.gradient, np.insert(plain.gradient, 1, 0.0, axis=1))
+
+
+# --- preference -----------------------------------------------------------------------------------------------------
+
+ANSWERS = {"chosen": -10 * POSITIVE, "rejected": -10 * TRUE_POSITIVE}
+REFERENCES = {"reference_chosen": -12 * TRUE_POSITIVE[::-1], "reference_rejected": -9 * POSITIVE[::-1]}
+PREFERENCES = (ANSWERS, REFERENCES)
+REWARDS = (
+    0.1 * (ANSWERS["chosen"] - REFERENCES["reference_chosen"]),
+    0.1 * (ANSWERS["rejected"] - REFERENCES["reference_rejected"]),
+)
+MARGIN = REWARDS[0] - REWARDS[1]
+
+
+def test_preferences_without_noise_are_those_of_dpo() -> None:
+    same(("cdpo", *PREFERENCES, {"label_smoothing": 0.0}), ("dpo", *PREFERENCES, {}))
+    same(("robust_dpo", *PREFERENCES, {"label_smoothing": 0.0}), ("dpo", *PREFERENCES, {}))
+    ones = {"chosen_length": np.ones(N), "rejected_length": np.ones(N)}
+    same(("dpo_norm", ANSWERS, {**REFERENCES, **ones}, {}), ("dpo", *PREFERENCES, {}))
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.4])
+def test_the_robust_loss_under_noise_is_that_of_clean_labels(noise: float) -> None:
+    """In expectation over exchanged pairs; and the conservative one is that expectation of the plain loss."""
+    exchanged = (
+        {"chosen": ANSWERS["rejected"], "rejected": ANSWERS["chosen"]},
+        {"reference_chosen": REFERENCES["reference_rejected"], "reference_rejected": REFERENCES["reference_chosen"]},
+    )
+
+    def expected(name: str, **more: float) -> Array:
+        return (1 - noise) * losses(name, *PREFERENCES, **more) + noise * losses(name, *exchanged, **more)
+
+    close(expected("robust_dpo", label_smoothing=noise), losses("dpo", *PREFERENCES))
+    close(losses("cdpo", *PREFERENCES, label_smoothing=noise), expected("dpo"))
+
+
+def test_preferences_are_losses_of_a_margin() -> None:
+    close(losses("dpo", *PREFERENCES), losses("logistic", MARGIN, np.ones(N)))
+    close(losses("dpo", *PREFERENCES), losses("bradley_terry", {"winner": REWARDS[0], "loser": REWARDS[1]}))
+    close(losses("dpo_hinge", *PREFERENCES), losses("hinge", MARGIN, np.ones(N)))
+    close(losses("ipo", *PREFERENCES), losses(SQUARED, 10 * MARGIN, np.full(N, 5.0)))
+    close(losses("margin_mse", {"positive": REAL, "negative": SCORES}, TRUE_REAL), losses(SQUARED, REAL - SCORES, TRUE_REAL))
+    close(
+        losses("simpo", ANSWERS, beta=0.3, gamma=0.7),
+        losses("logistic", 0.3 * (ANSWERS["chosen"] - ANSWERS["rejected"]) - 0.7, np.ones(N)),
+    )
+
+
+def test_preferences_are_losses_of_two_rewards() -> None:
+    won, lost = (losses("logistic", reward, side * np.ones(N)) for reward, side in zip(REWARDS, (1, -1), strict=True))
+    close(losses("bco_pair", *PREFERENCES), won + lost)
+    close(losses("nca_pair", *PREFERENCES), won + (losses("logistic", REWARDS[0], -np.ones(N)) + lost) / 2)
+    close(
+        losses("sppo_hard", *PREFERENCES),
+        losses(SQUARED, 10 * REWARDS[0], np.full(N, 5.0)) + losses(SQUARED, 10 * REWARDS[1], np.full(N, -5.0)),
+    )
+    kto = [
+        losses("kto", ANSWERS[side], {"reference": REFERENCES[f"reference_{side}"], "desirable": np.full(N, flag)})
+        for side, flag in (("chosen", 1.0), ("rejected", 0.0))
+    ]
+    close(losses("apo_zero", *PREFERENCES), kto[0] + kto[1])
+
+
+def test_exo_is_the_divergence_of_two_preferences() -> None:
+    rows = np.stack([MARGIN, np.zeros(N)], axis=1)
+    labels = np.tile([0.9, 0.1], (N, 1))
+    shares = np.exp(log_softmax(rows))
+    close(losses("exo", *PREFERENCES, label_smoothing=0.1), losses("kl_divergence", labels, shares), 1e-11)
+
+
+def test_a_blend_so_wide_that_it_never_turns_is_half_of_each_loss() -> None:
+    both = losses("dpo", *PREFERENCES) + losses("exponential", MARGIN, np.ones(N))
+    close(losses("discopop", *PREFERENCES, temperature=1e30), both / 2)
+
+
+@pytest.mark.parametrize("name", ["dpo", "ipo", "dpo_hinge", "exo", "discopop", "apo_zero", "nca_pair", "sppo_hard"])
+def test_only_how_much_likelier_an_answer_is_than_for_the_reference_counts(name: str) -> None:
+    moved = [{side: array - 3.0 for side, array in arrays.items()} for arrays in PREFERENCES]
+    close(losses(name, *moved), losses(name, *PREFERENCES), 1e-9)
+
+
 # --- masks and boxes ------------------------------------------------------------------------------------------------
 
 MASKS = 1 / (1 + np.exp(-RNG.normal(0, 2, (N, 3, 4))))

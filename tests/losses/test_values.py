@@ -98,8 +98,17 @@ CIRCLE = Tolerance("γ multiplies the rounding of a similarity before it is expo
 MASK = Tolerance("a pixel's derivative is its pull on errors less its pull on hits", gradient=6, of_row=True)
 BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance and shape, which cancel", of_row=True)
 SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as far off as BOX", gradient=8, of_row=True)
+RISK = Tolerance("what earlier events pull and what a sample's own does cancel, each less than its share", least=1.0)
+TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
 
 Given = Mapping[str, Any]
+
+
+def of_discopop(given: Given, _: Sequence[Array]) -> Tolerance:
+    steep = given.get("beta", 0.1) / given.get("temperature", 0.05)
+    return Tolerance("where one loss turns into the other, three terms of the slope β/τ cancel", least=steep / 4)
+
+
 TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] = {
     "tweedie_deviance": lambda given, _: DEVIANCE if given.get("power", 0) not in (0, 1, 2) else None,
     "binary_cross_entropy": lambda given, sample: SIGMOID if given.get("from_logits") and is_soft(given, sample[-1]) else None,
@@ -116,6 +125,9 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "tversky": lambda *_: MASK,
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
+    "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
+    "discopop": of_discopop,
+    "listnet": lambda *_: SOFTMAX,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
 """Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""

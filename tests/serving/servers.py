@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from tests.conftest import ROOT
@@ -110,6 +110,7 @@ def wait_until(happened: Callable[[], bool]) -> None:
     deadline = monotonic() + PATIENCE
     while not happened():
         assert monotonic() < deadline, "it did not happen"
+        sleep(0.005)  # whoever is waited for may need this processor
 
 
 def is_in_form(answer: Answer, status: int) -> bool:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from app.serving.exchange import SECURITY, Exchange
 from app.serving.pipeline import Service
 from app.settings import Settings
 from tests.api.problem import strictly
+from tests.conftest import client_of, client_with
 from tests.serving.calls import HELD, RUNS
 
 pytestmark = pytest.mark.anyio
@@ -27,14 +28,6 @@ pytestmark = pytest.mark.anyio
 EACH = pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.path}")
 WITH_BODY = pytest.mark.parametrize("call", [call for call in CALLS if call.method == "POST"], ids=lambda call: call.path)
 BODY = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
-
-
-@asynccontextmanager
-async def client_of(app: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service in this process, whose processes end with it."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.running(), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield client
 
 
 def address(call: Call) -> str:
@@ -72,8 +65,9 @@ def nobody(exchange: Exchange, call: Call) -> None:
 
 
 @pytest.fixture(scope="module")
-async def closed(app: Service, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
+async def closed(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service behind a guard that lets nobody in."""
+    app = create_app()
     async with client_of(Service(app.calls, app.state, (nobody,))) as client:
         yield client
 
@@ -140,7 +134,7 @@ async def test_a_page_of_another_site_is_refused(call: Call, client: httpx.Async
 @pytest.fixture(scope="module")
 async def trusting(anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service where hosts are named."""
-    async with client_of(create_app(Settings(trusted_hosts=("example.org", "*.example.net")))) as client:
+    async with client_with(trusted_hosts=("example.org", "*.example.net")) as client:
         yield client
 
 
@@ -176,48 +170,47 @@ async def test_another_media_type_is_refused(call: Call, client: httpx.AsyncClie
     refusal_of(response, call.path)
 
 
-@WITH_BODY
-async def test_a_body_above_the_limit_is_refused(call: Call) -> None:
-    async with client_of(create_app(Settings(max_body_bytes=10))) as client:
-        response = await ask(client, call)
-        assert response.status_code == 413
-        refusal_of(response, call.path)
+async def test_a_body_above_the_limit_is_refused() -> None:
+    async with client_with(max_body_bytes=10) as client:
+        for call in CALLS:
+            if call.method == "POST":
+                response = await ask(client, call)
+                assert response.status_code == 413, call.path
+                refusal_of(response, call.path)
 
 
-@pytest.mark.parametrize(("outputs", "status"), [(["value", "per_sample", "gradient"], 422), (["value"], 200)])
-async def test_an_answer_for_which_there_is_never_room_is_refused_with_what_to_change(outputs: list[str], status: int) -> None:
+async def test_an_answer_for_which_there_is_never_room_is_refused_with_what_to_change() -> None:
     """Alone, a body of 1 MB and an answer of 2.75 MB: more than 3 MB, while neither waiting nor trying again would help."""
-    request = {"loss": "mae", "predictions": [0] * 250_000, "targets": [3] * 250_000, "outputs": outputs}
+    request = {"loss": "mae", "predictions": [0] * 250_000, "targets": [3] * 250_000}
     app = create_app(Settings(memory_bytes=3_000_000))
     async with client_of(app) as client:
-        response = await client.post("/v1/evaluate", json=request, headers={"accept-encoding": "identity"})
-        assert response.status_code == status
-        if status == 422:
-            (fault,) = refusal_of(response, "/v1/evaluate")["errors"]
-            assert fault["code"] == "limit"
-            assert "CRITERION_MEMORY_BYTES allows 3000000" in fault["message"]
-        assert app.state.budget.used == 0
+        for outputs, status in ((["value", "per_sample", "gradient"], 422), (["value"], 200)):
+            body = {**request, "outputs": outputs}
+            response = await client.post("/v1/evaluate", json=body, headers={"accept-encoding": "identity"})
+            assert response.status_code == status
+            if status == 422:
+                (fault,) = refusal_of(response, "/v1/evaluate")["errors"]
+                assert fault["code"] == "limit"
+                assert "CRITERION_MEMORY_BYTES allows 3000000" in fault["message"]
+            assert app.state.budget.used == 0
 
 
 SPACE = b" \t\r\n" * 8_000_000
 
 
-@pytest.mark.parametrize(
-    "body", [SPACE + BODY, BODY + SPACE, SPACE[:16_000_000] + BODY + SPACE[:16_000_000], SPACE, SPACE + b"\0" + BODY]
-)
-async def test_whitespace_around_a_document_takes_no_memory_beyond_the_body(body: bytes) -> None:
+async def test_whitespace_around_a_document_takes_no_memory_beyond_the_body() -> None:
     """A parser would take fourteen times the body, which is beyond what a large request may have here."""
-    async with client_of(create_app(Settings(large_memory_bytes=64 * 1024**2))) as client:
-        response = await client.post("/v1/evaluate", content=body)
-        if BODY in body and b"\0" not in body:
+    async with client_with(large_memory_bytes=64 * 1024**2) as client:
+        for body in (SPACE + BODY, BODY + SPACE, SPACE[:16_000_000] + BODY + SPACE[:16_000_000]):
+            response = await client.post("/v1/evaluate", content=body)
             assert (response.status_code, response.json()["value"]) == (200, 0.5)
-        else:
+        for body in (SPACE, SPACE + b"\0" + BODY):
+            response = await client.post("/v1/evaluate", content=body)
             assert response.status_code == 400
             assert refusal_of(response, "/v1/evaluate")["code"] == "malformed_json"
 
 
-@pytest.mark.parametrize("lane", ["large", "training"])
-async def test_a_full_queue_refuses_before_the_body_is_read(lane: str, tmp_path: Path) -> None:
+async def test_a_full_queue_refuses_before_the_body_is_read(tmp_path: Path) -> None:
     async def never() -> AsyncIterator[bytes]:
         raise AssertionError("the body is read though nobody has time for it")
         yield b""
@@ -226,25 +219,26 @@ async def test_a_full_queue_refuses_before_the_body_is_read(lane: str, tmp_path:
     os.mkfifo(pipe)
     settings = Settings(large_body_bytes=0, large_waiting=0, training_waiting=0)
     app = create_app(settings, (*CALLS, *RUNS, HELD))
-    path = {"large": "/held", "training": "/waiting"}[lane]
-    async with client_of(app) as client, anyio.create_task_group() as group:
-        group.start_soon(lambda: client.post(path, json={"path": str(pipe)}))
-        while not app.state.pool.full(lane):
-            await anyio.sleep(0.001)
-        for call in CALLS:
-            if call.lane == lane:
-                response = await ask(client, call, content=never(), headers={"content-length": "1000"})
-                assert response.status_code == 503
-                assert int(response.headers["retry-after"]) >= 1
-                refusal_of(response, call.path)
-        for ready in ("/health/ready", "/v2/health/ready"):
-            refused = await client.get(ready)
-            assert refused.status_code == 503
-            assert lane in json.dumps(refusal_of(refused, ready))
-        assert (await client.get("/health/live")).status_code == 200
-        await anyio.to_thread.run_sync(pipe.write_text, "go")
-    async with client_of(create_app(settings)) as client:
+    async with client_of(app) as client:
         assert (await client.get("/health/ready")).status_code == 200
+        for lane, path in (("large", "/held"), ("training", "/waiting")):
+            async with anyio.create_task_group() as group:
+                group.start_soon(partial(client.post, path, json={"path": str(pipe)}))
+                while not app.state.pool.full(lane):
+                    await anyio.sleep(0.001)
+                for call in CALLS:
+                    if call.lane == lane:
+                        response = await ask(client, call, content=never(), headers={"content-length": "1000"})
+                        assert response.status_code == 503
+                        assert int(response.headers["retry-after"]) >= 1
+                        refusal_of(response, call.path)
+                for ready in ("/health/ready", "/v2/health/ready"):
+                    refused = await client.get(ready)
+                    assert refused.status_code == 503
+                    assert lane in json.dumps(refusal_of(refused, ready))
+                assert (await client.get("/health/live")).status_code == 200
+                await anyio.to_thread.run_sync(pipe.write_text, "go")
+            assert (await client.get("/health/ready")).status_code == 200
 
 
 # --- what every answer carries ----------------------------------------------------------------------------------------------
@@ -305,7 +299,7 @@ async def test_an_answer_that_waits_for_its_reader_counts_among_what_is_in_fligh
         sent.append(message.get("body", b""))
 
     scope = {"type": "http", "method": "POST", "path": "/v1/evaluate", "query_string": b"", "headers": []}
-    async with app.running():
+    async with client_of(app):
         await app(scope, receive, send)
         size = len(b"".join(sent))
         assert json.loads(b"".join(sent))["value"] == 1.0
@@ -336,7 +330,7 @@ async def test_between_the_pieces_of_a_long_answer_others_have_their_turn() -> N
 
     app = create_app()
     scope = {"type": "http", "method": "POST", "path": "/v1/evaluate", "query_string": b"", "headers": []}
-    async with app.running(), anyio.create_task_group() as group:
+    async with client_of(app), anyio.create_task_group() as group:
         group.start_soon(count)
         await app(scope, receive, send)
         group.cancel_scope.cancel()
@@ -349,7 +343,7 @@ async def test_between_the_pieces_of_a_long_answer_others_have_their_turn() -> N
 
 async def test_cors_lets_the_origins_of_the_settings_in_and_no_other() -> None:
     page, other = "https://page.example", "https://other.example"
-    async with client_of(create_app(Settings(cors_origins=(page,)))) as client:
+    async with client_with(cors_origins=(page,)) as client:
         asked = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
         allowed = await client.options("/v1/evaluate", headers={"origin": page, **asked})
         assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, page)
@@ -359,15 +353,14 @@ async def test_cors_lets_the_origins_of_the_settings_in_and_no_other() -> None:
         refused = await client.post("/v1/evaluate", content=BODY, headers={"origin": other, "sec-fetch-site": "cross-site"})
         assert refused.status_code == 403
         assert "access-control-allow-origin" not in refused.headers
-    async with client_of(create_app()) as client:
+    async with client_with() as client:
         assert (
             "access-control-allow-origin"
             not in (await client.post("/v1/evaluate", content=BODY, headers={"origin": page})).headers
         )
 
 
-@pytest.mark.parametrize("path", ["/v1/evaluate", "/v2/models/huber/infer", "/none"])
-async def test_preflights_are_answered_in_form(path: str) -> None:
+async def test_preflights_are_answered_in_form() -> None:
     page = "https://page.example"
     preflight = {"origin": page, "access-control-request-method": "POST", "x-request-id": "mine-7"}
     refused = [
@@ -375,19 +368,20 @@ async def test_preflights_are_answered_in_form(path: str) -> None:
         {"access-control-request-method": "DELETE"},
         {"access-control-request-private-network": "true"},
     ]
-    async with client_of(create_app(Settings(cors_origins=(page,)))) as client:
-        for change in refused:
-            response = await client.options(path, headers={**preflight, **change})
-            assert response.status_code == 403
-            assert "CRITERION_CORS_ORIGINS" in json.dumps(refusal_of(response, path))
+    async with client_with(cors_origins=(page,)) as client:
+        for path in ("/v1/evaluate", "/v2/models/huber/infer", "/none"):
+            for change in refused:
+                response = await client.options(path, headers={**preflight, **change})
+                assert response.status_code == 403, path
+                assert "CRITERION_CORS_ORIGINS" in json.dumps(refusal_of(response, path))
+                assert response.headers["x-request-id"] == "mine-7"
+            response = await client.options(path, headers=preflight)
+            assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, page), path
+            assert "POST" in response.headers["access-control-allow-methods"]
             assert response.headers["x-request-id"] == "mine-7"
-        response = await client.options(path, headers=preflight)
-        assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, page)
-        assert "POST" in response.headers["access-control-allow-methods"]
-        assert response.headers["x-request-id"] == "mine-7"
-        for name, value in SECURITY:
-            assert response.headers.get_list(name.decode()) == [value.decode()]
-    async with client_of(create_app()) as client:
+            for name, value in SECURITY:
+                assert response.headers.get_list(name.decode()) == [value.decode()]
+    async with client_with() as client:
         response = await client.options("/v1/evaluate", headers=preflight)
         assert response.status_code == 405
         refusal_of(response, "/v1/evaluate")

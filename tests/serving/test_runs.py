@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ async def eventually(condition: Callable[[], bool], what: str) -> None:
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncGenerator[Service]:
     app = create_app(Settings(**settings), (*CALLS, *RUNS))
-    async with app.running():
+    with closing(app.state.buffers), closing(app.state.pool):
         yield app
 
 
@@ -411,12 +411,12 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def post(server: Server, document: Any, **headers: str) -> httpx.Response:
-    return httpx.post(f"{server.url}/v1/train", json=document, headers=headers, timeout=PATIENCE)
+    return server.ask("POST", "/v1/train", json=document, headers=headers)
 
 
 @contextmanager
 def streaming(server: Server, document: Any) -> Iterator[Iterator[str]]:
-    with httpx.stream("POST", f"{server.url}/v1/train", json=document, headers=STREAM, timeout=PATIENCE) as response:
+    with server.client() as client, client.stream("POST", "/v1/train", json=document, headers=STREAM) as response:
         assert response.status_code == 200
         yield response.iter_text()
 
@@ -447,7 +447,7 @@ def test_epochs_come_as_they_are_over_and_others_are_answered_meanwhile(server: 
             text += next(chunks)
             assert "event: end" not in text
         for _ in range(20):
-            assert httpx.post(f"{server.url}/v1/evaluate", json=TINY).json()["value"] == 0.5
+            assert server.ask("POST", "/v1/evaluate", json=TINY).json()["value"] == 0.5
         while text.count("event: epoch") < 10:
             text += next(chunks)
         (pid,) = pool_of(server)
@@ -477,10 +477,10 @@ def test_bodies_packed_and_large(server: Server) -> None:
     short = bare(post(server, SHORT).json())
     packed = gzip.compress(json.dumps(SHORT).encode())
     headers = {"content-encoding": "gzip", "content-type": "application/json"}
-    response = httpx.post(f"{server.url}/v1/train", content=packed, headers=headers, timeout=PATIENCE)
+    response = server.ask("POST", "/v1/train", content=packed, headers=headers)
     assert bare(response.json()) == short
     large = json.dumps(SHORT).encode() + b" " * 5_000_000
-    response = httpx.post(f"{server.url}/v1/train", content=large, headers={"content-type": "application/json"}, timeout=PATIENCE)
+    response = server.ask("POST", "/v1/train", content=large, headers={"content-type": "application/json"})
     assert bare(response.json()) == short
 
 

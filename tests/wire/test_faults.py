@@ -126,7 +126,7 @@ def random_array(rng: np.random.Generator, depth: int) -> Any:
     return rows[:-1] if rng.random() < 0.02 else rows
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_arrays_are_refused_element_by_element(seed: int, parser: str) -> None:
     rng = np.random.default_rng([40, seed])
     refused = 0
@@ -148,7 +148,7 @@ def test_random_arrays_are_refused_element_by_element(seed: int, parser: str) ->
 @pytest.mark.parametrize("element", [b"[]", b"{}", b"[[1],[1,2]]", b'{"a":1}', b"null", b"[null]"])
 def test_nothing_is_built_of_what_comes_after_the_last_fault(element: bytes) -> None:
     """simdjson takes eight bytes an element to see whether all are numbers; built, the first would take 20 times the body."""
-    body = b'{"x": [' + (element + b",") * 200_000 + element + b"]}"
+    body = b'{"x": [' + (element + b",") * 50_000 + element + b"]}"
     tracemalloc.start()
     try:
         with pytest.raises(InvalidArray) as caught:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from app.insight.charts.theme import (
     THEMES,
@@ -74,9 +74,11 @@ def _names(curves: Sequence[Answer]) -> list[str]:
 
 
 def _parameters(entry: Answer) -> str:
-    """The parameters that are numbers."""
+    """The parameters that are numbers, also those that stand in an object."""
     loss: dict[str, Any] = entry["loss"]
-    return ", ".join(f"{named(name)} {written(number)}" for name, number in loss.items() if finite(number) is not None)
+    within = [item for value in loss.values() if isinstance(value, dict) for item in cast(dict[str, Any], value).items()]
+    numbers = [(name, value) for name, value in (*loss.items(), *within) if finite(value) is not None]
+    return ", ".join(f"{named(name)} {written(number)}" for name, number in numbers)
 
 
 def _subtitle(answer: Answer, first: Answer) -> str:

@@ -12,7 +12,6 @@ from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.errors import Fault, InvalidParameter
@@ -20,11 +19,22 @@ from app.libraries import AVERAGES, EACH, equal
 from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, Second, Seconds, loss
+from app.losses.numerics.cancelling import (
+    HALF_LOG_2_PI,
+    HALF_LOG_2_PI_LOW,
+    LOG_2_LOW,
+    Where,
+    cancels,
+    exp_minus,
+    log_plus,
+    put,
+    times_power,
+    with_factorial,
+)
 from app.losses.numerics.pairs import (
     Pair,
     constant,
-    exp_parts,
-    log_pair,
+    difference,
     pair,
     pair_add,
     pair_divide,
@@ -33,13 +43,10 @@ from app.losses.numerics.pairs import (
     two_product,
     two_sum,
 )
-from app.losses.numerics.stable import Array, exp_tail, xlogy
+from app.losses.numerics.stable import LOG_2, Array
 from app.registry import alias
 
-Where: TypeAlias = NDArray[np.bool_]
 LogInput: TypeAlias = Annotated[bool, Doc("Whether predictions are the logarithm of the mean (a log link) instead of the mean.")]
-
-HALF_LOG_2_PI, HALF_LOG_2_PI_LOW = 0.9189385332046728, -3.8782941580672414e-17
 
 
 @loss(
@@ -103,7 +110,7 @@ def poisson_nll(
     """
     values, gradient, second = _poisson(predictions, targets, log_input, eps)
     if full:
-        values = _with_factorial(values, predictions, targets, log_input, eps, exact=full is True)
+        values = with_factorial(values, predictions, targets, log_input, eps, exact=full is True)
     return values, gradient, second
 
 
@@ -275,6 +282,13 @@ def gaussian_nll(
     large.
     See also: mean_squared_error.
     """
+    return surprise_of_normal(mean, variance, targets, full, eps)
+
+
+def surprise_of_normal(
+    mean: Array, variance: Array, targets: Array, full: bool = False, eps: float = 0.0
+) -> tuple[Array, tuple[Array, Array], Seconds]:
+    """½(ln v + (m − y)²/v), v = max(variance, eps), with ½ ln 2π where it is full; and both of its derivatives."""
     v = np.maximum(variance, eps)
     residual, error = two_sum(mean, -targets)
     half, ratio = residual / 2.0, residual / v
@@ -290,23 +304,88 @@ def gaussian_nll(
         high, low = pair_divide(square(at), pair(2.0 * v[at]))
         return pair_add((high, low), (np.full_like(high, constant), np.full_like(high, constant_low)))
 
-    values = _log_plus(0.5, pair(v), ratio * half + constant, rest)
+    values = log_plus(0.5, pair(v), ratio * half + constant, rest)
     share = ratio * residual
     slope = np.where(np.isfinite(share), (1.0 - share) / v / 2.0, -ratio * (ratio / 2.0))
     close = np.abs(1.0 - share) < 0.5
     if close.any():
         squared = square(close)
-        _put(slope, close, pair_add(pair(v[close]), (-squared[0], -squared[1]))[0] / v[close] / v[close] / 2.0)
+        put(slope, close, pair_add(pair(v[close]), (-squared[0], -squared[1]))[0] / v[close] / v[close] / 2.0)
 
     def second() -> tuple[Array, Array]:
         bend = np.where(np.isfinite(share), (share - 0.5) / v / v, ratio * (ratio / v))
         near = np.abs(share - 0.5) < 0.25
         if near.any():
             twice = pair_multiply(square(near), pair(np.full_like(v[near], 2.0)))
-            _put(bend, near, pair_add(twice, pair(-v[near]))[0] / v[near] / v[near] / v[near] / 2.0)
+            put(bend, near, pair_add(twice, pair(-v[near]))[0] / v[near] / v[near] / v[near] / 2.0)
         return 1.0 / v, np.where(variance < eps, 0.0, bend)
 
     return values, (ratio, np.where(variance < eps, 0.0, slope)), second
+
+
+@loss(
+    predictions=POSITIVE,
+    targets=NON_NEGATIVE,
+    formula="p·y − ln p",
+    gradient="y − 1/p",
+    aliases=("ExponentialNLL",),
+    equals=(equal("scoringrules.logs_exponential(targets, predictions)", reductions=EACH),),
+    reference="Lawless (2003), doi:10.1002/9781118033005",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH,
+)
+def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
+    """Fits the rate of events of which the waiting time is known: one over the mean time.
+
+    Use when: times between events of a constant rate are known, as of calls, failures or decays.
+    Avoid when: some waits were not seen to the end, or the rate changes while waiting, as it does with wear.
+    See also: gamma_nll, poisson_nll.
+    """
+    product, error = two_product(predictions, targets)
+    sound = (product > 1e-290) & np.isfinite(product)
+    values = log_plus(-1.0, pair(predictions), product, lambda at: (product[at], error[at]))
+    gradient = ((product - 1.0) + np.where(sound, error, 0.0)) / predictions
+    gradient = np.where(np.isfinite(product), gradient, targets - 1.0 / predictions)
+    return values, gradient, lambda: 1.0 / predictions / predictions
+
+
+@loss(
+    predictions={"location": REAL, "scale": POSITIVE},
+    targets=REAL,
+    formula="ln(2s) + |y − m|/s",
+    gradient="∂ℓ/∂m = sign(m − y)/s; ∂ℓ/∂s = (1 − |y − m|/s)/s",
+    symbols={"m": "the predicted location", "s": "the predicted scale"},
+    aliases=("LaplaceNLL",),
+    equals=(
+        equal("scoringrules.logs_laplace(targets, location, scale)", reductions=EACH),
+        equal("-torch.distributions.Laplace(location, scale).log_prob(targets)", reductions=EACH),
+    ),
+    reference="Kotz, Kozubowski and Podgórski (2001), doi:10.1007/978-1-4612-0173-1",
+    properties=DIFFERENTIABLE,
+)
+def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array], Seconds]:
+    """Fits a median and its own uncertainty: as gaussian_nll, with absolute errors, so that outliers pull less.
+
+    Use when: a model tells how sure it is, and errors are mostly small but now and then large.
+    Avoid when: a scale near 0 is within reach: slopes explode there, as those of every likelihood of this kind.
+    See also: gaussian_nll, crps_laplace, mean_absolute_error.
+    """
+    residual, error = difference(targets, location)
+    side = np.sign(residual)
+    size, lost = np.abs(residual), side * error
+    z = np.where(np.isfinite(size), size / scale, np.abs(targets / scale - location / scale))
+    low = np.full_like(z, LOG_2_LOW)
+
+    def rest(at: Where) -> Pair:
+        share = pair_divide((size[at], lost[at]), pair(scale[at]))
+        return pair_add(share, (np.full_like(low[at], LOG_2), low[at]))
+
+    def excess(factor: float) -> Array:  # |y − m|·factor − s
+        return (factor * size - scale) + factor * lost
+
+    values = log_plus(1.0, pair(scale), z + LOG_2, rest)
+    bend = np.where(np.isfinite(2.0 * size), excess(2.0) / scale, 2.0 * z - 1.0) / scale / scale
+    spread = -np.where(np.isfinite(size), excess(1.0) / scale, z - 1.0) / scale
+    return values, (-side / scale, spread), lambda: (np.zeros_like(z), bend)
 
 
 # --- one distribution, its mean or the logarithm of it ------------------------------------------------------------------
@@ -315,14 +394,14 @@ def gaussian_nll(
 def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) -> tuple[Array, Array, Second]:
     if log_input:
         product = targets * predictions
-        values = _exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
+        values = exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
         both = np.isinf(product) & (predictions > 700.0)  # two numbers beyond float64, of which the larger decides
         if both.any():
             values = np.where(both, np.copysign(np.inf, predictions - np.log(targets) - np.log(predictions)), values)
-        gradient = _exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
+        gradient = exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
         return values, gradient, lambda: np.exp(predictions)
     rate, error = two_sum(predictions, eps)
-    values = _log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
+    values = log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
     gradient = ((rate - targets) + error) / rate
     gradient = np.where(targets == 0, 1.0, gradient)  # also at a rate of 0, where the quotient is 0/0
     return values, gradient, lambda: np.where(targets == 0, 0.0, targets / rate / rate)
@@ -330,15 +409,15 @@ def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) ->
 
 def _gamma(predictions: Array, targets: Array, log_input: bool) -> tuple[Array, Array, Second]:
     if log_input:
-        values = _exp_minus(targets, -predictions, -predictions, lambda at: pair(-predictions[at]))
-        gradient = -_exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
+        values = exp_minus(targets, -predictions, -predictions, lambda at: pair(-predictions[at]))
+        gradient = -exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
         nothing = np.zeros_like(targets)
-        return values, gradient, lambda: _exp_minus(targets, -predictions, nothing, lambda at: pair(nothing[at]))
+        return values, gradient, lambda: exp_minus(targets, -predictions, nothing, lambda at: pair(nothing[at]))
 
     def quotient(at: Where) -> Pair:
         return pair_divide(pair(targets[at]), pair(predictions[at]))
 
-    values = _log_plus(1.0, pair(predictions), targets / predictions, quotient)
+    values = log_plus(1.0, pair(predictions), targets / predictions, quotient)
     gradient = (predictions - targets) / predictions / predictions
 
     def second() -> Array:  # (2y − p)/p³
@@ -364,20 +443,20 @@ def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array, Se
 
     offset = y * (b / a)
     bracket = p - offset
-    close = _close(bracket, offset)
+    close = cancels(bracket, offset)
     if close.any():
         exact = _offset(y[close], power)
-        _put(bracket, close, (p[close] - exact[0]) - exact[1])
-    values = _times(bracket / b, raised)
+        put(bracket, close, (p[close] - exact[0]) - exact[1])
+    values = times_power(bracket / b, raised)
     if not np.isfinite(values).all():  # the bracket may overflow where its share does not
-        apart = _times(p, raised) / b - _times(y, raised) / a
+        apart = times_power(p, raised) / b - times_power(y, raised) / a
         values = np.where(np.isfinite(values) | np.isnan(apart), values, apart)
 
     def second() -> Array:  # p^(−ρ)·(1 − ρ + ρy/p)
         bracket = plus_share(two_sum(np.ones(1), -power), constant(power), y, p)
-        return _times(bracket, lambda share: p ** (-power * share))
+        return times_power(bracket, lambda share: p ** (-power * share))
 
-    return values, _times(p - y, lambda share: p ** (-power * share)), second
+    return values, times_power(p - y, lambda share: p ** (-power * share)), second
 
 
 def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Second]:
@@ -392,8 +471,8 @@ def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Sec
     def bracketed(below: float, above: float, exact: Callable[[Where], Pair]) -> Array:
         other = y * (below / above)  # of which something is left, however small: it has the sign of what is infinite
         other = np.where((other == 0) & (y > 0), math.copysign(5e-324, below / above), other)
-        near = _times(_exp_minus(1.0, x, other, exact), raised(a)) / below
-        far = _times(np.ones_like(x), raised(b)) / below - _times(y, raised(a)) / above
+        near = times_power(exp_minus(1.0, x, other, exact), raised(a)) / below
+        far = times_power(np.ones_like(x), raised(b)) / below - times_power(y, raised(a)) / above
         # eˣ leaves the range of floats before its powers do
         return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)
 
@@ -419,132 +498,3 @@ def _offset(y: Array, power: float) -> Pair:
     (a, a_low), (b, b_low) = _less(1.0, power), _less(2.0, power)
     product, error = two_product(y, b)
     return pair_divide((product, error + y * b_low), (np.full_like(y, a), np.full_like(y, a_low)))
-
-
-# --- differences that keep their digits -----------------------------------------------------------------------------
-
-
-def _close(difference: Array, term: Array) -> Where:
-    """Where a difference has lost two bits or more to cancellation, and its terms are in the range of double-double."""
-    size = np.abs(term)
-    return (np.abs(difference) < 0.25 * size) & (size > 1e-290) & (size < 1e290)
-
-
-def _exp_minus(factor: Array | float, x: Array, other: Array, exact: Callable[[Where], Pair]) -> Array:
-    """factor · eˣ − other; where they nearly cancel in double-double, with `other` exact there."""
-    power = factor * np.exp(x)
-    far = (np.abs(x) > 700.0) | np.isinf(power)
-    if far.any():  # eˣ may leave the range where the product does not
-        half = np.exp(x / 2.0)
-        power = np.where(far, factor * half * half, power)
-        shifted = half * (factor * half - other / half)
-        difference = np.where(np.isinf(power), np.where(np.isfinite(other) & ~np.isnan(shifted), shifted, power), power - other)
-    else:
-        difference = power - other
-    close = _close(difference, other) & ~far
-    if close.any():
-        high, low = exact(close)
-        # the power of two of the factor is joined to that of the exponential, which alone may be out of range
-        mantissa, exponent = np.frexp(np.broadcast_to(factor, x.shape)[close])
-        power, octave = exp_parts(x[close])
-        product = pair_multiply(power, pair(mantissa))
-        _put(
-            difference,
-            close,
-            pair_add((np.ldexp(product[0], octave + exponent), np.ldexp(product[1], octave + exponent)), (-high, -low))[0],
-        )
-    return difference
-
-
-def _log_plus(factor: Array | float, x: Pair, other: Array, exact: Callable[[Where], Pair]) -> Array:
-    """factor · log x + other with 0 · log 0 = 0; where they nearly cancel in double-double, with `other` exact there."""
-    factor = np.broadcast_to(factor, other.shape)
-    total = xlogy(factor, x[0]) + (factor * np.divide(x[1], x[0], out=np.zeros_like(other), where=x[0] > 0) + other)
-    close = _close(total, other)
-    if close.any():
-        logarithm = pair_add(log_pair(x[0][close]), pair(x[1][close] / x[0][close]))
-        _put(total, close, pair_add(pair_multiply(logarithm, pair(factor[close])), exact(close))[0])
-    return total
-
-
-def _put(plain: Array, at: Where, better: Array) -> None:
-    """The better numbers in place of the plain ones, except where a factor was outside the range of double-double."""
-    plain[at] = np.where(np.isfinite(better), better, plain[at])
-
-
-def _times(x: Array, power: Callable[[float], Array]) -> Array:
-    """x · power(1), in two steps of power(½) where one of the factors leaves the range of floats."""
-    whole = power(1.0)
-    product = x * whole
-    outside = ~(np.isfinite(product) & (np.minimum(np.abs(product), np.abs(whole)) > 1e-290))
-    if outside.any():
-        half = power(0.5)
-        product = np.where(outside, np.where(x == 0, 0.0, x * half * half), product)
-    return product
-
-
-# --- log y! -----------------------------------------------------------------------------------------------------------
-
-
-def _with_factorial(values: Array, predictions: Array, targets: Array, log_input: bool, eps: float, *, exact: bool) -> Array:
-    """The Poisson loss + log y!. From y = 1 on the two nearly cancel: there it is the sum of terms that are at least 0,
-
-    y·(e^z − 1 − z) with z = log(rate / y), ½ log 2πy, and the error of Stirling's formula.
-    """
-    large = targets >= 1.0 if exact else targets > 1.0
-    y, p = targets[large], predictions[large]
-    counts, of = np.unique(y, return_inverse=True)  # counts repeat: what is dear is done once for each
-    if log_input:
-        high, low = log_pair(counts)
-        rate, z = np.exp(p), (p - high[of]) - low[of]
-    else:
-        rate, error = two_sum(p, eps)
-        z = _log_ratio(rate, y) + np.divide(error, rate, out=np.zeros_like(rate), where=rate > 0)
-    deviance = np.where((np.abs(z) < 1.0) | np.isinf(rate), y * exp_tail(z), rate - y * (1.0 + z))
-    stirling = deviance + (np.log(y) / 2.0 + HALF_LOG_2_PI) - (0.0 if log_input else eps)
-    total = values.copy()
-    total[large] = stirling + _stirling_error(counts)[of] if exact else stirling
-    if exact:
-        total[~large] += _log_factorial_below_one(targets[~large])
-    return total
-
-
-def _log_ratio(a: Array, b: Array) -> Array:
-    """log(a/b) from the exact difference: near a = b the rounded quotient would lose it."""
-    excess = np.abs(a - b) / np.minimum(a, b)
-    size = np.where(np.isfinite(excess), np.log1p(excess), np.abs(np.log(a) - np.log(b)))
-    return np.where(a < b, -size, size)
-
-
-def _stirling_error(y: Array) -> Array:
-    """log y! − log(√(2πy)·(y/e)^y) for y ≥ 1: its asymptotic series from 10 on, below by steps of y to y + 1."""
-    total = np.zeros_like(y)
-    for _ in range(9):
-        squared = 1.0 / (2.0 * y + 1.0) ** 2
-        step = np.zeros_like(y)
-        for k in range(17, 0, -1):  # (y + ½)·log(1 + 1/y) − 1, as a series without a difference
-            step = squared * (1.0 / (2 * k + 1) + step)
-        below = y < 10.0
-        total, y = np.where(below, total + step, total), np.where(below, y + 1.0, y)
-    w = 1.0 / (y * y)
-    series = 1 / 12 - w * (1 / 360 - w * (1 / 1260 - w * (1 / 1680 - w * (1 / 1188 - w * (691 / 360360 - w / 156)))))
-    return total + series / y
-
-
-def _zeta_less_one(k: int) -> float:
-    """ζ(k) − 1 = Σ n⁻ᵏ from n = 2 on: the first terms, and Euler and Maclaurin's formula for the rest."""
-    m = 200.0
-    first = math.fsum(n**-k for n in range(2, 200))
-    return first + m ** (1 - k) / (k - 1) + m**-k / 2 + k * m ** (-k - 1) / 12 - k * (k + 1) * (k + 2) * m ** (-k - 3) / 720
-
-
-_ZETA_LESS_ONE = {k: _zeta_less_one(k) for k in range(2, 50)}
-_EULER = 0.5772156649015329
-
-
-def _log_factorial_below_one(y: Array) -> Array:
-    """log y! = log Γ(1 + y) for 0 ≤ y < 1, with all its digits near 0, where it vanishes."""
-    series = np.zeros_like(y)
-    for k, zeta in reversed(_ZETA_LESS_ONE.items()):
-        series = zeta / k - y * series
-    return (y * (1.0 - _EULER) - np.log1p(y)) + y * y * series

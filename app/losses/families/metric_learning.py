@@ -15,8 +15,7 @@ from typing_extensions import Doc
 
 from app.libraries import EACH, equal
 from app.losses.cost import IN_PAIRS, Cost
-from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN
-from app.losses.inputs import Encoding, Numbers, Sizes
+from app.losses.encodings import BINARY, DISTANCE, EMBEDDING, GROUP, REAL, SIGN, per_sample
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     CONVEX,
@@ -47,15 +46,6 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.stable import Array, power_of_two, recovered, sigmoid, softplus
-
-
-def _per_sample(encoding: Encoding) -> Encoding:
-    """One label for each sample, where the predictions do not have the label's shape."""
-
-    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
-        return encoding.draw(rng, replace(sizes, d=()))
-
-    return replace(encoding, axes=("n",), draw=draw)
 
 
 @loss(
@@ -102,7 +92,7 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
 
 @loss(
     predictions=DISTANCE,
-    targets=_per_sample(BINARY),
+    targets=per_sample(BINARY),
     formula="y·d² + (1 − y)·max(0, m − d)²",
     gradient="2y·d − 2(1 − y)·max(0, m − d)",
     symbols={"d": "the distance of the two samples, which is the prediction"},
@@ -135,7 +125,7 @@ def contrastive(
 
 @loss(
     predictions={"first": EMBEDDING, "second": EMBEDDING},
-    targets=_per_sample(SIGN),
+    targets=per_sample(SIGN),
     formula="1 − c if y = 1, else max(0, c − m); c = cos(a, b)",
     gradient="∂ℓ/∂a = h·(b/(‖a‖‖b‖) − c·a/‖a‖²); ∂ℓ/∂b = h·(a/(‖a‖‖b‖) − c·b/‖b‖²); h = −1 if y = 1, 1 if c ≥ m, else 0",
     symbols={"a": "the first vector", "b": "the second vector"},

@@ -1,19 +1,17 @@
-"""Losses of a residual that far residuals pull at weakly, or not at all. Of arrays (n, *d), every number is an element by itself.
+"""Losses of a regression with outliers: a residual pulls with bounded force, however far it is.
 
-Most are functions of z = r/c, with a scale c at which a residual begins to count as far. Neither r nor z needs to be
-finite where the loss is: beyond `FAR` it follows from half the residual, which is.
+Of arrays (n, *d), every number is an element by itself. Neither the residual r nor its ratio to the scale at which it
+counts as far needs to be finite where the loss is.
 """
 
 import math
-import sys
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from app.errors import Fault, InvalidParameter
-from app.libraries import EACH, equal
+from app.libraries import AVERAGES, EACH, equal
 from app.losses.encodings import REAL
 from app.losses.loss import (
     BOUNDED_GRADIENT,
@@ -27,116 +25,140 @@ from app.losses.loss import (
     loss,
 )
 from app.losses.numerics.pairs import (
-    Pair,
-    constant,
     difference,
-    log_pair,
-    pair_add,
-    pair_divide,
-    pair_exp,
-    pair_log,
-    pair_multiply,
-    pair_negative,
 )
-from app.losses.numerics.seams import seamed, within
-from app.losses.numerics.stable import LOG_2, Array, exp_tail, log_tail, recovered, sign
-
-FAR = 1e140
-"""A ratio r/c from which on 1 + (r/c)² is (r/c)² to the last digit, and whose square is far from the end of the range."""
-
-Scale = Annotated[float, Ge(1e-100), Le(1e100), Doc("Residual from which on a target counts as far.")]
-
-# --- members of one family, and the family itself ----------------------------------------------------------------------
+from app.losses.numerics.residuals import Scale, absolute, one_less, scaled, seamed, squared, within
+from app.losses.numerics.stable import LOG_2, Array, log_tail, recovered, sign
 
 
 @loss(
     predictions=REAL,
     targets=REAL,
-    formula="ln(1 + ½(r/c)²)",
-    gradient="(r/c²)/(1 + ½(r/c)²)",
-    aliases=("lorentzian", "cauchy_loss"),
-    equals=(equal("kornia.losses.cauchy_loss(predictions, targets, reduction='none')", reductions=EACH, axes=("n",)),),
-    reference="Black and Anandan (1996), doi:10.1006/cviu.1996.0006; Barron (2019), arXiv:1701.03077",
-    properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+    formula="ln cosh r",
+    gradient="tanh r",
+    aliases=("logcosh", "LogCosh", "log_cosh_error", "LogCoshError"),
+    equals=(
+        equal("keras.losses.LogCosh(reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal("optax.losses.log_cosh(predictions, targets)", reductions=EACH),
+        equal(
+            "torchmetrics.functional.log_cosh_error(predictions, targets)",
+            axes=("n",),
+            differs_at=("saturated",),
+            caveat="The cosh of torchmetrics overflows from residuals of 711.",
+        ),
+        equal(
+            "catboost.utils.eval_metric(targets, predictions, 'LogCosh')[0]",
+            axes=("n",),
+            differs_at=("random",),
+            caveat="CatBoost's logarithm has four digits.",
+        ),
+        equal("catboost.CatBoostRegressor(loss_function='LogCosh')", reductions=EACH, axes=("n",)),
+    ),
+    reference="Saleh and Saleh (2022), arXiv:2208.04564",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
-def cauchy(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[Array, Array, Second]:
-    """Grows like a logarithm: a residual of √2·c pulls most, and what is farther pulls less.
+def log_cosh(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
+    """Quadratic near the target and linear far from it, with no seam between: the smooth relative of Huber's loss.
 
-    Use when: outliers are many and gross, as mismatched points are, and a start near the solution is at hand.
-    Avoid when: the start may be far off: what is far hardly pulls, so that a fit can stay where it began.
-    See also: geman_mcclure, welsch, barron.
+    Use when: outliers should be bounded and the loss still smooth in all derivatives, as second-order methods and boosting want
+    it.
+    Avoid when: residuals are not of the order of 1: there is no threshold to set, so that small units make it a plain squared
+    error.
+    See also: huber, mean_squared_error.
     """
-    exact = ratio, _ = _ratio(predictions, targets, c)
-    square = ratio * ratio / 2.0
-    values = np.log1p(square)
-    gradient = ratio / (1.0 + square) / c
-    far = np.abs(ratio) >= FAR
-    half = np.where(far, predictions / 2.0 - targets / 2.0, 1.0)
-    if far.any():  # there ln(1 + ½(r/c)²) is 2 ln(r/c) − ln 2, and its slope 2/r
-        values = np.where(far, 2.0 * (np.log(np.abs(half)) + LOG_2 - math.log(c)) - LOG_2, values)
-        gradient = np.where(far, 1.0 / half, gradient)
+    residual, error = difference(predictions, targets)
+    size = np.abs(residual)
+    near = np.minimum(size, 18.0)
+    less, decay = np.expm1(-near), np.exp(-near)
+    # cosh r − 1 = expm1(−r)² / (2e⁻ʳ) has no cancellation for small r; beyond 18, ln cosh r is |r| − ln 2 to the last digit
+    values = np.where(size < 18.0, np.log1p(less * (less / (2.0 * decay))), (size - LOG_2) + np.exp(-2.0 * size))
+    slope = np.tanh(residual)
 
-    def second() -> Array:
-        whole = _one_less(_squared(exact), -0.5)
-        return np.where(far, -0.5 / half / half, _one_less(_squared(exact), 0.5) / whole / c / whole / c)
+    def second() -> Array:  # 1 − tanh²
+        decay = np.exp(-2.0 * size)
+        return 4.0 * decay / np.square(1.0 + decay) * (1.0 - 2.0 * slope * error)
 
-    return values, gradient, second
+    return values + slope * error, slope, second
 
 
 @loss(
     predictions=REAL,
     targets=REAL,
-    formula="2(r/c)²/((r/c)² + 4)",
-    gradient="16(r/c²)/((r/c)² + 4)²",
-    aliases=("geman_mcclure_loss",),
-    equals=(equal("kornia.losses.geman_mcclure_loss(predictions, targets, reduction='none')", reductions=EACH, axes=("n",)),),
-    reference="Geman and McClure (1987), Bulletin of the ISI 52:5–21; Barron (2019), arXiv:1701.03077",
-    properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+    formula="½r² if |r| ≤ δ, else δ(|r| − ½δ)",
+    gradient="r if |r| ≤ δ, else δ·sign(r)",
+    aliases=("HuberLoss", "huber_loss", "F.huber_loss", "Huber"),
+    equals=(
+        equal("torch.nn.HuberLoss(delta=delta, reduction=reduction)(predictions, targets)"),
+        equal("keras.losses.Huber(delta=delta, reduction=reduction)(targets, predictions)", reductions=AVERAGES),
+        equal("optax.losses.huber_loss(predictions, targets, delta=delta)", reductions=EACH),
+        equal("sklearn.linear_model.SGDRegressor(loss='huber', epsilon=delta)", reductions=EACH, axes=("n",)),
+        equal("sklearn._loss.loss.HuberLoss(delta=delta)", reductions=EACH, axes=("n",)),
+        equal(
+            "lightgbm.LGBMRegressor(objective='huber', alpha=delta)",
+            axes=("n",),
+            differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
+        equal("catboost.utils.eval_metric(targets, predictions, f'Huber:delta={delta}')[0]", axes=("n",)),
+        equal("catboost.CatBoostRegressor(loss_function=f'Huber:delta={delta}')", reductions=EACH, axes=("n",)),
+    ),
+    reference="Huber (1964), doi:10.1214/aoms/1177703732",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
-def geman_mcclure(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[Array, Array, Second]:
-    """Costs at most 2: what is far off costs the same however far, and no longer pulls.
+def huber(
+    predictions: Array,
+    targets: Array,
+    *,
+    delta: Annotated[float, Gt(0), Doc("Residual at which the loss turns from quadratic to linear.")] = 1.0,
+) -> tuple[Array, Array, Second]:
+    """Quadratic near the target, linear beyond it: outliers pull with bounded force.
 
-    Use when: outliers are to be left out rather than bounded, in registration and reconstruction.
-    Avoid when: the start is far off, or every target is to be met: far ones are given up.
-    See also: cauchy, welsch, tukey_biweight.
+    Use when: most errors are ordinary and a few targets are far off: delta is the residual from which one counts as far off.
+    Avoid when: nobody can say what a large residual is: with delta too small it is the median that is fitted, too large the
+    mean.
+    See also: smooth_l1, quantile.
     """
-    exact = ratio, _ = _ratio(predictions, targets, c)
-    square = ratio * ratio
-    share = 4.0 / (square + 4.0)
-    gradient = share * ratio / c * share
-    far = np.abs(ratio) >= FAR
-    if far.any():  # there it is 16c²/r³
-        half = np.where(far, predictions / 2.0 - targets / 2.0, 1.0)
-        gradient = np.where(far, 2.0 * (c / half) * (c / half) / half, gradient)
-
-    def second() -> Array:  # in an order in which nothing leaves the range before the end
-        whole = _one_less(_squared(exact), -0.25)
-        return _one_less(_squared(exact), 0.75) / whole / c / whole / c / whole
-
-    return 0.5 * square * share, gradient, second
+    residual = predictions - targets
+    gradient = residual.clip(-delta, delta)
+    values = seamed(predictions, targets, residual, gradient, gradient)
+    return values, gradient, lambda: np.where(within(predictions, targets, delta), 1.0, 0.0)
 
 
 @loss(
     predictions=REAL,
     targets=REAL,
-    formula="1 − exp(−½(r/c)²)",
-    gradient="(r/c²) exp(−½(r/c)²)",
-    aliases=("leclerc", "correntropy", "welsch_loss"),
-    equals=(equal("kornia.losses.welsch_loss(predictions, targets, reduction='none')", reductions=EACH, axes=("n",)),),
-    reference="Dennis and Welsch (1978), doi:10.1080/03610917808812083; Barron (2019), arXiv:1701.03077",
-    properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+    formula="½r²/β if |r| < β, else |r| − ½β",
+    gradient="r/β if |r| < β, else sign(r)",
+    aliases=("SmoothL1Loss", "smooth_l1_loss", "F.smooth_l1_loss", "SmoothL1"),
+    equals=(
+        equal("torch.nn.SmoothL1Loss(beta=beta, reduction=reduction)(predictions, targets)"),
+        equal("torch.nn.HuberLoss(delta=beta, reduction=reduction)(predictions, targets) / beta"),
+    ),
+    reference="Girshick (2015), doi:10.1109/ICCV.2015.169",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
-def welsch(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[Array, Array, Second]:
-    """Costs at most 1, and the pull of a far residual vanishes like the tail of a bell curve.
+def smooth_l1(
+    predictions: Array,
+    targets: Array,
+    *,
+    beta: Annotated[
+        float, Ge(0), Doc("Residual at which the loss turns from quadratic to linear; 0 makes it the absolute error.")
+    ] = 1.0,
+) -> tuple[Array, Array, Second]:
+    """Absolute error with its corner rounded off: Huber's loss divided by its threshold, so that the far slope is always 1.
 
-    Use when: outliers are to have no say at all, and the scale of honest errors is known.
-    Avoid when: that scale is a guess: residuals of a few scales are already ignored.
-    See also: cauchy, geman_mcclure, tukey_biweight.
+    Use when: coordinates such as those of boxes are regressed and no target should pull with more than 1, whatever beta is.
+    Avoid when: beta is tuned against a fixed learning rate: smaller betas make the slope near the target steeper; huber's stays
+    1.
+    See also: mean_absolute_error, giou.
     """
-    exact = ratio, _ = _ratio(predictions, targets, c)
-    square, rest = _squared(exact)
-    bell, _ = pair_exp((-square / 2.0, -rest / 2.0))  # whose exponent must not be rounded: it is magnified by its size
-    return -np.expm1(-square / 2.0), ratio * bell / c, lambda: _one_less((square, rest), 1.0) * bell / c / c
+    if beta == 0:
+        return absolute(predictions, targets)
+    residual = predictions - targets
+    near = residual.clip(-beta, beta)
+    gradient = near / beta
+    values = seamed(predictions, targets, residual, near, gradient)
+    return values, gradient, lambda: np.where(within(predictions, targets, beta), 1.0 / beta, 0.0)
 
 
 @loss(
@@ -170,7 +192,7 @@ def charbonnier(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[
     gradient="r/√((r/δ)² + 1)",
     aliases=("reg:pseudohubererror", "mphe"),
     equals=(equal("xgboost.XGBRegressor(objective='reg:pseudohubererror', huber_slope=delta)", reductions=EACH, axes=("n",)),),
-    reference="Charbonnier et al. (1997), doi:10.1109/83.551699; Hartley and Zisserman (2003), appendix 6.8",
+    reference="Hartley and Zisserman (2003), appendix 6.8; Charbonnier et al. (1997), doi:10.1109/83.551699",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
 def pseudo_huber(
@@ -207,105 +229,8 @@ def _hyperbola(residual: Array, scale: float) -> tuple[Array, Array]:
 
 def _bend(predictions: Array, targets: Array, scale: float) -> Array:
     """The second derivative of that, (z² + 1)^−³⁄₂."""
-    square = _one_less(_squared(_ratio(predictions, targets, scale)), -1.0)
+    square = one_less(squared(scaled(predictions, targets, scale)), -1.0)
     return 1.0 / square / np.sqrt(square)
-
-
-@loss(
-    predictions=REAL,
-    targets=REAL,
-    formula="|α − 2|/α·(((r/c)²/|α − 2| + 1)^(½α) − 1)",
-    gradient="(r/c²)((r/c)²/|α − 2| + 1)^(½α − 1)",
-    aliases=("general_adaptive", "general_robust"),
-    reference="Barron (2019), arXiv:1701.03077",
-    properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
-)
-def barron(
-    predictions: Array,
-    targets: Array,
-    *,
-    alpha: Annotated[
-        float,
-        Ge(-100),
-        Le(2),
-        Doc("Shape: the lower, the less a far residual pulls. 2: squares, 0: cauchy."),
-    ] = 1.0,
-    c: Scale = 1.0,
-) -> tuple[Array, Array, Second]:
-    """One family of robust losses with a shape to set: squares, charbonnier, cauchy, geman_mcclure and all between them.
-
-    Its limits are taken where alpha is 2 (half the square of r/c) and 0 (cauchy); welsch is that for alpha → −∞.
-
-    Use when: nobody knows how robust the loss should be: the shape is searched for, or learned.
-    Avoid when: the shape is known: the loss of that name says it, and computes it with fewer steps.
-    See also: charbonnier, cauchy, geman_mcclure, welsch.
-    """
-    if alpha == 0:
-        return cauchy(predictions, targets, c=c)
-    if alpha == 2:
-        ratio = (predictions - targets) / c
-        return ratio * ratio / 2.0, ratio / c, lambda: np.full_like(ratio, 1.0) / c / c
-    b = pair_add(constant(2.0), constant(-alpha))
-    exact = ratio, _ = _ratio(predictions, targets, c)
-    share = pair_divide(_squared(exact), b)
-    square, _ = whole = pair_add(constant(1.0), share)
-    power = pair_multiply(pair_log(whole), constant(alpha / 2.0))
-    raised, _ = pair_exp(power)
-    growth = np.where(share[0] < 0.5, alpha / 2.0 * np.log1p(share[0]), power[0])
-    factor = (2.0 - alpha) / alpha
-    values = np.where(np.abs(growth) < 0.5, np.expm1(growth), raised - 1.0) * factor
-    values = np.where(share[0] < 1e-20, 0.5 * ratio * ratio, values)  # where a growth that small has lost its digits
-    gradient = ratio / square / c * raised
-    far = np.abs(ratio) >= FAR
-    half = np.where(far, np.abs(predictions / 2.0 - targets / 2.0), 1.0)
-    root = half
-    if far.any():
-        unit = pair_add(log_pair(np.full(1, c / 2.0)), pair_multiply(pair_log(b), constant(0.5)))
-        distance = pair_add(log_pair(half), pair_negative(unit))
-        root, _ = pair_exp(pair_multiply(distance, constant(alpha / 2.0)))  # whose square is ((r/c)²/b)^½α
-        values = np.where(far, (root * root - 1.0) * factor, values)
-        gradient = np.where(far, root / half / 2.0 * root * np.sign(ratio) * (2.0 - alpha), gradient)
-
-    def second() -> Array:
-        turn, _ = pair_add(constant(1.0), pair_multiply(pair_add(constant(alpha), constant(-1.0)), share))
-        bend = turn / square / c / square / c * raised  # in an order in which nothing leaves the range before the end
-        return np.where(far, (alpha - 1.0) * (2.0 - alpha) * (root / half / 2.0) * (root / half / 2.0), bend)
-
-    return values, gradient, second
-
-
-# --- shapes of their own ----------------------------------------------------------------------------------------------
-
-
-@loss(
-    predictions=REAL,
-    targets=REAL,
-    formula="c²/6·(1 − (1 − (r/c)²)³) if |r| ≤ c, else c²/6",
-    gradient="r(1 − (r/c)²)² if |r| ≤ c, else 0",
-    aliases=("bisquare", "TukeyBiweight"),
-    equals=(equal("statsmodels.robust.norms.TukeyBiweight(c=c).rho(predictions - targets)", reductions=EACH, axes=("n",)),),
-    reference="Beaton and Tukey (1974), doi:10.1080/00401706.1974.10489171",
-    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
-)
-def tukey_biweight(predictions: Array, targets: Array, *, c: Scale = 4.685) -> tuple[Array, Array, Second]:
-    """Quadratic near the target, and beyond c a constant: what is farther has no say at all.
-
-    The default is 95 % efficient where residuals are normal with deviation 1.
-
-    Use when: residuals are in units of their spread, and gross errors are to be left out entirely.
-    Avoid when: the start is far off: beyond c nothing pulls back.
-    See also: geman_mcclure, welsch, huber.
-    """
-    residual, error = difference(predictions, targets)
-    size = np.abs(residual)
-    # 1 − z² from the unrounded gap to the threshold: it is all that is left of the slope there
-    gap = np.where(size <= c, np.maximum((c - size) - np.sign(residual) * error, 0.0), 0.0)
-    size = np.minimum(size, c)
-    share = size / c
-    inside = gap / c * (1.0 + share)
-    values = size * size * (1.0 + inside + inside * inside) / 6.0
-    gradient = size * inside * inside * np.sign(residual)
-    return values, gradient, lambda: inside * _one_less(_squared(_ratio(predictions, targets, c)), 5.0)
 
 
 @loss(
@@ -314,8 +239,8 @@ def tukey_biweight(predictions: Array, targets: Array, *, c: Scale = 4.685) -> t
     formula="c²(|r|/c − ln(1 + |r|/c))",
     gradient="r/(1 + |r|/c)",
     aliases=("FairLoss", "FairLoss:smoothness"),
-    equals=(equal("lightgbm.LGBMRegressor(objective='fair', fair_c=c)", reductions=EACH, axes=("n",)),),
-    reference="Fair (1974), Ann. Econ. Soc. Meas. 3; Holland and Welsch (1977), doi:10.1080/03610927708827533",
+    equals=(equal("lightgbm.LGBMRegressor(objective='fair', fair_c=c)", axes=("n",)),),
+    reference="Fair (1974), Annals of Economic and Social Measurement; Holland and Welsch (1977), doi:10.1080/03610927708827533",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )
 def fair(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[Array, Array, Second]:
@@ -381,121 +306,3 @@ def wing(
     values = width * (np.log1p(near / epsilon) + low / (near + epsilon)) + np.where(inside, 0.0, beyond)
     slope = np.where(inside, width / (epsilon + near), 1.0)
     return values, slope * sign(residual), lambda: np.where(inside & (residual != 0), -slope / (epsilon + near), 0.0)
-
-
-@loss(
-    predictions=REAL,
-    targets=REAL,
-    formula="|r| if |r| ≤ c, else (r² + c²)/(2c)",
-    gradient="sign(r) if |r| ≤ c, else r/c",
-    aliases=("reverse_huber", "adaptive_huber"),
-    reference="Owen (2007), A robust hybrid of lasso and ridge regression; Laina et al. (2016), arXiv:1606.00373",
-    properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
-)
-def berhu(
-    predictions: Array,
-    targets: Array,
-    *,
-    c: Annotated[float, Ge(1e-100), Le(1e100), Doc("Residual at which the loss turns from linear to quadratic.")] = 1.0,
-) -> tuple[Array, Array, Second]:
-    """Huber's loss turned round: linear near the target, quadratic beyond c. The slope at r = 0 is 0.
-
-    Papers on depth take a fifth of the batch's largest residual for c; here it is a number, so that samples stay independent.
-
-    Use when: small errors are to count as well as large ones, as in maps of depth, where most are small.
-    Avoid when: targets hold outliers: they pull with their square.
-    See also: huber, mean_absolute_error.
-    """
-    residual, error = difference(predictions, targets)
-    size = np.abs(residual)
-    far = (size > c) | ((size == c) & (np.sign(residual) * error > 0))
-    beyond = recovered(
-        np.maximum(size, c) * (size / c / 2.0) + c / 2.0,
-        lambda: np.abs(predictions / 2.0 - targets / 2.0) * (size / c) + c / 2.0,
-    )
-    slope = np.where(far, recovered(residual / c, lambda: 2.0 * ((predictions / 2.0 - targets / 2.0) / c)), sign(residual))
-    return np.where(far, beyond, size), slope, lambda: np.where(far, 1.0 / c, 0.0)
-
-
-@loss(
-    predictions=REAL,
-    targets=REAL,
-    formula="exp(a·d) − a·d − 1; d = y − p",
-    gradient="−a(exp(a·d) − 1)",
-    reference="Varian (1975), A Bayesian approach to real estate assessment; Zellner (1986), doi:10.1080/01621459.1986.10478289",
-    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
-)
-def linex(
-    predictions: Array,
-    targets: Array,
-    *,
-    a: Annotated[
-        float, Ge(-1e100), Le(1e100), Doc("Which side costs more, and how steeply: above 0 predictions below the target. Not 0.")
-    ] = 1.0,
-) -> tuple[Array, Array, Second]:
-    """Exponential on one side of the target and linear on the other: errors of one sign are far dearer.
-
-    Use when: to fall short is a disaster and to overshoot a nuisance, as with dams, stocks and doses.
-    Avoid when: residuals are many times 1/a: the exponential side overflows.
-    See also: expectile, quantile.
-    """
-    if a == 0:
-        raise InvalidParameter([Fault(("parameters", "a"), "out_of_range", "a must not be 0: the loss would be 0 everywhere")])
-    residual, error = difference(predictions, targets)
-    exponent, low = pair_multiply((residual, error), constant(-a))
-    exponent = np.minimum(recovered(exponent, lambda: 2.0 * (a * (targets / 2.0 - predictions / 2.0))), sys.float_info.max)
-    decay, growth = np.expm1(exponent), np.exp(exponent)
-    # what the exponential magnifies must not be left out, but where it is beyond the range
-    low = np.where(np.isfinite(growth) & np.isfinite(low), low, 0.0)
-    values = exp_tail(exponent) + np.multiply(decay, low, out=np.zeros_like(low), where=low != 0)
-    more = np.multiply(growth, low, out=np.zeros_like(low), where=low != 0)
-    return values, -a * (decay + more), lambda: a * (a * (growth + more))
-
-
-@loss(
-    predictions=REAL,
-    targets=REAL,
-    formula="|q − [r > 0]|·h; h = r²/(2κ) if |r| ≤ κ, else |r| − ½κ",
-    gradient="|q − [r > 0]|·g; g = r/κ if |r| ≤ κ, else sign(r)",
-    aliases=("qr_dqn", "huber_quantile"),
-    reference="Dabney et al. (2018), arXiv:1710.10044; Aravkin et al. (2014), arXiv:1402.4624",
-    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
-)
-def quantile_huber(
-    predictions: Array,
-    targets: Array,
-    *,
-    quantile: Annotated[float, Ge(0), Le(1), Doc("Share of the targets that should lie below the prediction.")] = 0.5,
-    kappa: Annotated[float, Ge(1e-100), Le(1e100), Doc("Residual at which the loss turns from quadratic to linear.")] = 1.0,
-) -> tuple[Array, Array, Second]:
-    """The quantile loss with its corner rounded: quadratic within kappa of the target.
-
-    Use when: quantiles are learned by gradient steps, as in distributional reinforcement learning.
-    Avoid when: the quantile itself is wanted: within kappa it leans towards the expectile.
-    See also: quantile, expectile, smooth_l1.
-    """
-    residual = predictions - targets
-    weight = np.where(residual > 0, 1.0 - quantile, quantile)
-    near = residual.clip(-kappa, kappa)
-    gradient = weight * (near / kappa)
-    values = seamed(predictions, targets, residual, near, gradient)
-    return values, gradient, lambda: np.where(within(predictions, targets, kappa), weight / kappa, 0.0)
-
-
-def _ratio(predictions: Array, targets: Array, scale: float) -> Pair:
-    """r/scale, unrounded, and within ±FAR: beyond, the loss is that of r → ∞, or follows from half the residual."""
-    residual, error = difference(predictions, targets)
-    whole = recovered(residual / scale, lambda: (predictions / 2.0 - targets / 2.0) / scale * 2.0)
-    ratio, low = pair_divide((residual, error), constant(scale))
-    usable = np.isfinite(low) & (np.abs(ratio) < FAR) & (np.abs(residual) > 1e-290)  # below, pairs lose digits
-    return np.where(usable, ratio, np.clip(whole, -FAR, FAR)), np.where(usable, low, 0.0)
-
-
-def _squared(ratio: Pair) -> Pair:
-    return pair_multiply(ratio, ratio)
-
-
-def _one_less(square: Pair, factor: float) -> Array:
-    """1 − factor·square, which must not be rounded before."""
-    high, low = pair_add(constant(1.0), pair_multiply(square, constant(-factor)))
-    return high + low

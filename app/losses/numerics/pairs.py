@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from decimal import Context, Decimal
 from fractions import Fraction
+from itertools import accumulate, repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -142,11 +143,14 @@ def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
 
 
 _PER_OCTAVE = 1024
+_DIGITS = Context(60)
 # a multiple of the first two parts by |k| < 2**21 is exact
-_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(Context(60))), 32, 64)
+_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(_DIGITS)), 32, 64)
 _STEPS = tuple(part / _PER_OCTAVE for part in _LOG_2_PARTS)
-_ROOTS_OF_2 = [_in_parts(Fraction(Context(60).power(Decimal(2), Decimal(j) / _PER_OCTAVE)), 52) for j in range(_PER_OCTAVE)]
-_ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*_ROOTS_OF_2, strict=True))
+_ROOT_OF_2 = _DIGITS.power(Decimal(2), Decimal(1) / _PER_OCTAVE)
+# multiplied up: a power of 60 digits for each of them would be a tenth of what the service takes to start
+_ROOTS_OF_2 = accumulate(repeat(_ROOT_OF_2, _PER_OCTAVE - 1), _DIGITS.multiply, initial=Decimal(1))
+_ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*(_in_parts(Fraction(root), 52) for root in _ROOTS_OF_2), strict=True))
 _SIXTH = _in_parts(Fraction(1, 6), 54)
 
 

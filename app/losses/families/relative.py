@@ -1,0 +1,242 @@
+"""Losses of a regression whose errors count in proportion to the target.
+
+Of arrays (n, *d), every number is an element by itself.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Gt
+from typing_extensions import Doc
+
+from app.libraries import AT_KINKS, AVERAGES, EACH, equal
+from app.losses.encodings import ABOVE_MINUS_ONE, DIVISOR, REAL
+from app.losses.inputs import when
+from app.losses.loss import (
+    CONVEX,
+    DIFFERENTIABLE,
+    NON_NEGATIVE,
+    SMOOTH,
+    SYMMETRIC,
+    ZERO_AT_TARGET,
+    Second,
+    loss,
+)
+from app.losses.numerics.means import QUADRATIC
+from app.losses.numerics.pairs import (
+    Pair,
+    pair_divide,
+    two_sum,
+)
+from app.losses.numerics.stable import Array, recovered
+from app.registry import alias
+
+
+@loss(
+    predictions=when("clip", None, ABOVE_MINUS_ONE, REAL),
+    targets=when("clip", None, ABOVE_MINUS_ONE, REAL),
+    formula="(ln(1 + p) − ln(1 + y))²",
+    gradient="2(ln(1 + p) − ln(1 + y))/(1 + p)",
+    aliases=(
+        "msle", "MSLE", "mean_squared_log_error", "MeanSquaredLogError", alias("MeanSquaredLogarithmicError", clip=1e-7),
+    ),
+    equals=(
+        equal(
+            "keras.losses.MeanSquaredLogarithmicError(reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES, clip=1e-7,
+        ),
+        equal("sklearn.metrics.mean_squared_log_error(targets, predictions)"),
+        equal("torchmetrics.functional.mean_squared_log_error(predictions, targets)"),
+        equal("catboost.utils.eval_metric(targets, predictions, 'MSLE')[0]", axes=("n",)),
+        equal(
+            "xgboost.XGBRegressor(objective='reg:squaredlogerror')",
+            times=2.0, reductions=EACH, axes=("n",), differs_at=("hessian",),
+            caveat="XGBoost keeps the second derivative above 1e-6.",
+        ),
+    ),
+    reference="Tofallis (2015), doi:10.1057/jors.2014.103",
+    properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+)  # fmt: skip
+def mean_squared_logarithmic_error(
+    predictions: Array,
+    targets: Array,
+    *,
+    clip: Annotated[
+        Annotated[float, Gt(-1)] | None, Doc("Smaller predictions and targets are taken as this number, with gradient 0.")
+    ] = None,
+) -> tuple[Array, Array, Second]:
+    """Squared difference of the logarithms: errors count by their ratio, and falling short costs more than overshooting.
+
+    Numbers must be above −1. Keras raises them to 1e-7 instead (clip=1e-7); scikit-learn refuses them, as here without clip.
+
+    Use when: targets are counts or prices of very different size, and an error of 10 % should cost the same at any size.
+    Avoid when: totals must come out right: the minimiser lies near the geometric mean, below the mean.
+    See also: root_mean_squared_logarithmic_error, mean_absolute_percentage_error, gamma_deviance.
+    """
+    raised, lower = predictions, targets
+    if clip is not None:
+        raised, lower = np.maximum(predictions, clip), np.maximum(targets, clip)
+    log, low = _log_of_successors(raised, lower)
+    gradient = 2.0 * (log + low) / (1.0 + raised)
+
+    def second() -> Array:
+        curvature = 2.0 * ((1.0 - log) - low) / (1.0 + raised) / (1.0 + raised)
+        return curvature if clip is None else curvature * (predictions >= clip)
+
+    return log * log + 2.0 * (log * low), gradient if clip is None else gradient * (predictions >= clip), second
+
+
+@loss(
+    predictions=ABOVE_MINUS_ONE,
+    targets=ABOVE_MINUS_ONE,
+    formula="√(mean((ln(1 + p) − ln(1 + y))²))",
+    gradient="(ln(1 + p) − ln(1 + y))/(n·ℓ·(1 + p))",
+    aliases=("rmsle", "RMSLE", alias("root_mean_squared_log_error", multioutput="uniform_average")),
+    equals=(
+        equal("sklearn.metrics.root_mean_squared_log_error(targets, predictions)", multioutput="uniform_average"),
+        equal("xgboost.XGBRegressor(eval_metric='rmsle')", axes=("n",)),
+    ),
+    reference="Tofallis (2015), doi:10.1057/jors.2014.103",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+    mean=QUADRATIC,
+)
+def root_mean_squared_logarithmic_error(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Root of the mean squared difference of the logarithms: for small errors, the typical relative error.
+
+    Use when: one figure is reported of targets that differ in size: read it as a typical relative error while it is small.
+    Avoid when: targets are near 0, where the 1 in the logarithm hides relative errors; or large errors in absolute terms are
+    what costs.
+    See also: root_mean_squared_error.
+    """
+    log, low = _log_of_successors(predictions, targets)
+    return np.abs(log + low), np.sign(log) / (1.0 + predictions)
+
+
+def _log_of_successors(predictions: Array, targets: Array) -> Pair:
+    """ln((1 + p) / (1 + y)) as log1p of the relative gap, with what its rounding left: the difference of two log1p cancels."""
+    above, below = np.maximum(predictions, targets), np.minimum(predictions, targets)
+    ratio, rest = pair_divide(two_sum(above, -below), two_sum(below, 1.0))
+
+    def far() -> Array:
+        quotient = (above - below) / (1.0 + below)
+        return np.where(np.isfinite(quotient), np.log1p(quotient), np.log1p(above) - np.log1p(below))
+
+    low = rest / (1.0 + ratio)
+    log = recovered(np.log1p(ratio) + 0.0 * low, far)
+    side = np.copysign(1.0, predictions - targets)
+    return side * log, side * np.where(np.isfinite(low), low, 0.0)
+
+
+@loss(
+    predictions=REAL,
+    targets=DIVISOR,
+    formula="scale·|r|/max(|y|, ε)",
+    gradient="scale·sign(r)/max(|y|, ε)",
+    aliases=("mape", "MAPE", "mean_absolute_percentage", alias("MeanAbsolutePercentageError", eps=1e-7, scale=100.0)),
+    equals=(
+        equal("sklearn.metrics.mean_absolute_percentage_error(targets, predictions)"),
+        equal(
+            "keras.losses.MeanAbsolutePercentageError(reduction=reduction)(targets, predictions)",
+            reductions=AVERAGES,
+            eps=1e-7,
+            scale=100.0,
+        ),
+        equal("torchmetrics.functional.mean_absolute_percentage_error(predictions, targets)", eps=1.17e-6),
+        equal(
+            "lightgbm.LGBMRegressor(objective='mape')",
+            axes=("n",),
+            eps=1.0,
+            differs_at=("hessian",),
+            caveat="LightGBM takes 1 for the second derivative.",
+        ),
+        equal(
+            "xgboost.XGBRegressor(eval_metric='mape')",
+            axes=("n",),
+            differs_at=("zeros",),
+            caveat="XGBoost divides 0 by 0 where both are 0.",
+        ),
+        equal("catboost.utils.eval_metric(targets, predictions, 'MAPE')[0]", axes=("n",), eps=1.0),
+        equal(
+            "catboost.CatBoostRegressor(loss_function='MAPE')",
+            reductions=EACH,
+            axes=("n",),
+            eps=1.0,
+            differs_at=AT_KINKS,
+            caveat="At the kink CatBoost takes the slope above it.",
+        ),
+    ),
+    reference="Hyndman and Koehler (2006), doi:10.1016/j.ijforecast.2006.03.001",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def mean_absolute_percentage_error(
+    predictions: Array,
+    targets: Array,
+    *,
+    eps: Annotated[
+        float, Gt(0), Doc("Least number to divide by: a target smaller than this counts as this.")
+    ] = 2.220446049250313e-16,
+    scale: Annotated[float, Gt(0), Doc("Factor of the loss; 100 for percent.")] = 1.0,
+) -> tuple[Array, Array, Second]:
+    """Absolute residual relative to the target: favours predictions that are too small, and explodes at targets near 0.
+
+    A fraction, as in scikit-learn; Keras gives percent. At r = 0 the gradient is 0.
+
+    Use when: all targets are well away from 0 and the error is wanted in percent of them.
+    Avoid when: targets come near 0, where one sample swamps the mean; or a forecast too low must not be favoured: it costs at
+    most 100 %.
+    See also: mean_absolute_error, symmetric_mean_absolute_percentage_error.
+    """
+    residual = predictions - targets
+    unit = np.maximum(np.abs(targets), eps)
+    values = scale * (np.abs(residual) / unit)
+    values = recovered(values, lambda: 2.0 * (scale * (np.abs(predictions / 2.0 - targets / 2.0) / unit)))
+    return values, np.sign(residual) * (scale / unit), lambda: np.zeros_like(residual)
+
+
+@loss(
+    predictions=REAL,
+    targets=REAL,
+    formula="2·scale·|r|/(|p| + |y|)",
+    gradient="4·scale·sign(r)·|y|/(|p| + |y|)² if p·y > 0, 2·scale·sign(r)/|y| if p = 0 and |y| > 0, else 0",
+    aliases=("smape", "SMAPE", "sMAPE", "symmetric_mean_absolute_percentage", "SymmetricMeanAbsolutePercentageError"),
+    equals=(
+        equal("torchmetrics.functional.symmetric_mean_absolute_percentage_error(predictions, targets)"),
+        equal("catboost.utils.eval_metric(targets, predictions, 'SMAPE')[0]", axes=("n",), scale=100.0),
+    ),
+    reference="Makridakis (1993), doi:10.1016/0169-2070(93)90079-3",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+)
+def symmetric_mean_absolute_percentage_error(
+    predictions: Array,
+    targets: Array,
+    *,
+    scale: Annotated[float, Gt(0), Doc("Factor of the loss; 100 for percent.")] = 1.0,
+) -> tuple[Array, Array, Second]:
+    """Absolute residual relative to the mean size of prediction and target: never more than 2, whatever the target.
+
+    A fraction from 0 to 2, as in torchmetrics; others leave out the 2, or give percent. Where both are 0 it is 0. At r = 0 the
+    gradient is 0, and at p = 0 the mean of the slopes on both sides.
+
+    Use when: series of different sizes are compared, and some targets are 0 or near it.
+    Avoid when: forecasts too high and too low must cost alike: one too low costs more; or a model is trained: predictions of the
+    wrong sign all cost the same, and do not pull.
+    See also: mean_absolute_percentage_error, mean_absolute_error.
+    """
+    residual = predictions - targets
+    # halves, of which neither the sum nor the difference overflows; below 1 they might lose a digit
+    half = np.where(np.maximum(np.abs(predictions), np.abs(targets)) > 1.0, 0.5, 1.0)
+    size = np.abs(targets * half)
+    total = np.abs(predictions * half) + size
+    some = total > 0
+    share = np.divide(size, total, out=np.zeros_like(total), where=some)
+    gap = np.abs(predictions * half - targets * half)
+    values = 2.0 * scale * np.divide(gap, total, out=np.zeros_like(total), where=some)
+    pull = np.where(np.sign(predictions) == np.sign(targets), 2.0 * share, (predictions == 0) * 1.0)
+    pull = 2.0 * scale * half * np.divide(pull, total, out=np.zeros_like(total), where=some & (targets != 0))
+    slope = np.where(residual == 0, 0.0, np.sign(residual) * pull)
+
+    def second() -> Array:
+        bend = np.divide(-2.0 * half * np.sign(predictions) * slope, total, out=np.zeros_like(total), where=some)
+        return np.where(predictions == 0, 0.0, bend)
+
+    return values, slope, second
