@@ -207,7 +207,7 @@ class Registry(Mapping[str, T], Generic[T]):
             meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
             message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
         elif found:
-            return found
+            return [found, *others]
         else:
             message = self._suggestion(plain)
         raise self._unknown(path, message)

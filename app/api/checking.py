@@ -114,7 +114,7 @@ class CheckRequest(Part):
     def _check(self) -> Self:
         loss = vars(self)["reference"] = self.reference.beside(self.predictions, self.targets)
         vars(self)["given"] = given = Given(
-            loss.bound, self.predictions, self.targets, self.sample_weight, self.mask, cast(Any, self.classes), self.missing
+            loss.single, self.predictions, self.targets, self.sample_weight, self.mask, cast(Any, self.classes), self.missing
         )
         try:
             vars(self)["batch"] = given.batch()
@@ -184,10 +184,9 @@ class OutputCheck(TypedDict):
     first: Annotated[list[DisagreementAnswer], Field(description="The first ten that disagree, by their place.")]
 
 
-OutputCheckOfClass = TypedDict(
-    "OutputCheckOfClass",
+_OfClass = TypedDict(
+    "_OfClass",
     {
-        **OutputCheck.__annotations__,
         "class": NotRequired[
             Annotated[
                 Any, Field(description="The class that alone disagrees, with the pattern one_class."), WithJsonSchema(UNTYPED)
@@ -195,7 +194,11 @@ OutputCheckOfClass = TypedDict(
         ],
     },
 )
-OutputCheckOfClass.__doc__ = OutputCheck.__doc__
+"""Of a field whose name is a keyword of Python."""
+
+
+class OutputCheckOfClass(OutputCheck, _OfClass):
+    __doc__ = OutputCheck.__doc__
 
 
 class GuessAnswer(TypedDict):

@@ -138,7 +138,7 @@ def _asked(name: str, query: Rest) -> Asked:
     try:
         return _bound(name, parameters_of(loss, query))
     except CallerError as error:
-        raise error.moved({(into, word): (word,) for word in others}) from None
+        raise error.moved({(str(into), word): (word,) for word in others}) from None
 
 
 def _unknown(word: str, known: Sequence[str]) -> str:
@@ -161,7 +161,11 @@ def _bound(name: str, given: Mapping[str, Any]) -> Asked:
 def _others(against: str | None) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """The names and parameters of the losses that another is drawn against: names with commas between, or a list in JSON."""
     listed = in_json(against or "", ("against",))
-    losses = listed if isinstance(listed, list) else [name.strip() for name in (against or "").split(",") if name.strip()]
+    losses: list[object] = (
+        cast(list[object], listed)
+        if isinstance(listed, list)
+        else [name.strip() for name in (against or "").split(",") if name.strip()]
+    )
     if len(losses) > MOST_AGAINST:
         message = f"against takes at most {MOST_AGAINST} losses; got {len(losses)}"
         raise InvalidInput([Fault(("against",), "length", message)])

@@ -151,7 +151,7 @@ def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv 
     dialect = ("delimiter", "decimal") if isinstance(table, Csv) else ()
     known = (*roles, *(str(path[-1]) for path in fields), "loss", *dialect)
     of_loss = {name: words for name, words in query.items() if name not in known}
-    parameters = loss.parameters if loss is not None and isinstance(said, str) else {}
+    parameters = [*loss.parameters] if loss is not None and isinstance(said, str) else list[str]()
     if not (parameters and loss and collecting(loss)):
         _refuse_strangers(loss, of_loss, (*known, *parameters))
     document: dict[str, Any] = {str(name): {} for name in layout.within}

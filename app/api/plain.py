@@ -26,7 +26,7 @@ class Plain:
             return value if math.isfinite(value) else self._named(value, name, index)
         if isinstance(value, tuple) and hasattr(cast(object, value), "_asdict"):
             return self._members(cast(Any, value)._asdict(), name, index)
-        if is_dataclass(value):
+        if is_dataclass(cast(object, value)):
             return self._members(cast(dict[str, object], vars(value)), name, index)
         if isinstance(value, Mapping):
             return self._members(cast(Mapping[str, object], value), name, index)

@@ -53,7 +53,7 @@ def _one_by_one(measured: Measured, clusters: Codes | None, resamples: int, rng:
         return np.array([measured.value_of(rng.integers(measured.n, size=measured.n)) for _ in range(resamples)])
     ends: Codes = np.cumsum(np.bincount(clusters))
     members: list[Codes] = np.split(np.argsort(clusters, kind="stable"), ends[:-1])
-    draws = (rng.integers(len(members), size=len(members)) for _ in range(resamples))
+    draws: list[list[int]] = [rng.integers(len(members), size=len(members)).tolist() for _ in range(resamples)]
     return np.array([measured.value_of(np.concatenate([members[cluster] for cluster in drawn])) for drawn in draws])
 
 

@@ -39,7 +39,7 @@ RULES: Mapping[Task, Rule] = {
     "binary": Rule(_two, "two labels, as 0 and 1 or −1 and 1, shape (n,)"),
     "multiclass": Rule(_classes, "labels of classes (n,), or rows (n, k) that sum to 1"),
     "multilabel": Rule(_flags, "0 or 1 for each label (n, k)"),
-    "survival": Rule(lambda targets: bool((targets >= 0).all()), "times of at least 0"),
+    "survival": Rule(lambda targets: bool((np.asarray(targets) >= 0).all()), "times of at least 0"),
 }
 """Of the other tasks, any finite numbers are."""
 NUMBERS: Sequence[Task] = ("regression", "count", "quantile", "ranking", "survival")

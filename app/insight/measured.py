@@ -57,7 +57,7 @@ class Sums(NamedTuple):
                 weight * (mean if power == 1 else np.maximum(mean, 0.0) ** (1.0 / power))
                 for (weight, power), mean in zip(self.terms, means, strict=True)
             ]
-            return sum(roots[1:], roots[0]) + self.constant
+            return np.add.reduce(roots) + self.constant
 
     @property
     def plain(self) -> bool:
@@ -165,7 +165,7 @@ def is_whole(batch: AnyBatch) -> bool:
 class _Counted(NamedTuple):
     """The samples that count in a loss, and what each adds to it."""
 
-    index: Codes
+    samples: Codes
     sums: Sums
     weights: Array
 
@@ -204,8 +204,8 @@ def _together(leaves: Sequence[Leaf], n: int, value: float) -> _Counted:
     row = 0
     for found in parts:
         rows = slice(row, row + len(found.sums.terms))
-        numerators[rows, found.index], divisors[rows, found.index] = found.sums[:2]
-        weights[found.index] += found.weights / len(parts)
+        numerators[rows, found.samples], divisors[rows, found.samples] = found.sums[:2]
+        weights[found.samples] += found.weights / len(parts)
         row = rows.stop
     index = np.flatnonzero(weights > 0)
     sums = Sums(numerators, divisors, terms)

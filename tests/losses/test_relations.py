@@ -120,6 +120,21 @@ def test_factors_of_the_squared_error() -> None:
     same((SQUARED, *PAIR), ("squared_epsilon_insensitive", *PAIR, {"epsilon": 0.0}))
 
 
+def test_members_of_the_general_robust_loss() -> None:
+    for alpha, name in ((2.0, "half_squared_error"), (1.0, "charbonnier"), (0.0, "cauchy"), (-2.0, "geman_mcclure")):
+        same(("barron", *PAIR, {"alpha": alpha}), (name, *PAIR))
+    same(("barron", *PAIR, {"alpha": 1e-12, "c": 0.7}), ("cauchy", *PAIR, {"c": 0.7}), tolerance=1e-10)
+    same(("charbonnier", *PAIR, {"c": 0.7}), ("pseudo_huber", *PAIR, {"delta": 0.7}), factor=1 / 0.49)
+
+
+def test_asymmetric_losses_between_their_sides() -> None:
+    same(("expectile", *PAIR, {"tau": 0.5}), (SQUARED, *PAIR), factor=0.5)
+    same(("quantile_huber", *PAIR, {"kappa": 0.7}), ("smooth_l1", *PAIR, {"beta": 0.7}), factor=0.5)
+    same(("quantile_huber", *PAIR, {"quantile": 0.9, "kappa": 1e-9}), ("quantile", *PAIR, {"quantile": 0.9}), tolerance=1e-8)
+    same(("lp_loss", *PAIR, {"power": 1.0}), (ABSOLUTE, *PAIR))
+    same(("lp_loss", *PAIR, {"power": 2.0}), (SQUARED, *PAIR))
+
+
 def test_quantile_at_the_median_is_half_the_absolute_error() -> None:
     same(("quantile", *PAIR, {"quantile": 0.5}), (ABSOLUTE, *PAIR), factor=0.5)
     same(("epsilon_insensitive", *PAIR, {"epsilon": 0.0}), (ABSOLUTE, *PAIR))
