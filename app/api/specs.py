@@ -380,15 +380,34 @@ def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple
     """The same, with what else the name means beside arrays of other shapes."""
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
-        raise InvalidInput([Fault(path, "type", f"{registry.noun} must be a name or an object with a name")])
+        message = f"{registry.noun} must be a name or an object with a name"
+        raise InvalidInput([Fault(path, "type", message + _sum_of(value, registry))])
     document = cast(dict[str, object], given)
     if "name" not in document:
-        raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing")])
+        raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing{_unnamed(document, registry)}")])
     name = document["name"]
     if not isinstance(name, str):
         raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
     meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
     return [(other, {**other.sets(document), **document, "name": declared.name}) for declared, other in meanings]
+
+
+def _unnamed(document: Mapping[str, object], registry: Registry[Any]) -> str:
+    """How what an object without a name probably means is asked for: the loss of an expression, or a sum of losses."""
+    if registry is NAMED and {"formula", "expression", "value"} & document.keys():
+        return ': a loss of your own is {"name": "expression", "value": "abs(p - y)"}'
+    return _sum_of([*document], registry)
+
+
+def _sum_of(names: object, registry: Registry[Any]) -> str:
+    """How several losses are asked for as one, where these are some."""
+    if registry is not NAMED or not isinstance(names, list) or not names:
+        return ""
+    try:
+        first = registry.resolve(str(cast(list[object], names)[0]))[0].name
+    except CallerError:
+        return ""
+    return f': several are {{"name": "weighted_sum", "terms": [{{"loss": "{first}", "weight": 1}}, ...]}}'
 
 
 def _field(parameter: inspect.Parameter) -> Any:

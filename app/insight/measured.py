@@ -261,8 +261,10 @@ def _some(batch: AnyBatch, samples: Codes) -> AnyBatch:
     sizes: Codes = ends[samples + 1] - starts
     before: Codes = np.cumsum(sizes) - sizes
     rows: Codes = np.arange(sizes.sum(), dtype=np.intp) + np.repeat(starts - before, sizes)
-    weights, counts, factors = (None if part is None else part[rows] for part in (batch.weights, batch.counts, batch.factors))
+    weights, counts, factors, sums = (
+        None if part is None else part[rows] for part in (batch.weights, batch.counts, batch.factors, batch.sums)
+    )
     return batch._replace(
         arrays=tuple(array[:][rows] for array in batch.arrays), kept=places[rows], weights=weights, counts=counts,
-        factors=factors, n_samples=samples.size, n_elements=rows.size,
+        factors=factors, sums=sums, n_samples=samples.size, n_elements=rows.size,
     )  # fmt: skip

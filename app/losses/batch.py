@@ -64,6 +64,8 @@ class Batch(NamedTuple):
     """The arrays of which one number stands for all elements of a sample, with their shape in the request."""
     n_missing: int | None = None
     """Elements that were dropped because a number of them is missing; None where that was not asked for."""
+    sums: Array | None = None
+    """(m,) what the rows of predictions were divided by, None where they were not."""
 
     @property
     def size(self) -> int:
@@ -229,6 +231,7 @@ def batch_of(
     kernel = bound.kernel
     kept = selection.kept
     lead = len(elements) if kept is None else 1
+    sums: Array | None = None
     refused: list[InvalidArray] = []
     for array, (name, encoding, place) in zip(arrays, form.inputs, strict=True):
         try:
@@ -236,13 +239,14 @@ def batch_of(
                 array, encoding = _converted(array, encoding, place)
             if kept is not None:
                 array, place = some_of(array, elements, kept), place._replace(kept=kept)
-            read, encodings[name], noticed, unbounded = encoding.read(array, place)
+            read, encodings[name], noticed, unbounded, divided = encoding.read(array, place)
         except InvalidArray as error:
             refused.append(error)
             continue
         if read.dtype == np.float16:
             read = read.astype(np.float64)
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
+        sums = divided.reshape(-1) if divided is not None and name == "predictions" else sums
         warnings += noticed
         kernel = at_infinity(bound.kernel) if unbounded else kernel
     if refused:
@@ -261,7 +265,7 @@ def batch_of(
     return Batch(
         bound.loss, bound.parameters, bound.mean, kernel, columns, tuple(rows), elements, kept, selection.weights,
         selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
-        form.shapes, form.shared, n_missing,
+        form.shapes, form.shared, n_missing, sums,
     )  # fmt: skip
 
 

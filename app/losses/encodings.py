@@ -6,6 +6,7 @@ is converted to the one that the loss computes with, and the answer names it.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,17 +16,20 @@ from app.domains import Interval, Labels, Simplex, Whole, all_finite, up_to
 from app.errors import Fault, InvalidArray
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
 from app.losses.numerics.limits import LARGEST
+from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
 
 UNIT, SHARES, LOG_SHARES = Interval(0.0, 1.0), Simplex(), Simplex(logarithms=True)
 OF_CLASSES, ON_BOTH_SIDES = Interval(infinite=(-np.inf,)), Interval(infinite=(-np.inf, np.inf))
 """Scores: −∞ says of one of several classes that it cannot be; of a decision, ±∞ that it is certain."""
+NOT_NEGATIVE = Interval(0.0)
 FLAGS, SIGNS = Labels((0.0, 1.0)), Labels((-1.0, 1.0))
 WHOLE, INDEX, PADDED_INDEX = Whole(), Whole(0), Whole(-1)
 ROW_SUM_TOLERANCE = Simplex.TOLERANCE
 ROUNDING = float(np.finfo(np.float64).eps)
 NEARLY = 1e-2
 """How far the sum of a row may be from 1 that is taken all the same, with a warning."""
+WAY_OUT = "set normalize to true to divide each row by its sum"
 LARGEST_EXACT = 2**53 - 1
 """Beyond, a floating-point number may be what is left of several whole numbers."""
 
@@ -223,11 +227,32 @@ def _nearly_one(array: Numbers, place: Place) -> tuple[str, ...]:
     sums = SHARES.sums(array)
     far = np.abs(sums - 1.0)
     if far.max() > NEARLY:
-        place.refuse_numbers(far > NEARLY, sums, f"a row that sums to 1 (within {NEARLY:g}, and with a warning)", "row_sum")
+        rule = f"a row that sums to 1 (within {NEARLY:g}, and with a warning; {WAY_OUT})"
+        place.refuse_numbers(far > NEARLY, sums, rule, "row_sum")
     worst = np.unravel_index(int(far.argmax()), far.shape)
     index = ", ".join(map(str, place.index_of([int(along) for along in worst])))
     off = int(np.count_nonzero(far > SHARES.tolerance(array)))
-    return (f"{place.name}[{index}] sums to {sums[worst]:.6g} instead of 1, the worst of {off}: taken as it is",)
+    return (f"{place.name}[{index}] sums to {sums[worst]:.6g} instead of 1, the worst of {off}: taken as it is ({WAY_OUT})",)
+
+
+@cache
+def normalized(encoding: Encoding) -> Encoding:
+    """The encoding of rows that may have any sum above 0: each is divided by it, and read as one that sums to 1."""
+
+    def read(array: Numbers, place: Place) -> Reading:
+        if not place.row_axes:  # a label
+            return encoding.read(array, place)
+        if not NOT_NEGATIVE.holds(array):
+            refuse_outside(NOT_NEGATIVE, array, place)
+        rows = array.astype(np.float64, copy=False)
+        with np.errstate(over="ignore"):
+            sums = row_sums(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape[:-1])
+        none = ~((sums > 0) & np.isfinite(sums))
+        if none.any():
+            place.refuse_numbers(none, sums, "a row whose sum is above 0 and finite, to be divided by it", "row_sum")
+        return encoding.read(rows / sums[..., None], place)._replace(sums=sums)
+
+    return replace(encoding, read=read)
 
 
 def _draw_distribution(rng: np.random.Generator, sizes: Sizes) -> Numbers:

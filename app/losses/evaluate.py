@@ -22,6 +22,7 @@ from app.losses.layout import Apart, empty_like
 from app.losses.loss import NON_NEGATIVE, Gradient
 from app.losses.numerics.blocks import BLOCK_BYTES, in_blocks
 from app.losses.numerics.means import POOLED, average_of_columns, divisor_of, in_units, reduced, scale, weighted
+from app.losses.numerics.rows import bends_through_sums, through_sums
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum
 from app.losses.outputs import NON_FINITE_LISTED, USUAL, Computed, Found, NonFinite, asked, non_finite
 from app.losses.samples import means_of_samples, shares_of_elements
@@ -219,7 +220,13 @@ def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array,
     blocks = [array[rows] for array in batch.arrays]
     values, gradient, *second = batch.kernel(*map(_for_kernel, blocks), **(batch.columns_at(rows) if batch.columns else {}))
     derivatives = _arrays_of(gradient, values.size) if order else ()
-    return values, derivatives if order < 2 else derivatives + _arrays_of(second[0](), values.size)
+    derivatives = derivatives if order < 2 else derivatives + _arrays_of(second[0](), values.size)
+    if batch.sums is None or not derivatives:
+        return values, derivatives
+    slopes, *bends = derivatives
+    sums = batch.sums[rows]
+    slopes = through_sums(slopes, blocks[0], sums)
+    return values, (slopes, *(bends_through_sums(bend, slopes, blocks[0], sums) for bend in bends))
 
 
 def _whole(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:

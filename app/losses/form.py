@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, Path
+from app.losses.encodings import normalized
 from app.losses.inputs import Encoding, Input, Numbers, Place, Shape, Shapes
 from app.losses.labels import axis_hint, check_smoothing, class_axis_of
 from app.losses.loss import Kernel, Loss
@@ -147,6 +148,8 @@ def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple
     class_axis = class_axis_of(parameters, rank) if "class_axis" in parameters else None
     for (name, declared), shape in zip(loss.inputs.items(), shapes, strict=True):
         encoding = declared.decide(parameters, rank)
+        if encoding.of_shares and parameters["normalize"]:
+            encoding = normalized(encoding)
         if encoding.shared and _stands_for_all(shape, known):
             shared[name], shape = shape, known.elements
         axis = class_axis if len(shape) == rank else None

@@ -91,6 +91,8 @@ class Reading(NamedTuple):
     warnings: tuple[str, ...] = ()
     infinite: bool = False
     """Whether some of its numbers are infinite, and mean something."""
+    sums: Numbers | None = None
+    """What each row was divided by, where it was."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,11 @@ class Encoding:
     """What is taken besides, of labels: shares of several."""
     link: Interval | Simplex | None = field(default=None, kw_only=True)
     """What its numbers stand for: they are the logarithms or log-odds of what lies there."""
+
+    @cached_property
+    def of_shares(self) -> bool:
+        """Whether it has rows that sum to 1, as it is or where labels are soft."""
+        return Simplex() in (self.domain, self.soft)
 
     @cached_property
     def whole(self) -> bool:

@@ -31,6 +31,9 @@ def _options(
     ] = None,
     label_smoothing: LabelSmoothing = 0.0,
     class_weight: ClassWeight = None,
+    normalize: Annotated[
+        bool, Doc("Whether each row of probabilities, among predictions and soft targets, is divided by its sum.")
+    ] = False,
 ) -> None:
     """The parameters that losses of labels have in common."""
 
@@ -51,11 +54,14 @@ COLUMN_OPTIONS = inspect.signature(_column_options, eval_str=True).parameters
 
 def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) -> dict[str, inspect.Parameter]:
     """Those of the common parameters that a loss of these encodings takes."""
+    predictions = [*predictions]
     rows = any("*d k" in axes for encoding in predictions for axes in encoding.axes)
+    targets = [*targets]
     labels = {encoding.labels for encoding in targets}
     names = ["class_axis"] if rows else []
     names += ["ignore_index"] if labels & {"class", "flag", "part"} else []
     names += ["label_smoothing", "class_weight"] if "class" in labels else []
+    names += ["normalize"] if any(encoding.of_shares for encoding in (*predictions, *targets)) else []
     return {name: _OPTIONS[name] for name in names}
 
 

@@ -155,12 +155,13 @@ async def test_rows_that_sum_to_nearly_1_are_taken_as_they_are(row: list[float],
 
 async def test_the_worst_row_is_named(client: httpx.AsyncClient) -> None:
     rows = [[0.5, 0.5], [0.5, 0.501], [0.5, 0.495], [0.5, 0.502]]
+    taken = "taken as it is (set normalize to true to divide each row by its sum)"
     found = await answer(client, {"loss": "categorical_cross_entropy", "predictions": rows, "targets": [0, 0, 0, 0]})
-    assert found["warnings"] == ["predictions[2] sums to 0.995 instead of 1, the worst of 3: taken as it is"]
+    assert found["warnings"] == [f"predictions[2] sums to 0.995 instead of 1, the worst of 3: {taken}"]
     found = await answer(
         client, {"loss": "categorical_cross_entropy", "predictions": rows, "targets": [0] * 4, "mask": [True, True, False, True]}
     )
-    assert found["warnings"] == ["predictions[3] sums to 1.002 instead of 1, the worst of 2: taken as it is"]
+    assert found["warnings"] == [f"predictions[3] sums to 1.002 instead of 1, the worst of 2: {taken}"]
 
 
 async def test_predictions_and_targets_that_look_exchanged_are_told(client: httpx.AsyncClient) -> None:

@@ -131,6 +131,11 @@ STEP = 1e-5
 
 def moved(batch: Batch, directions: Arrays, by: float) -> Batch:
     """The batch with its predictions moved; unchecked, since a derivative leaves the simplex that the rows lie on."""
+    if batch.sums is not None and "predictions" in directions:  # of rows that were divided, the rows as they were sent
+        sums = batch.sums[:, None]
+        rows = batch.arrays[0][:] * sums + by * as_rows(batch, directions["predictions"])
+        sums = rows.sum(axis=1)
+        return batch._replace(arrays=(rows / sums[:, None], *batch.arrays[1:]), class_axis=None, sums=sums)
     names = [*batch.loss.inputs, "weights"]  # of the numbers within rows, where the loss takes any
     return batch._replace(
         arrays=tuple(

@@ -147,6 +147,28 @@ def row_sums(a: Array) -> Array:
     return np.einsum("ij->i", a) if a.shape[1] < 64 else _of_rows(np.add, a)
 
 
+def through_sums(slopes: Array, shares: Array, sums: Array) -> Array:
+    """The derivative to rows x (n, k) of what depends on their shares q = x/S, from that to the shares: (gᵢ − Σ g·q)/S.
+
+    All are taken less that of the largest share, which leaves it alone as it is and keeps the digits of the others' sum.
+    Where a share of 0 makes the loss infinite, nothing else moves it.
+    """
+    most = shares.argmax(axis=1)[:, None]
+    apart = slopes - np.take_along_axis(slopes, most, axis=1)
+    pulls = np.where(np.isfinite(apart), apart, 0.0) * shares
+    return (apart - row_sums(pulls)[:, None]) / sums[:, None]
+
+
+def bends_through_sums(bends: Array, slopes: Array, shares: Array, sums: Array) -> Array:
+    """The second derivative to each of the x, from that to each share and the first derivative to x.
+
+    (Hᵢ(1 − qᵢ)² + Σⱼ≠ᵢ Hⱼqⱼ²)/S² − 2·slopeᵢ/S: of losses whose shares each add something of their own.
+    """
+    added = np.where(np.isfinite(bends), bends, 0.0) * shares * shares
+    bent = bends * (1.0 - 2.0 * shares) + row_sums(added)[:, None]
+    return (bent / sums[:, None] - 2.0 * slopes) / sums[:, None]
+
+
 def row_max(a: Array) -> Array:
     """The largest number of each row (n, k) -> (n,)."""
     return _of_rows(np.maximum, a)
