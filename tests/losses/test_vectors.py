@@ -21,7 +21,6 @@ Entry = dict[str, Any]
 ENTRIES: dict[str, Entry] = {entry["id"]: entry for entry in json.loads((Path(__file__).parent / "vectors.json").read_text())}
 
 REFUSED = {
-    "categorical_cross_entropy/15": "logits of −∞: numbers must be finite, as JSON has no other",
     "categorical_hinge/01": "a one-hot row without a 1: a sample of no class",
     "kl_divergence/01": "rows that do not sum to 1 are no distributions",
     "ctc/01": "a blank inside a target is no label",
