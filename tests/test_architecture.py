@@ -55,7 +55,7 @@ CORE = {"errors", "registry", "losses", "insight", "training"}
 CORE_MAY_IMPORT = {"numpy", "annotated_types", "typing_extensions"}
 TRAINED_WITH = {"scipy", "sklearn"}
 """What app.training may import besides, inside the functions that need it."""
-ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}, "losses.expressions.functions": {"scipy"}}
+ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}, "losses.numerics.special": {"scipy"}}
 
 
 def modules() -> dict[str, Path]:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from app.losses.expressions.steps import Rule, Term
+from app.losses.numerics.special import special
 from app.losses.numerics.stable import sigmoid, sign, softplus, xlogy
 
 Compute: TypeAlias = Callable[..., Any]
@@ -39,15 +40,6 @@ def _two(compute: Compute, slope: Callable[[Term, Term, Term, Term, Term], Term]
 
 
 # --- as they are computed ------------------------------------------------------------------------------------------------
-
-
-def _special(name: str) -> Compute:
-    def compute(*inputs: Any) -> Any:
-        from scipy import special  # at first use: it takes longer to load than all else
-
-        return getattr(special, name)(*inputs)
-
-    return compute
 
 
 def _relu(x: Any) -> Any:
@@ -84,7 +76,7 @@ def _power(base: Any, exponent: Any) -> Any:
 
 
 def _polygamma(order: Any, x: Any) -> Any:
-    return _special("polygamma")(int(order), x)
+    return special("polygamma")(int(order), x)
 
 
 # --- as they are derived -------------------------------------------------------------------------------------------------
@@ -180,8 +172,8 @@ CALLS: Mapping[str, Function] = {
     "cosh": _one(np.cosh, lambda f, u, du: u.call("sinh") * du),
     "tanh": _one(np.tanh, lambda f, u, du: du / u.call("cosh") ** 2.0),
     "arctan": _one(np.arctan, lambda f, u, du: du / (u.call("square") + 1.0)),
-    "erf": _one(_special("erf"), lambda f, u, du: (-u.call("square")).call("exp") * (2.0 / math.sqrt(math.pi)) * du),
-    "gammaln": _one(_special("gammaln"), lambda f, u, du: f.steps.term(0.0).call("polygamma", u) * du),
+    "erf": _one(special("erf"), lambda f, u, du: (-u.call("square")).call("exp") * (2.0 / math.sqrt(math.pi)) * du),
+    "gammaln": _one(special("gammaln"), lambda f, u, du: f.steps.term(0.0).call("polygamma", u) * du),
     "polygamma": _two(_polygamma, _polygamma_slope),
     "sign": _one(sign, _flat, kinks=_zero),
     "minimum": _two(np.minimum, lambda f, u, v, du, dv: _of_larger(u, v, dv, du), _equal),

@@ -37,6 +37,7 @@ from app.losses.numerics.pairs import (
     pair_negative,
 )
 from app.losses.numerics.running import exp_of
+from app.losses.numerics.special import special
 from app.losses.numerics.stable import Array, exp_tail, recovered
 from app.losses.parameters import PER_INTERVAL
 from app.registry import alias
@@ -194,10 +195,8 @@ def crps_normal(mean: Array, scale: Array, targets: Array) -> tuple[Array, tuple
     Avoid when: the tails matter, as in risk: it hardly sees how unlikely an extreme target was.
     See also: gaussian_nll, crps_logistic, crps_laplace, crps_ensemble.
     """
-    from scipy.special import erf  # pyright: ignore[reportUnknownVariableType]
-
     residual, z = _standard(mean, scale, targets)
-    certain: Array = np.asarray(erf(z[0] * ROOT_HALF), np.float64)
+    certain: Array = np.asarray(special("erf")(z[0] * ROOT_HALF), np.float64)
     square = pair_multiply(z, z)
     fallen = np.expm1(square[0] / -2.0)
     values = np.abs(residual) * certain + scale * (LEAST_OF_NORMAL + ROOT_2_OVER_PI * fallen)
