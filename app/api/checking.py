@@ -114,7 +114,13 @@ class CheckRequest(Part):
     def _check(self) -> Self:
         loss = vars(self)["reference"] = self.reference.beside(self.predictions, self.targets)
         vars(self)["given"] = given = Given(
-            loss.bound, self.predictions, self.targets, self.sample_weight, self.mask, cast(Any, self.classes), self.missing
+            cast(Any, loss.bound),
+            self.predictions,
+            self.targets,
+            self.sample_weight,
+            self.mask,
+            cast(Any, self.classes),
+            self.missing,
         )
         try:
             vars(self)["batch"] = given.batch()
@@ -184,18 +190,20 @@ class OutputCheck(TypedDict):
     first: Annotated[list[DisagreementAnswer], Field(description="The first ten that disagree, by their place.")]
 
 
-OutputCheckOfClass = TypedDict(
-    "OutputCheckOfClass",
+_OfClass = TypedDict(
+    "_OfClass",
     {
-        **OutputCheck.__annotations__,
         "class": NotRequired[
             Annotated[
                 Any, Field(description="The class that alone disagrees, with the pattern one_class."), WithJsonSchema(UNTYPED)
             ]
-        ],
+        ]
     },
 )
-OutputCheckOfClass.__doc__ = OutputCheck.__doc__
+
+
+class OutputCheckOfClass(OutputCheck, _OfClass):
+    """An output of yours beside the reference."""
 
 
 class GuessAnswer(TypedDict):

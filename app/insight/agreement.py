@@ -1,5 +1,6 @@
 """Whether two arrays are the same numbers: element by element, in steps of float64 and as a share."""
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +20,8 @@ class Tolerance(NamedTuple):
     atol: float = 1e-9
 
 
-class Disagreement(NamedTuple):
+@dataclass(frozen=True)
+class Disagreement:
     """An element that is another number."""
 
     index: int | tuple[int, ...]

@@ -128,15 +128,19 @@ def _per_class(case: Case) -> float | None:
     return 1.0 / k if k else None
 
 
+def _always(factor: float) -> Callable[[Case], float | None]:
+    return lambda case: factor
+
+
 CONVENTIONS: Sequence[Convention] = (
-    Convention("half", lambda _: 0.5, "Yours is half of the reference: the ½ that some write in front, as in ½r², is in it."),
-    Convention("double", lambda _: 2.0, "Yours is twice the reference: one ½ less, or one factor 2 more, is in it."),
-    Convention("sign", lambda _: -1.0, "Yours has the other sign: it rises where the reference falls, as a score or an ascent."),
+    Convention("half", _always(0.5), "Yours is half of the reference: the ½ that some write in front, as in ½r², is in it."),
+    Convention("double", _always(2.0), "Yours is twice the reference: one ½ less, or one factor 2 more, is in it."),
+    Convention("sign", _always(-1.0), "Yours has the other sign: it rises where the reference falls, as a score or an ascent."),
     Convention("sum", _divisor, "Yours is the sum over the batch: the reference divides it by its divisor.", reduces=True),
     Convention("mean", _divided, "Yours is the mean over the batch: the reference, a sum, does not divide.", reduces=True),
     Convention("per_class", _per_class, "Yours is divided by the number of classes: the mean goes over them as well."),
-    Convention("log2", lambda _: 1.0 / math.log(2.0), "Yours has logarithms to the base 2 (bits), the reference natural ones."),
-    Convention("natural", lambda _: math.log(2.0), "Yours has natural logarithms, the reference ones to the base 2."),
+    Convention("log2", _always(1.0 / math.log(2.0)), "Yours has logarithms to the base 2 (bits), the reference natural ones."),
+    Convention("natural", _always(math.log(2.0)), "Yours has natural logarithms, the reference ones to the base 2."),
 )  # fmt: skip
 """Factors between yours and the reference, the simplest first."""
 UNWEIGHTED = "Yours leaves sample_weight out."
@@ -247,7 +251,8 @@ def _candidates(reference: Bound) -> Iterator[tuple[Loss, dict[str, Any], float]
             continue
         carried = {name: value for name, value in told.items() if name in loss.parameters}
         presets = [alias.parameters for alias in loss.names if isinstance(alias, Alias)]
-        variants = [({}, 1.0), *((preset, 1.0) for preset in presets), *((each.parameters, each.times) for each in loss.equals)]
+        variants: list[tuple[Mapping[str, Any], float]] = [({}, 1.0), *((preset, 1.0) for preset in presets)]
+        variants += [(equal.parameters, equal.times) for equal in loss.equals]
         tried: list[tuple[dict[str, Any], float]] = []
         for preset, times in variants:
             for kept in (carried, {}):
