@@ -114,7 +114,13 @@ class CheckRequest(Part):
     def _check(self) -> Self:
         loss = vars(self)["reference"] = self.reference.beside(self.predictions, self.targets)
         vars(self)["given"] = given = Given(
-            loss.single, self.predictions, self.targets, self.sample_weight, self.mask, cast(Any, self.classes), self.missing
+            cast(Any, loss.bound),
+            self.predictions,
+            self.targets,
+            self.sample_weight,
+            self.mask,
+            cast(Any, self.classes),
+            self.missing,
         )
         try:
             vars(self)["batch"] = given.batch()
@@ -191,14 +197,13 @@ _OfClass = TypedDict(
             Annotated[
                 Any, Field(description="The class that alone disagrees, with the pattern one_class."), WithJsonSchema(UNTYPED)
             ]
-        ],
+        ]
     },
 )
-"""Of a field whose name is a keyword of Python."""
 
 
 class OutputCheckOfClass(OutputCheck, _OfClass):
-    __doc__ = OutputCheck.__doc__
+    """An output of yours beside the reference."""
 
 
 class GuessAnswer(TypedDict):

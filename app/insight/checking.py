@@ -191,7 +191,8 @@ class _Spread(NamedTuple):
         if self.shape == flags.shape:
             return flags
         if self.part in self.batch.shared or len(self.shape) < flags.ndim or self.shape == (n,):
-            return np.logical_or.reduce(flags.reshape(n, -1), axis=1).reshape(self.shape)
+            some: Flags = np.logical_or.reduce(flags.reshape(n, -1), axis=1)
+            return some.reshape(self.shape)
         rows = flags.reshape(*flags.shape, *(1,) * (len(self.shape) - flags.ndim))
         axis = self.batch.class_axis
         row = [length for at, length in enumerate(self.shape) if at != axis] + ([] if axis is None else [self.shape[axis]])

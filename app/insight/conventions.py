@@ -18,7 +18,7 @@ from app.losses.inputs import Numbers
 from app.losses.loss import Loss
 from app.losses.numerics.stable import Array, sigmoid
 from app.losses.outputs import OUTPUTS, arrays_by_name
-from app.registry import NOTHING_GIVEN, Alias
+from app.registry import Alias
 
 By: TypeAlias = Mapping[str, Array]
 """Arrays by the name of the output that they are of; `gradient.mean` where predictions have names."""
@@ -128,8 +128,8 @@ def _per_class(case: Case) -> float | None:
     return 1.0 / k if k else None
 
 
-def _always(factor: float) -> Callable[[Case], float]:
-    return lambda _: factor
+def _always(factor: float) -> Callable[[Case], float | None]:
+    return lambda case: factor
 
 
 CONVENTIONS: Sequence[Convention] = (
@@ -251,8 +251,8 @@ def _candidates(reference: Bound) -> Iterator[tuple[Loss, dict[str, Any], float]
             continue
         carried = {name: value for name, value in told.items() if name in loss.parameters}
         presets = [alias.parameters for alias in loss.names if isinstance(alias, Alias)]
-        variants: list[tuple[Mapping[str, object], float]] = [(NOTHING_GIVEN, 1.0), *((preset, 1.0) for preset in presets)]
-        variants += [(same.parameters, same.times) for same in loss.equals]
+        variants: list[tuple[Mapping[str, Any], float]] = [({}, 1.0), *((preset, 1.0) for preset in presets)]
+        variants += [(equal.parameters, equal.times) for equal in loss.equals]
         tried: list[tuple[dict[str, Any], float]] = []
         for preset, times in variants:
             for kept in (carried, {}):

@@ -30,6 +30,10 @@ def _classes(targets: Array) -> bool:
     return targets.min() >= 0 and bool((np.abs(targets.sum(axis=1) - 1.0) <= 1e-2).all())
 
 
+def _not_negative(targets: Array) -> bool:
+    return bool((targets >= 0).all())
+
+
 def _flags(targets: Array) -> bool:
     return targets.ndim == 2 and bool(np.isin(targets, (0.0, 1.0)).all())
 
@@ -39,7 +43,7 @@ RULES: Mapping[Task, Rule] = {
     "binary": Rule(_two, "two labels, as 0 and 1 or −1 and 1, shape (n,)"),
     "multiclass": Rule(_classes, "labels of classes (n,), or rows (n, k) that sum to 1"),
     "multilabel": Rule(_flags, "0 or 1 for each label (n, k)"),
-    "survival": Rule(lambda targets: bool((np.asarray(targets) >= 0).all()), "times of at least 0"),
+    "survival": Rule(_not_negative, "times of at least 0"),
 }
 """Of the other tasks, any finite numbers are."""
 NUMBERS: Sequence[Task] = ("regression", "count", "quantile", "ranking", "survival")

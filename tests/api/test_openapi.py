@@ -230,7 +230,7 @@ def test_a_typed_answer_is_one_type(document: Document) -> None:
 def test_closed_lists_are_enumerated(document: Document) -> None:
     found = dict(operations(document))
     query = {parameter["name"]: parameter["schema"] for parameter in found["GET /v1/losses"]["parameters"]}
-    assert set(query["family"]["enum"]) == {loss.family for loss in LOSSES.values()}
+    assert set(query["family"]["enum"]) == {loss.family for loss in NAMED.values()}
     assert set(query["property"]["enum"]) == {str(flag.name).lower() for flag in Property}
     fields = document["components"]["schemas"]["EvaluateRequest"]["properties"]
     assert fields["reduction"]["enum"] == ["mean", "sum", "mean_over_samples", "none"]
