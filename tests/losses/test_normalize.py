@@ -47,7 +47,7 @@ def true_loss(loss: Loss, row: Array, target: Any) -> Exact:
     return formula(shares, [number / total_of(soft) for number in soft])
 
 
-@pytest.mark.parametrize("loss", OF_PREDICTED, ids=str)
+@pytest.mark.parametrize("loss", OF_PREDICTED, ids=lambda loss: loss.name)
 def test_the_formula_of_the_shares(loss: Loss) -> None:
     targets = SOFT if loss.inputs["targets"].cases[-1][1].labels is None else LABELS
     answer = evaluate(check(loss, {"normalize": True}, ROWS, targets), reduction="none")
