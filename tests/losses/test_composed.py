@@ -76,8 +76,9 @@ def test_a_sum_is_the_sum_of_its_parts_whatever_is_asked_of_it() -> None:
                 if parts[0].outputs[name] is None:
                     assert answer.outputs[name] is None
                     continue
-                wanted = 0.25 * parts[0].outputs[name] - 2.0 * parts[1].outputs[name]
-                np.testing.assert_allclose(answer.outputs[name], wanted, rtol=1e-13, atol=1e-13, err_msg=f"{name} {reduction}")
+                first_part, second_part, both = (np.asarray(found.outputs[name]) for found in (*parts, answer))
+                wanted = 0.25 * first_part - 2.0 * second_part
+                np.testing.assert_allclose(both, wanted, rtol=1e-13, atol=1e-13, err_msg=f"{name} {reduction}")
 
 
 def test_terms_may_be_means_of_other_kinds_and_losses_of_whole_rows() -> None:
@@ -142,10 +143,12 @@ def test_it_is_the_loss_times_the_price_of_its_side_for_each_loss_of_numbers() -
         plain = evaluate(batch_of(loss, p, y), reduction="none", outputs=had)
         answer = evaluate(batch_of(made, p, y), reduction="none", outputs=had)
         for output in had[1:]:
-            np.testing.assert_allclose(answer.outputs[output], factor * plain.outputs[output], rtol=1e-14, err_msg=name)
+            wanted = factor * np.asarray(plain.outputs[output])
+            np.testing.assert_allclose(np.asarray(answer.outputs[output]), wanted, rtol=1e-14, err_msg=name)
         alike = evaluate(batch_of(asymmetric(loss=loss), p, y), outputs=had)
-        wanted = arrays_by_name(evaluate(batch_of(loss, p, y), outputs=had).outputs)
-        assert all(np.array_equal(array, wanted[output]) for output, array in arrays_by_name(alike.outputs).items()), name
+        same = arrays_by_name(evaluate(batch_of(loss, p, y), outputs=had).outputs)
+        found = arrays_by_name(alike.outputs)
+        assert all(np.array_equal(np.asarray(array), np.asarray(same[output])) for output, array in found.items()), name
     assert not [name for name in refused if ZERO_AT_TARGET in LOSSES[name].properties and LOSSES[name].coupling == "sample"]
     assert {error.faults[0].path for error in refused.values()} <= {("parameters", "loss")}
     assert {"mean_squared_error", "huber", "quantile", "root_mean_squared_error"} <= {*taken}

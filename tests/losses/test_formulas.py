@@ -164,7 +164,7 @@ def numbers_of(loss: Loss, parameters: Mapping[str, Any], arrays: Mapping[str, A
     if p is not None and y is not None:
         known["ŷ"] = decided({**parameters, "p": p}) if np.ndim(p) < 2 and "ŷ" in loss.formula else None
         known["r"] = p - y if np.shape(p) == np.shape(y) else None
-    if np.ndim(y) and "Y" in loss.formula:
+    if y is not None and np.ndim(y) and "Y" in loss.formula:
         known["Y"] = frozenset(np.flatnonzero(y).tolist())
     if known.get("w") is None:
         known["w"] = 1.0  # weights that are left out

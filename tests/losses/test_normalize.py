@@ -34,17 +34,17 @@ def test_the_losses_that_take_shares_have_the_parameter() -> None:
     assert len(OF_PREDICTED) >= 5
 
 
-@mp.workprec(4000)
 def true_loss(loss: Loss, row: Array, target: Any) -> Exact:
     """The formula of the row's shares, as an exact function of the row itself."""
-    given = [Exact(float(number), {at: mpf(1)}) for at, number in enumerate(row)]
-    total = total_of(given)
-    formula = ORACLES[loss.name]
-    shares = [number / total for number in given]
-    if not np.ndim(target):
-        return formula(shares, int(target))
-    soft = [Exact(float(number)) for number in target]
-    return formula(shares, [number / total_of(soft) for number in soft])
+    with mp.workprec(4000):
+        given = [Exact(float(number), {at: mpf(1)}) for at, number in enumerate(row)]
+        total = total_of(given)
+        formula = ORACLES[loss.name]
+        shares = [number / total for number in given]
+        if not np.ndim(target):
+            return formula(shares, int(target))
+        soft = [Exact(float(number)) for number in target]
+        return formula(shares, [number / total_of(soft) for number in soft])
 
 
 @pytest.mark.parametrize("loss", OF_PREDICTED, ids=lambda loss: loss.name)

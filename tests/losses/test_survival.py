@@ -11,7 +11,9 @@ from tests.losses.drawing import Array, gradients_of
 
 RNG = np.random.default_rng(3)
 N = 60
-RISK, TIME, EVENT = RNG.normal(0, 2, N), RNG.integers(1, 15, N) * 1.0, (RNG.random(N) < 0.6) * 1.0
+RISK: Array = RNG.normal(0, 2, N)
+TIME: Array = RNG.integers(1, 15, N).astype(np.float64)
+EVENT: Array = (RNG.random(N) < 0.6).astype(np.float64)
 
 
 def cox(risk: Array = RISK, time: Array = TIME, event: Array = EVENT, reduction: Any = "sum", **parameters: Any) -> Evaluation:
