@@ -67,7 +67,7 @@ TESTS = {
 }
 """The tests over a registry that test what was added to it."""
 FILES = {
-    "hyperbolic": ["app/losses/families/regression.py", "tests/losses/oracles.py"],
+    "hyperbolic": ["app/losses/families/robust.py", "tests/losses/oracles.py"],
     "signum": ["app/training/optimizers.py", "tests/training/published.py"],
     "percentage_points": ["app/losses/encodings.py", "app/losses/families/regression.py", "tests/losses/oracles.py"],
     "weight": ["app/losses/outputs.py", "tests/losses/test_outputs.py"],
@@ -133,7 +133,7 @@ def test_it_has_a_schema_and_is_a_member_of_the_union(answers: dict[str, Any]) -
 
 
 def test_it_is_in_the_catalogue_with_its_family_and_an_answered_example(answers: dict[str, Any]) -> None:
-    assert answers["families"]["hyperbolic"] == "regression"
+    assert answers["families"]["hyperbolic"] == "robust"
     assert [each["name"] for each in answers["found"]["body"]["losses"]] == ["hyperbolic"]
     entry = answers["entry"]["body"]
     assert entry["aliases"] == ["pseudo_l1"]

@@ -417,7 +417,7 @@ def sides(row: Row, hot: Row) -> tuple[Row, Row]:
 
 
 @oracle
-def multilabel_margin(row: Row, hot: Row, target_format: str = "index_list") -> Exact:
+def multilabel_margin(row: Row, hot: Row, target_format: str | None = None) -> Exact:
     held, rest = sides(row, hot)
     return total_of(positive(1 - (s_j - s_i), at_zero=0) for s_j in held for s_i in rest) / len(row)
 

@@ -10,6 +10,7 @@ from app.errors import CallerError
 from app.losses import LOSSES
 from app.losses.batch import Batches
 from app.losses.composed import Composable, Head, Weighed, asymmetric, expression, multi_task, weighted_sum
+from app.losses.encodings import REAL
 from app.losses.form import bind
 from app.losses.loss import ZERO_AT_TARGET
 from app.losses.outputs import arrays_by_name
@@ -56,7 +57,9 @@ def test_the_eighth_example() -> None:
 
 
 REGRESSIONS = [
-    name for name, loss in LOSSES.items() if loss.family == "regression" and [*loss.inputs] == ["predictions", "targets"]
+    name
+    for name, loss in LOSSES.items()
+    if [*loss.inputs] == ["predictions", "targets"] and all(input_.cases[-1][1] is REAL for input_ in loss.inputs.values())
 ]
 
 

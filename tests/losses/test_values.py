@@ -104,11 +104,6 @@ TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel",
 Given = Mapping[str, Any]
 
 
-def of_discopop(given: Given, _: Sequence[Array]) -> Tolerance:
-    steep = given.get("beta", 0.1) / given.get("temperature", 0.05)
-    return Tolerance("where one loss turns into the other, three terms of the slope β/τ cancel", least=steep / 4)
-
-
 TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] = {
     "tweedie_deviance": lambda given, _: DEVIANCE if given.get("power", 0) not in (0, 1, 2) else None,
     "binary_cross_entropy": lambda given, sample: SIGMOID if given.get("from_logits") and is_soft(given, sample[-1]) else None,
@@ -126,7 +121,6 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
-    "discopop": of_discopop,
     "listnet": lambda *_: SOFTMAX,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }

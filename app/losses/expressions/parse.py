@@ -45,7 +45,7 @@ class Parsed(NamedTuple):
     """The number that each step has which depends on no variable."""
 
 
-def refuse(message: str, code: str = "invalid_expression", *path: str) -> NoReturn:
+def reject(message: str, code: str = "invalid_expression", *path: str) -> NoReturn:
     raise InvalidParameter([Fault(("parameters", *(path or ("value",))), code, message)])
 
 
@@ -54,19 +54,19 @@ def parse(text: str, parameters: Mapping[str, float]) -> Parsed:
     for name in parameters:
         if name in RESERVED or not NAME.fullmatch(name):
             said = "begins with a letter, goes on with letters, digits and _ (40 at most), and is none of the language's own"
-            refuse(f"the name of a parameter {said}", "name", "parameters", name)
+            reject(f"the name of a parameter {said}", "name", "parameters", name)
     if len(text) > MOST_CHARACTERS:
-        refuse(f"an expression has at most {MOST_CHARACTERS} characters; this one has {len(text)}: shorten it")
+        reject(f"an expression has at most {MOST_CHARACTERS} characters; this one has {len(text)}: shorten it")
     if not text.isascii() or not text.isprintable():
-        refuse(f"an expression is written in printable ASCII characters, on one line: {ALLOWED}")
+        reject(f"an expression is written in printable ASCII characters, on one line: {ALLOWED}")
     parsed = _Parser([*_tokens(text)], parameters).whole()
     steps = parsed.value.steps
     if not steps.depends(parsed.value, ("p", "r")):
-        refuse("an expression must depend on the prediction: on p, or on r, which is p - y")
+        reject("an expression must depend on the prediction: on p, or on r, which is p - y")
     used = {step.name for step in steps.all if not step.inputs}
     for name in parameters:
         if name not in used:
-            refuse(f"the expression does not use the parameter {name}: leave it out", "unused_parameter", "parameters", name)
+            reject(f"the expression does not use the parameter {name}: leave it out", "unused_parameter", "parameters", name)
     return parsed
 
 
@@ -85,7 +85,7 @@ def _tokens(text: str) -> Iterator[Token]:
         found = TOKENS.match(text, at)
         if found is None:
             hint = " (a power is **)" if text[at] == "^" else ""
-            refuse(f"character {at + 1} is none that an expression may have{hint}: it is made of {ALLOWED}")
+            reject(f"character {at + 1} is none that an expression may have{hint}: it is made of {ALLOWED}")
         kind = found.lastgroup or ""
         if kind != "space":
             yield Token(kind, found.group(), at + 1)
@@ -128,7 +128,7 @@ class _Parser:
         where = "at the end" if token.kind == "end" else f"at character {token.at}"
         if token.text in COMPARISONS and not said:
             said = "a comparison stands in where(condition, then, otherwise) only"
-        refuse(f"the expression cannot be read {where}: {said or f'it is made of {ALLOWED}'}")
+        reject(f"the expression cannot be read {where}: {said or f'it is made of {ALLOWED}'}")
 
     # --- the grammar ---
 
@@ -154,7 +154,7 @@ class _Parser:
     def signed(self) -> Term:
         self.depth += 1
         if self.depth > DEEPEST:
-            refuse(f"an expression is nested at most {DEEPEST} deep: write it with fewer parentheses, calls and signs")
+            reject(f"an expression is nested at most {DEEPEST} deep: write it with fewer parentheses, calls and signs")
         sign = self.taken("-", "+")
         value = self.power() if sign is None else self.signed()
         self.depth -= 1
@@ -166,12 +166,12 @@ class _Parser:
         if sign is None:
             return base
         if self.exponent:
-            refuse(f"there is a power within an exponent (character {sign.at}): write it as a product or with exp")
+            reject(f"there is a power within an exponent (character {sign.at}): write it as a product or with exp")
         self.exponent = True
         exponent = self.signed()
         self.exponent = False
         if abs(self.constants.get(exponent.at, 0.0)) > LARGEST_EXPONENT:
-            refuse(f"an exponent is at most {LARGEST_EXPONENT:.0f} (character {sign.at}): use exp for what grows faster")
+            reject(f"an exponent is at most {LARGEST_EXPONENT:.0f} (character {sign.at}): use exp for what grows faster")
         return self.made("**", base, exponent)
 
     def primary(self) -> Term:
@@ -191,22 +191,22 @@ class _Parser:
     def function(self, token: Token) -> Term:
         found = CALLS.get(token.text)
         if found is None:
-            refuse(f"there is no function of the name at character {token.at}: there are {', '.join(CALLS)}")
+            reject(f"there is no function of the name at character {token.at}: there are {', '.join(CALLS)}")
         inputs = [self.comparison() if token.text == "where" else self.sum()]
         while self.taken(","):
             inputs.append(self.sum())
         self.expect(")")
         if len(inputs) != found.inputs:
             many = "one input" if found.inputs == 1 else f"{found.inputs} inputs"
-            refuse(f"{token.text} (character {token.at}) takes {many}, in their order; it has {len(inputs)}")
+            reject(f"{token.text} (character {token.at}) takes {many}, in their order; it has {len(inputs)}")
         if token.text == "polygamma" and self.steps.all[inputs[0].at] not in ORDERS:
-            refuse(f"the first input of polygamma (character {token.at}) is a whole number from 0 to {len(ORDERS) - 1}")
+            reject(f"the first input of polygamma (character {token.at}) is a whole number from 0 to {len(ORDERS) - 1}")
         return self.made(token.text, *inputs)
 
     def number(self, token: Token) -> Term:
         number = float(token.text)
         if number >= LARGEST_NUMBER:
-            refuse(f"numbers are below {LARGEST_NUMBER:.0e} (character {token.at})")
+            reject(f"numbers are below {LARGEST_NUMBER:.0e} (character {token.at})")
         return self.constant(self.steps.term(number), number)
 
     def named(self, token: Token) -> Term:
@@ -216,7 +216,7 @@ class _Parser:
             return self.constant(self.steps.name(PI), math.pi)
         if token.text not in self.parameters:
             said = "is a function, and takes its inputs in parentheses" if token.text in CALLS else "is not known"
-            refuse(f"the name at character {token.at} {said}: an expression is made of {ALLOWED}")
+            reject(f"the name at character {token.at} {said}: an expression is made of {ALLOWED}")
         return self.constant(self.steps.name(token.text), self.parameters[token.text])
 
     # --- steps ---
@@ -224,7 +224,7 @@ class _Parser:
     def counted(self, term: Term) -> Term:
         self.size += 1
         if self.size > MOST_STEPS:
-            refuse(f"an expression has at most {MOST_STEPS} numbers, names, signs and calls: shorten it")
+            reject(f"an expression has at most {MOST_STEPS} numbers, names, signs and calls: shorten it")
         return term
 
     def constant(self, term: Term, number: float) -> Term:
@@ -236,12 +236,12 @@ class _Parser:
         term = self.counted(self.steps.call(name, *inputs))
         numbers = [self.constants.get(each.at) for each in inputs]
         if name == "/" and numbers[1] == 0.0:
-            refuse("the expression divides by what is always 0")
+            reject("the expression divides by what is always 0")
         if None not in numbers:
             with np.errstate(all="ignore"):
                 number = float(FUNCTIONS[name].compute(*map(np.float64, numbers)))
             if not math.isfinite(number):
-                refuse("a part of the expression that depends on parameters and numbers alone is not finite")
+                reject("a part of the expression that depends on parameters and numbers alone is not finite")
             self.constants[term.at] = number
         return term
 

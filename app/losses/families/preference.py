@@ -333,7 +333,8 @@ def orpo(
     usable = odds < 1e300
     # where the odds leave float64, both parts of their logarithm are above 0: nothing cancels
     surprise = np.where(usable, np.log1p(odds), gap + (np.log(a) - np.log(b)))
-    pulled = np.where(usable, likelier / b / (1.0 + odds), 1.0 / a)  # σ(−z)/(1 − eᵃ), with no underflow between
+    # σ(−z)/(1 − eᵃ): neither underflows between where the odds are small, nor overflows where they are large
+    pulled = np.where(odds < 1.0, likelier / b / (1.0 + odds), np.where(usable, odds / (1.0 + odds), 1.0) / a)
     pushed = np.where(usable, odds / (1.0 + odds), 1.0) / b
     return beta * surprise - chosen, (-1.0 - beta * pulled, beta * pushed)
 
@@ -387,6 +388,7 @@ def exo(
     equals=(equal('trl.DPOConfig(loss_type="discopop", beta=beta, discopop_tau=temperature)'),),
     reference="Lu et al. (2024), arXiv:2406.08414",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    cost=IN_PAIRS,
 )
 def discopop(
     chosen: Array,
@@ -413,7 +415,20 @@ def discopop(
     logistic = (-z).softplus
     slope = (-u).sigmoid / temperature
     turn = exponential * (slope - 1.0) - np.where(u.slope == 0, 0.0, logistic * (u.slope / temperature))
-    return logistic * (-u).sigmoid + exponential, _of_margin(beta, turn - (-z).sigmoid * (-u).sigmoid)
+    exact = _pull_of_discopop(z, u, temperature)
+    usable = np.isfinite(exact) & (np.abs(z.high) < 300.0) & (np.abs(u.high) < 300.0)
+    pull = np.where(usable, exact, turn - (-z).sigmoid * (-u).sigmoid)
+    return logistic * (-u).sigmoid + exponential, _of_margin(beta, pull)
+
+
+def _pull_of_discopop(z: Logit, u: Logit, temperature: float) -> Array:
+    """e⁻ᶻ·σ(u)·(σ(−u)/τ − 1) − ln(1 + e⁻ᶻ)·σ(u)·σ(−u)/τ − σ(−z)·σ(−u), unrounded: near its zeros the three nearly cancel."""
+    (rising, falling), (on, off) = z.shares, u.shares
+    steep = pair_divide(off, constant(temperature))
+    power = pair_multiply(pair_divide(falling, rising), on)
+    exponential = pair_multiply(power, pair_add(steep, constant(-1.0)))
+    logistic = pair_add(pair_multiply((-z).softplus_pair, pair_multiply(on, steep)), pair_multiply(falling, off))
+    return pair_add(exponential, pair_negative(logistic))[0]
 
 
 def _exp(high: Array, low: Array) -> Array:
