@@ -151,9 +151,9 @@ T = TypeVar("T", bound=Described)
 
 
 class Fields(NamedTuple):
-    """The words of a loss by where they occur, as they begin."""
+    """The words of a loss by where they occur: as one text, a space around each, in which it takes no loop to find one."""
 
-    words: Mapping[str, list[str]]
+    words: Mapping[str, str]
     names: frozenset[str]
 
 
@@ -190,13 +190,17 @@ def fields(loss: Described) -> Fields:
         "description": f"{loss.description} {loss.reference}",
     }
     names = frozenset((loss.name, *(alias.name for alias in loss.aliases)))
-    return Fields({field: _words(text) for field, text in texts.items()}, names)
+    return Fields({field: _spaced(_words(text)) for field, text in texts.items()}, names)
 
 
 def _words(text: str) -> list[str]:
     """Words in small letters, those of camel case apart, as they are in the singular."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).casefold()
     return [_stem(word) for word in re.findall(r"[^\W_]+", apart)]
+
+
+def _spaced(words: list[str]) -> str:
+    return f" {' '.join(words)} "
 
 
 def _stem(word: str) -> str:
@@ -222,17 +226,17 @@ def _wanted(words: list[str]) -> list[list[tuple[float, list[str]]]]:
 
 def _score(loss: Fields, alternatives: list[tuple[float, list[str]]]) -> float:
     """How well a loss fits one thing that is asked for: field by field, the alternative that fits best."""
-    whole = max((share for share, phrase in alternatives if phrase == loss.words["name"]), default=0.0)
+    whole = max((share for share, phrase in alternatives if _spaced(phrase) == loss.words["name"]), default=0.0)
     return _WHOLE * whole + sum(
         weight * max(share * _fit(loss.words[field], phrase) for share, phrase in alternatives)
         for field, weight in _WEIGHTS.items()
     )
 
 
-def _fit(words: list[str], phrase: list[str]) -> float:
+def _fit(words: str, phrase: list[str]) -> float:
     """1 where a field has all words of a phrase, less where only their beginnings; 0 where one is missing."""
     fits = [
-        1.0 if word in words else _BY_BEGINNING if len(word) >= _SHORT and any(other.startswith(word) for other in words) else 0.0
+        1.0 if f" {word} " in words else _BY_BEGINNING if len(word) >= _SHORT and f" {word}" in words else 0.0
         for word in phrase
         if word not in _EMPTY
     ]
