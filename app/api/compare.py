@@ -38,11 +38,9 @@ else:
 class CompareRequest(TrainRequest):
     """A run several times over, with one thing changed: the loss, the optimizer or the seed."""
 
-    losses: Annotated[
-        LossSpecs | None, Field(description="A run with each of these losses.", min_length=2, max_length=12), Listed
-    ] = None
+    losses: Annotated[LossSpecs | None, Field(description="A run with each of these losses.", min_length=2, max_length=12)] = None
     optimizers: Annotated[
-        OptimizerSpecs | None, Field(description="A run with each of these optimizers.", min_length=2, max_length=12), Listed
+        OptimizerSpecs | None, Field(description="A run with each of these optimizers.", min_length=2, max_length=12)
     ] = None
     seeds: Annotated[
         list[Annotated[int, Field(ge=0, lt=2**32)]] | None,

@@ -24,6 +24,7 @@ from typing import (
 )  # fmt: skip
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -84,6 +85,13 @@ class Spec(Part):
         return {name: self.__dict__[name] for name in type(self).model_fields if name != "name"}
 
 
+def _shape(array: object) -> tuple[int, ...]:
+    """The shape of an array, or of a list of names or of sets of these; () of what is none."""
+    if isinstance(array, np.ndarray):
+        return cast(NDArray[Any], array).shape
+    return (len(cast(list[object], array)),) if isinstance(array, list) else ()
+
+
 class BoundSpec(Spec):
     """The same for a loss: what follows from its parameters is found out once."""
 
@@ -94,7 +102,7 @@ class BoundSpec(Spec):
         """The loss that its name means beside these arrays."""
         if not self.others:
             return self
-        shapes = [np.shape(cast(Any, array)) for array in arrays]
+        shapes = [*map(_shape, arrays)]
         return next((spec for other, spec in self.others if other.fits(shapes)), self)
 
     @cached_property
@@ -303,7 +311,7 @@ def _with_others(
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
-    """A list of the type, under this field of the request."""
+    """A list of the type, under this field of the request, whether it was decoded or left unbuilt."""
 
     def expand(items: object) -> object:
         if not isinstance(items, list):
@@ -311,7 +319,7 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
         given = cast(list[object], items)
         return [expander(registry, (field, index))(item) for index, item in enumerate(given)]
 
-    return Annotated[list[either], BeforeValidator(expand)]
+    return Annotated[list[either], BeforeValidator(expand), Listed]
 
 
 def expander(registry: Registry[Any], path: Path) -> Callable[[object], dict[str, object]]:
@@ -354,9 +362,10 @@ class _Expansion:
             own = arrays if isinstance(key, int) else [_of_head(array, key) for array in arrays]
             return {**members, "loss": self.inner(members["loss"], (*path, key, "loss"), deep, own)}
 
-        if isinstance(value, list):
-            return [member(index, item) for index, item in enumerate(cast(list[Any], value))]
-        return {key: member(key, item) for key, item in cast(dict[str, Any], value).items()} if isinstance(value, dict) else value
+        items: Any = cast(Any, value) if isinstance(value, np.ndarray) else listed(value)
+        if isinstance(items, list):
+            return [member(index, item) for index, item in enumerate(cast(list[Any], items))]
+        return {key: member(key, item) for key, item in cast(dict[str, Any], items).items()} if isinstance(items, dict) else items
 
     def inner(self, value: object, path: Path, deep: int, arrays: Sequence[Any]) -> dict[str, Any]:
         """A loss within another."""
@@ -367,7 +376,7 @@ class _Expansion:
             raise InvalidInput([Fault(path, "limit", f"a loss is made of at most {MOST_LOSSES} others")])
         (_, usual), *others = _meant(value, self.registry, path)
         self.varies |= bool(others)
-        shapes = [np.shape(array) for array in arrays] if others else []
+        shapes = [*map(_shape, arrays)] if others else []
         document = next((document for other, document in others if other.fits(shapes)), usual)
         return self.composed(document, path, deep + 1, arrays) if document["name"] in COMPOSED else document
 

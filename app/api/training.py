@@ -286,7 +286,6 @@ class TrainRequest(Part):
     metrics: Annotated[
         MetricSpecs,
         Field(description="What else to measure after each epoch: metrics, or any loss.", max_length=10, default_factory=list),
-        Listed,
         OneOrMore,
     ]
     seed: Annotated[int, Field(description="What weights, order and dropout are drawn from.", ge=0, lt=2**32)] = 0

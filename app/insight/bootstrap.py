@@ -57,6 +57,7 @@ def _one_by_one(measured: Measured, clusters: Codes | None, resamples: int, rng:
     return np.array([measured.value_of(np.concatenate([members[cluster] for cluster in drawn])) for drawn in draws])
 
 
+@np.errstate(all="ignore")  # the mean of numbers near the end of the range
 def _of_few(sums: Sums, resamples: int, rng: np.random.Generator) -> Array:
     numerators, divisors = sums.numerators, sums.divisors
     n = numerators.shape[1]

@@ -12,6 +12,9 @@ from app.losses.batch import Classes
 from app.losses.inputs import Place
 from app.losses.numerics.stable import Array
 
+MOST_LABELS = 10_000
+"""Labels from here on are no indices of classes: to list as many takes more than they do."""
+
 
 class Rule(NamedTuple):
     """What targets of a task have to be."""
@@ -26,7 +29,7 @@ def _two(targets: Array) -> bool:
 
 def _classes(targets: Array) -> bool:
     if targets.ndim == 1:
-        return is_count(targets) or bool(np.isin(targets, (-1.0, 1.0)).all())
+        return (is_count(targets) and targets.max() < MOST_LABELS) or bool(np.isin(targets, (-1.0, 1.0)).all())
     return targets.min() >= 0 and bool((np.abs(targets.sum(axis=1) - 1.0) <= 1e-2).all())
 
 
@@ -41,7 +44,9 @@ def _flags(targets: Array) -> bool:
 RULES: Mapping[Task, Rule] = {
     "count": Rule(is_count, "whole numbers from 0 on, shape (n,)"),
     "binary": Rule(_two, "two labels, as 0 and 1 or −1 and 1, shape (n,)"),
-    "multiclass": Rule(_classes, "labels of classes (n,), or rows (n, k) that sum to 1"),
+    "multiclass": Rule(
+        _classes, f"labels of classes (n,), whole numbers from 0 to {MOST_LABELS - 1}, or rows (n, k) that sum to 1"
+    ),
     "multilabel": Rule(_flags, "0 or 1 for each label (n, k)"),
     "survival": Rule(_not_negative, "times of at least 0"),
 }
@@ -49,6 +54,7 @@ RULES: Mapping[Task, Rule] = {
 NUMBERS: Sequence[Task] = ("regression", "count", "quantile", "ranking", "survival")
 
 
+@np.errstate(all="ignore")  # numbers near the end of the range: what overflows is no evidence
 def recommend_for(
     targets: Any, task: Task | None, predictions: Any, *, limit: int = 5, classes: Classes | None = None
 ) -> Recommended:
@@ -65,6 +71,9 @@ def recommend_for(
             raise InvalidInput([Fault(("targets",), "missing", "predictions say nothing without targets: send these too")])
         return recommend(None, task, limit=limit)
     names = isinstance(targets, list)
+    if names and not isinstance(cast(list[object], targets)[0], str):
+        message = "targets must be one label per sample, or 0 or 1 for each label (n, k), not sets of labels"
+        raise InvalidArray([Fault(("targets",), "type", message)])
     if names:
         classes = classes or sorted({*cast(list[str], targets)})
     numbers = _numbers(targets, "targets") if not names else _places(cast(list[str], targets), cast(Sequence[str], classes))
@@ -92,7 +101,7 @@ def recommend_for(
 
 def _counted_from_one(labels: Array, predictions: Array | None) -> Classes | None:
     """The classes of labels that count from 1, which are taken with these alone; None of others."""
-    if labels.ndim > 1 or not labels.min() == 1 < labels.max():
+    if labels.ndim > 1 or not labels.min() == 1 < labels.max() < MOST_LABELS:
         return None
     k = None if predictions is None or predictions.ndim == 1 else predictions.shape[1]
     return [*range(1, int(labels.max()) + 1)] if k in (None, labels.max()) else None

@@ -72,9 +72,9 @@ def moments(numbers: Array) -> tuple[float, float | None]:
     """Standard deviation (n − 1) and skewness of the population, None without variance; both NaN where one is infinite."""
     with np.errstate(all="ignore"):
         mean = float(numbers.mean())
-    if not math.isfinite(mean):
-        return math.nan, math.nan
     largest, square, cube = powers(numbers, mean)
+    if not math.isfinite(largest):
+        return math.nan, math.nan
     if largest <= 1e-14 * abs(mean):  # what rounding leaves
         return 0.0, None
     n = numbers.size
@@ -101,7 +101,10 @@ def _of_ordered(ordered: Array, shares: Array) -> Array:
 
 
 def histogram(ordered: Array) -> Histogram | None:
-    """Bars of one width, after Freedman and Diaconis (1981) and no fewer than Sturges' (1926); of the finite ones alone."""
+    """Bars of one width, after Freedman and Diaconis (1981) and no fewer than Sturges' (1926); of the finite ones alone.
+
+    No bar is narrower than what two numbers there can differ by: losses that are equal but for a rounding have one.
+    """
     finite = ordered[np.isfinite(ordered)] if not np.isfinite(ordered[[0, -1]]).all() else ordered
     if not finite.size:
         return None
@@ -111,7 +114,11 @@ def histogram(ordered: Array) -> Histogram | None:
     quarter, three = _of_ordered(finite, np.array([0.25, 0.75]))
     width = 2.0 * float(three - quarter) / n ** (1.0 / 3.0)
     bars = min(MOST_BARS, max(math.ceil(math.log2(n)) + 1, math.ceil(min(span / width, MOST_BARS)) if width > 0 else 0))
-    edges: Array = np.histogram_bin_edges(finite[[0, -1]], bars)
+    rounding = float(np.spacing(max(abs(float(finite[0])), abs(float(finite[-1])))))
+    told_apart = max(1, int(span / rounding / 2.0))
+    around = 0.5 if span == 0 and rounding < 0.5 else 0.0  # as NumPy has it around numbers that are all equal
+    bars = bars if around else min(bars, told_apart)
+    edges: Array = np.linspace(float(finite[0]) - around, float(finite[-1]) + around, bars + 1)
     below = np.concatenate([finite.searchsorted(edges[:-1], side="left"), [n]])
     return Histogram(edges, np.diff(below))
 

@@ -99,7 +99,7 @@ def error_bar(measured: Measured, clusters: Labels | None, asked: Asked) -> Erro
     elif known:
         error = float(np.std(drawn, ddof=1))
     bca = _bca(measured, codes, influences, drawn, tails) if known and percentile is not None else None
-    recommended = "t" if t is not None else None if percentile is None else "percentile"
+    recommended = "t" if t is not None and math.isfinite(t[0]) else None if percentile is None else "percentile"
     note = _note(measured, codes, influences)
     return ErrorBar(value, error, Interval(asked.confidence, t, percentile, bca, recommended, asked.resamples, note))
 
@@ -148,12 +148,12 @@ def _note(measured: Measured, clusters: Codes | None, influences: Array | None) 
     if influences is None:
         return WHOLE_BATCH
     parts = influences if clusters is None else total(clusters, influences)
-    n, (largest, square, cube) = parts.size, powers(parts)
-    skewness = cube * math.sqrt(n) / square**1.5 if largest else 0.0
+    n, (_, square, cube) = parts.size, powers(parts)
+    skewness = cube * math.sqrt(n) / square**1.5 if square else 0.0
     reasons: list[str] = []
     if clusters is not None and n < FEW_CLUSTERS:
         reasons.append(f"there are only {n} clusters")
-    if largest and (HEAVY + 4.0 / n) * square < 1.0:
+    if square and (HEAVY + 4.0 / n) * square < 1.0:
         reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {1 / square:.0%} of the variance")
     if skewness**2 / n > SKEWED:
         reasons.append(f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses of skewness {skewness:.2g}")

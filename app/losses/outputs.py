@@ -292,8 +292,8 @@ def in_words(found: Found) -> object:
     """An output with strings for the numbers that JSON has not."""
     if isinstance(found, dict):
         return {name: in_words(array) for name, array in found.items()}
-    if found is None:
-        return None
+    if found is None or isinstance(found, tuple):
+        return found
     numbers = np.asarray(found)
     written = numbers.astype(object)
     for place in np.argwhere(~np.isfinite(numbers)):

@@ -54,6 +54,13 @@ async def test_terms_are_answered_with_their_losses(client: httpx.AsyncClient) -
     assert [term["value"] for term in answer["terms"]] == [None, None]
 
 
+async def test_what_is_told_in_words_stands_beside_numbers_as_words(client: httpx.AsyncClient) -> None:
+    request = {"predictions": [0, 1], "targets": [0, 0], "non_finite_as": "string"}
+    answer = (await client.post("/v1/evaluate", json={"loss": {"name": "expression", "value": "1/r"}, **request})).json()
+    assert answer["per_sample"] == ["Infinity", 1.0]
+    assert answer["expression"]["derivative"] == "-1/r**2"
+
+
 async def test_an_expression_is_answered_with_what_is_known_of_it(client: httpx.AsyncClient) -> None:
     loss = {"name": "expression", "value": "abs(r)"}
     answer = (await ask(client, loss)).json()

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.examples import example
-from app.losses import LOSSES
+from app.api.calls import CALLS
+from app.losses import NAMED
 from app.wire import json as arrays
 from tests.api.problem import problem_of, strictly
 
@@ -19,7 +19,9 @@ STRANGE: list[Any] = [
     None, True, False, "", "x", "0", 0, -1, 1, 0.5, -0.0, 1e-308, 1e308, -1e308, 2**31, 2**53 + 1, 2**64, -(2**63), 10**400,
     float("nan"), float("inf"), [], [[]], [[], []], {}, [None], ["a", "b"], [True, False], [0, 1], [[1, 2], [3]], {"a": [1]},
     {"name": "huber"}, "huber", "CrossEntropyLoss", "mean", "none", "sum", "mean_over_samples", ["value"], ["gradient"],
-    [0, 0, 0, 0], [1, 1, 1, 1], [1e308] * 4, [-1, 1, -1, 1], [[0, 1], [1, 0], [0, 1], [1, 0]], [True, False, True, True],
+    "string", "Infinity", [["a"], ["b", "a"], [], ["a"]], {"name": "expression", "value": "1/r"}, "log_loss", "hinge_loss",
+    [1.7e308, -1.7e308, 1.7e308, 0], [2, 2, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [1e308] * 4, [-1, 1, -1, 1],
+    [[0, 1], [1, 0], [0, 1], [1, 0]], [True, False, True, True],
 ]  # fmt: skip
 KEYS = [
     "loss",
@@ -30,12 +32,24 @@ KEYS = [
     "classes",
     "reduction",
     "outputs",
+    "non_finite_as",
+    "missing",
+    "normalize",
+    "groups",
+    "clusters",
     "name",
     "first",
     "",
     "a/b",
     "\ud800",
 ]
+
+REQUESTS = {
+    call.path: [example["value"] for example in call.examples.values()]
+    for call in CALLS
+    if call.method == "POST" and call.lane != "training" and call.examples
+}
+"""Right requests of every call that takes arrays; a run, which may take its time, is bent elsewhere."""
 
 Mutation = Callable[[random.Random, Any], Any]
 
@@ -80,12 +94,13 @@ def _each(value: Any, change: Callable[[float], float]) -> Any:
 MUTATIONS: list[Mutation] = [_replace, _replace, _resize, _rescale]
 
 
-def bent(seed: int) -> bytes:
-    """A request of some loss with one to three bends, and now and then a torn text."""
+def bent(seed: int) -> tuple[str, bytes]:
+    """A request of some loss or of another call, with one to three bends, and now and then a torn text."""
     rng = random.Random(seed)
-    document: Any = example(rng.choice(list(LOSSES.values())))
-    if rng.random() < 0.5:
-        document |= {
+    path = "/v1/evaluate" if rng.random() < 0.6 else rng.choice([*REQUESTS])
+    document: Any = rng.choice(REQUESTS[path])
+    if path == "/v1/evaluate" and rng.random() < 0.5:
+        document = document | {  # another one: the examples are the service's own
             "sample_weight": [1, 0, 2, 0.5],
             "mask": [True, True, False, True],
             "reduction": rng.choice(["none", "sum", "mean"]),
@@ -96,14 +111,20 @@ def bent(seed: int) -> bytes:
     if rng.random() < 0.15:
         at = rng.randrange(len(body) + 1)
         body = body[:at] + bytes(rng.choices(b'[]{},:"0e-\\\xff\x00 tfn', k=rng.randint(0, 3))) + body[at + rng.randint(0, 3) :]
-    return body
+    return path, body
+
+
+def test_every_loss_has_a_request_to_bend() -> None:
+    names = {request["loss"]["name"] for request in REQUESTS["/v1/evaluate"]}
+    assert names >= NAMED.keys()
+    assert len(REQUESTS) > 4
 
 
 @pytest.mark.parametrize("seed", range(0, 500, 50))
 async def test_bent_requests_are_answered(seed: int, inline_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in range(seed, seed + 50):
-        body = bent(each)
-        first = await inline_client.post("/v1/evaluate", content=body)
+        path, body = bent(each)
+        first = await inline_client.post(path, content=body)
         assert first.status_code in (200, 400, 422), body
         if first.status_code == 200:
             strictly(first.text)
@@ -111,12 +132,12 @@ async def test_bent_requests_are_answered(seed: int, inline_client: httpx.AsyncC
             problem_of(first)
         with monkeypatch.context() as patch:
             patch.setattr(arrays, "simdjson", None)
-            second = await inline_client.post("/v1/evaluate", content=body)
+            second = await inline_client.post(path, content=body)
         assert (second.status_code, second.text) == (first.status_code, first.text), body
 
 
 async def test_the_bends_reach_answers_and_refusals_of_every_kind(inline_client: httpx.AsyncClient) -> None:
-    responses = [await inline_client.post("/v1/evaluate", content=bent(seed)) for seed in range(500, 800)]
+    responses = [await inline_client.post(path, content=body) for path, body in map(bent, range(500, 800))]
     assert {each.status_code for each in responses} == {200, 400, 422}
     codes = {error["code"] for each in responses if each.status_code == 422 for error in each.json()["errors"]}
     assert len(codes) > 10

@@ -151,6 +151,26 @@ async def test_an_infinite_loss_is_null_and_named(client: httpx.AsyncClient, sch
     assert {"output": "losses.table.value", "index": [0, 0], "value": "Infinity"} in answer["non_finite"]
 
 
+async def test_numbers_near_the_end_of_the_range_have_no_interval(client: httpx.AsyncClient) -> None:
+    """The value is finite, and what it adds up from overflows: nothing is recommended, and nothing divided by 0."""
+    request = {"loss": "barron", "predictions": [1e308, -1e308, 0], "targets": [1, 1, 2], "resamples": 0}
+    answer = await ask(client, "/v1/analyze", **request)
+    assert answer["value"] == pytest.approx(6.7e307, rel=1e-2)
+    assert (answer["standard_error"], answer["interval"]["t"], answer["interval"]["recommended"]) == (None, None, None)
+    answer = await ask(client, "/v1/analyze", **{**request, "loss": "mae", "predictions": [1.7e308, -1.7e308, 1.7e308]})
+    assert answer["distribution"]["skewness"] is not None or answer["non_finite"]
+
+
+async def test_one_loss_is_compared_by_however_the_body_was_read(client: httpx.AsyncClient) -> None:
+    """A number that the fast reader of JSON leaves alone, and so lists of objects that it would have built."""
+    for number in ("2.0", "2." + "0" * 400, "null"):
+        models, losses = f'{{"a": [1, {number}, 3], "b": [2, 2, 2]}}', '[{"name": "mse"}]'
+        body = f'{{"models": {models}, "targets": [0, 1, 5], "losses": {losses}, "missing": "drop"}}'
+        response = await client.post("/v1/compare", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == 200, response.text
+        assert len(response.json()["losses"]) == 1
+
+
 async def test_models_are_compared_on_the_samples_that_all_have(client: httpx.AsyncClient) -> None:
     request = {"models": {"a": [1, 2, None, 4, 9], "b": [1, None, 3, 3, 8]}, "targets": [1, 1, 1, 2, 5], "losses": ["mse"]}
     answer = await ask(client, "/v1/compare", **request, missing="drop")

@@ -9,7 +9,7 @@ import pytest
 from app.insight import Asked, analyze
 from app.insight import bootstrap as drawing
 from app.insight.coverage import wilson
-from app.insight.distribution import concentration
+from app.insight.distribution import concentration, histogram, moments
 from app.insight.measured import measure
 from app.insight.significance import holm
 from tests.insight.made import SITES, batch, labels
@@ -280,3 +280,16 @@ def test_an_analysis_takes_less_than_three_times_its_batch() -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 3 * sum(array.nbytes for array in made.arrays) + 4e6
+
+
+@pytest.mark.parametrize("losses", [[0.1**2, (3.1 - 3) ** 2, (2.1 - 2) ** 2], [1.0, 1.0 + 2.0**-52], [1.7e308] * 3, [0, 5e-324]])
+def test_losses_that_are_equal_but_for_a_rounding_have_a_histogram(losses: list[float]) -> None:
+    ordered = np.sort(np.array(losses, np.float64))
+    found = histogram(ordered)
+    assert found is not None
+    assert found.counts.tolist() == np.histogram(ordered, found.edges)[0].tolist()
+    assert found.counts.sum() == len(losses)
+
+
+def test_moments_of_numbers_whose_distance_overflows_are_none() -> None:
+    assert all(math.isnan(moment) for moment in moments(np.array([1.7e308, -1.7e308, 1.7e308])) if moment is not None)
