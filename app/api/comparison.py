@@ -25,7 +25,7 @@ from app.insight.analysis import LOADING, resampling_cost
 from app.insight.comparison import cost_of
 from app.losses import NAMED
 from app.losses.batch import AnyBatch
-from app.losses.sums import batch_of, evaluate
+from app.losses.sums import batch_of
 from app.serving.call import Call
 from app.wire import faults
 
@@ -119,7 +119,7 @@ class ComparisonRequest(Part):
         """The models' batches by one loss, in which the same samples count."""
         made = self._made(at, spec, self.mask)
         if self.missing == "drop" and any(batch.n_missing for batch in made.values()):
-            counted = [evaluate(batch, outputs=("per_sample",)).counted for batch in made.values()]
+            counted = [batch.counted for batch in made.values()]
             if any((other != counted[0]).any() for other in counted):
                 common = np.logical_and.reduce(counted)
                 if not common.any():

@@ -235,7 +235,7 @@ def _unweighted(given: Given, batch: Batch) -> Flags | None:
 
 def _masked(given: Given, batch: Batch) -> Flags | None:
     """Which elements (n, *d) are left out, by a mask or for their label, and not for a weight of 0."""
-    left_out = ~evaluate(batch, outputs=("value",)).counted
+    left_out = ~batch.counted
     if given.sample_weight is not None:
         weightless = _on_elements(np.asarray(given.sample_weight) == 0.0, batch.elements)
         left_out = left_out if weightless is None else left_out & ~weightless

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.insight.agreement import Flags
-from app.losses.batch import Batch, inputs_on
+from app.losses.batch import Batch
 from app.losses.numerics.means import POOLED
 from app.losses.numerics.stable import Array
 
@@ -61,7 +61,7 @@ def coupled(batch: Batch) -> bool:
 
 def check_numerically(batch: Batch, first: Places) -> Checked:
     """The kernel of a batch against differences, at some of its elements, these first; kinks are told apart."""
-    kinks = [np.zeros(array.shape, np.bool_) for array in batch.arrays[: len(inputs_on("predictions", batch.loss))]]
+    kinks = [np.zeros(array.shape, np.bool_) for array in batch.arrays[: len(batch.loss.sides["predictions"])]]
     bends = [marks.copy() for marks in kinks]
     found: list[tuple[Array, Array, Array]] = []
     checked = at_kinks = 0

@@ -80,10 +80,21 @@ class Batch(NamedTuple):
         return {name: numbers[places % numbers.size] for name, numbers in self.columns.items()}
 
     @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which elements the value depends on (n, *d): those not masked, not ignored and of some weight."""
+        counted = np.zeros(math.prod(self.elements), np.bool_)
+        kept = slice(None) if self.kept is None else self.kept
+        counted[kept] = True
+        for weights in (self.weights, self.counts):
+            if weights is not None:
+                counted[kept] &= weights > 0
+        return counted.reshape(self.elements)
+
+    @property
     def targets_encoding(self) -> str | dict[str, Any]:
         """What the targets were taken for, by name where they are named arrays."""
         found = self.encodings.get("targets")
-        return found or {name: self.encodings[name] for name in inputs_on("targets", self.loss)}
+        return found or {name: self.encodings[name] for name in self.loss.sides["targets"]}
 
     @property
     def cost(self) -> float:
@@ -114,10 +125,15 @@ class Batches(NamedTuple):
         return shapes.pop() if len(shapes) == 1 else self.first.elements[:1]
 
     @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which samples (n,) the value depends on: those that count in some part."""
+        return np.logical_or.reduce([samples_of(part) for part in self.parts])
+
+    @property
     def n_samples(self) -> int:
         """Samples that count in some part."""
         counts = {part.n_samples for part in self.parts}
-        return counts.pop() if len(counts) == 1 else int(np.count_nonzero(samples_of(self)))
+        return counts.pop() if len(counts) == 1 else int(np.count_nonzero(self.counted))
 
     @property
     def n_elements(self) -> int:
@@ -157,18 +173,8 @@ AnyBatch: TypeAlias = Batch | Batches
 
 def samples_of(batch: AnyBatch) -> NDArray[np.bool_]:
     """Which samples count (n,)."""
-    if isinstance(batch, Batches):
-        counted = samples_of(batch.first)
-        for part in batch.parts[1:]:
-            counted = counted | samples_of(part)
-        return counted
-    n = batch.elements[0]
-    if batch.kept is None and batch.n_samples == n:
-        return np.ones(n, np.bool_)
-    counted = np.zeros(math.prod(batch.elements), np.bool_)
-    kept = slice(None) if batch.kept is None else batch.kept
-    counted[kept] = True if batch.counts is None else batch.counts > 0
-    return np.logical_or.reduce(counted.reshape(n, -1), axis=1)
+    counted = batch.counted
+    return np.logical_or.reduce(counted.reshape(len(counted), -1), axis=1)
 
 
 def check(
@@ -458,11 +464,6 @@ def _counted(selection: Selection, counts: Array, elements: Shape) -> Selection:
     return selection._replace(n_samples=int(np.count_nonzero(counted.any(axis=1))), n_elements=int(np.count_nonzero(counted)))
 
 
-def inputs_on(side: Literal["predictions", "targets"], loss: Loss) -> Mapping[str, Input]:
-    """What a loss takes on one side of the request, by name."""
-    return loss.sides[side]
-
-
 def _given(bound: Bound, predictions: Arrays, targets: Arrays, classes: Classes | None) -> Sequence[Numbers]:
     """The arrays in the order of the loss's function."""
     if bound.pair and isinstance(predictions, np.ndarray) and isinstance(targets, np.ndarray):
@@ -486,7 +487,7 @@ def _named(loss: Loss, predictions: Arrays, targets: Arrays) -> dict[str, str]:
 
 def _side(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -> dict[str, Raw]:
     """One side of the request as arrays by name: exactly the ones that the loss declares there."""
-    wanted = inputs_on(side, loss)
+    wanted = loss.sides[side]
     if arrays is None:
         if wanted:
             raise InvalidArray([Fault((side,), "missing", f"{loss.name} needs {side}{_as_object(wanted)}")])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
-from app.losses.batch import AnyBatch, Batch, Batches, inputs_on, samples_of
+from app.losses.batch import AnyBatch, Batch
 from app.losses.encodings import FLAGS
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
@@ -59,15 +59,7 @@ class Evaluation(NamedTuple):
 
         Of a sum, which samples (n,).
         """
-        batch = self.batch
-        if isinstance(batch, Batches):
-            return samples_of(batch)
-        counted = np.zeros(math.prod(batch.elements), np.bool_)
-        counted[slice(None) if batch.kept is None else batch.kept] = True
-        for weights in (batch.weights, batch.counts):
-            if weights is not None:
-                counted[slice(None) if batch.kept is None else batch.kept] &= weights > 0
-        return counted.reshape(batch.elements)
+        return self.batch.counted
 
     @property
     def encodings(self) -> Mapping[str, str]:
@@ -202,7 +194,7 @@ def _at_once(batch: Batch, total: _Total, order: int, block_bytes: int | None) -
 
 
 def _predictions(batch: Batch) -> tuple[Numbers | Apart, ...]:
-    return batch.arrays[: len(inputs_on("predictions", batch.loss))]
+    return batch.arrays[: len(batch.loss.sides["predictions"])]
 
 
 def _with_value(

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from app.errors import Fault, InvalidParameter
-from app.losses.batch import Batch, inputs_on
+from app.losses.batch import Batch
 from app.losses.form import Bound, Sum
 from app.losses.inputs import Numbers, Shape
 from app.losses.layout import Apart, restored
@@ -79,7 +79,7 @@ class Output(Declared):
             return {self.name: self.axes} if self.axes != WORDS else {}
         if isinstance(loss, Sum):
             return _of_parts(self, loss)
-        declared = inputs_on("predictions", loss).items()
+        declared = loss.sides["predictions"].items()
         return {f"{self.name}.{name}" if input_.named else self.name: input_.cases[0][1].axes[-1] for name, input_ in declared}
 
     def shapes(self, batch: Batch) -> dict[str, Shape]:
@@ -145,7 +145,7 @@ def hessian_diagonal(computed: Computed) -> Array | dict[str, Array]:
     catalogue names the outputs that it has.
     """
     batch = computed.batch
-    return _as_predictions(batch, computed.derivatives[len(inputs_on("predictions", batch.loss)) :])
+    return _as_predictions(batch, computed.derivatives[len(batch.loss.sides["predictions"]) :])
 
 
 @output(axes="t", usual=True, of="sum", examples=([0.5, 0.25],))
@@ -221,7 +221,7 @@ def _none(computed: Computed) -> None:
 
 
 def _as_predictions(batch: Batch, derivatives: Sequence[Numbers | Apart]) -> Array | dict[str, Array]:
-    inputs = inputs_on("predictions", batch.loss)
+    inputs = batch.loss.sides["predictions"]
     if "predictions" in inputs:
         return _in_request(batch, "predictions", derivatives[0])
     return {name: _in_request(batch, name, rows) for name, rows in zip(inputs, derivatives, strict=False)}

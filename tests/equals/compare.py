@@ -11,7 +11,6 @@ import numpy as np
 from app.errors import CallerError
 from app.libraries import Equal
 from app.losses import check, evaluate
-from app.losses.batch import inputs_on
 from app.losses.evaluate import Evaluation
 from app.losses.loss import Loss
 from app.losses.parameters import meaning
@@ -91,7 +90,7 @@ def _compared(
         if region == "random":
             raise AssertionError(f"{loss.name} {parameters} {axes}: {error}") from error
         return
-    moving = list(inputs_on("predictions", loss)) if loss.differentiable else []
+    moving = list(loss.sides["predictions"]) if loss.differentiable else []
     for reduction in equal.reductions:
         names = {**parameters, **lists, "reduction": reduction, "k": LENGTHS["k"]}
         used = {name: names[name] for name in equal.names if name in names}

@@ -93,12 +93,16 @@ BOX = Choice(
 )  # fmt: skip
 
 
+BOTH = {"A": "the predicted box", "B": "the true box", "z": "a coordinate of the predicted box"}
+"""Symbols of all formulas of two boxes."""
+
+
 @loss(
     predictions=BOX,
     targets=BOX,
     formula="1 − J; J = |A ∩ B|/|A ∪ B|",
     gradient="∂ℓ/∂z = −∂J/∂z; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|",
-    symbols={"A": "the predicted box", "B": "the true box", "z": "a coordinate of the predicted box"},
+    symbols=BOTH,
     aliases=("linear_iou", "linear_iou_loss"),
     equals=(
         equal("tensorflow_addons.losses.GIoULoss(mode='iou')(targets, predictions)"),
@@ -127,12 +131,7 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Forma
     targets=BOX,
     formula="1 − J + (c − U)/c; J = |A ∩ B|/|A ∪ B|; U = |A ∪ B|; c = |C|",
     gradient="∂ℓ/∂z = −∂J/∂z + (U·∂c/∂z − c·∂U/∂z)/c²; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|",
-    symbols={
-        "A": "the predicted box",
-        "B": "the true box",
-        "z": "a coordinate of the predicted box",
-        "C": "the smallest box around both",
-    },
+    symbols={**BOTH, "C": "the smallest box around both"},
     aliases=("GIoULoss", "giou_loss", "generalized_iou", "BoxGIoULoss", alias("generalized_box_iou_loss", eps=1e-7)),
     equals=(
         equal("torchvision.ops.generalized_box_iou_loss(predictions, targets, eps=eps, reduction=reduction)", eps=1e-7),
@@ -167,9 +166,7 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
     formula="1 − J + ρ²/c²; J = |A ∩ B|/|A ∪ B|",
     gradient="∂ℓ/∂z = −∂J/∂z + 2ρ/c²·∂ρ/∂z − 2ρ²/c³·∂c/∂z; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|",
     symbols={
-        "A": "the predicted box",
-        "B": "the true box",
-        "z": "a coordinate of the predicted box",
+        **BOTH,
         "ρ": "the distance of the centres",
         "c": "the diagonal of the smallest box around both",
     },
@@ -203,9 +200,7 @@ def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
         "b = 0 if detach_alpha, else α²; ∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|"
     ),
     symbols={
-        "A": "the predicted box",
-        "B": "the true box",
-        "z": "a coordinate of the predicted box",
+        **BOTH,
         "ρ": "the distance of the centres",
         "c": "the diagonal of the smallest box around both",
         "w": "the width of the predicted box",
