@@ -21,9 +21,33 @@ MOST = float(np.finfo(np.float64).max)
 LEAST = float(np.finfo(np.float64).smallest_subnormal)
 STEP = float(np.finfo(np.float64).eps)
 MARKS = (
-    1e-300, 1e-160, 1e-17, STEP / 2, 1e-9, 0.1, 0.3, 0.5, 1.0 - STEP / 2, 1.0, 1.0 + STEP, 1.5, 2.0, 2.5, 3.0, 17.9, 36.7, 171.0,
-    709.9, 745.2, 800.0, 1e4, 1e8, 1e16, 1e150, 8e307,
-)  # fmt: skip
+    1e-300,
+    1e-160,
+    1e-17,
+    STEP / 2,
+    1e-9,
+    0.1,
+    0.3,
+    0.5,
+    1.0 - STEP / 2,
+    1.0,
+    1.0 + STEP,
+    1.5,
+    2.0,
+    2.5,
+    3.0,
+    17.9,
+    36.7,
+    171.0,
+    709.9,
+    745.2,
+    800.0,
+    1e4,
+    1e8,
+    1e16,
+    1e150,
+    8e307,
+)
 """Sizes at which float64 is coarse or underflows, exponentials and factorials leave it, numbers tie with parameters."""
 FAR = 700.0
 """Where exponentials are about to leave float64."""

@@ -36,26 +36,72 @@ class Library:
 LIBRARIES: Mapping[str, Library] = {
     library.name: library
     for library in (
-        Library("torch", "2.13.0", ("torch.nn.functional", "torch.nn", "nn.functional", "nn", "F", "torch.optim.lr_scheduler",
-                                    "torch.optim", "optim.lr_scheduler", "optim", "lr_scheduler")),
+        Library(
+            "torch",
+            "2.13.0",
+            (
+                "torch.nn.functional",
+                "torch.nn",
+                "nn.functional",
+                "nn",
+                "F",
+                "torch.optim.lr_scheduler",
+                "torch.optim",
+                "optim.lr_scheduler",
+                "optim",
+                "lr_scheduler",
+            ),
+        ),
         Library("torchvision", "0.28.0", ("torchvision.ops", "ops")),
-        Library("torchmetrics", "1.9.0", ("torchmetrics.functional.classification", "torchmetrics.functional.regression",
-                                          "torchmetrics.functional", "torchmetrics.classification", "torchmetrics.regression")),
-        Library("keras", "3.15.1", (
-            *(f"{package}.{module}" for package in ("keras", "tf.keras", "tensorflow.keras")
-              for module in ("losses", "metrics", "optimizers.schedules", "optimizers")),
-            "tf.keras", "tensorflow.keras", "tf.losses",
-        )),
-        Library("sklearn", "1.9.1", ("sklearn.metrics", "sklearn._loss.loss", "sklearn._loss", "sklearn.linear_model",
-                                     "sklearn.datasets", "sklearn.ensemble", "metrics")),
+        Library(
+            "torchmetrics",
+            "1.9.0",
+            (
+                "torchmetrics.functional.classification",
+                "torchmetrics.functional.regression",
+                "torchmetrics.functional",
+                "torchmetrics.classification",
+                "torchmetrics.regression",
+            ),
+        ),
+        Library(
+            "keras",
+            "3.15.1",
+            (
+                *(
+                    f"{package}.{module}"
+                    for package in ("keras", "tf.keras", "tensorflow.keras")
+                    for module in ("losses", "metrics", "optimizers.schedules", "optimizers")
+                ),
+                "tf.keras",
+                "tensorflow.keras",
+                "tf.losses",
+            ),
+        ),
+        Library(
+            "sklearn",
+            "1.9.1",
+            (
+                "sklearn.metrics",
+                "sklearn._loss.loss",
+                "sklearn._loss",
+                "sklearn.linear_model",
+                "sklearn.datasets",
+                "sklearn.ensemble",
+                "metrics",
+            ),
+        ),
         Library("scipy", "1.17.1", ("scipy.special", "scipy.optimize")),
         Library("optax", "0.2.8", ("optax.losses", "optax.schedules")),
         Library("xgboost", "3.2.0"),
         Library("lightgbm", "4.7.0"),
         Library("catboost", "1.2.10"),
         Library("monai", "1.6.1", ("monai.losses",)),
-        Library("segmentation_models_pytorch", "0.6.0", ("segmentation_models_pytorch.losses._functional",
-                                                         "segmentation_models_pytorch.losses", "smp.losses", "smp")),
+        Library(
+            "segmentation_models_pytorch",
+            "0.6.0",
+            ("segmentation_models_pytorch.losses._functional", "segmentation_models_pytorch.losses", "smp.losses", "smp"),
+        ),
         Library("kornia", "0.9.0", ("kornia.losses",)),
         Library("scoringrules", "0.10.0"),
         Library("statsmodels", "0.15.0", ("statsmodels.robust.norms",)),
@@ -68,7 +114,7 @@ LIBRARIES: Mapping[str, Library] = {
         Library("trl", None),
         Library("tensorflow_addons", None, ("tensorflow_addons.losses", "tfa.losses")),
     )
-}  # fmt: skip
+}
 PREFIXES: Mapping[str, Library] = {
     f"{prefix.casefold()}.": library for library in LIBRARIES.values() for prefix in (library.name, *library.prefixes)
 }
@@ -77,30 +123,46 @@ PREFIXES: Mapping[str, Library] = {
 TWINS: Mapping[str, str] = {
     f"{classes}.{name}": f"{functions}.{function}"
     for classes, functions, pairs in (
-        ("torch.nn", "torch.nn.functional", """
+        (
+            "torch.nn",
+            "torch.nn.functional",
+            """
             MSELoss mse_loss, L1Loss l1_loss, HuberLoss huber_loss, SmoothL1Loss smooth_l1_loss, BCELoss binary_cross_entropy,
             BCEWithLogitsLoss binary_cross_entropy_with_logits, SoftMarginLoss soft_margin_loss, CrossEntropyLoss cross_entropy,
             NLLLoss nll_loss, MultiMarginLoss multi_margin_loss, MultiLabelSoftMarginLoss multilabel_soft_margin_loss,
             MultiLabelMarginLoss multilabel_margin_loss, KLDivLoss kl_div, PoissonNLLLoss poisson_nll_loss,
             GaussianNLLLoss gaussian_nll_loss, CosineEmbeddingLoss cosine_embedding_loss, HingeEmbeddingLoss hinge_embedding_loss,
-            TripletMarginLoss triplet_margin_loss, MarginRankingLoss margin_ranking_loss, CTCLoss ctc_loss"""),
-        ("keras.losses", "keras.losses", """
+            TripletMarginLoss triplet_margin_loss, MarginRankingLoss margin_ranking_loss, CTCLoss ctc_loss""",
+        ),
+        (
+            "keras.losses",
+            "keras.losses",
+            """
             MeanSquaredError mean_squared_error, MeanAbsoluteError mean_absolute_error, LogCosh log_cosh, Huber huber,
             MeanSquaredLogarithmicError mean_squared_logarithmic_error, Poisson poisson, KLDivergence kl_divergence,
             MeanAbsolutePercentageError mean_absolute_percentage_error, BinaryCrossentropy binary_crossentropy,
             CategoricalCrossentropy categorical_crossentropy, SparseCategoricalCrossentropy sparse_categorical_crossentropy,
             BinaryFocalCrossentropy binary_focal_crossentropy, CategoricalFocalCrossentropy categorical_focal_crossentropy,
             CategoricalGeneralizedCrossEntropy categorical_generalized_cross_entropy, Hinge hinge, SquaredHinge squared_hinge,
-            CategoricalHinge categorical_hinge, Dice dice, Tversky tversky, CTC ctc"""),
-        ("torchmetrics", "torchmetrics.functional", """
+            CategoricalHinge categorical_hinge, Dice dice, Tversky tversky, CTC ctc""",
+        ),
+        (
+            "torchmetrics",
+            "torchmetrics.functional",
+            """
             MeanSquaredError mean_squared_error, MeanAbsoluteError mean_absolute_error, LogCoshError log_cosh_error,
             MeanSquaredLogError mean_squared_log_error, MeanAbsolutePercentageError mean_absolute_percentage_error,
-            TweedieDevianceScore tweedie_deviance_score, KLDivergence kl_divergence"""),
-        ("torchmetrics.classification", "torchmetrics.functional.classification", """
-            MultilabelRankingLoss multilabel_ranking_loss, MultilabelCoverageError multilabel_coverage_error"""),
+            TweedieDevianceScore tweedie_deviance_score, KLDivergence kl_divergence""",
+        ),
+        (
+            "torchmetrics.classification",
+            "torchmetrics.functional.classification",
+            """
+            MultilabelRankingLoss multilabel_ranking_loss, MultilabelCoverageError multilabel_coverage_error""",
+        ),
     )
     for name, function in (pair.split() for pair in pairs.split(","))
-}  # fmt: skip
+}
 """Classes, and the function of the same library that is the same."""
 _TWINS = {**TWINS, **{function: name for name, function in TWINS.items()}}
 CHOOSE = {"loss", "loss_function", "objective", "metric", "eval_metric"}
@@ -188,9 +250,15 @@ def equal(
     """An Equal under these parameters; of a call that takes `reduction`, under all of the three."""
     takes = "reduction=reduction" in call
     return Equal(
-        call=call, parameters=parameters, encodings=encodings or {}, axes=axes, times=times, differs_at=differs_at, caveat=caveat,
+        call=call,
+        parameters=parameters,
+        encodings=encodings or {},
+        axes=axes,
+        times=times,
+        differs_at=differs_at,
+        caveat=caveat,
         reductions=("mean", "sum", "none") if reductions is None and takes else tuple(reductions or ("mean",)),
-    )  # fmt: skip
+    )
 
 
 def with_twins(equals: Iterable[Equal]) -> Iterator[Equal]:

@@ -34,14 +34,22 @@ def lanes(settings: Settings) -> tuple[Lane, ...]:
     """What shares the pool of processes, and within which bounds."""
     return (
         Lane(
-            "large", settings.large_workers, settings.large_waiting, settings.large_seconds, settings.large_memory_bytes,
+            "large",
+            settings.large_workers,
+            settings.large_waiting,
+            settings.large_seconds,
+            settings.large_memory_bytes,
             settings.threads,
         ),
         Lane(
-            "training", settings.training_processes, settings.training_waiting, settings.training_seconds + GRACE_SECONDS,
-            settings.training_memory_bytes, 1,
+            "training",
+            settings.training_processes,
+            settings.training_waiting,
+            settings.training_seconds + GRACE_SECONDS,
+            settings.training_memory_bytes,
+            1,
         ),
-    )  # fmt: skip
+    )
 
 
 GRACE_SECONDS = 30.0

@@ -57,7 +57,7 @@ SYNONYMS: Mapping[str, str] = {
     # models
     "mlp": "neural_network neural_net nn nnet multilayer dense sequential",
     "boosted_trees": "xgboost lightgbm catboost xgb lgbm random_forest decision_tree trees",
-}  # fmt: skip
+}
 """Our words, each with what others call the same. A word may stand for several of ours: what is there decides."""
 
 

@@ -125,24 +125,48 @@ def _timed(line: bytes) -> Timed:
 
 
 def _text(
-    command: str, measured: report.Wire, priced: dict[int, wire.Priced], read: list[tables.Read],
-    crowded: dict[str, wire.Crowded], timed: list[Timed], analyzed: list[Analyzed], trained: training.Trained,
+    command: str,
+    measured: report.Wire,
+    priced: dict[int, wire.Priced],
+    read: list[tables.Read],
+    crowded: dict[str, wire.Crowded],
+    timed: list[Timed],
+    analyzed: list[Analyzed],
+    trained: training.Trained,
     served: training.Served,
-) -> str:  # fmt: skip
+) -> str:
     targets = report.wire_targets(measured, crowded) + report.price_targets(priced) + report.read_targets(read)
     targets += report.kernel_targets(timed) + report.insight_targets(analyzed) + report.training_targets(trained, served)
     parts = [
-        "# What it costs", _machine(command), report.target_table(targets),
-        "## Over HTTP", NOTES, *(report.wire_table(size, results) for size, results in measured.items()),
-        "## One loss of many numbers", PRICE_NOTES, report.price_table(priced),
-        "## Tables", TABLE_NOTES, report.read_table(read),
-        "## Tiny requests while a 20 MB JSON request is in", report.crowd_table(crowded),
-        "## Kernels", KERNEL_NOTES if timed[0].theirs else "PyTorch is not installed: our own times alone.",
+        "# What it costs",
+        _machine(command),
+        report.target_table(targets),
+        "## Over HTTP",
+        NOTES,
+        *(report.wire_table(size, results) for size, results in measured.items()),
+        "## One loss of many numbers",
+        PRICE_NOTES,
+        report.price_table(priced),
+        "## Tables",
+        TABLE_NOTES,
+        report.read_table(read),
+        "## Tiny requests while a 20 MB JSON request is in",
+        report.crowd_table(crowded),
+        "## Kernels",
+        KERNEL_NOTES if timed[0].theirs else "PyTorch is not installed: our own times alone.",
         report.kernel_table(timed),
-        "## An analysis", INSIGHT_NOTES, report.insight_table(analyzed),
-        "## A training run", TRAINING_NOTES, _rivals(trained), report.race_table(trained),
-        SHARE_NOTES, report.share_table(trained.shares), SERVED_NOTES, report.served_table(served),
-    ]  # fmt: skip
+        "## An analysis",
+        INSIGHT_NOTES,
+        report.insight_table(analyzed),
+        "## A training run",
+        TRAINING_NOTES,
+        _rivals(trained),
+        report.race_table(trained),
+        SHARE_NOTES,
+        report.share_table(trained.shares),
+        SERVED_NOTES,
+        report.served_table(served),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -144,15 +144,19 @@ SINGLE = Contender("Criterion, binary FP32", OURS, lambda sample: binary_message
 BARE_JSON = Contender("Criterion, JSON, uvicorn --factory", OURS_BARE, JSON.message, sizes=(LARGE,), bare=True)
 BARE_BINARY = Contender(
     "Criterion, binary FP64, uvicorn --factory", OURS_BARE, BINARY.message, _of_tensors, sizes=(LARGE,), bare=True
-)  # fmt: skip
+)
 TWENTY_LINES = Contender("(a) FastAPI + Pydantic + NumPy, twenty lines", _uvicorn("twenty_lines"), _json_to("/evaluate"))
 TYPED = Contender("(a′) the same with a response model", _uvicorn("twenty_lines"), _json_to("/typed"))
 FLOOR = Contender("(b) ASGI + orjson + NumPy, nothing checked", _uvicorn("floor"), _json_to("/evaluate"))
 ECHO = Contender("(c) FastAPI, a small model in and out", _uvicorn("echo"), _json_to("/evaluate"), sizes=(TINY,))
 BUFFERS = Contender(
-    "(d) buffers in, evaluated, out: no HTTP, no check", ("-m", "bench.rivals", *map(str, LARGE)), lambda _: b"\n",
-    lambda answer: float(bytes(answer)), sizes=(LARGE,), http=False,
-)  # fmt: skip
+    "(d) buffers in, evaluated, out: no HTTP, no check",
+    ("-m", "bench.rivals", *map(str, LARGE)),
+    lambda _: b"\n",
+    lambda answer: float(bytes(answer)),
+    sizes=(LARGE,),
+    http=False,
+)
 CONTENDERS = (JSON, BINARY, SINGLE, BARE_JSON, BARE_BINARY, TWENTY_LINES, TYPED, FLOOR, ECHO, BUFFERS)
 
 

@@ -96,20 +96,29 @@ def _cases() -> Iterator[Case]:
     yield Case("mean_squared_error", {}, _pairs, lambda x, y: _functional().mse_loss(x, y, reduction="none"))
     yield Case("huber", {}, _pairs, lambda x, y: _functional().huber_loss(x, y, reduction="none"))
     yield Case(
-        "binary_cross_entropy", {"from_logits": True}, _labelled,
+        "binary_cross_entropy",
+        {"from_logits": True},
+        _labelled,
         lambda x, y: _functional().binary_cross_entropy_with_logits(x, y, reduction="none"),
-    )  # fmt: skip
+    )
     for k in (10, 100):
         yield Case(
-            "kl_divergence", {"input_format": "log_probabilities"}, _distributions(k),
-            lambda x, y: _functional().kl_div(x, y, reduction="none").sum(1), k,
-        )  # fmt: skip
+            "kl_divergence",
+            {"input_format": "log_probabilities"},
+            _distributions(k),
+            lambda x, y: _functional().kl_div(x, y, reduction="none").sum(1),
+            k,
+        )
     for single in (False, True):
         for k in (3, 10, 100, 1000):
             yield Case(
-                "categorical_cross_entropy", {"from_logits": True}, _indexed(k, np.float32 if single else np.float64),
-                lambda x, y: _functional().cross_entropy(x, y, reduction="none"), k, single,
-            )  # fmt: skip
+                "categorical_cross_entropy",
+                {"from_logits": True},
+                _indexed(k, np.float32 if single else np.float64),
+                lambda x, y: _functional().cross_entropy(x, y, reduction="none"),
+                k,
+                single,
+            )
 
 
 def measure(case: Case, numbers: int, rounds: int) -> Timed:

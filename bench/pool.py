@@ -67,8 +67,11 @@ async def measure(size: int, rounds: int) -> None:
         return [await asyncio.wrap_future(processes.schedule(touched, args=(b"".join(chunks),)))]
 
     ways: dict[str, Callable[[], Awaitable[list[bytes]]]] = {
-        "pool": ours, "anyio": by_anyio, "loky": by_loky, "pebble": by_pebble,
-    }  # fmt: skip
+        "pool": ours,
+        "anyio": by_anyio,
+        "loky": by_loky,
+        "pebble": by_pebble,
+    }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(WARM_UP + rounds):
         for name, way in ways.items():

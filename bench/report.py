@@ -32,8 +32,12 @@ UNIT = 500_000
 """Numbers of the request whose price per byte the larger ones must keep."""
 
 MUST_BE_FASTER = (
-    "mean_squared_error", "huber", "binary_cross_entropy", "kl_divergence", "categorical_cross_entropy",
-)  # fmt: skip
+    "mean_squared_error",
+    "huber",
+    "binary_cross_entropy",
+    "kl_divergence",
+    "categorical_cross_entropy",
+)
 SHORT_ROWS = 10
 MUCH_FASTER = 4.0
 """What cross-entropy must reach in one thread for rows of so few classes."""
@@ -66,9 +70,15 @@ def wire_table(size: Size, results: dict[str, Measured]) -> str:
 def _wire_row(name: str, each: Measured, ours: Measured) -> list[str]:
     p50, p99 = np.percentile(each.latencies_ms, (50, 99))
     return [
-        name, _spread(each.cpu_ms), _number(p50), _number(p99), _number(statistics.median(each.rate)), f"{each.peak_mb:.0f}",
-        _number(statistics.median(_ratios(each.cpu_ms, ours.cpu_ms))), str(len(each.latencies_ms)),
-    ]  # fmt: skip
+        name,
+        _spread(each.cpu_ms),
+        _number(p50),
+        _number(p99),
+        _number(statistics.median(each.rate)),
+        f"{each.peak_mb:.0f}",
+        _number(statistics.median(_ratios(each.cpu_ms, ours.cpu_ms))),
+        str(len(each.latencies_ms)),
+    ]
 
 
 def _ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
@@ -84,10 +94,14 @@ def price_table(prices: dict[int, Priced]) -> str:
 def _price_row(n: int, each: Priced, unit: Priced) -> list[str]:
     median = statistics.median(each.cpu_ms)
     return [
-        f"{n:,}", f"{each.body_bytes / 1e6:.3g}", _spread(each.cpu_ms), _number(median / each.body_bytes * 1e6),
-        _number(statistics.median(_price_ratios(each, unit))) if n >= UNIT else "–", _number(float(np.median(each.latencies_ms))),
+        f"{n:,}",
+        f"{each.body_bytes / 1e6:.3g}",
+        _spread(each.cpu_ms),
+        _number(median / each.body_bytes * 1e6),
+        _number(statistics.median(_price_ratios(each, unit))) if n >= UNIT else "–",
+        _number(float(np.median(each.latencies_ms))),
         str(len(each.latencies_ms)),
-    ]  # fmt: skip
+    ]
 
 
 def _price_ratios(over: Priced, under: Priced) -> list[float]:
@@ -141,13 +155,16 @@ def _kernel_row(each: Timed, threads: int) -> list[str]:
     ours, theirs = each.ours[threads], each.theirs.get(threads)
     limit = _kernel_limit(each, threads)
     return [
-        each.name, _power(each.numbers), str(threads), _best(ours, each.numbers),
+        each.name,
+        _power(each.numbers),
+        str(threads),
+        _best(ours, each.numbers),
         _best(theirs, each.numbers) if theirs else "–",
         _number(min(theirs) / min(ours)) if theirs else "–",
         _number(statistics.median(theirs) / statistics.median(ours)) if theirs else "–",
         _number(min(each.check) / each.numbers * 1e9),
         f"{limit:g}" if limit else "",
-    ]  # fmt: skip
+    ]
 
 
 def _best(seconds: Sequence[float], numbers: int) -> str:
@@ -200,10 +217,13 @@ def rest_percent(share: Share) -> float:
 def served_table(served: Served) -> str:
     head = ["ms", "p50", "p99", "requests"]
     lines = {
-        "POST /v1/train": served.posted, "its epochs together": served.epochs, "the rest of the call": served.rest,
-        "tiny requests alone": served.idle, "tiny requests beside a streamed run": served.beside,
+        "POST /v1/train": served.posted,
+        "its epochs together": served.epochs,
+        "the rest of the call": served.rest,
+        "tiny requests alone": served.idle,
+        "tiny requests beside a streamed run": served.beside,
         "the streamed run": served.streams,
-    }  # fmt: skip
+    }
     rows = [[name, *map(_number, np.percentile(each, (50, 99))), str(len(each))] for name, each in lines.items()]
     return table(head, [*rows, ["the first POST /v1/train, which starts a process", _number(served.first), "", "1"]])
 

@@ -95,12 +95,17 @@ def ours(case: str) -> tuple[float, float]:
     began = time.perf_counter()
     inputs, targets = circles()
     plan = Plan(
-        Table(inputs, targets.astype(np.float64)), Chosen(MODELS["mlp"], {"hidden": [HIDDEN]}),
+        Table(inputs, targets.astype(np.float64)),
+        Chosen(MODELS["mlp"], {"hidden": [HIDDEN]}),
         Chosen(LOSSES["binary_cross_entropy"], {"from_logits": True}),
         Chosen(OPTIMIZERS["sgd"], {"learning_rate": RATE, "momentum": MOMENTUM}),
-        validation=Held(None, ROWS // 2) if half else Held(None), epochs=EPOCHS, batch_size=BATCH,
-        standardize_inputs=False, restore_best=False, metrics=(Chosen(METRICS["accuracy"], {}),) if half else (),
-    )  # fmt: skip
+        validation=Held(None, ROWS // 2) if half else Held(None),
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        standardize_inputs=False,
+        restore_best=False,
+        metrics=(Chosen(METRICS["accuracy"], {}),) if half else (),
+    )
     run = prepare(plan)
     *_, last = fit(run, start(run))
     return time.perf_counter() - began, last.training_loss
@@ -162,11 +167,13 @@ def theirs_in_keras() -> Contender:
 
     def run(case: str) -> tuple[float, float]:
         layers = keras.layers
-        model = keras.Sequential([
-            keras.Input((2,)),
-            layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_uniform"),
-            layers.Dense(1, activation="sigmoid"),
-        ])  # fmt: skip
+        model = keras.Sequential(
+            [
+                keras.Input((2,)),
+                layers.Dense(HIDDEN, activation="relu", kernel_initializer="he_uniform"),
+                layers.Dense(1, activation="sigmoid"),
+            ]
+        )
         x, y, held = inputs, targets, None
         if case == MEASURED:
             x, y, *held = halves(x, y)
@@ -191,9 +198,18 @@ def theirs_in_scikit() -> Contender:
 
     def run(case: str) -> tuple[float, float]:
         model = networks.MLPClassifier(
-            (HIDDEN,), solver="sgd", alpha=0.0, batch_size=BATCH, learning_rate_init=RATE, momentum=MOMENTUM,
-            nesterovs_momentum=False, max_iter=EPOCHS, n_iter_no_change=10**9, tol=0.0, random_state=0,
-        )  # fmt: skip
+            (HIDDEN,),
+            solver="sgd",
+            alpha=0.0,
+            batch_size=BATCH,
+            learning_rate_init=RATE,
+            momentum=MOMENTUM,
+            nesterovs_momentum=False,
+            max_iter=EPOCHS,
+            n_iter_no_change=10**9,
+            tol=0.0,
+            random_state=0,
+        )
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it says that it has not converged
@@ -256,9 +272,13 @@ def document(epochs: int = EPOCHS, **more: object) -> dict[str, Any]:
         "model": {"name": "mlp", "hidden": [HIDDEN]},
         "loss": {"name": "binary_cross_entropy", "from_logits": True},
         "optimizer": {"name": "sgd", "learning_rate": RATE, "momentum": MOMENTUM},
-        "epochs": epochs, "batch_size": BATCH, "standardize": {"inputs": False}, "validation": {"last": ROWS // 2},
-        "metrics": ["accuracy"], **more,
-    }  # fmt: skip
+        "epochs": epochs,
+        "batch_size": BATCH,
+        "standardize": {"inputs": False},
+        "validation": {"last": ROWS // 2},
+        "metrics": ["accuracy"],
+        **more,
+    }
 
 
 def shares() -> list[Share]:

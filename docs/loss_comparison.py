@@ -49,10 +49,15 @@ class Row:
 
 def _request(data: dict[str, Any], model: dict[str, Any], loss: dict[str, Any] | str, epochs: int, **more: Any) -> dict[str, Any]:
     return {
-        "data": data, "model": {"name": "mlp", **model}, "loss": loss,
-        "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9}, "epochs": epochs, "batch_size": 32,
-        "validation": {"last": 500}, **more,
-    }  # fmt: skip
+        "data": data,
+        "model": {"name": "mlp", **model},
+        "loss": loss,
+        "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+        "epochs": epochs,
+        "batch_size": 32,
+        "validation": {"last": 500},
+        **more,
+    }
 
 
 def _regression(loss: dict[str, Any] | str) -> dict[str, Any]:
@@ -104,7 +109,7 @@ TABLES = {
         Row("index", "cross-entropy, class indices", _blobs("categorical_cross_entropy", one_hot=False), BLOBS, "blobs"),
         Row("kl", "Kullback–Leibler divergence, one-hot rows", _blobs("kl_divergence", one_hot=True), BLOBS),
     ),
-}  # fmt: skip
+}
 """The tables of the page. What Keras came to was measured with Keras itself, see the end of the page."""
 
 
@@ -289,8 +294,10 @@ def filled(page: str, made: dict[str, str]) -> str:
     """The page with every made part as it is now; KeyError for one that is not made."""
     return re.sub(
         r"(<!-- made: (.+?) -->\n)(?:.*?\n)??(?=<!-- end -->)",
-        lambda found: f"{found[1]}{made[found[2]]}\n", page, flags=re.DOTALL,
-    )  # fmt: skip
+        lambda found: f"{found[1]}{made[found[2]]}\n",
+        page,
+        flags=re.DOTALL,
+    )
 
 
 def main(service: str = SERVICE) -> None:

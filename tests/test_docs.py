@@ -26,8 +26,14 @@ PAGES = sorted(
 GUIDES = "".join((ROOT / "docs" / page).read_text() for page in ("insight.md", "composed.md"))
 SHOWN = re.findall(r"```sh\n(curl [^`]+)```\n```json\n([^`]+)```", README + GUIDES)
 IN_PART = (
-    "/v1/train", "/v1/analyze", "/v1/compare", "/v1/check-gradient", "/v1/recommend", '"expression"', '"multi_task"',
-)  # fmt: skip
+    "/v1/train",
+    "/v1/analyze",
+    "/v1/compare",
+    "/v1/check-gradient",
+    "/v1/recommend",
+    '"expression"',
+    '"multi_task"',
+)
 """Calls and losses whose answers are long: the pages show a part of them."""
 
 

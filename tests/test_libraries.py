@@ -117,8 +117,11 @@ def test_classes_and_functions_of_a_library_are_twins() -> None:
     [
         ("torch.nn.HuberLoss", "huber", {}),
         ("nn.HuberLoss", "huber", {}),
-        ("torch.nn.functional.cross_entropy", "categorical_cross_entropy",
-         {"from_logits": True, "class_axis": 1, "ignore_index": -100}),
+        (
+            "torch.nn.functional.cross_entropy",
+            "categorical_cross_entropy",
+            {"from_logits": True, "class_axis": 1, "ignore_index": -100},
+        ),
         ("keras.losses.MeanSquaredError", "mean_squared_error", {}),
         ("tf.keras.losses.MeanSquaredError", "mean_squared_error", {}),
         ("sklearn.metrics.root_mean_squared_error", "root_mean_squared_error", {"multioutput": "uniform_average"}),
@@ -135,7 +138,7 @@ def test_classes_and_functions_of_a_library_are_twins() -> None:
         ("Mean-Squared Error", "mean_squared_error", {}),
         ("TORCH.NN.HUBERLOSS", "huber", {}),
     ],
-)  # fmt: skip
+)
 def test_prefixes_case_and_hyphens_are_understood(written: str, name: str, parameters: dict[str, object]) -> None:
     assert LOSSES.resolve(written) == (LOSSES[name], parameters)
 
@@ -195,7 +198,7 @@ def test_a_name_that_folds_to_several_meanings_is_refused() -> None:
         ("zero_one_loss", [(3, 2), (3,)], "zero_one"),
         ("zero_one_loss", [(3, 2), (3, 2)], "subset_zero_one"),
     ],
-)  # fmt: skip
+)
 def test_a_name_may_mean_another_loss_beside_arrays_of_other_shapes(name: str, shapes: Any, loss: str) -> None:
     assert LOSSES.find(name, shapes=shapes)[0].name == loss
 

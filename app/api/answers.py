@@ -95,10 +95,19 @@ async def _ask(app: Service, asked: Asked) -> tuple[int, Any]:
         answered.append(message)
 
     scope: dict[str, Any] = {
-        "type": "http", "http_version": "1.1", "method": asked.method, "scheme": "http", "path": path, "raw_path": path.encode(),
-        "query_string": query.encode(), "root_path": "", "client": ("127.0.0.1", 0), "server": ("127.0.0.1", 80), "state": {},
+        "type": "http",
+        "http_version": "1.1",
+        "method": asked.method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "client": ("127.0.0.1", 0),
+        "server": ("127.0.0.1", 80),
+        "state": {},
         "headers": [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % length)],
-    }  # fmt: skip
+    }
     await app(scope, receive, send)
     return answered[0]["status"], json.loads(b"".join(message.get("body", b"") for message in answered[1:]))
 

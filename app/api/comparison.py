@@ -134,9 +134,14 @@ class ComparisonRequest(Part):
         for name, predictions in self.models.items():
             try:
                 made[name] = batch_of(
-                    spec.beside(predictions, self.targets).bound, predictions, self.targets,
-                    sample_weight=self.sample_weight, mask=mask, classes=self.classes, missing=self.missing,
-                )  # fmt: skip
+                    spec.beside(predictions, self.targets).bound,
+                    predictions,
+                    self.targets,
+                    sample_weight=self.sample_weight,
+                    mask=mask,
+                    classes=self.classes,
+                    missing=self.missing,
+                )
             except CallerError as error:
                 if not error.faults:
                     raise

@@ -193,9 +193,13 @@ def _drawn(asked: Asked, axis: Axis, x: Array, target: float) -> Curve:
 
 def _entry(asked: Asked, found: Curve) -> CurveEntry:
     return CurveEntry(
-        loss=asked.document, value=cast(Any, found.value), slope=cast(Any, found.slope), curvature=cast(Any, found.curvature),
-        kinks=[*found.kinks], asymptotes=[*map(_asymptote, found.asymptotes)],
-    )  # fmt: skip
+        loss=asked.document,
+        value=cast(Any, found.value),
+        slope=cast(Any, found.slope),
+        curvature=cast(Any, found.curvature),
+        kinks=[*found.kinks],
+        asymptotes=[*map(_asymptote, found.asymptotes)],
+    )
 
 
 def _asymptote(found: Vertical | Oblique) -> Asymptote:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeAlias, cast
 
 import numpy as np
-from pydantic import (  # fmt: skip
+from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -215,9 +215,14 @@ class BatchRequest(BaseModel):
         loss = vars(self)["loss"] = self.loss.beside(self.predictions, self.targets)
         try:
             vars(self)["batch"] = batch_of(
-                loss.bound, self.predictions, self.targets,
-                sample_weight=self.sample_weight, mask=self.mask, classes=self.classes, missing=self.missing,
-            )  # fmt: skip
+                loss.bound,
+                self.predictions,
+                self.targets,
+                sample_weight=self.sample_weight,
+                mask=self.mask,
+                classes=self.classes,
+                missing=self.missing,
+            )
         except CallerError as error:
             raise error.moved(FIELDS) from None
         return self
@@ -364,9 +369,7 @@ class ExpressionEntry(TypedDict):
 
 def _field(output: Output) -> Any:
     """An output as a field of the answer: what stands on the wire for a number, one for each sample, or anything deeper."""
-    kinds: dict[str | None, Any] = {
-        "": NumberOrNull, "n": list[NumberOrNull], "t": list[TermEntry], WORDS: ExpressionEntry
-    }  # fmt: skip
+    kinds: dict[str | None, Any] = {"": NumberOrNull, "n": list[NumberOrNull], "t": list[TermEntry], WORDS: ExpressionEntry}
     kind = kinds.get(output.axes, Annotated[Any, WithJsonSchema(UNTYPED)])
     return NotRequired[Annotated[kind, Field(description=output.description, examples=list(output.examples) or None)]]
 

@@ -200,9 +200,9 @@ def _roles(layout: Layout, loss: Loss | Composed | None) -> dict[str, Path]:
 def _refuse_strangers(loss: Declared | None, query: Query, known: Sequence[str]) -> None:
     unknown = [name for name in query if name not in known]
     if unknown:
-        raise UnknownName([
-            Fault((name,), "unknown_parameter", _no_parameter(loss, name, known)) for name in unknown[:MAX_FAULTS]
-        ])  # fmt: skip
+        raise UnknownName(
+            [Fault((name,), "unknown_parameter", _no_parameter(loss, name, known)) for name in unknown[:MAX_FAULTS]]
+        )
 
 
 def _no_parameter(loss: Declared | None, name: str, known: Sequence[str]) -> str:

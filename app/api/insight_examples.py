@@ -34,13 +34,19 @@ ANALYSES = {
         "Two visits each: the error bar counts the patients, not the visits.",
         loss={"name": "categorical_cross_entropy"},
         predictions=[
-            [0.7, 0.2, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.2, 0.6, 0.2],
-            [0.3, 0.6, 0.1], [0.2, 0.5, 0.3], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6],
+            [0.7, 0.2, 0.1],
+            [0.8, 0.1, 0.1],
+            [0.1, 0.8, 0.1],
+            [0.2, 0.6, 0.2],
+            [0.3, 0.6, 0.1],
+            [0.2, 0.5, 0.3],
+            [0.2, 0.7, 0.1],
+            [0.1, 0.3, 0.6],
         ],
         targets=[0, 0, 1, 1, 0, 2, 2, 2],
         clusters=["p1", "p1", "p2", "p2", "p3", "p3", "p4", "p4"],
     ),
-}  # fmt: skip
+}
 
 COMPARISONS = {
     "short": _example(

@@ -21,7 +21,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-)  # fmt: skip
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -292,9 +292,7 @@ def expanded(either: Any, registry: Registry[Any], default: str | None = None, f
     return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, name, default)]
 
 
-def _with_others(
-    usual: object, others: Sequence[tuple[Alias, object]], validate: ValidatorFunctionWrapHandler
-) -> Any:  # fmt: skip
+def _with_others(usual: object, others: Sequence[tuple[Alias, object]], validate: ValidatorFunctionWrapHandler) -> Any:
     """What the name usually means, with what else it means that has these parameters; that alone where nothing else has them."""
     specs: list[tuple[Alias, Any]] = []
     for other, document in others:

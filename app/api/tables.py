@@ -70,9 +70,15 @@ def _apart(layout: Layout, document: Mapping[str, Any]) -> tuple[dict[str, Any],
 
 
 def _from_table(
-    model: type[BaseModel], layout: Layout, document: Mapping[str, Any], table: Table, arguments: Mapping[str, Any],
-    settings: Settings, *, rows: bool = False,
-) -> Any:  # fmt: skip
+    model: type[BaseModel],
+    layout: Layout,
+    document: Mapping[str, Any],
+    table: Table,
+    arguments: Mapping[str, Any],
+    settings: Settings,
+    *,
+    rows: bool = False,
+) -> Any:
     document = _by_name(layout, document)
     roles = _roles(layout, document, table)
     _refuse_unknown(roles, table)
@@ -205,10 +211,12 @@ def _refuse_text(layout: Layout, roles: Roles, columns: Mapping[str, Any], table
     cells = [(row, name) for name in found for row in range(min(len(columns[name]), FIRST))]
     if cells:
         places = table.places(cells)
-        raise InvalidInput([
-            Fault((*found[name], row), "not_a_number", f"{found[name][-1]}[{row}] must be a number, not a string ({place})")
-            for (row, name), place in zip(cells, places, strict=True)
-        ])  # fmt: skip
+        raise InvalidInput(
+            [
+                Fault((*found[name], row), "not_a_number", f"{found[name][-1]}[{row}] must be a number, not a string ({place})")
+                for (row, name), place in zip(cells, places, strict=True)
+            ]
+        )
 
 
 def _is_text(column: Any) -> bool:
@@ -229,10 +237,12 @@ def _located(error: CallerError, roles: Roles, table: Table) -> CallerError:
         return error
     places = dict(zip(cells, table.places(list(cells.values())), strict=True))
     places |= dict.fromkeys(missing, f"name its column; the columns are {listing(table.names)}")
-    return type(error)([
-        replace(fault, message=f"{fault.message} ({places[index]})") if index in places else fault
-        for index, fault in enumerate(error.faults)
-    ])  # fmt: skip
+    return type(error)(
+        [
+            replace(fault, message=f"{fault.message} ({places[index]})") if index in places else fault
+            for index, fault in enumerate(error.faults)
+        ]
+    )
 
 
 def _cell(fault: Fault, roles: Roles) -> tuple[int, str] | None:

@@ -15,7 +15,7 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     model_validator,
-)  # fmt: skip
+)
 from typing_extensions import TypeAliasType
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
@@ -414,8 +414,10 @@ def _targets(given: object, path: Path) -> Raw:
 
 def _of_missing(error: CallerError) -> CallerError:
     """The same error, with what to do about a row that has no target."""
-    said = [replace(fault, message=f"{fault.message}: leave the row out") if fault.message.endswith("not null") else fault
-            for fault in error.faults]  # fmt: skip
+    said = [
+        replace(fault, message=f"{fault.message}: leave the row out") if fault.message.endswith("not null") else fault
+        for fault in error.faults
+    ]
     return type(error)(said)
 
 
@@ -446,16 +448,27 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     clipping, stopping = request.gradient_clipping, request.early_stopping
     model = Chosen(MODELS[request.model.name], request.model.given)
     return Plan(
-        data=rows.table, model=model, loss=_loss(request, rows), optimizer=_optimizer(request, model),
+        data=rows.table,
+        model=model,
+        loss=_loss(request, rows),
+        optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
-        validation=_held(request.validation), epochs=request.epochs, batch_size=request.batch_size, shuffle=request.shuffle,
-        standardize_inputs=request.standardize.inputs, standardize_targets=request.standardize.targets,
-        l1=request.regularization.l1, l2=request.regularization.l2,
-        clip_norm=clipping and clipping.norm, clip_value=clipping and clipping.value,
-        patience=stopping and stopping.patience, min_delta=stopping.min_delta if stopping else 0.0,
+        validation=_held(request.validation),
+        epochs=request.epochs,
+        batch_size=request.batch_size,
+        shuffle=request.shuffle,
+        standardize_inputs=request.standardize.inputs,
+        standardize_targets=request.standardize.targets,
+        l1=request.regularization.l1,
+        l2=request.regularization.l2,
+        clip_norm=clipping and clipping.norm,
+        clip_value=clipping and clipping.value,
+        patience=stopping and stopping.patience,
+        min_delta=stopping.min_delta if stopping else 0.0,
         restore_best=bool(stopping and stopping.restore_best),
-        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in request.metrics), seed=request.seed,
-    )  # fmt: skip
+        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in request.metrics),
+        seed=request.seed,
+    )
 
 
 def _loss(request: TrainRequest, rows: Rows) -> Chosen:

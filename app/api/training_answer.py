@@ -146,10 +146,14 @@ def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:
 
 def entry(epoch: Epoch) -> EpochEntry:
     return EpochEntry(
-        epoch=epoch.epoch, training_loss=epoch.training_loss, validation_loss=epoch.validation_loss,
-        metrics=_scores(epoch.metrics), learning_rate=epoch.learning_rate, gradient_norm=_finite(epoch.gradient_norm),
+        epoch=epoch.epoch,
+        training_loss=epoch.training_loss,
+        validation_loss=epoch.validation_loss,
+        metrics=_scores(epoch.metrics),
+        learning_rate=epoch.learning_rate,
+        gradient_norm=_finite(epoch.gradient_norm),
         seconds=epoch.seconds,
-    )  # fmt: skip
+    )
 
 
 def respond(features: tuple[str, ...] | None, extras: list[Extra], run: Run, state: State, ends: float) -> TrainResponse:
@@ -184,9 +188,11 @@ def _diagnosis(run: Run, state: State, ends: float) -> list[FindingEntry]:
 
 def _final(result: Result) -> Final:
     return Final(
-        epoch=result.epoch, training_loss=_finite(result.training_loss), validation_loss=_finite(result.validation_loss),
+        epoch=result.epoch,
+        training_loss=_finite(result.training_loss),
+        validation_loss=_finite(result.validation_loss),
         metrics=_scores(result.metrics),
-    )  # fmt: skip
+    )
 
 
 def _scores(metrics: Mapping[str, tuple[float, float | None]]) -> dict[str, Scores]:

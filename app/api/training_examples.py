@@ -52,8 +52,18 @@ EXAMPLES = {
         "Length and width of petals, and which iris they are of: the weights, and what is predicted for the last three.",
         data={
             "inputs": [
-                [1.4, 0.2], [4.7, 1.4], [6.0, 2.5], [1.3, 0.2], [4.5, 1.5], [5.9, 2.1],
-                [1.5, 0.4], [4.0, 1.3], [5.8, 2.2], [1.7, 0.5], [4.9, 1.5], [5.6, 1.8],
+                [1.4, 0.2],
+                [4.7, 1.4],
+                [6.0, 2.5],
+                [1.3, 0.2],
+                [4.5, 1.5],
+                [5.9, 2.1],
+                [1.5, 0.4],
+                [4.0, 1.3],
+                [5.8, 2.2],
+                [1.7, 0.5],
+                [4.9, 1.5],
+                [5.6, 1.8],
             ],
             "targets": ["setosa", "versicolor", "virginica"] * 4,
         },
@@ -85,7 +95,7 @@ EXAMPLES = {
         batch_size="full",
         epochs=2000,
     ),
-}  # fmt: skip
+}
 
 LINE = [[0.0], [0.5], [1.0], [1.5], [2.0], [2.5], [3.0], [3.5], [4.0], [4.5]]
 
@@ -96,7 +106,9 @@ COMPARISONS = {
         data={"inputs": LINE, "targets": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 29.0, 30.0]},
         validation={"inputs": [[0.25], [1.25], [2.25], [3.25], [4.25]], "targets": [1.5, 3.5, 5.5, 7.5, 9.5]},
         losses=[
-            {"name": "mean_squared_error"}, {"name": "huber", "delta": 0.5}, {"name": "mean_absolute_error"},
+            {"name": "mean_squared_error"},
+            {"name": "huber", "delta": 0.5},
+            {"name": "mean_absolute_error"},
             {"name": "log_cosh"},
         ],
         model={"name": "linear"},
@@ -122,8 +134,11 @@ COMPARISONS = {
         "The same network, data and loss, and five ways down.",
         data={"name": "wine"},
         optimizers=[
-            {"name": "gradient_descent", "learning_rate": 0.01}, {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
-            {"name": "rmsprop", "learning_rate": 0.001}, {"name": "adam", "learning_rate": 0.001}, {"name": "lbfgs"},
+            {"name": "gradient_descent", "learning_rate": 0.01},
+            {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+            {"name": "rmsprop", "learning_rate": 0.001},
+            {"name": "adam", "learning_rate": 0.001},
+            {"name": "lbfgs"},
         ],
         epochs=20,
     ),
@@ -145,4 +160,4 @@ COMPARISONS = {
         seeds=[0, 1, 2, 3, 4],
         epochs=50,
     ),
-}  # fmt: skip
+}

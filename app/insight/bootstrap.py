@@ -67,10 +67,12 @@ def _of_few(sums: Sums, resamples: int, rng: np.random.Generator) -> Array:
     for start in range(0, resamples, step):
         drawn = rng.integers(n, size=(min(step, resamples - start), n))
         top = np.array([row[drawn].sum(axis=1) for row in numerators])
-        bottom = np.array([
-            np.full(len(drawn), n * row[0]) if same else row[drawn].sum(axis=1)
-            for row, same in zip(divisors, alike, strict=True)
-        ])  # fmt: skip
+        bottom = np.array(
+            [
+                np.full(len(drawn), n * row[0]) if same else row[drawn].sum(axis=1)
+                for row, same in zip(divisors, alike, strict=True)
+            ]
+        )
         values[start : start + step] = sums.value(top, bottom)
     return values
 

@@ -141,9 +141,15 @@ def _compared(yours: Array, reference: Array, differ: Flags, marks: "_Marks", na
     n_disagree = int(np.count_nonzero(differ))
     pattern, of_class = _pattern(yours, reference, differ, marks, name) if n_disagree else (None, None)
     return Compared(
-        n_disagree == 0, yours.size, n_disagree, largest_error(yours, reference), most_steps(yours, reference),
-        pattern, of_class, first_disagreements(yours, reference, differ),
-    )  # fmt: skip
+        n_disagree == 0,
+        yours.size,
+        n_disagree,
+        largest_error(yours, reference),
+        most_steps(yours, reference),
+        pattern,
+        of_class,
+        first_disagreements(yours, reference, differ),
+    )
 
 
 # --- patterns ------------------------------------------------------------------------------------------------------------

@@ -49,10 +49,15 @@ def confusion(batch: Batch, names: tuple[str | float, ...] | None) -> Confusion 
     occurring = support > 0
     shown = names if names is not None and len(names) == k else classes
     return Confusion(
-        shown, None if matrix is None else matrix.reshape(k, k), _or_none(_ratio(right, predicted)), _or_none(recall),
-        _or_none(_ratio(2.0 * right, support + predicted)), support, float(right.sum() / support.sum()),
+        shown,
+        None if matrix is None else matrix.reshape(k, k),
+        _or_none(_ratio(right, predicted)),
+        _or_none(recall),
+        _or_none(_ratio(2.0 * right, support + predicted)),
+        support,
+        float(right.sum() / support.sum()),
         float(recall[occurring].mean()),
-    )  # fmt: skip
+    )
 
 
 def _ratio(top: Array, bottom: Array) -> Array:

@@ -44,9 +44,14 @@ class Given(NamedTuple):
     def batch(self, bound: Bound | None = None, *, weighted: bool = True) -> Batch:
         """The arrays, checked for this loss or for another one."""
         return batch_of(
-            bound or self.bound, self.predictions, self.targets, sample_weight=self.sample_weight if weighted else None,
-            mask=self.mask, classes=self.classes, missing=self.missing,
-        )  # fmt: skip
+            bound or self.bound,
+            self.predictions,
+            self.targets,
+            sample_weight=self.sample_weight if weighted else None,
+            mask=self.mask,
+            classes=self.classes,
+            missing=self.missing,
+        )
 
 
 class Case(NamedTuple):
@@ -141,7 +146,7 @@ CONVENTIONS: Sequence[Convention] = (
     Convention("per_class", _per_class, "Yours is divided by the number of classes: the mean goes over them as well."),
     Convention("log2", _always(1.0 / math.log(2.0)), "Yours has logarithms to the base 2 (bits), the reference natural ones."),
     Convention("natural", _always(math.log(2.0)), "Yours has natural logarithms, the reference ones to the base 2."),
-)  # fmt: skip
+)
 """Factors between yours and the reference, the simplest first."""
 UNWEIGHTED = "Yours leaves sample_weight out."
 NOT_FINITE = "Yours is infinite or no number where predictions are saturated, and the reference stays finite there."

@@ -39,8 +39,9 @@ def coverage(batch: Batch, confidence: float) -> Coverage | None:
     below, weights = (targets <= predictions).astype(np.float64), weights_of(batch)
     shares = tuple(
         share_of(float(level), weights[which == at], below[which == at], confidence)
-        for at, level in enumerate(levels) if (which == at).any()
-    )  # fmt: skip
+        for at, level in enumerate(levels)
+        if (which == at).any()
+    )
     if levels.size == 1:
         return Coverage(*shares[0], None, shares) if shares else None
     low, high = int(levels.argmin()), int(levels.argmax())

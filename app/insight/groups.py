@@ -80,9 +80,7 @@ def groups(
 
 def slices(measured: Measured, groupings: Mapping[str, Labels], clusters: Labels | None, confidence: float) -> Slices:
     """The pairs of levels of two groupings that have more loss than the rest, the surest first, out of all that were tried."""
-    tried = [
-        (where, contrast(measured, inside, clusters, confidence)) for where, inside in pairs_of(groupings, measured.n)
-    ]  # fmt: skip
+    tried = [(where, contrast(measured, inside, clusters, confidence)) for where, inside in pairs_of(groupings, measured.n)]
     adjusted = holm([found.p_value for _, found in tried])
     found = [
         Slice(where, result.n, result.value, result.difference, result.p_value, p)

@@ -265,6 +265,12 @@ def _some(batch: AnyBatch, samples: Codes) -> AnyBatch:
         None if part is None else part[rows] for part in (batch.weights, batch.counts, batch.factors, batch.sums)
     )
     return batch._replace(
-        arrays=tuple(array[:][rows] for array in batch.arrays), kept=places[rows], weights=weights, counts=counts,
-        factors=factors, sums=sums, n_samples=samples.size, n_elements=rows.size,
-    )  # fmt: skip
+        arrays=tuple(array[:][rows] for array in batch.arrays),
+        kept=places[rows],
+        weights=weights,
+        counts=counts,
+        factors=factors,
+        sums=sums,
+        n_samples=samples.size,
+        n_elements=rows.size,
+    )

@@ -222,8 +222,17 @@ def _sure(p: Array) -> Flags:
 
 
 TRAITS: Sequence[Callable[[Data], Trait | None]] = (
-    outliers, skew, zeros, counts, bounds, censoring, ties, imbalance, label_encoding, saturation,
-)  # fmt: skip
+    outliers,
+    skew,
+    zeros,
+    counts,
+    bounds,
+    censoring,
+    ties,
+    imbalance,
+    label_encoding,
+    saturation,
+)
 
 
 def traits_of(data: Data) -> tuple[Trait, ...]:

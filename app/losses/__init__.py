@@ -32,11 +32,28 @@ from app.losses.loss import Loss
 from app.registry import Registry, registry
 
 LOSSES = registry(
-    "loss", Loss,
-    regression, relative, robust, redescending, asymmetric, deviance, binary, multiclass, multilabel, divergence, distribution,
-    metric_learning, ranking, preference, segmentation, detection, sequence, survival,
+    "loss",
+    Loss,
+    regression,
+    relative,
+    robust,
+    redescending,
+    asymmetric,
+    deviance,
+    binary,
+    multiclass,
+    multilabel,
+    divergence,
+    distribution,
+    metric_learning,
+    ranking,
+    preference,
+    segmentation,
+    detection,
+    sequence,
+    survival,
     forecasting,
-)  # fmt: skip
+)
 
 NAMED: Registry[Loss | Composed] = Registry("loss", [*LOSSES.values(), *COMPOSED.values()])
 """All that a request may name as a loss: the losses, and the ways to make one."""

@@ -269,10 +269,28 @@ def batch_of(
         selection = _counted(selection, counts, elements)
     columns = {name: _by_column(per, numbers, elements) for name, per, numbers in bound.columns} if bound.columns else {}
     return Batch(
-        bound.loss, bound.parameters, bound.mean, kernel, columns, tuple(rows), elements, kept, selection.weights,
-        selection.by_element, counts, factors, selection.n_samples, selection.n_elements, form.class_axis, encodings, warnings,
-        form.shapes, form.shared, n_missing, sums,
-    )  # fmt: skip
+        bound.loss,
+        bound.parameters,
+        bound.mean,
+        kernel,
+        columns,
+        tuple(rows),
+        elements,
+        kept,
+        selection.weights,
+        selection.by_element,
+        counts,
+        factors,
+        selection.n_samples,
+        selection.n_elements,
+        form.class_axis,
+        encodings,
+        warnings,
+        form.shapes,
+        form.shared,
+        n_missing,
+        sums,
+    )
 
 
 class _Present(NamedTuple):
@@ -379,7 +397,7 @@ def _filled(array: Numbers, keep: NDArray[np.bool_]) -> Numbers:
 
 def _for_numbers(
     given: Numbers | None, shape: Shape, class_axis: int | None, elements: Shape, classes: bool, pooled: bool
-) -> Numbers | None:  # fmt: skip
+) -> Numbers | None:
     """What was given for each number within rows, laid out as these are; None where it was given for whole rows.
 
     Of classes, all at a position may have one; of samples that are pooled, all numbers of one.
@@ -538,10 +556,12 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
         return _flags_of(cast(Sequence[Sequence[str]], raw), index, place)
     unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
     if unknown:
-        raise InvalidArray([
-            Fault(place.at([at]), "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
-            for at, name in unknown[:MAX_FAULTS]
-        ])  # fmt: skip
+        raise InvalidArray(
+            [
+                Fault(place.at([at]), "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
+                for at, name in unknown[:MAX_FAULTS]
+            ]
+        )
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
 
 
@@ -583,9 +603,9 @@ def _check_classes(classes: Classes, taken: bool, k: int | None) -> None:
     first = {name: at for at, name in reversed([*enumerate(classes)])}
     twice = [(at, str(name)) for at, name in enumerate(classes) if first[name] != at]
     if twice:
-        raise InvalidInput([
-            Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]
-        ])  # fmt: skip
+        raise InvalidInput(
+            [Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]]
+        )
 
 
 def _nothing_counts() -> InvalidInput:

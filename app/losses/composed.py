@@ -49,9 +49,7 @@ def composed(
     *, formula: str, symbols: Mapping[str, str], aliases: tuple[str, ...] = (), reference: str = ""
 ) -> Callable[[Callable[..., Composable]], Composed]:
     """Declare a function as a way to make losses."""
-    return lambda function: Composed(
-        function=function, formula=formula, symbols=symbols, names=aliases, reference=reference
-    )  # fmt: skip
+    return lambda function: Composed(function=function, formula=formula, symbols=symbols, names=aliases, reference=reference)
 
 
 # --- written by the caller --------------------------------------------------------------------------------------------------
@@ -94,9 +92,13 @@ def expression(
         properties |= ZERO_AT_TARGET
     kernel.__name__ = expression.name
     made = Loss(
-        function=kernel, inputs=inputs_of(REAL, REAL), formula=value, properties=properties, told=partial(told_of, compiled),
+        function=kernel,
+        inputs=inputs_of(REAL, REAL),
+        formula=value,
+        properties=properties,
+        told=partial(told_of, compiled),
         cost=Cost(per_number=LINEAR.per_number + COST_OF_STEP * len(compiled.value.steps.all)),
-    )  # fmt: skip
+    )
     return bind(made, {})
 
 

@@ -131,9 +131,11 @@ def _read_divisor(array: Numbers, place: Place) -> Reading:
 
 
 DIVISOR = replace(
-    REAL, meaning="any finite number, by which the residual is divided: best well away from 0", read=_read_divisor,
+    REAL,
+    meaning="any finite number, by which the residual is divided: best well away from 0",
+    read=_read_divisor,
     draw=numbers("divisor", "", Interval(), _steps(0.5, 8)).draw,
-)  # fmt: skip
+)
 SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", ON_BOTH_SIDES, _steps(-3, 3))
 LOGIT = numbers(
     "logit", "the log-odds of the positive class", ON_BOTH_SIDES, _steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
@@ -150,9 +152,12 @@ LOGITS = numbers(
     in_unit_interval=_rows_like_probabilities,
 )
 LIST_SCORES = numbers(
-    "list_scores", "one real-valued score for each item of a list; −Infinity where a shorter list has none", OF_CLASSES,
-    _steps(-3, 3), axes="n k",
-)  # fmt: skip
+    "list_scores",
+    "one real-valued score for each item of a list; −Infinity where a shorter list has none",
+    OF_CLASSES,
+    _steps(-3, 3),
+    axes="n k",
+)
 RELEVANCE = numbers(
     "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), _steps(0, 4, 1.0), axes="n k"
 )
@@ -274,13 +279,22 @@ def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
 
 
 DISTRIBUTION = Encoding(
-    "distribution", "a probability for each class; each row sums to 1", ("n *d k",), _read_distribution, _draw_distribution,
+    "distribution",
+    "a probability for each class; each row sums to 1",
+    ("n *d k",),
+    _read_distribution,
+    _draw_distribution,
     domain=SHARES,
-)  # fmt: skip
+)
 LOG_PROBABILITIES = Encoding(
-    "log_probabilities", "the logarithm of each class's probability", ("n *d k",), _read_log_probabilities,
-    lambda rng, sizes: np.log(_draw_distribution(rng, sizes)), domain=LOG_SHARES, link=SHARES,
-)  # fmt: skip
+    "log_probabilities",
+    "the logarithm of each class's probability",
+    ("n *d k",),
+    _read_log_probabilities,
+    lambda rng, sizes: np.log(_draw_distribution(rng, sizes)),
+    domain=LOG_SHARES,
+    link=SHARES,
+)
 
 
 # --- labels ---------------------------------------------------------------------------------------------------------
@@ -431,22 +445,47 @@ BINARY = Encoding(
     "binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"), "flag", domain=FLAGS
 )
 SOFT_BINARY = Encoding(
-    "binary", "0 or 1, or the probability of the positive class", ("n *d",), _read_soft_binary, _draw_flags,
-    ("probability", "sign", "class_names"), "flag", domain=FLAGS, soft=UNIT,
-)  # fmt: skip
+    "binary",
+    "0 or 1, or the probability of the positive class",
+    ("n *d",),
+    _read_soft_binary,
+    _draw_flags,
+    ("probability", "sign", "class_names"),
+    "flag",
+    domain=FLAGS,
+    soft=UNIT,
+)
 SIGN = Encoding(
-    "sign", "−1 (negative) or +1 (positive)", ("n *d",), _read_sign, lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
-    ("binary", "class_names"), "flag", domain=SIGNS,
-)  # fmt: skip
+    "sign",
+    "−1 (negative) or +1 (positive)",
+    ("n *d",),
+    _read_sign,
+    lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
+    ("binary", "class_names"),
+    "flag",
+    domain=SIGNS,
+)
 CLASS_LABEL = Encoding(
-    "class_index", "the index of the true class, from 0, or a probability for each class", ("n *d", "n *d k"),
-    _read_class_label, _draw_index, ("one_hot", "distribution", "class_names"), "class", domain=INDEX, soft=SHARES,
-)  # fmt: skip
+    "class_index",
+    "the index of the true class, from 0, or a probability for each class",
+    ("n *d", "n *d k"),
+    _read_class_label,
+    _draw_index,
+    ("one_hot", "distribution", "class_names"),
+    "class",
+    domain=INDEX,
+    soft=SHARES,
+)
 CLASS_MAP = Encoding(
-    "class_map", "the class index of each position, or 0, 1 or a share for each class there", ("n *r k", "n *r"),
-    _read_class_map, lambda rng, sizes: _draw_index(rng, replace(sizes, d=(*sizes.d, 4))),
-    ("multi_hot", "soft_map", "sign"), "part", domain=INDEX,
-)  # fmt: skip
+    "class_map",
+    "the class index of each position, or 0, 1 or a share for each class there",
+    ("n *r k", "n *r"),
+    _read_class_map,
+    lambda rng, sizes: _draw_index(rng, replace(sizes, d=(*sizes.d, 4))),
+    ("multi_hot", "soft_map", "sign"),
+    "part",
+    domain=INDEX,
+)
 MULTI_HOT = Encoding(
     "multi_hot",
     "0 or 1 for each label",
@@ -458,20 +497,36 @@ MULTI_HOT = Encoding(
     domain=FLAGS,
 )
 INDEX_LIST = Encoding(
-    "index_list", "the indices of the true labels, padded with −1", ("n *d s",), _read_index_list,
+    "index_list",
+    "the indices of the true labels, padded with −1",
+    ("n *d s",),
+    _read_index_list,
     lambda rng, sizes: np.stack((_draw_index(rng, replace(sizes, k=sizes.k - 1)), -np.ones((sizes.n, *sizes.d))), axis=-1),
     domain=PADDED_INDEX,
-)  # fmt: skip
+)
 TOLD_LIST = replace(INDEX_LIST, read=_read_told_list)
 GROUP = Encoding(
-    "group", "the class or identity of each sample, a whole number", ("n",), _read_group,
-    lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0, ("class_names",), domain=WHOLE,
-)  # fmt: skip
+    "group",
+    "the class or identity of each sample, a whole number",
+    ("n",),
+    _read_group,
+    lambda rng, sizes: np.arange(sizes.n) // 2 + 0.0,
+    ("class_names",),
+    domain=WHOLE,
+)
 EVENT = Encoding(
-    "event", "1 where the event was seen, 0 where it was not until then (censored)", ("n",), _read_event,
-    lambda rng, sizes: _draw_flags(rng, replace(sizes, d=())), domain=FLAGS,
-)  # fmt: skip
+    "event",
+    "1 where the event was seen, 0 where it was not until then (censored)",
+    ("n",),
+    _read_event,
+    lambda rng, sizes: _draw_flags(rng, replace(sizes, d=())),
+    domain=FLAGS,
+)
 INTERVAL = Encoding(
-    "interval", "the index of the interval of time in which the sample was last seen, from 0", ("n",), _read_interval,
-    lambda rng, sizes: _draw_index(rng, replace(sizes, d=())), domain=INDEX,
-)  # fmt: skip
+    "interval",
+    "the index of the interval of time in which the sample was last seen, from 0",
+    ("n",),
+    _read_interval,
+    lambda rng, sizes: _draw_index(rng, replace(sizes, d=())),
+    domain=INDEX,
+)

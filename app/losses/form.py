@@ -132,12 +132,17 @@ def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
     given = {**loss.defaults, **parameters}
     lists = lists_of(loss.parameters, given)
     return Bound(
-        loss, given, loss.mean_of(given), loss.kernel(given),
+        loss,
+        given,
+        loss.mean_of(given),
+        loss.kernel(given),
         tuple((name, per, numbers) for name, (per, numbers) in lists.items() if per.what in ("column", "sample")),
-        loss.counting(given), partial(loss.factors, **given) if loss.factors else None, given.get("ignore_index"),
+        loss.counting(given),
+        partial(loss.factors, **given) if loss.factors else None,
+        given.get("ignore_index"),
         [*loss.inputs] == ["predictions", "targets"] and not any(declared.named for declared in loss.inputs.values()),
         lru_cache(FORMS)(partial(_form, loss, given, lists)),
-    )  # fmt: skip
+    )
 
 
 def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple[Shape, ...]) -> Form:

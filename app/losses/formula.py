@@ -16,9 +16,27 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "number", "name", "function", "group", "size", "norm", "truth", "call", "apply", "root", "below", "above",
-    "negative", "product", "sum", "relation", "and", "cases", "define", "statements",
-]  # fmt: skip
+    "number",
+    "name",
+    "function",
+    "group",
+    "size",
+    "norm",
+    "truth",
+    "call",
+    "apply",
+    "root",
+    "below",
+    "above",
+    "negative",
+    "product",
+    "sum",
+    "relation",
+    "and",
+    "cases",
+    "define",
+    "statements",
+]
 
 FUNCTIONS: Mapping[str, str] = {
     "ln": "the natural logarithm",

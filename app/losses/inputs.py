@@ -179,18 +179,22 @@ def _always(parameters: Mapping[str, Any], rank: int) -> bool:
 def when(parameter: str, value: object, then: Encoding, otherwise: Encoding) -> Choice:
     """`then` where the parameter has this value, `otherwise` elsewhere."""
     said = {True: "true", False: "false", None: "null"}.get(value, value) if isinstance(value, bool | None) else value
-    return Choice((
-        Case(f"{parameter} is {said}", lambda parameters, _: bool(parameters[parameter] == value), then),
-        Case("otherwise", _always, otherwise),
-    ))  # fmt: skip
+    return Choice(
+        (
+            Case(f"{parameter} is {said}", lambda parameters, _: bool(parameters[parameter] == value), then),
+            Case("otherwise", _always, otherwise),
+        )
+    )
 
 
 def by_rank(vector: Encoding, matrix: Encoding) -> Choice:
     """`vector` beside predictions of one number per sample, `matrix` beside predictions of one row per sample."""
-    return Choice((
-        Case("predictions have shape (n,)", lambda _, rank: rank == 1, vector),
-        Case("predictions have shape (n, k)", _always, matrix),
-    ))  # fmt: skip
+    return Choice(
+        (
+            Case("predictions have shape (n,)", lambda _, rank: rank == 1, vector),
+            Case("predictions have shape (n, k)", _always, matrix),
+        )
+    )
 
 
 @dataclass(frozen=True)

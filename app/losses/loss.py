@@ -230,11 +230,23 @@ def loss(
 
     def declare(kernel: Kernel) -> Loss:
         return Loss(
-            function=kernel, inputs=MappingProxyType(inputs_of(predictions, targets)), formula=formula, gradient=gradient,
-            symbols=MappingProxyType(symbols or {}), properties=properties,
-            names=aliases, equals=equals, reference=reference, coupling=coupling, mean=mean, counts=counts,
-            factors=factors, cost=cost, cost_of_shares=cost_of_shares, weighs_rows=weighs_rows,
+            function=kernel,
+            inputs=MappingProxyType(inputs_of(predictions, targets)),
+            formula=formula,
+            gradient=gradient,
+            symbols=MappingProxyType(symbols or {}),
+            properties=properties,
+            names=aliases,
+            equals=equals,
+            reference=reference,
+            coupling=coupling,
+            mean=mean,
+            counts=counts,
+            factors=factors,
+            cost=cost,
+            cost_of_shares=cost_of_shares,
+            weighs_rows=weighs_rows,
             either_order=either_order,
-        )  # fmt: skip
+        )
 
     return declare

@@ -205,10 +205,12 @@ def _asked(loss: str, kind: Kind, derivatives: int, names: tuple[str, ...]) -> t
     missing = {output: index for output, index in wanted.items() if not (output.always or output in had)}
     if missing:
         has = ", ".join(output.name for output in had)
-        raise InvalidParameter([
-            Fault(("outputs", index), "output", f"{loss} has no {output.name}; it has {has}")
-            for output, index in missing.items()
-        ])  # fmt: skip
+        raise InvalidParameter(
+            [
+                Fault(("outputs", index), "output", f"{loss} has no {output.name}; it has {has}")
+                for output, index in missing.items()
+            ]
+        )
     functions = [(output.name, output.function if output in had else _none) for output in OUTPUTS.values() if output in wanted]
     return tuple(functions), max((output.derivative for output in wanted if output in had), default=0)
 

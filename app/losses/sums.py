@@ -46,9 +46,14 @@ def batch_of(
             _refuse_objects(bound, sample_weight=sample_weight, mask=mask)
         try:
             return batch_of_one(
-                bound, predictions, targets,
-                sample_weight=cast(Any, sample_weight), mask=cast(Any, mask), classes=classes, missing=missing,
-            )  # fmt: skip
+                bound,
+                predictions,
+                targets,
+                sample_weight=cast(Any, sample_weight),
+                mask=cast(Any, mask),
+                classes=classes,
+                missing=missing,
+            )
         except CallerError as error:
             raise (error.moved({("parameters",): ("parameters", *bound.within)}) if bound.within else error) from None
     if bound.by_head:
@@ -56,9 +61,7 @@ def batch_of(
         _check_heads(bound, sides)
     batches: list[AnyBatch] = []
     for part in bound.parts:
-        given: dict[str, Any] = {
-            "predictions": predictions, "targets": targets, "sample_weight": sample_weight, "mask": mask
-        }  # fmt: skip
+        given: dict[str, Any] = {"predictions": predictions, "targets": targets, "sample_weight": sample_weight, "mask": mask}
         places: dict[Path, Path] = {("parameters",): ("parameters", *_place(bound, part))}
         if bound.by_head:
             for name, arrays in given.items():
@@ -145,9 +148,7 @@ def _summed(batch: Batches, reduction: Reduction, outputs: tuple[str, ...]) -> E
     listed, count = non_finite(answered)
     more = [MORE_NON_FINITE.format(count)] if count > NON_FINITE_LISTED else []
     kept = [warning for warning in warnings if not warning.startswith("non_finite lists")]
-    return Evaluation(
-        batch, reduction, divisors.pop() if len(divisors) == 1 else None, answered, tuple(listed), (*kept, *more)
-    )  # fmt: skip
+    return Evaluation(batch, reduction, divisors.pop() if len(divisors) == 1 else None, answered, tuple(listed), (*kept, *more))
 
 
 def _wanted(batch: Batches, outputs: tuple[str, ...]) -> dict[str, bool]:

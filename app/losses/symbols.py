@@ -101,9 +101,11 @@ def _told(loss: Described, array: str) -> list[str]:
 
 def _choices(annotation: object) -> tuple[object, ...]:
     """The values of a parameter that has a closed list of them."""
-    return get_args(annotation) if get_origin(annotation) is Literal else tuple(
-        choice for part in get_args(annotation) for choice in _choices(part)
-    )  # fmt: skip
+    return (
+        get_args(annotation)
+        if get_origin(annotation) is Literal
+        else tuple(choice for part in get_args(annotation) for choice in _choices(part))
+    )
 
 
 def _described(loss: Described, parameter: str) -> str:

@@ -287,11 +287,18 @@ class Http11(HttpToolsProtocol):
         self.phase = BODY
         self.age = 0.0
         self.cycle = Cycle(
-            scope=scope, transport=self.transport, flow=self.flow, logger=self.logger, access_logger=self.access_logger,
-            access_log=self.access_log, default_headers=self.server_state.default_headers, message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue, on_response=self.on_response_complete,
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            on_response=self.on_response_complete,
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
-        )  # fmt: skip
+        )
         if self.running is None:
             self._start_asgi_task(self.cycle, self.application)
         else:
@@ -488,9 +495,11 @@ class Http11(HttpToolsProtocol):
         if enough or self.cycle.waiting_for_100_continue:
             self.age = 0.0
         else:
-            self._refuse(TooSlow(
-                f"the body came at less than {limits.body_bytes_per_second} bytes per second for {limits.body_seconds:g} seconds"
-            ))  # fmt: skip
+            self._refuse(
+                TooSlow(
+                    f"the body came at less than {limits.body_bytes_per_second} bytes per second for {limits.body_seconds:g} seconds"
+                )
+            )
 
 
 class Cycle(RequestResponseCycle):

@@ -25,11 +25,15 @@ ENVIRONMENT = {
     **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     # Page faults are what large arrays cost most: huge pages, in one arena for all threads; and by its own thresholds
     # malloc would give arrays back to the system and take them anew at every step. They are above the largest array.
-    "GLIBC_TUNABLES": ":".join((
-        "glibc.malloc.hugetlb=1", "glibc.malloc.arena_max=1",
-        "glibc.malloc.mmap_threshold=1073741824", "glibc.malloc.trim_threshold=1073741824",
-    )),
-}  # fmt: skip
+    "GLIBC_TUNABLES": ":".join(
+        (
+            "glibc.malloc.hugetlb=1",
+            "glibc.malloc.arena_max=1",
+            "glibc.malloc.mmap_threshold=1073741824",
+            "glibc.malloc.trim_threshold=1073741824",
+        )
+    ),
+}
 """What a template and its children find, whatever the server was started with."""
 
 

@@ -69,10 +69,19 @@ class Config(uvicorn.Config):
 
     def __init__(self, factory: str, settings: Settings, protocol: Protocol) -> None:
         super().__init__(
-            factory, factory=True, host=settings.host, port=settings.port, workers=settings.workers, http="httptools", ws="none",
-            log_level=settings.log_level, access_log=False, server_header=False, backlog=BACKLOG,
+            factory,
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            http="httptools",
+            ws="none",
+            log_level=settings.log_level,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=settings.shutdown_seconds,
-        )  # fmt: skip
+        )
         self.settings = settings
         self.protocol = protocol
 

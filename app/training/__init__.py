@@ -25,7 +25,30 @@ DATASETS = registry("dataset", Dataset, datasets)
 METRICS = registry("metric", Metric, metrics)
 
 __all__ = [
-    "DATASETS", "METRICS", "MODELS", "OPTIMIZERS", "SCHEDULES", "Chosen", "Data", "Dataset", "Epoch", "Held", "Limits", "Metric",
-    "Model", "Optimizer", "Plan", "Reason", "Result", "Run", "Schedule", "Table", "finish", "fit", "history", "prepare", "start",
+    "DATASETS",
+    "METRICS",
+    "MODELS",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Chosen",
+    "Data",
+    "Dataset",
+    "Epoch",
+    "Held",
+    "Limits",
+    "Metric",
+    "Model",
+    "Optimizer",
+    "Plan",
+    "Reason",
+    "Result",
+    "Run",
+    "Schedule",
+    "Table",
+    "finish",
+    "fit",
+    "history",
+    "prepare",
+    "start",
     "stopped",
-]  # fmt: skip
+]

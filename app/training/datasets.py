@@ -86,9 +86,14 @@ def regression(
     """A linear model with random weights up to 100, seen through noise: Gaussian inputs, some of which matter."""
     _refuse_too_many(n_samples, n_features + n_targets)
     inputs, targets = _sklearn().make_regression(
-        n_samples=n_samples, n_features=n_features, n_informative=n_informative, n_targets=n_targets,
-        bias=bias, noise=noise, random_state=seed,
-    )  # fmt: skip
+        n_samples=n_samples,
+        n_features=n_features,
+        n_informative=n_informative,
+        n_targets=n_targets,
+        bias=bias,
+        noise=noise,
+        random_state=seed,
+    )
     return _data(inputs, targets)
 
 
@@ -237,10 +242,17 @@ def classification(
     _check_clusters(n_features, n_informative, n_redundant, n_classes * n_clusters_per_class)
     _check_shares(weights, n_classes)
     made = _sklearn().make_classification(
-        n_samples=n_samples, n_features=n_features, n_informative=n_informative, n_redundant=n_redundant,
-        n_classes=n_classes, n_clusters_per_class=n_clusters_per_class, weights=weights, flip_y=flip_y,
-        class_sep=class_sep, random_state=seed,
-    )  # fmt: skip
+        n_samples=n_samples,
+        n_features=n_features,
+        n_informative=n_informative,
+        n_redundant=n_redundant,
+        n_classes=n_classes,
+        n_clusters_per_class=n_clusters_per_class,
+        weights=weights,
+        flip_y=flip_y,
+        class_sep=class_sep,
+        random_state=seed,
+    )
     return _data(*made, classes=_numbered(n_classes))
 
 

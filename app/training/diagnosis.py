@@ -263,10 +263,13 @@ def _diverged(seen: Seen) -> Finding | None:
         return None
     objective, at, lowered = seen.whole.objective, seen.epochs + 1, with_lower_rate(seen)
     evidence = _evidence(
-        diverged_at_epoch=at, learning_rate=seen.rate, first_training_loss=seen.before.training,
+        diverged_at_epoch=at,
+        learning_rate=seen.rate,
+        first_training_loss=seen.before.training,
         last_finite_training_loss=seen.training[-1] if len(seen.training) else None,
-        last_finite_gradient_norm=seen.past[-1].gradient_norm if seen.past else None, **_said(lowered),
-    )  # fmt: skip
+        last_finite_gradient_norm=seen.past[-1].gradient_norm if seen.past else None,
+        **_said(lowered),
+    )
     shorter = _shorter(seen, lowered)
     if objective.encoding in ("probability", "distribution") and objective.parameters.get("from_logits") is False:
         summary = (
@@ -295,10 +298,15 @@ def _grew(seen: Seen) -> Finding | None:
     if not (worse or shorter):
         return None
     evidence = _evidence(
-        learning_rate=seen.rate, first_training_loss=course[0], lowest_training_loss=course.min(),
-        last_training_loss=course[-1], loss_of_best_constant=seen.ends.constant, mean_rise_per_epoch=bounce,
-        share_of_epochs_that_rose=rises / len(steps), **_said(shorter),
-    )  # fmt: skip
+        learning_rate=seen.rate,
+        first_training_loss=course[0],
+        lowest_training_loss=course.min(),
+        last_training_loss=course[-1],
+        loss_of_best_constant=seen.ends.constant,
+        mean_rise_per_epoch=bounce,
+        share_of_epochs_that_rose=rises / len(steps),
+        **_said(shorter),
+    )
     rose = f"rose from {course.min():.3g} to {course[-1]:.3g}: the steps are too long"
     bounced = f"goes up and down, and rose in {rises} of the last {len(steps)} epochs: the steps overshoot"
     verdict, said = ("oscillating", bounced) if both_ways else ("diverging", rose)
@@ -333,9 +341,13 @@ def _overfitted(seen: Seen) -> Finding | None:
         return None
     evidence = _evidence(
         **{"turning_epoch" if turned else "epoch_of_lowest_validation_loss": lowest + 1},
-        lowest_validation_loss=held[lowest], training_loss_then=training[lowest], last_training_loss=training[-1],
-        share_carried_to_validation=carried, standard_error=error, **_held(seen),
-    )  # fmt: skip
+        lowest_validation_loss=held[lowest],
+        training_loss_then=training[lowest],
+        last_training_loss=training[-1],
+        share_carried_to_validation=carried,
+        standard_error=error,
+        **_held(seen),
+    )
     rose = f"rose from {held[lowest]:.3g} to {held[-1]:.3g} while the training loss fell on to {training[-1]:.3g}"
     shown = f"only {max(carried, 0.0):.0%} shows on the validation rows: the rest was learned by heart"
     summary = f"The validation loss turned at epoch {lowest + 1} and {rose}." if turned else f"Of what was learned {shown}."
@@ -419,9 +431,11 @@ def _silent(seen: Seen, inside: Inside, silent: NDArray[np.bool_]) -> Finding:
     """Rows far from their least loss without a slope: the loss has none there, or the last activation passes none on."""
     share, output = float(silent.mean()), seen.run.objective.activation.name
     evidence = _evidence(
-        share_of_rows_without_slope=share, last_training_loss=seen.training[-1], least_possible_loss=seen.ends.floor,
+        share_of_rows_without_slope=share,
+        last_training_loss=seen.training[-1],
+        least_possible_loss=seen.ends.floor,
         output=output,
-    )  # fmt: skip
+    )
     if not inside.slope[silent].any():
         summary = (
             f"{seen.name} is flat around the predictions of {share:.0%} of the rows, far from its least: nothing moves them."
@@ -436,10 +450,14 @@ def _silent(seen: Seen, inside: Inside, silent: NDArray[np.bool_]) -> Finding:
 def _dead(seen: Seen, dead: NDArray[np.bool_], share: float, reach: float) -> Finding:
     model, lowered = seen.whole.plan.model.all, with_lower_rate(seen)
     evidence = _evidence(
-        dead_units=int(dead.sum()), hidden_units=len(dead), largest_share_in_a_layer=share,
-        share_of_slope_at_first_layer=reach, last_training_loss=seen.training[-1], loss_of_best_constant=seen.ends.constant,
+        dead_units=int(dead.sum()),
+        hidden_units=len(dead),
+        largest_share_in_a_layer=share,
+        share_of_slope_at_first_layer=reach,
+        last_training_loss=seen.training[-1],
+        loss_of_best_constant=seen.ends.constant,
         **_said(lowered),
-    )  # fmt: skip
+    )
     ways = [f"model.hidden_activation leaky_relu instead of {model['hidden_activation']}"]
     if model["initialization"] == "zeros":  # all units of a layer are then the same, and remain so
         ways = ["model.initialization he_uniform instead of zeros"]
@@ -455,10 +473,13 @@ def _vanished(seen: Seen, reach: float) -> Finding:
     model = seen.whole.plan.model.all
     layers, activation = len(model["hidden"]), model["hidden_activation"]
     evidence = _evidence(
-        share_of_slope_at_first_layer=reach, hidden_layers=layers, hidden_activation=activation,
-        last_training_loss=seen.training[-1], loss_of_best_constant=seen.ends.constant,
+        share_of_slope_at_first_layer=reach,
+        hidden_layers=layers,
+        hidden_activation=activation,
+        last_training_loss=seen.training[-1],
+        loss_of_best_constant=seen.ends.constant,
         share_still_explained_by_inputs=seen.left,
-    )  # fmt: skip
+    )
     ways = [f"model.hidden_activation relu instead of {activation}"] if activation != "relu" else []
     ways += [f"fewer layers: model.hidden {json.dumps(model['hidden'][:2])}"] if layers > 2 else []
     ways += [_rate_instead(seen, min(10.0 * seen.rate, highest_rate(seen.run)))] if math.isfinite(seen.rate) else []
@@ -493,9 +514,13 @@ def _idle(seen: Seen) -> Finding | None:
         return None
     plan, targets = seen.whole.plan, seen.whole.training.targets
     evidence = _evidence(
-        share_learned=seen.learned, share_still_explained_by_inputs=seen.left, epochs=seen.epochs,
-        last_training_loss=seen.training[-1], loss_of_best_constant=seen.ends.constant, learning_rate=seen.rate,
-    )  # fmt: skip
+        share_learned=seen.learned,
+        share_still_explained_by_inputs=seen.left,
+        epochs=seen.epochs,
+        last_training_loss=seen.training[-1],
+        loss_of_best_constant=seen.ends.constant,
+        learning_rate=seen.rate,
+    )
     ways = [_rate_instead(seen, min(10.0 * seen.rate, highest_rate(seen.run)))] if math.isfinite(seen.rate) else []
     ways.append(f"epochs {10 * plan.epochs} instead of {plan.epochs}")
     if not _takes_labels(seen.whole.objective.loss) and np.abs(targets).max() > LARGE:
@@ -510,9 +535,12 @@ def _underfitted(seen: Seen) -> Finding | None:
         return None
     last = float(seen.training[-1])
     evidence = _evidence(
-        last_training_loss=last, loss_of_best_constant=seen.ends.constant, share_learned=seen.learned,
-        share_still_explained_by_inputs=seen.left, **_held(seen),
-    )  # fmt: skip
+        last_training_loss=last,
+        loss_of_best_constant=seen.ends.constant,
+        share_learned=seen.learned,
+        share_still_explained_by_inputs=seen.left,
+        **_held(seen),
+    )
     if seen.left > LEFT:
         summary = (
             f"The training loss rests at {last:.3g}, but a smooth function of the inputs would explain {seen.left:.0%} more."
@@ -533,9 +561,13 @@ def _improving(seen: Seen) -> Finding | None:
     early = done and seen.learned < HALF and math.isfinite(seen.rate)
     faster = with_better_rate(seen, range(1, 5)) if early else None
     evidence = _evidence(
-        epochs=done, planned_epochs=plan.epochs, fall_in_last_quarter=fall(seen.training, 0.0),
-        last_training_loss=seen.training[-1] if len(seen.training) else None, **_held(seen), **_said(faster),
-    )  # fmt: skip
+        epochs=done,
+        planned_epochs=plan.epochs,
+        fall_in_last_quarter=fall(seen.training, 0.0),
+        last_training_loss=seen.training[-1] if len(seen.training) else None,
+        **_held(seen),
+        **_said(faster),
+    )
     longer = {
         "early_stopping": _more_patience(seen),
         "completed": f"epochs {2 * plan.epochs} instead of {plan.epochs}",
@@ -547,9 +579,13 @@ def _improving(seen: Seen) -> Finding | None:
 def _converged(seen: Seen) -> Finding:
     course, held = seen.training, seen.validation
     evidence = _evidence(
-        epochs=seen.epochs, last_training_loss=course[-1], fall_in_last_quarter=fall(course, 0.0),
-        loss_of_best_constant=seen.ends.constant, share_learned=seen.learned, **_held(seen),
-    )  # fmt: skip
+        epochs=seen.epochs,
+        last_training_loss=course[-1],
+        fall_in_last_quarter=fall(course, 0.0),
+        loss_of_best_constant=seen.ends.constant,
+        share_learned=seen.learned,
+        **_held(seen),
+    )
     kind, last = ("validation", held[-1]) if len(held) else ("training", course[-1])
     enough = max(1, int(np.argmax(np.abs(course - level(course)) <= STILL * seen.span)))
     advice = (

@@ -217,10 +217,13 @@ class Boosting:
         held = 0 if self.run.validation is None else self.run.validation.n
         nodes: State = {f"tree.{name}": np.empty(0, np.int64) for name in ("feature", "left", "right")}
         return nodes | {
-            "tree.threshold": np.empty(0), "tree.value": np.empty((0, self.trees.outputs)),
-            "constant": constant, "trees": np.zeros(1, np.int64),
-            "sums": np.tile(constant, (self.run.training.n, 1)), "validation_sums": np.tile(constant, (held, 1)),
-        }  # fmt: skip
+            "tree.threshold": np.empty(0),
+            "tree.value": np.empty((0, self.trees.outputs)),
+            "constant": constant,
+            "trees": np.zeros(1, np.int64),
+            "sums": np.tile(constant, (self.run.training.n, 1)),
+            "validation_sums": np.tile(constant, (held, 1)),
+        }
 
     def _constant(self) -> Array:
         """The sums (k,) that, the same for all rows, have the least loss; 0 where it is least at infinity."""

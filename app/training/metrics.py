@@ -54,9 +54,14 @@ def metric(
 ) -> Callable[[Callable[..., float]], Metric]:
     """Declare a function as a metric: its name is the function's, its parameters the keyword-only ones."""
     return lambda function: Metric(
-        function=function, of=of, higher_is_better=higher_is_better, compares_samples=compares_samples,
-        names=aliases, equals=equals, reference=reference,
-    )  # fmt: skip
+        function=function,
+        of=of,
+        higher_is_better=higher_is_better,
+        compares_samples=compares_samples,
+        names=aliases,
+        equals=equals,
+        reference=reference,
+    )
 
 
 # --- the metrics ------------------------------------------------------------------------------------------------------
@@ -338,9 +343,12 @@ def _cases(given: Input) -> str:
 
 
 def _value(
-    loss: Loss, parameters: Mapping[str, Any], predictions: Array, way: tuple[Callable[[Array], Array], ...],
+    loss: Loss,
+    parameters: Mapping[str, Any],
+    predictions: Array,
+    way: tuple[Callable[[Array], Array], ...],
     targets: Numbers,
-) -> float:  # fmt: skip
+) -> float:
     if not np.isfinite(predictions).all():  # an infinite logit would become a finite probability
         return float("nan")
     for step in way:

@@ -86,9 +86,13 @@ def mlp(
 ) -> Network:
     """Hidden layers of units between inputs and outputs: bends where a linear model cannot."""
     return Network(
-        (inputs, *hidden, outputs), HIDDEN[hidden_activation], activation,
-        INITIALIZERS[initialization], INITIALIZERS[output_initialization], dropout,
-    )  # fmt: skip
+        (inputs, *hidden, outputs),
+        HIDDEN[hidden_activation],
+        activation,
+        INITIALIZERS[initialization],
+        INITIALIZERS[output_initialization],
+        dropout,
+    )
 
 
 @model(

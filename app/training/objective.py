@@ -244,20 +244,27 @@ def _refuse_apart(part: Part, objective: Objective, labels: Labels, first: Label
     """A sum is trained on where it is the mean of what its samples cost."""
     mean = objective.loss.mean_of(objective.parameters)
     why = (
-        f"its mean is the {mean.name}" if mean is not ARITHMETIC
-        else "it leaves out or weighs labels" if any(array is not None for array in labels[1:])
-        else "it reads these targets otherwise than the first" if not np.array_equal(labels.targets, first.targets)
+        f"its mean is the {mean.name}"
+        if mean is not ARITHMETIC
+        else "it leaves out or weighs labels"
+        if any(array is not None for array in labels[1:])
+        else "it reads these targets otherwise than the first"
+        if not np.array_equal(labels.targets, first.targets)
         else None
-    )  # fmt: skip
+    )
     if why:
         message = f"a model cannot be trained on a sum with {objective.loss.name} in it: {why}"
         raise InvalidParameter([Fault(("parameters", "terms", part.key, "loss"), "not_trainable", message)])
 
 
 def _first_that_fits(
-    loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None, activations: Sequence[Activation],
+    loss: Loss,
+    parameters: Mapping[str, Any],
+    targets: Raw,
+    classes: Sequence[str] | None,
+    activations: Sequence[Activation],
     most_classes: int = MOST_CLASSES,
-) -> tuple[Objective, Labels] | list[InvalidInput]:  # fmt: skip
+) -> tuple[Objective, Labels] | list[InvalidInput]:
     """The first objective that the loss's own check takes; what it said of each where there is none."""
     refusals: list[InvalidInput] = []
     for outputs in _shapes(targets, classes, most_classes):
@@ -354,9 +361,13 @@ def _implied(targets: Raw, most: int) -> int:
 
 
 def _taken(
-    loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None,
-    outputs: tuple[int, ...], activation: Activation,
-) -> Batch:  # fmt: skip
+    loss: Loss,
+    parameters: Mapping[str, Any],
+    targets: Raw,
+    classes: Sequence[str] | None,
+    outputs: tuple[int, ...],
+    activation: Activation,
+) -> Batch:
     """The loss's own check of the targets, beside what the activation makes of sums of 0."""
     predictions = activation.of(np.zeros((len(targets), math.prod(outputs)))).reshape(len(targets), *outputs)
     return check(loss, parameters, predictions, targets, classes=None if isinstance(targets, np.ndarray) else classes)
@@ -380,9 +391,13 @@ def _labels(batch: Batch) -> Labels:
 
 
 def _misfit(
-    loss: Loss, parameters: Mapping[str, Any], refusals: Sequence[InvalidInput], targets: Raw, classes: Sequence[str] | None,
+    loss: Loss,
+    parameters: Mapping[str, Any],
+    refusals: Sequence[InvalidInput],
+    targets: Raw,
+    classes: Sequence[str] | None,
     output: Activation | None,
-) -> InvalidInput:  # fmt: skip
+) -> InvalidInput:
     """Why nothing fitted, and which losses do fit these targets."""
     told = min(refusals, key=_how_far_off)
     first = told.faults[0]

@@ -50,9 +50,7 @@ def optimizer(
     """Declare a function as an optimizer: its name is the function's, its parameters the keyword-only ones."""
 
     def declare(function: Callable[..., None]) -> Optimizer:
-        return Optimizer(
-            function=function, slots=slots, full_batch=full_batch, names=aliases, equals=equals, reference=reference
-        )  # fmt: skip
+        return Optimizer(function=function, slots=slots, full_batch=full_batch, names=aliases, equals=equals, reference=reference)
 
     return declare
 
@@ -486,9 +484,17 @@ def _moments(slots: Array, gradient: Array, beta_1: float, beta_2: float, work: 
 
 
 def _adam_step(
-    weights: Array, first: Array, second: Array, work: Array, step: int,
-    learning_rate: float, beta_1: float, beta_2: float, epsilon: float, epsilon_hat: bool,
-) -> None:  # fmt: skip
+    weights: Array,
+    first: Array,
+    second: Array,
+    work: Array,
+    step: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    epsilon_hat: bool,
+) -> None:
     """Both corrections of the bias are numbers, so they scale the step and epsilon in place of the moments."""
     scale = math.sqrt(1.0 - beta_2**step)
     np.sqrt(second, out=work)

@@ -49,9 +49,14 @@ def finish(run: Run, state: State) -> Result:
         predictions = model.training_predictions(kept) if run.validation is None else model.validation_predictions(kept)
         per_sample, _ = run.objective.losses(predictions, rows.labels)
     return Result(
-        epoch, training, None if run.validation is None else validation, metrics,
-        _own_units(run, predictions.reshape(-1, *run.objective.outputs)), per_sample, _parameters(run, kept),
-    )  # fmt: skip
+        epoch,
+        training,
+        None if run.validation is None else validation,
+        metrics,
+        _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
+        per_sample,
+        _parameters(run, kept),
+    )
 
 
 def _own_units(run: Run, predictions: Array) -> Array:

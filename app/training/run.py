@@ -180,10 +180,14 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None) -> tuple[Ob
         bound = plan.loss.made or bind(plan.loss.thing, plan.loss.parameters)
         return agree_on(bound, targets, classes, OUTPUTS[given] if given else None)
     except InvalidInput as error:
-        raise error.moved({
-            ("targets",): ("data", "targets"), ("classes",): ("data", "classes"),
-            ("parameters",): ("loss",), ("output",): ("model", "output"),
-        }) from None  # fmt: skip
+        raise error.moved(
+            {
+                ("targets",): ("data", "targets"),
+                ("classes",): ("data", "classes"),
+                ("parameters",): ("loss",),
+                ("output",): ("model", "output"),
+            }
+        ) from None
 
 
 def _of_differences(objective: Objective, labels: Labels) -> bool:
@@ -220,9 +224,9 @@ def _outside(
     except InvalidInput as error:
         faults = [Fault(fault.path, fault.code, f"of validation: {fault.message}") for fault in error.faults]
         table_path = ("validation", "table")
-        raise InvalidArray(faults).moved({
-            ("targets",): (*table_path, "targets"), ("classes",): (*table_path, "classes"), ("parameters",): ("loss",)
-        }) from None  # fmt: skip
+        raise InvalidArray(faults).moved(
+            {("targets",): (*table_path, "targets"), ("classes",): (*table_path, "classes"), ("parameters",): ("loss",)}
+        ) from None
     return Rows(inputs, labels, targets if isinstance(targets, np.ndarray) else labels.targets)
 
 

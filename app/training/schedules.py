@@ -140,7 +140,10 @@ def one_cycle(
 
 @schedule(
     aliases=(
-        "warmup", "LinearLR", "linear_warmup", "warmup_constant_schedule",
+        "warmup",
+        "LinearLR",
+        "linear_warmup",
+        "warmup_constant_schedule",
         alias("warmup_cosine", then="cosine"),
         alias("warmup_cosine_decay_schedule", then="cosine"),
     ),
@@ -159,7 +162,7 @@ def one_cycle(
         ),
     ),
     reference="Goyal et al. (2017), arXiv:1706.02677",
-)  # fmt: skip
+)
 def warm_up(
     epoch: int,
     epochs: int,

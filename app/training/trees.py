@@ -40,10 +40,12 @@ class Trees:
         learner: Any = DecisionTreeRegressor(max_depth=self.max_depth, min_samples_leaf=self.min_samples_leaf, random_state=seed)
         tree: Any = learner.fit(inputs[rows], wanted[rows]).tree_
         return {
-            "feature": np.asarray(tree.feature, np.int64), "threshold": np.asarray(tree.threshold, np.float64),
-            "left": np.asarray(tree.children_left, np.int64), "right": np.asarray(tree.children_right, np.int64),
+            "feature": np.asarray(tree.feature, np.int64),
+            "threshold": np.asarray(tree.threshold, np.float64),
+            "left": np.asarray(tree.children_left, np.int64),
+            "right": np.asarray(tree.children_right, np.int64),
             "value": rate * np.asarray(tree.value[:, :, 0], np.float64),
-        }  # fmt: skip
+        }
 
 
 def leaves(tree: Tree, inputs: Array) -> Array:

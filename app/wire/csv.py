@@ -39,10 +39,11 @@ INFINITE = "1e999"
 """JSON's own spelling of a number that no double holds."""
 WORDS = {
     **dict.fromkeys(("", "na", "nan", "null"), "null"),
-    "true": "true", "false": "false",
+    "true": "true",
+    "false": "false",
     **dict.fromkeys(("inf", "+inf", "infinity", "+infinity"), INFINITE),
     **dict.fromkeys(("-inf", "-infinity"), f"-{INFINITE}"),
-}  # fmt: skip
+}
 """What other words in a column of numbers mean in JSON, whatever their case."""
 
 

@@ -13,9 +13,12 @@ from app.losses.numerics.stable import Array
 from app.wire.exact import flags, gapped
 
 DATATYPES: dict[str, np.dtype[Any]] = {
-    "FP64": np.dtype("<f8"), "FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "BOOL": np.dtype("?"),
+    "FP64": np.dtype("<f8"),
+    "FP32": np.dtype("<f4"),
+    "FP16": np.dtype("<f2"),
+    "BOOL": np.dtype("?"),
     **{f"{sign}INT{bits}": np.dtype(f"<{kind}{bits // 8}") for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
-}  # fmt: skip
+}
 NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 
 MAX_AXES = 32

@@ -130,9 +130,12 @@ def training(epochs: int, rows: int = 200, hidden: int = 16, **more: Any) -> byt
             "model": {"name": "mlp", "hidden": [hidden]},
             "loss": {"name": "binary_cross_entropy", "from_logits": True},
             "optimizer": {"name": "sgd", "learning_rate": 0.05},
-            "epochs": epochs, "validation": {"last": rows // 4}, "metrics": ["accuracy"], **more,
+            "epochs": epochs,
+            "validation": {"last": rows // 4},
+            "metrics": ["accuracy"],
+            **more,
         }
-    )  # fmt: skip
+    )
 
 
 def short_training() -> bytes:

@@ -17,10 +17,16 @@ from tests.conftest import Server, serving
 
 MIB = 1024**2
 SETTINGS: dict[str, Any] = {
-    "memory_bytes": 256 * MIB, "large_memory_bytes": 512 * MIB, "training_memory_bytes": 256 * MIB,
-    "large_seconds": 5, "training_seconds": 5, "head_seconds": 3, "body_seconds": 5, "write_seconds": 5,
+    "memory_bytes": 256 * MIB,
+    "large_memory_bytes": 512 * MIB,
+    "training_memory_bytes": 256 * MIB,
+    "large_seconds": 5,
+    "training_seconds": 5,
+    "head_seconds": 3,
+    "body_seconds": 5,
+    "write_seconds": 5,
     "shutdown_seconds": 0,
-}  # fmt: skip
+}
 """What every server here is started with, so that each promise is kept or broken within seconds."""
 
 
@@ -169,6 +175,10 @@ def _cells(line: Line) -> tuple[str, ...]:
     refused = sum(count for status, count in seen.statuses.items() if status != "200")
     sizes = (seen.before, seen.peak, line.memory)
     return (
-        line.attack[:57], str(len(seen.milliseconds)), *(f"{time:.1f}" for time in times), str(len(seen.failures)),
-        str(refused), *(f"{size / MIB:.0f}" for size in sizes),
-    )  # fmt: skip
+        line.attack[:57],
+        str(len(seen.milliseconds)),
+        *(f"{time:.1f}" for time in times),
+        str(len(seen.failures)),
+        str(refused),
+        *(f"{size / MIB:.0f}" for size in sizes),
+    )

@@ -79,9 +79,10 @@ def _binary() -> Kind:
     rng = np.random.default_rng(1)
     predictions, targets = rng.standard_normal(60_000), rng.standard_normal(60_000)
     expected: dict[str, NDArray[np.float64]] = {
-        "value": np.array([np.mean((predictions - targets) ** 2)], np.float64), "per_sample": (predictions - targets) ** 2,
+        "value": np.array([np.mean((predictions - targets) ** 2)], np.float64),
+        "per_sample": (predictions - targets) ** 2,
         "gradient": 2 * (predictions - targets) / 60_000,
-    }  # fmt: skip
+    }
 
     def right(given: Answer) -> bool:
         start = int(given.headers["inference-header-content-length"])

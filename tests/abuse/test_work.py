@@ -52,18 +52,23 @@ def test_answers_of_long_negative_gradients_end_no_process(n: int, server: Serve
 # --- A2 -------------------------------------------------------------------------------------------------------------------
 
 COSTLY: dict[str, Callable[[], bytes]] = {
-    "ctc, 10 KB": lambda: bodies.ctc(1, 1450), "ctc, 25 KB": lambda: bodies.ctc(1, 3620),
-    "ctc, 50 KB": lambda: bodies.ctc(1, 7250), "ctc, 400 KB": lambda: bodies.ctc(1, 58_000),
-    "ctc, 7 sequences": lambda: bodies.ctc(7, 1000), "ctc, 14 sequences": lambda: bodies.ctc(14, 1000),
-    "circle, 10 KB": lambda: bodies.circle(1660), "circle, 25 KB": lambda: bodies.circle(4160),
-    "circle, 50 KB": lambda: bodies.circle(8325), "circle, 100 KB": lambda: bodies.circle(16_660),
+    "ctc, 10 KB": lambda: bodies.ctc(1, 1450),
+    "ctc, 25 KB": lambda: bodies.ctc(1, 3620),
+    "ctc, 50 KB": lambda: bodies.ctc(1, 7250),
+    "ctc, 400 KB": lambda: bodies.ctc(1, 58_000),
+    "ctc, 7 sequences": lambda: bodies.ctc(7, 1000),
+    "ctc, 14 sequences": lambda: bodies.ctc(14, 1000),
+    "circle, 10 KB": lambda: bodies.circle(1660),
+    "circle, 25 KB": lambda: bodies.circle(4160),
+    "circle, 50 KB": lambda: bodies.circle(8325),
+    "circle, 100 KB": lambda: bodies.circle(16_660),
     "circle, 150 KB": lambda: bodies.circle(24_990),
     "multilabel_margin, 55 KB": lambda: bodies.half_true(bodies.MULTILABEL_MARGIN, 13_700),
     "multilabel_margin, 114 KB": lambda: bodies.half_true(bodies.MULTILABEL_MARGIN, 28_500),
     "multilabel_margin, 400 KB": lambda: bodies.half_true(bodies.MULTILABEL_MARGIN, 100_000),
     "label_ranking_loss, 200 KB": lambda: bodies.half_true(bodies.LABEL_RANKING, 50_000),
     "label_ranking_loss, 400 KB": lambda: bodies.half_true(bodies.LABEL_RANKING, 100_000),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("costly", COSTLY)

@@ -29,12 +29,14 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 each_encoding = pytest.mark.parametrize("encoding", PACKERS)
 
 REQUEST = json.dumps({"loss": "mse", "predictions": [0.5, 2.0, -1.25], "targets": [0.0, 2.5, 1.0]}).encode()
-INFER = json.dumps({
-    "inputs": [
-        {"name": "predictions", "datatype": "FP64", "shape": [2], "data": [0.5, 2.0]},
-        {"name": "targets", "datatype": "FP64", "shape": [2], "data": [0.0, 2.5]},
-    ]
-}).encode()  # fmt: skip
+INFER = json.dumps(
+    {
+        "inputs": [
+            {"name": "predictions", "datatype": "FP64", "shape": [2], "data": [0.5, 2.0]},
+            {"name": "targets", "datatype": "FP64", "shape": [2], "data": [0.0, 2.5]},
+        ]
+    }
+).encode()
 
 
 @pytest.fixture(scope="module")

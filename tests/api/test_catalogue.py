@@ -15,13 +15,25 @@ from tests.api.problem import problem_of, strictly
 pytestmark = pytest.mark.anyio
 
 KINDS: dict[str, Any] = {
-    "datasets": DATASETS, "models": MODELS, "optimizers": OPTIMIZERS, "schedules": SCHEDULES, "metrics": METRICS,
-}  # fmt: skip
+    "datasets": DATASETS,
+    "models": MODELS,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+    "metrics": METRICS,
+}
 THINGS = [(kind, thing) for kind, registry in KINDS.items() for thing in registry.values()]
 KEYS = {
-    "name", "aliases", "alias_parameters", "summary", "description", "parameters", "traits", "equals", "reference",
+    "name",
+    "aliases",
+    "alias_parameters",
+    "summary",
+    "description",
+    "parameters",
+    "traits",
+    "equals",
+    "reference",
     "example_request",
-}  # fmt: skip
+}
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
 each_thing = pytest.mark.parametrize(("kind", "thing"), THINGS, ids=[f"{kind}-{thing.name}" for kind, thing in THINGS])

@@ -163,25 +163,37 @@ async def test_what_is_wrong_is_known_before_the_stream(client: httpx.AsyncClien
         ({"data": "diabetes", "losses": ["mse", "hinge"]}, [("/losses/1", "label")], "−1 or +1"),
         ({"data": "diabetes", "losses": ["hinge", "logistic"]}, [("/losses/0", "label"), ("/losses/1", "label")], "−1 or +1"),
         ({**BINARY, "losses": ["mse", "zero_one", "ctc"]}, [("/losses/1", "not_trainable"), ("/losses/2", "not_trainable")], ""),
-        ({"data": inline([1, 2, 3, 4, 5, 6]), "losses": ["bce", "hinge"]},
-         [("/losses/0", "out_of_range"), ("/losses/1", "label")], "got 2"),
+        (
+            {"data": inline([1, 2, 3, 4, 5, 6]), "losses": ["bce", "hinge"]},
+            [("/losses/0", "out_of_range"), ("/losses/1", "label")],
+            "got 2",
+        ),
         ({"data": inline([-1, 1, 1, 1, 1, 2]), "losses": ["logistic", "hinge"]}, [("/data/targets/5", "label")], "got 2"),
         # what is wrong for all of them is told once, where it is
         ({"data": inline([1, 2, 3]), "losses": ["mse", "mae"]}, [("/data/targets", "shape_mismatch")], "6, not 3"),
         ({**REAL, "losses": ["mse", "mae"], "batch_size": 31}, [("/batch_size", "out_of_range")], "at most 30"),
         ({**REAL, "losses": ["mse", "mae"], "metrics": ["accuracy"]}, [("/metrics/0", "metric")], "r2"),
-        ({**REAL, "losses": ["mse", "mae"], "validation": {"inputs": [[1]], "targets": [1]}},
-         [("/validation/inputs", "shape_mismatch")], "1 columns"),
+        (
+            {**REAL, "losses": ["mse", "mae"], "validation": {"inputs": [[1]], "targets": [1]}},
+            [("/validation/inputs", "shape_mismatch")],
+            "1 columns",
+        ),
         ({**REAL, "loss": "mse", "optimizers": ["sgd", "lbfgs"], "batch_size": 8}, [("/batch_size", "unexpected")], "lbfgs"),
-        ({"model": "boosted_trees", "optimizers": ["sgd", "adam"]},
-         [("/optimizers/0", "unexpected"), ("/optimizers/1", "unexpected")], "boosted_trees"),
+        (
+            {"model": "boosted_trees", "optimizers": ["sgd", "adam"]},
+            [("/optimizers/0", "unexpected"), ("/optimizers/1", "unexpected")],
+            "boosted_trees",
+        ),
         # limits are shared
         ({**REAL, "losses": ["mse", "mae"], "epochs": 10_001}, [("/epochs", "limit")], "10000"),
-        ({"data": {"name": "circles", "n_samples": 2000}, "losses": ["mse", "mae"], "epochs": 10_000}, [("/epochs", "limit")],
-         "at most 10000000"),
+        (
+            {"data": {"name": "circles", "n_samples": 2000}, "losses": ["mse", "mae"], "epochs": 10_000},
+            [("/epochs", "limit")],
+            "at most 10000000",
+        ),
     ],
     ids=lambda each: str(each)[:60],
-)  # fmt: skip
+)
 async def test_a_comparison_that_is_refused(
     request_: dict[str, Any], faults: list[tuple[str, str]], words: str, client: httpx.AsyncClient
 ) -> None:

@@ -99,7 +99,7 @@ async def test_a_second_derivative_is_null_where_there_is_none(client: httpx.Asy
         ("huber/curve?theme=blue", 422, "/theme", "theme must be one of light, dark"),
         ("huber/curve.gif", 404, None, "there is no GET"),
     ],
-)  # fmt: skip
+)
 async def test_what_does_not_fit_is_refused_in_any_form(
     client: httpx.AsyncClient, path: str, status: int, pointer: str | None, words: str
 ) -> None:
@@ -271,7 +271,7 @@ async def test_another_price_for_each_side_is_drawn(client: httpx.AsyncClient) -
         ("weighted_sum", {"terms": '[{"loss": "triplet_margin"}]'}, "/name", "it takes anchor"),
         ("multi_task", {"heads": '{"a": {"loss": "mse"}}'}, "/name", "each of its heads has predictions of its own"),
     ],
-)  # fmt: skip
+)
 async def test_what_is_wrong_with_a_loss_of_ones_own_is_told_where_the_address_has_it(
     client: httpx.AsyncClient, name: str, query: dict[str, str], pointer: str, words: str
 ) -> None:

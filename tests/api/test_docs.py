@@ -16,9 +16,16 @@ pytestmark = pytest.mark.anyio
 
 APP = Path(__file__).parents[2] / "app"
 POLICY = {
-    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'",
-    "font-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
-}  # fmt: skip
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "connect-src 'self'",
+    "font-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+}
 
 
 class Page(HTMLParser):
@@ -94,9 +101,22 @@ async def test_swagger_ui_starts_with_the_document_and_asks_no_validator(client:
 
 @pytest.mark.parametrize(
     "path",
-    ["/docs", "/docs/docs.js", "/docs/static/swagger-ui.css", "/openapi.json", "/v1/losses", "/v1/losses/huber", "/health/live",
-     "/none", "/v1/losses/none", "/v1/losses?family=none", "/v1/evaluate", "/v2", "/v2/models/none"],
-)  # fmt: skip
+    [
+        "/docs",
+        "/docs/docs.js",
+        "/docs/static/swagger-ui.css",
+        "/openapi.json",
+        "/v1/losses",
+        "/v1/losses/huber",
+        "/health/live",
+        "/none",
+        "/v1/losses/none",
+        "/v1/losses?family=none",
+        "/v1/evaluate",
+        "/v2",
+        "/v2/models/none",
+    ],
+)
 async def test_every_response_has_the_policy(path: str, client: httpx.AsyncClient, remote: httpx.AsyncClient) -> None:
     for each in (client, remote):
         headers = (await each.get(path)).headers

@@ -27,9 +27,18 @@ async def answer(client: httpx.AsyncClient, loss: str, predictions: object, targ
 
 @pytest.mark.parametrize(
     "loss",
-    ["hinge", "squared_hinge", "logistic", "modified_huber", "perceptron", "exponential", "hinge_embedding", "BCEWithLogitsLoss",
-     "sigmoid_focal"],
-)  # fmt: skip
+    [
+        "hinge",
+        "squared_hinge",
+        "logistic",
+        "modified_huber",
+        "perceptron",
+        "exponential",
+        "hinge_embedding",
+        "BCEWithLogitsLoss",
+        "sigmoid_focal",
+    ],
+)
 async def test_two_classes_may_be_bits_signs_or_names(loss: str, client: httpx.AsyncClient) -> None:
     predictions = [0.5, -2.0, 1.5, 3.0]
     forms: dict[str, dict[str, Any]] = {
@@ -163,7 +172,7 @@ async def test_an_ignored_label_keeps_its_digits(client: httpx.AsyncClient) -> N
         ("CrossEntropyLoss", "[[1, 2], [5, 6]]", "[1, 9007199254740993]", "/targets/1", "9007199254740993"),
         ("multilabel_margin", "[[1, 2], [5, 6]]", "[[1], [9007199254740993]]", "/targets/1/0", "9007199254740993"),
     ],
-)  # fmt: skip
+)
 async def test_labels_that_cannot_be_told_apart_are_refused(
     loss: str, predictions: str, targets: str, pointer: str, number: str, client: httpx.AsyncClient
 ) -> None:

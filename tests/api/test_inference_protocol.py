@@ -26,10 +26,19 @@ Numbers = NDArray[Any]
 LENGTH = "Inference-Header-Content-Length"
 
 TYPES: dict[str, Any] = {
-    "FP64": "<f8", "FP32": "<f4", "FP16": "<f2", "BOOL": "?",
-    "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
-    "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
-}  # fmt: skip
+    "FP64": "<f8",
+    "FP32": "<f4",
+    "FP16": "<f2",
+    "BOOL": "?",
+    "INT8": "<i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "UINT8": "<u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+}
 NAMES = {np.dtype(dtype): name for name, dtype in TYPES.items()}
 
 PREDICTIONS = np.array([0.5, 2.0, -1.25, 3.0])
@@ -136,10 +145,13 @@ def test_server_describes_itself(caller: httpx.Client, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/v2/health/live", "/v2/health/ready", "/v2/models/mean_squared_error/ready", "/v2/models/CrossEntropyLoss/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/mean_squared_error/ready",
+        "/v2/models/CrossEntropyLoss/ready",
         "/v2/models/mean_squared_error/versions/1/ready",
     ],
-)  # fmt: skip
+)
 def test_health_is_200(caller: httpx.Client, path: str) -> None:
     assert caller.get(path).status_code == 200
     assert caller.head(path).status_code == 200
@@ -225,12 +237,20 @@ def assert_same(answer: Answer, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/v2/models/no_such_loss", "/v2/models/no_such_loss/ready", "/v2/models/no_such_loss/versions/1",
-        "/v2/models/mean_squared_error/versions/2", "/v2/models/mean_squared_error/versions/2/ready",
-        "/v2/models/mean_squared_error/versions/one", "/v2/models", "/v2/nothing", "/v2/models/a/b/c/d",
-        "/v2/models/%00", "/v2/models/" + "x" * 3000, "/v2/models/mean_squared_error/",
+        "/v2/models/no_such_loss",
+        "/v2/models/no_such_loss/ready",
+        "/v2/models/no_such_loss/versions/1",
+        "/v2/models/mean_squared_error/versions/2",
+        "/v2/models/mean_squared_error/versions/2/ready",
+        "/v2/models/mean_squared_error/versions/one",
+        "/v2/models",
+        "/v2/nothing",
+        "/v2/models/a/b/c/d",
+        "/v2/models/%00",
+        "/v2/models/" + "x" * 3000,
+        "/v2/models/mean_squared_error/",
     ],
-)  # fmt: skip
+)
 def test_what_there_is_not_is_404(caller: httpx.Client, path: str) -> None:
     assert error_of(caller.get(path), 404)
 
@@ -294,8 +314,10 @@ def test_every_datatype_is_read(caller: httpx.Client, datatype: str, binary: boo
 @pytest.mark.parametrize("binary", [False, True], ids=["JSON", "bytes"])
 def test_booleans_mask_samples_and_label_them(caller: httpx.Client, binary: bool) -> None:
     arrays = {
-        "predictions": np.array([0.2, 0.9, 0.4]), "targets": np.array([True, True, False]), "mask": np.array([True, False, True]),
-    }  # fmt: skip
+        "predictions": np.array([0.2, 0.9, 0.4]),
+        "targets": np.array([True, True, False]),
+        "mask": np.array([True, False, True]),
+    }
     message = binary_message(arrays) if binary else json_message([in_json(name, array) for name, array in arrays.items()])
     answer = read(send(caller, "binary_cross_entropy", message))
     request = {"predictions": [0.2, 0.9, 0.4], "targets": [1, 1, 0], "mask": [True, False, True]}
@@ -452,9 +474,14 @@ def test_named_inputs_of_gaussian_nll(caller: httpx.Client) -> None:
     described = caller.get("/v2/models/gaussian_nll").json()
     assert [each["name"] for each in described["inputs"]] == [*arrays]
     assert [each["name"] for each in described["outputs"]] == [
-        "value", "per_sample", "per_element", "gradient.mean", "gradient.variance", "hessian_diagonal.mean",
+        "value",
+        "per_sample",
+        "per_element",
+        "gradient.mean",
+        "gradient.variance",
+        "hessian_diagonal.mean",
         "hessian_diagonal.variance",
-    ]  # fmt: skip
+    ]
     answer = read(send(caller, "gaussian_nll", binary_message(arrays)))
     predictions = {name: arrays[name].tolist() for name in ("mean", "variance")}
     assert_same(answer, evaluated(caller, loss="gaussian_nll", predictions=predictions, targets=TARGETS.tolist()))
@@ -497,9 +524,11 @@ def test_second_derivatives_of_single_precision_are_single(caller: httpx.Client)
 def test_elements_have_masks_weights_and_losses_of_their_own(caller: httpx.Client) -> None:
     rng = np.random.default_rng(9)
     arrays = {
-        "predictions": rng.normal(size=(2, 3, 4)).astype(np.float32), "targets": np.array([[0, 1, -100, 2], [2, 0, 1, 1]]),
-        "mask": rng.random((2, 4)) < 0.7, "sample_weight": rng.random((2, 4)),
-    }  # fmt: skip
+        "predictions": rng.normal(size=(2, 3, 4)).astype(np.float32),
+        "targets": np.array([[0, 1, -100, 2], [2, 0, 1, 1]]),
+        "mask": rng.random((2, 4)) < 0.7,
+        "sample_weight": rng.random((2, 4)),
+    }
     outputs = [{"name": "value"}, {"name": "per_element"}]
     answer = read(send(caller, "CrossEntropyLoss", binary_message(arrays, outputs=outputs)))
     request = {name: array.tolist() for name, array in arrays.items()}
@@ -521,12 +550,17 @@ def test_named_inputs_of_triplet_margin(caller: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("model", "parameters"),
     [
-        ("huber", {"delta": 0.75}), ("huber", {"delta": 2}), ("huber", {"reduction": "sum"}), ("huber", {}),
+        ("huber", {"delta": 0.75}),
+        ("huber", {"delta": 2}),
+        ("huber", {"reduction": "sum"}),
+        ("huber", {}),
         ("huber", {"delta": 0.5, "reduction": "mean_over_samples"}),
         ("mean_squared_error", {"sequence_id": 4, "sequence_start": True, "sequence_end": False, "priority": 1, "timeout": 10}),
-        ("MSELoss", {}), ("mse", {}), ("quantile", {"quantile": 0.9}),
+        ("MSELoss", {}),
+        ("mse", {}),
+        ("quantile", {"quantile": 0.9}),
     ],
-)  # fmt: skip
+)
 def test_parameters_are_those_of_the_loss(caller: httpx.Client, model: str, parameters: dict[str, Any]) -> None:
     answer = read(send(caller, model, binary_message(mse(), parameters=parameters)))
     reduction = parameters.get("reduction", "mean")
@@ -711,7 +745,8 @@ REFUSED: dict[str, tuple[Message, str]] = {
     "no predictions": (json_message([in_json("targets", TARGETS)]), "predictions"),
     "an input twice": (json_message([in_json("predictions", PREDICTIONS)] * 2), "twice"),
     "an input twice, in bytes": (
-        json_message([in_json("targets", TARGETS), tensor(), in_json("targets", TARGETS)]), "twice",
+        json_message([in_json("targets", TARGETS), tensor(), in_json("targets", TARGETS)]),
+        "twice",
     ),
     "an unknown input": (binary_message(mse(logits=PREDICTIONS)), "logits"),
     "another loss's input": (binary_message(mse(anchor=PREDICTIONS)), "anchor"),
@@ -771,9 +806,10 @@ REFUSED: dict[str, tuple[Message, str]] = {
     "bytes missing": (Message(GOOD.body[:-1], GOOD.headers), "ends after 31 of its 32"),
     "a tensor missing": (Message(GOOD.body[:-32], GOOD.headers), "ends after 0 of its 32"),
     "bytes behind JSON tensors": (
-        Message(with_request().body + bytes(8), {LENGTH: str(len(with_request().body))}), "account for 0",
+        Message(with_request().body + bytes(8), {LENGTH: str(len(with_request().body))}),
+        "account for 0",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)

@@ -19,10 +19,31 @@ each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
 
 KEYS = {"name", "aliases", "family", "summary", "formula", "properties", "trainable"}
 DETAILS = KEYS | {
-    "alias_parameters", "alias_shapes", "description", "use_when", "avoid_when", "see_also", "formula_mathml", "gradient_formula",
-    "gradient_mathml", "symbols", "predictions", "targets", "parameters", "differentiable", "untrainable_because", "outputs",
-    "coupling", "mean", "cost", "equals", "reference", "reference_url", "example_request", "example_answer",
-}  # fmt: skip
+    "alias_parameters",
+    "alias_shapes",
+    "description",
+    "use_when",
+    "avoid_when",
+    "see_also",
+    "formula_mathml",
+    "gradient_formula",
+    "gradient_mathml",
+    "symbols",
+    "predictions",
+    "targets",
+    "parameters",
+    "differentiable",
+    "untrainable_because",
+    "outputs",
+    "coupling",
+    "mean",
+    "cost",
+    "equals",
+    "reference",
+    "reference_url",
+    "example_request",
+    "example_answer",
+}
 ENCODING_KEYS = {"name", "meaning", "shapes", "accepts", "when"}
 
 

@@ -36,26 +36,44 @@ EVALUATE: list[tuple[dict[str, Any], str, str]] = [
     ({"loss": "bce", "predictions": P, "targets": T, "Reduction": "sum"}, "/Reduction", "did you mean reduction?"),
     ({"loss": "bce", "predictions": P, "targets": T, "foo": 1}, "/foo", "it has loss, predictions, targets, sample_weight, mask"),
     # what belongs elsewhere
-    ({"loss": "huber", "predictions": P, "targets": T, "delta": 2}, "/delta",
-     'delta is a parameter of huber: {"loss": {"name": "huber", "delta": 2}}'),
-    ({"loss": {"name": "HuberLoss"}, "predictions": P, "targets": T, "delta": 2}, "/delta",
-     '{"loss": {"name": "HuberLoss", "delta": 2}}'),
-    ({"loss": "CrossEntropyLoss", "predictions": SCORES, "targets": T, "class_weights": [1, 1, 2]}, "/class_weights",
-     'class_weights is class_weight, a parameter of categorical_cross_entropy: {"loss": {"name": "CrossEntropyLoss"'),
+    (
+        {"loss": "huber", "predictions": P, "targets": T, "delta": 2},
+        "/delta",
+        'delta is a parameter of huber: {"loss": {"name": "huber", "delta": 2}}',
+    ),
+    (
+        {"loss": {"name": "HuberLoss"}, "predictions": P, "targets": T, "delta": 2},
+        "/delta",
+        '{"loss": {"name": "HuberLoss", "delta": 2}}',
+    ),
+    (
+        {"loss": "CrossEntropyLoss", "predictions": SCORES, "targets": T, "class_weights": [1, 1, 2]},
+        "/class_weights",
+        'class_weights is class_weight, a parameter of categorical_cross_entropy: {"loss": {"name": "CrossEntropyLoss"',
+    ),
     ({"name": "huber", "predictions": P, "targets": T}, "/name", "did you mean loss?"),
-    ({"loss": "triplet_margin", "anchor": [[1]], "positive": [[1]], "negative": [[2]]}, "/anchor",
-     'one of the predictions of triplet_margin: {"predictions": {"anchor": …}}'),
+    (
+        {"loss": "triplet_margin", "anchor": [[1]], "positive": [[1]], "negative": [[2]]},
+        "/anchor",
+        'one of the predictions of triplet_margin: {"predictions": {"anchor": …}}',
+    ),
     # parameters
-    ({"loss": {"name": "CrossEntropyLoss", "weight": [1, 1, 2]}, "predictions": SCORES, "targets": T}, "/loss/weight",
-     "did you mean class_weight?"),
+    (
+        {"loss": {"name": "CrossEntropyLoss", "weight": [1, 1, 2]}, "predictions": SCORES, "targets": T},
+        "/loss/weight",
+        "did you mean class_weight?",
+    ),
     ({"loss": {"name": "quantile", "tau": 0.5}, "predictions": P, "targets": T}, "/loss/tau", "did you mean quantile?"),
-    ({"loss": {"name": "CrossEntropyLoss", "padding_idx": 0}, "predictions": SCORES, "targets": T}, "/loss/padding_idx",
-     "did you mean ignore_index?"),
+    (
+        {"loss": {"name": "CrossEntropyLoss", "padding_idx": 0}, "predictions": SCORES, "targets": T},
+        "/loss/padding_idx",
+        "did you mean ignore_index?",
+    ),
     ({"loss": {"name": "mse", "delta": 1}, "predictions": P, "targets": T}, "/loss/delta", "it takes none"),
     # names
     ({"loss": "rmse_loss", "predictions": P, "targets": T}, "/loss", "Did you mean rmse?"),
     ({"loss": "hubber", "predictions": P, "targets": T}, "/loss", "Did you mean huber?"),
-]  # fmt: skip
+]
 
 TRAIN: list[tuple[dict[str, Any], str, str]] = [
     ({"lr": 0.1}, "/lr", '{"optimizer": {"name": "adam", "learning_rate": 0.1}}'),
@@ -79,7 +97,7 @@ TRAIN: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "svm"}, "/model", "There are linear, mlp, boosted_trees."),
     ({"metrics": ["precision"]}, "/metrics/0", "There are accuracy, f1, roc_auc, r2."),
     ({"data": "mnist"}, "/data", "There are regression, friedman1, diabetes"),
-]  # fmt: skip
+]
 
 ADDRESSES = [
     ("POST", "/evaluate", "/v1/evaluate"),
@@ -130,8 +148,13 @@ async def test_everything_that_is_wrong_is_told_at_once(client: httpx.AsyncClien
     body = {"loss": "hubber", "predictions": ["a", 1], "targets": [1, {}], "reduction": "avg", "weights": [1, 1], "mask": "no"}
     problem = problem_of(await client.post("/v1/evaluate", json=body))
     assert [fault["pointer"] for fault in problem["errors"]] == [
-        "/loss", "/predictions/0", "/targets/1", "/mask", "/reduction", "/weights",
-    ]  # fmt: skip
+        "/loss",
+        "/predictions/0",
+        "/targets/1",
+        "/mask",
+        "/reduction",
+        "/weights",
+    ]
     body = {"loss": {"name": "huber", "dleta": 1, "delta": -1}, "predictions": P, "targets": T, "outputs": ["vale"]}
     problem = problem_of(await client.post("/v1/evaluate", json=body))
     assert {fault["pointer"] for fault in problem["errors"]} == {"/loss/delta", "/loss/dleta", "/outputs/0"}
@@ -206,7 +229,7 @@ SAME: dict[str, dict[str, Any]] = {
         ("seed", "shuffle", "outputs", "regularization", "standardize", "early_stopping", "optimizer", "schedule")
     ),
     "null within": {"regularization": {"l1": None, "l2": None}, "model": {"name": "mlp", "hidden": [4], "dropout": None}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -39,21 +39,29 @@ SENT: dict[str, tuple[dict[str, Any], float | Told]] = {
     "a matrix of flags": (of("multilabel_soft_margin", [[0, 0]], [[True, False]]), 0.6931471805599453),
     "flags among numbers": (of("bce", P, [True, 0]), Told("/targets/0", "not_a_number", "not a boolean")),
     "probabilities of four digits": (of("categorical_cross_entropy", THIRDS, [0]), 1.098712293668443),
-    "rows far from 1": (of("categorical_cross_entropy", [[0.3, 0.3, 0.3]], [0]),
-        Told("/predictions/0", "row_sum", "set normalize to true to divide each row by its sum")),
-    "rows far from 1, to be divided": (of({"name": "categorical_cross_entropy", "normalize": True}, [[0.3, 0.3, 0.3]], [0]),
-        1.0986122886681098),
+    "rows far from 1": (
+        of("categorical_cross_entropy", [[0.3, 0.3, 0.3]], [0]),
+        Told("/predictions/0", "row_sum", "set normalize to true to divide each row by its sum"),
+    ),
+    "rows far from 1, to be divided": (
+        of({"name": "categorical_cross_entropy", "normalize": True}, [[0.3, 0.3, 0.3]], [0]),
+        1.0986122886681098,
+    ),
     "counts for probabilities": (of({"name": "kl_divergence", "normalize": True}, [[2, 2]], [[7, 7]]), 0.0),
-    "a row of nothing": (of({"name": "brier_score", "normalize": True}, [[0, 0]], [0]),
-        Told("/predictions/0", "row_sum", "whose sum is above 0")),
+    "a row of nothing": (
+        of({"name": "brier_score", "normalize": True}, [[0, 0]], [0]),
+        Told("/predictions/0", "row_sum", "whose sum is above 0"),
+    ),
     "null where a mask drops it": (of("mse", [1, 5, 3], [1, None, 3], mask=[True, False, True]), 0.0),
     "null where a weight of 0 drops it": (of("mse", [1, 5], [2, None], sample_weight=[1, 0]), 1.0),
     "null for each label of a sample": (of("mse", [[1, 2]], [[3, None]], mask=[[True, False]]), 4.0),
     "null elsewhere": (of("mse", P, [1, None]), Told("/targets/1", "not_a_number", 'or send "missing": "drop"')),
     "R's NA": (of("mse", P, [1, "NA"]), Told("/targets/1", "not_a_number", "not a string")),
     "a mask of 0 and 1": (of("mse", [1, 5], [2, 5], mask=[1, 0]), 1.0),
-    "names without classes": (of("CrossEntropyLoss", SCORES, ["a", "b"]),
-        Told("/classes", "missing", 'their order in "classes"')),
+    "names without classes": (
+        of("CrossEntropyLoss", SCORES, ["a", "b"]),
+        Told("/classes", "missing", 'their order in "classes"'),
+    ),
     "labels from 1 on with classes": (of("CrossEntropyLoss", [[0, 0], [0, 0]], [1, 2], classes=[1, 2]), 0.6931471805599453),
     "labels from 1 on": (of("CrossEntropyLoss", SCORES, [1, 3]), Told("/targets/1", "label", "labels count from 0")),
     "a name for a list of one": (of("mse", [1], [3], outputs="value"), 4.0),
@@ -66,13 +74,19 @@ SENT: dict[str, tuple[dict[str, Any], float | Told]] = {
     "columns and rows": (of("mse", "p", "t", data={"columns": ["p", "t"], "index": [0], "data": [[1, 3]]}), 4.0),
     "a table with its schema": (of("mse", "p", "t", data={"schema": {}, "data": [{"index": 0, "p": 1, "t": 3}]}), 4.0),
     "rows for predictions": (of("mse", [{"p": 1}], [3]), Told("/predictions/0", "not_a_number", "the table is sent in data")),
-    "a typed array of JavaScript": (of("mse", {"0": 1, "1": 2}, T),
-        Told("/predictions", "not_an_array", "JavaScript: Array.from")),
+    "a typed array of JavaScript": (
+        of("mse", {"0": 1, "1": 2}, T),
+        Told("/predictions", "not_an_array", "JavaScript: Array.from"),
+    ),
     "labels for targets": ({"loss": "mse", "predictions": [1], "labels": [3]}, 4.0),
-    "label_ids": ({"loss": "mse", "predictions": P, "label_ids": T},
-        Told("/label_ids", "unknown_field", "did you mean targets?")),
+    "label_ids": (
+        {"loss": "mse", "predictions": P, "label_ids": T},
+        Told("/label_ids", "unknown_field", "did you mean targets?"),
+    ),
     "parameters in parameters": (
-        of({"name": "huber", "parameters": {"delta": 1}}), Told("/loss/parameters", "unknown_parameter", "it takes delta")),
+        of({"name": "huber", "parameters": {"delta": 1}}),
+        Told("/loss/parameters", "unknown_parameter", "it takes delta"),
+    ),
     "Keras' reduction": (of("mse", [1, 3], [1, 1], reduction="sum_over_batch_size"), 2.0),
     "a reduction in capitals": (of("mse", [1, 3], [1, 1], reduction="MEAN"), 2.0),
     "torch's batchmean": (of("mse", reduction="batchmean"), Told("/reduction", "choice", "elsewhere take sum, and divide by n")),
@@ -80,12 +94,16 @@ SENT: dict[str, tuple[dict[str, Any], float | Told]] = {
     "boxes inside out": (of("iou", [[2, 2, 1, 1]], [[0, 0, 1, 1]]), Told("/predictions/0/2", "box", "not [x, y, width, height]")),
     "iou_loss": (of("iou_loss", [[0, 0, 2, 2]], [[0, 0, 2, 2]]), Told("/loss", "unknown_loss", "Did you mean iou?")),
     "(n, 1) against (n,)": (of("mse", [[1], [2]], [1, 2]), Told("/targets", "shape_mismatch", "reshape it to (2, 1)")),
-    "predictions that are names": (of("bce", ["yes", "no"]),
-        Told("/predictions", "not_a_number", "must be numbers, not strings")),
+    "predictions that are names": (
+        of("bce", ["yes", "no"]),
+        Told("/predictions", "not_a_number", "must be numbers, not strings"),
+    ),
     "null for whatever is not given": (
-        of("mse", [1], [3], sample_weight=None, mask=None, classes=None, reduction=None, outputs=None, data=None), 4.0),
+        of("mse", [1], [3], sample_weight=None, mask=None, classes=None, reduction=None, outputs=None, data=None),
+        4.0,
+    ),
     "token scores with -100": (of("CrossEntropyLoss", [[0, 0], [5, 1]], [1, -100]), 0.6931471805599453),
-}  # fmt: skip
+}
 
 
 async def test_what_clients_send(client: httpx.AsyncClient) -> None:
@@ -112,12 +130,18 @@ MISTAKES: dict[str, tuple[dict[str, Any], Told]] = {
         }.items()
         for field in fields
     },
-    "a parameter beside its loss": (of("huber", delta=2), Told("/delta", "unknown_field",
-        'delta is a parameter of huber: {"loss": {"name": "huber", "delta": 2}}')),
-    "from_logits beside its loss": (of("bce", from_logits=True), Told("/from_logits", "unknown_field",
-        '{"loss": {"name": "bce", "from_logits": true}}')),
-    "the name of a loss at the top": ({"name": "huber", "predictions": P, "targets": T},
-        Told("/name", "unknown_field", "did you mean loss?")),
+    "a parameter beside its loss": (
+        of("huber", delta=2),
+        Told("/delta", "unknown_field", 'delta is a parameter of huber: {"loss": {"name": "huber", "delta": 2}}'),
+    ),
+    "from_logits beside its loss": (
+        of("bce", from_logits=True),
+        Told("/from_logits", "unknown_field", '{"loss": {"name": "bce", "from_logits": true}}'),
+    ),
+    "the name of a loss at the top": (
+        {"name": "huber", "predictions": P, "targets": T},
+        Told("/name", "unknown_field", "did you mean loss?"),
+    ),
     **{
         f"{name} at the top": (
             {"loss": "triplet_margin", "anchor": [[1]], "positive": [[1]], "negative": [[2]]},
@@ -127,16 +151,23 @@ MISTAKES: dict[str, tuple[dict[str, Any], Told]] = {
     },
     "rmse_loss": (of("rmse_loss"), Told("/loss", "unknown_loss", "Did you mean rmse?")),
     "a typo": (of("hubber"), Told("/loss", "unknown_loss", "Did you mean huber?")),
-    "weight for class_weight": (of({"name": "CrossEntropyLoss", "weight": [1, 1, 2]}, SCORES, T),
-        Told("/loss/weight", "unknown_parameter",
-        "did you mean class_weight?")),
+    "weight for class_weight": (
+        of({"name": "CrossEntropyLoss", "weight": [1, 1, 2]}, SCORES, T),
+        Told("/loss/weight", "unknown_parameter", "did you mean class_weight?"),
+    ),
     "tau": (of({"name": "quantile", "tau": 0.5}), Told("/loss/tau", "unknown_parameter", "did you mean quantile?")),
-    "padding_idx": (of({"name": "CrossEntropyLoss", "padding_idx": 0}, SCORES, T), Told("/loss/padding_idx", "unknown_parameter",
-        "did you mean ignore_index?")),
-    "a parameter of a loss that takes none": (of({"name": "mse", "delta": 1}),
-        Told("/loss/delta", "unknown_parameter", "it takes none")),
-    "a parameter out of bounds": (of({"name": "huber", "delta": -1}),
-        Told("/loss/delta", "out_of_range", "greater than 0; got -1")),
+    "padding_idx": (
+        of({"name": "CrossEntropyLoss", "padding_idx": 0}, SCORES, T),
+        Told("/loss/padding_idx", "unknown_parameter", "did you mean ignore_index?"),
+    ),
+    "a parameter of a loss that takes none": (
+        of({"name": "mse", "delta": 1}),
+        Told("/loss/delta", "unknown_parameter", "it takes none"),
+    ),
+    "a parameter out of bounds": (
+        of({"name": "huber", "delta": -1}),
+        Told("/loss/delta", "out_of_range", "greater than 0; got -1"),
+    ),
     "a parameter that is a string": (of({"name": "huber", "delta": "1"}), Told("/loss/delta", "type", 'number; got "1"')),
     "percentages": (of("bce", [30, 60]), Told("/predictions/0", "out_of_range", "divide by 100 if these are percentages")),
     "logits": (of("bce", [-1.5, 2]), Told("/predictions/0", "out_of_range", "set from_logits to true if these are logits")),
@@ -146,8 +177,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], Told]] = {
     "labels 1 and 2 of two classes": (of("bce", P, [1, 2]), Told("/targets/1", "out_of_range", "[0, 1]")),
     "labels 0, 1, 2 for a hinge": (of("hinge", [1, 2, 3], [0, 1, 2]), Told("/targets/2", "label", "got 2")),
     "a fraction for a label": (of("multi_margin", SCORES, [0, 0.5]), Told("/targets/1", "label", "class index")),
-    "one-hot rows of another width": (of("multi_margin", SCORES, [[1, 0], [0, 1]]),
-        Told("/targets", "shape_mismatch", "axis k is 3 there")),
+    "one-hot rows of another width": (
+        of("multi_margin", SCORES, [[1, 0], [0, 1]]),
+        Told("/targets", "shape_mismatch", "axis k is 3 there"),
+    ),
     "lengths that differ": (of("mse", P, [1, 2, 3]), Told("/targets", "shape_mismatch", "2 samples there, 3 here")),
     "ragged rows": (of("mse", [[1, 2], [3]], T), Told("/predictions/1", "ragged", "rows must be of one length")),
     "nothing": (of("mse", [], []), Told("/predictions", "empty", "is empty")),
@@ -157,29 +190,40 @@ MISTAKES: dict[str, tuple[dict[str, Any], Told]] = {
     "weights that are all 0": (of("mse", sample_weight=[0, 0]), Told("/sample_weight", "no_samples", "0 for every sample")),
     "weights too few": (of("mse", sample_weight=[1]), Told("/sample_weight", "shape_mismatch", "(1,)")),
     "a mask that drops all": (of("mse", mask=[False, False]), Told("/mask", "no_samples", "drops every sample")),
-    "a class that is none": (of("CrossEntropyLoss", SCORES, ["a", "x"], classes=["a", "b", "c"]),
-        Told("/targets/1", "unknown_class", "'x'")),
+    "a class that is none": (
+        of("CrossEntropyLoss", SCORES, ["a", "x"], classes=["a", "b", "c"]),
+        Told("/targets/1", "unknown_class", "'x'"),
+    ),
     "a class too few": (of("CrossEntropyLoss", SCORES, ["a", "b"], classes=["a", "b"]), Told("/classes", "length", "3")),
-    "a class twice": (of("CrossEntropyLoss", SCORES, ["a", "b"], classes=["a", "b", "a"]),
-        Told("/classes/2", "duplicate", "'a'")),
+    "a class twice": (
+        of("CrossEntropyLoss", SCORES, ["a", "b"], classes=["a", "b", "a"]),
+        Told("/classes/2", "duplicate", "'a'"),
+    ),
     "an unknown reduction": (of("mse", reduction="avg"), Told("/reduction", "choice", "'mean', 'sum'")),
     "an unknown output": (of("mse", outputs=["vale"]), Told("/outputs/0", "choice", "'value'")),
     "no targets": ({"loss": "mse", "predictions": P}, Told("/targets", "missing", "needs targets")),
-    "targets where none are taken": (of("triplet_margin", {"anchor": [[1]], "positive": [[1]], "negative": [[2]]}, [1]),
-        Told("/targets", "unexpected", "takes no targets")),
-    "a named input missing": (of("gaussian_nll", {"mean": P}),
-        Told("/predictions", "missing", "predictions.variance is missing")),
+    "targets where none are taken": (
+        of("triplet_margin", {"anchor": [[1]], "positive": [[1]], "negative": [[2]]}, [1]),
+        Told("/targets", "unexpected", "takes no targets"),
+    ),
+    "a named input missing": (
+        of("gaussian_nll", {"mean": P}),
+        Told("/predictions", "missing", "predictions.variance is missing"),
+    ),
     "an array for named inputs": (of("gaussian_nll", P), Told("/predictions", "not_an_object", "{mean, variance}")),
-    "a variance of 0": (of({"name": "gaussian_nll", "eps": 0}, {"mean": [1], "variance": [0]}, [1]),
-        Told("/predictions/variance/0",
-        "out_of_range", "above 0")),
+    "a variance of 0": (
+        of({"name": "gaussian_nll", "eps": 0}, {"mean": [1], "variance": [0]}, [1]),
+        Told("/predictions/variance/0", "out_of_range", "above 0"),
+    ),
     "TensorFlow Serving's instances": ({"instances": [1]}, Told("/loss", "missing", "loss is missing")),
     "a table without names": (of("mse", data=[{"p": 1}]), Told("/data", "unexpected", "no column of data is named")),
     "names without a table": (of("mse", "p", "t"), Told("/predictions", "not_an_array", "the table is sent in data")),
-    "a column misspelt": (of("mse", "pp", "t", data={"p": [1], "t": [1]}),
-        Told("/predictions", "unknown_column", "did you mean 'p'?")),
+    "a column misspelt": (
+        of("mse", "pp", "t", data={"p": [1], "t": [1]}),
+        Told("/predictions", "unknown_column", "did you mean 'p'?"),
+    ),
     "a table without rows": (of("mse", "p", "t", data=[]), Told("/data", "empty", "data has no rows")),
-}  # fmt: skip
+}
 
 OWN = {"inputs": [[1, 2], [2, 1], [3, 5], [4, 4], [5, 0], [6, 3]], "targets": [0, 1, 0, 1, 0, 1]}
 MULTIPLE = {**OWN, "targets": ["a", "b", "c"] * 2}
@@ -187,62 +231,98 @@ MULTIPLE = {**OWN, "targets": ["a", "b", "c"] * 2}
 TRAINING: dict[str, tuple[dict[str, Any], Told]] = {
     "own labels without a loss": ({"data": OWN}, Told("/loss", "missing", "binary_cross_entropy")),
     "own names without a loss": ({"data": MULTIPLE}, Told("/loss", "missing", "as categorical_cross_entropy: it cannot")),
-    "own numbers without a loss": ({"data": {**OWN, "targets": [1.5, 2, 3, 4, 5, -6]}},
-        Told("/loss", "missing", "as mean_squared_error: it")),
-    "X and y in data": ({"data": {"X": OWN["inputs"], "y": OWN["targets"]}},
-        Told("/data/X", "unknown_field", "did you mean inputs?")),
-    "features and labels": ({"data": {"features": OWN["inputs"], "labels": OWN["targets"]}}, Told("/data/features", "type",
-        "did you mean inputs?")),
+    "own numbers without a loss": (
+        {"data": {**OWN, "targets": [1.5, 2, 3, 4, 5, -6]}},
+        Told("/loss", "missing", "as mean_squared_error: it"),
+    ),
+    "X and y in data": (
+        {"data": {"X": OWN["inputs"], "y": OWN["targets"]}},
+        Told("/data/X", "unknown_field", "did you mean inputs?"),
+    ),
+    "features and labels": (
+        {"data": {"features": OWN["inputs"], "labels": OWN["targets"]}},
+        Told("/data/features", "type", "did you mean inputs?"),
+    ),
     "X and y at the top": ({"X": OWN["inputs"], "y": OWN["targets"]}, Told("/X", "unknown_field", "did you mean data.inputs?")),
-    "learning_rate at the top": ({"learning_rate": 0.1}, Told("/learning_rate", "unknown_field",
-        '{"optimizer": {"name": "adam", "learning_rate": 0.1}}')),
-    "lr in an optimizer": ({"optimizer": {"name": "sgd", "lr": 1}},
-        Told("/optimizer/lr", "unknown_parameter", "did you mean learning_rate?")),
-    "hidden_layer_sizes": ({"model": {"name": "mlp", "hidden_layer_sizes": [8]}},
-        Told("/model/hidden_layer_sizes", "unknown_parameter",
-        "did you mean hidden?")),
+    "learning_rate at the top": (
+        {"learning_rate": 0.1},
+        Told("/learning_rate", "unknown_field", '{"optimizer": {"name": "adam", "learning_rate": 0.1}}'),
+    ),
+    "lr in an optimizer": (
+        {"optimizer": {"name": "sgd", "lr": 1}},
+        Told("/optimizer/lr", "unknown_parameter", "did you mean learning_rate?"),
+    ),
+    "hidden_layer_sizes": (
+        {"model": {"name": "mlp", "hidden_layer_sizes": [8]}},
+        Told("/model/hidden_layer_sizes", "unknown_parameter", "did you mean hidden?"),
+    ),
     "layers": ({"layers": [8]}, Told("/layers", "unknown_field", "hidden, a parameter of mlp")),
-    "activation": ({"model": {"name": "mlp", "activation": "relu"}},
-        Told("/model/activation", "unknown_parameter", "hidden_activation?")),
+    "activation": (
+        {"model": {"name": "mlp", "activation": "relu"}},
+        Told("/model/activation", "unknown_parameter", "hidden_activation?"),
+    ),
     "neural_network": ({"model": "neural_network"}, Told("/model", "unknown_model", "Did you mean mlp?")),
     "xgboost": ({"model": "xgboost"}, Told("/model", "unknown_model", "Did you mean boosted_trees?")),
     "svm": ({"model": "svm"}, Told("/model", "unknown_model", "There are linear, mlp, boosted_trees")),
     "n_estimators": ({"n_estimators": 50}, Told("/n_estimators", "unknown_field", "did you mean epochs?")),
-    "n_estimators of a model": ({"model": {"name": "boosted_trees", "n_estimators": 5}},
-        Told("/model/n_estimators", "unknown_parameter",
-        "did you mean epochs, a field of the request?")),
+    "n_estimators of a model": (
+        {"model": {"name": "boosted_trees", "n_estimators": 5}},
+        Told("/model/n_estimators", "unknown_parameter", "did you mean epochs, a field of the request?"),
+    ),
     "n_epochs": ({"n_epochs": 5}, Told("/n_epochs", "unknown_field", "did you mean epochs?")),
-    "validation_split": ({"validation_split": 0.2},
-        Told("/validation_split", "unknown_field", "did you mean validation.fraction?")),
+    "validation_split": (
+        {"validation_split": 0.2},
+        Told("/validation_split", "unknown_field", "did you mean validation.fraction?"),
+    ),
     "random_state": ({"random_state": 1}, Told("/random_state", "unknown_field", "did you mean seed?")),
     "patience": ({"patience": 3}, Told("/patience", "unknown_field", "did you mean early_stopping.patience?")),
     "l2 by its name": ({"regularization": "l2"}, Told("/regularization", "type", '{"l2": 0.01}')),
-    "a metric that is none": ({"metrics": ["confusion_matrix"]},
-        Told("/metrics/0", "unknown_metric", "There are accuracy, f1, roc_auc, r2")),
-    "a metric that does not fit": ({"data": "diabetes", "metrics": ["accuracy"]},
-        Told("/metrics/0", "metric", "Metrics that fit: r2")),
+    "a metric that is none": (
+        {"metrics": ["confusion_matrix"]},
+        Told("/metrics/0", "unknown_metric", "There are accuracy, f1, roc_auc, r2"),
+    ),
+    "a metric that does not fit": (
+        {"data": "diabetes", "metrics": ["accuracy"]},
+        Told("/metrics/0", "metric", "Metrics that fit: r2"),
+    ),
     "mnist": ({"data": "mnist"}, Told("/data", "unknown_dataset", "There are regression, friedman1, diabetes")),
     "a hinge on three classes": ({"data": "iris", "loss": "hinge"}, Told("/loss", "label", "must be −1 or +1; got 2")),
-    "labels 1 and 2": ({"data": {**OWN, "targets": [1, 2] * 3}, "loss": "bce"},
-        Told("/data/targets/1", "out_of_range", "[0, 1]")),
-    "inputs without columns": ({"data": {"inputs": [1, 2], "targets": [1, 2]}, "loss": "mse"}, Told("/data/inputs", "shape",
-        "one column is [[1], [2]]")),
-    "two rows": ({"data": {"inputs": [[1], [2]], "targets": [1, 2]}, "loss": "mse"}, Told("/validation/fraction", "no_samples",
-        "set validation to null to train on all")),
-    "steps of more rows than there are": ({"data": OWN, "loss": "bce", "batch_size": 64},
-        Told("/batch_size", "out_of_range", "at most 5")),
+    "labels 1 and 2": (
+        {"data": {**OWN, "targets": [1, 2] * 3}, "loss": "bce"},
+        Told("/data/targets/1", "out_of_range", "[0, 1]"),
+    ),
+    "inputs without columns": (
+        {"data": {"inputs": [1, 2], "targets": [1, 2]}, "loss": "mse"},
+        Told("/data/inputs", "shape", "one column is [[1], [2]]"),
+    ),
+    "two rows": (
+        {"data": {"inputs": [[1], [2]], "targets": [1, 2]}, "loss": "mse"},
+        Told("/validation/fraction", "no_samples", "set validation to null to train on all"),
+    ),
+    "steps of more rows than there are": (
+        {"data": OWN, "loss": "bce", "batch_size": 64},
+        Told("/batch_size", "out_of_range", "at most 5"),
+    ),
     "trees with an optimizer": ({"model": "boosted_trees", "optimizer": "adam"}, Told("/optimizer", "unexpected", "no weights")),
     "too many epochs": ({"epochs": 100_000}, Told("/epochs", "limit", "at most 10000")),
     "a loss of three arrays": ({"data": OWN, "loss": "triplet_margin"}, Told("/loss", "not_trainable", "predictions.anchor")),
-    "a list of rows": ({"data": [{"x": 1, "y": 2}], "loss": "mse"},
-        Told("/data", "type", '{"rows": [{"x": 1, "y": 2}], "targets": "y"}')),
-    "a column of text": ({"data": {**OWN, "inputs": [["a"], ["b"]] * 3}, "loss": "bce"},
-        Told("/data/inputs/0/0", "not_a_number", "one-hot")),
-    "a missing input": ({"data": {**OWN, "inputs": [[1], [None]] * 3}, "loss": "bce"}, Told("/data/inputs/1/0", "not_a_number",
-        "leave the row out, or fill it in")),
-    "a parameter beside its loss": ({"loss": "huber", "delta": 3},
-        Told("/delta", "unknown_field", '{"loss": {"name": "huber", "delta": 3}}')),
-}  # fmt: skip
+    "a list of rows": (
+        {"data": [{"x": 1, "y": 2}], "loss": "mse"},
+        Told("/data", "type", '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'),
+    ),
+    "a column of text": (
+        {"data": {**OWN, "inputs": [["a"], ["b"]] * 3}, "loss": "bce"},
+        Told("/data/inputs/0/0", "not_a_number", "one-hot"),
+    ),
+    "a missing input": (
+        {"data": {**OWN, "inputs": [[1], [None]] * 3}, "loss": "bce"},
+        Told("/data/inputs/1/0", "not_a_number", "leave the row out, or fill it in"),
+    ),
+    "a parameter beside its loss": (
+        {"loss": "huber", "delta": 3},
+        Told("/delta", "unknown_field", '{"loss": {"name": "huber", "delta": 3}}'),
+    ),
+}
 
 
 def check(what: str, response: httpx.Response, told: Told) -> None:

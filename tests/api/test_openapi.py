@@ -29,9 +29,13 @@ VALUES = {"example", "examples", "default", "const", "enum", "value"}
 """What is under these in a document is no schema."""
 
 UNIONS = {
-    "Loss": NAMED.keys(), "Model": MODELS.keys(), "Optimizer": OPTIMIZERS.keys(), "Schedule": SCHEDULES.keys(),
-    "Metric": METRICS.keys() | LOSSES.keys(), "Data": DATASETS.keys(),
-}  # fmt: skip
+    "Loss": NAMED.keys(),
+    "Model": MODELS.keys(),
+    "Optimizer": OPTIMIZERS.keys(),
+    "Schedule": SCHEDULES.keys(),
+    "Metric": METRICS.keys() | LOSSES.keys(),
+    "Data": DATASETS.keys(),
+}
 
 NOT_ASKED = {"infer"}
 """Operations whose parameters have no examples, so that there is none of their answer."""

@@ -19,10 +19,14 @@ from tests.conftest import ROOT, SERVER_LIMIT, Server, serving
 
 REQUEST = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
 HEAD = b"POST /v1/evaluate HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
-TENSORS = json.dumps({"inputs": [
-    {"name": name, "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}
-    for name in ("predictions", "targets")
-]})  # fmt: skip
+TENSORS = json.dumps(
+    {
+        "inputs": [
+            {"name": name, "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}
+            for name in ("predictions", "targets")
+        ]
+    }
+)
 """The head of a request whose numbers follow it as bytes."""
 
 
@@ -64,10 +68,13 @@ WIRES = {
     "gzip": ("/v1/evaluate", "application/json\r\nContent-Encoding: gzip", gzip.compress(REQUEST)),
     "csv": ("/v1/evaluate?loss=mse", "text/csv", b"predictions,targets\n1,1\n2,3\n"),
     "npz": ("/v1/evaluate?loss=mse", "application/x-npz", zipped(predictions=np.array([1.0, 2.0]), targets=np.array([1.0, 3.0]))),
-    "tensors": ("/v2/models/mse/infer", f"application/octet-stream\r\nInference-Header-Content-Length: {len(TENSORS)}",
-                TENSORS.encode() + np.array([1.0, 2.0, 1.0, 3.0]).tobytes()),
+    "tensors": (
+        "/v2/models/mse/infer",
+        f"application/octet-stream\r\nInference-Header-Content-Length: {len(TENSORS)}",
+        TENSORS.encode() + np.array([1.0, 2.0, 1.0, 3.0]).tobytes(),
+    ),
     "a run": ("/v1/train", "application/json", b'{"data": {"name": "iris"}, "loss": "nll"}' + b" " * 100_000),
-}  # fmt: skip
+}
 """A request in each form that a body may have."""
 
 

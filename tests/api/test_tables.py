@@ -202,9 +202,13 @@ async def test_columns_with_the_names_of_roles_need_none_said(client: httpx.Asyn
 async def test_the_address_says_what_a_request_says(client: httpx.AsyncClient) -> None:
     query = {**ROLES, "label_smoothing": "0.25", "reduction": "sum", "outputs": "value,per_element", "sample_weight": "id"}
     request = {
-        "loss": {"name": "bce", "label_smoothing": 0.25}, "predictions": [0.9, 0.2, 0.6], "targets": [1, 0, 1],
-        "sample_weight": [1, 2, 3], "reduction": "sum", "outputs": ["value", "per_element"],
-    }  # fmt: skip
+        "loss": {"name": "bce", "label_smoothing": 0.25},
+        "predictions": [0.9, 0.2, 0.6],
+        "targets": [1, 0, 1],
+        "sample_weight": [1, 2, 3],
+        "reduction": "sum",
+        "outputs": ["value", "per_element"],
+    }
     expected = await client.post("/v1/evaluate", json=request)
     found = await answer(client, (query, SCORES, CSV))
     assert (found.status_code, found.content) == (200, expected.content)
@@ -254,7 +258,7 @@ REFUSED: dict[str, tuple[dict[str, str], bytes, str, str]] = {
     "two kinds of comma": ({**ROLES, "delimiter": ",", "decimal": ","}, SCORES, "/decimal", "both"),
     "an unknown delimiter": ({**ROLES, "delimiter": "x"}, SCORES, "/delimiter", "semicolon"),
     "an unknown reduction": ({**ROLES, "reduction": "x"}, SCORES, "/reduction", "mean"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -346,8 +350,9 @@ async def test_labels_are_targets_in_tables_too(client: httpx.AsyncClient) -> No
     problem = refused(await answer(client, ({**rest, "labels": "label"}, SCORES.replace(b"0.2,0", b"0.2,7"), CSV)), 422)
     assert problem["errors"][0]["pointer"] == "/labels/1"
     assert "(line 3, column 'label')" in problem["detail"]
-    assert "/labels" in {fault["pointer"] for fault in
-        refused(await answer(client, ({**ROLES, "labels": "label"}, SCORES, CSV)), 422)["errors"]}  # fmt: skip
+    assert "/labels" in {
+        fault["pointer"] for fault in refused(await answer(client, ({**ROLES, "labels": "label"}, SCORES, CSV)), 422)["errors"]
+    }
 
 
 async def test_a_word_in_the_column_of_targets_has_a_line(client: httpx.AsyncClient) -> None:

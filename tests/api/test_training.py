@@ -28,10 +28,15 @@ X = RNG.normal(size=(40, 3)).round(3)
 NOISE = RNG.normal(size=40).round(3)
 Y = (X @ [2.0, -1.0, 0.5] + 3.0 + 0.1 * NOISE).round(3)
 LINE: dict[str, Any] = {
-    "data": {"inputs": X.tolist(), "targets": Y.tolist()}, "model": "linear", "loss": "mse", "optimizer": "lbfgs", "epochs": 2,
-    "validation": {"last": 10}, "standardize": {"inputs": False, "targets": False},
+    "data": {"inputs": X.tolist(), "targets": Y.tolist()},
+    "model": "linear",
+    "loss": "mse",
+    "optimizer": "lbfgs",
+    "epochs": 2,
+    "validation": {"last": 10},
+    "standardize": {"inputs": False, "targets": False},
     "outputs": ["parameters", "predictions", "per_sample"],
-}  # fmt: skip
+}
 SQUARE = [[0, 0], [0, 1], [1, 0], [1, 1], [0.1, 0], [0, 0.9]]
 
 
@@ -406,8 +411,12 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ({"data": inline([1, 2], [[1, 2], [3, None]]), "loss": "mse"}, "/data/inputs/1/1", "not_a_number", "null"),
     ({"data": inline([1, 2, 3], [[1, 2], [1, 3], [1, 4]]), "loss": "mse"}, "/data/inputs", "constant_column", "set standardize"),
     ({"data": inline([1, 2], [[1e300], [-1e300]]), "loss": "mse", "validation": None}, "/data/inputs", "out_of_range", "large"),
-    ({"data": inline([1, 2, 3], [[1], [2], [3]]), "loss": "mse", "validation": {"inputs": [[1, "x"]], "targets": [1]}},
-     "/validation/inputs/0/1", "not_a_number", "a string"),
+    (
+        {"data": inline([1, 2, 3], [[1], [2], [3]]), "loss": "mse", "validation": {"inputs": [[1, "x"]], "targets": [1]}},
+        "/validation/inputs/0/1",
+        "not_a_number",
+        "a string",
+    ),
     (b'{"data": {"inputs": [[1, NaN], [2, 3]], "targets": [1, 2]}, "loss": "mse"}', "/data/inputs/0/1", "not_a_number", "NaN"),
     (b'{"data": {"inputs": [[1], [2]], "targets": [1, 1e999]}, "loss": "mse"}', "/data/targets/1", "not_finite", "Infinity"),
     # classes
@@ -418,11 +427,19 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ({"data": inline([0, 1] * 3, classes=["a"]), "loss": "CrossEntropyLoss"}, "/data/classes", "length", "at least 2"),
     ({"data": inline([0, 1, 2] * 2, classes=["a", "b"]), "loss": "CrossEntropyLoss"}, "/data/targets/2", "label", "got 2"),
     ({"data": inline([1.5, 7] * 3, classes=["a", "b"]), "loss": "mse"}, "/data/targets/1", "label", "got 7"),
-    ({"data": inline([[1, 0, 0], [0, 1, 0]] * 3, classes=["a", "b"]), "loss": "CrossEntropyLoss"},
-     "/data/classes", "shape_mismatch", "3 columns"),
+    (
+        {"data": inline([[1, 0, 0], [0, 1, 0]] * 3, classes=["a", "b"]), "loss": "CrossEntropyLoss"},
+        "/data/classes",
+        "shape_mismatch",
+        "3 columns",
+    ),
     ({"validation": {"inputs": [[1, 2]], "targets": ["iner"]}}, "/validation/targets/0", "unknown_class", "'iner'"),
-    ({"data": BINARY, "loss": "hinge", "validation": {"inputs": [[1, 2]], "targets": ["a"]}},
-     "/validation/targets", "not_a_number", "class names"),
+    (
+        {"data": BINARY, "loss": "hinge", "validation": {"inputs": [[1, 2]], "targets": ["a"]}},
+        "/validation/targets",
+        "not_a_number",
+        "class names",
+    ),
     ({"data": "regression", "loss": "CrossEntropyLoss"}, "/loss", "label", "class"),
     # what does not go together
     ({"data": BINARY}, "/loss", "missing", "which loss"),
@@ -460,7 +477,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ({"model": {"name": "mlp", "hidden": [4096, 4096]}}, "/model", "limit", "at most 1000000"),
     ({"data": {"name": "regression", "n_samples": 100_000, "n_features": 1000}}, "/data/n_samples", "out_of_range", "9990"),
     ({"seed": -1}, "/seed", "out_of_range", "got -1"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("request_", "pointer", "code", "words"), REFUSED, ids=lambda each: str(each)[:60])
@@ -495,8 +512,10 @@ async def test_a_loss_that_does_not_fit_names_those_that_do(
     assert answer["stopped"]["reason"] == "completed"
 
 
-@pytest.mark.parametrize(("content", "status", "code"), [(b"", 400, "malformed_json"), (b"[]", 400, "malformed_json"),
-                                                          (b'{"seed": 1, "seed": 2}', 400, "malformed_json")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [(b"", 400, "malformed_json"), (b"[]", 400, "malformed_json"), (b'{"seed": 1, "seed": 2}', 400, "malformed_json")],
+)
 async def test_a_body_that_is_refused(content: bytes, status: int, code: str, client: httpx.AsyncClient) -> None:
     body = await refused(client, content)
     assert (body["status"], body["code"]) == (status, code)

@@ -114,8 +114,15 @@ def _root(call: str) -> str:
 
 
 IN_TORCH = (
-    "torch", "torchvision", "torchmetrics", "keras", "monai", "segmentation_models_pytorch", "kornia", "pytorch_metric_learning",
-)  # fmt: skip
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "keras",
+    "monai",
+    "segmentation_models_pytorch",
+    "kornia",
+    "pytorch_metric_learning",
+)
 WORLDS: Mapping[str, Callable[..., Answer]] = {**dict.fromkeys(IN_TORCH, _ask_torch), "optax": _ask_jax}
 
 

@@ -69,8 +69,16 @@ def _lightgbm(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     given = {name: value for name, value in estimator.get_params().items() if value is not None}
     chosen = {name: given[name] for name in ("alpha", "fair_c", "metric", "num_class", "tweedie_variance_power") if name in given}
     objective = given.get("objective", "none")
-    chosen |= {"objective": objective, "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 1, "min_data_in_bin": 1,
-               "min_sum_hessian_in_leaf": 0, "boost_from_average": False, "feature_pre_filter": False}  # fmt: skip
+    chosen |= {
+        "objective": objective,
+        "verbosity": -1,
+        "num_threads": 1,
+        "min_data_in_leaf": 1,
+        "min_data_in_bin": 1,
+        "min_sum_hessian_in_leaf": 0,
+        "boost_from_average": False,
+        "feature_pre_filter": False,
+    }
     predictions, rows = arrays["predictions"], len(arrays["targets"])
     labels = [0.0, 1.0] if objective == "binary" else []  # it wants to see both: these weigh nothing
     targets = np.append(arrays["targets"], labels)
@@ -85,8 +93,9 @@ def _lightgbm(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
             return Answer(value)
         tree = lightgbm.train(
             {**chosen, "objective": _apart(scores), "metric": "None", "num_leaves": len(targets), "learning_rate": 1.0},
-            lightgbm.Dataset(inputs, targets), 1,
-        ).model_to_string()  # fmt: skip
+            lightgbm.Dataset(inputs, targets),
+            1,
+        ).model_to_string()
         leaves = []
         for regularization in LAMBDAS:
             booster = lightgbm.Booster(model_str=tree)
@@ -143,12 +152,27 @@ def _catboost_leaf(loss: str, margin: np.ndarray, label: float, labels: list[int
     data = catboost.Pool(
         inputs, [label, label, *labels], baseline=np.tile(margin, (rows, 1)), weight=[1.0, 1.0, *(0.0 for _ in labels)]
     )
-    model = catboost.CatBoost({
-        "loss_function": loss, "iterations": 1, "depth": 1, "learning_rate": 1.0, "l2_leaf_reg": rows / 2.0,
-        "leaf_estimation_method": method, "leaf_estimation_iterations": 1, "leaf_estimation_backtracking": "No",
-        "boost_from_average": False, "boosting_type": "Plain", "bootstrap_type": "No", "random_strength": 0,
-        "model_shrink_rate": 0.0, "allow_const_label": True, "allow_writing_files": False, "thread_count": 1, "verbose": False,
-    })  # fmt: skip
+    model = catboost.CatBoost(
+        {
+            "loss_function": loss,
+            "iterations": 1,
+            "depth": 1,
+            "learning_rate": 1.0,
+            "l2_leaf_reg": rows / 2.0,
+            "leaf_estimation_method": method,
+            "leaf_estimation_iterations": 1,
+            "leaf_estimation_backtracking": "No",
+            "boost_from_average": False,
+            "boosting_type": "Plain",
+            "bootstrap_type": "No",
+            "random_strength": 0,
+            "model_shrink_rate": 0.0,
+            "allow_const_label": True,
+            "allow_writing_files": False,
+            "thread_count": 1,
+            "verbose": False,
+        }
+    )
     try:
         with _quiet():
             model.fit(data)

@@ -88,8 +88,11 @@ def _short(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 _GRID = _picks(-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 _ZEROS = _picks(0.0)
 _REAL: Mapping[str, Draw] = {
-    "random": _normal, "ties": _GRID, "zeros": _ZEROS, "saturated": _picks(-1e3, -40.0, -1.0, 0.5, 40.0, 1e3)
-}  # fmt: skip
+    "random": _normal,
+    "ties": _GRID,
+    "zeros": _ZEROS,
+    "saturated": _picks(-1e3, -40.0, -1.0, 0.5, 40.0, 1e3),
+}
 _FLAGS: Mapping[str, Draw] = {"random": _picks(0.0, 1.0)}
 DRAWS: Mapping[str, Mapping[str, Draw]] = {
     **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value", "list_scores"), _REAL),
@@ -102,12 +105,16 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "count": {"random": lambda rng, shape: rng.poisson(2.0, shape).astype(float), "zeros": _ZEROS, "saturated": _picks(0.0, 1e3)},
     "above_minus_one": {"random": _positive, "ties": _picks(0.0, 1.0), "zeros": _ZEROS, "saturated": _picks(0.0, 1e6)},
     "probability": {
-        "random": _chances, "ties": _picks(0.25, 0.5, 0.75), "zeros": _first_row(0.0, _chances),
+        "random": _chances,
+        "ties": _picks(0.25, 0.5, 0.75),
+        "zeros": _first_row(0.0, _chances),
         "saturated": _picks(0.0, 1e-9, 0.5, 1.0),
     },
     "distribution": {"random": _rows, "ties": lambda rng, shape: np.full(shape, 1.0 / shape[-1]), "saturated": _one_hot},
-    "log_probabilities": {"random": lambda rng, shape: np.log(_rows(rng, shape)),
-                          "saturated": lambda rng, shape: np.log(_one_hot(rng, shape) + 1e-300)},
+    "log_probabilities": {
+        "random": lambda rng, shape: np.log(_rows(rng, shape)),
+        "saturated": lambda rng, shape: np.log(_one_hot(rng, shape) + 1e-300),
+    },
     "one_hot": {"random": _one_hot},
     "multi_hot": {"random": _picks(0.0, 1.0), "zeros": _first_row(0.0, _picks(0.0, 1.0))},
     "binary": {"random": _picks(0.0, 1.0), "zeros": _first_row(0.0, _picks(0.0, 1.0))},
@@ -119,7 +126,7 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "group": {"random": lambda rng, shape: np.arange(shape[0]) // 2 + 0.0},
     "label_sequence": {"random": _labels},
     "box_xyxy": {"random": _boxes, "ties": _touching_boxes},
-}  # fmt: skip
+}
 ROWS = {"list_scores", "relevance", "logits", "scores", "distribution", "log_probabilities", "multi_hot", "one_hot", "index_list"}
 
 

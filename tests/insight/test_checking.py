@@ -131,9 +131,10 @@ def test_other_losses_are_recognised() -> None:
         except CallerError:
             continue
         taken += 1
-        found = check_gradient(given("mean_squared_error", predictions, targets), {
-            name: array for name, array in outputs_of(batch).items() if name != "hessian_diagonal"
-        })  # fmt: skip
+        found = check_gradient(
+            given("mean_squared_error", predictions, targets),
+            {name: array for name, array in outputs_of(batch).items() if name != "hessian_diagonal"},
+        )
         assert (
             found.agrees
             or "half" in names_of(found)

@@ -99,8 +99,10 @@ def test_weights_and_clusters_enter_the_pairs() -> None:
     )
     clustered = compare(
         {name: batch(MSE, model[twice], TARGETS[twice]) for name, model in (("a", PREDICTIONS), ("b", NEW))},
-        labels(twice.tolist()), FEW, 9999,
-    )  # fmt: skip
+        labels(twice.tolist()),
+        FEW,
+        9999,
+    )
     one, other = weighted.pairs[0], clustered.pairs[0]
     assert (one.difference, one.standard_error, one.p_value) == close((other.difference, other.standard_error, other.p_value))
     assert one.interval == close(other.interval)

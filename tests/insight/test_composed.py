@@ -63,8 +63,10 @@ def test_heads_are_put_together_by_their_samples() -> None:
 
 
 def test_sums_are_compared() -> None:
-    batches = {name: batch_of(sum_of(("mean_squared_error", 0.5), ("mean_absolute_error", 2.0)), model, TARGETS)
-               for name, model in (("old", PREDICTIONS), ("new", NEW))}  # fmt: skip
+    batches = {
+        name: batch_of(sum_of(("mean_squared_error", 0.5), ("mean_absolute_error", 2.0)), model, TARGETS)
+        for name, model in (("old", PREDICTIONS), ("new", NEW))
+    }
     (pair,) = compare(batches, None, Asked(resamples=100), 9999).pairs
     losses = [0.5 * (model - TARGETS) ** 2 + 2.0 * np.abs(model - TARGETS) for model in (PREDICTIONS, NEW)]
     differences = losses[0] - losses[1]

@@ -152,7 +152,7 @@ def test_kinks_do_not_depend_on_the_grid() -> None:
         ("gamma_deviance", None, {}, [Vertical(0.0)]),
         ("mean_squared_logarithmic_error", None, {}, [Vertical(-1.0)]),
     ],
-)  # fmt: skip
+)
 def test_asymptotes_are_those_of_the_formula(name: str, target: float | None, parameters: Any, asymptotes: list[Any]) -> None:
     found = drawn(name, target=target, **parameters).asymptotes
     assert [type(one) for one in found] == [type(one) for one in asymptotes]

@@ -53,19 +53,31 @@ PLAIN: Mapping[str, Make] = {
 """Data that show nothing."""
 WITH: Mapping[str, Sequence[tuple[Make, set[str]]]] = {
     "outliers": [(spoiled, set()), (lambda rng: 50.0 + spoiled(rng) * 0.1, {"skew"})],
-    "skew": [(lambda rng: rng.gamma(1.0, 2.0, N), set()), (lambda rng: rng.lognormal(0, 1, N), set()),
-             (lambda rng: rng.gamma(0.5, 2.0, N), set())],
+    "skew": [
+        (lambda rng: rng.gamma(1.0, 2.0, N), set()),
+        (lambda rng: rng.lognormal(0, 1, N), set()),
+        (lambda rng: rng.gamma(0.5, 2.0, N), set()),
+    ],
     "zeros": [(lambda rng: np.where(rng.random(N) < 0.3, 0.0, rng.gamma(2, 2, N)), {"skew"})],
-    "counts": [(lambda rng: rng.poisson(3.0, N), set()), (lambda rng: rng.poisson(40.0, N), set()),
-               (lambda rng: rng.negative_binomial(2, 0.1, N), set())],
+    "counts": [
+        (lambda rng: rng.poisson(3.0, N), set()),
+        (lambda rng: rng.poisson(40.0, N), set()),
+        (lambda rng: rng.negative_binomial(2, 0.1, N), set()),
+    ],
     "bounds": [(lambda rng: rng.beta(2, 3, N), set()), (lambda rng: rng.uniform(0, 1, N), set())],
-    "censoring": [(lambda rng: np.minimum(rng.normal(5, 1, N), 6.0), set()),
-                  (lambda rng: np.maximum(rng.normal(5, 1, N), 4.0), set())],
+    "censoring": [
+        (lambda rng: np.minimum(rng.normal(5, 1, N), 6.0), set()),
+        (lambda rng: np.maximum(rng.normal(5, 1, N), 4.0), set()),
+    ],
     "ties": [(lambda rng: rng.integers(1, 10, N) / 2.0, set()), (lambda rng: np.round(rng.normal(size=N), 1), set())],
     "imbalance": [(lambda rng: labels(rng, 0.97, 0.03), set()), (lambda rng: labels(rng, 0.6, 0.38, 0.02), set())],
-    "label_encoding": [(lambda rng: rng.integers(0, 2, N) * 2 - 1, set()), (lambda rng: rng.integers(1, 5, N), set()),
-                       (lambda rng: rng.random(N) < 0.5, set()), (lambda rng: np.eye(4)[rng.integers(0, 4, N)], set())],
-}  # fmt: skip
+    "label_encoding": [
+        (lambda rng: rng.integers(0, 2, N) * 2 - 1, set()),
+        (lambda rng: rng.integers(1, 5, N), set()),
+        (lambda rng: rng.random(N) < 0.5, set()),
+        (lambda rng: np.eye(4)[rng.integers(0, 4, N)], set()),
+    ],
+}
 """Data that show a trait, and which others they may show besides."""
 
 
@@ -132,8 +144,10 @@ def test_the_ranking_is_as_promised() -> None:
             assert names(found)[0] in ROBUST
             assert not SQUARES & {*names(found)[:2]}
         assert names(recommend_for(rng.gamma(1.0, 2.0, N), None, None))[0] in {
-            "gamma_deviance", "tweedie_deviance", "mean_squared_logarithmic_error",
-        }  # fmt: skip
+            "gamma_deviance",
+            "tweedie_deviance",
+            "mean_squared_logarithmic_error",
+        }
         assert names(recommend_for(WITH["zeros"][0][0](rng), None, None))[0] == "tweedie_deviance"
         assert names(recommend_for(rng.poisson(4.0, N), "count", None))[0] in {"poisson_deviance", "poisson_nll"}
         assert "binary_cross_entropy" in names(recommend_for(rng.beta(2, 2, N), None, None))[:3]
@@ -177,17 +191,26 @@ def test_every_spec_is_taken_by_evaluate_with_these_arrays() -> None:
     p = rng.uniform(0.01, 0.99, N)
     rows = rng.dirichlet(np.ones(3), N)
     pairs: list[tuple[Any, Any]] = [
-        (rng.normal(size=N), rng.normal(size=N)), (rng.gamma(1, 2, N), rng.gamma(1, 2, N)),
+        (rng.normal(size=N), rng.normal(size=N)),
+        (rng.gamma(1, 2, N), rng.gamma(1, 2, N)),
         (rng.gamma(1, 2, N), rng.normal(size=N)),
-        (rng.poisson(3, N), rng.gamma(3, 1, N)), (rng.poisson(3, N), rng.normal(size=N)), (p, p[::-1].copy()),
+        (rng.poisson(3, N), rng.gamma(3, 1, N)),
+        (rng.poisson(3, N), rng.normal(size=N)),
+        (p, p[::-1].copy()),
         (p, rng.normal(size=N)),
-        (rng.integers(0, 2, N), p), (rng.integers(0, 2, N), 9 * p - 4), (rng.random(N) < 0.02, p),
+        (rng.integers(0, 2, N), p),
+        (rng.integers(0, 2, N), 9 * p - 4),
+        (rng.random(N) < 0.02, p),
         (rng.integers(0, 2, N) * 2 - 1, p),
-        (rng.integers(0, 3, N), rows), (rng.integers(0, 3, N), np.log(rows) + 3), (np.eye(3)[rng.integers(0, 3, N)], rows),
-        (labels(rng, 0.6, 0.39, 0.01), rows), (labels(rng, 0.5, 0.495, 0.005), np.hstack([rows, rows]) / 2),
-        (rng.integers(0, 2, (N, 3)), rng.uniform(size=(N, 3))), (rng.integers(0, 2, (N, 3)), rng.normal(size=(N, 3))),
+        (rng.integers(0, 3, N), rows),
+        (rng.integers(0, 3, N), np.log(rows) + 3),
+        (np.eye(3)[rng.integers(0, 3, N)], rows),
+        (labels(rng, 0.6, 0.39, 0.01), rows),
+        (labels(rng, 0.5, 0.495, 0.005), np.hstack([rows, rows]) / 2),
+        (rng.integers(0, 2, (N, 3)), rng.uniform(size=(N, 3))),
+        (rng.integers(0, 2, (N, 3)), rng.normal(size=(N, 3))),
         (rng.normal(size=(N, 2)), rng.normal(size=(N, 2))),
-    ]  # fmt: skip
+    ]
     for which, (targets, predictions) in enumerate(pairs):
         predictions = predictions[: len(targets)]
         found = recommend_for(targets, None, predictions, limit=50)

@@ -35,16 +35,34 @@ def cosine(a: Any, b: Any) -> Any:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "ln": np.log, "exp": np.exp, "max": largest, "min": smallest, "sign": np.sign, "cosh": np.cosh, "tanh": np.tanh,
-    "arctan": np.arctan, "cos": cosine, "mean": np.mean, "median": np.median, "σ": lambda x: 1 / (1 + np.exp(-x)),
-    "softplus": lambda x: np.log1p(np.exp(x)), "softmax": softmax, "Γ": math.gamma,
+    "ln": np.log,
+    "exp": np.exp,
+    "max": largest,
+    "min": smallest,
+    "sign": np.sign,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "arctan": np.arctan,
+    "cos": cosine,
+    "mean": np.mean,
+    "median": np.median,
+    "σ": lambda x: 1 / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "softmax": softmax,
+    "Γ": math.gamma,
     "erf": math.erf,
-}  # fmt: skip
+}
 GATHERED: Mapping[str, Callable[[list[Any]], Any]] = {"∑": sum, "∏": math.prod, "max": max, "min": min}
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq, "≠": operator.ne, "<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge,
-    "∈": lambda one, many: one in many, "∉": lambda one, many: one not in many,
-}  # fmt: skip
+    "=": operator.eq,
+    "≠": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "≤": operator.le,
+    "≥": operator.ge,
+    "∈": lambda one, many: one in many,
+    "∉": lambda one, many: one not in many,
+}
 
 
 @dataclass(frozen=True)

@@ -744,10 +744,18 @@ def flat_first(array: Any) -> Any:
 
 @oracle
 def dice(
-    mask: Any, target: Any, from_logits: bool = False, smooth: Any = 0, squared: bool = False, smooth_nr: Any = None,
-    smooth_dr: Any = None, class_axis: int | None = None, include_background: bool = True, activation: str | None = None,
+    mask: Any,
+    target: Any,
+    from_logits: bool = False,
+    smooth: Any = 0,
+    squared: bool = False,
+    smooth_nr: Any = None,
+    smooth_dr: Any = None,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
     pool: str = "sample",
-) -> Exact:  # fmt: skip
+) -> Exact:
     above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
     masks = masks_of(mask, target, from_logits, class_axis is not None, include_background, activation)
     power = 2 if squared else 1
@@ -758,10 +766,19 @@ def dice(
 
 @oracle
 def tversky(
-    mask: Any, target: Any, alpha: Any = 0.5, beta: Any = 0.5, smooth: Any = 0, from_logits: bool = False,
-    smooth_nr: Any = None, smooth_dr: Any = None, class_axis: int | None = None, include_background: bool = True,
-    activation: str | None = None, pool: str = "sample",
-) -> Exact:  # fmt: skip
+    mask: Any,
+    target: Any,
+    alpha: Any = 0.5,
+    beta: Any = 0.5,
+    smooth: Any = 0,
+    from_logits: bool = False,
+    smooth_nr: Any = None,
+    smooth_dr: Any = None,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
     above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
     shares: list[Exact] = []
     for p, g in masks_of(mask, target, from_logits, class_axis is not None, include_background, activation):
@@ -1028,9 +1045,10 @@ DICE = (
 OTHER_BOXES = ({"box_format": "xywh"}, {"box_format": "cxcywh"}, {"box_format": "cxcywh", "eps": 0.01})
 
 MAPS = (
-    {"class_axis": -1}, {"class_axis": -1, "include_background": False, "smooth": 1.0},
+    {"class_axis": -1},
+    {"class_axis": -1, "include_background": False, "smooth": 1.0},
     {"class_axis": -1, "activation": "sigmoid", "smooth_nr": 0.0, "smooth_dr": 1.0},
-)  # fmt: skip
+)
 
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
@@ -1043,7 +1061,9 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "charbonnier": [{}, {"c": 0.3}, {"c": 1e6}],
     "pseudo_huber": [{}, {"delta": 0.3}, {"delta": 1e-100}, {"delta": 1e6}],
     "barron": [
-        {"c": 0.5}, {"alpha": -2.0, "c": 1e-100}, *({"alpha": alpha} for alpha in (-100.0, -2.0, 0.0, 1e-3, 0.5, 1.5, 2.0)),
+        {"c": 0.5},
+        {"alpha": -2.0, "c": 1e-100},
+        *({"alpha": alpha} for alpha in (-100.0, -2.0, 0.0, 1e-3, 0.5, 1.5, 2.0)),
     ],
     "tukey_biweight": [{}, {"c": 0.3}, {"c": 1e6}],
     "fair": [{}, {"c": 0.3}, {"c": 1e-100}, {"c": 1e6}],
@@ -1080,9 +1100,16 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "brier_score": [{}, {"scale_by_half": True}, {"scale_by_half": False}, {"label_smoothing": 0.1}],
     "zero_one": [{}, {"threshold": 0.3}],
     "categorical_cross_entropy": [
-        *({"from_logits": logits, **more} for logits in (False, True) for more in (
-            {}, {"label_smoothing": 0.1}, {"class_weight": BALANCE}, {"class_weight": BALANCE, "label_smoothing": 0.1},
-        )),
+        *(
+            {"from_logits": logits, **more}
+            for logits in (False, True)
+            for more in (
+                {},
+                {"label_smoothing": 0.1},
+                {"class_weight": BALANCE},
+                {"class_weight": BALANCE, "label_smoothing": 0.1},
+            )
+        ),
         {"clip": 1e-7},
         {"clip": 0.01},
     ],
@@ -1093,9 +1120,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         for logits in (False, True)
         for more in ({}, {"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 1.0}, {"gamma": 3.5}, {"alpha": 1.0}, {"alpha": BALANCE})
     ],
-    "generalized_cross_entropy": [
-        {"from_logits": logits, "q": q} for logits in (False, True) for q in (0.5, 1.0, 0.7, 1e-3)
-    ],
+    "generalized_cross_entropy": [{"from_logits": logits, "q": q} for logits in (False, True) for q in (0.5, 1.0, 0.7, 1e-3)],
     "subset_zero_one": [{}],
     "multilabel_margin": [{}, {"target_format": "multi_hot"}],
     "multilabel_soft_margin": [{}, {"class_weight": BALANCE}],
@@ -1118,7 +1143,14 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "cosine_embedding": [{}, {"margin": 0.3}, {"margin": -0.5}],
     "hinge_embedding": [{}, {"margin": 0.3}],
     "triplet_margin": [
-        {}, {"margin": 0.3}, {"p": 1.0}, {"p": 3.5}, {"eps": 0.01}, {"eps": 0.0}, {"swap": True}, {"swap": True, "p": 1.5},
+        {},
+        {"margin": 0.3},
+        {"p": 1.0},
+        {"p": 3.5},
+        {"eps": 0.01},
+        {"eps": 0.0},
+        {"swap": True},
+        {"swap": True, "p": 1.5},
     ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
     "margin_ranking": [{}, {"margin": 0.3}],
@@ -1129,20 +1161,36 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "tversky": [
         {"from_logits": logits, **more}
         for logits in (False, True)
-        for more in ({}, {"smooth": 1.0}, {"alpha": 0.3}, {"beta": 0.7}, {"alpha": 0.0}, {"alpha": 0.2, "beta": 1.3},
-                     {"smooth_nr": 0.5, "smooth_dr": 2.0}, {"smooth_nr": 2.0, "smooth_dr": 0.5}, *MAPS)
+        for more in (
+            {},
+            {"smooth": 1.0},
+            {"alpha": 0.3},
+            {"beta": 0.7},
+            {"alpha": 0.0},
+            {"alpha": 0.2, "beta": 1.3},
+            {"smooth_nr": 0.5, "smooth_dr": 2.0},
+            {"smooth_nr": 2.0, "smooth_dr": 0.5},
+            *MAPS,
+        )
     ],
     "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}, *OTHER_BOXES],
     "ctc": [
-        {}, {"blank": 2}, {"from_logits": True}, {"from_logits": True, "blank": 3}, {"zero_infinity": True},
-        {"divide_by_length": True}, {"from_logits": True, "divide_by_length": True},
-        *({"from_logits": logits, "input_lengths": [6, 4, 3, 2, 1, 5] * 2, "target_lengths": [2, 1, 0, 1] * 3}
-          for logits in (False, True)),
+        {},
+        {"blank": 2},
+        {"from_logits": True},
+        {"from_logits": True, "blank": 3},
+        {"zero_infinity": True},
+        {"divide_by_length": True},
+        {"from_logits": True, "divide_by_length": True},
+        *(
+            {"from_logits": logits, "input_lengths": [6, 4, 3, 2, 1, 5] * 2, "target_lengths": [2, 1, 0, 1] * 3}
+            for logits in (False, True)
+        ),
     ],
-}  # fmt: skip
+}
 """The settings in which a loss is compared with its oracle, every parameter at least once off its default."""
 
 MATRICES: Mapping[str, Sequence[Mapping[str, Any]]] = {

@@ -39,9 +39,10 @@ def exact_loss(logits: Array, labels: list[int]) -> Any:
             weights = [mpmath.exp(mpmath.mpf(float(x))) for x in frame]
             here = [way * weights[state] / mpmath.fsum(weights) for way, state in zip(ways, states, strict=True)]
             skip = [at > 1 and state not in (0, states[at - 2]) for at, state in enumerate(states)]
-            last, ways = here, [
-                here[at] + (here[at - 1] if at else 0) + (here[at - 2] if skip[at] else 0) for at in range(len(states))
-            ]  # fmt: skip
+            last, ways = (
+                here,
+                [here[at] + (here[at - 1] if at else 0) + (here[at - 2] if skip[at] else 0) for at in range(len(states))],
+            )
         return -mpmath.log(mpmath.fsum(last[-2:]))
 
 

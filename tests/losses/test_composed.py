@@ -174,19 +174,37 @@ def test_at_the_target_a_steep_side_and_a_flat_one_have_no_curvature() -> None:
         (multi_task(heads={"a": Head(MSE)}), {"a": P, "c": P}, {"a": Y}, {}, ("predictions", "c"), "unknown_field"),
         (multi_task(heads={"a": Head(MSE)}), P, {"a": Y}, {}, ("predictions",), "not_an_object"),
         (multi_task(heads={"a": Head(MSE)}), {"a": P}, None, {}, ("targets",), "missing"),
-        (multi_task(heads={"a": Head(MSE), "b": Head(MAE)}), {"a": P, "b": P[:2]}, {"a": Y, "b": Y[:2]}, {},
-         ("predictions", "b"), "shape_mismatch"),
+        (
+            multi_task(heads={"a": Head(MSE), "b": Head(MAE)}),
+            {"a": P, "b": P[:2]},
+            {"a": Y, "b": Y[:2]},
+            {},
+            ("predictions", "b"),
+            "shape_mismatch",
+        ),
         (multi_task(heads={"a": Head(MSE)}), {"a": P}, {"a": Y[:2]}, {}, ("targets", "a"), "shape_mismatch"),
         (multi_task(heads={"a": Head(MSE)}), {"a": P}, {"a": Y}, {"mask": {"a": P[:1] > 0}}, ("mask", "a"), "shape_mismatch"),
         (multi_task(heads={"a": Head(MSE)}), {"a": {"x": P}}, {"a": Y}, {}, ("predictions", "a"), "not_an_array"),
         (MSE, P, Y, {"sample_weight": {"a": P}}, ("sample_weight",), "not_an_array"),
         (MSE, P, {"x": Y}, {}, ("targets",), "not_an_array"),
-        (weighted_sum(terms=[Weighed(MSE), Weighed(bound("quantile", quantile=[0.1, 0.9]))]), P, Y, {},
-         ("parameters", "terms", 1, "loss", "quantile"), "length"),
-        (asymmetric(loss=asymmetric(loss=bound("quantile", quantile=[0.1, 0.9]))), P, Y, {},
-         ("parameters", "loss", "loss", "quantile"), "length"),
+        (
+            weighted_sum(terms=[Weighed(MSE), Weighed(bound("quantile", quantile=[0.1, 0.9]))]),
+            P,
+            Y,
+            {},
+            ("parameters", "terms", 1, "loss", "quantile"),
+            "length",
+        ),
+        (
+            asymmetric(loss=asymmetric(loss=bound("quantile", quantile=[0.1, 0.9]))),
+            P,
+            Y,
+            {},
+            ("parameters", "loss", "loss", "quantile"),
+            "length",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_told_where_it_stands(
     loss: Composable, predictions: Any, targets: Any, more: Mapping[str, Any], path: tuple[str | int, ...], code: str
 ) -> None:

@@ -96,9 +96,13 @@ def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
     assert Cost().growth == "linear"
     grown = {loss.name: loss.cost.growth for loss in LOSSES.values() if loss.cost.beyond}
     assert grown == {
-        "multilabel_margin": "n·k·log k", "label_ranking_loss": "n·k·log k", "circle": "n²·d", "ctc": "n·t·s",
-        "cox_partial_likelihood": "n·log n", "crps_ensemble": "n·k·log k",
-    }  # fmt: skip
+        "multilabel_margin": "n·k·log k",
+        "label_ranking_loss": "n·k·log k",
+        "circle": "n²·d",
+        "ctc": "n·t·s",
+        "cox_partial_likelihood": "n·log n",
+        "crps_ensemble": "n·k·log k",
+    }
 
 
 def test_rows_that_a_mask_drops_cost_nothing() -> None:

@@ -28,10 +28,13 @@ def asked(name: str, predictions: Any, targets: Any = None, weights: Any = None,
     """The answer to a request of plain numbers."""
     loss, given = LOSSES.resolve(name)
     sides = [
-        {key: np.array(each, np.float64) for key, each in side.items()} if isinstance(side, Mapping)
-        else None if side is None else np.array(side, np.float64)
+        {key: np.array(each, np.float64) for key, each in side.items()}
+        if isinstance(side, Mapping)
+        else None
+        if side is None
+        else np.array(side, np.float64)
         for side in (predictions, targets)
-    ]  # fmt: skip
+    ]
     weight = None if weights is None else np.array(weights)
     return evaluate(check(loss, {**given, **parameters}, *sides, sample_weight=weight))
 
@@ -202,8 +205,9 @@ def test_a_box_of_any_format_that_is_the_target_costs_nothing(name: str, box_for
 def test_corners_of_small_boxes_far_off_keep_the_digits_that_float64_has_not(name: str) -> None:
     values = [
         value_of(name, [[x, 0.0, 3.0, 2.0]], [[x, 0.0, 2.0, 2.0]], box_format=box_format)
-        for x in (0.0, 2.0**60) for box_format in ("xywh", "cxcywh")
-    ]  # fmt: skip
+        for x in (0.0, 2.0**60)
+        for box_format in ("xywh", "cxcywh")
+    ]
     assert values[0] == values[2]
     assert values[1] == values[3]
 

@@ -26,9 +26,10 @@ ALIKE = [case for case in CASES if not (case.batch().columns or case.batch().mea
 BY_COLUMN = [case for case in CASES if case.batch().mean.by_column]
 OF_CLASSES = [case for case in CASES if "class_axis" in case.loss.options]
 LABELLED = [
-    case for case in cases()
+    case
+    for case in cases()
     if case.parameters.keys() == {"ignore_index"} and [*case.draw().values()][-1].ndim == len(case.batch().elements)
-]  # fmt: skip
+]
 
 each_case = over(CASES)
 each_alike = over(ALIKE)
@@ -292,14 +293,18 @@ def test_every_loss_of_labels_takes_all_options_of_labels(loss: Loss) -> None:
 
 
 OPTIONAL = [
-    case for case in default_cases()
+    case
+    for case in default_cases()
     if "label_smoothing" in case.loss.options and "soft" not in case.words and case.encodings["targets"].labels == "class"
-]  # fmt: skip
+]
 WITH_CLASS_WEIGHT = [
-    case for case in default_cases()
-    if {"class_weight", "class_axis"} <= case.loss.parameters.keys() and case.encodings["targets"].labels == "class"
-    and "soft" not in case.words and case.loss.name != "multi_margin"  # whose mean does not divide by them, as in PyTorch
-]  # fmt: skip
+    case
+    for case in default_cases()
+    if {"class_weight", "class_axis"} <= case.loss.parameters.keys()
+    and case.encodings["targets"].labels == "class"
+    and "soft" not in case.words
+    and case.loss.name != "multi_margin"  # whose mean does not divide by them, as in PyTorch
+]
 
 
 @over(OPTIONAL)
@@ -399,10 +404,12 @@ def test_blocks_and_order_change_no_bit(case: Case) -> None:
 
 
 WEIGHED = [
-    case for case in cases()
-    if case.loss.weighs_rows and case.encodings["targets"].labels
+    case
+    for case in cases()
+    if case.loss.weighs_rows
+    and case.encodings["targets"].labels
     and not {"ignore_index", "class_weight"} & case.parameters.keys()
-]  # fmt: skip
+]
 
 
 @over([case for case in WEIGHED if "class_axis" not in case.parameters])
@@ -539,10 +546,14 @@ def test_the_mean_by_column_is_that_of_the_columns(case: Case, reduction: Any) -
     for more in choices:
         whole = evaluated(case, arrays, reduction, **more)
         columns = [
-            evaluated(case, frozen({name: array[:, column] for name, array in arrays.items()}), reduction,
-                      **{name: array[:, column] for name, array in more.items()})
+            evaluated(
+                case,
+                frozen({name: array[:, column] for name, array in arrays.items()}),
+                reduction,
+                **{name: array[:, column] for name, array in more.items()},
+            )
             for column in range(shape[1])
-        ]  # fmt: skip
+        ]
         assert whole.value == pytest.approx(np.mean([each.value for each in columns if each.value is not None]), rel=1e-15)
         for name, gradient in gradients_of(whole).items():
             expected = np.stack([gradients_of(each)[name] for each in columns], axis=1) / len(columns)

@@ -87,15 +87,35 @@ def halved(at: Numbers) -> Numbers:
 
 def of_answers(at: Numbers) -> Numbers:
     """Log-probabilities of two answers, those of the reference where there is one, and lengths."""
-    said = {"a": "chosen", "b": "rejected", "a′": "reference_chosen", "b′": "reference_rejected",
-            "c": "chosen_length", "d": "rejected_length", "ε": "label_smoothing"}  # fmt: skip
+    said = {
+        "a": "chosen",
+        "b": "rejected",
+        "a′": "reference_chosen",
+        "b′": "reference_rejected",
+        "c": "chosen_length",
+        "d": "rejected_length",
+        "ε": "label_smoothing",
+    }
     return at.beside({symbol: at.known[name] for symbol, name in said.items() if name in at.known})
 
 
 ANSWERS = (
-    "dpo", "cdpo", "robust_dpo", "dpo_hinge", "ipo", "dpo_norm", "simpo", "orpo", "exo", "discopop", "nca_pair", "bco_pair",
-    "sppo_hard", "apo_zero", "apo_down",
-)  # fmt: skip
+    "dpo",
+    "cdpo",
+    "robust_dpo",
+    "dpo_hinge",
+    "ipo",
+    "dpo_norm",
+    "simpo",
+    "orpo",
+    "exo",
+    "discopop",
+    "nca_pair",
+    "bco_pair",
+    "sppo_hard",
+    "apo_zero",
+    "apo_down",
+)
 
 
 OWN: Mapping[str, Callable[[Numbers], Numbers]] = {

@@ -158,9 +158,13 @@ def test_an_evaluation_says_which_elements_counted() -> None:
     assert every.counted.all()
     assert every.counted.shape == (2, 3)
     answer = evaluated(
-        "hinge", {"ignore_index": 9}, scores, labels,
-        mask=np.array([[True, False, True], [True, True, True]]), sample_weight=np.array([[1.0, 1.0, 0.0], [2.0, 1.0, 1.0]]),
-    )  # fmt: skip
+        "hinge",
+        {"ignore_index": 9},
+        scores,
+        labels,
+        mask=np.array([[True, False, True], [True, True, True]]),
+        sample_weight=np.array([[1.0, 1.0, 0.0], [2.0, 1.0, 1.0]]),
+    )
     assert answer.counted.tolist() == [[True, False, False], [True, False, True]]
     assert (answer.n_samples, answer.n_elements) == (2, 4)  # of which one weighs nothing
 

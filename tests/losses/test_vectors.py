@@ -28,11 +28,33 @@ REFUSED = {
 """Entries that the service does not take at their word, and why."""
 
 SAID_BY_THE_ENCODING = {
-    "label_encoding", "label", "input", "direction", "sign", "box_format", "var_is", "use", "real", "fake", "a", "b",
-    "gradient_of", "mean", "target_lengths", "constant", "divide_by_classes", "alpha_weights", "class_weight_mean",
-    "margin_scale", "alpha_detached_in_gradient", "length_normalised", "form", "barron_alpha",
-    "normalise", "compare_indices",
-}  # fmt: skip
+    "label_encoding",
+    "label",
+    "input",
+    "direction",
+    "sign",
+    "box_format",
+    "var_is",
+    "use",
+    "real",
+    "fake",
+    "a",
+    "b",
+    "gradient_of",
+    "mean",
+    "target_lengths",
+    "constant",
+    "divide_by_classes",
+    "alpha_weights",
+    "class_weight_mean",
+    "margin_scale",
+    "alpha_detached_in_gradient",
+    "length_normalised",
+    "form",
+    "barron_alpha",
+    "normalise",
+    "compare_indices",
+}
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
 OUR_NAMES = {"idx_durations": "interval", "events": "event", "mu": "location", "sigma": "scale", "loc": "location"}

@@ -88,9 +88,13 @@ def echo_server(folder: Path, *, before: Callable[[], None] | None = None, **set
 def start(port: int, output: Any, before: Callable[[], None] | None = None, **settings: Any) -> subprocess.Popen[bytes]:
     variables = {f"CRITERION_{name.upper()}": str(value) for name, value in {"port": port, **settings}.items()}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.serving.echo"], cwd=ROOT, env={**os.environ, **variables}, stdout=subprocess.PIPE,
-        stderr=output, preexec_fn=before,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.serving.echo"],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=output,
+        preexec_fn=before,
+    )
 
 
 def free_port() -> int:

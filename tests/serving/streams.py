@@ -49,10 +49,19 @@ class Caller:
         self._sent = False
         headers = [(b"content-type", b"application/json"), (b"accept", self.accept.encode())]
         scope = {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST",
-            "scheme": "http", "path": self.path, "raw_path": self.path.encode(), "query_string": b"", "root_path": "",
-            "headers": headers, "client": ("test", 1), "server": ("test", 80),
-        }  # fmt: skip
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": self.path,
+            "raw_path": self.path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": headers,
+            "client": ("test", 1),
+            "server": ("test", 80),
+        }
         self.task = asyncio.create_task(self.app(scope, self._receive, self._send))
         return self
 

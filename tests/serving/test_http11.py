@@ -87,8 +87,11 @@ def test_an_upgrade_leaves_the_other_fields_and_the_close_alone(server: EchoServ
     (answer,) = server.say(raw)
     assert answer.json()["method"] == "PUT"
     assert answer.json()["headers"] == [
-        ["host", "test"], ["connection", "close, Upgrade"], ["x-other", "a:  b"], ["x-empty", ""],
-    ]  # fmt: skip
+        ["host", "test"],
+        ["connection", "close, Upgrade"],
+        ["x-other", "a:  b"],
+        ["x-empty", ""],
+    ]
 
 
 # --- what is no request, or not surely one
@@ -141,7 +144,7 @@ MALFORMED = {
     "chunk_bare_lf": POST + b"Transfer-Encoding: chunked\r\n\r\n3\nabc\n0\n\n",
     "length_as_trailer": POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n",
     "chunk_space": POST + b"Transfer-Encoding: chunked\r\n\r\n3 \r\nabc\r\n0\r\n\r\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MALFORMED)

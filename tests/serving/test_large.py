@@ -85,16 +85,20 @@ RNG = np.random.default_rng(4)
 ANSWERED: dict[str, Any] = {
     **{name: each["value"] for name, each in EXAMPLES.items()},
     "many rows": {
-        "loss": "CrossEntropyLoss", "predictions": RNG.normal(size=(3000, 20)).tolist(),
-        "targets": RNG.integers(0, 20, 3000).tolist(), "sample_weight": RNG.uniform(0, 2, 3000).tolist(),
+        "loss": "CrossEntropyLoss",
+        "predictions": RNG.normal(size=(3000, 20)).tolist(),
+        "targets": RNG.integers(0, 20, 3000).tolist(),
+        "sample_weight": RNG.uniform(0, 2, 3000).tolist(),
     },
     "many numbers": {"loss": "mse", "predictions": RNG.normal(size=90_000).tolist(), "targets": RNG.normal(size=90_000).tolist()},
     "wide rows": {
-        "loss": "huber", "predictions": RNG.normal(size=(20, 900)).tolist(), "targets": RNG.normal(size=(20, 900)).tolist(),
+        "loss": "huber",
+        "predictions": RNG.normal(size=(20, 900)).tolist(),
+        "targets": RNG.normal(size=(20, 900)).tolist(),
     },
     "a pole": {"loss": "binary_cross_entropy", "predictions": [0.0, 0.5] * 300, "targets": [1, 0] * 300},
     "σ in it": {"loss": "mse", "predictions": [1, 2], "targets": [1, 2], "outputs": ["value"]},
-}  # fmt: skip
+}
 
 REFUSED: dict[str, bytes] = {
     "no JSON": b"{" * 3000,
@@ -136,9 +140,9 @@ async def test_answer_of_a_process_is_that_of_the_service_itself_to_the_byte(inl
                 assert (here.status_code, here.content) == (there.status_code, there.content)
 
 
-TENSORS = json.dumps({
-    "inputs": [{"name": name, "datatype": "FP64", "shape": [2], "data": [1.0, 0.5]} for name in ("predictions", "targets")]
-}).encode()  # fmt: skip
+TENSORS = json.dumps(
+    {"inputs": [{"name": name, "datatype": "FP64", "shape": [2], "data": [1.0, 0.5]} for name in ("predictions", "targets")]}
+).encode()
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

@@ -310,9 +310,10 @@ async def test_as_many_runs_at_a_time_as_there_may_be(tmp_path: Path) -> None:
         for pipe in pipes:
             os.mkfifo(pipe)
         async with (
-            Caller(app, "/waiting", {"path": str(pipes[0])}) as first, Caller(app, "/waiting", {"path": str(pipes[1])}) as second,
+            Caller(app, "/waiting", {"path": str(pipes[0])}) as first,
+            Caller(app, "/waiting", {"path": str(pipes[1])}) as second,
             Caller(app, "/telling", {}) as third,
-        ):  # fmt: skip
+        ):
             starts = [events_in((await each.chunk()).decode())[0].data["pid"] for each in (first, second)]
             assert len(set(starts)) == 2
             assert third.status == 0
@@ -392,8 +393,11 @@ async def test_the_answer_is_of_the_preferred_type(caller: httpx.AsyncClient) ->
 RNG = np.random.default_rng(3)
 LONG: dict[str, Any] = {
     "data": {"inputs": RNG.normal(size=(400, 3)).round(3).tolist(), "targets": RNG.normal(size=400).round(3).tolist()},
-    "loss": "huber", "model": {"name": "mlp", "hidden": [64]}, "batch_size": 1, "epochs": 10_000,
-}  # fmt: skip
+    "loss": "huber",
+    "model": {"name": "mlp", "hidden": [64]},
+    "batch_size": 1,
+    "epochs": 10_000,
+}
 SHORT = {**LONG, "epochs": 3}
 
 

@@ -24,7 +24,7 @@ from tests.serving.servers import (
     start,
     until_closed,
     wait_until,
-)  # fmt: skip
+)
 
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 

@@ -81,9 +81,14 @@ def classes(n: int = 40, d: int = 3, k: int = 3, seed: int = 0) -> Table:
 def plan(data: Table | None = None, **changes: Any) -> Plan:
     """Regression by a small network, without validation rows; whatever the caller changes of it."""
     usual = Plan(
-        data=data or regression(), model=mlp(4), loss=loss("mean_squared_error"), optimizer=optimizer("adam", learning_rate=0.01),
-        validation=NONE, epochs=5, batch_size=8,
-    )  # fmt: skip
+        data=data or regression(),
+        model=mlp(4),
+        loss=loss("mean_squared_error"),
+        optimizer=optimizer("adam", learning_rate=0.01),
+        validation=NONE,
+        epochs=5,
+        batch_size=8,
+    )
     return replace(usual, **changes)
 
 
@@ -103,10 +108,13 @@ def end(**changes: Any) -> State:
 def training_cases() -> tuple[Case, ...]:
     """Every loss that trains, in every setting, with targets that its own encoding draws: one row per sample at most."""
     return tuple(
-        each for each in cases()
-        if trainable(each.loss) and each.loss.name not in NO_OUTPUT and max(array.ndim for array in each.draw().values()) <= 2
+        each
+        for each in cases()
+        if trainable(each.loss)
+        and each.loss.name not in NO_OUTPUT
+        and max(array.ndim for array in each.draw().values()) <= 2
         and not (each.d and each.batch().mean.by_column)
-    )  # fmt: skip
+    )
 
 
 def default_training_cases() -> list[Case]:

@@ -24,9 +24,17 @@ def published(step: Callable[..., Array]) -> Callable[..., Array]:
 
 @published
 def adam(
-    theta: Array, g: Array, memory: Memory, t: int, *,
-    learning_rate: float, beta_1: float, beta_2: float, epsilon: float, epsilon_hat: bool,
-) -> Array:  # fmt: skip
+    theta: Array,
+    g: Array,
+    memory: Memory,
+    t: int,
+    *,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    epsilon_hat: bool,
+) -> Array:
     """Kingma and Ba (2015), Algorithm 1, and the ε̂ of their section 2."""
     m = memory["m"] = beta_1 * memory["m"] + (1 - beta_1) * g
     v = memory["v"] = beta_2 * memory["v"] + (1 - beta_2) * g**2

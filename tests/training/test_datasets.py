@@ -216,7 +216,7 @@ def test_linnerud_has_three_targets() -> None:
         ("blobs", {"n_samples": 100_000, "n_features": 1000}, ("n_samples",), "at most 9990 with 1001 columns"),
         ("blobs", {"n_samples": 5, "centers": 6}, ("centers",), "at most n_samples, so that no class is empty: 5; got 6"),
     ],
-)  # fmt: skip
+)
 def test_parameters_that_do_not_go_together_are_refused(name: str, parameters: Any, path: Path, words: str) -> None:
     with pytest.raises(InvalidParameter) as refusal:
         DATASETS[name](**parameters)
@@ -231,9 +231,14 @@ def test_classification_is_refused_exactly_where_scikit_learn_refuses(n_clusters
     refused = []
     for n_features, n_informative, n_redundant, n_classes in product((2, 4), (1, 2, 3), (0, 1), (2, 3, 4)):
         parameters = {
-            "n_samples": 20, "n_features": n_features, "n_informative": n_informative, "n_redundant": n_redundant,
-            "n_classes": n_classes, "n_clusters_per_class": n_clusters_per_class, "weights": weights,
-        }  # fmt: skip
+            "n_samples": 20,
+            "n_features": n_features,
+            "n_informative": n_informative,
+            "n_redundant": n_redundant,
+            "n_classes": n_classes,
+            "n_clusters_per_class": n_clusters_per_class,
+            "weights": weights,
+        }
         refused.append(fails(datasets.classification, InvalidParameter, **parameters))
         assert refused[-1] == fails(sklearn.datasets.make_classification, ValueError, **parameters)
     assert set(refused) == {True, False}

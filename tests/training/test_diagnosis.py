@@ -114,7 +114,8 @@ HEALTHY: dict[str, tuple[Table, str, dict[str, Any]]] = {
     "mlp, squared error": (REGRESSION, "mean_squared_error", {}),
     "linear, huber, sgd": (REGRESSION, "huber", {"model": LINEAR, "optimizer": optimizer("sgd", 0.05)}),
     "linear, squared error, momentum, all rows at once": (
-        REGRESSION, "mean_squared_error",
+        REGRESSION,
+        "mean_squared_error",
         {"model": LINEAR, "optimizer": optimizer("sgd", 0.05, momentum=0.9), "batch_size": FULL, "epochs": 60},
     ),
     "linear, noisy data": (DIABETES, "mean_squared_error", {"model": LINEAR}),
@@ -135,14 +136,16 @@ HEALTHY: dict[str, tuple[Table, str, dict[str, Any]]] = {
     "mlp, brier": (table("wine"), "brier_score", {"epochs": 15}),
     "mlp, dropout and a penalty": (table("wine"), "categorical_cross_entropy", {"model": mlp(16, dropout=0.2), "l2": 1e-4}),
     "linear, losses below 0": (
-        DIABETES, "gamma_nll", {"parameters": {"log_input": True}, "model": LINEAR, "optimizer": optimizer("lbfgs"), "epochs": 5},
+        DIABETES,
+        "gamma_nll",
+        {"parameters": {"log_input": True}, "model": LINEAR, "optimizer": optimizer("lbfgs"), "epochs": 5},
     ),
     "mlp, cosine schedule": (REGRESSION, "mean_squared_error", {"schedule": Chosen(SCHEDULES["cosine"], {})}),
     "mlp, early stopping": (REGRESSION, "log_cosh", {"patience": 5, "epochs": 200}),
     "mlp, no validation": (IRIS, "categorical_cross_entropy", {"validation": ALL_ROWS}),
     "mlp, one epoch": (IRIS, "categorical_cross_entropy", {"epochs": 1}),
     "linear, one epoch": (CANCER, "logistic", {"epochs": 1, "model": LINEAR}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HEALTHY)

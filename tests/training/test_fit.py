@@ -45,7 +45,7 @@ from tests.training.plans import (
     regression,
     schedule,
     trained,
-)  # fmt: skip
+)
 
 SECONDS = FIGURES.index("seconds")
 EPOCHS = 6
@@ -91,10 +91,19 @@ def check_resuming(chosen: Plan) -> State:
 def busy(chosen: Chosen, architecture: Chosen, **changes: Any) -> Plan:
     """Everything at once that a state could forget."""
     usual: dict[str, Any] = {
-        "optimizer": chosen, "model": architecture, "epochs": EPOCHS, "batch_size": 7, "l1": 1e-3, "l2": 1e-2,
-        "validation": Held(fraction=0.25, seed=3), "patience": 3, "min_delta": 1e-4, "restore_best": True,
-        "metrics": (metric("huber"), metric("mean_absolute_error")), "seed": 5,
-    }  # fmt: skip
+        "optimizer": chosen,
+        "model": architecture,
+        "epochs": EPOCHS,
+        "batch_size": 7,
+        "l1": 1e-3,
+        "l2": 1e-2,
+        "validation": Held(fraction=0.25, seed=3),
+        "patience": 3,
+        "min_delta": 1e-4,
+        "restore_best": True,
+        "metrics": (metric("huber"), metric("mean_absolute_error")),
+        "seed": 5,
+    }
     return plan(regression(43), **{**usual, **changes})
 
 
@@ -108,10 +117,13 @@ def test_resuming_changes_no_bit_with_any_optimizer(name: str, architecture: str
     chosen = Chosen(OPTIMIZERS[name], {"momentum": 0.9} if "momentum" in OPTIMIZERS[name].parameters else {})
     check_resuming(
         busy(
-            chosen, ARCHITECTURES[architecture], clip_norm=0.5, clip_value=0.4,
+            chosen,
+            ARCHITECTURES[architecture],
+            clip_norm=0.5,
+            clip_value=0.4,
             schedule=schedule("reduce_on_plateau", patience=0, factor=0.5, threshold=0.1),
         )
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, each in OPTIMIZERS.items() if each.full_batch])

@@ -27,7 +27,7 @@ from tests.training.plans import (
     plan,
     targets,
     training_cases,
-)  # fmt: skip
+)
 
 ROWS = 7
 STEP = 1e-6
@@ -36,9 +36,14 @@ STEP = 1e-6
 def run_of(case: Case, architecture: Chosen, **changes: Any) -> Run:
     table = Table(inputs(ROWS, 2), targets(case, ROWS))
     usual = {
-        "loss": Chosen(case.loss, case.parameters), "model": architecture, "batch_size": "full", "shuffle": False, "epochs": 1,
-        "optimizer": optimizer("gradient_descent", learning_rate=1.0), "standardize_targets": False,
-    }  # fmt: skip
+        "loss": Chosen(case.loss, case.parameters),
+        "model": architecture,
+        "batch_size": "full",
+        "shuffle": False,
+        "epochs": 1,
+        "optimizer": optimizer("gradient_descent", learning_rate=1.0),
+        "standardize_targets": False,
+    }
     return prepare(plan(table, **{**usual, **changes}))
 
 

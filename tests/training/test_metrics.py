@@ -224,10 +224,21 @@ def test_a_pole_is_infinite() -> None:
 # --- losses as metrics ----------------------------------------------------------------------------------------------------
 
 ENCODINGS: tuple[Encoding, ...] = (
-    declared.REAL, declared.VALUE, declared.POSITIVE, declared.NON_NEGATIVE, declared.ABOVE_MINUS_ONE, declared.PROBABILITY,
-    declared.LOGIT, declared.SCORE, declared.LOGITS, declared.DISTRIBUTION, declared.LOG_PROBABILITIES, declared.SCORES,
-    declared.EMBEDDING, declared.DISTANCE,
-)  # fmt: skip
+    declared.REAL,
+    declared.VALUE,
+    declared.POSITIVE,
+    declared.NON_NEGATIVE,
+    declared.ABOVE_MINUS_ONE,
+    declared.PROBABILITY,
+    declared.LOGIT,
+    declared.SCORE,
+    declared.LOGITS,
+    declared.DISTRIBUTION,
+    declared.LOG_PROBABILITIES,
+    declared.SCORES,
+    declared.EMBEDDING,
+    declared.DISTANCE,
+)
 N, K = 12, 3
 
 
@@ -330,15 +341,29 @@ def evaluated(loss: Loss, case: Case) -> float | None:
 @pytest.mark.parametrize(
     ("name", "encoding"),
     [
-        ("binary_cross_entropy", "logit"), ("brier_score", "logit"), ("zero_one", "logit"), ("hinge", "logit"),
-        ("mean_absolute_error", "logit"), ("mean_absolute_error", "probability"), ("mean_absolute_error", "positive"),
-        ("max_error", "real"), ("poisson_deviance", "positive"), ("mean_squared_logarithmic_error", "non_negative"),
-        ("categorical_cross_entropy", "logits"), ("brier_score", "logits"), ("zero_one", "logits"),
-        ("categorical_hinge", "logits"), ("categorical_cross_entropy", "log_probabilities"), ("zero_one", "log_probabilities"),
-        ("categorical_focal", "distribution"), ("nll", "log_probabilities"), ("zero_one", "scores"),
-        ("cosine_similarity", "real"), ("poisson_nll", "value"),
+        ("binary_cross_entropy", "logit"),
+        ("brier_score", "logit"),
+        ("zero_one", "logit"),
+        ("hinge", "logit"),
+        ("mean_absolute_error", "logit"),
+        ("mean_absolute_error", "probability"),
+        ("mean_absolute_error", "positive"),
+        ("max_error", "real"),
+        ("poisson_deviance", "positive"),
+        ("mean_squared_logarithmic_error", "non_negative"),
+        ("categorical_cross_entropy", "logits"),
+        ("brier_score", "logits"),
+        ("zero_one", "logits"),
+        ("categorical_hinge", "logits"),
+        ("categorical_cross_entropy", "log_probabilities"),
+        ("zero_one", "log_probabilities"),
+        ("categorical_focal", "distribution"),
+        ("nll", "log_probabilities"),
+        ("zero_one", "scores"),
+        ("cosine_similarity", "real"),
+        ("poisson_nll", "value"),
     ],
-)  # fmt: skip
+)
 def test_some_that_fit(name: str, encoding: str) -> None:
     assert any(outcome is not None for case, outcome in zip(cases(), outcomes(name), strict=True) if case.encoding == encoding)
 
@@ -356,7 +381,7 @@ def test_some_that_fit(name: str, encoding: str) -> None:
         ("triplet_margin", "embedding", "it takes anchor, positive, negative"),
         ("iou", "real", "it takes box_xyxy"),
     ],
-)  # fmt: skip
+)
 def test_some_that_do_not_fit(name: str, encoding: str, words: str) -> None:
     with pytest.raises(InvalidParameter) as refusal:
         score(LOSSES[name], {}, np.ones(4), encoding, np.array([0.0, 1, 0, 1]))

@@ -204,9 +204,16 @@ def test_centered_rmsprop_of_a_constant_gradient_stays_finite() -> None:
     assert np.isfinite(walk.weights).all()
 
 
-@pytest.mark.parametrize(("alias", "same_as"), [
-    ("SGD", "sgd"), ("RMSprop", "rmsprop"), ("Adam", "adam"), ("NAdam", "nadam"), ("L-BFGS-B", "lbfgs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("alias", "same_as"),
+    [
+        ("SGD", "sgd"),
+        ("RMSprop", "rmsprop"),
+        ("Adam", "adam"),
+        ("NAdam", "nadam"),
+        ("L-BFGS-B", "lbfgs"),
+    ],
+)
 def test_names_of_other_libraries_are_aliases(alias: str, same_as: str) -> None:
     assert OPTIMIZERS.resolve(alias)[0] is OPTIMIZERS[same_as]
 
@@ -235,8 +242,11 @@ def _documented(annotation: Any) -> bool:
 
 def _within(value: Any, annotation: Any) -> bool:
     tests: dict[str, Callable[[Any, Any], bool]] = {
-        "gt": lambda a, b: a > b, "ge": lambda a, b: a >= b, "lt": lambda a, b: a < b, "le": lambda a, b: a <= b,
-    }  # fmt: skip
+        "gt": lambda a, b: a > b,
+        "ge": lambda a, b: a >= b,
+        "lt": lambda a, b: a < b,
+        "le": lambda a, b: a <= b,
+    }
     bounds = [(key, getattr(each, key)) for each in annotation.__metadata__ for key in tests if hasattr(each, key)]
     return isinstance(value, annotation.__origin__) and all(tests[key](value, limit) for key, limit in bounds)
 

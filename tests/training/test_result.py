@@ -84,8 +84,13 @@ def test_parameters_are_named_and_shaped() -> None:
     run = prepare(plan(model=mlp(5, 4)))
     shapes = {name: array.shape for name, array in finish(run, trained(run)).parameters.items()}
     assert shapes == {
-        "weights_1": (3, 5), "biases_1": (5,), "weights_2": (5, 4), "biases_2": (4,), "weights_3": (4, 1), "biases_3": (1,),
-    }  # fmt: skip
+        "weights_1": (3, 5),
+        "biases_1": (5,),
+        "weights_2": (5, 4),
+        "biases_2": (4,),
+        "weights_3": (4, 1),
+        "biases_3": (1,),
+    }
 
 
 KINDS: dict[str, dict[str, Any]] = {

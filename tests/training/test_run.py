@@ -23,7 +23,7 @@ from tests.training.plans import (
     regression,
     schedule,
     trained,
-)  # fmt: skip
+)
 
 N = 40
 
@@ -169,11 +169,17 @@ def test_predictions_are_given_in_the_targets_own_units() -> None:
 @pytest.mark.parametrize(
     ("name", "standardized"),
     [
-        ("mean_squared_error", True), ("huber", True), ("quantile", True), ("median_absolute_error", True), ("max_error", True),
-        ("mean_absolute_percentage_error", False), ("gamma_deviance", False), ("mean_squared_logarithmic_error", False),
+        ("mean_squared_error", True),
+        ("huber", True),
+        ("quantile", True),
+        ("median_absolute_error", True),
+        ("max_error", True),
+        ("mean_absolute_percentage_error", False),
+        ("gamma_deviance", False),
+        ("mean_squared_logarithmic_error", False),
         ("poisson_nll", False),
     ],
-)  # fmt: skip
+)
 def test_targets_are_standardized_where_the_loss_looks_at_differences_only(name: str, standardized: bool) -> None:
     """A percentage of a standardized target is a percentage of nothing."""
     positive = np.abs(np.asarray(regression(N).targets)) + 1.0
@@ -266,7 +272,7 @@ WRONG_TABLES: dict[str, tuple[Table, Path, str, str]] = {
     "targets of three axes": (Table(inputs(5), np.ones((5, 2, 2))), ("data", "targets"), "shape", "(5, 2, 2)"),
     "targets without columns": (Table(inputs(5), np.ones((5, 0))), ("data", "targets"), "empty", "(5, 0)"),
     "a target": (Table(inputs(5), np.array(3.0)), ("data", "targets"), "shape", "()"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("wrong", WRONG_TABLES.values(), ids=list(WRONG_TABLES))
@@ -450,10 +456,12 @@ def test_settings_without_a_meaning_are_refused(changes: dict[str, Any], path: P
 @pytest.mark.parametrize(
     "changes",
     [
-        {**TREES, "batch_size": "full"}, {**TREES, "schedule": schedule("cosine")}, {**LBFGS, "batch_size": "full"},
+        {**TREES, "batch_size": "full"},
+        {**TREES, "schedule": schedule("cosine")},
+        {**LBFGS, "batch_size": "full"},
         {**LBFGS, "l1": 0.1, "l2": 0.1},
     ],
-)  # fmt: skip
+)
 def test_settings_with_a_meaning_are_taken(changes: dict[str, Any]) -> None:
     prepare(plan(**changes))
 

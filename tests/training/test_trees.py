@@ -20,9 +20,15 @@ def boosted(table: Table, name: str, epochs: int = 30, **changes: Any) -> Run:
         key: changes.pop(key) for key in ("learning_rate", "max_depth", "subsample", "min_samples_leaf") if key in changes
     }
     usual: dict[str, Any] = {
-        "loss": loss(name), "model": model("boosted_trees", **parameters), "optimizer": None, "batch_size": None,
-        "epochs": epochs, "standardize_inputs": False, "standardize_targets": False, "restore_best": False,
-    }  # fmt: skip
+        "loss": loss(name),
+        "model": model("boosted_trees", **parameters),
+        "optimizer": None,
+        "batch_size": None,
+        "epochs": epochs,
+        "standardize_inputs": False,
+        "standardize_targets": False,
+        "restore_best": False,
+    }
     return prepare(plan(table, **{**usual, **changes}))
 
 
@@ -42,13 +48,17 @@ def test_squared_errors_are_boosted_as_in_scikit_learn(name: str, share: float, 
     """
     table, fresh = bent(), inputs(100, 4, seed=9)
     run = boosted(
-        table, name, learning_rate=0.2 * share, max_depth=max_depth, min_samples_leaf=min_samples_leaf,
+        table,
+        name,
+        learning_rate=0.2 * share,
+        max_depth=max_depth,
+        min_samples_leaf=min_samples_leaf,
         validation=Held(table=Table(fresh, np.zeros(100))),
-    )  # fmt: skip
+    )
     state = trained(run)
     twin = GradientBoostingRegressor(
         n_estimators=30, learning_rate=0.2, max_depth=max_depth, min_samples_leaf=min_samples_leaf, random_state=0
-    )  # fmt: skip
+    )
     twin.fit(table.inputs, table.targets)
     np.testing.assert_allclose(state["sums"][:, 0], twin.predict(table.inputs), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(state["validation_sums"][:, 0], twin.predict(fresh), rtol=1e-10, atol=1e-10)

@@ -36,7 +36,12 @@ BLOBS = {"n_samples": 1000, "centers": 3, "n_features": 2, "cluster_std": 2.0, "
 EXPERIMENTS = [
     Experiment("regression", LINEAR, loss("mean_squared_error"), mlp(25), 100, "mean_squared_error", (0.0023, 0.0057)),
     Experiment(
-        "regression", LINEAR, loss("mean_squared_logarithmic_error", clip=1e-7), mlp(25), 100, "mean_squared_error",
+        "regression",
+        LINEAR,
+        loss("mean_squared_logarithmic_error", clip=1e-7),
+        mlp(25),
+        100,
+        "mean_squared_error",
         (0.119, 0.159),
     ),
     Experiment("regression", LINEAR, loss("mean_absolute_error"), mlp(25), 100, "mean_squared_error", (0.0037, 0.0044)),
@@ -44,18 +49,25 @@ EXPERIMENTS = [
     Experiment("circles", CIRCLES, loss("hinge"), mlp(50, output="tanh"), 200, "accuracy", (0.850, 0.842)),
     Experiment("circles", CIRCLES, loss("squared_hinge"), mlp(50, output="tanh"), 200, "accuracy", (0.838, 0.842)),
     Experiment("blobs", BLOBS, loss("categorical_cross_entropy"), mlp(50), 100, "accuracy", (0.827, 0.819)),
-]  # fmt: skip
+]
 
 
 def medians(experiment: Experiment) -> tuple[float, float]:
     data = DATASETS[experiment.dataset](**experiment.rows)
     standardized = experiment.dataset == "regression"
     plan = Plan(
-        data=Table(data.inputs, data.targets), model=experiment.model, loss=experiment.loss, epochs=experiment.epochs,
-        optimizer=optimizer("sgd", learning_rate=0.01, momentum=0.9), validation=Held(fraction=None, last=500), batch_size=32,
-        standardize_inputs=standardized, standardize_targets=standardized, restore_best=False,
+        data=Table(data.inputs, data.targets),
+        model=experiment.model,
+        loss=experiment.loss,
+        epochs=experiment.epochs,
+        optimizer=optimizer("sgd", learning_rate=0.01, momentum=0.9),
+        validation=Held(fraction=None, last=500),
+        batch_size=32,
+        standardize_inputs=standardized,
+        standardize_targets=standardized,
+        restore_best=False,
         metrics=(metric(experiment.metric),),
-    )  # fmt: skip
+    )
     scores: list[tuple[float, float | None]] = []
     for seed in range(SEEDS):
         run = prepare(replace(plan, seed=seed))

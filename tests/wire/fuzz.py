@@ -65,14 +65,16 @@ def bent(fuzzed: Fuzzed, number: int) -> bytes:
         end = min(len(body), start + rng.choice((0, 0, 1, 1, 2, 3, 8)))
         if rng.random() < 0.5 and (token := TOKEN.search(body, start)):
             start, end = token.span()
-        middle = rng.choice((
-            b"",
-            rng.choice(fuzzed.words),
-            rng.choice(fuzzed.words),
-            body[start:end] * 2,
-            bytes((rng.randrange(256),)),
-            rng.choice(fuzzed.seeds)[start : start + 12],
-        ))  # fmt: skip
+        middle = rng.choice(
+            (
+                b"",
+                rng.choice(fuzzed.words),
+                rng.choice(fuzzed.words),
+                body[start:end] * 2,
+                bytes((rng.randrange(256),)),
+                rng.choice(fuzzed.seeds)[start : start + 12],
+            )
+        )
         body = body[:start] + middle + body[end:]
     return fuzzed.wrapped(rng, body)
 
@@ -155,20 +157,63 @@ DIALECTS: Sequence[Mapping[str, Sequence[str]]] = ({}, {}, {"decimal": [","]}, {
 CSV_ROLES = {"loss": ["mse"], "predictions": ["p"], "targets": ["t"]}
 CSV_RUN = {"loss": ["mse"], "targets": ["t"], "model": ["linear"], "epochs": ["1"], "validation": ["null"]}
 CSV_SEEDS = [
-    b"p,t\n1,2\n3,4\n", b"p,t,w\r\n0.5,1,2\r\n.25,0,1\r\n1e-3,1,0\r\n", "\ufeffp;t\n1,5;2,25\n-3;4\n".encode(),
-    b'p,t,"name, of it"\n1,2,"a ""b"", c"\n3,4,"two\nlines"\n', b"p\tt\n1\t2\n3\t4", b"p,t\n1,NA\n,2\nInf,true\n",
-    b"p,t\n9007199254740993,18446744073709551615\n-9223372036854775808,1\n", b"p,t\r1,2\r3,4\r",
-    b"t,p\nyes,1\nno,2\n", b"p\n1\n\n3\n",
+    b"p,t\n1,2\n3,4\n",
+    b"p,t,w\r\n0.5,1,2\r\n.25,0,1\r\n1e-3,1,0\r\n",
+    "\ufeffp;t\n1,5;2,25\n-3;4\n".encode(),
+    b'p,t,"name, of it"\n1,2,"a ""b"", c"\n3,4,"two\nlines"\n',
+    b"p\tt\n1\t2\n3\t4",
+    b"p,t\n1,NA\n,2\nInf,true\n",
+    b"p,t\n9007199254740993,18446744073709551615\n-9223372036854775808,1\n",
+    b"p,t\r1,2\r3,4\r",
+    b"t,p\nyes,1\nno,2\n",
+    b"p\n1\n\n3\n",
     b"p,t\n" + b"0.1234567890123456789,1.7976931348623157e308\n" * 6,
-]  # fmt: skip
+]
 CSV_WORDS = [
-    b",", b";", b"\t", b"\n", b"\r", b"\r\n", b'"', b'""', b"0", b"1", b"-", b"+", b".", b"e", b"E5", b"1e400",
-    b"5e-324", b"NaN", b"NA",
-    b"inf", b"-Infinity", b"true", b"null", b"\0", b"\xef\xbb\xbf",
-    b"\xff", "é".encode(), "\u2028".encode(), "\u0661".encode(), b" ",
-    b"00", b"0x1F", b"1_000", b"9007199254740993", b"18446744073709551616", b"1.5", b"1,5", b"p", b"t", b"=1+1",
-    b"1e", b"\x1c", b"\x85",
-]  # fmt: skip
+    b",",
+    b";",
+    b"\t",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b'"',
+    b'""',
+    b"0",
+    b"1",
+    b"-",
+    b"+",
+    b".",
+    b"e",
+    b"E5",
+    b"1e400",
+    b"5e-324",
+    b"NaN",
+    b"NA",
+    b"inf",
+    b"-Infinity",
+    b"true",
+    b"null",
+    b"\0",
+    b"\xef\xbb\xbf",
+    b"\xff",
+    "é".encode(),
+    "\u2028".encode(),
+    "\u0661".encode(),
+    b" ",
+    b"00",
+    b"0x1F",
+    b"1_000",
+    b"9007199254740993",
+    b"18446744073709551616",
+    b"1.5",
+    b"1,5",
+    b"p",
+    b"t",
+    b"=1+1",
+    b"1e",
+    b"\x1c",
+    b"\x85",
+]
 
 
 def try_csv(body: bytes) -> str:
@@ -213,15 +258,50 @@ JSON_SEEDS = [
     b'{"loss": "mse", "predictions": [1, null, "NaN"], "targets": [1, "Infinity", 3], "missing": "drop", "outputs": ["value"]}',
     b'{"loss": "zero_one", "predictions": [9007199254740993, 1], "targets": [18446744073709551615, 1]}',
     b'{"loss": {"name": "gaussian_nll"}, "predictions": {"mean": [1, 2], "variance": [1, 2]}, "targets": [[1], [2, 3]]}',
-]  # fmt: skip
+]
 JSON_WORDS = [
-    b"1", b"2.5", b"[", b"]", b"{", b"}", b",", b":", b'"', b"\\", b"\\u0000", b"\\ud800", b"null", b"true", b"NaN",
-    b"Infinity", b"-", b"+1", b"01",
-    b"1e400", b"1e-400", b"5e-324", b"9007199254740993", b"18446744073709551616", b"-9223372036854775809",
-    b"[[[1]]]", b"[]", b"{}",
-    b'"a": 1, ', b'"predictions": [1], ', b'"1"', b" ", b"\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"1.", b".5", b"-0",
-    b"-0.0", b"1" * 400,
-]  # fmt: skip
+    b"1",
+    b"2.5",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    b":",
+    b'"',
+    b"\\",
+    b"\\u0000",
+    b"\\ud800",
+    b"null",
+    b"true",
+    b"NaN",
+    b"Infinity",
+    b"-",
+    b"+1",
+    b"01",
+    b"1e400",
+    b"1e-400",
+    b"5e-324",
+    b"9007199254740993",
+    b"18446744073709551616",
+    b"-9223372036854775809",
+    b"[[[1]]]",
+    b"[]",
+    b"{}",
+    b'"a": 1, ',
+    b'"predictions": [1], ',
+    b'"1"',
+    b" ",
+    b"\n",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"1.",
+    b".5",
+    b"-0",
+    b"-0.0",
+    b"1" * 400,
+]
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -257,11 +337,11 @@ TABLE_SEEDS = [
     b'{"data": {"p": {"0": 1, "1": 3}, "t": {"0": 2.5, "1": null}}, "loss": "mse", "predictions": "p", "targets": "t"}',
     b'{"data": {"schema": {}, "data": [{"p": 9007199254740993, "t": 1}]}, "loss": "mse", "predictions": "p", "targets": "t"}',
     b'{"data": {"columns": ["p", "t"], "data": [[1, "x"], [null, true]]}, "loss": "mse", "predictions": "p", "targets": "t"}',
-]  # fmt: skip
+]
 TRAIN_SEEDS = [
     b'{"data": {"rows": [{"p": 1, "t": 2}, {"p": 2, "t": 3}], "targets": "t"}, "loss": "mse", "model": "linear", "epochs": 1}',
     b'{"data": {"columns": {"p": [1, 2], "t": [3, 4]}, "targets": "t", "inputs": ["p"]}, "loss": "mse", "model": "linear"}',
-]  # fmt: skip
+]
 TABLE_WORDS = [
     *JSON_WORDS,
     b'"p"',
@@ -319,19 +399,48 @@ def npy(array: Any) -> bytes:
 NPY_SEEDS = [
     npy(array)
     for array in (
-        np.array([1.0, 2.5]), np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1, 2**60]),
+        np.array([1.0, 2.5]),
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.array([1, 2**60]),
         np.array([2**64 - 1], np.uint64),
-        np.array([True, False]), np.array(["a", "bc"]), np.asfortranarray(np.arange(4.0).reshape(2, 2)), np.array([1, 2], ">i2"),
-        np.array([1.0, np.nan, np.inf], np.float16), np.array([1j, 2]), np.array(["2020-01-01"], "M8[D]"), np.array([b"a"]),
+        np.array([True, False]),
+        np.array(["a", "bc"]),
+        np.asfortranarray(np.arange(4.0).reshape(2, 2)),
+        np.array([1, 2], ">i2"),
+        np.array([1.0, np.nan, np.inf], np.float16),
+        np.array([1j, 2]),
+        np.array(["2020-01-01"], "M8[D]"),
+        np.array([b"a"]),
     )
-]  # fmt: skip
+]
 LAST = ("targets.npy", NPY_SEEDS[0])
 NPY_WORDS = [
-    b"'<f8'", b"'<i8'", b"'<U1'", b"'|O'", b"'|V3'", b"True", b"False", b"(2,)", b"(1, 2)", b"()", b"(0,)",
-    b"(-1,)", b"(99999999999,)",
-    b"\x93NUMPY", b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\0" * 8, b"\xff" * 8, b"{", b"}", b"'", b", ",
-    b"__import__('os')", b"[('a', '<f8')]",
-]  # fmt: skip
+    b"'<f8'",
+    b"'<i8'",
+    b"'<U1'",
+    b"'|O'",
+    b"'|V3'",
+    b"True",
+    b"False",
+    b"(2,)",
+    b"(1, 2)",
+    b"()",
+    b"(0,)",
+    b"(-1,)",
+    b"(99999999999,)",
+    b"\x93NUMPY",
+    b"\x01\x00",
+    b"\x02\x00",
+    b"\x03\x00",
+    b"\0" * 8,
+    b"\xff" * 8,
+    b"{",
+    b"}",
+    b"'",
+    b", ",
+    b"__import__('os')",
+    b"[('a', '<f8')]",
+]
 
 
 def zipped(rng: random.Random, body: bytes) -> bytes:

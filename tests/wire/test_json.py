@@ -69,10 +69,18 @@ def same(one: object, other: object) -> bool:
 def test_same_tells_apart() -> None:
     assert same({"a": [1, "x", np.array([1.0])]}, {"a": [1, "x", np.array([1.0])]})
     for one, other in [
-        (1, 1.0), (1, True), (0.0, -0.0), ({"a": 1, "b": 2}, {"b": 2, "a": 1}), (np.array([0.0]), np.array([-0.0])),
-        (np.zeros(4), np.zeros((2, 2))), (np.zeros(1), [0.0]), ([1], [1, 2]), (np.zeros(1), np.zeros(1, np.float32)),
-        (np.zeros(1), np.zeros(1, np.int64)), (np.zeros(1, np.uint64), np.zeros(1, np.int64)),
-    ]:  # fmt: skip
+        (1, 1.0),
+        (1, True),
+        (0.0, -0.0),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        (np.array([0.0]), np.array([-0.0])),
+        (np.zeros(4), np.zeros((2, 2))),
+        (np.zeros(1), [0.0]),
+        ([1], [1, 2]),
+        (np.zeros(1), np.zeros(1, np.float32)),
+        (np.zeros(1), np.zeros(1, np.int64)),
+        (np.zeros(1, np.uint64), np.zeros(1, np.int64)),
+    ]:
         assert not same(one, other)
 
 
@@ -104,7 +112,7 @@ CLEAN = {
     "scalars": '{"a": 1, "b": -0, "c": 1.5, "d": -0.0, "e": 18446744073709551615, "f": 1e3}',
     "text beyond ASCII": '{"größe": ["σ", "\\u03c3", "\\ud83d\\ude00"]}',
     "escapes": '{"a\\n": "\\"\\\\\\/\\b\\f\\t\\u0000"}',
-}  # fmt: skip
+}
 
 
 @needs_simdjson
@@ -266,7 +274,7 @@ NUMBERS = {
     "no-break space": "[1,\u00a02]",
     "line separator": "[1,\u20282]",
     "form feed": "[1,\f2]",
-}  # fmt: skip
+}
 
 
 @needs_simdjson
@@ -328,7 +336,7 @@ DOCUMENTS = {
     "a trailing comma": b'{"a": [1],}',
     "only brackets": b"[" * 1000,
     "a bracket in a key makes up for a deeper row": b'{"[": [[1, [2]], [3, 4]]}',
-}  # fmt: skip
+}
 
 
 @needs_simdjson
@@ -339,9 +347,16 @@ def test_fast_path_agrees_about_documents(body: bytes) -> None:
 
 
 @needs_simdjson
-@pytest.mark.parametrize(("opening", "innermost", "closing"), [
-    ("[", "[]", "]"), ("[", "1", "]"), ('{"a":', "{}", "}"), ('{"a":[', "1", "]}"), ('[{"a":', "[1]", "}]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("opening", "innermost", "closing"),
+    [
+        ("[", "[]", "]"),
+        ("[", "1", "]"),
+        ('{"a":', "{}", "}"),
+        ('{"a":[', "1", "]}"),
+        ('[{"a":', "[1]", "}]"),
+    ],
+)
 def test_fast_path_agrees_about_depth(opening: str, innermost: str, closing: str) -> None:
     read: list[bool] = []
     for depth in (*range(MAX_DEPTH // 2 - 3, MAX_DEPTH // 2 + 4), *range(MAX_DEPTH - 3, MAX_DEPTH + 4)):
@@ -511,7 +526,7 @@ LAYOUTS: dict[str, NDArray[Any]] = {
     "Fortran order, single precision": np.asfortranarray(ROWS.astype(np.float32)),
     "flags": np.array([True, False]),
     "integers": np.array([[1, 2], [3, 4]]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("array", LAYOUTS.values(), ids=list(LAYOUTS))

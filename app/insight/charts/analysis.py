@@ -259,12 +259,15 @@ def _groups(theme: Theme, answer: Answer) -> Iterator[Spec]:
     for name, groups in groupings.items():
         rows = [
             row(
-                name=f"{named(group['group'], 20)} ({group['n']:,})", value=finite(group["value"]), low=ends[0], high=ends[1],
+                name=f"{named(group['group'], 20)} ({group['n']:,})",
+                value=finite(group["value"]),
+                low=ends[0],
+                high=ends[1],
                 strong=(p := finite(group.get("p_adjusted"))) is not None and p < alpha,
             )
             for group in groups[:MOST_ROWS]
             for ends in [group.get("interval") or (None, None)]
-        ]  # fmt: skip
+        ]
         more = f", the first {MOST_ROWS} of {len(groups)}" if len(groups) > MOST_ROWS else ""
         yield forest(theme, f"By {named(name, 24)}{more}; filled: unlike the rest", "loss", rows, PANEL, finite(answer["value"]))
 

@@ -60,12 +60,15 @@ def _of_loss(theme: Theme, entry: Answer) -> list[Spec]:
     if pairs:
         shown = [
             row(
-                name=" − ".join(named(model, 14) for model in pair["models"]), value=finite(pair["difference"]), low=ends[0],
-                high=ends[1], strong=ends[0] is not None and not ends[0] <= 0 <= ends[1],
+                name=" − ".join(named(model, 14) for model in pair["models"]),
+                value=finite(pair["difference"]),
+                low=ends[0],
+                high=ends[1],
+                strong=ends[0] is not None and not ends[0] <= 0 <= ends[1],
             )
             for pair in pairs[:MOST_ROWS]
             for ends in [pair["interval"] if pair["interval"] and None not in pair["interval"] else (None, None)]
-        ]  # fmt: skip
+        ]
         title = f"Differences{_first(pairs)}; filled: the interval leaves 0 out"
         panels.append(forest(theme, title, "difference, with interval", shown, PANEL, 0.0))
     return panels

@@ -108,11 +108,13 @@ def _panel(answer: Answer, theme: Theme, names: Sequence[str], field: str, *, la
         ends.append((name, seen[-1] if seen else low))
         rows = [{"x": at, "y": y, "line": line, "piece": piece} for piece, run in enumerate(runs) for at, y in run] + rows
     layers = [*_asymptotes(answer, theme, (low, high))] if field == "value" else []
-    layers.append({
-        "data": {"values": rows},
-        "mark": {"type": "line", "clip": True},
-        "encoding": {"detail": {"field": "piece", "type": "nominal"}, **styles(theme, len(names))},
-    })  # fmt: skip
+    layers.append(
+        {
+            "data": {"values": rows},
+            "mark": {"type": "line", "clip": True},
+            "encoding": {"detail": {"field": "piece", "type": "nominal"}, **styles(theme, len(names))},
+        }
+    )
     if field == "value":
         layers += _kinks(answer, theme)
         layers += end_labels(theme, ends, len(names), WIDTH, height, (low, high)) if len(names) > 1 else []

@@ -100,19 +100,37 @@ def _config(theme: Theme) -> Spec:
         "view": {"stroke": None},
         "concat": {"spacing": 16},
         "title": {
-            "anchor": "start", "frame": "group", "offset": 22, "fontSize": HEADING, "fontWeight": 600, "color": theme.ink,
-            "subtitleFontSize": TEXT, "subtitleColor": theme.muted, "subtitlePadding": 6, "subtitleLineHeight": 18,
+            "anchor": "start",
+            "frame": "group",
+            "offset": 22,
+            "fontSize": HEADING,
+            "fontWeight": 600,
+            "color": theme.ink,
+            "subtitleFontSize": TEXT,
+            "subtitleColor": theme.muted,
+            "subtitlePadding": 6,
+            "subtitleLineHeight": 18,
         },
         "axis": {
-            "domain": False, "ticks": False, "labelPadding": 6, "titlePadding": 8, "labelFontSize": SMALL, "titleFontSize": SMALL,
-            "titleFontWeight": "normal", "labelColor": theme.muted, "titleColor": theme.muted, "gridColor": zero,
-            "labelLimit": 200, "labelOverlap": "greedy", "labelSeparation": 6,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 6,
+            "titlePadding": 8,
+            "labelFontSize": SMALL,
+            "titleFontSize": SMALL,
+            "titleFontWeight": "normal",
+            "labelColor": theme.muted,
+            "titleColor": theme.muted,
+            "gridColor": zero,
+            "labelLimit": 200,
+            "labelOverlap": "greedy",
+            "labelSeparation": 6,
         },
         "text": {"fontSize": SMALL, "color": theme.ink},
         "legend": {"labelColor": theme.ink, "labelFontSize": SMALL},
         "line": {"strokeWidth": 2.25, "strokeJoin": "round", "strokeCap": "butt"},
         "rule": {"color": theme.control},
-    }  # fmt: skip
+    }
 
 
 def clean(text: str) -> str:
@@ -214,14 +232,18 @@ def styles(theme: Theme, lines: int) -> Spec:
     domain = [*range(lines)]
     return {
         "color": {
-            "field": "line", "type": "nominal", "legend": None,
+            "field": "line",
+            "type": "nominal",
+            "legend": None,
             "scale": {"domain": domain, "range": [colour(theme, index) for index in domain]},
         },
         "strokeDash": {
-            "field": "line", "type": "nominal", "legend": None,
+            "field": "line",
+            "type": "nominal",
+            "legend": None,
             "scale": {"domain": domain, "range": [[*stroke(index)] for index in domain]},
         },
-    }  # fmt: skip
+    }
 
 
 def end_labels(

@@ -73,9 +73,16 @@ def compare(answer: Answer, theme_name: ThemeName) -> Spec:
 
 
 def _panel(
-    theme: Theme, run: Answer, metric: str | None, width: int, height: int, *, last: bool, title: str | None = None,
+    theme: Theme,
+    run: Answer,
+    metric: str | None,
+    width: int,
+    height: int,
+    *,
+    last: bool,
+    title: str | None = None,
     view: tuple[float, float] | None = None,
-) -> Spec:  # fmt: skip
+) -> Spec:
     lines = [*_lines(run, metric)]
     numbers = [number for _, line in lines for _, number in line]
     if not numbers:

@@ -38,10 +38,12 @@ from app.losses.numerics.residuals import seamed, within
 from app.losses.numerics.stable import Array, exp_tail, recovered
 from app.losses.parameters import LEVEL, PER_COLUMN
 
-_OF_QUANTILES = Choice((
-    Case("quantile is a list", lambda parameters, _: isinstance(parameters["quantile"], list), replace(REAL, shared=True)),
-    Case("otherwise", lambda _, __: True, REAL),
-))  # fmt: skip
+_OF_QUANTILES = Choice(
+    (
+        Case("quantile is a list", lambda parameters, _: isinstance(parameters["quantile"], list), replace(REAL, shared=True)),
+        Case("otherwise", lambda _, __: True, REAL),
+    )
+)
 
 
 @loss(
@@ -50,8 +52,19 @@ _OF_QUANTILES = Choice((
     formula="q·(y − p) if y ≥ p, else (1 − q)(p − y)",
     gradient="−q if y ≥ p, else 1 − q",
     aliases=(
-        "pinball", "pinball_loss", "PinballLoss", "mean_pinball_loss", "check_loss", "tilted", "tilted_loss", "Quantile",
-        "quantile_score", "reg:quantileerror", "multi_quantile", "MultiQuantile", "multi_quantile_pinball",
+        "pinball",
+        "pinball_loss",
+        "PinballLoss",
+        "mean_pinball_loss",
+        "check_loss",
+        "tilted",
+        "tilted_loss",
+        "Quantile",
+        "quantile_score",
+        "reg:quantileerror",
+        "multi_quantile",
+        "MultiQuantile",
+        "multi_quantile_pinball",
     ),
     equals=(
         equal("sklearn.metrics.mean_pinball_loss(targets, predictions, alpha=quantile)"),
@@ -62,13 +75,16 @@ _OF_QUANTILES = Choice((
         ),
         equal(
             "lightgbm.LGBMRegressor(objective='quantile', alpha=quantile)",
-            axes=("n",), differs_at=("hessian", *AT_KINKS),
+            axes=("n",),
+            differs_at=("hessian", *AT_KINKS),
             caveat="LightGBM takes 1 for the second derivative, and at the kink the slope above it.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, f'Quantile:alpha={quantile}')[0]", axes=("n",)),
         equal(
             "catboost.CatBoostRegressor(loss_function=f'Quantile:alpha={quantile}')",
-            reductions=EACH, axes=("n",), differs_at=AT_KINKS,
+            reductions=EACH,
+            axes=("n",),
+            differs_at=AT_KINKS,
             caveat="At the kink CatBoost's slope is 0.",
         ),
         equal("tensorflow_addons.losses.PinballLoss(tau=quantile)(targets, predictions)"),
@@ -78,7 +94,7 @@ _OF_QUANTILES = Choice((
     ),
     reference="Koenker and Bassett (1978), doi:10.2307/1913643",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
-)  # fmt: skip
+)
 def quantile(
     predictions: Array,
     targets: Array,
@@ -145,13 +161,14 @@ def expectile(
     equals=(
         equal(
             "catboost.utils.eval_metric(targets, predictions, f'LogLinQuantile:alpha={quantile}')[0]",
-            axes=("n",), differs_at=("saturated",),
+            axes=("n",),
+            differs_at=("saturated",),
             caveat="Where the exponential overflows that weighs nothing, CatBoost gives NaN.",
         ),
     ),
     reference="Koenker and Bassett (1978), doi:10.2307/1913643; https://catboost.ai/docs/en/concepts/loss-functions-regression",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
-)  # fmt: skip
+)
 def log_lin_quantile(
     predictions: Array,
     targets: Array,

@@ -73,12 +73,15 @@ LabelSmoothing: TypeAlias = Annotated[
     formula="−(w·y ln p + (1 − y) ln(1 − p)); p = σ(x) if from_logits",
     gradient="(1 − y)·p − w·y·(1 − p) if from_logits, else (1 − y)/(1 − p) − w·y/p",
     aliases=(
-        "bce", "BCE",
+        "bce",
+        "BCE",
         alias("BCELoss", unless="from_logits", clip=3.720075976020836e-44),  # e⁻¹⁰⁰
         alias("F.binary_cross_entropy", unless="from_logits", clip=3.720075976020836e-44),
         alias("BinaryCrossentropy", unless="from_logits", clip=1e-7),
         alias("binary_crossentropy", unless="from_logits", clip=1e-7),
-        "log_loss", "binary_logloss", "logloss",
+        "log_loss",
+        "binary_logloss",
+        "logloss",
         alias("Logloss", from_logits=True),
         alias("bce_with_logits", from_logits=True),
         alias("BCEWithLogitsLoss", from_logits=True),
@@ -94,7 +97,8 @@ LabelSmoothing: TypeAlias = Annotated[
     equals=(
         equal(
             "torch.nn.BCELoss(reduction=reduction)(predictions, targets)",
-            clip=3.720075976020836e-44, differs_at=("gradient at saturated",),
+            clip=3.720075976020836e-44,
+            differs_at=("gradient at saturated",),
             caveat="PyTorch keeps logarithms above −100, and its gradient at 0 and 1 is the slope of another limit.",
         ),
         equal(
@@ -103,12 +107,14 @@ LabelSmoothing: TypeAlias = Annotated[
         ),
         equal(
             "keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
-            reductions=AVERAGES, clip=1e-7,
+            reductions=AVERAGES,
+            clip=1e-7,
         ),
         equal(
             "keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing, reduction=reduction)(targets, "
             "predictions)",
-            reductions=AVERAGES, from_logits=True,
+            reductions=AVERAGES,
+            from_logits=True,
         ),
         equal("sklearn.metrics.log_loss(targets, predictions, labels=[0, 1])", axes=("n",), clip=2.220446049250313e-16),
         equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), from_logits=True),
@@ -119,12 +125,18 @@ LabelSmoothing: TypeAlias = Annotated[
         equal("lightgbm.LGBMClassifier(metric='binary_logloss')", axes=("n",), clip=1e-15),
         equal(
             "lightgbm.LGBMClassifier(objective='binary')",
-            axes=("n",), from_logits=True, clip=1e-15, differs_at=("gradient at saturated",),
+            axes=("n",),
+            from_logits=True,
+            clip=1e-15,
+            differs_at=("gradient at saturated",),
             caveat="LightGBM clips what it reports, and not the slope that it follows.",
         ),
         equal(
             "lightgbm.LGBMRegressor(objective='cross_entropy')",
-            axes=("n",), from_logits=True, clip=1e-12, differs_at=("gradient at saturated",),
+            axes=("n",),
+            from_logits=True,
+            clip=1e-12,
+            differs_at=("gradient at saturated",),
             caveat="LightGBM clips what it reports, and not the slope that it follows.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'Logloss')[0]", axes=("n",), from_logits=True),
@@ -134,7 +146,7 @@ LabelSmoothing: TypeAlias = Annotated[
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
-)  # fmt: skip
+)
 def binary_cross_entropy(
     predictions: Array,
     targets: Array,
@@ -296,47 +308,61 @@ def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
     ),
     gradient="c·p·(1 − p) if from_logits, else c; c = a·(1 − q)^(γ − 1)·((1 − q)(p − y)/(p(1 − p)) − γ(2y − 1)·b)",
     aliases=(
-        "BinaryFocalCrossentropy", "binary_focal_crossentropy", "binary_focal_loss", "BinaryFocalLoss",
+        "BinaryFocalCrossentropy",
+        "binary_focal_crossentropy",
+        "binary_focal_loss",
+        "BinaryFocalLoss",
         alias("sigmoid_focal", from_logits=True),
         alias("sigmoid_focal_loss", from_logits=True, alpha=0.25),
     ),
     equals=(
         equal(
             "torchvision.ops.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
-            from_logits=True, alpha=0.25,
+            from_logits=True,
+            alpha=0.25,
         ),
         equal(
             "keras.losses.BinaryFocalCrossentropy(gamma=gamma, label_smoothing=label_smoothing, reduction=reduction)(targets, "
             "predictions)",
-            reductions=AVERAGES, differs_at=("saturated", "zeros"),
+            reductions=AVERAGES,
+            differs_at=("saturated", "zeros"),
             caveat="Keras keeps probabilities 1e-7 from 0 and 1.",
         ),
         equal(
             "keras.losses.BinaryFocalCrossentropy(from_logits=True, apply_class_balancing=True, alpha=alpha, gamma=gamma, "
             "label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
-            reductions=AVERAGES, from_logits=True, alpha=0.25, differs_at=("saturated",),
+            reductions=AVERAGES,
+            from_logits=True,
+            alpha=0.25,
+            differs_at=("saturated",),
             caveat="Keras keeps probabilities 1e-7 from 0 and 1, those of logits too.",
         ),
         equal(
             "optax.losses.sigmoid_focal_loss(predictions, targets, alpha=alpha, gamma=gamma)",
-            reductions=EACH, from_logits=True, alpha=0.25,
+            reductions=EACH,
+            from_logits=True,
+            alpha=0.25,
         ),
         equal(
             "segmentation_models_pytorch.losses.FocalLoss('binary', alpha=alpha, gamma=gamma)(predictions, targets)",
-            from_logits=True, alpha=0.25,
+            from_logits=True,
+            alpha=0.25,
         ),
         equal(
             "monai.losses.FocalLoss(gamma=gamma, alpha=alpha, reduction=reduction)(predictions, targets)",
-            from_logits=True, alpha=0.25, reductions=("mean",),
+            from_logits=True,
+            alpha=0.25,
+            reductions=("mean",),
         ),
         equal(
             "kornia.losses.binary_focal_loss_with_logits(predictions, targets, alpha=alpha, gamma=gamma, reduction=reduction)",
-            from_logits=True, alpha=0.25,
+            from_logits=True,
+            alpha=0.25,
         ),
     ),
     reference="Lin et al. (2017), doi:10.1109/ICCV.2017.324",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
-)  # fmt: skip
+)
 def binary_focal(
     predictions: Array,
     targets: Array,
@@ -493,7 +519,12 @@ def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
     formula="ln(1 + e^(−y·s))",
     gradient="−y·σ(−y·s)",
     aliases=(
-        "soft_margin", "SoftMarginLoss", "soft_margin_loss", "F.soft_margin_loss", "softplus_margin", "logistic_loss",
+        "soft_margin",
+        "SoftMarginLoss",
+        "soft_margin_loss",
+        "F.soft_margin_loss",
+        "softplus_margin",
+        "logistic_loss",
         "binomial_deviance",
     ),
     equals=(
@@ -506,17 +537,21 @@ def _only(a: Pair, rows: NDArray[np.bool_]) -> Pair:
         equal("sklearn._loss.loss.HalfBinomialLoss()", reductions=EACH, axes=("n",), encodings={"targets": "binary"}),
         equal(
             "xgboost.XGBClassifier(objective='binary:logistic')",
-            reductions=EACH, axes=("n",), encodings={"targets": "binary"},
+            reductions=EACH,
+            axes=("n",),
+            encodings={"targets": "binary"},
         ),
         equal(
             "lightgbm.LGBMClassifier(objective='binary')",
-            axes=("n",), encodings={"targets": "binary"}, differs_at=("saturated",),
+            axes=("n",),
+            encodings={"targets": "binary"},
+            differs_at=("saturated",),
             caveat="LightGBM keeps probabilities 1e-15 from 0 and 1.",
         ),
     ),
     reference="Cox (1958), doi:10.1111/j.2517-6161.1958.tb00292.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
-)  # fmt: skip
+)
 def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Cross-entropy of a score against −1 and +1: every sample keeps pulling, the right ones ever less.
 
@@ -800,13 +835,25 @@ def _read_label_or_probability(array: Numbers, place: Place) -> Reading:
 
 
 LABEL = Encoding(
-    "label", "the label of a class, a whole number", ("n",), _read_label, SOFT_BINARY.draw, ("class_names",), "flag",
+    "label",
+    "the label of a class, a whole number",
+    ("n",),
+    _read_label,
+    SOFT_BINARY.draw,
+    ("class_names",),
+    "flag",
     domain=Whole(),
-)  # fmt: skip
+)
 LABEL_OR_PROBABILITY = Encoding(
-    "label", "the label of a class, a whole number, or the probability of label 1 against label 0", ("n",),
-    _read_label_or_probability, SOFT_BINARY.draw, ("probability",), domain=Whole(), soft=UNIT,
-)  # fmt: skip
+    "label",
+    "the label of a class, a whole number, or the probability of label 1 against label 0",
+    ("n",),
+    _read_label_or_probability,
+    SOFT_BINARY.draw,
+    ("probability",),
+    domain=Whole(),
+    soft=UNIT,
+)
 
 
 @loss(

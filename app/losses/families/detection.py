@@ -81,16 +81,24 @@ BOX = Choice(
             _when_format,
             (
                 _boxes(
-                    "xyxy", "[x1, y1, x2, y2]", "x1 ≤ x2 and y1 ≤ y2", "at least its x1 or y1",
+                    "xyxy",
+                    "[x1, y1, x2, y2]",
+                    "x1 ≤ x2 and y1 ≤ y2",
+                    "at least its x1 or y1",
                     ", not [x, y, width, height]: for these set box_format to xywh",
                 ),
                 _boxes("xywh", "[x1, y1, width, height]", "no width or height below 0", "at least 0", _NO_CORNERS),
-                _boxes("cxcywh", "[x, y, width, height], x and y its centre,", "no width or height below 0", "at least 0",
-                       _NO_CORNERS),
+                _boxes(
+                    "cxcywh",
+                    "[x, y, width, height], x and y its centre,",
+                    "no width or height below 0",
+                    "at least 0",
+                    _NO_CORNERS,
+                ),
             ),
         )
     )
-)  # fmt: skip
+)
 
 
 BOTH = {"A": "the predicted box", "B": "the true box", "z": "a coordinate of the predicted box"}
@@ -361,11 +369,16 @@ def _axes(low: Pair, high: Pair, true_low: Pair, true_high: Pair) -> _Axes:
     own = pair_add(_where(below, pair_negative(lower)), _where(above, upper))
     other = pair_add(_where(~below, lower), _where(~above, pair_negative(upper)))
     return _Axes(
-        size=size, true_size=true_size, shared=_where(~apart, between),
-        own=either(apart, size, own), other=either(apart, true_size, other),
-        gap=_where(apart, pair_negative(between)), span=span, centre=(0.5 * shift[0], 0.5 * shift[1]),
+        size=size,
+        true_size=true_size,
+        shared=_where(~apart, between),
+        own=either(apart, size, own),
+        other=either(apart, true_size, other),
+        gap=_where(apart, pair_negative(between)),
+        span=span,
+        centre=(0.5 * shift[0], 0.5 * shift[1]),
         inside=(0.5 + 0.5 * np.sign(lower[0]), 0.5 - 0.5 * np.sign(upper[0])),
-    )  # fmt: skip
+    )
 
 
 def _where(condition: NDArray[np.bool_], number: Pair) -> Pair:
@@ -454,9 +467,11 @@ def _spare_term(boxes: _Pair) -> _Term:
     (x, y), a, b, eps = boxes.x_and_y, boxes.axes, boxes.axes.turned(_TURNED), boxes.eps
     area = pair_add(pair_multiply(x.span, y.span), eps)
     spare = _sum(
-        pair_multiply(x.own, y.other), pair_multiply(x.other, y.own), pair_multiply(x.gap, y.span),
+        pair_multiply(x.own, y.other),
+        pair_multiply(x.other, y.own),
+        pair_multiply(x.gap, y.span),
         pair_multiply(y.gap, _sum(x.own, x.other, x.shared)),
-    )  # fmt: skip
+    )
     touching = (x.shared[0] > 0) & (y.shared[0] > 0)
 
     uncovered = either(touching, b.own, b.size)

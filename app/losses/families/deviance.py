@@ -107,15 +107,19 @@ def gamma_deviance(predictions: Array, targets: Array) -> tuple[Array, Array, Se
     return _gamma(predictions, targets)
 
 
-TWEEDIE_PREDICTIONS = Choice((
-    Case("power is 0", lambda parameters, _: parameters["power"] == 0, REAL),
-    Case("otherwise", lambda parameters, rank: True, POSITIVE),
-))  # fmt: skip
-TWEEDIE_TARGETS = Choice((
-    Case("power is at most 0", lambda parameters, _: parameters["power"] <= 0, REAL),
-    Case("power is below 2", lambda parameters, _: parameters["power"] < 2, NOT_BELOW_ZERO),
-    Case("otherwise", lambda parameters, rank: True, POSITIVE),
-))  # fmt: skip
+TWEEDIE_PREDICTIONS = Choice(
+    (
+        Case("power is 0", lambda parameters, _: parameters["power"] == 0, REAL),
+        Case("otherwise", lambda parameters, rank: True, POSITIVE),
+    )
+)
+TWEEDIE_TARGETS = Choice(
+    (
+        Case("power is at most 0", lambda parameters, _: parameters["power"] <= 0, REAL),
+        Case("power is below 2", lambda parameters, _: parameters["power"] < 2, NOT_BELOW_ZERO),
+        Case("otherwise", lambda parameters, rank: True, POSITIVE),
+    )
+)
 
 
 @loss(

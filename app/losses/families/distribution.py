@@ -153,16 +153,20 @@ def gamma_nll(predictions: Array, targets: Array, *, log_input: LogInput = False
     return _gamma(predictions, targets, log_input)
 
 
-_TWEEDIE_MEANS = Choice((
-    Case("log_input is true", lambda parameters, _: bool(parameters["log_input"]), REAL),
-    Case("power is 0", lambda parameters, _: bool(parameters["power"] == 0), REAL),
-    Case("otherwise", lambda _, __: True, POSITIVE),
-))  # fmt: skip
-_TWEEDIE_TARGETS = Choice((
-    Case("power ≥ 2", lambda parameters, _: bool(parameters["power"] >= 2), POSITIVE),
-    Case("1 ≤ power < 2", lambda parameters, _: bool(parameters["power"] >= 1), NON_NEGATIVE),
-    Case("otherwise", lambda _, __: True, REAL),
-))  # fmt: skip
+_TWEEDIE_MEANS = Choice(
+    (
+        Case("log_input is true", lambda parameters, _: bool(parameters["log_input"]), REAL),
+        Case("power is 0", lambda parameters, _: bool(parameters["power"] == 0), REAL),
+        Case("otherwise", lambda _, __: True, POSITIVE),
+    )
+)
+_TWEEDIE_TARGETS = Choice(
+    (
+        Case("power ≥ 2", lambda parameters, _: bool(parameters["power"] >= 2), POSITIVE),
+        Case("1 ≤ power < 2", lambda parameters, _: bool(parameters["power"] >= 1), NON_NEGATIVE),
+        Case("otherwise", lambda _, __: True, REAL),
+    )
+)
 
 
 @loss(

@@ -49,8 +49,14 @@ def _format(name: str) -> Case:
     formula="∑ⱼ yⱼ ln(yⱼ/pⱼ); p = eˣ if input_format = log_probabilities, softmax(x) if input_format = logits",
     gradient="−yⱼ if input_format = log_probabilities, pⱼ − yⱼ if input_format = logits, else −yⱼ/pⱼ",
     aliases=(
-        "kld", "kl", "relative_entropy", "kullback_leibler_divergence", "KLDivergence", "kldiv",
-        alias("KLDivLoss", input_format="log_probabilities"), alias("kl_div", input_format="log_probabilities"),
+        "kld",
+        "kl",
+        "relative_entropy",
+        "kullback_leibler_divergence",
+        "KLDivergence",
+        "kldiv",
+        alias("KLDivLoss", input_format="log_probabilities"),
+        alias("kl_div", input_format="log_probabilities"),
         alias("F.kl_div", input_format="log_probabilities"),
         alias("kl_divergence_with_log_targets", input_format="log_probabilities", log_target=True),
     ),
@@ -67,7 +73,9 @@ def _format(name: str) -> Case:
         equal("optax.losses.kl_divergence(predictions, targets)", reductions=EACH, input_format="log_probabilities"),
         equal(
             "optax.losses.kl_divergence_with_log_targets(predictions, targets)",
-            reductions=EACH, input_format="log_probabilities", log_target=True,
+            reductions=EACH,
+            input_format="log_probabilities",
+            log_target=True,
         ),
         equal(
             "torchmetrics.functional.kl_divergence(targets, predictions)",
@@ -81,7 +89,7 @@ def _format(name: str) -> Case:
     ),
     reference="Kullback and Leibler (1951), doi:10.1214/aoms/1177729694",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET | PROPER,
-)  # fmt: skip
+)
 def kl_divergence(
     predictions: Array,
     targets: Array,

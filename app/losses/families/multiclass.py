@@ -77,8 +77,13 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
     formula="−∑ⱼ yⱼ ln pⱼ; p = softmax(x) if from_logits",
     gradient="pⱼ − yⱼ if from_logits, else −yⱼ/pⱼ",
     aliases=(
-        "cce", "sparse_categorical_cross_entropy", "multiclass_cross_entropy", "sparse_multiclass_cross_entropy",
-        "multi_logloss", "mlogloss", alias("log_loss", shapes=("n k",)),
+        "cce",
+        "sparse_categorical_cross_entropy",
+        "multiclass_cross_entropy",
+        "sparse_multiclass_cross_entropy",
+        "multi_logloss",
+        "mlogloss",
+        alias("log_loss", shapes=("n k",)),
         alias("CategoricalCrossentropy", unless="from_logits", clip=1e-7),
         alias("categorical_crossentropy", unless="from_logits", clip=1e-7),
         alias("SparseCategoricalCrossentropy", unless="from_logits", clip=1e-7),
@@ -98,59 +103,79 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
         equal(
             "torch.nn.CrossEntropyLoss(weight=class_weight, ignore_index=ignore_index, label_smoothing=label_smoothing, "
             "reduction=reduction)(predictions, targets)",
-            axes=("n k", "n k d"), from_logits=True, class_axis=1, ignore_index=-100,
+            axes=("n k", "n k d"),
+            from_logits=True,
+            class_axis=1,
+            ignore_index=-100,
         ),
         equal(
             "torch.nn.CrossEntropyLoss(weight=class_weight, label_smoothing=label_smoothing, reduction=reduction)(predictions, "
             "targets)",
-            axes=("n k", "n k d"), encodings={"targets": "distribution"}, from_logits=True, class_axis=1,
+            axes=("n k", "n k d"),
+            encodings={"targets": "distribution"},
+            from_logits=True,
+            class_axis=1,
             differs_at=("saturated",),
             caveat="Of rows that are all one-hot PyTorch divides by their number, and not by the weights of their classes.",
         ),
         equal(
             "keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
-            encodings={"targets": "distribution"}, clip=1e-7, differs_at=("gradient",),
+            encodings={"targets": "distribution"},
+            clip=1e-7,
+            differs_at=("gradient",),
             caveat="Keras divides each row by its sum first, and its gradient goes through that.",
         ),
         equal(
             "keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing, reduction=reduction)"
             "(targets, predictions)",
-            encodings={"targets": "distribution"}, from_logits=True,
+            encodings={"targets": "distribution"},
+            from_logits=True,
         ),
         equal(
             "keras.losses.SparseCategoricalCrossentropy(reduction=reduction)(targets, predictions)",
-            clip=1e-7, differs_at=("gradient",),
+            clip=1e-7,
+            differs_at=("gradient",),
             caveat="Keras divides each row by its sum first, and its gradient goes through that.",
         ),
         equal(
             "keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignore_index, reduction=reduction)"
             "(targets, predictions)",
-            from_logits=True, ignore_index=-1,
+            from_logits=True,
+            ignore_index=-1,
         ),
         equal("sklearn.metrics.log_loss(targets, predictions, labels=np.arange(k))", clip=2.220446049250313e-16),
         equal("sklearn._loss.loss.HalfMultinomialLoss(n_classes=k)", reductions=EACH, from_logits=True),
         equal(
             "optax.losses.softmax_cross_entropy(predictions, targets)",
-            reductions=EACH, encodings={"targets": "distribution"}, from_logits=True,
+            reductions=EACH,
+            encodings={"targets": "distribution"},
+            from_logits=True,
         ),
         equal(
             "optax.losses.safe_softmax_cross_entropy(predictions, targets)",
-            reductions=EACH, encodings={"targets": "distribution"}, from_logits=True,
+            reductions=EACH,
+            encodings={"targets": "distribution"},
+            from_logits=True,
         ),
         equal("optax.losses.softmax_cross_entropy_with_integer_labels(predictions, targets)", reductions=EACH, from_logits=True),
         equal(
             "xgboost.XGBClassifier(objective='multi:softprob', num_class=k)",
-            reductions=EACH, from_logits=True, differs_at=("hessian",),
+            reductions=EACH,
+            from_logits=True,
+            differs_at=("hessian",),
             caveat="XGBoost doubles the second derivative.",
         ),
         equal(
             "xgboost.XGBClassifier(objective='multi:softmax', num_class=k)",
-            reductions=EACH, from_logits=True, differs_at=("hessian",),
+            reductions=EACH,
+            from_logits=True,
+            differs_at=("hessian",),
             caveat="XGBoost doubles the second derivative.",
         ),
         equal(
             "lightgbm.LGBMClassifier(objective='multiclass', num_class=k)",
-            from_logits=True, differs_at=("saturated", "hessian"),
+            from_logits=True,
+            differs_at=("saturated", "hessian"),
             caveat="LightGBM keeps probabilities above 1e-15, and takes k/(k − 1) times the second derivative.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MultiClass')[0]", from_logits=True),
@@ -159,7 +184,7 @@ def _scattered(slope: Array, at: Flat, like: Array) -> Array:
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
     either_order=True,
-)  # fmt: skip
+)
 def categorical_cross_entropy(
     predictions: Array,
     targets: Index | Shares,
@@ -259,24 +284,30 @@ def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Seco
         equal(
             "keras.losses.CategoricalFocalCrossentropy(alpha=alpha, gamma=gamma, label_smoothing=label_smoothing, "
             "reduction=reduction)(targets, predictions)",
-            encodings={"targets": "one_hot"}, differs_at=("saturated", "gradient"),
+            encodings={"targets": "one_hot"},
+            differs_at=("saturated", "gradient"),
             caveat="Keras divides each row by its sum first, and keeps probabilities 1e-7 from 0 and 1.",
         ),
         equal(
             "keras.losses.CategoricalFocalCrossentropy(from_logits=True, alpha=alpha, gamma=gamma, "
             "label_smoothing=label_smoothing, reduction=reduction)(targets, predictions)",
-            encodings={"targets": "one_hot"}, from_logits=True, differs_at=("saturated",),
+            encodings={"targets": "one_hot"},
+            from_logits=True,
+            differs_at=("saturated",),
             caveat="Keras keeps probabilities 1e-7 from 0 and 1, those of logits too.",
         ),
         equal(
             "k * monai.losses.FocalLoss(use_softmax=True, to_onehot_y=True, gamma=gamma)(predictions, targets[:, None])",
-            axes=("n k d",), from_logits=True, alpha=1.0, class_axis=1,
+            axes=("n k d",),
+            from_logits=True,
+            alpha=1.0,
+            class_axis=1,
             caveat="MONAI's mean divides by the number of classes too.",
         ),
     ),
     reference="Lin et al. (2017), arXiv:1708.02002",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
-)  # fmt: skip
+)
 def categorical_focal(
     predictions: Array,
     targets: Index | Shares,

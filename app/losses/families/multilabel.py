@@ -40,9 +40,15 @@ def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 LABEL = Encoding(
-    "label", "a class or a 0/1 flag, as a whole number", ("n *d",), _read_whole, _draw_labels, ("class_names",), "flag",
+    "label",
+    "a class or a 0/1 flag, as a whole number",
+    ("n *d",),
+    _read_whole,
+    _draw_labels,
+    ("class_names",),
+    "flag",
     domain=Whole(),
-)  # fmt: skip
+)
 
 
 def _draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

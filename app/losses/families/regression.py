@@ -143,8 +143,18 @@ def lp_loss(
     formula="|r|",
     gradient="sign(r)",
     aliases=(
-        "mae", "MAE", "L1Loss", "l1_loss", "F.l1_loss", "MeanAbsoluteError", "absolute_error", "AbsoluteError", "l1", "L1",
-        "reg:absoluteerror", "regression_l1",
+        "mae",
+        "MAE",
+        "L1Loss",
+        "l1_loss",
+        "F.l1_loss",
+        "MeanAbsoluteError",
+        "absolute_error",
+        "AbsoluteError",
+        "l1",
+        "L1",
+        "reg:absoluteerror",
+        "regression_l1",
     ),
     equals=(
         equal("torch.nn.L1Loss(reduction=reduction)(predictions, targets)"),
@@ -152,7 +162,8 @@ def lp_loss(
         equal("sklearn.metrics.mean_absolute_error(targets, predictions)"),
         equal(
             "sklearn._loss.loss.AbsoluteError()",
-            reductions=EACH, axes=("n",),
+            reductions=EACH,
+            axes=("n",),
             differs_at=AT_KINKS,
             caveat="The slope at a residual of 0 is −1 there.",
         ),
@@ -160,7 +171,8 @@ def lp_loss(
         equal("xgboost.XGBRegressor(objective='reg:absoluteerror', eval_metric='mae')", axes=("n",)),
         equal(
             "lightgbm.LGBMRegressor(objective='regression_l1')",
-            axes=("n",), differs_at=("hessian",),
+            axes=("n",),
+            differs_at=("hessian",),
             caveat="LightGBM takes 1 for the second derivative.",
         ),
         equal("catboost.utils.eval_metric(targets, predictions, 'MAE')[0]", axes=("n",)),
@@ -168,7 +180,7 @@ def lp_loss(
     ),
     reference="Laplace (1774), translated by Stigler (1986), doi:10.1214/ss/1177013621",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
-)  # fmt: skip
+)
 def mean_absolute_error(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Absolute residual: every error pulls with the same force, and the minimiser is the median.
 

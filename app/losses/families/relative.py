@@ -38,25 +38,33 @@ from app.registry import alias
     formula="(ln(1 + p) − ln(1 + y))²",
     gradient="2(ln(1 + p) − ln(1 + y))/(1 + p)",
     aliases=(
-        "msle", "MSLE", "mean_squared_log_error", "MeanSquaredLogError", alias("MeanSquaredLogarithmicError", clip=1e-7),
+        "msle",
+        "MSLE",
+        "mean_squared_log_error",
+        "MeanSquaredLogError",
+        alias("MeanSquaredLogarithmicError", clip=1e-7),
     ),
     equals=(
         equal(
             "keras.losses.MeanSquaredLogarithmicError(reduction=reduction)(targets, predictions)",
-            reductions=AVERAGES, clip=1e-7,
+            reductions=AVERAGES,
+            clip=1e-7,
         ),
         equal("sklearn.metrics.mean_squared_log_error(targets, predictions)"),
         equal("torchmetrics.functional.mean_squared_log_error(predictions, targets)"),
         equal("catboost.utils.eval_metric(targets, predictions, 'MSLE')[0]", axes=("n",)),
         equal(
             "xgboost.XGBRegressor(objective='reg:squaredlogerror')",
-            times=2.0, reductions=EACH, axes=("n",), differs_at=("hessian",),
+            times=2.0,
+            reductions=EACH,
+            axes=("n",),
+            differs_at=("hessian",),
             caveat="XGBoost keeps the second derivative above 1e-6.",
         ),
     ),
     reference="Tofallis (2015), doi:10.1057/jors.2014.103",
     properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
-)  # fmt: skip
+)
 def mean_squared_logarithmic_error(
     predictions: Array,
     targets: Array,

@@ -42,17 +42,24 @@ def _of_logits(given: Mapping[str, Any], rank: int) -> bool:
     return bool(given["from_logits"])
 
 
-MASK = Choice((
-    Case("from_logits is true, class_axis null", lambda given, rank: _of_logits(given, rank) and not _of_classes(given, rank),
-         mask_of(LOGIT)),
-    Case("from_logits is true", _of_logits, map_of(LOGIT)),
-    Case("class_axis is set", _of_classes, map_of(PROBABILITY)),
-    Case("otherwise", lambda _, __: True, mask_of(PROBABILITY)),
-))  # fmt: skip
-TRUE_MASK = Choice((
-    Case("class_axis is set", _of_classes, CLASS_MAP),
-    Case("otherwise", lambda _, __: True, mask_of(SOFT_BINARY)),
-))  # fmt: skip
+MASK = Choice(
+    (
+        Case(
+            "from_logits is true, class_axis null",
+            lambda given, rank: _of_logits(given, rank) and not _of_classes(given, rank),
+            mask_of(LOGIT),
+        ),
+        Case("from_logits is true", _of_logits, map_of(LOGIT)),
+        Case("class_axis is set", _of_classes, map_of(PROBABILITY)),
+        Case("otherwise", lambda _, __: True, mask_of(PROBABILITY)),
+    )
+)
+TRUE_MASK = Choice(
+    (
+        Case("class_axis is set", _of_classes, CLASS_MAP),
+        Case("otherwise", lambda _, __: True, mask_of(SOFT_BINARY)),
+    )
+)
 
 SmoothNr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the numerator has instead of `smooth`.")]
 SmoothDr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the denominator has instead of `smooth`.")]
@@ -272,7 +279,7 @@ def _exact_sums(numbers: Pair, weights: Array | None) -> Pair:
 
 def _overlap(
     masks: Masks, y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
-) -> tuple[Array, Array, Slopes]:  # fmt: skip
+) -> tuple[Array, Array, Slopes]:
     """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel.
 
     `smooth` is added to the hits and `below` to the errors: 0, or what the denominator has more than the numerator.

@@ -132,37 +132,43 @@ def _factors(targets: NDArray[np.int64], *, divide_by_length: bool, **_: object)
         "γ": "the probability, given the labels, that the frame stands for the class",
     },
     aliases=(
-        alias("CTCLoss", divide_by_length=True, unless="from_logits"), "ctc_loss",  # PyTorch's takes log-probabilities only
+        alias("CTCLoss", divide_by_length=True, unless="from_logits"),
+        "ctc_loss",  # PyTorch's takes log-probabilities only
         alias("F.ctc_loss", divide_by_length=True, unless="from_logits"),
-        alias("CTC", from_logits=True), "connectionist_temporal_classification",
+        alias("CTC", from_logits=True),
+        "connectionist_temporal_classification",
     ),
     equals=(
         equal(
             "torch.nn.CTCLoss(blank=blank, zero_infinity=zero_infinity, reduction=reduction)(predictions.transpose(0, 1), "
             "targets, input_lengths, target_lengths)",
-            divide_by_length=True, differs_at=("gradient",),
+            divide_by_length=True,
+            differs_at=("gradient",),
             caveat="PyTorch's gradient is that to logits of which these are the logarithm of the softmax.",
         ),
         equal(
             "torch.nn.CTCLoss(blank=blank, zero_infinity=zero_infinity, reduction=reduction)"
             "(predictions.log_softmax(2).transpose(0, 1), targets, input_lengths, target_lengths)",
-            from_logits=True, divide_by_length=True,
+            from_logits=True,
+            divide_by_length=True,
         ),
         equal(
             "keras.losses.CTC(reduction=reduction)(keras.ops.maximum(targets, 0), predictions)",
-            from_logits=True, differs_at=("gradient at saturated",),
+            from_logits=True,
+            differs_at=("gradient at saturated",),
             caveat="Keras computes it in single precision.",
         ),
         equal(
             "optax.losses.ctc_loss(predictions, 0 * predictions[:, :, 0], targets, 1.0 * (targets < 0), blank_id=blank)",
-            reductions=EACH, from_logits=True,
+            reductions=EACH,
+            from_logits=True,
         ),
     ),
     reference="Graves et al. (2006), doi:10.1145/1143844.1143891",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
     factors=_factors,
     cost=Cost(beyond={"t": 1e5, "n·t·s": 240.0}),
-)  # fmt: skip
+)
 def ctc(
     predictions: Array,
     targets: NDArray[np.int64],

@@ -43,8 +43,14 @@ def _events(event: Array, *, divide_by_events: bool = False, **_parameters: obje
         "k": "counts what the sum is over",
     },
     aliases=(
-        "cox", "cox_ph", "partial_likelihood", "survival:cox", "cox-nloglik",
-        alias("cox_ph_loss", divide_by_events=True), alias("CoxPHLoss", divide_by_events=True), alias("cox_efron", ties="efron"),
+        "cox",
+        "cox_ph",
+        "partial_likelihood",
+        "survival:cox",
+        "cox-nloglik",
+        alias("cox_ph_loss", divide_by_events=True),
+        alias("CoxPHLoss", divide_by_events=True),
+        alias("cox_efron", ties="efron"),
     ),
     equals=(
         equal(
@@ -58,7 +64,7 @@ def _events(event: Array, *, divide_by_events: bool = False, **_parameters: obje
     coupling="batch",
     counts=_events,
     cost=Cost(beyond={"n": 250.0, "n·log n": 10.0}),
-)  # fmt: skip
+)
 def cox_partial_likelihood(
     predictions: Array,
     time: Array,

@@ -109,9 +109,10 @@ def pair_sum(a: Pair) -> Pair:
         total, error = two_sum(high[:half], high[half : 2 * half])
         error += low[:half] + low[half : 2 * half]
         high, low = (
-            (total, error) if len(high) == 2 * half
+            (total, error)
+            if len(high) == 2 * half
             else (np.concatenate((total, high[2 * half :])), np.concatenate((error, low[2 * half :])))
-        )  # fmt: skip
+        )
     return renormalised(np.moveaxis(high, 0, -1), np.moveaxis(low, 0, -1))
 
 

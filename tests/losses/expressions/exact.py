@@ -7,16 +7,38 @@ from typing import Any
 from mpmath import mp, mpf
 
 NAMES: dict[str, Any] = {
-    "abs": abs, "sqrt": mp.sqrt, "square": lambda x: x * x, "exp": mp.exp, "expm1": mp.expm1, "log": mp.log,
-    "log1p": lambda x: mp.log(1 + x), "log2": lambda x: mp.log(x, 2), "log10": mp.log10, "sin": mp.sin, "cos": mp.cos,
-    "tan": mp.tan, "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "arctan": mp.atan, "erf": mp.erf,
-    "gammaln": lambda x: mp.log(abs(mp.gamma(x))), "polygamma": lambda n, x: mp.polygamma(int(n), x), "sign": mp.sign,
-    "minimum": min, "maximum": max, "clip": lambda x, low, high: min(max(x, low), high),
-    "where": lambda condition, then, otherwise: then if condition else otherwise, "relu": lambda x: max(x, mpf(0)),
-    "sigmoid": lambda x: 1 / (1 + mp.exp(-x)), "softplus": lambda x: mp.log(1 + mp.exp(x)),
-    "log_sigmoid": lambda x: -mp.log(1 + mp.exp(-x)), "logcosh": lambda x: mp.log(mp.cosh(x)),
-    "xlogy": lambda x, y: x * mp.log(y) if x else mpf(0), "hypot": lambda x, y: mp.sqrt(x * x + y * y),
-}  # fmt: skip
+    "abs": abs,
+    "sqrt": mp.sqrt,
+    "square": lambda x: x * x,
+    "exp": mp.exp,
+    "expm1": mp.expm1,
+    "log": mp.log,
+    "log1p": lambda x: mp.log(1 + x),
+    "log2": lambda x: mp.log(x, 2),
+    "log10": mp.log10,
+    "sin": mp.sin,
+    "cos": mp.cos,
+    "tan": mp.tan,
+    "sinh": mp.sinh,
+    "cosh": mp.cosh,
+    "tanh": mp.tanh,
+    "arctan": mp.atan,
+    "erf": mp.erf,
+    "gammaln": lambda x: mp.log(abs(mp.gamma(x))),
+    "polygamma": lambda n, x: mp.polygamma(int(n), x),
+    "sign": mp.sign,
+    "minimum": min,
+    "maximum": max,
+    "clip": lambda x, low, high: min(max(x, low), high),
+    "where": lambda condition, then, otherwise: then if condition else otherwise,
+    "relu": lambda x: max(x, mpf(0)),
+    "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
+    "softplus": lambda x: mp.log(1 + mp.exp(x)),
+    "log_sigmoid": lambda x: -mp.log(1 + mp.exp(-x)),
+    "logcosh": lambda x: mp.log(mp.cosh(x)),
+    "xlogy": lambda x, y: x * mp.log(y) if x else mpf(0),
+    "hypot": lambda x, y: mp.sqrt(x * x + y * y),
+}
 
 
 def exact(text: str, parameters: Mapping[str, float], p: Any, y: Any) -> Any:

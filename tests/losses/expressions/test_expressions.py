@@ -40,7 +40,7 @@ SMOOTH: Sequence[tuple[str, Mapping[str, float]]] = (
     ("sinh(r/3) + cosh(r/3) + tan(r/9) + cos(p)*sin(y)", {}),
     ("clip(r, -1, 2)**2 + minimum(r, 3*r) + relu(p - 0.3) + square(sign(r)*r)", {}),
     ("where(r < 0, where(p > y*2, p, exp(p)), where(p != 3, r**2, 7))", {}),
-)  # fmt: skip
+)
 
 
 def points(seed: int, n: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -78,12 +78,25 @@ def drawn(rng: random.Random, depth: int) -> str:
     if depth == 0:
         return rng.choice(("p", "y", "r", "r", "0.5", "1.25", "a"))
     inner = [drawn(rng, depth - 1) for _ in range(2)]
-    return rng.choice((
-        f"({inner[0]} + {inner[1]})", f"({inner[0]} - {inner[1]})", f"{inner[0]}*{inner[1]}", f"{inner[0]}/(2 + abs({inner[1]}))",
-        f"tanh({inner[0]})", f"softplus({inner[0]})", f"sin({inner[0]})", f"({inner[0]})**2", f"-({inner[0]})",
-        f"where({inner[0]} < 0.1234567, {inner[1]}, {inner[0]})", f"maximum({inner[0]}, {inner[1]} + 0.0123)",
-        f"sqrt(1 + ({inner[0]})**2)", f"hypot({inner[0]}, 1)", f"log1p(({inner[0]})**2)", f"relu({inner[0]} - 0.0321)",
-    ))  # fmt: skip
+    return rng.choice(
+        (
+            f"({inner[0]} + {inner[1]})",
+            f"({inner[0]} - {inner[1]})",
+            f"{inner[0]}*{inner[1]}",
+            f"{inner[0]}/(2 + abs({inner[1]}))",
+            f"tanh({inner[0]})",
+            f"softplus({inner[0]})",
+            f"sin({inner[0]})",
+            f"({inner[0]})**2",
+            f"-({inner[0]})",
+            f"where({inner[0]} < 0.1234567, {inner[1]}, {inner[0]})",
+            f"maximum({inner[0]}, {inner[1]} + 0.0123)",
+            f"sqrt(1 + ({inner[0]})**2)",
+            f"hypot({inner[0]}, 1)",
+            f"log1p(({inner[0]})**2)",
+            f"relu({inner[0]} - 0.0321)",
+        )
+    )
 
 
 def test_random_expressions_and_the_text_of_their_derivatives_are_exact() -> None:
@@ -184,15 +197,18 @@ def test_what_is_not_finite_is_named_and_spoils_nothing_else() -> None:
     [
         ("r**2", {}, ("2*r", (), True, True, (0.0, 0.0), None)),
         ("c**2*log1p((r/c)**2)", {"c": 2.0}, ("2*r/(r**2/c**2 + 1)", (), False, True, (0.0, 0.0), 2.0)),
-        ("where(abs(r) <= d, r**2/2, d*(abs(r) - d/2))", {"d": 1.5},
-         ("where(abs(r) <= d, r, d*sign(r))", (), True, True, (0.0, 0.0), 1.5)),
+        (
+            "where(abs(r) <= d, r**2/2, d*(abs(r) - d/2))",
+            {"d": 1.5},
+            ("where(abs(r) <= d, r, d*sign(r))", (), True, True, (0.0, 0.0), 1.5),
+        ),
         ("abs(r)", {}, ("sign(r)", ("r = 0",), True, True, (0.0, 0.0), 1.0)),
         ("clip(r, -1, 2)", {}, ("where(r < -1, 0, where(r > 2, 0, 1))", ("r = -1", "r = 2"), False, False, (-1.0, -1.0), 1.0)),
         ("exp(r) - r - 1", {}, ("exp(r) - 1", (), True, False, (0.0, 0.0), None)),
         ("sign(r)", {}, ("0", ("r = 0",), False, False, (-0.01, -1.0), 0.0)),
         ("p", {}, ("1", (), True, False, None, 1.0)),
     ],
-)  # fmt: skip
+)
 def test_what_is_told_of_it(text: str, parameters: Mapping[str, float], told: Any) -> None:
     known = told_of(expression_of(text, parameters))
     found, least = known.found, known.found.minimum
