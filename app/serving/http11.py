@@ -497,7 +497,7 @@ class Http11(HttpToolsProtocol):
         else:
             self._refuse(
                 TooSlow(
-                    f"the body came at less than {limits.body_bytes_per_second} bytes per second for {limits.body_seconds:g} seconds"
+                    f"the body came at less than {limits.body_bytes_per_second} bytes per second for {limits.body_seconds:g} s"
                 )
             )
 
