@@ -301,11 +301,11 @@ def surprise_of_normal(
         ratio = np.where(np.isfinite(residual), ratio, half / v * 2.0)
     constant, constant_low = (HALF_LOG_2_PI, HALF_LOG_2_PI_LOW) if full else (0.0, 0.0)
 
-    def square(at: Where) -> Pair:
-        return pair_multiply((residual[at], error[at]), (residual[at], error[at]))
+    def square(where: Where) -> Pair:
+        return pair_multiply((residual[where], error[where]), (residual[where], error[where]))
 
-    def rest(at: Where) -> Pair:
-        high, low = pair_divide(square(at), pair(2.0 * v[at]))
+    def rest(where: Where) -> Pair:
+        high, low = pair_divide(square(where), pair(2.0 * v[where]))
         return pair_add((high, low), (np.full_like(high, constant), np.full_like(high, constant_low)))
 
     values = log_plus(0.5, pair(v), ratio * half + constant, rest)
@@ -346,7 +346,7 @@ def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, S
     """
     product, error = two_product(predictions, targets)
     sound = (product > 1e-290) & np.isfinite(product)
-    values = log_plus(-1.0, pair(predictions), product, lambda at: (product[at], error[at]))
+    values = log_plus(-1.0, pair(predictions), product, lambda where: (product[where], error[where]))
     gradient = ((product - 1.0) + np.where(sound, error, 0.0)) / predictions
     gradient = np.where(np.isfinite(product), gradient, targets - 1.0 / predictions)
     return values, gradient, lambda: 1.0 / predictions / predictions
@@ -379,9 +379,9 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
     z = np.where(np.isfinite(size), size / scale, np.abs(targets / scale - location / scale))
     low = np.full_like(z, LOG_2_LOW)
 
-    def rest(at: Where) -> Pair:
-        share = pair_divide((size[at], lost[at]), pair(scale[at]))
-        return pair_add(share, (np.full_like(low[at], LOG_2), low[at]))
+    def rest(where: Where) -> Pair:
+        share = pair_divide((size[where], lost[where]), pair(scale[where]))
+        return pair_add(share, (np.full_like(low[where], LOG_2), low[where]))
 
     def excess(factor: float) -> Array:  # |y − m|·factor − s
         return (factor * size - scale) + factor * lost
@@ -398,14 +398,14 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
 def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) -> tuple[Array, Array, Second]:
     if log_input:
         product = targets * predictions
-        values = exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
+        values = exp_minus(1.0, predictions, product, lambda where: two_product(targets[where], predictions[where]))
         both = np.isinf(product) & (predictions > 700.0)  # two numbers beyond float64, of which the larger decides
         if both.any():
             values = np.where(both, np.copysign(np.inf, predictions - np.log(targets) - np.log(predictions)), values)
-        gradient = exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
+        gradient = exp_minus(1.0, predictions, targets, lambda where: pair(targets[where]))
         return values, gradient, lambda: np.exp(predictions)
     rate, error = two_sum(predictions, eps)
-    values = log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
+    values = log_plus(-targets, (rate, error), predictions, lambda where: pair(predictions[where]))
     gradient = ((rate - targets) + error) / rate
     gradient = np.where(targets == 0, 1.0, gradient)  # also at a rate of 0, where the quotient is 0/0
     return values, gradient, lambda: np.where(targets == 0, 0.0, targets / rate / rate)
@@ -413,13 +413,13 @@ def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) ->
 
 def _gamma(predictions: Array, targets: Array, log_input: bool) -> tuple[Array, Array, Second]:
     if log_input:
-        values = exp_minus(targets, -predictions, -predictions, lambda at: pair(-predictions[at]))
-        gradient = -exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
+        values = exp_minus(targets, -predictions, -predictions, lambda where: pair(-predictions[where]))
+        gradient = -exp_minus(targets, -predictions, np.ones_like(targets), lambda where: pair(np.ones_like(targets[where])))
         nothing = np.zeros_like(targets)
-        return values, gradient, lambda: exp_minus(targets, -predictions, nothing, lambda at: pair(nothing[at]))
+        return values, gradient, lambda: exp_minus(targets, -predictions, nothing, lambda where: pair(nothing[where]))
 
-    def quotient(at: Where) -> Pair:
-        return pair_divide(pair(targets[at]), pair(predictions[at]))
+    def quotient(where: Where) -> Pair:
+        return pair_divide(pair(targets[where]), pair(predictions[where]))
 
     values = log_plus(1.0, pair(predictions), targets / predictions, quotient)
     gradient = (predictions - targets) / predictions / predictions
@@ -480,13 +480,13 @@ def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Sec
         # eˣ leaves the range of floats before its powers do
         return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)
 
-    def share_of_target(at: Where) -> Pair:
+    def share_of_target(where: Where) -> Pair:
         rate = pair_divide(two_sum(np.ones(1), -power), two_sum(np.full(1, 2.0), -power))
-        return pair_multiply(pair(y[at]), rate)
+        return pair_multiply(pair(y[where]), rate)
 
     return (
-        bracketed(b[0], a[0], lambda at: _offset(y[at], power)),
-        bracketed(1.0, 1.0, lambda at: pair(y[at])),
+        bracketed(b[0], a[0], lambda where: _offset(y[where], power)),
+        bracketed(1.0, 1.0, lambda where: pair(y[where])),
         lambda: bracketed(1.0 / b[0], 1.0 / a[0], share_of_target),
     )
 

@@ -61,10 +61,10 @@ def _flat(targets: Index, k: int) -> Flat:
     return np.arange(0, targets.size * k, k, dtype=np.intp) + targets
 
 
-def _scattered(slope: Array, at: Flat, like: Array) -> Array:
+def _scattered(slope: Array, positions: Flat, like: Array) -> Array:
     """Rows with these numbers at their flat indices and 0 elsewhere."""
     rows = np.zeros_like(like)
-    rows.reshape(-1)[at] = slope
+    rows.reshape(-1)[positions] = slope
     return rows
 
 
@@ -211,9 +211,9 @@ def categorical_cross_entropy(
         message = "clip applies to probabilities; leave it out with from_logits"
         raise InvalidParameter([Fault(("parameters", "clip"), "clip", message)])
     if from_logits and not isinstance(targets, Shares):
-        at = places(targets, predictions)
-        parts = softmax(predictions, at)
-        parts.others.ravel("K")[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
+        positions = places(targets, predictions)
+        parts = softmax(predictions, positions)
+        parts.others.ravel("K")[positions] = 0.0 - parts.rest  # not −0: soft rows give the same bits
         return parts.surprise, parts.probabilities(), lambda: softmax_variance(by_rows(predictions))
     predictions = by_rows(predictions)
     if isinstance(targets, Shares):
@@ -222,9 +222,9 @@ def categorical_cross_entropy(
             return values, gradient, lambda: row_sums(targets.rounded)[:, None] * softmax_variance(predictions)
         values, gradient, second = _surprise(predictions, targets.rounded, clip)
         return row_sums(values), gradient, second
-    at = _flat(targets, predictions.shape[1])
-    values, slope, bend = _surprise(predictions.take(at), np.ones(at.size), clip)
-    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
+    positions = _flat(targets, predictions.shape[1])
+    values, slope, bend = _surprise(predictions.take(positions), np.ones(positions.size), clip)
+    return values, _scattered(slope, positions, predictions), lambda: _scattered(bend(), positions, predictions)
 
 
 def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array, Second]:
@@ -269,9 +269,9 @@ def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Seco
     """
     if isinstance(targets, Shares):
         return -row_sums(targets.rounded * predictions), -targets.rounded, lambda: np.zeros_like(predictions)
-    at = _flat(targets, predictions.shape[1])
-    gradient = _scattered(np.full(at.size, -1.0), at, predictions)
-    return -predictions.take(at), gradient, lambda: np.zeros_like(predictions)
+    positions = _flat(targets, predictions.shape[1])
+    gradient = _scattered(np.full(positions.size, -1.0), positions, predictions)
+    return -predictions.take(positions), gradient, lambda: np.zeros_like(predictions)
 
 
 @loss(
@@ -333,11 +333,11 @@ def categorical_focal(
         values, gradient, second = _focal(predictions, gamma, targets.rounded * factor)
         return row_sums(values), gradient, second
     scale = factor[targets] if factor.ndim else factor
-    at = _flat(targets, predictions.shape[1])
+    positions = _flat(targets, predictions.shape[1])
     if from_logits:
-        return _focal_logits(predictions, at, gamma, scale)
-    values, slope, bend = _focal(predictions.take(at), gamma, scale)
-    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
+        return _focal_logits(predictions, positions, gamma, scale)
+    values, slope, bend = _focal(predictions.take(positions), gamma, scale)
+    return values, _scattered(slope, positions, predictions), lambda: _scattered(bend(), positions, predictions)
 
 
 def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tuple[Array, Array, Second]:
@@ -364,7 +364,7 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
         return row_sums(np.where(focus == 0, 0.0, focus * surprise))
 
     # a surprise may be beyond float64 where its share is not
-    total = recovered(values(seen.surprise), lambda: 4.0 * values(x.take(seen.at)[:, None] / 4.0 - x / 4.0))
+    total = recovered(values(seen.surprise), lambda: 4.0 * values(x.take(seen.positions)[:, None] / 4.0 - x / 4.0))
 
     def of_labels(labels: Index) -> Array:
         return _focal_logits(x, _flat(labels, x.shape[1]), gamma, alpha[labels] if alpha.ndim else alpha)[2]()
@@ -372,8 +372,8 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
     return total, seen.gradient(x, pulls, exact, 2.0 + gamma), lambda: shares.expected(of_labels)
 
 
-def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
-    parts = softmax(x, at)
+def _focal_logits(x: Array, positions: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
+    parts = softmax(x, positions)
     miss = parts.rest / parts.total
     p = parts.picked / parts.total
     focus = scale * miss**gamma
@@ -384,10 +384,10 @@ def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tup
     thin = (np.abs(share) < 1e-290) & (pull != 0)  # a quotient below the range, of which a product need not be
     if thin.any():
         gradient[thin] = parts.others[thin] / parts.rest[thin, None] * pull[thin, None]
-    gradient.reshape(-1)[at] = -pull
+    gradient.reshape(-1)[positions] = -pull
     # the surprise may be beyond float64 where its share is not
     values = recovered(
-        focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(at) / 2.0)))
+        focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(positions) / 2.0)))
     )
 
     def second() -> Array:  # m^γ·turn for the label and m^γ·o·((1 − o)·(m + γps) + o·turn) for another, m = 1 − p, s = −ln p
@@ -396,24 +396,24 @@ def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tup
         rounding = np.divide(low, miss, out=np.zeros_like(miss), where=miss > 0)
         focus = scale * miss**gamma * (1.0 + gamma * np.where(np.isfinite(rounding), rounding, 0.0))
         surprise = np.minimum(parts.surprise, 1e300)
-        turn = _focal_turn(x, at, p, miss, surprise, gamma)
+        turn = _focal_turn(x, positions, p, miss, surprise, gamma)
         rest = np.where(parts.rest > 0, parts.rest, 1.0)[:, None]
         odds, further = parts.others / rest, _without_each(parts.others, parts.rest) / rest
         bend = odds * (further * (miss + gamma * p * surprise)[:, None] + odds * turn[:, None])
-        bend.reshape(-1)[at] = turn
+        bend.reshape(-1)[positions] = turn
         return focus[:, None] * bend
 
     return values, gradient, second
 
 
-def _focal_turn(x: Array, at: Flat, p: Array, miss: Array, surprise: Array, gamma: float) -> Array:
+def _focal_turn(x: Array, positions: Flat, p: Array, miss: Array, surprise: Array, gamma: float) -> Array:
     """p·(m·(1 + 2γ − γs) + γ²·ps), which is 0 where the loss turns from convex to concave; in pairs where the terms cancel."""
     share = p * surprise
     convex, concave = miss * (p * (1.0 + 2.0 * gamma)), miss * (gamma * share)
     turn = (convex - concave) + gamma * p * (gamma * share)
     rows = np.flatnonzero(np.abs(turn) < 0.75 * np.maximum(convex, concave))
     if rows.size:
-        label: Flat = at[rows] % x.shape[1] + row_starts(x[rows])
+        label: Flat = positions[rows] % x.shape[1] + row_starts(x[rows])
         log_p = log_softmax_pair(x[rows])
         high, low = log_p[0].take(label), log_p[1].take(label)
         exact, s, power = pair_exp((high, low)), (-high, -low), constant(gamma)
@@ -487,11 +487,11 @@ def generalized_cross_entropy(
             return _generalized_of_shares(predictions, targets, q)
         values, gradient, second = _generalized(predictions, q, targets.rounded)
         return row_sums(values), gradient, second
-    at = _flat(targets, predictions.shape[1])
+    positions = _flat(targets, predictions.shape[1])
     if from_logits:
-        return _generalized_logits(predictions, at, q)
-    values, slope, bend = _generalized(predictions.take(at), q, np.ones(at.size))
-    return values, _scattered(slope, at, predictions), lambda: _scattered(bend(), at, predictions)
+        return _generalized_logits(predictions, positions, q)
+    values, slope, bend = _generalized(predictions.take(positions), q, np.ones(positions.size))
+    return values, _scattered(slope, positions, predictions), lambda: _scattered(bend(), positions, predictions)
 
 
 def _generalized(p: Array, q: float, shares: Array) -> tuple[Array, Array, Second]:
@@ -523,16 +523,16 @@ def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, A
     return values, seen.gradient(x, pulls, exact, 2.0), lambda: shares.expected(of_labels)
 
 
-def _generalized_logits(x: Array, at: Flat, q: float) -> tuple[Array, Array, Second]:
-    parts = softmax(x, at)
+def _generalized_logits(x: Array, positions: Flat, q: float) -> tuple[Array, Array, Second]:
+    parts = softmax(x, positions)
     p = parts.picked / parts.total
-    power = _power(x.take(at), p, np.broadcast_to(parts.shift, p.shape), parts.total, q)
+    power = _power(x.take(positions), p, np.broadcast_to(parts.shift, p.shape), parts.total, q)
     gradient = parts.probabilities() * power[:, None]
-    gradient.reshape(-1)[at] = -parts.rest / parts.total * power
+    gradient.reshape(-1)[positions] = -parts.rest / parts.total * power
 
     def second() -> Array:  # p^q·(pⱼ(1 − pⱼ) − q·d²), d = 1 − p for the label and −pⱼ for another class
-        away = softmax(x, at).probabilities()
-        away.reshape(-1)[at] = parts.rest / parts.total
+        away = softmax(x, positions).probabilities()
+        away.reshape(-1)[positions] = parts.rest / parts.total
         return power[:, None] * (softmax_variance(x) - q * away * away)
 
     return _cost(parts.surprise, q), gradient, second
@@ -564,14 +564,14 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
     start = row_starts(scores)
     room = headroom(scores)
     if not isinstance(targets, Shares):
-        at = _flat(targets, scores.shape[1])
+        positions = _flat(targets, scores.shape[1])
         rivals = scores.copy()
-        rivals.reshape(-1)[at] = own
+        rivals.reshape(-1)[positions] = own
         rival: Flat = start + rivals.argmax(axis=1)
-        excess = lead_missing((rivals * room).take(rival), (scores * room).take(at), np.ravel(room))
+        excess = lead_missing((rivals * room).take(rival), (scores * room).take(positions), np.ravel(room))
         active = (excess >= 0).astype(np.float64)
         gradient = _scattered(active, rival, scores)
-        gradient.reshape(-1)[at] = -active
+        gradient.reshape(-1)[positions] = -active
         values = np.fmax(excess, 0.0) / np.ravel(room)  # fmax: a class without rivals has no excess, but NaN
         return values, gradient, lambda: np.zeros_like(scores)
     first: Flat = start + scores.argmax(axis=1)
@@ -693,37 +693,37 @@ def multi_margin(
     weight = np.ones(k) if class_weight is None else np.asarray(class_weight, np.float64)
     if isinstance(targets, Shares):
         return _margins_of_shares(predictions, targets, p, margin, weight)
-    at = _flat(targets, k)
-    excess, _, room = _shortfalls(predictions, at, margin)
+    positions = _flat(targets, k)
+    excess, _, room = _shortfalls(predictions, positions, margin)
     own = weight[targets][:, None]
     slope = (
         np.sign(excess) * (own / k) if p == 1 else excess / k * (2.0 * own / room)
     )  # no pull at the margin itself, as in PyTorch
-    slope.reshape(-1)[at] = -row_sums(slope)
+    slope.reshape(-1)[positions] = -row_sums(slope)
     values = _mean_of_powers(excess, p, room)[:, None] * own
 
     def second() -> Array:
-        return _margin_bends(excess, at, p) * own
+        return _margin_bends(excess, positions, p) * own
 
     return np.where(own == 0, 0.0, values)[:, 0], slope, second  # a class of no weight costs nothing, however far off it is
 
 
-def _shortfalls(predictions: Array, at: Flat, margin: float) -> tuple[Array, Array, Array | float]:
+def _shortfalls(predictions: Array, positions: Flat, margin: float) -> tuple[Array, Array, Array | float]:
     """How far each class comes too near to the label, rounded and the rest, 0 where it does not; all times the room."""
     room = headroom(predictions)
     scores = predictions * room
-    gap, lost = two_sum(scores, -scores.take(at)[:, None])
+    gap, lost = two_sum(scores, -scores.take(positions)[:, None])
     excess, error = two_sum(gap, margin * room)
     excess, error = renormalised(excess, error + lost)
     short = excess > 0
-    short.reshape(-1)[at] = False
+    short.reshape(-1)[positions] = False
     return np.where(short, excess, 0.0), np.where(short, error, 0.0), room
 
 
-def _margin_bends(excess: Array, at: Flat, p: int) -> Array:
+def _margin_bends(excess: Array, positions: Flat, p: int) -> Array:
     """2/k for each class that comes too near, and their sum for the label; nothing of p = 1."""
     bends = np.where(excess > 0, 2.0 / excess.shape[1] if p == 2 else 0.0, 0.0)
-    bends.reshape(-1)[at] = row_sums(bends)
+    bends.reshape(-1)[positions] = row_sums(bends)
     return bends
 
 
@@ -750,8 +750,8 @@ def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: 
         slope = pair_add(slope, pull)
 
     def of_labels(labels: Index) -> Array:
-        at = _flat(labels, k)
-        return _margin_bends(_shortfalls(x, at, margin)[0], at, p) * weight[labels][:, None]
+        positions = _flat(labels, k)
+        return _margin_bends(_shortfalls(x, positions, margin)[0], positions, p) * weight[labels][:, None]
 
     gradient = (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / scale / headroom(x))
     return values, gradient, lambda: shares.expected(of_labels)
