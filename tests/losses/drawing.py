@@ -336,6 +336,15 @@ def default_cases(*names: str) -> list[Case]:
     return [case for case in cases(*names) if not case.parameters]
 
 
+def one_of_each_form(cases: Iterable[Case]) -> list[Case]:
+    """The first case of each form that a batch can have: what knows no loss by its name need not see those like it."""
+    forms: dict[object, Case] = {}
+    for case in cases:
+        inputs = tuple((name, encoding.name, encoding.axes) for name, encoding in case.encodings.items())
+        forms.setdefault((inputs, case.d, case.coupling, case.loss.mean), case)
+    return [*forms.values()]
+
+
 def over(cases: Iterable[Case]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The test is made with each of these cases, those of one loss in one test."""
     return folded("case", cases, of=lambda case: case.loss.name)
