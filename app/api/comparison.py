@@ -97,7 +97,9 @@ class ComparisonRequest(Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_lengths(self.models, self.targets)
-        vars(self)["batches"] = [self._batches(index, spec) for index, spec in enumerate(self.losses)]
+        first = next(iter(self.models.values()))
+        losses = vars(self)["losses"] = [spec.beside(first, self.targets) for spec in self.losses]
+        vars(self)["batches"] = [self._batches(index, spec) for index, spec in enumerate(losses)]
         return self
 
     @property
@@ -134,7 +136,7 @@ class ComparisonRequest(Part):
         for name, predictions in self.models.items():
             try:
                 made[name] = batch_of(
-                    spec.beside(predictions, self.targets).bound,
+                    spec.bound,
                     predictions,
                     self.targets,
                     sample_weight=self.sample_weight,

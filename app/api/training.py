@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
 
@@ -67,7 +68,7 @@ from app.training import (
     start,
 )
 from app.training.learners import State
-from app.training.objective import fitting
+from app.training.objective import agree_on, fitting, predicted
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
@@ -446,11 +447,11 @@ def _check_indices(targets: Numbers, k: int) -> None:
 def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     """The request in the core's own terms."""
     clipping, stopping = request.gradient_clipping, request.early_stopping
-    model = Chosen(MODELS[request.model.name], request.model.given)
+    model, loss = Chosen(MODELS[request.model.name], request.model.given), _loss(request, rows)
     return Plan(
         data=rows.table,
         model=model,
-        loss=_loss(request, rows),
+        loss=loss,
         optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
         validation=_held(request.validation),
@@ -466,14 +467,14 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         patience=stopping and stopping.patience,
         min_delta=stopping.min_delta if stopping else 0.0,
         restore_best=bool(stopping and stopping.restore_best),
-        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in request.metrics),
+        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in _metrics(request, rows.table, loss)),
         seed=request.seed,
     )
 
 
 def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     if request.loss is not None:
-        return _chosen(request.loss)
+        return _chosen(_beside(request.loss, rows.table))
     if rows.task is None:
         fit = fitting(rows.table.targets, rows.table.classes)
         usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
@@ -481,6 +482,18 @@ def _loss(request: TrainRequest, rows: Rows) -> Chosen:
         message = f"say with which loss to train{hint}: it cannot be told from data of your own"
         raise InvalidInput([Fault(("loss",), "missing", message)])
     return USUAL_LOSS[rows.task]
+
+
+def _beside(loss: BoundSpec, table: Table) -> BoundSpec:
+    """The loss that its name means beside what a model predicts of these targets: the first meaning that fits them."""
+    if not loss.varies:
+        return loss
+    meanings = [loss.beside(predictions, table.targets) for predictions in predicted(table.targets, table.classes)]
+    for meaning in meanings:
+        with suppress(CallerError):
+            agree_on(meaning.bound, table.targets, table.classes)
+            return meaning
+    return meanings[0]
 
 
 def _chosen(loss: BoundSpec) -> Chosen:
@@ -491,6 +504,18 @@ def _chosen(loss: BoundSpec) -> Chosen:
         return Chosen(COMPOSED[loss.name], shown, loss.bound)
     except CallerError as error:
         raise error.moved({("parameters",): ("loss",)}) from None
+
+
+def _metrics(request: TrainRequest, table: Table, loss: Chosen) -> Sequence[Spec]:
+    """The metrics, each what its name means beside what the model predicts."""
+    if not any(isinstance(metric, BoundSpec) and metric.varies for metric in request.metrics):
+        return request.metrics
+    try:
+        objective, _ = agree_on(loss.bound, table.targets, table.classes)
+    except CallerError:  # which is told where the run is made ready
+        return request.metrics
+    predictions = np.broadcast_to(0.0, (len(table.targets), *objective.outputs))
+    return [metric.beside(predictions, table.targets) if isinstance(metric, BoundSpec) else metric for metric in request.metrics]
 
 
 def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:

@@ -341,6 +341,11 @@ def _refuse_untrainable(loss: Loss) -> None:
         raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
+def predicted(targets: Raw, classes: Sequence[str] | None) -> Iterator[Numbers]:
+    """What a model may predict of these targets, as arrays of the shapes that may fit."""
+    return (np.broadcast_to(0.0, (len(targets), *shape)) for shape in _shapes(targets, classes, MOST_CLASSES))
+
+
 def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:
     """The shapes of one sample's prediction that may fit: that of its target, or one number per class."""
     yield targets.shape[1:] if isinstance(targets, np.ndarray) else ()

@@ -33,6 +33,11 @@ class Chosen(NamedTuple):
     def all(self) -> dict[str, Any]:
         return {**self.thing.defaults, **self.parameters}
 
+    @property
+    def bound(self) -> Bound | Sum:
+        """Of a loss: what it is under these."""
+        return self.made or bind(self.thing, self.parameters)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -177,8 +182,7 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None) -> tuple[Ob
     """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
     given = plan.model.all.get("output")
     try:
-        bound = plan.loss.made or bind(plan.loss.thing, plan.loss.parameters)
-        return agree_on(bound, targets, classes, OUTPUTS[given] if given else None)
+        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None)
     except InvalidInput as error:
         raise error.moved(
             {

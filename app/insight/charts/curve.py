@@ -23,6 +23,7 @@ from app.insight.charts.theme import (
     styles,
     thinned,
     ticks,
+    within,
     written,
 )
 
@@ -103,8 +104,9 @@ def _panel(answer: Answer, theme: Theme, names: Sequence[str], field: str, *, la
     rows: list[Spec] = []
     ends: list[tuple[str, float]] = []
     for line, (name, entry) in enumerate(zip(names, curves, strict=True)):
-        runs = [thinned(run, WIDTH / (x[-1] - x[0]), height / (high - low)) for run in _runs(x, entry, field)]
-        seen = [y for run in runs for _, y in run if low <= y <= high]
+        drawn = [piece for run in _runs(x, entry, field) for piece in within(run, low, high)]
+        runs = [thinned(run, WIDTH / (x[-1] - x[0]), height / (high - low)) for run in drawn]
+        seen = [y for run in runs for _, y in run]
         ends.append((name, seen[-1] if seen else low))
         rows = [
             {"x": abscissa, "y": y, "line": line, "piece": piece} for piece, run in enumerate(runs) for abscissa, y in run
@@ -113,7 +115,7 @@ def _panel(answer: Answer, theme: Theme, names: Sequence[str], field: str, *, la
     layers.append(
         {
             "data": {"values": rows},
-            "mark": {"type": "line", "clip": True},
+            "mark": "line",
             "encoding": {"detail": {"field": "piece", "type": "nominal"}, **styles(theme, len(names))},
         }
     )
@@ -214,7 +216,7 @@ def _asymptotes(answer: Answer, theme: Theme, view: tuple[float, float]) -> Iter
             rows = [{"x": place, "y": y} for place, y, _ in inside if slope == 0 or (place - side[0]) * side[1] >= 0]
             yield {
                 "data": {"values": rows},
-                "mark": {"type": "line", "color": theme.muted, "strokeWidth": 1, "strokeDash": [3, 3], "clip": True},
+                "mark": {"type": "line", "color": theme.muted, "strokeWidth": 1, "strokeDash": [3, 3]},
                 "encoding": {},
             }
 

@@ -24,6 +24,7 @@ from app.insight.charts.theme import (
     styles,
     thinned,
     ticks,
+    within,
     written,
 )
 
@@ -99,13 +100,16 @@ def _panel(
     up["axis"] |= {"labelExpr": "format(pow(10, datum.value), '.3~g')", "gridColor": theme.line} if log else ticks((low, high))
     rows: list[Spec] = []
     for index, (_, line) in enumerate(scaled):
-        kept = thinned(line, width / max(end, 2), height / (high - low))
-        rows = [{"x": epoch, "y": number, "line": index} for epoch, number in kept] + rows
+        runs = [thinned(run, width / max(end, 2), height / (high - low)) for run in within(line, low, high)]
+        rows = [
+            {"x": epoch, "y": number, "line": index, "piece": piece} for piece, run in enumerate(runs) for epoch, number in run
+        ] + rows
     few = max(len(line) for _, line in lines) <= 1
     layers: list[Spec] = [*_marks(theme, run, metric, height, end)]
-    mark: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1} if few else {"type": "line", "clip": True}
+    mark: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1} if few else {"type": "line"}
     look = styles(theme, len(SIDES))
-    layers.append({"data": {"values": rows}, "mark": mark, "encoding": {"color": look["color"]} if few else look})
+    look = {"color": look["color"]} if few else look | {"detail": {"field": "piece", "type": "nominal"}}
+    layers.append({"data": {"values": rows}, "mark": mark, "encoding": look})
     layers += end_labels(theme, [(name, line[-1][1]) for name, line in scaled if line], len(SIDES), width, height, (low, high))
     for layer in layers:
         layer["encoding"] = {"x": across, "y": up} | layer["encoding"]

@@ -1,12 +1,17 @@
 """Rows of scores (n, k): the softmax without a subtraction that cancels, and sums that no neighbouring row can change."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import Pair, difference, pair_add, pair_exp, pair_log, pair_negative, pair_sum, two_sum
 from app.losses.numerics.stable import Array
+
+Index: TypeAlias = NDArray[np.int64]
+"""The class of each row."""
+Flat: TypeAlias = NDArray[np.intp]
+"""Where numbers stand in the flattened rows."""
 
 
 class Softmax(NamedTuple):
@@ -125,6 +130,18 @@ def row_starts(a: Array) -> NDArray[np.intp]:
 def by_rows(a: Array) -> Array:
     """The same rows in C order."""
     return a if a.flags.c_contiguous else a.copy()
+
+
+def flat_index(columns: Index, k: int) -> Flat:
+    """Where the number of each row in these columns stands in the flattened rows of length k."""
+    return np.arange(0, columns.size * k, k, dtype=np.intp) + columns
+
+
+def scattered(numbers: Array, at: Flat, like: Array) -> Array:
+    """Rows with these numbers at their flat indices and 0 elsewhere."""
+    rows = np.zeros_like(like)
+    rows.reshape(-1)[at] = numbers
+    return rows
 
 
 def places(columns: NDArray[np.int64], a: Array) -> NDArray[np.intp]:
