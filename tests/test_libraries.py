@@ -153,7 +153,7 @@ def test_every_name_is_found_exactly_however_many_are_like_it(registry: Registry
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ("torch.nn.functional.cosine_similarity", "the catalogue says when cosine_similarity equals it"),  # its negative
         ("monai.losses.FocalLoss", "binary_focal or categorical_focal"),

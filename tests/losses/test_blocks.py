@@ -197,7 +197,7 @@ def test_threads_share_a_large_batch_and_leave_a_small_one_alone() -> None:
 
 
 @pytest.mark.parametrize("threads", THREADS)
-@pytest.mark.parametrize("at", [0, 7, 49])
+@pytest.mark.parametrize("row", [0, 7, 49])
 def test_error_in_a_block_reaches_the_caller(threads: int, row: int) -> None:
     use_threads(threads)
 

@@ -80,7 +80,7 @@ def peak_bytes(server: EchoServer) -> int:
 
 
 @pytest.mark.parametrize(("fields", "status"), [(98, 200), (99, 431)])
-@pytest.mark.parametrize("at", ["head", "trailer"])
+@pytest.mark.parametrize("where", ["head", "trailer"])
 def test_a_request_has_100_fields_at_most(fields: int, status: int, where: str, server: EchoServer) -> None:
     more = b"a: b\r\n" * (fields - 1)
     head, trailer = (more, b"") if where == "head" else (b"", more)

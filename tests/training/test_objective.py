@@ -298,7 +298,7 @@ def test_many_whole_numbers_are_not_suggested_to_be_classes() -> None:
     assert agree(LOSSES["categorical_cross_entropy"], {}, counts, None)[0].outputs == (400,)
 
 
-@pytest.mark.parametrize(("labels", "at"), [([0.5, 1.0, 2.0], 0), ([0.0, 1.0, 2.5], 2), ([0.0, -1.0, 1.5], 1)])
+@pytest.mark.parametrize(("labels", "place"), [([0.5, 1.0, 2.0], 0), ([0.0, 1.0, 2.5], 2), ([0.0, -1.0, 1.5], 1)])
 def test_numbers_that_are_no_classes_are_refused_as_such(labels: list[float], place: int) -> None:
     refused = refusal("categorical_cross_entropy", np.array(labels))
     assert refused.faults[0].path == ("targets", place)

@@ -119,7 +119,7 @@ def test_random_expressions_and_the_text_of_their_derivatives_are_exact() -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "slope"),
+    ("text", "point", "slope"),
     [
         ("abs(r)", 0.0, 0.0),
         ("relu(r)", 0.0, 0.0),
