@@ -321,13 +321,13 @@ def all_cases() -> tuple[Case, ...]:
             ]
             if parameters:
                 shapes = list({tuple(encoding.name for encoding in drawn[1].values()): drawn for drawn in shapes}.values())
-            chosen = ",".join(f"{name}={value}" for name, value in parameters.items())
+            listed = ",".join(f"{name}={value}" for name, value in parameters.items())
             for shape, encodings, d in shapes:
                 if out_of_place(loss, parameters, encodings):
                     continue
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
                     if chosen is not None:
-                        words = f"{loss.name}({chosen}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"
+                        words = f"{loss.name}({listed}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"
                         found.setdefault(words, Case(loss, parameters, chosen, d, words))
     return tuple(found.values())
 
