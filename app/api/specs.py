@@ -89,7 +89,7 @@ class Spec(Part):
 def _shape(array: object) -> tuple[int, ...]:
     """The shape of an array, or of a list of names or of sets of these; () of what is none."""
     if isinstance(array, np.ndarray):
-        return cast(NDArray[Any], array).shape
+        return cast("NDArray[Any]", array).shape
     return (len(cast(list[object], array)),) if isinstance(array, list) else ()
 
 
@@ -106,6 +106,8 @@ class BoundSpec(Spec):
 
     def beside(self, *arrays: object) -> "BoundSpec":
         """The loss that its name means beside these arrays."""
+        if not self.others:  # as for nearly all names
+            return self
         shapes = [*map(_shape, arrays)]
         return next((spec for other, spec in self.others if other.fits(shapes)), self)
 
