@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses.encodings import FLAGS
-from app.losses.form import Bound, Form, Selection, Sum, bind
+from app.losses.form import Bound, Form, Selection, Sum, bind, settled
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Kernel, Loss
@@ -223,7 +223,7 @@ def batch_of(
         _check_classes(
             classes,
             any({"class_names", "label_sets"} & {*reads.encoding.accepts} for reads in form.inputs),
-            form.shapes.length("k"),
+            _number_of_classes(bound, form, predictions, targets),
         )
         if not isinstance(classes[0], str):
             numbered = [reads.name for reads in form.inputs if "class_names" in reads.encoding.accepts]
@@ -234,7 +234,7 @@ def batch_of(
     rows: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
-    kernel = bound.kernel
+    infinite = False
     kept = selection.kept
     lead = len(elements) if kept is None else 1
     sums: Array | None = None
@@ -254,11 +254,13 @@ def batch_of(
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         sums = divided.reshape(-1) if divided is not None and name == "predictions" else sums
         warnings += noticed
-        kernel = at_infinity(bound.kernel) if unbounded else kernel
+        infinite |= unbounded
     if refused:
         raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
     if classes is not None:
         encodings |= dict.fromkeys(numbered, "class_names") or _named(bound.loss, predictions, targets)
+    if bound.unsettled:
+        bound = settled(bound, np.asarray(rows[-1][:]), classes, form.shapes.length("k"))
     counts = None if bound.counts is None else bound.counts(rows[-1])
     factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
@@ -272,7 +274,7 @@ def batch_of(
         bound.loss,
         bound.parameters,
         bound.mean,
-        kernel,
+        at_infinity(bound.kernel) if infinite else bound.kernel,
         columns,
         tuple(rows),
         elements,
@@ -568,16 +570,18 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
 def _flags_of(sets: Sequence[Sequence[str]], index: Mapping[Any, int], place: Place) -> Numbers:
     """Sets of class names as 0 or 1 for each class."""
     flags = np.zeros((len(sets), len(index)))
-    unknown: list[Fault] = []
+    faults: list[Fault] = []
     for row, names in enumerate(sets):
         for at, name in enumerate(names):
-            if name in index:
+            if name in index and not flags[row, index[name]]:
                 flags[row, index[name]] = 1.0
-            elif len(unknown) < MAX_FAULTS:
-                said = f"{place.name}[{row}, {at}] is {name[:80]!r}, which is not in classes"
-                unknown.append(Fault(place.at([row, at]), "unknown_class", said))
-    if unknown:
-        raise InvalidArray(unknown)
+            elif len(faults) < MAX_FAULTS:
+                known = name in index
+                why = " again: a row has the names of the classes that hold, each once" if known else ", which is not in classes"
+                said = f"{place.name}[{row}, {at}] is {name[:80]!r}{why}"
+                faults.append(Fault(place.at([row, at]), "duplicate" if known else "unknown_class", said))
+    if faults:
+        raise InvalidArray(faults)
     return flags
 
 
@@ -593,6 +597,17 @@ def _indices(array: Numbers, classes: Sequence[float], place: Place, kept: NDArr
     if unknown.any():
         place.refuse_numbers(unknown, array, "one of classes", "unknown_class")
     return np.where(known, index, np.nan)
+
+
+def _number_of_classes(bound: Bound, form: Form, predictions: Arrays, targets: Arrays) -> int | None:
+    """How many classes there are: those of an axis, or two where a label is one of two; None where nothing tells.
+
+    Sets of names say of each column's class whether it holds.
+    """
+    if "label_sets" in _named(bound.loss, predictions, targets).values():
+        return None  # a column for each, which shapes have told
+    flags = any(reads.encoding.labels == "flag" for reads in form.inputs)
+    return 2 if flags else form.shapes.length("k")
 
 
 def _check_classes(classes: Classes, taken: bool, k: int | None) -> None:

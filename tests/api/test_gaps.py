@@ -276,6 +276,37 @@ async def test_sets_of_names_are_flags(client: httpx.AsyncClient) -> None:
     assert refused["errors"][0]["pointer"] == "/classes"
 
 
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "hinge", "dice", "squared_hinge"])
+async def test_losses_of_flags_take_sets_of_names_for_columns_of_them(loss: str, client: httpx.AsyncClient) -> None:
+    base = {"loss": loss, "predictions": [[0.1, 0.2, 0.9], [0.2, 0.1, 0.5], [0.3, 0.6, 0.4]]}
+    found = await answer(client, {**base, "targets": [["c", "a"], [], ["b"]], "classes": ["a", "b", "c"]})
+    expected = await answer(client, {**base, "targets": [[1, 0, 1], [0, 0, 0], [0, 1, 0]]})
+    assert {name: found[name] for name in OUTPUTS} == {name: expected[name] for name in OUTPUTS}
+    assert found["targets_encoding"] == "label_sets"
+
+
+@pytest.mark.parametrize(
+    ("targets", "classes", "pointer", "words"),
+    [
+        ([["a", "a"], ["b"]], ["a", "b"], "/targets/0/1", "'a' again"),
+        ([["a", "x"], ["b"]], ["a", "b"], "/targets/0/1", "'x', which is not in classes"),
+        ([["a"], ["b"]], ["a", "b", "c"], "/targets", "(2, 3), which does not agree with predictions (2, 2)"),
+        (["a", "b"], ["a", "b"], "/targets", "shape"),
+    ],
+)
+async def test_sets_that_are_none(targets: Any, classes: list[str], pointer: str, words: str, client: httpx.AsyncClient) -> None:
+    request = {"loss": "bce", "predictions": [[0.1, 0.2], [0.2, 0.1]], "targets": targets, "classes": classes}
+    refused = problem_of(await client.post("/v1/evaluate", json=request))["errors"][0]
+    assert refused["pointer"] == pointer
+    assert words in refused["message"]
+
+
+async def test_a_label_of_two_has_two_names(client: httpx.AsyncClient) -> None:
+    request = {"loss": "bce", "predictions": [0.2, 0.8], "targets": ["a", "b"], "classes": ["a", "b", "c"]}
+    refused = problem_of(await client.post("/v1/evaluate", json=request))["errors"][0]
+    assert (refused["pointer"], refused["message"]) == ("/classes", "classes must have one name per class: 2, not 3")
+
+
 async def test_lists_of_labels_that_may_be_flags_are_refused_unless_told(client: httpx.AsyncClient) -> None:
     request = {"loss": "multilabel_margin", "predictions": SCORES, "targets": [[1, 0, 1], [0, 0, 1], [0, 1, 0]]}
     refused = problem_of(await client.post("/v1/evaluate", json=request))
