@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
-from app.losses.encodings import FLAGS
+from app.losses.encodings import FLAGS, REAL, UNIT
 from app.losses.form import Bound, Form, Selection, Sum, bind, settled
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
@@ -259,6 +259,7 @@ def batch_of(
         raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
     if classes is not None:
         encodings |= dict.fromkeys(numbered, "class_names") or _named(bound.loss, predictions, targets)
+    warnings += _exchanged(bound, rows, encodings)
     if bound.unsettled:
         bound = settled(bound, np.asarray(rows[-1][:]), classes, form.shapes.length("k"))
     counts = None if bound.counts is None else bound.counts(rows[-1])
@@ -293,6 +294,22 @@ def batch_of(
         n_missing,
         sums,
     )
+
+
+SHARES_OF_LABELS = {"probability", "distribution", "soft_map"}
+"""Encodings of targets that are not decided."""
+
+
+def _exchanged(bound: Bound, rows: Sequence[Numbers | Apart], encodings: Mapping[str, str]) -> tuple[str, ...]:
+    """What is said of predictions that are decided beside targets that are not."""
+    if not bound.pair or not ({encodings["targets"]} <= SHARES_OF_LABELS or bound.loss.inputs["targets"].encoding is REAL):
+        return ()
+    if not (FLAGS.holds(rows[0][:1]) and FLAGS.holds(predictions := rows[0][:])):
+        return ()
+    targets = rows[1][:]
+    if encodings["targets"] == "real" and (np.ptp(predictions) == 0 or not UNIT.holds(targets) or FLAGS.holds(targets)):
+        return ()
+    return ("predictions are all 0 or 1, and targets are not: are they exchanged?",)
 
 
 class _Present(NamedTuple):
@@ -614,7 +631,7 @@ def _check_classes(classes: Classes, taken: bool, k: int | None) -> None:
     if not taken:
         raise InvalidInput([Fault(("classes",), "unexpected", "this loss takes no class names")])
     if k not in (None, len(classes)):
-        raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k}, not {len(classes)}")])
+        raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k} here, not {len(classes)}")])
     first = {name: at for at, name in reversed([*enumerate(classes)])}
     twice = [(at, str(name)) for at, name in enumerate(classes) if first[name] != at]
     if twice:

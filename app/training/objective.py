@@ -18,7 +18,7 @@ from app.losses import LOSSES, Batch, Loss, check
 from app.losses.form import Bound, Part, Sum
 from app.losses.inputs import Encoding, Numbers, Raw
 from app.losses.labels import balanced, by_name
-from app.losses.loss import Kernel, Property, Returned
+from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Property, Returned
 from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.losses.parameters import unsettled
@@ -32,6 +32,8 @@ MOST_PREDICTED = 10_000_000
 """Rows times classes: 80 MB, of which a training run needs several."""
 SUGGESTED_FROM = 1_000
 """Rows looked at when other losses are suggested."""
+SUGGESTED = 3
+"""Losses that are suggested."""
 SUGGESTED_CLASSES = 100
 """Whole numbers beyond are not taken for classes when other losses are suggested."""
 
@@ -446,7 +448,7 @@ def _misfit(
         faults = [uncounted or Fault(("loss",), "does_not_fit", said)]
     else:
         faults = told.faults
-    others = [name for name in fitting(targets, classes) if name != loss.name]
+    others = suited(loss, targets, classes)
     hint = f" Losses that fit these targets: {', '.join(others)}." if others else ""
     return InvalidArray(faults, detail=f"{loss.name} and these targets do not fit: {faults[0].message}.{hint}")
 
@@ -490,6 +492,31 @@ def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault
         return None
     said = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
     return Fault(("targets",), "label", said)
+
+
+def takes_labels(loss: Loss) -> bool:
+    """Whether its targets stand for classes, and may be their names."""
+    return any("class_names" in encoding.accepts for _, encoding in loss.inputs["targets"].cases)
+
+
+def suited(loss: Loss, targets: Raw, classes: Sequence[str] | None) -> list[str]:
+    """The three losses that suit such targets best instead of this one.
+
+    Those that it names itself, then of the best the first of each family: proper before others, convex, smooth. Of labels where
+    this one takes labels, of numbers where it takes these, as long as any of that kind fits.
+    """
+    fits = [LOSSES[name] for name in fitting(targets, classes) if name != loss.name]
+    alike = "targets" in loss.inputs and takes_labels(loss)
+    fits = [other for other in fits if takes_labels(other) == alike] or fits
+    ranked = sorted(fits, key=_rank)
+    own = [other for other in fits if other.name in loss.guide.see_also]
+    best = [other for other in ranked if _rank(other) == _rank(ranked[0])]
+    of_families = {other.family: other for other in reversed(best)}.values()
+    return [*dict.fromkeys(other.name for other in (*own, *reversed(of_families), *ranked))][:SUGGESTED]
+
+
+def _rank(loss: Loss) -> list[bool]:
+    return [mark not in loss.properties for mark in (PROPER, CONVEX, SMOOTH)]
 
 
 def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:
