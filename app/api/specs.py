@@ -523,7 +523,10 @@ def _member(declared: type) -> type[Member]:
         for field in fields(declared)
     }
     model = create_model(
-        declared.__name__, __base__=Member, __doc__=declared.__doc__, **{name: _field(each) for name, each in described.items()}
+        declared.__name__,
+        __base__=Member,
+        __doc__=declared.__doc__,
+        **{name: _field(about) for name, about in described.items()},
     )
     model.made = declared
     return model

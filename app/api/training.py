@@ -58,7 +58,7 @@ from app.training import (
     Chosen,
     Data,
     Epoch,
-    Held,
+    Holdout,
     Limits,
     Plan,
     Run,
@@ -415,11 +415,11 @@ def _targets(given: object, path: Path) -> Raw:
 
 def _of_missing(error: CallerError) -> CallerError:
     """The same error, with what to do about a row that has no target."""
-    said = [
+    faults = [
         replace(fault, message=f"{fault.message}: leave the row out") if fault.message.endswith("not null") else fault
         for fault in error.faults
     ]
-    return type(error)(said)
+    return type(error)(faults)
 
 
 def _occurring(targets: Sequence[str]) -> list[str]:
@@ -526,13 +526,13 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     return USUAL_OPTIMIZER
 
 
-def _held(validation: Validation | None) -> Held:
+def _held(validation: Validation | None) -> Holdout:
     if validation is None:
-        return Held(fraction=None)
+        return Holdout(fraction=None)
     if validation.inputs is None:
-        return Held(validation.fraction, validation.last, None, validation.seed)
+        return Holdout(validation.fraction, validation.last, None, validation.seed)
     inputs = _inputs(validation.inputs, ("validation", "inputs"))
-    return Held(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
+    return Holdout(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------

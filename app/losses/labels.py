@@ -20,6 +20,7 @@ from app.losses.parameters import PER_CLASS
 from app.registry import did_you_mean
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
+OutcomeSmoothing = Annotated[float, Ge(0), Le(1), Doc("Moves every target this share of the way to ½: y becomes y(1 − ε) + ε/2.")]
 Weight: TypeAlias = Annotated[float, Ge(0)]
 ClassWeight = Annotated[
     list[Weight] | dict[str, Weight] | Literal["balanced"] | None,
