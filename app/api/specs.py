@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache, wraps
+from types import UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -27,9 +28,11 @@ from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    Tag,
     TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -494,12 +497,48 @@ def _field(parameter: inspect.Parameter) -> Any:
     base, *metadata = get_args(parameter.annotation) or (parameter.annotation,)
     if parameter.annotation is base or not hasattr(parameter.annotation, "__metadata__"):
         base, metadata = parameter.annotation, []
-    base = _modelled(base)
+    base = _by_kind(_modelled(base))
     doc = next((mark.documentation for mark in metadata if isinstance(mark, Doc)), None)
     bounds = [mark for mark in metadata if not isinstance(mark, Doc)]
     default = ... if parameter.default is inspect.Parameter.empty else parameter.default
     sizes = (OneOrMore,) if get_origin(base) is list and not any(isinstance(mark, Per) for mark in metadata) else ()
     return Annotated[(base, *bounds, Listed, *sizes)], Field(default=default, description=doc)
+
+
+class _AnyOf:
+    """In the document, members of a union that are told apart by what kind of value they are stand beside each other."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": handler(schema)["oneOf"]}
+
+
+def _by_kind(annotation: Any) -> Any:
+    """A union with lists or objects in it as one of which a value is told only what is wrong with its own kind."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    kinds = [KINDS.get(get_origin(member) or member, "number") for member in members]
+    if not {"list", "object"} & {*kinds} or len({*kinds} - {"null"}) < 2:
+        return annotation
+    words = [str(word) for member in members if get_origin(member) is Literal for word in get_args(member)]
+
+    def kind_of(value: object) -> str | None:
+        kind = "number" if type(value) in (int, float) else KINDS.get(type(value))
+        return None if kind not in kinds or (kind == "word" and value not in words) else kind
+
+    told = {
+        "number": "a number",
+        "list": "a list of numbers",
+        "object": "an object by name",
+        "word": " or ".join(map(repr, words)),
+    }
+    *most, last = (told[kind] for kind in kinds if kind in told)
+    rule = f"{', '.join(most)}{',' * (len(most) > 1)} or {last}"
+    tagged = [Annotated[member, Tag(kind)] for member, kind in zip(members, kinds, strict=True)]
+    either = cast(Any, Union)[tuple(tagged)]
+    return Annotated[either, Discriminator(kind_of, "kind", f"Input should be {rule}"), _AnyOf()]
+
+
+KINDS: Mapping[Any, str] = {list: "list", dict: "object", Literal: "word", str: "word", type(None): "null"}
+"""The kinds of value that a parameter may be, by its type in Python; all others are numbers."""
 
 
 def _modelled(annotation: Any) -> Any:

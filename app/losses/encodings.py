@@ -200,7 +200,7 @@ def per_sample(encoding: Encoding) -> Encoding:
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         return encoding.draw(rng, replace(sizes, d=()))
 
-    return replace(encoding, axes=("n",), draw=draw)
+    return replace(encoding, axes=("n",), draw=draw, accepts=tuple(name for name in encoding.accepts if name != "label_sets"))
 
 
 def mask_of(encoding: Encoding) -> Encoding:
@@ -470,7 +470,14 @@ def _draw_multi_hot(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 BINARY = Encoding(
-    "binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"), "flag", domain=FLAGS
+    "binary",
+    "0 (negative) or 1 (positive)",
+    ("n *d",),
+    _read_binary,
+    _draw_flags,
+    ("sign", "class_names", "label_sets"),
+    "flag",
+    domain=FLAGS,
 )
 SOFT_BINARY = Encoding(
     "binary",
@@ -478,7 +485,7 @@ SOFT_BINARY = Encoding(
     ("n *d",),
     _read_soft_binary,
     _draw_flags,
-    ("probability", "sign", "class_names"),
+    ("probability", "sign", "class_names", "label_sets"),
     "flag",
     domain=FLAGS,
     soft=UNIT,
@@ -489,7 +496,7 @@ SIGN = Encoding(
     ("n *d",),
     _read_sign,
     lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
-    ("binary", "class_names"),
+    ("binary", "class_names", "label_sets"),
     "flag",
     domain=SIGNS,
 )

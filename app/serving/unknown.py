@@ -59,6 +59,9 @@ def unknown_field(model: type[BaseModel] | None, location: Sequence[int | str], 
     """What is said of a field that a request of this model has not; `location` is the place in Pydantic's own words."""
     key, above = str(path[-1]), path[:-1]
     owners = _owners(model, location[:-1]) if model else []
+    if twin := _twin(owners, key):
+        message = f"{key} is another name of {twin}, and both are there: send one of them"
+        return Unknown(Fault(path, "duplicate", message), None)
     fields = list(dict.fromkeys(name for owner in owners for name in owner.model_fields))
     thing = _name_of(owners[0]) if len(owners) == 1 else None
     if thing:
@@ -105,6 +108,19 @@ def _at(document: object, path: Path) -> Mapping[str, object]:
     for step in path:
         document = cast(Any, document)[step]
     return cast(Mapping[str, object], document) if isinstance(document, Mapping) else {}
+
+
+def _twin(owners: Iterable[type[BaseModel]], key: str) -> str | None:
+    """The field that this is another name of: which is refused only where that is there as well."""
+    return next(
+        (
+            name
+            for owner in owners
+            for name, field in owner.model_fields.items()
+            if isinstance(field.validation_alias, AliasChoices) and key != name and key in field.validation_alias.choices
+        ),
+        None,
+    )
 
 
 def _shown(belongs: Belongs, value: object) -> str:

@@ -127,7 +127,14 @@ def surprise_of_normal(
     formula="p·y − ln p",
     gradient="y − 1/p",
     aliases=("ExponentialNLL",),
-    equals=(equal("scoringrules.logs_exponential(targets, predictions)", reductions=EACH),),
+    equals=(
+        equal(
+            "scoringrules.logs_exponential(targets, predictions)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
+    ),
     reference="Lawless (2003), doi:10.1002/9781118033005",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH,
 )
@@ -154,7 +161,12 @@ def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, S
     symbols={"m": "the predicted location", "s": "the predicted scale"},
     aliases=("LaplaceNLL",),
     equals=(
-        equal("scoringrules.logs_laplace(targets, location, scale)", reductions=EACH),
+        equal(
+            "scoringrules.logs_laplace(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
         equal("-torch.distributions.Laplace(location, scale).log_prob(targets)", reductions=EACH),
     ),
     reference="Kotz, Kozubowski and Podgórski (2001), doi:10.1007/978-1-4612-0173-1",
