@@ -47,7 +47,7 @@ MAY_IMPORT = {
 }
 """Part of the app -> the parts it may import. What is not here does not exist."""
 
-COMMANDS = {"api.openapi"}
+COMMANDS = {"api.openapi", "api.vega"}
 """Modules that run the whole app, so that they import it; nobody imports them."""
 
 WEB = {"fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "orjson", "simdjson", "httpx"}

@@ -56,7 +56,7 @@ class Theme:
 
 
 def _parts(colour: str) -> list[float]:
-    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    return [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
 
 
 def _contrast(first: Sequence[float], second: Sequence[float]) -> float:
@@ -301,7 +301,7 @@ def _bent(run: Sequence[Point], across: float, up: float) -> bool:
     (x, y), (right, top) = run[0], run[-1]
     width, height = (right - x) * across, (top - y) * up
     allowed = 0.1 * math.hypot(width, height)
-    return any(abs((at - x) * across * height - (value - y) * up * width) > allowed for at, value in run[1:-1])
+    return any(abs((abscissa - x) * across * height - (value - y) * up * width) > allowed for abscissa, value in run[1:-1])
 
 
 def within(run: Sequence[Point], low: float, high: float) -> Iterator[list[Point]]:

@@ -215,14 +215,14 @@ def _verdict(answer: Answer) -> tuple[str, str]:
 def _description(answer: Answer) -> str:
     verdict, summary = _verdict(answer)
     ended = f"it stopped at epoch {answer['stopped']['epoch']} ({named(answer['stopped']['reason']).replace('_', ' ')})"
-    said = [f"{named(answer['loss']['name'])} over {counted(len(answer['history']), 'epoch')}; {ended}."]
+    sentences = [f"{named(answer['loss']['name'])} over {counted(len(answer['history']), 'epoch')}; {ended}."]
     for side, line in _lines(answer, None):
-        said.append(f"The {side} loss goes from {written(line[0][1])} to {written(line[-1][1])}.")
+        sentences.append(f"The {side} loss goes from {written(line[0][1])} to {written(line[-1][1])}.")
     if answer["best_epoch"]:
-        said.append(f"The best epoch is {answer['best_epoch']}.")
+        sentences.append(f"The best epoch is {answer['best_epoch']}.")
     if verdict:
-        said.append(f"Verdict: {verdict}. {summary}")
-    return " ".join(said)
+        sentences.append(f"Verdict: {verdict}. {summary}")
+    return " ".join(sentences)
 
 
 def _best(answer: Answer, names: Sequence[str]) -> str:
@@ -232,9 +232,9 @@ def _best(answer: Answer, names: Sequence[str]) -> str:
 
 
 def _comparison(answer: Answer, names: Sequence[str]) -> str:
-    said = [f"{counted(len(names), 'training run')}, another {answer['by']} each."]
+    sentences = [f"{counted(len(names), 'training run')}, another {answer['by']} each."]
     for name, line in zip(names, answer["table"], strict=True):
         losses = [f"{side} loss {written(line[f'{side}_loss'])}" for side in SIDES if finite(line[f"{side}_loss"]) is not None]
-        said.append(f"{_caption(name, line)}" + (f", {' and '.join(losses)}" if losses else "") + ".")
+        sentences.append(f"{_caption(name, line)}" + (f", {' and '.join(losses)}" if losses else "") + ".")
     best = _best(answer, names)
-    return " ".join([*said, f"{best[:1].upper()}{best[1:]}." if best else ""]).strip()
+    return " ".join([*sentences, f"{best[:1].upper()}{best[1:]}." if best else ""]).strip()
