@@ -6,6 +6,7 @@ from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
 from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
+from app.api.dataset_rows import ROWS
 from app.api.evaluate import EVALUATE
 from app.api.recommend import RECOMMEND
 from app.api.training import TRAIN
@@ -21,6 +22,7 @@ CALLS = (
     TRAIN,
     COMPARE,
     *catalogue.CALLS,
+    ROWS,
     *inference_protocol.CALLS,
     *health.CALLS,
     *docs.CALLS,
