@@ -6,7 +6,7 @@ import { captioned, colour, columned, draw, framed, onLook, quantity, room, them
 import { chooseLoss, chosenLoss } from "./look.js";
 import { ofNpz } from "./npz.js";
 import { constant, json, lane, onReturn, Problem, trying } from "./service.js";
-import { choices, csvOf, guessed, parsed } from "./table.js";
+import { choices, csvOf, guessed, parsed, spread } from "./table.js";
 import { takeaway } from "./takeaway.js";
 
 /** @typedef {import("./address.js").Fields} Fields */
@@ -18,8 +18,11 @@ const REST_MS = 300;
 const LINK_BYTES = 4096;
 const MOST_ROWS = 5000;
 const MOST_BARS = 120;
+const SUMS = new Set(["weighted_sum", "multi_task"]);
 
 let text = "";
+/** Whether the text is the reader's own, or the example that suits the loss. */
+let own = false;
 /** @type {Table | null} */
 let table = null;
 /** @type {any} */
@@ -30,9 +33,7 @@ let sorted = false;
 const turn = lane();
 
 export async function data() {
-  text = at("data") || EXAMPLE;
   const paste = /** @type {HTMLTextAreaElement} */ (byId("paste"));
-  paste.value = text;
   const typed = rested(() => take(paste.value), REST_MS);
   paste.addEventListener("input", typed);
   files();
@@ -47,9 +48,10 @@ export async function data() {
 /** @param {string} next text that has been pasted, typed or opened */
 function take(next) {
   text = next;
+  own = next.trim() !== "";
   const small = new TextEncoder().encode(next).length <= LINK_BYTES;
   byId("paste-hint").textContent = small ? "CSV, TSV or JSON with names for the columns, or drop a file here, npz too. It stays in this tab and goes to this service only." : "More than 4 kB: it is not in the link, so a link to this page shows the example instead.";
-  change({ data: small && next.trim() !== EXAMPLE ? next : null }, { source: "data" });
+  change({ data: small && own ? next : null }, { source: "data" });
 }
 
 function files() {
@@ -184,18 +186,40 @@ function analyzed(body) {
 
 // --- asking
 
+/** @param {string} next @param {boolean} mine */
+function put(next, mine) {
+  own = mine;
+  if (next === text) return;
+  text = next;
+  /** @type {HTMLTextAreaElement} */ (byId("paste")).value = next;
+}
+
+/** @returns {string | null} a table that suits the loss: the usual one where it takes any number, else that of the catalogue */
+function exampleOf() {
+  const real = (/** @type {any} */ side) => Array.isArray(side) && (!side.length || ["real", "value"].includes(side[0].name));
+  if (entry.name !== "multi_task" && real(entry.predictions) && real(entry.targets)) return EXAMPLE;
+  const { predictions, targets } = entry.example_request;
+  const flat = (/** @type {any} */ array) => Array.isArray(array) && !array.some((row) => Array.isArray(row) && row.some(Array.isArray));
+  const columns = (/** @type {any} */ side, /** @type {string} */ name) => /** @type {[string, any][]} */ (side === undefined ? [] : Array.isArray(side) ? [[name, side]] : Object.entries(side));
+  const all = [...columns(predictions, "prediction"), ...columns(targets, "target")];
+  if (entry.name === "multi_task" || !all.every(([, array]) => flat(array))) return null;
+  return csvOf(spread(all));
+}
+
 async function show() {
   const signal = turn();
   const given = at("data");
-  if (given && given !== text) {
-    text = given;
-    /** @type {HTMLTextAreaElement} */ (byId("paste")).value = given;
-  }
+  if (given && given !== text) put(given, true);
   await trying(
     signal,
     async () => {
       entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
       if (signal.aborted) return;
+      if (!own) {
+        const example = exampleOf();
+        if (example === null) return clear(`What ${entry.name} takes is no table of rows: send it to v1/evaluate as JSON.`);
+        put(example, false);
+      }
       try {
         table = parsed(text);
         fault("paste", "");
@@ -227,8 +251,8 @@ async function measure(body, columns, signal) {
   fault("data", "");
   const aside = (/** @type {Promise<any>} */ asked) => asked.catch((error) => (error instanceof Problem ? error : Promise.reject(error)));
   const [analysis, check, numerical, comparison] = await Promise.all([
-    aside(json("v1/analyze", { body: analyzed(body), signal })),
-    evaluation.gradient === undefined ? null : aside(json("v1/check-gradient", { body: checked(body, evaluation), signal })),
+    SUMS.has(entry.name) ? new Problem({ detail: "An analysis takes one loss." }, 422) : aside(json("v1/analyze", { body: analyzed(body), signal })),
+    evaluation.gradient === undefined || SUMS.has(entry.name) ? null : aside(json("v1/check-gradient", { body: checked(body, evaluation), signal })),
     evaluation.gradient === undefined ? null : differences(body, evaluation, signal),
     compared(body, columns, signal),
   ]);
@@ -280,8 +304,9 @@ async function compared({ predictions, ...body }, columns, signal) {
 /** @param {Fields} body @param {AbortSignal} signal which losses suit, said even where this one does not */
 async function recommend(body, signal) {
   const host = byId("recommended");
-  if (!Array.isArray(body.targets)) return host.replaceChildren();
-  const asked = { targets: body.targets, ...(Array.isArray(body.predictions) ? { predictions: body.predictions } : {}), ...(body.classes ? { classes: body.classes } : {}), limit: 3 };
+  const plain = (/** @type {any} */ side) => Array.isArray(side) && !side.some((value) => Array.isArray(value) || value === null);
+  if (!plain(body.targets)) return host.replaceChildren();
+  const asked = { targets: body.targets, ...(plain(body.predictions) ? { predictions: body.predictions } : {}), ...(body.classes ? { classes: body.classes } : {}), limit: 3 };
   try {
     const answer = await json("v1/recommend", { body: asked, signal });
     const bare = (/** @type {any} */ loss) => (Object.keys(loss).length === 1 ? loss.name : loss);

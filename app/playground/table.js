@@ -123,6 +123,7 @@ export function guessed(table, role, taken, many) {
   const pattern = /** @type {Record<string, RegExp>} */ (ROLES)[role];
   if (role === "weights") return names.find((name) => pattern.test(name)) ?? "";
   const groups = choices(table).filter((choice) => choice.includes(",") && !choice.split(",").some((name) => taken.includes(name)));
-  if (many && groups.length) return groups[0];
+  const stem = (/** @type {string} */ choice) => choice.split(",")[0].replace(/[_. ]?\d+$/, "");
+  if (many && groups.length) return groups.find((group) => stem(group) === role || pattern?.test(stem(group))) ?? groups[0];
   return names.find((name) => pattern?.test(name)) ?? names.find((name) => !ROLES.targets.test(name) && typeof table.columns.get(name)?.[0] === "number") ?? names[0] ?? "";
 }
