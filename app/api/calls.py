@@ -1,6 +1,6 @@
 """Every call there is: the only place where one is registered."""
 
-from app.api import catalogue, docs, health, inference_protocol, losses, playground
+from app.api import catalogue, docs, health, inference_protocol, losses, pages, playground
 from app.api.analyze import ANALYZE
 from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
@@ -27,4 +27,5 @@ CALLS = (
     *health.CALLS,
     *docs.CALLS,
     *playground.CALLS,
+    *pages.CALLS,
 )
