@@ -17,6 +17,7 @@ from typing import (
     ParamSpec,
     TypeAlias,
     TypeVar,
+    Union,
     cast,
     get_args,
     get_origin,

@@ -33,7 +33,7 @@ from app.api.specs import (
 )
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
-from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
+from app.api.training_answer import Extra, TrainResponse, entry, respond, seen_by, set_up
 from app.api.training_examples import EXAMPLES
 from app.api.words import ONE_HOT, TARGETS, OneOrMore, Part
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
@@ -65,6 +65,7 @@ from app.training import (
 )
 from app.training.learners import State
 from app.training.objective import agree_on, fitting, predicted
+from app.training.surface import surface
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
@@ -536,6 +537,8 @@ STREAM = {
 }
 """The stream is in words alone: as a media type beside JSON it would make the answer of a typed client "this or a string"."""
 REFUSALS = (400, 413, 415, 422, 503)
+SURFACES = 60
+"""Epochs of which the surface is told as they come."""
 
 
 def train(request: TrainRequest) -> Generator[Event]:
@@ -547,8 +550,11 @@ def train(request: TrainRequest) -> Generator[Event]:
     (run,) = request.runs
     ends, state = time.monotonic() + request.seconds, start(run)
     yield Event("start", set_up(request.features, run))
+    looking = surface(run) if "surface" in request.outputs else None
+    every = -(-request.epochs // SURFACES)
     for epoch in epochs(run, state, ends):
-        yield Event("epoch", entry(epoch))
+        seen = seen_by(looking, state) if looking and (epoch.epoch % every == 0 or epoch.epoch == 1) else None
+        yield Event("epoch", entry(epoch, seen))
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
 
 
