@@ -1,6 +1,7 @@
 """The formulas that the catalogue shows: regular, explained, and true of the numbers that the losses give."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -69,11 +70,29 @@ def of_sequences(at: Numbers) -> Numbers:
     return Numbers({**at.known, "p": lambda t, j: p[t, j], "γ": share}, {"a": ways, "t": range(len(x))})
 
 
-def of_moments(at: Numbers) -> Numbers:
-    """Where a distribution lies, and how wide it is."""
-    names = {"m": ("mean", "location"), "s": ("scale",), "v": ("variance",)}
-    found = {symbol: at[name] for symbol, several in names.items() for name in several if name in at.known}
-    return at.beside({symbol: number for symbol, number in found.items() if symbol not in at.defined})
+ARRAYS = {
+    "m": ("mean", "location"),
+    "s": ("scale",),
+    "v": ("variance",),
+    "ν": ("degrees",),
+    "h": ("shape",),
+    "κ": ("concentration",),
+    "a": ("a",),
+    "b": ("b",),
+    "μ": ("rate",),
+    "α": ("dispersion",),
+    "q": ("zero_share",),
+    "w": ("exposure",),
+    "g": ("logits",),
+}
+"""What formulas call the arrays by which distributions are predicted."""
+
+
+def of_distributions(at: Numbers) -> Numbers:
+    """Where a distribution lies, how wide it is, and what shape it has."""
+    found = {symbol: at[name] for symbol, several in ARRAYS.items() for name in several if name in at.known}
+    components = max(map(np.size, found.values()))
+    return at.beside({symbol: number for symbol, number in found.items() if symbol not in at.defined}, k=components)
 
 
 def best_wrong(at: Numbers) -> Numbers:
@@ -130,8 +149,8 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
         {"p′": at["reference"], "y": at["desirable"], "z": at["kl"], "c": at["desirable_weight"], "d": at["undesirable_weight"]}
     ),
     "brier_score": halved,
-    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score", "crps_normal"), of_moments),
-    **dict.fromkeys(("crps_laplace", "crps_logistic", "laplace_nll"), of_moments),
+    **dict.fromkeys(("dawid_sebastiani_score", "crps_normal", "crps_laplace", "crps_logistic"), of_distributions),
+    **{loss.name: of_distributions for loss in LOSSES.values() if loss.family in ("distribution", "shape")},
     "interval_score": lambda at: at.beside(l=at["lower"], u=at["upper"]),
     "weighted_interval_score": lambda at: at.beside(
         l=at["lower"],
@@ -149,16 +168,9 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
 }
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {
-    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score"), ("m", "v")),
-    **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic", "laplace_nll"), ("m", "s")),
-    "interval_score": "lu",
-    "weighted_interval_score": "lum",
-    **dict.fromkeys(ANSWERS, "ab"),
-    "cosine_embedding": "ab",
-    **dict.fromkeys(("margin_ranking", "bradley_terry", "margin_mse"), "ab"),
-    "triplet_margin": "auv",
+    loss.name: re.findall(r"∂ℓ/∂(.)", loss.gradient) for loss in LOSSES.values() if len(loss.sides["predictions"]) > 1
 }
-"""By what the formula of a gradient calls the arrays of predictions."""
+"""By what the formula of a gradient calls the arrays of predictions: in their order."""
 
 
 # --- evaluation -------------------------------------------------------------------------------------------------------
