@@ -101,6 +101,8 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "embedding": {"random": _normal, "ties": _GRID, "zeros": _first_row(0.0, _normal), "saturated": _short},
     "relevance": {"random": _picks(0.0, 1.0, 2.0, 3.0), "zeros": _ZEROS},
     "unit": {"random": _unit},
+    **{key: {"random": _positive, "ties": _picks(0.5, 1.0, 2.0)} for key in ("shape", "degrees")},
+    "share": {"random": _chances},
     "positive": {"random": _positive, "ties": _picks(0.5, 1.0, 2.0), "saturated": _picks(1e-6, 1.0, 1e6)},
     "non_negative": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS, "saturated": _picks(0.0, 1e-6, 1e6)},
     "distance": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS},
