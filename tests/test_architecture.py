@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "training": {"training", "losses", "domains", "registry", "libraries", "errors"},
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
-    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings"},
+    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings", "version"},
     "api": {
         "api",
         "serving",

@@ -7,6 +7,7 @@ from app.api.compare import COMPARE
 from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
 from app.api.evaluate import EVALUATE
+from app.api.metrics import METRICS
 from app.api.recommend import RECOMMEND
 from app.api.training import TRAIN
 
@@ -23,5 +24,6 @@ CALLS = (
     *catalogue.CALLS,
     *inference_protocol.CALLS,
     *health.CALLS,
+    METRICS,
     *docs.CALLS,
 )
