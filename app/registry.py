@@ -74,17 +74,17 @@ class Declared:
 
     @cached_property
     def aliases(self) -> tuple[Alias, ...]:
-        return tuple(each if isinstance(each, Alias) else Alias(each) for each in self.names)
+        return tuple(alias if isinstance(alias, Alias) else Alias(alias) for alias in self.names)
 
     @property
     def alias_parameters(self) -> dict[str, dict[str, object]]:
         """The parameters of the aliases that set any."""
-        return {each.name: dict(each.parameters) for each in self.aliases if each.parameters}
+        return {alias.name: dict(alias.parameters) for alias in self.aliases if alias.parameters}
 
     @property
     def alias_shapes(self) -> dict[str, list[str]]:
         """The shapes of predictions, and of targets, for which an alias means this and elsewhere something else."""
-        return {each.name: [*each.shapes] for each in self.aliases if each.shapes}
+        return {alias.name: [*alias.shapes] for alias in self.aliases if alias.shapes}
 
     @property
     def summary(self) -> str:
@@ -98,7 +98,9 @@ class Declared:
     def own(self) -> Mapping[str, inspect.Parameter]:
         """The parameters of the function itself."""
         resolved = inspect.signature(self.function, eval_str=True).parameters
-        return MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY})
+        return MappingProxyType(
+            {name: parameter for name, parameter in resolved.items() if parameter.kind is parameter.KEYWORD_ONLY}
+        )
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:

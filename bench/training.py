@@ -25,7 +25,7 @@ from app.api.training import TRAIN, TrainRequest, train
 from app.losses import LOSSES
 from app.serving.steps import Order, request_of
 from app.settings import Settings
-from app.training import METRICS, MODELS, OPTIMIZERS, Chosen, Held, Plan, Table, fit, prepare, start
+from app.training import METRICS, MODELS, OPTIMIZERS, Chosen, Holdout, Plan, Table, fit, prepare, start
 from app.training.fit import measured
 from app.training.learners import learner
 from app.wire.events import event
@@ -99,7 +99,7 @@ def ours(case: str) -> tuple[float, float]:
         Chosen(MODELS["mlp"], {"hidden": [HIDDEN]}),
         Chosen(LOSSES["binary_cross_entropy"], {"from_logits": True}),
         Chosen(OPTIMIZERS["sgd"], {"learning_rate": RATE, "momentum": MOMENTUM}),
-        validation=Held(None, ROWS // 2) if half else Held(None),
+        validation=Holdout(None, ROWS // 2) if half else Holdout(None),
         epochs=EPOCHS,
         batch_size=BATCH,
         standardize_inputs=False,

@@ -1,6 +1,6 @@
 """Every call there is: the only place where one is registered."""
 
-from app.api import catalogue, docs, health, inference_protocol, losses
+from app.api import catalogue, docs, health, inference_protocol, losses, playground
 from app.api.analyze import ANALYZE
 from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
@@ -26,4 +26,5 @@ CALLS = (
     *health.CALLS,
     METRICS,
     *docs.CALLS,
+    *playground.CALLS,
 )

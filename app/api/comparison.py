@@ -98,7 +98,9 @@ class ComparisonRequest(Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_lengths(self.models, self.targets)
-        vars(self)["batches"] = [self._batches(at, spec) for at, spec in enumerate(self.losses)]
+        first = next(iter(self.models.values()))
+        losses = vars(self)["losses"] = [spec.beside(first, self.targets) for spec in self.losses]
+        vars(self)["batches"] = [self._batches(index, spec) for index, spec in enumerate(losses)]
         return self
 
     @property
@@ -123,9 +125,9 @@ class ComparisonRequest(Part):
         loss = evaluated[0].loss.name if len(self.batches) == 1 else ""
         return Usage(loss, sum(batch.n_samples for batch in evaluated), self.cost)
 
-    def _batches(self, at: int, spec: BoundSpec) -> dict[str, AnyBatch]:
+    def _batches(self, index: int, spec: BoundSpec) -> dict[str, AnyBatch]:
         """The models' batches by one loss, in which the same samples count."""
-        made = self._made(at, spec, self.mask)
+        made = self._made(index, spec, self.mask)
         if self.missing == "drop" and any(batch.n_missing for batch in made.values()):
             counted = [batch.counted for batch in made.values()]
             if any((other != counted[0]).any() for other in counted):
@@ -133,16 +135,16 @@ class ComparisonRequest(Part):
                 if not common.any():
                     message = "no sample is left for which every model has a prediction"
                     raise InvalidArray([Fault(("missing",), "no_samples", message)])
-                return self._made(at, spec, common)
+                return self._made(index, spec, common)
         return made
 
-    def _made(self, at: int, spec: BoundSpec, mask: Any) -> dict[str, AnyBatch]:
+    def _made(self, index: int, spec: BoundSpec, mask: Any) -> dict[str, AnyBatch]:
         made: dict[str, AnyBatch] = {}
         wrong: list[Fault] = []
         for name, predictions in self.models.items():
             try:
                 made[name] = batch_of(
-                    spec.beside(predictions, self.targets).bound,
+                    spec.bound,
                     predictions,
                     self.targets,
                     sample_weight=self.sample_weight,
@@ -153,20 +155,20 @@ class ComparisonRequest(Part):
             except CallerError as error:
                 if not error.faults:
                     raise
-                wrong += [_placed(fault, at, name) for fault in error.faults]
+                wrong += [_placed(fault, index, name) for fault in error.faults]
         if wrong:
             raise InvalidArray([*dict.fromkeys(wrong)])
         return made
 
 
-def _placed(fault: Fault, at: int, name: str) -> Fault:
+def _placed(fault: Fault, index: int, name: str) -> Fault:
     """What is wrong with the predictions of a model, where this request has them."""
     model: Path = ("models", name)
     message = re.sub(r"\bpredictions\b", lambda _: f"models.{name[:80]}", fault.message)
     if fault.path[:1] == ("predictions",):
         return Fault((*model, *fault.path[1:]), fault.code, message)
     if fault.path[:1] == ("parameters",):
-        return Fault(("losses", at, *fault.path[1:]), fault.code, fault.message)
+        return Fault(("losses", index, *fault.path[1:]), fault.code, fault.message)
     if fault.code == "shape_mismatch" and fault.path[:1] == ("targets",):
         return Fault(model, fault.code, message)
     return fault
@@ -267,7 +269,7 @@ def compare(request: ComparisonRequest) -> ComparisonResponse:
     answer: dict[str, Any] = {"n_samples": first.n_samples, "losses": plain(losses, "losses")}
     if plain.non_finite:
         answer["non_finite"] = plain.non_finite
-    warnings = [f"{name}: {said}" for batches in request.batches for name, batch in batches.items() for said in batch.warnings]
+    warnings = [f"{name}: {text}" for batches in request.batches for name, batch in batches.items() for text in batch.warnings]
     if warnings:
         answer["warnings"] = [*dict.fromkeys(warnings)]
     return cast(ComparisonResponse, answer)

@@ -142,8 +142,8 @@ FILES: Mapping[str, Wire] = {
 
 def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv | Npz) -> dict[str, Any]:
     """The request that the parameters of the address are, its arrays the names of columns."""
-    said = _loss_said(query, layout)
-    loss = None if said is None else _loss_of(said)
+    naming = _loss_said(query, layout)
+    loss = None if naming is None else _loss_of(naming)
     roles = _roles(layout, loss)
     fields = {(name,): field for name, field in model.model_fields.items() if name not in (*layout.sides, "loss", "data")}
     if layout.model is not None:
@@ -151,12 +151,12 @@ def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv 
     dialect = ("delimiter", "decimal") if isinstance(table, Csv) else ()
     known = (*roles, *(str(path[-1]) for path in fields), "loss", *dialect)
     of_loss = {name: words for name, words in query.items() if name not in known}
-    named = loss if isinstance(said, str) else None
+    named = loss if isinstance(naming, str) else None
     if named is None or collecting(named) is None:
         _refuse_strangers(loss, of_loss, (*known, *(named.parameters if named else ())))
     document: dict[str, Any] = {str(name): {} for name in layout.within}
-    if said is not None:
-        document["loss"] = {"name": said, **parameters_of(loss, of_loss)} if loss and isinstance(said, str) else said
+    if naming is not None:
+        document["loss"] = {"name": naming, **parameters_of(loss, of_loss)} if loss and isinstance(naming, str) else naming
     for path, field in fields.items():
         if path[-1] in query:
             document = put(document, path, _field(query[str(path[-1])], path, field))
@@ -180,9 +180,9 @@ def _loss_said(query: Query, layout: Layout) -> Any:
     return None
 
 
-def _loss_of(said: Any) -> Loss | Composed | None:
+def _loss_of(naming: Any) -> Loss | Composed | None:
     """The loss of this name; what is none is left to the model, which says so."""
-    name = cast(dict[str, Any], said).get("name") if isinstance(said, dict) else said
+    name = cast(dict[str, Any], naming).get("name") if isinstance(naming, dict) else naming
     return NAMED.resolve(name, ("loss",))[0] if isinstance(name, str) else None
 
 
@@ -256,10 +256,10 @@ def _takes(parameter: inspect.Parameter, kind: object) -> bool:
 
 def _field(values: Sequence[str], path: Path, field: FieldInfo) -> Any:
     """What the query says for a field of the request: numbers and flags where it takes no strings."""
-    said = _read(values, path, field.annotation)
+    value = _read(values, path, field.annotation)
     if str in parts_of(field):
-        return said
-    return [*map(_scalar, cast(list[Any], said))] if isinstance(said, list) else _scalar(said)
+        return value
+    return [*map(_scalar, cast(list[Any], value))] if isinstance(value, list) else _scalar(value)
 
 
 def _scalar(word: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import (
     Concatenate,
     ForwardRef,
     Literal,
+    NamedTuple,
     ParamSpec,
     TypeAlias,
     TypeVar,
@@ -98,10 +99,13 @@ class BoundSpec(Spec):
     others: ClassVar[Sequence[tuple[Alias, "BoundSpec"]]] = ()
     """What its name means beside arrays of other shapes."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether its name, or one within it, means something else beside arrays of other shapes."""
+        return bool(self.others)
+
     def beside(self, *arrays: object) -> "BoundSpec":
         """The loss that its name means beside these arrays."""
-        if not self.others:
-            return self
         shapes = [*map(_shape, arrays)]
         return next((spec for other, spec in self.others if other.fits(shapes)), self)
 
@@ -136,6 +140,10 @@ class ComposedSpec(BoundSpec):
 
     written: ClassVar[object] = None
     """As it was written, where names in it mean something else beside arrays of other shapes."""
+
+    @property
+    def varies(self) -> bool:
+        return self.written is not None
 
     def beside(self, *arrays: object) -> BoundSpec:
         if self.written is None:
@@ -276,36 +284,50 @@ def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
     return recalled
 
 
+class Meanings(NamedTuple):
+    """What is written for a thing, as the object with its name, and what else that means."""
+
+    usual: dict[str, object]
+    others: Sequence[tuple[Alias, dict[str, object]]] = ()
+    """What its name means beside arrays of other shapes."""
+    written: object = None
+    """As it is written, where names within it mean something else beside arrays of other shapes."""
+
+
+def _meanings(value: object, registry: Registry[Any], path: Path) -> Meanings:
+    expansion = _Expansion(registry)
+    (_, usual), *others = expansion.whole(value, path)
+    return Meanings(usual, others, value if expansion.varies else None)
+
+
+def _validated(meanings: Meanings, validate: ValidatorFunctionWrapHandler) -> Any:
+    """The model of what a name usually means, with the others that have these parameters; of one of those where it has not."""
+    specs: list[tuple[Alias, Any]] = []
+    for other, document in meanings.others:
+        with suppress(ValidationError):
+            specs.append((other, validate(document)))
+    try:
+        spec = validate(meanings.usual)
+    except ValidationError:
+        if len(specs) != 1:
+            raise
+        return specs[0][1]
+    if specs:
+        vars(spec)["others"] = specs
+    if meanings.written is not None:
+        vars(spec)["written"] = meanings.written
+    return spec
+
+
 def expanded(either: Any, registry: Registry[Any], default: str | None = None, field: str | None = None) -> Any:
     """The type, for which a bare string or an alias stands for the object it means; under a field that is called as it is."""
     name = field or registry.noun
 
     @remembered
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        expansion = _Expansion(registry)
-        (_, usual), *others = expansion.whole(value, (name,))
-        spec = _with_others(usual, others, validate) if others else validate(usual)
-        if expansion.varies:
-            vars(spec)["written"] = value
-        return spec
+        return _validated(_meanings(value, registry, (name,)), validate)
 
     return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, name, default)]
-
-
-def _with_others(usual: object, others: Sequence[tuple[Alias, object]], validate: ValidatorFunctionWrapHandler) -> Any:
-    """What the name usually means, with what else it means that has these parameters; that alone where nothing else has them."""
-    specs: list[tuple[Alias, Any]] = []
-    for other, document in others:
-        with suppress(ValidationError):
-            specs.append((other, validate(document)))
-    try:
-        spec = validate(usual)
-    except ValidationError:
-        if len(specs) != 1:
-            raise
-        return specs[0][1]
-    vars(spec)["others"] = specs
-    return spec
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
@@ -314,10 +336,9 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
     def expand(items: object) -> object:
         if not isinstance(items, list):
             return items
-        given = cast(list[object], items)
-        return [expander(registry, (field, index))(item) for index, item in enumerate(given)]
+        return [_meanings(item, registry, (field, index)) for index, item in enumerate(cast(list[object], items))]
 
-    return Annotated[list[either], BeforeValidator(expand), Listed]
+    return Annotated[list[Annotated[either, WrapValidator(_validated)]], BeforeValidator(expand), Listed]
 
 
 def expander(registry: Registry[Any], path: Path) -> Callable[[object], dict[str, object]]:
@@ -463,7 +484,10 @@ def _member(declared: type) -> type[Member]:
         for field in fields(declared)
     }
     model = create_model(
-        declared.__name__, __base__=Member, __doc__=declared.__doc__, **{name: _field(each) for name, each in described.items()}
+        declared.__name__,
+        __base__=Member,
+        __doc__=declared.__doc__,
+        **{name: _field(about) for name, about in described.items()},
     )
     model.made = declared
     return model

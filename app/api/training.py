@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
 
@@ -58,7 +59,7 @@ from app.training import (
     Chosen,
     Data,
     Epoch,
-    Held,
+    Holdout,
     Limits,
     Plan,
     Run,
@@ -69,7 +70,7 @@ from app.training import (
 )
 from app.training.learners import State
 from app.training.network import Network
-from app.training.objective import fitting
+from app.training.objective import agree_on, fitting, predicted
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
@@ -432,11 +433,11 @@ def _targets(given: object, path: Path) -> Raw:
 
 def _of_missing(error: CallerError) -> CallerError:
     """The same error, with what to do about a row that has no target."""
-    said = [
+    faults = [
         replace(fault, message=f"{fault.message}: leave the row out") if fault.message.endswith("not null") else fault
         for fault in error.faults
     ]
-    return type(error)(said)
+    return type(error)(faults)
 
 
 def _occurring(targets: Sequence[str]) -> list[str]:
@@ -464,11 +465,11 @@ def _check_indices(targets: Numbers, k: int) -> None:
 def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     """The request in the core's own terms."""
     clipping, stopping = request.gradient_clipping, request.early_stopping
-    model = Chosen(MODELS[request.model.name], request.model.given)
+    model, loss = Chosen(MODELS[request.model.name], request.model.given), _loss(request, rows)
     return Plan(
         data=rows.table,
         model=model,
-        loss=_loss(request, rows),
+        loss=loss,
         optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
         validation=_held(request.validation),
@@ -484,14 +485,14 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         patience=stopping and stopping.patience,
         min_delta=stopping.min_delta if stopping else 0.0,
         restore_best=bool(stopping and stopping.restore_best),
-        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in request.metrics),
+        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in _metrics(request, rows.table, loss)),
         seed=request.seed,
     )
 
 
 def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     if request.loss is not None:
-        return _chosen(request.loss)
+        return _chosen(_beside(request.loss, rows.table))
     if rows.task is None:
         fit = fitting(rows.table.targets, rows.table.classes)
         usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
@@ -499,6 +500,18 @@ def _loss(request: TrainRequest, rows: Rows) -> Chosen:
         message = f"say with which loss to train{hint}: it cannot be told from data of your own"
         raise InvalidInput([Fault(("loss",), "missing", message)])
     return USUAL_LOSS[rows.task]
+
+
+def _beside(loss: BoundSpec, table: Table) -> BoundSpec:
+    """The loss that its name means beside what a model predicts of these targets: the first meaning that fits them."""
+    if not loss.varies:
+        return loss
+    meanings = [loss.beside(predictions, table.targets) for predictions in predicted(table.targets, table.classes)]
+    for meaning in meanings:
+        with suppress(CallerError):
+            agree_on(meaning.bound, table.targets, table.classes)
+            return meaning
+    return meanings[0]
 
 
 def _chosen(loss: BoundSpec) -> Chosen:
@@ -511,6 +524,18 @@ def _chosen(loss: BoundSpec) -> Chosen:
         raise error.moved({("parameters",): ("loss",)}) from None
 
 
+def _metrics(request: TrainRequest, table: Table, loss: Chosen) -> Sequence[Spec]:
+    """The metrics, each what its name means beside what the model predicts."""
+    if not any(isinstance(metric, BoundSpec) and metric.varies for metric in request.metrics):
+        return request.metrics
+    try:
+        objective, _ = agree_on(loss.bound, table.targets, table.classes)
+    except CallerError:  # which is told where the run is made ready
+        return request.metrics
+    predictions = np.broadcast_to(0.0, (len(table.targets), *objective.outputs))
+    return [metric.beside(predictions, table.targets) if isinstance(metric, BoundSpec) else metric for metric in request.metrics]
+
+
 def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     if request.optimizer is not None:
         return Chosen(OPTIMIZERS[request.optimizer.name], request.optimizer.given)
@@ -519,13 +544,13 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     return USUAL_OPTIMIZER
 
 
-def _held(validation: Validation | None) -> Held:
+def _held(validation: Validation | None) -> Holdout:
     if validation is None:
-        return Held(fraction=None)
+        return Holdout(fraction=None)
     if validation.inputs is None:
-        return Held(validation.fraction, validation.last, None, validation.seed)
+        return Holdout(validation.fraction, validation.last, None, validation.seed)
     inputs = _inputs(validation.inputs, ("validation", "inputs"))
-    return Held(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
+    return Holdout(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------

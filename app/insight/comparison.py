@@ -65,10 +65,10 @@ def compare(batches: Mapping[str, AnyBatch], clusters: Labels | None, asked: Ask
 
     InvalidInput `too_few_samples` where fewer than two samples count.
     """
-    measured = {name: measure(batch, at=("targets",)) for name, batch in batches.items()}
+    measured = {name: measure(batch, path=("targets",)) for name, batch in batches.items()}
     first = next(iter(measured.values()))
     among = None if clusters is None else clusters.of(first.index, first.batch.elements[0])
-    bars = [error_bar(each, among, asked) for each in measured.values()]
+    bars = [error_bar(measurement, among, asked) for measurement in measured.values()]
     values = [bar.value for bar in bars]
     table = tuple(
         Row(name, *bar, 1 + sum(other < bar.value for other in values)) for name, bar in zip(measured, bars, strict=True)
@@ -84,7 +84,9 @@ def _pairs(measured: Mapping[str, Measured], clusters: Labels | None, asked: Ask
         return ()
     codes = None if clusters is None else clusters.codes
     influences = {
-        name: each.sums.influences() for name, each in measured.items() if each.sums is not None and math.isfinite(each.value)
+        name: measurement.sums.influences()
+        for name, measurement in measured.items()
+        if measurement.sums is not None and math.isfinite(measurement.value)
     }
     tested = [pair for pair in names if pair[0] in influences and pair[1] in influences]
     found = [
@@ -127,7 +129,7 @@ def _flipped(
     measured: Mapping[str, Measured], names: Sequence[tuple[str, str]], codes: Codes | None, asked: Asked, permutations: int
 ) -> dict[tuple[str, str], float]:
     """The p-value of sign flips for each pair: the same flips for all of them."""
-    columns = {name: _weighed(sums) for name, each in measured.items() if (sums := each.sums) is not None}
+    columns = {name: _weighed(sums) for name, measurement in measured.items() if (sums := measurement.sums) is not None}
     if codes is not None:
         columns = {name: total(codes, column) for name, column in columns.items()}
     if not names:
@@ -150,7 +152,7 @@ def _won(one: Measured, other: Measured) -> tuple[tuple[float, float], float, tu
         apart = np.where(one.losses == other.losses, 0.0, one.losses - other.losses)  # of two infinite ones too
     order = np.argsort(-np.abs(apart), kind="stable")[:MOST_DIFFERENT]
     tied = float(one.weights[one.losses == other.losses].sum()) / whole
-    return (shares[0], shares[1]), tied, tuple(Difference(int(one.index[at]), float(apart[at])) for at in order)
+    return (shares[0], shares[1]), tied, tuple(Difference(int(one.index[row]), float(apart[row])) for row in order)
 
 
 def _best(table: Sequence[Row], pairs: Sequence[Paired], confidence: float) -> str | None:

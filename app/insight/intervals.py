@@ -157,5 +157,5 @@ def _note(measured: Measured, clusters: Codes | None, influences: Array | None) 
         reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {1 / square:.0%} of the variance")
     if skewness**2 / n > SKEWED:
         reasons.append(f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses of skewness {skewness:.2g}")
-    said = "The intervals may hold the true value less often than they say"
-    return f"{said}: {'; '.join(reasons)}." if reasons else None
+    warning = "The intervals may hold the true value less often than they say"
+    return f"{warning}: {'; '.join(reasons)}." if reasons else None

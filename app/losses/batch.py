@@ -358,8 +358,8 @@ def _within(
     """Weights, mask and ignored labels of the numbers within rows: what they drop counts 0, and its number is made a 0."""
     elements, targets, ignore = form.elements, form.inputs[-1], bound.ignored
     labels = targets.encoding.labels
-    at = -1 if labels else 0
-    reference, numbers = form.inputs[at].place, arrays[at]
+    position = -1 if labels else 0
+    reference, numbers = form.inputs[position].place, arrays[position]
     class_axis = form.class_axis if reference.classes else None
     if ignore is not None and not labels:
         message = f"ignore_index says nothing of targets that are {targets.encoding.meaning}"
@@ -537,7 +537,7 @@ def _side(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -
 
 
 def _as_object(wanted: Mapping[str, Input]) -> str:
-    names = [name for name, each in wanted.items() if each.named]
+    names = [name for name, taken in wanted.items() if taken.named]
     return f": {{{', '.join(names)}}}" if names else ""
 
 
@@ -551,15 +551,15 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
         place.refuse("not_a_number", f"{place.name} must be numbers, not {'lists of ' * sets}strings")
     if classes is None:
         raise InvalidArray([Fault(("classes",), "missing", f'{place.name} are class names: say their order in "classes"')])
-    index = {name: at for at, name in enumerate(classes)}
+    index = {name: position for position, name in enumerate(classes)}
     if sets:
         return _flags_of(cast(Sequence[Sequence[str]], raw), index, place)
-    unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
+    unknown = [(position, str(name)) for position, name in enumerate(raw) if name not in index]
     if unknown:
         raise InvalidArray(
             [
-                Fault(place.at([at]), "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
-                for at, name in unknown[:MAX_FAULTS]
+                Fault(place.path_to([index]), "unknown_class", f"{place.name}[{index}] is {name[:80]!r}, which is not in classes")
+                for index, name in unknown[:MAX_FAULTS]
             ]
         )
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
@@ -570,12 +570,12 @@ def _flags_of(sets: Sequence[Sequence[str]], index: Mapping[Any, int], place: Pl
     flags = np.zeros((len(sets), len(index)))
     unknown: list[Fault] = []
     for row, names in enumerate(sets):
-        for at, name in enumerate(names):
+        for column, name in enumerate(names):
             if name in index:
                 flags[row, index[name]] = 1.0
             elif len(unknown) < MAX_FAULTS:
-                said = f"{place.name}[{row}, {at}] is {name[:80]!r}, which is not in classes"
-                unknown.append(Fault(place.at([row, at]), "unknown_class", said))
+                message = f"{place.name}[{row}, {column}] is {name[:80]!r}, which is not in classes"
+                unknown.append(Fault(place.path_to([row, column]), "unknown_class", message))
     if unknown:
         raise InvalidArray(unknown)
     return flags
@@ -600,11 +600,14 @@ def _check_classes(classes: Classes, taken: bool, k: int | None) -> None:
         raise InvalidInput([Fault(("classes",), "unexpected", "this loss takes no class names")])
     if k not in (None, len(classes)):
         raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k}, not {len(classes)}")])
-    first = {name: at for at, name in reversed([*enumerate(classes)])}
-    twice = [(at, str(name)) for at, name in enumerate(classes) if first[name] != at]
+    first = {name: index for index, name in reversed([*enumerate(classes)])}
+    twice = [(index, str(name)) for index, name in enumerate(classes) if first[name] != index]
     if twice:
         raise InvalidInput(
-            [Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]]
+            [
+                Fault(("classes", index), "duplicate", f"classes[{index}] is {name[:80]!r} again")
+                for index, name in twice[:MAX_FAULTS]
+            ]
         )
 
 

@@ -126,8 +126,10 @@ def _read_divisor(array: Numbers, place: Place) -> Reading:
     if sizes.flat[least] > sizes.max() * ROUNDING:
         return reading
     index = ", ".join(map(str, place.index_of([int(along) for along in np.unravel_index(least, array.shape)])))
-    said = f"{place.name}[{index}] is {array.flat[least]:g}, and the residual is divided by it: one such element swamps the mean"
-    return reading._replace(warnings=(said,))
+    message = (
+        f"{place.name}[{index}] is {array.flat[least]:g}, and the residual is divided by it: one such element swamps the mean"
+    )
+    return reading._replace(warnings=(message,))
 
 
 DIVISOR = replace(
@@ -273,8 +275,8 @@ def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
         rule = "a log-probability, at most 0 (these may be probabilities or logits)"
         place.refuse_numbers(array > ROW_SUM_TOLERANCE, array, rule)
     off = np.abs(np.exp(array).sum(axis=-1) - 1.0) > 1e-3
-    said = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
-    warnings = (said,) if off.any() else ()
+    message = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
+    warnings = (message,) if off.any() else ()
     return reading._replace(encoding="log_probabilities", warnings=warnings)
 
 

@@ -168,8 +168,8 @@ def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple
     check_lengths(lists, k, elements)
     check_smoothing(loss.options, parameters, k)
     inputs = tuple(
-        Reads(each.name, encoding, Place(each.path, elements, None, k, row_axes, axis, classes, _hint(each, parameters)))
-        for each, encoding, row_axes, axis, classes in found
+        Reads(taken.name, encoding, Place(taken.path, elements, None, k, row_axes, axis, classes, _hint(taken, parameters)))
+        for taken, encoding, row_axes, axis, classes in found
     )
     everything = Selection(None, None, False, elements[0], math.prod(elements))
     return Form(inputs, known, elements, everything, class_axis, shared)

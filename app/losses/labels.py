@@ -19,6 +19,7 @@ from app.losses.numerics.stable import Array, recovered
 from app.losses.parameters import PER_CLASS
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
+OutcomeSmoothing = Annotated[float, Ge(0), Le(1), Doc("Moves every target this share of the way to ½: y becomes y(1 − ε) + ε/2.")]
 ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each class; null weighs all alike.")]
 Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 

@@ -67,8 +67,8 @@ def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
         n, *columns = elements
         wanted = {"class": k, "interval": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
         if len(numbers) != wanted:
-            said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
-            message = f"{name} must have one number per {per.what}: {said}"
+            counted = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
+            message = f"{name} must have one number per {per.what}: {counted}"
             raise InvalidParameter([Fault(("parameters", name), "length", message)])
 
 

@@ -77,6 +77,8 @@ class Child:
 
     def __init__(self, control: socket.socket, pid: int) -> None:
         self.pid = pid
+        self.modules = 0
+        """How many modules it had loaded after its last job."""
         self._control = control
         self._descriptor = _descriptor_of(pid)
         self._held = bytearray()
@@ -127,7 +129,9 @@ class Child:
                 refusal = pickle.dumps(_refusal(asked, pickle.loads(content)))  # from our own process
                 await loop.sock_sendall(self._control, len(refusal).to_bytes(4) + refusal)
             else:
-                return pickle.loads(content)
+                outcome: Outcome = pickle.loads(content)
+                self.modules = outcome.modules or self.modules
+                return outcome
 
     def _unknown(self, buffers: Sequence[Buffer]) -> tuple[list[int], list[int]]:
         """The buffers that it has not mapped yet, and those that it may forget."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
+from functools import lru_cache
 from hashlib import sha256
 from http import HTTPStatus
 from typing import cast
@@ -46,13 +47,24 @@ async def reply_constant(exchange: Exchange, state: State, lane: Lane | None, or
     content = await _answered_elsewhere(exchange, state, lane, order._replace(coding=None)) if lane else answer(b"", order)
     digest = sha256(b"".join(content.pieces))
     tag = b'"%s%s"' % (digest.hexdigest()[:32].encode(), b"-" + order.coding.encode() if order.coding else b"")
-    fields = (MAX_AGE, VARIES, (b"etag", tag))
+    age = () if any(name == b"cache-control" for name, _ in content.fields) else (MAX_AGE,)
+    fields = (*age, VARIES, (b"etag", tag))
     known = exchange.listed(b"if-none-match")
     if known and (known.strip() == "*" or tag.decode() in [listed.strip().removeprefix("W/") for listed in known.split(",")]):
-        await exchange.start(HTTPStatus.NOT_MODIFIED, fields)
+        await exchange.start(HTTPStatus.NOT_MODIFIED, (*content.fields, *fields))
         await exchange.send(b"", more=False)
         return
-    await exchange.answer(packed(content, order.coding), fields=fields)
+    if content.size > INLINE_PACKED_BYTES:
+        content = await asyncio.to_thread(_packed_once, content, order.coding)
+    else:
+        content = packed(content, order.coding)
+    await exchange.answer(content, fields=fields)
+
+
+@lru_cache(16)
+def _packed_once(content: Content, coding: Coding | None) -> Content:
+    """A large answer that stays the same is packed when it is first asked for."""
+    return packed(content._replace(pieces=tuple(map(bytes, content.pieces))), coding)
 
 
 async def _answered_elsewhere(exchange: Exchange, state: State, lane: Lane, order: Order) -> Content:

@@ -58,12 +58,12 @@ def unknown_field(model: type[BaseModel] | None, location: Sequence[int | str], 
         outer = None if close or model is None else translated(key, model.model_fields)
         words += f"; did you mean {outer}, a field of the request?" if outer else ""
         return Unknown(Fault(path, "unknown_parameter", f"{thing} has no parameter {key[:80]!r}; {words}"), None)
-    said = f"there is no field {key[:80]!r}"
+    message = f"there is no field {key[:80]!r}"
     if translated(key, fields) is None and (elsewhere := _elsewhere(owners, key, _at(document, above))):
         words, place = elsewhere
-        return Unknown(Fault(path, "unknown_field", f"{said} here: {words}"), (*above, *place[:1]))
+        return Unknown(Fault(path, "unknown_field", f"{message} here: {words}"), (*above, *place[:1]))
     words, field = _meant(key, fields, "has")
-    fault = Fault(path, "unknown_field", f"{said}; {words}" if fields else said)
+    fault = Fault(path, "unknown_field", f"{message}; {words}" if fields else message)
     return Unknown(fault, (*above, field) if field else None)
 
 

@@ -45,7 +45,7 @@ class Labels(NamedTuple):
     within: Array | None = None
     """(n, *row): the same of the numbers within rows, where a loss weighs these."""
 
-    def at(self, rows: slice | NDArray[np.intp]) -> "Labels":
+    def take(self, rows: slice | NDArray[np.intp]) -> "Labels":
         return Labels(self.targets[rows], *(None if array is None else array[rows] for array in self[1:]))
 
     def any(self) -> bool:
@@ -269,7 +269,7 @@ def _first_that_fits(
     refusals: list[InvalidInput] = []
     for outputs in _shapes(targets, classes, most_classes):
         encoding = loss.inputs["predictions"].decide(parameters, 1 + len(outputs))
-        fitting = [each for each in (*activations, *OUTPUTS.values()) if _makes(each, encoding, outputs)]
+        fitting = [activation for activation in (*activations, *OUTPUTS.values()) if _makes(activation, encoding, outputs)]
         try:
             batch = _taken(loss, parameters, targets, classes, outputs, fitting[0] if fitting else IDENTITY)
         except InvalidInput as refusal:
@@ -341,13 +341,18 @@ def _refuse_untrainable(loss: Loss) -> None:
         raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
+def predicted(targets: Raw, classes: Sequence[str] | None) -> Iterator[Numbers]:
+    """What a model may predict of these targets, as arrays of the shapes that may fit."""
+    return (np.broadcast_to(0.0, (len(targets), *shape)) for shape in _shapes(targets, classes, MOST_CLASSES))
+
+
 def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:
     """The shapes of one sample's prediction that may fit: that of its target, or one number per class."""
     yield targets.shape[1:] if isinstance(targets, np.ndarray) else ()
     k = _implied(targets, most_classes) if classes is None else len(classes)
     if len(targets) * k > MOST_PREDICTED:
-        said = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
-        raise InvalidArray([Fault(("targets",), "limit", f"{said}; use fewer rows")])
+        message = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
+        raise InvalidArray([Fault(("targets",), "limit", f"{message}; use fewer rows")])
     if k:
         yield (k,)
 
@@ -406,9 +411,9 @@ def _misfit(
     if _of_predicted_numbers(told) and output:
         return _other_output(loss, parameters, targets, classes, output, first.message.partition("; got")[0])
     if first.path[0] == "predictions":
-        said = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
+        message = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
         uncounted = None if _of_predicted_numbers(told) else _uncounted(loss, parameters, targets)
-        faults = [uncounted or Fault(("loss",), "does_not_fit", said)]
+        faults = [uncounted or Fault(("loss",), "does_not_fit", message)]
     else:
         faults = told.faults
     others = [name for name in fitting(targets, classes) if name != loss.name]
@@ -421,12 +426,12 @@ def _other_output(
 ) -> InvalidParameter:
     others = [
         name
-        for name, each in OUTPUTS.items()
-        if not isinstance(_first_that_fits(loss, parameters, targets, classes, [each]), list)
+        for name, candidate in OUTPUTS.items()
+        if not isinstance(_first_that_fits(loss, parameters, targets, classes, [candidate]), list)
     ]
     hint = f"; outputs that fit: {', '.join(others)}" if others else ""
-    said = f"{loss.name} does not take what the output {output.name} makes: {rule}{hint}"
-    return InvalidParameter([Fault(("output",), "does_not_fit", said)])
+    message = f"{loss.name} does not take what the output {output.name} makes: {rule}{hint}"
+    return InvalidParameter([Fault(("output",), "does_not_fit", message)])
 
 
 def _how_far_off(refusal: InvalidInput) -> int:
@@ -449,12 +454,12 @@ def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault
     bad = np.flatnonzero((targets < 0) | (targets >= MOST_CLASSES) | (targets != np.floor(targets)))
     if bad.size:
         rule = f" (an index is a whole number from 0 to {MOST_CLASSES - 1})" if "class_names" in encoding.accepts else ""
-        said = f"targets[{bad[0]}] must be {encoding.meaning}{rule}; got {targets[bad[0]]:.15g}"
-        return Fault(("targets", int(bad[0])), "label", said)
+        message = f"targets[{bad[0]}] must be {encoding.meaning}{rule}; got {targets[bad[0]]:.15g}"
+        return Fault(("targets", int(bad[0])), "label", message)
     if targets.any():
         return None
-    said = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
-    return Fault(("targets",), "label", said)
+    message = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
+    return Fault(("targets",), "label", message)
 
 
 def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:

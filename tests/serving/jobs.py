@@ -1,5 +1,6 @@
 """Jobs for the tests of the pool, which its processes import by name."""
 
+import importlib
 import os
 import resource
 import signal
@@ -36,6 +37,12 @@ def numbers(body: memoryview, say: Say) -> Answer:
 
 
 def process_id(body: memoryview, say: Say) -> Answer:
+    return os.getpid(), []
+
+
+def loading(body: memoryview, say: Say, name: str) -> Answer:
+    """Load a library."""
+    importlib.import_module(name)
     return os.getpid(), []
 
 

@@ -526,6 +526,24 @@ async def test_nothing_is_held_after_a_crowd(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.anyio
+async def test_the_process_with_the_most_libraries_stays(pipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever worked last: who comes after a quiet while does not wait until SciPy is loaded anew."""
+    monkeypatch.setattr(warm, "IDLE_SECONDS", 0.1)
+    later = tmp_path / "later"
+    os.mkfifo(later)
+    async with running(CROWD) as pool:
+        loaded, _, _ = await done(pool, jobs.loading, b"", "sqlite3", lane="crowd")
+        async with halfway(pool, pipe, "crowd") as (work, first), halfway(pool, later, "crowd") as (longer, last):
+            assert first == loaded != last
+            pipe.write_bytes(b"go")
+            assert await rest(pool, work) == b"go"
+            later.write_bytes(b"go")
+            assert await rest(pool, longer) == b"go"
+        await eventually(lambda: not pool._idle, "none rests")
+        assert await pid_of_lane(pool) == loaded
+
+
+@pytest.mark.anyio
 async def test_a_process_that_is_never_idle_forgets_what_is_given_back(pool: Pool) -> None:
     pid = await pid_of(pool)
     before = len(buffers_in(str(pid)))

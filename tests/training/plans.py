@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES
 from app.losses.inputs import Encoding
-from app.training import METRICS, MODELS, OPTIMIZERS, SCHEDULES, Chosen, Held, Plan, Run, Table, fit, prepare, start
+from app.training import METRICS, MODELS, OPTIMIZERS, SCHEDULES, Chosen, Holdout, Plan, Run, Table, fit, prepare, start
 from app.training.activations import OUTPUTS
 from app.training.learners import State
 from app.training.objective import trainable
@@ -31,7 +31,7 @@ NO_OUTPUT = {
 }
 """Losses that have a slope, but no model here."""
 
-NONE = Held(fraction=None)
+NONE = Holdout(fraction=None)
 
 
 def loss(name: str, **parameters: Any) -> Chosen:

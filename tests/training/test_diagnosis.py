@@ -19,7 +19,7 @@ from app.training import (
     OPTIMIZERS,
     SCHEDULES,
     Chosen,
-    Held,
+    Holdout,
     Plan,
     Run,
     Table,
@@ -35,7 +35,7 @@ from tests.training.plans import default_training_cases, targets
 
 Array = NDArray[np.float64]
 NOTHING_WRONG = {"converged", "still_improving"}
-ALL_ROWS = Held(fraction=None)
+ALL_ROWS = Holdout(fraction=None)
 FULL: Any = "full"
 
 
@@ -410,7 +410,7 @@ LEARNED_BY_HEART = [
     ("three", "categorical_cross_entropy"),
     ("three", "brier_score"),
 ]
-HALF_FOR_VALIDATION = Held(fraction=0.5)
+HALF_FOR_VALIDATION = Holdout(fraction=0.5)
 
 
 @pytest.mark.parametrize(("kind", "loss"), LEARNED_BY_HEART)
@@ -477,8 +477,8 @@ def test_a_line_cannot_follow_a_circle(loss: str, seed: int) -> None:
     assert "model.name mlp" in finding.advice
 
 
-@pytest.mark.parametrize("validation", [Held(), ALL_ROWS])
-def test_a_line_cannot_follow_moons(validation: Held) -> None:
+@pytest.mark.parametrize("validation", [Holdout(), ALL_ROWS])
+def test_a_line_cannot_follow_moons(validation: Holdout) -> None:
     plan = {"model": LINEAR, "optimizer": optimizer("lbfgs"), "epochs": 5, "validation": validation}
     (finding,) = ended(MOONS, "logistic", **plan).findings
     assert finding.verdict == "underfitting"

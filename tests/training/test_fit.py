@@ -17,7 +17,7 @@ from app.training import (
     SCHEDULES,
     Chosen,
     Epoch,
-    Held,
+    Holdout,
     Plan,
     Run,
     Table,
@@ -97,7 +97,7 @@ def busy(chosen: Chosen, architecture: Chosen, **changes: Any) -> Plan:
         "batch_size": 7,
         "l1": 1e-3,
         "l2": 1e-2,
-        "validation": Held(fraction=0.25, seed=3),
+        "validation": Holdout(fraction=0.25, seed=3),
         "patience": 3,
         "min_delta": 1e-4,
         "restore_best": True,
@@ -225,7 +225,7 @@ def test_another_process_resumes_with_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_a_run_is_its_plan() -> None:
-    changes: dict[str, Any] = {"model": mlp(6, dropout=0.2), "validation": Held(fraction=0.2)}
+    changes: dict[str, Any] = {"model": mlp(6, dropout=0.2), "validation": Holdout(fraction=0.2)}
     same_bits(end(**changes, seed=1), end(**changes, seed=1))
     assert end(**changes, seed=1)["weights"].tobytes() != end(**changes, seed=2)["weights"].tobytes()
     same_bits(
@@ -235,7 +235,7 @@ def test_a_run_is_its_plan() -> None:
 
 
 def test_the_seed_draws_the_weights_and_not_the_validation_rows() -> None:
-    one, other = (prepare(plan(seed=seed, validation=Held(fraction=0.2))) for seed in (1, 2))
+    one, other = (prepare(plan(seed=seed, validation=Holdout(fraction=0.2))) for seed in (1, 2))
     assert one.validation is not None
     assert other.validation is not None
     np.testing.assert_array_equal(one.validation.inputs, other.validation.inputs)
@@ -271,7 +271,7 @@ def rising(patience: int | None, **changes: Any) -> tuple[Run, State]:
             table,
             model=model("linear"),
             optimizer=fast,
-            validation=Held(table=opposite),
+            validation=Holdout(table=opposite),
             epochs=20,
             patience=patience,
             standardize_targets=False,
@@ -375,7 +375,7 @@ def test_a_rate_that_is_far_too_high_ends_the_run_without_a_word(
             optimizer=chosen,
             model=architecture,
             epochs=30,
-            validation=Held(last=8, fraction=None),
+            validation=Holdout(last=8, fraction=None),
             metrics=(metric("accuracy"), metric("hinge"), metric("roc_auc")),
         )
     )
@@ -409,7 +409,7 @@ def test_what_diverges_at_once_leaves_the_model_of_before_the_first_epoch() -> N
 
 def test_a_loss_of_validation_rows_that_is_infinite_ends_the_run_as_well() -> None:
     table, far = Table(inputs(40), np.arange(40.0) % 2), Table(inputs(4) * 1e6, np.array([0.0, 1.0, 0.0, 1.0]))
-    run = prepare(plan(table, loss=loss("exponential"), validation=Held(table=far)))
+    run = prepare(plan(table, loss=loss("exponential"), validation=Holdout(table=far)))
     state = start(run)
     assert list(fit(run, state)) == []
     assert stopped(run, state) == "diverged"
@@ -453,7 +453,7 @@ def test_an_epoch_is_measured_at_its_end() -> None:
         table,
         loss=loss("categorical_cross_entropy"),
         model=mlp(6, dropout=0.5),
-        validation=Held(fraction=0.2),
+        validation=Holdout(fraction=0.2),
         metrics=(metric("accuracy"), metric("brier_score")),
     )
     run = prepare(chosen)

@@ -58,7 +58,7 @@ def test_a_batch_is_divided_by_what_its_own_rows_count(case: Case) -> None:
     objective, labels = agreed(case, 12)
     predictions = predicted(objective, 12)
     for cut in (slice(0, 5), slice(5, 12), slice(3, 4)):
-        part = labels.at(cut)
+        part = labels.take(cut)
         slope = np.full((len(part.targets), objective.width), np.nan)
         objective.slope(predictions[cut], part, slope)
         shaped = predictions[cut].reshape(-1, *objective.outputs)

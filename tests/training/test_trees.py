@@ -8,7 +8,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from app.errors import InvalidArray
-from app.training import Held, Run, Table, finish, fit, prepare, start, stopped
+from app.training import Holdout, Run, Table, finish, fit, prepare, start, stopped
 from app.training.activations import IDENTITY
 from app.training.learners import State
 from app.training.trees import Trees, leaves
@@ -53,7 +53,7 @@ def test_squared_errors_are_boosted_as_in_scikit_learn(name: str, share: float, 
         learning_rate=0.2 * share,
         max_depth=max_depth,
         min_samples_leaf=min_samples_leaf,
-        validation=Held(table=Table(fresh, np.zeros(100))),
+        validation=Holdout(table=Table(fresh, np.zeros(100))),
     )
     state = trained(run)
     twin = GradientBoostingRegressor(
@@ -181,7 +181,7 @@ def walk(parameters: Any, row: Array) -> Array:
 
 
 def test_the_parameters_of_a_result_are_the_whole_model() -> None:
-    run = boosted(bent(80), "mean_squared_error", epochs=12, validation=Held(fraction=0.25))
+    run = boosted(bent(80), "mean_squared_error", epochs=12, validation=Holdout(fraction=0.25))
     result = finish(run, trained(run))
     assert run.validation is not None
     assert result.parameters["first_nodes"].size == 12
@@ -193,7 +193,7 @@ def test_the_parameters_of_a_result_are_the_whole_model() -> None:
 def test_the_best_number_of_trees_is_restored() -> None:
     table = bent(60)
     noise = Table(table.inputs, np.random.default_rng(3).permutation(np.asarray(table.targets)))
-    run = boosted(table, "mean_squared_error", epochs=15, learning_rate=0.5, validation=Held(table=noise), restore_best=True)
+    run = boosted(table, "mean_squared_error", epochs=15, learning_rate=0.5, validation=Holdout(table=noise), restore_best=True)
     state = trained(run)
     result = finish(run, state)
     assert result.epoch < 15
@@ -232,7 +232,7 @@ def test_numbers_beyond_single_precision_are_refused_where_they_stand() -> None:
     outside = rows.copy()
     outside[4, 2] = -1e300
     with pytest.raises(InvalidArray) as caught:
-        boosted(Table(rows, rows[:, 0]), "mean_squared_error", validation=Held(table=Table(outside, rows[:, 0])))
+        boosted(Table(rows, rows[:, 0]), "mean_squared_error", validation=Holdout(table=Table(outside, rows[:, 0])))
     assert [(each.path, each.code) for each in caught.value.faults] == [(("validation", "table", "inputs", 4, 2), "out_of_range")]
 
 

@@ -101,18 +101,18 @@ def _histogram(theme: Theme, answer: Answer) -> Iterator[Spec]:
     yield {"width": PANEL, "height": 150, "title": panel_title(theme, "Losses of the samples"), "layer": layers}
 
 
-def _rule(theme: Theme, field: str, at: float, x: Spec, height: float) -> Spec:
+def _rule(theme: Theme, field: str, value: float, x: Spec, height: float) -> Spec:
     return {
-        "data": {"values": [{field: at}]},
+        "data": {"values": [{field: value}]},
         "mark": {"type": "rule", "color": theme.series[1], "strokeDash": [6, 4], "strokeWidth": 2},
         "encoding": {"x": x, "y": {"value": 0}, "y2": {"value": height}},
     }
 
 
-def _note(theme: Theme, field: str, at: float, x: Spec, text: str, *, right: bool) -> Spec:
+def _note(theme: Theme, field: str, value: float, x: Spec, text: str, *, right: bool) -> Spec:
     side = {"align": "right", "dx": -6} if right else {"align": "left", "dx": 6}
     return {
-        "data": {"values": [{field: at, "text": text}]},
+        "data": {"values": [{field: value, "text": text}]},
         "mark": {"type": "text", "baseline": "top", "color": theme.ink, **side},
         "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}},
     }
@@ -302,25 +302,25 @@ def _subtitle(answer: Answer) -> str:
 
 
 def _description(answer: Answer) -> str:
-    said = [f"{_title(answer)} over {counted(answer['n_samples'], 'sample')}."]
+    sentences = [f"{_title(answer)} over {counted(answer['n_samples'], 'sample')}."]
     interval = part(answer, "interval")
     if ends := recommended(interval):
-        said.append(f"{_percent(interval.get('confidence'))} interval from {written(ends[0])} to {written(ends[1])}.")
+        sentences.append(f"{_percent(interval.get('confidence'))} interval from {written(ends[0])} to {written(ends[1])}.")
     if sentence := part(answer, "concentration").get("sentence"):
-        said.append(f"{sentence.rstrip('.')}.")
+        sentences.append(f"{sentence.rstrip('.')}.")
     if worst := answer.get("worst"):
-        said.append(f"The worst sample is {worst[0]['index']}: its loss is {written(worst[0]['loss'])}.")
+        sentences.append(f"The worst sample is {worst[0]['index']}: its loss is {written(worst[0]['loss'])}.")
     if test := part(answer, "residuals").get("heteroscedasticity"):
-        said.append(f"Residuals of even spread: p {_p(test.get('p_value'))}.")
+        sentences.append(f"Residuals of even spread: p {_p(test.get('p_value'))}.")
     if calibration := answer.get("calibration"):
-        said.append(f"Calibration: ECE {written(calibration.get('ece'), 3)} in {counted(len(calibration['bins']), 'bin')}.")
+        sentences.append(f"Calibration: ECE {written(calibration.get('ece'), 3)} in {counted(len(calibration['bins']), 'bin')}.")
     if confusion := answer.get("confusion"):
-        said.append(
+        sentences.append(
             f"Accuracy {_percent(confusion.get('accuracy'))} over {counted(len(confusion['classes']), 'class')}.".replace(
                 "classs", "classes"
             )
         )
     for name, groups in part(answer, "groups").items():
         values = listed(f"{named(group['group'])} {written(group['value'])}" for group in groups[:MOST_ROWS])
-        said.append(f"By {named(name)}: {values}.")
-    return " ".join(said)
+        sentences.append(f"By {named(name)}: {values}.")
+    return " ".join(sentences)

@@ -88,7 +88,7 @@ def _power_slope(f: Term, base: Term, exponent: Term, of_base: Term, of_exponent
 
 
 def _choice(condition: Term, then: Term, otherwise: Term) -> Term:
-    return then if then.at == otherwise.at else condition.call("where", then, otherwise)
+    return then if then.index == otherwise.index else condition.call("where", then, otherwise)
 
 
 def _of_larger(a: Term, b: Term, of_larger: Term, of_smaller: Term) -> Term:
@@ -135,7 +135,7 @@ def _limits(x: Term, low: Term, high: Term) -> tuple[tuple[Term, Term], ...]:
 
 def _sides(condition: Term, *branches: Term) -> tuple[tuple[Term, Term], ...]:
     steps = condition.steps
-    left, right = steps.all[condition.at].inputs
+    left, right = steps.all[condition.index].inputs
     return ((Term(steps, left), Term(steps, right)),)
 
 

@@ -346,8 +346,8 @@ class _Shares(NamedTuple):
 def _shares(logits: Pair, which: NDArray[np.bool_]) -> _Shares:
     """The softmax of rows among some of their logits."""
     highest = np.where(which, logits[0], -np.inf).max(axis=1, keepdims=True)
-    at = np.arange(len(which)), np.where(which & (logits[0] == highest), logits[1], -np.inf).argmax(axis=1)
-    largest = logits[0][at], logits[1][at]
+    leading = np.arange(len(which)), np.where(which & (logits[0] == highest), logits[1], -np.inf).argmax(axis=1)
+    largest = logits[0][leading], logits[1][leading]
     powers = np.where(which, exp_of(gap(logits, (largest[0][:, None], largest[1][:, None]))), 0.0)
     total = powers.sum(axis=1)
     return _Shares(powers / total[:, None], total, largest)
