@@ -159,6 +159,10 @@ def test_every_name_is_found_exactly_however_many_are_like_it(registry: Registry
         ("monai.losses.FocalLoss", "binary_focal or categorical_focal"),
         ("sklearn._loss.loss.HalfTweedieLossIdentity", "the catalogue says when tweedie_deviance equals it"),  # half of it
         ("torch.nn.HuberLos", "Did you mean HuberLoss"),
+        ("scipy.special.gamma", "has not been compared with any loss: without scipy, gamma is gamma_nll"),  # the function Γ
+        ("monai.losses.ContrastiveLoss", "without monai, ContrastiveLoss is contrastive"),  # of two views
+        ("torch.nn.CosineSimilarity", "has not been compared"),  # the larger the more alike
+        ("torch.quantile", "has not been compared"),  # of a sample
         ("torch.nn.", "There is no loss named ''"),
     ],
 )

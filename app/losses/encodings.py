@@ -95,7 +95,7 @@ def _check_infinite(domain: Interval, array: Numbers, place: Place) -> None:
             place.refuse_numbers(none, array.max(axis=-1), "a row with a finite number, for a class that can be", "not_finite")
 
 
-def _steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
+def steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
     """Multiples of a round step: numbers that read well in an example."""
     return lambda rng, shape: np.asarray(
         np.round(rng.integers(round(low / step), round(high / step) + 1, shape) * step, 6), dtype=np.float64
@@ -114,12 +114,12 @@ def _like_probabilities(array: Numbers, name: str) -> tuple[str, ...]:
     return ()
 
 
-REAL = numbers("real", "any finite number", Interval(), _steps(-4, 8))
-POSITIVE = numbers("positive", "a number above 0", Interval(0.0, open_low=True), _steps(0.2, 6))
-NON_NEGATIVE = numbers("non_negative", "a number of at least 0", Interval(0.0), _steps(0, 6))
-COUNT = numbers("count", "a count or rate, at least 0", Interval(0.0), _steps(0, 6, 1.0))
+REAL = numbers("real", "any finite number", Interval(), steps(-4, 8))
+POSITIVE = numbers("positive", "a number above 0", Interval(0.0, open_low=True), steps(0.2, 6))
+NON_NEGATIVE = numbers("non_negative", "a number of at least 0", Interval(0.0), steps(0, 6))
+COUNT = numbers("count", "a count or rate, at least 0", Interval(0.0), steps(0, 6, 1.0))
 ABOVE_MINUS_ONE = numbers(
-    "above_minus_one", "a number above −1, where log(1 + x) exists", Interval(-1.0, open_low=True), _steps(-0.8, 8)
+    "above_minus_one", "a number above −1, where log(1 + x) exists", Interval(-1.0, open_low=True), steps(-0.8, 8)
 )
 
 
@@ -140,19 +140,19 @@ DIVISOR = replace(
     REAL,
     meaning="any finite number, by which the residual is divided: best well away from 0",
     read=_read_divisor,
-    draw=numbers("divisor", "", Interval(), _steps(0.5, 8)).draw,
+    draw=numbers("divisor", "", Interval(), steps(0.5, 8)).draw,
 )
-SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", ON_BOTH_SIDES, _steps(-3, 3))
+SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", ON_BOTH_SIDES, steps(-3, 3))
 LOGIT = numbers(
-    "logit", "the log-odds of the positive class", ON_BOTH_SIDES, _steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
+    "logit", "the log-odds of the positive class", ON_BOTH_SIDES, steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
 )
-PROBABILITY = numbers("probability", "the probability of the positive class, in [0, 1]", UNIT, _steps(0.05, 0.95))
-SCORES = numbers("scores", "one real-valued score per class", OF_CLASSES, _steps(-3, 3), axes="n *d k")
+PROBABILITY = numbers("probability", "the probability of the positive class, in [0, 1]", UNIT, steps(0.05, 0.95))
+SCORES = numbers("scores", "one real-valued score per class", OF_CLASSES, steps(-3, 3), axes="n *d k")
 LOGITS = numbers(
     "logits",
     "one logit per class: probabilities before the softmax",
     OF_CLASSES,
-    _steps(-3, 3),
+    steps(-3, 3),
     axes="n *d k",
     link=SHARES,
     in_unit_interval=_rows_like_probabilities,
@@ -161,37 +161,37 @@ LIST_SCORES = numbers(
     "list_scores",
     "one real-valued score for each item of a list; −Infinity where a shorter list has none",
     OF_CLASSES,
-    _steps(-3, 3),
+    steps(-3, 3),
     axes="n k",
 )
 RELEVANCE = numbers(
-    "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), _steps(0, 4, 1.0), axes="n k"
+    "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), steps(0, 4, 1.0), axes="n k"
 )
-EMBEDDING = numbers("embedding", "a vector per sample", Interval(), _steps(-2, 2), axes="n d")
-DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), _steps(0, 2), axes="n")
-VALUE = numbers("value", "one finite number per sample", Interval(), _steps(-3, 3), axes="n")
+EMBEDDING = numbers("embedding", "a vector per sample", Interval(), steps(-2, 2), axes="n d")
+DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), steps(0, 2), axes="n")
+VALUE = numbers("value", "one finite number per sample", Interval(), steps(-3, 3), axes="n")
 TIME = numbers(
-    "time", "a time, at least 0, until the event or until the sample was last seen", Interval(0.0), _steps(1, 6, 1.0), axes="n"
+    "time", "a time, at least 0, until the event or until the sample was last seen", Interval(0.0), steps(1, 6, 1.0), axes="n"
 )
 LOG_RISK = replace(VALUE, name="log_risk", meaning="the logarithm of the sample's risk beside that of others")
-ENDS = numbers("ends", "one end for each of several intervals", Interval(), _steps(-4, 8), axes="n k")
-ENSEMBLE = numbers("ensemble", "numbers drawn from the predicted distribution", Interval(), _steps(-4, 8), axes="n k")
-PER_INTERVAL = numbers("per_interval", "one number for each interval of time", Interval(), _steps(-3, 3), axes="n k", link=UNIT)
+ENDS = numbers("ends", "one end for each of several intervals", Interval(), steps(-4, 8), axes="n k")
+ENSEMBLE = numbers("ensemble", "numbers drawn from the predicted distribution", Interval(), steps(-4, 8), axes="n k")
+PER_INTERVAL = numbers("per_interval", "one number for each interval of time", Interval(), steps(-3, 3), axes="n k", link=UNIT)
 LOG_PROBABILITY = numbers(
     "log_probability",
     "the log-probability of a whole answer, at most 0: the sum of those of its tokens",
     Interval(high=0.0),
-    _steps(-20, -0.5),
+    steps(-20, -0.5),
     axes="n",
 )
 MEAN_LOG_PROBABILITY = numbers(
     "mean_log_probability",
     "the mean log-probability of an answer's tokens, below 0",
     Interval(high=0.0, open_high=True),
-    _steps(-4, -0.1),
+    steps(-4, -0.1),
     axes="n",
 )
-LENGTH = numbers("length", "how many tokens an answer has, at least 1", Interval(1.0), _steps(1, 9, 1.0), axes="n")
+LENGTH = numbers("length", "how many tokens an answer has, at least 1", Interval(1.0), steps(1, 9, 1.0), axes="n")
 
 
 def per_sample(encoding: Encoding) -> Encoding:
@@ -200,7 +200,7 @@ def per_sample(encoding: Encoding) -> Encoding:
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         return encoding.draw(rng, replace(sizes, d=()))
 
-    return replace(encoding, axes=("n",), draw=draw)
+    return replace(encoding, axes=("n",), draw=draw, accepts=tuple(name for name in encoding.accepts if name != "label_sets"))
 
 
 def mask_of(encoding: Encoding) -> Encoding:
@@ -470,7 +470,14 @@ def _draw_multi_hot(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 BINARY = Encoding(
-    "binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"), "flag", domain=FLAGS
+    "binary",
+    "0 (negative) or 1 (positive)",
+    ("n *d",),
+    _read_binary,
+    _draw_flags,
+    ("sign", "class_names", "label_sets"),
+    "flag",
+    domain=FLAGS,
 )
 SOFT_BINARY = Encoding(
     "binary",
@@ -478,7 +485,7 @@ SOFT_BINARY = Encoding(
     ("n *d",),
     _read_soft_binary,
     _draw_flags,
-    ("probability", "sign", "class_names"),
+    ("probability", "sign", "class_names", "label_sets"),
     "flag",
     domain=FLAGS,
     soft=UNIT,
@@ -489,7 +496,7 @@ SIGN = Encoding(
     ("n *d",),
     _read_sign,
     lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
-    ("binary", "class_names"),
+    ("binary", "class_names", "label_sets"),
     "flag",
     domain=SIGNS,
 )

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import AnyBatch, Batch
-from app.losses.encodings import FLAGS
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
 from app.losses.loss import NON_NEGATIVE, Gradient
@@ -105,14 +104,12 @@ def evaluate(
         total.divisor * total.unit if mean.sums and reduction != "none" else None,
         answered,
         tuple(found),
-        (*batch.warnings, *_remarks(batch, count)) if count else batch.warnings,
+        (*batch.warnings, *_remarks(count)) if count else batch.warnings,
     )
 
 
-def _remarks(batch: Batch, count: int) -> Iterator[str]:
+def _remarks(count: int) -> Iterator[str]:
     """What should be known about an answer of which so many numbers are not finite."""
-    if batch.encodings.get("targets") == "probability" and FLAGS.holds(batch.arrays[0][:]):
-        yield "predictions are all 0 or 1, and targets are not: are they exchanged?"
     if count > NON_FINITE_LISTED:
         yield MORE_NON_FINITE.format(count)
 

@@ -14,7 +14,7 @@ from tests.api.problem import problem_of
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/loss", "/v1/losses/", "/v1/evaluate/", "/docs/", "/docs/static/none.js"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/loss", "/v1/losses/", "/v1/evaluate/", "/docs/static/none.js"])
 async def test_an_unknown_address(path: str, client: httpx.AsyncClient) -> None:
     body = problem_of(await client.get(path))
     assert (body["status"], body["code"]) == (404, "not_found")

@@ -494,10 +494,11 @@ async def test_a_request_that_is_refused(
 @pytest.mark.parametrize(
     ("request_", "fitting", "other"),
     [
-        ({"data": "diabetes", "loss": "hinge"}, "huber", "squared_hinge"),
+        ({"data": "diabetes", "loss": "hinge"}, "log_cosh", "squared_hinge"),
+        ({"data": "iris", "loss": "hinge"}, "crammer_singer_hinge", "hinge"),
         ({"data": "iris", "loss": "binary_cross_entropy"}, "categorical_cross_entropy", "logistic"),
         ({"data": inline(["a", "b", "c"] * 2), "loss": "mse"}, "categorical_cross_entropy", "huber"),
-        ({"data": inline(["a", "b"] * 3), "loss": "mse"}, "hinge", "huber"),
+        ({"data": inline(["a", "b"] * 3), "loss": "mse"}, "binary_cross_entropy", "huber"),
     ],
 )
 async def test_a_loss_that_does_not_fit_names_those_that_do(
@@ -505,6 +506,7 @@ async def test_a_loss_that_does_not_fit_names_those_that_do(
 ) -> None:
     detail = (await refused(client, request_))["detail"]
     losses = detail.partition("Losses that fit these targets: ")[2].rstrip(".").split(", ")
+    assert len(losses) == 3
     assert fitting in losses
     assert other not in losses
     assert set(losses) <= set(LOSSES)

@@ -17,10 +17,10 @@ from app.losses.evaluate import evaluate
 from app.losses.form import bind
 from app.losses.numerics.stable import Array
 from app.losses.outputs import OUTPUTS
-from tests.losses.drawing import Case, cases, default_cases, over, sides
+from tests.losses.drawing import Case, cases, default_cases, one_of_each_form, over, sides
 
 N = 5
-WITH_GRADIENT = [case for case in default_cases() if case.loss.differentiable]
+WITH_GRADIENT = one_of_each_form(case for case in default_cases() if case.loss.differentiable)
 each_case = over(WITH_GRADIENT)
 
 
@@ -68,7 +68,7 @@ def test_half_of_a_squared_error_to_the_digit() -> None:
     assert found.numerical.agrees
 
 
-# --- every loss -----------------------------------------------------------------------------------------------------------
+# --- every form of loss -------------------------------------------------------------------------------------------------------
 
 
 @each_case

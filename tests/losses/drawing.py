@@ -21,7 +21,7 @@ from app.errors import InvalidParameter
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
-from app.losses.parameters import PER_SAMPLE, meaning
+from app.losses.parameters import PER_CLASS, PER_SAMPLE, meaning
 from tests.folding import folded
 
 Array = NDArray[np.float64]
@@ -44,12 +44,16 @@ CANDIDATES = (0.0, 0.1, 0.3, 0.8, 1.0, 1.7, 3.0)
 
 
 def kinds_of(annotation: object) -> tuple[list[object], list[object]]:
-    """The plain types of a parameter's annotation, and everything that stands beside them in Annotated."""
+    """The plain types of a parameter's annotation, and everything that stands beside them in Annotated.
+
+    A number for each class may be said in words, which are none of the function's: they become a list before it is called.
+    """
     if typing.get_origin(annotation) is Annotated:
         inner, *metadata = typing.get_args(annotation)
         kinds, more = kinds_of(inner)
-        return kinds, [*metadata, *more]
-    if typing.get_origin(annotation) in (Literal, list) or not typing.get_args(annotation):
+        spoken = (Literal, dict) if PER_CLASS in metadata else ()
+        return [kind for kind in kinds if typing.get_origin(kind) not in spoken], [*metadata, *more]
+    if typing.get_origin(annotation) in (Literal, list, dict) or not typing.get_args(annotation):
         return [annotation], []
     pairs = [kinds_of(mark) for mark in typing.get_args(annotation)]
     return [kind for kinds, _ in pairs for kind in kinds], [mark for _, metadata in pairs for mark in metadata]
@@ -334,6 +338,15 @@ def cases(*names: str) -> list[Case]:
 
 def default_cases(*names: str) -> list[Case]:
     return [case for case in cases(*names) if not case.parameters]
+
+
+def one_of_each_form(cases: Iterable[Case]) -> list[Case]:
+    """The first case of each form that a batch can have: what knows no loss by its name need not see those like it."""
+    forms: dict[object, Case] = {}
+    for case in cases:
+        inputs = tuple((name, encoding.name, encoding.axes) for name, encoding in case.encodings.items())
+        forms.setdefault((inputs, case.d, case.coupling, case.loss.mean), case)
+    return [*forms.values()]
 
 
 def over(cases: Iterable[Case]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.losses.formula import BIG, Node, names, read
+from app.losses.numerics.special import special
 
 NUMBERS = {"½": 0.5, "¼": 0.25, "⅓": 1 / 3, "⅔": 2 / 3, "¾": 0.75}
 CONSTANTS = {"e": math.e, "π": math.pi, "∞": math.inf}
@@ -51,6 +52,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "softmax": softmax,
     "Γ": math.gamma,
     "erf": math.erf,
+    "ψ": lambda x: float(special("digamma")(x)),
+    "I₀": lambda x: float(special("i0")(x)),
+    "sin": np.sin,
 }
 GATHERED: Mapping[str, Callable[[list[Any]], Any]] = {"∑": sum, "∏": math.prod, "max": max, "min": min}
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {

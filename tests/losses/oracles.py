@@ -7,11 +7,12 @@ arrays and gives one Exact per sample. Where a loss takes a number per sample or
 takes both; all others are formulas of numbers, and a row's loss is their mean.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpmath import mp
 
+from tests.losses import likelihoods
 from tests.losses.exact import (
     UNDECLARED,
     Exact,
@@ -19,7 +20,6 @@ from tests.losses.exact import (
     angle,
     clipped,
     constant,
-    constant_of,
     cosh,
     erf,
     exp,
@@ -34,29 +34,12 @@ from tests.losses.exact import (
     total_of,
     xlogy,
 )
+from tests.losses.oracle import OF_BATCH, OF_ROWS, ORACLES, TRIED, Formula, Row, of_batch, of_rows, oracle
 
-Formula = Callable[..., Any]
-Row = Sequence[Exact]
+__all__ = ["COUNTS", "FACTORS", "MATRICES", "MEANS", "OF_BATCH", "OF_ROWS", "ORACLES", "PARAMETERS", "Formula", "K"]
 
-ORACLES: dict[str, Formula] = {}
-OF_BATCH: set[str] = set()
-OF_ROWS: set[str] = set()
-
-
-def oracle(formula: Formula) -> Formula:
-    formula.__defaults__ = tuple(constant_of(default) for default in formula.__defaults__ or ())
-    ORACLES[formula.__name__] = formula
-    return formula
-
-
-def of_batch(formula: Formula) -> Formula:
-    OF_BATCH.add(formula.__name__)
-    return formula
-
-
-def of_rows(formula: Formula) -> Formula:
-    OF_ROWS.add(formula.__name__)
-    return formula
+SUBJECTS = (likelihoods,)
+"""Modules that hold the oracles of their subject."""
 
 
 # --- regression -----------------------------------------------------------------------------------------------------
@@ -1053,6 +1036,7 @@ MAPS = (
 )
 
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    **TRIED,
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
     "mean_absolute_percentage_error": [{}, {"scale": 100.0}, {"eps": 1.0}],
     "symmetric_mean_absolute_percentage_error": [{}, {"scale": 100.0}],

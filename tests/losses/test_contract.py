@@ -39,7 +39,14 @@ SINGLE = [case for case in CASES if len(case.parameters) < 2]
 """One parameter off its default at most: enough for what no kernel knows of, samples and their weights, order and blocks."""
 SEPARATE = [case for case in SINGLE if case.coupling == "sample"]
 """Losses of single samples."""
-DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable and not case.parameters.get("detach_alpha")]
+
+
+def holds_a_part_fixed(case: Case) -> bool:
+    """Whether the gradient takes a part of the loss for a number, as it is asked to."""
+    return any(flag is True for name, flag in case.parameters.items() if name.startswith("detach_"))
+
+
+DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable and not holds_a_part_fixed(case)]
 """Losses whose gradient is the derivative: all but those asked to hold a factor fixed (test_relations has their gradient)."""
 
 each_case = over(CASES)
@@ -285,6 +292,9 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     "generalized_cross_entropy": ({"from_logits": False}, "the gradient −p^(q−1) at p = 0"),
     "kl_divergence": ({"input_format": "probabilities"}, "log of q = 0 where the target is positive"),
     "dawid_sebastiani_score": ({}, "a variance of nearly nothing beside an error"),
+    **dict.fromkeys(("log_normal_nll", "beta_weighted_nll"), ({}, "a spread of nearly nothing beside an error")),
+    "weibull_nll": ({}, "a power of a target far above the scale"),
+    "zero_inflated_poisson_nll": ({}, "a count where only zeros are expected"),
     "exponential": ({}, "exp of a large margin on the wrong side"),
     "linex": ({}, "exp of a large residual on the dear side"),
     "log_lin_quantile": ({}, "exp of a large logarithm"),

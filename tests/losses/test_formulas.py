@@ -1,6 +1,7 @@
 """The formulas that the catalogue shows: regular, explained, and true of the numbers that the losses give."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -69,11 +70,29 @@ def of_sequences(numbers: Numbers) -> Numbers:
     return Numbers({**numbers.known, "p": lambda t, j: p[t, j], "γ": share}, {"a": ways, "t": range(len(x))})
 
 
-def of_moments(numbers: Numbers) -> Numbers:
-    """Where a distribution lies, and how wide it is."""
-    names = {"m": ("mean", "location"), "s": ("scale",), "v": ("variance",)}
-    found = {symbol: numbers[name] for symbol, several in names.items() for name in several if name in numbers.known}
-    return numbers.beside({symbol: number for symbol, number in found.items() if symbol not in numbers.defined})
+ARRAYS = {
+    "m": ("mean", "location"),
+    "s": ("scale",),
+    "v": ("variance",),
+    "ν": ("degrees",),
+    "h": ("shape",),
+    "κ": ("concentration",),
+    "a": ("a",),
+    "b": ("b",),
+    "μ": ("rate",),
+    "α": ("dispersion",),
+    "q": ("zero_share",),
+    "w": ("exposure",),
+    "g": ("logits",),
+}
+"""What formulas call the arrays by which distributions are predicted."""
+
+
+def of_distributions(numbers: Numbers) -> Numbers:
+    """Where a distribution lies, how wide it is, and what shape it has."""
+    found = {symbol: numbers[name] for symbol, several in ARRAYS.items() for name in several if name in numbers.known}
+    components = max(map(np.size, found.values()))
+    return numbers.beside({symbol: number for symbol, number in found.items() if symbol not in numbers.defined}, k=components)
 
 
 def best_wrong(numbers: Numbers) -> Numbers:
@@ -138,8 +157,8 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
         }
     ),
     "brier_score": halved,
-    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score", "crps_normal"), of_moments),
-    **dict.fromkeys(("crps_laplace", "crps_logistic", "laplace_nll"), of_moments),
+    **dict.fromkeys(("dawid_sebastiani_score", "crps_normal", "crps_laplace", "crps_logistic"), of_distributions),
+    **{loss.name: of_distributions for loss in LOSSES.values() if loss.family in ("distribution", "shape")},
     "interval_score": lambda numbers: numbers.beside(l=numbers["lower"], u=numbers["upper"]),
     "weighted_interval_score": lambda numbers: numbers.beside(
         l=numbers["lower"],
@@ -158,16 +177,9 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
 }
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {
-    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score"), ("m", "v")),
-    **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic", "laplace_nll"), ("m", "s")),
-    "interval_score": "lu",
-    "weighted_interval_score": "lum",
-    **dict.fromkeys(ANSWERS, "ab"),
-    "cosine_embedding": "ab",
-    **dict.fromkeys(("margin_ranking", "bradley_terry", "margin_mse"), "ab"),
-    "triplet_margin": "auv",
+    loss.name: re.findall(r"∂ℓ/∂(.)", loss.gradient) for loss in LOSSES.values() if len(loss.sides["predictions"]) > 1
 }
-"""By what the formula of a gradient calls the arrays of predictions."""
+"""By what the formula of a gradient calls the arrays of predictions: in their order."""
 
 
 # --- evaluation -------------------------------------------------------------------------------------------------------

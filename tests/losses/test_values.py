@@ -75,6 +75,8 @@ class Tolerance:
     gradient: float = ULP
     of_row: bool = False
     """Whether a derivative is counted against the largest of its row."""
+    least_value: float = 0.0
+    """What a value is counted against at least."""
     least: float = 0.0
     """What a derivative is counted against at least: the size of the terms that cancel in it."""
 
@@ -101,6 +103,8 @@ BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance
 SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as far off as BOX", gradient=8, of_row=True)
 RISK = Tolerance("what earlier events pull and what a sample's own does cancel, each less than its share", least=1.0)
 TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
+NEARLY_ALIKE = Tolerance("the shares of components before and after their densities, neither above 1, cancel", least=1e-10)
+GAMMAS = Tolerance("of logarithms of gamma functions, each with 30 digits, next to nothing is left", least_value=1e-14)
 
 Given = Mapping[str, Any]
 
@@ -122,6 +126,8 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
+    "beta_nll": lambda *_: GAMMAS,
+    "gaussian_mixture_nll": lambda *_: NEARLY_ALIKE,
     "listnet": lambda *_: SOFTMAX,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
@@ -322,9 +328,12 @@ def compared(setting: Setting, arrays: tuple[Array, ...], second: bool = True) -
     samples = ["; ".join(str(array[index].tolist()) for array in arrays) for index in range(batch.elements[0])]
     allowed = [tolerance(setting, [array[index] for array in arrays]) for index in range(batch.elements[0])]
     for position, (value, loss) in enumerate(zip(got.per_sample.tolist(), losses, strict=True)):
-        yield Compared(
-            f"value[{position}]", value, loss.value, ulps(value, loss.value), allowed[position].value, samples[position]
+        error = (
+            ulps(value, loss.value, max(abs(loss.value), allowed[position].least_value))
+            if allowed[position].least_value
+            else ulps(value, loss.value)
         )
+        yield Compared(f"value[{position}]", value, loss.value, error, allowed[position].value, samples[position])
     if not batch.loss.differentiable:
         return
     with mp.workprec(bits(in_samples(batch), setting)):

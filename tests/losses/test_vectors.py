@@ -57,7 +57,14 @@ SAID_BY_THE_ENCODING = {
 }
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
-OUR_NAMES = {"idx_durations": "interval", "events": "event", "mu": "location", "sigma": "scale", "loc": "location"}
+OUR_NAMES = {
+    "idx_durations": "interval",
+    "events": "event",
+    "mu": "location",
+    "sigma": "scale",
+    "loc": "location",
+    "df": "degrees",
+}
 """What arrays of an entry are called here."""
 
 
@@ -123,6 +130,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(quantile=level)
         case ("alpha", {"__float__": "-inf"}):
             return replace(call, loss="welsch")  # the limit, by its own name
+        case ("parameterisation", _) if call.loss == "negative_binomial_nll":
+            return call
         case ("curvature", epsilon):
             return call.with_parameters(epsilon=epsilon)
         case ("p", power) if call.loss == "lp_loss":
@@ -176,6 +185,11 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
         case "ctc":
             longest = entry["params"]["target_lengths"][0]
             return replace(call, targets=call.targets[:, :longest])
+        case "negative_binomial_nll":
+            return replace(call, predictions={"rate": call.predictions["mean"], "dispersion": call.predictions["dispersion"]})
+        case "beta_weighted_nll":
+            pair = {"mean": call.predictions, "variance": call.targets["variance"]}
+            return replace(call, predictions=pair, targets=call.targets["targets"])
         case "cosine_embedding" | "margin_ranking":
             pair = {"first": call.predictions, "second": call.targets["other"]}
             return replace(call, predictions=pair, targets=call.targets["y"])

@@ -261,10 +261,11 @@ def test_losses_of_two_classes_refuse_a_third_and_name_those_that_fit(name: str,
     for labels in (np.array(THREE, float), *([[["a", "b", "c"][label] for label in THREE]] if names else [])):
         refused = refusal(name, labels, names)
         assert isinstance(refused, InvalidArray)
-        assert refused.faults[0].path == ("targets", 2)
+        assert refused.faults[0].path == (("targets", 2) if isinstance(labels, np.ndarray) else ("classes",))
         assert "categorical_cross_entropy" in refused.detail
         suggested = refused.detail.partition("Losses that fit these targets: ")[2].rstrip(".").split(", ")
         assert name not in suggested
+        assert len(suggested) == 3
         for loss in suggested:
             agree(LOSSES[loss], {}, labels, names)
 
