@@ -32,9 +32,10 @@ from app.insight.agreement import Tolerance
 from app.insight.checking import CHECKED, Check, Compared, Pattern, cost_of
 from app.insight.checking import check_gradient as check_against
 from app.insight.conventions import CONVENTIONS, Given, Guess
-from app.losses import LOSSES, Batch
+from app.losses import LOSSES
 from app.losses.evaluate import Reduction
 from app.serving.call import Call
+from app.serving.usage import Usage, usage_of
 from app.wire import faults
 from app.wire.exact import WORDS
 
@@ -146,8 +147,12 @@ class CheckRequest(Part):
     @property
     def cost(self) -> float:
         """Steps that the check takes."""
-        batch: Batch = vars(self)["batch"]
-        return cost_of(batch)
+        return cost_of(vars(self)["batch"])
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        return usage_of(vars(self)["batch"], self.cost)
 
 
 class DisagreementAnswer(TypedDict):
