@@ -140,8 +140,8 @@ async def test_swagger_ui_starts_with_the_document_and_asks_no_validator(client:
     ],
 )
 async def test_every_response_has_the_policy(path: str, client: httpx.AsyncClient, remote: httpx.AsyncClient) -> None:
-    for each in (client, remote):
-        headers = (await each.get(path)).headers
+    for asked in (client, remote):
+        headers = (await asked.get(path)).headers
         assert set(headers["content-security-policy"].split("; ")) == POLICY
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
@@ -165,9 +165,11 @@ def fault_codes(tree: ast.AST) -> set[str]:
     found: set[str] = set()
     for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-        at = {"Fault": 1, "refuse_at": 1, "refuse": 0, "refuse_numbers": 3}.get(name)
-        arguments: list[Any] = [] if at is None else call.args[at : at + 1]
-        found |= {each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+        position = {"Fault": 1, "refuse_at": 1, "refuse": 0, "refuse_numbers": 3}.get(name)
+        arguments: list[Any] = [] if position is None else call.args[position : position + 1]
+        found |= {
+            argument.value for argument in arguments if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        }
     return found
 
 

@@ -79,7 +79,7 @@ async def test_a_failure_says_nothing_but_its_request_id(failing: httpx.AsyncCli
     assert {name.decode(): response.headers[name.decode()] for name, _ in SECURITY} == {
         name.decode(): value.decode() for name, value in SECURITY
     }
-    (record,) = [each for each in caplog.records if each.name == "criterion"]
+    (record,) = [record for record in caplog.records if record.name == "criterion"]
     assert record.levelno == logging.ERROR
     assert "my-id-1" in record.getMessage()
     assert "the secret is 1234" in str(record.exc_info)
