@@ -32,6 +32,7 @@ from app.losses.families import (
     robust,
     segmentation,
     sequence,
+    shape,
     survival,
 )
 from app.losses.loss import Loss
@@ -63,6 +64,7 @@ LOSSES = registry(
     segmentation,
     detection,
     sequence,
+    shape,
     survival,
     forecasting,
 )

@@ -160,7 +160,7 @@ async def test_refusal_arrives_as_it_was_raised_and_its_process_goes_on(pool: Po
         await done(pool, jobs.refused, b"x" * 10)
     assert caught.value.detail == "10 bytes"
     assert [(fault.path, fault.code, fault.message) for fault in caught.value.faults] == [
-        ((at,), "code", f"message {at}") for at in range(3)
+        ((index,), "code", f"message {index}") for index in range(3)
     ]
     with pytest.raises(Busy, match="not now"):
         await done(pool, jobs.too_busy)
