@@ -103,6 +103,7 @@ SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as
 RISK = Tolerance("what earlier events pull and what a sample's own does cancel, each less than its share", least=1.0)
 TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
 NEARLY_ALIKE = Tolerance("the shares of components before and after their densities, neither above 1, cancel", least=1e-10)
+WEIGHED_OUT = Tolerance("with ε = −1 the two terms cancel where the label is sure", least_value=1e-20, least=1e-20)
 GAMMAS = Tolerance("of logarithms of gamma functions, each with 30 digits, next to nothing is left", least_value=1e-14)
 
 Given = Mapping[str, Any]
@@ -122,10 +123,12 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "circle": lambda *_: CIRCLE,
     "dice": lambda *_: MASK,
     "tversky": lambda *_: MASK,
+    **dict.fromkeys(("jaccard", "focal_tversky", "log_cosh_dice", "bce_dice"), lambda *_: MASK),
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
     "beta_nll": lambda *_: GAMMAS,
+    "poly_cross_entropy": lambda given, _: WEIGHED_OUT if given.get("epsilon") == -1 else None,
     "gaussian_mixture_nll": lambda *_: NEARLY_ALIKE,
     "listnet": lambda *_: SOFTMAX,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
