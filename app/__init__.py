@@ -65,6 +65,8 @@
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic; mathml.py: formulas as MathML
+        playground.py    the page at /; assets.py: files of pages, kept by browsers; vega.py: makes what draws their charts
+    playground/      the page: HTML, CSS, and ES modules named after what one sees
 
 Imports run one way: main -> api -> serving -> wire, insight, training -> losses -> domains, registry, errors -> NumPy.
 """

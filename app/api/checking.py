@@ -20,11 +20,12 @@ from app.api.evaluate import (
     WhatIsMissing,
     encodings_of,
 )
-from app.api.files import Layout
+from app.api.files import JUDGED, Layout
 from app.api.insight_examples import CHECKS
 from app.api.plain import Plain
 from app.api.specs import BoundSpec, EitherLoss, expanded
 from app.api.tables import check_columns
+from app.api.tables_document import CHECK
 from app.api.words import AnyReduction, Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.insight.agreement import Tolerance
@@ -309,7 +310,9 @@ CHECK_GRADIENT = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
+    wires=JUDGED,
     check=check_columns(CheckRequest, COLUMNS),
     statuses=(400, 413, 415, 422, 503),
     examples=CHECKS,
+    document=CHECK,
 )

@@ -128,6 +128,7 @@ class Answer(NamedTuple):
     binary: Mapping[str, bool]
     n_missing: int | None = None
     non_finite_as: NonFiniteAs = "null"
+    warnings: Sequence[str] = ()
 
 
 def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> Message:
@@ -181,7 +182,7 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
     dtype = np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64
     arrays = arrays_by_name(evaluation.outputs)
     tensors = {name: _tensor(arrays[name], dtype) for name in wanted}
-    return Answer(request.name, request.identity, tensors, wanted, batch.n_missing, request.non_finite_as)
+    return Answer(request.name, request.identity, tensors, wanted, batch.n_missing, request.non_finite_as, batch.warnings)
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
@@ -286,6 +287,8 @@ def _by_another_name(loss: Loss, name: str, arrays: Mapping[str, NDArray[Any]]) 
     """The input that `labels` are; InvalidInput for any other name that the loss does not have."""
     if name == "labels" and "targets" in loss.inputs and "targets" not in arrays:
         return loss.inputs["targets"]
+    if name == "labels" and "targets" in loss.inputs:
+        raise InvalidInput("labels is another name of targets, and both are there: send one of them")
     known = (*loss.inputs, "sample_weight", "mask")
     close = meant(name, known, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known[:-1])} and mask"
@@ -341,8 +344,11 @@ def write_answer(answer: Answer, request: Inference) -> Content:
             entry["data"] = in_words(flat) if answer.non_finite_as == "string" else flat
         outputs.append(entry)
     document: dict[str, Any] = {"model_name": answer.name, "model_version": VERSION, "outputs": outputs}
-    if answer.n_missing is not None:
-        document["parameters"] = {"n_missing": answer.n_missing}
+    parameters: dict[str, Any] = {} if answer.n_missing is None else {"n_missing": answer.n_missing}
+    if answer.warnings:  # the protocol has no lists among its parameters
+        parameters["warnings"] = "\n".join(answer.warnings)
+    if parameters:
+        document["parameters"] = parameters
     header = encode(document if answer.identity is None else {"id": answer.identity, **document})
     if not tail:
         return Content((header,))

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 import traceback
@@ -77,6 +78,8 @@ class Outcome(NamedTuple):
     error: Exception | None = None
     whole: bool = True
     """Whether the process is in a state that is known."""
+    modules: int = 0
+    """How many modules the process has loaded by now."""
 
 
 def main(control: socket.socket) -> NoReturn:
@@ -214,7 +217,7 @@ class _Worker:
             _write(answer, pieces)
         finally:
             limit_memory(None)
-        return Outcome(known, answer.size)
+        return Outcome(known, answer.size, modules=len(sys.modules))
 
     def _body(self, body: bytes | Shared) -> memoryview:
         if isinstance(body, bytes):

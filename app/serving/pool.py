@@ -179,7 +179,7 @@ class Pool:
             self._refill_soon()
 
     def _let_rest(self, child: Child) -> None:
-        """Let go of a process that has been idle: the one that worked last stays, as the spare one."""
+        """Let go of a process that has been idle: one stays, as the spare one."""
         try:
             child.rest()
         except OSError:
@@ -189,11 +189,16 @@ class Pool:
             self._keep(child)
 
     def _keep(self, child: Child) -> None:
-        """Have this process wait for whoever comes next, instead of the one that does."""
+        """Have this process wait for whoever comes next, instead of the one that does: unless that has loaded more libraries.
+
+        To load SciPy, or the engine that draws, takes a second.
+        """
         if self._closed:
             child.close()
             return
         if older := self._take_spare():
+            if older.modules > child.modules and older.alive:
+                child, older = older, child
             older.close()
         self._spare = child
 

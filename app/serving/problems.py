@@ -73,7 +73,7 @@ Rendered: TypeAlias = tuple[int, tuple[HeadField, ...], Content]
 class Problem(TypedDict):
     """RFC 9457 problem details."""
 
-    type: Annotated[str, Field(description="A URI for the kind of problem; it ends with the code.")]
+    type: Annotated[str, Field(description="Where the kind of problem is described; it ends with the code.")]
     title: Annotated[str, Field(description="The status in words.")]
     status: Annotated[int, Field(description="The HTTP status.")]
     detail: Annotated[str, Field(description="What is wrong, in a sentence.")]
@@ -152,7 +152,7 @@ def _fields(error: CallerError | Unavailable) -> tuple[HeadField, ...]:
 
 def _problem(status: HTTPStatus, code: str, detail: str, faults: Sequence[Fault] = (), **more: str) -> Content:
     body = Problem(
-        type=f"urn:criterion:problem:{code}",
+        type=f"/docs/errors#{code}",
         title=phrase(status),
         status=status.value,
         detail=detail,

@@ -75,6 +75,8 @@ class Child:
 
     def __init__(self, control: socket.socket, pid: int) -> None:
         self.pid = pid
+        self.modules = 0
+        """How many modules it had loaded after its last job."""
         self._control = control
         self._descriptor = _descriptor_of(pid)
         self._held = bytearray()
@@ -111,7 +113,9 @@ class Child:
             kind, size = HEAD.unpack(await _received(self._control, HEAD.size, self._held))
             content = await _received(self._control, size, self._held)
             if kind != EVENTS:
-                return pickle.loads(content)  # from our own process
+                outcome: Outcome = pickle.loads(content)  # from our own process
+                self.modules = outcome.modules or self.modules
+                return outcome
             await say(content)
 
     def _unknown(self, buffers: Sequence[Buffer]) -> tuple[list[int], list[int]]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable
+from functools import lru_cache
 from hashlib import sha256
 from http import HTTPStatus
 from typing import cast
@@ -18,7 +19,7 @@ from app.serving.state import State
 from app.serving.steps import LAST, Order, answer, answer_job, packed, run_job
 from app.serving.work import Work
 from app.wire.events import PING, event
-from app.wire.packing import Coding
+from app.wire.packing import LEVEL_ONCE, Coding
 
 log = logging.getLogger("criterion")
 
@@ -49,13 +50,24 @@ async def reply_constant(exchange: Exchange, state: State, lane: Lane | None, or
     content = await _answered_elsewhere(state, lane, order._replace(coding=None)) if lane else answer(b"", order)
     digest = sha256(b"".join(content.pieces))
     tag = b'"%s%s"' % (digest.hexdigest()[:32].encode(), b"-" + order.coding.encode() if order.coding else b"")
-    fields = (MAX_AGE, VARIES, (b"etag", tag))
+    kept = any(name == b"cache-control" for name, _ in content.fields)
+    fields = (*(() if kept else (MAX_AGE,)), VARIES, (b"etag", tag))
     known = exchange.listed(b"if-none-match")
     if known and (known.strip() == "*" or tag.decode() in [listed.strip().removeprefix("W/") for listed in known.split(",")]):
-        await exchange.start(HTTPStatus.NOT_MODIFIED, fields)
+        await exchange.start(HTTPStatus.NOT_MODIFIED, (*content.fields, *fields))
         await exchange.send(b"", more=False)
         return
-    await exchange.answer(packed(content, order.coding), fields=fields)
+    if kept or content.size > INLINE_PACKED_BYTES:
+        content = await asyncio.to_thread(_packed_once, content, order.coding)
+    else:
+        content = packed(content, order.coding)
+    await exchange.answer(content, fields=fields)
+
+
+@lru_cache(64)
+def _packed_once(content: Content, coding: Coding | None) -> Content:
+    """A file, or a large answer that stays the same, is packed when it is first asked for."""
+    return packed(content, coding, LEVEL_ONCE)
 
 
 async def _answered_elsewhere(state: State, lane: Lane, order: Order) -> Content:

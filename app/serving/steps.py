@@ -12,7 +12,7 @@ from app.serving.pictures import Drawing, drawn
 from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
-from app.wire.packing import Coding, pack
+from app.wire.packing import LEVEL, Coding, pack
 from app.wire.unpacking import unpack
 
 PACKED_BYTES = 1024
@@ -93,11 +93,13 @@ def answer(body: bytes | memoryview, order: Order, *, here: bool = False) -> Con
     return drawn(result, order.drawing) if order.drawing else operation.wire.encode(result, request)
 
 
-def packed(content: Content, coding: Coding | None) -> Content:
+def packed(content: Content, coding: Coding | None, level: int = LEVEL) -> Content:
     """The content as it is sent to a client that reads this coding."""
     if coding is None or content.size < PACKED_BYTES:
         return content
-    return Content((pack(content.pieces, coding),), content.media_type, (*content.fields, (b"content-encoding", coding.encode())))
+    return Content(
+        (pack(content.pieces, coding, level),), content.media_type, (*content.fields, (b"content-encoding", coding.encode()))
+    )
 
 
 # --- in a process -----------------------------------------------------------------------------------------------------

@@ -52,12 +52,12 @@ def leaves(tree: Tree, inputs: Array) -> Array:
     """What the tree adds to the sums (n, k) of each row."""
     # scikit-learn compares in single precision, and so must whoever walks its trees
     compared = inputs.astype(np.float32)
-    at = np.zeros(len(inputs), np.int64)
+    nodes = np.zeros(len(inputs), np.int64)
     inner = tree["left"] >= 0
-    rows = np.flatnonzero(inner[at])
+    rows = np.flatnonzero(inner[nodes])
     while rows.size:
-        here = at[rows]
+        here = nodes[rows]
         goes_left: NDArray[np.bool_] = compared[rows, tree["feature"][here]] <= tree["threshold"][here]
-        at[rows] = np.where(goes_left, tree["left"][here], tree["right"][here])
-        rows = rows[inner[at[rows]]]
-    return np.asarray(tree["value"][at], dtype=np.float64)
+        nodes[rows] = np.where(goes_left, tree["left"][here], tree["right"][here])
+        rows = rows[inner[nodes[rows]]]
+    return np.asarray(tree["value"][nodes], dtype=np.float64)

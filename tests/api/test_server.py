@@ -170,11 +170,11 @@ def test_a_connection_is_used_again_whatever_was_answered(wire: socket.socket) -
 
 def test_requests_sent_at_once_are_answered_in_their_order(wire: socket.socket) -> None:
     contents = [json.dumps({"loss": "mae", "predictions": [number], "targets": [0]}).encode() for number in range(1, 6)]
-    wire.sendall(b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(each) + each for each in contents))
+    wire.sendall(b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(content) + content for content in contents))
     received = b""
     while received.count(b"HTTP/1.1 200") < 5 or not received.endswith(b"}"):
         received += wire.recv(65536)
-    values = [json.loads(each.partition(b"\r\n\r\n")[2])["value"] for each in received.split(b"HTTP/1.1 200")[1:]]
+    values = [json.loads(response.partition(b"\r\n\r\n")[2])["value"] for response in received.split(b"HTTP/1.1 200")[1:]]
     assert values == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
@@ -228,7 +228,7 @@ def test_what_is_no_http_is_refused(server: Server) -> None:
 def test_every_answer_has_a_request_id(server: Server) -> None:
     with server.client() as client:
         responses = [client.get("/health/live"), client.get("/none"), client.post("/v1/evaluate", content=b"{")]
-        ids = [each.headers["x-request-id"] for each in responses]
+        ids = [response.headers["x-request-id"] for response in responses]
         assert len(set(ids)) == 3
         assert client.get("/none", headers={"x-request-id": "mine-7"}).headers["x-request-id"] == "mine-7"
 

@@ -96,14 +96,14 @@ class Call:
 def numbers(written: Any) -> Any:
     """Nested lists as an array, {"__float__": "-inf"} as what it says; an object of arrays by name."""
     if isinstance(written, dict) and "__float__" not in written:
-        return {name: numbers(each) for name, each in written.items()}
+        return {name: numbers(array) for name, array in written.items()}
     return None if written is None else np.array(_floats(written), dtype=np.float64)
 
 
 def _floats(written: Any) -> Any:
     if isinstance(written, dict):
         return float(written["__float__"])
-    return [_floats(each) for each in written] if isinstance(written, list) else float(written)
+    return [_floats(item) for item in written] if isinstance(written, list) else float(written)
 
 
 def adapted(entry: Entry) -> Call:
@@ -248,7 +248,7 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
 
 def _renamed(arrays: Any) -> Any:
     """Arrays by the names that they have here."""
-    return {OUR_NAMES.get(name, name): each for name, each in arrays.items()} if isinstance(arrays, dict) else arrays
+    return {OUR_NAMES.get(name, name): array for name, array in arrays.items()} if isinstance(arrays, dict) else arrays
 
 
 def _with_answers(call: Call) -> Call:
@@ -279,8 +279,8 @@ def found(call: Call, entry: Entry, key: str) -> Any:
     weighted = "weights" in entry and key.startswith("weighted")
     if key == "gradient":  # of the sum
         gradients = {
-            name: call.factor * each / call.divisor.get(name, 1.0)
-            for name, each in gradients_of(answer(call, entry, "sum")).items()
+            name: call.factor * gradient / call.divisor.get(name, 1.0)
+            for name, gradient in gradients_of(answer(call, entry, "sum")).items()
         }
         named = isinstance(entry["expected"]["gradient"], dict)
         only = next(iter(gradients.values()))  # the entry's first input, where ours has several

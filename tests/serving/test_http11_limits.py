@@ -80,10 +80,10 @@ def peak_bytes(server: EchoServer) -> int:
 
 
 @pytest.mark.parametrize(("fields", "status"), [(98, 200), (99, 431)])
-@pytest.mark.parametrize("at", ["head", "trailer"])
-def test_a_request_has_100_fields_at_most(fields: int, status: int, at: str, server: EchoServer) -> None:
+@pytest.mark.parametrize("where", ["head", "trailer"])
+def test_a_request_has_100_fields_at_most(fields: int, status: int, where: str, server: EchoServer) -> None:
     more = b"a: b\r\n" * (fields - 1)
-    head, trailer = (more, b"") if at == "head" else (b"", more)
+    head, trailer = (more, b"") if where == "head" else (b"", more)
     raw = POST + CLOSE + b"Transfer-Encoding: chunked\r\n" + head + b"\r\n3\r\nabc\r\n0\r\n" + trailer + b"\r\n"
     (answer,) = server.say(raw)
     assert answer.status == status

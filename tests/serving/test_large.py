@@ -83,7 +83,7 @@ def is_working(server: Server) -> bool:
 RNG = np.random.default_rng(4)
 
 ANSWERED: dict[str, Any] = {
-    **{name: each["value"] for name, each in EXAMPLES.items()},
+    **{name: example["value"] for name, example in EXAMPLES.items()},
     "many rows": {
         "loss": "CrossEntropyLoss",
         "predictions": RNG.normal(size=(3000, 20)).tolist(),

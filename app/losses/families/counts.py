@@ -244,14 +244,14 @@ def tweedie_nll(
 def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) -> tuple[Array, Array, Second]:
     if log_input:
         product = targets * predictions
-        values = exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
+        values = exp_minus(1.0, predictions, product, lambda where: two_product(targets[where], predictions[where]))
         both = np.isinf(product) & (predictions > 700.0)  # two numbers beyond float64, of which the larger decides
         if both.any():
             values = np.where(both, np.copysign(np.inf, predictions - np.log(targets) - np.log(predictions)), values)
-        gradient = exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
+        gradient = exp_minus(1.0, predictions, targets, lambda where: pair(targets[where]))
         return values, gradient, lambda: np.exp(predictions)
     rate, error = two_sum(predictions, eps)
-    values = log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
+    values = log_plus(-targets, (rate, error), predictions, lambda where: pair(predictions[where]))
     gradient = ((rate - targets) + error) / rate
     gradient = np.where(targets == 0, 1.0, gradient)  # also at a rate of 0, where the quotient is 0/0
     return values, gradient, lambda: np.where(targets == 0, 0.0, targets / rate / rate)
@@ -259,13 +259,13 @@ def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) ->
 
 def _gamma(predictions: Array, targets: Array, log_input: bool) -> tuple[Array, Array, Second]:
     if log_input:
-        values = exp_minus(targets, -predictions, -predictions, lambda at: pair(-predictions[at]))
-        gradient = -exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
+        values = exp_minus(targets, -predictions, -predictions, lambda where: pair(-predictions[where]))
+        gradient = -exp_minus(targets, -predictions, np.ones_like(targets), lambda where: pair(np.ones_like(targets[where])))
         nothing = np.zeros_like(targets)
-        return values, gradient, lambda: exp_minus(targets, -predictions, nothing, lambda at: pair(nothing[at]))
+        return values, gradient, lambda: exp_minus(targets, -predictions, nothing, lambda where: pair(nothing[where]))
 
-    def quotient(at: Where) -> Pair:
-        return pair_divide(pair(targets[at]), pair(predictions[at]))
+    def quotient(where: Where) -> Pair:
+        return pair_divide(pair(targets[where]), pair(predictions[where]))
 
     values = log_plus(1.0, pair(predictions), targets / predictions, quotient)
     gradient = (predictions - targets) / predictions / predictions
@@ -326,13 +326,13 @@ def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Sec
         # eˣ leaves the range of floats before its powers do
         return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)
 
-    def share_of_target(at: Where) -> Pair:
+    def share_of_target(where: Where) -> Pair:
         rate = pair_divide(two_sum(np.ones(1), -power), two_sum(np.full(1, 2.0), -power))
-        return pair_multiply(pair(y[at]), rate)
+        return pair_multiply(pair(y[where]), rate)
 
     return (
-        bracketed(b[0], a[0], lambda at: _offset(y[at], power)),
-        bracketed(1.0, 1.0, lambda at: pair(y[at])),
+        bracketed(b[0], a[0], lambda where: _offset(y[where], power)),
+        bracketed(1.0, 1.0, lambda where: pair(y[where])),
         lambda: bracketed(1.0 / b[0], 1.0 / a[0], share_of_target),
     )
 

@@ -100,11 +100,11 @@ def surprise_of_normal(
         ratio = np.where(np.isfinite(residual), ratio, half / v * 2.0)
     constant, constant_low = (HALF_LOG_2_PI, HALF_LOG_2_PI_LOW) if full else (0.0, 0.0)
 
-    def square(at: Where) -> Pair:
-        return pair_multiply((residual[at], error[at]), (residual[at], error[at]))
+    def square(where: Where) -> Pair:
+        return pair_multiply((residual[where], error[where]), (residual[where], error[where]))
 
-    def rest(at: Where) -> Pair:
-        high, low = pair_divide(square(at), pair(2.0 * v[at]))
+    def rest(where: Where) -> Pair:
+        high, low = pair_divide(square(where), pair(2.0 * v[where]))
         return pair_add((high, low), (np.full_like(high, constant), np.full_like(high, constant_low)))
 
     values = log_plus(0.5, pair(v), ratio * half + constant, rest)
@@ -132,7 +132,14 @@ def surprise_of_normal(
     formula="p·y − ln p",
     gradient="y − 1/p",
     aliases=("ExponentialNLL",),
-    equals=(equal("scoringrules.logs_exponential(targets, predictions)", reductions=EACH),),
+    equals=(
+        equal(
+            "scoringrules.logs_exponential(targets, predictions)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
+    ),
     reference="Lawless (2003), doi:10.1002/9781118033005",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH,
 )
@@ -145,7 +152,7 @@ def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, S
     """
     product, error = two_product(predictions, targets)
     sound = (product > 1e-290) & np.isfinite(product)
-    values = log_plus(-1.0, pair(predictions), product, lambda at: (product[at], error[at]))
+    values = log_plus(-1.0, pair(predictions), product, lambda where: (product[where], error[where]))
     gradient = ((product - 1.0) + np.where(sound, error, 0.0)) / predictions
     gradient = np.where(np.isfinite(product), gradient, targets - 1.0 / predictions)
     return values, gradient, lambda: 1.0 / predictions / predictions
@@ -159,7 +166,12 @@ def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, S
     symbols={"m": "the predicted location", "s": "the predicted scale"},
     aliases=("LaplaceNLL",),
     equals=(
-        equal("scoringrules.logs_laplace(targets, location, scale)", reductions=EACH),
+        equal(
+            "scoringrules.logs_laplace(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
         equal("-torch.distributions.Laplace(location, scale).log_prob(targets)", reductions=EACH),
     ),
     reference="Kotz, Kozubowski and Podgórski (2001), doi:10.1007/978-1-4612-0173-1",
@@ -178,9 +190,9 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
     z = np.where(np.isfinite(size), size / scale, np.abs(targets / scale - location / scale))
     low = np.full_like(z, LOG_2_LOW)
 
-    def rest(at: Where) -> Pair:
-        share = pair_divide((size[at], lost[at]), pair(scale[at]))
-        return pair_add(share, (np.full_like(low[at], LOG_2), low[at]))
+    def rest(where: Where) -> Pair:
+        share = pair_divide((size[where], lost[where]), pair(scale[where]))
+        return pair_add(share, (np.full_like(low[where], LOG_2), low[where]))
 
     def excess(factor: float) -> Array:  # |y − m|·factor − s
         return (factor * size - scale) + factor * lost

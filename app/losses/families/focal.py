@@ -208,11 +208,11 @@ def categorical_focal(
         values, gradient, second = _focal(predictions, gamma, targets.rounded * factor)
         return row_sums(values), gradient, second
     scale = factor[targets] if factor.ndim else factor
-    at = flat_index(targets, predictions.shape[1])
+    positions = flat_index(targets, predictions.shape[1])
     if from_logits:
-        return _focal_logits(predictions, at, gamma, scale)
-    values, slope, bend = _focal(predictions.take(at), gamma, scale)
-    return values, scattered(slope, at, predictions), lambda: scattered(bend(), at, predictions)
+        return _focal_logits(predictions, positions, gamma, scale)
+    values, slope, bend = _focal(predictions.take(positions), gamma, scale)
+    return values, scattered(slope, positions, predictions), lambda: scattered(bend(), positions, predictions)
 
 
 def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tuple[Array, Array, Second]:
@@ -239,7 +239,7 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
         return row_sums(np.where(focus == 0, 0.0, focus * surprise))
 
     # a surprise may be beyond float64 where its share is not
-    total = recovered(values(seen.surprise), lambda: 4.0 * values(x.take(seen.at)[:, None] / 4.0 - x / 4.0))
+    total = recovered(values(seen.surprise), lambda: 4.0 * values(x.take(seen.positions)[:, None] / 4.0 - x / 4.0))
 
     def of_labels(labels: Index) -> Array:
         return _focal_logits(x, flat_index(labels, x.shape[1]), gamma, alpha[labels] if alpha.ndim else alpha)[2]()
@@ -247,8 +247,8 @@ def _focal_of_shares(x: Array, shares: Shares, gamma: float, alpha: Array) -> tu
     return total, seen.gradient(x, pulls, exact, 2.0 + gamma), lambda: shares.expected(of_labels)
 
 
-def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
-    parts = softmax(x, at)
+def _focal_logits(x: Array, positions: Flat, gamma: float, scale: Array | float) -> tuple[Array, Array, Second]:
+    parts = softmax(x, positions)
     miss = parts.rest / parts.total
     p = parts.picked / parts.total
     focus = scale * miss**gamma
@@ -259,10 +259,10 @@ def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tup
     thin = (np.abs(share) < 1e-290) & (pull != 0)  # a quotient below the range, of which a product need not be
     if thin.any():
         gradient[thin] = parts.others[thin] / parts.rest[thin, None] * pull[thin, None]
-    gradient.reshape(-1)[at] = -pull
+    gradient.reshape(-1)[positions] = -pull
     # the surprise may be beyond float64 where its share is not
     values = recovered(
-        focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(at) / 2.0)))
+        focus * parts.surprise, lambda: 2.0 * (focus * (np.log(parts.rest) / 2.0 + (parts.shift / 2.0 - x.take(positions) / 2.0)))
     )
 
     def second() -> Array:  # m^γ·turn for the label and m^γ·o·((1 − o)·(m + γps) + o·turn) for another, m = 1 − p, s = −ln p
@@ -271,24 +271,24 @@ def _focal_logits(x: Array, at: Flat, gamma: float, scale: Array | float) -> tup
         rounding = np.divide(low, miss, out=np.zeros_like(miss), where=miss > 0)
         focus = scale * miss**gamma * (1.0 + gamma * np.where(np.isfinite(rounding), rounding, 0.0))
         surprise = np.minimum(parts.surprise, 1e300)
-        turn = _focal_turn(x, at, p, miss, surprise, gamma)
+        turn = _focal_turn(x, positions, p, miss, surprise, gamma)
         rest = np.where(parts.rest > 0, parts.rest, 1.0)[:, None]
         odds, further = parts.others / rest, _without_each(parts.others, parts.rest) / rest
         bend = odds * (further * (miss + gamma * p * surprise)[:, None] + odds * turn[:, None])
-        bend.reshape(-1)[at] = turn
+        bend.reshape(-1)[positions] = turn
         return focus[:, None] * bend
 
     return values, gradient, second
 
 
-def _focal_turn(x: Array, at: Flat, p: Array, miss: Array, surprise: Array, gamma: float) -> Array:
+def _focal_turn(x: Array, positions: Flat, p: Array, miss: Array, surprise: Array, gamma: float) -> Array:
     """p·(m·(1 + 2γ − γs) + γ²·ps), which is 0 where the loss turns from convex to concave; in pairs where the terms cancel."""
     share = p * surprise
     convex, concave = miss * (p * (1.0 + 2.0 * gamma)), miss * (gamma * share)
     turn = (convex - concave) + gamma * p * (gamma * share)
     rows = np.flatnonzero(np.abs(turn) < 0.75 * np.maximum(convex, concave))
     if rows.size:
-        label: Flat = at[rows] % x.shape[1] + row_starts(x[rows])
+        label: Flat = positions[rows] % x.shape[1] + row_starts(x[rows])
         log_p = log_softmax_pair(x[rows])
         high, low = log_p[0].take(label), log_p[1].take(label)
         exact, s, power = pair_exp((high, low)), (-high, -low), constant(gamma)

@@ -164,7 +164,7 @@ def renyi_divergence(
         raise InvalidParameter([Fault(("parameters", "alpha"), "out_of_range", "alpha must not be 1: that is kl_divergence")])
     total, pull = _power_sum(predictions, targets, alpha)
     values = log(total) / (wide(alpha) - 1.0)
-    return values.high[:, 0], -np.where(np.isinf(pull.high), np.inf, (pull / total).high)
+    return values.high[:, 0], -np.where(np.isinf(pull.high), np.inf, np.where(pull.high == 0, 0.0, (pull / total).high))
 
 
 @loss(

@@ -171,9 +171,9 @@ def categorical_cross_entropy(
         message = "clip applies to probabilities; leave it out with from_logits"
         raise InvalidParameter([Fault(("parameters", "clip"), "clip", message)])
     if from_logits and not isinstance(targets, Shares):
-        at = places(targets, predictions)
-        parts = softmax(predictions, at)
-        parts.others.ravel("K")[at] = 0.0 - parts.rest  # not −0: soft rows give the same bits
+        positions = places(targets, predictions)
+        parts = softmax(predictions, positions)
+        parts.others.ravel("K")[positions] = 0.0 - parts.rest  # not −0: soft rows give the same bits
         return parts.surprise, parts.probabilities(), lambda: softmax_variance(by_rows(predictions))
     predictions = by_rows(predictions)
     if isinstance(targets, Shares):
@@ -182,9 +182,9 @@ def categorical_cross_entropy(
             return values, gradient, lambda: row_sums(targets.rounded)[:, None] * softmax_variance(predictions)
         values, gradient, second = _surprise(predictions, targets.rounded, clip)
         return row_sums(values), gradient, second
-    at = flat_index(targets, predictions.shape[1])
-    values, slope, bend = _surprise(predictions.take(at), np.ones(at.size), clip)
-    return values, scattered(slope, at, predictions), lambda: scattered(bend(), at, predictions)
+    positions = flat_index(targets, predictions.shape[1])
+    values, slope, bend = _surprise(predictions.take(positions), np.ones(positions.size), clip)
+    return values, scattered(slope, positions, predictions), lambda: scattered(bend(), positions, predictions)
 
 
 def _surprise(p: Array, shares: Array, clip: float | None) -> tuple[Array, Array, Second]:
@@ -229,6 +229,6 @@ def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Seco
     """
     if isinstance(targets, Shares):
         return -row_sums(targets.rounded * predictions), -targets.rounded, lambda: np.zeros_like(predictions)
-    at = flat_index(targets, predictions.shape[1])
-    gradient = scattered(np.full(at.size, -1.0), at, predictions)
-    return -predictions.take(at), gradient, lambda: np.zeros_like(predictions)
+    positions = flat_index(targets, predictions.shape[1])
+    gradient = scattered(np.full(positions.size, -1.0), positions, predictions)
+    return -predictions.take(positions), gradient, lambda: np.zeros_like(predictions)

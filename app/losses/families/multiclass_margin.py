@@ -47,14 +47,14 @@ def _hinge(scores: Array, targets: Index | Shares, own: float) -> tuple[Array, A
     start = row_starts(scores)
     room = headroom(scores)
     if not isinstance(targets, Shares):
-        at = flat_index(targets, scores.shape[1])
+        positions = flat_index(targets, scores.shape[1])
         rivals = scores.copy()
-        rivals.reshape(-1)[at] = own
+        rivals.reshape(-1)[positions] = own
         rival: Flat = start + rivals.argmax(axis=1)
-        excess = lead_missing((rivals * room).take(rival), (scores * room).take(at), np.ravel(room))
+        excess = lead_missing((rivals * room).take(rival), (scores * room).take(positions), np.ravel(room))
         active = (excess >= 0).astype(np.float64)
         gradient = scattered(active, rival, scores)
-        gradient.reshape(-1)[at] = -active
+        gradient.reshape(-1)[positions] = -active
         values = np.fmax(excess, 0.0) / np.ravel(room)  # fmax: a class without rivals has no excess, but NaN
         return values, gradient, lambda: np.zeros_like(scores)
     first: Flat = start + scores.argmax(axis=1)
@@ -176,37 +176,37 @@ def multi_margin(
     weight = np.ones(k) if class_weight is None else np.asarray(class_weight, np.float64)
     if isinstance(targets, Shares):
         return _margins_of_shares(predictions, targets, p, margin, weight)
-    at = flat_index(targets, k)
-    excess, _, room = _shortfalls(predictions, at, margin)
+    positions = flat_index(targets, k)
+    excess, _, room = _shortfalls(predictions, positions, margin)
     own = weight[targets][:, None]
     slope = (
         np.sign(excess) * (own / k) if p == 1 else excess / k * (2.0 * own / room)
     )  # no pull at the margin itself, as in PyTorch
-    slope.reshape(-1)[at] = -row_sums(slope)
+    slope.reshape(-1)[positions] = -row_sums(slope)
     values = _mean_of_powers(excess, p, room)[:, None] * own
 
     def second() -> Array:
-        return _margin_bends(excess, at, p) * own
+        return _margin_bends(excess, positions, p) * own
 
     return np.where(own == 0, 0.0, values)[:, 0], slope, second  # a class of no weight costs nothing, however far off it is
 
 
-def _shortfalls(predictions: Array, at: Flat, margin: float) -> tuple[Array, Array, Array | float]:
+def _shortfalls(predictions: Array, positions: Flat, margin: float) -> tuple[Array, Array, Array | float]:
     """How far each class comes too near to the label, rounded and the rest, 0 where it does not; all times the room."""
     room = headroom(predictions)
     scores = predictions * room
-    gap, lost = two_sum(scores, -scores.take(at)[:, None])
+    gap, lost = two_sum(scores, -scores.take(positions)[:, None])
     excess, error = two_sum(gap, margin * room)
     excess, error = renormalised(excess, error + lost)
     short = excess > 0
-    short.reshape(-1)[at] = False
+    short.reshape(-1)[positions] = False
     return np.where(short, excess, 0.0), np.where(short, error, 0.0), room
 
 
-def _margin_bends(excess: Array, at: Flat, p: int) -> Array:
+def _margin_bends(excess: Array, positions: Flat, p: int) -> Array:
     """2/k for each class that comes too near, and their sum for the label; nothing of p = 1."""
     bends = np.where(excess > 0, 2.0 / excess.shape[1] if p == 2 else 0.0, 0.0)
-    bends.reshape(-1)[at] = row_sums(bends)
+    bends.reshape(-1)[positions] = row_sums(bends)
     return bends
 
 
@@ -233,8 +233,8 @@ def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: 
         slope = pair_add(slope, pull)
 
     def of_labels(labels: Index) -> Array:
-        at = flat_index(labels, k)
-        return _margin_bends(_shortfalls(x, at, margin)[0], at, p) * weight[labels][:, None]
+        positions = flat_index(labels, k)
+        return _margin_bends(_shortfalls(x, positions, margin)[0], positions, p) * weight[labels][:, None]
 
     gradient = (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / scale / headroom(x))
     return values, gradient, lambda: shares.expected(of_labels)
@@ -275,10 +275,10 @@ def multiclass_perceptron(predictions: Array, targets: Index | Shares) -> tuple[
         others.reshape(-1)[top] = 0.0
         gradient.reshape(-1)[top] = row_sums(others)
         return row_sums(targets.rounded * behind / room), gradient, lambda: np.zeros_like(scores)
-    at = flat_index(targets, scores.shape[1])
-    gradient = scattered(np.full(at.size, -1.0), at, scores)
+    positions = flat_index(targets, scores.shape[1])
+    gradient = scattered(np.full(positions.size, -1.0), positions, scores)
     gradient.reshape(-1)[top] += 1.0
-    return behind.take(at) / np.ravel(room), gradient, lambda: np.zeros_like(scores)
+    return behind.take(positions) / np.ravel(room), gradient, lambda: np.zeros_like(scores)
 
 
 @loss(
@@ -313,7 +313,7 @@ def sparsemax(predictions: Array, targets: Index | Shares) -> tuple[Array, Array
     if isinstance(targets, Shares):
         y = Wide(*targets.unrounded(np.arange(len(predictions), dtype=np.intp)))
         return (constant_part * y.sum() - (y * scores).sum()).high[:, 0], (p * y.sum() - y).high
-    at = flat_index(targets, predictions.shape[1])
-    own = Wide(scores.high.take(at)[:, None], scores.low.take(at)[:, None])
-    label = scattered(np.ones(at.size), at, predictions)
+    positions = flat_index(targets, predictions.shape[1])
+    own = Wide(scores.high.take(positions)[:, None], scores.low.take(positions)[:, None])
+    label = scattered(np.ones(positions.size), positions, predictions)
     return (constant_part - own).high[:, 0], (p - label).high

@@ -72,11 +72,11 @@ def generalized_cross_entropy(
             return _generalized_of_shares(predictions, targets, q)
         values, gradient, second = _generalized(predictions, q, targets.rounded)
         return row_sums(values), gradient, second
-    at = flat_index(targets, predictions.shape[1])
+    positions = flat_index(targets, predictions.shape[1])
     if from_logits:
-        return _generalized_logits(predictions, at, q)
-    values, slope, bend = _generalized(predictions.take(at), q, np.ones(at.size))
-    return values, scattered(slope, at, predictions), lambda: scattered(bend(), at, predictions)
+        return _generalized_logits(predictions, positions, q)
+    values, slope, bend = _generalized(predictions.take(positions), q, np.ones(positions.size))
+    return values, scattered(slope, positions, predictions), lambda: scattered(bend(), positions, predictions)
 
 
 def _generalized(p: Array, q: float, shares: Array) -> tuple[Array, Array, Second]:
@@ -108,16 +108,16 @@ def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, A
     return values, seen.gradient(x, pulls, exact, 2.0), lambda: shares.expected(of_labels)
 
 
-def _generalized_logits(x: Array, at: Flat, q: float) -> tuple[Array, Array, Second]:
-    parts = softmax(x, at)
+def _generalized_logits(x: Array, positions: Flat, q: float) -> tuple[Array, Array, Second]:
+    parts = softmax(x, positions)
     p = parts.picked / parts.total
-    power = _power(x.take(at), p, np.broadcast_to(parts.shift, p.shape), parts.total, q)
+    power = _power(x.take(positions), p, np.broadcast_to(parts.shift, p.shape), parts.total, q)
     gradient = parts.probabilities() * power[:, None]
-    gradient.reshape(-1)[at] = -parts.rest / parts.total * power
+    gradient.reshape(-1)[positions] = -parts.rest / parts.total * power
 
     def second() -> Array:  # p^q·(pⱼ(1 − pⱼ) − q·d²), d = 1 − p for the label and −pⱼ for another class
-        away = softmax(x, at).probabilities()
-        away.reshape(-1)[at] = parts.rest / parts.total
+        away = softmax(x, positions).probabilities()
+        away.reshape(-1)[positions] = parts.rest / parts.total
         return power[:, None] * (softmax_variance(x) - q * away * away)
 
     return _cost(parts.surprise, q), gradient, second

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Gt, Le
 from typing_extensions import Doc
 
-from app.domains import Interval, Whole, up_to
+from app.domains import Interval, Whole
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import GRADE, LOGITS, UNIT, numbers, steps, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, when
@@ -33,8 +33,8 @@ THRESHOLDS = numbers(
 
 
 def _read_level(array: Numbers, place: Place) -> Reading:
-    most = place.k or 0  # so many thresholds lie between one grade more
-    return Reading(whole(array, place, up_to(Whole(0), most + 1), f"the index of a grade, from 0 to {most}"), "grade")
+    domain = Whole(0, place.k)  # so many thresholds lie between one grade more
+    return Reading(whole(array, place, domain, lambda domain: f"the index of a grade, from 0 to {domain.high}"), "level")
 
 
 LEVEL = Encoding(
