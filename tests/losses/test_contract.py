@@ -295,6 +295,13 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     **dict.fromkeys(("log_normal_nll", "beta_weighted_nll"), ({}, "a spread of nearly nothing beside an error")),
     "weibull_nll": ({}, "a power of a target far above the scale"),
     "zero_inflated_poisson_nll": ({}, "a count where only zeros are expected"),
+    **dict.fromkeys(
+        ("jensen_shannon_divergence", "generalized_jensen_shannon", "renyi_divergence", "alpha_divergence", "hellinger_distance"),
+        ({}, "the slope at a probability of 0 where the target is positive"),
+    ),
+    "mean_absolute_scaled_error": ({}, "a series that never changed"),
+    "root_mean_squared_scaled_error": ({}, "a series that never changed"),
+    "mean_scaled_interval_score": ({}, "a series that never changed"),
     "exponential": ({}, "exp of a large margin on the wrong side"),
     "linex": ({}, "exp of a large residual on the dear side"),
     "log_lin_quantile": ({}, "exp of a large logarithm"),

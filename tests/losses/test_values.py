@@ -123,6 +123,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "circle": lambda *_: CIRCLE,
     "dice": lambda *_: MASK,
     "tversky": lambda *_: MASK,
+    **dict.fromkeys(("jaccard", "focal_tversky", "log_cosh_dice", "bce_dice"), lambda *_: MASK),
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
