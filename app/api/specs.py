@@ -1,6 +1,7 @@
 """Registry -> Pydantic: the union of everything a request may name, one model each, with its parameters."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -40,7 +41,7 @@ from pydantic import (
     WrapValidator,
     create_model,
 )
-from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import Doc, TypeAliasType
 
 from app.api.words import OneOrMore, Part
@@ -279,9 +280,13 @@ class OneOf:
             self._within = False
 
 
+PYDANTICS_OWN = frozenset(get_args(core_schema.ErrorType))
+
+
 def _under(name: str, detail: ErrorDetails) -> InitErrorDetails:
     ctx = detail.get("ctx", {})
-    return InitErrorDetails(type=detail["type"], loc=(name, *detail["loc"]), input=detail["input"], ctx=ctx)
+    kind = detail["type"] if detail["type"] in PYDANTICS_OWN else PydanticCustomError(detail["type"], cast(Any, detail["msg"]))
+    return InitErrorDetails(type=kind, loc=(name, *detail["loc"]), input=detail["input"], ctx=ctx)
 
 
 def named(component: str, noun: str, models: Mapping[str, type[Spec]], unnamed: type[Part] | None = None) -> Any:
@@ -523,6 +528,8 @@ def _by_kind(annotation: Any) -> Any:
 
     def kind_of(value: object) -> str | None:
         kind = "number" if type(value) in (int, float) else KINDS.get(type(value))
+        if kind == "word" and value not in words and NUMBER.fullmatch(str(value)):
+            kind = "number"  # as an address has it; where it is none, the number says so
         return None if kind not in kinds or (kind == "word" and value not in words) else kind
 
     told = {
@@ -538,6 +545,7 @@ def _by_kind(annotation: Any) -> Any:
     return Annotated[either, Discriminator(kind_of, "kind", f"Input should be {rule}"), _AnyOf()]
 
 
+NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")
 KINDS: Mapping[Any, str] = {list: "list", dict: "object", Literal: "word", str: "word", type(None): "null"}
 """The kinds of value that a parameter may be, by its type in Python; all others are numbers."""
 
