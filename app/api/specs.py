@@ -285,7 +285,7 @@ PYDANTICS_OWN = frozenset(get_args(core_schema.ErrorType))
 
 def _under(name: str, detail: ErrorDetails) -> InitErrorDetails:
     ctx = detail.get("ctx", {})
-    kind = detail["type"] if detail["type"] in PYDANTICS_OWN else PydanticCustomError(detail["type"], cast(Any, detail["msg"]))
+    kind = detail["type"] if detail["type"] in PYDANTICS_OWN else PydanticCustomError(*cast(Any, (detail["type"], detail["msg"])))
     return InitErrorDetails(type=kind, loc=(name, *detail["loc"]), input=detail["input"], ctx=ctx)
 
 
