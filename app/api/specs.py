@@ -485,7 +485,9 @@ def _by_kind(annotation: Any) -> Any:
 
     def kind_of(value: object) -> str | None:
         kind = "number" if type(value) in (int, float) else KINDS.get(type(value))
-        return None if kind not in kinds or (kind == "word" and value not in words) else kind
+        if kind == "word" and value not in words:  # in an address, a number is one
+            kind = "number"
+        return kind if kind in kinds else None
 
     told = {
         "number": "a number",
