@@ -54,9 +54,9 @@ def test_versions_are_those_that_the_claims_are_run_with() -> None:
 
 def test_contributing_says_how_many_calls_are_run() -> None:
     run = [same for _, same in OF_LOSSES if same.library.version]
-    said = re.search(r"(\d+) calls of (\d+) libraries", (REQUIREMENTS.parents[2] / "CONTRIBUTING.md").read_text())
-    assert said
-    assert [int(number) for number in said.groups()] == [len(run), len({same.library.name for same in run})]
+    claim = re.search(r"(\d+) calls of (\d+) libraries", (REQUIREMENTS.parents[2] / "CONTRIBUTING.md").read_text())
+    assert claim
+    assert [int(number) for number in claim.groups()] == [len(run), len({same.library.name for same in run})]
 
 
 # --- an alias is a promise --------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_every_name_is_found_exactly_however_many_are_like_it(registry: Registry
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ("torch.nn.functional.cosine_similarity", "the catalogue says when cosine_similarity equals it"),  # its negative
         ("monai.losses.FocalLoss", "binary_focal or categorical_focal"),
@@ -166,10 +166,10 @@ def test_every_name_is_found_exactly_however_many_are_like_it(registry: Registry
         ("torch.nn.", "There is no loss named ''"),
     ],
 )
-def test_what_is_no_name_or_several_is_refused(written: str, said: str) -> None:
+def test_what_is_no_name_or_several_is_refused(written: str, message: str) -> None:
     with pytest.raises(UnknownName) as caught:
         LOSSES.resolve(written)
-    assert said in caught.value.faults[0].message
+    assert message in caught.value.faults[0].message
 
 
 def test_a_name_that_folds_to_several_meanings_is_refused() -> None:

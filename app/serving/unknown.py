@@ -1,7 +1,7 @@
 """A field that a request has not: what was probably meant by it, and where it belongs.
 
 Requests are Pydantic models. One that stands for a named thing (a loss, an optimizer) has a field `name` with one value; its
-other fields are the parameters of the thing. A field that takes such a thing may be marked by a `Holder`.
+other fields are the parameters of the thing. A field that takes such a thing is marked by a `Choice`, and may be by a `Holder`.
 """
 
 import json
@@ -27,6 +27,15 @@ class Holder(Protocol):
     def place_of(self, key: str, value: object) -> "Belongs | None":
         """Where `key` belongs, if to the thing in `value` (None: not given)."""
         ...
+
+
+@runtime_checkable
+class Choice(Protocol):
+    """Marks a field whose value is an object of one of several models: errors then have its name after the field."""
+
+    models: Mapping[str, type[BaseModel]]
+    unnamed: type[BaseModel] | None
+    """The model of an object that has no name."""
 
 
 class Belongs(NamedTuple):
@@ -136,7 +145,7 @@ def renamed(model: type[BaseModel], document: object, path: Path = ()) -> dict[P
                 if isinstance(other, str) and other in members
             }
         elif name in members and not path:
-            for inner in _inside(model, name):
+            for inner in _models(_inside(model, name)):
                 moves |= {} if _name_of(inner) else renamed(inner, members[name], (name,))
     return moves
 
@@ -146,22 +155,27 @@ def renamed(model: type[BaseModel], document: object, path: Path = ()) -> dict[P
 
 def _owners(model: type[BaseModel], location: Iterable[int | str]) -> list[type[BaseModel]]:
     """The models that the object at a place may be: Pydantic names the member of a union after the field."""
-    models = [model]
+    models, choices = [model], list[Choice]()
     for step in location:
         if isinstance(step, int):
             continue
-        within = [found for owner in models if step in owner.model_fields for found in _inside(owner, step)]
-        models = within or [found for found in models if (_name_of(found) or "inline") == step] or models
+        chosen = [choice.models[step] for choice in choices if step in choice.models]
+        parts = [part for owner in models if step in owner.model_fields for part in _inside(owner, step)]
+        choices = [part for part in parts if isinstance(part, Choice)]
+        models = chosen or [*_models(parts)] or models
     return models
 
 
 @lru_cache(256)
-def _inside(owner: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
-    return tuple(_models(parts_of(owner.model_fields[field])))
+def _inside(owner: type[BaseModel], field: str) -> tuple[object, ...]:
+    return tuple(parts_of(owner.model_fields[field]))
 
 
 def _models(parts: Iterable[object]) -> Iterator[type[BaseModel]]:
-    return (part for part in parts if isinstance(part, type) and issubclass(part, BaseModel))
+    for part in parts:
+        model = part.unnamed if isinstance(part, Choice) else part
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield model
 
 
 def parts_of(field: FieldInfo) -> list[object]:

@@ -56,8 +56,8 @@ async def test_models_are_compared_by_what_the_name_means(batch: dict[str, Any],
     plain = MULTICLASS if batch is ROWS else BINARY
     terms = [{"loss": "log_loss"}, {"loss": "brier_score"}]
     named = {**batch, "losses": ["log_loss", {"name": "weighted_sum", "terms": terms}]}
-    said = {**batch, "losses": [plain, {"name": "weighted_sum", "terms": [{"loss": plain}, terms[1]]}]}
-    assert await ask(client, "/v1/compare", named) == await ask(client, "/v1/compare", said)
+    spelled = {**batch, "losses": [plain, {"name": "weighted_sum", "terms": [{"loss": plain}, terms[1]]}]}
+    assert await ask(client, "/v1/compare", named) == await ask(client, "/v1/compare", spelled)
 
 
 async def test_runs_and_metrics_too(client: httpx.AsyncClient) -> None:

@@ -13,7 +13,7 @@ from app.errors import InvalidParameter
 from app.losses import COMPOSED, LOSSES, check, evaluate
 from app.losses.composed import expression
 from app.losses.expressions.compile import MOST_KEPT, MOST_KEPT_STEPS, Expression, expression_of
-from app.losses.expressions.findings import told_of
+from app.losses.expressions.findings import Minimum, told_of
 from app.losses.expressions.functions import CALLS, COMPARISONS
 from app.losses.expressions.parse import MOST_STEPS, RESERVED
 from app.losses.sums import batch_of
@@ -52,8 +52,8 @@ def agree(text: str, parameters: Mapping[str, float], p: np.ndarray, y: np.ndarr
     """Value, slope and curvature are the exact ones, but for roundings of the terms that they are sums of."""
     with np.errstate(all="ignore"), mp.workdps(60):
         values, slopes, second = expression_of(text, parameters)(p, y)
-        for at, (prediction, target) in enumerate(zip(p.tolist(), y.tolist(), strict=True)):
-            for order, found in enumerate((values[at], slopes[at], second()[at])):
+        for index, (prediction, target) in enumerate(zip(p.tolist(), y.tolist(), strict=True)):
+            for order, found in enumerate((values[index], slopes[index], second()[index])):
                 known = (
                     exact(text, parameters, mp.mpf(prediction), mp.mpf(target))
                     if order == 0
@@ -119,7 +119,7 @@ def test_random_expressions_and_the_text_of_their_derivatives_are_exact() -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "slope"),
+    ("text", "point", "slope"),
     [
         ("abs(r)", 0.0, 0.0),
         ("relu(r)", 0.0, 0.0),
@@ -135,9 +135,9 @@ def test_random_expressions_and_the_text_of_their_derivatives_are_exact() -> Non
         ("xlogy(0*p, p) + r", 0.0, 1.0),
     ],
 )
-def test_slopes_at_a_kink_and_far_away_are_those_that_are_promised(text: str, at: float, slope: float) -> None:
+def test_slopes_at_a_kink_and_far_away_are_those_that_are_promised(text: str, point: float, slope: float) -> None:
     with np.errstate(all="ignore"):
-        assert expression_of(text, {})(np.array([at]), np.zeros(1))[1].tolist() == [slope]
+        assert expression_of(text, {})(np.array([point]), np.zeros(1))[1].tolist() == [slope]
 
 
 # --- beside the losses that they are ---------------------------------------------------------------------------------------
@@ -369,3 +369,27 @@ def test_expressions_are_kept_up_to_a_size() -> None:
         assert expression_of("abs(r)**1.25", {}) is usual
     assert large(others - 1) is last
     assert large(0) is not first
+
+
+@pytest.mark.parametrize(
+    ("value", "conditions", "minimum"),
+    [
+        ("1/r", ("r = 0",), None),
+        ("-1/r**2", ("r**2 = 0",), None),
+        ("1/r**2", ("r**2 = 0",), None),
+        ("1/(r - 0.005)", ("r - 0.005 = 0",), None),
+        ("log(abs(r))", ("r = 0",), None),
+        ("where(r > 0, r**2, 1/r)", ("r = 0",), None),
+        ("sqrt(r**2)", ("r**2 = 0",), (0.0, 0.0)),
+        ("abs(r)**1.5", (), (0.0, 0.0)),
+        ("log(r**2 + 1)", (), (0.0, 0.0)),
+        ("r**4/(1 + r**2)", (), (0.0, 0.0)),
+    ],
+)
+def test_what_is_said_of_poles_is_true(value: str, conditions: tuple[str, ...], minimum: tuple[float, float] | None) -> None:
+    """A pole has no derivative, no slope is the largest beside it, and where the value falls there no minimum is found."""
+    found = told_of(expression_of(value, {}))
+    assert found.not_differentiable == conditions
+    assert found.found.minimum == (None if minimum is None else Minimum(*minimum))
+    if minimum is None:
+        assert found.found.lipschitz is None
