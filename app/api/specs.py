@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cached_property, lru_cache, wraps
 from types import UnionType
 from typing import (
@@ -53,6 +53,7 @@ from app.losses.parameters import Per
 from app.registry import Alias, Declared, Registry
 from app.serving.unknown import Belongs
 from app.suggestions import translated
+from app.training import METRICS
 from app.wire.faults import listed
 from app.wire.json import decode, encode
 
@@ -477,8 +478,22 @@ def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple
     name = document["name"]
     if not isinstance(name, str):
         raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
-    meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
+    try:
+        meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
+    except UnknownName as error:
+        raise _with_way_out(error, name) if registry is NAMED else error from None
     return [(other, {**other.sets(document), **document, "name": declared.name}) for declared, other in meanings]
+
+
+def _with_way_out(error: UnknownName, name: str) -> UnknownName:
+    """The same error, with what a name that is like none of a loss is of, or where losses are found by what they do."""
+    if not error.detail.endswith(repr(name[:80]) + "."):
+        return error
+    try:
+        hint = f"{METRICS.resolve(name)[0].name} is a metric, which a run takes in metrics."
+    except UnknownName:
+        hint = "GET /v1/losses?search= finds losses by what they do."
+    return UnknownName([replace(fault, message=f"{fault.message} {hint}") for fault in error.faults])
 
 
 def _unnamed(document: Mapping[str, object], registry: Registry[Any]) -> str:
