@@ -36,6 +36,7 @@ from app.losses import NAMED
 from app.losses.batch import AnyBatch
 from app.losses.evaluate import Reduction
 from app.serving.call import Call
+from app.serving.usage import Usage, usage_of
 from app.wire import faults
 from app.wire.exact import WORDS
 
@@ -149,6 +150,12 @@ class CheckRequest(Part):
         """Steps that the check takes."""
         batch: AnyBatch = vars(self)["batch"]
         return cost_of(batch)
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        batch: AnyBatch = vars(self)["batch"]
+        return usage_of(batch, self.cost)
 
 
 class DisagreementAnswer(TypedDict):

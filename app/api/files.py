@@ -292,16 +292,19 @@ def _read(values: Sequence[str], path: Path, annotation: Any) -> Any:
         return None
     if (document := in_json(values[-1], path)) is not values[-1]:
         return document
-    if not _takes_list(annotation):
-        return {str(choice): choice for choice in _choices(annotation)}.get(values[-1], values[-1])
+    choices = {str(choice): choice for choice in _choices(annotation)}
+    if values[-1] in choices or not _takes_list(annotation):
+        return choices.get(values[-1], values[-1])
     listed = _pieces(values)
     return listed[0] if len(listed) == 1 and _takes_one(annotation) else listed
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """What a Literal within the type lists: Pydantic reads no number there."""
+    """What a Literal within the type lists, not those of a list: Pydantic reads no number there."""
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
+    if get_origin(annotation) is list:
+        return []
     return [choice for part in get_args(annotation) for choice in _choices(part)]
 
 
