@@ -29,6 +29,13 @@ def configure(form: Format, level: str) -> None:
     logging.captureWarnings(True)
 
 
+def least_level() -> int:
+    """From which level on lines are written; from none on where nobody has configured the log, as in a program of somebody's."""
+    root = logging.getLogger()
+    configured = any(isinstance(handler.formatter, _Lines) for handler in root.handlers)
+    return root.level if configured else logging.CRITICAL + 1
+
+
 def tell(log: logging.Logger, level: int, event: str, error: BaseException | None = None, **fields: object) -> None:
     """Log an event with its fields, and where an error came from."""
     if log.isEnabledFor(level):

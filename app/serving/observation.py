@@ -16,7 +16,7 @@ from typing import NamedTuple
 from app.errors import CallerError, ClientLeft, Unavailable, reason_of
 from app.serving.call import Call
 from app.serving.exchange import Exchange
-from app.serving.log import Format, frames_of, line, tell
+from app.serving.log import Format, frames_of, least_level, line, tell
 from app.serving.metrics import Meter
 from app.serving.problems import status_of
 from app.serving.tally import Series
@@ -60,7 +60,7 @@ class Observer:
         self._form: Format = form
         self._ended: list[Exchange] = []
         self._lines: list[Mapping[str, object]] = []
-        self._least = log.getEffectiveLevel()
+        self._least = least_level()
 
     def begin(self) -> None:
         """Count in a part of this process's own, from now on."""
