@@ -8,7 +8,7 @@ NODE := tests/browser/node_modules
 COVERAGE := --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi pictures vega test-clients test-equals abuse fuzz soak bench profile hooks lock clean
+.PHONY: help serve test check openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ vega: $(VENV)/.dev ## write what draws the page's charts anew, after vl-convert 
 
 pictures: $(VENV)/.dev ## draw the pictures of the README and the docs anew
 	$(BIN)/python -m docs.pictures
+
+test-browser: $(VENV)/.dev $(NODE)/.installed ## use the pages in a real Chromium (which comes by apt where it is missing)
+	@test -x /usr/bin/chromium || (apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, and by programs in eight languages (missing ones come by apt)
 	$(BIN)/python -m tests.clients

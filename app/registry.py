@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType, ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
 from app.libraries import Equal, unprefixed, with_twins
@@ -59,6 +59,8 @@ class Declared:
     equals: tuple[Equal, ...] = ()
     """Calls of other libraries that give the same."""
     reference: str = ""
+    compared: ClassVar[bool] = False
+    """Whether all that libraries have that is the same was looked for: what else has one of its names there is something else."""
 
     def __call__(self, *arguments: Any, **parameters: Any) -> Any:
         return self.function(*arguments, **parameters)
@@ -208,6 +210,10 @@ class Registry(Mapping[str, T], Generic[T]):
         if calls:
             meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
             message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        elif found and library and library.version and found[0].compared:
+            message = (
+                f"{name[:80]!r} has not been compared with any {self.noun}: without {library.name}, {written} is {found[0].name}"
+            )
         elif found:
             return [found, *others]
         else:

@@ -11,12 +11,13 @@ from typing_extensions import TypedDict
 from app.api.analysis_answer import Ends, IntervalAnswer
 from app.api.evaluate import COLUMNS as EVALUATED
 from app.api.evaluate import ClassesInOrder, Mask, NonFiniteNumber, NumberOrNull, SampleWeight, TableData, Targets, WhatIsMissing
-from app.api.files import Layout
+from app.api.files import JUDGED, Layout
 from app.api.insight_examples import COMPARISONS
 from app.api.labels import Clusters
 from app.api.plain import Plain
 from app.api.specs import BoundSpec, EitherLoss, list_of
 from app.api.tables import check_columns
+from app.api.tables_document import COMPARISON
 from app.api.words import OneOrMore, Part
 from app.errors import CallerError, Fault, InvalidArray, Path
 from app.insight import Asked, Labels, charts
@@ -27,6 +28,7 @@ from app.losses import NAMED
 from app.losses.batch import AnyBatch
 from app.losses.sums import batch_of
 from app.serving.call import Call
+from app.serving.usage import Usage
 from app.wire import faults
 
 MOST = 50
@@ -116,6 +118,13 @@ class ComparisonRequest(Part):
             steps += len(batches) * (first.cost + resampling_cost(first, self.resamples))
             steps += cost_of(first, len(batches), self.permutations)
         return steps
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        evaluated = [batch for batches in self.batches for batch in batches.values()]
+        loss = evaluated[0].loss.name if len(self.batches) == 1 else ""
+        return Usage(loss, sum(batch.n_samples for batch in evaluated), self.cost)
 
     def _batches(self, index: int, spec: BoundSpec) -> dict[str, AnyBatch]:
         """The models' batches by one loss, in which the same samples count."""
@@ -209,7 +218,9 @@ class PairAnswer(TypedDict):
     models: Annotated[list[str], Field(description="a and b, in the order of the request.")]
     difference: Annotated[NumberOrNull, Field(description="a − b: below 0, a is better.")]
     standard_error: NumberOrNull
-    interval: Annotated[Ends, Field(description="Of the difference, by the paired t test.")]
+    interval: Annotated[
+        Ends, Field(description="Of the difference, by the paired t test; where there is none, by the bootstrap.")
+    ]
     p_value: Annotated[NumberOrNull, Field(description="Paired t test; null for differences without variance.")]
     p_permutation: Annotated[
         NumberOrNull, Field(description="Sign flips of the differences: exact where there are few samples, else of random ones.")
@@ -217,6 +228,7 @@ class PairAnswer(TypedDict):
     p_adjusted: Annotated[NumberOrNull, Field(description="p_value for the number of pairs (Holm 1979).")]
     won: Annotated[list[float], Field(description="The share of samples on which a, and on which b, has the lower loss.")]
     tied: float
+    note: Annotated[str | None, Field(description="Why there are no p-values, where there are none.")]
     largest: Annotated[list[DifferenceAnswer], Field(description="The ten samples on which they differ most.")]
 
 
@@ -267,7 +279,9 @@ def compare(request: ComparisonRequest) -> ComparisonResponse:
     return cast(ComparisonResponse, answer)
 
 
-COLUMNS = Layout(("models", *(side for side in EVALUATED.sides if side != "predictions"), "clusters"), text=("clusters",))
+COLUMNS = Layout(
+    ("models", *(side for side in EVALUATED.sides if side != "predictions"), "clusters"), text=("clusters",), single=("models",)
+)
 """What may be columns of a table."""
 
 COMPARE_MODELS = Call(
@@ -278,8 +292,10 @@ COMPARE_MODELS = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
+    wires=JUDGED,
     check=check_columns(ComparisonRequest, COLUMNS),
     picture=charts.compare,
     statuses=(400, 413, 415, 422, 503),
     examples=COMPARISONS,
+    document=COMPARISON,
 )

@@ -4,20 +4,17 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, cast
 
 import numpy as np
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
     PrivateAttr,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
-from typing_extensions import TypeAliasType
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
 from app.api.files import FILES, Layout
@@ -27,17 +24,16 @@ from app.api.specs import (
     Listed,
     LossSpec,
     OfRegistry,
-    OrName,
     Spec,
+    Specs,
     expanded,
     expander,
     list_of,
     named,
-    specs,
 )
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
-from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
+from app.api.training_answer import Extra, TrainResponse, entry, respond, seen_by, set_up
 from app.api.training_examples import EXAMPLES
 from app.api.words import ONE_HOT, TARGETS, OneOrMore, Part
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
@@ -48,6 +44,7 @@ from app.registry import Registry
 from app.serving.call import Call
 from app.serving.steps import Event
 from app.serving.time_limit import TimeUp, until
+from app.serving.usage import Usage
 from app.settings import Settings
 from app.training import (
     DATASETS,
@@ -68,14 +65,16 @@ from app.training import (
     start,
 )
 from app.training.learners import State
+from app.training.network import Network
 from app.training.objective import agree_on, fitting, predicted
+from app.training.surface import surface
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
 """What a model may be scored by after each epoch: a metric, or any loss."""
 
-MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = specs(MODELS), specs(OPTIMIZERS), specs(SCHEDULES)
-DATASET_SPECS, METRIC_SPECS = specs(DATASETS), specs(METRICS)
+MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = Specs(MODELS), Specs(OPTIMIZERS), Specs(SCHEDULES)
+DATASET_SPECS, METRIC_SPECS = Specs(DATASETS), Specs(METRICS)
 USUAL_OPTIMIZER = Chosen(OPTIMIZERS["adam"], {"learning_rate": 0.01})
 USUAL_LOSS = {
     "regression": Chosen(LOSSES["mean_squared_error"], {}),
@@ -136,10 +135,6 @@ def _data(value: object) -> object:
 A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 
-def _tag(value: object) -> str:
-    return value.get("name", "inline") if isinstance(value, dict) else "inline"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
-
 if TYPE_CHECKING:
     DataSpec: TypeAlias = Spec | InlineData
     ModelSpec: TypeAlias = Spec
@@ -148,15 +143,14 @@ if TYPE_CHECKING:
     ScheduleSpec: TypeAlias = Spec
     MetricSpecs: TypeAlias = list[Spec]
 else:
-    tagged = [Annotated[model, Tag(name)] for name, model in {"inline": InlineData, **DATASET_SPECS}.items()]
-    EitherData = TypeAliasType("Data", Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), OrName("dataset")])
-    DataSpec = Annotated[EitherData, BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")]
+    DataSpec = Annotated[
+        named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
+    ]
     ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
     OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
-    SCORE_SPECS = METRIC_SPECS | {name: LOSS_SPECS[name] for name in LOSSES}
-    MetricSpecs = list_of(named("Metric", "metric", SCORE_SPECS), SCORES, "metrics")
+    MetricSpecs = list_of(named("Metric", "metric", Specs(SCORES, METRIC_SPECS, LOSS_SPECS)), SCORES, "metrics")
 
 
 class Validation(Part):
@@ -324,6 +318,13 @@ class TrainRequest(Part):
         return self._runs
 
     @property
+    def usage(self) -> Usage:
+        """What is counted of it: a loss that all runs share, and an estimate of what they take, which their time limits."""
+        losses = {run.plan.loss.thing.name for run in self._runs}
+        steps = min(sum(map(_steps, self._runs)), self._seconds * STEPS_A_SECOND)
+        return Usage(losses.pop() if len(losses) == 1 else "", cost=steps, timed=True)
+
+    @property
     def features(self) -> tuple[str, ...] | None:
         """The names of the inputs' columns, where they have any."""
         return self._features
@@ -332,6 +333,15 @@ class TrainRequest(Part):
     def seconds(self) -> float:
         """How long it may take."""
         return self._seconds
+
+
+STEPS_A_SECOND, STEPS_A_NUMBER = 1e9, 6.0
+"""Steps that a second has, and about those that a weight of a network, or a column under a tree, costs for a row in an epoch."""
+
+
+def _steps(run: Run) -> float:
+    numbers = run.model.size if isinstance(run.model, Network) else run.training.inputs.shape[-1]
+    return STEPS_A_NUMBER * run.plan.epochs * len(run.training.inputs) * numbers
 
 
 def gathered(error: CallerError, fields: Mapping[Path, Path]) -> CallerError:
@@ -545,6 +555,8 @@ STREAM = {
 }
 """The stream is in words alone: as a media type beside JSON it would make the answer of a typed client "this or a string"."""
 REFUSALS = (400, 413, 415, 422, 503)
+SURFACES = 60
+"""Epochs of which the surface is told as they come."""
 
 
 def train(request: TrainRequest) -> Generator[Event]:
@@ -556,8 +568,11 @@ def train(request: TrainRequest) -> Generator[Event]:
     (run,) = request.runs
     ends, state = time.monotonic() + request.seconds, start(run)
     yield Event("start", set_up(request.features, run))
+    looking = surface(run) if "surface" in request.outputs else None
+    every = -(-request.epochs // SURFACES)
     for epoch in epochs(run, state, ends):
-        yield Event("epoch", entry(epoch))
+        seen = seen_by(looking, state) if looking and (epoch.epoch % every == 0 or epoch.epoch == 1) else None
+        yield Event("epoch", entry(epoch, seen))
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
 
 

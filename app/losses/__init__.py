@@ -40,6 +40,7 @@ from app.losses.families import (
     segmentation,
     self_supervised,
     sequence,
+    shape,
     survival,
     survival_times,
 )
@@ -80,6 +81,7 @@ LOSSES = registry(
     dense_detection,
     sequence,
     language,
+    shape,
     survival,
     survival_times,
     forecasting,

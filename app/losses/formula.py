@@ -50,6 +50,8 @@ FUNCTIONS: Mapping[str, str] = {
     "cos": "the cosine of the angle between two vectors",
     "mean": "the mean over all that counts",
     "median": "the one in the middle when all are sorted",
+    "ψ": "the digamma function: the derivative of ln Γ",
+    "sin": "the sine of an angle",
     "erf": "the error function: the share of a normal distribution within √2·x standard deviations",
     "σ": "the sigmoid, 1/(1 + e⁻ˣ)",
     "Γ": "the gamma function, (y − 1)! of a whole number y",

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from app.libraries import Equal
 from app.losses.cost import LINEAR, Cost
@@ -116,6 +116,7 @@ class Described(Declared):
 class Loss(Described):
     """A loss function with everything that is known about it. Call it to call the function."""
 
+    compared: ClassVar[bool] = True
     function: Kernel
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""

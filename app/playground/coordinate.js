@@ -43,7 +43,8 @@ export async function along(entry, loss, signal) {
   const names = Array.isArray(example.predictions) ? [""] : Object.keys(example.predictions);
   const first = names[0];
   const encodings = Array.isArray(entry.predictions) ? entry.predictions : entry.predictions[first];
-  const encoding = encodings?.[0]?.name ?? "real";
+  const logits = loss.from_logits ?? example.loss?.from_logits ?? entry.parameters.from_logits?.default ?? true;
+  const encoding = (logits ? encodings[0] : (encodings.find((/** @type {any} */ found) => !/logit/.test(found.name)) ?? encodings[0]))?.name ?? "real";
   const none = (/** @type {string} */ why) => new Problem({ detail: `${entry.name} has no curve: ${why}` }, 422);
   if (entry.coupling !== "sample") throw none("what a sample costs depends on the others");
   if (["label", "multi_hot"].includes(encoding)) throw none("its predictions are classes, and nothing lies between two of them");
@@ -61,7 +62,8 @@ export async function along(entry, loss, signal) {
   if (logs) throw none("its rows are logarithms that belong together, and none of them moves alone");
   const [least, most] = simplex ? [0.001, 0.999] : (BOUNDS[encoding] ?? [-Infinity, Infinity]);
   const reach = Math.max(3, 1.5 * Math.abs(start));
-  const [low, high] = [Math.max(least, start - reach), Math.min(most, start + reach)];
+  const edge = /^box/.test(encoding) && row ? row[2] : Infinity; // a box ends where it begins, or beyond
+  const [low, high] = [Math.max(least, start - reach), Math.min(most, edge, start + reach)];
   const others = simplex ? (/** @type {number} */ x) => row.map((item, index) => (index ? (item * (1 - x)) / (1 - start || 1) : x)) : null;
   const moved = (/** @type {number} */ x) => (others ? others(x) : withFirst(sample, x));
   const request = (/** @type {number[]} */ xs) => {

@@ -125,7 +125,7 @@ export function fitted(spec, across, up = 1) {
 
 /** Panels side by side in as many columns as there is room for. @param {Spec} spec @param {HTMLElement} host @returns {Spec} */
 export function columned(spec, host) {
-  return spec.concat ? { ...spec, columns: host.clientWidth > 860 ? 2 : 1 } : spec;
+  return spec.concat ? { ...spec, columns: host.clientWidth > 700 ? 2 : 1 } : spec;
 }
 
 /** Where the plot lies, in the window. @param {HTMLElement} host @returns {DOMRect | undefined} */

@@ -254,7 +254,7 @@ function probed(spec) {
     const data = { name: "probe" };
     const layers = [
       { data, mark: { type: "rule", strokeDash: [2, 3], strokeWidth: 1, color: ink, clip: true }, encoding: { x: { ...x, field: "x" }, y: { value: 0 }, y2: { value: panel.height } } },
-      ...(field === "loss" ? [{ data, mark: { type: "rule", strokeWidth: 1.25, color: ink, clip: true }, encoding: { x: { ...x, field: "x0" }, x2: { field: "x1" }, y: { ...y, field: "y0" }, y2: { field: "y1" } } }] : []),
+      ...(field === "loss" && entry.differentiable ? [{ data, mark: { type: "rule", strokeWidth: 1.25, color: ink, clip: true }, encoding: { x: { ...x, field: "x0" }, x2: { field: "x1" }, y: { ...y, field: "y0" }, y2: { field: "y1" } } }] : []),
       ...(field === "curvature" ? [] : [{ data, mark: { type: "point", filled: true, size: 70, opacity: 1, clip: true, color: getComputedStyle(document.documentElement).getPropertyValue("--s1").trim(), stroke: ink }, encoding: { x: { ...x, field: "x" }, y: { ...y, field } } }]),
     ];
     return { ...panel, layer: [...panel.layer, ...layers] };

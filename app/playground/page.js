@@ -34,6 +34,8 @@ async function begin() {
   const looked = look();
   const view = at("view");
   await looked;
+  const [{ data }, { train }] = await Promise.all([import("./data.js"), import("./train.js")]); // what is seen first comes first
+  await Promise.all([data(), train()]);
   if (VIEWS.includes(view) && view !== "look") byId(view).scrollIntoView();
 }
 

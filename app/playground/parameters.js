@@ -8,7 +8,7 @@ import { h } from "./elements.js";
  * @typedef {{type?: string, default?: Json, description?: string, enum?: Json[], minimum?: number, maximum?: number,
  *   exclusiveMinimum?: number, exclusiveMaximum?: number, anyOf?: Schema[], items?: Schema}} Schema
  */
-/** @typedef {{element: HTMLElement, show: (value: Json | undefined) => void}} Field */
+/** @typedef {{id: string, element: HTMLElement, show: (value: Json | undefined) => void}} Field */
 
 /**
  * A field for each parameter; told are the name and the value of one that has changed, undefined for its default.
@@ -39,14 +39,14 @@ function field(id, label, schema, slider, change) {
     const box = h("input", { type: "checkbox", id, ...described });
     box.addEventListener("change", () => change(box.checked));
     const element = h("div", { class: "field", title: slider ? null : words }, h("label", { class: "check" }, box, code), hint, wrong);
-    return { element, show: (value) => void (box.checked = shown(value) === true) };
+    return { id, element, show: (value) => void (box.checked = shown(value) === true) };
   }
   const choices = kind.enum ?? null;
   if (choices) {
     const select = h("select", { id, ...described }, optional && h("option", { value: "" }, "as suits"), ...choices.map((choice) => h("option", { value: String(choice) }, String(choice))));
     select.addEventListener("change", () => change(select.value === "" ? null : (choices.find((choice) => String(choice) === select.value) ?? null)));
     const element = h("div", { class: "field", title: slider ? null : words }, h("label", { for: id }, code), select, hint, wrong);
-    return { element, show: (value) => void (select.value = String(shown(value) ?? "")) };
+    return { id, element, show: (value) => void (select.value = String(shown(value) ?? "")) };
   }
   const numeric = kind.type === "number" || kind.type === "integer";
   const input = h("input", { id, type: numeric ? "number" : "text", step: kind.type === "integer" ? 1 : "any", autocomplete: "off", placeholder: null, ...described });
@@ -76,7 +76,7 @@ function field(id, label, schema, slider, change) {
     if (document.activeElement !== input || Number(input.value) !== found) input.value = text;
     if (range) stretch(range, kind, typeof found === "number" ? found : 1, typeof schema.default === "number" ? schema.default : 1);
   };
-  return { element, show };
+  return { id, element, show };
 }
 
 /** Lists are written with commas; what is written as JSON is JSON. @param {string} text @param {Schema} kind @returns {Json} */

@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses import LOSSES, Loss
+from app.losses import LOSSES
 from app.losses.inputs import Numbers
 from app.losses.loss import ZERO_AT_TARGET
 from app.losses.numerics.stable import Array
 from app.training.fit import stopped
 from app.training.learners import State, learner
-from app.training.objective import fitting
+from app.training.objective import fitting, takes_labels
 from app.training.run import Run
 from app.training.symptoms import (
     GAIN,
@@ -148,7 +148,7 @@ def _unbounded(seen: Measurements) -> Finding | None:
 
 def _classes_as_quantities(seen: Measurements) -> Finding | None:
     data, objective = seen.whole.plan.data, seen.whole.objective
-    if _takes_labels(objective.loss) or not isinstance(data.targets, np.ndarray) or data.targets.ndim != 1:
+    if takes_labels(objective.loss) or not isinstance(data.targets, np.ndarray) or data.targets.ndim != 1:
         return None
     indices, counts = np.unique(data.targets, return_counts=True)
     if len(indices) < 3 or not np.array_equal(indices, np.arange(len(indices))):
@@ -229,15 +229,11 @@ def _numbered(rows: Numbers) -> NDArray[np.intp]:
     return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
 
 
-def _takes_labels(loss: Loss) -> bool:
-    return any("class_names" in encoding.accepts for _, encoding in loss.inputs["targets"].cases)
-
-
 def _others(seen: Measurements, labels: bool | None = None) -> str:
     """A few losses that train on these targets, taken as labels or as quantities (None: as this loss takes them)."""
     data, loss = seen.whole.plan.data, seen.whole.objective.loss
-    wanted = _takes_labels(loss) if labels is None else labels
-    names = [name for name in fitting(data.targets, data.classes) if _takes_labels(LOSSES[name]) == wanted and name != loss.name]
+    wanted = takes_labels(loss) if labels is None else labels
+    names = [name for name in fitting(data.targets, data.classes) if takes_labels(LOSSES[name]) == wanted and name != loss.name]
     return ", ".join(names[:SUGGESTED]) or "none that is known here"
 
 
@@ -523,7 +519,7 @@ def _idle(seen: Measurements) -> Finding | None:
     )
     ways = [_rate_instead(seen, min(10.0 * seen.rate, highest_rate(seen.run)))] if math.isfinite(seen.rate) else []
     ways.append(f"epochs {10 * plan.epochs} instead of {plan.epochs}")
-    if not _takes_labels(seen.whole.objective.loss) and np.abs(targets).max() > LARGE:
+    if not takes_labels(seen.whole.objective.loss) and np.abs(targets).max() > LARGE:
         ways.append("data.targets in larger units")
     summary = f"The model has not begun to learn, though the inputs explain {seen.left:.0%} of the loss: its steps are too few."
     return Finding("plateau", summary, evidence, f"{'; or '.join(ways)}.")

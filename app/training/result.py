@@ -28,6 +28,8 @@ class Result(NamedTuple):
     """(n,) each of these rows' loss."""
     parameters: Mapping[str, Numbers]
     """Weights and biases by name, or the trees' nodes, as plain arrays."""
+    kept: State
+    """The state that holds this model."""
 
 
 def finish(run: Run, state: State) -> Result:
@@ -56,6 +58,7 @@ def finish(run: Run, state: State) -> Result:
         _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
         per_sample,
         _parameters(run, kept),
+        kept,
     )
 
 

@@ -161,7 +161,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     """The objective, with every target as the loss takes it and as metrics do."""
     targets, wanted = plan.data.targets, plan.standardize_targets
     if wanted is not True:
-        objective, labels = _agreed(plan, targets, plan.data.classes)
+        objective, labels = _agreed(plan, targets, plan.data.classes, kept)
         if wanted is False or _labels_like(plan.data) or not _of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
@@ -169,7 +169,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     scale = scale_of(targets, kept, "targets")
     moved = scaled(targets, scale, ("data", "targets"))
     try:
-        return *_agreed(plan, moved, None), moved, scale
+        return *_agreed(plan, moved, None, kept), moved, scale
     except InvalidInput as error:
         if wanted is None:
             raise
@@ -178,11 +178,11 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
         raise InvalidParameter([Fault(("standardize_targets",), "targets", message)]) from None
 
 
-def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None) -> tuple[Objective, Labels]:
+def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArray[np.intp]) -> tuple[Objective, Labels]:
     """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
     given = plan.model.all.get("output")
     try:
-        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None)
+        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept)
     except InvalidInput as error:
         raise error.moved(
             {

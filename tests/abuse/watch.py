@@ -48,8 +48,8 @@ class Watch:
         self._process.stdout.readline()
 
     def end(self) -> Sightings:
-        said, _ = self._process.communicate(timeout=PATIENCE + 15)
-        return Sightings(**json.loads(said))
+        report, _ = self._process.communicate(timeout=PATIENCE + 15)
+        return Sightings(**json.loads(report))
 
 
 def main(host: str, port: int) -> None:

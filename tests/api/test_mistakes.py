@@ -79,6 +79,10 @@ SENT: dict[str, tuple[dict[str, Any], float | Hint]] = {
         Hint("/predictions", "not_an_array", "JavaScript: Array.from"),
     ),
     "labels for targets": ({"loss": "mse", "predictions": [1], "labels": [3]}, 4.0),
+    "labels and targets": (
+        {"loss": "mse", "predictions": P, "targets": T, "labels": T},
+        Hint("/labels", "duplicate", "labels is another name of targets, and both are there: send one of them"),
+    ),
     "label_ids": (
         {"loss": "mse", "predictions": P, "label_ids": T},
         Hint("/label_ids", "unknown_field", "did you mean targets?"),

@@ -95,8 +95,8 @@ def test_no_text_holds_what_is_no_number() -> None:
 
 
 def test_charts_are_drawn_without_a_warning(drawn: tuple[dict[str, dict[str, str]], str]) -> None:
-    said = [line for line in drawn[1].splitlines() if not line.startswith("drawing ")]
-    assert not said
+    warned = [line for line in drawn[1].splitlines() if not line.startswith("drawing ")]
+    assert not warned
 
 
 def test_pictures_are_what_they_should_be(drawn: tuple[dict[str, dict[str, str]], str]) -> None:
@@ -138,11 +138,11 @@ def head(png: bytes) -> tuple[int, int, int]:
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     width, height, depth, colours = struct.unpack(">IIBB", png[16:26])
     assert depth == 8
-    blocks, at = b"", 8
-    while at < len(png):
-        length, kind = struct.unpack(">I4s", png[at : at + 8])
-        blocks += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
-        at += 12 + length
+    blocks, start = b"", 8
+    while start < len(png):
+        length, kind = struct.unpack(">I4s", png[start : start + 8])
+        blocks += png[start + 8 : start + 8 + length] if kind == b"IDAT" else b""
+        start += 12 + length
     return width, height, zlib.decompress(blocks)[4] if colours == 6 else 255
 
 
@@ -185,7 +185,7 @@ def test_themes_can_be_read() -> None:
 
 def contrast(first: str, second: str) -> float:
     def luminance(colour: str) -> float:
-        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

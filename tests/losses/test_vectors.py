@@ -80,6 +80,7 @@ OUR_NAMES = {
     "mu": "location",
     "sigma": "scale",
     "loc": "location",
+    "df": "degrees",
 }
 """What arrays of an entry are called here."""
 
@@ -119,7 +120,7 @@ def numbers(written: Any) -> Any:
 def _floats(written: Any) -> Any:
     if isinstance(written, dict):
         return float(written["__float__"])
-    return [_floats(each) for each in written] if isinstance(written, list) else float(written)
+    return [_floats(item) for item in written] if isinstance(written, list) else float(written)
 
 
 def adapted(entry: Entry) -> Call:
@@ -160,6 +161,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(quantile=level)
         case ("alpha", {"__float__": "-inf"}):
             return replace(call, loss="welsch")  # the limit, by its own name
+        case ("parameterisation", _) if call.loss == "negative_binomial_nll":
+            return call
         case ("curvature", epsilon):
             return call.with_parameters(epsilon=epsilon)
         case ("p", power) if call.loss == "lp_loss":
@@ -281,6 +284,11 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
         case "ctc":
             longest = entry["params"]["target_lengths"][0]
             return replace(call, targets=call.targets[:, :longest])
+        case "negative_binomial_nll":
+            return replace(call, predictions={"rate": call.predictions["mean"], "dispersion": call.predictions["dispersion"]})
+        case "beta_weighted_nll":
+            pair = {"mean": call.predictions, "variance": call.targets["variance"]}
+            return replace(call, predictions=pair, targets=call.targets["targets"])
         case "cosine_embedding" | "margin_ranking":
             pair = {"first": call.predictions, "second": call.targets["other"]}
             return replace(call, predictions=pair, targets=call.targets["y"])
@@ -310,7 +318,7 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
 
 def _renamed(arrays: Any) -> Any:
     """Arrays by the names that they have here."""
-    return {OUR_NAMES.get(name, name): each for name, each in arrays.items()} if isinstance(arrays, dict) else arrays
+    return {OUR_NAMES.get(name, name): array for name, array in arrays.items()} if isinstance(arrays, dict) else arrays
 
 
 def _with_answers(call: Call) -> Call:

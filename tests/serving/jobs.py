@@ -47,7 +47,7 @@ def loading(body: memoryview, say: Say, name: str) -> Answer:
 
 
 def refused(body: memoryview, say: Say) -> Answer:
-    raise InvalidArray([Fault((at,), "code", f"message {at}") for at in range(3)], detail=f"{len(body)} bytes")
+    raise InvalidArray([Fault((index,), "code", f"message {index}") for index in range(3)], detail=f"{len(body)} bytes")
 
 
 def too_busy(body: memoryview, say: Say) -> Answer:

@@ -64,12 +64,12 @@ def test_it_is_the_best_epoch_or_the_last(restore: bool) -> None:
     state = start(run)
     epochs = list(fit(run, state))
     losses = [epoch.validation_loss or 0.0 for epoch in epochs]
-    at = int(np.argmin(losses)) if restore else len(losses) - 1
+    best = int(np.argmin(losses)) if restore else len(losses) - 1
     assert 0 < int(np.argmin(losses)) < len(losses) - 1
     result = finish(run, state)
-    assert result.epoch == at + 1
-    assert (result.training_loss, result.validation_loss) == (epochs[at].training_loss, epochs[at].validation_loss)
-    assert result.metrics == epochs[at].metrics
+    assert result.epoch == best + 1
+    assert (result.training_loss, result.validation_loss) == (epochs[best].training_loss, epochs[best].validation_loss)
+    assert result.metrics == epochs[best].metrics
 
 
 def test_the_rows_that_are_shown_are_those_that_validate_if_there_are_any() -> None:

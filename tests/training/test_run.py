@@ -209,7 +209,7 @@ def test_targets_that_cannot_be_standardized_are_refused_with_the_fix(name: str)
 
 
 def test_class_names_cannot_be_standardized() -> None:
-    names = [["a", "b"][int(each)] for each in np.asarray(classes(N, k=2).targets)]
+    names = [["a", "b"][int(label)] for label in np.asarray(classes(N, k=2).targets)]
     path, _, message = fault(plan(table(targets=names, names=["a", "b"]), loss=loss("hinge"), standardize_targets=True))
     assert path == ("standardize_targets",)
     assert "set standardize.targets to false" in message
@@ -291,7 +291,7 @@ def test_numbers_that_are_not_finite_are_named(bad: float, standardized: bool | 
     rows[4, 1] = rows[7, 0] = bad
     targets[3] = bad
     faults = refusal(plan(table(rows), standardize_targets=standardized)).faults
-    assert [(each.path, each.code) for each in faults] == [
+    assert [(fault.path, fault.code) for fault in faults] == [
         (("data", "inputs", 4, 1), "not_finite"),
         (("data", "inputs", 7, 0), "not_finite"),
     ]
@@ -302,7 +302,7 @@ def test_numbers_that_are_not_finite_are_named(bad: float, standardized: bool | 
     )
     wide = np.c_[targets, targets]
     faults = refusal(plan(table(targets=wide), standardize_targets=standardized)).faults
-    assert [each.path for each in faults] == [("data", "targets", 3, 0), ("data", "targets", 3, 1)]
+    assert [fault.path for fault in faults] == [("data", "targets", 3, 0), ("data", "targets", 3, 1)]
 
 
 def test_numbers_that_overflow_when_they_are_scaled_are_refused() -> None:
@@ -337,7 +337,7 @@ def held(targets: Any, names: list[str] | None = None, columns: int = 3) -> Hold
 
 
 def names_of(labels: list[int]) -> list[str]:
-    return [["a", "b", "c"][each] for each in labels]
+    return [["a", "b", "c"][label] for label in labels]
 
 
 def test_validation_rows_have_the_columns_of_the_data() -> None:
@@ -450,7 +450,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], Path, str]] = {
 def test_settings_without_a_meaning_are_refused(changes: dict[str, Any], path: Path, code: str) -> None:
     refused = refusal(plan(**changes))
     assert isinstance(refused, InvalidParameter)
-    assert [(each.path, each.code) for each in refused.faults] == [(path, code)]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(path, code)]
 
 
 @pytest.mark.parametrize(
@@ -501,15 +501,15 @@ def test_metrics_know_classes_that_do_not_occur() -> None:
 
 def test_targets_that_are_all_the_same_are_warned_of() -> None:
     assert prepare(plan()).warnings == ()
-    (said,) = prepare(plan(table(targets=np.full(N, 3.0)), standardize_targets=False)).warnings
-    assert "same target" in said
-    assert prepare(plan(table(targets=np.full((N, 2), 3.0)), standardize_targets=False)).warnings == (said,)
+    (warning,) = prepare(plan(table(targets=np.full(N, 3.0)), standardize_targets=False)).warnings
+    assert "same target" in warning
+    assert prepare(plan(table(targets=np.full((N, 2), 3.0)), standardize_targets=False)).warnings == (warning,)
 
 
 def test_a_softmax_too_many_is_warned_of() -> None:
     twice = loss("categorical_cross_entropy", from_logits=True)
-    (said,) = prepare(plan(classes(N), loss=twice, model=mlp(3, output="softmax"))).warnings
-    assert "from_logits" in said
+    (warning,) = prepare(plan(classes(N), loss=twice, model=mlp(3, output="softmax"))).warnings
+    assert "from_logits" in warning
     assert prepare(plan(classes(N), loss=twice)).warnings == ()
 
 

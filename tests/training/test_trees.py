@@ -150,9 +150,9 @@ def test_a_share_of_the_rows_is_drawn_for_each_tree() -> None:
     rng = np.random.default_rng(0)
     rows, wanted = np.arange(100.0)[:, None], np.eye(100)
     seen = [Trees(1, 100, IDENTITY, 0.1, 1, 1, 0.3).grow(rows, wanted, 1.0, rng)["value"] for _ in range(5)]
-    roots = [np.flatnonzero(each[0]) for each in seen]  # the mean of the rows that the root has seen
-    assert [len(each) for each in roots] == [30] * 5
-    assert len({tuple(each) for each in roots}) == 5
+    roots = [np.flatnonzero(seen_rows[0]) for seen_rows in seen]  # the mean of the rows that the root has seen
+    assert [len(root) for root in roots] == [30] * 5
+    assert len({tuple(root) for root in roots}) == 5
 
 
 def test_rare_classes_pull_by_their_weight() -> None:
@@ -172,11 +172,11 @@ def walk(parameters: Any, row: Array) -> Array:
     """The sums of one row, from the arrays of a result alone."""
     sums = np.array(parameters["constant"])
     for first in parameters["first_nodes"]:
-        at = first
-        while parameters["left"][at] >= 0:
-            left = np.float32(row[parameters["feature"][at]]) <= parameters["threshold"][at]
-            at = first + parameters["left" if left else "right"][at]
-        sums = sums + parameters["value"][at]
+        node = first
+        while parameters["left"][node] >= 0:
+            left = np.float32(row[parameters["feature"][node]]) <= parameters["threshold"][node]
+            node = first + parameters["left" if left else "right"][node]
+        sums = sums + parameters["value"][node]
     return sums
 
 
@@ -227,13 +227,15 @@ def test_numbers_beyond_single_precision_are_refused_where_they_stand() -> None:
     rows[3, 1] = 1e39
     with pytest.raises(InvalidArray) as caught:
         boosted(Table(rows, rows[:, 0]), "mean_squared_error")
-    assert [(each.path, each.code) for each in caught.value.faults] == [(("data", "inputs", 3, 1), "out_of_range")]
+    assert [(fault.path, fault.code) for fault in caught.value.faults] == [(("data", "inputs", 3, 1), "out_of_range")]
     rows = inputs(20)
     outside = rows.copy()
     outside[4, 2] = -1e300
     with pytest.raises(InvalidArray) as caught:
         boosted(Table(rows, rows[:, 0]), "mean_squared_error", validation=Holdout(table=Table(outside, rows[:, 0])))
-    assert [(each.path, each.code) for each in caught.value.faults] == [(("validation", "table", "inputs", 4, 2), "out_of_range")]
+    assert [(fault.path, fault.code) for fault in caught.value.faults] == [
+        (("validation", "table", "inputs", 4, 2), "out_of_range")
+    ]
 
 
 def test_huge_numbers_are_scaled_before_they_are_compared() -> None:

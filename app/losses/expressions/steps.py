@@ -53,6 +53,9 @@ class Term:
 
     def __truediv__(self, other: "Term | float") -> "Term":
         other = self.steps.term(other)
+        step = self.steps.all[self.index]
+        if step.name == "*" and step.inputs[0] == other.index and other.number:
+            return Term(self.steps, step.inputs[1])
         return self if self.number == 0.0 or other.number == 1.0 else self.call("/", other)
 
     def __pow__(self, other: "Term | float") -> "Term":

@@ -118,7 +118,7 @@ def _residual(predictions: Array, targets: Array, label_smoothing: float, k: int
     return pair_add(pair(predictions), pair_negative(smoothed))[0]
 
 
-def _weights_of(targets: Array, k: int, label_smoothing: float, class_weight: list[float]) -> Array:
+def _weights_of(targets: Array, k: int, label_smoothing: float, class_weight: object) -> Array:
     """The weight of each row's class, or what is expected of it."""
     weight = np.asarray(class_weight, np.float64)
     if targets.ndim == 1 and not label_smoothing:

@@ -5,14 +5,16 @@ pass through zero and below it, and their terms cancel there and at the optimum.
 """
 
 from dataclasses import replace
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from typing_extensions import Doc
 
+from app.domains import Interval
 from app.libraries import EACH, equal
-from app.losses.encodings import NON_NEGATIVE, POSITIVE, REAL
+from app.losses.cost import IN_PAIRS
+from app.losses.encodings import NON_NEGATIVE, POSITIVE, REAL, numbers, steps
 from app.losses.inputs import when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, Second, Seconds, loss
 from app.losses.numerics.cancelling import (
@@ -23,6 +25,7 @@ from app.losses.numerics.cancelling import (
     log_plus,
     put,
 )
+from app.losses.numerics.gamma import HALF_LOG_2_PI as HALF_LOG_2_PI_WIDE
 from app.losses.numerics.pairs import (
     Pair,
     difference,
@@ -34,8 +37,10 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.stable import LOG_2, Array
+from app.losses.numerics.wide import Wide, exp, log, log1p, standardised, tanh_of_half, where, wide
+from app.registry import alias
 
-LogInput: TypeAlias = Annotated[bool, Doc("Whether predictions are the logarithm of the mean (a log link) instead of the mean.")]
+VARIANCE = numbers("variance", "a variance, from 1e-200 to 1e200", Interval(1e-200, 1e200), steps(0.2, 6))
 
 
 @loss(
@@ -78,7 +83,7 @@ def gaussian_nll(
     Use when: a model tells how sure it is: the noise differs from sample to sample.
     Avoid when: training is unstable: a variance near 0 makes slopes explode, and the mean is neglected where the variance is
     large.
-    See also: mean_squared_error.
+    See also: mean_squared_error, laplace_nll, beta_weighted_nll, crps_normal.
     """
     return surprise_of_normal(mean, variance, targets, full, eps)
 
@@ -127,7 +132,14 @@ def surprise_of_normal(
     formula="p·y − ln p",
     gradient="y − 1/p",
     aliases=("ExponentialNLL",),
-    equals=(equal("scoringrules.logs_exponential(targets, predictions)", reductions=EACH),),
+    equals=(
+        equal(
+            "scoringrules.logs_exponential(targets, predictions)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
+    ),
     reference="Lawless (2003), doi:10.1002/9781118033005",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH,
 )
@@ -154,7 +166,12 @@ def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, S
     symbols={"m": "the predicted location", "s": "the predicted scale"},
     aliases=("LaplaceNLL",),
     equals=(
-        equal("scoringrules.logs_laplace(targets, location, scale)", reductions=EACH),
+        equal(
+            "scoringrules.logs_laplace(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
         equal("-torch.distributions.Laplace(location, scale).log_prob(targets)", reductions=EACH),
     ),
     reference="Kotz, Kozubowski and Podgórski (2001), doi:10.1007/978-1-4612-0173-1",
@@ -165,7 +182,7 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
 
     Use when: a model tells how sure it is, and errors are mostly small but now and then large.
     Avoid when: a scale near 0 is within reach: slopes explode there, as those of every likelihood of this kind.
-    See also: gaussian_nll, crps_laplace, mean_absolute_error.
+    See also: gaussian_nll, logistic_nll, crps_laplace, mean_absolute_error.
     """
     residual, error = difference(targets, location)
     side = np.sign(residual)
@@ -184,3 +201,122 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
     bend = np.where(np.isfinite(2.0 * size), excess(2.0) / scale, 2.0 * z - 1.0) / scale / scale
     spread = -np.where(np.isfinite(size), excess(1.0) / scale, z - 1.0) / scale
     return values, (-side / scale, spread), lambda: (np.zeros_like(z), bend)
+
+
+@loss(
+    predictions={"location": REAL, "scale": POSITIVE},
+    targets=REAL,
+    formula="ln s + z + 2·softplus(−z); z = |y − m|/s",
+    gradient="∂ℓ/∂m = sign(m − y)·tanh(½z)/s; ∂ℓ/∂s = (1 − z·tanh(½z))/s",
+    symbols={"m": "the predicted location", "s": "the predicted scale"},
+    aliases=("LogisticNLL", "logs_logistic"),
+    equals=(
+        equal(
+            "scoringrules.logs_logistic(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where an exponential overflows, the loss is undefined there.",
+        ),
+    ),
+    reference="Balakrishnan (1991), Handbook of the Logistic Distribution, doi:10.1201/9781482277098",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+)
+def logistic_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array], Seconds]:
+    """Fits a location and its uncertainty: between gaussian_nll and laplace_nll, with a smooth slope that is bounded.
+
+    Use when: errors are nearly normal with some more in the tails, and a likelihood is wanted.
+    Avoid when: the scale is to be read as a standard deviation, which is 1.81 times as large.
+    See also: gaussian_nll, laplace_nll, crps_logistic.
+    """
+    z = standardised(targets, location, scale)
+    size, slope = abs(z), tanh_of_half(z)
+    power = exp(-size)
+    values = log(scale) + size + 2.0 * log1p(power)
+
+    def second() -> tuple[Array, Array]:
+        bend = 2.0 * power / (1.0 + power) / (1.0 + power)  # of 2 ln cosh(½z)
+        turn = where(size.high < 1e4, z * z * bend, 0.0)
+        of_scale = 2.0 * size * abs(slope) + turn - 1.0
+        return (bend / scale / scale).high, (of_scale / scale / scale).high
+
+    return values.high, (-(slope / scale).high, ((1.0 - z * slope) / scale).high), second
+
+
+@loss(
+    predictions={"location": REAL, "scale": POSITIVE},
+    targets=POSITIVE,
+    formula="ln y + ln s + ½z² + ½ ln(2π); z = (ln y − m)/s",
+    gradient="∂ℓ/∂m = −z/s; ∂ℓ/∂s = (1 − z²)/s; z = (ln y − m)/s",
+    symbols={"m": "the predicted mean of the logarithm", "s": "the predicted deviation of the logarithm"},
+    aliases=("lognormal_nll", "LogNormalNLL", "LogNormalDistributionLoss", "logs_lognormal"),
+    equals=(
+        equal(
+            "scoringrules.logs_lognormal(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where a density underflows, its logarithm is infinite there.",
+        ),
+    ),
+    reference="Limpert, Stahel and Abbt (2001), doi:10.1641/0006-3568(2001)051[0341:LNDATS]2.0.CO;2",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+)
+def log_normal_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array], Seconds]:
+    """Fits the logarithm of a positive quantity, and how much it scatters: errors count by their ratio.
+
+    Use when: a positive target is a product of many effects, as incomes, sizes or response times are.
+    Avoid when: targets may be 0; or the mean itself is wanted, which is e^(m + ½s²) and heeds the tail.
+    See also: gaussian_nll, gamma_nll, weibull_nll.
+    """
+    logarithm = log(targets)
+    z = (logarithm - location) / scale
+    square = z * z
+    values = logarithm + log(scale) + 0.5 * square + HALF_LOG_2_PI_WIDE
+
+    def second() -> tuple[Array, Array]:
+        return 1.0 / scale / scale, ((3.0 * square - 1.0) / scale / scale).high
+
+    return values.high, (-(z / scale).high, ((1.0 - square) / scale).high), second
+
+
+@loss(
+    predictions={"mean": REAL, "variance": VARIANCE},
+    targets=REAL,
+    formula="v^β·½(ln v + (m − y)²/v)",
+    gradient="∂ℓ/∂m = h·(m − y)/v; ∂ℓ/∂v = ½h·(1/v − (m − y)²/v²) + c; h = v^β; c = 0 if detach_weight, else β·ℓ/v",
+    symbols={"m": "the predicted mean", "v": "the predicted variance"},
+    aliases=(alias("BetaNLL", detach_weight=True), alias("beta_nll_seitzer", detach_weight=True)),
+    reference="Seitzer, Tavakoli, Antic and Martius (2022), arXiv:2203.09168",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+)
+def beta_weighted_nll(
+    mean: Array,
+    variance: Array,
+    targets: Array,
+    *,
+    beta: Annotated[float, Ge(0), Le(1), Doc("Power of the variance that each sample is weighed with: 0 is gaussian_nll.")] = 0.5,
+    detach_weight: Annotated[bool, Doc("Whether the weight counts as a number in the gradient, as in the paper.")] = False,
+) -> tuple[Array, tuple[Array, Array]]:
+    """gaussian_nll with each sample weighed by a power of its own variance, so that hard ones are not given up.
+
+    The gradient is the derivative of the value; with detach_weight that of the likelihood times the weight, as in the paper.
+
+    Use when: a mean and a variance are learned together, and the mean stays poor where the variance was large at first.
+    Avoid when: the value is read as a likelihood: models with other variances then weigh samples otherwise.
+    See also: gaussian_nll.
+    """
+    room = np.where(np.abs(mean / 4.0 - targets / 4.0) < 1e307, 1.0, 0.5)
+    residual, logarithm, weight = wide(mean * room) - targets * room, log(variance), wide(beta)
+
+    def power(less: float, share: float) -> Wide:
+        return exp(logarithm * ((weight - less) * share))
+
+    slope = power(1.0, 1.0)
+    near, far = residual * power(1.0, 0.5) / room, residual * power(2.0, 0.5) / room
+    values = (power(0.0, 1.0) * logarithm + near * near) * 0.5
+    free = 0.0 if detach_weight else beta  # of the weight, where it is followed
+    pull = (1.0 - wide(free)) * (far * far) if free < 1.0 else wide(0.0)
+    spread = (slope * (1.0 + free * logarithm) - pull) * 0.5
+    return values.high, ((residual * slope / room).high, spread.high)

@@ -137,10 +137,10 @@ def flat_index(columns: Index, k: int) -> Flat:
     return np.arange(0, columns.size * k, k, dtype=np.intp) + columns
 
 
-def scattered(numbers: Array, at: Flat, like: Array) -> Array:
+def scattered(numbers: Array, positions: Flat, like: Array) -> Array:
     """Rows with these numbers at their flat indices and 0 elsewhere."""
     rows = np.zeros_like(like)
-    rows.reshape(-1)[at] = numbers
+    rows.reshape(-1)[positions] = numbers
     return rows
 
 

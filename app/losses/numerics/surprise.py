@@ -16,8 +16,8 @@ def surprise(p: Array, positive: Array, negative: Array) -> tuple[Array, Array, 
     expected, feared = positive * np.log(p), negative * np.log1p(-p)
     up, down = positive / p, negative / (1.0 - p)
     if not (p.min() > 0 and p.max() < 1):  # 0·ln 0 and 0/0 are 0
-        expected, up = (np.where(positive == 0, 0.0, each) for each in (expected, up))
-        feared, down = (np.where(negative == 0, 0.0, each) for each in (feared, down))
+        expected, up = (np.where(positive == 0, 0.0, numbers) for numbers in (expected, up))
+        feared, down = (np.where(negative == 0, 0.0, numbers) for numbers in (feared, down))
     return 0.0 - (expected + feared), down - up, down
 
 
