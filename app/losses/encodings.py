@@ -548,6 +548,16 @@ CLASS_LABEL = Encoding(
     domain=INDEX,
     soft=SHARES,
 )
+GRADE = replace(
+    CLASS_LABEL,
+    name="grade",
+    meaning="the index of the true class among classes in order, from 0",
+    axes=("n *d",),
+    accepts=(),
+    labels=None,
+    soft=None,
+    read=_read_class_index,
+)
 CLASS_MAP = Encoding(
     "class_map",
     "the class index of each position, or 0, 1 or a share for each class there",

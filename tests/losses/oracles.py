@@ -12,7 +12,7 @@ from typing import Any
 
 from mpmath import mp
 
-from tests.losses import likelihoods
+from tests.losses import classes, divergences, likelihoods, margins, masks
 from tests.losses.exact import (
     UNDECLARED,
     Exact,
@@ -40,7 +40,7 @@ from tests.losses.oracle import OF_BATCH, OF_ROWS, ORACLES, TRIED, Formula, Row,
 
 __all__ = ["COUNTS", "FACTORS", "MATRICES", "MEANS", "OF_BATCH", "OF_ROWS", "ORACLES", "PARAMETERS", "Formula", "K"]
 
-SUBJECTS = (likelihoods,)
+SUBJECTS = (classes, divergences, likelihoods, margins, masks)
 """Modules that hold the oracles of their subject."""
 
 

@@ -275,6 +275,19 @@ def by_intervals(_: Parameters) -> list[Sample]:
     return [(even, intervals, events), (torn, intervals, events), (torn[::-1], intervals, events), ([[0.5]], [0.0], [1.0])]
 
 
+def series(_: Parameters) -> list[Sample]:
+    """Whole batches of predictions and targets: exact, nearly so, far off, of sizes far apart, with targets near each other."""
+    y = [1.0, 2.0, 4.0, 8.5, -3.0]
+    return [
+        (y, y),
+        ([each * (1.0 + STEP) for each in y], y),
+        ([0.0] * 5, [0.1, 1e-300, 1e8, -1e8 + 1.0, 3.0]),
+        ([HUGE, -HUGE, 1.0, LEAST, 0.0], [1e300, 1e-300, -1e150, 2.0, 0.5]),
+        ([1e8, 1e8 + 0.5, 1e8 - 2.0], [1e8, 1e8 + 1.5, 1e8 - 0.25]),
+        ([3.0, 1.0], [LEAST, 1e-310]),
+    ]
+
+
 FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "cosine_similarity": lambda _: VECTORS,
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
@@ -289,6 +302,9 @@ FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "deephit_rank": by_intervals,
     **dict.fromkeys(("iou", "giou", "diou", "ciou", "eiou", "focal_eiou", "wiou", "bounded_iou"), boxes),
     "ctc": sequences,
+    **dict.fromkeys(
+        ("weighted_absolute_percentage_error", "relative_squared_error", "normalized_root_mean_squared_error"), series
+    ),
 }
 
 

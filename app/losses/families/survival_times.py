@@ -170,12 +170,6 @@ def pc_hazard(predictions: Array, interval: NDArray[np.int64], event: Array, fra
         "n": "how many samples there are",
     },
     aliases=("rank_loss_deephit_single", "deephit_ranking"),
-    equals=(
-        equal(
-            "pycox.models.loss.rank_loss_deephit_single(predictions, interval, event, rank_mat, width, reduction=reduction)",
-            caveat="Which pairs count is given there.",
-        ),
-    ),
     reference="Lee, Zame, Yoon and van der Schaar (2018), doi:10.1609/aaai.v32i1.11842",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     coupling="batch",
