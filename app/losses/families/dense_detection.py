@@ -181,7 +181,9 @@ def distribution_focal(predictions: Array, targets: Array) -> tuple[Array, Array
     """
     k = predictions.shape[1]
     place = np.minimum(targets, k - 1.0)[:, None]
-    return softmax_cross_entropy(predictions, Shares.of_rows(np.maximum(1.0 - np.abs(place - np.arange(k)), 0.0)))
+    return softmax_cross_entropy(
+        predictions, Shares.of_rows(np.maximum(1.0 - np.abs(place - np.arange(k, dtype=np.float64)), 0.0))
+    )
 
 
 @loss(

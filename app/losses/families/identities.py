@@ -249,7 +249,7 @@ def lifted_structure(
 
     def over(rows: slice) -> tuple[Array, Array]:
         """How much is in the maximum of each pair (a, n), and the share of the row's own others in its logarithm."""
-        own, other = tuple(part[rows, None] for part in tops), tuple(part[None, :] for part in tops)
+        own, other = (tops[0][rows, None], tops[1][rows, None]), (tops[0][None, :], tops[1][None, :])
         first = own[0] >= other[0]
         top = either(first, own, other)
         here, there = (exp_of(gap(item, top)) * total for item, total in ((own, totals[rows, None]), (other, totals)))

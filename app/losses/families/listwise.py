@@ -337,7 +337,7 @@ def neural_ndcg(predictions: Array, targets: Array, *, temperature: Temperature 
     items = there.sum(axis=1, keepdims=True)
     sort = _Sort(np.take_along_axis(predictions, order, axis=1), items, temperature)
     worth = np.take_along_axis(gains, order, axis=1)
-    discount = np.where(np.arange(predictions.shape[1]) < items, 1.0 / discounts(predictions.shape[1]), 0.0)
+    discount = np.where(np.arange(predictions.shape[1], dtype=np.int64) < items, 1.0 / discounts(predictions.shape[1]), 0.0)
     totals, means = np.zeros_like(worth), np.zeros_like(worth)
     for place, item, power in sort.powers():
         totals[:, place] += power

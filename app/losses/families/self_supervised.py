@@ -149,11 +149,12 @@ def vicreg(
     """
     n, d = first.shape
     high, low = difference(first, second)
+    squares: Array = (high * high).ravel()
     views = [_View(_centred(item), eps) for item in (first, second)]
     value = exact_sum(
         np.concatenate(
             [
-                np.full(1, invariance * exact_sum((high * high).ravel()) / (n * d)),
+                np.full(1, invariance * exact_sum(squares) / (n * d)),
                 *(variance / 2.0 / d * np.maximum(view.missing, 0.0) for view in views),
                 *(covariance / d * view.covariances.values for view in views),
             ]

@@ -120,7 +120,7 @@ def _quadrature(middle: Array, half: Array) -> OfInterval:
     """∫ e^(−middle·t − t²/2) over ±half, by the nodes of Gauss and Legendre: no term is negative."""
     t = half[:, None] * NODES
     total = half * (WEIGHTS * np.exp(-middle[:, None] * t - 0.5 * t * t)).sum(axis=1)
-    values = 0.5 * middle * middle + (HALF_LOG_2PI - np.log(total))
+    values: Array = 0.5 * middle * middle + (HALF_LOG_2PI - np.log(total))
     near_one = 0.5 * middle * middle < 1.0
     values = np.where(near_one, -np.log(np.exp(-0.5 * middle * middle - HALF_LOG_2PI) * total), values)
     return OfInterval(values, -2.0 * np.exp(-0.5 * half * half) * np.sinh(middle * half) / total)
