@@ -68,6 +68,7 @@ from app.training import (
 )
 from app.training.learners import State
 from app.training.objective import fitting
+from app.training.trees import Trees
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
@@ -312,10 +313,21 @@ class TrainRequest(Part):
     def _prepared(self, plan: Plan, limits: Limits) -> Run:
         """The run. Where a loss does not fit a named dataset, the request has no targets that could be wrong."""
         try:
-            return prepare(plan, limits)
+            return self._told(prepare(plan, limits))
         except CallerError as error:
             mine = error.moved(FIELDS)
             raise (mine if isinstance(self.data, InlineData) else gathered(mine, {("data", "targets"): ("loss",)})) from None
+
+    def _told(self, run: Run) -> Run:
+        """The run, with a warning of what was asked for and is not done; refused where an output is of other models."""
+        if not isinstance(run.model, Trees) and "feature_importances" in self.outputs:
+            message = f"feature_importances are of models of trees ({TREES}); {run.plan.model.thing.name} has none"
+            raise InvalidInput([Fault(("outputs", self.outputs.index("feature_importances")), "unexpected", message)])
+        epochs = run.plan.model.thing.epochs
+        if epochs is None or "epochs" not in self.model_fields_set or self.epochs <= epochs:
+            return run
+        message = f"{run.plan.model.thing.name} is grown in {epochs} epoch: epochs {self.epochs} changes nothing"
+        return replace(run, warnings=(*run.warnings, message))
 
     @property
     def runs(self) -> Sequence[Run]:
@@ -346,6 +358,10 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.training_epochs, settings.training_parameters, settings.training_row_epochs)
 
 
+Words: TypeAlias = Mapping[int, Sequence[str]]
+"""The words of columns of categories, in the order of the numbers that stand for them."""
+
+
 class Rows(NamedTuple):
     """The data of a request, with the names that its columns and classes have, and the kind of its targets."""
 
@@ -357,7 +373,7 @@ class Rows(NamedTuple):
 def data_of(request: TrainRequest) -> Rows:
     given = request.data
     if isinstance(given, InlineData):
-        table = _inline(given)
+        table = _inline(given, request.model)
         return Rows(table, table.features, None)
     dataset = DATASETS[given.name]
     try:
@@ -367,7 +383,7 @@ def data_of(request: TrainRequest) -> Rows:
     return Rows(Table(data.inputs, data.targets, data.classes, given.name, data.features), data.features, dataset.task)
 
 
-def _inline(given: InlineData) -> Table:
+def _inline(given: InlineData, model: Spec) -> Table:
     targets, classes = _targets(given.targets, ("data", "targets")), given.classes
     if classes is not None and len(set(classes)) < len(classes):
         raise InvalidInput([Fault(("data", "classes"), "duplicate", "data.classes must be different names")])
@@ -375,30 +391,69 @@ def _inline(given: InlineData) -> Table:
         classes = classes or _occurring(cast(Sequence[str], targets))
     elif classes is not None:
         _check_indices(targets, len(classes))
-    inputs = _inputs(given.inputs, ("data", "inputs"))
+    inputs, words = _inputs(given.inputs, ("data", "inputs"), model)
     features = None if given.features is None else tuple(given.features)
     if features is not None and inputs.ndim == 2 and len(features) != inputs.shape[1]:
         message = f"data.features has {len(features)} names, and data.inputs {inputs.shape[1]} columns: one is needed for each"
         raise InvalidInput([Fault(("data", "features"), "length", message)])
-    return Table(inputs, targets, classes, None, features)
+    return Table(inputs, targets, classes, None, features, words)
 
 
-def _inputs(given: object, path: Path) -> Numbers:
-    """Inputs as numbers: a column of text is refused at its first cell, and a number that is missing wherever it is."""
+def _inputs(given: object, path: Path, model: Spec, known: Words | None = None) -> tuple[Numbers, Words]:
+    """Inputs as numbers, NaN where one is missing and the model takes that; and the words that columns of categories have.
+
+    A column of other text is refused at its first cell, and a number that is missing wherever it is. `known` are the words of
+    other rows: any that is not among them is missing.
+    """
+    given, words = _without_words(given, model.given.get("categorical_features"), known)
     try:
         inputs = faults.numbers(given, path, gaps=True)
     except InvalidArray as error:
         first = {fault.path[-1]: fault for fault in reversed(error.faults) if fault.code == "not_a_number"}
         text = [replace(fault, message=f"{fault.message}; {ONE_HOT}") for fault in reversed(first.values())]
         raise InvalidArray(text or error.faults) from None
-    missing: list[list[int]] = np.argwhere(np.isnan(inputs))[:MAX_FAULTS].tolist()
+    takes_gaps = not MODELS[model.name].optimized
+    missing: list[list[int]] = [] if takes_gaps else np.argwhere(np.isnan(inputs))[:MAX_FAULTS].tolist()
     if missing:
         places = [(*path, *index) for index in missing]
         raise InvalidArray([Fault(place, "not_a_number", f"{faults.name(place)} must be {MISSING}") for place in places])
-    return inputs
+    return inputs, words
 
 
-MISSING = "a number, not null or NaN: leave the row out, or fill it in, as with its column's mean or median"
+def _without_words(given: object, categorical: object, known: Words | None) -> tuple[object, Words]:
+    """Rows with the words of categories as numbers, by the order of their names."""
+    rows = faults.listed(given) if isinstance(categorical, list) and not isinstance(given, np.ndarray) else None
+    cells = [faults.listed(row) for row in cast(list[object], rows)] if isinstance(rows, list) else []
+    if not cells or not all(isinstance(row, list) for row in cells):
+        return cast(object, given), known or {}
+    table = [list(row) for row in cast(list[list[object]], cells)]
+    words = dict(known or {})
+    for column in range(max(map(len, table), default=0)) if known is None else ():
+        found = {row[column] for row in table if column < len(row) and row[column] is not None and _is_plain(row[column])}
+        if _is_categorical(column, cast(list[object], categorical)) and found and all(isinstance(cell, str) for cell in found):
+            words[column] = sorted(map(str, found))
+    for column, names in words.items():
+        places: dict[object, int] = {name: place for place, name in enumerate(names)}
+        for row in table:
+            if column < len(row) and isinstance(row[column], str):
+                row[column] = places.get(row[column])
+    return table, words
+
+
+def _is_plain(cell: object) -> bool:
+    return isinstance(cell, str | int | float | bool)
+
+
+def _is_categorical(column: int, categorical: list[object]) -> bool:
+    """Whether a column may be one of categories; those that are told by name are known later."""
+    return column in categorical or any(isinstance(name, str) for name in categorical)
+
+
+TREES = ", ".join(name for name, declared in MODELS.items() if not declared.optimized)
+MISSING = (
+    "a number, not null or NaN: leave the row out, or fill it in, as with its column's mean or median; "
+    f"or take a model that can do without, of {TREES}"
+)
 """What is said of an input that is missing."""
 
 
@@ -453,7 +508,7 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         loss=_loss(request, rows),
         optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
-        validation=_held(request.validation),
+        validation=_held(request, rows.table.words),
         epochs=request.epochs,
         batch_size=request.batch_size,
         shuffle=request.shuffle,
@@ -501,12 +556,13 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     return USUAL_OPTIMIZER
 
 
-def _held(validation: Validation | None) -> Held:
+def _held(request: TrainRequest, words: Words) -> Held:
+    validation = request.validation
     if validation is None:
         return Held(fraction=None)
     if validation.inputs is None:
         return Held(validation.fraction, validation.last, None, validation.seed)
-    inputs = _inputs(validation.inputs, ("validation", "inputs"))
+    inputs, _ = _inputs(validation.inputs, ("validation", "inputs"), request.model, words)
     return Held(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
 
 

@@ -18,7 +18,7 @@ from app.training.tables import Scale
 DIAGNOSIS_SECONDS = 10.0
 """What diagnoses may take beyond the time of the run: trying other rates takes a large model as long as an epoch."""
 
-Extra: TypeAlias = Literal["parameters", "predictions", "per_sample"]
+Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "feature_importances"]
 
 
 class Scores(TypedDict):
@@ -116,6 +116,12 @@ class TrainResponse(SetUp):
         Annotated[Any, Field(description="For the validation rows, or the training rows without any; in the targets' own units.")]
     ]
     per_sample: NotRequired[Annotated[list[NumberOrNull], Field(description="The loss of each of these rows: (n,).")]]
+    feature_importances: NotRequired[
+        Annotated[
+            list[float],
+            Field(description="(d,): the share of the gain of all splits that came by each column; all 0 without a split."),
+        ]
+    ]
 
 
 def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:

@@ -1,8 +1,8 @@
 """A training run: what was asked for (Plan), and what is trained on what once everything has been checked (Run)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,16 @@ from app.losses.form import Bound, Sum, bind
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS
+from app.training.columns import check_categories, columns_by_index
+from app.training.criteria import check_criterion
 from app.training.metrics import check_metric
 from app.training.network import Network
-from app.training.objective import Labels, Objective, agree_on
+from app.training.objective import Labels, Objective, agree_on, of_differences
 from app.training.tables import Held, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
-from app.training.trees import Trees
+from app.training.trees import Boosted, Forest, Trees
+
+State: TypeAlias = dict[str, Numbers]
+"""Everything that changes during a run, as plain arrays."""
 
 USUAL_BATCH = 32
 
@@ -87,12 +92,16 @@ class Rows(NamedTuple):
     targets: Numbers
     """(n,) or (n, m), as metrics take them."""
 
+    row_weights: Array | None = None
+    """(n,) what each row counts; None: 1."""
+
     @property
     def n(self) -> int:
         return len(self.inputs)
 
     def at(self, which: NDArray[np.intp]) -> "Rows":
-        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.at(which), self.targets[which])
+        weights = None if self.row_weights is None else self.row_weights[which]
+        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.at(which), self.targets[which], weights)
 
 
 @dataclass(frozen=True)
@@ -113,32 +122,41 @@ class Run:
     def base_rate(self) -> float:
         """The learning rate that a schedule multiplies; NaN where there is none."""
         if isinstance(self.model, Trees):
-            return self.model.learning_rate
+            return self.model.rate
         assert self.plan.optimizer is not None
         return self.plan.optimizer.all.get("learning_rate", np.nan)
 
 
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     """Check a plan and make its arrays ready; InvalidInput with the place and the rule for whatever does not fit."""
-    check_table(plan.data, ("data",))
+    of_trees = not plan.model.thing.optimized
+    if plan.model.thing.epochs is not None:
+        plan = replace(plan, epochs=plan.model.thing.epochs)
+    check_table(plan.data, ("data",), gaps=of_trees)
     kept, held = split(len(plan.data.inputs), plan.validation)
     outside = plan.validation.table
     if outside is not None:
-        check_table(outside, ("validation", "table"), plan.data.inputs.shape[1])
+        check_table(outside, ("validation", "table"), plan.data.inputs.shape[1], gaps=of_trees)
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
-    if plan.standardize_inputs and plan.data.name is None:
+    standardizes = plan.standardize_inputs and not of_trees  # which no tree would notice
+    if standardizes and plan.data.name is None:
         check_columns(plan.data)
-    inputs_scale = scale_of(plan.data.inputs, kept, "inputs") if plan.standardize_inputs else None
+    inputs_scale = scale_of(plan.data.inputs, kept, "inputs") if standardizes else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
-    model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)
+    parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
+    model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
-    rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model)), labels, targets)
+    rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model), gaps=of_trees), labels, targets)
     training, validation = rows.at(kept), rows.at(held) if len(held) else None
     if outside is not None:
-        validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, _largest(model))
+        validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, model)
     _check_counts(training, validation)
     _check_metrics(plan.metrics, objective, rows.targets)
+    if isinstance(model, Boosted):
+        check_categories(training, validation, model)
+    if isinstance(model, Forest):
+        check_criterion(model.criterion, objective, training.labels, named=plan.data.classes is not None)
     return Run(
         plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, _warnings(training, objective)
     )
@@ -148,8 +166,8 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
 
 
 def _largest(model: Network | Trees) -> float:
-    """The largest input that a model takes: trees compare in single precision."""
-    return float(np.finfo(np.float32 if isinstance(model, Trees) else np.float64).max)
+    """The largest input that a model takes: decision trees compare in single precision."""
+    return float(np.finfo(np.float32 if isinstance(model, Forest) else np.float64).max)
 
 
 def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
@@ -157,7 +175,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     targets, wanted = plan.data.targets, plan.standardize_targets
     if wanted is not True:
         objective, labels = _agreed(plan, targets, plan.data.classes)
-        if wanted is False or _labels_like(plan.data) or not _of_differences(objective, labels):
+        if wanted is False or _labels_like(plan.data) or not of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
         refuse_at(("standardize_targets",), "targets", "class names cannot be standardized: set standardize.targets to false")
@@ -190,19 +208,6 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None) -> tuple[Ob
         ) from None
 
 
-def _of_differences(objective: Objective, labels: Labels) -> bool:
-    """Whether targets are real numbers that may be shifted with the predictions: percentages, for one, may not."""
-    if {objective.encoding, objective.targets_encoding} - {"real", "value"}:
-        return False
-    targets = labels.targets.reshape(len(labels.targets), -1)
-    far = float(np.abs(targets).max()) or 1.0
-    with np.errstate(all="ignore"):
-        predictions = targets + far * np.linspace(-3.0, 3.0, targets.size).reshape(targets.shape)
-        here, _ = objective.losses(predictions, labels)
-        there, _ = objective.losses(predictions + far, labels._replace(targets=labels.targets + far))
-    return np.allclose(here, there, rtol=1e-6)
-
-
 def _labels_like(table: Table) -> bool:
     """Whether the targets stand for classes, although a loss may take them for numbers."""
     if table.classes is not None or not isinstance(table.targets, np.ndarray):
@@ -212,11 +217,17 @@ def _labels_like(table: Table) -> bool:
 
 
 def _outside(
-    table: Table, data: Table, objective: Objective, inputs_scale: Scale | None, targets_scale: Scale | None, largest: float
+    table: Table,
+    data: Table,
+    objective: Objective,
+    inputs_scale: Scale | None,
+    targets_scale: Scale | None,
+    model: Network | Trees,
 ) -> Rows:
     """Validation rows of their own, with the scales and classes of the data."""
     _check_classes(table, data)
-    inputs, targets = scaled(table.inputs, inputs_scale, ("validation", "table", "inputs"), largest), table.targets
+    path, gaps, targets = ("validation", "table", "inputs"), isinstance(model, Trees), table.targets
+    inputs = scaled(table.inputs, inputs_scale, path, _largest(model), gaps=gaps)
     if targets_scale is not None and isinstance(targets, np.ndarray):
         targets = scaled(targets, targets_scale, ("validation", "table", "targets"))
     try:
@@ -285,7 +296,7 @@ def _check_limits(plan: Plan, limits: Limits, n: int) -> None:
 
 def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
     if isinstance(model, Trees):
-        _check_boosting(plan)
+        _check_trees(plan, model)
         return
     if model.size > limits.parameters:
         said = (
@@ -304,15 +315,19 @@ def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
             raise InvalidParameter([Fault(("model", "dropout"), "unexpected", said)])
 
 
-def _check_boosting(plan: Plan) -> None:
+def _check_trees(plan: Plan, model: Trees) -> None:
     name = plan.model.thing.name
     if plan.optimizer is not None:
-        said = f"{name} has no weights for an optimizer to move; its learning_rate is a parameter of the model"
+        rate = "; its learning_rate is a parameter of the model" if isinstance(model, Boosted) else ""
+        said = f"{name} has no weights for an optimizer to move{rate}"
         raise InvalidParameter([Fault(("optimizer",), "unexpected", said)])
     if plan.batch_size not in (None, "full"):
-        said = f"{name} takes all rows at once; subsample is a parameter of the model"
+        sample = "subsample" if isinstance(model, Boosted) else "bootstrap of random_forest"
+        said = f"{name} takes all rows at once; {sample} is a parameter of the model"
         raise InvalidParameter([Fault(("batch_size",), "unexpected", said)])
     _refuse_settings(plan, name, ("regularization", "gradient_clipping"))
+    if isinstance(model, Forest):
+        _refuse_settings(plan, name, ("schedule",))
 
 
 def _refuse_settings(plan: Plan, name: str, fields: tuple[str, ...]) -> None:

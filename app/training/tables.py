@@ -1,7 +1,7 @@
 """Rows as a caller has them: checked, split into those to train on and to validate with, and standardized."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
+
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Table:
     """Of a dataset that is known by one; its columns are what they are, also those that are constant."""
     features: tuple[str, ...] | None = None
     """Names of the inputs' columns, d of them."""
+    words: Mapping[int, Sequence[str]] = field(default_factory=dict[int, Sequence[str]])
+    """What the numbers of columns of words stand for, in their order."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Scale(NamedTuple):
         return (array - self.mean) / self.deviation
 
 
-def check_table(table: Table, path: Path, columns: int | None = None) -> None:
-    """Refuse a table that has no rows or columns, rows without target, or numbers that are none."""
+def check_table(table: Table, path: Path, columns: int | None = None, *, gaps: bool = False) -> None:
+    """Refuse a table that has no rows or columns, rows without target, or numbers that are none, but for NaN in `gaps`."""
     inputs, targets = table.inputs, table.targets
     if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
         said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
@@ -67,7 +71,8 @@ def check_table(table: Table, path: Path, columns: int | None = None) -> None:
         refuse_at((*path, "targets"), "empty", f"targets are empty: shape {targets.shape}")
     for name, array in (("inputs", inputs), ("targets", targets)):
         if isinstance(array, np.ndarray):
-            _refuse_numbers(~np.isfinite(array), (*path, name), "not_finite", "must be finite")
+            bad = np.isinf(array) if gaps and name == "inputs" else ~np.isfinite(array)
+            _refuse_numbers(bad, (*path, name), "not_finite", "must be finite")
 
 
 def refuse_at(path: Path, code: str, message: str) -> NoReturn:
@@ -127,10 +132,11 @@ def check_columns(table: Table) -> None:
         refuse_at(("data", "inputs"), "constant_column", f"{said}; remove them or set standardize.inputs to false")
 
 
-def scaled(array: Numbers, scale: Scale | None, path: Path, largest: float = np.finfo(np.float64).max) -> Array:
-    """The array, standardized where there is a scale; InvalidArray for numbers beyond the largest."""
+def scaled(array: Numbers, scale: Scale | None, path: Path, largest: float = LARGEST, *, gaps: bool = False) -> Array:
+    """The array, standardized where there is a scale; InvalidArray for numbers beyond the largest, and NaN but for `gaps`."""
     with np.errstate(over="ignore"):
         moved = np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
     after = "" if scale is None else " after it was standardized"
-    _refuse_numbers(~(np.abs(moved) <= largest), path, "out_of_range", f"must be at most {largest:.4g}{after}")
+    bad = ~(np.abs(moved) <= largest)
+    _refuse_numbers(bad & ~np.isnan(moved) if gaps else bad, path, "out_of_range", f"must be at most {largest:.4g}{after}")
     return moved

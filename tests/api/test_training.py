@@ -311,7 +311,11 @@ async def test_names_of_validation_rows_are_those_of_the_data(client: httpx.Asyn
 
 
 async def test_a_schedule_moves_the_rate_of_boosted_trees(client: httpx.AsyncClient) -> None:
-    request = {"data": inline(Y.tolist(), X.tolist()), "loss": "mse", "model": {"name": "boosted_trees", "learning_rate": 0.4}}
+    request = {
+        "data": inline(Y.tolist(), X.tolist()),
+        "loss": "mse",
+        "model": {"name": "boosted_trees", "learning_rate": 0.4, "min_samples_leaf": 1},
+    }
     answer = await train(client, **request, schedule={"name": "step", "every": 2, "factor": 0.5}, epochs=6)
     assert [each["learning_rate"] for each in answer["history"]] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
     assert (answer["optimizer"], answer["n_parameters"]) == (None, None)
@@ -648,3 +652,73 @@ async def test_the_schema_takes_what_is_taken(request_: dict[str, Any], schemas:
 )
 async def test_the_schema_refuses_what_is_refused(request_: dict[str, Any], schemas: dict[str, Validator]) -> None:
     assert not schemas["TrainRequest"].is_valid(request_)
+
+
+# --- models of trees ---------------------------------------------------------------------------------------------------------
+
+COLOURS = ["red", "green", "blue", "red"] * 15
+WORDS = {
+    "data": {
+        "inputs": [[colour, float(row % 7)] for row, colour in enumerate(COLOURS)],
+        "targets": [{"red": 5.0, "green": 1.0, "blue": 3.0}[colour] for colour in COLOURS],
+        "features": ["colour", "number"],
+    },
+    "loss": "mse",
+    "model": {"name": "boosted_trees", "categorical_features": ["colour"], "learning_rate": 1.0, "min_samples_leaf": 5},
+    "validation": {"inputs": [["blue", 0], ["red", 3], ["green", 1], ["mauve", 1], [None, 2]], "targets": [3, 5, 1, 1, 1]},
+    "epochs": 3,
+    "outputs": ["predictions", "feature_importances"],
+}
+
+
+async def test_words_are_categories_where_they_are_called_so(client: httpx.AsyncClient) -> None:
+    answer = (await client.post("/v1/train", json=WORDS)).json()
+    *known, unseen, missing = answer["predictions"]
+    np.testing.assert_allclose(known, [3.0, 5.0, 1.0], atol=1e-6)
+    assert unseen == missing
+    assert answer["feature_importances"][0] > 0.99
+    assert answer["data"]["standardized"]["inputs"] is None
+    problem = problem_of(await client.post("/v1/train", json={**WORDS, "model": "boosted_trees", "validation": None}))
+    assert problem["errors"][0]["pointer"] == "/data/inputs/0/0"
+    assert "one-hot" in problem["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("name", ["boosted_trees", "decision_tree", "random_forest"])
+async def test_trees_alone_take_what_is_missing(name: str, client: httpx.AsyncClient) -> None:
+    rows: list[list[float | None]] = [[None if row % 3 == 0 else float(row), 1.0] for row in range(60)]
+    request = {"data": {"inputs": rows, "targets": list(range(60))}, "loss": "mse", "epochs": 4, "model": name}
+    assert (await client.post("/v1/train", json=request)).status_code == 200
+    problem = problem_of(await client.post("/v1/train", json={**request, "model": "linear"}))
+    assert problem["errors"][0]["pointer"] == "/data/inputs/0/0"
+    assert name in problem["errors"][0]["message"]
+
+
+async def test_a_single_tree_says_that_it_needs_one_epoch(client: httpx.AsyncClient) -> None:
+    request = {"data": "wine", "model": {"name": "DecisionTreeClassifier", "max_depth": 3}}
+    plain = (await client.post("/v1/train", json=request)).json()
+    assert (len(plain["history"]), "warnings" in plain) == (1, False)
+    many = (await client.post("/v1/train", json={**request, "epochs": 7})).json()
+    assert many["warnings"] == ["decision_tree is grown in 1 epoch: epochs 7 changes nothing"]
+    assert many["final"] == plain["final"]
+
+
+async def test_importances_are_of_trees(client: httpx.AsyncClient) -> None:
+    problem = problem_of(await client.post("/v1/train", json={"outputs": ["predictions", "feature_importances"], "epochs": 1}))
+    assert [(fault["pointer"], fault["code"]) for fault in problem["errors"]] == [("/outputs/1", "unexpected")]
+
+
+@pytest.mark.parametrize(
+    ("model", "pointer"),
+    [
+        ({"name": "boosted_trees", "monotone_constraints": [1, 2]}, "/model/monotone_constraints"),
+        ({"name": "boosted_trees", "monotone_constraints": {"a": 1}}, "/model/monotone_constraints/a"),
+        ({"name": "boosted_trees", "categorical_features": [7]}, "/model/categorical_features/0"),
+        ({"name": "random_forest", "criterion": "gini"}, "/model/criterion"),
+        ({"name": "boosted_trees", "max_bins": 256}, "/model/max_bins"),
+    ],
+)
+async def test_what_does_not_fit_the_columns_is_refused(model: dict[str, Any], pointer: str, client: httpx.AsyncClient) -> None:
+    request = {"data": inline(Y.tolist(), X.tolist()), "loss": "mse", "model": model}
+    problem = problem_of(await client.post("/v1/train", json=request))
+    assert problem["status"] == 422
+    assert problem["errors"][0]["pointer"].startswith(pointer)
