@@ -36,7 +36,7 @@
         recommend.py     which losses suit (POST /v1/recommend); described.py: some targets; traits.py: what these are like
         pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
-        run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows
+        run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
         objective.py     a loss as what a model is trained on: whether it fits, and its slope
         models.py        linear, mlp, boosted_trees, ...; network.py, trees.py, activations.py: what they are made of
         boosting.py      trees on the slopes of a loss; slopes.py, leaf_values.py: their leaves; bins.py: how they are grown

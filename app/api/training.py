@@ -1,11 +1,13 @@
 """POST /v1/train: what a loss does when a model is trained on it."""
 
+import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     Discriminator,
@@ -69,6 +71,7 @@ from app.training import (
 from app.training.learners import State
 from app.training.objective import fitting
 from app.training.trees import Trees
+from app.training.weights import ClassWeight
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
@@ -112,6 +115,14 @@ class InlineData(Part):
     classes: Classes = None
     features: Annotated[
         Names | None, Field(description="Names of the inputs' columns; a table's are those of its columns."), Listed
+    ] = None
+    sample_weight: Annotated[
+        Targets, Field(description="(n,) what each row counts: one of weight 2 is that row twice, one of 0 is not there.")
+    ] = None
+    groups: Annotated[
+        list[int | str] | None,
+        Field(description="(n,) whole numbers or words: rows of one group stay together where validation.split is grouped."),
+        Listed,
     ] = None
 
     @model_validator(mode="before")
@@ -163,12 +174,20 @@ class Validation(Part):
     """Which rows the model is not trained on but measured with: a share, the last ones, or others."""
 
     fraction: Annotated[float | None, Field(description="A share of the rows, drawn by the seed.", gt=0, lt=1)] = None
+    split: Annotated[
+        Literal["random", "stratified", "grouped", "ordered"],
+        Field(
+            description="How the share is drawn: stratified takes it of each class, grouped takes whole groups of data.groups, "
+            "and ordered takes the last rows, as where rows follow each other in time."
+        ),
+    ] = "random"
     seed: Annotated[int, Field(description="What the share is drawn from.", ge=0, lt=2**32)] = 0
     last: Annotated[int | None, Field(description="So many rows from the end.", ge=1)] = None
     inputs: Annotated[Numbers2D, Field(description="Other rows altogether, with their targets.")] = None
     targets: Annotated[
         Targets, Field(description="Of these rows; names are among the classes of the data.", validation_alias=TARGETS)
     ] = None
+    sample_weight: Annotated[Targets, Field(description="(n,) what each of these rows counts.")] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -184,6 +203,11 @@ class Validation(Part):
             raise InvalidInput(
                 [Fault(("validation", "seed"), "unexpected", "validation.seed is for a fraction: nothing else is drawn")]
             )
+        if self.fraction is None and self.split != "random":
+            raise InvalidInput([Fault(("validation", "split"), "unexpected", "validation.split is for a fraction")])
+        if self.inputs is None and self.sample_weight is not None:
+            message = "validation.sample_weight is of validation.inputs; other rows have their weight in data.sample_weight"
+            raise InvalidInput([Fault(("validation", "sample_weight"), "unexpected", message)])
         return self
 
 
@@ -289,6 +313,15 @@ class TrainRequest(Part):
         Field(description="What else to measure after each epoch: metrics, or any loss.", max_length=10, default_factory=list),
         OneOrMore,
     ]
+    class_weight: Annotated[
+        Any,
+        WithJsonSchema(UNTYPED),
+        Field(
+            description='What rows count by their class, beside their own weight, in both losses: "balanced" (n / (k·n of the '
+            "class)), a number for each class, or an object by class name, in which a class that is missing counts 1.",
+            examples=["balanced", [1, 5], {"rare": 10}],
+        ),
+    ] = None
     seed: Annotated[int, Field(description="What weights, order and dropout are drawn from.", ge=0, lt=2**32)] = 0
     outputs: Annotated[
         list[Extra], Field(description="What else to answer.", max_length=MOST_OUTPUTS, default_factory=list), Listed, OneOrMore
@@ -396,7 +429,13 @@ def _inline(given: InlineData, model: Spec) -> Table:
     if features is not None and inputs.ndim == 2 and len(features) != inputs.shape[1]:
         message = f"data.features has {len(features)} names, and data.inputs {inputs.shape[1]} columns: one is needed for each"
         raise InvalidInput([Fault(("data", "features"), "length", message)])
-    return Table(inputs, targets, classes, None, features, words)
+    groups = given.groups
+    if groups is not None and len(groups) != len(inputs):
+        message = f"data.groups must have one entry per row of inputs: {len(inputs)}, not {len(groups)}"
+        raise InvalidInput([Fault(("data", "groups"), "shape_mismatch", message)])
+    return Table(
+        inputs, targets, classes, None, features, _weights(given.sample_weight, ("data", "sample_weight")), groups, words
+    )
 
 
 def _inputs(given: object, path: Path, model: Spec, known: Words | None = None) -> tuple[Numbers, Words]:
@@ -455,6 +494,10 @@ MISSING = (
     f"or take a model that can do without, of {TREES}"
 )
 """What is said of an input that is missing."""
+
+
+def _weights(given: object, path: Path) -> NDArray[np.float64] | None:
+    return None if given is None else faults.numbers(given, path)
 
 
 def _targets(given: object, path: Path) -> Raw:
@@ -523,7 +566,28 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         restore_best=bool(stopping and stopping.restore_best),
         metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in request.metrics),
         seed=request.seed,
+        class_weight=_class_weight(request.class_weight),
     )
+
+
+def _class_weight(given: object) -> ClassWeight | None:
+    """What rows count by their class, where it is written as one of its three forms."""
+    given = faults.listed(given)
+    if given is None or given == "balanced":
+        return cast(str | None, given)
+    numbers: Mapping[object, object]
+    if isinstance(given, dict):
+        numbers = cast(dict[object, object], given)
+    elif isinstance(given, list):
+        numbers = dict(enumerate(cast(list[object], given)))
+    else:
+        message = 'class_weight is "balanced", a list with a number for each class, or an object of such by class name'
+        raise InvalidInput([Fault(("class_weight",), "type", message)])
+    for key, number in numbers.items():
+        if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number < math.inf:
+            message = f"class_weight[{key}] must be a number from 0 on"
+            raise InvalidInput([Fault(("class_weight", cast("int | str", key)), "out_of_range", message)])
+    return cast(ClassWeight, given)
 
 
 def _loss(request: TrainRequest, rows: Rows) -> Chosen:
@@ -561,9 +625,12 @@ def _held(request: TrainRequest, words: Words) -> Held:
     if validation is None:
         return Held(fraction=None)
     if validation.inputs is None:
-        return Held(validation.fraction, validation.last, None, validation.seed)
+        return Held(validation.fraction, validation.last, None, validation.seed, validation.split)
     inputs, _ = _inputs(validation.inputs, ("validation", "inputs"), request.model, words)
-    return Held(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
+    targets = _targets(validation.targets, ("validation", "targets"))
+    return Held(
+        None, None, Table(inputs, targets, sample_weight=_weights(validation.sample_weight, ("validation", "sample_weight")))
+    )
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------
@@ -592,7 +659,7 @@ def train(request: TrainRequest) -> Generator[Event]:
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
 
 
-COLUMNS = Layout(("inputs", "targets", "labels"), ("data",), InlineData, rest="inputs")
+COLUMNS = Layout(("inputs", "targets", "labels", "sample_weight", "groups"), ("data",), InlineData, rest="inputs")
 """What may be columns of a table."""
 
 TRAIN = Call(

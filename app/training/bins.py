@@ -60,9 +60,9 @@ def _thresholds(numbers: Array, weights: Array | None, most: int) -> Array:
     if len(different) <= most:
         return different[:-1] / 2.0 + different[1:] / 2.0
     order = np.argsort(numbers, kind="stable")
-    ordered = numbers[order]
+    ordered = np.asarray(numbers[order], np.float64)
     below = np.asarray(np.cumsum(np.ones(len(numbers)) if weights is None else weights[order]), np.float64)
-    cuts = below[-1] * np.arange(1, most) / most
+    cuts = float(below[-1]) * np.arange(1, most) / most
     low = np.minimum(np.searchsorted(below, cuts, "left"), len(ordered) - 1)
     high = np.minimum(np.searchsorted(below, cuts, "right"), len(ordered) - 1)
     return np.asarray(np.unique(ordered[low] / 2.0 + ordered[high] / 2.0), np.float64)

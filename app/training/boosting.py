@@ -75,7 +75,7 @@ class Boosting:
         n, k = self.run.training.n, self.trees.outputs
         first = self.run.training.labels.targets.reshape(n, -1)[:, 0]
         rows = np.argsort(first, kind="stable")[np.linspace(0, n - 1, min(n, PROBED)).astype(np.intp)]
-        labels = self.run.training.labels.at(rows)._replace(weights=None, counts=None)
+        labels = self.run.training.labels.at(rows)._replace(weights=None, counts=None, sample=None)
         slopes = Slopes(self.run.objective, self.trees.output, labels)
         spread = 1.0 if self.slopes.corners is None else float(self.slopes.corners.std()) or 1.0
         directions = np.random.default_rng(0).normal(size=(len(rows), k)) if k > 1 else np.ones((len(rows), 1))
@@ -84,6 +84,12 @@ class Boosting:
             if second is None or not (second() > 0).all():
                 return False
         return True
+
+    @cached_property
+    def l2(self) -> float:
+        """What is added to second derivatives, which count in multiples of the rows' mean weight."""
+        weights = self.run.training.row_weights
+        return self.trees.l2_regularization / (1.0 if weights is None else float(weights.mean()))
 
     # --- the start -----------------------------------------------------------------------------------------------------------
 
@@ -201,7 +207,7 @@ class Boosting:
             steep = steep / (float(np.abs(steep).max()) or 1.0)
         chosen = slice(None) if rows is None else rows
         curved = None if constant or heights is None else heights[chosen] * unit
-        return grow(self.bins, rows, steep[chosen], curved, trees.l2_regularization * unit, trees, rng)
+        return grow(self.bins, rows, steep[chosen], curved, self.l2 * unit, trees, rng)
 
     def _values(
         self, sums: Array, slope: Array, bend: Array | None, column: int, grown: Grown, seen: slice | NDArray[np.intp]
@@ -213,7 +219,7 @@ class Boosting:
             if monotone and size > 1:
                 return tree["value"][:, 0]
             down = -np.bincount(leaf, slope[seen], size)
-            over = np.bincount(leaf, bend[seen], size) + self.trees.l2_regularization
+            over = np.bincount(leaf, bend[seen], size) + self.l2
             return np.divide(down, over, out=np.zeros(size), where=over > 0)
         numbers = np.cumsum(tree["left"] < 0) - 1
         slopes = self.slopes if grown.rows is None else self.slopes.of(grown.rows)

@@ -47,7 +47,7 @@ class Planting:
         """(n,) what each row counts."""
         labels, n = self.run.training.labels, self.run.training.n
         counted = np.ones(n)
-        for array in (labels.weights, labels.counts):
+        for array in (labels.weights, labels.counts, labels.sample):
             counted = counted if array is None else counted * array.reshape(n, -1).mean(axis=1)
         return counted
 
@@ -191,7 +191,9 @@ class Planting:
             return Slopes(self.run.objective, self.forest.output, labels)
         shape = (len(rows), *self.run.objective.outputs[: self.run.objective.depth])
         column = weights.reshape(-1, *(1,) * (len(shape) - 1))
-        return Slopes(self.run.objective, self.forest.output, labels._replace(weights=np.broadcast_to(column, shape).copy()))
+        return Slopes(
+            self.run.objective, self.forest.output, labels._replace(weights=np.broadcast_to(column, shape).copy(), sample=None)
+        )
 
     # --- predictions -----------------------------------------------------------------------------------------------------------
 

@@ -46,13 +46,15 @@ class Labels(NamedTuple):
     """(n, *d): 1, and 0 for an element whose label is ignored (None: 1)."""
     within: Array | None = None
     """(n, *row): the same of the numbers within rows, where a loss weighs these."""
+    sample: Array | None = None
+    """(n, *d): what each row counts in sums, as a multiple of their mean (None: 1); no divisor has it."""
 
     def at(self, rows: slice | NDArray[np.intp]) -> "Labels":
         return Labels(self.targets[rows], *(None if array is None else array[rows] for array in self[1:]))
 
     def any(self) -> bool:
         """Whether any element counts."""
-        counts = [array for array in (self.counts, self.weights) if array is not None]
+        counts = [array for array in (self.counts, self.weights, self.sample) if array is not None]
         return not counts or bool(np.logical_and.reduce(counts).any())
 
 
@@ -159,10 +161,11 @@ class Objective:
     @staticmethod
     def _shares(losses: Array, labels: Labels) -> tuple[Array | None, float]:
         """The weights of the elements, and what their mean divides by: 1 where nothing counts, as then all losses are 0."""
-        if labels.weights is None and labels.counts is None:
+        if labels.weights is None and labels.counts is None and labels.sample is None:
             return None, float(losses.size)
-        weights = _flat(labels.weights)
-        return weights, divisor_of(losses.size, weights, _flat(labels.counts)) or 1.0
+        weights, sample = _flat(labels.weights), _flat(labels.sample)
+        divisor = divisor_of(losses.size, weights, _flat(labels.counts)) or 1.0
+        return weights if sample is None else sample if weights is None else weights * sample, divisor
 
     def labels(self, targets: Raw, classes: Sequence[str] | None) -> Labels:
         """Further targets for the same loss, such as those of validation rows."""

@@ -19,6 +19,7 @@ from app.training.network import Network
 from app.training.objective import Labels, Objective, agree_on, of_differences
 from app.training.tables import Held, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
 from app.training.trees import Boosted, Forest, Trees
+from app.training.weights import ClassWeight, check_weights, classes_in, of_classes, weighing
 
 State: TypeAlias = dict[str, Numbers]
 """Everything that changes during a run, as plain arrays."""
@@ -81,6 +82,8 @@ class Plan:
     metrics: tuple[Chosen, ...] = ()
     """Each a Metric or a Loss."""
     seed: int = 0
+    class_weight: ClassWeight | None = None
+    """What rows count by their class, in both losses; metrics and scales leave it out."""
 
 
 class Rows(NamedTuple):
@@ -93,15 +96,17 @@ class Rows(NamedTuple):
     """(n,) or (n, m), as metrics take them."""
 
     row_weights: Array | None = None
-    """(n,) what each row counts; None: 1."""
+    """(n,) what each row counts in losses; None: 1."""
+    sample_weight: Array | None = None
+    """(n,) what it counts in metrics: without what its class weighs."""
 
     @property
     def n(self) -> int:
         return len(self.inputs)
 
     def at(self, which: NDArray[np.intp]) -> "Rows":
-        weights = None if self.row_weights is None else self.row_weights[which]
-        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.at(which), self.targets[which], weights)
+        weights = [None if array is None else array[which] for array in (self.row_weights, self.sample_weight)]
+        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.at(which), self.targets[which], *weights)
 
 
 @dataclass(frozen=True)
@@ -133,24 +138,32 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     if plan.model.thing.epochs is not None:
         plan = replace(plan, epochs=plan.model.thing.epochs)
     check_table(plan.data, ("data",), gaps=of_trees)
-    kept, held = split(len(plan.data.inputs), plan.validation)
+    if plan.data.sample_weight is not None:
+        check_weights(plan.data.sample_weight, len(plan.data.inputs), ("data", "sample_weight"))
+    kept, held = split(len(plan.data.inputs), plan.validation, _strata(plan), plan.data.groups)
     outside = plan.validation.table
     if outside is not None:
         check_table(outside, ("validation", "table"), plan.data.inputs.shape[1], gaps=of_trees)
+        if outside.sample_weight is not None:
+            check_weights(outside.sample_weight, len(outside.inputs), ("validation", "table", "sample_weight"))
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
     standardizes = plan.standardize_inputs and not of_trees  # which no tree would notice
     if standardizes and plan.data.name is None:
         check_columns(plan.data)
-    inputs_scale = scale_of(plan.data.inputs, kept, "inputs") if standardizes else None
+    weights = plan.data.sample_weight
+    inputs_scale = scale_of(plan.data.inputs, kept, "inputs", weights) if standardizes else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
     parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
     rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model), gaps=of_trees), labels, targets)
+    rows = _weighed(rows, plan, weights, kept)
     training, validation = rows.at(kept), rows.at(held) if len(held) else None
+    training = _relative(training, objective)
+    validation = None if validation is None else _relative(validation, objective)
     if outside is not None:
-        validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, model)
+        validation = _outside(outside, plan, objective, inputs_scale, targets_scale, model)
     _check_counts(training, validation)
     _check_metrics(plan.metrics, objective, rows.targets)
     if isinstance(model, Boosted):
@@ -179,7 +192,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
         refuse_at(("standardize_targets",), "targets", "class names cannot be standardized: set standardize.targets to false")
-    scale = scale_of(targets, kept, "targets")
+    scale = scale_of(targets, kept, "targets", plan.data.sample_weight)
     moved = scaled(targets, scale, ("data", "targets"))
     try:
         return *_agreed(plan, moved, None), moved, scale
@@ -218,13 +231,14 @@ def _labels_like(table: Table) -> bool:
 
 def _outside(
     table: Table,
-    data: Table,
+    plan: Plan,
     objective: Objective,
     inputs_scale: Scale | None,
     targets_scale: Scale | None,
     model: Network | Trees,
 ) -> Rows:
     """Validation rows of their own, with the scales and classes of the data."""
+    data = plan.data
     _check_classes(table, data)
     path, gaps, targets = ("validation", "table", "inputs"), isinstance(model, Trees), table.targets
     inputs = scaled(table.inputs, inputs_scale, path, _largest(model), gaps=gaps)
@@ -238,7 +252,56 @@ def _outside(
         raise InvalidArray(faults).moved(
             {("targets",): (*table_path, "targets"), ("classes",): (*table_path, "classes"), ("parameters",): ("loss",)}
         ) from None
-    return Rows(inputs, labels, targets if isinstance(targets, np.ndarray) else labels.targets)
+    rows = Rows(inputs, labels, targets if isinstance(targets, np.ndarray) else labels.targets)
+    return _relative(_weighed(rows, plan, table.sample_weight, None), objective)
+
+
+def _takes_labels(plan: Plan) -> bool:
+    """Whether the loss takes numbers for labels."""
+    bound = plan.loss.made or bind(plan.loss.thing, plan.loss.parameters)
+    while isinstance(bound, Sum):
+        bound = bound.parts[0].loss
+    targets = bound.loss.inputs.get("targets")
+    return targets is not None and any("class_names" in encoding.accepts for _, encoding in targets.cases)
+
+
+def _strata(plan: Plan) -> NDArray[np.intp] | None:
+    """(n,) the classes that a stratified split keeps in proportion; None where there are none."""
+    if plan.validation.split != "stratified":
+        return None
+    classes = classes_in(plan.data.targets, plan.data.classes, labels=_takes_labels(plan))
+    return None if classes is None else classes.of
+
+
+def _weighed(rows: Rows, plan: Plan, sample_weight: Array | None, kept: NDArray[np.intp] | None) -> Rows:
+    """The rows with what they count; `kept` are those to train on, None where these are others."""
+    weights = sample_weight
+    if plan.class_weight is not None:
+        by_class = _by_class(plan, rows, kept)
+        weights = by_class if weights is None else weights * by_class
+    return rows._replace(row_weights=weights, sample_weight=sample_weight)
+
+
+def _by_class(plan: Plan, rows: Rows, kept: NDArray[np.intp] | None) -> Array:
+    """(n,) what rows count by their class; those of other rows than the data's count what their class does there."""
+    assert plan.class_weight is not None
+    names = plan.data.classes
+    own = classes_in(plan.data.targets, names, labels=_takes_labels(plan))
+    weights = of_classes(plan.class_weight, own, np.arange(len(plan.data.targets)) if kept is None else kept)
+    assert own is not None
+    if kept is not None:
+        return weights[own.of]
+    assert plan.validation.table is not None
+    other = classes_in(plan.validation.table.targets, names or own.names, labels=True)
+    named = dict(zip(own.names, weights.tolist(), strict=True))
+    if other is None:
+        return np.ones(rows.n)
+    numbers: list[int] = other.of.tolist()
+    return np.array([named.get(other.names[number], 1.0) for number in numbers])
+
+
+def _relative(rows: Rows, objective: Objective) -> Rows:
+    return rows._replace(labels=weighing(rows.labels, rows.row_weights, objective))
 
 
 def _check_classes(table: Table, data: Table) -> None:

@@ -13,13 +13,17 @@ from app.training.activations import IDENTITY, Activation
 from app.training.leaf_values import least, least_of_differences
 from app.training.objective import Labels, Objective, of_differences
 
+ROUNDING = 1e-13
+"""A share of what was added that a sum may be off."""
 BESIDE = 1e-5
 """A step of a sum between whose ends a slope's difference is the second derivative."""
 
 
 def sums_of(leaf: NDArray[np.int64], numbers: Array, n_leaves: int) -> Array:
-    """(l,) the sum of the numbers (n,) in each leaf."""
-    return np.asarray(np.bincount(leaf, numbers, n_leaves), np.float64)
+    """(l,) the sum of the numbers (n,) in each leaf, 0 where these cancel but for a rounding."""
+    sums = np.asarray(np.bincount(leaf, numbers, n_leaves), np.float64)
+    sums[np.abs(sums) <= ROUNDING * np.bincount(leaf, np.abs(numbers), n_leaves)] = 0.0
+    return sums
 
 
 class Point(NamedTuple):

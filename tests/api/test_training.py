@@ -586,6 +586,11 @@ def _shows_own_data(answer: dict[str, Any]) -> None:
     assert np.shape(answer["parameters"]["weights_1"]) == (2, 3)
 
 
+def _shows_a_rare_class(answer: dict[str, Any]) -> None:
+    assert answer["data"]["validation_rows"] == 100
+    assert answer["final"]["metrics"]["roc_auc"]["validation"] > 0.9
+
+
 def _shows_trees(answer: dict[str, Any]) -> None:
     assert answer["optimizer"] is None
     assert answer["final"]["metrics"]["r2"]["validation"] > 0.3
@@ -611,6 +616,7 @@ WHAT_IT_SHOWS = {
     "short": _shows_three_epochs,
     "regression": _shows_a_regression,
     "inline_data": _shows_own_data,
+    "rare_class": _shows_a_rare_class,
     "boosted_trees": _shows_trees,
     "rate_too_high": _shows_divergence,
 }
@@ -722,3 +728,64 @@ async def test_what_does_not_fit_the_columns_is_refused(model: dict[str, Any], p
     problem = problem_of(await client.post("/v1/train", json=request))
     assert problem["status"] == 422
     assert problem["errors"][0]["pointer"].startswith(pointer)
+
+
+# --- weights and splits --------------------------------------------------------------------------------------------------------
+
+
+async def test_weights_are_columns_of_a_table_or_lists(client: httpx.AsyncClient) -> None:
+    weights = [0.0, 1.0, 2.0, 3.0] * 5
+    rows: list[dict[str, float]] = [{"x": float(row), "y": 2.0 * row + row % 3, "w": weights[row]} for row in range(20)]
+    common: dict[str, Any] = {"loss": "mse", "model": "linear", "optimizer": "lbfgs", "epochs": 5, "validation": None}
+    common |= {"outputs": ["parameters"], "metrics": ["r2"]}
+    lists = {"inputs": [[row["x"]] for row in rows], "targets": [row["y"] for row in rows]}
+    plain = await train(client, data=lists, **common)
+    weighed = await train(client, data={**lists, "sample_weight": weights, "features": ["x"]}, **common)
+    tabled = await train(client, data={"rows": rows, "targets": "y", "sample_weight": "w"}, **common)
+    assert weighed["parameters"] == tabled["parameters"] != plain["parameters"]
+    slope, *_ = np.polyfit([row["x"] for row in rows], [row["y"] for row in rows], 1, w=np.sqrt(weights))
+    deviation = weighed["data"]["standardized"]["inputs"]["deviation"][0]
+    scale = weighed["data"]["standardized"]["targets"]["deviation"]
+    assert weighed["parameters"]["weights_1"][0][0] * scale / deviation == pytest.approx(slope, rel=1e-6)
+
+
+async def test_splits_by_class_by_group_and_by_time(client: httpx.AsyncClient) -> None:
+    data = {"inputs": [[float(row)] for row in range(40)], "targets": ["no", "no", "no", "yes"] * 10}
+    common: dict[str, Any] = {"loss": "categorical_cross_entropy", "model": "linear", "epochs": 2}
+    for way in ("stratified", "ordered"):
+        answer = await train(client, data=data, validation={"fraction": 0.2, "split": way}, **common)
+        assert answer["data"]["validation_rows"] == 8
+    groups = ["a"] * 30 + ["b"] * 10
+    answer = await train(client, data={**data, "groups": groups}, validation={"fraction": 0.2, "split": "grouped"}, **common)
+    assert answer["data"]["validation_rows"] == 10
+    rare = await train(client, data=data, class_weight={"yes": 10}, validation=None, **common)
+    balanced = await train(client, data=data, class_weight="balanced", validation=None, **common)
+    assert rare["final"]["training_loss"] != balanced["final"]["training_loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "code"),
+    [
+        ({"validation": {"fraction": 0.2, "split": "grouped"}}, "/data/groups", "missing"),
+        ({"validation": {"fraction": 0.2, "split": "stratified"}}, "/validation/split", "does_not_fit"),
+        ({"validation": {"last": 3, "split": "ordered"}}, "/validation/split", "unexpected"),
+        ({"class_weight": "balanced"}, "/class_weight", "does_not_fit"),
+        ({"class_weight": 3}, "/class_weight", "type"),
+        ({"class_weight": "even"}, "/class_weight", "type"),
+        ({"class_weight": {"a": -1}}, "/class_weight/a", "out_of_range"),
+    ],
+)
+async def test_weights_and_splits_that_do_not_fit(
+    changes: dict[str, Any], pointer: str, code: str, client: httpx.AsyncClient
+) -> None:
+    request = {"data": inline(Y.tolist(), X.tolist()), "loss": "mse", "model": "linear", **changes}
+    problem = problem_of(await client.post("/v1/train", json=request))
+    assert (problem["status"], problem["errors"][0]["pointer"], problem["errors"][0]["code"]) == (422, pointer, code)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [-1.0] * 30, [0.0] * 30, ["a"] * 30])
+async def test_weights_of_rows_that_are_none(weights: list[Any], client: httpx.AsyncClient) -> None:
+    request = {"data": {**inline(Y.tolist(), X.tolist()), "sample_weight": weights}, "loss": "mse", "model": "linear"}
+    problem = problem_of(await client.post("/v1/train", json=request))
+    assert problem["status"] == 422
+    assert problem["errors"][0]["pointer"].startswith("/data/sample_weight")
