@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EQUALS := tests/equals/.venv
+NODE := tests/browser/node_modules
 COVERAGE := --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi pictures test-clients test-equals abuse fuzz soak bench profile hooks lock clean
+.PHONY: help serve test check openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -23,19 +24,28 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(COVERAGE))
 
-check: $(VENV)/.dev ## lint, format, types, and whether openapi/ and docs/settings.md are what the code says
+check: $(VENV)/.dev ## lint, format, types (of JavaScript too where node is), and whether files that are generated are what the code says
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/pyrightconfig.json
 	$(BIN)/python -m app.api.openapi --check
+	$(BIN)/python -m app.api.vega --check
+	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE)/.installed && $(NODE)/.bin/tsc -p tests/browser; fi
 
 openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md anew
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
 
+vega: $(VENV)/.dev ## write what draws the page's charts anew, after vl-convert has changed
+	$(BIN)/python -m app.api.vega
+
 pictures: $(VENV)/.dev ## draw the pictures of the README and the docs anew
 	$(BIN)/python -m docs.pictures
+
+test-browser: $(VENV)/.dev $(NODE)/.installed ## use the pages in a real Chromium (which comes by apt where it is missing)
+	@test -x /usr/bin/chromium || (apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, and by programs in eight languages (missing ones come by apt)
 	$(BIN)/python -m tests.clients
@@ -66,7 +76,7 @@ lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--up
 	@$(COMPILE) --group dev --constraints requirements.lock -o requirements-dev.lock
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) $(EQUALS) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EQUALS) $(NODE) .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment: made when it is missing, changed when a lock has changed
@@ -79,6 +89,12 @@ $(VENV)/.runtime: requirements.lock | $(BIN)/uv
 $(VENV)/.dev: requirements-dev.lock | $(BIN)/uv
 	@echo "installing $<"
 	@$(UV) $(EXTRA) $(BIN)/uv pip sync $(LOCKED) $< || $(BIN)/python -m pip install $(LOCKED) -r $<
+	@touch $@
+
+# the page's types, and what looks for barriers in it
+$(NODE)/.installed: tests/browser/package-lock.json
+	@echo "installing $<"
+	@npm ci --silent --no-audit --no-fund --prefix tests/browser
 	@touch $@
 
 # PyTorch, JAX, Keras and the like, in an environment of their own

@@ -7,8 +7,8 @@ lies in it entirely. The encoding of an array has one; so has what an activation
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -101,7 +101,7 @@ class Domain(Protocol):
 
 def all_finite(values: Numbers) -> bool:
     """Whether no number is infinite or undefined: their squares tell that in one pass, unless one of these overflows."""
-    flat = values.ravel(order="K")  # as the numbers lie: where axes are exchanged only, this is no copy
+    flat = values if values.ndim == 1 else values.ravel("K")  # as they lie: where axes are exchanged only, this is no copy
     return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(values).all())
 
 
@@ -412,12 +412,6 @@ class Boxes:
 
     def stretched(self, array: Array, factor: float) -> Array:
         return array * factor
-
-
-@lru_cache(256)
-def up_to(domain: Whole, k: int | None) -> Whole:
-    """The whole numbers that are indices of k classes."""
-    return domain if k is None else replace(domain, high=k - 1)
 
 
 def _written(number: float) -> str:

@@ -152,6 +152,7 @@ TWINS: Mapping[str, str] = {
             """
             MeanSquaredError mean_squared_error, MeanAbsoluteError mean_absolute_error, LogCoshError log_cosh_error,
             MeanSquaredLogError mean_squared_log_error, MeanAbsolutePercentageError mean_absolute_percentage_error,
+            SymmetricMeanAbsolutePercentageError symmetric_mean_absolute_percentage_error,
             TweedieDevianceScore tweedie_deviance_score, KLDivergence kl_divergence""",
         ),
         (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType, ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from app.errors import Fault, NotFound, Path, UnknownName
 from app.libraries import Equal, unprefixed, with_twins
@@ -59,6 +59,8 @@ class Declared:
     equals: tuple[Equal, ...] = ()
     """Calls of other libraries that give the same."""
     reference: str = ""
+    compared: ClassVar[bool] = False
+    """Whether all that libraries have that is the same was looked for: what else has one of its names there is something else."""
 
     def __call__(self, *arguments: Any, **parameters: Any) -> Any:
         return self.function(*arguments, **parameters)
@@ -74,17 +76,17 @@ class Declared:
 
     @cached_property
     def aliases(self) -> tuple[Alias, ...]:
-        return tuple(each if isinstance(each, Alias) else Alias(each) for each in self.names)
+        return tuple(alias if isinstance(alias, Alias) else Alias(alias) for alias in self.names)
 
     @property
     def alias_parameters(self) -> dict[str, dict[str, object]]:
         """The parameters of the aliases that set any."""
-        return {each.name: dict(each.parameters) for each in self.aliases if each.parameters}
+        return {alias.name: dict(alias.parameters) for alias in self.aliases if alias.parameters}
 
     @property
     def alias_shapes(self) -> dict[str, list[str]]:
         """The shapes of predictions, and of targets, for which an alias means this and elsewhere something else."""
-        return {each.name: [*each.shapes] for each in self.aliases if each.shapes}
+        return {alias.name: [*alias.shapes] for alias in self.aliases if alias.shapes}
 
     @property
     def summary(self) -> str:
@@ -98,7 +100,9 @@ class Declared:
     def own(self) -> Mapping[str, inspect.Parameter]:
         """The parameters of the function itself."""
         resolved = inspect.signature(self.function, eval_str=True).parameters
-        return MappingProxyType({name: each for name, each in resolved.items() if each.kind is each.KEYWORD_ONLY})
+        return MappingProxyType(
+            {name: parameter for name, parameter in resolved.items() if parameter.kind is parameter.KEYWORD_ONLY}
+        )
 
     @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -206,6 +210,10 @@ class Registry(Mapping[str, T], Generic[T]):
         if calls:
             meanings = [*dict.fromkeys(thing.name for thing, _ in calls)]
             message = f"{name[:80]!r} is not quite any {self.noun}: the catalogue says when {' or '.join(meanings[:3])} equals it"
+        elif found and library and library.version and found[0].compared:
+            message = (
+                f"{name[:80]!r} has not been compared with any {self.noun}: without {library.name}, {written} is {found[0].name}"
+            )
         elif found:
             return [found, *others]
         else:

@@ -24,7 +24,7 @@ FULL_CROWD = wire.Plan(rounds=3, seconds=2.0)
 FULL_KERNELS = ("5", "1000000", "10000000")
 FULL_INSIGHT = ("7", "1000000")
 FULL_TRAINING = (5, 20, 4.0)
-QUICK = wire.Plan(rounds=2, seconds=0.15, sizes=tuple(each for each in wire.SIZES if each != LONG), fewest=1)
+QUICK = wire.Plan(rounds=2, seconds=0.15, sizes=tuple(size for size in wire.SIZES if size != LONG), fewest=1)
 QUICK_CROWD = wire.Plan(rounds=1, seconds=1.0)
 QUICK_KERNELS = ("2", "1000000")
 QUICK_INSIGHT = ("2", "1000000")
@@ -120,7 +120,7 @@ def _insight(arguments: Sequence[str]) -> list[Analyzed]:
 
 def _timed(line: bytes) -> Timed:
     read = json.loads(line)
-    by_threads = {side: {int(threads): each for threads, each in read[side].items()} for side in ("ours", "theirs")}
+    by_threads = {side: {int(threads): timed for threads, timed in read[side].items()} for side in ("ours", "theirs")}
     return Timed(**read | by_threads)
 
 

@@ -112,13 +112,13 @@ class Started:
 def started(contenders: Iterable[Contender]) -> Generator[dict[str, Started]]:
     """Each contender in a process of its own, by name."""
     with ExitStack() as stack:
-        ports = {each.name: free_port() for each in contenders}
-        processes = {each.name: stack.enter_context(_process(each, ports[each.name])) for each in contenders}
-        yield {each.name: _asked(each, processes[each.name], ports[each.name]) for each in contenders}
+        ports = {contender.name: free_port() for contender in contenders}
+        processes = {contender.name: stack.enter_context(_process(contender, ports[contender.name])) for contender in contenders}
+        yield {contender.name: _asked(contender, processes[contender.name], ports[contender.name]) for contender in contenders}
 
 
 def _process(contender: Contender, port: int) -> AbstractContextManager[Popen[bytes]]:
-    command = [each.format(port=port) for each in contender.command]
+    command = [word.format(port=port) for word in contender.command]
     return running(command, {"CRITERION_PORT": str(port), "CRITERION_LOG_LEVEL": "warning"}, bare=contender.bare)
 
 

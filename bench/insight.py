@@ -68,5 +68,5 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    for each in measure(int(sys.argv[1]), int(sys.argv[2])):
-        print(json.dumps(asdict(each)), flush=True)
+    for analyzed in measure(int(sys.argv[1]), int(sys.argv[2])):
+        print(json.dumps(asdict(analyzed)), flush=True)

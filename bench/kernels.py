@@ -173,4 +173,4 @@ def main(rounds: int, sizes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), [int(each) for each in sys.argv[2:]])
+    main(int(sys.argv[1]), [int(number) for number in sys.argv[2:]])

@@ -96,21 +96,21 @@ def _connect(port: int) -> socket.socket:
 
 def family(pid: int) -> list[int]:
     """The process and everything it has started."""
-    children = [int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()]
-    return [pid, *(each for child in children for each in family(child))]
+    children = [int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()]
+    return [pid, *(process for child in children for process in family(child))]
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and its children, to the nanosecond: the kernel's own CPU clock of each."""
-    return sum(time.clock_gettime_ns(~each << 3 | 2) for each in family(pid)) / 1e9
+    return sum(time.clock_gettime_ns(~process << 3 | 2) for process in family(pid)) / 1e9
 
 
 def forget_peak(pid: int) -> None:
-    for each in family(pid):
-        Path(f"/proc/{each}/clear_refs").write_text("5")
+    for process in family(pid):
+        Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
 def peak_megabytes(pid: int) -> float:
     """The most memory that was resident since the peak was forgotten, summed; what processes share counts for each."""
-    status = [Path(f"/proc/{each}/status").read_text() for each in family(pid)]
-    return sum(int(re.search(r"VmHWM:\s+(\d+)", each)[1]) for each in status) / 1e3  # type: ignore[index]
+    status = [Path(f"/proc/{process}/status").read_text() for process in family(pid)]
+    return sum(int(re.search(r"VmHWM:\s+(\d+)", text)[1]) for text in status) / 1e3  # type: ignore[index]

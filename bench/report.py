@@ -64,20 +64,20 @@ def _spread(values: Sequence[float]) -> str:
 def wire_table(size: Size, results: dict[str, Measured]) -> str:
     head = [f"{size[0]}×{size[1]}", "CPU ms a request", "p50 ms", "p99 ms", "requests/s", "peak RSS MB", "CPU ÷ ours", "requests"]
     ours = results[JSON.name]
-    return table(head, [_wire_row(name, each, ours) for name, each in results.items()])
+    return table(head, [_wire_row(name, measured, ours) for name, measured in results.items()])
 
 
-def _wire_row(name: str, each: Measured, ours: Measured) -> list[str]:
-    p50, p99 = np.percentile(each.latencies_ms, (50, 99))
+def _wire_row(name: str, measured: Measured, ours: Measured) -> list[str]:
+    p50, p99 = np.percentile(measured.latencies_ms, (50, 99))
     return [
         name,
-        _spread(each.cpu_ms),
+        _spread(measured.cpu_ms),
         _number(p50),
         _number(p99),
-        _number(statistics.median(each.rate)),
-        f"{each.peak_mb:.0f}",
-        _number(statistics.median(_ratios(each.cpu_ms, ours.cpu_ms))),
-        str(len(each.latencies_ms)),
+        _number(statistics.median(measured.rate)),
+        f"{measured.peak_mb:.0f}",
+        _number(statistics.median(_ratios(measured.cpu_ms, ours.cpu_ms))),
+        str(len(measured.latencies_ms)),
     ]
 
 
@@ -88,19 +88,19 @@ def _ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
 
 def price_table(prices: dict[int, Priced]) -> str:
     head = ["numbers", "body MB", "CPU ms a request", "ns a byte", f"÷ that of {UNIT:,}", "p50 ms", "requests"]
-    return table(head, [_price_row(n, each, prices[UNIT]) for n, each in prices.items()])
+    return table(head, [_price_row(n, priced, prices[UNIT]) for n, priced in prices.items()])
 
 
-def _price_row(n: int, each: Priced, unit: Priced) -> list[str]:
-    median = statistics.median(each.cpu_ms)
+def _price_row(n: int, priced: Priced, unit: Priced) -> list[str]:
+    median = statistics.median(priced.cpu_ms)
     return [
         f"{n:,}",
-        f"{each.body_bytes / 1e6:.3g}",
-        _spread(each.cpu_ms),
-        _number(median / each.body_bytes * 1e6),
-        _number(statistics.median(_price_ratios(each, unit))) if n >= UNIT else "–",
-        _number(float(np.median(each.latencies_ms))),
-        str(len(each.latencies_ms)),
+        f"{priced.body_bytes / 1e6:.3g}",
+        _spread(priced.cpu_ms),
+        _number(median / priced.body_bytes * 1e6),
+        _number(statistics.median(_price_ratios(priced, unit))) if n >= UNIT else "–",
+        _number(float(np.median(priced.latencies_ms))),
+        str(len(priced.latencies_ms)),
     ]
 
 
@@ -111,17 +111,17 @@ def _price_ratios(over: Priced, under: Priced) -> list[float]:
 
 def read_table(read: Iterable[Read]) -> str:
     head = [f"{ROWS:,} rows of CSV", "MB", "CPU ms", "MB/s", "NumPy's loadtxt ÷ ours"]
-    return table(head, [_read_row(each) for each in read])
+    return table(head, [_read_row(reading) for reading in read])
 
 
-def _read_row(each: Read) -> list[str]:
-    milliseconds = [1000 * seconds for seconds in each.ours]
+def _read_row(reading: Read) -> list[str]:
+    milliseconds = [1000 * seconds for seconds in reading.ours]
     return [
-        each.form,
-        _number(each.megabytes),
+        reading.form,
+        _number(reading.megabytes),
         _spread(milliseconds),
-        _spread(each.rates),
-        _spread(_ratios(each.numpy, each.ours)),
+        _spread(reading.rates),
+        _spread(_ratios(reading.numpy, reading.ours)),
     ]
 
 
@@ -136,9 +136,9 @@ def crowd_table(results: dict[str, Crowded]) -> str:
         "tiny, large requests",
     ]
     rows: list[list[str]] = []
-    for name, each in results.items():
-        numbers = [*np.percentile(each.idle, (50, 99)), *np.percentile(each.crowded, (50, 99)), np.median(each.large)]
-        rows.append([name, *map(_number, numbers), f"{len(each.crowded)}, {len(each.large)}"])
+    for name, crowded in results.items():
+        numbers = [*np.percentile(crowded.idle, (50, 99)), *np.percentile(crowded.crowded, (50, 99)), np.median(crowded.large)]
+        rows.append([name, *map(_number, numbers), f"{len(crowded.crowded)}, {len(crowded.large)}"])
     return table(head, rows)
 
 
@@ -148,21 +148,21 @@ def crowd_table(results: dict[str, Crowded]) -> str:
 def kernel_table(timed: Iterable[Timed]) -> str:
     head = ["ns a number: best (median)", "numbers", "threads", "ours", "PyTorch", "PyTorch ÷ ours, best", "median"]
     head += ["our check", "must reach"]
-    return table(head, [_kernel_row(each, threads) for each in timed for threads in THREADS])
+    return table(head, [_kernel_row(kernel, threads) for kernel in timed for threads in THREADS])
 
 
-def _kernel_row(each: Timed, threads: int) -> list[str]:
-    ours, theirs = each.ours[threads], each.theirs.get(threads)
-    limit = _kernel_limit(each, threads)
+def _kernel_row(kernel: Timed, threads: int) -> list[str]:
+    ours, theirs = kernel.ours[threads], kernel.theirs.get(threads)
+    limit = _kernel_limit(kernel, threads)
     return [
-        each.name,
-        _power(each.numbers),
+        kernel.name,
+        _power(kernel.numbers),
         str(threads),
-        _best(ours, each.numbers),
-        _best(theirs, each.numbers) if theirs else "–",
+        _best(ours, kernel.numbers),
+        _best(theirs, kernel.numbers) if theirs else "–",
         _number(min(theirs) / min(ours)) if theirs else "–",
         _number(statistics.median(theirs) / statistics.median(ours)) if theirs else "–",
-        _number(min(each.check) / each.numbers * 1e9),
+        _number(min(kernel.check) / kernel.numbers * 1e9),
         f"{limit:g}" if limit else "",
     ]
 
@@ -175,13 +175,13 @@ def _power(numbers: int) -> str:
     return f"1e{len(str(numbers)) - 1}"
 
 
-def _kernel_limit(each: Timed, threads: int) -> float | None:
+def _kernel_limit(kernel: Timed, threads: int) -> float | None:
     """How many times PyTorch's time ours must be at least, if anything is asked of the case."""
-    if each.single or each.loss not in MUST_BE_FASTER:
+    if kernel.single or kernel.loss not in MUST_BE_FASTER:
         return None
     if threads == 1:
-        return MUCH_FASTER if each.loss == "categorical_cross_entropy" and each.k <= SHORT_ROWS else 1.0
-    return 0.8 if each.numbers == 1_000_000 else 2.0
+        return MUCH_FASTER if kernel.loss == "categorical_cross_entropy" and kernel.k <= SHORT_ROWS else 1.0
+    return 0.8 if kernel.numbers == 1_000_000 else 2.0
 
 
 # --- training runs ----------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _kernel_limit(each: Timed, threads: int) -> float | None:
 def race_table(trained: Trained) -> str:
     """Seconds of a run by each contender, and how many times ours that is."""
     head = ["seconds of a run", "best", "median (least to greatest)", "÷ ours, median of the rounds", "training loss"]
-    return "\n\n".join(table([each.case, *head[1:]], _race_rows(each)) for each in trained.races)
+    return "\n\n".join(table([raced.case, *head[1:]], _race_rows(raced)) for raced in trained.races)
 
 
 def _race_rows(race: Race) -> Iterable[list[str]]:
@@ -201,12 +201,12 @@ def _race_rows(race: Race) -> Iterable[list[str]]:
 
 def share_table(shares: Iterable[Share]) -> str:
     head = ["an epoch, µs: median", "whole", "steps", "measuring", "history and events", "all but the steps, %"]
-    return table(head, [_share_row(each) for each in shares])
+    return table(head, [_share_row(share) for share in shares])
 
 
-def _share_row(each: Share) -> list[str]:
-    whole, steps, measuring = (statistics.median(times) * 1e6 for times in (each.whole, each.steps, each.measuring))
-    return [each.case, *map(_number, (whole, steps, measuring, whole - steps - measuring, rest_percent(each)))]
+def _share_row(share: Share) -> list[str]:
+    whole, steps, measuring = (statistics.median(times) * 1e6 for times in (share.whole, share.steps, share.measuring))
+    return [share.case, *map(_number, (whole, steps, measuring, whole - steps - measuring, rest_percent(share)))]
 
 
 def rest_percent(share: Share) -> float:
@@ -224,7 +224,7 @@ def served_table(served: Served) -> str:
         "tiny requests beside a streamed run": served.beside,
         "the streamed run": served.streams,
     }
-    rows = [[name, *map(_number, np.percentile(each, (50, 99))), str(len(each))] for name, each in lines.items()]
+    rows = [[name, *map(_number, np.percentile(latencies, (50, 99))), str(len(latencies))] for name, latencies in lines.items()]
     return table(head, [*rows, ["the first POST /v1/train, which starts a process", _number(served.first), "", "1"]])
 
 
@@ -249,7 +249,7 @@ class Target:
 
 
 def target_table(targets: Iterable[Target]) -> str:
-    return table(["must reach", "limit", "measured", "reached"], [each.row for each in targets])
+    return table(["must reach", "limit", "measured", "reached"], [target.row for target in targets])
 
 
 def wire_targets(wire: Wire, crowded: dict[str, Crowded]) -> list[Target]:
@@ -279,32 +279,32 @@ def _cpu(wire: Wire, size: Size, over: Contender, under: Contender, limit: float
 
 
 def read_targets(read: Sequence[Read]) -> list[Target]:
-    slowest = min(read, key=lambda each: statistics.median(each.rates))
+    slowest = min(read, key=lambda reading: statistics.median(reading.rates))
     text = f"{ROWS:,} rows of CSV into arrays, MB for each second of CPU"
     return [Target(text, statistics.median(slowest.rates), 100.0, True, f" ({slowest.form})")]
 
 
 def price_targets(prices: dict[int, Priced]) -> list[Target]:
     """A large body costs a byte what one of 20 MB does."""
-    return [_price_target(n, each, prices[UNIT]) for n, each in prices.items() if n > UNIT]
+    return [_price_target(n, priced, prices[UNIT]) for n, priced in prices.items() if n > UNIT]
 
 
-def _price_target(n: int, each: Priced, unit: Priced) -> Target:
-    large, small = (f"{size.body_bytes / 1e6:.0f} MB" for size in (each, unit))
+def _price_target(n: int, priced: Priced, unit: Priced) -> Target:
+    large, small = (f"{size.body_bytes / 1e6:.0f} MB" for size in (priced, unit))
     text = f"mean squared error of {n:,} numbers: CPU a byte of {large} ÷ that of {small}"
-    ratios = _price_ratios(each, unit)
+    ratios = _price_ratios(priced, unit)
     return Target(text, statistics.median(ratios), 1.1, False, f" ({_number(min(ratios))} to {_number(max(ratios))})")
 
 
 def kernel_targets(timed: Sequence[Timed]) -> list[Target]:
     """Of the cases that share a limit, the one that is nearest to missing it."""
     groups: dict[tuple[int, int, float], dict[str, float]] = {}
-    for each in timed:
+    for kernel in timed:
         for threads in THREADS:
-            if limit := _kernel_limit(each, threads):
-                ratios = groups.setdefault((each.numbers, threads, limit), {})
-                if threads in each.theirs:
-                    ratios[each.name] = min(each.theirs[threads]) / min(each.ours[threads])
+            if limit := _kernel_limit(kernel, threads):
+                ratios = groups.setdefault((kernel.numbers, threads, limit), {})
+                if threads in kernel.theirs:
+                    ratios[kernel.name] = min(kernel.theirs[threads]) / min(kernel.ours[threads])
     return [_worst(*group, ratios) for group, ratios in groups.items()]
 
 
@@ -313,14 +313,14 @@ def _worst(numbers: int, threads: int, limit: float, ratios: dict[str, float]) -
     text = f"{_power(numbers)} numbers, {threads} thread{'s' * (threads > 1)}: PyTorch ÷ ours, {which}"
     if not ratios:
         return Target(text, None, limit, at_least=True)
-    name = min(ratios, key=lambda each: ratios[each])
+    name = min(ratios, key=lambda kernel: ratios[kernel])
     missed = sum(ratio < limit for ratio in ratios.values())
     more = f" ({name}; {missed} of {len(ratios)} cases miss it)" if missed else f" ({name}; all {len(ratios)} reach it)"
     return Target(text, ratios[name], limit, at_least=True, more=more)
 
 
 def insight_targets(analyzed: Sequence[Analyzed]) -> list[Target]:
-    slowest, widest = max(analyzed, key=lambda each: each.ratio), max(analyzed, key=lambda each: each.memory)
+    slowest, widest = max(analyzed, key=lambda analysis: analysis.ratio), max(analyzed, key=lambda analysis: analysis.memory)
     samples = _power(slowest.samples)
     return [
         Target(f"analysis of {samples} samples ÷ evaluation, CPU", slowest.ratio, 20.0, False, f" ({slowest.name})"),
@@ -333,14 +333,14 @@ def insight_table(analyzed: Iterable[Analyzed]) -> str:
     return table(head, map(_insight_row, analyzed))
 
 
-def _insight_row(each: Analyzed) -> list[str]:
-    times = [_spread([1e3 * second for second in seconds]) for seconds in (each.evaluated, each.analyzed)]
-    return [each.name, _power(each.samples), *times, _number(each.ratio), _number(each.memory)]
+def _insight_row(analyzed: Analyzed) -> list[str]:
+    times = [_spread([1e3 * second for second in seconds]) for seconds in (analyzed.evaluated, analyzed.analyzed)]
+    return [analyzed.name, _power(analyzed.samples), *times, _number(analyzed.ratio), _number(analyzed.memory)]
 
 
 def training_targets(trained: Trained, served: Served) -> list[Target]:
     targets = [_faster(race, name, limit) for race in trained.races for name, limit in FASTER.items() if can(name, race.case)]
-    rests = {each.case: rest_percent(each) for each in trained.shares}
+    rests = {share.case: rest_percent(share) for share in trained.shares}
     text = "history, validation and events: share of an epoch, " + AS_IN_TUTORIAL + ", %"
     targets.append(Target(text, rests[AS_IN_TUTORIAL], 10.0, at_least=False))
     p99 = float(np.percentile(served.beside, 99))

@@ -25,7 +25,7 @@ from app.api.training import TRAIN, TrainRequest, train
 from app.losses import LOSSES
 from app.serving.steps import Order, request_of
 from app.settings import Settings
-from app.training import METRICS, MODELS, OPTIMIZERS, Chosen, Held, Plan, Table, fit, prepare, start
+from app.training import METRICS, MODELS, OPTIMIZERS, Chosen, Holdout, Plan, Table, fit, prepare, start
 from app.training.fit import measured
 from app.training.learners import learner
 from app.wire.events import event
@@ -86,7 +86,7 @@ def circles() -> tuple[np.ndarray, np.ndarray]:
 
 def halves(*arrays: Any) -> tuple[Any, ...]:
     """First half of each, then second half of each."""
-    return (*(each[: ROWS // 2] for each in arrays), *(each[ROWS // 2 :] for each in arrays))
+    return (*(array[: ROWS // 2] for array in arrays), *(array[ROWS // 2 :] for array in arrays))
 
 
 def ours(case: str) -> tuple[float, float]:
@@ -99,7 +99,7 @@ def ours(case: str) -> tuple[float, float]:
         Chosen(MODELS["mlp"], {"hidden": [HIDDEN]}),
         Chosen(LOSSES["binary_cross_entropy"], {"from_logits": True}),
         Chosen(OPTIMIZERS["sgd"], {"learning_rate": RATE, "momentum": MOMENTUM}),
-        validation=Held(None, ROWS // 2) if half else Held(None),
+        validation=Holdout(None, ROWS // 2) if half else Holdout(None),
         epochs=EPOCHS,
         batch_size=BATCH,
         standardize_inputs=False,
@@ -115,7 +115,7 @@ def theirs_in_torch() -> Contender:
     """A plain loop in eager mode, in its usual float32: tensors made beforehand, batches as views of rows shuffled at once."""
     torch: Any = import_module("torch")
     torch.set_num_threads(1)
-    inputs, targets = (torch.from_numpy(each.astype(np.float32)) for each in circles())
+    inputs, targets = (torch.from_numpy(array.astype(np.float32)) for array in circles())
     criterion = torch.nn.BCEWithLogitsLoss()
 
     def built() -> Any:
@@ -163,7 +163,7 @@ def theirs_in_keras() -> Contender:
         threading: Any = import_module("tensorflow").config.threading
         threading.set_intra_op_parallelism_threads(1)
         threading.set_inter_op_parallelism_threads(1)
-    inputs, targets = (each.astype(np.float32) for each in circles())
+    inputs, targets = (array.astype(np.float32) for array in circles())
 
     def run(case: str) -> tuple[float, float]:
         layers = keras.layers
@@ -242,13 +242,13 @@ def race(rounds: int) -> list[Race]:
     races = [Race(case) for case in CASES]
     for number in range(rounds + 1):
         print(f"training runs: round {number} of {rounds}", file=sys.stderr, flush=True)
-        for each in races:
-            for name in (name for name in racing if can(name, each.case)):
-                seconds, each.losses[name] = racing[name](each.case)
+        for raced in races:
+            for name in (name for name in racing if can(name, raced.case)):
+                seconds, raced.losses[name] = racing[name](raced.case)
                 if number:
-                    each.seconds.setdefault(name, []).append(seconds)
-    for each in races:
-        agree(each)
+                    raced.seconds.setdefault(name, []).append(seconds)
+    for raced in races:
+        agree(raced)
     return races
 
 
@@ -402,11 +402,11 @@ def trained(rounds: int) -> Trained:
     """Everything that `python -m bench.training ROUNDS` says."""
     with running(["-m", "bench.training", str(rounds)]) as process:
         assert process.stdout
-        said = process.stdout.read()
+        output = process.stdout.read()
         if process.wait():
             raise RuntimeError("the training runs could not be measured")
-    read = json.loads(said)
-    return Trained([Race(**each) for each in read["races"]], [Share(**each) for each in read["shares"]], read["versions"])
+    read = json.loads(output)
+    return Trained([Race(**fields) for fields in read["races"]], [Share(**fields) for fields in read["shares"]], read["versions"])
 
 
 def main(arguments: list[str]) -> None:

@@ -65,9 +65,9 @@ def measure(plan: Plan, say: Say) -> dict[Size, dict[str, Measured]]:
 
 def _measure_size(size: Size, servers: Mapping[str, Started], plan: Plan, say: Say) -> dict[str, Measured]:
     sample = sample_of(size)
-    contenders = {each.name: each for each in CONTENDERS if size in each.sizes}
-    messages = {name: each.message(sample) for name, each in contenders.items()}
-    agree({name: each.value(servers[name].connect()(messages[name])) for name, each in contenders.items()})
+    contenders = {contender.name: contender for contender in CONTENDERS if size in contender.sizes}
+    messages = {name: contender.message(sample) for name, contender in contenders.items()}
+    agree({name: contender.value(servers[name].connect()(messages[name])) for name, contender in contenders.items()})
     for name in contenders:
         forget_peak(servers[name].pid)
     asked = {name: (servers[name], message) for name, message in messages.items()}
@@ -159,13 +159,13 @@ class Crowded:
 
 def crowd(plan: Plan, say: Say) -> dict[str, Crowded]:
     """8×3 in JSON beside 20 MB of JSON, which come from a process of their own."""
-    results = {each: Crowded() for each in (JSON, TWENTY_LINES, FLOOR)}
+    results = {contender: Crowded() for contender in (JSON, TWENTY_LINES, FLOOR)}
     with started(results) as servers:
         for number in range(plan.rounds):
             say(f"tiny requests beside large ones: round {number + 1} of {plan.rounds}")
-            for each, result in results.items():
-                _crowded_round(each, servers[each.name], result, plan.seconds)
-    return {each.name: result for each, result in results.items()}
+            for contender, result in results.items():
+                _crowded_round(contender, servers[contender.name], result, plan.seconds)
+    return {contender.name: result for contender, result in results.items()}
 
 
 def _crowded_round(contender: Contender, server: Started, result: Crowded, seconds: float) -> None:

@@ -155,9 +155,7 @@ METRICS = {"mean_squared_error": "MSE", "accuracy": "accuracy"}
 def table(runs: Sequence[Runs]) -> str:
     metric = METRICS[runs[0].row.metric]
     head = ["loss", "training loss", "validation loss", f"training {metric}", f"validation {metric}", f"{metric} with Keras"]
-    lines = [
-        [each.row.loss, *(quartiles(each.final[:, column]) for column in range(4)), " / ".join(each.row.keras)] for each in runs
-    ]
+    lines = [[run.row.loss, *(quartiles(run.final[:, column]) for column in range(4)), " / ".join(run.row.keras)] for run in runs]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] + ["--:"] * (len(head) - 1), *lines])
 
 
@@ -225,7 +223,7 @@ class Axis:
             step = 10 ** np.floor(np.log10(self.high - self.low))
             step = next(step * share for share in (0.1, 0.2, 0.5, 1, 2) if (self.high - self.low) / (step * share) <= 6)
             every = [step * count for count in range(int(np.ceil(self.low / step)), int(self.high / step) + 1)]
-        return [each for each in every if self.low <= each <= self.high]
+        return [number for number in every if self.low <= number <= self.high]
 
 
 def picture(runs: Runs) -> str:
@@ -234,11 +232,11 @@ def picture(runs: Runs) -> str:
     if runs.row.request["loss"] != runs.row.metric:
         panels.append((METRICS[runs.row.metric], runs.numbers[..., 2:]))
     width = WIDTH * len(panels)
-    drawn = "".join(f'<g transform="translate({WIDTH * at})">{panel(*each)}</g>' for at, each in enumerate(panels))
-    said = f"{runs.row.loss}: medians and quartiles of {len(runs.numbers)} seeds over {runs.numbers.shape[1]} epochs"
+    drawn = "".join(f'<g transform="translate({WIDTH * index})">{panel(*lines)}</g>' for index, lines in enumerate(panels))
+    title = f"{runs.row.loss}: medians and quartiles of {len(runs.numbers)} seeds over {runs.numbers.shape[1]} epochs"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" width="{width}" height="{HEIGHT}" role="img">'
-        f'<title>{said}</title><style>{STYLE}</style><rect class="back" width="{width}" height="{HEIGHT}"/>{drawn}</svg>\n'
+        f'<title>{title}</title><style>{STYLE}</style><rect class="back" width="{width}" height="{HEIGHT}"/>{drawn}</svg>\n'
     )
 
 
@@ -249,7 +247,7 @@ def panel(name: str, numbers: Array) -> str:
     across = np.linspace(LEFT, WIDTH - RIGHT, numbers.shape[1])
     parts = [_grid(name, axis, numbers.shape[1])]
     for column, rows in enumerate(("training", "validation")):
-        low, middle, high = (axis.heights(each[:, column]) for each in quarters)
+        low, middle, high = (axis.heights(quarter[:, column]) for quarter in quarters)
         parts.append(f'<path class="{rows} band" d="{line(np.r_[across, across[::-1]], np.r_[low, high[::-1]])}z"/>')
         parts.append(f'<path class="{rows}" d="{line(across, middle)}"/>')
     return "".join(parts)

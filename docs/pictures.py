@@ -1,36 +1,37 @@
-"""python -m docs.pictures: the pictures of the README and the docs, as the service answers them, into docs/pictures.
+"""python -m docs.pictures: the pictures of the README and the docs, as a service answers them, into docs/pictures.
 
-Each is a request that anybody can send: with `Accept: image/svg+xml` it is answered by the same picture.
+Each is a request that anybody can send: with `Accept: image/svg+xml` it is answered by the same picture. Those of the recipes
+are asked for by the recipes themselves.
 """
 
-import json
-from dataclasses import dataclass, field
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from app.api.calls import CALLS
+import httpx
+
 from app.api.insight_examples import ANALYSES, COMPARISONS
-from app.serving.address import Rest
-from app.serving.pictures import SVG, Drawing, Theme
-from app.serving.steps import Order, answer, run_job
-from app.settings import Settings
+from docs.recipe import PAGES, run
 
 FOLDER = Path(__file__).with_name("pictures")
+START_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A request of which there is a picture."""
 
     name: str
-    call: str
-    """Its operation id."""
-    query: dict[str, str] = field(default_factory=dict[str, str])
-    body: dict[str, Any] = field(default_factory=dict[str, Any])
-    theme: Theme = "light"
+    path: str
+    body: dict[str, Any] | None = None
+    """None for one that is only got."""
 
 
-HUBER = {"name": "huber", "delta": "1.5", "against": "mae,log_cosh"}
 OVERFITTING: dict[str, Any] = {
     "data": {"name": "moons", "n_samples": 100, "noise": 0.4},
     "model": {"name": "mlp", "hidden": [64, 64]},
@@ -39,37 +40,57 @@ OVERFITTING: dict[str, Any] = {
     "metrics": ["accuracy"],
 }
 PICTURES = (
-    Picture("huber", "draw_curve", HUBER),
-    Picture("cross-entropy", "draw_curve", {"name": "bce", "against": "brier_score,binary_focal"}),
-    Picture("overfitting", "train", body=OVERFITTING),
-    Picture("analysis", "analyze", body=ANALYSES["calibration"]["value"]),
-    Picture("comparison", "compare", body=COMPARISONS["short"]["value"]),
+    Picture("huber", "/v1/losses/huber/curve?delta=1.5&against=mae,log_cosh"),
+    Picture("cross-entropy", "/v1/losses/bce/curve?against=brier_score,binary_focal"),
+    Picture("overfitting", "/v1/train", OVERFITTING),
+    Picture("analysis", "/v1/analyze", ANALYSES["calibration"]["value"]),
+    Picture("comparison", "/v1/compare", COMPARISONS["short"]["value"]),
 )
 
 
-def drawn(picture: Picture) -> bytes:
-    """The picture, as the service answers it."""
-    (call,) = [call for call in CALLS if call.name == picture.call]
-    assert call.picture is not None
-    path = {"name": picture.query["name"]} if "name" in picture.query else {}
-    words = {name: [word] for name, word in picture.query.items() if name not in path}
-    named = {name: given for name, given in words.items() if name in call.address.query}
-    arguments = call.address.read(path, named, {}) if call.address.marks else {}
-    if call.rest:
-        arguments[call.rest] = Rest({name: given for name, given in words.items() if name not in named})
-    order = Order(call.operation, None, arguments, Settings(), drawing=Drawing(call.picture, SVG, picture.theme))
-    body = json.dumps(picture.body).encode()
-    if call.lane == "training":
-        return b"".join(run_job(memoryview(body), lambda event: None, order)[1])
-    return b"".join(answer(body, order).pieces)
+def drawn(address: str) -> Iterator[tuple[str, str]]:
+    """Every picture by the name of its file, as the service at this address answers it."""
+    with httpx.Client(base_url=address, headers={"Accept": "image/svg+xml"}, timeout=60) as service:
+        for picture in PICTURES:
+            method = "GET" if picture.body is None else "POST"
+            answer = service.request(method, picture.path, json=picture.body).raise_for_status()
+            yield f"{picture.name}.svg", answer.text
+    for page in PAGES:
+        yield from ((shown.name, shown.made) for shown in run(page, address) if shown.name != "answer")
+
+
+@contextmanager
+def serving() -> Generator[str]:
+    """The address of a service that is there for the time being."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    with subprocess.Popen([sys.executable, "-m", "app.main"], env=os.environ | {"CRITERION_PORT": str(port)}) as process:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address)
+            yield address
+        finally:
+            process.terminate()
+
+
+def _wait_for(address: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            httpx.get(f"{address}/health/ready").raise_for_status()
+            return
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for picture in PICTURES:
-        file = FOLDER / f"{picture.name}.svg"
-        file.write_bytes(drawn(picture) + b"\n")
-        print(file)
+    with serving() as address:
+        for name, picture in drawn(address):
+            (FOLDER / name).write_text(f"{picture}\n")
+            print(FOLDER / name)
 
 
 if __name__ == "__main__":

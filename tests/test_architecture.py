@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "settings": set[str](),
     "version": set[str](),
+    "client": set[str](),
     "domains": set[str](),
     "libraries": set[str](),
     "suggestions": set[str](),
@@ -27,7 +28,7 @@ MAY_IMPORT = {
     "training": {"training", "losses", "domains", "registry", "libraries", "errors"},
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
-    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings"},
+    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings", "version"},
     "api": {
         "api",
         "serving",
@@ -47,7 +48,7 @@ MAY_IMPORT = {
 }
 """Part of the app -> the parts it may import. What is not here does not exist."""
 
-COMMANDS = {"api.openapi"}
+COMMANDS = {"api.openapi", "api.vega"}
 """Modules that run the whole app, so that they import it; nobody imports them."""
 
 WEB = {"fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "orjson", "simdjson", "httpx"}
@@ -79,38 +80,38 @@ def part(module: str) -> str:
     return module.partition(".")[0]
 
 
-EACH = pytest.mark.parametrize("name", [name for name in modules() if name != "__init__"])
+EVERY_MODULE = pytest.mark.parametrize("name", [name for name in modules() if name != "__init__"])
 
 
-@EACH
+@EVERY_MODULE
 def test_imports_run_one_way(name: str) -> None:
     allowed = MAY_IMPORT[part(name)] | ({"main"} if name in COMMANDS else set())
-    found = {part(each.removeprefix("app.")) for each in imports(modules()[name]) if each.startswith("app.")}
+    found = {part(module.removeprefix("app.")) for module in imports(modules()[name]) if module.startswith("app.")}
     assert found <= allowed
 
 
-@EACH
+@EVERY_MODULE
 def test_nobody_imports_a_command(name: str) -> None:
-    assert not {each.removeprefix("app.") for each in imports(modules()[name])} & COMMANDS
+    assert not {module.removeprefix("app.") for module in imports(modules()[name])} & COMMANDS
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE | {"domains"}])
 def test_the_core_needs_numpy_and_little_else(name: str) -> None:
-    found = {part(each) for each in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
+    found = {part(module) for module in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
     assert found <= CORE_MAY_IMPORT | ALSO.get(part(name), set()) | ALSO.get(name, set())
 
 
 @pytest.mark.parametrize("package", [name for name in ("losses", "insight", "training") if (APP / name).exists()])
 def test_the_core_alone_loads_nothing_of_the_web(package: str) -> None:
     loaded = loaded_by(f"app.{package}")
-    assert not {part(each) for each in loaded} & WEB
-    assert not {each for each in loaded if each.startswith(("app.api", "app.main", "app.settings"))}
+    assert not {part(module) for module in loaded} & WEB
+    assert not {module for module in loaded if module.startswith(("app.api", "app.main", "app.settings"))}
 
 
 @pytest.mark.parametrize("module", ["app.insight", "app.training", "app.main"])
 def test_only_a_process_that_trains_or_analyzes_loads_what_it_does_that_with(module: str) -> None:
     """Seconds and 100 MB, which the server is spared."""
-    assert not {part(each) for each in loaded_by(module)} & TRAINED_WITH
+    assert not {part(module) for module in loaded_by(module)} & TRAINED_WITH
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE])
@@ -122,6 +123,32 @@ def test_the_core_names_its_arguments_and_no_place_in_a_document(name: str) -> N
 
 def test_json_pointers_are_written_in_one_place() -> None:
     assert [name for name, path in modules().items() if "~1" in path.read_text()] == ["serving.problems"]
+
+
+NAMELESS = {"each", "at", "said", "Told", "Seen", "Held"}
+"""What a thing is not: a name says loss, row, index or message, and can be searched for."""
+
+
+def bound(tree: ast.Module) -> Iterator[str]:
+    """The names that a file gives: variables, arguments, attributes, functions and classes, and what it imports under one."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.ExceptHandler(name=str(name)):
+                yield name
+            case ast.alias(asname=str(name)):
+                yield name
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("folder", ["app", "tests", "bench", "docs"])
+def test_things_are_called_by_what_they_are(folder: str) -> None:
+    names = {str(path.relative_to(ROOT)): bound(ast.parse(path.read_text())) for path in (ROOT / folder).rglob("*.py")}
+    assert not {path: found for path, given in names.items() if (found := NAMELESS.intersection(given))}
 
 
 def loaded_by(module: str) -> set[str]:
@@ -162,7 +189,7 @@ def test_the_map_of_the_tree_names_what_is_there() -> None:
     words = [line.split()[0] for line in tree.splitlines() if line.startswith("    ")]
     named = {word.removesuffix(".py") for word in words if word.endswith((".py", "/"))}
     present = {part for name in modules() for part in name.split(".")} | {
-        f"{each.name}/" for each in APP.rglob("*") if each.is_dir()
+        f"{folder.name}/" for folder in APP.rglob("*") if folder.is_dir()
     }
     assert named <= present
-    assert {part(name) for name in modules()} - {"__init__"} <= {each.rstrip("/") for each in named}
+    assert {part(name) for name in modules()} - {"__init__"} <= {folder.rstrip("/") for folder in named}

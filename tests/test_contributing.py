@@ -134,7 +134,7 @@ def test_it_has_a_schema_and_is_a_member_of_the_union(answers: dict[str, Any]) -
 
 def test_it_is_in_the_catalogue_with_its_family_and_an_answered_example(answers: dict[str, Any]) -> None:
     assert answers["families"]["hyperbolic"] == "robust"
-    assert [each["name"] for each in answers["found"]["body"]["losses"]] == ["hyperbolic"]
+    assert [entry["name"] for entry in answers["found"]["body"]["losses"]] == ["hyperbolic"]
     entry = answers["entry"]["body"]
     assert entry["aliases"] == ["pseudo_l1"]
     assert [*entry["parameters"]] == ["delta", "slope"]

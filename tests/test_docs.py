@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 PAGES = sorted(
     str(page.relative_to(ROOT))
-    for folder in (ROOT, ROOT / "docs", ROOT / "docs/decisions", ROOT / "tests")
+    for folder in (ROOT, ROOT / "docs", ROOT / "docs/decisions", ROOT / "docs/recipes", ROOT / "tests")
     for page in folder.glob("*.md")
 )
 GUIDES = "".join((ROOT / "docs" / page).read_text() for page in ("insight.md", "composed.md"))

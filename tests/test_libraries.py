@@ -54,9 +54,9 @@ def test_versions_are_those_that_the_claims_are_run_with() -> None:
 
 def test_contributing_says_how_many_calls_are_run() -> None:
     run = [same for _, same in OF_LOSSES if same.library.version]
-    said = re.search(r"(\d+) calls of (\d+) libraries", (REQUIREMENTS.parents[2] / "CONTRIBUTING.md").read_text())
-    assert said
-    assert [int(number) for number in said.groups()] == [len(run), len({same.library.name for same in run})]
+    claim = re.search(r"(\d+) calls of (\d+) libraries", (REQUIREMENTS.parents[2] / "CONTRIBUTING.md").read_text())
+    assert claim
+    assert [int(number) for number in claim.groups()] == [len(run), len({same.library.name for same in run})]
 
 
 # --- an alias is a promise --------------------------------------------------------------------------------------------------
@@ -153,19 +153,23 @@ def test_every_name_is_found_exactly_however_many_are_like_it(registry: Registry
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ("torch.nn.functional.cosine_similarity", "the catalogue says when cosine_similarity equals it"),  # its negative
         ("monai.losses.FocalLoss", "binary_focal or categorical_focal"),
         ("sklearn._loss.loss.HalfTweedieLossIdentity", "the catalogue says when tweedie_deviance equals it"),  # half of it
         ("torch.nn.HuberLos", "Did you mean HuberLoss"),
+        ("scipy.special.gamma", "has not been compared with any loss: without scipy, gamma is gamma_nll"),  # the function Γ
+        ("monai.losses.ContrastiveLoss", "without monai, ContrastiveLoss is contrastive"),  # of two views
+        ("torch.nn.CosineSimilarity", "has not been compared"),  # the larger the more alike
+        ("torch.quantile", "has not been compared"),  # of a sample
         ("torch.nn.", "There is no loss named ''"),
     ],
 )
-def test_what_is_no_name_or_several_is_refused(written: str, said: str) -> None:
+def test_what_is_no_name_or_several_is_refused(written: str, message: str) -> None:
     with pytest.raises(UnknownName) as caught:
         LOSSES.resolve(written)
-    assert said in caught.value.faults[0].message
+    assert message in caught.value.faults[0].message
 
 
 def test_a_name_that_folds_to_several_meanings_is_refused() -> None:

@@ -26,7 +26,7 @@ def shown(name: str) -> Array:
     """(4, 3): median, first and third quartile of both losses and both metrics, as the page has them."""
     table, row = ROWS[name]
     cells = next(line.split(" | ") for line in MADE[table].splitlines() if line.startswith(f"| {row.loss} |"))
-    return np.array([[float(each) for each in re.findall(r"[\d.]+", cell)] for cell in cells[1:5]])
+    return np.array([[float(number) for number in re.findall(r"[\d.]+", cell)] for cell in cells[1:5]])
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_one_hot_rows_indices_and_divergence_are_the_same_runs(server: Server, a
 
 def test_the_diagnosis_finds_the_logarithmic_loss_out(server: Server) -> None:
     (run,) = [server.ask("POST", "/v1/train", json=ROWS["msle"][1].request).json()]
-    assert "misfit" in [each["verdict"] for each in run["diagnosis"]]
+    assert "misfit" in [finding["verdict"] for finding in run["diagnosis"]]
 
 
 def test_the_hinges_take_the_labels_for_signs_and_say_so(server: Server) -> None:
@@ -73,7 +73,7 @@ def test_the_command_of_the_page_prints_its_first_row(server: Server) -> None:
     body, script = re.findall(r"(?:-d|-c) '(.*?)'", command, re.DOTALL)
     answer = server.ask("POST", "/v1/train/compare", content=body, headers={"Content-Type": "application/json"})
     printed = subprocess.run([sys.executable, "-c", script], input=answer.text, capture_output=True, text=True, check=True).stdout
-    quartiles = np.array([[float(each) for each in line.split()[1:]] for line in printed.splitlines()])
+    quartiles = np.array([[float(number) for number in line.split()[1:]] for line in printed.splitlines()])
     np.testing.assert_allclose(quartiles, shown("mse")[:2][:, [1, 0, 2]], rtol=0.05)
     assert json.loads(body)["seeds"] == list(loss_comparison.SEEDS)
 
@@ -121,14 +121,14 @@ def ends(row: Row) -> list[float]:
     """What the last points of the median lines stand for, read off the axis: both losses, then both metrics where shown."""
     found: list[float] = []
     for group in ET.parse(drawn(row)).getroot().findall(".//{*}g"):
-        lines = [each for each in group.findall("{*}path") if each.get("class") in ("training", "validation")]
-        medians = [each.get("d", "") for each in lines if "l" in each.get("d", "")]
-        ticks = [each for each in group.findall("{*}text") if each.get("x") == str(loss_comparison.LEFT - 5)]
-        numbers = np.array([float(each.text or "") for each in ticks])
-        heights = np.array([float(each.get("y", "")) - 4 for each in ticks])
+        lines = [path for path in group.findall("{*}path") if path.get("class") in ("training", "validation")]
+        medians = [path.get("d", "") for path in lines if "l" in path.get("d", "")]
+        ticks = [text for text in group.findall("{*}text") if text.get("x") == str(loss_comparison.LEFT - 5)]
+        numbers = np.array([float(tick.text or "") for tick in ticks])
+        heights = np.array([float(tick.get("y", "")) - 4 for tick in ticks])
         scale, back = (np.log, np.exp) if numbers.max() >= 10 * numbers.min() > 0 else (np.asarray, np.asarray)
         slope, start = np.polyfit(heights, scale(numbers), 1)
-        found += [float(back(start + slope * points(each)[-1, 1])) for each in medians]
+        found += [float(back(start + slope * points(path)[-1, 1])) for path in medians]
     return found
 
 

@@ -7,19 +7,18 @@ from pydantic import Field
 from app.api.analysis_answer import AnalyzeResponse
 from app.api.evaluate import COLUMNS as EVALUATED
 from app.api.evaluate import FIELDS, BatchRequest
-from app.api.files import FILES, Layout
+from app.api.files import JUDGED, Layout
 from app.api.insight_examples import ANALYSES
 from app.api.labels import Clusters, Groupings
 from app.api.plain import Plain
 from app.api.tables import check_columns
-from app.api.tables_document import DOCUMENT
+from app.api.tables_document import ANALYSIS
 from app.api.words import AnyReduction, Part
 from app.errors import CallerError
 from app.insight import Analysis, Asked, Labels, charts
 from app.insight import analyze as analyze_batch
 from app.insight.analysis import cost_of
 from app.serving.call import Call
-from app.serving.wires import json_content
 
 
 class AnalyzeRequest(BatchRequest, Part):
@@ -109,10 +108,10 @@ ANALYZE = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
-    wires={media_type: wire._replace(encode=json_content) for media_type, wire in FILES.items()},
+    wires=JUDGED,
     check=check_columns(AnalyzeRequest, COLUMNS),
     picture=charts.analyze,
     statuses=(400, 413, 415, 422, 503),
     examples=ANALYSES,
-    document={key: part for key, part in DOCUMENT.items() if key != "responses"},
+    document=ANALYSIS,
 )

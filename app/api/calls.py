@@ -1,12 +1,14 @@
 """Every call there is: the only place where one is registered."""
 
-from app.api import catalogue, docs, health, inference_protocol, losses
+from app.api import catalogue, docs, health, inference_protocol, losses, pages, playground
 from app.api.analyze import ANALYZE
 from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
 from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
+from app.api.dataset_rows import ROWS
 from app.api.evaluate import EVALUATE
+from app.api.metrics import METRICS
 from app.api.recommend import RECOMMEND
 from app.api.training import TRAIN
 
@@ -21,7 +23,11 @@ CALLS = (
     TRAIN,
     COMPARE,
     *catalogue.CALLS,
+    ROWS,
     *inference_protocol.CALLS,
     *health.CALLS,
+    METRICS,
     *docs.CALLS,
+    *playground.CALLS,
+    *pages.CALLS,
 )

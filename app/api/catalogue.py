@@ -1,6 +1,6 @@
 """GET /v1/models, /v1/optimizers, ...: what a training run may name, one catalogue for each kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -36,7 +36,7 @@ class Entry(TypedDict):
 
 
 def _catalogue(
-    kind: str, registry: Registry[Any], specs: dict[str, type[Spec]], example: Callable[[Any], dict[str, Any]]
+    kind: str, registry: Registry[Any], specs: Mapping[str, type[Spec]], example: Callable[[Any], dict[str, Any]]
 ) -> tuple[Call, Call]:
     """The two calls that list and describe what is in a registry."""
     entries = {name: _entry(declared, specs[name], example(declared)) for name, declared in registry.items()}

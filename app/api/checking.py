@@ -20,20 +20,22 @@ from app.api.evaluate import (
     WhatIsMissing,
     encodings_of,
 )
-from app.api.files import Layout
+from app.api.files import JUDGED, Layout
 from app.api.insight_examples import CHECKS
 from app.api.plain import Plain
 from app.api.specs import BoundSpec, EitherLoss, expanded
 from app.api.tables import check_columns
+from app.api.tables_document import CHECK
 from app.api.words import AnyReduction, Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.insight.agreement import Tolerance
 from app.insight.checking import CHECKED, Check, Compared, Pattern, cost_of
 from app.insight.checking import check_gradient as check_against
 from app.insight.conventions import CONVENTIONS, Given, Guess
-from app.losses import LOSSES, Batch
+from app.losses import LOSSES
 from app.losses.evaluate import Reduction
 from app.serving.call import Call
+from app.serving.usage import Usage, usage_of
 from app.wire import faults
 from app.wire.exact import WORDS
 
@@ -145,8 +147,12 @@ class CheckRequest(Part):
     @property
     def cost(self) -> float:
         """Steps that the check takes."""
-        batch: Batch = vars(self)["batch"]
-        return cost_of(batch)
+        return cost_of(vars(self)["batch"])
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        return usage_of(vars(self)["batch"], self.cost)
 
 
 class DisagreementAnswer(TypedDict):
@@ -309,7 +315,9 @@ CHECK_GRADIENT = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
+    wires=JUDGED,
     check=check_columns(CheckRequest, COLUMNS),
     statuses=(400, 413, 415, 422, 503),
     examples=CHECKS,
+    document=CHECK,
 )

@@ -11,12 +11,13 @@ from typing_extensions import TypedDict
 from app.api.analysis_answer import Ends, IntervalAnswer
 from app.api.evaluate import COLUMNS as EVALUATED
 from app.api.evaluate import ClassesInOrder, Mask, NonFiniteNumber, NumberOrNull, SampleWeight, TableData, Targets, WhatIsMissing
-from app.api.files import Layout
+from app.api.files import JUDGED, Layout
 from app.api.insight_examples import COMPARISONS
 from app.api.labels import Clusters
 from app.api.plain import Plain
 from app.api.specs import BoundSpec, EitherLoss, list_of
 from app.api.tables import check_columns
+from app.api.tables_document import COMPARISON
 from app.api.words import OneOrMore, Part
 from app.errors import CallerError, Fault, InvalidArray, Path
 from app.insight import Asked, Labels, charts
@@ -27,6 +28,7 @@ from app.losses import NAMED
 from app.losses.batch import AnyBatch
 from app.losses.sums import batch_of
 from app.serving.call import Call
+from app.serving.usage import Usage
 from app.wire import faults
 
 MOST = 50
@@ -97,7 +99,9 @@ class ComparisonRequest(Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_lengths(self.models, self.targets)
-        vars(self)["batches"] = [self._batches(at, spec) for at, spec in enumerate(self.losses)]
+        first = next(iter(self.models.values()))
+        losses = vars(self)["losses"] = [spec.beside(first, self.targets) for spec in self.losses]
+        vars(self)["batches"] = [self._batches(index, spec) for index, spec in enumerate(losses)]
         return self
 
     @property
@@ -115,9 +119,16 @@ class ComparisonRequest(Part):
             steps += cost_of(first, len(batches), self.permutations)
         return steps
 
-    def _batches(self, at: int, spec: BoundSpec) -> dict[str, AnyBatch]:
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        evaluated = [batch for batches in self.batches for batch in batches.values()]
+        loss = evaluated[0].loss.name if len(self.batches) == 1 else ""
+        return Usage(loss, sum(batch.n_samples for batch in evaluated), self.cost)
+
+    def _batches(self, index: int, spec: BoundSpec) -> dict[str, AnyBatch]:
         """The models' batches by one loss, in which the same samples count."""
-        made = self._made(at, spec, self.mask)
+        made = self._made(index, spec, self.mask)
         if self.missing == "drop" and any(batch.n_missing for batch in made.values()):
             counted = [batch.counted for batch in made.values()]
             if any((other != counted[0]).any() for other in counted):
@@ -125,16 +136,16 @@ class ComparisonRequest(Part):
                 if not common.any():
                     message = "no sample is left for which every model has a prediction"
                     raise InvalidArray([Fault(("missing",), "no_samples", message)])
-                return self._made(at, spec, common)
+                return self._made(index, spec, common)
         return made
 
-    def _made(self, at: int, spec: BoundSpec, mask: Any) -> dict[str, AnyBatch]:
+    def _made(self, index: int, spec: BoundSpec, mask: Any) -> dict[str, AnyBatch]:
         made: dict[str, AnyBatch] = {}
         wrong: list[Fault] = []
         for name, predictions in self.models.items():
             try:
                 made[name] = batch_of(
-                    spec.beside(predictions, self.targets).bound,
+                    spec.bound,
                     predictions,
                     self.targets,
                     sample_weight=self.sample_weight,
@@ -145,20 +156,20 @@ class ComparisonRequest(Part):
             except CallerError as error:
                 if not error.faults:
                     raise
-                wrong += [_placed(fault, at, name) for fault in error.faults]
+                wrong += [_placed(fault, index, name) for fault in error.faults]
         if wrong:
             raise InvalidArray([*dict.fromkeys(wrong)])
         return made
 
 
-def _placed(fault: Fault, at: int, name: str) -> Fault:
+def _placed(fault: Fault, index: int, name: str) -> Fault:
     """What is wrong with the predictions of a model, where this request has them."""
     model: Path = ("models", name)
     message = re.sub(r"\bpredictions\b", lambda _: f"models.{name[:80]}", fault.message)
     if fault.path[:1] == ("predictions",):
         return Fault((*model, *fault.path[1:]), fault.code, message)
     if fault.path[:1] == ("parameters",):
-        return Fault(("losses", at, *fault.path[1:]), fault.code, fault.message)
+        return Fault(("losses", index, *fault.path[1:]), fault.code, fault.message)
     if fault.code == "shape_mismatch" and fault.path[:1] == ("targets",):
         return Fault(model, fault.code, message)
     return fault
@@ -207,7 +218,9 @@ class PairAnswer(TypedDict):
     models: Annotated[list[str], Field(description="a and b, in the order of the request.")]
     difference: Annotated[NumberOrNull, Field(description="a − b: below 0, a is better.")]
     standard_error: NumberOrNull
-    interval: Annotated[Ends, Field(description="Of the difference, by the paired t test.")]
+    interval: Annotated[
+        Ends, Field(description="Of the difference, by the paired t test; where there is none, by the bootstrap.")
+    ]
     p_value: Annotated[NumberOrNull, Field(description="Paired t test; null for differences without variance.")]
     p_permutation: Annotated[
         NumberOrNull, Field(description="Sign flips of the differences: exact where there are few samples, else of random ones.")
@@ -215,6 +228,7 @@ class PairAnswer(TypedDict):
     p_adjusted: Annotated[NumberOrNull, Field(description="p_value for the number of pairs (Holm 1979).")]
     won: Annotated[list[float], Field(description="The share of samples on which a, and on which b, has the lower loss.")]
     tied: float
+    note: Annotated[str | None, Field(description="Why there are no p-values, where there are none.")]
     largest: Annotated[list[DifferenceAnswer], Field(description="The ten samples on which they differ most.")]
 
 
@@ -259,13 +273,15 @@ def compare(request: ComparisonRequest) -> ComparisonResponse:
     answer: dict[str, Any] = {"n_samples": first.n_samples, "losses": plain(losses, "losses")}
     if plain.non_finite:
         answer["non_finite"] = plain.non_finite
-    warnings = [f"{name}: {said}" for batches in request.batches for name, batch in batches.items() for said in batch.warnings]
+    warnings = [f"{name}: {text}" for batches in request.batches for name, batch in batches.items() for text in batch.warnings]
     if warnings:
         answer["warnings"] = [*dict.fromkeys(warnings)]
     return cast(ComparisonResponse, answer)
 
 
-COLUMNS = Layout(("models", *(side for side in EVALUATED.sides if side != "predictions"), "clusters"), text=("clusters",))
+COLUMNS = Layout(
+    ("models", *(side for side in EVALUATED.sides if side != "predictions"), "clusters"), text=("clusters",), single=("models",)
+)
 """What may be columns of a table."""
 
 COMPARE_MODELS = Call(
@@ -276,8 +292,10 @@ COMPARE_MODELS = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
+    wires=JUDGED,
     check=check_columns(ComparisonRequest, COLUMNS),
     picture=charts.compare,
     statuses=(400, 413, 415, 422, 503),
     examples=COMPARISONS,
+    document=COMPARISON,
 )

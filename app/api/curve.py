@@ -109,11 +109,11 @@ def draw_curve(
     """
     first = _asked(name, rest)
     axis = axis_of(first.bound)
-    at = axis.target if target is None else target
+    position = axis.target if target is None else target
     low, high = axis.low if low is None else low, axis.high if high is None else high
     _check_range(axis, low, high)
     x = np.linspace(low, high, points or POINTS)
-    curves = [_entry(first, _drawn(first, axis, x, at))]
+    curves = [_entry(first, _drawn(first, axis, x, position))]
     for index, (other_name, given) in enumerate(_others(against)):
         try:
             other = _bound(other_name, given)
@@ -122,10 +122,10 @@ def draw_curve(
                 message = f"{other.bound.name} is drawn over the {theirs.kind}, and {first.bound.name} over the {axis.kind}"
                 raise InvalidInput([Fault((), "axis", message)])
             _check_range(theirs, low, high)
-            curves.append(_entry(other, _drawn(other, theirs, x, at)))
+            curves.append(_entry(other, _drawn(other, theirs, x, position)))
         except CallerError as error:
             raise InvalidInput([Fault(("against", index), error.faults[0].code, error.faults[0].message)]) from None
-    return CurveResponse(axis=axis.kind, target=at, x=x.tolist(), curves=curves)
+    return CurveResponse(axis=axis.kind, target=position, x=x.tolist(), curves=curves)
 
 
 def _asked(name: str, query: Rest) -> Asked:

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from importlib.resources import files
-from mimetypes import guess_type
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Path as InPath
 
 from app.api.answers import recorded
+from app.api.assets import Assets, page
 from app.api.document import finished
-from app.errors import NotFound
 from app.serving.call import Call
 from app.serving.content import Content
 from app.serving.document import document
@@ -20,7 +19,8 @@ from app.wire.json import encode
 
 SWAGGER_UI = Path(str(files("fastapi_swagger") / "resources"))
 SCRIPT = Path(__file__).with_name("docs.js")
-FILES = {path.name: path for path in SWAGGER_UI.iterdir() if path.suffix != ".py" and path.is_file()}
+SERVED = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
+ASSETS = Assets({path.name: path.read_bytes() for path in (SCRIPT, *(SWAGGER_UI / name for name in SERVED))})
 """What the page loads, by name: nothing else can be asked for."""
 
 PAGE = """<!doctype html>
@@ -29,13 +29,14 @@ PAGE = """<!doctype html>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>Criterion: API</title>
-    <link rel="stylesheet" href="docs/static/swagger-ui.css">
-    <link rel="icon" href="docs/static/favicon-32x32.png">
+    <meta name="color-scheme" content="light dark">
+    <link rel="stylesheet" href="docs/static/{version}/swagger-ui.css">
+    <link rel="icon" href="docs/static/{version}/favicon-32x32.png">
   </head>
   <body>
-    <main id="swagger-ui"></main>
-    <script src="docs/static/swagger-ui-bundle.js"></script>
-    <script src="docs/docs.js"></script>
+    <div id="swagger-ui"></div>
+    <script src="docs/static/{version}/swagger-ui-bundle.js"></script>
+    <script src="docs/static/{version}/docs.js"></script>
   </body>
 </html>
 """
@@ -53,7 +54,7 @@ TAGS = [
 
 DESCRIPTION = """Send predictions and targets, and get the loss, each sample's loss and the gradient.
 
-Whole programs in eight languages are in the repository, in `docs/from-your-language.md`.
+Whole programs in eight languages: [docs/languages](docs/languages). Every error and its way out: [docs/errors](docs/errors).
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and, per fault, a JSON pointer:
 `malformed_request`, `malformed_json` and `malformed_table` (400), `forbidden` (403), `not_found` (404),
@@ -97,23 +98,16 @@ def openapi(state: State) -> Content:
     return Content((encode(state.document()),))
 
 
-def page() -> Content:
-    return Content((PAGE.encode(),), "text/html; charset=utf-8")
+def docs() -> Content:
+    return page(PAGE.replace("{version}", ASSETS.version))
 
 
-def script() -> Content:
-    return Content((SCRIPT.read_bytes(),), "text/javascript; charset=utf-8")
-
-
-def static(name: Annotated[str, InPath()]) -> Content:
-    if name not in FILES:
-        raise NotFound(f"there is no /docs/static/{name[:200]}")
-    return Content((FILES[name].read_bytes(),), guess_type(name)[0] or "application/octet-stream")
+def static(version: Annotated[str, InPath()], name: Annotated[str, InPath()]) -> Content:
+    return ASSETS.get(version, name)
 
 
 CALLS = (
     Call(method="GET", path="/openapi.json", function=openapi, summary="The OpenAPI document", constant=True),
-    Call(method="GET", path="/docs", function=page, summary="Swagger UI", constant=True),
-    Call(method="GET", path="/docs/docs.js", function=script, summary="What starts Swagger UI", constant=True),
-    Call(method="GET", path="/docs/static/{name}", function=static, summary="A file of Swagger UI", constant=True),
+    Call(method="GET", path="/docs", function=docs, summary="Swagger UI", constant=True),
+    Call(method="GET", path="/docs/static/{version}/{name}", function=static, summary="A file of Swagger UI", constant=True),
 )

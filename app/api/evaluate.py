@@ -39,6 +39,7 @@ from app.losses.penalty import penalty
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_batch
 from app.serving.call import Call
+from app.serving.usage import Usage, usage_of
 from app.wire import faults
 
 UNTYPED: dict[str, Any] = {}
@@ -52,9 +53,9 @@ FIELDS: Mapping[Path, Path] = {("parameters",): ("loss",)}
 """Where the request has what the core calls otherwise."""
 
 
-def _tensors(value: object, info: ValidationInfo) -> Any:
+def _tensors(value: Any, info: ValidationInfo) -> Any:
     if value is None or type(value) is np.ndarray:  # which most are: to build the path takes longer
-        return cast(object, value)
+        return value
     return faults.tensors(value, (str(info.field_name),), gaps=True)
 
 
@@ -236,6 +237,11 @@ class BatchRequest(BaseModel):
     def cost(self) -> float:
         """Steps that the evaluation takes."""
         return self.batch.cost
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        return usage_of(self.batch, self.cost)
 
 
 class EvaluateRequest(BatchRequest):

@@ -135,6 +135,8 @@ FILES: Mapping[str, Wire] = {
     "application/x-npz": Wire(npz_head, read_npz, rows_or_json, queried=True),
 }
 """The media types of files."""
+JUDGED: Mapping[str, Wire] = {media_type: wire._replace(encode=json_content) for media_type, wire in FILES.items()}
+"""The same where what is answered is no further column of the rows: JSON always."""
 
 
 # --- what the address says --------------------------------------------------------------------------------------------
@@ -142,21 +144,21 @@ FILES: Mapping[str, Wire] = {
 
 def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv | Npz) -> dict[str, Any]:
     """The request that the parameters of the address are, its arrays the names of columns."""
-    said = _loss_said(query, layout)
-    loss = None if said is None else _loss_of(said)
+    naming = _loss_said(query, layout) if "loss" in model.model_fields else None
+    loss = None if naming is None else _loss_of(naming)
     roles = _roles(layout, loss)
     fields = {(name,): field for name, field in model.model_fields.items() if name not in (*layout.sides, "loss", "data")}
     if layout.model is not None:
         fields |= {layout.of(name): field for name, field in layout.model.model_fields.items() if name not in layout.sides}
     dialect = ("delimiter", "decimal") if isinstance(table, Csv) else ()
-    known = (*roles, *(str(path[-1]) for path in fields), "loss", *dialect)
+    known = (*roles, *(str(path[-1]) for path in fields), *({"loss"} & {*model.model_fields}), *dialect)
     of_loss = {name: words for name, words in query.items() if name not in known}
-    named = loss if isinstance(said, str) else None
+    named = loss if isinstance(naming, str) else None
     if named is None or collecting(named) is None:
         _refuse_strangers(loss, of_loss, (*known, *(named.parameters if named else ())))
     document: dict[str, Any] = {str(name): {} for name in layout.within}
-    if said is not None:
-        document["loss"] = {"name": said, **parameters_of(loss, of_loss)} if loss and isinstance(said, str) else said
+    if naming is not None:
+        document["loss"] = {"name": naming, **parameters_of(loss, of_loss)} if loss and isinstance(naming, str) else naming
     for path, field in fields.items():
         if path[-1] in query:
             document = put(document, path, _field(query[str(path[-1])], path, field))
@@ -180,9 +182,9 @@ def _loss_said(query: Query, layout: Layout) -> Any:
     return None
 
 
-def _loss_of(said: Any) -> Loss | Composed | None:
+def _loss_of(naming: Any) -> Loss | Composed | None:
     """The loss of this name; what is none is left to the model, which says so."""
-    name = cast(dict[str, Any], said).get("name") if isinstance(said, dict) else said
+    name = cast(dict[str, Any], naming).get("name") if isinstance(naming, dict) else naming
     return NAMED.resolve(name, ("loss",))[0] if isinstance(name, str) else None
 
 
@@ -211,9 +213,13 @@ def _no_parameter(loss: Declared | None, name: str, known: Sequence[str]) -> str
     return f"there is no query parameter {name[:80]!r}; {hint}"
 
 
-def _columns(layout: Layout, roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[str, list[str]]:
+def _columns(layout: Layout, roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[str, Any]:
     """The columns of each role: those that the query names, or where it names none those that have the roles' own names."""
-    named = {name: _pieces(query[name]) for name in roles if name in query}
+    named: dict[str, Any] = {
+        name: in_json(query[name][-1], (name,)) if name in layout.single and query[name][-1][:1] == "{" else _pieces(query[name])
+        for name in roles
+        if name in query
+    }
     if named or layout.rest is not None:
         return named
     strangers = [name for name in table.names if name not in roles]
@@ -256,10 +262,10 @@ def _takes(parameter: inspect.Parameter, kind: object) -> bool:
 
 def _field(values: Sequence[str], path: Path, field: FieldInfo) -> Any:
     """What the query says for a field of the request: numbers and flags where it takes no strings."""
-    said = _read(values, path, field.annotation)
+    value = _read(values, path, field.annotation)
     if str in parts_of(field):
-        return said
-    return [*map(_scalar, cast(list[Any], said))] if isinstance(said, list) else _scalar(said)
+        return value
+    return [*map(_scalar, cast(list[Any], value))] if isinstance(value, list) else _scalar(value)
 
 
 def _scalar(word: Any) -> Any:
@@ -286,16 +292,19 @@ def _read(values: Sequence[str], path: Path, annotation: Any) -> Any:
         return None
     if (document := in_json(values[-1], path)) is not values[-1]:
         return document
-    if not _takes_list(annotation):
-        return {str(choice): choice for choice in _choices(annotation)}.get(values[-1], values[-1])
+    choices = {str(choice): choice for choice in _choices(annotation)}
+    if values[-1] in choices or not _takes_list(annotation):
+        return choices.get(values[-1], values[-1])
     listed = _pieces(values)
     return listed[0] if len(listed) == 1 and _takes_one(annotation) else listed
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """What a Literal within the type lists: Pydantic reads no number there."""
+    """What a Literal within the type lists, not those of a list: Pydantic reads no number there."""
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
+    if get_origin(annotation) is list:
+        return []
     return [choice for part in get_args(annotation) for choice in _choices(part)]
 
 

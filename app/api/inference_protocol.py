@@ -32,6 +32,7 @@ from app.serving.content import Content, Piece
 from app.serving.exchange import Exchange
 from app.serving.problems import from_pydantic
 from app.serving.state import State
+from app.serving.usage import Usage, usage_of
 from app.serving.wires import Wire
 from app.settings import Settings
 from app.suggestions import meant
@@ -118,6 +119,11 @@ class Inference(NamedTuple):
         """Steps that the evaluation takes."""
         return self.batch.cost
 
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        return usage_of(self.batch, self.cost)
+
 
 class Answer(NamedTuple):
     """The tensors that were asked for, and whether each is binary."""
@@ -128,6 +134,7 @@ class Answer(NamedTuple):
     binary: Mapping[str, bool]
     n_missing: int | None = None
     non_finite_as: NonFiniteAs = "null"
+    warnings: Sequence[str] = ()
 
 
 def read_message(body: bytes | memoryview, length: int | None, quick: bool) -> Message:
@@ -181,7 +188,7 @@ def infer(request: Inference, name: ModelName, version: Version = VERSION) -> An
     dtype = np.float32 if batch.arrays[0].dtype.itemsize == 4 else np.float64
     arrays = arrays_by_name(evaluation.outputs)
     tensors = {name: _tensor(arrays[name], dtype) for name in wanted}
-    return Answer(request.name, request.identity, tensors, wanted, batch.n_missing, request.non_finite_as)
+    return Answer(request.name, request.identity, tensors, wanted, batch.n_missing, request.non_finite_as, batch.warnings)
 
 
 # --- what the request says ----------------------------------------------------------------------------------------------
@@ -286,6 +293,8 @@ def _by_another_name(loss: Loss, name: str, arrays: Mapping[str, NDArray[Any]]) 
     """The input that `labels` are; InvalidInput for any other name that the loss does not have."""
     if name == "labels" and "targets" in loss.inputs and "targets" not in arrays:
         return loss.inputs["targets"]
+    if name == "labels" and "targets" in loss.inputs:
+        raise InvalidInput("labels is another name of targets, and both are there: send one of them")
     known = (*loss.inputs, "sample_weight", "mask")
     close = meant(name, known, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known[:-1])} and mask"
@@ -341,8 +350,11 @@ def write_answer(answer: Answer, request: Inference) -> Content:
             entry["data"] = in_words(flat) if answer.non_finite_as == "string" else flat
         outputs.append(entry)
     document: dict[str, Any] = {"model_name": answer.name, "model_version": VERSION, "outputs": outputs}
-    if answer.n_missing is not None:
-        document["parameters"] = {"n_missing": answer.n_missing}
+    parameters: dict[str, Any] = {} if answer.n_missing is None else {"n_missing": answer.n_missing}
+    if answer.warnings:  # the protocol has no lists among its parameters
+        parameters["warnings"] = "\n".join(answer.warnings)
+    if parameters:
+        document["parameters"] = parameters
     header = encode(document if answer.identity is None else {"id": answer.identity, **document})
     if not tail:
         return Content((header,))
@@ -409,8 +421,16 @@ MODEL, VERSIONED = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 
 CALLS = (
     Call(method="GET", path="/v2", also=("/v2/",), function=server_metadata, summary="Describe the server", tag=TAG),
-    Call(method="GET", path="/v2/health/live", function=server_live, summary="Is the server alive?", tag=TAG),
-    Call(method="GET", path="/v2/health/ready", function=server_ready, summary="Is the server ready?", tag=TAG, statuses=(503,)),
+    Call(method="GET", path="/v2/health/live", function=server_live, summary="Is the server alive?", tag=TAG, scope="open"),
+    Call(
+        method="GET",
+        path="/v2/health/ready",
+        function=server_ready,
+        summary="Is the server ready?",
+        tag=TAG,
+        scope="open",
+        statuses=(503,),
+    ),
     Call(
         method="GET",
         path=MODEL,

@@ -37,7 +37,7 @@ class Plain:
             items = cast(Sequence[object], value)
             if name.rpartition(".")[2] in PAIRS and len(items) == 2 and not all(map(_finite, items)):
                 return self._named(cast(float, next(item for item in items if not _finite(item))), name, index)
-            return [self(item, name, (*index, at)) for at, item in enumerate(items)]
+            return [self(item, name, (*index, position)) for position, item in enumerate(items)]
         return value
 
     def _members(self, members: Mapping[str, object], name: str, index: tuple[int, ...]) -> dict[str, Any]:

@@ -89,12 +89,12 @@ def recommend(request: RecommendRequest) -> RecommendResponse:
         "traits": [{"trait": trait.trait, "evidence": dict(trait.evidence), "text": trait.text} for trait in found.traits],
         "recommendations": [
             {
-                "rank": each.rank,
-                "loss": {"name": each.loss.name, **each.parameters},
-                "why": [*each.why],
-                "against": [*each.against],
+                "rank": recommendation.rank,
+                "loss": {"name": recommendation.loss.name, **recommendation.parameters},
+                "why": [*recommendation.why],
+                "against": [*recommendation.against],
             }
-            for each in found.recommendations
+            for recommendation in found.recommendations
         ],
     }
     if not found.recommendations:

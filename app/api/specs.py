@@ -1,18 +1,19 @@
 """Registry -> Pydantic: the union of everything a request may name, one model each, with its parameters."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cached_property, lru_cache, wraps
+from types import UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
     Concatenate,
-    ForwardRef,
     Literal,
+    NamedTuple,
     ParamSpec,
     TypeAlias,
     TypeVar,
@@ -28,20 +29,24 @@ from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    Tag,
+    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, core_schema
 from typing_extensions import Doc, TypeAliasType
 
 from app.api.words import OneOrMore, Part
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path, UnknownName
 from app.losses import COMPOSED, LOSSES, NAMED, Composed, Loss
-from app.losses.composed import DEEPEST, MOST_LOSSES, Head, Weighed
+from app.losses.composed import DEEPEST, MOST_LOSSES
 from app.losses.form import Bound, Sum, bind
 from app.losses.parameters import Per
 from app.registry import Alias, Declared, Registry
@@ -88,7 +93,7 @@ class Spec(Part):
 def _shape(array: object) -> tuple[int, ...]:
     """The shape of an array, or of a list of names or of sets of these; () of what is none."""
     if isinstance(array, np.ndarray):
-        return cast(NDArray[Any], array).shape
+        return cast("NDArray[Any]", array).shape
     return (len(cast(list[object], array)),) if isinstance(array, list) else ()
 
 
@@ -98,9 +103,14 @@ class BoundSpec(Spec):
     others: ClassVar[Sequence[tuple[Alias, "BoundSpec"]]] = ()
     """What its name means beside arrays of other shapes."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether its name, or one within it, means something else beside arrays of other shapes."""
+        return bool(self.others)
+
     def beside(self, *arrays: object) -> "BoundSpec":
         """The loss that its name means beside these arrays."""
-        if not self.others:
+        if not self.others:  # as for nearly all names
             return self
         shapes = [*map(_shape, arrays)]
         return next((spec for other, spec in self.others if other.fits(shapes)), self)
@@ -136,6 +146,10 @@ class ComposedSpec(BoundSpec):
 
     written: ClassVar[object] = None
     """As it was written, where names in it mean something else beside arrays of other shapes."""
+
+    @property
+    def varies(self) -> bool:
+        return self.written is not None
 
     def beside(self, *arrays: object) -> BoundSpec:
         if self.written is None:
@@ -201,28 +215,78 @@ def parameter_schemas(model: type[Spec]) -> dict[str, Any]:
     }
 
 
-def specs(registry: Registry[Any]) -> dict[str, type[Spec]]:
-    return {name: spec(declared) for name, declared in registry.items()}
+class Specs(Mapping[str, type[Spec]]):
+    """The models of what a registry has, or of what other such mappings have made of it already.
 
-
-class OrName:
-    """In the document a bare name stands beside the objects. What is validated has been expanded before.
-
-    The tags tell the objects apart by themselves: with an OpenAPI discriminator, which is for objects alone, Java's
-    generator would write of a class for the name that it does not make.
+    Each is made when it is first asked for: few of them ever are by one process, and all take longer than the rest of its start.
     """
 
-    def __init__(self, noun: str) -> None:
-        self.name = {"type": "string", "description": f"The name of a {noun}, or an alias of it."}
+    def __init__(self, registry: Registry[Any], *made: Mapping[str, type[Spec]]) -> None:
+        self._registry, self._made, self._own = registry, made, dict[str, type[Spec]]()
+
+    def __getitem__(self, name: str) -> type[Spec]:
+        for models in (self._own, *self._made):
+            if name in models:
+                return models[name]
+        return self._own.setdefault(name, spec(self._registry[name]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._registry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registry)
+
+    def __len__(self) -> int:
+        return len(self._registry)
+
+
+class OneOf:
+    """Marks a value that is an object of one of these models: of the one that has its `name`, which is known by then, or of
+    the one for an object without a name.
+
+    In the document a bare name stands beside the objects. What is validated has been expanded before. The tags tell the
+    objects apart by themselves: with an OpenAPI discriminator, which is for objects alone, Java's generator would write of a
+    class for the name that it does not make.
+    """
+
+    def __init__(self, noun: str, models: Mapping[str, type[Spec]], unnamed: type[Part] | None = None) -> None:
+        self.models, self.unnamed = models, unnamed
+        self.bare = {"type": "string", "description": f"The name of a {noun}, or an alias of it."}
+        self._within = False
+
+    def validate(self, value: Any) -> Part:
+        """The model of the value; its errors are told as a union of models tells them: under the name of the member."""
+        if self.unnamed and "name" not in value:
+            return self.unnamed.model_validate(value)
+        name: str = value["name"]
+        try:
+            return self.models[name].model_validate(value)
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(error.title, [_under(name, detail) for detail in error.errors()]) from None
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"oneOf": [*handler(schema)["oneOf"], self.name]}
+        if self._within:  # a loss within a loss: its component is being written
+            return {}
+        self._within = True
+        try:
+            members = (*([self.unnamed] if self.unnamed else []), *self.models.values())
+            within = TypeAdapter(cast(Any, tuple)[members]).core_schema  # by itself a model would be written out
+            return {"oneOf": [*handler(within)["prefixItems"], self.bare]}
+        finally:
+            self._within = False
 
 
-def named(component: str, noun: str, models: Mapping[str, type[Spec]]) -> Any:
-    """The models as one type, discriminated by `name`: one component of the document, wherever it stands."""
-    either = cast(Any, Union)[tuple(models.values())]
-    return TypeAliasType(component, Annotated[either, Field(discriminator="name"), OrName(noun)])  # pyright: ignore[reportGeneralTypeIssues]
+def _under(name: str, detail: ErrorDetails) -> InitErrorDetails:
+    ctx = detail.get("ctx", {})
+    return InitErrorDetails(type=detail["type"], loc=(name, *detail["loc"]), input=detail["input"], ctx=ctx)
+
+
+def named(component: str, noun: str, models: Mapping[str, type[Spec]], unnamed: type[Part] | None = None) -> Any:
+    """The models as one type: one component of the document, wherever it stands."""
+    return TypeAliasType(component, Annotated[Part, OneOf(noun, models, unnamed)])  # pyright: ignore[reportGeneralTypeIssues]
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,36 +340,50 @@ def remembered(decide: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
     return recalled
 
 
+class Meanings(NamedTuple):
+    """What is written for a thing, as the object with its name, and what else that means."""
+
+    usual: dict[str, object]
+    others: Sequence[tuple[Alias, dict[str, object]]] = ()
+    """What its name means beside arrays of other shapes."""
+    written: object = None
+    """As it is written, where names within it mean something else beside arrays of other shapes."""
+
+
+def _meanings(value: object, registry: Registry[Any], path: Path) -> Meanings:
+    expansion = _Expansion(registry)
+    (_, usual), *others = expansion.whole(value, path)
+    return Meanings(usual, others, value if expansion.varies else None)
+
+
+def _validated(meanings: Meanings, validate: ValidatorFunctionWrapHandler) -> Any:
+    """The model of what a name usually means, with the others that have these parameters; of one of those where it has not."""
+    specs: list[tuple[Alias, Any]] = []
+    for other, document in meanings.others:
+        with suppress(ValidationError):
+            specs.append((other, validate(document)))
+    try:
+        spec = validate(meanings.usual)
+    except ValidationError:
+        if len(specs) != 1:
+            raise
+        return specs[0][1]
+    if specs:
+        vars(spec)["others"] = specs
+    if meanings.written is not None:
+        vars(spec)["written"] = meanings.written
+    return spec
+
+
 def expanded(either: Any, registry: Registry[Any], default: str | None = None, field: str | None = None) -> Any:
     """The type, for which a bare string or an alias stands for the object it means; under a field that is called as it is."""
     name = field or registry.noun
 
     @remembered
     def expand_and_validate(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        expansion = _Expansion(registry)
-        (_, usual), *others = expansion.whole(value, (name,))
-        spec = _with_others(usual, others, validate) if others else validate(usual)
-        if expansion.varies:
-            vars(spec)["written"] = value
-        return spec
+        return _validated(_meanings(value, registry, (name,)), validate)
 
     return Annotated[either, WrapValidator(expand_and_validate), OfRegistry(registry, name, default)]
-
-
-def _with_others(usual: object, others: Sequence[tuple[Alias, object]], validate: ValidatorFunctionWrapHandler) -> Any:
-    """What the name usually means, with what else it means that has these parameters; that alone where nothing else has them."""
-    specs: list[tuple[Alias, Any]] = []
-    for other, document in others:
-        with suppress(ValidationError):
-            specs.append((other, validate(document)))
-    try:
-        spec = validate(usual)
-    except ValidationError:
-        if len(specs) != 1:
-            raise
-        return specs[0][1]
-    vars(spec)["others"] = specs
-    return spec
 
 
 def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
@@ -314,10 +392,9 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
     def expand(items: object) -> object:
         if not isinstance(items, list):
             return items
-        given = cast(list[object], items)
-        return [expander(registry, (field, index))(item) for index, item in enumerate(given)]
+        return [_meanings(item, registry, (field, index)) for index, item in enumerate(cast(list[object], items))]
 
-    return Annotated[list[either], BeforeValidator(expand), Listed]
+    return Annotated[list[Annotated[either, WrapValidator(_validated)]], BeforeValidator(expand), Listed]
 
 
 def expander(registry: Registry[Any], path: Path) -> Callable[[object], dict[str, object]]:
@@ -421,7 +498,7 @@ def _field(parameter: inspect.Parameter) -> Any:
     base, *metadata = get_args(parameter.annotation) or (parameter.annotation,)
     if parameter.annotation is base or not hasattr(parameter.annotation, "__metadata__"):
         base, metadata = parameter.annotation, []
-    base = _modelled(base)
+    base = _by_kind(_modelled(base))
     doc = next((mark.documentation for mark in metadata if isinstance(mark, Doc)), None)
     bounds = [mark for mark in metadata if not isinstance(mark, Doc)]
     default = ... if parameter.default is inspect.Parameter.empty else parameter.default
@@ -429,14 +506,46 @@ def _field(parameter: inspect.Parameter) -> Any:
     return Annotated[(base, *bounds, Listed, *sizes)], Field(default=default, description=doc)
 
 
-LOSS = ForwardRef("EitherLoss")
-"""A loss within another, until all are known."""
+class _AnyOf:
+    """In the document, members of a union that are told apart by what kind of value they are stand beside each other."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": handler(schema)["oneOf"]}
+
+
+def _by_kind(annotation: Any) -> Any:
+    """A union with lists or objects in it as one of which a value is told only what is wrong with its own kind."""
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    kinds = [KINDS.get(get_origin(member) or member, "number") for member in members]
+    if not {"list", "object"} & {*kinds} or len({*kinds} - {"null"}) < 2:
+        return annotation
+    words = [str(word) for member in members if get_origin(member) is Literal for word in get_args(member)]
+
+    def kind_of(value: object) -> str | None:
+        kind = "number" if type(value) in (int, float) else KINDS.get(type(value))
+        return None if kind not in kinds or (kind == "word" and value not in words) else kind
+
+    told = {
+        "number": "a number",
+        "list": "a list of numbers",
+        "object": "an object by name",
+        "word": " or ".join(map(repr, words)),
+    }
+    *most, last = (told[kind] for kind in kinds if kind in told)
+    rule = f"{', '.join(most)}{',' * (len(most) > 1)} or {last}"
+    tagged = [Annotated[member, Tag(kind)] for member, kind in zip(members, kinds, strict=True)]
+    either = cast(Any, Union)[tuple(tagged)]
+    return Annotated[either, Discriminator(kind_of, "kind", f"Input should be {rule}"), _AnyOf()]
+
+
+KINDS: Mapping[Any, str] = {list: "list", dict: "object", Literal: "word", str: "word", type(None): "null"}
+"""The kinds of value that a parameter may be, by its type in Python; all others are numbers."""
 
 
 def _modelled(annotation: Any) -> Any:
     """The annotation of a parameter as the type of a field: a loss and what stands beside it are models."""
     if annotation == Bound | Sum:
-        return LOSS
+        return EitherLoss
     if is_dataclass(annotation):
         return _member(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -463,7 +572,10 @@ def _member(declared: type) -> type[Member]:
         for field in fields(declared)
     }
     model = create_model(
-        declared.__name__, __base__=Member, __doc__=declared.__doc__, **{name: _field(each) for name, each in described.items()}
+        declared.__name__,
+        __base__=Member,
+        __doc__=declared.__doc__,
+        **{name: _field(about) for name, about in described.items()},
     )
     model.made = declared
     return model
@@ -485,13 +597,11 @@ def _of_text(value: object) -> object:
     return decode(b'{"value":%b}' % value.encode())["value"] if isinstance(value, str) and value[:1] in ("[", "{") else value
 
 
-LOSS_SPECS = specs(NAMED)
+LOSS_SPECS = Specs(NAMED)
 
 if TYPE_CHECKING:
     EitherLoss: TypeAlias = Spec  # what all members of the union have in common
     LossSpec: TypeAlias = BoundSpec
 else:
     EitherLoss = named("Loss", "loss", LOSS_SPECS)
-    for model in (*LOSS_SPECS.values(), *map(_member, (Weighed, Head))):
-        model.model_rebuild(_types_namespace={"EitherLoss": EitherLoss})
     LossSpec = expanded(EitherLoss, NAMED)

@@ -232,7 +232,7 @@ def _no_column(name: str, columns: Sequence[str]) -> str:
 def _located(error: CallerError, roles: Roles, table: Table) -> CallerError:
     """The same error, in the words of a table: an element of an array is a cell of a column."""
     cells = {index: cell for index, fault in enumerate(error.faults) if (cell := _cell(fault, roles))}
-    missing = {index for index, fault in enumerate(error.faults) if fault.code == "missing" and fault.path[-1] in LABELS}
+    missing = {index for index, fault in enumerate(error.faults) if fault.code == "missing" and {*fault.path[-1:]} & {*LABELS}}
     if not cells and not missing:
         return error
     places = dict(zip(cells, table.places(list(cells.values())), strict=True))

@@ -13,6 +13,18 @@ CSV_EXAMPLES = {
         "value": "id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n",
     },
 }
+COMPARISON_EXAMPLES = {
+    "models": {
+        "summary": "With models=old,new, losses=bce,brier_score, targets=label",
+        "value": "id,old,new,label\n1,0.9,0.8,1\n2,0.2,0.1,0\n3,0.6,0.9,1\n",
+    },
+}
+CHECK_EXAMPLES = {
+    "half": {
+        "summary": "With reference=mse, predictions=score, targets=label, gradient=mine",
+        "value": "score,label,mine\n1,0,0.3333333333333333\n2,0,0.6666666666666666\n4,1,1\n",
+    },
+}
 
 
 TRAINING_EXAMPLES = {
@@ -55,6 +67,23 @@ def _bodies(examples: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+PREDICTIONS = _parameter("predictions", "the column of predictions; several with commas between them, side by side.", "score")
+LABELLED = (
+    _parameter("targets", "the column of targets.", "label"),
+    _parameter("sample_weight", "the column of weights.", ""),
+    _parameter("mask", "the column of flags.", ""),
+    DELIMITER,
+    DECIMAL,
+)
+ANALYSIS: dict[str, Any] = {
+    "parameters": [
+        _parameter("loss", "the loss, by any of its names.", "bce"),
+        PREDICTIONS,
+        *LABELLED,
+        _further("parameters of the loss, its named arrays, other fields of the request: `delta=1.5`."),
+    ],
+    "requestBody": _bodies(CSV_EXAMPLES),
+}
 DOCUMENT: dict[str, Any] = {
     "responses": {
         "200": {
@@ -62,17 +91,28 @@ DOCUMENT: dict[str, Any] = {
             "`gradient` behind them."
         }
     },
+    **ANALYSIS,
+}
+COMPARISON: dict[str, Any] = {
     "parameters": [
-        _parameter("loss", "the loss, by any of its names.", "bce"),
-        _parameter("predictions", "the column of predictions; several with commas between them, side by side.", "score"),
-        _parameter("targets", "the column of targets.", "label"),
-        _parameter("sample_weight", "the column of weights.", ""),
-        _parameter("mask", "the column of flags.", ""),
-        DELIMITER,
-        DECIMAL,
-        _further("parameters of the loss, its named arrays, other fields of the request: `delta=1.5`."),
+        _parameter(
+            "models", "the columns of predictions, each of the model of its name; or columns by model in JSON.", "old,new"
+        ),
+        _parameter("losses", "the losses, by any of their names, or in JSON.", "bce,brier_score"),
+        *LABELLED,
+        _further("other fields of the request: `confidence=0.9`."),
     ],
-    "requestBody": _bodies(CSV_EXAMPLES),
+    "requestBody": _bodies(COMPARISON_EXAMPLES),
+}
+CHECK: dict[str, Any] = {
+    "parameters": [
+        _parameter("reference", "the loss that yours should be, by any of its names, or in JSON.", "mse"),
+        PREDICTIONS,
+        *LABELLED,
+        _parameter("gradient", "the column of your gradient; `per_sample` and `hessian_diagonal` likewise.", "mine"),
+        _further("other fields of the request: `value=7`, `reduction=sum`."),
+    ],
+    "requestBody": _bodies(CHECK_EXAMPLES),
 }
 
 TRAINING: dict[str, Any] = {

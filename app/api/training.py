@@ -3,22 +3,20 @@
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
     PrivateAttr,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
-from typing_extensions import TypeAliasType
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
 from app.api.files import FILES, Layout
@@ -28,17 +26,16 @@ from app.api.specs import (
     Listed,
     LossSpec,
     OfRegistry,
-    OrName,
     Spec,
+    Specs,
     expanded,
     expander,
     list_of,
     named,
-    specs,
 )
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
-from app.api.training_answer import Extra, TrainResponse, entry, respond, set_up
+from app.api.training_answer import Extra, TrainResponse, entry, respond, seen_by, set_up
 from app.api.training_examples import EXAMPLES
 from app.api.words import ONE_HOT, TARGETS, OneOrMore, Part
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
@@ -49,6 +46,7 @@ from app.registry import Registry
 from app.serving.call import Call
 from app.serving.steps import Event
 from app.serving.time_limit import TimeUp, until
+from app.serving.usage import Usage
 from app.settings import Settings
 from app.training import (
     DATASETS,
@@ -59,7 +57,7 @@ from app.training import (
     Chosen,
     Data,
     Epoch,
-    Held,
+    Holdout,
     Limits,
     Plan,
     Run,
@@ -69,7 +67,9 @@ from app.training import (
     start,
 )
 from app.training.learners import State
-from app.training.objective import fitting
+from app.training.network import Network
+from app.training.objective import agree_on, fitting, predicted
+from app.training.surface import surface
 from app.training.trees import Trees
 from app.training.weights import ClassWeight
 from app.wire import faults
@@ -77,8 +77,8 @@ from app.wire import faults
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
 """What a model may be scored by after each epoch: a metric, or any loss."""
 
-MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = specs(MODELS), specs(OPTIMIZERS), specs(SCHEDULES)
-DATASET_SPECS, METRIC_SPECS = specs(DATASETS), specs(METRICS)
+MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = Specs(MODELS), Specs(OPTIMIZERS), Specs(SCHEDULES)
+DATASET_SPECS, METRIC_SPECS = Specs(DATASETS), Specs(METRICS)
 USUAL_OPTIMIZER = Chosen(OPTIMIZERS["adam"], {"learning_rate": 0.01})
 USUAL_LOSS = {
     "regression": Chosen(LOSSES["mean_squared_error"], {}),
@@ -147,10 +147,6 @@ def _data(value: object) -> object:
 A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 
-def _tag(value: object) -> str:
-    return value.get("name", "inline") if isinstance(value, dict) else "inline"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
-
 if TYPE_CHECKING:
     DataSpec: TypeAlias = Spec | InlineData
     ModelSpec: TypeAlias = Spec
@@ -159,15 +155,14 @@ if TYPE_CHECKING:
     ScheduleSpec: TypeAlias = Spec
     MetricSpecs: TypeAlias = list[Spec]
 else:
-    tagged = [Annotated[model, Tag(name)] for name, model in {"inline": InlineData, **DATASET_SPECS}.items()]
-    EitherData = TypeAliasType("Data", Annotated[cast(Any, Union)[tuple(tagged)], Discriminator(_tag), OrName("dataset")])
-    DataSpec = Annotated[EitherData, BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")]
+    DataSpec = Annotated[
+        named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
+    ]
     ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
     OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
-    SCORE_SPECS = METRIC_SPECS | {name: LOSS_SPECS[name] for name in LOSSES}
-    MetricSpecs = list_of(named("Metric", "metric", SCORE_SPECS), SCORES, "metrics")
+    MetricSpecs = list_of(named("Metric", "metric", Specs(SCORES, METRIC_SPECS, LOSS_SPECS)), SCORES, "metrics")
 
 
 class Validation(Part):
@@ -368,6 +363,13 @@ class TrainRequest(Part):
         return self._runs
 
     @property
+    def usage(self) -> Usage:
+        """What is counted of it: a loss that all runs share, and an estimate of what they take, which their time limits."""
+        losses = {run.plan.loss.thing.name for run in self._runs}
+        steps = min(sum(map(_steps, self._runs)), self._seconds * STEPS_A_SECOND)
+        return Usage(losses.pop() if len(losses) == 1 else "", cost=steps, timed=True)
+
+    @property
     def features(self) -> tuple[str, ...] | None:
         """The names of the inputs' columns, where they have any."""
         return self._features
@@ -376,6 +378,15 @@ class TrainRequest(Part):
     def seconds(self) -> float:
         """How long it may take."""
         return self._seconds
+
+
+STEPS_A_SECOND, STEPS_A_NUMBER = 1e9, 6.0
+"""Steps that a second has, and about those that a weight of a network, or a column under a tree, costs for a row in an epoch."""
+
+
+def _steps(run: Run) -> float:
+    numbers = run.model.size if isinstance(run.model, Network) else run.training.inputs.shape[-1]
+    return STEPS_A_NUMBER * run.plan.epochs * len(run.training.inputs) * numbers
 
 
 def gathered(error: CallerError, fields: Mapping[Path, Path]) -> CallerError:
@@ -512,11 +523,11 @@ def _targets(given: object, path: Path) -> Raw:
 
 def _of_missing(error: CallerError) -> CallerError:
     """The same error, with what to do about a row that has no target."""
-    said = [
+    faults = [
         replace(fault, message=f"{fault.message}: leave the row out") if fault.message.endswith("not null") else fault
         for fault in error.faults
     ]
-    return type(error)(said)
+    return type(error)(faults)
 
 
 def _occurring(targets: Sequence[str]) -> list[str]:
@@ -544,11 +555,11 @@ def _check_indices(targets: Numbers, k: int) -> None:
 def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     """The request in the core's own terms."""
     clipping, stopping = request.gradient_clipping, request.early_stopping
-    model = Chosen(MODELS[request.model.name], request.model.given)
+    model, loss = Chosen(MODELS[request.model.name], request.model.given), _loss(request, rows)
     return Plan(
         data=rows.table,
         model=model,
-        loss=_loss(request, rows),
+        loss=loss,
         optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
         validation=_held(request, rows.table.words),
@@ -564,7 +575,7 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         patience=stopping and stopping.patience,
         min_delta=stopping.min_delta if stopping else 0.0,
         restore_best=bool(stopping and stopping.restore_best),
-        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in request.metrics),
+        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in _metrics(request, rows.table, loss)),
         seed=request.seed,
         class_weight=_class_weight(request.class_weight),
     )
@@ -592,7 +603,7 @@ def _class_weight(given: object) -> ClassWeight | None:
 
 def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     if request.loss is not None:
-        return _chosen(request.loss)
+        return _chosen(_beside(request.loss, rows.table))
     if rows.task is None:
         fit = fitting(rows.table.targets, rows.table.classes)
         usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
@@ -600,6 +611,18 @@ def _loss(request: TrainRequest, rows: Rows) -> Chosen:
         message = f"say with which loss to train{hint}: it cannot be told from data of your own"
         raise InvalidInput([Fault(("loss",), "missing", message)])
     return USUAL_LOSS[rows.task]
+
+
+def _beside(loss: BoundSpec, table: Table) -> BoundSpec:
+    """The loss that its name means beside what a model predicts of these targets: the first meaning that fits them."""
+    if not loss.varies:
+        return loss
+    meanings = [loss.beside(predictions, table.targets) for predictions in predicted(table.targets, table.classes)]
+    for meaning in meanings:
+        with suppress(CallerError):
+            agree_on(meaning.bound, table.targets, table.classes)
+            return meaning
+    return meanings[0]
 
 
 def _chosen(loss: BoundSpec) -> Chosen:
@@ -612,6 +635,18 @@ def _chosen(loss: BoundSpec) -> Chosen:
         raise error.moved({("parameters",): ("loss",)}) from None
 
 
+def _metrics(request: TrainRequest, table: Table, loss: Chosen) -> Sequence[Spec]:
+    """The metrics, each what its name means beside what the model predicts."""
+    if not any(isinstance(metric, BoundSpec) and metric.varies for metric in request.metrics):
+        return request.metrics
+    try:
+        objective, _ = agree_on(loss.bound, table.targets, table.classes)
+    except CallerError:  # which is told where the run is made ready
+        return request.metrics
+    predictions = np.broadcast_to(0.0, (len(table.targets), *objective.outputs))
+    return [metric.beside(predictions, table.targets) if isinstance(metric, BoundSpec) else metric for metric in request.metrics]
+
+
 def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     if request.optimizer is not None:
         return Chosen(OPTIMIZERS[request.optimizer.name], request.optimizer.given)
@@ -620,15 +655,15 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     return USUAL_OPTIMIZER
 
 
-def _held(request: TrainRequest, words: Words) -> Held:
+def _held(request: TrainRequest, words: Words) -> Holdout:
     validation = request.validation
     if validation is None:
-        return Held(fraction=None)
+        return Holdout(fraction=None)
     if validation.inputs is None:
-        return Held(validation.fraction, validation.last, None, validation.seed, validation.split)
+        return Holdout(validation.fraction, validation.last, None, validation.seed, validation.split)
     inputs, _ = _inputs(validation.inputs, ("validation", "inputs"), request.model, words)
     targets = _targets(validation.targets, ("validation", "targets"))
-    return Held(
+    return Holdout(
         None, None, Table(inputs, targets, sample_weight=_weights(validation.sample_weight, ("validation", "sample_weight")))
     )
 
@@ -643,6 +678,8 @@ STREAM = {
 }
 """The stream is in words alone: as a media type beside JSON it would make the answer of a typed client "this or a string"."""
 REFUSALS = (400, 413, 415, 422, 503)
+SURFACES = 60
+"""Epochs of which the surface is told as they come."""
 
 
 def train(request: TrainRequest) -> Generator[Event]:
@@ -654,8 +691,11 @@ def train(request: TrainRequest) -> Generator[Event]:
     (run,) = request.runs
     ends, state = time.monotonic() + request.seconds, start(run)
     yield Event("start", set_up(request.features, run))
+    looking = surface(run) if "surface" in request.outputs else None
+    every = -(-request.epochs // SURFACES)
     for epoch in epochs(run, state, ends):
-        yield Event("epoch", entry(epoch))
+        seen = seen_by(looking, state) if looking and (epoch.epoch % every == 0 or epoch.epoch == 1) else None
+        yield Event("epoch", entry(epoch, seen))
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
 
 

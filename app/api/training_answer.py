@@ -13,12 +13,26 @@ from app.training import Chosen, Epoch, Result, Run, finish, history, stopped
 from app.training.diagnosis import diagnose
 from app.training.learners import State
 from app.training.network import Network
+from app.training.surface import Surface, surface
 from app.training.tables import Scale
 
 DIAGNOSIS_SECONDS = 10.0
 """What diagnoses may take beyond the time of the run: trying other rates takes a large model as long as an epoch."""
 
-Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "feature_importances"]
+Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "feature_importances", "surface"]
+
+
+class SurfaceEntry(TypedDict):
+    """What the model predicts over the range of its inputs, widened by a twentieth on each side."""
+
+    axes: Annotated[list[list[float]], Field(description="Places along each of one or two columns.")]
+    predictions: Annotated[
+        Any,
+        Field(
+            description="At each place, in the targets' own units: (n,), or (n of the second axis, n of the first); with as "
+            "many numbers more as the model predicts per row, where these are several."
+        ),
+    ]
 
 
 class Scores(TypedDict):
@@ -38,6 +52,9 @@ class EpochEntry(TypedDict):
     learning_rate: Annotated[float | None, Field(description="null for an optimizer that has none.")]
     gradient_norm: Annotated[NumberOrNull, Field(description="Mean over the steps, before clipping; null where it overflows.")]
     seconds: float
+    surface: NotRequired[
+        Annotated[SurfaceEntry, Field(description="In events alone, where it was asked for, for at most 60 of the epochs.")]
+    ]
 
 
 class Stopped(TypedDict):
@@ -122,6 +139,11 @@ class TrainResponse(SetUp):
             Field(description="(d,): the share of the gain of all splits that came by each column; all 0 without a split."),
         ]
     ]
+    surface: NotRequired[
+        Annotated[
+            SurfaceEntry | None, Field(description="Of the model that is kept; null for trees, and for more than two columns.")
+        ]
+    ]
 
 
 def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:
@@ -150,8 +172,8 @@ def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:
     )
 
 
-def entry(epoch: Epoch) -> EpochEntry:
-    return EpochEntry(
+def entry(epoch: Epoch, seen: SurfaceEntry | None = None) -> EpochEntry:
+    answer = EpochEntry(
         epoch=epoch.epoch,
         training_loss=epoch.training_loss,
         validation_loss=epoch.validation_loss,
@@ -160,6 +182,14 @@ def entry(epoch: Epoch) -> EpochEntry:
         gradient_norm=_finite(epoch.gradient_norm),
         seconds=epoch.seconds,
     )
+    if seen is not None:
+        answer["surface"] = seen
+    return answer
+
+
+def seen_by(surface: Surface, state: State) -> SurfaceEntry:
+    """The model of a state, over the range of its inputs."""
+    return SurfaceEntry(axes=[axis.tolist() for axis in surface.axes], predictions=surface.predict(state))
 
 
 def respond(features: tuple[str, ...] | None, extras: list[Extra], run: Run, state: State, ends: float) -> TrainResponse:
@@ -177,7 +207,11 @@ def respond(features: tuple[str, ...] | None, extras: list[Extra], run: Run, sta
     if run.warnings:
         answer["warnings"] = list(run.warnings)
     for extra in extras:
-        answer[extra] = getattr(result, extra)
+        if extra == "surface":
+            looking = surface(run)
+            answer["surface"] = looking and seen_by(looking, result.kept)
+        else:
+            answer[extra] = getattr(result, extra)
     return answer
 
 

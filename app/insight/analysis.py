@@ -53,14 +53,14 @@ def analyze(
     n_worst: int = 10,
     bins: int = 10,
     classes: tuple[str | float, ...] | None = None,
-    at: Path = ("predictions",),
+    path: Path = ("predictions",),
 ) -> Analysis:
     """The value of a checked batch with its error bar, and where it comes from.
 
     Labels are one for each sample of the batch, those that do not count included. InvalidInput with the code
     `too_few_samples`, `shape_mismatch` or `one_group`.
     """
-    measured = measure(batch, at=at)
+    measured = measure(batch, path=path)
     n = batch.elements[0]
     among = None if clusters is None else clusters.of(measured.index, n)
     by = {name: labels.of(measured.index, n) for name, labels in (groupings or {}).items()}

@@ -86,9 +86,9 @@ def check_gradient(given: Given, yours: Yours, *, reduction: Reduction = "mean",
     checked = check_numerically(batch, _elements(batch, differ)) if batch.loss.differentiable else None
     marks = _Marks(given, batch, checked)
     compared = {name: _compared(numbers[name], reference[name], differ[name], marks, name) for name in numbers}
-    limited = frozenset(name for name, each in compared.items() if each.pattern == "saturated")
+    limited = frozenset(name for name, agreement in compared.items() if agreement.pattern == "saturated")
     case = Case(given, batch, reduction, evaluation.divisor, numbers, reference, tolerance, limited)
-    agrees = all(each.agrees for each in compared.values())
+    agrees = all(agreement.agrees for agreement in compared.values())
     return Check(agrees, compared, guesses(case), checked.numerical if checked else None, batch)
 
 
@@ -173,8 +173,8 @@ class _Marks(NamedTuple):
             yield "where_masked", None, spread.elements(masked), 0.0
         if self.checked is not None and OUTPUTS[output].axes is None:
             kinks = self.checked.kinks if OUTPUTS[output].derivative == 1 else self.checked.bends
-            at = [key for key, each in self.batch.loss.inputs.items() if each.side == "predictions"].index(part or "predictions")
-            yield "at_kinks", None, spread.numbers(kinks[at]), 0.0
+            position = [*self.batch.loss.sides["predictions"]].index(part or "predictions")
+            yield "at_kinks", None, spread.numbers(kinks[position]), 0.0
         limited = saturated(self.batch)
         if limited is not None:
             yield "saturated", None, spread.numbers(limited), 0.0
@@ -201,7 +201,7 @@ class _Spread(NamedTuple):
             return some.reshape(self.shape)
         rows = flags.reshape(*flags.shape, *(1,) * (len(self.shape) - flags.ndim))
         axis = self.batch.class_axis
-        row = [length for at, length in enumerate(self.shape) if at != axis] + ([] if axis is None else [self.shape[axis]])
+        row = [length for index, length in enumerate(self.shape) if index != axis] + ([] if axis is None else [self.shape[axis]])
         spread = np.broadcast_to(rows, row)
         return spread if axis is None else np.moveaxis(spread, -1, axis)
 
@@ -230,8 +230,8 @@ def _elements(batch: Batch, differ: Mapping[str, Flags]) -> Places:
     for name, array in differ.items():
         if array.ndim and OUTPUTS[name.partition(".")[0]].axes is None:
             flags |= array.reshape(batch.elements[0], -1).any(axis=1)
-    each = np.repeat(flags, int(np.prod(batch.elements[1:], dtype=np.intp)))
-    return np.flatnonzero(each if batch.kept is None else each[batch.kept]).astype(np.intp)
+    flat = np.repeat(flags, int(np.prod(batch.elements[1:], dtype=np.intp)))
+    return np.flatnonzero(flat if batch.kept is None else flat[batch.kept]).astype(np.intp)
 
 
 def _unweighted(given: Given, batch: Batch) -> Flags | None:
@@ -269,6 +269,7 @@ def _classes(batch: Batch, spread: _Spread) -> Iterator[tuple[float, Flags]]:
     axis = batch.class_axis if batch.class_axis is not None else -1
     k = batch.shapes.length("k")
     if k and len(spread.shape) > len(batch.elements) and spread.shape[axis] == k:
-        columns = np.arange(k).reshape([k if at == axis % len(spread.shape) else 1 for at in range(len(spread.shape))])
+        along = axis % len(spread.shape)
+        columns = np.arange(k).reshape([k if dimension == along else 1 for dimension in range(len(spread.shape))])
         for column in range(k):
             yield float(column), np.broadcast_to(columns == column, spread.shape)

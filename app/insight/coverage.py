@@ -38,9 +38,9 @@ def coverage(batch: Batch, confidence: float) -> Coverage | None:
     predictions, targets = (np.asarray(array[:], np.float64) for array in batch.arrays[:2])
     below, weights = (targets <= predictions).astype(np.float64), weights_of(batch)
     shares = tuple(
-        share_of(float(level), weights[which == at], below[which == at], confidence)
-        for at, level in enumerate(levels)
-        if (which == at).any()
+        share_of(float(level), weights[which == code], below[which == code], confidence)
+        for code, level in enumerate(levels)
+        if (which == code).any()
     )
     if levels.size == 1:
         return Coverage(*shares[0], None, shares) if shares else None

@@ -121,10 +121,10 @@ def axis_of(bound: AnyBound) -> Axis:
         kind = "margin"
     elif domain == REAL and targets == {REAL} and _same(bound, (0.7, 0.0), (2.7, 2.0), (-1.5, 0.0), (-3.5, -2.0)):
         kind = "residual"
-    low, high, at = SCALES[kind]
+    low, high, target = SCALES[kind]
     if low <= domain.low:
         low = domain.low + (high - domain.low) / 100 if domain.open_low else domain.low
-    return Axis(kind, low, min(high, domain.high), at, domain)
+    return Axis(kind, low, min(high, domain.high), target, domain)
 
 
 def _parts(bound: AnyBound) -> list[Bound]:
@@ -185,16 +185,16 @@ def curve(bound: AnyBound, axis: Axis, x: Array, target: float) -> Curve:
         slope, curvature = (None if array is None else np.where(undefined, np.nan, array) for array in found[1:])
         return Measured(found.value, None if slope is None else slope * axis.turn(target), curvature)
 
-    at = measure(x)
+    line = measure(x)
     asymptotes: list[Vertical | Oblique] = [Vertical(end) for end in _poles_at_ends(measure, axis.domain)]
     kinks: list[float] = []
-    for jump in _jumps(measure, _mesh(bound, x, target)) if at.slope is not None else ():
+    for jump in _jumps(measure, _mesh(bound, x, target)) if line.slope is not None else ():
         if _is_pole(measure, jump, axis.domain):
             asymptotes.append(Vertical(jump))
         elif not np.isnan(measure(jump + NARROW * (x[-1] - x[0]) * np.array([-1.0, 1.0])).value).any():  # else it ends there
             kinks.append(jump)
-    asymptotes += _lines(measure, axis.domain, max(1.0, *map(abs, (target, *_sizes(bound))))) if at.slope is not None else ()
-    return Curve(*at, kinks, sorted(asymptotes, key=lambda found: (isinstance(found, Oblique), *found)))
+    asymptotes += _lines(measure, axis.domain, max(1.0, *map(abs, (target, *_sizes(bound))))) if line.slope is not None else ()
+    return Curve(*line, kinks, sorted(asymptotes, key=lambda found: (isinstance(found, Oblique), *found)))
 
 
 def _evaluated(bound: AnyBound, predictions: Array, targets: Array) -> Measured:
@@ -250,10 +250,10 @@ def _jumps(measure: Measure, mesh: Array) -> list[float]:
         if not low.size:
             return []
         middle = low + (high - low) / 2
-        at = _slope(measure, middle)
-        lower = np.abs(at - at_low) >= np.abs(at_high - at)
-        low, at_low = np.where(lower, low, middle), np.where(lower, at_low, at)
-        high, at_high = np.where(lower, middle, high), np.where(lower, at, at_high)
+        middle_slope = _slope(measure, middle)
+        lower = np.abs(middle_slope - at_low) >= np.abs(at_high - middle_slope)
+        low, at_low = np.where(lower, low, middle), np.where(lower, at_low, middle_slope)
+        high, at_high = np.where(lower, middle, high), np.where(lower, middle_slope, at_high)
     found = np.abs(at_high - at_low) > enough
     width = mesh[-1] - mesh[0]
     jumps: list[float] = []

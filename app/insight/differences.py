@@ -49,7 +49,7 @@ class _Line(NamedTuple):
     """Numbers that can be moved at the same time: one of each element, or one alone."""
 
     x: Array
-    at: Callable[[Array], tuple[Array, Array]]
+    evaluate: Callable[[Array], tuple[Array, Array]]
     """What they cost and their slopes, where they stand elsewhere."""
     mark: Callable[[Flags, Flags], None]
 
@@ -65,9 +65,9 @@ def check_numerically(batch: Batch, first: Places) -> Checked:
     bends = [marks.copy() for marks in kinks]
     found: list[tuple[Array, Array, Array]] = []
     checked = at_kinks = 0
-    for at, marks in enumerate(zip(kinks, bends, strict=True)):
-        span = _span(batch, at)
-        lines = _one_by_one(batch, at, marks, first) if coupled(batch) else _side_by_side(batch, at, marks, first)
+    for index, marks in enumerate(zip(kinks, bends, strict=True)):
+        span = _span(batch, index)
+        lines = _one_by_one(batch, index, marks, first) if coupled(batch) else _side_by_side(batch, index, marks, first)
         for line in lines:
             room = np.minimum(line.x - span[0], span[1] - line.x)
             h = np.minimum(STEP * np.maximum(1.0, np.abs(line.x)), ROOM * room)
@@ -98,10 +98,10 @@ class _Probe(NamedTuple):
 def _probed(line: _Line, h: Array) -> _Probe:
     """Each number's slope beside that of its values, whose error is of the fourth order (Richardson)."""
     with np.errstate(all="ignore"):
-        (ahead, up), (behind, down) = line.at(line.x + h), line.at(line.x - h)
-        (half_ahead, half_up), (half_behind, half_down) = line.at(line.x + h / 2), line.at(line.x - h / 2)
-        close_up, close_down = line.at(line.x + NEAR * h)[1], line.at(line.x - NEAR * h)[1]
-        _, slope = line.at(line.x)
+        (ahead, up), (behind, down) = line.evaluate(line.x + h), line.evaluate(line.x - h)
+        (half_ahead, half_up), (half_behind, half_down) = line.evaluate(line.x + h / 2), line.evaluate(line.x - h / 2)
+        close_up, close_down = line.evaluate(line.x + NEAR * h)[1], line.evaluate(line.x - NEAR * h)[1]
+        _, slope = line.evaluate(line.x)
         whole, half = (ahead - behind) / (2 * h), (half_ahead - half_behind) / h
         jump, half_jump, close_jump = np.abs(up - down), np.abs(half_up - half_down), np.abs(close_up - close_down)
         least = NOTICED * np.maximum(np.maximum(np.abs(up), np.abs(down)), np.abs(slope))
@@ -120,10 +120,10 @@ def _probed(line: _Line, h: Array) -> _Probe:
     return _Probe(slope, difference, noise, usable, near, at_kink & usable, at_bend & usable)
 
 
-def _span(batch: Batch, at: int) -> tuple[float, float]:
+def _span(batch: Batch, index: int) -> tuple[float, float]:
     """Between which ends the numbers of an array lie."""
     rank = len(batch.elements) + len(batch.arrays[0].shape) - 1
-    domain = [*batch.loss.inputs.values()][at].decide(batch.parameters, rank).domain.span
+    domain = [*batch.loss.inputs.values()][index].decide(batch.parameters, rank).domain.span
     return domain.low, domain.high
 
 
@@ -137,20 +137,20 @@ def _chosen(n: int, most: int, first: Places) -> Places:
     return np.unique(np.concatenate([first, np.setdiff1d(_evenly(n, most), first)[: most - first.size]])).astype(np.intp)
 
 
-def _side_by_side(batch: Batch, at: int, marks: Sequence[Flags], first: Places) -> Iterator[_Line]:
+def _side_by_side(batch: Batch, index: int, marks: Sequence[Flags], first: Places) -> Iterator[_Line]:
     """Of samples by themselves: the same number of each element at a time."""
     rows = _chosen(batch.size, ROWS, first)
     arrays = [_wide(array[:][rows]) for array in batch.arrays]
     places = rows if batch.kept is None else batch.kept[rows]
     some = batch._replace(arrays=tuple(arrays), kept=places)
-    columns = arrays[at].reshape(rows.size, -1)
+    columns = arrays[index].reshape(rows.size, -1)
     for column in _evenly(columns.shape[1], COLUMNS):
 
         def moved(numbers: Array, column: int = int(column)) -> tuple[Array, Array]:
             copy = columns.copy()
             copy[:, column] = numbers
-            values, gradients = _kernel(some, at, copy.reshape(arrays[at].shape))
-            return values, gradients[at].reshape(rows.size, -1)[:, column]
+            values, gradients = _kernel(some, index, copy.reshape(arrays[index].shape))
+            return values, gradients[index].reshape(rows.size, -1)[:, column]
 
         def mark(*found: Flags, column: int = int(column)) -> None:
             for array, flags in zip(marks, found, strict=True):
@@ -159,9 +159,9 @@ def _side_by_side(batch: Batch, at: int, marks: Sequence[Flags], first: Places) 
         yield _Line(columns[:, column], moved, mark)
 
 
-def _one_by_one(batch: Batch, at: int, marks: Sequence[Flags], first: Places) -> Iterator[_Line]:
+def _one_by_one(batch: Batch, index: int, marks: Sequence[Flags], first: Places) -> Iterator[_Line]:
     """Of samples that depend on each other: a number at a time, and the sum of all losses."""
-    array = _wide(batch.arrays[at][:])
+    array = _wide(batch.arrays[index][:])
     numbers = array.reshape(len(array), -1)
     d = numbers.shape[1]
     most = int(np.clip(WORK / (8 * batch.cost), 4, TOGETHER))
@@ -171,8 +171,8 @@ def _one_by_one(batch: Batch, at: int, marks: Sequence[Flags], first: Places) ->
         def moved(number: Array, row: int = row, column: int = column) -> tuple[Array, Array]:
             copy = numbers.copy()
             copy[row, column] = number[0]
-            values, gradients = _kernel(batch, at, copy.reshape(array.shape))
-            return np.array([values.sum()]), gradients[at].reshape(len(array), -1)[row, column : column + 1]
+            values, gradients = _kernel(batch, index, copy.reshape(array.shape))
+            return np.array([values.sum()]), gradients[index].reshape(len(array), -1)[row, column : column + 1]
 
         def mark(*found: Flags, row: int = row, column: int = column) -> None:
             for marked, flags in zip(marks, found, strict=True):
@@ -185,10 +185,10 @@ def _wide(array: NDArray[Any]) -> Array:
     return array if array.dtype.kind in "iu" else array.astype(np.float64, copy=False)
 
 
-def _kernel(batch: Batch, at: int, predictions: Array) -> tuple[Array, tuple[Array, ...]]:
+def _kernel(batch: Batch, index: int, predictions: Array) -> tuple[Array, tuple[Array, ...]]:
     """Values and gradients where one of the arrays of predictions is another."""
     arrays = [_wide(array[:]) for array in batch.arrays]
-    arrays[at] = predictions
+    arrays[index] = predictions
     values, gradient, *_ = batch.kernel(*arrays, **batch.columns_at(slice(None)))
     if callable(gradient):
         gradient = gradient(np.ones(values.size))

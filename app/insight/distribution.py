@@ -138,7 +138,9 @@ def worst(measured: Measured, most: int) -> tuple[Worst, ...]:
         terms = losses * measured.weights if _weighted(measured) else losses
         total = float(terms.sum())
     shared = _can_be_shared(losses, total)
-    return tuple(Worst(int(measured.index[at]), float(losses[at]), float(terms[at]) / total if shared else None) for at in order)
+    return tuple(
+        Worst(int(measured.index[row]), float(losses[row]), float(terms[row]) / total if shared else None) for row in order
+    )
 
 
 def concentration(ordered: Array) -> Concentration | None:

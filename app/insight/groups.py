@@ -67,9 +67,9 @@ def groups(
 ) -> dict[str, tuple[Group, ...]]:
     """Each group against the rest by Welch's t, those of a grouping by their difference; p-values adjusted over all of them."""
     contrasts = [
-        (name, level, contrast(measured, labels.codes == at, clusters, confidence))
+        (name, level, contrast(measured, labels.codes == code, clusters, confidence))
         for name, labels in groupings.items()
-        for at, level in enumerate(labels.levels)
+        for code, level in enumerate(labels.levels)
     ]
     adjusted = holm([found.p_value for _, _, found in contrasts])
     answered: dict[str, list[Group]] = {name: [] for name in groupings}
@@ -98,8 +98,8 @@ def pairs_of(groupings: Mapping[str, Labels], n: int) -> Iterator[tuple[dict[str
         present, counts = np.unique(together, return_counts=True)
         for code, count in zip(present.tolist(), counts.tolist(), strict=True):
             if count >= FEWEST and n - count >= FEWEST_OUTSIDE:
-                at, beside = divmod(code, len(other.levels))
-                yield {first: one.levels[at], second: other.levels[beside]}, together == code
+                position, beside = divmod(code, len(other.levels))
+                yield {first: one.levels[position], second: other.levels[beside]}, together == code
 
 
 def count_pairs(groupings: Sequence[Labels]) -> int:

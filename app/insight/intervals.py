@@ -77,18 +77,37 @@ def around(value: float, error: float, freedom: int, confidence: float) -> Pair:
     return value - reach, value + reach
 
 
-def error_bar(measured: Measured, clusters: Labels | None, asked: Asked) -> ErrorBar:
-    """The value with its standard error and intervals. What follows from an infinite loss is NaN, what does not exist None."""
+def drawn_values(measured: Measured, clusters: Labels | None, asked: Asked) -> Array:
+    """The value of each resample. The same request draws the same samples: two models on the same targets are paired."""
+    return resampled(measured, None if clusters is None else clusters.codes, asked.resamples, asked.seed)
+
+
+def from_drawn(drawn: Array, asked: Asked) -> tuple[float, Pair] | None:
+    """Standard error and percentile interval by the bootstrap; None where most resamples have no value."""
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size < 2 or 2 * drawn.size < asked.resamples:
+        return None
+    return float(np.std(drawn, ddof=1)), _quantiles(drawn, _tails(asked))
+
+
+def _tails(asked: Asked) -> Array:
+    return np.array([0.5 - asked.confidence / 2.0, 0.5 + asked.confidence / 2.0])
+
+
+def error_bar(measured: Measured, clusters: Labels | None, asked: Asked, drawn: Array | None = None) -> ErrorBar:
+    """The value with its standard error and intervals. What follows from an infinite loss is NaN, what does not exist None.
+
+    `drawn` are its `drawn_values`, where they are known.
+    """
     value, codes = measured.value, None if clusters is None else clusters.codes
     if not math.isfinite(value):
         undefined = (math.nan, math.nan)
-        t, drawn = undefined if measured.sums else None, undefined if asked.resamples else None
-        return ErrorBar(value, math.nan, Interval(asked.confidence, t, drawn, drawn, None, asked.resamples, None))
-    drawn = resampled(measured, codes, asked.resamples, asked.seed)
+        t, none = undefined if measured.sums else None, undefined if asked.resamples else None
+        return ErrorBar(value, math.nan, Interval(asked.confidence, t, none, none, None, asked.resamples, None))
+    drawn = drawn_values(measured, clusters, asked) if drawn is None else drawn
     drawn = drawn[np.isfinite(drawn)]
-    known = drawn.size > 1 and 2 * drawn.size >= asked.resamples
-    tails = np.array([0.5 - asked.confidence / 2.0, 0.5 + asked.confidence / 2.0])
-    percentile = _quantiles(drawn, tails) if known else None
+    known = from_drawn(drawn, asked)
+    percentile = None if known is None else known[1]
     t = error = None
     influences = None if measured.sums is None else measured.sums.influences()
     if influences is not None:
@@ -97,8 +116,8 @@ def error_bar(measured: Measured, clusters: Labels | None, asked: Asked) -> Erro
         if known and error == 0:
             percentile = (value, value)
     elif known:
-        error = float(np.std(drawn, ddof=1))
-    bca = _bca(measured, codes, influences, drawn, tails) if known and percentile is not None else None
+        error, _ = known
+    bca = None if known is None else _bca(measured, codes, influences, drawn, _tails(asked))
     recommended = "t" if t is not None and math.isfinite(t[0]) else None if percentile is None else "percentile"
     note = _note(measured, codes, influences)
     return ErrorBar(value, error, Interval(asked.confidence, t, percentile, bca, recommended, asked.resamples, note))
@@ -157,5 +176,5 @@ def _note(measured: Measured, clusters: Codes | None, influences: Array | None) 
         reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {1 / square:.0%} of the variance")
     if skewness**2 / n > SKEWED:
         reasons.append(f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses of skewness {skewness:.2g}")
-    said = "The intervals may hold the true value less often than they say"
-    return f"{said}: {'; '.join(reasons)}." if reasons else None
+    warning = "The intervals may hold the true value less often than they say"
+    return f"{warning}: {'; '.join(reasons)}." if reasons else None

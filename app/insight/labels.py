@@ -35,5 +35,5 @@ class Labels(NamedTuple):
             message = f"{name} has only one label among the samples that count: there is nothing to tell apart; send two or more"
             raise InvalidArray([Fault(self.path, "one_group", message)])
         places: list[int] = present.tolist()
-        levels = tuple(self.levels[at] for at in places)
+        levels = tuple(self.levels[place] for place in places)
         return Labels(levels, np.asarray(codes, np.intp), self.path)

@@ -124,10 +124,10 @@ class Measured:
         return 12.0 * self.n if self.sums is not None else self.batch.cost
 
 
-def measure(batch: AnyBatch, *, at: Path = ("predictions",)) -> Measured:
+def measure(batch: AnyBatch, *, path: Path = ("predictions",)) -> Measured:
     """The loss of each sample that counts; InvalidInput `too_few_samples` where these are fewer than two.
 
-    `at` is where the caller has what decides how many samples there are.
+    `path` is where the caller has what decides how many samples there are.
     """
     alone = ("per_element",) if isinstance(batch, Batch) else ()
     outputs = evaluate(batch, outputs=("value", "per_sample", *alone)).outputs
@@ -137,7 +137,7 @@ def measure(batch: AnyBatch, *, at: Path = ("predictions",)) -> Measured:
         index, sums, weights = _counted(leaves_of(batch)[0], cast(Array, outputs["per_element"]))
     else:
         index, sums, weights = _together(leaves_of(batch), n, value)
-    _refuse_few(index.size, n, at)
+    _refuse_few(index.size, n, path)
     own = per_sample if index.size == n else per_sample[index]
     return Measured(batch, value, index, own, weights, None if is_whole(batch) else sums)
 
@@ -220,12 +220,12 @@ def total(codes: Codes, terms: Array, size: int = 0) -> Array:
     return np.bincount(codes, terms, size).astype(np.float64, copy=False)
 
 
-def _refuse_few(counted: int, n: int, at: Path) -> None:
+def _refuse_few(counted: int, n: int, path: Path) -> None:
     if counted > 1:
         return
     rule = "an error bar takes two samples or more"
     if n < 2:
-        raise InvalidInput([Fault(at, "too_few_samples", f"{at[-1]} has one sample, and {rule}")])
+        raise InvalidInput([Fault(path, "too_few_samples", f"{path[-1]} has one sample, and {rule}")])
     raise InvalidInput([Fault(("mask",), "too_few_samples", f"only one of {n} samples counts, and {rule}")])
 
 

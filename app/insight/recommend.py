@@ -332,7 +332,7 @@ def recommend(
         standing = advice.tasks[task] + sum(advice.traits[name].moves for name in present & advice.traits.keys())
         if not any(other is loss and known == fitted for _, other, known, _ in found):
             found.append((standing, loss, fitted, advice))
-    found.sort(key=lambda each: -each[0])
+    found.sort(key=lambda entry: -entry[0])
     return Recommended(
         task,
         traits,
@@ -345,11 +345,11 @@ def recommend(
 
 def _reasons(advice: Advice, traits: Sequence[Trait]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Why, and what speaks against it: what the data say first."""
-    said = [(advice.traits[trait.trait], trait) for trait in traits if trait.trait in advice.traits]
-    why = [f"{trait.text} {each.why}" for each, trait in said if each.why]
+    reasons = [(advice.traits[trait.trait], trait) for trait in traits if trait.trait in advice.traits]
+    why = [f"{trait.text} {reason.why}" for reason, trait in reasons if reason.why]
     if advice.needs:
         why += [trait.text for trait in traits if trait.trait == advice.needs]
-    return (*why, advice.why), (*(each.against for each, _ in said if each.against), advice.against)
+    return (*why, advice.why), (*(reason.against for reason, _ in reasons if reason.against), advice.against)
 
 
 def _parameters(advice: Advice, data: Data | None) -> dict[str, Any] | None:

@@ -46,12 +46,12 @@ def chi_square_tail(statistic: float, freedom: float) -> float:
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """p-values adjusted for their number (Holm 1979): None for those that there are not, which do not count."""
-    order = sorted((p, at) for at, p in enumerate(p_values) if p is not None)
+    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for rank, (p, at) in enumerate(order):
+    for rank, (p, index) in enumerate(order):
         largest = max(largest, min(1.0, p * (len(order) - rank)))
-        adjusted[at] = largest
+        adjusted[index] = largest
     return adjusted
 
 

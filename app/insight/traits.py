@@ -163,8 +163,8 @@ def censoring(data: Data) -> Trait | None:
     evidence = {
         f"at_{'largest' if end == data.numbers.max() else 'smallest'}": _share(data.numbers == end) for end in data.limits
     }
-    said = " and ".join(f"{100 * _share(data.numbers == end):.3g} % are {end:.6g}" for end in data.limits)
-    return Trait("censoring", evidence, f"The targets look cut off: {said}, an end of their range.")
+    shares = " and ".join(f"{100 * _share(data.numbers == end):.3g} % are {end:.6g}" for end in data.limits)
+    return Trait("censoring", evidence, f"The targets look cut off: {shares}, an end of their range.")
 
 
 def ties(data: Data) -> Trait | None:

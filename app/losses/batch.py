@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput, InvalidParameter
-from app.losses.encodings import FLAGS
-from app.losses.form import Bound, Form, Selection, Sum, bind
+from app.losses.encodings import FLAGS, REAL, UNIT
+from app.losses.form import Bound, Form, Selection, Sum, bind, settled
 from app.losses.inputs import Encoding, Input, Numbers, Place, Raw, Shape, Shapes, of_flags
 from app.losses.layout import Apart, rows_of, some_of
 from app.losses.loss import Kernel, Loss
@@ -223,7 +223,7 @@ def batch_of(
         _check_classes(
             classes,
             any({"class_names", "label_sets"} & {*reads.encoding.accepts} for reads in form.inputs),
-            form.shapes.length("k"),
+            _number_of_classes(bound, form, predictions, targets),
         )
         if not isinstance(classes[0], str):
             numbered = [reads.name for reads in form.inputs if "class_names" in reads.encoding.accepts]
@@ -234,7 +234,7 @@ def batch_of(
     rows: list[Numbers | Apart] = []
     encodings: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
-    kernel = bound.kernel
+    infinite = False
     kept = selection.kept
     lead = len(elements) if kept is None else 1
     sums: Array | None = None
@@ -254,11 +254,14 @@ def batch_of(
         rows.append(rows_of(read, lead, "F" if bound.loss.either_order and name == "predictions" else "C"))
         sums = divided.reshape(-1) if divided is not None and name == "predictions" else sums
         warnings += noticed
-        kernel = at_infinity(bound.kernel) if unbounded else kernel
+        infinite |= unbounded
     if refused:
         raise InvalidArray([fault for error in refused for fault in error.faults], detail=refused[0].detail)
     if classes is not None:
         encodings |= dict.fromkeys(numbered, "class_names") or _named(bound.loss, predictions, targets)
+    warnings += _exchanged(bound, rows, encodings)
+    if bound.unsettled:
+        bound = settled(bound, np.asarray(rows[-1][:]), classes, form.shapes.length("k"))
     counts = None if bound.counts is None else bound.counts(rows[-1])
     factors = None if bound.factors is None else bound.factors(rows[-1])
     if within is not None:
@@ -272,7 +275,7 @@ def batch_of(
         bound.loss,
         bound.parameters,
         bound.mean,
-        kernel,
+        at_infinity(bound.kernel) if infinite else bound.kernel,
         columns,
         tuple(rows),
         elements,
@@ -291,6 +294,22 @@ def batch_of(
         n_missing,
         sums,
     )
+
+
+SHARES_OF_LABELS = {"probability", "distribution", "soft_map"}
+"""Encodings of targets that are not decided."""
+
+
+def _exchanged(bound: Bound, rows: Sequence[Numbers | Apart], encodings: Mapping[str, str]) -> tuple[str, ...]:
+    """What is said of predictions that are decided beside targets that are not."""
+    if not bound.pair or not ({encodings["targets"]} <= SHARES_OF_LABELS or bound.loss.inputs["targets"].encoding is REAL):
+        return ()
+    if not (FLAGS.holds(rows[0][:1]) and FLAGS.holds(predictions := rows[0][:])):
+        return ()
+    targets = rows[1][:]
+    if encodings["targets"] == "real" and (np.ptp(predictions) == 0 or not UNIT.holds(targets) or FLAGS.holds(targets)):
+        return ()
+    return ("predictions are all 0 or 1, and targets are not: are they exchanged?",)
 
 
 class _Present(NamedTuple):
@@ -358,8 +377,8 @@ def _within(
     """Weights, mask and ignored labels of the numbers within rows: what they drop counts 0, and its number is made a 0."""
     elements, targets, ignore = form.elements, form.inputs[-1], bound.ignored
     labels = targets.encoding.labels
-    at = -1 if labels else 0
-    reference, numbers = form.inputs[at].place, arrays[at]
+    position = -1 if labels else 0
+    reference, numbers = form.inputs[position].place, arrays[position]
     class_axis = form.class_axis if reference.classes else None
     if ignore is not None and not labels:
         message = f"ignore_index says nothing of targets that are {targets.encoding.meaning}"
@@ -537,7 +556,7 @@ def _side(loss: Loss, arrays: Arrays, side: Literal["predictions", "targets"]) -
 
 
 def _as_object(wanted: Mapping[str, Input]) -> str:
-    names = [name for name, each in wanted.items() if each.named]
+    names = [name for name, taken in wanted.items() if taken.named]
     return f": {{{', '.join(names)}}}" if names else ""
 
 
@@ -551,15 +570,15 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
         place.refuse("not_a_number", f"{place.name} must be numbers, not {'lists of ' * sets}strings")
     if classes is None:
         raise InvalidArray([Fault(("classes",), "missing", f'{place.name} are class names: say their order in "classes"')])
-    index = {name: at for at, name in enumerate(classes)}
+    index = {name: position for position, name in enumerate(classes)}
     if sets:
         return _flags_of(cast(Sequence[Sequence[str]], raw), index, place)
-    unknown = [(at, str(name)) for at, name in enumerate(raw) if name not in index]
+    unknown = [(position, str(name)) for position, name in enumerate(raw) if name not in index]
     if unknown:
         raise InvalidArray(
             [
-                Fault(place.at([at]), "unknown_class", f"{place.name}[{at}] is {name[:80]!r}, which is not in classes")
-                for at, name in unknown[:MAX_FAULTS]
+                Fault(place.path_to([index]), "unknown_class", f"{place.name}[{index}] is {name[:80]!r}, which is not in classes")
+                for index, name in unknown[:MAX_FAULTS]
             ]
         )
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
@@ -568,16 +587,18 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
 def _flags_of(sets: Sequence[Sequence[str]], index: Mapping[Any, int], place: Place) -> Numbers:
     """Sets of class names as 0 or 1 for each class."""
     flags = np.zeros((len(sets), len(index)))
-    unknown: list[Fault] = []
+    faults: list[Fault] = []
     for row, names in enumerate(sets):
-        for at, name in enumerate(names):
-            if name in index:
+        for column, name in enumerate(names):
+            if name in index and not flags[row, index[name]]:
                 flags[row, index[name]] = 1.0
-            elif len(unknown) < MAX_FAULTS:
-                said = f"{place.name}[{row}, {at}] is {name[:80]!r}, which is not in classes"
-                unknown.append(Fault(place.at([row, at]), "unknown_class", said))
-    if unknown:
-        raise InvalidArray(unknown)
+            elif len(faults) < MAX_FAULTS:
+                known = name in index
+                why = " again: a row has the names of the classes that hold, each once" if known else ", which is not in classes"
+                message = f"{place.name}[{row}, {column}] is {name[:80]!r}{why}"
+                faults.append(Fault(place.path_to([row, column]), "duplicate" if known else "unknown_class", message))
+    if faults:
+        raise InvalidArray(faults)
     return flags
 
 
@@ -595,16 +616,30 @@ def _indices(array: Numbers, classes: Sequence[float], place: Place, kept: NDArr
     return np.where(known, index, np.nan)
 
 
+def _number_of_classes(bound: Bound, form: Form, predictions: Arrays, targets: Arrays) -> int | None:
+    """How many classes there are: those of an axis, or two where a label is one of two; None where nothing tells.
+
+    Sets of names say of each column's class whether it holds.
+    """
+    if "label_sets" in _named(bound.loss, predictions, targets).values():
+        return None  # a column for each, which shapes have told
+    flags = any(reads.encoding.labels == "flag" for reads in form.inputs)
+    return 2 if flags else form.shapes.length("k")
+
+
 def _check_classes(classes: Classes, taken: bool, k: int | None) -> None:
     if not taken:
         raise InvalidInput([Fault(("classes",), "unexpected", "this loss takes no class names")])
     if k not in (None, len(classes)):
-        raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k}, not {len(classes)}")])
-    first = {name: at for at, name in reversed([*enumerate(classes)])}
-    twice = [(at, str(name)) for at, name in enumerate(classes) if first[name] != at]
+        raise InvalidInput([Fault(("classes",), "length", f"classes must have one name per class: {k} here, not {len(classes)}")])
+    first = {name: index for index, name in reversed([*enumerate(classes)])}
+    twice = [(index, str(name)) for index, name in enumerate(classes) if first[name] != index]
     if twice:
         raise InvalidInput(
-            [Fault(("classes", at), "duplicate", f"classes[{at}] is {name[:80]!r} again") for at, name in twice[:MAX_FAULTS]]
+            [
+                Fault(("classes", index), "duplicate", f"classes[{index}] is {name[:80]!r} again")
+                for index, name in twice[:MAX_FAULTS]
+            ]
         )
 
 

@@ -197,7 +197,7 @@ def weighted_sum(
     Avoid when: the losses are of different outputs of a model, which multi_task has apart.
     See also: multi_task, expression.
     """
-    return Sum(weighted_sum.name, tuple(Part(at, term.loss, term.weight) for at, term in enumerate(terms)), by_head=False)
+    return Sum(weighted_sum.name, tuple(Part(index, term.loss, term.weight) for index, term in enumerate(terms)), by_head=False)
 
 
 @composed(

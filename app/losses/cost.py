@@ -25,13 +25,13 @@ class Cost:
 
     @cached_property
     def _terms(self) -> tuple[tuple[float, tuple[Callable[[Mapping[str, int]], float], ...]], ...]:
-        return tuple((each, tuple(map(_factor, product.split("·")))) for product, each in self.beyond.items())
+        return tuple((multiple, tuple(map(_factor, product.split("·")))) for product, multiple in self.beyond.items())
 
     def __call__(self, numbers: int, lengths: Mapping[str, int]) -> float:
         """Operations for arrays of so many numbers in all, whose axes have these lengths."""
         total = self.per_number * numbers
-        for each, factors in self._terms:
-            total += each * math.prod(factor(lengths) for factor in factors)
+        for multiple, factors in self._terms:
+            total += multiple * math.prod(factor(lengths) for factor in factors)
         return total
 
 

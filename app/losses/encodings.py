@@ -6,13 +6,13 @@ is converted to the one that the loss computes with, and the answer names it.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domains import Interval, Labels, Simplex, Whole, all_finite, up_to
+from app.domains import Interval, Labels, Simplex, Whole, all_finite
 from app.errors import Fault, InvalidArray
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
 from app.losses.numerics.limits import LARGEST
@@ -30,6 +30,8 @@ ROUNDING = float(np.finfo(np.float64).eps)
 NEARLY = 1e-2
 """How far the sum of a row may be from 1 that is taken all the same, with a warning."""
 WAY_OUT = "set normalize to true to divide each row by its sum"
+FEW = 32
+"""Numbers of which Python finds the least sooner than NumPy does."""
 LARGEST_EXACT = 2**53 - 1
 """Beyond, a floating-point number may be what is left of several whole numbers."""
 
@@ -55,7 +57,9 @@ def numbers(
                 refuse_outside(domain, array, place)
             _check_infinite(domain, array, place)
             return Reading(array, name, infinite=True)
-        if in_unit_interval is None or np.minimum.reduce(array, axis=None) < 0.0 or np.maximum.reduce(array, axis=None) > 1.0:
+        if in_unit_interval is None or not 0.0 <= array.item(0) <= 1.0:  # as nearly always
+            return Reading(array, name)
+        if np.minimum.reduce(array, axis=None) < 0.0 or np.maximum.reduce(array, axis=None) > 1.0:
             return Reading(array, name)
         return Reading(array, name, in_unit_interval(array, place.name))
 
@@ -91,7 +95,7 @@ def _check_infinite(domain: Interval, array: Numbers, place: Place) -> None:
             place.refuse_numbers(none, array.max(axis=-1), "a row with a finite number, for a class that can be", "not_finite")
 
 
-def _steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
+def steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
     """Multiples of a round step: numbers that read well in an example."""
     return lambda rng, shape: np.asarray(
         np.round(rng.integers(round(low / step), round(high / step) + 1, shape) * step, 6), dtype=np.float64
@@ -110,12 +114,12 @@ def _like_probabilities(array: Numbers, name: str) -> tuple[str, ...]:
     return ()
 
 
-REAL = numbers("real", "any finite number", Interval(), _steps(-4, 8))
-POSITIVE = numbers("positive", "a number above 0", Interval(0.0, open_low=True), _steps(0.2, 6))
-NON_NEGATIVE = numbers("non_negative", "a number of at least 0", Interval(0.0), _steps(0, 6))
-COUNT = numbers("count", "a count or rate, at least 0", Interval(0.0), _steps(0, 6, 1.0))
+REAL = numbers("real", "any finite number", Interval(), steps(-4, 8))
+POSITIVE = numbers("positive", "a number above 0", Interval(0.0, open_low=True), steps(0.2, 6))
+NON_NEGATIVE = numbers("non_negative", "a number of at least 0", Interval(0.0), steps(0, 6))
+COUNT = numbers("count", "a count or rate, at least 0", Interval(0.0), steps(0, 6, 1.0))
 ABOVE_MINUS_ONE = numbers(
-    "above_minus_one", "a number above −1, where log(1 + x) exists", Interval(-1.0, open_low=True), _steps(-0.8, 8)
+    "above_minus_one", "a number above −1, where log(1 + x) exists", Interval(-1.0, open_low=True), steps(-0.8, 8)
 )
 
 
@@ -126,27 +130,29 @@ def _read_divisor(array: Numbers, place: Place) -> Reading:
     if sizes.flat[least] > sizes.max() * ROUNDING:
         return reading
     index = ", ".join(map(str, place.index_of([int(along) for along in np.unravel_index(least, array.shape)])))
-    said = f"{place.name}[{index}] is {array.flat[least]:g}, and the residual is divided by it: one such element swamps the mean"
-    return reading._replace(warnings=(said,))
+    message = (
+        f"{place.name}[{index}] is {array.flat[least]:g}, and the residual is divided by it: one such element swamps the mean"
+    )
+    return reading._replace(warnings=(message,))
 
 
 DIVISOR = replace(
     REAL,
     meaning="any finite number, by which the residual is divided: best well away from 0",
     read=_read_divisor,
-    draw=numbers("divisor", "", Interval(), _steps(0.5, 8)).draw,
+    draw=numbers("divisor", "", Interval(), steps(0.5, 8)).draw,
 )
-SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", ON_BOTH_SIDES, _steps(-3, 3))
+SCORE = numbers("score", "a real-valued score: its sign is the decision, its size the confidence", ON_BOTH_SIDES, steps(-3, 3))
 LOGIT = numbers(
-    "logit", "the log-odds of the positive class", ON_BOTH_SIDES, _steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
+    "logit", "the log-odds of the positive class", ON_BOTH_SIDES, steps(-3, 3), link=UNIT, in_unit_interval=_like_probabilities
 )
-PROBABILITY = numbers("probability", "the probability of the positive class, in [0, 1]", UNIT, _steps(0.05, 0.95))
-SCORES = numbers("scores", "one real-valued score per class", OF_CLASSES, _steps(-3, 3), axes="n *d k")
+PROBABILITY = numbers("probability", "the probability of the positive class, in [0, 1]", UNIT, steps(0.05, 0.95))
+SCORES = numbers("scores", "one real-valued score per class", OF_CLASSES, steps(-3, 3), axes="n *d k")
 LOGITS = numbers(
     "logits",
     "one logit per class: probabilities before the softmax",
     OF_CLASSES,
-    _steps(-3, 3),
+    steps(-3, 3),
     axes="n *d k",
     link=SHARES,
     in_unit_interval=_rows_like_probabilities,
@@ -155,37 +161,37 @@ LIST_SCORES = numbers(
     "list_scores",
     "one real-valued score for each item of a list; −Infinity where a shorter list has none",
     OF_CLASSES,
-    _steps(-3, 3),
+    steps(-3, 3),
     axes="n k",
 )
 RELEVANCE = numbers(
-    "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), _steps(0, 4, 1.0), axes="n k"
+    "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), steps(0, 4, 1.0), axes="n k"
 )
-EMBEDDING = numbers("embedding", "a vector per sample", Interval(), _steps(-2, 2), axes="n d")
-DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), _steps(0, 2), axes="n")
-VALUE = numbers("value", "one finite number per sample", Interval(), _steps(-3, 3), axes="n")
+EMBEDDING = numbers("embedding", "a vector per sample", Interval(), steps(-2, 2), axes="n d")
+DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), steps(0, 2), axes="n")
+VALUE = numbers("value", "one finite number per sample", Interval(), steps(-3, 3), axes="n")
 TIME = numbers(
-    "time", "a time, at least 0, until the event or until the sample was last seen", Interval(0.0), _steps(1, 6, 1.0), axes="n"
+    "time", "a time, at least 0, until the event or until the sample was last seen", Interval(0.0), steps(1, 6, 1.0), axes="n"
 )
 LOG_RISK = replace(VALUE, name="log_risk", meaning="the logarithm of the sample's risk beside that of others")
-ENDS = numbers("ends", "one end for each of several intervals", Interval(), _steps(-4, 8), axes="n k")
-ENSEMBLE = numbers("ensemble", "numbers drawn from the predicted distribution", Interval(), _steps(-4, 8), axes="n k")
-PER_INTERVAL = numbers("per_interval", "one number for each interval of time", Interval(), _steps(-3, 3), axes="n k", link=UNIT)
+ENDS = numbers("ends", "one end for each of several intervals", Interval(), steps(-4, 8), axes="n k")
+ENSEMBLE = numbers("ensemble", "numbers drawn from the predicted distribution", Interval(), steps(-4, 8), axes="n k")
+PER_INTERVAL = numbers("per_interval", "one number for each interval of time", Interval(), steps(-3, 3), axes="n k", link=UNIT)
 LOG_PROBABILITY = numbers(
     "log_probability",
     "the log-probability of a whole answer, at most 0: the sum of those of its tokens",
     Interval(high=0.0),
-    _steps(-20, -0.5),
+    steps(-20, -0.5),
     axes="n",
 )
 MEAN_LOG_PROBABILITY = numbers(
     "mean_log_probability",
     "the mean log-probability of an answer's tokens, below 0",
     Interval(high=0.0, open_high=True),
-    _steps(-4, -0.1),
+    steps(-4, -0.1),
     axes="n",
 )
-LENGTH = numbers("length", "how many tokens an answer has, at least 1", Interval(1.0), _steps(1, 9, 1.0), axes="n")
+LENGTH = numbers("length", "how many tokens an answer has, at least 1", Interval(1.0), steps(1, 9, 1.0), axes="n")
 
 
 def per_sample(encoding: Encoding) -> Encoding:
@@ -194,7 +200,7 @@ def per_sample(encoding: Encoding) -> Encoding:
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         return encoding.draw(rng, replace(sizes, d=()))
 
-    return replace(encoding, axes=("n",), draw=draw)
+    return replace(encoding, axes=("n",), draw=draw, accepts=tuple(name for name in encoding.accepts if name != "label_sets"))
 
 
 def mask_of(encoding: Encoding) -> Encoding:
@@ -273,8 +279,8 @@ def _read_log_probabilities(array: Numbers, place: Place) -> Reading:
         rule = "a log-probability, at most 0 (these may be probabilities or logits)"
         place.refuse_numbers(array > ROW_SUM_TOLERANCE, array, rule)
     off = np.abs(np.exp(array).sum(axis=-1) - 1.0) > 1e-3
-    said = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
-    warnings = (said,) if off.any() else ()
+    message = f"{place.name} are taken as log-probabilities, but the probabilities of {int(off.sum())} rows do not sum to 1"
+    warnings = (message,) if off.any() else ()
     return reading._replace(encoding="log_probabilities", warnings=warnings)
 
 
@@ -333,7 +339,7 @@ def whole(
     array: Numbers,
     place: Place,
     domain: Whole = WHOLE,
-    rule: str = "a whole number",
+    rule: Callable[[Whole], str] = lambda _: "a whole number",
     hint: Callable[[Numbers, Whole], str] | None = None,
 ) -> NDArray[Any]:
     """The array as integers of 64 bits, uint64 where int64 does not hold them all; no two that differ become one.
@@ -341,25 +347,40 @@ def whole(
     InvalidArray for a number that is not whole or not in the domain, and for a floating-point number beyond 2⁵³.
     """
     low, high = domain.low, domain.high
-    least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
     known = array.dtype.kind in "iu"
     bounds = (-(2**63), 2**63 - 1) if known else (-LARGEST_EXACT, LARGEST_EXACT)
-    if (bounds[0] if low is None else low) <= least and most <= (bounds[1] if high is None else high):  # NaN is not
-        integers = array.astype(np.int64, copy=False)
-        if known or np.logical_and.reduce(integers == array, axis=None):
-            return integers
+    if _are_within(array, bounds[0] if low is None else low, bounds[1] if high is None else high, known):
+        return array.astype(np.int64, copy=False)
     outside = domain.outside(array)
     if outside.any():
-        place.refuse_numbers(outside, array, rule + (hint(array, domain) if hint else ""), "label")
+        place.refuse_numbers(outside, array, rule(domain) + (hint(array, domain) if hint else ""), "label")
     if known:
         return array
     exact = "an integer of 64 bits (a floating-point number beyond 2⁵³ may be what is left of another label)"
     place.refuse_numbers(np.abs(array) > LARGEST_EXACT, array, exact, "label")
 
 
+def _are_within(array: Numbers, low: int, high: int, known: bool) -> bool:
+    """Whether all are from low to high, and whole, which integers are `known` to be. NaN is neither."""
+    if array.size <= FEW:  # a list of few says it sooner than NumPy can be asked
+        few = array.ravel().tolist()
+        return (known or all(map(float.is_integer, few))) and low <= min(few) and max(few) <= high
+    if not (low <= np.minimum.reduce(array, axis=None) and np.maximum.reduce(array, axis=None) <= high):
+        return False
+    return known or bool(np.logical_and.reduce(array.astype(np.int64) == array, axis=None))
+
+
 def _read_class_index(array: Numbers, place: Place) -> Reading:
-    rule = "a whole number" if place.k is None else f"a class index from 0 to {place.k - 1}"
-    return Reading(whole(array, place, up_to(INDEX, place.k), rule, _index_hint), "class_index")
+    return Reading(whole(array, place, _indices(place.k), _index_rule, _index_hint), "class_index")
+
+
+@lru_cache(256)
+def _indices(k: int | None) -> Whole:
+    return INDEX if k is None else replace(INDEX, high=k - 1)
+
+
+def _index_rule(domain: Whole) -> str:
+    return "a whole number" if domain.high is None else f"a class index from 0 to {domain.high}"
 
 
 def _index_hint(array: Numbers, domain: Whole) -> str:
@@ -392,8 +413,11 @@ def _read_event(array: Numbers, place: Place) -> Reading:
 
 
 def _read_interval(array: Numbers, place: Place) -> Reading:
-    rule = "a whole number" if place.k is None else f"the index of an interval, from 0 to {place.k - 1}"
-    return Reading(whole(array, place, up_to(INDEX, place.k), rule), "interval")
+    return Reading(whole(array, place, _indices(place.k), _interval_rule), "interval")
+
+
+def _interval_rule(domain: Whole) -> str:
+    return "a whole number" if domain.high is None else f"the index of an interval, from 0 to {domain.high}"
 
 
 def _read_multi_hot(array: Numbers, place: Place) -> Reading:
@@ -405,12 +429,16 @@ def _read_multi_hot(array: Numbers, place: Place) -> Reading:
 def _read_index_list(array: Numbers, place: Place) -> Reading:
     """Lists of label indices, padded with −1: everything after the first −1 is ignored, as PyTorch does."""
     k = place.k or 0
-    indices = whole(array, place, up_to(PADDED_INDEX, k), f"a label index from 0 to {k - 1}, or −1 for padding")
+    indices = whole(array, place, replace(PADDED_INDEX, high=k - 1), _padded_rule)
     kept = np.logical_and.accumulate(indices >= 0, axis=-1)
     hot = np.zeros((*array.shape[:-1], k))
     *rows, _ = np.nonzero(kept)
     hot[*rows, indices[kept]] = 1.0
     return Reading(hot, "index_list")
+
+
+def _padded_rule(domain: Whole) -> str:
+    return f"a label index from 0 to {domain.high}, or −1 for padding"
 
 
 def _read_told_list(array: Numbers, place: Place) -> Reading:
@@ -442,7 +470,14 @@ def _draw_multi_hot(rng: np.random.Generator, sizes: Sizes) -> Numbers:
 
 
 BINARY = Encoding(
-    "binary", "0 (negative) or 1 (positive)", ("n *d",), _read_binary, _draw_flags, ("sign", "class_names"), "flag", domain=FLAGS
+    "binary",
+    "0 (negative) or 1 (positive)",
+    ("n *d",),
+    _read_binary,
+    _draw_flags,
+    ("sign", "class_names", "label_sets"),
+    "flag",
+    domain=FLAGS,
 )
 SOFT_BINARY = Encoding(
     "binary",
@@ -450,7 +485,7 @@ SOFT_BINARY = Encoding(
     ("n *d",),
     _read_soft_binary,
     _draw_flags,
-    ("probability", "sign", "class_names"),
+    ("probability", "sign", "class_names", "label_sets"),
     "flag",
     domain=FLAGS,
     soft=UNIT,
@@ -461,7 +496,7 @@ SIGN = Encoding(
     ("n *d",),
     _read_sign,
     lambda rng, sizes: _draw_flags(rng, sizes) * 2 - 1,
-    ("binary", "class_names"),
+    ("binary", "class_names", "label_sets"),
     "flag",
     domain=SIGNS,
 )

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import AnyBatch, Batch
-from app.losses.encodings import FLAGS
 from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
 from app.losses.loss import NON_NEGATIVE, Gradient
@@ -79,8 +78,9 @@ def evaluate(
 ) -> Evaluation:
     """The loss of a checked batch: its value under the reduction, each sample's loss, and the gradient of the value.
 
-    With reduction "none" there is no value, and derivatives are those of each sample's own loss (of their sum, for a
-    loss that couples the samples of a batch). InvalidParameter for an output or a reduction that the loss has not.
+    Without outputs there are those that are usual for the loss. With reduction "none" there is no value, and derivatives
+    are those of each sample's own loss (of their sum, for a loss that couples the samples of a batch). InvalidParameter
+    for an output or a reduction that the loss has not.
     """
     loss, mean = batch.loss, batch.mean
     if not mean.sums and reduction in ("sum", "mean_over_samples"):
@@ -104,14 +104,12 @@ def evaluate(
         total.divisor * total.unit if mean.sums and reduction != "none" else None,
         answered,
         tuple(found),
-        (*batch.warnings, *_remarks(batch, count)) if count else batch.warnings,
+        (*batch.warnings, *_remarks(count)) if count else batch.warnings,
     )
 
 
-def _remarks(batch: Batch, count: int) -> Iterator[str]:
+def _remarks(count: int) -> Iterator[str]:
     """What should be known about an answer of which so many numbers are not finite."""
-    if batch.encodings.get("targets") == "probability" and FLAGS.holds(batch.arrays[0][:]):
-        yield "predictions are all 0 or 1, and targets are not: are they exchanged?"
     if count > NON_FINITE_LISTED:
         yield MORE_NON_FINITE.format(count)
 
@@ -132,17 +130,19 @@ _Run: TypeAlias = tuple[Array, float | None, Sequence[Numbers | Apart], bool]
 def _total(batch: Batch, reduction: Reduction) -> _Total:
     if reduction == "none":
         return _Total(reduction, *shares_of_elements(batch))
-    weights, counts, unit = batch.weights, batch.counts, 1.0
+    weights, counts, factors, unit = batch.weights, batch.counts, batch.factors, 1.0
     if reduction == "sum":
         return _Total(reduction, weights, 1.0)
+    if weights is None and counts is None and factors is None:
+        return _Total(reduction, None, float(batch.n_elements))
     if weights is not None:
         weights, unit = in_units(weights)
     if reduction == "mean_over_samples" or (weights is None and counts is None):
         divisor = batch.n_elements / unit
     else:
         divisor = divisor_of(batch.size, weights, counts)
-    if reduction == "mean" and batch.factors is not None:
-        weights = batch.factors if weights is None else batch.factors * weights
+    if reduction == "mean" and factors is not None:
+        weights = factors if weights is None else factors * weights
     return _Total(reduction, weights, divisor, unit)
 
 
@@ -209,10 +209,11 @@ def _with_value(
 
 def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array, ...]]:
     """The kernel's losses of these elements, and their derivatives up to this order to each of the predictions."""
-    blocks = [array[rows] for array in batch.arrays]
-    values, gradient, *second = batch.kernel(*map(_for_kernel, blocks), **(batch.columns_at(rows) if batch.columns else {}))
+    blocks = [_for_kernel(array[rows]) for array in batch.arrays]
+    values, gradient, *second = batch.kernel(*blocks, **(batch.columns_at(rows) if batch.columns else {}))
     derivatives = _arrays_of(gradient, values.size) if order else ()
-    derivatives = derivatives if order < 2 else derivatives + _arrays_of(second[0](), values.size)
+    if order == 2:
+        derivatives += _arrays_of(second[0](), values.size)
     if batch.sums is None or not derivatives:
         return values, derivatives
     slopes, *bends = derivatives

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from app.errors import Fault, InvalidArray, Path
 from app.losses.encodings import normalized
 from app.losses.inputs import Encoding, Input, Numbers, Place, Shape, Shapes
-from app.losses.labels import axis_hint, check_smoothing, class_axis_of
+from app.losses.labels import axis_hint, balanced, by_name, check_smoothing, class_axis_of
 from app.losses.loss import Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
-from app.losses.parameters import Lists, Per, check_lengths, lists_of
+from app.losses.parameters import PER_CLASS, Lists, Per, check_lengths, lists_of, unsettled
 
 FORMS = 16
 """Shapes that are remembered of each loss under its parameters, those that were asked for last."""
@@ -94,6 +94,8 @@ class Bound(NamedTuple):
     form: Callable[[tuple[Shape, ...]], Form]
     """What is the same for all arrays of these shapes, in the order of the function; InvalidArray or InvalidParameter where
     they do not fit."""
+    unsettled: tuple[str, ...] = ()
+    """The parameters with a number for each class that classes and labels have yet to say."""
     within: Path = ()
     """Where its parameters stand among those of a composed loss."""
 
@@ -129,11 +131,13 @@ class Sum(NamedTuple):
 
 def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
     """The loss under these parameters, and where they say nothing, its defaults."""
-    given = {**loss.defaults, **parameters}
+    asked = {**loss.defaults, **parameters}
+    open_yet = unsettled(loss.parameters, asked)
+    given = {**asked, **dict.fromkeys(open_yet)} if open_yet else asked
     lists = lists_of(loss.parameters, given)
     return Bound(
         loss,
-        given,
+        asked,
         loss.mean_of(given),
         loss.kernel(given),
         tuple((name, per, numbers) for name, (per, numbers) in lists.items() if per.what in ("column", "sample")),
@@ -142,7 +146,19 @@ def bind(loss: Loss, parameters: Mapping[str, Any]) -> Bound:
         given.get("ignore_index"),
         [*loss.inputs] == ["predictions", "targets"] and not any(declared.named for declared in loss.inputs.values()),
         lru_cache(FORMS)(partial(_form, loss, given, lists)),
+        open_yet,
     )
+
+
+def settled(bound: Bound, targets: Numbers, classes: Sequence[str] | Sequence[float] | None, k: int | None) -> Bound:
+    """The loss with the weights of its classes as numbers, once labels are read; InvalidParameter where there are no classes."""
+    if k is None:
+        check_lengths({name: (PER_CLASS, []) for name in bound.unsettled}, k, (1,))
+    weights: dict[str, list[float]] = {}
+    for name in bound.unsettled:
+        asked = bound.parameters[name]
+        weights[name] = balanced(targets, k or 0) if asked == "balanced" else by_name(asked, classes, k or 0, name)
+    return bind(bound.loss, {**bound.parameters, **weights})._replace(within=bound.within)
 
 
 def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple[Shape, ...]) -> Form:
@@ -168,8 +184,8 @@ def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple
     check_lengths(lists, k, elements)
     check_smoothing(loss.options, parameters, k)
     inputs = tuple(
-        Reads(each.name, encoding, Place(each.path, elements, None, k, row_axes, axis, classes, _hint(each, parameters)))
-        for each, encoding, row_axes, axis, classes in found
+        Reads(taken.name, encoding, Place(taken.path, elements, None, k, row_axes, axis, classes, _hint(taken, parameters)))
+        for taken, encoding, row_axes, axis, classes in found
     )
     everything = Selection(None, None, False, elements[0], math.prod(elements))
     return Form(inputs, known, elements, everything, class_axis, shared)

@@ -50,6 +50,8 @@ FUNCTIONS: Mapping[str, str] = {
     "cos": "the cosine of the angle between two vectors",
     "mean": "the mean over all that counts",
     "median": "the one in the middle when all are sorted",
+    "ψ": "the digamma function: the derivative of ln Γ",
+    "sin": "the sine of an angle",
     "erf": "the error function: the share of a normal distribution within √2·x standard deviations",
     "σ": "the sigmoid, 1/(1 + e⁻ˣ)",
     "Γ": "the gamma function, (y − 1)! of a whole number y",
@@ -96,33 +98,33 @@ class _Reader:
     def __init__(self, formula: str) -> None:
         self.formula = formula
         self.tokens: list[tuple[str, str]] = []
-        at = 0
-        while at < len(formula):
-            found = _TOKEN.match(formula, at)
+        start = 0
+        while start < len(formula):
+            found = _TOKEN.match(formula, start)
             if not found or not found.lastgroup:
-                raise ValueError(f"{formula!r} has something that is no part of a formula: {formula[at:]!r}")
+                raise ValueError(f"{formula!r} has something that is no part of a formula: {formula[start:]!r}")
             self.tokens.append((found.lastgroup, found[found.lastgroup]))
-            at = found.end()
+            start = found.end()
         self.tokens.append(("end", ""))
-        self.at = 0
+        self.position = 0
         self.open = ""
 
     @property
     def kind(self) -> str:
-        return self.tokens[self.at][0]
+        return self.tokens[self.position][0]
 
     @property
     def text(self) -> str:
-        return self.tokens[self.at][1]
+        return self.tokens[self.position][1]
 
     def take(self) -> str:
-        self.at += 1
-        return self.tokens[self.at - 1][1]
+        self.position += 1
+        return self.tokens[self.position - 1][1]
 
     def takes(self, text: str) -> bool:
         if self.text != text or self.kind == "end":
             return False
-        self.at += 1
+        self.position += 1
         return True
 
     def need(self, text: str) -> None:
@@ -225,7 +227,7 @@ class _Reader:
 
     def primary(self) -> Node:
         kind, text = self.kind, self.text
-        if text in FUNCTIONS and (kind == "word" or self.tokens[self.at + 1][1] == "("):
+        if text in FUNCTIONS and (kind == "word" or self.tokens[self.position + 1][1] == "("):
             return self.applied(Node("function", self.take()))
         if kind == "mark" and text in BIG:
             operator = self.scripts(Node("function", self.take()))
@@ -252,7 +254,7 @@ class _Reader:
     def is_list(self) -> bool:
         """Whether there are commas in the brackets that open here: a name before these is a function of several things."""
         depth = 0
-        for _, text in self.tokens[self.at :]:
+        for _, text in self.tokens[self.position :]:
             depth += (text in ("(", "[")) - (text in (")", "]"))
             if text == "," and depth == 1:
                 return True
@@ -309,7 +311,7 @@ def written(node: Node) -> str:
         case "define":
             return " = ".join(parts)
         case "cases":
-            *branches, last = [parts[at : at + 2] for at in range(0, len(parts), 2)]
+            *branches, last = [parts[start : start + 2] for start in range(0, len(parts), 2)]
             ended = [f"else {last[0]}"] if len(last) == 1 else [" if ".join(last)]
             return ", ".join([*map(" if ".join, branches), *ended])
         case "statements":

@@ -61,7 +61,7 @@ class Place(NamedTuple):
         raise InvalidArray(
             [
                 Fault(
-                    self.at(place),
+                    self.path_to(place),
                     code,
                     f"{self.name}[{_index(self.index_of(place))}] must be {rule}; got {_say(array[tuple(place)])}",
                 )
@@ -79,7 +79,7 @@ class Place(NamedTuple):
             index.insert(self.class_axis, index.pop())
         return index
 
-    def at(self, place: Sequence[int]) -> Path:
+    def path_to(self, place: Sequence[int]) -> Path:
         return (*self.path, *self.index_of(place))
 
 
@@ -178,10 +178,10 @@ def _always(parameters: Mapping[str, Any], rank: int) -> bool:
 
 def when(parameter: str, value: object, then: Encoding, otherwise: Encoding) -> Choice:
     """`then` where the parameter has this value, `otherwise` elsewhere."""
-    said = {True: "true", False: "false", None: "null"}.get(value, value) if isinstance(value, bool | None) else value
+    shown = {True: "true", False: "false", None: "null"}.get(value, value) if isinstance(value, bool | None) else value
     return Choice(
         (
-            Case(f"{parameter} is {said}", lambda parameters, _: bool(parameters[parameter] == value), then),
+            Case(f"{parameter} is {shown}", lambda parameters, _: bool(parameters[parameter] == value), then),
             Case("otherwise", _always, otherwise),
         )
     )
@@ -268,8 +268,8 @@ class Shapes:
             length = shape[where]
             before, other, whole = self.known.setdefault(axis, (length, place, shown))
             if before != length:
-                said = f"{place.name} has shape {shown}, which does not agree with {other.name} {whole}"
-                place.refuse("shape_mismatch", f"{said}: {self._fix(axis, length, axes, shape)}")
+                message = f"{place.name} has shape {shown}, which does not agree with {other.name} {whole}"
+                place.refuse("shape_mismatch", f"{message}: {self._fix(axis, length, axes, shape)}")
         if "*d" in axes or "*r" in axes:
             self.depth = len(self.known["*d" if "*d" in axes else "*r"][0])
         return row_axes
@@ -306,11 +306,11 @@ def _fitting(alternatives: tuple[str, ...], rank: int, depth: int | None) -> tup
     Where `depth` is known, a star stands for so many.
     """
     for axes in map(str.split, alternatives):
-        starred = next((at for at, axis in enumerate(axes) if axis.startswith("*")), None)
+        starred = next((position for position, axis in enumerate(axes) if axis.startswith("*")), None)
         spare = rank - len(axes) + (starred is not None)
         if spare < 0 or (starred is None and spare) or (starred is not None and depth not in (None, spare)):
             continue
-        ends = [at + 1 if starred is None or at < starred else at + spare for at in range(len(axes))]
+        ends = [position + 1 if starred is None or position < starred else position + spare for position in range(len(axes))]
         places = {axis: slice(start, end) for axis, start, end in zip(axes, [0, *ends], ends, strict=False)}
         return places, rank - 1 - (spare if "*d" in axes else 0)
     return None

@@ -5,7 +5,7 @@ smoothed ones and weights of classes come to. A weight of a row's only class is 
 """
 
 import inspect
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,9 +17,19 @@ from app.losses.inputs import Encoding, Numbers, Shape
 from app.losses.numerics.shares import Shares
 from app.losses.numerics.stable import Array, recovered
 from app.losses.parameters import PER_CLASS
+from app.registry import did_you_mean
 
 LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
-ClassWeight = Annotated[list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each class; null weighs all alike.")]
+OutcomeSmoothing = Annotated[float, Ge(0), Le(1), Doc("Moves every target this share of the way to ½: y becomes y(1 − ε) + ε/2.")]
+Weight: TypeAlias = Annotated[float, Ge(0)]
+ClassWeight = Annotated[
+    list[Weight] | dict[str, Weight] | Literal["balanced"] | None,
+    PER_CLASS,
+    Doc(
+        "Weight of each class, as a list or by name: a class that is not named weighs 1. balanced weighs each by n/(k·its "
+        "labels), k the classes that occur, as scikit-learn does. null weighs all alike."
+    ),
+]
 Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 
 
@@ -92,6 +102,37 @@ def axis_hint(predictions: Shape, targets: Shape) -> str:
 def class_counts(targets: Numbers, *, class_weight: list[float] | None = None, **_: object) -> Array | None:
     """What each label counts in the divisor of the mean: the weight of its class. None where all count 1, as soft rows do."""
     return None if class_weight is None or len(targets.shape) > 1 else np.asarray(class_weight, np.float64)[targets]
+
+
+def balanced(targets: Numbers, k: int) -> list[float]:
+    """Under these weights (k,) all classes that occur among labels (m,) or shares (m, k) count alike; others weigh 1.
+
+    n/(k·nᵢ), n the labels, k the classes that occur, nᵢ the labels of a class: King and Zeng (2001),
+    doi:10.1093/oxfordjournals.pan.a004868, and scikit-learn's compute_class_weight("balanced", ...).
+    """
+    labels = np.bincount(targets.astype(np.intp), minlength=k) if targets.ndim == 1 else targets.sum(axis=0)
+    occurs = labels > 0
+    weights = np.ones(k)
+    weights[occurs] = labels.sum() / (np.count_nonzero(occurs) * labels[occurs])
+    return weights.tolist()
+
+
+def by_name(weights: Mapping[str, float], classes: Sequence[str] | Sequence[float] | None, k: int, parameter: str) -> list[float]:
+    """Weights (k,) by the names of classes, by their numbers, or by their indices where they have neither; 1 where none is said.
+
+    InvalidParameter for what is no class.
+    """
+    names = [str(index) for index in range(k)] if classes is None else [name_of(each) for each in classes]
+    unknown = [name for name in weights if name not in names]
+    if unknown:
+        hint = did_you_mean("class", unknown[0], names)
+        raise InvalidParameter([Fault(("parameters", parameter, unknown[0]), "unknown_class", hint)])
+    return [weights.get(name, 1.0) for name in names]
+
+
+def name_of(label: str | float) -> str:
+    """A class as the key of an object says it."""
+    return label if isinstance(label, str) else str(int(label)) if float(label).is_integer() else repr(label)
 
 
 def one_hot(labels: Numbers, k: int) -> Array:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from app.libraries import Equal
 from app.losses.cost import LINEAR, Cost
@@ -115,6 +115,7 @@ class Described(Declared):
 class Loss(Described):
     """A loss function with everything that is known about it. Call it to call the function."""
 
+    compared: ClassVar[bool] = True
     function: Kernel
     counts: Callable[..., Array | None] | None = None
     """(targets, **parameters) -> (m,): what each counts in the divisor of the mean; 0 where the loss is 0 by definition."""
@@ -160,7 +161,7 @@ class Loss(Described):
 
     @cached_property
     def _pools(self) -> tuple[tuple[str, str], ...]:
-        return tuple((name, value) for name, each in self.own.items() if (value := pooled_by(each)) is not None)
+        return tuple((name, value) for name, parameter in self.own.items() if (value := pooled_by(parameter)) is not None)
 
     def cost_of(self, parameters: Mapping[str, Any], targets: Any) -> Cost:
         """What it costs under these parameters, with labels or with shares of them."""
@@ -178,14 +179,14 @@ class Loss(Described):
     @cached_property
     def sides(self) -> Mapping[str, Mapping[str, Input]]:
         """What it takes on each side of the request, by name."""
-        return {side: {name: each for name, each in self.inputs.items() if each.side == side} for side in SIDES}
+        return {side: {name: given for name, given in self.inputs.items() if given.side == side} for side in SIDES}
 
     @cached_property
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The parameters that it has in common with other losses of labels: the function does not see them."""
-        sides = ([case for each in self.inputs.values() if each.side == side for _, case in each.cases] for side in SIDES)
+        sides = ([case for given in self.inputs.values() if given.side == side for _, case in given.cases] for side in SIDES)
         options = label_options(*sides)
-        if self.mean.of_all and any("n *d" in case.axes for each in self.inputs.values() for _, case in each.cases):
+        if self.mean.of_all and any("n *d" in case.axes for given in self.inputs.values() for _, case in given.cases):
             options |= COLUMN_OPTIONS
         return {name: option for name, option in options.items() if name not in self.own}
 

@@ -176,7 +176,7 @@ def usual_of(loss: AnyLoss) -> tuple[str, ...]:
 
 
 def asked(loss: Loss, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
-    """The functions of these outputs in their order here, and how many derivatives they take.
+    """The functions of these outputs in their order here, and how many derivatives they take; no names: what is usual.
 
     InvalidParameter for one that the loss has not.
     """
@@ -200,7 +200,7 @@ def _usual(kind: Kind, derivatives: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _asked(loss: str, kind: Kind, derivatives: int, names: tuple[str, ...]) -> tuple[tuple[tuple[str, Function], ...], int]:
-    had = _had(kind, derivatives)
+    had, names = _had(kind, derivatives), names or _usual(kind, derivatives)
     wanted = {OUTPUTS.resolve(name, ("outputs", index))[0]: index for index, name in enumerate(names)}
     missing = {output: index for output, index in wanted.items() if not (output.always or output in had)}
     if missing:

@@ -61,14 +61,20 @@ def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -
     return {name: (per, numbers) for name, numbers in lists.items() if (per := meaning(declared[name]))} if lists else {}
 
 
+def unsettled(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parameters with a number for each class of which only the classes, or the labels, say what these are."""
+    words = (name for name, value in parameters.items() if isinstance(value, str | Mapping))
+    return tuple(name for name in words if meaning(declared[name]) is PER_CLASS)
+
+
 def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
     """InvalidParameter for a list that has not one number for each."""
     for name, (per, numbers) in lists.items():
         n, *columns = elements
         wanted = {"class": k, "interval": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
         if len(numbers) != wanted:
-            said = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
-            message = f"{name} must have one number per {per.what}: {said}"
+            counted = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
+            message = f"{name} must have one number per {per.what}: {counted}"
             raise InvalidParameter([Fault(("parameters", name), "length", message)])
 
 

@@ -165,9 +165,9 @@ def search(question: str, losses: Iterable[T]) -> list[T]:
     if words and not wanted:
         return losses
     scores = {loss: [_score(fields(loss), alternatives) for alternatives in wanted] for loss in losses}
-    known = [at for at in range(len(wanted)) if any(score[at] for score in scores.values())]
-    most = max((sum(score[at] > 0 for at in known) for score in scores.values()), default=0)
-    found = [loss for loss in losses if loss in named or (most and sum(scores[loss][at] > 0 for at in known) == most)]
+    known = [thing for thing in range(len(wanted)) if any(score[thing] for score in scores.values())]
+    most = max((sum(score[thing] > 0 for thing in known) for score in scores.values()), default=0)
+    found = [loss for loss in losses if loss in named or (most and sum(scores[loss][thing] > 0 for thing in known) == most)]
     return sorted(found, key=lambda loss: (loss not in named, -sum(scores[loss]) - _KNOWN_BY * len(loss.aliases)))
 
 
@@ -213,14 +213,14 @@ def _stem(word: str) -> str:
 def _wanted(words: list[str]) -> list[list[tuple[float, list[str]]]]:
     """What is asked for, thing by thing: alternatives, each with its weight and its words."""
     wanted: list[list[tuple[float, list[str]]]] = []
-    at = 0
-    while at < len(words):
-        length = next((n for n in (3, 2) if " ".join(words[at : at + n]) in _MEANT and at + n <= len(words)), 1)
-        said = words[at : at + length]
-        meant = _MEANT.get(" ".join(said), [])
-        if meant or said[0] not in _EMPTY:
-            wanted.append([(1.0, said), *((_BY_SYNONYM, phrase) for phrase in meant)])
-        at += length
+    start = 0
+    while start < len(words):
+        length = next((n for n in (3, 2) if " ".join(words[start : start + n]) in _MEANT and start + n <= len(words)), 1)
+        asked = words[start : start + length]
+        meant = _MEANT.get(" ".join(asked), [])
+        if meant or asked[0] not in _EMPTY:
+            wanted.append([(1.0, asked), *((_BY_SYNONYM, phrase) for phrase in meant)])
+        start += length
     return wanted
 
 
@@ -243,4 +243,4 @@ def _fit(words: str, phrase: list[str]) -> float:
     return min(fits, default=0.0)
 
 
-_MEANT = {" ".join(_words(said)): [_words(phrase) for phrase in meant.split(",")] for said, meant in SYNONYMS.items()}
+_MEANT = {" ".join(_words(phrase)): [_words(phrase) for phrase in meant.split(",")] for phrase, meant in SYNONYMS.items()}

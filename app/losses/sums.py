@@ -44,13 +44,15 @@ def batch_of(
     if isinstance(bound, Bound):
         if sample_weight is not None or mask is not None:
             _refuse_objects(bound, sample_weight=sample_weight, mask=mask)
+        weight: Any = sample_weight
+        counted: Any = mask
         try:
             return batch_of_one(
                 bound,
                 predictions,
                 targets,
-                sample_weight=cast(Any, sample_weight),
-                mask=cast(Any, mask),
+                sample_weight=weight,
+                mask=counted,
                 classes=classes,
                 missing=missing,
             )
@@ -120,7 +122,7 @@ def _check_samples(bound: Sum, part: Part, batches: Sequence[AnyBatch]) -> None:
 def evaluate(batch: AnyBatch, *, reduction: Reduction = "mean", outputs: Collection[str] = ()) -> Evaluation:
     """The loss of a checked batch, or the sum of losses, with what is asked for; nothing: what is usual for it."""
     if isinstance(batch, Batch):
-        return evaluate_one(batch, reduction=reduction, outputs=outputs or usual_of(batch.loss))
+        return evaluate_one(batch, reduction=reduction, outputs=outputs)
     return _summed(batch, reduction, tuple(outputs) or usual_of(batch.loss))
 
 

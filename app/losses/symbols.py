@@ -112,8 +112,8 @@ def _described(loss: Described, parameter: str) -> str:
     """What a parameter says of itself."""
     annotation = loss.parameters[parameter].annotation
     marks = get_args(annotation) if get_origin(annotation) is Annotated else ()
-    said = next(mark.documentation for mark in marks if isinstance(mark, Doc)).rstrip(".")
-    return said[0].lower() + said[1:]
+    description = next(mark.documentation for mark in marks if isinstance(mark, Doc)).rstrip(".")
+    return description[0].lower() + description[1:]
 
 
 def _definitions(tree: Node) -> list[tuple[str, str]]:

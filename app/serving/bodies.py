@@ -10,18 +10,17 @@ from app.serving.state import State
 class Body:
     """Bytes that grow as they arrive: pieces at first, then memory that a process can share; all of it within the budget."""
 
-    __slots__ = ("_buffer", "_limit", "_pieces", "_reservation", "_reserved", "_state", "size")
+    __slots__ = ("_buffer", "_limit", "_pieces", "_reservation", "_state", "size")
 
     def __init__(self, state: State, limit: int, expected: int) -> None:
         self._state, self._limit = state, limit
         self._pieces: list[bytes] = []
         self._buffer: Buffer | None = None
-        self._reserved = max(expected, TINY_BYTES)
         self._reservation: Reservation | None = state.budget.reserve(expected) if expected > TINY_BYTES else None
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Take in more; StillArriving where it is too much, Busy where there is no room for it now."""
+        """Take in more; StillArriving where it is too much, OverBudget where there is no room for it now."""
         self.size = size = self.size + len(chunk)
         if size > self._limit:
             raise StillArriving(f"the body is larger than the {self._limit} bytes that this server takes")
@@ -39,9 +38,8 @@ class Body:
     def _reserve(self) -> None:
         if self._reservation is None:
             self._reservation = self._state.budget.reserve(self.size)
-        elif self.size > self._reserved:
-            self._reservation.grow(self.size - self._reserved)
-        self._reserved = max(self._reserved, self.size)
+        elif self.size > self._reservation.size:
+            self._reservation.grow(self.size - self._reservation.size)
 
     @property
     def reserved(self) -> int:

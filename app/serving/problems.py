@@ -26,8 +26,11 @@ from app.errors import (
     NotAcceptable,
     NotFound,
     Path,
+    QuotaExceeded,
+    ScopeMissing,
     TooLarge,
     TooSlow,
+    Unauthorized,
     Unavailable,
     UnknownName,
     UnsupportedMediaType,
@@ -41,7 +44,9 @@ from app.wire.faults import name as name_of
 STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
     MalformedRequest: HTTPStatus.BAD_REQUEST,
     MalformedDocument: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
+    QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
@@ -55,6 +60,11 @@ STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
 }
 """The status of each error; a subclass has its parent's."""
 
+TYPES = {"quota_exceeded": "https://iana.org/assignments/http-problem-types#quota-exceeded"}
+"""The types of problems that are registered (draft-ietf-httpapi-ratelimit-headers); the others are ours."""
+
+CHALLENGE = 'Bearer realm="criterion"'
+
 RULES = {
     "missing": "missing",
     "finite_number": "not_finite",
@@ -66,6 +76,8 @@ RULES = {
 }
 """Pydantic's rules under the codes that this service promises; each other one is about a "type"."""
 
+VIOLATED = "violated-policies"
+
 Rendered: TypeAlias = tuple[int, tuple[HeadField, ...], Content]
 """Status, fields of the head, and content of an answer."""
 
@@ -73,13 +85,16 @@ Rendered: TypeAlias = tuple[int, tuple[HeadField, ...], Content]
 class Problem(TypedDict):
     """RFC 9457 problem details."""
 
-    type: Annotated[str, Field(description="A URI for the kind of problem; it ends with the code.")]
+    type: Annotated[str, Field(description="Where the kind of problem is described; it ends with the code.")]
     title: Annotated[str, Field(description="The status in words.")]
     status: Annotated[int, Field(description="The HTTP status.")]
     detail: Annotated[str, Field(description="What is wrong, in a sentence.")]
     code: Annotated[str, Field(description="A stable name of the problem, for programs.")]
     errors: Annotated[
         list["FaultBody"], Field(description=f"Each thing that is wrong, {MAX_FAULTS} at most.", max_length=MAX_FAULTS)
+    ]
+    violated_policies: NotRequired[  # written with a hyphen: see VIOLATED
+        Annotated[list[str], Field(description="Only with status 429: which limits are reached.", alias=VIOLATED)]
     ]
     request_id: NotRequired[
         Annotated[str, Field(description="Only with status 500: the id under which the server has logged it.")]
@@ -122,7 +137,8 @@ def status_of(error: CallerError | Unavailable) -> HTTPStatus:
 def as_problem(error: CallerError | Unavailable) -> Content:
     if isinstance(error, Unavailable):
         return _problem(status_of(error), error.code, str(error))
-    return _problem(status_of(error), error.code, error.detail, error.faults)
+    more = {VIOLATED: list(error.violated)} if isinstance(error, QuotaExceeded) else {}
+    return _problem(status_of(error), error.code, error.detail, error.faults, **more)
 
 
 def failure(request_id: str) -> Content:
@@ -145,14 +161,18 @@ def _as_protocol(error: CallerError | Unavailable) -> Content:
 
 
 def _fields(error: CallerError | Unavailable) -> tuple[HeadField, ...]:
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | QuotaExceeded):
         return ((b"retry-after", b"%d" % error.retry_after),)
+    if isinstance(error, Unauthorized):
+        return ((b"www-authenticate", (CHALLENGE + (', error="invalid_token"' if error.sent else "")).encode()),)
+    if isinstance(error, ScopeMissing):
+        return ((b"www-authenticate", f'{CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'.encode()),)
     return ((b"allow", ", ".join(error.allowed).encode()),) if isinstance(error, MethodNotAllowed) else ()
 
 
-def _problem(status: HTTPStatus, code: str, detail: str, faults: Sequence[Fault] = (), **more: str) -> Content:
+def _problem(status: HTTPStatus, code: str, detail: str, faults: Sequence[Fault] = (), **more: object) -> Content:
     body = Problem(
-        type=f"urn:criterion:problem:{code}",
+        type=TYPES.get(code, f"/docs/errors#{code}"),
         title=phrase(status),
         status=status.value,
         detail=detail,

@@ -1,7 +1,7 @@
 """A field that a request has not: what was probably meant by it, and where it belongs.
 
 Requests are Pydantic models. One that stands for a named thing (a loss, an optimizer) has a field `name` with one value; its
-other fields are the parameters of the thing. A field that takes such a thing may be marked by a `Holder`.
+other fields are the parameters of the thing. A field that takes such a thing is marked by a `Choice`, and may be by a `Holder`.
 """
 
 import json
@@ -29,6 +29,15 @@ class Holder(Protocol):
         ...
 
 
+@runtime_checkable
+class Choice(Protocol):
+    """Marks a field whose value is an object of one of several models: errors then have its name after the field."""
+
+    models: Mapping[str, type[BaseModel]]
+    unnamed: type[BaseModel] | None
+    """The model of an object that has no name."""
+
+
 class Belongs(NamedTuple):
     """Where a field belongs."""
 
@@ -50,6 +59,9 @@ def unknown_field(model: type[BaseModel] | None, location: Sequence[int | str], 
     """What is said of a field that a request of this model has not; `location` is the place in Pydantic's own words."""
     key, above = str(path[-1]), path[:-1]
     owners = _owners(model, location[:-1]) if model else []
+    if twin := _twin(owners, key):
+        message = f"{key} is another name of {twin}, and both are there: send one of them"
+        return Unknown(Fault(path, "duplicate", message), None)
     fields = list(dict.fromkeys(name for owner in owners for name in owner.model_fields))
     thing = _name_of(owners[0]) if len(owners) == 1 else None
     if thing:
@@ -58,12 +70,12 @@ def unknown_field(model: type[BaseModel] | None, location: Sequence[int | str], 
         outer = None if close or model is None else translated(key, model.model_fields)
         words += f"; did you mean {outer}, a field of the request?" if outer else ""
         return Unknown(Fault(path, "unknown_parameter", f"{thing} has no parameter {key[:80]!r}; {words}"), None)
-    said = f"there is no field {key[:80]!r}"
+    message = f"there is no field {key[:80]!r}"
     if translated(key, fields) is None and (elsewhere := _elsewhere(owners, key, _at(document, above))):
         words, place = elsewhere
-        return Unknown(Fault(path, "unknown_field", f"{said} here: {words}"), (*above, *place[:1]))
+        return Unknown(Fault(path, "unknown_field", f"{message} here: {words}"), (*above, *place[:1]))
     words, field = _meant(key, fields, "has")
-    fault = Fault(path, "unknown_field", f"{said}; {words}" if fields else said)
+    fault = Fault(path, "unknown_field", f"{message}; {words}" if fields else message)
     return Unknown(fault, (*above, field) if field else None)
 
 
@@ -98,6 +110,19 @@ def _at(document: object, path: Path) -> Mapping[str, object]:
     return cast(Mapping[str, object], document) if isinstance(document, Mapping) else {}
 
 
+def _twin(owners: Iterable[type[BaseModel]], key: str) -> str | None:
+    """The field that this is another name of: which is refused only where that is there as well."""
+    return next(
+        (
+            name
+            for owner in owners
+            for name, field in owner.model_fields.items()
+            if isinstance(field.validation_alias, AliasChoices) and key != name and key in field.validation_alias.choices
+        ),
+        None,
+    )
+
+
 def _shown(belongs: Belongs, value: object) -> str:
     """The field in its place, with its value where that is short and plain."""
     *above, last = map(str, belongs.place)
@@ -120,7 +145,7 @@ def renamed(model: type[BaseModel], document: object, path: Path = ()) -> dict[P
                 if isinstance(other, str) and other in members
             }
         elif name in members and not path:
-            for inner in _inside(model, name):
+            for inner in _models(_inside(model, name)):
                 moves |= {} if _name_of(inner) else renamed(inner, members[name], (name,))
     return moves
 
@@ -130,22 +155,27 @@ def renamed(model: type[BaseModel], document: object, path: Path = ()) -> dict[P
 
 def _owners(model: type[BaseModel], location: Iterable[int | str]) -> list[type[BaseModel]]:
     """The models that the object at a place may be: Pydantic names the member of a union after the field."""
-    models = [model]
+    models, choices = [model], list[Choice]()
     for step in location:
         if isinstance(step, int):
             continue
-        within = [found for owner in models if step in owner.model_fields for found in _inside(owner, step)]
-        models = within or [found for found in models if (_name_of(found) or "inline") == step] or models
+        chosen = [choice.models[step] for choice in choices if step in choice.models]
+        parts = [part for owner in models if step in owner.model_fields for part in _inside(owner, step)]
+        choices = [part for part in parts if isinstance(part, Choice)]
+        models = chosen or [*_models(parts)] or models
     return models
 
 
 @lru_cache(256)
-def _inside(owner: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
-    return tuple(_models(parts_of(owner.model_fields[field])))
+def _inside(owner: type[BaseModel], field: str) -> tuple[object, ...]:
+    return tuple(parts_of(owner.model_fields[field]))
 
 
 def _models(parts: Iterable[object]) -> Iterator[type[BaseModel]]:
-    return (part for part in parts if isinstance(part, type) and issubclass(part, BaseModel))
+    for part in parts:
+        model = part.unnamed if isinstance(part, Choice) else part
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield model
 
 
 def parts_of(field: FieldInfo) -> list[object]:

@@ -16,7 +16,7 @@ from app.training.optimizers import Optimizer
 from app.training.result import Result, finish
 from app.training.run import Chosen, Limits, Plan, Run, prepare
 from app.training.schedules import Schedule
-from app.training.tables import Held, Table
+from app.training.tables import Holdout, Table
 
 MODELS = registry("model", Model, models)
 OPTIMIZERS = registry("optimizer", Optimizer, optimizers)
@@ -34,7 +34,7 @@ __all__ = [
     "Data",
     "Dataset",
     "Epoch",
-    "Held",
+    "Holdout",
     "Limits",
     "Metric",
     "Model",

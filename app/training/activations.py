@@ -178,8 +178,8 @@ SOFTMAX = Activation("softmax", _softmax, _softmax_back, Simplex())
 LOG_SOFTMAX = Activation("log_softmax", _log_softmax, _log_softmax_back, Simplex(logarithms=True))
 
 HIDDEN = {
-    each.name: each
-    for each in (
+    activation.name: activation
+    for activation in (
         Activation("relu", _relu, _relu_back, Interval(0.0)),
         TANH,
         SIGMOID,
@@ -191,5 +191,5 @@ HIDDEN = {
 }
 """What a hidden layer may use."""
 
-OUTPUTS = {each.name: each for each in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH)}
+OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH)}
 """What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes."""

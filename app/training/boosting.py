@@ -75,7 +75,7 @@ class Boosting:
         n, k = self.run.training.n, self.trees.outputs
         first = self.run.training.labels.targets.reshape(n, -1)[:, 0]
         rows = np.argsort(first, kind="stable")[np.linspace(0, n - 1, min(n, PROBED)).astype(np.intp)]
-        labels = self.run.training.labels.at(rows)._replace(weights=None, counts=None, sample=None)
+        labels = self.run.training.labels.take(rows)._replace(weights=None, counts=None, sample=None)
         slopes = Slopes(self.run.objective, self.trees.output, labels)
         spread = 1.0 if self.slopes.corners is None else float(self.slopes.corners.std()) or 1.0
         directions = np.random.default_rng(0).normal(size=(len(rows), k)) if k > 1 else np.ones((len(rows), 1))

@@ -8,20 +8,20 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses import LOSSES, Loss
+from app.losses import LOSSES
 from app.losses.inputs import Numbers
 from app.losses.loss import ZERO_AT_TARGET
 from app.losses.numerics.stable import Array
 from app.training.fit import stopped
 from app.training.learners import State, learner
-from app.training.objective import fitting
+from app.training.objective import fitting, takes_labels
 from app.training.run import Run
 from app.training.symptoms import (
     GAIN,
     LEFT,
     STILL,
     Inside,
-    Seen,
+    Measurements,
     Tried,
     attempt,
     constant_losses,
@@ -103,7 +103,7 @@ def diagnose(run: Run, state: State) -> list[Finding]:
     A misfit of loss and labels comes before what the course of the losses says. The time it takes is that of some hundred
     steps on up to SAMPLED rows, whatever the size of the run.
     """
-    seen = Seen(run, state)
+    seen = Measurements(run, state)
     misfits = (
         _constant_targets,
         _unbounded,
@@ -125,7 +125,7 @@ def diagnose(run: Run, state: State) -> list[Finding]:
 # --- loss and labels that do not fit ----------------------------------------------------------------------------------
 
 
-def _constant_targets(seen: Seen) -> Finding | None:
+def _constant_targets(seen: Measurements) -> Finding | None:
     targets = seen.whole.training.labels.targets
     if not (targets == targets[:1]).all():
         return None
@@ -137,7 +137,7 @@ def _constant_targets(seen: Seen) -> Finding | None:
     )
 
 
-def _unbounded(seen: Seen) -> Finding | None:
+def _unbounded(seen: Measurements) -> Finding | None:
     """A loss without a least value: hinge_embedding, say, on distances that may be negative."""
     if seen.bounded:
         return None
@@ -150,9 +150,9 @@ def _unbounded(seen: Seen) -> Finding | None:
     )
 
 
-def _classes_as_quantities(seen: Seen) -> Finding | None:
+def _classes_as_quantities(seen: Measurements) -> Finding | None:
     data, objective = seen.whole.plan.data, seen.whole.objective
-    if _takes_labels(objective.loss) or not isinstance(data.targets, np.ndarray) or data.targets.ndim != 1:
+    if takes_labels(objective.loss) or not isinstance(data.targets, np.ndarray) or data.targets.ndim != 1:
         return None
     indices, counts = np.unique(data.targets, return_counts=True)
     if len(indices) < 3 or not np.array_equal(indices, np.arange(len(indices))):
@@ -168,7 +168,7 @@ def _classes_as_quantities(seen: Seen) -> Finding | None:
     )
 
 
-def _quantities_as_classes(seen: Seen) -> Finding | None:
+def _quantities_as_classes(seen: Measurements) -> Finding | None:
     run, targets = seen.whole, seen.whole.training.targets
     if run.objective.targets_encoding != "class_index" or run.plan.data.classes is not None or targets.ndim != 1:
         return None
@@ -183,7 +183,7 @@ def _quantities_as_classes(seen: Seen) -> Finding | None:
     )
 
 
-def _indistinct(seen: Seen) -> Finding | None:
+def _indistinct(seen: Measurements) -> Finding | None:
     """Different targets that cost the same whatever is predicted, as where a loss's parameter clips them."""
     targets = seen.run.training.labels.targets
     kinds, target = _numbered(seen.costs), _numbered(targets.reshape(len(targets), -1))
@@ -199,7 +199,7 @@ def _indistinct(seen: Seen) -> Finding | None:
     )
 
 
-def _lopsided(seen: Seen) -> Finding | None:
+def _lopsided(seen: Measurements) -> Finding | None:
     """Rows that cost so much more than others that only they are seen: percentages of targets that are 0, say."""
     costs = np.abs(seen.costs).mean(axis=1)
     most, usual = float(costs.max()), float(np.quantile(costs, 0.1))
@@ -213,7 +213,7 @@ def _lopsided(seen: Seen) -> Finding | None:
     )
 
 
-def _unreachable(seen: Seen) -> Finding | None:
+def _unreachable(seen: Measurements) -> Finding | None:
     """Targets beyond what the last layer can make: a loss that is 0 at the target cannot come near 0."""
     run, ends = seen.run, seen.ends
     share = float((ends.least > AFFECTED * ends.constant).mean())
@@ -233,19 +233,15 @@ def _numbered(rows: Numbers) -> NDArray[np.intp]:
     return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
 
 
-def _takes_labels(loss: Loss) -> bool:
-    return any("class_names" in encoding.accepts for _, encoding in loss.inputs["targets"].cases)
-
-
-def _others(seen: Seen, labels: bool | None = None) -> str:
+def _others(seen: Measurements, labels: bool | None = None) -> str:
     """A few losses that train on these targets, taken as labels or as quantities (None: as this loss takes them)."""
     data, loss = seen.whole.plan.data, seen.whole.objective.loss
-    wanted = _takes_labels(loss) if labels is None else labels
-    names = [name for name in fitting(data.targets, data.classes) if _takes_labels(LOSSES[name]) == wanted and name != loss.name]
+    wanted = takes_labels(loss) if labels is None else labels
+    names = [name for name in fitting(data.targets, data.classes) if takes_labels(LOSSES[name]) == wanted and name != loss.name]
     return ", ".join(names[:SUGGESTED]) or "none that is known here"
 
 
-def _own_range(seen: Seen) -> str:
+def _own_range(seen: Measurements) -> str:
     """How targets come back into the range that the loss, its parameters and the last layer were made for."""
     plan = seen.whole.plan
     defaults = plan.loss.thing.defaults
@@ -262,12 +258,12 @@ def _own_range(seen: Seen) -> str:
 # --- steps that are too long ------------------------------------------------------------------------------------------
 
 
-def _diverged(seen: Seen) -> Finding | None:
+def _diverged(seen: Measurements) -> Finding | None:
     if stopped(seen.whole, seen.state) != "diverged":
         return None
-    objective, at, lowered = seen.whole.objective, seen.epochs + 1, with_lower_rate(seen)
+    objective, epoch, lowered = seen.whole.objective, seen.epochs + 1, with_lower_rate(seen)
     evidence = _evidence(
-        diverged_at_epoch=at,
+        diverged_at_epoch=epoch,
         learning_rate=seen.rate,
         first_training_loss=seen.before.training,
         last_finite_training_loss=seen.training[-1] if len(seen.training) else None,
@@ -277,16 +273,16 @@ def _diverged(seen: Seen) -> Finding | None:
     shorter = _shorter(seen, lowered)
     if objective.encoding in ("probability", "distribution") and objective.parameters.get("from_logits") is False:
         summary = (
-            f"In epoch {at} a probability became exactly 0 or 1 for a row of the other class, where {seen.name} is infinite."
+            f"In epoch {epoch} a probability became exactly 0 or 1 for a row of the other class, where {seen.name} is infinite."
         )
         advice = f"loss.from_logits true: the loss then takes the sums before {objective.activation.name}, for which it is finite"
         return Finding("diverging", summary, evidence | {"output": objective.activation.name}, f"{advice}; and {shorter}.")
     began = math.isfinite(seen.before.training)
-    said = f"no longer finite in epoch {at}: the steps are too long" if began else "not finite even before the first step"
-    return Finding("diverging", f"The loss was {said}.", evidence, f"{shorter}.")
+    message = f"no longer finite in epoch {epoch}: the steps are too long" if began else "not finite even before the first step"
+    return Finding("diverging", f"The loss was {message}.", evidence, f"{shorter}.")
 
 
-def _grew(seen: Seen) -> Finding | None:
+def _grew(seen: Measurements) -> Finding | None:
     """A loss that rose above where it was, or that goes up and down."""
     course = seen.training
     if len(course) < 2:
@@ -313,18 +309,18 @@ def _grew(seen: Seen) -> Finding | None:
     )
     rose = f"rose from {course.min():.3g} to {course[-1]:.3g}: the steps are too long"
     bounced = f"goes up and down, and rose in {rises} of the last {len(steps)} epochs: the steps overshoot"
-    verdict, said = ("oscillating", bounced) if both_ways else ("diverging", rose)
-    return Finding(verdict, f"The training loss {said}.", evidence, f"{_shorter(seen, shorter)}.")
+    verdict, story = ("oscillating", bounced) if both_ways else ("diverging", rose)
+    return Finding(verdict, f"The training loss {story}.", evidence, f"{_shorter(seen, shorter)}.")
 
 
-def _lifted(seen: Seen) -> bool:
+def _lifted(seen: Measurements) -> bool:
     """Whether the loss ends well above its least, and no penalty is what lifted it."""
     course = seen.training
     rise = min(level(course), float(course[-1])) - float(course[1:].min())
     return rise > WORSE * (seen.scale or math.inf) and not seen.penalties
 
 
-def _calmed(seen: Seen) -> Tried | None:
+def _calmed(seen: Measurements) -> Tried | None:
     """A lower rate with which the loss comes further down, from the start or from where it is; None: rates are not to blame."""
     lowered = with_lower_rate(seen)
     return lowered if lowered and lowered.losses.training < level(seen.training) else with_better_rate(seen, (-1, -2, -3))
@@ -333,7 +329,7 @@ def _calmed(seen: Seen) -> Tried | None:
 # --- more learned than there is ---------------------------------------------------------------------------------------
 
 
-def _overfitted(seen: Seen) -> Finding | None:
+def _overfitted(seen: Measurements) -> Finding | None:
     """A validation loss that turned while the training loss went on falling, or that never followed it."""
     held, training = seen.validation, seen.training[-len(seen.validation) :]
     gained = seen.ends.constant - level(seen.training)
@@ -366,7 +362,7 @@ def _turned(held: Array, training: Array, gained: float) -> bool:
     return rose and float(training[turn]) - level(training) > OVERFITTED / 2 * gained
 
 
-def _carried(seen: Seen) -> tuple[float, float]:
+def _carried(seen: Measurements) -> tuple[float, float]:
     """Gain over the best constant on validation rows as a share of that on training rows, and its standard error."""
     run, model, kept = seen.run, learner(seen.run), dict(seen.last)
     assert run.validation is not None
@@ -383,12 +379,12 @@ def _carried(seen: Seen) -> tuple[float, float]:
 # --- less learned than there is ---------------------------------------------------------------------------------------
 
 
-def _unfinished(seen: Seen) -> bool:
+def _unfinished(seen: Measurements) -> bool:
     """Whether the run has come to rest before it has learned what could be learned; never where there is no telling."""
     return seen.scale > 0.0 and not seen.improving and seen.learned < FITTED
 
 
-def _held_back(seen: Seen) -> Finding | None:
+def _held_back(seen: Measurements) -> Finding | None:
     """A penalty that keeps the model from what it could learn: without it a few steps come further, on all rows."""
     if not _unfinished(seen) or not seen.penalties:
         return None
@@ -396,8 +392,8 @@ def _held_back(seen: Seen) -> Finding | None:
     held, free = (
         [attempt(run, state, rate).losses for state in (seen.first, seen.last)] for run in (seen.run, unpenalized(seen.run))
     )
-    best = min(free, key=lambda each: or_infinite(each.training))
-    gain = min(now.training, *(or_infinite(each.training) for each in held)) - best.training
+    best = min(free, key=lambda losses: or_infinite(losses.training))
+    gain = min(now.training, *(or_infinite(losses.training) for losses in held)) - best.training
     if not gain > GAIN * seen.span or now.validation - best.validation < gain / 2:
         return None
     evidence = _evidence(
@@ -408,7 +404,7 @@ def _held_back(seen: Seen) -> Finding | None:
     return Finding("underfitting", summary, evidence, f"{'; or '.join(ways)}.")
 
 
-def _stuck(seen: Seen) -> Finding | None:
+def _stuck(seen: Measurements) -> Finding | None:
     """A loss that stays where it is because no slope arrives at the weights."""
     if not _unfinished(seen):
         return None
@@ -419,8 +415,8 @@ def _stuck(seen: Seen) -> Finding | None:
         return _silent(seen, inside, silent)
     if not inside.derivatives:
         return None
-    dead = [(np.abs(each) < DEAD).all(axis=0) for each in inside.derivatives]
-    share = max(float(each.mean()) for each in dead)
+    dead = [(np.abs(slopes) < DEAD).all(axis=0) for slopes in inside.derivatives]
+    share = max(float(flags.mean()) for flags in dead)
     reach = _reach(inside)
     if share == 1.0 or (share >= HALF and seen.left > LEFT):
         return _dead(seen, np.concatenate(dead), share, reach)
@@ -431,7 +427,7 @@ def _reach(inside: Inside) -> float:
     return mean_length(inside.arriving) / max(mean_length(inside.wanted), 1e-300)
 
 
-def _silent(seen: Seen, inside: Inside, silent: NDArray[np.bool_]) -> Finding:
+def _silent(seen: Measurements, inside: Inside, silent: NDArray[np.bool_]) -> Finding:
     """Rows far from their least loss without a slope: the loss has none there, or the last activation passes none on."""
     share, output = float(silent.mean()), seen.run.objective.activation.name
     evidence = _evidence(
@@ -451,7 +447,7 @@ def _silent(seen: Seen, inside: Inside, silent: NDArray[np.bool_]) -> Finding:
     return Finding("plateau", summary, evidence, f"{instead}; or {_shorter(seen, with_lower_rate(seen))}.")
 
 
-def _dead(seen: Seen, dead: NDArray[np.bool_], share: float, reach: float) -> Finding:
+def _dead(seen: Measurements, dead: NDArray[np.bool_], share: float, reach: float) -> Finding:
     model, lowered = seen.whole.plan.model.all, with_lower_rate(seen)
     evidence = _evidence(
         dead_units=int(dead.sum()),
@@ -473,7 +469,7 @@ def _dead(seen: Seen, dead: NDArray[np.bool_], share: float, reach: float) -> Fi
     return Finding("plateau", summary, evidence, f"{'; or '.join(ways)}.")
 
 
-def _vanished(seen: Seen, reach: float) -> Finding:
+def _vanished(seen: Measurements, reach: float) -> Finding:
     model = seen.whole.plan.model.all
     layers, activation = len(model["hidden"]), model["hidden_activation"]
     evidence = _evidence(
@@ -487,16 +483,16 @@ def _vanished(seen: Seen, reach: float) -> Finding:
     ways = [f"model.hidden_activation relu instead of {activation}"] if activation != "relu" else []
     ways += [f"fewer layers: model.hidden {json.dumps(model['hidden'][:2])}"] if layers > 2 else []
     ways += [_rate_instead(seen, min(10.0 * seen.rate, highest_rate(seen.run)))] if math.isfinite(seen.rate) else []
-    said = f"{reach:.2g} of the slope at the outputs arrives at the first of {layers} hidden layers"
-    return Finding("plateau", f"The gradient vanishes: {said}.", evidence, f"{'; or '.join(ways) or 'another seed'}.")
+    message = f"{reach:.2g} of the slope at the outputs arrives at the first of {layers} hidden layers"
+    return Finding("plateau", f"The gradient vanishes: {message}.", evidence, f"{'; or '.join(ways) or 'another seed'}.")
 
 
-def _wrong_rate(seen: Seen) -> Finding | None:
+def _wrong_rate(seen: Measurements) -> Finding | None:
     """A loss that stays where it is although steps of another length lower it."""
     if not _unfinished(seen) or math.isnan(seen.whole.base_rate):
         return None
     lower, higher = with_better_rate(seen, (-1, -2, -3)), with_better_rate(seen, range(1, 13))
-    found = min((each for each in (lower, higher) if each), key=lambda each: each.losses.training, default=None)
+    found = min((trial for trial in (lower, higher) if trial), key=lambda trial: trial.losses.training, default=None)
     if found is None:
         return None
     last = float(seen.training[-1])
@@ -511,7 +507,7 @@ def _wrong_rate(seen: Seen) -> Finding | None:
     return Finding("plateau", summary, evidence, f"{'; or '.join(ways)}.")
 
 
-def _idle(seen: Seen) -> Finding | None:
+def _idle(seen: Measurements) -> Finding | None:
     """A model that bends, and has not begun to."""
     bends = isinstance(seen.run.model, Trees) or len(seen.run.model.widths) > 2
     if not bends or not _unfinished(seen) or seen.learned > BEGUN or seen.left < LEFT:
@@ -527,13 +523,13 @@ def _idle(seen: Seen) -> Finding | None:
     )
     ways = [_rate_instead(seen, min(10.0 * seen.rate, highest_rate(seen.run)))] if math.isfinite(seen.rate) else []
     ways.append(f"epochs {10 * plan.epochs} instead of {plan.epochs}")
-    if not _takes_labels(seen.whole.objective.loss) and np.abs(targets).max() > LARGE:
+    if not takes_labels(seen.whole.objective.loss) and np.abs(targets).max() > LARGE:
         ways.append("data.targets in larger units")
     summary = f"The model has not begun to learn, though the inputs explain {seen.left:.0%} of the loss: its steps are too few."
     return Finding("plateau", summary, evidence, f"{'; or '.join(ways)}.")
 
 
-def _underfitted(seen: Seen) -> Finding | None:
+def _underfitted(seen: Measurements) -> Finding | None:
     """A loss that rests although the inputs say more, or although nothing was learned at all."""
     if not _unfinished(seen) or not (seen.left > LEFT or seen.learned < NOTHING):
         return None
@@ -558,7 +554,7 @@ def _underfitted(seen: Seen) -> Finding | None:
 # --- nothing wrong ----------------------------------------------------------------------------------------------------
 
 
-def _improving(seen: Seen) -> Finding | None:
+def _improving(seen: Measurements) -> Finding | None:
     if not seen.improving:
         return None
     plan, done = seen.whole.plan, seen.epochs
@@ -580,7 +576,7 @@ def _improving(seen: Seen) -> Finding | None:
     return Finding("still_improving", f"The loss was still falling after {done} epoch{'s' * (done != 1)}.", evidence, advice)
 
 
-def _converged(seen: Seen) -> Finding:
+def _converged(seen: Measurements) -> Finding:
     course, held = seen.training, seen.validation
     evidence = _evidence(
         epochs=seen.epochs,
@@ -606,31 +602,35 @@ def _converged(seen: Seen) -> Finding:
 
 def _evidence(**numbers: Any) -> dict[str, float | int | str]:
     """What is known of these, as plain numbers; what is not finite is left out."""
-    plain: dict[str, Any] = {name: each.item() if isinstance(each, np.number) else each for name, each in numbers.items()}
-    return {name: each for name, each in plain.items() if isinstance(each, str) or (each is not None and math.isfinite(each))}
+    plain: dict[str, Any] = {name: number.item() if isinstance(number, np.number) else number for name, number in numbers.items()}
+    return {
+        name: number
+        for name, number in plain.items()
+        if isinstance(number, str) or (number is not None and math.isfinite(number))
+    }
 
 
 def _said(tried: Tried | None) -> dict[str, float]:
     return {} if tried is None else {"tried_learning_rate": tried.rate, "training_loss_when_tried": tried.losses.training}
 
 
-def _held(seen: Seen) -> dict[str, float]:
+def _held(seen: Measurements) -> dict[str, float]:
     """How many validation rows there are, without which nothing can be said of other rows, and their last loss."""
     rows = 0 if seen.whole.validation is None else seen.whole.validation.n
     return {"validation_rows": rows, "last_validation_loss": seen.validation[-1] if len(seen.validation) else math.nan}
 
 
-def _rate_instead(seen: Seen, rate: float) -> str:
+def _rate_instead(seen: Measurements, rate: float) -> str:
     field = "model.learning_rate" if isinstance(seen.whole.model, Trees) else "optimizer.learning_rate"
     return f"{field} {rate:.3g} instead of {seen.whole.base_rate:.3g}"
 
 
-def _more_patience(seen: Seen) -> str:
+def _more_patience(seen: Measurements) -> str:
     patience = seen.whole.plan.patience or 1
     return f"early_stopping.patience {2 * patience} instead of {patience}"
 
 
-def _shorter(seen: Seen, tried: Tried | None) -> str:
+def _shorter(seen: Measurements, tried: Tried | None) -> str:
     """What shortens the steps."""
     run, plan, ways = seen.whole, seen.whole.plan, list[str]()
     if math.isfinite(run.base_rate):
@@ -645,7 +645,7 @@ def _shorter(seen: Seen, tried: Tried | None) -> str:
     return "; or ".join(ways) or "regularization.l2 0.001"
 
 
-def _simpler(seen: Seen, turn: int | None) -> str:
+def _simpler(seen: Measurements, turn: int | None) -> str:
     """What keeps a model from learning rows by heart."""
     plan, model, ways = seen.whole.plan, seen.whole.plan.model.all, list[str]()
     if turn is not None and plan.patience is None:
@@ -665,7 +665,7 @@ def _simpler(seen: Seen, turn: int | None) -> str:
     return f"{'; or '.join([*ways, 'more training rows'])}.{kept}"
 
 
-def _larger(seen: Seen) -> str:
+def _larger(seen: Measurements) -> str:
     """What lets a model bend further."""
     model = seen.whole.plan.model.all
     if isinstance(seen.whole.model, Trees):

@@ -64,17 +64,17 @@ def fit(run: Run, state: State) -> Iterator[Epoch]:
     step = model.resume(state, rng)
     while stopped(run, state) is None:
         began = time.perf_counter()
-        at = int(state["epoch"])
-        rate = _rate(run, state, at)
+        epoch = int(state["epoch"])
+        rate = _rate(run, state, epoch)
         with np.errstate(all="ignore"):  # what overflows ends the run as diverged
             norm = step(rate)
             losses, metrics = measured(run, model, state)
         state["rng"] = _saved(rng)
-        state["epoch"] = np.array(at + 1)
-        state["history"][at] = [*losses, rate, norm, time.perf_counter() - began, *_flat(metrics)]
+        state["epoch"] = np.array(epoch + 1)
+        state["history"][epoch] = [*losses, rate, norm, time.perf_counter() - began, *_flat(metrics)]
         if stopped(run, state) != "diverged":
             _keep_best(model, state, losses[0] if run.validation is None else losses[1], run.plan.min_delta)
-            yield _epoch(run, state, at)
+            yield _epoch(run, state, epoch)
 
 
 def stopped(run: Run, state: State) -> Reason | None:
@@ -93,20 +93,20 @@ def stopped(run: Run, state: State) -> Reason | None:
 def history(run: Run, state: State) -> list[Epoch]:
     """Every epoch so far, without the one that diverged."""
     done = int(state["epoch"])
-    return [_epoch(run, state, at) for at in range(done - (stopped(run, state) == "diverged"))]
+    return [_epoch(run, state, epoch) for epoch in range(done - (stopped(run, state) == "diverged"))]
 
 
 # --- one epoch --------------------------------------------------------------------------------------------------------
 
 
-def _rate(run: Run, state: State, at: int) -> float:
+def _rate(run: Run, state: State, epoch: int) -> float:
     """The learning rate of an epoch; NaN where the optimizer has none."""
     base = run.base_rate
     if run.plan.schedule is None:
         return base
     chosen = run.plan.schedule
-    monitored = state["history"][:at, 0 if run.validation is None else 1]
-    return base * chosen.thing(at, run.plan.epochs, monitored, **chosen.all)
+    monitored = state["history"][:epoch, 0 if run.validation is None else 1]
+    return base * chosen.thing(epoch, run.plan.epochs, monitored, **chosen.all)
 
 
 def measured(run: Run, model: Learner, state: State) -> tuple[tuple[float, float], dict[str, tuple[float, float | None]]]:
@@ -149,12 +149,12 @@ def _flat(metrics: Mapping[str, tuple[float, float | None]]) -> list[float]:
     return [math.nan if number is None else number for pair in metrics.values() for number in pair]
 
 
-def _epoch(run: Run, state: State, at: int) -> Epoch:
-    training, validation, rate, norm, seconds, *scores = state["history"][at].tolist()
+def _epoch(run: Run, state: State, epoch: int) -> Epoch:
+    training, validation, rate, norm, seconds, *scores = state["history"][epoch].tolist()
     absent = run.validation is None
     names = [chosen.thing.name for chosen in run.plan.metrics]
-    metrics = {name: (scores[2 * at], None if absent else scores[2 * at + 1]) for at, name in enumerate(names)}
-    return Epoch(at + 1, training, None if absent else validation, metrics, None if math.isnan(rate) else rate, norm, seconds)
+    metrics = {name: (scores[2 * position], None if absent else scores[2 * position + 1]) for position, name in enumerate(names)}
+    return Epoch(epoch + 1, training, None if absent else validation, metrics, None if math.isnan(rate) else rate, norm, seconds)
 
 
 # --- the generator as an array --------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def _saved(rng: np.random.Generator) -> NDArray[np.uint64]:
 
 
 def _restored(saved: NDArray[np.uint64]) -> np.random.Generator:
-    high, low, high_increment, low_increment, held, number = (int(each) for each in saved)
+    high, low, high_increment, low_increment, held, number = (int(word) for word in saved)
     generator = np.random.PCG64()
     generator.state = {
         "bit_generator": "PCG64",

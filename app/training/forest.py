@@ -185,7 +185,7 @@ class Planting:
 
     def _drawn(self, rows: NDArray[np.intp], weights: Array) -> Slopes:
         """The slopes of rows that were drawn more than once, or weigh what they do."""
-        labels = self.run.training.labels.at(rows)
+        labels = self.run.training.labels.take(rows)
         per_row = labels.weights is None and labels.counts is None and bool((weights == weights[0]).all())
         if per_row:
             return Slopes(self.run.objective, self.forest.output, labels)

@@ -88,7 +88,7 @@ class Weighted:
 
     def _predict(self, inputs: Array) -> Array:
         """(n, k), valid until the next call for as many rows."""
-        blocks = [inputs[at : at + PREDICTED_AT_ONCE] for at in range(0, len(inputs), PREDICTED_AT_ONCE)]
+        blocks = [inputs[start : start + PREDICTED_AT_ONCE] for start in range(0, len(inputs), PREDICTED_AT_ONCE)]
         if len(blocks) == 1:
             return self._pass(len(inputs)).forward(inputs)
         return np.concatenate([self._pass(len(block)).forward(block).copy() for block in blocks])
@@ -128,7 +128,7 @@ class Descent(Weighted):
         slots = state["slots"] = state["slots"].copy()
         scratch = np.empty((2, self.network.size))
         labels = self.run.training.labels
-        shuffled, lying = self.training.copy(), labels.at(np.arange(len(labels.targets)))
+        shuffled, lying = self.training.copy(), labels.take(np.arange(len(labels.targets)))
         batches = self._batches(shuffled, lying, rng)
 
         def epoch(rate: float) -> float:
@@ -147,10 +147,10 @@ class Descent(Weighted):
     def _batches(self, inputs: Array, labels: Labels, rng: np.random.Generator) -> list[tuple[Array, Labels, Pass]]:
         """Views of the rows as they lie after each shuffle, with the buffers of their size."""
         size = self.run.batch_size
-        cuts = [slice(at, min(at + size, len(inputs))) for at in range(0, len(inputs), size)]
+        cuts = [slice(start, min(start + size, len(inputs))) for start in range(0, len(inputs), size)]
         sizes = {cut.stop - cut.start for cut in cuts}
         passes = {rows: Pass(self.network, self.weights, self.gradient, rows, rng) for rows in sizes}
-        return [(inputs[cut], labels.at(cut), passes[cut.stop - cut.start]) for cut in cuts]
+        return [(inputs[cut], labels.take(cut), passes[cut.stop - cut.start]) for cut in cuts]
 
     def _shuffle(self, shuffled: Sequence[Numbers | None], rng: np.random.Generator) -> None:
         if not self.run.plan.shuffle:

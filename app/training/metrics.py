@@ -209,13 +209,13 @@ class _Unfit(Exception):
 
 def _misfit(metric: Metric | Loss, why: str, predictions: Array, encoding: str, targets: Numbers) -> InvalidParameter:
     fitting: list[str] = []
-    for each in globals().values():
-        if isinstance(each, Metric) and each is not metric:
+    for other in globals().values():
+        if isinstance(other, Metric) and other is not metric:
             try:
-                _form(each, predictions, encoding, targets)
+                _form(other, predictions, encoding, targets)
             except _Unfit:
                 continue
-            fitting.append(each.name)
+            fitting.append(other.name)
     others = ", ".join([*fitting, f"losses of {encoding} predictions"])
     return InvalidParameter([Fault(("metric",), "metric", f"{metric.name} does not fit: {why}. Metrics that fit: {others}")])
 
@@ -318,12 +318,12 @@ def _way(encoding: str, wanted: frozenset[str], alike: bool) -> tuple[Callable[[
     ways: dict[str, tuple[Callable[[Array], Array], ...]] = {encoding: ()}
     queue = deque([encoding])
     while queue:
-        at = queue.popleft()
-        if at in wanted:
-            return ways[at]
-        for to, step in _READ_AS.get(at, {}).items():
-            if to not in ways and (alike or (at, to) != _AS_REAL):
-                ways[to] = (*ways[at], step)
+        reached = queue.popleft()
+        if reached in wanted:
+            return ways[reached]
+        for to, step in _READ_AS.get(reached, {}).items():
+            if to not in ways and (alike or (reached, to) != _AS_REAL):
+                ways[to] = (*ways[reached], step)
                 queue.append(to)
     return None
 
@@ -349,7 +349,7 @@ def _cases(given: Input) -> str:
     if len(given.cases) == 1:
         _, encoding = given.cases[0]
         return f"{encoding.name} ({encoding.meaning})"
-    return ", ".join(f"{each.name} {when if when == 'otherwise' else f'where {when}'}" for when, each in given.cases)
+    return ", ".join(f"{taken.name} {when if when == 'otherwise' else f'where {when}'}" for when, taken in given.cases)
 
 
 def _value(

@@ -134,7 +134,7 @@ class Pass:
         self.network, self.rng = network, rng
         drops = rng is not None and network.dropout > 0
         *hidden, (self._weights, self._gradient) = zip(network.layers(weights), network.layers(gradient), strict=True)
-        self._hidden = [_buffers(*each, rows, drops) for each in hidden]
+        self._hidden = [_buffers(*layer, rows, drops) for layer in hidden]
         shape = (rows, network.widths[-1])
         self.predictions: Array = np.empty(shape)
         """(rows, outputs) of the last pass forward."""

@@ -17,9 +17,11 @@ from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
 from app.losses.form import Bound, Part, Sum
 from app.losses.inputs import Encoding, Numbers, Raw
-from app.losses.loss import Kernel, Property, Returned, Second
+from app.losses.labels import balanced, by_name
+from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Property, Returned, Second
 from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
+from app.losses.parameters import unsettled
 from app.training.activations import IDENTITY, OUTPUTS, Activation
 
 TWICE = 2
@@ -32,6 +34,8 @@ MOST_PREDICTED = 10_000_000
 """Rows times classes: 80 MB, of which a training run needs several."""
 SUGGESTED_FROM = 1_000
 """Rows looked at when other losses are suggested."""
+SUGGESTED = 3
+"""Losses that are suggested."""
 SUGGESTED_CLASSES = 100
 """Whole numbers beyond are not taken for classes when other losses are suggested."""
 
@@ -49,7 +53,7 @@ class Labels(NamedTuple):
     sample: Array | None = None
     """(n, *d): what each row counts in sums, as a multiple of their mean (None: 1); no divisor has it."""
 
-    def at(self, rows: slice | NDArray[np.intp]) -> "Labels":
+    def take(self, rows: slice | NDArray[np.intp]) -> "Labels":
         return Labels(self.targets[rows], *(None if array is None else array[rows] for array in self[1:]))
 
     def any(self) -> bool:
@@ -190,14 +194,20 @@ def _flat(array: Array | None) -> Array | None:
 
 
 def agree(
-    loss: Loss, parameters: Mapping[str, Any], targets: Raw, classes: Sequence[str] | None, output: Activation | None = None
+    loss: Loss,
+    parameters: Mapping[str, Any],
+    targets: Raw,
+    classes: Sequence[str] | None,
+    output: Activation | None = None,
+    trained: NDArray[np.intp] | None = None,
 ) -> tuple[Objective, Labels]:
     """The objective that this loss is on these targets; InvalidInput that names the losses that fit where it does not.
 
-    `output` is the activation of the last layer; None takes the first of OUTPUTS whose range the loss takes.
+    `output` is the activation of the last layer; None takes the first of OUTPUTS whose range the loss takes. `trained` are the
+    rows whose labels balance the weights of classes where that is asked for; None takes all.
     """
     _refuse_untrainable(loss)
-    parameters = {**loss.defaults, **parameters}
+    parameters = _with_weights_by_name({**loss.defaults, **parameters}, loss, classes)
     if loss.pooled(parameters):
         message = f"a model cannot be trained on {loss.name} of a whole batch; leave its samples apart"
         raise InvalidParameter([Fault(("loss",), "not_trainable", message)])
@@ -206,24 +216,40 @@ def agree(
     found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
     if isinstance(found, list):
         raise _misfit(loss, parameters, found, targets, classes, output)
+    if trained is not None and (names := unsettled(loss.parameters, parameters)):
+        objective, labels = found[0], found[1].take(trained)
+        own = labels.targets if labels.weights is None else labels.targets[labels.weights > 0]
+        return agree(loss, {**parameters, **dict.fromkeys(names, balanced(own, objective.width))}, targets, classes, output)
     if found[0].width > 1 and loss.mean_of(parameters).by_column:
         message = f"a model cannot be trained on {loss.name} of each column apart; leave multioutput pooled"
         raise InvalidParameter([Fault(("parameters", "multioutput"), "not_trainable", message)])
     return found
 
 
+def _with_weights_by_name(parameters: dict[str, Any], loss: Loss, classes: Sequence[str] | None) -> dict[str, Any]:
+    """The parameters with weights by the names of classes as numbers, where the classes have names."""
+    named = {name: parameters[name] for name in unsettled(loss.parameters, parameters) if parameters[name] != "balanced"}
+    if classes is None:
+        return parameters
+    return {**parameters, **{name: by_name(weights, classes, len(classes), name) for name, weights in named.items()}}
+
+
 def agree_on(
-    bound: Bound | Sum, targets: Raw, classes: Sequence[str] | None, output: Activation | None = None
+    bound: Bound | Sum,
+    targets: Raw,
+    classes: Sequence[str] | None,
+    output: Activation | None = None,
+    trained: NDArray[np.intp] | None = None,
 ) -> tuple[Objective, Labels]:
     """The same for a loss that is bound to its parameters, or a sum of such on one output."""
     if isinstance(bound, Bound):
         try:
-            return agree(bound.loss, bound.parameters, targets, classes, output)
+            return agree(bound.loss, bound.parameters, targets, classes, output, trained)
         except InvalidInput as error:
             raise (error.moved({("parameters",): ("parameters", *bound.within)}) if bound.within else error) from None
     if bound.by_head:
         raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {bound.name}: {ONE_OUTPUT}")])
-    parts = _agreed_parts(bound, targets, classes, output)
+    parts = _agreed_parts(bound, targets, classes, output, trained)
     for part, (objective, labels) in zip(bound.parts, parts, strict=True):
         _refuse_apart(part, objective, labels, parts[0][1])
     first, labels = parts[0]
@@ -258,14 +284,18 @@ def agree_on(
 
 
 def _agreed_parts(
-    bound: Sum, targets: Raw, classes: Sequence[str] | None, output: Activation | None
+    bound: Sum,
+    targets: Raw,
+    classes: Sequence[str] | None,
+    output: Activation | None,
+    trained: NDArray[np.intp] | None,
 ) -> list[tuple[Objective, Labels]]:
     """Every part on the same output: the first that suits one of them, and that the others take as well."""
     refusal: InvalidInput | None = None
     for leader in bound.parts:
         try:
-            objective, _ = agree_on(leader.loss, targets, classes, output)
-            agreed = [_agreed_part(part, targets, classes, objective) for part in bound.parts]
+            objective, _ = agree_on(leader.loss, targets, classes, output, trained)
+            agreed = [_agreed_part(part, targets, classes, objective, trained) for part in bound.parts]
         except InvalidInput as error:
             refusal = refusal or error.moved({("parameters",): ("parameters", "terms", leader.key, "loss")})
             continue
@@ -274,9 +304,11 @@ def _agreed_parts(
     raise refusal
 
 
-def _agreed_part(part: Part, targets: Raw, classes: Sequence[str] | None, leader: Objective) -> tuple[Objective, Labels]:
+def _agreed_part(
+    part: Part, targets: Raw, classes: Sequence[str] | None, leader: Objective, trained: NDArray[np.intp] | None
+) -> tuple[Objective, Labels]:
     try:
-        objective, labels = agree_on(part.loss, targets, classes, leader.activation)
+        objective, labels = agree_on(part.loss, targets, classes, leader.activation, trained)
     except InvalidInput as error:
         raise error.moved({("parameters",): ("parameters", "terms", part.key, "loss")}) from None
     if objective.outputs != leader.outputs:
@@ -314,7 +346,7 @@ def _first_that_fits(
     refusals: list[InvalidInput] = []
     for outputs in _shapes(targets, classes, most_classes):
         encoding = loss.inputs["predictions"].decide(parameters, 1 + len(outputs))
-        fitting = [each for each in (*activations, *OUTPUTS.values()) if _makes(each, encoding, outputs)]
+        fitting = [activation for activation in (*activations, *OUTPUTS.values()) if _makes(activation, encoding, outputs)]
         try:
             batch = _taken(loss, parameters, targets, classes, outputs, fitting[0] if fitting else IDENTITY)
         except InvalidInput as refusal:
@@ -326,7 +358,7 @@ def _first_that_fits(
             continue
         encodings = batch.encodings["predictions"], batch.encodings["targets"]
         depth = len(batch.elements) - 1
-        objective = Objective(loss, parameters, outputs, fitting[0], *encodings, batch.warnings, depth, batch.columns)
+        objective = Objective(loss, batch.parameters, outputs, fitting[0], *encodings, batch.warnings, depth, batch.columns)
         return objective, _labels(batch)
     return refusals
 
@@ -386,13 +418,18 @@ def _refuse_untrainable(loss: Loss) -> None:
         raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
+def predicted(targets: Raw, classes: Sequence[str] | None) -> Iterator[Numbers]:
+    """What a model may predict of these targets, as arrays of the shapes that may fit."""
+    return (np.broadcast_to(0.0, (len(targets), *shape)) for shape in _shapes(targets, classes, MOST_CLASSES))
+
+
 def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:
     """The shapes of one sample's prediction that may fit: that of its target, or one number per class."""
     yield targets.shape[1:] if isinstance(targets, np.ndarray) else ()
     k = _implied(targets, most_classes) if classes is None else len(classes)
     if len(targets) * k > MOST_PREDICTED:
-        said = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
-        raise InvalidArray([Fault(("targets",), "limit", f"{said}; use fewer rows")])
+        message = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
+        raise InvalidArray([Fault(("targets",), "limit", f"{message}; use fewer rows")])
     if k:
         yield (k,)
 
@@ -451,12 +488,12 @@ def _misfit(
     if _of_predicted_numbers(told) and output:
         return _other_output(loss, parameters, targets, classes, output, first.message.partition("; got")[0])
     if first.path[0] == "predictions":
-        said = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
+        message = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
         uncounted = None if _of_predicted_numbers(told) else _uncounted(loss, parameters, targets)
-        faults = [uncounted or Fault(("loss",), "does_not_fit", said)]
+        faults = [uncounted or Fault(("loss",), "does_not_fit", message)]
     else:
         faults = told.faults
-    others = [name for name in fitting(targets, classes) if name != loss.name]
+    others = suited(loss, targets, classes)
     hint = f" Losses that fit these targets: {', '.join(others)}." if others else ""
     return InvalidArray(faults, detail=f"{loss.name} and these targets do not fit: {faults[0].message}.{hint}")
 
@@ -466,12 +503,12 @@ def _other_output(
 ) -> InvalidParameter:
     others = [
         name
-        for name, each in OUTPUTS.items()
-        if not isinstance(_first_that_fits(loss, parameters, targets, classes, [each]), list)
+        for name, candidate in OUTPUTS.items()
+        if not isinstance(_first_that_fits(loss, parameters, targets, classes, [candidate]), list)
     ]
     hint = f"; outputs that fit: {', '.join(others)}" if others else ""
-    said = f"{loss.name} does not take what the output {output.name} makes: {rule}{hint}"
-    return InvalidParameter([Fault(("output",), "does_not_fit", said)])
+    message = f"{loss.name} does not take what the output {output.name} makes: {rule}{hint}"
+    return InvalidParameter([Fault(("output",), "does_not_fit", message)])
 
 
 def _how_far_off(refusal: InvalidInput) -> int:
@@ -494,12 +531,37 @@ def _uncounted(loss: Loss, parameters: Mapping[str, Any], targets: Raw) -> Fault
     bad = np.flatnonzero((targets < 0) | (targets >= MOST_CLASSES) | (targets != np.floor(targets)))
     if bad.size:
         rule = f" (an index is a whole number from 0 to {MOST_CLASSES - 1})" if "class_names" in encoding.accepts else ""
-        said = f"targets[{bad[0]}] must be {encoding.meaning}{rule}; got {targets[bad[0]]:.15g}"
-        return Fault(("targets", int(bad[0])), "label", said)
+        message = f"targets[{bad[0]}] must be {encoding.meaning}{rule}; got {targets[bad[0]]:.15g}"
+        return Fault(("targets", int(bad[0])), "label", message)
     if targets.any():
         return None
-    said = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
-    return Fault(("targets",), "label", said)
+    message = 'targets are all 0, which is one class; name all of them in "classes" if there are more'
+    return Fault(("targets",), "label", message)
+
+
+def takes_labels(loss: Loss) -> bool:
+    """Whether its targets stand for classes, and may be their names."""
+    return any("class_names" in encoding.accepts for _, encoding in loss.inputs["targets"].cases)
+
+
+def suited(loss: Loss, targets: Raw, classes: Sequence[str] | None) -> list[str]:
+    """The three losses that suit such targets best instead of this one.
+
+    Those that it names itself, then of the best the first of each family: proper before others, convex, smooth. Of labels where
+    this one takes labels, of numbers where it takes these, as long as any of that kind fits.
+    """
+    fits = [LOSSES[name] for name in fitting(targets, classes) if name != loss.name]
+    alike = "targets" in loss.inputs and takes_labels(loss)
+    fits = [other for other in fits if takes_labels(other) == alike] or fits
+    ranked = sorted(fits, key=_rank)
+    own = [other for other in fits if other.name in loss.guide.see_also]
+    best = [other for other in ranked if _rank(other) == _rank(ranked[0])]
+    of_families = {other.family: other for other in reversed(best)}.values()
+    return [*dict.fromkeys(other.name for other in (*own, *reversed(of_families), *ranked))][:SUGGESTED]
+
+
+def _rank(loss: Loss) -> list[bool]:
+    return [mark not in loss.properties for mark in (PROPER, CONVEX, SMOOTH)]
 
 
 def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:

@@ -30,6 +30,8 @@ class Result(NamedTuple):
     """Weights and biases by name, or the trees' nodes, as plain arrays."""
     feature_importances: Array | None
     """(d,) the share of the gain of all splits that came by each column; None for a network."""
+    kept: State
+    """The state that holds this model."""
 
 
 def finish(run: Run, state: State) -> Result:
@@ -60,6 +62,7 @@ def finish(run: Run, state: State) -> Result:
         per_sample,
         parameters,
         importances(parameters, run.model.inputs) if isinstance(run.model, Trees) else None,
+        kept,
     )
 
 

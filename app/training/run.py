@@ -17,7 +17,7 @@ from app.training.criteria import check_criterion
 from app.training.metrics import check_metric
 from app.training.network import Network
 from app.training.objective import Labels, Objective, agree_on, of_differences
-from app.training.tables import Held, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
+from app.training.tables import Holdout, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
 from app.training.trees import Boosted, Forest, Trees
 from app.training.weights import ClassWeight, check_weights, classes_in, of_classes, weighing
 
@@ -38,6 +38,11 @@ class Chosen(NamedTuple):
     @property
     def all(self) -> dict[str, Any]:
         return {**self.thing.defaults, **self.parameters}
+
+    @property
+    def bound(self) -> Bound | Sum:
+        """Of a loss: what it is under these."""
+        return self.made or bind(self.thing, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Plan:
     """An Optimizer; None is right only for a model that has no weights."""
     schedule: Chosen | None = None
     """A Schedule; None leaves the learning rate as it is."""
-    validation: Held = field(default_factory=Held)
+    validation: Holdout = field(default_factory=Holdout)
     epochs: int = 100
     batch_size: int | Literal["full"] | None = None
     """None takes 32 rows, or all where there are fewer."""
@@ -104,9 +109,9 @@ class Rows(NamedTuple):
     def n(self) -> int:
         return len(self.inputs)
 
-    def at(self, which: NDArray[np.intp]) -> "Rows":
+    def take(self, which: NDArray[np.intp]) -> "Rows":
         weights = [None if array is None else array[which] for array in (self.row_weights, self.sample_weight)]
-        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.at(which), self.targets[which], *weights)
+        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.take(which), self.targets[which], *weights)
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     _check_model(model, plan, limits)
     rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model), gaps=of_trees), labels, targets)
     rows = _weighed(rows, plan, weights, kept)
-    training, validation = rows.at(kept), rows.at(held) if len(held) else None
+    training, validation = rows.take(kept), rows.take(held) if len(held) else None
     training = _relative(training, objective)
     validation = None if validation is None else _relative(validation, objective)
     if outside is not None:
@@ -187,7 +192,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     """The objective, with every target as the loss takes it and as metrics do."""
     targets, wanted = plan.data.targets, plan.standardize_targets
     if wanted is not True:
-        objective, labels = _agreed(plan, targets, plan.data.classes)
+        objective, labels = _agreed(plan, targets, plan.data.classes, kept)
         if wanted is False or _labels_like(plan.data) or not of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
@@ -195,21 +200,20 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     scale = scale_of(targets, kept, "targets", plan.data.sample_weight)
     moved = scaled(targets, scale, ("data", "targets"))
     try:
-        return *_agreed(plan, moved, None), moved, scale
+        return *_agreed(plan, moved, None, kept), moved, scale
     except InvalidInput as error:
         if wanted is None:
             raise
         why = error.faults[0].message
-        said = f"standardized targets do not fit {plan.loss.thing.name}; set standardize.targets to false ({why})"
-        raise InvalidParameter([Fault(("standardize_targets",), "targets", said)]) from None
+        message = f"standardized targets do not fit {plan.loss.thing.name}; set standardize.targets to false ({why})"
+        raise InvalidParameter([Fault(("standardize_targets",), "targets", message)]) from None
 
 
-def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None) -> tuple[Objective, Labels]:
+def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArray[np.intp]) -> tuple[Objective, Labels]:
     """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
     given = plan.model.all.get("output")
     try:
-        bound = plan.loss.made or bind(plan.loss.thing, plan.loss.parameters)
-        return agree_on(bound, targets, classes, OUTPUTS[given] if given else None)
+        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept)
     except InvalidInput as error:
         raise error.moved(
             {
@@ -258,7 +262,7 @@ def _outside(
 
 def _takes_labels(plan: Plan) -> bool:
     """Whether the loss takes numbers for labels."""
-    bound = plan.loss.made or bind(plan.loss.thing, plan.loss.parameters)
+    bound = plan.loss.bound
     while isinstance(bound, Sum):
         bound = bound.parts[0].loss
     targets = bound.loss.inputs.get("targets")
@@ -327,14 +331,14 @@ def _check_counts(training: Rows, validation: Rows | None) -> None:
 
 
 def _check_metrics(metrics: Sequence[Chosen], objective: Objective, targets: Numbers) -> None:
-    names = [each.thing.name for each in metrics]
-    for at, each in enumerate(metrics):
-        if each.thing.name in names[:at]:
-            raise InvalidParameter([Fault(("metrics", at), "duplicate", f"metrics[{at}] is {each.thing.name} again")])
+    names = [metric.thing.name for metric in metrics]
+    for index, metric in enumerate(metrics):
+        if metric.thing.name in names[:index]:
+            raise InvalidParameter([Fault(("metrics", index), "duplicate", f"metrics[{index}] is {metric.thing.name} again")])
         try:
-            check_metric(each.thing, each.all, objective.encoding, targets, outputs=objective.outputs)
+            check_metric(metric.thing, metric.all, objective.encoding, targets, outputs=objective.outputs)
         except InvalidParameter as error:
-            raise error.moved({("metric",): ("metrics", at), ("parameters",): ("metrics", at)}) from None
+            raise error.moved({("metric",): ("metrics", index), ("parameters",): ("metrics", index)}) from None
 
 
 def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:
@@ -343,18 +347,18 @@ def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:
     if wanted == "full":
         return n
     if wanted > n:
-        said = f'batch_size is {wanted}, but there are {n} rows to train on; use at most {n}, or "full"'
-        raise InvalidParameter([Fault(("batch_size",), "out_of_range", said)])
+        message = f'batch_size is {wanted}, but there are {n} rows to train on; use at most {n}, or "full"'
+        raise InvalidParameter([Fault(("batch_size",), "out_of_range", message)])
     return wanted
 
 
 def _check_limits(plan: Plan, limits: Limits, n: int) -> None:
     if plan.epochs > limits.epochs:
-        said = f"epochs must be at most {limits.epochs} here; got {plan.epochs}"
-        raise InvalidParameter([Fault(("epochs",), "limit", said)])
+        message = f"epochs must be at most {limits.epochs} here; got {plan.epochs}"
+        raise InvalidParameter([Fault(("epochs",), "limit", message)])
     if n * plan.epochs > limits.row_epochs:
-        said = f"{n} rows times {plan.epochs} epochs are {n * plan.epochs}; at most {limits.row_epochs} are trained on here"
-        raise InvalidParameter([Fault(("epochs",), "limit", said)])
+        message = f"{n} rows times {plan.epochs} epochs are {n * plan.epochs}; at most {limits.row_epochs} are trained on here"
+        raise InvalidParameter([Fault(("epochs",), "limit", message)])
 
 
 def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
@@ -362,20 +366,20 @@ def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
         _check_trees(plan, model)
         return
     if model.size > limits.parameters:
-        said = (
+        message = (
             f"a model of widths {'-'.join(map(str, model.widths))} has {model.size} parameters; at most {limits.parameters} here"
         )
-        raise InvalidParameter([Fault(("model",), "limit", said)])
+        raise InvalidParameter([Fault(("model",), "limit", message)])
     if plan.optimizer is None:
         raise InvalidParameter([Fault(("optimizer",), "missing", f"{plan.model.thing.name} needs an optimizer")])
     if plan.optimizer.thing.full_batch:
         if plan.batch_size not in (None, "full"):
-            said = f'{plan.optimizer.thing.name} takes all rows at once: leave batch_size out, or set it to "full"'
-            raise InvalidParameter([Fault(("batch_size",), "unexpected", said)])
+            message = f'{plan.optimizer.thing.name} takes all rows at once: leave batch_size out, or set it to "full"'
+            raise InvalidParameter([Fault(("batch_size",), "unexpected", message)])
         _refuse_settings(plan, plan.optimizer.thing.name, ("schedule", "gradient_clipping"))
         if model.dropout:
-            said = f"{plan.optimizer.thing.name} needs the same loss at the same weights; dropout must be 0"
-            raise InvalidParameter([Fault(("model", "dropout"), "unexpected", said)])
+            message = f"{plan.optimizer.thing.name} needs the same loss at the same weights; dropout must be 0"
+            raise InvalidParameter([Fault(("model", "dropout"), "unexpected", message)])
 
 
 def _check_trees(plan: Plan, model: Trees) -> None:
@@ -399,12 +403,12 @@ def _refuse_settings(plan: Plan, name: str, fields: tuple[str, ...]) -> None:
         "regularization": plan.l1 > 0 or plan.l2 > 0,
         "gradient_clipping": plan.clip_norm is not None or plan.clip_value is not None,
     }
-    for each in fields:
-        if given[each]:
-            raise InvalidParameter([Fault((each,), "unexpected", f"{name} has no use for {each}; leave it out")])
+    for setting in fields:
+        if given[setting]:
+            raise InvalidParameter([Fault((setting,), "unexpected", f"{name} has no use for {setting}; leave it out")])
 
 
 def _warnings(training: Rows, objective: Objective) -> tuple[str, ...]:
     same = bool((training.labels.targets == training.labels.targets[:1]).all())
-    said = ("every training row has the same target: there is nothing to tell apart",) if same else ()
-    return (*objective.warnings, *said)
+    warnings = ("every training row has the same target: there is nothing to tell apart",) if same else ()
+    return (*objective.warnings, *warnings)

@@ -47,7 +47,7 @@ class Slopes:
 
     def of(self, rows: NDArray[np.intp]) -> "Slopes":
         """The same of some rows."""
-        return Slopes(self.objective, self.output, self.labels.at(rows))
+        return Slopes(self.objective, self.output, self.labels.take(rows))
 
     @cached_property
     def corners(self) -> Array | None:

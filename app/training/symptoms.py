@@ -72,7 +72,7 @@ class Ends(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class Measurements:
     """A run with everything that is measured of it, each when it is first asked for."""
 
     whole: Run
@@ -118,14 +118,14 @@ class Seen:
     @cached_property
     def training(self) -> Array:
         """Training losses from before the first epoch on, where they are finite."""
-        losses = np.array([self.before.training, *(each.training_loss for each in self.past)])
+        losses = np.array([self.before.training, *(epoch.training_loss for epoch in self.past)])
         return losses[np.isfinite(losses)]
 
     @cached_property
     def validation(self) -> Array:
         """Validation losses of every epoch; empty without validation rows."""
-        losses = [each.validation_loss for each in self.past]
-        return np.array([each for each in losses if each is not None])
+        losses = [epoch.validation_loss for epoch in self.past]
+        return np.array([loss for loss in losses if loss is not None])
 
     @cached_property
     def ends(self) -> Ends:
@@ -135,7 +135,7 @@ class Seen:
     def costs(self) -> Array:
         """(n, 8) what eight predictions, the same for all, cost each training row."""
         sums = np.random.default_rng(0).normal(0.0, 3.0, (8, 1, self.run.objective.width))
-        return np.stack([constant_losses(self.run.objective, each, self.run.training) for each in sums], axis=1)
+        return np.stack([constant_losses(self.run.objective, totals, self.run.training) for totals in sums], axis=1)
 
     @cached_property
     def span(self) -> float:
@@ -188,7 +188,7 @@ class Seen:
     @property
     def rate(self) -> float:
         """The learning rate of the last epoch that had one; that of the plan before the first, NaN where there is none."""
-        rates = [each.learning_rate for each in self.past if each.learning_rate]
+        rates = [epoch.learning_rate for epoch in self.past if epoch.learning_rate]
         return rates[-1] if rates else self.whole.base_rate
 
     @property
@@ -211,7 +211,7 @@ def _which(n: int, most: int) -> NDArray[np.intp]:
 
 
 def _sampled(rows: Rows, most: int) -> Rows:
-    return rows.at(_which(rows.n, most))
+    return rows.take(_which(rows.n, most))
 
 
 def measure(run: Run, state: State) -> Losses:
@@ -230,9 +230,9 @@ def fall(losses: Array, jitters: float) -> float:
     tail = losses[-max(2, min(4, len(losses) // 2), len(losses) // TAIL) :]
     if len(tail) < 2:
         return 0.0
-    at = np.arange(len(tail)) - (len(tail) - 1) / 2
-    slope = float(at @ tail) / float(at @ at)
-    jitter = float(np.std(tail - tail.mean() - slope * at))
+    epochs = np.arange(len(tail)) - (len(tail) - 1) / 2
+    slope = float(epochs @ tail) / float(epochs @ epochs)
+    jitter = float(np.std(tail - tail.mean() - slope * epochs))
     fall = -slope * (len(tail) - 1)
     return fall if fall > jitters * jitter else 0.0
 
@@ -240,7 +240,7 @@ def fall(losses: Array, jitters: float) -> float:
 def medians(losses: Array) -> Array:
     """Medians of five neighbours, so that one lucky epoch is no turning point."""
     reach = 2 if len(losses) >= 10 else 0
-    return np.array([np.median(losses[max(0, at - reach) : at + reach + 1]) for at in range(len(losses))])
+    return np.array([np.median(losses[max(0, start - reach) : start + reach + 1]) for start in range(len(losses))])
 
 
 # --- the least loss ---------------------------------------------------------------------------------------------------
@@ -260,23 +260,23 @@ def _ends(run: Run) -> Ends:
         losses, slope = objective.losses(predictions, labels)
         return losses, back(slope.reshape(sums.shape))
 
-    starts = [_least(constant, np.full((1, objective.width), at)) for at in (0.0, 1.0, -1.0)]  # the slope at one may be 0
+    starts = [_least(constant, np.full((1, objective.width), level)) for level in (0.0, 1.0, -1.0)]  # the slope at one may be 0
     sums, values = min(starts, key=lambda found: or_infinite(found[1].item()))
     own, least = _least(rows, np.repeat(sums, n, axis=0))
     return Ends(sums, values.item(), least, objective.value(_output(objective, own)[0], labels))
 
 
-def _least(at: Callable[[Array], tuple[Array, Array]], sums: Array) -> tuple[Array, Array]:
+def _least(evaluate: Callable[[Array], tuple[Array, Array]], sums: Array) -> tuple[Array, Array]:
     """Sums (m, k) with the least values (m,) that a search from these finds, for each row by itself.
 
     A step along the signs of the slope, twice as long after each that made the loss smaller and half as long after each that
     did not: it needs neither smoothness (absolute errors, hinges) nor an idea of the scale of the targets.
     """
-    values, slope = at(sums)
+    values, slope = evaluate(sums)
     step, resolved = np.ones((len(sums), 1)), 1e-9 * max(float(np.abs(values).mean()), 1e-300)
     for _ in range(TRIALS):
         tried = sums - step * np.sign(slope)
-        there, slope_there = at(tried)
+        there, slope_there = evaluate(tried)
         better = (there < values - resolved) | (np.isfinite(there) & ~np.isfinite(values))
         if not better.any() and (step < 1e-6 * (1.0 + np.abs(sums))).all():
             break
@@ -408,16 +408,16 @@ def _epochs_tried(run: Run) -> int:
     return math.ceil(steps * run.batch_size / run.training.n)
 
 
-def with_lower_rate(seen: Seen) -> Tried | None:
+def with_lower_rate(seen: Measurements) -> Tried | None:
     """The best of some lower rates from the start of the run; None where none lowers the loss."""
     if math.isnan(seen.whole.base_rate):
         return None
     tried = [attempt(seen.run, seen.first, seen.whole.base_rate * 10.0**-power) for power in range(1, 7)]
-    least = min(tried, key=lambda each: or_infinite(each.losses.training))
+    least = min(tried, key=lambda trial: or_infinite(trial.losses.training))
     return least if least.losses.training < or_infinite(seen.before.training) else None
 
 
-def with_better_rate(seen: Seen, powers: Iterable[int]) -> Tried | None:
+def with_better_rate(seen: Measurements, powers: Iterable[int]) -> Tried | None:
     """The rate, of some powers of ten times the last, that gains most from where the run ended; None where none gains much.
 
     A gain counts beyond that of as many steps at the rate of the run, and on validation rows too: what only helps to learn

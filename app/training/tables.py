@@ -38,7 +38,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Held:
+class Holdout:
     """How validation rows are told apart: a share drawn by a seed, the last ones, or others altogether; none at all."""
 
     fraction: float | None = 0.2
@@ -63,8 +63,8 @@ def check_table(table: Table, path: Path, columns: int | None = None, *, gaps: b
     """Refuse a table that has no rows or columns, rows without target, or numbers that are none, but for NaN in `gaps`."""
     inputs, targets = table.inputs, table.targets
     if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
-        said = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
-        refuse_at((*path, "targets"), "shape", said)
+        message = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
+        refuse_at((*path, "targets"), "shape", message)
     if inputs.ndim != 2:
         one = "; one column is [[1], [2]]" if inputs.ndim == 1 else ""
         refuse_at((*path, "inputs"), "shape", f"inputs must have shape (n, d), one row per sample{one}; got {inputs.shape}")
@@ -73,8 +73,8 @@ def check_table(table: Table, path: Path, columns: int | None = None, *, gaps: b
     if columns is not None and inputs.shape[1] != columns:
         refuse_at((*path, "inputs"), "shape_mismatch", f"inputs have {inputs.shape[1]} columns here and {columns} in data.inputs")
     if len(targets) != len(inputs):
-        said = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
-        refuse_at((*path, "targets"), "shape_mismatch", said)
+        message = f"targets must have one entry per row of inputs: {len(inputs)}, not {len(targets)}"
+        refuse_at((*path, "targets"), "shape_mismatch", message)
     if isinstance(targets, np.ndarray) and not targets.size:
         refuse_at((*path, "targets"), "empty", f"targets are empty: shape {targets.shape}")
     for name, array in (("inputs", inputs), ("targets", targets)):
@@ -98,15 +98,15 @@ def _refuse_numbers(bad: NDArray[np.bool_], path: Path, code: str, rule: str) ->
 
 
 def split(
-    n: int, held: Held, classes: NDArray[np.intp] | None = None, groups: Sequence[object] | None = None
+    n: int, held: Holdout, classes: NDArray[np.intp] | None = None, groups: Sequence[object] | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The rows to train on and those to validate with, each in their order; `classes` (n,) are those to stratify by."""
     if held.table is not None:
         return np.arange(n), np.arange(0)
     if held.last is not None:
         if held.last >= n:
-            said = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
-            refuse_at(("validation", "last"), "no_samples", said)
+            message = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
+            refuse_at(("validation", "last"), "no_samples", message)
         return np.arange(n - held.last), np.arange(n - held.last, n)
     if held.fraction is None:
         return np.arange(n), np.arange(0)
@@ -169,8 +169,8 @@ def scale_of(array: Numbers, kept: NDArray[np.intp], name: str, weights: Array |
             mean = np.average(rows, axis=0, weights=weights[kept])
             deviation = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weights[kept]))
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
-        said = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
-        refuse_at(("data", name), "out_of_range", said)
+        message = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
+        refuse_at(("data", name), "out_of_range", message)
     constant = rows.min(axis=0) == rows.max(axis=0)  # their deviation may differ from 0 by a rounding error
     return Scale(np.where(constant, rows[0], mean), np.where(constant | (deviation == 0), 1.0, deviation))
 
@@ -182,8 +182,8 @@ def check_columns(table: Table) -> None:
         first: list[int] = constant[:MAX_FAULTS].tolist()
         listed = ", ".join(str(column) if table.features is None else repr(table.features[column][:80]) for column in first)
         listed += (", ..." if constant.size > MAX_FAULTS else "") + (" (counted from 0)" if table.features is None else "")
-        said = f"columns of inputs that are the same in every row cannot be standardized: {listed}"
-        refuse_at(("data", "inputs"), "constant_column", f"{said}; remove them or set standardize.inputs to false")
+        message = f"columns of inputs that are the same in every row cannot be standardized: {listed}"
+        refuse_at(("data", "inputs"), "constant_column", f"{message}; remove them or set standardize.inputs to false")
 
 
 def scaled(array: Numbers, scale: Scale | None, path: Path, largest: float = LARGEST, *, gaps: bool = False) -> Array:

@@ -116,7 +116,7 @@ class Csv:
 
     def _newlines(self) -> int:
         codes = np.frombuffer(self._body, dtype=np.uint8)[self._start : self._end]
-        return sum(int(np.count_nonzero(codes[at : at + BLOCK_BYTES] == 10)) for at in range(0, len(codes), BLOCK_BYTES))
+        return sum(int(np.count_nonzero(codes[start : start + BLOCK_BYTES] == 10)) for start in range(0, len(codes), BLOCK_BYTES))
 
     def _blocks(self) -> Iterator[bytes]:
         """The rows in blocks of whole lines, the last of which ends with a newline too."""

@@ -167,7 +167,8 @@ def flat(node: Any, first: object) -> NDArray[Any]:
 def far(numbers: Array) -> bool:
     """Whether one is 2⁵³ or more, where a double stands for several integers."""
     if numbers.size <= FEW:
-        return max(map(abs, cast(list[float], numbers.tolist()))) >= FAR
+        few: list[float] = numbers.tolist()
+        return max(map(abs, few)) >= FAR
     return bool(np.maximum.reduce(numbers) >= FAR or np.minimum.reduce(numbers) <= -FAR)
 
 

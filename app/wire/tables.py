@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from app.errors import MAX_FAULTS, Fault, InvalidInput, Path
 from app.wire.exact import FAR, OBJECTS, LazyList, simdjson, value
 from app.wire.faults import listed
-from app.wire.faults import name as at
+from app.wire.faults import name as named
 
 DATA: Path = ("data",)
 DEPTH = 2
@@ -54,7 +54,7 @@ def table(data: object, path: Path = DATA) -> Table:
     """
     columns = _columns(data, path)
     if not any(map(_length, columns.values())):
-        raise InvalidInput([Fault(path, "empty", f"{at(path)} has no rows: a table needs a row for each sample")])
+        raise InvalidInput([Fault(path, "empty", f"{named(path)} has no rows: a table needs a row for each sample")])
     return Columns(columns)
 
 
@@ -120,7 +120,7 @@ def _names(columns: object, path: Path) -> list[str]:
     names = listed(columns)
     if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in cast(list[Any], names)):
         place = (*path, "columns")
-        raise InvalidInput([Fault(place, "type", f"{at(place)} must be a list of the columns' names")])
+        raise InvalidInput([Fault(place, "type", f"{named(place)} must be a list of the columns' names")])
     return list(map(str, cast(list[Any], names)))
 
 
@@ -132,7 +132,7 @@ def _split(names: Sequence[str], rows: object, path: Path) -> dict[str, Any]:
         _refuse_twice(names, path)
         return {name: np.ascontiguousarray(array[:, index]) for index, name in enumerate(names)}
     if not isinstance(rows, list | LazyList | np.ndarray):
-        raise InvalidInput([Fault((*path, "data"), "type", f"{at((*path, 'data'))} must be a list of rows")])
+        raise InvalidInput([Fault((*path, "data"), "type", f"{named((*path, 'data'))} must be a list of rows")])
     cells: list[list[Any]] = [[] for _ in names]
     for index, row in enumerate(_items(rows)):
         values = _plain(row)
@@ -151,7 +151,7 @@ def _refuse_twice(names: Sequence[str], path: Path) -> None:
 
 def _row_length(path: Path, index: int, length: int, width: int) -> InvalidInput:
     place = (*path, "data", index)
-    message = f"{at(place)} has {length} cells where {at((*path, 'columns'))} has {width} names"
+    message = f"{named(place)} has {length} cells where {named((*path, 'columns'))} has {width} names"
     return InvalidInput([Fault(place, "ragged", message)])
 
 
@@ -159,7 +159,7 @@ def _of_objects(data: object, path: Path) -> dict[str, Any]:
     """Row objects as columns."""
     if not isinstance(data, list | LazyList):
         rule = 'must be {"columns": [...], "data": [[...]]}, a list of row objects, or an object of columns'
-        raise InvalidInput([Fault(path, "type", f"{at(path)} {rule}")])
+        raise InvalidInput([Fault(path, "type", f"{named(path)} {rule}")])
     names: tuple[str, ...] = ()
     cells: list[list[Any]] = []
     for index, row in enumerate(_items(data)):
@@ -178,7 +178,7 @@ def _members(row: Any, path: Path) -> tuple[tuple[str, ...], list[Any]]:
         document = cast(dict[str, Any], row)
         return tuple(document), list(document.values())
     if not isinstance(row, OBJECTS):
-        raise InvalidInput([Fault(path, "type", f"{at(path)} must be an object of cells, as the other rows are")])
+        raise InvalidInput([Fault(path, "type", f"{named(path)} must be an object of cells, as the other rows are")])
     if isinstance(row, tuple):
         pairs = cast(tuple[tuple[str, Any], ...], row)
         return tuple(key for key, _ in pairs), [cell for _, cell in pairs]
@@ -189,10 +189,10 @@ def _members(row: Any, path: Path) -> tuple[tuple[str, ...], list[Any]]:
 def _in_order(path: Path, names: Sequence[str], keys: Sequence[str], values: Sequence[Any]) -> list[Any]:
     members = dict(zip(keys, values, strict=True))
     if len(members) != len(keys):
-        raise InvalidInput([Fault(path, "duplicate", f"a key stands twice in {at(path)}")])
+        raise InvalidInput([Fault(path, "duplicate", f"a key stands twice in {named(path)}")])
     if members.keys() != set(names):
         other = ", ".join(name[:80] for name in sorted(members.keys() ^ set(names))[:MAX_FAULTS])
-        message = f"{at(path)} has not the columns of {at((*path[:-1], 0))}: {other}; send null for no value"
+        message = f"{named(path)} has not the columns of {named((*path[:-1], 0))}: {other}; send null for no value"
         raise InvalidInput([Fault(path, "ragged", message)])
     return [members[name] for name in names]
 
@@ -202,7 +202,7 @@ def _refuse_other_rows(document: Mapping[str, Any], path: Path) -> None:
     columns: list[Any] = [column for column in document.values() if isinstance(column, dict)]
     rows = [[*column] for column in columns]
     if any(keys != rows[0] for keys in rows):
-        message = f"the columns of {at(path)} have other rows than one another, or in another order"
+        message = f"the columns of {named(path)} have other rows than one another, or in another order"
         raise InvalidInput([Fault(path, "ragged", message)])
 
 
@@ -211,7 +211,7 @@ def _column(column: Any, path: Path) -> Any:
         return value(list(map(_plain, cast(dict[str, Any], column).values())), DEPTH)
     if isinstance(column, (np.ndarray, list, LazyList)):
         return cast(object, column)
-    raise InvalidInput([Fault(path, "type", f"{at(path)} must be a list of cells, one for each row")])
+    raise InvalidInput([Fault(path, "type", f"{named(path)} must be a list of cells, one for each row")])
 
 
 def _items(rows: Any) -> Iterator[Any]:

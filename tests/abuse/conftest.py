@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from tests.abuse import bodies, processes
-from tests.abuse.watch import Seen, Watch
+from tests.abuse.watch import Sightings, Watch
 from tests.abuse.wire import ask, post
 from tests.conftest import Server, serving
 
@@ -50,7 +50,7 @@ Watched: TypeAlias = Callable[..., AbstractContextManager[None]]
 class Line(NamedTuple):
     attack: str
     memory: int
-    seen: Seen
+    seen: Sightings
 
 
 TABLE = pytest.StashKey[list[Line]]()
@@ -117,7 +117,7 @@ def _is_well(server: Server) -> bool:
         well = all(ask(server, post(path, body), 2.0).status == 200 for path, given in calls.items() for body in given)
     except OSError:
         return False
-    return well and "Traceback" not in server.log.read_text()
+    return well and '"exception"' not in server.log.read_text()
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def watched(request: pytest.FixtureRequest) -> Watched:
     return watch
 
 
-def broken(seen: Seen, memory: int) -> list[str]:
+def broken(seen: Sightings, memory: int) -> list[str]:
     """The promises that were not kept, in words."""
     faults: list[str] = []
     if seen.failures:
@@ -153,7 +153,7 @@ def broken(seen: Seen, memory: int) -> list[str]:
     return faults
 
 
-def p99(seen: Seen) -> float:
+def p99(seen: Sightings) -> float:
     ordered = sorted(seen.milliseconds) or [float("inf")]
     return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
 

@@ -28,7 +28,7 @@ REQUESTS_A_CONNECTION = 50
 
 
 @dataclass
-class Seen:
+class Sightings:
     """Milliseconds of each tiny request, statuses, failures in words; bytes of the tree before and at most."""
 
     milliseconds: list[float] = field(default_factory=list[float])
@@ -47,13 +47,13 @@ class Watch:
         assert self._process.stdout
         self._process.stdout.readline()
 
-    def end(self) -> Seen:
-        said, _ = self._process.communicate(timeout=PATIENCE + 15)
-        return Seen(**json.loads(said))
+    def end(self) -> Sightings:
+        report, _ = self._process.communicate(timeout=PATIENCE + 15)
+        return Sightings(**json.loads(report))
 
 
 def main(host: str, port: int) -> None:
-    seen, over = Seen(before=pss(port)), threading.Event()
+    seen, over = Sightings(before=pss(port)), threading.Event()
     threading.Thread(target=_sample, args=(port, seen, over), daemon=True).start()
     prober = threading.Thread(target=_probe, args=(host, port, seen, over))
     prober.start()
@@ -64,12 +64,12 @@ def main(host: str, port: int) -> None:
     print(json.dumps(asdict(seen)), flush=True)
 
 
-def _sample(port: int, seen: Seen, over: threading.Event) -> None:
+def _sample(port: int, seen: Sightings, over: threading.Event) -> None:
     while not over.wait(0.1):
         seen.peak = max(seen.peak, pss(port))
 
 
-def _probe(host: str, port: int, seen: Seen, over: threading.Event) -> None:
+def _probe(host: str, port: int, seen: Sightings, over: threading.Event) -> None:
     """Each request has its time, and one that waits for those before it has waited: a server that stands still for a second
     is felt by all who come within it, not by one."""
     statuses, due = Counter[str](), time.perf_counter()

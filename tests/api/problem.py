@@ -30,7 +30,7 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
     assert body.keys() == KEYS | ({"request_id"} if response.status_code == 500 else set())
     assert body["status"] == response.status_code
     assert body["title"] == RENAMED.get(response.status_code, HTTPStatus(response.status_code).phrase)
-    assert body["type"] == f"urn:criterion:problem:{body['code']}"
+    assert body["type"] == f"/docs/errors#{body['code']}"
     assert len(body["errors"]) <= 20
     for error in body["errors"]:
         assert error.keys() == {"pointer", "code", "message"}

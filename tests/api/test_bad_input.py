@@ -1039,20 +1039,20 @@ async def test_faults_of_both_arrays_are_told(post: Post) -> None:
 
 async def test_every_fault_of_a_document_is_named_up_to_twenty(post: Post) -> None:
     body = problem_of(await post(_bytes(batch(huber(-1), reduction="avg", more=1))))
-    assert {(each["pointer"], each["code"]) for each in body["errors"]} == {
+    assert {(error["pointer"], error["code"]) for error in body["errors"]} == {
         ("/loss/delta", "out_of_range"),
         ("/reduction", "choice"),
         ("/more", "unknown_field"),
     }
     body = problem_of(await post(_bytes(of("hinge", [1] * 30, [7] * 30))))
-    assert [each["pointer"] for each in body["errors"]] == [f"/targets/{index}" for index in range(20)]
+    assert [error["pointer"] for error in body["errors"]] == [f"/targets/{index}" for index in range(20)]
     assert "30 of 30" in body["detail"]
 
 
 async def test_a_row_behind_a_mask_keeps_its_number(post: Post) -> None:
     request = batch("hinge", [1, 2, 3, 4], [1, 9, 1, 7], mask=[True, False, True, True])
     body = problem_of(await post(_bytes(request)))
-    assert [each["pointer"] for each in body["errors"]] == ["/targets/3"]
+    assert [error["pointer"] for error in body["errors"]] == ["/targets/3"]
 
 
 async def test_every_code_is_in_the_docs(client: httpx.AsyncClient) -> None:

@@ -216,16 +216,16 @@ def test_broken_body_is_refused_with_a_sentence(caller: httpx.Client, encoding: 
         assert answer.json().keys() == {"error"}
         detail = answer.json()["error"]
     expected = "not UTF-8|not JSON" if what == "another in it" else f"the body is not {encoding}: "
-    assert any(each in detail for each in expected.split("|"))
+    assert any(words in detail for words in expected.split("|"))
 
 
 @each_encoding
 def test_every_cut_and_every_changed_byte_is_an_answer_or_a_refusal(encoding: str) -> None:
     packed = PACKERS[encoding](REQUEST)
-    for at in range(len(packed)):
+    for index in range(len(packed)):
         with pytest.raises(MalformedDocument):
-            (unpack(packed[:at], encoding, MB))
-        changed = packed[:at] + bytes([packed[at] ^ 0x55]) + packed[at + 1 :]
+            (unpack(packed[:index], encoding, MB))
+        changed = packed[:index] + bytes([packed[index] ^ 0x55]) + packed[index + 1 :]
         try:
             (unpack(changed, encoding, MB))
         except CallerError:

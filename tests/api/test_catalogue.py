@@ -46,10 +46,10 @@ async def test_everything_of_a_kind_is_listed(kind: str, client: httpx.AsyncClie
     answer = strictly(response.text)
     schemas[kind.capitalize()].validate(answer)
     assert answer.keys() == {kind}
-    assert [each["name"] for each in answer[kind]] == list(KINDS[kind])
-    for each in answer[kind]:
-        assert each.keys() == KEYS
-        assert (await client.get(f"/v1/{kind}/{each['name']}")).json() == each
+    assert [entry["name"] for entry in answer[kind]] == list(KINDS[kind])
+    for entry in answer[kind]:
+        assert entry.keys() == KEYS
+        assert (await client.get(f"/v1/{kind}/{entry['name']}")).json() == entry
 
 
 @each_thing
@@ -60,10 +60,10 @@ async def test_an_entry_says_what_the_declaration_says(
     schemas["Entry"].validate(entry)
     assert entry["summary"] == inspect.getdoc(thing.function).split("\n")[0]  # type: ignore[union-attr]
     assert entry["description"].startswith(entry["summary"])
-    assert entry["aliases"] == [each.name for each in thing.aliases]
-    assert entry["alias_parameters"] == {each.name: each.parameters for each in thing.aliases if each.parameters}
-    assert ([each["call"] for each in entry["equals"]], entry["reference"]) == (
-        [each.call for each in thing.equals],
+    assert entry["aliases"] == [alias.name for alias in thing.aliases]
+    assert entry["alias_parameters"] == {alias.name: alias.parameters for alias in thing.aliases if alias.parameters}
+    assert ([call["call"] for call in entry["equals"]], entry["reference"]) == (
+        [same.call for same in thing.equals],
         thing.reference,
     )
     assert entry["parameters"].keys() == thing.parameters.keys()

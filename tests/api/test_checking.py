@@ -113,5 +113,5 @@ async def test_recommended_losses_run_as_they_stand(client: httpx.AsyncClient) -
     for arrays in requests:
         answer = await ask(client, "/v1/recommend", **arrays)
         assert answer["recommendations"]
-        for each in answer["recommendations"]:
-            assert (await ask(client, "/v1/evaluate", loss=each["loss"], **arrays))["value"] is not None
+        for recommendation in answer["recommendations"]:
+            assert (await ask(client, "/v1/evaluate", loss=recommendation["loss"], **arrays))["value"] is not None

@@ -181,7 +181,10 @@ async def test_a_network_trains_on_them_as_on_the_loss_of_the_same_formula(clien
         await final({"name": "expression", "value": "where(r > 0, 2*r**2, r**2)"}), rel=1e-9
     )
     held = {"inputs": [[0.5] * 10] * 3, "targets": [1.0, 2.0, 3.0]}
-    data = {"inputs": [[float(at % 7), float(at % 5)] for at in range(30)], "targets": [float(at % 3) for at in range(30)]}
+    data = {
+        "inputs": [[float(row % 7), float(row % 5)] for row in range(30)],
+        "targets": [float(row % 3) for row in range(30)],
+    }
     held = {"inputs": [[1.0, 2.0], [3.0, 1.0]], "targets": [1.0, 2.0]}
     assert await final(two, data=data, validation=held) == pytest.approx(
         await final({"name": "expression", "value": "0.5*r**2 + 0.25*abs(r)"}, data=data, validation=held), rel=1e-9

@@ -76,11 +76,30 @@ async def test_every_file_of_the_page_is_served(client: httpx.AsyncClient) -> No
 
 
 async def test_links_are_relative_so_that_a_prefix_does_no_harm(client: httpx.AsyncClient) -> None:
-    for link in (await page(client)).links:
-        assert re.fullmatch(r"docs/[\w./-]+", link)
-    script = (await client.get("/docs/docs.js")).text
+    links = (await page(client)).links
+    for link in links:
+        assert re.fullmatch(r"docs/static/[0-9a-f]{12}/[\w.-]+", link)
+    (address,) = [link for link in links if link.endswith("/docs.js")]
+    script = (await client.get(f"/{address}")).text
     assert 'url: "openapi.json"' in script
-    assert "//" not in script
+    assert 'fetch("v1/losses")' in script
+
+
+async def test_files_are_kept_for_good_under_their_hash_and_the_page_is_asked_for_again(client: httpx.AsyncClient) -> None:
+    for path in ("/", "/docs"):
+        response = await client.get(path)
+        assert response.headers["cache-control"] == "no-cache"
+        links = [link for link in Page(response.text).links if "/" in link and not link.startswith(("docs/e", "docs/l"))]
+        assert links
+        for link in links:
+            file = await client.get(f"/{link}")
+            assert file.headers["cache-control"] == "public, max-age=31536000, immutable", link
+            tag = file.headers["etag"]
+            again = await client.get(f"/{link}", headers={"if-none-match": tag})
+            assert (again.status_code, again.content) == (304, b"")
+            folder, _, name = link.rpartition("/")
+            other = await client.get(f"/{folder.rpartition('/')[0]}/000000000000/{name}")
+            assert (other.content, other.headers["cache-control"]) == (file.content, "no-cache")
 
 
 async def test_nothing_is_inline(client: httpx.AsyncClient) -> None:
@@ -92,19 +111,22 @@ async def test_nothing_is_inline(client: httpx.AsyncClient) -> None:
 
 
 async def test_swagger_ui_starts_with_the_document_and_asks_no_validator(client: httpx.AsyncClient) -> None:
-    script = (await client.get("/docs/docs.js")).text
-    (target,) = [attributes["id"] for tag, attributes in (await page(client)).tags if tag == "main"]
-    assert f'dom_id: "#{target}"' in script
-    assert "validatorUrl: null" in script
-    assert "SwaggerUIBundle" in (await client.get("/docs/static/swagger-ui-bundle.js")).text
+    found = await page(client)
+    files = {link.rpartition("/")[2]: (await client.get(f"/{link}")).text for link in found.links}
+    (target,) = [attributes["id"] for tag, attributes in found.tags if tag == "div"]
+    assert f'dom_id: "#{target}"' in files["docs.js"]
+    assert "validatorUrl: null" in files["docs.js"]
+    assert "SwaggerUIBundle" in files["swagger-ui-bundle.js"]
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "/docs",
-        "/docs/docs.js",
-        "/docs/static/swagger-ui.css",
+        "/",
+        "/playground/0/page.css",
+        "/docs/static/0/swagger-ui.css",
+        "/docs/errors",
         "/openapi.json",
         "/v1/losses",
         "/v1/losses/huber",
@@ -118,8 +140,8 @@ async def test_swagger_ui_starts_with_the_document_and_asks_no_validator(client:
     ],
 )
 async def test_every_response_has_the_policy(path: str, client: httpx.AsyncClient, remote: httpx.AsyncClient) -> None:
-    for each in (client, remote):
-        headers = (await each.get(path)).headers
+    for asked in (client, remote):
+        headers = (await asked.get(path)).headers
         assert set(headers["content-security-policy"].split("; ")) == POLICY
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
@@ -143,7 +165,58 @@ def fault_codes(tree: ast.AST) -> set[str]:
     found: set[str] = set()
     for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-        at = {"Fault": 1, "refuse_at": 1, "refuse": 0, "refuse_numbers": 3}.get(name)
-        arguments: list[Any] = [] if at is None else call.args[at : at + 1]
-        found |= {each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+        position = {"Fault": 1, "refuse_at": 1, "refuse": 0, "refuse_numbers": 3}.get(name)
+        arguments: list[Any] = [] if position is None else call.args[position : position + 1]
+        found |= {
+            argument.value for argument in arguments if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        }
     return found
+
+
+# --- the pages beside it
+
+
+@pytest.mark.parametrize(("path", "to"), [("/docs/", "/docs"), ("/redoc", "/docs")])
+async def test_other_addresses_lead_there(path: str, to: str, client: httpx.AsyncClient) -> None:
+    response = await client.get(path)
+    assert response.status_code == 200
+    (refresh,) = [
+        attributes["content"] for tag, attributes in Page(response.text).tags if attributes.get("http-equiv") == "refresh"
+    ]
+    assert refresh
+    assert urljoin(f"http://test{path}", refresh.partition("url=")[2]) == f"http://test{to}"
+
+
+async def test_what_every_browser_asks_for_is_there(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/favicon.ico")).headers["content-type"] == "image/svg+xml"
+    assert (await client.get("/robots.txt")).text.startswith("User-agent: *")
+
+
+async def test_every_code_has_its_place_on_the_page_of_errors_to_which_a_problem_leads(client: httpx.AsyncClient) -> None:
+    description: str = (await client.get("/openapi.json")).json()["info"]["description"]
+    found = Page((await client.get("/docs/errors")).text)
+    anchors = {attributes["id"] for tag, attributes in found.tags if tag == "h3"}
+    assert set(re.findall(r"`([a-z_]{3,})`", description)) - {"code"} <= anchors
+    problem = (await client.post("/v1/evaluate", json={})).json()
+    path, _, anchor = problem["type"].partition("#")
+    assert path == "/docs/errors"
+    assert anchor in anchors
+
+
+EXAMPLES = re.findall(r"^### `(\w+)`[^#]*?^```http\n(\w+) (\S+)\n(.*?)^```", (APP / "api" / "errors.md").read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize(("code", "method", "path", "body"), EXAMPLES, ids=[example[0] for example in EXAMPLES])
+async def test_the_example_of_an_error_is_answered_with_it(
+    code: str, method: str, path: str, body: str, client: httpx.AsyncClient
+) -> None:
+    problem = (await client.request(method, path, content=body.strip() or None)).json()
+    assert code in {problem["code"], *(fault["code"] for fault in problem["errors"])}, problem
+
+
+async def test_the_programs_are_a_page(client: httpx.AsyncClient) -> None:
+    found = await client.get("/docs/languages")
+    text = (APP / "api" / "languages.md").read_text()
+    anchors = {attributes["id"] for tag, attributes in Page(found.text).tags if tag == "h2"}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
+    assert found.text.count("<pre") == text.count("```") // 2

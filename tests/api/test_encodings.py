@@ -48,7 +48,7 @@ async def test_two_classes_may_be_bits_signs_or_names(loss: str, client: httpx.A
     }
     for encoding, found in forms.items():
         assert found["targets_encoding"] == encoding
-        assert all(found[each] == forms["binary"][each] for each in NUMBERS)
+        assert all(found[output] == forms["binary"][output] for output in NUMBERS)
 
 
 async def test_a_single_sign_and_a_single_bit_are_told_apart(client: httpx.AsyncClient) -> None:
@@ -84,10 +84,10 @@ async def test_a_class_may_be_an_index_a_one_hot_row_or_a_name(
     by_index = await answer(client, loss, predictions, INDICES)
     one_hot = await answer(client, loss, predictions, ONE_HOT)
     named = await answer(client, loss, predictions, NAMES, classes=CLASSES)
-    encodings = [each["targets_encoding"] for each in (by_index, one_hot, named)]
+    encodings = [answered["targets_encoding"] for answered in (by_index, one_hot, named)]
     assert encodings == ["class_index", "one_hot", "class_names"]
     for found in (one_hot, named):
-        assert all(found[each] == by_index[each] for each in NUMBERS)
+        assert all(found[output] == by_index[output] for output in NUMBERS)
 
 
 async def test_a_class_may_be_a_distribution_where_the_loss_takes_one(client: httpx.AsyncClient) -> None:
@@ -98,7 +98,7 @@ async def test_a_class_may_be_a_distribution_where_the_loss_takes_one(client: ht
     mixed = await answer(client, "categorical_cross_entropy", ROWS, soft)
     hard = [await answer(client, "categorical_cross_entropy", ROWS, [label] * 3) for label in range(3)]
     for row, shares in enumerate(soft):
-        expected = sum(share * each["per_sample"][row] for share, each in zip(shares, hard, strict=True))
+        expected = sum(share * other["per_sample"][row] for share, other in zip(shares, hard, strict=True))
         assert mixed["per_sample"][row] == pytest.approx(expected, rel=1e-14)
 
 
@@ -111,7 +111,7 @@ async def test_classes_may_stand_beside_numbers(client: httpx.AsyncClient) -> No
 async def test_the_order_of_classes_decides(client: httpx.AsyncClient) -> None:
     found = await answer(client, "multi_margin", SCORES, NAMES, classes=["dog", "cat", "bird"])
     wanted = await answer(client, "multi_margin", SCORES, [1, 0, 0])
-    assert all(found[each] == wanted[each] for each in NUMBERS)
+    assert all(found[output] == wanted[output] for output in NUMBERS)
 
 
 async def test_labels_in_rows_are_multi_hot(client: httpx.AsyncClient) -> None:
@@ -125,7 +125,7 @@ async def test_lists_of_labels_are_the_same_as_multi_hot_rows(client: httpx.Asyn
     request = {"loss": loss, "predictions": SCORES, "targets": [[1, 0, 1], [0, 1, 0], [0, 0, 0]]}
     hot = (await client.post("/v1/evaluate", json=request)).json()
     assert (listed["targets_encoding"], hot["targets_encoding"]) == ("index_list", "multi_hot")
-    assert all(listed[each] == hot[each] for each in NUMBERS)
+    assert all(listed[output] == hot[output] for output in NUMBERS)
 
 
 async def test_groups_may_be_any_whole_numbers_or_names(client: httpx.AsyncClient) -> None:
@@ -133,7 +133,7 @@ async def test_groups_may_be_any_whole_numbers_or_names(client: httpx.AsyncClien
     numbered = await answer(client, "circle", rows, [-7, -7, 12, 12])
     named = await answer(client, "circle", rows, ["a", "a", "b", "b"], classes=["a", "b"])
     assert (numbered["targets_encoding"], named["targets_encoding"]) == ("group", "class_names")
-    assert all(numbered[each] == named[each] for each in NUMBERS)
+    assert all(numbered[output] == named[output] for output in NUMBERS)
 
 
 FAR = 2**53
@@ -149,7 +149,7 @@ async def test_labels_keep_their_digits(loss: str, far: int, client: httpx.Async
 async def test_groups_keep_their_digits(client: httpx.AsyncClient) -> None:
     rows = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.6, 0.8]]
     near, far = [await answer(client, "circle", rows, [n, n, n + 1, n + 1]) for n in (0, FAR)]
-    assert all(far[each] == near[each] for each in NUMBERS)
+    assert all(far[output] == near[output] for output in NUMBERS)
 
 
 async def test_an_ignored_label_keeps_its_digits(client: httpx.AsyncClient) -> None:

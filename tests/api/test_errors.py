@@ -14,9 +14,7 @@ from tests.api.problem import problem_of
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/loss", "/v1/losses/", "/v1/evaluate/", "/docs/", "/docs/static/none.js"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/loss", "/v1/losses/", "/v1/evaluate/", "/docs/static/none.js"])
 async def test_an_unknown_address(path: str, client: httpx.AsyncClient) -> None:
     body = problem_of(await client.get(path))
     assert (body["status"], body["code"]) == (404, "not_found")
@@ -81,7 +79,7 @@ async def test_a_failure_says_nothing_but_its_request_id(failing: httpx.AsyncCli
     assert {name.decode(): response.headers[name.decode()] for name, _ in SECURITY} == {
         name.decode(): value.decode() for name, value in SECURITY
     }
-    (record,) = [each for each in caplog.records if each.name == "criterion"]
+    (record,) = [record for record in caplog.records if record.name == "criterion"]
     assert record.levelno == logging.ERROR
     assert "my-id-1" in record.getMessage()
     assert "the secret is 1234" in str(record.exc_info)

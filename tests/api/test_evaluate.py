@@ -119,7 +119,7 @@ async def test_only_the_outputs_asked_for_are_there(outputs: list[str], client: 
 
 async def test_outputs_come_in_one_order_however_they_are_asked_for(client: httpx.AsyncClient) -> None:
     found = await answer(client, HUBER, outputs=["gradient", "per_sample", "value"])
-    assert [each for each in found if each in HUBER["outputs"]] == ["value", "per_sample", "gradient"]
+    assert [name for name in found if name in HUBER["outputs"]] == ["value", "per_sample", "gradient"]
 
 
 async def test_a_loss_without_derivative_has_no_gradient(client: httpx.AsyncClient) -> None:
@@ -234,14 +234,14 @@ async def test_only_what_is_in_the_answer_is_named(client: httpx.AsyncClient) ->
     names = {"value": [], "per_sample": [0], "gradient": [0]}
     for name, index in names.items():
         found = await answer(client, batch("binary_cross_entropy", [0.0], [1]), outputs=[name])
-        assert [(each["output"], each["index"]) for each in found["non_finite"]] == [(name, index)]
+        assert [(entry["output"], entry["index"]) for entry in found["non_finite"]] == [(name, index)]
 
 
 async def test_an_overflow_is_null_and_named(client: httpx.AsyncClient) -> None:
     found = await answer(client, batch("mse", [[1e200, 0], [1, 1]], [[0, 0], [1, 1]]))
     assert (found["value"], found["per_sample"]) == (None, [None, 0.0])
     assert found["gradient"] == [[5e199, 0.0], [0.0, 0.0]]
-    assert [each["output"] for each in found["non_finite"]] == ["value", "per_sample"]
+    assert [entry["output"] for entry in found["non_finite"]] == ["value", "per_sample"]
 
 
 async def test_a_mean_does_not_overflow_where_the_sum_does(client: httpx.AsyncClient) -> None:
@@ -254,13 +254,13 @@ async def test_a_hundred_non_finite_numbers_are_listed_and_the_rest_counted(clie
     found = await answer(client, batch("binary_cross_entropy", [0.0] * 200, [1] * 200))
     assert found["per_sample"] == [None] * 200
     assert len(found["non_finite"]) == 100
-    assert any("100 of 401" in each for each in found["warnings"])
+    assert any("100 of 401" in warning for warning in found["warnings"])
 
 
 async def test_non_finite_numbers_of_named_gradients_say_whose_they_are(client: httpx.AsyncClient) -> None:
     request = batch("gaussian_nll", {"mean": [1e300, 0.0], "variance": [1e-5, 1.0]}, [-1e300, 0.0])
     found = await answer(client, request)
-    assert {each["output"] for each in found["non_finite"]} >= {"value", "per_sample", "gradient.variance"}
+    assert {entry["output"] for entry in found["non_finite"]} >= {"value", "per_sample", "gradient.variance"}
     assert found["gradient"]["mean"][1] == 0.0
     assert found["gradient"]["variance"] == [None, 0.25]
 
@@ -288,12 +288,12 @@ def drawn(loss: Loss, parameters: dict[str, Any]) -> dict[str, Any]:
     """A batch for a loss with these parameters."""
     request: dict[str, Any] = {}
     rng = np.random.default_rng(3)
-    for name, each in loss.inputs.items():
-        numbers = each.decide(parameters, 1).draw(rng, Sizes(n=4)).tolist()
-        if each.named:
-            request.setdefault(each.side, {})[name] = numbers
+    for name, taken in loss.inputs.items():
+        numbers = taken.decide(parameters, 1).draw(rng, Sizes(n=4)).tolist()
+        if taken.named:
+            request.setdefault(taken.side, {})[name] = numbers
         else:
-            request[each.side] = numbers
+            request[taken.side] = numbers
     return request
 
 
@@ -309,7 +309,7 @@ async def test_derivatives_are_shaped_and_named_as_the_predictions(loss: Loss, c
 
 
 def shapes(side: Any) -> Any:
-    return {name: np.shape(each) for name, each in side.items()} if isinstance(side, dict) else np.shape(side)
+    return {name: np.shape(array) for name, array in side.items()} if isinstance(side, dict) else np.shape(side)
 
 
 @each_loss
@@ -369,8 +369,8 @@ async def test_a_large_batch_is_answered_to_the_last_digit(client: httpx.AsyncCl
     residuals = predictions - targets
     body = _changed(batch("mse", predictions.tolist(), targets.tolist()), {})
     assert len(body) > 3_000_000
-    for each in (client, remote):
-        found = await answer(each, body)
+    for asked in (client, remote):
+        found = await answer(asked, body)
         assert found["value"] == math.fsum(residuals**2) / 200_000
         assert found["per_sample"] == (residuals**2).tolist()
         assert found["gradient"] == (2 * residuals / 200_000).tolist()

@@ -108,8 +108,8 @@ def bend(rng: random.Random, document: Any) -> Any:
         key = rng.choice(list(document))
         return {**document, key: bend(rng, document[key])}
     if isinstance(document, list) and document and rng.random() < 0.7:
-        at = rng.randrange(len(document))
-        return [*document[:at], bend(rng, document[at]), *document[at + 1 :]]
+        place = rng.randrange(len(document))
+        return [*document[:place], bend(rng, document[place]), *document[place + 1 :]]
     return rng.choice(MUTATIONS)(rng, document)
 
 
@@ -120,7 +120,7 @@ def _replace(rng: random.Random, value: Any) -> Any:
 def _resize(rng: random.Random, value: Any) -> Any:
     if isinstance(value, list):
         return rng.choice(
-            [value[:-1], value[1:], value + value, value * 100, [value], [each for each in value for _ in range(2)]]
+            [value[:-1], value[1:], value + value, value * 100, [value], [item for item in value for _ in range(2)]]
         )
     if isinstance(value, dict):
         kept = rng.sample(list(value.items()), max(0, len(value) - 1))
@@ -157,8 +157,12 @@ def bent(seed: int) -> tuple[str, bytes]:
         document = bend(rng, document)
     body = json.dumps(document).encode()
     if rng.random() < 0.15:
-        at = rng.randrange(len(body) + 1)
-        body = body[:at] + bytes(rng.choices(b'[]{},:"0e-\\\xff\x00 tfn', k=rng.randint(0, 3))) + body[at + rng.randint(0, 3) :]
+        place = rng.randrange(len(body) + 1)
+        body = (
+            body[:place]
+            + bytes(rng.choices(b'[]{},:"0e-\\\xff\x00 tfn', k=rng.randint(0, 3)))
+            + body[place + rng.randint(0, 3) :]
+        )
     return path, body
 
 
@@ -170,8 +174,8 @@ def test_every_loss_has_a_request_to_bend() -> None:
 
 @pytest.mark.parametrize("seed", range(0, 500, 50))
 async def test_bent_requests_are_answered(seed: int, inline_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    for each in range(seed, seed + 50):
-        path, body = bent(each)
+    for number in range(seed, seed + 50):
+        path, body = bent(number)
         first = await inline_client.post(path, content=body)
         assert first.status_code in (200, 400, 422), body
         if first.status_code == 200:
@@ -186,6 +190,6 @@ async def test_bent_requests_are_answered(seed: int, inline_client: httpx.AsyncC
 
 async def test_the_bends_reach_answers_and_refusals_of_every_kind(inline_client: httpx.AsyncClient) -> None:
     responses = [await inline_client.post(path, content=body) for path, body in map(bent, range(500, 800))]
-    assert {each.status_code for each in responses} == {200, 400, 422}
-    codes = {error["code"] for each in responses if each.status_code == 422 for error in each.json()["errors"]}
+    assert {response.status_code for response in responses} == {200, 400, 422}
+    codes = {error["code"] for response in responses if response.status_code == 422 for error in response.json()["errors"]}
     assert len(codes) > 10

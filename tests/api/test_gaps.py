@@ -164,11 +164,77 @@ async def test_the_worst_row_is_named(client: httpx.AsyncClient) -> None:
     assert found["warnings"] == [f"predictions[3] sums to 1.002 instead of 1, the worst of 2: {taken}"]
 
 
-async def test_predictions_and_targets_that_look_exchanged_are_told(client: httpx.AsyncClient) -> None:
-    found = await answer(client, {"loss": "bce", "predictions": [1, 0, 1], "targets": [0.8, 0.3, 0.6]})
-    assert found["warnings"] == ["predictions are all 0 or 1, and targets are not: are they exchanged?"]
-    found = await answer(client, {"loss": "bce", "predictions": [1, 0.5, 1], "targets": [0.8, 0.3, 0.6]})
-    assert "warnings" not in found
+EXCHANGED = "predictions are all 0 or 1, and targets are not: are they exchanged?"
+SOFT = [0.8, 0.3, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("loss", "predictions", "targets", "told"),
+    [
+        ("bce", [1, 0, 1], SOFT, True),
+        ({"name": "bce", "clip": 1e-7}, [1, 0, 1], SOFT, True),
+        ("mse", [1, 0, 1], SOFT, True),
+        ("brier_score", [1, 0, 1], SOFT, True),
+        ("brier_score", [[1, 0], [0, 1]], [[0.8, 0.2], [0.3, 0.7]], True),
+        ("bce", [1, 0.5, 1], SOFT, False),
+        ("bce", [1, 0, 1], [1, 0, 0], False),
+        ("mse", [1, 0, 1], [0.8, 0.3, 1.6], False),
+        ("mse", [1, 1, 1], SOFT, False),
+        ("mse", [1, 0, 1], [1, 1, 0], False),
+        ("brier_score", [[1, 0], [0, 1]], [0, 1], False),
+    ],
+)
+async def test_predictions_and_targets_that_look_exchanged_are_told(
+    loss: Any, predictions: Any, targets: Any, told: bool, client: httpx.AsyncClient
+) -> None:
+    found = await answer(client, {"loss": loss, "predictions": predictions, "targets": targets})
+    assert found.get("warnings", []) == [EXCHANGED] * told
+
+
+async def test_tensors_have_the_same_warnings(client: httpx.AsyncClient) -> None:
+    tensors = [
+        {"name": name, "datatype": "FP64", "shape": [3], "data": data}
+        for name, data in {"predictions": [1, 0, 1], "targets": SOFT}.items()
+    ]
+    response = await client.post("/v2/models/mse/infer", json={"inputs": tensors})
+    assert response.json()["parameters"] == {"warnings": EXCHANGED}
+    tensors[0]["data"] = [0.5, 0, 1]
+    assert "parameters" not in (await client.post("/v2/models/mse/infer", json={"inputs": tensors})).json()
+
+
+def boxes(kind: str, n: int, seed: int) -> Any:
+    """Boxes [x1, y1, x2, y2] of one picture."""
+    rng = np.random.default_rng(seed)
+    if kind == "small":
+        corner, size = rng.random((n, 2)) * 0.8, rng.random((n, 2)) * 0.2
+        return np.concatenate([corner, corner + size], axis=1)
+    return np.concatenate([rng.random((n, 2)) * 0.3, 0.7 + rng.random((n, 2)) * 0.3], axis=1)
+
+
+def sized(corners: Any) -> Any:
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("kind", "n"), [("small", 40), ("large", 40), ("large", 4)])
+async def test_boxes_that_look_like_another_format_are_told(kind: str, n: int, seed: int, client: httpx.AsyncClient) -> None:
+    corners = boxes(kind, n, seed)
+
+    async def warned(boxes: Any, box_format: str) -> list[str]:
+        loss = {"name": "giou", "box_format": box_format}
+        return (await answer(client, {"loss": loss, "predictions": boxes.tolist(), "targets": boxes.tolist()})).get(
+            "warnings", []
+        )
+
+    assert await warned(corners, "xyxy") == []
+    assert await warned(sized(corners), "xywh") == []
+    if n > 4 and kind == "large":  # small ones are refused: their widths lie below their corners
+        told = await warned(sized(corners), "xyxy")
+        assert [words.partition(" ")[0] for words in told] == ["predictions", "targets"]
+        assert all(words.endswith("is box_format meant to be xywh?") for words in told)
+    if n > 4 and kind == "small":
+        assert all(words.endswith("is box_format meant to be xyxy?") for words in await warned(corners, "xywh"))
+        assert len(await warned(corners, "xywh")) == 2
 
 
 async def test_infinities_of_an_answer_may_be_words(client: httpx.AsyncClient) -> None:
@@ -274,6 +340,37 @@ async def test_sets_of_names_are_flags(client: httpx.AsyncClient) -> None:
     assert "'d', which is not in classes" in refused["errors"][0]["message"]
     refused = problem_of(await client.post("/v1/evaluate", json={key: sets[key] for key in sets if key != "classes"}))
     assert refused["errors"][0]["pointer"] == "/classes"
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "hinge", "dice", "squared_hinge"])
+async def test_losses_of_flags_take_sets_of_names_for_columns_of_them(loss: str, client: httpx.AsyncClient) -> None:
+    base = {"loss": loss, "predictions": [[0.1, 0.2, 0.9], [0.2, 0.1, 0.5], [0.3, 0.6, 0.4]]}
+    found = await answer(client, {**base, "targets": [["c", "a"], [], ["b"]], "classes": ["a", "b", "c"]})
+    expected = await answer(client, {**base, "targets": [[1, 0, 1], [0, 0, 0], [0, 1, 0]]})
+    assert {name: found[name] for name in OUTPUTS} == {name: expected[name] for name in OUTPUTS}
+    assert found["targets_encoding"] == "label_sets"
+
+
+@pytest.mark.parametrize(
+    ("targets", "classes", "pointer", "words"),
+    [
+        ([["a", "a"], ["b"]], ["a", "b"], "/targets/0/1", "'a' again"),
+        ([["a", "x"], ["b"]], ["a", "b"], "/targets/0/1", "'x', which is not in classes"),
+        ([["a"], ["b"]], ["a", "b", "c"], "/targets", "(2, 3), which does not agree with predictions (2, 2)"),
+        (["a", "b"], ["a", "b"], "/targets", "shape"),
+    ],
+)
+async def test_sets_that_are_none(targets: Any, classes: list[str], pointer: str, words: str, client: httpx.AsyncClient) -> None:
+    request = {"loss": "bce", "predictions": [[0.1, 0.2], [0.2, 0.1]], "targets": targets, "classes": classes}
+    refused = problem_of(await client.post("/v1/evaluate", json=request))["errors"][0]
+    assert refused["pointer"] == pointer
+    assert words in refused["message"]
+
+
+async def test_a_label_of_two_has_two_names(client: httpx.AsyncClient) -> None:
+    request = {"loss": "bce", "predictions": [0.2, 0.8], "targets": ["a", "b"], "classes": ["a", "b", "c"]}
+    refused = problem_of(await client.post("/v1/evaluate", json=request))["errors"][0]
+    assert (refused["pointer"], refused["message"]) == ("/classes", "classes must have one name per class: 2 here, not 3")
 
 
 async def test_lists_of_labels_that_may_be_flags_are_refused_unless_told(client: httpx.AsyncClient) -> None:

@@ -12,8 +12,8 @@ PATHS = ("/health/live", "/health/ready")
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_healthy(path: str, client: httpx.AsyncClient, remote: httpx.AsyncClient) -> None:
-    for each in (client, remote):
-        response = await each.get(path)
+    for asked in (client, remote):
+        response = await asked.get(path)
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 

@@ -236,6 +236,39 @@ async def test_a_file_is_analyzed(client: httpx.AsyncClient) -> None:
     assert (error["pointer"], "line 3" in error["message"]) == ("/groups/site/1", True)
 
 
+async def test_models_of_a_file_are_compared(client: httpx.AsyncClient) -> None:
+    head = {"content-type": "text/csv"}
+
+    async def sent(query: dict[str, str]) -> httpx.Response:
+        return await client.post("/v1/compare", params=query, content=CSV, headers=head)
+
+    columns = {"models": '{"old": "p", "new": "new"}', "losses": "mse,mae", "targets": "y"}
+    whole = await ask(client, "/v1/compare", **COMPARE)
+    assert strictly((await sent(columns)).text) == whole
+    by_name = strictly((await sent({**columns, "models": "p,new"})).text)
+    assert [row["model"] for row in by_name["losses"][0]["table"]] == ["p", "new"]
+    assert by_name["losses"][1]["pairs"][0]["p_value"] == whole["losses"][1]["pairs"][0]["p_value"]
+    for wrong, pointer in (
+        ({"models": "p,knew"}, "/models/knew"),
+        ({"losses": "mse,mea"}, "/losses/1"),
+        ({"loss": "mse"}, "/loss"),
+        ({"targets": "null"}, "/targets"),
+    ):
+        assert problem_of(await sent({**columns, **wrong}))["errors"][0]["pointer"].startswith(pointer), wrong
+
+
+async def test_a_file_is_checked(client: httpx.AsyncClient) -> None:
+    body = "p,y,mine\n1,0,0.3333333333333333\n2,0,0.6666666666666666\n4,1,1\n"
+    address = "/v1/check-gradient?reference=mse&predictions=p&targets=y"
+    request = {"reference": "mse", "predictions": [1, 2, 4], "targets": [0, 0, 1], "gradient": [1 / 3, 2 / 3, 1]}
+    response = await client.post(address + "&gradient=mine", content=body, headers={"content-type": "text/csv"})
+    assert strictly(response.text) == await ask(client, "/v1/check-gradient", **request)
+    response = await client.post(address, content=body, headers={"content-type": "text/csv"})
+    assert [(error["pointer"], error["code"]) for error in problem_of(response)["errors"]] == [("", "missing")]
+    rows = {"reference": "mse", "predictions": "p", "targets": "y", "data": [{"p": 1, "y": 0}, {"p": 2, "y": 0}]}
+    assert problem_of(await client.post("/v1/check-gradient", json=rows))["errors"][0]["pointer"] == ""
+
+
 async def test_an_analysis_and_a_comparison_have_pictures(client: httpx.AsyncClient) -> None:
     for path, request in (("/v1/analyze", ANALYZE), ("/v1/compare", COMPARE)):
         response = await client.post(path, json=request, headers={"accept": "image/svg+xml"})

@@ -50,7 +50,7 @@ ENCODING_KEYS = {"name", "meaning", "shapes", "accepts", "when"}
 async def names(client: httpx.AsyncClient, **query: str) -> list[str]:
     response = await client.get("/v1/losses", params=query)
     assert response.status_code == 200
-    return [each["name"] for each in response.json()["losses"]]
+    return [loss["name"] for loss in response.json()["losses"]]
 
 
 async def test_every_loss_is_listed_in_the_order_of_its_declaration(client: httpx.AsyncClient) -> None:
@@ -58,8 +58,8 @@ async def test_every_loss_is_listed_in_the_order_of_its_declaration(client: http
     assert response.headers["content-type"] == "application/json"
     listed = strictly(response.text)
     assert listed.keys() == {"losses", "families", "properties"}
-    assert [each["name"] for each in listed["losses"]] == list(NAMED)
-    assert all(each.keys() == KEYS for each in listed["losses"])
+    assert [entry["name"] for entry in listed["losses"]] == list(NAMED)
+    assert all(entry.keys() == KEYS for entry in listed["losses"])
     assert len(response.content) < 600 * len(NAMED) + 4000, "what it takes to choose one, and no more"
 
 
@@ -69,13 +69,13 @@ async def test_an_entry_says_what_the_declaration_says(loss: Loss, client: httpx
     assert entry["family"] == loss.function.__module__.rpartition(".")[2]
     assert entry["formula"] == loss.formula
     assert entry["summary"] == inspect.getdoc(loss.function).split("\n")[0]  # type: ignore[union-attr]
-    assert entry["aliases"] == [each.name for each in loss.aliases]
-    assert entry["alias_parameters"] == {each.name: each.parameters for each in loss.aliases if each.parameters}
-    assert [each["call"] for each in entry["equals"]] == [each.call for each in loss.equals]
-    assert [each["version"] for each in entry["equals"]] == [each.library.version for each in loss.equals]
+    assert entry["aliases"] == [alias.name for alias in loss.aliases]
+    assert entry["alias_parameters"] == {alias.name: alias.parameters for alias in loss.aliases if alias.parameters}
+    assert [call["call"] for call in entry["equals"]] == [call.call for call in loss.equals]
+    assert [call["version"] for call in entry["equals"]] == [call.library.version for call in loss.equals]
     assert entry["reference"] == loss.reference
     assert entry["coupling"] == loss.coupling
-    assert {each.upper() for each in entry["properties"]} == {each.name for each in Property if each in loss.properties}
+    assert {name.upper() for name in entry["properties"]} == {flag.name for flag in Property if flag in loss.properties}
     assert entry["differentiable"] == ("differentiable" in entry["properties"])
     assert entry["outputs"] == [output.name for output in OUTPUTS.values() if output.is_of(loss)]
 
@@ -112,7 +112,7 @@ async def test_families_and_properties_are_closed_lists_with_a_sentence_each(cli
     parameters = (await client.get("/openapi.json")).json()["paths"]["/v1/losses"]["get"]["parameters"]
     for kind, parameter in (("families", "family"), ("properties", "property")):
         assert all(term["description"].endswith(".") for term in listed[kind])
-        (asked,) = [each for each in parameters if each["name"] == parameter]
+        (asked,) = [entry for entry in parameters if entry["name"] == parameter]
         assert asked["schema"]["enum"] == [term["name"] for term in listed[kind]]
         for term in listed[kind]:
             assert term["description"] in asked["description"]
@@ -142,31 +142,31 @@ async def test_parameters_are_described_as_json_schema(loss: Loss, client: httpx
 async def test_encodings_are_named_with_their_shapes(loss: Loss, client: httpx.AsyncClient) -> None:
     entry = (await client.get(f"/v1/losses/{loss.name}")).json()
     assert encodings(entry["predictions"])
-    takes_targets = any(each.side == "targets" for each in loss.inputs.values())
+    takes_targets = any(taken.side == "targets" for taken in loss.inputs.values())
     assert (entry["targets"] is not None) == takes_targets
-    for each in encodings(entry["predictions"]) + encodings(entry["targets"] or []):
-        assert each.keys() == ENCODING_KEYS
-        assert each["name"]
-        assert each["meaning"]
-        assert all(shape.startswith("n") for shape in each["shapes"])
+    for encoding in encodings(entry["predictions"]) + encodings(entry["targets"] or []):
+        assert encoding.keys() == ENCODING_KEYS
+        assert encoding["name"]
+        assert encoding["meaning"]
+        assert all(shape.startswith("n") for shape in encoding["shapes"])
 
 
 def encodings(side: Any) -> list[dict[str, Any]]:
-    return [each for listed in side.values() for each in listed] if isinstance(side, dict) else side
+    return [encoding for listed in side.values() for encoding in listed] if isinstance(side, dict) else side
 
 
 async def test_named_inputs_have_encodings_by_name(client: httpx.AsyncClient) -> None:
     entry = (await client.get("/v1/losses/gaussian_nll")).json()
-    assert {name: [each["name"] for each in listed] for name, listed in entry["predictions"].items()} == {
+    assert {name: [encoding["name"] for encoding in listed] for name, listed in entry["predictions"].items()} == {
         "mean": ["real"],
         "variance": ["positive", "non_negative"],
     }
-    assert [each["name"] for each in entry["targets"]] == ["real"]
+    assert [encoding["name"] for encoding in entry["targets"]] == ["real"]
 
 
 async def test_an_encoding_that_depends_on_a_parameter_says_when(client: httpx.AsyncClient) -> None:
     entry = (await client.get("/v1/losses/binary_cross_entropy")).json()
-    assert [(each["name"], each["when"]) for each in entry["predictions"]] == [
+    assert [(encoding["name"], encoding["when"]) for encoding in entry["predictions"]] == [
         ("logit", "from_logits is true"),
         ("probability", "otherwise"),
     ]

@@ -15,7 +15,7 @@ from tests.api.test_tables import CSV
 pytestmark = pytest.mark.anyio
 
 
-class Told(NamedTuple):
+class Hint(NamedTuple):
     """How a request is refused: the first fault, and words of its message."""
 
     pointer: str
@@ -33,15 +33,15 @@ def of(loss: object, predictions: object = P, targets: object = T, **more: objec
     return {"loss": loss, "predictions": predictions, "targets": targets, **more}
 
 
-SENT: dict[str, tuple[dict[str, Any], float | Told]] = {
+SENT: dict[str, tuple[dict[str, Any], float | Hint]] = {
     "true and false for labels": (of("bce", [0.5, 0.5], [True, False]), 0.6931471805599453),
     "true and false for signs": (of("hinge", [0.5, 0.5], [True, False]), 1.0),
     "a matrix of flags": (of("multilabel_soft_margin", [[0, 0]], [[True, False]]), 0.6931471805599453),
-    "flags among numbers": (of("bce", P, [True, 0]), Told("/targets/0", "not_a_number", "not a boolean")),
+    "flags among numbers": (of("bce", P, [True, 0]), Hint("/targets/0", "not_a_number", "not a boolean")),
     "probabilities of four digits": (of("categorical_cross_entropy", THIRDS, [0]), 1.098712293668443),
     "rows far from 1": (
         of("categorical_cross_entropy", [[0.3, 0.3, 0.3]], [0]),
-        Told("/predictions/0", "row_sum", "set normalize to true to divide each row by its sum"),
+        Hint("/predictions/0", "row_sum", "set normalize to true to divide each row by its sum"),
     ),
     "rows far from 1, to be divided": (
         of({"name": "categorical_cross_entropy", "normalize": True}, [[0.3, 0.3, 0.3]], [0]),
@@ -50,53 +50,57 @@ SENT: dict[str, tuple[dict[str, Any], float | Told]] = {
     "counts for probabilities": (of({"name": "kl_divergence", "normalize": True}, [[2, 2]], [[7, 7]]), 0.0),
     "a row of nothing": (
         of({"name": "brier_score", "normalize": True}, [[0, 0]], [0]),
-        Told("/predictions/0", "row_sum", "whose sum is above 0"),
+        Hint("/predictions/0", "row_sum", "whose sum is above 0"),
     ),
     "null where a mask drops it": (of("mse", [1, 5, 3], [1, None, 3], mask=[True, False, True]), 0.0),
     "null where a weight of 0 drops it": (of("mse", [1, 5], [2, None], sample_weight=[1, 0]), 1.0),
     "null for each label of a sample": (of("mse", [[1, 2]], [[3, None]], mask=[[True, False]]), 4.0),
-    "null elsewhere": (of("mse", P, [1, None]), Told("/targets/1", "not_a_number", 'or send "missing": "drop"')),
-    "R's NA": (of("mse", P, [1, "NA"]), Told("/targets/1", "not_a_number", "not a string")),
+    "null elsewhere": (of("mse", P, [1, None]), Hint("/targets/1", "not_a_number", 'or send "missing": "drop"')),
+    "R's NA": (of("mse", P, [1, "NA"]), Hint("/targets/1", "not_a_number", "not a string")),
     "a mask of 0 and 1": (of("mse", [1, 5], [2, 5], mask=[1, 0]), 1.0),
     "names without classes": (
         of("CrossEntropyLoss", SCORES, ["a", "b"]),
-        Told("/classes", "missing", 'their order in "classes"'),
+        Hint("/classes", "missing", 'their order in "classes"'),
     ),
     "labels from 1 on with classes": (of("CrossEntropyLoss", [[0, 0], [0, 0]], [1, 2], classes=[1, 2]), 0.6931471805599453),
-    "labels from 1 on": (of("CrossEntropyLoss", SCORES, [1, 3]), Told("/targets/1", "label", "labels count from 0")),
+    "labels from 1 on": (of("CrossEntropyLoss", SCORES, [1, 3]), Hint("/targets/1", "label", "labels count from 0")),
     "a name for a list of one": (of("mse", [1], [3], outputs="value"), 4.0),
-    "a number for a list of one": (of("mse", 1.5, 2), Told("/predictions", "not_an_array", "one sample is [1.5] (R: I(1.5))")),
-    "a loss in a list": (of(["mse"]), Told("/loss", "type", 'several are {"name": "weighted_sum", "terms": [{"loss"')),
-    "losses with their weights": (of({"mse": 0.7, "mae": 0.3}), Told("/loss/name", "missing", '"weighted_sum"')),
-    "a loss by its formula": (of({"formula": "(p - y)**2"}), Told("/loss/name", "missing", '{"name": "expression", "value":')),
+    "a number for a list of one": (of("mse", 1.5, 2), Hint("/predictions", "not_an_array", "one sample is [1.5] (R: I(1.5))")),
+    "a loss in a list": (of(["mse"]), Hint("/loss", "type", 'several are {"name": "weighted_sum", "terms": [{"loss"')),
+    "losses with their weights": (of({"mse": 0.7, "mae": 0.3}), Hint("/loss/name", "missing", '"weighted_sum"')),
+    "a loss by its formula": (of({"formula": "(p - y)**2"}), Hint("/loss/name", "missing", '{"name": "expression", "value":')),
     "row objects": (of("mse", "p", "t", data=[{"p": 1, "t": 3}]), 4.0),
     "column objects": (of("mse", "p", "t", data={"p": {"0": 1}, "t": {"0": 3}}), 4.0),
     "columns and rows": (of("mse", "p", "t", data={"columns": ["p", "t"], "index": [0], "data": [[1, 3]]}), 4.0),
     "a table with its schema": (of("mse", "p", "t", data={"schema": {}, "data": [{"index": 0, "p": 1, "t": 3}]}), 4.0),
-    "rows for predictions": (of("mse", [{"p": 1}], [3]), Told("/predictions/0", "not_a_number", "the table is sent in data")),
+    "rows for predictions": (of("mse", [{"p": 1}], [3]), Hint("/predictions/0", "not_a_number", "the table is sent in data")),
     "a typed array of JavaScript": (
         of("mse", {"0": 1, "1": 2}, T),
-        Told("/predictions", "not_an_array", "JavaScript: Array.from"),
+        Hint("/predictions", "not_an_array", "JavaScript: Array.from"),
     ),
     "labels for targets": ({"loss": "mse", "predictions": [1], "labels": [3]}, 4.0),
+    "labels and targets": (
+        {"loss": "mse", "predictions": P, "targets": T, "labels": T},
+        Hint("/labels", "duplicate", "labels is another name of targets, and both are there: send one of them"),
+    ),
     "label_ids": (
         {"loss": "mse", "predictions": P, "label_ids": T},
-        Told("/label_ids", "unknown_field", "did you mean targets?"),
+        Hint("/label_ids", "unknown_field", "did you mean targets?"),
     ),
     "parameters in parameters": (
         of({"name": "huber", "parameters": {"delta": 1}}),
-        Told("/loss/parameters", "unknown_parameter", "it takes delta"),
+        Hint("/loss/parameters", "unknown_parameter", "it takes delta"),
     ),
     "Keras' reduction": (of("mse", [1, 3], [1, 1], reduction="sum_over_batch_size"), 2.0),
     "a reduction in capitals": (of("mse", [1, 3], [1, 1], reduction="MEAN"), 2.0),
-    "torch's batchmean": (of("mse", reduction="batchmean"), Told("/reduction", "choice", "elsewhere take sum, and divide by n")),
+    "torch's batchmean": (of("mse", reduction="batchmean"), Hint("/reduction", "choice", "elsewhere take sum, and divide by n")),
     "boxes by their width": (of({"name": "iou", "box_format": "xywh"}, [[0, 0, 2, 2]], [[0, 0, 2, 2]]), 0.0),
-    "boxes inside out": (of("iou", [[2, 2, 1, 1]], [[0, 0, 1, 1]]), Told("/predictions/0/2", "box", "not [x, y, width, height]")),
-    "iou_loss": (of("iou_loss", [[0, 0, 2, 2]], [[0, 0, 2, 2]]), Told("/loss", "unknown_loss", "Did you mean iou?")),
-    "(n, 1) against (n,)": (of("mse", [[1], [2]], [1, 2]), Told("/targets", "shape_mismatch", "reshape it to (2, 1)")),
+    "boxes inside out": (of("iou", [[2, 2, 1, 1]], [[0, 0, 1, 1]]), Hint("/predictions/0/2", "box", "not [x, y, width, height]")),
+    "iou_loss": (of("iou_loss", [[0, 0, 2, 2]], [[0, 0, 2, 2]]), Hint("/loss", "unknown_loss", "Did you mean iou?")),
+    "(n, 1) against (n,)": (of("mse", [[1], [2]], [1, 2]), Hint("/targets", "shape_mismatch", "reshape it to (2, 1)")),
     "predictions that are names": (
         of("bce", ["yes", "no"]),
-        Told("/predictions", "not_a_number", "must be numbers, not strings"),
+        Hint("/predictions", "not_a_number", "must be numbers, not strings"),
     ),
     "null for whatever is not given": (
         of("mse", [1], [3], sample_weight=None, mask=None, classes=None, reduction=None, outputs=None, data=None),
@@ -109,18 +113,18 @@ SENT: dict[str, tuple[dict[str, Any], float | Told]] = {
 async def test_what_clients_send(client: httpx.AsyncClient) -> None:
     for what, (request, expected) in SENT.items():
         response = await client.post("/v1/evaluate", json=request)
-        if isinstance(expected, Told):
+        if isinstance(expected, Hint):
             check(what, response, expected)
         else:
             assert response.status_code == 200, (what, response.text)
             assert response.json()["value"] == pytest.approx(expected, rel=1e-14), what
 
 
-MISTAKES: dict[str, tuple[dict[str, Any], Told]] = {
+MISTAKES: dict[str, tuple[dict[str, Any], Hint]] = {
     **{
         f"{field} for {ours}": (
             {name: value for name, value in {**of("mse"), field: T}.items() if name != ours},
-            Told(f"/{field}", "unknown_field", f"did you mean {ours}?"),
+            Hint(f"/{field}", "unknown_field", f"did you mean {ours}?"),
         )
         for ours, fields in {
             "predictions": ["y_pred", "input", "prediction", "logits", "y_score", "probs", "preds", "Predictions"],
@@ -132,200 +136,200 @@ MISTAKES: dict[str, tuple[dict[str, Any], Told]] = {
     },
     "a parameter beside its loss": (
         of("huber", delta=2),
-        Told("/delta", "unknown_field", 'delta is a parameter of huber: {"loss": {"name": "huber", "delta": 2}}'),
+        Hint("/delta", "unknown_field", 'delta is a parameter of huber: {"loss": {"name": "huber", "delta": 2}}'),
     ),
     "from_logits beside its loss": (
         of("bce", from_logits=True),
-        Told("/from_logits", "unknown_field", '{"loss": {"name": "bce", "from_logits": true}}'),
+        Hint("/from_logits", "unknown_field", '{"loss": {"name": "bce", "from_logits": true}}'),
     ),
     "the name of a loss at the top": (
         {"name": "huber", "predictions": P, "targets": T},
-        Told("/name", "unknown_field", "did you mean loss?"),
+        Hint("/name", "unknown_field", "did you mean loss?"),
     ),
     **{
         f"{name} at the top": (
             {"loss": "triplet_margin", "anchor": [[1]], "positive": [[1]], "negative": [[2]]},
-            Told(f"/{name}", "unknown_field", f'one of the predictions of triplet_margin: {{"predictions": {{"{name}": …}}}}'),
+            Hint(f"/{name}", "unknown_field", f'one of the predictions of triplet_margin: {{"predictions": {{"{name}": …}}}}'),
         )
         for name in ("anchor", "positive", "negative")
     },
-    "rmse_loss": (of("rmse_loss"), Told("/loss", "unknown_loss", "Did you mean rmse?")),
-    "a typo": (of("hubber"), Told("/loss", "unknown_loss", "Did you mean huber?")),
+    "rmse_loss": (of("rmse_loss"), Hint("/loss", "unknown_loss", "Did you mean rmse?")),
+    "a typo": (of("hubber"), Hint("/loss", "unknown_loss", "Did you mean huber?")),
     "weight for class_weight": (
         of({"name": "CrossEntropyLoss", "weight": [1, 1, 2]}, SCORES, T),
-        Told("/loss/weight", "unknown_parameter", "did you mean class_weight?"),
+        Hint("/loss/weight", "unknown_parameter", "did you mean class_weight?"),
     ),
-    "tau": (of({"name": "quantile", "tau": 0.5}), Told("/loss/tau", "unknown_parameter", "did you mean quantile?")),
+    "tau": (of({"name": "quantile", "tau": 0.5}), Hint("/loss/tau", "unknown_parameter", "did you mean quantile?")),
     "padding_idx": (
         of({"name": "CrossEntropyLoss", "padding_idx": 0}, SCORES, T),
-        Told("/loss/padding_idx", "unknown_parameter", "did you mean ignore_index?"),
+        Hint("/loss/padding_idx", "unknown_parameter", "did you mean ignore_index?"),
     ),
     "a parameter of a loss that takes none": (
         of({"name": "mse", "delta": 1}),
-        Told("/loss/delta", "unknown_parameter", "it takes none"),
+        Hint("/loss/delta", "unknown_parameter", "it takes none"),
     ),
     "a parameter out of bounds": (
         of({"name": "huber", "delta": -1}),
-        Told("/loss/delta", "out_of_range", "greater than 0; got -1"),
+        Hint("/loss/delta", "out_of_range", "greater than 0; got -1"),
     ),
-    "a parameter that is a string": (of({"name": "huber", "delta": "1"}), Told("/loss/delta", "type", 'number; got "1"')),
-    "percentages": (of("bce", [30, 60]), Told("/predictions/0", "out_of_range", "divide by 100 if these are percentages")),
-    "logits": (of("bce", [-1.5, 2]), Told("/predictions/0", "out_of_range", "set from_logits to true if these are logits")),
-    "logits of classes": (of("categorical_cross_entropy", SCORES, T), Told("/predictions/0/0", "out_of_range", "from_logits")),
-    "labels from 1 on": (of("multi_margin", SCORES, [1, 3]), Told("/targets/1", "label", "labels count from 0")),
-    "-100 among labels": (of("multi_margin", SCORES, [1, -100]), Told("/targets/1", "label", "set ignore_index to -100")),
-    "labels 1 and 2 of two classes": (of("bce", P, [1, 2]), Told("/targets/1", "out_of_range", "[0, 1]")),
-    "labels 0, 1, 2 for a hinge": (of("hinge", [1, 2, 3], [0, 1, 2]), Told("/targets/2", "label", "got 2")),
-    "a fraction for a label": (of("multi_margin", SCORES, [0, 0.5]), Told("/targets/1", "label", "class index")),
+    "a parameter that is a string": (of({"name": "huber", "delta": "1"}), Hint("/loss/delta", "type", 'number; got "1"')),
+    "percentages": (of("bce", [30, 60]), Hint("/predictions/0", "out_of_range", "divide by 100 if these are percentages")),
+    "logits": (of("bce", [-1.5, 2]), Hint("/predictions/0", "out_of_range", "set from_logits to true if these are logits")),
+    "logits of classes": (of("categorical_cross_entropy", SCORES, T), Hint("/predictions/0/0", "out_of_range", "from_logits")),
+    "labels from 1 on": (of("multi_margin", SCORES, [1, 3]), Hint("/targets/1", "label", "labels count from 0")),
+    "-100 among labels": (of("multi_margin", SCORES, [1, -100]), Hint("/targets/1", "label", "set ignore_index to -100")),
+    "labels 1 and 2 of two classes": (of("bce", P, [1, 2]), Hint("/targets/1", "out_of_range", "[0, 1]")),
+    "labels 0, 1, 2 for a hinge": (of("hinge", [1, 2, 3], [0, 1, 2]), Hint("/targets/2", "label", "got 2")),
+    "a fraction for a label": (of("multi_margin", SCORES, [0, 0.5]), Hint("/targets/1", "label", "class index")),
     "one-hot rows of another width": (
         of("multi_margin", SCORES, [[1, 0], [0, 1]]),
-        Told("/targets", "shape_mismatch", "axis k is 3 there"),
+        Hint("/targets", "shape_mismatch", "axis k is 3 there"),
     ),
-    "lengths that differ": (of("mse", P, [1, 2, 3]), Told("/targets", "shape_mismatch", "2 samples there, 3 here")),
-    "ragged rows": (of("mse", [[1, 2], [3]], T), Told("/predictions/1", "ragged", "rows must be of one length")),
-    "nothing": (of("mse", [], []), Told("/predictions", "empty", "is empty")),
-    "a string among numbers": (of("mse", [1, "2"]), Told("/predictions/1", "not_a_number", "not a string")),
-    "an infinity": (of("mse", [1, "Infinity"]), Told("/predictions/1", "not_finite", "must be finite; got Infinity")),
-    "a negative weight": (of("mse", sample_weight=[1, -1]), Told("/sample_weight/1", "out_of_range", "at least 0; got -1")),
-    "weights that are all 0": (of("mse", sample_weight=[0, 0]), Told("/sample_weight", "no_samples", "0 for every sample")),
-    "weights too few": (of("mse", sample_weight=[1]), Told("/sample_weight", "shape_mismatch", "(1,)")),
-    "a mask that drops all": (of("mse", mask=[False, False]), Told("/mask", "no_samples", "drops every sample")),
+    "lengths that differ": (of("mse", P, [1, 2, 3]), Hint("/targets", "shape_mismatch", "2 samples there, 3 here")),
+    "ragged rows": (of("mse", [[1, 2], [3]], T), Hint("/predictions/1", "ragged", "rows must be of one length")),
+    "nothing": (of("mse", [], []), Hint("/predictions", "empty", "is empty")),
+    "a string among numbers": (of("mse", [1, "2"]), Hint("/predictions/1", "not_a_number", "not a string")),
+    "an infinity": (of("mse", [1, "Infinity"]), Hint("/predictions/1", "not_finite", "must be finite; got Infinity")),
+    "a negative weight": (of("mse", sample_weight=[1, -1]), Hint("/sample_weight/1", "out_of_range", "at least 0; got -1")),
+    "weights that are all 0": (of("mse", sample_weight=[0, 0]), Hint("/sample_weight", "no_samples", "0 for every sample")),
+    "weights too few": (of("mse", sample_weight=[1]), Hint("/sample_weight", "shape_mismatch", "(1,)")),
+    "a mask that drops all": (of("mse", mask=[False, False]), Hint("/mask", "no_samples", "drops every sample")),
     "a class that is none": (
         of("CrossEntropyLoss", SCORES, ["a", "x"], classes=["a", "b", "c"]),
-        Told("/targets/1", "unknown_class", "'x'"),
+        Hint("/targets/1", "unknown_class", "'x'"),
     ),
-    "a class too few": (of("CrossEntropyLoss", SCORES, ["a", "b"], classes=["a", "b"]), Told("/classes", "length", "3")),
+    "a class too few": (of("CrossEntropyLoss", SCORES, ["a", "b"], classes=["a", "b"]), Hint("/classes", "length", "3")),
     "a class twice": (
         of("CrossEntropyLoss", SCORES, ["a", "b"], classes=["a", "b", "a"]),
-        Told("/classes/2", "duplicate", "'a'"),
+        Hint("/classes/2", "duplicate", "'a'"),
     ),
-    "an unknown reduction": (of("mse", reduction="avg"), Told("/reduction", "choice", "'mean', 'sum'")),
-    "an unknown output": (of("mse", outputs=["vale"]), Told("/outputs/0", "choice", "'value'")),
-    "no targets": ({"loss": "mse", "predictions": P}, Told("/targets", "missing", "needs targets")),
+    "an unknown reduction": (of("mse", reduction="avg"), Hint("/reduction", "choice", "'mean', 'sum'")),
+    "an unknown output": (of("mse", outputs=["vale"]), Hint("/outputs/0", "choice", "'value'")),
+    "no targets": ({"loss": "mse", "predictions": P}, Hint("/targets", "missing", "needs targets")),
     "targets where none are taken": (
         of("triplet_margin", {"anchor": [[1]], "positive": [[1]], "negative": [[2]]}, [1]),
-        Told("/targets", "unexpected", "takes no targets"),
+        Hint("/targets", "unexpected", "takes no targets"),
     ),
     "a named input missing": (
         of("gaussian_nll", {"mean": P}),
-        Told("/predictions", "missing", "predictions.variance is missing"),
+        Hint("/predictions", "missing", "predictions.variance is missing"),
     ),
-    "an array for named inputs": (of("gaussian_nll", P), Told("/predictions", "not_an_object", "{mean, variance}")),
+    "an array for named inputs": (of("gaussian_nll", P), Hint("/predictions", "not_an_object", "{mean, variance}")),
     "a variance of 0": (
         of({"name": "gaussian_nll", "eps": 0}, {"mean": [1], "variance": [0]}, [1]),
-        Told("/predictions/variance/0", "out_of_range", "above 0"),
+        Hint("/predictions/variance/0", "out_of_range", "above 0"),
     ),
-    "TensorFlow Serving's instances": ({"instances": [1]}, Told("/loss", "missing", "loss is missing")),
-    "a table without names": (of("mse", data=[{"p": 1}]), Told("/data", "unexpected", "no column of data is named")),
-    "names without a table": (of("mse", "p", "t"), Told("/predictions", "not_an_array", "the table is sent in data")),
+    "TensorFlow Serving's instances": ({"instances": [1]}, Hint("/loss", "missing", "loss is missing")),
+    "a table without names": (of("mse", data=[{"p": 1}]), Hint("/data", "unexpected", "no column of data is named")),
+    "names without a table": (of("mse", "p", "t"), Hint("/predictions", "not_an_array", "the table is sent in data")),
     "a column misspelt": (
         of("mse", "pp", "t", data={"p": [1], "t": [1]}),
-        Told("/predictions", "unknown_column", "did you mean 'p'?"),
+        Hint("/predictions", "unknown_column", "did you mean 'p'?"),
     ),
-    "a table without rows": (of("mse", "p", "t", data=[]), Told("/data", "empty", "data has no rows")),
+    "a table without rows": (of("mse", "p", "t", data=[]), Hint("/data", "empty", "data has no rows")),
 }
 
 OWN = {"inputs": [[1, 2], [2, 1], [3, 5], [4, 4], [5, 0], [6, 3]], "targets": [0, 1, 0, 1, 0, 1]}
 MULTIPLE = {**OWN, "targets": ["a", "b", "c"] * 2}
 
-TRAINING: dict[str, tuple[dict[str, Any], Told]] = {
-    "own labels without a loss": ({"data": OWN}, Told("/loss", "missing", "binary_cross_entropy")),
-    "own names without a loss": ({"data": MULTIPLE}, Told("/loss", "missing", "as categorical_cross_entropy: it cannot")),
+TRAINING: dict[str, tuple[dict[str, Any], Hint]] = {
+    "own labels without a loss": ({"data": OWN}, Hint("/loss", "missing", "binary_cross_entropy")),
+    "own names without a loss": ({"data": MULTIPLE}, Hint("/loss", "missing", "as categorical_cross_entropy: it cannot")),
     "own numbers without a loss": (
         {"data": {**OWN, "targets": [1.5, 2, 3, 4, 5, -6]}},
-        Told("/loss", "missing", "as mean_squared_error: it"),
+        Hint("/loss", "missing", "as mean_squared_error: it"),
     ),
     "X and y in data": (
         {"data": {"X": OWN["inputs"], "y": OWN["targets"]}},
-        Told("/data/X", "unknown_field", "did you mean inputs?"),
+        Hint("/data/X", "unknown_field", "did you mean inputs?"),
     ),
     "features and labels": (
         {"data": {"features": OWN["inputs"], "labels": OWN["targets"]}},
-        Told("/data/features", "type", "did you mean inputs?"),
+        Hint("/data/features", "type", "did you mean inputs?"),
     ),
-    "X and y at the top": ({"X": OWN["inputs"], "y": OWN["targets"]}, Told("/X", "unknown_field", "did you mean data.inputs?")),
+    "X and y at the top": ({"X": OWN["inputs"], "y": OWN["targets"]}, Hint("/X", "unknown_field", "did you mean data.inputs?")),
     "learning_rate at the top": (
         {"learning_rate": 0.1},
-        Told("/learning_rate", "unknown_field", '{"optimizer": {"name": "adam", "learning_rate": 0.1}}'),
+        Hint("/learning_rate", "unknown_field", '{"optimizer": {"name": "adam", "learning_rate": 0.1}}'),
     ),
     "lr in an optimizer": (
         {"optimizer": {"name": "sgd", "lr": 1}},
-        Told("/optimizer/lr", "unknown_parameter", "did you mean learning_rate?"),
+        Hint("/optimizer/lr", "unknown_parameter", "did you mean learning_rate?"),
     ),
     "hidden_layer_sizes": (
         {"model": {"name": "mlp", "hidden_layer_sizes": [8]}},
-        Told("/model/hidden_layer_sizes", "unknown_parameter", "did you mean hidden?"),
+        Hint("/model/hidden_layer_sizes", "unknown_parameter", "did you mean hidden?"),
     ),
-    "layers": ({"layers": [8]}, Told("/layers", "unknown_field", "hidden, a parameter of mlp")),
+    "layers": ({"layers": [8]}, Hint("/layers", "unknown_field", "hidden, a parameter of mlp")),
     "activation": (
         {"model": {"name": "mlp", "activation": "relu"}},
-        Told("/model/activation", "unknown_parameter", "hidden_activation?"),
+        Hint("/model/activation", "unknown_parameter", "hidden_activation?"),
     ),
-    "neural_network": ({"model": "neural_network"}, Told("/model", "unknown_model", "Did you mean mlp?")),
-    "xgboost": ({"model": "xgboost"}, Told("/model", "unknown_model", "Did you mean boosted_trees?")),
-    "svm": ({"model": "svm"}, Told("/model", "unknown_model", "There are linear, mlp, boosted_trees")),
-    "n_estimators": ({"n_estimators": 50}, Told("/n_estimators", "unknown_field", "did you mean epochs?")),
+    "neural_network": ({"model": "neural_network"}, Hint("/model", "unknown_model", "Did you mean mlp?")),
+    "xgboost": ({"model": "xgboost"}, Hint("/model", "unknown_model", "Did you mean boosted_trees?")),
+    "svm": ({"model": "svm"}, Hint("/model", "unknown_model", "There are linear, mlp, boosted_trees")),
+    "n_estimators": ({"n_estimators": 50}, Hint("/n_estimators", "unknown_field", "did you mean epochs?")),
     "n_estimators of a model": (
         {"model": {"name": "boosted_trees", "n_estimators": 5}},
-        Told("/model/n_estimators", "unknown_parameter", "did you mean epochs, a field of the request?"),
+        Hint("/model/n_estimators", "unknown_parameter", "did you mean epochs, a field of the request?"),
     ),
-    "n_epochs": ({"n_epochs": 5}, Told("/n_epochs", "unknown_field", "did you mean epochs?")),
+    "n_epochs": ({"n_epochs": 5}, Hint("/n_epochs", "unknown_field", "did you mean epochs?")),
     "validation_split": (
         {"validation_split": 0.2},
-        Told("/validation_split", "unknown_field", "did you mean validation.fraction?"),
+        Hint("/validation_split", "unknown_field", "did you mean validation.fraction?"),
     ),
-    "random_state": ({"random_state": 1}, Told("/random_state", "unknown_field", "did you mean seed?")),
-    "patience": ({"patience": 3}, Told("/patience", "unknown_field", "did you mean early_stopping.patience?")),
-    "l2 by its name": ({"regularization": "l2"}, Told("/regularization", "type", '{"l2": 0.01}')),
+    "random_state": ({"random_state": 1}, Hint("/random_state", "unknown_field", "did you mean seed?")),
+    "patience": ({"patience": 3}, Hint("/patience", "unknown_field", "did you mean early_stopping.patience?")),
+    "l2 by its name": ({"regularization": "l2"}, Hint("/regularization", "type", '{"l2": 0.01}')),
     "a metric that is none": (
         {"metrics": ["confusion_matrix"]},
-        Told("/metrics/0", "unknown_metric", "There are accuracy, f1, roc_auc, r2"),
+        Hint("/metrics/0", "unknown_metric", "There are accuracy, f1, roc_auc, r2"),
     ),
     "a metric that does not fit": (
         {"data": "diabetes", "metrics": ["accuracy"]},
-        Told("/metrics/0", "metric", "Metrics that fit: r2"),
+        Hint("/metrics/0", "metric", "Metrics that fit: r2"),
     ),
-    "mnist": ({"data": "mnist"}, Told("/data", "unknown_dataset", "There are regression, friedman1, diabetes")),
-    "a hinge on three classes": ({"data": "iris", "loss": "hinge"}, Told("/loss", "label", "must be −1 or +1; got 2")),
+    "mnist": ({"data": "mnist"}, Hint("/data", "unknown_dataset", "There are regression, friedman1, diabetes")),
+    "a hinge on three classes": ({"data": "iris", "loss": "hinge"}, Hint("/loss", "label", "must be −1 or +1; got 2")),
     "labels 1 and 2": (
         {"data": {**OWN, "targets": [1, 2] * 3}, "loss": "bce"},
-        Told("/data/targets/1", "out_of_range", "[0, 1]"),
+        Hint("/data/targets/1", "out_of_range", "[0, 1]"),
     ),
     "inputs without columns": (
         {"data": {"inputs": [1, 2], "targets": [1, 2]}, "loss": "mse"},
-        Told("/data/inputs", "shape", "one column is [[1], [2]]"),
+        Hint("/data/inputs", "shape", "one column is [[1], [2]]"),
     ),
     "two rows": (
         {"data": {"inputs": [[1], [2]], "targets": [1, 2]}, "loss": "mse"},
-        Told("/validation/fraction", "no_samples", "set validation to null to train on all"),
+        Hint("/validation/fraction", "no_samples", "set validation to null to train on all"),
     ),
     "steps of more rows than there are": (
         {"data": OWN, "loss": "bce", "batch_size": 64},
-        Told("/batch_size", "out_of_range", "at most 5"),
+        Hint("/batch_size", "out_of_range", "at most 5"),
     ),
-    "trees with an optimizer": ({"model": "boosted_trees", "optimizer": "adam"}, Told("/optimizer", "unexpected", "no weights")),
-    "too many epochs": ({"epochs": 100_000}, Told("/epochs", "limit", "at most 10000")),
-    "a loss of three arrays": ({"data": OWN, "loss": "triplet_margin"}, Told("/loss", "not_trainable", "predictions.anchor")),
+    "trees with an optimizer": ({"model": "boosted_trees", "optimizer": "adam"}, Hint("/optimizer", "unexpected", "no weights")),
+    "too many epochs": ({"epochs": 100_000}, Hint("/epochs", "limit", "at most 10000")),
+    "a loss of three arrays": ({"data": OWN, "loss": "triplet_margin"}, Hint("/loss", "not_trainable", "predictions.anchor")),
     "a list of rows": (
         {"data": [{"x": 1, "y": 2}], "loss": "mse"},
-        Told("/data", "type", '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'),
+        Hint("/data", "type", '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'),
     ),
     "a column of text": (
         {"data": {**OWN, "inputs": [["a"], ["b"]] * 3}, "loss": "bce"},
-        Told("/data/inputs/0/0", "not_a_number", "one-hot"),
+        Hint("/data/inputs/0/0", "not_a_number", "one-hot"),
     ),
     "a missing input": (
         {"data": {**OWN, "inputs": [[1], [None]] * 3}, "loss": "bce"},
-        Told("/data/inputs/1/0", "not_a_number", "leave the row out, or fill it in"),
+        Hint("/data/inputs/1/0", "not_a_number", "leave the row out, or fill it in"),
     ),
     "a parameter beside its loss": (
         {"loss": "huber", "delta": 3},
-        Told("/delta", "unknown_field", '{"loss": {"name": "huber", "delta": 3}}'),
+        Hint("/delta", "unknown_field", '{"loss": {"name": "huber", "delta": 3}}'),
     ),
 }
 
 
-def check(what: str, response: httpx.Response, told: Told) -> None:
+def check(what: str, response: httpx.Response, told: Hint) -> None:
     problem = problem_of(response)
     found = {(fault["pointer"], fault["code"]): fault["message"] for fault in problem["errors"]}
     assert problem["status"] == told.status, (what, problem)
@@ -343,7 +347,7 @@ async def test_mistakes_of_a_run_can_be_mended(client: httpx.AsyncClient) -> Non
 
 
 async def test_both_lists_are_whole() -> None:
-    assert len(MISTAKES) + len(TRAINING) + sum(isinstance(expected, Told) for _, expected in SENT.values()) >= 89
+    assert len(MISTAKES) + len(TRAINING) + sum(isinstance(expected, Hint) for _, expected in SENT.values()) >= 89
 
 
 TAKEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

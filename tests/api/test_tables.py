@@ -46,7 +46,7 @@ def columns_of(arrays: Arrays) -> dict[str, list[Any]]:
     }
 
 
-def said(request: Mapping[str, Any]) -> dict[str, str]:
+def spelled(request: Mapping[str, Any]) -> dict[str, str]:
     """The loss and its parameters as the address says them."""
     loss = request["loss"]
     words = {name: json.dumps(value).strip('[]"').replace(" ", "") for name, value in loss.items()}
@@ -72,13 +72,13 @@ def as_csv(request: Mapping[str, Any], **dialect: str) -> Body:
     query = {name: ",".join(columns) for name, columns in roles_of(arrays).items()}
     body = rows_text({"row": ["some text"] * len(next(iter(arrays.values()))), **columns_of(arrays)}, **dialect)
     said_so = {"decimal": dialect["decimal"]} if "decimal" in dialect else {}
-    return {**said(request), **query, **said_so}, body, CSV
+    return {**spelled(request), **query, **said_so}, body, CSV
 
 
 def plain_csv(request: Mapping[str, Any]) -> Body:
     arrays = arrays_of(request)
     return (
-        {**said(request), **{name: ",".join(columns) for name, columns in roles_of(arrays).items()}},
+        {**spelled(request), **{name: ",".join(columns) for name, columns in roles_of(arrays).items()}},
         rows_text(columns_of(arrays)),
         CSV,
     )
@@ -88,7 +88,7 @@ def as_npz(request: Mapping[str, Any]) -> Body:
     file = io.BytesIO()
     arrays: dict[str, Any] = arrays_of(request)
     np.savez_compressed(file, **arrays)
-    return said(request), file.getvalue(), NPZ
+    return spelled(request), file.getvalue(), NPZ
 
 
 def in_json(request: Mapping[str, Any], data: Any) -> Body:

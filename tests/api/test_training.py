@@ -61,8 +61,8 @@ async def refused(client: httpx.AsyncClient, request: Any) -> dict[str, Any]:
 def bare(answer: Any) -> Any:
     """The answer without what differs from run to run."""
     if isinstance(answer, dict):
-        return {key: bare(each) for key, each in answer.items() if key != "seconds"}
-    return [bare(each) for each in answer] if isinstance(answer, list) else answer
+        return {key: bare(value) for key, value in answer.items() if key != "seconds"}
+    return [bare(value) for value in answer] if isinstance(answer, list) else answer
 
 
 # --- the answer -----------------------------------------------------------------------------------------------------------
@@ -77,11 +77,11 @@ async def test_nothing_need_be_said(client: httpx.AsyncClient, schemas: dict[str
     assert (answer["data"]["training_rows"], answer["data"]["validation_rows"]) == (800, 200)
     assert (answer["data"]["classes"], answer["data"]["batch_size"]) == (["outer", "inner"], 32)
     assert answer["n_parameters"] == 2 * 32 + 32 + 32 + 1
-    assert [each["epoch"] for each in answer["history"]] == [*range(1, 101)]
+    assert [epoch["epoch"] for epoch in answer["history"]] == [*range(1, 101)]
     assert answer["stopped"] == {"epoch": 100, "reason": "completed"}
     assert answer["history"][-1]["training_loss"] < 0.5 < answer["history"][0]["training_loss"]
-    assert all(each["gradient_norm"] > 0 and each["seconds"] > 0 for each in answer["history"])
-    validation = [each["validation_loss"] for each in answer["history"]]
+    assert all(epoch["gradient_norm"] > 0 and epoch["seconds"] > 0 for epoch in answer["history"])
+    validation = [epoch["validation_loss"] for epoch in answer["history"]]
     assert answer["best_epoch"] == 1 + validation.index(min(validation))
     last = answer["history"][-1]
     assert answer["final"] == {key: last[key] for key in ("epoch", "training_loss", "validation_loss", "metrics")}
@@ -133,7 +133,7 @@ KINDS = np.array(["low", "mid", "high"])[np.digitize(Y, [2.0, 4.0])]
         ({"name": "categorical_focal", "gamma": 1.0}, np.searchsorted(["high", "low", "mid"], KINDS).tolist(), "boosted_trees"),
         ({"name": "kl_divergence"}, RNG.dirichlet([1.0, 2.0], 40).tolist(), "mlp"),
     ],
-    ids=lambda each: each["name"] if isinstance(each, dict) else "",
+    ids=lambda case: case["name"] if isinstance(case, dict) else "",
 )
 async def test_what_evaluate_makes_of_the_predictions(
     loss: dict[str, Any], targets: list[Any], model: str, client: httpx.AsyncClient, schemas: dict[str, Validator]
@@ -175,7 +175,7 @@ async def test_early_stopping(restore_best: bool, client: httpx.AsyncClient) -> 
     request = {"data": inline(NOISE.tolist(), X.tolist()), "loss": "mse", "epochs": 500, "validation": {"last": 15}}
     stopping = {"patience": 7, "restore_best": restore_best}
     answer = await train(client, **request, early_stopping=stopping, outputs=["per_sample"])
-    losses = [each["validation_loss"] for each in answer["history"]]
+    losses = [epoch["validation_loss"] for epoch in answer["history"]]
     best = 1 + losses.index(min(losses))
     assert answer["stopped"] == {"epoch": best + 7, "reason": "early_stopping"}
     assert len(losses) == best + 7
@@ -197,13 +197,13 @@ async def test_a_run_that_diverges_says_so(
     schemas["TrainResponse"].validate(answer)
     assert answer["stopped"]["reason"] == "diverged"
     assert answer["stopped"]["epoch"] == len(answer["history"]) + 1
-    losses = [each["validation_loss"] for each in answer["history"]]
+    losses = [epoch["validation_loss"] for epoch in answer["history"]]
     assert np.isfinite(losses).all()
     best = answer["best_epoch"]
     assert best == (1 + losses.index(min(losses)) if losses else None)
     assert answer["final"]["epoch"] == (best or 0)  # 0: the model before the first epoch
     assert answer["diagnosis"][0]["verdict"] == "diverging"
-    assert all(math.isfinite(each) for each in answer["predictions"])
+    assert all(math.isfinite(number) for number in answer["predictions"])
 
 
 async def test_what_json_cannot_hold_is_null(client: httpx.AsyncClient, schemas: dict[str, Validator]) -> None:
@@ -212,7 +212,7 @@ async def test_what_json_cannot_hold_is_null(client: httpx.AsyncClient, schemas:
     answer = await train(client, **huge, metrics=["r2"])
     schemas["TrainResponse"].validate(answer)
     assert answer["stopped"]["reason"] == "completed"
-    assert [each["gradient_norm"] for each in answer["history"]] == [None, None]  # its square overflows
+    assert [epoch["gradient_norm"] for epoch in answer["history"]] == [None, None]  # its square overflows
     assert answer["history"][0]["metrics"]["r2"]["validation"] is None  # of a single row
     assert isinstance(answer["history"][0]["metrics"]["r2"]["training"], float)
     assert answer["final"]["metrics"]["r2"]["validation"] is None
@@ -317,7 +317,7 @@ async def test_a_schedule_moves_the_rate_of_boosted_trees(client: httpx.AsyncCli
         "model": {"name": "boosted_trees", "learning_rate": 0.4, "min_samples_leaf": 1},
     }
     answer = await train(client, **request, schedule={"name": "step", "every": 2, "factor": 0.5}, epochs=6)
-    assert [each["learning_rate"] for each in answer["history"]] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
+    assert [epoch["learning_rate"] for epoch in answer["history"]] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
     assert (answer["optimizer"], answer["n_parameters"]) == (None, None)
     assert answer["schedule"] == {"name": "step", "every": 2, "factor": 0.5}
     plain = await train(client, **request, epochs=6)
@@ -345,14 +345,14 @@ async def test_a_stream_says_epoch_by_epoch_what_the_answer_says_at_once(
     assert response.headers["cache-control"] == "no-store"
     start, *told, end = events_in(response.text)
     assert (start.name, start.id, end.name, end.id) == ("start", None, "end", "end")
-    assert [(each.name, each.id) for each in told] == [("epoch", str(number)) for number in range(1, 6)]
+    assert [(event.name, event.id) for event in told] == [("epoch", str(number)) for number in range(1, 6)]
     assert bare(end.data) == bare(answer)
-    assert [each.data for each in told] == end.data["history"]
+    assert [event.data for event in told] == end.data["history"]
     assert start.data == {key: answer[key] for key in start.data}
     assert start.data.keys() == {"model", "n_parameters", "loss", "optimizer", "schedule", "seed", "data"}
     schemas["TrainResponse"].validate(end.data)
-    for each in told:
-        schemas["EpochEntry"].validate(each.data)
+    for event in told:
+        schemas["EpochEntry"].validate(event.data)
 
 
 async def test_a_stream_of_a_run_that_diverges_ends_like_any_other(client: httpx.AsyncClient) -> None:
@@ -484,7 +484,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "pointer", "code", "words"), REFUSED, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(("request_", "pointer", "code", "words"), REFUSED, ids=lambda case: str(case)[:60])
 async def test_a_request_that_is_refused(
     request_: Any, pointer: str, code: str, words: str, client: httpx.AsyncClient, schemas: dict[str, Validator]
 ) -> None:
@@ -498,10 +498,11 @@ async def test_a_request_that_is_refused(
 @pytest.mark.parametrize(
     ("request_", "fitting", "other"),
     [
-        ({"data": "diabetes", "loss": "hinge"}, "huber", "squared_hinge"),
+        ({"data": "diabetes", "loss": "hinge"}, "log_cosh", "squared_hinge"),
+        ({"data": "iris", "loss": "hinge"}, "crammer_singer_hinge", "hinge"),
         ({"data": "iris", "loss": "binary_cross_entropy"}, "categorical_cross_entropy", "logistic"),
         ({"data": inline(["a", "b", "c"] * 2), "loss": "mse"}, "categorical_cross_entropy", "huber"),
-        ({"data": inline(["a", "b"] * 3), "loss": "mse"}, "hinge", "huber"),
+        ({"data": inline(["a", "b"] * 3), "loss": "mse"}, "binary_cross_entropy", "huber"),
     ],
 )
 async def test_a_loss_that_does_not_fit_names_those_that_do(
@@ -509,6 +510,7 @@ async def test_a_loss_that_does_not_fit_names_those_that_do(
 ) -> None:
     detail = (await refused(client, request_))["detail"]
     losses = detail.partition("Losses that fit these targets: ")[2].rstrip(".").split(", ")
+    assert len(losses) == 3
     assert fitting in losses
     assert other not in losses
     assert set(losses) <= set(LOSSES)
@@ -574,7 +576,7 @@ def _shows_when_to_stop(answer: dict[str, Any]) -> None:
 
 
 def _shows_a_regression(answer: dict[str, Any]) -> None:
-    rates = [each["learning_rate"] for each in answer["history"]]
+    rates = [epoch["learning_rate"] for epoch in answer["history"]]
     assert rates == sorted(rates, reverse=True)
     assert answer["final"]["metrics"]["r2"]["validation"] > 0.7
 

@@ -1,6 +1,6 @@
 """python -m tests.clients: clients generated from openapi/openapi.json, and programs of people, against a real server.
 
-The clients are generated, compiled and called; the programs are those of docs/from-your-language.md. Every number of theirs
+The clients are generated, compiled and called; the programs are those of app/api/languages.md. Every number of theirs
 is compared with that of a plain request to the same server, to the last digit. Prints a table, and ends with 1 where one is
 wrong, or its language can be neither found nor installed.
 """

@@ -26,6 +26,7 @@ DEBIAN = {
     "nodejs": "node",
     "npm": "npm",
     "r-cran-httr2": "/usr/lib/R/site-library/httr2",
+    "r-cran-jsonlite": "/usr/lib/R/site-library/jsonlite",
     "php-cli": "php",
     "octave": "octave",
     "curl": "curl",

@@ -1,4 +1,4 @@
-"""The programs of docs/from-your-language.md, each run as it stands there but for the address, and what it prints compared."""
+"""The programs of app/api/languages.md, each run as it stands there but for the address, and what it prints compared."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.clients.generated import BIN, BUILD, install_debian, install_python, run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "from-your-language.md").read_text()
+PAGE = (Path(__file__).parents[2] / "app" / "api" / "languages.md").read_text()
 ADDRESS = "http://localhost:8000"
 BODY: dict[str, Any] = {"loss": "bce", "predictions": [0.1 + 0.2, 2 / 3, 0.9], "targets": [0, 1, 1]}
 REFUSED: dict[str, Any] = {**BODY, "targets": [0, 1, 2]}

@@ -34,7 +34,8 @@ def _derivatives(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.
 def _xgboost(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     xgboost: Any = importlib.import_module("xgboost")
     asked = {name: value for name, value in estimator.get_xgb_params().items() if value is not None}
-    predictions, targets = arrays["predictions"], arrays["targets"]
+    predictions = arrays["predictions"]
+    targets = arrays["targets"] if "targets" in arrays else np.where(arrays["event"] > 0, arrays["time"], -arrays["time"])
     common = {"verbosity": 0, "base_score": 0.5, "nthread": 1, "disable_default_eval_metric": False, **asked}
     metric = estimator.eval_metric
     if metric is not None:

@@ -104,15 +104,18 @@ def _compared(
         summed = reduction == "none" and (answer.numbers is None or answer.numbers.shape == batch.elements)
         ours = evaluate(batch, reduction="sum" if summed else reduction, outputs=_outputs(loss, answer))
         shown = {name: value for name, value in used.items() if name != "reduction"}
-        at = f"{reduction}, ({axes}), {shown}" if shown else f"{reduction}, ({axes})"
+        circumstances = f"{reduction}, ({axes}), {shown}" if shown else f"{reduction}, ({axes})"
         if answer.numbers is not None:
             mine = ours.value if reduction != "none" else _each(ours, answer.numbers)
-            yield region, _fault(equal, "value", mine, answer.numbers, at)
+            yield region, _fault(equal, "value", mine, answer.numbers, circumstances)
         for name, theirs in answer.gradients.items():
             mine = ours.gradient[name] if isinstance(ours.gradient, dict) else ours.gradient
-            yield f"gradient at {region}", _fault(equal, f"gradient of {name}", mine, theirs, at, answer.rounding)
+            yield f"gradient at {region}", _fault(equal, f"gradient of {name}", mine, theirs, circumstances, answer.rounding)
         if answer.hessian is not None and ours.outputs.get("hessian_diagonal") is not None:
-            yield f"hessian at {region}", _fault(equal, "hessian", ours.hessian_diagonal, answer.hessian, at, answer.rounding)
+            yield (
+                f"hessian at {region}",
+                _fault(equal, "hessian", ours.hessian_diagonal, answer.hessian, circumstances, answer.rounding),
+            )
 
 
 def _outputs(loss: Loss, answer: Answer) -> list[str]:
@@ -126,18 +129,18 @@ def _each(ours: Evaluation, theirs: np.ndarray) -> Any:
     return ours.per_element if theirs.shape == ours.per_element.shape else ours.per_sample
 
 
-def _fault(equal: Equal, what: str, ours: Any, theirs: np.ndarray, at: str, rounding: float = 0.0) -> str:
+def _fault(equal: Equal, what: str, ours: Any, theirs: np.ndarray, circumstances: str, rounding: float = 0.0) -> str:
     mine, other = np.asarray(ours, np.float64), np.asarray(theirs, np.float64) * equal.times
     if what == "hessian":
         mine, other = (np.where(np.isnan(other), 0.0, array) for array in (mine, other))
     if mine.shape != other.shape:
-        return f"{what} has shape {mine.shape}, theirs {other.shape} ({at})"
+        return f"{what} has shape {mine.shape}, theirs {other.shape} ({circumstances})"
     tolerance = SINGLE if equal.library.name in IN_SINGLE or theirs.dtype == np.float32 else DOUBLE
     near = np.isclose(mine, other, rtol=tolerance, atol=max(tolerance, rounding))
     if near.all():
         return ""
     first = tuple(int(index) for index in np.argwhere(~near)[0]) if near.ndim else ()
-    return f"{what}{list(first) if first else ''} is {mine[first]:.10g}, theirs {other[first]:.10g} ({at})"
+    return f"{what}{list(first) if first else ''} is {mine[first]:.10g}, theirs {other[first]:.10g} ({circumstances})"
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------------

@@ -95,10 +95,14 @@ _REAL: Mapping[str, Draw] = {
 }
 _FLAGS: Mapping[str, Draw] = {"random": _picks(0.0, 1.0)}
 DRAWS: Mapping[str, Mapping[str, Draw]] = {
-    **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value", "list_scores"), _REAL),
+    **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value", "log_risk", "list_scores", "ensemble"), _REAL),
+    "time": {"random": _positive},
+    "event": {"random": _picks(0.0, 1.0)},
     "embedding": {"random": _normal, "ties": _GRID, "zeros": _first_row(0.0, _normal), "saturated": _short},
     "relevance": {"random": _picks(0.0, 1.0, 2.0, 3.0), "zeros": _ZEROS},
     "unit": {"random": _unit},
+    **{key: {"random": _positive, "ties": _picks(0.5, 1.0, 2.0)} for key in ("shape", "degrees")},
+    "share": {"random": _chances},
     "positive": {"random": _positive, "ties": _picks(0.5, 1.0, 2.0), "saturated": _picks(1e-6, 1.0, 1e6)},
     "non_negative": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS, "saturated": _picks(0.0, 1e-6, 1e6)},
     "distance": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS},

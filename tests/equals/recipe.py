@@ -1,4 +1,4 @@
-"""The objective of docs/from-your-language.md, given to XGBoost and LightGBM: it grows the trees that theirs grows."""
+"""The objective of app/api/languages.md, given to XGBoost and LightGBM: it grows the trees that theirs grows."""
 
 import importlib
 import os
@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "from-your-language.md").read_text()
+PAGE = (ROOT / "app" / "api" / "languages.md").read_text()
 HEADING = "## A loss as an objective of XGBoost or LightGBM"
 READY_SECONDS = 60.0
 

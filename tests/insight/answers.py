@@ -43,7 +43,8 @@ def analysis(losses: Array, name: str = "mean_squared_error", **more: Any) -> di
             "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
         },
         "worst": [
-            {"index": int(at), "loss": float(losses[at]), "share": float(losses[at]) / total if total else None} for at in order
+            {"index": int(row), "loss": float(losses[row]), "share": float(losses[row]) / total if total else None}
+            for row in order
         ],
         "concentration": {"gini": 0.5, "top": [], "lorenz": {}, "sentence": "5 % of the samples carry 41 % of the loss."},
         **more,
@@ -83,8 +84,8 @@ def comparison(
         for name, found in models.items()
     ]
     pairs: list[dict[str, Any]] = []
-    for at, first in enumerate(names):
-        for second in names[at + 1 :]:
+    for index, first in enumerate(names):
+        for second in names[index + 1 :]:
             apart = models[first] - models[second]
             error = float(apart.std(ddof=1) / np.sqrt(apart.size))
             mean = float(apart.mean())
@@ -163,7 +164,9 @@ REAL: dict[str, Any] = {
         "heteroscedasticity": {"test": "breusch_pagan", "statistic": 3.75, "p_value": 0.0528},
     }
 }
-BINS = [{"n": 40, "mean_prediction": (at + 0.5) / 10, "observed": min(1.0, max(0.0, (at + 0.3) / 9))} for at in range(10)]
+BINS = [
+    {"n": 40, "mean_prediction": (index + 0.5) / 10, "observed": min(1.0, max(0.0, (index + 0.3) / 9))} for index in range(10)
+]
 PROBABLE: dict[str, Any] = {
     "calibration": {"bins": BINS, "ece": 0.031, "ece_if_calibrated": 0.028, "brier": {}, "log_loss": {}},
     "confusion": {"classes": ["no", "yes"], "matrix": [[180, 12], [31, 77]], "accuracy": 0.857, "balanced_accuracy": 0.82},
@@ -208,7 +211,9 @@ COMPARISONS: Mapping[str, dict[str, Any]] = {
     "three under two": comparison(
         {"a": SHIFTED, "b": SHIFTED + RNG.normal(0, 1, 200), "c": SHIFTED * 1.5}, ["mean_squared_error", "mean_absolute_error"]
     ),
-    "many": comparison({f"model {at}": SHIFTED + RNG.normal(0, 1, 200) for at in range(20)}, [f"loss {at}" for at in range(12)]),
+    "many": comparison(
+        {f"model {index}": SHIFTED + RNG.normal(0, 1, 200) for index in range(20)}, [f"loss {index}" for index in range(12)]
+    ),
     "names": comparison({STRANGE: SHIFTED, LONG: SHIFTED + 1}),
     "infinite": {
         "n_samples": 3,

@@ -16,7 +16,7 @@ import pytest
 
 from app.api.curve import draw_curve
 from app.insight import charts
-from app.insight.charts.theme import THEMES, named, spaced, thinned, written
+from app.insight.charts.theme import THEMES, named, spaced, thinned, within, written
 from app.serving.address import Rest
 from app.wire.json import encode
 from app.wire.pictures import PIXELS
@@ -95,8 +95,8 @@ def test_no_text_holds_what_is_no_number() -> None:
 
 
 def test_charts_are_drawn_without_a_warning(drawn: tuple[dict[str, dict[str, str]], str]) -> None:
-    said = [line for line in drawn[1].splitlines() if not line.startswith("drawing ")]
-    assert not said
+    warned = [line for line in drawn[1].splitlines() if not line.startswith("drawing ")]
+    assert not warned
 
 
 def test_pictures_are_what_they_should_be(drawn: tuple[dict[str, dict[str, str]], str]) -> None:
@@ -138,11 +138,11 @@ def head(png: bytes) -> tuple[int, int, int]:
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     width, height, depth, colours = struct.unpack(">IIBB", png[16:26])
     assert depth == 8
-    blocks, at = b"", 8
-    while at < len(png):
-        length, kind = struct.unpack(">I4s", png[at : at + 8])
-        blocks += png[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
-        at += 12 + length
+    blocks, start = b"", 8
+    while start < len(png):
+        length, kind = struct.unpack(">I4s", png[start : start + 8])
+        blocks += png[start + 8 : start + 8 + length] if kind == b"IDAT" else b""
+        start += 12 + length
     return width, height, zlib.decompress(blocks)[4] if colours == 6 else 255
 
 
@@ -185,7 +185,7 @@ def test_themes_can_be_read() -> None:
 
 def contrast(first: str, second: str) -> float:
     def luminance(colour: str) -> float:
-        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -249,3 +249,33 @@ def test_a_thinned_line_looks_the_same() -> None:
     kept = thinned([*enumerate(many.tolist())], 0.03, 40.0)
     assert len(kept) <= 1502
     assert {many.min(), many.max()} <= {y for _, y in kept}
+
+
+def test_a_line_is_cut_where_it_leaves_the_panel() -> None:
+    """Every point between two heights is drawn, none outside; in pieces that end at the heights, where the line crosses them."""
+    step = [(0.0, 0.0), (1.0, 4.0), (2.0, 2.0), (3.0, -6.0), (4.0, -1.0), (5.0, 9.0)]
+    assert [*within(step, -2.0, 3.0)] == [
+        [(0.0, 0.0), (0.75, 3.0)],
+        [(1.5, 3.0), (2.0, 2.0), (2.5, -2.0)],
+        [(3.8, -2.0), (4.0, -1.0), (4.4, 3.0)],
+    ]
+    assert [*within([(0.0, -9.0), (1.0, 9.0)], 0.0, 3.0)] == [[(0.5, 0.0), (2 / 3, 3.0)]]
+    assert [*within(step, -9.0, 9.0)] == [step]
+    assert [*within(step, 20.0, 30.0)] == [*within([], 0.0, 1.0)] == []
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        walk = [*enumerate(rng.standard_normal(40).cumsum().tolist())]
+        pieces = [*within(walk, -1.0, 2.0)]
+        drawn = [point for piece in pieces for point in piece]
+        assert [point for point in drawn if point in walk] == [point for point in walk if -1 <= point[1] <= 2]
+        assert all(-1 <= y <= 2 for _, y in drawn)
+        places, heights = zip(*walk, strict=True)
+        assert np.allclose([y for _, y in drawn], np.interp([x for x, _ in drawn], places, heights), atol=1e-12)
+        assert all(
+            y in (-1.0, 2.0) for piece in pieces for (x, y) in (piece[0], piece[-1]) if x not in (0, 39) and (x, y) not in walk
+        )
+
+
+def test_nothing_is_clipped_by_the_renderer(drawn: tuple[dict[str, dict[str, str]], str]) -> None:
+    """Which takes a PNG five times as long; lines are cut before."""
+    assert not [name for name, picture in drawn[0].items() if "clip-path" in picture["svg"]]

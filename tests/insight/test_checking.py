@@ -17,10 +17,10 @@ from app.losses.evaluate import evaluate
 from app.losses.form import bind
 from app.losses.numerics.stable import Array
 from app.losses.outputs import OUTPUTS
-from tests.losses.drawing import Case, cases, default_cases, over, sides
+from tests.losses.drawing import Case, cases, default_cases, one_of_each_form, over, sides
 
 N = 5
-WITH_GRADIENT = [case for case in default_cases() if case.loss.differentiable]
+WITH_GRADIENT = one_of_each_form(case for case in default_cases() if case.loss.differentiable)
 each_case = over(WITH_GRADIENT)
 
 
@@ -63,12 +63,12 @@ def test_half_of_a_squared_error_to_the_digit() -> None:
     assert (found.agrees, gradient.agrees, gradient.n, gradient.n_disagree) == (False, False, 3, 3)
     assert (gradient.max_relative_error, gradient.max_ulp, gradient.pattern) == (0.5, 4503599627370496, "everywhere")
     assert (found.guesses[0].convention, found.guesses[0].factor, found.guesses[0].explains) == ("half", 0.5, ("gradient",))
-    assert [each.index for each in gradient.first] == [0, 1, 2]
+    assert [difference.index for difference in gradient.first] == [0, 1, 2]
     assert found.numerical is not None
     assert found.numerical.agrees
 
 
-# --- every loss -----------------------------------------------------------------------------------------------------------
+# --- every form of loss -------------------------------------------------------------------------------------------------------
 
 
 @each_case
@@ -231,7 +231,7 @@ def test_scattered_mistakes_have_no_pattern() -> None:
     mine = given("mean_squared_error", p, np.zeros(20))
     found = check_gradient(mine, {"gradient": wrong})
     assert (found.outputs["gradient"].pattern, found.guesses) == ("scattered", ())
-    assert [each.index for each in found.outputs["gradient"].first] == [3, 11]
+    assert [difference.index for difference in found.outputs["gradient"].first] == [3, 11]
     labels = np.arange(20) % 2
     bce = given("binary_cross_entropy", np.full(20, 0.3), labels)
     losses = outputs_of(bce.batch())["per_sample"]
@@ -268,7 +268,7 @@ def test_what_is_no_number_disagrees_unless_the_reference_is_none() -> None:
     mine = given("binary_cross_entropy", [0.0, 0.5, 0.5], [1, 1, 0])
     losses = np.array([math.inf, math.nan, math.log(2)])
     found = check_gradient(mine, {"per_sample": losses}).outputs["per_sample"]
-    assert (found.n_disagree, [each.index for each in found.first]) == (1, [1])
+    assert (found.n_disagree, [difference.index for difference in found.first]) == (1, [1])
     assert (found.first[0].relative_error, found.first[0].ulp) == (None, None)
     assert check_gradient(mine, {"value": math.inf, "per_sample": np.array([math.nan, *np.full(2, math.log(2))])}).agrees
     assert not check_gradient(mine, {"value": 1.0}).agrees

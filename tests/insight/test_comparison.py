@@ -138,3 +138,36 @@ def test_p_values_are_uniform_where_there_is_no_difference() -> None:
     ]
     assert kstest([pair.p_value for pair in found], "uniform").pvalue > 0.01
     assert kstest([pair.p_permutation for pair in found], "uniform").pvalue > 0.01
+
+
+def test_a_loss_of_the_whole_batch_is_compared_by_the_bootstrap_of_the_difference() -> None:
+    """Both models on the same resamples, drawn here by themselves; no p-values, and why."""
+    rng = np.random.default_rng(5)
+    targets = rng.standard_normal(40)
+    models = {"near": targets + 0.2 * rng.standard_normal(40), "far": targets + rng.standard_normal(40)}
+    found = compared("median_absolute_error", Asked(resamples=500, seed=3), targets=targets, **models)
+    (pair,) = found.pairs
+    near, far = (np.abs(model - targets) for model in models.values())
+    again = np.random.default_rng(3)
+    drawn = np.array([again.integers(40, size=40) for _ in range(500)])
+    apart = np.median(near[drawn], axis=1) - np.median(far[drawn], axis=1)
+    assert pair.difference == close(np.median(near) - np.median(far), rel=1e-12)
+    assert pair.standard_error == close(np.std(apart, ddof=1), rel=1e-12)
+    assert pair.interval == close(tuple(np.quantile(apart, [0.025, 0.975])), rel=1e-12)
+    assert (pair.p_value, pair.p_permutation, pair.p_adjusted, found.best) == (None, None, None, None)
+    assert pair.note is not None
+    assert "whole batch" in pair.note
+    assert "near below far" in found.conclusion
+    alike = compared("median_absolute_error", targets=targets, one=models["far"], same=models["far"])
+    assert (alike.pairs[0].interval, alike.pairs[0].standard_error) == ((0.0, 0.0), 0.0)
+    assert alike.conclusion.startswith("Nothing may be concluded")
+    (none,) = compared("median_absolute_error", Asked(resamples=0), targets=targets, **models).pairs
+    assert (none.interval, none.standard_error) == (None, None)
+
+
+def test_a_pair_without_p_values_says_why() -> None:
+    (shifted,) = compared(MAE, one=TARGETS + 1.0, other=TARGETS + 2.0).pairs
+    assert shifted.p_value is None
+    assert "no variance" in str(shifted.note)
+    (tested,) = compared(MAE, old=PREDICTIONS, new=NEW).pairs
+    assert tested.note is None

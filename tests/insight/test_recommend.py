@@ -25,7 +25,7 @@ def traits(found: Recommended) -> set[str]:
 
 
 def names(found: Recommended) -> list[str]:
-    return [each.loss.name for each in found.recommendations]
+    return [recommendation.loss.name for recommendation in found.recommendations]
 
 
 def spoiled(rng: np.random.Generator) -> Any:
@@ -166,18 +166,18 @@ def test_what_the_task_says_decides() -> None:
         found = recommend_for(None, task, None)
         assert (found.task, found.traits) == (task, ())
         assert found.recommendations
-        assert [each.rank for each in found.recommendations] == [*range(1, len(found.recommendations) + 1)]
-        assert all(each.why and each.against for each in found.recommendations)
+        assert [recommendation.rank for recommendation in found.recommendations] == [*range(1, len(found.recommendations) + 1)]
+        assert all(recommendation.why and recommendation.against for recommendation in found.recommendations)
 
 
 def test_scores_are_told_from_probabilities() -> None:
     rng = np.random.default_rng(0)
     y, logits = rng.integers(0, 2, N), rng.normal(size=N) * 3
-    for each in recommend_for(y, None, logits, limit=50).recommendations:
-        assert each.parameters.get("from_logits", each.loss.name in {"logistic", "hinge"}) is True
+    for recommendation in recommend_for(y, None, logits, limit=50).recommendations:
+        assert recommendation.parameters.get("from_logits", recommendation.loss.name in {"logistic", "hinge"}) is True
     found = recommend_for(y, None, 1 / (1 + np.exp(-logits)), limit=50)
     assert found.recommendations
-    assert not any("from_logits" in each.parameters for each in found.recommendations)
+    assert not any("from_logits" in recommendation.parameters for recommendation in found.recommendations)
     assert not {"logistic", "hinge"} & {*names(found)}
     rows = rng.normal(size=(N, 3))
     assert recommend_for(rng.integers(0, 3, N), None, rows).recommendations[0].parameters == {"from_logits": True}
@@ -215,9 +215,9 @@ def test_every_spec_is_taken_by_evaluate_with_these_arrays() -> None:
         predictions = predictions[: len(targets)]
         found = recommend_for(targets, None, predictions, limit=50)
         assert found.recommendations, which
-        for each in found.recommendations:
-            batch = check(each.loss, each.parameters, predictions, np.asarray(targets))
-            assert evaluate(batch).value is not None, (which, each.loss.name)
+        for recommendation in found.recommendations:
+            batch = check(recommendation.loss, recommendation.parameters, predictions, np.asarray(targets))
+            assert evaluate(batch).value is not None, (which, recommendation.loss.name)
 
 
 def test_what_is_known_of_losses_is_true_of_the_registry() -> None:

@@ -43,14 +43,14 @@ class Tally:
     right: int = 0
     lost: int = 0
     worst: float = 0.0
-    at: str = ""
+    where: str = ""
 
     def count(self, error: float, finite: bool, where: str) -> None:
         self.numbers += 1
         self.right += error <= ULP
         self.lost += not finite
         if error > self.worst:
-            self.worst, self.at = error, where
+            self.worst, self.where = error, where
 
     @property
     def share(self) -> float:
@@ -58,7 +58,7 @@ class Tally:
 
     def __add__(self, other: "Tally") -> "Tally":
         worst = max(self, other, key=lambda tally: tally.worst)
-        return Tally(self.numbers + other.numbers, self.right + other.right, self.lost + other.lost, worst.worst, worst.at)
+        return Tally(self.numbers + other.numbers, self.right + other.right, self.lost + other.lost, worst.worst, worst.where)
 
 
 KINDS = tuple((what, extreme) for what in ("value", "gradient") for extreme in (False, True))
@@ -82,8 +82,8 @@ def batches(setting: Setting, samples: int, extreme: bool, rng: np.random.Genera
     """Batches of so many samples in all, their labels hard and, where the loss takes them, soft."""
     loss = LOSSES[setting.name]
     parameters = {**loss.defaults, **setting.parameters}
-    encodings = {name: each.decide(parameters, setting.rank) for name, each in loss.inputs.items()}
-    soft = setting.parameters.get("ignore_index") is None and any(each.soft for each in encodings.values())
+    encodings = {name: taken.decide(parameters, setting.rank) for name, taken in loss.inputs.items()}
+    soft = setting.parameters.get("ignore_index") is None and any(encoding.soft for encoding in encodings.values())
     samples = max(1, samples // 4) if setting.name in HEAVY else samples
     rows = samples if loss.coupling != "batch" else min(samples, 6)
     per_sample = [len(numbers) for per, numbers in lists_of(loss.parameters, parameters).values() if per.what == "sample"]
@@ -156,10 +156,10 @@ def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, 
     """Every third sample: what comes later within 1 to 53 bits of the first array, or of the probabilities that it means."""
     first, n = drawn[0], len(drawn[0])
     near = np.arange(n) % 3 == 0
-    for at in range(1, len(drawn)):
-        encoding = encodings[at]
+    for index in range(1, len(drawn)):
+        encoding = encodings[index]
         domain = encoding.soft if softened and encoding.soft is not None else encoding.domain
-        if domain.discrete or drawn[at].shape != first.shape:
+        if domain.discrete or drawn[index].shape != first.shape:
             continue
         goal = meant(encodings[0], first, domain)
         if goal is None:
@@ -167,33 +167,35 @@ def approach(encodings: Sequence[Encoding], drawn: list[Array], softened: bool, 
         bits = rng.uniform(1.0, 54.0, (n, *(1,) * (first.ndim - 1)))
         moved = goal * (1.0 + 2.0**-bits * rng.uniform(-1.0, 1.0, first.shape))
         moved = np.minimum(moved, 0.0) if domain.span.high == 0.0 else domain.nearest(moved)
-        drawn[at] = np.where(near.reshape(-1, *(1,) * (first.ndim - 1)), moved, drawn[at])
+        drawn[index] = np.where(near.reshape(-1, *(1,) * (first.ndim - 1)), moved, drawn[index])
 
 
 def totals(tallies: Iterable[dict[tuple[str, bool], Tally]]) -> dict[tuple[str, bool], Tally]:
     total = {kind: Tally() for kind in KINDS}
-    for each in tallies:
-        total = {kind: total[kind] + each[kind] for kind in KINDS}
+    for tallied in tallies:
+        total = {kind: total[kind] + tallied[kind] for kind in KINDS}
     return total
 
 
 def row(name: str, tallies: dict[tuple[str, bool], Tally]) -> str:
-    shown = "  ".join(f"{100 * each.share:8.3f} {each.worst:8.1e} {each.lost:3d}" for each in tallies.values())
-    return f"{name[:36]:36s} {sum(each.numbers for each in tallies.values()):8d}  {shown}"
+    shown = "  ".join(f"{100 * tally.share:8.3f} {tally.worst:8.1e} {tally.lost:3d}" for tally in tallies.values())
+    return f"{name[:36]:36s} {sum(tally.numbers for tally in tallies.values()):8d}  {shown}"
 
 
 def main(samples: int, seed: int, names: Sequence[str]) -> None:
     heads = "  ".join(f"{what + (' extreme' if extreme else ''):>21s}" for what, extreme in KINDS)
     print(f"{'share within 4 ULP, worst, lost':36s} {'numbers':>8s}  {heads}")
-    measured = {name: totals(measure(each, samples, seed) for each in SETTINGS if each.name == name) for name in names or LOSSES}
+    measured = {
+        name: totals(measure(setting, samples, seed) for setting in SETTINGS if setting.name == name) for name in names or LOSSES
+    }
     for name, tallies in measured.items():
         print(row(name, tallies))
     total = totals(measured.values())
     print(row("all", total))
     for name, tallies in measured.items():
-        for kind, each in tallies.items():
-            if each.share < 1.0:
-                print(f"{name} {kind}: {each.numbers - each.right} of {each.numbers}; {each.at[:700]}")
+        for kind, tally in tallies.items():
+            if tally.share < 1.0:
+                print(f"{name} {kind}: {tally.numbers - tally.right} of {tally.numbers}; {tally.where[:700]}")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ class Counted(np.ndarray[Any, Any]):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         plain = {**options, **({} if out is None else {"out": tuple(map(_plain, out))})}
-        given = [_plain(each) for each in inputs]
-        result = getattr(ufunc, method)(*given, **{name: _plain(each) for name, each in plain.items()})
+        given = [_plain(operand) for operand in inputs]
+        result = getattr(ufunc, method)(*given, **{name: _plain(option) for name, option in plain.items()})
         if ufunc is np.matmul:
             _count(np.size(result) * given[0].shape[-1])
         else:
@@ -36,8 +36,8 @@ class Counted(np.ndarray[Any, Any]):
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
         given = _plain(args)
         result = function(*given, **_plain(kwargs))
-        sizes = [each.size for each in (*_arrays(given), *_arrays(result))]
-        longest = max((max(each.shape, default=1) for each in _arrays(given)), default=1)
+        sizes = [array.size for array in (*_arrays(given), *_arrays(result))]
+        longest = max((max(array.shape, default=1) for array in _arrays(given)), default=1)
         _count(sum(sizes) * (math.log2(longest) if function.__name__ in SORTS else 1))
         if (out := kwargs.get("out")) is not None:
             return out
@@ -67,7 +67,7 @@ def _plain(value: Any) -> Any:
         return value.view(np.ndarray)
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(map(_plain, value))
-    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
+    return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _counted(value: Any) -> Any:
@@ -80,8 +80,8 @@ def _arrays(value: Any) -> Iterator[NDArray[Any]]:
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _arrays(each)
+        for item in value:
+            yield from _arrays(item)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from app.domains import Domain, Interval, Simplex
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
-from app.losses.parameters import PER_SAMPLE, meaning
+from app.losses.parameters import PER_CLASS, PER_SAMPLE, meaning
 from tests.folding import folded
 
 Array = NDArray[np.float64]
@@ -49,15 +49,19 @@ CANDIDATES = (0.0, 0.1, 0.3, 0.8, 1.0, 1.7, 3.0)
 
 
 def kinds_of(annotation: object) -> tuple[list[object], list[object]]:
-    """The plain types of a parameter's annotation, and everything that stands beside them in Annotated."""
+    """The plain types of a parameter's annotation, and everything that stands beside them in Annotated.
+
+    A number for each class may be said in words, which are none of the function's: they become a list before it is called.
+    """
     if typing.get_origin(annotation) is Annotated:
         inner, *metadata = typing.get_args(annotation)
         kinds, more = kinds_of(inner)
-        return kinds, [*metadata, *more]
-    if typing.get_origin(annotation) in (Literal, list) or not typing.get_args(annotation):
+        spoken = (Literal, dict) if PER_CLASS in metadata else ()
+        return [kind for kind in kinds if typing.get_origin(kind) not in spoken], [*metadata, *more]
+    if typing.get_origin(annotation) in (Literal, list, dict) or not typing.get_args(annotation):
         return [annotation], []
-    pairs = [kinds_of(each) for each in typing.get_args(annotation)]
-    return [kind for kinds, _ in pairs for kind in kinds], [each for _, metadata in pairs for each in metadata]
+    pairs = [kinds_of(mark) for mark in typing.get_args(annotation)]
+    return [kind for kinds, _ in pairs for kind in kinds], [mark for _, metadata in pairs for mark in metadata]
 
 
 def admits(metadata: Sequence[object], number: float) -> bool:
@@ -67,20 +71,20 @@ def admits(metadata: Sequence[object], number: float) -> bool:
         and (not isinstance(bound, bounds.Ge) or number >= typing.cast(float, bound.ge))
         and (not isinstance(bound, bounds.Lt) or number < typing.cast(float, bound.lt))
         and (not isinstance(bound, bounds.Le) or number <= typing.cast(float, bound.le))
-        for each in metadata
-        for bound in (each if isinstance(each, bounds.GroupedMetadata) else (each,))
+        for mark in metadata
+        for bound in (mark if isinstance(mark, bounds.GroupedMetadata) else (mark,))
     )
 
 
 def _other_numbers(default: object, metadata: Sequence[object]) -> list[float]:
     """A number on each side of the default, and the ends of its interval where they belong to it."""
-    fitting = [each for each in CANDIDATES if admits(metadata, each)]
+    fitting = [candidate for candidate in CANDIDATES if admits(metadata, candidate)]
     if not isinstance(default, int | float):
         return fitting[:2][-1:]
-    below = [each for each in fitting if each < default][-1:]
-    above = [each for each in (*fitting, default * 1.5) if each > default and admits(metadata, each)][:1]
-    ends = [float(getattr(each, side)) for each in metadata for side in ("ge", "le") if hasattr(each, side)]
-    return [each for each in dict.fromkeys((*above, *below, *ends)) if each != default]
+    below = [number for number in fitting if number < default][-1:]
+    above = [number for number in (*fitting, default * 1.5) if number > default and admits(metadata, number)][:1]
+    ends = [float(getattr(mark, side)) for mark in metadata for side in ("ge", "le") if hasattr(mark, side)]
+    return [number for number in dict.fromkeys((*above, *below, *ends)) if number != default]
 
 
 def others(loss: Loss, name: str, columns: int) -> list[object]:
@@ -114,8 +118,8 @@ def switches(loss: Loss) -> list[str]:
     """Parameters that choose between words or yes and no."""
     return [
         name
-        for name, each in loss.parameters.items()
-        if any(kind is bool or typing.get_origin(kind) is Literal for kind in kinds_of(each.annotation)[0])
+        for name, parameter in loss.parameters.items()
+        if any(kind is bool or typing.get_origin(kind) is Literal for kind in kinds_of(parameter.annotation)[0])
     ]
 
 
@@ -133,10 +137,12 @@ def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
     pairs = [{**one, **other} for one, other in itertools.product(flipped, firsts) if one.keys() != other.keys()]
     contradictory = CONTRADICTIONS.get(loss.name, {"": None})
     distinct: list[dict[str, object]] = []
-    for each in ({}, *singles, *pairs):
-        needed = {NEEDS[name, value] for name, value in each.items() if isinstance(value, str | bool) and (name, value) in NEEDS}
-        if each not in distinct and not contradictory.keys() <= each.keys() and needed <= each.keys():
-            distinct.append(each)
+    for chosen in ({}, *singles, *pairs):
+        needed = {
+            NEEDS[name, value] for name, value in chosen.items() if isinstance(value, str | bool) and (name, value) in NEEDS
+        }
+        if chosen not in distinct and not contradictory.keys() <= chosen.keys() and needed <= chosen.keys():
+            distinct.append(chosen)
     return distinct
 
 
@@ -182,7 +188,7 @@ class Case:
 
     @property
     def prediction_names(self) -> list[str]:
-        return [name for name, each in self.loss.inputs.items() if each.side == "predictions"]
+        return [name for name, taken in self.loss.inputs.items() if taken.side == "predictions"]
 
     def __str__(self) -> str:
         return self.words
@@ -230,9 +236,9 @@ def sides(loss: Loss, arrays: Arrays) -> tuple[Any, Any]:
     """The flat arrays as `check` takes them: predictions and targets, each an array, an object of arrays or None."""
     given: list[Any] = []
     for side in ("predictions", "targets"):
-        declared = {name: each for name, each in loss.inputs.items() if each.side == side}
+        declared = {name: taken for name, taken in loss.inputs.items() if taken.side == side}
         named = {name: arrays[name] for name in declared}
-        given.append(None if not named else named if any(each.named for each in declared.values()) else named[side])
+        given.append(None if not named else named if any(taken.named for taken in declared.values()) else named[side])
     return given[0], given[1]
 
 
@@ -270,9 +276,11 @@ def _shapes(loss: Loss, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[i
     first = next(iter(loss.inputs))
     seen: list[tuple[tuple[int, ...], ...]] = []
     for d, rank in itertools.product(((), (2,)), (1, 2, 3, 4)):
-        encodings = {name: each.decide(parameters, rank) for name, each in loss.inputs.items()}
-        drawn = {name: np.asarray(each.draw(np.random.default_rng(0), Sizes(4, K, d))) for name, each in encodings.items()}
-        shapes = tuple(each.shape for each in drawn.values())
+        encodings = {name: taken.decide(parameters, rank) for name, taken in loss.inputs.items()}
+        drawn = {
+            name: np.asarray(encoding.draw(np.random.default_rng(0), Sizes(4, K, d))) for name, encoding in encodings.items()
+        }
+        shapes = tuple(array.shape for array in drawn.values())
         if drawn[first].ndim == rank and shapes not in seen:
             seen.append(shapes)
             yield drawn[first].shape, encodings, d
@@ -280,7 +288,7 @@ def _shapes(loss: Loss, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[i
 
 def _soft(encodings: Mapping[str, Encoding]) -> dict[str, Encoding] | None:
     """The same arrays with probabilities for labels, where the loss takes them."""
-    soft = {name: _softened(each) for name, each in encodings.items()}
+    soft = {name: _softened(encoding) for name, encoding in encodings.items()}
     return soft if any(soft[name] is not encodings[name] for name in soft) else None
 
 
@@ -309,21 +317,21 @@ def all_cases() -> tuple[Case, ...]:
     found: dict[str, Case] = {}
     for loss, width in itertools.product(LOSSES.values(), (1, 2, K)):
         for parameters in settings(loss, width):
-            lists = {len(each) for each in parameters.values() if isinstance(each, list)}
+            lists = {len(parameter) for parameter in parameters.values() if isinstance(parameter, list)}
             shapes = [
-                each
-                for each in _shapes(loss, {**loss.defaults, **parameters})
-                if not lists or lists == {each[0][-1]} != {each[0][0]}
+                drawn
+                for drawn in _shapes(loss, {**loss.defaults, **parameters})
+                if not lists or lists == {drawn[0][-1]} != {drawn[0][0]}
             ]
             if parameters:
-                shapes = list({tuple(encoding.name for encoding in each[1].values()): each for each in shapes}.values())
-            said = ",".join(f"{name}={value}" for name, value in parameters.items())
+                shapes = list({tuple(encoding.name for encoding in drawn[1].values()): drawn for drawn in shapes}.values())
+            listed = ",".join(f"{name}={value}" for name, value in parameters.items())
             for shape, encodings, d in shapes:
                 if out_of_place(loss, parameters, encodings):
                     continue
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
                     if chosen is not None:
-                        words = f"{loss.name}({said}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"
+                        words = f"{loss.name}({listed}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"
                         found.setdefault(words, Case(loss, parameters, chosen, d, words))
     return tuple(found.values())
 
@@ -334,6 +342,15 @@ def cases(*names: str) -> list[Case]:
 
 def default_cases(*names: str) -> list[Case]:
     return [case for case in cases(*names) if not case.parameters]
+
+
+def one_of_each_form(cases: Iterable[Case]) -> list[Case]:
+    """The first case of each form that a batch can have: what knows no loss by its name need not see those like it."""
+    forms: dict[object, Case] = {}
+    for case in cases:
+        inputs = tuple((name, encoding.name, encoding.axes) for name, encoding in case.encodings.items())
+        forms.setdefault((inputs, case.d, case.coupling, case.loss.mean), case)
+    return [*forms.values()]
 
 
 def over(cases: Iterable[Case]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -116,7 +116,7 @@ def chained(x: Exact, value: Any, first: Any, second: Any) -> Exact:
 def constant_of(parameter: Any) -> Any:
     """A parameter with its numbers made exact, so that 1 − parameter is."""
     if isinstance(parameter, list):
-        return [constant_of(each) for each in parameter]
+        return [constant_of(number) for number in parameter]
     return Exact(parameter) if isinstance(parameter, float) else parameter
 
 
@@ -124,14 +124,14 @@ def _sum(left: dict[Any, Any], right: dict[Any, Any]) -> dict[Any, Any]:
     if not left or not right:
         return left or right
     total = dict(left)
-    for key, each in right.items():
-        total[key] = total[key] + each if key in total else each
+    for key, slope in right.items():
+        total[key] = total[key] + slope if key in total else slope
     return total
 
 
 def _times(slope: dict[Any, Any], factor: Any) -> dict[Any, Any]:
     """The slope times a factor; nothing where either is 0, however infinite the other (the formulas' 0 · log 0)."""
-    return {key: each * factor for key, each in slope.items() if each} if slope and factor else {}
+    return {key: derivative * factor for key, derivative in slope.items() if derivative} if slope and factor else {}
 
 
 def _product(left: Any, right: Any) -> Any:
@@ -189,9 +189,9 @@ def sigmoid(x: Exact) -> Exact:
 
 
 def softmax(row: Sequence[Exact]) -> list[Exact]:
-    powers = [exp(each) for each in row]
+    powers = [exp(number) for number in row]
     total = total_of(powers)
-    return [each / total for each in powers]
+    return [power / total for power in powers]
 
 
 def angle(y: Exact, x: Exact) -> Exact:
@@ -260,14 +260,14 @@ def clipped(x: Exact, low: Any, high: Any = mp.inf) -> Exact:
 
 def largest(numbers: Sequence[Exact]) -> Exact:
     """The largest; where several are, the slope is undeclared."""
-    top = max(each.value for each in numbers)
-    tied = [each for each in numbers if each.value == top]
+    top = max(number.value for number in numbers)
+    tied = [number for number in numbers if number.value == top]
     undeclared = dict.fromkeys({key for number in tied for key in number.slope}, UNDECLARED)
     return tied[0] if len(tied) == 1 else Exact(top, undeclared, undeclared)
 
 
 def smallest(numbers: Sequence[Exact]) -> Exact:
-    return -largest([-each for each in numbers])
+    return -largest([-number for number in numbers])
 
 
 def constant(x: Exact) -> Exact:
@@ -283,9 +283,9 @@ def bits_for(numbers: Sequence[float]) -> int:
 
     Beyond those that the spread of the numbers takes, enough that where all cancels the rest is below every float64.
     """
-    exponents = [math.frexp(each)[1] for each in numbers if each != 0 and math.isfinite(each)] or [0]
+    exponents = [math.frexp(number)[1] for number in numbers if number != 0 and math.isfinite(number)] or [0]
     spread = max(*exponents, 1) - min(*exponents, 0)
-    reach = min(max((abs(each) for each in numbers if math.isfinite(each)), default=0.0), EXPONENTIAL_REACH)
+    reach = min(max((abs(number) for number in numbers if math.isfinite(number)), default=0.0), EXPONENTIAL_REACH)
     return math.ceil((LEAST_BITS + SPREAD * spread + 1.5 * reach) / 512) * 512
 
 
@@ -303,4 +303,4 @@ def ulps(got: float, true: Any, size: Any = None) -> float:
 
 
 def largest_magnitude(numbers: Iterable[Any]) -> Any:
-    return max((abs(each) for each in numbers if mp.isfinite(each)), default=mpf(0))
+    return max((abs(number) for number in numbers if mp.isfinite(number)), default=mpf(0))

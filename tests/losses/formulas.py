@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.losses.formula import BIG, Node, names, read
+from app.losses.numerics.special import special
 
 NUMBERS = {"½": 0.5, "¼": 0.25, "⅓": 1 / 3, "⅔": 2 / 3, "¾": 0.75}
 CONSTANTS = {"e": math.e, "π": math.pi, "∞": math.inf}
@@ -51,6 +52,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "softmax": softmax,
     "Γ": math.gamma,
     "erf": math.erf,
+    "ψ": lambda x: float(special("digamma")(x)),
+    "I₀": lambda x: float(special("i0")(x)),
+    "sin": np.sin,
 }
 GATHERED: Mapping[str, Callable[[list[Any]], Any]] = {"∑": sum, "∏": math.prod, "max": max, "min": min}
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -126,70 +130,70 @@ def slopes(formula: str, numbers: Numbers) -> dict[str, Any]:
     return found
 
 
-def value(node: Node, at: Numbers) -> Any:  # one case for each kind of part
+def value(node: Node, numbers: Numbers) -> Any:  # one case for each kind of part
     parts = node.parts
     match node.kind:
         case "number":
             return NUMBERS.get(node.text) or float(node.text)
         case "name":
-            return at[node.text]
+            return numbers[node.text]
         case "group":
-            return value(parts[0], at)
+            return value(parts[0], numbers)
         case "size":
-            inside = value(parts[0], at)
+            inside = value(parts[0], numbers)
             return len(inside) if isinstance(inside, frozenset) else np.abs(inside)
         case "norm":
-            return np.linalg.norm(value(parts[0], at))
+            return np.linalg.norm(value(parts[0], numbers))
         case "truth":
-            return float(value(parts[0], at))
+            return float(value(parts[0], numbers))
         case "root":
-            return np.sqrt(value(parts[0], at))
+            return np.sqrt(value(parts[0], numbers))
         case "call":
-            arguments = [value(part, at) for part in parts[1].parts]
-            return called(parts[0], arguments, at)
+            arguments = [value(part, numbers) for part in parts[1].parts]
+            return called(parts[0], arguments, numbers)
         case "apply":
-            return applied(parts[0], parts[1], at)
+            return applied(parts[0], parts[1], numbers)
         case "below":
-            return placed(parts[0], parts[1], at)
+            return placed(parts[0], parts[1], numbers)
         case "above":
-            return np.float_power(value(parts[0], at), value(parts[1], at))
+            return np.float_power(value(parts[0], numbers), value(parts[1], numbers))
         case "negative":
-            return -value(parts[0], at)
+            return -value(parts[0], numbers)
         case "product":
             return functools.reduce(
                 lambda so_far, factor: multiplied(so_far, *factor),
-                zip(node.text, [value(part, at) for part in parts[1:]], strict=True),
-                value(parts[0], at),
+                zip(node.text, [value(part, numbers) for part in parts[1:]], strict=True),
+                value(parts[0], numbers),
             )
         case "sum":
             signs = {"+": operator.add, "−": operator.sub, "∩": operator.and_, "∪": operator.or_}
-            total = value(parts[0], at)
+            total = value(parts[0], numbers)
             for sign, part in zip(node.text, parts[1:], strict=True):
-                total = signs[sign](total, value(part, at))
+                total = signs[sign](total, value(part, numbers))
             return total
         case "relation":
-            sides = [value(part, at) for part in parts]
+            sides = [value(part, numbers) for part in parts]
             return functools.reduce(
                 operator.and_,
                 [RELATIONS[sign](*pair) for sign, pair in zip(node.text, itertools.pairwise(sides), strict=True)],
             )
         case "and":
-            return all(value(part, at) for part in parts)
+            return all(value(part, numbers) for part in parts)
         case "cases":
-            return chosen(parts, at)
+            return chosen(parts, numbers)
         case _:
             raise ValueError(node.kind)
 
 
-def chosen(parts: tuple[Node, ...], at: Numbers) -> Any:
+def chosen(parts: tuple[Node, ...], numbers: Numbers) -> Any:
     """The branch that holds; of arrays, each number's own. None where none does."""
     for branch, condition in zip(parts[::2], parts[1::2], strict=False):
-        holds = bool(at[condition.text]) if condition.kind == "name" else value(condition, at)
+        holds = bool(numbers[condition.text]) if condition.kind == "name" else value(condition, numbers)
         if isinstance(holds, np.ndarray):
-            return np.where(holds, value(branch, at), value(parts[-1], at))
+            return np.where(holds, value(branch, numbers), value(parts[-1], numbers))
         if holds:
-            return value(branch, at)
-    return value(parts[-1], at) if len(parts) % 2 else None
+            return value(branch, numbers)
+    return value(parts[-1], numbers) if len(parts) % 2 else None
 
 
 def multiplied(one: Any, sign: str, other: Any) -> Any:
@@ -202,43 +206,43 @@ def multiplied(one: Any, sign: str, other: Any) -> Any:
     return one * other
 
 
-def called(head: Node, arguments: list[Any], at: Numbers) -> Any:
+def called(head: Node, arguments: list[Any], numbers: Numbers) -> Any:
     name = head.text
-    if name in at.defined and at.defined[name][0]:
-        formal, tree = at.defined[name]
-        found = value(tree, at.beside(**dict(zip(formal, arguments, strict=True))))
+    if name in numbers.defined and numbers.defined[name][0]:
+        formal, tree = numbers.defined[name]
+        found = value(tree, numbers.beside(**dict(zip(formal, arguments, strict=True))))
         if found is not None:
             return found
-    return (at.known[name] if name in at.known else FUNCTIONS[name])(*arguments)
+    return (numbers.known[name] if name in numbers.known else FUNCTIONS[name])(*arguments)
 
 
-def applied(head: Node, operand: Node, at: Numbers) -> Any:
+def applied(head: Node, operand: Node, numbers: Numbers) -> Any:
     if head.kind == "below":
-        return GATHERED[head.parts[0].text]([value(operand, inside) for inside in within(head.parts[1], at)])
+        return GATHERED[head.parts[0].text]([value(operand, inside) for inside in within(head.parts[1], numbers)])
     if head.text in BIG:
         raise ValueError(f"{head.text} of nothing that it counts")
-    return FUNCTIONS[head.text](value(operand, at))
+    return FUNCTIONS[head.text](value(operand, numbers))
 
 
-def within(index: Node, at: Numbers) -> Iterator[Numbers]:
+def within(index: Node, numbers: Numbers) -> Iterator[Numbers]:
     """The numbers with each index that a sum is over."""
     condition = index.parts[0] if index.kind == "group" else index
     name = next(names(condition))
-    for number in at.ranges.get(name, range(at.known.get("k", 0))):
-        inside = at.beside(**{name: number})
+    for number in numbers.ranges.get(name, range(numbers.known.get("k", 0))):
+        inside = numbers.beside(**{name: number})
         if condition.kind == "name" or value(condition, inside):
             yield inside
 
 
-def placed(base: Node, index: Node, at: Numbers) -> Any:
+def placed(base: Node, index: Node, numbers: Numbers) -> Any:
     """One of several numbers."""
     if base.kind == "norm":
-        return np.linalg.norm(value(base.parts[0], at), value(index, at))
-    where = value(index, at)
-    if base.text in at.defined and at.defined[base.text][0]:
-        formal, tree = at.defined[base.text]
-        return value(tree, at.beside(**{formal[0]: where}))
-    many = at[base.text]
+        return np.linalg.norm(value(base.parts[0], numbers), value(index, numbers))
+    where = value(index, numbers)
+    if base.text in numbers.defined and numbers.defined[base.text][0]:
+        formal, tree = numbers.defined[base.text]
+        return value(tree, numbers.beside(**{formal[0]: where}))
+    many = numbers[base.text]
     if base.text == "y" and np.ndim(many) == 0:
         return float(where == many)  # of an index, the row that it stands for
     return many if np.ndim(many) == 0 else many[int(where)]

@@ -7,11 +7,12 @@ arrays and gives one Exact per sample. Where a loss takes a number per sample or
 takes both; all others are formulas of numbers, and a row's loss is their mean.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpmath import mp
 
+from tests.losses import likelihoods
 from tests.losses.exact import (
     UNDECLARED,
     Exact,
@@ -19,7 +20,6 @@ from tests.losses.exact import (
     angle,
     clipped,
     constant,
-    constant_of,
     cosh,
     erf,
     exp,
@@ -34,29 +34,12 @@ from tests.losses.exact import (
     total_of,
     xlogy,
 )
+from tests.losses.oracle import OF_BATCH, OF_ROWS, ORACLES, TRIED, Formula, Row, of_batch, of_rows, oracle
 
-Formula = Callable[..., Any]
-Row = Sequence[Exact]
+__all__ = ["COUNTS", "FACTORS", "MATRICES", "MEANS", "OF_BATCH", "OF_ROWS", "ORACLES", "PARAMETERS", "Formula", "K"]
 
-ORACLES: dict[str, Formula] = {}
-OF_BATCH: set[str] = set()
-OF_ROWS: set[str] = set()
-
-
-def oracle(formula: Formula) -> Formula:
-    formula.__defaults__ = tuple(constant_of(each) for each in formula.__defaults__ or ())
-    ORACLES[formula.__name__] = formula
-    return formula
-
-
-def of_batch(formula: Formula) -> Formula:
-    OF_BATCH.add(formula.__name__)
-    return formula
-
-
-def of_rows(formula: Formula) -> Formula:
-    OF_ROWS.add(formula.__name__)
-    return formula
+SUBJECTS = (likelihoods,)
+"""Modules that hold the oracles of their subject."""
 
 
 # --- regression -----------------------------------------------------------------------------------------------------
@@ -333,7 +316,7 @@ def brier_score(
 ) -> Exact:
     if isinstance(p, Exact):
         return (p - (1 - label_smoothing) * y - label_smoothing / 2) ** 2 * (2 if scale_by_half is False else 1)
-    soft = [(1 - label_smoothing) * each + label_smoothing / len(p) for each in one_hot(y, len(p))]
+    soft = [(1 - label_smoothing) * share + label_smoothing / len(p) for share in one_hot(y, len(p))]
     score = total_of((p_c - y_c) ** 2 for p_c, y_c in zip(p, soft, strict=True))
     return (score / 2 if scale_by_half else score) * (dot(soft, class_weight) if class_weight else 1)
 
@@ -364,9 +347,9 @@ def categorical_cross_entropy(
 ) -> Exact:
     k = len(row)
     p = softmax(row) if from_logits else row
-    p = p if clip is None else [clipped(each, clip, 1 - clip) for each in p]
-    soft = [(1 - label_smoothing) * each + label_smoothing / k for each in one_hot(y, k)]
-    return -total_of(w * xlogy(each, p_c) for w, each, p_c in zip(class_weight or [1] * k, soft, p, strict=True))
+    p = p if clip is None else [clipped(number, clip, 1 - clip) for number in p]
+    soft = [(1 - label_smoothing) * share + label_smoothing / k for share in one_hot(y, k)]
+    return -total_of(w * xlogy(share, p_c) for w, share, p_c in zip(class_weight or [1] * k, soft, p, strict=True))
 
 
 @oracle
@@ -455,7 +438,7 @@ def coverage_error(row: Row, hot: Row) -> Exact:
 
 @oracle
 def kl_divergence(row: Row, target: Row, input_format: str = "probabilities", log_target: bool = False) -> Exact:
-    p = [exp(each) for each in target] if log_target else target
+    p = [exp(number) for number in target] if log_target else target
     log_q = {"log_probabilities": list, "probabilities": lambda q: [*map(log, q)], "logits": lambda x: [*map(log, softmax(x))]}
     return total_of(xlogy(p_c, p_c) - p_c * log_q_c for p_c, log_q_c in zip(p, log_q[input_format](row), strict=True) if p_c != 0)
 
@@ -553,13 +536,13 @@ def triplet_margin(
 @oracle
 @of_batch
 def circle(rows: Sequence[Row], groups: Sequence[int], gamma: Any = 80, margin: Any = 0.4) -> list[Exact]:
-    return [circle_of(at, rows, groups, gamma, margin) for at in range(len(rows))]
+    return [circle_of(index, rows, groups, gamma, margin) for index in range(len(rows))]
 
 
-def circle_of(at: int, rows: Sequence[Row], groups: Sequence[int], gamma: Any, margin: Any) -> Exact:
-    distances = [positive(1 - dot(rows[at], each), at_zero=UNDECLARED) for each in rows]
-    near = [1 - d for j, d in enumerate(distances) if groups[j] == groups[at] and j != at]
-    apart = [1 - d for j, d in enumerate(distances) if groups[j] != groups[at]]
+def circle_of(anchor: int, rows: Sequence[Row], groups: Sequence[int], gamma: Any, margin: Any) -> Exact:
+    distances = [positive(1 - dot(rows[anchor], row), at_zero=UNDECLARED) for row in rows]
+    near = [1 - d for j, d in enumerate(distances) if groups[j] == groups[anchor] and j != anchor]
+    apart = [1 - d for j, d in enumerate(distances) if groups[j] != groups[anchor]]
     if not near or not apart:
         return Exact(0)
     pull = total_of(exp(-gamma * positive(1 + margin - s, at_zero=0) * (s - (1 - margin))) for s in near)
@@ -586,20 +569,20 @@ def margin_mse(a: Exact, b: Exact, y: Exact) -> Exact:
 
 
 def log_softmax(row: Row) -> Row:
-    total = log(total_of(exp(each) for each in row))
-    return [each - total for each in row]
+    total = log(total_of(exp(number) for number in row))
+    return [number - total for number in row]
 
 
 @oracle
 @of_rows
 def ranking_softmax(row: Row, relevance: Row) -> Exact:
-    return -total_of(y * each for y, each in zip(relevance, log_softmax(row), strict=True) if y != 0)
+    return -total_of(y * number for y, number in zip(relevance, log_softmax(row), strict=True) if y != 0)
 
 
 @oracle
 @of_rows
 def listnet(row: Row, relevance: Row) -> Exact:
-    return -total_of(share * each for share, each in zip(softmax(relevance), log_softmax(row), strict=True) if share != 0)
+    return -total_of(share * number for share, number in zip(softmax(relevance), log_softmax(row), strict=True) if share != 0)
 
 
 # --- preference -----------------------------------------------------------------------------------------------------
@@ -707,7 +690,7 @@ def apo_down(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact
 
 
 def flat(mask: Any) -> Row:
-    return [mask] if isinstance(mask, Exact) else [each for part in mask for each in flat(part)]
+    return [mask] if isinstance(mask, Exact) else [number for part in mask for number in flat(part)]
 
 
 def quotient(above: Exact, below: Exact) -> Exact:
@@ -728,11 +711,11 @@ def masks_of(mask: Any, target: Any, from_logits: bool, classes: bool, backgroun
     """Pairs of a predicted and a true mask, of each class that counts."""
     if not classes:
         p = flat(mask)
-        return [([sigmoid(each) for each in p] if from_logits else p, flat(target))]
+        return [([sigmoid(number) for number in p] if from_logits else p, flat(target))]
     rows = positions(mask)
     k = len(rows[0])
     if from_logits:
-        rows = [[sigmoid(each) for each in row] if activation == "sigmoid" else softmax(row) for row in rows]
+        rows = [[sigmoid(number) for number in row] if activation == "sigmoid" else softmax(row) for row in rows]
     hard = isinstance(flat_first(target), int)
     true = [one_hot(label, k) for label in labels_of(target)] if hard else positions(target)
     return [([row[c] for row in rows], [row[c] for row in true]) for c in range(0 if background else 1, k)]
@@ -756,10 +739,10 @@ def dice(
     activation: str | None = None,
     pool: str = "sample",
 ) -> Exact:
-    above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
+    above, below = (smooth if term is None else term for term in (smooth_nr, smooth_dr))
     masks = masks_of(mask, target, from_logits, class_axis is not None, include_background, activation)
     power = 2 if squared else 1
-    sizes = [total_of(each**power for each in p) + total_of(each**power for each in g) for p, g in masks]
+    sizes = [total_of(number**power for number in p) + total_of(number**power for number in g) for p, g in masks]
     shares = [quotient(2 * dot(p, g) + above, size + below) for (p, g), size in zip(masks, sizes, strict=True)]
     return 1 - total_of(shares) / len(shares)
 
@@ -779,10 +762,10 @@ def tversky(
     activation: str | None = None,
     pool: str = "sample",
 ) -> Exact:
-    above, below = (smooth if each is None else each for each in (smooth_nr, smooth_dr))
+    above, below = (smooth if term is None else term for term in (smooth_nr, smooth_dr))
     shares: list[Exact] = []
     for p, g in masks_of(mask, target, from_logits, class_axis is not None, include_background, activation):
-        hits, false_alarms, misses = dot(p, g), dot(p, [1 - each for each in g]), dot([1 - each for each in p], g)
+        hits, false_alarms, misses = dot(p, g), dot(p, [1 - number for number in g]), dot([1 - number for number in p], g)
         shares.append(quotient(hits + above, hits + alpha * false_alarms + beta * misses + below))
     return 1 - total_of(shares) / len(shares)
 
@@ -861,19 +844,21 @@ def ctc(
     target_lengths: int | None = None,
     divide_by_length: bool = False,
 ) -> Exact:
-    frames = [softmax(frame) if from_logits else [exp(each) for each in frame] for frame in frames[:input_lengths]]
-    states = [blank, *(each for label in labels[:target_lengths] if label >= 0 for each in (label, blank))]
-    reached = [Exact(at < 2) * frames[0][state] for at, state in enumerate(states)]
+    frames = [softmax(frame) if from_logits else [exp(number) for number in frame] for frame in frames[:input_lengths]]
+    states = [blank, *(state for label in labels[:target_lengths] if label >= 0 for state in (label, blank))]
+    reached = [Exact(index < 2) * frames[0][state] for index, state in enumerate(states)]
     for frame in frames[1:]:
-        reached = [total_of(reached[b] for b in before(at, states, blank)) * frame[state] for at, state in enumerate(states)]
+        reached = [
+            total_of(reached[b] for b in before(index, states, blank)) * frame[state] for index, state in enumerate(states)
+        ]
     total = total_of(reached[-2:])
     return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)  # divide_by_length is of the mean: FACTORS
 
 
-def before(at: int, states: Sequence[int], blank: int) -> range:
+def before(position: int, states: Sequence[int], blank: int) -> range:
     """The states from which one may come to this: itself, the one before, and the one before a blank that may be left out."""
-    leaps = at >= 2 and states[at] != blank and states[at] != states[at - 2]
-    return range(max(at - (2 if leaps else 1), 0), at + 1)
+    leaps = position >= 2 and states[position] != blank and states[position] != states[position - 2]
+    return range(max(position - (2 if leaps else 1), 0), position + 1)
 
 
 # --- survival -------------------------------------------------------------------------------------------------------
@@ -882,20 +867,20 @@ def before(at: int, states: Sequence[int], blank: int) -> range:
 @oracle
 @of_batch
 def cox_partial_likelihood(x: Row, time: Row, event: Row, ties: str = "breslow", divide_by_events: bool = False) -> list[Exact]:
-    return [cox_of(at, x, time, event, ties) if event[at] == 1 else Exact(0) for at in range(len(x))]
+    return [cox_of(index, x, time, event, ties) if event[index] == 1 else Exact(0) for index in range(len(x))]
 
 
-def cox_of(at: int, x: Row, time: Row, event: Row, ties: str) -> Exact:
-    powers = [exp(each - x[at]) for each in x]
-    at_risk = total_of(power for power, until in zip(powers, time, strict=True) if until >= time[at])
-    tied = [power for power, until, seen in zip(powers, time, event, strict=True) if until == time[at] and seen == 1]
+def cox_of(patient: int, x: Row, time: Row, event: Row, ties: str) -> Exact:
+    powers = [exp(score - x[patient]) for score in x]
+    at_risk = total_of(power for power, until in zip(powers, time, strict=True) if until >= time[patient])
+    tied = [power for power, until, seen in zip(powers, time, event, strict=True) if until == time[patient] and seen == 1]
     gone = [Exact(place) / len(tied) if ties == "efron" else Exact(0) for place in range(len(tied))]
     return total_of(log(at_risk - share * total_of(tied)) for share in gone) / len(tied)
 
 
 @oracle
 def logistic_hazard(x: Row, interval: int, event: Exact) -> Exact:
-    until = [log(1 + exp(each)) for each in x[:interval]]
+    until = [log(1 + exp(score)) for score in x[:interval]]
     return total_of(until) + (log(1 + exp(-x[interval])) if event == 1 else log(1 + exp(x[interval])))
 
 
@@ -907,13 +892,13 @@ def pmf_nll(x: Row, interval: int, event: Exact) -> Exact:
 
 @oracle
 def mtlr(x: Row, interval: int, event: Exact) -> Exact:
-    return pmf_nll([total_of(x[at:]) for at in range(len(x))], interval, event)
+    return pmf_nll([total_of(x[index:]) for index in range(len(x))], interval, event)
 
 
 @oracle
 def survival_bce(x: Row, interval: int, event: Exact) -> Exact:
     before, after = x[:interval], x[interval:] if event == 1 else []
-    return total_of([*(log(1 + exp(-each)) for each in before), *(log(1 + exp(each)) for each in after)]) / len(x)
+    return total_of([*(log(1 + exp(-score)) for score in before), *(log(1 + exp(score)) for score in after)]) / len(x)
 
 
 # --- forecasting ----------------------------------------------------------------------------------------------------
@@ -967,26 +952,26 @@ def dawid_sebastiani_score(mean: Exact, variance: Exact, y: Exact) -> Exact:
 def crps_ensemble(x: Row, y: Exact, estimator: str = "nrg") -> Exact:
     k = len(x)
     apart = total_of(absolute(a - b) for a in x for b in x)
-    return total_of(absolute(each - y) for each in x) / k - apart / (2 * k * (k - 1 if estimator == "fair" else k))
+    return total_of(absolute(member - y) for member in x) / k - apart / (2 * k * (k - 1 if estimator == "fair" else k))
 
 
 # --- means ----------------------------------------------------------------------------------------------------------
 
 
 def root_mean_square(losses: Row, weights: Row) -> Exact:
-    return sqrt(total_of(w * each**2 for w, each in zip(weights, losses, strict=True)) / total_of(weights))
+    return sqrt(total_of(w * loss**2 for w, loss in zip(weights, losses, strict=True)) / total_of(weights))
 
 
 def median(losses: Row, weights: Row) -> Exact:
     """Of the losses, each as often as its (whole) weight says: the middle one, or half the sum of the two in the middle."""
     ordered = sorted(
-        (each for w, each in zip(weights, losses, strict=True) for _ in range(int(w.value))), key=lambda each: each.value
+        (loss for w, loss in zip(weights, losses, strict=True) for _ in range(int(w.value))), key=lambda loss: loss.value
     )
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def maximum(losses: Row, weights: Row) -> Exact:
-    return max((each for w, each in zip(weights, losses, strict=True) if w > 0), key=lambda each: each.value)
+    return max((loss for w, loss in zip(weights, losses, strict=True) if w > 0), key=lambda loss: loss.value)
 
 
 MEANS: Mapping[str, Formula] = {
@@ -1051,6 +1036,7 @@ MAPS = (
 )
 
 PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    **TRIED,
     "mean_squared_logarithmic_error": [{}, {"clip": 1e-7}, {"clip": 0.5}],
     "mean_absolute_percentage_error": [{}, {"scale": 100.0}, {"eps": 1.0}],
     "symmetric_mean_absolute_percentage_error": [{}, {"scale": 100.0}],

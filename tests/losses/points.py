@@ -52,9 +52,9 @@ def points(
         )
         pools = [
             extremes(domain, encoding, array, k, which)
-            if at == 0
+            if index == 0
             else with_digits(domain, extremes(domain, encoding, array, k, which))
-            for at, (domain, encoding, array) in enumerate(zip(domains, encodings, drawn, strict=True))
+            for index, (domain, encoding, array) in enumerate(zip(domains, encodings, drawn, strict=True))
         ]
         found += crossed(pools) + near(encodings, domains, pools, parameters)
     return found
@@ -101,7 +101,7 @@ def sure_or_unsure(domain: Domain, numbers: Array) -> NDArray[np.bool_]:
 def crossed(pools: Sequence[Array]) -> list[tuple[Array, ...]]:
     """Each extreme of one array beside some of the others."""
     places = np.arange(max(map(len, pools)))
-    return [tuple(pool[(places + shift * at) % len(pool)] for at, pool in enumerate(pools)) for shift in SHIFTS]
+    return [tuple(pool[(places + shift * index) % len(pool)] for index, pool in enumerate(pools)) for shift in SHIFTS]
 
 
 def near(
@@ -110,9 +110,9 @@ def near(
     """What the first array means in the place of another, exactly, nearly, and as far away as a parameter says."""
     first, found = pools[0], list[tuple[Array, ...]]()
     others = [pool[np.arange(len(first)) % len(pool)] for pool in pools]
-    for at, domain in enumerate(domains[1:], 1):
+    for index, domain in enumerate(domains[1:], 1):
         vectors = first.ndim > 1 and "d" in encodings[0].axes[0].split()  # FURTHER has those that are nearly parallel
-        if domain.discrete or vectors or pools[at].shape[1:] != first.shape[1:]:
+        if domain.discrete or vectors or pools[index].shape[1:] != first.shape[1:]:
             continue
         goal = meant(encodings[0], first, domain)
         if goal is None:
@@ -125,7 +125,7 @@ def near(
         with np.errstate(over="ignore"):
             pairs = [(first, goal), (first, goal * (1.0 + STEP)), *((first + distance, goal) for distance in distances)]
             for here, there in pairs:
-                batch = (domains[0].nearest(here), *others[1:at], domain.nearest(there), *others[at + 1 :])
+                batch = (domains[0].nearest(here), *others[1:index], domain.nearest(there), *others[index + 1 :])
                 found.append(tuple(array[usable] for array in batch))
     return found
 
@@ -216,7 +216,7 @@ def sequences(parameters: Parameters) -> list[Sample]:
     even = [[[0.0] * 4] * 4, [[1.0, 2.0, 0.5, -1.0], [0.3, 0.1, -2.0, 0.7], [-0.3, 1.1, 0.0, 0.2], [2.5, 0.0, 0.1, -0.4]]]
     if parameters.get("from_logits"):
         return [(frames, label) for frames in [*even, *torn] for label in labels]
-    sure = [LOG_PROBABILITY_ROWS[at] for at in (0, 2, 4, 3)]
+    sure = [LOG_PROBABILITY_ROWS[index] for index in (0, 2, 4, 3)]
     steep = [[0.0, -1e4, -745.0, -1e8]] * 4
     only_way = ([LOG_PROBABILITY_ROWS[1]] * 3, [a, b, c])  # beside −1e300 the others lose every digit, unless there are none
     return [*((frames, label) for frames in ([LOG_PROBABILITY_ROWS[4]] * 4, sure, steep) for label in labels), only_way]
@@ -237,7 +237,7 @@ def groups(_: Parameters) -> list[Sample]:
 
 def triplets(parameters: Parameters) -> list[Sample]:
     """With swap, not those whose two distances to the negative are one number in float64: which is less is a kink."""
-    return [each for each in TRIPLETS if not (parameters.get("swap") and abs(each[0][0]) in (1e-200, 8e307))]
+    return [triplet for triplet in TRIPLETS if not (parameters.get("swap") and abs(triplet[0][0]) in (1e-200, 8e307))]
 
 
 def cohorts(_: Parameters) -> list[Sample]:
@@ -272,5 +272,5 @@ def batches(samples: Sequence[Sample]) -> list[tuple[np.ndarray, ...]]:
     """Samples as arrays, those of one shape in one batch."""
     shaped: dict[Any, list[Sample]] = {}
     for sample in samples:
-        shaped.setdefault(tuple(np.shape(each) for each in sample), []).append(sample)
+        shaped.setdefault(tuple(np.shape(array) for array in sample), []).append(sample)
     return [tuple(np.array(column, dtype=np.float64) for column in zip(*group, strict=True)) for group in shaped.values()]

@@ -17,6 +17,6 @@ FLOORS = {("value", False): 0.9993, ("value", True): 0.9995, ("gradient", False)
 @pytest.mark.no_cover  # nearly all of it is the oracles'
 def test_shares_within_4_ulp() -> None:
     tallies = totals(measure(setting, SAMPLES, seed=0) for setting in SETTINGS)
-    low = {kind: tallies[kind].at for kind, floor in FLOORS.items() if tallies[kind].share < floor}
+    low = {kind: tallies[kind].where for kind, floor in FLOORS.items() if tallies[kind].share < floor}
     assert not low, row("all", tallies)
     assert not any(tally.lost for tally in tallies.values()), row("not finite where the truth is", tallies)

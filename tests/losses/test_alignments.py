@@ -34,14 +34,17 @@ def exact_loss(logits: Array, labels: list[int]) -> Any:
     """Graves' recursion over probabilities in many digits."""
     with mpmath.workdps(40):
         states = [0, *(state for label in labels for state in (label, 0))]
-        ways = [mpmath.mpf(1 if at < 2 else 0) for at in range(len(states))]
+        ways = [mpmath.mpf(1 if index < 2 else 0) for index in range(len(states))]
         for frame in logits:
             weights = [mpmath.exp(mpmath.mpf(float(x))) for x in frame]
             here = [way * weights[state] / mpmath.fsum(weights) for way, state in zip(ways, states, strict=True)]
-            skip = [at > 1 and state not in (0, states[at - 2]) for at, state in enumerate(states)]
+            skip = [index > 1 and state not in (0, states[index - 2]) for index, state in enumerate(states)]
             last, ways = (
                 here,
-                [here[at] + (here[at - 1] if at else 0) + (here[at - 2] if skip[at] else 0) for at in range(len(states))],
+                [
+                    here[index] + (here[index - 1] if index else 0) + (here[index - 2] if skip[index] else 0)
+                    for index in range(len(states))
+                ],
             )
         return -mpmath.log(mpmath.fsum(last[-2:]))
 

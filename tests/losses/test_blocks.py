@@ -27,8 +27,12 @@ def _one_thread_afterwards() -> Iterator[None]:
 def bits(answer: Evaluation) -> list[Any]:
     """Everything an answer says, to the last bit."""
     arrays = {name: np.asarray(array) for name, array in arrays_by_name(answer.outputs).items() if array is not None}
-    said = [answer.reduction, answer.n_samples, answer.divisor, answer.encodings, answer.non_finite, answer.warnings]
-    return [*said, answer.counted.tobytes(), *((name, each.dtype, each.shape, each.tobytes()) for name, each in arrays.items())]
+    facts = [answer.reduction, answer.n_samples, answer.divisor, answer.encodings, answer.non_finite, answer.warnings]
+    return [
+        *facts,
+        answer.counted.tobytes(),
+        *((name, array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()),
+    ]
 
 
 def evaluated(case: Case, arrays: Arrays, reduction: Any, block_bytes: int | None, **more: Any) -> list[Any]:
@@ -193,15 +197,15 @@ def test_threads_share_a_large_batch_and_leave_a_small_one_alone() -> None:
 
 
 @pytest.mark.parametrize("threads", THREADS)
-@pytest.mark.parametrize("at", [0, 7, 49])
-def test_error_in_a_block_reaches_the_caller(threads: int, at: int) -> None:
+@pytest.mark.parametrize("row", [0, 7, 49])
+def test_error_in_a_block_reaches_the_caller(threads: int, row: int) -> None:
     use_threads(threads)
 
     def work(rows: slice) -> None:
-        if rows.start == at:
-            raise ArithmeticError(f"row {at}")
+        if rows.start == row:
+            raise ArithmeticError(f"row {row}")
 
-    with pytest.raises(ArithmeticError, match=f"row {at}"):
+    with pytest.raises(ArithmeticError, match=f"row {row}"):
         in_blocks(work, 50, 1, 1)
     done: list[int] = []
     in_blocks(lambda rows: done.append(rows.start), 50, 1, 1)  # the threads go on afterwards

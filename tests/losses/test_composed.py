@@ -116,13 +116,13 @@ def test_the_gradient_of_a_sum_is_its_derivative() -> None:
     p, y = ({key: rng.normal(size=5) for key in "ab"} for _ in range(2))
     answer, step = evaluate(batch_of(made, p, y)), 1e-6
     for key in "ab":
-        for at in range(5):
+        for index in range(5):
             ends = []
             for sign in (-1, 1):
                 moved = {name: array.copy() for name, array in p.items()}
-                moved[key][at] += sign * step
+                moved[key][index] += sign * step
                 ends.append(evaluate(batch_of(made, moved, y)).value)
-            assert answer.gradient[key][at] == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-6, abs=1e-9)
+            assert answer.gradient[key][index] == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-6, abs=1e-9)
 
 
 # --- asymmetric ----------------------------------------------------------------------------------------------------------------

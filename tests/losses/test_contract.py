@@ -39,7 +39,14 @@ SINGLE = [case for case in CASES if len(case.parameters) < 2]
 """One parameter off its default at most: enough for what no kernel knows of, samples and their weights, order and blocks."""
 SEPARATE = [case for case in SINGLE if case.coupling == "sample"]
 """Losses of single samples."""
-DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable and not case.parameters.get("detach_alpha")]
+
+
+def holds_a_part_fixed(case: Case) -> bool:
+    """Whether the gradient takes a part of the loss for a number, as it is asked to."""
+    return any(flag is True for name, flag in case.parameters.items() if name.startswith("detach_"))
+
+
+DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable and not holds_a_part_fixed(case)]
 """Losses whose gradient is the derivative: all but those asked to hold a factor fixed (test_relations has their gradient)."""
 
 each_case = over(CASES)
@@ -56,7 +63,7 @@ def same_bits(one: Evaluation, other: Evaluation) -> bool:
     """Value, per-sample losses and gradient agree to the last bit (0 and −0 are one number)."""
     assert one.per_sample is not None
     assert other.per_sample is not None
-    gradients = [{} if each.gradient is None else gradients_of(each) for each in (one, other)]
+    gradients = [{} if answered.gradient is None else gradients_of(answered) for answered in (one, other)]
     return (
         np.array_equal(np.float64(one.value or 0), np.float64(other.value or 0), equal_nan=True)
         and np.array_equal(one.per_sample, other.per_sample, equal_nan=True)
@@ -82,7 +89,7 @@ def test_answer_has_the_shapes_and_type_it_promises(case: Case) -> None:
             gradients = gradients_of(answer)
             assert list(gradients) == case.prediction_names
             assert all(gradients[name].shape == arrays[name].shape for name in gradients)
-            assert all(each.dtype == np.float64 for each in gradients.values())
+            assert all(gradient.dtype == np.float64 for gradient in gradients.values())
         else:
             assert answer.gradient is None
 
@@ -104,7 +111,7 @@ def test_kernel_keeps_to_its_contract(case: Case) -> None:
     else:
         assert isinstance(gradient, tuple) == (len(predictions) > 1)
         gradients: Any = gradient if isinstance(gradient, tuple) else (gradient,)
-        assert [np.shape(each) for each in gradients] == [each.shape for each in predictions]
+        assert [np.shape(gradient) for gradient in gradients] == [gradient.shape for gradient in predictions]
 
 
 @each_single_case
@@ -148,8 +155,8 @@ def moved(batch: Batch, directions: Arrays, by: float) -> Batch:
 
 def derivative(of: Any, batch: Batch, directions: Arrays) -> Any:
     """Central difference of fourth order: its error is h⁴, which leaves the rounding of `of` over h."""
-    at = {k: of(moved(batch, directions, k * STEP)) for k in (-2, -1, 1, 2)}
-    return (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * STEP)
+    values = {k: of(moved(batch, directions, k * STEP)) for k in (-2, -1, 1, 2)}
+    return (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * STEP)
 
 
 def agree(numeric: Any, exact: Any, scale: Any, size: Any) -> bool:
@@ -169,7 +176,7 @@ def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
         directions = rng.standard_normal((1, 6, width)) if case.parameters else np.eye(width)[:, None].repeat(6, axis=1)
         for direction in directions:
             numeric = derivative(
-                lambda each: evaluate(each, reduction="none", outputs=("per_sample",)).per_sample,
+                lambda some: evaluate(some, reduction="none", outputs=("per_sample",)).per_sample,
                 batch,
                 {name: direction.reshape(gradient.shape)},
             )
@@ -186,9 +193,9 @@ def test_gradient_is_the_derivative_of_the_value(case: Case) -> None:
     for batch, reduction in [(plain, "mean"), *((weighted, reduction) for reduction in case.reductions)]:
         answer = evaluate(batch, reduction=reduction)
         gradients = gradients_of(answer)
-        directions = {name: rng.standard_normal(each.shape) for name, each in gradients.items()}
+        directions = {name: rng.standard_normal(gradient.shape) for name, gradient in gradients.items()}
         numeric = derivative(
-            lambda each, how=reduction: evaluate(each, reduction=how, outputs=("value",)).value, batch, directions
+            lambda some, how=reduction: evaluate(some, reduction=how, outputs=("value",)).value, batch, directions
         )
         exact = sum(float((gradients[name] * directions[name]).sum()) for name in gradients)
         scale = sum(float(np.abs(gradients[name] * directions[name]).sum()) for name in gradients)
@@ -285,6 +292,9 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     "generalized_cross_entropy": ({"from_logits": False}, "the gradient −p^(q−1) at p = 0"),
     "kl_divergence": ({"input_format": "probabilities"}, "log of q = 0 where the target is positive"),
     "dawid_sebastiani_score": ({}, "a variance of nearly nothing beside an error"),
+    **dict.fromkeys(("log_normal_nll", "beta_weighted_nll"), ({}, "a spread of nearly nothing beside an error")),
+    "weibull_nll": ({}, "a power of a target far above the scale"),
+    "zero_inflated_poisson_nll": ({}, "a count where only zeros are expected"),
     "exponential": ({}, "exp of a large margin on the wrong side"),
     "linex": ({}, "exp of a large residual on the dear side"),
     "log_lin_quantile": ({}, "exp of a large logarithm"),
@@ -381,7 +391,7 @@ def test_zero_weight_drops_an_infinite_sample(case: Case) -> None:
         if reduction != "mean_over_samples":
             assert answer.value == pytest.approx(alone.value, rel=1e-13)
         if case.loss.differentiable:
-            assert all(np.isfinite(each).all() and not each[~finite].any() for each in gradients_of(answer).values())
+            assert all(np.isfinite(gradient).all() and not gradient[~finite].any() for gradient in gradients_of(answer).values())
 
 
 @over([case for case in SEPARATE if not case.parameters])
@@ -393,8 +403,8 @@ def test_infinite_sample_does_not_spoil_the_others(case: Case) -> None:
     assert answer.per_sample is not None
     assert alone.per_sample is not None
     assert np.array_equal(answer.per_sample[finite], alone.per_sample)
-    assert {each.output.partition(".")[0] for each in answer.non_finite} <= {"per_sample", "gradient"}
-    assert {each.index[0] for each in answer.non_finite} <= set(np.flatnonzero(~finite).tolist())
+    assert {entry.output.partition(".")[0] for entry in answer.non_finite} <= {"per_sample", "gradient"}
+    assert {entry.index[0] for entry in answer.non_finite} <= set(np.flatnonzero(~finite).tolist())
 
 
 # --- what is said about a loss --------------------------------------------------------------------------------------
@@ -415,7 +425,7 @@ def test_every_parameter_has_a_type_a_meaning_and_a_default(loss: Loss) -> None:
     for name, parameter in loss.parameters.items():
         assert parameter.default is not inspect.Parameter.empty, name
         assert typing.get_origin(parameter.annotation) is Annotated, name
-        documented = [each.documentation for each in kinds_of(parameter.annotation)[1] if isinstance(each, Doc)]
+        documented = [mark.documentation for mark in kinds_of(parameter.annotation)[1] if isinstance(mark, Doc)]
         assert len(documented) == 1, name
         assert documented[0].endswith("."), name
 
@@ -445,7 +455,7 @@ def test_defaults_lie_within_their_bounds(loss: Loss) -> None:
 @each_loss
 def test_aliases_resolve_and_can_be_called(loss: Loss) -> None:
     assert LOSSES.resolve(loss.name) == (loss, {})
-    assert len({each.name for each in loss.aliases}) == len(loss.aliases)
+    assert len({alias.name for alias in loss.aliases}) == len(loss.aliases)
     for other in loss.aliases:
         assert LOSSES.find(other.name, shapes=[(3,) * len(axes.split()) for axes in other.shapes]) == (loss, other.parameters)
         for name, value in other.parameters.items():
@@ -492,7 +502,7 @@ def test_numbers_that_are_not_finite_are_refused(loss: Loss) -> None:
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 def test_parameters_that_contradict_each_other_are_refused(name: str) -> None:
-    case = next(each for each in cases(name) if each.parameters == {"from_logits": True})
+    case = next(case for case in cases(name) if case.parameters == {"from_logits": True})
     with pytest.raises(InvalidParameter):
         replace(case, parameters=CONTRADICTIONS[name]).evaluate()
 

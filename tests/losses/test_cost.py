@@ -67,7 +67,7 @@ def test_work_grows_as_declared(case: Case) -> None:
             operations(batch.kernel, *(array[:] for array in batch.arrays), **batch.columns_at(slice(None))) for batch in batches
         ]
         cost = [batch.cost for batch in batches]
-        found, declared = ((each[2] - each[1]) / (each[1] - each[0]) for each in (work, cost))
+        found, declared = ((counts[2] - counts[1]) / (counts[1] - counts[0]) for counts in (work, cost))
         assert 0.8 <= found / declared <= 1.15, axis
         # an exponential is one operation here and takes as long as ten, one of a long array a tenth of one of a short
         assert 1 / 30 < (cost[2] - cost[1]) / (work[2] - work[1]) < 30, axis

@@ -28,7 +28,7 @@ def asked(name: str, predictions: Any, targets: Any = None, weights: Any = None,
     """The answer to a request of plain numbers."""
     loss, given = LOSSES.resolve(name)
     sides = [
-        {key: np.array(each, np.float64) for key, each in side.items()}
+        {key: np.array(numbers, np.float64) for key, numbers in side.items()}
         if isinstance(side, Mapping)
         else None
         if side is None
@@ -104,7 +104,7 @@ def test_the_mean_of_columns_of_either_sign_is_right_to_the_last_digits(columns:
 
 def worst(name: str, parameters: Mapping[str, Any], *arrays: Any) -> float:
     """The largest error of any value or derivative, in ULP of itself."""
-    numbers = compared(Setting(name, parameters, 1), tuple(np.array(each, np.float64) for each in arrays))
+    numbers = compared(Setting(name, parameters, 1), tuple(np.array(array, np.float64) for array in arrays))
     return max(0.0 if number.error == 0 else ulps(number.got, number.true) for number in numbers)
 
 
@@ -113,9 +113,11 @@ def worst(name: str, parameters: Mapping[str, Any], *arrays: Any) -> float:
 def test_a_triplet_whose_anchor_is_far_away(far: float, p: float) -> None:
     anchors, positives, negatives = [[far, 3.0], [3.0, -far]], [[1.0, 0.0], [0.5, 0.25]], [[3.0, 0.5], [2.0, 1.5]]
     for parameters in ({"eps": 0.0, "p": p}, {"eps": 0.01, "swap": True, "p": p}):
-        arrays = tuple(np.array(each) for each in (anchors, positives, negatives))
-        values = [each for each in compared(Setting("triplet_margin", parameters, 1), arrays) if each.what.startswith("value")]
-        assert max(ulps(each.got, each.true) for each in values) <= 4
+        arrays = tuple(np.array(rows) for rows in (anchors, positives, negatives))
+        values = [
+            number for number in compared(Setting("triplet_margin", parameters, 1), arrays) if number.what.startswith("value")
+        ]
+        assert max(ulps(number.got, number.true) for number in values) <= 4
     assert far > 1e8 or worst("triplet_margin", {"p": p}, anchors, positives, negatives) <= 4
 
 
@@ -236,10 +238,10 @@ def test_circle_of_nearly_parallel_vectors() -> None:
         rows = [[Exact(float(x), {(i, j): mp.mpf(1)}) for j, x in enumerate(row)] for i, row in enumerate(vectors)]
         true = ORACLES["circle"](rows, [0, 0, 0, 1, 1, 1], gamma=Exact(5), margin=Exact(0.4))
         assert max(ulps(got, loss.value) for got, loss in zip(answer.per_sample.tolist(), true, strict=True)) <= 4
-        for at, got in np.ndenumerate(gradients_of(answer)["predictions"]):
-            slope = mp.fsum(loss.slope.get(at, 0) for loss in true)
-            largest = max(abs(mp.fsum(loss.slope.get((at[0], j), 0) for loss in true)) for j in range(8))
-            assert ulps(float(got), slope, largest) <= 128, at  # 2⁻⁹⁹ of products of which 2⁻⁵³ is left
+        for index, got in np.ndenumerate(gradients_of(answer)["predictions"]):
+            slope = mp.fsum(loss.slope.get(index, 0) for loss in true)
+            largest = max(abs(mp.fsum(loss.slope.get((index[0], j), 0) for loss in true)) for j in range(8))
+            assert ulps(float(got), slope, largest) <= 128, index  # 2⁻⁹⁹ of products of which 2⁻⁵³ is left
 
 
 def test_masks_that_nearly_agree() -> None:

@@ -88,11 +88,11 @@ def test_every_element_is_worth_what_it_is_alone(case: Case) -> None:
 def test_a_sample_is_the_mean_of_its_elements(case: Case) -> None:
     arrays = case.draw(n=N)
     answer = evaluated(case, arrays)
-    for at in range(N):
-        sample = evaluated(case, frozen({name: array[at : at + 1] for name, array in arrays.items()}))
+    for index in range(N):
+        sample = evaluated(case, frozen({name: array[index : index + 1] for name, array in arrays.items()}))
         counted = case.parameters.get("class_weight") is not None  # which are in the divisor of the value alone
         if sample.value is not None and not counted:
-            assert np.asarray(answer.per_sample)[at] == pytest.approx(sample.value, rel=1e-13, abs=1e-300)
+            assert np.asarray(answer.per_sample)[index] == pytest.approx(sample.value, rel=1e-13, abs=1e-300)
 
 
 @pytest.mark.parametrize("few", [1, layout.FEW], ids=["in blocks", "at once"])
@@ -242,7 +242,7 @@ def test_what_is_dropped_is_not_looked_at(case: Case, bad: float) -> None:
         assert np.array_equal(np.asarray(one.per_sample), np.asarray(other.per_sample))
         assert same_gradients(one, other)
         with pytest.raises(InvalidInput):  # the same number where it counts
-            evaluated(case, frozen(spoiled), **{name: np.ones_like(each) for name, each in more.items()})
+            evaluated(case, frozen(spoiled), **{name: np.ones_like(extra) for name, extra in more.items()})
 
 
 @over(LABELLED)
@@ -314,7 +314,7 @@ def test_soft_and_smoothed_labels_are_an_expectation(case: Case) -> None:
     hot = (arrays["targets"][..., None] == np.arange(k)) * 1.0
     shares = 0.7 * hot + 0.3 / k
     by_label = [evaluated(case, frozen({**arrays, "targets": np.full_like(arrays["targets"], c)})) for c in range(k)]
-    expected = sum(shares[..., c] * np.asarray(each.per_element) for c, each in enumerate(by_label))
+    expected = sum(shares[..., c] * np.asarray(labelled.per_element) for c, labelled in enumerate(by_label))
     smoothed = evaluated(case, arrays, parameters={"label_smoothing": 0.3})
     soft = evaluated(case, frozen({**arrays, "targets": shares}))
     for answer in (smoothed, soft):
@@ -372,11 +372,11 @@ def test_gradient_is_the_derivative_with_weights_of_elements(case: Case) -> None
                 continue  # moving them leaves what the check takes: test_contract moves them unchecked
             step = 1e-5
 
-            def at(by: float, name: str = name, direction: Array = direction, reduction: Any = reduction) -> float:
+            def value_at(by: float, name: str = name, direction: Array = direction, reduction: Any = reduction) -> float:
                 moved = evaluated(case, frozen({**arrays, name: arrays[name] + by * direction}), reduction, sample_weight=weights)
                 return float(np.asarray(moved.per_sample).sum()) if moved.value is None else moved.value
 
-            numeric = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
+            numeric = (8 * (value_at(step) - value_at(-step)) - (value_at(2 * step) - value_at(-2 * step))) / (12 * step)
             exact = gradient * direction
             assert abs(numeric - exact.sum()) <= 1e-7 * np.abs(exact).sum() + 1e-9, (reduction, name)
 
@@ -505,13 +505,13 @@ def test_the_mean_of_labels_is_of_those_that_are_known() -> None:
 def test_one_variance_may_stand_for_all_columns_of_a_row() -> None:
     mean, targets = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.5, 1.0], [0.5, 0.0]])
     loss = LOSSES["gaussian_nll"]
-    each = evaluate(check(loss, {}, {"mean": mean, "variance": np.array([[1.0, 1.0], [2.0, 2.0]])}, targets))
+    spread = evaluate(check(loss, {}, {"mean": mean, "variance": np.array([[1.0, 1.0], [2.0, 2.0]])}, targets))
     for shape in ((2,), (2, 1)):
         one = evaluate(check(loss, {}, {"mean": mean, "variance": np.array([1.0, 2.0]).reshape(shape)}, targets))
-        assert one.value == each.value == pytest.approx(0.40766179513998635, rel=1e-12)
+        assert one.value == spread.value == pytest.approx(0.40766179513998635, rel=1e-12)
         gradient = gradients_of(one)["variance"]
         assert gradient.shape == shape
-        assert np.array_equal(gradient.ravel(), gradients_of(each)["variance"].sum(axis=1))
+        assert np.array_equal(gradient.ravel(), gradients_of(spread)["variance"].sum(axis=1))
 
 
 def test_a_variance_of_zero_counts_as_eps() -> None:
@@ -528,8 +528,10 @@ def test_several_quantiles_are_a_column_each() -> None:
     loss, quantiles = LOSSES["quantile"], [0.1, 0.5, 0.9]
     one = evaluate(check(loss, {"quantile": quantiles}, predictions, targets))
     assert one.value == pytest.approx(0.35, rel=1e-14)
-    each = [evaluate(check(loss, {"quantile": q}, predictions[:, at].copy(), targets)) for at, q in enumerate(quantiles)]
-    np.testing.assert_allclose(np.asarray(one.gradient), np.stack([np.asarray(a.gradient) for a in each], axis=1) / 3, rtol=1e-15)
+    apart = [evaluate(check(loss, {"quantile": q}, predictions[:, index].copy(), targets)) for index, q in enumerate(quantiles)]
+    np.testing.assert_allclose(
+        np.asarray(one.gradient), np.stack([np.asarray(a.gradient) for a in apart], axis=1) / 3, rtol=1e-15
+    )
     with pytest.raises(InvalidParameter, match="one number per column: 3, not 2"):
         check(loss, {"quantile": [0.1, 0.9]}, predictions, targets)
     with pytest.raises(InvalidInput):
@@ -554,9 +556,9 @@ def test_the_mean_by_column_is_that_of_the_columns(case: Case, reduction: Any) -
             )
             for column in range(shape[1])
         ]
-        assert whole.value == pytest.approx(np.mean([each.value for each in columns if each.value is not None]), rel=1e-15)
+        assert whole.value == pytest.approx(np.mean([column.value for column in columns if column.value is not None]), rel=1e-15)
         for name, gradient in gradients_of(whole).items():
-            expected = np.stack([gradients_of(each)[name] for each in columns], axis=1) / len(columns)
+            expected = np.stack([gradients_of(column)[name] for column in columns], axis=1) / len(columns)
             np.testing.assert_allclose(gradient, expected, rtol=1e-15)
 
 

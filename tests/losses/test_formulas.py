@@ -1,6 +1,7 @@
 """The formulas that the catalogue shows: regular, explained, and true of the numbers that the losses give."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -33,29 +34,29 @@ class Box:
         return abs(self) + abs(other) - (self & other)
 
 
-def of_boxes(at: Numbers) -> Numbers:
+def of_boxes(numbers: Numbers) -> Numbers:
     """What is said of two boxes, and of the first moved along one coordinate."""
 
     def known(corners: Any) -> dict[str, Any]:
-        a, b = Box(corners), Box(at["y"])
+        a, b = Box(corners), Box(numbers["y"])
         around = Box([*np.minimum(a.low, b.low), *np.maximum(a.high, b.high)])
         gap = (a.low + a.high - b.low - b.high) / 2
-        ends = {"c": float(np.hypot(*(around.high - around.low)))} if "c" not in at.defined else {}
+        ends = {"c": float(np.hypot(*(around.high - around.low)))} if "c" not in numbers.defined else {}
         (w, h), (w_true, h_true) = a.high - a.low, b.high - b.low
         return {"A": a, "B": b, "C": abs(around), "ρ": np.sqrt(gap @ gap), "w": w, "h": h, "w′": w_true, "h′": h_true, **ends}
 
     def moved(step: float) -> Numbers:
-        corners = np.array(at["p"])
-        corners[at["j"]] += step
-        return at.beside(**known(corners))
+        corners = np.array(numbers["p"])
+        corners[numbers["j"]] += step
+        return numbers.beside(**known(corners))
 
-    return replace(at.beside(**known(at["p"])), moved=moved)
+    return replace(numbers.beside(**known(numbers["p"])), moved=moved)
 
 
-def of_sequences(at: Numbers) -> Numbers:
+def of_sequences(numbers: Numbers) -> Numbers:
     """The alignments of a sequence, one by one, and what each frame stands for in them."""
-    x, labels, blank = at["x"], [label for label in at["y"] if label >= 0], at["blank"]
-    p = FUNCTIONS["softmax"](x) if at["from_logits"] else np.exp(x)
+    x, labels, blank = numbers["x"], [label for label in numbers["y"] if label >= 0], numbers["blank"]
+    p = FUNCTIONS["softmax"](x) if numbers["from_logits"] else np.exp(x)
     ways = [
         way
         for way in itertools.product(range(x.shape[1]), repeat=len(x))
@@ -66,28 +67,46 @@ def of_sequences(at: Numbers) -> Numbers:
     def share(t: int, j: int) -> float:
         return float(chances[[way[t] == j for way in ways]].sum() / chances.sum())
 
-    return Numbers({**at.known, "p": lambda t, j: p[t, j], "γ": share}, {"a": ways, "t": range(len(x))})
+    return Numbers({**numbers.known, "p": lambda t, j: p[t, j], "γ": share}, {"a": ways, "t": range(len(x))})
 
 
-def of_moments(at: Numbers) -> Numbers:
-    """Where a distribution lies, and how wide it is."""
-    names = {"m": ("mean", "location"), "s": ("scale",), "v": ("variance",)}
-    found = {symbol: at[name] for symbol, several in names.items() for name in several if name in at.known}
-    return at.beside({symbol: number for symbol, number in found.items() if symbol not in at.defined})
+ARRAYS = {
+    "m": ("mean", "location"),
+    "s": ("scale",),
+    "v": ("variance",),
+    "ν": ("degrees",),
+    "h": ("shape",),
+    "κ": ("concentration",),
+    "a": ("a",),
+    "b": ("b",),
+    "μ": ("rate",),
+    "α": ("dispersion",),
+    "q": ("zero_share",),
+    "w": ("exposure",),
+    "g": ("logits",),
+}
+"""What formulas call the arrays by which distributions are predicted."""
 
 
-def best_wrong(at: Numbers) -> Numbers:
-    return at.beside(c=int(np.argmax(np.where(np.arange(at["k"]) == at["y"], -np.inf, at["s"]))))
+def of_distributions(numbers: Numbers) -> Numbers:
+    """Where a distribution lies, how wide it is, and what shape it has."""
+    found = {symbol: numbers[name] for symbol, several in ARRAYS.items() for name in several if name in numbers.known}
+    components = max(map(np.size, found.values()))
+    return numbers.beside({symbol: number for symbol, number in found.items() if symbol not in numbers.defined}, k=components)
 
 
-def halved(at: Numbers) -> Numbers:
-    binary, asked = np.ndim(at["p"]) == 0, at["scale_by_half"]
-    return at.beside(binary=binary, h=0.5 if asked or (asked is None and binary) else 1.0)
+def best_wrong(numbers: Numbers) -> Numbers:
+    return numbers.beside(c=int(np.argmax(np.where(np.arange(numbers["k"]) == numbers["y"], -np.inf, numbers["s"]))))
 
 
-def of_answers(at: Numbers) -> Numbers:
+def halved(numbers: Numbers) -> Numbers:
+    binary, asked = np.ndim(numbers["p"]) == 0, numbers["scale_by_half"]
+    return numbers.beside(binary=binary, h=0.5 if asked or (asked is None and binary) else 1.0)
+
+
+def of_answers(numbers: Numbers) -> Numbers:
     """Log-probabilities of two answers, those of the reference where there is one, and lengths."""
-    said = {
+    spelled = {
         "a": "chosen",
         "b": "rejected",
         "a′": "reference_chosen",
@@ -96,7 +115,7 @@ def of_answers(at: Numbers) -> Numbers:
         "d": "rejected_length",
         "ε": "label_smoothing",
     }
-    return at.beside({symbol: at.known[name] for symbol, name in said.items() if name in at.known})
+    return numbers.beside({symbol: numbers.known[name] for symbol, name in spelled.items() if name in numbers.known})
 
 
 ANSWERS = (
@@ -121,53 +140,55 @@ ANSWERS = (
 OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
     **dict.fromkeys(("iou", "giou", "diou", "ciou"), of_boxes),
     **dict.fromkeys(("categorical_hinge", "crammer_singer_hinge"), best_wrong),
-    **dict.fromkeys(("dice", "tversky"), lambda at: at),
-    "bradley_terry": lambda at: at.beside(a=at["winner"], b=at["loser"]),
-    "margin_mse": lambda at: at.beside(a=at["positive"], b=at["negative"]),
-    **dict.fromkeys(("cosine_embedding", "margin_ranking"), lambda at: at.beside(a=at["first"], b=at["second"])),
+    **dict.fromkeys(("dice", "tversky"), lambda numbers: numbers),
+    "bradley_terry": lambda numbers: numbers.beside(a=numbers["winner"], b=numbers["loser"]),
+    "margin_mse": lambda numbers: numbers.beside(a=numbers["positive"], b=numbers["negative"]),
+    **dict.fromkeys(
+        ("cosine_embedding", "margin_ranking"), lambda numbers: numbers.beside(a=numbers["first"], b=numbers["second"])
+    ),
     **dict.fromkeys(ANSWERS, of_answers),
-    "kto": lambda at: at.beside(
-        {"p′": at["reference"], "y": at["desirable"], "z": at["kl"], "c": at["desirable_weight"], "d": at["undesirable_weight"]}
+    "kto": lambda numbers: numbers.beside(
+        {
+            "p′": numbers["reference"],
+            "y": numbers["desirable"],
+            "z": numbers["kl"],
+            "c": numbers["desirable_weight"],
+            "d": numbers["undesirable_weight"],
+        }
     ),
     "brier_score": halved,
-    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score", "crps_normal"), of_moments),
-    **dict.fromkeys(("crps_laplace", "crps_logistic", "laplace_nll"), of_moments),
-    "interval_score": lambda at: at.beside(l=at["lower"], u=at["upper"]),
-    "weighted_interval_score": lambda at: at.beside(
-        l=at["lower"],
-        u=at["upper"],
-        m=at["median"],
-        k=len(at["lower"]),
-        α=np.arange(1, 2 * len(at["lower"]), 2) / (2 * len(at["lower"]) + 1),
+    **dict.fromkeys(("dawid_sebastiani_score", "crps_normal", "crps_laplace", "crps_logistic"), of_distributions),
+    **{loss.name: of_distributions for loss in LOSSES.values() if loss.family in ("distribution", "shape")},
+    "interval_score": lambda numbers: numbers.beside(l=numbers["lower"], u=numbers["upper"]),
+    "weighted_interval_score": lambda numbers: numbers.beside(
+        l=numbers["lower"],
+        u=numbers["upper"],
+        m=numbers["median"],
+        k=len(numbers["lower"]),
+        α=np.arange(1, 2 * len(numbers["lower"]), 2) / (2 * len(numbers["lower"]) + 1),
     ),
     **dict.fromkeys(
-        ("logistic_hazard", "pmf_nll", "mtlr", "survival_bce"), lambda at: at.beside(t=int(at["interval"]), δ=at["event"])
+        ("logistic_hazard", "pmf_nll", "mtlr", "survival_bce"),
+        lambda numbers: numbers.beside(t=int(numbers["interval"]), δ=numbers["event"]),
     ),
-    "contrastive": lambda at: at.beside(d=at["p"]),
-    "triplet_margin": lambda at: at.beside(a=at["anchor"], u=at["positive"], v=at["negative"]),
+    "contrastive": lambda numbers: numbers.beside(d=numbers["p"]),
+    "triplet_margin": lambda numbers: numbers.beside(a=numbers["anchor"], u=numbers["positive"], v=numbers["negative"]),
     "ctc": of_sequences,
 }
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {
-    **dict.fromkeys(("gaussian_nll", "dawid_sebastiani_score"), ("m", "v")),
-    **dict.fromkeys(("crps_normal", "crps_laplace", "crps_logistic", "laplace_nll"), ("m", "s")),
-    "interval_score": "lu",
-    "weighted_interval_score": "lum",
-    **dict.fromkeys(ANSWERS, "ab"),
-    "cosine_embedding": "ab",
-    **dict.fromkeys(("margin_ranking", "bradley_terry", "margin_mse"), "ab"),
-    "triplet_margin": "auv",
+    loss.name: re.findall(r"∂ℓ/∂(.)", loss.gradient) for loss in LOSSES.values() if len(loss.sides["predictions"]) > 1
 }
-"""By what the formula of a gradient calls the arrays of predictions."""
+"""By what the formula of a gradient calls the arrays of predictions: in their order."""
 
 
 # --- evaluation -------------------------------------------------------------------------------------------------------
 
 
-def decided(at: Mapping[str, Any]) -> Any:
+def decided(numbers: Mapping[str, Any]) -> Any:
     """What a prediction stands for, where it is no decision itself."""
-    p = at["p"]
-    return int(np.argmax(p)) if np.ndim(p) else p if p == np.floor(p) else float(p > at.get("threshold", 0.5))
+    p = numbers["p"]
+    return int(np.argmax(p)) if np.ndim(p) else p if p == np.floor(p) else float(p > numbers.get("threshold", 0.5))
 
 
 def numbers_of(loss: Loss, parameters: Mapping[str, Any], arrays: Mapping[str, Any]) -> Numbers:
@@ -261,16 +282,16 @@ def gradient_of(loss: Loss, numbers: Numbers, like: Mapping[str, Any]) -> dict[s
     row = like["predictions"]
     one = "∂ℓ/∂z" in loss.gradient
 
-    def at(**index: int) -> float:
+    def value_at(**index: int) -> float:
         inside = OWN[loss.name](numbers.beside(**index)) if one else numbers.beside(**index)
         return float(slopes(loss.gradient, inside)["z"] if one else evaluated(loss.gradient, inside))
 
     if np.ndim(row) == 2:
-        return {"predictions": np.array([[at(t=t, j=j) for j in range(row.shape[1])] for t in range(row.shape[0])])}
+        return {"predictions": np.array([[value_at(t=t, j=j) for j in range(row.shape[1])] for t in range(row.shape[0])])}
     whole = None if one or np.ndim(row) == 0 else np.asarray(evaluated(loss.gradient, numbers.beside(i=0, j=0)))
     if np.ndim(row) == 0 or (whole is not None and whole.shape == np.shape(row)):
         return {"predictions": evaluated(loss.gradient, numbers)}
-    return {"predictions": np.array([at(i=index, j=index) for index in range(len(row))])}
+    return {"predictions": np.array([value_at(i=index, j=index) for index in range(len(row))])}
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, Any]:

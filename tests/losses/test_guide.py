@@ -15,13 +15,13 @@ def test_a_docstring_is_read_by_its_headings() -> None:
 
 
 def test_every_loss_says_when_to_use_it_and_when_not() -> None:
-    said: dict[str, str] = {}
+    advice: dict[str, str] = {}
     for loss in LOSSES.values():
         for text in (loss.guide.use_when, loss.guide.avoid_when):
             assert text.endswith("."), loss.name
             assert len(text) > 40, f"{loss.name}: {text!r} is hardly concrete"
             assert "; ." not in text
-        assert said.setdefault(loss.guide.use_when, loss.name) == loss.name, "two losses for the same"
+        assert advice.setdefault(loss.guide.use_when, loss.name) == loss.name, "two losses for the same"
         assert "Use when" not in loss.description
         assert loss.summary == loss.description.partition("\n")[0]
 

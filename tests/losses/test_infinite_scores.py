@@ -55,7 +55,7 @@ def at_infinity(case: Case) -> Iterator[tuple[str, dict[str, Array], dict[str, A
             for seed in range(4):
                 arrays, flags = case.draw(n=6, seed=seed), spoiled(case, name, infinity, seed)
                 moved = [{**arrays, name: np.where(flags, np.sign(infinity) * score, arrays[name])} for score in FAR]
-                near, far = (outputs(case, each) for each in moved)
+                near, far = (outputs(case, given) for given in moved)
                 answered = outputs(case, {**arrays, name: np.where(flags, infinity, arrays[name])})
                 yield f"{case}: {name} {infinity} #{seed}", answered, {key: limit(near[key], far[key]) for key in near}
 

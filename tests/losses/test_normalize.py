@@ -18,13 +18,16 @@ ROWS = np.array([[2.0, 1.0, 1.0], [0.3, 0.3, 0.3], [1e-300, 2e-300, 1e-301], [9e
 LABELS = np.array([0, 1, 2, 0, 1, 2])
 SOFT = np.array([[1.0, 2.0, 1.0], [3.0, 1.0, 1.0], [1e-5, 2e-5, 3e-5], [50.0, 25.0, 25.0], [0.2, 0.2, 0.2], [9.0, 4.0, 3.0]])
 OF_SHARES = [
-    loss for loss in LOSSES.values() if any(encoding.of_shares for each in loss.inputs.values() for _, encoding in each.cases)
+    loss for loss in LOSSES.values() if any(encoding.of_shares for taken in loss.inputs.values() for _, encoding in taken.cases)
 ]
 OF_PREDICTED = [
     loss
     for loss in OF_SHARES
     if any(
-        encoding.domain == Simplex() for name, each in loss.inputs.items() if name == "predictions" for _, encoding in each.cases
+        encoding.domain == Simplex()
+        for name, taken in loss.inputs.items()
+        if name == "predictions"
+        for _, encoding in taken.cases
     )
 ]
 
@@ -37,7 +40,7 @@ def test_the_losses_that_take_shares_have_the_parameter() -> None:
 def true_loss(loss: Loss, row: Array, target: Any) -> Exact:
     """The formula of the row's shares, as an exact function of the row itself."""
     with mp.workprec(4000):
-        given = [Exact(float(number), {at: mpf(1)}) for at, number in enumerate(row)]
+        given = [Exact(float(number), {index: mpf(1)}) for index, number in enumerate(row)]
         total = total_of(given)
         formula = ORACLES[loss.name]
         shares = [number / total for number in given]
@@ -51,14 +54,14 @@ def true_loss(loss: Loss, row: Array, target: Any) -> Exact:
 def test_the_formula_of_the_shares(loss: Loss) -> None:
     targets = SOFT if loss.inputs["targets"].cases[-1][1].labels is None else LABELS
     answer = evaluate(check(loss, {"normalize": True}, ROWS, targets), reduction="none")
-    for at, (row, target) in enumerate(zip(ROWS, targets, strict=True)):
+    for index, (row, target) in enumerate(zip(ROWS, targets, strict=True)):
         true = true_loss(loss, row, target)
         # a share is rounded, and a loss near 0 is one of a share near 1
-        assert float(answer.per_sample[at]) == pytest.approx(float(true.value), rel=1e-14, abs=1e-15), (loss.name, at)
+        assert float(answer.per_sample[index]) == pytest.approx(float(true.value), rel=1e-14, abs=1e-15), (loss.name, index)
         slopes = [true.slope.get(column, mpf(0)) for column in range(K)]
         largest = max(map(abs, slopes))
         for column, slope in enumerate(slopes):
-            assert ulps(float(answer.gradient[at, column]), slope, largest) <= 8, (loss.name, at, column)
+            assert ulps(float(answer.gradient[index, column]), slope, largest) <= 8, (loss.name, index, column)
 
 
 def test_a_row_that_is_nearly_sure_keeps_the_digits_of_its_slope() -> None:
@@ -78,7 +81,7 @@ def test_rows_that_sum_to_1_already_are_what_they_are(case: Case) -> None:
 
 def test_soft_targets_of_any_sum_are_divided() -> None:
     for loss in OF_SHARES:
-        encodings = [encoding for name, each in loss.inputs.items() for _, encoding in each.cases if name == "targets"]
+        encodings = [encoding for name, taken in loss.inputs.items() for _, encoding in taken.cases if name == "targets"]
         if not any(encoding.of_shares for encoding in encodings):
             continue
         shares = ROWS / ROWS.sum(axis=1, keepdims=True)

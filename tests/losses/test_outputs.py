@@ -125,7 +125,7 @@ def test_what_is_dropped_is_0_in_every_array_and_nothing_to_the_others(case: Cas
     }
     if case.batch(arrays).columns:
         return
-    masked, fewer = (found(case.batch(each, **more)) for each, more in ((frozen(spoiled), {"mask": mask}), (alone, {})))
+    masked, fewer = (found(case.batch(given, **more)) for given, more in ((frozen(spoiled), {"mask": mask}), (alone, {})))
     for output in outputs_of(case.loss):
         for name in output.arrays(case.loss) if output.axes is None or output.axes == "n *d" else ():
             assert not masked[name][~mask].any()
@@ -140,7 +140,7 @@ def test_single_precision_is_the_same_answer_rounded(case: Case) -> None:
     wide = {**arrays, first: single[first].astype(np.float64)}
     if case.encodings[first].name in ("distribution", "log_probabilities"):
         return  # rows of which the two precisions forgive different sums
-    one, other = (found(check(case.loss, case.parameters, *sides(case.loss, each))) for each in (single, wide))
+    one, other = (found(check(case.loss, case.parameters, *sides(case.loss, given))) for given in (single, wide))
     for name, array in one.items():
         np.testing.assert_allclose(array, other[name].astype(np.float32), rtol=1e-6, atol=1e-37)
 

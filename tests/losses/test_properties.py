@@ -16,7 +16,7 @@ from tests.losses.drawing import Array, Case, cases, default_cases, frozen, grad
 def promised(flag: Property, every_setting: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The cases of losses that promise this, with their default parameters unless said otherwise."""
     found = [
-        case for case in (cases() if every_setting else default_cases()) if all(each in case.loss.properties for each in flag)
+        case for case in (cases() if every_setting else default_cases()) if all(wanted in case.loss.properties for wanted in flag)
     ]
     return over(found)
 
@@ -132,7 +132,7 @@ def largest_pull(case: Case, factor: float) -> float:
     arrays = case.draw(n=400, seed=6)
     further = {name: case.encodings[name].domain.stretched(array, factor) for name, array in predictions_of(case, arrays).items()}
     gradients = gradients_of(case.evaluate(frozen({**arrays, **further}), reduction="none")).values()
-    return float(np.sqrt(sum((each.reshape(400, -1) ** 2).sum(axis=1) for each in gradients)).max())
+    return float(np.sqrt(sum((gradient.reshape(400, -1) ** 2).sum(axis=1) for gradient in gradients)).max())
 
 
 @promised(BOUNDED_GRADIENT)
@@ -150,7 +150,7 @@ LINES = 64
 def gradient_along(case: Case, fixed: Mapping[str, Array], ends: list[dict[str, Array]]) -> Callable[[Array], Array]:
     """t (m, LINES) -> the gradient of each sample at m points of its own line, (m, LINES, all of its numbers)."""
 
-    def at(t: Array) -> Array:
+    def value_at(t: Array) -> Array:
         def point(name: str) -> Array:
             share = t.reshape(*t.shape, *(1,) * (ends[0][name].ndim - 1))
             return ((1 - share) * ends[0][name] + share * ends[1][name]).reshape(-1, *ends[0][name].shape[1:])
@@ -159,7 +159,7 @@ def gradient_along(case: Case, fixed: Mapping[str, Array], ends: list[dict[str, 
         answer = case.evaluate(frozen({**still, **{name: point(name) for name in ends[0]}}), reduction="none")
         return np.concatenate([gradient.reshape(*t.shape, -1) for gradient in gradients_of(answer).values()], axis=2)
 
-    return at
+    return value_at
 
 
 @promised(SMOOTH)

@@ -82,7 +82,7 @@ def same(
     one: tuple[Any, ...], other: tuple[Any, ...], factor: float = 1.0, constant: Any = 0.0, tolerance: float = 1e-12
 ) -> None:
     """one = factor · other + constant, and so for the gradient. Each is a name, its arrays and, at the end, its parameters."""
-    mine, theirs = (run(*each[:-1], **each[-1]) if isinstance(each[-1], dict) else run(*each) for each in (one, other))
+    mine, theirs = (run(*call[:-1], **call[-1]) if isinstance(call[-1], dict) else run(*call) for call in (one, other))
     assert mine.per_sample is not None
     assert theirs.per_sample is not None
     close(mine.per_sample, factor * theirs.per_sample + constant, tolerance)
@@ -858,7 +858,7 @@ def test_empty_masks_agree_with_each_other() -> None:
 
 
 CORNERS = RNG.uniform(-3, 3, (2, N, 2))
-BOXES, TRUE_BOXES = (np.concatenate([each, each + RNG.uniform(0.5, 4, (N, 2))], axis=1) for each in CORNERS)
+BOXES, TRUE_BOXES = (np.concatenate([corners, corners + RNG.uniform(0.5, 4, (N, 2))], axis=1) for corners in CORNERS)
 
 
 def test_boxes_far_apart_cost_more_in_each_refinement() -> None:
@@ -879,7 +879,7 @@ def test_boxes_of_the_same_shape_need_no_aspect_term() -> None:
 def test_boxes_inside_one_another_have_no_empty_corner() -> None:
     inside = np.concatenate([TRUE_BOXES[:, :2] + 0.1, TRUE_BOXES[:, 2:] - 0.1], axis=1)
     close(losses("giou", inside, TRUE_BOXES, eps=0.0), losses("iou", inside, TRUE_BOXES, eps=0.0))
-    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (inside, TRUE_BOXES)]
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (inside, TRUE_BOXES)]
     close(losses("iou", inside, TRUE_BOXES, eps=0.0), 1 - areas[0] / areas[1])
 
 
@@ -946,8 +946,8 @@ def paths(frames: int, k: int) -> NDArray[np.int_]:
 
 def reading(path: Array, blank: int) -> list[int]:
     """What an alignment says: repeats merged, then blanks dropped."""
-    merged = [int(each) for at, each in enumerate(path) if at == 0 or each != path[at - 1]]
-    return [each for each in merged if each != blank]
+    merged = [int(label) for index, label in enumerate(path) if index == 0 or label != path[index - 1]]
+    return [label for label in merged if label != blank]
 
 
 @pytest.mark.parametrize("blank", [0, 2])
@@ -1118,7 +1118,7 @@ LIBRARY_DEFAULTS: dict[str, dict[str, object]] = {
 def test_library_names_bring_their_defaults(name: str) -> None:
     loss, preset = LOSSES.resolve(name)
     meant = {**loss.defaults, **preset}
-    assert {each: meant[each] for each in LIBRARY_DEFAULTS[name]} == LIBRARY_DEFAULTS[name]
+    assert {parameter: meant[parameter] for parameter in LIBRARY_DEFAULTS[name]} == LIBRARY_DEFAULTS[name]
 
 
 @pytest.mark.parametrize("power", [1.5, 1.9])

@@ -25,9 +25,9 @@ def of_many_sizes(rng: np.random.Generator, n: int) -> Array:
 
 
 def cancelling(rng: np.random.Generator, n: int) -> Array:
-    each = of_many_sizes(rng, n)
-    each[n - n // 2 :] = -each[: n // 2]
-    return each
+    numbers = of_many_sizes(rng, n)
+    numbers[n - n // 2 :] = -numbers[: n // 2]
+    return numbers
 
 
 DRAWN: dict[str, Callable[[np.random.Generator, int], NDArray[Any]]] = {

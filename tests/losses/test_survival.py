@@ -69,7 +69,7 @@ def test_sums_of_risks_carry_on_where_their_exponentials_leave_the_range() -> No
     risk = np.linspace(-5000.0, 5000.0, N)
     answer = cox(risk, np.arange(float(N)), np.ones(N), reduction="none")
     assert answer.per_sample is not None
-    expected = [np.logaddexp.reduce(risk[at:]) - risk[at] for at in range(N)]
+    expected = [np.logaddexp.reduce(risk[index:]) - risk[index] for index in range(N)]
     np.testing.assert_allclose(answer.per_sample, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -79,8 +79,8 @@ def test_a_hazard_in_each_interval_is_a_binary_cross_entropy_in_each() -> None:
     targets = {"interval": interval * 1.0, "event": event}
     hazards = evaluate(check(LOSSES["logistic_hazard"], {}, logits, targets), reduction="none").per_sample
     labels = (np.arange(4) == interval[:, None]) * event[:, None]
-    each = check(LOSSES["binary_cross_entropy"], {"from_logits": True}, logits.reshape(-1), labels.reshape(-1))
-    terms = evaluate(each, reduction="none").per_sample
+    pairs = check(LOSSES["binary_cross_entropy"], {"from_logits": True}, logits.reshape(-1), labels.reshape(-1))
+    terms = evaluate(pairs, reduction="none").per_sample
     assert terms is not None
     expected = np.where(np.arange(4) <= interval[:, None], terms.reshape(N, 4), 0.0).sum(axis=1)
     np.testing.assert_allclose(hazards, expected, rtol=1e-13)

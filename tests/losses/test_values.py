@@ -38,8 +38,8 @@ class Setting:
     rank: int
 
     def __str__(self) -> str:
-        said = ",".join(f"{name}={value}" for name, value in self.parameters.items())
-        return f"{self.name}({said}){'[n,k]' if self.rank == 2 else ''}"
+        parameters = ",".join(f"{name}={value}" for name, value in self.parameters.items())
+        return f"{self.name}({parameters}){'[n,k]' if self.rank == 2 else ''}"
 
 
 def tried(name: str) -> list[Mapping[str, Any]]:
@@ -74,6 +74,8 @@ class Tolerance:
     gradient: float = ULP
     of_row: bool = False
     """Whether a derivative is counted against the largest of its row."""
+    least_value: float = 0.0
+    """What a value is counted against at least."""
     least: float = 0.0
     """What a derivative is counted against at least: the size of the terms that cancel in it."""
 
@@ -100,6 +102,8 @@ BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance
 SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as far off as BOX", gradient=8, of_row=True)
 RISK = Tolerance("what earlier events pull and what a sample's own does cancel, each less than its share", least=1.0)
 TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
+NEARLY_ALIKE = Tolerance("the shares of components before and after their densities, neither above 1, cancel", least=1e-10)
+GAMMAS = Tolerance("of logarithms of gamma functions, each with 30 digits, next to nothing is left", least_value=1e-14)
 
 Given = Mapping[str, Any]
 
@@ -121,6 +125,8 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
+    "beta_nll": lambda *_: GAMMAS,
+    "gaussian_mixture_nll": lambda *_: NEARLY_ALIKE,
     "listnet": lambda *_: SOFTMAX,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
@@ -160,18 +166,21 @@ def tolerance_of_second(setting: Setting) -> Tolerance:
 def ordinary(setting: Setting) -> Iterator[tuple[Array, ...]]:
     loss = LOSSES[setting.name]
     rng = np.random.default_rng(zlib.crc32(str(setting).encode()))
-    encodings = {name: each.decide({**loss.defaults, **setting.parameters}, setting.rank) for name, each in loss.inputs.items()}
+    encodings = {name: taken.decide({**loss.defaults, **setting.parameters}, setting.rank) for name, taken in loss.inputs.items()}
     sizes = Sizes(ROWS, K, (K,) if setting.rank == 2 and setting.name not in OF_ROWS else ())
-    arrays = {name: more_digits(each, np.asarray(each.draw(rng, sizes), np.float64), rng) for name, each in encodings.items()}
-    for name, each in encodings.items():
-        if each.name == "embedding":
-            arrays[name] = np.concatenate([arrays[name], more_digits(each, each.draw(rng, sizes), rng)], axis=1)
+    arrays = {
+        name: more_digits(encoding, np.asarray(encoding.draw(rng, sizes), np.float64), rng)
+        for name, encoding in encodings.items()
+    }
+    for name, encoding in encodings.items():
+        if encoding.name == "embedding":
+            arrays[name] = np.concatenate([arrays[name], more_digits(encoding, encoding.draw(rng, sizes), rng)], axis=1)
             arrays[name] = normalised(arrays[name]) if loss.coupling == "batch" else arrays[name]
-        if "probability" in each.accepts:
+        if "probability" in encoding.accepts:
             arrays[name][::2] = rng.uniform(0, 1, arrays[name][::2].shape)
     yield tuple(arrays.values())
-    for name, each in encodings.items():
-        if "distribution" in each.accepts and setting.rank > 1:
+    for name, encoding in encodings.items():
+        if "distribution" in encoding.accepts and setting.rank > 1:
             yield tuple(rng.dirichlet(np.ones(K), ROWS) if other == name else array for other, array in arrays.items())
 
 
@@ -179,7 +188,7 @@ def arrays_of(setting: Setting, n: int) -> tuple[list[Encoding], list[Array]]:
     """The encodings of a setting's arrays, and ordinary ones of n samples (n, *row)."""
     loss = LOSSES[setting.name]
     rng, rank = np.random.default_rng(0), setting.rank if setting.name in OF_ROWS else 1
-    encodings = [each.decide({**loss.defaults, **setting.parameters}, rank) for each in loss.inputs.values()]
+    encodings = [taken.decide({**loss.defaults, **setting.parameters}, rank) for taken in loss.inputs.values()]
     return encodings, [np.asarray(encoding.draw(rng, Sizes(n, K)), np.float64) for encoding in encodings]
 
 
@@ -188,7 +197,7 @@ def adversarial(setting: Setting) -> list[tuple[Array, ...]]:
         return []  # there are as many numbers as ordinary samples
     further = FURTHER.get(setting.name, lambda _: [])(setting.parameters)
     if setting.name in OF_BATCH:
-        return [tuple(np.array(each, dtype=np.float64) for each in batch) for batch in further]
+        return [tuple(np.array(array, dtype=np.float64) for array in batch) for batch in further]
     given = {**LOSSES[setting.name].defaults, **setting.parameters}
     found = points(*arrays_of(setting, ROWS), given, K, zlib.crc32(str(setting).encode()))
     if setting.rank == 2 and setting.name not in OF_ROWS:
@@ -214,18 +223,18 @@ def checked(setting: Setting, arrays: tuple[Array, ...], weights: Array | None =
 def prediction(array: Array, key: tuple[Any, ...]) -> Any:
     """An array as nested lists of exact numbers, each with a slope of its own."""
     if np.ndim(array):
-        return [prediction(each, (*key, at)) for at, each in enumerate(array)]
+        return [prediction(part, (*key, index)) for index, part in enumerate(array)]
     return Exact(float(array), {key: mpf(1)})
 
 
 def target(array: Array) -> Any:
     if np.ndim(array):
-        return [target(each) for each in array]
+        return [target(part) for part in array]
     return int(array) if array.dtype.kind == "i" else Exact(float(array))
 
 
 def constants(setting: Setting) -> dict[str, Any]:
-    return {name: constant_of(each) for name, each in setting.parameters.items()}
+    return {name: constant_of(parameter) for name, parameter in setting.parameters.items()}
 
 
 def of_samples(setting: Setting) -> set[str]:
@@ -238,21 +247,21 @@ def true_losses(setting: Setting, batch: Batch) -> list[Exact]:
     """The loss of each sample, its slopes by (input, sample, *index), each in as many bits as its own numbers need."""
     inputs, arrays = batch.loss.inputs.values(), in_samples(batch)
     given = [
-        prediction(array, (each.name,)) if each.side == "predictions" else target(array)
-        for each, array in zip(inputs, arrays, strict=True)
+        prediction(array, (taken.name,)) if taken.side == "predictions" else target(array)
+        for taken, array in zip(inputs, arrays, strict=True)
     ]
     formula, parameters = ORACLES[setting.name], constants(setting)
     if setting.name in OF_BATCH:
         with mp.workprec(bits(in_samples(batch), setting)):
             return formula(*given, **parameters)
     true = []
-    for at, sample in enumerate(zip(*given, strict=True)):
-        with mp.workprec(bits([array[at] for array in arrays], setting)):
+    for index, sample in enumerate(zip(*given, strict=True)):
+        with mp.workprec(bits([array[index] for array in arrays], setting)):
             average = setting.rank == 2 and setting.name not in OF_ROWS
             of_labels = "label_smoothing" in batch.loss.options and "label_smoothing" not in inspect.signature(formula).parameters
             expected = of_labels and isinstance(sample[-1], list)
             how = true_mean if average else true_expectation if expected else true_loss
-            own = {name: parameters[name][at] for name in of_samples(setting)}
+            own = {name: parameters[name][index] for name in of_samples(setting)}
             true.append(how(formula, sample, {**parameters, **own}))
     return true
 
@@ -275,16 +284,19 @@ def true_loss(formula: Formula, sample: Sequence[Any], parameters: Mapping[str, 
 def true_mean(formula: Formula, sample: Sequence[Any], parameters: Mapping[str, Any]) -> Exact:
     """The mean of a row's columns (of the loss's own kind), where a list among the parameters holds one number per column."""
     columns = [
-        formula(*column, **{name: each[at] if isinstance(each, list) else each for name, each in parameters.items()})
-        for at, column in enumerate(zip(*sample, strict=True))
+        formula(
+            *column,
+            **{name: parameter[index] if isinstance(parameter, list) else parameter for name, parameter in parameters.items()},
+        )
+        for index, column in enumerate(zip(*sample, strict=True))
     ]
     mean = MEANS.get(formula.__name__, lambda losses, weights: total_of(losses) / total_of(weights))
     return mean(columns, [Exact(1)] * len(columns))
 
 
 def bits(arrays: Iterable[Array], setting: Setting) -> int:
-    numbers = [each for array in arrays for each in np.ravel(array).tolist()]
-    return bits_for([*numbers, *(each for each in setting.parameters.values() if isinstance(each, float))])
+    numbers = [number for array in arrays for number in np.ravel(array).tolist()]
+    return bits_for([*numbers, *(parameter for parameter in setting.parameters.values() if isinstance(parameter, float))])
 
 
 # --- the comparison -------------------------------------------------------------------------------------------------
@@ -312,33 +324,42 @@ def compared(setting: Setting, arrays: tuple[Array, ...], second: bool = True) -
     assert got.per_sample is not None
     with following(second=second and batch.loss.derivatives == 2):
         losses = true_losses(setting, batch)
-    samples = ["; ".join(str(array[at].tolist()) for array in arrays) for at in range(batch.elements[0])]
-    allowed = [tolerance(setting, [array[at] for array in arrays]) for at in range(batch.elements[0])]
-    for at, (value, loss) in enumerate(zip(got.per_sample.tolist(), losses, strict=True)):
-        yield Compared(f"value[{at}]", value, loss.value, ulps(value, loss.value), allowed[at].value, samples[at])
+    samples = ["; ".join(str(array[index].tolist()) for array in arrays) for index in range(batch.elements[0])]
+    allowed = [tolerance(setting, [array[index] for array in arrays]) for index in range(batch.elements[0])]
+    for position, (value, loss) in enumerate(zip(got.per_sample.tolist(), losses, strict=True)):
+        error = (
+            ulps(value, loss.value, max(abs(loss.value), allowed[position].least_value))
+            if allowed[position].least_value
+            else ulps(value, loss.value)
+        )
+        yield Compared(f"value[{position}]", value, loss.value, error, allowed[position].value, samples[position])
     if not batch.loss.differentiable:
         return
     with mp.workprec(bits(in_samples(batch), setting)):
         total = total_of(losses)
     for name, gradient in gradients_of(got).items():
-        for at, row in enumerate(gradient):
-            true = {index: total.slope.get((name, at, *index), mpf(0)) for index in np.ndindex(row.shape)}
-            for index, each in true.items():
+        for position, row in enumerate(gradient):
+            true = {index: total.slope.get((name, position, *index), mpf(0)) for index in np.ndindex(row.shape)}
+            for index, exactly in true.items():
                 number = float(row[index])
-                ended = at_the_end(losses[at].value, number, each)
-                error = 0.0 if ended else ulps(number, each, allowed[at].unit(each, list(true.values())))
-                yield Compared(f"{name}{[at, *index]}", number, each, error, allowed[at].gradient, samples[at])
+                ended = at_the_end(losses[position].value, number, exactly)
+                error = 0.0 if ended else ulps(number, exactly, allowed[position].unit(exactly, list(true.values())))
+                yield Compared(
+                    f"{name}{[position, *index]}", number, exactly, error, allowed[position].gradient, samples[position]
+                )
     if not second or batch.loss.derivatives < 2:
         return
     tolerated = tolerance_of_second(setting)
     for name, found in seconds_of(batch, reduction="none").items():
-        for at, row in enumerate(found):
-            true = {index: total.bend.get((name, at, *index), mpf(0)) for index in np.ndindex(row.shape)}
-            for index, each in true.items():
+        for position, row in enumerate(found):
+            true = {index: total.bend.get((name, position, *index), mpf(0)) for index in np.ndindex(row.shape)}
+            for index, exactly in true.items():
                 number = float(row[index])
-                unit = max(tolerated.unit(each, list(true.values())), UNDERFLOWN)
-                error = 0.0 if at_the_end(losses[at].value, number, each) else ulps(number, each, unit)
-                yield Compared(f"second {name}{[at, *index]}", number, each, error, tolerated.gradient, samples[at])
+                unit = max(tolerated.unit(exactly, list(true.values())), UNDERFLOWN)
+                error = 0.0 if at_the_end(losses[position].value, number, exactly) else ulps(number, exactly, unit)
+                yield Compared(
+                    f"second {name}{[position, *index]}", number, exactly, error, tolerated.gradient, samples[position]
+                )
 
 
 def seconds_of(batch: Batch, **more: Any) -> dict[str, Array]:
@@ -353,8 +374,8 @@ def at_the_end(loss: Any, got: float, true: Any) -> bool:
 @pytest.mark.no_cover  # what tracing the oracles would cost is more than they do
 @each_setting(SETTINGS)
 def test_value_and_derivatives_are_those_of_the_formula(setting: Setting) -> None:
-    every = [each for arrays in (*ordinary(setting), *adversarial(setting)) for each in compared(setting, arrays)]
-    wrong = [each for each in every if each.error > each.allowed]
+    every = [comparison for arrays in (*ordinary(setting), *adversarial(setting)) for comparison in compared(setting, arrays)]
+    wrong = [comparison for comparison in every if comparison.error > comparison.allowed]
     assert not wrong, f"{len(wrong)} of {len(every)} numbers:\n" + "\n".join(map(str, wrong[:40]))
 
 
@@ -380,7 +401,7 @@ def test_the_mean_is_that_of_the_formula(setting: Setting, weighted: bool) -> No
         weights = np.arange(len(arrays[0])) % 4.0 if weighted else None
         batch = checked(setting, arrays)
         got = evaluate(checked(setting, arrays, weights))
-        shares = [Exact(1.0 if weights is None else float(weights[at])) for at in range(batch.elements[0])]
+        shares = [Exact(1.0 if weights is None else float(weights[index])) for index in range(batch.elements[0])]
         with mp.workprec(1280):
             true = true_reduction(setting, batch, shares)
         wrong = [f"value {got.value!r}, truly {mp.nstr(true.value, 20)}"] if ulps(float(got.value or 0), true.value) > ULP else []
@@ -388,9 +409,9 @@ def test_the_mean_is_that_of_the_formula(setting: Setting, weighted: bool) -> No
             exact = {index: true.slope.get((name, *index), mpf(0)) for index in np.ndindex(gradient.shape)}
             unit = largest_magnitude(exact.values())
             wrong += [
-                f"{gradient[index]!r} at {name}{list(index)}, truly {mp.nstr(each, 20)}"
-                for index, each in exact.items()
-                if ulps(float(gradient[index]), each, unit) > ULP
+                f"{gradient[index]!r} at {name}{list(index)}, truly {mp.nstr(exactly, 20)}"
+                for index, exactly in exact.items()
+                if ulps(float(gradient[index]), exactly, unit) > ULP
             ]
         assert not wrong, "\n".join(wrong)
 
@@ -401,12 +422,12 @@ def true_reduction(setting: Setting, batch: Batch, shares: Sequence[Exact]) -> E
         return MEANS[setting.name](losses, shares)
     counts = [Exact(1)] * batch.elements[0]
     if setting.name in COUNTS:
-        counts = [COUNTS[setting.name](target(each), **constants(setting)) for each in in_samples(batch)[-1]]
+        counts = [COUNTS[setting.name](target(labels), **constants(setting)) for labels in in_samples(batch)[-1]]
     if setting.name == "circle":
         counts = [Exact(len(loss.slope) > 0) for loss in losses]
     total = total_of(share * count for share, count in zip(shares, counts, strict=True))
     if setting.name in FACTORS:
-        factors = [FACTORS[setting.name](each.astype(int), **constants(setting)) for each in in_samples(batch)[-1]]
+        factors = [FACTORS[setting.name](labels.astype(int), **constants(setting)) for labels in in_samples(batch)[-1]]
         losses = [factor * loss for factor, loss in zip(factors, losses, strict=True)]
     return total_of(share * loss for share, loss in zip(shares, losses, strict=True)) / total
 
@@ -427,9 +448,9 @@ def test_points_reach_the_ends_of_every_domain(setting: Setting) -> None:
         return
     encodings, drawn = arrays_of(setting, ROWS)
     found = adversarial(setting)
-    for at, (encoding, ordinary_array) in enumerate(zip(encodings, drawn, strict=True)):
+    for index, (encoding, ordinary_array) in enumerate(zip(encodings, drawn, strict=True)):
         domain = encoding.domain
-        numbers = np.concatenate([batch[at].reshape(-1) for batch in found])
+        numbers = np.concatenate([batch[index].reshape(-1) for batch in found])
         if domain.discrete:
             assert ordinary_array.ndim > 1 or set(domain.extremes(K).tolist()) <= set(numbers.tolist())
             continue
@@ -451,8 +472,10 @@ def test_every_parameter_is_tried_off_its_default(name: str) -> None:
 @pytest.mark.parametrize("name", ORACLES)
 def test_an_oracle_has_the_parameters_and_defaults_of_its_loss(name: str) -> None:
     defaults = {
-        key: each.default for key, each in inspect.signature(ORACLES[name]).parameters.items() if each.default is not each.empty
+        key: parameter.default
+        for key, parameter in inspect.signature(ORACLES[name]).parameters.items()
+        if parameter.default is not parameter.empty
     }
-    plain = {key: float(each.value) if isinstance(each, Exact) else each for key, each in defaults.items()}
+    plain = {key: float(default.value) if isinstance(default, Exact) else default for key, default in defaults.items()}
     assert plain.items() <= LOSSES[name].defaults.items()
     assert plain.keys() >= LOSSES[name].own.keys()

@@ -57,7 +57,14 @@ SAID_BY_THE_ENCODING = {
 }
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
-OUR_NAMES = {"idx_durations": "interval", "events": "event", "mu": "location", "sigma": "scale", "loc": "location"}
+OUR_NAMES = {
+    "idx_durations": "interval",
+    "events": "event",
+    "mu": "location",
+    "sigma": "scale",
+    "loc": "location",
+    "df": "degrees",
+}
 """What arrays of an entry are called here."""
 
 
@@ -85,14 +92,14 @@ class Call:
 def numbers(written: Any) -> Any:
     """Nested lists as an array, {"__float__": "-inf"} as what it says; an object of arrays by name."""
     if isinstance(written, dict) and "__float__" not in written:
-        return {name: numbers(each) for name, each in written.items()}
+        return {name: numbers(array) for name, array in written.items()}
     return None if written is None else np.array(_floats(written), dtype=np.float64)
 
 
 def _floats(written: Any) -> Any:
     if isinstance(written, dict):
         return float(written["__float__"])
-    return [_floats(each) for each in written] if isinstance(written, list) else float(written)
+    return [_floats(item) for item in written] if isinstance(written, list) else float(written)
 
 
 def adapted(entry: Entry) -> Call:
@@ -123,6 +130,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(quantile=level)
         case ("alpha", {"__float__": "-inf"}):
             return replace(call, loss="welsch")  # the limit, by its own name
+        case ("parameterisation", _) if call.loss == "negative_binomial_nll":
+            return call
         case ("curvature", epsilon):
             return call.with_parameters(epsilon=epsilon)
         case ("p", power) if call.loss == "lp_loss":
@@ -176,6 +185,11 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
         case "ctc":
             longest = entry["params"]["target_lengths"][0]
             return replace(call, targets=call.targets[:, :longest])
+        case "negative_binomial_nll":
+            return replace(call, predictions={"rate": call.predictions["mean"], "dispersion": call.predictions["dispersion"]})
+        case "beta_weighted_nll":
+            pair = {"mean": call.predictions, "variance": call.targets["variance"]}
+            return replace(call, predictions=pair, targets=call.targets["targets"])
         case "cosine_embedding" | "margin_ranking":
             pair = {"first": call.predictions, "second": call.targets["other"]}
             return replace(call, predictions=pair, targets=call.targets["y"])
@@ -205,7 +219,7 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
 
 def _renamed(arrays: Any) -> Any:
     """Arrays by the names that they have here."""
-    return {OUR_NAMES.get(name, name): each for name, each in arrays.items()} if isinstance(arrays, dict) else arrays
+    return {OUR_NAMES.get(name, name): array for name, array in arrays.items()} if isinstance(arrays, dict) else arrays
 
 
 def _with_answers(call: Call) -> Call:
@@ -236,8 +250,8 @@ def found(call: Call, entry: Entry, key: str) -> Any:
     weighted = "weights" in entry and key.startswith("weighted")
     if key == "gradient":  # of the sum
         gradients = {
-            name: call.factor * each / call.divisor.get(name, 1.0)
-            for name, each in gradients_of(answer(call, entry, "sum")).items()
+            name: call.factor * gradient / call.divisor.get(name, 1.0)
+            for name, gradient in gradients_of(answer(call, entry, "sum")).items()
         }
         named = isinstance(entry["expected"]["gradient"], dict)
         only = next(iter(gradients.values()))  # the entry's first input, where ours has several

@@ -1,5 +1,6 @@
 """Jobs for the tests of the pool, which its processes import by name."""
 
+import importlib
 import os
 import resource
 import signal
@@ -39,8 +40,14 @@ def process_id(body: memoryview, say: Say) -> Answer:
     return os.getpid(), []
 
 
+def loading(body: memoryview, say: Say, name: str) -> Answer:
+    """Load a library."""
+    importlib.import_module(name)
+    return os.getpid(), []
+
+
 def refused(body: memoryview, say: Say) -> Answer:
-    raise InvalidArray([Fault((at,), "code", f"message {at}") for at in range(3)], detail=f"{len(body)} bytes")
+    raise InvalidArray([Fault((index,), "code", f"message {index}") for index in range(3)], detail=f"{len(body)} bytes")
 
 
 def too_busy(body: memoryview, say: Say) -> Answer:

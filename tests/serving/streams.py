@@ -9,7 +9,7 @@ from app.serving.pipeline import Service
 from tests.api.problem import strictly
 
 
-class Told(NamedTuple):
+class Event(NamedTuple):
     """An event as it came."""
 
     name: str
@@ -17,18 +17,18 @@ class Told(NamedTuple):
     id: str | None = None
 
 
-def events_in(text: str) -> list[Told]:
+def events_in(text: str) -> list[Event]:
     """The events of a stream, as the HTML standard reads it (9.2.6); comments are left out."""
     assert text.endswith("\n\n")
     return [_event(block) for block in text[:-2].split("\n\n") if not block.startswith(":")]
 
 
-def _event(block: str) -> Told:
+def _event(block: str) -> Event:
     lines = [line.split(": ", 1) for line in block.split("\n")]
     fields = {name: "\n".join(value for other, value in lines if other == name) for name, _ in lines}
     assert fields.keys() <= {"event", "data", "id"}
     assert max(map(len, block.split("\n"))) < 64_000
-    return Told(fields["event"], strictly(fields["data"]), fields.get("id"))
+    return Event(fields["event"], strictly(fields["data"]), fields.get("id"))
 
 
 @dataclass

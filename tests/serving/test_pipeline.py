@@ -35,7 +35,8 @@ def address(call: Call) -> str:
     names = {"name": "huber", "version": "1"}
     kinds = {"datasets": "circles", "models": "mlp", "optimizers": "adam", "schedules": "cosine", "metrics": "accuracy"}
     kind = call.path.split("/")[2] if call.path.count("/") > 1 else ""
-    name = "swagger-ui.css" if "static" in call.path else kinds.get(kind, names["name"])
+    files = {"static": "swagger-ui.css", "playground": "page.css"}
+    name = next((file for part, file in files.items() if part in call.path), kinds.get(kind, names["name"]))
     return call.path.replace("{name}", "huber" if call.path.startswith("/v2") else name)
 
 

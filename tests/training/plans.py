@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES
 from app.losses.inputs import Encoding
-from app.training import METRICS, MODELS, OPTIMIZERS, SCHEDULES, Chosen, Held, Plan, Run, Table, fit, prepare, start
+from app.training import METRICS, MODELS, OPTIMIZERS, SCHEDULES, Chosen, Holdout, Plan, Run, Table, fit, prepare, start
 from app.training.activations import OUTPUTS
 from app.training.learners import State
 from app.training.objective import trainable
@@ -31,7 +31,7 @@ NO_OUTPUT = {
 }
 """Losses that have a slope, but no model here."""
 
-NONE = Held(fraction=None)
+NONE = Holdout(fraction=None)
 
 
 def loss(name: str, **parameters: Any) -> Chosen:
@@ -108,17 +108,17 @@ def end(**changes: Any) -> State:
 def training_cases() -> tuple[Case, ...]:
     """Every loss that trains, in every setting, with targets that its own encoding draws: one row per sample at most."""
     return tuple(
-        each
-        for each in cases()
-        if trainable(each.loss)
-        and each.loss.name not in NO_OUTPUT
-        and max(array.ndim for array in each.draw().values()) <= 2
-        and not (each.d and each.batch().mean.by_column)
+        case
+        for case in cases()
+        if trainable(case.loss)
+        and case.loss.name not in NO_OUTPUT
+        and max(array.ndim for array in case.draw().values()) <= 2
+        and not (case.d and case.batch().mean.by_column)
     )
 
 
 def default_training_cases() -> list[Case]:
-    return [each for each in training_cases() if not each.parameters]
+    return [case for case in training_cases() if not case.parameters]
 
 
 def targets(case: Case, n: int = 8, seed: int = 0) -> Array:

@@ -216,7 +216,7 @@ BUMPY = [
     1.3,
     1.4,
 ]
-SINKING = [-each for each in reversed(BUMPY)]
+SINKING = [-height for height in reversed(BUMPY)]
 LOSSES = {"bumpy": BUMPY, "sinking": SINKING}
 
 SCHEDULES: list[tuple[str, dict[str, Any], int, str]] = [
@@ -338,7 +338,7 @@ SOURCES: dict[str, tuple[str, Callable[[str, Problem], Trajectory]]] = {
 
 def optimizer_entry(name: str, parameters: dict[str, Any], call: str, on: str) -> dict[str, Any]:
     source, trajectory = SOURCES[re.split(r"\W", call)[0]]
-    weights = [each.tolist() for step, each in enumerate(trajectory(call, PROBLEMS[on]), 1) if step in RECORDED_STEPS]
+    weights = [point.tolist() for step, point in enumerate(trajectory(call, PROBLEMS[on]), 1) if step in RECORDED_STEPS]
     return {"optimizer": name, "parameters": parameters, "problem": on, "source": f"{source}: {call}", "weights": weights}
 
 
@@ -380,7 +380,7 @@ def main() -> None:
     entries += [torch_minimum(on) for on, problem in PROBLEMS.items() if problem.minimum is not None]
     for case in SCHEDULES:
         entries += [schedule_entry(*case, losses) for losses in (LOSSES if case[0] == "reduce_on_plateau" else [""])]
-    lines = ",\n".join(json.dumps(each, allow_nan=False) for each in entries)
+    lines = ",\n".join(json.dumps(entry, allow_nan=False) for entry in entries)
     (Path(__file__).parent / "trajectories.json").write_text(f"[\n{lines}\n]\n")
 
 

@@ -102,7 +102,11 @@ def test_memory_of_any_layout_is_written_in_place(activation: Activation) -> Non
     np.testing.assert_allclose(slopes[:, 2:7], backward(activation, z, np.full((40, 5), 0.5)), rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize("activation", [each for each in ALL.values() if each.name not in OF_ROWS], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "activation",
+    [made for made in ALL.values() if made.name not in OF_ROWS],
+    ids=lambda made: made.name,
+)
 def test_activations_of_single_numbers_know_neither_rows_nor_columns(activation: Activation) -> None:
     z = sums()
     np.testing.assert_allclose(forward(activation, z.T), forward(activation, z).T, rtol=1e-14, atol=1e-16)

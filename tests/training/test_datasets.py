@@ -105,7 +105,7 @@ def test_targets_are_what_the_task_says(name: str) -> None:
         return
     assert data.classes is not None
     assert len(set(data.classes)) == len(data.classes)
-    assert all(type(each) is str for each in data.classes)
+    assert all(type(name) is str for name in data.classes)
     assert data.targets.ndim == 1
     assert_array_equal(np.unique(data.targets), np.arange(len(data.classes)))
     assert DATASETS[name].task == "multiclass" or len(data.classes) == 2
@@ -120,12 +120,14 @@ def test_a_seed_decides_every_bit(name: str) -> None:
     assert first.inputs.tobytes() != other.inputs.tobytes()
 
 
-@pytest.mark.parametrize("name", [name for name, each in DATASETS.items() if each.task != "regression"])
+@pytest.mark.parametrize("name", [name for name, dataset in DATASETS.items() if dataset.task != "regression"])
 def test_the_last_fifth_has_every_class_in_its_share(name: str) -> None:
     data = DATASETS[name]()
     assert data.classes is not None
     last = data.targets[-(len(data.targets) // 5) :]
-    shares, of_last = (np.bincount(each.astype(int), minlength=len(data.classes)) / len(each) for each in (data.targets, last))
+    shares, of_last = (
+        np.bincount(labels.astype(int), minlength=len(data.classes)) / len(labels) for labels in (data.targets, last)
+    )
     # four standard deviations of a share drawn without regard to class
     assert np.all(np.abs(of_last - shares) < 4 * np.sqrt(shares * (1 - shares) / len(last)))
 

@@ -19,7 +19,7 @@ from app.training import (
     OPTIMIZERS,
     SCHEDULES,
     Chosen,
-    Held,
+    Holdout,
     Plan,
     Run,
     Table,
@@ -35,7 +35,7 @@ from tests.training.plans import default_training_cases, targets
 
 Array = NDArray[np.float64]
 NOTHING_WRONG = {"converged", "still_improving"}
-ALL_ROWS = Held(fraction=None)
+ALL_ROWS = Holdout(fraction=None)
 FULL: Any = "full"
 
 
@@ -49,11 +49,11 @@ class Ended(NamedTuple):
 
     @property
     def verdicts(self) -> list[str]:
-        return [each.verdict for each in self.findings]
+        return [finding.verdict for finding in self.findings]
 
     @property
     def losses(self) -> Array:
-        return np.array([each.training_loss for each in history(self.run, self.state)])
+        return np.array([epoch.training_loss for epoch in history(self.run, self.state)])
 
 
 def table(name: str, **parameters: Any) -> Table:
@@ -186,7 +186,7 @@ def test_what_to_do_about_a_loss_that_still_falls() -> None:
 )
 def test_the_best_constant_is_that_of_theory(loss: str, constant: Any) -> None:
     run = ended(DIABETES, loss, epochs=2, standardize_targets=False, model=LINEAR, optimizer=optimizer("lbfgs", max_iter=200))
-    (finding,) = [each for each in run.findings if "loss_of_best_constant" in each.evidence]
+    (finding,) = [finding for finding in run.findings if "loss_of_best_constant" in finding.evidence]
     assert finding.evidence["loss_of_best_constant"] == pytest.approx(constant(run.run.training.targets), rel=1e-5)
 
 
@@ -224,15 +224,15 @@ EVERY_KIND = [
 @pytest.mark.parametrize(("data", "loss"), EVERY_KIND, ids=[loss for _, loss in EVERY_KIND])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_an_absurd_rate_diverges_and_the_rate_that_is_advised_does_not(data: Table, loss: str, seed: int) -> None:
-    def at(rate: float) -> Ended:
+    def at_rate(rate: float) -> Ended:
         return ended(data, loss, optimizer=optimizer("sgd", rate), epochs=15, seed=seed)
 
-    (finding,) = at(1000.0).findings
+    (finding,) = at_rate(1000.0).findings
     assert finding.verdict == "diverging"
     advised = finding.evidence["tried_learning_rate"]
     assert isinstance(advised, float)
     assert f"optimizer.learning_rate {advised:.3g} instead of 1e+03" in finding.advice
-    followed = at(advised)
+    followed = at_rate(advised)
     assert stopped(*followed) == "completed"
     assert "diverging" not in followed.verdicts
     assert followed.losses[-1] < float(finding.evidence["first_training_loss"])
@@ -305,7 +305,7 @@ def test_inputs_of_large_numbers_are_to_be_standardized() -> None:
 
 @pytest.mark.parametrize("name", ["gradient_descent", "sgd", "adam", "rmsprop", "lion", "adadelta"])
 @pytest.mark.parametrize(
-    ("data", "loss"), [EVERY_KIND[0], EVERY_KIND[3], EVERY_KIND[7]], ids=lambda each: each if isinstance(each, str) else ""
+    ("data", "loss"), [EVERY_KIND[0], EVERY_KIND[3], EVERY_KIND[7]], ids=lambda case: case if isinstance(case, str) else ""
 )
 def test_a_rate_that_is_far_too_low_is_a_plateau(data: Table, loss: str, name: str) -> None:
     run = ended(data, loss, optimizer=optimizer(name, 1e-7), epochs=10)
@@ -347,7 +347,7 @@ def test_the_gradient_vanishes_in_many_layers_of_sigmoids(data: Table, loss: str
 
 
 @pytest.mark.parametrize(
-    ("data", "loss"), [EVERY_KIND[0], EVERY_KIND[5], EVERY_KIND[7]], ids=lambda each: each if isinstance(each, str) else ""
+    ("data", "loss"), [EVERY_KIND[0], EVERY_KIND[5], EVERY_KIND[7]], ids=lambda case: case if isinstance(case, str) else ""
 )
 def test_units_that_no_row_awakes_are_dead(data: Table, loss: str) -> None:
     run = prepare(planned(data, loss, model=mlp(8, 8), epochs=10))
@@ -408,7 +408,7 @@ LEARNED_BY_HEART = [
     ("three", "categorical_cross_entropy"),
     ("three", "brier_score"),
 ]
-HALF_FOR_VALIDATION = Held(fraction=0.5)
+HALF_FOR_VALIDATION = Holdout(fraction=0.5)
 
 
 @pytest.mark.parametrize(("kind", "loss"), LEARNED_BY_HEART)
@@ -476,8 +476,8 @@ def test_a_line_cannot_follow_a_circle(loss: str, seed: int) -> None:
     assert "model.name mlp" in finding.advice
 
 
-@pytest.mark.parametrize("validation", [Held(), ALL_ROWS])
-def test_a_line_cannot_follow_moons(validation: Held) -> None:
+@pytest.mark.parametrize("validation", [Holdout(), ALL_ROWS])
+def test_a_line_cannot_follow_moons(validation: Holdout) -> None:
     plan = {"model": LINEAR, "optimizer": optimizer("lbfgs"), "epochs": 5, "validation": validation}
     (finding,) = ended(MOONS, "logistic", **plan).findings
     assert finding.verdict == "underfitting"
@@ -593,7 +593,7 @@ def test_a_loss_that_sees_few_rows_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", {each.loss.name: each for each in default_training_cases()}.values(), ids=lambda case: case.loss.name
+    "case", {case.loss.name: case for case in default_training_cases()}.values(), ids=lambda case: case.loss.name
 )
 def test_every_loss_that_trains_can_be_diagnosed(case: Any) -> None:
     inputs = np.random.default_rng(0).normal(size=(12, 3))
@@ -605,8 +605,8 @@ def test_every_loss_that_trains_can_be_diagnosed(case: Any) -> None:
     for finding in findings:
         assert finding.summary.endswith(".")
         assert len(finding.advice) > 10
-        assert all(type(each) in (int, float, str) for each in finding.evidence.values())
-        assert all(math.isfinite(each) for each in finding.evidence.values() if not isinstance(each, str))
+        assert all(type(number) in (int, float, str) for number in finding.evidence.values())
+        assert all(math.isfinite(number) for number in finding.evidence.values() if not isinstance(number, str))
 
 
 def test_whoever_asks_again_is_told_the_same() -> None:

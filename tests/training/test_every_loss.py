@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.training import Chosen, Held, Table, finish, history, prepare, start, stopped
+from app.training import Chosen, Holdout, Table, finish, history, prepare, start, stopped
 from app.training.learners import learner
 from tests.losses.drawing import Case
 from tests.training.plans import Array, default_training_cases, inputs, loss, mlp, model, optimizer, plan, targets, trained
@@ -85,4 +85,4 @@ def test_means_that_fall_to_zero_end_in_no_error(name: str) -> None:
 
 @each_loss
 def test_validation_rows_are_measured_too(case: Case) -> None:
-    losses_of(case, validation=Held(fraction=0.25), epochs=1)
+    losses_of(case, validation=Holdout(fraction=0.25), epochs=1)

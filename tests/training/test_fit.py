@@ -17,7 +17,7 @@ from app.training import (
     SCHEDULES,
     Chosen,
     Epoch,
-    Held,
+    Holdout,
     Plan,
     Run,
     Table,
@@ -97,7 +97,7 @@ def busy(chosen: Chosen, architecture: Chosen, **changes: Any) -> Plan:
         "batch_size": 7,
         "l1": 1e-3,
         "l2": 1e-2,
-        "validation": Held(fraction=0.25, seed=3),
+        "validation": Holdout(fraction=0.25, seed=3),
         "patience": 3,
         "min_delta": 1e-4,
         "restore_best": True,
@@ -107,7 +107,7 @@ def busy(chosen: Chosen, architecture: Chosen, **changes: Any) -> Plan:
     return plan(regression(43), **{**usual, **changes})
 
 
-STEPPING = {name: each for name, each in OPTIMIZERS.items() if not each.full_batch}
+STEPPING = {name: optimizer for name, optimizer in OPTIMIZERS.items() if not optimizer.full_batch}
 ARCHITECTURES = {"linear": model("linear", initialization="he_normal"), "mlp": mlp(6, 4, dropout=0.3)}
 
 
@@ -126,7 +126,7 @@ def test_resuming_changes_no_bit_with_any_optimizer(name: str, architecture: str
     )
 
 
-@pytest.mark.parametrize("name", [name for name, each in OPTIMIZERS.items() if each.full_batch])
+@pytest.mark.parametrize("name", [name for name, optimizer in OPTIMIZERS.items() if optimizer.full_batch])
 @pytest.mark.parametrize("architecture", [model("linear"), mlp(5, hidden_activation="tanh")], ids=["linear", "mlp"])
 def test_resuming_changes_no_bit_where_an_epoch_takes_all_rows(name: str, architecture: Chosen) -> None:
     check_resuming(busy(Chosen(OPTIMIZERS[name], {"max_iter": 3}), architecture, batch_size=None))
@@ -136,7 +136,7 @@ def test_resuming_changes_no_bit_where_an_epoch_takes_all_rows(name: str, archit
 def test_resuming_changes_no_bit_with_any_schedule(name: str) -> None:
     whole = check_resuming(busy(optimizer("adam"), ARCHITECTURES["mlp"], schedule=schedule(name), patience=None))
     rates = whole["history"][:, FIGURES.index("learning_rate")]
-    wanted = [0.001 * SCHEDULES[name](at, EPOCHS, whole["history"][:at, 1]) for at in range(EPOCHS)]
+    wanted = [0.001 * SCHEDULES[name](index, EPOCHS, whole["history"][:index, 1]) for index in range(EPOCHS)]
     np.testing.assert_array_equal(rates, wanted)
 
 
@@ -225,7 +225,7 @@ def test_another_process_resumes_with_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_a_run_is_its_plan() -> None:
-    changes: dict[str, Any] = {"model": mlp(6, dropout=0.2), "validation": Held(fraction=0.2)}
+    changes: dict[str, Any] = {"model": mlp(6, dropout=0.2), "validation": Holdout(fraction=0.2)}
     same_bits(end(**changes, seed=1), end(**changes, seed=1))
     assert end(**changes, seed=1)["weights"].tobytes() != end(**changes, seed=2)["weights"].tobytes()
     same_bits(
@@ -235,7 +235,7 @@ def test_a_run_is_its_plan() -> None:
 
 
 def test_the_seed_draws_the_weights_and_not_the_validation_rows() -> None:
-    one, other = (prepare(plan(seed=seed, validation=Held(fraction=0.2))) for seed in (1, 2))
+    one, other = (prepare(plan(seed=seed, validation=Holdout(fraction=0.2))) for seed in (1, 2))
     assert one.validation is not None
     assert other.validation is not None
     np.testing.assert_array_equal(one.validation.inputs, other.validation.inputs)
@@ -271,7 +271,7 @@ def rising(patience: int | None, **changes: Any) -> tuple[Run, State]:
             table,
             model=model("linear"),
             optimizer=fast,
-            validation=Held(table=opposite),
+            validation=Holdout(table=opposite),
             epochs=20,
             patience=patience,
             standardize_targets=False,
@@ -283,11 +283,11 @@ def rising(patience: int | None, **changes: Any) -> tuple[Run, State]:
 
 def test_a_schedule_watches_the_loss_that_patience_watches() -> None:
     plateau = schedule("reduce_on_plateau", patience=0, factor=0.5, threshold=0.0)
-    at = FIGURES.index("learning_rate")
+    column = FIGURES.index("learning_rate")
     _, state = rising(None, schedule=plateau, shuffle=False)
-    np.testing.assert_allclose(state["history"][:4, at], [0.01, 0.01, 0.005, 0.0025])
+    np.testing.assert_allclose(state["history"][:4, column], [0.01, 0.01, 0.005, 0.0025])
     state = end(model=model("linear"), optimizer=optimizer("gradient_descent", learning_rate=0.01), schedule=plateau)
-    np.testing.assert_array_equal(state["history"][:, at], 0.01)  # the training loss falls
+    np.testing.assert_array_equal(state["history"][:, column], 0.01)  # the training loss falls
 
 
 @pytest.mark.parametrize("patience", [1, 2, 7])
@@ -360,7 +360,7 @@ DIVERGING = [
 ]
 
 
-@pytest.mark.parametrize(("name", "parameters", "architecture"), DIVERGING, ids=[each[0] for each in DIVERGING])
+@pytest.mark.parametrize(("name", "parameters", "architecture"), DIVERGING, ids=[case[0] for case in DIVERGING])
 @pytest.mark.parametrize("rate", [1e6, 1e30, 1e200])
 def test_a_rate_that_is_far_too_high_ends_the_run_without_a_word(
     name: str, parameters: dict[str, Any], architecture: Chosen, rate: float
@@ -375,7 +375,7 @@ def test_a_rate_that_is_far_too_high_ends_the_run_without_a_word(
             optimizer=chosen,
             model=architecture,
             epochs=30,
-            validation=Held(last=8, fraction=None),
+            validation=Holdout(last=8, fraction=None),
             metrics=(metric("accuracy"), metric("hinge"), metric("roc_auc")),
         )
     )
@@ -391,7 +391,7 @@ def test_a_rate_that_is_far_too_high_ends_the_run_without_a_word(
     assert math.isfinite(result.training_loss)
     assert np.isfinite(result.predictions).all()
     assert np.isfinite(result.per_sample).all()
-    assert all(np.isfinite(each).all() for each in result.parameters.values())
+    assert all(np.isfinite(parameter).all() for parameter in result.parameters.values())
 
 
 def test_what_diverges_at_once_leaves_the_model_of_before_the_first_epoch() -> None:
@@ -409,7 +409,7 @@ def test_what_diverges_at_once_leaves_the_model_of_before_the_first_epoch() -> N
 
 def test_a_loss_of_validation_rows_that_is_infinite_ends_the_run_as_well() -> None:
     table, far = Table(inputs(40), np.arange(40.0) % 2), Table(inputs(4) * 1e6, np.array([0.0, 1.0, 0.0, 1.0]))
-    run = prepare(plan(table, loss=loss("exponential"), validation=Held(table=far)))
+    run = prepare(plan(table, loss=loss("exponential"), validation=Holdout(table=far)))
     state = start(run)
     assert list(fit(run, state)) == []
     assert stopped(run, state) == "diverged"
@@ -453,19 +453,19 @@ def test_an_epoch_is_measured_at_its_end() -> None:
         table,
         loss=loss("categorical_cross_entropy"),
         model=mlp(6, dropout=0.5),
-        validation=Held(fraction=0.2),
+        validation=Holdout(fraction=0.2),
         metrics=(metric("accuracy"), metric("brier_score")),
     )
     run = prepare(chosen)
     state = start(run)
     for epoch in fit(run, state):
-        for rows, told, at in ((run.training, epoch.training_loss, 0), (run.validation, epoch.validation_loss, 1)):
+        for rows, told, side in ((run.training, epoch.training_loss, 0), (run.validation, epoch.validation_loss, 1)):
             assert rows is not None
             shares = forward_by_hand(run, state, rows.inputs)
             truth = rows.targets.astype(int)
             assert told == pytest.approx(-np.log(shares[np.arange(rows.n), truth]).mean(), rel=1e-12)
-            assert epoch.metrics["accuracy"][at] == np.mean(shares.argmax(axis=1) == truth)
-            assert epoch.metrics["brier_score"][at] == pytest.approx(
+            assert epoch.metrics["accuracy"][side] == np.mean(shares.argmax(axis=1) == truth)
+            assert epoch.metrics["brier_score"][side] == pytest.approx(
                 ((shares - np.eye(3)[truth]) ** 2).sum(axis=1).mean(), rel=1e-10
             )
         assert epoch.learning_rate == 0.01

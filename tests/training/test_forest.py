@@ -8,7 +8,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from app.errors import InvalidInput
-from app.training import Chosen, Held, Run, Table, finish, prepare, stopped
+from app.training import Chosen, Holdout, Run, Table, finish, prepare, stopped
 from app.training.activations import SOFTMAX
 from app.training.diagnosis import diagnose
 from app.training.learners import State
@@ -55,7 +55,7 @@ def test_leaves_are_constants_of_least_loss(name: str) -> None:
     run, state = grown(Table(rows, targets), loss(name), max_depth=1)
     result = finish(run, state)
     for side in (slice(0, 9), slice(9, 18)):
-        labels = run.training.labels.at(side)
+        labels = run.training.labels.take(side)
         reached = run.objective.value(result.predictions[side].reshape(-1, 1), labels)
         least = min(run.objective.value(np.full((9, 1), constant), labels) for constant in np.linspace(0.5, 150, 3000))
         assert reached <= least * (1.0 + 1e-9)
@@ -73,7 +73,7 @@ def test_a_forest_is_the_mean_of_its_trees() -> None:
     table, fresh = regression(200, 4), regression(200, 4, seed=3)
     run, state = grown(table, loss("mean_squared_error"), "random_forest", 3, bootstrap=False)
     np.testing.assert_allclose(finish(run, state).predictions, table.targets, rtol=1e-12)
-    run, state = grown(table, loss("mean_squared_error"), "random_forest", 40, validation=Held(table=fresh))
+    run, state = grown(table, loss("mean_squared_error"), "random_forest", 40, validation=Holdout(table=fresh))
     assert len(state["trees"]) == 41
     result = finish(run, state)
     twin = RandomForestRegressor(40, random_state=0).fit(table.inputs, table.targets)
@@ -83,7 +83,9 @@ def test_a_forest_is_the_mean_of_its_trees() -> None:
 def test_a_forest_of_classes_averages_shares() -> None:
     table, fresh = classes(200), classes(200, seed=3)
     fresh = Table(inputs(100, 3, seed=5), np.asarray(table.targets)[:100])
-    run, state = grown(table, loss("categorical_cross_entropy"), "random_forest", 60, max_depth=4, validation=Held(table=fresh))
+    run, state = grown(
+        table, loss("categorical_cross_entropy"), "random_forest", 60, max_depth=4, validation=Holdout(table=fresh)
+    )
     shares = finish(run, state).predictions
     np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-12)
     twin = RandomForestClassifier(60, max_depth=4, random_state=0).fit(table.inputs, table.targets)
@@ -119,6 +121,6 @@ def test_a_criterion_that_does_not_fit_is_refused(criterion: str, table: Table, 
 
 @pytest.mark.parametrize("name", ["decision_tree", "random_forest"])
 def test_a_diagnosis_is_there(name: str) -> None:
-    run, state = grown(regression(200, 4), loss("mean_squared_error"), name, 20, validation=Held(fraction=0.3))
+    run, state = grown(regression(200, 4), loss("mean_squared_error"), name, 20, validation=Holdout(fraction=0.3))
     assert stopped(run, state) == "completed"
     assert {finding.verdict for finding in diagnose(run, state)} <= {"converged", "overfitting"}

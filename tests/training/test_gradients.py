@@ -67,12 +67,12 @@ def differences(run: Run, weights: Array) -> Array:
     state = method.start(np.random.default_rng(0))
     method.adopt(state)
 
-    def value(at: int, step: float) -> float:
+    def value(index: int, step: float) -> float:
         state["weights"][:] = weights
-        state["weights"][at] += step
+        state["weights"][index] += step
         return run.objective.value(method.training_predictions(state), run.training.labels) + method.penalty()
 
-    return np.array([(value(at, STEP) - value(at, -STEP)) / (2 * STEP) for at in range(weights.size)])
+    return np.array([(value(index, STEP) - value(index, -STEP)) / (2 * STEP) for index in range(weights.size)])
 
 
 def check_gradient(run: Run) -> None:

@@ -53,15 +53,15 @@ def rows_of_each_step(epochs: int = 1, seed: int = 0, **changes: Any) -> list[li
 
 def test_every_row_is_seen_once_in_an_epoch_in_another_order_each_time() -> None:
     batches = rows_of_each_step(epochs=4)
-    assert [len(each) for each in batches] == [5, 5, 5, 5, 3] * 4
-    epochs = [batches[at : at + 5] for at in range(0, 20, 5)]
+    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3] * 4
+    epochs = [batches[index : index + 5] for index in range(0, 20, 5)]
     for epoch in epochs:
         assert sorted(row for batch in epoch for row in batch) == list(range(ROWS))
     assert len({str(epoch) for epoch in epochs}) == 4
 
 
 def test_without_shuffling_the_order_is_kept() -> None:
-    in_order = [list(range(at, min(at + 5, ROWS))) for at in range(0, ROWS, 5)]
+    in_order = [list(range(index, min(index + 5, ROWS))) for index in range(0, ROWS, 5)]
     assert rows_of_each_step(epochs=2, shuffle=False) == in_order * 2
 
 
@@ -143,7 +143,8 @@ def test_penalties_are_in_no_reported_loss() -> None:
     heavy, _, _, _ = one_gradient(l1=1.0, l2=1.0)
     state = start(run)
     losses = [
-        each.objective.value(_adopted(each, state).training_predictions(state), each.training.labels) for each in (run, heavy)
+        trained.objective.value(_adopted(trained, state).training_predictions(state), trained.training.labels)
+        for trained in (run, heavy)
     ]
     assert losses[0] == losses[1]
 

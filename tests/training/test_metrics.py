@@ -22,7 +22,7 @@ from app.training import metrics
 from app.training.metrics import Metric, accuracy, check_metric, f1, r2, roc_auc, score
 
 METRICS = registry("metric", Metric, metrics)
-OF_CLASSES = tuple(each for each in METRICS.values() if each.of == "classes")
+OF_CLASSES = tuple(metric for metric in METRICS.values() if metric.of == "classes")
 EACH_OF_CLASSES = pytest.mark.parametrize("metric", OF_CLASSES, ids=lambda metric: metric.name)
 SEEDS = pytest.mark.parametrize("seed", range(5))
 
@@ -408,10 +408,10 @@ def test_the_zero_one_loss_is_what_accuracy_leaves(seed: int) -> None:
     rows, indices = three_classes(seed)
     for targets in (labels, 2 * labels - 1):
         for encoding in ("logit", "probability"):
-            both = [score(each, {}, of_two(logits)[encoding], encoding, targets) for each in (accuracy, zero_one)]
+            both = [score(metric, {}, of_two(logits)[encoding], encoding, targets) for metric in (accuracy, zero_one)]
             assert sum(both) == pytest.approx(1.0, rel=1e-15)
     for encoding, predictions in of_several(rows).items():
-        both = [score(each, {}, predictions, encoding, indices) for each in (accuracy, zero_one)]
+        both = [score(metric, {}, predictions, encoding, indices) for metric in (accuracy, zero_one)]
         assert sum(both) == pytest.approx(1.0, rel=1e-15)
 
 
@@ -519,7 +519,7 @@ def test_check_metric_infers_one_output_per_class_or_target() -> None:
 
 
 def test_no_name_of_a_metric_is_that_of_a_loss() -> None:
-    for name in (name for metric in METRICS.values() for name in (metric.name, *(each.name for each in metric.aliases))):
+    for name in (name for metric in METRICS.values() for name in (metric.name, *(alias.name for alias in metric.aliases))):
         with pytest.raises(UnknownName):
             LOSSES.resolve(name)
 

@@ -41,7 +41,7 @@ def test_size_counts_weights_and_biases(widths: tuple[int, ...]) -> None:
     named = made.named(np.arange(float(made.size)))
     assert [array.shape for array in named.values()] == parts
     assert list(named) == [f"{part}_{number}" for number in range(1, len(widths)) for part in ("weights", "biases")]
-    np.testing.assert_array_equal(np.concatenate([each.ravel() for each in named.values()]), np.arange(made.size))
+    np.testing.assert_array_equal(np.concatenate([array.ravel() for array in named.values()]), np.arange(made.size))
     assert made.size == sum(np.prod(shape, dtype=int) for shape in parts)
 
 
@@ -66,7 +66,7 @@ VARIANCES: dict[str, Callable[[int, int], float]] = {
 }
 
 
-@pytest.mark.parametrize("name", [each for each in INITIALIZERS if each != "zeros"])
+@pytest.mark.parametrize("name", [name for name in INITIALIZERS if name != "zeros"])
 def test_initializers_draw_the_variance_of_their_paper(name: str) -> None:
     inputs, outputs = 300, 200
     family, kind = name.split("_")
@@ -138,12 +138,12 @@ def test_backward_is_the_derivative_by_differences(widths: tuple[int, ...], rows
     weights, inputs = drawn(made), with_ones(rng.normal(size=(rows, widths[0])))
     pull = rng.normal(size=(rows, widths[-1]))
 
-    def value(at: int, by: float) -> float:
+    def value(index: int, by: float) -> float:
         moved = weights.copy()
-        moved[at] += by
+        moved[index] += by
         return float((Pass(made, moved, np.empty_like(moved), rows).forward(inputs) * pull).sum())
 
-    wanted = [(value(at, step) - value(at, -step)) / (2 * step) for at in range(made.size)]
+    wanted = [(value(index, step) - value(index, -step)) / (2 * step) for index in range(made.size)]
     np.testing.assert_allclose(gradient(made, weights, inputs, pull), wanted, rtol=1e-7, atol=1e-8)
 
 
@@ -190,12 +190,12 @@ def test_backward_through_dropout_is_the_derivative_with_that_mask(widths: tuple
     weights, inputs = drawn(made), with_ones(rng.normal(size=(7, 3)))
     pull = rng.normal(size=(7, widths[-1]))
 
-    def value(at: int, by: float) -> float:
+    def value(index: int, by: float) -> float:
         moved = weights.copy()
-        moved[at] += by
+        moved[index] += by
         return float((Pass(made, moved, np.empty_like(moved), 7, np.random.default_rng(9)).forward(inputs) * pull).sum())
 
-    wanted = [(value(at, step) - value(at, -step)) / (2 * step) for at in range(made.size)]
+    wanted = [(value(index, step) - value(index, -step)) / (2 * step) for index in range(made.size)]
     found = gradient(made, weights, inputs, pull, np.random.default_rng(9))  # the same seed draws the same mask
     np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-8)
     plain = gradient(made, weights, inputs, pull)

@@ -52,13 +52,13 @@ def test_value_and_slope_are_those_of_evaluate(case: Case) -> None:
     np.testing.assert_allclose(objective.losses(predictions, labels)[0], np.asarray(wanted.per_sample), rtol=1e-15)
 
 
-@pytest.mark.parametrize("case", [each for each in training_cases() if each.loss.counts], ids=str)
+@pytest.mark.parametrize("case", [case for case in training_cases() if case.loss.counts], ids=str)
 def test_a_batch_is_divided_by_what_its_own_rows_count(case: Case) -> None:
     """So that class weights mean in a batch what they mean in /v1/evaluate; a batch that counts nothing has no slope."""
     objective, labels = agreed(case, 12)
     predictions = predicted(objective, 12)
     for cut in (slice(0, 5), slice(5, 12), slice(3, 4)):
-        part = labels.at(cut)
+        part = labels.take(cut)
         slope = np.full((len(part.targets), objective.width), np.nan)
         objective.slope(predictions[cut], part, slope)
         shaped = predictions[cut].reshape(-1, *objective.outputs)
@@ -145,7 +145,7 @@ def test_logits_need_no_output() -> None:
 
 def test_a_softmax_before_a_loss_of_logits_is_warned_of() -> None:
     objective, _ = agree(LOSSES["categorical_cross_entropy"], {"from_logits": True}, np.arange(6.0) % 3, None, OUTPUTS["softmax"])
-    assert any("from_logits" in each for each in objective.warnings)
+    assert any("from_logits" in warning for warning in objective.warnings)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -196,7 +196,7 @@ THREE = [0, 1, 2, 2, 1, 0]
         (np.array(TWO, float), None, "binary"),
         (np.array(TWO) * 2.0 - 1.0, None, "sign"),
         (np.array(TWO, float), ["no", "yes"], "binary"),
-        ([["no", "yes"][each] for each in TWO], ["no", "yes"], "class_names"),
+        ([["no", "yes"][label] for label in TWO], ["no", "yes"], "class_names"),
     ],
 )
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "hinge", "logistic", "brier_score"])
@@ -213,7 +213,7 @@ def test_two_classes_may_be_written_in_any_way(name: str, labels: Any, names: li
     [
         (np.array(THREE, float), None, "class_index"),
         (np.array(THREE, float), ["a", "b", "c"], "class_index"),
-        ([["a", "b", "c"][each] for each in THREE], ["a", "b", "c"], "class_names"),
+        ([["a", "b", "c"][label] for label in THREE], ["a", "b", "c"], "class_names"),
         (np.eye(3)[THREE], None, "one_hot"),
     ],
 )
@@ -258,21 +258,22 @@ def test_several_targets_are_several_outputs() -> None:
 @pytest.mark.parametrize("name", ["binary_cross_entropy", "hinge", "logistic"])
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
 def test_losses_of_two_classes_refuse_a_third_and_name_those_that_fit(name: str, names: list[str] | None) -> None:
-    for labels in (np.array(THREE, float), *([[["a", "b", "c"][each] for each in THREE]] if names else [])):
+    for labels in (np.array(THREE, float), *([[["a", "b", "c"][label] for label in THREE]] if names else [])):
         refused = refusal(name, labels, names)
         assert isinstance(refused, InvalidArray)
-        assert refused.faults[0].path == ("targets", 2)
+        assert refused.faults[0].path == (("targets", 2) if isinstance(labels, np.ndarray) else ("classes",))
         assert "categorical_cross_entropy" in refused.detail
         suggested = refused.detail.partition("Losses that fit these targets: ")[2].rstrip(".").split(", ")
         assert name not in suggested
-        for each in suggested:
-            agree(LOSSES[each], {}, labels, names)
+        assert len(suggested) == 3
+        for loss in suggested:
+            agree(LOSSES[loss], {}, labels, names)
 
 
 def test_a_stray_label_asks_for_no_model_of_a_billion_outputs() -> None:
     labels = np.array([*THREE, 1e9])
     refused = refusal("categorical_cross_entropy", labels)
-    assert [(each.path, each.code) for each in refused.faults] == [(("targets", 6), "label")]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(("targets", 6), "label")]
     assert f"0 to {MOST_CLASSES - 1}" in refused.faults[0].message
     assert "1000000000" in refused.faults[0].message
     agree(LOSSES["categorical_cross_entropy"], {}, np.array([*THREE, MOST_CLASSES - 1.0]), None)
@@ -283,9 +284,9 @@ def test_more_numbers_than_can_be_predicted_are_refused_before_they_are_made() -
     rows = MOST_PREDICTED // 200 + 1
     labels = np.arange(float(rows)) % 200
     refused = refusal("categorical_cross_entropy", labels)
-    assert [(each.path, each.code) for each in refused.faults] == [(("targets",), "limit")]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(("targets",), "limit")]
     assert f"{rows} rows of 200 classes" in refused.faults[0].message
-    assert refusal("nll", np.zeros(rows), [str(each) for each in range(200)]).faults[0].code == "limit"
+    assert refusal("nll", np.zeros(rows), [str(number) for number in range(200)]).faults[0].code == "limit"
     agree(LOSSES["mean_squared_error"], {}, labels, None)
 
 
@@ -298,10 +299,10 @@ def test_many_whole_numbers_are_not_suggested_to_be_classes() -> None:
     assert agree(LOSSES["categorical_cross_entropy"], {}, counts, None)[0].outputs == (400,)
 
 
-@pytest.mark.parametrize(("labels", "at"), [([0.5, 1.0, 2.0], 0), ([0.0, 1.0, 2.5], 2), ([0.0, -1.0, 1.5], 1)])
-def test_numbers_that_are_no_classes_are_refused_as_such(labels: list[float], at: int) -> None:
+@pytest.mark.parametrize(("labels", "place"), [([0.5, 1.0, 2.0], 0), ([0.0, 1.0, 2.5], 2), ([0.0, -1.0, 1.5], 1)])
+def test_numbers_that_are_no_classes_are_refused_as_such(labels: list[float], place: int) -> None:
     refused = refusal("categorical_cross_entropy", np.array(labels))
-    assert refused.faults[0].path == ("targets", at)
+    assert refused.faults[0].path == ("targets", place)
     assert "class" in refused.faults[0].message
     assert "mean_squared_error" in refused.detail
 
@@ -314,12 +315,12 @@ def test_a_single_class_is_nothing_to_tell_apart() -> None:
 
 def test_class_names_need_their_order() -> None:
     refused = refusal("categorical_cross_entropy", ["a", "b", "a"])
-    assert [(each.path, each.code) for each in refused.faults] == [(("classes",), "missing")]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(("classes",), "missing")]
 
 
 def test_an_unknown_class_name_is_named() -> None:
     refused = refusal("categorical_cross_entropy", ["a", "b", "z"], ["a", "b"])
-    assert [(each.path, each.code) for each in refused.faults] == [(("targets", 2), "unknown_class")]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(("targets", 2), "unknown_class")]
 
 
 def test_class_names_are_no_numbers() -> None:
@@ -346,14 +347,14 @@ def test_parameters_that_do_not_fit_the_classes_stay_parameters() -> None:
 
 def test_a_mean_of_columns_is_nothing_to_train_on() -> None:
     refused = refusal("root_mean_squared_error", np.eye(3), multioutput="uniform_average")
-    assert [(each.path, each.code) for each in refused.faults] == [(("parameters", "multioutput"), "not_trainable")]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(("parameters", "multioutput"), "not_trainable")]
 
 
-@pytest.mark.parametrize("loss", [each for each in LOSSES.values() if not trainable(each)], ids=lambda each: each.name)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if not trainable(loss)], ids=lambda loss: loss.name)
 def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
     refused = refusal(loss.name, np.array(TWO, float))
     assert isinstance(refused, InvalidParameter)
-    assert [(each.path, each.code) for each in refused.faults] == [(("loss",), "not_trainable")]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(("loss",), "not_trainable")]
     why = refused.faults[0].message.partition(": ")[2]
     if not loss.differentiable:
         assert why == "it has no useful derivative"
@@ -381,15 +382,15 @@ def test_boxes_and_sequences_are_what_no_output_makes(name: str) -> None:
 
 
 def test_every_loss_with_a_slope_trains_but_those_that_no_output_fits() -> None:
-    assert {case.loss.name for case in training_cases()} == {name for name, each in LOSSES.items() if trainable(each)} - NO_OUTPUT
+    assert {case.loss.name for case in training_cases()} == {name for name, loss in LOSSES.items() if trainable(loss)} - NO_OUTPUT
 
 
 def test_what_fits_is_what_agrees() -> None:
     for labels in (np.linspace(-1.0, 1.0, 7), np.array(TWO, float), np.array(THREE, float), np.eye(3)[THREE]):
         found = fitting(labels, None)
-        for name, each in LOSSES.items():
-            if trainable(each) and name in found:
-                agree(each, {}, labels, None)
-            elif trainable(each):
+        for name, loss in LOSSES.items():
+            if trainable(loss) and name in found:
+                agree(loss, {}, labels, None)
+            elif trainable(loss):
                 refusal(name, labels)
         assert found == [name for name in LOSSES if name in found]

@@ -26,7 +26,7 @@ from tests.training.problems import PROBLEMS, RECORDED_STEPS, Array, Problem
 from tests.training.published import PUBLISHED
 
 OPTIMIZERS = registry("optimizer", Optimizer, optimizers)
-STEPPING = {name: each for name, each in OPTIMIZERS.items() if not each.full_batch}
+STEPPING = {name: optimizer for name, optimizer in OPTIMIZERS.items() if not optimizer.full_batch}
 Entry = dict[str, Any]
 
 
@@ -38,10 +38,10 @@ def another(parameter: inspect.Parameter) -> Any:
 
 
 RECORDED: list[Entry] = [
-    each for each in json.loads((Path(__file__).parent / "trajectories.json").read_text()) if "optimizer" in each
+    entry for entry in json.loads((Path(__file__).parent / "trajectories.json").read_text()) if "optimizer" in entry
 ]
-TRAJECTORIES = [each for each in RECORDED if "weights" in each]
-MINIMA = [each for each in RECORDED if "minimum" in each]
+TRAJECTORIES = [entry for entry in RECORDED if "weights" in entry]
+MINIMA = [entry for entry in RECORDED if "minimum" in entry]
 PUBLISHED_VARIANTS: list[Entry] = [
     {"optimizer": name, "parameters": parameters}
     for name in PUBLISHED
@@ -93,7 +93,7 @@ def test_every_parameter_is_compared_where_it_is_not_the_default(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "entry", TRAJECTORIES, ids=[f"{each['optimizer']}-{each['problem']}-{each['source']}" for each in TRAJECTORIES]
+    "entry", TRAJECTORIES, ids=[f"{entry['optimizer']}-{entry['problem']}-{entry['source']}" for entry in TRAJECTORIES]
 )
 def test_trajectory_is_the_recorded_one(entry: Entry) -> None:
     walk = Walk(entry, PROBLEMS[entry["problem"]])
@@ -105,8 +105,8 @@ def test_trajectory_is_the_recorded_one(entry: Entry) -> None:
 @pytest.mark.parametrize("library", ["torch", "keras", "optax", "sklearn"])
 def test_what_equals_claims_of_a_library_was_recorded_from_it(library: str) -> None:
     source = "scikit-learn" if library == "sklearn" else library
-    claimed = {name for name, each in OPTIMIZERS.items() if any(same.library.name == library for same in each.equals)}
-    assert claimed == {each["optimizer"] for each in TRAJECTORIES if each["source"].startswith(source)}
+    claimed = {name for name, optimizer in OPTIMIZERS.items() if any(same.library.name == library for same in optimizer.equals)}
+    assert claimed == {entry["optimizer"] for entry in TRAJECTORIES if entry["source"].startswith(source)}
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -219,25 +219,25 @@ def test_names_of_other_libraries_are_aliases(alias: str, same_as: str) -> None:
 
 
 def test_the_parameters_of_an_alias_are_parameters() -> None:
-    for each in OPTIMIZERS.values():
-        for alias in each.aliases:
-            assert set(alias.parameters) <= set(each.parameters)
+    for optimizer in OPTIMIZERS.values():
+        for alias in optimizer.aliases:
+            assert set(alias.parameters) <= set(optimizer.parameters)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_says_what_it_is(name: str) -> None:
-    each = OPTIMIZERS[name]
-    assert each.summary.endswith(".")
-    assert each.reference
-    assert each.equals or name in PUBLISHED
-    assert ("learning_rate" in each.parameters) is not each.full_batch
-    assert len(set(each.slots)) == len(each.slots)
-    assert all(_documented(parameter.annotation) for parameter in each.parameters.values())
-    assert all(_within(value, each.parameters[key].annotation) for key, value in each.defaults.items())
+    optimizer = OPTIMIZERS[name]
+    assert optimizer.summary.endswith(".")
+    assert optimizer.reference
+    assert optimizer.equals or name in PUBLISHED
+    assert ("learning_rate" in optimizer.parameters) is not optimizer.full_batch
+    assert len(set(optimizer.slots)) == len(optimizer.slots)
+    assert all(_documented(parameter.annotation) for parameter in optimizer.parameters.values())
+    assert all(_within(value, optimizer.parameters[key].annotation) for key, value in optimizer.defaults.items())
 
 
 def _documented(annotation: Any) -> bool:
-    return any(isinstance(each, Doc) for each in annotation.__metadata__)
+    return any(isinstance(mark, Doc) for mark in annotation.__metadata__)
 
 
 def _within(value: Any, annotation: Any) -> bool:
@@ -247,7 +247,7 @@ def _within(value: Any, annotation: Any) -> bool:
         "lt": lambda a, b: a < b,
         "le": lambda a, b: a <= b,
     }
-    bounds = [(key, getattr(each, key)) for each in annotation.__metadata__ for key in tests if hasattr(each, key)]
+    bounds = [(key, getattr(mark, key)) for mark in annotation.__metadata__ for key in tests if hasattr(mark, key)]
     return isinstance(value, annotation.__origin__) and all(tests[key](value, limit) for key, limit in bounds)
 
 
@@ -264,7 +264,7 @@ def objective(problem: Problem) -> Callable[[Array], tuple[float, Array]]:
     return evaluate
 
 
-@pytest.mark.parametrize("entry", MINIMA, ids=[each["problem"] for each in MINIMA])
+@pytest.mark.parametrize("entry", MINIMA, ids=[entry["problem"] for entry in MINIMA])
 def test_lbfgs_ends_where_pytorchs_does(entry: Entry) -> None:
     problem = PROBLEMS[entry["problem"]]
     weights = np.array(problem.start)
@@ -373,7 +373,7 @@ def test_lbfgs_stays_when_no_step_leads_down(elsewhere: float) -> None:
 
 
 def test_scipy_is_loaded_when_lbfgs_runs_and_not_before() -> None:
-    said = "import sys, app.training.optimizers as o, numpy as n; print('scipy.optimize' in sys.modules, end=' ');"
+    code = "import sys, app.training.optimizers as o, numpy as n; print('scipy.optimize' in sys.modules, end=' ');"
     run = "o.lbfgs(n.ones(2), lambda w: (float(w @ w), 2 * w)); print('scipy.optimize' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", said + run], capture_output=True, text=True, check=True)
+    answer = subprocess.run([sys.executable, "-c", code + run], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["False", "True"]

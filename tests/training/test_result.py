@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.losses import check, evaluate
-from app.training import Chosen, Held, Result, Run, Table, finish, fit, prepare, start
+from app.training import Chosen, Holdout, Result, Run, Table, finish, fit, prepare, start
 from app.training.learners import State
 from tests.training.plans import NONE, Array, classes, loss, metric, mlp, model, optimizer, plan, regression, trained
 
@@ -23,9 +23,11 @@ def forward(run: Run, result: Result, rows: Array) -> Array:
     return units if run.targets_scale is None else units * run.targets_scale.deviation + run.targets_scale.mean
 
 
-@pytest.mark.parametrize("held", [NONE, Held(fraction=0.25), Held(table=regression(12, seed=5))], ids=["none", "share", "others"])
+@pytest.mark.parametrize(
+    "held", [NONE, Holdout(fraction=0.25), Holdout(table=regression(12, seed=5))], ids=["none", "share", "others"]
+)
 @pytest.mark.parametrize("architecture", [model("linear"), mlp(6, 4, dropout=0.2)], ids=["linear", "mlp"])
-def test_predictions_follow_from_the_parameters(held: Held, architecture: Chosen) -> None:
+def test_predictions_follow_from_the_parameters(held: Holdout, architecture: Chosen) -> None:
     data = regression(40)
     run = prepare(plan(data, model=architecture, validation=held))
     result = finish(run, trained(run))
@@ -38,7 +40,7 @@ def test_predictions_follow_from_the_parameters(held: Held, architecture: Chosen
 
 def test_losses_follow_from_the_predictions() -> None:
     run = prepare(
-        plan(validation=Held(fraction=0.25), standardize_targets=False, metrics=(metric("mean_absolute_error"), metric("r2")))
+        plan(validation=Holdout(fraction=0.25), standardize_targets=False, metrics=(metric("mean_absolute_error"), metric("r2")))
     )
     result = finish(run, trained(run))
     assert run.validation is not None
@@ -57,24 +59,24 @@ def test_it_is_the_best_epoch_or_the_last(restore: bool) -> None:
     data = Table(regression(40).inputs, np.random.default_rng(1).normal(size=40))
     fast = optimizer("adam", learning_rate=0.1)
     run = prepare(
-        plan(data, validation=Held(fraction=0.5), epochs=25, restore_best=restore, optimizer=fast, metrics=(metric("huber"),))
+        plan(data, validation=Holdout(fraction=0.5), epochs=25, restore_best=restore, optimizer=fast, metrics=(metric("huber"),))
     )
     state = start(run)
     epochs = list(fit(run, state))
     losses = [epoch.validation_loss or 0.0 for epoch in epochs]
-    at = int(np.argmin(losses)) if restore else len(losses) - 1
+    best = int(np.argmin(losses)) if restore else len(losses) - 1
     assert 0 < int(np.argmin(losses)) < len(losses) - 1
     result = finish(run, state)
-    assert result.epoch == at + 1
-    assert (result.training_loss, result.validation_loss) == (epochs[at].training_loss, epochs[at].validation_loss)
-    assert result.metrics == epochs[at].metrics
+    assert result.epoch == best + 1
+    assert (result.training_loss, result.validation_loss) == (epochs[best].training_loss, epochs[best].validation_loss)
+    assert result.metrics == epochs[best].metrics
 
 
 def test_the_rows_that_are_shown_are_those_that_validate_if_there_are_any() -> None:
     run = prepare(plan(validation=NONE))
     result = finish(run, trained(run))
     assert (result.predictions.shape, result.per_sample.shape, result.validation_loss) == ((40,), (40,), None)
-    run = prepare(plan(classes(40), loss=loss("categorical_cross_entropy"), validation=Held(fraction=None, last=7)))
+    run = prepare(plan(classes(40), loss=loss("categorical_cross_entropy"), validation=Holdout(fraction=None, last=7)))
     result = finish(run, trained(run))
     assert (result.predictions.shape, result.per_sample.shape) == ((7, 3), (7,))
     assert result.validation_loss == pytest.approx(result.per_sample.mean())
@@ -104,7 +106,7 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("restore", [True, False])
 def test_looking_at_the_result_changes_nothing(changes: dict[str, Any], restore: bool) -> None:
     """Neither of the state nor of a run that goes on; and the result is a copy."""
-    run = prepare(plan(**changes, restore_best=restore, validation=Held(fraction=0.2)))
+    run = prepare(plan(**changes, restore_best=restore, validation=Holdout(fraction=0.2)))
     undisturbed = trained(run)
     state = start(run)
     for _ in fit(run, state):
@@ -126,7 +128,7 @@ def _same(state: State, before: State) -> None:
 
 
 def test_the_same_state_gives_the_same_result() -> None:
-    run = prepare(plan(validation=Held(fraction=0.2)))
+    run = prepare(plan(validation=Holdout(fraction=0.2)))
     state = trained(run)
     one, other = finish(run, state), finish(prepare(run.plan), state)
     assert one.predictions.tobytes() == other.predictions.tobytes()

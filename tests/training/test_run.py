@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import CallerError, InvalidArray, InvalidParameter, Path
 from app.losses import LOSSES
-from app.training import DATASETS, Held, Limits, Plan, Run, Table, finish, prepare
+from app.training import DATASETS, Holdout, Limits, Plan, Run, Table, finish, prepare
 from tests.training.plans import (
     NONE,
     Array,
@@ -57,7 +57,7 @@ def rows_of(run: Run) -> tuple[list[int], list[int]]:
     return run.training.targets.astype(int).tolist(), held
 
 
-def split(held: Held, n: int = N) -> tuple[list[int], list[int]]:
+def split(held: Holdout, n: int = N) -> tuple[list[int], list[int]]:
     numbered = Table(np.c_[np.arange(float(n)), np.ones(n)], np.arange(float(n)), name="numbered")
     run = prepare(plan(numbered, validation=held, standardize_targets=False, standardize_inputs=False, batch_size=None))
     for rows in (run.training, run.validation):
@@ -69,7 +69,7 @@ def split(held: Held, n: int = N) -> tuple[list[int], list[int]]:
 
 @pytest.mark.parametrize(("n", "fraction", "held_out"), [(40, 0.2, 8), (10, 0.25, 2), (10, 0.15, 2), (7, 0.5, 4), (3, 0.34, 1)])
 def test_a_fraction_is_drawn_and_both_parts_keep_their_order(n: int, fraction: float, held_out: int) -> None:
-    kept, held = split(Held(fraction=fraction), n)
+    kept, held = split(Holdout(fraction=fraction), n)
     assert len(held) == held_out
     assert kept == sorted(kept)
     assert held == sorted(held)
@@ -77,12 +77,12 @@ def test_a_fraction_is_drawn_and_both_parts_keep_their_order(n: int, fraction: f
 
 
 def test_a_fraction_is_drawn_by_its_seed() -> None:
-    assert split(Held(fraction=0.2, seed=1)) == split(Held(fraction=0.2, seed=1))
-    assert split(Held(fraction=0.2, seed=1)) != split(Held(fraction=0.2, seed=2))
+    assert split(Holdout(fraction=0.2, seed=1)) == split(Holdout(fraction=0.2, seed=1))
+    assert split(Holdout(fraction=0.2, seed=1)) != split(Holdout(fraction=0.2, seed=2))
 
 
 def test_the_last_rows_are_the_last_rows() -> None:
-    assert split(Held(fraction=None, last=13)) == (list(range(27)), list(range(27, 40)))
+    assert split(Holdout(fraction=None, last=13)) == (list(range(27)), list(range(27, 40)))
 
 
 def test_nothing_is_held_out_where_nothing_is_asked_for() -> None:
@@ -91,7 +91,7 @@ def test_nothing_is_held_out_where_nothing_is_asked_for() -> None:
 
 def test_other_rows_may_validate() -> None:
     other = regression(9, seed=1)
-    run = prepare(plan(table(), validation=Held(table=other), standardize_inputs=False, standardize_targets=False))
+    run = prepare(plan(table(), validation=Holdout(table=other), standardize_inputs=False, standardize_targets=False))
     assert run.validation is not None
     assert run.training.n == N
     np.testing.assert_array_equal(run.validation.inputs, other.inputs)
@@ -101,7 +101,7 @@ def test_other_rows_may_validate() -> None:
 @pytest.mark.parametrize(("n", "fraction", "part"), [(2, 0.1, "validate with"), (4, 0.9, "train on"), (1, 0.5, "validate with")])
 def test_a_fraction_that_leaves_no_rows_is_refused(n: int, fraction: float, part: str) -> None:
     chosen = plan(
-        Table(inputs(n), np.arange(float(n))), validation=Held(fraction=fraction), batch_size=None, standardize_inputs=False
+        Table(inputs(n), np.arange(float(n))), validation=Holdout(fraction=fraction), batch_size=None, standardize_inputs=False
     )
     path, code, message = fault(chosen)
     assert (path, code) == (("validation", "fraction"), "no_samples")
@@ -112,16 +112,16 @@ def test_a_fraction_that_leaves_no_rows_is_refused(n: int, fraction: float, part
 
 @pytest.mark.parametrize("last", [N, N + 1])
 def test_last_rows_that_leave_none_are_refused(last: int) -> None:
-    path, code, message = fault(plan(table(), validation=Held(fraction=None, last=last)))
+    path, code, message = fault(plan(table(), validation=Holdout(fraction=None, last=last)))
     assert (path, code) == (("validation", "last"), "no_samples")
     assert f"{last} of {N} rows" in message
     assert f"at most {N - 1}" in message
 
 
 @pytest.mark.parametrize(
-    ("held", "path"), [(Held(fraction=None, last=10), ("validation",)), (Held(fraction=None, last=30), ("data", "targets"))]
+    ("held", "path"), [(Holdout(fraction=None, last=10), ("validation",)), (Holdout(fraction=None, last=30), ("data", "targets"))]
 )
-def test_rows_of_which_none_counts_are_refused(held: Held, path: Path) -> None:
+def test_rows_of_which_none_counts_are_refused(held: Holdout, path: Path) -> None:
     """Every label that is left is ignored: there is nothing to measure, or nothing to learn."""
     labels = (
         np.r_[np.arange(10.0) % 2, np.full(30, -100.0)] if held.last == 10 else np.r_[np.full(10, -100.0), np.arange(30.0) % 2]
@@ -138,7 +138,7 @@ def test_scales_are_those_of_the_rows_that_are_trained_on() -> None:
     data = regression(N)
     data = Table(data.inputs * [1.0, 100.0, 1e-3] + [5.0, -7.0, 0.0], np.asarray(data.targets) * 3.0 + 50.0)
     other = Table(data.inputs[:6] * 2.0, np.asarray(data.targets)[:6] * 2.0)
-    for held in (Held(fraction=None, last=15), Held(fraction=0.3), Held(table=other)):
+    for held in (Holdout(fraction=None, last=15), Holdout(fraction=0.3), Holdout(table=other)):
         run = prepare(plan(data, validation=held))
         assert run.inputs_scale is not None
         assert run.targets_scale is not None
@@ -209,7 +209,7 @@ def test_targets_that_cannot_be_standardized_are_refused_with_the_fix(name: str)
 
 
 def test_class_names_cannot_be_standardized() -> None:
-    names = [["a", "b"][int(each)] for each in np.asarray(classes(N, k=2).targets)]
+    names = [["a", "b"][int(label)] for label in np.asarray(classes(N, k=2).targets)]
     path, _, message = fault(plan(table(targets=names, names=["a", "b"]), loss=loss("hinge"), standardize_targets=True))
     assert path == ("standardize_targets",)
     assert "set standardize.targets to false" in message
@@ -242,7 +242,7 @@ def test_constant_columns_of_a_dataset_are_moved_to_zero() -> None:
     """Some pixels of the digits are always empty."""
     digits = DATASETS["digits"](n_class=3)
     named = Table(digits.inputs, digits.targets, digits.classes, name="digits")
-    run = prepare(plan(named, loss=loss("categorical_cross_entropy"), validation=Held(fraction=0.2)))
+    run = prepare(plan(named, loss=loss("categorical_cross_entropy"), validation=Holdout(fraction=0.2)))
     dead = np.flatnonzero(digits.inputs.min(axis=0) == digits.inputs.max(axis=0))
     assert dead.size
     assert not run.training.inputs[:, dead].any()
@@ -254,7 +254,7 @@ def test_constant_columns_of_a_dataset_are_moved_to_zero() -> None:
 def test_columns_that_are_constant_where_they_are_trained_on_only_move() -> None:
     rows = inputs(N, 3)
     rows[:30, 1] = 0.1
-    run = prepare(plan(table(rows), validation=Held(fraction=None, last=10)))
+    run = prepare(plan(table(rows), validation=Holdout(fraction=None, last=10)))
     assert run.validation is not None
     assert not run.training.inputs[:, 1].any()
     np.testing.assert_allclose(run.validation.inputs[:, 1], rows[30:, 1] - 0.1, rtol=1e-12)
@@ -278,7 +278,7 @@ WRONG_TABLES: dict[str, tuple[Table, Path, str, str]] = {
 @pytest.mark.parametrize("wrong", WRONG_TABLES.values(), ids=list(WRONG_TABLES))
 def test_tables_that_are_none_are_refused(wrong: tuple[Table, Path, str, str]) -> None:
     data, path, code, words = wrong
-    for chosen, place in ((plan(data), ("data",)), (plan(validation=Held(table=data)), ("validation", "table"))):
+    for chosen, place in ((plan(data), ("data",)), (plan(validation=Holdout(table=data)), ("validation", "table"))):
         found = fault(chosen)
         assert found[:2] == ((*place, *path[1:]), code)
         assert words in found[2]
@@ -291,18 +291,18 @@ def test_numbers_that_are_not_finite_are_named(bad: float, standardized: bool | 
     rows[4, 1] = rows[7, 0] = bad
     targets[3] = bad
     faults = refusal(plan(table(rows), standardize_targets=standardized)).faults
-    assert [(each.path, each.code) for each in faults] == [
+    assert [(fault.path, fault.code) for fault in faults] == [
         (("data", "inputs", 4, 1), "not_finite"),
         (("data", "inputs", 7, 0), "not_finite"),
     ]
     assert fault(plan(table(targets=targets), standardize_targets=standardized))[:2] == (("data", "targets", 3), "not_finite")
-    assert fault(plan(validation=Held(table=table(targets=targets)), standardize_targets=standardized))[:2] == (
+    assert fault(plan(validation=Holdout(table=table(targets=targets)), standardize_targets=standardized))[:2] == (
         ("validation", "table", "targets", 3),
         "not_finite",
     )
     wide = np.c_[targets, targets]
     faults = refusal(plan(table(targets=wide), standardize_targets=standardized)).faults
-    assert [each.path for each in faults] == [("data", "targets", 3, 0), ("data", "targets", 3, 1)]
+    assert [fault.path for fault in faults] == [("data", "targets", 3, 0), ("data", "targets", 3, 1)]
 
 
 def test_numbers_that_overflow_when_they_are_scaled_are_refused() -> None:
@@ -317,27 +317,27 @@ def test_numbers_that_overflow_when_they_are_scaled_are_refused() -> None:
     rows = inputs(N)
     rows[:, 1] *= 1e-150
     rows[35, 1] = 1e200  # among the rows that validate
-    assert fault(plan(table(rows), validation=Held(fraction=None, last=10)))[:2] == (("data", "inputs", 35, 1), "out_of_range")
+    assert fault(plan(table(rows), validation=Holdout(fraction=None, last=10)))[:2] == (("data", "inputs", 35, 1), "out_of_range")
     narrow = inputs(N) * 1e-150
-    assert fault(plan(table(narrow), validation=Held(table=table(rows))))[:2] == (
+    assert fault(plan(table(narrow), validation=Holdout(table=table(rows))))[:2] == (
         ("validation", "table", "inputs", 35, 1),
         "out_of_range",
     )
     targets = np.asarray(regression(N).targets) * 1e-150
     far = np.asarray(regression(N).targets) * 1e200
-    found = fault(plan(table(targets=targets), validation=Held(table=table(targets=far[:1], rows=inputs(1)))))
+    found = fault(plan(table(targets=targets), validation=Holdout(table=table(targets=far[:1], rows=inputs(1)))))
     assert found[:2] == (("validation", "table", "targets", 0), "out_of_range")
 
 
 # --- validation rows that are refused -----------------------------------------------------------------------------------------
 
 
-def held(targets: Any, names: list[str] | None = None, columns: int = 3) -> Held:
-    return Held(table=Table(inputs(len(targets), columns), targets, names))
+def held(targets: Any, names: list[str] | None = None, columns: int = 3) -> Holdout:
+    return Holdout(table=Table(inputs(len(targets), columns), targets, names))
 
 
 def names_of(labels: list[int]) -> list[str]:
-    return [["a", "b", "c"][each] for each in labels]
+    return [["a", "b", "c"][label] for label in labels]
 
 
 def test_validation_rows_have_the_columns_of_the_data() -> None:
@@ -399,11 +399,11 @@ def test_the_size_of_a_batch(given: Any, n: int, wanted: int) -> None:
 
 
 def test_a_batch_is_no_larger_than_what_is_trained_on() -> None:
-    path, code, message = fault(plan(batch_size=33, validation=Held(fraction=0.2)))
+    path, code, message = fault(plan(batch_size=33, validation=Holdout(fraction=0.2)))
     assert (path, code) == (("batch_size",), "out_of_range")
     assert "32 rows" in message
     assert '"full"' in message
-    prepare(plan(batch_size=32, validation=Held(fraction=0.2)))
+    prepare(plan(batch_size=32, validation=Holdout(fraction=0.2)))
 
 
 LIMITED: list[tuple[dict[str, Any], Limits, Path, str]] = [
@@ -450,7 +450,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], Path, str]] = {
 def test_settings_without_a_meaning_are_refused(changes: dict[str, Any], path: Path, code: str) -> None:
     refused = refusal(plan(**changes))
     assert isinstance(refused, InvalidParameter)
-    assert [(each.path, each.code) for each in refused.faults] == [(path, code)]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(path, code)]
 
 
 @pytest.mark.parametrize(
@@ -501,15 +501,15 @@ def test_metrics_know_classes_that_do_not_occur() -> None:
 
 def test_targets_that_are_all_the_same_are_warned_of() -> None:
     assert prepare(plan()).warnings == ()
-    (said,) = prepare(plan(table(targets=np.full(N, 3.0)), standardize_targets=False)).warnings
-    assert "same target" in said
-    assert prepare(plan(table(targets=np.full((N, 2), 3.0)), standardize_targets=False)).warnings == (said,)
+    (warning,) = prepare(plan(table(targets=np.full(N, 3.0)), standardize_targets=False)).warnings
+    assert "same target" in warning
+    assert prepare(plan(table(targets=np.full((N, 2), 3.0)), standardize_targets=False)).warnings == (warning,)
 
 
 def test_a_softmax_too_many_is_warned_of() -> None:
     twice = loss("categorical_cross_entropy", from_logits=True)
-    (said,) = prepare(plan(classes(N), loss=twice, model=mlp(3, output="softmax"))).warnings
-    assert "from_logits" in said
+    (warning,) = prepare(plan(classes(N), loss=twice, model=mlp(3, output="softmax"))).warnings
+    assert "from_logits" in warning
     assert prepare(plan(classes(N), loss=twice)).warnings == ()
 
 

@@ -15,7 +15,7 @@ from app.training.schedules import Schedule, cosine, one_cycle, reduce_on_platea
 SCHEDULES = registry("schedule", Schedule, schedules)
 Entry = dict[str, Any]
 RECORDED: list[Entry] = [
-    each for each in json.loads((Path(__file__).parent / "trajectories.json").read_text()) if "schedule" in each
+    entry for entry in json.loads((Path(__file__).parent / "trajectories.json").read_text()) if "schedule" in entry
 ]
 
 
@@ -25,14 +25,14 @@ def factors(schedule: Schedule, epochs: int, losses: list[float] | None = None, 
 
 
 def test_every_schedule_has_recordings_and_every_parameter_one_in_which_it_is_not_the_default() -> None:
-    assert {each["schedule"] for each in RECORDED} == set(SCHEDULES)
-    for name, each in SCHEDULES.items():
+    assert {entry["schedule"] for entry in RECORDED} == set(SCHEDULES)
+    for name, schedule in SCHEDULES.items():
         entries = [entry["parameters"] for entry in RECORDED if entry["schedule"] == name]
-        tried = {key for parameters in entries for key, value in parameters.items() if value != each.defaults[key]}
-        assert tried == set(each.parameters)
+        tried = {key for parameters in entries for key, value in parameters.items() if value != schedule.defaults[key]}
+        assert tried == set(schedule.parameters)
 
 
-@pytest.mark.parametrize("entry", RECORDED, ids=[each["source"] for each in RECORDED])
+@pytest.mark.parametrize("entry", RECORDED, ids=[entry["source"] for entry in RECORDED])
 def test_factors_are_the_recorded_ones(entry: Entry) -> None:
     given = factors(SCHEDULES[entry["schedule"]], entry["epochs"], entry.get("losses"), **entry["parameters"])
     np.testing.assert_allclose(given, entry["factors"], rtol=entry.get("tolerance", 1e-13), atol=0)
@@ -40,11 +40,11 @@ def test_factors_are_the_recorded_ones(entry: Entry) -> None:
 
 @pytest.mark.parametrize("library", ["torch", "keras", "optax"])
 def test_what_equals_claims_of_a_library_was_recorded_from_it(library: str) -> None:
-    claimed = {name for name, each in SCHEDULES.items() if any(same.library.name == library for same in each.equals)}
-    assert claimed == {each["schedule"] for each in RECORDED if each["source"].startswith(library)}
+    claimed = {name for name, schedule in SCHEDULES.items() if any(same.library.name == library for same in schedule.equals)}
+    assert claimed == {entry["schedule"] for entry in RECORDED if entry["source"].startswith(library)}
 
 
-@pytest.mark.parametrize("entry", RECORDED, ids=[each["source"] for each in RECORDED])
+@pytest.mark.parametrize("entry", RECORDED, ids=[entry["source"] for entry in RECORDED])
 def test_a_factor_is_a_float_between_0_and_1_however_short_the_run(entry: Entry) -> None:
     for epochs in (1, 2, 3, 4, 5, 10, 30):
         for factor in factors(SCHEDULES[entry["schedule"]], epochs, **entry["parameters"]):
@@ -95,9 +95,9 @@ def test_pytorchs_names_are_aliases_of_what_equals_it(alias: str) -> None:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_says_what_it_is(name: str) -> None:
-    each = SCHEDULES[name]
-    assert each.summary.endswith(".")
-    assert each.reference
-    assert each.equals
-    assert each.aliases
-    assert all(any(isinstance(part, Doc) for part in p.annotation.__metadata__) for p in each.parameters.values())
+    schedule = SCHEDULES[name]
+    assert schedule.summary.endswith(".")
+    assert schedule.reference
+    assert schedule.equals
+    assert schedule.aliases
+    assert all(any(isinstance(part, Doc) for part in p.annotation.__metadata__) for p in schedule.parameters.values())

@@ -8,7 +8,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from app.errors import InvalidInput
-from app.training import MODELS, Held, Run, Table, finish, fit, prepare, start, stopped
+from app.training import MODELS, Holdout, Run, Table, finish, fit, prepare, start, stopped
 from app.training.activations import SIGMOID, SOFTMAX
 from app.training.learners import State
 from tests.training.plans import NONE, Array, classes, inputs, loss, model, plan, regression, schedule, trained
@@ -45,7 +45,7 @@ SEVERAL_DEPTHS = pytest.mark.parametrize("max_depth", [1, 3, 5])
 def test_squared_errors_are_boosted_as_in_scikit_learn(name: str, max_depth: int) -> None:
     """A rate of 0.1 is the same of r² and of ½r²: a leaf is the mean residual of its rows."""
     table, fresh = bent(), inputs(100, 4, seed=9)
-    outside = Held(table=Table(fresh, np.zeros(100)))
+    outside = Holdout(table=Table(fresh, np.zeros(100)))
     state = trained(boosted(table, name, max_depth=max_depth, min_samples_leaf=5, validation=outside))
     twin = HistGradientBoostingRegressor(max_depth=max_depth, **HIST).fit(table.inputs, table.targets)
     np.testing.assert_allclose(state["sums"][:, 0], twin.predict(table.inputs), rtol=1e-5, atol=1e-5)
@@ -121,7 +121,7 @@ def test_no_other_constant_of_a_leaf_costs_less(name: str) -> None:
     targets = [0.0, 1, 1, 0, 1, 1, 0, 0, 1, 0] if binary else [1.0, 2, 4, 8, 16, 3, 9, 27, 81, 243]
     run, state = stumps(name, targets, 1, learning_rate=1.0)
     for rows in (np.arange(5), np.arange(5, 10)):
-        labels = run.training.labels.at(rows)
+        labels = run.training.labels.take(rows)
 
         def cost(constant: float, labels: Any = labels) -> float:
             return run.objective.value(run.objective.activation.of(np.full((5, 1), constant)), labels)
@@ -184,7 +184,7 @@ def test_categories_are_told_apart_in_sets() -> None:
         learning_rate=1.0,
         max_depth=1,
         categorical_features=[0],
-        validation=Held(table=outside),
+        validation=Holdout(table=outside),
     )
     state = trained(run)
     np.testing.assert_allclose(state["sums"][:, 0], targets, atol=1e-9)
@@ -202,7 +202,7 @@ def test_predictions_follow_their_constraints(name: str, sign: int) -> None:
     targets = 3.0 + np.abs(np.sin(3 * rows[:, 0])) + rows[:, 1] ** 2 + np.random.default_rng(2).random(300)
     grid = np.column_stack([np.linspace(-3, 3, 60), np.full(60, 0.3)])
     run = boosted(
-        Table(rows, targets), name, monotone_constraints=[sign, 0], validation=Held(table=Table(grid, np.ones(60))), epochs=40
+        Table(rows, targets), name, monotone_constraints=[sign, 0], validation=Holdout(table=Table(grid, np.ones(60))), epochs=40
     )
     result = finish(run, trained(run))
     assert (sign * np.diff(result.predictions) >= 0).all()
@@ -374,7 +374,7 @@ def walk(parameters: Any, row: Array) -> Array:
 
 
 def test_the_parameters_of_a_result_are_the_whole_model() -> None:
-    run = boosted(bent(80), "mean_squared_error", epochs=12, validation=Held(fraction=0.25))
+    run = boosted(bent(80), "mean_squared_error", epochs=12, validation=Holdout(fraction=0.25))
     result = finish(run, trained(run))
     assert run.validation is not None
     assert result.parameters["first_nodes"].size == 12
@@ -386,7 +386,7 @@ def test_the_parameters_of_a_result_are_the_whole_model() -> None:
 def test_the_best_number_of_trees_is_restored() -> None:
     table = bent(60)
     noise = Table(table.inputs, np.random.default_rng(3).permutation(np.asarray(table.targets)))
-    run = boosted(table, "mean_squared_error", epochs=15, learning_rate=0.5, validation=Held(table=noise), restore_best=True)
+    run = boosted(table, "mean_squared_error", epochs=15, learning_rate=0.5, validation=Holdout(table=noise), restore_best=True)
     state = trained(run)
     result = finish(run, state)
     assert result.epoch < 15

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from app.training import DATASETS, Chosen, Held, Plan, Table, finish, prepare
+from app.training import DATASETS, Chosen, Holdout, Plan, Table, finish, prepare
 from tests.training.plans import loss, metric, mlp, optimizer, trained
 
 SEEDS = 5
@@ -61,7 +61,7 @@ def medians(experiment: Experiment) -> tuple[float, float]:
         loss=experiment.loss,
         epochs=experiment.epochs,
         optimizer=optimizer("sgd", learning_rate=0.01, momentum=0.9),
-        validation=Held(fraction=None, last=500),
+        validation=Holdout(fraction=None, last=500),
         batch_size=32,
         standardize_inputs=standardized,
         standardize_targets=standardized,
@@ -76,7 +76,7 @@ def medians(experiment: Experiment) -> tuple[float, float]:
     return training, validation
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: f"{each.dataset}-{each.loss.thing.name}")
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: f"{experiment.dataset}-{experiment.loss.thing.name}")
 def test_the_median_lies_near_that_of_keras(experiment: Experiment) -> None:
     for got, keras in zip(medians(experiment), experiment.keras, strict=True):
         if experiment.metric == "accuracy":

@@ -8,7 +8,7 @@ import pytest
 from sklearn.utils.class_weight import compute_sample_weight
 
 from app.errors import InvalidInput
-from app.training import Held, Table, finish, prepare
+from app.training import Holdout, Table, finish, prepare
 from app.training.tables import split
 from tests.training.plans import NONE, Array, classes, loss, metric, model, optimizer, plan, regression, trained
 
@@ -99,12 +99,12 @@ def test_weights_of_classes_by_index_and_by_name() -> None:
     chosen = loss("categorical_cross_entropy")
     expected = np.array([1.0, 4.0, 0.5])[np.asarray(table.targets, int)]
     for rows, given in ((table, [1.0, 4.0, 0.5]), (words, {"b": 4.0, "c": 0.5}), (table, {"1": 4.0, "2": 0.5})):
-        run = prepare(plan(rows, loss=chosen, class_weight=given, validation=Held(fraction=0.3)))
+        run = prepare(plan(rows, loss=chosen, class_weight=given, validation=Holdout(fraction=0.3)))
         assert run.validation is not None
         counted = np.sort(np.r_[np.asarray(run.training.row_weights), np.asarray(run.validation.row_weights)])
         np.testing.assert_array_equal(counted, np.sort(expected))
     outside = Table(table.inputs, words.targets)
-    run = prepare(plan(words, loss=chosen, class_weight={"b": 4.0, "c": 0.5}, validation=Held(table=outside)))
+    run = prepare(plan(words, loss=chosen, class_weight={"b": 4.0, "c": 0.5}, validation=Holdout(table=outside)))
     assert run.validation is not None
     np.testing.assert_array_equal(np.asarray(run.validation.row_weights), expected)
 
@@ -148,7 +148,7 @@ def test_weights_that_are_none_are_refused(weights: Array, path: tuple[str | int
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
 def test_a_stratified_split_has_its_share_of_each_class(seed: int, fraction: float) -> None:
     labels = np.random.default_rng(seed).choice(4, 97, p=[0.5, 0.3, 0.15, 0.05])
-    kept, held = split(97, Held(fraction=fraction, seed=seed, split="stratified"), labels)
+    kept, held = split(97, Holdout(fraction=fraction, seed=seed, split="stratified"), labels)
     assert sorted([*kept, *held]) == [*range(97)]
     assert len(held) == round(fraction * 97)
     counts = np.bincount(labels[held], minlength=4)
@@ -158,22 +158,24 @@ def test_a_stratified_split_has_its_share_of_each_class(seed: int, fraction: flo
 @pytest.mark.parametrize("seed", range(5))
 def test_a_grouped_split_tears_no_group_apart(seed: int) -> None:
     groups = np.random.default_rng(seed).integers(0, 12, 100).tolist()
-    kept, held = split(100, Held(fraction=0.3, seed=seed, split="grouped"), groups=groups)
+    kept, held = split(100, Holdout(fraction=0.3, seed=seed, split="grouped"), groups=groups)
     assert not {groups[row] for row in kept} & {groups[row] for row in held}
     assert sorted([*kept, *held]) == [*range(100)]
     assert 15 <= len(held) <= 45
 
 
 def test_an_ordered_split_holds_the_last_rows() -> None:
-    kept, held = split(10, Held(fraction=0.3, split="ordered"))
+    kept, held = split(10, Holdout(fraction=0.3, split="ordered"))
     assert (kept.tolist(), held.tolist()) == ([*range(7)], [7, 8, 9])
 
 
 def test_splits_that_have_nothing_to_go_by_are_refused() -> None:
     for way, path in (("stratified", ("validation", "split")), ("grouped", ("data", "groups"))):
         with pytest.raises(InvalidInput) as caught:
-            prepare(plan(regression(40), validation=Held(fraction=0.2, split=way)))
+            prepare(plan(regression(40), validation=Holdout(fraction=0.2, split=way)))
         assert caught.value.faults[0].path == path
-    run = prepare(plan(classes(40), loss=loss("categorical_cross_entropy"), validation=Held(fraction=0.25, split="stratified")))
+    run = prepare(
+        plan(classes(40), loss=loss("categorical_cross_entropy"), validation=Holdout(fraction=0.25, split="stratified"))
+    )
     assert run.validation is not None
     assert run.validation.n == 10

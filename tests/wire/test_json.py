@@ -396,7 +396,7 @@ def random_array(rng: np.random.Generator, shape: tuple[int, ...]) -> str:
 def random_value(rng: np.random.Generator, depth: int = 0) -> str:
     kind = rng.integers(7 if depth < 3 else 4)
     if kind in (0, 1):
-        return random_array(rng, tuple(int(each) for each in rng.integers(1, 5, size=rng.integers(1, 5))))
+        return random_array(rng, tuple(int(length) for length in rng.integers(1, 5, size=rng.integers(1, 5))))
     if kind == 2:
         return str(rng.choice(["true", "false", "null", '"[x]"', '"\\"["', "[]", "{}", '""', '["a","b"]', "[true,false]"]))
     if kind == 3:
@@ -415,8 +415,8 @@ def mutated(rng: np.random.Generator, text: str) -> str:
     """The text with a character or two removed, doubled or exchanged."""
     characters = list(text)
     for _ in range(rng.integers(1, 3)):
-        at = int(rng.integers(len(characters)))
-        characters[at : at + 1] = [[], [characters[at]] * 2, [str(rng.choice([*'[]{},:"0.-e1t ']))]][rng.integers(3)]
+        place = int(rng.integers(len(characters)))
+        characters[place : place + 1] = [[], [characters[place]] * 2, [str(rng.choice([*'[]{},:"0.-e1t ']))]][rng.integers(3)]
         characters = characters or ["{"]
     return "".join(characters)
 
@@ -490,7 +490,7 @@ def test_numbers_come_back_from_the_shortest_digits() -> None:
     text = encode(array).decode()
     assert np.array(json.loads(text)).tobytes() == array.tobytes()
     for token, number in zip(text.strip("[]").split(","), array.tolist(), strict=True):
-        digits, shortest = (each.partition("e")[0].replace(".", "").lstrip("-0").rstrip("0") for each in (token, repr(number)))
+        digits, shortest = (text.partition("e")[0].replace(".", "").lstrip("-0").rstrip("0") for text in (token, repr(number)))
         assert len(digits) <= len(shortest), (token, number)
 
 

@@ -1,5 +1,6 @@
 """An analysis as a chart: the error bar, the losses of the samples, and where the loss comes from."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from app.insight.charts.theme import (
@@ -90,31 +91,21 @@ def _histogram(theme: Theme, answer: Answer) -> Iterator[Spec]:
     x = quantity("from", "loss of a sample", domain=_room(edges), **ticks(edges))
     y = quantity("n", "samples", domain=(0, 1.08 * max(1, *counts)), tickMinStep=1, tickCount=4, format="d")
     bars = {"type": "bar", "color": theme.series[0], "binSpacing": 1}
+    title = "Losses of the samples"
     layers: list[Spec] = [
         {"data": {"values": rows}, "mark": bars, "encoding": {"x": x, "x2": {"field": "to"}, "y": y, "y2": {"datum": 0}}}
     ]
     if (mean := finite(answer["value"])) is not None and edges[0] <= mean <= edges[-1]:
-        layers += [
-            _rule(theme, "from", mean, x, 150),
-            _note(theme, "from", mean, x, f"value {written(mean)}", right=mean > (edges[0] + edges[-1]) / 2),
-        ]
-    yield {"width": PANEL, "height": 150, "title": panel_title(theme, "Losses of the samples"), "layer": layers}
+        layers.append(_rule(theme, "from", mean, x, 150))
+        title += f"; dashed: {written(mean)}, the value"
+    yield {"width": PANEL, "height": 150, "title": panel_title(theme, title), "layer": layers}
 
 
-def _rule(theme: Theme, field: str, at: float, x: Spec, height: float) -> Spec:
+def _rule(theme: Theme, field: str, value: float, x: Spec, height: float) -> Spec:
     return {
-        "data": {"values": [{field: at}]},
+        "data": {"values": [{field: value}]},
         "mark": {"type": "rule", "color": theme.series[1], "strokeDash": [6, 4], "strokeWidth": 2},
         "encoding": {"x": x, "y": {"value": 0}, "y2": {"value": height}},
-    }
-
-
-def _note(theme: Theme, field: str, at: float, x: Spec, text: str, *, right: bool) -> Spec:
-    side = {"align": "right", "dx": -6} if right else {"align": "left", "dx": 6}
-    return {
-        "data": {"values": [{field: at, "text": text}]},
-        "mark": {"type": "text", "baseline": "top", "color": theme.ink, **side},
-        "encoding": {"x": x, "y": {"value": 0}, "text": {"field": "text"}},
     }
 
 
@@ -168,11 +159,14 @@ def _reliability(theme: Theme, calibration: Answer | None) -> Iterator[Spec]:
     rows = [cells for cells in rows if "x" in cells and "y" in cells]
     if calibration is None or not rows:
         return
-    x = quantity("x", "mean prediction", domain=(0, 1))
-    y = quantity("y", "share observed", domain=(0, 1))
+    low, high = _tenths([number for cells in rows for number in (cells["x"], cells["y"])])
+    x, y = (
+        quantity(field, name, domain=(low, high), tickCount=4, format="~r")
+        for field, name in (("x", "mean prediction"), ("y", "share observed"))
+    )
     layers: list[Spec] = [
         {
-            "data": {"values": [{"x": 0, "y": 0}, {"x": 1, "y": 1}]},
+            "data": {"values": [{"x": low, "y": low}, {"x": high, "y": high}]},
             "mark": {"type": "line", "color": theme.control, "strokeWidth": 1, "strokeDash": [3, 3]},
             "encoding": {"x": x, "y": y},
         },
@@ -278,6 +272,12 @@ def _room(numbers: Sequence[float]) -> tuple[float, float]:
     return (low, high) if low < high else (low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0))
 
 
+def _tenths(shares: Sequence[float]) -> tuple[float, float]:
+    """The tenths between which these shares lie: of a rare class all are small."""
+    low = min(9, math.floor(10 * min(shares) + 1e-9))
+    return low / 10, max(low + 1, math.ceil(10 * max(shares) - 1e-9)) / 10
+
+
 def _percent(share: object) -> str:
     value = finite(share)
     return "" if value is None else f"{written(100 * value, 3)} %"
@@ -302,25 +302,25 @@ def _subtitle(answer: Answer) -> str:
 
 
 def _description(answer: Answer) -> str:
-    said = [f"{_title(answer)} over {counted(answer['n_samples'], 'sample')}."]
+    sentences = [f"{_title(answer)} over {counted(answer['n_samples'], 'sample')}."]
     interval = part(answer, "interval")
     if ends := recommended(interval):
-        said.append(f"{_percent(interval.get('confidence'))} interval from {written(ends[0])} to {written(ends[1])}.")
+        sentences.append(f"{_percent(interval.get('confidence'))} interval from {written(ends[0])} to {written(ends[1])}.")
     if sentence := part(answer, "concentration").get("sentence"):
-        said.append(f"{sentence.rstrip('.')}.")
+        sentences.append(f"{sentence.rstrip('.')}.")
     if worst := answer.get("worst"):
-        said.append(f"The worst sample is {worst[0]['index']}: its loss is {written(worst[0]['loss'])}.")
+        sentences.append(f"The worst sample is {worst[0]['index']}: its loss is {written(worst[0]['loss'])}.")
     if test := part(answer, "residuals").get("heteroscedasticity"):
-        said.append(f"Residuals of even spread: p {_p(test.get('p_value'))}.")
+        sentences.append(f"Residuals of even spread: p {_p(test.get('p_value'))}.")
     if calibration := answer.get("calibration"):
-        said.append(f"Calibration: ECE {written(calibration.get('ece'), 3)} in {counted(len(calibration['bins']), 'bin')}.")
+        sentences.append(f"Calibration: ECE {written(calibration.get('ece'), 3)} in {counted(len(calibration['bins']), 'bin')}.")
     if confusion := answer.get("confusion"):
-        said.append(
+        sentences.append(
             f"Accuracy {_percent(confusion.get('accuracy'))} over {counted(len(confusion['classes']), 'class')}.".replace(
                 "classs", "classes"
             )
         )
     for name, groups in part(answer, "groups").items():
         values = listed(f"{named(group['group'])} {written(group['value'])}" for group in groups[:MOST_ROWS])
-        said.append(f"By {named(name)}: {values}.")
-    return " ".join(said)
+        sentences.append(f"By {named(name)}: {values}.")
+    return " ".join(sentences)

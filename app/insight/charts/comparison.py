@@ -36,12 +36,12 @@ def compare(answer: Answer, theme_name: ThemeName) -> Spec:
         if len(losses) == 1
         else f"{counted(models, 'model')} under {len(losses)} losses"
     )
-    said = [_concluded(entry, alone=len(losses) == 1) for entry in losses]
+    sentences = [_concluded(entry, alone=len(losses) == 1) for entry in losses]
     if len(losses) > FEW_LOSSES:
-        said = [f"{sum(entry['best'] is not None for entry in losses)} of {len(losses)} losses have a best model."]
+        sentences = [f"{sum(entry['best'] is not None for entry in losses)} of {len(losses)} losses have a best model."]
     if len(losses) > MOST_LOSSES:
-        said.append(f"The first {MOST_LOSSES} are drawn.")
-    return chart(theme, title, " ".join(said), _description(answer), grid(panels))
+        sentences.append(f"The first {MOST_LOSSES} are drawn.")
+    return chart(theme, title, " ".join(sentences), _description(answer), grid(panels))
 
 
 def _of_loss(theme: Theme, entry: Answer) -> list[Spec]:
@@ -83,20 +83,20 @@ def _first(rows: Sequence[object]) -> str:
 
 
 def _concluded(entry: Answer, *, alone: bool) -> str:
-    said = str(entry["conclusion"]).rstrip(".") + "."
-    return said if alone else f"{_named(entry)}: {said}"
+    conclusion = str(entry["conclusion"]).rstrip(".") + "."
+    return conclusion if alone else f"{_named(entry)}: {conclusion}"
 
 
 def _description(answer: Answer) -> str:
-    said = [f"Comparison over {counted(answer['n_samples'], 'sample')}."]
+    sentences = [f"Comparison over {counted(answer['n_samples'], 'sample')}."]
     for entry in answer["losses"][:MOST_LOSSES]:
         values = listed(f"{named(line['model'])} {written(line['value'])}" for line in entry["table"][:MOST_ROWS])
-        said.append(f"{_named(entry)}: {values}. {str(entry['conclusion']).rstrip('.')}.")
-        said += [_apart(pair) for pair in entry["pairs"][:3] if finite(pair["difference"]) is not None]
-    return " ".join(said)
+        sentences.append(f"{_named(entry)}: {values}. {str(entry['conclusion']).rstrip('.')}.")
+        sentences += [_apart(pair) for pair in entry["pairs"][:3] if finite(pair["difference"]) is not None]
+    return " ".join(sentences)
 
 
 def _apart(pair: Answer) -> str:
     low, high = pair["interval"] or (None, None)
-    said = f"{listed(pair['models'])} differ by {written(pair['difference'])}"
-    return f"{said}." if finite(low) is None or finite(high) is None else f"{said}, from {written(low)} to {written(high)}."
+    apart = f"{listed(pair['models'])} differ by {written(pair['difference'])}"
+    return f"{apart}." if finite(low) is None or finite(high) is None else f"{apart}, from {written(low)} to {written(high)}."

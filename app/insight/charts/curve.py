@@ -23,6 +23,7 @@ from app.insight.charts.theme import (
     styles,
     thinned,
     ticks,
+    within,
     written,
 )
 
@@ -103,15 +104,18 @@ def _panel(answer: Answer, theme: Theme, names: Sequence[str], field: str, *, la
     rows: list[Spec] = []
     ends: list[tuple[str, float]] = []
     for line, (name, entry) in enumerate(zip(names, curves, strict=True)):
-        runs = [thinned(run, WIDTH / (x[-1] - x[0]), height / (high - low)) for run in _runs(x, entry, field)]
-        seen = [y for run in runs for _, y in run if low <= y <= high]
+        drawn = [piece for run in _runs(x, entry, field) for piece in within(run, low, high)]
+        runs = [thinned(run, WIDTH / (x[-1] - x[0]), height / (high - low)) for run in drawn]
+        seen = [y for run in runs for _, y in run]
         ends.append((name, seen[-1] if seen else low))
-        rows = [{"x": at, "y": y, "line": line, "piece": piece} for piece, run in enumerate(runs) for at, y in run] + rows
+        rows = [
+            {"x": abscissa, "y": y, "line": line, "piece": piece} for piece, run in enumerate(runs) for abscissa, y in run
+        ] + rows
     layers = [*_asymptotes(answer, theme, (low, high))] if field == "value" else []
     layers.append(
         {
             "data": {"values": rows},
-            "mark": {"type": "line", "clip": True},
+            "mark": "line",
             "encoding": {"detail": {"field": "piece", "type": "nominal"}, **styles(theme, len(names))},
         }
     )
@@ -184,7 +188,7 @@ def _kinks(answer: Answer, theme: Theme) -> list[Spec]:
 
 def _at(x: Sequence[float], numbers: Sequence[object], place: float) -> float | None:
     """The value at a place between those that are known."""
-    known = [(at, value) for at, number in zip(x, numbers, strict=True) if (value := finite(number)) is not None]
+    known = [(abscissa, value) for abscissa, number in zip(x, numbers, strict=True) if (value := finite(number)) is not None]
     for before, after in pairwise(known):
         if before[0] <= place <= after[0]:
             return _onward(before, after, place)
@@ -212,7 +216,7 @@ def _asymptotes(answer: Answer, theme: Theme, view: tuple[float, float]) -> Iter
             rows = [{"x": place, "y": y} for place, y, _ in inside if slope == 0 or (place - side[0]) * side[1] >= 0]
             yield {
                 "data": {"values": rows},
-                "mark": {"type": "line", "color": theme.muted, "strokeWidth": 1, "strokeDash": [3, 3], "clip": True},
+                "mark": {"type": "line", "color": theme.muted, "strokeWidth": 1, "strokeDash": [3, 3]},
                 "encoding": {},
             }
 
@@ -225,7 +229,9 @@ def _side(line: Sequence[tuple[float, float, float | None]]) -> tuple[float, flo
 
 def _description(answer: Answer, names: Sequence[str]) -> str:
     x = answer["x"]
-    said = [f"Loss over the {answer['axis']}, from {written(x[0])} to {written(x[-1])}, at target {written(answer['target'])}."]
+    sentences = [
+        f"Loss over the {answer['axis']}, from {written(x[0])} to {written(x[-1])}, at target {written(answer['target'])}."
+    ]
     for name, entry in zip(names, answer["curves"], strict=True):
         numbers = _numbers(entry["value"])
         first, last = (written(entry["value"][index]) for index in (0, -1))
@@ -241,5 +247,5 @@ def _description(answer: Answer, names: Sequence[str]) -> str:
         )
         poles = [found["x"] for found in entry["asymptotes"] if found["kind"] == "vertical"]
         text += f"; it grows without bound at {listed(map(written, poles))}" if poles else ""
-        said.append(text + ".")
-    return " ".join(said)
+        sentences.append(text + ".")
+    return " ".join(sentences)

@@ -24,6 +24,7 @@ from app.insight.charts.theme import (
     styles,
     thinned,
     ticks,
+    within,
     written,
 )
 
@@ -99,13 +100,16 @@ def _panel(
     up["axis"] |= {"labelExpr": "format(pow(10, datum.value), '.3~g')", "gridColor": theme.line} if log else ticks((low, high))
     rows: list[Spec] = []
     for index, (_, line) in enumerate(scaled):
-        kept = thinned(line, width / max(end, 2), height / (high - low))
-        rows = [{"x": epoch, "y": number, "line": index} for epoch, number in kept] + rows
+        runs = [thinned(run, width / max(end, 2), height / (high - low)) for run in within(line, low, high)]
+        rows = [
+            {"x": epoch, "y": number, "line": index, "piece": piece} for piece, run in enumerate(runs) for epoch, number in run
+        ] + rows
     few = max(len(line) for _, line in lines) <= 1
     layers: list[Spec] = [*_marks(theme, run, metric, height, end)]
-    mark: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1} if few else {"type": "line", "clip": True}
+    mark: Spec = {"type": "point", "filled": True, "size": 60, "opacity": 1} if few else {"type": "line"}
     look = styles(theme, len(SIDES))
-    layers.append({"data": {"values": rows}, "mark": mark, "encoding": {"color": look["color"]} if few else look})
+    look = {"color": look["color"]} if few else look | {"detail": {"field": "piece", "type": "nominal"}}
+    layers.append({"data": {"values": rows}, "mark": mark, "encoding": look})
     layers += end_labels(theme, [(name, line[-1][1]) for name, line in scaled if line], len(SIDES), width, height, (low, high))
     for layer in layers:
         layer["encoding"] = {"x": across, "y": up} | layer["encoding"]
@@ -211,14 +215,14 @@ def _verdict(answer: Answer) -> tuple[str, str]:
 def _description(answer: Answer) -> str:
     verdict, summary = _verdict(answer)
     ended = f"it stopped at epoch {answer['stopped']['epoch']} ({named(answer['stopped']['reason']).replace('_', ' ')})"
-    said = [f"{named(answer['loss']['name'])} over {counted(len(answer['history']), 'epoch')}; {ended}."]
+    sentences = [f"{named(answer['loss']['name'])} over {counted(len(answer['history']), 'epoch')}; {ended}."]
     for side, line in _lines(answer, None):
-        said.append(f"The {side} loss goes from {written(line[0][1])} to {written(line[-1][1])}.")
+        sentences.append(f"The {side} loss goes from {written(line[0][1])} to {written(line[-1][1])}.")
     if answer["best_epoch"]:
-        said.append(f"The best epoch is {answer['best_epoch']}.")
+        sentences.append(f"The best epoch is {answer['best_epoch']}.")
     if verdict:
-        said.append(f"Verdict: {verdict}. {summary}")
-    return " ".join(said)
+        sentences.append(f"Verdict: {verdict}. {summary}")
+    return " ".join(sentences)
 
 
 def _best(answer: Answer, names: Sequence[str]) -> str:
@@ -228,9 +232,9 @@ def _best(answer: Answer, names: Sequence[str]) -> str:
 
 
 def _comparison(answer: Answer, names: Sequence[str]) -> str:
-    said = [f"{counted(len(names), 'training run')}, another {answer['by']} each."]
+    sentences = [f"{counted(len(names), 'training run')}, another {answer['by']} each."]
     for name, line in zip(names, answer["table"], strict=True):
         losses = [f"{side} loss {written(line[f'{side}_loss'])}" for side in SIDES if finite(line[f"{side}_loss"]) is not None]
-        said.append(f"{_caption(name, line)}" + (f", {' and '.join(losses)}" if losses else "") + ".")
+        sentences.append(f"{_caption(name, line)}" + (f", {' and '.join(losses)}" if losses else "") + ".")
     best = _best(answer, names)
-    return " ".join([*said, f"{best[:1].upper()}{best[1:]}." if best else ""]).strip()
+    return " ".join([*sentences, f"{best[:1].upper()}{best[1:]}." if best else ""]).strip()

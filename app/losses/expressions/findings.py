@@ -51,7 +51,7 @@ class Findings:
     """The largest slope; None where it grows without a bound that could be seen, or is not finite everywhere."""
 
 
-class Told(NamedTuple):
+class Description(NamedTuple):
     """What an answer tells of an expression."""
 
     derivative: str | None
@@ -63,10 +63,10 @@ class Told(NamedTuple):
 
 
 @lru_cache(256)
-def told_of(expression: Expression) -> Told:
+def told_of(expression: Expression) -> Description:
     """Everything that an answer tells of it."""
     derivative, drawn = _derivative(expression)
-    return Told(derivative, drawn, tuple(_kinks(expression)), _findings(expression))
+    return Description(derivative, drawn, tuple(_kinks(expression)), _findings(expression))
 
 
 def _derivative(expression: Expression) -> tuple[str | None, str | None]:
@@ -128,10 +128,10 @@ def _kinks(expression: Expression) -> list[str]:
     """The conditions under which the value or the slope jumps, where the target is 0."""
     value, steps = expression.value, expression.value.steps
     found: dict[str, None] = {}
-    for at in steps.needed([value]):
-        step = steps.all[at]
+    for index in steps.needed([value]):
+        step = steps.all[index]
         kinks = FUNCTIONS[step.name].kinks if step.inputs else None
-        for left, right in kinks(*(Term(steps, each) for each in step.inputs)) if kinks else ():
+        for left, right in kinks(*(Term(steps, source) for source in step.inputs)) if kinks else ():
             if steps.depends(left, ("p", "r")) or steps.depends(right, ("p", "r")):
                 roots = _roots(Program([left - right], expression.parameters))
                 if roots.size and _bends(expression, roots):

@@ -34,7 +34,7 @@ TOKENS = re.compile(
 class Token(NamedTuple):
     kind: str
     text: str
-    at: int
+    column: int
 
 
 class Parsed(NamedTuple):
@@ -53,8 +53,8 @@ def parse(text: str, parameters: Mapping[str, float]) -> Parsed:
     """The steps of an expression over p, y, r and these parameters; InvalidParameter for everything else."""
     for name in parameters:
         if name in RESERVED or not NAME.fullmatch(name):
-            said = "begins with a letter, goes on with letters, digits and _ (40 at most), and is none of the language's own"
-            reject(f"the name of a parameter {said}", "name", "parameters", name)
+            rule = "begins with a letter, goes on with letters, digits and _ (40 at most), and is none of the language's own"
+            reject(f"the name of a parameter {rule}", "name", "parameters", name)
     if len(text) > MOST_CHARACTERS:
         reject(f"an expression has at most {MOST_CHARACTERS} characters; this one has {len(text)}: shorten it")
     if not text.isascii() or not text.isprintable():
@@ -80,16 +80,16 @@ def is_expression(text: str, parameters: Mapping[str, float]) -> bool:
 
 
 def _tokens(text: str) -> Iterator[Token]:
-    at = 0
-    while at < len(text):
-        found = TOKENS.match(text, at)
+    position = 0
+    while position < len(text):
+        found = TOKENS.match(text, position)
         if found is None:
-            hint = " (a power is **)" if text[at] == "^" else ""
-            reject(f"character {at + 1} is none that an expression may have{hint}: it is made of {ALLOWED}")
+            hint = " (a power is **)" if text[position] == "^" else ""
+            reject(f"character {position + 1} is none that an expression may have{hint}: it is made of {ALLOWED}")
         kind = found.lastgroup or ""
         if kind != "space":
-            yield Token(kind, found.group(), at + 1)
-        at = found.end()
+            yield Token(kind, found.group(), position + 1)
+        position = found.end()
     yield Token("end", "", len(text) + 1)
 
 
@@ -123,12 +123,12 @@ class _Parser:
         if not self.taken(sign):
             self.unexpected(f'"{sign}" is missing here')
 
-    def unexpected(self, said: str = "") -> NoReturn:
+    def unexpected(self, hint: str = "") -> NoReturn:
         token = self.token
-        where = "at the end" if token.kind == "end" else f"at character {token.at}"
-        if token.text in COMPARISONS and not said:
-            said = "a comparison stands in where(condition, then, otherwise) only"
-        reject(f"the expression cannot be read {where}: {said or f'it is made of {ALLOWED}'}")
+        where = "at the end" if token.kind == "end" else f"at character {token.column}"
+        if token.text in COMPARISONS and not hint:
+            hint = "a comparison stands in where(condition, then, otherwise) only"
+        reject(f"the expression cannot be read {where}: {hint or f'it is made of {ALLOWED}'}")
 
     # --- the grammar ---
 
@@ -166,12 +166,12 @@ class _Parser:
         if sign is None:
             return base
         if self.exponent:
-            reject(f"there is a power within an exponent (character {sign.at}): write it as a product or with exp")
+            reject(f"there is a power within an exponent (character {sign.column}): write it as a product or with exp")
         self.exponent = True
         exponent = self.signed()
         self.exponent = False
-        if abs(self.constants.get(exponent.at, 0.0)) > LARGEST_EXPONENT:
-            reject(f"an exponent is at most {LARGEST_EXPONENT:.0f} (character {sign.at}): use exp for what grows faster")
+        if abs(self.constants.get(exponent.index, 0.0)) > LARGEST_EXPONENT:
+            reject(f"an exponent is at most {LARGEST_EXPONENT:.0f} (character {sign.column}): use exp for what grows faster")
         return self.made("**", base, exponent)
 
     def primary(self) -> Term:
@@ -191,22 +191,22 @@ class _Parser:
     def function(self, token: Token) -> Term:
         found = CALLS.get(token.text)
         if found is None:
-            reject(f"there is no function of the name at character {token.at}: there are {', '.join(CALLS)}")
+            reject(f"there is no function of the name at character {token.column}: there are {', '.join(CALLS)}")
         inputs = [self.comparison() if token.text == "where" else self.sum()]
         while self.taken(","):
             inputs.append(self.sum())
         self.expect(")")
         if len(inputs) != found.inputs:
             many = "one input" if found.inputs == 1 else f"{found.inputs} inputs"
-            reject(f"{token.text} (character {token.at}) takes {many}, in their order; it has {len(inputs)}")
-        if token.text == "polygamma" and self.steps.all[inputs[0].at] not in ORDERS:
-            reject(f"the first input of polygamma (character {token.at}) is a whole number from 0 to {len(ORDERS) - 1}")
+            reject(f"{token.text} (character {token.column}) takes {many}, in their order; it has {len(inputs)}")
+        if token.text == "polygamma" and self.steps.all[inputs[0].index] not in ORDERS:
+            reject(f"the first input of polygamma (character {token.column}) is a whole number from 0 to {len(ORDERS) - 1}")
         return self.made(token.text, *inputs)
 
     def number(self, token: Token) -> Term:
         number = float(token.text)
         if number >= LARGEST_NUMBER:
-            reject(f"numbers are below {LARGEST_NUMBER:.0e} (character {token.at})")
+            reject(f"numbers are below {LARGEST_NUMBER:.0e} (character {token.column})")
         return self.constant(self.steps.term(number), number)
 
     def named(self, token: Token) -> Term:
@@ -215,8 +215,8 @@ class _Parser:
         if token.text == PI:
             return self.constant(self.steps.name(PI), math.pi)
         if token.text not in self.parameters:
-            said = "is a function, and takes its inputs in parentheses" if token.text in CALLS else "is not known"
-            reject(f"the name at character {token.at} {said}: an expression is made of {ALLOWED}")
+            rule = "is a function, and takes its inputs in parentheses" if token.text in CALLS else "is not known"
+            reject(f"the name at character {token.column} {rule}: an expression is made of {ALLOWED}")
         return self.constant(self.steps.name(token.text), self.parameters[token.text])
 
     # --- steps ---
@@ -228,13 +228,13 @@ class _Parser:
         return term
 
     def constant(self, term: Term, number: float) -> Term:
-        self.constants[term.at] = number
+        self.constants[term.index] = number
         return self.counted(term)
 
     def made(self, name: str, *inputs: Term) -> Term:
         """A further step; what depends on no variable is computed here, and is finite."""
         term = self.counted(self.steps.call(name, *inputs))
-        numbers = [self.constants.get(each.at) for each in inputs]
+        numbers = [self.constants.get(operand.index) for operand in inputs]
         if name == "/" and numbers[1] == 0.0:
             reject("the expression divides by what is always 0")
         if None not in numbers:
@@ -242,7 +242,7 @@ class _Parser:
                 number = float(FUNCTIONS[name].compute(*map(np.float64, numbers)))
             if not math.isfinite(number):
                 reject("a part of the expression that depends on parameters and numbers alone is not finite")
-            self.constants[term.at] = number
+            self.constants[term.index] = number
         return term
 
 

@@ -34,11 +34,11 @@ def simplified(output: Term) -> Sum:
     """A step as a sum of products."""
     steps = output.steps
     found: dict[int, Sum] = {}
-    for at in steps.needed([output]):
-        step = steps.all[at]
-        inputs = [found[each] for each in step.inputs]
-        found[at] = _called(step.name, inputs) if inputs else _leaf(step.name, step.number)
-    return found[output.at]
+    for index in steps.needed([output]):
+        step = steps.all[index]
+        inputs = [found[source] for source in step.inputs]
+        found[index] = _called(step.name, inputs) if inputs else _leaf(step.name, step.number)
+    return found[output.index]
 
 
 def _leaf(name: str, number: float) -> Sum:
@@ -122,4 +122,4 @@ def _power(terms: Sum, exponent: float) -> Sum | None:
         scale = number**exponent
     except OverflowError:
         return None
-    return _of(Product(scale), Product(1.0, tuple((factor, each * exponent) for factor, each in factors))) if scale else None
+    return _of(Product(scale), Product(1.0, tuple((factor, base * exponent) for factor, base in factors))) if scale else None

@@ -24,8 +24,8 @@ class Step(NamedTuple):
 class Term:
     """A step to calculate with: operators and calls add further ones to its list, where these change anything."""
 
-    def __init__(self, steps: "Steps", at: int) -> None:
-        self.steps, self.at = steps, at
+    def __init__(self, steps: "Steps", index: int) -> None:
+        self.steps, self.index = steps, index
 
     def call(self, name: str, *others: "Term | float") -> "Term":
         """The function of this step and others."""
@@ -34,7 +34,7 @@ class Term:
     @property
     def number(self) -> float | None:
         """The number that it is, None where it is none."""
-        step = self.steps.all[self.at]
+        step = self.steps.all[self.index]
         return None if step.name else step.number
 
     def __add__(self, other: "Term | float") -> "Term":
@@ -53,6 +53,9 @@ class Term:
 
     def __truediv__(self, other: "Term | float") -> "Term":
         other = self.steps.term(other)
+        step = self.steps.all[self.index]
+        if step.name == "*" and step.inputs[0] == other.index and other.number:
+            return Term(self.steps, step.inputs[1])
         return self if self.number == 0.0 or other.number == 1.0 else self.call("/", other)
 
     def __pow__(self, other: "Term | float") -> "Term":
@@ -62,7 +65,7 @@ class Term:
         return self if other.number == 1.0 else self.call("**", other)
 
     def __neg__(self) -> "Term":
-        step = self.steps.all[self.at]
+        step = self.steps.all[self.index]
         if step.name == "neg":
             return Term(self.steps, step.inputs[0])
         return self.steps.term(-step.number) if not step.name else self.call("neg")
@@ -88,44 +91,44 @@ class Steps:
         return self._add(Step(name))
 
     def call(self, name: str, *inputs: Term) -> Term:
-        return self._add(Step(name, tuple(term.at for term in inputs)))
+        return self._add(Step(name, tuple(term.index for term in inputs)))
 
     def _add(self, step: Step) -> Term:
-        at = self._known.setdefault(step, len(self.all))
-        if at == len(self.all):
+        index = self._known.setdefault(step, len(self.all))
+        if index == len(self.all):
             self.all.append(step)
-        return Term(self, at)
+        return Term(self, index)
 
     def needed(self, outputs: Iterable[Term]) -> list[int]:
         """The steps that these are made of, in an order in which they can be computed."""
-        wanted = {term.at for term in outputs}
-        for at in range(max(wanted), -1, -1):
-            if at in wanted:
-                wanted.update(self.all[at].inputs)
+        wanted = {term.index for term in outputs}
+        for index in range(max(wanted), -1, -1):
+            if index in wanted:
+                wanted.update(self.all[index].inputs)
         return sorted(wanted)
 
     def depends(self, output: Term, names: Iterable[str]) -> bool:
         """Whether it is made of any of these names."""
-        found = {self.all[at].name for at in self.needed([output])}
+        found = {self.all[index].name for index in self.needed([output])}
         return not found.isdisjoint(names)
 
     def size_of(self, output: Term) -> float:
         """How many steps it is written with, where those that are used again are written again."""
         sizes: dict[int, float] = {}
-        for at in self.needed([output]):
-            sizes[at] = 1.0 + sum(sizes[each] for each in self.all[at].inputs)
-        return sizes[output.at]
+        for index in self.needed([output]):
+            sizes[index] = 1.0 + sum(sizes[source] for source in self.all[index].inputs)
+        return sizes[output.index]
 
     def derivative(self, output: Term, rules: Mapping[str, Rule]) -> Term:
         """Its derivative to the prediction, by the rule of each function."""
         slopes: dict[int, Term] = {}
-        for at in self.needed([output]):
-            step = self.all[at]
+        for index in self.needed([output]):
+            step = self.all[index]
             if not step.inputs:
-                slopes[at] = self.term(1.0 if step.name in ("p", "r") else 0.0)
+                slopes[index] = self.term(1.0 if step.name in ("p", "r") else 0.0)
                 continue
-            within = [slopes[each] for each in step.inputs]
-            inputs = [Term(self, each) for each in step.inputs]
+            within = [slopes[source] for source in step.inputs]
+            inputs = [Term(self, source) for source in step.inputs]
             flat = all(slope.number == 0.0 for slope in within)
-            slopes[at] = self.term(0.0) if flat else rules[step.name](Term(self, at), *inputs, *within)
-        return slopes[output.at]
+            slopes[index] = self.term(0.0) if flat else rules[step.name](Term(self, index), *inputs, *within)
+        return slopes[output.index]

@@ -30,7 +30,7 @@ def text(terms: Sum) -> str:
         return "0"
     first, *others = terms
     written = ("-" if first.number < 0 else "") + _product(first)
-    return written + "".join(f" {'-' if each.number < 0 else '+'} {_product(each)}" for each in others)
+    return written + "".join(f" {'-' if term.number < 0 else '+'} {_product(term)}" for term in others)
 
 
 def _product(product: Product) -> str:
@@ -38,10 +38,10 @@ def _product(product: Product) -> str:
     above, below = _split(product)
     number = abs(product.number)
     parts = [_plain(number)] if number != 1.0 or not above else []
-    parts += [_factor(*each) for each in above]
+    parts += [_factor(*power) for power in above]
     if not below:
         return "*".join(parts)
-    divisor = "*".join(_factor(*each) for each in below)
+    divisor = "*".join(_factor(*power) for power in below)
     return f"{'*'.join(parts)}/{f'({divisor})' if len(below) > 1 else divisor}"
 
 
@@ -100,13 +100,13 @@ def _fraction(product: Product) -> str:
     above, below = _split(product)
     number = abs(product.number)
     parts = [f"<mn>{_plain(number)}</mn>"] if number != 1.0 or not above else []
-    parts += [_power(*each) for each in above]
+    parts += [_power(*power) for power in above]
     if not below:
         return _row(parts)
     if not above or number == 1.0 or len(parts) > 1:
         bare = _bare(above) if number == 1.0 and above else None
-        return f"<mfrac>{bare or _row(parts)}{_bare(below) or _row([_power(*each) for each in below])}</mfrac>"
-    return f"<mfrac>{_row(parts)}{_row([_power(*each) for each in below])}</mfrac>"
+        return f"<mfrac>{bare or _row(parts)}{_bare(below) or _row([_power(*power) for power in below])}</mfrac>"
+    return f"<mfrac>{_row(parts)}{_row([_power(*power) for power in below])}</mfrac>"
 
 
 def _bare(factors: Factors) -> str | None:

@@ -127,7 +127,7 @@ def quantile(
     targets=REAL,
     formula="|τ − [r > 0]|·r²",
     gradient="2|τ − [r > 0]|·r",
-    aliases=("asymmetric_squared", "asymmetric_squared_error", "reg:expectileerror", "Expectile"),
+    aliases=("asymmetric_squared", "asymmetric_squared_error", "Expectile"),
     equals=(equal("catboost.utils.eval_metric(targets, predictions, f'Expectile:alpha={tau}')[0]", axes=("n",)),),
     reference="Newey and Powell (1987), doi:10.2307/1911031",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,

@@ -60,13 +60,38 @@ def _boxes(box_format: BoxFormat, row: str, rule: str, turned: str, hint: str) -
         bad = domain.outside(array)
         if bad.any():
             place.refuse_numbers(bad, array, f"{turned} (boxes are {row}{hint})", "box")
-        return Reading(array, f"box_{box_format}")
+        return Reading(array, f"box_{box_format}", _other_format(array, box_format, place.name))
 
     def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
         corner, size = rng.integers(0, 5, (sizes.n, 2)) * 0.5, rng.integers(2, 7, (sizes.n, 2)) * 0.5
         return np.concatenate([corner, size if domain.sized else corner + size], axis=1)
 
     return Encoding(f"box_{box_format}", f"a box {row} with {rule}", ("n 4",), read, draw, domain=domain)
+
+
+FEWEST_BOXES, STRONG = 20, 0.4
+"""From how many boxes on something can be told of what the last two numbers are, and how closely they then follow the first."""
+
+
+def _other_format(boxes: Numbers, box_format: BoxFormat, name: str) -> tuple[str, ...]:
+    """What is said of boxes whose last two numbers go with the first two as those of another format do.
+
+    A far corner moves with the near one. A width falls as its corner moves away, where all boxes lie in one picture: and one
+    never below its corner, in every box, along both axes, is a far corner itself.
+    """
+    if len(boxes) < FEWEST_BOXES or box_format == "cxcywh":
+        return ()
+    near, last = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
+    with np.errstate(all="ignore"):
+        near, last = near - near.mean(axis=0), last - last.mean(axis=0)
+        together = (near * last).sum(axis=0) / np.sqrt((near * near).sum(axis=0) * (last * last).sum(axis=0))
+    if box_format == "xyxy" and (together < -STRONG).all():
+        return (
+            f"{name} are taken as [x1, y1, x2, y2], but x2 and y2 fall where x1 and y1 rise: is box_format meant to be xywh?",
+        )
+    if box_format == "xywh" and (together > STRONG).all() and (boxes[:, 2:] >= boxes[:, :2]).all():
+        return (f"{name} are taken as [x1, y1, width, height], but look like two corners: is box_format meant to be xyxy?",)
+    return ()
 
 
 def _when_format(encoding: Encoding) -> Case:

@@ -238,6 +238,6 @@ def _power_series(t: Array, a: float, b: float) -> Array:
         coefficients.append(gap / factorial)
         gap, factorial = a * gap + b**n, factorial * (n + 2)
     series = np.zeros_like(t)
-    for each in reversed(coefficients):
-        series = series * t + each
+    for coefficient in reversed(coefficients):
+        series = series * t + coefficient
     return series * t * t

@@ -4,244 +4,43 @@ Of arrays (n, *d), every number is an element by itself. A likelihood is not a d
 pass through zero and below it, and their terms cancel there and at the optimum. Both are evaluated in double-double.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
-from app.errors import Fault, InvalidParameter
-from app.libraries import AVERAGES, EACH, equal
-from app.losses.encodings import COUNT, NON_NEGATIVE, POSITIVE, REAL
-from app.losses.inputs import Case, Choice, when
+from app.domains import Interval
+from app.libraries import EACH, equal
+from app.losses.cost import IN_PAIRS
+from app.losses.encodings import NON_NEGATIVE, POSITIVE, REAL, numbers, steps
+from app.losses.inputs import when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, SMOOTH, Second, Seconds, loss
 from app.losses.numerics.cancelling import (
     HALF_LOG_2_PI,
     HALF_LOG_2_PI_LOW,
     LOG_2_LOW,
     Where,
-    cancels,
-    exp_minus,
     log_plus,
     put,
-    times_power,
-    with_factorial,
 )
+from app.losses.numerics.gamma import HALF_LOG_2_PI as HALF_LOG_2_PI_WIDE
 from app.losses.numerics.pairs import (
     Pair,
-    constant,
     difference,
     pair,
     pair_add,
     pair_divide,
     pair_multiply,
-    plus_share,
     two_product,
     two_sum,
 )
 from app.losses.numerics.stable import LOG_2, Array
+from app.losses.numerics.wide import Wide, exp, log, log1p, standardised, tanh_of_half, where, wide
 from app.registry import alias
 
-LogInput: TypeAlias = Annotated[bool, Doc("Whether predictions are the logarithm of the mean (a log link) instead of the mean.")]
-
-
-@loss(
-    predictions=when("log_input", True, REAL, NON_NEGATIVE),
-    targets=COUNT,
-    formula="eᵖ − y·p + c if log_input, else p − y ln(p + ε) + c; c = ln Γ(y + 1) if full, else 0",
-    gradient="eᵖ − y if log_input, else 1 − y/(p + ε)",
-    aliases=(
-        "PoissonNLLLoss",
-        "poisson_nll_loss",
-        "HalfPoissonLoss",
-        "count:poisson",
-        alias("poisson-nloglik", log_input=False, full=True, eps=1e-16),
-        alias("Poisson", log_input=False, eps=1e-7),
-        alias("poisson", log_input=False, eps=1e-7),
-    ),
-    equals=(
-        equal("torch.nn.PoissonNLLLoss(log_input=log_input, eps=eps, reduction=reduction)(predictions, targets)"),
-        equal(
-            "torch.nn.PoissonNLLLoss(log_input=log_input, full=True, eps=eps, reduction=reduction)(predictions, targets)",
-            full="stirling",
-        ),
-        equal("keras.losses.Poisson(reduction=reduction)(targets, predictions)", reductions=AVERAGES, log_input=False, eps=1e-7),
-        equal("sklearn._loss.loss.HalfPoissonLoss()", reductions=EACH, axes=("n",)),
-        equal(
-            "xgboost.XGBRegressor(objective='count:poisson')",
-            reductions=EACH,
-            axes=("n",),
-            differs_at=("gradient at saturated",),
-            caveat="From a logarithm of 88 the exponential overflows in single precision.",
-        ),
-        equal(
-            "lightgbm.LGBMRegressor(objective='poisson')",
-            axes=("n",),
-            differs_at=("saturated", "hessian"),
-            caveat="LightGBM takes e^0.7 times the second derivative; single precision overflows from a logarithm of 88.",
-        ),
-        equal("catboost.utils.eval_metric(targets, predictions, 'Poisson')[0]", axes=("n",)),
-        equal("catboost.CatBoostRegressor(loss_function='Poisson')", reductions=EACH, axes=("n",)),
-        equal("xgboost.XGBRegressor(eval_metric='poisson-nloglik')", axes=("n",), log_input=False, full=True, eps=1e-16),
-    ),
-    reference="Cameron and Trivedi (2013), doi:10.1017/CBO9781139013567",
-    properties=CONVEX | DIFFERENTIABLE | SMOOTH,
-)
-def poisson_nll(
-    predictions: Array,
-    targets: Array,
-    *,
-    log_input: LogInput = True,
-    full: Annotated[
-        bool | Literal["stirling"],
-        Doc('Whether to add log y!, which no prediction changes: true exactly, "stirling" as PyTorch approximates it for y > 1.'),
-    ] = False,
-    eps: Annotated[float, Ge(0), Doc("Added to the mean before its logarithm is taken; unused with log_input.")] = 1e-8,
-) -> tuple[Array, Array, Second]:
-    """Fits the rate of a count: the error of a rate is measured against the spread that a Poisson count of that rate has.
-
-    Use when: a model predicts how often something happens, by default the logarithm of it.
-    Avoid when: counts scatter much more than their mean: its intervals are then too narrow, and large counts rule.
-    See also: poisson_deviance.
-    """
-    values, gradient, second = _poisson(predictions, targets, log_input, eps)
-    if full:
-        values = with_factorial(values, predictions, targets, log_input, eps, exact=full is True)
-    return values, gradient, second
-
-
-@loss(
-    predictions=when("log_input", True, REAL, POSITIVE),
-    targets=POSITIVE,
-    formula="y·e⁻ᵖ + p if log_input, else y/p + ln p",
-    gradient="1 − y·e⁻ᵖ if log_input, else (1 − y/p)/p",
-    aliases=("gamma", "gamma-nloglik", alias("HalfGammaLoss", log_input=True), alias("reg:gamma", log_input=True)),
-    equals=(
-        equal("xgboost.XGBRegressor(eval_metric='gamma-nloglik')", axes=("n",)),
-        equal("lightgbm.LGBMRegressor(metric='gamma')", axes=("n",)),
-        equal("sklearn._loss.loss.HalfGammaLoss()", reductions=EACH, axes=("n",), log_input=True),
-        equal(
-            "xgboost.XGBRegressor(objective='reg:gamma')",
-            reductions=EACH,
-            axes=("n",),
-            log_input=True,
-            differs_at=("gradient at saturated",),
-            caveat="From a logarithm of 88 the exponential overflows in single precision.",
-        ),
-        equal(
-            "lightgbm.LGBMRegressor(objective='gamma')",
-            axes=("n",),
-            log_input=True,
-            differs_at=("saturated",),
-            caveat="From a logarithm of 88 the exponential overflows in single precision.",
-        ),
-    ),
-    reference="McCullagh and Nelder (1989), doi:10.1007/978-1-4899-3242-6",
-    properties=DIFFERENTIABLE | SMOOTH,
-)
-def gamma_nll(predictions: Array, targets: Array, *, log_input: LogInput = False) -> tuple[Array, Array, Second]:
-    """Fits the mean of a positive, skewed quantity whose spread grows in proportion to its mean: relative errors count.
-
-    Use when: a model predicts the mean of a positive, skewed quantity, such as an amount or a duration.
-    Avoid when: a target may be 0 (tweedie_nll takes it), or the spread does not grow with the mean.
-    See also: gamma_deviance.
-    """
-    return _gamma(predictions, targets, log_input)
-
-
-_TWEEDIE_MEANS = Choice(
-    (
-        Case("log_input is true", lambda parameters, _: bool(parameters["log_input"]), REAL),
-        Case("power is 0", lambda parameters, _: bool(parameters["power"] == 0), REAL),
-        Case("otherwise", lambda _, __: True, POSITIVE),
-    )
-)
-_TWEEDIE_TARGETS = Choice(
-    (
-        Case("power ≥ 2", lambda parameters, _: bool(parameters["power"] >= 2), POSITIVE),
-        Case("1 ≤ power < 2", lambda parameters, _: bool(parameters["power"] >= 1), NON_NEGATIVE),
-        Case("otherwise", lambda _, __: True, REAL),
-    )
-)
-
-
-@loss(
-    predictions=_TWEEDIE_MEANS,
-    targets=_TWEEDIE_TARGETS,
-    formula="μ^(2 − ρ)/(2 − ρ) − y·μ^(1 − ρ)/(1 − ρ); μ = eᵖ if log_input, else p",
-    gradient="μ^(2 − ρ) − y·μ^(1 − ρ) if log_input, else μ^(1 − ρ) − y·μ^(−ρ)",
-    aliases=(
-        "tweedie",
-        "tweedie-nloglik",
-        alias("HalfTweedieLoss", log_input=True),
-        alias("reg:tweedie", log_input=True),
-    ),
-    equals=(
-        equal("xgboost.XGBRegressor(eval_metric=f'tweedie-nloglik@{power}')", axes=("n",)),
-        equal("lightgbm.LGBMRegressor(metric='tweedie', tweedie_variance_power=power)", axes=("n",)),
-        equal(
-            "sklearn._loss.loss.HalfTweedieLoss(power=power)",
-            reductions=EACH,
-            axes=("n",),
-            log_input=True,
-            caveat="With power 0 ½y² more.",
-        ),
-        equal(
-            "xgboost.XGBRegressor(objective='reg:tweedie', tweedie_variance_power=power)",
-            reductions=EACH,
-            axes=("n",),
-            log_input=True,
-            differs_at=("gradient at saturated", "hessian at saturated"),
-            caveat="From a logarithm of 88 the exponential overflows in single precision.",
-        ),
-        equal(
-            "lightgbm.LGBMRegressor(objective='tweedie', tweedie_variance_power=power)",
-            axes=("n",),
-            log_input=True,
-            differs_at=("saturated",),
-            caveat="From a logarithm of 88 the exponential overflows in single precision.",
-        ),
-    ),
-    reference="Jørgensen (1987), doi:10.1111/j.2517-6161.1987.tb01685.x",
-    properties=DIFFERENTIABLE | SMOOTH,
-)
-def tweedie_nll(
-    predictions: Array,
-    targets: Array,
-    *,
-    power: Annotated[
-        float,
-        Ge(-100),
-        Le(100),
-        Doc(
-            "The variance grows as the mean to this power: 0 normal, 1 Poisson (nothing between those two), "
-            "1 to 2 exact zeros beside positive numbers, 2 gamma, 3 inverse Gaussian."
-        ),
-    ] = 1.5,
-    log_input: LogInput = False,
-) -> tuple[Array, Array, Second]:
-    """Fits the mean of a quantity that is often exactly zero and otherwise skewed, as insurance claims or rainfall are.
-
-    At power 1 and 2, where the formula has a pole, it is the Poisson and the gamma loss: its limit but for a constant.
-
-    Use when: a model predicts the mean of what is often exactly 0, as claims, sales of a product, or rainfall.
-    Avoid when: powers are chosen by its value, from which the part that the power alone decides is left out.
-    See also: poisson_nll, gamma_nll.
-    """
-    if 0 < power < 1:
-        message = f"power must not lie between 0 and 1, where no Tweedie distribution exists; got {power:g}"
-        raise InvalidParameter([Fault(("parameters", "power"), "out_of_range", message)])
-    if power == 1:
-        return _poisson(predictions, targets, log_input, 0.0)
-    if power == 2:
-        return _gamma(predictions, targets, log_input)
-    if log_input:
-        return _tweedie_of_log(predictions, targets, power)
-    return _tweedie_of_mean(predictions, targets, power)
+VARIANCE = numbers("variance", "a variance, from 1e-200 to 1e200", Interval(1e-200, 1e200), steps(0.2, 6))
 
 
 @loss(
@@ -284,7 +83,7 @@ def gaussian_nll(
     Use when: a model tells how sure it is: the noise differs from sample to sample.
     Avoid when: training is unstable: a variance near 0 makes slopes explode, and the mean is neglected where the variance is
     large.
-    See also: mean_squared_error.
+    See also: mean_squared_error, laplace_nll, beta_weighted_nll, crps_normal.
     """
     return surprise_of_normal(mean, variance, targets, full, eps)
 
@@ -301,11 +100,11 @@ def surprise_of_normal(
         ratio = np.where(np.isfinite(residual), ratio, half / v * 2.0)
     constant, constant_low = (HALF_LOG_2_PI, HALF_LOG_2_PI_LOW) if full else (0.0, 0.0)
 
-    def square(at: Where) -> Pair:
-        return pair_multiply((residual[at], error[at]), (residual[at], error[at]))
+    def square(where: Where) -> Pair:
+        return pair_multiply((residual[where], error[where]), (residual[where], error[where]))
 
-    def rest(at: Where) -> Pair:
-        high, low = pair_divide(square(at), pair(2.0 * v[at]))
+    def rest(where: Where) -> Pair:
+        high, low = pair_divide(square(where), pair(2.0 * v[where]))
         return pair_add((high, low), (np.full_like(high, constant), np.full_like(high, constant_low)))
 
     values = log_plus(0.5, pair(v), ratio * half + constant, rest)
@@ -333,7 +132,14 @@ def surprise_of_normal(
     formula="p·y − ln p",
     gradient="y − 1/p",
     aliases=("ExponentialNLL",),
-    equals=(equal("scoringrules.logs_exponential(targets, predictions)", reductions=EACH),),
+    equals=(
+        equal(
+            "scoringrules.logs_exponential(targets, predictions)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
+    ),
     reference="Lawless (2003), doi:10.1002/9781118033005",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH,
 )
@@ -346,7 +152,7 @@ def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, S
     """
     product, error = two_product(predictions, targets)
     sound = (product > 1e-290) & np.isfinite(product)
-    values = log_plus(-1.0, pair(predictions), product, lambda at: (product[at], error[at]))
+    values = log_plus(-1.0, pair(predictions), product, lambda where: (product[where], error[where]))
     gradient = ((product - 1.0) + np.where(sound, error, 0.0)) / predictions
     gradient = np.where(np.isfinite(product), gradient, targets - 1.0 / predictions)
     return values, gradient, lambda: 1.0 / predictions / predictions
@@ -360,7 +166,12 @@ def exponential_nll(predictions: Array, targets: Array) -> tuple[Array, Array, S
     symbols={"m": "the predicted location", "s": "the predicted scale"},
     aliases=("LaplaceNLL",),
     equals=(
-        equal("scoringrules.logs_laplace(targets, location, scale)", reductions=EACH),
+        equal(
+            "scoringrules.logs_laplace(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where the density is below what float64 holds, it says infinity.",
+        ),
         equal("-torch.distributions.Laplace(location, scale).log_prob(targets)", reductions=EACH),
     ),
     reference="Kotz, Kozubowski and Podgórski (2001), doi:10.1007/978-1-4612-0173-1",
@@ -371,7 +182,7 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
 
     Use when: a model tells how sure it is, and errors are mostly small but now and then large.
     Avoid when: a scale near 0 is within reach: slopes explode there, as those of every likelihood of this kind.
-    See also: gaussian_nll, crps_laplace, mean_absolute_error.
+    See also: gaussian_nll, logistic_nll, crps_laplace, mean_absolute_error.
     """
     residual, error = difference(targets, location)
     side = np.sign(residual)
@@ -379,9 +190,9 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
     z = np.where(np.isfinite(size), size / scale, np.abs(targets / scale - location / scale))
     low = np.full_like(z, LOG_2_LOW)
 
-    def rest(at: Where) -> Pair:
-        share = pair_divide((size[at], lost[at]), pair(scale[at]))
-        return pair_add(share, (np.full_like(low[at], LOG_2), low[at]))
+    def rest(where: Where) -> Pair:
+        share = pair_divide((size[where], lost[where]), pair(scale[where]))
+        return pair_add(share, (np.full_like(low[where], LOG_2), low[where]))
 
     def excess(factor: float) -> Array:  # |y − m|·factor − s
         return (factor * size - scale) + factor * lost
@@ -392,113 +203,120 @@ def laplace_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, t
     return values, (-side / scale, spread), lambda: (np.zeros_like(z), bend)
 
 
-# --- one distribution, its mean or the logarithm of it ------------------------------------------------------------------
+@loss(
+    predictions={"location": REAL, "scale": POSITIVE},
+    targets=REAL,
+    formula="ln s + z + 2·softplus(−z); z = |y − m|/s",
+    gradient="∂ℓ/∂m = sign(m − y)·tanh(½z)/s; ∂ℓ/∂s = (1 − z·tanh(½z))/s",
+    symbols={"m": "the predicted location", "s": "the predicted scale"},
+    aliases=("LogisticNLL", "logs_logistic"),
+    equals=(
+        equal(
+            "scoringrules.logs_logistic(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where an exponential overflows, the loss is undefined there.",
+        ),
+    ),
+    reference="Balakrishnan (1991), Handbook of the Logistic Distribution, doi:10.1201/9781482277098",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+)
+def logistic_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array], Seconds]:
+    """Fits a location and its uncertainty: between gaussian_nll and laplace_nll, with a smooth slope that is bounded.
+
+    Use when: errors are nearly normal with some more in the tails, and a likelihood is wanted.
+    Avoid when: the scale is to be read as a standard deviation, which is 1.81 times as large.
+    See also: gaussian_nll, laplace_nll, crps_logistic.
+    """
+    z = standardised(targets, location, scale)
+    size, slope = abs(z), tanh_of_half(z)
+    power = exp(-size)
+    values = log(scale) + size + 2.0 * log1p(power)
+
+    def second() -> tuple[Array, Array]:
+        bend = 2.0 * power / (1.0 + power) / (1.0 + power)  # of 2 ln cosh(½z)
+        turn = where(size.high < 1e4, z * z * bend, 0.0)
+        of_scale = 2.0 * size * abs(slope) + turn - 1.0
+        return (bend / scale / scale).high, (of_scale / scale / scale).high
+
+    return values.high, (-(slope / scale).high, ((1.0 - z * slope) / scale).high), second
 
 
-def _poisson(predictions: Array, targets: Array, log_input: bool, eps: float) -> tuple[Array, Array, Second]:
-    if log_input:
-        product = targets * predictions
-        values = exp_minus(1.0, predictions, product, lambda at: two_product(targets[at], predictions[at]))
-        both = np.isinf(product) & (predictions > 700.0)  # two numbers beyond float64, of which the larger decides
-        if both.any():
-            values = np.where(both, np.copysign(np.inf, predictions - np.log(targets) - np.log(predictions)), values)
-        gradient = exp_minus(1.0, predictions, targets, lambda at: pair(targets[at]))
-        return values, gradient, lambda: np.exp(predictions)
-    rate, error = two_sum(predictions, eps)
-    values = log_plus(-targets, (rate, error), predictions, lambda at: pair(predictions[at]))
-    gradient = ((rate - targets) + error) / rate
-    gradient = np.where(targets == 0, 1.0, gradient)  # also at a rate of 0, where the quotient is 0/0
-    return values, gradient, lambda: np.where(targets == 0, 0.0, targets / rate / rate)
+@loss(
+    predictions={"location": REAL, "scale": POSITIVE},
+    targets=POSITIVE,
+    formula="ln y + ln s + ½z² + ½ ln(2π); z = (ln y − m)/s",
+    gradient="∂ℓ/∂m = −z/s; ∂ℓ/∂s = (1 − z²)/s; z = (ln y − m)/s",
+    symbols={"m": "the predicted mean of the logarithm", "s": "the predicted deviation of the logarithm"},
+    aliases=("lognormal_nll", "LogNormalNLL", "LogNormalDistributionLoss", "logs_lognormal"),
+    equals=(
+        equal(
+            "scoringrules.logs_lognormal(targets, location, scale)",
+            reductions=EACH,
+            differs_at=("saturated",),
+            caveat="Where a density underflows, its logarithm is infinite there.",
+        ),
+    ),
+    reference="Limpert, Stahel and Abbt (2001), doi:10.1641/0006-3568(2001)051[0341:LNDATS]2.0.CO;2",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+)
+def log_normal_nll(location: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array], Seconds]:
+    """Fits the logarithm of a positive quantity, and how much it scatters: errors count by their ratio.
+
+    Use when: a positive target is a product of many effects, as incomes, sizes or response times are.
+    Avoid when: targets may be 0; or the mean itself is wanted, which is e^(m + ½s²) and heeds the tail.
+    See also: gaussian_nll, gamma_nll, weibull_nll.
+    """
+    logarithm = log(targets)
+    z = (logarithm - location) / scale
+    square = z * z
+    values = logarithm + log(scale) + 0.5 * square + HALF_LOG_2_PI_WIDE
+
+    def second() -> tuple[Array, Array]:
+        return 1.0 / scale / scale, ((3.0 * square - 1.0) / scale / scale).high
+
+    return values.high, (-(z / scale).high, ((1.0 - square) / scale).high), second
 
 
-def _gamma(predictions: Array, targets: Array, log_input: bool) -> tuple[Array, Array, Second]:
-    if log_input:
-        values = exp_minus(targets, -predictions, -predictions, lambda at: pair(-predictions[at]))
-        gradient = -exp_minus(targets, -predictions, np.ones_like(targets), lambda at: pair(np.ones_like(targets[at])))
-        nothing = np.zeros_like(targets)
-        return values, gradient, lambda: exp_minus(targets, -predictions, nothing, lambda at: pair(nothing[at]))
+@loss(
+    predictions={"mean": REAL, "variance": VARIANCE},
+    targets=REAL,
+    formula="v^β·½(ln v + (m − y)²/v)",
+    gradient="∂ℓ/∂m = h·(m − y)/v; ∂ℓ/∂v = ½h·(1/v − (m − y)²/v²) + c; h = v^β; c = 0 if detach_weight, else β·ℓ/v",
+    symbols={"m": "the predicted mean", "v": "the predicted variance"},
+    aliases=(alias("BetaNLL", detach_weight=True), alias("beta_nll_seitzer", detach_weight=True)),
+    reference="Seitzer, Tavakoli, Antic and Martius (2022), arXiv:2203.09168",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+)
+def beta_weighted_nll(
+    mean: Array,
+    variance: Array,
+    targets: Array,
+    *,
+    beta: Annotated[float, Ge(0), Le(1), Doc("Power of the variance that each sample is weighed with: 0 is gaussian_nll.")] = 0.5,
+    detach_weight: Annotated[bool, Doc("Whether the weight counts as a number in the gradient, as in the paper.")] = False,
+) -> tuple[Array, tuple[Array, Array]]:
+    """gaussian_nll with each sample weighed by a power of its own variance, so that hard ones are not given up.
 
-    def quotient(at: Where) -> Pair:
-        return pair_divide(pair(targets[at]), pair(predictions[at]))
+    The gradient is the derivative of the value; with detach_weight that of the likelihood times the weight, as in the paper.
 
-    values = log_plus(1.0, pair(predictions), targets / predictions, quotient)
-    gradient = (predictions - targets) / predictions / predictions
+    Use when: a mean and a variance are learned together, and the mean stays poor where the variance was large at first.
+    Avoid when: the value is read as a likelihood: models with other variances then weigh samples otherwise.
+    See also: gaussian_nll.
+    """
+    room = np.where(np.abs(mean / 4.0 - targets / 4.0) < 1e307, 1.0, 0.5)
+    residual, logarithm, weight = wide(mean * room) - targets * room, log(variance), wide(beta)
 
-    def second() -> Array:  # (2y − p)/p³
-        return 2.0 * ((targets - predictions / 2.0) / predictions) / predictions / predictions
+    def power(less: float, share: float) -> Wide:
+        return exp(logarithm * ((weight - less) * share))
 
-    return values, gradient, second
-
-
-def _tweedie_of_mean(p: Array, y: Array, power: float) -> tuple[Array, Array, Second]:
-    """p^a · (p − y·b/a) / b and p^−ρ · (p − y), with a = 1 − ρ and b = 2 − ρ: of the terms only the brackets cancel."""
-    if power == 0.0:  # the normal distribution, whose mean may be negative
-        return p * (p / 2.0 - y), p - y, lambda: np.ones_like(p)
-    (a, a_low), (b, _) = _less(1.0, power), _less(2.0, power)
-    largest = np.maximum(p, y)
-    tiny = (largest > 0) & (largest < 1e-290)
-    if tiny.any():  # the loss is homogeneous of degree b: it is taken where y·b/a and 1/b do not fall below the least number
-        unit = np.where(tiny, 2.0**100, 1.0)
-        values, gradient, second = _tweedie_of_mean(p * unit, y * unit, power)
-        return values * unit**-b, gradient * unit**-a, lambda: second() * unit**power
-
-    def raised(share: float) -> Array:
-        return p ** (a * share) * (1.0 + a_low * share * np.log(p)) if a_low else p ** (a * share)
-
-    offset = y * (b / a)
-    bracket = p - offset
-    close = cancels(bracket, offset)
-    if close.any():
-        exact = _offset(y[close], power)
-        put(bracket, close, (p[close] - exact[0]) - exact[1])
-    values = times_power(bracket / b, raised)
-    if not np.isfinite(values).all():  # the bracket may overflow where its share does not
-        apart = times_power(p, raised) / b - times_power(y, raised) / a
-        values = np.where(np.isfinite(values) | np.isnan(apart), values, apart)
-
-    def second() -> Array:  # p^(−ρ)·(1 − ρ + ρy/p)
-        bracket = plus_share(two_sum(np.ones(1), -power), constant(power), y, p)
-        return times_power(bracket, lambda share: p ** (-power * share))
-
-    return values, times_power(p - y, lambda share: p ** (-power * share)), second
-
-
-def _tweedie_of_log(x: Array, y: Array, power: float) -> tuple[Array, Array, Second]:
-    """The same with eˣ for p: e^(ax) · (eˣ − y·b/a) / b and e^(ax) · (eˣ − y)."""
-    a, b = _less(1.0, power), _less(2.0, power)
-
-    def raised(exponent: tuple[float, float]) -> Callable[[float], Array]:
-        high, low = two_product(np.clip(x, -1e250, 1e250), exponent[0])
-        low = np.clip(low + x * exponent[1], -0.5, 0.5)
-        return lambda share: np.exp(high * share) * (1.0 + low * share)
-
-    def bracketed(below: float, above: float, exact: Callable[[Where], Pair]) -> Array:
-        other = y * (below / above)  # of which something is left, however small: it has the sign of what is infinite
-        other = np.where((other == 0) & (y > 0), math.copysign(5e-324, below / above), other)
-        near = times_power(exp_minus(1.0, x, other, exact), raised(a)) / below
-        far = times_power(np.ones_like(x), raised(b)) / below - times_power(y, raised(a)) / above
-        # eˣ leaves the range of floats before its powers do
-        return np.where((np.abs(x) < 700.0) & np.isfinite(near) | np.isnan(far), near, far)
-
-    def share_of_target(at: Where) -> Pair:
-        rate = pair_divide(two_sum(np.ones(1), -power), two_sum(np.full(1, 2.0), -power))
-        return pair_multiply(pair(y[at]), rate)
-
-    return (
-        bracketed(b[0], a[0], lambda at: _offset(y[at], power)),
-        bracketed(1.0, 1.0, lambda at: pair(y[at])),
-        lambda: bracketed(1.0 / b[0], 1.0 / a[0], share_of_target),
-    )
-
-
-def _less(whole: float, power: float) -> tuple[float, float]:
-    """whole − power, and what its rounding leaves (0 but for most negative powers)."""
-    rounded = whole - power
-    return rounded, float(Fraction(whole) - Fraction(power) - Fraction(rounded))
-
-
-def _offset(y: Array, power: float) -> Pair:
-    """y · (2 − ρ) / (1 − ρ), where the value of the Tweedie loss is 0."""
-    (a, a_low), (b, b_low) = _less(1.0, power), _less(2.0, power)
-    product, error = two_product(y, b)
-    return pair_divide((product, error + y * b_low), (np.full_like(y, a), np.full_like(y, a_low)))
+    slope = power(1.0, 1.0)
+    near, far = residual * power(1.0, 0.5) / room, residual * power(2.0, 0.5) / room
+    values = (power(0.0, 1.0) * logarithm + near * near) * 0.5
+    free = 0.0 if detach_weight else beta  # of the weight, where it is followed
+    pull = (1.0 - wide(free)) * (far * far) if free < 1.0 else wide(0.0)
+    spread = (slope * (1.0 + free * logarithm) - pull) * 0.5
+    return values.high, ((residual * slope / room).high, spread.high)

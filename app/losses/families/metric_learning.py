@@ -430,7 +430,7 @@ class _Shares(NamedTuple):
 def _shares(pairs: _Pairs) -> _Shares:
     sides = pairs.same, ~pairs.same
     largest = [np.where(side, pairs.exponent, -np.inf).max(axis=1, keepdims=True) for side in sides]
-    shifts = [np.where(np.isfinite(each), each, 0.0) for each in largest]
+    shifts = [np.where(np.isfinite(highest), highest, 0.0) for highest in largest]
     powers = _powers(pairs, shifts[0], shifts[1])
     sums = [np.where(side, powers, 0.0).sum(axis=1, keepdims=True) for side in sides]
     shift, lost = two_sum(shifts[0], shifts[1])
@@ -448,7 +448,7 @@ def _powers(pairs: _Pairs, near_shift: Array, far_shift: Array) -> Array:
 def _slope(pairs: _Pairs, shares: _Shares, gamma: float) -> Array:
     """The derivative of each anchor's total to each similarity."""
     powers = _powers(pairs, *shares.shifts)
-    sums = (np.where(each > 0, each, 1.0) for each in shares.sums)
+    sums = (np.where(totals > 0, totals, 1.0) for totals in shares.sums)
     return powers / np.where(pairs.same, *sums) * pairs.lever * (2.0 * gamma)
 
 
@@ -528,7 +528,7 @@ def _tangent_beside_largest(a: Array, b: Array) -> Array:
 
 
 def _cosine(first: Array, second: Array) -> _Cosine:
-    a_scale, b_scale = (power_of_two(np.abs(each).max(axis=1))[:, None] for each in (first, second))
+    a_scale, b_scale = (power_of_two(np.abs(vectors).max(axis=1))[:, None] for vectors in (first, second))
     a, b = first / a_scale, second / b_scale
     aa, bb, ab = (pair_sum(two_product(x, y)) for x, y in ((a, a), (b, b), (a, b)))
     return _Cosine(a, b, a_scale, b_scale, aa, bb, ab)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
@@ -13,6 +12,7 @@ from app.libraries import equal
 from app.losses.cost import Cost
 from app.losses.encodings import INDEX_LIST, MULTI_HOT, ON_BOTH_SIDES, SCORES, TOLD_LIST, UNIT, numbers, whole
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
+from app.losses.labels import Weight
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     CONVEX,
@@ -91,7 +91,9 @@ def multilabel_soft_margin(
     weights: Array | None = None,
     *,
     class_weight: Annotated[
-        list[Annotated[float, Ge(0)]] | None, PER_CLASS, Doc("Weight of each label; null weighs all alike.")
+        list[Weight] | dict[str, Weight] | None,
+        PER_CLASS,
+        Doc("Weight of each label, as a list or by name: one that is not named weighs 1. null weighs all alike."),
     ] = None,
 ) -> tuple[Array, Array, Second]:
     """Binary cross-entropy of every label on its own, averaged over the labels.

@@ -238,8 +238,11 @@ def _bend(predictions: Array, targets: Array, scale: float) -> Array:
     targets=REAL,
     formula="c²(|r|/c − ln(1 + |r|/c))",
     gradient="r/(1 + |r|/c)",
-    aliases=("FairLoss", "FairLoss:smoothness"),
-    equals=(equal("lightgbm.LGBMRegressor(objective='fair', fair_c=c)", axes=("n",)),),
+    aliases=("FairLoss",),
+    equals=(
+        equal("lightgbm.LGBMRegressor(objective='fair', fair_c=c)", axes=("n",)),
+        equal("catboost.utils.eval_metric(targets, predictions, f'FairLoss:smoothness={c}')[0]", axes=("n",)),
+    ),
     reference="Fair (1974), Annals of Economic and Social Measurement; Holland and Welsch (1977), doi:10.1080/03610927708827533",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )

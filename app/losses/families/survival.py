@@ -46,8 +46,8 @@ def _events(event: Array, *, divide_by_events: bool = False, **_parameters: obje
         "cox",
         "cox_ph",
         "partial_likelihood",
-        "survival:cox",
-        "cox-nloglik",
+        alias("survival:cox", divide_by_events=True),
+        alias("cox-nloglik", divide_by_events=True),
         alias("cox_ph_loss", divide_by_events=True),
         alias("CoxPHLoss", divide_by_events=True),
         alias("cox_efron", ties="efron"),
@@ -57,6 +57,11 @@ def _events(event: Array, *, divide_by_events: bool = False, **_parameters: obje
             "pycox.models.loss.cox_ph_loss(predictions, time, event)",
             divide_by_events=True,
             caveat="Of events at one time, pycox takes each to come before those that stand after it in the batch.",
+        ),
+        equal(
+            "xgboost.XGBRegressor(objective='survival:cox', eval_metric='cox-nloglik')",
+            divide_by_events=True,
+            caveat="Labels are times there, those of samples that are censored below zero.",
         ),
     ),
     reference="Cox (1975), doi:10.1093/biomet/62.2.269; ties: Efron (1977), doi:10.1080/01621459.1977.10480613",
@@ -346,8 +351,8 @@ class _Shares(NamedTuple):
 def _shares(logits: Pair, which: NDArray[np.bool_]) -> _Shares:
     """The softmax of rows among some of their logits."""
     highest = np.where(which, logits[0], -np.inf).max(axis=1, keepdims=True)
-    at = np.arange(len(which)), np.where(which & (logits[0] == highest), logits[1], -np.inf).argmax(axis=1)
-    largest = logits[0][at], logits[1][at]
+    leading = np.arange(len(which)), np.where(which & (logits[0] == highest), logits[1], -np.inf).argmax(axis=1)
+    largest = logits[0][leading], logits[1][leading]
     powers = np.where(which, exp_of(gap(logits, (largest[0][:, None], largest[1][:, None]))), 0.0)
     total = powers.sum(axis=1)
     return _Shares(powers / total[:, None], total, largest)

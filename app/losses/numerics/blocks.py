@@ -41,13 +41,13 @@ def in_blocks(work: Callable[[slice], T], n: int, row_bytes: int, block_bytes: i
         return [work(slice(0, n))]
     if count >= WORTH_A_THREAD:
         count = min(n, count + -count % (len(_threads) + 1))  # as many for each thread
-    blocks = [slice(n * at // count, n * (at + 1) // count) for at in range(count)]
+    blocks = [slice(n * index // count, n * (index + 1) // count) for index in range(count)]
     results: list[Any] = [None] * len(blocks)
     queue = iter(range(len(blocks)))  # every thread takes the next block: a slow one holds nobody up
 
     def take() -> None:
-        for at in queue:
-            results[at] = work(blocks[at])
+        for index in queue:
+            results[index] = work(blocks[index])
 
     helpers = _threads if count >= WORTH_A_THREAD else []
     others = [pool.submit(copy_context().run, take) for pool in helpers]  # the context has NumPy's errstate
@@ -55,8 +55,8 @@ def in_blocks(work: Callable[[slice], T], n: int, row_bytes: int, block_bytes: i
         take()
     finally:
         wait(others)
-    for each in others:
-        each.result()
+    for future in others:
+        future.result()
     return results
 
 

@@ -62,9 +62,9 @@ def log_plus(factor: Array | float, x: Pair, other: Array, exact: Callable[[Wher
     return total
 
 
-def put(plain: Array, at: Where, better: Array) -> None:
+def put(plain: Array, where: Where, better: Array) -> None:
     """The better numbers in place of the plain ones, except where a factor was outside the range of double-double."""
-    plain[at] = np.where(np.isfinite(better), better, plain[at])
+    plain[where] = np.where(np.isfinite(better), better, plain[where])
 
 
 def times_power(x: Array, power: Callable[[float], Array]) -> Array:

@@ -85,7 +85,10 @@ def reduced(
     if mean.of_all is not None:
         return mean.of_all(losses, weights, divisor)
 
-    total = exact_sum(weighted(losses, weights)) if parts is None else sum_of_parts(parts, lambda: weighted(losses, weights))
+    if parts is not None:
+        total = sum_of_parts(parts, lambda: weighted(losses, weights))
+    else:
+        total = exact_sum(losses if weights is None else weighted(losses, weights))
     value = total / divisor
     if not math.isfinite(value) and np.isfinite(terms := weighted(losses, weights)).all():
         value = exact_sum(terms / divisor)  # the sum overflows where the mean need not

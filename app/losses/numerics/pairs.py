@@ -137,8 +137,8 @@ def row_sums_exact(x: Array) -> Array:
 def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
     """A number as a sum of floats: each part the rest rounded to so many bits after the point, the last to a float."""
     parts: list[float] = []
-    for each in bits:
-        parts.append(float(Fraction(round(number * 2**each), 2**each)))
+    for exponent in bits:
+        parts.append(float(Fraction(round(number * 2**exponent), 2**exponent)))
         number -= Fraction(parts[-1])
     return (*parts, float(number))
 

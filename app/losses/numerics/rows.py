@@ -1,12 +1,17 @@
 """Rows of scores (n, k): the softmax without a subtraction that cancels, and sums that no neighbouring row can change."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import Pair, difference, pair_add, pair_exp, pair_log, pair_negative, pair_sum, two_sum
 from app.losses.numerics.stable import Array
+
+Index: TypeAlias = NDArray[np.int64]
+"""The class of each row."""
+Flat: TypeAlias = NDArray[np.intp]
+"""Where numbers stand in the flattened rows."""
 
 
 class Softmax(NamedTuple):
@@ -30,33 +35,33 @@ class Softmax(NamedTuple):
         return scale_rows(self.others, 1.0 / self.total)
 
 
-def softmax(x: Array, at: NDArray[np.intp]) -> Softmax:
-    """The softmax of each row of x, in C or Fortran order, seen from the columns whose places are `at`.
+def softmax(x: Array, positions: NDArray[np.intp]) -> Softmax:
+    """The softmax of each row of x, in C or Fortran order, seen from the columns whose places are `positions`.
 
     Exponentials of unshifted logits have no error but that of exp, where x − max would round each difference first. So
     the maximum is taken away only from rows whose own sum shows that something may have left the range.
     """
     others = np.exp(x)
-    picked, rest, total = _pick(others, at)
+    picked, rest, total = _pick(others, positions)
     shift = 0.0
     least = np.minimum.reduce(total)
     if not ((least >= 1.0 or (least >= 1e-30 and x.min() >= -600.0)) and total.dot(total) <= 1e300):
         shift = _needed_shift(x, total)
         if shift.any():
             others = _shifted_exp(x, shift[:, None])
-            picked, rest, total = _pick(others, at)
+            picked, rest, total = _pick(others, positions)
     ratio = rest / picked
     surprise = np.log1p(ratio)
     if not ratio.dot(ratio) < 1e300:  # also NaN
-        surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - x.ravel("K").take(at)))
+        surprise = np.where(ratio < 1e300, surprise, np.log(rest) + (shift - x.ravel("K").take(positions)))
     return Softmax(others, picked, rest, total, shift, surprise)
 
 
-def _pick(exponentials: Array, at: NDArray[np.intp]) -> tuple[Array, Array, Array]:
-    """Take the columns `at` out of the rows: their numbers, the sums of what remains, the sums of all."""
+def _pick(exponentials: Array, positions: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+    """Take the columns at `positions` out of the rows: their numbers, the sums of what remains, the sums of all."""
     numbers = exponentials.ravel("K")  # as they lie: a view
-    picked = numbers.take(at)
-    numbers[at] = 0.0
+    picked = numbers.take(positions)
+    numbers[positions] = 0.0
     rest = row_sums(exponentials)
     return picked, rest, rest + picked
 
@@ -77,19 +82,19 @@ def _shifted_exp(x: Array, shift: Array) -> Array:
 
 def softmax_variance(x: Array) -> Array:
     """p(1 − p) of the softmax p of each row, its derivative by the same logit: 1 − p of the largest is the sum of the others."""
-    at: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
-    parts = softmax(x, at)
+    positions: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
+    parts = softmax(x, positions)
     largest = (parts.picked / parts.total) * (parts.rest / parts.total)
     p = parts.others / parts.total[:, None]
     variance = p * (1.0 - p)
-    variance.reshape(-1)[at] = largest
+    variance.reshape(-1)[positions] = largest
     return variance
 
 
 def log_softmax(x: Array) -> Array:
     """log of the softmax of each row: every logit's distance to the largest, and the surprise at that."""
-    at: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
-    return (x - x.take(at)[:, None]) - softmax(x, at).surprise[:, None]
+    positions: NDArray[np.intp] = row_starts(x) + x.argmax(axis=1)
+    return (x - x.take(positions)[:, None]) - softmax(x, positions).surprise[:, None]
 
 
 def log_softmax_pair(x: Array) -> Pair:
@@ -125,6 +130,18 @@ def row_starts(a: Array) -> NDArray[np.intp]:
 def by_rows(a: Array) -> Array:
     """The same rows in C order."""
     return a if a.flags.c_contiguous else a.copy()
+
+
+def flat_index(columns: Index, k: int) -> Flat:
+    """Where the number of each row in these columns stands in the flattened rows of length k."""
+    return np.arange(0, columns.size * k, k, dtype=np.intp) + columns
+
+
+def scattered(numbers: Array, positions: Flat, like: Array) -> Array:
+    """Rows with these numbers at their flat indices and 0 elsewhere."""
+    rows = np.zeros_like(like)
+    rows.reshape(-1)[positions] = numbers
+    return rows
 
 
 def places(columns: NDArray[np.int64], a: Array) -> NDArray[np.intp]:

@@ -74,7 +74,7 @@ class Shares:
     def of_labels(cls, labels: Labels, k: int, smoothing: float, weight: Array | None = None) -> "Shares":
         """Shares of labels (m,) that have all but what smoothing spreads evenly over all classes."""
         own, other = (_smoothed(pair(np.full(k, share)), k, smoothing, weight) for share in (1.0, 0.0))
-        at = np.arange(0, labels.size * k, k) + labels
+        own_positions = np.arange(0, labels.size * k, k) + labels
 
         def filled(size: int, flat: Rows, numbers: Array, elsewhere: Array) -> Array:
             rows = np.empty((size, k))
@@ -87,7 +87,7 @@ class Shares:
             high, low = (filled(some.size, flat, own[part][labels[some]], other[part]) for part in (0, 1))
             return high, low
 
-        return cls(filled(labels.size, at, own[0][labels], other[0]), unrounded, Smoothed(labels, own, other))
+        return cls(filled(labels.size, own_positions, own[0][labels], other[0]), unrounded, Smoothed(labels, own, other))
 
 
 def _smoothed(rows: Pair, k: int, smoothing: float, weight: Array | None) -> Pair:
@@ -106,7 +106,7 @@ class Columns:
 
     parts: Softmax
     """Seen from the largest column."""
-    at: Rows
+    positions: Rows
     """The flat indices of these."""
     p: Array
     miss: Array
@@ -114,30 +114,30 @@ class Columns:
 
     def gradient(self, x: Array, pulls: Array, exact: Callable[[Rows, "ExactColumns"], Pair], roundings: float) -> Array:
         """p·Σpulls − pulls, in pairs where it cancels: the more roundings a pull has beside a share, the sooner; at 0 never."""
-        own, p = pulls.take(self.at), self.p.take(self.at)
+        own, p = pulls.take(self.positions), self.p.take(self.positions)
         others = pulls.copy()
-        others.reshape(-1)[self.at] = 0.0
+        others.reshape(-1)[self.positions] = 0.0
         remaining = row_sums(others)
         gradient = self.p * (remaining + own)[:, None] - pulls
-        gradient.reshape(-1)[self.at] = p * remaining - own * self.miss.take(self.at)
+        gradient.reshape(-1)[self.positions] = p * remaining - own * self.miss.take(self.positions)
         if not roundings:
             return gradient
         sizes = np.abs(others, out=others)
         beside = row_sums(sizes)
         np.maximum(sizes, self.p * (beside + np.abs(own))[:, None], out=sizes)
-        sizes.reshape(-1)[self.at] = np.maximum(p * beside, np.abs(own) * self.miss.take(self.at))
-        return _resolved(gradient, np.abs(gradient) < sizes * (roundings * _least_left(x.shape[1])), x, exact, self.at)
+        sizes.reshape(-1)[self.positions] = np.maximum(p * beside, np.abs(own) * self.miss.take(self.positions))
+        return _resolved(gradient, np.abs(gradient) < sizes * (roundings * _least_left(x.shape[1])), x, exact, self.positions)
 
 
 def columns(x: Array) -> Columns:
-    at: Rows = row_starts(x) + x.argmax(axis=1)
-    parts = softmax(x, at)
+    positions: Rows = row_starts(x) + x.argmax(axis=1)
+    parts = softmax(x, positions)
     p = parts.probabilities()
     miss = 1.0 - p  # of the columns that are not the largest, at least one half
-    miss.reshape(-1)[at] = parts.rest / parts.total
-    surprise = (x.take(at)[:, None] - x) + parts.surprise[:, None]
-    p.reshape(-1)[at] = parts.picked / parts.total
-    return Columns(parts, at, p, miss, surprise)
+    miss.reshape(-1)[positions] = parts.rest / parts.total
+    surprise = (x.take(positions)[:, None] - x) + parts.surprise[:, None]
+    p.reshape(-1)[positions] = parts.picked / parts.total
+    return Columns(parts, positions, p, miss, surprise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,11 +194,11 @@ def _least_left(k: int) -> float:
 
 
 def _resolved(
-    gradient: Array, cancelled: NDArray[np.bool_], x: Array, exact: Callable[[Rows, ExactColumns], Pair], at: Rows
+    gradient: Array, cancelled: NDArray[np.bool_], x: Array, exact: Callable[[Rows, ExactColumns], Pair], positions: Rows
 ) -> Array:
     """The gradient p·Σpulls − pulls, recomputed in pairs where its terms have cancelled, so far that few rows have to pay.
 
-    The gradients of a row add up to 0: that of the column `at` is taken from the others, which are small where it is.
+    The gradients of a row add up to 0: that of the column at `positions` is taken from the others, which are small where it is.
     """
     rows = np.flatnonzero(cancelled.any(axis=1))
     if rows.size:
@@ -207,7 +207,7 @@ def _resolved(
         pulls = by_columns(high), by_columns(low)
         scaled = pair_multiply(seen.powers, pair_divide(pair_sum(pulls), seen.total))
         difference = pair_add(scaled, pair_negative(pulls))
-        column = np.arange(rows.size), at[rows] - rows * x.shape[1]
+        column = np.arange(rows.size), positions[rows] - rows * x.shape[1]
         difference[0][column] = difference[1][column] = 0.0
         rest = pair_sum(difference)
         difference[0][column], difference[1][column] = -rest[0][:, 0], -rest[1][:, 0]
@@ -225,29 +225,29 @@ def softmax_cross_entropy(x: Array, shares: Shares) -> tuple[Array, Array]:
     largest logit: then nothing cancels in the value, nor in 1 − p of a column that has almost all of both.
     """
     rounded = shares.rounded
-    at = _view(x, rounded)
-    parts = softmax(x, at)
-    share, here = rounded.take(at), x.take(at)[:, None]
+    positions = _view(x, rounded)
+    parts = softmax(x, positions)
+    share, here = rounded.take(positions), x.take(positions)[:, None]
     others = rounded.copy()
-    others.reshape(-1)[at] = 0.0
+    others.reshape(-1)[positions] = 0.0
     remaining = row_sums(others)
     whole = remaining + share
     # a difference of logits may overflow, if only against a share of 0 or one that is small
     own = recovered(
         np.where(whole == 0, 0.0, whole * parts.surprise),
-        lambda: 4.0 * (whole * (np.log(parts.rest) / 4.0 + (parts.shift / 4.0 - x.take(at) / 4.0))),
+        lambda: 4.0 * (whole * (np.log(parts.rest) / 4.0 + (parts.shift / 4.0 - x.take(positions) / 4.0))),
     )
     values = recovered(row_sums(others * (here - x)) + own, lambda: 4.0 * row_sums(others * (here / 4.0 - x / 4.0)) + own)
     gradient = scale_rows(parts.others, whole / parts.total)
     gradient -= rounded
-    gradient.reshape(-1)[at] = (remaining * parts.picked - share * parts.rest) * (1.0 / parts.total)
-    others.reshape(-1)[at] = np.minimum(share, remaining)
+    gradient.reshape(-1)[positions] = (remaining * parts.picked - share * parts.rest) * (1.0 / parts.total)
+    others.reshape(-1)[positions] = np.minimum(share, remaining)
     others *= _least_left(x.shape[1])
     cancelled = np.abs(gradient) < others
     if shares.smoothed:
         level = np.log(parts.total / whole) + parts.shift
         _near_their_shares(gradient, cancelled, x, level, shares.smoothed)
-    return values, _resolved(gradient, cancelled, x, lambda rows, _: shares.unrounded(rows), at)
+    return values, _resolved(gradient, cancelled, x, lambda rows, _: shares.unrounded(rows), positions)
 
 
 def _view(x: Array, shares: Array) -> Rows:

@@ -51,7 +51,7 @@ def exact(text: str, parameters: Mapping[str, float], p: Any, y: Any) -> Any:
 def derivative(text: str, parameters: Mapping[str, float], p: float, y: float, order: int) -> Any:
     """The derivative to p, by central differences of 60 digits and a step of 1e-15."""
     h = mpf(10) ** -15
-    at = [exact(text, parameters, mpf(p) + step * h, mpf(y)) for step in (-2, -1, 0, 1, 2)]
+    values = [exact(text, parameters, mpf(p) + step * h, mpf(y)) for step in (-2, -1, 0, 1, 2)]
     if order == 1:
-        return (at[0] - 8 * at[1] + 8 * at[3] - at[4]) / (12 * h)
-    return (-at[0] + 16 * at[1] - 30 * at[2] + 16 * at[3] - at[4]) / (12 * h * h)
+        return (values[0] - 8 * values[1] + 8 * values[3] - values[4]) / (12 * h)
+    return (-values[0] + 16 * values[1] - 30 * values[2] + 16 * values[3] - values[4]) / (12 * h * h)

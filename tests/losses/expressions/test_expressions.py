@@ -52,8 +52,8 @@ def agree(text: str, parameters: Mapping[str, float], p: np.ndarray, y: np.ndarr
     """Value, slope and curvature are the exact ones, but for roundings of the terms that they are sums of."""
     with np.errstate(all="ignore"), mp.workdps(60):
         values, slopes, second = expression_of(text, parameters)(p, y)
-        for at, (prediction, target) in enumerate(zip(p.tolist(), y.tolist(), strict=True)):
-            for order, found in enumerate((values[at], slopes[at], second()[at])):
+        for index, (prediction, target) in enumerate(zip(p.tolist(), y.tolist(), strict=True)):
+            for order, found in enumerate((values[index], slopes[index], second()[index])):
                 known = (
                     exact(text, parameters, mp.mpf(prediction), mp.mpf(target))
                     if order == 0
@@ -119,7 +119,7 @@ def test_random_expressions_and_the_text_of_their_derivatives_are_exact() -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "at", "slope"),
+    ("text", "point", "slope"),
     [
         ("abs(r)", 0.0, 0.0),
         ("relu(r)", 0.0, 0.0),
@@ -135,9 +135,9 @@ def test_random_expressions_and_the_text_of_their_derivatives_are_exact() -> Non
         ("xlogy(0*p, p) + r", 0.0, 1.0),
     ],
 )
-def test_slopes_at_a_kink_and_far_away_are_those_that_are_promised(text: str, at: float, slope: float) -> None:
+def test_slopes_at_a_kink_and_far_away_are_those_that_are_promised(text: str, point: float, slope: float) -> None:
     with np.errstate(all="ignore"):
-        assert expression_of(text, {})(np.array([at]), np.zeros(1))[1].tolist() == [slope]
+        assert expression_of(text, {})(np.array([point]), np.zeros(1))[1].tolist() == [slope]
 
 
 # --- beside the losses that they are ---------------------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""GET /v1/datasets/{name}/rows: the rows that a training run is given by a dataset's name."""
+
+import json
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import Path
+from pydantic import Field, ValidationError
+from typing_extensions import TypedDict
+
+from app.api.training import DATASET_SPECS
+from app.errors import Fault, InvalidInput, UnknownName
+from app.serving.address import Rest
+from app.serving.call import Call
+from app.serving.problems import from_pydantic
+from app.training import DATASETS
+
+MOST_NUMBERS = 200_000
+"""Inputs of an answer: a picture needs fewer."""
+
+
+class DatasetRows(TypedDict):
+    """What is learned from."""
+
+    features: Annotated[list[str], Field(description="The names of the columns.", examples=[["x0", "x1"]])]
+    classes: Annotated[list[str] | None, Field(description="The name of each class index; null for a regression.")]
+    inputs: Annotated[list[list[float]], Field(description="(n, d).")]
+    targets: Annotated[Any, Field(description="(n,) or (n, m): numbers, or indices of classes.")]
+
+
+def list_dataset_rows(
+    name: Annotated[str, Path(description="The name of a dataset, or an alias of it.", examples=["moons"])], rest: Rest
+) -> DatasetRows:
+    """The rows of a dataset. Its parameters stand in the address: `/v1/datasets/moons/rows?n_samples=100&noise=0.3`."""
+    declared, preset = DATASETS.find(name)
+    others = [word for word in rest if word not in declared.parameters]
+    if others:
+        message = f"{declared.name} has no parameter {others[0][:80]!r}: it takes {', '.join(declared.parameters)}"
+        raise UnknownName([Fault((others[0],), "unknown_field", message)])
+    given = {**preset, **{word: _read(values[-1]) for word, values in rest.items()}}
+    try:
+        spec = DATASET_SPECS[declared.name].model_validate({"name": declared.name, **given}, strict=False)
+    except ValidationError as error:
+        raise from_pydantic(error, given) from None
+    data = declared(**spec.given)
+    if data.inputs.size > MOST_NUMBERS:
+        message = f"this many rows are {data.inputs.size:,} numbers, and at most {MOST_NUMBERS:,} are answered: ask for fewer"
+        raise InvalidInput([Fault((), "limit", message)])
+    classes = None if data.classes is None else list(data.classes)
+    return {
+        "features": list(data.features),
+        "classes": classes,
+        "inputs": np.asarray(data.inputs, np.float64).tolist(),
+        "targets": data.targets.tolist(),
+    }
+
+
+def _read(text: str) -> object:
+    """A list, where it is one; anything else is for the dataset's model to read."""
+    try:
+        return json.loads(text) if text.startswith("[") else text
+    except ValueError:
+        return text
+
+
+ROWS = Call(
+    method="GET",
+    path="/v1/datasets/{name}/rows",
+    function=list_dataset_rows,
+    summary="List the rows of a dataset",
+    tag="training",
+    scope="train",
+    lane="large",
+    constant=True,
+    statuses=(404, 422, 503),
+)

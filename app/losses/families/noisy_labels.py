@@ -1,0 +1,135 @@
+"""Cross-entropies that bear wrong labels, or guard against certainty: of one true class among k."""
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Gt, Le
+from typing_extensions import Doc
+
+from app.libraries import equal
+from app.losses.encodings import CLASS_LABEL, DISTRIBUTION, LOGITS
+from app.losses.inputs import when
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Second, loss
+from app.losses.numerics.pairs import (
+    Pair,
+    constant,
+    difference,
+    pair_exp,
+    pair_multiply,
+    pair_negative,
+    two_product,
+)
+from app.losses.numerics.rows import (
+    Flat,
+    Index,
+    flat_index,
+    row_sums,
+    scattered,
+    softmax,
+    softmax_variance,
+)
+from app.losses.numerics.shares import ExactColumns, Shares, columns
+from app.losses.numerics.stable import Array
+
+FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
+
+
+@loss(
+    predictions=when("from_logits", True, LOGITS, DISTRIBUTION),
+    targets=CLASS_LABEL,
+    formula="(1 − p_y^q)/q; p = softmax(x) if from_logits",
+    gradient="p_y^q·(pⱼ − [j = y]) if from_logits, else −[j = y]·p_y^(q − 1)",
+    aliases=("gce", "CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy", "lq"),
+    equals=(
+        equal(
+            "keras.losses.CategoricalGeneralizedCrossEntropy(q=q, reduction=reduction)(targets, predictions)",
+            differs_at=("gradient at saturated",),
+            caveat="At a probability of 0 its gradient is NaN.",
+        ),
+    ),
+    reference="Zhang and Sabuncu (2018), arXiv:1805.07836",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+)
+def generalized_cross_entropy(
+    predictions: Array,
+    targets: Index | Shares,
+    *,
+    q: Annotated[float, Gt(0), Le(1), Doc("Robustness to wrong labels: towards 0 cross-entropy, 1 the linear 1 − p.")] = 0.5,
+    from_logits: FromLogits = False,
+) -> tuple[Array, Array, Second]:
+    """Between cross-entropy and mean absolute error: a wrong label costs at most 1/q, so noise in labels does less harm.
+
+    Use when: some labels are wrong: a wrong one costs at most 1/q, so that it is outvoted rather than learned.
+    Avoid when: labels are clean or classes many: what is far from right hardly pulls, so that it learns slower than
+    cross-entropy.
+    See also: categorical_cross_entropy, brier_score.
+    """
+    if isinstance(targets, Shares):
+        if from_logits:
+            return _generalized_of_shares(predictions, targets, q)
+        values, gradient, second = _generalized(predictions, q, targets.rounded)
+        return row_sums(values), gradient, second
+    positions = flat_index(targets, predictions.shape[1])
+    if from_logits:
+        return _generalized_logits(predictions, positions, q)
+    values, slope, bend = _generalized(predictions.take(positions), q, np.ones(positions.size))
+    return values, scattered(slope, positions, predictions), lambda: scattered(bend(), positions, predictions)
+
+
+def _generalized(p: Array, q: float, shares: Array) -> tuple[Array, Array, Second]:
+    slope = np.where(p > 0, p**q / p, p ** (q - 1.0))  # q − 1 is rounded
+    pull = np.where(shares == 0, 0.0, shares * slope)
+    steep = np.isinf(slope) & (p > 0) & (shares > 0)
+    if steep.any():  # a slope beyond float64, of which a share need not be
+        pull[steep] = shares[steep] * p[steep] ** q / p[steep]
+
+    def second() -> Array:
+        return np.where(shares == 0, 0.0, (1.0 - q) * np.where(p > 0, pull / p, np.inf)) if q < 1 else np.zeros_like(p)
+
+    return shares * (-np.expm1(q * np.log(p)) / q), -pull, second
+
+
+def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, Array, Second]:
+    seen = columns(x)
+
+    def exact(rows: Flat, seen: ExactColumns) -> Pair:
+        return pair_multiply(shares.unrounded(rows), pair_exp(pair_multiply(pair_negative(seen.surprise), constant(q))))
+
+    shift = np.broadcast_to(seen.parts.shift, len(x))[:, None]
+    pulls = shares.rounded * _power(x, seen.p, shift, seen.parts.total[:, None], q)
+    values = row_sums(shares.rounded * _cost(seen.surprise, q))
+
+    def of_labels(labels: Index) -> Array:
+        return _generalized_logits(x, flat_index(labels, x.shape[1]), q)[2]()
+
+    return values, seen.gradient(x, pulls, exact, 2.0), lambda: shares.expected(of_labels)
+
+
+def _generalized_logits(x: Array, positions: Flat, q: float) -> tuple[Array, Array, Second]:
+    parts = softmax(x, positions)
+    p = parts.picked / parts.total
+    power = _power(x.take(positions), p, np.broadcast_to(parts.shift, p.shape), parts.total, q)
+    gradient = parts.probabilities() * power[:, None]
+    gradient.reshape(-1)[positions] = -parts.rest / parts.total * power
+
+    def second() -> Array:  # p^q·(pⱼ(1 − pⱼ) − q·d²), d = 1 − p for the label and −pⱼ for another class
+        away = softmax(x, positions).probabilities()
+        away.reshape(-1)[positions] = parts.rest / parts.total
+        return power[:, None] * (softmax_variance(x) - q * away * away)
+
+    return _cost(parts.surprise, q), gradient, second
+
+
+def _power(x: Array, p: Array, shift: Array, total: Array, q: float) -> Array:
+    """p^q of p = e^(x − shift) / total, which may be far from 0 where p itself has left the range."""
+    power = p**q
+    if p.min() >= 1e-290:
+        return power
+    gap, lost = difference(x, shift)
+    scaled, error = two_product(np.maximum(gap, -1e290), q)
+    return np.where(p > 1e-290, power, np.exp(scaled) * (1.0 + (error + lost * q)) / total**q)
+
+
+def _cost(surprise: Array, q: float) -> Array:
+    reached = q * surprise
+    return np.where(reached < 1e-290, surprise, -np.expm1(-reached) / q)  # below, q·surprise loses digits

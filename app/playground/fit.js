@@ -1,0 +1,111 @@
+// What a model has learned, beside the rows it learned from: a line, or a plane with its classes; and rows as a small picture.
+
+import { s, written } from "./elements.js";
+import { colour, draw, quantity } from "./figure.js";
+
+/** @typedef {{features: string[], classes: string[] | null, inputs: number[][], targets: any[]}} Rows */
+/** @typedef {import("./run.js").Surface} Surface */
+/** @typedef {import("./figure.js").Spec} Spec */
+
+const MOST_POINTS = 400;
+const SIZE = 100;
+
+/** Classes have the colours that lines of a run do not. @param {number} index */
+const classColour = (index) => colour(["--s4", "--s3", "--s1", "--s2"][index % 4]);
+/** Behind points: a colour mixed with the ground. @param {string} token */
+function soft(token) {
+  const parts = (/** @type {string} */ text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+  const ground = parts(colour("--panel"));
+  return `rgb(${parts(token).map((part, index) => Math.round(0.5 * part + 0.5 * ground[index])).join(",")})`;
+}
+
+const SHAPES = ["circle", "triangle-up", "square", "diamond"];
+
+/** @param {Rows} rows @returns {{x: number, y: number, c: number}[]} places with class or target */
+function points(rows) {
+  const every = Math.ceil(rows.inputs.length / MOST_POINTS);
+  const flat = rows.inputs[0]?.length === 1 || (!rows.classes && rows.inputs[0]?.length !== 2);
+  const found = rows.inputs.map((row, index) => {
+    const target = Array.isArray(rows.targets[index]) ? rows.targets[index][0] : rows.targets[index];
+    return { x: row[0], y: flat ? target : row[1] ?? target, c: Number(target) };
+  });
+  return found.filter((_, index) => index % every === 0);
+}
+
+/** @param {Rows} rows @returns {Element} a small picture, for the eye alone */
+export function thumbnail(rows) {
+  const places = points(rows);
+  const [xs, ys] = [places.map((place) => place.x), places.map((place) => place.y)];
+  const scaled = (/** @type {number} */ value, /** @type {number[]} */ all) => ((value - Math.min(...all)) / (Math.max(...all) - Math.min(...all) || 1)) * (SIZE - 12) + 6;
+  const marks = places.map((place) => {
+    const mark = s("circle", { cx: (scaled(place.x, xs) * 2.4).toFixed(1), cy: (SIZE - scaled(place.y, ys)).toFixed(1), r: 1.8 });
+    /** @type {SVGElement} */ (mark).style.fill = rows.classes ? `var(${["--s4", "--s3", "--s1", "--s2"][place.c % 4]})` : "var(--control)";
+    return mark;
+  });
+  return s("svg", { viewBox: `0 0 ${SIZE * 2.4} ${SIZE}`, "aria-hidden": "true" }, ...marks);
+}
+
+/** @param {any} prediction @param {string} encoding @returns {number} how sure of the second class, 0 to 1 */
+function share(prediction, encoding) {
+  const value = Number(prediction);
+  if (encoding === "probability") return value;
+  if (encoding === "logit") return 1 / (1 + Math.exp(-value));
+  return encoding === "real" ? Math.min(Math.max(value, 0), 1) : 1 / (1 + Math.exp(-2 * value));
+}
+
+/** @param {Surface} surface @param {Rows} rows @param {string} encoding @returns {Spec[]} the surface as rows of data */
+function placesOf(surface, rows, encoding) {
+  const [x, y] = surface.axes;
+  if (!y) return x.map((place, index) => ({ x: place, y: Number(surface.predictions[index]) }));
+  const half = [(x[1] - x[0]) * 0.53, (y[1] - y[0]) * 0.53]; // a little over the next, or the ground shines through between
+  return y.flatMap((up, row) =>
+    x.map((across, column) => {
+      const said = surface.predictions[row][column];
+      const many = Array.isArray(said) && said.length > 1;
+      const c = many ? said.indexOf(Math.max(...said)) : rows.classes ? share(Array.isArray(said) ? said[0] : said, encoding) : Number(said);
+      return { x: across - half[0], X: across + half[0], y: up - half[1], Y: up + half[1], c };
+    }),
+  );
+}
+
+/**
+ * Draw rows and what is predicted around them; told is a function that shows another surface.
+ * @param {HTMLElement} host @param {Rows} rows @param {Surface | null} surface @param {string} encoding of the predictions
+ * @returns {Promise<(surface: Surface) => void>}
+ */
+export async function drawFit(host, rows, surface, encoding) {
+  const places = points(rows);
+  const wide = rows.inputs[0].length === 2;
+  const k = rows.classes?.length ?? 0;
+  const [width, height] = [Math.max(140, host.clientWidth - 70), 280];
+  const targets = places.map((place) => place.c);
+  const shades = k > 2 ? { domain: [...Array(k).keys()], range: [...Array(k).keys()].map((index) => soft(classColour(index))) } : k ? { domain: [0, 0.5, 1], range: [soft(classColour(0)), colour("--panel"), soft(classColour(1))], clamp: true, interpolate: "rgb" } : { domain: [Math.min(...targets), Math.max(...targets)], range: [colour("--accent-soft"), colour("--s1")], clamp: true };
+  const values = surface ? placesOf(surface, rows, encoding) : [{ x: places[0].x, X: places[0].x, y: places[0].y, Y: places[0].y, c: 0.5 }];
+  const x = quantity("x", rows.features[0] ?? "input", { grid: !wide, ...(wide && surface ? { domain: [surface.axes[0][0], surface.axes[0].at(-1)] } : {}) });
+  const y = quantity("y", wide ? rows.features[1] : "target", { grid: !wide, ...(wide && surface ? { domain: [surface.axes[1][0], surface.axes[1].at(-1)] } : {}) });
+  const shape = { field: "c", type: "nominal", legend: null, scale: { domain: [...Array(k).keys()], range: [...Array(k).keys()].map((index) => SHAPES[index % 4]) } };
+  const kind = k > 2 ? "nominal" : "quantitative";
+  const tiles = { data: { name: "surface" }, mark: { type: "rect", clip: true, strokeWidth: 0 }, encoding: { x, x2: { field: "X" }, y, y2: { field: "Y" }, color: { field: "c", type: kind, legend: null, scale: shades } } };
+  const line = { data: { name: "surface" }, mark: { type: "line", color: colour("--s1"), clip: true }, encoding: { x, y } };
+  const dots = {
+    data: { values: places },
+    mark: { type: "point", filled: k > 0, size: k ? 34 : 28, opacity: 1, strokeWidth: k ? 0.6 : 1.2, stroke: k ? colour("--panel") : colour("--control"), clip: true },
+    encoding: { x, y, ...(k ? { shape, fill: { field: "c", type: "nominal", legend: null, scale: { domain: [...Array(k).keys()], range: [...Array(k).keys()].map(classColour) } } } : wide ? { fill: { field: "c", type: "quantitative", legend: null, scale: shades } } : {}) },
+  };
+  const view = await draw(host, { width, height, layer: wide ? [tiles, dots] : [dots, line], datasets: { surface: values } });
+  return (next) => {
+    view?.data("surface", placesOf(next, rows, encoding));
+    void view?.runAsync();
+  };
+}
+
+/** @param {Surface | null} surface @param {Rows} rows @returns {string} what is seen, in words */
+export function fitInWords(surface, rows) {
+  const n = rows.inputs.length;
+  if (!surface) return `${n} rows`;
+  if (surface.axes.length === 1) {
+    const [first, last] = [Number(surface.predictions[0]), Number(surface.predictions.at(-1))];
+    return `${n} rows and the model’s line: ${written(first, 4)} at ${written(surface.axes[0][0], 3)}, ${written(last, 4)} at ${written(surface.axes[0].at(-1), 3)}`;
+  }
+  return `${n} rows, and what the model says around them${rows.classes ? `: ${rows.classes.join(", ")}` : ""}`;
+}

@@ -1,0 +1,580 @@
+// Train: what a model makes of the loss, epoch by epoch; runs over each other; what went wrong, and what to try.
+
+import { at, change, nested, onChange, placed, valueOf } from "./address.js";
+import { byId, fault, h, say, written } from "./elements.js";
+import { captioned, colour, draw, framed, onLook, quantity, room, swatch, walked } from "./figure.js";
+import { drawFit, fitInWords, thumbnail } from "./fit.js";
+import { chosenLoss, chooseLoss } from "./look.js";
+import { fields } from "./parameters.js";
+import { PRESETS } from "./presets.js";
+import { newRun, play, played, smoothed } from "./run.js";
+import { constant, lane, onReturn, Problem, trying } from "./service.js";
+import { takeaway } from "./takeaway.js";
+
+/** @typedef {import("./address.js").Fields} Fields */
+/** @typedef {import("./address.js").Json} Json */
+/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("./fit.js").Rows} Rows */
+/** @typedef {import("./parameters.js").Field} Field */
+
+const MOST_RUNS = 4;
+const FIRST = ["n_samples", "noise", "hidden"];
+const KINDS = /** @type {const} */ ({ data: "datasets", model: "models", optimizer: "optimizers", schedule: "schedules" });
+const ADVICE = /^(?:[a-z ]+: )?((?:epochs|batch_size|(?:optimizer|model|loss|regularization|early_stopping|standardize|gradient_clipping|schedule)(?:\.[a-z_0-9]+)*)) (\[[^\]]*\]|-?[\d.]+(?:e[+-]?\d+)?|true|false|null|[a-z_]+)(?: instead of .*)?$/;
+
+/** @type {Record<keyof typeof KINDS, any[]>} */
+let known;
+/** @type {Run[]} the newest first */
+let runs = [];
+/** @type {ReturnType<typeof play> | null} */
+let player = null;
+/** @type {Rows | null} */
+let rows = null;
+/** @type {Record<string, Field>} by the path within train */
+let shown = {};
+let built = "";
+let rowsOf = "";
+const turn = lane();
+/** @type {import("./figure.js").View | undefined} */
+let curveView;
+/** @type {((surface: import("./run.js").Surface) => void) | null} */
+let showFit = null;
+let drawn = "";
+
+/** @param {string} id */
+const select = (id) => h("select", { id, "aria-describedby": `${id}-fault` });
+
+export async function train() {
+  const [datasets, models, optimizers, schedules] = await Promise.all(Object.values(KINDS).map((kind) => constant(`v1/${kind}`)));
+  known = { data: datasets.datasets, model: models.models, optimizer: optimizers.optimizers, schedule: schedules.schedules };
+  byId("presets").replaceChildren(...Object.entries(PRESETS).map(([name, preset]) => h("button", { type: "button", class: "pill", "data-preset": name, "aria-pressed": "false", onclick: () => choose(name) }, preset.title)));
+  build();
+  takeaway(byId("train-take"), "run", { request: () => ({ path: "v1/train", body: request(), number: "final.training_loss" }), drawing: () => ({ path: "v1/train", body: request() }), rows: historyRows, answer: () => runs[0]?.answer ?? null });
+  onChange(() => void refresh());
+  onLook(() => void redraw());
+  onReturn(() => void refresh());
+  addEventListener("pagehide", () => player?.stop());
+  await refresh();
+  await redraw();
+  const first = new IntersectionObserver((seen) => {
+    if (!seen.some((entry) => entry.isIntersecting)) return;
+    first.disconnect();
+    if (!runs.length) begin();
+  });
+  first.observe(byId("loss-curve"));
+}
+
+// --- what is asked for
+
+/** @returns {Fields} what the address says of the run */
+function asked() {
+  const found = nested("train");
+  return found && typeof found === "object" && !Array.isArray(found) ? found : {};
+}
+
+/** @param {Json | undefined} thing @param {string} usual @returns {Fields} as an object with its name */
+const named = (thing, usual) => (typeof thing === "string" ? { name: thing } : thing && typeof thing === "object" && !Array.isArray(thing) ? { ...("name" in thing || "inputs" in thing ? {} : { name: usual }), ...thing } : { name: usual });
+
+/** @returns {Fields} the dataset: the one chosen, or one that suits the loss */
+function dataset() {
+  const given = asked().data;
+  const family = lossFamily;
+  const usual = { binary: "moons", multiclass: "blobs" }[family] ?? "regression";
+  const found = named(given, usual);
+  if ("inputs" in found) {
+    const inputs = /** @type {any[]} */ (found.inputs).map((row) => (Array.isArray(row) ? row : [row]));
+    return { inputs, targets: found.targets };
+  }
+  if (given === undefined && found.name === "regression") return { ...found, n_samples: 200, n_features: 1, n_informative: 1, noise: 15 };
+  return found;
+}
+
+let lossFamily = "robust";
+
+/** @returns {Fields} the body for POST /v1/train */
+function request() {
+  const given = asked();
+  const data = dataset();
+  const { data: _data, model, optimizer, schedule, metrics, ...more } = given;
+  const loss = chosenLoss();
+  const trees = named(model, "mlp").name === "boosted_trees";
+  /** @type {Fields} */
+  const body = { data, model: named(model, "mlp"), loss: Object.keys(loss).length === 1 ? loss.name : loss };
+  if (!trees) body.optimizer = { ...(optimizer ? {} : { learning_rate: 0.01 }), ...named(optimizer, "adam") };
+  if (schedule) body.schedule = named(schedule, "constant");
+  Object.assign(body, more);
+  const task = known.data.find((entry) => entry.name === data.name)?.traits.task;
+  const scores = metrics ?? (task === "regression" ? ["r2"] : task ? ["accuracy"] : []);
+  body.metrics = Array.isArray(scores) ? scores : String(scores).split(",").filter(Boolean);
+  body.outputs = ["surface"];
+  return body;
+}
+
+/** @param {Fields} fields @param {Fields | undefined} loss @param {string | null} preset fill the panel */
+function fill(fields, loss, preset) {
+  change({ ...placed("train", fields), ...(loss ? placed("loss", loss) : {}), with: null, preset }, { push: true, source: "fill" });
+}
+
+/** @param {string} name of a preset */
+function choose(name) {
+  const preset = PRESETS[name];
+  reset();
+  fill(preset.train, preset.loss, name);
+  begin();
+}
+
+// --- the panel
+
+function build() {
+  const field = (/** @type {string} */ label, /** @type {HTMLElement} */ control) => h("div", { class: "field" }, h("label", { for: control.id }, label), control, h("p", { class: "fault", id: `${control.id}-fault` }));
+  const box = (/** @type {string} */ id) => select(id);
+  const number = (/** @type {string} */ id, /** @type {string} */ path, /** @type {Record<string, unknown>} */ more) => {
+    const input = h("input", { id, type: "number", "aria-describedby": `${id}-fault`, ...more });
+    input.addEventListener("input", () => change({ [`train.${path}`]: input.value || null, ...(path === "optimizer.learning_rate" && !at("train.optimizer") ? { "train.optimizer": "adam" } : {}) }, { source: "field" }));
+    return input;
+  };
+  const controls = h(
+    "div",
+    { class: "controls" },
+    h("div", { class: "pair" }, field("Dataset", box("train-data")), field("Model", box("train-model"))),
+    h("div", { class: "thumb", id: "thumb" }),
+    h("div", { class: "pair", id: "train-first" }),
+    h("div", { class: "pair" }, field("Optimizer", box("train-optimizer")), field("Schedule", box("train-schedule"))),
+    h("div", { class: "pair" }, field("Learning rate", number("train-rate", "optimizer.learning_rate", { min: 0, step: "any" })), field("Epochs", number("train-epochs", "epochs", { min: 1, step: 1 })), field("Seed", number("train-seed", "seed", { min: 0, step: 1 })), field("Held out", number("train-held", "validation.fraction", { min: 0, max: 1, step: "any" }))),
+    h("details", { id: "train-details" }, h("summary", {}, "More"), h("div", { class: "fields", id: "train-more" })),
+  );
+  const button = (/** @type {string} */ id, /** @type {string} */ text, /** @type {() => void} */ click, /** @type {Record<string, unknown>} */ more = {}) => h("button", { type: "button", id, onclick: click, ...more }, text);
+  const log = h("input", { type: "checkbox", id: "log" });
+  log.addEventListener("change", () => void redraw());
+  const smoothing = h("input", { type: "range", id: "smoothing", min: 0, max: 0.95, step: 0.05, value: 0 });
+  smoothing.addEventListener("input", () => void redraw());
+  const quantityBox = h("select", { id: "quantity" });
+  quantityBox.addEventListener("change", () => void redraw());
+  const stage = h(
+    "div",
+    { class: "stage" },
+    h(
+      "div",
+      { class: "transport" },
+      button("run", "Run", begin, { class: "primary" }),
+      button("pause", "Pause", pause),
+      button("step", "Step", step),
+      button("stop", "Stop", () => player?.stop()),
+      button("reset", "Reset", reset),
+      h("span", { class: "epoch", role: "status", "aria-label": "Epoch", "aria-live": "off", id: "epoch" }, "No run yet"),
+    ),
+    h("p", { class: "fault", id: "train-fault", role: "alert" }),
+    h("div", { class: "words", role: "status", "aria-label": "Diagnosis", id: "diagnosis" }),
+    h("ul", { class: "advice row", id: "advice" }),
+    h(
+      "div",
+      { class: "charts" },
+      h(
+        "div",
+        { class: "stage" },
+        framed("loss-curve", "Training and validation loss"),
+        h("div", { class: "transport" }, h("label", { for: "quantity" }, "Shows"), h("div", {}, quantityBox), h("label", { class: "check" }, log, "Log scale"), h("div", { class: "slide smooth" }, h("label", { for: "smoothing" }, "Smoothing"), smoothing)),
+        h("div", { class: "runs", role: "group", "aria-label": "Runs", id: "runs" }),
+      ),
+      framed("fit", "Fit"),
+    ),
+  );
+  byId("train-panel").replaceChildren(controls, stage);
+  for (const kind of /** @type {(keyof typeof KINDS)[]} */ (Object.keys(KINDS))) {
+    const box = /** @type {HTMLSelectElement} */ (byId(`train-${kind}`));
+    const none = { schedule: "none" }[/** @type {string} */ (kind)];
+    box.replaceChildren(...(none ? [h("option", { value: "" }, none)] : []), ...known[kind].map((entry) => h("option", { title: entry.summary }, entry.name)));
+    box.addEventListener("change", () => change({ ...placed(`train.${kind}`, box.value || undefined), preset: null }, { push: true }));
+  }
+  walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: training ${written(epoch.training_loss, 4)}${epoch.validation_loss === null ? "" : `, validation ${written(epoch.validation_loss, 4)}`}`) : []));
+  walked(byId("fit"), () => (rows ? [fitInWords(runs[0]?.surface ?? null, rows)] : []));
+  buttons();
+}
+
+/** Show what the address says. */
+async function refresh() {
+  const signal = turn();
+  await trying(
+    signal,
+    async () => {
+      const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
+      if (signal.aborted) return;
+      lossFamily = entry.family;
+      const preset = PRESETS[at("preset")];
+      for (const pill of byId("presets").children) pill.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (pill).dataset.preset === at("preset")));
+      const note = byId("shows");
+      note.hidden = !preset;
+      note.textContent = preset?.sentence ?? "";
+      const body = request();
+      showFields(body);
+      await showRows(/** @type {Fields} */ (body.data), signal);
+    },
+    (problem) => fault("train", problem.message),
+  );
+}
+
+/** @param {Fields} body */
+function showFields(body) {
+  const things = { data: /** @type {Fields} */ (body.data), model: /** @type {Fields} */ (body.model), optimizer: /** @type {Fields} */ (body.optimizer ?? {}), schedule: /** @type {Fields} */ (body.schedule ?? {}) };
+  for (const [kind, thing] of Object.entries(things)) {
+    const box = /** @type {HTMLSelectElement} */ (byId(`train-${kind}`));
+    const name = String(thing.name ?? (kind === "data" ? "rows of your own" : ""));
+    if (name && ![...box.options].some((option) => option.value === name)) box.append(h("option", {}, name));
+    box.value = name;
+    box.disabled = kind === "optimizer" && !body.optimizer;
+  }
+  const entry = (/** @type {keyof typeof KINDS} */ kind) => known[kind].find((found) => found.name === things[kind].name);
+  const key = JSON.stringify(Object.values(things).map((thing) => thing.name ?? ""));
+  if (key !== built) {
+    built = key;
+    shown = {};
+    /** @type {HTMLElement[]} */
+    const [first, more] = [byId("train-first"), byId("train-more")];
+    first.replaceChildren();
+    more.replaceChildren();
+    for (const kind of /** @type {(keyof typeof KINDS)[]} */ (Object.keys(KINDS))) {
+      const schemas = { ...(entry(kind)?.parameters ?? {}) };
+      delete schemas.learning_rate;
+      /** @type {Record<string, string>} */
+      const labels = kind === "data" ? { seed: "seed of the data" } : {};
+      const made = fields(schemas, { id: `train-${kind}`, sliders: false, labels, change: (name, value) => set(kind, name, value) });
+      for (const [name, field] of Object.entries(made)) {
+        shown[`${kind}.${name}`] = field;
+        (FIRST.includes(name) || (kind === "data" && name === "seed") ? first : more).append(field.element);
+      }
+    }
+    const extra = fields(
+      { "early_stopping.patience": { type: "integer", minimum: 1, anyOf: [{ type: "integer" }, { type: "null" }], description: "Epochs to wait for a lower loss." }, "regularization.l2": { type: "number", default: 0, minimum: 0 }, "regularization.l1": { type: "number", default: 0, minimum: 0 }, batch_size: { anyOf: [{ type: "integer" }, { type: "null" }], description: "Rows of a step." } },
+      { id: "train", sliders: false, labels: { "early_stopping.patience": "Patience", "regularization.l2": "L2 penalty", "regularization.l1": "L1 penalty", batch_size: "Batch size" }, change: (name, value) => change(placed(`train.${name}`, value ?? undefined), { source: "field" }) },
+    );
+    for (const [name, field] of Object.entries(extra)) {
+      shown[name] = field;
+      more.append(field.element);
+    }
+  }
+  for (const [path, field] of Object.entries(shown)) {
+    /** @type {any} */
+    let value = body;
+    for (const part of path.split(".")) value = value?.[part];
+    field.show(value);
+  }
+  const put = (/** @type {string} */ id, /** @type {unknown} */ value) => {
+    const input = /** @type {HTMLInputElement} */ (byId(id));
+    if (document.activeElement !== input) input.value = value === undefined || value === null ? "" : String(value);
+  };
+  const rate = things.optimizer.learning_rate ?? entry("optimizer")?.parameters.learning_rate?.default;
+  put("train-rate", rate);
+  /** @type {HTMLInputElement} */ (byId("train-rate")).disabled = rate === undefined;
+  put("train-epochs", body.epochs ?? 100);
+  put("train-seed", body.seed ?? 0);
+  put("train-held", body.validation === null ? "" : /** @type {Fields} */ (body.validation ?? {}).fraction ?? 0.2);
+}
+
+/** @param {string} kind @param {string} name @param {Json | undefined} value */
+function set(kind, name, value) {
+  const body = request();
+  const thing = /** @type {Fields} */ (body[kind]);
+  const key = `train.${kind}`;
+  const whole = at(key) ? {} : placed(key, thing); // what was usual until now is said from now on
+  change({ ...whole, ...placed(`${key}.${name}`, value) }, { source: "field" });
+}
+
+/** @param {Fields} data @param {AbortSignal} signal */
+async function showRows(data, signal) {
+  const key = JSON.stringify(data);
+  if (key === rowsOf) return;
+  for (const field of Object.values(shown)) fault(field.id, "");
+  await trying(
+    signal,
+    async () => {
+      const found = "inputs" in data ? { inputs: data.inputs, targets: data.targets, classes: null, features: ["input"] } : await constant(`v1/datasets/${data.name}/rows?${new URLSearchParams(Object.entries(data).filter(([name]) => name !== "name").map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]))}`);
+      if (signal.aborted) return;
+      rowsOf = key;
+      rows = /** @type {Rows} */ (found);
+      byId("thumb").replaceChildren(thumbnail(rows));
+      fault("train", "");
+      await redraw();
+    },
+    (problem) => {
+      byId("thumb").replaceChildren();
+      refuse(problem, "data");
+    },
+  );
+}
+
+/** @param {Problem} problem @param {string} [within] say what is wrong beside the field that it is about */
+function refuse(problem, within) {
+  const found = problem.faults[0];
+  const path = `${within ? `${within}.` : ""}${(found?.pointer ?? "").slice(1).replaceAll("/", ".")}`;
+  const places = { "optimizer.learning_rate": "train-rate", epochs: "train-epochs", seed: "train-seed", "validation.fraction": "train-held", data: "train-data", model: "train-model", optimizer: "train-optimizer", schedule: "train-schedule" };
+  const place = /** @type {Record<string, string>} */ (places)[path] ?? (path in shown ? shown[path].id : "train");
+  fault(place, problem.message);
+  const details = byId(place)?.closest("details");
+  if (details) details.open = true;
+}
+
+// --- running
+
+/** @param {string} [name] how the run is called */
+function begin(name) {
+  player?.stop();
+  for (const id of ["train", "train-rate", "train-epochs", "train-seed", "train-held", "train-data", "train-model", "train-optimizer", "train-schedule", ...Object.values(shown).map((field) => field.id)]) fault(id, "");
+  const body = request();
+  const run = newRun(typeof name === "string" ? name : titled(body), body);
+  runs = [run, ...runs.filter((other) => other.shown)].slice(0, MOST_RUNS);
+  byId("diagnosis").replaceChildren();
+  byId("advice").replaceChildren();
+  drawn = "";
+  player = play(run, {
+    frame: () => void follow(run),
+    end: () => {
+      player = null;
+      conclude(run);
+    },
+    refused: (problem) => {
+      runs = runs.filter((other) => other !== run);
+      byId("epoch").textContent = "No run: see what is said";
+      refuse(problem);
+      void redraw();
+    },
+  });
+  buttons();
+  void redraw();
+}
+
+/** @param {Fields} body @returns {string} what tells this run from the one before */
+function titled(body) {
+  const before = runs[0]?.request;
+  const name = String(/** @type {any} */ (body.loss).name ?? body.loss);
+  if (!before) return name;
+  /** @type {string[]} */
+  const differences = [];
+  const compare = (/** @type {any} */ one, /** @type {any} */ other, /** @type {string} */ path) => {
+    if (JSON.stringify(one) === JSON.stringify(other)) return;
+    if (one && other && typeof one === "object" && typeof other === "object" && !Array.isArray(one)) {
+      for (const key of new Set([...Object.keys(one), ...Object.keys(other)])) compare(one[key], other[key], key === "name" ? path : key);
+    } else if (path === "loss") differences.push(name);
+    else differences.push(one === undefined ? `usual ${path}` : typeof one === "object" && one && !Array.isArray(one) ? Object.entries(one).map(([key, value]) => `${key} ${value}`).join(", ") : `${path} ${Array.isArray(one) ? one.join(", ") : one}`);
+  };
+  compare(body, before, "");
+  return differences.slice(0, 3).join(", ") || `${name}, again`;
+}
+
+function pause() {
+  if (runs[0]?.phase === "paused") player?.resume();
+  else player?.pause();
+  buttons();
+}
+
+function step() {
+  if (!player) begin();
+  player?.step();
+  buttons();
+}
+
+function reset() {
+  player?.stop();
+  runs = [];
+  byId("diagnosis").replaceChildren();
+  byId("advice").replaceChildren();
+  byId("epoch").textContent = "No run yet";
+  buttons();
+  void redraw();
+}
+
+function buttons() {
+  const going = runs[0]?.phase === "playing" || runs[0]?.phase === "paused";
+  /** @type {HTMLButtonElement} */ (byId("pause")).disabled = !going;
+  /** @type {HTMLButtonElement} */ (byId("stop")).disabled = !going;
+  /** @type {HTMLButtonElement} */ (byId("reset")).disabled = !runs.length;
+  byId("pause").textContent = runs[0]?.phase === "paused" ? "Resume" : "Pause";
+}
+
+/** @param {Run} run another epoch of it is to be seen */
+async function follow(run) {
+  const epochs = run.request.epochs ?? 100;
+  byId("epoch").textContent = `Epoch ${run.shown} of ${epochs}`;
+  if (!drawn) return redraw();
+  curveView?.data("history", lines());
+  void curveView?.runAsync();
+  if (run.surface && showFit) showFit(run.surface);
+}
+
+/** @param {Run} run that has ended */
+function conclude(run) {
+  buttons();
+  const epochs = run.request.epochs ?? 100;
+  const text = run.ended || (run.answer ? `Epoch ${run.shown} of ${epochs}` : "");
+  if (text) byId("epoch").textContent = text;
+  say(run.ended || (run.answer ? `The run has ended at epoch ${run.shown}` : ""));
+  void redraw();
+  if (!run.answer) return;
+  const findings = run.answer.diagnosis;
+  byId("diagnosis").replaceChildren(
+    ...findings.map((/** @type {any} */ finding) => h("p", {}, h("strong", {}, finding.verdict.replaceAll("_", " ")), `: ${finding.summary} `, h("span", { class: "quiet" }, /^[a-z]/.test(finding.advice) ? `Try ${finding.advice}` : finding.advice))),
+    ...(run.answer.warnings ?? []).map((/** @type {string} */ warning) => h("p", { class: "quiet" }, warning)),
+    ...scores(run),
+  );
+  const preset = PRESETS[at("preset")];
+  const applying = (/** @type {string} */ text, /** @type {() => void} */ work) => h("li", {}, h("button", { type: "button", onclick: () => (work(), begin(text)) }, `Apply ${text}`));
+  const cure = preset && runs.length === 1 ? [applying(preset.cure.title, () => fill(preset.cure.train ?? preset.train, preset.cure.loss, at("preset")))] : [];
+  const advice = findings.flatMap((/** @type {any} */ finding) => finding.advice.replace(/\.$/, "").split(/; (?:or |and )?/).flatMap((/** @type {string} */ part) => advised(part)));
+  byId("advice").replaceChildren(...cure, ...advice.slice(0, 5).map((/** @type {[string, string]} */ [path, value]) => applying(`${path} ${value}`, () => apply(path, value))));
+}
+
+/** @param {string} text a piece of advice @returns {[string, string][]} the field and the value that it names, where it names one */
+function advised(text) {
+  const found = ADVICE.exec(text.trim());
+  return found ? [[found[1], found[2].replaceAll(" ", "")]] : [];
+}
+
+/** @param {string} path @param {string} text */
+function apply(path, text) {
+  const value = valueOf(text);
+  if (path.startsWith("loss.")) return chooseLoss({ ...chosenLoss(), [path.slice(5)]: value });
+  const kind = path.split(".")[0];
+  const thing = kind in KINDS && !at(`train.${kind}`) && request()[kind];
+  change({ ...(thing ? placed(`train.${kind}`, thing) : {}), ...placed(`train.${path.replace(/\.name$/, "")}`, value ?? undefined) }, { push: true });
+}
+
+/** @param {Run} run @returns {Node[]} */
+function scores(run) {
+  const { metrics, training_loss, validation_loss, epoch } = run.answer.final;
+  const pair = (/** @type {string} */ name, /** @type {number | null} */ training, /** @type {number | null} */ validation) => `${name} ${written(training, 4)}${validation === null ? "" : ` in training, ${written(validation, 4)} in validation`}`;
+  const parts = [pair("loss", training_loss, validation_loss), ...Object.entries(metrics).map(([name, both]) => pair(name, both.training, both.validation))];
+  return [h("p", { class: "quiet" }, `The model of epoch ${epoch}: ${parts.join("; ")}. ${run.answer.n_parameters ?? "No"} weights, ${run.answer.data.training_rows} rows.`)];
+}
+
+// --- charts
+
+/** @returns {{name: string, title: string, of: (epoch: import("./run.js").Epoch) => [number | null, number | null]}[]} what can be shown over the epochs */
+function quantities() {
+  const metrics = Object.keys(runs[0]?.history[0]?.metrics ?? {});
+  return [
+    { name: "loss", title: "loss", of: (epoch) => [epoch.training_loss, epoch.validation_loss] },
+    ...metrics.map((name) => ({ name, title: name, of: (/** @type {import("./run.js").Epoch} */ epoch) => /** @type {[number | null, number | null]} */ ([epoch.metrics[name]?.training ?? null, epoch.metrics[name]?.validation ?? null]) })),
+    { name: "learning rate", title: "learning rate", of: (epoch) => [epoch.learning_rate, null] },
+    { name: "gradient norm", title: "gradient norm", of: (epoch) => [epoch.gradient_norm, null] },
+  ];
+}
+
+const quantityNow = () => quantities().find((found) => found.name === /** @type {HTMLSelectElement} */ (byId("quantity")).value) ?? quantities()[0];
+
+/** @returns {{x: number, y: number, line: string, dash: number, faint: boolean, run: number}[]} the lines of all runs that are shown */
+function lines() {
+  const keep = Number(/** @type {HTMLInputElement} */ (byId("smoothing")).value);
+  const log = /** @type {HTMLInputElement} */ (byId("log")).checked;
+  const { of } = quantityNow();
+  return runs.flatMap((run, index) => {
+    if (!run.seen) return [];
+    const epochs = played(run);
+    return [0, 1].flatMap((side) => {
+      const raw = epochs.map((epoch) => of(epoch)[side]);
+      const kinds = keep ? /** @type {const} */ ([[raw, true], [smoothed(raw, keep), false]]) : /** @type {const} */ ([[raw, false]]);
+      return kinds.flatMap(([numbers, faint]) => epochs.map((epoch, place) => ({ x: epoch.epoch, y: numbers[place], line: `${index} ${side} ${faint}`, dash: side, faint, run: index })).filter((row) => row.y !== null && (!log || Number(row.y) > 0)));
+    });
+  }).map((row) => ({ ...row, y: Number(row.y) })).reverse(); // the newest lies on top; a line is drawn in the order of x
+}
+
+/** The colour of a line: the newest run is blue, its validation orange; those before have the other colours. */
+const strokes = () => ({ "0 0": colour("--s1"), "0 1": colour("--s2"), "1 0": colour("--s3"), "1 1": colour("--s3"), "2 0": colour("--s4"), "2 1": colour("--s4"), "3 0": colour("--control"), "3 1": colour("--control") });
+
+async function redraw() {
+  const box = /** @type {HTMLSelectElement} */ (byId("quantity"));
+  const wanted = quantities().map((found) => found.name);
+  if (wanted.join() !== [...box.options].map((option) => option.value).join()) {
+    const value = box.value;
+    box.replaceChildren(...wanted.map((name) => h("option", {}, name)));
+    if (wanted.includes(value)) box.value = value;
+  }
+  list();
+  await Promise.all([drawCurve(), drawRows()]);
+}
+
+async function drawCurve() {
+  const host = byId("loss-curve-plot");
+  const now = quantityNow();
+  const log = /** @type {HTMLInputElement} */ (byId("log")).checked;
+  const rows = lines();
+  describe();
+  drawn = "";
+  if (!rows.length) {
+    host.replaceChildren(h("p", { class: "quiet" }, runs.length ? "The first epoch is coming." : "Run shows the loss here, epoch by epoch, on training and on validation rows."));
+    return;
+  }
+  const last = Math.max(...runs.filter((run) => run.seen).map((run) => (run.phase === "ended" ? run.shown : Number(run.request.epochs ?? 100))), 2);
+  const best = runs[0]?.seen && runs[0].answer?.best_epoch && runs[0].phase === "ended" ? [{ x: runs[0].answer.best_epoch, text: `best: epoch ${runs[0].answer.best_epoch}` }] : [];
+  const strokesNow = strokes();
+  const names = Object.keys(strokesNow).flatMap((name) => [`${name} true`, `${name} false`]);
+  const x = quantity("x", "epoch", { domain: [0, last], grid: false, format: "d", tickMinStep: 1 });
+  const y = quantity("y", log ? `${now.title}, logarithmic` : now.title, { log, minExtent: 44 });
+  if (!log) y.scale.zero = now.name === "loss" && Math.min(...rows.map((row) => row.y)) >= 0;
+  const right = best[0]?.x > 0.6 * last;
+  const layer = [
+    { data: { values: best }, mark: { type: "rule", strokeDash: [2, 3] }, encoding: { x, y: { value: 0 }, y2: { value: 260 } } },
+    { data: { values: best }, mark: { type: "text", align: right ? "right" : "left", dx: right ? -6 : 6, baseline: "top" }, encoding: { x, y: { value: 0 }, text: { field: "text" } } },
+    {
+      data: { name: "history" },
+      mark: { type: "line", clip: true },
+      encoding: {
+        x,
+        y,
+        color: { field: "line", type: "nominal", legend: null, scale: { domain: names, range: names.map((name) => strokesNow[/** @type {keyof typeof strokesNow} */ (name.slice(0, 3))]) } },
+        strokeDash: { field: "dash", type: "nominal", legend: null, scale: { domain: [0, 1], range: [[1, 0], [6, 4]] } },
+        strokeWidth: { condition: { test: "datum.faint || datum.run > 0", value: 1.25 }, value: 2.25 },
+        opacity: { condition: { test: "datum.faint", value: 0.35 }, value: 1 },
+      },
+    },
+  ];
+  curveView = (await draw(host, { width: room(host), height: 260, autosize: { type: "pad", resize: true }, layer, datasets: { history: rows } })) ?? curveView;
+  drawn = "curve";
+}
+
+async function drawRows() {
+  const host = byId("fit-plot");
+  const run = runs[0];
+  if (!rows) return;
+  const few = rows.inputs[0]?.length <= 2;
+  if (!few) {
+    host.replaceChildren(h("p", { class: "quiet" }, `${rows.inputs[0].length} columns: a fit is drawn for one or two.`));
+    return;
+  }
+  const words = fitInWords(run?.surface ?? null, rows);
+  captioned("fit", "Fit", run?.surface ? words : `${words}; the fit is drawn while a model learns them`);
+  showFit = await drawFit(host, rows, run?.surface ?? null, run?.setup?.data.predictions_encoding ?? "real");
+}
+
+/** The runs by name, each to be hidden or shown. */
+function list() {
+  const group = byId("runs");
+  group.replaceChildren(
+    ...runs.map((run, index) => {
+      const box = h("input", { type: "checkbox", checked: run.seen });
+      box.addEventListener("change", () => {
+        run.seen = box.checked;
+        void redraw();
+      });
+      const line = swatch(0);
+      /** @type {SVGElement} */ (line.firstElementChild).style.stroke = `var(${["--s1", "--s3", "--s4", "--control"][index]})`;
+      const end = run.shown ? run.history[run.shown - 1] : null;
+      return h("div", {}, h("label", {}, box, line, run.name), end && h("span", { class: "hint" }, `training ${written(end.training_loss, 4)}${end.validation_loss === null ? "" : `, validation ${written(end.validation_loss, 4)}`}`));
+    }),
+  );
+  const validated = runs[0]?.history[0]?.validation_loss != null;
+  byId("loss-curve-legend").replaceChildren(...(runs.length ? [h("li", {}, swatch(0), "training"), ...(validated ? [h("li", {}, swatch(1), "validation")] : [])] : []));
+}
+
+function describe() {
+  const run = runs[0];
+  const end = run?.history[run.shown - 1];
+  if (!run || !end) return captioned("loss-curve", "Training and validation loss", "");
+  const best = run.answer?.best_epoch ? `; best epoch ${run.answer.best_epoch}` : "";
+  captioned("loss-curve", "Training and validation loss", `${run.name}, ${run.shown} epochs; last: training ${written(end.training_loss, 4)}${end.validation_loss === null ? "" : `, validation ${written(end.validation_loss, 4)}`}${best}`);
+}
+
+/** @returns {(string | number | null)[][]} the runs as a table */
+function historyRows() {
+  const metrics = Object.keys(runs[0]?.history[0]?.metrics ?? {});
+  const head = ["run", "epoch", "training_loss", "validation_loss", ...metrics.flatMap((name) => [`${name}_training`, `${name}_validation`]), "learning_rate"];
+  return [head, ...runs.flatMap((run) => run.history.slice(0, run.shown).map((epoch) => [run.name, epoch.epoch, epoch.training_loss, epoch.validation_loss, ...metrics.flatMap((name) => [epoch.metrics[name]?.training ?? null, epoch.metrics[name]?.validation ?? null]), epoch.learning_rate]))];
+}

@@ -1,0 +1,112 @@
+"""What holds for every page: no barriers, no sideways scroll, little to load, and a server that is lost is said."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import AXE, Opened
+
+WIDTHS = (320, 768, 1280)
+MOST_REQUESTS = 20
+JAVASCRIPT_BYTES = 60_000
+CSS_BYTES = 15_000
+
+
+def settled(page: Page) -> Page:
+    """The page with all of its panels."""
+    expect(page.locator("#curve-plot svg")).to_be_visible()
+    expect(page.locator("#analysis svg")).to_be_visible()
+    page.locator("#train").scroll_into_view_if_needed()
+    expect(page.get_by_role("status", name="Diagnosis")).not_to_be_empty()
+    return page
+
+
+def barriers(page: Page, within: str = "body") -> list[str]:
+    """What axe-core finds."""
+    page.evaluate(AXE.read_text())
+    found: list[dict[str, Any]] = page.evaluate("within => axe.run(within).then(result => result.violations)", within)
+    return [
+        f"{rule['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:200]}" for rule in found for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_in_the_way_and_nothing_scrolls_sideways(width: int, scheme: str, opened: Opened) -> None:
+    page = settled(opened("#with=mean_absolute_error", width=width, scheme=scheme, reduced_motion="reduce"))
+    assert barriers(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.get_by_role("combobox", name="Loss", exact=True).click()
+    expect(page.get_by_role("option").first).to_be_visible()
+    assert barriers(page, "#look") == []
+
+
+@pytest.mark.parametrize("path", ["docs/errors", "docs/languages"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_text_are_free_of_barriers(path: str, scheme: str, opened: Opened) -> None:
+    page = opened(path, width=320, scheme=scheme)
+    assert barriers(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_what_is_loaded_before_the_first_chart_is_little(opened: Opened) -> None:
+    page = opened()
+    expect(page.locator("#curve-plot svg")).to_be_visible()
+    settled(page)
+    loaded: list[dict[str, Any]] = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.toJSON())")
+    first = next(entry["startTime"] for entry in loaded if entry["name"].endswith("/data.js"))
+    before = [entry for entry in loaded if entry["startTime"] < first]
+    assert len(before) + 1 <= MOST_REQUESTS
+    own = [entry for entry in loaded if re.search(r"/playground/.*(?<!vega)\.js$", entry["name"])]
+    assert len(own) > 10
+    assert sum(entry["encodedBodySize"] for entry in own) < JAVASCRIPT_BYTES
+    (style,) = [entry for entry in loaded if entry["name"].endswith("page.css")]
+    assert style["encodedBodySize"] < CSS_BYTES
+
+
+def test_all_of_it_is_reached_by_keys_in_the_order_of_reading(opened: Opened) -> None:
+    page = settled(opened())
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the panels")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("combobox", name="Loss", exact=True)).to_be_focused()
+    order: list[float] = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        order.append(page.evaluate("[...document.querySelectorAll('*')].indexOf(document.activeElement)"))
+    assert order == sorted(order)
+
+
+def test_a_chart_says_its_points(opened: Opened) -> None:
+    page = settled(opened())
+    page.get_by_role("figure", name="Per-sample loss").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#said")).to_have_text("Sample 1: loss 0.125")
+    page.keyboard.press("End")
+    expect(page.locator("#said")).to_have_text("Sample 6: loss 0.245")
+
+
+def test_a_server_that_is_lost_is_said_and_what_was_asked_is_asked_again(opened: Opened) -> None:
+    page = settled(opened(refusals=True))
+    page.context.set_offline(True)
+    page.get_by_role("spinbutton", name="delta").fill("2")
+    expect(page.locator("#lost")).to_contain_text("The service does not answer. Your work is kept; trying again")
+    page.context.set_offline(False)
+    expect(page.locator("#lost")).to_be_empty()
+    expect(page.get_by_role("status", name="Value")).to_contain_text("1.7600000000000002")
+    expect(page.get_by_role("spinbutton", name="delta")).to_have_value("2")
+
+
+def test_the_api_reference_finds_losses_shows_two_errors_and_follows_the_scheme(opened: Opened) -> None:
+    page = opened("docs#/losses/list_losses", scheme="dark", refusals=True)
+    expect(page.locator("html")).to_have_class("dark-mode")
+    expect(page.locator(".opblock.is-open tr.response")).to_have_count(3)
+    page.locator(".operation-filter-input").fill("hubber")
+    expect(page.locator(".opblock-summary-path")).to_have_count(0)
+    page.locator(".operation-filter-input").fill("huber")
+    expect(page.locator(".opblock-summary-path").filter(has_text="evaluate")).to_be_visible()
+    assert page.locator("main").count() <= 1
