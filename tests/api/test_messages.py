@@ -94,7 +94,7 @@ TRAIN: list[tuple[dict[str, Any], str, str]] = [
     ({"loss": "huber", "delta": 3}, "/delta", '{"loss": {"name": "huber", "delta": 3}}'),
     ({"model": "neural_network"}, "/model", "Did you mean mlp?"),
     ({"model": "xgboost"}, "/model", "Did you mean boosted_trees?"),
-    ({"model": "svm"}, "/model", "There are linear, mlp, boosted_trees."),
+    ({"model": "svm"}, "/model", "There are linear, mlp, boosted_trees, decision_tree, random_forest."),
     ({"metrics": ["precision"]}, "/metrics/0", "There are accuracy, f1, roc_auc, r2."),
     ({"data": "mnist"}, "/data", "There are regression, friedman1, diabetes"),
 ]
