@@ -43,6 +43,9 @@ openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
 
+screenshots: $(VENV)/.dev ## take the README's pictures of the page anew; needs Chromium
+	$(BIN)/python -m docs.screenshots
+
 vega: $(VENV)/.dev ## write what draws the page's charts anew, after vl-convert has changed
 	$(BIN)/python -m app.api.vega
 
