@@ -3,6 +3,7 @@
     main.py          create_app(settings): wiring as a table of contents
     settings.py      Settings, from CRITERION_* variables
     version.py       the release
+    client.py        a client, which needs httpx and NumPy and nothing else of this
     errors.py        CallerError and its tree: what can be wrong with a request
     registry.py      every declared thing of a kind, by name and alias
     suggestions.py   what other libraries call the same, and what a misspelt word probably means
@@ -58,10 +59,13 @@
         guards.py        what is asked of every request before its body is read; cors.py: pages of other origins
         bodies.py        bodies as they arrive, within budget.py; buffers.py: memory that processes share
         steps.py         decode, check, call, encode: here or in a process
+        keys.py          who asks; key_file.py: the keys in force; quotas.py: what a name may have; slots.py: whose turn it is
+        observation.py   one count and one line of the log for each request; usage.py: what it asks for
+        metrics.py       counts as Prometheus reads them; tally.py, shared.py: where all processes count together; log.py
         replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
         problems.py      errors as answers; unknown.py: where a field that there is not belongs
-        http11.py        HTTP on the socket, within limits; turns.py: whose bytes are read next; server.py: the processes
+        http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

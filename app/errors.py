@@ -1,11 +1,16 @@
 """What can be wrong with a caller's request, said without a word of HTTP.
 
 CallerError             anything the caller can mend
-├── MalformedRequest    the bytes are not one HTTP request, or it does not say for whom it is
+├── MalformedRequest    the bytes are not one HTTP request
+│   └── UnknownHost     or it is for a host that this is not
 ├── MalformedDocument   the bytes are not one JSON document
 │   └── MalformedTable  nor a CSV or npz file, where they should be
 ├── UnknownName         no such loss (or model, optimizer, ...), or no such parameter of it
-├── Forbidden           a page of another origin asks, and no setting allows it
+├── Unauthorized        nobody that is known asks
+├── Forbidden           whoever asks may not
+│   ├── CrossSite       a page of another origin asks, and no setting allows it
+│   └── ScopeMissing    the key does not allow this call
+├── QuotaExceeded       the key has had what it may have for now
 ├── NotFound            the address names something that does not exist
 ├── MethodNotAllowed    the address is right, the method is not
 ├── NotAcceptable       the client takes none of the forms that the answer can have
@@ -19,9 +24,14 @@ CallerError             anything the caller can mend
     └── InvalidParameter  a parameter that does not fit the loss or the data
 
 Unavailable             the request may be right, but it cannot be answered now
-├── Busy                too much is waiting, or in memory, already
+├── Busy                too much is open already
+│   ├── QueueFull       or waiting
+│   └── OverBudget      or in memory
 ├── TooLate             it was not done within its time
-└── ProcessLost         the process that worked on it has ended
+├── ProcessLost         the process that worked on it has ended
+└── ShuttingDown        the server is about to end
+
+ClientLeft              nobody waits for an answer any more
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,6 +59,8 @@ class CallerError(Exception):
     """A request that cannot be answered, with up to MAX_FAULTS reasons."""
 
     code: ClassVar[str] = "invalid_request"
+    reason: ClassVar[str] = "invalid"
+    """Under which word refusals are counted."""
 
     def __init__(self, faults: Sequence[Fault] | str, *, detail: str | None = None) -> None:
         self.faults: tuple[Fault, ...] = () if isinstance(faults, str) else tuple(faults[:MAX_FAULTS])
@@ -61,16 +73,22 @@ class CallerError(Exception):
             return self
         return type(self)([replace(fault, path=_moved(fault.path, fields)) for fault in self.faults], detail=self.detail)
 
-    def __reduce__(self) -> tuple[type["CallerError"], tuple[Sequence[Fault] | str], dict[str, object]]:
-        return type(self), (self.faults or self.detail,), {"detail": self.detail}
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, vars(self))
 
 
 class MalformedRequest(CallerError):
     code = "malformed_request"
+    reason = "malformed"
+
+
+class UnknownHost(MalformedRequest):
+    reason = "host"
 
 
 class MalformedDocument(CallerError):
     code = "malformed_json"
+    reason = "malformed"
 
 
 class MalformedTable(MalformedDocument):
@@ -83,18 +101,55 @@ class UnknownName(CallerError, ValueError):
     code = "unknown_name"
 
 
+class Unauthorized(CallerError):
+    """No key, or none that is valid; `sent` says whether there was one."""
+
+    code = "unauthorized"
+    reason = "unauthorized"
+
+    def __init__(self, detail: str, *, sent: bool) -> None:
+        super().__init__(detail)
+        self.sent = sent
+
+
 class Forbidden(CallerError):
     code = "forbidden"
+    reason = "forbidden"
+
+
+class CrossSite(Forbidden):
+    reason = "cross_site"
+
+
+class ScopeMissing(Forbidden):
+    """A key that does not allow this; `scope` is what it would have to allow."""
+
+    def __init__(self, detail: str, scope: str) -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+
+class QuotaExceeded(CallerError):
+    """More than a key may have for now: the names of the limits that are reached, and the seconds until there is more."""
+
+    code = "quota_exceeded"
+    reason = "quota"
+
+    def __init__(self, detail: str, violated: Sequence[str], retry_after: int) -> None:
+        super().__init__(detail)
+        self.violated, self.retry_after = tuple(violated), retry_after
 
 
 class NotFound(CallerError):
     code = "not_found"
+    reason = "not_found"
 
 
 class MethodNotAllowed(CallerError):
     """An address that is asked by another method; `allowed` are the ones that it has."""
 
     code = "method_not_allowed"
+    reason = "method"
 
     def __init__(self, detail: str, allowed: Sequence[str]) -> None:
         super().__init__(detail)
@@ -103,22 +158,27 @@ class MethodNotAllowed(CallerError):
 
 class NotAcceptable(CallerError):
     code = "not_acceptable"
+    reason = "media_type"
 
 
 class HeadTooLarge(CallerError):
     code = "head_too_large"
+    reason = "head"
 
 
 class TooSlow(CallerError):
     code = "request_timeout"
+    reason = "timeout"
 
 
 class UnsupportedMediaType(CallerError):
     code = "unsupported_media_type"
+    reason = "media_type"
 
 
 class TooLarge(CallerError):
     code = "body_too_large"
+    reason = "too_large"
 
 
 class StillArriving(TooLarge):
@@ -142,18 +202,52 @@ class Unavailable(Exception):
 
     code: ClassVar[str] = "unavailable"
     retry_after: ClassVar[int] = 1
+    reason: ClassVar[str | None] = None
+    """Under which word refusals are counted; a failure is none."""
 
 
 class Busy(Unavailable):
-    pass
+    reason = "busy"
+
+
+class QueueFull(Busy):
+    reason = "queue_full"
+
+
+class OverBudget(Busy):
+    reason = "budget"
 
 
 class TooLate(Unavailable):
-    pass
+    reason = "timeout"
 
 
 class ProcessLost(Unavailable):
     pass
+
+
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+    reason = "shutting_down"
+
+
+class ClientLeft(Exception):
+    """The client has gone before its answer was whole."""
+
+    reason: ClassVar[str] = "client_left"
+
+
+def reason_of(error: CallerError | Unavailable) -> str | None:
+    """The word under which a refusal is counted; None where it is no refusal but a failure."""
+    limit = isinstance(error, InvalidInput) and any(fault.code == "limit" for fault in error.faults)
+    return "limit" if limit else error.reason
+
+
+def _restored(kind: type[CallerError], arguments: tuple[object, ...], state: Mapping[str, object]) -> CallerError:
+    """An error as it was in another process, whatever its class is made of."""
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(state)
+    return error
 
 
 def _moved(path: Path, fields: Mapping[Path, Path]) -> Path:

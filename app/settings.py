@@ -1,11 +1,17 @@
 """Settings, from CRITERION_* variables, read once and passed down."""
 
+import json
 import os
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from types import NoneType
+from typing import Annotated, Literal, cast, get_args, get_origin
 
-from pydantic import BeforeValidator, Field
+from annotated_types import Ge, Gt, Le
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024**2
@@ -13,9 +19,17 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 """Where Linux says how much memory a container may take (cgroup 2 and 1)."""
 
 
+CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
+"""How much of the processors (cgroup 2), as microseconds of so many."""
+
+
 def _cores() -> int:
-    """The processors this process may use, which may be fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The processors this process may use, which may be fewer than there are; part of one counts as one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        quota, period = map(int, CGROUP_CPU.read_text().split())
+        cores = min(cores, -(-quota // period))
+    return cores
 
 
 def _memory() -> int:
@@ -40,12 +54,19 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 """Names with commas between them."""
 
 
+PREFIX = "CRITERION_"
+
+
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="CRITERION_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
     workers: int = Field(default=1, ge=1, le=256, description="Server processes.")
+    log_format: Literal["json", "text"] = Field(
+        default_factory=lambda: "text" if sys.stdout.isatty() else "json",
+        description="Of the log, which goes to stdout: an object a line, or lines for people.",
+    )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(default="info", description="What is logged.")
     shutdown_seconds: int = Field(default=10, ge=0, description="How long open requests may go on after SIGTERM.")
 
@@ -53,6 +74,16 @@ class Settings(BaseSettings):
         default=("*",), description="Names by which the server may be asked for; * is any, *.example.org a domain."
     )
     cors_origins: Names = Field(default=(), description="Origins whose pages may ask, such as https://example.org; * is any.")
+
+    keys_file: Path | None = Field(
+        default=None, description="API keys, as JSON ([operations](operations.md#keys)); read anew when it changes."
+    )
+    keys: SecretStr | None = Field(default=None, description="The same JSON itself, instead of a file.")
+
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port for `/metrics` alone, which then is not on the other port."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address to listen on for metrics.")
 
     connections: int = Field(
         default=1000, ge=1, description="Open connections, per server process; one more is answered with 503."
@@ -107,10 +138,44 @@ class Settings(BaseSettings):
     )
 
 
+class WrongSetting(ValueError):
+    """A variable that there is not, or one whose value cannot be taken: a line for whoever starts the service."""
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this environment; WrongSetting for the first thing that is wrong with it."""
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and variable not in known:
+            close = get_close_matches(variable, known, n=1, cutoff=0.8)
+            raise WrongSetting(f"{variable}: no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+    try:
+        return Settings()
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        value = environment.get(f"{PREFIX}{name.upper()}", "")
+        raise WrongSetting(f"{PREFIX}{name.upper()}: must be {_rule(name)}; got {json.dumps(value[:80])}") from None
+
+
+def _rule(name: str) -> str:
+    """What a setting may be, in words."""
+    field = Settings.model_fields[name]
+    kind = next(found for found in (*get_args(field.annotation), field.annotation) if found is not NoneType)
+    if get_origin(field.annotation) is Literal:
+        return f"one of {', '.join(get_args(field.annotation))}"
+    if kind not in (int, float):
+        return "text"
+    bounds: dict[object, float] = {type(bound): getattr(bound, type(bound).__name__.lower()) for bound in field.metadata}
+    number = "a whole number" if kind is int else "a number"
+    if Ge in bounds and Le in bounds:
+        return f"{number} from {bounds[Ge]:g} to {bounds[Le]:g}"
+    return f"{number} above {bounds[Gt]:g}" if Gt in bounds else f"{number} from {bounds[Ge]:g} on"
+
+
 def table() -> str:
     """Every setting with its default, as docs/settings.md shows it."""
     rows = [
-        f"| `CRITERION_{name.upper()}` | {_shown(name)} | {field.description} |" for name, field in Settings.model_fields.items()
+        f"| `{PREFIX}{name.upper()}` | {_shown(name)} | {field.description} |" for name, field in Settings.model_fields.items()
     ]
     return "\n".join((HEADING, "| variable | default | meaning |", "|---|---|---|", *rows, ""))
 
@@ -120,8 +185,12 @@ HEADING = """# Settings
 Environment variables, read once at the start. `python -m app.settings` writes this page.
 """
 
-OF_THE_MACHINE = {"threads": "the processors", "memory_bytes": "a quarter of the memory, at most 4 GiB"} | {
-    f"{lane}_memory_bytes": f"a quarter of the memory, at most {most} MiB" for lane, most in (("large", 2048), ("training", 512))
+OF_THE_MACHINE = {
+    "log_format": "`json`; `text` on a terminal",
+    "threads": "the processors",
+    "memory_bytes": "a quarter of the memory, at most 4 GiB",
+    "large_memory_bytes": "a quarter of the memory, at most 2048 MiB",
+    "training_memory_bytes": "a quarter of the memory, at most 512 MiB",
 }
 
 
@@ -129,6 +198,8 @@ def _shown(name: str) -> str:
     default: object = Settings.model_fields[name].default
     if name in OF_THE_MACHINE:
         return OF_THE_MACHINE[name]
+    if default is None:
+        return "none"
     shown = ",".join(cast(tuple[str, ...], default)) if isinstance(default, tuple) else str(default)
     return f"`{shown}`" if shown else "none"
 

@@ -90,7 +90,7 @@ class Server:
     def end(self) -> int:
         """SIGTERM, and the exit code, once the server and every process that it has started is gone."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=30)  # waits for the end of stdout, which they all hold
+        self.process.communicate(timeout=30)  # waits for the end of stderr, which they all hold
         return self.process.returncode
 
 
@@ -104,7 +104,7 @@ def serving(folder: Path, **settings: object) -> Iterator[Server]:
     command = [sys.executable, "-m", "app.main"]
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=output) as process,
+        subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=subprocess.PIPE) as process,
     ):
         server = Server(process, host, port, log)
         try:
@@ -134,7 +134,7 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(server: Server) -> None:
-    deadline = monotonic() + 60
+    deadline = monotonic() + 120
     while monotonic() < deadline:
         try:
             assert server.ask("GET", "/health/ready").status_code == 200

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "settings": set[str](),
     "version": set[str](),
+    "client": set[str](),
     "domains": set[str](),
     "libraries": set[str](),
     "suggestions": set[str](),
@@ -27,7 +28,7 @@ MAY_IMPORT = {
     "training": {"training", "losses", "domains", "registry", "libraries", "errors"},
     "jobs": {"jobs", "training", "losses", "registry", "errors"},
     "wire": {"wire", "losses", "errors"},
-    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings"},
+    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings", "version"},
     "api": {
         "api",
         "serving",

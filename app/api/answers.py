@@ -63,7 +63,9 @@ async def record(app: Service) -> dict[str, Any]:
 
 
 def _example(method: str, path: str, operation: Document) -> Asked | None:
-    """The operation asked by its own examples; None where it has none."""
+    """The operation asked by its own examples; None where it has none, or its answer is no JSON."""
+    if "application/json" not in operation["responses"]["200"]["content"]:
+        return None
     for parameter in operation.get("parameters", []):
         values = parameter["schema"].get("examples", [])
         if parameter["in"] == "path":

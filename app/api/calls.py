@@ -8,6 +8,7 @@ from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
 from app.api.dataset_rows import ROWS
 from app.api.evaluate import EVALUATE
+from app.api.metrics import METRICS
 from app.api.recommend import RECOMMEND
 from app.api.training import TRAIN
 
@@ -25,6 +26,7 @@ CALLS = (
     ROWS,
     *inference_protocol.CALLS,
     *health.CALLS,
+    METRICS,
     *docs.CALLS,
     *playground.CALLS,
     *pages.CALLS,

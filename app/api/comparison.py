@@ -28,6 +28,7 @@ from app.losses import NAMED
 from app.losses.batch import AnyBatch
 from app.losses.sums import batch_of
 from app.serving.call import Call
+from app.serving.usage import Usage
 from app.wire import faults
 
 MOST = 50
@@ -117,6 +118,13 @@ class ComparisonRequest(Part):
             steps += len(batches) * (first.cost + resampling_cost(first, self.resamples))
             steps += cost_of(first, len(batches), self.permutations)
         return steps
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        evaluated = [batch for batches in self.batches for batch in batches.values()]
+        loss = evaluated[0].loss.name if len(self.batches) == 1 else ""
+        return Usage(loss, sum(batch.n_samples for batch in evaluated), self.cost)
 
     def _batches(self, index: int, spec: BoundSpec) -> dict[str, AnyBatch]:
         """The models' batches by one loss, in which the same samples count."""

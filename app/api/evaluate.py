@@ -39,6 +39,7 @@ from app.losses.penalty import penalty
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_batch
 from app.serving.call import Call
+from app.serving.usage import Usage, usage_of
 from app.wire import faults
 
 UNTYPED: dict[str, Any] = {}
@@ -157,9 +158,17 @@ Mask: TypeAlias = Annotated[
 TableData: TypeAlias = Annotated[
     Any,
     Field(
-        description="A table, whose columns are named where arrays stand otherwise: columns and rows (pandas' orient "
-        '"split"), row objects, or an object of columns. Columns without a role are ignored.',
-        examples=[{"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]}, [{"score": 0.9, "label": 1}]],
+        description="A table, whose columns are named where arrays stand otherwise: a name for one column, a list of names for "
+        'several side by side. Any of five forms, the same numbers in each: columns and rows, as pandas\' orient "split" has '
+        "them; row objects; an object of columns, each a list; or each an object by row; or row objects beside their schema, as "
+        'orient "table" has them. null is a missing number. Columns without a role are ignored.',
+        examples=[
+            {"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]},
+            [{"score": 0.9, "label": 1}, {"score": 0.2, "label": 0}],
+            {"score": [0.9, 0.2], "label": [1, 0]},
+            {"score": {"0": 0.9, "1": 0.2}, "label": {"0": 1, "1": 0}},
+            {"schema": {}, "data": [{"score": 0.9, "label": 1}, {"score": 0.2, "label": 0}]},
+        ],
     ),
     WithJsonSchema(UNTYPED),
 ]
@@ -236,6 +245,11 @@ class BatchRequest(BaseModel):
     def cost(self) -> float:
         """Steps that the evaluation takes."""
         return self.batch.cost
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        return usage_of(self.batch, self.cost)
 
 
 class EvaluateRequest(BatchRequest):

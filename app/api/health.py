@@ -26,6 +26,14 @@ def ready(state: State) -> Health:
 
 
 CALLS = (
-    Call(method="GET", path="/health/live", function=live, summary="Is the process alive?", tag="health"),
-    Call(method="GET", path="/health/ready", function=ready, summary="Can it take requests?", tag="health", statuses=(503,)),
+    Call(method="GET", path="/health/live", function=live, summary="Is the process alive?", tag="health", scope="open"),
+    Call(
+        method="GET",
+        path="/health/ready",
+        function=ready,
+        summary="Can it take requests?",
+        tag="health",
+        scope="open",
+        statuses=(503,),
+    ),
 )

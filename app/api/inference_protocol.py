@@ -32,6 +32,7 @@ from app.serving.content import Content, Piece
 from app.serving.exchange import Exchange
 from app.serving.problems import from_pydantic
 from app.serving.state import State
+from app.serving.usage import Usage, usage_of
 from app.serving.wires import Wire
 from app.settings import Settings
 from app.suggestions import meant
@@ -117,6 +118,11 @@ class Inference(NamedTuple):
     def cost(self) -> float:
         """Steps that the evaluation takes."""
         return self.batch.cost
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        return usage_of(self.batch, self.cost)
 
 
 class Answer(NamedTuple):
@@ -415,8 +421,16 @@ MODEL, VERSIONED = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 
 CALLS = (
     Call(method="GET", path="/v2", also=("/v2/",), function=server_metadata, summary="Describe the server", tag=TAG),
-    Call(method="GET", path="/v2/health/live", function=server_live, summary="Is the server alive?", tag=TAG),
-    Call(method="GET", path="/v2/health/ready", function=server_ready, summary="Is the server ready?", tag=TAG, statuses=(503,)),
+    Call(method="GET", path="/v2/health/live", function=server_live, summary="Is the server alive?", tag=TAG, scope="open"),
+    Call(
+        method="GET",
+        path="/v2/health/ready",
+        function=server_ready,
+        summary="Is the server ready?",
+        tag=TAG,
+        scope="open",
+        statuses=(503,),
+    ),
     Call(
         method="GET",
         path=MODEL,

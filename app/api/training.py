@@ -44,6 +44,7 @@ from app.registry import Registry
 from app.serving.call import Call
 from app.serving.steps import Event
 from app.serving.time_limit import TimeUp, until
+from app.serving.usage import Usage
 from app.settings import Settings
 from app.training import (
     DATASETS,
@@ -64,6 +65,7 @@ from app.training import (
     start,
 )
 from app.training.learners import State
+from app.training.network import Network
 from app.training.objective import agree_on, fitting, predicted
 from app.training.surface import surface
 from app.wire import faults
@@ -243,9 +245,15 @@ def _rows_of_a_step(value: object) -> object:
 class TrainRequest(Part):
     """Data, a model, a loss and how to minimise it. Every field has a default that works."""
 
-    data: Annotated[DataSpec, Field(description="A named dataset, or `inputs` and `targets`.", validate_default=True)] = cast(
-        Any, {"name": "circles"}
-    )
+    data: Annotated[
+        DataSpec,
+        Field(
+            description="A named dataset; or `inputs` and `targets`; or a table with the name of the column of `targets`: "
+            '`{"rows": [{"x": 1, "y": 2}, ...], "targets": "y"}`, or `{"columns": ["x", "y"], "data": [[1, 2], ...], "targets": '
+            '"y"}`. `inputs` may then name columns too; without it all others are inputs, and their names are the features.',
+            validate_default=True,
+        ),
+    ] = cast(Any, {"name": "circles"})
     model: Annotated[ModelSpec, Field(description="What is trained.", validate_default=True)] = cast(Any, {"name": "mlp"})
     loss: Annotated[
         LossSpec | None,
@@ -316,6 +324,13 @@ class TrainRequest(Part):
         return self._runs
 
     @property
+    def usage(self) -> Usage:
+        """What is counted of it: a loss that all runs share, and an estimate of what they take, which their time limits."""
+        losses = {run.plan.loss.thing.name for run in self._runs}
+        steps = min(sum(map(_steps, self._runs)), self._seconds * STEPS_A_SECOND)
+        return Usage(losses.pop() if len(losses) == 1 else "", cost=steps, timed=True)
+
+    @property
     def features(self) -> tuple[str, ...] | None:
         """The names of the inputs' columns, where they have any."""
         return self._features
@@ -324,6 +339,15 @@ class TrainRequest(Part):
     def seconds(self) -> float:
         """How long it may take."""
         return self._seconds
+
+
+STEPS_A_SECOND, STEPS_A_NUMBER = 1e9, 6.0
+"""Steps that a second has, and about those that a weight of a network, or a column under a tree, costs for a row in an epoch."""
+
+
+def _steps(run: Run) -> float:
+    numbers = run.model.size if isinstance(run.model, Network) else run.training.inputs.shape[-1]
+    return STEPS_A_NUMBER * run.plan.epochs * len(run.training.inputs) * numbers
 
 
 def gathered(error: CallerError, fields: Mapping[Path, Path]) -> CallerError:

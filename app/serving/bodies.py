@@ -20,7 +20,7 @@ class Body:
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Take in more; StillArriving where it is too much, Busy where there is no room for it now."""
+        """Take in more; StillArriving where it is too much, OverBudget where there is no room for it now."""
         self.size = size = self.size + len(chunk)
         if size > self._limit:
             raise StillArriving(f"the body is larger than the {self._limit} bytes that this server takes")

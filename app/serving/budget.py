@@ -6,7 +6,7 @@ Whoever would take more than there is room for is refused before it does, so tha
 from types import TracebackType
 from typing import Self
 
-from app.errors import Busy, Fault, InvalidInput
+from app.errors import Fault, InvalidInput, OverBudget
 
 TINY_BYTES = 64 * 1024
 """What a request may always have: a crowd of large ones must not refuse the small ones too, nor a probe."""
@@ -21,7 +21,7 @@ class Budget:
     def reserve(self, size: int, *, beside: int = 0) -> "Reservation":
         """So many bytes, until they are released, for a request that has others `beside` them.
 
-        Busy where there is no room for them now, InvalidInput where there never is.
+        OverBudget where there is no room for them now, InvalidInput where there never is.
         """
         if size > TINY_BYTES and beside + size > self.limit:
             allowed = f"CRITERION_MEMORY_BYTES allows {self.limit}: send fewer samples at a time, or ask for fewer outputs"
@@ -38,10 +38,10 @@ class Reservation:
         self._budget, self.size = budget, 0
 
     def grow(self, size: int) -> None:
-        """So many bytes more; Busy where there is no room for them, and then it has what it had."""
+        """So many bytes more; OverBudget where there is no room for them, and then it has what it had."""
         budget = self._budget
         if budget.used + size > budget.limit and self.size + size > TINY_BYTES:
-            raise Busy(
+            raise OverBudget(
                 f"the requests that are being answered hold {budget.used} of the {budget.limit} bytes that they may have "
                 f"together, and this one needs {size} more; try again later"
             )

@@ -28,7 +28,7 @@ class Buffer:
 
     def __init__(self, number: int | None = None, descriptor: int | None = None) -> None:
         self.number = next(_numbers) if number is None else number
-        self.descriptor = _unnamed_file() if descriptor is None else descriptor
+        self.descriptor = unnamed_file() if descriptor is None else descriptor
         self.size = 0
         self._map = self._mapped(0)
 
@@ -83,7 +83,7 @@ class Buffer:
         return mmap.mmap(self.descriptor, length)
 
 
-def _unnamed_file() -> int:
+def unnamed_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("criterion")
     with tempfile.TemporaryFile() as file:  # other systems than Linux

@@ -20,7 +20,7 @@ from app.serving.state import State
 from app.serving.wires import JSON, Check, Wire, check_model
 
 Lane: TypeAlias = Literal["large", "training"]
-Scope: TypeAlias = Literal["open", "evaluate", "train"]
+Scope: TypeAlias = Literal["open", "any", "evaluate", "train", "jobs", "metrics"]
 
 
 class Operation(NamedTuple):
@@ -45,8 +45,9 @@ class Call:
     """The group in which it is documented; without one it is not in the document."""
     also: tuple[str, ...] = ()
     """Other paths that mean the same."""
-    scope: Scope = "open"
-    """What a key has to allow, where keys are asked for."""
+    scope: Scope | None = None
+    """What a key has to allow, where keys are asked for: "any" key will do, or the call is "open" without one. If nothing is
+    said, it is open where it is a file of a page, which no document names, and any key will do elsewhere."""
     lane: Lane | None = None
     """Who does it: None, the server itself, here and now; "large", a process where the body is large or the work costly;
     "training", always a process, which tells of events where the client asks for them."""
@@ -72,6 +73,16 @@ class Call:
     def name(self) -> str:
         """Its operation id: the verb."""
         return self.function.__name__
+
+    @cached_property
+    def label(self) -> str:
+        """Its operation id, by which its requests are counted; the files of pages are counted together."""
+        return self.name if self.tag else "other"
+
+    @cached_property
+    def needs(self) -> Scope:
+        """What a key has to allow."""
+        return self.scope or ("any" if self.tag else "open")
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:

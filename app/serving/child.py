@@ -4,6 +4,7 @@ A job is done in the main thread, as whatever limits its time by signals needs i
 """
 
 import ctypes
+import logging
 import os
 import pickle
 import select
@@ -13,16 +14,18 @@ import struct
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 
 from app.errors import CallerError, Fault, InvalidInput, Unavailable
 from app.losses.numerics.blocks import use_threads
 from app.serving.buffers import Buffer, Bytes
+from app.serving.log import IN_A_PROCESS, frames_of, tell
 from app.serving.memory import data_bytes, limit_memory
+
+log = logging.getLogger("criterion")
 
 FLUSH_SECONDS = 0.02
 """Events are sent together that come faster than an eye can tell: some runs have a thousand epochs a second."""
@@ -33,14 +36,25 @@ LIBRARY_BYTES = 160 * 1024**2
 THREAD_BYTES = 40 * 1024**2
 """What a thread takes, used or not: its stack, and OpenBLAS's buffer for it."""
 
-Say: TypeAlias = Callable[[bytes], None]
-"""Sends an event to whoever waits for the job."""
+
+class Say(Protocol):
+    """How a job speaks with whoever waits for it."""
+
+    def __call__(self, event: bytes) -> None:
+        """Send an event."""
+        ...
+
+    def ask(self, question: object) -> None:
+        """Ask whether it may go on; it is not to where this raises an error."""
+        ...
+
+
 Job: TypeAlias = Callable[..., tuple[Any, Sequence[Bytes]]]
 """(body, say, *arguments) -> (what is to be known about the answer, small; its bytes in pieces). A function of a module."""
 
 HEAD = struct.Struct("!cI")
 """What a message to the server begins with: its kind and its length."""
-EVENTS, OUTCOME = b"e", b"o"
+EVENTS, QUESTION, OUTCOME = b"e", b"q", b"o"
 
 
 class Shared(NamedTuple):
@@ -88,8 +102,8 @@ def main(control: socket.socket) -> NoReturn:
         _serve(control)
     except ConnectionError:  # the server is gone
         pass
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        tell(log, logging.ERROR, "process_failed", error)
     finally:
         os._exit(1)  # what the template has to do at its end is not the child's to do
 
@@ -109,7 +123,7 @@ def _serve(control: socket.socket) -> None:
             events.send(OUTCOME, _failed(error))
         else:
             if order is not None:
-                events.send(OUTCOME, worker.outcome(order, events.say))
+                events.send(OUTCOME, worker.outcome(order, events))
 
 
 def _end_with_server(control: socket.socket) -> None:
@@ -146,13 +160,20 @@ class _Events:
         self._lock, self._waiting = threading.Lock(), threading.Event()
         threading.Thread(target=self._flush_late, daemon=True).start()
 
-    def say(self, event: bytes) -> None:
+    def __call__(self, event: bytes) -> None:
         with self._lock:
             self._held += event
             if len(self._held) > FLUSH_BYTES or time.monotonic() - self._sent > FLUSH_SECONDS:
                 self._flush()
             else:
                 self._waiting.set()
+
+    def ask(self, question: object) -> None:
+        self.send(QUESTION, pickle.dumps(question))
+        size = int.from_bytes(_exactly(self._control, 4))
+        refusal = pickle.loads(_exactly(self._control, size))  # from our own server
+        if refusal is not None:
+            raise refusal
 
     def send(self, kind: bytes, content: bytes) -> None:
         """A message, behind what was said before."""
@@ -229,8 +250,8 @@ class _Worker:
 
 def _failed(error: Exception) -> bytes:
     """The outcome of a bug: the server logs it and answers 500."""
-    failure = RuntimeError(f"{type(error).__name__} in a process of the pool: {error}")
-    failure.add_note(traceback.format_exc())  # which would not come through by itself
+    failure = RuntimeError(f"{type(error).__name__} in a process of the pool")
+    failure.add_note(f"{IN_A_PROCESS}{frames_of(error)}")  # which would not come through by itself
     return pickle.dumps(Outcome(None, 0, failure, whole=False))
 
 

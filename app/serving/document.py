@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.params import Path
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
+from starlette.responses import JSONResponse, PlainTextResponse
 from typing_extensions import is_typeddict
 
 from app.serving.call import Call
@@ -29,6 +30,14 @@ PICTURES = (
     f"As a picture with `Accept: {SVG}` or `{PNG}`, or `{VEGA_LITE}` for the definition that it is drawn from; 406 where "
     "Accept names nothing that there is."
 )
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Only where the server has keys."},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
+"""How a key is sent, where keys are asked for. The document is the same where they are not."""
+KEY_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""What a call may answer that needs a key."""
+
 ANY = {"4XX": "What is wrong with the request.", "5XX": "The server failed, or cannot answer now."}
 """What any call may answer beside its own statuses."""
 
@@ -37,6 +46,7 @@ def document(calls: Sequence[Call], **about: Any) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these calls."""
     made = get_openapi(routes=[_route(call) for call in calls if call.tag], openapi_version="3.1.0", **about)
     made["security"] = []
+    made["components"]["securitySchemes"] = SCHEMES
     schemas: dict[str, Any] = made["components"]["schemas"]
     problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs") | {"Problem": problem}
@@ -53,6 +63,9 @@ def _route(call: Call) -> APIRoute:
         extra["requestBody"] = body | {"content": content}
     if call.picture:
         extra = _pictured(extra)
+    if call.needs != "open":
+        scopes = [] if call.needs == "any" else [call.needs]
+        extra["security"] = [{scheme: scopes} for scheme in SCHEMES]
     return APIRoute(
         call.path,
         _endpoint(call),
@@ -60,6 +73,7 @@ def _route(call: Call) -> APIRoute:
         summary=call.summary,
         tags=[call.tag],
         operation_id=call.name,
+        response_class=PlainTextResponse if call.answer is str else JSONResponse,
         response_model=call.answer or _returned(call),
         responses=_responses(call),
         openapi_extra=extra,
@@ -96,5 +110,6 @@ def _returned(call: Call) -> Any:
 
 def _responses(call: Call) -> dict[int | str, dict[str, Any]]:
     content = PROTOCOL_ERROR if call.path.startswith("/v2") else PROBLEM
-    own: Mapping[int | str, str] = {status: phrase(HTTPStatus(status)) for status in call.statuses}
+    statuses = sorted({*call.statuses, *(KEY_STATUSES if call.needs != "open" else ())})
+    own: Mapping[int | str, str] = {status: phrase(HTTPStatus(status)) for status in statuses}
     return {status: {"description": description, "content": content} for status, description in {**own, **ANY}.items()}

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Iterable, Sequence
 from functools import cached_property
 from http import HTTPStatus
 from random import getrandbits
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -16,6 +18,11 @@ from app.errors import CallerError, Unavailable
 from app.serving.buffers import PIECE_BYTES
 from app.serving.content import Content, Field, fields_of
 from app.serving.problems import rendered, server_error
+from app.serving.quotas import Account
+from app.serving.usage import NO_USAGE, Usage
+
+if TYPE_CHECKING:
+    from app.serving.call import Call
 
 SECURITY: tuple[Field, ...] = (
     (
@@ -70,8 +77,29 @@ class Exchange:
     """Whether some of the answer has been sent."""
     more: tuple[Field, ...] = ()
     """What every answer to it carries beside what all answers do."""
+    call: "Call | None" = None
+    """The call that it is for, once that is found."""
+    name = ""
+    """Who asks, where keys are asked for."""
+    keyed = False
+    """Whether they were asked for."""
+    account: Account | None = None
+    """What is counted, where whoever asks has a quota."""
+    usage: Usage = NO_USAGE
+    """What it asks for, once that is known."""
+    received = 0
+    """Bytes of the body that have come."""
+    status = 0
+    """What has been answered; 0 while nothing has."""
+    sent = 0
+    """Bytes of the answer's body."""
+    seconds = 0.0
+    """From its beginning to its end."""
+    error: Exception | None = None
+    """Why it was not answered as it asks."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.began = perf_counter()
         self.scope = scope
         self._receive, self._send = receive, send
         self.fields: dict[bytes, bytes] = dict(scope["headers"])
@@ -86,6 +114,11 @@ class Exchange:
         self.request_id = own if own is not None and ACCEPTED_ID.fullmatch(own) else _new_id()
 
     # --- the request
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What whoever has the connection says of it."""
+        return self.scope.setdefault("state", {})
 
     @property
     def query_string(self) -> bytes:
@@ -112,22 +145,38 @@ class Exchange:
             self.arrived = True
             return None
         self.arrived = not message.get("more_body", False)
-        return message.get("body", b"")
+        body: bytes = message.get("body", b"")
+        self.received += len(body)
+        if self.account is not None:
+            self.account.receive(self.received)
+        return body
 
     async def left(self) -> None:
         """Returns when the client has gone."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    def admit(self, usage: Usage) -> None:
+        """What is asked for is known, and work on it is about to begin; QuotaExceeded where there is not enough left for it."""
+        self.usage = usage
+        if self.account is not None and usage.cost:
+            self.account.begin(usage.cost)
+
     # --- the answer
 
     def start(self, status: int, fields: Iterable[Field]) -> Awaitable[None]:
         self.started = True
+        self.status = status
+        if self.account is not None:
+            self.account.settle(self.received)
+            self.more = (*self.more, *self.account.fields())
         headers = [*fields, *self.more, *SECURITY, (b"x-request-id", self.request_id)]
         return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def send(self, piece: bytes, *, more: bool = True) -> Awaitable[None]:
-        return self._send({"type": "http.response.body", "body": b"" if self.head_only else piece, "more_body": more})
+        body = b"" if self.head_only else piece
+        self.sent += len(body)
+        return self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def answer(self, content: Content, status: int = 200, fields: Sequence[Field] = (NO_STORE,)) -> None:
         """A whole answer."""
@@ -146,12 +195,14 @@ class Exchange:
 
     async def refuse(self, error: CallerError | Unavailable) -> None:
         """Say why a request is not answered. The connection ends with it where much of the body is still to come."""
+        self.error = error
         status, fields, content = rendered(error, self.path)
         closing = (CLOSE,) if not self.arrived and self._much_comes() else ()
         await self.answer(content, status, (NO_STORE, *closing, *fields))
 
-    async def fail(self) -> None:
+    async def fail(self, error: Exception) -> None:
         """Say that the server is to blame, and under which id its log has the reason."""
+        self.error = error
         status, fields, content = server_error(self.request_id.decode(), self.path)
         await self.answer(content, status, (NO_STORE, *fields))
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from app.errors import MAX_FAULTS, Busy, Fault, Forbidden, MalformedRequest, UnknownName
+from app.errors import MAX_FAULTS, CrossSite, Fault, QueueFull, ScopeMissing, UnknownHost, UnknownName
 from app.serving.call import Call
 from app.serving.exchange import Exchange
+from app.serving.key_file import LiveKeys
+from app.serving.quotas import Quotas
 from app.serving.state import State
 from app.suggestions import meant
 
@@ -21,10 +23,32 @@ def guards(state: State) -> tuple[Guard, ...]:
     """The guards that these settings ask for, in the order in which they are asked."""
     settings = state.settings
     chosen: list[Guard] = [known_query, room_for(state)]
+    if state.keys is not None:
+        chosen.insert(0, identified(state.keys, state.quotas))
     if "*" not in settings.trusted_hosts:
         chosen.insert(0, trusted_host(settings.trusted_hosts))
     chosen.insert(0, same_site(settings.cors_origins))
     return tuple(chosen)
+
+
+def identified(live: LiveKeys, quotas: Quotas) -> Guard:
+    """A key is sent that is valid and allows the call, and its name has not had all that it may have."""
+
+    def guard(exchange: Exchange, call: Call) -> None:
+        needed = call.needs
+        if needed == "open":
+            return
+        exchange.keyed = True
+        identity = live.keys.identity_of(exchange.scope["headers"])
+        exchange.name = identity.name
+        if needed != "any" and needed not in identity.scopes:
+            allowed = ", ".join(identity.scopes)
+            raise ScopeMissing(f'the key "{identity.name}" has the scopes {allowed}; this call needs {needed}', needed)
+        if identity.quota is not None:
+            exchange.account = quotas.account(identity.name, identity.quota)
+            exchange.account.open(exchange.declared_size, works=call.request is not None)
+
+    return guard
 
 
 def trusted_host(trusted: Sequence[str]) -> Guard:
@@ -35,7 +59,7 @@ def trusted_host(trusted: Sequence[str]) -> Guard:
         host = exchange.fields.get(b"host", b"").decode("latin-1").lower()
         name = _hostname(host)
         if name not in names and not any(known.startswith("*.") and name.endswith(known[1:]) for known in names):
-            raise MalformedRequest(f"this server does not answer for the host {host[:80]!r}: see CRITERION_TRUSTED_HOSTS")
+            raise UnknownHost(f"this server does not answer for the host {host[:80]!r}: see CRITERION_TRUSTED_HOSTS")
 
     return guard
 
@@ -56,7 +80,7 @@ def same_site(origins: Sequence[str]) -> Guard:
             return
         origin = exchange.fields.get(b"origin", b"").decode("latin-1")
         if "*" not in origins and origin not in origins:
-            raise Forbidden(f"a page of {origin[:80] or 'another site'} asks, which CRITERION_CORS_ORIGINS does not allow")
+            raise CrossSite(f"a page of {origin[:80] or 'another site'} asks, which CRITERION_CORS_ORIGINS does not allow")
 
     return guard
 
@@ -82,9 +106,9 @@ def room_for(state: State) -> Guard:
     """Whoever would have to wait in a queue that is full is told so before the body is read."""
 
     def guard(exchange: Exchange, call: Call) -> None:
-        if call.lane is None or not state.pool.full(call.lane):
+        if call.lane is None or not state.pool.full(call.lane, exchange.name):
             return
         if call.lane == "training" or exchange.declared_size >= state.settings.large_body_bytes:
-            raise Busy(f"too many requests wait already for a process that takes {call.lane} ones; try again later")
+            raise QueueFull(f"too many requests wait already for a process that takes {call.lane} ones; try again later")
 
     return guard

@@ -5,7 +5,6 @@ So a deadline costs a request nothing, and a server that was busy does not blame
 """
 
 import asyncio
-import logging
 import resource
 import urllib.parse
 from asyncio import Transport
@@ -27,14 +26,13 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from app.errors import Busy, CallerError, HeadTooLarge, MalformedRequest, TooLate, TooSlow, Unavailable
+from app.errors import Busy, ClientLeft, HeadTooLarge, MalformedRequest, ShuttingDown, TooSlow
+from app.serving.observation import Refused, unobserved
 from app.serving.turns import TakingTurns, Turns
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
-
-log = logging.getLogger("criterion")
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, headers and body."""
@@ -118,6 +116,7 @@ class Http11(HttpToolsProtocol):
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
         self.head_bytes, self.head_fields = self.limits.head_bytes, self.limits.head_fields  # looked up for each field else
+        self.observe: Callable[[Refused], None] = self.app_state.get("refused", unobserved)
         self.application = cast("ASGI3Application", self.app)  # pyright: ignore[reportUnknownMemberType]  # uvicorn has no type for it
         self.reading: TakingTurns
         self.phase = IDLE
@@ -151,6 +150,7 @@ class Http11(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         for cycle in (self.running, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
+                _state(cycle).setdefault("ended", ClientLeft())
                 cycle.disconnected = True
                 cycle.message_event.set()
         self.pipeline.clear()
@@ -358,7 +358,7 @@ class Http11(HttpToolsProtocol):
             if not cycle.response_complete and not cycle.disconnected:
                 raise RuntimeError("the application returned without a whole answer")
         except asyncio.CancelledError:
-            self._fail(cycle, TooLate("the server is being stopped, and this was not done in time"))
+            self._fail(cycle, ShuttingDown("the server is being stopped, and this was not done in time"))
         except Exception as error:
             self._fail(cycle, error)
         finally:
@@ -366,11 +366,11 @@ class Http11(HttpToolsProtocol):
 
     def _fail(self, cycle: RequestResponseCycle, error: Exception) -> None:
         """The application has ended without an answer, or in the middle of one, where only a cut can say so."""
-        if cycle.disconnected:
-            self.log(f"the application failed, and its client had left: {error!r}")
-        elif cycle.response_started:
-            log.error("the application failed in the middle of an answer, or behind it", exc_info=error)
-            self.transport.close()
+        if cycle.disconnected or cycle.response_started:
+            if "ended" not in _state(cycle):  # else the application has told of it
+                self._tell(error, 500)
+            if not cycle.disconnected:
+                self.transport.close()
         else:
             cycle.disconnected = True
             self._answer(error)
@@ -402,6 +402,8 @@ class Http11(HttpToolsProtocol):
         self.error = error
         given_to_application, self.phase = self.phase is BODY, REFUSED
         cycle = self.cycle
+        if given_to_application:
+            _state(cycle)["ended"] = error  # of which the application tells
         if given_to_application and cycle.response_started:
             self.transport.close()
             return
@@ -413,14 +415,14 @@ class Http11(HttpToolsProtocol):
             else:
                 self.pipeline.popleft()
         if self.running is None:
-            self._answer(error)
+            self._answer(error, told=given_to_application)
 
-    def _answer(self, error: Exception) -> None:
+    def _answer(self, error: Exception, *, told: bool = False) -> None:
         """The last answer of the connection, which closes when the client has closed, or has had time to read it."""
         self.error = error
         status, headers, body = self.render(error)
-        expected = isinstance(error, CallerError | Unavailable)
-        self.log(f"{status} {error if expected else 'the application failed'}", headers, None if expected else error)
+        if not told:
+            self._tell(error, status, headers, len(body))
         if self.transport.is_closing():
             return
         lines = [*self.server_state.default_headers, *headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
@@ -439,10 +441,19 @@ class Http11(HttpToolsProtocol):
         self.reading.held = False
         self.flow.resume_reading()
 
-    def log(self, message: str, headers: Iterable[tuple[bytes, bytes]] = (), failure: Exception | None = None) -> None:
-        address = ":".join(map(str, self.client or "?"))
-        request_id = dict(headers).get(b"x-request-id", b"-").decode("latin-1")
-        log.warning("connection %s, request %s: %s", address, request_id, message, exc_info=failure)
+    def _tell(
+        self, error: Exception, status: int | None = None, headers: Iterable[tuple[bytes, bytes]] = (), sent: int = 0
+    ) -> None:
+        """Have it told, and counted, how a connection or what came on it ended."""
+        request_id = dict(headers).get(b"x-request-id", b"").decode("latin-1")
+        self.observe(Refused(self.client[0] if self.client else "", error, request_id, status, sent))
+
+    def shutdown(self) -> None:
+        """The server ends: what is half sent is refused, what is whole is answered."""
+        if self.phase in (HEAD, BODY) and self.error is None:
+            self._refuse(ShuttingDown("the server is about to end, and this had not all been sent"))
+        else:
+            super().shutdown()
 
     def _head_too_large(self) -> HeadTooLarge:
         limits = self.limits
@@ -467,7 +478,10 @@ class Http11(HttpToolsProtocol):
         self.stalled = self.stalled + seconds if unsent and unsent == self.waiting else 0.0
         self.waiting = unsent
         if self.stalled > self.limits.write_seconds:
-            self.log(f"cut: nothing of {unsent} bytes was read for {self.limits.write_seconds:g} seconds")
+            if self.running is None or self.running.response_complete:
+                self._tell(TooSlow("nothing of the answer was read"))
+            else:
+                _state(self.running)["ended"] = TooSlow("nothing of the answer was read")
             self.transport.abort()
         elif self.flow.read_paused or self.unparsed or (unsent and self.phase is LINGERING):  # the client waits for us
             self.age = 0.0
@@ -591,6 +605,11 @@ def _line(header: tuple[bytes, bytes]) -> bytes:
     if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
         raise ValueError(f"not to be sent as a header: {name!r}")
     return b"%b: %b\r\n" % (name.lower(), value)
+
+
+def _state(cycle: RequestResponseCycle) -> dict[str, Any]:
+    """What is known of a request beside itself: under "ended" the reason why it ends otherwise than it was answered."""
+    return cycle.scope.setdefault("state", {})
 
 
 def _nothing() -> None:

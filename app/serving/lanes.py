@@ -3,7 +3,8 @@
 import asyncio
 from typing import NamedTuple
 
-from app.errors import Busy, Unavailable
+from app.errors import QueueFull, ShuttingDown
+from app.serving.slots import Slots
 
 ENDING = "the server is about to end"
 
@@ -29,21 +30,31 @@ class Line:
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.turns = asyncio.Semaphore(lane.at_once)
+        self.slots = Slots(lane.at_once)
         self._tasks: set[asyncio.Task[object]] = set()
         self._stopped = False
+
+    @property
+    def waiting(self) -> int:
+        return max(0, len(self._tasks) - self.lane.at_once)
 
     @property
     def full(self) -> bool:
         return len(self._tasks) >= self.lane.at_once + self.lane.waiting
 
-    def check(self) -> None:
-        """Unavailable where one more cannot even wait."""
+    def full_for(self, name: str) -> bool:
+        """Whether no more of this name can wait: one of each always may, so that a crowd does not keep others out."""
+        return self.full and (not name or self.slots.waits(name))
+
+    def check(self, name: str) -> None:
+        """ShuttingDown or QueueFull where one more of this name cannot even wait."""
         if self._stopped:
-            raise Unavailable(ENDING)
-        if self.full:
-            working, waiting = self.lane.at_once, len(self._tasks) - self.lane.at_once
-            raise Busy(f"{waiting} {self.lane.name} requests are waiting already for the {working} at work; try again later")
+            raise ShuttingDown(ENDING)
+        if self.full_for(name):
+            working = self.lane.at_once
+            raise QueueFull(
+                f"{self.waiting} {self.lane.name} requests are waiting already for the {working} at work; try again later"
+            )
 
     def add(self, task: asyncio.Task[object]) -> None:
         self._tasks.add(task)

@@ -4,7 +4,6 @@ observe (exchange.py) → find the call → guards → address → body → deco
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
-from app.errors import CallerError, Unavailable
+from app.errors import CallerError, ShuttingDown, Unavailable
 from app.serving.accept import prefers_events
 from app.serving.address import Rest
 from app.serving.bodies import receive_body
@@ -21,6 +20,8 @@ from app.serving.call import Call
 from app.serving.cors import Cors
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
+from app.serving.metrics import Meter
+from app.serving.observation import Observer
 from app.serving.pictures import THEME, Drawing, drawing
 from app.serving.replies import reply, reply_constant, reply_from_process
 from app.serving.routes import Routes
@@ -30,8 +31,6 @@ from app.serving.steps import LAST, Elsewhere, Order, answer
 from app.wire.json import Slow
 from app.wire.packing import packing
 from app.wire.unpacking import unpacking
-
-log = logging.getLogger("criterion")
 
 VARIES_BY_FORM = (b"vary", b"accept")
 
@@ -44,6 +43,11 @@ class Service:
         self.state = state
         self.guards = tuple(guards)
         self.routes = Routes(self.calls)
+        self.observer = Observer(Meter(state.tally), state.gauges, state.settings.log_format)
+        self.observer.begin()
+        state.pool.died = self.observer.meter.lose
+        if state.keys:
+            state.keys.rejected = self.observer.meter.reject_keys
         self._http: ASGIApp = self._serve
         if origins := state.settings.cors_origins:
             self._http = Cors(
@@ -54,11 +58,12 @@ class Service:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._live(scope, receive, send)
         else:
             await send({"type": "websocket.close"})
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.get("state", {})["refused"] = self.observer.refused
         await receive()
         async with self.running():
             await send({"type": "lifespan.startup.complete"})
@@ -70,11 +75,17 @@ class Service:
         """The service with its processes, from before its first request to after its last."""
         self.state.document()  # which takes a while, once
         await self.state.pool.start()
+        beside = [asyncio.create_task(self.observer.show())]
+        if self.state.keys:
+            beside.append(asyncio.create_task(self.state.keys.watch()))
         try:
             # OpenBLAS's threads spin even for a dot product of 10,000 numbers
-            with threadpool_limits(1, user_api="blas"), before_the_end(lambda: self.state.pool.stop("training")):
+            with threadpool_limits(1, user_api="blas"), before_the_end(self.state.pool.end):
                 yield
         finally:
+            for task in beside:
+                task.cancel()
+            self.observer.write()
             self.state.pool.close()
             self.state.buffers.close()
 
@@ -88,15 +99,18 @@ class Service:
             if exchange.started:
                 raise
             exchange.arrived = True  # no more of it will be read
-            await exchange.refuse(Unavailable("the server ended before this was answered"))
+            await exchange.refuse(ShuttingDown("the server ended before this was answered"))
         except Exception as error:
-            log.error("request %s failed", exchange.request_id.decode(), exc_info=error)
             if exchange.started:
+                exchange.state["ended"] = error
                 raise
-            await exchange.fail()
+            await exchange.fail(error)
+        finally:
+            self.observer.ended(exchange)
 
     def _carry(self, exchange: Exchange) -> Awaitable[None]:
         call, path = self.routes.find(exchange.method, exchange.path)
+        self.observer.begun(exchange, call)
         for guard in self.guards:
             guard(exchange, call)
         arguments = call.address.read(path, exchange.query, exchange.fields) if call.address.marks else {}
@@ -135,7 +149,7 @@ class Service:
         try:
             if call.lane is None or (call.lane == "large" and body.size < self.state.settings.large_body_bytes):
                 try:
-                    content = answer(body.view, order, here=call.lane is not None)
+                    content = answer(body.view, order, exchange.admit, here=call.lane is not None)
                 except (Slow, Elsewhere):
                     pass
                 else:

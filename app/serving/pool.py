@@ -7,10 +7,10 @@ their own and share the processes. Who leaves takes the work along: its process 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterable
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any, NamedTuple
 
-from app.errors import ProcessLost, TooLate, Unavailable
+from app.errors import InvalidInput, ProcessLost, ShuttingDown, TooLate, Unavailable
 from app.serving.buffers import Buffer, Buffers
 from app.serving.child import Job, Order, Outcome, Shared
 from app.serving.lanes import ENDING, Lane, Line
@@ -22,8 +22,14 @@ log = logging.getLogger("criterion")
 
 LOOK_SECONDS = 1.0
 """How often the processes at work are looked at."""
+QUEUES = {"large": "pool", "training": "train"}
+"""Under which word the waiting of a lane is counted."""
 LOOKS = 5
 """One that is found stopped so often in a row is lost: it would keep its place in the lane until its time is over."""
+
+
+def _nothing(subject: object) -> None:
+    pass
 
 
 class Health(NamedTuple):
@@ -49,27 +55,38 @@ class Pool:
         """A process at rest: one always waits, for whoever comes next."""
         self._refill: asyncio.Task[None] | None = None
         self._failure = ""
-        self._closed = False
+        self._closed = self._ending = False
+        self.died: Callable[[str], object] = _nothing
+        """Called with the reason where a process ends before its time."""
 
     async def start(self) -> None:
         """Have a process ready before it is needed; Unavailable where there can be none."""
         if self._spare is None:
             self._keep(await self._fork())
 
-    def full(self, lane: str) -> bool:
-        """Whether the next job of a lane would be refused."""
-        return self._lines[lane].full
+    def full(self, lane: str, name: str = "") -> bool:
+        """Whether the next job of a lane would be refused to somebody of this name."""
+        return self._lines[lane].full_for(name)
 
     @contextlib.asynccontextmanager
-    async def work(self, lane: str, job: Job, body: Buffer | bytes, *arguments: object) -> AsyncGenerator[Work]:
+    async def work(
+        self,
+        lane: str,
+        job: Job,
+        body: Buffer | bytes,
+        *arguments: object,
+        name: str = "",
+        asked: Callable[[Any], None] = _nothing,
+    ) -> AsyncGenerator[Work]:
         """A job under way: `job(body, say, *arguments)`. To leave before it has ended is to end it.
 
-        Unavailable where it cannot even wait: its lane is full, or closed.
+        Those who wait are served in turn by their `name`. What the job asks is answered by `asked`. Unavailable where it
+        cannot even wait: its lane is full, or closed.
         """
         line = self._lines[lane]
-        line.check()
+        line.check(name)
         events = Events()
-        task = asyncio.create_task(self._carry(line, events, job, body, arguments))
+        task = asyncio.create_task(self._carry(line, name, events, asked, job, body, arguments))
         line.add(task)
         task.add_done_callback(lambda done: events.end())
         work = Work(task, events, self._buffers)
@@ -84,9 +101,26 @@ class Pool:
         """Whether there is a process or could be, and room in every queue."""
         alive = self._busy or self._idle or self._spare or not self._failure
         full = ", ".join(name for name, line in self._lines.items() if line.full)
-        reason = ENDING if self._closed else "" if alive else self._failure
+        reason = ENDING if self.ending else "" if alive else self._failure
         reason = reason or (full and f"no more requests can wait: {full}")
         return Health(not reason, reason)
+
+    @property
+    def ending(self) -> bool:
+        return self._closed or self._ending
+
+    def gauges(self) -> dict[tuple[str, ...], float]:
+        """How many processes there are, and how many requests wait for them, as metrics."""
+        idle = len(self._idle) + (self._spare is not None)
+        waiting = {("criterion_queue_length", QUEUES[name]): float(line.waiting) for name, line in self._lines.items()}
+        limits = {("criterion_queue_limit", QUEUES[name]): float(line.lane.waiting) for name, line in self._lines.items()}
+        states = {("criterion_pool_processes", "idle"): float(idle), ("criterion_pool_processes", "busy"): float(len(self._busy))}
+        return {**states, **waiting, **limits}
+
+    def end(self) -> None:
+        """Say that it is not ready any more; runs are ended at once, and large requests may still be finished."""
+        self._ending = True
+        self.stop("training")
 
     def stop(self, lane: str) -> None:
         """End a lane: Unavailable for whoever works or waits in it, or comes later."""
@@ -110,20 +144,33 @@ class Pool:
             self._template.close()
             self._template = None
 
-    async def _carry(self, line: Line, events: Events, job: Job, body: Buffer | bytes, arguments: tuple[object, ...]) -> Answer:
+    async def _carry(
+        self,
+        line: Line,
+        name: str,
+        events: Events,
+        asked: Callable[[Any], None],
+        job: Job,
+        body: Buffer | bytes,
+        arguments: tuple[object, ...],
+    ) -> Answer:
         """What is known about a job's answer, and the answer, once it is the job's turn."""
-        async with line.turns:
-            child, whole = await self._take(), False
+        async with line.slots.one(name):
+            child, whole, death = await self._take(), False, "client_left"
             try:
                 async with asyncio.timeout(line.lane.seconds):
-                    outcome, answer = await self._done(child, line.lane, events, job, body, arguments)
-                whole = outcome.whole
+                    outcome, answer = await self._done(child, line.lane, events, asked, job, body, arguments)
+                whole, death = outcome.whole, "memory" if isinstance(outcome.error, InvalidInput) else ""
             except TimeoutError:
+                death = "deadline"
                 raise TooLate(f"the work on this request was ended: it took more than {line.lane.seconds:g} seconds") from None
             except OSError:
+                death = "killed"
                 raise ProcessLost("the process that was working on this request ended before it was done") from None
             finally:
                 self._put_back(child, whole)
+                if death and not (whole or self.ending):
+                    self.died(death)
         if outcome.error:
             self._buffers.give(answer)
             raise outcome.error
@@ -131,14 +178,21 @@ class Pool:
         return outcome.known, answer
 
     async def _done(
-        self, child: Child, lane: Lane, events: Events, job: Job, body: Buffer | bytes, arguments: tuple[object, ...]
+        self,
+        child: Child,
+        lane: Lane,
+        events: Events,
+        asked: Callable[[Any], None],
+        job: Job,
+        body: Buffer | bytes,
+        arguments: tuple[object, ...],
     ) -> tuple[Outcome, Buffer]:
         answer = self._buffers.take()
         shared = [body, answer] if isinstance(body, Buffer) else [answer]
         sent = Shared(body.number, body.size) if isinstance(body, Buffer) else body
         order = Order(job, sent, answer.number, arguments, lane.threads, lane.memory_bytes)
         try:
-            return await child.work(order, shared, events.put), answer
+            return await child.work(order, shared, events.put, asked), answer
         except BaseException:
             answer.close()  # a process that is being killed may still write into it: nobody else may have it
             raise
@@ -214,7 +268,7 @@ class Pool:
         """A new process; from a new template, where the old one is dead or stopped."""
         for _ in range(2):
             if self._closed:
-                raise Unavailable(ENDING)
+                raise ShuttingDown(ENDING)
             template = self._template = self._template or Template(self._modules)
             try:
                 child = await template.fork()

@@ -26,8 +26,11 @@ from app.errors import (
     NotAcceptable,
     NotFound,
     Path,
+    QuotaExceeded,
+    ScopeMissing,
     TooLarge,
     TooSlow,
+    Unauthorized,
     Unavailable,
     UnknownName,
     UnsupportedMediaType,
@@ -41,7 +44,9 @@ from app.wire.faults import name as name_of
 STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
     MalformedRequest: HTTPStatus.BAD_REQUEST,
     MalformedDocument: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
+    QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
@@ -55,6 +60,11 @@ STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
 }
 """The status of each error; a subclass has its parent's."""
 
+TYPES = {"quota_exceeded": "https://iana.org/assignments/http-problem-types#quota-exceeded"}
+"""The types of problems that are registered (draft-ietf-httpapi-ratelimit-headers); the others are ours."""
+
+CHALLENGE = 'Bearer realm="criterion"'
+
 RULES = {
     "missing": "missing",
     "finite_number": "not_finite",
@@ -65,6 +75,8 @@ RULES = {
     **dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), "out_of_range"),
 }
 """Pydantic's rules under the codes that this service promises; each other one is about a "type"."""
+
+VIOLATED = "violated-policies"
 
 Rendered: TypeAlias = tuple[int, tuple[HeadField, ...], Content]
 """Status, fields of the head, and content of an answer."""
@@ -80,6 +92,9 @@ class Problem(TypedDict):
     code: Annotated[str, Field(description="A stable name of the problem, for programs.")]
     errors: Annotated[
         list["FaultBody"], Field(description=f"Each thing that is wrong, {MAX_FAULTS} at most.", max_length=MAX_FAULTS)
+    ]
+    violated_policies: NotRequired[  # written with a hyphen: see VIOLATED
+        Annotated[list[str], Field(description="Only with status 429: which limits are reached.", alias=VIOLATED)]
     ]
     request_id: NotRequired[
         Annotated[str, Field(description="Only with status 500: the id under which the server has logged it.")]
@@ -122,7 +137,8 @@ def status_of(error: CallerError | Unavailable) -> HTTPStatus:
 def as_problem(error: CallerError | Unavailable) -> Content:
     if isinstance(error, Unavailable):
         return _problem(status_of(error), error.code, str(error))
-    return _problem(status_of(error), error.code, error.detail, error.faults)
+    more = {VIOLATED: list(error.violated)} if isinstance(error, QuotaExceeded) else {}
+    return _problem(status_of(error), error.code, error.detail, error.faults, **more)
 
 
 def failure(request_id: str) -> Content:
@@ -145,14 +161,18 @@ def _as_protocol(error: CallerError | Unavailable) -> Content:
 
 
 def _fields(error: CallerError | Unavailable) -> tuple[HeadField, ...]:
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | QuotaExceeded):
         return ((b"retry-after", b"%d" % error.retry_after),)
+    if isinstance(error, Unauthorized):
+        return ((b"www-authenticate", (CHALLENGE + (', error="invalid_token"' if error.sent else "")).encode()),)
+    if isinstance(error, ScopeMissing):
+        return ((b"www-authenticate", f'{CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'.encode()),)
     return ((b"allow", ", ".join(error.allowed).encode()),) if isinstance(error, MethodNotAllowed) else ()
 
 
-def _problem(status: HTTPStatus, code: str, detail: str, faults: Sequence[Fault] = (), **more: str) -> Content:
+def _problem(status: HTTPStatus, code: str, detail: str, faults: Sequence[Fault] = (), **more: object) -> Content:
     body = Problem(
-        type=f"/docs/errors#{code}",
+        type=TYPES.get(code, f"/docs/errors#{code}"),
         title=phrase(status),
         status=status.value,
         detail=detail,

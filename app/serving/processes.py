@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
+from app.errors import CallerError
 from app.serving.buffers import Buffer
-from app.serving.child import EVENTS, HEAD, Message, Order, Outcome
+from app.serving.child import EVENTS, HEAD, QUESTION, Message, Order, Outcome
 
 START_SECONDS = 60.0
 """How long a template may take to import what it needs and to fork its first child."""
@@ -101,8 +103,17 @@ class Child:
         except OSError:
             return False
 
-    async def work(self, order: Order, buffers: Sequence[Buffer], say: Callable[[bytes], Awaitable[None]]) -> Outcome:
-        """How a job ended, its events having been said; OSError where the process dies over it."""
+    async def work(
+        self,
+        order: Order,
+        buffers: Sequence[Buffer],
+        say: Callable[[bytes], Awaitable[None]],
+        asked: Callable[[Any], None],
+    ) -> Outcome:
+        """How a job ended, its events having been said; OSError where the process dies over it.
+
+        What it asks is answered by `asked`, which raises an error where it is not to go on.
+        """
         loop = asyncio.get_running_loop()
         message = pickle.dumps(Message(order, *self._unknown(buffers)))
         descriptors = [buffer.descriptor for buffer in buffers if buffer.number not in self._mapped]
@@ -112,11 +123,15 @@ class Child:
         while True:
             kind, size = HEAD.unpack(await _received(self._control, HEAD.size, self._held))
             content = await _received(self._control, size, self._held)
-            if kind != EVENTS:
-                outcome: Outcome = pickle.loads(content)  # from our own process
+            if kind == EVENTS:
+                await say(content)
+            elif kind == QUESTION:
+                refusal = pickle.dumps(_refusal(asked, pickle.loads(content)))  # from our own process
+                await loop.sock_sendall(self._control, len(refusal).to_bytes(4) + refusal)
+            else:
+                outcome: Outcome = pickle.loads(content)
                 self.modules = outcome.modules or self.modules
                 return outcome
-            await say(content)
 
     def _unknown(self, buffers: Sequence[Buffer]) -> tuple[list[int], list[int]]:
         """The buffers that it has not mapped yet, and those that it may forget."""
@@ -145,6 +160,14 @@ class Child:
         self._control.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+
+def _refusal(asked: Callable[[Any], None], question: object) -> CallerError | None:
+    try:
+        asked(question)
+    except CallerError as error:
+        return error
+    return None
 
 
 def _descriptor_of(pid: int) -> int:

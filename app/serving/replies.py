@@ -1,7 +1,6 @@
 """Answers on their way: whole ones, those that never change, and those of a process, event by event where they are streamed."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable
 from functools import lru_cache
 from hashlib import sha256
@@ -20,8 +19,6 @@ from app.serving.steps import LAST, Order, answer, answer_job, packed, run_job
 from app.serving.work import Work
 from app.wire.events import PING, event
 from app.wire.packing import LEVEL_ONCE, Coding
-
-log = logging.getLogger("criterion")
 
 PING_SECONDS = 15.0
 """Silence after which a stream says that it is alive, as proxies want it."""
@@ -47,7 +44,7 @@ async def _reply_packed(exchange: Exchange, content: Content, coding: Coding) ->
 
 async def reply_constant(exchange: Exchange, state: State, lane: Lane | None, order: Order) -> None:
     """An answer that stays the same: with a tag under which the client may keep it (RFC 9110, 8.8.3)."""
-    content = await _answered_elsewhere(state, lane, order._replace(coding=None)) if lane else answer(b"", order)
+    content = await _answered_elsewhere(exchange, state, lane, order._replace(coding=None)) if lane else answer(b"", order)
     digest = sha256(b"".join(content.pieces))
     tag = b'"%s%s"' % (digest.hexdigest()[:32].encode(), b"-" + order.coding.encode() if order.coding else b"")
     kept = any(name == b"cache-control" for name, _ in content.fields)
@@ -70,9 +67,9 @@ def _packed_once(content: Content, coding: Coding | None) -> Content:
     return packed(content, coding, LEVEL_ONCE)
 
 
-async def _answered_elsewhere(state: State, lane: Lane, order: Order) -> Content:
+async def _answered_elsewhere(exchange: Exchange, state: State, lane: Lane, order: Order) -> Content:
     """A small answer to an address, from a process."""
-    async with state.pool.work(lane, answer_job, b"", order) as work:
+    async with state.pool.work(lane, answer_job, b"", order, name=exchange.name, asked=exchange.admit) as work:
         async for _ in work:
             pass
         content, written = cast(Content, work.known), work.answer
@@ -86,7 +83,8 @@ async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body:
     """The answer of a process, its events first where they are asked for. Whoever leaves takes the work along."""
     gone = asyncio.create_task(exchange.left())
     try:
-        async with state.pool.work(lane, run_job if lane == "training" else answer_job, body.content, order) as work:
+        job = run_job if lane == "training" else answer_job
+        async with state.pool.work(lane, job, body.content, order, name=exchange.name, asked=exchange.admit) as work:
             async for piece in _told(work, gone):
                 if not exchange.started and piece != PING:  # before the first event, what is wrong is an ordinary answer
                     await exchange.start(HTTPStatus.OK, STREAM_FIELDS)
@@ -140,10 +138,8 @@ async def _last(exchange: Exchange, state: State, work: Work, body: Body, order:
 
 async def _broken(exchange: Exchange, error: Exception) -> None:
     """The status is sent already: the stream says it."""
-    if isinstance(error, CallerError | Unavailable):
-        problem = as_problem(error)
-    else:
-        log.error("request %s failed", exchange.request_id.decode(), exc_info=error)
-        problem = failure(exchange.request_id.decode())
+    exchange.error = error
+    known = isinstance(error, CallerError | Unavailable)
+    problem = as_problem(error) if known else failure(exchange.request_id.decode())
     await exchange.send(event("error", b"".join(problem.pieces), None))
     await exchange.send(event(LAST, b"null", LAST), more=False)

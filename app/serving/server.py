@@ -8,16 +8,17 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess
 
+from app.serving.log import configure, tell
+from app.serving.workers import Workers
 from app.settings import Settings
 
-log = logging.getLogger("uvicorn.error")
+log = logging.getLogger("criterion")
 
 BACKLOG = 2048
 DESCRIPTORS_BESIDE_CONNECTIONS = 512
@@ -25,28 +26,29 @@ MALLOC = {-1: 8 * 1024**2, -3: 4 * 1024**2}
 """M_TRIM_THRESHOLD, M_MMAP_THRESHOLD. By its own thresholds malloc gives a piece of a body back to the system as soon as it is
 freed, and page faults cost more than all else that is done with it; or it keeps tens of megabytes after a large one."""
 
+Factory = Callable[[], object] | str
 Protocol = Callable[[Settings], type[HttpToolsProtocol]]
 
 
-def serve(factory: str, settings: Settings, protocol: Protocol) -> None:
-    """Run the application that `factory` ("module:function") makes until a signal ends it; an orderly end is exit 0.
+def serve(factory: Factory, settings: Settings, protocol: Protocol) -> None:
+    """Run the application that `factory` makes until a signal ends it; an orderly end is exit 0.
 
-    `protocol` makes the HTTP protocol class in each server process, so it has to be a function of a module.
+    `protocol` makes the HTTP protocol class. Both are sent to each server process, so they have to be functions of modules.
     """
+    configure(settings.log_format, settings.log_level)
     # uvicorn ends in order and then raises the signal anew: an orderly end is no failure
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     _allow_descriptors(settings.connections * 2 + DESCRIPTORS_BESIDE_CONNECTIONS)
     config = Config(factory, settings, protocol)
     listening = [_alone(address) for address in addresses(settings.host, settings.port)]
-    log.info("Serving on http://%s:%d (CTRL+C ends it)", settings.host, settings.port)
-    if settings.workers > 1:
-        _serve_by_several(config, listening)
-    else:
-        _serve_here(config, listening)
+    try:
+        (_serve_by_several if settings.workers > 1 else _serve_here)(config, listening)
+    finally:
+        tell(log, logging.INFO, "stopped")
 
 
 def _serve_here(config: "Config", listening: list[socket.socket]) -> None:
-    server = uvicorn.Server(config)
+    server = Server(config)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(listening)
     if not server.started:
@@ -58,25 +60,45 @@ def _serve_by_several(config: "Config", listening: list[socket.socket]) -> None:
     for check in listening:
         check.close()
     becoming_sockets = cast("list[socket.socket]", addresses(config.host, config.port))
-    processes = Multiprocess(config, becoming_sockets)
-    processes.run()
-    if any(process.exitcode == STARTUP_FAILURE for process in processes.processes):
+    workers = Workers(config, becoming_sockets, lambda: _ready(config.settings))
+    workers.run()
+    if workers.failed:
         sys.exit(STARTUP_FAILURE)
+
+
+def _ready(settings: Settings) -> None:
+    """Say where the service is: how its address is written in a URL, whatever it listens on."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    url = f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+    tell(log, logging.INFO, "ready", url=url, docs=f"{url}/docs", page=f"{url}/", workers=settings.workers)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which says when it is ready and when it is told to end."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            _ready(cast(Config, self.config).settings)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        tell(log, logging.INFO, "stopping")
+        await super().shutdown(sockets)
 
 
 class Config(uvicorn.Config):
     """uvicorn's, which can be sent to a process because the protocol is made where it serves."""
 
-    def __init__(self, factory: str, settings: Settings, protocol: Protocol) -> None:
+    def __init__(self, factory: Factory, settings: Settings, protocol: Protocol) -> None:
         super().__init__(
-            factory,
+            cast("Callable[..., Any]", factory),
             factory=True,
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
             http="httptools",
             ws="none",
-            log_level=settings.log_level,
+            log_config=None,
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
@@ -87,6 +109,7 @@ class Config(uvicorn.Config):
 
     def load(self) -> None:
         _set_malloc()
+        configure(self.settings.log_format, self.settings.log_level)
         self.http = self.protocol(self.settings)
         super().load()
 
@@ -123,7 +146,8 @@ def _bound(address: Address, *options: int) -> socket.socket:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address.where)
     except OSError as error:
-        log.error("cannot listen on %s port %s: %s", *address.where[:2], error.strerror)
+        host, port = address.where[:2]
+        tell(log, logging.ERROR, "cannot_listen", host=host, port=port, reason=error.strerror)
         sys.exit(STARTUP_FAILURE)
     return bound
 
@@ -133,7 +157,7 @@ def addresses(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        log.error("cannot listen on %s: %s", host, error.strerror)
+        tell(log, logging.ERROR, "cannot_listen", host=host, port=port, reason=error.strerror)
         sys.exit(STARTUP_FAILURE)
     return list(dict.fromkeys(Address(family, cast("tuple[str | int, ...]", where)) for family, _, _, _, where in found))
 

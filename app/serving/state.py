@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import Unavailable
+from app.errors import ShuttingDown, Unavailable
 from app.serving.budget import Budget
 from app.serving.buffers import Buffers
+from app.serving.key_file import LiveKeys
 from app.serving.pool import Pool
+from app.serving.quotas import Quotas
+from app.serving.tally import Series, Tally
 from app.settings import Settings
 
 
@@ -19,10 +22,22 @@ class State:
     pool: Pool
     buffers: Buffers
     budget: Budget
+    quotas: Quotas
+    tally: Tally
+    keys: LiveKeys | None
+    """The keys in force, where keys are asked for."""
     document: Callable[[], dict[str, Any]]
     """The OpenAPI document."""
+
+    def gauges(self) -> dict[Series, float]:
+        """What is true of this process now, as metrics."""
+        return {
+            ("criterion_budget_bytes",): self.budget.limit,
+            ("criterion_budget_used_bytes",): self.budget.used,
+            **self.pool.gauges(),
+        }
 
     def check_ready(self) -> None:
         """Unavailable, with the reason, where requests cannot be taken."""
         if not self.pool.health.ready:
-            raise Unavailable(self.pool.health.reason)
+            raise (ShuttingDown if self.pool.ending else Unavailable)(self.pool.health.reason)

@@ -1,14 +1,16 @@
 """What is done with a body, in the server itself or in a process: decode, check, place, call, encode. One piece of code each."""
 
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
-from app.errors import Fault, InvalidInput, TooLarge
+from app.errors import CallerError, Fault, InvalidInput, TooLarge
 from app.serving.accept import EVENTS
 from app.serving.call import Operation
+from app.serving.child import Say
 from app.serving.content import Content, Piece
 from app.serving.pictures import Drawing, drawn
+from app.serving.usage import Admit, Usage, anything, usage_named
 from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
@@ -54,17 +56,26 @@ class Elsewhere(Exception):
     """This would hold the event loop: it is for a process."""
 
 
-def request_of(body: bytes | memoryview, order: Order, *, here: bool) -> Any:
-    """A body as the request it is; CallerError for what is wrong with it, Elsewhere where it takes too long to do `here`."""
+def request_of(body: bytes | memoryview, order: Order, admit: Admit, *, here: bool) -> Any:
+    """A body as the request it is; CallerError for what is wrong with it, Elsewhere where it takes too long to do `here`.
+
+    Whoever counts is told of it, unless it is for elsewhere, and may refuse it.
+    """
     operation, settings = order.operation, order.settings
     if order.packed is not None:
         body = unpacked(body, order.packed, settings, here=here)
     document = operation.wire.decode(body, order.head, here)
-    request = document if operation.check is None else operation.check(document, order.arguments, settings)
-    cost: float = getattr(request, "cost", 0.0)
+    try:
+        request = document if operation.check is None else operation.check(document, order.arguments, settings)
+    except CallerError:
+        admit(usage_named(document, order.arguments))
+        raise
+    usage: Usage = getattr(request, "usage", None) or Usage(cost=getattr(request, "cost", 0.0))
+    cost = usage.cost
     if here and cost > settings.inline_cost:
         raise Elsewhere
-    if cost > settings.max_cost:
+    admit(usage)
+    if cost > settings.max_cost and not usage.timed:
         allowed = f"CRITERION_MAX_COST allows {settings.max_cost:.2g}: send fewer samples at a time"
         raise InvalidInput([Fault((), "limit", f"this takes about {cost:.2g} steps, and {allowed}")])
     return request
@@ -80,7 +91,7 @@ def unpacked(body: bytes | memoryview, coding: str, settings: Settings, *, here:
         raise
 
 
-def answer(body: bytes | memoryview, order: Order, *, here: bool = False) -> Content:
+def answer(body: bytes | memoryview, order: Order, admit: Admit = anything, *, here: bool = False) -> Content:
     """The answer to a body."""
     operation = order.operation
     if here and order.drawing and order.drawing.rendered:
@@ -88,7 +99,7 @@ def answer(body: bytes | memoryview, order: Order, *, here: bool = False) -> Con
     arguments = dict(order.arguments)
     request = None
     if operation.request is not None:
-        request = arguments[operation.request] = request_of(body, order, here=here)
+        request = arguments[operation.request] = request_of(body, order, admit, here=here)
     result = operation.function(**arguments)
     return drawn(result, order.drawing) if order.drawing else operation.wire.encode(result, request)
 
@@ -105,17 +116,17 @@ def packed(content: Content, coding: Coding | None, level: int = LEVEL) -> Conte
 # --- in a process -----------------------------------------------------------------------------------------------------
 
 
-def answer_job(body: memoryview, say: Callable[[bytes], None], order: Order) -> tuple[Content, tuple[Piece, ...]]:
+def answer_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple[Piece, ...]]:
     """The answer as a process gives it: what it is, and its bytes apart."""
-    content = packed(answer(body, order), order.coding)
+    content = packed(answer(body, order, say.ask), order.coding)
     return content._replace(pieces=()), tuple(content.pieces)
 
 
-def run_job(body: memoryview, say: Callable[[bytes], None], order: Order) -> tuple[Content, tuple[Piece, ...]]:
+def run_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple[Piece, ...]]:
     """The same for a call whose function is a generator of events: told as they come where they are asked for."""
     operation = order.operation
     assert operation.request is not None
-    arguments = {**order.arguments, operation.request: request_of(body, order, here=False)}
+    arguments = {**order.arguments, operation.request: request_of(body, order, say.ask, here=False)}
     events: Generator[Event] = operation.function(**arguments)
     had = int(order.last_event) if EVENT_ID.fullmatch(order.last_event) else -1
     for number, happened in enumerate(events):

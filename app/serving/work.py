@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self, TypeAlias
 
-from app.errors import Unavailable
+from app.errors import ShuttingDown
 from app.serving.buffers import Buffer, Buffers
 from app.serving.lanes import ENDING
 
@@ -66,7 +66,7 @@ class Work:
         if events := await self._events.get():
             return events
         if self._task.cancelled():
-            raise Unavailable(ENDING)
+            raise ShuttingDown(ENDING)
         self.known, self.answer = self._task.result()
         self._taken = True
         raise StopAsyncIteration

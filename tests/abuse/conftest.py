@@ -117,7 +117,7 @@ def _is_well(server: Server) -> bool:
         well = all(ask(server, post(path, body), 2.0).status == 200 for path, given in calls.items() for body in given)
     except OSError:
         return False
-    return well and "Traceback" not in server.log.read_text()
+    return well and '"exception"' not in server.log.read_text()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES, Batch, check, evaluate
 from app.losses.inputs import Encoding, Sizes
+from app.losses.loss import NON_NEGATIVE
 from app.losses.parameters import PER_SAMPLE, meaning, pooled_by
 from tests.folding import folded
 from tests.losses.drawing import by_input, gradients_of, more_digits, normalised, others, sides
@@ -393,6 +394,13 @@ REDUCED = [
     Setting("huber", {}, 1),
     Setting("mean_squared_error", {}, 2),
 ]
+
+
+@each_setting([setting for setting in SETTINGS if NON_NEGATIVE in LOSSES[setting.name].properties])
+def test_what_costs_nothing_is_zero_without_a_sign(setting: Setting) -> None:
+    for arrays in adversarial(setting):
+        losses = np.asarray(evaluate(checked(setting, arrays), reduction="none", outputs=("per_sample",)).per_sample)
+        assert not np.signbit(losses[losses == 0]).any()
 
 
 @each_setting(REDUCED)

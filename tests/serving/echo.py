@@ -9,12 +9,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.errors import Busy, HeadTooLarge, MalformedRequest, TooLate, TooSlow
+from app.errors import Busy, HeadTooLarge, MalformedRequest, ShuttingDown, TooSlow
 from app.serving.http11 import Limits, protocol
 from app.serving.server import serve
 from app.settings import Settings
 
-STATUS = {MalformedRequest: 400, TooSlow: 408, HeadTooLarge: 431, Busy: 503, TooLate: 503}
+STATUS = {MalformedRequest: 400, TooSlow: 408, HeadTooLarge: 431, Busy: 503, ShuttingDown: 503}
 OPEN: set[str] = set()
 """Paths of requests that are being answered."""
 

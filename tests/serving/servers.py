@@ -91,8 +91,8 @@ def start(port: int, output: Any, before: Callable[[], None] | None = None, **se
         [sys.executable, "-m", "tests.serving.echo"],
         cwd=ROOT,
         env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=output,
+        stdout=output,
+        stderr=subprocess.PIPE,
         preexec_fn=before,
     )
 

@@ -176,7 +176,7 @@ def test_an_idle_connection_is_kept_for_its_time_and_then_closed(hasty: EchoServ
 def test_one_who_does_not_read_is_cut(hasty: EchoServer) -> None:
     with hasty.connect() as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n")
-        wait_until(lambda: f":{connection.getsockname()[1]}, request -: cut" in hasty.log.read_text())
+        wait_until(lambda: '"status":null' in hasty.log.read_text())
         assert len(until_closed(connection)) < 50_000_000  # what the system had taken over
 
 
@@ -255,7 +255,7 @@ def test_a_body_that_breaks_where_it_had_to_wait_is_refused_once(server: EchoSer
     first, refusal = server.say(b"GET /first HTTP/1.1\r\n" + HOST + b"\r\n" + broken)
     assert is_echo(first, "/first")
     assert is_in_form(refusal, 400)
-    assert "Traceback" not in server.log.read_text()
+    assert '"exception"' not in server.log.read_text()
 
 
 def test_a_body_that_breaks_after_the_answer_ends_the_connection(server: EchoServer) -> None:
@@ -316,7 +316,7 @@ def test_a_request_that_is_half_there_when_the_server_ends_is_told_so(grace: int
         assert half_body.recv(100).startswith(b"HTTP/1.1 100")  # so the application waits for it
         half_body.sendall(b"half")
         assert server.signal(signal.SIGTERM) == 0
-        (answer,) = parsed(until_closed(half_body))
-        assert is_in_form(answer, 503)
-        assert until_closed(half_head) == b""
-    assert "Traceback" not in server.log.read_text()
+        for half in (half_body, half_head):
+            (answer,) = parsed(until_closed(half))
+            assert is_in_form(answer, 503)
+    assert '"exception"' not in server.log.read_text()

@@ -89,7 +89,7 @@ def _generalized(p: Array, q: float, shares: Array) -> tuple[Array, Array, Secon
     def second() -> Array:
         return np.where(shares == 0, 0.0, (1.0 - q) * np.where(p > 0, pull / p, np.inf)) if q < 1 else np.zeros_like(p)
 
-    return shares * (-np.expm1(q * np.log(p)) / q), -pull, second
+    return shares * (0.0 - np.expm1(q * np.log(p)) / q), -pull, second
 
 
 def _generalized_of_shares(x: Array, shares: Shares, q: float) -> tuple[Array, Array, Second]:
