@@ -305,8 +305,8 @@ def _in_units(predictions: Array, targets: Array, statistic: Statistic) -> tuple
 def weighted_absolute_percentage_error(predictions: Array, targets: Array) -> tuple[Array, Pullback]:
     """Absolute errors beside the size of all targets together: targets of 0 do no harm, and large ones count as they are large.
 
-    A sample's own loss is its absolute error over the mean size of all targets. Weights are those of errors; the mean of the targets is
-    that of all. Targets that are all 0 are refused.
+    A sample's own loss is its absolute error over the mean size of all targets. Weights are those of errors; the mean of the
+    targets is that of all. Targets that are all 0 are refused.
 
     Use when: an error in percent is wanted over many items, some of which have a target of 0.
     Avoid when: each item's own percentage counts: here the large ones rule; or batches are small, whose divisors differ.
