@@ -330,8 +330,8 @@ def weighted_absolute_percentage_error(predictions: Array, targets: Array) -> tu
 def relative_squared_error(predictions: Array, targets: Array) -> tuple[Array, Pullback]:
     """Squared errors beside those of a forecast that always says the mean: 1 is no better than that, one minus R².
 
-    A sample's own loss is its squared error over the variance of all targets. Weights are those of errors; the variance is that of all.
-    Targets that are all alike are refused.
+    A sample's own loss is its squared error over the variance of all targets. Weights are those of errors; the variance is that
+    of all. Targets that are all alike are refused.
 
     Use when: models of targets in different units are compared: what share of their variance is left unexplained.
     Avoid when: batches are small: each has another variance; or targets hold outliers, which enlarge it.
