@@ -14,7 +14,7 @@ from typing_extensions import Doc
 from app.losses.encodings import CLASS_LABEL, LOGITS, MULTI_HOT
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
 from app.losses.numerics.pairs import pair
-from app.losses.numerics.rows import by_rows, row_starts, row_sums, softmax
+from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax
 from app.losses.numerics.shares import Shares, columns, softmax_cross_entropy
 from app.losses.numerics.similarities import surprise_of
 from app.losses.numerics.stable import Array
@@ -66,7 +66,7 @@ def sequence_cross_entropy(
         return values, gradient
     whole = row_sums(targets.rounded) if isinstance(targets, Shares) else np.ones(len(values))
     predictions = by_rows(predictions)
-    index = row_starts(predictions) + predictions.argmax(axis=1)
+    index: Flat = row_starts(predictions) + predictions.argmax(axis=1)
     parts = softmax(predictions, index)
     level: Array = predictions.take(index) + parts.surprise
     shares = parts.others / parts.total[:, None]

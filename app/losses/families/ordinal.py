@@ -15,6 +15,7 @@ from app.losses.encodings import GRADE, LOGITS, UNIT, numbers, steps, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, when
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Second, loss
 from app.losses.numerics.rows import row_sums
+from app.losses.numerics.similarities import Flags
 from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus
 from app.losses.numerics.wide import softmax_parts, where, wide
 from app.registry import alias
@@ -77,9 +78,9 @@ def ordinal_cross_entropy(
     Avoid when: the model has an output for each class: soft_ordinal takes those.
     See also: soft_ordinal, binary_cross_entropy, ranked_probability_score.
     """
-    places = np.arange(predictions.shape[1])
-    passed = places < targets[:, None]
-    judged = places <= targets[:, None] if conditional else np.ones_like(passed)
+    places = np.arange(predictions.shape[1], dtype=np.int64)
+    passed: Flags = places < targets[:, None]
+    judged: Flags = places <= targets[:, None] if conditional else np.ones_like(passed)
     side = np.where(passed, -1.0, 1.0)
     if from_logits:
         against = side * predictions
@@ -124,7 +125,7 @@ def soft_ordinal(
     Avoid when: labels are certain and the grades nominal (categorical_cross_entropy); or values must reach 0.
     See also: ordinal_cross_entropy, categorical_cross_entropy, ranked_probability_score.
     """
-    apart = np.abs(np.arange(predictions.shape[1]) - targets[:, None].astype(np.float64))
+    apart = np.abs(np.arange(predictions.shape[1], dtype=np.float64) - targets[:, None].astype(np.float64))
     label = softmax_parts(wide(apart if distance == "absolute" else apart * apart) * -alpha)
     seen = softmax_parts(predictions)
     values = -where(label.p.high == 0, 0.0, label.p * seen.logarithm).sum()

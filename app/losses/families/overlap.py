@@ -1,7 +1,7 @@
 """Losses of whole masks that are made of an overlap: of other kinds, of its powers, and beside a cross-entropy."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, cast
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -26,7 +26,7 @@ from app.losses.families.segmentation import (
     smoothing_of,
 )
 from app.losses.inputs import when
-from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, loss
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, Second, loss
 from app.losses.numerics.masks import Formula, Masks, Slopes
 from app.losses.numerics.pairs import Pair, pair, pair_multiply, two_sum
 from app.losses.numerics.rows import row_sums
@@ -221,7 +221,8 @@ def bce_dice(
     overlap, pull = layout.apply(
         lambda masks, y, w: overlap_of(masks, y, w, 0.5, 0.5, smooth / 2, 0.0), predictions, targets, weights
     )
-    entropy, slope, *_ = binary_cross_entropy.function(predictions.ravel(), targets.ravel(), from_logits=from_logits)
+    entropies = binary_cross_entropy.function(predictions.ravel(), targets.ravel(), from_logits=from_logits)
+    entropy, slope = cast(tuple[Array, Array, Second], entropies)[:2]
     flat = np.ones(len(predictions)) if weights is None else weights.reshape(len(predictions), -1).sum(axis=1)
     count = flat * (predictions[0].size if weights is None else 1.0)
     share = 1.0 / np.where(count > 0, count, 1.0)[:, None]

@@ -17,7 +17,7 @@ from app.losses.encodings import DISTRIBUTION, GRADE, numbers, steps
 from app.losses.families.mixture_divergence import from_the_end
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, Second, loss
 from app.losses.numerics.pairs import two_sum
-from app.losses.numerics.rows import headroom, row_sums
+from app.losses.numerics.rows import flat_index, headroom, row_sums
 from app.losses.numerics.stable import Array, power_of_two, sign
 from app.registry import alias
 
@@ -190,7 +190,7 @@ def ranked_probability_score(
     """
     k = predictions.shape[1]
     indicator = np.zeros_like(predictions)
-    indicator[np.arange(len(predictions)), targets] = 1.0
+    indicator.reshape(-1)[flat_index(targets.astype(np.intp), k)] = 1.0
     gap = predictions - indicator
     totals = np.cumsum(gap, axis=1)
     before = np.concatenate((np.zeros((len(gap), 1)), totals[:, :-1]), axis=1)

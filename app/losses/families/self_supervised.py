@@ -40,7 +40,8 @@ def _centred(x: Array) -> Array:
 
 def _own(rows: slice, d: int) -> Flags:
     numbers = np.arange(d, dtype=np.int64)
-    return numbers[rows, None] == numbers
+    own: Flags = numbers[rows, None] == numbers
+    return own
 
 
 def _of_batch(n: int, value: float, slopes: Callable[[], tuple[Array, Array]]) -> tuple[Array, Pullbacks]:
@@ -90,7 +91,7 @@ def barlow_twins(
     factor = (n - 1) / n if unbiased else 1.0
 
     def of_rows(rows: slice, cosines: Pair) -> tuple[Array, Array]:
-        own = _own(rows, d)
+        own: Flags = _own(rows, d)
         correlation = pair_multiply(cosines, constant(factor))
         missing = pair_add(constant(1.0), pair_negative(correlation))[0]
         costs = np.where(own, missing * missing, redundancy * correlation[0] * correlation[0])
@@ -99,7 +100,7 @@ def barlow_twins(
     found = over_rows(d, d, alike.tile, of_rows)
 
     def slopes() -> tuple[Array, Array]:
-        of_first, of_second = alike.pulls(found.slopes(np.ones(d)))
+        of_first, of_second = alike.pulls(found.slopes(np.ones(d, np.float64)))
         return of_first.T, of_second.T
 
     return _of_batch(n, exact_sum(found.values), slopes)

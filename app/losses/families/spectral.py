@@ -3,7 +3,7 @@
 Predictions and targets are rows (n, k) of numbers above 0, or at least 0: half the deviances of their numbers, summed.
 """
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -14,7 +14,7 @@ from app.libraries import equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import numbers, steps
 from app.losses.families.deviance import gamma_deviance, poisson_deviance
-from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, ZERO_AT_TARGET, Second, loss
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, ZERO_AT_TARGET, Returned, Second, loss
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
 from app.losses.numerics.wide import exp, expm1, log, wide
@@ -24,9 +24,9 @@ AMOUNTS = numbers("amounts", "amounts of at least 0", Interval(0.0), steps(0, 6)
 MODERATE = numbers("moderate", "amounts from 1e-30 to 1e30", Interval(1e-30, 1e30), steps(0.2, 6), axes="n k")
 
 
-def _halved(of: tuple[Array, Array, Second], shape: tuple[int, ...]) -> tuple[Array, Array, Second]:
+def _halved(of: Returned, shape: tuple[int, ...]) -> tuple[Array, Array, Second]:
     """Half the deviance of single numbers, as that of rows."""
-    values, gradient, second = of
+    values, gradient, second = cast(tuple[Array, Array, Second], of)
     return row_sums(values.reshape(shape) / 2.0), gradient.reshape(shape) / 2.0, lambda: second().reshape(shape) / 2.0
 
 
