@@ -189,7 +189,8 @@ def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
 def test_gradient_is_the_derivative_of_the_value(case: Case) -> None:
     """Of every reduction with weights, and of the mean without."""
     rng = np.random.default_rng(7)
-    plain, weighted = (case.batch(case.draw(n=6), sample_weight=weights) for weights in (None, weights_for(6)))
+    seed = 4 if case.loss.name == "lifted_structure" else 0  # of 0 two vectors nearly meet, and their distance has no difference
+    plain, weighted = (case.batch(case.draw(n=6, seed=seed), sample_weight=weights) for weights in (None, weights_for(6)))
     for batch, reduction in [(plain, "mean"), *((weighted, reduction) for reduction in case.reductions)]:
         answer = evaluate(batch, reduction=reduction)
         gradients = gradients_of(answer)
@@ -299,6 +300,8 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
         ("jensen_shannon_divergence", "generalized_jensen_shannon", "renyi_divergence", "alpha_divergence", "hellinger_distance"),
         ({}, "the slope at a probability of 0 where the target is positive"),
     ),
+    "bce_dice": ({"from_logits": False}, "−log 0 at a pixel that is there"),
+    "ordinal_cross_entropy": ({"from_logits": False}, "−log 0 at a threshold that is passed"),
     "mean_absolute_scaled_error": ({}, "a series that never changed"),
     "root_mean_squared_scaled_error": ({}, "a series that never changed"),
     "mean_scaled_interval_score": ({}, "a series that never changed"),
@@ -308,6 +311,8 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     "poisson_nll": ({"log_input": True}, "exp of a large logarithm"),
     "gamma_nll": ({"log_input": True}, "exp of a large negative logarithm"),
     "tweedie_nll": ({"log_input": True}, "exp of a large logarithm"),
+    "gaussian_focal": ({}, "−log 0 at a peak of probability 0"),
+    "aft_nll": ({}, "an event seen at the time 0, whose logarithm is −∞, or never; an exponential of a large logarithm"),
 }
 """Losses that are infinite, or beyond float64, at inputs far inside its range; the parameters under which, and why."""
 
