@@ -700,8 +700,8 @@ def train(request: TrainRequest) -> Generator[Event]:
     looking = surface(run) if "surface" in request.outputs else None
     every = -(-request.epochs // SURFACES)
     for epoch in epochs(run, state, ends):
-        seen = seen_by(looking, state) if looking and (epoch.epoch % every == 0 or epoch.epoch == 1) else None
-        yield Event("epoch", entry(epoch, seen))
+        shown = seen_by(looking, state) if looking and (epoch.epoch % every == 0 or epoch.epoch == 1) else None
+        yield Event("epoch", entry(epoch, shown))
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
 
 

@@ -172,7 +172,7 @@ def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:
     )
 
 
-def entry(epoch: Epoch, seen: SurfaceEntry | None = None) -> EpochEntry:
+def entry(epoch: Epoch, shown: SurfaceEntry | None = None) -> EpochEntry:
     answer = EpochEntry(
         epoch=epoch.epoch,
         training_loss=epoch.training_loss,
@@ -182,8 +182,8 @@ def entry(epoch: Epoch, seen: SurfaceEntry | None = None) -> EpochEntry:
         gradient_norm=_finite(epoch.gradient_norm),
         seconds=epoch.seconds,
     )
-    if seen is not None:
-        answer["surface"] = seen
+    if shown is not None:
+        answer["surface"] = shown
     return answer
 
 

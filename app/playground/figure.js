@@ -163,7 +163,7 @@ export function walked(figure, points) {
 
 /** A quantity along an axis, as the service writes it. @param {string} field @param {string | null} title @param {Spec} [more] @returns {Spec} */
 export function quantity(field, title, { domain, log = false, ...axis } = {}) {
-  return { field, type: "quantitative", title, scale: { zero: false, nice: !domain, ...(domain ? { domain } : {}), ...(log ? { type: "log" } : {}) }, axis: { tickCount: 5, ...axis } };
+  return { field, type: "quantitative", title, scale: { ...(log ? {} : { zero: false }), nice: !domain, ...(domain ? { domain } : {}), ...(log ? { type: "log" } : {}) }, axis: { tickCount: 5, ...axis } };
 }
 
 /** A figure with its plot and caption. @param {string} id @param {string} name @param {Node[]} more */

@@ -44,8 +44,8 @@ async def test_a_surface_is_what_is_predicted_for_these_rows(request_: dict[str,
         assert axis[-1] == pytest.approx(column.max() + 0.05 * width)
     assert predictions.shape[:2] == tuple(len(axis) for axis in reversed(axes))
     places = [[x] for x in axes[0]] if len(axes) == 1 else [[x, y] for y in axes[1] for x in axes[0]]
-    held = {"inputs": places, "targets": [0.0] * len(places)}
-    asked = await trained(client, **request_, validation=held, outputs=["predictions"])
+    validation = {"inputs": places, "targets": [0.0] * len(places)}
+    asked = await trained(client, **request_, validation=validation, outputs=["predictions"])
     assert predictions.reshape(-1) == pytest.approx(np.array(asked["predictions"]).reshape(-1), rel=1e-12)
 
 
@@ -53,8 +53,8 @@ async def test_events_show_at_most_sixty_surfaces_and_the_answer_that_of_the_mod
     request = {**LINE, "epochs": 150, "outputs": ["surface"], "early_stopping": {"patience": 149}}
     response = await client.post("/v1/train", json=request, headers={"accept": "text/event-stream"})
     events = events_in(response.text)
-    seen = [event.data["epoch"] for event in events if event.name == "epoch" and "surface" in event.data]
-    assert seen == [1, *range(3, 151, 3)]
+    epochs = [event.data["epoch"] for event in events if event.name == "epoch" and "surface" in event.data]
+    assert epochs == [1, *range(3, 151, 3)]
     end = events[-1].data
     assert not [epoch for epoch in end["history"] if "surface" in epoch]
     shown = {event.data["epoch"]: event.data["surface"] for event in events if event.name == "epoch" and "surface" in event.data}
