@@ -1,8 +1,10 @@
 # 3.13 is the newest Python for which every locked library has a wheel (pysimdjson is what holds it back)
-FROM python:3.13-slim AS build
+# by digest, where a build is to be the same for ever: --build-arg PYTHON=python:3.13-slim@sha256:...
+ARG PYTHON=python:3.13-slim
+FROM ${PYTHON} AS build
 WORKDIR /srv
-RUN pip install --no-cache-dir --quiet 'uv>=0.9'
-COPY requirements.lock .
+COPY requirements.lock requirements-build.lock ./
+RUN pip install --no-cache-dir --quiet --require-hashes -r requirements-build.lock
 RUN uv venv --quiet .venv \
  && uv pip install --no-cache --quiet --require-hashes -r requirements.lock \
  && find .venv -type d -name tests -prune -exec rm -rf {} +
@@ -10,7 +12,12 @@ COPY app app
 # nothing can be written when the service runs, bytecode neither
 RUN python -m compileall -q -j 0 .venv app
 
-FROM python:3.13-slim
+FROM ${PYTHON}
+ARG VERSION=unreleased
+LABEL org.opencontainers.image.title="criterion" \
+      org.opencontainers.image.description="Loss functions over HTTP" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}"
 WORKDIR /srv
 # as in the Makefile: fewer page faults; what else the service needs it sets itself
 ENV PATH=/srv/.venv/bin:$PATH \

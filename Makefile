@@ -7,8 +7,11 @@ EQUALS := tests/equals/.venv
 NODE := tests/browser/node_modules
 COVERAGE := --cov --cov-report=term:skip-covered
 
+VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' app/version.py)
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test check openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks lock clean
+.PHONY: help serve key test check openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks
+.PHONY: lock image release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -18,6 +21,9 @@ help: ## this list
 serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
 	$(BIN)/python -m app.main
+
+key: $(VENV)/.runtime ## make an API key: make key NAME=ci SCOPES=evaluate,train [EXPIRES=2027-01-31T00:00:00Z] [KEYS_FILE=keys.json]
+	@$(BIN)/python -m app.serving.keys '$(NAME)' '$(SCOPES)' $(if $(EXPIRES),--expires '$(EXPIRES)') $(if $(KEYS_FILE),--file '$(KEYS_FILE)')
 
 # Tests start the service many times: compiled anew each time, it takes half as long again.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -36,6 +42,9 @@ check: $(VENV)/.dev ## lint, format, types (of JavaScript too where node is), an
 openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md anew
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
+
+screenshots: $(VENV)/.dev ## take the README's pictures of the page anew; needs Chromium
+	$(BIN)/python -m docs.screenshots
 
 vega: $(VENV)/.dev ## write what draws the page's charts anew, after vl-convert has changed
 	$(BIN)/python -m app.api.vega
@@ -72,8 +81,19 @@ hooks: $(VENV)/.dev ## let git run `make check` before each commit
 	$(BIN)/pre-commit install
 
 lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--upgrade takes newer versions
-	@$(COMPILE) -o requirements.lock
-	@$(COMPILE) --group dev --constraints requirements.lock -o requirements-dev.lock
+	@$(COMPILE) --extra server -o requirements.lock
+	@echo 'uv>=0.9' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-build.lock
+	@$(COMPILE) --extra server --extra client --group dev --constraints requirements.lock -o requirements-dev.lock
+
+image: ## build the container's image, under the name of this release
+	docker build --build-arg VERSION=$(VERSION) --tag criterion:$(VERSION) --tag criterion .
+
+release: $(VENV)/.dev ## tag this release and build its image: all is committed, and the changelog has its day
+	@git diff --quiet HEAD || { echo "commit first" >&2; exit 1; }
+	@grep -q '^## \[$(VERSION)\] - [0-9]' CHANGELOG.md || { echo "CHANGELOG.md has no day for $(VERSION)" >&2; exit 1; }
+	$(MAKE) check test
+	git tag --annotate v$(VERSION) --message "Criterion $(VERSION)"
+	$(MAKE) image
 
 clean: ## remove .venv and every cache
 	rm -rf $(VENV) $(EQUALS) $(NODE) .pytest_cache .ruff_cache
@@ -108,7 +128,7 @@ $(EQUALS)/.installed: tests/equals/requirements.txt | $(BIN)/uv
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet 'uv>=0.9'
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-build.lock
 
 # uv does not read pip's settings: what pip is told about indexes is handed on to it. A locked hash may come from any of
 # them. Where uv cannot reach an index as pip is set up to (a proxy, a certificate, a password), pip does it, slowly.

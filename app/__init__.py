@@ -67,7 +67,7 @@
         replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
         problems.py      errors as answers; unknown.py: where a field that there is not belongs
-        http11.py        HTTP on the socket, within limits; turns.py: whose bytes are read next; server.py, workers.py: processes
+        http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

@@ -213,9 +213,8 @@ def recommend(targets: Any = None, **options: Any) -> Request[Answer]:
 
 
 def train(request: Mapping[str, Any]) -> Request[Answer]:
-    """A training run: fields of /v1/train, where a bare name stands for a data set or a model of that name."""
-    data = request.get("data")
-    return _post("/v1/train", {**request, "data": {"name": data}} if isinstance(data, str) else request)
+    """A training run: fields of /v1/train."""
+    return _post("/v1/train", request)
 
 
 def predict(model: Any, inputs: Any, **options: Any) -> Request[Answer]:
@@ -493,7 +492,7 @@ class Criterion(_Client):
                 for name, document in reader.feed(line):
                     if name == "end":
                         return Answer(document)
-                    yield Answer(document)
+                    yield Answer({"event": name, **document})
         raise httpx.RemoteProtocolError("the stream ended before its run")
 
     def close(self) -> None:
@@ -561,8 +560,8 @@ class AsyncCriterion(_Client):
                 raise _problem(response)
             reader = _Events()
             async for line in response.aiter_lines():
-                for _, document in reader.feed(line):
-                    yield Answer(document)
+                for name, document in reader.feed(line):
+                    yield Answer({"event": name, **document})
         finally:
             await response.aclose()
 

@@ -19,9 +19,17 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 """Where Linux says how much memory a container may take (cgroup 2 and 1)."""
 
 
+CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
+"""How much of the processors (cgroup 2), as microseconds of so many."""
+
+
 def _cores() -> int:
-    """The processors this process may use, which may be fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The processors this process may use, which may be fewer than there are; part of one counts as one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        quota, period = map(int, CGROUP_CPU.read_text().split())
+        cores = min(cores, -(-quota // period))
+    return cores
 
 
 def _memory() -> int:

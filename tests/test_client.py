@@ -124,7 +124,7 @@ def test_a_run_and_its_epochs(c: Criterion) -> None:
         assert answer.stopped == whole.stopped
 
     seen.extend(told())
-    assert [epoch.epoch for epoch in seen if "validation_loss" in epoch] == [*range(1, 6)]
+    assert [epoch.epoch for epoch in seen if epoch.event == "epoch"] == [*range(1, 6)]
     assert len(c.compare_runs(data={"name": "iris"}, epochs=1, seeds=[1, 2]).runs) == 2
     with pytest.raises(Problem, match="422"):
         next(c.train(data="nothing", stream=True))
@@ -133,7 +133,7 @@ def test_a_run_and_its_epochs(c: Criterion) -> None:
 def test_to_leave_a_stream_is_to_end_its_run(c: Criterion) -> None:
     for _ in range(3):  # of a server that has one process for runs
         for epoch in c.train(data="circles", epochs=10_000, early_stopping=None, stream=True):
-            if "epoch" in epoch:
+            if epoch.event == "epoch":
                 break
     assert c.train(data="circles", epochs=1).stopped
 
@@ -213,6 +213,14 @@ def test_a_loss_as_an_objective_of_boosting(c: Criterion) -> None:
         gradient, second = derivatives(scores, Data(labels, weights))
         np.testing.assert_allclose(gradient, w * (p - labels), rtol=1e-12)
         np.testing.assert_allclose(second, w * p * (1 - p), rtol=1e-12)
+
+
+def test_the_snippets_of_the_page_run(server: Server) -> None:
+    page = (ROOT / "docs" / "client.md").read_text().replace("http://127.0.0.1:8000", server.url)
+    snippets = re.findall(r"```python\n([^`]+)```", page)
+    assert len(snippets) >= 4
+    exec(compile("\n".join(snippets), "client.md", "exec"), names := {})
+    names["c"].close()
 
 
 def test_the_client_needs_nothing_of_the_server() -> None:

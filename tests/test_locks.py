@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-RUNTIME = PROJECT["project"]["dependencies"]
+RUNTIME = PROJECT["project"]["optional-dependencies"]["server"]
 DEV = PROJECT["dependency-groups"]["dev"]
 
 

@@ -32,7 +32,8 @@ from app.insight.agreement import Tolerance
 from app.insight.checking import CHECKED, Check, Compared, Pattern, cost_of
 from app.insight.checking import check_gradient as check_against
 from app.insight.conventions import CONVENTIONS, Given, Guess
-from app.losses import LOSSES
+from app.losses import NAMED
+from app.losses.batch import AnyBatch
 from app.losses.evaluate import Reduction
 from app.serving.call import Call
 from app.serving.usage import Usage, usage_of
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     Reference: TypeAlias = BoundSpec
     ConventionName: TypeAlias = str
 else:
-    Reference = expanded(EitherLoss, LOSSES, field="reference")
+    Reference = expanded(EitherLoss, NAMED, field="reference")
     ConventionName = Literal[(*(convention.name for convention in CONVENTIONS), "unweighted", "clip", "other_loss")]
 
 
@@ -147,12 +148,14 @@ class CheckRequest(Part):
     @property
     def cost(self) -> float:
         """Steps that the check takes."""
-        return cost_of(vars(self)["batch"])
+        batch: AnyBatch = vars(self)["batch"]
+        return cost_of(batch)
 
     @property
     def usage(self) -> Usage:
         """What is counted of it."""
-        return usage_of(vars(self)["batch"], self.cost)
+        batch: AnyBatch = vars(self)["batch"]
+        return usage_of(batch, self.cost)
 
 
 class DisagreementAnswer(TypedDict):

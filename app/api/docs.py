@@ -57,10 +57,10 @@ DESCRIPTION = """Send predictions and targets, and get the loss, each sample's l
 Whole programs in eight languages: [docs/languages](docs/languages). Every error and its way out: [docs/errors](docs/errors).
 
 Every error is `application/problem+json` (RFC 9457) with a stable `code` and, per fault, a JSON pointer:
-`malformed_request`, `malformed_json` and `malformed_table` (400), `forbidden` (403), `not_found` (404),
+`malformed_request`, `malformed_json` and `malformed_table` (400), `unauthorized` (401), `forbidden` (403), `not_found` (404),
 `method_not_allowed` (405), `not_acceptable` (406), `request_timeout` (408), `body_too_large` (413),
-`unsupported_media_type` (415), `unknown_name` and `invalid_request` (422), `head_too_large` (431),
-`internal_error` (500), `unavailable` (503).
+`unsupported_media_type` (415), `unknown_name` and `invalid_request` (422), `quota_exceeded` (429), `head_too_large` (431),
+`internal_error` (500), `unavailable` and `shutting_down` (503).
 
 The `code` of a fault says which rule was broken:
 
@@ -71,7 +71,7 @@ The `code` of a fault says which rule was broken:
 `unknown_class`, `unknown_family`, `unknown_property`, `unknown_dataset`, \
 `unknown_model`, `unknown_optimizer`, `unknown_schedule`, `unknown_metric` |
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
-| numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding`, `ambiguous` |
+| numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding`, `ambiguous`, `constant` |
 | what does not go together | `reduction`, `output`, `clip`, `classes`, `ignore_index`, `no_samples` |
 | curves | `no_curve`, `axis` |
 | samples to compare | `too_few_samples`, `one_group` |

@@ -270,9 +270,15 @@ def _rows_of_a_step(value: object) -> object:
 class TrainRequest(Part):
     """Data, a model, a loss and how to minimise it. Every field has a default that works."""
 
-    data: Annotated[DataSpec, Field(description="A named dataset, or `inputs` and `targets`.", validate_default=True)] = cast(
-        Any, {"name": "circles"}
-    )
+    data: Annotated[
+        DataSpec,
+        Field(
+            description="A named dataset; or `inputs` and `targets`; or a table with the name of the column of `targets`: "
+            '`{"rows": [{"x": 1, "y": 2}, ...], "targets": "y"}`, or `{"columns": ["x", "y"], "data": [[1, 2], ...], "targets": '
+            '"y"}`. `inputs` may then name columns too; without it all others are inputs, and their names are the features.',
+            validate_default=True,
+        ),
+    ] = cast(Any, {"name": "circles"})
     model: Annotated[ModelSpec, Field(description="What is trained.", validate_default=True)] = cast(Any, {"name": "mlp"})
     loss: Annotated[
         LossSpec | None,

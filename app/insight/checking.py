@@ -17,13 +17,15 @@ from app.insight.agreement import (
 )
 from app.insight.conventions import By, Case, Given, Guess, guesses, saturated
 from app.insight.differences import Checked, Numerical, Places, check_numerically
+from app.insight.measured import leaves_of
 from app.insight.readings import pair_of
-from app.losses.batch import Batch
-from app.losses.evaluate import Reduction, evaluate
+from app.losses.batch import AnyBatch, Batch
+from app.losses.evaluate import Reduction
 from app.losses.inputs import Shape
 from app.losses.layout import restored
 from app.losses.numerics.stable import Array
 from app.losses.outputs import OUTPUTS, Output, arrays_by_name
+from app.losses.sums import evaluate
 
 Pattern: TypeAlias = Literal[
     "where_masked", "at_kinks", "saturated", "where_weights_differ", "one_class", "everywhere", "scattered"
@@ -63,10 +65,10 @@ class Check(NamedTuple):
     guesses: tuple[Guess, ...]
     numerical: Numerical | None
     """None for a loss without a gradient."""
-    batch: Batch
+    batch: AnyBatch
 
 
-def cost_of(batch: Batch) -> float:
+def cost_of(batch: AnyBatch) -> float:
     """Steps that a check takes."""
     return WORK + TRIED * batch.cost
 
@@ -78,25 +80,36 @@ def check_gradient(given: Given, yours: Yours, *, reduction: Reduction = "mean",
     InvalidParameter (`output`) for an output that there is not.
     """
     batch = given.batch()
-    numbers = _as_evaluated(batch, yours, reduction)
+    _refuse_others(batch, yours, reduction)
     evaluation = evaluate(batch, reduction=reduction, outputs=[*yours])
-    found = arrays_by_name(evaluation.outputs)
-    reference = {name: np.asarray(found[name], np.float64) for name in numbers}
+    found = {name: np.asarray(array, np.float64) for name, array in arrays_by_name(evaluation.outputs).items()}
+    numbers = _as_evaluated(found, yours)
+    reference = {name: found[name] for name in numbers}
     differ = {name: ~agreeing(array, reference[name], tolerance) for name, array in numbers.items()}
-    checked = check_numerically(batch, _elements(batch, differ)) if batch.loss.differentiable else None
-    marks = _Marks(given, batch, checked)
+    numerical, marks = _numerically(given, batch, differ)
     compared = {name: _compared(numbers[name], reference[name], differ[name], marks, name) for name in numbers}
     limited = frozenset(name for name, agreement in compared.items() if agreement.pattern == "saturated")
     case = Case(given, batch, reduction, evaluation.divisor, numbers, reference, tolerance, limited)
     agrees = all(agreement.agrees for agreement in compared.values())
-    return Check(agrees, compared, guesses(case), checked.numerical if checked else None, batch)
+    return Check(agrees, compared, guesses(case), numerical, batch)
 
 
-def _as_evaluated(batch: Batch, yours: Yours, reduction: Reduction) -> By:
-    """Each array of yours by its name, in the shape that the reference has."""
-    numbers: dict[str, Array] = {}
-    wrong: list[Fault] = []
-    for name, array in yours.items():
+def _numerically(given: Given, batch: AnyBatch, differ: Mapping[str, Flags]) -> tuple[Numerical | None, "_Marks | None"]:
+    """The reference by differences, and what is known of its elements; of a sum each of its losses, and of elements nothing."""
+    if isinstance(batch, Batch):
+        checked = check_numerically(batch, _elements(batch, differ)) if batch.loss.differentiable else None
+        return checked.numerical if checked else None, _Marks(given, batch, checked)
+    nowhere = np.zeros(0, np.intp)
+    parts = [check_numerically(leaf.batch, nowhere).numerical for leaf in leaves_of(batch) if leaf.batch.loss.differentiable]
+    if not parts:
+        return None, None
+    agrees, errors, counts, kinks = zip(*parts, strict=True)
+    return Numerical(all(agrees), max(errors), sum(counts), sum(kinks)), None
+
+
+def _refuse_others(batch: AnyBatch, yours: Yours, reduction: Reduction) -> None:
+    """InvalidParameter for an output that the reference has not."""
+    for name in yours:
         output = OUTPUTS[name]
         if not output.is_of(batch.loss):
             has = ", ".join(name for name in CHECKED if OUTPUTS[name].is_of(batch.loss))
@@ -106,7 +119,15 @@ def _as_evaluated(batch: Batch, yours: Yours, reduction: Reduction) -> By:
             raise InvalidParameter(
                 [Fault((name,), "output", f"there is no {name} under the reduction none; leave one of them out")]
             )
-        numbers |= _read(output, output.shapes(batch), array, wrong)
+
+
+def _as_evaluated(found: By, yours: Yours) -> By:
+    """Each array of yours by its name, in the shape that the reference has."""
+    numbers: dict[str, Array] = {}
+    wrong: list[Fault] = []
+    for name, array in yours.items():
+        shapes = {key: array.shape for key, array in found.items() if key.partition(".")[0] == name}
+        numbers |= _read(OUTPUTS[name], shapes, array, wrong)
     if wrong:
         raise InvalidArray(wrong)
     return numbers
@@ -119,7 +140,7 @@ def _read(output: Output, shapes: Mapping[str, Shape], array: Any, wrong: list[F
         shown = f"an object with {', '.join(parts)}" if named else "one array"
         wrong.append(Fault((output.name,), "shape_mismatch", f"{output.name} must be {shown}, as predictions are"))
         return
-    given = cast(Mapping[str, Array], array) if named else {"": cast(Array, array)}
+    given = _flat(cast(Mapping[str, Any], array)) if named else {"": cast(Array, array)}
     for part in given.keys() - parts.keys():
         known = ", ".join(parts)
         wrong.append(Fault((output.name, part), "unknown_field", f"{output.name} has no {part[:80]}; it has {known}"))
@@ -137,7 +158,16 @@ def _read(output: Output, shapes: Mapping[str, Shape], array: Any, wrong: list[F
         yield name, numbers
 
 
-def _compared(yours: Array, reference: Array, differ: Flags, marks: "_Marks", name: str) -> Compared:
+def _flat(arrays: Mapping[str, Any]) -> dict[str, Array]:
+    """Arrays by head, and by name within a head, under one name each."""
+    flat: dict[str, Array] = {}
+    for name, array in arrays.items():
+        inner = _flat(cast(Mapping[str, Any], array)) if isinstance(array, Mapping) else {"": array}
+        flat |= {f"{name}.{part}" if part else name: numbers for part, numbers in inner.items()}
+    return flat
+
+
+def _compared(yours: Array, reference: Array, differ: Flags, marks: "_Marks | None", name: str) -> Compared:
     n_disagree = int(np.count_nonzero(differ))
     pattern, of_class = _pattern(yours, reference, differ, marks, name) if n_disagree else (None, None)
     return Compared(
@@ -214,10 +244,10 @@ class _Spread(NamedTuple):
         return self.elements(restored(rows, self.batch.elements, self.batch.kept, None))
 
 
-def _pattern(yours: Array, reference: Array, differ: Flags, marks: _Marks, name: str) -> tuple[Pattern, float | None]:
+def _pattern(yours: Array, reference: Array, differ: Flags, marks: _Marks | None, name: str) -> tuple[Pattern, float | None]:
     """The first pattern that all disagreements have, and that leaves out numbers which do agree and are not just 0."""
     able = differ | (yours != 0) | (reference != 0)
-    for pattern, label, flags, share in marks.of(name, differ.shape):
+    for pattern, label, flags, share in marks.of(name, differ.shape) if marks else ():
         spoken, apart = int(np.count_nonzero(flags & able)), bool((able & ~flags).any())
         if not (differ & ~flags).any() and apart and np.count_nonzero(differ) >= share * spoken:
             return pattern, label

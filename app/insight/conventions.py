@@ -10,14 +10,15 @@ from app.domains import Simplex
 from app.errors import CallerError
 from app.insight.agreement import Tolerance, agreeing
 from app.losses import LOSSES
-from app.losses.batch import Arrays, Batch, Classes, Missing, batch_of
+from app.losses.batch import AnyBatch, Arrays, Batch, Classes, Missing
 from app.losses.encodings import UNIT
-from app.losses.evaluate import Reduction, evaluate
+from app.losses.evaluate import Reduction
 from app.losses.form import Bound, bind
 from app.losses.inputs import Numbers
 from app.losses.loss import Loss
 from app.losses.numerics.stable import Array, sigmoid
 from app.losses.outputs import OUTPUTS, arrays_by_name
+from app.losses.sums import AnyBound, batch_of, evaluate
 from app.registry import Alias
 
 By: TypeAlias = Mapping[str, Array]
@@ -33,7 +34,7 @@ CHEAP = 1e6
 class Given(NamedTuple):
     """A loss and the arrays that it is evaluated on, as they came."""
 
-    bound: Bound
+    bound: AnyBound
     predictions: Arrays
     targets: Arrays
     sample_weight: Numbers | None = None
@@ -41,7 +42,7 @@ class Given(NamedTuple):
     classes: Classes | None = None
     missing: Missing = "refuse"
 
-    def batch(self, bound: Bound | None = None, *, weighted: bool = True) -> Batch:
+    def batch(self, bound: AnyBound | None = None, *, weighted: bool = True) -> AnyBatch:
         """The arrays, checked for this loss or for another one."""
         return batch_of(
             bound or self.bound,
@@ -58,7 +59,7 @@ class Case(NamedTuple):
     """What disagrees, and with what."""
 
     given: Given
-    batch: Batch
+    batch: AnyBatch
     reduction: Reduction
     divisor: float | None
     yours: By
@@ -75,7 +76,7 @@ class Case(NamedTuple):
     def wrong(self) -> list[str]:
         return [name for name, numbers in self.reference.items() if not self.same(name, numbers)]
 
-    def evaluated(self, bound: Bound | None = None, *, weighted: bool = True) -> By:
+    def evaluated(self, bound: AnyBound | None = None, *, weighted: bool = True) -> By:
         """The same outputs of another loss, or without weights: those that there are; none where it does not take the arrays."""
         try:
             batch = self.given.batch(bound, weighted=weighted)
@@ -117,7 +118,8 @@ class Convention(NamedTuple):
 
 def _divisor(case: Case) -> float | None:
     """What the sum is of the mean: of a root of a mean, the root."""
-    return None if case.divisor is None else case.divisor ** (1.0 / (case.batch.mean.power or 1))
+    power = case.batch.mean.power if isinstance(case.batch, Batch) else 1
+    return None if case.divisor is None else case.divisor ** (1.0 / (power or 1))
 
 
 def _divided(case: Case) -> float | None:
@@ -129,7 +131,7 @@ def _divided(case: Case) -> float | None:
 
 
 def _per_class(case: Case) -> float | None:
-    k = case.batch.shapes.length("k")
+    k = case.batch.shapes.length("k") if isinstance(case.batch, Batch) else None
     return 1.0 / k if k else None
 
 
@@ -201,8 +203,11 @@ def _unweighted(case: Case, wrong: Sequence[str]) -> Iterator[Guess]:
 
 def _other_losses(case: Case, wrong: Sequence[str]) -> Iterator[Guess]:
     """Other limits of the same loss, and other losses of the same inputs, that yours is throughout."""
+    bound = case.given.bound
+    if not isinstance(bound, Bound):
+        return
     limit, others = None, list[Guess]()
-    for loss, parameters, times in _candidates(case.given.bound):
+    for loss, parameters, times in _candidates(bound):
         found = case.evaluated(bind(loss, parameters))
         if found.keys() != case.reference.keys():
             continue
@@ -210,7 +215,7 @@ def _other_losses(case: Case, wrong: Sequence[str]) -> Iterator[Guess]:
         if not all(case.same(name, numbers) for name, numbers in scaled.items()):
             continue
         factor = None if times == 1.0 else 1.0 / times
-        if loss is case.given.bound.loss and factor is None and _limits(case, bind(loss, parameters)):
+        if loss is bound.loss and factor is None and _limits(case, bind(loss, parameters)):
             limit = limit or Guess("clip", tuple(wrong), CLIPS, loss=(loss, parameters))
         elif len(others) < MOST:
             text = f"Yours is {loss.name}{_written(parameters)}{'' if factor is None else f', times {factor:g}'}."
@@ -222,7 +227,7 @@ def _other_losses(case: Case, wrong: Sequence[str]) -> Iterator[Guess]:
 def _limits(case: Case, bound: Bound) -> bool:
     """Whether these parameters give the reference wherever predictions are not saturated."""
     marks = saturated(case.batch)
-    if marks is None or not marks.any():
+    if marks is None or not marks.any() or not isinstance(case.batch, Batch):
         return False
     try:
         other = evaluate(case.given.batch(bound), reduction="none", outputs=("per_element",)).per_element
@@ -279,8 +284,10 @@ NEARLY = 1e-6
 """Probabilities so near to 0 or 1 are what libraries clip."""
 
 
-def saturated(batch: Batch) -> Any:
-    """Which predictions (m, *row) are, or stand for, probabilities of nearly 0 or 1; None where they are none."""
+def saturated(batch: AnyBatch) -> Any:
+    """Which predictions (m, *row) are, or stand for, probabilities of nearly 0 or 1; None where they are none, and of a sum."""
+    if not isinstance(batch, Batch):
+        return None
     rank = len(batch.elements) + len(batch.arrays[0].shape) - 1
     encoding = next(iter(batch.loss.inputs.values())).decide(batch.parameters, rank)
     means = encoding.link or encoding.domain

@@ -302,9 +302,12 @@ SHARES_OF_LABELS = {"probability", "distribution", "soft_map"}
 
 def _exchanged(bound: Bound, rows: Sequence[Numbers | Apart], encodings: Mapping[str, str]) -> tuple[str, ...]:
     """What is said of predictions that are decided beside targets that are not."""
-    if not bound.pair or not ({encodings["targets"]} <= SHARES_OF_LABELS or bound.loss.inputs["targets"].encoding is REAL):
+    if not bound.pair or rows[0][:1].item(0) not in (0.0, 1.0):  # the first is seldom one, and quickly looked at
         return ()
-    if not (FLAGS.holds(rows[0][:1]) and FLAGS.holds(predictions := rows[0][:])):
+    if not (encodings["targets"] in SHARES_OF_LABELS or bound.loss.inputs["targets"].encoding is REAL):
+        return ()
+    predictions = rows[0][:]
+    if not FLAGS.holds(predictions):
         return ()
     targets = rows[1][:]
     if encodings["targets"] == "real" and (np.ptp(predictions) == 0 or not UNIT.holds(targets) or FLAGS.holds(targets)):

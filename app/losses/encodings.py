@@ -16,6 +16,7 @@ from app.domains import Interval, Labels, Simplex, Whole, all_finite
 from app.errors import Fault, InvalidArray
 from app.losses.inputs import Encoding, Numbers, Place, Reading, Shape, Sizes
 from app.losses.numerics.limits import LARGEST
+from app.losses.numerics.lists import ABSENT
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
 
@@ -157,6 +158,9 @@ LOGITS = numbers(
     link=SHARES,
     in_unit_interval=_rows_like_probabilities,
 )
+COSINES = numbers(
+    "cosines", "the cosine of the angle to each class, from −1 to 1", Interval(-1.0, 1.0), steps(-0.95, 0.95), axes="n *d k"
+)
 LIST_SCORES = numbers(
     "list_scores",
     "one real-valued score for each item of a list; −Infinity where a shorter list has none",
@@ -167,12 +171,45 @@ LIST_SCORES = numbers(
 RELEVANCE = numbers(
     "relevance", "how relevant each item of a list is, from 0 to a million", Interval(0.0, 1e6), steps(0, 4, 1.0), axes="n k"
 )
+ITEM_SCORES = numbers("item_scores", "one finite score for each item of a list", Interval(), steps(-3, 3), axes="n k")
+
+
+def _graded(name: str, meaning: str, domain: Interval) -> Encoding:
+    """Grades of the items of lists; −∞ stands for an item that a shorter list has not."""
+    within = numbers(name, f"{meaning}; −Infinity where a shorter list has none", domain, steps(0, 4, 1.0), axes="n k")
+
+    def read(array: Numbers, place: Place) -> Reading:
+        absent = np.isneginf(array)
+        if not absent.any():
+            return within.read(array, place)
+        none: NDArray[np.bool_] = np.logical_and.reduce(absent, axis=-1)
+        if none.any():
+            place.refuse_numbers(none, array.max(axis=-1), "a list of at least one item", "not_finite")
+        within.read(np.where(absent, 0.0, array), place)
+        return Reading(np.where(absent, ABSENT, array), name)
+
+    return replace(within, read=read, domain=replace(domain, infinite=(-np.inf,)))
+
+
+GRADES = _graded("grades", "how good each item of a list is, any number within a million of 0", Interval(-1e6, 1e6))
+GAINS = _graded("gains", "how relevant each item of a list is, from 0 to 100: it is worth 2 to that power", Interval(0.0, 100.0))
+BIN_SCORES = numbers("bin_scores", "one logit for each whole number from 0 on", Interval(), steps(-3, 3), axes="n k")
+BIN_PLACE = numbers("bin_place", "a number from 0 on, between two whole ones", Interval(0.0), steps(0, 2), axes="n")
 EMBEDDING = numbers("embedding", "a vector per sample", Interval(), steps(-2, 2), axes="n d")
 DISTANCE = numbers("distance", "a distance, at least 0", Interval(0.0), steps(0, 2), axes="n")
 VALUE = numbers("value", "one finite number per sample", Interval(), steps(-3, 3), axes="n")
 TIME = numbers(
     "time", "a time, at least 0, until the event or until the sample was last seen", Interval(0.0), steps(1, 6, 1.0), axes="n"
 )
+TIME_OR_NEVER = numbers(
+    "time_or_never",
+    "a time, at least 0, or Infinity for one that was not reached",
+    Interval(0.0, infinite=(np.inf,)),
+    steps(1, 6, 1.0),
+    axes="n",
+)
+FRACTION = numbers("fraction", "how much of the interval had passed, from 0 to 1", UNIT, steps(0.05, 0.95), axes="n")
+CONTROLS = numbers("controls", "the logarithm of the risk of each control", Interval(), steps(-3, 3), axes="n k")
 LOG_RISK = replace(VALUE, name="log_risk", meaning="the logarithm of the sample's risk beside that of others")
 ENDS = numbers("ends", "one end for each of several intervals", Interval(), steps(-4, 8), axes="n k")
 ENSEMBLE = numbers("ensemble", "numbers drawn from the predicted distribution", Interval(), steps(-4, 8), axes="n k")
@@ -510,6 +547,16 @@ CLASS_LABEL = Encoding(
     "class",
     domain=INDEX,
     soft=SHARES,
+)
+GRADE = replace(
+    CLASS_LABEL,
+    name="grade",
+    meaning="the index of the true class among classes in order, from 0",
+    axes=("n *d",),
+    accepts=(),
+    labels=None,
+    soft=None,
+    read=_read_class_index,
 )
 CLASS_MAP = Encoding(
     "class_map",

@@ -229,7 +229,8 @@ def _whole(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> 
     if not order or not callable(pullback):
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
-    return losses, value, [pullback(weights / total.divisor if slope is None else slope)], False
+    pulled = pullback(weights / total.divisor if slope is None else slope)
+    return losses, value, [*pulled] if isinstance(pulled, tuple) else [pulled], False
 
 
 def _for_kernel(block: Numbers) -> Array:

@@ -122,7 +122,7 @@ def by_name(weights: Mapping[str, float], classes: Sequence[str] | Sequence[floa
 
     InvalidParameter for what is no class.
     """
-    names = [str(index) for index in range(k)] if classes is None else [name_of(each) for each in classes]
+    names = [str(index) for index in range(k)] if classes is None else [name_of(label) for label in classes]
     unknown = [name for name in weights if name not in names]
     if unknown:
         hint = did_you_mean("class", unknown[0], names)

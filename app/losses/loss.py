@@ -34,7 +34,8 @@ from app.losses.parameters import pooled_by
 from app.registry import Alias, Declared
 
 Pullback: TypeAlias = Callable[[Array], Array]
-Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | None
+Pullbacks: TypeAlias = Callable[[Array], tuple[Array, ...]]
+Gradient: TypeAlias = Array | tuple[Array, ...] | Pullback | Pullbacks | None
 Second: TypeAlias = Callable[[], Array]
 Seconds: TypeAlias = Callable[[], tuple[Array, ...]]
 Returned: TypeAlias = tuple[Array, Gradient] | tuple[Array, Gradient, Second | Seconds]

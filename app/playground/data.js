@@ -36,6 +36,7 @@ export async function data() {
   const paste = /** @type {HTMLTextAreaElement} */ (byId("paste"));
   const typed = rested(() => take(paste.value), REST_MS);
   paste.addEventListener("input", typed);
+  if (paste.value.trim()) take(paste.value); // pasted before this was loaded
   files();
   stage();
   takeaway(byId("data-take"), "losses", { request: () => (found ? { path: "v1/evaluate", body: found.body, number: "value" } : null), drawing: () => (found ? { path: "v1/analyze", body: analyzed(found.body) } : null), rows: sampleRows, answer: () => found && { evaluation: found.evaluation, analysis: found.analysis } });

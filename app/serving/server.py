@@ -41,11 +41,10 @@ def serve(factory: Factory, settings: Settings, protocol: Protocol) -> None:
     _allow_descriptors(settings.connections * 2 + DESCRIPTORS_BESIDE_CONNECTIONS)
     config = Config(factory, settings, protocol)
     listening = [_alone(address) for address in addresses(settings.host, settings.port)]
-    if settings.workers > 1:
-        _serve_by_several(config, listening)
-    else:
-        _serve_here(config, listening)
-    tell(log, logging.INFO, "stopped")
+    try:
+        (_serve_by_several if settings.workers > 1 else _serve_here)(config, listening)
+    finally:
+        tell(log, logging.INFO, "stopped")
 
 
 def _serve_here(config: "Config", listening: list[socket.socket]) -> None:

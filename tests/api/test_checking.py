@@ -8,7 +8,7 @@ import pytest
 from jsonschema.protocols import Validator
 
 from app.api.insight_examples import CHECKS, RECOMMENDATIONS
-from tests.api.problem import strictly
+from tests.api.problem import problem_of, strictly
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +115,39 @@ async def test_recommended_losses_run_as_they_stand(client: httpx.AsyncClient) -
         assert answer["recommendations"]
         for recommendation in answer["recommendations"]:
             assert (await ask(client, "/v1/evaluate", loss=recommendation["loss"], **arrays))["value"] is not None
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"name": "weighted_sum", "terms": [{"loss": "mse", "weight": 0.7}, {"loss": "mae", "weight": 0.3}]},
+        {"name": "asymmetric", "loss": "huber", "over": 2},
+        {"name": "expression", "value": "c**2*log1p((r/c)**2)", "parameters": {"c": 2}},
+        {"name": "multi_task", "heads": {"a": {"loss": "mse", "weight": 2}, "b": {"loss": "mae", "log_variance": 0.4}}},
+    ],
+    ids=lambda reference: reference["name"],
+)
+async def test_a_composed_loss_is_a_reference(client: httpx.AsyncClient, reference: dict[str, Any]) -> None:
+    """What evaluate answers agrees; half of its gradient is found out; a head without a gradient is named."""
+    predictions, targets = [2.5, 0.1, 8.0], [3.0, -0.5, 2.0]
+    heads = reference["name"] == "multi_task"
+    arrays: dict[str, Any] = {
+        "predictions": {"a": predictions, "b": predictions[::-1]} if heads else predictions,
+        "targets": {"a": targets, "b": targets} if heads else targets,
+    }
+    answer = (await client.post("/v1/evaluate", json={"loss": reference, **arrays})).json()
+    yours = {name: answer[name] for name in ("value", "per_sample", "gradient")}
+    asked = {"reference": reference, **arrays}
+    found = (await client.post("/v1/check-gradient", json={**asked, **yours})).json()
+    assert found["agrees"], found
+    assert found["numerical"]["agrees"]
+    assert found["numerical"]["n_checked"] >= 3
+    gradient = answer["gradient"]
+    half: Any = {name: [x / 2 for x in row] for name, row in gradient.items()} if heads else [x / 2 for x in gradient]
+    found = (await client.post("/v1/check-gradient", json={**asked, **yours, "gradient": half})).json()
+    assert not found["agrees"]
+    assert {output["pattern"] for name, output in found["outputs"].items() if name.startswith("gradient")} == {"everywhere"}
+    assert found["guesses"][0]["convention"] == "half"
+    if heads:
+        response = await client.post("/v1/check-gradient", json={**asked, "gradient": {"a": half["a"]}})
+        assert [(error["pointer"], error["code"]) for error in problem_of(response)["errors"]] == [("/gradient/b", "missing")]

@@ -137,7 +137,7 @@ async def test_an_address(method: str, path: str, right: str, client: httpx.Asyn
     assert problem["detail"].endswith(f"; did you mean {right}?")
 
 
-@pytest.mark.parametrize("path", ["/", "/x", "/v3/xyzzy", "/" + "a/" * 3000, "/%00", "/v1/losses/huber/curve/of/it"])
+@pytest.mark.parametrize("path", ["/x", "/v3/xyzzy", "/" + "a/" * 3000, "/%00", "/v1/losses/huber/curve/of/it"])
 async def test_an_address_like_none(path: str, client: httpx.AsyncClient) -> None:
     problem = problem_of(await client.get(path))
     assert problem["status"] == 404

@@ -101,7 +101,9 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "embedding": {"random": _normal, "ties": _GRID, "zeros": _first_row(0.0, _normal), "saturated": _short},
     "relevance": {"random": _picks(0.0, 1.0, 2.0, 3.0), "zeros": _ZEROS},
     "unit": {"random": _unit},
-    **{key: {"random": _positive, "ties": _picks(0.5, 1.0, 2.0)} for key in ("shape", "degrees")},
+    **{key: {"random": _positive, "ties": _picks(0.5, 1.0, 2.0)} for key in ("shape", "degrees", "spectrum", "moderate")},
+    "amounts": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS},
+    "varied": {"random": _normal, "ties": _GRID},
     "share": {"random": _chances},
     "positive": {"random": _positive, "ties": _picks(0.5, 1.0, 2.0), "saturated": _picks(1e-6, 1.0, 1e6)},
     "non_negative": {"random": _positive, "ties": _picks(0.5, 1.0), "zeros": _ZEROS, "saturated": _picks(0.0, 1e-6, 1e6)},
@@ -125,6 +127,7 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "label": {"random": _picks(0.0, 1.0)},
     "sign": {"random": _picks(-1.0, 1.0)},
     "class_index": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
+    "grade": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
     "class_map": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
     "index_list": {"random": _index_list},
     "group": {"random": lambda rng, shape: np.arange(shape[0]) // 2 + 0.0},
@@ -173,7 +176,7 @@ def _shape(encoding: Encoding, kind: str, letters: list[str], parameters: Mappin
         return tuple(
             LENGTHS[axis] for axis in [*(axis for axis in letters if axis not in "kt"), *("t" if "t" in letters else ""), "k"]
         )
-    if kind in ("class_index", "class_map"):
+    if kind in ("class_index", "class_map", "grade"):
         return tuple(LENGTHS[axis] for axis in letters if axis != "k")
     return tuple(LENGTHS[axis] for axis in letters)
 

@@ -144,10 +144,10 @@ def test_a_loss_of_the_whole_batch_is_compared_by_the_bootstrap_of_the_differenc
     """Both models on the same resamples, drawn here by themselves; no p-values, and why."""
     rng = np.random.default_rng(5)
     targets = rng.standard_normal(40)
-    models = {"near": targets + 0.2 * rng.standard_normal(40), "far": targets + rng.standard_normal(40)}
-    found = compared("median_absolute_error", Asked(resamples=500, seed=3), targets=targets, **models)
+    close_by, far_off = targets + 0.2 * rng.standard_normal(40), targets + rng.standard_normal(40)
+    found = compared("median_absolute_error", Asked(resamples=500, seed=3), targets=targets, near=close_by, far=far_off)
     (pair,) = found.pairs
-    near, far = (np.abs(model - targets) for model in models.values())
+    near, far = (np.abs(model - targets) for model in (close_by, far_off))
     again = np.random.default_rng(3)
     drawn = np.array([again.integers(40, size=40) for _ in range(500)])
     apart = np.median(near[drawn], axis=1) - np.median(far[drawn], axis=1)
@@ -158,10 +158,10 @@ def test_a_loss_of_the_whole_batch_is_compared_by_the_bootstrap_of_the_differenc
     assert pair.note is not None
     assert "whole batch" in pair.note
     assert "near below far" in found.conclusion
-    alike = compared("median_absolute_error", targets=targets, one=models["far"], same=models["far"])
+    alike = compared("median_absolute_error", targets=targets, one=far_off, same=far_off)
     assert (alike.pairs[0].interval, alike.pairs[0].standard_error) == ((0.0, 0.0), 0.0)
     assert alike.conclusion.startswith("Nothing may be concluded")
-    (none,) = compared("median_absolute_error", Asked(resamples=0), targets=targets, **models).pairs
+    (none,) = compared("median_absolute_error", Asked(resamples=0), targets=targets, near=close_by, far=far_off).pairs
     assert (none.interval, none.standard_error) == (None, None)
 
 

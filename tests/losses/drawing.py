@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domains import Domain, Interval, Simplex
+from app.errors import InvalidParameter
 from app.losses import LOSSES, Batch, Evaluation, Loss, check, evaluate
 from app.losses.encodings import DISTRIBUTION, PROBABILITY
 from app.losses.inputs import Encoding, Sizes
@@ -35,12 +36,6 @@ OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
     ("tweedie_nll", "power"): (1.0, 1.2, 2.0, 2.5),
 }
 """Parameters whose admissible numbers no bound tells."""
-
-CONTRADICTIONS: Mapping[str, Mapping[str, object]] = {"categorical_cross_entropy": {"from_logits": True, "clip": 0.3}}
-"""Settings that a loss refuses, since the one has no meaning beside the other."""
-
-NEEDS: Mapping[tuple[str, object], str] = {("include_background", False): "class_axis", ("activation", "softmax"): "class_axis"}
-"""Settings that a loss refuses without another parameter."""
 
 CANDIDATES = (0.0, 0.1, 0.3, 0.8, 1.0, 1.7, 3.0)
 
@@ -135,13 +130,9 @@ def settings(loss: Loss, columns: int) -> list[dict[str, object]]:
     flipped = [single for single in singles if set(single) <= set(switches(loss))]
     firsts: list[dict[str, object]] = [{name: values[name][0]} for name in values if values[name]]
     pairs = [{**one, **other} for one, other in itertools.product(flipped, firsts) if one.keys() != other.keys()]
-    contradictory = CONTRADICTIONS.get(loss.name, {"": None})
     distinct: list[dict[str, object]] = []
     for chosen in ({}, *singles, *pairs):
-        needed = {
-            NEEDS[name, value] for name, value in chosen.items() if isinstance(value, str | bool) and (name, value) in NEEDS
-        }
-        if chosen not in distinct and not contradictory.keys() <= chosen.keys() and needed <= chosen.keys():
+        if chosen not in distinct:
             distinct.append(chosen)
     return distinct
 
@@ -304,11 +295,16 @@ def _softened(encoding: Encoding) -> Encoding:
     return replace(PROBABILITY, axes=encoding.axes, draw=draw)
 
 
-def out_of_place(loss: Loss, parameters: Mapping[str, object], encodings: Mapping[str, Encoding]) -> bool:
-    """Whether an option of labels is refused beside such arrays: no classes to spread a label over, no label to ignore."""
-    classes = any("k" in encoding.axes[0].split() for encoding in encodings.values())
-    spread = "label_smoothing" in parameters and "label_smoothing" in loss.options
-    return (spread and not classes) or ("ignore_index" in parameters and [*encodings.values()][-1].name == "index_list")
+def refused(case: Case) -> bool:
+    """Whether the loss refuses these parameters beside each other or beside such arrays: clipped logits, no label to ignore.
+
+    That each of their values is taken somewhere is a test.
+    """
+    try:
+        case.evaluate()
+    except InvalidParameter:
+        return True
+    return False
 
 
 @cache
@@ -327,12 +323,12 @@ def all_cases() -> tuple[Case, ...]:
                 shapes = list({tuple(encoding.name for encoding in drawn[1].values()): drawn for drawn in shapes}.values())
             listed = ",".join(f"{name}={value}" for name, value in parameters.items())
             for shape, encodings, d in shapes:
-                if out_of_place(loss, parameters, encodings):
-                    continue
                 for softness, chosen in (("", encodings), ("soft ", _soft(encodings))):
-                    if chosen is not None:
-                        words = f"{loss.name}({listed}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"
-                        found.setdefault(words, Case(loss, parameters, chosen, d, words))
+                    words = f"{loss.name}({listed}) {softness}{'x'.join(map(str, ('n', *shape[1:])))}"
+                    if chosen is not None and words not in found:
+                        case = Case(loss, parameters, chosen, d, words)
+                        if not (parameters and refused(case)):
+                            found[words] = case
     return tuple(found.values())
 
 

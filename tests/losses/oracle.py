@@ -21,7 +21,7 @@ TRIED: dict[str, Sequence[Mapping[str, Any]]] = {}
 
 
 def oracle(formula: Formula) -> Formula:
-    formula.__defaults__ = tuple(constant_of(each) for each in formula.__defaults__ or ())
+    formula.__defaults__ = tuple(constant_of(default) for default in formula.__defaults__ or ())
     ORACLES[formula.__name__] = formula
     return formula
 

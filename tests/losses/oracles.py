@@ -7,21 +7,23 @@ arrays and gives one Exact per sample. Where a loss takes a number per sample or
 takes both; all others are formulas of numbers, and a row's loss is their mean.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mpmath import mp
 
-from tests.losses import likelihoods
+from tests.losses import classes, divergences, likelihoods, margins, masks
 from tests.losses.exact import (
     UNDECLARED,
     Exact,
     absolute,
     angle,
+    chained,
     clipped,
     constant,
     cosh,
     erf,
+    exact,
     exp,
     largest,
     log,
@@ -38,7 +40,7 @@ from tests.losses.oracle import OF_BATCH, OF_ROWS, ORACLES, TRIED, Formula, Row,
 
 __all__ = ["COUNTS", "FACTORS", "MATRICES", "MEANS", "OF_BATCH", "OF_ROWS", "ORACLES", "PARAMETERS", "Formula", "K"]
 
-SUBJECTS = (likelihoods,)
+SUBJECTS = (classes, divergences, likelihoods, margins, masks)
 """Modules that hold the oracles of their subject."""
 
 
@@ -534,6 +536,83 @@ def triplet_margin(
 
 
 @oracle
+def soft_margin_triplet(anchor: Row, positives: Row, negative: Row) -> Exact:
+    return log1p_exp(distance(anchor, positives, Exact(2), Exact(0)) - distance(anchor, negative, Exact(2), Exact(0)))
+
+
+@oracle
+def angular(a: Row, u: Row, v: Row, alpha: Any = 40) -> Exact:
+    tangent = mp.tan(exact(alpha).value * mp.pi / 180)
+    height = [z - (x + y) / 2 for x, y, z in zip(a, u, v, strict=True)]
+    side = [x - y for x, y in zip(a, u, strict=True)]
+    return positive(dot(side, side) - 4 * tangent**2 * dot(height, height), at_zero=0)
+
+
+def with_margin(row: Row, y: int, scale: Any, target: Exact) -> Exact:
+    return log(1 + total_of(exp(scale * (each - target)) for at, each in enumerate(row) if at != y))
+
+
+@oracle
+def arcface(row: Row, y: int, margin: Any = 0.5, scale: Any = 64) -> Exact:
+    c, (cosine, sine) = row[y], (mp.cos(exact(margin).value), mp.sin(exact(margin).value))
+    return with_margin(row, y, scale, c * cosine - sqrt(1 - c**2) * sine if c >= -cosine else c - margin * sine)
+
+
+@oracle
+def cosface(row: Row, y: int, margin: Any = 0.35, scale: Any = 64) -> Exact:
+    return with_margin(row, y, scale, row[y] - margin)
+
+
+@oracle
+def sphereface(row: Row, y: int, margin: int = 4, scale: Any = 1) -> Exact:
+    turn = mp.acos(row[y].value)
+    half = min(int(margin * turn / mp.pi), margin - 1)
+    before, here = Exact(1), row[y]
+    for _ in range(margin - 1):  # cos(mθ) from cos θ
+        before, here = here, 2 * row[y] * here - before
+    return with_margin(row, y, scale, (-1) ** half * here - 2 * half)
+
+
+def columns_of(rows: Sequence[Row]) -> list[Row]:
+    """The columns of rows, each less its mean."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return [[each - mean_of(column) for each in column] for column in columns]
+
+
+@oracle
+@of_batch
+def barlow_twins(first: Sequence[Row], second: Sequence[Row], redundancy: Any = 5e-3, unbiased: bool = False) -> list[Exact]:
+    factor = Exact(len(first) - 1) / len(first) if unbiased else Exact(1)
+    alike = cosines(columns_of(first), columns_of(second))
+    costs = [
+        (1 - factor * each) ** 2 if i == j else redundancy * (factor * each) ** 2
+        for i, row in enumerate(alike)
+        for j, each in enumerate(row)
+    ]
+    return [total_of(costs)] * len(first)
+
+
+@oracle
+@of_batch
+def vicreg(
+    first: Sequence[Row],
+    second: Sequence[Row],
+    invariance: Any = 25,
+    variance: Any = 25,
+    covariance: Any = 1,
+    eps: Any = 1e-4,
+) -> list[Exact]:
+    n, d = len(first), len(first[0])
+    apart = mean_of([(a - b) ** 2 for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True)])
+    narrow, shared = Exact(0), Exact(0)
+    for columns in (columns_of(first), columns_of(second)):
+        together = [[dot(a, b) / max(n - 1, 1) for b in columns] for a in columns]
+        narrow += mean_of([positive(1 - sqrt(together[j][j] + eps), at_zero=0) for j in range(d)]) / 2
+        shared += total_of(together[i][j] ** 2 for i in range(d) for j in range(d) if i != j) / d
+    return [invariance * apart + variance * narrow + covariance * shared] * n
+
+
+@oracle
 @of_batch
 def circle(rows: Sequence[Row], groups: Sequence[int], gamma: Any = 80, margin: Any = 0.4) -> list[Exact]:
     return [circle_of(index, rows, groups, gamma, margin) for index in range(len(rows))]
@@ -548,6 +627,146 @@ def circle_of(anchor: int, rows: Sequence[Row], groups: Sequence[int], gamma: An
     pull = total_of(exp(-gamma * positive(1 + margin - s, at_zero=0) * (s - (1 - margin))) for s in near)
     push = total_of(exp(gamma * positive(s + margin, at_zero=0) * (s - margin)) for s in apart)
     return log(1 + pull * push)
+
+
+def mean_of(numbers: Sequence[Exact]) -> Exact:
+    return total_of(numbers) / max(len(numbers), 1)
+
+
+def cosines(rows: Sequence[Row], others: Sequence[Row]) -> list[Row]:
+    return [[cosine(row, other) for other in others] for row in rows]
+
+
+def sides_of(at: int, groups: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The others of a sample's group, and the samples of other groups."""
+    return (
+        [j for j, group in enumerate(groups) if group == groups[at] and j != at],
+        [j for j, group in enumerate(groups) if group != groups[at]],
+    )
+
+
+def of_groups(rows: Sequence[Row], groups: Sequence[int], loss: Callable[[Row, list[int], list[int]], Exact]) -> list[Exact]:
+    """A loss of (cosines with all, others alike, others not) of each sample."""
+    return [loss(alike, *sides_of(at, groups)) for at, alike in enumerate(cosines(rows, rows))]
+
+
+@oracle
+@of_batch
+def nt_xent(rows: Sequence[Row], groups: Sequence[int], temperature: Any = 0.07) -> list[Exact]:
+    def loss(c: Row, same: list[int], other: list[int]) -> Exact:
+        return mean_of([log(1 + total_of(exp((c[at] - c[j]) / temperature) for at in other)) for j in same])
+
+    return of_groups(rows, groups, loss)
+
+
+@oracle
+@of_batch
+def supervised_contrastive(rows: Sequence[Row], groups: Sequence[int], temperature: Any = 0.1) -> list[Exact]:
+    def loss(c: Row, same: list[int], other: list[int]) -> Exact:
+        return mean_of([log(total_of(exp((c[at] - c[j]) / temperature) for at in same + other)) for j in same])
+
+    return of_groups(rows, groups, loss)
+
+
+@oracle
+@of_batch
+def multi_similarity(rows: Sequence[Row], groups: Sequence[int], alpha: Any = 2, beta: Any = 50, base: Any = 0.5) -> list[Exact]:
+    def loss(c: Row, same: list[int], other: list[int]) -> Exact:
+        near = log(1 + total_of(exp(-alpha * (c[j] - base)) for j in same))
+        return near / alpha + log(1 + total_of(exp(beta * (c[j] - base)) for j in other)) / beta
+
+    return of_groups(rows, groups, loss)
+
+
+@oracle
+@of_batch
+def neighbourhood_components(rows: Sequence[Row], groups: Sequence[int], temperature: Any = 1) -> list[Exact]:
+    def loss(c: Row, same: list[int], other: list[int]) -> Exact:
+        if not same:
+            return Exact(0)
+        near, far = (total_of(exp(2 * c[j] / temperature) for j in side) for side in (same, other))
+        return log(1 + far / near)
+
+    return of_groups(rows, groups, loss)
+
+
+def apart_of(rows: Sequence[Row]) -> list[Row]:
+    return [[distance(row, other, Exact(2), Exact(0)) for other in rows] for row in rows]
+
+
+@oracle
+@of_batch
+def lifted_structure(rows: Sequence[Row], groups: Sequence[int], margin: Any = 1) -> list[Exact]:
+    apart = apart_of(rows)
+    near = [total_of(exp(margin - apart[at][other]) for other in sides_of(at, groups)[1]) for at in range(len(rows))]
+
+    def loss(i: int, j: int) -> Exact:
+        both = near[i] + near[j]
+        return positive(log(both) + apart[i][j], at_zero=0) ** 2 / 2 if both > 0 else Exact(0)
+
+    return [mean_of([loss(at, j) for j in sides_of(at, groups)[0]]) for at in range(len(rows))]
+
+
+@oracle
+@of_batch
+def batch_all_triplet(
+    rows: Sequence[Row],
+    groups: Sequence[int],
+    margin: Any = 1,
+    mining: str = "all",
+    only_active: bool = False,
+    unit_length: bool = False,
+) -> list[Exact]:
+    if unit_length:
+        lengths = [sqrt(dot(row, row)) for row in rows]
+        rows = [[each / length if length > 0 else Exact(0) for each in row] for row, length in zip(rows, lengths, strict=True)]
+    apart = apart_of(rows)
+    found: list[list[Exact]] = []
+    for at in range(len(rows)):
+        near, far = ([apart[at][j] for j in side] for side in sides_of(at, groups))
+        if mining == "hardest" and near and far:
+            near, far = [max(near, key=lambda each: each.value)], [min(far, key=lambda each: each.value)]
+        found.append([positive(d - other + margin, at_zero=1) for d in near for other in far])
+    every = [each for triplets in found for each in triplets]
+    scale = Exact(len(every)) / max(sum(each > 0 for each in every), 1) if only_active else Exact(1)
+    return [scale * mean_of(triplets) for triplets in found]
+
+
+def own_of_row(alike: Sequence[Row], temperature: Any) -> list[Exact]:
+    return [log(total_of(exp((other - row[at]) / temperature) for other in row)) for at, row in enumerate(alike)]
+
+
+@oracle
+@of_batch
+def info_nce(first: Sequence[Row], second: Sequence[Row], temperature: Any = 0.07) -> list[Exact]:
+    return own_of_row(cosines(first, second), temperature)
+
+
+@oracle
+@of_batch
+def clip(first: Sequence[Row], second: Sequence[Row], temperature: Any = 0.07) -> list[Exact]:
+    both = own_of_row(cosines(first, second), temperature), own_of_row(cosines(second, first), temperature)
+    return [(there + back) / 2 for there, back in zip(*both, strict=True)]
+
+
+@oracle
+@of_batch
+def siglip(first: Sequence[Row], second: Sequence[Row], scale: Any = 10, bias: Any = -10) -> list[Exact]:
+    return [
+        total_of(log1p_exp((-1 if i == j else 1) * (scale * c + bias)) for j, c in enumerate(row))
+        for i, row in enumerate(cosines(first, second))
+    ]
+
+
+@oracle
+@of_batch
+def n_pairs(anchor: Sequence[Row], positives: Sequence[Row], groups: Sequence[int]) -> list[Exact]:
+    found: list[Exact] = []
+    for at, row in enumerate(anchor):
+        alike = [dot(row, other) for other in positives]
+        own = [j for j, group in enumerate(groups) if group == groups[at]]
+        found.append(mean_of([log(total_of(exp(other - alike[j]) for other in alike)) for j in own]))
+    return found
 
 
 # --- ranking --------------------------------------------------------------------------------------------------------
@@ -583,6 +802,225 @@ def ranking_softmax(row: Row, relevance: Row) -> Exact:
 @of_rows
 def listnet(row: Row, relevance: Row) -> Exact:
     return -total_of(share * number for share, number in zip(softmax(relevance), log_softmax(row), strict=True) if share != 0)
+
+
+def item_pairs(grades: Row) -> list[tuple[int, int]]:
+    """The pairs of items of a list of which the first has the higher grade; −10³⁰⁰ is the grade of none."""
+    there = [at for at, grade in enumerate(grades) if grade > -1e299]
+    return [(i, j) for i in there for j in there if grades[i] > grades[j]]
+
+
+def over_pairs(costs: Sequence[Exact], grades: Row, divide_by: str, pairs: int) -> Exact:
+    items = sum(grade > -1e299 for grade in grades)
+    return total_of(costs) / max({"pairs": pairs, "items": items, "nothing": 1}[divide_by], 1)
+
+
+def of_order(row: Row, grades: Row, divide_by: str, cost: Callable[[Exact, Exact], Exact]) -> Exact:
+    pairs = item_pairs(grades)
+    return over_pairs([cost(row[i] - row[j], grades[i] - grades[j]) for i, j in pairs], grades, divide_by, len(pairs))
+
+
+@oracle
+@of_rows
+def pairwise_logistic(row: Row, grades: Row, divide_by: str = "pairs") -> Exact:
+    return of_order(row, grades, divide_by, lambda lead, _: log1p_exp(-lead))
+
+
+@oracle
+@of_rows
+def pairwise_hinge(row: Row, grades: Row, margin: Any = 1, divide_by: str = "pairs") -> Exact:
+    return of_order(row, grades, divide_by, lambda lead, _: positive(margin - lead, at_zero=1))
+
+
+@oracle
+@of_rows
+def pairwise_soft_zero_one(row: Row, grades: Row, divide_by: str = "pairs") -> Exact:
+    return of_order(row, grades, divide_by, lambda lead, _: sigmoid(-lead))
+
+
+@oracle
+@of_rows
+def pairwise_mse(row: Row, grades: Row, divide_by: str = "pairs") -> Exact:
+    apart = [a - y for a, y in zip(row, grades, strict=True) if y > -1e299]
+    return over_pairs([(a - b) ** 2 for a in apart for b in apart], grades, divide_by, len(apart) ** 2)
+
+
+@oracle
+@of_rows
+def pairwise_quantile(row: Row, grades: Row, tau: Any = 0.5, squared: bool = False, divide_by: str = "pairs") -> Exact:
+    def cost(lead: Exact, gap: Exact) -> Exact:
+        missing = gap - lead
+        return (tau if missing >= 0 else 1 - tau) * (missing**2 if squared else missing if missing >= 0 else -missing)
+
+    return of_order(row, grades, divide_by, cost)
+
+
+@oracle
+@of_rows
+def cosent(row: Row, grades: Row, scale: Any = 20) -> Exact:
+    return log(1 + total_of(exp(scale * (row[j] - row[i])) for i, j in item_pairs(grades)))
+
+
+def in_list(*rows: Row) -> list[list[Exact]]:
+    """Rows without the items that the last of them says the list has not."""
+    return [[each for each, grade in zip(row, rows[-1], strict=True) if grade > -1e299] for row in rows]
+
+
+def best_first(keys: Row) -> list[int]:
+    return sorted(range(len(keys)), key=lambda at: -keys[at].value)
+
+
+def of_places(row: Row, grades: Row, weight: Callable[[int, int], Any]) -> Exact:
+    """The surprises of a list in its order, each times the weight of (place, items)."""
+    row, grades = in_list(row, grades)
+    ordered = [row[at] for at in best_first(grades)]
+    surprises = [log(total_of(exp(later - each) for later in ordered[at:])) for at, each in enumerate(ordered)]
+    return total_of(weight(at, len(row)) * each for at, each in enumerate(surprises))
+
+
+@oracle
+@of_rows
+def listmle(row: Row, grades: Row, divide_by_items: bool = False) -> Exact:
+    return of_places(row, grades, lambda _, items: Exact(1) / (items if divide_by_items else 1))
+
+
+@oracle
+@of_rows
+def p_listmle(row: Row, grades: Row, relative: bool = False) -> Exact:
+    def weight(place: int, items: int) -> Exact:
+        whole = sum(2**left - 1 for left in range(1, items + 1))
+        return Exact(2 ** (items - place) - 1) / (whole if relative else 1)
+
+    return of_places(row, grades, weight)
+
+
+def gain(grade: Exact) -> Exact:
+    return Exact(2) ** constant(grade) - 1
+
+
+@oracle
+@of_rows
+def unique_softmax(row: Row, grades: Row) -> Exact:
+    row, grades = in_list(row, grades)
+    return total_of(
+        gain(y) * log(1 + total_of(exp(other - s) for other, z in zip(row, grades, strict=True) if z < y))
+        for s, y in zip(row, grades, strict=True)
+        if y > 0
+    )
+
+
+def discount(place: Any) -> Exact:
+    return log(1 + Exact(0) + place) / log(Exact(2))
+
+
+def best_gain(grades: Row) -> Exact:
+    return total_of(gain(grades[at]) / discount(place) for place, at in enumerate(best_first(grades), 1))
+
+
+def soft_places(row: Row, temperature: Any) -> Row:
+    return [1 + total_of(sigmoid((other - s) / temperature) for j, other in enumerate(row) if j != i) for i, s in enumerate(row)]
+
+
+@oracle
+@of_rows
+def approx_ndcg(row: Row, grades: Row, temperature: Any = 1) -> Exact:
+    row, grades = in_list(row, grades)
+    best = best_gain(grades)
+    reached = total_of(gain(y) / discount(place) for y, place in zip(grades, soft_places(row, temperature), strict=True))
+    return -reached / best if best > 0 else Exact(0)
+
+
+@oracle
+@of_rows
+def approx_mrr(row: Row, grades: Row, temperature: Any = 0.1) -> Exact:
+    row, grades = in_list(row, grades)
+    whole = total_of(grades)
+    reached = total_of(y / place for y, place in zip(grades, soft_places(row, temperature), strict=True))
+    return -reached / whole if whole > 0 else Exact(0)
+
+
+@oracle
+@of_rows
+def lambda_loss(
+    row: Row,
+    grades: Row,
+    scheme: str = "ndcg_loss2++",
+    sigma: Any = 1,
+    mu: Any = 10,
+    top: int | None = None,
+    binary_logarithm: bool = True,
+) -> Exact:
+    row, grades = in_list(row, grades)
+    best, order = best_gain(grades), best_first(row)
+    gains = [gain(y) / best if best > 0 else Exact(0) for y in grades]
+
+    def weight(i: int, j: int, here: int, there: int) -> Exact:
+        if scheme == "ranknet":
+            return Exact(1)
+        if scheme == "ndcg_loss1":
+            return gains[i] / discount(here)
+        far = abs(here - there)
+        tighter = 1 / discount(far) - 1 / discount(far + 1)
+        exchanged = absolute(1 / discount(here) - 1 / discount(there))
+        of_pair = {"ndcg_loss2": tighter, "lambda_rank": exchanged}.get(scheme, mu * tighter + exchanged)
+        return of_pair * absolute(gains[i] - gains[j])
+
+    seen = list(enumerate(order, 1))[:top]
+    unit = log(Exact(2)) if binary_logarithm else Exact(1)
+    return (
+        total_of(
+            weight(i, j, here, there) * log1p_exp(sigma * (row[j] - row[i]))
+            for here, i in seen
+            for there, j in seen
+            if scheme == "ndcg_loss1" or grades[i] > grades[j]
+        )
+        / unit
+    )
+
+
+@oracle
+@of_rows
+def neural_ndcg(row: Row, grades: Row, temperature: Any = 1) -> Exact:
+    row, grades = in_list(row, grades)
+    best, k = best_gain(grades), len(row)
+    apart = [total_of(absolute(s - other) for other in row) for s in row]
+    found = [
+        total_of(
+            share * gain(y)
+            for share, y in zip(
+                softmax([((k + 1 - 2 * place) * s - a) / temperature for s, a in zip(row, apart, strict=True)]),
+                grades,
+                strict=True,
+            )
+        )
+        / discount(place)
+        for place in range(1, k + 1)
+    ]
+    return -total_of(found) / best if best > 0 else Exact(0)
+
+
+@oracle
+@of_rows
+def query_softmax(row: Row, relevance: Row, beta: Any = 1, divide_by_relevance: bool = False) -> Exact:
+    return ranking_softmax([beta * s for s in row], relevance)  # divide_by_relevance is of the mean: COUNTS
+
+
+@oracle
+@of_rows
+def query_rmse(row: Row, grades: Row) -> Exact:
+    row, grades = in_list(row, grades)
+    residuals = [s - y for s, y in zip(row, grades, strict=True)]
+    shift = total_of(residuals) / len(row)
+    return sqrt(total_of((each - shift) ** 2 for each in residuals) / len(row))
+
+
+@oracle
+@of_rows
+def pointwise_sigmoid(row: Row, grades: Row, divide_by_items: bool = True) -> Exact:
+    row, grades = in_list(row, grades)
+    sure = [clipped(y, 0, 1) for y in grades]
+    costs = [y * log1p_exp(-s) + (1 - y) * log1p_exp(s) for s, y in zip(row, sure, strict=True)]
+    return total_of(costs) / (len(row) if divide_by_items else 1)
 
 
 # --- preference -----------------------------------------------------------------------------------------------------
@@ -830,6 +1268,91 @@ def ciou(a: Row, b: Row, eps: Any = 0, detach_alpha: bool = False, box_format: s
     return diou(a, b, eps) + (constant(alpha) if detach_alpha else alpha) * v
 
 
+def sizes_of(box: Row) -> Row:
+    return [box[2] - box[0], box[3] - box[1]]
+
+
+def centre_of(box: Row) -> Row:
+    return [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+
+
+def share_of(above: Exact, below: Exact) -> Exact:
+    return above / below if below > 0 else Exact(0)
+
+
+def sizes_apart(a: Row, b: Row, eps: Any) -> Exact:
+    return total_of(
+        share_of((own - true) ** 2, span**2 + eps)
+        for own, true, span in zip(sizes_of(a), sizes_of(b), sizes_of(hull(a, b)), strict=True)
+    )
+
+
+@oracle
+def eiou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    return diou(a, b, eps, box_format) + sizes_apart(corners(a, box_format), corners(b, box_format), eps)
+
+
+@oracle
+def focal_eiou(a: Row, b: Row, gamma: Any = 0.5, eps: Any = 0, box_format: str = "xyxy") -> Exact:
+    shared = 1 - iou(a, b, eps, box_format)
+    return shared**gamma * eiou(a, b, eps, box_format) if shared > 0 or gamma == 0 else Exact(0)
+
+
+@oracle
+def wiou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy", detach_span: bool = False) -> Exact:
+    missing = iou(a, b, eps, box_format)
+    a, b = corners(a, box_format), corners(b, box_format)
+    apart = total_of((one - other) ** 2 for one, other in zip(centre_of(a), centre_of(b), strict=True))
+    span = total_of(each**2 for each in sizes_of(hull(a, b))) + eps
+    return exp(share_of(apart, constant(span) if detach_span else span)) * missing
+
+
+@oracle
+def bounded_iou(a: Row, b: Row, beta: Any = 0.2, eps: Any = 1e-3, box_format: str = "xyxy") -> Exact:
+    a, b = corners(a, box_format), corners(b, box_format)
+    terms: list[Exact] = []
+    for own, true, x, y in zip(sizes_of(a), sizes_of(b), centre_of(a), centre_of(b), strict=True):
+        far = 2 * absolute(x - y)
+        terms.append(1 - positive(quotient_of(true - far, true + far + eps), at_zero=0))
+        terms.append(1 - smallest([quotient_of(true, own + eps), quotient_of(own, true + eps)]))
+    return total_of(each**2 / (2 * beta) if each < beta else each - beta / 2 for each in terms)
+
+
+def quotient_of(above: Exact, below: Exact) -> Exact:
+    return above / below if below > 0 else Exact(1)
+
+
+@oracle
+def quality_focal(x: Exact, y: Exact, beta: Any = 2) -> Exact:
+    return absolute(sigmoid(x) - y) ** beta * (y * log1p_exp(-x) + (1 - y) * log1p_exp(x))
+
+
+@oracle
+def varifocal(x: Exact, y: Exact, alpha: Any = 0.75, gamma: Any = 2) -> Exact:
+    cost = y * log1p_exp(-x) + (1 - y) * log1p_exp(x)
+    return y * cost if y > 0 else alpha * sigmoid(x) ** gamma * cost
+
+
+@oracle
+def gaussian_focal(p: Exact, y: Exact, alpha: Any = 2, beta: Any = 4) -> Exact:
+    if y == 1:
+        return -xlogy((1 - p) ** alpha, p)
+    return -((1 - y) ** beta) * xlogy(p**alpha, 1 - p)
+
+
+@oracle
+def distribution_focal(row: Row, y: Exact) -> Exact:
+    place = smallest([y, Exact(len(row) - 1)])
+    shares = [positive(1 - absolute(place - at), at_zero=0) for at in range(len(row))]
+    return -total_of(share * each for share, each in zip(shares, log_softmax(row), strict=True) if share > 0)
+
+
+@oracle
+def balanced_l1(p: Exact, y: Exact, alpha: Any = 0.5, gamma: Any = 1.5) -> Exact:
+    r, b = p - y if p >= y else y - p, exp(exact(gamma) / alpha) - 1
+    return alpha / b * ((b * r + 1) * log(b * r + 1) - b * r) if r < 1 else gamma * r + gamma / b - alpha
+
+
 # --- sequence -------------------------------------------------------------------------------------------------------
 
 
@@ -859,6 +1382,19 @@ def before(position: int, states: Sequence[int], blank: int) -> range:
     """The states from which one may come to this: itself, the one before, and the one before a blank that may be left out."""
     leaps = position >= 2 and states[position] != blank and states[position] != states[position - 2]
     return range(max(position - (2 if leaps else 1), 0), position + 1)
+
+
+@oracle
+def sequence_cross_entropy(row: Row, y: int, z_loss: Any = 0) -> Exact:
+    level = log(total_of(exp(each) for each in row))
+    return log(total_of(exp(each - row[y]) for each in row)) + z_loss * level**2
+
+
+@oracle
+def unlikelihood(row: Row, unwanted: Row) -> Exact:
+    powers = [exp(each) for each in row]
+    others = [total_of(powers[:at] + powers[at + 1 :]) for at, flag in enumerate(unwanted) if flag > 0]
+    return total_of(log(total_of(powers)) - log(each) for each in others)
 
 
 # --- survival -------------------------------------------------------------------------------------------------------
@@ -899,6 +1435,67 @@ def mtlr(x: Row, interval: int, event: Exact) -> Exact:
 def survival_bce(x: Row, interval: int, event: Exact) -> Exact:
     before, after = x[:interval], x[interval:] if event == 1 else []
     return total_of([*(log(1 + exp(-score)) for score in before), *(log(1 + exp(score)) for score in after)]) / len(x)
+
+
+def standard(distribution: str, z: Exact) -> tuple[Exact, Exact, Exact]:
+    """The density at a point, what is below it and what is above."""
+    if mp.isinf(z.value):
+        return Exact(0), Exact(z.value > 0), Exact(z.value < 0)
+    if distribution == "normal":
+        tail = Exact(mp.erfc(z.value / mp.sqrt(2)) / 2)
+        density = exp(-(z**2) / 2) / mp.sqrt(2 * mp.pi)
+        above_it = chained(z, tail.value, -density.value, z.value * density.value)
+        below = chained(z, mp.erfc(-z.value / mp.sqrt(2)) / 2, density.value, -z.value * density.value)
+        return density, below, above_it
+    if distribution == "logistic":
+        return sigmoid(z) * sigmoid(-z), sigmoid(z), sigmoid(-z)
+    return exp(z - exp(z)), 1 - exp(-exp(z)), exp(-exp(z))
+
+
+@oracle
+def aft_nll(p: Exact, lower: Exact, upper: Exact, distribution: str = "normal", scale: Any = 1) -> Exact:
+    lower, upper = (lower, upper) if lower <= upper else (upper, lower)
+
+    def z(time: Exact) -> Exact:
+        return Exact(-mp.inf) if time == 0 else Exact(mp.inf) if mp.isinf(time.value) else (log(time) - p) / scale
+
+    first, last = standard(distribution, z(lower)), standard(distribution, z(upper))
+    if lower == upper:
+        return -log(first[0] / (scale * lower)) if 0 < lower < mp.inf else Exact(mp.inf)
+    return -log(last[1] - first[1] if last[1] < 0.5 else first[2] - last[2])
+
+
+@oracle
+def cox_case_control(case: Exact, controls: Row, shrink: Any = 0) -> Exact:
+    size = absolute(case) + mean_of([absolute(each) for each in controls])
+    return log(1 + total_of(exp(each - case) for each in controls)) + shrink * size
+
+
+@oracle
+def pc_hazard(x: Row, interval: int, event: Exact, fraction: Exact) -> Exact:
+    risks = [log1p_exp(each) for each in x[: interval + 1]]
+    return total_of(risks[:-1]) + fraction * risks[-1] - (log(risks[-1]) if event == 1 else 0)
+
+
+@oracle
+@of_batch
+def deephit_rank(x: Sequence[Row], interval: Sequence[int], event: Row, width: Any = 0.1, ties: bool = False) -> list[Exact]:
+    chances = [softmax([*row, Exact(0)]) for row in x]
+    n = len(x)
+
+    def reached(sample: int, time: int) -> Exact:
+        return total_of(chances[sample][: time + 1])
+
+    def later(i: int, j: int) -> bool:
+        return interval[i] < interval[j] or (ties and interval[i] == interval[j] and event[j] == 0)
+
+    return [
+        total_of(
+            exp((reached(j, interval[i]) - reached(i, interval[i])) / width) for j in range(n) if event[i] == 1 and later(i, j)
+        )
+        / n
+        for i in range(n)
+    ]
 
 
 # --- forecasting ----------------------------------------------------------------------------------------------------
@@ -979,6 +1576,7 @@ MEANS: Mapping[str, Formula] = {
     "root_mean_squared_logarithmic_error": root_mean_square,
     "median_absolute_error": median,
     "max_error": maximum,
+    "query_rmse": root_mean_square,
 }
 """How (losses, weights) become one number, where it is not Σwl / Σw."""
 
@@ -994,7 +1592,12 @@ def events_of(event: Exact, divide_by_events: bool = False, **_: Any) -> Exact:
     return event if divide_by_events else Exact(1)
 
 
+def relevance_of(relevance: Row, divide_by_relevance: bool = False, **_: Any) -> Exact:
+    return total_of(relevance) if divide_by_relevance else Exact(1)
+
+
 COUNTS: Mapping[str, Formula] = {
+    "query_softmax": relevance_of,
     "categorical_cross_entropy": class_weight_of,
     "nll": class_weight_of,
     "cox_partial_likelihood": events_of,
@@ -1139,8 +1742,35 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"swap": True, "p": 1.5},
     ],
     "circle": [{}, {"gamma": 5.0}, {"margin": 0.1}],
+    "batch_all_triplet": [{}, {"margin": 0.3, "only_active": True}, {"mining": "hardest"}, {"unit_length": True}],
+    "arcface": [{}, {"margin": 1.5, "scale": 5.0}, {"margin": 0.0}],
+    "sphereface": [{}, {"margin": 1}, {"margin": 3, "scale": 5.0}],
+    "angular": [{}, {"alpha": 10.0}, {"alpha": 75.0}],
+    **{
+        name: [{}, {"temperature": 0.5}]
+        for name in ("nt_xent", "supervised_contrastive", "neighbourhood_components", "info_nce", "clip")
+    },
+    "siglip": [{}, {"scale": 3.0, "bias": -1.0}],
+    "lifted_structure": [{}, {"margin": 0.3}],
+    "multi_similarity": [{}, {"alpha": 5.0, "beta": 10.0, "base": 0.1}],
+    "barlow_twins": [{}, {"redundancy": 0.3}, {"unbiased": True}],
+    "vicreg": [{}, {"invariance": 1.0, "variance": 3.0, "covariance": 20.0, "eps": 0.1}],
+    "approx_ndcg": [{}, {"temperature": 0.3}],
+    "approx_mrr": [{}, {"temperature": 1.5}],
+    "neural_ndcg": [{}, {"temperature": 0.3}],
+    "cosent": [{}, {"scale": 3.0}],
+    "cosface": [{}, {"margin": 0.1, "scale": 5.0}],
     "margin_ranking": [{}, {"margin": 0.3}],
     "cox_partial_likelihood": [{}, {"ties": "efron"}, {"divide_by_events": True}],
+    "query_softmax": [{}, {"beta": 0.3}, {"beta": 5.0, "divide_by_relevance": True}],
+    "lambda_loss": [
+        {},
+        {"scheme": "ranknet", "sigma": 0.3},
+        {"scheme": "ndcg_loss1", "binary_logarithm": False},
+        {"scheme": "ndcg_loss2", "top": 2},
+        {"scheme": "lambda_rank"},
+        {"mu": 0.5},
+    ],
     "weighted_interval_score": [{}, {"alphas": [0.05, 0.2, 0.5, 0.9]}],
     "crps_ensemble": [{}, {"estimator": "fair"}],
     "dice": [{"from_logits": logits, **more} for logits in (False, True) for more in (*DICE, *MAPS)],
@@ -1160,6 +1790,21 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         )
     ],
     "iou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
+    "eiou": [{}, {"eps": 0.01}, *OTHER_BOXES],
+    "focal_eiou": [{}, {"gamma": 2.0, "eps": 0.01}, {"gamma": 0.0}, *OTHER_BOXES],
+    "wiou": [{}, {"eps": 0.01}, {"detach_span": True}, *OTHER_BOXES],
+    "bounded_iou": [{}, {"beta": 1.0, "eps": 0.1}, {"box_format": "cxcywh"}],
+    "quality_focal": [{}, *({"beta": beta} for beta in (0.0, 3.5))],
+    "varifocal": [{}, {"alpha": 0.3, "gamma": 0.5}, {"gamma": 0.0}],
+    "gaussian_focal": [{}, {"alpha": 1.0, "beta": 0.5}, {"alpha": 3.5, "beta": 0.0}],
+    "balanced_l1": [{}, {"alpha": 3.0, "gamma": 0.7}, {"alpha": 0.2, "gamma": 5.0}],
+    "sequence_cross_entropy": [{}, {"z_loss": 0.1}],
+    "aft_nll": [
+        {"distribution": distribution, "scale": scale}
+        for distribution in ("normal", "logistic", "extreme")
+        for scale in (1.0, 0.3)
+    ],
+    "deephit_rank": [{}, {"width": 0.5, "ties": True}],
     "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}, *OTHER_BOXES],

@@ -235,6 +235,17 @@ def groups(_: Parameters) -> list[Sample]:
     ]
 
 
+def two_sets(_: Parameters) -> list[Sample]:
+    """Whole batches of two sets: rows that are alike, opposite, torn and zero; a single row."""
+    rows = [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0], [0.8, -0.6]]
+    others = [[0.9, 0.1], [0.6, 0.8], [0.1, 1.0], [1.0, 0.0], [0.0, 0.0]]
+    return [(rows, others), (others, rows), (rows, rows[::-1]), ([[3.0, 4.0]], [[4.0, 3.0]]), (rows, [[1.0, 2.0]] * 5)]
+
+
+def two_sets_of_groups(parameters: Parameters) -> list[Sample]:
+    return [(*sets, list(labels)) for sets in two_sets(parameters) for labels in ([0, 0, 1, 1, 2][: len(sets[0])],)]
+
+
 def triplets(parameters: Parameters) -> list[Sample]:
     """With swap, not those whose two distances to the negative are one number in float64: which is less is a kink."""
     return [triplet for triplet in TRIPLETS if not (parameters.get("swap") and abs(triplet[0][0]) in (1e-200, 8e307))]
@@ -257,14 +268,43 @@ def cohorts(_: Parameters) -> list[Sample]:
     return [(risk, times[order], events) for risk in risks for order in orders] + [([3.0], [0.0], [1.0])]
 
 
+def by_intervals(_: Parameters) -> list[Sample]:
+    """Whole batches: risks that are even, torn and sure, events and the censored in the same intervals."""
+    intervals, events = [0.0, 2.0, 1.0, 2.0, 1.0], [1.0, 1.0, 0.0, 0.0, 1.0]
+    even, torn = [[0.2, -0.5, 1.0]] * 5, [[800.0, -800.0, 0.0], [-40.0, 40.0, 1.0], [0.0] * 3, [1e4, 5.0, -1e4], [0.0, 1e-9, 0.0]]
+    return [(even, intervals, events), (torn, intervals, events), (torn[::-1], intervals, events), ([[0.5]], [0.0], [1.0])]
+
+
+def series(_: Parameters) -> list[Sample]:
+    """Whole batches of predictions and targets: exact, nearly so, far off, of sizes far apart, with targets near each other."""
+    y = [1.0, 2.0, 4.0, 8.5, -3.0]
+    return [
+        (y, y),
+        ([each * (1.0 + STEP) for each in y], y),
+        ([0.0] * 5, [0.1, 1e-300, 1e8, -1e8 + 1.0, 3.0]),
+        ([HUGE, -HUGE, 1.0, LEAST, 0.0], [1e300, 1e-300, -1e150, 2.0, 0.5]),
+        ([1e8, 1e8 + 0.5, 1e8 - 2.0], [1e8, 1e8 + 1.5, 1e8 - 0.25]),
+        ([3.0, 1.0], [LEAST, 1e-310]),
+    ]
+
+
 FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "cosine_similarity": lambda _: VECTORS,
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
     "triplet_margin": triplets,
     "circle": groups,
+    **dict.fromkeys(("nt_xent", "supervised_contrastive", "multi_similarity", "neighbourhood_components"), groups),
+    **dict.fromkeys(("lifted_structure", "batch_all_triplet"), groups),
+    **dict.fromkeys(("info_nce", "clip", "siglip", "barlow_twins", "vicreg"), two_sets),
+    **dict.fromkeys(("soft_margin_triplet", "angular"), lambda _: TRIPLETS),
+    "n_pairs": two_sets_of_groups,
     "cox_partial_likelihood": cohorts,
-    **dict.fromkeys(("iou", "giou", "diou", "ciou"), boxes),
+    "deephit_rank": by_intervals,
+    **dict.fromkeys(("iou", "giou", "diou", "ciou", "eiou", "focal_eiou", "wiou", "bounded_iou"), boxes),
     "ctc": sequences,
+    **dict.fromkeys(
+        ("weighted_absolute_percentage_error", "relative_squared_error", "normalized_root_mean_squared_error"), series
+    ),
 }
 
 

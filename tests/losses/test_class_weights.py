@@ -73,15 +73,15 @@ def test_shares_are_balanced_by_their_sums() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weight", "targets", "more", "said"),
+    ("weight", "targets", "more", "message"),
     [
         ({"9": 2.0}, LABELS, {}, "There is no class named '9'"),
         ({"dgo": 2.0}, ["cat", "dog"], {"classes": ["cat", "dog", "owl"]}, "Did you mean dog?"),
     ],
 )
-def test_a_class_that_there_is_not(weight: object, targets: object, more: dict[str, object], said: str) -> None:
+def test_a_class_that_there_is_not(weight: object, targets: object, more: dict[str, object], message: str) -> None:
     loss, rows = LOSSES["categorical_cross_entropy"], SHARES[: len(targets)]  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InvalidParameter, match=said):
+    with pytest.raises(InvalidParameter, match=message):
         check(loss, {"class_weight": weight}, rows, targets, **more)  # pyright: ignore[reportArgumentType]
 
 

@@ -16,7 +16,6 @@ from app.errors import InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Evaluation, Loss, evaluate
 from app.losses.outputs import outputs_of
 from tests.losses.drawing import (
-    CONTRADICTIONS,
     Arrays,
     Case,
     admits,
@@ -29,6 +28,7 @@ from tests.losses.drawing import (
     kernel_of,
     kinds_of,
     normalised,
+    others,
     over,
     rows_of,
     switches,
@@ -189,7 +189,8 @@ def test_gradient_is_the_derivative_of_each_sample(case: Case) -> None:
 def test_gradient_is_the_derivative_of_the_value(case: Case) -> None:
     """Of every reduction with weights, and of the mean without."""
     rng = np.random.default_rng(7)
-    plain, weighted = (case.batch(case.draw(n=6), sample_weight=weights) for weights in (None, weights_for(6)))
+    seed = 4 if case.loss.name == "lifted_structure" else 0  # of 0 two vectors nearly meet, and their distance has no difference
+    plain, weighted = (case.batch(case.draw(n=6, seed=seed), sample_weight=weights) for weights in (None, weights_for(6)))
     for batch, reduction in [(plain, "mean"), *((weighted, reduction) for reduction in case.reductions)]:
         answer = evaluate(batch, reduction=reduction)
         gradients = gradients_of(answer)
@@ -295,12 +296,23 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     **dict.fromkeys(("log_normal_nll", "beta_weighted_nll"), ({}, "a spread of nearly nothing beside an error")),
     "weibull_nll": ({}, "a power of a target far above the scale"),
     "zero_inflated_poisson_nll": ({}, "a count where only zeros are expected"),
+    **dict.fromkeys(
+        ("jensen_shannon_divergence", "generalized_jensen_shannon", "renyi_divergence", "alpha_divergence", "hellinger_distance"),
+        ({}, "the slope at a probability of 0 where the target is positive"),
+    ),
+    "bce_dice": ({"from_logits": False}, "−log 0 at a pixel that is there"),
+    "ordinal_cross_entropy": ({"from_logits": False}, "−log 0 at a threshold that is passed"),
+    "mean_absolute_scaled_error": ({}, "a series that never changed"),
+    "root_mean_squared_scaled_error": ({}, "a series that never changed"),
+    "mean_scaled_interval_score": ({}, "a series that never changed"),
     "exponential": ({}, "exp of a large margin on the wrong side"),
     "linex": ({}, "exp of a large residual on the dear side"),
     "log_lin_quantile": ({}, "exp of a large logarithm"),
     "poisson_nll": ({"log_input": True}, "exp of a large logarithm"),
     "gamma_nll": ({"log_input": True}, "exp of a large negative logarithm"),
     "tweedie_nll": ({"log_input": True}, "exp of a large logarithm"),
+    "gaussian_focal": ({}, "−log 0 at a peak of probability 0"),
+    "aft_nll": ({}, "an event seen at the time 0, whose logarithm is −∞, or never; an exponential of a large logarithm"),
 }
 """Losses that are infinite, or beyond float64, at inputs far inside its range; the parameters under which, and why."""
 
@@ -500,11 +512,18 @@ def test_numbers_that_are_not_finite_are_refused(loss: Loss) -> None:
                     case.evaluate({**case.draw(n=6), name: spoiled})
 
 
-@pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_parameters_that_contradict_each_other_are_refused(name: str) -> None:
-    case = next(case for case in cases(name) if case.parameters == {"from_logits": True})
+def test_parameters_that_contradict_each_other_are_refused() -> None:
+    case = next(case for case in cases("categorical_cross_entropy") if case.parameters == {"from_logits": True})
     with pytest.raises(InvalidParameter):
-        replace(case, parameters=CONTRADICTIONS[name]).evaluate()
+        replace(case, parameters={"from_logits": True, "clip": 0.3}).evaluate()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_value_of_a_parameter_is_taken_in_some_case(name: str) -> None:
+    loss, tried = LOSSES[name], [case.parameters for case in cases(name)]
+    for parameter in loss.parameters:
+        for value in others(loss, parameter, 1) if parameter != "class_axis" else ():
+            assert any(parameter in given and given[parameter] == value for given in tried), (parameter, value)
 
 
 def test_lists_of_the_wrong_length_are_refused() -> None:

@@ -42,6 +42,8 @@ def drawn(case: Case, lengths: Mapping[str, int]) -> Batch:
             array = np.abs(array)  # its padding stands at the end only
         if encoding.name == "relevance":
             array = 4.0 * np.eye(1, sizes.k).repeat(sizes.n, axis=0)  # rows whose scores nearly fit would take more digits
+        if encoding.name == "bin_place":
+            array = np.zeros(sizes.n)  # as above
         for place, axis in enumerate(encoding.axes[0].split()):
             if axis in ("d", "t", "s"):
                 array = array.take(np.arange(lengths[axis]) % array.shape[place], axis=place)
@@ -89,6 +91,27 @@ def test_work_that_grows_faster_is_seen() -> None:
         assert (work[2] - work[1]) / (work[1] - work[0]) == pytest.approx(4.0, rel=0.05)
 
 
+PAIRWISE = (
+    "pairwise_logistic",
+    "pairwise_hinge",
+    "pairwise_soft_zero_one",
+    "pairwise_mse",
+    "pairwise_quantile",
+    "cosent",
+)
+LISTWISE = ("listmle", "p_listmle", "unique_softmax", "approx_ndcg", "approx_mrr", "lambda_loss", "neural_ndcg")
+CONTRASTS = (
+    "nt_xent",
+    "supervised_contrastive",
+    "multi_similarity",
+    "neighbourhood_components",
+    "info_nce",
+    "clip",
+    "siglip",
+    "n_pairs",
+)
+
+
 def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
     cost = Cost(per_number=2.0, beyond={"n²": 3.0, "n·k·log k": 5.0})
     assert cost(100, {"n": 10, "k": 7}) == 200.0 + 300.0 + 5.0 * 10 * 7 * 3.0
@@ -102,6 +125,12 @@ def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
         "ctc": "n·t·s",
         "cox_partial_likelihood": "n·log n",
         "crps_ensemble": "n·k·log k",
+        **dict.fromkeys((*PAIRWISE, *LISTWISE), "n·k²"),
+        **dict.fromkeys(CONTRASTS, "n²·d"),
+        **dict.fromkeys(("barlow_twins", "vicreg"), "n·d²"),
+        "lifted_structure": "n²·d",
+        "batch_all_triplet": "n²·d",
+        "deephit_rank": "n²",
     }
 
 

@@ -16,7 +16,13 @@ FAR = (1e4, 1e5)
 """Two scores that are as good as infinite: what is the same for both is a limit, and what has grown by a multiple has none."""
 
 
+OF_NOTHING = {"grades", "gains"}
+"""Where −∞ is no score, but says that there is no such item: what that means stands in `test_lists.py`."""
+
+
 def infinities(case: Case, name: str) -> tuple[float, ...]:
+    if case.encodings[name].name in OF_NOTHING:
+        return ()
     domain = case.encodings[name].domain
     return (domain if isinstance(domain, Interval) else domain.span).infinite
 

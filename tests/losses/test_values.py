@@ -8,7 +8,7 @@ import inspect
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES, Batch, check, evaluate
 from app.losses.inputs import Encoding, Sizes
+from app.losses.loss import NON_NEGATIVE
 from app.losses.parameters import PER_SAMPLE, meaning, pooled_by
 from tests.folding import folded
 from tests.losses.drawing import by_input, gradients_of, more_digits, normalised, others, sides
@@ -97,15 +98,59 @@ TRIPLET = Tolerance("the anchor's derivative is a difference of unit vectors", l
 MINKOWSKI = Tolerance("as TRIPLET; for p other than 1 and 2 two rounded distances are subtracted", value=32, least=0.5)
 EXPECTATION = Tolerance("the derivatives of several labels, none far above 1, are added and cancel", least=1.0)
 CIRCLE = Tolerance("γ multiplies the rounding of a similarity before it is exponentiated", gradient=12, of_row=True)
+TURNED = Tolerance("what all others pull is added, and what is along a vector is taken out of it", gradient=16, of_row=True)
+VARIED = Tolerance("deviations and correlations nearly 1 cancel with it", value=32, gradient=64, of_row=True, least=0.1)
+LEVEL = Tolerance(
+    "what the softmax and its divisor pull cancels, with twice the level of the logits",
+    value=8,
+    gradient=8,
+    of_row=True,
+    least=1.0,
+)
+INTERVAL = Tolerance("what pulls on both ends cancels", value=64, gradient=32, least=1.0)
+HAZARD = Tolerance("the logarithm of a risk near 1 cancels with risks that are nearly 0", value=8, gradient=4, least=1.0)
+RANKED = Tolerance(
+    "the width multiplies the rounding of chances, and what two samples pull cancels", value=8, gradient=32, least=1.0
+)
+QUALITY = Tolerance("a power of what is left of σ − y, where they meet", value=32, gradient=32)
 MASK = Tolerance("a pixel's derivative is its pull on errors less its pull on hits", gradient=6, of_row=True)
 BOX = Tolerance("a corner's derivative sums its pulls on overlap, hull, distance and shape, which cancel", of_row=True)
 SIDES = Tolerance("a place or a size moves two edges, and each pull on one is as far off as BOX", gradient=8, of_row=True)
 RISK = Tolerance("what earlier events pull and what a sample's own does cancel, each less than its share", least=1.0)
+PAIRS = Tolerance("what an item's pairs pull, each no more than 1, is added and cancels", gradient=2, least=1.0)
+DISTANCES = Tolerance("what an item's pairs pull is added and cancels", gradient=8, of_row=True)
+PLACES = Tolerance(
+    "what two items pull at each other's place is a difference, and all of these are added", gradient=16, of_row=True
+)
+SORTED = Tolerance("what all places pull on an item cancels, each no more than the length of the list", gradient=4, least=1.0)
+RELEVANCE = Tolerance("softmax · relevance − relevance cancels where they meet", gradient=8, of_row=True, least=1.0)
 TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
 NEARLY_ALIKE = Tolerance("the shares of components before and after their densities, neither above 1, cancel", least=1e-10)
 GAMMAS = Tolerance("of logarithms of gamma functions, each with 30 digits, next to nothing is left", least_value=1e-14)
 
 Given = Mapping[str, Any]
+
+
+RATES: Mapping[str, float] = {
+    "nt_xent": 1 / 0.07,
+    "supervised_contrastive": 10.0,
+    "multi_similarity": 2.0,
+    "neighbourhood_components": 2.0,
+    "info_nce": 1 / 0.07,
+    "clip": 1 / 0.07,
+    "siglip": 10.0,
+    "n_pairs": 1.0,
+    "lifted_structure": 4.0,
+    "batch_all_triplet": 1.0,
+}
+"""What a similarity or distance is multiplied by in a loss of all of them, by default: how hard one pulls."""
+
+
+def turned(rate: float) -> Callable[[Given, Sequence[Array]], Tolerance]:
+    def of_parameters(given: Given, _: Sequence[Array]) -> Tolerance:
+        return replace(TURNED, least=given.get("scale", 1 / given.get("temperature", 1 / rate)))
+
+    return of_parameters
 
 
 TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] = {
@@ -120,14 +165,43 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "kl_divergence": lambda given, _: ENTROPY_OF_LOGITS if given["input_format"] == "logits" else ENTROPY,
     "triplet_margin": lambda given, _: TRIPLET if given.get("p", 2) in (1, 2) else MINKOWSKI,
     "circle": lambda *_: CIRCLE,
+    **{name: turned(rate) for name, rate in RATES.items()},
+    **dict.fromkeys(("barlow_twins", "vicreg"), lambda *_: VARIED),
+    "soft_margin_triplet": lambda *_: TRIPLET,
+    "arcface": lambda given, sample: EXPECTATION if is_soft(given, sample[-1]) else None,
+    "cosface": lambda given, sample: EXPECTATION if is_soft(given, sample[-1]) else None,
+    "sphereface": lambda given, sample: EXPECTATION if is_soft(given, sample[-1]) else None,
     "dice": lambda *_: MASK,
     "tversky": lambda *_: MASK,
-    **dict.fromkeys(("giou", "diou", "ciou"), lambda given, _: SIDES if "box_format" in given else BOX),
+    **dict.fromkeys(
+        ("giou", "diou", "ciou", "eiou", "focal_eiou", "wiou", "bounded_iou"),
+        lambda given, _: SIDES if "box_format" in given else BOX,
+    ),
+    **dict.fromkeys(("jaccard", "focal_tversky", "log_cosh_dice", "bce_dice"), lambda *_: MASK),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
     "beta_nll": lambda *_: GAMMAS,
     "gaussian_mixture_nll": lambda *_: NEARLY_ALIKE,
     "listnet": lambda *_: SOFTMAX,
+    **dict.fromkeys(("pairwise_logistic", "pairwise_soft_zero_one", "pairwise_hinge"), lambda *_: PAIRS),
+    **dict.fromkeys(("pairwise_mse", "pairwise_quantile", "cosent"), lambda *_: DISTANCES),
+    **dict.fromkeys(("listmle", "p_listmle", "unique_softmax", "lambda_loss"), lambda *_: DISTANCES),
+    **dict.fromkeys(("approx_ndcg", "approx_mrr"), lambda *_: PLACES),
+    "neural_ndcg": lambda *_: SORTED,
+    "query_softmax": lambda *_: RELEVANCE,
+    "pointwise_sigmoid": lambda *_: PAIRS,
+    "quality_focal": lambda *_: QUALITY,
+    "varifocal": lambda *_: POWER,
+    "gaussian_focal": lambda *_: POWER,
+    "distribution_focal": lambda *_: SOFTMAX,
+    "sequence_cross_entropy": lambda given, sample: (
+        LEVEL if given.get("z_loss") else SOFTMAX if is_soft(given, sample[-1]) else None
+    ),
+    "unlikelihood": lambda *_: DISTANCES,
+    "aft_nll": lambda *_: INTERVAL,
+    "pc_hazard": lambda *_: HAZARD,
+    "cox_case_control": lambda given, _: PAIRS if given.get("shrink") else None,
+    "deephit_rank": lambda *_: RANKED,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
 """Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""
@@ -392,6 +466,13 @@ REDUCED = [
     Setting("huber", {}, 1),
     Setting("mean_squared_error", {}, 2),
 ]
+
+
+@each_setting([setting for setting in SETTINGS if NON_NEGATIVE in LOSSES[setting.name].properties])
+def test_what_costs_nothing_is_zero_without_a_sign(setting: Setting) -> None:
+    for arrays in adversarial(setting):
+        losses = np.asarray(evaluate(checked(setting, arrays), reduction="none", outputs=("per_sample",)).per_sample)
+        assert not np.signbit(losses[losses == 0]).any()
 
 
 @each_setting(REDUCED)

@@ -1,7 +1,7 @@
 """What numbers tell about an expression as a function of the residual, the target being 0: found at points, and no proof."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ GROWS = 1.01
 """A slope that is larger by this beyond a residual of 100,000 has no bound that could be seen."""
 BESIDE, NEARER = 1e-7, 0.01
 """How far beside a point both sides are compared, and what of it the second time: what does not shrink by half is a jump."""
+POLE = 1.1
+"""A value that is larger by this so much nearer to a kink has no bound there: even a logarithm grows by more."""
 LARGEST_SHOWN = 2000
 """Steps of a derivative that is simplified and shown."""
 
@@ -46,7 +48,7 @@ class Findings:
     convex: bool | None
     symmetric: bool | None
     minimum: Minimum | None
-    """None where the value still falls at the last of the points."""
+    """None where the value still falls at the last of the points, or beside a pole."""
     lipschitz: float | None
     """The largest slope; None where it grows without a bound that could be seen, or is not finite everywhere."""
 
@@ -58,7 +60,7 @@ class Description(NamedTuple):
     """To the prediction, as an expression; None where it is too long for one."""
     derivative_mathml: str | None
     not_differentiable: tuple[str, ...]
-    """Conditions under which value or slope jumps, where the target is 0, as far as points tell."""
+    """Conditions under which value or slope jumps or is infinite, where the target is 0, as far as points tell."""
     found: Findings
 
 
@@ -66,7 +68,9 @@ class Description(NamedTuple):
 def told_of(expression: Expression) -> Description:
     """Everything that an answer tells of it."""
     derivative, drawn = _derivative(expression)
-    return Description(derivative, drawn, tuple(_kinks(expression)), _findings(expression))
+    kinks = _kinks(expression)
+    roots = np.concatenate([*kinks.values(), np.zeros(0)])
+    return Description(derivative, drawn, (*kinks,), _findings(expression, roots))
 
 
 def _derivative(expression: Expression) -> tuple[str | None, str | None]:
@@ -81,23 +85,41 @@ def _derivative(expression: Expression) -> tuple[str | None, str | None]:
 
 
 @np.errstate(all="ignore")
-def _findings(expression: Expression) -> Findings:
+def _findings(expression: Expression, kinks: Array) -> Findings:
     values, slopes, _ = expression(POINTS, np.zeros_like(POINTS))
     known = np.isfinite(values) & np.isfinite(slopes)
     count = int(np.count_nonzero(known))
     if count < 3:
         return Findings(count, None, None, None, None)
+    beside, falls = _beside_poles(expression, kinks)
+    minimum = _minimum(POINTS[np.isfinite(values)], values[np.isfinite(values)], beside[falls])
     residuals, values, slopes = POINTS[known], values[known], slopes[known]
-    lowest = np.flatnonzero(values == values.min())
-    least = lowest[np.argmin(np.abs(residuals[lowest]))]
-    inner = 0 < least < count - 1
     return Findings(
         count,
         _convex(residuals, values),
         _symmetric(expression, known),
-        Minimum(float(residuals[least]), float(values[least]) + 0.0) if inner else None,
-        _bound(residuals, slopes) if count == POINTS.size else None,
+        minimum,
+        _bound(residuals, slopes) if count == POINTS.size and not beside.size else None,
     )
+
+
+def _minimum(residuals: Array, values: Array, falling: Array) -> Minimum | None:
+    """The smallest value that is not at an end of the points, nor above one that falls beside a pole."""
+    lowest = np.flatnonzero(values == values.min())
+    least = lowest[np.argmin(np.abs(residuals[lowest]))]
+    bounded = 0 < least < values.size - 1 and not (falling < values[least]).any()
+    return Minimum(float(residuals[least]), float(values[least]) + 0.0) if bounded else None
+
+
+def _beside_poles(expression: Expression, kinks: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """The values on both sides of each place that they grow beyond all bounds at, and which of them fall there."""
+    step = BESIDE * np.maximum(1.0, np.abs(kinks))
+    wide, near = (
+        expression(points, np.zeros_like(points))[0]
+        for points in (np.concatenate([kinks - h, kinks + h]) for h in (step, NEARER * step))
+    )
+    grows = np.abs(near) > POLE * np.abs(wide)
+    return near[grows], near[grows] < wide[grows]
 
 
 def _convex(residuals: Array, values: Array) -> bool:
@@ -124,19 +146,19 @@ def _bound(residuals: Array, slopes: Array) -> float | None:
 
 
 @np.errstate(all="ignore")
-def _kinks(expression: Expression) -> list[str]:
-    """The conditions under which the value or the slope jumps, where the target is 0."""
+def _kinks(expression: Expression) -> dict[str, Array]:
+    """Where the value or the slope jumps or is infinite: the conditions, where the target is 0, and the residuals of each."""
     value, steps = expression.value, expression.value.steps
-    found: dict[str, None] = {}
+    found: dict[str, Array] = {}
     for index in steps.needed([value]):
         step = steps.all[index]
         kinks = FUNCTIONS[step.name].kinks if step.inputs else None
         for left, right in kinks(*(Term(steps, source) for source in step.inputs)) if kinks else ():
             if steps.depends(left, ("p", "r")) or steps.depends(right, ("p", "r")):
                 roots = _roots(Program([left - right], expression.parameters))
-                if roots.size and _bends(expression, roots):
-                    found[f"{text(simplified(left))} = {text(simplified(right))}"] = None
-    return [*found]
+                if roots.size and not any(map(partial(np.array_equal, roots), found.values())) and _bends(expression, roots):
+                    found[f"{text(simplified(left))} = {text(simplified(right))}"] = roots
+    return found
 
 
 def _roots(difference: Program) -> Array:

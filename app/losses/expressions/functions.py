@@ -126,6 +126,23 @@ def _zero(x: Term, *others: Term) -> tuple[tuple[Term, Term], ...]:
     return ((x, x.steps.term(0.0)),)
 
 
+def _zero_below(u: Term, v: Term) -> tuple[tuple[Term, Term], ...]:
+    return ((v, v.steps.term(0.0)),)
+
+
+def _base(base: Term, exponent: Term) -> tuple[tuple[Term, Term], ...]:
+    number = exponent.number
+    return () if number is not None and number >= 0.0 and number.is_integer() else _zero(base)
+
+
+def _cosine(x: Term) -> tuple[tuple[Term, Term], ...]:
+    return _zero(x.call("cos"))
+
+
+def _minus_one(x: Term) -> tuple[tuple[Term, Term], ...]:
+    return ((x, x.steps.term(-1.0)),)
+
+
 def _flat(f: Term, *terms: Term) -> Term:
     return f.steps.term(0.0)
 
@@ -154,8 +171,8 @@ OPERATORS: Mapping[str, Function] = {
     "+": _two(np.add, lambda f, u, v, du, dv: du + dv),
     "-": _two(np.subtract, lambda f, u, v, du, dv: du - dv),
     "*": _two(np.multiply, lambda f, u, v, du, dv: du * v + u * dv),
-    "/": _two(np.true_divide, lambda f, u, v, du, dv: (du - f * dv) / v),
-    "**": _two(_power, _power_slope),
+    "/": _two(np.true_divide, lambda f, u, v, du, dv: (du - f * dv) / v, _zero_below),
+    "**": _two(_power, _power_slope, _base),
     "neg": _one(np.negative, lambda f, u, du: -du),
 }
 COMPARISONS: Mapping[str, Function] = {
@@ -172,13 +189,13 @@ CALLS: Mapping[str, Function] = {
     "square": _one(np.square, lambda f, u, du: u * 2.0 * du),
     "exp": _one(np.exp, lambda f, u, du: f * du),
     "expm1": _one(np.expm1, lambda f, u, du: u.call("exp") * du),
-    "log": _one(np.log, lambda f, u, du: du / u),
-    "log1p": _one(np.log1p, lambda f, u, du: du / (u + 1.0)),
-    "log2": _one(np.log2, lambda f, u, du: du / (u * math.log(2.0))),
-    "log10": _one(np.log10, lambda f, u, du: du / (u * math.log(10.0))),
+    "log": _one(np.log, kinks=_zero, slope=lambda f, u, du: du / u),
+    "log1p": _one(np.log1p, kinks=_minus_one, slope=lambda f, u, du: du / (u + 1.0)),
+    "log2": _one(np.log2, kinks=_zero, slope=lambda f, u, du: du / (u * math.log(2.0))),
+    "log10": _one(np.log10, kinks=_zero, slope=lambda f, u, du: du / (u * math.log(10.0))),
     "sin": _one(np.sin, lambda f, u, du: u.call("cos") * du),
     "cos": _one(np.cos, lambda f, u, du: -u.call("sin") * du),
-    "tan": _one(np.tan, lambda f, u, du: du / u.call("cos") ** 2.0),
+    "tan": _one(np.tan, kinks=_cosine, slope=lambda f, u, du: du / u.call("cos") ** 2.0),
     "sinh": _one(np.sinh, lambda f, u, du: u.call("cosh") * du),
     "cosh": _one(np.cosh, lambda f, u, du: u.call("sinh") * du),
     "tanh": _one(np.tanh, lambda f, u, du: du / u.call("cosh") ** 2.0),

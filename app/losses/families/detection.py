@@ -1,16 +1,13 @@
 """Losses of boxes: how far a predicted box is from the true one, by their overlap.
 
-Along each axis two boxes leave five lengths: the part they share, what each has beside it, the gap between them, and the
-span of both. Areas are sums of products of these, none negative, so that 1 − IoU keeps its digits for nearly equal boxes.
 At a tie of two edges, the gradient is the mean of both sides, as in PyTorch.
 """
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import Annotated, TypeAlias
 
 import numpy as np
-from annotated_types import Ge
-from numpy.typing import NDArray
+from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
 from app.domains import Boxes
@@ -18,24 +15,35 @@ from app.libraries import equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import REAL
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
-from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
+from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, loss
+from app.losses.numerics.boxes import (
+    BoxFormat,
+    Pull,
+    Term,
+    aspect_term,
+    box_pair,
+    distance_term,
+    gradient_of,
+    overlap_term,
+    quotient,
+    size_term,
+    spare_term,
+    sum_of,
+    times_exactly,
+)
 from app.losses.numerics.pairs import (
-    Pair,
     constant,
     either,
     pair,
     pair_add,
-    pair_arctan2,
-    pair_divide,
+    pair_exp,
+    pair_log,
     pair_multiply,
     pair_negative,
-    two_sum,
 )
-from app.losses.numerics.stable import Array, power_of_two
+from app.losses.numerics.stable import Array
 from app.registry import alias
 
-_TURNED = slice(None, None, -1)
-_INVERSE_PI_SQUARED = np.full(1, 0.10132118364233778), np.full(1, -3.9662898794394414e-18)
 Eps: TypeAlias = Annotated[
     float,
     Ge(0),
@@ -43,7 +51,6 @@ Eps: TypeAlias = Annotated[
 ]
 
 
-BoxFormat: TypeAlias = Literal["xyxy", "xywh", "cxcywh"]
 Format: TypeAlias = Annotated[
     BoxFormat, Doc("What a box is: two corners, a corner with width and height, or the centre with width and height.")
 ]
@@ -154,9 +161,9 @@ def iou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Forma
     Avoid when: a model is trained from boxes that may not touch the true ones: they have no gradient then.
     See also: giou, dice.
     """
-    boxes = _pair(predictions, targets, eps, box_format)
-    overlap = _overlap_term(boxes)
-    return overlap.value[0], _gradient(boxes, overlap)
+    boxes = box_pair(predictions, targets, eps, box_format)
+    overlap = overlap_term(boxes)
+    return overlap.value[0], gradient_of(boxes, overlap)
 
 
 @loss(
@@ -188,9 +195,9 @@ def giou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
     Avoid when: one box often lies within the other: it is then no more than iou, and slow.
     See also: iou, diou.
     """
-    boxes = _pair(predictions, targets, eps, box_format)
-    overlap, spare = _overlap_term(boxes), _spare_term(boxes)
-    return overlap.value[0] + spare.value[0], _gradient(boxes, overlap, spare)
+    boxes = box_pair(predictions, targets, eps, box_format)
+    overlap, spare = overlap_term(boxes), spare_term(boxes)
+    return overlap.value[0] + spare.value[0], gradient_of(boxes, overlap, spare)
 
 
 @loss(
@@ -219,9 +226,9 @@ def diou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Form
     Avoid when: their shape has to fit as well: centres that agree leave it to the overlap (ciou).
     See also: ciou.
     """
-    boxes = _pair(predictions, targets, eps, box_format)
-    overlap, distance = _overlap_term(boxes), _distance_term(boxes)
-    return overlap.value[0] + distance.value[0], _gradient(boxes, overlap, distance)
+    boxes = box_pair(predictions, targets, eps, box_format)
+    overlap, distance = overlap_term(boxes), distance_term(boxes)
+    return overlap.value[0] + distance.value[0], gradient_of(boxes, overlap, distance)
 
 
 @loss(
@@ -264,280 +271,200 @@ def ciou(
 
     Use when: bounding boxes are regressed whose overlap, place and shape shall all fit.
     Avoid when: boxes may be degenerate: a width or height of 0 has no aspect ratio to compare.
-    See also: giou, iou.
+    See also: giou, iou, eiou.
     """
-    boxes = _pair(predictions, targets, eps, box_format)
-    overlap, distance, aspect = _overlap_term(boxes), _distance_term(boxes), _aspect(boxes)
+    boxes = box_pair(predictions, targets, eps, box_format)
+    overlap, distance, aspect = overlap_term(boxes), distance_term(boxes), aspect_term(boxes)
     v = aspect.value
     rest = pair_add(overlap.value, constant(eps))
     whole = pair_add(rest, v)
-    alpha = _quotient(v, whole)
+    alpha = quotient(v, whole)
     # α² = v²/(rest + v)² comes twice with opposite signs: d(αv) = α(2 − α) dv − α² d(overlap)
     pull, keep = alpha, constant(1.0)
     if not detach_alpha:
         pull = pair_multiply(alpha, pair_add(constant(2.0), pair_negative(alpha)))
-        keep = pair_multiply(_quotient(rest, whole, 1.0), pair_add(constant(1.0), alpha))
+        keep = pair_multiply(quotient(rest, whole, 1.0), pair_add(constant(1.0), alpha))
     values = overlap.value[0] + distance.value[0] + alpha[0] * v[0]
-    return values, _gradient(boxes, overlap.times(keep), distance, aspect.times(pull))
+    return values, gradient_of(boxes, overlap.times(keep), distance, aspect.times(pull))
 
 
-class _Axes(NamedTuple):
-    """Two intervals along each axis, the predicted and the true one: numbers (2, n), or (n,) of one axis, lengths unrounded."""
-
-    size: Pair
-    true_size: Pair
-    shared: Pair
-    own: Pair
-    """What the prediction has beside the shared part: size = shared + own."""
-    other: Pair
-    """What the target has beside it: true_size = shared + other."""
-    gap: Pair
-    span: Pair
-    centre: Pair
-    """How far the prediction's centre is above the target's."""
-    inside: tuple[Array, Array]
-    """1 where the prediction's lower and upper edge bounds the shared part, 0 where it bounds the span, ½ where it does both."""
-
-    def turned(self, axis: int | slice) -> "_Axes":
-        """One axis, or each axis where the other one stands."""
-        return _Axes(*((first[axis], second[axis]) for first, second in self))
+_OVERLAP = "∂J/∂z = (U·∂I/∂z − I·∂U/∂z)/U²; I = |A ∩ B|; U = |A ∪ B|"
+_SIZES = {
+    "ρ": "the distance of the centres",
+    "c": "the diagonal of the smallest box around both",
+    "w": "the width of the predicted box",
+    "h": "its height",
+    "w′": "the width of the true box",
+    "h′": "its height",
+    "b": "the width of the smallest box around both",
+    "d": "its height",
+}
 
 
-@dataclass(frozen=True)
-class _Pair:
-    axes: _Axes
-    eps: Pair
-    units: Array
-    """What 1 is along each axis (2, n), in the units of the request."""
-    box_format: BoxFormat
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="1 − J + ρ²/c² + (w − w′)²/b² + (h − h′)²/d²; J = |A ∩ B|/|A ∪ B|",
+    gradient=(
+        "∂ℓ/∂z = −∂J/∂z + 2ρ/c²·∂ρ/∂z − 2ρ²/c³·∂c/∂z + 2(w − w′)/b²·∂w/∂z − 2(w − w′)²/b³·∂b/∂z + 2(h − h′)/d²·∂h/∂z "
+        f"− 2(h − h′)²/d³·∂d/∂z; {_OVERLAP}"
+    ),
+    symbols={**BOTH, **_SIZES},
+    aliases=("EIoULoss", "eiou_loss", "efficient_iou"),
+    reference="Zhang et al. (2022), doi:10.1016/j.neucom.2022.07.042",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    cost=IN_PAIRS,
+)
+def eiou(predictions: Array, targets: Array, *, eps: Eps = 0.0, box_format: Format = "xyxy") -> tuple[Array, Array]:
+    """DIoU with the differences of width and of height, each by itself: either is pulled, where ciou pulls their ratio.
 
-    @property
-    def x_and_y(self) -> tuple[_Axes, _Axes]:
-        return self.axes.turned(0), self.axes.turned(1)
-
-
-class _Pull(NamedTuple):
-    """A term's derivatives to the edges along each axis, in parts of which not all depend on the edge."""
-
-    either_edge: Pair | None = None
-    inside: Pair | None = None
-    """To a lower edge that bounds the shared part; the opposite to an upper one."""
-    outside: Pair | None = None
-    """To a lower edge that bounds the span; the opposite to an upper one."""
-
-
-@dataclass(frozen=True)
-class _Term:
-    """A part of a loss: its value and, in units of its own, its derivatives. These cancel with those of other parts."""
-
-    boxes: _Pair
-    value: Pair
-    pull: _Pull
-    weight: Pair | None = None
-
-    def times(self, weight: Pair) -> "_Term":
-        return replace(self, weight=weight)
-
-    def edges(self) -> tuple[list[Pair], list[Pair]]:
-        """What adds up to the derivatives to the lower edges, and to the upper ones, in the units of the request."""
-        axes, units = self.boxes.axes, self.boxes.units
-        lower: list[Pair] = []
-        upper: list[Pair] = []
-        for part, share in zip(self.pull, (None, 0.0, 1.0), strict=True):
-            if part is None:
-                continue
-            high, low = part if self.weight is None else pair_multiply(part, self.weight)
-            pull = high / units, low / units
-            lower.append(pull if share is None else _times(np.abs(share - axes.inside[0]), pull))
-            upper.append(pull if share is None else _times(-np.abs(share - axes.inside[1]), pull))
-        return lower, upper
-
-
-def _pair(predictions: Array, targets: Array, eps: float, box_format: BoxFormat) -> _Pair:
-    """Both boxes in units of a power of two about the size of their span: no area overflows, and scaling rounds nothing.
-
-    The unit is not so small that coordinates far from 0, or eps, would overflow in it.
+    Use when: bounding boxes are regressed, and their width and height shall each fit, not only their proportion.
+    Avoid when: boxes without width and height occur: a side of the box around both may then be 0.
+    See also: ciou, diou, focal_eiou, wiou.
     """
-    both = np.stack([predictions, targets])
-    far = power_of_two(np.abs(both).max(axis=(0, 2)))
-    low, high = _corners(both / far[:, None], box_format)
-    span = (high[0].max(axis=0) - low[0].min(axis=0)).max(axis=1)
-    unit = far * power_of_two(np.maximum(np.maximum(span, 2.0**-60), np.sqrt(eps) / far))
-    unit = np.clip(unit, 2.0**-1000, 2.0**1000)
-    scale = unit / far
-
-    def edges(corner: Pair, box: int) -> Pair:
-        return corner[0][box].T / scale, corner[1][box].T / scale
-
-    axes = _axes(edges(low, 0), edges(high, 0), edges(low, 1), edges(high, 1))
-    return _Pair(axes, pair(eps / unit / unit), np.stack([unit, unit]), box_format)
+    boxes = box_pair(predictions, targets, eps, box_format)
+    terms = overlap_term(boxes), distance_term(boxes), size_term(boxes)
+    return sum_of(*(term.value for term in terms))[0], gradient_of(boxes, *terms)
 
 
-def _corners(boxes: Array, box_format: BoxFormat) -> tuple[Pair, Pair]:
-    """The lower and the upper corner, unrounded."""
-    first, second = boxes[..., :2], boxes[..., 2:]
-    if box_format == "xyxy":
-        return pair(first), pair(second)
-    if box_format == "xywh":
-        return pair(first), two_sum(first, second)
-    return two_sum(first, -second / 2.0), two_sum(first, second / 2.0)
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="J^γ·(1 − J + ρ²/c² + (w − w′)²/b² + (h − h′)²/d²); J = |A ∩ B|/|A ∪ B|",
+    gradient=(
+        "∂ℓ/∂z = γ·ℓ/J·∂J/∂z + J^γ·(−∂J/∂z + 2ρ/c²·∂ρ/∂z − 2ρ²/c³·∂c/∂z + 2(w − w′)/b²·∂w/∂z − 2(w − w′)²/b³·∂b/∂z + "
+        f"2(h − h′)/d²·∂h/∂z − 2(h − h′)²/d³·∂d/∂z); {_OVERLAP}"
+    ),
+    symbols={**BOTH, **_SIZES},
+    aliases=("FocalEIoULoss", "focal_eiou_loss"),
+    reference="Zhang et al. (2022), doi:10.1016/j.neucom.2022.07.042",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    cost=IN_PAIRS,
+)
+def focal_eiou(
+    predictions: Array,
+    targets: Array,
+    *,
+    gamma: Annotated[float, Ge(0), Le(100), Doc("How much boxes that overlap little are turned down; 0 is eiou.")] = 0.5,
+    eps: Eps = 0.0,
+    box_format: Format = "xyxy",
+) -> tuple[Array, Array]:
+    """EIoU times a power of the overlap: boxes that already lie well pull most, those that hardly overlap the least.
 
+    Boxes that do not touch cost nothing and have no gradient.
 
-def _axes(low: Pair, high: Pair, true_low: Pair, true_high: Pair) -> _Axes:
-    size, true_size = pair_add(high, pair_negative(low)), pair_add(true_high, pair_negative(true_low))
-    lower, upper = pair_add(low, pair_negative(true_low)), pair_add(high, pair_negative(true_high))
-    shift = pair_add(lower, upper)
-    above, below = upper[0] > 0, lower[0] < 0  # where the prediction reaches beyond the target
-    span = pair_add(either(upper[0] < 0, true_high, high), pair_negative(either(lower[0] > 0, true_low, low)))
-    between = pair_add(either(upper[0] < 0, high, true_high), pair_negative(either(lower[0] > 0, low, true_low)))
-    apart = between[0] < 0
-    own = pair_add(_where(below, pair_negative(lower)), _where(above, upper))
-    other = pair_add(_where(~below, lower), _where(~above, pair_negative(upper)))
-    return _Axes(
-        size=size,
-        true_size=true_size,
-        shared=_where(~apart, between),
-        own=either(apart, size, own),
-        other=either(apart, true_size, other),
-        gap=_where(apart, pair_negative(between)),
-        span=span,
-        centre=(0.5 * shift[0], 0.5 * shift[1]),
-        inside=(0.5 + 0.5 * np.sign(lower[0]), 0.5 - 0.5 * np.sign(upper[0])),
-    )
-
-
-def _where(condition: NDArray[np.bool_], number: Pair) -> Pair:
-    """The number, or 0."""
-    return np.where(condition, number[0], 0.0), np.where(condition, number[1], 0.0)
-
-
-def _sum(*terms: Pair) -> Pair:
-    total = terms[0]
-    for term in terms[1:]:
-        total = pair_add(total, term)
-    return total
-
-
-def _areas(boxes: _Pair) -> _Pair:
-    """The same boxes with a unit of its own along each axis, the span there: the area of a thin box does not vanish in it.
-
-    Only without eps, beside which the area of such a box is nothing anyhow.
+    Use when: many predicted boxes are poor and would outweigh the few good ones, which are to become exact.
+    Avoid when: boxes may not touch the true ones: nothing draws them there (eiou, giou).
+    See also: eiou, wiou, iou.
     """
-    if boxes.eps[0].any():
-        return boxes
-    units = power_of_two(boxes.axes.span[0])
-    lengths = _Axes(*((high / units, low / units) for high, low in boxes.axes))
-    return replace(boxes, axes=lengths._replace(inside=boxes.axes.inside), units=boxes.units * units)
+    boxes = box_pair(predictions, targets, eps, box_format)
+    overlap, distance, size = overlap_term(boxes), distance_term(boxes), size_term(boxes)
+    share = pair_add(constant(1.0), pair_negative(overlap.value))
+    some = share[0] > 0
+    base = np.where(some, share[0], 1.0), np.where(some, share[1], 0.0)
+    focus = pair_exp(pair_multiply(pair_log(base), constant(gamma)))
+    focus = np.where(some, focus[0], 0.0 if gamma else 1.0), np.where(some, focus[1], 0.0)
+    whole = sum_of(overlap.value, distance.value, size.value)
+    bend = pair_exp(pair_multiply(pair_log(base), constant(gamma - 1.0)))
+    turned = pair_multiply(pair_multiply(bend, whole), constant(-gamma))
+    turned = np.where(some, turned[0], 0.0), np.where(some, turned[1], 0.0)
+    values = pair_multiply(focus, whole)[0]
+    return values, gradient_of(boxes, overlap.times(pair_add(focus, turned)), distance.times(focus), size.times(focus))
 
 
-def _gradient(boxes: _Pair, *terms: _Term) -> Array:
-    """The derivatives of all terms to the four numbers of a predicted box, added up before they are rounded."""
-    edges = [term.edges() for term in terms]
-    lower, upper = ([pull for edge in edges for pull in edge[side]] for side in (0, 1))
-    if boxes.box_format == "xyxy":
-        rows = _rounded(*lower), _rounded(*upper)
-    elif boxes.box_format == "xywh":
-        rows = _rounded(*lower, *upper), _rounded(*upper)
-    else:
-        rows = _rounded(*lower, *upper), _rounded(*map(pair_negative, lower), *upper) / 2.0
-    return np.concatenate(rows).T
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="e^(ρ²/c²)·(1 − J); J = |A ∩ B|/|A ∪ B|",
+    gradient=("∂ℓ/∂z = ℓ·(2ρ/c²·∂ρ/∂z − b·2ρ²/c³·∂c/∂z) − e^(ρ²/c²)·∂J/∂z; b = 0 if detach_span, else 1; " + _OVERLAP),
+    symbols={
+        **BOTH,
+        "ρ": "the distance of the centres",
+        "c": "the diagonal of the smallest box around both",
+    },
+    aliases=("WIoULoss", "wiou_loss", "wise_iou", alias("wiou_v1", detach_span=True)),
+    reference="Tong et al. (2023), arXiv:2301.10051",
+    properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
+    cost=IN_PAIRS,
+)
+def wiou(
+    predictions: Array,
+    targets: Array,
+    *,
+    eps: Eps = 0.0,
+    box_format: Format = "xyxy",
+    detach_span: Annotated[
+        bool, Doc("Whether the gradient takes the diagonal of the box around both as a constant, as the authors do.")
+    ] = False,
+) -> tuple[Array, Array]:
+    """The missing overlap, times a factor from 1 to 2.72 that grows with the distance of the centres (Wise-IoU, version 1).
 
+    With `detach_span` the value is the same, but the gradient is no longer its derivative.
 
-def _rounded(*terms: Pair) -> Array:
-    """Their sum: 0 where they are opposed, as those of a box that keeps its shape are, but for the rounding of pairs."""
-    high, low = _sum(*terms)
-    parts = np.stack([term[0] for term in terms])
-    rounded = np.where(np.abs(high) > 2.0**-100 * np.abs(parts).max(axis=0), high + low, 0.0)
-    if np.isfinite(parts).all():
-        return rounded
-    plain = parts.sum(axis=0)  # infinite numbers have no error; opposed, they leave nothing
-    return np.where(np.isfinite(parts).all(axis=0), rounded, np.where(np.isnan(plain), 0.0, plain))
-
-
-def _quotient(above: Pair, below: Pair, otherwise: Array | float = 0.0) -> Pair:
-    """above / below, where 0 / 0 is `otherwise`."""
-    some = below[0] > 0
-    high, low = pair_divide(above, (np.where(some, below[0], 1.0), below[1]))
-    return np.where(some, high, otherwise), np.where(some, low, 0.0)
-
-
-def _overlap_term(boxes: _Pair) -> _Term:
-    """1 − IoU as the area outside the intersection over the union; of two boxes without area 0 where they are one, else 1."""
-    boxes = _areas(boxes)
-    (x, y), a, b, eps = boxes.x_and_y, boxes.axes, boxes.axes.turned(_TURNED), boxes.eps
-    common = pair_multiply(x.shared, y.shared)
-    only_own = pair_add(pair_multiply(x.own, y.size), pair_multiply(x.shared, y.own))
-    only_other = pair_add(pair_multiply(x.other, y.true_size), pair_multiply(x.shared, y.other))
-    beside = _sum(only_own, only_other, eps)
-    union = pair_add(beside, common)
-    touching = (x.shared[0] > 0) & (y.shared[0] > 0) & (union[0] > 0)
-    different = sum((part[0] for axis in (x, y) for part in (axis.own, axis.other, axis.gap)), np.zeros(1)) > 0
-
-    # moving an edge of the intersection takes from it, moving any other adds to the union
-    lever = _where(touching, _quotient(b.shared, union))
-    taken = _sum(pair_multiply(a.own, b.size), only_other, eps, common)
-    added = pair_add(pair_multiply(a.shared, b.own), common)
-    inside, outside = (pair_multiply(lever, _quotient(area, union)) for area in (taken, pair_negative(added)))
-    return _Term(boxes, _quotient(beside, union, different.astype(np.float64)), _Pull(inside=inside, outside=outside))
-
-
-def _times(factor: Array | float, number: Pair) -> Pair:
-    """The number times a power of two, 0 or −1."""
-    return factor * number[0], factor * number[1]
-
-
-def _spare_term(boxes: _Pair) -> _Term:
-    """The share of the enclosing box that neither box covers, summed from the rectangles it consists of."""
-    boxes = _areas(boxes)
-    (x, y), a, b, eps = boxes.x_and_y, boxes.axes, boxes.axes.turned(_TURNED), boxes.eps
-    area = pair_add(pair_multiply(x.span, y.span), eps)
-    spare = _sum(
-        pair_multiply(x.own, y.other),
-        pair_multiply(x.other, y.own),
-        pair_multiply(x.gap, y.span),
-        pair_multiply(y.gap, _sum(x.own, x.other, x.shared)),
-    )
-    touching = (x.shared[0] > 0) & (y.shared[0] > 0)
-
-    uncovered = either(touching, b.own, b.size)
-    widened = _sum(
-        pair_multiply(a.other, pair_add(b.own, pair_negative(b.other))),
-        pair_multiply(b.size, a.gap),
-        pair_negative(pair_multiply(a.shared, b.other)),
-    )
-    widened = pair_add(pair_multiply(b.span, widened), pair_negative(pair_multiply(eps, pair_add(b.other, b.gap))))
-    pull = _Pull(inside=_quotient(uncovered, area), outside=_quotient(_quotient(widened, area), area))
-    return _Term(boxes, _quotient(spare, area), pull)
-
-
-def _distance_term(boxes: _Pair) -> _Term:
-    """The squared distance of the centres over the squared diagonal of the enclosing box.
-
-    An edge of the enclosing box that moves the centre as well pulls both ways.
+    Use when: labels are rough: once boxes overlap well, distances and shapes shall no longer count much.
+    Avoid when: width and height shall be exact: nothing asks for them but the overlap (eiou).
+    See also: diou, eiou, focal_eiou.
     """
-    x, y = boxes.x_and_y
-    diagonal = _sum(pair_multiply(x.span, x.span), pair_multiply(y.span, y.span), boxes.eps)
-    ratio = _quotient(pair_add(pair_multiply(x.centre, x.centre), pair_multiply(y.centre, y.centre)), diagonal)
+    boxes = box_pair(predictions, targets, eps, box_format)
+    overlap, distance = overlap_term(boxes), distance_term(boxes)
+    factor = pair_exp(distance.value)
+    value = pair_multiply(factor, overlap.value)
+    pull = Pull(distance.pull.either_edge) if detach_span else distance.pull
+    return value[0], gradient_of(boxes, overlap.times(factor), replace(distance, pull=pull).times(value))
 
-    axes = boxes.axes
-    widened = _quotient(_times(2.0, pair_multiply(ratio, axes.span)), diagonal)
-    return _Term(boxes, ratio, _Pull(_quotient(axes.centre, diagonal), outside=widened))
 
+@loss(
+    predictions=BOX,
+    targets=BOX,
+    formula="∑ⱼ h(uⱼ); h(u) = ½u²/β if u < β, else u − ½β",
+    gradient="∂ℓ/∂z = ∑ⱼ min(1, uⱼ/β)·∂uⱼ/∂z",
+    symbols={
+        "u": (
+            "four terms, each from 0 to 1: of the centre, 1 − max(0, (w′ − 2|x|)/(w′ + 2|x| + ε)) with its distance x along an "
+            "axis, and of the size along an axis, 1 − min(w′/(w + ε), w/(w′ + ε))"
+        ),
+        "z": "a coordinate of the predicted box",
+    },
+    aliases=("BoundedIoULoss", "bounded_iou_loss"),
+    equals=(equal("mmdet.models.losses.BoundedIoULoss(beta=beta, eps=eps)(predictions, targets)", times=4.0),),
+    reference="Tychsen-Smith and Petersson (2018), doi:10.1109/CVPR.2018.00719",
+    properties=DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    cost=IN_PAIRS,
+)
+def bounded_iou(
+    predictions: Array,
+    targets: Array,
+    *,
+    beta: Annotated[float, Gt(0), Le(1), Doc("Where each of the four terms turns from quadratic to linear.")] = 0.2,
+    eps: Annotated[float, Ge(0), Le(1e6), Doc("A length that is added below each fraction, as in MMDetection.")] = 1e-3,
+    box_format: Format = "xyxy",
+) -> tuple[Array, Array]:
+    """The most that IoU could be where only one of place, width and height were wrong, for each of them, and smoothed.
 
-def _aspect(boxes: _Pair) -> _Term:
-    """v, from the angle between the diagonals: the arctangent of a cross product, where two arctangents would cancel."""
-    x, y = boxes.x_and_y
-    unit = power_of_two(np.maximum(x.size[0], y.size[0]))
-    true_unit = power_of_two(np.maximum(x.true_size[0], y.true_size[0]))
-    w, h = _times(1.0 / unit, x.size), _times(1.0 / unit, y.size)
-    true_w, true_h = _times(1.0 / true_unit, x.true_size), _times(1.0 / true_unit, y.true_size)
-    cross = pair_add(pair_multiply(true_w, h), pair_negative(pair_multiply(w, true_h)))
-    angle = pair_arctan2(cross, pair_add(pair_multiply(w, true_w), pair_multiply(h, true_h)))
-    diagonal = pair_add(pair_multiply(w, w), pair_multiply(h, h))
-    scaled = pair_multiply(pair(np.full(1, 8.0)), pair_multiply(angle, _INVERSE_PI_SQUARED))
+    Use when: the place and the size of a box shall be learnt each by itself, on the scale of IoU.
+    Avoid when: the overlap itself is to be optimised: boxes far apart cost no more than those that just do not touch.
+    See also: iou, smooth_l1, eiou.
+    """
+    boxes = box_pair(predictions, targets, 0.0, box_format)
+    axes, small = boxes.axes, pair(eps / boxes.units)
+    away = np.sign(axes.centre[0])
+    far = times_exactly(2.0 * away, axes.centre)
+    below = sum_of(axes.true_size, far, small)
+    inside = pair_add(axes.true_size, pair_negative(far))[0] > 0
+    place = quotient(pair_add(times_exactly(2.0, far), small), below)
+    place = np.where(inside, place[0], np.where(far[0] > 0, 1.0, place[0])), np.where(inside, place[1], 0.0)
+    steep = quotient(quotient(sum_of(times_exactly(4.0, axes.true_size), times_exactly(2.0, small)), below), below)
+    placed = times_exactly(np.where(inside, 0.5 * away, 0.0), steep)
 
-    # a wider box turns its diagonal one way, a higher one the other
-    lever = _quotient((np.stack([h[0], -w[0]]), np.stack([h[1], -w[1]])), diagonal)
-    turn = _times(1.0 / unit, pair_multiply(scaled, lever))
-    v = pair_multiply(pair_multiply(angle, angle), _times(4.0, _INVERSE_PI_SQUARED))
-    return _Term(boxes, v, _Pull(inside=turn, outside=turn))
+    wider = pair_add(axes.own, pair_negative(axes.other))
+    side = np.sign(wider[0])
+    own, true = pair_add(axes.size, small), pair_add(axes.true_size, small)
+    shape = quotient(pair_add(times_exactly(side, wider), small), either(side > 0, own, true))
+    growing, shrinking = quotient(quotient(axes.true_size, own), own), quotient(constant(1.0), true)
+    sized = pair_add(times_exactly(-0.5 - 0.5 * side, growing), times_exactly(0.5 - 0.5 * side, shrinking))
+
+    slopes = [np.minimum(u[0] / beta, 1.0) for u in (place, shape)]
+    costs = [np.where(u[0] < beta, 0.5 * u[0] * u[0] / beta, u[0] - 0.5 * beta).sum(axis=0) for u in (place, shape)]
+    moved, grown = (pair_multiply(pair(slope), pull) for slope, pull in zip(slopes, (placed, sized), strict=True))
+    term = Term(boxes, pair(costs[0]), Pull(moved, inside=grown, outside=grown))
+    return costs[0] + costs[1], gradient_of(boxes, term)

@@ -324,4 +324,4 @@ def _focal(p: Array, gamma: float, scale: Array) -> tuple[Array, Array, Second]:
         bend = steep + lead * (2.0 * gamma / p - (gamma - 1.0) * slope) if gamma else steep
         return np.where(np.equal(scale, 0), 0.0, np.where(np.isinf(steep), np.inf, bend))
 
-    return -xlogy(focus, p), np.where(focus == 0, 0.0, focus * slope - focus / p), second
+    return 0.0 - xlogy(focus, p), np.where(focus == 0, 0.0, focus * slope - focus / p), second

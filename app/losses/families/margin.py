@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from typing_extensions import Doc
 
 from app.libraries import AVERAGES, EACH, equal
@@ -21,7 +21,8 @@ from app.losses.loss import (
     Second,
     loss,
 )
-from app.losses.numerics.stable import Array, sigmoid_slope, softplus_and_sigmoid
+from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus_and_sigmoid
+from app.losses.numerics.wide import sigmoid as wide_sigmoid
 
 
 @loss(
@@ -245,3 +246,80 @@ def exponential(predictions: Array, targets: Array) -> tuple[Array, Array, Secon
     """
     values = np.exp(-targets * predictions)
     return values, -targets * values, lambda: values
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="1/(1 + e^(y·s))²",
+    gradient="−2y·σ(y·s)·σ(−y·s)²",
+    aliases=("savage_loss", "SavageBoost"),
+    reference="Masnadi-Shirazi and Vasconcelos (2008), NIPS 21, "
+    "https://proceedings.neurips.cc/paper/2008/hash/f5deaeeae1538fb6c45901d524ee2f98-Abstract.html",
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def savage(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
+    """Costs at most 1: a sample far on the wrong side no longer pulls, so that wrong labels are given up.
+
+    Use when: some labels are wrong, and boosting or a network shall not bend to them.
+    Avoid when: the start is poor: samples far on the wrong side are given up as if their labels were wrong.
+    See also: logistic, exponential, ramp.
+    """
+    miss = sigmoid(-targets * predictions)
+    gradient = -2.0 * targets * (miss * miss * sigmoid(targets * predictions))
+
+    def second() -> Array:  # 2q²(1 − q)(2 − 3q), which is 0 at q = ⅔
+        q = wide_sigmoid(-targets * predictions)
+        return (2.0 * q * q * wide_sigmoid(targets * predictions) * (2.0 - 3.0 * q)).high
+
+    return miss * miss, gradient, second
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="min(1 − cut, max(0, 1 − y·s))",
+    gradient="−y if cut < y·s < 1, else 0",
+    aliases=("ramp_loss", "truncated_hinge"),
+    reference="Collobert, Sinz, Weston and Bottou (2006), doi:10.1145/1143844.1143870",
+    properties=DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def ramp(
+    predictions: Array,
+    targets: Array,
+    *,
+    cut: Annotated[float, Le(0), Ge(-1e6), Doc("Score on the wrong side beyond which a sample costs no more, as y·s.")] = -1.0,
+) -> tuple[Array, Array, Second]:
+    """The hinge with a lid: beyond the cut a sample is taken for mislabelled and left alone. At both kinks the slope is 0.
+
+    Use when: labels may be wrong and few support vectors are wanted: neither sure samples nor hopeless ones pull.
+    Avoid when: training starts from nothing: what is hopeless at first stays so. Start from hinge.
+    See also: hinge, savage.
+    """
+    agreement = targets * predictions
+    inside = (agreement < 1.0) & (agreement > cut)
+    values = np.clip(1.0 - agreement, 0.0, 1.0 - cut)
+    return values, np.where(inside, -targets, 0.0), lambda: np.zeros_like(values)
+
+
+@loss(
+    predictions=SCORE,
+    targets=SIGN,
+    formula="0 if z ≥ 1, ¼(1 − z)² if z > −1, else −z; z = y·s",
+    gradient="−y·min(1, max(0, ½(1 − y·s)))",
+    aliases=("binary_sparsemax_loss", "sparsemax_binary"),
+    equals=(equal("optax.losses.sparsemax_loss(predictions, targets)", reductions=EACH, encodings={"targets": "binary"}),),
+    reference="Martins and Astudillo (2016), arXiv:1602.02068",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def binary_sparsemax(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
+    """A hinge with a round corner, whose slope is a probability that may be exactly 0 or 1.
+
+    Use when: samples that are right by a margin shall drop out entirely, and a smooth slope and probabilities are wanted.
+    Avoid when: probabilities of rare events count: here they become exactly 0.
+    See also: modified_huber, hinge, logistic.
+    """
+    agreement = targets * predictions
+    gap = np.clip(1.0 - agreement, 0.0, 2.0)
+    values = np.where(agreement <= -1.0, -agreement, gap * gap / 4.0)
+    return values, 0.0 - targets * (gap / 2.0), lambda: np.where(np.abs(agreement) < 1.0, 0.5, 0.0)

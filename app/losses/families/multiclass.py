@@ -228,7 +228,7 @@ def nll(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Seco
     See also: categorical_cross_entropy.
     """
     if isinstance(targets, Shares):
-        return -row_sums(targets.rounded * predictions), -targets.rounded, lambda: np.zeros_like(predictions)
+        return 0.0 - row_sums(targets.rounded * predictions), -targets.rounded, lambda: np.zeros_like(predictions)
     positions = flat_index(targets, predictions.shape[1])
     gradient = scattered(np.full(positions.size, -1.0), positions, predictions)
-    return -predictions.take(positions), gradient, lambda: np.zeros_like(predictions)
+    return 0.0 - predictions.take(positions), gradient, lambda: np.zeros_like(predictions)

@@ -12,7 +12,7 @@ from app.libraries import EACH, equal
 from app.losses.cost import Cost
 from app.losses.encodings import CLASS_LABEL, SCORES
 from app.losses.labels import ClassWeight
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, Second, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Second, loss
 from app.losses.numerics.pairs import (
     pair,
     pair_add,
@@ -33,6 +33,7 @@ from app.losses.numerics.rows import (
 )
 from app.losses.numerics.shares import Shares
 from app.losses.numerics.stable import Array, recovered
+from app.losses.numerics.wide import Wide, where, wide
 from app.registry import alias
 
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
@@ -237,3 +238,82 @@ def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: 
 
     gradient = (slope[0] + slope[1]) / k * (1.0 if p == 1 else 2.0 / scale / headroom(x))
     return values, gradient, lambda: shares.expected(of_labels)
+
+
+@loss(
+    predictions=SCORES,
+    targets=CLASS_LABEL,
+    formula="max_(j < k) sⱼ − s_y",
+    gradient="[j = c] − [j = y]",
+    symbols={"c": "the class with the largest score"},
+    aliases=("multiclass_perceptron_loss",),
+    equals=(
+        equal(
+            "optax.losses.multiclass_perceptron_loss(predictions, targets)",
+            reductions=EACH,
+            differs_at=("gradient at ties", "gradient at zeros", "gradient at saturated"),
+            caveat="At a tie the slope is shared there.",
+        ),
+    ),
+    reference="Collins (2002), doi:10.3115/1118693.1118694",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def multiclass_perceptron(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
+    """How far the true class is behind the best: only mistakes pull, and any lead will do. Of a tie the first class is best.
+
+    Use when: classes can be separated and samples come one by one, as in structured perceptrons.
+    Avoid when: classes overlap, or new data come near the border: it asks for no lead.
+    See also: perceptron, crammer_singer_hinge.
+    """
+    room = headroom(predictions)
+    scores = predictions * room
+    top: Flat = row_starts(scores) + scores.argmax(axis=1)
+    behind = scores.take(top)[:, None] - scores
+    if isinstance(targets, Shares):
+        gradient = -targets.rounded
+        others = targets.rounded.copy()
+        others.reshape(-1)[top] = 0.0
+        gradient.reshape(-1)[top] = row_sums(others)
+        return row_sums(targets.rounded * behind / room), gradient, lambda: np.zeros_like(scores)
+    positions = flat_index(targets, scores.shape[1])
+    gradient = scattered(np.full(positions.size, -1.0), positions, scores)
+    gradient.reshape(-1)[top] += 1.0
+    return behind.take(positions) / np.ravel(room), gradient, lambda: np.zeros_like(scores)
+
+
+@loss(
+    predictions=SCORES,
+    targets=CLASS_LABEL,
+    formula="½·∑ⱼ max(0, sⱼ − τ)·(sⱼ + τ) + ½ − s_y",
+    gradient="max(0, sⱼ − τ) − [j = y]",
+    symbols={"τ": "the threshold at which ∑ max(0, s − τ) is 1"},
+    aliases=("sparsemax_loss", "multiclass_sparsemax_loss", "fenchel_young"),
+    equals=(equal("optax.losses.multiclass_sparsemax_loss(predictions, targets)", reductions=EACH),),
+    reference="Martins and Astudillo (2016), arXiv:1602.02068",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    cost=Cost(per_number=150.0, beyond={"n·k·log k": 5.0}),
+)
+def sparsemax(predictions: Array, targets: Index | Shares) -> tuple[Array, Array]:
+    """Cross-entropy's counterpart for the projection of scores onto probabilities: classes that are far behind get exactly 0.
+
+    Use when: probabilities shall be 0 for most classes, as in attention and where few labels can hold.
+    Avoid when: rare classes count: one that is far behind no longer pulls.
+    See also: categorical_cross_entropy, binary_sparsemax, crammer_singer_hinge.
+    """
+    scores = wide(predictions) - predictions.max(axis=1, keepdims=True)
+    ordered = np.sort(scores.high, axis=1)[:, ::-1]
+    counts = np.arange(1.0, predictions.shape[1] + 1.0)
+    kept = (1.0 + counts * ordered > np.cumsum(np.maximum(ordered, -1e100), axis=1)).sum(axis=1)
+    inside = scores.high >= np.take_along_axis(ordered, kept[:, None] - 1, axis=1)
+    count = inside.sum(axis=1, keepdims=True).astype(np.float64)
+    threshold = (where(inside, scores, 0.0).sum() - 1.0) / count
+    p = scores - threshold
+    p = where(inside & (p.high > 0), p, 0.0)
+    constant_part = (p * (where(p.high > 0, scores, 0.0) + threshold)).sum() * 0.5 + 0.5
+    if isinstance(targets, Shares):
+        y = Wide(*targets.unrounded(np.arange(len(predictions), dtype=np.intp)))
+        return (constant_part * y.sum() - (y * scores).sum()).high[:, 0], (p * y.sum() - y).high
+    positions = flat_index(targets, predictions.shape[1])
+    own = Wide(scores.high.take(positions)[:, None], scores.low.take(positions)[:, None])
+    label = scattered(np.ones(positions.size), positions, predictions)
+    return (constant_part - own).high[:, 0], (p - label).high

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le, Lt
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.domains import Whole
+from app.domains import Interval, Whole
 from app.libraries import equal
-from app.losses.cost import Cost
-from app.losses.encodings import INDEX_LIST, MULTI_HOT, ON_BOTH_SIDES, SCORES, TOLD_LIST, UNIT, numbers, whole
+from app.losses.cost import IN_PAIRS, Cost
+from app.losses.encodings import BINARY, INDEX_LIST, LOGIT, MULTI_HOT, ON_BOTH_SIDES, SCORES, TOLD_LIST, UNIT, numbers, whole
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes
 from app.losses.labels import Weight
 from app.losses.loss import (
@@ -26,7 +27,11 @@ from app.losses.loss import (
 )
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import headroom, row_sums
+from app.losses.numerics.running import shifted_exp
 from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus
+from app.losses.numerics.wide import log, log1p, power, where, wide
+from app.losses.numerics.wide import sigmoid as sigmoid_wide
+from app.losses.numerics.wide import softplus as softplus_wide
 from app.losses.parameters import PER_CLASS
 from app.registry import alias
 
@@ -301,3 +306,82 @@ def coverage_error(predictions: Array, targets: Array, weights: Array | None = N
     lowest = np.where(counted == 0, np.inf, predictions).min(axis=1)
     reached = predictions >= lowest[:, None]
     return np.count_nonzero(reached, axis=1).astype(np.float64) if weights is None else (reached * weights).sum(axis=1), None
+
+
+LABEL_SCORES = numbers("label_scores", "a score for each label, above 0 if it is taken", Interval(), _draw_logits, axes="n *d k")
+
+
+@loss(
+    predictions=LABEL_SCORES,
+    targets=MULTI_HOT,
+    formula="ln(1 + ∑_(j ∉ Y) exp(sⱼ)) + ln(1 + ∑_(j ∈ Y) exp(−sⱼ))",
+    gradient="−exp(−sⱼ)/(1 + ∑_(i ∈ Y) exp(−sᵢ)) if j ∈ Y, else exp(sⱼ)/(1 + ∑_(i ∉ Y) exp(sᵢ))",
+    aliases=("ZLPR", "ZlprLoss", "zero_bounded_log_sum_exp"),
+    reference="Su, Murtadha, Pan, Hou, Sun, Huang, Wen and Liu (2022), arXiv:2208.02955",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+)
+def zlpr(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Asks scores of true labels to lie above 0 and those of the others below, the worst of either first.
+
+    Use when: samples have few of many labels, and a threshold of 0 shall decide without balancing the classes.
+    Avoid when: the probability of each label is wanted: scores of one sample hang together.
+    See also: multilabel_soft_margin, asymmetric_multilabel.
+    """
+    values, gradient = np.zeros(len(predictions)), np.zeros_like(predictions)
+    for holds, side in ((0.0, 1.0), (1.0, -1.0)):
+        scores = np.where(targets == holds, side * predictions, -np.inf)
+        shift = np.maximum(scores.max(axis=1, keepdims=True), 0.0)
+        powers = np.where(targets == holds, shifted_exp(scores, shift), 0.0)
+        rest, one = row_sums(powers)[:, None], np.exp(-shift)
+        values += (shift + np.where(shift == 0, np.log1p(rest), np.log(rest + one)))[:, 0]
+        gradient += side * powers / (rest + one)
+    return values, gradient
+
+
+@loss(
+    predictions=LOGIT,
+    targets=BINARY,
+    formula="−(1 − q)^gamma_pos·ln q if y = 1, else −m^gamma_neg·ln(1 − m); q = σ(x); m = max(0, q − clip)",
+    gradient=(
+        "−(1 − q)^gamma_pos·(gamma_pos·q·softplus(−x) + 1 − q) if y = 1, "
+        "q·(1 − q)·(m^gamma_neg/(1 − m) − gamma_neg·m^(gamma_neg − 1)·ln(1 − m)) if q > clip, else 0; "
+        "q = σ(x); m = max(0, q − clip)"
+    ),
+    aliases=("asl", "ASL", "AsymmetricLossMultiLabel", "asymmetric_focal"),
+    reference="Ridnik et al. (2021), arXiv:2009.14119",
+    properties=DIFFERENTIABLE | NON_NEGATIVE,
+    cost=IN_PAIRS,
+)
+def asymmetric_multilabel(
+    predictions: Array,
+    targets: Array,
+    *,
+    gamma_neg: Annotated[float, Ge(0), Le(100), Doc("How strongly false labels are passed over where they are low.")] = 4.0,
+    gamma_pos: Annotated[float, Ge(0), Le(100), Doc("How strongly true labels are passed over where they are high.")] = 1.0,
+    clip: Annotated[float, Ge(0), Lt(1), Doc("Probability up to which a label that does not hold costs nothing.")] = 0.05,
+) -> tuple[Array, Array]:
+    """Focal cross-entropy with another focus for labels that hold and for the many that do not, of which sure ones drop out.
+
+    Every label is an element by itself; the paper sums over all labels.
+
+    Use when: of very many labels few hold, and false ones would drown them.
+    Avoid when: probabilities must be calibrated; or labels that hold are often missing, which count as false here.
+    See also: binary_focal, zlpr, multilabel_soft_margin.
+    """
+    positive = targets == 1
+    p, q = sigmoid_wide(predictions), sigmoid_wide(-predictions)
+    surprise = softplus_wide(-predictions)
+    focus = power(q, gamma_pos)
+    m = p - clip
+    inside = m.high > 0
+    m = where(inside, m, 0.5)
+    lead, near = power(m, gamma_neg), q + clip
+    if clip:
+        fear = where(near.high > 0.5, -log1p(-m), -log(near))
+        share = q / near
+    else:  # of which a sure logit leaves nothing
+        fear, share = softplus_wide(predictions), wide(np.ones_like(predictions))
+    value = where(positive, focus * surprise, where(inside, lead * fear, 0.0))
+    pull = p * lead * (share + gamma_neg * q * fear / m)
+    slope = where(positive, -(focus * (gamma_pos * p * surprise + q)), where(inside, pull, 0.0))
+    return value.high, slope.high

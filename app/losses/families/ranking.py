@@ -3,18 +3,34 @@
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.libraries import EACH, equal
-from app.losses.encodings import LIST_SCORES, REAL, RELEVANCE, SIGN
+from app.losses.cost import IN_PAIRS
+from app.losses.encodings import GRADES, ITEM_SCORES, LIST_SCORES, REAL, RELEVANCE, SIGN
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Seconds, loss
+from app.losses.numerics.lists import present
 from app.losses.numerics.logit import logit, plus, times
-from app.losses.numerics.pairs import Pair, constant, difference, pair, pair_exp, two_sum
+from app.losses.numerics.means import QUADRATIC
+from app.losses.numerics.pairs import (
+    Pair,
+    constant,
+    difference,
+    pair,
+    pair_add,
+    pair_divide,
+    pair_exp,
+    pair_negative,
+    pair_sum,
+    two_sum,
+)
 from app.losses.numerics.rows import log_softmax_pair, row_sums
+from app.losses.numerics.running import exp_of
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
-from app.losses.numerics.stable import Array, power_of_two
+from app.losses.numerics.stable import Array, power_of_two, sigmoid, softplus
+from app.registry import alias
 
 
 @loss(
@@ -103,7 +119,7 @@ def margin_mse(positive: Array, negative: Array, targets: Array) -> tuple[Array,
     targets=RELEVANCE,
     formula="−∑ᵢ yᵢ ln qᵢ; q = softmax(s)",
     gradient="qᵢ·∑ⱼ yⱼ − yᵢ; q = softmax(s)",
-    aliases=("ranking_softmax_loss", "softmax_loss", "QuerySoftMax"),
+    aliases=("ranking_softmax_loss", "softmax_loss"),
     equals=(equal("optax.losses.ranking_softmax_loss(predictions, targets, reduce_fn=None)", reductions=EACH),),
     reference="Bruch et al. (2019), doi:10.1145/3341981.3344221",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
@@ -116,7 +132,7 @@ def ranking_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
 
     Use when: a query has a few relevant documents among many, as clicks among the results that were shown.
     Avoid when: the order among relevant items counts, down to the last: only their shares are learnt.
-    See also: listnet, categorical_cross_entropy, margin_ranking.
+    See also: listnet, query_softmax, categorical_cross_entropy, margin_ranking.
     """
     scale = power_of_two(row_sums(targets))[:, None]  # exactly; of a large sum, only the product with it may overflow
     values, gradient = softmax_cross_entropy(predictions, Shares.of_rows(targets / scale))
@@ -149,3 +165,131 @@ def listnet(predictions: Array, targets: Array) -> tuple[Array, Array]:
         return pair_exp((high[rows], low[rows]))
 
     return softmax_cross_entropy(predictions, Shares(pair_exp(logarithms)[0], unrounded))
+
+
+def _relevance(targets: Array, *, divide_by_relevance: bool = False, **_parameters: object) -> Array | None:
+    """The relevance of each list, where the mean divides by it."""
+    return row_sums(targets) if divide_by_relevance else None
+
+
+@loss(
+    predictions=LIST_SCORES,
+    targets=RELEVANCE,
+    formula="−∑ᵢ yᵢ ln qᵢ; q = softmax(β·s)",
+    gradient="β·(qᵢ·∑ⱼ yⱼ − yᵢ); q = softmax(β·s)",
+    aliases=(alias("QuerySoftMax", divide_by_relevance=True),),
+    reference="Cao et al. (2007), doi:10.1145/1273496.1273513",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    counts=_relevance,
+)
+def query_softmax(
+    predictions: Array,
+    targets: Array,
+    *,
+    beta: Annotated[float, Gt(0), Le(1000), Doc("What scores are multiplied by before the softmax.")] = 1.0,
+    divide_by_relevance: Annotated[
+        bool, Doc("Whether the mean divides by the relevance of all items, as CatBoost does, instead of the number of lists.")
+    ] = False,
+) -> tuple[Array, Array]:
+    """As ranking_softmax, with scores multiplied by a factor first, and a mean for each unit of relevance if wanted.
+
+    An item that a shorter list has not has the score −Infinity and the relevance 0.
+
+    Use when: queries differ in how much is relevant to them, and each relevant item shall count alike in the mean.
+    Avoid when: every query shall count alike, whatever it has (ranking_softmax).
+    See also: ranking_softmax, query_rmse, listnet.
+    """
+    index = np.arange(len(predictions)), predictions.argmax(axis=1)
+    lead = times(difference(0.25 * predictions, 0.25 * predictions[index][:, None]), 4.0 * beta)  # quarters do not overflow
+    powers = exp_of(lead)
+    powers[index] = 0.0
+    rest = row_sums(powers)
+    others = targets.copy()
+    others[index] = 0.0
+    relevance, remaining = row_sums(targets), row_sums(others)
+    values = row_sums(np.where(others > 0, -others * lead[0], 0.0)) + relevance * np.log1p(rest)
+    gradient = (powers / (1.0 + rest)[:, None]) * relevance[:, None] - targets
+    gradient[index] = (remaining - targets[index] * rest) / (1.0 + rest)
+    return values, beta * gradient
+
+
+def _items(targets: Array, **_parameters: object) -> Array:
+    """How many items each list has."""
+    return present(targets).sum(axis=1).astype(np.float64)
+
+
+@loss(
+    predictions=ITEM_SCORES,
+    targets=GRADES,
+    formula="√(∑ᵢ (sᵢ − yᵢ − c)²/k)",
+    gradient="(sᵢ − yᵢ − c)/(k·ℓ) if ℓ ≠ 0, else 0",
+    symbols={"c": "the mean of s − y over the list", "k": "how many items the list has"},
+    aliases=("QueryRMSE",),
+    reference="Gulin, Kuralenok and Pavlov (2011), https://proceedings.mlr.press/v14/gulin11a.html",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    mean=QUADRATIC,
+    counts=_items,
+    factors=_items,
+    cost=IN_PAIRS,
+)
+def query_rmse(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """The root mean squared error within each list, after the shift of its scores that fits best: levels are free.
+
+    The mean is the root of that of all items' squares, as in CatBoost. The gradient is 0 where a list fits.
+
+    Use when: grades of one query are to be met as numbers, and queries differ in level, as answers to hard and easy questions.
+    Avoid when: only the order of a list counts, or scores are compared across lists (root_mean_squared_error).
+    See also: root_mean_squared_error, pairwise_mse, query_softmax.
+    """
+    there = present(targets)
+    unit = power_of_two(np.maximum(np.abs(predictions), np.where(there, np.abs(targets), 0.0)).max(axis=1, keepdims=True))
+    high, low = difference(predictions / unit, np.where(there, targets, 0.0) / unit)
+    residual = np.where(there, high, 0.0), np.where(there, low, 0.0)
+    items = there.sum(axis=1, keepdims=True).astype(np.float64)
+    shift = pair_divide(pair_sum(residual), pair(items))
+    apart = np.where(there, pair_add(residual, pair_negative(shift))[0], 0.0)
+    largest = power_of_two(np.abs(apart).max(axis=1, keepdims=True))
+    scaled = apart / largest
+    root = np.sqrt(row_sums(scaled * scaled)[:, None] / items)
+    values = root * largest * unit
+    return values[:, 0], scaled / np.where(root > 0, root, 1.0) / items
+
+
+def _of_items(targets: Array, *, divide_by_items: bool = True, **_parameters: object) -> Array | None:
+    """How many items each list has, where lists count by them."""
+    return _items(targets) if divide_by_items else None
+
+
+@loss(
+    predictions=ITEM_SCORES,
+    targets=GRADES,
+    formula="∑ᵢ (softplus(sᵢ) − min(1, max(0, yᵢ))·sᵢ)/N",
+    gradient="(σ(sᵢ) − min(1, max(0, yᵢ)))/N",
+    symbols={"N": "how many items the list has if divide_by_items, else 1"},
+    aliases=("pointwise_sigmoid_loss", "SigmoidCrossEntropyLoss", "pointwise"),
+    reference="Jagerman et al. (2022), doi:10.1145/3534678.3539065",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    counts=_of_items,
+    factors=_of_items,
+)
+def pointwise_sigmoid(
+    predictions: Array,
+    targets: Array,
+    *,
+    divide_by_items: Annotated[
+        bool, Doc("Whether the loss of a list is divided by how many items it has, by which its mean counts among others.")
+    ] = True,
+) -> tuple[Array, Array]:
+    """Asks of each item by itself whether it is relevant: the cross-entropy of the sigmoid of its score, from grade 1 on.
+
+    Grades between 0 and 1 are chances to be relevant. An item that a shorter list has not has the grade −Infinity.
+
+    Use when: scores shall mean something by themselves, as the chance of a click, whatever stands beside an item.
+    Avoid when: only the order within a list counts: nothing is learnt from which of two items is the better.
+    See also: binary_cross_entropy, pairwise_logistic, ranking_softmax.
+    """
+    there, relevant = present(targets), np.clip(targets, 0.0, 1.0)
+    many = np.where(divide_by_items, there.sum(axis=1), 1.0)
+    costs = relevant * softplus(-predictions) + (1.0 - relevant) * softplus(predictions)
+    pulls = (1.0 - relevant) * sigmoid(predictions) - relevant * sigmoid(-predictions)
+    return row_sums(np.where(there, costs, 0.0)) / many, np.where(there, pulls, 0.0) / many[:, None]

@@ -3,14 +3,18 @@
 Of arrays (n, *d), every number is an element by itself.
 """
 
-from typing import Annotated
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Gt
 from typing_extensions import Doc
 
+from app.errors import Fault, InvalidArray
 from app.libraries import AT_KINKS, AVERAGES, EACH, equal
-from app.losses.encodings import ABOVE_MINUS_ONE, DIVISOR, REAL
+from app.losses.encodings import ABOVE_MINUS_ONE, DIVISOR, REAL, VALUE
 from app.losses.inputs import when
 from app.losses.loss import (
     CONVEX,
@@ -19,6 +23,7 @@ from app.losses.loss import (
     SMOOTH,
     SYMMETRIC,
     ZERO_AT_TARGET,
+    Pullback,
     Second,
     loss,
 )
@@ -28,7 +33,7 @@ from app.losses.numerics.pairs import (
     pair_divide,
     two_sum,
 )
-from app.losses.numerics.stable import Array, recovered
+from app.losses.numerics.stable import Array, exact_sum, power_of_two, recovered
 from app.registry import alias
 
 
@@ -248,3 +253,126 @@ def symmetric_mean_absolute_percentage_error(
         return np.where(predictions == 0, 0.0, bend)
 
     return values, slope, second
+
+
+# --- in units of what the batch's targets are like ------------------------------------------------------------------------
+
+VARIED = replace(REAL, name="varied", meaning="any finite number, not the same for all")
+VARIED_VALUE = replace(VALUE, name="varied", meaning="one finite number per sample, not the same for all")
+Statistic: TypeAlias = Literal["mean_absolute", "mean", "range", "std", "l2"]
+
+
+def _in_units(predictions: Array, targets: Array, statistic: Statistic) -> tuple[Array, Callable[[Array], Array]]:
+    """Residuals over a statistic of all targets, and that of each number of an array.
+
+    InvalidArray where it is 0.
+    """
+    unit = float(power_of_two(np.abs(targets).max(keepdims=True))[0])
+    y = targets / unit
+    if statistic == "range":
+        size = float(y.max() - y.min())
+    elif statistic in ("mean", "mean_absolute"):
+        size = abs(exact_sum(y if statistic == "mean" else np.abs(y))) / y.size
+    else:
+        centred = y - exact_sum(y) / y.size if statistic == "std" else y
+        size = math.sqrt(exact_sum(centred * centred) / (y.size if statistic == "std" else 1))
+    if size == 0:
+        said = "are all alike" if statistic in ("range", "std") else "are all 0" if statistic != "mean" else "have a mean of 0"
+        raise InvalidArray([Fault(("targets",), "constant", f"targets {said}: there is nothing to divide by")])
+
+    def divided(numbers: Array) -> Array:
+        return numbers / unit / size
+
+    residual = predictions - targets
+    return recovered(divided(residual), lambda: 2.0 * divided(predictions / 2.0 - targets / 2.0)), divided
+
+
+@loss(
+    predictions=REAL,
+    targets=VARIED,
+    formula="mean |r|/mean |y|",
+    gradient="sign(r)/(n·mean |y|)",
+    aliases=("wape", "WAPE", "wmape", "mad_mean_ratio", "ND", "WeightedMeanAbsolutePercentageError"),
+    equals=(
+        equal(
+            "torchmetrics.functional.weighted_mean_absolute_percentage_error(predictions, targets)",
+        ),
+    ),
+    reference="Kolassa and Schütz (2007), https://ideas.repec.org/a/for/ijafaa/y2007i6p40-43.html",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
+    coupling="batch",
+)
+def weighted_absolute_percentage_error(predictions: Array, targets: Array) -> tuple[Array, Pullback]:
+    """Absolute errors beside the size of all targets together: targets of 0 do no harm, and large ones count as they are large.
+
+    A sample's own loss is its absolute error over the mean size of all targets. Weights are those of errors; the mean of the
+    targets is that of all. Targets that are all 0 are refused.
+
+    Use when: an error in percent is wanted over many items, some of which have a target of 0.
+    Avoid when: each item's own percentage counts: here the large ones rule; or batches are small, whose divisors differ.
+    See also: mean_absolute_percentage_error, mean_absolute_error, symmetric_mean_absolute_percentage_error.
+    """
+    residual, divided = _in_units(predictions, targets, "mean_absolute")
+    return np.abs(residual), lambda weights: divided(np.sign(residual) * weights)
+
+
+@loss(
+    predictions=VALUE,
+    targets=VARIED_VALUE,
+    formula="mean(r²)/mean((y − mean y)²)",
+    gradient="2r/(n·mean((y − mean y)²))",
+    aliases=("rse", "RelativeSquaredError", "unexplained_variance"),
+    equals=(equal("torchmetrics.functional.relative_squared_error(predictions, targets)"),),
+    reference="Witten, Frank and Hall (2011), section 5.8, doi:10.1016/C2009-0-19715-5",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
+    coupling="batch",
+)
+def relative_squared_error(predictions: Array, targets: Array) -> tuple[Array, Pullback]:
+    """Squared errors beside those of a forecast that always says the mean: 1 is no better than that, one minus R².
+
+    A sample's own loss is its squared error over the variance of all targets. Weights are those of errors; the variance is that
+    of all. Targets that are all alike are refused.
+
+    Use when: models of targets in different units are compared: what share of their variance is left unexplained.
+    Avoid when: batches are small: each has another variance; or targets hold outliers, which enlarge it.
+    See also: mean_squared_error, normalized_root_mean_squared_error.
+    """
+    residual, divided = _in_units(predictions, targets, "std")
+    return residual * residual, lambda weights: divided(2.0 * residual * weights)
+
+
+@loss(
+    predictions=VALUE,
+    targets=VARIED_VALUE,
+    formula="√(mean r²)/c",
+    gradient="r/(n·ℓ·c²)",
+    symbols={"c": "what normalization says, of all targets"},
+    aliases=("nrmse", "NRMSE", "NormalizedRootMeanSquaredError", alias("cvrmse_std", normalization="std")),
+    equals=(
+        equal(
+            "torchmetrics.functional.normalized_root_mean_squared_error(predictions, targets, normalization='std')",
+            normalization="std",
+        ),
+    ),
+    reference="Armstrong and Collopy (1992), doi:10.1016/0169-2070(92)90008-W",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
+    coupling="batch",
+    mean=QUADRATIC,
+)
+def normalized_root_mean_squared_error(
+    predictions: Array,
+    targets: Array,
+    *,
+    normalization: Annotated[
+        Literal["mean", "range", "std", "l2"],
+        Doc("What of all targets the root is divided by: the size of their mean, their range, deviation or Euclidean length."),
+    ] = "mean",
+) -> tuple[Array, Pullback]:
+    """The root of the mean squared error in units of what the targets are like, so that it has no unit of its own.
+
+    Use when: errors of targets in different units are laid side by side.
+    Avoid when: targets scatter around 0 and their mean is taken; take their deviation then. Or batches are small.
+    See also: root_mean_squared_error, relative_squared_error.
+    """
+    residual, divided = _in_units(predictions, targets, normalization)
+    return np.abs(residual), lambda weights: divided(np.sign(residual) * weights)

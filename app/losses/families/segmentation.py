@@ -61,6 +61,7 @@ TRUE_MASK = Choice(
     )
 )
 
+Smooth: TypeAlias = Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")]
 SmoothNr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the numerator has instead of `smooth`.")]
 SmoothDr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the denominator has instead of `smooth`.")]
 FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits, before the activation.")]
@@ -147,7 +148,7 @@ def dice(
     weights: Array | None = None,
     *,
     from_logits: FromLogits = False,
-    smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
+    smooth: Smooth = 0.0,
     smooth_nr: SmoothNr = None,
     smooth_dr: SmoothDr = None,
     squared: Annotated[bool, Doc("Whether the denominator sums squares (V-Net) rather than the probabilities.")] = False,
@@ -164,14 +165,14 @@ def dice(
 
     Use when: a mask covers a small part of a picture, as an organ or a road does, and its overlap is what counts.
     Avoid when: masks may be empty or tiny, where a single pixel decides; or calibrated probabilities are wanted.
-    See also: tversky, iou.
+    See also: tversky, iou, jaccard, bce_dice, log_cosh_dice.
     """
-    above, below = _smoothing(smooth, smooth_nr, smooth_dr)
-    layout = _layout(predictions, class_axis, include_background, activation, from_logits, pool)
+    above, below = smoothing_of(smooth, smooth_nr, smooth_dr)
+    layout = layout_of(predictions, class_axis, include_background, activation, from_logits, pool)
     if squared:
         return layout.apply(lambda masks, y, w: _squared_dice(masks, y, w, above, below - above), predictions, targets, weights)
     return layout.apply(
-        lambda masks, y, w: _overlap(masks, y, w, 0.5, 0.5, above / 2, (below - above) / 2), predictions, targets, weights
+        lambda masks, y, w: overlap_of(masks, y, w, 0.5, 0.5, above / 2, (below - above) / 2), predictions, targets, weights
     )
 
 
@@ -224,7 +225,7 @@ def tversky(
     *,
     alpha: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false positives.")] = 0.5,
     beta: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false negatives.")] = 0.5,
-    smooth: Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")] = 0.0,
+    smooth: Smooth = 0.0,
     smooth_nr: SmoothNr = None,
     smooth_dr: SmoothDr = None,
     from_logits: FromLogits = False,
@@ -240,16 +241,16 @@ def tversky(
 
     Use when: a mask is small and to miss some of it is worse than to mark too much, or the other way round.
     Avoid when: nobody can price the two errors: alpha and beta of ½ are dice.
-    See also: dice.
+    See also: dice, focal_tversky.
     """
-    above, below = _smoothing(smooth, smooth_nr, smooth_dr)
-    layout = _layout(predictions, class_axis, include_background, activation, from_logits, pool)
+    above, below = smoothing_of(smooth, smooth_nr, smooth_dr)
+    layout = layout_of(predictions, class_axis, include_background, activation, from_logits, pool)
     return layout.apply(
-        lambda masks, y, w: _overlap(masks, y, w, alpha, beta, above, below - above), predictions, targets, weights
+        lambda masks, y, w: overlap_of(masks, y, w, alpha, beta, above, below - above), predictions, targets, weights
     )
 
 
-def _layout(
+def layout_of(
     predictions: Array, class_axis: int | None, include_background: bool, activation: str | None, from_logits: bool, pool: str
 ) -> Layout:
     """How these predictions are masks; InvalidParameter for settings that leave none."""
@@ -264,7 +265,7 @@ def _layout(
     return Layout(len(predictions), k, 0 if include_background else 1, made if from_logits else "", pool == "batch")
 
 
-def _smoothing(smooth: float, above: float | None, below: float | None) -> tuple[float, float]:
+def smoothing_of(smooth: float, above: float | None, below: float | None) -> tuple[float, float]:
     """What is added to the numerator, and to the denominator."""
     return smooth if above is None else above, smooth if below is None else below
 
@@ -277,7 +278,7 @@ def _exact_sums(numbers: Pair, weights: Array | None) -> Pair:
     return pair_sum(numbers if weights is None else pair_multiply(numbers, pair(weights)))
 
 
-def _overlap(
+def overlap_of(
     masks: Masks, y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
 ) -> tuple[Array, Array, Slopes]:
     """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel.

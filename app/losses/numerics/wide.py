@@ -5,7 +5,7 @@ is infinite stays so, and what is 0.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,14 @@ def log(x: Like) -> Wide:
     return _sound(pair_log(x.pair), lambda: np.log(x.high))
 
 
+def power(x: Like, exponent: float) -> Wide:
+    """x^exponent of numbers of at least 0; 0⁰ is 1."""
+    x = wide(x)
+    some = x.high > 0
+    raised = exp(log(where(some, x, 1.0)) * exponent)
+    return where(some, raised, 1.0 if exponent == 0 else 0.0)
+
+
 def sqrt(x: Like) -> Wide:
     x = wide(x)
     return _sound(pair_sqrt(x.pair), lambda: np.sqrt(x.high))
@@ -166,9 +174,29 @@ def standardised(y: Array, location: Array, scale: Array) -> Wide:
     return where(np.isfinite(gap.high), gap / scale, wide(y / 2.0) / scale * 2.0 - wide(location / 2.0) / scale * 2.0)
 
 
-def log_softmax(x: Like) -> Wide:
-    """ln of the softmax over the last axis."""
+class LogSoftmax(NamedTuple):
+    """The softmax p over the last axis: of the class with the largest score, 1 − p and ln p keep all of their digits."""
+
+    logarithm: Wide
+    p: Wide
+    rest: Wide
+    """1 − p."""
+
+
+def softmax_parts(x: Like) -> LogSoftmax:
+    """The softmax of rows (n, k)."""
     x = wide(x)
     gap = x - x.max()
     gap = where(gap.high < -1e300, -1e300, gap)
-    return gap - log(exp(gap).sum())
+    order = gap.high + np.where(gap.high == 0, gap.low, 0.0)
+    top = np.arange(x.high.shape[-1]) == order.argmax(axis=-1)[:, None]
+    powers = exp(gap)
+    others = where(top, 0.0, powers).sum()
+    total = 1.0 + others
+    p = powers / total
+    return LogSoftmax(gap - log1p(others), p, where(top, others / total, 1.0 - p))
+
+
+def log_softmax(x: Like) -> Wide:
+    """ln of the softmax of rows (n, k)."""
+    return softmax_parts(x).logarithm

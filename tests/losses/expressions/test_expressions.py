@@ -13,7 +13,7 @@ from app.errors import InvalidParameter
 from app.losses import COMPOSED, LOSSES, check, evaluate
 from app.losses.composed import expression
 from app.losses.expressions.compile import MOST_KEPT, MOST_KEPT_STEPS, Expression, expression_of
-from app.losses.expressions.findings import told_of
+from app.losses.expressions.findings import Minimum, told_of
 from app.losses.expressions.functions import CALLS, COMPARISONS
 from app.losses.expressions.parse import MOST_STEPS, RESERVED
 from app.losses.sums import batch_of
@@ -369,3 +369,27 @@ def test_expressions_are_kept_up_to_a_size() -> None:
         assert expression_of("abs(r)**1.25", {}) is usual
     assert large(others - 1) is last
     assert large(0) is not first
+
+
+@pytest.mark.parametrize(
+    ("value", "conditions", "minimum"),
+    [
+        ("1/r", ("r = 0",), None),
+        ("-1/r**2", ("r**2 = 0",), None),
+        ("1/r**2", ("r**2 = 0",), None),
+        ("1/(r - 0.005)", ("r - 0.005 = 0",), None),
+        ("log(abs(r))", ("r = 0",), None),
+        ("where(r > 0, r**2, 1/r)", ("r = 0",), None),
+        ("sqrt(r**2)", ("r**2 = 0",), (0.0, 0.0)),
+        ("abs(r)**1.5", (), (0.0, 0.0)),
+        ("log(r**2 + 1)", (), (0.0, 0.0)),
+        ("r**4/(1 + r**2)", (), (0.0, 0.0)),
+    ],
+)
+def test_what_is_said_of_poles_is_true(value: str, conditions: tuple[str, ...], minimum: tuple[float, float] | None) -> None:
+    """A pole has no derivative, no slope is the largest beside it, and where the value falls there no minimum is found."""
+    found = told_of(expression_of(value, {}))
+    assert found.not_differentiable == conditions
+    assert found.found.minimum == (None if minimum is None else Minimum(*minimum))
+    if minimum is None:
+        assert found.found.lipschitz is None

@@ -1,0 +1,239 @@
+"""Losses of the time until an event: where it lies, as far as that is known, and who of several has it first.
+
+Of some samples an event was seen; of others only an interval of time is known in which it happened, or that it had not until
+they were last seen (censored).
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+from typing_extensions import Doc
+
+from app.libraries import equal
+from app.losses.cost import IN_PAIRS, Cost
+from app.losses.encodings import CONTROLS, EVENT, FRACTION, INTERVAL, LOG_RISK, PER_INTERVAL, TIME, TIME_OR_NEVER, VALUE
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
+from app.losses.numerics.intervals import interval_surprise, point_surprise
+from app.losses.numerics.pairs import Pair, log_pair, pair, pair_add, pair_divide, pair_exp, pair_negative, pair_sum
+from app.losses.numerics.products import tiles
+from app.losses.numerics.rows import below_largest
+from app.losses.numerics.running import exp_of, gap
+from app.losses.numerics.similarities import log_one_plus, over
+from app.losses.numerics.stable import Array, sigmoid, sign, softplus
+
+
+@loss(
+    predictions=VALUE,
+    targets={"lower": TIME, "upper": TIME_OR_NEVER},
+    formula="−ln(f(a)/(s·l)) if l = u, else −ln(F(b) − F(a)); a = (ln l − p)/s; b = (ln u − p)/s",
+    gradient="f′(a)/(s·f(a)) if l = u, else (f(b) − f(a))/(s·(F(b) − F(a))); a = (ln l − p)/s; b = (ln u − p)/s",
+    symbols={
+        "l": "the lower end of the time",
+        "u": "its upper end",
+        "s": "the scale",
+        "f": "the density of the distribution",
+        "f′": "its slope",
+        "F": "the probability of all below",
+    },
+    aliases=("survival:aft", "aft-nloglik", "aft", "accelerated_failure_time"),
+    reference="Wei (1992), doi:10.1002/sim.4780111409",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+)
+def aft_nll(
+    predictions: Array,
+    lower: Array,
+    upper: Array,
+    *,
+    distribution: Annotated[
+        Literal["normal", "logistic", "extreme"],
+        Doc("That of the logarithm of the time, less the prediction and over the scale; extreme is that of a Weibull time."),
+    ] = "normal",
+    scale: Annotated[float, Gt(0), Le(1e6), Doc("How wide it is.")] = 1.0,
+) -> tuple[Array, Array]:
+    """Fits the logarithm of a time of which an interval is known: its surprise at the interval, or at the very time.
+
+    Where the ends are the same the event was seen then; a lower end of 0 says that it happened before the upper one, an upper
+    end of Infinity that it had not happened until the lower one. Of two ends the smaller is the lower one.
+
+    Use when: the time itself shall be predicted, and some are known by intervals or by when a sample was last seen.
+    Avoid when: only the order of risks counts, or nothing is known of how times are distributed (cox_partial_likelihood).
+    See also: cox_partial_likelihood, logistic_hazard, pc_hazard.
+    """
+    first, last = np.minimum(lower, upper), np.maximum(lower, upper)
+
+    def standard(time: Array) -> Pair:
+        inside = (time > 0) & np.isfinite(time)
+        log = log_pair(np.where(inside, time, 1.0))
+        high, low = over(pair_add(log, (-predictions, np.zeros_like(predictions))), scale)
+        usable, ends = np.isfinite(high), np.where(time > 0, np.inf, -np.inf)
+        rounded = np.where(usable, high, (log[0] - predictions) / scale)
+        return np.where(inside, rounded, ends), np.where(inside & usable & np.isfinite(low), low, 0.0)
+
+    seen, bounded = first == last, (first > 0) & np.isfinite(last)
+    apart = pair_add(log_pair(np.where(bounded, last, 1.0)), pair_negative(log_pair(np.where(bounded, first, 1.0))))
+    width = over(apart, scale)
+    wide = np.where(bounded, width[0], np.inf), np.where(bounded, width[1], 0.0)
+    within = interval_surprise(distribution, standard(first), standard(last), wide)
+    when = np.where(seen & (first > 0) & np.isfinite(first), first, 1.0)
+    density = point_surprise(distribution, standard(first), pair_add(log_pair(when), log_pair(np.full_like(when, scale))))
+    never = seen & ((first == 0) | np.isinf(first))  # no density has anything there
+    values = np.where(never, np.inf, np.where(seen, density.values, within.values))
+    return values, np.where(never, 0.0, np.where(seen, density.slopes, within.slopes)) / scale
+
+
+@loss(
+    predictions={"case": LOG_RISK, "controls": CONTROLS},
+    formula="ln(1 + ∑ⱼ exp(bⱼ − a)) + c·(|a| + mean |b|)",
+    gradient=("∂ℓ/∂a = −1 + 1/(1 + ∑ᵢ exp(bᵢ − a)) + c·sign(a); ∂ℓ/∂bⱼ = exp(bⱼ − a)/(1 + ∑ᵢ exp(bᵢ − a)) + c/k·sign(bⱼ)"),
+    symbols={
+        "a": "the log-risk of the case, whose event was seen",
+        "b": "those of the controls, who were still at risk then",
+        "c": "what shrinks them",
+        "k": "how many controls there are",
+    },
+    aliases=("cox_cc", "cox_cc_loss", "CoxCCLoss"),
+    equals=(equal("pycox.models.loss.cox_cc_loss(case, controls.T, shrink=shrink)"),),
+    reference="Kvamme, Borgan and Scheel (2019), https://jmlr.org/papers/v20/18-424.html",
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE,
+)
+def cox_case_control(
+    case: Array,
+    controls: Array,
+    *,
+    shrink: Annotated[float, Ge(0), Le(1e6), Doc("What the size of the log-risks costs.")] = 0.0,
+) -> tuple[Array, tuple[Array, Array]]:
+    """The surprise that the case had the event and none of a few controls drawn from those still at risk.
+
+    It stands for the loss over all at risk, which no batch could hold.
+
+    Use when: a Cox model is trained in small batches on many samples, with controls drawn for each event.
+    Avoid when: all at risk fit in a batch: what the draw adds is noise (cox_partial_likelihood).
+    See also: cox_partial_likelihood, info_nce, bradley_terry.
+    """
+    lead = gap(pair(controls), pair(case[:, None]))
+    found = log_one_plus(lead, np.ones(controls.shape, np.bool_))
+    k = controls.shape[1]
+    cost = shrink * np.abs(case) + (shrink / k * np.abs(controls)).sum(axis=1)
+    share = found.slopes
+    return found.values + cost, (-share.sum(axis=1) + shrink * sign(case), share + shrink / k * sign(controls))
+
+
+@loss(
+    predictions=PER_INTERVAL,
+    targets={"interval": INTERVAL, "event": EVENT, "fraction": FRACTION},
+    formula="∑_(j < t) softplus(xⱼ) + c·softplus(xₜ) − δ·ln softplus(xₜ)",
+    gradient="σ(xⱼ) if j < t, σ(xⱼ)·(c − δ/softplus(xⱼ)) if j = t, else 0",
+    symbols={
+        "t": "the interval in which the sample was last seen",
+        "δ": "1 where the event was seen, 0 where not",
+        "c": "how much of that interval had passed",
+    },
+    aliases=("nll_pc_hazard_loss", "NLLPCHazardLoss", "piecewise_constant"),
+    equals=(equal("pycox.models.loss.nll_pc_hazard_loss(predictions, interval, event, fraction, reduction=reduction)"),),
+    reference="Kvamme and Borgan (2021), doi:10.1007/s10985-021-09532-6",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH,
+)
+def pc_hazard(predictions: Array, interval: NDArray[np.int64], event: Array, fraction: Array) -> tuple[Array, Array]:
+    """Fits a risk that is constant within each interval of time, to times that need not lie at their ends.
+
+    A prediction is the risk before the softplus, over the length of its interval.
+
+    Use when: time is continuous and the risk changes over it, but is much the same within each of a few intervals.
+    Avoid when: only the interval of an event is known, not where in it (logistic_hazard).
+    See also: logistic_hazard, pmf_nll, aft_nll.
+    """
+    place, index = np.arange(predictions.shape[1], dtype=np.int64), interval[:, None]
+    last = place == index
+    share = np.where(place < index, 1.0, np.where(last, fraction[:, None], 0.0))
+    risk = softplus(predictions)
+    seen = last & (event[:, None] > 0)
+    log_risk = np.where(predictions < -37.0, predictions, np.log(np.where(risk > 0, risk, 1.0)))
+    values = (share * risk).sum(axis=1) - np.where(seen, log_risk, 0.0).sum(axis=1)
+    steep = np.where(predictions < -37.0, 1.0, sigmoid(predictions) / np.where(risk > 0, risk, 1.0))
+    return values, share * sigmoid(predictions) - np.where(seen, steep, 0.0)
+
+
+@loss(
+    predictions=PER_INTERVAL,
+    targets={"interval": INTERVAL, "event": EVENT},
+    formula="δ·∑ⱼ [t < tⱼ]·e^((F(j) − F(i))/b)/n",
+    gradient="∂ℓ/∂F(j) = δ·[t < tⱼ]·e^((F(j) − F(i))/b)/(n·b)",
+    symbols={
+        "i": "the sample whose loss it is",
+        "δ": "1 where its event was seen, 0 where not",
+        "t": "the interval in which the sample was last seen",
+        "F": "of a sample, the probability that its event is no later than the interval t",
+        "b": "the width",
+        "n": "how many samples there are",
+    },
+    aliases=("rank_loss_deephit_single", "deephit_ranking"),
+    reference="Lee, Zame, Yoon and van der Schaar (2018), doi:10.1609/aaai.v32i1.11842",
+    properties=DIFFERENTIABLE | NON_NEGATIVE,
+    coupling="batch",
+    cost=Cost(per_number=200.0, beyond={"n²": 60.0}),
+)
+def deephit_rank(
+    predictions: Array,
+    interval: NDArray[np.int64],
+    event: Array,
+    *,
+    width: Annotated[float, Ge(1e-2), Le(1e6), Doc("What differences of probabilities are divided by.")] = 0.1,
+    ties: Annotated[
+        bool, Doc("Whether a censored sample of the same interval counts as later, as pycox has it by default.")
+    ] = False,
+) -> tuple[Array, Pullback]:
+    """Asks of each event that its sample was likelier to have had it by then than all that were seen later without.
+
+    Probabilities are the softmax of the predictions and of a 0 for the time after the last interval, as in pmf_nll, beside
+    which it is used. A sample's loss is the mean over the batch, where pairs that do not count are 0.
+
+    Use when: the order of risks is judged, by concordance, and a likelihood alone gets it wrong.
+    Avoid when: it is alone: any probabilities that rise in the right order do, true or not (pmf_nll).
+    See also: pmf_nll, cox_partial_likelihood, pairwise_logistic.
+    """
+    n, k = predictions.shape
+    chances = _chances(predictions)
+    reached = _running(chances)
+    blocks, every = tiles(n, n), np.arange(n, dtype=np.int64)
+
+    def of_pairs(rows: slice) -> Array:
+        """What each other sample adds to the losses of some (a, n)."""
+        index = interval[rows]
+        others = reached[0][:, index].T, reached[1][:, index].T
+        own = tuple(part[every[rows], index][:, None] for part in reached)
+        lead = over(pair_add(others, (-own[0], -own[1])), width)
+        later = interval > index[:, None]
+        if ties:
+            later |= (interval == index[:, None]) & (event == 0)
+        return np.where(later & (event[rows, None] > 0), exp_of(lead), 0.0) / n
+
+    def pullback(weights: Array) -> Array:
+        pulls = np.zeros((n, k))
+        for rows in blocks:
+            pull = weights[rows, None] * of_pairs(rows) / width
+            np.add.at(pulls.T, interval[rows], pull)
+            pulls[every[rows], interval[rows]] -= pull.sum(axis=1)
+        later = np.cumsum(pulls[:, ::-1], axis=1)[:, ::-1]  # each chance is in all that are reached from there on
+        return chances[0] * (later - (pulls * reached[0]).sum(axis=1, keepdims=True))
+
+    return np.concatenate([of_pairs(rows).sum(axis=1) for rows in blocks]), pullback
+
+
+def _chances(predictions: Array) -> Pair:
+    """The softmax of rows and of a 0 beside them, but for that of the 0."""
+    powers = pair_exp(below_largest(np.hstack((predictions, np.zeros((len(predictions), 1))))))
+    high, low = pair_divide(powers, pair_sum(powers))
+    return high[:, :-1], low[:, :-1]
+
+
+def _running(x: Pair) -> Pair:
+    """The sums of rows up to each number."""
+    high, low = np.empty_like(x[0]), np.empty_like(x[0])
+    total = np.zeros(len(high)), np.zeros(len(high))
+    for column in range(high.shape[1]):
+        total = pair_add(total, (x[0][:, column], x[1][:, column]))
+        high[:, column], low[:, column] = total
+    return high, low

@@ -1,0 +1,152 @@
+"""−ln of the probability that a distribution gives an interval, or of its density at a point, and how that moves with it.
+
+Ends are standard: those of the interval less the location, over the scale. Probabilities of an interval are written as sums
+of what is not negative, or as what lies beyond both of its ends, so that none of their digits cancel.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from app.losses.numerics.logit import logit
+from app.losses.numerics.pairs import Pair, either, pair_add, pair_multiply
+from app.losses.numerics.running import exp_of
+from app.losses.numerics.special import special
+from app.losses.numerics.stable import Array
+
+NODES, WEIGHTS = (np.asarray(part, np.float64) for part in np.polynomial.legendre.leggauss(24))
+HALF_LOG_2PI = 0.9189385332046727
+ROOT_HALF, ROOT_HALF_PI, ROOT_DENSITY = 0.7071067811865476, 1.2533141373155003, 0.3989422804014327
+
+
+class OfInterval(NamedTuple):
+    values: Array
+    slopes: Array
+    """To the location, over the scale."""
+
+
+class AtPoint(NamedTuple):
+    main: Pair
+    """−ln of the density but for the rest, unrounded: what is added to it may cancel."""
+    rest: Array
+    slopes: Array
+
+
+def interval_surprise(distribution: str, lower: Pair, upper: Pair, width: Pair) -> OfInterval:
+    """Of intervals, ∞ wide where an end is infinite."""
+    with np.errstate(all="ignore"):  # what is not chosen may be anything
+        return {"normal": _normal, "logistic": _logistic, "extreme": _extreme}[distribution](lower, upper, width)
+
+
+def point_surprise(distribution: str, z: Pair, more: Pair) -> OfInterval:
+    """Of the density at points, with something added."""
+    with np.errstate(all="ignore"):
+        found = {"normal": _normal_at, "logistic": _logistic_at, "extreme": _extreme_at}[distribution](z)
+        high, low = pair_add(found.main, more)
+        values = np.where(np.isfinite(found.main[0]), high + (np.where(np.isfinite(low), low, 0.0) + found.rest), np.inf)
+        return OfInterval(values, found.slopes)
+
+
+# --- logistic -----------------------------------------------------------------------------------------------------------
+
+
+def _logistic_at(z: Pair) -> AtPoint:
+    far = either(z[0] < 0, _minus(z), z)
+    return AtPoint(far, 2.0 * np.log1p(exp_of(_minus(far))), -np.tanh(0.5 * (z[0] + z[1])))
+
+
+def _logistic(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
+    """σ(b) − σ(a) is σ(b)·σ(−a)·(1 − e^(a − b))."""
+    a, b = logit(lower), logit(_minus(upper))
+    return OfInterval(b.softplus + a.softplus - np.log(-np.expm1(-(width[0] + width[1]))), b.sigmoid - a.sigmoid)
+
+
+# --- extreme ------------------------------------------------------------------------------------------------------------
+
+
+def _extreme_at(z: Pair) -> AtPoint:
+    return AtPoint(_minus(z), exp_of(z), -np.expm1(z[0] + z[1]))
+
+
+def _extreme(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
+    """e^(−e^a) − e^(−e^b) is e^(−e^a)·(1 − e^−d) with d = e^b − e^a."""
+    power, wide = np.where(np.isneginf(lower[0]), 0.0, exp_of(lower)), width[0] + width[1]
+    above = np.where(np.isinf(upper[0]), np.inf, exp_of(upper))
+    d = np.where(np.isinf(wide), above, power * np.expm1(wide))
+    log_d = upper[0] + (upper[1] + np.log(-np.expm1(-wide)))
+    less = np.where(d > 0.5, np.log1p(-np.exp(-d)), np.where(d > 1e-290, np.log(-np.expm1(-d)), log_d))
+    rest = np.where(d > 745.0, 0.0, np.where(d > 0, d / np.where(d > 0, np.expm1(d), 1.0), 1.0))
+    return OfInterval(power - less, rest - power)
+
+
+# --- normal -------------------------------------------------------------------------------------------------------------
+
+
+def _normal_at(z: Pair) -> AtPoint:
+    high, low = pair_multiply(z, z)
+    return AtPoint((0.5 * high, 0.5 * low), np.full_like(high, HALF_LOG_2PI), -(z[0] + z[1]))
+
+
+def _normal(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
+    """Turned so that its middle is not below 0: by quadrature where it is narrow, else by the tails beyond its ends."""
+    turned = lower[0] + upper[0] < 0
+    a, b = either(turned, _minus(upper), lower), either(turned, _minus(lower), upper)
+    whole, bounded = np.isneginf(a[0]) & np.isposinf(b[0]), np.isfinite(a[0]) & np.isfinite(b[0])
+    half, middle = 0.5 * (width[0] + width[1]), np.abs(0.5 * sum(pair_add(a, b)))
+    rate = np.where(bounded, middle * half, 0.0)
+    near = bounded & ((half < 0.7) | (a[0] > 0)) & (rate < 5.0) & (half < 3.0)
+    beyond = _beyond(a)
+    # of an interval above 0, its upper tail as a share of its lower one; of one around 0, both tails are missing in 1
+    log_share = -2.0 * rate + np.log(_steepness(a[0]) / _steepness(b[0]))
+    above = OfInterval(
+        beyond.values - np.log1p(-np.exp(log_share)), np.expm1(-2.0 * rate) * _steepness(a[0]) / -np.expm1(log_share)
+    )
+    missing = _tail(_minus(a)) + _tail(b)
+    around = OfInterval(-np.log1p(-missing), (_density(b) - _density(a)) / (1.0 - missing))
+    narrow = _quadrature(np.where(near, middle, 0.0), np.where(near, half, 1.0))
+    values, slopes = (
+        np.where(whole, 0.0, np.where(np.isinf(b[0]), one, np.where(near, two, np.where(a[0] > 0, three, four))))
+        for one, two, three, four in zip(beyond, narrow, above, around, strict=True)
+    )
+    slopes = np.where(np.isnan(slopes), -a[0], slopes)  # beyond the range, that of the nearer end
+    return OfInterval(np.where(np.isnan(values), np.inf, values), np.where(turned, -slopes, slopes))
+
+
+def _minus(x: Pair) -> Pair:
+    return -x[0], -x[1]
+
+
+def _quadrature(middle: Array, half: Array) -> OfInterval:
+    """∫ e^(−middle·t − t²/2) over ±half, by the nodes of Gauss and Legendre: no term is negative."""
+    t = half[:, None] * NODES
+    total = half * (WEIGHTS * np.exp(-middle[:, None] * t - 0.5 * t * t)).sum(axis=1)
+    values: Array = 0.5 * middle * middle + (HALF_LOG_2PI - np.log(total))
+    near_one = 0.5 * middle * middle < 1.0
+    values = np.where(near_one, -np.log(np.exp(-0.5 * middle * middle - HALF_LOG_2PI) * total), values)
+    return OfInterval(values, -2.0 * np.exp(-0.5 * half * half) * np.sinh(middle * half) / total)
+
+
+def _beyond(a: Pair) -> OfInterval:
+    """Of all that is above an end."""
+    low, steep = _tail(_minus(a)), _steepness(np.maximum(a[0], 0.0))
+    square = pair_multiply(a, a)[0]
+    values = np.where(a[0] > 0, 0.5 * square + HALF_LOG_2PI + np.log(steep), -np.log1p(-low))
+    slopes = np.where(a[0] > 0, -steep, -_density(a) / (1.0 - low))
+    return OfInterval(np.where(np.isneginf(a[0]), 0.0, values), np.where(np.isneginf(a[0]), 0.0, slopes))
+
+
+def _steepness(a: Array) -> Array:
+    """The density at a, over what is above: 1 over the ratio of Mills, a itself far out."""
+    ratio = ROOT_HALF_PI * np.asarray(special("erfcx")(np.minimum(a, 1e9) * ROOT_HALF), np.float64)
+    return np.where(a > 1e9, a, 1.0 / ratio)
+
+
+def _tail(a: Pair) -> Array:
+    """What is above an end that is not below 0."""
+    return np.where(np.isposinf(a[0]), 0.0, _density(a) / _steepness(np.maximum(a[0], -5.0)))
+
+
+def _density(x: Pair) -> Array:
+    high, low = pair_multiply(x, x)
+    low = np.where(np.isfinite(low), low, 0.0)
+    return np.where(np.isinf(x[0]), 0.0, exp_of((-0.5 * high, -0.5 * low))) * ROOT_DENSITY
