@@ -64,7 +64,7 @@ class Boosting:
         """The mean second derivative at the best constant, for a loss whose second derivative is positive everywhere."""
         start = np.tile(self.constant, (self.run.training.n, 1))
         with np.errstate(all="ignore"):
-            second = self.slopes.at(start).second
+            second = self.slopes.point(start).second
             if second is None or not self._bends_everywhere():
                 return None
             mean = float(second().mean())
@@ -80,7 +80,7 @@ class Boosting:
         spread = 1.0 if self.slopes.corners is None else float(self.slopes.corners.std()) or 1.0
         directions = np.random.default_rng(0).normal(size=(len(rows), k)) if k > 1 else np.ones((len(rows), 1))
         for far in (-8.0, -4.0, -2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0):
-            second = slopes.at(self.constant + far * spread * directions).second
+            second = slopes.point(self.constant + far * spread * directions).second
             if second is None or not (second() > 0).all():
                 return False
         return True
@@ -115,7 +115,7 @@ class Boosting:
         n, k = self.run.training.n, self.trees.outputs
 
         def objective(sums: Array) -> tuple[float, Array]:
-            there = self.slopes.at(np.tile(sums, (n, 1)))
+            there = self.slopes.point(np.tile(sums, (n, 1)))
             return float(there.losses.mean()), there.slope.sum(axis=0) / there.losses.size
 
         sums = np.zeros(k)
@@ -146,7 +146,7 @@ class Boosting:
         def epoch(rate: float) -> float:
             nonlocal known
             sums = state["sums"]
-            here = known[1] if known is not None and known[0] is sums else self.slopes.at(sums)
+            here = known[1] if known is not None and known[0] is sums else self.slopes.point(sums)
             bends = here.second() if here.second is not None and self.second_at_start is not None else None
             if not np.isfinite(here.slope).all() or (bends is not None and not np.isfinite(bends).all()):
                 state["sums"] = np.full_like(sums, np.nan)
@@ -245,7 +245,7 @@ class Boosting:
     def _moved(self, sums: Array, here: Point, trees: Sequence[Grown]) -> tuple[Array, Point, list[NDArray[np.bool_]]]:
         """The sums with what the trees add, what the loss is there, and the leaves of each tree that raise it."""
         moved = sums + np.stack([grown.tree["value"][grown.leaf, 0] for grown in trees], axis=1)
-        there = self.slopes.at(moved, here.pulls)
+        there = self.slopes.point(moved, here.pulls)
         return moved, there, [self._rising(grown, here.losses, there.losses, column) for column, grown in enumerate(trees)]
 
     def _rising(self, grown: Grown, before: Array, after: Array, column: int) -> NDArray[np.bool_]:

@@ -31,7 +31,7 @@ def is_absolute(slopes: Slopes) -> bool:
     """Whether the loss is the distance itself, times a number."""
     if slopes.corners is None:
         return False
-    losses = [slopes.at(slopes.corners + step).losses for step in (1.0, -1.0, 3.0)]
+    losses = [slopes.point(slopes.corners + step).losses for step in (1.0, -1.0, 3.0)]
     return bool(np.allclose(losses[0], losses[1]) and np.allclose(3.0 * losses[0], losses[2]) and losses[0].any())
 
 

@@ -177,7 +177,7 @@ class Planting:
             return np.stack(columns, axis=1)
         slopes = self._drawn(rows, weights)
         found = np.zeros((n_leaves, self.forest.outputs))
-        apart = slopes.at(np.zeros((len(rows), found.shape[1]))).losses.shape[1] == found.shape[1]
+        apart = slopes.point(np.zeros((len(rows), found.shape[1]))).losses.shape[1] == found.shape[1]
         for _ in range(1 if apart else SWEEPS):
             for column in range(found.shape[1]):
                 found[:, column] += slopes.least(found[leaf], column, leaf, n_leaves)

@@ -118,7 +118,7 @@ def roc_auc(predictions: Array, targets: Numbers, threshold: float = 0.0, weight
     With one number per class it is the mean over the classes, each against the rest. NaN where a class, or the rest, is empty.
     """
     if predictions.ndim == 2:
-        return float(np.mean([roc_auc(column, targets == at, 0.0, weights) for at, column in enumerate(predictions.T)]))
+        return float(np.mean([roc_auc(column, targets == label, 0.0, weights) for label, column in enumerate(predictions.T)]))
     counted = targets if weights is None else targets[weights > 0]
     if counted.all() or not counted.any():
         return float("nan")

@@ -386,12 +386,12 @@ def _check_trees(plan: Plan, model: Trees) -> None:
     name = plan.model.thing.name
     if plan.optimizer is not None:
         rate = "; its learning_rate is a parameter of the model" if isinstance(model, Boosted) else ""
-        said = f"{name} has no weights for an optimizer to move{rate}"
-        raise InvalidParameter([Fault(("optimizer",), "unexpected", said)])
+        message = f"{name} has no weights for an optimizer to move{rate}"
+        raise InvalidParameter([Fault(("optimizer",), "unexpected", message)])
     if plan.batch_size not in (None, "full"):
         sample = "subsample" if isinstance(model, Boosted) else "bootstrap of random_forest"
-        said = f"{name} takes all rows at once; {sample} is a parameter of the model"
-        raise InvalidParameter([Fault(("batch_size",), "unexpected", said)])
+        message = f"{name} takes all rows at once; {sample} is a parameter of the model"
+        raise InvalidParameter([Fault(("batch_size",), "unexpected", message)])
     _refuse_settings(plan, name, ("regularization", "gradient_clipping"))
     if isinstance(model, Forest):
         _refuse_settings(plan, name, ("schedule",))

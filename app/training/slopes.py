@@ -58,17 +58,17 @@ class Slopes:
 
     def least(self, sums: Array, column: int, leaf: NDArray[np.int64], n_leaves: int) -> Array:
         """(l,) what has to be added to one column of the sums (n, k) for the least loss over the rows of each leaf."""
-        pulls, moved = self.at(sums).pulls, sums.copy()
+        pulls, moved = self.point(sums).pulls, sums.copy()
 
         def slope(constants: Array) -> Array:
             np.add(sums[:, column], constants[leaf], out=moved[:, column])
-            return sums_of(leaf, self.at(moved, pulls).slope[:, column], n_leaves)
+            return sums_of(leaf, self.point(moved, pulls).slope[:, column], n_leaves)
 
         if self.corners is not None:
             return least_of_differences(slope, leaf, (self.corners - sums)[:, column], n_leaves)
         return least(slope, n_leaves)
 
-    def at(self, sums: Array, pulls: Array | None = None) -> Point:
+    def point(self, sums: Array, pulls: Array | None = None) -> Point:
         """Of sums (n, k); `pulls` are those of another point."""
         predictions = self.output.of(sums)
         losses, gradient, second = self._derivatives(predictions)
@@ -96,6 +96,6 @@ class Slopes:
         for column in range(sums.shape[1]):
             step = np.zeros_like(sums)
             step[:, column] = BESIDE * np.maximum(1.0, np.abs(sums[:, column]))
-            rise = self.at(sums + step, pulls).slope - self.at(sums - step, pulls).slope
+            rise = self.point(sums + step, pulls).slope - self.point(sums - step, pulls).slope
             curvature[:, column] = rise[:, column] / (2.0 * step[:, column])
         return curvature

@@ -113,8 +113,8 @@ def split(
     count = round(held.fraction * n)
     if not 0 < count < n:
         none = "validate with" if count == 0 else "train on"
-        said = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
-        refuse_at(("validation", "fraction"), "no_samples", said)
+        message = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
+        refuse_at(("validation", "fraction"), "no_samples", message)
     rng = np.random.default_rng([held.seed, 1])
     if held.split == "ordered":
         return np.arange(n - count), np.arange(n - count, n)
@@ -132,8 +132,8 @@ def split(
 def _stratified(classes: NDArray[np.intp] | None, fraction: float, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """So many rows, of each class the fraction of its rows within one."""
     if classes is None:
-        said = "stratified needs classes, and these targets are none that this loss takes; random, ordered or grouped do not"
-        refuse_at(("validation", "split"), "does_not_fit", said)
+        message = "stratified needs classes, and these targets are none that this loss takes; random, ordered or grouped do not"
+        refuse_at(("validation", "split"), "does_not_fit", message)
     sizes = np.bincount(classes)
     exact = sizes * fraction
     wanted = np.floor(exact).astype(np.intp)

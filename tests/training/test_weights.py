@@ -42,13 +42,13 @@ def test_a_row_of_weight_two_is_that_row_twice(name: str, way: str) -> None:
     repeated = np.repeat(np.arange(60), TWICE.astype(int))
     twin = Table(table.inputs[repeated], np.asarray(table.targets)[repeated])
     changes = {"loss": loss(name), "metrics": tuple(map(metric, metrics)), "validation": NONE, **WAYS[way]}
-    runs = [prepare(plan(each, **changes)) for each in (replace(table, sample_weight=TWICE), twin)]
+    runs = [prepare(plan(item, **changes)) for item in (replace(table, sample_weight=TWICE), twin)]
     weighted, whole = (finish(run, trained(run)) for run in runs)
     if way != "lbfgs":  # whose course depends on roundings
         np.testing.assert_allclose(weighted.predictions[repeated], whole.predictions, rtol=1e-6, atol=1e-7)
     assert weighted.training_loss == pytest.approx(whole.training_loss, rel=1e-6, abs=2e-8)
-    for each in metrics:
-        assert weighted.metrics[each][0] == pytest.approx(whole.metrics[each][0], rel=1e-6)
+    for item in metrics:
+        assert weighted.metrics[item][0] == pytest.approx(whole.metrics[item][0], rel=1e-6)
 
 
 def test_steps_weigh_rows_by_their_multiple_of_the_mean() -> None:
