@@ -35,6 +35,7 @@ export function play(run, { frame, end, refused }) {
   let due = 0;
   let timer = 0;
   let tries = 0;
+  let stepping = false;
   const over = () => run.answer !== null && run.shown >= run.history.length;
   const finish = (/** @type {string} */ how) => {
     if (run.phase === "ended") return;
@@ -58,6 +59,9 @@ export function play(run, { frame, end, refused }) {
     if (run.phase === "playing") {
       due = Math.min(due + ((now - last) / WHOLE_MS) * planned, run.history.length);
       show(Math.max(Math.floor(due), run.shown));
+    } else if (stepping && run.history.length > run.shown) {
+      stepping = false;
+      show(run.shown + 1);
     }
     last = now;
   };
@@ -93,7 +97,7 @@ export function play(run, { frame, end, refused }) {
     },
     step: () => {
       run.phase = "paused";
-      show(run.shown + 1);
+      stepping = true; // the next epoch may be still to come
     },
     stop: () => finish(`Stopped at epoch ${run.shown}`),
   };
