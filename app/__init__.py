@@ -37,9 +37,11 @@
         recommend.py     which losses suit (POST /v1/recommend); described.py: some targets; traits.py: what these are like
         pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
-        run.py           what was asked for (Plan), checked and made ready (Run); tables.py: its rows
+        run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
         objective.py     a loss as what a model is trained on: whether it fits, and its slope
-        models.py        linear, mlp, boosted_trees; network.py, trees.py, activations.py: what they are made of
+        models.py        linear, mlp, boosted_trees, ...; network.py, trees.py, activations.py: what they are made of
+        boosting.py      trees on the slopes of a loss; slopes.py, leaf_values.py: their leaves; bins.py: how they are grown
+        forest.py        decision trees and forests; criteria.py: what splits them; columns.py: categories and constraints
         optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name
         learners.py      how a model learns for one epoch
         fit.py           epoch after epoch, from a state that can be saved
@@ -65,7 +67,7 @@
         replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
         problems.py      errors as answers; unknown.py: where a field that there is not belongs
-        http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: the processes
+        http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

@@ -56,7 +56,7 @@ SYNONYMS: Mapping[str, str] = {
     "min_samples_leaf": "min_child_samples min_data_in_leaf",
     # models
     "mlp": "neural_network neural_net nn nnet multilayer dense sequential",
-    "boosted_trees": "xgboost lightgbm catboost xgb lgbm random_forest decision_tree trees",
+    "boosted_trees": "xgboost lightgbm catboost xgb lgbm trees",
 }
 """Our words, each with what others call the same. A word may stand for several of ours: what is there decides."""
 

@@ -71,7 +71,7 @@ The `code` of a fault says which rule was broken:
 `unknown_class`, `unknown_family`, `unknown_property`, `unknown_dataset`, \
 `unknown_model`, `unknown_optimizer`, `unknown_schedule`, `unknown_metric` |
 | arrays | `not_an_array`, `not_an_object`, `not_a_number`, `not_finite`, `empty`, `ragged`, `shape`, `shape_mismatch` |
-| numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding`, `ambiguous` |
+| numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding`, `ambiguous`, `constant` |
 | what does not go together | `reduction`, `output`, `clip`, `classes`, `ignore_index`, `no_samples` |
 | curves | `no_curve`, `axis` |
 | samples to compare | `too_few_samples`, `one_group` |

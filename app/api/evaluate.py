@@ -158,9 +158,17 @@ Mask: TypeAlias = Annotated[
 TableData: TypeAlias = Annotated[
     Any,
     Field(
-        description="A table, whose columns are named where arrays stand otherwise: columns and rows (pandas' orient "
-        '"split"), row objects, or an object of columns. Columns without a role are ignored.',
-        examples=[{"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]}, [{"score": 0.9, "label": 1}]],
+        description="A table, whose columns are named where arrays stand otherwise: a name for one column, a list of names for "
+        'several side by side. Any of five forms, the same numbers in each: columns and rows, as pandas\' orient "split" has '
+        "them; row objects; an object of columns, each a list; or each an object by row; or row objects beside their schema, as "
+        'orient "table" has them. null is a missing number. Columns without a role are ignored.',
+        examples=[
+            {"columns": ["score", "label"], "data": [[0.9, 1], [0.2, 0]]},
+            [{"score": 0.9, "label": 1}, {"score": 0.2, "label": 0}],
+            {"score": [0.9, 0.2], "label": [1, 0]},
+            {"score": {"0": 0.9, "1": 0.2}, "label": {"0": 1, "1": 0}},
+            {"schema": {}, "data": [{"score": 0.9, "label": 1}, {"score": 0.2, "label": 0}]},
+        ],
     ),
     WithJsonSchema(UNTYPED),
 ]

@@ -1,9 +1,10 @@
 """Registry -> Pydantic: the union of everything a request may name, one model each, with its parameters."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cached_property, lru_cache, wraps
 from types import UnionType
 from typing import (
@@ -40,7 +41,7 @@ from pydantic import (
     WrapValidator,
     create_model,
 )
-from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import Doc, TypeAliasType
 
 from app.api.words import OneOrMore, Part
@@ -52,6 +53,7 @@ from app.losses.parameters import Per
 from app.registry import Alias, Declared, Registry
 from app.serving.unknown import Belongs
 from app.suggestions import translated
+from app.training import METRICS
 from app.wire.faults import listed
 from app.wire.json import decode, encode
 
@@ -279,9 +281,13 @@ class OneOf:
             self._within = False
 
 
+PYDANTICS_OWN = frozenset(get_args(core_schema.ErrorType))
+
+
 def _under(name: str, detail: ErrorDetails) -> InitErrorDetails:
     ctx = detail.get("ctx", {})
-    return InitErrorDetails(type=detail["type"], loc=(name, *detail["loc"]), input=detail["input"], ctx=ctx)
+    kind = detail["type"] if detail["type"] in PYDANTICS_OWN else PydanticCustomError(*cast(Any, (detail["type"], detail["msg"])))
+    return InitErrorDetails(type=kind, loc=(name, *detail["loc"]), input=detail["input"], ctx=ctx)
 
 
 def named(component: str, noun: str, models: Mapping[str, type[Spec]], unnamed: type[Part] | None = None) -> Any:
@@ -472,8 +478,22 @@ def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple
     name = document["name"]
     if not isinstance(name, str):
         raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
-    meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
+    try:
+        meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
+    except UnknownName as error:
+        raise _with_way_out(error, name) if registry is NAMED else error from None
     return [(other, {**other.sets(document), **document, "name": declared.name}) for declared, other in meanings]
+
+
+def _with_way_out(error: UnknownName, name: str) -> UnknownName:
+    """The same error, with what a name that is like none of a loss is of, or where losses are found by what they do."""
+    if not error.detail.endswith(repr(name[:80]) + "."):
+        return error
+    try:
+        hint = f"{METRICS.resolve(name)[0].name} is a metric, which a run takes in metrics."
+    except UnknownName:
+        hint = "GET /v1/losses?search= finds losses by what they do."
+    return UnknownName([replace(fault, message=f"{fault.message} {hint}") for fault in error.faults])
 
 
 def _unnamed(document: Mapping[str, object], registry: Registry[Any]) -> str:
@@ -523,6 +543,8 @@ def _by_kind(annotation: Any) -> Any:
 
     def kind_of(value: object) -> str | None:
         kind = "number" if type(value) in (int, float) else KINDS.get(type(value))
+        if kind == "word" and value not in words and NUMBER.fullmatch(str(value)):
+            kind = "number"  # as an address has it; where it is none, the number says so
         return None if kind not in kinds or (kind == "word" and value not in words) else kind
 
     told = {
@@ -538,6 +560,7 @@ def _by_kind(annotation: Any) -> Any:
     return Annotated[either, Discriminator(kind_of, "kind", f"Input should be {rule}"), _AnyOf()]
 
 
+NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")
 KINDS: Mapping[Any, str] = {list: "list", dict: "object", Literal: "word", str: "word", type(None): "null"}
 """The kinds of value that a parameter may be, by its type in Python; all others are numbers."""
 

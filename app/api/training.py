@@ -1,5 +1,6 @@
 """POST /v1/train: what a loss does when a model is trained on it."""
 
+import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -7,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     Field,
@@ -68,6 +70,8 @@ from app.training.learners import State
 from app.training.network import Network
 from app.training.objective import agree_on, fitting, predicted
 from app.training.surface import surface
+from app.training.trees import Trees
+from app.training.weights import ClassWeight
 from app.wire import faults
 
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
@@ -111,6 +115,14 @@ class InlineData(Part):
     classes: Classes = None
     features: Annotated[
         Names | None, Field(description="Names of the inputs' columns; a table's are those of its columns."), Listed
+    ] = None
+    sample_weight: Annotated[
+        Targets, Field(description="(n,) what each row counts: one of weight 2 is that row twice, one of 0 is not there.")
+    ] = None
+    groups: Annotated[
+        list[int | str] | None,
+        Field(description="(n,) whole numbers or words: rows of one group stay together where validation.split is grouped."),
+        Listed,
     ] = None
 
     @model_validator(mode="before")
@@ -157,12 +169,20 @@ class Validation(Part):
     """Which rows the model is not trained on but measured with: a share, the last ones, or others."""
 
     fraction: Annotated[float | None, Field(description="A share of the rows, drawn by the seed.", gt=0, lt=1)] = None
+    split: Annotated[
+        Literal["random", "stratified", "grouped", "ordered"],
+        Field(
+            description="How the share is drawn: stratified takes it of each class, grouped takes whole groups of data.groups, "
+            "and ordered takes the last rows, as where rows follow each other in time."
+        ),
+    ] = "random"
     seed: Annotated[int, Field(description="What the share is drawn from.", ge=0, lt=2**32)] = 0
     last: Annotated[int | None, Field(description="So many rows from the end.", ge=1)] = None
     inputs: Annotated[Numbers2D, Field(description="Other rows altogether, with their targets.")] = None
     targets: Annotated[
         Targets, Field(description="Of these rows; names are among the classes of the data.", validation_alias=TARGETS)
     ] = None
+    sample_weight: Annotated[Targets, Field(description="(n,) what each of these rows counts.")] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -178,6 +198,11 @@ class Validation(Part):
             raise InvalidInput(
                 [Fault(("validation", "seed"), "unexpected", "validation.seed is for a fraction: nothing else is drawn")]
             )
+        if self.fraction is None and self.split != "random":
+            raise InvalidInput([Fault(("validation", "split"), "unexpected", "validation.split is for a fraction")])
+        if self.inputs is None and self.sample_weight is not None:
+            message = "validation.sample_weight is of validation.inputs; other rows have their weight in data.sample_weight"
+            raise InvalidInput([Fault(("validation", "sample_weight"), "unexpected", message)])
         return self
 
 
@@ -245,9 +270,15 @@ def _rows_of_a_step(value: object) -> object:
 class TrainRequest(Part):
     """Data, a model, a loss and how to minimise it. Every field has a default that works."""
 
-    data: Annotated[DataSpec, Field(description="A named dataset, or `inputs` and `targets`.", validate_default=True)] = cast(
-        Any, {"name": "circles"}
-    )
+    data: Annotated[
+        DataSpec,
+        Field(
+            description="A named dataset; or `inputs` and `targets`; or a table with the name of the column of `targets`: "
+            '`{"rows": [{"x": 1, "y": 2}, ...], "targets": "y"}`, or `{"columns": ["x", "y"], "data": [[1, 2], ...], "targets": '
+            '"y"}`. `inputs` may then name columns too; without it all others are inputs, and their names are the features.',
+            validate_default=True,
+        ),
+    ] = cast(Any, {"name": "circles"})
     model: Annotated[ModelSpec, Field(description="What is trained.", validate_default=True)] = cast(Any, {"name": "mlp"})
     loss: Annotated[
         LossSpec | None,
@@ -283,6 +314,15 @@ class TrainRequest(Part):
         Field(description="What else to measure after each epoch: metrics, or any loss.", max_length=10, default_factory=list),
         OneOrMore,
     ]
+    class_weight: Annotated[
+        Any,
+        WithJsonSchema(UNTYPED),
+        Field(
+            description='What rows count by their class, beside their own weight, in both losses: "balanced" (n / (k·n of the '
+            "class)), a number for each class, or an object by class name, in which a class that is missing counts 1.",
+            examples=["balanced", [1, 5], {"rare": 10}],
+        ),
+    ] = None
     seed: Annotated[int, Field(description="What weights, order and dropout are drawn from.", ge=0, lt=2**32)] = 0
     outputs: Annotated[
         list[Extra], Field(description="What else to answer.", max_length=MOST_OUTPUTS, default_factory=list), Listed, OneOrMore
@@ -307,10 +347,21 @@ class TrainRequest(Part):
     def _prepared(self, plan: Plan, limits: Limits) -> Run:
         """The run. Where a loss does not fit a named dataset, the request has no targets that could be wrong."""
         try:
-            return prepare(plan, limits)
+            return self._told(prepare(plan, limits))
         except CallerError as error:
             mine = error.moved(FIELDS)
             raise (mine if isinstance(self.data, InlineData) else gathered(mine, {("data", "targets"): ("loss",)})) from None
+
+    def _told(self, run: Run) -> Run:
+        """The run, with a warning of what was asked for and is not done; refused where an output is of other models."""
+        if not isinstance(run.model, Trees) and "feature_importances" in self.outputs:
+            message = f"feature_importances are of models of trees ({TREES}); {run.plan.model.thing.name} has none"
+            raise InvalidInput([Fault(("outputs", self.outputs.index("feature_importances")), "unexpected", message)])
+        epochs = run.plan.model.thing.epochs
+        if epochs is None or "epochs" not in self.model_fields_set or self.epochs <= epochs:
+            return run
+        message = f"{run.plan.model.thing.name} is grown in {epochs} epoch: epochs {self.epochs} changes nothing"
+        return replace(run, warnings=(*run.warnings, message))
 
     @property
     def runs(self) -> Sequence[Run]:
@@ -357,6 +408,10 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.training_epochs, settings.training_parameters, settings.training_row_epochs)
 
 
+Words: TypeAlias = Mapping[int, Sequence[str]]
+"""The words of columns of categories, in the order of the numbers that stand for them."""
+
+
 class Rows(NamedTuple):
     """The data of a request, with the names that its columns and classes have, and the kind of its targets."""
 
@@ -368,7 +423,7 @@ class Rows(NamedTuple):
 def data_of(request: TrainRequest) -> Rows:
     given = request.data
     if isinstance(given, InlineData):
-        table = _inline(given)
+        table = _inline(given, request.model)
         return Rows(table, table.features, None)
     dataset = DATASETS[given.name]
     try:
@@ -378,7 +433,7 @@ def data_of(request: TrainRequest) -> Rows:
     return Rows(Table(data.inputs, data.targets, data.classes, given.name, data.features), data.features, dataset.task)
 
 
-def _inline(given: InlineData) -> Table:
+def _inline(given: InlineData, model: Spec) -> Table:
     targets, classes = _targets(given.targets, ("data", "targets")), given.classes
     if classes is not None and len(set(classes)) < len(classes):
         raise InvalidInput([Fault(("data", "classes"), "duplicate", "data.classes must be different names")])
@@ -386,31 +441,80 @@ def _inline(given: InlineData) -> Table:
         classes = classes or _occurring(cast(Sequence[str], targets))
     elif classes is not None:
         _check_indices(targets, len(classes))
-    inputs = _inputs(given.inputs, ("data", "inputs"))
+    inputs, words = _inputs(given.inputs, ("data", "inputs"), model)
     features = None if given.features is None else tuple(given.features)
     if features is not None and inputs.ndim == 2 and len(features) != inputs.shape[1]:
         message = f"data.features has {len(features)} names, and data.inputs {inputs.shape[1]} columns: one is needed for each"
         raise InvalidInput([Fault(("data", "features"), "length", message)])
-    return Table(inputs, targets, classes, None, features)
+    groups = given.groups
+    if groups is not None and len(groups) != len(inputs):
+        message = f"data.groups must have one entry per row of inputs: {len(inputs)}, not {len(groups)}"
+        raise InvalidInput([Fault(("data", "groups"), "shape_mismatch", message)])
+    return Table(
+        inputs, targets, classes, None, features, _weights(given.sample_weight, ("data", "sample_weight")), groups, words
+    )
 
 
-def _inputs(given: object, path: Path) -> Numbers:
-    """Inputs as numbers: a column of text is refused at its first cell, and a number that is missing wherever it is."""
+def _inputs(given: object, path: Path, model: Spec, known: Words | None = None) -> tuple[Numbers, Words]:
+    """Inputs as numbers, NaN where one is missing and the model takes that; and the words that columns of categories have.
+
+    A column of other text is refused at its first cell, and a number that is missing wherever it is. `known` are the words of
+    other rows: any that is not among them is missing.
+    """
+    given, words = _without_words(given, model.given.get("categorical_features"), known)
     try:
         inputs = faults.numbers(given, path, gaps=True)
     except InvalidArray as error:
         first = {fault.path[-1]: fault for fault in reversed(error.faults) if fault.code == "not_a_number"}
         text = [replace(fault, message=f"{fault.message}; {ONE_HOT}") for fault in reversed(first.values())]
         raise InvalidArray(text or error.faults) from None
-    missing: list[list[int]] = np.argwhere(np.isnan(inputs))[:MAX_FAULTS].tolist()
+    takes_gaps = not MODELS[model.name].optimized
+    missing: list[list[int]] = [] if takes_gaps else np.argwhere(np.isnan(inputs))[:MAX_FAULTS].tolist()
     if missing:
         places = [(*path, *index) for index in missing]
         raise InvalidArray([Fault(place, "not_a_number", f"{faults.name(place)} must be {MISSING}") for place in places])
-    return inputs
+    return inputs, words
 
 
-MISSING = "a number, not null or NaN: leave the row out, or fill it in, as with its column's mean or median"
+def _without_words(given: object, categorical: object, known: Words | None) -> tuple[object, Words]:
+    """Rows with the words of categories as numbers, by the order of their names."""
+    rows = faults.listed(given) if isinstance(categorical, list) and not isinstance(given, np.ndarray) else None
+    cells = [faults.listed(row) for row in cast(list[object], rows)] if isinstance(rows, list) else []
+    if not cells or not all(isinstance(row, list) for row in cells):
+        return cast(object, given), known or {}
+    table = [list(row) for row in cast(list[list[object]], cells)]
+    words = dict(known or {})
+    for column in range(max(map(len, table), default=0)) if known is None else ():
+        found = {row[column] for row in table if column < len(row) and row[column] is not None and _is_plain(row[column])}
+        if _is_categorical(column, cast(list[object], categorical)) and found and all(isinstance(cell, str) for cell in found):
+            words[column] = sorted(map(str, found))
+    for column, names in words.items():
+        places: dict[object, int] = {name: place for place, name in enumerate(names)}
+        for row in table:
+            if column < len(row) and isinstance(row[column], str):
+                row[column] = places.get(row[column])
+    return table, words
+
+
+def _is_plain(cell: object) -> bool:
+    return isinstance(cell, str | int | float | bool)
+
+
+def _is_categorical(column: int, categorical: list[object]) -> bool:
+    """Whether a column may be one of categories; those that are told by name are known later."""
+    return column in categorical or any(isinstance(name, str) for name in categorical)
+
+
+TREES = ", ".join(name for name, declared in MODELS.items() if not declared.optimized)
+MISSING = (
+    "a number, not null or NaN: leave the row out, or fill it in, as with its column's mean or median; "
+    f"or take a model that can do without, of {TREES}"
+)
 """What is said of an input that is missing."""
+
+
+def _weights(given: object, path: Path) -> NDArray[np.float64] | None:
+    return None if given is None else faults.numbers(given, path)
 
 
 def _targets(given: object, path: Path) -> Raw:
@@ -464,7 +568,7 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         loss=loss,
         optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
-        validation=_held(request.validation),
+        validation=_held(request, rows.table.words),
         epochs=request.epochs,
         batch_size=request.batch_size,
         shuffle=request.shuffle,
@@ -479,7 +583,28 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         restore_best=bool(stopping and stopping.restore_best),
         metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in _metrics(request, rows.table, loss)),
         seed=request.seed,
+        class_weight=_class_weight(request.class_weight),
     )
+
+
+def _class_weight(given: object) -> ClassWeight | None:
+    """What rows count by their class, where it is written as one of its three forms."""
+    given = faults.listed(given)
+    if given is None or given == "balanced":
+        return cast(str | None, given)
+    numbers: Mapping[object, object]
+    if isinstance(given, dict):
+        numbers = cast(dict[object, object], given)
+    elif isinstance(given, list):
+        numbers = dict(enumerate(cast(list[object], given)))
+    else:
+        message = 'class_weight is "balanced", a list with a number for each class, or an object of such by class name'
+        raise InvalidInput([Fault(("class_weight",), "type", message)])
+    for key, number in numbers.items():
+        if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number < math.inf:
+            message = f"class_weight[{key}] must be a number from 0 on"
+            raise InvalidInput([Fault(("class_weight", cast("int | str", key)), "out_of_range", message)])
+    return cast(ClassWeight, given)
 
 
 def _loss(request: TrainRequest, rows: Rows) -> Chosen:
@@ -536,13 +661,17 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     return USUAL_OPTIMIZER
 
 
-def _held(validation: Validation | None) -> Holdout:
+def _held(request: TrainRequest, words: Words) -> Holdout:
+    validation = request.validation
     if validation is None:
         return Holdout(fraction=None)
     if validation.inputs is None:
-        return Holdout(validation.fraction, validation.last, None, validation.seed)
-    inputs = _inputs(validation.inputs, ("validation", "inputs"))
-    return Holdout(None, None, Table(inputs, _targets(validation.targets, ("validation", "targets"))))
+        return Holdout(validation.fraction, validation.last, None, validation.seed, validation.split)
+    inputs, _ = _inputs(validation.inputs, ("validation", "inputs"), request.model, words)
+    targets = _targets(validation.targets, ("validation", "targets"))
+    return Holdout(
+        None, None, Table(inputs, targets, sample_weight=_weights(validation.sample_weight, ("validation", "sample_weight")))
+    )
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------
@@ -576,7 +705,7 @@ def train(request: TrainRequest) -> Generator[Event]:
     yield Event("end", respond(request.features, request.outputs, run, state, ends))
 
 
-COLUMNS = Layout(("inputs", "targets", "labels"), ("data",), InlineData, rest="inputs")
+COLUMNS = Layout(("inputs", "targets", "labels", "sample_weight", "groups"), ("data",), InlineData, rest="inputs")
 """What may be columns of a table."""
 
 TRAIN = Call(

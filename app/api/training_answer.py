@@ -19,7 +19,7 @@ from app.training.tables import Scale
 DIAGNOSIS_SECONDS = 10.0
 """What diagnoses may take beyond the time of the run: trying other rates takes a large model as long as an epoch."""
 
-Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "surface"]
+Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "feature_importances", "surface"]
 
 
 class SurfaceEntry(TypedDict):
@@ -133,6 +133,12 @@ class TrainResponse(SetUp):
         Annotated[Any, Field(description="For the validation rows, or the training rows without any; in the targets' own units.")]
     ]
     per_sample: NotRequired[Annotated[list[NumberOrNull], Field(description="The loss of each of these rows: (n,).")]]
+    feature_importances: NotRequired[
+        Annotated[
+            list[float],
+            Field(description="(d,): the share of the gain of all splits that came by each column; all 0 without a split."),
+        ]
+    ]
     surface: NotRequired[
         Annotated[
             SurfaceEntry | None, Field(description="Of the model that is kept; null for trees, and for more than two columns.")

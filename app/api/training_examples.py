@@ -76,6 +76,16 @@ EXAMPLES = {
         metrics=[{"name": "accuracy"}],
         outputs=["parameters", "predictions", "per_sample"],
     ),
+    "rare_class": _example(
+        "A rare class that counts as much as the other",
+        "One row in ten is positive: each class weighs the same in all, and the validation rows have their share of both.",
+        data={"name": "classification", "n_samples": 400, "weights": [0.9]},
+        loss={"name": "binary_cross_entropy", "from_logits": True},
+        class_weight="balanced",
+        validation={"fraction": 0.25, "split": "stratified"},
+        epochs=20,
+        metrics=[{"name": "f1"}, {"name": "roc_auc"}],
+    ),
     "boosted_trees": _example(
         "Boosted trees on any loss",
         "One tree an epoch, each fitted to the gradient of the absolute error that the ones before it left.",

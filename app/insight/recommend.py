@@ -63,9 +63,18 @@ class Recommended(NamedTuple):
 
 def _delta(data: Data) -> object:
     """Where 95 % of the efficiency of the mean is kept under normal residuals (Huber 1964): 1.345 robust deviations."""
+    return _spread(data, 1.345)
+
+
+def _c(data: Data) -> object:
+    """The same of Cauchy's loss (Holland and Welsch 1977): 2.385 robust deviations."""
+    return _spread(data, 2.385)
+
+
+def _spread(data: Data, times: float) -> float:
     numbers = (data.targets if data.residuals is None else data.residuals).reshape(-1)
     spread = 1.4826 * float(np.median(np.abs(numbers - np.median(numbers))))
-    return float(f"{1.345 * spread:.3g}") or 1.0
+    return float(f"{times * spread:.3g}") or 1.0
 
 
 def _odds(data: Data) -> object:
@@ -294,6 +303,58 @@ ADVICE: Sequence[Advice] = (
         {"multilabel": 9.0},
         "Cross-entropy of each label's logit, averaged over a row.",
         "Its predictions are logits.",
+    ),
+    Advice(
+        "pseudo_huber",
+        {"regression": 4.5},
+        "Huber's with a smooth seam: it has every derivative.",
+        "Near its delta it is neither quadratic nor linear, and delta is one more thing to choose.",
+        {"outliers": ROBUST},
+        {"delta": _delta},
+    ),
+    Advice(
+        "cauchy",
+        {"regression": 1.0},
+        "Its pull dies away: a target that is very far off is nearly left out.",
+        "It is not convex: where training starts decides where it ends.",
+        {"outliers": ROBUST},
+        {"c": _c},
+    ),
+    Advice(
+        "cox_partial_likelihood",
+        {"survival": 10.0},
+        "It takes censored times for what they are, and asks only for the order of risks.",
+        "It gives no times; it wants targets as objects with time and event, and its value is of the whole batch.",
+    ),
+    Advice(
+        "logistic_hazard",
+        {"survival": 9.0},
+        "The hazard of each interval, censored or not: it gives a curve of survival.",
+        "Times have to be cut into intervals.",
+    ),
+    Advice(
+        "interval_score",
+        {"quantile": 9.0},
+        "Both ends of an interval in one number: its width, and a fine for each target outside.",
+        "It wants predictions as objects with lower and upper.",
+    ),
+    Advice(
+        "ranking_softmax",
+        {"ranking": 9.0},
+        "What is relevant should have the largest share of a list's softmax.",
+        "It wants a whole list as a row: (n, k) scores and relevances.",
+    ),
+    Advice(
+        "listnet",
+        {"ranking": 8.5},
+        "The same for relevances with grades: both orders as distributions.",
+        "It wants a whole list as a row, and its least value is not 0.",
+    ),
+    Advice(
+        "bradley_terry",
+        {"ranking": 7.0},
+        "The probability that one of two wins, from the difference of their scores.",
+        "It wants pairs, and says nothing of lists.",
     ),
     Advice(
         "margin_ranking",

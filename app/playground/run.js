@@ -13,6 +13,10 @@ import { events, Lost, Problem } from "./service.js";
 
 const WHOLE_MS = 4000;
 const FRAME_MS = 70;
+/** There is no place for a run just now, as that of the one before may still be taken. */
+const BUSY = 503;
+const AGAIN_MS = 1000;
+const MOST_TRIES = 20;
 
 /** @param {string} name @param {Fields} request @returns {Run} */
 export function newRun(name, request) {
@@ -30,6 +34,8 @@ export function play(run, { frame, end, refused }) {
   let last = performance.now();
   let due = 0;
   let timer = 0;
+  let tries = 0;
+  let stepping = false;
   const over = () => run.answer !== null && run.shown >= run.history.length;
   const finish = (/** @type {string} */ how) => {
     if (run.phase === "ended") return;
@@ -53,6 +59,9 @@ export function play(run, { frame, end, refused }) {
     if (run.phase === "playing") {
       due = Math.min(due + ((now - last) / WHOLE_MS) * planned, run.history.length);
       show(Math.max(Math.floor(due), run.shown));
+    } else if (stepping && run.history.length > run.shown) {
+      stepping = false;
+      show(run.shown + 1);
     }
     last = now;
   };
@@ -69,6 +78,10 @@ export function play(run, { frame, end, refused }) {
       }
     } catch (error) {
       if (controller.signal.aborted) return;
+      if (error instanceof Problem && error.status === BUSY && !run.history.length && run.phase !== "ended" && tries++ < MOST_TRIES) {
+        window.setTimeout(read, AGAIN_MS);
+        return;
+      }
       finish(error instanceof Lost ? `The service was lost at epoch ${run.shown}` : "");
       if (error instanceof Problem) refused(error);
       else if (!(error instanceof Lost)) throw error;
@@ -84,7 +97,7 @@ export function play(run, { frame, end, refused }) {
     },
     step: () => {
       run.phase = "paused";
-      show(run.shown + 1);
+      stepping = true; // the next epoch may be still to come
     },
     stop: () => finish(`Stopped at epoch ${run.shown}`),
   };

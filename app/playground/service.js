@@ -12,6 +12,7 @@ export class Problem extends Error {
   /** @param {{detail?: string, errors?: Fault[]}} document @param {number} status */
   constructor(document, status) {
     super(document.detail ?? `the service answered ${status}`);
+    this.status = status;
     /** @type {Fault[]} */
     this.faults = document.errors ?? [];
   }

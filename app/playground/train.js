@@ -18,6 +18,7 @@ import { takeaway } from "./takeaway.js";
 /** @typedef {import("./parameters.js").Field} Field */
 
 const MOST_RUNS = 4;
+const REST_MS = 500;
 const FIRST = ["n_samples", "noise", "hidden"];
 const KINDS = /** @type {const} */ ({ data: "datasets", model: "models", optimizer: "optimizers", schedule: "schedules" });
 const ADVICE = /^(?:[a-z ]+: )?((?:epochs|batch_size|(?:optimizer|model|loss|regularization|early_stopping|standardize|gradient_clipping|schedule)(?:\.[a-z_0-9]+)*)) (\[[^\]]*\]|-?[\d.]+(?:e[+-]?\d+)?|true|false|null|[a-z_]+)(?: instead of .*)?$/;
@@ -59,7 +60,7 @@ export async function train() {
   const first = new IntersectionObserver((seen) => {
     if (!seen.some((entry) => entry.isIntersecting)) return;
     first.disconnect();
-    if (!runs.length) begin();
+    setTimeout(() => runs.length || begin(), REST_MS); // unless a preset is what brought the reader here
   });
   first.observe(byId("loss-curve"));
 }
@@ -325,6 +326,7 @@ function begin(name) {
   byId("diagnosis").replaceChildren();
   byId("advice").replaceChildren();
   drawn = "";
+  byId("epoch").textContent = `Epoch 0 of ${body.epochs ?? 100}`;
   player = play(run, {
     frame: () => void follow(run),
     end: () => {

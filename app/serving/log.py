@@ -7,14 +7,15 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TypeAlias, cast
 
 import orjson
 
 Format: TypeAlias = Literal["json", "text"]
 LEVELS = {"critical": 50, "error": 40, "warning": 30, "info": 20, "debug": 10}
+NAMES = {level: name for name, level in LEVELS.items()}
 
 
 def configure(form: Format, level: str) -> None:
@@ -29,6 +30,13 @@ def configure(form: Format, level: str) -> None:
     logging.captureWarnings(True)
 
 
+def least_level() -> int:
+    """From which level on lines are written; from none on where nobody has configured the log, as in a program of somebody's."""
+    root = logging.getLogger()
+    configured = any(isinstance(handler.formatter, _Lines) for handler in root.handlers)
+    return root.level if configured else logging.CRITICAL + 1
+
+
 def tell(log: logging.Logger, level: int, event: str, error: BaseException | None = None, **fields: object) -> None:
     """Log an event with its fields, and where an error came from."""
     if log.isEnabledFor(level):
@@ -37,41 +45,43 @@ def tell(log: logging.Logger, level: int, event: str, error: BaseException | Non
         log.log(level, event, extra={"fields": fields})
 
 
-def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    """What is known of a line beside its time: its event and that one's fields; another's line is a `message`."""
+def told_by(record: logging.LogRecord) -> tuple[str, dict[str, object]]:
+    """The event of a record and its fields; what others log is a `message`."""
     given = cast("dict[str, object] | None", vars(record).get("fields"))
-    return {"event": record.msg, **given} if given is not None else _foreign(record)
-
-
-def _foreign(record: logging.LogRecord) -> dict[str, object]:
-    about: dict[str, object] = {"event": "message", "logger": record.name, "message": record.getMessage()}
+    if given is not None:
+        return record.msg, given
     error = record.exc_info[1] if record.exc_info else None
-    return about | ({"exception": frames_of(error)} if error is not None else {})
+    about: dict[str, object] = {"logger": record.name, "message": record.getMessage()}
+    return "message", about | ({"exception": frames_of(error)} if error is not None else {})
 
 
-def line(form: Format, fields: Mapping[str, object]) -> str:
-    """A line of these fields, of which `seconds` are its time and `level` a number of logging's."""
-    about = {name: value for name, value in fields.items() if name != "seconds"}
-    seconds, level = cast(float, fields["seconds"]), logging.getLevelName(cast(int, fields["level"])).lower()
-    return (_json if form == "json" else _text)(seconds, {**about, "level": level}) + "\n"
+def begun(seconds: float, level: int, event: str) -> dict[str, object]:
+    """What every line begins with; its other fields follow."""
+    return {"time": timestamp(seconds), "level": NAMES.get(level, str(level)), "event": event, "pid": os.getpid()}
+
+
+def line(form: Format, fields: dict[str, object]) -> str:
+    """A line of these fields."""
+    return orjson.dumps(fields, default=str).decode() + "\n" if form == "json" else _text(fields)
 
 
 def timestamp(seconds: float) -> str:
     """RFC 3339, in UTC, with milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
 
 
-def _json(seconds: float, fields: dict[str, object]) -> str:
-    told = {"time": timestamp(seconds), "level": fields["level"], "event": fields["event"], "pid": os.getpid(), **fields}
-    return orjson.dumps(told, default=str).decode()
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _text(seconds: float, fields: dict[str, object]) -> str:
+def _text(fields: dict[str, object]) -> str:
     """For people: time, level, event, and the fields that are not empty."""
-    exception = fields.pop("exception", None)
-    level, event = fields.pop("level"), fields.pop("event")
-    told = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, ""))
-    return f"{timestamp(seconds)} {level:<8} {event} {told}" + (f"\n{exception}" if exception else "")
+    time, level, event, _, *others = fields.items()
+    told = " ".join(f"{name}={value}" for name, value in others if value not in (None, "") and name != "exception")
+    exception = fields.get("exception")
+    return f"{time[1]} {level[1]:<8} {event[1]} {told}\n" + (f"{exception}\n" if exception else "")
 
 
 class _Lines(logging.Formatter):
@@ -80,7 +90,8 @@ class _Lines(logging.Formatter):
         self._form: Format = form
 
     def format(self, record: logging.LogRecord) -> str:
-        return line(self._form, {**fields_of(record), "seconds": record.created, "level": record.levelno}).removesuffix("\n")
+        event, fields = told_by(record)
+        return line(self._form, begun(record.created, record.levelno, event) | fields).removesuffix("\n")
 
 
 def frames_of(error: BaseException) -> str:

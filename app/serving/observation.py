@@ -16,7 +16,7 @@ from typing import NamedTuple
 from app.errors import CallerError, ClientLeft, Unavailable, reason_of
 from app.serving.call import Call
 from app.serving.exchange import Exchange
-from app.serving.log import Format, frames_of, line, tell
+from app.serving.log import Format, begun, frames_of, least_level, line, tell
 from app.serving.metrics import Meter
 from app.serving.problems import status_of
 from app.serving.tally import Series
@@ -59,8 +59,8 @@ class Observer:
         self._gauges = gauges
         self._form: Format = form
         self._ended: list[Exchange] = []
-        self._lines: list[Mapping[str, object]] = []
-        self._least = log.getEffectiveLevel()
+        self._lines: list[dict[str, object]] = []
+        self._least = least_level()
 
     def begin(self) -> None:
         """Count in a part of this process's own, from now on."""
@@ -131,10 +131,11 @@ class Observer:
         level = logging.WARNING
         if level < self._least:
             return
-        fields: dict[str, object] = {"event": "connection", "client": refused.client, "reason": reason}
+        event = "connection"
+        fields: dict[str, object] = {"client": refused.client, "reason": reason}
         if refused.status is not None:
+            event = "request"
             fields = {
-                "event": "request",
                 "id": refused.request_id,
                 "key": "",
                 "client": refused.client,
@@ -150,14 +151,13 @@ class Observer:
                 "samples": 0,
                 "cost": 0.0,
             }
-        self._put(level, fields)
+        self._put(level, event, fields)
         self._soon()
 
     def _tell(self, level: int, exchange: Exchange, label: str, status: int, reason: str | None, error: Exception | None) -> None:
         call, usage = exchange.call, exchange.usage
         client = exchange.scope.get("client")
         fields: dict[str, object] = {
-            "event": "request",
             "id": exchange.request_id.decode("latin-1"),
             "key": exchange.name,
             "client": client[0] if client else None,
@@ -178,11 +178,10 @@ class Observer:
             fields["trace_id"], fields["parent_id"] = found
         if level == logging.ERROR and error is not None:
             fields["exception"] = frames_of(error)
-        self._put(level, fields)
+        self._put(level, "request", fields)
 
-    def _put(self, level: int, fields: dict[str, object]) -> None:
-        fields["seconds"], fields["level"] = time.time(), level
-        self._lines.append(fields)
+    def _put(self, level: int, event: str, fields: dict[str, object]) -> None:
+        self._lines.append(begun(time.time(), level, event) | fields)
 
 
 def unobserved(refused: Refused) -> None:

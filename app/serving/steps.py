@@ -56,7 +56,7 @@ class Elsewhere(Exception):
     """This would hold the event loop: it is for a process."""
 
 
-def request_of(body: bytes | memoryview, order: Order, admit: Admit, *, here: bool) -> Any:
+def request_of(body: bytes | memoryview, order: Order, admit: Admit = anything, *, here: bool) -> Any:
     """A body as the request it is; CallerError for what is wrong with it, Elsewhere where it takes too long to do `here`.
 
     Whoever counts is told of it, unless it is for elsewhere, and may refuse it.

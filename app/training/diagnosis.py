@@ -37,7 +37,7 @@ from app.training.symptoms import (
     with_better_rate,
     with_lower_rate,
 )
-from app.training.trees import Trees
+from app.training.trees import Forest, Trees
 
 Verdict: TypeAlias = Literal[
     "converged", "still_improving", "underfitting", "overfitting", "diverging", "oscillating", "plateau", "misfit"
@@ -79,6 +79,8 @@ LOPSIDED = 1e9
 """Times that some rows may cost what a tenth of them does: at more, all others are lost in rounding."""
 LARGE = 10.0
 """Standard deviation of inputs, or size of targets, beyond which the usual learning rates are too high."""
+USUAL_DEPTH = 6
+"""What is proposed where a tree is as deep as it goes."""
 SUGGESTED = 3
 """Other losses that are named."""
 
@@ -112,6 +114,8 @@ def diagnose(run: Run, state: State) -> list[Finding]:
         _unreachable,
     )
     courses = (_diverged, _grew, _overfitted, _held_back, _stuck, _wrong_rate, _idle, _underfitted, _improving)
+    if isinstance(run.model, Forest):
+        courses = (_overfitted,)  # no tree depends on those before it: there is no course
     with np.errstate(all="ignore"):
         misfit = next((found for rule in misfits if (found := rule(seen))), None)
         course = next((found for rule in courses if (found := rule(seen))), None) or _converged(seen)
@@ -647,7 +651,8 @@ def _simpler(seen: Measurements, turn: int | None) -> str:
     if turn is not None and plan.patience is None:
         ways.append(f"early_stopping.patience {max(5, turn // 4)}")
     if isinstance(seen.whole.model, Trees):
-        ways += [f"model.max_depth {model['max_depth'] - 1}"] if model["max_depth"] > 1 else []
+        depth = model["max_depth"]
+        ways += [f"model.max_depth {depth - 1 if depth else USUAL_DEPTH}"] if depth != 1 else []
         ways.append(f"model.min_samples_leaf {5 * model['min_samples_leaf']}")
     else:
         ways.append(f"regularization.l2 {max(0.001, 10.0 * plan.l2):.3g}")
@@ -664,7 +669,7 @@ def _larger(seen: Measurements) -> str:
     """What lets a model bend further."""
     model = seen.whole.plan.model.all
     if isinstance(seen.whole.model, Trees):
-        return f"model.max_depth {model['max_depth'] + 2} instead of {model['max_depth']}"
+        return f"model.max_depth {(model['max_depth'] or USUAL_DEPTH) + 2} instead of {model['max_depth']}"
     if "hidden" not in model:
         return "model.name mlp with hidden [64] instead of linear; or boosted_trees with optimizer null"
     wider = [2 * max(model["hidden"])] * max(2, len(model["hidden"]))

@@ -125,7 +125,14 @@ def _side(run: Run, rows: Rows, predictions: Array) -> tuple[float, dict[str, fl
 
 def _score(run: Run, chosen: Chosen, rows: Rows, predictions: Array) -> float:
     objective = run.objective
-    return score(chosen.thing, chosen.all, predictions.reshape(-1, *objective.outputs), objective.encoding, rows.targets)
+    return score(
+        chosen.thing,
+        chosen.all,
+        predictions.reshape(-1, *objective.outputs),
+        objective.encoding,
+        rows.targets,
+        rows.sample_weight,
+    )
 
 
 def _keep_best(model: Learner, state: State, loss: float, min_delta: float) -> None:

@@ -6,22 +6,19 @@ A learner keeps everything that changes in the state, a dict of arrays, and only
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
+from app.training.boosting import Boosting
+from app.training.forest import Planting
 from app.training.network import Network, Pass, with_ones
 from app.training.objective import Labels
-from app.training.optimizers import lbfgs
-from app.training.run import Run
-from app.training.trees import NODES, Trees, leaves
+from app.training.run import Run, State
+from app.training.trees import Boosted, Forest
 
-State: TypeAlias = dict[str, Numbers]
-
-FLAT = 1e-6
-"""A change of predictions that is none."""
 PREDICTED_AT_ONCE = 1024
 """Rows of one pass without gradient: its buffers stay in the cache."""
 
@@ -48,8 +45,11 @@ class Learner(Protocol):
 
 
 def learner(run: Run) -> Learner:
-    if isinstance(run.model, Trees):
+    if isinstance(run.model, Boosted):
         return Boosting(run, run.model)
+    if isinstance(run.model, Forest):
+        return Planting(run, run.model)
+    assert isinstance(run.model, Network)
     assert run.plan.optimizer is not None
     return QuasiNewton(run, run.model) if run.plan.optimizer.thing.full_batch else Descent(run, run.model)
 
@@ -202,82 +202,3 @@ class QuasiNewton(Weighted):
             return math.sqrt(gradient.dot(gradient))
 
         return epoch
-
-
-class Boosting:
-    """One more tree an epoch, on the slope that the trees before it have left."""
-
-    keys = ("sums", "validation_sums", "trees")
-
-    def __init__(self, run: Run, trees: Trees) -> None:
-        self.run, self.trees = run, trees
-
-    def start(self, rng: np.random.Generator) -> State:
-        constant = self._constant()
-        held = 0 if self.run.validation is None else self.run.validation.n
-        nodes: State = {f"tree.{name}": np.empty(0, np.int64) for name in ("feature", "left", "right")}
-        return nodes | {
-            "tree.threshold": np.empty(0),
-            "tree.value": np.empty((0, self.trees.outputs)),
-            "constant": constant,
-            "trees": np.zeros(1, np.int64),
-            "sums": np.tile(constant, (self.run.training.n, 1)),
-            "validation_sums": np.tile(constant, (held, 1)),
-        }
-
-    def _constant(self) -> Array:
-        """The sums (k,) that, the same for all rows, have the least loss; 0 where it is least at infinity."""
-
-        def objective(sums: Array) -> tuple[float, Array]:
-            value, slope = self._slope(np.tile(sums, (self.run.training.n, 1)))
-            return value, slope.sum(axis=0)
-
-        sums = np.zeros(self.trees.outputs)
-        with np.errstate(all="ignore"):
-            lbfgs(sums, objective, max_iter=100)
-            return sums if self._moves(sums) else np.zeros_like(sums)
-
-    def _moves(self, sums: Array) -> bool:
-        """Whether any prediction changes if its sum goes further still; if none does, trees have no slope to follow."""
-        further = sums + np.diag(np.copysign(np.maximum(np.abs(sums), 1.0), sums))
-        predictions = self._predict(np.vstack([sums, further]))
-        return bool(np.abs(predictions - predictions[0]).max() > FLAT)
-
-    def _slope(self, sums: Array) -> tuple[float, Array]:
-        """The mean loss at these sums (n, k), and its derivative to them."""
-        predictions = self._predict(sums)
-        labels, slope = self.run.training.labels, np.empty_like(sums)
-        losses = self.run.objective.slope(predictions, labels, slope)
-        self.trees.output.backward(slope, sums, predictions)
-        return self.run.objective.mean(losses, labels), slope
-
-    def adopt(self, state: State) -> None:
-        """Nothing to do: predictions are those of the sums in the state."""
-
-    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
-        def epoch(rate: float) -> float:
-            _, slope = self._slope(state["sums"])
-            # each row's own slope: what a tree moves does not depend on how many rows there are
-            wanted = -slope * self.run.training.n
-            if not np.isfinite(wanted).all():
-                state["sums"] = np.full_like(state["sums"], np.nan)
-                return math.nan
-            tree = self.trees.grow(self.run.training.inputs, wanted, rate, rng)
-            state["sums"] = state["sums"] + leaves(tree, self.run.training.inputs)
-            if self.run.validation is not None:
-                state["validation_sums"] = state["validation_sums"] + leaves(tree, self.run.validation.inputs)
-            for name in NODES:
-                state[f"tree.{name}"] = np.concatenate([state[f"tree.{name}"], tree[name]])
-            state["trees"] = np.append(state["trees"], len(state["tree.left"]))
-            return math.sqrt(float(np.vdot(slope, slope)))
-
-        return epoch
-
-    def training_predictions(self, state: State) -> Array:
-        return self._predict(state["sums"])
-
-    def validation_predictions(self, state: State) -> Array:
-        return self._predict(state["validation_sums"])
-
-    def _predict(self, sums: Array) -> Array:
-        return self.trees.output.of(sums)

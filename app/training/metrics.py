@@ -76,9 +76,10 @@ def metric(
         equal("keras.metrics.CategoricalAccuracy()"),
     ),
 )
-def accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
+def accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Array | None = None) -> float:
     """Share of the samples whose class is decided rightly, in [0, 1]; at the threshold itself the negative class is decided."""
-    return int(np.count_nonzero(_decided(predictions, threshold) == targets)) / targets.size
+    right = _decided(predictions, threshold) == targets
+    return int(np.count_nonzero(right)) / targets.size if weights is None else float(np.average(right, weights=weights))
 
 
 @metric(
@@ -89,14 +90,16 @@ def accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0) -> fl
     ),
     reference="van Rijsbergen (1979), Information Retrieval, Butterworths",
 )
-def f1(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
+def f1(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Array | None = None) -> float:
     """Harmonic mean of precision and recall, in [0, 1]: that of the positive class, or the mean over the classes that occur.
 
     0 for a class that is never predicted rightly.
     """
     average = "binary" if predictions.ndim == 1 else "macro"
     decided = _decided(predictions, threshold).astype(np.int64)
-    return float(_sklearn().f1_score(targets.astype(np.int64), decided, average=average, zero_division=0.0))
+    return float(
+        _sklearn().f1_score(targets.astype(np.int64), decided, average=average, sample_weight=weights, zero_division=0.0)
+    )
 
 
 @metric(
@@ -109,16 +112,19 @@ def f1(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
     ),
     reference="Hanley and McNeil (1982), doi:10.1148/radiology.143.1.7063747",
 )
-def roc_auc(predictions: Array, targets: Numbers, threshold: float = 0.0) -> float:
+def roc_auc(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Array | None = None) -> float:
     """How often a positive sample ranks above a negative one, in [0, 1], ties counting half: no threshold enters.
 
     With one number per class it is the mean over the classes, each against the rest. NaN where a class, or the rest, is empty.
     """
     if predictions.ndim == 2:
-        return float(np.mean([roc_auc(column, targets == label) for label, column in enumerate(predictions.T)]))
+        return float(np.mean([roc_auc(column, targets == at, 0.0, weights) for at, column in enumerate(predictions.T)]))
+    counted = targets if weights is None else targets[weights > 0]
+    if counted.all() or not counted.any():
+        return float("nan")
     if targets.all() or not targets.any():
         return float("nan")
-    return float(_sklearn().roc_auc_score(targets, predictions))
+    return float(_sklearn().roc_auc_score(targets, predictions, sample_weight=weights))
 
 
 @metric(
@@ -127,14 +133,14 @@ def roc_auc(predictions: Array, targets: Numbers, threshold: float = 0.0) -> flo
     equals=(equal("sklearn.metrics.r2_score(targets, predictions)"),),
     reference="Wright (1921), Correlation and causation, J. Agricultural Research 20, 557–585",
 )
-def r2(predictions: Array, targets: Numbers) -> float:
+def r2(predictions: Array, targets: Numbers, weights: Array | None = None) -> float:
     """Share of the targets' variance that the predictions explain: 1 is perfect, 0 no better than their mean, and worse is below.
 
     The mean over several targets. Of targets that are all the same it is 1 if they are met and 0 otherwise; NaN of one sample.
     """
     if len(targets) < 2:
         return float("nan")
-    return float(_sklearn().r2_score(targets, predictions))
+    return float(_sklearn().r2_score(targets, predictions, sample_weight=weights))
 
 
 def _decided(predictions: Array, threshold: float) -> NDArray[Any]:
@@ -157,6 +163,7 @@ def score(
     predictions: Array,
     encoding: str,
     targets: Numbers,
+    weights: Array | None = None,
 ) -> float:
     """What the metric makes of predictions (n,) or (n, k) in this encoding; NaN where they are not finite.
 
@@ -168,9 +175,10 @@ def score(
     with np.errstate(all="ignore"):  # what overflows is infinite or NaN, and an answer
         try:
             if isinstance(metric, Loss):
-                return _loss(metric, parameters, predictions, encoding, targets)
+                return _loss(metric, parameters, predictions, encoding, targets, weights)
             scored = _form(metric, predictions, encoding, targets)
-            return metric(*scored, **parameters) if np.isfinite(predictions).all() else float("nan")
+            counted = None if weights is None else np.repeat(weights, len(scored[0]) // len(weights))
+            return metric.function(*scored, weights=counted, **parameters) if np.isfinite(predictions).all() else float("nan")
         except _Unfit as unfit:
             raise _misfit(metric, str(unfit), predictions, encoding, targets) from None
 
@@ -320,7 +328,9 @@ def _way(encoding: str, wanted: frozenset[str], alike: bool) -> tuple[Callable[[
     return None
 
 
-def _loss(loss: Loss, parameters: Mapping[str, Any], predictions: Array, encoding: str, targets: Numbers) -> float:
+def _loss(
+    loss: Loss, parameters: Mapping[str, Any], predictions: Array, encoding: str, targets: Numbers, weights: Array | None
+) -> float:
     """The mean of the loss, with predictions and targets as it takes them."""
     given = loss.inputs.get("predictions")
     if len(loss.inputs) != 2 or given is None or given.named:
@@ -331,7 +341,7 @@ def _loss(loss: Loss, parameters: Mapping[str, Any], predictions: Array, encodin
         raise _Unfit(f"it takes {_cases(given)}, and predictions are {encoding}")
     if encoding in THRESHOLDS and encoding != declared.name and _two_labels(targets, -1):
         targets = (targets + 1.0) / 2.0  # the labels of a probability, which most losses take instead of signs
-    return _value(loss, parameters, predictions, way, targets)
+    return _value(loss, parameters, predictions, way, targets, weights)
 
 
 def _cases(given: Input) -> str:
@@ -348,13 +358,14 @@ def _value(
     predictions: Array,
     way: tuple[Callable[[Array], Array], ...],
     targets: Numbers,
+    weights: Array | None,
 ) -> float:
     if not np.isfinite(predictions).all():  # an infinite logit would become a finite probability
         return float("nan")
     for step in way:
         predictions = step(predictions)
     try:
-        value = evaluate(check(loss, parameters, predictions, targets), outputs=("value",)).value
+        value = evaluate(check(loss, parameters, predictions, targets, sample_weight=weights), outputs=("value",)).value
     except InvalidInput as refusal:
         first = refusal.faults[0]
         if first.path[:1] == ("predictions",) and len(first.path) > 1:  # a number, not the shape

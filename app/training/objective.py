@@ -18,12 +18,14 @@ from app.losses import LOSSES, Batch, Loss, check
 from app.losses.form import Bound, Part, Sum
 from app.losses.inputs import Encoding, Numbers, Raw
 from app.losses.labels import balanced, by_name
-from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Property, Returned
+from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Property, Returned, Second
 from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.losses.parameters import unsettled
 from app.training.activations import IDENTITY, OUTPUTS, Activation
 
+TWICE = 2
+"""Derivatives of a loss that has a second one."""
 ROW = 2
 """Axes of what a model predicts: samples, and what it says of each."""
 MOST_CLASSES = 10_000
@@ -48,13 +50,15 @@ class Labels(NamedTuple):
     """(n, *d): 1, and 0 for an element whose label is ignored (None: 1)."""
     within: Array | None = None
     """(n, *row): the same of the numbers within rows, where a loss weighs these."""
+    sample: Array | None = None
+    """(n, *d): what each row counts in sums, as a multiple of their mean (None: 1); no divisor has it."""
 
     def take(self, rows: slice | NDArray[np.intp]) -> "Labels":
         return Labels(self.targets[rows], *(None if array is None else array[rows] for array in self[1:]))
 
     def any(self) -> bool:
         """Whether any element counts."""
-        counts = [array for array in (self.counts, self.weights) if array is not None]
+        counts = [array for array in (self.counts, self.weights, self.sample) if array is not None]
         return not counts or bool(np.logical_and.reduce(counts).any())
 
 
@@ -93,16 +97,28 @@ class Objective:
 
     def elements(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each element's loss (m,), and the derivative of it to what is predicted for it (m, *row)."""
+        return self.derivatives(predictions, labels)[:2]
+
+    def derivatives(self, predictions: Array, labels: Labels) -> tuple[Array, Array, Second | None]:
+        """The same, and a function to the second derivative to each number (m, *row); None where the loss has none."""
         targets, predictions = labels.targets, predictions.reshape(self._rows)
         if self.depth:
             targets = targets.reshape(-1, *targets.shape[1 + self.depth :])
         within = () if labels.within is None else (labels.within,)
         columns = {name: np.resize(numbers, targets.size) for name, numbers in self.columns.items()} if self.columns else {}
         try:
-            values, gradient, *_ = self.kernel(predictions, targets, *within, **columns)
+            values, gradient, *second = self.kernel(predictions, targets, *within, **columns)
         except InvalidInput as error:  # a parameter that the kernel itself refuses
             raise error.moved({("parameters",): ("loss",)}) from None
-        return values, cast(Array, gradient)  # of one array of predictions, each sample by itself
+        # of one array of predictions, each sample by itself
+        return values, cast(Array, gradient), cast(Second, second[0]) if second else None
+
+    def pulls(self, losses: Array, labels: Labels) -> Array | None:
+        """(m,) what each element counts in a sum that is least where the mean is, near these losses; None: all 1."""
+        weights, divisor = self._shares(losses, labels)
+        if self.loss.mean.of_all is None or self.loss.mean.power is not None:
+            return weights
+        return self.loss.mean.of_all(losses, weights, divisor)[1] * divisor
 
     def losses(self, predictions: Array, labels: Labels) -> tuple[Array, Array]:
         """Each sample's loss (n,), and the derivative of it to its predictions (n, *outputs)."""
@@ -117,6 +133,14 @@ class Objective:
         if slope is not None:
             scale(slopes, _flat(slope), 1.0, out=slopes)
         return losses, slopes.reshape(n, *self.outputs)
+
+    def curvature(self, predictions: Array, labels: Labels) -> Array:
+        """(n, *outputs) the second derivative of each sample's loss to each of its predictions, where no label weighs."""
+        values, _, second = self.derivatives(predictions, labels)
+        assert second is not None
+        assert labels.weights is None
+        n = len(labels.targets)
+        return second().reshape(n, *self.outputs) / (values.size / n)
 
     def slope(self, predictions: Array, labels: Labels, out: Array) -> Array:
         """out (n, width) = the derivative of the mean loss to the predictions; each element's loss (m,) besides."""
@@ -141,14 +165,28 @@ class Objective:
     @staticmethod
     def _shares(losses: Array, labels: Labels) -> tuple[Array | None, float]:
         """The weights of the elements, and what their mean divides by: 1 where nothing counts, as then all losses are 0."""
-        if labels.weights is None and labels.counts is None:
+        if labels.weights is None and labels.counts is None and labels.sample is None:
             return None, float(losses.size)
-        weights = _flat(labels.weights)
-        return weights, divisor_of(losses.size, weights, _flat(labels.counts)) or 1.0
+        weights, sample = _flat(labels.weights), _flat(labels.sample)
+        divisor = divisor_of(losses.size, weights, _flat(labels.counts)) or 1.0
+        return weights if sample is None else sample if weights is None else weights * sample, divisor
 
     def labels(self, targets: Raw, classes: Sequence[str] | None) -> Labels:
         """Further targets for the same loss, such as those of validation rows."""
         return _labels(_taken(self.loss, self.parameters, targets, classes, self.outputs, self.activation))
+
+
+def of_differences(objective: Objective, labels: Labels) -> bool:
+    """Whether targets are real numbers that may be shifted with the predictions: percentages, for one, may not."""
+    if {objective.encoding, objective.targets_encoding} - {"real", "value"}:
+        return False
+    targets = labels.targets.reshape(len(labels.targets), -1)
+    far = float(np.abs(targets).max()) or 1.0
+    with np.errstate(all="ignore"):
+        predictions = targets + far * np.linspace(-3.0, 3.0, targets.size).reshape(targets.shape)
+        here, _ = objective.losses(predictions, labels)
+        there, _ = objective.losses(predictions + far, labels._replace(targets=labels.targets + far))
+    return np.allclose(here, there, rtol=1e-6)
 
 
 def _flat(array: Array | None) -> Array | None:
@@ -217,13 +255,20 @@ def agree_on(
     first, labels = parts[0]
     weighed = [(part.weight, objective) for part, (objective, _) in zip(bound.parts, parts, strict=True) if part.weight != 0.0]
 
-    def function(predictions: Array, targets: Numbers) -> tuple[Array, Array]:
+    def function(predictions: Array, targets: Numbers) -> Returned:
         values, slopes = np.zeros(len(targets)), np.zeros(predictions.shape)
         for weight, objective in weighed:
             losses, slope = objective.losses(predictions, Labels(targets))
             values += weight * losses
             slopes += weight * slope
-        return values, slopes
+        if bound.derivatives < TWICE:
+            return values, slopes
+
+        def second() -> Array:
+            curvatures = [weight * objective.curvature(predictions, Labels(targets)) for weight, objective in weighed]
+            return sum(curvatures, np.zeros(predictions.shape))
+
+        return values, slopes, second
 
     @wraps(first.loss.function)
     def named(*arrays: Array, **parameters: object) -> Returned:

@@ -11,7 +11,7 @@ from app.training.fit import measured, start, stopped
 from app.training.learners import State, learner
 from app.training.network import Network
 from app.training.run import Run
-from app.training.trees import NODES
+from app.training.trees import NODES, Trees, importances
 
 
 class Result(NamedTuple):
@@ -28,6 +28,8 @@ class Result(NamedTuple):
     """(n,) each of these rows' loss."""
     parameters: Mapping[str, Numbers]
     """Weights and biases by name, or the trees' nodes, as plain arrays."""
+    feature_importances: Array | None
+    """(d,) the share of the gain of all splits that came by each column; None for a network."""
     kept: State
     """The state that holds this model."""
 
@@ -50,6 +52,7 @@ def finish(run: Run, state: State) -> Result:
         rows = run.validation or run.training
         predictions = model.training_predictions(kept) if run.validation is None else model.validation_predictions(kept)
         per_sample, _ = run.objective.losses(predictions, rows.labels)
+    parameters = _parameters(run, kept)
     return Result(
         epoch,
         training,
@@ -57,7 +60,8 @@ def finish(run: Run, state: State) -> Result:
         metrics,
         _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
         per_sample,
-        _parameters(run, kept),
+        parameters,
+        importances(parameters, run.model.inputs) if isinstance(run.model, Trees) else None,
         kept,
     )
 

@@ -1,8 +1,8 @@
 """A training run: what was asked for (Plan), and what is trained on what once everything has been checked (Run)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,17 @@ from app.losses.form import Bound, Sum, bind
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS
+from app.training.columns import check_categories, columns_by_index
+from app.training.criteria import check_criterion
 from app.training.metrics import check_metric
 from app.training.network import Network
-from app.training.objective import Labels, Objective, agree_on
+from app.training.objective import Labels, Objective, agree_on, of_differences
 from app.training.tables import Holdout, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
-from app.training.trees import Trees
+from app.training.trees import Boosted, Forest, Trees
+from app.training.weights import ClassWeight, check_weights, classes_in, of_classes, weighing
+
+State: TypeAlias = dict[str, Numbers]
+"""Everything that changes during a run, as plain arrays."""
 
 USUAL_BATCH = 32
 
@@ -81,6 +87,8 @@ class Plan:
     metrics: tuple[Chosen, ...] = ()
     """Each a Metric or a Loss."""
     seed: int = 0
+    class_weight: ClassWeight | None = None
+    """What rows count by their class, in both losses; metrics and scales leave it out."""
 
 
 class Rows(NamedTuple):
@@ -92,12 +100,18 @@ class Rows(NamedTuple):
     targets: Numbers
     """(n,) or (n, m), as metrics take them."""
 
+    row_weights: Array | None = None
+    """(n,) what each row counts in losses; None: 1."""
+    sample_weight: Array | None = None
+    """(n,) what it counts in metrics: without what its class weighs."""
+
     @property
     def n(self) -> int:
         return len(self.inputs)
 
     def take(self, which: NDArray[np.intp]) -> "Rows":
-        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.take(which), self.targets[which])
+        weights = [None if array is None else array[which] for array in (self.row_weights, self.sample_weight)]
+        return Rows(np.ascontiguousarray(self.inputs[which]), self.labels.take(which), self.targets[which], *weights)
 
 
 @dataclass(frozen=True)
@@ -118,32 +132,49 @@ class Run:
     def base_rate(self) -> float:
         """The learning rate that a schedule multiplies; NaN where there is none."""
         if isinstance(self.model, Trees):
-            return self.model.learning_rate
+            return self.model.rate
         assert self.plan.optimizer is not None
         return self.plan.optimizer.all.get("learning_rate", np.nan)
 
 
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     """Check a plan and make its arrays ready; InvalidInput with the place and the rule for whatever does not fit."""
-    check_table(plan.data, ("data",))
-    kept, held = split(len(plan.data.inputs), plan.validation)
+    of_trees = not plan.model.thing.optimized
+    if plan.model.thing.epochs is not None:
+        plan = replace(plan, epochs=plan.model.thing.epochs)
+    check_table(plan.data, ("data",), gaps=of_trees)
+    if plan.data.sample_weight is not None:
+        check_weights(plan.data.sample_weight, len(plan.data.inputs), ("data", "sample_weight"))
+    kept, held = split(len(plan.data.inputs), plan.validation, _strata(plan), plan.data.groups)
     outside = plan.validation.table
     if outside is not None:
-        check_table(outside, ("validation", "table"), plan.data.inputs.shape[1])
+        check_table(outside, ("validation", "table"), plan.data.inputs.shape[1], gaps=of_trees)
+        if outside.sample_weight is not None:
+            check_weights(outside.sample_weight, len(outside.inputs), ("validation", "table", "sample_weight"))
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
-    if plan.standardize_inputs and plan.data.name is None:
+    standardizes = plan.standardize_inputs and not of_trees  # which no tree would notice
+    if standardizes and plan.data.name is None:
         check_columns(plan.data)
-    inputs_scale = scale_of(plan.data.inputs, kept, "inputs") if plan.standardize_inputs else None
+    weights = plan.data.sample_weight
+    inputs_scale = scale_of(plan.data.inputs, kept, "inputs", weights) if standardizes else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
-    model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **plan.model.all)
+    parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
+    model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
-    rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model)), labels, targets)
+    rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model), gaps=of_trees), labels, targets)
+    rows = _weighed(rows, plan, weights, kept)
     training, validation = rows.take(kept), rows.take(held) if len(held) else None
+    training = _relative(training, objective)
+    validation = None if validation is None else _relative(validation, objective)
     if outside is not None:
-        validation = _outside(outside, plan.data, objective, inputs_scale, targets_scale, _largest(model))
+        validation = _outside(outside, plan, objective, inputs_scale, targets_scale, model)
     _check_counts(training, validation)
     _check_metrics(plan.metrics, objective, rows.targets)
+    if isinstance(model, Boosted):
+        check_categories(training, validation, model)
+    if isinstance(model, Forest):
+        check_criterion(model.criterion, objective, training.labels, named=plan.data.classes is not None)
     return Run(
         plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, _warnings(training, objective)
     )
@@ -153,8 +184,8 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
 
 
 def _largest(model: Network | Trees) -> float:
-    """The largest input that a model takes: trees compare in single precision."""
-    return float(np.finfo(np.float32 if isinstance(model, Trees) else np.float64).max)
+    """The largest input that a model takes: decision trees compare in single precision."""
+    return float(np.finfo(np.float32 if isinstance(model, Forest) else np.float64).max)
 
 
 def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
@@ -162,11 +193,11 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     targets, wanted = plan.data.targets, plan.standardize_targets
     if wanted is not True:
         objective, labels = _agreed(plan, targets, plan.data.classes, kept)
-        if wanted is False or _labels_like(plan.data) or not _of_differences(objective, labels):
+        if wanted is False or _labels_like(plan.data) or not of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
         refuse_at(("standardize_targets",), "targets", "class names cannot be standardized: set standardize.targets to false")
-    scale = scale_of(targets, kept, "targets")
+    scale = scale_of(targets, kept, "targets", plan.data.sample_weight)
     moved = scaled(targets, scale, ("data", "targets"))
     try:
         return *_agreed(plan, moved, None, kept), moved, scale
@@ -194,19 +225,6 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArr
         ) from None
 
 
-def _of_differences(objective: Objective, labels: Labels) -> bool:
-    """Whether targets are real numbers that may be shifted with the predictions: percentages, for one, may not."""
-    if {objective.encoding, objective.targets_encoding} - {"real", "value"}:
-        return False
-    targets = labels.targets.reshape(len(labels.targets), -1)
-    far = float(np.abs(targets).max()) or 1.0
-    with np.errstate(all="ignore"):
-        predictions = targets + far * np.linspace(-3.0, 3.0, targets.size).reshape(targets.shape)
-        here, _ = objective.losses(predictions, labels)
-        there, _ = objective.losses(predictions + far, labels._replace(targets=labels.targets + far))
-    return np.allclose(here, there, rtol=1e-6)
-
-
 def _labels_like(table: Table) -> bool:
     """Whether the targets stand for classes, although a loss may take them for numbers."""
     if table.classes is not None or not isinstance(table.targets, np.ndarray):
@@ -216,11 +234,18 @@ def _labels_like(table: Table) -> bool:
 
 
 def _outside(
-    table: Table, data: Table, objective: Objective, inputs_scale: Scale | None, targets_scale: Scale | None, largest: float
+    table: Table,
+    plan: Plan,
+    objective: Objective,
+    inputs_scale: Scale | None,
+    targets_scale: Scale | None,
+    model: Network | Trees,
 ) -> Rows:
     """Validation rows of their own, with the scales and classes of the data."""
+    data = plan.data
     _check_classes(table, data)
-    inputs, targets = scaled(table.inputs, inputs_scale, ("validation", "table", "inputs"), largest), table.targets
+    path, gaps, targets = ("validation", "table", "inputs"), isinstance(model, Trees), table.targets
+    inputs = scaled(table.inputs, inputs_scale, path, _largest(model), gaps=gaps)
     if targets_scale is not None and isinstance(targets, np.ndarray):
         targets = scaled(targets, targets_scale, ("validation", "table", "targets"))
     try:
@@ -231,7 +256,56 @@ def _outside(
         raise InvalidArray(faults).moved(
             {("targets",): (*table_path, "targets"), ("classes",): (*table_path, "classes"), ("parameters",): ("loss",)}
         ) from None
-    return Rows(inputs, labels, targets if isinstance(targets, np.ndarray) else labels.targets)
+    rows = Rows(inputs, labels, targets if isinstance(targets, np.ndarray) else labels.targets)
+    return _relative(_weighed(rows, plan, table.sample_weight, None), objective)
+
+
+def _takes_labels(plan: Plan) -> bool:
+    """Whether the loss takes numbers for labels."""
+    bound = plan.loss.bound
+    while isinstance(bound, Sum):
+        bound = bound.parts[0].loss
+    targets = bound.loss.inputs.get("targets")
+    return targets is not None and any("class_names" in encoding.accepts for _, encoding in targets.cases)
+
+
+def _strata(plan: Plan) -> NDArray[np.intp] | None:
+    """(n,) the classes that a stratified split keeps in proportion; None where there are none."""
+    if plan.validation.split != "stratified":
+        return None
+    classes = classes_in(plan.data.targets, plan.data.classes, labels=_takes_labels(plan))
+    return None if classes is None else classes.of
+
+
+def _weighed(rows: Rows, plan: Plan, sample_weight: Array | None, kept: NDArray[np.intp] | None) -> Rows:
+    """The rows with what they count; `kept` are those to train on, None where these are others."""
+    weights = sample_weight
+    if plan.class_weight is not None:
+        by_class = _by_class(plan, rows, kept)
+        weights = by_class if weights is None else weights * by_class
+    return rows._replace(row_weights=weights, sample_weight=sample_weight)
+
+
+def _by_class(plan: Plan, rows: Rows, kept: NDArray[np.intp] | None) -> Array:
+    """(n,) what rows count by their class; those of other rows than the data's count what their class does there."""
+    assert plan.class_weight is not None
+    names = plan.data.classes
+    own = classes_in(plan.data.targets, names, labels=_takes_labels(plan))
+    weights = of_classes(plan.class_weight, own, np.arange(len(plan.data.targets)) if kept is None else kept)
+    assert own is not None
+    if kept is not None:
+        return weights[own.of]
+    assert plan.validation.table is not None
+    other = classes_in(plan.validation.table.targets, names or own.names, labels=True)
+    named = dict(zip(own.names, weights.tolist(), strict=True))
+    if other is None:
+        return np.ones(rows.n)
+    numbers: list[int] = other.of.tolist()
+    return np.array([named.get(other.names[number], 1.0) for number in numbers])
+
+
+def _relative(rows: Rows, objective: Objective) -> Rows:
+    return rows._replace(labels=weighing(rows.labels, rows.row_weights, objective))
 
 
 def _check_classes(table: Table, data: Table) -> None:
@@ -289,7 +363,7 @@ def _check_limits(plan: Plan, limits: Limits, n: int) -> None:
 
 def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
     if isinstance(model, Trees):
-        _check_boosting(plan)
+        _check_trees(plan, model)
         return
     if model.size > limits.parameters:
         message = (
@@ -308,15 +382,19 @@ def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
             raise InvalidParameter([Fault(("model", "dropout"), "unexpected", message)])
 
 
-def _check_boosting(plan: Plan) -> None:
+def _check_trees(plan: Plan, model: Trees) -> None:
     name = plan.model.thing.name
     if plan.optimizer is not None:
-        message = f"{name} has no weights for an optimizer to move; its learning_rate is a parameter of the model"
-        raise InvalidParameter([Fault(("optimizer",), "unexpected", message)])
+        rate = "; its learning_rate is a parameter of the model" if isinstance(model, Boosted) else ""
+        said = f"{name} has no weights for an optimizer to move{rate}"
+        raise InvalidParameter([Fault(("optimizer",), "unexpected", said)])
     if plan.batch_size not in (None, "full"):
-        message = f"{name} takes all rows at once; subsample is a parameter of the model"
-        raise InvalidParameter([Fault(("batch_size",), "unexpected", message)])
+        sample = "subsample" if isinstance(model, Boosted) else "bootstrap of random_forest"
+        said = f"{name} takes all rows at once; {sample} is a parameter of the model"
+        raise InvalidParameter([Fault(("batch_size",), "unexpected", said)])
     _refuse_settings(plan, name, ("regularization", "gradient_clipping"))
+    if isinstance(model, Forest):
+        _refuse_settings(plan, name, ("schedule",))
 
 
 def _refuse_settings(plan: Plan, name: str, fields: tuple[str, ...]) -> None:

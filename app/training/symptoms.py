@@ -21,7 +21,7 @@ from app.training.learners import State, learner
 from app.training.network import with_ones
 from app.training.objective import Objective
 from app.training.run import Rows, Run
-from app.training.trees import Trees
+from app.training.trees import Forest, Trees
 
 SAMPLED = 1_000
 """Rows that are looked at beyond the history: a share of them is known to 3 percent, in milliseconds."""
@@ -330,6 +330,10 @@ class Inside(NamedTuple):
 
 
 def look_inside(run: Run, state: State) -> Inside:
+    if isinstance(run.model, Forest):
+        losses, slope = run.objective.losses(learner(run).training_predictions(state), run.training.labels)
+        slope = slope.reshape(run.training.n, -1)
+        return Inside(losses, slope, slope, [], slope)
     if isinstance(run.model, Trees):
         return _arrived(run, state["sums"], [], [])
     units, derivatives = with_ones(run.training.inputs), list[Array]()

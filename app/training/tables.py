@@ -1,7 +1,7 @@
 """Rows as a caller has them: checked, split into those to train on and to validate with, and standardized."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
+
+PAIR = 2
+"""Groups that a split needs."""
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,12 @@ class Table:
     """Of a dataset that is known by one; its columns are what they are, also those that are constant."""
     features: tuple[str, ...] | None = None
     """Names of the inputs' columns, d of them."""
+    sample_weight: Array | None = None
+    """(n,) what each row counts; None: 1."""
+    groups: Sequence[object] | None = None
+    """Of each row, the group that is not to be torn apart."""
+    words: Mapping[int, Sequence[str]] = field(default_factory=dict[int, Sequence[str]])
+    """What the numbers of columns of words stand for, in their order."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Holdout:
     last: int | None = None
     table: Table | None = None
     seed: int = 0
+    split: str = "random"
+    """How the share is drawn: random, stratified by class, grouped, or ordered: the last rows."""
 
 
 class Scale(NamedTuple):
@@ -47,8 +59,8 @@ class Scale(NamedTuple):
         return (array - self.mean) / self.deviation
 
 
-def check_table(table: Table, path: Path, columns: int | None = None) -> None:
-    """Refuse a table that has no rows or columns, rows without target, or numbers that are none."""
+def check_table(table: Table, path: Path, columns: int | None = None, *, gaps: bool = False) -> None:
+    """Refuse a table that has no rows or columns, rows without target, or numbers that are none, but for NaN in `gaps`."""
     inputs, targets = table.inputs, table.targets
     if isinstance(targets, np.ndarray) and targets.ndim not in (1, 2):
         message = f"targets must have shape (n,), one per row of inputs, or (n, m); got {targets.shape}"
@@ -67,7 +79,8 @@ def check_table(table: Table, path: Path, columns: int | None = None) -> None:
         refuse_at((*path, "targets"), "empty", f"targets are empty: shape {targets.shape}")
     for name, array in (("inputs", inputs), ("targets", targets)):
         if isinstance(array, np.ndarray):
-            _refuse_numbers(~np.isfinite(array), (*path, name), "not_finite", "must be finite")
+            bad = np.isinf(array) if gaps and name == "inputs" else ~np.isfinite(array)
+            _refuse_numbers(bad, (*path, name), "not_finite", "must be finite")
 
 
 def refuse_at(path: Path, code: str, message: str) -> NoReturn:
@@ -84,8 +97,10 @@ def _refuse_numbers(bad: NDArray[np.bool_], path: Path, code: str, rule: str) ->
         raise InvalidArray(faults)
 
 
-def split(n: int, held: Holdout) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The rows to train on and those to validate with, each in their order."""
+def split(
+    n: int, held: Holdout, classes: NDArray[np.intp] | None = None, groups: Sequence[object] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows to train on and those to validate with, each in their order; `classes` (n,) are those to stratify by."""
     if held.table is not None:
         return np.arange(n), np.arange(0)
     if held.last is not None:
@@ -98,17 +113,61 @@ def split(n: int, held: Holdout) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     count = round(held.fraction * n)
     if not 0 < count < n:
         none = "validate with" if count == 0 else "train on"
-        message = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
-        refuse_at(("validation", "fraction"), "no_samples", message)
-    order = np.random.default_rng([held.seed, 1]).permutation(n)
-    return np.sort(order[count:]), np.sort(order[:count])
+        said = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
+        refuse_at(("validation", "fraction"), "no_samples", said)
+    rng = np.random.default_rng([held.seed, 1])
+    if held.split == "ordered":
+        return np.arange(n - count), np.arange(n - count, n)
+    if held.split == "stratified":
+        chosen = _stratified(classes, held.fraction, count, rng)
+    elif held.split == "grouped":
+        chosen = _of_groups(groups, count, rng)
+    else:
+        chosen = rng.permutation(n)[:count]
+    out = np.zeros(n, np.bool_)
+    out[chosen] = True
+    return np.flatnonzero(~out), np.flatnonzero(out)
 
 
-def scale_of(array: Numbers, kept: NDArray[np.intp], name: str) -> Scale:
-    """Mean and deviation of the rows that are trained on; a constant column is only moved to 0."""
+def _stratified(classes: NDArray[np.intp] | None, fraction: float, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """So many rows, of each class the fraction of its rows within one."""
+    if classes is None:
+        said = "stratified needs classes, and these targets are none that this loss takes; random, ordered or grouped do not"
+        refuse_at(("validation", "split"), "does_not_fit", said)
+    sizes = np.bincount(classes)
+    exact = sizes * fraction
+    wanted = np.floor(exact).astype(np.intp)
+    rest = np.argsort(wanted - exact, kind="stable")[: max(0, count - int(wanted.sum()))]
+    wanted[rest] += 1
+    parts = [rng.permutation(np.flatnonzero(classes == number))[:most] for number, most in enumerate(wanted)]
+    return np.concatenate(parts)
+
+
+def _of_groups(groups: Sequence[object] | None, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """The rows of whole groups, drawn while each brings their number nearer to what is wanted."""
+    if groups is None:
+        refuse_at(("data", "groups"), "missing", "a grouped split needs data.groups: the group of each row")
+    names, numbers = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
+    if len(names) < PAIR:
+        refuse_at(("data", "groups"), "no_samples", "all rows are of one group: none are left to validate with")
+    sizes, chosen, total = np.bincount(numbers), list[int](), 0
+    for group in rng.permutation(len(names)).tolist():
+        if abs(total + sizes[group] - count) < abs(total - count):
+            chosen.append(group)
+            total += int(sizes[group])
+    chosen = chosen[: len(names) - 1] or [int(sizes.argmin())]
+    return np.flatnonzero(np.isin(numbers, chosen))
+
+
+def scale_of(array: Numbers, kept: NDArray[np.intp], name: str, weights: Array | None = None) -> Scale:
+    """Mean and deviation of the rows that are trained on, by what these count; a constant column is only moved to 0."""
     rows = np.asarray(array[kept], dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+        if weights is None:
+            mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+        else:
+            mean = np.average(rows, axis=0, weights=weights[kept])
+            deviation = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weights[kept]))
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         message = f"{name} are too large to be standardized, as their squares overflow; set standardize.{name} to false"
         refuse_at(("data", name), "out_of_range", message)
@@ -127,10 +186,11 @@ def check_columns(table: Table) -> None:
         refuse_at(("data", "inputs"), "constant_column", f"{message}; remove them or set standardize.inputs to false")
 
 
-def scaled(array: Numbers, scale: Scale | None, path: Path, largest: float = np.finfo(np.float64).max) -> Array:
-    """The array, standardized where there is a scale; InvalidArray for numbers beyond the largest."""
+def scaled(array: Numbers, scale: Scale | None, path: Path, largest: float = LARGEST, *, gaps: bool = False) -> Array:
+    """The array, standardized where there is a scale; InvalidArray for numbers beyond the largest, and NaN but for `gaps`."""
     with np.errstate(over="ignore"):
         moved = np.asarray(array, dtype=np.float64) if scale is None else scale.apply(array)
     after = "" if scale is None else " after it was standardized"
-    _refuse_numbers(~(np.abs(moved) <= largest), path, "out_of_range", f"must be at most {largest:.4g}{after}")
+    bad = ~(np.abs(moved) <= largest)
+    _refuse_numbers(bad & ~np.isnan(moved) if gaps else bad, path, "out_of_range", f"must be at most {largest:.4g}{after}")
     return moved

@@ -1,7 +1,8 @@
-"""Boosted trees: gradient descent on the predictions themselves, each step a regression tree (Friedman 2001)."""
+"""Trees as arrays: what the models made of them have in common, and which leaf a row comes to."""
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,52 +13,124 @@ from app.training.activations import Activation
 
 Tree: TypeAlias = dict[str, Numbers]
 
-NODES = ("feature", "threshold", "left", "right", "value")
-"""A tree as arrays, one entry per node: at a leaf `left` is −1 and `value` (k,) is what it adds to the sums."""
+NODES = ("feature", "threshold", "left", "right", "missing_left", "gain", "members", "value")
+"""A tree as arrays, one entry per node. At a leaf `left` is −1 and `value` (width,) is what it adds to the sums. A row goes left
+where its number is at most the threshold, or its category is among the `members` (words of 32 bits); one that is missing where
+`missing_left` is 1. `gain` is by how much a split lowers what the tree was grown on."""
+WORD = 32
+LARGEST = float(np.finfo(np.float64).max)
+"""The threshold that leaves only what is missing on the right."""
 
 
 @dataclass(frozen=True)
 class Trees:
-    """What the trees of a run have in common."""
+    """What models of trees have in common."""
 
     inputs: int
     outputs: int
     output: Activation
-    learning_rate: float
-    max_depth: int
-    min_samples_leaf: int
-    subsample: float
 
-    def grow(self, inputs: Array, wanted: Array, rate: float, rng: np.random.Generator) -> Tree:
-        """A tree as arrays that moves each row's sums (n, k) by `rate` times what is wanted of it."""
-        # only a process that trains pays for scikit-learn: seconds and 100 MB
-        from sklearn.tree import DecisionTreeRegressor
+    @property
+    def rate(self) -> float:
+        """The learning rate that a schedule multiplies; NaN where there is none."""
+        return np.nan
 
-        seed = int(rng.integers(2**31))
-        rows = np.arange(len(inputs))
-        if self.subsample < 1.0:
-            rows = np.sort(rng.choice(rows, max(1, round(self.subsample * len(rows))), replace=False))
-        learner: Any = DecisionTreeRegressor(max_depth=self.max_depth, min_samples_leaf=self.min_samples_leaf, random_state=seed)
-        tree: Any = learner.fit(inputs[rows], wanted[rows]).tree_
-        return {
-            "feature": np.asarray(tree.feature, np.int64),
-            "threshold": np.asarray(tree.threshold, np.float64),
-            "left": np.asarray(tree.children_left, np.int64),
-            "right": np.asarray(tree.children_right, np.int64),
-            "value": rate * np.asarray(tree.value[:, :, 0], np.float64),
-        }
+    @property
+    def per_epoch(self) -> int:
+        """Trees that an epoch adds."""
+        return 1
 
 
-def leaves(tree: Tree, inputs: Array) -> Array:
-    """What the tree adds to the sums (n, k) of each row."""
-    # scikit-learn compares in single precision, and so must whoever walks its trees
-    compared = inputs.astype(np.float32)
+@dataclass(frozen=True)
+class Boosted(Trees):
+    """Trees of which each corrects the ones before it."""
+
+    learning_rate: float = 0.1
+    max_depth: int = 3
+    max_leaf_nodes: int | None = None
+    min_samples_leaf: int = 20
+    l2_regularization: float = 0.0
+    max_bins: int = 255
+    max_features: float = 1.0
+    monotone: tuple[int, ...] | None = None
+    """−1, 0 or 1 for each column."""
+    categorical: tuple[int, ...] = ()
+    """Columns whose numbers are names."""
+    subsample: float = 1.0
+
+    @property
+    def rate(self) -> float:
+        return self.learning_rate
+
+    @property
+    def per_epoch(self) -> int:
+        return self.outputs
+
+
+@dataclass(frozen=True)
+class Forest(Trees):
+    """Trees that stand beside each other, and of which the mean is taken; one alone is a decision tree."""
+
+    criterion: str | None = None
+    max_depth: int | None = None
+    min_samples_leaf: int = 1
+    max_features: float | None = 1.0
+    max_leaf_nodes: int | None = None
+    bootstrap: bool = False
+    single: bool = True
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The categories that training rows have, by column: their places stand for them in the trees."""
+
+    of: Mapping[int, Array] = field(default_factory=dict[int, Array])
+
+    def read(self, inputs: Array) -> Array:
+        """Inputs with each category as its place, and NaN for one that is none of them."""
+        if not self.of:
+            return inputs
+        read = np.array(inputs, np.float64)
+        for column, known in self.of.items():
+            places = np.minimum(np.searchsorted(known, read[:, column]), len(known) - 1)
+            read[:, column] = np.where(known[places] == read[:, column], places, np.nan)
+        return read
+
+
+def categories(inputs: Array, columns: Sequence[int]) -> Categories:
+    """Those of training rows."""
+    return Categories({column: np.unique(inputs[~np.isnan(inputs[:, column]), column]) for column in columns})
+
+
+def leaves(tree: Tree, inputs: Array) -> NDArray[np.int64]:
+    """(n,) the node at which each row ends, of inputs (n, d) as `Categories.read` gives them."""
     nodes = np.zeros(len(inputs), np.int64)
-    inner = tree["left"] >= 0
+    inner, named = tree["left"] >= 0, np.asarray(tree["members"].any(axis=1))
+    gaps, sorts = bool(np.isnan(inputs).any()), bool(named.any())
     rows = np.flatnonzero(inner[nodes])
     while rows.size:
         here = nodes[rows]
-        goes_left: NDArray[np.bool_] = compared[rows, tree["feature"][here]] <= tree["threshold"][here]
+        numbers = inputs[rows, tree["feature"][here]]
+        goes_left: NDArray[np.bool_] = np.asarray(numbers <= tree["threshold"][here])
+        if sorts:
+            goes_left = np.where(named[here], _among(tree["members"][here], numbers), goes_left)
+        if gaps:
+            goes_left = np.where(np.isnan(numbers), tree["missing_left"][here] > 0, goes_left)
         nodes[rows] = np.where(goes_left, tree["left"][here], tree["right"][here])
         rows = rows[inner[nodes[rows]]]
-    return np.asarray(tree["value"][nodes], dtype=np.float64)
+    return nodes
+
+
+def _among(members: NDArray[np.int64], numbers: Array) -> NDArray[np.bool_]:
+    """Whether each place is one of the bits of its words."""
+    places = np.where(np.isnan(numbers), 0, numbers).astype(np.int64)
+    words = members[np.arange(len(places)), np.minimum(places // WORD, members.shape[1] - 1)]
+    return np.asarray((words >> (places % WORD)) & 1, np.bool_)
+
+
+def importances(nodes: Mapping[str, Numbers], columns: int) -> Array:
+    """(d,) the share of all gain that came by splits on each column; all 0 where there is none."""
+    inner = nodes["left"] >= 0
+    gains = np.bincount(nodes["feature"][inner], weights=nodes["gain"][inner], minlength=columns)
+    total = gains.sum()
+    return gains / total if total > 0 else np.zeros(columns)

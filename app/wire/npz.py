@@ -88,7 +88,8 @@ def _as_json(name: str, array: NDArray[Any]) -> Any:
         return _strings(name, array)
     if kind in "iu" and array.dtype.itemsize == 8 and bool((array >= int(FAR)).any() or (array <= -int(FAR)).any()):
         return np.ascontiguousarray(array, np.uint64 if bool((array > 2**63 - 1).any()) else np.int64)
-    return np.ascontiguousarray(array, np.float64)
+    with np.errstate(all="ignore"):  # a signalling NaN is one like another
+        return np.ascontiguousarray(array, np.float64)
 
 
 def _strings(name: str, array: NDArray[Any]) -> list[Any]:

@@ -400,3 +400,18 @@ async def test_rows_of_half_precision_may_be_as_far_from_1_as_it_rounds(client: 
     assert "sums to" in expected["warnings"][0]
     batch = check(LOSSES["categorical_cross_entropy"], {}, rows, np.zeros(40))
     assert not batch.warnings
+
+
+@pytest.mark.parametrize("value", ["x", "0.9x", True, {"a": 1}])
+async def test_a_parameter_of_several_kinds_says_which_it_takes(value: object, client: httpx.AsyncClient) -> None:
+    loss = {"name": "quantile", "quantile": value}
+    response = await client.post("/v1/evaluate", json={"loss": loss, "predictions": [1], "targets": [2]})
+    (fault,) = problem_of(response)["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/loss/quantile", "type")
+    assert "must be a number or a list of numbers" in fault["message"]
+
+
+async def test_a_number_in_the_address_is_one_where_a_list_may_stand(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/losses/quantile/curve?quantile=0.9")
+    assert response.status_code == 200
+    assert response.json()["curves"][0]["loss"]["quantile"] == 0.9

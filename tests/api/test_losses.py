@@ -271,6 +271,7 @@ async def test_a_search_that_finds_nothing(search: str, client: httpx.AsyncClien
     [
         ({"family": "regresion"}, "/family", "unknown_family", "Did you mean regression"),
         ({"property": "convx"}, "/property", "unknown_property", "Did you mean convex"),
+        ({"family": "classification"}, "/family", "unknown_family", "There are regression, relative, robust"),
         ({"family": ""}, "/family", "unknown_family", "''"),
         ({"family": "x" * 5000}, "/family", "unknown_family", "'xxx"),
         ({"search": "x" * 201}, "/search", "length", "at most 200"),

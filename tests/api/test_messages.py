@@ -94,7 +94,7 @@ TRAIN: list[tuple[dict[str, Any], str, str]] = [
     ({"loss": "huber", "delta": 3}, "/delta", '{"loss": {"name": "huber", "delta": 3}}'),
     ({"model": "neural_network"}, "/model", "Did you mean mlp?"),
     ({"model": "xgboost"}, "/model", "Did you mean boosted_trees?"),
-    ({"model": "svm"}, "/model", "There are linear, mlp, boosted_trees."),
+    ({"model": "svm"}, "/model", "There are linear, mlp, boosted_trees, decision_tree, random_forest."),
     ({"metrics": ["precision"]}, "/metrics/0", "There are accuracy, f1, roc_auc, r2."),
     ({"data": "mnist"}, "/data", "There are regression, friedman1, diabetes"),
 ]
@@ -137,7 +137,7 @@ async def test_an_address(method: str, path: str, right: str, client: httpx.Asyn
     assert problem["detail"].endswith(f"; did you mean {right}?")
 
 
-@pytest.mark.parametrize("path", ["/", "/x", "/v3/xyzzy", "/" + "a/" * 3000, "/%00", "/v1/losses/huber/curve/of/it"])
+@pytest.mark.parametrize("path", ["/x", "/v3/xyzzy", "/" + "a/" * 3000, "/%00", "/v1/losses/huber/curve/of/it"])
 async def test_an_address_like_none(path: str, client: httpx.AsyncClient) -> None:
     problem = problem_of(await client.get(path))
     assert problem["status"] == 404

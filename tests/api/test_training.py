@@ -311,7 +311,11 @@ async def test_names_of_validation_rows_are_those_of_the_data(client: httpx.Asyn
 
 
 async def test_a_schedule_moves_the_rate_of_boosted_trees(client: httpx.AsyncClient) -> None:
-    request = {"data": inline(Y.tolist(), X.tolist()), "loss": "mse", "model": {"name": "boosted_trees", "learning_rate": 0.4}}
+    request = {
+        "data": inline(Y.tolist(), X.tolist()),
+        "loss": "mse",
+        "model": {"name": "boosted_trees", "learning_rate": 0.4, "min_samples_leaf": 1},
+    }
     answer = await train(client, **request, schedule={"name": "step", "every": 2, "factor": 0.5}, epochs=6)
     assert [epoch["learning_rate"] for epoch in answer["history"]] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
     assert (answer["optimizer"], answer["n_parameters"]) == (None, None)
@@ -584,6 +588,11 @@ def _shows_own_data(answer: dict[str, Any]) -> None:
     assert np.shape(answer["parameters"]["weights_1"]) == (2, 3)
 
 
+def _shows_a_rare_class(answer: dict[str, Any]) -> None:
+    assert answer["data"]["validation_rows"] == 100
+    assert answer["final"]["metrics"]["roc_auc"]["validation"] > 0.9
+
+
 def _shows_trees(answer: dict[str, Any]) -> None:
     assert answer["optimizer"] is None
     assert answer["final"]["metrics"]["r2"]["validation"] > 0.3
@@ -609,6 +618,7 @@ WHAT_IT_SHOWS = {
     "short": _shows_three_epochs,
     "regression": _shows_a_regression,
     "inline_data": _shows_own_data,
+    "rare_class": _shows_a_rare_class,
     "boosted_trees": _shows_trees,
     "rate_too_high": _shows_divergence,
 }
@@ -650,3 +660,134 @@ async def test_the_schema_takes_what_is_taken(request_: dict[str, Any], schemas:
 )
 async def test_the_schema_refuses_what_is_refused(request_: dict[str, Any], schemas: dict[str, Validator]) -> None:
     assert not schemas["TrainRequest"].is_valid(request_)
+
+
+# --- models of trees ---------------------------------------------------------------------------------------------------------
+
+COLOURS = ["red", "green", "blue", "red"] * 15
+WORDS = {
+    "data": {
+        "inputs": [[colour, float(row % 7)] for row, colour in enumerate(COLOURS)],
+        "targets": [{"red": 5.0, "green": 1.0, "blue": 3.0}[colour] for colour in COLOURS],
+        "features": ["colour", "number"],
+    },
+    "loss": "mse",
+    "model": {"name": "boosted_trees", "categorical_features": ["colour"], "learning_rate": 1.0, "min_samples_leaf": 5},
+    "validation": {"inputs": [["blue", 0], ["red", 3], ["green", 1], ["mauve", 1], [None, 2]], "targets": [3, 5, 1, 1, 1]},
+    "epochs": 3,
+    "outputs": ["predictions", "feature_importances"],
+}
+
+
+async def test_words_are_categories_where_they_are_called_so(client: httpx.AsyncClient) -> None:
+    answer = (await client.post("/v1/train", json=WORDS)).json()
+    *known, unseen, missing = answer["predictions"]
+    np.testing.assert_allclose(known, [3.0, 5.0, 1.0], atol=1e-6)
+    assert unseen == missing
+    assert answer["feature_importances"][0] > 0.99
+    assert answer["data"]["standardized"]["inputs"] is None
+    problem = problem_of(await client.post("/v1/train", json={**WORDS, "model": "boosted_trees", "validation": None}))
+    assert problem["errors"][0]["pointer"] == "/data/inputs/0/0"
+    assert "one-hot" in problem["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("name", ["boosted_trees", "decision_tree", "random_forest"])
+async def test_trees_alone_take_what_is_missing(name: str, client: httpx.AsyncClient) -> None:
+    rows: list[list[float | None]] = [[None if row % 3 == 0 else float(row), 1.0] for row in range(60)]
+    request = {"data": {"inputs": rows, "targets": list(range(60))}, "loss": "mse", "epochs": 4, "model": name}
+    assert (await client.post("/v1/train", json=request)).status_code == 200
+    problem = problem_of(await client.post("/v1/train", json={**request, "model": "linear"}))
+    assert problem["errors"][0]["pointer"] == "/data/inputs/0/0"
+    assert name in problem["errors"][0]["message"]
+
+
+async def test_a_single_tree_says_that_it_needs_one_epoch(client: httpx.AsyncClient) -> None:
+    request = {"data": "wine", "model": {"name": "DecisionTreeClassifier", "max_depth": 3}}
+    plain = (await client.post("/v1/train", json=request)).json()
+    assert (len(plain["history"]), "warnings" in plain) == (1, False)
+    many = (await client.post("/v1/train", json={**request, "epochs": 7})).json()
+    assert many["warnings"] == ["decision_tree is grown in 1 epoch: epochs 7 changes nothing"]
+    assert many["final"] == plain["final"]
+
+
+async def test_importances_are_of_trees(client: httpx.AsyncClient) -> None:
+    problem = problem_of(await client.post("/v1/train", json={"outputs": ["predictions", "feature_importances"], "epochs": 1}))
+    assert [(fault["pointer"], fault["code"]) for fault in problem["errors"]] == [("/outputs/1", "unexpected")]
+
+
+@pytest.mark.parametrize(
+    ("model", "pointer"),
+    [
+        ({"name": "boosted_trees", "monotone_constraints": [1, 2]}, "/model/monotone_constraints"),
+        ({"name": "boosted_trees", "monotone_constraints": {"a": 1}}, "/model/monotone_constraints/a"),
+        ({"name": "boosted_trees", "categorical_features": [7]}, "/model/categorical_features/0"),
+        ({"name": "random_forest", "criterion": "gini"}, "/model/criterion"),
+        ({"name": "boosted_trees", "max_bins": 256}, "/model/max_bins"),
+    ],
+)
+async def test_what_does_not_fit_the_columns_is_refused(model: dict[str, Any], pointer: str, client: httpx.AsyncClient) -> None:
+    request = {"data": inline(Y.tolist(), X.tolist()), "loss": "mse", "model": model}
+    problem = problem_of(await client.post("/v1/train", json=request))
+    assert problem["status"] == 422
+    assert problem["errors"][0]["pointer"].startswith(pointer)
+
+
+# --- weights and splits --------------------------------------------------------------------------------------------------------
+
+
+async def test_weights_are_columns_of_a_table_or_lists(client: httpx.AsyncClient) -> None:
+    weights = [0.0, 1.0, 2.0, 3.0] * 5
+    rows: list[dict[str, float]] = [{"x": float(row), "y": 2.0 * row + row % 3, "w": weights[row]} for row in range(20)]
+    common: dict[str, Any] = {"loss": "mse", "model": "linear", "optimizer": "lbfgs", "epochs": 5, "validation": None}
+    common |= {"outputs": ["parameters"], "metrics": ["r2"]}
+    lists = {"inputs": [[row["x"]] for row in rows], "targets": [row["y"] for row in rows]}
+    plain = await train(client, data=lists, **common)
+    weighed = await train(client, data={**lists, "sample_weight": weights, "features": ["x"]}, **common)
+    tabled = await train(client, data={"rows": rows, "targets": "y", "sample_weight": "w"}, **common)
+    assert weighed["parameters"] == tabled["parameters"] != plain["parameters"]
+    slope, *_ = np.polyfit([row["x"] for row in rows], [row["y"] for row in rows], 1, w=np.sqrt(weights))
+    deviation = weighed["data"]["standardized"]["inputs"]["deviation"][0]
+    scale = weighed["data"]["standardized"]["targets"]["deviation"]
+    assert weighed["parameters"]["weights_1"][0][0] * scale / deviation == pytest.approx(slope, rel=1e-6)
+
+
+async def test_splits_by_class_by_group_and_by_time(client: httpx.AsyncClient) -> None:
+    data = {"inputs": [[float(row)] for row in range(40)], "targets": ["no", "no", "no", "yes"] * 10}
+    common: dict[str, Any] = {"loss": "categorical_cross_entropy", "model": "linear", "epochs": 2}
+    for way in ("stratified", "ordered"):
+        answer = await train(client, data=data, validation={"fraction": 0.2, "split": way}, **common)
+        assert answer["data"]["validation_rows"] == 8
+    groups = ["a"] * 30 + ["b"] * 10
+    answer = await train(client, data={**data, "groups": groups}, validation={"fraction": 0.2, "split": "grouped"}, **common)
+    assert answer["data"]["validation_rows"] == 10
+    rare = await train(client, data=data, class_weight={"yes": 10}, validation=None, **common)
+    balanced = await train(client, data=data, class_weight="balanced", validation=None, **common)
+    assert rare["final"]["training_loss"] != balanced["final"]["training_loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "code"),
+    [
+        ({"validation": {"fraction": 0.2, "split": "grouped"}}, "/data/groups", "missing"),
+        ({"validation": {"fraction": 0.2, "split": "stratified"}}, "/validation/split", "does_not_fit"),
+        ({"validation": {"last": 3, "split": "ordered"}}, "/validation/split", "unexpected"),
+        ({"class_weight": "balanced"}, "/class_weight", "does_not_fit"),
+        ({"class_weight": 3}, "/class_weight", "type"),
+        ({"class_weight": "even"}, "/class_weight", "type"),
+        ({"class_weight": {"a": -1}}, "/class_weight/a", "out_of_range"),
+    ],
+)
+async def test_weights_and_splits_that_do_not_fit(
+    changes: dict[str, Any], pointer: str, code: str, client: httpx.AsyncClient
+) -> None:
+    request = {"data": inline(Y.tolist(), X.tolist()), "loss": "mse", "model": "linear", **changes}
+    problem = problem_of(await client.post("/v1/train", json=request))
+    assert (problem["status"], problem["errors"][0]["pointer"], problem["errors"][0]["code"]) == (422, pointer, code)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [-1.0] * 30, [0.0] * 30, ["a"] * 30])
+async def test_weights_of_rows_that_are_none(weights: list[Any], client: httpx.AsyncClient) -> None:
+    request = {"data": {**inline(Y.tolist(), X.tolist()), "sample_weight": weights}, "loss": "mse", "model": "linear"}
+    problem = problem_of(await client.post("/v1/train", json=request))
+    assert problem["status"] == 422
+    assert problem["errors"][0]["pointer"].startswith("/data/sample_weight")

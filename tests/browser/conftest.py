@@ -11,7 +11,7 @@ from tests.conftest import Server, serving
 
 CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-FOUND = 60_000
+FOUND = 90_000
 """Milliseconds to wait for what is to be seen: a loaded machine is slow, and a fast one does not wait."""
 REFUSED = "Failed to load resource: the server responded with a status of 4"
 """What Chromium writes of every request that is refused, whether a page deals with it or not."""

@@ -300,6 +300,8 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
         ("jensen_shannon_divergence", "generalized_jensen_shannon", "renyi_divergence", "alpha_divergence", "hellinger_distance"),
         ({}, "the slope at a probability of 0 where the target is positive"),
     ),
+    "bce_dice": ({"from_logits": False}, "−log 0 at a pixel that is there"),
+    "ordinal_cross_entropy": ({"from_logits": False}, "−log 0 at a threshold that is passed"),
     "mean_absolute_scaled_error": ({}, "a series that never changed"),
     "root_mean_squared_scaled_error": ({}, "a series that never changed"),
     "mean_scaled_interval_score": ({}, "a series that never changed"),

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from app.api.calls import CALLS
 from app.api.compare import COMPARE
 from app.api.evaluate import EVALUATE
 from app.api.inference_protocol import CALLS as PROTOCOL
 from app.api.training import TRAIN
 from app.errors import MAX_FAULTS, CallerError, InvalidInput
-from app.losses import LOSSES
+from app.losses import LOSSES, NAMED
 from app.serving.call import Call
 from app.serving.steps import Elsewhere, Order, request_of
+from app.serving.usage import Usage
 from app.settings import Settings
 
 INFER = PROTOCOL[-1]
@@ -84,3 +86,27 @@ def test_what_costs_too_much_here_is_for_elsewhere_and_what_costs_too_much_anywh
 def test_the_example_of_every_loss_is_cheap_enough_to_be_done_here(name: str) -> None:
     body = json.dumps(EVALUATE.examples[name]["value"]).encode()
     assert request_of(body, Order(EVALUATE.operation, None, {}, Settings()), here=True).batch
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.model and call.examples], ids=lambda call: call.path)
+def test_what_is_counted_of_every_example_is_a_loss_that_there_is(call: Call) -> None:
+    """By its own name, composed ones too, so that a label of a metric is never what a caller wrote."""
+    told: list[Usage] = []
+    for example in call.examples.values():
+        body = json.dumps(example["value"]).encode()
+        request_of(body, Order(call.operation, None, {}, Settings()), told.append, here=False)
+    assert len(told) == len(call.examples)
+    assert {usage.loss for usage in told} <= {"", *NAMED}
+    assert all(usage.cost > 0 for usage in told)
+    if call is EVALUATE:
+        assert "" not in {usage.loss for usage in told}
+        assert all(usage.samples > 0 for usage in told)
+
+
+def test_what_is_refused_is_counted_under_the_loss_that_was_meant() -> None:
+    told: list[Usage] = []
+    for named in ("MSELoss", {"name": "torch.nn.L1Loss"}, "nonsense", 7, {"name": ["x"]}):
+        body = json.dumps({"loss": named, "predictions": [1], "targets": ["x"]}).encode()
+        with pytest.raises(CallerError):
+            request_of(body, Order(EVALUATE.operation, None, {}, Settings()), told.append, here=True)
+    assert [usage.loss for usage in told] == ["mean_squared_error", "mean_absolute_error", "unknown", "unknown", "unknown"]

@@ -378,12 +378,10 @@ def test_weights_of_0_are_named_as_what_keeps_units_dead() -> None:
     assert "model.initialization he_uniform instead of zeros" in finding.advice
 
 
-def test_trees_that_do_not_begin_to_learn_are_not_too_small() -> None:
-    """The gamma deviance of targets in the hundreds is nearly flat in the sums: a tree moves rows by far too little."""
+def test_trees_begin_to_learn_whatever_the_scale_of_the_slopes() -> None:
+    """The gamma deviance of targets in the hundreds is nearly flat in the sums; its leaves are where it is least."""
     (finding,) = ended(DIABETES, "gamma_deviance", model=trees(), optimizer=None, epochs=10).findings
-    assert finding.verdict == "plateau"
-    assert "not begun to learn" in finding.summary
-    assert "data.targets in larger units" in finding.advice
+    assert finding.verdict == "still_improving"
 
 
 def test_an_output_that_is_saturated_at_the_wrong_end() -> None:
@@ -442,7 +440,8 @@ def test_the_epoch_at_which_the_validation_loss_turned(kind: str, loss: str) -> 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_trees_overfit_too(seed: int) -> None:
-    plan = {"model": trees(max_depth=6, learning_rate=0.3), "optimizer": None, "epochs": 30, "validation": HALF_FOR_VALIDATION}
+    model = trees(max_depth=6, learning_rate=0.3, min_samples_leaf=1)
+    plan = {"model": model, "optimizer": None, "epochs": 30, "validation": HALF_FOR_VALIDATION}
     (finding,) = ended(noisy("numbers", seed), "mean_absolute_error", **plan).findings
     assert finding.verdict == "overfitting"
     assert "model.max_depth 5" in finding.advice

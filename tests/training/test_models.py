@@ -10,7 +10,7 @@ from app.training import MODELS
 from app.training.activations import HIDDEN, OUTPUTS
 from app.training.models import HiddenName, InitializerName, Model, OutputName
 from app.training.network import INITIALIZERS, Network
-from app.training.trees import Trees
+from app.training.trees import Boosted, Trees
 
 
 def made(name: str, **parameters: Any) -> Network | Trees:
@@ -61,7 +61,7 @@ def test_a_perceptron_draws_hidden_and_last_layers_as_told() -> None:
 
 def test_trees_are_as_told() -> None:
     trees = made("boosted_trees", learning_rate=0.3, max_depth=5, min_samples_leaf=4, subsample=0.5)
-    assert trees == Trees(7, 3, OUTPUTS["softmax"], 0.3, 5, 4, 0.5)
+    assert trees == Boosted(7, 3, OUTPUTS["softmax"], learning_rate=0.3, max_depth=5, min_samples_leaf=4, subsample=0.5)
 
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "LogisticRegression", "GradientBoostingRegressor"])

@@ -286,7 +286,7 @@ def log_normal_nll(location: Array, scale: Array, targets: Array) -> tuple[Array
     formula="v^β·½(ln v + (m − y)²/v)",
     gradient="∂ℓ/∂m = h·(m − y)/v; ∂ℓ/∂v = ½h·(1/v − (m − y)²/v²) + c; h = v^β; c = 0 if detach_weight, else β·ℓ/v",
     symbols={"m": "the predicted mean", "v": "the predicted variance"},
-    aliases=(alias("BetaNLL", detach_weight=True), alias("beta_nll_seitzer", detach_weight=True)),
+    aliases=(alias("beta_nll_seitzer", detach_weight=True),),
     reference="Seitzer, Tavakoli, Antic and Martius (2022), arXiv:2203.09168",
     properties=DIFFERENTIABLE | SMOOTH,
     cost=IN_PAIRS,

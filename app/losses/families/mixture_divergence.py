@@ -118,7 +118,7 @@ def generalized_jensen_shannon(
 
     Divided by beta it tends to KL(target ‖ prediction) for beta → 0, by 1 − beta to KL(prediction ‖ target) for beta → 1.
 
-    Use when: a student of a language model is trained on its own answers, as in generalized knowledge distillation.
+    Use when: a language model learns from a larger one by answers of its own, which that one judges.
     Avoid when: values of different shares are compared: their scales differ.
     See also: jensen_shannon_divergence, kl_divergence.
     """

@@ -173,7 +173,7 @@ def _with_miss(x: Array, targets: Index | Shares, entropy: float, miss: float) -
         "poly1",
         "PolyCrossEntropy",
         "poly_loss",
-        alias("poly_loss_cross_entropy", epsilon=2.0),
+        "poly_loss_cross_entropy",
         alias("poly1_softmax", epsilon=1.0),
     ),
     equals=(

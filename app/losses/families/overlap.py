@@ -8,7 +8,6 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.libraries import equal
 from app.losses.encodings import BINARY, LOGIT, PROBABILITY, SOFT_BINARY, mask_of
 from app.losses.families.binary import binary_cross_entropy
 from app.losses.families.segmentation import (
@@ -59,15 +58,6 @@ def _through(formula: Formula, function: Callable[[Array], tuple[Array, Array]])
     gradient="h·((1 − ℓ)(yᵢ + (1 − yᵢ) − yᵢ) − yᵢ)/u; u = TP + FP + FN + s; h = pᵢ(1 − pᵢ) if from_logits, else 1",
     symbols={"i": "a position of the mask"},
     aliases=("iou_seg", "soft_iou", "intersection_over_union", "JaccardLoss", "jaccard_loss"),
-    equals=(
-        equal(
-            "monai.losses.DiceLoss(jaccard=True, smooth_nr=2 * smooth_nr, smooth_dr=2 * smooth_dr, reduction=reduction)"
-            "(predictions[:, None], targets[:, None])",
-            reductions=("mean", "sum"),
-            smooth_nr=1e-5,
-            smooth_dr=1e-5,
-        ),
-    ),
     reference="Rahman and Wang (2016), doi:10.1007/978-3-319-50835-1_22",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     weighs_rows=True,

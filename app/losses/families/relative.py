@@ -305,8 +305,8 @@ def _in_units(predictions: Array, targets: Array, statistic: Statistic) -> tuple
 def weighted_absolute_percentage_error(predictions: Array, targets: Array) -> tuple[Array, Pullback]:
     """Absolute errors beside the size of all targets together: targets of 0 do no harm, and large ones count as they are large.
 
-    A sample's own loss is its absolute error over the mean size of all targets. Weights count errors; the mean of the targets is
-    that of all. Targets that are all 0 are refused.
+    A sample's own loss is its absolute error over the mean size of all targets. Weights are those of errors; the mean of the
+    targets is that of all. Targets that are all 0 are refused.
 
     Use when: an error in percent is wanted over many items, some of which have a target of 0.
     Avoid when: each item's own percentage counts: here the large ones rule; or batches are small, whose divisors differ.
@@ -323,15 +323,15 @@ def weighted_absolute_percentage_error(predictions: Array, targets: Array) -> tu
     gradient="2r/(n·mean((y − mean y)²))",
     aliases=("rse", "RelativeSquaredError", "unexplained_variance"),
     equals=(equal("torchmetrics.functional.relative_squared_error(predictions, targets)"),),
-    reference="Witten, Frank and Hall (2011), Data Mining, section 5.8, doi:10.1016/C2009-0-19715-5",
+    reference="Witten, Frank and Hall (2011), section 5.8, doi:10.1016/C2009-0-19715-5",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
     coupling="batch",
 )
 def relative_squared_error(predictions: Array, targets: Array) -> tuple[Array, Pullback]:
     """Squared errors beside those of a forecast that always says the mean: 1 is no better than that, one minus R².
 
-    A sample's own loss is its squared error over the variance of all targets. Weights count errors; the variance is that of all.
-    Targets that are all alike are refused.
+    A sample's own loss is its squared error over the variance of all targets. Weights are those of errors; the variance is that
+    of all. Targets that are all alike are refused.
 
     Use when: models of targets in different units are compared: what share of their variance is left unexplained.
     Avoid when: batches are small: each has another variance; or targets hold outliers, which enlarge it.

@@ -186,7 +186,7 @@ def zero_inflated_poisson_nll(rate: Array, zero_share: Array, targets: Array) ->
     formula="ln Γ(a) + ln Γ(b) − ln Γ(a + b) − (a − 1)·ln y − (b − 1)·ln(1 − y)",
     gradient="∂ℓ/∂a = ψ(a) − ψ(a + b) − ln y; ∂ℓ/∂b = ψ(b) − ψ(a + b) − ln(1 − y)",
     symbols={"a": "the predicted shape towards 1", "b": "the predicted shape towards 0"},
-    aliases=("BetaNLL_distribution", "BetaDistributionLoss", "logs_beta"),
+    aliases=("BetaDistributionLoss", "logs_beta"),
     equals=(
         equal("scoringrules.logs_beta(targets, a, b)", reductions=EACH),
         equal("-torch.distributions.Beta(a, b).log_prob(targets)", reductions=EACH),

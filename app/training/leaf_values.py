@@ -1,0 +1,109 @@
+"""What a leaf adds: a constant of least loss over the rows that end there, found for all leaves of a tree at once."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.losses.numerics.stable import Array
+from app.training.trees import Tree
+
+SlopeOfAll = Callable[[Array], Array]
+"""A constant for each leaf (l,) -> the slope (l,) of the loss of its rows to it."""
+
+DOUBLINGS = 20
+"""How often a step that has not come to the least loss is doubled."""
+FALLING = 1e-3
+"""A slope that is smaller than this share of the first is none: the least loss is then at infinity."""
+NARROWINGS = 60
+PRECISE = 1e-12
+
+
+def least_of_differences(slope: SlopeOfAll, leaf: NDArray[np.intp], corners: Array, n_leaves: int) -> Array:
+    """(l,) where the loss depends on residuals alone: the corners (n,) are the constants that make each residual 0.
+
+    The least loss lies between two neighbours among these, or at one: halfway where it is as low all the way.
+    """
+    order = np.lexsort((corners, leaf))
+    ordered, sizes = corners[order], np.bincount(leaf, minlength=n_leaves)
+    first = np.cumsum(sizes) - sizes
+    low, high = first.copy(), first + sizes - 1
+    for _ in range(int(sizes.max()).bit_length()):
+        middle = (low + high) // 2
+        up = slope(ordered[middle]) >= 0
+        high, low = np.where(up, middle, high), np.where(up, low, np.minimum(middle + 1, high))
+    left, right = ordered[np.maximum(high - 1, first)], ordered[high]
+    return _between(slope, left, right)
+
+
+def least(slope: SlopeOfAll, n_leaves: int) -> Array:
+    """(l,) from 0 on in the direction in which the loss falls, as far as it does."""
+    here = slope(np.zeros(n_leaves))
+    direction, near, far = -np.sign(here), np.zeros(n_leaves), np.ones(n_leaves)
+    turned, flat = here == 0, here == 0
+    for _ in range(DOUBLINGS):
+        there = slope(far * direction) * direction
+        flat |= ~turned & (there < 0) & (there >= -FALLING * np.abs(here))
+        turned |= there >= 0
+        done = turned | flat
+        if done.all():
+            break
+        near, far = np.where(done, near, far), np.where(done, far, 2.0 * far)
+    ends = np.stack([near * direction, far * direction])
+    found = _between(slope, ends.min(axis=0), ends.max(axis=0))
+    return np.where(here == 0, 0.0, np.where(turned, found, far * direction))
+
+
+def _between(slope: SlopeOfAll, left: Array, right: Array) -> Array:
+    """A zero of the slope between constants at which it is negative and not negative."""
+    thirds = [slope(left + (right - left) * share) for share in (0.25, 0.5, 0.75)]
+    level = (thirds[0] == thirds[1]) & (thirds[1] == thirds[2])
+    ends = np.where(thirds[1] == 0, left / 2.0 + right / 2.0, np.where(thirds[1] < 0, right, left))
+    if level.all():
+        return ends
+    found = _zero(slope, left, right)
+    return np.where(level, ends, found)
+
+
+def _zero(slope: SlopeOfAll, left: Array, right: Array) -> Array:
+    """By regula falsi, halving the weight of an end that stays (the Illinois way), and by halves where that is slow."""
+    at_left, at_right = slope(left), slope(right)
+    side = np.zeros(len(left))
+    for step in range(NARROWINGS):
+        done = (np.abs(right - left) <= PRECISE * np.maximum(np.abs(left), np.abs(right))) | (at_right == 0) | (at_left == 0)
+        if done.all():
+            break
+        with np.errstate(all="ignore"):
+            cut = (left * at_right - right * at_left) / (at_right - at_left)
+        inside = (cut > left) & (cut < right) & (step % 3 != 2)  # each third time
+        middle = np.where(done, right, np.where(inside, cut, left / 2.0 + right / 2.0))
+        there = slope(middle)
+        up, down = ~done & (there >= 0), ~done & (there < 0)
+        at_left = np.where(down, there, np.where(up & (side > 0), at_left / 2.0, at_left))
+        at_right = np.where(up, there, np.where(down & (side < 0), at_right / 2.0, at_right))
+        left, right = np.where(down, middle, left), np.where(up, middle, right)
+        side = np.where(up, 1.0, np.where(down, -1.0, side))
+    return np.where(at_left == 0, left, right)
+
+
+def ordered(tree: Tree, values: Array, leaf: NDArray[np.int64], monotone: tuple[int, ...]) -> Array:
+    """Values (nodes,) of the leaves, moved no further than it takes to rise or fall along each column as constrained."""
+    sizes = np.bincount(leaf, minlength=len(values)).astype(np.float64)
+    sums = values * sizes
+    for node in range(len(values) - 1, -1, -1):  # children come after their parent
+        if tree["left"][node] >= 0:
+            children = [tree["left"][node], tree["right"][node]]
+            sizes[node], sums[node] = sizes[children].sum(), sums[children].sum()
+    low, high = np.full(len(values), -np.inf), np.full(len(values), np.inf)
+    means = sums / np.maximum(sizes, 1.0)
+    for node in range(len(values)):
+        left, right = tree["left"][node], tree["right"][node]
+        if left < 0:
+            continue
+        low[[left, right]], high[[left, right]] = low[node], high[node]
+        sign: int = monotone[int(tree["feature"][node])]
+        if sign:
+            middle = np.clip((means[left] + means[right]) / 2.0, low[node], high[node])
+            below, above = (left, right) if sign > 0 else (right, left)
+            high[below] = low[above] = middle
+    return np.clip(values, low, high)
