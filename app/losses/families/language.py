@@ -68,7 +68,7 @@ def sequence_cross_entropy(
     predictions = by_rows(predictions)
     index: Flat = row_starts(predictions) + predictions.argmax(axis=1)
     parts = softmax(predictions, index)
-    level: Array = predictions.take(index) + parts.surprise
+    level = np.take(predictions, index) + parts.surprise
     shares = parts.others / parts.total[:, None]
     shares.reshape(-1)[index] = parts.picked / parts.total
     pull = np.where(shares == 0, 0.0, (2.0 * z_loss * whole * level)[:, None] * shares)

@@ -100,7 +100,7 @@ def barlow_twins(
     found = over_rows(d, d, alike.tile, of_rows)
 
     def slopes() -> tuple[Array, Array]:
-        of_first, of_second = alike.pulls(found.slopes(np.ones(d, np.float64)))
+        of_first, of_second = alike.pulls(found.slopes(np.ones_like(found.values)))
         return of_first.T, of_second.T
 
     return _of_batch(n, exact_sum(found.values), slopes)
