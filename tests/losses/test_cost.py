@@ -119,6 +119,7 @@ def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
     assert Cost().growth == "linear"
     grown = {loss.name: loss.cost.growth for loss in LOSSES.values() if loss.cost.beyond}
     assert grown == {
+        "sparsemax": "n·k·log k",
         "multilabel_margin": "n·k·log k",
         "label_ranking_loss": "n·k·log k",
         "circle": "n²·d",
