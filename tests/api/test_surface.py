@@ -70,7 +70,7 @@ async def test_there_is_none_of_trees_or_of_many_columns(model: str, client: htt
 
 async def test_rows_are_those_of_the_dataset(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/datasets/moons/rows?n_samples=20&noise=0.3&seed=5")
-    inputs, targets = make_moons(20, noise=0.3, random_state=5)
+    inputs, targets = map(np.asarray, make_moons(20, noise=0.3, random_state=5))
     assert response.json() == {
         "features": ["x0", "x1"],
         "classes": ["upper", "lower"],

@@ -13,6 +13,7 @@ from app.insight.checking import Check, Yours, check_gradient
 from app.insight.conventions import CONVENTIONS, Given
 from app.insight.differences import check_numerically
 from app.losses import LOSSES, Batch
+from app.losses.batch import AnyBatch
 from app.losses.evaluate import evaluate
 from app.losses.form import bind
 from app.losses.numerics.stable import Array
@@ -34,7 +35,8 @@ def of_case(case: Case, sample_weight: Array | None = None) -> Given:
     return Given(bind(case.loss, case.parameters), *sides(case.loss, case.draw(n=N)), sample_weight)
 
 
-def outputs_of(batch: Batch, reduction: Any = "mean") -> dict[str, Any]:
+def outputs_of(batch: AnyBatch, reduction: Any = "mean") -> dict[str, Any]:
+    assert isinstance(batch, Batch)
     names = [name for name in ("value", "per_sample", "gradient", "hessian_diagonal") if OUTPUTS[name].is_of(batch.loss)]
     return dict(evaluate(batch, reduction=reduction, outputs=names).outputs)
 
@@ -84,6 +86,7 @@ def test_what_the_reference_says_agrees(case: Case) -> None:
 def test_each_factor_is_recognised(case: Case) -> None:
     mine = of_case(case)
     batch = mine.batch()
+    assert isinstance(batch, Batch)
     right = outputs_of(batch)
     if not right["value"]:  # nothing to see a factor by
         return

@@ -1,5 +1,7 @@
 """Weights of classes said in words: by the names of classes, or so that all classes count alike."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
@@ -24,7 +26,8 @@ def answers(loss: str, weight: object, targets: object = LABELS, **more: object)
     from_logits = {"from_logits": True} if "from_logits" in declared.parameters else {}
     rows = SHARES if predictions.of_shares and not from_logits else np.log(SHARES)
     found = evaluate(check(declared, {"class_weight": weight, **from_logits}, rows, targets, **more))  # pyright: ignore[reportArgumentType]
-    return [np.ravel(output).tolist() for output in found.outputs.values()]
+    outputs: list[Any] = [*found.outputs.values()]
+    return [np.ravel(output).tolist() for output in outputs]
 
 
 def test_most_losses_of_classes_are_here() -> None:

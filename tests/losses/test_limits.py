@@ -1,5 +1,7 @@
 """Losses that are others in the limit of a parameter, or under another name: of the same numbers they say the same."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,13 +18,13 @@ COUNTS = RNG.poisson(3.0, 6) * 1.0
 MASK, TRUE_MASK = RNG.uniform(0.05, 0.95, (6, 5)), RNG.integers(0, 2, (6, 5)) * 1.0
 
 
-def losses(name: str, predictions: object, targets: object, **parameters: object) -> Array:
+def losses(name: str, predictions: Any, targets: Any, **parameters: object) -> Array:
     found = evaluate(check(LOSSES[name], parameters, predictions, targets), reduction="none").per_sample
     assert found is not None
     return found
 
 
-def slopes(name: str, predictions: object, targets: object, **parameters: object) -> Array:
+def slopes(name: str, predictions: Any, targets: Any, **parameters: object) -> Array:
     answer = evaluate(check(LOSSES[name], parameters, predictions, targets), reduction="none")
     return next(iter(gradients_of(answer).values()))
 

@@ -129,7 +129,7 @@ def _floats(written: Any) -> Any:
 
 def adapted(entry: Entry) -> Call:
     """The entry as a call of ours."""
-    call = Call(RENAMED.get(entry["loss"], entry["loss"]), numbers(entry["predictions"]), numbers(entry["targets"]))
+    call = Call(RENAMED.get(entry["loss"]) or entry["loss"], numbers(entry["predictions"]), numbers(entry["targets"]))
     for name, value in entry["params"].items():
         call = _with_parameter(call, name, value)
     return _with_arrays(call, entry)

@@ -64,7 +64,8 @@ def test_leaves_are_constants_of_least_loss(name: str) -> None:
 @pytest.mark.parametrize("name", ["hinge", "squared_hinge", "binary_focal"])
 def test_other_losses_of_classes_have_leaves_of_least_loss(name: str) -> None:
     run, state = grown(classes(120, k=2), loss(name), max_depth=3)
-    assert run.model.rate != run.model.rate  # none
+    model: Any = run.model
+    assert model.rate != model.rate  # none
     assert finish(run, state).training_loss < 0.5 * run.objective.value(np.full((120, 1), 0.5), run.training.labels)
 
 
@@ -72,7 +73,7 @@ def test_a_forest_is_the_mean_of_its_trees() -> None:
     """Without chance in it every tree is the same; with it, errors are those of scikit-learn's forest."""
     table, fresh = regression(200, 4), regression(200, 4, seed=3)
     run, state = grown(table, loss("mean_squared_error"), "random_forest", 3, bootstrap=False)
-    np.testing.assert_allclose(finish(run, state).predictions, table.targets, rtol=1e-12)
+    np.testing.assert_allclose(finish(run, state).predictions, np.asarray(table.targets), rtol=1e-12)
     run, state = grown(table, loss("mean_squared_error"), "random_forest", 40, validation=Holdout(table=fresh))
     assert len(state["trees"]) == 41
     result = finish(run, state)

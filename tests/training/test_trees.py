@@ -148,10 +148,11 @@ def test_the_private_part_of_scikit_learn_is_as_it_was() -> None:
     grower = TreeGrower(codes, slopes, np.ones(1, np.float32), n_bins=256, n_bins_non_missing=np.array([2], np.uint32))
     grower.grow()
     assert isinstance(grower.root, TreeNode)
-    assert (grower.n_nodes, grower.root.split_info.feature_idx, grower.root.split_info.bin_idx) == (3, 0, 0)
-    assert grower.root.split_info.gain > 0
-    assert [leaf.value for leaf in (grower.root.left_child, grower.root.right_child)] == [-1.0, 2.0]
-    left = grower.root.left_child
+    root: Any = grower.root
+    assert (grower.n_nodes, root.split_info.feature_idx, root.split_info.bin_idx) == (3, 0, 0)
+    assert root.split_info.gain > 0
+    assert [leaf.value for leaf in (root.left_child, root.right_child)] == [-1.0, 2.0]
+    left = root.left_child
     assert sorted(np.asarray(grower.splitter.partition)[left.partition_start : left.partition_stop]) == [*range(30)]
 
 

@@ -88,6 +88,7 @@ def test_balanced_weights_are_those_of_scikit_learn(k: int) -> None:
     name = "binary_cross_entropy" if k == 2 else "categorical_cross_entropy"
     run = prepare(plan(table, loss=loss(name), class_weight="balanced", validation=NONE))
     expected = compute_sample_weight("balanced", table.targets)
+    assert run.training.row_weights is not None
     np.testing.assert_allclose(run.training.row_weights, expected, rtol=1e-12)
     assert run.training.sample_weight is None  # metrics and scales leave it out
 
