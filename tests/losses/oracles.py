@@ -10,10 +10,11 @@ takes both; all others are formulas of numbers, and a row's loss is their mean.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mpmath import mp
+from mpmath import mp, mpf
 
 from tests.losses import classes, divergences, likelihoods, margins, masks
 from tests.losses.exact import (
+    EXPONENTIAL_REACH,
     UNDECLARED,
     Exact,
     absolute,
@@ -1447,9 +1448,20 @@ def standard(distribution: str, z: Exact) -> tuple[Exact, Exact, Exact]:
         above_it = chained(z, tail.value, -density.value, z.value * density.value)
         below = chained(z, mp.erfc(-z.value / mp.sqrt(2)) / 2, density.value, -z.value * density.value)
         return density, below, above_it
-    if distribution == "logistic":
-        return sigmoid(z) * sigmoid(-z), sigmoid(z), sigmoid(-z)
-    return exp(z - exp(z)), 1 - exp(-exp(z)), exp(-exp(z))
+    return sigmoid(z) * sigmoid(-z), sigmoid(z), sigmoid(-z)
+
+
+def of_extremes(low: Exact, high: Exact, unit: Exact) -> Exact:
+    """The surprise at an interval, or at a point, of the least of many numbers; by hazards, since e^−e^z has too many digits."""
+    if low == high:
+        return exp(low) - low + log(unit) if not mp.isinf(low.value) else Exact(mp.inf)
+    before = exp(low) if low > -mp.inf else Exact(0)
+    if high == mp.inf:
+        return before
+    within = exp(high) - before
+    if within < mpf(2) ** -400:  # the next term of the series is beyond all digits
+        return before - (log(within) - within / 2)
+    return before - log(1 - exp(-within)) if within < EXPONENTIAL_REACH else before
 
 
 @oracle
@@ -1459,6 +1471,8 @@ def aft_nll(p: Exact, lower: Exact, upper: Exact, distribution: str = "normal", 
     def z(time: Exact) -> Exact:
         return Exact(-mp.inf) if time == 0 else Exact(mp.inf) if mp.isinf(time.value) else (log(time) - p) / scale
 
+    if distribution == "extreme":
+        return of_extremes(z(lower), z(upper), scale * lower)
     first, last = standard(distribution, z(lower)), standard(distribution, z(upper))
     if lower == upper:
         return -log(first[0] / (scale * lower)) if 0 < lower < mp.inf else Exact(mp.inf)

@@ -65,14 +65,15 @@ def _logistic(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
 
 
 def _extreme_at(z: Pair) -> AtPoint:
-    return AtPoint(_minus(z), exp_of(z), -np.expm1(z[0] + z[1]))
+    power = exp_of(z)
+    return AtPoint(_minus(z), power, np.where(z[0] > 1.0, 1.0 - power, -np.expm1(z[0] + z[1])))
 
 
 def _extreme(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
     """e^(−e^a) − e^(−e^b) is e^(−e^a)·(1 − e^−d) with d = e^b − e^a."""
     power, wide = np.where(np.isneginf(lower[0]), 0.0, exp_of(lower)), width[0] + width[1]
-    above = np.where(np.isinf(upper[0]), np.inf, exp_of(upper))
-    d = np.where(np.isinf(wide), above, power * np.expm1(wide))
+    above = np.where(np.isinf(upper[0]), np.exp(upper[0]), exp_of(upper))
+    d = np.where(np.isinf(above), np.inf, np.where(wide > 40.0, above - power, power * np.expm1(np.minimum(wide, 40.0))))
     log_d = upper[0] + (upper[1] + np.log(-np.expm1(-wide)))
     less = np.where(d > 0.5, np.log1p(-np.exp(-d)), np.where(d > 1e-290, np.log(-np.expm1(-d)), log_d))
     rest = np.where(d > 745.0, 0.0, np.where(d > 0, d / np.where(d > 0, np.expm1(d), 1.0), 1.0))
