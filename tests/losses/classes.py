@@ -17,14 +17,14 @@ def poly_cross_entropy(x: Row, y: int, epsilon: Any = 2) -> Exact:
 @tried({}, {"alpha": 1.0, "beta": 0.3, "log_zero": -9.2})
 def symmetric_cross_entropy(x: Row, y: int, alpha: Any = 0.1, beta: Any = 1, log_zero: Any = -4) -> Exact:
     p = softmax(x)
-    return -alpha * log(p[y]) - beta * log_zero * total_of(each for c, each in enumerate(p) if c != y)
+    return -alpha * log(p[y]) - beta * log_zero * total_of(number for c, number in enumerate(p) if c != y)
 
 
 @oracle
 @tried({}, {"beta": 2.0})
 def confidence_penalty(x: Row, y: int, beta: Any = 0.1) -> Exact:
     p = softmax(x)
-    return -log(p[y]) + beta * total_of(each * log(each) for each in p)
+    return -log(p[y]) + beta * total_of(number * log(number) for number in p)
 
 
 @oracle
@@ -34,17 +34,17 @@ def multiclass_perceptron(s: Row, y: int) -> Exact:
 
 @oracle
 def sparsemax(s: Row, y: int) -> Exact:
-    ordered = sorted(s, key=lambda each: -each.value)
+    ordered = sorted(s, key=lambda number: -number.value)
     support = max(k for k in range(1, len(s) + 1) if 1 + k * ordered[k - 1] > total_of(ordered[:k]))
     tau = (total_of(ordered[:support]) - 1) / support
-    return total_of(each**2 - tau**2 for each in ordered[:support]) / 2 + Exact(0.5) - s[y]
+    return total_of(number**2 - tau**2 for number in ordered[:support]) / 2 + Exact(0.5) - s[y]
 
 
 @oracle
 @tried({}, {"conditional": True}, {"from_logits": False}, {"from_logits": False, "conditional": True})
 def ordinal_cross_entropy(x: Row, y: int, from_logits: bool = True, conditional: bool = False) -> Exact:
-    yes = [sigmoid(each) if from_logits else each for each in x]
-    no = [sigmoid(-each) if from_logits else 1 - each for each in x]
+    yes = [sigmoid(number) if from_logits else number for number in x]
+    no = [sigmoid(-number) if from_logits else 1 - number for number in x]
     judged = range(min(len(x), y + 1) if conditional else len(x))
     return -total_of(log(yes[j] if j < y else no[j]) for j in judged)
 
@@ -58,8 +58,8 @@ def soft_ordinal(x: Row, y: int, alpha: Any = 1, distance: str = "absolute") -> 
 
 @oracle
 def zlpr(s: Row, hot: Row) -> Exact:
-    negative = [exp(each) for each, y in zip(s, hot, strict=True) if y == 0]
-    positives = [exp(-each) for each, y in zip(s, hot, strict=True) if y == 1]
+    negative = [exp(number) for number, y in zip(s, hot, strict=True) if y == 0]
+    positives = [exp(-number) for number, y in zip(s, hot, strict=True) if y == 1]
     return log(1 + total_of(negative)) + log(1 + total_of(positives))
 
 

@@ -54,12 +54,12 @@ def hellinger_distance(q: Row, p: Row, squared: bool = False) -> Exact:
 
 def running(q: Row, p: Row) -> Row:
     gaps = [b - a for a, b in zip(p, q, strict=True)]
-    return [total_of(gaps[: at + 1]) for at in range(len(gaps) - 1)]
+    return [total_of(gaps[: index + 1]) for index in range(len(gaps) - 1)]
 
 
 @oracle
 def wasserstein_1d(q: Row, p: Row, squared: bool = False) -> Exact:
-    return total_of(each**2 if squared else absolute(each) for each in running(q, p))
+    return total_of(number**2 if squared else absolute(number) for number in running(q, p))
 
 
 @oracle

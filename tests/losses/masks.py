@@ -8,7 +8,7 @@ from tests.losses.oracle import ORACLES, Row, oracle, tried
 
 
 def flat(mask: Any) -> Row:
-    return [mask] if isinstance(mask, Exact) else [each for part in mask for each in flat(part)]
+    return [mask] if isinstance(mask, Exact) else [number for part in mask for number in flat(part)]
 
 
 SETTINGS = (
@@ -46,8 +46,8 @@ def jaccard(mask: Any, target: Any, **given: Any) -> Exact:
 @oracle
 @tried(*SETTINGS, {"gamma": 2.0}, {"gamma": 1.0}, {"alpha": 0.5, "beta": 0.5})
 def focal_tversky(mask: Any, target: Any, alpha: Any = 0.3, beta: Any = 0.7, gamma: Any = 0.75, **given: Any) -> Exact:
-    def power(each: Exact) -> Exact:
-        return Exact(0) if each == 0 else each**gamma
+    def power(number: Exact) -> Exact:
+        return Exact(0) if number == 0 else number**gamma
 
     return of_classes("tversky", mask, target, power, {"alpha": alpha, "beta": beta, **given})
 
@@ -55,7 +55,7 @@ def focal_tversky(mask: Any, target: Any, alpha: Any = 0.3, beta: Any = 0.7, gam
 @oracle
 @tried(*SETTINGS)
 def log_cosh_dice(mask: Any, target: Any, **given: Any) -> Exact:
-    return of_classes("dice", mask, target, lambda each: log(cosh(each)), given)
+    return of_classes("dice", mask, target, lambda number: log(cosh(number)), given)
 
 
 @oracle
@@ -74,7 +74,7 @@ def bce_dice(
 @oracle
 def lovasz_hinge(mask: Any, target: Any) -> Exact:
     pairs = [(1 - (2 * y - 1) * x, y) for x, y in zip(flat(mask), flat(target), strict=True)]
-    ordered = sorted(pairs, key=lambda each: -each[0].value)
+    ordered = sorted(pairs, key=lambda number: -number[0].value)
     size = total_of(y for _, y in pairs)
     losses, hits, false_alarms = [Exact(0)], size, Exact(0)
     for _, y in ordered:

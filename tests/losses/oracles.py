@@ -550,7 +550,7 @@ def angular(a: Row, u: Row, v: Row, alpha: Any = 40) -> Exact:
 
 
 def with_margin(row: Row, y: int, scale: Any, target: Exact) -> Exact:
-    return log(1 + total_of(exp(scale * (each - target)) for at, each in enumerate(row) if at != y))
+    return log(1 + total_of(exp(scale * (number - target)) for index, number in enumerate(row) if index != y))
 
 
 @oracle
@@ -577,7 +577,7 @@ def sphereface(row: Row, y: int, margin: int = 4, scale: Any = 1) -> Exact:
 def columns_of(rows: Sequence[Row]) -> list[Row]:
     """The columns of rows, each less its mean."""
     columns = [list(column) for column in zip(*rows, strict=True)]
-    return [[each - mean_of(column) for each in column] for column in columns]
+    return [[number - mean_of(column) for number in column] for column in columns]
 
 
 @oracle
@@ -586,9 +586,9 @@ def barlow_twins(first: Sequence[Row], second: Sequence[Row], redundancy: Any = 
     factor = Exact(len(first) - 1) / len(first) if unbiased else Exact(1)
     alike = cosines(columns_of(first), columns_of(second))
     costs = [
-        (1 - factor * each) ** 2 if i == j else redundancy * (factor * each) ** 2
+        (1 - factor * number) ** 2 if i == j else redundancy * (factor * number) ** 2
         for i, row in enumerate(alike)
-        for j, each in enumerate(row)
+        for j, number in enumerate(row)
     ]
     return [total_of(costs)] * len(first)
 
@@ -638,24 +638,24 @@ def cosines(rows: Sequence[Row], others: Sequence[Row]) -> list[Row]:
     return [[cosine(row, other) for other in others] for row in rows]
 
 
-def sides_of(at: int, groups: Sequence[int]) -> tuple[list[int], list[int]]:
+def sides_of(index: int, groups: Sequence[int]) -> tuple[list[int], list[int]]:
     """The others of a sample's group, and the samples of other groups."""
     return (
-        [j for j, group in enumerate(groups) if group == groups[at] and j != at],
-        [j for j, group in enumerate(groups) if group != groups[at]],
+        [j for j, group in enumerate(groups) if group == groups[index] and j != index],
+        [j for j, group in enumerate(groups) if group != groups[index]],
     )
 
 
 def of_groups(rows: Sequence[Row], groups: Sequence[int], loss: Callable[[Row, list[int], list[int]], Exact]) -> list[Exact]:
     """A loss of (cosines with all, others alike, others not) of each sample."""
-    return [loss(alike, *sides_of(at, groups)) for at, alike in enumerate(cosines(rows, rows))]
+    return [loss(alike, *sides_of(index, groups)) for index, alike in enumerate(cosines(rows, rows))]
 
 
 @oracle
 @of_batch
 def nt_xent(rows: Sequence[Row], groups: Sequence[int], temperature: Any = 0.07) -> list[Exact]:
     def loss(c: Row, same: list[int], other: list[int]) -> Exact:
-        return mean_of([log(1 + total_of(exp((c[at] - c[j]) / temperature) for at in other)) for j in same])
+        return mean_of([log(1 + total_of(exp((c[index] - c[j]) / temperature) for index in other)) for j in same])
 
     return of_groups(rows, groups, loss)
 
@@ -664,7 +664,7 @@ def nt_xent(rows: Sequence[Row], groups: Sequence[int], temperature: Any = 0.07)
 @of_batch
 def supervised_contrastive(rows: Sequence[Row], groups: Sequence[int], temperature: Any = 0.1) -> list[Exact]:
     def loss(c: Row, same: list[int], other: list[int]) -> Exact:
-        return mean_of([log(total_of(exp((c[at] - c[j]) / temperature) for at in same + other)) for j in same])
+        return mean_of([log(total_of(exp((c[index] - c[j]) / temperature) for index in same + other)) for j in same])
 
     return of_groups(rows, groups, loss)
 
@@ -699,13 +699,13 @@ def apart_of(rows: Sequence[Row]) -> list[Row]:
 @of_batch
 def lifted_structure(rows: Sequence[Row], groups: Sequence[int], margin: Any = 1) -> list[Exact]:
     apart = apart_of(rows)
-    near = [total_of(exp(margin - apart[at][other]) for other in sides_of(at, groups)[1]) for at in range(len(rows))]
+    near = [total_of(exp(margin - apart[index][other]) for other in sides_of(index, groups)[1]) for index in range(len(rows))]
 
     def loss(i: int, j: int) -> Exact:
         both = near[i] + near[j]
         return positive(log(both) + apart[i][j], at_zero=0) ** 2 / 2 if both > 0 else Exact(0)
 
-    return [mean_of([loss(at, j) for j in sides_of(at, groups)[0]]) for at in range(len(rows))]
+    return [mean_of([loss(index, j) for j in sides_of(index, groups)[0]]) for index in range(len(rows))]
 
 
 @oracle
@@ -720,21 +720,23 @@ def batch_all_triplet(
 ) -> list[Exact]:
     if unit_length:
         lengths = [sqrt(dot(row, row)) for row in rows]
-        rows = [[each / length if length > 0 else Exact(0) for each in row] for row, length in zip(rows, lengths, strict=True)]
+        rows = [
+            [number / length if length > 0 else Exact(0) for number in row] for row, length in zip(rows, lengths, strict=True)
+        ]
     apart = apart_of(rows)
     found: list[list[Exact]] = []
-    for at in range(len(rows)):
-        near, far = ([apart[at][j] for j in side] for side in sides_of(at, groups))
+    for index in range(len(rows)):
+        near, far = ([apart[index][j] for j in side] for side in sides_of(index, groups))
         if mining == "hardest" and near and far:
-            near, far = [max(near, key=lambda each: each.value)], [min(far, key=lambda each: each.value)]
+            near, far = [max(near, key=lambda number: number.value)], [min(far, key=lambda number: number.value)]
         found.append([positive(d - other + margin, at_zero=1) for d in near for other in far])
-    every = [each for triplets in found for each in triplets]
-    scale = Exact(len(every)) / max(sum(each > 0 for each in every), 1) if only_active else Exact(1)
+    every = [number for triplets in found for number in triplets]
+    scale = Exact(len(every)) / max(sum(number > 0 for number in every), 1) if only_active else Exact(1)
     return [scale * mean_of(triplets) for triplets in found]
 
 
 def own_of_row(alike: Sequence[Row], temperature: Any) -> list[Exact]:
-    return [log(total_of(exp((other - row[at]) / temperature) for other in row)) for at, row in enumerate(alike)]
+    return [log(total_of(exp((other - row[index]) / temperature) for other in row)) for index, row in enumerate(alike)]
 
 
 @oracle
@@ -763,9 +765,9 @@ def siglip(first: Sequence[Row], second: Sequence[Row], scale: Any = 10, bias: A
 @of_batch
 def n_pairs(anchor: Sequence[Row], positives: Sequence[Row], groups: Sequence[int]) -> list[Exact]:
     found: list[Exact] = []
-    for at, row in enumerate(anchor):
+    for index, row in enumerate(anchor):
         alike = [dot(row, other) for other in positives]
-        own = [j for j, group in enumerate(groups) if group == groups[at]]
+        own = [j for j, group in enumerate(groups) if group == groups[index]]
         found.append(mean_of([log(total_of(exp(other - alike[j]) for other in alike)) for j in own]))
     return found
 
@@ -807,7 +809,7 @@ def listnet(row: Row, relevance: Row) -> Exact:
 
 def item_pairs(grades: Row) -> list[tuple[int, int]]:
     """The pairs of items of a list of which the first has the higher grade; −10³⁰⁰ is the grade of none."""
-    there = [at for at, grade in enumerate(grades) if grade > -1e299]
+    there = [index for index, grade in enumerate(grades) if grade > -1e299]
     return [(i, j) for i in there for j in there if grades[i] > grades[j]]
 
 
@@ -864,19 +866,19 @@ def cosent(row: Row, grades: Row, scale: Any = 20) -> Exact:
 
 def in_list(*rows: Row) -> list[list[Exact]]:
     """Rows without the items that the last of them says the list has not."""
-    return [[each for each, grade in zip(row, rows[-1], strict=True) if grade > -1e299] for row in rows]
+    return [[number for number, grade in zip(row, rows[-1], strict=True) if grade > -1e299] for row in rows]
 
 
 def best_first(keys: Row) -> list[int]:
-    return sorted(range(len(keys)), key=lambda at: -keys[at].value)
+    return sorted(range(len(keys)), key=lambda index: -keys[index].value)
 
 
 def of_places(row: Row, grades: Row, weight: Callable[[int, int], Any]) -> Exact:
     """The surprises of a list in its order, each times the weight of (place, items)."""
     row, grades = in_list(row, grades)
-    ordered = [row[at] for at in best_first(grades)]
-    surprises = [log(total_of(exp(later - each) for later in ordered[at:])) for at, each in enumerate(ordered)]
-    return total_of(weight(at, len(row)) * each for at, each in enumerate(surprises))
+    ordered = [row[index] for index in best_first(grades)]
+    surprises = [log(total_of(exp(later - number) for later in ordered[index:])) for index, number in enumerate(ordered)]
+    return total_of(weight(index, len(row)) * number for index, number in enumerate(surprises))
 
 
 @oracle
@@ -915,7 +917,7 @@ def discount(place: Any) -> Exact:
 
 
 def best_gain(grades: Row) -> Exact:
-    return total_of(gain(grades[at]) / discount(place) for place, at in enumerate(best_first(grades), 1))
+    return total_of(gain(grades[index]) / discount(place) for place, index in enumerate(best_first(grades), 1))
 
 
 def soft_places(row: Row, temperature: Any) -> Row:
@@ -1012,7 +1014,7 @@ def query_rmse(row: Row, grades: Row) -> Exact:
     row, grades = in_list(row, grades)
     residuals = [s - y for s, y in zip(row, grades, strict=True)]
     shift = total_of(residuals) / len(row)
-    return sqrt(total_of((each - shift) ** 2 for each in residuals) / len(row))
+    return sqrt(total_of((number - shift) ** 2 for number in residuals) / len(row))
 
 
 @oracle
@@ -1304,7 +1306,7 @@ def wiou(a: Row, b: Row, eps: Any = 0, box_format: str = "xyxy", detach_span: bo
     missing = iou(a, b, eps, box_format)
     a, b = corners(a, box_format), corners(b, box_format)
     apart = total_of((one - other) ** 2 for one, other in zip(centre_of(a), centre_of(b), strict=True))
-    span = total_of(each**2 for each in sizes_of(hull(a, b))) + eps
+    span = total_of(number**2 for number in sizes_of(hull(a, b))) + eps
     return exp(share_of(apart, constant(span) if detach_span else span)) * missing
 
 
@@ -1316,7 +1318,7 @@ def bounded_iou(a: Row, b: Row, beta: Any = 0.2, eps: Any = 1e-3, box_format: st
         far = 2 * absolute(x - y)
         terms.append(1 - positive(quotient_of(true - far, true + far + eps), at_zero=0))
         terms.append(1 - smallest([quotient_of(true, own + eps), quotient_of(own, true + eps)]))
-    return total_of(each**2 / (2 * beta) if each < beta else each - beta / 2 for each in terms)
+    return total_of(number**2 / (2 * beta) if number < beta else number - beta / 2 for number in terms)
 
 
 def quotient_of(above: Exact, below: Exact) -> Exact:
@@ -1344,8 +1346,8 @@ def gaussian_focal(p: Exact, y: Exact, alpha: Any = 2, beta: Any = 4) -> Exact:
 @oracle
 def distribution_focal(row: Row, y: Exact) -> Exact:
     place = smallest([y, Exact(len(row) - 1)])
-    shares = [positive(1 - absolute(place - at), at_zero=0) for at in range(len(row))]
-    return -total_of(share * each for share, each in zip(shares, log_softmax(row), strict=True) if share > 0)
+    shares = [positive(1 - absolute(place - index), at_zero=0) for index in range(len(row))]
+    return -total_of(share * number for share, number in zip(shares, log_softmax(row), strict=True) if share > 0)
 
 
 @oracle
@@ -1387,15 +1389,15 @@ def before(position: int, states: Sequence[int], blank: int) -> range:
 
 @oracle
 def sequence_cross_entropy(row: Row, y: int, z_loss: Any = 0) -> Exact:
-    level = log(total_of(exp(each) for each in row))
-    return log(total_of(exp(each - row[y]) for each in row)) + z_loss * level**2
+    level = log(total_of(exp(number) for number in row))
+    return log(total_of(exp(number - row[y]) for number in row)) + z_loss * level**2
 
 
 @oracle
 def unlikelihood(row: Row, unwanted: Row) -> Exact:
-    powers = [exp(each) for each in row]
-    others = [total_of(powers[:at] + powers[at + 1 :]) for at, flag in enumerate(unwanted) if flag > 0]
-    return total_of(log(total_of(powers)) - log(each) for each in others)
+    powers = [exp(number) for number in row]
+    others = [total_of(powers[:index] + powers[index + 1 :]) for index, flag in enumerate(unwanted) if flag > 0]
+    return total_of(log(total_of(powers)) - log(number) for number in others)
 
 
 # --- survival -------------------------------------------------------------------------------------------------------
@@ -1481,13 +1483,13 @@ def aft_nll(p: Exact, lower: Exact, upper: Exact, distribution: str = "normal", 
 
 @oracle
 def cox_case_control(case: Exact, controls: Row, shrink: Any = 0) -> Exact:
-    size = absolute(case) + mean_of([absolute(each) for each in controls])
-    return log(1 + total_of(exp(each - case) for each in controls)) + shrink * size
+    size = absolute(case) + mean_of([absolute(number) for number in controls])
+    return log(1 + total_of(exp(number - case) for number in controls)) + shrink * size
 
 
 @oracle
 def pc_hazard(x: Row, interval: int, event: Exact, fraction: Exact) -> Exact:
-    risks = [log1p_exp(each) for each in x[: interval + 1]]
+    risks = [log1p_exp(number) for number in x[: interval + 1]]
     return total_of(risks[:-1]) + fraction * risks[-1] - (log(risks[-1]) if event == 1 else 0)
 
 

@@ -280,7 +280,7 @@ def series(_: Parameters) -> list[Sample]:
     y = [1.0, 2.0, 4.0, 8.5, -3.0]
     return [
         (y, y),
-        ([each * (1.0 + STEP) for each in y], y),
+        ([number * (1.0 + STEP) for number in y], y),
         ([0.0] * 5, [0.1, 1e-300, 1e8, -1e8 + 1.0, 3.0]),
         ([HUGE, -HUGE, 1.0, LEAST, 0.0], [1e300, 1e-300, -1e150, 2.0, 0.5]),
         ([1e8, 1e8 + 0.5, 1e8 - 2.0], [1e8, 1e8 + 1.5, 1e8 - 0.25]),

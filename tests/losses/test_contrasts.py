@@ -97,7 +97,7 @@ def test_a_multiplied_angle_goes_down_all_the_way() -> None:
 
 def test_a_soft_triplet_is_a_preference_for_the_nearer_one() -> None:
     triplet = {"anchor": ONE, "positive": OTHER, "negative": OTHER[::-1]}
-    near, far = (np.linalg.norm(ONE - each, axis=1) for each in (OTHER, OTHER[::-1]))
+    near, far = (np.linalg.norm(ONE - array, axis=1) for array in (OTHER, OTHER[::-1]))
     expected = losses("bradley_terry", {"winner": -near, "loser": -far})
     np.testing.assert_allclose(losses("soft_margin_triplet", triplet), expected, rtol=1e-13)
 
@@ -106,28 +106,30 @@ def test_an_angle_is_blind_to_scale_and_place() -> None:
     triplet = {"anchor": ONE, "positive": ONE + 3.0 * OTHER, "negative": ONE + 0.1 * OTHER[::-1]}
     plain = losses("angular", triplet)
     assert plain.all()
-    np.testing.assert_allclose(losses("angular", {name: 4.0 * each for name, each in triplet.items()}), 16.0 * plain, rtol=1e-12)
-    np.testing.assert_allclose(losses("angular", {name: each + 1.0 for name, each in triplet.items()}), plain, rtol=1e-9)
+    np.testing.assert_allclose(
+        losses("angular", {name: 4.0 * array for name, array in triplet.items()}), 16.0 * plain, rtol=1e-12
+    )
+    np.testing.assert_allclose(losses("angular", {name: array + 1.0 for name, array in triplet.items()}), plain, rtol=1e-9)
 
 
 @pytest.mark.parametrize("mining", ["all", "hardest"])
 def test_triplets_of_a_batch_are_triplets(mining: str) -> None:
     vectors, groups = ONE, np.array([0.0, 0.0, 0.0, 1.0, 1.0, 2.0])
     found = losses("batch_all_triplet", vectors, groups, mining=mining, margin=2.0)
-    for at, group in enumerate(groups):
-        near = [j for j in range(6) if groups[j] == group and j != at]
+    for index, group in enumerate(groups):
+        near = [j for j in range(6) if groups[j] == group and j != index]
         far = [j for j in range(6) if groups[j] != group]
-        each = [
+        costs = [
             losses(
                 "triplet_margin",
-                {"anchor": vectors[[at]], "positive": vectors[[i]], "negative": vectors[[j]]},
+                {"anchor": vectors[[index]], "positive": vectors[[i]], "negative": vectors[[j]]},
                 margin=2.0,
                 eps=0.0,
             )[0]
             for i in near
             for j in far
         ]
-        assert found[at] == pytest.approx((np.mean(each) if mining == "all" else max(each)) if each else 0.0, rel=1e-13)
+        assert found[index] == pytest.approx((np.mean(costs) if mining == "all" else max(costs)) if costs else 0.0, rel=1e-13)
 
 
 def test_views_that_agree_and_tell_different_things_cost_nothing() -> None:

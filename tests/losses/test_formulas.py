@@ -130,31 +130,31 @@ def of_answers(numbers: Numbers) -> Numbers:
     return numbers.beside({symbol: numbers.known[name] for symbol, name in spelled.items() if name in numbers.known})
 
 
-def of_lists(at: Numbers) -> Numbers:
+def of_lists(numbers: Numbers) -> Numbers:
     """What the sum over the pairs of a list is divided by."""
-    items = len(at["y"])
-    differ = sum(a > b for a in at["y"] for b in at["y"])
-    pairs = items**2 if at["every_pair"] else differ
-    return at.beside(N=max(1, {"pairs": pairs, "items": items}.get(at["divide_by"], 1)))
+    items = len(numbers["y"])
+    differ = sum(a > b for a in numbers["y"] for b in numbers["y"])
+    pairs = items**2 if numbers["every_pair"] else differ
+    return numbers.beside(N=max(1, {"pairs": pairs, "items": items}.get(numbers["divide_by"], 1)))
 
 
-def of_order(at: Numbers) -> Numbers:
+def of_order(numbers: Numbers) -> Numbers:
     """The items from each on in the order of their grades, and the weight of its place."""
-    order = list(np.argsort(-at["y"], kind="stable"))
+    order = list(np.argsort(-numbers["y"], kind="stable"))
     after = {int(item): frozenset(map(int, order[place:])) for place, item in enumerate(order)}
     weights = np.array([2.0 ** len(after[item]) - 1 for item in range(len(order))])
     sets = np.empty(len(order), object)
     sets[:] = [after[item] for item in range(len(order))]
-    return at.beside(A=sets, w=weights)
+    return numbers.beside(A=sets, w=weights)
 
 
-def of_gains(at: Numbers) -> Numbers:
+def of_gains(numbers: Numbers) -> Numbers:
     """The gain of the best order, and what NeuralSort gives each item of each place."""
-    s, k = at["s"], len(at["y"])
-    best = sum((2.0**y - 1) / np.log(2.0 + place) for place, y in enumerate(sorted(at["y"], reverse=True)))
+    s, k = numbers["s"], len(numbers["y"])
+    best = sum((2.0**y - 1) / np.log(2.0 + place) for place, y in enumerate(sorted(numbers["y"], reverse=True)))
     apart = np.abs(s[:, None] - s).sum(axis=1)
-    shares = FUNCTIONS["softmax"](((k - 1 - 2 * np.arange(k))[:, None] * s - apart) / at["temperature"])
-    return at.beside(M=best, P=lambda i, j: shares[i, j])
+    shares = FUNCTIONS["softmax"](((k - 1 - 2 * np.arange(k))[:, None] * s - apart) / numbers["temperature"])
+    return numbers.beside(M=best, P=lambda i, j: shares[i, j])
 
 
 ANSWERS = (
@@ -210,28 +210,33 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
         ("logistic_hazard", "pmf_nll", "mtlr", "survival_bce"),
         lambda numbers: numbers.beside(t=int(numbers["interval"]), δ=numbers["event"]),
     ),
-    "contrastive": lambda at: at.beside(d=at["p"]),
+    "contrastive": lambda numbers: numbers.beside(d=numbers["p"]),
     **dict.fromkeys(
-        ("triplet_margin", "soft_margin_triplet"), lambda at: at.beside(a=at["anchor"], u=at["positive"], v=at["negative"])
+        ("triplet_margin", "soft_margin_triplet"),
+        lambda numbers: numbers.beside(a=numbers["anchor"], u=numbers["positive"], v=numbers["negative"]),
     ),
-    "angular": lambda at: at.beside(a=at["anchor"], u=at["positive"], v=at["negative"], b=np.tan(np.deg2rad(at["alpha"])) ** 2),
-    "balanced_l1": lambda at: at.beside(b=np.expm1(at["gamma"] / at["alpha"])),
-    "pc_hazard": lambda at: at.beside(t=int(at["interval"]), δ=at["event"], c=at["fraction"]),
-    "arcface": lambda at: at.beside(c=at["p"], a=at["scale"], A=np.cos(at["margin"]), B=np.sin(at["margin"])),
-    "cosface": lambda at: at.beside(c=at["p"], a=at["scale"]),
+    "angular": lambda numbers: numbers.beside(
+        a=numbers["anchor"], u=numbers["positive"], v=numbers["negative"], b=np.tan(np.deg2rad(numbers["alpha"])) ** 2
+    ),
+    "balanced_l1": lambda numbers: numbers.beside(b=np.expm1(numbers["gamma"] / numbers["alpha"])),
+    "pc_hazard": lambda numbers: numbers.beside(t=int(numbers["interval"]), δ=numbers["event"], c=numbers["fraction"]),
+    "arcface": lambda numbers: numbers.beside(
+        c=numbers["p"], a=numbers["scale"], A=np.cos(numbers["margin"]), B=np.sin(numbers["margin"])
+    ),
+    "cosface": lambda numbers: numbers.beside(c=numbers["p"], a=numbers["scale"]),
     "ctc": of_sequences,
     **dict.fromkeys(
         ("pairwise_logistic", "pairwise_hinge", "pairwise_soft_zero_one", "pairwise_quantile"),
-        lambda at: of_lists(at.beside(every_pair=False)),
+        lambda numbers: of_lists(numbers.beside(every_pair=False)),
     ),
-    "pairwise_mse": lambda at: of_lists(at.beside(every_pair=True)),
-    "cosent": lambda at: at.beside(λ=at["scale"]),
-    "listmle": lambda at: of_order(at).beside(N=len(at["y"]) if at["divide_by_items"] else 1),
+    "pairwise_mse": lambda numbers: of_lists(numbers.beside(every_pair=True)),
+    "cosent": lambda numbers: numbers.beside(λ=numbers["scale"]),
+    "listmle": lambda numbers: of_order(numbers).beside(N=len(numbers["y"]) if numbers["divide_by_items"] else 1),
     "p_listmle": of_order,
-    "pointwise_sigmoid": lambda at: at.beside(N=len(at["y"]) if at["divide_by_items"] else 1),
-    "unique_softmax": lambda at: at,
+    "pointwise_sigmoid": lambda numbers: numbers.beside(N=len(numbers["y"]) if numbers["divide_by_items"] else 1),
+    "unique_softmax": lambda numbers: numbers,
     **dict.fromkeys(("approx_ndcg", "neural_ndcg"), of_gains),
-    "approx_mrr": lambda at: at,
+    "approx_mrr": lambda numbers: numbers,
 }
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {

@@ -117,7 +117,7 @@ class Call:
 def numbers(written: Any) -> Any:
     """Nested lists as an array, {"__float__": "-inf"} as what it says; an object of arrays by name."""
     if isinstance(written, dict) and "__float__" not in written:
-        return {name: numbers(each) for name, each in written.items() if not isinstance(each, str)}
+        return {name: numbers(array) for name, array in written.items() if not isinstance(array, str)}
     return None if written is None else np.array(_floats(written), dtype=np.float64)
 
 
@@ -307,10 +307,10 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
         case "lovasz_hinge":
             return replace(call, predictions=call.predictions[None], targets=call.targets[None])
         case "generalized_jensen_shannon":  # of logits there
-            shares = [np.exp(each) / np.exp(each).sum(axis=1, keepdims=True) for each in (call.predictions, call.targets)]
+            shares = [np.exp(array) / np.exp(array).sum(axis=1, keepdims=True) for array in (call.predictions, call.targets)]
             return replace(call, predictions=shares[0], targets=shares[1], unlike=("gradient",))
         case "mean_absolute_scaled_error" | "root_mean_squared_scaled_error" | "mean_scaled_interval_score":
-            ends = {name: each[None] for name, each in call.predictions.items()}
+            ends = {name: array[None] for name, array in call.predictions.items()}
             known = {"actual": call.targets["targets"][None], "insample": call.targets["insample"][None]}
             return replace(call, predictions=ends.get("predictions", ends), targets=known, unlike=("per_sample", "sum"))
         case "negative_binomial_nll":
@@ -378,8 +378,8 @@ def found(call: Call, entry: Entry, key: str) -> Any:
     weighted = "weights" in entry and key.startswith("weighted")
     if key == "gradient":  # of the sum
         gradients = {
-            name: call.factor * each / call.divisor.get(name, 1.0)
-            for name, each in gradients_of(answer(call, entry, call.reduction)).items()
+            name: call.factor * array / call.divisor.get(name, 1.0)
+            for name, array in gradients_of(answer(call, entry, call.reduction)).items()
         }
         named = isinstance(entry["expected"]["gradient"], dict)
         only = next(iter(gradients.values()))  # the entry's first input, where ours has several

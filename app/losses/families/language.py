@@ -99,12 +99,12 @@ def unlikelihood(predictions: Array, targets: Array) -> tuple[Array, Array]:
     likeliest = np.zeros_like(unwanted)
     likeliest[index] = True
     of_likeliest = surprise_of(pair(predictions), ~likeliest, likeliest)  # of the rest of the softmax
-    said = unwanted[index]
+    unwelcome = unwanted[index]
     odds = np.where(unwanted & ~likeliest, p / np.where(likeliest, 1.0, 1.0 - p), 0.0)
     others = row_sums(odds)[:, None] - odds
     gradient = np.where(unwanted & ~likeliest, p, 0.0) - p * others  # of a token's own odds, p is left
     values = row_sums(np.where(unwanted & ~likeliest, -np.log1p(-np.where(likeliest, 0.0, p)), 0.0))
     return (
-        np.where(said, values + of_likeliest.values, values),
-        np.where(said[:, None], gradient + of_likeliest.slopes, gradient),
+        np.where(unwelcome, values + of_likeliest.values, values),
+        np.where(unwelcome[:, None], gradient + of_likeliest.slopes, gradient),
     )

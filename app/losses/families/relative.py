@@ -277,8 +277,10 @@ def _in_units(predictions: Array, targets: Array, statistic: Statistic) -> tuple
         centred = y - exact_sum(y) / y.size if statistic == "std" else y
         size = math.sqrt(exact_sum(centred * centred) / (y.size if statistic == "std" else 1))
     if size == 0:
-        said = "are all alike" if statistic in ("range", "std") else "are all 0" if statistic != "mean" else "have a mean of 0"
-        raise InvalidArray([Fault(("targets",), "constant", f"targets {said}: there is nothing to divide by")])
+        sameness = (
+            "are all alike" if statistic in ("range", "std") else "are all 0" if statistic != "mean" else "have a mean of 0"
+        )
+        raise InvalidArray([Fault(("targets",), "constant", f"targets {sameness}: there is nothing to divide by")])
 
     def divided(numbers: Array) -> Array:
         return numbers / unit / size
