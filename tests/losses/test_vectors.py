@@ -137,6 +137,8 @@ def adapted(entry: Entry) -> Call:
 
 def _with_parameter(call: Call, name: str, value: Any) -> Call:
     match name, value:
+        case ("ties", way) if call.loss == "cox_partial_likelihood":
+            return call.with_parameters(ties=way)
         case ("input", "log_probs") if call.loss == "generalized_kl_divergence":
             return replace(call, predictions=np.exp(call.predictions))
         case ("input", "log_probs") if call.loss == "kl_divergence":
