@@ -307,10 +307,10 @@ def _exchanged(bound: Bound, rows: Sequence[Numbers | Apart], encodings: Mapping
     if not (encodings["targets"] in SHARES_OF_LABELS or bound.loss.inputs["targets"].encoding is REAL):
         return ()
     predictions = rows[0][:]
-    if not FLAGS.holds(predictions):
+    if not FLAGS.holds(predictions) or np.ptp(predictions) == 0:
         return ()
     targets = rows[1][:]
-    if encodings["targets"] == "real" and (np.ptp(predictions) == 0 or not UNIT.holds(targets) or FLAGS.holds(targets)):
+    if encodings["targets"] == "real" and (not UNIT.holds(targets) or FLAGS.holds(targets)):
         return ()
     return ("predictions are all 0 or 1, and targets are not: are they exchanged?",)
 

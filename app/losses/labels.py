@@ -62,14 +62,16 @@ _OPTIONS = inspect.signature(_options, eval_str=True).parameters
 COLUMN_OPTIONS = inspect.signature(_column_options, eval_str=True).parameters
 
 
-def label_options(predictions: Iterable[Encoding], targets: Iterable[Encoding]) -> dict[str, inspect.Parameter]:
-    """Those of the common parameters that a loss of these encodings takes."""
+def label_options(
+    predictions: Iterable[Encoding], targets: Iterable[Encoding], *, weighs_rows: bool
+) -> dict[str, inspect.Parameter]:
+    """Those of the common parameters that a loss of these encodings takes, which can leave out a part of a row or cannot."""
     predictions = [*predictions]
     rows = any("*d k" in axes for encoding in predictions for axes in encoding.axes)
     targets = [*targets]
     labels = {encoding.labels for encoding in targets}
     names = ["class_axis"] if rows else []
-    names += ["ignore_index"] if labels & {"class", "flag", "part"} else []
+    names += ["ignore_index"] if labels & {"class", "flag"} or (weighs_rows and "part" in labels) else []
     names += ["label_smoothing", "class_weight"] if "class" in labels else []
     names += ["normalize"] if any(encoding.of_shares for encoding in (*predictions, *targets)) else []
     return {name: _OPTIONS[name] for name in names}

@@ -186,7 +186,7 @@ class Loss(Described):
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The parameters that it has in common with other losses of labels: the function does not see them."""
         sides = ([case for given in self.inputs.values() if given.side == side for _, case in given.cases] for side in SIDES)
-        options = label_options(*sides)
+        options = label_options(*sides, weighs_rows=self.weighs_rows)
         if self.mean.of_all and any("n *d" in case.axes for given in self.inputs.values() for _, case in given.cases):
             options |= COLUMN_OPTIONS
         return {name: option for name, option in options.items() if name not in self.own}

@@ -51,7 +51,8 @@ class Labels(NamedTuple):
     within: Array | None = None
     """(n, *row): the same of the numbers within rows, where a loss weighs these."""
     sample: Array | None = None
-    """(n, *d): what each row counts in sums, as a multiple of their mean (None: 1); no divisor has it."""
+    """(n, *d): what each counts in sums while no divisor has it: pairs of a list, weights of rows as multiples of their mean
+    (None: 1)."""
 
     def take(self, rows: slice | NDArray[np.intp]) -> "Labels":
         return Labels(self.targets[rows], *(None if array is None else array[rows] for array in self[1:]))
@@ -469,7 +470,8 @@ def _labels(batch: Batch) -> Labels:
 
     counts = None if batch.counts is None else everywhere(batch.counts, 0.0)
     weights = None if batch.kept is None else everywhere(np.ones(batch.size), 0.0)
-    return Labels(everywhere(given, given[0]), counts, weights, everywhere(more[0], 1.0) if more else None)
+    sample = None if batch.factors is None else everywhere(batch.factors, 0.0)
+    return Labels(everywhere(given, given[0]), counts, weights, everywhere(more[0], 1.0) if more else None, sample)
 
 
 def _misfit(

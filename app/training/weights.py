@@ -101,4 +101,5 @@ def weighing(labels: Labels, weights: Array | None, objective: Objective) -> Lab
     for array in (labels.weights, labels.counts):
         counted = counted if array is None else counted * array
     mean = float((whole * counted).sum()) / (float(counted.sum()) or 1.0)
-    return labels._replace(sample=whole / (mean or 1.0))
+    counts = whole / (mean or 1.0)
+    return labels._replace(sample=counts if labels.sample is None else counts * labels.sample)

@@ -137,7 +137,7 @@ def within(
     spread = wide(rng, drawn.shape, True, rng.choice(octaves, (len(drawn), *(1,) * (drawn.ndim - 1))))
     if math.isfinite(domain.span.low) and math.isfinite(domain.span.high):  # near both ends
         small = 2.0 ** -rng.uniform(0.0, 1060.0 if rng.random() < 0.3 else 60.0, drawn.shape)
-        return np.where(rng.random(drawn.shape) < 0.5, domain.span.low + small, domain.span.high - small)
+        return domain.nearest(np.where(rng.random(drawn.shape) < 0.5, domain.span.low + small, domain.span.high - small))
     return domain.nearest(np.abs(spread) if domain.span.low >= 0.0 else spread)
 
 

@@ -331,7 +331,7 @@ def zlpr(predictions: Array, targets: Array) -> tuple[Array, Array]:
     for holds, side in ((0.0, 1.0), (1.0, -1.0)):
         scores = np.where(targets == holds, side * predictions, -np.inf)
         shift = np.maximum(scores.max(axis=1, keepdims=True), 0.0)
-        powers = np.where(targets == holds, shifted_exp(scores, shift), 0.0)
+        powers = np.where(targets == holds, shifted_exp(np.where(targets == holds, scores, shift), shift), 0.0)
         rest, one = row_sums(powers)[:, None], np.exp(-shift)
         values += (shift + np.where(shift == 0, np.log1p(rest), np.log(rest + one)))[:, 0]
         gradient += side * powers / (rest + one)
