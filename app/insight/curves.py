@@ -152,6 +152,8 @@ def _encodings(bound: Bound) -> tuple[Encoding, Encoding]:
     if [*loss.inputs] != ["predictions", "targets"] or any(declared.named for _, declared in sides):
         raise _without(bound, f"it takes {', '.join(loss.inputs)}, and a curve has one prediction and one target")
     prediction, target = (declared.decide(bound.parameters, 1) for declared in loss.inputs.values())
+    if loss.coupling == "batch":
+        raise _without(bound, "a sample costs what it does beside the others of its batch, and a curve has one sample")
     if not {"n", "n *d"} & {*prediction.axes}:
         raise _without(bound, f"a sample is a row of several numbers ({' or '.join(prediction.axes)}), and a curve has one")
     if prediction.domain.discrete or not isinstance(prediction.domain, Interval):

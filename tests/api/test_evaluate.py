@@ -301,7 +301,8 @@ def drawn(loss: Loss, parameters: dict[str, Any]) -> dict[str, Any]:
 async def test_derivatives_are_shaped_and_named_as_the_predictions(loss: Loss, client: httpx.AsyncClient) -> None:
     request = await example(client, loss)
     found = await answer(client, request)
-    assert len(found["per_sample"]) == found["n_samples"] == 4
+    assert len(found["per_sample"]) == 4
+    assert found["n_samples"] == 4 or (loss.counts and found["per_sample"].count(0.0) == 4 - found["n_samples"])
     derivatives = [output.name for output in outputs_of(loss) if output.derivative]
     for name in derivatives:
         found = await answer(client, request, outputs=[name])

@@ -96,7 +96,7 @@ def test_each_factor_is_recognised(case: Case) -> None:
         factors["per_class"] = 1.0 / k
     for name, factor in factors.items():
         assert name in names_of(check_gradient(mine, times(right, factor))), name
-    if divisor is None:
+    if divisor is None or batch.factors is not None:  # a mean of pairs is not the sum over a number
         return
     own = "per_sample"
     summed, mean = check_gradient(mine, outputs_of(batch, "sum")), check_gradient(mine, right, reduction="sum")
