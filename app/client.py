@@ -242,6 +242,11 @@ def describe(kind: str, name: str | None = None) -> Request[Answer]:
     return _get(f"/v1/{kind}" if name is None else f"/v1/{kind}/{name}")
 
 
+def dataset_rows(name: str, **parameters: Any) -> Request[Answer]:
+    """The rows that a run is given by a dataset's name, and by these parameters of it."""
+    return _get(f"/v1/datasets/{name}/rows", **parameters)
+
+
 def protocol(*path: str) -> Request[Answer]:
     """What the inference protocol tells at /v2/…: of the server without a path, of models/NAME, of its health."""
     return _get("/".join(("/v2", *path)))
@@ -445,6 +450,7 @@ class Criterion(_Client):
     losses = _sync(losses)
     curve = _sync(curve)
     describe = _sync(describe)
+    dataset_rows = _sync(dataset_rows)
     protocol = _sync(protocol)
     ready = _sync(ready)
     live = _sync(live)
@@ -518,6 +524,7 @@ class AsyncCriterion(_Client):
     losses = _async(losses)
     curve = _async(curve)
     describe = _async(describe)
+    dataset_rows = _async(dataset_rows)
     protocol = _async(protocol)
     ready = _async(ready)
     live = _async(live)

@@ -18,6 +18,8 @@ FILE = Path(__file__).with_name("answers.json")
 
 SECONDS = 0.001
 """What every epoch is said to have taken: the one figure of an answer that is another each time."""
+ROWS = 3
+"""Of a dataset, as many are shown."""
 
 
 class Asked(NamedTuple):
@@ -28,6 +30,7 @@ class Asked(NamedTuple):
     body: bytes = b""
     media_type: str = "application/json"
     length: int | None = None
+    key: str | None = None
 
 
 REFUSED = (
@@ -38,6 +41,8 @@ REFUSED = (
     Asked("POST", "/v1/evaluate", b'{"loss": "hinge", "predictions": [0.3, 2.0], "targets": [1, 0.5]}'),
 )
 """A request for each status of a problem."""
+KEYED = "/v1/losses/huber"
+"""What is asked of a server that has keys."""
 UNAVAILABLE = Asked("POST", "/v1/train", b"{}")
 """A request that a server cannot answer which is about to end."""
 
@@ -47,8 +52,8 @@ def recorded() -> dict[str, Any]:
     return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"problems": {}}
 
 
-async def record(app: Service) -> dict[str, Any]:
-    """The same anew, from the service itself."""
+async def record(app: Service, keyed: Service, key: str) -> dict[str, Any]:
+    """The same anew, from the service itself; `keyed` has keys, of which this one may ask once, and may not train."""
     answers: dict[str, Any] = {}
     async with app.running():
         for name, path, operation in operations(app.state.document()):
@@ -59,6 +64,11 @@ async def record(app: Service) -> dict[str, Any]:
                 answers[operation["operationId"]] = _shown(operation["operationId"], answer)
         problems = [await _ask(app, asked) for asked in REFUSED]
     problems.append(await _ask(app, UNAVAILABLE))
+    async with keyed.running():
+        problems += [await _ask(keyed, Asked("GET", KEYED)), await _ask(keyed, UNAVAILABLE._replace(key=key))]
+        for _ in range(2):
+            last = await _ask(keyed, Asked("GET", KEYED, key=key))
+    problems.append(last)
     return {**answers, "problems": {str(status): problem for status, problem in problems}}
 
 
@@ -89,6 +99,7 @@ async def _ask(app: Service, asked: Asked) -> tuple[int, Any]:
     answered: list[Message] = []
     path, _, query = asked.path.partition("?")
     length = len(asked.body) if asked.length is None else asked.length
+    key = [] if asked.key is None else [(b"x-api-key", asked.key.encode())]
 
     async def receive() -> Message:
         return messages.pop() if messages else await asyncio.Future()  # a client that waits
@@ -108,16 +119,18 @@ async def _ask(app: Service, asked: Asked) -> tuple[int, Any]:
         "client": ("127.0.0.1", 0),
         "server": ("127.0.0.1", 80),
         "state": {},
-        "headers": [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % length)],
+        "headers": [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % length), *key],
     }
     await app(scope, receive, send)
     return answered[0]["status"], json.loads(b"".join(message.get("body", b"") for message in answered[1:]))
 
 
 def _shown(operation_id: str, answer: Mapping[str, Any]) -> Any:
-    """The answer, but of a catalogue the first entry, and no time that is another each time."""
+    """The answer, but of a catalogue the first entry, of a dataset the first rows, and no time that is another each time."""
     if operation_id.startswith("list_"):
         return {kind: entries[:1] for kind, entries in answer.items()}
+    if operation_id == "show_rows":
+        return {**answer, **{name: answer[name][:ROWS] for name in ("inputs", "targets")}}
     return _timeless(answer)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from typing_extensions import TypedDict
 
 from app.api.training import DATASET_SPECS
-from app.errors import Fault, InvalidInput, UnknownName
+from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName
 from app.serving.address import Rest
 from app.serving.call import Call
 from app.serving.problems import from_pydantic
@@ -28,15 +28,17 @@ class DatasetRows(TypedDict):
     targets: Annotated[Any, Field(description="(n,) or (n, m): numbers, or indices of classes.")]
 
 
-def list_dataset_rows(
+def show_rows(
     name: Annotated[str, Path(description="The name of a dataset, or an alias of it.", examples=["moons"])], rest: Rest
 ) -> DatasetRows:
     """The rows of a dataset. Its parameters stand in the address: `/v1/datasets/moons/rows?n_samples=100&noise=0.3`."""
     declared, preset = DATASETS.find(name)
     others = [word for word in rest if word not in declared.parameters]
     if others:
-        message = f"{declared.name} has no parameter {others[0][:80]!r}: it takes {', '.join(declared.parameters)}"
-        raise UnknownName([Fault((others[0],), "unknown_field", message)])
+        takes = ", ".join(declared.parameters)
+        no = f"{declared.name} has no parameter"
+        faults = [Fault((word,), "unknown_field", f"{no} {word[:80]!r}: it takes {takes}") for word in others]
+        raise UnknownName(faults[:MAX_FAULTS])
     given = {**preset, **{word: _read(values[-1]) for word, values in rest.items()}}
     try:
         spec = DATASET_SPECS[declared.name].model_validate({"name": declared.name, **given}, strict=False)
@@ -66,8 +68,8 @@ def _read(text: str) -> object:
 ROWS = Call(
     method="GET",
     path="/v1/datasets/{name}/rows",
-    function=list_dataset_rows,
-    summary="List the rows of a dataset",
+    function=show_rows,
+    summary="Show the rows of a dataset",
     tag="training",
     scope="train",
     lane="large",

@@ -152,7 +152,7 @@ def boosted_trees(
         Doc("Whether predictions may only rise (1) or fall (-1) along a column: a number for each, or by name of some."),
     ] = None,
     categorical_features: Annotated[
-        list[int | str] | None,
+        list[int] | list[str] | None,
         Doc("Columns whose numbers or words are names: their indices, or the names of the columns."),
     ] = None,
     subsample: Annotated[float, Gt(0), Le(1), Doc("Share of the training rows that each tree sees, drawn anew.")] = 1.0,
