@@ -507,9 +507,8 @@ LABELS = [
     invalid(
         "three class names for two",
         batch("hinge", [1, 2, 3], ["a", "b", "c"], classes=["a", "b", "c"]),
-        "/targets/2",
-        "label",
-        "targets[2]",
+        "/classes",
+        "length",
     ),
 ]
 
@@ -776,7 +775,7 @@ FIELDS = [
     ),
     invalid("an unknown output", batch(outputs=["value", "valu"]), "/outputs/1", "choice", "'per_sample'", '"valu"'),
     invalid("batchmean", batch(reduction="batchmean"), "/reduction", "choice", "mean where samples are rows", "divide"),
-    invalid("targets by both names", batch(labels=[1, 2]), "/labels", "unknown_field", "did you mean targets?"),
+    invalid("targets by both names", batch(labels=[1, 2]), "/labels", "duplicate", "targets"),
     invalid("labels that do not fit", {"loss": "hinge", "predictions": [1, 2], "labels": [1, 7]}, "/labels/1", "label", "got 7"),
     invalid("no labels in the list", {"loss": "mse", "predictions": [1, 2], "labels": []}, "/labels", "empty", "is empty"),
     invalid("no outputs", batch(outputs=[]), "/outputs", "length", "at least 1"),

@@ -225,14 +225,14 @@ async def test_a_family(client: httpx.AsyncClient) -> None:
     listed = {family: await names(client, family=family) for family in families}
     assert sorted(name for names in listed.values() for name in names) == sorted(NAMED)
     assert "huber" in listed["robust"]
-    assert "hinge" in listed["binary"]
+    assert "hinge" in listed["margin"]
 
 
 async def test_a_property(client: httpx.AsyncClient) -> None:
     convex = await names(client, property="convex")
     assert "mean_squared_error" in convex
     assert "zero_one" not in convex
-    assert await names(client, property="proper", family="binary") == ["binary_cross_entropy", "brier_score"]
+    assert await names(client, property="proper", family="binary") == ["binary_cross_entropy"]
 
 
 @pytest.mark.parametrize(

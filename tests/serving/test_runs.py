@@ -334,7 +334,7 @@ async def test_the_end_of_runs_is_told_to_who_runs_and_who_waits(pipe: Path) -> 
             app.state.pool.stop("training")
             assert [event.name for event in events_in((await first.rest()).decode())] == ["error", "end"]
             for waiting in (second, third):
-                assert strictly((await waiting.rest()).decode())["code"] == "unavailable"
+                assert strictly((await waiting.rest()).decode())["code"] == "shutting_down"
                 assert waiting.status == 503
             await eventually(lambda: has_ended(start.data["pid"]), "the process goes on")
         async with late:
