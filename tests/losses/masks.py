@@ -39,13 +39,55 @@ def masks_by_class(mask: Any, target: Any, **given: Any) -> list[tuple[Row, Row]
 
 @oracle
 @tried(*SETTINGS)
-def jaccard(mask: Any, target: Any, **given: Any) -> Exact:
+def jaccard(
+    mask: Any,
+    target: Any,
+    smooth: Any = 0,
+    from_logits: bool = False,
+    smooth_nr: Any = None,
+    smooth_dr: Any = None,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    given = {
+        "smooth": smooth,
+        "from_logits": from_logits,
+        "smooth_nr": smooth_nr,
+        "smooth_dr": smooth_dr,
+        "class_axis": class_axis,
+        "include_background": include_background,
+        "activation": activation,
+        "pool": pool,
+    }
     return ORACLES["tversky"](mask, target, alpha=Exact(1), beta=Exact(1), **given)
 
 
 @oracle
 @tried(*SETTINGS, {"gamma": 2.0}, {"gamma": 1.0}, {"alpha": 0.5, "beta": 0.5})
-def focal_tversky(mask: Any, target: Any, alpha: Any = 0.3, beta: Any = 0.7, gamma: Any = 0.75, **given: Any) -> Exact:
+def focal_tversky(
+    mask: Any,
+    target: Any,
+    alpha: Any = 0.3,
+    beta: Any = 0.7,
+    gamma: Any = 0.75,
+    smooth: Any = 0,
+    from_logits: bool = False,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    given = {
+        "smooth": smooth,
+        "from_logits": from_logits,
+        "class_axis": class_axis,
+        "include_background": include_background,
+        "activation": activation,
+        "pool": pool,
+    }
+
     def power(number: Exact) -> Exact:
         return Exact(0) if number == 0 else number**gamma
 
@@ -54,20 +96,37 @@ def focal_tversky(mask: Any, target: Any, alpha: Any = 0.3, beta: Any = 0.7, gam
 
 @oracle
 @tried(*SETTINGS)
-def log_cosh_dice(mask: Any, target: Any, **given: Any) -> Exact:
+def log_cosh_dice(
+    mask: Any,
+    target: Any,
+    smooth: Any = 0,
+    from_logits: bool = False,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    given = {
+        "smooth": smooth,
+        "from_logits": from_logits,
+        "class_axis": class_axis,
+        "include_background": include_background,
+        "activation": activation,
+        "pool": pool,
+    }
     return of_classes("dice", mask, target, lambda number: log(cosh(number)), given)
 
 
 @oracle
 @tried({}, {"from_logits": True}, {"smooth": 1.0}, {"entropy_weight": 0.3, "dice_weight": 2.0})
 def bce_dice(
-    mask: Any, target: Any, entropy_weight: Any = 1, dice_weight: Any = 1, from_logits: bool = False, **given: Any
+    mask: Any, target: Any, entropy_weight: Any = 1, dice_weight: Any = 1, smooth: Any = 0, from_logits: bool = False
 ) -> Exact:
     entropies = [
         ORACLES["binary_cross_entropy"](p, y, from_logits=from_logits) for p, y in zip(flat(mask), flat(target), strict=True)
     ]
     return entropy_weight * total_of(entropies) / len(entropies) + dice_weight * ORACLES["dice"](
-        mask, target, from_logits=from_logits, **given
+        mask, target, from_logits=from_logits, smooth=smooth
     )
 
 

@@ -24,7 +24,8 @@ def answers(loss: str, weight: object, targets: object = LABELS, **more: object)
     declared = LOSSES[loss]
     predictions = declared.inputs["predictions"].decide(declared.defaults, 2)
     from_logits = {"from_logits": True} if "from_logits" in declared.parameters else {}
-    rows = SHARES if predictions.of_shares and not from_logits else np.log(SHARES)
+    of_cosines = predictions.domain.span.low == -1.0
+    rows = SHARES if (predictions.of_shares or of_cosines) and not from_logits else np.log(SHARES)
     found = evaluate(check(declared, {"class_weight": weight, **from_logits}, rows, targets, **more))  # pyright: ignore[reportArgumentType]
     outputs: list[Any] = [*found.outputs.values()]
     return [np.ravel(output).tolist() for output in outputs]

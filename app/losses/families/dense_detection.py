@@ -150,7 +150,7 @@ def gaussian_focal(
     p, rest, peak = predictions, 1.0 - predictions, targets == 1.0
     hill = (1.0 - targets) ** beta
     top, log_rest = rest**alpha, np.log1p(-p)
-    values = np.where(peak, -xlogy(top, p), -_product(hill * p**alpha, log_rest))
+    values = np.where(peak, -xlogy(top, p), -_product(hill * p**alpha, log_rest)) + 0.0  # no −0
     up = alpha * xlogy(rest ** (alpha - 1.0), p) - np.where(top == 0, 0.0, top / p)
     down = _product(hill * p**alpha, 1.0 / rest) - _product(hill * alpha * p ** (alpha - 1.0), log_rest)
     return values, np.where(peak, up, down)

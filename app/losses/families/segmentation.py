@@ -299,6 +299,7 @@ def overlap_of(
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
     seen = alpha * background > 0 if w is None else alpha * (background * w) > 0
     total, values = _share(errors, total, masks.of_logits & seen.any(axis=1))
+    values = values + 0.0  # no −0, where `below` takes all errors away
     hit = hits / total
     up, down = (alpha * hit) * background, (beta * hit + errors / total) * y
     gradient = (up - down) / total
