@@ -561,7 +561,7 @@ def _by_kind(annotation: Any) -> Any:
 
 
 NUMBER = re.compile(r"[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?")
-KINDS: Mapping[Any, str] = {list: "list", dict: "object", Literal: "word", str: "word", type(None): "null"}
+KINDS: Mapping[Any, str] = {list: "list", dict: "object", Mapping: "object", Literal: "word", str: "word", type(None): "null"}
 """The kinds of value that a parameter may be, by its type in Python; all others are numbers."""
 
 

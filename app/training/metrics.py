@@ -339,7 +339,7 @@ def _loss(
     way = _way(encoding, frozenset({declared.name, *declared.accepts}), ZERO_AT_TARGET in loss.properties)
     if way is None:
         raise _Unfit(f"it takes {_cases(given)}, and predictions are {encoding}")
-    if encoding in THRESHOLDS and encoding != declared.name and _two_labels(targets, -1):
+    if encoding in THRESHOLDS and _two_labels(targets, -1):
         targets = (targets + 1.0) / 2.0  # the labels of a probability, which most losses take instead of signs
     return _value(loss, parameters, predictions, way, targets, weights)
 

@@ -14,8 +14,10 @@ ROWS = 60
 UNEVEN = {"max_error", "median_absolute_error", "mean_absolute_percentage_error"}
 """Losses whose slope is that of a row or two, or a hundred times larger for some: a tree's mean of it is no way down."""
 
-SATURATED = {"approx_ndcg", "approx_mrr", "pairwise_soft_zero_one"}
-"""Losses that lie flat far out: trees begin at the best scores that are the same for all, which are as far apart as that."""
+SATURATED = {"approx_ndcg", "approx_mrr", "pairwise_soft_zero_one", "ramp"}
+"""Losses that lie flat far out: trees begin at the best scores that are the same for all, which are as far apart as that.
+
+Of a ramp that is a score of 1 or −1: one class costs nothing there and the other all that it can, so that neither pulls."""
 
 each_case = pytest.mark.parametrize("case", default_training_cases(), ids=str)
 # the first case of each has hard labels: a hinge of soft ones, none of them above a half, is least where all scores are alike
