@@ -120,7 +120,7 @@ class InlineData(Part):
         Targets, Field(description="(n,) what each row counts: one of weight 2 is that row twice, one of 0 is not there.")
     ] = None
     groups: Annotated[
-        list[int | str] | None,
+        list[int] | list[str] | None,
         Field(description="(n,) whole numbers or words: rows of one group stay together where validation.split is grouped."),
         Listed,
     ] = None
