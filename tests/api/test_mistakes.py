@@ -154,7 +154,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], Hint]] = {
         for name in ("anchor", "positive", "negative")
     },
     "a metric for a loss": (of("r2"), Hint("/loss", "unknown_loss", "r2 is a metric, which a run takes in metrics")),
-    "a loss that there is not": (of("wasserstein"), Hint("/loss", "unknown_loss", "GET /v1/losses?search= finds losses")),
+    "a loss that there is not": (of("wgan_gp"), Hint("/loss", "unknown_loss", "GET /v1/losses?search= finds losses")),
     "rmse_loss": (of("rmse_loss"), Hint("/loss", "unknown_loss", "Did you mean rmse?")),
     "a typo": (of("hubber"), Hint("/loss", "unknown_loss", "Did you mean huber?")),
     "weight for class_weight": (
