@@ -201,12 +201,25 @@ VALUE = numbers("value", "one finite number per sample", Interval(), steps(-3, 3
 TIME = numbers(
     "time", "a time, at least 0, until the event or until the sample was last seen", Interval(0.0), steps(1, 6, 1.0), axes="n"
 )
-TIME_OR_NEVER = numbers(
-    "time_or_never",
-    "a time, at least 0, or Infinity for one that was not reached",
-    Interval(0.0, infinite=(np.inf,)),
-    steps(1, 6, 1.0),
-    axes="n",
+
+
+def _never_as_such(encoding: Encoding) -> Encoding:
+    """The same, for kernels that take infinity as it is: of the logarithm of a time no finite one comes near enough to it."""
+
+    def read(array: Numbers, place: Place) -> Reading:
+        return encoding.read(array, place)._replace(infinite=False)
+
+    return replace(encoding, read=read)
+
+
+TIME_OR_NEVER = _never_as_such(
+    numbers(
+        "time_or_never",
+        "a time, at least 0, or Infinity for one that was not reached",
+        Interval(0.0, infinite=(np.inf,)),
+        steps(1, 6, 1.0),
+        axes="n",
+    )
 )
 FRACTION = numbers("fraction", "how much of the interval had passed, from 0 to 1", UNIT, steps(0.05, 0.95), axes="n")
 CONTROLS = numbers("controls", "the logarithm of the risk of each control", Interval(), steps(-3, 3), axes="n k")

@@ -1,6 +1,7 @@
 """Infinite scores where they have a meaning: everything is the limit of what finite ones give."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -12,12 +13,12 @@ from app.losses import LOSSES, check, evaluate
 from app.losses.outputs import arrays_by_name
 from tests.losses.drawing import Array, Case, cases, frozen
 
-FAR = (1e4, 1e5)
+FAR = (1e12, 1e13)
 """Two scores that are as good as infinite: what is the same for both is a limit, and what has grown by a multiple has none."""
 
 
-OF_NOTHING = {"grades", "gains"}
-"""Where −∞ is no score, but says that there is no such item: what that means stands in `test_lists.py`."""
+OF_NOTHING = {"grades", "gains", "time_or_never"}
+"""Where ∞ is no score: −∞ says that there is no such item (`test_lists.py`), ∞ that a time was not reached (below)."""
 
 
 def infinities(case: Case, name: str) -> tuple[float, ...]:
@@ -127,3 +128,22 @@ def test_a_sequence_of_labels_that_cannot_be_is_infinite_or_nothing() -> None:
         answer = evaluate(check(LOSSES["ctc"], {"zero_infinity": zero_infinity}, frames, np.array([[1.0, -1.0]])))
         assert answer.value == value
         assert not answer.gradient.any()
+
+
+SURVIVING: Mapping[str, Callable[[float], float]] = {
+    "normal": lambda a: -math.log(0.5 * math.erfc(a / math.sqrt(2.0))),
+    "logistic": lambda a: math.log1p(math.exp(a)),
+    "extreme": math.exp,
+}
+"""The surprise at a time beyond a."""
+
+
+@pytest.mark.parametrize("distribution", SURVIVING)
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.7, 1e6])
+def test_a_time_that_was_not_reached_is_a_survival(distribution: str, scale: float) -> None:
+    parameters = {"distribution": distribution, "scale": scale}
+    predictions, lower = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, 5.0])
+    answer = evaluate(check(LOSSES["aft_nll"], parameters, predictions, {"lower": lower, "upper": np.full(3, np.inf)}))
+    expected = [SURVIVING[distribution]((math.log(time) - place) / scale) for time, place in zip(lower, predictions, strict=True)]
+    assert answer.per_sample.tolist() == pytest.approx(expected, rel=1e-13)
+    assert np.isfinite(answer.gradient).all()

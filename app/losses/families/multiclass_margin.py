@@ -312,7 +312,7 @@ def sparsemax(predictions: Array, targets: Index | Shares) -> tuple[Array, Array
     constant_part = (p * (where(p.high > 0, scores, 0.0) + threshold)).sum() * 0.5 + 0.5
     if isinstance(targets, Shares):
         y = Wide(*targets.unrounded(np.arange(len(predictions), dtype=np.intp)))
-        return (constant_part * y.sum() - (y * scores).sum()).high[:, 0], (p * y.sum() - y).high
+        return (constant_part * y.sum() - where(y.high == 0, 0.0, y * scores).sum()).high[:, 0], (p * y.sum() - y).high
     positions = flat_index(targets, predictions.shape[1])
     own = Wide(scores.high.take(positions)[:, None], scores.low.take(positions)[:, None])
     label = scattered(np.ones(positions.size), positions, predictions)

@@ -161,7 +161,8 @@ def _with_miss(x: Array, targets: Index | Shares, entropy: float, miss: float) -
     values, slope = _cross_entropy(seen, y)
     missed, met = (y * seen.rest).sum(), (y * seen.p).sum()
     away = where(met.high > missed.high, (y.sum() - y) - missed, met - y)
-    return (values * entropy + missed * miss).high[:, 0], (slope * entropy + seen.p * away * miss).high
+    surprise = values * entropy if entropy else wide(0.0)  # of a surprise beyond float64 too, nothing is nothing
+    return (surprise + missed * miss).high[:, 0], (slope * entropy + seen.p * away * miss).high
 
 
 @loss(

@@ -187,10 +187,9 @@ def softmax_parts(x: Like) -> LogSoftmax:
     """The softmax of rows (n, k)."""
     x = wide(x)
     gap = x - x.max()
-    gap = where(gap.high < -1e300, -1e300, gap)
     order = gap.high + np.where(gap.high == 0, gap.low, 0.0)
     top: NDArray[np.bool_] = np.arange(x.high.shape[-1], dtype=np.int64) == order.argmax(axis=-1)[:, None]
-    powers = exp(gap)
+    powers = exp(where(gap.high < -1e300, -1e300, gap))
     others = where(top, 0.0, powers).sum()
     total = 1.0 + others
     p = powers / total
