@@ -138,10 +138,19 @@ class Interval:
         # the ufunc itself: array.min() takes as long again to find it, which is much of what a small request costs
         least, most = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
         above, below = self._compare
+        if self._beyond_single:
+            least, most = float(least), float(most)  # or an end would be rounded to 0 or to infinity
         return bool(above(least, self.low) and below(most, self.high))  # NaN is neither
 
     def _extended(self, array: Numbers) -> bool:
         return bool(not self.outside(array).any())
+
+    @cached_property
+    def _beyond_single(self) -> bool:
+        """Whether an end is too large or too small for single precision."""
+        least, most = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+        ends = [abs(end) for end in (self.low, self.high) if end != 0 and math.isfinite(end)]
+        return any(not least <= end <= most for end in ends)
 
     @cached_property
     def _compare(self) -> tuple[Callable[[Any, float], Any], Callable[[Any, float], Any]]:
@@ -159,6 +168,8 @@ class Interval:
 
     def outside(self, array: Numbers) -> NDArray[np.bool_]:
         above, below = self._compare
+        if self._beyond_single:
+            array = array.astype(np.float64, copy=False)
         outside = ~(above(array, self.low) & below(array, self.high))
         for infinity in self.infinite:
             outside &= array != infinity

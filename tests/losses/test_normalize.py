@@ -32,6 +32,12 @@ OF_PREDICTED = [
 ]
 
 
+def targets_of(loss: Loss) -> Array:
+    """Shares where it takes no labels or grades last."""
+    last = loss.inputs["targets"].cases[-1][1]
+    return SOFT if last.of_shares and last.labels is None else LABELS
+
+
 def test_the_losses_that_take_shares_have_the_parameter() -> None:
     assert {loss.name for loss in LOSSES.values() if "normalize" in loss.parameters} == {loss.name for loss in OF_SHARES}
     assert len(OF_PREDICTED) >= 5
@@ -52,7 +58,7 @@ def true_loss(loss: Loss, row: Array, target: Any) -> Exact:
 
 @pytest.mark.parametrize("loss", OF_PREDICTED, ids=lambda loss: loss.name)
 def test_the_formula_of_the_shares(loss: Loss) -> None:
-    targets = SOFT if loss.inputs["targets"].cases[-1][1].labels is None else LABELS
+    targets = targets_of(loss)
     answer = evaluate(check(loss, {"normalize": True}, ROWS, targets), reduction="none")
     for index, (row, target) in enumerate(zip(ROWS, targets, strict=True)):
         true = true_loss(loss, row, target)
@@ -105,7 +111,7 @@ def test_counts_of_one_class_are_its_label() -> None:
 def test_rows_that_have_no_shares_are_refused(row: list[float], code: str) -> None:
     for loss in OF_PREDICTED:
         with pytest.raises(InvalidArray) as refused:
-            check(loss, {"normalize": True}, np.array([ROWS[0], row]), SOFT[:2])
+            check(loss, {"normalize": True}, np.array([ROWS[0], row]), targets_of(loss)[:2])
         (fault,) = refused.value.faults
         assert (fault.code, fault.path[:2]) == (code, ("predictions", 1)), loss.name
 
