@@ -66,9 +66,8 @@ async def record(app: Service, keyed: Service, key: str) -> dict[str, Any]:
     problems.append(await _ask(app, UNAVAILABLE))
     async with keyed.running():
         problems += [await _ask(keyed, Asked("GET", KEYED)), await _ask(keyed, UNAVAILABLE._replace(key=key))]
-        for _ in range(2):
-            last = await _ask(keyed, Asked("GET", KEYED, key=key))
-    problems.append(last)
+        await _ask(keyed, Asked("GET", KEYED, key=key))
+        problems.append(await _ask(keyed, Asked("GET", KEYED, key=key)))
     return {**answers, "problems": {str(status): problem for status, problem in problems}}
 
 

@@ -108,7 +108,7 @@ FLAT = {
 
 def is_ordinary(case: Case) -> bool:
     """Whether differences can see its slopes: at the ends of ranges of 200 decades they are as small or as large as these."""
-    if any((case.loss.name, *setting) in FLAT for setting in case.parameters.items()):
+    if any(case.loss.name == name and case.parameters.get(key) == value for name, key, value in FLAT):
         return False
     numbers = [abs(value) for value in case.parameters.values() if isinstance(value, float)]
     return all(number == 0 or 1e-9 < number < 1e9 for number in numbers)
