@@ -119,6 +119,8 @@ class Observer:
         level = _level(status)
         if level >= self._least:
             self._tell(level, exchange, label, status, reason, error)
+        elif level == logging.ERROR and error is not None:  # a program that has the service in it hears of failures as of others
+            log.error("request %s failed: %s", exchange.request_id.decode("latin-1"), frames_of(error))
 
     def refused(self, refused: Refused) -> None:
         """A connection was cut, or its bytes were no request."""

@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.wire.json import encode
 from tests.api.problem import problem_of
 from tests.conftest import Server, client_of, client_with, serving
-from tests.processes import PATIENCE, halted, has_ended, memory, poll, pool_of, template_of
+from tests.processes import PATIENCE, eventually, halted, has_ended, memory, poll, pool_of, template_of
 from tests.serving.calls import BROKEN
 
 LARGE = 2000
@@ -366,7 +366,7 @@ async def test_bug_in_a_process_is_500_and_says_nothing(failing: httpx.AsyncClie
     assert problem["code"] == "internal_error"
     for word in ("division", "ZeroDivisionError", "xyzzy", "Traceback", "calls"):
         assert word not in answer.text
-    assert "my-id" in caplog.text
+    await eventually(lambda: "my-id" in caplog.text, "it is not told")
     assert "ZeroDivisionError" in caplog.text
     assert "calls.py" in caplog.text  # the log has the place in the code that the process ran
     assert (await failing.post("/v1/evaluate", content=TINY)).status_code == 200

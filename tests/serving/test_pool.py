@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from app.serving.buffers import Buffer, Buffers
 from app.serving.child import LIBRARY_BYTES, THREAD_BYTES, Job, Say
 from app.serving.pool import Lane, Pool, Work
 from tests.conftest import ROOT
+from tests.processes import eventually
 from tests.serving import jobs
 
 PATIENCE = 60
@@ -92,13 +93,6 @@ async def rest(pool: Pool, work: Work) -> bytes:
     answer = b"".join(work.answer.pieces())
     pool._buffers.give(work.answer)
     return answer
-
-
-async def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        await anyio.sleep(0.005)
 
 
 def state(pid: int) -> str:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -26,19 +26,12 @@ from app.serving.pipeline import Service
 from app.settings import Settings
 from tests.api.problem import problem_of, strictly
 from tests.conftest import Server, serving
-from tests.processes import PATIENCE, has_ended, poll, pool_of, processor_time
+from tests.processes import PATIENCE, eventually, has_ended, poll, pool_of, processor_time
 from tests.serving.calls import RUNS
 from tests.serving.streams import Caller, events_in
 
 STREAM = {"accept": "text/event-stream"}
 TINY = {"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}
-
-
-async def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        await anyio.sleep(0.005)
 
 
 # --- a service in this process, with calls made for these tests ------------------------------------------------
@@ -178,6 +171,7 @@ async def test_bug_is_500_and_says_nothing(caller: httpx.AsyncClient, caplog: py
     assert (end.name, end.data) == ("end", None)
     for word in ("division", "ZeroDivisionError", "xyzzy", "Traceback"):
         assert word not in answer.text + response.text
+    await eventually(lambda: "other-id" in caplog.text, "it is not told")
     for word in ("my-id", "other-id", "ZeroDivisionError", "calls.py"):
         assert word in caplog.text
     assert await pid_of(caller) != pid  # who knows what state it was in
