@@ -170,6 +170,7 @@ def test_killed_process_is_503_and_the_next_request_works(server: Server, pool: 
 
 
 def test_process_that_died_in_its_sleep_is_not_missed(server: Server) -> None:
+    assert post(server, MEDIUM).status_code == 200  # it is awake, and not still being made
     worker = worker_of(server)
     os.kill(worker, signal.SIGKILL)
     poll(lambda: has_ended(worker), "the process does not end")
