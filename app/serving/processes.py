@@ -90,18 +90,23 @@ class Child:
         try:
             return bool(self._control.recv(1, socket.MSG_PEEK))
         except BlockingIOError:
-            return True
+            return self._state not in (b"Z", b"X")  # killed, its threads may keep its end of the socket open for a moment
         except OSError:
             return False
 
     @property
     def stopped(self) -> bool:
         """Whether a signal or a debugger has stopped it; never, where the system does not tell."""
+        return self._state in (b"T", b"t")
+
+    @property
+    def _state(self) -> bytes:
+        """Its state as Linux names it; nothing, where the system does not tell."""
         try:
             with open(f"/proc/{self.pid}/stat", "rb") as file:
-                return file.read().rpartition(b") ")[2][:1] in (b"T", b"t")
+                return file.read().rpartition(b") ")[2][:1]
         except OSError:
-            return False
+            return b""
 
     async def work(
         self,
