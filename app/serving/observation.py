@@ -116,7 +116,8 @@ class Observer:
             self.meter.count_name(exchange.name, status)
         if reason is not None:
             self.meter.refuse(reason)
-        level = logging.ERROR if error is not None and reason is None else _level(status)  # a stream had begun well
+        bug = error is not None and not isinstance(error, CallerError | Unavailable | ClientLeft)  # perhaps of a stream
+        level = logging.ERROR if bug else _level(status)
         if level >= self._least:
             self._tell(level, exchange, label, status, reason, error)
         elif level == logging.ERROR and error is not None:  # a program that has the service in it hears of failures as of others
