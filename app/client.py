@@ -371,12 +371,13 @@ class _Client:
             "transport": transport,
         }
 
-    def _wait(self, attempt: int, response: httpx.Response | None) -> float | None:
-        """The seconds until the next try; None where there is none."""
-        if attempt >= self._retries or (response is not None and response.status_code not in RETRIED):
-            return None
-        after = "" if response is None else response.headers.get("retry-after", "")
-        return float(after) if after.isdigit() else BACKOFF_SECONDS * 2**attempt
+    def _wait(self, attempt: int, outcome: httpx.Response | httpx.ConnectError) -> float:
+        """The seconds until the next try; where there is none, the error or the Problem is raised."""
+        error = _problem(outcome) if isinstance(outcome, httpx.Response) else outcome
+        if attempt >= self._retries or (isinstance(error, Problem) and error.status not in RETRIED):
+            raise error
+        after = error.retry_after if isinstance(error, Problem) else None
+        return BACKOFF_SECONDS * 2**attempt if after is None else after
 
 
 def _problem(response: httpx.Response) -> Problem:
@@ -419,6 +420,10 @@ def _with_picture(answer: T, request: Request[T], send: Callable[[Request[Pictur
 def _pictured(request: Request[Answer]) -> Request[Picture]:
     headers = {**request.headers, **SVG}
     return Request(request.method, request.path, lambda response: Picture(response.text), request.params, request.body, headers)
+
+
+def _streamed(request: Request[T]) -> Request[T]:
+    return replace(request, headers={**request.headers, **EVENTS})
 
 
 def _sync(make: Callable[P, Request[T]]) -> Callable[Concatenate["Criterion", P], T]:
@@ -465,18 +470,13 @@ class Criterion(_Client):
         """The answer to a request; Problem where there is none."""
         attempt = 0
         while True:
-            response = None
             try:
-                response = self._http.send(_built(self._http, request))
-                if response.is_success:
-                    return _with_picture(request.read(response), request, self.send)
-            except httpx.ConnectError:
-                if self._wait(attempt, None) is None:
-                    raise
-            wait = self._wait(attempt, response)
-            if wait is None:
-                raise _problem(cast(httpx.Response, response))
-            time.sleep(wait)
+                outcome = self._http.send(_built(self._http, request))
+            except httpx.ConnectError as error:
+                outcome = error
+            if isinstance(outcome, httpx.Response) and outcome.is_success:
+                return _with_picture(request.read(outcome), request, self.send)
+            time.sleep(self._wait(attempt, outcome))
             attempt += 1
 
     @overload
@@ -488,7 +488,7 @@ class Criterion(_Client):
         return self._epochs(train(request)) if stream else self.send(train(request))
 
     def _epochs(self, request: Request[Answer]) -> Generator[Answer, None, Answer]:
-        built = _built(self._http, replace(request, headers={**request.headers, **EVENTS}))
+        built = _built(self._http, _streamed(request))
         with closing(self._http.send(built, stream=True)) as response:
             if not response.is_success:
                 response.read()
@@ -539,18 +539,13 @@ class AsyncCriterion(_Client):
         """The answer to a request; Problem where there is none."""
         attempt = 0
         while True:
-            response = None
             try:
-                response = await self._http.send(_built(self._http, request))
-                if response.is_success:
-                    return _with_picture(request.read(response), request, self.send)
-            except httpx.ConnectError:
-                if self._wait(attempt, None) is None:
-                    raise
-            wait = self._wait(attempt, response)
-            if wait is None:
-                raise _problem(cast(httpx.Response, response))
-            await asyncio.sleep(wait)
+                outcome = await self._http.send(_built(self._http, request))
+            except httpx.ConnectError as error:
+                outcome = error
+            if isinstance(outcome, httpx.Response) and outcome.is_success:
+                return _with_picture(request.read(outcome), request, self.send)
+            await asyncio.sleep(self._wait(attempt, outcome))
             attempt += 1
 
     async def train(self, **request: Any) -> Answer:
@@ -559,7 +554,7 @@ class AsyncCriterion(_Client):
 
     async def epochs(self, **request: Any) -> AsyncGenerator[Answer]:
         """The epochs of a training run as they come, and its whole answer as the last; to leave is to end the run."""
-        built = _built(self._http, replace(train(request), headers=EVENTS))
+        built = _built(self._http, _streamed(train(request)))
         response = await self._http.send(built, stream=True)
         try:
             if not response.is_success:

@@ -1,6 +1,7 @@
 """The service in two ways: as an ASGI application in this process, and as a real server in its own."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from app.serving.pipeline import Service
 from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+READY = re.compile(r'"event":"ready"| ready url=')
+"""The line of the log, of either form, that says that all of a server's workers serve."""
 SERVER_LIMIT = 8 * 1024 * 1024
 """Largest body that the server of the tests takes: small, so that it is quick to exceed."""
 
@@ -134,14 +137,17 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(server: Server) -> None:
+    """Until all of its workers serve, which its log tells; one of them answers earlier."""
     deadline = monotonic() + 120
     while monotonic() < deadline:
         try:
             assert server.ask("GET", "/health/ready").status_code == 200
-            return
+            if READY.search(server.log.read_text()):
+                return
         except httpx.TransportError:
-            if _has_ended(server.process):
-                break
+            pass
+        if _has_ended(server.process):
+            break
     raise RuntimeError(f"the server did not start:\n{server.log.read_text()}")
 
 

@@ -1,18 +1,17 @@
 """GET /v1/datasets/{name}/rows: the rows that a training run is given by a dataset's name."""
 
-import json
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Path
-from pydantic import Field, ValidationError
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from app.api.files import read_by
 from app.api.training import DATASET_SPECS
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName
 from app.serving.address import Rest
 from app.serving.call import Call
-from app.serving.problems import from_pydantic
 from app.training import DATASETS
 
 MOST_NUMBERS = 200_000
@@ -39,12 +38,7 @@ def show_rows(
         no = f"{declared.name} has no parameter"
         faults = [Fault((word,), "unknown_field", f"{no} {word[:80]!r}: it takes {takes}") for word in others]
         raise UnknownName(faults[:MAX_FAULTS])
-    given = {**preset, **{word: _read(values[-1]) for word, values in rest.items()}}
-    try:
-        spec = DATASET_SPECS[declared.name].model_validate({"name": declared.name, **given}, strict=False)
-    except ValidationError as error:
-        raise from_pydantic(error, given) from None
-    data = declared(**spec.given)
+    data = declared(**{**preset, **read_by(DATASET_SPECS, declared, rest)})
     if data.inputs.size > MOST_NUMBERS:
         message = f"this many rows are {data.inputs.size:,} numbers, and at most {MOST_NUMBERS:,} are answered: ask for fewer"
         raise InvalidInput([Fault((), "limit", message)])
@@ -55,14 +49,6 @@ def show_rows(
         "inputs": np.asarray(data.inputs, np.float64).tolist(),
         "targets": data.targets.tolist(),
     }
-
-
-def _read(text: str) -> object:
-    """A list, where it is one; anything else is for the dataset's model to read."""
-    try:
-        return json.loads(text) if text.startswith("[") else text
-    except ValueError:
-        return text
 
 
 ROWS = Call(

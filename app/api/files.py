@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from app.api.specs import LOSS_SPECS
+from app.api.specs import LOSS_SPECS, Spec
 from app.api.words import TARGETS
 from app.errors import MAX_FAULTS, Fault, InvalidInput, MalformedDocument, Path, UnknownName, UnsupportedMediaType
 from app.losses import NAMED, Composed, Loss
@@ -238,17 +238,27 @@ def parameters_of(loss: Loss | Composed, query: Query) -> dict[str, Any]:
 
     Losses within another are left as they were written, for what their names mean may depend on the arrays.
     """
-    given = {name: _read(query[name], (name,), found.annotation) for name, found in loss.parameters.items() if name in query}
     if isinstance(loss, Composed):
+        given = _words(loss, query)
         read = {name: word if _takes(loss.parameters[name], str) else _scalar(word) for name, word in given.items()}
         named = {name: _scalar(words[-1]) for name, words in query.items() if name not in loss.parameters}
         into = collecting(loss)
         return {**read, into: {**read.get(into, {}), **named}} if into and named else read
+    return read_by(LOSS_SPECS, loss, query)
+
+
+def read_by(models: Mapping[str, type[Spec]], declared: Declared, query: Query) -> dict[str, Any]:
+    """The parameters of a thing that the query has: read by the thing's own model, where words become numbers."""
+    given = _words(declared, query)
     try:
-        read = LOSS_SPECS[loss.name].model_validate({"name": loss.name, **given}, strict=False).given
+        read = models[declared.name].model_validate({"name": declared.name, **given}, strict=False).given
     except ValidationError as error:
         raise from_pydantic(error, given) from None
     return {name: read[name] for name in given}
+
+
+def _words(declared: Declared, query: Query) -> dict[str, Any]:
+    return {name: _read(query[name], (name,), found.annotation) for name, found in declared.parameters.items() if name in query}
 
 
 def collecting(loss: Declared) -> str | None:

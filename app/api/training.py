@@ -46,7 +46,7 @@ from app.registry import Registry
 from app.serving.call import Call
 from app.serving.steps import Event
 from app.serving.time_limit import TimeUp, until
-from app.serving.usage import Usage
+from app.serving.usage import STEPS_A_SECOND, Usage
 from app.settings import Settings
 from app.training import (
     DATASETS,
@@ -386,8 +386,8 @@ class TrainRequest(Part):
         return self._seconds
 
 
-STEPS_A_SECOND, STEPS_A_NUMBER = 1e9, 6.0
-"""Steps that a second has, and about those that a weight of a network, or a column under a tree, costs for a row in an epoch."""
+STEPS_A_NUMBER = 6.0
+"""About the steps that a weight of a network, or a column under a tree, costs for a row in an epoch."""
 
 
 def _steps(run: Run) -> float:

@@ -9,7 +9,7 @@ from app.serving.tally import Series, Tally
 from app.version import VERSION
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
+    from prometheus_client import CollectorRegistry, Metric
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -172,19 +172,22 @@ def _cumulated(counts: Sequence[float]) -> list[tuple[str, float]]:
 
 def exposition(tally: Tally, accept: str) -> Content:
     """All metrics: OpenMetrics where Accept asks for it, else Prometheus' text."""
-    from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(tally))
     encode, media_type = choose_encoder(accept)
-    return Content((encode(registry),), media_type)
+    return Content((encode(_registry(tally)),), media_type)
 
 
 def serve_metrics(tally: Tally, host: str, port: int) -> None:
     """Serve them on a port of their own, from a thread of this process; OSError where that cannot be."""
-    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client import start_http_server
+
+    start_http_server(port, host, _registry(tally))
+
+
+def _registry(tally: Tally) -> "CollectorRegistry":
+    from prometheus_client import CollectorRegistry
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector(tally))
-    start_http_server(port, host, registry)
+    return registry

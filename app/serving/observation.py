@@ -20,7 +20,7 @@ from app.serving.log import Format, begun, frames_of, least_level, line, tell
 from app.serving.metrics import Meter
 from app.serving.problems import status_of
 from app.serving.tally import Series
-from app.serving.usage import NO_USAGE
+from app.serving.usage import STEPS_A_SECOND
 
 log = logging.getLogger("criterion")
 
@@ -31,7 +31,23 @@ SHOW_SECONDS = 0.5
 LEFT = 499
 """The status that is counted where the client left before its answer was whole."""
 UNKNOWN_CALL = "other"
-STEPS_A_SECOND = 1e9
+NO_CALL: Mapping[str, object] = {
+    "id": "",
+    "key": "",
+    "client": None,
+    "method": None,
+    "call": UNKNOWN_CALL,
+    "route": None,
+    "loss": "",
+    "status": None,
+    "reason": None,
+    "duration": 0.0,
+    "received": 0,
+    "sent": 0,
+    "samples": 0,
+    "cost": 0.0,
+}
+"""The fields of a request's line, in their order, where nothing is known of it."""
 
 TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 """A traceparent (W3C Trace Context): what is behind the flags comes with later versions only."""
@@ -138,22 +154,7 @@ class Observer:
         fields: dict[str, object] = {"client": refused.client, "reason": reason}
         if refused.status is not None:
             event = "request"
-            fields = {
-                "id": refused.request_id,
-                "key": "",
-                "client": refused.client,
-                "method": None,
-                "call": UNKNOWN_CALL,
-                "route": None,
-                "loss": "",
-                "status": refused.status,
-                "reason": reason,
-                "duration": 0.0,
-                "received": 0,
-                "sent": refused.sent,
-                "samples": 0,
-                "cost": 0.0,
-            }
+            fields = {**NO_CALL, **fields, "id": refused.request_id, "status": refused.status, "sent": refused.sent}
         self._put(level, event, fields)
         self._soon()
 
@@ -161,12 +162,11 @@ class Observer:
         call, usage = exchange.call, exchange.usage
         client = exchange.scope.get("client")
         fields: dict[str, object] = {
+            **NO_CALL,
             "id": exchange.request_id.decode("latin-1"),
             "key": exchange.name,
             "client": client[0] if client else None,
-            "method": exchange.scope["method"] if call is not None else None,
             "call": label,
-            "route": call.path if call is not None else None,
             "loss": usage.loss,
             "status": status,
             "reason": reason,
@@ -174,8 +174,10 @@ class Observer:
             "received": exchange.received,
             "sent": exchange.sent,
             "samples": usage.samples,
-            "cost": usage.cost / STEPS_A_SECOND if usage is not NO_USAGE else 0.0,
+            "cost": usage.cost / STEPS_A_SECOND,
         }
+        if call is not None:
+            fields["method"], fields["route"] = exchange.scope["method"], call.path
         traced = exchange.fields.get(b"traceparent")
         if traced is not None and (found := _trace(traced.decode("latin-1"))):
             fields["trace_id"], fields["parent_id"] = found

@@ -13,12 +13,11 @@ from app.errors import QuotaExceeded
 from app.serving.content import Field
 from app.serving.keys import Quota
 from app.serving.shared import NUMBER_BYTES, Numbers, SharedMemory
+from app.serving.usage import STEPS_A_SECOND
 
 NAME_BYTES = 64
 NAMES = 10_000
 """Names with a quota that a server may come to know while it runs."""
-STEPS_A_SECOND = 1e9
-"""What an estimate of cost is given in."""
 
 
 class Policy(NamedTuple):

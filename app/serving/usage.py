@@ -24,6 +24,9 @@ class Usage(NamedTuple):
 
 NO_USAGE = Usage()
 
+STEPS_A_SECOND = 1e9
+"""What makes a cost the seconds that it is charged as."""
+
 Admit: TypeAlias = Callable[[Usage], None]
 """Called once a request is known, before work on it begins; QuotaExceeded where it may not."""
 

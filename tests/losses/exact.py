@@ -236,6 +236,22 @@ def following(second: bool) -> Iterator[None]:
         Exact.bends = before
 
 
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def mean_of(numbers: Sequence[Exact]) -> Exact:
+    """The mean, and 0 of none."""
+    return total_of(numbers) / max(len(numbers), 1)
+
+
+def dot(a: Sequence[Exact], b: Sequence[Exact]) -> Exact:
+    return total_of(x * y for x, y in zip(a, b, strict=True))
+
+
+def one_hot(y: Any, k: int) -> Sequence[Exact]:
+    return [Exact(c == y) for c in range(k)] if isinstance(y, int) else y
+
+
 # --- kinks ----------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.losses.exact import Exact, absolute, exp, positive, sqrt, total_of
+from tests.losses.exact import Exact, absolute, exp, mean_of, positive, sqrt, total_of
 from tests.losses.oracle import Row, of_batch, oracle, tried
 
 
@@ -22,10 +22,6 @@ def ramp(s: Exact, y: Exact, cut: Any = -1) -> Exact:
 def binary_sparsemax(s: Exact, y: Exact) -> Exact:
     z = y * s
     return Exact(0) if z >= 1 else -z if z <= -1 else (1 - z) ** 2 / 4
-
-
-def mean_of(row: Row) -> Exact:
-    return total_of(row) / len(row)
 
 
 @oracle

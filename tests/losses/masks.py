@@ -1,15 +1,12 @@
-"""The textbook formulas of further losses of masks, of what two other losses say."""
+"""The textbook formulas of losses of masks: of each class's mask by itself, and their mean."""
 
-from collections.abc import Callable
 from typing import Any
 
-from tests.losses.exact import Exact, cosh, log, positive, total_of
+from tests.losses.exact import Exact, cosh, dot, log, mean_of, one_hot, positive, sigmoid, softmax, total_of
 from tests.losses.oracle import ORACLES, Row, oracle, tried
 
-
-def flat(mask: Any) -> Row:
-    return [mask] if isinstance(mask, Exact) else [number for part in mask for number in flat(part)]
-
+Mask = tuple[Row, Row]
+"""A predicted mask and the true one."""
 
 SETTINGS = (
     {},
@@ -22,19 +19,93 @@ SETTINGS = (
 )
 
 
-def of_classes(name: str, mask: Any, target: Any, of: Callable[[Exact], Exact], given: Any) -> Exact:
-    """The mean over classes of a function of each one's loss."""
-    if given.get("class_axis") is None:
-        return of(ORACLES[name](mask, target, **given))
-    masks = masks_by_class(mask, target, **given)
-    given = {key: value for key, value in given.items() if key in ("alpha", "beta", "smooth")}
-    return total_of(of(ORACLES[name](p, g, **given)) for p, g in masks) / len(masks)
+def flat(mask: Any) -> Row:
+    return [mask] if isinstance(mask, Exact) else [number for part in mask for number in flat(part)]
 
 
-def masks_by_class(mask: Any, target: Any, **given: Any) -> list[tuple[Row, Row]]:
-    """Each class's mask, and the true one: the masks of the oracle of dice, which is asked when it is there."""
-    how = given.get("from_logits", False), True, given.get("include_background", True), given.get("activation")
-    return [(list(p), list(g)) for p, g in ORACLES["dice"].__globals__["masks_of"](mask, target, *how)]
+def quotient(above: Exact, below: Exact) -> Exact:
+    """above / below, and 1 where both masks are empty."""
+    return above / below if below != 0 else Exact(1)
+
+
+def positions(array: Any) -> list[Row]:
+    """A map (*r, k) as rows, one for each position."""
+    return [array] if isinstance(array[0], Exact) else [row for part in array for row in positions(part)]
+
+
+def labels_of(array: Any) -> list[int]:
+    return [array] if isinstance(array, int) else [label for part in array for label in labels_of(part)]
+
+
+def masks_of(
+    mask: Any, target: Any, from_logits: bool, class_axis: int | None, background: bool, activation: str | None
+) -> list[Mask]:
+    """Pairs of a predicted and a true mask, of each class that counts."""
+    if class_axis is None:
+        p = flat(mask)
+        return [([sigmoid(number) for number in p] if from_logits else p, flat(target))]
+    rows = positions(mask)
+    k = len(rows[0])
+    if from_logits:
+        rows = [[sigmoid(number) for number in row] if activation == "sigmoid" else softmax(row) for row in rows]
+    hard = isinstance(flat_first(target), int)
+    true = [one_hot(label, k) for label in labels_of(target)] if hard else positions(target)
+    return [([row[c] for row in rows], [row[c] for row in true]) for c in range(0 if background else 1, k)]
+
+
+def flat_first(array: Any) -> Any:
+    return flat_first(array[0]) if isinstance(array, list) else array
+
+
+def dice_of(mask: Mask, above: Any, below: Any, power: int = 1) -> Exact:
+    p, g = mask
+    size = total_of(number**power for number in p) + total_of(number**power for number in g)
+    return 1 - quotient(2 * dot(p, g) + above, size + below)
+
+
+def tversky_of(mask: Mask, alpha: Any, beta: Any, above: Any, below: Any) -> Exact:
+    p, g = mask
+    hits, false_alarms, misses = dot(p, g), dot(p, [1 - number for number in g]), dot([1 - number for number in p], g)
+    return 1 - quotient(hits + above, hits + alpha * false_alarms + beta * misses + below)
+
+
+@oracle
+def dice(
+    mask: Any,
+    target: Any,
+    from_logits: bool = False,
+    smooth: Any = 0,
+    squared: bool = False,
+    smooth_nr: Any = None,
+    smooth_dr: Any = None,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    above, below = (smooth if term is None else term for term in (smooth_nr, smooth_dr))
+    masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
+    return mean_of([dice_of(pair, above, below, 2 if squared else 1) for pair in masks])
+
+
+@oracle
+def tversky(
+    mask: Any,
+    target: Any,
+    alpha: Any = 0.5,
+    beta: Any = 0.5,
+    smooth: Any = 0,
+    from_logits: bool = False,
+    smooth_nr: Any = None,
+    smooth_dr: Any = None,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    above, below = (smooth if term is None else term for term in (smooth_nr, smooth_dr))
+    masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
+    return mean_of([tversky_of(pair, alpha, beta, above, below) for pair in masks])
 
 
 @oracle
@@ -51,17 +122,9 @@ def jaccard(
     activation: str | None = None,
     pool: str = "sample",
 ) -> Exact:
-    given = {
-        "smooth": smooth,
-        "from_logits": from_logits,
-        "smooth_nr": smooth_nr,
-        "smooth_dr": smooth_dr,
-        "class_axis": class_axis,
-        "include_background": include_background,
-        "activation": activation,
-        "pool": pool,
-    }
-    return ORACLES["tversky"](mask, target, alpha=Exact(1), beta=Exact(1), **given)
+    above, below = (smooth if term is None else term for term in (smooth_nr, smooth_dr))
+    masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
+    return mean_of([tversky_of(pair, 1, 1, above, below) for pair in masks])
 
 
 @oracle
@@ -79,19 +142,9 @@ def focal_tversky(
     activation: str | None = None,
     pool: str = "sample",
 ) -> Exact:
-    given = {
-        "smooth": smooth,
-        "from_logits": from_logits,
-        "class_axis": class_axis,
-        "include_background": include_background,
-        "activation": activation,
-        "pool": pool,
-    }
-
-    def power(number: Exact) -> Exact:
-        return Exact(0) if number == 0 else number**gamma
-
-    return of_classes("tversky", mask, target, power, {"alpha": alpha, "beta": beta, **given})
+    masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
+    losses = [tversky_of(pair, alpha, beta, smooth, smooth) for pair in masks]
+    return mean_of([Exact(0) if loss == 0 else loss**gamma for loss in losses])
 
 
 @oracle
@@ -106,15 +159,8 @@ def log_cosh_dice(
     activation: str | None = None,
     pool: str = "sample",
 ) -> Exact:
-    given = {
-        "smooth": smooth,
-        "from_logits": from_logits,
-        "class_axis": class_axis,
-        "include_background": include_background,
-        "activation": activation,
-        "pool": pool,
-    }
-    return of_classes("dice", mask, target, lambda number: log(cosh(number)), given)
+    masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
+    return mean_of([log(cosh(dice_of(pair, smooth, smooth))) for pair in masks])
 
 
 @oracle
@@ -125,9 +171,7 @@ def bce_dice(
     entropies = [
         ORACLES["binary_cross_entropy"](p, y, from_logits=from_logits) for p, y in zip(flat(mask), flat(target), strict=True)
     ]
-    return entropy_weight * total_of(entropies) / len(entropies) + dice_weight * ORACLES["dice"](
-        mask, target, from_logits=from_logits, smooth=smooth
-    )
+    return entropy_weight * mean_of(entropies) + dice_weight * dice(mask, target, from_logits=from_logits, smooth=smooth)
 
 
 @oracle

@@ -23,12 +23,15 @@ from tests.losses.exact import (
     clipped,
     constant,
     cosh,
+    dot,
     erf,
     exact,
     exp,
     largest,
     log,
     log_factorial,
+    mean_of,
+    one_hot,
     positive,
     sigmoid,
     smallest,
@@ -335,10 +338,6 @@ def zero_one(p: Any, y: Any, threshold: Any = 0.5) -> Exact:
 # --- multiclass -----------------------------------------------------------------------------------------------------
 
 
-def one_hot(y: Any, k: int) -> Row:
-    return [Exact(c == y) for c in range(k)] if isinstance(y, int) else y
-
-
 @oracle
 def categorical_cross_entropy(
     row: Row,
@@ -491,10 +490,6 @@ def laplace_nll(location: Exact, scale: Exact, y: Exact) -> Exact:
 # --- metric learning ------------------------------------------------------------------------------------------------
 
 
-def dot(a: Row, b: Row) -> Exact:
-    return total_of(x * y for x, y in zip(a, b, strict=True))
-
-
 def cosine(a: Row, b: Row) -> Exact:
     """The cosine of the angle between two vectors; 0, wherever one turns, where one of them is 0."""
     squares = dot(a, a), dot(b, b)
@@ -628,10 +623,6 @@ def circle_of(anchor: int, rows: Sequence[Row], groups: Sequence[int], gamma: An
     pull = total_of(exp(-gamma * positive(1 + margin - s, at_zero=0) * (s - (1 - margin))) for s in near)
     push = total_of(exp(gamma * positive(s + margin, at_zero=0) * (s - margin)) for s in apart)
     return log(1 + pull * push)
-
-
-def mean_of(numbers: Sequence[Exact]) -> Exact:
-    return total_of(numbers) / max(len(numbers), 1)
 
 
 def cosines(rows: Sequence[Row], others: Sequence[Row]) -> list[Row]:
@@ -1125,90 +1116,6 @@ def apo_zero(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact
 @oracle
 def apo_down(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
     return sigmoid(beta * (a - a0)) + sigmoid(-margin_of(a, b, a0, b0, beta))
-
-
-# --- segmentation ---------------------------------------------------------------------------------------------------
-
-
-def flat(mask: Any) -> Row:
-    return [mask] if isinstance(mask, Exact) else [number for part in mask for number in flat(part)]
-
-
-def quotient(above: Exact, below: Exact) -> Exact:
-    """above / below, and 1 where both masks are empty."""
-    return above / below if below != 0 else Exact(1)
-
-
-def positions(array: Any) -> list[Row]:
-    """A map (*r, k) as rows, one for each position."""
-    return [array] if isinstance(array[0], Exact) else [row for part in array for row in positions(part)]
-
-
-def labels_of(array: Any) -> list[int]:
-    return [array] if isinstance(array, int) else [label for part in array for label in labels_of(part)]
-
-
-def masks_of(mask: Any, target: Any, from_logits: bool, classes: bool, background: bool, activation: str | None) -> Any:
-    """Pairs of a predicted and a true mask, of each class that counts."""
-    if not classes:
-        p = flat(mask)
-        return [([sigmoid(number) for number in p] if from_logits else p, flat(target))]
-    rows = positions(mask)
-    k = len(rows[0])
-    if from_logits:
-        rows = [[sigmoid(number) for number in row] if activation == "sigmoid" else softmax(row) for row in rows]
-    hard = isinstance(flat_first(target), int)
-    true = [one_hot(label, k) for label in labels_of(target)] if hard else positions(target)
-    return [([row[c] for row in rows], [row[c] for row in true]) for c in range(0 if background else 1, k)]
-
-
-def flat_first(array: Any) -> Any:
-    return flat_first(array[0]) if isinstance(array, list) else array
-
-
-@oracle
-def dice(
-    mask: Any,
-    target: Any,
-    from_logits: bool = False,
-    smooth: Any = 0,
-    squared: bool = False,
-    smooth_nr: Any = None,
-    smooth_dr: Any = None,
-    class_axis: int | None = None,
-    include_background: bool = True,
-    activation: str | None = None,
-    pool: str = "sample",
-) -> Exact:
-    above, below = (smooth if term is None else term for term in (smooth_nr, smooth_dr))
-    masks = masks_of(mask, target, from_logits, class_axis is not None, include_background, activation)
-    power = 2 if squared else 1
-    sizes = [total_of(number**power for number in p) + total_of(number**power for number in g) for p, g in masks]
-    shares = [quotient(2 * dot(p, g) + above, size + below) for (p, g), size in zip(masks, sizes, strict=True)]
-    return 1 - total_of(shares) / len(shares)
-
-
-@oracle
-def tversky(
-    mask: Any,
-    target: Any,
-    alpha: Any = 0.5,
-    beta: Any = 0.5,
-    smooth: Any = 0,
-    from_logits: bool = False,
-    smooth_nr: Any = None,
-    smooth_dr: Any = None,
-    class_axis: int | None = None,
-    include_background: bool = True,
-    activation: str | None = None,
-    pool: str = "sample",
-) -> Exact:
-    above, below = (smooth if term is None else term for term in (smooth_nr, smooth_dr))
-    shares: list[Exact] = []
-    for p, g in masks_of(mask, target, from_logits, class_axis is not None, include_background, activation):
-        hits, false_alarms, misses = dot(p, g), dot(p, [1 - number for number in g]), dot([1 - number for number in p], g)
-        shares.append(quotient(hits + above, hits + alpha * false_alarms + beta * misses + below))
-    return 1 - total_of(shares) / len(shares)
 
 
 # --- detection ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Losses of whole masks that are made of an overlap: of other kinds, of its powers, and beside a cross-entropy."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, cast
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -16,6 +16,8 @@ from app.losses.families.segmentation import (
     Activation,
     Background,
     ClassAxis,
+    FalseNegatives,
+    FalsePositives,
     FromLogits,
     Pool,
     Smooth,
@@ -31,9 +33,6 @@ from app.losses.numerics.masks import Formula, Masks, Slopes
 from app.losses.numerics.pairs import Pair, pair, pair_multiply, two_sum
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
-
-FalsePositives: TypeAlias = Annotated[float, Ge(0), Le(1e100), Doc("Weight of false positives.")]
-FalseNegatives: TypeAlias = Annotated[float, Ge(0), Le(1e100), Doc("Weight of false negatives.")]
 
 
 def _through(formula: Formula, function: Callable[[Array], tuple[Array, Array]]) -> Formula:

@@ -61,6 +61,8 @@ TRUE_MASK = Choice(
     )
 )
 
+FalsePositives: TypeAlias = Annotated[float, Ge(0), Le(1e100), Doc("Weight of false positives.")]
+FalseNegatives: TypeAlias = Annotated[float, Ge(0), Le(1e100), Doc("Weight of false negatives.")]
 Smooth: TypeAlias = Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")]
 SmoothNr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the numerator has instead of `smooth`.")]
 SmoothDr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the denominator has instead of `smooth`.")]
@@ -223,8 +225,8 @@ def tversky(
     targets: Array,
     weights: Array | None = None,
     *,
-    alpha: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false positives.")] = 0.5,
-    beta: Annotated[float, Ge(0), Le(1e100), Doc("Weight of false negatives.")] = 0.5,
+    alpha: FalsePositives = 0.5,
+    beta: FalseNegatives = 0.5,
     smooth: Smooth = 0.0,
     smooth_nr: SmoothNr = None,
     smooth_dr: SmoothDr = None,
