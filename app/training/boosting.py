@@ -18,7 +18,7 @@ from app.training.leaf_values import ordered
 from app.training.optimizers import lbfgs
 from app.training.run import Run, State
 from app.training.slopes import Point, Slopes
-from app.training.trees import NODES, Boosted, Categories, categories, leaves
+from app.training.trees import Boosted, Categories, add_trees, categories, leaves, no_trees
 
 FLAT = 1e-6
 """A change of predictions that is none."""
@@ -95,16 +95,8 @@ class Boosting:
 
     def start(self, rng: np.random.Generator) -> State:
         held = 0 if self.run.validation is None else self.run.validation.n
-        integers = dict.fromkeys(("feature", "left", "right", "missing_left"), np.empty(0, np.int64))
-        floats = dict.fromkeys(("threshold", "gain"), np.empty(0))
-        rows = {
-            "members": np.empty((0, 8 if self.trees.categorical else 0), np.int64),
-            "value": np.empty((0, 1)),
-        }
-        nodes: State = {f"tree.{name}": array.copy() for name, array in {**integers, **floats, **rows}.items()}
-        return nodes | {
+        return no_trees(1, 8 if self.trees.categorical else 0) | {
             "constant": self.constant,
-            "trees": np.zeros(1, np.int64),
             "sums": np.tile(self.constant, (self.run.training.n, 1)),
             "validation_sums": np.tile(self.constant, (held, 1)),
         }
@@ -159,10 +151,7 @@ class Boosting:
             if self.validation is not None:
                 steps = [grown.tree["value"][leaves(grown.tree, self.validation), 0] for grown in trees]
                 state["validation_sums"] = state["validation_sums"] + np.stack(steps, axis=1)
-            for name in NODES:
-                state[f"tree.{name}"] = np.concatenate([state[f"tree.{name}"], *(grown.tree[name] for grown in trees)])
-            sizes = np.cumsum([len(grown.tree["left"]) for grown in trees])
-            state["trees"] = np.append(state["trees"], state["trees"][-1] + sizes)
+            add_trees(state, [grown.tree for grown in trees])
             return math.sqrt(float(np.vdot(here.slope, here.slope))) / here.losses.size
 
         return epoch

@@ -13,7 +13,7 @@ from app.losses.numerics.stable import Array
 from app.training.criteria import IN_SHARES, ONE_BY_ONE, classes_of, is_absolute
 from app.training.run import Run, State
 from app.training.slopes import Slopes
-from app.training.trees import NODES, Forest, Tree, leaves
+from app.training.trees import Forest, Tree, add_trees, leaves, no_trees
 
 LEAST_SHARE = 1e-7
 """What a share is to a loss at the least, and what it lacks of 1."""
@@ -93,13 +93,8 @@ class Planting:
     def start(self, rng: np.random.Generator) -> State:
         n, held = self.run.training.n, 0 if self.run.validation is None else self.run.validation.n
         constant = self._leaf_values(np.arange(n), self.weights, np.zeros(n, np.int64), 1)
-        integers = dict.fromkeys(("feature", "left", "right", "missing_left"), np.empty(0, np.int64))
-        floats = dict.fromkeys(("threshold", "gain"), np.empty(0))
-        rows = {"members": np.empty((0, 0), np.int64), "value": np.empty((0, constant.shape[1]))}
-        nodes: State = {f"tree.{name}": array.copy() for name, array in {**integers, **floats, **rows}.items()}
-        return nodes | {
+        return no_trees(constant.shape[1]) | {
             "constant": constant[0],
-            "trees": np.zeros(1, np.int64),
             "sums": np.zeros((n, constant.shape[1])),
             "validation_sums": np.zeros((held, constant.shape[1])),
         }
@@ -113,9 +108,7 @@ class Planting:
             state["sums"] = state["sums"] + tree["value"][leaves(tree, self.inputs)]
             if self.validation is not None:
                 state["validation_sums"] = state["validation_sums"] + tree["value"][leaves(tree, self.validation)]
-            for name in NODES:
-                state[f"tree.{name}"] = np.concatenate([state[f"tree.{name}"], tree[name]])
-            state["trees"] = np.append(state["trees"], len(state["tree.left"]))
+            add_trees(state, [tree])
             _, slope = self.run.objective.losses(self.training_predictions(state), self.run.training.labels)
             return math.sqrt(float(np.vdot(slope, slope))) / len(slope)
 

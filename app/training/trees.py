@@ -17,6 +17,8 @@ NODES = ("feature", "threshold", "left", "right", "missing_left", "gain", "membe
 """A tree as arrays, one entry per node. At a leaf `left` is −1 and `value` (width,) is what it adds to the sums. A row goes left
 where its number is at most the threshold, or its category is among the `members` (words of 32 bits); one that is missing where
 `missing_left` is 1. `gain` is by how much a split lowers what the tree was grown on."""
+FRACTIONS = ("threshold", "gain", "value")
+"""Which of them are no whole numbers."""
 WORD = 32
 LARGEST = float(np.finfo(np.float64).max)
 """The threshold that leaves only what is missing on the right."""
@@ -95,6 +97,23 @@ class Categories:
             places = np.minimum(np.searchsorted(known, read[:, column]), len(known) - 1)
             read[:, column] = np.where(known[places] == read[:, column], places, np.nan)
         return read
+
+
+def no_trees(values: int, members: int = 0) -> dict[str, Numbers]:
+    """What a state holds of trees before there is one: leaves of so many values, and so many words for categories."""
+    widths = {"members": (members,), "value": (values,)}
+    nodes: dict[str, Numbers] = {
+        f"tree.{name}": np.empty((0, *widths.get(name, ())), np.float64 if name in FRACTIONS else np.int64) for name in NODES
+    }
+    return {**nodes, "trees": np.zeros(1, np.int64)}
+
+
+def add_trees(state: dict[str, Numbers], trees: Sequence[Tree]) -> None:
+    """Put more trees behind those of a state: their nodes, and where each of them ends."""
+    for name in NODES:
+        state[f"tree.{name}"] = np.concatenate([state[f"tree.{name}"], *(tree[name] for tree in trees)])
+    ends = np.cumsum([len(tree["left"]) for tree in trees])
+    state["trees"] = np.append(state["trees"], state["trees"][-1] + ends)
 
 
 def categories(inputs: Array, columns: Sequence[int]) -> Categories:
