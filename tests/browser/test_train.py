@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.training import MODELS
 from tests.browser.conftest import Opened
 from tests.conftest import Server
 
@@ -57,6 +58,14 @@ def test_a_preset_fails_says_why_and_is_cured(
     page.get_by_role("button", name=f"Apply {cure}", exact=True).click()
     expect(diagnosis).to_contain_text(cured)
     expect(page.get_by_role("group", name="Runs").get_by_role("checkbox")).to_have_count(2)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_of_the_catalogue_runs(model: str, opened: Opened) -> None:
+    page = opened(f"#view=train&loss=mean_squared_error&train.data=regression&train.model={model}&train.epochs=1")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("status", name="Epoch")).to_have_text("Epoch 1 of 1")
+    expect(page.get_by_role("status", name="Diagnosis")).to_contain_text("The model of epoch 1")
 
 
 def test_advice_is_applied_and_a_link_is_the_whole_experiment(opened: Opened) -> None:

@@ -503,6 +503,7 @@ async def test_job_ends_in_time_whether_its_events_are_read_or_not(monkeypatch: 
 @pytest.mark.anyio
 async def test_nothing_is_held_after_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm, "IDLE_SECONDS", 0.3)
+    others = {*buffers_in("self")}  # whatever ran before in this process
     async with running(CROWD) as pool:
         async with asyncio.TaskGroup() as group:
             for _ in range(12):
@@ -512,7 +513,7 @@ async def test_nothing_is_held_after_a_crowd(monkeypatch: pytest.MonkeyPatch) ->
         assert len(children_of(template)) > 1
         await eventually(lambda: len(children_of(template)) == 1, "processes are kept")
         await eventually(lambda: not pool._buffers._free, "buffers are kept")
-        await eventually(lambda: not buffers_in("self"), "memory is kept")
+        await eventually(lambda: others.issuperset(buffers_in("self")), "memory is kept")
         (pid,) = children_of(template)
         await eventually(lambda: not buffers_in(str(pid)), "the process that stays keeps buffers")
         await eventually(lambda: resident(pid) < resident(template) + 30 * 1024**2, "it keeps memory")

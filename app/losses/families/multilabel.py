@@ -319,9 +319,12 @@ LABEL_SCORES = numbers("label_scores", "a score for each label, above 0 if it is
     aliases=("ZLPR", "ZlprLoss", "zero_bounded_log_sum_exp"),
     reference="Su, Murtadha, Pan, Hou, Sun, Huang, Wen and Liu (2022), arXiv:2208.02955",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    weighs_rows=True,
 )
-def zlpr(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Asks scores of true labels to lie above 0 and those of the others below, the worst of either first.
+
+    A label counts its weight in its sum.
 
     Use when: samples have few of many labels, and a threshold of 0 shall decide without balancing the classes.
     Avoid when: the probability of each label is wanted: scores of one sample hang together.
@@ -332,6 +335,7 @@ def zlpr(predictions: Array, targets: Array) -> tuple[Array, Array]:
         scores = np.where(targets == holds, side * predictions, -np.inf)
         shift = np.maximum(scores.max(axis=1, keepdims=True), 0.0)
         powers = np.where(targets == holds, shifted_exp(np.where(targets == holds, scores, shift), shift), 0.0)
+        powers = powers if weights is None else powers * weights
         rest, one = row_sums(powers)[:, None], np.exp(-shift)
         values += (shift + np.where(shift == 0, np.log1p(rest), np.log(rest + one)))[:, 0]
         gradient += side * powers / (rest + one)

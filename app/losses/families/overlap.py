@@ -247,8 +247,9 @@ def _sum(a: float, x: Array, b: float, y: Array) -> Array:
     aliases=("lovasz", "LovaszHingeLoss", "lovasz_hinge_loss"),
     reference="Berman, Rannen Triki and Blaschko (2018), arXiv:1705.08790",
     properties=DIFFERENTIABLE | CONVEX | NON_NEGATIVE,
+    weighs_rows=True,
 )
-def lovasz_hinge(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """The hinge of every pixel, weighed by what it costs in intersection over union: the convex hull of that loss.
 
     Each mask by itself, as per_image elsewhere. Where several positions are equally far off, the first comes first; at an error
@@ -259,15 +260,18 @@ def lovasz_hinge(predictions: Array, targets: Array) -> tuple[Array, Array]:
     See also: jaccard, hinge, dice.
     """
     scores, y = predictions.reshape(len(predictions), -1), targets.reshape(len(targets), -1)
+    size_of = np.ones_like(y) if weights is None else weights.reshape(y.shape)
     side = 2.0 * y - 1.0
     errors, rest = two_sum(-side * scores, 1.0)
     order = np.lexsort((-rest, -errors), axis=1)
-    true = np.take_along_axis(y, order, axis=1)
-    size = y.sum(axis=1, keepdims=True)
-    shared = size - np.cumsum(true, axis=1)
-    union = size + np.cumsum(1.0 - true, axis=1)
-    lost = np.divide(shared, union * (union - 1.0), out=np.zeros_like(union), where=union > 1)
-    lost = np.where(true == 1, 1.0 / union, np.where((size == 0) & (union == 1), 1.0, lost))
+    true, share = np.take_along_axis(y, order, axis=1), np.take_along_axis(size_of, order, axis=1)
+    size = row_sums(y * size_of)[:, None]
+    shared = np.maximum(size - np.cumsum(true * share, axis=1), 0.0)
+    union = size + np.cumsum((1.0 - true) * share, axis=1)
+    before = union - (1.0 - true) * share
+    lost = np.divide(shared * share, union * before, out=np.zeros_like(union), where=before > 0)
+    lost = np.where(true == 1, np.divide(share, union, out=np.zeros_like(union), where=union > 0), lost)
+    lost[(size == 0) & (before == 0) & (share > 0)] = 1.0  # of an empty mask the first false alarm costs all
     weight = np.empty_like(lost)
     np.put_along_axis(weight, order, lost, axis=1)
     pulls = (errors > 0) | ((errors == 0) & (rest > 0))
