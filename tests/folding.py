@@ -41,6 +41,18 @@ def folded(name: str, cases: Iterable[T], of: Callable[[T], object]) -> Callable
     return decorated
 
 
+def one_of_each(things: Iterable[T], kind: Callable[[T], object]) -> list[Any]:
+    """Parameters of a test that knows none of these things by its name: the first of each kind in `make test`, the others in
+    `make test-thorough`."""
+    seen: set[object] = set()
+    parameters: list[Any] = []
+    for thing in things:
+        marks = [pytest.mark.thorough] if kind(thing) in seen else []
+        seen.add(kind(thing))
+        parameters.append(pytest.param(thing, marks=marks))
+    return parameters
+
+
 def _parameters(thing: str, cases: list[T]) -> Iterator[object]:
     first = zlib.crc32(thing.encode()) % len(cases)
     yield pytest.param(cases[first : first + 1], id=thing)

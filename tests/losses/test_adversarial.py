@@ -55,6 +55,7 @@ differ in their last digits: gradients that are sums over a batch or a list, who
 leaves this list; a new one that needs it is a loss to mend."""
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover  # nearly all of it is the oracles'
 def test_shares_within_4_ulp() -> None:
     measured = {

@@ -20,7 +20,7 @@ from app.settings import Settings
 
 INFER = PROTOCOL[-1]
 BATCH: dict[str, Any] = {"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}
-FEW, MANY = 30, 20_000
+FEW, MANY = 30, 5000
 PER_ELEMENT = 150
 """Bytes: an empty list and its place in another; a fault alone takes ten times as many."""
 
