@@ -16,11 +16,8 @@ VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' app/version.py)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
 
-# Page faults are what large arrays cost most: huge pages, in one arena for all threads. What the code needs to be right or
-# fast in any other way it sets itself, however it is started.
-serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
-	$(BIN)/python -m app.main
+	$(BIN)/python -m app
 
 key: $(VENV)/.runtime ## make an API key: make key NAME=ci SCOPES=evaluate,train [EXPIRES=2027-01-31T00:00:00Z] [KEYS_FILE=keys.json]
 	@$(BIN)/python -m app.serving.keys '$(NAME)' '$(SCOPES)' $(if $(EXPIRES),--expires '$(EXPIRES)') $(if $(KEYS_FILE),--file '$(KEYS_FILE)')
