@@ -335,7 +335,7 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
             answers, kl = call.predictions, float(call.predictions["kl"])
             targets = {"reference": answers["ref_logps"], "desirable": call.targets["desirable"]}
             return replace(call.with_parameters(kl=kl), predictions=answers["policy_logps"], targets=targets)
-        case loss if LOSSES[loss].family == "preference":
+        case loss if LOSSES[loss].family in ("preference", "rewards"):
             return _with_answers(call)
         case "triplet_margin" | "soft_margin_triplet" | "angular" if call.targets is not None:
             return replace(call, predictions={"anchor": call.predictions, **call.targets}, targets=None)

@@ -24,12 +24,12 @@ from app.losses.families.segmentation import (
     SmoothDr,
     SmoothNr,
     layout_of,
-    overlap_of,
     smoothing_of,
 )
 from app.losses.inputs import when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, Second, loss
 from app.losses.numerics.masks import Formula, Masks, Slopes
+from app.losses.numerics.overlaps import overlap_of
 from app.losses.numerics.pairs import Pair, pair, pair_multiply, two_sum
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
