@@ -581,6 +581,9 @@ CLASS_MAP = Encoding(
     "part",
     domain=INDEX,
 )
+CLASS_INDEX_MAP = replace(
+    CLASS_MAP, meaning="the class index of each position", axes=("n *r",), accepts=(), read=_read_class_index
+)
 MULTI_HOT = Encoding(
     "multi_hot",
     "0 or 1 for each label",

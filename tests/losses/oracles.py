@@ -523,6 +523,12 @@ def distance(a: Row, b: Row, p: Any, eps: Any) -> Exact:
 
 
 @oracle
+def minkowski(x: Row, y: Row, p: Any = 2) -> Exact:
+    sizes = [absolute(a - b) for a, b in zip(x, y, strict=True)]
+    return total_of(size**p for size in sizes if size > 0) ** (1 / exact(p)) if any(size > 0 for size in sizes) else Exact(0)
+
+
+@oracle
 def triplet_margin(
     anchor: Row, positives: Row, negative: Row, margin: Any = 1, p: Any = 2, eps: Any = 1e-6, swap: bool = False
 ) -> Exact:
@@ -1482,6 +1488,10 @@ def root_mean_square(losses: Row, weights: Row) -> Exact:
     return sqrt(total_of(w * loss**2 for w, loss in zip(weights, losses, strict=True)) / total_of(weights))
 
 
+def geometric(losses: Row, weights: Row) -> Exact:
+    return exp(total_of(w * log(loss) for w, loss in zip(weights, losses, strict=True)) / total_of(weights))
+
+
 def median(losses: Row, weights: Row) -> Exact:
     """Of the losses, each as often as its (whole) weight says: the middle one, or half the sum of the two in the middle."""
     ordered = sorted(
@@ -1500,6 +1510,7 @@ MEANS: Mapping[str, Formula] = {
     "median_absolute_error": median,
     "max_error": maximum,
     "query_rmse": root_mean_square,
+    "perplexity": geometric,
 }
 """How (losses, weights) become one number, where it is not Σwl / Σw."""
 

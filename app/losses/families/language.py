@@ -4,6 +4,7 @@ Predictions are logits over the vocabulary at each place (n, t, k), targets the 
 has the label that ignore_index says, or is masked. A token is an element: the mean is over all that count, of all sequences.
 """
 
+from dataclasses import replace
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -11,15 +12,20 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import CLASS_LABEL, LOGITS, MULTI_HOT
+from app.libraries import equal
+from app.losses.cost import IN_PAIRS
+from app.losses.encodings import CLASS_LABEL, GRADE, LOGITS, MULTI_HOT
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
+from app.losses.numerics.means import GEOMETRIC
 from app.losses.numerics.pairs import pair
 from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax
 from app.losses.numerics.shares import Shares, columns, softmax_cross_entropy
-from app.losses.numerics.similarities import surprise_of
+from app.losses.numerics.similarities import Flags, surprise_of
 from app.losses.numerics.stable import Array
+from app.losses.numerics.wide import exp, where, wide
 from app.registry import alias
 
+TOKEN = replace(GRADE, name="class_index", meaning="the index of the token that came, from 0", labels="flag")
 Index: TypeAlias = NDArray[np.int64]
 
 
@@ -59,7 +65,7 @@ def sequence_cross_entropy(
 
     Use when: a language model is trained to say the next token, with smoothed labels or a z-loss against logits that drift.
     Avoid when: tokens that must not come are to be learnt (unlikelihood), or sequences to be told apart as wholes (dpo).
-    See also: categorical_cross_entropy, unlikelihood.
+    See also: categorical_cross_entropy, unlikelihood, perplexity.
     """
     values, gradient = _cross_entropy(predictions, targets)
     if not z_loss:
@@ -108,3 +114,37 @@ def unlikelihood(predictions: Array, targets: Array) -> tuple[Array, Array]:
         np.where(unwelcome, values + of_likeliest.values, values),
         np.where(unwelcome[:, None], gradient + of_likeliest.slopes, gradient),
     )
+
+
+@loss(
+    predictions=LOGITS,
+    targets=TOKEN,
+    formula="∑ⱼ exp(xⱼ − x_y)",
+    gradient="exp(xⱼ − x_y) − [j = y]·∑ᵢ exp(xᵢ − x_y)",
+    aliases=("Perplexity", "ppl"),
+    equals=(
+        equal(
+            "torchmetrics.functional.text.perplexity(predictions, targets)",
+            axes=("n d k",),
+        ),
+    ),
+    reference="Jelinek, Mercer, Bahl and Baker (1977), doi:10.1121/1.2016299",
+    properties=DIFFERENTIABLE | SMOOTH,
+    mean=GEOMETRIC,
+    cost=IN_PAIRS,
+)
+def perplexity(predictions: Array, targets: Index) -> tuple[Array, Array]:
+    """Among how many tokens, all as likely, a model seems to choose: the exponential of the mean cross-entropy.
+
+    A token's own is one over its probability; that of a sequence, and of all, is the geometric mean over its tokens.
+
+    Use when: language models with the same tokens are compared, in the number that papers report.
+    Avoid when: a model is trained, which sequence_cross_entropy does with a slope that no token blows up; or tokens differ.
+    See also: sequence_cross_entropy, categorical_cross_entropy.
+    """
+    predictions = by_rows(predictions)
+    came: Flags = np.arange(predictions.shape[1], dtype=np.int64) == targets[:, None]
+    index: Flat = row_starts(predictions) + targets
+    others = where(came, 0.0, exp(wide(predictions) - np.take(predictions, index)[:, None]))
+    rest = others.sum()
+    return (1.0 + rest).high[:, 0], np.where(came, -rest.high, others.high)

@@ -59,6 +59,7 @@ ClassAxis: TypeAlias = Annotated[
     int | None,
     Doc("The axis along which the classes are, each with a mask of its own (1 as in PyTorch); null: a row is one mask."),
 ]
+MapAxis: TypeAlias = Annotated[int, Doc("The axis along which the classes are: the last, or 1 as in PyTorch.")]
 Background: TypeAlias = Annotated[bool, Doc("Whether class 0 is one of those whose masks are averaged.")]
 Activation: TypeAlias = Annotated[
     Literal["sigmoid", "softmax"] | None,
