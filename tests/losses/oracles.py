@@ -523,9 +523,11 @@ def distance(a: Row, b: Row, p: Any, eps: Any) -> Exact:
 
 
 @oracle
-def minkowski(x: Row, y: Row, p: Any = 2) -> Exact:
+def minkowski(x: Row, y: Row, power: Any = 2) -> Exact:
     sizes = [absolute(a - b) for a, b in zip(x, y, strict=True)]
-    return total_of(size**p for size in sizes if size > 0) ** (1 / exact(p)) if any(size > 0 for size in sizes) else Exact(0)
+    return (
+        total_of(size**power for size in sizes if size > 0) ** (1 / exact(power)) if any(size > 0 for size in sizes) else Exact(0)
+    )
 
 
 @oracle

@@ -171,7 +171,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "kl_divergence": lambda given, _: ENTROPY_OF_LOGITS if given["input_format"] == "logits" else ENTROPY,
     "knowledge_distillation": lambda *_: replace(ENTROPY_OF_LOGITS, least_value=1e-30),
     "weighted_kappa": lambda *_: CHANCE,
-    "minkowski": lambda given, _: None if given.get("p", 2) in (1, 2) else MINKOWSKI_ROW,
+    "minkowski": lambda given, _: None if given.get("power", 2) in (1, 2) else MINKOWSKI_ROW,
     "von_mises_nll": lambda *_: CIRCULAR,
     "triplet_margin": lambda given, _: TRIPLET if given.get("p", 2) in (1, 2) else MINKOWSKI,
     "circle": lambda *_: CIRCLE,

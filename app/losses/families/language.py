@@ -119,8 +119,9 @@ def unlikelihood(predictions: Array, targets: Array) -> tuple[Array, Array]:
 @loss(
     predictions=LOGITS,
     targets=TOKEN,
-    formula="∑ⱼ exp(xⱼ − x_y)",
-    gradient="exp(xⱼ − x_y) − [j = y]·∑ᵢ exp(xᵢ − x_y)",
+    formula="exp(−mean(ln q_y)); q = softmax(x)",
+    gradient="ℓ/n·(qⱼ − [j = y]); q = softmax(x)",
+    symbols={"q": "the predicted probabilities"},
     aliases=("Perplexity", "ppl"),
     equals=(
         equal(

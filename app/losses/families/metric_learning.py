@@ -84,10 +84,9 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
 @loss(
     predictions=EMBEDDING,
     targets=EMBEDDING,
-    formula="(∑ᵢ |rᵢ|^p)^(1/p)",
-    gradient="sign(rᵢ)·(|rᵢ|/ℓ)^(p − 1)",
-    symbols={"p": "the power: 1 city block, 2 Euclidean"},
-    aliases=("minkowski_distance", "MinkowskiDistance", "lp_distance", "euclidean", alias("manhattan", p=1.0)),
+    formula="(∑ᵢ |rᵢ|^ρ)^(1/ρ)",
+    gradient="sign(rᵢ)·(|rᵢ|/ℓ)^(ρ − 1)",
+    aliases=("minkowski_distance", "MinkowskiDistance", "lp_distance", "euclidean", alias("manhattan", power=1.0)),
     reference="Deza and Deza (2009), Encyclopedia of Distances, doi:10.1007/978-3-642-00234-2",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     cost=IN_PAIRS,
@@ -96,7 +95,7 @@ def minkowski(
     predictions: Array,
     targets: Array,
     *,
-    p: Annotated[float, Ge(1), Le(1000), Doc("The norm that measures distances: 2 Euclidean, 1 city block.")] = 2.0,
+    power: Annotated[float, Ge(1), Le(1000), Doc("The norm that measures distances: 2 Euclidean, 1 city block.")] = 2.0,
 ) -> tuple[Array, Array]:
     """The distance of a vector from its target: the root of what lp_loss sums, in the unit of the numbers.
 
@@ -107,7 +106,7 @@ def minkowski(
     See also: lp_loss, mean_squared_error, cosine_similarity.
     """
     room = headroom(np.maximum(np.abs(predictions), np.abs(targets)))
-    apart = length_of(two_sum(predictions * room, -targets * room), p)
+    apart = length_of(two_sum(predictions * room, -targets * room), power)
     return (apart.value[0] / room)[:, 0], apart.slope[0]
 
 

@@ -240,10 +240,9 @@ def class_distance_weighted(
 @loss(
     predictions=replace(per_sample(DISTRIBUTION), axes=("n k",)),
     targets=per_sample(GRADE),
-    formula="ln(n ∑ᵢ ∑ⱼ d(j, yᵢ)·p(i, j)/∑ᵢ ∑ⱼ ∑_l d(j, yᵢ)·p(l, j) + ε); d(i, j) = |i − j| if weightage = linear, else (i − j)²",
+    formula="ln(n ∑ᵢ ∑ⱼ d(j, yᵢ)·p(i, j)/∑ᵢ ∑ⱼ ∑ₗ d(j, yᵢ)·p(l, j) + ε); d(i, j) = |i − j| if weightage = linear, else (i − j)²",
     gradient=(
-        "∂ℓ/∂p(i, j) = (d(j, yᵢ) − c/n·∑_l d(j, y_l))·n/(u·(c + ε)); c = n/u ∑ᵢ ∑ⱼ d(j, yᵢ)·p(i, j); "
-        "u = ∑ᵢ ∑ⱼ ∑_l d(j, yᵢ)·p(l, j)"
+        "∂ℓ/∂p(i, j) = (d(j, yᵢ) − c/n·∑ₗ d(j, yₗ))·n/(u·(c + ε)); c = n/u ∑ᵢ ∑ⱼ d(j, yᵢ)·p(i, j); u = ∑ᵢ ∑ⱼ ∑ₗ d(j, yᵢ)·p(l, j)"
     ),
     symbols={
         "p": "a predicted probability: of a sample, of a grade",

@@ -187,13 +187,14 @@ def mcc(
     predictions=when("from_logits", True, mask_of(LOGIT), mask_of(PROBABILITY)),
     targets=mask_of(SOFT_BINARY),
     formula=(
-        "½λ·(−1/k) ∑ᵢ (δ·yᵢ ln pᵢ + (1 − δ)·(1 − yᵢ)·pᵢ^γ ln(1 − pᵢ)) + ½(1 − λ)·(1 − b + (1 − a)^(1 − γ)); "
+        "−½λ/k ∑ᵢ (δ·yᵢ ln pᵢ + (1 − δ)·(1 − yᵢ)·pᵢ^γ ln(1 − pᵢ)) + ½(1 − λ)·(1 − b + (1 − a)^(1 − γ)); "
         "a = (TP + s)/(TP + δ·FN + (1 − δ)·FP + s); b = (TN + s)/(TN + δ·FP + (1 − δ)·FN + s); "
         "TP = ∑ᵢ pᵢ·yᵢ; FP = ∑ᵢ pᵢ·(1 − yᵢ); FN = ∑ᵢ (1 − pᵢ)·yᵢ; TN = ∑ᵢ (1 − pᵢ)·(1 − yᵢ); p = σ(x) if from_logits"
     ),
     gradient=(
         "½h·(λ/k·f + (1 − λ)·g); f = (1 − δ)·(1 − yᵢ)·(pᵢ^γ/(1 − pᵢ) − γ·pᵢ^(γ − 1) ln(1 − pᵢ)) − δ·yᵢ/pᵢ; "
-        "g = ∂(1 − b) + (1 − γ)·(1 − a)^(−γ)·∂(1 − a); h = pᵢ(1 − pᵢ) if from_logits, else 1"
+        "g = (1 − yᵢ − b·(1 − δ))/(TN + δ·FP + (1 − δ)·FN + s) + "
+        "(1 − γ)·(1 − a)^(−γ)·(a·(1 − δ) − yᵢ)/(TP + δ·FN + (1 − δ)·FP + s); h = pᵢ(1 − pᵢ) if from_logits, else 1"
     ),
     symbols={
         "i": "a position of the mask",

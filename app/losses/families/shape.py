@@ -255,9 +255,13 @@ def gaussian_mixture_nll(logits: Array, mean: Array, scale: Array, targets: Arra
 @loss(
     predictions={"mean": ANGLE, "concentration": CONCENTRATION},
     targets=ANGLE,
-    formula="ln(2π·I₀(κ)) − κ + 2κ·sin(½(y − m))²",
-    gradient="∂ℓ/∂m = κ·sin(m − y); ∂ℓ/∂κ = 2sin(½(y − m))² − 1 + I₁(κ)/I₀(κ)",
-    symbols={"m": "the predicted angle", "κ": "the predicted concentration"},
+    formula="ln(2π·I(0, κ)) − κ + 2κ·(sin(½(y − m)))²",
+    gradient="∂ℓ/∂m = κ·sin(m − y); ∂ℓ/∂κ = 2(sin(½(y − m)))² − 1 + I(1, κ)/I(0, κ)",
+    symbols={
+        "m": "the predicted angle",
+        "κ": "the predicted concentration",
+        "I": "the modified Bessel function of the first kind, of an order and a number",
+    },
     aliases=("VonMisesNLL", "von_mises", "circular_nll"),
     equals=(equal("-torch.distributions.VonMises(mean, concentration).log_prob(targets)", reductions=EACH),),
     reference="Prokudin, Gehler and Nowozin (2018), arXiv:1805.03430",
