@@ -74,8 +74,8 @@ def asymmetric_multilabel(x: Exact, y: Exact, gamma_neg: Any = 4, gamma_pos: Any
 
 
 @oracle
-def perplexity(x: Row, y: int) -> Exact:
-    return 1 / softmax(x)[y]
+def perplexity(x: Sequence[Row], y: Sequence[int], pool: str = "sample") -> Exact:
+    return exp(-total_of(log(softmax(row)[token]) for row, token in zip(x, y, strict=True)) / len(y))
 
 
 @oracle

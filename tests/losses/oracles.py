@@ -1490,10 +1490,6 @@ def root_mean_square(losses: Row, weights: Row) -> Exact:
     return sqrt(total_of(w * loss**2 for w, loss in zip(weights, losses, strict=True)) / total_of(weights))
 
 
-def geometric(losses: Row, weights: Row) -> Exact:
-    return exp(total_of(w * log(loss) for w, loss in zip(weights, losses, strict=True)) / total_of(weights))
-
-
 def median(losses: Row, weights: Row) -> Exact:
     """Of the losses, each as often as its (whole) weight says: the middle one, or half the sum of the two in the middle."""
     ordered = sorted(
@@ -1512,7 +1508,6 @@ MEANS: Mapping[str, Formula] = {
     "median_absolute_error": median,
     "max_error": maximum,
     "query_rmse": root_mean_square,
-    "perplexity": geometric,
 }
 """How (losses, weights) become one number, where it is not Σwl / Σw."""
 

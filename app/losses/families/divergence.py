@@ -229,8 +229,9 @@ def knowledge_distillation(
     """
     student, teacher = softmax_parts(wide(predictions) / temperature), softmax_parts(wide(targets) / temperature)
     q, p, gap = teacher.p, student.p, teacher.logarithm - student.logarithm
-    some = q.high > 0
+    near, some = np.abs(gap.high) < 1.0, q.high > 0
+    close = where(near, gap, 0.0)
     # qδ − q + p with δ = ln q − ln p, whose sum over the classes is the same: no term of it is below 0
-    terms = where(some, q * (expm1(-where(some, gap, 0.0)) + where(some, gap, 0.0)), p)
+    terms = where(some, where(near, q * (expm1(-close) + close), q * where(some, gap, 0.0) - q + p), p)
     slope = where(q.high > 0.5, teacher.rest - student.rest, p - q) * temperature
     return (terms.sum() * (temperature * temperature)).high[:, 0], slope.high, lambda: (p * student.rest).high

@@ -21,6 +21,9 @@ from app.losses.numerics.wide import Wide, exp, log, sigmoid, softplus, where, w
 LABEL_SCORES = numbers("label_scores", "a score for each label, above 0 if it is taken", Interval(), draw_logits, axes="n *d k")
 
 
+BATCH_SCORES = numbers("label_scores", "a score for each label, within ±1e100", Interval(-1e100, 1e100), draw_logits, axes="n k")
+
+
 @loss(
     predictions=LABEL_SCORES,
     targets=MULTI_HOT,
@@ -53,7 +56,9 @@ def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tu
 
 
 @loss(
-    predictions=replace(LABEL_SCORES, axes=("n k",), draw=numbers("", "", Interval(), draw_logits, axes="n k").draw),
+    predictions=numbers(
+        "label_scores", "a score for each label, within ±1e100", Interval(-1e100, 1e100), draw_logits, axes="n k"
+    ),
     targets=replace(per_sample(MULTI_HOT), axes=("n k",)),
     formula=(
         "mean_(i ∈ A) softplus(negative·ln ∑_(j ∉ Yᵢ) e^(s(i, j)/negative) + positive·ln ∑_(j ∈ Yᵢ) e^(−s(i, j)/positive)) + "
@@ -77,7 +82,7 @@ def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tu
         "Kobayashi (2023), CVPR, 7476–7485, "
         "https://openaccess.thecvf.com/content/CVPR2023/html/Kobayashi_Two-Way_Multi-Label_Loss_CVPR_2023_paper.html"
     ),
-    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    properties=DIFFERENTIABLE | NON_NEGATIVE,
     coupling="batch",
     cost=IN_PAIRS,
 )

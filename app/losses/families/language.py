@@ -4,8 +4,7 @@ Predictions are logits over the vocabulary at each place (n, t, k), targets the 
 has the label that ignore_index says, or is masked. A token is an element: the mean is over all that count, of all sequences.
 """
 
-from dataclasses import replace
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -14,18 +13,17 @@ from typing_extensions import Doc
 
 from app.libraries import equal
 from app.losses.cost import IN_PAIRS
-from app.losses.encodings import CLASS_LABEL, GRADE, LOGITS, MULTI_HOT
-from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
-from app.losses.numerics.means import GEOMETRIC
+from app.losses.encodings import CLASS_LABEL, LOGITS, MULTI_HOT, TOKEN_LOGITS, TOKENS
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
 from app.losses.numerics.pairs import pair
 from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax
 from app.losses.numerics.shares import Shares, columns, softmax_cross_entropy
 from app.losses.numerics.similarities import Flags, surprise_of
 from app.losses.numerics.stable import Array
-from app.losses.numerics.wide import exp, where, wide
+from app.losses.numerics.wide import Wide, exp, softmax_parts, where, wide
+from app.losses.parameters import Pools
 from app.registry import alias
 
-TOKEN = replace(GRADE, name="class_index", meaning="the index of the token that came, from 0", labels="flag")
 Index: TypeAlias = NDArray[np.int64]
 
 
@@ -117,35 +115,53 @@ def unlikelihood(predictions: Array, targets: Array) -> tuple[Array, Array]:
 
 
 @loss(
-    predictions=LOGITS,
-    targets=TOKEN,
-    formula="exp(−mean(ln q_y)); q = softmax(x)",
-    gradient="ℓ/n·(qⱼ − [j = y]); q = softmax(x)",
-    symbols={"q": "the predicted probabilities"},
-    aliases=("Perplexity", "ppl"),
-    equals=(
-        equal(
-            "torchmetrics.functional.text.perplexity(predictions, targets)",
-            axes=("n d k",),
-        ),
-    ),
+    predictions=TOKEN_LOGITS,
+    targets=TOKENS,
+    formula="exp(−1/n ∑ₜ ln q(t, yₜ)); q(t, j) = exp x(t, j)/∑ᵢ exp x(t, i)",
+    gradient="∂ℓ/∂x(t, j) = ℓ/n·(q(t, j) − [j = yₜ])",
+    symbols={"q": "the predicted probability of a token at a place", "n": "how many places there are"},
+    aliases=(alias("Perplexity", pool="batch"), "ppl"),
+    equals=(equal("torchmetrics.functional.text.perplexity(predictions, targets)", pool="batch"),),
     reference="Jelinek, Mercer, Bahl and Baker (1977), doi:10.1121/1.2016299",
     properties=DIFFERENTIABLE | SMOOTH,
-    mean=GEOMETRIC,
     cost=IN_PAIRS,
+    weighs_rows=True,
 )
-def perplexity(predictions: Array, targets: Index) -> tuple[Array, Array]:
-    """Among how many tokens, all as likely, a model seems to choose: the exponential of the mean cross-entropy.
-
-    A token's own is one over its probability; that of a sequence, and of all, is the geometric mean over its tokens.
+def perplexity(
+    predictions: Array,
+    targets: Index,
+    weights: Array | None = None,
+    *,
+    pool: Annotated[
+        Literal["sample", "batch"],
+        Pools("batch"),
+        Doc("Whether each sequence has its own mean, or all tokens of the batch have one together."),
+    ] = "sample",
+) -> tuple[Array, Array | Pullback]:
+    """Among how many tokens, all as likely, a model seems to choose: the exponential of the mean cross-entropy of a sequence.
 
     Use when: language models with the same tokens are compared, in the number that papers report.
     Avoid when: a model is trained, which sequence_cross_entropy does with a slope that no token blows up; or tokens differ.
     See also: sequence_cross_entropy, categorical_cross_entropy.
     """
-    predictions = by_rows(predictions)
-    came: Flags = np.arange(predictions.shape[1], dtype=np.int64) == targets[:, None]
-    index: Flat = row_starts(predictions) + targets
-    others = where(came, 0.0, exp(wide(predictions) - np.take(predictions, index)[:, None]))
-    rest = others.sum()
-    return (1.0 + rest).high[:, 0], np.where(came, -rest.high, others.high)
+    n, t, k = predictions.shape
+    seen = softmax_parts(predictions.reshape(-1, k))
+    came: Flags = np.arange(k, dtype=np.int64) == targets.reshape(-1, 1)
+    counted = np.ones((n, t)) if weights is None else weights
+    totals = row_sums(counted)[:, None] if pool == "sample" else np.full((n, 1), counted.sum())
+    shares = counted / wide(np.where(totals > 0, totals, 1.0))
+    terms = where(counted == 0, 0.0, -_shaped(where(came, seen.logarithm, 0.0).sum(), (n, t)) * shares)
+    mean = terms.sum() if pool == "sample" else _shaped(terms, (1, n * t)).sum() + np.zeros((n, 1))
+    values: Array = np.where(totals > 0, exp(mean).high, 0.0)[:, 0]
+    # of a token that is nearly impossible, the perplexity makes up for what is left
+    powers = exp(seen.logarithm + np.repeat(mean.high, t, axis=0) + np.repeat(mean.low, t, axis=0))
+    others = where(came, 0.0, powers) * _shaped(shares, (n * t, 1))
+    others = where(counted.reshape(-1, 1) == 0, 0.0, others)
+    slope: Array = where(came, -others.sum(), others).high.reshape(predictions.shape)
+    if pool == "sample":
+        return values, slope
+    return values, lambda pulls: slope * pulls.sum()
+
+
+def _shaped(x: Wide, shape: tuple[int, ...]) -> Wide:
+    return Wide(x.high.reshape(shape), x.low.reshape(shape))

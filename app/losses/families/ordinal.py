@@ -224,7 +224,7 @@ def class_distance_weighted(
     weight = power(np.abs(places - targets[:, None]).astype(np.float64), alpha)
     seen = softmax_parts(predictions)
     top: Flags = places == predictions.argmax(axis=1)[:, None]
-    others = softmax_parts(np.where(top, -1e305, predictions))  # of all but the likeliest: what 1 − p of that is made of
+    others = softmax_parts(np.where(top, -1.7e308, predictions))  # of all but the likeliest: what 1 − p of that is made of
     share = where(top, 0.0, others.p)
     second: Flags = places == np.where(top, -np.inf, predictions).argmax(axis=1)[:, None]
     left = where(second, seen.logarithm - others.logarithm, 0.0).sum()

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from app.losses.numerics.pairs import row_sums_exact
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array, Partial, exact_sum, power_of_two, recovered, sum_of_parts
-from app.losses.numerics.wide import Wide, exp, log
 
 OfAll: TypeAlias = Callable[[Array, Array | None, float], tuple[float, Array]]
 
@@ -180,23 +179,6 @@ def _maximum_of_all(losses: Array, weights: Array | None, divisor: float) -> tup
     return float(losses[first]), slope
 
 
-def _logarithmic_mean(values: Array, shares: Array | None) -> Wide:
-    """The mean of the logarithms of each row, unrounded: its exponential magnifies what is lost."""
-    logs = log(values if shares is None else np.where(shares == 0, 1.0, values))
-    return logs.sum() / float(values.shape[1]) if shares is None else (logs * shares).sum()
-
-
-def _geometric_of_rows(values: Array, shares: Array | None) -> tuple[Array, Array]:
-    mean = exp(_logarithmic_mean(values, shares)).high
-    return mean[:, 0], mean / (values if shares is None else np.where(shares == 0, 1.0, values))
-
-
-def _geometric_of_all(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
-    shares = np.full(losses.size, 1.0 / divisor) if weights is None else weights / divisor
-    ((mean,), (factors,)) = _geometric_of_rows(losses[None], shares[None])
-    return float(mean), shares * factors
-
-
 def _only(losses: Array, weights: Array | None, divisor: float) -> tuple[float, Array]:
     slope = np.zeros_like(losses)
     slope[0] = 1.0
@@ -204,7 +186,6 @@ def _only(losses: Array, weights: Array | None, divisor: float) -> tuple[float, 
 
 
 ARITHMETIC = Mean("mean", _arithmetic_of_rows, power=1)
-GEOMETRIC = Mean("geometric mean", _geometric_of_rows, _geometric_of_all, sums=False)
 QUADRATIC = Mean("root mean square", _quadratic_of_rows, _quadratic_of_all, power=2)
 MEDIAN = Mean("median", _arithmetic_of_rows, _median_of_all, sums=False)
 MAXIMUM = Mean("maximum", _arithmetic_of_rows, _maximum_of_all, sums=False)
