@@ -84,7 +84,7 @@ def beta_divergence(q: Row, p: Row, beta: Any = 0.5) -> Exact:
 
 
 @oracle
-@tried({}, {"temperature": 1.0}, {"temperature": 0.3}, {"temperature": 50.0})
+@tried({}, {"temperature": 1.0}, {"temperature": 0.5}, {"temperature": 50.0})
 def knowledge_distillation(x: Row, y: Row, temperature: Any = 2) -> Exact:
     student, teacher = (softmax([number / temperature for number in row]) for row in (x, y))
     return temperature**2 * total_of(q * (log(q) - log(p)) for q, p in zip(teacher, student, strict=True))

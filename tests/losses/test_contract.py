@@ -306,7 +306,7 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
         ({}, "the slope at a probability of 0 where the target is positive"),
     ),
     "unified_focal": ({"from_logits": False}, "−log 0 at a pixel that is there"),
-    "perplexity": ({}, "exp of a surprise"),
+    "perplexity": ({"pool": "sample"}, "exp of a surprise of hundreds"),
     "bce_dice": ({"from_logits": False}, "−log 0 at a pixel that is there"),
     "ordinal_cross_entropy": ({"from_logits": False}, "−log 0 at a threshold that is passed"),
     "mean_absolute_scaled_error": ({}, "a series that never changed"),

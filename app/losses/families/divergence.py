@@ -28,7 +28,7 @@ from app.losses.numerics.pairs import (
 from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_variance
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
-from app.losses.numerics.wide import expm1, softmax_parts, where, wide
+from app.losses.numerics.wide import Wide, expm1, softmax_parts, where, wide
 from app.registry import alias
 
 _LEAST = -745.0
@@ -216,7 +216,7 @@ def knowledge_distillation(
     targets: Array,
     *,
     temperature: Annotated[
-        float, Ge(1e-3), Le(1e6), Doc("What logits of both are divided by: above 1, small probabilities count more.")
+        float, Ge(0.5), Le(1e3), Doc("What logits of both are divided by: above 1, small probabilities count more.")
     ] = 2.0,
 ) -> tuple[Array, Array, Second]:
     """How far a student's softened probabilities are from those of its teacher, from the logits of both.
@@ -227,7 +227,7 @@ def knowledge_distillation(
     Avoid when: the teacher is wrong more often than the labels; or its logits are not at hand (kl_divergence takes shares).
     See also: kl_divergence, categorical_cross_entropy, jensen_shannon_divergence.
     """
-    student, teacher = softmax_parts(wide(predictions) / temperature), softmax_parts(wide(targets) / temperature)
+    student, teacher = (softmax_parts(_below_largest(logits) / temperature) for logits in (predictions, targets))
     q, p, gap = teacher.p, student.p, teacher.logarithm - student.logarithm
     near, some = np.abs(gap.high) < 1.0, q.high > 0
     close = where(near, gap, 0.0)
@@ -235,3 +235,9 @@ def knowledge_distillation(
     terms = where(some, where(near, q * (expm1(-close) + close), q * where(some, gap, 0.0) - q + p), p)
     slope = where(q.high > 0.5, teacher.rest - student.rest, p - q) * temperature
     return (terms.sum() * (temperature * temperature)).high[:, 0], slope.high, lambda: (p * student.rest).high
+
+
+def _below_largest(logits: Array) -> Wide:
+    """The logits less the largest of their row; what is beyond all measure below it may be divided by a temperature."""
+    gap = wide(logits) - wide(logits).max()
+    return where(gap.high < -1.7e305, -1.7e305, gap)

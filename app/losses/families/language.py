@@ -24,6 +24,8 @@ from app.losses.numerics.wide import Wide, exp, softmax_parts, where, wide
 from app.losses.parameters import Pools
 from app.registry import alias
 
+BLOCK = 1 << 15
+"""Logits that are worked on at a time."""
 Index: TypeAlias = NDArray[np.int64]
 
 
@@ -145,22 +147,29 @@ def perplexity(
     See also: sequence_cross_entropy, categorical_cross_entropy.
     """
     n, t, k = predictions.shape
-    seen = softmax_parts(predictions.reshape(-1, k))
-    came: Flags = np.arange(k, dtype=np.int64) == targets.reshape(-1, 1)
+    x, tokens = predictions.reshape(-1, k), targets.reshape(-1, 1)
     counted = np.ones((n, t)) if weights is None else weights
     totals = row_sums(counted)[:, None] if pool == "sample" else np.full((n, 1), counted.sum())
     shares = counted / wide(np.where(totals > 0, totals, 1.0))
-    terms = where(counted == 0, 0.0, -_shaped(where(came, seen.logarithm, 0.0).sum(), (n, t)) * shares)
+    surprise = Wide(np.zeros(n * t), np.zeros(n * t))
+    vocabulary = np.arange(k, dtype=np.int64)
+    blocks = [slice(start, start + max(1, BLOCK // k)) for start in range(0, n * t, max(1, BLOCK // k))]
+    for block in blocks:  # of which the arithmetic takes many times the memory
+        missed = where(vocabulary == tokens[block], softmax_parts(x[block]).logarithm, 0.0).sum()
+        surprise.high[block], surprise.low[block] = -missed.high[:, 0], -missed.low[:, 0]
+    terms = where(counted == 0, 0.0, _shaped(surprise, (n, t)) * shares)
     mean = terms.sum() if pool == "sample" else _shaped(terms, (1, n * t)).sum() + np.zeros((n, 1))
     values: Array = np.where(totals > 0, exp(mean).high, 0.0)[:, 0]
-    # of a token that is nearly impossible, the perplexity makes up for what is left
-    powers = exp(seen.logarithm + np.repeat(mean.high, t, axis=0) + np.repeat(mean.low, t, axis=0))
-    others = where(came, 0.0, powers) * _shaped(shares, (n * t, 1))
-    others = where(counted.reshape(-1, 1) == 0, 0.0, others)
-    slope: Array = where(came, -others.sum(), others).high.reshape(predictions.shape)
-    if pool == "sample":
-        return values, slope
-    return values, lambda pulls: slope * pulls.sum()
+    means, parts = mean[np.arange(n * t, dtype=np.intp) // t], _shaped(shares, (n * t, 1))
+    slope = np.zeros_like(x)
+    for block in blocks:
+        came: Flags = vocabulary == tokens[block]
+        # of a token that is nearly impossible, the perplexity makes up for what is left
+        others = where(came, 0.0, exp(softmax_parts(x[block]).logarithm + means[block])) * parts[block]
+        others = where(parts[block].high == 0, 0.0, others)
+        slope[block] = where(came, -others.sum(), others).high
+    pull = slope.reshape(predictions.shape)
+    return (values, pull) if pool == "sample" else (values, lambda pulls: pull * pulls.sum())
 
 
 def _shaped(x: Wide, shape: tuple[int, ...]) -> Wide:
