@@ -151,7 +151,8 @@ def perplexity(
     counted = np.ones((n, t)) if weights is None else weights
     totals = row_sums(counted)[:, None] if pool == "sample" else np.full((n, 1), counted.sum())
     shares = counted / wide(np.where(totals > 0, totals, 1.0))
-    surprise = Wide(np.zeros(n * t), np.zeros(n * t))
+    nothing: Array = np.zeros(n * t)
+    surprise = wide(nothing)
     vocabulary = np.arange(k, dtype=np.int64)
     blocks = [slice(start, start + max(1, BLOCK // k)) for start in range(0, n * t, max(1, BLOCK // k))]
     for block in blocks:  # of which the arithmetic takes many times the memory
