@@ -52,6 +52,6 @@ COMPOSED_EXAMPLES: Mapping[str, dict[str, Any]] = {
 }
 """A request for each way to make a loss."""
 EXAMPLES: Mapping[str, dict[str, Any]] = {
-    name: {"summary": name, "description": NAMED[name].summary, "value": value}
+    name: {"description": NAMED[name].summary, "value": value}
     for name, value in {**{name: example(loss) for name, loss in LOSSES.items()}, **COMPOSED_EXAMPLES}.items()
 }
