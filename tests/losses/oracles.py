@@ -12,7 +12,7 @@ from typing import Any
 
 from mpmath import mp, mpf
 
-from tests.losses import classes, divergences, likelihoods, margins, masks
+from tests.losses import classes, divergences, likelihoods, margins, masks, sets
 from tests.losses.exact import (
     EXPONENTIAL_REACH,
     UNDECLARED,
@@ -29,6 +29,7 @@ from tests.losses.exact import (
     exp,
     largest,
     log,
+    log1p_exp,
     log_factorial,
     mean_of,
     one_hot,
@@ -44,7 +45,7 @@ from tests.losses.oracle import OF_BATCH, OF_ROWS, ORACLES, TRIED, Formula, Row,
 
 __all__ = ["COUNTS", "FACTORS", "MATRICES", "MEANS", "OF_BATCH", "OF_ROWS", "ORACLES", "PARAMETERS", "Formula", "K"]
 
-SUBJECTS = (classes, divergences, likelihoods, margins, masks)
+SUBJECTS = (classes, divergences, likelihoods, margins, masks, sets)
 """Modules that hold the oracles of their subject."""
 
 
@@ -1018,10 +1019,6 @@ def pointwise_sigmoid(row: Row, grades: Row, divide_by_items: bool = True) -> Ex
 
 
 # --- preference -----------------------------------------------------------------------------------------------------
-
-
-def log1p_exp(x: Exact) -> Exact:
-    return log(1 + exp(x))
 
 
 def margin_of(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any) -> Exact:

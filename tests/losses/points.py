@@ -288,6 +288,30 @@ def series(_: Parameters) -> list[Sample]:
     ]
 
 
+def scored(_: Parameters) -> list[Sample]:
+    """Whole batches of scores of real and of made samples: torn apart, nearly alike, as large as floats are, one alone."""
+    real = [0.5, -3.0, 800.0, 1e8, 1e-9, -40.0]
+    return [
+        (real, [-score for score in real]),
+        (real, [score * (1.0 + STEP) for score in real]),
+        ([HUGE, 1.0, -HUGE], [-HUGE, HUGE, LEAST]),
+        ([0.3], [0.2]),
+    ]
+
+
+def rewarded(_: Parameters) -> list[Sample]:
+    """Whole batches of answers: likelier and less likely than the reference has them, by little and by all there is."""
+    chosen, rejected = [-1.0, -20.5, -3.25, -800.0, -7.0], [-2.0, -5.5, -3.0, -1.0, -9.5]
+    nearly = [number * (1.0 + STEP) for number in chosen]
+    far = [-HUGE, -1e300, -LEAST, -1.0, -1e150]
+    return [
+        (chosen, rejected, [-1.5, -19.0, -4.0, -790.0, -8.0], [-2.5, -5.0, -2.0, -1.75, -9.0]),
+        (chosen, nearly, nearly, chosen),
+        (far, far[::-1], far[2:] + far[:2], [-1.0] * 5),
+        ([-1.0], [-2.0], [-3.0], [-5.0]),
+    ]
+
+
 FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "cosine_similarity": lambda _: VECTORS,
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
@@ -298,6 +322,8 @@ FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     **dict.fromkeys(("info_nce", "clip", "siglip", "barlow_twins", "vicreg"), two_sets),
     **dict.fromkeys(("soft_margin_triplet", "angular"), lambda _: TRIPLETS),
     "n_pairs": two_sets_of_groups,
+    "relativistic_average_gan": scored,
+    "aot": rewarded,
     "cox_partial_likelihood": cohorts,
     "deephit_rank": by_intervals,
     **dict.fromkeys(("iou", "giou", "diou", "ciou", "eiou", "focal_eiou", "wiou", "bounded_iou"), boxes),

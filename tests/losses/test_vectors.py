@@ -65,6 +65,7 @@ SAID_BY_THE_ENCODING = {
     "reduction",
     "reduction_note",
     "pairs",
+    "denominator",
 }
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
@@ -326,6 +327,10 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
         case "ranking_softmax" if "inputs" in entry:  # an item that a list has not
             absent = np.array(entry["inputs"]["mask"]) == 0
             return replace(call, predictions=np.where(absent, -np.inf, call.predictions))
+        case "bradley_terry" if "pairs" in call.targets:  # of the scores of items, by their places
+            winner, loser = call.targets["pairs"].astype(int).T
+            pair = {"winner": call.predictions[winner], "loser": call.predictions[loser]}
+            return replace(call, predictions=pair, targets=None, unlike=("gradient",))
         case "bradley_terry":
             return replace(call, predictions={"winner": call.predictions, "loser": call.targets["negative"]}, targets=None)
         case "margin_mse":
@@ -335,8 +340,10 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
             answers, kl = call.predictions, float(call.predictions["kl"])
             targets = {"reference": answers["ref_logps"], "desirable": call.targets["desirable"]}
             return replace(call.with_parameters(kl=kl), predictions=answers["policy_logps"], targets=targets)
-        case loss if LOSSES[loss].family == "preference":
-            return _with_answers(call)
+        case loss if LOSSES[loss].family in ("preference", "preference_order"):
+            return _with_answers(replace(call, unlike=("per_sample",)) if loss == "aot" else call)  # which the entry gives in order
+        case "energy_score" | "variogram_score":  # one forecast
+            return replace(call, predictions=call.predictions[None], targets=call.targets[None])
         case "triplet_margin" | "soft_margin_triplet" | "angular" if call.targets is not None:
             return replace(call, predictions={"anchor": call.predictions, **call.targets}, targets=None)
         case "diou":  # the entries are torchvision's, whose ciou has a gradient that holds α fixed

@@ -70,7 +70,7 @@ def margin_ranking(
     formula="softplus(m − (a − b))",
     gradient="∂ℓ/∂a = −σ(m − (a − b)); ∂ℓ/∂b = σ(m − (a − b))",
     symbols={"a": "the score of the winner", "b": "the score of the loser"},
-    aliases=("bpr", "BPR", "bayesian_personalized_ranking", "PairLogit", "pair_logit", "reward_model_loss"),
+    aliases=("bpr", "BPR", "bayesian_personalized_ranking", "PairLogit", "pair_logit", "reward_model_loss", "relativistic_gan", "RSGAN"),
     equals=(equal("trl.RewardConfig()", caveat="TRL takes a margin for each pair from a column of the data."),),
     reference="Bradley and Terry (1952), doi:10.2307/2334029",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
