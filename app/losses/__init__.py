@@ -23,6 +23,7 @@ from app.losses.families import (
     forecasting,
     generative,
     identities,
+    joint_forecasting,
     language,
     listwise,
     margin,
@@ -98,6 +99,7 @@ LOSSES = registry(
     survival,
     survival_times,
     forecasting,
+    joint_forecasting,
     scaled_error,
 )
 

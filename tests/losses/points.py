@@ -288,6 +288,24 @@ def series(_: Parameters) -> list[Sample]:
     ]
 
 
+def ensembles(_: Parameters) -> list[Sample]:
+    """Ensembles of vectors and outcomes: apart, nearly alike, all alike, torn, the outcome one of them or between two."""
+    spread = [[1.0, 2.0, 3.0], [1.5, -2.0, 2.0], [-0.25, 0.5, 4.0]]
+    nearly = [[1.0, 2.0, 3.0], [1.0 + STEP, 2.0, 3.0], [1.0, 2.0, 3.0000001]]
+    return [
+        (spread, [0.5, 0.25, 3.0]),
+        (spread, spread[1]),
+        (nearly, [1.0, 2.0, 3.0]),
+        ([[1.0, 2.0, 3.0]] * 3, [4.0, 2.0, -1.0]),
+        ([[0.0, 0.0, 0.0]] * 3, [0.0, 0.0, 0.0]),
+        ([[1e8, 1.0, 0.0], [-1e8, 1.0, 0.5], [3.0, 1e-8, 0.25]], [1e-3, 0.5, 2.0]),
+        ([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [0.0, 0.0, 0.0]),
+        ([[1e150, 2e150, 0.0], [3e150, 1e150, 0.0], [1e150, 0.0, 1e150]], [2e150, 1e150, 1e149]),
+        ([[1.0, 2.0, 3.0]], [1.5, 2.5, 3.0]),
+        ([[1.0, 0.0, 2.0], [3.0, 0.5, 1.0]], [2.0, 0.25, 1.5]),
+    ]
+
+
 def scored(_: Parameters) -> list[Sample]:
     """Whole batches of scores of real and of made samples: torn apart, nearly alike, as large as floats are, one alone."""
     real = [0.5, -3.0, 800.0, 1e8, 1e-9, -40.0]
@@ -324,6 +342,8 @@ FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "n_pairs": two_sets_of_groups,
     "relativistic_average_gan": scored,
     "aot": rewarded,
+    "variogram_score": ensembles,
+    "energy_score": lambda given: [sample for sample in ensembles(given) if len(sample[0]) > 1 or "estimator" not in given],
     "cox_partial_likelihood": cohorts,
     "deephit_rank": by_intervals,
     **dict.fromkeys(("iou", "giou", "diou", "ciou", "eiou", "focal_eiou", "wiou", "bounded_iou"), boxes),

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.losses.exact import Exact, log1p_exp, mean_of
-from tests.losses.oracle import of_batch, oracle, tried
+from tests.losses.exact import Exact, absolute, log1p_exp, mean_of, sqrt, total_of
+from tests.losses.oracle import Row, of_batch, oracle, tried
 
 # --- generators -----------------------------------------------------------------------------------------------------
 
@@ -41,7 +41,11 @@ def aot(
     label_smoothing: Any = 0,
     paired: bool = True,
 ) -> list[Exact]:
-    pairs = (chosen, rejected, reference_chosen, reference_rejected) if paired else (chosen, reference_chosen, rejected, reference_rejected)
+    pairs = (
+        (chosen, rejected, reference_chosen, reference_rejected)
+        if paired
+        else (chosen, reference_chosen, rejected, reference_rejected)
+    )
     own, other = ([a - b for a, b in zip(*sides, strict=True)] for sides in (pairs[:2], pairs[2:]))
     order = sorted(range(len(own)), key=lambda index: own[index].value)
     against = sorted(other, key=lambda number: number.value)
@@ -50,3 +54,30 @@ def aot(
         z = beta * (own[index] - against[place])
         losses[index] = (1 - label_smoothing) * log1p_exp(-z) + label_smoothing * log1p_exp(z)
     return losses
+
+
+# --- ensembles of vectors -------------------------------------------------------------------------------------------
+
+
+def length(a: Row, b: Row) -> Exact:
+    return sqrt(total_of((one - other) ** 2 for one, other in zip(a, b, strict=True)))
+
+
+@oracle
+def energy_score(ensemble: Sequence[Row], y: Row, estimator: str = "nrg") -> Exact:
+    k = len(ensemble)
+    apart = total_of(length(one, other) for one in ensemble for other in ensemble)
+    return total_of(length(member, y) for member in ensemble) / k - apart / (2 * k * (k - 1 if estimator == "fair" else k))
+
+
+def raised(x: Exact, p: Exact) -> Exact:
+    return absolute(x) ** p if x != 0 else Exact(0)
+
+
+@oracle
+@tried({}, {"p": 1.0}, {"p": 2.0}, {"p": 0.7})
+def variogram_score(ensemble: Sequence[Row], y: Row, p: Any = 0.5) -> Exact:
+    pairs = [(i, j) for i in range(len(y)) for j in range(len(y))]
+    return total_of(
+        (raised(y[i] - y[j], p) - mean_of([raised(member[i] - member[j], p) for member in ensemble])) ** 2 for i, j in pairs
+    )

@@ -170,6 +170,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(quantile=level)
         case ("alpha", {"__float__": "-inf"}):
             return replace(call, loss="welsch")  # the limit, by its own name
+        case ("estimator", "nrg") if call.loss == "variogram_score":
+            return call  # it has no other
         case ("parameterisation", _) if call.loss == "negative_binomial_nll":
             return call
         case ("s", score) if call.loss == "ramp":
@@ -341,7 +343,9 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
             targets = {"reference": answers["ref_logps"], "desirable": call.targets["desirable"]}
             return replace(call.with_parameters(kl=kl), predictions=answers["policy_logps"], targets=targets)
         case loss if LOSSES[loss].family in ("preference", "preference_order"):
-            return _with_answers(replace(call, unlike=("per_sample",)) if loss == "aot" else call)  # which the entry gives in order
+            return _with_answers(
+                replace(call, unlike=("per_sample",)) if loss == "aot" else call
+            )  # which the entry gives in order
         case "energy_score" | "variogram_score":  # one forecast
             return replace(call, predictions=call.predictions[None], targets=call.targets[None])
         case "triplet_margin" | "soft_margin_triplet" | "angular" if call.targets is not None:

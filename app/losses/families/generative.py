@@ -17,8 +17,8 @@ from app.losses.loss import (
     loss,
 )
 from app.losses.numerics.logit import Logit, logit, plus, times
-from app.losses.numerics.pairs import Pair, pair, pair_divide, pair_sum, constant
-from app.losses.numerics.stable import Array, power_of_two, sigmoid, sigmoid_slope, softplus
+from app.losses.numerics.pairs import Pair, constant, pair, pair_divide
+from app.losses.numerics.stable import Array, exact_sum, power_of_two, sigmoid, sigmoid_slope, softplus
 
 
 @loss(
@@ -67,8 +67,10 @@ def minimax_gan(predictions: Array) -> tuple[Array, Array, Second]:
 def _mean(scores: Array) -> Pair:
     """A quarter of the mean (1,), unrounded: quarters do not overflow."""
     unit = power_of_two(np.full(1, 4.0 * len(scores)))
-    total = pair_divide(pair_sum(pair(scores[None] / unit)), constant(4.0 * len(scores) / float(unit[0])))
-    return total[0][0], total[1][0]
+    shares = scores / unit
+    total = np.full(1, exact_sum(shares))
+    rest = np.full(1, exact_sum(np.concatenate((shares, -total))))
+    return pair_divide((total, rest), constant(4.0 * len(scores) / float(unit[0])))
 
 
 @loss(
