@@ -51,6 +51,7 @@ from app.losses.families import (
     spectral,
     survival,
     survival_times,
+    two_samples,
 )
 from app.losses.loss import Loss
 from app.registry import Registry, registry
@@ -95,6 +96,7 @@ LOSSES = registry(
     sequence,
     language,
     generative,
+    two_samples,
     shape,
     survival,
     survival_times,

@@ -242,6 +242,14 @@ def two_sets(_: Parameters) -> list[Sample]:
     return [(rows, others), (others, rows), (rows, rows[::-1]), ([[3.0, 4.0]], [[4.0, 3.0]]), (rows, [[1.0, 2.0]] * 5)]
 
 
+def clouds(given: Parameters) -> list[Sample]:
+    """Whole batches of two sets of vectors: apart, alike in another order, nearly alike, all in one place, one of each."""
+    rows = [[1.0, 0.0], [0.6, 0.8], [0.25, 1.5], [-1.0, 0.125]]
+    moved = [[2.0, 0.5], [1.6, 1.3], [1.25, 2.0], [0.0, 0.625]]
+    alone = [] if given.get("unbiased") else [([[0.5, 1.0]], [[1.0, 0.25]])]
+    return [(rows, moved), (rows, rows[::-1]), (rows, [[x * (1.0 + 2.0**-20), y] for x, y in rows]), (rows, rows[:1] * 4), *alone]
+
+
 def two_sets_of_groups(parameters: Parameters) -> list[Sample]:
     return [(*sets, list(labels)) for sets in two_sets(parameters) for labels in ([0, 0, 1, 1, 2][: len(sets[0])],)]
 
@@ -337,6 +345,7 @@ FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "circle": groups,
     **dict.fromkeys(("nt_xent", "supervised_contrastive", "multi_similarity", "neighbourhood_components"), groups),
     **dict.fromkeys(("lifted_structure", "batch_all_triplet"), groups),
+    **dict.fromkeys(("energy_distance", "mmd", "sinkhorn"), clouds),
     **dict.fromkeys(("info_nce", "clip", "siglip", "barlow_twins", "vicreg"), two_sets),
     **dict.fromkeys(("soft_margin_triplet", "angular"), lambda _: TRIPLETS),
     "n_pairs": two_sets_of_groups,

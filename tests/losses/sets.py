@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.losses.exact import Exact, absolute, log1p_exp, mean_of, sqrt, total_of
+from tests.losses.exact import Exact, absolute, exp, log, log1p_exp, mean_of, sqrt, total_of
 from tests.losses.oracle import Row, of_batch, oracle, tried
 
 # --- generators -----------------------------------------------------------------------------------------------------
@@ -81,3 +81,54 @@ def variogram_score(ensemble: Sequence[Row], y: Row, p: Any = 0.5) -> Exact:
     return total_of(
         (raised(y[i] - y[j], p) - mean_of([raised(member[i] - member[j], p) for member in ensemble])) ** 2 for i, j in pairs
     )
+
+
+# --- two sets of samples --------------------------------------------------------------------------------------------
+
+
+def mean_over(one: Sequence[Row], other: Sequence[Row], cost: Any, pairs: int) -> Exact:
+    return total_of(cost(a, b) for a in one for b in other) / pairs
+
+
+@oracle
+@of_batch
+def energy_distance(p: Sequence[Row], y: Sequence[Row]) -> list[Exact]:
+    n = len(p)
+    own = mean_over(p, p, length, n**2) + mean_over(y, y, length, n**2)
+    return [2 * mean_over(p, y, length, n**2) - own] * n
+
+
+@oracle
+@of_batch
+@tried({}, {"bandwidth": 0.5}, {"unbiased": True, "bandwidth": 3.0})
+def mmd(p: Sequence[Row], y: Sequence[Row], bandwidth: Any = 1, unbiased: bool = False) -> list[Exact]:
+    def bell(a: Row, b: Row) -> Exact:
+        return exp(-total_of((one - other) ** 2 for one, other in zip(a, b, strict=True)) / (2 * bandwidth**2))
+
+    n = len(p)
+    own = mean_over(p, p, bell, 1) + mean_over(y, y, bell, 1)
+    own = (own - 2 * n) / (n * (n - 1)) if unbiased else own / n**2
+    return [own - 2 * mean_over(p, y, bell, n**2)] * n
+
+
+@oracle
+@of_batch
+@tried({"iterations": 2}, {"iterations": 1, "epsilon": 1.0}, {"iterations": 2, "debias": False})
+def sinkhorn(p: Sequence[Row], y: Sequence[Row], epsilon: Any = 0.1, iterations: int = 50, debias: bool = True) -> list[Exact]:
+    def moved(one: Sequence[Row], other: Sequence[Row]) -> Exact:
+        costs = [[total_of((a - b) ** 2 for a, b in zip(x, z, strict=True)) / 2 for z in other] for x in one]
+        turned = [list(column) for column in zip(*costs, strict=True)]
+        f, g = [Exact(0)] * len(one), [Exact(0)] * len(other)
+        for _ in range(iterations):
+            g = [least(f, row, epsilon) for row in turned]
+            f = [least(g, row, epsilon) for row in costs]
+        return mean_of(f) + mean_of(g)
+
+    value = moved(p, y) - (moved(p, p) + moved(y, y)) / 2 if debias else moved(p, y)
+    return [value] * len(p)
+
+
+def least(paid: Row, costs: Row, epsilon: Any) -> Exact:
+    """The smooth minimum of what is left to pay."""
+    top = max((one - cost).value for one, cost in zip(paid, costs, strict=True))
+    return -epsilon * log(mean_of([exp((one - cost - top) / epsilon) for one, cost in zip(paid, costs, strict=True)])) - top

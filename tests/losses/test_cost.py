@@ -15,8 +15,14 @@ from tests.losses.drawing import Array, Case, default_cases, frozen, more_digits
 LENGTHS = {"n": 64, "k": 32, "d": 32, "t": 64, "s": 4}
 TALL = {"n": 2500, "k": 3, "d": 3, "t": 5, "s": 2}
 WIDE = {"n": 4, "k": 2500, "d": 2500, "t": 1500, "s": 600}
-FEWER: Mapping[str, int] = {"ctc": 3, "energy_score": 800}
-"""The most classes or members of losses whose work grows fast with them."""
+FEWER: Mapping[str, tuple[str, int]] = {
+    "ctc": ("k", 3),
+    "energy_score": ("k", 800),
+    "sinkhorn": ("n", 300),
+    "mmd": ("n", 600),
+    "energy_distance": ("n", 900),
+}
+"""The most classes, members or samples of losses whose work grows fast with them."""
 FIXED_BYTES = 32 * 2**20
 """What an evaluation may take beside a multiple of its arrays, whatever these are."""
 
@@ -139,6 +145,8 @@ def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
         "energy_score": "n·k²·d",
         "variogram_score": "n·k·d²",
         "aot": "n·log n",
+        **dict.fromkeys(("energy_distance", "mmd"), "n²·d"),
+        "sinkhorn": "n²",
         **dict.fromkeys((*PAIRWISE, *LISTWISE), "n·k²"),
         **dict.fromkeys(CONTRASTS, "n²·d"),
         **dict.fromkeys(("barlow_twins", "vicreg"), "n·d²"),
@@ -169,7 +177,8 @@ def test_shares_of_all_classes_cost_more_only_where_each_pair_of_classes_counts(
 
 
 def fewer(case: Case, lengths: Mapping[str, int]) -> dict[str, int]:
-    return {"k": min(lengths["k"], FEWER.get(case.loss.name, lengths["k"]))}
+    axis, most = FEWER.get(case.loss.name, ("n", lengths["n"]))
+    return {axis: min(lengths[axis], most)}
 
 
 def peak_bytes(batch: Batch) -> int:

@@ -126,6 +126,10 @@ SORTED = Tolerance("what all places pull on an item cancels, each no more than t
 RELEVANCE = Tolerance("softmax · relevance − relevance cancels where they meet", gradient=8, of_row=True, least=1.0)
 TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
 NEARLY_ALIKE = Tolerance("the shares of components before and after their densities, neither above 1, cancel", least=1e-10)
+SETS = Tolerance(
+    "what both sets pull at a sample cancels, each no more than 1", value=32, gradient=4, least=0.5, least_value=1e-16
+)
+BLURRED = Tolerance("over ε the rounding of costs is magnified, and three costs cancel", gradient=16, least=1.0, least_value=1.0)
 FAIR = Tolerance("what near members pull at each other cancels with what the outcome pulls, each no more than 1", least=1e-15)
 GAMMAS = Tolerance("of logarithms of gamma functions, each with 30 digits, next to nothing is left", least_value=1e-14)
 
@@ -190,6 +194,8 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("approx_ndcg", "approx_mrr"), lambda *_: PLACES),
     "neural_ndcg": lambda *_: SORTED,
     "variogram_score": lambda *_: DISTANCES,
+    **dict.fromkeys(("energy_distance", "mmd"), lambda *_: SETS),
+    "sinkhorn": lambda *_: BLURRED,
     "energy_score": lambda given, _: FAIR if given.get("estimator") == "fair" else None,
     "query_softmax": lambda *_: RELEVANCE,
     "pointwise_sigmoid": lambda *_: PAIRS,
