@@ -222,6 +222,15 @@ def sequences(parameters: Parameters) -> list[Sample]:
     return [*((frames, label) for frames in ([LOG_PROBABILITY_ROWS[4]] * 4, sure, steep) for label in labels), only_way]
 
 
+def lattices(parameters: Parameters) -> list[Sample]:
+    """Labels that repeat and none, over nodes that are even, torn and sure."""
+    a, b, _ = [label for label in range(4) if label != parameters.get("blank", 0)]
+    even = [[[0.0] * 4] * 3] * 4
+    mixed = [[[0.1 * t - 0.3, 0.2 * u, 0.5 - 0.1 * t * u, -1.0] for u in range(3)] for t in range(4)]
+    torn = [[[800.0, -800.0, 0.0, 3.0], [-36.0, 40.0, 1.0, 0.0], [1e4, -1e4, 5.0, 4.0]]] * 4
+    return [(nodes, labels) for nodes in (even, mixed, torn) for labels in ([a, b], [a, a], [b, -1], [-1, -1])]
+
+
 def groups(_: Parameters) -> list[Sample]:
     """Whole batches: vectors that are equal, opposite and orthogonal, a group of one, nothing to compare with."""
     flat = [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0], [0.8, -0.6], [0.28, 0.96]]
@@ -357,6 +366,7 @@ FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "deephit_rank": by_intervals,
     **dict.fromkeys(("iou", "giou", "diou", "ciou", "eiou", "focal_eiou", "wiou", "bounded_iou"), boxes),
     "ctc": sequences,
+    "rnn_t": lattices,
     **dict.fromkeys(
         ("weighted_absolute_percentage_error", "relative_squared_error", "normalized_root_mean_squared_error"), series
     ),

@@ -45,6 +45,7 @@ BELOW = {
     "pointwise_sigmoid": 0.95,
     "query_softmax": 0.954,
     "renyi_divergence": 0.95,
+    "rnn_t": 0.85,
     "siglip": 0.625,
     "sinkhorn": 0.46,
     "sphereface": 0.95,

@@ -211,6 +211,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "pc_hazard": lambda *_: HAZARD,
     "cox_case_control": lambda given, _: PAIRS if given.get("shrink") else None,
     "deephit_rank": lambda *_: RANKED,
+    "rnn_t": lambda *_: POSTERIOR,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
 """Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""
