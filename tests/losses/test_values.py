@@ -131,6 +131,9 @@ SETS = Tolerance(
 )
 BLURRED = Tolerance("over ε the rounding of costs is magnified, and three costs cancel", gradient=16, least=1.0, least_value=1.0)
 FAIR = Tolerance("what near members pull at each other cancels with what the outcome pulls, each no more than 1", least=1e-15)
+NORMALISER = Tolerance(
+    "the normaliser, a little above 1, has the digits of float64, and cancels", gradient=12, least=1.0, least_value=1.0
+)
 GAMMAS = Tolerance("of logarithms of gamma functions, each with 30 digits, next to nothing is left", least_value=1e-14)
 
 Given = Mapping[str, Any]
@@ -185,6 +188,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("jaccard", "focal_tversky", "log_cosh_dice", "bce_dice"), lambda *_: MASK),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
+    "adaptive_robust_nll": lambda *_: NORMALISER,
     "beta_nll": lambda *_: GAMMAS,
     "gaussian_mixture_nll": lambda *_: NEARLY_ALIKE,
     "listnet": lambda *_: SOFTMAX,
