@@ -196,7 +196,7 @@ def log_cosh_dice(
         "k": "how many positions there are",
     },
     aliases=("combo", "combo_loss", "dice_bce", "dice_ce", "DiceCELoss"),
-    reference="Taghanaki et al. (2019), doi:10.1016/j.compmedimag.2019.04.005",
+    reference="Taghanaki et al. (2019), arXiv:1805.02798",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     weighs_rows=True,
 )
@@ -249,7 +249,7 @@ def _sum(a: float, x: Array, b: float, y: Array) -> Array:
     properties=DIFFERENTIABLE | CONVEX | NON_NEGATIVE,
     weighs_rows=True,
 )
-def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
+def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array, Second]:
     """The hinge of every pixel, weighed by what it costs in intersection over union: the convex hull of that loss.
 
     Each mask by itself, as per_image elsewhere. Where several positions are equally far off, the first comes first; at an error
@@ -276,4 +276,4 @@ def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = Non
     np.put_along_axis(weight, order, lost, axis=1)
     pulls = (errors > 0) | ((errors == 0) & (rest > 0))
     values = row_sums(np.where(pulls, errors * weight, 0.0))
-    return values, np.where(pulls, -side * weight, 0.0).reshape(predictions.shape)
+    return values, np.where(pulls, -side * weight, 0.0).reshape(predictions.shape), lambda: np.zeros_like(predictions)
