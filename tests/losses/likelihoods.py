@@ -68,7 +68,7 @@ def at_zero(alpha: Exact, level: Exact) -> Exact:
 
 
 @oracle
-def adaptive_robust_nll(location: Exact, alpha: Exact, scale: Exact, y: Exact) -> Exact:
+def barron_nll(location: Exact, alpha: Exact, scale: Exact, y: Exact) -> Exact:
     square = ((y - location) / scale) ** 2
     b = 2 - alpha
     level = log(square / b + 1)

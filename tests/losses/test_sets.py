@@ -141,7 +141,7 @@ def test_barron_has_its_named_losses() -> None:
 
 
 def robust(alpha: float) -> Array:
-    return losses("adaptive_robust_nll", {"location": REAL, "alpha": np.full(7, alpha), "scale": SCALE}, OTHER)
+    return losses("barron_nll", {"location": REAL, "alpha": np.full(7, alpha), "scale": SCALE}, OTHER)
 
 
 def test_a_learned_shape_has_the_normalisers_that_are_known() -> None:

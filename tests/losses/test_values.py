@@ -188,7 +188,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("jaccard", "focal_tversky", "log_cosh_dice", "bce_dice"), lambda *_: MASK),
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
-    "adaptive_robust_nll": lambda *_: NORMALISER,
+    "barron_nll": lambda *_: NORMALISER,
     "beta_nll": lambda *_: GAMMAS,
     "gaussian_mixture_nll": lambda *_: NEARLY_ALIKE,
     "listnet": lambda *_: SOFTMAX,

@@ -221,12 +221,12 @@ def barron(
         "ρ": "the loss without both logarithms",
         "Z": "the integral of exp(−ρ) over all z",
     },
-    aliases=("adaptive_robust", "AdaptiveLossFunction", "barron_nll", "nllfun"),
+    aliases=("adaptive_robust", "AdaptiveLossFunction", "nllfun"),
     reference="Barron (2019), arXiv:1701.03077",
     properties=DIFFERENTIABLE | SMOOTH,
     cost=Cost(per_number=3000.0),
 )
-def adaptive_robust_nll(location: Array, alpha: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+def barron_nll(location: Array, alpha: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array, Array]]:
     """barron as a likelihood, whose shape and scale are predicted too: what a robust shape saves on outliers, it costs elsewhere.
 
     The shape is 0 for heavy tails (cauchy) up to 1.999 for nearly normal ones. Without the normaliser, the least shape would
