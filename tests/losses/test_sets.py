@@ -109,10 +109,10 @@ def test_a_transducer_takes_every_way() -> None:
     frames, labels = RNG.normal(size=(1, 4, 3, 5)), [3, 1]
     p = np.exp(frames[0]) / np.exp(frames[0]).sum(axis=-1, keepdims=True)
     total = 0.0
-    for said in itertools.combinations_with_replacement(range(4), 2):  # the frame at which each label is said
+    for moments in itertools.combinations_with_replacement(range(4), 2):  # the frame at which each label is said
         chance, u = 1.0, 0
         for t in range(4):
-            for _ in range(said.count(t)):
+            for _ in range(moments.count(t)):
                 chance, u = chance * p[t, u, labels[u]], u + 1
             chance *= p[t, u, 0]
         total += chance

@@ -330,8 +330,8 @@ def rnn_t(
         raise InvalidArray([Fault(("predictions",), "shape_mismatch", message)])
     labels = (targets >= 0).sum(axis=1)
     frames = np.full(n, t) if input_lengths is None else np.asarray(input_lengths, np.int64)
-    said = np.concatenate((np.maximum(targets, 0), np.zeros((n, 1), np.int64)), axis=1)  # beyond the labels, anything
-    rows, classes = predictions.reshape(-1, k), np.broadcast_to(said[:, None], (n, t, u)).reshape(-1)
+    spoken = np.concatenate((np.maximum(targets, 0), np.zeros((n, 1), np.int64)), axis=1)  # beyond the labels, anything
+    rows, classes = predictions.reshape(-1, k), np.broadcast_to(spoken[:, None], (n, t, u)).reshape(-1)
     step = max(1, ROWS // k)
     chances = [np.empty((2, len(rows))) for _ in range(2)]
     for start in range(0, len(rows), step):
