@@ -13,18 +13,18 @@ from tests.losses.counting import operations
 from tests.losses.drawing import Array, Case, default_cases, frozen, more_digits, normalised, over
 
 LENGTHS = {"n": 64, "k": 32, "d": 32, "t": 64, "s": 4}
-TALL = {"n": 2500, "k": 3, "d": 3, "t": 5, "s": 2}
-WIDE = {"n": 4, "k": 2500, "d": 2500, "t": 1500, "s": 600}
+TALL = {"n": 1500, "k": 3, "d": 3, "t": 5, "s": 2}
+WIDE = {"n": 4, "k": 1500, "d": 1500, "t": 900, "s": 360}
 FEWER: Mapping[str, Mapping[str, int]] = {
     "ctc": {"k": 3},
-    "rnn_t": {"n": 16, "k": 8, "t": 100, "s": 40},
-    "energy_score": {"k": 800},
+    "rnn_t": {"n": 16, "k": 8, "t": 60, "s": 40},
+    "energy_score": {"k": 700},
     "sinkhorn": {"n": 300},
-    "mmd": {"n": 600},
-    "energy_distance": {"n": 900},
+    "mmd": {"n": 500},
+    "energy_distance": {"n": 700},
 }
 """The longest axes of losses whose work grows fast with them."""
-FIXED_BYTES = 32 * 2**20
+FIXED_BYTES = 16 * 2**20
 """What an evaluation may take beside a multiple of its arrays, whatever these are."""
 
 
