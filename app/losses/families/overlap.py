@@ -196,7 +196,7 @@ def log_cosh_dice(
         "k": "how many positions there are",
     },
     aliases=("combo", "combo_loss", "dice_bce", "dice_ce", "DiceCELoss"),
-    reference="Taghanaki et al. (2019), doi:10.1016/j.compmedimag.2019.04.005",
+    reference="Taghanaki et al. (2019), arXiv:1805.02798",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     weighs_rows=True,
 )
