@@ -141,7 +141,8 @@ class TrainResponse(SetUp):
     ]
     surface: NotRequired[
         Annotated[
-            SurfaceEntry | None, Field(description="Of the model that is kept; null for trees, and for more than two columns.")
+            SurfaceEntry | None,
+            Field(description="Of the model that is kept; null for more than two columns, and for columns of categories."),
         ]
     ]
 
