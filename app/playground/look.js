@@ -4,7 +4,7 @@ import { at, change, nested, onChange, placed } from "./address.js";
 import { byId, exact, fault, h, math, rested, written } from "./elements.js";
 import { draw, fitted, legend, narrow, onLook, plotted, room, theme, VEGA_LITE } from "./figure.js";
 import { chooser } from "./chooser.js";
-import { along, axisOf } from "./coordinate.js";
+import { along, hasCurve } from "./coordinate.js";
 import { fields } from "./parameters.js";
 import { constant, json, lane, onReturn, Problem, trying } from "./service.js";
 import { takeaway } from "./takeaway.js";
@@ -148,8 +148,7 @@ async function show() {
       if (signal.aborted) return;
       if (shownName !== entry.name + keysOf(loss)) settle(loss);
       for (const [parameter, field] of Object.entries(parameters)) field.show(valueAt(loss, parameter));
-      const scalar = await axisOf(entry);
-      await (scalar === "curve" ? drawCurve(loss, signal) : drawCoordinate(loss, signal));
+      await (hasCurve(entry) ? drawCurve : drawCoordinate)(loss, signal);
     },
     refused,
   );
