@@ -46,7 +46,7 @@ export async function along(entry, given, signal) {
   const loss = logarithms ? { from_logits: true, ...given } : given; // they are logits too, of which one may move alone
   const logits = loss.from_logits ?? example.loss?.from_logits ?? entry.parameters.from_logits?.default ?? true;
   const { name: encoding, range } = (!logits && encodings.find((/** @type {any} */ found) => !/logit/.test(found.name))) || encodings[0] || { name: "" };
-  const none = (/** @type {string} */ why) => new Problem({ detail: `${entry.name} has no curve: ${why}` }, 422);
+  const none = (/** @type {string} */ why) => new Problem({ detail: `${entry.name} has no curve: ${why}` }, 0); // which the page knows by itself
   if (entry.coupling !== "sample") throw none("a sample costs what it does beside the others of its batch, and a curve has one sample");
   if (["label", "multi_hot"].includes(encoding)) throw none("its predictions are classes, and nothing lies between two of them");
   if (entry.name === "multi_task") throw none("each of its heads has one");

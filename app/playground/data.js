@@ -3,7 +3,7 @@
 import { at, change, onChange } from "./address.js";
 import { byId, exact, fault, h, rested, say, written } from "./elements.js";
 import { captioned, colour, columned, draw, framed, onLook, quantity, room, theme, VEGA_LITE, walked } from "./figure.js";
-import { chooseLoss, chosenLoss } from "./look.js";
+import { bare, chooseLoss, chosenLoss } from "./look.js";
 import { ofNpz } from "./npz.js";
 import { constant, json, lane, onReturn, Problem, trying } from "./service.js";
 import { choices, csvOf, guessed, parsed, spread } from "./table.js";
@@ -111,9 +111,9 @@ function rolesOf() {
   const side = (/** @type {string} */ name, /** @type {string} */ label) => {
     const declared = entry[name];
     if (!declared) return [];
-    const many = (/** @type {any[]} */ encodings) => encodings.length > 0 && encodings.every((encoding) => encoding.shapes.every((/** @type {string} */ shape) => / [k4tms]|n d/.test(shape)));
-    if (Array.isArray(declared)) return [{ key: `data.${name}`, label: `${label} column`, path: [name], none: false, many: many(declared) }];
-    return Object.keys(declared).map((part) => ({ key: `data.${name}.${part}`, label: `${part} column`, path: [name, part], none: false, many: many(declared[part]) }));
+    const example = entry.example_request[name]; // which has rows of several numbers where the loss takes such
+    if (Array.isArray(declared)) return [{ key: `data.${name}`, label: `${label} column`, path: [name], none: false, many: Array.isArray(example?.[0]) }];
+    return Object.keys(declared).map((part) => ({ key: `data.${name}.${part}`, label: `${part} column`, path: [name, part], none: false, many: Array.isArray(example?.[part]?.[0]) }));
   };
   const more = (/** @type {string} */ name, /** @type {string} */ label) => ({ key: `data.${name}`, label, path: [name], none: true, many: false });
   return [...side("predictions", "Predictions"), ...side("targets", "Targets"), more("weights", "Weights column"), more("compare", "Compare with column"), more("groups", "Groups column")];
@@ -162,7 +162,7 @@ function values(choice) {
 function bodyOf(roles, columns) {
   const loss = chosenLoss();
   /** @type {Fields} */
-  const body = { loss: Object.keys(loss).length === 1 ? loss.name : loss };
+  const body = { loss: bare(loss) };
   for (const role of roles) {
     const column = columns.get(role.key);
     if (!column || role.path[0] === "compare" || role.path[0] === "groups") continue;
@@ -308,18 +308,18 @@ async function recommend(body, signal) {
   const plain = (/** @type {any} */ side) => Array.isArray(side) && !side.some((value) => Array.isArray(value) || value === null);
   if (!plain(body.targets)) return host.replaceChildren();
   const asked = { targets: body.targets, ...(plain(body.predictions) ? { predictions: body.predictions } : {}), ...(body.classes ? { classes: body.classes } : {}), limit: 3 };
-  try {
-    const answer = await json("v1/recommend", { body: asked, signal });
-    const bare = (/** @type {any} */ loss) => (Object.keys(loss).length === 1 ? loss.name : loss);
-    host.replaceChildren(
-      h("h3", {}, "Losses that suit these targets"),
-      ...answer.traits.map((/** @type {any} */ trait) => h("p", { class: "quiet" }, trait.text)),
-      h("ul", { class: "advice" }, ...answer.recommendations.map((/** @type {any} */ one) => h("li", { class: "suit" }, h("button", { type: "button", onclick: () => chooseLoss(bare(one.loss)) }, `Use ${one.loss.name}`), h("span", { class: "hint" }, `${Object.entries(one.loss).filter(([name]) => name !== "name").map(([name, value]) => `${name} ${value}. `).join("")}${one.why.at(-1)} ${one.against[0] ?? ""}`)))),
-    );
-  } catch (error) {
-    if (error instanceof Problem) host.replaceChildren();
-    else if (!signal.aborted) throw error;
-  }
+  await trying(
+    signal,
+    async () => {
+      const answer = await json("v1/recommend", { body: asked, signal });
+      host.replaceChildren(
+        h("h3", {}, "Losses that suit these targets"),
+        ...answer.traits.map((/** @type {any} */ trait) => h("p", { class: "quiet" }, trait.text)),
+        h("ul", { class: "advice" }, ...answer.recommendations.map((/** @type {any} */ one) => h("li", { class: "suit" }, h("button", { type: "button", onclick: () => chooseLoss(bare(one.loss)) }, `Use ${one.loss.name}`), h("span", { class: "hint" }, `${Object.entries(one.loss).filter(([name]) => name !== "name").map(([name, value]) => `${name} ${value}. `).join("")}${one.why.at(-1)} ${one.against[0] ?? ""}`)))),
+      );
+    },
+    () => host.replaceChildren(),
+  );
 }
 
 // --- what is wrong

@@ -107,11 +107,15 @@ export async function json(path, asking) {
 /** @type {Map<string, Promise<any>>} */
 const kept = new Map();
 
-/** The same, asked once: for what stays as it is. @param {string} path @returns {Promise<any>} */
+/** The same, asked once, and waited for where the service is lost: for what stays as it is. @param {string} path @returns {Promise<any>} */
 export function constant(path) {
-  const found = kept.get(path) ?? json(path);
+  const found = kept.get(path) ?? json(path).catch(async (error) => {
+    kept.delete(path);
+    if (!(error instanceof Lost)) throw error;
+    await new Promise((resolve) => onReturn(() => resolve(null)));
+    return constant(path);
+  });
   kept.set(path, found);
-  found.catch(() => kept.delete(path));
   return found;
 }
 

@@ -4,7 +4,7 @@ import { at, change, nested, onChange, placed, valueOf } from "./address.js";
 import { byId, fault, h, say, written } from "./elements.js";
 import { captioned, colour, draw, framed, onLook, quantity, room, swatch, walked } from "./figure.js";
 import { drawFit, fitInWords, thumbnail } from "./fit.js";
-import { chosenLoss, chooseLoss } from "./look.js";
+import { bare, chooseLoss, chosenLoss } from "./look.js";
 import { fields } from "./parameters.js";
 import { PRESETS } from "./presets.js";
 import { newRun, play, played, smoothed } from "./run.js";
@@ -97,9 +97,8 @@ function request() {
   const given = asked();
   const data = dataset();
   const { data: _data, model, optimizer, schedule, metrics, ...more } = given;
-  const loss = chosenLoss();
   /** @type {Fields} */
-  const body = { data, model: named(model, "mlp"), loss: Object.keys(loss).length === 1 ? loss.name : loss, optimizer: { ...(optimizer ? {} : { learning_rate: 0.01 }), ...named(optimizer, "adam") }, ...more };
+  const body = { data, model: named(model, "mlp"), loss: bare(chosenLoss()), optimizer: { ...(optimizer ? {} : { learning_rate: 0.01 }), ...named(optimizer, "adam") }, ...more };
   if (schedule) body.schedule = named(schedule, "constant");
   for (const name of useless(body)) delete body[name];
   const task = known.data.find((entry) => entry.name === data.name)?.traits.task;
