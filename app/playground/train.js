@@ -91,6 +91,8 @@ function dataset() {
 }
 
 let lossFamily = "robust";
+/** @type {string[]} the loss, and why nothing can be trained on it; empty where it can */
+let untrainable = [];
 
 /** @returns {Fields} the body for POST /v1/train */
 function request() {
@@ -201,7 +203,7 @@ function build() {
     box.addEventListener("change", () => change({ ...placed(`train.${kind}`, box.value || undefined), preset: null }, { push: true }));
   }
   walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: training ${written(epoch.training_loss, 4)}${epoch.validation_loss === null ? "" : `, validation ${written(epoch.validation_loss, 4)}`}`) : []));
-  walked(byId("fit"), () => (rows ? [fitInWords(runs[0]?.surface ?? null, rows)] : []));
+  walked(byId("fit"), () => (rows ? [fitInWords(surfaceOf(runs[0]), rows)] : []));
   buttons();
 }
 
@@ -214,6 +216,7 @@ async function refresh() {
       const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
       if (signal.aborted) return;
       lossFamily = entry.family;
+      untrainable = entry.trainable ? [] : [String(chosenLoss().name), entry.untrainable_because];
       const preset = PRESETS[at("preset")];
       for (const pill of byId("presets").children) pill.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (pill).dataset.preset === at("preset")));
       const note = byId("shows");
@@ -320,7 +323,7 @@ async function showRows(data, signal) {
 /** @param {Problem} problem @param {string} [within] say what is wrong beside the field that it is about */
 function refuse(problem, within) {
   const found = problem.faults[0];
-  const path = `${within ? `${within}.` : ""}${(found?.pointer ?? "").slice(1).replaceAll("/", ".")}`;
+  const path = [within, ...(found?.pointer ?? "").split("/")].filter(Boolean).join(".").replace(/\.name$/, "");
   const places = { "optimizer.learning_rate": "train-rate", "model.learning_rate": "train-rate", epochs: "train-epochs", seed: "train-seed", "validation.fraction": "train-held", data: "train-data", model: "train-model", optimizer: "train-optimizer", schedule: "train-schedule" };
   const place = /** @type {Record<string, string>} */ (places)[path] ?? (path in shown ? shown[path].id : "train");
   fault(place, problem.message);
@@ -334,6 +337,7 @@ function refuse(problem, within) {
 function begin(name) {
   player?.stop();
   for (const id of ["train", "train-rate", "train-epochs", "train-seed", "train-held", "train-data", "train-model", "train-optimizer", "train-schedule", ...Object.values(shown).map((field) => field.id)]) fault(id, "");
+  if (untrainable[0] === chosenLoss().name) return fault("train", `${untrainable[0]} is not for training: ${untrainable[1]}`);
   const body = request();
   const run = newRun(typeof name === "string" ? name : titled(body), body);
   runs = [run, ...runs.filter((other) => other.shown)].slice(0, MOST_RUNS);
@@ -413,7 +417,8 @@ async function follow(run) {
   if (!drawn) return redraw();
   curveView?.data("history", lines());
   void curveView?.runAsync();
-  if (run.surface && showFit) showFit(run.surface);
+  const surface = surfaceOf(run);
+  if (surface) showFit?.(surface);
 }
 
 /** @param {Run} run that has ended */
@@ -546,18 +551,22 @@ async function drawCurve() {
   drawn = "curve";
 }
 
+/** @param {Run | undefined} run @returns {import("./run.js").Surface | null} what it has learned, of the rows that are drawn */
+const surfaceOf = (run) => (run && JSON.stringify(run.request.data) === rowsOf ? run.surface : null);
+
 async function drawRows() {
   const host = byId("fit-plot");
   const run = runs[0];
+  const surface = surfaceOf(run);
   if (!rows) return;
   const few = rows.inputs[0]?.length <= 2;
   if (!few) {
     host.replaceChildren(h("p", { class: "quiet" }, `${rows.inputs[0].length} columns: a fit is drawn for one or two.`));
     return;
   }
-  const words = fitInWords(run?.surface ?? null, rows);
-  captioned("fit", "Fit", run?.surface ? words : `${words}; the fit is drawn while a model learns them`);
-  showFit = await drawFit(host, rows, run?.surface ?? null, run?.setup?.data.predictions_encoding ?? "real");
+  const words = fitInWords(surface, rows);
+  captioned("fit", "Fit", surface ? words : `${words}; the fit is drawn while a model learns them`);
+  showFit = await drawFit(host, rows, surface, run?.setup?.data.predictions_encoding ?? "real");
 }
 
 /** The runs by name, each to be hidden or shown. */
