@@ -81,10 +81,13 @@ function keyed(why) {
   return keying;
 }
 
+/** Whether calls carry a key. */
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+
 /** Another key can be used where there is one. */
 function offered() {
   const forget = byId("forget");
-  forget.hidden = !sessionStorage.getItem(KEY);
+  forget.hidden = !hasKey();
   forget.onclick = () => {
     sessionStorage.removeItem(KEY);
     location.reload();
