@@ -3,7 +3,7 @@
 import { at, change, nested, onChange, placed, valueOf } from "./address.js";
 import { byId, fault, h, say, written } from "./elements.js";
 import { captioned, colour, draw, framed, onLook, quantity, room, swatch, walked } from "./figure.js";
-import { drawFit, fitInWords, thumbnail } from "./fit.js";
+import { drawAgreement, drawFit, fitInWords, thumbnail } from "./fit.js";
 import { bare, chooseLoss, chosenLoss } from "./look.js";
 import { fields } from "./parameters.js";
 import { PRESETS } from "./presets.js";
@@ -106,7 +106,7 @@ function request() {
   const task = known.data.find((entry) => entry.name === data.name)?.traits.task;
   const scores = metrics ?? (task === "regression" ? ["r2"] : task ? ["accuracy"] : []);
   body.metrics = Array.isArray(scores) ? scores : String(scores).split(",").filter(Boolean);
-  body.outputs = ["surface"];
+  body.outputs = ["surface", "predictions", "rows"];
   return body;
 }
 
@@ -203,7 +203,7 @@ function build() {
     box.addEventListener("change", () => change({ ...placed(`train.${kind}`, box.value || undefined), preset: null }, { push: true }));
   }
   walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: training ${written(epoch.training_loss, 4)}${epoch.validation_loss === null ? "" : `, validation ${written(epoch.validation_loss, 4)}`}`) : []));
-  walked(byId("fit"), () => (rows ? [fitInWords(surfaceOf(runs[0]), rows)] : []));
+  walked(byId("fit"), () => [byId("fit-caption").textContent ?? ""]);
   buttons();
 }
 
@@ -551,18 +551,22 @@ async function drawCurve() {
   drawn = "curve";
 }
 
-/** @param {Run | undefined} run @returns {import("./run.js").Surface | null} what it has learned, of the rows that are drawn */
-const surfaceOf = (run) => (run && JSON.stringify(run.request.data) === rowsOf ? run.surface : null);
+/** @param {Run} run whether it is of the rows that are drawn */
+const ofRows = (run) => JSON.stringify(run.request.data) === rowsOf;
+/** @param {Run | undefined} run @returns {import("./run.js").Surface | null} what it has learned */
+const surfaceOf = (run) => (run && ofRows(run) ? run.surface : null);
 
 async function drawRows() {
   const host = byId("fit-plot");
   const run = runs[0];
   const surface = surfaceOf(run);
   if (!rows) return;
-  const few = rows.inputs[0]?.length <= 2;
-  if (!few) {
-    host.replaceChildren(h("p", { class: "quiet" }, `${rows.inputs[0].length} columns: a fit is drawn for one or two.`));
-    return;
+  if (rows.inputs[0].length > 2) {
+    const answer = run && ofRows(run) ? run.answer : null;
+    showFit = null;
+    if (answer) return captioned("fit", "Fit", await drawAgreement(host, rows, answer));
+    host.replaceChildren();
+    return captioned("fit", "Fit", `${rows.inputs.length} rows of ${rows.inputs[0].length} columns: what is predicted is drawn when the run has ended`);
   }
   const words = fitInWords(surface, rows);
   captioned("fit", "Fit", surface ? words : `${words}; the fit is drawn while a model learns them`);

@@ -132,3 +132,19 @@ async def test_what_is_wrong_with_an_address(
     assert body["status"] == status
     if pointer is not None:
         assert [(fault["pointer"], fault["code"]) for fault in body["errors"]] == [(pointer, code)]
+
+
+@pytest.mark.parametrize("split", ["random", "ordered", "stratified"])
+async def test_predictions_say_which_rows_they_are_of(split: str, client: httpx.AsyncClient) -> None:
+    inputs = [[float(i), float(i % 3)] for i in range(20)]
+    labels = [i % 2 for i in range(20)]
+    request = {"data": {"inputs": inputs, "targets": labels}, "model": "linear", "loss": {"name": "bce", "from_logits": True}}
+    request |= {"epochs": 3, "validation": {"fraction": 0.3, "split": split}, "outputs": ["per_sample", "predictions", "rows"]}
+    answer = await trained(client, **request)
+    assert len(answer["rows"]) == 6
+    body = {"loss": request["loss"], "predictions": answer["predictions"], "targets": [labels[row] for row in answer["rows"]]}
+    evaluated = await client.post("/v1/evaluate", json={**body, "outputs": ["per_sample"]})
+    assert answer["per_sample"] == pytest.approx(evaluated.json()["per_sample"], rel=1e-12)
+    assert (await trained(client, **request | {"validation": None}))["rows"] == list(range(20))
+    table = {"inputs": inputs[:4], "targets": labels[:4]}
+    assert (await trained(client, **request | {"validation": table}))["rows"] == [0, 1, 2, 3]

@@ -63,6 +63,17 @@ def test_every_model_of_the_catalogue_runs_and_its_fit_is_drawn(opened: Opened) 
         expect(page.locator("#fit-caption")).to_contain_text("the model’s line")
 
 
+def test_of_many_columns_what_is_predicted_is_drawn_beside_what_is_true(opened: Opened) -> None:
+    page = opened("#view=train&train.data=iris&loss=categorical_cross_entropy&loss.from_logits=true")
+    fit = page.get_by_role("figure", name="Fit")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(fit).to_contain_text(re.compile(r"30 rows of 4 columns, (2[5-9]|30) of them taken for what they are"))
+    expect(fit.locator("svg")).to_contain_text("versicolor")
+    page = opened("#view=train&train.data=diabetes&loss=mean_squared_error&train.epochs=5")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("figure", name="Fit")).to_contain_text("88 rows of 10 columns: what is predicted over what is true")
+
+
 def test_advice_is_applied_and_a_link_is_the_whole_experiment(opened: Opened) -> None:
     page = opened()
     preset(page, "Overfitting")
