@@ -99,6 +99,7 @@ function stage() {
     framed("analysis", "Where the loss comes from"),
     h("div", { id: "recommended", class: "fields" }),
   );
+  byId("bars").hidden = byId("analysis").hidden = true;
   walked(byId("bars"), () => (found?.evaluation.per_sample ?? []).map((/** @type {number | null} */ loss, /** @type {number} */ index) => `Sample ${index + 1}: loss ${written(loss)}`));
   walked(byId("analysis"), () => [byId("analysis-caption").textContent ?? ""]);
 }

@@ -55,8 +55,8 @@ export async function train() {
   onLook(() => void redraw());
   onReturn(() => void refresh());
   addEventListener("pagehide", () => player?.stop());
+  void redraw();
   await refresh();
-  await redraw();
   const first = new IntersectionObserver((seen) => {
     if (!seen.some((entry) => entry.isIntersecting)) return;
     first.disconnect();
@@ -560,7 +560,7 @@ async function drawRows() {
   const host = byId("fit-plot");
   const run = runs[0];
   const surface = surfaceOf(run);
-  if (!rows) return;
+  if (!rows) return host.replaceChildren(h("p", { class: "quiet" }, "What the model makes of the rows is drawn here."));
   if (rows.inputs[0].length > 2) {
     const answer = run && ofRows(run) ? run.answer : null;
     showFit = null;

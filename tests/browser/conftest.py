@@ -19,6 +19,8 @@ REFUSED = "Failed to load resource: the server responded with a status of 4"
 """What Chromium writes of every request that is refused, whether a page deals with it or not."""
 UNREACHED = "Failed to load resource: net::ERR_"
 HEIGHT = 900
+LONG = "#view=train&loss=mean_squared_error&train.data=friedman1&train.data.n_samples=5000&train.epochs=2000"
+"""A run that nobody waits for."""
 
 Opened: TypeAlias = Callable[..., Page]
 

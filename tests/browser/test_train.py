@@ -9,11 +9,8 @@ from playwright.sync_api import Page, expect
 
 from app.errors import ClientLeft
 from app.training import MODELS
-from tests.browser.conftest import Opened, until
+from tests.browser.conftest import LONG, Opened, until
 from tests.conftest import Server
-
-LONG = "#view=train&loss=mean_squared_error&train.data=friedman1&train.data.n_samples=5000&train.epochs=2000"
-
 
 PRESETS: dict[str, tuple[str, int, str, str, str]] = {
     "Rate too high": ("oscillating", 60, "loss 0.5357 in training, 0.5289 in validation", "rate 3", "0.001789 in validation"),
