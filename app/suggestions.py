@@ -32,6 +32,10 @@ SYNONYMS: Mapping[str, str] = {
     "power": "tweedie_variance_power variance_power p",
     "gamma": "focusing",
     "box_format": "bounding_box_format format fmt",
+    "terms": "losses components parts summands",
+    "heads": "tasks outputs losses",
+    "over": "over_weight overestimation positive",
+    "under": "under_weight underestimation negative",
     # training
     "data": "dataset train_data training_data df dataframe",
     "inputs": "x x_train features feature_matrix",

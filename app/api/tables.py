@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.api.files import LABELS, File, Layout, Roles, Rows, from_query, listing, put
+from app.api.files import LABELS, File, Layout, Roles, Rows, as_written, from_query, listing, put
 from app.api.words import ONE_HOT
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
 from app.serving.wires import Check, as_model
@@ -39,7 +39,10 @@ def check_columns(model: type[BaseModel], layout: Layout) -> Check:
 def _checked(model: type[BaseModel], layout: Layout, document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
     if isinstance(document, File):
         request = from_query(model, layout, document.asked.query, document.table)
-        return _from_table(model, layout, request, document.table, arguments, settings, rows=document.asked.rows)
+        try:
+            return _from_table(model, layout, request, document.table, arguments, settings, rows=document.asked.rows)
+        except CallerError as error:
+            raise as_written(error, document.asked.query) from None
     given = _apart(layout, document)
     if given is None:
         try:

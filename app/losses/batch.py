@@ -161,7 +161,10 @@ class Batches(NamedTuple):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(warning for part in self.parts for warning in part.warnings))
+        told = [(part, warning) for part, batch in zip(self.loss.parts, self.parts, strict=True) for warning in batch.warnings]
+        first, *others = ({*batch.warnings} for batch in self.parts)
+        of_all = set[str]() if self.loss.by_head else first.intersection(*others)
+        return tuple(dict.fromkeys(text if text in of_all else self.loss.of(part, text) for part, text in told))
 
     @property
     def cost(self) -> float:

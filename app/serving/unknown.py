@@ -67,6 +67,11 @@ def unknown_field(model: type[BaseModel] | None, location: Sequence[int | str], 
     if thing:
         parameters = [name for name in fields if name != "name"]
         words, close = _meant(key, parameters, "takes", cutoff=0.5)
+        if translated(key, parameters) is None and (elsewhere := _elsewhere(owners, key, _at(document, above))):
+            words, place = elsewhere
+            return Unknown(
+                Fault(path, "unknown_parameter", f"{thing} has no parameter {key[:80]!r}: {words}"), (*above, *place[:1])
+            )
         outer = None if close or model is None else translated(key, model.model_fields)
         words += f"; did you mean {outer}, a field of the request?" if outer else ""
         return Unknown(Fault(path, "unknown_parameter", f"{thing} has no parameter {key[:80]!r}; {words}"), None)
