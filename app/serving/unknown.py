@@ -15,6 +15,7 @@ from typing_extensions import TypeAliasType
 
 from app.errors import Fault, Path
 from app.suggestions import meant, translated
+from app.wire.exact import LazyList
 
 FEW = 16
 """Fields of an object that are all named where nothing better can be said."""
@@ -111,7 +112,7 @@ def _elsewhere(owners: Sequence[type[BaseModel]], key: str, beside: Mapping[str,
 
 def _at(document: object, path: Path) -> Mapping[str, object]:
     for step in path:
-        document = cast(Any, document)[step]
+        document = document.item(cast(int, step)) if isinstance(document, LazyList) else cast(Any, document)[step]
     return cast(Mapping[str, object], document) if isinstance(document, Mapping) else {}
 
 

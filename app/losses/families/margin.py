@@ -23,6 +23,7 @@ from app.losses.loss import (
 )
 from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus_and_sigmoid
 from app.losses.numerics.wide import sigmoid as wide_sigmoid
+from app.registry import alias
 
 
 @loss(
@@ -310,7 +311,7 @@ def ramp(
     targets=SIGN,
     formula="0 if z ≥ 1, ¼(1 − z)² if z > −1, else −z; z = y·s",
     gradient="−y·min(1, max(0, ½(1 − y·s)))",
-    aliases=("binary_sparsemax_loss", "sparsemax_binary"),
+    aliases=("binary_sparsemax_loss", "sparsemax_binary", alias("sparsemax_loss", shapes=("n",))),
     equals=(equal("optax.losses.sparsemax_loss(predictions, targets)", reductions=EACH, encodings={"targets": "binary"}),),
     reference="Martins and Astudillo (2016), arXiv:1602.02068",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
