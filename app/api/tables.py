@@ -229,7 +229,9 @@ def _is_text(column: Any) -> bool:
 def _no_column(name: str, columns: Sequence[str]) -> str:
     close = meant(name, columns, most=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"there is no column {name[:80]!r}; {hint}the columns are {listing(columns)}"
+    rows = all(column.isdecimal() for column in columns) and not name.isdecimal()
+    after = ': if these are rows, as in pandas\' orient "index", send its orient "split", "records" or "columns"' if rows else ""
+    return f"there is no column {name[:80]!r}; {hint}the columns are {listing(columns)}{after}"
 
 
 def _located(error: CallerError, roles: Roles, table: Table) -> CallerError:
