@@ -244,5 +244,5 @@ def _of_columns(loss: Loss, second: str, first: Shape, shape: Shape) -> str:
 def _hint(loss: Loss, declared: Input, encoding: Encoding, parameters: Mapping[str, Any]) -> str:
     """What a number outside [0, 1], or a label above 1, probably means."""
     if declared.side == "predictions" and parameters.get("from_logits") is False:
-        return " (set from_logits to true if these are logits)"
-    return f" (of more than two classes: {loss.counterpart})" if encoding.labels == "flag" and loss.counterpart else ""
+        return "set from_logits to true if these are logits"
+    return f"of more than two classes: {loss.counterpart}" if encoding.labels == "flag" and loss.counterpart else ""

@@ -458,7 +458,7 @@ TRAINING: dict[str, tuple[dict[str, Any], Hint]] = {
     "mnist": ({"data": "mnist"}, Hint("/data", "unknown_dataset", "There are regression, friedman1, diabetes")),
     "a hinge on three classes": (
         {"data": "iris", "loss": "hinge"},
-        Hint("/loss", "label", "(of more than two classes: crammer_singer_hinge)"),
+        Hint("/loss", "label", "must be −1 or +1 (of more than two classes: crammer_singer_hinge)"),
     ),
     "labels 1 and 2": (
         {"data": {**OWN, "targets": [1, 2] * 3}, "loss": "bce"},
