@@ -70,6 +70,8 @@ def folded(word: str) -> str:
     return word[:80].casefold().translate({ord(mark): None for mark in "-_ ."})
 
 
+SHORTEST_PART = 4
+"""Letters of a word that tells a name by a part of it."""
 _MEANT: dict[str, list[str]] = {}
 for _ours, _theirs in SYNONYMS.items():
     for _word in _theirs.split():
@@ -93,7 +95,15 @@ def meant(word: str, known: Iterable[str], most: int = 3, cutoff: float = 0.65) 
     if found is not None:
         return [found]
     spelled = _spelled(known)
-    return [spelled[name] for name in get_close_matches(folded(word), spelled, n=most, cutoff=cutoff)]
+    close = get_close_matches(folded(word), spelled, n=most, cutoff=cutoff)
+    return (_with_part(word, known) or [spelled[name] for name in close])[:most]
+
+
+def _with_part(word: str, known: Iterable[str]) -> list[str]:
+    """The words of several parts of which one is this word, those of fewest parts first: binary_focal for FocalLoss."""
+    part = folded(word).removesuffix("loss")
+    found = [name for name in known if part in name.casefold().split("_")] if len(part) >= SHORTEST_PART else []
+    return sorted(found, key=lambda name: name.count("_"))
 
 
 def _spelled(known: Iterable[str]) -> dict[str, str]:

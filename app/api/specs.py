@@ -514,12 +514,12 @@ def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple
 
 
 def _with_way_out(error: UnknownName, name: str) -> UnknownName:
-    """The same error, with what a name that is like none of a loss is of, or where losses are found by what they do."""
-    if not error.detail.endswith(repr(name[:80]) + "."):
-        return error
+    """The same error, with what a name of a metric is; of one that is like no loss, where losses are found by what they do."""
     try:
         hint = f"{METRICS.resolve(name)[0].name} is a metric, which a run takes in metrics."
     except UnknownName:
+        if not error.detail.endswith(repr(name[:80]) + "."):
+            return error
         hint = "GET /v1/losses?search= finds losses by what they do."
     return UnknownName([replace(fault, message=f"{fault.message} {hint}") for fault in error.faults])
 

@@ -323,6 +323,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], Hint]] = {
     "a metric for a loss": (of("r2"), Hint("/loss", "unknown_loss", "r2 is a metric, which a run takes in metrics")),
     "a loss that there is not": (of("wgan_gp"), Hint("/loss", "unknown_loss", "GET /v1/losses?search= finds losses")),
     "rmse_loss": (of("rmse_loss"), Hint("/loss", "unknown_loss", "Did you mean rmse?")),
+    "a metric that is like a loss": (
+        of("auc"),
+        Hint("/loss", "unknown_loss", "roc_auc is a metric, which a run takes in metrics"),
+    ),
+    "a part of several names": (
+        of("FocalLoss"),
+        Hint("/loss", "unknown_loss", "Did you mean binary_focal or categorical_focal or"),
+    ),
     "a typo": (of("hubber"), Hint("/loss", "unknown_loss", "Did you mean huber?")),
     "weight for class_weight": (
         of({"name": "CrossEntropyLoss", "weight": [1, 1, 2]}, SCORES, T),
@@ -540,5 +548,9 @@ async def test_what_is_said_shortly_means_the_same(client: httpx.AsyncClient) ->
 async def test_a_body_of_another_type_is_told_what_is_taken(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/evaluate", content=b"a=1", headers={"content-type": "application/x-www-form-urlencoded"})
     assert problem_of(answer)["status"] == 415
+    file = await client.post(
+        "/v1/evaluate", params={"loss": "mse"}, content=b"p,t\n1,2\n", headers={"content-type": "text/plain"}
+    )
+    assert "set the header Content-Type to text/csv or application/x-npz" in problem_of(file)["detail"]
     torn = await client.post("/v1/evaluate", params={"loss": "mse"}, content=b"", headers=CSV)
     assert (torn.status_code, problem_of(torn)["code"]) == (400, "malformed_table")

@@ -107,7 +107,7 @@ def test_the_counterpart_of_a_loss_of_two_classes_is_of_several() -> None:
     paired = [loss for loss in LOSSES.values() if loss.counterpart]
     assert len(paired) > 8
     for loss in paired:
-        one, other = ({case.labels for _, case in each.inputs["targets"].cases} for each in (loss, LOSSES[loss.counterpart]))
+        one, other = ({case.labels for _, case in side.inputs["targets"].cases} for side in (loss, LOSSES[loss.counterpart]))
         assert {*one, *other} == {"flag", "class"}, loss.name
         if "class" in one:
             words = fault_of(loss, np.array([0.2, 0.8]), np.array([0.0, 1.0]))
