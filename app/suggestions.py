@@ -15,6 +15,7 @@ SYNONYMS: Mapping[str, str] = {
     "reduction": "reduce average averaging aggregation agg size_average",
     "outputs": "output return returns",
     "loss": "name loss_fn loss_function loss_name criterion objective",
+    "reference": "loss name loss_fn loss_function loss_name criterion objective",
     # parameters of losses
     "class_weight": "weight weights class_weights",
     "pos_weight": "positive_weight scale_pos_weight weight",
@@ -37,7 +38,7 @@ SYNONYMS: Mapping[str, str] = {
     "over": "over_weight overestimation positive",
     "under": "under_weight underestimation negative",
     # training
-    "data": "dataset train_data training_data df dataframe",
+    "data": "dataset train_data training_data df dataframe dataframe_split dataframe_records instances table",
     "inputs": "x x_train features feature_matrix",
     "model": "estimator net network architecture",
     "optimizer": "optim optimiser solver algorithm",

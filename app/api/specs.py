@@ -404,7 +404,16 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
     def expand(items: object) -> object:
         if not isinstance(items, list):
             return items
-        return [_meanings(item, registry, (field, index)) for index, item in enumerate(cast(list[object], items))]
+        found: list[Meanings] = []
+        faults: list[Fault] = []
+        for index, item in enumerate(cast(list[object], items)):
+            try:
+                found.append(_meanings(item, registry, (field, index)))
+            except (UnknownName, InvalidInput) as error:
+                faults += error.faults
+        if faults:
+            raise _of_names(faults)
+        return found
 
     return Annotated[list[Annotated[either, WrapValidator(_validated)]], BeforeValidator(expand), Listed]
 
@@ -435,7 +444,7 @@ class _Expansion:
             return meanings
         document = self.composed(meanings[0][1], path, 1, self.arrays)
         if self.faults:
-            raise (UnknownName if all(fault.code == "unknown_loss" for fault in self.faults) else InvalidInput)(self.faults)
+            raise _of_names(self.faults)
         return [(meanings[0][0], document)]
 
     def composed(self, document: dict[str, Any], path: Path, deep: int, arrays: Sequence[Any]) -> dict[str, Any]:
@@ -480,6 +489,11 @@ class _Expansion:
         shapes = [*map(_shape, arrays)] if others else []
         document = next((document for other, document in others if other.fits(shapes)), usual)
         return self.composed(document, path, deep + 1, arrays) if document["name"] in COMPOSED else document
+
+
+def _of_names(faults: Sequence[Fault]) -> UnknownName | InvalidInput:
+    """What is wrong with names of things, as one error."""
+    return (UnknownName if all(fault.code.startswith("unknown_") for fault in faults) else InvalidInput)(faults)
 
 
 def _bare(path: Path, item: object, registry: Registry[Any]) -> Iterator[Fault]:
