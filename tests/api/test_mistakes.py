@@ -4,6 +4,7 @@ A request that most would expect to work gives the number that it means. A mista
 words by which whoever made it can mend it.
 """
 
+import gzip
 from typing import Any, NamedTuple
 
 import httpx
@@ -523,6 +524,18 @@ async def test_mistakes_of_a_run_can_be_mended(client: httpx.AsyncClient) -> Non
         check(what, await client.post("/v1/train", json=request), told)
 
 
+async def test_all_that_is_wrong_with_a_list_or_a_table_is_told_at_once(client: httpx.AsyncClient) -> None:
+    rows = {"inputs": [[1, 2], [2, "x"], [3, 4]], "targets": [1, None, 2], "sample_weight": [1, 1, "y"]}
+    for path, request, pointers in (
+        ("/v1/train", {"data": rows, "loss": "mse"}, {"/data/targets/1", "/data/inputs/1/1", "/data/sample_weight/2"}),
+        ("/v1/train", {"data": OWN, "loss": "bce", "metrics": ["acuracy", "r3", "f1"]}, {"/metrics/0", "/metrics/1"}),
+        ("/v1/train/compare", {"data": OWN, "losses": ["hubber", "mse", "msee"]}, {"/losses/0", "/losses/2"}),
+        ("/v1/compare", {"models": {"a": P, "b": T}, "targets": T, "losses": ["hubber", "msee"]}, {"/losses/0", "/losses/1"}),
+    ):
+        problem = problem_of(await client.post(path, json=request))
+        assert {fault["pointer"] for fault in problem["errors"]} == pointers, problem
+
+
 async def test_both_lists_are_whole() -> None:
     refused = sum(isinstance(sent.expected, Hint) for ways in SENT.values() for sent in ways.values())
     assert len(SENT) >= 16
@@ -552,5 +565,14 @@ async def test_a_body_of_another_type_is_told_what_is_taken(client: httpx.AsyncC
         "/v1/evaluate", params={"loss": "mse"}, content=b"p,t\n1,2\n", headers={"content-type": "text/plain"}
     )
     assert "set the header Content-Type to text/csv or application/x-npz" in problem_of(file)["detail"]
+    for body, words in {
+        gzip.compress(b'{"loss": "mse"}'): "looks like gzip: say so in the header Content-Encoding",
+        '{"loss": "mse"}'.encode("utf-16"): "looks like UTF-16: send UTF-8",
+        '{"loss": "mse"}'.encode("utf-16-le"): "looks like UTF-16: send UTF-8",
+        b"PK\x03\x04\xff": "set the header Content-Type to application/x-npz",
+    }.items():
+        answer = await client.post("/v1/evaluate", content=body)
+        assert words in problem_of(answer)["detail"], words
+        assert answer.status_code == 400
     torn = await client.post("/v1/evaluate", params={"loss": "mse"}, content=b"", headers=CSV)
     assert (torn.status_code, problem_of(torn)["code"]) == (400, "malformed_table")
