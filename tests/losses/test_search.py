@@ -94,6 +94,7 @@ def test_the_right_loss_comes_first(question: str) -> None:
     assert found[0] in QUESTIONS[question].split(), found[:5]
 
 
+@pytest.mark.thorough
 def test_every_name_and_alias_finds_its_losses_first() -> None:
     names = {loss: {loss.name, *(alias.name for alias in loss.aliases)} for loss in NAMED.values()}
     for loss in NAMED.values():
