@@ -121,6 +121,7 @@ FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits inst
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
+    counterpart="categorical_cross_entropy",
 )
 def binary_cross_entropy(
     predictions: Array,

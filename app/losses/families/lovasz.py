@@ -30,6 +30,10 @@ SORTED = Cost(per_number=150.0)
         "v": "what intersection over union loses when this position is wrong besides all that are further off",
     },
     aliases=("lovasz", "LovaszHingeLoss", "lovasz_hinge_loss"),
+    equals=(
+        equal("kornia.losses.lovasz_hinge_loss(predictions[:, None], targets)", axes=("n m r",)),
+        equal("kornia.losses.LovaszHingeLoss()(predictions[:, None], targets)", axes=("n m r",)),
+    ),
     reference="Berman, Rannen Triki and Blaschko (2018), arXiv:1705.08790",
     properties=DIFFERENTIABLE | CONVEX | NON_NEGATIVE,
     weighs_rows=True,
