@@ -59,6 +59,8 @@ class Recommended(NamedTuple):
     task: Task
     traits: tuple[Trait, ...]
     recommendations: tuple[Recommendation, ...]
+    doubt: str | None = None
+    """What the targets leave open, where nobody has said it."""
 
 
 def _delta(data: Data) -> object:
