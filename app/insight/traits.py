@@ -286,22 +286,19 @@ def is_count(targets: Array) -> bool:
 
 
 def either(targets: Array) -> bool:
-    """Whether the targets are few whole numbers without a gap, which may be labels of classes as well as counts."""
-    if not is_count(targets):
-        return False
-    found = np.unique(targets)
-    return bool(2 < found.size <= MOST_CLASSES and found[0] <= 1 and found[-1] - found[0] == found.size - 1)
+    """Whether the targets are small whole numbers, three or more of them, which may be labels of classes as well as counts."""
+    return is_count(targets) and bool(targets.min() <= 1 and targets.max() <= MOST_CLASSES) and np.unique(targets).size > 2
 
 
 def _are_labels(targets: Array) -> bool:
-    """Whether few whole numbers without a gap are rather classes than counts.
+    """Whether small whole numbers without a gap are rather classes than counts.
 
     Counts of many levels rise to one of them and fall from there until hardly any are left, zeros apart; those of fewer levels
     are told by how near they are to a Poisson law.
     """
-    if not either(targets):
-        return False
     found, times = np.unique(targets, return_counts=True)
+    if found.size > MOST_CLASSES or found[0] > 1 or found[-1] - found[0] != found.size - 1:
+        return False
     if found.size <= FEW_CLASSES:
         return True
     body = times[1:] if found[0] == 0 else times
