@@ -186,7 +186,7 @@ def _note(measured: Measured, clusters: Codes | None, influences: Array | None) 
     if clusters is not None and n < FEW_CLUSTERS:
         reasons.append(f"there are only {n} clusters")
     if share > (HEAVY_LEANING if abs(leaning) > LEANING else HEAVY) + 4.0 / n:
-        reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {share:.0%} of the variance")
+        reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {100 * share:.0f} % of the variance")
     few = f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses"
     if skewness**2 / n > SKEWED:
         reasons.append(f"{few} of skewness {skewness:.2g}")

@@ -12,6 +12,7 @@ from app.insight.coverage import wilson
 from app.insight.distribution import concentration, histogram, l_skewness, moments
 from app.insight.measured import measure
 from app.insight.significance import holm
+from app.losses import LOSSES, check
 from tests.insight.made import SITES, batch, labels
 
 close = pytest.approx
@@ -224,6 +225,25 @@ def test_quantiles_are_covered() -> None:
     assert (both.expected, both.width) == (close(0.68), 2.0)
     assert both.observed == close((np.abs(targets) <= 1).mean())
     assert [share.expected for share in both.quantiles] == [0.16, 0.84]
+
+
+def test_an_interval_covers_as_the_two_quantiles_that_are_its_ends() -> None:
+    rng = np.random.default_rng(12)
+    targets, weights = rng.normal(size=400), rng.uniform(0.5, 2.0, 400)
+    lower, upper = rng.normal(-1.5, 0.3, 400), rng.normal(1.5, 0.3, 400)
+    ends = {"lower": lower, "upper": upper}
+    made = check(LOSSES["interval_score"], {"alpha": 0.1}, ends, targets, sample_weight=weights)
+    columns = batch("quantile", np.stack([lower, upper], axis=1), targets, weights, quantile=[0.05, 0.95])
+    found, same = (analyze(one, asked=QUICK).coverage for one in (made, columns))
+    assert found is not None
+    assert same is not None
+    assert found.width == close(np.average(upper - lower, weights=weights))
+    assert found.observed == close(np.average((lower <= targets) & (targets <= upper), weights=weights))
+    assert [found.expected, found.observed, *found.interval, found.width] == close(
+        [same.expected, same.observed, *same.interval, same.width]
+    )
+    for one, other in zip(found.quantiles, same.quantiles, strict=True):
+        assert [one.expected, one.observed, *one.interval] == close([other.expected, other.observed, *other.interval])
 
 
 def test_a_distribution_is_numpys_and_scipys() -> None:
