@@ -3,6 +3,7 @@
 For showing only: what is computed keeps the order of its operations, and with it its digits and its range.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from app.losses.expressions.steps import Term
@@ -30,15 +31,21 @@ Sum: TypeAlias = tuple[Product, ...]
 """Of no products: 0."""
 
 
-def simplified(output: Term) -> Sum:
-    """A step as a sum of products."""
+def simplified(output: Term, known: Mapping[str, Sum] = {}) -> Sum:
+    """A step as a sum of products; what is known of a name stands in its place."""
     steps = output.steps
     found: dict[int, Sum] = {}
     for index in steps.needed([output]):
         step = steps.all[index]
         inputs = [found[source] for source in step.inputs]
-        found[index] = _called(step.name, inputs) if inputs else _leaf(step.name, step.number)
+        found[index] = _called(step.name, inputs) if inputs else known.get(step.name, _leaf(step.name, step.number))
     return found[output.index]
+
+
+def vanishes(output: Term, parameters: Mapping[str, float]) -> bool:
+    """Whether a step is 0 for every prediction and target, as far as sums and products tell."""
+    numbers = {name: _leaf("", number) for name, number in parameters.items()}
+    return not simplified(output, {**numbers, "r": (*_leaf("p", 0.0), *_scaled(_leaf("y", 0.0), -1.0))})
 
 
 def _leaf(name: str, number: float) -> Sum:
