@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from app.serving.processes import ENVIRONMENT as IN_POOL
 from bench import pictures, report, tables, training, wire
 from bench.contenders import LONG
 from bench.insight import Analyzed, Written
@@ -56,7 +57,8 @@ ours; the limits hold for the ratio of the best times, in float64."""
 
 INSIGHT_NOTES = """\
 `/v1/analyze` without HTTP: check and analysis with 2000 resamples, against check and evaluation with value, per-sample losses
-and gradient. One thread, in turn, in one process; memory is what NumPy and Python ask for beyond the batch, at its highest."""
+and gradient. One thread, in turn, in a process that finds what those of the pool do; memory is what NumPy and Python ask for
+beyond the batch, at its highest."""
 
 WRITTEN_NOTES = """\
 A loss that is built in, and the same written as an expression: check, value, per-sample losses and gradient, as above."""
@@ -118,7 +120,7 @@ def _kernels(arguments: Sequence[str]) -> list[Timed]:
 
 
 def _insight(arguments: Sequence[str]) -> tuple[list[Analyzed], list[Written]]:
-    with running(["-m", "bench.insight", *arguments], PASSIVE) as process:
+    with running(["-m", "bench.insight", *arguments], IN_POOL) as process:
         assert process.stdout
         lines = [json.loads(line) for line in process.stdout]
         if process.wait():

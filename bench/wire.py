@@ -189,7 +189,7 @@ def beside(server: Started, tiny: bytes, large: bytes, seconds: float, result: C
 
 
 def ask_for(port: int, seconds: float) -> None:
-    """The message on standard input, behind its length, again and again, until the time is over; then the latencies on standard output."""
+    """The message on standard input, behind its length, again and again until the time is over; then their latencies."""
     message = sys.stdin.buffer.read(int(sys.stdin.buffer.readline()))
     ask = Connection(port).ask
     print("ready", flush=True)

@@ -138,16 +138,15 @@ def histogram(ordered: Array) -> Histogram | None:
     return Histogram(edges, np.diff(below))
 
 
-def worst(measured: Measured, most: int) -> tuple[Worst, ...]:
-    """The samples with the largest losses, largest first; of equal ones the first."""
+def worst(measured: Measured, ordered: Array, most: int) -> tuple[Worst, ...]:
+    """The samples with the largest losses, which are given in order too, largest first; of equal ones the first."""
     losses, n = measured.losses, measured.n
     most = min(most, n)
     if not most:
         return ()
     places: NDArray[np.intp] = np.arange(n, dtype=np.intp)
     if most < n // 4:
-        bound = np.partition(losses, n - most)[n - most]
-        places = np.flatnonzero(losses >= bound)
+        places = np.flatnonzero(losses >= ordered[n - most])
     order = places[np.argsort(-losses[places], kind="stable")[:most]]
     with np.errstate(all="ignore"):
         terms = losses * measured.weights if _weighted(measured) else losses
