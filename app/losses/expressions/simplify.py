@@ -3,6 +3,7 @@
 For showing only: what is computed keeps the order of its operations, and with it its digits and its range.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -29,6 +30,7 @@ class Product(NamedTuple):
 
 Sum: TypeAlias = tuple[Product, ...]
 """Of no products: 0."""
+SMALLEST = sys.float_info.min
 
 
 def simplified(output: Term, known: Mapping[str, Sum] = {}) -> Sum:
@@ -93,6 +95,8 @@ def _as_product(terms: Sum) -> Product:
         return terms[0]
     numbers = {product.number for product in terms}
     common = numbers.pop() if len(numbers) == 1 else 1.0
+    if abs(common) < SMALLEST:  # it has no reciprocal, or has vanished
+        common = 1.0
     return Product(common, ((Call("", (_scaled(terms, 1.0 / common),)), 1.0),))
 
 
@@ -127,6 +131,6 @@ def _power(terms: Sum, exponent: float) -> Sum | None:
         return None
     try:
         scale = number**exponent
-    except OverflowError:
+    except (OverflowError, ZeroDivisionError):  # a number that has no reciprocal: it is beyond the range, or has vanished
         return None
     return _of(Product(scale), Product(1.0, tuple((factor, base * exponent) for factor, base in factors))) if scale else None
