@@ -10,25 +10,25 @@ COVERAGE := --cov --cov-report=term:skip-covered
 VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' app/version.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve key test check openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks
+.PHONY: help serve key test test-thorough check openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks
 .PHONY: lock image release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{printf "make %-13s %s\n", $$1, $$2}'
 
-# Page faults are what large arrays cost most: huge pages, in one arena for all threads. What the code needs to be right or
-# fast in any other way it sets itself, however it is started.
-serve bench: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1
 serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and so on, change its settings
-	$(BIN)/python -m app.main
+	$(BIN)/python -m app
 
 key: $(VENV)/.runtime ## make an API key: make key NAME=ci SCOPES=evaluate,train [EXPIRES=2027-01-31T00:00:00Z] [KEYS_FILE=keys.json]
 	@$(BIN)/python -m app.serving.keys '$(NAME)' '$(SCOPES)' $(if $(EXPIRES),--expires '$(EXPIRES)') $(if $(KEYS_FILE),--file '$(KEYS_FILE)')
 
 # Tests start the service many times: compiled anew each time, it takes half as long again.
-test: export PYTHONDONTWRITEBYTECODE =
+test test-thorough: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(COVERAGE))
+
+test-thorough: $(VENV)/.dev ## run what `make test` leaves out: every loss under every setting, and what takes long
+	$(BIN)/python -m pytest -m thorough $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types (of JavaScript too where node is), and whether files that are generated are what the code says
 	$(BIN)/ruff check
@@ -37,11 +37,13 @@ check: $(VENV)/.dev ## lint, format, types (of JavaScript too where node is), an
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/pyrightconfig.json
 	$(BIN)/python -m app.api.openapi --check
 	$(BIN)/python -m app.api.vega --check
+	$(BIN)/python -m docs.losses --check
 	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE)/.installed && $(NODE)/.bin/tsc -p tests/browser; fi
 
-openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md anew
+openapi: $(VENV)/.dev ## write openapi/, the answers in it, docs/settings.md and docs/losses.md anew
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
+	$(BIN)/python -m docs.losses
 
 screenshots: $(VENV)/.dev ## take the README's pictures of the page anew; needs Chromium
 	$(BIN)/python -m docs.screenshots

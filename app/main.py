@@ -2,13 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.calls import CALLS
-from app.api.docs import described
 from app.api.metrics import METRICS
 from app.serving.budget import Budget
 from app.serving.buffers import Buffers
@@ -56,7 +55,6 @@ def create_app(settings: Settings | None = None, calls: Sequence[Call] = CALLS, 
         Quotas(counters.quotas),
         Tally(counters.metrics),
         LiveKeys(settings, counters.keys) if settings.keys or settings.keys_file else None,
-        cache(partial(described, calls)),
     )
     if settings.metrics_port is not None:
         calls = [call for call in calls if call is not METRICS]

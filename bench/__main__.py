@@ -39,7 +39,7 @@ which is counted. The client keeps one connection and sends the same bytes again
 the server and its children, from the kernel's CPU clocks: the median of the rounds (least to greatest). Latencies are
 pooled over rounds; with fewer than 100 requests p99 is about the slowest. Peak RSS is the sum of the processes' VmHWM,
 reset for each size. Rounds are interleaved, and ratios are the medians of the ratios within each round. `uvicorn --factory`
-is `app.main:create_app` started without anything that the Makefile sets; the allocator and BLAS are then as the code alone
+is `app.main:create_app` started without anything that `python -m app` sets; the allocator and BLAS are then as the code alone
 leaves them."""
 
 PRICE_NOTES = """\

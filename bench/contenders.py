@@ -135,7 +135,7 @@ def _uvicorn(name: str) -> tuple[str, ...]:
     return ("-m", "uvicorn", *settings, "--port", "{port}", f"bench.rivals:{name}")
 
 
-OURS = ("-m", "app.main")
+OURS = ("-m", "app")
 OURS_BARE = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port", "{port}", "--factory", "app.main:create_app")
 
 JSON = Contender("Criterion, JSON", OURS, _json_to("/v1/evaluate"))

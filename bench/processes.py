@@ -10,13 +10,14 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.serving.environment import ENVIRONMENT as SERVED_WITH
+
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
-SERVED_WITH = dict(re.findall(r"^serve\b.*: export (\w+) \?= (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
-"""What `make serve` sets, here for every contender; what is set already wins, as it does there."""
 ENVIRONMENT = {**SERVED_WITH, **os.environ, "PYTHONPATH": str(ROOT)}
+"""What `python -m app` sets, here for every contender; what is set already wins, as it does there."""
 BARE = {name: value for name, value in ENVIRONMENT.items() if name not in SERVED_WITH}
-"""What somebody has who starts the service without the Makefile."""
+"""What somebody has who starts the service without all that."""
 
 LARGEST_ANSWER = 1 << 27
 START_SECONDS = 30

@@ -64,7 +64,7 @@ def serving() -> Generator[str]:
     """The address of a service that is there for the time being."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
-    with subprocess.Popen([sys.executable, "-m", "app.main"], env=os.environ | {"CRITERION_PORT": str(port)}) as process:
+    with subprocess.Popen([sys.executable, "-m", "app"], env=os.environ | {"CRITERION_PORT": str(port)}) as process:
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address)

@@ -99,12 +99,12 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, **settings: object) -> Iterator[Server]:
-    """`python -m app.main` with these settings, on a port of its own."""
+    """`python -m app` with these settings, on a port of its own."""
     host, port = "127.0.0.1", _free_port()
     settings = {"host": host, "port": port, **settings}
     environment = {f"CRITERION_{name.upper()}": str(value) for name, value in settings.items()}
     log = folder / f"server-{port}.log"
-    command = [sys.executable, "-m", "app.main"]
+    command = [sys.executable, "-m", "app"]
     with (
         log.open("wb") as output,
         subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=subprocess.PIPE) as process,

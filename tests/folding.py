@@ -1,7 +1,8 @@
-"""Many cases of one thing as one test of it: setting up a test for each would cost more than most cases do."""
+"""Many cases of one thing as one test of it, or as two: setting up a test for each would cost more than most cases do."""
 
 import functools
 import inspect
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,10 +13,14 @@ T = TypeVar("T")
 
 
 def folded(name: str, cases: Iterable[T], of: Callable[[T], object]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The test is made with every case under this name, one test for all of the same thing; a case that fails is named."""
+    """The test is made with every case under this name: for each thing one case in `make test`, the rest in `make test-thorough`.
+
+    Which one differs from thing to thing, so that those of all things are of all kinds. A case that fails is named.
+    """
     groups: dict[str, list[T]] = {}
     for case in cases:
         groups.setdefault(str(of(case)), []).append(case)
+    parameters = [parameter for thing, found in groups.items() for parameter in _parameters(thing, found)]
 
     def decorated(test: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(test)
@@ -31,9 +36,28 @@ def folded(name: str, cases: Iterable[T], of: Callable[[T], object]) -> Callable
                     await test(**{name: case}, **given)
 
         made = with_every_case_in_turn if inspect.iscoroutinefunction(test) else with_every_case
-        return pytest.mark.parametrize(name, list(groups.values()), ids=list(groups))(made)
+        return pytest.mark.parametrize(name, parameters)(made)
 
     return decorated
+
+
+def one_of_each(things: Iterable[T], kind: Callable[[T], object]) -> list[Any]:
+    """Parameters of a test that knows none of these things by its name: the first of each kind in `make test`, the others in
+    `make test-thorough`."""
+    seen: set[object] = set()
+    parameters: list[Any] = []
+    for thing in things:
+        marks = [pytest.mark.thorough] if kind(thing) in seen else []
+        seen.add(kind(thing))
+        parameters.append(pytest.param(thing, marks=marks))
+    return parameters
+
+
+def _parameters(thing: str, cases: list[T]) -> Iterator[object]:
+    first = zlib.crc32(thing.encode()) % len(cases)
+    yield pytest.param(cases[first : first + 1], id=thing)
+    if len(cases) > 1:
+        yield pytest.param([*cases[:first], *cases[first + 1 :]], id=f"{thing}-further", marks=pytest.mark.thorough)
 
 
 @contextmanager

@@ -51,8 +51,8 @@ def children(pid: int) -> list[int]:
 
 
 def template_of(server: Server) -> int:
-    """The process from which a server's pool forks its own."""
-    (template,) = (pid for pid in children(server.process.pid) if "app.serving.template" in command(pid))
+    """The process from which a server's pool forks its own: with one server process its only child."""
+    (template,) = children(server.process.pid)
     return template
 
 
@@ -80,6 +80,12 @@ def processor_time(pid: int) -> float:
 def memory(pid: int, what: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+
+
+def shared_out(pid: int) -> int:
+    """The bytes of memory of a process, each page that several have by the share of one: those of all add up."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 @contextmanager

@@ -188,12 +188,13 @@ def test_a_call_is_answered_guarded_and_documented(answers: dict[str, Any]) -> N
 def outcomes(root: Path, *files: str) -> dict[str, str]:
     """The outcome of each test of what was added, by its name."""
     chosen = " or ".join(f"({tests})" for tests in TESTS.values())
-    result = run(root, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "--tb=no", "-vv", "-k", chosen, *files)
+    result = run(root, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "--tb=no", "-vv", "-m", "", "-k", chosen, *files)
     found = dict(re.findall(r"^(tests/\S.*?) (PASSED|FAILED|ERROR)", result.stdout, re.MULTILINE))
     assert found, result.stdout + result.stderr
     return found
 
 
+@pytest.mark.thorough
 def test_the_tests_over_the_registries_test_each(changed: Path) -> None:
     found = outcomes(changed, "tests/losses", "tests/training/test_optimizers.py", "tests/serving/test_pipeline.py")
     assert not [test for test, outcome in found.items() if outcome != "PASSED"]
@@ -211,6 +212,7 @@ MISTAKES = [
 """What was added, what is right in it, what is wrong, and the test that finds it."""
 
 
+@pytest.mark.thorough
 def test_the_tests_over_the_registries_find_a_mistake_in_each(changed: Path, tmp_path: Path) -> None:
     root = tmp_path / "mistaken"
     shutil.copytree(changed, root)

@@ -52,11 +52,12 @@ def recorded() -> dict[str, Any]:
     return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"problems": {}}
 
 
-async def record(app: Service, keyed: Service, key: str) -> dict[str, Any]:
-    """The same anew, from the service itself; `keyed` has keys, of which this one may ask once, and may not train."""
+async def record(app: Service, keyed: Service, key: str, document: Document) -> dict[str, Any]:
+    """The same anew, from the service that the document describes; `keyed` has keys, of which this one may ask once, and may
+    not train."""
     answers: dict[str, Any] = {}
     async with app.running():
-        for name, path, operation in operations(app.state.document()):
+        for name, path, operation in operations(document):
             asked = _example(name.partition(" ")[0], path, operation)
             if asked is not None:
                 status, answer = await _ask(app, asked)

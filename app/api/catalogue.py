@@ -1,9 +1,9 @@
 """GET /v1/models, /v1/optimizers, ...: what a training run may name, one catalogue for each kind."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Annotated, Any
 
-from fastapi import Path
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -11,6 +11,7 @@ from app.api.equals import EqualEntry, equal_entries
 from app.api.specs import Spec, parameter_schemas
 from app.api.training import DATASET_SPECS, METRIC_SPECS, MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
 from app.registry import Declared, Registry
+from app.serving.address import Path
 from app.serving.call import Call
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Metric
 
@@ -39,11 +40,14 @@ def _catalogue(
     kind: str, registry: Registry[Any], specs: Mapping[str, type[Spec]], example: Callable[[Any], dict[str, Any]]
 ) -> tuple[Call, Call]:
     """The two calls that list and describe what is in a registry."""
-    entries = {name: _entry(declared, specs[name], example(declared)) for name, declared in registry.items()}
     listing: Any = TypedDict(f"{kind.capitalize()}", {kind: list[Entry]})  # pyright: ignore[reportGeneralTypeIssues]  # named by its kind
 
+    @cache
+    def entries() -> dict[str, Entry]:
+        return {name: _entry(declared, specs[name], example(declared)) for name, declared in registry.items()}
+
     def list_all() -> dict[str, list[Entry]]:
-        return {kind: list(entries.values())}
+        return {kind: list(entries().values())}
 
     def describe(
         name: Annotated[
@@ -51,7 +55,7 @@ def _catalogue(
         ],
     ) -> Entry:
         declared, _ = registry.find(name)
-        return entries[declared.name]
+        return entries()[declared.name]
 
     list_all.__doc__ = f"Every {registry.noun} that a training run may name, with its parameters."
     describe.__doc__ = f"One {registry.noun}, with its parameters and a request that uses it."

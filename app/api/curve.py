@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, cast
 
 import numpy as np
-from fastapi import Path, Query
 from pydantic import Field, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
@@ -18,7 +17,7 @@ from app.insight.curves import Axis, Curve, Kind, Oblique, Vertical, axis_of, cu
 from app.losses import NAMED
 from app.losses.numerics.stable import Array
 from app.losses.sums import AnyBound
-from app.serving.address import Rest
+from app.serving.address import Path, Query, Rest
 from app.serving.call import Call
 from app.serving.pictures import ENDINGS
 from app.serving.problems import from_pydantic
@@ -89,10 +88,10 @@ def draw_curve(
     rest: Rest,
     against: Annotated[
         str | None,
+        Field(max_length=1000),
         WithJsonSchema({"type": "string", "maxLength": 1000}),
         Query(
             description="Other losses on the same axis: names with commas between, or a list of losses in JSON.",
-            max_length=1000,
             openapi_examples=DRAWN_AGAINST,
         ),
     ] = None,
@@ -100,8 +99,9 @@ def draw_curve(
     high: Annotated[Bound, Query(description="Where x ends.")] = None,
     points: Annotated[
         int | None,
+        Field(ge=2, le=2001),
         WithJsonSchema({"type": "integer", "minimum": 2, "maximum": 2001, "examples": [5]}),
-        Query(description="How many x there are: 201 unless said.", ge=2, le=2001),
+        Query(description="How many x there are: 201 unless said."),
     ] = None,
     target: Annotated[Bound, Query(description="The target; by default 0 for a residual, else 1.")] = None,
 ) -> CurveResponse:

@@ -3,14 +3,13 @@
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import Path
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.files import read_by
 from app.api.training import DATASET_SPECS
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName
-from app.serving.address import Rest
+from app.serving.address import Path, Rest
 from app.serving.call import Call
 from app.training import DATASETS
 

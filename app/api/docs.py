@@ -1,23 +1,21 @@
 """The OpenAPI document and its page: Swagger UI from the package, with no call to any other host."""
 
 from collections.abc import Sequence
-from importlib.resources import files
+from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Annotated, Any
-
-from fastapi import Path as InPath
 
 from app.api.answers import recorded
 from app.api.assets import Assets, page
 from app.api.document import finished
+from app.serving.address import Path as InPath
 from app.serving.call import Call
 from app.serving.content import Content
-from app.serving.document import document
-from app.serving.state import State
 from app.version import VERSION
 from app.wire.json import encode
 
-SWAGGER_UI = Path(str(files("fastapi_swagger") / "resources"))
+SWAGGER_UI = Path(str(distribution("fastapi-swagger").locate_file("fastapi_swagger/resources")))
 SCRIPT = Path(__file__).with_name("docs.js")
 SERVED = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
 ASSETS = Assets({path.name: path.read_bytes() for path in (SCRIPT, *(SWAGGER_UI / name for name in SERVED))})
@@ -81,6 +79,8 @@ The `code` of a fault says which rule was broken:
 
 def described(calls: Sequence[Call]) -> dict[str, Any]:
     """The OpenAPI document of these calls."""
+    from app.serving.document import document  # and with it FastAPI, which nothing else needs
+
     made = document(
         calls,
         title="Criterion",
@@ -94,8 +94,15 @@ def described(calls: Sequence[Call]) -> dict[str, Any]:
     return finished(made, recorded())
 
 
-def openapi(state: State) -> Content:
-    return Content((encode(state.document()),))
+def openapi() -> Content:
+    return Content((_encoded(),))
+
+
+@cache
+def _encoded() -> bytes:
+    from app.api.calls import CALLS  # this one among them
+
+    return encode(described(CALLS))
 
 
 def docs() -> Content:
@@ -107,7 +114,7 @@ def static(version: Annotated[str, InPath()], name: Annotated[str, InPath()]) ->
 
 
 CALLS = (
-    Call(method="GET", path="/openapi.json", function=openapi, summary="The OpenAPI document", constant=True),
+    Call(method="GET", path="/openapi.json", function=openapi, summary="The OpenAPI document", constant=True, lane="large"),
     Call(method="GET", path="/docs", function=docs, summary="Swagger UI", constant=True),
     Call(method="GET", path="/docs/static/{version}/{name}", function=static, summary="A file of Swagger UI", constant=True),
 )

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, cast, get_args
 
 import numpy as np
-from fastapi import Path
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -27,6 +26,7 @@ from app.losses.inputs import Input
 from app.losses.outputs import AnyLoss, NonFiniteAs, arrays_by_name, in_words, outputs_of
 from app.losses.sums import batch_of, evaluate
 from app.registry import did_you_mean
+from app.serving.address import Path
 from app.serving.call import Call
 from app.serving.content import Content, Piece
 from app.serving.exchange import Exchange
@@ -74,7 +74,13 @@ REQUEST_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["inputs"],
                     "properties": {"inputs": {"type": "array", "items": {"type": "object"}}},
-                }
+                },
+                "example": {
+                    "inputs": [
+                        {"name": "predictions", "datatype": "FP64", "shape": [2], "data": [2.5, 0.0]},
+                        {"name": "targets", "datatype": "FP64", "shape": [2], "data": [3.0, -0.5]},
+                    ]
+                },
             },
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },

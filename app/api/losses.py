@@ -1,12 +1,12 @@
 """GET /v1/losses: the catalogue of everything that can be evaluated."""
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Path, Query
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
@@ -24,6 +24,7 @@ from app.losses.outputs import outputs_of
 from app.losses.search import search as search_losses
 from app.losses.symbols import symbols_of
 from app.registry import did_you_mean
+from app.serving.address import Path, Query
 from app.serving.call import Call
 from app.training.objective import untrainable_because
 from app.wire.json import decode, encode
@@ -37,6 +38,10 @@ class EncodingEntry(TypedDict):
     shapes: Annotated[list[str], Field(description="As axes: n samples, k classes, *d any further axes.", examples=[["n *d"]])]
     accepts: Annotated[list[str], Field(description="Other encodings that are taken and converted.")]
     when: Annotated[str, Field(description="The condition under which it holds; empty where it always does.")]
+    range: Annotated[
+        list[float | None],
+        Field(description="The two ends between which its numbers lie, null where there is none.", examples=[[0.0, None]]),
+    ]
 
 
 class SymbolEntry(TypedDict):
@@ -154,11 +159,11 @@ def list_losses(
     ] = None,
     search: Annotated[
         str | None,
+        Field(max_length=200),
         WithJsonSchema({"type": "string", "maxLength": 200}),
         Query(
             description="Only losses that these words fit, the likeliest first: names, what they are called elsewhere, or what "
             "they are for.",
-            max_length=200,
             examples=["robust regression"],
         ),
     ] = None,
@@ -264,8 +269,14 @@ def _side(loss: Loss | Sum, side: str) -> list[EncodingEntry] | dict[str, list[E
 
 
 def _encoding(when: str, encoding: Encoding) -> EncodingEntry:
+    span = encoding.domain.span
     return EncodingEntry(
-        name=encoding.name, meaning=encoding.meaning, shapes=list(encoding.axes), accepts=list(encoding.accepts), when=when
+        name=encoding.name,
+        meaning=encoding.meaning,
+        shapes=list(encoding.axes),
+        accepts=list(encoding.accepts),
+        when=when,
+        range=[end if math.isfinite(end) else None for end in (span.low, span.high)],
     )
 
 

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Header
-
+from app.serving.address import Header
 from app.serving.call import Call
 from app.serving.content import Content
 from app.serving.metrics import exposition

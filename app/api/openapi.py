@@ -97,7 +97,7 @@ def _recorded(check: bool) -> bool:
     key, entry = new_key("ci", ["evaluate"])
     entry["quota"] = {"requests": {"limit": 1, "seconds": 60}}
     keyed = create_app(Settings(keys=SecretStr(json.dumps({"keys": [entry]}))))
-    answers = asyncio.run(record(create_app(), keyed, key))
+    answers = asyncio.run(record(create_app(), keyed, key, described(CALLS)))
     if same(answers, recorded()):
         return True
     if not check:

@@ -4,9 +4,8 @@ import gzip
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Path as InPath
-
 from app.api.assets import Assets, page
+from app.serving.address import Path as InPath
 from app.serving.call import Call
 from app.serving.content import Content
 

@@ -1,6 +1,7 @@
 """What stands in a request's address and head: the parameters of a call that are marked by Path, Query and Header.
 
-They are checked by a Pydantic model made of the function's own signature, which is also what FastAPI documents.
+They are checked by a Pydantic model made of the function's own signature, which is also what FastAPI documents. The marks are
+named as FastAPI's, and are not these: to load them takes as long as all of Pydantic, and only the document needs FastAPI.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,6 @@ from functools import cached_property, lru_cache
 from inspect import Parameter
 from typing import Annotated, Any, TypeAlias, cast, get_args, get_origin
 
-from fastapi import params
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from app.serving.problems import from_pydantic
@@ -19,13 +19,34 @@ Strings: TypeAlias = Mapping[str, str]
 Lists: TypeAlias = Mapping[str, Sequence[str]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Where a parameter stands; its bounds stand beside it, in Pydantic's words."""
+
+    description: str | None = None
+    examples: list[Any] | None = None
+    include_in_schema: bool = True
+
+
+class Path(Mark):
+    """In the path, under its name."""
+
+
+class Query(Mark):
+    """In the query, under its name: the last of several, unless its type is a list."""
+
+
+class Header(Mark):
+    """In the head, under its name with hyphens."""
+
+
 class Rest(dict[str, list[str]]):
     """What the query says beyond the parameters that are marked: for the call's function to check."""
 
 
-def marker(parameter: Parameter) -> params.Param | None:
+def marker(parameter: Parameter) -> Mark | None:
     """The Path, Query or Header that a parameter is marked by."""
-    marks = [mark for mark in get_args(parameter.annotation)[1:] if isinstance(mark, params.Param)]
+    marks = [mark for mark in get_args(parameter.annotation)[1:] if isinstance(mark, Mark)]
     return marks[0] if marks else None
 
 
@@ -36,13 +57,13 @@ class Address:
     parameters: Mapping[str, Parameter]
 
     @cached_property
-    def marks(self) -> Mapping[str, params.Param]:
+    def marks(self) -> Mapping[str, Mark]:
         return {name: mark for name, parameter in self.parameters.items() if (mark := marker(parameter))}
 
     @cached_property
     def query(self) -> tuple[str, ...]:
         """The query parameters that it takes."""
-        return tuple(name for name, mark in self.marks.items() if isinstance(mark, params.Query))
+        return tuple(name for name, mark in self.marks.items() if isinstance(mark, Query))
 
     @cached_property
     def _model(self) -> type[BaseModel]:
@@ -55,7 +76,7 @@ class Address:
 
     @cached_property
     def _of_head(self) -> bool:
-        return any(isinstance(mark, params.Header) for mark in self.marks.values())
+        return any(isinstance(mark, Header) for mark in self.marks.values())
 
     @cached_property
     def _of_path(self) -> Callable[[tuple[tuple[str, str], ...]], dict[str, Any]]:
@@ -76,10 +97,10 @@ class Address:
             raise from_pydantic(error, found) from None
         return {name: getattr(model, name) for name in self.marks}
 
-    def _found(self, name: str, mark: params.Param, path: Strings, query: Lists, head: Mapping[bytes, bytes]) -> object:
-        if isinstance(mark, params.Path):
+    def _found(self, name: str, mark: Mark, path: Strings, query: Lists, head: Mapping[bytes, bytes]) -> object:
+        if isinstance(mark, Path):
             return path.get(name)
-        if isinstance(mark, params.Header):
+        if isinstance(mark, Header):
             value = head.get(name.replace("_", "-").encode())
             return None if value is None else value.decode("latin-1")
         values = query.get(name)
@@ -89,8 +110,6 @@ class Address:
 
 def _field(parameter: Parameter) -> tuple[Any, Any]:
     base, *metadata = get_args(parameter.annotation)
-    kept = tuple(mark for mark in metadata if not isinstance(mark, params.Param))
-    mark = marker(parameter)
-    bounds = tuple(mark.metadata) if mark else ()
+    kept = tuple(mark for mark in metadata if not isinstance(mark, Mark))
     default = ... if parameter.default is Parameter.empty else parameter.default
-    return Annotated[(base, *kept, *bounds)] if kept or bounds else base, default
+    return Annotated[(base, *kept)] if kept else base, default

@@ -1,17 +1,19 @@
 """The calls as an OpenAPI document: FastAPI writes it from the functions' own signatures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
-from inspect import Signature, getdoc, signature
-from typing import Any, get_args
+from inspect import Parameter, Signature, getdoc, signature
+from typing import Annotated, Any, get_args
 
+from fastapi import params
 from fastapi.openapi.utils import get_openapi
-from fastapi.params import Path
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 from starlette.responses import JSONResponse, PlainTextResponse
 from typing_extensions import is_typeddict
 
+from app.serving.address import Header, Mark, Path, Query
 from app.serving.call import Call
 from app.serving.pictures import PNG, SVG, THEME, VEGA_LITE, Theme
 from app.serving.problems import Problem, phrase
@@ -97,9 +99,19 @@ def _endpoint(call: Call) -> Callable[[], None]:
 
     hidden = {name for name, mark in call.address.marks.items() if isinstance(mark, Path) and f"{{{name}}}" not in call.path}
     documented = {*call.address.marks, call.request if call.model else None} - hidden
-    shown = [parameter for name, parameter in call.parameters.items() if name in documented]
+    shown = [_marked(parameter) for name, parameter in call.parameters.items() if name in documented]
     endpoint.__signature__ = Signature(shown)  # pyright: ignore[reportFunctionMemberAccess]  # which inspect reads
     return endpoint
+
+
+FASTAPIS: Mapping[type[Mark], Callable[..., params.Param]] = {Path: params.Path, Query: params.Query, Header: params.Header}
+
+
+def _marked(parameter: Parameter) -> Parameter:
+    """The parameter with FastAPI's mark for ours."""
+    base, *metadata = get_args(parameter.annotation) or (parameter.annotation,)
+    marks = [FASTAPIS[type(mark)](**asdict(mark)) if isinstance(mark, Mark) else mark for mark in metadata]
+    return parameter.replace(annotation=Annotated[(base, *marks)] if marks else base)
 
 
 def _returned(call: Call) -> Any:

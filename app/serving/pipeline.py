@@ -73,7 +73,6 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """The service with its processes, from before its first request to after its last."""
-        self.state.document()  # which takes a while, once
         await self.state.pool.start()
         beside = [asyncio.create_task(self.observer.show())]
         if self.state.keys:

@@ -6,12 +6,12 @@ import os
 import pickle
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app.errors import CallerError
+from app.serving import environment, template
 from app.serving.buffers import Buffer
 from app.serving.child import EVENTS, HEAD, QUESTION, Message, Order, Outcome
 
@@ -22,34 +22,18 @@ FORK_SECONDS = 5.0
 CHUNK_BYTES = 64 * 1024
 """How much is read from a process at a time."""
 
-ENVIRONMENT = {
-    # OpenBLAS's threads get in the way of ours, and a process that forks may have none
-    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    # Page faults are what large arrays cost most: huge pages, in one arena for all threads; and by its own thresholds
-    # malloc would give arrays back to the system and take them anew at every step. They are above the largest array.
-    "GLIBC_TUNABLES": ":".join(
-        (
-            "glibc.malloc.hugetlb=1",
-            "glibc.malloc.arena_max=1",
-            "glibc.malloc.mmap_threshold=1073741824",
-            "glibc.malloc.trim_threshold=1073741824",
-        )
-    ),
-}
-"""What a template and its children find, whatever the server was started with."""
-
 
 class Template:
     """A process that forks children. OSError where it is dead, stopped, or cannot."""
 
-    def __init__(self, modules: Iterable[str]) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         self._requests, theirs = socket.socketpair()
         self._requests.setblocking(False)
         self._has_forked = False
-        command = [sys.executable, "-m", "app.serving.template", str(theirs.fileno()), *modules]
-        environment = os.environ | ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        # what this process has loaded would be loaded once more; where it has threads, a fork may come in the middle of one
+        start = template.forked if environment.fits() and threading.active_count() == 1 else template.spawned
         with theirs:
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment)
+            self._pid = start(theirs, modules)
 
     async def fork(self) -> "Child":
         """A new child, ready for its first order."""
@@ -68,8 +52,8 @@ class Template:
 
     def close(self) -> None:
         self._requests.close()
-        self._process.kill()
-        self._process.wait()
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
 
 
 class Child:

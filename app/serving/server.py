@@ -1,7 +1,6 @@
 """The server's processes: uvicorn on sockets of our own, so that connections are dealt to all of them."""
 
 import contextlib
-import ctypes
 import logging
 import resource
 import signal
@@ -14,6 +13,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.serving.environment import MMAP_THRESHOLD, TRIM_THRESHOLD, set_malloc
 from app.serving.log import configure, tell
 from app.serving.workers import Workers
 from app.settings import Settings
@@ -22,8 +22,8 @@ log = logging.getLogger("criterion")
 
 BACKLOG = 2048
 DESCRIPTORS_BESIDE_CONNECTIONS = 512
-MALLOC = {-1: 8 * 1024**2, -3: 4 * 1024**2}
-"""M_TRIM_THRESHOLD, M_MMAP_THRESHOLD. By its own thresholds malloc gives a piece of a body back to the system as soon as it is
+MALLOC = {TRIM_THRESHOLD: 8 * 1024**2, MMAP_THRESHOLD: 4 * 1024**2}
+"""By its own thresholds malloc gives a piece of a body back to the system as soon as it is
 freed, and page faults cost more than all else that is done with it; or it keeps tens of megabytes after a large one."""
 
 Factory = Callable[[], object] | str
@@ -108,7 +108,7 @@ class Config(uvicorn.Config):
         self.protocol = protocol
 
     def load(self) -> None:
-        _set_malloc()
+        set_malloc(MALLOC)
         configure(self.settings.log_format, self.settings.log_level)
         self.http = self.protocol(self.settings)
         super().load()
@@ -167,10 +167,3 @@ def _allow_descriptors(wanted: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted and soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-
-
-def _set_malloc() -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
-    if mallopt is not None:
-        for parameter, value in MALLOC.items():
-            mallopt(parameter, value)

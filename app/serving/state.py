@@ -1,8 +1,6 @@
 """What one server process has, for the calls that ask for it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from app.errors import ShuttingDown, Unavailable
 from app.serving.budget import Budget
@@ -26,8 +24,6 @@ class State:
     tally: Tally
     keys: LiveKeys | None
     """The keys in force, where keys are asked for."""
-    document: Callable[[], dict[str, Any]]
-    """The OpenAPI document."""
 
     def gauges(self) -> dict[Series, float]:
         """What is true of this process now, as metrics."""

@@ -16,6 +16,7 @@ import pytest
 
 from tests.api.problem import problem_of
 from tests.conftest import ROOT, SERVER_LIMIT, Server, serving
+from tests.processes import pool_of, shared_out, template_of
 
 REQUEST = json.dumps({"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}).encode()
 HEAD = b"POST /v1/evaluate HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
@@ -268,3 +269,13 @@ def test_a_setting_that_makes_no_sense_is_one_line_and_status_2(variable: str, g
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"CRITERION_{variable}: {line}\n"
+
+
+REST_BYTES = 90 * 1024**2
+
+
+def test_a_server_that_has_just_started_shares_its_memory_with_its_processes(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        processes = [running.process.pid, template_of(running), *pool_of(running)]
+        assert len(processes) == 3
+        assert sum(map(shared_out, processes)) < REST_BYTES

@@ -95,7 +95,22 @@ _REAL: Mapping[str, Draw] = {
 }
 _FLAGS: Mapping[str, Draw] = {"random": _picks(0.0, 1.0)}
 DRAWS: Mapping[str, Mapping[str, Draw]] = {
-    **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value", "log_risk", "list_scores", "ensemble"), _REAL),
+    **dict.fromkeys(
+        (
+            "real",
+            "score",
+            "logit",
+            "logits",
+            "scores",
+            "value",
+            "log_risk",
+            "list_scores",
+            "ensemble",
+            "vector_ensemble",
+            "outcome",
+        ),
+        _REAL,
+    ),
     "time": {"random": _positive},
     "event": {"random": _picks(0.0, 1.0)},
     "embedding": {"random": _normal, "ties": _GRID, "zeros": _first_row(0.0, _normal), "saturated": _short},

@@ -18,11 +18,12 @@ from app.losses.evaluate import evaluate
 from app.losses.form import bind
 from app.losses.numerics.stable import Array
 from app.losses.outputs import OUTPUTS
-from tests.losses.drawing import Case, cases, default_cases, one_of_each_form, over, sides
+from tests.folding import folded
+from tests.losses.drawing import Case, cases, default_cases, one_of_each_form, sides
 
 N = 5
 WITH_GRADIENT = one_of_each_form(case for case in default_cases() if case.loss.differentiable)
-each_case = over(WITH_GRADIENT)
+each_case = folded("case", WITH_GRADIENT, of=lambda case: case.loss.family)
 
 
 def given(name: str, predictions: Any, targets: Any, sample_weight: Any = None, mask: Any = None, **parameters: Any) -> Given:

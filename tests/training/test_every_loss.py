@@ -7,6 +7,7 @@ import pytest
 
 from app.training import Chosen, Holdout, Table, finish, history, prepare, start, stopped
 from app.training.learners import learner
+from tests.folding import one_of_each
 from tests.losses.drawing import Case
 from tests.training.plans import Array, default_training_cases, inputs, loss, mlp, model, optimizer, plan, targets, trained
 
@@ -19,10 +20,10 @@ SATURATED = {"approx_ndcg", "approx_mrr", "pairwise_soft_zero_one", "ramp"}
 
 Of a ramp that is a score of 1 or −1: one class costs nothing there and the other all that it can, so that neither pulls."""
 
-each_case = pytest.mark.parametrize("case", default_training_cases(), ids=str)
+each_case = pytest.mark.parametrize("case", one_of_each(default_training_cases(), lambda case: case.loss.family), ids=str)
 # the first case of each has hard labels: a hinge of soft ones, none of them above a half, is least where all scores are alike
 FIRST = {case.loss.name: case for case in reversed(default_training_cases())}
-each_loss = pytest.mark.parametrize("case", FIRST.values(), ids=str)
+each_loss = pytest.mark.parametrize("case", one_of_each(FIRST.values(), lambda case: case.loss.family), ids=str)
 
 
 def informative(case: Case) -> Table:

@@ -16,6 +16,7 @@ from app.training.activations import HIDDEN, OUTPUTS
 from app.training.learners import Weighted, learner
 from app.training.network import Network
 from app.training.objective import agree
+from tests.folding import one_of_each
 from tests.losses.drawing import Case
 from tests.training.plans import (
     Array,
@@ -94,7 +95,7 @@ def fitting_outputs(case: Case) -> tuple[str, ...]:
     return tuple(filter(fits, OUTPUTS))
 
 
-each_default = pytest.mark.parametrize("case", default_training_cases(), ids=str)
+each_default = pytest.mark.parametrize("case", one_of_each(default_training_cases(), lambda case: case.loss.family), ids=str)
 
 
 FLAT = {
@@ -115,7 +116,9 @@ def is_ordinary(case: Case) -> bool:
 
 
 each_setting = pytest.mark.parametrize(
-    "case", [case for case in training_cases() if case.parameters and is_ordinary(case)], ids=str
+    "case",
+    one_of_each([case for case in training_cases() if case.parameters and is_ordinary(case)], lambda case: case.loss.family),
+    ids=str,
 )
 
 
@@ -131,6 +134,7 @@ def test_of_every_loss_in_every_setting(case: Case) -> None:
     check_gradient(run_of(case, mlp(3, hidden_activation="tanh")))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_of_every_hidden_activation_in_two_layers_with_penalties(hidden: str) -> None:
     for case in default_training_cases():

@@ -22,6 +22,7 @@ from app.losses.loss import (
     DIFFERENTIABLE,
     NON_NEGATIVE,
     SMOOTH,
+    Second,
     Seconds,
     loss,
 )
@@ -331,7 +332,7 @@ def crps_ensemble(
         Literal["nrg", "fair"],
         Doc('Of the ensemble itself ("nrg"), or of the distribution that its members were drawn from ("fair").'),
     ] = "nrg",
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """How far the members of an ensemble are from the target, less half of how far they are from each other (CRPS).
 
     The same as the squared distance of the ensemble's distribution function from that of the outcome, over all thresholds,
@@ -364,7 +365,7 @@ def crps_ensemble(
     slopes = np.empty_like(members)
     balance = first + last - (k - 1.0)  # how many members are less, less how many are greater
     np.put_along_axis(slopes, order, (np.sign(members - y) * (pairs / k) - balance) / pairs, axis=1)
-    return values, slopes
+    return values, slopes, lambda: np.zeros_like(slopes)
 
 
 def _runs(members: Array) -> tuple[Array, Array]:
