@@ -74,7 +74,13 @@ REQUEST_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["inputs"],
                     "properties": {"inputs": {"type": "array", "items": {"type": "object"}}},
-                }
+                },
+                "example": {
+                    "inputs": [
+                        {"name": "predictions", "datatype": "FP64", "shape": [2], "data": [2.5, 0.0]},
+                        {"name": "targets", "datatype": "FP64", "shape": [2], "data": [3.0, -0.5]},
+                    ]
+                },
             },
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },

@@ -527,6 +527,10 @@ def _draw_index(rng: np.random.Generator, sizes: Sizes) -> Numbers:
     return rng.integers(0, sizes.k, (sizes.n, *sizes.d)).astype(np.float64)
 
 
+def _draw_tokens(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    return _draw_index(rng, replace(sizes, d=(sizes.k + 2,)))
+
+
 def _draw_flags(rng: np.random.Generator, sizes: Sizes) -> Numbers:
     drawn = rng.integers(0, 2, (sizes.n, *sizes.d)).astype(np.float64)
     drawn[0], drawn[-1] = 1.0, 0.0
@@ -600,6 +604,23 @@ CLASS_MAP = Encoding(
     ("multi_hot", "soft_map", "sign"),
     "part",
     domain=INDEX,
+)
+CLASS_INDEX_MAP = replace(
+    CLASS_MAP, meaning="the class index of each position", axes=("n *r",), accepts=(), read=_read_class_index
+)
+TOKEN_LOGITS = numbers(
+    "token_logits",
+    "one logit for each token of the vocabulary, at each place; within ±1000",
+    Interval(-1e3, 1e3),
+    steps(-3, 3),
+    axes="n t k",
+)
+TOKENS = replace(
+    CLASS_INDEX_MAP,
+    name="tokens",
+    meaning="the index of the token that came at each place, from 0",
+    axes=("n t",),
+    draw=_draw_tokens,
 )
 MULTI_HOT = Encoding(
     "multi_hot",

@@ -95,7 +95,22 @@ _REAL: Mapping[str, Draw] = {
 }
 _FLAGS: Mapping[str, Draw] = {"random": _picks(0.0, 1.0)}
 DRAWS: Mapping[str, Mapping[str, Draw]] = {
-    **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value", "log_risk", "list_scores", "ensemble"), _REAL),
+    **dict.fromkeys(
+        (
+            "real",
+            "score",
+            "logit",
+            "logits",
+            "scores",
+            "value",
+            "log_risk",
+            "list_scores",
+            "ensemble",
+            "vector_ensemble",
+            "outcome",
+        ),
+        _REAL,
+    ),
     "time": {"random": _positive, "ties": _picks(2.0)},
     "time_or_never": {"random": _picks(60.0, 90.0, np.inf), "ties": _picks(2.0, 2.0, np.inf)},
     "event": {"random": _picks(0.0, 1.0)},
