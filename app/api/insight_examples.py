@@ -137,7 +137,7 @@ DRAWN_AGAINST = {
     "bce": {"summary": "Beside binary_cross_entropy", "value": "brier_score,binary_focal"},
     "hinge": {"summary": "Beside hinge", "value": "logistic,squared_hinge"},
 }
-DRAWN_UNDER = {
+DRAWN_UNDER: dict[str, Any] = {
     "defaults": {"summary": "As they are", "value": {}},
     "huber": {"summary": "For huber", "value": {"delta": "1.5"}},
     "hinge": {"summary": "For hinge", "value": {"margin": "0.5"}},

@@ -25,6 +25,8 @@ class Mark:
 
     description: str | None = None
     examples: list[Any] | None = None
+    openapi_examples: dict[str, Any] | None = None
+    """The same by name, each with a summary."""
     include_in_schema: bool = True
 
 
