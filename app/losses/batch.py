@@ -592,6 +592,8 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
 
 def _instead(raw: Sequence[object], declared: Input) -> str:
     """What probably should have been sent instead of strings."""
+    if not raw:
+        return ""
     first = str(raw[0])
     if not isinstance(raw[0], list) and first.strip().removeprefix("-").replace(".", "", 1).isdecimal():
         return f" ({first[:80]} without quotes)"

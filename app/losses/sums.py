@@ -71,6 +71,8 @@ def batch_of(
         try:
             batches.append(batch_of(part.loss, **given, classes=classes, missing=missing))
         except CallerError as error:
+            if not error.faults:
+                raise
             places: dict[Path, Path] = {(name,): (name, str(part.key)) for name in by_head}
             places[("parameters",)] = ("parameters", *_place(bound, part))
             refused.append(_Refused(part, by_head, error.moved(places)))
@@ -97,7 +99,7 @@ def _together(bound: Sum, refused: Sequence[_Refused]) -> CallerError:
         of_all = {*first.error.faults}.intersection(*(other.error.faults for other in others))
 
     def named(one: _Refused, fault: Fault, text: str) -> str:
-        return text if fault in of_all or fault.path[0] == "parameters" else bound.of(one.part, text, one.by_head)
+        return text if fault in of_all or fault.path[:1] == ("parameters",) else bound.of(one.part, text, one.by_head)
 
     faults = [replace(fault, message=named(one, fault, fault.message)) for one in refused for fault in one.error.faults]
     beginning, detail = first.error.faults[0], first.error.detail

@@ -320,7 +320,7 @@ def _of_part(
     except InvalidInput as error:
         moved = error.moved({("parameters",): ("parameters", "terms", part.key, "loss")})
         faults = [
-            fault if fault.path[0] == "parameters" else replace(fault, message=bound.of(part, fault.message))
+            fault if fault.path[:1] == ("parameters",) else replace(fault, message=bound.of(part, fault.message))
             for fault in moved.faults
         ]
         raise type(moved)(faults, detail=moved.detail) from None
