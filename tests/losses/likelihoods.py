@@ -114,3 +114,22 @@ def gaussian_mixture_nll(logits: Row, mean: Row, scale: Row, y: Exact) -> Exact:
     parts = zip(softmax(logits), mean, scale, strict=True)
     densities = [share * exp(-(((y - m) / s) ** 2) / 2) / (s * mp.sqrt(2 * mp.pi)) for share, m, s in parts]
     return -log(total_of(densities))
+
+
+@oracle
+def von_mises_nll(mean: Exact, concentration: Exact, y: Exact) -> Exact:
+    with mp.workprec(300):
+        k, apart = concentration.value, mean.value - y.value
+        zeroth, first = mp.besseli(0, k), mp.besseli(1, k)
+        bent = (1 - first / zeroth / k if k else mp.mpf(1) / 2) - (first / zeroth) ** 2
+        value = chained(concentration, mp.log(2 * mp.pi * zeroth), first / zeroth, bent)
+        cosine = chained(mean, mp.cos(apart), -mp.sin(apart), -mp.cos(apart))
+        return value - concentration * cosine
+
+
+@oracle
+def cross_entropy_lambda(x: Exact, y: Exact, w: Exact) -> Exact:
+    if x < -1e3:  # of which 1 + eˣ has no digit left in the numbers of a test
+        return (1 - y) * w * exp(x) - y * (log(w) + x)
+    expected = w * log(1 + exp(x))
+    return (1 - y) * expected - xlogy(y, 1 - exp(-expected))

@@ -524,6 +524,14 @@ def distance(a: Row, b: Row, p: Any, eps: Any) -> Exact:
 
 
 @oracle
+def minkowski(x: Row, y: Row, power: Any = 2) -> Exact:
+    sizes = [absolute(a - b) for a, b in zip(x, y, strict=True)]
+    return (
+        total_of(size**power for size in sizes if size > 0) ** (1 / exact(power)) if any(size > 0 for size in sizes) else Exact(0)
+    )
+
+
+@oracle
 def triplet_margin(
     anchor: Row, positives: Row, negative: Row, margin: Any = 1, p: Any = 2, eps: Any = 1e-6, swap: bool = False
 ) -> Exact:

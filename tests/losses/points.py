@@ -305,6 +305,26 @@ def series(_: Parameters) -> list[Sample]:
     ]
 
 
+def graded(_: Parameters) -> list[Sample]:
+    """Whole batches: grades that are met, nearly met and missed, of one grade, by predictions that are sure and by even ones."""
+    sure, even = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.125, 0.0, 0.875]]
+    near = [[1.0 - 1e-12, 1e-12, 0.0], [0.0, 1.0, 0.0], [1e-300, 1e-9, 1.0 - 1e-9]]
+    return [(rows, labels) for rows in (sure, even, near) for labels in ([0.0, 1.0, 2.0], [2.0, 2.0, 0.0], [1.0, 1.0, 1.0])]
+
+
+def tagged(_: Parameters) -> list[Sample]:
+    """Whole batches: labels of all, some and none, scores that are even, torn and far apart."""
+    hot = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
+    rows = (
+        [[0.5, -0.3, 1.2], [0.1, -0.8, 0.7], [0.0, 2.0, -1.0]],
+        [[0.0] * 3] * 3,
+        [[1e4, -1e4, 3.0], [-1e4, 1e4, 0.0], [40.0, -40.0, 1e-9]],
+        [[30.0, -30.0, 5.0], [-30.0, 0.5, 0.0], [-3.0, 30.0, 1e-17]],
+    )
+    others = ([[1.0, 1.0, 1.0]] * 3, [[0.0, 0.0, 0.0]] * 3)
+    return [(scores, labels) for scores in rows for labels in (hot, *others)]
+
+
 def ensembles(_: Parameters) -> list[Sample]:
     """Ensembles of vectors and outcomes: apart, nearly alike, all alike, torn, the outcome one of them or between two."""
     spread = [[1.0, 2.0, 3.0], [1.5, -2.0, 2.0], [-0.25, 0.5, 4.0]]
@@ -349,6 +369,9 @@ def rewarded(_: Parameters) -> list[Sample]:
 
 FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "cosine_similarity": lambda _: VECTORS,
+    "minkowski": lambda _: VECTORS,
+    "weighted_kappa": graded,
+    "two_way": tagged,
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
     "triplet_margin": triplets,
     "circle": groups,

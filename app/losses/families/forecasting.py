@@ -40,7 +40,7 @@ from app.losses.numerics.pairs import (
 from app.losses.numerics.running import exp_of
 from app.losses.numerics.special import special
 from app.losses.numerics.stable import Array, exp_tail, recovered
-from app.losses.parameters import PER_INTERVAL
+from app.losses.parameters import OUTSIDE, PER_INTERVAL
 from app.registry import alias
 
 # --- intervals ------------------------------------------------------------------------------------------------------------
@@ -63,7 +63,11 @@ def interval_score(
     targets: Array,
     *,
     alpha: Annotated[
-        float, Ge(1e-6), Lt(1), Doc("Share of targets that may lie outside: 0.1 for an interval that shall hold nine in ten.")
+        float,
+        Ge(1e-6),
+        Lt(1),
+        OUTSIDE,
+        Doc("Share of targets that may lie outside: 0.1 for an interval that shall hold nine in ten."),
     ] = 0.1,
 ) -> tuple[Array, tuple[Array, Array], Seconds]:
     """The width of an interval, and 2/alpha times how far the target lies outside: least for two quantiles.

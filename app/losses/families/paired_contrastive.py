@@ -182,6 +182,12 @@ def siglip(
             "tensorflow_addons.losses.NpairsLoss()(targets, anchor @ positive.T)",
             caveat="It takes the similarities themselves.",
         ),
+        equal(
+            "pytorch_metric_learning.losses.NPairsLoss()(torch.cat((anchor, positive)), torch.cat((targets, targets)))",
+            encodings={"anchor": "unit", "positive": "unit", "targets": "apart"},
+            differs_at=("gradient",),
+            caveat="It takes one pair of each identity, and makes vectors as long as 1 first.",
+        ),
     ),
     reference="Sohn (2016), https://papers.nips.cc/paper/6200-improved-deep-metric-learning-with-multi-class-n-pair-loss-objective",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
