@@ -56,7 +56,7 @@ QUESTIONS = {
     "multivariate ensemble forecast": "energy_score variogram_score",
     "insurance claims": "tweedie_nll tweedie_deviance",
     "positive skewed amounts": "gamma_nll gamma_deviance",
-    "knowledge distillation": "kl_divergence",
+    "knowledge distillation": "knowledge_distillation kl_divergence",
     "uncertainty": "gaussian_nll",
     "heteroscedastic": "gaussian_nll",
     "accuracy": "zero_one",

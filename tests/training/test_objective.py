@@ -362,6 +362,8 @@ def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
         assert why == "it couples the samples of a batch"
     elif any(input_.named for input_ in loss.inputs.values()):
         assert all(name in why for name in loss.inputs)
+    elif "targets" not in loss.inputs:
+        assert why == "it takes predictions, not predictions and targets"
     elif shape_of(loss) == "n, k":
         assert why == "it takes predictions of shape (n, k), and targets do not tell how long a row is"
     else:
