@@ -52,7 +52,7 @@ QUESTIONS = {
     "speech recognition": "ctc",
     "insurance claims": "tweedie_nll tweedie_deviance",
     "positive skewed amounts": "gamma_nll gamma_deviance",
-    "knowledge distillation": "kl_divergence",
+    "knowledge distillation": "knowledge_distillation",
     "uncertainty": "gaussian_nll",
     "heteroscedastic": "gaussian_nll",
     "accuracy": "zero_one",

@@ -151,7 +151,7 @@ def perplexity(
     counted = np.ones((n, t)) if weights is None else weights
     totals = row_sums(counted)[:, None] if pool == "sample" else np.full((n, 1), counted.sum())
     shares = counted / wide(np.where(totals > 0, totals, 1.0))
-    nothing: Array = np.zeros(n * t)
+    nothing = np.zeros(len(x))
     surprise = wide(nothing)
     vocabulary = np.arange(k, dtype=np.int64)
     blocks = [slice(start, start + max(1, BLOCK // k)) for start in range(0, n * t, max(1, BLOCK // k))]
