@@ -74,7 +74,13 @@ REQUEST_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["inputs"],
                     "properties": {"inputs": {"type": "array", "items": {"type": "object"}}},
-                }
+                },
+                "example": {
+                    "inputs": [
+                        {"name": "predictions", "datatype": "FP64", "shape": [2], "data": [2.5, 0.0]},
+                        {"name": "targets", "datatype": "FP64", "shape": [2], "data": [3.0, -0.5]},
+                    ]
+                },
             },
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
@@ -283,9 +289,16 @@ def _by_head(bound: Sum, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
     sides: dict[str, Any] = {"predictions": None, "targets": None}
+    refused: list[str] = []
     for name, array in arrays.items():
-        declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
+        try:
+            declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
+        except InvalidInput as error:
+            refused.append(error.detail)
+            continue
         sides[declared.side] = {**(sides[declared.side] or {}), name: array} if declared.named else array
+    if refused:
+        raise InvalidInput("; ".join(refused))
     return sides
 
 

@@ -1,5 +1,6 @@
 """GET /v1/losses: the catalogue of everything that can be evaluated."""
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -37,6 +38,10 @@ class EncodingEntry(TypedDict):
     shapes: Annotated[list[str], Field(description="As axes: n samples, k classes, *d any further axes.", examples=[["n *d"]])]
     accepts: Annotated[list[str], Field(description="Other encodings that are taken and converted.")]
     when: Annotated[str, Field(description="The condition under which it holds; empty where it always does.")]
+    range: Annotated[
+        list[float | None],
+        Field(description="The two ends between which its numbers lie, null where there is none.", examples=[[0.0, None]]),
+    ]
 
 
 class SymbolEntry(TypedDict):
@@ -264,8 +269,14 @@ def _side(loss: Loss | Sum, side: str) -> list[EncodingEntry] | dict[str, list[E
 
 
 def _encoding(when: str, encoding: Encoding) -> EncodingEntry:
+    span = encoding.domain.span
     return EncodingEntry(
-        name=encoding.name, meaning=encoding.meaning, shapes=list(encoding.axes), accepts=list(encoding.accepts), when=when
+        name=encoding.name,
+        meaning=encoding.meaning,
+        shapes=list(encoding.axes),
+        accepts=list(encoding.accepts),
+        when=when,
+        range=[end if math.isfinite(end) else None for end in (span.low, span.high)],
     )
 
 

@@ -19,7 +19,7 @@ from app.training.tables import Scale
 DIAGNOSIS_SECONDS = 10.0
 """What diagnoses may take beyond the time of the run: trying other rates takes a large model as long as an epoch."""
 
-Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "feature_importances", "surface"]
+Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "rows", "feature_importances", "surface"]
 
 
 class SurfaceEntry(TypedDict):
@@ -133,6 +133,14 @@ class TrainResponse(SetUp):
         Annotated[Any, Field(description="For the validation rows, or the training rows without any; in the targets' own units.")]
     ]
     per_sample: NotRequired[Annotated[list[NumberOrNull], Field(description="The loss of each of these rows: (n,).")]]
+    rows: NotRequired[
+        Annotated[
+            list[int],
+            Field(
+                description="(n,): where each of these rows stands in data, from 0; in validation.table where they are its own."
+            ),
+        ]
+    ]
     feature_importances: NotRequired[
         Annotated[
             list[float],
@@ -141,7 +149,8 @@ class TrainResponse(SetUp):
     ]
     surface: NotRequired[
         Annotated[
-            SurfaceEntry | None, Field(description="Of the model that is kept; null for trees, and for more than two columns.")
+            SurfaceEntry | None,
+            Field(description="Of the model that is kept; null for more than two columns, and for columns of categories."),
         ]
     ]
 

@@ -13,12 +13,10 @@ let state = new URLSearchParams(location.hash.slice(1));
 /** @type {Set<(source: unknown) => void>} */
 const listeners = new Set();
 let pending = 0;
+let wrote = -REST_MS;
 
 /** @param {string} key @returns {string} the text at a key, "" where there is none */
 export const at = (key) => state.get(key) ?? "";
-
-/** @param {string} key */
-export const has = (key) => state.has(key);
 
 /** @param {(source: unknown) => void} listener told of every change, with what has made it */
 export function onChange(listener) {
@@ -35,16 +33,14 @@ export function change(changes, { push = false, source = null } = {}) {
     if (text === null) state.delete(key);
     else state.set(key, text);
   }
-  const write = () => history[push ? "pushState" : "replaceState"](null, "", `#${written()}`);
+  const write = () => {
+    wrote = performance.now();
+    history[push ? "pushState" : "replaceState"](null, "", `#${String(state).replace(/%2C/g, ",").replace(/%2F/g, "/").replace(/%3A/g, ":")}`);
+  };
   clearTimeout(pending);
-  if (push) write();
-  else pending = window.setTimeout(write, REST_MS);
+  if (push || performance.now() > wrote + REST_MS) write();
+  else pending = window.setTimeout(write, REST_MS); // browsers do not let an address change at every step of a drag
   for (const listener of listeners) listener(source);
-}
-
-/** The address as it is shared, whether it has been written yet or not. */
-export function written() {
-  return state.toString().replace(/%2C/g, ",").replace(/%2F/g, "/").replace(/%3A/g, ":");
 }
 
 window.addEventListener("hashchange", read);

@@ -12,16 +12,15 @@ import { json, Problem } from "./service.js";
 
 const POINTS = 121;
 const SCALARS = /^n( \*d)?$/;
-/** Predictions that are bounded, and how. @type {Record<string, [number, number]>} */
-const BOUNDS = { positive: [0.02, Infinity], non_negative: [0, Infinity], probability: [0.001, 0.999], distribution: [0.001, 0.999], distance: [0, Infinity], log_probability: [-Infinity, 0], mean_log_probability: [-Infinity, -0.001] };
+/** How far a curve keeps from what its predictions end, as a share of its length: a loss may be infinite there. */
+const MARGIN = 0.01;
 
-/** @param {any} entry of the catalogue @returns {Promise<"curve" | "coordinate">} whether the service draws its curve */
-export async function axisOf(entry) {
-  if (entry.family === "composed" && entry.name !== "multi_task") return "curve";
+/** @param {any} entry of the catalogue @returns {boolean} whether the service draws its curve */
+export function hasCurve(entry) {
+  if (entry.family === "composed" && entry.name !== "multi_task") return true;
   const sides = [entry.predictions, entry.targets];
   const scalar = sides.every((side) => Array.isArray(side) && side.some((/** @type {any} */ encoding) => encoding.shapes.some((/** @type {string} */ shape) => SCALARS.test(shape))));
-  const whole = entry.predictions[0]?.name === "label";
-  return scalar && !whole ? "curve" : "coordinate";
+  return scalar && entry.coupling === "sample" && entry.predictions[0].name !== "label";
 }
 
 /** @param {Json} array @returns {Json} the first number in it, with the way there */
@@ -36,17 +35,19 @@ function withFirst(array, number) {
 
 /**
  * A curve over the first number of the first sample of the loss's example.
- * @param {any} entry @param {Fields} loss @param {AbortSignal} signal
+ * @param {any} entry @param {Fields} given @param {AbortSignal} signal
  */
-export async function along(entry, loss, signal) {
+export async function along(entry, given, signal) {
   const example = entry.example_request;
   const names = Array.isArray(example.predictions) ? [""] : Object.keys(example.predictions);
   const first = names[0];
   const encodings = Array.isArray(entry.predictions) ? entry.predictions : entry.predictions[first];
+  const logarithms = encodings.some((/** @type {any} */ found) => found.name === "log_probabilities") && entry.parameters.from_logits;
+  const loss = logarithms ? { from_logits: true, ...given } : given; // they are logits too, of which one may move alone
   const logits = loss.from_logits ?? example.loss?.from_logits ?? entry.parameters.from_logits?.default ?? true;
-  const encoding = (logits ? encodings[0] : (encodings.find((/** @type {any} */ found) => !/logit/.test(found.name)) ?? encodings[0]))?.name ?? "real";
-  const none = (/** @type {string} */ why) => new Problem({ detail: `${entry.name} has no curve: ${why}` }, 422);
-  if (entry.coupling !== "sample") throw none("what a sample costs depends on the others");
+  const { name: encoding, range } = (!logits && encodings.find((/** @type {any} */ found) => !/logit/.test(found.name))) || encodings[0] || { name: "" };
+  const none = (/** @type {string} */ why) => new Problem({ detail: `${entry.name} has no curve: ${why}` }, 0); // which the page knows by itself
+  if (entry.coupling !== "sample") throw none("a sample costs what it does beside the others of its batch, and a curve has one sample");
   if (["label", "multi_hot"].includes(encoding)) throw none("its predictions are classes, and nothing lies between two of them");
   if (entry.name === "multi_task") throw none("each of its heads has one");
   const one = (/** @type {Json} */ array) => (Array.isArray(array) ? [array[0]] : array);
@@ -60,10 +61,12 @@ export async function along(entry, loss, signal) {
   const simplex = row !== null && loss.from_logits !== true && encodings.some((/** @type {any} */ found) => /distribution|log_probabilities/.test(found.name)) && closeTo(row.reduce((sum, item) => sum + item, 0), 1) && row.every((item) => item >= 0);
   const logs = row !== null && closeTo(row.reduce((sum, item) => sum + Math.exp(item), 0), 1) && /log_prob/.test(encoding);
   if (logs) throw none("its rows are logarithms that belong together, and none of them moves alone");
-  const [least, most] = simplex ? [0.001, 0.999] : (BOUNDS[encoding] ?? [-Infinity, Infinity]);
+  const [least, most] = simplex ? [0, 1] : [range[0] ?? -Infinity, range[1] ?? Infinity];
   const reach = Math.max(3, 1.5 * Math.abs(start));
   const edge = /^box/.test(encoding) && row ? row[2] : Infinity; // a box ends where it begins, or beyond
-  const [low, high] = [Math.max(least, start - reach), Math.min(most, edge, start + reach)];
+  const ends = [Math.max(least, start - reach), Math.min(most, edge, start + reach)];
+  const margin = MARGIN * (ends[1] - ends[0]);
+  const [low, high] = [ends[0] + (ends[0] === least ? margin : 0), ends[1] - (ends[1] === most ? margin : 0)];
   const others = simplex ? (/** @type {number} */ x) => row.map((item, index) => (index ? (item * (1 - x)) / (1 - start || 1) : x)) : null;
   const moved = (/** @type {number} */ x) => (others ? others(x) : withFirst(sample, x));
   const request = (/** @type {number[]} */ xs) => {

@@ -3,7 +3,7 @@
 import { at, change, onChange } from "./address.js";
 import { byId, exact, fault, h, rested, say, written } from "./elements.js";
 import { captioned, colour, columned, draw, framed, onLook, quantity, room, theme, VEGA_LITE, walked } from "./figure.js";
-import { chooseLoss, chosenLoss } from "./look.js";
+import { bare, chooseLoss, chosenLoss } from "./look.js";
 import { ofNpz } from "./npz.js";
 import { constant, json, lane, onReturn, Problem, trying } from "./service.js";
 import { choices, csvOf, guessed, parsed, spread } from "./table.js";
@@ -15,6 +15,7 @@ import { takeaway } from "./takeaway.js";
 
 const EXAMPLE = "prediction,label\n2.5,3.0\n0.0,-0.5\n8.0,2.0\n4.1,4.4\n5.2,5.0\n1.9,2.6";
 const REST_MS = 300;
+const EARLY_MS = 250;
 const LINK_BYTES = 4096;
 const MOST_ROWS = 5000;
 const MOST_BARS = 120;
@@ -98,6 +99,7 @@ function stage() {
     framed("analysis", "Where the loss comes from"),
     h("div", { id: "recommended", class: "fields" }),
   );
+  byId("bars").hidden = byId("analysis").hidden = true;
   walked(byId("bars"), () => (found?.evaluation.per_sample ?? []).map((/** @type {number | null} */ loss, /** @type {number} */ index) => `Sample ${index + 1}: loss ${written(loss)}`));
   walked(byId("analysis"), () => [byId("analysis-caption").textContent ?? ""]);
 }
@@ -111,9 +113,9 @@ function rolesOf() {
   const side = (/** @type {string} */ name, /** @type {string} */ label) => {
     const declared = entry[name];
     if (!declared) return [];
-    const many = (/** @type {any[]} */ encodings) => encodings.length > 0 && encodings.every((encoding) => encoding.shapes.every((/** @type {string} */ shape) => / [k4tms]|n d/.test(shape)));
-    if (Array.isArray(declared)) return [{ key: `data.${name}`, label: `${label} column`, path: [name], none: false, many: many(declared) }];
-    return Object.keys(declared).map((part) => ({ key: `data.${name}.${part}`, label: `${part} column`, path: [name, part], none: false, many: many(declared[part]) }));
+    const example = entry.example_request[name]; // which has rows of several numbers where the loss takes such
+    if (Array.isArray(declared)) return [{ key: `data.${name}`, label: `${label} column`, path: [name], none: false, many: Array.isArray(example?.[0]) }];
+    return Object.keys(declared).map((part) => ({ key: `data.${name}.${part}`, label: `${part} column`, path: [name, part], none: false, many: Array.isArray(example?.[part]?.[0]) }));
   };
   const more = (/** @type {string} */ name, /** @type {string} */ label) => ({ key: `data.${name}`, label, path: [name], none: true, many: false });
   return [...side("predictions", "Predictions"), ...side("targets", "Targets"), more("weights", "Weights column"), more("compare", "Compare with column"), more("groups", "Groups column")];
@@ -162,7 +164,7 @@ function values(choice) {
 function bodyOf(roles, columns) {
   const loss = chosenLoss();
   /** @type {Fields} */
-  const body = { loss: Object.keys(loss).length === 1 ? loss.name : loss };
+  const body = { loss: bare(loss) };
   for (const role of roles) {
     const column = columns.get(role.key);
     if (!column || role.path[0] === "compare" || role.path[0] === "groups") continue;
@@ -251,16 +253,21 @@ async function measure(body, columns, signal) {
   const evaluation = await json("v1/evaluate", { body: { ...body, outputs }, signal });
   fault("data", "");
   const aside = (/** @type {Promise<any>} */ asked) => asked.catch((error) => (error instanceof Problem ? error : Promise.reject(error)));
+  const shown = async (/** @type {any} */ rest) => {
+    if (signal.aborted) return;
+    found = { analysis: null, check: null, numerical: null, comparison: null, evaluation, body, ...rest };
+    tell();
+    await redraw();
+  };
+  const early = setTimeout(shown, EARLY_MS); // what takes longer is not waited for
   const [analysis, check, numerical, comparison] = await Promise.all([
     SUMS.has(entry.name) ? new Problem({ detail: "An analysis takes one loss." }, 422) : aside(json("v1/analyze", { body: analyzed(body), signal })),
     evaluation.gradient === undefined || SUMS.has(entry.name) ? null : aside(json("v1/check-gradient", { body: checked(body, evaluation), signal })),
     evaluation.gradient === undefined ? null : differences(body, evaluation, signal),
     compared(body, columns, signal),
   ]);
-  if (signal.aborted) return;
-  found = { evaluation, analysis, check, numerical, comparison, body };
-  tell();
-  await redraw();
+  clearTimeout(early);
+  await shown({ analysis, check, numerical, comparison });
 }
 
 /** @param {Fields} body @param {any} evaluation @returns {Fields} */
@@ -308,18 +315,18 @@ async function recommend(body, signal) {
   const plain = (/** @type {any} */ side) => Array.isArray(side) && !side.some((value) => Array.isArray(value) || value === null);
   if (!plain(body.targets)) return host.replaceChildren();
   const asked = { targets: body.targets, ...(plain(body.predictions) ? { predictions: body.predictions } : {}), ...(body.classes ? { classes: body.classes } : {}), limit: 3 };
-  try {
-    const answer = await json("v1/recommend", { body: asked, signal });
-    const bare = (/** @type {any} */ loss) => (Object.keys(loss).length === 1 ? loss.name : loss);
-    host.replaceChildren(
-      h("h3", {}, "Losses that suit these targets"),
-      ...answer.traits.map((/** @type {any} */ trait) => h("p", { class: "quiet" }, trait.text)),
-      h("ul", { class: "advice" }, ...answer.recommendations.map((/** @type {any} */ one) => h("li", { class: "suit" }, h("button", { type: "button", onclick: () => chooseLoss(bare(one.loss)) }, `Use ${one.loss.name}`), h("span", { class: "hint" }, `${Object.entries(one.loss).filter(([name]) => name !== "name").map(([name, value]) => `${name} ${value}. `).join("")}${one.why.at(-1)} ${one.against[0] ?? ""}`)))),
-    );
-  } catch (error) {
-    if (error instanceof Problem) host.replaceChildren();
-    else if (!signal.aborted) throw error;
-  }
+  await trying(
+    signal,
+    async () => {
+      const answer = await json("v1/recommend", { body: asked, signal });
+      host.replaceChildren(
+        h("h3", {}, "Losses that suit these targets"),
+        ...answer.traits.map((/** @type {any} */ trait) => h("p", { class: "quiet" }, trait.text)),
+        h("ul", { class: "advice" }, ...answer.recommendations.map((/** @type {any} */ one) => h("li", { class: "suit" }, h("button", { type: "button", onclick: () => chooseLoss(bare(one.loss)) }, `Use ${one.loss.name}`), h("span", { class: "hint" }, `${Object.entries(one.loss).filter(([name]) => name !== "name").map(([name, value]) => `${name} ${value}. `).join("")}${one.why.at(-1)} ${one.against[0] ?? ""}`)))),
+      );
+    },
+    () => host.replaceChildren(),
+  );
 }
 
 // --- what is wrong
@@ -350,7 +357,7 @@ function tell() {
   if (!found) return;
   const { evaluation, analysis, check, comparison } = found;
   const one = (/** @type {string} */ label, /** @type {string} */ value, kind = "") => h("div", {}, h("span", { class: "label" }, label), h("b", { class: kind }, value));
-  const error = analysis instanceof Problem ? null : analysis.standard_error;
+  const error = analysis instanceof Problem ? null : (analysis?.standard_error ?? null);
   const taken = evaluation.targets_encoding;
   byId("value").replaceChildren(
     one(`${entry.mean} ${entry.name}`, exact(evaluation.value), "value"),
@@ -363,7 +370,7 @@ function tell() {
   const sentences = [];
   if (comparison) sentences.push(comparison.losses[0].conclusion);
   if (analysis instanceof Problem) sentences.push(analysis.message);
-  else {
+  else if (analysis) {
     const ends = analysis.interval?.[analysis.interval.recommended];
     sentences.push(ends && `With ${100 * analysis.interval.confidence} % confidence the loss on other samples of this kind lies between ${written(ends[0], 4)} and ${written(ends[1], 4)}.`, analysis.concentration?.sentence, analysis.interval?.note);
   }
@@ -392,7 +399,11 @@ function showTable() {
   const ordered = sorted ? [...rows].sort((a, b) => Number(b[place] ?? Infinity) - Number(a[place] ?? Infinity)) : rows;
   const most = ordered.slice(0, MOST_ROWS);
   const order = h("button", { type: "button", "aria-pressed": String(sorted), onclick: () => ((sorted = !sorted), showTable()) }, sorted ? "loss ↓" : "loss");
-  const body = h("tbody", {}, ...most.map((row) => h("tr", {}, ...row.map((value, index) => h("td", { tabindex: -1, "data-column": editable[index - 1] ?? null, "data-row": row[0] }, index === 0 ? String(value) : value === null ? (index < place ? "" : "infinite") : typeof value === "number" ? written(value) : String(value))))));
+  const texts = most.map((row) => row.map((value, index) => (index === 0 ? String(value) : value === null ? (index < place ? "" : "infinite") : typeof value === "number" ? written(value) : String(value))));
+  const decimals = (/** @type {string} */ text) => /^−?\d+(\.\d+)?$/.exec(text)?.[1]?.length ?? 0;
+  const widest = ["", ...names].map((_, index) => Math.max(0, ...texts.map((row) => decimals(row[index]))));
+  const after = (/** @type {string} */ text, /** @type {number} */ index) => "\u2008".slice(0, Number(widest[index] > 0 && !decimals(text))) + "\u2007".repeat(Math.max(0, widest[index] - (decimals(text) || 1))); // room for a point and for digits
+  const body = h("tbody", {}, ...texts.map((row) => h("tr", {}, ...row.map((text, index) => h("td", { tabindex: -1, "data-column": editable[index - 1] ?? null, "data-row": row[0], "data-after": after(text, index) || null }, text)))));
   const grid = h("table", { "aria-label": "Samples" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "#"), ...names.map((name) => h("th", { scope: "col" }, name === "loss" ? order : name)))), body);
   const first = body.querySelector("td");
   if (first) first.tabIndex = 0;
@@ -455,7 +466,8 @@ function edit(cell) {
 
 async function redraw() {
   if (!found) return;
-  byId("bars").hidden = byId("analysis").hidden = false;
+  byId("bars").hidden = false;
+  if (found.analysis) byId("analysis").hidden = false;
   await Promise.all([drawBars(), drawAnalysis()]);
 }
 
@@ -483,10 +495,8 @@ async function drawBars() {
 async function drawAnalysis() {
   const { analysis, body } = /** @type {NonNullable<typeof found>} */ (found);
   const host = byId("analysis-plot");
-  if (analysis instanceof Problem) {
-    byId("analysis").hidden = true;
-    return;
-  }
+  if (analysis instanceof Problem) byId("analysis").hidden = true;
+  if (!analysis || analysis instanceof Problem) return;
   const definition = await json(`v1/analyze?theme=${theme()}`, { body: analyzed(body), accept: VEGA_LITE });
   captioned("analysis", "Where the loss comes from", definition.description, false);
   await draw(host, columned(counted(definition), host));

@@ -99,6 +99,33 @@ export async function drawFit(host, rows, surface, encoding) {
   };
 }
 
+/**
+ * Of more columns than can be drawn: what is predicted beside what is true, or how often a class is taken for another.
+ * @param {HTMLElement} host @param {Rows} rows @param {any} answer of the run @returns {Promise<string>} what is seen, in words
+ */
+export async function drawAgreement(host, rows, answer) {
+  const [said] = answer.predictions;
+  const classes = rows.classes && (rows.classes.length === 2 || (Array.isArray(said) && said.length > 1)) ? rows.classes : null;
+  const encoding = answer.data.predictions_encoding;
+  const first = (/** @type {any} */ value) => (Array.isArray(value) ? value[0] : value);
+  const taken = (/** @type {any} */ said) => (Array.isArray(said) && said.length > 1 ? said.indexOf(Math.max(...said)) : Number(share(first(said), encoding) >= 0.5));
+  const pairs = answer.rows.map((/** @type {number} */ row, /** @type {number} */ index) => ({ x: first(rows.targets[row]), y: classes ? taken(answer.predictions[index]) : first(answer.predictions[index]) }));
+  const size = Math.min(280, Math.max(140, host.clientWidth - 70));
+  if (!classes) {
+    const ends = [Math.min(...pairs.map((/** @type {any} */ pair) => pair.x)), Math.max(...pairs.map((/** @type {any} */ pair) => pair.x))].map((end) => ({ x: end, y: end }));
+    const encodings = { x: quantity("x", "target"), y: quantity("y", "prediction") };
+    await draw(host, { width: size, height: size, layer: [{ data: { values: pairs }, mark: { type: "point", size: 28, opacity: 1, strokeWidth: 1.2, stroke: colour("--control"), clip: true }, encoding: encodings }, { data: { values: ends }, mark: { type: "line", color: colour("--s1"), strokeWidth: 1.25 }, encoding: encodings }] });
+    return `${pairs.length} rows of ${rows.inputs[0].length} columns: what is predicted over what is true; on the line both are the same`;
+  }
+  const cells = classes.flatMap((y, row) => classes.map((x, column) => ({ x, y, n: pairs.filter((/** @type {any} */ pair) => pair.x === column && pair.y === row).length })));
+  const most = Math.max(...cells.map((cell) => cell.n));
+  const place = (/** @type {string} */ field, /** @type {string} */ title) => ({ field, title, type: "nominal", sort: null, axis: { grid: false, labelAngle: 0 } });
+  const at = { x: place("x", "true"), y: place("y", "predicted") };
+  await draw(host, { width: size, height: size, data: { values: cells }, layer: [{ mark: "rect", encoding: { ...at, color: { field: "n", type: "quantitative", legend: null, scale: { range: [colour("--accent-soft"), colour("--s1")] } } } }, { mark: "text", encoding: { ...at, text: { field: "n" }, color: { condition: { test: `datum.n > ${0.5 * most}`, value: colour("--on-accent") }, value: colour("--ink") } } }] });
+  const right = pairs.filter((/** @type {any} */ pair) => pair.x === pair.y).length;
+  return `${pairs.length} rows of ${rows.inputs[0].length} columns, ${right} of them taken for what they are`;
+}
+
 /** @param {Surface | null} surface @param {Rows} rows @returns {string} what is seen, in words */
 export function fitInWords(surface, rows) {
   const n = rows.inputs.length;

@@ -4,7 +4,7 @@ import { at, change, nested, onChange, placed } from "./address.js";
 import { byId, exact, fault, h, math, rested, written } from "./elements.js";
 import { draw, fitted, legend, narrow, onLook, plotted, room, theme, VEGA_LITE } from "./figure.js";
 import { chooser } from "./chooser.js";
-import { along, axisOf } from "./coordinate.js";
+import { along, hasCurve } from "./coordinate.js";
 import { fields } from "./parameters.js";
 import { constant, json, lane, onReturn, Problem, trying } from "./service.js";
 import { takeaway } from "./takeaway.js";
@@ -33,10 +33,22 @@ let sayProbe = "";
 const turn = lane();
 const probing = lane();
 
+/** Losses that are made of others start from an example. @type {Record<string, Json>} */
+const MADE = {
+  expression: { name: "expression", value: "where(abs(r) <= d, r**2/2, d*(abs(r) - d/2))", parameters: { d: 1 } },
+  asymmetric: { name: "asymmetric", loss: "mean_squared_error", over: 2, under: 1 },
+  weighted_sum: { name: "weighted_sum", terms: [{ loss: "mean_squared_error", weight: 0.5 }, { loss: "mean_absolute_error", weight: 0.5 }] },
+};
+
+/** @param {string} name @returns {Json} a loss as it is first shown */
+const starting = (name) => MADE[name] ?? name;
+
 /** @returns {Fields} the loss that all three panels are about */
 export function chosenLoss() {
   const found = nested("loss");
-  return { name: at("loss") || "huber", ...(found && typeof found === "object" ? found : {}) };
+  if (found && typeof found === "object") return { name: "huber", ...found };
+  const loss = starting(at("loss") || "huber");
+  return typeof loss === "string" ? { name: loss } : /** @type {Fields} */ (loss);
 }
 
 /** @param {Json} loss @param {boolean} [push] choose a loss, for all panels */
@@ -69,17 +81,6 @@ export async function look() {
   await show();
 }
 
-/** @param {string} name @returns {Json} a loss as it is first shown: one that is made of others starts from its example */
-function starting(name) {
-  /** @type {Record<string, Json>} */
-  const made = {
-    expression: { name, value: "where(abs(r) <= d, r**2/2, d*(abs(r) - d/2))", parameters: { d: 1 } },
-    asymmetric: { name, loss: "mean_squared_error", over: 2, under: 1 },
-    weighted_sum: { name, terms: [{ loss: "mean_squared_error", weight: 0.5 }, { loss: "mean_absolute_error", weight: 0.5 }] },
-  };
-  return made[name] ?? name;
-}
-
 /** @param {string} name */
 function toggle(name) {
   const others = overlays().filter((other) => other !== name);
@@ -95,7 +96,7 @@ function compose() {
 }
 
 /** @param {Json} loss @returns {Json} a loss without parameters is its name */
-const bare = (loss) => (typeof loss === "object" && loss && !Array.isArray(loss) && Object.keys(loss).length === 1 ? loss.name : loss);
+export const bare = (loss) => (typeof loss === "object" && loss && !Array.isArray(loss) && Object.keys(loss).length === 1 ? loss.name : loss);
 
 /** @param {string} text an expression; its free names become parameters */
 function write(text) {
@@ -125,6 +126,9 @@ function curveAddress() {
   return `v1/losses/${encodeURIComponent(String(loss.name))}/curve?${query}`;
 }
 
+/** @param {HTMLElement} combobox whether its list is open, as it is while one types */
+const isOpen = (combobox) => combobox.getAttribute("aria-expanded") === "true";
+
 /** @type {any} the curve as numbers */
 let curve = null;
 
@@ -133,9 +137,9 @@ async function show() {
   const loss = chosenLoss();
   const name = String(loss.name);
   const field = /** @type {HTMLInputElement} */ (byId("loss"));
-  if (document.activeElement !== field) field.value = name;
+  if (!isOpen(field)) field.value = name;
   const overlay = /** @type {HTMLInputElement} */ (byId("overlay"));
-  if (document.activeElement !== overlay) overlay.value = overlays().join(", ");
+  if (!isOpen(overlay)) overlay.value = overlays().join(", ");
   byId("compose").hidden = !overlays().length;
   const expression = /** @type {HTMLTextAreaElement} */ (byId("expression"));
   if (document.activeElement !== expression) expression.value = name === "expression" ? String(loss.value ?? "") : "";
@@ -148,8 +152,7 @@ async function show() {
       if (signal.aborted) return;
       if (shownName !== entry.name + keysOf(loss)) settle(loss);
       for (const [parameter, field] of Object.entries(parameters)) field.show(valueAt(loss, parameter));
-      const scalar = await axisOf(entry);
-      await (scalar === "curve" ? drawCurve(loss, signal) : drawCoordinate(loss, signal));
+      await (hasCurve(entry) ? drawCurve : drawCoordinate)(loss, signal);
     },
     refused,
   );
@@ -191,7 +194,7 @@ function settle(loss) {
     });
   }
   const labels = Object.fromEntries(Object.keys(schemas).map((path) => [path, path.startsWith("parameters.") ? path.slice(11) : path]));
-  parameters = fields(schemas, { id: "parameter", sliders: true, labels, change: (path, value) => change(placed(`loss.${path}`, value), { source: "parameters" }) });
+  parameters = fields(schemas, { id: "parameter", sliders: true, labels, change: (path, value) => change({ ...placed("loss", chosenLoss()), ...placed(`loss.${path}`, value) }, { source: "parameters" }) });
   byId("parameters").replaceChildren(...(Object.keys(parameters).length ? [h("legend", {}, "Parameters")] : []), ...Object.values(parameters).map((made) => made.element));
   tell();
 }
@@ -387,9 +390,9 @@ function complain(problem, name) {
     fault("overlay", against);
     return;
   }
-  const place = Object.keys(parameters).find((path) => problem.of(new RegExp(`^(/loss)?/${path.replaceAll(".", "/")}(/|$)`)) || problem.of(new RegExp(`^/${path.split(".").at(-1)}$`)));
+  const place = problem.status && Object.keys(parameters).find((path) => problem.of(new RegExp(`^(/loss)?/${path.replaceAll(".", "/")}(/|$)`)) || problem.of(new RegExp(`^/${path.split(".").at(-1)}$`)));
   if (place) fault(`parameter-${place}`, problem.message);
-  else fault(name === "expression" ? "expression" : "loss", problem.message);
+  else if (problem.status) fault(name === "expression" ? "expression" : "loss", problem.message);
   curve = null;
   axis = null;
   byId("prediction-words").textContent = "";

@@ -12,6 +12,7 @@ import { events, Lost, Problem } from "./service.js";
  */
 
 const WHOLE_MS = 4000;
+const still = matchMedia("(prefers-reduced-motion: reduce)"); // epochs are then seen as they come
 const FRAME_MS = 70;
 /** There is no place for a run just now, as that of the one before may still be taken. */
 const BUSY = 503;
@@ -57,7 +58,7 @@ export function play(run, { frame, end, refused }) {
   const tick = () => {
     const now = performance.now();
     if (run.phase === "playing") {
-      due = Math.min(due + ((now - last) / WHOLE_MS) * planned, run.history.length);
+      due = still.matches ? run.history.length : Math.min(due + ((now - last) / WHOLE_MS) * planned, run.history.length);
       show(Math.max(Math.floor(due), run.shown));
     } else if (stepping && run.history.length > run.shown) {
       stepping = false;

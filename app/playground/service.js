@@ -1,11 +1,14 @@
 // The service: asked by its public calls, its problems in its own words, and what is done when it does not answer.
 
-import { byId, h } from "./elements.js";
+import { byId, fault, h } from "./elements.js";
 
 /** @typedef {{pointer: string, code: string, message: string}} Fault */
 /** @typedef {{body?: unknown, accept?: string, signal?: AbortSignal}} Asking */
 
 const AGAIN_MS = 1500;
+/** Where the key is kept, as long as the tab is open. */
+const KEY = "criterion-key";
+const NO_KEY = 401;
 
 /** What the service says is wrong. */
 export class Problem extends Error {
@@ -36,13 +39,10 @@ export function onReturn(again) {
 
 /** @param {string} path relative to this page @param {Asking} [asking] @returns {Promise<Response>} */
 export async function ask(path, { body, accept = "application/json", signal } = {}) {
+  const key = sessionStorage.getItem(KEY);
   /** @type {RequestInit} */
-  const request = { headers: { Accept: accept }, signal: signal ?? null };
-  if (body !== undefined) {
-    request.method = "POST";
-    request.headers = { Accept: accept, "Content-Type": "application/json" };
-    request.body = JSON.stringify(body);
-  }
+  const request = { headers: { Accept: accept, ...(key ? { Authorization: `Bearer ${key}` } : {}) }, signal: signal ?? null };
+  if (body !== undefined) Object.assign(request, { method: "POST", headers: { ...request.headers, "Content-Type": "application/json" }, body: JSON.stringify(body) });
   let response;
   try {
     response = await fetch(path, request);
@@ -51,9 +51,49 @@ export async function ask(path, { body, accept = "application/json", signal } = 
     gone();
     throw new Lost();
   }
-  if (!response.ok) throw new Problem(await response.json().catch(() => ({})), response.status);
-  return response;
+  if (response.ok) return response;
+  const problem = new Problem(await response.json().catch(() => ({})), response.status);
+  if (response.status !== NO_KEY) throw problem;
+  await keyed(problem.message);
+  return ask(path, { body, accept, signal });
 }
+
+/** @type {Promise<void> | null} */
+let keying = null;
+
+/** Ask the reader for a key, once for all calls that wait for it. @param {string} why */
+function keyed(why) {
+  keying ??= new Promise((resolve) => {
+    const form = byId("key");
+    const field = /** @type {HTMLInputElement} */ (byId("key-text"));
+    form.hidden = false;
+    fault("key-text", why);
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      sessionStorage.setItem(KEY, field.value.trim());
+      field.value = "";
+      form.hidden = true;
+      offered();
+      keying = null;
+      resolve();
+    };
+  });
+  return keying;
+}
+
+/** Whether calls carry a key. */
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+
+/** Another key can be used where there is one. */
+function offered() {
+  const forget = byId("forget");
+  forget.hidden = !hasKey();
+  forget.onclick = () => {
+    sessionStorage.removeItem(KEY);
+    location.reload();
+  };
+}
+offered();
 
 /** @param {string} path @param {Asking} [asking] @returns {Promise<any>} */
 export async function json(path, asking) {
@@ -70,11 +110,15 @@ export async function json(path, asking) {
 /** @type {Map<string, Promise<any>>} */
 const kept = new Map();
 
-/** The same, asked once: for what stays as it is. @param {string} path @returns {Promise<any>} */
+/** The same, asked once, and waited for where the service is lost: for what stays as it is. @param {string} path @returns {Promise<any>} */
 export function constant(path) {
-  const found = kept.get(path) ?? json(path);
+  const found = kept.get(path) ?? json(path).catch(async (error) => {
+    kept.delete(path);
+    if (!(error instanceof Lost)) throw error;
+    await new Promise((resolve) => onReturn(() => resolve(null)));
+    return constant(path);
+  });
   kept.set(path, found);
-  found.catch(() => kept.delete(path));
   return found;
 }
 

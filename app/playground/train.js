@@ -3,8 +3,8 @@
 import { at, change, nested, onChange, placed, valueOf } from "./address.js";
 import { byId, fault, h, say, written } from "./elements.js";
 import { captioned, colour, draw, framed, onLook, quantity, room, swatch, walked } from "./figure.js";
-import { drawFit, fitInWords, thumbnail } from "./fit.js";
-import { chosenLoss, chooseLoss } from "./look.js";
+import { drawAgreement, drawFit, fitInWords, thumbnail } from "./fit.js";
+import { bare, chooseLoss, chosenLoss } from "./look.js";
 import { fields } from "./parameters.js";
 import { PRESETS } from "./presets.js";
 import { newRun, play, played, smoothed } from "./run.js";
@@ -55,8 +55,8 @@ export async function train() {
   onLook(() => void redraw());
   onReturn(() => void refresh());
   addEventListener("pagehide", () => player?.stop());
+  void redraw();
   await refresh();
-  await redraw();
   const first = new IntersectionObserver((seen) => {
     if (!seen.some((entry) => entry.isIntersecting)) return;
     first.disconnect();
@@ -91,29 +91,42 @@ function dataset() {
 }
 
 let lossFamily = "robust";
+/** @type {string[]} the loss, and why nothing can be trained on it; empty where it can */
+let untrainable = [];
 
 /** @returns {Fields} the body for POST /v1/train */
 function request() {
   const given = asked();
   const data = dataset();
   const { data: _data, model, optimizer, schedule, metrics, ...more } = given;
-  const loss = chosenLoss();
-  const trees = named(model, "mlp").name === "boosted_trees";
   /** @type {Fields} */
-  const body = { data, model: named(model, "mlp"), loss: Object.keys(loss).length === 1 ? loss.name : loss };
-  if (!trees) body.optimizer = { ...(optimizer ? {} : { learning_rate: 0.01 }), ...named(optimizer, "adam") };
+  const body = { data, model: named(model, "mlp"), loss: bare(chosenLoss()), optimizer: { ...(optimizer ? {} : { learning_rate: 0.01 }), ...named(optimizer, "adam") }, ...more };
   if (schedule) body.schedule = named(schedule, "constant");
-  Object.assign(body, more);
+  for (const name of useless(body)) delete body[name];
   const task = known.data.find((entry) => entry.name === data.name)?.traits.task;
   const scores = metrics ?? (task === "regression" ? ["r2"] : task ? ["accuracy"] : []);
   body.metrics = Array.isArray(scores) ? scores : String(scores).split(",").filter(Boolean);
-  body.outputs = ["surface"];
+  body.outputs = ["surface", "predictions", "rows"];
   return body;
 }
 
 /** @param {Fields} fields @param {Fields | undefined} loss @param {string | null} preset fill the panel */
 function fill(fields, loss, preset) {
   change({ ...placed("train", fields), ...(loss ? placed("loss", loss) : {}), with: null, preset }, { push: true, source: "fill" });
+}
+
+/** @param {string} kind @param {Json | undefined} name @returns {any} what the catalogue has of a name or an alias */
+const entryOf = (kind, name) => known[/** @type {keyof typeof KINDS} */ (kind)].find((found) => [found.name, ...found.aliases].includes(name));
+
+/** @param {Fields} body @returns {"optimizer" | "model"} which of them has the learning rate, where there is one */
+const moverOf = (body) => ((entryOf("model", /** @type {Fields} */ (body.model).name)?.traits.optimized ?? true) ? "optimizer" : "model");
+
+/** @param {Fields} body @returns {string[]} the fields that its model and its optimizer have no use for, by the catalogue */
+function useless(body) {
+  const kind = moverOf(body);
+  const mover = entryOf(kind, /** @type {Fields} */ (body[kind]).name);
+  const steps = kind === "optimizer" && !mover?.traits.full_batch;
+  return [...(kind === "model" ? ["optimizer", "regularization"] : []), ...(steps ? [] : ["batch_size", "gradient_clipping"]), ...(mover && !mover.parameters.learning_rate ? ["schedule"] : [])];
 }
 
 /** @param {string} name of a preset */
@@ -131,9 +144,11 @@ function build() {
   const box = (/** @type {string} */ id) => select(id);
   const number = (/** @type {string} */ id, /** @type {string} */ path, /** @type {Record<string, unknown>} */ more) => {
     const input = h("input", { id, type: "number", "aria-describedby": `${id}-fault`, ...more });
-    input.addEventListener("input", () => change({ [`train.${path}`]: input.value || null, ...(path === "optimizer.learning_rate" && !at("train.optimizer") ? { "train.optimizer": "adam" } : {}) }, { source: "field" }));
+    input.addEventListener("input", () => change({ [`train.${path}`]: input.value || null }, { source: "field" }));
     return input;
   };
+  const rate = h("input", { id: "train-rate", type: "number", min: 0, step: "any", "aria-describedby": "train-rate-fault" });
+  rate.addEventListener("input", () => set(moverOf(request()), "learning_rate", rate.value === "" ? undefined : Number(rate.value)));
   const controls = h(
     "div",
     { class: "controls" },
@@ -141,7 +156,7 @@ function build() {
     h("div", { class: "thumb", id: "thumb" }),
     h("div", { class: "pair", id: "train-first" }),
     h("div", { class: "pair" }, field("Optimizer", box("train-optimizer")), field("Schedule", box("train-schedule"))),
-    h("div", { class: "pair" }, field("Learning rate", number("train-rate", "optimizer.learning_rate", { min: 0, step: "any" })), field("Epochs", number("train-epochs", "epochs", { min: 1, step: 1 })), field("Seed", number("train-seed", "seed", { min: 0, step: 1 })), field("Held out", number("train-held", "validation.fraction", { min: 0, max: 1, step: "any" }))),
+    h("div", { class: "pair" }, field("Learning rate", rate), field("Epochs", number("train-epochs", "epochs", { min: 1, step: 1 })), field("Seed", number("train-seed", "seed", { min: 0, step: 1 })), field("Held out", number("train-held", "validation.fraction", { min: 0, max: 1, step: "any" }))),
     h("details", { id: "train-details" }, h("summary", {}, "More"), h("div", { class: "fields", id: "train-more" })),
   );
   const button = (/** @type {string} */ id, /** @type {string} */ text, /** @type {() => void} */ click, /** @type {Record<string, unknown>} */ more = {}) => h("button", { type: "button", id, onclick: click, ...more }, text);
@@ -188,7 +203,7 @@ function build() {
     box.addEventListener("change", () => change({ ...placed(`train.${kind}`, box.value || undefined), preset: null }, { push: true }));
   }
   walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: training ${written(epoch.training_loss, 4)}${epoch.validation_loss === null ? "" : `, validation ${written(epoch.validation_loss, 4)}`}`) : []));
-  walked(byId("fit"), () => (rows ? [fitInWords(runs[0]?.surface ?? null, rows)] : []));
+  walked(byId("fit"), () => [byId("fit-caption").textContent ?? ""]);
   buttons();
 }
 
@@ -201,6 +216,7 @@ async function refresh() {
       const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
       if (signal.aborted) return;
       lossFamily = entry.family;
+      untrainable = entry.trainable ? [] : [String(chosenLoss().name), entry.untrainable_because];
       const preset = PRESETS[at("preset")];
       for (const pill of byId("presets").children) pill.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (pill).dataset.preset === at("preset")));
       const note = byId("shows");
@@ -222,9 +238,9 @@ function showFields(body) {
     const name = String(thing.name ?? (kind === "data" ? "rows of your own" : ""));
     if (name && ![...box.options].some((option) => option.value === name)) box.append(h("option", {}, name));
     box.value = name;
-    box.disabled = kind === "optimizer" && !body.optimizer;
   }
-  const entry = (/** @type {keyof typeof KINDS} */ kind) => known[kind].find((found) => found.name === things[kind].name);
+  const entry = (/** @type {string} */ kind) => entryOf(kind, things[/** @type {keyof typeof things} */ (kind)].name);
+  const [mover, without] = [moverOf(body), useless({ optimizer: {}, ...body })];
   const key = JSON.stringify(Object.values(things).map((thing) => thing.name ?? ""));
   if (key !== built) {
     built = key;
@@ -235,7 +251,7 @@ function showFields(body) {
     more.replaceChildren();
     for (const kind of /** @type {(keyof typeof KINDS)[]} */ (Object.keys(KINDS))) {
       const schemas = { ...(entry(kind)?.parameters ?? {}) };
-      delete schemas.learning_rate;
+      if (kind === mover) delete schemas.learning_rate; // which has a field of its own
       /** @type {Record<string, string>} */
       const labels = kind === "data" ? { seed: "seed of the data" } : {};
       const made = fields(schemas, { id: `train-${kind}`, sliders: false, labels, change: (name, value) => set(kind, name, value) });
@@ -249,6 +265,7 @@ function showFields(body) {
       { id: "train", sliders: false, labels: { "early_stopping.patience": "Patience", "regularization.l2": "L2 penalty", "regularization.l1": "L1 penalty", batch_size: "Batch size" }, change: (name, value) => change(placed(`train.${name}`, value ?? undefined), { source: "field" }) },
     );
     for (const [name, field] of Object.entries(extra)) {
+      if (without.includes(name.split(".")[0])) continue;
       shown[name] = field;
       more.append(field.element);
     }
@@ -263,9 +280,9 @@ function showFields(body) {
     const input = /** @type {HTMLInputElement} */ (byId(id));
     if (document.activeElement !== input) input.value = value === undefined || value === null ? "" : String(value);
   };
-  const rate = things.optimizer.learning_rate ?? entry("optimizer")?.parameters.learning_rate?.default;
+  const rate = things[mover].learning_rate ?? entry(mover)?.parameters.learning_rate?.default;
   put("train-rate", rate);
-  /** @type {HTMLInputElement} */ (byId("train-rate")).disabled = rate === undefined;
+  for (const [id, there] of /** @type {[string, boolean][]} */ ([["train-rate", rate !== undefined], ["train-optimizer", mover === "optimizer"], ["train-schedule", !without.includes("schedule")]])) /** @type {HTMLElement} */ (byId(id).closest(".field")).hidden = !there;
   put("train-epochs", body.epochs ?? 100);
   put("train-seed", body.seed ?? 0);
   put("train-held", body.validation === null ? "" : /** @type {Fields} */ (body.validation ?? {}).fraction ?? 0.2);
@@ -306,8 +323,8 @@ async function showRows(data, signal) {
 /** @param {Problem} problem @param {string} [within] say what is wrong beside the field that it is about */
 function refuse(problem, within) {
   const found = problem.faults[0];
-  const path = `${within ? `${within}.` : ""}${(found?.pointer ?? "").slice(1).replaceAll("/", ".")}`;
-  const places = { "optimizer.learning_rate": "train-rate", epochs: "train-epochs", seed: "train-seed", "validation.fraction": "train-held", data: "train-data", model: "train-model", optimizer: "train-optimizer", schedule: "train-schedule" };
+  const path = [within, ...(found?.pointer ?? "").split("/")].filter(Boolean).join(".").replace(/\.name$/, "");
+  const places = { "optimizer.learning_rate": "train-rate", "model.learning_rate": "train-rate", epochs: "train-epochs", seed: "train-seed", "validation.fraction": "train-held", data: "train-data", model: "train-model", optimizer: "train-optimizer", schedule: "train-schedule" };
   const place = /** @type {Record<string, string>} */ (places)[path] ?? (path in shown ? shown[path].id : "train");
   fault(place, problem.message);
   const details = byId(place)?.closest("details");
@@ -320,6 +337,7 @@ function refuse(problem, within) {
 function begin(name) {
   player?.stop();
   for (const id of ["train", "train-rate", "train-epochs", "train-seed", "train-held", "train-data", "train-model", "train-optimizer", "train-schedule", ...Object.values(shown).map((field) => field.id)]) fault(id, "");
+  if (untrainable[0] === chosenLoss().name) return fault("train", `${untrainable[0]} is not for training: ${untrainable[1]}`);
   const body = request();
   const run = newRun(typeof name === "string" ? name : titled(body), body);
   runs = [run, ...runs.filter((other) => other.shown)].slice(0, MOST_RUNS);
@@ -399,7 +417,8 @@ async function follow(run) {
   if (!drawn) return redraw();
   curveView?.data("history", lines());
   void curveView?.runAsync();
-  if (run.surface && showFit) showFit(run.surface);
+  const surface = surfaceOf(run);
+  if (surface) showFit?.(surface);
 }
 
 /** @param {Run} run that has ended */
@@ -532,18 +551,26 @@ async function drawCurve() {
   drawn = "curve";
 }
 
+/** @param {Run} run whether it is of the rows that are drawn */
+const ofRows = (run) => JSON.stringify(run.request.data) === rowsOf;
+/** @param {Run | undefined} run @returns {import("./run.js").Surface | null} what it has learned */
+const surfaceOf = (run) => (run && ofRows(run) ? run.surface : null);
+
 async function drawRows() {
   const host = byId("fit-plot");
   const run = runs[0];
-  if (!rows) return;
-  const few = rows.inputs[0]?.length <= 2;
-  if (!few) {
-    host.replaceChildren(h("p", { class: "quiet" }, `${rows.inputs[0].length} columns: a fit is drawn for one or two.`));
-    return;
+  const surface = surfaceOf(run);
+  if (!rows) return host.replaceChildren(h("p", { class: "quiet" }, "What the model makes of the rows is drawn here."));
+  if (rows.inputs[0].length > 2) {
+    const answer = run && ofRows(run) ? run.answer : null;
+    showFit = null;
+    if (answer) return captioned("fit", "Fit", await drawAgreement(host, rows, answer));
+    host.replaceChildren();
+    return captioned("fit", "Fit", `${rows.inputs.length} rows of ${rows.inputs[0].length} columns: what is predicted is drawn when the run has ended`);
   }
-  const words = fitInWords(run?.surface ?? null, rows);
-  captioned("fit", "Fit", run?.surface ? words : `${words}; the fit is drawn while a model learns them`);
-  showFit = await drawFit(host, rows, run?.surface ?? null, run?.setup?.data.predictions_encoding ?? "real");
+  const words = fitInWords(surface, rows);
+  captioned("fit", "Fit", surface ? words : `${words}; the fit is drawn while a model learns them`);
+  showFit = await drawFit(host, rows, surface, run?.setup?.data.predictions_encoding ?? "real");
 }
 
 /** The runs by name, each to be hidden or shown. */

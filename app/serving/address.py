@@ -25,6 +25,8 @@ class Mark:
 
     description: str | None = None
     examples: list[Any] | None = None
+    openapi_examples: dict[str, Any] | None = None
+    """As Swagger UI offers them, by name."""
     include_in_schema: bool = True
 
 

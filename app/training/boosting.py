@@ -18,7 +18,7 @@ from app.training.leaf_values import ordered
 from app.training.optimizers import lbfgs
 from app.training.run import Run, State
 from app.training.slopes import Point, Slopes
-from app.training.trees import Boosted, Categories, add_trees, categories, leaves, no_trees
+from app.training.trees import Boosted, Categories, add_trees, categories, leaves, no_trees, summed
 
 FLAT = 1e-6
 """A change of predictions that is none."""
@@ -252,3 +252,7 @@ class Boosting:
 
     def validation_predictions(self, state: State) -> Array:
         return self.trees.output.of(state["validation_sums"])
+
+    def looking(self, inputs: Array) -> Callable[[State], Array]:
+        added = summed(self.categories.read(inputs))
+        return lambda state: self.trees.output.of(state["constant"] + added(state))

@@ -13,7 +13,7 @@ from app.losses.numerics.stable import Array
 from app.training.criteria import IN_SHARES, ONE_BY_ONE, classes_of, is_absolute
 from app.training.run import Run, State
 from app.training.slopes import Slopes
-from app.training.trees import Forest, Tree, add_trees, leaves, no_trees
+from app.training.trees import Forest, Tree, add_trees, leaves, no_trees, summed
 
 LEAST_SHARE = 1e-7
 """What a share is to a loss at the least, and what it lacks of 1."""
@@ -162,6 +162,7 @@ class Planting:
         targets = np.asarray(self.run.training.labels.targets, np.float64)
         return targets.reshape(len(targets), -1)
 
+    @np.errstate(all="ignore")  # a loss may have poles
     def _leaf_values(self, rows: NDArray[np.intp], weights: Array, leaf: NDArray[np.int64], n_leaves: int) -> Array:
         """(l, k) the shares of the classes in each leaf, or the prediction of least loss over its rows."""
         if self.shares is not None:
@@ -195,6 +196,10 @@ class Planting:
 
     def validation_predictions(self, state: State) -> Array:
         return self._predict(state, state["validation_sums"])
+
+    def looking(self, inputs: Array) -> Callable[[State], Array]:
+        added = summed(in_single_precision(inputs))
+        return lambda state: self._predict(state, added(state))
 
     def _predict(self, state: State, sums: Array) -> Array:
         trees = len(state["trees"]) - 1

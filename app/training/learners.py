@@ -42,6 +42,9 @@ class Learner(Protocol):
 
     def training_predictions(self, state: State) -> Array: ...
     def validation_predictions(self, state: State) -> Array: ...
+    def looking(self, inputs: Array) -> Callable[[State], Array]:
+        """A function from a state to what its model predicts for other rows than those of the run, (n, k)."""
+        ...
 
 
 def learner(run: Run) -> Learner:
@@ -85,6 +88,15 @@ class Weighted:
 
     def validation_predictions(self, state: State) -> Array:
         return self._predict(self.validation)
+
+    def looking(self, inputs: Array) -> Callable[[State], Array]:
+        rows = with_ones(inputs)
+
+        def predict(state: State) -> Array:
+            self.adopt(dict(state))
+            return self._predict(rows).copy()
+
+        return predict
 
     def _predict(self, inputs: Array) -> Array:
         """(n, k), valid until the next call for as many rows."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
@@ -26,6 +27,8 @@ class Result(NamedTuple):
     """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units."""
     per_sample: Array
     """(n,) each of these rows' loss."""
+    rows: NDArray[np.intp]
+    """(n,) where each of these rows stands in the data, or in the table of rows to validate with."""
     parameters: Mapping[str, Numbers]
     """Weights and biases by name, or the trees' nodes, as plain arrays."""
     feature_importances: Array | None
@@ -60,6 +63,7 @@ def finish(run: Run, state: State) -> Result:
         metrics,
         _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
         per_sample,
+        run.looked_at,
         parameters,
         importances(parameters, run.model.inputs) if isinstance(run.model, Trees) else None,
         kept,

@@ -127,6 +127,8 @@ class Run:
     inputs_scale: Scale | None
     targets_scale: Scale | None
     warnings: tuple[str, ...]
+    looked_at: NDArray[np.intp]
+    """Where the rows of the result's predictions stand: those held out, or trained on where none are, or of their own table."""
 
     @property
     def base_rate(self) -> float:
@@ -175,9 +177,9 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
         check_categories(training, validation, model)
     if isinstance(model, Forest):
         check_criterion(model.criterion, objective, training.labels, named=plan.data.classes is not None)
-    return Run(
-        plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, _warnings(training, objective)
-    )
+    looked_at = held if len(held) else kept if outside is None else np.arange(len(outside.inputs))
+    warnings = _warnings(training, objective)
+    return Run(plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, warnings, looked_at)
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Trees as arrays: what the models made of them have in common, and which leaf a row comes to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -114,6 +114,26 @@ def add_trees(state: dict[str, Numbers], trees: Sequence[Tree]) -> None:
         state[f"tree.{name}"] = np.concatenate([state[f"tree.{name}"], *(tree[name] for tree in trees)])
     ends = np.cumsum([len(tree["left"]) for tree in trees])
     state["trees"] = np.append(state["trees"], state["trees"][-1] + ends)
+
+
+def summed(inputs: Array) -> Callable[[Mapping[str, Numbers]], Array]:
+    """A function from a state to what its trees say of these rows together, (n, k); of a state that has grown, only new trees."""
+    sums, added = np.zeros(0), 0
+
+    def of(state: Mapping[str, Numbers]) -> Array:
+        nonlocal sums, added
+        ends, k = state["trees"], state["constant"].size
+        if not added or added >= len(ends):
+            sums, added = np.zeros((len(inputs), k)), 0
+        for number in range(added, len(ends) - 1):
+            tree = {name: state[f"tree.{name}"][ends[number] : ends[number + 1]] for name in NODES}
+            values = tree["value"][leaves(tree, inputs)]
+            first = number * values.shape[1] % k  # a tree for one output after the other, or one for all of them
+            sums[:, first : first + values.shape[1]] += values
+        added = len(ends) - 1
+        return sums
+
+    return of
 
 
 def categories(inputs: Array, columns: Sequence[int]) -> Categories:

@@ -44,7 +44,7 @@ DETAILS = KEYS | {
     "example_request",
     "example_answer",
 }
-ENCODING_KEYS = {"name", "meaning", "shapes", "accepts", "when"}
+ENCODING_KEYS = {"name", "meaning", "shapes", "accepts", "when", "range"}
 
 
 async def names(client: httpx.AsyncClient, **query: str) -> list[str]:

@@ -33,7 +33,23 @@ async def trained(client: httpx.AsyncClient, **request: Any) -> dict[str, Any]:
     return response.json()
 
 
-@pytest.mark.parametrize("request_", [LINE, PLANE], ids=["line", "plane"])
+def on_trees(request: dict[str, Any], model: str | dict[str, Any]) -> dict[str, Any]:
+    return {**{name: value for name, value in request.items() if name != "optimizer"}, "model": model}
+
+
+BOOSTED = {"name": "boosted_trees", "min_samples_leaf": 1}
+THREE: dict[str, Any] = {"data": {"name": "blobs", "n_samples": 60}, "loss": "categorical_cross_entropy", "epochs": 3}
+REQUESTS = {
+    "line": LINE,
+    "plane": PLANE,
+    "boosted line": on_trees(LINE, BOOSTED),
+    "boosted plane": on_trees(PLANE, BOOSTED),
+    "tree": on_trees(LINE, "decision_tree"),
+    "forest": {**on_trees(PLANE, "random_forest"), "loss": "bce"},
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 async def test_a_surface_is_what_is_predicted_for_these_rows(request_: dict[str, Any], client: httpx.AsyncClient) -> None:
     surface = (await trained(client, **request_, validation=None, outputs=["surface"]))["surface"]
     axes, predictions = surface["axes"], np.array(surface["predictions"])
@@ -49,6 +65,18 @@ async def test_a_surface_is_what_is_predicted_for_these_rows(request_: dict[str,
     assert predictions.reshape(-1) == pytest.approx(np.array(asked["predictions"]).reshape(-1), rel=1e-12)
 
 
+@pytest.mark.parametrize("model", [BOOSTED, {"name": "random_forest"}], ids=["boosted", "forest"])
+async def test_trees_that_have_grown_are_those_that_were_grown_at_once(model: dict[str, Any], client: httpx.AsyncClient) -> None:
+    request = {**THREE, "model": model, "validation": None, "outputs": ["surface"]}
+    response = await client.post("/v1/train", json=request, headers={"accept": "text/event-stream"})
+    shown = [event.data["surface"] for event in events_in(response.text) if event.name in ("epoch", "end")]
+    for epochs in (1, 2, 3):
+        alone = (await trained(client, **{**request, "epochs": epochs}))["surface"]
+        assert shown[epochs - 1] == alone
+        assert np.shape(alone["predictions"]) == (30, 30, 3)
+    assert shown[3] == shown[2]
+
+
 async def test_events_show_at_most_sixty_surfaces_and_the_answer_that_of_the_model_kept(client: httpx.AsyncClient) -> None:
     request = {**LINE, "epochs": 150, "outputs": ["surface"], "early_stopping": {"patience": 149}}
     response = await client.post("/v1/train", json=request, headers={"accept": "text/event-stream"})
@@ -61,11 +89,13 @@ async def test_events_show_at_most_sixty_surfaces_and_the_answer_that_of_the_mod
     assert shown.get(end["final"]["epoch"], end["surface"]) == end["surface"]
 
 
-@pytest.mark.parametrize("model", ["boosted_trees", "linear"])
-async def test_there_is_none_of_trees_or_of_many_columns(model: str, client: httpx.AsyncClient) -> None:
-    data = {"name": "moons" if model == "boosted_trees" else "iris"}
-    answer = await trained(client, data=data, model=model, epochs=1, outputs=["surface"])
-    assert answer["surface"] is None
+async def test_there_is_none_of_many_columns_or_of_categories(client: httpx.AsyncClient) -> None:
+    sorts = {"inputs": [[0], [1], [2], [1]], "targets": [1, 2, 3, 4]}
+    for request in (
+        {"data": {"name": "iris"}, "model": "linear"},
+        {"data": sorts, "model": {"name": "boosted_trees", "categorical_features": [0]}, "loss": "mse", "validation": None},
+    ):
+        assert (await trained(client, **request, epochs=1, outputs=["surface"]))["surface"] is None
 
 
 async def test_rows_are_those_of_the_dataset(client: httpx.AsyncClient) -> None:
@@ -102,3 +132,19 @@ async def test_what_is_wrong_with_an_address(
     assert body["status"] == status
     if pointer is not None:
         assert [(fault["pointer"], fault["code"]) for fault in body["errors"]] == [(pointer, code)]
+
+
+@pytest.mark.parametrize("split", ["random", "ordered", "stratified"])
+async def test_predictions_say_which_rows_they_are_of(split: str, client: httpx.AsyncClient) -> None:
+    inputs = [[float(i), float(i % 3)] for i in range(20)]
+    labels = [i % 2 for i in range(20)]
+    request = {"data": {"inputs": inputs, "targets": labels}, "model": "linear", "loss": {"name": "bce", "from_logits": True}}
+    request |= {"epochs": 3, "validation": {"fraction": 0.3, "split": split}, "outputs": ["per_sample", "predictions", "rows"]}
+    answer = await trained(client, **request)
+    assert len(answer["rows"]) == 6
+    body = {"loss": request["loss"], "predictions": answer["predictions"], "targets": [labels[row] for row in answer["rows"]]}
+    evaluated = await client.post("/v1/evaluate", json={**body, "outputs": ["per_sample"]})
+    assert answer["per_sample"] == pytest.approx(evaluated.json()["per_sample"], rel=1e-12)
+    assert (await trained(client, **request | {"validation": None}))["rows"] == list(range(20))
+    table = {"inputs": inputs[:4], "targets": labels[:4]}
+    assert (await trained(client, **request | {"validation": table}))["rows"] == [0, 1, 2, 3]

@@ -5,16 +5,22 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.conftest import Server, serving
 
 CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-FOUND = 90_000
+FOUND = 60_000
 """Milliseconds to wait for what is to be seen: a loaded machine is slow, and a fast one does not wait."""
+PAUSE = 20
+"""Milliseconds between two looks at what a page has no event for."""
 REFUSED = "Failed to load resource: the server responded with a status of 4"
 """What Chromium writes of every request that is refused, whether a page deals with it or not."""
+UNREACHED = "Failed to load resource: net::ERR_"
+HEIGHT = 900
+LONG = "#view=train&loss=mean_squared_error&train.data=friedman1&train.data.n_samples=5000&train.epochs=2000"
+"""A run that nobody waits for."""
 
 Opened: TypeAlias = Callable[..., Page]
 
@@ -25,54 +31,67 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[BrowserContext]:
+    """One browser with one cache for all tests: what draws charts is loaded and compiled once."""
     expect.set_options(timeout=FOUND)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
+        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], accept_downloads=True)
+        context.set_default_timeout(FOUND)
+        yield context
         browser.close()
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One process for training, and nobody waits for it: a run that goes on is seen by the next."""
-    with serving(tmp_path_factory.mktemp("site"), training_processes=1, training_waiting=0) as running:
+    with serving(tmp_path_factory.mktemp("site")) as running:
         yield running
 
 
 @pytest.fixture
-def opened(chromium: Browser, site: Server) -> Iterator[Opened]:
-    """opened(path, width=, scheme=, refusals=) is a page; refusals says that requests will be refused."""
-    faults: list[str] = []
-    contexts: list[Any] = []
+def opened(chromium: BrowserContext, site: Server) -> Iterator[Opened]:
+    """opened(path, width=, scheme=, moving=, refusals=, at=) is a page.
 
-    def open_page(path: str = "", *, width: int = 1280, scheme: Any = "light", refusals: bool = False, **more: Any) -> Page:
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-            permissions=["clipboard-read", "clipboard-write"],
-            **more,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(FOUND)
+    Moving: the reader wants to see runs played; refusals: requests will be refused; at: the address of another server.
+    """
+    faults: list[str] = []
+    pages: list[Page] = []
+
+    def open_page(
+        path: str = "", *, width: int = 1280, scheme: Any = "light", moving: bool = False, refusals: bool = False, at: str = ""
+    ) -> Page:
+        base = at or site.url
+        page = chromium.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        page.emulate_media(color_scheme=scheme, reduced_motion="no-preference" if moving else "reduce")
 
         def heard(message: ConsoleMessage) -> None:
-            expected = refusals and message.text.startswith((REFUSED, "Failed to load resource: net::ERR_INTERNET_DISCONNECTED"))
+            expected = refusals and message.text.startswith((REFUSED, UNREACHED))
             if message.type in ("error", "warning") and not expected:
                 faults.append(f"console: {message.text}")
 
         def asked(request: Request) -> None:
-            if not request.url.startswith((site.url, "data:", "blob:")):
+            if not request.url.startswith((base, "data:", "blob:")):
                 faults.append(f"a request elsewhere: {request.url}")
 
         page.on("console", heard)
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("request", asked)
-        page.goto(f"{site.url}/{path}")
+        page.goto(f"{base}/{path}")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
+    chromium.set_offline(False)
     assert faults == []
+
+
+def until(page: Page, condition: Callable[[], bool], what: str) -> None:
+    """Wait for what a page has no event for."""
+    for _ in range(FOUND // PAUSE):
+        if condition():
+            return
+        page.wait_for_timeout(PAUSE)
+    raise AssertionError(what)

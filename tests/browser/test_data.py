@@ -105,6 +105,19 @@ def test_files_are_opened(opened: Opened, site: Server, tmp_path: Path) -> None:
         expect(value(page)).to_contain_text(wanted)
 
 
+def test_a_file_is_dropped_and_a_long_one_is_said_to_be_long(opened: Opened) -> None:
+    page = opened()
+    expect(value(page)).to_contain_text("samples6")
+    rows = "p,y\n" + "\n".join(f"{row % 7},{row % 5}" for row in range(5_100))
+    dropped = page.evaluate_handle(
+        "text => { const all = new DataTransfer(); all.items.add(new File([text], 'long.csv')); return all; }", rows
+    )
+    page.locator("#data").dispatch_event("drop", {"dataTransfer": dropped})
+    expect(page.locator("#samples-words")).to_have_text("5,100 rows, of which 5,000 are shown.")
+    expect(page.locator("#paste-hint")).to_contain_text("it is not in the link")
+    assert "data=" not in page.url
+
+
 def test_what_does_not_fit_is_said_beside_its_column_and_what_fits_is_offered(opened: Opened) -> None:
     page = opened(
         f"#loss=binary_cross_entropy&data={quote('score,label' + chr(10) + '1.5,1' + chr(10) + '-2,0' + chr(10) + '3,1')}",

@@ -1,8 +1,8 @@
 """python -m tests.clients: clients generated from openapi/openapi.json, and programs of people, against a real server.
 
-The clients are generated, compiled and called; the programs are those of app/api/languages.md. Every number of theirs
-is compared with that of a plain request to the same server, to the last digit. Prints a table, and ends with 1 where one is
-wrong, or its language can be neither found nor installed.
+The clients are generated, compiled and called; the programs are those of app/api/languages.md, and those that the page
+copies. Every number of theirs is compared with that of a plain request to the same server, to the last digit. Prints a
+table, and ends with 1 where one is wrong, or its language can be neither found nor installed.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from tests.clients import copied
 from tests.clients.cases import CASES, compared
 from tests.clients.generated import BUILD, CLIENTS
 from tests.clients.languages import BODY, INSTALLS, LANGUAGES, REFUSED, mismatch, spoken
@@ -40,11 +41,19 @@ def main() -> int:
                 installed[step].result()
             return spoken(language, server.url)
 
+        def copied_value(language: str) -> list[float]:
+            for step in INSTALLS:
+                installed[step].result()
+            return copied.printed(language, server.url)
+
         running = {name: pool.submit(called, name) for name in CLIENTS}
         printing = {language: pool.submit(printed, language) for language in LANGUAGES}
+        copying = {language: pool.submit(copied_value, language) for language in copied.COMMANDS}
         verdicts = [verdict for name, future in running.items() for verdict in _verdicts(name, future, wanted)]
         answers = [httpx.post(f"{server.url}/v1/evaluate", json=body).json() for body in (BODY, REFUSED)]
         verdicts += [_spoken(language, future, *answers) for language, future in printing.items()]
+        value = httpx.post(f"{server.url}/v1/evaluate", json=copied.BODY).json()["value"]
+        verdicts += [_copied(language, future, value) for language, future in copying.items()]
     failed = [verdict for verdict in verdicts if verdict is not None]
     for fault in failed:
         print(f"\n{fault}", file=sys.stderr)
@@ -82,6 +91,16 @@ def _spoken(language: str, printing: Future[str], answer: dict[str, Any], refusa
         wrong = str(error)
     print(f"{language:28}{'WRONG!' if wrong else 'runs':>14}")
     return wrong and f"{language}: {wrong}"
+
+
+def _copied(language: str, copying: Future[list[float]], value: float) -> str | None:
+    """None, or what is wrong with the programs that the page copies in a language; prints a row of the table."""
+    try:
+        wrong = None if copying.result() == [value, value] else f"it printed {copying.result()} instead of {value} twice"
+    except Exception as error:  # as above
+        wrong = str(error)
+    print(f"{f'copied: {language}':28}{'WRONG!' if wrong else 'runs':>14}")
+    return wrong and f"copied {language}: {wrong}"
 
 
 def _alike(found: Any, wanted: Any) -> bool:

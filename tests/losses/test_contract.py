@@ -298,7 +298,7 @@ POLES: Mapping[str, tuple[Mapping[str, object], str]] = {
     "generalized_cross_entropy": ({"from_logits": False}, "the gradient −p^(q−1) at p = 0"),
     "kl_divergence": ({"input_format": "probabilities"}, "log of q = 0 where the target is positive"),
     "dawid_sebastiani_score": ({}, "a variance of nearly nothing beside an error"),
-    **dict.fromkeys(("log_normal_nll", "beta_weighted_nll"), ({}, "a spread of nearly nothing beside an error")),
+    **dict.fromkeys(("log_normal_nll", "beta_weighted_nll", "barron_nll"), ({}, "a spread of nearly nothing beside an error")),
     "weibull_nll": ({}, "a power of a target far above the scale"),
     "zero_inflated_poisson_nll": ({}, "a count where only zeros are expected"),
     **dict.fromkeys(

@@ -128,6 +128,14 @@ SORTED = Tolerance("what all places pull on an item cancels, each no more than t
 RELEVANCE = Tolerance("softmax · relevance − relevance cancels where they meet", gradient=8, of_row=True, least=1.0)
 TIED_RISK = Tolerance("as RISK; the logarithms of an order nobody knows cancel", value=64, least=1.0)
 NEARLY_ALIKE = Tolerance("the shares of components before and after their densities, neither above 1, cancel", least=1e-10)
+SETS = Tolerance(
+    "what both sets pull at a sample cancels, each no more than 1", value=32, gradient=4, least=0.5, least_value=1e-16
+)
+BLURRED = Tolerance("over ε the rounding of costs is magnified, and three costs cancel", gradient=16, least=1.0, least_value=1.0)
+FAIR = Tolerance("what near members pull at each other cancels with what the outcome pulls, each no more than 1", least=1e-15)
+NORMALISER = Tolerance(
+    "the normaliser, a little above 1, has the digits of float64, and cancels", gradient=12, least=1.0, least_value=1.0
+)
 GAMMAS = Tolerance("of logarithms of gamma functions, each with 30 digits, next to nothing is left", least_value=1e-14)
 
 CHANCE = Tolerance("what a grade costs in a sample and by chance cancels", least=1e-20)
@@ -194,6 +202,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "unified_focal": lambda *_: MASK_AND_POSITIONS,
     "iou": lambda given, _: SIDES if "box_format" in given else None,
     "cox_partial_likelihood": lambda given, _: TIED_RISK if given.get("ties") == "efron" else RISK,
+    "barron_nll": lambda *_: NORMALISER,
     "beta_nll": lambda *_: GAMMAS,
     "gaussian_mixture_nll": lambda *_: NEARLY_ALIKE,
     "listnet": lambda *_: SOFTMAX,
@@ -202,6 +211,10 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     **dict.fromkeys(("listmle", "p_listmle", "unique_softmax", "lambda_loss"), lambda *_: DISTANCES),
     **dict.fromkeys(("approx_ndcg", "approx_mrr"), lambda *_: PLACES),
     "neural_ndcg": lambda *_: SORTED,
+    "variogram_score": lambda *_: DISTANCES,
+    **dict.fromkeys(("energy_distance", "mmd"), lambda *_: SETS),
+    "sinkhorn": lambda *_: BLURRED,
+    "energy_score": lambda given, _: FAIR if given.get("estimator") == "fair" else None,
     "query_softmax": lambda *_: RELEVANCE,
     "pointwise_sigmoid": lambda *_: PAIRS,
     "quality_focal": lambda *_: QUALITY,
@@ -216,6 +229,7 @@ TOLERANCES: Mapping[str, Callable[[Given, Sequence[Array]], Tolerance | None]] =
     "pc_hazard": lambda *_: HAZARD,
     "cox_case_control": lambda given, _: PAIRS if given.get("shrink") else None,
     "deephit_rank": lambda *_: RANKED,
+    "rnn_t": lambda *_: POSTERIOR,
     "ctc": lambda given, _: POSTERIOR if given.get("from_logits") else None,
 }
 """Where float64 cannot have 4 ULP: by the parameters given and the arrays of one sample (predictions first, targets last)."""

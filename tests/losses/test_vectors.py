@@ -65,6 +65,7 @@ SAID_BY_THE_ENCODING = {
     "reduction",
     "reduction_note",
     "pairs",
+    "denominator",
 }
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
@@ -179,6 +180,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(quantile=level)
         case ("alpha", {"__float__": "-inf"}):
             return replace(call, loss="welsch")  # the limit, by its own name
+        case ("estimator", "nrg") if call.loss == "variogram_score":
+            return call  # it has no other
         case ("parameterisation", _) if call.loss == "negative_binomial_nll":
             return call
         case ("s", score) if call.loss == "ramp":
@@ -349,7 +352,7 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
             return replace(call, predictions=call.predictions[:, 1], targets=call.targets[:, 1])
         case "cross_entropy_lambda":
             return replace(call, targets={"outcome": call.targets, "exposure": numbers(entry["weights"]["exposure"])})
-        case "bradley_terry" if "pairs" in call.targets:  # of scores by their places, whose gradients are added up there
+        case "bradley_terry" if "pairs" in call.targets:  # of the scores of items, by their places
             winner, loser = call.targets["pairs"].astype(int).T
             pair = {"winner": call.predictions[winner], "loser": call.predictions[loser]}
             return replace(call, predictions=pair, targets=None, unlike=("gradient",))
@@ -362,8 +365,12 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
             answers, kl = call.predictions, float(call.predictions["kl"])
             targets = {"reference": answers["ref_logps"], "desirable": call.targets["desirable"]}
             return replace(call.with_parameters(kl=kl), predictions=answers["policy_logps"], targets=targets)
-        case loss if LOSSES[loss].family in ("preference", "rewards"):
-            return _with_answers(call)
+        case loss if LOSSES[loss].family in ("preference", "preference_order", "rewards"):
+            return _with_answers(
+                replace(call, unlike=("per_sample",)) if loss == "aot" else call
+            )  # which the entry gives in order
+        case "energy_score" | "variogram_score":  # one forecast
+            return replace(call, predictions=call.predictions[None], targets=call.targets[None])
         case "triplet_margin" | "soft_margin_triplet" | "angular" if call.targets is not None:
             return replace(call, predictions={"anchor": call.predictions, **call.targets}, targets=None)
         case "diou":  # the entries are torchvision's, whose ciou has a gradient that holds α fixed

@@ -64,6 +64,8 @@ FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits inst
         alias("sigmoid_binary_cross_entropy", from_logits=True),
         alias("sigmoid_cross_entropy_with_logits", from_logits=True),
         alias("HalfBinomialLoss", from_logits=True),
+        alias("non_saturating_gan", from_logits=True),
+        alias("vanilla_gan", from_logits=True),
         alias("binary:logistic", from_logits=True),
         alias("binary:logitraw", from_logits=True),
     ),
@@ -119,6 +121,7 @@ FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits inst
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
+    counterpart="categorical_cross_entropy",
 )
 def binary_cross_entropy(
     predictions: Array,

@@ -14,9 +14,9 @@ from typing_extensions import Doc
 from app.libraries import equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import CLASS_LABEL, LOGITS, MULTI_HOT, TOKEN_LOGITS, TOKENS
-from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, loss
 from app.losses.numerics.pairs import pair
-from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax
+from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax, softmax_variance
 from app.losses.numerics.shares import Shares, columns, softmax_cross_entropy
 from app.losses.numerics.similarities import Flags, surprise_of
 from app.losses.numerics.stable import Array
@@ -57,7 +57,7 @@ def sequence_cross_entropy(
     z_loss: Annotated[
         float, Ge(0), Le(1e6), Doc("What the squared logarithm of the softmax's divisor costs; PaLM has 1e-4.")
     ] = 0.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """The surprise at the token that came, with a penalty on the level of the logits if wanted (z-loss).
 
     A sequence's loss is the mean over its tokens. The mean is over all tokens, so that long sequences count more; that of the
@@ -68,9 +68,9 @@ def sequence_cross_entropy(
     See also: categorical_cross_entropy, unlikelihood, perplexity.
     """
     values, gradient = _cross_entropy(predictions, targets)
-    if not z_loss:
-        return values, gradient
     whole = row_sums(targets.rounded) if isinstance(targets, Shares) else np.ones(len(values))
+    if not z_loss:
+        return values, gradient, lambda: whole[:, None] * softmax_variance(by_rows(predictions))
     predictions = by_rows(predictions)
     index: Flat = row_starts(predictions) + predictions.argmax(axis=1)
     parts = softmax(predictions, index)
@@ -78,7 +78,13 @@ def sequence_cross_entropy(
     shares = parts.others / parts.total[:, None]
     shares.reshape(-1)[index] = parts.picked / parts.total
     pull = np.where(shares == 0, 0.0, (2.0 * z_loss * whole * level)[:, None] * shares)
-    return values + z_loss * whole * level * level, gradient + pull
+
+    def second() -> Array:
+        variance = softmax_variance(predictions)
+        of_level = 2.0 * z_loss * (shares * shares + level[:, None] * variance)
+        return whole[:, None] * (variance + of_level)
+
+    return values + z_loss * whole * level * level, gradient + pull, second
 
 
 @loss(
@@ -151,7 +157,7 @@ def perplexity(
     counted = np.ones((n, t)) if weights is None else weights
     totals = row_sums(counted)[:, None] if pool == "sample" else np.full((n, 1), counted.sum())
     shares = counted / wide(np.where(totals > 0, totals, 1.0))
-    nothing = np.zeros(len(x))
+    nothing: Array = np.zeros(len(tokens))
     surprise = wide(nothing)
     vocabulary = np.arange(k, dtype=np.int64)
     blocks = [slice(start, start + max(1, BLOCK // k)) for start in range(0, n * t, max(1, BLOCK // k))]

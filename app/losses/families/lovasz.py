@@ -10,7 +10,7 @@ from app.losses.cost import Cost
 from app.losses.encodings import BINARY, CLASS_INDEX_MAP, LOGIT, PROBABILITY, map_of, mask_of
 from app.losses.families.segmentation import Activation, Background, FromLogits, MapAxis, Pool, layout_of
 from app.losses.inputs import when
-from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, Gradient, loss
+from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, Gradient, Second, loss
 from app.losses.numerics.lovasz import jaccard_costs
 from app.losses.numerics.masks import Masks, Slopes
 from app.losses.numerics.pairs import pair, two_sum
@@ -30,11 +30,15 @@ SORTED = Cost(per_number=150.0)
         "v": "what intersection over union loses when this position is wrong besides all that are further off",
     },
     aliases=("lovasz", "LovaszHingeLoss", "lovasz_hinge_loss"),
+    equals=(
+        equal("kornia.losses.lovasz_hinge_loss(predictions[:, None], targets)", axes=("n m r",)),
+        equal("kornia.losses.LovaszHingeLoss()(predictions[:, None], targets)", axes=("n m r",)),
+    ),
     reference="Berman, Rannen Triki and Blaschko (2018), arXiv:1705.08790",
     properties=DIFFERENTIABLE | CONVEX | NON_NEGATIVE,
     weighs_rows=True,
 )
-def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
+def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array, Second]:
     """The hinge of every pixel, weighed by what it costs in intersection over union: the convex hull of that loss.
 
     Each mask by itself, as per_image elsewhere. Where several positions are equally far off, the first comes first; at an error
@@ -51,7 +55,7 @@ def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = Non
     costs = jaccard_costs(errors, rest, y, size_of)
     pulls = (errors > 0) | ((errors == 0) & (rest > 0))
     values = row_sums(np.where(pulls, errors * costs, 0.0))
-    return values, np.where(pulls, -side * costs, 0.0).reshape(predictions.shape)
+    return values, np.where(pulls, -side * costs, 0.0).reshape(predictions.shape), lambda: np.zeros_like(predictions)
 
 
 @loss(

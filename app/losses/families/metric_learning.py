@@ -192,7 +192,7 @@ def cosine_embedding(
     targets=SIGN,
     formula="x if y = 1, else max(0, m − x)",
     gradient="1 if y = 1, −1 if x ≤ m, else 0",
-    aliases=("HingeEmbeddingLoss", "hinge_embedding_loss"),
+    aliases=("HingeEmbeddingLoss", "hinge_embedding_loss", "EBGAN", "energy_based_gan"),
     equals=(equal("torch.nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)(predictions, targets)"),),
     reference="Mobahi, Collobert and Weston (2009), doi:10.1145/1553374.1553469",
     properties=CONVEX | DIFFERENTIABLE | BOUNDED_GRADIENT,

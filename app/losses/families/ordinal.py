@@ -120,7 +120,7 @@ def soft_ordinal(
     *,
     alpha: Annotated[float, Gt(0), Le(1e3), Doc("How fast a grade's share falls with its distance from the true one.")] = 1.0,
     distance: Annotated[Literal["absolute", "squared"], Doc("What of the distance in grades counts.")] = "absolute",
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy with labels that are shared among neighbouring grades, the less the farther they are.
 
     The least value is the entropy of these labels, not 0.
@@ -134,7 +134,7 @@ def soft_ordinal(
     seen = softmax_parts(predictions)
     values = -where(label.p.high == 0, 0.0, label.p * seen.logarithm).sum()
     slope = where(seen.p.high > 0.5, label.rest - seen.rest, seen.p - label.p)
-    return values.high[:, 0], slope.high
+    return values.high[:, 0], slope.high, lambda: (seen.p * seen.rest).high
 
 
 THRESHOLD_STEPS = numbers(

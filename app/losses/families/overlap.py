@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.libraries import equal
 from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of
 from app.losses.families.binary import binary_cross_entropy
 from app.losses.families.segmentation import (
@@ -33,6 +34,7 @@ from app.losses.numerics.overlaps import overlap_of
 from app.losses.numerics.pairs import Pair, pair, pair_multiply
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
+from app.registry import alias
 
 
 def _through(formula: Formula, function: Callable[[Array], tuple[Array, Array]]) -> Formula:
@@ -56,7 +58,20 @@ def _through(formula: Formula, function: Callable[[Array], tuple[Array, Array]])
     formula=("1 − (TP + s)/(TP + FP + FN + s); TP = ∑ᵢ pᵢ·yᵢ; FP = ∑ᵢ pᵢ·(1 − yᵢ); FN = ∑ᵢ (1 − pᵢ)·yᵢ; p = σ(x) if from_logits"),
     gradient="h·((1 − ℓ)(yᵢ + (1 − yᵢ) − yᵢ) − yᵢ)/u; u = TP + FP + FN + s; h = pᵢ(1 − pᵢ) if from_logits, else 1",
     symbols={"i": "a position of the mask"},
-    aliases=("iou_seg", "soft_iou", "intersection_over_union", "JaccardLoss", "jaccard_loss"),
+    aliases=(
+        "iou_seg",
+        "soft_iou",
+        "intersection_over_union",
+        "jaccard_loss",
+        alias("JaccardLoss", from_logits=True, pool="batch"),
+    ),
+    equals=(
+        equal(
+            "segmentation_models_pytorch.losses.JaccardLoss('binary', smooth=smooth)(predictions[:, None], targets[:, None])",
+            from_logits=True,
+            pool="batch",
+        ),
+    ),
     reference="Rahman and Wang (2016), doi:10.1007/978-3-319-50835-1_22",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     weighs_rows=True,
@@ -195,8 +210,23 @@ def log_cosh_dice(
         "j": "counts the positions",
         "k": "how many positions there are",
     },
-    aliases=("combo", "combo_loss", "dice_bce", "dice_ce", "DiceCELoss"),
-    reference="Taghanaki et al. (2019), doi:10.1016/j.compmedimag.2019.04.005",
+    aliases=(
+        "combo",
+        "combo_loss",
+        "dice_bce",
+        alias("dice_ce", from_logits=True, smooth=1e-5),
+        alias("DiceCELoss", from_logits=True, smooth=1e-5),
+    ),
+    equals=tuple(
+        equal(
+            f"monai.losses.{name}(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, lambda_dice=dice_weight, "
+            "lambda_ce=entropy_weight)(predictions[:, None], targets[:, None])",
+            from_logits=True,
+            smooth=1e-5,
+        )
+        for name in ("DiceCELoss", "dice_ce")
+    ),
+    reference="Taghanaki et al. (2019), arXiv:1805.02798",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     weighs_rows=True,
 )
