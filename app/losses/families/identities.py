@@ -394,11 +394,6 @@ def batch_all_triplet(
 
     def pullback(weights: Array) -> Array:
         pulls = scale * weights / many
-
-        def slopes(rows: slice) -> Array:
-            slope = kept[rows.start] if kept else of_rows(rows)[1]
-            return pulls[rows, None] * slope
-
-        return apart.pulls(slopes)
+        return apart.pulls(lambda rows: pulls[rows, None] * (kept[rows.start] if kept else of_rows(rows)[1]))
 
     return scale * np.concatenate(sums) / many, pullback
