@@ -59,9 +59,11 @@ LIBRARIES: Mapping[str, Library] = {
             (
                 "torchmetrics.functional.classification",
                 "torchmetrics.functional.regression",
+                "torchmetrics.functional.text",
                 "torchmetrics.functional",
                 "torchmetrics.classification",
                 "torchmetrics.regression",
+                "torchmetrics.text",
             ),
         ),
         Library(

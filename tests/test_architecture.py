@@ -202,3 +202,8 @@ def test_the_map_of_the_tree_names_what_is_there() -> None:
     }
     assert named <= present
     assert {part(name) for name in modules()} - {"__init__"} <= {folder.rstrip("/") for folder in named}
+
+
+def test_no_family_of_losses_is_too_long_to_be_read() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in (APP / "losses" / "families").glob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}

@@ -28,6 +28,9 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
         _with_format(schema)
         _defaults_in_words(schema)
         _untitled(schema)
+    for name, schema in document["components"]["schemas"].items():
+        if schema.get("title") == name:
+            del schema["title"]
     _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
     return document

@@ -258,7 +258,7 @@ RATE_SCORE = numbers("rate_score", "a score, whose softplus is the rate at which
         "z": "how many events are expected",
     },
     aliases=("xentlambda", "complementary_log_log"),
-    reference="LightGBM (2025), parameter objective: cross_entropy_lambda, https://lightgbm.readthedocs.io/en/v4.6.0/Parameters.html",
+    reference="LightGBM 4.6.0 (2025), Parameters: objective, https://lightgbm.readthedocs.io/en/v4.6.0/Parameters.html",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
     cost=IN_PAIRS,
 )

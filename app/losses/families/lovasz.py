@@ -104,7 +104,7 @@ def lovasz_softmax(
     activation: Activation = None,
     pool: Pool = "sample",
 ) -> tuple[Array, Gradient]:
-    """What each class lacks at each position, weighed by what that costs in intersection over union, worst first.
+    """What is missing of the true class at each position, weighed by its cost in intersection over union, the worst first.
 
     Where several positions are equally far off, the first comes first; at an error of 0 the slope is 0. A map in which no class
     occurs has loss 0.

@@ -58,7 +58,11 @@ SIGNED_DISTANCE = mask_of(
         "b": "counts the classes",
         "v": "what a class counts",
     },
-    aliases=("gdl", "GeneralizedDiceLoss", "generalised_dice"),
+    aliases=(
+        "gdl",
+        "generalised_dice",
+        alias("GeneralizedDiceLoss", from_logits=True, class_axis=1, smooth=1e-5),
+    ),
     equals=(
         equal(
             "monai.losses.GeneralizedDiceLoss(softmax=True, to_onehot_y=True, include_background=include_background, "
