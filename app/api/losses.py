@@ -11,7 +11,7 @@ from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from app.api.equals import EqualEntry, equal_entries
-from app.api.evaluate import EvaluateRequest, evaluate
+from app.api.evaluate import EvaluateRequest, NumberOrNull, evaluate
 from app.api.examples import EXAMPLES
 from app.api.mathml import mathml
 from app.api.specs import LOSS_SPECS, parameter_schemas
@@ -39,8 +39,8 @@ class EncodingEntry(TypedDict):
     accepts: Annotated[list[str], Field(description="Other encodings that are taken and converted.")]
     when: Annotated[str, Field(description="The condition under which it holds; empty where it always does.")]
     range: Annotated[
-        list[float | None],
-        Field(description="The two ends between which its numbers lie, null where there is none.", examples=[[0.0, None]]),
+        list[NumberOrNull],
+        Field(description="What its numbers lie between; null: no end."),
     ]
 
 
