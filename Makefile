@@ -37,11 +37,13 @@ check: $(VENV)/.dev ## lint, format, types (of JavaScript too where node is), an
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/pyrightconfig.json
 	$(BIN)/python -m app.api.openapi --check
 	$(BIN)/python -m app.api.vega --check
+	$(BIN)/python -m docs.losses --check
 	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE)/.installed && $(NODE)/.bin/tsc -p tests/browser; fi
 
-openapi: $(VENV)/.dev ## write openapi/, the answers in it, and docs/settings.md anew
+openapi: $(VENV)/.dev ## write openapi/, the answers in it, docs/settings.md and docs/losses.md anew
 	$(BIN)/python -m app.api.openapi
 	$(BIN)/python -m app.settings > docs/settings.md
+	$(BIN)/python -m docs.losses
 
 screenshots: $(VENV)/.dev ## take the README's pictures of the page anew; needs Chromium
 	$(BIN)/python -m docs.screenshots

@@ -1,5 +1,6 @@
 """Criterion: loss functions over HTTP.
 
+    __main__.py      python -m app: main.py in the environment that makes it fast
     main.py          create_app(settings): wiring as a table of contents
     settings.py      Settings, from CRITERION_* variables
     version.py       the release

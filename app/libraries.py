@@ -153,7 +153,14 @@ TWINS: Mapping[str, str] = {
             MeanSquaredError mean_squared_error, MeanAbsoluteError mean_absolute_error, LogCoshError log_cosh_error,
             MeanSquaredLogError mean_squared_log_error, MeanAbsolutePercentageError mean_absolute_percentage_error,
             SymmetricMeanAbsolutePercentageError symmetric_mean_absolute_percentage_error,
+            WeightedMeanAbsolutePercentageError weighted_mean_absolute_percentage_error,
+            RelativeSquaredError relative_squared_error, NormalizedRootMeanSquaredError normalized_root_mean_squared_error,
             TweedieDevianceScore tweedie_deviance_score, KLDivergence kl_divergence""",
+        ),
+        (
+            "torchmetrics.regression",
+            "torchmetrics.functional.regression",
+            "JensenShannonDivergence jensen_shannon_divergence",
         ),
         (
             "torchmetrics.classification",

@@ -170,8 +170,10 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _suggestion(self, name: str) -> str:
         """What is said of a name that is none: those that come close, one of each thing."""
-        close = {self._resolved[other][0].name: other for other in reversed(meant(name, self._resolved, most=9))}
-        return did_you_mean(self.noun, name, [*reversed(close.values())][:3] or self.usual)
+        close: dict[str, str] = {}
+        for other in meant(name, self._resolved, most=9):
+            close.setdefault(self._resolved[other][0].name, other)
+        return did_you_mean(self.noun, name, [*close.values()][:3] or self.usual)
 
     def find(
         self, name: str, given: Mapping[str, object] = NOTHING_GIVEN, shapes: Sequence[tuple[int, ...]] = ()

@@ -15,6 +15,7 @@ SYNONYMS: Mapping[str, str] = {
     "reduction": "reduce average averaging aggregation agg size_average",
     "outputs": "output return returns",
     "loss": "name loss_fn loss_function loss_name criterion objective",
+    "reference": "loss name loss_fn loss_function loss_name criterion objective",
     # parameters of losses
     "class_weight": "weight weights class_weights",
     "pos_weight": "positive_weight scale_pos_weight weight",
@@ -32,8 +33,12 @@ SYNONYMS: Mapping[str, str] = {
     "power": "tweedie_variance_power variance_power p",
     "gamma": "focusing",
     "box_format": "bounding_box_format format fmt",
+    "terms": "losses components parts summands",
+    "heads": "tasks outputs losses",
+    "over": "over_weight overestimation positive",
+    "under": "under_weight underestimation negative",
     # training
-    "data": "dataset train_data training_data df dataframe",
+    "data": "dataset train_data training_data df dataframe dataframe_split dataframe_records instances table",
     "inputs": "x x_train features feature_matrix",
     "model": "estimator net network architecture",
     "optimizer": "optim optimiser solver algorithm",
@@ -66,6 +71,8 @@ def folded(word: str) -> str:
     return word[:80].casefold().translate({ord(mark): None for mark in "-_ ."})
 
 
+SHORTEST_PART = 4
+"""Letters of a word that tells a name by a part of it."""
 _MEANT: dict[str, list[str]] = {}
 for _ours, _theirs in SYNONYMS.items():
     for _word in _theirs.split():
@@ -89,7 +96,15 @@ def meant(word: str, known: Iterable[str], most: int = 3, cutoff: float = 0.65) 
     if found is not None:
         return [found]
     spelled = _spelled(known)
-    return [spelled[name] for name in get_close_matches(folded(word), spelled, n=most, cutoff=cutoff)]
+    close = get_close_matches(folded(word), spelled, n=most, cutoff=cutoff)
+    return (_with_part(word, known) or [spelled[name] for name in close])[:most]
+
+
+def _with_part(word: str, known: Iterable[str]) -> list[str]:
+    """The words of several parts of which one is this word, those of fewest parts first: binary_focal for FocalLoss."""
+    part = folded(word).removesuffix("loss")
+    found = [name for name in known if part in name.casefold().split("_")] if len(part) >= SHORTEST_PART else []
+    return sorted(found, key=lambda name: name.count("_"))
 
 
 def _spelled(known: Iterable[str]) -> dict[str, str]:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import report, tables, training, wire
+from app.serving.processes import ENVIRONMENT as IN_POOL
+from bench import pictures, report, tables, training, wire
 from bench.contenders import LONG
-from bench.insight import Analyzed
+from bench.insight import Analyzed, Written
 from bench.kernels import PASSIVE, Timed
 from bench.processes import ENVIRONMENT, SERVED_WITH, running
 
@@ -56,7 +57,15 @@ ours; the limits hold for the ratio of the best times, in float64."""
 
 INSIGHT_NOTES = """\
 `/v1/analyze` without HTTP: check and analysis with 2000 resamples, against check and evaluation with value, per-sample losses
-and gradient. One thread, in turn, in one process; memory is what NumPy and Python ask for beyond the batch, at its highest."""
+and gradient. One thread, in turn, in a process that finds what those of the pool do; memory is what NumPy and Python ask for
+beyond the batch, at its highest."""
+
+WRITTEN_NOTES = """\
+A loss that is built in, and the same written as an expression: check, value, per-sample losses and gradient, as above."""
+
+PICTURE_NOTES = """\
+Asked for with `Accept`, by one client; drawn by a process of the pool that has drawn such pictures before. CPU is that of the
+server and its processes. Then tiny requests (8×3) of `/v1/evaluate` while each of these pictures is asked for again and again."""
 
 TRAINING_NOTES = """\
 1000 rows of two circles, a hidden layer of 50 relu units, binary cross-entropy, batches of 32, shuffled every epoch, 200
@@ -86,11 +95,12 @@ def main() -> None:
     crowded = wire.crowd(QUICK_CROWD if quick else FULL_CROWD, _say)
     read = tables.read(2 if quick else 5)
     timed = _kernels(QUICK_KERNELS if quick else FULL_KERNELS)
-    analyzed = _insight(QUICK_INSIGHT if quick else FULL_INSIGHT)
+    analyzed, written = _insight(QUICK_INSIGHT if quick else FULL_INSIGHT)
+    pictured = pictures.measure(pictures.QUICK if quick else pictures.PLAN, _say)
     rounds, calls, seconds = QUICK_TRAINING if quick else FULL_TRAINING
     trained, served = training.trained(rounds), training.served(calls, seconds, _say)
     command = "python -m bench --quick" if quick else "make bench"
-    text = _text(command, measured, priced, read, crowded, timed, analyzed, trained, served)
+    text = _text(command, measured, priced, read, crowded, timed, analyzed, written, pictured, trained, served)
     print("\n" + text)
     if not quick:
         RESULTS.write_text(text)
@@ -109,13 +119,16 @@ def _kernels(arguments: Sequence[str]) -> list[Timed]:
     return timed
 
 
-def _insight(arguments: Sequence[str]) -> list[Analyzed]:
-    with running(["-m", "bench.insight", *arguments], PASSIVE) as process:
+def _insight(arguments: Sequence[str]) -> tuple[list[Analyzed], list[Written]]:
+    with running(["-m", "bench.insight", *arguments], IN_POOL) as process:
         assert process.stdout
-        analyzed = [Analyzed(**json.loads(line)) for line in process.stdout]
+        lines = [json.loads(line) for line in process.stdout]
         if process.wait():
             raise RuntimeError("the analyses could not be measured")
-    return analyzed
+    return (
+        [Analyzed(**line) for line in lines if "analyzed" in line],
+        [Written(**line) for line in lines if "written" in line],
+    )
 
 
 def _timed(line: bytes) -> Timed:
@@ -132,11 +145,14 @@ def _text(
     crowded: dict[str, wire.Crowded],
     timed: list[Timed],
     analyzed: list[Analyzed],
+    written: list[Written],
+    pictured: pictures.Pictured,
     trained: training.Trained,
     served: training.Served,
 ) -> str:
     targets = report.wire_targets(measured, crowded) + report.price_targets(priced) + report.read_targets(read)
-    targets += report.kernel_targets(timed) + report.insight_targets(analyzed) + report.training_targets(trained, served)
+    targets += report.kernel_targets(timed) + report.insight_targets(analyzed) + report.written_targets(written)
+    targets += report.picture_targets(pictured) + report.training_targets(trained, served)
     parts = [
         "# What it costs",
         _machine(command),
@@ -158,6 +174,13 @@ def _text(
         "## An analysis",
         INSIGHT_NOTES,
         report.insight_table(analyzed),
+        "## A loss written as text",
+        WRITTEN_NOTES,
+        report.written_table(written),
+        "## Pictures",
+        PICTURE_NOTES,
+        report.picture_table(pictured),
+        report.crowd_table({"tiny requests": pictured.crowded}, "pictures"),
         "## A training run",
         TRAINING_NOTES,
         _rivals(trained),

@@ -40,7 +40,7 @@ def json_message(path: str, sample: Sample) -> bytes:
     """The same document for everybody: who does not know a field ignores it."""
     loss = {"name": "categorical_cross_entropy", "from_logits": True}
     document = {"loss": loss, "predictions": sample.predictions, "targets": sample.targets}
-    return _post(path, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), "Content-Type: application/json")
+    return post(path, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), "Content-Type: application/json")
 
 
 def squares_message(n: int) -> tuple[bytes, float]:
@@ -48,7 +48,7 @@ def squares_message(n: int) -> tuple[bytes, float]:
     predictions, targets = np.random.default_rng(0).standard_normal((2, n))
     document = {"loss": "mean_squared_error", "predictions": predictions, "targets": targets}
     body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    return _post("/v1/evaluate", body, "Content-Type: application/json"), float(np.mean((predictions - targets) ** 2))
+    return post("/v1/evaluate", body, "Content-Type: application/json"), float(np.mean((predictions - targets) ** 2))
 
 
 def binary_message(datatype: str, sample: Sample) -> bytes:
@@ -61,10 +61,10 @@ def binary_message(datatype: str, sample: Sample) -> bytes:
     ]
     header = orjson.dumps({"inputs": inputs, "parameters": {"from_logits": True, "binary_data_output": True}})
     body = b"".join((header, *(array.tobytes() for _, array in tensors.values())))
-    return _post("/v2/models/categorical_cross_entropy/infer", body, f"Inference-Header-Content-Length: {len(header)}")
+    return post("/v2/models/categorical_cross_entropy/infer", body, f"Inference-Header-Content-Length: {len(header)}")
 
 
-def _post(path: str, body: bytes, header: str) -> bytes:
+def post(path: str, body: bytes, header: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{header}\r\n\r\n".encode() + body
 
 

@@ -1,7 +1,7 @@
 """The tables of a run, and what must be reached."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,9 @@ from bench.contenders import (
     Contender,
     Size,
 )
-from bench.insight import Analyzed
+from bench.insight import Analyzed, Written
 from bench.kernels import THREADS, Timed
+from bench.pictures import Pictured
 from bench.tables import ROWS, Read
 from bench.training import AS_IN_TUTORIAL, CRITERION, KERAS, SCIKIT, TORCH, Race, Served, Share, Trained, can
 from bench.wire import Crowded, Measured, Priced
@@ -125,15 +126,15 @@ def _read_row(reading: Read) -> list[str]:
     ]
 
 
-def crowd_table(results: dict[str, Crowded]) -> str:
+def crowd_table(results: Mapping[str, Crowded], beside: str = "large") -> str:
     head = [
         "one server process",
         "alone: p50 ms",
         "p99 ms",
-        "beside large: p50 ms",
+        f"beside {beside}: p50 ms",
         "p99 ms",
-        "large: p50 ms",
-        "tiny, large requests",
+        f"{beside}: p50 ms",
+        f"tiny, {beside} requests",
     ]
     rows: list[list[str]] = []
     for name, crowded in results.items():
@@ -336,6 +337,41 @@ def insight_table(analyzed: Iterable[Analyzed]) -> str:
 def _insight_row(analyzed: Analyzed) -> list[str]:
     times = [_spread([1e3 * second for second in seconds]) for seconds in (analyzed.evaluated, analyzed.analyzed)]
     return [analyzed.name, _power(analyzed.samples), *times, _number(analyzed.ratio), _number(analyzed.memory)]
+
+
+def written_targets(written: Sequence[Written]) -> list[Target]:
+    slowest = max(written, key=lambda loss: loss.ratio)
+    text = f"an expression of {_power(slowest.samples)} samples ÷ the loss of the same formula, CPU"
+    return [Target(text, slowest.ratio, 2.0, False, f" ({slowest.name})")]
+
+
+def written_table(written: Iterable[Written]) -> str:
+    head = ["loss", "as an expression", "samples", "built in, CPU ms", "expression, CPU ms", "÷ built in"]
+    return table(head, map(_written_row, written))
+
+
+def _written_row(written: Written) -> list[str]:
+    times = [_spread([1e3 * second for second in seconds]) for seconds in (written.built_in, written.written)]
+    return [written.name, f"`{written.expression}`", _power(written.samples), *times, _number(written.ratio)]
+
+
+def picture_targets(pictured: Pictured) -> list[Target]:
+    name, slowest = max(pictured.drawn.items(), key=lambda drawn: statistics.median(drawn[1].cpu_ms))
+    p99 = float(np.percentile(pictured.crowded.crowded, 99))
+    return [
+        Target("a picture once the pool is warm, CPU ms", statistics.median(slowest.cpu_ms), 100.0, False, f" ({name})"),
+        Target("p99 of tiny requests while pictures are drawn, one server process, ms", p99, 10.0, at_least=False),
+    ]
+
+
+def picture_table(pictured: Pictured) -> str:
+    head = ["picture", "CPU ms a request", "p50 ms", "p99 ms", "requests"]
+    return table(head, [_picture_row(name, measured) for name, measured in pictured.drawn.items()])
+
+
+def _picture_row(name: str, measured: Measured) -> list[str]:
+    percentiles = np.percentile(measured.latencies_ms, (50, 99))
+    return [name, _spread(measured.cpu_ms), *map(_number, percentiles), str(len(measured.latencies_ms))]
 
 
 def training_targets(trained: Trained, served: Served) -> list[Target]:

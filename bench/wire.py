@@ -71,13 +71,13 @@ def _measure_size(size: Size, servers: Mapping[str, Started], plan: Plan, say: S
     for name in contenders:
         forget_peak(servers[name].pid)
     asked = {name: (servers[name], message) for name, message in messages.items()}
-    results = _interleaved(asked, plan, say, f"{size[0]}×{size[1]}")
+    results = interleaved(asked, plan, say, f"{size[0]}×{size[1]}")
     for name, result in results.items():
         result.peak_mb = peak_megabytes(servers[name].pid)
     return results
 
 
-def _interleaved(asked: Mapping[Name, tuple[Started, bytes]], plan: Plan, say: Say, what: str) -> dict[Name, Measured]:
+def interleaved(asked: Mapping[Name, tuple[Started, bytes]], plan: Plan, say: Say, what: str) -> dict[Name, Measured]:
     """Each server asked its message in turn, round after round."""
     counts = {name: _requests_of_a_round(server, message, plan) for name, (server, message) in asked.items()}
     results = {name: Measured() for name in asked}
@@ -138,7 +138,7 @@ def prices(plan: Plan, say: Say) -> dict[int, Priced]:
         server = servers[JSON.name]
         for message, value in messages.values():
             agree({JSON.name: JSON.value(server.connect()(message)), "NumPy": value})
-        results = _interleaved({n: (server, message) for n, (message, _) in messages.items()}, plan, say, "mean squared error")
+        results = interleaved({n: (server, message) for n, (message, _) in messages.items()}, plan, say, "mean squared error")
     return {
         n: Priced(result.cpu_ms, result.rate, result.latencies_ms, body_bytes=len(messages[n][0].partition(b"\r\n\r\n")[2]))
         for n, result in results.items()
@@ -150,7 +150,7 @@ def prices(plan: Plan, say: Say) -> dict[int, Priced]:
 
 @dataclass
 class Crowded:
-    """Milliseconds of tiny requests alone, of tiny ones while large ones come one after another, and of the large ones."""
+    """Milliseconds of tiny requests alone, of tiny ones while others come one after another, and of these."""
 
     idle: list[float] = field(default_factory=list[float])
     crowded: list[float] = field(default_factory=list[float])
@@ -170,23 +170,31 @@ def crowd(plan: Plan, say: Say) -> dict[str, Crowded]:
 
 def _crowded_round(contender: Contender, server: Started, result: Crowded, seconds: float) -> None:
     tiny = contender.message(sample_of(TINY))
-    path = tiny.split(b" ")[1].decode()
+    beside(server, tiny, json_message(tiny.split(b" ")[1].decode(), sample_of(LARGE)), seconds, result)
+
+
+def beside(server: Started, tiny: bytes, large: bytes, seconds: float, result: Crowded) -> None:
+    """Tiny requests alone, and then while a process of its own sends large ones, one after another."""
     ask = server.connect()
     ask(tiny)
     result.idle += latencies(ask, tiny, seconds)
-    with running(["-m", "bench.wire", str(server.port), path, str(seconds)]) as other:
+    with running(["-m", "bench.wire", str(server.port), str(seconds)]) as other:
+        assert other.stdin
         assert other.stdout
+        other.stdin.write(b"%d\n%b" % (len(large), large))
+        other.stdin.flush()
         other.stdout.readline()  # the first large request is about to be sent
         result.crowded += latencies(ask, tiny, seconds)
         result.large += json.loads(other.stdout.readline())
 
 
-def ask_large(port: int, path: str, seconds: float) -> None:
-    """One large request after another, until the time is over; then their latencies on standard output."""
-    ask, message = Connection(port).ask, json_message(path, sample_of(LARGE))
+def ask_for(port: int, seconds: float) -> None:
+    """The message on standard input, behind its length, again and again until the time is over; then their latencies."""
+    message = sys.stdin.buffer.read(int(sys.stdin.buffer.readline()))
+    ask = Connection(port).ask
     print("ready", flush=True)
     print(json.dumps(latencies(ask, message, seconds)), flush=True)
 
 
 if __name__ == "__main__":
-    ask_large(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    ask_for(int(sys.argv[1]), float(sys.argv[2]))

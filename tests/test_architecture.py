@@ -45,10 +45,11 @@ MAY_IMPORT = {
         "version",
     },
     "main": {"api", "serving", "settings"},
+    "__main__": {"serving"},
 }
 """Part of the app -> the parts it may import. What is not here does not exist."""
 
-COMMANDS = {"api.openapi", "api.vega"}
+COMMANDS = {"api.openapi", "api.vega", "__main__"}
 """Modules that run the whole app, so that they import it; nobody imports them."""
 
 WEB = {"fastapi", "starlette", "pydantic", "pydantic_settings", "uvicorn", "orjson", "simdjson", "httpx"}

@@ -12,6 +12,7 @@ import pytest
 from app import settings
 from app.api.openapi import same
 from app.version import VERSION
+from docs import losses
 from tests.clients import languages
 from tests.conftest import Server
 
@@ -118,3 +119,8 @@ def test_every_dependency_has_its_reason() -> None:
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
     assert (ROOT / "docs/settings.md").read_text() == settings.table(), "run: python -m app.settings > docs/settings.md"
+
+
+def test_the_page_of_losses_is_what_the_code_says() -> None:
+    assert losses.drifted() == {}, "run: python -m docs.losses"
+    assert sum(len(text.encode()) for path, text in losses.wanted() if path.suffix == ".svg") < 100_000

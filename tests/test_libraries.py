@@ -37,7 +37,7 @@ def test_a_claim_is_of_a_known_library_and_sets_parameters_that_are_there(regist
 
 @pytest.mark.parametrize(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
 def test_names_in_a_call_are_arrays_and_parameters(loss: Any, same: Equal) -> None:
-    assert same.names <= loss.inputs.keys() | loss.parameters.keys() | {"reduction", "k", "np"}
+    assert same.names <= loss.inputs.keys() | loss.parameters.keys() | {"reduction", "k", "np", "jnp"}
 
 
 def test_a_call_of_no_known_library_is_refused() -> None:

@@ -155,7 +155,7 @@ class ShareAnswer(TypedDict):
 
 
 class CoverageAnswer(TypedDict):
-    """Whether as many targets lie below a predicted quantile, or between the outer two, as should."""
+    """Whether as many targets lie below a predicted quantile, or between the outer two or the ends of an interval, as should."""
 
     expected: Annotated[float, Field(description="The share that should.")]
     observed: Annotated[float, Field(description="The share that does.")]
@@ -218,7 +218,7 @@ class AnalyzeResponse(TypedDict):
     residuals: Annotated[ResidualsAnswer | None, Field(description="For losses of a real prediction and target.")]
     calibration: Annotated[CalibrationAnswer | None, Field(description="For losses of probabilities, or logits, of classes.")]
     confusion: Annotated[ConfusionAnswer | None, Field(description="For losses of classes.")]
-    coverage: Annotated[CoverageAnswer | None, Field(description="For losses of quantiles.")]
+    coverage: Annotated[CoverageAnswer | None, Field(description="For losses of quantiles, and of an interval.")]
     groups: Annotated[
         dict[str, list[GroupAnswer]] | None,
         Field(description="By grouping, the largest difference first; null where there are none."),

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from app.api.evaluate import NumberOrNull
 from app.api.files import collecting, in_json, parameters_of
+from app.api.insight_examples import DRAWN_AGAINST, DRAWN_ALONE, DRAWN_UNDER
 from app.api.specs import expander, spec_of
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidInput, UnknownName
 from app.insight import charts
@@ -81,7 +82,9 @@ class Asked(NamedTuple):
 
 
 def draw_curve(
-    name: Annotated[str, Path(description="The name of a loss, or an alias of it.", examples=["huber"])],
+    name: Annotated[
+        str, Path(description="The name of a loss, or an alias of it.", examples=["huber"], openapi_examples=DRAWN_ALONE)
+    ],
     rest: Rest,
     against: Annotated[
         str | None,
@@ -89,7 +92,7 @@ def draw_curve(
         WithJsonSchema({"type": "string", "maxLength": 1000}),
         Query(
             description="Other losses on the same axis: names with commas between, or a list of losses in JSON.",
-            examples=["mae"],
+            openapi_examples=DRAWN_AGAINST,
         ),
     ] = None,
     low: Annotated[Bound, Query(description="Where x begins; by default what suits the axis.")] = None,
@@ -229,6 +232,7 @@ CURVE = Call(
                 "in": "query",
                 "description": "Parameters of the loss: `delta=1.5`; what is no number or word stands as JSON.",
                 "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+                "examples": DRAWN_UNDER,
             }
         ],
     },

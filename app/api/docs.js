@@ -9,12 +9,8 @@ const dress = () => document.documentElement.classList.toggle("dark-mode", dark.
 dark.addEventListener("change", dress);
 dress();
 
-/** @type {string[]} names of all losses, as the document has them, and aliases where the catalogue can be asked without a key */
-const losses = [];
-fetch("v1/losses")
-  .then((response) => (response.ok ? response.json() : { losses: [] }))
-  .then((catalogue) => losses.push(...catalogue.losses.flatMap((/** @type {any} */ loss) => loss.aliases).map((/** @type {string} */ name) => name.toLowerCase())))
-  .catch(() => {});
+/** @type {string[]} of each loss, its name and its aliases */
+let losses = [];
 
 /** @param {any} groups the operations by tag @param {string} phrase @returns {any} those with the phrase, or for the loss that it names */
 function opsFilter(groups, phrase) {
@@ -32,7 +28,8 @@ function opsFilter(groups, phrase) {
 function shortened(answer) {
   if (!answer.url.endsWith("openapi.json") || !answer.text) return answer;
   const document = JSON.parse(answer.text);
-  losses.push(...Object.keys(document.paths["/v1/evaluate"].post.requestBody.content["application/json"].examples));
+  const examples = Object.entries(document.paths["/v1/evaluate"].post.requestBody.content["application/json"].examples);
+  losses = examples.map(([name, { description }]) => `${name} ${description.split("Also called ")[1] ?? ""}`.toLowerCase());
   for (const path of Object.values(document.paths)) {
     for (const operation of Object.values(path)) {
       for (const parameter of operation.parameters ?? []) {

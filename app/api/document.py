@@ -16,6 +16,9 @@ FORMATS = {"number": "double", "integer": "int64"}
 
 PROBLEM = "application/problem+json"
 
+NAMED_BY_TITLE = {"anyOf", "oneOf", "properties", "items", "enum"}
+"""Schemas with one of these become types of their own in generated clients."""
+
 
 def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     """The document with formats and examples; `answers` are by operation id, and by status under "problems"."""
@@ -24,6 +27,8 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     for schema in schemas(document):
         _with_format(schema)
         _defaults_in_words(schema)
+        _untitled(schema)
+    _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
     return document
 
@@ -69,6 +74,25 @@ def _defaults_in_words(schema: Document) -> None:
         if "default" in field and "const" not in field:
             default = f"Default: {json.dumps(field.pop('default'), ensure_ascii=False)}."
             field["description"] = " ".join(filter(None, (field.get("description"), default)))
+
+
+def _untitled(schema: Document) -> None:
+    """A plain field is called as it is: a title is for what a generator makes a type of."""
+    for field in schema.get("properties", {}).values():
+        if not field.keys() & NAMED_BY_TITLE:
+            field.pop("title", None)
+
+
+def _share_errors(document: Document) -> None:
+    """What several operations answer alike where something is wrong is one component, and a reference in each."""
+    shared: dict[str, Document] = {}
+    for _, _, operation in operations(document):
+        responses: dict[str, Document] = operation["responses"]
+        for status, response in responses.items():
+            name = ("Problem" if PROBLEM in response.get("content", {}) else "ProtocolError") + status
+            if status != "200" and shared.setdefault(name, response) == response:
+                responses[status] = {"$ref": f"#/components/responses/{name}"}
+    document["components"]["responses"] = shared
 
 
 def _show(operation: Document, answers: Mapping[str, Any]) -> None:

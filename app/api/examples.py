@@ -51,7 +51,15 @@ COMPOSED_EXAMPLES: Mapping[str, dict[str, Any]] = {
     },
 }
 """A request for each way to make a loss."""
+
+
+def _description(name: str) -> str:
+    """What a loss is, and what else it is called: docs.js reads the names from here, as readers do."""
+    other = ", ".join(alias.name for alias in NAMED[name].aliases)
+    return f"{NAMED[name].summary} Also called {other}." if other else NAMED[name].summary
+
+
 EXAMPLES: Mapping[str, dict[str, Any]] = {
-    name: {"summary": name, "description": NAMED[name].summary, "value": value}
+    name: {"description": _description(name), "value": value}
     for name, value in {**{name: example(loss) for name, loss in LOSSES.items()}, **COMPOSED_EXAMPLES}.items()
 }

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from app.api.specs import LOSS_SPECS, Spec
 from app.api.words import TARGETS
-from app.errors import MAX_FAULTS, Fault, InvalidInput, MalformedDocument, Path, UnknownName, UnsupportedMediaType
+from app.errors import MAX_FAULTS, CallerError, Fault, InvalidInput, MalformedDocument, Path, UnknownName, UnsupportedMediaType
 from app.losses import NAMED, Composed, Loss
 from app.losses.outputs import OUTPUTS
 from app.registry import Declared
@@ -29,6 +29,7 @@ from app.serving.unknown import parts_of
 from app.serving.wires import Wire, json_content
 from app.suggestions import meant
 from app.wire.csv import DELIMITERS, Csv, pieces
+from app.wire.faults import name as name_of
 from app.wire.json import decode
 from app.wire.npz import Npz
 
@@ -186,6 +187,20 @@ def _loss_of(naming: Any) -> Loss | Composed | None:
     """The loss of this name; what is none is left to the model, which says so."""
     name = cast(dict[str, Any], naming).get("name") if isinstance(naming, dict) else naming
     return NAMED.resolve(name, ("loss",))[0] if isinstance(name, str) else None
+
+
+def as_written(error: CallerError, query: Query) -> CallerError:
+    """The same error where the address says it: parameters of a loss that it names stand beside the name."""
+
+    def moved(fault: Fault) -> Fault:
+        root, *within = fault.path or ("",)
+        place = next((tuple(within[start:]) for start, step in enumerate(within[:2]) if step in query), None)
+        if root != "loss" or place is None or query.get("loss", ["{"])[-1][:1] == "{":
+            return fault
+        return Fault(place, fault.code, fault.message.replace(name_of(fault.path), name_of(place), 1))
+
+    faults = [*map(moved, error.faults)]
+    return error if faults == [*error.faults] else type(error)(faults)
 
 
 def _roles(layout: Layout, loss: Loss | Composed | None) -> dict[str, Path]:

@@ -289,9 +289,16 @@ def _by_head(bound: Sum, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
     sides: dict[str, Any] = {"predictions": None, "targets": None}
+    refused: list[str] = []
     for name, array in arrays.items():
-        declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
+        try:
+            declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
+        except InvalidInput as error:
+            refused.append(error.detail)
+            continue
         sides[declared.side] = {**(sides[declared.side] or {}), name: array} if declared.named else array
+    if refused:
+        raise InvalidInput("; ".join(refused))
     return sides
 
 

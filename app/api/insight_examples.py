@@ -124,3 +124,22 @@ RECOMMENDATIONS = {
         limit=3,
     ),
 }
+
+
+DRAWN_ALONE = {
+    "huber": {"summary": "Over the residual: Huber's loss", "value": "huber"},
+    "bce": {"summary": "Over the probability: cross-entropy", "value": "binary_cross_entropy"},
+    "hinge": {"summary": "Over the margin: the hinge", "value": "hinge"},
+}
+DRAWN_AGAINST = {
+    "alone": {"summary": "Alone", "value": ""},
+    "huber": {"summary": "Beside huber", "value": "mean_absolute_error,log_cosh"},
+    "bce": {"summary": "Beside binary_cross_entropy", "value": "brier_score,binary_focal"},
+    "hinge": {"summary": "Beside hinge", "value": "logistic,squared_hinge"},
+}
+DRAWN_UNDER = {
+    "defaults": {"summary": "As they are", "value": {}},
+    "huber": {"summary": "For huber", "value": {"delta": "1.5"}},
+    "hinge": {"summary": "For hinge", "value": {"margin": "0.5"}},
+}
+"""Curves by the parts of their address: any name with the first of the others, or all of one name."""

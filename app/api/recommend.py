@@ -97,6 +97,8 @@ def recommend(request: RecommendRequest) -> RecommendResponse:
             for recommendation in found.recommendations
         ],
     }
+    if found.doubt:
+        answer["note"] = found.doubt
     if not found.recommendations:
         answer["note"] = (
             "No loss here takes these targets and predictions for this task: look at their shapes, or choose another task."

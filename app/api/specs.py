@@ -55,6 +55,7 @@ from app.serving.unknown import Belongs
 from app.suggestions import translated
 from app.training import METRICS
 from app.wire.faults import listed
+from app.wire.faults import name as name_of
 from app.wire.json import decode, encode
 
 PIECE = 1000
@@ -160,26 +161,31 @@ class ComposedSpec(BoundSpec):
 
     @cached_property
     def bound(self) -> Bound | Sum:
-        return COMPOSED[self.name](**{name: _bound(value, (name,)) for name, value in self.given.items()})
+        faults: list[Fault] = []
+        given = {name: _bound(value, (name,), faults) for name, value in self.given.items()}
+        if faults:
+            raise InvalidParameter(faults)
+        return COMPOSED[self.name](**given)
 
     @cached_property
     def document(self) -> dict[str, Any]:
         return {"name": self.name, **{name: _shown(value) for name, value in self.given.items()}}
 
 
-def _bound(value: Any, path: Path) -> Any:
-    """A parameter with losses in it as what a composed loss takes; what is wrong with one is told where it stands."""
+def _bound(value: Any, path: Path, faults: list[Fault]) -> Any:
+    """A parameter with losses in it as what a composed loss takes; what is wrong with one is added where it stands."""
     if isinstance(value, BoundSpec):
         try:
             return value.bound
         except CallerError as error:
-            raise error.moved({("parameters",): ("parameters", *path)}) from None
+            faults += error.moved({("parameters",): ("parameters", *path)}).faults
+            return None
     if isinstance(value, Member):
-        return value.made(**{name: _bound(getattr(value, name), (*path, name)) for name in type(value).model_fields})
+        return value.made(**{name: _bound(getattr(value, name), (*path, name), faults) for name in type(value).model_fields})
     if isinstance(value, list):
-        return [_bound(item, (*path, index)) for index, item in enumerate(cast(list[Any], value))]
+        return [_bound(item, (*path, index), faults) for index, item in enumerate(cast(list[Any], value))]
     if isinstance(value, dict):
-        return {name: _bound(item, (*path, name)) for name, item in cast(dict[str, Any], value).items()}
+        return {name: _bound(item, (*path, name), faults) for name, item in cast(dict[str, Any], value).items()}
     return value
 
 
@@ -398,7 +404,16 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
     def expand(items: object) -> object:
         if not isinstance(items, list):
             return items
-        return [_meanings(item, registry, (field, index)) for index, item in enumerate(cast(list[object], items))]
+        found: list[Meanings] = []
+        faults: list[Fault] = []
+        for index, item in enumerate(cast(list[object], items)):
+            try:
+                found.append(_meanings(item, registry, (field, index)))
+            except (UnknownName, InvalidInput) as error:
+                faults += error.faults
+        if faults:
+            raise _of_names(faults)
+        return found
 
     return Annotated[list[Annotated[either, WrapValidator(_validated)]], BeforeValidator(expand), Listed]
 
@@ -419,17 +434,26 @@ class _Expansion:
         self.count = 0
         self.varies = False
         """Whether shapes decide what one of the losses within is."""
+        self.faults: list[Fault] = []
+        """What is wrong with the losses within."""
 
     def whole(self, value: object, path: Path) -> Sequence[tuple[Alias, dict[str, object]]]:
         """The object that a name or an alias stands for, with what else it means beside arrays of other shapes."""
         meanings = _meant(value, self.registry, path)
         if meanings[0][1]["name"] not in COMPOSED or self.registry is not NAMED:
             return meanings
-        return [(meanings[0][0], self.composed(meanings[0][1], path, 1, self.arrays))]
+        document = self.composed(meanings[0][1], path, 1, self.arrays)
+        if self.faults:
+            raise _of_names(self.faults)
+        return [(meanings[0][0], document)]
 
     def composed(self, document: dict[str, Any], path: Path, deep: int, arrays: Sequence[Any]) -> dict[str, Any]:
         """A composed loss with the losses in it."""
-        return {name: self.within(name, item, (*path, name), deep, arrays) for name, item in document.items()}
+        known = COMPOSED[document["name"]].parameters
+        return {
+            name: self.within(name, item, (*path, name), deep, arrays) if name in known else item
+            for name, item in document.items()
+        }
 
     def within(self, name: str, value: Any, path: Path, deep: int, arrays: Sequence[Any]) -> Any:
         """What stands under a name in a composed loss."""
@@ -439,6 +463,7 @@ class _Expansion:
         def member(key: str | int, item: Any) -> Any:
             members: dict[str, Any] = cast(dict[str, Any], item) if isinstance(item, dict) else {}
             if "loss" not in members:
+                self.faults += _bare((*path, key), cast(Any, item), self.registry)
                 return cast(Any, item)
             own = arrays if isinstance(key, int) else [_of_head(array, key) for array in arrays]
             return {**members, "loss": self.inner(members["loss"], (*path, key, "loss"), deep, own)}
@@ -455,11 +480,27 @@ class _Expansion:
             raise InvalidInput([Fault(path, "limit", f"losses stand within each other at most {DEEPEST} deep")])
         if self.count > MOST_LOSSES:
             raise InvalidInput([Fault(path, "limit", f"a loss is made of at most {MOST_LOSSES} others")])
-        (_, usual), *others = _meant(value, self.registry, path)
+        try:
+            (_, usual), *others = _meant(value, self.registry, path)
+        except (UnknownName, InvalidInput) as error:
+            self.faults += error.faults
+            return {}
         self.varies |= bool(others)
         shapes = [*map(_shape, arrays)] if others else []
         document = next((document for other, document in others if other.fits(shapes)), usual)
         return self.composed(document, path, deep + 1, arrays) if document["name"] in COMPOSED else document
+
+
+def _of_names(faults: Sequence[Fault]) -> UnknownName | InvalidInput:
+    """What is wrong with names of things, as one error."""
+    return (UnknownName if all(fault.code.startswith("unknown_") for fault in faults) else InvalidInput)(faults)
+
+
+def _bare(path: Path, item: object, registry: Registry[Any]) -> Iterator[Fault]:
+    """What is said of the name of a loss where an object with a loss should stand."""
+    with suppress(CallerError):
+        if isinstance(item, str) and registry.resolve(item):
+            yield Fault(path, "type", f'{name_of(path)} must be an object with a loss: {{"loss": "{item[:80]}"}}')
 
 
 def _of_head(array: object, head: str) -> object:
@@ -470,14 +511,15 @@ def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple
     """The same, with what else the name means beside arrays of other shapes."""
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
-        message = f"{registry.noun} must be a name or an object with a name"
+        message = f"{name_of(path) or registry.noun} must be a name or an object with a name"
         raise InvalidInput([Fault(path, "type", message + _sum_of(value, registry))])
     document = cast(dict[str, object], given)
     if "name" not in document:
-        raise InvalidInput([Fault((*path, "name"), "missing", f"{registry.noun}.name is missing{_unnamed(document, registry)}")])
+        message = f"{name_of(path) or registry.noun}.name is missing{_unnamed(document, registry)}"
+        raise InvalidInput([Fault((*path, "name"), "missing", message)])
     name = document["name"]
     if not isinstance(name, str):
-        raise InvalidInput([Fault((*path, "name"), "type", f"{registry.noun}.name must be a string")])
+        raise InvalidInput([Fault((*path, "name"), "type", f"{name_of(path) or registry.noun}.name must be a string")])
     try:
         meanings = registry.meanings(name, (*path, "name") if isinstance(value, dict) else path)
     except UnknownName as error:
@@ -486,12 +528,12 @@ def _meant(value: object, registry: Registry[Any], path: Path) -> Sequence[tuple
 
 
 def _with_way_out(error: UnknownName, name: str) -> UnknownName:
-    """The same error, with what a name that is like none of a loss is of, or where losses are found by what they do."""
-    if not error.detail.endswith(repr(name[:80]) + "."):
-        return error
+    """The same error, with what a name of a metric is; of one that is like no loss, where losses are found by what they do."""
     try:
         hint = f"{METRICS.resolve(name)[0].name} is a metric, which a run takes in metrics."
     except UnknownName:
+        if not error.detail.endswith(repr(name[:80]) + "."):
+            return error
         hint = "GET /v1/losses?search= finds losses by what they do."
     return UnknownName([replace(fault, message=f"{fault.message} {hint}") for fault in error.faults])
 
@@ -568,7 +610,7 @@ KINDS: Mapping[Any, str] = {list: "list", dict: "object", Mapping: "object", Lit
 def _modelled(annotation: Any) -> Any:
     """The annotation of a parameter as the type of a field: a loss and what stands beside it are models."""
     if annotation == Bound | Sum:
-        return EitherLoss
+        return Annotated[EitherLoss, OfRegistry(NAMED, "loss")]
     if is_dataclass(annotation):
         return _member(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from app.api.files import LABELS, File, Layout, Roles, Rows, from_query, listing, put
+from app.api.files import LABELS, File, Layout, Roles, Rows, as_written, from_query, listing, put
 from app.api.words import ONE_HOT
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
 from app.serving.wires import Check, as_model
@@ -39,7 +39,10 @@ def check_columns(model: type[BaseModel], layout: Layout) -> Check:
 def _checked(model: type[BaseModel], layout: Layout, document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
     if isinstance(document, File):
         request = from_query(model, layout, document.asked.query, document.table)
-        return _from_table(model, layout, request, document.table, arguments, settings, rows=document.asked.rows)
+        try:
+            return _from_table(model, layout, request, document.table, arguments, settings, rows=document.asked.rows)
+        except CallerError as error:
+            raise as_written(error, document.asked.query) from None
     given = _apart(layout, document)
     if given is None:
         try:
@@ -226,7 +229,9 @@ def _is_text(column: Any) -> bool:
 def _no_column(name: str, columns: Sequence[str]) -> str:
     close = meant(name, columns, most=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"there is no column {name[:80]!r}; {hint}the columns are {listing(columns)}"
+    rows = all(column.isdecimal() for column in columns) and not name.isdecimal()
+    after = ': if these are rows, as in pandas\' orient "index", send its orient "split", "records" or "columns"' if rows else ""
+    return f"there is no column {name[:80]!r}; {hint}the columns are {listing(columns)}{after}"
 
 
 def _located(error: CallerError, roles: Roles, table: Table) -> CallerError:

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, cast
 
 import numpy as np
@@ -434,14 +435,18 @@ def data_of(request: TrainRequest) -> Rows:
 
 
 def _inline(given: InlineData, model: Spec) -> Table:
-    targets, classes = _targets(given.targets, ("data", "targets")), given.classes
+    raw, (inputs, words), weights = _all(
+        partial(_targets, given.targets, ("data", "targets")),
+        partial(_inputs, given.inputs, ("data", "inputs"), model),
+        partial(_weights, given.sample_weight, ("data", "sample_weight")),
+    )
+    targets, classes = cast(Raw, raw), given.classes
     if classes is not None and len(set(classes)) < len(classes):
         raise InvalidInput([Fault(("data", "classes"), "duplicate", "data.classes must be different names")])
     if not isinstance(targets, np.ndarray):
         classes = classes or _occurring(cast(Sequence[str], targets))
     elif classes is not None:
         _check_indices(targets, len(classes))
-    inputs, words = _inputs(given.inputs, ("data", "inputs"), model)
     features = None if given.features is None else tuple(given.features)
     if features is not None and inputs.ndim == 2 and len(features) != inputs.shape[1]:
         message = f"data.features has {len(features)} names, and data.inputs {inputs.shape[1]} columns: one is needed for each"
@@ -450,9 +455,23 @@ def _inline(given: InlineData, model: Spec) -> Table:
     if groups is not None and len(groups) != len(inputs):
         message = f"data.groups must have one entry per row of inputs: {len(inputs)}, not {len(groups)}"
         raise InvalidInput([Fault(("data", "groups"), "shape_mismatch", message)])
-    return Table(
-        inputs, targets, classes, None, features, _weights(given.sample_weight, ("data", "sample_weight")), groups, words
-    )
+    return Table(inputs, targets, classes, None, features, weights, groups, words)
+
+
+def _all(*reads: Callable[[], Any]) -> list[Any]:
+    """What all of these read; with one that refuses what it reads, all that is wrong for any of them."""
+    found: list[Any] = []
+    refused: list[InvalidInput] = []
+    for read in reads:
+        try:
+            found.append(read())
+        except InvalidInput as error:
+            refused.append(error)
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise InvalidInput([fault for error in refused for fault in error.faults])
+    return found
 
 
 def _inputs(given: object, path: Path, model: Spec, known: Words | None = None) -> tuple[Numbers, Words]:

@@ -13,11 +13,10 @@ from app.insight.distribution import Concentration, Distribution, Worst, concent
 from app.insight.groups import Group, Slices, count_pairs, groups, slices
 from app.insight.intervals import Asked, Interval, error_bar
 from app.insight.labels import Labels
-from app.insight.measured import is_whole, leaves_of, measure
+from app.insight.measured import Measured, is_whole, leaves_of, measure
 from app.insight.readings import readable
 from app.insight.residuals import Residuals, residuals
 from app.losses.batch import AnyBatch
-from app.losses.numerics.stable import Array
 
 LOADING = 1e8
 """Steps that it takes to load SciPy, which a server is spared: an analysis belongs in a process of its own."""
@@ -66,7 +65,7 @@ def analyze(
     by = {name: labels.of(measured.index, n) for name, labels in (groupings or {}).items()}
     bar = error_bar(measured, among, asked)
     read = readable(batch)
-    spread, shared = _of_losses(measured.losses)
+    spread, largest, shared = _of_losses(measured, n_worst)
     return Analysis(
         n_samples=batch.n_samples,
         n_clusters=None if among is None else len(among.levels),
@@ -74,7 +73,7 @@ def analyze(
         standard_error=bar.standard_error,
         interval=bar.interval,
         distribution=spread,
-        worst=worst(measured, n_worst),
+        worst=largest,
         concentration=shared,
         residuals=None if read is None else residuals(read),
         calibration=None if read is None else calibration(read, bins),
@@ -85,10 +84,10 @@ def analyze(
     )
 
 
-def _of_losses(losses: Array) -> tuple[Distribution, Concentration | None]:
+def _of_losses(measured: Measured, n_worst: int) -> tuple[Distribution, tuple[Worst, ...], Concentration | None]:
     """What is found in their order, which is forgotten again: it takes as much memory as they do."""
-    ordered = np.sort(losses)
-    return distribution(losses, ordered), concentration(ordered)
+    ordered = np.sort(measured.losses)
+    return distribution(measured.losses, ordered), worst(measured, ordered, n_worst), concentration(ordered)
 
 
 def cost_of(batch: AnyBatch, groupings: Mapping[str, Labels] | None, resamples: int) -> float:

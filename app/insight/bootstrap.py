@@ -15,9 +15,9 @@ from app.losses.numerics.stable import Array
 FEW = 8192
 DRAWN = 1 << 17
 """Numbers that are drawn at a time: a block of them is in memory."""
-SINGLE = 64
+SINGLE = 32
 """Samples at each end of the influences that are drawn one by one."""
-GROWTH = 1.25
+GROWTH = 1.5
 """How much larger each stratum is than the one before it, from an end towards the middle."""
 MOST_LEFT_OUT = 2000
 """Samples up to which the value of a whole batch is computed without each of them in turn."""

@@ -4,11 +4,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.insight.pieces import pieces
 from app.insight.readings import probabilities_of, weights_of
 from app.losses.batch import Batch
 from app.losses.numerics.stable import Array, xlogy
+
+FEW_EDGES = 20
 
 
 class Bin(NamedTuple):
@@ -50,7 +53,7 @@ def calibration(batch: Batch, bins: int) -> Calibration | None:
     sums, scores = np.zeros((5, bins)), np.zeros(2)
     for piece in pieces(predicted.size):
         p, y, w = predicted[piece], outcome[piece], weights[piece]
-        which = np.searchsorted(edges[1:-1], p)
+        which = _bin_of(p, edges[1:-1])
         with np.errstate(all="ignore"):
             surprise = -xlogy(y, p) - xlogy(1.0 - y, 1.0 - p)
             scores += (np.square(p - y) * w).sum(), (surprise * w).sum()
@@ -82,6 +85,16 @@ def calibration(batch: Batch, bins: int) -> Calibration | None:
         brier,
         log_loss,
     )
+
+
+def _bin_of(p: Array, inner: Array) -> NDArray[np.intp]:
+    """How many of the edges lie below each number: for few of them, counting takes a third of the time of a search."""
+    if inner.size > FEW_EDGES:
+        return np.searchsorted(inner, p)
+    below = np.zeros(p.size, np.intp)
+    for edge in inner:
+        below += p > edge
+    return below
 
 
 def _parts(score: float, reliability: float, resolution: float, uncertainty: float) -> Score:

@@ -36,21 +36,22 @@ def confusion(batch: Batch, names: tuple[str | float, ...] | None) -> Confusion 
         return None
     decided, true, classes = found
     k, weights = len(classes), weights_of(batch)
-    support, predicted, right = np.zeros((3, k))
-    matrix = np.zeros(k * k) if k <= MOST_CLASSES else None
+    counts, matrix = np.zeros((3, k)), np.zeros((k, k)) if k <= MOST_CLASSES else None
     for piece in pieces(true.size):
         one, other, weight = true[piece], decided[piece], weights[piece]
-        support += total(one, weight, k)
-        predicted += total(other, weight, k)
-        right += total(one, np.where(one == other, weight, 0.0), k)
         if matrix is not None:
-            matrix += total(one * k + other, weight, k * k)
+            matrix += total(one * k + other, weight, k * k).reshape(k, k)
+        else:
+            counts += total(one, weight, k), total(other, weight, k), total(one, np.where(one == other, weight, 0.0), k)
+    if matrix is not None:
+        counts += matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
+    support, predicted, right = counts
     recall = _ratio(right, support)
     occurring = support > 0
     shown = names if names is not None and len(names) == k else classes
     return Confusion(
         shown,
-        None if matrix is None else matrix.reshape(k, k),
+        matrix,
         _or_none(_ratio(right, predicted)),
         _or_none(recall),
         _or_none(_ratio(2.0 * right, support + predicted)),

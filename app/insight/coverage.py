@@ -1,11 +1,11 @@
-"""Whether as many targets lie below predicted quantiles, or between the outer two of them, as should."""
+"""Whether as many targets lie below predicted quantiles, or between the ends of an interval, as should."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from app.insight.readings import quantiles_of, weights_of
+from app.insight.readings import Ends, ends_of, quantiles_of, weights_of
 from app.insight.significance import normal_quantile
 from app.losses.batch import Batch
 from app.losses.numerics.stable import Array
@@ -30,7 +30,10 @@ class Coverage(NamedTuple):
 
 
 def coverage(batch: Batch, confidence: float) -> Coverage | None:
-    """None for a loss that predicts no quantiles, or where no sample that counts has all of them."""
+    """None for a loss that predicts neither quantiles nor an interval, or where no sample that counts has all of them."""
+    ends = ends_of(batch)
+    if ends is not None:
+        return _of_ends(ends, weights_of(batch), confidence)
     found = quantiles_of(batch)
     if found is None:
         return None
@@ -54,6 +57,17 @@ def coverage(batch: Batch, confidence: float) -> Coverage | None:
     inside = ((ends[:, 0] <= target) & (target <= ends[:, 1])).astype(np.float64)
     width = float((weight * (ends[:, 1] - ends[:, 0])).sum() / weight.sum())
     return Coverage(*share_of(float(levels[high] - levels[low]), weight, inside, confidence), width, shares)
+
+
+def _of_ends(interval: Ends, weights: Array, confidence: float) -> Coverage:
+    lower, upper, target, outside = interval
+    above, below = (target >= lower).astype(np.float64), (target <= upper).astype(np.float64)
+    shares = (
+        share_of(outside / 2.0, weights, (target <= lower).astype(np.float64), confidence),
+        share_of(1.0 - outside / 2.0, weights, below, confidence),
+    )
+    width = float((weights * (upper - lower)).sum() / weights.sum())
+    return Coverage(*share_of(1.0 - outside, weights, above * below, confidence), width, shares)
 
 
 def _grid(batch: Batch, numbers: Array) -> Array:

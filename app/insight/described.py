@@ -7,7 +7,7 @@ import numpy as np
 
 from app.errors import MAX_FAULTS, Fault, InvalidArray, InvalidInput
 from app.insight.recommend import Recommended, recommend
-from app.insight.traits import Data, Task, is_count, task_of
+from app.insight.traits import Data, Task, either, is_count, task_of
 from app.losses.batch import Classes
 from app.losses.inputs import Place
 from app.losses.numerics.stable import Array
@@ -51,6 +51,11 @@ RULES: Mapping[Task, Rule] = {
     "survival": Rule(_not_negative, "times of at least 0"),
 }
 """Of the other tasks, any finite numbers are."""
+DOUBTS: Mapping[Task, str] = {
+    "multiclass": "These whole numbers were taken for labels of classes. If they count something, say so: task count.",
+    "count": "These whole numbers were taken for counts. If they are labels of classes, say so: task multiclass.",
+}
+"""What to say where few whole numbers may be the one or the other."""
 NUMBERS: Sequence[Task] = ("regression", "count", "quantile", "ranking", "survival")
 
 
@@ -86,7 +91,10 @@ def recommend_for(
         message = f"predictions has {len(told)} samples where targets has {len(numbers)}"
         raise InvalidArray([Fault(("predictions",), "shape_mismatch", message)])
     boolean = not names and np.asarray(targets).dtype.kind == "b"
-    task = task or task_of(numbers, told, boolean=boolean, names=names)
+    doubt = None
+    if task is None:
+        task = task_of(numbers, told, boolean=boolean, names=names)
+        doubt = DOUBTS.get(task) if not names and told is None and either(numbers) else None
     rule = RULES.get(task)
     if (rule and not rule.holds(numbers)) or (names and task in NUMBERS):
         words = rule.words if rule else "numbers"
@@ -96,7 +104,7 @@ def recommend_for(
     data = Data(numbers, task, told, boolean=boolean, counts=task == "count")
     if classes is None and not boolean and task in ("binary", "multiclass"):
         classes = _counted_from_one(numbers, told)
-    return recommend(data, task, limit=limit, targets=targets, classes=classes)
+    return recommend(data, task, limit=limit, targets=targets, classes=classes)._replace(doubt=doubt)
 
 
 def _counted_from_one(labels: Array, predictions: Array | None) -> Classes | None:

@@ -68,6 +68,21 @@ class Concentration(NamedTuple):
     sentence: str
 
 
+def l_skewness(numbers: Array) -> float:
+    """The third L-moment over the second (Hosking 1990, doi:10.1111/j.2517-6161.1990.tb01775.x), in [−1, 1]; 0 of two numbers.
+
+    It is known from few samples, where the skewness of these depends on whether a rare large number is among them.
+    """
+    n = numbers.size
+    if n < 3:
+        return 0.0
+    ordered, rank = np.sort(numbers), np.arange(n, dtype=np.float64)
+    weights = 1.0, rank / (n - 1), rank * (rank - 1) / ((n - 1) * (n - 2))
+    b0, b1, b2 = (float((weight * ordered).mean()) for weight in weights)
+    second, third = 2 * b1 - b0, 6 * b2 - 6 * b1 + b0
+    return third / second if second > 0 else 0.0
+
+
 def moments(numbers: Array) -> tuple[float, float | None]:
     """Standard deviation (n − 1) and skewness of the population, None without variance; both NaN where one is infinite."""
     with np.errstate(all="ignore"):
@@ -123,16 +138,15 @@ def histogram(ordered: Array) -> Histogram | None:
     return Histogram(edges, np.diff(below))
 
 
-def worst(measured: Measured, most: int) -> tuple[Worst, ...]:
-    """The samples with the largest losses, largest first; of equal ones the first."""
+def worst(measured: Measured, ordered: Array, most: int) -> tuple[Worst, ...]:
+    """The samples with the largest losses, which are given in order too, largest first; of equal ones the first."""
     losses, n = measured.losses, measured.n
     most = min(most, n)
     if not most:
         return ()
     places: NDArray[np.intp] = np.arange(n, dtype=np.intp)
     if most < n // 4:
-        bound = np.partition(losses, n - most)[n - most]
-        places = np.flatnonzero(losses >= bound)
+        places = np.flatnonzero(losses >= ordered[n - most])
     order = places[np.argsort(-losses[places], kind="stable")[:most]]
     with np.errstate(all="ignore"):
         terms = losses * measured.weights if _weighted(measured) else losses

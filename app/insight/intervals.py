@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from app.insight.bootstrap import left_out, resampled
+from app.insight.distribution import l_skewness
 from app.insight.labels import Codes, Labels
 from app.insight.measured import Measured, total
 from app.insight.pieces import powers
@@ -20,8 +21,11 @@ Pair: TypeAlias = tuple[float, float]
 
 SKEWED = 0.025
 """Squared skewness over n from which a t interval of 95 % may miss a whole percent or more (Hall 1992, section 2.6)."""
-HEAVY = 0.25
-"""Share of the variance from a single sample, and 4/n, that says the tails are too heavy for any of these intervals."""
+GAMMA = 6.0
+"""Skewness for each unit of L-skewness, of an exponential law and nearly of any other gamma law that is less skewed."""
+HEAVY, LEANING, HEAVY_LEANING = 0.25, 0.2, 0.08
+"""Share of the variance from a single sample, and 4/n, that says the tails are too heavy for any of these intervals: of most
+samples, and of those whose L-skewness is above the second number."""
 FEW_CLUSTERS = 30
 WHOLE_BATCH = (
     "This loss is one of the whole batch: only the bootstrap says how sure it is, and that never goes beyond the samples seen."
@@ -162,19 +166,31 @@ def _normal(z: Array) -> Array:
     return np.asarray(ndtr(z), np.float64)
 
 
+def _leaning(parts: Array) -> float:
+    """Their L-skewness; 0 where the numbers at the long end are the same: the tail then ends there, and skewness says it all."""
+    found = l_skewness(parts)
+    end, beside = np.partition(parts, (-2, -1))[[-1, -2]] if found > 0 else np.partition(parts, (0, 1))[[0, 1]]
+    return 0.0 if end == beside else found
+
+
 def _note(measured: Measured, clusters: Codes | None, influences: Array | None) -> str | None:
     """What may keep the intervals from holding the true value as often as they say; None where nothing is seen to."""
     if influences is None:
         return WHOLE_BATCH
     parts = influences if clusters is None else total(clusters, influences)
-    n, (_, square, cube) = parts.size, powers(parts)
-    skewness = cube * math.sqrt(n) / square**1.5 if square else 0.0
+    n, (largest, square, cube) = parts.size, powers(parts)
+    share, skewness = (1.0 / square, cube * math.sqrt(n) / square**1.5) if square else (0.0, 0.0)
+    matters = square and (share > HEAVY_LEANING + 4.0 / n or GAMMA**2 / n > SKEWED)
+    leaning = _leaning(parts / largest) if matters else 0.0
     reasons: list[str] = []
     if clusters is not None and n < FEW_CLUSTERS:
         reasons.append(f"there are only {n} clusters")
-    if square and (HEAVY + 4.0 / n) * square < 1.0:
-        reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {1 / square:.0%} of the variance")
+    if share > (HEAVY_LEANING if abs(leaning) > LEANING else HEAVY) + 4.0 / n:
+        reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {100 * share:.0f} % of the variance")
+    few = f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses"
     if skewness**2 / n > SKEWED:
-        reasons.append(f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses of skewness {skewness:.2g}")
+        reasons.append(f"{few} of skewness {skewness:.2g}")
+    elif (GAMMA * leaning) ** 2 / n > SKEWED:
+        reasons.append(f"{few} that lean to one side (L-skewness {leaning:.2g})")
     warning = "The intervals may hold the true value less often than they say"
     return f"{warning}: {'; '.join(reasons)}." if reasons else None

@@ -13,7 +13,7 @@ from app.losses.encodings import UNIT
 from app.losses.inputs import Encoding
 from app.losses.loss import Loss
 from app.losses.numerics.stable import Array, sigmoid
-from app.losses.parameters import is_level
+from app.losses.parameters import is_level, is_outside
 
 DISTRIBUTIONS = ("distribution", "probability", "soft_map")
 """Encodings of labels that are shares of several, and so no single class."""
@@ -143,3 +143,28 @@ def quantiles_of(batch: Batch) -> tuple[Array, NDArray[np.intp]] | None:
 def level_of(loss: Loss) -> str | None:
     """The parameter that is the share of targets below the prediction; None for a loss that has none."""
     return next((name for name, parameter in loss.own.items() if is_level(parameter)), None)
+
+
+class Ends(NamedTuple):
+    """The ends of an interval (m,), the target (m,), and the share of targets that may lie outside."""
+
+    lower: Array
+    upper: Array
+    target: Array
+    outside: float
+
+
+def ends_of(batch: Batch) -> Ends | None:
+    """The interval that is predicted for each element; None for a loss of none."""
+    name = outside_of(batch.loss)
+    if name is None:
+        return None
+    arrays = dict(zip(batch.loss.inputs, batch.arrays, strict=True))
+    lower, upper, target = (np.asarray(arrays[side][:], np.float64) for side in ("lower", "upper", "targets"))
+    return Ends(lower, upper, target, float(batch.parameters[name]))
+
+
+@lru_cache(256)
+def outside_of(loss: Loss) -> str | None:
+    """The parameter that is the share of targets outside of the predicted interval; None for a loss that has none."""
+    return next((name for name, parameter in loss.own.items() if is_outside(parameter)), None)

@@ -1,4 +1,4 @@
-"""Which losses suit some targets: what is known of losses, as data, beside the traits that the targets show."""
+"""Which losses suit some targets: what the catalogue knows of losses, and how far up they stand, beside the targets' traits."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -10,10 +10,10 @@ from app.errors import CallerError
 from app.insight.traits import Data, Task, Trait, traits_of
 from app.losses import LOSSES
 from app.losses.batch import Classes, batch_of
-from app.losses.encodings import UNIT
+from app.losses.encodings import REAL, SIGN, UNIT
 from app.losses.form import bind
 from app.losses.inputs import Sizes
-from app.losses.loss import Loss
+from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, PROPER, SIDES, Loss
 from app.losses.numerics.stable import Array
 
 Chosen: TypeAlias = Callable[[Data], object]
@@ -31,14 +31,16 @@ class For(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """A loss for some tasks, and how far up it stands."""
+    """A loss for some tasks, and how far up it stands. What it is good for and what not, the catalogue says of it."""
 
     loss: str
     tasks: Mapping[Task, float]
-    why: str
-    against: str
     traits: Mapping[str, For] = {}
+    """What traits say of it beside what they say of every loss of its kind."""
     parameters: Mapping[str, Any] = {}
+    why: str = ""
+    """What speaks for these parameters."""
+    against: str = ""
     needs: str = ""
     """A trait without which it is not recommended."""
 
@@ -59,6 +61,8 @@ class Recommended(NamedTuple):
     task: Task
     traits: tuple[Trait, ...]
     recommendations: tuple[Recommendation, ...]
+    doubt: str | None = None
+    """What the targets leave open, where nobody has said it."""
 
 
 def _delta(data: Data) -> object:
@@ -92,97 +96,97 @@ def _weights(data: Data) -> object:
     return [float(data.targets.shape[0] / (np.count_nonzero(counts) * count)) if count else 1.0 for count in counts]
 
 
+# --- what traits say of every loss of a kind ------------------------------------------------------------------------------
+
 ROBUST = For(20.0, why="A target that is far off pulls with bounded force.")
-SQUARED = For(-20.0, against="Outliers are squared: a few of them decide what is learnt.")
-SYMMETRIC = For(-2.0, against="It takes the targets' skew for noise of the same size everywhere.")
-CROSS_ENTROPY = "It is proper: the true probabilities cost least, and its slope never dies where a prediction is wrong."
+UNBOUNDED = For(-20.0, against="The farther off an outlier is, the harder it pulls: a few of them decide what is learnt.")
+EVEN = For(-2.0, against="It takes the targets' skew for noise of the same size everywhere.")
+OF_RESIDUALS: Mapping[str, For] = {
+    "skew": EVEN,
+    "zeros": EVEN,
+    "bounds": For(-2.0, against="Predictions may leave [0, 1]."),
+    "counts": For(-2.0, against="Counts vary more where they are larger; it weighs all alike."),
+    "censoring": For(-1.0, against="Targets at the limit are taken at their word."),
+}
 SURE = For(
     0.0, against="A probability of 0 for what happens costs infinity: some of these are saturated; set clip, or send logits."
 )
+FINITE = For(1.0, why="It stays finite where probabilities are 0 or 1.")
 MARGINS = For(0.5, why="It is written for labels of −1 and 1.")
+
+
+def of_its_kind(loss: Loss, parameters: Mapping[str, Any]) -> Mapping[str, For]:
+    """What traits say of a loss for what the catalogue knows of it: its encodings, its promises, its parameters."""
+    known = {**loss.defaults, **{name: value for name, value in parameters.items() if not callable(value)}}
+    encodings = {declared.decide(known, 1) for declared in loss.inputs.values()}
+    bounded = BOUNDED_GRADIENT in loss.properties
+    moves: dict[str, For] = {}
+    if encodings == {REAL}:
+        moves |= {**OF_RESIDUALS, "outliers": ROBUST if bounded else UNBOUNDED}
+    if PROPER in loss.properties:
+        moves["saturation"] = FINITE if bounded else SURE
+    if SIGN in encodings:
+        moves["label_encoding"] = MARGINS
+    return moves
+
+
+def _said(loss: Loss) -> tuple[str, str]:
+    """What the catalogue says for a loss and against it."""
+    cautions = [] if DIFFERENTIABLE in loss.properties else ["It has no gradient: for evaluation only."]
+    for side in SIDES:
+        names = [name for name, declared in loss.inputs.items() if declared.side == side and declared.named]
+        if names:
+            cautions.append(f"It takes {side} as an object with {' and '.join(names)}.")
+    return f"Use it when {loss.guide.use_when}", " ".join((f"Avoid it when {loss.guide.avoid_when}", *cautions))
+
+
+# --- which losses for which task ------------------------------------------------------------------------------------------
+
+COUNTED = For(0.0, why="A count scatters the more the larger it is; it is measured by that.")
 RARE = For(3.0, why="Samples that are classified well already count little, which leaves room for the rare class.")
+BALANCED = "The probabilities are those of balanced classes: calibrate them before they are read as such."
 
 ADVICE: Sequence[Advice] = (
-    Advice(
-        "mean_squared_error",
-        {"regression": 10.0, "count": 3.0},
-        "Its best prediction is the mean, and every method knows it.",
-        "Large residuals count by their square.",
-        {
-            "outliers": SQUARED,
-            "skew": SYMMETRIC,
-            "zeros": SYMMETRIC,
-            "bounds": For(-2.0, against="Predictions may leave [0, 1]."),
-            "counts": For(-2.0, against="Counts vary more where they are larger; it weighs all alike."),
-            "censoring": For(-1.0, against="Targets at the limit are taken at their word."),
-        },
-    ),
-    Advice(
-        "half_squared_error",
-        {"regression": 9.0},
-        "The same with the ½ that makes its slope the residual.",
-        "Large residuals count by their square.",
-        {"outliers": SQUARED, "skew": SYMMETRIC, "zeros": SYMMETRIC, "bounds": SYMMETRIC},
-    ),
+    Advice("mean_squared_error", {"regression": 10.0, "count": 3.0}),
+    Advice("half_squared_error", {"regression": 9.0}),
     Advice(
         "huber",
         {"regression": 7.0, "count": 1.0},
-        "Quadratic for usual residuals and linear beyond delta, set to 1.345 robust deviations.",
-        "delta is one more thing to choose, and its best prediction is neither mean nor median.",
-        {"outliers": ROBUST},
-        {"delta": _delta},
+        parameters={"delta": _delta},
+        why="Quadratic for usual residuals and linear beyond delta, set to 1.345 robust deviations.",
     ),
     Advice(
         "mean_absolute_error",
         {"regression": 6.0, "quantile": 3.0, "count": 0.5},
-        "Its best prediction is the median.",
-        "The slope has the same size however near the target is, and a kink there.",
-        {"outliers": ROBUST, "ties": For(0.5, why="A median of a scale's grades is one of them.")},
+        {"ties": For(0.5, why="A median of a scale's grades is one of them.")},
     ),
-    Advice(
-        "log_cosh",
-        {"regression": 5.0},
-        "Nearly Huber's, and smooth: for methods that need second derivatives.",
-        "Its scale is fixed: what is a large residual does not depend on your data.",
-        {"outliers": ROBUST},
-    ),
+    Advice("log_cosh", {"regression": 5.0}),
     Advice(
         "quantile",
         {"quantile": 10.0, "regression": 4.0},
-        "Its best prediction is a quantile of the targets; 0.5 is the median.",
-        "One quantile says nothing of the others: ask for several.",
-        {
-            "censoring": For(8.0, why="A quantile below the limit is the same whether targets are cut off or not."),
-            "outliers": For(19.0, why="A quantile does not see how far off a target is."),
-        },
+        {"censoring": For(8.0, why="A quantile below the limit is the same whether targets are cut off or not.")},
         {"quantile": 0.5},
+        why="Its best prediction is a quantile of the targets; 0.5 is the median.",
+        against="One quantile says nothing of the others: ask for several.",
     ),
-    Advice(
-        "quantile",
-        {"quantile": 8.0},
-        "The lower end of an interval of 80 %.",
-        "Two quantiles learnt apart may cross.",
-        parameters={"quantile": 0.1},
-    ),
-    Advice(
-        "quantile",
-        {"quantile": 8.0},
-        "The upper end of an interval of 80 %.",
-        "Two quantiles learnt apart may cross.",
-        parameters={"quantile": 0.9},
+    *(
+        Advice(
+            "quantile",
+            {"quantile": 8.0},
+            parameters={"quantile": quantile},
+            why=f"The {end} end of an interval of 80 %.",
+            against="Two quantiles learnt apart may cross.",
+        )
+        for quantile, end in ((0.1, "lower"), (0.9, "upper"))
     ),
     Advice(
         "gamma_deviance",
         {"survival": 8.0, "regression": -5.0},
-        "It compares by ratio: the spread of such targets grows with their mean.",
-        "Targets and predictions have to be above 0, and it knows nothing of censoring.",
         {"skew": For(20.0, why="Skewed positive targets vary in proportion to their mean, as a gamma law does.")},
     ),
     Advice(
         "tweedie_deviance",
         {"regression": -5.0, "count": 5.0, "survival": 6.0},
-        "Between Poisson and gamma: variance as a power of the mean.",
-        "The power is one more thing to choose; predictions have to be above 0.",
         {
             "skew": For(18.0, why="Variance grows with the mean."),
             "zeros": For(21.0, why="With a power between 1 and 2 it is the law of a sum: exact zeros, and a continuous rest."),
@@ -192,184 +196,58 @@ ADVICE: Sequence[Advice] = (
     Advice(
         "mean_squared_logarithmic_error",
         {"regression": -5.0, "count": 2.0, "survival": 4.0},
-        "Squares on a logarithmic scale: ratios count, not differences.",
-        "Its best prediction is below the mean.",
         {"skew": For(17.0, why="On a logarithmic scale the skew is gone.")},
     ),
-    Advice(
-        "poisson_deviance",
-        {"count": 12.0},
-        "The deviance of counts: their variance is their mean, and it is measured by that.",
-        "Where the variance is far above the mean, its error bars are too small.",
-    ),
-    Advice(
-        "poisson_nll",
-        {"count": 11.0},
-        "The same for predictions that are logarithms of the rate, which may be any number.",
-        "Its value is no error: it may be below 0.",
-        parameters={"log_input": True},
-    ),
-    Advice(
-        "poisson_nll",
-        {"count": 10.0},
-        "The likelihood of counts, for predictions that are rates.",
-        "Its value is no error: it may be below 0.",
-        parameters={"log_input": False},
+    Advice("poisson_deviance", {"count": 12.0}, {"counts": COUNTED}),
+    *(
+        Advice("poisson_nll", {"count": standing}, {"counts": COUNTED}, {"log_input": logarithm}, why=why)
+        for standing, logarithm, why in (
+            (11.0, True, "For logarithms of the rate, which may be any number."),
+            (10.0, False, "For predictions that are the rates themselves."),
+        )
     ),
     Advice(
         "binary_cross_entropy",
         {"binary": 10.0, "multilabel": 10.0, "regression": -15.0},
-        CROSS_ENTROPY,
-        "One sure mistake costs as much as many small ones: wrong labels hurt.",
-        {
-            "bounds": For(41.5, why="Targets in [0, 1] are taken as shares: predictions stay within, and the truth costs least."),
-            "saturation": SURE,
-        },
+        {"bounds": For(41.5, why="Targets in [0, 1] are taken as shares: predictions stay within, and the truth costs least.")},
     ),
     Advice(
         "binary_cross_entropy",
         {"binary": 15.0},
-        CROSS_ENTROPY + " pos_weight is negatives/positives.",
-        "The probabilities are those of balanced classes: calibrate them before they are read as such.",
-        {"saturation": SURE},
-        {"pos_weight": _odds},
+        parameters={"pos_weight": _odds},
+        why="Its pos_weight is negatives/positives: both classes count alike.",
+        against=BALANCED,
         needs="imbalance",
     ),
-    Advice(
-        "logistic",
-        {"binary": 9.0},
-        "Cross-entropy of scores: no probability is formed, and nothing saturates.",
-        "Its predictions are scores.",
-        {"label_encoding": MARGINS},
-    ),
-    Advice(
-        "brier_score",
-        {"binary": 8.0, "multiclass": 7.0},
-        "It is proper and bounded: a sure mistake costs at most a fixed price.",
-        "Its slope dies where a prediction is sure and wrong.",
-        {"saturation": For(1.0, why="It stays finite where probabilities are 0 or 1.")},
-    ),
-    Advice(
-        "binary_focal",
-        {"binary": 6.0, "multilabel": 7.0},
-        "Cross-entropy that passes over what is classified well.",
-        "It is not proper: its probabilities are less sure than they should be.",
-        {"imbalance": RARE, "saturation": SURE},
-    ),
-    Advice(
-        "hinge",
-        {"binary": 4.0},
-        "It asks for a margin, and for no more.",
-        "It gives decisions, and no probabilities.",
-        {"label_encoding": MARGINS},
-    ),
-    Advice(
-        "categorical_cross_entropy",
-        {"multiclass": 10.0},
-        CROSS_ENTROPY,
-        "One sure mistake costs as much as many small ones: wrong labels hurt.",
-        {"saturation": SURE},
-    ),
+    Advice("logistic", {"binary": 9.0}),
+    Advice("brier_score", {"binary": 8.0, "multiclass": 7.0}),
+    Advice("binary_focal", {"binary": 6.0, "multilabel": 7.0}, {"imbalance": RARE, "saturation": SURE}),
+    Advice("hinge", {"binary": 4.0}),
+    Advice("categorical_cross_entropy", {"multiclass": 10.0}),
     Advice(
         "categorical_cross_entropy",
         {"multiclass": 15.0},
-        CROSS_ENTROPY + " class_weight makes all classes count alike.",
-        "The probabilities are those of balanced classes: calibrate them before they are read as such.",
-        {"saturation": SURE},
-        {"class_weight": _weights},
+        parameters={"class_weight": _weights},
+        why="Its class_weight makes all classes count alike.",
+        against=BALANCED,
         needs="imbalance",
     ),
-    Advice(
-        "categorical_focal",
-        {"multiclass": 6.0},
-        "Cross-entropy that passes over what is classified well.",
-        "It is not proper: its probabilities are less sure than they should be.",
-        {"imbalance": RARE, "saturation": SURE},
-    ),
-    Advice(
-        "generalized_cross_entropy",
-        {"multiclass": 5.0},
-        "Bounded: wrong labels pull with limited force.",
-        "It learns more slowly than cross-entropy where labels are right.",
-    ),
-    Advice(
-        "multi_margin",
-        {"multiclass": 4.0},
-        "It asks for a margin between the true class and the others.",
-        "It gives decisions, and no probabilities.",
-    ),
-    Advice(
-        "multilabel_soft_margin",
-        {"multilabel": 9.0},
-        "Cross-entropy of each label's logit, averaged over a row.",
-        "Its predictions are logits.",
-    ),
-    Advice(
-        "pseudo_huber",
-        {"regression": 4.5},
-        "Huber's with a smooth seam: it has every derivative.",
-        "Near its delta it is neither quadratic nor linear, and delta is one more thing to choose.",
-        {"outliers": ROBUST},
-        {"delta": _delta},
-    ),
-    Advice(
-        "cauchy",
-        {"regression": 1.0},
-        "Its pull dies away: a target that is very far off is nearly left out.",
-        "It is not convex: where training starts decides where it ends.",
-        {"outliers": ROBUST},
-        {"c": _c},
-    ),
-    Advice(
-        "cox_partial_likelihood",
-        {"survival": 10.0},
-        "It takes censored times for what they are, and asks only for the order of risks.",
-        "It gives no times; it wants targets as objects with time and event, and its value is of the whole batch.",
-    ),
-    Advice(
-        "logistic_hazard",
-        {"survival": 9.0},
-        "The hazard of each interval, censored or not: it gives a curve of survival.",
-        "Times have to be cut into intervals.",
-    ),
-    Advice(
-        "interval_score",
-        {"quantile": 9.0},
-        "Both ends of an interval in one number: its width, and a fine for each target outside.",
-        "It wants predictions as objects with lower and upper.",
-    ),
-    Advice(
-        "ranking_softmax",
-        {"ranking": 9.0},
-        "What is relevant should have the largest share of a list's softmax.",
-        "It wants a whole list as a row: (n, k) scores and relevances.",
-    ),
-    Advice(
-        "listnet",
-        {"ranking": 8.5},
-        "The same for relevances with grades: both orders as distributions.",
-        "It wants a whole list as a row, and its least value is not 0.",
-    ),
-    Advice(
-        "bradley_terry",
-        {"ranking": 7.0},
-        "The probability that one of two wins, from the difference of their scores.",
-        "It wants pairs, and says nothing of lists.",
-    ),
-    Advice(
-        "margin_ranking",
-        {"ranking": 10.0},
-        "Of two scores the one that should be higher is, by a margin.",
-        "It wants pairs: predictions are objects with first and second, targets are 1 or −1.",
-    ),
-    Advice(
-        "label_ranking_loss",
-        {"ranking": 8.0},
-        "The share of pairs of labels that are in the wrong order.",
-        "It has no gradient: for evaluation only.",
-    ),
+    Advice("categorical_focal", {"multiclass": 6.0}, {"imbalance": RARE, "saturation": SURE}),
+    Advice("generalized_cross_entropy", {"multiclass": 5.0}),
+    Advice("multi_margin", {"multiclass": 4.0}),
+    Advice("multilabel_soft_margin", {"multilabel": 9.0}),
+    Advice("pseudo_huber", {"regression": 4.5}, parameters={"delta": _delta}, why="Its delta is 1.345 robust deviations."),
+    Advice("cauchy", {"regression": 1.0}, parameters={"c": _c}, why="Its c is 2.385 robust deviations."),
+    Advice("cox_partial_likelihood", {"survival": 10.0}),
+    Advice("logistic_hazard", {"survival": 9.0}),
+    Advice("interval_score", {"quantile": 9.0}),
+    Advice("ranking_softmax", {"ranking": 9.0}),
+    Advice("listnet", {"ranking": 8.5}),
+    Advice("bradley_terry", {"ranking": 7.0}),
+    Advice("margin_ranking", {"ranking": 10.0}),
+    Advice("label_ranking_loss", {"ranking": 8.0}),
 )
-"""What is known of losses: a test holds every name and parameter of it against the registry."""
+"""Which losses suit a task, and how far up: a test holds every name and parameter against the registry."""
 
 
 def recommend(
@@ -390,7 +268,7 @@ def recommend(
         )
         if fitted is None:
             continue
-        standing = advice.tasks[task] + sum(advice.traits[name].moves for name in present & advice.traits.keys())
+        standing = advice.tasks[task] + sum(reason.moves for reason, _ in _reasons(advice, loss, traits))
         if not any(other is loss and known == fitted for _, other, known, _ in found):
             found.append((standing, loss, fitted, advice))
     found.sort(key=lambda entry: -entry[0])
@@ -398,19 +276,31 @@ def recommend(
         task,
         traits,
         tuple(
-            Recommendation(rank, loss, parameters, *_reasons(advice, traits))
+            Recommendation(rank, loss, parameters, *_texts(advice, loss, traits))
             for rank, (_, loss, parameters, advice) in enumerate(found[:limit], 1)
         ),
     )
 
 
-def _reasons(advice: Advice, traits: Sequence[Trait]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Why, and what speaks against it: what the data say first."""
-    reasons = [(advice.traits[trait.trait], trait) for trait in traits if trait.trait in advice.traits]
+def _reasons(advice: Advice, loss: Loss, traits: Sequence[Trait]) -> list[tuple[For, Trait]]:
+    """What the data say of a loss. Of how labels are encoded, only that of signs says something."""
+    moves = {**of_its_kind(loss, advice.parameters), **advice.traits}
+    return [
+        (moves[trait.trait], trait)
+        for trait in traits
+        if trait.trait in moves and (trait.trait != "label_encoding" or "signs" in trait.evidence)
+    ]
+
+
+def _texts(advice: Advice, loss: Loss, traits: Sequence[Trait]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Why, and what speaks against it: what the data say first, then what the catalogue says."""
+    reasons = _reasons(advice, loss, traits)
     why = [f"{trait.text} {reason.why}" for reason, trait in reasons if reason.why]
     if advice.needs:
         why += [trait.text for trait in traits if trait.trait == advice.needs]
-    return (*why, advice.why), (*(reason.against for reason, _ in reasons if reason.against), advice.against)
+    against = dict.fromkeys(reason.against for reason, _ in reasons if reason.against)
+    use, avoid = _said(loss)
+    return (*why, advice.why or use), (*against, advice.against or avoid)
 
 
 def _parameters(advice: Advice, data: Data | None) -> dict[str, Any] | None:

@@ -5,9 +5,10 @@ from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.insight.agreement import Flags
-from app.insight.distribution import moments
+from app.insight.distribution import l_skewness, moments
 from app.losses.numerics.stable import Array
 
 Task: TypeAlias = Literal["regression", "count", "binary", "multiclass", "multilabel", "quantile", "ranking", "survival"]
@@ -15,8 +16,11 @@ TASKS: Sequence[Task] = get_args(Task)
 REAL: Sequence[Task] = ("regression", "count", "quantile", "survival")
 """Tasks whose targets are numbers."""
 OF_CLASSES: Sequence[Task] = ("binary", "multiclass")
-OUTLYING, SPREADS, NORMAL = 0.005, 5.0, 1.4826
-SKEWED, ZEROS, CENSORED, LEVELS, DISTINCT = 1.0, 0.1, 0.05, 20, 0.5
+OUTLYING, SPREADS, FAR, NORMAL = 0.005, 5.0, 8.0, 1.4826
+SKEWED, LEANING, ZEROS, CENSORED, LEVELS, DISTINCT = 1.0, 1 / 6, 0.1, 0.05, 20, 0.5
+"""A law of skewness 1 between the normal and the exponential one has an L-skewness of 1/6."""
+FEWEST = 3
+"""Targets at an end of a scale that look like a limit: two of a few dozen may be equal by rounding."""
 RARE, SATURATED, NEARLY = 0.1, 0.01, 1e-7
 
 
@@ -67,6 +71,11 @@ class Data:
         return moments(self.numbers)[1] or 0.0
 
     @cached_property
+    def skewed(self) -> bool:
+        """Whether they lean to the right, by more than a few that happen to be far away there."""
+        return self.skewness > SKEWED and l_skewness(self.numbers) > LEANING
+
+    @cached_property
     def most_distinct(self) -> bool:
         """Whether at least half of the targets differ from each other, but for zeros and the limits of a censored scale."""
         numbers = self.numbers
@@ -81,11 +90,18 @@ class Data:
         if np.unique(numbers).size <= LEVELS:
             return ()
         ends = [numbers.max(), numbers.min()]
-        return tuple(float(end) for end in ends if end != 0 and np.mean(numbers == end) >= CENSORED)
+        return tuple(
+            float(end)
+            for end in ends
+            if end != 0 and (n := np.count_nonzero(numbers == end)) >= FEWEST and n >= CENSORED * numbers.size
+        )
 
 
 def _share_far(numbers: Array, *, above: bool = False) -> tuple[float, float]:
-    """The share of numbers too far from the median, or above it, and the robust spread by which that is measured."""
+    """The share of numbers too far from the median, or above it, and the robust spread by which that is measured.
+
+    One alone has to be farther: of many laws, the largest of a hundred numbers now and then is a little too far.
+    """
     middle = np.median(numbers)
     spread = NORMAL * float(np.median(np.abs(numbers - middle)))
     if spread == 0.0:  # most are the same: the others are looked at
@@ -97,7 +113,8 @@ def _share_far(numbers: Array, *, above: bool = False) -> tuple[float, float]:
     if spread == 0.0:
         return 0.0, 0.0
     apart = numbers - middle if above else np.abs(numbers - middle)
-    return float(np.mean(apart > SPREADS * spread)), spread
+    far = np.count_nonzero(apart > SPREADS * spread)
+    return (far / numbers.size if far > 1 or apart.max() > FAR * spread else 0.0), spread
 
 
 def outliers(data: Data) -> Trait | None:
@@ -116,14 +133,14 @@ def outliers(data: Data) -> Trait | None:
 def _explained_by_skew(data: Data) -> bool:
     """Whether what is far from the median is so on one side, and not on a logarithmic scale."""
     numbers = data.numbers
-    if numbers.min() < 0 or data.skewness <= SKEWED:
+    if numbers.min() < 0 or not data.skewed:
         return False
     logarithms = np.log1p(numbers) if data.counts else np.log(numbers[numbers > 0])
     return _share_far(logarithms, above=True)[0] < OUTLYING
 
 
 def skew(data: Data) -> Trait | None:
-    if not data.real or data.numbers.min() < 0 or data.skewness <= SKEWED:
+    if not data.real or data.numbers.min() < 0 or not data.skewed:
         return None
     text = f"The targets are not negative and skewed to the right (skewness {data.skewness:.3g})."
     return Trait("skew", {"skewness": data.skewness}, text)
@@ -242,7 +259,7 @@ def traits_of(data: Data) -> tuple[Trait, ...]:
 
 # --- which task -----------------------------------------------------------------------------------------------------------
 
-MOST_CLASSES, RISING, ALIKE = 20, 0.25, 0.7
+MOST_CLASSES, FEW_CLASSES, LEVELS_OF_COUNTS, THIN, RISING, ALIKE = 20, 3, 6, 0.1, 0.25, 0.7
 
 
 def task_of(targets: Array, predictions: Array | None, *, boolean: bool, names: bool) -> Task:
@@ -268,10 +285,24 @@ def is_count(targets: Array) -> bool:
     return targets.ndim == 1 and targets.min() >= 0 and bool((targets == np.floor(targets)).all())
 
 
+def either(targets: Array) -> bool:
+    """Whether the targets are small whole numbers, three or more of them, which may be labels of classes as well as counts."""
+    return is_count(targets) and bool(targets.min() <= 1 and targets.max() <= MOST_CLASSES) and np.unique(targets).size > 2
+
+
 def _are_labels(targets: Array) -> bool:
-    """Whether few whole numbers without a gap are rather classes than counts, whose frequencies fall as a Poisson law's do."""
+    """Whether small whole numbers without a gap are rather classes than counts.
+
+    Counts of many levels rise to one of them and fall from there until hardly any are left, zeros apart; those of fewer levels
+    are told by how near they are to a Poisson law.
+    """
     found, times = np.unique(targets, return_counts=True)
     if found.size > MOST_CLASSES or found[0] > 1 or found[-1] - found[0] != found.size - 1:
+        return False
+    if found.size <= FEW_CLASSES:
+        return True
+    body = times[1:] if found[0] == 0 else times
+    if found.size >= LEVELS_OF_COUNTS and times[-1] <= THIN * body.max() and _rises_and_falls(body):
         return False
     if found[0] == 1 or times[-1] > RISING * times.max():
         return True
@@ -279,3 +310,9 @@ def _are_labels(targets: Array) -> bool:
     steps = np.concatenate([[0.0], np.cumsum(np.log(np.maximum(k[1:], 1)))])
     expected = np.cumsum(np.exp(k * np.log(mean) - mean - steps))
     return bool(np.abs(np.cumsum(times) / targets.size - expected).max() * np.sqrt(targets.size) > ALIKE)
+
+
+def _rises_and_falls(times: NDArray[np.intp]) -> bool:
+    """Whether frequencies rise to the largest and fall from there, but for two standard deviations of chance."""
+    top, steps, chance = int(times.argmax()), np.diff(times), 2.0 * np.sqrt(times + 1.0)
+    return bool((steps[:top] >= -chance[:top]).all() and (steps[top:] <= chance[top:-1]).all())

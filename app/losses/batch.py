@@ -161,7 +161,10 @@ class Batches(NamedTuple):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(warning for part in self.parts for warning in part.warnings))
+        told = [(part, warning) for part, batch in zip(self.loss.parts, self.parts, strict=True) for warning in batch.warnings]
+        first, *others = ({*batch.warnings} for batch in self.parts)
+        of_all = set[str]() if self.loss.by_head else first.intersection(*others)
+        return tuple(dict.fromkeys(text if text in of_all else self.loss.of(part, text) for part, text in told))
 
     @property
     def cost(self) -> float:
@@ -570,7 +573,7 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
     place = declared.place
     sets = bool(raw) and isinstance(raw[0], list)
     if ("label_sets" if sets else "class_names") not in encoding.accepts:
-        place.refuse("not_a_number", f"{place.name} must be numbers, not {'lists of ' * sets}strings")
+        place.refuse("not_a_number", f"{place.name} must be numbers, not {'lists of ' * sets}strings{_instead(raw, declared)}")
     if classes is None:
         raise InvalidArray([Fault(("classes",), "missing", f'{place.name} are class names: say their order in "classes"')])
     index = {name: position for position, name in enumerate(classes)}
@@ -585,6 +588,16 @@ def _numbers(raw: Raw, declared: Input, encoding: Encoding, classes: Classes | N
             ]
         )
     return np.array([index[str(name)] for name in raw], dtype=np.float64)
+
+
+def _instead(raw: Sequence[object], declared: Input) -> str:
+    """What probably should have been sent instead of strings."""
+    first = str(raw[0])
+    if not isinstance(raw[0], list) and first.strip().removeprefix("-").replace(".", "", 1).isdecimal():
+        return f" ({first[:80]} without quotes)"
+    if declared.side == "predictions":
+        return " (what a model says of each class, as predict_proba or decision_function of scikit-learn, not predict)"
+    return " (several labels of one sample are for losses of the family multilabel)" if isinstance(raw[0], list) else ""
 
 
 def _flags_of(sets: Sequence[Sequence[str]], index: Mapping[Any, int], place: Place) -> Numbers:

@@ -33,6 +33,9 @@ NEARLY = 1e-2
 WAY_OUT = "set normalize to true to divide each row by its sum"
 FEW = 32
 """Numbers of which Python finds the least sooner than NumPy does."""
+OR_SIGNS = "or −1 and +1 throughout"
+MOST_LABELS = 100
+"""Whole numbers beyond are counts or amounts rather than labels."""
 LARGEST_EXACT = 2**53 - 1
 """Beyond, a floating-point number may be what is left of several whole numbers."""
 
@@ -77,10 +80,16 @@ def refuse_outside(domain: Interval, array: Numbers, place: Place) -> NoReturn:
     unmeant = ~np.isfinite(array) & domain.outside(array)
     if unmeant.any():
         place.refuse_numbers(unmeant, array, Interval(infinite=domain.infinite).rule, "not_finite")
-    hint = place.hint if domain == UNIT else ""
-    if hint and np.minimum.reduce(array, axis=None) >= 0 and 2 <= np.maximum.reduce(array, axis=None) <= 100:
-        hint += " (divide by 100 if these are percentages)"
-    place.refuse_numbers(domain.outside(array), array, domain.rule + hint)
+    hints = [place.hint] if domain == UNIT and place.hint else []
+    if hints and np.minimum.reduce(array, axis=None) >= 0 and 2 <= np.maximum.reduce(array, axis=None) <= 100:
+        hints.append("divide by 100 if these are percentages")
+    place.refuse_numbers(domain.outside(array), array, _with(domain.rule, *hints))
+
+
+def _with(rule: str, *hints: str) -> str:
+    """A rule, and what those who break it may have meant."""
+    told = "; ".join(hint for hint in hints if hint)
+    return f"{rule} ({told})" if told else rule
 
 
 def _check_infinite(domain: Interval, array: Numbers, place: Place) -> None:
@@ -360,12 +369,22 @@ def _refuse_labels(array: Numbers, place: Place, labels: Labels, rule: str) -> N
     place.refuse_numbers(labels.outside(array), array, rule, "label")
 
 
+def _flag_hint(array: Numbers, place: Place) -> str:
+    """What labels that are not those of two classes probably are."""
+    least, most = np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)
+    if not np.isfinite(most) or not np.array_equal(np.floor(array), array, equal_nan=True):
+        return ""
+    if (least, most) == (1, 2):
+        return '1 and 2? send "classes": [1, 2]'
+    return place.hint if least >= 0 and 2 <= most < MOST_LABELS else ""
+
+
 def _read_binary(array: Numbers, place: Place) -> Reading:
     if FLAGS.holds(array):
         return Reading(array, "binary")
     if SIGNS.holds(array):
         return Reading((array + 1.0) / 2.0, "sign")
-    _refuse_labels(array, place, FLAGS, "0 or 1 (or −1 and +1 throughout)")
+    _refuse_labels(array, place, FLAGS, _with("0 or 1", OR_SIGNS, _flag_hint(array, place)))
 
 
 def _read_soft_binary(array: Numbers, place: Place) -> Reading:
@@ -373,7 +392,7 @@ def _read_soft_binary(array: Numbers, place: Place) -> Reading:
         return Reading(array, "binary" if FLAGS.holds(array) else "probability")
     if SIGNS.holds(array):
         return Reading((array + 1.0) / 2.0, "sign")
-    place.refuse_numbers(UNIT.outside(array), array, "in [0, 1] (or −1 and +1 throughout)")
+    place.refuse_numbers(UNIT.outside(array), array, _with("in [0, 1]", OR_SIGNS, _flag_hint(array, place)))
 
 
 def _read_sign(array: Numbers, place: Place) -> Reading:
@@ -382,7 +401,8 @@ def _read_sign(array: Numbers, place: Place) -> Reading:
     if FLAGS.holds(array):
         return Reading(array * 2.0 - 1.0, "binary")
     zeros_too = bool((array == -1).any())
-    _refuse_labels(array, place, SIGNS if zeros_too else Labels((-1.0, 0.0, 1.0)), "−1 or +1")
+    allowed = SIGNS if zeros_too else Labels((-1.0, 0.0, 1.0))
+    _refuse_labels(array, place, allowed, _with("−1 or +1", _flag_hint(array, place)))
 
 
 def whole(
@@ -507,6 +527,10 @@ def _draw_index(rng: np.random.Generator, sizes: Sizes) -> Numbers:
     return rng.integers(0, sizes.k, (sizes.n, *sizes.d)).astype(np.float64)
 
 
+def _draw_tokens(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    return _draw_index(rng, replace(sizes, d=(sizes.k + 2,)))
+
+
 def _draw_flags(rng: np.random.Generator, sizes: Sizes) -> Numbers:
     drawn = rng.integers(0, 2, (sizes.n, *sizes.d)).astype(np.float64)
     drawn[0], drawn[-1] = 1.0, 0.0
@@ -580,6 +604,23 @@ CLASS_MAP = Encoding(
     ("multi_hot", "soft_map", "sign"),
     "part",
     domain=INDEX,
+)
+CLASS_INDEX_MAP = replace(
+    CLASS_MAP, meaning="the class index of each position", axes=("n *r",), accepts=(), read=_read_class_index
+)
+TOKEN_LOGITS = numbers(
+    "token_logits",
+    "one logit for each token of the vocabulary, at each place; within ±1000",
+    Interval(-1e3, 1e3),
+    steps(-3, 3),
+    axes="n t k",
+)
+TOKENS = replace(
+    CLASS_INDEX_MAP,
+    name="tokens",
+    meaning="the index of the token that came at each place, from 0",
+    axes=("n t",),
+    draw=_draw_tokens,
 )
 MULTI_HOT = Encoding(
     "multi_hot",

@@ -230,6 +230,8 @@ def _whole(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> 
         return losses, value, [], True
     weights = np.ones_like(losses) if total.weights is None else total.weights
     pulled = pullback(weights / total.divisor if slope is None else slope)
+    if batch.sums is not None and not isinstance(pulled, tuple):
+        pulled = through_sums(pulled, _for_kernel(batch.arrays[0][:]), batch.sums)
     return losses, value, [*pulled] if isinstance(pulled, tuple) else [pulled], False
 
 

@@ -5,18 +5,20 @@ with its reason, each time anew.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import Fault, InvalidArray, Path
+from app.errors import InvalidArray, Path
 from app.losses.encodings import normalized
 from app.losses.inputs import Encoding, Input, Numbers, Place, Shape, Shapes
 from app.losses.labels import axis_hint, balanced, by_name, check_smoothing, class_axis_of
-from app.losses.loss import Kernel, Loss
+from app.losses.loss import SIDES, Kernel, Loss
 from app.losses.numerics.means import Mean
 from app.losses.numerics.stable import Array
 from app.losses.parameters import PER_CLASS, Lists, Per, check_lengths, lists_of, unsettled
@@ -123,6 +125,13 @@ class Sum(NamedTuple):
     by_head: bool
     """Whether predictions and targets are objects, of what each head predicts."""
 
+    def of(self, part: Part, text: str, by_head: Iterable[str] = SIDES) -> str:
+        """What is said of the arrays of one part: of heads with the names that arrays have there, of terms with the loss's."""
+        if not self.by_head:
+            known = isinstance(part.loss, Sum) or re.search(rf"\b{part.loss.name}\b", text)
+            return text if known else f"{text} (for {part.loss.name})"
+        return re.sub(rf"(?<![\w.'])({'|'.join(by_head)})\b", lambda name: f"{name[0]}.{str(part.key)[:80]}", text)
+
     @property
     def derivatives(self) -> Literal[0, 1, 2]:
         """How many derivatives there are: as many as every part has."""
@@ -178,13 +187,17 @@ def _form(loss: Loss, parameters: Mapping[str, Any], lists: Lists, shapes: tuple
         try:
             row_axes = known.agree(encoding, moved, declared.place, shape)
         except InvalidArray as misfit:
-            raise _with_hint(misfit, loss, shapes[0], shape) from None
+            raise _with_way_out(misfit, loss, parameters, shapes[0], shape) from None
         found.append((declared, encoding, row_axes, axis, len(shape) == rank))
     elements, k = known.elements, known.length("k")
     check_lengths(lists, k, elements)
     check_smoothing(loss.options, parameters, k)
     inputs = tuple(
-        Reads(taken.name, encoding, Place(taken.path, elements, None, k, row_axes, axis, classes, _hint(taken, parameters)))
+        Reads(
+            taken.name,
+            encoding,
+            Place(taken.path, elements, None, k, row_axes, axis, classes, _hint(loss, taken, encoding, parameters)),
+        )
         for taken, encoding, row_axes, axis, classes in found
     )
     everything = Selection(None, None, False, elements[0], math.prod(elements))
@@ -197,14 +210,39 @@ def _stands_for_all(shape: Shape, shapes: Shapes) -> bool:
     return len(shapes.elements) > 1 and shape in ((n,), (n, 1)) and shape != shapes.elements
 
 
-def _with_hint(misfit: InvalidArray, loss: Loss, first: Shape, shape: Shape) -> InvalidArray:
-    """The same refusal, with the axis along which the classes may be meant."""
-    hint = axis_hint(first, shape) if "class_axis" in loss.parameters else ""
-    return InvalidArray([Fault(fault.path, fault.code, fault.message + hint) for fault in misfit.faults]) if hint else misfit
+def _with_way_out(misfit: InvalidArray, loss: Loss, parameters: Mapping[str, Any], first: Shape, shape: Shape) -> InvalidArray:
+    """The same refusal, with what is probably meant: a column of two, the loss of more classes or of fewer, or another axis."""
+    (fault,) = misfit.faults
+    predictions = next(iter(loss.inputs.values())).decide(parameters, len(first))
+    rule, mismatch, _ = fault.message.rpartition(": ")
+    message = fault.message
+    if mismatch and predictions.name in OF_TWO and (words := _of_columns(loss, OF_TWO[predictions.name], first, shape)):
+        message = f"{rule}: {words}"
+    elif len(first) == 1 and loss.counterpart and predictions.name not in OF_TWO:
+        message += f" (one number for each sample? {loss.counterpart} takes these)"
+    elif "class_axis" in loss.parameters:
+        message += axis_hint(first, shape, class_axis_of(parameters, len(first)))
+    return InvalidArray([replace(fault, message=message)])
 
 
-def _hint(declared: Input, parameters: Mapping[str, Any]) -> str:
-    """What a number outside [0, 1] probably means."""
+OF_TWO = {"probability": "send the second", "logit": "send the second less the first", "score": "send the second less the first"}
+"""What predictions of two classes are one number of, and how it is made of a column for each class."""
+
+
+def _of_columns(loss: Loss, second: str, first: Shape, shape: Shape) -> str:
+    """What is said of a column for each class beside one label, or the other way round; nothing where it is neither."""
+    longer, shorter = (first, shape) if len(first) > len(shape) else (shape, first)
+    lengths = {length for axis, length in enumerate(longer) if axis and (*longer[:axis], *longer[axis + 1 :]) == shorter}
+    k = min(lengths, default=1)
+    if k < 2:
+        return ""
+    ways = [second if longer is first else "send the second"] if k == 2 else []
+    ways += [f"name {loss.counterpart}, which takes a column for each class"] if loss.counterpart else []
+    return f"of {'two' if k == 2 else 'several'} columns {', or '.join(ways)}" if ways else ""
+
+
+def _hint(loss: Loss, declared: Input, encoding: Encoding, parameters: Mapping[str, Any]) -> str:
+    """What a number outside [0, 1], or a label above 1, probably means."""
     if declared.side == "predictions" and parameters.get("from_logits") is False:
-        return " (set from_logits to true if these are logits)"
-    return ""
+        return "set from_logits to true if these are logits"
+    return f"of more than two classes: {loss.counterpart}" if encoding.labels == "flag" and loss.counterpart else ""

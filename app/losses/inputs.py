@@ -43,7 +43,7 @@ class Place(NamedTuple):
     classes: bool = True
     """Whether the last axis of the row are the classes."""
     hint: str = ""
-    """What a number outside [0, 1] probably means."""
+    """What a number outside [0, 1], or a label above 1, probably means."""
 
     @property
     def name(self) -> str:

@@ -36,9 +36,7 @@ Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 def _options(
     *,
     class_axis: Annotated[int, Doc("The axis of predictions along which the classes are: the last, or 1 as in PyTorch.")] = -1,
-    ignore_index: Annotated[
-        int | None, Doc("Label that is none: what has it is dropped, from the divisor too.")
-    ] = None,
+    ignore_index: Annotated[int | None, Doc("Label that is none: what has it is dropped, from the divisor too.")] = None,
     label_smoothing: LabelSmoothing = 0.0,
     class_weight: ClassWeight = None,
     normalize: Annotated[
@@ -95,9 +93,11 @@ def check_smoothing(options: Container[str], parameters: Mapping[str, Any], k: i
         raise InvalidParameter([Fault(("parameters", "label_smoothing"), "classes", message)])
 
 
-def axis_hint(predictions: Shape, targets: Shape) -> str:
-    """Where the classes may be meant, if these shapes fit with another axis."""
-    fitting = [axis for axis in range(1, len(predictions)) if (*predictions[:axis], *predictions[axis + 1 :]) == targets]
+def axis_hint(predictions: Shape, targets: Shape, taken: int | None) -> str:
+    """Where the classes may be meant, if these shapes fit with another axis than the one that is taken (None: the last)."""
+    rank = len(predictions)
+    others = (axis for axis in range(1, rank) if axis != (rank - 1 if taken is None else taken))
+    fitting = [axis for axis in others if (*predictions[:axis], *predictions[axis + 1 :]) == targets]
     return f" (the classes are along axis {fitting[0]}? then set class_axis to {fitting[0]})" if fitting else ""
 
 

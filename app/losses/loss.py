@@ -128,6 +128,8 @@ class Loss(Described):
     """Whether the function takes, after its arrays, the weights of the numbers within each row, or None."""
     either_order: bool = False
     """Whether the function takes rows (m, k) of predictions column by column as well: as the classes of maps lie."""
+    counterpart: str = ""
+    """Of a loss of two classes the one of several, and the other way round: what is asked for where shapes or labels are its."""
     told: Callable[[], tuple[Any, ...]] | None = None
     """What can be told of it beside numbers, where it was written by a caller."""
 
@@ -227,6 +229,7 @@ def loss(
     cost_of_shares: Cost | None = None,
     weighs_rows: bool = False,
     either_order: bool = False,
+    counterpart: str = "",
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
@@ -249,6 +252,7 @@ def loss(
             cost_of_shares=cost_of_shares,
             weighs_rows=weighs_rows,
             either_order=either_order,
+            counterpart=counterpart,
         )
 
     return declare

@@ -29,7 +29,12 @@ class Level:
     """The parameter is the share of targets that should lie at or below the prediction."""
 
 
-LEVEL = Level()
+@dataclass(frozen=True)
+class Outside:
+    """The parameter is the share of targets that may lie outside of the interval from `lower` to `upper`."""
+
+
+LEVEL, OUTSIDE = Level(), Outside()
 PER_CLASS, PER_COLUMN, PER_SAMPLE, PER_INTERVAL = Per("class"), Per("column"), Per("sample"), Per("interval")
 Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
 """Parameters that hold a number for each class, column or sample, by name."""
@@ -53,6 +58,11 @@ def pooled_by(parameter: Parameter) -> str | None:
 def is_level(parameter: Parameter) -> bool:
     """Whether it is the share of targets that should lie at or below the prediction."""
     return get_origin(parameter.annotation) is Annotated and LEVEL in get_args(parameter.annotation)
+
+
+def is_outside(parameter: Parameter) -> bool:
+    """Whether it is the share of targets that may lie outside of an interval."""
+    return get_origin(parameter.annotation) is Annotated and OUTSIDE in get_args(parameter.annotation)
 
 
 def lists_of(declared: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> Lists:

@@ -5,8 +5,9 @@ Everything that is asked of an evaluation is linear in its parts: value, losses 
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -62,20 +63,46 @@ def batch_of(
         sides = {"predictions": predictions, "targets": targets}
         _check_heads(bound, sides)
     batches: list[AnyBatch] = []
+    refused: list[_Refused] = []
     for part in bound.parts:
         given: dict[str, Any] = {"predictions": predictions, "targets": targets, "sample_weight": sample_weight, "mask": mask}
-        places: dict[Path, Path] = {("parameters",): ("parameters", *_place(bound, part))}
-        if bound.by_head:
-            for name, arrays in given.items():
-                if isinstance(arrays, Mapping):
-                    given[name] = cast(Mapping[str, Any], arrays).get(str(part.key))
-                    places[(name,)] = (name, str(part.key))
+        by_head = [name for name, arrays in given.items() if bound.by_head and isinstance(arrays, Mapping)]
+        given |= {name: cast(Mapping[str, Any], given[name]).get(str(part.key)) for name in by_head}
         try:
             batches.append(batch_of(part.loss, **given, classes=classes, missing=missing))
         except CallerError as error:
-            raise error.moved(places) from None
-        _check_samples(bound, part, batches)
+            places: dict[Path, Path] = {(name,): (name, str(part.key)) for name in by_head}
+            places[("parameters",)] = ("parameters", *_place(bound, part))
+            refused.append(_Refused(part, by_head, error.moved(places)))
+    if refused:
+        raise _together(bound, refused)
+    _check_samples(bound, batches)
     return Batches(bound, tuple(batches))
+
+
+class _Refused(NamedTuple):
+    """What is wrong with the arrays of a part of a sum."""
+
+    part: Part
+    by_head: Sequence[str]
+    """The fields that are objects of what each head has."""
+    error: CallerError
+
+
+def _together(bound: Sum, refused: Sequence[_Refused]) -> CallerError:
+    """All that is wrong for the parts of a sum: what is so for every term once, what is for some with their names."""
+    first, *others = refused
+    of_all: set[Fault] = set()
+    if len(refused) == len(bound.parts) and not bound.by_head:
+        of_all = {*first.error.faults}.intersection(*(other.error.faults for other in others))
+
+    def named(one: _Refused, fault: Fault, text: str) -> str:
+        return text if fault in of_all or fault.path[0] == "parameters" else bound.of(one.part, text, one.by_head)
+
+    faults = [replace(fault, message=named(one, fault, fault.message)) for one in refused for fault in one.error.faults]
+    beginning, detail = first.error.faults[0], first.error.detail
+    of_array = not detail.startswith(beginning.message)
+    return type(first.error)([*dict.fromkeys(faults)], detail=named(first, beginning, detail) if of_array else None)
 
 
 def _refuse_objects(bound: Bound, **weights: Weights) -> None:
@@ -108,12 +135,20 @@ def _check_heads(bound: Sum, sides: Mapping[str, Any]) -> None:
         raise InvalidArray(faults)
 
 
-def _check_samples(bound: Sum, part: Part, batches: Sequence[AnyBatch]) -> None:
+def _check_samples(bound: Sum, batches: Sequence[AnyBatch]) -> None:
     """All heads have the same samples."""
-    n, others = batches[0].elements[0], batches[-1].elements[0]
-    if n != others:
-        message = f"predictions.{part.key} has {others} samples, and predictions.{bound.parts[0].key} has {n}"
-        raise InvalidArray([Fault(("predictions", part.key), "shape_mismatch", message)])
+    n = batches[0].elements[0]
+    faults = [
+        Fault(
+            ("predictions", part.key),
+            "shape_mismatch",
+            f"predictions.{part.key} has {batch.elements[0]} samples, and predictions.{bound.parts[0].key} has {n}",
+        )
+        for part, batch in zip(bound.parts, batches, strict=True)
+        if batch.elements[0] != n
+    ]
+    if faults:
+        raise InvalidArray(faults)
 
 
 # --- from batches to what was asked ------------------------------------------------------------------------------------------
@@ -133,12 +168,10 @@ def _summed(batch: Batches, reduction: Reduction, outputs: tuple[str, ...]) -> E
     values: list[float | None] = []
     divisors: set[float | None] = set()
     found: dict[str, Any] = dict.fromkeys(wanted)
-    warnings: dict[str, None] = {}
     for part, within in zip(batch.loss.parts, batch.parts, strict=True):
         evaluation = _part(batch.loss, part, within, reduction, inner)
         values.append(cast(float | None, evaluation.outputs["value"]))
         divisors.add(evaluation.divisor)
-        warnings |= dict.fromkeys(evaluation.warnings)
         for name in inner:
             head = part.key if batch.loss.by_head and OUTPUTS[name].axes is None else None
             found[name] = _joined(found[name], _weighed(part, within, name, evaluation.outputs[name]), head)
@@ -149,8 +182,8 @@ def _summed(batch: Batches, reduction: Reduction, outputs: tuple[str, ...]) -> E
     answered: dict[str, Found] = {name: found[name] for name in OUTPUTS if name in wanted}
     listed, count = non_finite(answered)
     more = [MORE_NON_FINITE.format(count)] if count > NON_FINITE_LISTED else []
-    kept = [warning for warning in warnings if not warning.startswith("non_finite lists")]
-    return Evaluation(batch, reduction, divisors.pop() if len(divisors) == 1 else None, answered, tuple(listed), (*kept, *more))
+    divisor = divisors.pop() if len(divisors) == 1 else None
+    return Evaluation(batch, reduction, divisor, answered, tuple(listed), (*batch.warnings, *more))
 
 
 def _wanted(batch: Batches, outputs: tuple[str, ...]) -> dict[str, bool]:

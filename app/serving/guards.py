@@ -99,6 +99,8 @@ def _no_parameter(name: str, call: Call) -> str:
     close = meant(name, takes, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(takes)}" if takes else "it takes none"
     body = "; what is asked goes into the body" if call.request and not takes else ""
+    files = " or ".join(media_type for media_type, wire in call.wires.items() if wire.queried)
+    body += f", or beside a file into the address: set the header Content-Type to {files}" if body and files else ""
     return f"{call.method} {call.path} has no query parameter {name[:80]!r}: {hint}{body}"
 
 

@@ -223,7 +223,7 @@ def _fault(detail: ErrorDetails, document: object) -> Fault:
     if code == "missing":
         return Fault(path, code, f"{name} is missing")
     rule = detail["msg"].partition(" should ")[2].replace(" after validation", "") or "be valid"
-    if detail["type"] == "model_type":  # its message names a class of ours
+    if detail["type"] in ("model_type", "dict_type"):  # a class of ours, or a word of Python's
         rule = "be an object"
     return Fault(path, code, f"{name} must {rule}{_got(detail['input'])}")
 

@@ -15,6 +15,7 @@ from typing_extensions import TypeAliasType
 
 from app.errors import Fault, Path
 from app.suggestions import meant, translated
+from app.wire.exact import LazyList
 
 FEW = 16
 """Fields of an object that are all named where nothing better can be said."""
@@ -67,6 +68,11 @@ def unknown_field(model: type[BaseModel] | None, location: Sequence[int | str], 
     if thing:
         parameters = [name for name in fields if name != "name"]
         words, close = _meant(key, parameters, "takes", cutoff=0.5)
+        if translated(key, parameters) is None and (elsewhere := _elsewhere(owners, key, _at(document, above))):
+            words, place = elsewhere
+            return Unknown(
+                Fault(path, "unknown_parameter", f"{thing} has no parameter {key[:80]!r}: {words}"), (*above, *place[:1])
+            )
         outer = None if close or model is None else translated(key, model.model_fields)
         words += f"; did you mean {outer}, a field of the request?" if outer else ""
         return Unknown(Fault(path, "unknown_parameter", f"{thing} has no parameter {key[:80]!r}; {words}"), None)
@@ -106,7 +112,7 @@ def _elsewhere(owners: Sequence[type[BaseModel]], key: str, beside: Mapping[str,
 
 def _at(document: object, path: Path) -> Mapping[str, object]:
     for step in path:
-        document = cast(Any, document)[step]
+        document = document.item(cast(int, step)) if isinstance(document, LazyList) else cast(Any, document)[step]
     return cast(Mapping[str, object], document) if isinstance(document, Mapping) else {}
 
 

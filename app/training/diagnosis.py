@@ -115,7 +115,7 @@ def diagnose(run: Run, state: State) -> list[Finding]:
     )
     courses = (_diverged, _grew, _overfitted, _held_back, _stuck, _wrong_rate, _idle, _underfitted, _improving)
     if isinstance(run.model, Forest):
-        courses = (_overfitted,)  # no tree depends on those before it: there is no course
+        courses = (_never_finite, _overfitted)  # no tree depends on those before it: there is no course
     with np.errstate(all="ignore"):
         misfit = next((found for rule in misfits if (found := rule(seen))), None)
         course = next((found for rule in courses if (found := rule(seen))), None) or _converged(seen)
@@ -280,6 +280,14 @@ def _diverged(seen: Measurements) -> Finding | None:
     began = math.isfinite(seen.before.training)
     message = f"no longer finite in epoch {epoch}: the steps are too long" if began else "not finite even before the first step"
     return Finding("diverging", f"The loss was {message}.", evidence, f"{shorter}.")
+
+
+def _never_finite(seen: Measurements) -> Finding | None:
+    """A loss that is not finite of what a forest predicts: it was not grown on it, and may be on none of its poles."""
+    if len(seen.training):
+        return None
+    summary = f"{seen.name} of what the trees predict is not finite for a training row."
+    return Finding("diverging", summary, _evidence(), f"Another loss: {_others(seen)}.")
 
 
 def _grew(seen: Measurements) -> Finding | None:

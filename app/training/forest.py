@@ -162,6 +162,7 @@ class Planting:
         targets = np.asarray(self.run.training.labels.targets, np.float64)
         return targets.reshape(len(targets), -1)
 
+    @np.errstate(all="ignore")  # a loss may have poles
     def _leaf_values(self, rows: NDArray[np.intp], weights: Array, leaf: NDArray[np.int64], n_leaves: int) -> Array:
         """(l, k) the shares of the classes in each leaf, or the prediction of least loss over its rows."""
         if self.shares is not None:

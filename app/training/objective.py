@@ -211,7 +211,7 @@ def agree(
     parameters = _with_weights_by_name({**loss.defaults, **parameters}, loss, classes)
     if loss.pooled(parameters):
         message = f"a model cannot be trained on {loss.name} of a whole batch; leave its samples apart"
-        raise InvalidParameter([Fault(("loss",), "not_trainable", message)])
+        raise InvalidParameter([Fault(("parameters",), "not_trainable", message)])
     if not isinstance(targets, np.ndarray) and classes is None:
         raise InvalidArray([Fault(("classes",), "missing", 'targets are class names: say their order in "classes"')])
     found = _first_that_fits(loss, parameters, targets, classes, [output] if output else list(OUTPUTS.values()))
@@ -249,7 +249,8 @@ def agree_on(
         except InvalidInput as error:
             raise (error.moved({("parameters",): ("parameters", *bound.within)}) if bound.within else error) from None
     if bound.by_head:
-        raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {bound.name}: {ONE_OUTPUT}")])
+        message = f"a model cannot be trained on {bound.name}: {ONE_OUTPUT}"
+        raise InvalidParameter([Fault(("parameters",), "not_trainable", message)])
     parts = _agreed_parts(bound, targets, classes, output, trained)
     for part, (objective, labels) in zip(bound.parts, parts, strict=True):
         _refuse_apart(part, objective, labels, parts[0][1])
@@ -295,23 +296,40 @@ def _agreed_parts(
     refusal: InvalidInput | None = None
     for leader in bound.parts:
         try:
-            objective, _ = agree_on(leader.loss, targets, classes, output, trained)
-            agreed = [_agreed_part(part, targets, classes, objective, trained) for part in bound.parts]
+            objective, _ = _of_part(bound, leader, targets, classes, output, trained)
+            agreed = [_agreed_part(bound, part, targets, classes, objective, trained) for part in bound.parts]
         except InvalidInput as error:
-            refusal = refusal or error.moved({("parameters",): ("parameters", "terms", leader.key, "loss")})
+            refusal = refusal or error
             continue
         return agreed
     assert refusal is not None
     raise refusal
 
 
-def _agreed_part(
-    part: Part, targets: Raw, classes: Sequence[str] | None, leader: Objective, trained: NDArray[np.intp] | None
+def _of_part(
+    bound: Sum,
+    part: Part,
+    targets: Raw,
+    classes: Sequence[str] | None,
+    output: Activation | None,
+    trained: NDArray[np.intp] | None,
 ) -> tuple[Objective, Labels]:
+    """A part by itself; what does not fit is told where the sum has it, and of targets with the loss that does not take them."""
     try:
-        objective, labels = agree_on(part.loss, targets, classes, leader.activation, trained)
+        return agree_on(part.loss, targets, classes, output, trained)
     except InvalidInput as error:
-        raise error.moved({("parameters",): ("parameters", "terms", part.key, "loss")}) from None
+        moved = error.moved({("parameters",): ("parameters", "terms", part.key, "loss")})
+        faults = [
+            fault if fault.path[0] == "parameters" else replace(fault, message=bound.of(part, fault.message))
+            for fault in moved.faults
+        ]
+        raise type(moved)(faults, detail=moved.detail) from None
+
+
+def _agreed_part(
+    bound: Sum, part: Part, targets: Raw, classes: Sequence[str] | None, leader: Objective, trained: NDArray[np.intp] | None
+) -> tuple[Objective, Labels]:
+    objective, labels = _of_part(bound, part, targets, classes, leader.activation, trained)
     if objective.outputs != leader.outputs:
         message = f"{objective.loss.name} wants an output of shape {objective.outputs}, and {leader.loss.name} {leader.outputs}"
         raise InvalidParameter([Fault(("parameters", "terms", part.key, "loss"), "does_not_fit", message)])
@@ -416,7 +434,7 @@ def _tells_how_many(case: tuple[str, Encoding]) -> bool:
 def _refuse_untrainable(loss: Loss) -> None:
     why = untrainable_because(loss)
     if why:
-        raise InvalidParameter([Fault(("loss",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
+        raise InvalidParameter([Fault(("parameters",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
 
 
 def predicted(targets: Raw, classes: Sequence[str] | None) -> Iterator[Numbers]:
@@ -492,7 +510,7 @@ def _misfit(
     if first.path[0] == "predictions":
         message = f"no output of a model is what {loss.name} takes: {first.message.partition('; got')[0]}"
         uncounted = None if _of_predicted_numbers(told) else _uncounted(loss, parameters, targets)
-        faults = [uncounted or Fault(("loss",), "does_not_fit", message)]
+        faults = [uncounted or Fault(("parameters",), "does_not_fit", message)]
     else:
         faults = told.faults
     others = suited(loss, targets, classes)

@@ -1,7 +1,7 @@
 """CSV to arrays: RFC 4180 as spreadsheets, R and pandas write it, each column as the JSON array of its cells is read.
 
-A file of plain numbers is read in blocks: its separators become those of JSON, and simdjson makes the numbers, exactly and
-without a Python object for one. Any other is read cell by cell, the columns that are wanted are written as JSON, and JSON's
+Columns of plain numbers are read in blocks: their separators become those of JSON, and simdjson makes the numbers, exactly and
+without a Python object for one. Any others are read cell by cell, the columns that are wanted are written as JSON, and JSON's
 own decoder reads them: the same data is the same array, whichever way it has come.
 """
 
@@ -87,32 +87,57 @@ class Csv:
     # --- plain numbers
 
     def _plain(self, wanted: Mapping[str, int]) -> dict[str, Any] | None:
-        """The columns, where there is nothing but finite numbers as JSON has them in the whole file; else None."""
-        pattern = b"%s\n" % (self.delimiter.encode() * (len(self.names) - 1))
-        numeric = NUMBER_BYTES + self._decimal.encode()
-        point, delimiter = self._decimal.encode(), self.delimiter.encode()
-        to_json = bytes.maketrans(point + b"\n\r" + delimiter, b"., ,")
+        """The columns, where there is nothing but finite numbers as JSON has them in them; else None."""
         columns: dict[str, Array] = {name: np.empty(0) for name in wanted}
-        parser, row = simdjson.Parser(), 0
+        all_of_them, some = [*range(len(self.names))], sorted({*wanted.values()})
+        parser, row, taken = simdjson.Parser(), 0, all_of_them
         for block in self._blocks():
-            separators = block.translate(None, numeric)
-            rows = len(separators) // len(pattern)
-            if separators != pattern * rows or block.count(b"\r") != block.count(b"\r\n"):
-                return None
-            try:
-                numbers = np.frombuffer(parser.parse(b"[%s]" % block[:-1].translate(to_json)).as_buffer(of_type="d"))
-            except (ValueError, RuntimeError, TypeError):
-                return None
-            if numbers.size != rows * len(self.names):  # a blank cell that stands alone
+            table = self._numbers(parser, block, len(taken)) if taken is all_of_them else None
+            if table is None and 0 < len(some) < len(all_of_them):
+                taken = some
+                table = self._numbers(parser, self._narrowed(block, some), len(some))
+            if table is None:
                 return None
             if not row:
                 total = self._newlines() + 1
                 columns = {name: np.empty(total) for name in wanted}
-            table = numbers.reshape(rows, len(self.names))
             for name, column in columns.items():
-                column[row : row + rows] = table[:, wanted[name]]
-            row += rows
+                column[row : row + len(table)] = table[:, taken.index(wanted[name])]
+            row += len(table)
         return None if any(far(column) for column in columns.values()) else dict(columns)
+
+    def _numbers(self, parser: Any, block: bytes, width: int) -> Array | None:
+        """(rows, width) what stands in lines of plain numbers; None where they are none."""
+        delimiter, point = self.delimiter.encode(), self._decimal.encode()
+        pattern = b"%s\n" % (delimiter * (width - 1))
+        separators = block.translate(None, NUMBER_BYTES + point)
+        rows = len(separators) // len(pattern)
+        if not rows or separators != pattern * rows or block.count(b"\r") != block.count(b"\r\n"):
+            return None
+        to_json = bytes.maketrans(point + b"\n\r" + delimiter, b"., ,")
+        try:
+            numbers = np.frombuffer(parser.parse(b"[%s]" % block[:-1].translate(to_json)).as_buffer(of_type="d"))
+        except (ValueError, RuntimeError, TypeError):
+            return None
+        # of another size where a blank cell stands alone
+        return numbers.reshape(rows, width) if numbers.size == rows * width else None
+
+    def _narrowed(self, block: bytes, columns: Sequence[int]) -> bytes:
+        """The lines with these columns alone; nothing where a cell may be more than what stands between two delimiters."""
+        if b'"' in block or block.count(b"\r") != block.count(b"\r\n") or not _is_utf_8(block):
+            return b""
+        codes, width = np.frombuffer(block, np.uint8).copy(), len(self.names)
+        ends = np.flatnonzero((codes == ord(self.delimiter)) | (codes == ord("\n")))
+        lengths = np.diff(ends, prepend=-1)
+        if ends.size % width or lengths.max() > csv.field_size_limit():
+            return b""
+        lines = codes[ends].reshape(-1, width) == ord("\n")
+        if lines[:, :-1].any() or not lines[:, -1].all():
+            return b""
+        codes[ends.reshape(-1, width)[:, columns[-1]]] = ord("\n")
+        kept = np.zeros(width, np.bool_)
+        kept[[*columns]] = True
+        return codes[np.repeat(np.tile(kept, len(lines)), lengths)].tobytes()
 
     def _newlines(self) -> int:
         codes = np.frombuffer(self._body, dtype=np.uint8)[self._start : self._end]
@@ -263,6 +288,14 @@ def _header(body: memoryview) -> tuple[int, str]:
         return end, head[start:end].decode()
     except UnicodeDecodeError:
         raise MalformedTable(NOT_UTF_8) from None
+
+
+def _is_utf_8(block: bytes) -> bool:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 NOT_UTF_8 = "the body is not UTF-8; save it as that (spreadsheets call it CSV UTF-8)"

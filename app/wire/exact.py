@@ -305,11 +305,31 @@ def load(body: bytes | memoryview) -> Any:
     try:
         return loads(str(body, "utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise MalformedDocument(f"the body is not UTF-8: byte {error.start} cannot be decoded") from None
+        raise MalformedDocument(f"the body is not UTF-8: byte {error.start} cannot be decoded{_looks_like(body)}") from None
     except RecursionError:
         raise MalformedDocument(TOO_DEEP) from None
     except json.JSONDecodeError as error:
-        raise MalformedDocument(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise MalformedDocument(f"the body is not JSON: {where}{_looks_like(body)}") from None
+
+
+UTF_16 = "UTF-16: send UTF-8"
+BEGINNINGS = {
+    b"\x1f\x8b": "gzip: say so in the header Content-Encoding",
+    b"\x28\xb5\x2f\xfd": "zstd: say so in the header Content-Encoding",
+    b"PK\x03\x04": "a file of arrays: set the header Content-Type to application/x-npz",
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
+    b"{\0": UTF_16,
+    b"\0{": UTF_16,
+}
+"""What a body is that begins like this, and how it is sent."""
+
+
+def _looks_like(body: bytes | memoryview) -> str:
+    """What a body that is no JSON seems to be."""
+    first = bytes(body[:4])
+    return next((f"; it looks like {what}" for beginning, what in BEGINNINGS.items() if first.startswith(beginning)), "")
 
 
 def _integer(digits: str) -> float:

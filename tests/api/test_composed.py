@@ -133,6 +133,124 @@ async def test_what_is_wrong_is_told_where_it_stands(
     assert pointer is None or fault["pointer"] == f"/loss{pointer}"
 
 
+LISTED = {"name": "quantile", "quantile": [0.1, 0.2]}
+"""A number for each of two columns, of which data of one column has none."""
+HEADS = {"a": {"loss": "mse"}, "b": {"loss": "CrossEntropyLoss"}}
+OF_HEADS = {"a": [1.0, 2.0], "b": [[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]}
+
+
+@pytest.mark.parametrize(
+    ("loss", "arrays", "faults"),
+    [
+        (
+            {"name": "weighted_sum", "terms": [{"loss": "hubber"}, {"loss": {"name": "msee"}}, {"loss": 5}]},
+            {},
+            {
+                "/loss/terms/0/loss": "Did you mean huber?",
+                "/loss/terms/1/loss/name": "no loss named 'msee'",
+                "/loss/terms/2/loss": "loss.terms[2].loss must be a name",
+            },
+        ),
+        (
+            {"name": "weighted_sum", "terms": [{"loss": {"name": "expression", "value": text}} for text in ("r**", "q")]},
+            {},
+            {"/loss/terms/0/loss/value": "at the end", "/loss/terms/1/loss/value": "is not known"},
+        ),
+        (
+            {"name": "weighted_sum", "terms": ["mse", {"loss": "huber", "delta": 1}]},
+            {},
+            {"/loss/terms/0": '{"loss": "mse"}'},
+        ),
+        (
+            {"name": "weighted_sum", "terms": [{"loss": "huber", "delta": 1}]},
+            {},
+            {"/loss/terms/0/delta": '{"loss": {"name": "huber", "delta": 1}}'},
+        ),
+        (
+            {"name": "asymmetric", "loss": "huber", "delta": 1},
+            {},
+            {"/loss/delta": 'delta is a parameter of huber: {"loss": {"name": "huber", "delta": 1}}'},
+        ),
+        ({"name": "multi_task", "heads": [{"loss": "mse"}]}, {}, {"/loss/heads": "must be an object"}),
+        ({"name": "multi_task", "heads": {"a": "mse"}}, {}, {"/loss/heads/a": '{"loss": "mse"}'}),
+        (
+            {"name": "weighted_sum", "losses": [{"loss": "mse"}]},
+            {},
+            {"/loss/terms": "missing", "/loss/losses": "did you mean terms?"},
+        ),
+        (
+            {"name": "weighted_sum", "terms": [{"loss": "mse"}, {"loss": "bce"}]},
+            {"predictions": [300, 0.5, 1], "targets": [0, 1, 1]},
+            {"/predictions/0": "must be in [0, 1] (set from_logits to true if these are logits); got 300 (for binary_cross_"},
+        ),
+        (
+            {"name": "weighted_sum", "terms": [{"loss": "mse"}, {"loss": "mae"}]},
+            {"targets": [1, 2]},
+            {"/targets": "targets has shape (2,), which does not agree with predictions (3,): 3 samples there, 2 here"},
+        ),
+        (
+            {
+                "name": "weighted_sum",
+                "terms": [{"loss": "mse"}, {"loss": LISTED}, {"loss": {"name": "asymmetric", "loss": LISTED}}],
+            },
+            {},
+            {"/loss/terms/1/loss/quantile": "no axis", "/loss/terms/2/loss/loss/quantile": "no axis"},
+        ),
+        (
+            {"name": "multi_task", "heads": HEADS},
+            {"predictions": OF_HEADS, "targets": {"a": [0, 1, 1], "b": [0, 7]}},
+            {
+                "/targets/a": "targets.a has shape (3,), which does not agree with predictions.a (2,)",
+                "/targets/b/1": "targets.b[1] must be a class index from 0 to 2; got 7",
+            },
+        ),
+        (
+            {"name": "multi_task", "heads": HEADS},
+            {
+                "predictions": OF_HEADS,
+                "targets": {"a": [0, 1], "b": [0, 1]},
+                "mask": {"b": [0, 0]},
+                "sample_weight": {"a": [1, -1]},
+            },
+            {"/sample_weight/a/1": "sample_weight.a[1] must be finite", "/mask/b": "mask.b drops every sample"},
+        ),
+        (
+            {"name": "multi_task", "heads": {"a": {"loss": "gaussian_nll"}}},
+            {"predictions": {"a": {"mean": [1, 2]}}, "targets": {"a": [1, 2]}},
+            {"/predictions/a": "predictions.a.variance is missing"},
+        ),
+        (
+            {
+                "name": "multi_task",
+                "heads": {"a": {"loss": {"name": "weighted_sum", "terms": [{"loss": "mse"}, {"loss": "bce"}]}}},
+            },
+            {"predictions": {"a": [3, 0.5]}, "targets": {"a": [1, 0]}},
+            {"/predictions/a/0": "predictions.a[0] must be in [0, 1]"},
+        ),
+    ],
+)
+async def test_all_that_is_wrong_with_the_parts_of_a_loss_is_told_where_the_caller_has_it(
+    client: httpx.AsyncClient, loss: Any, arrays: dict[str, Any], faults: dict[str, str]
+) -> None:
+    response = await client.post("/v1/evaluate", json={"loss": loss, **THREE, **arrays})
+    assert response.status_code == 422, response.text
+    told = {fault["pointer"]: fault["message"] for fault in response.json()["errors"]}
+    assert told.keys() == faults.keys(), told
+    for pointer, words in faults.items():
+        assert words in told[pointer], told
+
+
+async def test_warnings_say_of_which_part_they_are(client: httpx.AsyncClient) -> None:
+    terms = [{"loss": "BCEWithLogitsLoss"}, {"loss": "mae"}]
+    arrays = {"predictions": [0.2, 0.8], "targets": [0, 1]}
+    summed = await client.post("/v1/evaluate", json={"loss": {"name": "weighted_sum", "terms": terms}, **arrays})
+    assert [warning.partition("false?")[2] for warning in summed.json()["warnings"]] == [" (for binary_cross_entropy)"]
+    heads = {"name": "multi_task", "heads": {"yes": terms[0], "size": {"loss": "mape"}}}
+    by_head = {side: dict.fromkeys(("yes", "size"), array) for side, array in arrays.items()}
+    answer = (await client.post("/v1/evaluate", json={"loss": heads, **by_head})).json()
+    assert [warning.partition(" ")[0] for warning in answer["warnings"]] == ["predictions.yes", "targets.size[0]"]
+
+
 async def test_losses_may_stand_within_each_other_so_far_and_so_many(client: httpx.AsyncClient) -> None:
     assert (await ask(client, nested(DEEPEST - 1))).status_code == 200
     inner = {"name": "weighted_sum", "terms": [{"loss": "mse"}] * 19}
@@ -200,6 +318,9 @@ async def test_a_network_trains_on_them_as_on_the_loss_of_the_same_formula(clien
         ({"name": "multi_task", "heads": {"a": {"loss": "mse"}}}, "/loss", "not_trainable"),
         ({"name": "expression", "value": "r**"}, "/loss/value", "invalid_expression"),
         ({"name": "expression", "value": "sign(r)"}, "/loss", "not_trainable"),
+        ({"name": "weighted_sum", "terms": [{"loss": "mae"}, {"loss": "triplet_margin"}]}, "/loss/terms/1/loss", "not_trainable"),
+        ({"name": "weighted_sum", "terms": [{"loss": "mae"}, {"loss": LISTED}]}, "/loss/terms/1/loss/quantile", "length"),
+        ({"name": "asymmetric", "loss": LISTED}, "/loss/loss/quantile", "length"),
     ],
 )
 async def test_what_no_network_trains_on_is_told(client: httpx.AsyncClient, loss: Any, pointer: str, code: str) -> None:
@@ -259,12 +380,14 @@ async def test_a_name_in_the_address_means_what_it_means_beside_the_columns(clie
 @pytest.mark.parametrize(
     ("query", "pointer", "code"),
     [
-        ({"loss": "expression", "value": "c*r", "c": "x"}, "/loss/parameters/c", "type"),
-        ({"loss": "expression", "value": "r", "prediction": "p"}, "/loss/parameters/prediction", "type"),
-        ({"loss": "expression", "value": "r", "d": "5"}, "/loss/parameters/d", "unused_parameter"),
-        ({"loss": "expression", "value": "r**"}, "/loss/value", "invalid_expression"),
+        ({"loss": "expression", "value": "c*r", "c": "x"}, "/c", "type"),
+        ({"loss": "expression", "value": "r", "prediction": "p"}, "/prediction", "type"),
+        ({"loss": "expression", "value": "r", "d": "5"}, "/d", "unused_parameter"),
+        ({"loss": "expression", "value": "r**"}, "/value", "invalid_expression"),
+        ({"loss": '{"name": "expression", "value": "r**"}'}, "/loss/value", "invalid_expression"),
+        ({"loss": "quantile", "quantile": "0.1,0.2"}, "/quantile", "length"),
         ({"loss": "expression"}, "/loss/value", "missing"),
-        ({"loss": "weighted_sum", "terms": '[{"loss": "nope"}]'}, "/loss/terms/0/loss", "unknown_loss"),
+        ({"loss": "weighted_sum", "terms": '[{"loss": "nope"}]'}, "/terms/0/loss", "unknown_loss"),
         ({"loss": "weighted_sum", "terms": "[1"}, "/terms", "type"),
         ({"loss": "weighted_sum", "term": "[]"}, "/term", "unknown_parameter"),
     ],

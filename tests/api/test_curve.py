@@ -11,6 +11,7 @@ from jsonschema.protocols import Validator
 
 from app.api.calls import CALLS
 from app.api.curve import OWN
+from app.api.insight_examples import DRAWN_AGAINST, DRAWN_ALONE, DRAWN_UNDER
 from app.losses import LOSSES
 from tests.api.problem import problem_of
 
@@ -33,6 +34,15 @@ async def test_the_curve_of_huber_against_mae(client: httpx.AsyncClient, schemas
     lines = [{"kind": "oblique", "slope": sign * 1.5, "intercept": -1.125} for sign in (-1, 1)]
     assert huber["asymptotes"] == lines
     assert (mae["loss"]["name"], mae["value"]) == ("mean_absolute_error", [3.0, 1.5, 0.0, 1.5, 3.0])
+
+
+async def test_the_examples_of_its_parameters_run_alone_and_together(client: httpx.AsyncClient) -> None:
+    for key, name in DRAWN_ALONE.items():
+        others = {"against": DRAWN_AGAINST[key]["value"], **DRAWN_UNDER.get(key, {"value": {}})["value"]}
+        for query in ({"against": DRAWN_AGAINST["alone"]["value"]}, others):
+            answer = await client.get(f"/v1/losses/{name['value']}/curve", params=query)
+            assert answer.status_code == 200, answer.text
+            assert len(answer.json()["curves"]) == 1 + len([*filter(None, query["against"].split(","))])
 
 
 async def test_what_is_infinite_is_null(client: httpx.AsyncClient) -> None:

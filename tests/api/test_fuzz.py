@@ -10,8 +10,10 @@ import pytest
 
 from app.api.calls import CALLS
 from app.losses import NAMED
+from app.training import DATASETS
 from app.wire import json as arrays
 from tests.api.problem import problem_of, strictly
+from tests.conftest import client_with
 
 pytestmark = pytest.mark.anyio
 
@@ -164,6 +166,102 @@ def bent(seed: int) -> tuple[str, bytes]:
             + body[place + rng.randint(0, 3) :]
         )
     return path, body
+
+
+NUMBERS = [[float(row % 5), float(row * row % 7), float(row % 3)] for row in range(12)]
+RUN: dict[str, Any] = {
+    "data": {
+        "inputs": NUMBERS,
+        "targets": [0, 1, 1, 0] * 3,
+        "features": ["a", "b", "c"],
+        "sample_weight": [1, 0, 2, 0.5] * 3,
+        "groups": [1, 1, 2, 2, 3, 3] * 2,
+    },
+    "loss": {"name": "binary_cross_entropy", "from_logits": True},
+    "class_weight": "balanced",
+    "validation": {"fraction": 0.4, "split": "grouped", "seed": 3},
+    "epochs": 2,
+    "seed": 1,
+}
+RUNS: list[dict[str, Any]] = [
+    {**RUN, "model": "linear", "optimizer": {"name": "sgd", "learning_rate": 0.1}, "metrics": ["accuracy"]},
+    {**RUN, "model": {"name": "mlp", "hidden": [3]}, "outputs": ["parameters", "predictions", "per_sample"]},
+    {
+        **RUN,
+        "model": {
+            "name": "boosted_trees",
+            "max_depth": 2,
+            "monotone_constraints": {"a": 1, "b": -1},
+            "categorical_features": ["c"],
+        },
+    },
+    {
+        **RUN,
+        "model": {"name": "boosted_trees", "categorical_features": [2], "max_bins": 4},
+        "validation": {"fraction": 0.25, "split": "stratified"},
+    },
+    {
+        **RUN,
+        "data": {
+            **RUN["data"],
+            "targets": ["no", "yes", "maybe"] * 4,
+            "classes": ["no", "maybe", "yes"],
+            "groups": ["g", "h"] * 6,
+        },
+        "loss": "CrossEntropyLoss",
+        "class_weight": {"yes": 2},
+        "validation": {"last": 3},
+    },
+    {
+        "data": {"rows": [{"x": row, "y": 2 * row, "w": 1, "g": "a"} for row in range(8)], "targets": "y", "sample_weight": "w"},
+        "loss": {"name": "weighted_sum", "terms": [{"loss": "mse", "weight": 0.5}, {"loss": "huber"}]},
+        "validation": {"inputs": [[1], [2]], "targets": [2, 4], "sample_weight": [1, 2]},
+        "epochs": 1,
+    },
+    {"data": {"name": "moons", "n_samples": 30}, "loss": "hinge", "model": "random_forest", "epochs": 1},
+]
+
+
+def bent_run(seed: int) -> bytes:
+    """A run of some rows, weighed and grouped and split, on any loss, with one to three bends."""
+    rng = random.Random(f"run-{seed}")
+    document: Any = rng.choice(RUNS)
+    if rng.random() < 0.4:
+        document = {**document, "loss": rng.choice([*NAMED])}
+    for _ in range(rng.randint(1, 3)):
+        document = bend(rng, document)
+    return json.dumps(document).encode()
+
+
+def bent_rows(seed: int) -> tuple[str, dict[str, str]]:
+    """The address of a dataset's rows, with any words for its parameters."""
+    rng = random.Random(f"rows-{seed}")
+    name = rng.choice([*DATASETS])
+    known = [*DATASETS[name].parameters, rng.choice(KEYS[:-1])]
+    words = {
+        word: rng.choice(["1", "5", "0.5", "-1", "", "x", "null", "[0.2,0.8]", "1e999", "nan", "0,1", "{"]) for word in known
+    }
+    kept = rng.sample(known, rng.randint(0, len(known)))
+    return f"/v1/datasets/{name if rng.random() < 0.9 else 'x'}/rows", {word: words[word] for word in kept}
+
+
+async def answered(client: httpx.AsyncClient, method: str, path: str, **request: Any) -> int:
+    """The status of an answer that keeps to its form, and is no failure."""
+    response = await client.request(method, path, **request)
+    assert response.status_code in (200, 400, 404, 422), (path, request, response.text[:300])
+    if response.status_code == 200:
+        strictly(response.text)
+    else:
+        problem_of(response)
+    return response.status_code
+
+
+async def test_bent_runs_and_rows_are_answered() -> None:
+    async with client_with(training_epochs=3, training_seconds=2, max_body_bytes=2**20) as client:
+        runs = {await answered(client, "POST", "/v1/train", content=bent_run(seed)) for seed in range(120)}
+        rows = {await answered(client, "GET", path, params=query) for path, query in map(bent_rows, range(60))}
+    assert runs == {200, 400, 422}
+    assert rows == {200, 404, 422}
 
 
 def test_every_loss_has_a_request_to_bend() -> None:

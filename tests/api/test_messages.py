@@ -291,3 +291,8 @@ async def test_tensors_are_told_what_is_meant(
     response = await infer(client, tensor("predictions", [1, 2]), tensor(name, [1, 5]), **parameters)
     assert response.status_code == 400
     assert words in response.json()["error"]
+
+
+async def test_all_tensors_of_other_names_are_told(client: httpx.AsyncClient) -> None:
+    response = await infer(client, tensor("y_pred", [1, 2]), tensor("y_true", [1, 5]))
+    assert {words in response.json()["error"] for words in ("did you mean predictions?", "did you mean targets?")} == {True}

@@ -53,6 +53,15 @@ def operations(document: Document) -> list[tuple[str, Document]]:
     ]
 
 
+def responses(document: Document, operation: Document) -> list[tuple[str, Document]]:
+    """What an operation answers by status, those that are a component in full."""
+    shared = document["components"]["responses"]
+    return [
+        (status, shared[response["$ref"].rpartition("/")[2]] if "$ref" in response else response)
+        for status, response in operation["responses"].items()
+    ]
+
+
 def validator(document: Document, schema: Document) -> Validator:
     """Of a schema in the document, with everything it refers to."""
     return OAS31Validator({**schema, "components": document["components"]})
@@ -164,7 +173,7 @@ def test_every_operation_of_ours_has_its_errors_as_problems(document: Document) 
     for name, statuses in wanted.items():
         assert statuses <= found[name]["responses"].keys(), name
     for name, operation in found.items():
-        for status, response in operation["responses"].items():
+        for status, response in responses(document, operation):
             assert response["description"]
             if status >= "400" and not name.partition(" ")[2].startswith("/v2"):
                 (media_type,) = response["content"]
@@ -320,7 +329,7 @@ async def test_there_is_one_example_per_loss_and_each_runs(document: Document, c
     assert list(examples) == list(NAMED)
     request, answer = (component(document, f"Evaluate{side}") for side in ("Request", "Response"))
     for name, example in examples.items():
-        assert example["summary"]
+        assert example["description"]
         assert example["value"]["loss"]["name"] == name
         request.validate(example["value"])
         response = await client.post("/v1/evaluate", json=example["value"])
@@ -369,7 +378,7 @@ def test_every_operation_shows_an_answer_that_is_as_described(document: Document
 def test_every_problem_shows_one_of_its_status(document: Document) -> None:
     problem, seen = component(document, "Problem"), set[str]()
     for name, operation in operations(document):
-        for status, response in operation["responses"].items():
+        for status, response in responses(document, operation):
             content = response.get("content", {}).get("application/problem+json")
             if content is not None:
                 (reference,) = content["examples"].values()

@@ -47,7 +47,7 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_sent_and_a_run_is_lost_with_its_
         page.locator(".modal-ux").get_by_role("button", name="Close", exact=True).first.click()
         page.get_by_role("button", name="Execute").click()
         expect(status).to_contain_text("200")
-        page.locator(".operation-filter-input").fill("huber")
+        page.locator(".operation-filter-input").fill("HuberLoss")
         expect(page.locator(".opblock-summary-path").filter(has_text="evaluate")).to_be_visible()
 
         page = opened(LONG, refusals=True, moving=True, base=locked.url)

@@ -35,6 +35,8 @@ def _xgboost(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     xgboost: Any = importlib.import_module("xgboost")
     asked = {name: value for name, value in estimator.get_xgb_params().items() if value is not None}
     predictions = arrays["predictions"]
+    if "upper" in arrays:
+        return _interval(xgboost, asked, arrays)
     targets = arrays["targets"] if "targets" in arrays else np.where(arrays["event"] > 0, arrays["time"], -arrays["time"])
     common = {"verbosity": 0, "base_score": 0.5, "nthread": 1, "disable_default_eval_metric": False, **asked}
     metric = estimator.eval_metric
@@ -49,6 +51,15 @@ def _xgboost(estimator: Any, arrays: Mapping[str, np.ndarray]) -> Answer:
     parts = [_leaf(xgboost, common, np.atleast_1d(p), y) for p, y in zip(predictions, targets, strict=True)]
     gradient, hessian = (np.array(column).reshape(predictions.shape) for column in zip(*parts, strict=True))
     return Answer(None, {"predictions": gradient}, hessian, rounding=float(np.abs(predictions).max() * 2.0**-22))
+
+
+def _interval(xgboost: Any, asked: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Answer:
+    """Its measure of times of which an interval is known."""
+    data = xgboost.DMatrix(np.zeros((len(arrays["lower"]), 1)), base_margin=arrays["predictions"])
+    for end in ("lower", "upper"):
+        data.set_float_info(f"label_{end}_bound", arrays[end])
+    booster = xgboost.train({"verbosity": 0, "nthread": 1, "base_score": 0.5, **asked}, data, 0)
+    return Answer(np.asarray(float(booster.eval(data).rpartition(":")[2])))
 
 
 def _leaf(xgboost: Any, common: Mapping[str, Any], margin: np.ndarray, label: float) -> tuple[np.ndarray, np.ndarray]:

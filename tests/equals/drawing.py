@@ -95,8 +95,24 @@ _REAL: Mapping[str, Draw] = {
 }
 _FLAGS: Mapping[str, Draw] = {"random": _picks(0.0, 1.0)}
 DRAWS: Mapping[str, Mapping[str, Draw]] = {
-    **dict.fromkeys(("real", "score", "logit", "logits", "scores", "value", "log_risk", "list_scores", "ensemble"), _REAL),
-    "time": {"random": _positive},
+    **dict.fromkeys(
+        (
+            "real",
+            "score",
+            "logit",
+            "logits",
+            "scores",
+            "value",
+            "log_risk",
+            "list_scores",
+            "ensemble",
+            "vector_ensemble",
+            "outcome",
+        ),
+        _REAL,
+    ),
+    "time": {"random": _positive, "ties": _picks(2.0)},
+    "time_or_never": {"random": _picks(60.0, 90.0, np.inf), "ties": _picks(2.0, 2.0, np.inf)},
     "event": {"random": _picks(0.0, 1.0)},
     "embedding": {"random": _normal, "ties": _GRID, "zeros": _first_row(0.0, _normal), "saturated": _short},
     "relevance": {"random": _picks(0.0, 1.0, 2.0, 3.0), "zeros": _ZEROS},
@@ -131,6 +147,7 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "class_map": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
     "index_list": {"random": _index_list},
     "group": {"random": lambda rng, shape: np.arange(shape[0]) // 2 + 0.0},
+    "apart": {"random": lambda rng, shape: np.arange(shape[0]) + 0.0},
     "label_sequence": {"random": _labels},
     "box_xyxy": {"random": _boxes, "ties": _touching_boxes},
 }

@@ -8,7 +8,7 @@ from types import ModuleType
 from app.libraries import LIBRARIES, with_twins
 from app.losses import LOSSES
 
-PLAIN = {"DiceLoss", "dice_loss", "TverskyLoss", "tversky_loss", "ctc_loss", "log_loss"}
+PLAIN = {"DiceLoss", "dice_loss", "TverskyLoss", "tversky_loss", "ctc_loss", "log_loss", "sparsemax_loss"}
 """Names of several libraries, no two of which agree in what they set, and the field's own word for a loss: alone they mean the
 loss as it is by default here, and with a library's prefix what that library means."""
 

@@ -23,6 +23,7 @@ LOSSES: dict[str, tuple[Draw, float]] = {
     "30 + t, 3 degrees": (lambda rng, n: np.abs(30 + rng.standard_t(3, n)), 30.0),
     "absolute t, 3 degrees": (lambda rng, n: np.abs(rng.standard_t(3, n)), 2 * math.sqrt(3) / math.pi),
     "Pareto, 2.5": (lambda rng, n: rng.pareto(2.5, n), 1 / 1.5),
+    "0 or 1, 30 %": (lambda rng, n: (rng.random(n) < 0.3) * 1.0, 0.3),
 }
 """Losses, and their mean."""
 SIZES = {20: 2000, 50: 3000, 200: 2000, 1000: 1000}

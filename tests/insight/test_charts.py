@@ -133,6 +133,23 @@ def test_a_picture_is_large_enough(drawn: tuple[dict[str, dict[str, str]], str])
         assert min(sides[0] / 300, sides[1] / 200) >= 1, (name, sides)
 
 
+def test_samples_are_counted_in_whole_numbers() -> None:
+    answer = json.loads(json.dumps(next(iter(ANALYSES.values()))))
+    for most in (0, 1, 2, 4, 5, 9, 10, 37, 99, 1000, 12345):
+        counts = answer["distribution"]["histogram"]["counts"]
+        answer["distribution"]["histogram"]["counts"] = [most] * len(counts)
+        (axis,) = {
+            json.dumps(layer["encoding"]["y"]["axis"]["values"])
+            for panel in charts.analyze(answer, "light")["concat"]
+            for layer in panel["layer"]
+            if "title" in layer["encoding"].get("y", {}) and layer["encoding"]["y"]["title"] == "samples"
+        }
+        values = json.loads(axis)
+        assert values == sorted(set(values))
+        assert 2 <= len(values) <= 6
+        assert max(most, 1) / 2 < values[-1] <= max(most, 1)
+
+
 def head(png: bytes) -> tuple[int, int, int]:
     """Width, height, and how opaque the first pixel is."""
     assert png.startswith(b"\x89PNG\r\n\x1a\n")

@@ -1,9 +1,10 @@
 """The textbook formulas of further losses of one class among several, of grades and of several labels at once."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.losses.exact import Exact, exp, largest, log, sigmoid, softmax, total_of
-from tests.losses.oracle import Row, oracle, tried
+from tests.losses.oracle import Row, of_batch, oracle, tried
 
 
 @oracle
@@ -70,3 +71,59 @@ def asymmetric_multilabel(x: Exact, y: Exact, gamma_neg: Any = 4, gamma_pos: Any
         return sigmoid(-x) ** gamma_pos * log(1 + exp(-x))
     m = sigmoid(x) - clip
     return -(m**gamma_neg) * log(sigmoid(-x) + clip) if m > 0 else Exact(0)
+
+
+@oracle
+def perplexity(x: Sequence[Row], y: Sequence[int], pool: str = "sample") -> Exact:
+    return exp(-total_of(log(softmax(row)[token]) for row, token in zip(x, y, strict=True)) / len(y))
+
+
+@oracle
+@tried({}, {"alpha": 1.0}, {"alpha": 0.3}, {"alpha": 5.0})
+def class_distance_weighted(x: Row, y: int, alpha: Any = 2) -> Exact:
+    powers = [exp(number) for number in x]
+    others = [total_of(powers[:c] + powers[c + 1 :]) for c in range(len(x))]
+    costs = [Exact(abs(c - y)) ** alpha if c != y else Exact(0) for c in range(len(x))]
+    return total_of(cost * (log(total_of(powers)) - log(rest)) for cost, rest in zip(costs, others, strict=True) if cost > 0)
+
+
+@oracle
+def cumulative_link(score: Exact, steps: Row, y: int) -> Exact:
+    thresholds = [steps[0] + total_of(exp(step) for step in steps[1 : j + 1]) for j in range(len(steps))]
+    above = sigmoid(thresholds[y] - score) if y < len(steps) else Exact(1)
+    below = sigmoid(thresholds[y - 1] - score) if y > 0 else Exact(0)
+    # of the far side, where both are nearly 1
+    mirrored = (sigmoid(score - thresholds[y - 1]) if y > 0 else Exact(1)) - (
+        sigmoid(score - thresholds[y]) if y < len(steps) else Exact(0)
+    )
+    return -log(above - below if above.value < 0.5 else mirrored)
+
+
+@oracle
+@of_batch
+@tried({}, {"weightage": "linear"}, {"epsilon": 0.1})
+def weighted_kappa(p: Sequence[Row], y: Sequence[int], weightage: str = "quadratic", epsilon: Any = 1e-6) -> list[Exact]:
+    grades, power = range(len(p[0])), 1 if weightage == "linear" else 2
+    cost = total_of(abs(c - label) ** power * row[c] for row, label in zip(p, y, strict=True) for c in grades)
+    chance = total_of(abs(c - label) ** power * row[c] for row in p for label in y for c in grades) / len(p)
+    return [log((cost / chance if chance > 0 else Exact(0)) + epsilon)] * len(p)
+
+
+@oracle
+@of_batch
+@tried({}, {"positive": 1.0}, {"negative": 0.3})
+def two_way(s: Sequence[Row], hot: Sequence[Row], positive: Any = 4, negative: Any = 1) -> list[Exact]:
+    def of(rows: Sequence[tuple[Row, Row]]) -> Exact:
+        counted = [(x, y) for x, y in rows if total_of(y) > 0]
+        losses = [
+            log(
+                1
+                + total_of(exp(n / negative) for n, flag in zip(x, y, strict=True) if flag == 0) ** negative
+                * total_of(exp(-n / positive) for n, flag in zip(x, y, strict=True) if flag == 1) ** positive
+            )
+            for x, y in counted
+        ]
+        return total_of(losses) / max(1, len(losses))
+
+    columns = [([x[j] for x in s], [y[j] for y in hot]) for j in range(len(s[0]))]
+    return [of([*zip(s, hot, strict=True)]) + of(columns)] * len(s)

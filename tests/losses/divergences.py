@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.losses.exact import Exact, absolute, log, sqrt, total_of, xlogy
+from tests.losses.exact import Exact, absolute, log, softmax, sqrt, total_of, xlogy
 from tests.losses.oracle import Row, oracle, tried
 
 
@@ -81,3 +81,10 @@ def beta_divergence(q: Row, p: Row, beta: Any = 0.5) -> Exact:
         return generalized_kl_divergence(q, p)
     parts = zip(p, q, strict=True)
     return total_of(a**beta / (beta * (beta - 1)) + b**beta / beta - a * b ** (beta - 1) / (beta - 1) for a, b in parts)
+
+
+@oracle
+@tried({}, {"temperature": 1.0}, {"temperature": 0.5}, {"temperature": 50.0})
+def knowledge_distillation(x: Row, y: Row, temperature: Any = 2) -> Exact:
+    student, teacher = (softmax([number / temperature for number in row]) for row in (x, y))
+    return temperature**2 * total_of(q * (log(q) - log(p)) for q, p in zip(teacher, student, strict=True))

@@ -188,6 +188,10 @@ def sigmoid(x: Exact) -> Exact:
     return 1 / (1 + exp(-x))
 
 
+def log1p_exp(x: Exact) -> Exact:
+    return log(1 + exp(x))
+
+
 def softmax(row: Sequence[Exact]) -> list[Exact]:
     powers = [exp(number) for number in row]
     total = total_of(powers)

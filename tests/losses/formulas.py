@@ -53,7 +53,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Γ": math.gamma,
     "erf": math.erf,
     "ψ": lambda x: float(special("digamma")(x)),
-    "I₀": lambda x: float(special("i0")(x)),
     "sin": np.sin,
 }
 GATHERED: Mapping[str, Callable[[list[Any]], Any]] = {"∑": sum, "∏": math.prod, "max": max, "min": min}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.losses.exact import Exact, cosh, dot, log, mean_of, one_hot, positive, sigmoid, softmax, total_of
+from tests.losses.exact import Exact, cosh, dot, log, mean_of, one_hot, positive, sigmoid, softmax, sqrt, total_of, xlogy
 from tests.losses.oracle import ORACLES, Row, oracle, tried
 
 Mask = tuple[Row, Row]
@@ -176,14 +176,124 @@ def bce_dice(
 
 @oracle
 def lovasz_hinge(mask: Any, target: Any) -> Exact:
-    pairs = [(1 - (2 * y - 1) * x, y) for x, y in zip(flat(mask), flat(target), strict=True)]
-    ordered = sorted(pairs, key=lambda number: -number[0].value)
-    size = total_of(y for _, y in pairs)
+    y = flat(target)
+    return of_lovasz([1 - (2 * g - 1) * x for x, g in zip(flat(mask), y, strict=True)], y)
+
+
+OF_MAPS = (
+    {},
+    {"from_logits": True},
+    {"smooth": 1.0},
+    {"include_background": False, "smooth": 1.0},
+    {"from_logits": True, "activation": "sigmoid"},
+)
+
+
+@oracle
+@tried(*OF_MAPS, {"size_weight": "simple"}, {"size_weight": "uniform"})
+def generalized_dice(
+    mask: Any,
+    target: Any,
+    size_weight: str = "square",
+    smooth: Any = 0,
+    from_logits: bool = False,
+    class_axis: int = -1,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
+    sizes = [total_of(g) ** {"square": 2, "simple": 1, "uniform": 0}[size_weight] for _, g in masks]
+    shares = [1 / size for size in sizes if size > 0]
+    dearest = max(shares, key=lambda share: share.value) if shares else Exact(0)
+    counts = [1 / size if size > 0 else dearest for size in sizes]
+    above = total_of(2 * count * dot(p, g) for count, (p, g) in zip(counts, masks, strict=True))
+    below = total_of(count * (total_of(p) + total_of(g)) for count, (p, g) in zip(counts, masks, strict=True))
+    return 1 - quotient(above + smooth, below + smooth)
+
+
+@oracle
+@tried(*SETTINGS)
+def mcc(
+    mask: Any,
+    target: Any,
+    smooth: Any = 0,
+    from_logits: bool = False,
+    class_axis: int | None = None,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    def of(pair: Mask) -> Exact:
+        p, g = pair
+        rest, back = [1 - number for number in p], [1 - number for number in g]
+        a, b, c, d = (dot(one, other) + smooth for one, other in ((p, g), (rest, back), (p, back), (rest, g)))
+        size = (a + c) * (a + d) * (b + c) * (b + d)
+        return 1 - (a * b - c * d) / sqrt(size) if size > 0 else Exact(1)
+
+    return mean_of([of(pair) for pair in masks_of(mask, target, from_logits, class_axis, include_background, activation)])
+
+
+@oracle
+@tried({}, {"from_logits": True}, {"smooth": 1.0}, {"gamma": 0.0}, {"weight": 1.0}, {"weight": 0.0}, {"delta": 0.3})
+def unified_focal(
+    mask: Any,
+    target: Any,
+    weight: Any = 0.5,
+    delta: Any = 0.6,
+    gamma: Any = 0.5,
+    smooth: Any = 0,
+    from_logits: bool = False,
+) -> Exact:
+    p, y = [sigmoid(number) if from_logits else number for number in flat(mask)], flat(target)
+    rest = [sigmoid(-number) if from_logits else 1 - number for number in flat(mask)]
+    back = [1 - number for number in y]
+    entropy = mean_of(
+        [
+            -delta * xlogy(g, one) - (1 - delta) * (xlogy(b, other) * one**gamma if b > 0 else Exact(0))
+            for one, other, g, b in zip(p, rest, y, back, strict=True)
+        ]
+    )
+    miss = tversky_of((p, y), 1 - delta, delta, smooth, smooth)
+    ground = tversky_of((rest, back), 1 - delta, delta, smooth, smooth)
+    return weight * entropy / 2 + (1 - weight) * (ground + (miss ** (1 - gamma) if miss > 0 else Exact(0))) / 2
+
+
+@oracle
+@tried({}, {"from_logits": True})
+def boundary(mask: Any, target: Any, from_logits: bool = False) -> Exact:
+    p = [sigmoid(number) if from_logits else number for number in flat(mask)]
+    return dot(p, flat(target)) / len(p)
+
+
+def of_lovasz(errors: Row, y: Row) -> Exact:
+    """The errors in their order, each times what intersection over union loses with it."""
+    ordered = sorted(zip(errors, y, strict=True), key=lambda pair: -pair[0].value)
+    size = total_of(y)
     losses, hits, false_alarms = [Exact(0)], size, Exact(0)
-    for _, y in ordered:
-        hits, false_alarms = hits - y, false_alarms + 1 - y
+    for _, g in ordered:
+        hits, false_alarms = hits - g, false_alarms + 1 - g
         losses.append(1 - hits / (size + false_alarms))
     return total_of(
         positive(error, at_zero=0) * (after - before)
         for (error, _), before, after in zip(ordered, losses, losses[1:], strict=False)
     )
+
+
+@oracle
+@tried(
+    {}, {"from_logits": True}, {"include_background": False}, {"classes": "all"}, {"from_logits": True, "activation": "sigmoid"}
+)
+def lovasz_softmax(
+    mask: Any,
+    target: Any,
+    from_logits: bool = False,
+    classes: str = "present",
+    class_axis: int = -1,
+    include_background: bool = True,
+    activation: str | None = None,
+    pool: str = "sample",
+) -> Exact:
+    masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
+    seen = [(p, g) for p, g in masks if classes == "all" or total_of(g) > 0]
+    return mean_of([of_lovasz([1 - one if true == 1 else one for one, true in zip(p, g, strict=True)], g) for p, g in seen])

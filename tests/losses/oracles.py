@@ -12,7 +12,7 @@ from typing import Any
 
 from mpmath import mp, mpf
 
-from tests.losses import classes, divergences, likelihoods, margins, masks
+from tests.losses import classes, divergences, likelihoods, margins, masks, sets
 from tests.losses.exact import (
     EXPONENTIAL_REACH,
     UNDECLARED,
@@ -29,6 +29,7 @@ from tests.losses.exact import (
     exp,
     largest,
     log,
+    log1p_exp,
     log_factorial,
     mean_of,
     one_hot,
@@ -40,11 +41,11 @@ from tests.losses.exact import (
     total_of,
     xlogy,
 )
-from tests.losses.oracle import OF_BATCH, OF_ROWS, ORACLES, TRIED, Formula, Row, of_batch, of_rows, oracle
+from tests.losses.oracle import OF_BATCH, OF_ROWS, ORACLES, TRIED, Formula, Row, of_batch, of_rows, oracle, tried
 
 __all__ = ["COUNTS", "FACTORS", "MATRICES", "MEANS", "OF_BATCH", "OF_ROWS", "ORACLES", "PARAMETERS", "Formula", "K"]
 
-SUBJECTS = (classes, divergences, likelihoods, margins, masks)
+SUBJECTS = (classes, divergences, likelihoods, margins, masks, sets)
 """Modules that hold the oracles of their subject."""
 
 
@@ -520,6 +521,14 @@ def distance(a: Row, b: Row, p: Any, eps: Any) -> Exact:
     """The p-norm of a − b + eps; its slope is declared 0 where that is 0."""
     total = total_of(absolute(x - y + eps) ** p for x, y in zip(a, b, strict=True))
     return total ** (1 / p) if total > 0 else Exact(0)
+
+
+@oracle
+def minkowski(x: Row, y: Row, power: Any = 2) -> Exact:
+    sizes = [absolute(a - b) for a, b in zip(x, y, strict=True)]
+    return (
+        total_of(size**power for size in sizes if size > 0) ** (1 / exact(power)) if any(size > 0 for size in sizes) else Exact(0)
+    )
 
 
 @oracle
@@ -1020,10 +1029,6 @@ def pointwise_sigmoid(row: Row, grades: Row, divide_by_items: bool = True) -> Ex
 # --- preference -----------------------------------------------------------------------------------------------------
 
 
-def log1p_exp(x: Exact) -> Exact:
-    return log(1 + exp(x))
-
-
 def margin_of(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any) -> Exact:
     return beta * (a - a0 - b + b0)
 
@@ -1286,6 +1291,25 @@ def ctc(
         ]
     total = total_of(reached[-2:])
     return -log(total) if total > 0 else Exact(0 if zero_infinity else mp.inf)  # divide_by_length is of the mean: FACTORS
+
+
+@oracle
+@tried({}, {"blank": 2}, {"blank": 3}, {"input_lengths": [6, 4, 3, 2, 1, 5] * 2, "target_lengths": [2, 1, 0, 1] * 3})
+def rnn_t(
+    frames: Sequence[Sequence[Row]],
+    labels: Sequence[int],
+    blank: int = 0,
+    input_lengths: int | None = None,
+    target_lengths: int | None = None,
+) -> Exact:
+    labels = [label for label in labels[:target_lengths] if label >= 0]
+    shares = [[softmax(row) for row in nodes] for nodes in frames[:input_lengths]]
+    ways = [[Exact(0)] * (len(labels) + 1) for _ in shares]
+    for t, nodes in enumerate(shares):
+        for u in range(len(labels) + 1):
+            across = ways[t - 1][u] * shares[t - 1][u][blank] if t else Exact(u == 0)
+            ways[t][u] = across + (ways[t][u - 1] * nodes[u - 1][labels[u - 1]] if u else Exact(0))
+    return -log(ways[-1][-1] * shares[-1][len(labels)][blank])
 
 
 def before(position: int, states: Sequence[int], blank: int) -> range:

@@ -222,6 +222,15 @@ def sequences(parameters: Parameters) -> list[Sample]:
     return [*((frames, label) for frames in ([LOG_PROBABILITY_ROWS[4]] * 4, sure, steep) for label in labels), only_way]
 
 
+def lattices(parameters: Parameters) -> list[Sample]:
+    """Labels that repeat and none, over nodes that are even, torn and sure."""
+    a, b, _ = [label for label in range(4) if label != parameters.get("blank", 0)]
+    even = [[[0.0] * 4] * 3] * 4
+    mixed = [[[0.1 * t - 0.3, 0.2 * u, 0.5 - 0.1 * t * u, -1.0] for u in range(3)] for t in range(4)]
+    torn = [[[800.0, -800.0, 0.0, 3.0], [-36.0, 40.0, 1.0, 0.0], [1e4, -1e4, 5.0, 4.0]]] * 4
+    return [(nodes, labels) for nodes in (even, mixed, torn) for labels in ([a, b], [a, a], [b, -1], [-1, -1])]
+
+
 def groups(_: Parameters) -> list[Sample]:
     """Whole batches: vectors that are equal, opposite and orthogonal, a group of one, nothing to compare with."""
     flat = [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0], [0.8, -0.6], [0.28, 0.96]]
@@ -240,6 +249,14 @@ def two_sets(_: Parameters) -> list[Sample]:
     rows = [[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0], [0.8, -0.6]]
     others = [[0.9, 0.1], [0.6, 0.8], [0.1, 1.0], [1.0, 0.0], [0.0, 0.0]]
     return [(rows, others), (others, rows), (rows, rows[::-1]), ([[3.0, 4.0]], [[4.0, 3.0]]), (rows, [[1.0, 2.0]] * 5)]
+
+
+def clouds(given: Parameters) -> list[Sample]:
+    """Whole batches of two sets of vectors: apart, alike in another order, nearly alike, all in one place, one of each."""
+    rows = [[1.0, 0.0], [0.6, 0.8], [0.25, 1.5], [-1.0, 0.125]]
+    moved = [[2.0, 0.5], [1.6, 1.3], [1.25, 2.0], [0.0, 0.625]]
+    alone = [] if given.get("unbiased") else [([[0.5, 1.0]], [[1.0, 0.25]])]
+    return [(rows, moved), (rows, rows[::-1]), (rows, [[x * (1.0 + 2.0**-20), y] for x, y in rows]), (rows, rows[:1] * 4), *alone]
 
 
 def two_sets_of_groups(parameters: Parameters) -> list[Sample]:
@@ -288,20 +305,91 @@ def series(_: Parameters) -> list[Sample]:
     ]
 
 
+def graded(_: Parameters) -> list[Sample]:
+    """Whole batches: grades that are met, nearly met and missed, of one grade, by predictions that are sure and by even ones."""
+    sure, even = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.125, 0.0, 0.875]]
+    near = [[1.0 - 1e-12, 1e-12, 0.0], [0.0, 1.0, 0.0], [1e-300, 1e-9, 1.0 - 1e-9]]
+    return [(rows, labels) for rows in (sure, even, near) for labels in ([0.0, 1.0, 2.0], [2.0, 2.0, 0.0], [1.0, 1.0, 1.0])]
+
+
+def tagged(_: Parameters) -> list[Sample]:
+    """Whole batches: labels of all, some and none, scores that are even, torn and far apart."""
+    hot = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
+    rows = (
+        [[0.5, -0.3, 1.2], [0.1, -0.8, 0.7], [0.0, 2.0, -1.0]],
+        [[0.0] * 3] * 3,
+        [[1e4, -1e4, 3.0], [-1e4, 1e4, 0.0], [40.0, -40.0, 1e-9]],
+        [[30.0, -30.0, 5.0], [-30.0, 0.5, 0.0], [-3.0, 30.0, 1e-17]],
+    )
+    others = ([[1.0, 1.0, 1.0]] * 3, [[0.0, 0.0, 0.0]] * 3)
+    return [(scores, labels) for scores in rows for labels in (hot, *others)]
+
+
+def ensembles(_: Parameters) -> list[Sample]:
+    """Ensembles of vectors and outcomes: apart, nearly alike, all alike, torn, the outcome one of them or between two."""
+    spread = [[1.0, 2.0, 3.0], [1.5, -2.0, 2.0], [-0.25, 0.5, 4.0]]
+    nearly = [[1.0, 2.0, 3.0], [1.0 + STEP, 2.0, 3.0], [1.0, 2.0, 3.0000001]]
+    return [
+        (spread, [0.5, 0.25, 3.0]),
+        (spread, spread[1]),
+        (nearly, [1.0, 2.0, 3.0]),
+        ([[1.0, 2.0, 3.0]] * 3, [4.0, 2.0, -1.0]),
+        ([[0.0, 0.0, 0.0]] * 3, [0.0, 0.0, 0.0]),
+        ([[1e8, 1.0, 0.0], [-1e8, 1.0, 0.5], [3.0, 1e-8, 0.25]], [1e-3, 0.5, 2.0]),
+        ([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [0.0, 0.0, 0.0]),
+        ([[1e150, 2e150, 0.0], [3e150, 1e150, 0.0], [1e150, 0.0, 1e150]], [2e150, 1e150, 1e149]),
+        ([[1.0, 2.0, 3.0]], [1.5, 2.5, 3.0]),
+        ([[1.0, 0.0, 2.0], [3.0, 0.5, 1.0]], [2.0, 0.25, 1.5]),
+    ]
+
+
+def scored(_: Parameters) -> list[Sample]:
+    """Whole batches of scores of real and of made samples: torn apart, nearly alike, as large as floats are, one alone."""
+    real = [0.5, -3.0, 800.0, 1e8, 1e-9, -40.0]
+    return [
+        (real, [-score for score in real]),
+        (real, [score * (1.0 + STEP) for score in real]),
+        ([HUGE, 1.0, -HUGE], [-HUGE, HUGE, LEAST]),
+        ([0.3], [0.2]),
+    ]
+
+
+def rewarded(_: Parameters) -> list[Sample]:
+    """Whole batches of answers: likelier and less likely than the reference has them, by little and by all there is."""
+    chosen, rejected = [-1.0, -20.5, -3.25, -800.0, -7.0], [-2.0, -5.5, -3.0, -1.0, -9.5]
+    nearly = [number * (1.0 + STEP) for number in chosen]
+    far = [-HUGE, -1e300, -LEAST, -1.0, -1e150]
+    return [
+        (chosen, rejected, [-1.5, -19.0, -4.0, -790.0, -8.0], [-2.5, -5.0, -2.0, -1.75, -9.0]),
+        (chosen, nearly, nearly, chosen),
+        (far, far[::-1], far[2:] + far[:2], [-1.0] * 5),
+        ([-1.0], [-2.0], [-3.0], [-5.0]),
+    ]
+
+
 FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "cosine_similarity": lambda _: VECTORS,
+    "minkowski": lambda _: VECTORS,
+    "weighted_kappa": graded,
+    "two_way": tagged,
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
     "triplet_margin": triplets,
     "circle": groups,
     **dict.fromkeys(("nt_xent", "supervised_contrastive", "multi_similarity", "neighbourhood_components"), groups),
     **dict.fromkeys(("lifted_structure", "batch_all_triplet"), groups),
+    **dict.fromkeys(("energy_distance", "mmd", "sinkhorn"), clouds),
     **dict.fromkeys(("info_nce", "clip", "siglip", "barlow_twins", "vicreg"), two_sets),
     **dict.fromkeys(("soft_margin_triplet", "angular"), lambda _: TRIPLETS),
     "n_pairs": two_sets_of_groups,
+    "relativistic_average_gan": scored,
+    "aot": rewarded,
+    "variogram_score": ensembles,
+    "energy_score": lambda given: [sample for sample in ensembles(given) if len(sample[0]) > 1 or "estimator" not in given],
     "cox_partial_likelihood": cohorts,
     "deephit_rank": by_intervals,
     **dict.fromkeys(("iou", "giou", "diou", "ciou", "eiou", "focal_eiou", "wiou", "bounded_iou"), boxes),
     "ctc": sequences,
+    "rnn_t": lattices,
     **dict.fromkeys(
         ("weighted_absolute_percentage_error", "relative_squared_error", "normalized_root_mean_squared_error"), series
     ),

@@ -11,6 +11,7 @@ import pytest
 
 from app.losses import LOSSES, Loss, evaluate
 from app.losses.formula import read, written
+from app.losses.numerics.special import special
 from app.losses.symbols import choices_of, symbols_of
 from tests.losses.drawing import Case, cases, gradients_of, kernel_of
 from tests.losses.formulas import FUNCTIONS, Numbers, evaluated, slopes
@@ -179,7 +180,19 @@ ANSWERS = (
 OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
     **dict.fromkeys(("iou", "giou", "diou", "ciou", "eiou", "focal_eiou", "wiou"), of_boxes),
     **dict.fromkeys(("categorical_hinge", "crammer_singer_hinge"), best_wrong),
-    **dict.fromkeys(("dice", "tversky"), lambda numbers: numbers),
+    **dict.fromkeys(
+        (
+            "dice",
+            "tversky",
+            "boundary",
+            "unified_focal",
+            "class_distance_weighted",
+            "knowledge_distillation",
+            "minkowski",
+        ),
+        lambda numbers: numbers,
+    ),
+    "cross_entropy_lambda": lambda numbers: numbers.beside(y=numbers["outcome"], w=numbers["exposure"]),
     "bradley_terry": lambda numbers: numbers.beside(a=numbers["winner"], b=numbers["loser"]),
     "margin_mse": lambda numbers: numbers.beside(a=numbers["positive"], b=numbers["negative"]),
     **dict.fromkeys(
@@ -198,6 +211,7 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
     "brier_score": halved,
     **dict.fromkeys(("dawid_sebastiani_score", "crps_normal", "crps_laplace", "crps_logistic"), of_distributions),
     **{loss.name: of_distributions for loss in LOSSES.values() if loss.family in ("distribution", "shape")},
+    "von_mises_nll": lambda numbers: of_distributions(numbers.beside(I=special("iv"))),
     "interval_score": lambda numbers: numbers.beside(l=numbers["lower"], u=numbers["upper"]),
     "weighted_interval_score": lambda numbers: numbers.beside(
         l=numbers["lower"],

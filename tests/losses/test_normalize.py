@@ -23,7 +23,8 @@ OF_SHARES = [
 OF_PREDICTED = [
     loss
     for loss in OF_SHARES
-    if any(
+    if loss.coupling == "sample"
+    and any(
         encoding.domain == Simplex()
         for name, taken in loss.inputs.items()
         if name == "predictions"

@@ -65,6 +65,7 @@ SAID_BY_THE_ENCODING = {
     "reduction",
     "reduction_note",
     "pairs",
+    "denominator",
 }
 """Remarks of an entry that describe what our loss is or takes anyway."""
 
@@ -137,6 +138,16 @@ def adapted(entry: Entry) -> Call:
 
 def _with_parameter(call: Call, name: str, value: Any) -> Call:
     match name, value:
+        case ("scale", "T^2") if call.loss == "knowledge_distillation":
+            return call
+        case ("eps", amount) if call.loss == "mcc":
+            return call.with_parameters(smooth=amount, pool="batch")
+        case ("w_type", word) if call.loss == "generalized_dice":
+            return call.with_parameters(size_weight=word)
+        case ("tp" | "tn", temperature) if call.loss == "two_way":
+            return call.with_parameters(**{"positive" if name == "tp" else "negative": temperature})
+        case ("denominator", _) if call.loss == "symmetric_mean_absolute_percentage_error":
+            return call
         case ("ties", way) if call.loss == "cox_partial_likelihood":
             return call.with_parameters(ties=way)
         case ("input", "log_probs") if call.loss == "generalized_kl_divergence":
@@ -169,6 +180,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(quantile=level)
         case ("alpha", {"__float__": "-inf"}):
             return replace(call, loss="welsch")  # the limit, by its own name
+        case ("estimator", "nrg") if call.loss == "variogram_score":
+            return call  # it has no other
         case ("parameterisation", _) if call.loss == "negative_binomial_nll":
             return call
         case ("s", score) if call.loss == "ramp":
@@ -197,6 +210,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(full=True)
         case ("activation", "sigmoid"):
             return call.with_parameters(from_logits=True)
+        case ("activation", "softmax"):
+            return call.with_parameters(from_logits=True, class_axis=1)
         case ("squared_pred", flag):
             return call.with_parameters(squared=flag)
         case ("smooth_nr" | "smooth_dr", amount):  # the same above and below in every entry
@@ -259,6 +274,9 @@ OF_MEANS = {
     "vicreg",
     "deephit_rank",
     "query_rmse",
+    "two_way",
+    "weighted_kappa",
+    "perplexity",
 }
 """Losses of which an entry gives the mean as one number."""
 
@@ -326,6 +344,18 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
         case "ranking_softmax" if "inputs" in entry:  # an item that a list has not
             absent = np.array(entry["inputs"]["mask"]) == 0
             return replace(call, predictions=np.where(absent, -np.inf, call.predictions))
+        case "weighted_kappa":
+            return replace(call, targets=call.targets.argmax(axis=1))
+        case "lovasz_softmax":  # of positions that are one map
+            return replace(call, predictions=call.predictions[None], targets=call.targets[None])
+        case "unified_focal":  # background and foreground, which are one mask
+            return replace(call, predictions=call.predictions[:, 1], targets=call.targets[:, 1])
+        case "cross_entropy_lambda":
+            return replace(call, targets={"outcome": call.targets, "exposure": numbers(entry["weights"]["exposure"])})
+        case "bradley_terry" if "pairs" in call.targets:  # of the scores of items, by their places
+            winner, loser = call.targets["pairs"].astype(int).T
+            pair = {"winner": call.predictions[winner], "loser": call.predictions[loser]}
+            return replace(call, predictions=pair, targets=None, unlike=("gradient",))
         case "bradley_terry":
             return replace(call, predictions={"winner": call.predictions, "loser": call.targets["negative"]}, targets=None)
         case "margin_mse":
@@ -335,8 +365,12 @@ def _with_arrays(call: Call, entry: Entry) -> Call:
             answers, kl = call.predictions, float(call.predictions["kl"])
             targets = {"reference": answers["ref_logps"], "desirable": call.targets["desirable"]}
             return replace(call.with_parameters(kl=kl), predictions=answers["policy_logps"], targets=targets)
-        case loss if LOSSES[loss].family == "preference":
-            return _with_answers(call)
+        case loss if LOSSES[loss].family in ("preference", "preference_order", "rewards"):
+            return _with_answers(
+                replace(call, unlike=("per_sample",)) if loss == "aot" else call
+            )  # which the entry gives in order
+        case "energy_score" | "variogram_score":  # one forecast
+            return replace(call, predictions=call.predictions[None], targets=call.targets[None])
         case "triplet_margin" | "soft_margin_triplet" | "angular" if call.targets is not None:
             return replace(call, predictions={"anchor": call.predictions, **call.targets}, targets=None)
         case "diou":  # the entries are torchvision's, whose ciou has a gradient that holds α fixed

@@ -117,7 +117,7 @@ async def ended(pid: int) -> None:
 
 def template_of(pool: Pool) -> int:
     assert pool._template
-    return pool._template._process.pid
+    return pool._template._pid
 
 
 def children_of(pid: int) -> set[int]:
@@ -668,7 +668,7 @@ async def main():
             pass
         while len(pool._busy) < 1:
             await asyncio.sleep(0.01)
-        print(pool._template._process.pid, other.known, *(child.pid for child in pool._busy), flush=True)
+        print(pool._template._pid, other.known, *(child.pid for child in pool._busy), flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(main())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.losses import LOSSES
+from app.losses import COMPOSED, LOSSES
 from app.training import (
     DATASETS,
     MODELS,
@@ -656,3 +656,13 @@ def test_a_run_of_many_rows_is_judged_by_a_sample_of_them() -> None:
     (finding,) = ended(data, "logistic", model=LINEAR, optimizer=optimizer("lbfgs"), epochs=3).findings
     assert finding.verdict == "underfitting"
     assert ended(data, "logistic", epochs=8).verdicts[0] in NOTHING_WRONG
+
+
+def test_a_forest_whose_loss_has_no_finite_value_is_told_so() -> None:
+    """Trees that are grown deep enough hit their targets, where 1/r is infinite; nothing of a course is left to look at."""
+    pole = Chosen(COMPOSED["expression"], {"value": "1/r"}, COMPOSED["expression"](value="1/r"))
+    run = prepare(Plan(data=MOONS, loss=pole, model=Chosen(MODELS["random_forest"], {}), optimizer=None, epochs=1))
+    state = start(run)
+    for _ in fit(run, state):
+        pass
+    assert "diverging" in [finding.verdict for finding in diagnose(run, state)]

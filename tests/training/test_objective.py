@@ -336,7 +336,7 @@ def test_targets_of_another_shape_than_the_loss_takes_are_named() -> None:
     assert refused.faults[0].path == ("targets", 0)
     assert refused.faults[0].message == "targets[0] must be a vector per sample; got 0.1"
     refused = refusal("ctc", np.array(THREE, float))
-    assert refused.faults[0].path == ("loss",)  # nothing is wrong with the numbers
+    assert refused.faults[0].path == ("parameters",)  # nothing is wrong with the numbers
 
 
 def test_parameters_that_do_not_fit_the_classes_stay_parameters() -> None:
@@ -354,7 +354,7 @@ def test_a_mean_of_columns_is_nothing_to_train_on() -> None:
 def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
     refused = refusal(loss.name, np.array(TWO, float))
     assert isinstance(refused, InvalidParameter)
-    assert [(fault.path, fault.code) for fault in refused.faults] == [(("loss",), "not_trainable")]
+    assert [(fault.path, fault.code) for fault in refused.faults] == [(("parameters",), "not_trainable")]
     why = refused.faults[0].message.partition(": ")[2]
     if not loss.differentiable:
         assert why == "it has no useful derivative"
@@ -377,7 +377,7 @@ def test_boxes_and_sequences_are_what_no_output_makes(name: str) -> None:
     assert trainable(LOSSES[name])
     encoding = LOSSES[name].inputs["targets"].decide(LOSSES[name].defaults, 2)
     refused = refusal(name, np.asarray(encoding.draw(np.random.default_rng(0), Sizes(n=6, k=3)), np.float64))
-    assert refused.faults[0].path == ("loss",)
+    assert refused.faults[0].path == ("parameters",)
     assert refused.faults[0].message.startswith(f"no output of a model is what {name} takes: ")
 
 

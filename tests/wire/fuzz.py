@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -218,16 +219,23 @@ CSV_WORDS = [
 
 def try_csv(body: bytes) -> str:
     dialect = DIALECTS[len(body) % len(DIALECTS)]
+    for call, roles in ((EVALUATE, CSV_ROLES), *(((TRAIN, CSV_RUN),) if len(body) % 16 == 0 else ())):
+        refusing(call, body, b"text/csv", Asked({**roles, **dialect}, rows=False))
     try:
         table = cast(Csv, read_csv(body, Asked(dialect, rows=False), quick=False).table)
-        wanted = [name for name in table.names if table.names.count(name) == 1]
+    except CallerError:
+        return REFUSED
+    wanted = [name for name in table.names if table.names.count(name) == 1]
+    apart: dict[str, Any] = {}
+    for name in wanted:
+        with suppress(CallerError):
+            apart |= table.read([name], LIMIT)
+    try:
         columns = table.read(wanted, LIMIT)
         text = table.read(wanted, LIMIT, frozenset(wanted))
     except CallerError:
+        agree(not apart, "refused, and a column of it taken", apart)
         return REFUSED
-    finally:
-        for call, roles in ((EVALUATE, CSV_ROLES), *(((TRAIN, CSV_RUN),) if len(body) % 16 == 0 else ())):
-            refusing(call, body, b"text/csv", Asked({**roles, **dialect}, rows=False))
     lines = io.StringIO(body.rstrip(b"\r\n").decode("utf-8-sig"), newline="")
     _, *rows = [row or [""] for row in csv.reader(lines, delimiter=table.delimiter)]
     decimal = dialect.get("decimal", ["."])[-1]
@@ -235,6 +243,7 @@ def try_csv(body: bytes) -> str:
         cells = [row[table.names.index(name)] for row in rows]
         expected = [meaning(cell, decimal) for cell in cells]
         agree(equal(columns[name], expected), name, in_full(columns[name]), expected)
+        agree(equal(apart[name], expected), f"{name} alone", in_full(apart[name]), expected)
         agree(equal(text[name], cells), name, in_full(text[name]), cells)
     return READ
 

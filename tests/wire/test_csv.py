@@ -142,10 +142,11 @@ def test_places_are_lines_whatever_stands_in_quotes() -> None:
     ]
 
 
-def test_a_million_numbers_take_no_object_each() -> None:
-    """Beside the arrays themselves there is never more than a few blocks, wherever the body is."""
+@pytest.mark.parametrize(("header", "line"), [("a,b", "0.123456789,1"), ("a,name,b,c", "0.123456789,Ann,1,")])
+def test_a_million_numbers_take_no_object_each(header: str, line: str) -> None:
+    """Beside the arrays themselves there is never more than a few blocks, wherever the body is and whatever stands beside."""
     rows = 200_000
-    body = ("a,b\n" + "0.123456789,1\n" * rows).encode()
+    body = (f"{header}\n" + f"{line}\n" * rows).encode()
     table = Csv(body)
     tracemalloc.start()
     found = table.read(["a", "b"], LIMIT)
@@ -153,7 +154,38 @@ def test_a_million_numbers_take_no_object_each() -> None:
     tracemalloc.stop()
     arrays = sum(column.nbytes for column in found.values())
     assert arrays == rows * 2 * 8
-    assert peak < arrays + 12 * BLOCK_BYTES
+    assert peak < arrays + 16 * BLOCK_BYTES
+
+
+LONG = 131_073
+"""Characters of a cell that are more than csv takes."""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("odd", ["", "Bob", '"Bob, the second"', '"two\nlines"', "a\rb", "é", "x" * LONG])
+def test_columns_of_numbers_are_the_same_whatever_stands_beside_them(end: str, odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cell of text is odd, behind some blocks of others; Python's reader is the judge."""
+    rows = [[f"{index}.25", f"-{index}", "Ann"] for index in range(100)]
+    rows[-3][2] = odd
+    for order in ((0, 1, 2), (2, 0, 1), (0, 2, 1)):
+        body = "".join(",".join(row[index] for index in order) + end for row in [["p", "t", "n"], *rows]).encode()
+        found: list[Any] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(reader, "BLOCK_BYTES", 512)
+            for _ in range(2):
+                try:
+                    read = Csv(body).read(["p", "t"], LIMIT)
+                    found.append({name: column.tobytes() for name, column in read.items()})
+                except (MalformedTable, InvalidInput) as error:
+                    found.append(str(error))
+                patch.setattr(reader, "simdjson", None)
+        assert found[0] == found[1]
+        assert isinstance(found[0], str) == (odd == "a\rb" or len(odd) == LONG)
+
+
+def test_text_that_is_not_utf_8_is_refused_beside_numbers_too() -> None:
+    with pytest.raises(MalformedTable, match="not UTF-8"):
+        Csv(b"p,n\n1,\xff\n" * 3).read(["p"], LIMIT)
 
 
 def test_cells_that_are_no_plain_numbers_are_read_in_a_small_multiple_of_the_body() -> None:

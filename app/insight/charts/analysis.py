@@ -89,7 +89,7 @@ def _histogram(theme: Theme, answer: Answer) -> Iterator[Spec]:
         return
     rows = [{"from": low, "to": high, "n": n} for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)]
     x = quantity("from", "loss of a sample", domain=_room(edges), **ticks(edges))
-    y = quantity("n", "samples", domain=(0, 1.08 * max(1, *counts)), tickMinStep=1, tickCount=4, format="d")
+    y = quantity("n", "samples", domain=(0, 1.08 * max(1, *counts)), values=_whole(max(1, *counts)), format="d")
     bars = {"type": "bar", "color": theme.series[0], "binSpacing": 1}
     title = "Losses of the samples"
     layers: list[Spec] = [
@@ -270,6 +270,13 @@ def _room(numbers: Sequence[float]) -> tuple[float, float]:
     """The range of these numbers; around one alone, some."""
     low, high = min(numbers), max(numbers)
     return (low, high) if low < high else (low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0))
+
+
+def _whole(most: float) -> list[int]:
+    """Whole numbers from 0 on, some four steps up to the most."""
+    size = 10 ** max(0, math.floor(math.log10(most / 4)))
+    step = next(size * times for times in (1, 2, 5, 10) if size * times * 5 > most)
+    return [*range(0, int(most) + 1, step)]
 
 
 def _tenths(shares: Sequence[float]) -> tuple[float, float]:

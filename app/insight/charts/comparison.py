@@ -36,8 +36,8 @@ def compare(answer: Answer, theme_name: ThemeName) -> Spec:
         if len(losses) == 1
         else f"{counted(models, 'model')} under {len(losses)} losses"
     )
-    sentences = [_concluded(entry, alone=len(losses) == 1) for entry in losses]
-    if len(losses) > FEW_LOSSES:
+    sentences = [_concluded(entry, alone=len(losses) == 1 or models == 1) for entry in (losses if models > 1 else losses[:1])]
+    if len(losses) > FEW_LOSSES and models > 1:
         sentences = [f"{sum(entry['best'] is not None for entry in losses)} of {len(losses)} losses have a best model."]
     if len(losses) > MOST_LOSSES:
         sentences.append(f"The first {MOST_LOSSES} are drawn.")

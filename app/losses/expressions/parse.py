@@ -17,6 +17,7 @@ import numpy as np
 
 from app.errors import Fault, InvalidParameter
 from app.losses.expressions.functions import CALLS, COMPARISONS, FUNCTIONS
+from app.losses.expressions.simplify import vanishes
 from app.losses.expressions.steps import PI, VARIABLES, Steps, Term
 
 MOST_CHARACTERS, MOST_STEPS, DEEPEST = 2000, 500, 50
@@ -235,7 +236,8 @@ class _Parser:
         """A further step; what depends on no variable is computed here, and is finite."""
         term = self.counted(self.steps.call(name, *inputs))
         numbers = [self.constants.get(operand.index) for operand in inputs]
-        if name == "/" and numbers[1] == 0.0:
+        divisor = inputs[1] if name == "/" else inputs[0] if name == "**" and (numbers[1] or 0.0) < 0.0 else None
+        if divisor and (self.constants.get(divisor.index) == 0.0 or vanishes(divisor, self.parameters)):
             reject("the expression divides by what is always 0")
         if None not in numbers:
             with np.errstate(all="ignore"):

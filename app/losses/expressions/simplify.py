@@ -3,6 +3,8 @@
 For showing only: what is computed keeps the order of its operations, and with it its digits and its range.
 """
 
+import sys
+from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 from app.losses.expressions.steps import Term
@@ -28,17 +30,24 @@ class Product(NamedTuple):
 
 Sum: TypeAlias = tuple[Product, ...]
 """Of no products: 0."""
+SMALLEST = sys.float_info.min
 
 
-def simplified(output: Term) -> Sum:
-    """A step as a sum of products."""
+def simplified(output: Term, known: Mapping[str, Sum] = {}) -> Sum:
+    """A step as a sum of products; what is known of a name stands in its place."""
     steps = output.steps
     found: dict[int, Sum] = {}
     for index in steps.needed([output]):
         step = steps.all[index]
         inputs = [found[source] for source in step.inputs]
-        found[index] = _called(step.name, inputs) if inputs else _leaf(step.name, step.number)
+        found[index] = _called(step.name, inputs) if inputs else known.get(step.name, _leaf(step.name, step.number))
     return found[output.index]
+
+
+def vanishes(output: Term, parameters: Mapping[str, float]) -> bool:
+    """Whether a step is 0 for every prediction and target, as far as sums and products tell."""
+    numbers = {name: _leaf("", number) for name, number in parameters.items()}
+    return not simplified(output, {**numbers, "r": (*_leaf("p", 0.0), *_scaled(_leaf("y", 0.0), -1.0))})
 
 
 def _leaf(name: str, number: float) -> Sum:
@@ -86,6 +95,8 @@ def _as_product(terms: Sum) -> Product:
         return terms[0]
     numbers = {product.number for product in terms}
     common = numbers.pop() if len(numbers) == 1 else 1.0
+    if abs(common) < SMALLEST:  # it has no reciprocal, or has vanished
+        common = 1.0
     return Product(common, ((Call("", (_scaled(terms, 1.0 / common),)), 1.0),))
 
 
@@ -120,6 +131,6 @@ def _power(terms: Sum, exponent: float) -> Sum | None:
         return None
     try:
         scale = number**exponent
-    except OverflowError:
+    except (OverflowError, ZeroDivisionError):  # a number that has no reciprocal: it is beyond the range, or has vanished
         return None
     return _of(Product(scale), Product(1.0, tuple((factor, base * exponent) for factor, base in factors))) if scale else None

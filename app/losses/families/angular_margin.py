@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.libraries import equal
 from app.losses.cost import Cost
 from app.losses.encodings import CLASS_LABEL, COSINES
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, loss
@@ -56,6 +57,9 @@ def _softmax_loss(predictions: Array, targets: Index | Shares, scale: float, tar
     return found.values, gradient
 
 
+OF_VECTORS = "It takes vectors, and learns those of the classes: cosines where these are the axes and vectors are as long as 1."
+
+
 @loss(
     predictions=COSINES,
     targets=CLASS_LABEL,
@@ -66,6 +70,15 @@ def _softmax_loss(predictions: Array, targets: Index | Shares, scale: float, tar
     ),
     symbols={**_SYMBOLS, "A": "the cosine of the margin", "B": "its sine"},
     aliases=("additive_angular", "ArcFaceLoss", "additive_angular_margin"),
+    equals=(
+        equal(
+            "pytorch_metric_learning.losses.ArcFaceLoss(num_classes=k, embedding_size=k, weight_init_func=torch.nn.init.eye_, "
+            "margin=np.degrees(margin), scale=scale)(predictions, targets)",
+            encodings={"predictions": "unit"},
+            differs_at=("gradient",),
+            caveat=OF_VECTORS,
+        ),
+    ),
     reference="Deng et al. (2019), doi:10.1109/CVPR.2019.00482",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     cost_of_shares=OF_SHARES,
@@ -108,6 +121,15 @@ def arcface(
     gradient="a·e^(a·(cⱼ − c_y + m))/z if j ≠ y, else −a·(1 − 1/z); z = 1 + ∑_(i ≠ y) e^(a·(cᵢ − c_y + m))",
     symbols=_SYMBOLS,
     aliases=("am_softmax", "CosFaceLoss", "additive_margin_softmax", "AMSoftmax"),
+    equals=(
+        equal(
+            "pytorch_metric_learning.losses.CosFaceLoss(num_classes=k, embedding_size=k, weight_init_func=torch.nn.init.eye_, "
+            "margin=margin, scale=scale)(predictions, targets)",
+            encodings={"predictions": "unit"},
+            differs_at=("gradient",),
+            caveat=OF_VECTORS,
+        ),
+    ),
     reference="Wang et al. (2018), doi:10.1109/CVPR.2018.00552",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     cost_of_shares=OF_SHARES,
@@ -142,6 +164,15 @@ def cosface(
         "ψ": "(−1)^b times the cosine of the margin times the angle to the true class, less 2b; b counts its half turns",
     },
     aliases=("SphereFaceLoss", "a_softmax", "angular_softmax"),
+    equals=(
+        equal(
+            "pytorch_metric_learning.losses.SphereFaceLoss(num_classes=k, embedding_size=k, weight_init_func=torch.nn.init.eye_, "
+            "margin=margin, scale=scale)(predictions, targets)",
+            encodings={"predictions": "unit"},
+            differs_at=("gradient",),
+            caveat=OF_VECTORS,
+        ),
+    ),
     reference="Liu et al. (2017), doi:10.1109/CVPR.2017.713",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     cost_of_shares=OF_SHARES,

@@ -6,12 +6,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 from typing_extensions import Doc
 
+from app.domains import Interval
 from app.libraries import AVERAGES, EACH, equal
-from app.losses.encodings import (
-    LOGIT,
-    PROBABILITY,
-    SOFT_BINARY,
-)
+from app.losses.cost import IN_PAIRS
+from app.losses.encodings import LOGIT, POSITIVE, PROBABILITY, SOFT_BINARY, numbers, steps
 from app.losses.inputs import when
 from app.losses.labels import OutcomeSmoothing
 from app.losses.loss import (
@@ -33,6 +31,9 @@ from app.losses.numerics.pairs import (
 )
 from app.losses.numerics.stable import Array, all_finite, sigmoid_slope
 from app.losses.numerics.surprise import curvature, outcome_shares, outcome_weights, surprise
+from app.losses.numerics.wide import exp, expm1, log, log1p, where, wide
+from app.losses.numerics.wide import sigmoid as sigmoid_wide
+from app.losses.numerics.wide import softplus as softplus_wide
 from app.losses.parameters import PER_COLUMN
 from app.registry import alias
 
@@ -63,6 +64,8 @@ FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits inst
         alias("sigmoid_binary_cross_entropy", from_logits=True),
         alias("sigmoid_cross_entropy_with_logits", from_logits=True),
         alias("HalfBinomialLoss", from_logits=True),
+        alias("non_saturating_gan", from_logits=True),
+        alias("vanilla_gan", from_logits=True),
         alias("binary:logistic", from_logits=True),
         alias("binary:logitraw", from_logits=True),
     ),
@@ -118,6 +121,7 @@ FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits inst
     ),
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
+    counterpart="categorical_cross_entropy",
 )
 def binary_cross_entropy(
     predictions: Array,
@@ -238,3 +242,44 @@ def _pull_of_probabilities(p: Array, positive: Pair, negative: Pair) -> Array:
     down = pair_multiply(negative, (p, 0.0 * p))
     up = pair_multiply(positive, other)
     return pair_add(down, (-up[0], -up[1]))[0] / p / other[0]
+
+
+RATE_SCORE = numbers("rate_score", "a score, whose softplus is the rate at which events come", Interval(), steps(-3, 3))
+
+
+@loss(
+    predictions=RATE_SCORE,
+    targets={"outcome": SOFT_BINARY, "exposure": POSITIVE},
+    formula="(1 − y)·z − y ln(1 − exp(−z)); z = w·softplus(x)",
+    gradient="w·σ(x)·(1 − y/(1 − exp(−z))); z = w·softplus(x)",
+    symbols={
+        "y": "the outcome: 1 where an event came, or the probability of that",
+        "w": "the exposure, in which events may come",
+        "z": "how many events are expected",
+    },
+    aliases=("xentlambda", "complementary_log_log"),
+    reference="LightGBM, parameter objective: cross_entropy_lambda, https://lightgbm.readthedocs.io/en/v4.6.0/Parameters.html",
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    cost=IN_PAIRS,
+)
+def cross_entropy_lambda(predictions: Array, outcome: Array, exposure: Array) -> tuple[Array, Array]:
+    """Cross-entropy of whether any event came, from its predicted rate: twice the exposure, twice the events.
+
+    Use when: it is only seen whether something happened at all, over spans or areas of different size.
+    Avoid when: events are counted (poisson_nll); or every sample was exposed alike, where binary_cross_entropy is the same.
+    See also: binary_cross_entropy, poisson_nll.
+    """
+    x, y, w = predictions, outcome, exposure
+    rate, likely = softplus_wide(x), sigmoid_wide(x)
+    expected = rate * w
+    rare = expected.high < 1e-30  # of which 1 − e⁻ᶻ is z
+    some = where(rare, 1.0, where(expected.high > 1e4, 1e4, expected))
+    none = exp(-some)
+    seen = where(some.high > 1.0, log1p(-none), log(-expm1(-some)))
+    far = x < -40.0
+    seldom = where(far, x, log(where(far, 1.0, rate))) + log(w)
+    value = (1.0 - wide(y)) * expected - where(y == 0, 0.0, y * where(rare, seldom, seen))
+    left = where(rare, 1.0, some * none / -expm1(-some))
+    steady = where(far, 1.0, likely / where(far, 1.0, rate))
+    slope = where(y == 1, 0.0, (1.0 - wide(y)) * (likely * w)) - y * (steady * left)
+    return 0.0 + where(y == 1, -where(rare, seldom, seen), value).high, slope.high

@@ -1,7 +1,6 @@
 """Losses of contrasts within a batch: what belongs together is to be more alike than what does not, by cosines or products.
 
-Samples have identities, or come in two sets of which the rows belong together one by one. A zero vector has the cosine 0 with
-all others, and the gradient 0.
+Samples have identities. A zero vector has the cosine 0 with all others, and the gradient 0.
 """
 
 from collections.abc import Mapping
@@ -15,14 +14,12 @@ from typing_extensions import Doc
 from app.libraries import equal
 from app.losses.cost import Cost
 from app.losses.encodings import EMBEDDING, GROUP
-from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, Pullback, Pullbacks, loss
-from app.losses.numerics.logit import logit, plus
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, Pullback, loss
 from app.losses.numerics.pairs import Pair, constant, pair_add
 from app.losses.numerics.running import gap
 from app.losses.numerics.similarities import (
     Flags,
     OfRows,
-    Similarities,
     beside,
     log_one_plus,
     over,
@@ -32,7 +29,6 @@ from app.losses.numerics.similarities import (
     surprise_of,
 )
 from app.losses.numerics.stable import Array
-from app.registry import alias
 
 Groups: TypeAlias = NDArray[np.int64]
 OF_PAIRS = Cost(beyond={"n²": 150.0, "n²·d": 0.5})
@@ -43,10 +39,6 @@ IN_VIEW: Mapping[str, str] = {
     "N": "the samples of other identities",
 }
 _OTHERS: Mapping[str, str] = {name: IN_VIEW[name] for name in "cPN"}
-_SETS: Mapping[str, str] = {
-    "i": "the row of the first set whose loss it is",
-    "c": "the cosine of that row with one of the second set",
-}
 Temperature: TypeAlias = Annotated[
     float, Ge(1e-3), Le(1e6), Doc("What similarities are divided by: the smaller, the more the nearest of the others count.")
 ]
@@ -84,12 +76,6 @@ def _of_one(predictions: Array, of_rows: OfRows) -> tuple[Array, Pullback]:
         return own + others
 
     return found.values, pullback
-
-
-def _of_two(alike: Similarities, n: int, of_rows: OfRows) -> tuple[Array, Pullbacks]:
-    """The loss of each row of one array, from its similarities with all of another."""
-    found = over_rows(n, n, alike.tile, of_rows)
-    return found.values, lambda weights: alike.pulls(found.slopes(weights))
 
 
 @loss(
@@ -178,7 +164,7 @@ def supervised_contrastive(predictions: Array, targets: Groups, *, temperature: 
     def of_rows(rows: slice, cosines: Pair) -> tuple[Array, Array]:
         same, other = _sides(targets, rows)
         share = 1.0 / np.maximum(same.sum(axis=1, keepdims=True), 1.0)
-        return _soft_labels(over(cosines, temperature), np.where(same, share, 0.0), same | other, temperature)
+        return soft_labels(over(cosines, temperature), np.where(same, share, 0.0), same | other, temperature)
 
     counted = _with_others(targets)
     return _of_one(predictions, lambda rows, cosines: _where(counted[rows] > 0, *of_rows(rows, cosines)))
@@ -188,7 +174,7 @@ def _where(counted: Flags, values: Array, slopes: Array) -> tuple[Array, Array]:
     return np.where(counted, values, 0.0), np.where(counted[:, None], slopes, 0.0)
 
 
-def _soft_labels(exponents: Pair, labels: Array, which: Flags, unit: float) -> tuple[Array, Array]:
+def soft_labels(exponents: Pair, labels: Array, which: Flags, unit: float) -> tuple[Array, Array]:
     """The cross-entropy of labels that sum to 1 in a row, and the softmax: from the largest exponent, nothing cancels."""
     share = share_of(exponents, which)
     below = gap((share.largest[0][:, None], share.largest[1][:, None]), exponents)[0]
@@ -298,169 +284,3 @@ def neighbourhood_components(
         return _where(counted[rows] > 0, found.values, found.slopes / (0.5 * temperature))
 
     return _of_one(predictions, of_rows)
-
-
-# --- two sets that belong together row by row ---------------------------------------------------------------------------
-
-
-def _own(rows: slice, n: int) -> Flags:
-    numbers = np.arange(n, dtype=np.int64)
-    return numbers[rows, None] == numbers
-
-
-def _own_among_all(n: int, temperature: float) -> OfRows:
-    def of_rows(rows: slice, alike: Pair) -> tuple[Array, Array]:
-        own = _own(rows, n)
-        found = surprise_of(over(alike, temperature), own, ~own)
-        return found.values, found.slopes / temperature
-
-    return of_rows
-
-
-@loss(
-    predictions={"first": EMBEDDING, "second": EMBEDDING},
-    formula="ln ∑ⱼ e^(cⱼ/τ) − cᵢ/τ",
-    gradient="∂ℓ/∂cⱼ = 1/τ·(e^(cⱼ/τ)/∑ₗ e^(cₗ/τ) − [i = j])",
-    symbols={**_SETS, "l": "counts the rows of the second set"},
-    aliases=(
-        "InfoNCE",
-        "in_batch_negatives",
-        alias("MultipleNegativesRankingLoss", temperature=0.05),
-        alias("mnrl", temperature=0.05),
-    ),
-    equals=(equal("sentence_transformers.losses.MultipleNegativesRankingLoss()", temperature=0.05),),
-    reference="van den Oord, Li and Vinyals (2018), arXiv:1807.03748",
-    properties=DIFFERENTIABLE | NON_NEGATIVE,
-    coupling="batch",
-    cost=OF_PAIRS,
-)
-def info_nce(first: Array, second: Array, *, temperature: Temperature = 0.07) -> tuple[Array, Pullbacks]:
-    """The surprise that each row of the first set finds its own in the second, by the softmax of their cosines.
-
-    The other rows of the second set are what it is told apart from.
-
-    Use when: questions and answers, or sentences and their translations, are given in pairs, and nothing is known to be wrong.
-    Avoid when: a batch holds rows that would fit as well: they are pushed away; or batches are small.
-    See also: clip, n_pairs, siglip, nt_xent.
-    """
-    n = len(first)
-    return _of_two(beside(first, second), n, _own_among_all(n, temperature))
-
-
-@loss(
-    predictions={"first": EMBEDDING, "second": EMBEDDING},
-    formula="½·ln ∑ⱼ e^(cⱼ/τ) + ½·ln ∑ⱼ e^(bⱼ/τ) − cᵢ/τ",
-    gradient="∂ℓ/∂cⱼ = ½/τ·(e^(cⱼ/τ)/∑ₗ e^(cₗ/τ) − [i = j]); ∂ℓ/∂bⱼ = ½/τ·(e^(bⱼ/τ)/∑ₗ e^(bₗ/τ) − [i = j])",
-    symbols={
-        "i": "the row whose loss it is, of both sets",
-        "c": "the cosine of that of the first set with one of the second",
-        "b": "the cosine of that of the second set with one of the first",
-        "l": "counts the rows of a set as well",
-    },
-    aliases=(
-        "symmetric_info_nce",
-        "clip_loss",
-        "ClipLoss",
-        alias("MultipleNegativesSymmetricRankingLoss", temperature=0.05),
-    ),
-    equals=(equal("sentence_transformers.losses.MultipleNegativesSymmetricRankingLoss()", temperature=0.05),),
-    reference="Radford et al. (2021), arXiv:2103.00020",
-    properties=DIFFERENTIABLE | NON_NEGATIVE,
-    coupling="batch",
-    cost=Cost(beyond={"n²": 300.0, "n²·d": 1.0}),
-)
-def clip(first: Array, second: Array, *, temperature: Temperature = 0.07) -> tuple[Array, Pullbacks]:
-    """info_nce both ways: each row finds its own in the other set, whichever it is of; the mean of the two surprises.
-
-    Use when: two kinds of things shall lie in one space, as pictures and their captions, and be found from either side.
-    Avoid when: only one side is ever asked for, or batches are too small to hold hard cases.
-    See also: info_nce, siglip, vicreg.
-    """
-    n = len(first)
-    there, there_pulls = _of_two(beside(first, second), n, _own_among_all(n, temperature))
-    back, back_pulls = _of_two(beside(second, first), n, _own_among_all(n, temperature))
-
-    def pullback(weights: Array) -> tuple[Array, Array]:
-        (a, b), (d, c) = there_pulls(0.5 * weights), back_pulls(0.5 * weights)
-        return a + c, b + d
-
-    return 0.5 * there + 0.5 * back, pullback
-
-
-@loss(
-    predictions={"first": EMBEDDING, "second": EMBEDDING},
-    formula="∑ⱼ softplus(−zⱼ·(a·cⱼ + b)); zⱼ = 1 if i = j, else −1",
-    gradient="∂ℓ/∂cⱼ = −zⱼ·a·σ(−zⱼ·(a·cⱼ + b))",
-    symbols={**_SETS, "a": "the scale", "b": "the bias"},
-    aliases=("SigLipLoss", "sigmoid_contrastive"),
-    reference="Zhai et al. (2023), arXiv:2303.15343",
-    properties=DIFFERENTIABLE | NON_NEGATIVE,
-    coupling="batch",
-    cost=OF_PAIRS,
-)
-def siglip(
-    first: Array,
-    second: Array,
-    *,
-    scale: Annotated[float, Gt(0), Le(1000), Doc("What cosines are multiplied by; SigLIP learns it, from 10 on.")] = 10.0,
-    bias: Annotated[float, Ge(-1e6), Le(1e6), Doc("What is added to them; SigLIP learns it, from −10 on.")] = -10.0,
-) -> tuple[Array, Pullbacks]:
-    """Asks of every pair of a row and one of the other set by itself whether they belong together: yes or no, no softmax.
-
-    A row's loss is the sum over the other set, as in the paper.
-
-    Use when: batches are large or spread over machines, and what a pair costs should not depend on all the others.
-    Avoid when: batches are small: few pairs belong together beside the many that do not, which the bias has to outweigh.
-    See also: clip, info_nce, binary_cross_entropy.
-    """
-    n = len(first)
-
-    def of_rows(rows: slice, cosines: Pair) -> tuple[Array, Array]:
-        own = _own(rows, n)
-        x = plus(scaled(cosines, scale), constant(bias))
-        z = logit((np.where(own, -x[0], x[0]), np.where(own, -x[1], x[1])))
-        return z.softplus.sum(axis=1), np.where(own, -scale, scale) * z.sigmoid
-
-    return _of_two(beside(first, second), n, of_rows)
-
-
-@loss(
-    predictions={"anchor": EMBEDDING, "positive": EMBEDDING},
-    targets=GROUP,
-    formula="ln ∑ⱼ exp(a·uⱼ) − mean_(j ∈ P) a·uⱼ",
-    gradient="∂ℓ/∂a = ∑ⱼ uⱼ·(exp(a·uⱼ)/∑ₗ exp(a·uₗ) − mean_(b ∈ P) [b = j])",
-    symbols={
-        "a": "the anchor of the sample whose loss it is",
-        "u": "the positives of all samples",
-        "P": "those of its identity, its own among them",
-        "l": "counts the samples as well",
-        "b": "a sample of the identity",
-    },
-    aliases=("npairs", "NpairsLoss", "npairs_loss", "NPairsLoss"),
-    equals=(
-        equal(
-            "tensorflow_addons.losses.NpairsLoss()(targets, anchor @ positive.T)",
-            caveat="It takes the similarities themselves.",
-        ),
-    ),
-    reference="Sohn (2016), https://papers.nips.cc/paper/6200-improved-deep-metric-learning-with-multi-class-n-pair-loss-objective",
-    properties=DIFFERENTIABLE | NON_NEGATIVE,
-    coupling="batch",
-    cost=OF_PAIRS,
-)
-def n_pairs(anchor: Array, positive: Array, targets: Groups) -> tuple[Array, Pullbacks]:
-    """The mean surprise at the positives of an anchor's identity, by the softmax of its products with those of all samples.
-
-    Vectors are taken as long as they are; the paper adds a small penalty on their lengths, which is not in here.
-
-    Use when: each identity gives an anchor and a positive to a batch, and lengths of vectors may say how sure they are.
-    Avoid when: only directions shall count (info_nce): products grow with lengths, and the softmax with them.
-    See also: info_nce, supervised_contrastive, triplet_margin.
-    """
-
-    def of_rows(rows: slice, products: Pair) -> tuple[Array, Array]:
-        same = targets[rows, None] == targets
-        share = 1.0 / same.sum(axis=1, keepdims=True)
-        return _soft_labels(products, np.where(same, share, 0.0), np.ones_like(same), 1.0)
-
-    return _of_two(beside(anchor, positive, cosines=False), len(anchor), of_rows)

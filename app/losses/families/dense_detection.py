@@ -36,6 +36,7 @@ from app.losses.numerics.pairs import (
     two_sum,
 )
 from app.losses.numerics.residuals import within
+from app.losses.numerics.rows import softmax_variance
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, log_tail, recovered, sigmoid, sign, softplus, xlogy
 
@@ -170,7 +171,7 @@ def _product(a: Array, b: Array) -> Array:
     reference="Li et al. (2020), arXiv:2006.04388",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
 )
-def distribution_focal(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def distribution_focal(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Fits a distribution over whole numbers to a number between two of them: both share it by how near they are.
 
     Predictions are the logits of 0, 1, ... up to the last; a target beyond the last counts as the last.
@@ -181,9 +182,9 @@ def distribution_focal(predictions: Array, targets: Array) -> tuple[Array, Array
     """
     k = predictions.shape[1]
     place = np.minimum(targets, k - 1.0)[:, None]
-    return softmax_cross_entropy(
-        predictions, Shares.of_rows(np.maximum(1.0 - np.abs(place - np.arange(k, dtype=np.float64)), 0.0))
-    )
+    shares = Shares.of_rows(np.maximum(1.0 - np.abs(place - np.arange(k, dtype=np.float64)), 0.0))
+    values, gradient = softmax_cross_entropy(predictions, shares)
+    return values, gradient, lambda: softmax_variance(predictions)
 
 
 @loss(

@@ -3,10 +3,12 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.libraries import EACH, equal
+from app.losses.cost import IN_PAIRS
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, Second, loss
@@ -26,6 +28,7 @@ from app.losses.numerics.pairs import (
 from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_variance
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
+from app.losses.numerics.wide import Wide, expm1, softmax_parts, where, wide
 from app.registry import alias
 
 _LEAST = -745.0
@@ -188,3 +191,53 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
     beside = np.exp(log_q[0]) * (1.0 + log_q[1]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
     high, low = pair_add(pair_sum(p), pair_negative(whole))
     return row_sums(np.where(some, p[0] * exp_tail(gap), beside)) + (high + low)[:, 0]
+
+
+@loss(
+    predictions=LOGITS,
+    targets=LOGITS,
+    formula="τ² ∑ⱼ qⱼ·(ln qⱼ − ln gⱼ); q = softmax(y/τ); g = softmax(x/τ)",
+    gradient="τ·(gⱼ − qⱼ); q = softmax(y/τ); g = softmax(x/τ)",
+    symbols={"q": "the teacher's softened probabilities", "g": "the student's"},
+    aliases=("distill_kl", "distillation", "temperature_kl", "DistillKLDivLoss"),
+    equals=(
+        equal(
+            "temperature**2 * torch.nn.KLDivLoss(reduction='batchmean', log_target=True)(torch.log_softmax(predictions / "
+            "temperature, 1), torch.log_softmax(targets / temperature, 1))",
+            axes=("n k",),
+        ),
+    ),
+    reference="Hinton, Vinyals and Dean (2015), arXiv:1503.02531",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
+    cost=IN_PAIRS,
+)
+def knowledge_distillation(
+    predictions: Array,
+    targets: Array,
+    *,
+    temperature: Annotated[
+        float, Ge(0.5), Le(1e3), Doc("What logits of both are divided by: above 1, small probabilities count more.")
+    ] = 2.0,
+) -> tuple[Array, Array, Second]:
+    """How far a student's softened probabilities are from those of its teacher, from the logits of both.
+
+    The square of the temperature keeps gradients of one size whatever it is.
+
+    Use when: a small model shall learn all that a large one says of a sample, not only its first choice; mix it with labels.
+    Avoid when: the teacher is wrong more often than the labels; or its logits are not at hand (kl_divergence takes shares).
+    See also: kl_divergence, categorical_cross_entropy, jensen_shannon_divergence.
+    """
+    student, teacher = (softmax_parts(_below_largest(logits) / temperature) for logits in (predictions, targets))
+    q, p, gap = teacher.p, student.p, teacher.logarithm - student.logarithm
+    near, some = np.abs(gap.high) < 1.0, q.high > 0
+    close = where(near, gap, 0.0)
+    # qδ − q + p with δ = ln q − ln p, whose sum over the classes is the same: no term of it is below 0
+    terms = where(some, where(near, q * (expm1(-close) + close), q * where(some, gap, 0.0) - q + p), p)
+    slope = where(q.high > 0.5, teacher.rest - student.rest, p - q) * temperature
+    return (terms.sum() * (temperature * temperature)).high[:, 0], slope.high, lambda: (p * student.rest).high
+
+
+def _below_largest(logits: Array) -> Wide:
+    """The logits less the largest of their row; what is beyond all measure below it may be divided by a temperature."""
+    gap = wide(logits) - wide(logits).max()
+    return where(gap.high < -1.7e305, -1.7e305, gap)

@@ -121,6 +121,7 @@ FromLogits = Annotated[bool, Doc("Whether predictions are logits instead of prob
     ),
     reference="Lin et al. (2017), doi:10.1109/ICCV.2017.324",
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    counterpart="categorical_focal",
 )
 def binary_focal(
     predictions: Array,
@@ -182,6 +183,7 @@ def binary_focal(
     ),
     reference="Lin et al. (2017), arXiv:1708.02002",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    counterpart="binary_focal",
 )
 def categorical_focal(
     predictions: Array,

@@ -22,6 +22,7 @@ from app.losses.loss import (
     DIFFERENTIABLE,
     NON_NEGATIVE,
     SMOOTH,
+    Second,
     Seconds,
     loss,
 )
@@ -39,7 +40,7 @@ from app.losses.numerics.pairs import (
 from app.losses.numerics.running import exp_of
 from app.losses.numerics.special import special
 from app.losses.numerics.stable import Array, exp_tail, recovered
-from app.losses.parameters import PER_INTERVAL
+from app.losses.parameters import OUTSIDE, PER_INTERVAL
 from app.registry import alias
 
 # --- intervals ------------------------------------------------------------------------------------------------------------
@@ -62,7 +63,11 @@ def interval_score(
     targets: Array,
     *,
     alpha: Annotated[
-        float, Ge(1e-6), Lt(1), Doc("Share of targets that may lie outside: 0.1 for an interval that shall hold nine in ten.")
+        float,
+        Ge(1e-6),
+        Lt(1),
+        OUTSIDE,
+        Doc("Share of targets that may lie outside: 0.1 for an interval that shall hold nine in ten."),
     ] = 0.1,
 ) -> tuple[Array, tuple[Array, Array], Seconds]:
     """The width of an interval, and 2/alpha times how far the target lies outside: least for two quantiles.
@@ -327,7 +332,7 @@ def crps_ensemble(
         Literal["nrg", "fair"],
         Doc('Of the ensemble itself ("nrg"), or of the distribution that its members were drawn from ("fair").'),
     ] = "nrg",
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """How far the members of an ensemble are from the target, less half of how far they are from each other (CRPS).
 
     The same as the squared distance of the ensemble's distribution function from that of the outcome, over all thresholds,
@@ -360,7 +365,7 @@ def crps_ensemble(
     slopes = np.empty_like(members)
     balance = first + last - (k - 1.0)  # how many members are less, less how many are greater
     np.put_along_axis(slopes, order, (np.sign(members - y) * (pairs / k) - balance) / pairs, axis=1)
-    return values, slopes
+    return values, slopes, lambda: np.zeros_like(slopes)
 
 
 def _runs(members: Array) -> tuple[Array, Array]:

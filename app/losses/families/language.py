@@ -4,22 +4,28 @@ Predictions are logits over the vocabulary at each place (n, t, k), targets the 
 has the label that ignore_index says, or is masked. A token is an element: the mean is over all that count, of all sequences.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import CLASS_LABEL, LOGITS, MULTI_HOT
-from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
+from app.libraries import equal
+from app.losses.cost import IN_PAIRS
+from app.losses.encodings import CLASS_LABEL, LOGITS, MULTI_HOT, TOKEN_LOGITS, TOKENS
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, loss
 from app.losses.numerics.pairs import pair
-from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax
+from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax, softmax_variance
 from app.losses.numerics.shares import Shares, columns, softmax_cross_entropy
-from app.losses.numerics.similarities import surprise_of
+from app.losses.numerics.similarities import Flags, surprise_of
 from app.losses.numerics.stable import Array
+from app.losses.numerics.wide import Wide, exp, softmax_parts, where, wide
+from app.losses.parameters import Pools
 from app.registry import alias
 
+BLOCK = 1 << 15
+"""Logits that are worked on at a time."""
 Index: TypeAlias = NDArray[np.int64]
 
 
@@ -51,7 +57,7 @@ def sequence_cross_entropy(
     z_loss: Annotated[
         float, Ge(0), Le(1e6), Doc("What the squared logarithm of the softmax's divisor costs; PaLM has 1e-4.")
     ] = 0.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """The surprise at the token that came, with a penalty on the level of the logits if wanted (z-loss).
 
     A sequence's loss is the mean over its tokens. The mean is over all tokens, so that long sequences count more; that of the
@@ -59,12 +65,12 @@ def sequence_cross_entropy(
 
     Use when: a language model is trained to say the next token, with smoothed labels or a z-loss against logits that drift.
     Avoid when: tokens that must not come are to be learnt (unlikelihood), or sequences to be told apart as wholes (dpo).
-    See also: categorical_cross_entropy, unlikelihood.
+    See also: categorical_cross_entropy, unlikelihood, perplexity.
     """
     values, gradient = _cross_entropy(predictions, targets)
-    if not z_loss:
-        return values, gradient
     whole = row_sums(targets.rounded) if isinstance(targets, Shares) else np.ones(len(values))
+    if not z_loss:
+        return values, gradient, lambda: whole[:, None] * softmax_variance(by_rows(predictions))
     predictions = by_rows(predictions)
     index: Flat = row_starts(predictions) + predictions.argmax(axis=1)
     parts = softmax(predictions, index)
@@ -72,7 +78,13 @@ def sequence_cross_entropy(
     shares = parts.others / parts.total[:, None]
     shares.reshape(-1)[index] = parts.picked / parts.total
     pull = np.where(shares == 0, 0.0, (2.0 * z_loss * whole * level)[:, None] * shares)
-    return values + z_loss * whole * level * level, gradient + pull
+
+    def second() -> Array:
+        variance = softmax_variance(predictions)
+        of_level = 2.0 * z_loss * (shares * shares + level[:, None] * variance)
+        return whole[:, None] * (variance + of_level)
+
+    return values + z_loss * whole * level * level, gradient + pull, second
 
 
 @loss(
@@ -108,3 +120,64 @@ def unlikelihood(predictions: Array, targets: Array) -> tuple[Array, Array]:
         np.where(unwelcome, values + of_likeliest.values, values),
         np.where(unwelcome[:, None], gradient + of_likeliest.slopes, gradient),
     )
+
+
+@loss(
+    predictions=TOKEN_LOGITS,
+    targets=TOKENS,
+    formula="exp(−1/n ∑ₜ ln q(t, yₜ)); q(t, j) = exp x(t, j)/∑ᵢ exp x(t, i)",
+    gradient="∂ℓ/∂x(t, j) = ℓ/n·(q(t, j) − [j = yₜ])",
+    symbols={"q": "the predicted probability of a token at a place", "n": "how many places there are"},
+    aliases=(alias("Perplexity", pool="batch"), "ppl"),
+    equals=(equal("torchmetrics.functional.text.perplexity(predictions, targets)", pool="batch"),),
+    reference="Jelinek, Mercer, Bahl and Baker (1977), doi:10.1121/1.2016299",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=IN_PAIRS,
+    weighs_rows=True,
+)
+def perplexity(
+    predictions: Array,
+    targets: Index,
+    weights: Array | None = None,
+    *,
+    pool: Annotated[
+        Literal["sample", "batch"],
+        Pools("batch"),
+        Doc("Whether each sequence has its own mean, or all tokens of the batch have one together."),
+    ] = "sample",
+) -> tuple[Array, Array | Pullback]:
+    """Among how many tokens, all as likely, a model seems to choose: the exponential of the mean cross-entropy of a sequence.
+
+    Use when: language models with the same tokens are compared, in the number that papers report.
+    Avoid when: a model is trained, which sequence_cross_entropy does with a slope that no token blows up; or tokens differ.
+    See also: sequence_cross_entropy, categorical_cross_entropy.
+    """
+    n, t, k = predictions.shape
+    x, tokens = predictions.reshape(-1, k), targets.reshape(-1, 1)
+    counted = np.ones((n, t)) if weights is None else weights
+    totals = row_sums(counted)[:, None] if pool == "sample" else np.full((n, 1), counted.sum())
+    shares = counted / wide(np.where(totals > 0, totals, 1.0))
+    nothing: Array = np.zeros(len(tokens))
+    surprise = wide(nothing)
+    vocabulary = np.arange(k, dtype=np.int64)
+    blocks = [slice(start, start + max(1, BLOCK // k)) for start in range(0, n * t, max(1, BLOCK // k))]
+    for block in blocks:  # of which the arithmetic takes many times the memory
+        missed = where(vocabulary == tokens[block], softmax_parts(x[block]).logarithm, 0.0).sum()
+        surprise.high[block], surprise.low[block] = -missed.high[:, 0], -missed.low[:, 0]
+    terms = where(counted == 0, 0.0, _shaped(surprise, (n, t)) * shares)
+    mean = terms.sum() if pool == "sample" else _shaped(terms, (1, n * t)).sum() + np.zeros((n, 1))
+    values: Array = np.where(totals > 0, exp(mean).high, 0.0)[:, 0]
+    means, parts = mean[np.arange(n * t, dtype=np.intp) // t], _shaped(shares, (n * t, 1))
+    slope = np.zeros_like(x)
+    for block in blocks:
+        came: Flags = vocabulary == tokens[block]
+        # of a token that is nearly impossible, the perplexity makes up for what is left
+        others = where(came, 0.0, exp(softmax_parts(x[block]).logarithm + means[block])) * parts[block]
+        others = where(parts[block].high == 0, 0.0, others)
+        slope[block] = where(came, -others.sum(), others).high
+    pull = slope.reshape(predictions.shape)
+    return (values, pull) if pool == "sample" else (values, lambda pulls: pull * pulls.sum())
+
+
+def _shaped(x: Wide, shape: tuple[int, ...]) -> Wide:
+    return Wide(x.high.reshape(shape), x.low.reshape(shape))

@@ -23,6 +23,7 @@ from app.losses.loss import (
 )
 from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus_and_sigmoid
 from app.losses.numerics.wide import sigmoid as wide_sigmoid
+from app.registry import alias
 
 
 @loss(
@@ -63,6 +64,7 @@ from app.losses.numerics.wide import sigmoid as wide_sigmoid
     ),
     reference="Cox (1958), doi:10.1111/j.2517-6161.1958.tb00292.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    counterpart="categorical_cross_entropy",
 )
 def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Cross-entropy of a score against −1 and +1: every sample keeps pulling, the right ones ever less.
@@ -80,7 +82,7 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     targets=SIGN,
     formula="max(0, m − y·s)",
     gradient="−y if y·s ≤ m, else 0",
-    aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge"),
+    aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge", "gan_hinge"),
     equals=(
         equal(
             "keras.losses.Hinge(reduction=reduction)(targets, predictions)",
@@ -113,6 +115,7 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     ),
     reference="Cortes and Vapnik (1995), doi:10.1007/BF00994018",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    counterpart="crammer_singer_hinge",
 )
 def hinge(
     predictions: Array,
@@ -203,6 +206,7 @@ def modified_huber(predictions: Array, targets: Array) -> tuple[Array, Array, Se
     ),
     reference="Rosenblatt (1958), doi:10.1037/h0042519",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+    counterpart="multiclass_perceptron",
 )
 def perceptron(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """How far a score is on the wrong side: only mistakes pull, and any score on the right side will do.
@@ -307,10 +311,11 @@ def ramp(
     targets=SIGN,
     formula="0 if z ≥ 1, ¼(1 − z)² if z > −1, else −z; z = y·s",
     gradient="−y·min(1, max(0, ½(1 − y·s)))",
-    aliases=("binary_sparsemax_loss", "sparsemax_binary"),
+    aliases=("binary_sparsemax_loss", "sparsemax_binary", alias("sparsemax_loss", shapes=("n",))),
     equals=(equal("optax.losses.sparsemax_loss(predictions, targets)", reductions=EACH, encodings={"targets": "binary"}),),
     reference="Martins and Astudillo (2016), arXiv:1602.02068",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    counterpart="sparsemax",
 )
 def binary_sparsemax(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """A hinge with a round corner, whose slope is a probability that may be exactly 0 or 1.

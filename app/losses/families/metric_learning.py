@@ -19,6 +19,7 @@ from app.losses.loss import (
     NON_NEGATIVE,
     SMOOTH,
     SYMMETRIC,
+    ZERO_AT_TARGET,
     Second,
     loss,
 )
@@ -32,8 +33,10 @@ from app.losses.numerics.pairs import (
     pair_sum,
     two_sum,
 )
+from app.losses.numerics.rows import headroom
 from app.losses.numerics.stable import Array, power_of_two
 from app.losses.numerics.vectors import cosine_of, lead_of, length_of, scaled_exactly, shifted_difference, turn_of
+from app.registry import alias
 
 
 @loss(
@@ -76,6 +79,35 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
     """
     cosine = cosine_of(predictions, targets)
     return -cosine.value[0], -cosine.gradient
+
+
+@loss(
+    predictions=EMBEDDING,
+    targets=EMBEDDING,
+    formula="(∑ᵢ |rᵢ|^ρ)^(1/ρ)",
+    gradient="sign(rᵢ)·(|rᵢ|/ℓ)^(ρ − 1)",
+    aliases=("minkowski_distance", "MinkowskiDistance", "lp_distance", "euclidean", alias("manhattan", power=1.0)),
+    reference="Deza and Deza (2009), Encyclopedia of Distances, doi:10.1007/978-3-642-00234-2",
+    properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
+    cost=IN_PAIRS,
+)
+def minkowski(
+    predictions: Array,
+    targets: Array,
+    *,
+    power: Annotated[float, Ge(1), Le(1000), Doc("The norm that measures distances: 2 Euclidean, 1 city block.")] = 2.0,
+) -> tuple[Array, Array]:
+    """The distance of a vector from its target: the root of what lp_loss sums, in the unit of the numbers.
+
+    Where a vector meets its target the gradient is 0, and so it is of a number that does.
+
+    Use when: positions or vectors are predicted and how far off they are counts, not its square: far ones pull no harder.
+    Avoid when: near the target a gentle slope is wanted, which mean_squared_error has; here it is of length 1 up to the end.
+    See also: lp_loss, mean_squared_error, cosine_similarity.
+    """
+    room = headroom(np.maximum(np.abs(predictions), np.abs(targets)))
+    apart = length_of(two_sum(predictions * room, -targets * room), power)
+    return (apart.value[0] / room)[:, 0], apart.slope[0]
 
 
 @loss(
@@ -160,7 +192,7 @@ def cosine_embedding(
     targets=SIGN,
     formula="x if y = 1, else max(0, m − x)",
     gradient="1 if y = 1, −1 if x ≤ m, else 0",
-    aliases=("HingeEmbeddingLoss", "hinge_embedding_loss"),
+    aliases=("HingeEmbeddingLoss", "hinge_embedding_loss", "EBGAN", "energy_based_gan"),
     equals=(equal("torch.nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)(predictions, targets)"),),
     reference="Mobahi, Collobert and Weston (2009), doi:10.1145/1553374.1553469",
     properties=CONVEX | DIFFERENTIABLE | BOUNDED_GRADIENT,

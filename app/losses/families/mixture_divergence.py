@@ -204,7 +204,7 @@ def alpha_divergence(
     targets=DISTRIBUTION,
     formula="½·∑ⱼ |pⱼ − yⱼ|",
     gradient="½·sign(pⱼ − yⱼ)",
-    aliases=("tv", "total_variation", "statistical_distance"),
+    aliases=("tv", "statistical_distance"),
     reference="Gibbs and Su (2002), doi:10.1111/j.1751-5823.2002.tb00178.x",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
 )

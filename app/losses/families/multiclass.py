@@ -144,6 +144,7 @@ FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softma
     reference="Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | PROPER,
     either_order=True,
+    counterpart="binary_cross_entropy",
 )
 def categorical_cross_entropy(
     predictions: Array,

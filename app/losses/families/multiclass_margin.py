@@ -132,6 +132,7 @@ def categorical_hinge(predictions: Array, targets: Index | Shares) -> tuple[Arra
     ),
     reference="Crammer and Singer (2001), JMLR 2, 265–292, https://www.jmlr.org/papers/v2/crammer01a.html",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    counterpart="hinge",
 )
 def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """Asks the true class to lead the best wrong one by 1: only these two are pulled, and no others.
@@ -155,6 +156,7 @@ def crammer_singer_hinge(predictions: Array, targets: Index | Shares) -> tuple[A
     reference="Weston and Watkins (1999), ESANN, https://www.esann.org/sites/default/files/proceedings/legacy/es1999-461.pdf",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost_of_shares=Cost(beyond={"n·k²": 80.0}),
+    counterpart="hinge",
 )
 def multi_margin(
     predictions: Array,
@@ -257,6 +259,7 @@ def _margins_of_shares(x: Array, shares: Shares, p: int, margin: float, weight: 
     ),
     reference="Collins (2002), doi:10.3115/1118693.1118694",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
+    counterpart="perceptron",
 )
 def multiclass_perceptron(predictions: Array, targets: Index | Shares) -> tuple[Array, Array, Second]:
     """How far the true class is behind the best: only mistakes pull, and any lead will do. Of a tie the first class is best.
@@ -292,6 +295,7 @@ def multiclass_perceptron(predictions: Array, targets: Index | Shares) -> tuple[
     reference="Martins and Astudillo (2016), arXiv:1602.02068",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
     cost=Cost(per_number=150.0, beyond={"n·k·log k": 5.0}),
+    counterpart="binary_sparsemax",
 )
 def sparsemax(predictions: Array, targets: Index | Shares) -> tuple[Array, Array]:
     """Cross-entropy's counterpart for the projection of scores onto probabilities: classes that are far behind get exactly 0.

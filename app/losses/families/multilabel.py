@@ -8,7 +8,7 @@ from annotated_types import Ge, Le, Lt
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.domains import Interval, Whole
+from app.domains import Whole
 from app.libraries import equal
 from app.losses.cost import IN_PAIRS, Cost
 from app.losses.encodings import BINARY, INDEX_LIST, LOGIT, MULTI_HOT, ON_BOTH_SIDES, SCORES, TOLD_LIST, UNIT, numbers, whole
@@ -27,7 +27,6 @@ from app.losses.loss import (
 )
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import headroom, row_sums
-from app.losses.numerics.running import shifted_exp
 from app.losses.numerics.stable import Array, sigmoid, sigmoid_slope, softplus
 from app.losses.numerics.wide import log, log1p, power, where, wide
 from app.losses.numerics.wide import sigmoid as sigmoid_wide
@@ -56,11 +55,11 @@ LABEL = Encoding(
 )
 
 
-def _draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+def draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.round(rng.integers(-60, 61, shape) * np.float64(0.05), 6)
 
 
-LABEL_LOGITS = numbers("logits", "the log-odds of each label", ON_BOTH_SIDES, _draw_logits, axes="n *d k", link=UNIT)
+LABEL_LOGITS = numbers("logits", "the log-odds of each label", ON_BOTH_SIDES, draw_logits, axes="n *d k", link=UNIT)
 
 
 def _format(name: str | None, encoding: Encoding) -> Case:
@@ -306,40 +305,6 @@ def coverage_error(predictions: Array, targets: Array, weights: Array | None = N
     lowest = np.where(counted == 0, np.inf, predictions).min(axis=1)
     reached = predictions >= lowest[:, None]
     return np.count_nonzero(reached, axis=1).astype(np.float64) if weights is None else (reached * weights).sum(axis=1), None
-
-
-LABEL_SCORES = numbers("label_scores", "a score for each label, above 0 if it is taken", Interval(), _draw_logits, axes="n *d k")
-
-
-@loss(
-    predictions=LABEL_SCORES,
-    targets=MULTI_HOT,
-    formula="ln(1 + ∑_(j ∉ Y) exp(sⱼ)) + ln(1 + ∑_(j ∈ Y) exp(−sⱼ))",
-    gradient="−exp(−sⱼ)/(1 + ∑_(i ∈ Y) exp(−sᵢ)) if j ∈ Y, else exp(sⱼ)/(1 + ∑_(i ∉ Y) exp(sᵢ))",
-    aliases=("ZLPR", "ZlprLoss", "zero_bounded_log_sum_exp"),
-    reference="Su, Murtadha, Pan, Hou, Sun, Huang, Wen and Liu (2022), arXiv:2208.02955",
-    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
-    weighs_rows=True,
-)
-def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
-    """Asks scores of true labels to lie above 0 and those of the others below, the worst of either first.
-
-    A label counts its weight in its sum.
-
-    Use when: samples have few of many labels, and a threshold of 0 shall decide without balancing the classes.
-    Avoid when: the probability of each label is wanted: scores of one sample hang together.
-    See also: multilabel_soft_margin, asymmetric_multilabel.
-    """
-    values, gradient = np.zeros(len(predictions)), np.zeros_like(predictions)
-    for holds, side in ((0.0, 1.0), (1.0, -1.0)):
-        scores = np.where(targets == holds, side * predictions, -np.inf)
-        shift = np.maximum(scores.max(axis=1, keepdims=True), 0.0)
-        powers = np.where(targets == holds, shifted_exp(np.where(targets == holds, scores, shift), shift), 0.0)
-        powers = powers if weights is None else powers * weights
-        rest, one = row_sums(powers)[:, None], np.exp(-shift)
-        values += (shift + np.where(shift == 0, np.log1p(rest), np.log(rest + one)))[:, 0]
-        gradient += side * powers / (rest + one)
-    return values, gradient
 
 
 @loss(

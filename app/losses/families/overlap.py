@@ -8,7 +8,8 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.losses.encodings import BINARY, LOGIT, PROBABILITY, SOFT_BINARY, mask_of
+from app.libraries import equal
+from app.losses.encodings import LOGIT, PROBABILITY, SOFT_BINARY, mask_of
 from app.losses.families.binary import binary_cross_entropy
 from app.losses.families.segmentation import (
     MASK,
@@ -24,15 +25,16 @@ from app.losses.families.segmentation import (
     SmoothDr,
     SmoothNr,
     layout_of,
-    overlap_of,
     smoothing_of,
 )
 from app.losses.inputs import when
-from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, Second, loss
+from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SYMMETRIC, Gradient, Second, loss
 from app.losses.numerics.masks import Formula, Masks, Slopes
-from app.losses.numerics.pairs import Pair, pair, pair_multiply, two_sum
+from app.losses.numerics.overlaps import overlap_of
+from app.losses.numerics.pairs import Pair, pair, pair_multiply
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
+from app.registry import alias
 
 
 def _through(formula: Formula, function: Callable[[Array], tuple[Array, Array]]) -> Formula:
@@ -56,7 +58,20 @@ def _through(formula: Formula, function: Callable[[Array], tuple[Array, Array]])
     formula=("1 − (TP + s)/(TP + FP + FN + s); TP = ∑ᵢ pᵢ·yᵢ; FP = ∑ᵢ pᵢ·(1 − yᵢ); FN = ∑ᵢ (1 − pᵢ)·yᵢ; p = σ(x) if from_logits"),
     gradient="h·((1 − ℓ)(yᵢ + (1 − yᵢ) − yᵢ) − yᵢ)/u; u = TP + FP + FN + s; h = pᵢ(1 − pᵢ) if from_logits, else 1",
     symbols={"i": "a position of the mask"},
-    aliases=("iou_seg", "soft_iou", "intersection_over_union", "JaccardLoss", "jaccard_loss"),
+    aliases=(
+        "iou_seg",
+        "soft_iou",
+        "intersection_over_union",
+        "jaccard_loss",
+        alias("JaccardLoss", from_logits=True, pool="batch"),
+    ),
+    equals=(
+        equal(
+            "segmentation_models_pytorch.losses.JaccardLoss('binary', smooth=smooth)(predictions[:, None], targets[:, None])",
+            from_logits=True,
+            pool="batch",
+        ),
+    ),
     reference="Rahman and Wang (2016), doi:10.1007/978-3-319-50835-1_22",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE,
     weighs_rows=True,
@@ -195,8 +210,23 @@ def log_cosh_dice(
         "j": "counts the positions",
         "k": "how many positions there are",
     },
-    aliases=("combo", "combo_loss", "dice_bce", "dice_ce", "DiceCELoss"),
-    reference="Taghanaki et al. (2019), doi:10.1016/j.compmedimag.2019.04.005",
+    aliases=(
+        "combo",
+        "combo_loss",
+        "dice_bce",
+        alias("dice_ce", from_logits=True, smooth=1e-5),
+        alias("DiceCELoss", from_logits=True, smooth=1e-5),
+    ),
+    equals=tuple(
+        equal(
+            f"monai.losses.{name}(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, lambda_dice=dice_weight, "
+            "lambda_ce=entropy_weight)(predictions[:, None], targets[:, None])",
+            from_logits=True,
+            smooth=1e-5,
+        )
+        for name in ("DiceCELoss", "dice_ce")
+    ),
+    reference="Taghanaki et al. (2019), arXiv:1805.02798",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     weighs_rows=True,
 )
@@ -233,47 +263,3 @@ def bce_dice(
 
 def _sum(a: float, x: Array, b: float, y: Array) -> Array:
     return (a * x if a else np.zeros_like(x)) + b * y
-
-
-@loss(
-    predictions=mask_of(LOGIT),
-    targets=mask_of(BINARY),
-    formula="∑ᵢ v(i)·max(0, e(i)); e(i) = 1 − (2yᵢ − 1)·xᵢ",
-    gradient="−(2yᵢ − 1)·v(i) if e(i) > 0, else 0; e(i) = 1 − (2yᵢ − 1)·xᵢ",
-    symbols={
-        "i": "a position of the mask",
-        "v": "what intersection over union loses when this position is wrong besides all that are further off",
-    },
-    aliases=("lovasz", "LovaszHingeLoss", "lovasz_hinge_loss"),
-    reference="Berman, Rannen Triki and Blaschko (2018), arXiv:1705.08790",
-    properties=DIFFERENTIABLE | CONVEX | NON_NEGATIVE,
-    weighs_rows=True,
-)
-def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
-    """The hinge of every pixel, weighed by what it costs in intersection over union: the convex hull of that loss.
-
-    Each mask by itself, as per_image elsewhere. Where several positions are equally far off, the first comes first; at an error
-    of 0 the slope is 0.
-
-    Use when: IoU of masks is what counts, and a network is fine-tuned from a cross-entropy.
-    Avoid when: probabilities are wanted; or masks are empty, where only the worst pixel pulls.
-    See also: jaccard, hinge, dice.
-    """
-    scores, y = predictions.reshape(len(predictions), -1), targets.reshape(len(targets), -1)
-    size_of = np.ones_like(y) if weights is None else weights.reshape(y.shape)
-    side = 2.0 * y - 1.0
-    errors, rest = two_sum(-side * scores, 1.0)
-    order = np.lexsort((-rest, -errors), axis=1)
-    true, share = np.take_along_axis(y, order, axis=1), np.take_along_axis(size_of, order, axis=1)
-    size = row_sums(y * size_of)[:, None]
-    shared = np.maximum(size - np.cumsum(true * share, axis=1), 0.0)
-    union = size + np.cumsum((1.0 - true) * share, axis=1)
-    before = union - (1.0 - true) * share
-    lost = np.divide(shared * share, union * before, out=np.zeros_like(union), where=before > 0)
-    lost = np.where(true == 1, np.divide(share, union, out=np.zeros_like(union), where=union > 0), lost)
-    lost[(size == 0) & (before == 0) & (share > 0)] = 1.0  # of an empty mask the first false alarm costs all
-    weight = np.empty_like(lost)
-    np.put_along_axis(weight, order, lost, axis=1)
-    pulls = (errors > 0) | ((errors == 0) & (rest > 0))
-    values = row_sums(np.where(pulls, errors * weight, 0.0))
-    return values, np.where(pulls, -side * weight, 0.0).reshape(predictions.shape)

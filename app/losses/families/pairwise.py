@@ -66,7 +66,6 @@ def _divided(predictions: Array, targets: Array, divide_by: str, cost: PairCost)
         "RankNetLoss",
         "pairwise_logistic_loss",
         "PairwiseLogisticLoss",
-        "rank:pairwise",
         alias("rankNet", divide_by="nothing"),
     ),
     reference="Burges et al. (2005), doi:10.1145/1102351.1102363",

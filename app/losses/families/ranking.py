@@ -10,7 +10,7 @@ from typing_extensions import Doc
 from app.libraries import EACH, equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import GRADES, ITEM_SCORES, LIST_SCORES, REAL, RELEVANCE, SIGN
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Seconds, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Second, Seconds, loss
 from app.losses.numerics.lists import present
 from app.losses.numerics.logit import logit, plus, times
 from app.losses.numerics.means import QUADRATIC
@@ -26,10 +26,10 @@ from app.losses.numerics.pairs import (
     pair_sum,
     two_sum,
 )
-from app.losses.numerics.rows import log_softmax_pair, row_sums
+from app.losses.numerics.rows import log_softmax_pair, row_sums, softmax_variance
 from app.losses.numerics.running import exp_of
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
-from app.losses.numerics.stable import Array, power_of_two, sigmoid, softplus
+from app.losses.numerics.stable import Array, power_of_two, sigmoid, sigmoid_slope, softplus
 from app.registry import alias
 
 
@@ -70,7 +70,16 @@ def margin_ranking(
     formula="softplus(m − (a − b))",
     gradient="∂ℓ/∂a = −σ(m − (a − b)); ∂ℓ/∂b = σ(m − (a − b))",
     symbols={"a": "the score of the winner", "b": "the score of the loser"},
-    aliases=("bpr", "BPR", "bayesian_personalized_ranking", "PairLogit", "pair_logit", "reward_model_loss"),
+    aliases=(
+        "bpr",
+        "BPR",
+        "bayesian_personalized_ranking",
+        "PairLogit",
+        "pair_logit",
+        "reward_model_loss",
+        "relativistic_gan",
+        "RSGAN",
+    ),
     equals=(equal("trl.RewardConfig()", caveat="TRL takes a margin for each pair from a column of the data."),),
     reference="Bradley and Terry (1952), doi:10.2307/2334029",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
@@ -124,7 +133,7 @@ def margin_mse(positive: Array, negative: Array, targets: Array) -> tuple[Array,
     reference="Bruch et al. (2019), doi:10.1145/3341981.3344221",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
 )
-def ranking_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def ranking_softmax(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """Raises the scores of a list's relevant items above all others, each as much as it is relevant.
 
     Relevances are weights: twice as large ones make the loss twice as large. An item that a shorter list has not has the
@@ -136,7 +145,7 @@ def ranking_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
     """
     scale = power_of_two(row_sums(targets))[:, None]  # exactly; of a large sum, only the product with it may overflow
     values, gradient = softmax_cross_entropy(predictions, Shares.of_rows(targets / scale))
-    return values * scale[:, 0], gradient * scale
+    return values * scale[:, 0], gradient * scale, lambda: row_sums(targets)[:, None] * softmax_variance(predictions)
 
 
 @loss(
@@ -149,7 +158,7 @@ def ranking_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
     reference="Cao et al. (2007), doi:10.1145/1273496.1273513",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
-def listnet(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def listnet(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     """The cross-entropy of two chances of being first: those by the scores of a list, and those by its relevances.
 
     An item that a shorter list has not has −Infinity for its score and for its relevance.
@@ -164,7 +173,8 @@ def listnet(predictions: Array, targets: Array) -> tuple[Array, Array]:
         high, low = logarithms
         return pair_exp((high[rows], low[rows]))
 
-    return softmax_cross_entropy(predictions, Shares(pair_exp(logarithms)[0], unrounded))
+    values, gradient = softmax_cross_entropy(predictions, Shares(pair_exp(logarithms)[0], unrounded))
+    return values, gradient, lambda: softmax_variance(predictions)
 
 
 def _relevance(targets: Array, *, divide_by_relevance: bool = False, **_parameters: object) -> Array | None:
@@ -190,7 +200,7 @@ def query_softmax(
     divide_by_relevance: Annotated[
         bool, Doc("Whether the mean divides by the relevance of all items, as CatBoost does, instead of the number of lists.")
     ] = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """As ranking_softmax, with scores multiplied by a factor first, and a mean for each unit of relevance if wanted.
 
     An item that a shorter list has not has the score −Infinity and the relevance 0.
@@ -210,7 +220,14 @@ def query_softmax(
     values = row_sums(np.where(others > 0, -others * lead[0], 0.0)) + relevance * np.log1p(rest)
     gradient = (powers / (1.0 + rest)[:, None]) * relevance[:, None] - targets
     gradient[index] = (remaining - targets[index] * rest) / (1.0 + rest)
-    return values, beta * gradient
+
+    def second() -> Array:
+        share = powers / (1.0 + rest)[:, None]
+        bend = share * (1.0 - share)
+        bend[index] = rest / np.square(1.0 + rest)
+        return beta * (beta * (relevance[:, None] * bend))
+
+    return values, beta * gradient, second
 
 
 def _items(targets: Array, **_parameters: object) -> Array:
@@ -279,7 +296,7 @@ def pointwise_sigmoid(
     divide_by_items: Annotated[
         bool, Doc("Whether the loss of a list is divided by how many items it has, by which its mean counts among others.")
     ] = True,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Asks of each item by itself whether it is relevant: the cross-entropy of the sigmoid of its score, from grade 1 on.
 
     Grades between 0 and 1 are chances to be relevant. An item that a shorter list has not has the grade −Infinity.
@@ -292,4 +309,5 @@ def pointwise_sigmoid(
     many = np.where(divide_by_items, there.sum(axis=1), 1.0)
     costs = relevant * softplus(-predictions) + (1.0 - relevant) * softplus(predictions)
     pulls = (1.0 - relevant) * sigmoid(predictions) - relevant * sigmoid(-predictions)
-    return row_sums(np.where(there, costs, 0.0)) / many, np.where(there, pulls, 0.0) / many[:, None]
+    values, gradient = row_sums(np.where(there, costs, 0.0)) / many, np.where(there, pulls, 0.0) / many[:, None]
+    return values, gradient, lambda: np.where(there, sigmoid_slope(predictions), 0.0) / many[:, None]

@@ -12,8 +12,10 @@ import numpy as np
 from annotated_types import Ge, Le
 from typing_extensions import Doc
 
+from app.domains import Interval
 from app.libraries import EACH, equal
-from app.losses.encodings import REAL
+from app.losses.cost import Cost
+from app.losses.encodings import REAL, numbers, steps
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     DIFFERENTIABLE,
@@ -24,6 +26,7 @@ from app.losses.loss import (
     Second,
     loss,
 )
+from app.losses.numerics.normaliser import normaliser
 from app.losses.numerics.pairs import (
     constant,
     difference,
@@ -37,6 +40,13 @@ from app.losses.numerics.pairs import (
 )
 from app.losses.numerics.residuals import FAR, Scale, one_less, scaled, squared
 from app.losses.numerics.stable import LOG_2, Array
+from app.losses.numerics.wide import NEAR, exp, expm1, log, log1p, where, wide
+
+PLACE = numbers("place", "a number within ±1e100", Interval(-1e100, 1e100), steps(-4, 8))
+SPREAD = numbers("spread", "a scale, from 1e-50 to 1e50", Interval(1e-50, 1e50), steps(0.2, 6))
+ROBUSTNESS = numbers(
+    "robustness", "a shape, from 0 for heavy tails to 1.999 for nearly normal ones", Interval(0.0, 1.999), steps(0.1, 1.9)
+)
 
 
 @loss(
@@ -194,6 +204,58 @@ def barron(
         return np.where(far, (alpha - 1.0) * (2.0 - alpha) * (root / half / 2.0) * (root / half / 2.0), bend)
 
     return values, gradient, second
+
+
+@loss(
+    predictions={"location": PLACE, "alpha": ROBUSTNESS, "scale": SPREAD},
+    targets=PLACE,
+    formula=("ln(1 + ½z²) + ln s + ln Z if α = 0, else b/α·((z²/b + 1)^(½α) − 1) + ln s + ln Z; z = (y − m)/s; b = 2 − α"),
+    gradient=(
+        "∂ℓ/∂m = −z/s·(z²/b + 1)^(½α − 1); ∂ℓ/∂α = ∂ρ/∂α + ∂Z/∂α/Z; ∂ℓ/∂s = (1 − z²·(z²/b + 1)^(½α − 1))/s; "
+        "z = (y − m)/s; b = 2 − α"
+    ),
+    symbols={
+        "m": "the predicted location",
+        "α": "the predicted shape",
+        "s": "the predicted scale",
+        "ρ": "the loss without both logarithms",
+        "Z": "the integral of exp(−ρ) over all z",
+    },
+    aliases=("adaptive_robust", "AdaptiveLossFunction", "nllfun"),
+    reference="Barron (2019), arXiv:1701.03077",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=Cost(per_number=3000.0),
+)
+def barron_nll(location: Array, alpha: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    """barron as a likelihood, whose shape and scale are predicted too: what a robust shape saves on outliers, it costs elsewhere.
+
+    The shape is 0 for heavy tails (cauchy) up to 1.999 for nearly normal ones. Without the normaliser, the least shape would
+    always win.
+
+    Use when: how many outliers there are is not known, or differs from sample to sample, and is to be learned with the rest.
+    Avoid when: the shape is known: barron with that shape has the same gradient to the location, and costs far less.
+    See also: barron, student_t_nll, laplace_nll, cauchy.
+    """
+    b = 2.0 - wide(alpha)
+    residual = wide(targets) - location
+    z = residual / scale
+    share = z * z / b
+    level = log1p(share)
+    q = level * alpha * 0.5
+    grown, kept = expm1(q), -expm1(-level)  # of the power of 1 + z²/b, and what z²/b has of that
+    small = q.high < NEAR
+    first = where(small, 1.0 + q * (0.5 + q * (wide(1.0) / 6.0 + q / 24.0)), grown / where(small, 1.0, q))  # (e^q − 1)/q
+    cost = b * level * 0.5 * first
+    steep = exp(q - level) / scale
+    level_of_all, turn = normaliser(alpha)
+    values = cost + log(scale) + level_of_all
+    second = where(
+        small, 0.5 + q * (wide(1.0) / 3.0 + q * (0.125 + q / 30.0)), (q * (1.0 + grown) - grown) / where(small, 1.0, q * q)
+    )
+    power = 1.0 + grown
+    of_shape = level * level * 0.5 * second - 0.5 * power * (level - kept)
+    of_scale = (1.0 - b * power * kept) / scale
+    return values.high, (-(z * steep).high, (of_shape + turn).high, of_scale.high)
 
 
 @loss(

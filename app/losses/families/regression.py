@@ -114,7 +114,7 @@ def lp_loss(
 
     Use when: squares heed outliers too much and absolute values too little: powers such as 1.5; or large errors are to rule.
     Avoid when: the power is above 2 and targets hold outliers: a single one then rules the fit.
-    See also: mean_squared_error, mean_absolute_error, barron.
+    See also: mean_squared_error, mean_absolute_error, barron, minkowski.
     """
     residual, error = difference(predictions, targets)
     size, side = np.abs(residual), sign(residual)

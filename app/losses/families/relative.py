@@ -352,11 +352,12 @@ def relative_squared_error(predictions: Array, targets: Array) -> tuple[Array, P
     aliases=("nrmse", "NRMSE", "NormalizedRootMeanSquaredError", alias("cvrmse_std", normalization="std")),
     equals=(
         equal(
-            "torchmetrics.functional.normalized_root_mean_squared_error(predictions, targets, normalization='std')",
-            normalization="std",
+            "torchmetrics.functional.normalized_root_mean_squared_error(predictions, targets, normalization=normalization)",
+            encodings={"targets": "positive"},
+            caveat="Of targets whose mean is below 0 it is negative there.",
         ),
     ),
-    reference="Armstrong and Collopy (1992), doi:10.1016/0169-2070(92)90008-W",
+    reference="Moriasi et al. (2007), doi:10.13031/2013.23153",
     properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | ZERO_AT_TARGET,
     coupling="batch",
     mean=QUADRATIC,

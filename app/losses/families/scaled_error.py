@@ -15,7 +15,7 @@ from app.libraries import EACH, equal
 from app.losses.cost import Cost
 from app.losses.encodings import DISTRIBUTION, GRADE, numbers, steps
 from app.losses.families.mixture_divergence import from_the_end
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, Second, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, Second, Seconds, loss
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.rows import flat_index, headroom, row_sums
 from app.losses.numerics.stable import Array, power_of_two, sign
@@ -143,7 +143,7 @@ def mean_scaled_interval_score(
     *,
     alpha: Annotated[float, Ge(1e-3), Lt(1), Doc("Share of steps that may lie outside: 0.05 for an interval of 95 %.")] = 0.05,
     season: Season = 1,
-) -> tuple[Array, tuple[Array, Array]]:
+) -> tuple[Array, tuple[Array, Array], Seconds]:
     """The interval score of a series in units of its naive error, as in the M4 competition.
 
     Use when: intervals of series of different sizes are compared by one number.
@@ -162,7 +162,8 @@ def mean_scaled_interval_score(
     apart = np.where(np.isnan(apart), np.inf, apart)
     values = np.where(np.isfinite(score), _in_units(score, size, unit, room), apart)
     slopes = np.where(below > 0, outside - 1.0, -1.0) / k, np.where(above > 0, 1.0 - outside, 1.0) / k
-    return values[:, 0], (_in_units(slopes[0], size, unit), _in_units(slopes[1], size, unit))
+    gradient = _in_units(slopes[0], size, unit), _in_units(slopes[1], size, unit)
+    return values[:, 0], gradient, lambda: (np.zeros_like(gradient[0]), np.zeros_like(gradient[1]))
 
 
 @loss(

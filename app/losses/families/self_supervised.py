@@ -27,6 +27,7 @@ from app.losses.numerics.pairs import (
 )
 from app.losses.numerics.similarities import Flags, beside, over_rows
 from app.losses.numerics.stable import Array, exact_sum
+from app.registry import alias
 
 OF_COLUMNS = Cost(per_number=150.0, beyond={"d²": 500.0, "n·d²": 6.0})
 
@@ -63,7 +64,14 @@ def _of_batch(n: int, value: float, slopes: Callable[[], tuple[Array, Array]]) -
         "b": "the correlation, over the samples of the batch, of a column of the first view and one of the second",
         "λ": "what two different columns count",
     },
-    aliases=("BarlowTwinsLoss", "barlow"),
+    aliases=("barlow", alias("BarlowTwinsLoss", unbiased=True)),
+    equals=(
+        equal(
+            "monai.losses.BarlowTwinsLoss(lambd=redundancy)(first, second)",
+            unbiased=True,
+            caveat="MONAI adds 1e-6 to each deviation.",
+        ),
+    ),
     reference="Zbontar et al. (2021), arXiv:2103.03230",
     properties=DIFFERENTIABLE | NON_NEGATIVE,
     coupling="batch",

@@ -9,20 +9,26 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
-from app.errors import Fault, InvalidParameter
+from app.domains import Interval
+from app.errors import Fault, InvalidArray, InvalidParameter
 from app.libraries import EACH, equal
 from app.losses.cost import Cost
-from app.losses.encodings import LOG_PROBABILITIES, LOGITS, PADDED_INDEX
+from app.losses.encodings import LOG_PROBABILITIES, LOGITS, PADDED_INDEX, SHARES, numbers, steps
 from app.losses.inputs import Case, Choice, Encoding, Numbers, Place, Reading, Sizes, when
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
 from app.losses.numerics.alignments import Alignments
+from app.losses.numerics.lattices import Lattice, Steps
 from app.losses.numerics.limits import NEAR
 from app.losses.numerics.pairs import Pair, difference, pair
+from app.losses.numerics.rows import log_softmax_pair
 from app.losses.numerics.stable import Array
+from app.losses.numerics.wide import Wide
 from app.losses.parameters import PER_SAMPLE
 from app.registry import alias
 
 Lengths: TypeAlias = Sequence[int] | None
+ROWS = 2**15
+"""Numbers of rows of classes that are looked at at a time."""
 
 
 def _beyond(name: str, lengths: Sequence[int], array: Numbers, place: Place) -> NDArray[np.bool_]:
@@ -46,7 +52,8 @@ def _up_to(encoding: Encoding, lengths: Sequence[int]) -> Encoding:
 
     def read(array: Numbers, place: Place) -> Reading:
         beyond = _beyond("input_lengths", lengths, array, place)
-        return encoding.read(np.where(beyond[..., None], array.dtype.type(-np.log(array.shape[2])), array), place)
+        beyond = beyond.reshape(*beyond.shape, *(1,) * (array.ndim - 2))
+        return encoding.read(np.where(beyond, array.dtype.type(-np.log(array.shape[-1])), array), place)
 
     return replace(encoding, read=read)
 
@@ -252,3 +259,103 @@ def _difference(softmax: Array, posterior: Array) -> Array:
     np.put_along_axis(difference, top, 0.0, axis=2)
     np.put_along_axis(difference, top, -difference.sum(axis=2, keepdims=True), axis=2)
     return difference
+
+
+# --- transducers ----------------------------------------------------------------------------------------------------------
+
+
+def _draw_joined(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    """As many nodes along the labels as LABELS draws, and one."""
+    return FINITE.draw(rng, replace(sizes, n=sizes.n * (sizes.k + 2) * 3)).reshape(sizes.n, sizes.k + 2, 3, sizes.k)
+
+
+FINITE = numbers(
+    "joined",
+    "one logit for each class at each frame, after each number of labels, within ±1e100: u is one more than there are labels",
+    Interval(-1e100, 1e100),
+    steps(-3, 3),
+    axes="n k",
+    link=SHARES,
+)
+JOINED = replace(FINITE, axes=("n t u k",), draw=_draw_joined)
+LENGTH_OF_INPUT: TypeAlias = Annotated[
+    list[Annotated[int, Ge(1)]] | None, PER_SAMPLE, Doc("Frames of each sequence, later ones are padding; null: all frames.")
+]
+
+
+@loss(
+    predictions=_Frames((Case("", lambda _, __: True, JOINED),)),
+    targets=LABELS,
+    formula="−ln ∑ₐ ∏ₗ p(t(l), u(l), aₗ); p(t, u, j) = softmax(x)",
+    gradient="p(t, u, j)·∑ₗ γ(t, u, l) − γ(t, u, j)",
+    symbols={
+        "a": "a way: labels in their order, and a blank for each frame, the last one at its end",
+        "l": "a step of it",
+        "t": "a frame: how many blanks stand before the step",
+        "u": "how many labels stand before the step",
+        "j": "a class",
+        "p": "the probability of a class at a frame after so many labels",
+        "γ": "the probability, given the labels, that this step is taken there",
+    },
+    aliases=("RNNTLoss", "rnnt_loss", "rnnt", "transducer", "RNNT"),
+    reference="Graves (2012), arXiv:1211.3711",
+    properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    cost=Cost(per_number=200.0, beyond={"t": 1e5, "n·t·u": 3000.0}),
+)
+def rnn_t(
+    predictions: Array,
+    targets: NDArray[np.int64],
+    *,
+    blank: Annotated[int, Ge(0), Doc("The class that stands for the next frame.")] = 0,
+    input_lengths: LENGTH_OF_INPUT = None,
+    target_lengths: Annotated[
+        list[Annotated[int, Ge(0)]] | None,
+        PER_SAMPLE,
+        Doc("Labels of each sequence, later ones are padding; null: those up to the first −1."),
+    ] = None,
+) -> tuple[Array, Pullback]:
+    """Negative log-probability that a transducer says the labels, at whatever frames: as ctc, and each label knows the others.
+
+    Predictions have shape (n, t, s + 1, k), labels (n, s) with −1 after the last one of a shorter sequence. At a frame after so
+    many labels a class is either the next label or the blank, which leads to the next frame. Log-probabilities may be sent as
+    well: the softmax leaves them as they are.
+
+    Use when: labels are said while frames still come, as in streaming recognition of speech, and depend on those before.
+    Avoid when: sequences are long: there are logits for each frame, each label and each class (ctc needs none for labels).
+    See also: ctc, sequence_cross_entropy.
+    """
+    n, t, u, k = predictions.shape
+    if u != targets.shape[1] + 1:
+        message = f"predictions have u = {u}, and targets {targets.shape[1]} labels: u is one more than there are labels"
+        raise InvalidArray([Fault(("predictions",), "shape_mismatch", message)])
+    labels = (targets >= 0).sum(axis=1)
+    frames = np.full(n, t) if input_lengths is None else np.asarray(input_lengths, np.int64)
+    spoken = np.concatenate((np.maximum(targets, 0), np.zeros((n, 1), np.int64)), axis=1)  # beyond the labels, anything
+    rows, classes = predictions.reshape(-1, k), np.broadcast_to(spoken[:, None], (n, t, u)).reshape(-1)
+    step = max(1, ROWS // k)
+    chances = [np.empty((2, len(rows))) for _ in range(2)]
+    for start in range(0, len(rows), step):
+        some = slice(start, start + step)
+        logarithms = log_softmax_pair(rows[some])
+        for chance, which in zip(chances, (np.full_like(classes[some], blank), classes[some]), strict=True):
+            for part, given in zip(chance, logarithms, strict=True):
+                part[some] = np.take_along_axis(given, which[:, None], axis=1)[:, 0]
+    forward, up = (Wide(chance[0].reshape(n, t, u), chance[1].reshape(n, t, u)) for chance in chances)
+    lattice = Lattice(Steps(forward, up), frames, labels)
+
+    def pullback(weights: Array) -> Array:
+        gradient = np.empty_like(rows)
+        for sample in range(n):
+            taken = [share.reshape(-1) for share in lattice.shares(sample)]
+            for start in range(0, t * u, step):
+                some = slice(start, min(start + step, t * u))
+                place = slice(sample * t * u + some.start, sample * t * u + some.stop)
+                number = np.arange(some.stop - some.start, dtype=np.int64)
+                pull = np.exp(log_softmax_pair(rows[place])[0]) * (taken[0] + taken[1])[some, None]
+                pull[number, blank] -= taken[0][some]
+                pull[number, classes[place]] -= taken[1][some]
+                gradient[place] = pull
+        weight = weights[:, None, None, None]
+        return np.where(weight == 0, 0.0, weight * gradient.reshape(predictions.shape))
+
+    return np.maximum(-lattice.total.high, 0.0), pullback

@@ -11,7 +11,9 @@ from app.libraries import EACH, equal
 from app.losses.cost import IN_PAIRS, Cost
 from app.losses.encodings import POSITIVE, PROBABILITY, REAL, numbers, steps
 from app.losses.loss import DIFFERENTIABLE, SMOOTH, Seconds, loss
+from app.losses.numerics.bessel import bessel
 from app.losses.numerics.gamma import HALF_LOG_2_PI, digamma, log_gamma
+from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.stable import Array
 from app.losses.numerics.wide import NEAR, Wide, exp, expm1, log, log1p, log_softmax, standardised, where, wide
 
@@ -248,3 +250,36 @@ def gaussian_mixture_nll(logits: Array, mean: Array, scale: Array, targets: Arra
     pull = own * z / scale
     spread = own * (1.0 - z * z) / scale
     return values.high[:, 0], ((exp(shares) - own).high, -pull.high, spread.high)
+
+
+@loss(
+    predictions={"mean": ANGLE, "concentration": CONCENTRATION},
+    targets=ANGLE,
+    formula="ln(2π·I(0, κ)) − κ + 2κ·(sin(½(y − m)))²",
+    gradient="∂ℓ/∂m = κ·sin(m − y); ∂ℓ/∂κ = 2(sin(½(y − m)))² − 1 + I(1, κ)/I(0, κ)",
+    symbols={
+        "m": "the predicted angle",
+        "κ": "the predicted concentration",
+        "I": "the modified Bessel function of the first kind, of an order and a number",
+    },
+    aliases=("VonMisesNLL", "von_mises", "circular_nll"),
+    equals=(equal("-torch.distributions.VonMises(mean, concentration).log_prob(targets)", reductions=EACH),),
+    reference="Prokudin, Gehler and Nowozin (2018), arXiv:1805.03430",
+    properties=DIFFERENTIABLE | SMOOTH,
+    cost=Cost(per_number=300.0),
+)
+def von_mises_nll(mean: Array, concentration: Array, targets: Array) -> tuple[Array, tuple[Array, Array]]:
+    """Fits an angle and how sure it is: a whole turn off is right again. The normal distribution of the circle.
+
+    Use when: headings, phases or times of day are predicted, of which 359° and 1° are neighbours.
+    Avoid when: angles have several likely directions; or rotations are of space, not of a plane.
+    See also: gaussian_nll, cosine_similarity.
+    """
+    turn, rest = two_sum(targets, -mean)
+    half, low = 0.5 * turn, 0.5 * rest
+    sine = np.sin(half) + low * np.cos(half)
+    cosine = np.cos(half) - low * np.sin(half)
+    scaled, missing = bessel(concentration)
+    away = 2.0 * sine * sine
+    value = np.log(2.0 * np.pi * scaled) + concentration * away
+    return value, (-2.0 * concentration * sine * cosine, away - missing)

@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 from typing_extensions import Doc
 
 from app.domains import Interval
-from app.libraries import equal
+from app.libraries import EACH, equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import numbers, steps
 from app.losses.families.deviance import gamma_deviance, poisson_deviance
@@ -36,7 +36,10 @@ def _halved(of: Returned, shape: tuple[int, ...]) -> tuple[Array, Array, Second]
     formula="∑ⱼ (yⱼ ln(yⱼ/pⱼ) − yⱼ + pⱼ)",
     gradient="1 − yⱼ/pⱼ",
     aliases=("i_divergence", "convex_kl", "convex_kl_divergence", "unnormalised_kl", "beta_divergence_1"),
-    equals=(equal("sklearn.decomposition._nmf._beta_divergence(targets, predictions, np.eye(k), 1)", reductions=("sum",)),),
+    equals=(
+        equal("sklearn.decomposition._nmf._beta_divergence(targets, predictions, np.eye(k), 1)", reductions=("sum",)),
+        equal("optax.losses.convex_kl_divergence(jnp.log(predictions), targets)", reductions=EACH),
+    ),
     reference="Csiszár (1991), doi:10.1214/aos/1176348385; Lee and Seung (1999), doi:10.1038/44565",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | ZERO_AT_TARGET,
 )

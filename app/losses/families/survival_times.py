@@ -38,6 +38,13 @@ from app.losses.numerics.stable import Array, sigmoid, sign, softplus
         "F": "the probability of all below",
     },
     aliases=("survival:aft", "aft-nloglik", "aft", "accelerated_failure_time"),
+    equals=(
+        equal(
+            "xgboost.XGBModel(objective='survival:aft', eval_metric='aft-nloglik', aft_loss_distribution=distribution)",
+            differs_at=("saturated",),
+            caveat="XGBoost keeps densities and probabilities above 1e-12.",
+        ),
+    ),
     reference="Wei (1992), doi:10.1002/sim.4780111409",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH,
     cost=IN_PAIRS,

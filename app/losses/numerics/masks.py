@@ -44,6 +44,8 @@ class Layout(NamedTuple):
     """The first class that counts."""
     activation: str
     pooled: bool
+    together: bool = False
+    """Whether the masks of a sample's classes, one after the other, are one row, and have one loss."""
 
     def apply(
         self, formula: Formula, predictions: Array, targets: Array, weights: Array | None
@@ -57,16 +59,16 @@ class Layout(NamedTuple):
         of_positions = targets.ndim < predictions.ndim
         y = self._rows(self._of_classes(targets, of_positions))
         losses, slope, exact = formula(masks, y, None if weights is None else self._rows(self._spread(weights, of_positions)))
-        classes = self.k - self.first
-        slope = self._back(slope / classes if classes > 1 else slope, grid.shape)
+        parts = 1 if self.together else self.k - self.first
+        slope = self._back(slope / parts if parts > 1 else slope, grid.shape)
         if seen is None:
             slopes = slope * (p * rest) if self.activation else slope
         else:
             slopes = self._through_softmax(seen, grid, slope, exact)
         slopes = slopes.reshape(predictions.shape)
         if not self.pooled:
-            return row_sums(losses.reshape(self.m, classes)) / classes, slopes
-        return np.full(self.m, losses.sum() / classes), lambda pulls: slopes * pulls.sum()
+            return row_sums(losses.reshape(self.m, parts)) / parts, slopes
+        return np.full(self.m, losses.sum() / parts), lambda pulls: slopes * pulls.sum()
 
     def _probabilities(self, grid: Array) -> tuple[Array, Array]:
         return (sigmoid(grid), sigmoid(-grid)) if self.activation else (grid, 1.0 - grid)
@@ -100,14 +102,14 @@ class Layout(NamedTuple):
 
     def _through_softmax(self, seen: Columns, grid: Array, slope: Array, exact: Slopes) -> Array:
         """p·(slope − ∑ p·slope) over the classes of each position."""
-        x, classes = grid.reshape(-1, self.k), self.k - self.first
+        x, parts = grid.reshape(-1, self.k), 1 if self.together else self.k - self.first
 
         def unrounded(positions: Rows, columns: ExactColumns) -> Pair:
             samples = np.zeros(self.m, np.bool_)
             samples[positions // grid.shape[1]] = True
-            rows = np.ones(classes, np.bool_) if self.pooled else np.repeat(samples, classes)
+            rows = np.ones(parts, np.bool_) if self.pooled else np.repeat(samples, parts)
             high, low = (self._filled(part, rows, grid.shape)[positions] for part in exact(rows))
-            share = pair_divide((high, low), constant(float(-classes)))
+            share = pair_divide((high, low), constant(float(-parts)))
             return pair_multiply(columns.p, share)
 
         return seen.gradient(x, -seen.p * slope.reshape(x.shape), unrounded, ROUNDINGS if self._few(grid) else 0.0)
@@ -134,7 +136,8 @@ class Layout(NamedTuple):
         """(m, r, k) as one row for each mask, of the classes that count."""
         turned = grid[..., self.first :].transpose((2, 0, 1) if self.pooled else (0, 2, 1))
         turned = turned if turned.flags.c_contiguous else turned.copy()  # sums depend on how numbers lie
-        return turned.reshape(self.k - self.first if self.pooled else -1, turned.shape[-1] * (self.m if self.pooled else 1))
+        samples, parts = 1 if self.pooled else self.m, 1 if self.together else self.k - self.first
+        return turned.reshape(samples * parts, -1)
 
     def _back(self, rows: Array, shape: tuple[int, ...]) -> Array:
         """Rows as (m, r, k), 0 for a class that does not count."""

@@ -4,7 +4,7 @@ A loss says what a tile of similarities (a, m) costs, row by row, and how that c
 taken, as pairs, a tile at a time, and what the tiles pull is put together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -12,17 +12,32 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.numerics.pairs import Pair, pair, pair_add, pair_divide, pair_multiply, pair_sqrt, pair_sum, two_product
-from app.losses.numerics.products import PAIRS_KEPT, Slices, products, slices_of, tiles
+from app.losses.numerics.pairs import (
+    Pair,
+    difference,
+    pair,
+    pair_add,
+    pair_divide,
+    pair_multiply,
+    pair_sqrt,
+    pair_sum,
+    two_product,
+)
+from app.losses.numerics.products import PAIRS_AT_ONCE, PAIRS_KEPT, Slices, products, slices_of, tiles
 from app.losses.numerics.running import exp_of, gap
 from app.losses.numerics.stable import Array, power_of_two
+from app.losses.numerics.vectors import length_of
 
 MOST = float(np.finfo(np.float64).max)
 OfRows: TypeAlias = Callable[[slice, Pair], tuple[Array, Array]]
 """(rows, similarities (a, m)) -> the losses of these rows (a,) and their derivatives to the similarities (a, m)."""
 Flags: TypeAlias = NDArray[np.bool_]
+Places: TypeAlias = NDArray[np.intp]
 ROUNDING = 2.0**-90
 """A squared distance that is so much less than the squares it is the difference of is their rounding: it counts as 0."""
+
+CLOSE = 1 / 16
+"""Vectors that are so much less apart than they are long are subtracted one by one."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +137,39 @@ class Distances:
         square = pair_add(both, (-2.0 * high, -2.0 * low))
         apart = square[0] > ROUNDING * both[0]
         distance = pair_sqrt((np.where(apart, square[0], 0.0), np.where(apart, square[1], 0.0)))
-        return distance[0] * unit, distance[1] * unit
+        found = distance[0] * unit, distance[1] * unit
+        for one, other in self._close(rows, found[0]):  # of whose squares little is left
+            length = length_of(difference(self.whole[rows][one], self.whole[other]), 2.0).value
+            found[0][one, other], found[1][one, other] = length[0][:, 0], length[1][:, 0]
+        return found
+
+    @cached_property
+    def whole(self) -> Array:
+        return self.rows.units if self.of_units else self.rows.scaled * self.rows.scale
+
+    @cached_property
+    def lengths(self) -> Array:
+        return np.ones(len(self.whole)) if self.of_units else (np.sqrt(self.rows.squares[0]) * self.rows.scale)[:, 0]
+
+    def _close(self, rows: slice, distance: Array) -> Iterator[tuple[Places, Places]]:
+        """Pairs of some rows and all that are much less apart than they are long, so many at a time as make a tile."""
+        one, other = np.nonzero(distance < CLOSE * (self.lengths[rows, None] + self.lengths))
+        step = max(1, PAIRS_AT_ONCE // self.whole.shape[1])
+        for start in range(0, one.size, step):
+            yield one[start : start + step], other[start : start + step]
 
     def pulls(self, slopes: Callable[[slice], Array]) -> Array:
         """The derivative to the rows of what has these derivatives to the distances."""
-        whole = self.rows.units if self.of_units else self.rows.scaled * self.rows.scale
+        whole = self.whole
         gradient = np.zeros_like(whole)
         for rows in tiles(len(whole), len(whole)):
             slope, (distance, _) = slopes(rows), self.tile(rows)
             share = np.where((distance > 0) & (slope != 0), slope / np.where(distance > 0, distance, 1.0), 0.0)
+            for one, other in self._close(rows, distance):  # of these the sums below would leave little
+                pulls = (whole[rows][one] - whole[other]) * share[one, other][:, None]
+                np.add.at(gradient, one + rows.start, pulls)
+                np.subtract.at(gradient, other, pulls)
+                share[one, other] = 0.0
             gradient[rows] += whole[rows] * share.sum(axis=1, keepdims=True) - share @ whole
             gradient += whole * share.sum(axis=0)[:, None] - share.T @ whole[rows]
         return self.rows.through_length(gradient) if self.of_units else gradient

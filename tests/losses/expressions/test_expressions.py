@@ -15,7 +15,7 @@ from app.losses.composed import expression
 from app.losses.expressions.compile import MOST_KEPT, MOST_KEPT_STEPS, Expression, expression_of
 from app.losses.expressions.findings import Minimum, told_of
 from app.losses.expressions.functions import CALLS, COMPARISONS
-from app.losses.expressions.parse import MOST_STEPS, RESERVED
+from app.losses.expressions.parse import MOST_STEPS, RESERVED, is_expression
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_any
 from tests.losses.expressions.exact import derivative, exact
@@ -223,6 +223,14 @@ def test_a_derivative_that_is_too_long_is_not_told_and_still_computed() -> None:
     assert np.isfinite(expression_of(text, {})(np.ones(1), np.zeros(1))[1]).all()
 
 
+@pytest.mark.parametrize(
+    "text", ["r/(1e-200*p*1e-200)", "r/(r/(1e-200*p*1e-200))", "((p + y)*5e-324 + r)*((1e-200*(p + y)*1e-200))**-2"]
+)
+def test_numbers_that_vanish_in_what_is_shown_stop_nothing(text: str) -> None:
+    told = told_of(expression_of(text, {}))
+    assert told.derivative is None or is_expression(told.derivative, {})
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------------------
 
 ATTACKS: Mapping[str, str] = {
@@ -265,6 +273,12 @@ ATTACKS: Mapping[str, str] = {
     "overflow": "p + 1e200*1e200",
     "division by 0": "p/0",
     "always 0": "p/(1 - 1)",
+    "sine of 0": "p/sin(pi*0)",
+    "difference of the same": "p/(y - y)",
+    "difference of residuals": "1/(r - p + y)",
+    "0 times a prediction": "r/(0*p)",
+    "difference of products": "r/(square(p)*y - y*p*p)",
+    "negative power": "p*(abs(p) - abs(p))**-1",
     "log of 0": "p + log(0)",
     "root": "p + sqrt(-1)",
     "no prediction": "y**2",
