@@ -40,7 +40,7 @@ class EncodingEntry(TypedDict):
     when: Annotated[str, Field(description="The condition under which it holds; empty where it always does.")]
     range: Annotated[
         list[NumberOrNull],
-        Field(description="The two ends between which its numbers lie, null where there is none.", examples=[[0.0, None]]),
+        Field(description="What its numbers lie between; null: no end."),
     ]
 
 

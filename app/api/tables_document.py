@@ -39,7 +39,7 @@ def _parameter(name: str, description: str, example: str) -> dict[str, Any]:
     return {
         "name": name,
         "in": "query",
-        "description": f"For CSV and npz: {description}",
+        "description": f"CSV and npz: {description}",
         "schema": {"type": "string"},
         "example": example,
     }
@@ -53,7 +53,7 @@ def _further(description: str) -> dict[str, Any]:
     return {
         "name": "parameters",
         "in": "query",
-        "description": f"For CSV and npz: {description}",
+        "description": f"CSV and npz: {description}",
         "schema": {"type": "object", "additionalProperties": {"type": "string"}},
     }
 

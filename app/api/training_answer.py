@@ -136,9 +136,7 @@ class TrainResponse(SetUp):
     rows: NotRequired[
         Annotated[
             list[int],
-            Field(
-                description="(n,): where each of these rows stands in data, from 0; in validation.table where they are its own."
-            ),
+            Field(description="(n,): which rows of data these are, from 0, or of a validation table."),
         ]
     ]
     feature_importances: NotRequired[
@@ -150,7 +148,7 @@ class TrainResponse(SetUp):
     surface: NotRequired[
         Annotated[
             SurfaceEntry | None,
-            Field(description="Of the model that is kept; null for more than two columns, and for columns of categories."),
+            Field(description="Of the model that is kept; null for more than two columns or for categories."),
         ]
     ]
 

@@ -36,9 +36,7 @@ Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 def _options(
     *,
     class_axis: Annotated[int, Doc("The axis of predictions along which the classes are: the last, or 1 as in PyTorch.")] = -1,
-    ignore_index: Annotated[
-        int | None, Doc("Label that stands for no label: what has it is dropped, from the divisor too.")
-    ] = None,
+    ignore_index: Annotated[int | None, Doc("Label that is none: what has it is dropped, from the divisor too.")] = None,
     label_smoothing: LabelSmoothing = 0.0,
     class_weight: ClassWeight = None,
     normalize: Annotated[

@@ -71,7 +71,7 @@ export function valueOf(text) {
 }
 
 /** @param {Json} value @returns {string} a value as it stands in the address */
-export function textOf(value) {
+function textOf(value) {
   if (Array.isArray(value) && value.length > 1 && value.every((item) => typeof item === "number")) return value.join(",");
   return typeof value === "string" ? value : JSON.stringify(value);
 }

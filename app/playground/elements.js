@@ -27,9 +27,9 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** @param {string} tag @param {Record<string, string | number>} attributes @param {Node[]} children */
+/** The same of SVG. @param {string} tag @param {Record<string, string | number>} attributes @param {Node[]} children @returns {SVGElement} */
 export function s(tag, attributes, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  const element = /** @type {SVGElement} */ (document.createElementNS("http://www.w3.org/2000/svg", tag));
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
   element.append(...children);
   return element;
@@ -64,13 +64,14 @@ export function say(text) {
   byId("said").textContent = text;
 }
 
-/** @param {string} text @param {string} media @param {string} name of the file */
-export function save(text, media, name) {
-  saveBlob(new Blob([text], { type: media }), name);
+/** @param {unknown[][]} rows @returns {string} as CSV */
+export function csv(rows) {
+  const cell = (/** @type {unknown} */ value) => (/[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
+  return rows.map((row) => `${row.map(cell).join(",")}\n`).join("");
 }
 
-/** @param {Blob} blob @param {string} name */
-export function saveBlob(blob, name) {
+/** @param {Blob} blob @param {string} name of the file */
+export function save(blob, name) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -7,10 +7,9 @@ import { json } from "./service.js";
 /** @typedef {{data: (name: string, rows?: unknown[]) => any, runAsync: () => Promise<unknown>, finalize: () => void}} View */
 
 export const VEGA_LITE = "application/vnd.vegalite+json";
-export const DASHES = ["", "6 4", "2 3", "8 3 2 3"];
+const DASHES = ["none", "6 4", "2 3", "8 3 2 3"];
 const LEFT = 80;
 const NARROW = 480;
-const SVG = "http://www.w3.org/2000/svg";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 /** @type {Set<() => void>} */
@@ -32,9 +31,6 @@ export const theme = () => (dark.matches ? "dark" : "light");
 
 /** @param {string} token @returns {string} a colour of the page */
 export const colour = (token) => getComputedStyle(document.documentElement).getPropertyValue(token).trim();
-
-/** The colours of series, in their order. */
-export const series = () => ["--s1", "--s2", "--s3", "--s4"].map(colour);
 
 requestAnimationFrame(() => setTimeout(vega)); // after the first paint, and before a chart is wanted
 
@@ -134,12 +130,10 @@ export function plotted(host) {
   return ground?.getBoundingClientRect();
 }
 
-/** A piece of the n-th line, for legends. @param {number} index @param {{faint?: boolean}} [how] */
-export function swatch(index, { faint = false } = {}) {
-  const line = document.createElementNS(SVG, "line");
-  for (const [name, value] of Object.entries({ x1: 0, x2: 26, y1: 4, y2: 4, "stroke-width": faint ? 1 : 2.25 })) line.setAttribute(name, String(value));
+/** A piece of the n-th line, for legends. @param {number} index */
+export function swatch(index) {
+  const line = s("line", { x1: 0, x2: 26, y1: 4, y2: 4, "stroke-width": 2.25, "stroke-dasharray": DASHES[index % 4] });
   line.style.stroke = `var(--s${(index % 4) + 1})`;
-  if (DASHES[index % 4]) line.setAttribute("stroke-dasharray", DASHES[index % 4]);
   return s("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" }, line);
 }
 

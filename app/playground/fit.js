@@ -39,7 +39,7 @@ export function thumbnail(rows) {
   const scaled = (/** @type {number} */ value, /** @type {number[]} */ all) => ((value - Math.min(...all)) / (Math.max(...all) - Math.min(...all) || 1)) * (SIZE - 12) + 6;
   const marks = places.map((place) => {
     const mark = s("circle", { cx: (scaled(place.x, xs) * 2.4).toFixed(1), cy: (SIZE - scaled(place.y, ys)).toFixed(1), r: 1.8 });
-    /** @type {SVGElement} */ (mark).style.fill = rows.classes ? `var(${["--s4", "--s3", "--s1", "--s2"][place.c % 4]})` : "var(--control)";
+    mark.style.fill = rows.classes ? `var(${["--s4", "--s3", "--s1", "--s2"][place.c % 4]})` : "var(--control)";
     return mark;
   });
   return s("svg", { viewBox: `0 0 ${SIZE * 2.4} ${SIZE}`, "aria-hidden": "true" }, ...marks);

@@ -1,5 +1,7 @@
 // Pasted or opened text as a table, and what its columns probably are.
 
+import { csv } from "./elements.js";
+
 /** @typedef {number | string | boolean | null} Cell */
 /** @typedef {{columns: Map<string, Cell[]>, n: number}} Table */
 
@@ -95,9 +97,7 @@ function split(text, delimiter) {
 /** @param {Table} table @returns {string} as CSV */
 export function csvOf(table) {
   const names = [...table.columns.keys()];
-  const cell = (/** @type {Cell} */ value) => (value === null ? "" : /[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
-  const rows = Array.from({ length: table.n }, (_, index) => names.map((name) => cell(table.columns.get(name)?.[index] ?? null)).join(","));
-  return [names.map(cell).join(","), ...rows].join("\n");
+  return csv([names, ...Array.from({ length: table.n }, (_, index) => names.map((name) => table.columns.get(name)?.[index]))]).slice(0, -1);
 }
 
 /** @param {Table} table @returns {string[]} what can be chosen: columns, and those that are numbered as one */

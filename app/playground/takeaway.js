@@ -1,6 +1,6 @@
 // What can be taken away from a panel: its request in six languages, its numbers, its picture.
 
-import { h, save, saveBlob } from "./elements.js";
+import { csv, h, save } from "./elements.js";
 import { LANGUAGES } from "./programs.js";
 import { ask, hasKey, Lost, Problem } from "./service.js";
 import { theme } from "./figure.js";
@@ -58,23 +58,17 @@ export function takeaway(host, name, source) {
 
 /** @param {string} form @param {string} name @param {Source} source @returns {Promise<boolean>} */
 async function downloaded(form, name, source) {
+  const file = `${name}.${form.toLowerCase()}`;
   if (form === "CSV" || form === "JSON") {
     const answer = source.answer();
-    if (!answer) return false;
-    if (form === "JSON") save(JSON.stringify(answer, null, 1), "application/json", `${name}.json`);
-    else save(source.rows().map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n", "text/csv", `${name}.csv`);
-    return true;
+    if (answer) save(form === "JSON" ? new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }) : new Blob([csv(source.rows())], { type: "text/csv" }), file);
+    return Boolean(answer);
   }
   const drawing = source.drawing();
   if (!drawing) return false;
   const accept = form === "SVG" ? "image/svg+xml" : "image/png";
   const response = typeof drawing === "string" ? await ask(drawing, { accept }) : await ask(`${drawing.path}?theme=${theme()}`, { body: drawing.body, accept });
-  saveBlob(await response.blob(), `${name}.${form.toLowerCase()}`);
+  save(await response.blob(), file);
   return true;
 }
 
-/** @param {string | number | null | undefined} value */
-function cell(value) {
-  const text = value === null || value === undefined ? "" : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}

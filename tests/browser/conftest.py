@@ -50,17 +50,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def opened(chromium: BrowserContext, site: Server) -> Iterator[Opened]:
-    """opened(path, width=, scheme=, moving=, refusals=, at=) is a page.
+    """opened(path, width=, scheme=, moving=, refusals=, base=) is a page.
 
-    Moving: the reader wants to see runs played; refusals: requests will be refused; at: the address of another server.
+    Moving: the reader wants to see runs played; refusals: requests will be refused; base: the address of another server.
     """
     faults: list[str] = []
     pages: list[Page] = []
 
     def open_page(
-        path: str = "", *, width: int = 1280, scheme: Any = "light", moving: bool = False, refusals: bool = False, at: str = ""
+        path: str = "", *, width: int = 1280, scheme: Any = "light", moving: bool = False, refusals: bool = False, base: str = ""
     ) -> Page:
-        base = at or site.url
+        base = base or site.url
         page = chromium.new_page()
         pages.append(page)
         page.set_viewport_size({"width": width, "height": HEIGHT})

@@ -15,7 +15,7 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_sent_and_a_run_is_lost_with_its_
     key, entry = new_key("reader", ["evaluate", "train"])
     (tmp_path / "keys.json").write_text(json.dumps({"keys": [entry]}))
     with serving(tmp_path, keys_file=tmp_path / "keys.json") as locked:
-        page = opened("#loss=log_cosh", refusals=True, at=locked.url)
+        page = opened("#loss=log_cosh", refusals=True, base=locked.url)
         field = page.get_by_role("textbox", name="API key")
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(page.locator("#key-text-fault")).to_contain_text("this call needs a key")
@@ -37,7 +37,7 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_sent_and_a_run_is_lost_with_its_
         page.get_by_role("button", name="Use another key").click()
         expect(field).to_be_visible()
 
-        page = opened("docs#/evaluate/evaluate", refusals=True, at=locked.url)
+        page = opened("docs#/evaluate/evaluate", refusals=True, base=locked.url)
         page.get_by_role("button", name="Execute").click()
         status = page.locator(".live-responses-table .response .response-col_status")
         expect(status).to_contain_text("401")
@@ -50,7 +50,7 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_sent_and_a_run_is_lost_with_its_
         page.locator(".operation-filter-input").fill("HuberLoss")
         expect(page.locator(".opblock-summary-path").filter(has_text="evaluate")).to_be_visible()
 
-        page = opened(LONG, refusals=True, moving=True, at=locked.url)
+        page = opened(LONG, refusals=True, moving=True, base=locked.url)
         page.get_by_role("textbox", name="API key").fill(key)
         page.get_by_role("button", name="Use this key").click()
         epoch = page.get_by_role("status", name="Epoch")
