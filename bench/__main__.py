@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from app.serving.processes import ENVIRONMENT as IN_POOL
+from app.serving.environment import ENVIRONMENT as IN_POOL
 from bench import pictures, report, tables, training, wire
 from bench.contenders import LONG
 from bench.insight import Analyzed, Written

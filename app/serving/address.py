@@ -25,6 +25,7 @@ class Mark:
 
     description: str | None = None
     examples: list[Any] | None = None
+    openapi_examples: dict[str, Any] | None = None
     include_in_schema: bool = True
 
 
