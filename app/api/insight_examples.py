@@ -127,19 +127,15 @@ RECOMMENDATIONS = {
 
 
 DRAWN_ALONE: dict[str, Any] = {
-    "huber": {"summary": "Over the residual: Huber's loss", "value": "huber"},
-    "bce": {"summary": "Over the probability: cross-entropy", "value": "binary_cross_entropy"},
-    "hinge": {"summary": "Over the margin: the hinge", "value": "hinge"},
+    "huber": {"value": "huber"},
+    "bce": {"value": "binary_cross_entropy"},
+    "hinge": {"value": "hinge"},
 }
 DRAWN_AGAINST: dict[str, Any] = {
-    "alone": {"summary": "Alone", "value": ""},
-    "huber": {"summary": "Beside huber", "value": "mean_absolute_error,log_cosh"},
-    "bce": {"summary": "Beside binary_cross_entropy", "value": "brier_score,binary_focal"},
-    "hinge": {"summary": "Beside hinge", "value": "logistic,squared_hinge"},
+    "alone": {"value": ""},
+    "huber": {"value": "mae,log_cosh"},
+    "bce": {"value": "brier_score"},
+    "hinge": {"value": "logistic"},
 }
-DRAWN_UNDER: dict[str, Any] = {
-    "defaults": {"summary": "As they are", "value": {}},
-    "huber": {"summary": "For huber", "value": {"delta": "1.5"}},
-    "hinge": {"summary": "For hinge", "value": {"margin": "0.5"}},
-}
+DRAWN_UNDER: dict[str, Any] = {"defaults": {"value": {}}, "huber": {"value": {"delta": "1.5"}}}
 """Curves by the parts of their address: any name with the first of the others, or all of one name."""
