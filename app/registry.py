@@ -17,7 +17,7 @@ from app.errors import Fault, NotFound, Path, UnknownName
 from app.libraries import Equal, unprefixed, with_twins
 from app.suggestions import meant
 
-FEW = 50
+FEW = 60
 """Names that are all listed where none comes close."""
 
 

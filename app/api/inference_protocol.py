@@ -49,6 +49,8 @@ SIDES = ("predictions", "targets", "sample_weight", "mask")
 """What a head may have an array for; the last two may also be one for all."""
 CLIENT_PARAMETERS = frozenset(("binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"))
 """What clients say to a server about a request, and not about the model."""
+MOST_SAID = 3
+"""Arrays that no loss has are named, so many of them."""
 
 
 def _known(name: str) -> str:
@@ -289,29 +291,28 @@ def _by_head(bound: Sum, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 def _sides(loss: Loss, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Predictions and targets as `check` takes them: each an array, an object of named ones, or nothing."""
     sides: dict[str, Any] = {"predictions": None, "targets": None}
-    refused: list[str] = []
     for name, array in arrays.items():
-        try:
-            declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
-        except InvalidInput as error:
-            refused.append(error.detail)
-            continue
+        declared = loss.inputs.get(name) or _by_another_name(loss, name, arrays)
         sides[declared.side] = {**(sides[declared.side] or {}), name: array} if declared.named else array
-    if refused:
-        raise InvalidInput("; ".join(refused))
     return sides
 
 
 def _by_another_name(loss: Loss, name: str, arrays: Mapping[str, NDArray[Any]]) -> Input:
-    """The input that `labels` are; InvalidInput for any other name that the loss does not have."""
-    if name == "labels" and "targets" in loss.inputs and "targets" not in arrays:
+    """The input that `labels` are; InvalidInput, with the names of all arrays that the loss does not have, for any other."""
+    named = {"labels"} if "targets" in loss.inputs and "targets" not in arrays else set[str]()
+    if name in named:
         return loss.inputs["targets"]
+    strange = [other for other in arrays if other not in loss.inputs and other not in named]
+    raise InvalidInput("; ".join(_of_no_input(loss, other) for other in strange[:MOST_SAID]))
+
+
+def _of_no_input(loss: Loss, name: str) -> str:
     if name == "labels" and "targets" in loss.inputs:
-        raise InvalidInput("labels is another name of targets, and both are there: send one of them")
+        return "labels is another name of targets, and both are there: send one of them"
     known = (*loss.inputs, "sample_weight", "mask")
     close = meant(name, known, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known[:-1])} and mask"
-    raise InvalidInput(f"{loss.name} has no input {name[:80]!r}; {hint}")
+    return f"{loss.name} has no input {name[:80]!r}; {hint}"
 
 
 # --- what the answer says -----------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 from typing_extensions import Doc, TypeAliasType
 
 from app.api.words import OneOrMore, Part
-from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path, UnknownName
+from app.errors import MAX_FAULTS, CallerError, Fault, InvalidInput, InvalidParameter, Path, UnknownName
 from app.losses import COMPOSED, LOSSES, NAMED, Composed, Loss
 from app.losses.composed import DEEPEST, MOST_LOSSES
 from app.losses.form import Bound, Sum, bind
@@ -411,6 +411,8 @@ def list_of(either: Any, registry: Registry[Any], field: str) -> Any:
                 found.append(_meanings(item, registry, (field, index)))
             except (UnknownName, InvalidInput) as error:
                 faults += error.faults
+                if len(faults) >= MAX_FAULTS:  # to find what each was meant to be takes milliseconds
+                    break
         if faults:
             raise _of_names(faults)
         return found
@@ -436,6 +438,8 @@ class _Expansion:
         """Whether shapes decide what one of the losses within is."""
         self.faults: list[Fault] = []
         """What is wrong with the losses within."""
+        self.bare = 0
+        """How many things stand where an object with a loss should."""
 
     def whole(self, value: object, path: Path) -> Sequence[tuple[Alias, dict[str, object]]]:
         """The object that a name or an alias stands for, with what else it means beside arrays of other shapes."""
@@ -463,7 +467,9 @@ class _Expansion:
         def member(key: str | int, item: Any) -> Any:
             members: dict[str, Any] = cast(dict[str, Any], item) if isinstance(item, dict) else {}
             if "loss" not in members:
-                self.faults += _bare((*path, key), cast(Any, item), self.registry)
+                self.bare += 1
+                if self.bare <= MAX_FAULTS:
+                    self.faults += _bare((*path, key), cast(Any, item), self.registry)
                 return cast(Any, item)
             own = arrays if isinstance(key, int) else [_of_head(array, key) for array in arrays]
             return {**members, "loss": self.inner(members["loss"], (*path, key, "loss"), deep, own)}
@@ -480,6 +486,8 @@ class _Expansion:
             raise InvalidInput([Fault(path, "limit", f"losses stand within each other at most {DEEPEST} deep")])
         if self.count > MOST_LOSSES:
             raise InvalidInput([Fault(path, "limit", f"a loss is made of at most {MOST_LOSSES} others")])
+        if len(self.faults) >= MAX_FAULTS:
+            return {}
         try:
             (_, usual), *others = _meant(value, self.registry, path)
         except (UnknownName, InvalidInput) as error:

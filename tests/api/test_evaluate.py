@@ -289,7 +289,10 @@ def drawn(loss: Loss, parameters: dict[str, Any]) -> dict[str, Any]:
     request: dict[str, Any] = {}
     rng = np.random.default_rng(3)
     for name, taken in loss.inputs.items():
-        numbers = taken.decide(parameters, 1).draw(rng, Sizes(n=4)).tolist()
+        array = np.asarray(taken.decide(parameters, 1).draw(rng, Sizes(n=4)))
+        if taken.side == "predictions" and array.ndim > 2 and parameters.get("class_axis") is not None:
+            array = np.moveaxis(array, -1, parameters["class_axis"])
+        numbers = array.tolist()
         if taken.named:
             request.setdefault(taken.side, {})[name] = numbers
         else:

@@ -322,7 +322,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], Hint]] = {
         for name in ("anchor", "positive", "negative")
     },
     "a metric for a loss": (of("r2"), Hint("/loss", "unknown_loss", "r2 is a metric, which a run takes in metrics")),
-    "a loss that there is not": (of("wgan_gp"), Hint("/loss", "unknown_loss", "GET /v1/losses?search= finds losses")),
+    "a loss that there is not": (of("xyzzy"), Hint("/loss", "unknown_loss", "GET /v1/losses?search= finds losses")),
+    "a loss that is a kind of another": (of("wgan_gp"), Hint("/loss", "unknown_loss", "Did you mean wgan?")),
     "rmse_loss": (of("rmse_loss"), Hint("/loss", "unknown_loss", "Did you mean rmse?")),
     "a metric that is like a loss": (
         of("auc"),

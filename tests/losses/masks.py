@@ -282,18 +282,22 @@ def of_lovasz(errors: Row, y: Row) -> Exact:
 
 @oracle
 @tried(
-    {}, {"from_logits": True}, {"include_background": False}, {"classes": "all"}, {"from_logits": True, "activation": "sigmoid"}
+    {},
+    {"from_logits": True},
+    {"include_background": False},
+    {"averaged_classes": "all"},
+    {"from_logits": True, "activation": "sigmoid"},
 )
 def lovasz_softmax(
     mask: Any,
     target: Any,
     from_logits: bool = False,
-    classes: str = "present",
+    averaged_classes: str = "present",
     class_axis: int = -1,
     include_background: bool = True,
     activation: str | None = None,
     pool: str = "sample",
 ) -> Exact:
     masks = masks_of(mask, target, from_logits, class_axis, include_background, activation)
-    seen = [(p, g) for p, g in masks if classes == "all" or total_of(g) > 0]
+    seen = [(p, g) for p, g in masks if averaged_classes == "all" or total_of(g) > 0]
     return mean_of([of_lovasz([1 - one if true == 1 else one for one, true in zip(p, g, strict=True)], g) for p, g in seen])

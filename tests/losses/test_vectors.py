@@ -148,6 +148,8 @@ def _with_parameter(call: Call, name: str, value: Any) -> Call:
             return call.with_parameters(**{"positive" if name == "tp" else "negative": temperature})
         case ("denominator", _) if call.loss == "symmetric_mean_absolute_percentage_error":
             return call
+        case ("classes", which) if call.loss == "lovasz_softmax":
+            return call.with_parameters(averaged_classes=which)
         case ("ties", way) if call.loss == "cox_partial_likelihood":
             return call.with_parameters(ties=way)
         case ("input", "log_probs") if call.loss == "generalized_kl_divergence":

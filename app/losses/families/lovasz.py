@@ -96,7 +96,7 @@ def lovasz_softmax(
     weights: Array | None = None,
     *,
     from_logits: FromLogits = False,
-    classes: Annotated[
+    averaged_classes: Annotated[
         Literal["present", "all"], Doc("Which classes are averaged: those that occur in the true map, or all that there are.")
     ] = "present",
     class_axis: MapAxis = -1,
@@ -121,7 +121,7 @@ def lovasz_softmax(
         sizes = np.ones_like(true) if w is None else w.reshape(true.shape)
         errors, low = (np.where(y == 1, one, other).reshape(true.shape) for one, other in ((rest, p), (rest_low, p_low)))
         costs = jaccard_costs(errors, low, true, sizes)
-        seen = np.ones(len(true)) if classes == "all" else np.sign(row_sums(true * sizes))
+        seen = np.ones(len(true)) if averaged_classes == "all" else np.sign(row_sums(true * sizes))
         averaged = np.maximum(row_sums(seen.reshape(len(y), parts)), 1.0).repeat(parts)
         costs = costs * (seen / averaged)[:, None]
         slope: Array = np.where(errors == 0, 0.0, np.where(true == 1, -costs, costs)).reshape(y.shape)
