@@ -199,12 +199,19 @@ class Pool:
 
     async def _take(self) -> Child:
         """A process that is idle and alive, or a new one."""
-        while (child := self._idle.take() or self._take_spare()) and not child.alive:
+        while (child := self._idle.take() or self._take_spare() or await self._coming()) and not child.alive:
             child.close()
         child = child or await self._fork()
         self._busy.add(child)
         self._look_soon()
         return child
+
+    async def _coming(self) -> Child | None:
+        """The process that is about to be the spare one, if one is: another would be one too many."""
+        if self._refill is None or self._refill.done():
+            return None
+        await asyncio.wait([self._refill])
+        return self._take_spare()
 
     def _look_soon(self) -> None:
         if self._busy and self._next_look is None:
