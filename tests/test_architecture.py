@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,20 @@ TRAINED_WITH = {"scipy", "sklearn"}
 ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}, "losses.numerics.special": {"scipy"}}
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module below app/ by its name without `app.`, packages under their own names."""
     paths = sorted(APP.rglob("*.py"))
     return {".".join(path.relative_to(APP).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """The modules that a file imports, with names imported from app/ as modules of it."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

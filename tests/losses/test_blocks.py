@@ -11,7 +11,8 @@ from app.losses import LOSSES, Evaluation, Loss, check, evaluate
 from app.losses.inputs import Sizes
 from app.losses.numerics.blocks import WORTH_A_THREAD, in_blocks, use_threads
 from app.losses.outputs import arrays_by_name, outputs_of
-from tests.losses.drawing import Arrays, Case, default_cases, frozen, gradients_of, more_digits, over, sides
+from tests.folding import folded, one_of_each
+from tests.losses.drawing import Arrays, Case, default_cases, frozen, gradients_of, more_digits, sides
 
 N = 31
 THREADS = (1, 2, 3, 8)
@@ -51,7 +52,7 @@ def test_every_loss_is_here() -> None:
     assert {case.loss.name for case in CASES} == set(LOSSES)
 
 
-@over(CASES)
+@folded("case", CASES, of=lambda case: case.loss.family)
 def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     """In double precision and, where no sample needs the others, in single."""
     weights, kept = np.linspace(0.0, 2.0, N) ** 1.5, np.arange(N) % 7 != 3
@@ -68,7 +69,11 @@ def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
                 assert evaluated(case, arrays, reduction, size, **more) == whole, (dtype, reduction, threads, size)
 
 
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.coupling == "sample"], ids=lambda loss: loss.name)
+@pytest.mark.parametrize(
+    "loss",
+    one_of_each((loss for loss in LOSSES.values() if loss.coupling == "sample"), lambda loss: loss.family),
+    ids=lambda loss: loss.name,
+)
 @pytest.mark.parametrize(("k", "d"), [(37, (33,)), (130, (5, 9))], ids=["odd rows", "wide rows"])
 def test_wide_rows_do_not_depend_on_blocks(loss: Loss, k: int, d: tuple[int, ...]) -> None:
     """Sums along a row may be taken in another order where the rows are fewer: they must not be."""

@@ -9,8 +9,9 @@ import pytest
 from app.losses import LOSSES, Batch, check, evaluate
 from app.losses.cost import Cost
 from app.losses.inputs import Sizes
+from tests.folding import folded
 from tests.losses.counting import operations
-from tests.losses.drawing import Array, Case, default_cases, frozen, more_digits, normalised, over
+from tests.losses.drawing import Array, Case, default_cases, frozen, more_digits, normalised
 
 LENGTHS = {"n": 64, "k": 32, "d": 32, "t": 64, "s": 4}
 TALL = {"n": 1500, "k": 3, "d": 3, "t": 5, "s": 2}
@@ -35,7 +36,7 @@ def widest_cases() -> list[Case]:
 
 
 CASES = widest_cases()
-each_case = over(CASES)
+each_case = folded("case", CASES, of=lambda case: case.loss.family)
 
 
 def drawn(case: Case, lengths: Mapping[str, int], *, hard: bool = False) -> Batch:
