@@ -2,46 +2,46 @@
 
 import { h } from "./elements.js";
 
-/** @typedef {{name: string, group: string, about: string, words: string}} Option words: what else it is found by, in lower case */
-
-const MOST = 60;
+/** @typedef {{name: string, group: string, about: string, words: string, loss?: import("./address.js").Json}} Option words: what else it is found by, in lower case; loss: with its parameters */
 
 /**
  * @param {HTMLInputElement} input within its box
  * @param {Option[]} options
- * @param {{value: () => string, take: (name: string) => void}} how value: what is chosen now
+ * @param {{value: () => string, take: (option: Option) => void, first?: () => Option[]}} how value: what is chosen now; first: what stands above all where nothing is typed
  */
-export function chooser(input, options, { value, take }) {
+export function chooser(input, options, { value, take, first = () => [] }) {
   const box = /** @type {HTMLElement} */ (input.parentElement);
   const list = h("ul", { role: "listbox", id: `${input.id}-list`, "aria-label": input.labels?.[0]?.textContent ?? "", hidden: true });
   box.append(list);
   for (const [name, text] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id, type: "text" })) {
     input.setAttribute(name, text);
   }
+  /** @type {Option[]} */
+  let found = [];
   /** @type {HTMLElement[]} */
   let shown = [];
   let active = -1;
 
   const open = (/** @type {string} */ typed) => {
-    const found = ranked(options, typed).slice(0, MOST);
-    shown = [];
+    const above = typed ? [] : first();
+    found = [...above, ...ranked(options, typed)];
     list.replaceChildren();
-    let group = "";
-    for (const option of found) {
-      if (!typed && option.group !== group) {
-        group = option.group;
-        list.append(h("li", { role: "presentation" }, group.replaceAll("_", " ")));
+    let group = list;
+    shown = found.map((option, index) => {
+      if (!typed && option.group !== group.ariaLabel) {
+        group = h("ul", { role: "group", "aria-label": option.group }, h("li", { role: "presentation" }, option.group));
+        list.append(group);
       }
-      const item = h("li", { role: "option", id: `${list.id}-${option.name}`, "data-name": option.name }, option.name, h("small", {}, option.about));
+      const item = h("li", { role: "option", id: `${list.id}-${index}` }, option.name, h("small", {}, option.about));
       item.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
-      item.addEventListener("click", () => choose(option.name));
-      shown.push(item);
-      list.append(item);
-    }
+      item.addEventListener("click", () => choose(option));
+      group.append(item);
+      return item;
+    });
     if (!found.length) list.append(h("li", { role: "presentation" }, `Nothing is called “${typed}”`));
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
-    mark(typed ? 0 : shown.findIndex((item) => item.dataset.name === value()));
+    mark(typed ? 0 : above.length ? -1 : found.findIndex((option) => option.name === value()));
   };
   const close = () => {
     list.hidden = true;
@@ -59,9 +59,9 @@ export function chooser(input, options, { value, take }) {
     input.setAttribute("aria-activedescendant", item.id);
     item.scrollIntoView({ block: "nearest" });
   };
-  const choose = (/** @type {string} */ name) => {
+  const choose = (/** @type {Option} */ option) => {
     close();
-    take(name);
+    take(option);
     input.value = value();
   };
   const restore = () => {
@@ -80,8 +80,7 @@ export function chooser(input, options, { value, take }) {
       else mark(active + step < 0 && active <= 0 && step === -1 ? shown.length - 1 : Math.max(active + step, 0));
     } else if (event.key === "Enter" && !list.hidden) {
       event.preventDefault();
-      const name = shown[active]?.dataset.name;
-      if (name) choose(name);
+      if (found[active]) choose(found[active]);
     } else if (event.key === "Escape" && !list.hidden) {
       event.preventDefault();
       restore();

@@ -3,7 +3,7 @@
 import { at, change, onChange } from "./address.js";
 import { byId, exact, fault, h, rested, say, written } from "./elements.js";
 import { captioned, colour, columned, draw, framed, onLook, quantity, room, theme, VEGA_LITE, walked } from "./figure.js";
-import { bare, chooseLoss, chosenLoss } from "./look.js";
+import { bare, chooseLoss, chosenLoss, suggest } from "./look.js";
 import { ofNpz } from "./npz.js";
 import { constant, json, lane, onReturn, Problem, trying } from "./service.js";
 import { choices, csvOf, guessed, parsed, spread } from "./table.js";
@@ -313,19 +313,25 @@ async function compared({ predictions, ...body }, columns, signal) {
 async function recommend(body, signal) {
   const host = byId("recommended");
   const plain = (/** @type {any} */ side) => Array.isArray(side) && !side.some((value) => Array.isArray(value) || value === null);
-  if (!plain(body.targets)) return host.replaceChildren();
+  const none = () => (suggest([]), host.replaceChildren());
+  if (!plain(body.targets)) return none();
   const asked = { targets: body.targets, ...(plain(body.predictions) ? { predictions: body.predictions } : {}), ...(body.classes ? { classes: body.classes } : {}), limit: 3 };
   await trying(
     signal,
     async () => {
       const answer = await json("v1/recommend", { body: asked, signal });
+      const found = answer.recommendations.map((/** @type {any} */ { loss, why, against }) => {
+        const settings = Object.entries(loss).filter(([name]) => name !== "name").map(([name, value]) => `${name} ${value}. `);
+        return { name: loss.name, group: "Recommended", about: settings.join("") + why.at(-1), words: "", loss: bare(loss), against: against[0] ?? "" };
+      });
+      suggest(found);
       host.replaceChildren(
         h("h3", {}, "Losses that suit these targets"),
         ...answer.traits.map((/** @type {any} */ trait) => h("p", { class: "quiet" }, trait.text)),
-        h("ul", { class: "advice" }, ...answer.recommendations.map((/** @type {any} */ one) => h("li", { class: "suit" }, h("button", { type: "button", onclick: () => chooseLoss(bare(one.loss)) }, `Use ${one.loss.name}`), h("span", { class: "hint" }, `${Object.entries(one.loss).filter(([name]) => name !== "name").map(([name, value]) => `${name} ${value}. `).join("")}${one.why.at(-1)} ${one.against[0] ?? ""}`)))),
+        h("ul", { class: "advice" }, ...found.map((/** @type {any} */ one) => h("li", { class: "suit" }, h("button", { type: "button", onclick: () => chooseLoss(one.loss) }, `Use ${one.name}`), h("span", { class: "hint" }, `${one.about} ${one.against}`)))),
       );
     },
-    () => host.replaceChildren(),
+    none,
   );
 }
 

@@ -8,10 +8,13 @@ import { colour, draw, quantity } from "./figure.js";
 /** @typedef {import("./figure.js").Spec} Spec */
 
 const MOST_POINTS = 400;
-const SIZE = 100;
+const MOST_DOTS = 120;
+const [WIDE, HIGH] = [100, 44];
 
 /** Classes have the colours that lines of a run do not. @param {number} index */
-const classColour = (index) => colour(["--s4", "--s3", "--s1", "--s2"][index % 4]);
+const classToken = (index) => ["--s4", "--s3", "--s1", "--s2"][index % 4];
+/** @param {number} index */
+const classColour = (index) => colour(classToken(index));
 /** Behind points: a colour mixed with the ground. @param {string} token */
 function soft(token) {
   const parts = (/** @type {string} */ text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
@@ -32,17 +35,39 @@ function points(rows) {
   return found.filter((_, index) => index % every === 0);
 }
 
-/** @param {Rows} rows @returns {Element} a small picture, for the eye alone */
+/** @param {Rows} rows @returns {Element} a small picture, for the eye alone: pixels as they are, of many columns those that go most with the targets */
 export function thumbnail(rows) {
-  const places = points(rows);
-  const [xs, ys] = [places.map((place) => place.x), places.map((place) => place.y)];
-  const scaled = (/** @type {number} */ value, /** @type {number[]} */ all) => ((value - Math.min(...all)) / (Math.max(...all) - Math.min(...all) || 1)) * (SIZE - 12) + 6;
-  const marks = places.map((place) => {
-    const mark = s("circle", { cx: (scaled(place.x, xs) * 2.4).toFixed(1), cy: (SIZE - scaled(place.y, ys)).toFixed(1), r: 1.8 });
-    mark.style.fill = rows.classes ? `var(${["--s4", "--s3", "--s1", "--s2"][place.c % 4]})` : "var(--control)";
+  return s("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, "aria-hidden": "true" }, ...(rows.features[0] === "pixel_0_0" ? pixels(rows) : dots(rows)));
+}
+
+/** @param {Rows} rows @returns {Element[]} the first three, of eight pixels by eight */
+const pixels = ({ inputs }) => [0, 1, 2].flatMap((row) => inputs[row].map((ink, index) => s("rect", { x: 6 + 32 * row + 3 * (index % 8), y: 10 + 3 * Math.floor(index / 8), width: 3, height: 3, "fill-opacity": ink / 16 })));
+
+/** @param {Rows} rows @returns {Element[]} those of each class */
+function dots({ inputs, targets, classes }) {
+  const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const standard = (/** @type {number[]} */ values) => {
+    const middle = mean(values);
+    const size = Math.sqrt(mean(values.map((value) => (value - middle) ** 2))) || 1;
+    return values.map((value) => (value - middle) / size);
+  };
+  const aims = targets.map((target) => Number([target].flat()[0]));
+  const aimed = standard(aims);
+  const columns = inputs[0].map((_, column) => standard(inputs.map((row) => row[column])));
+  const pull = (/** @type {number[]} */ column) => Math.abs(mean(column.map((value, row) => value * aimed[row])));
+  if (columns.length > 2) columns.sort((a, b) => pull(b) - pull(a));
+  const placed = (/** @type {number[]} */ values, /** @type {number} */ across) => {
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    return values.map((value) => (((value - low) / (high - low || 1)) * (across - 8) + 4).toFixed(1));
+  };
+  const xs = placed(columns[0], WIDE);
+  const ys = placed(((classes && columns[1]) || aimed).map((value) => -value), HIGH);
+  const every = Math.ceil(xs.length / MOST_DOTS);
+  return (classes ?? [""]).map((_, c) => {
+    const mark = s("path", { d: xs.map((x, row) => (row % every || (classes && aims[row] !== c) ? "" : `M${x} ${ys[row]}h0`)).join("") });
+    mark.style.stroke = `var(${classes ? classToken(c) : "--control"})`;
     return mark;
   });
-  return s("svg", { viewBox: `0 0 ${SIZE * 2.4} ${SIZE}`, "aria-hidden": "true" }, ...marks);
 }
 
 /** @param {any} prediction @param {string} encoding @returns {number} how sure of the second class, 0 to 1 */

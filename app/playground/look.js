@@ -58,18 +58,26 @@ export function chooseLoss(loss, push = true) {
 
 const overlays = () => at("with").split(",").filter(Boolean);
 
+/** @type {import("./chooser.js").Option[]} */
+let recommended = [];
+
+/** @param {import("./chooser.js").Option[]} options losses that suit the data, to choose from before all others */
+export function suggest(options) {
+  recommended = options;
+}
+
 export async function look() {
   catalogue = await constant("v1/losses");
   const options = catalogue.losses.map((/** @type {any} */ loss) => ({
     name: loss.name,
-    group: loss.family,
+    group: loss.family.replaceAll("_", " "),
     about: loss.summary,
     words: [loss.name, ...loss.aliases, loss.family, loss.summary].join("\n").toLowerCase(),
   }));
   const loss = /** @type {HTMLInputElement} */ (byId("loss"));
-  chooser(loss, options, { value: () => String(chosenLoss().name), take: (name) => chooseLoss(starting(name)) });
+  chooser(loss, options, { value: () => String(chosenLoss().name), first: () => recommended, take: ({ name, loss }) => chooseLoss(loss ?? starting(name)) });
   const overlay = /** @type {HTMLInputElement} */ (byId("overlay"));
-  chooser(overlay, options, { value: () => overlays().join(", "), take: toggle });
+  chooser(overlay, options, { value: () => overlays().join(", "), take: ({ name }) => toggle(name) });
   const expression = /** @type {HTMLTextAreaElement} */ (byId("expression"));
   expression.addEventListener("input", rested(() => write(expression.value), 300));
   byId("compose").addEventListener("click", () => compose());

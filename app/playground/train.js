@@ -19,6 +19,7 @@ import { takeaway } from "./takeaway.js";
 
 const MOST_RUNS = 4;
 const REST_MS = 500;
+const FEW = 120;
 const FIRST = ["n_samples", "noise", "hidden"];
 const KINDS = /** @type {const} */ ({ data: "datasets", model: "models", optimizer: "optimizers", schedule: "schedules" });
 const ADVICE = /^(?:[a-z ]+: )?((?:epochs|batch_size|(?:optimizer|model|loss|regularization|early_stopping|standardize|gradient_clipping|schedule)(?:\.[a-z_0-9]+)*)) (\[[^\]]*\]|-?[\d.]+(?:e[+-]?\d+)?|true|false|null|[a-z_]+)(?: instead of .*)?$/;
@@ -57,12 +58,8 @@ export async function train() {
   addEventListener("pagehide", () => player?.stop());
   void redraw();
   await refresh();
-  const first = new IntersectionObserver((seen) => {
-    if (!seen.some((entry) => entry.isIntersecting)) return;
-    first.disconnect();
-    setTimeout(() => runs.length || begin(), REST_MS); // unless a preset is what brought the reader here
-  });
-  first.observe(byId("loss-curve"));
+  onSight("loss-curve", () => setTimeout(() => runs.length || begin(), REST_MS)); // unless a preset is what brought the reader here
+  onSight("thumbs", illustrate);
 }
 
 // --- what is asked for
@@ -153,7 +150,7 @@ function build() {
     "div",
     { class: "controls" },
     h("div", { class: "pair" }, field("Dataset", box("train-data")), field("Model", box("train-model"))),
-    h("div", { class: "thumb", id: "thumb" }),
+    h("fieldset", { class: "thumbs", id: "thumbs" }, h("legend", { class: "unseen" }, "Datasets"), ...known.data.map(({ name, summary }) => h("label", { title: summary }, h("input", { type: "radio", class: "unseen", name: "thumb", value: name, onchange: () => pick("data", name) }), h("span", { id: `thumb-${name}` }), name))),
     h("div", { class: "pair", id: "train-first" }),
     h("div", { class: "pair" }, field("Optimizer", box("train-optimizer")), field("Schedule", box("train-schedule"))),
     h("div", { class: "pair" }, field("Learning rate", rate), field("Epochs", number("train-epochs", "epochs", { min: 1, step: 1 })), field("Seed", number("train-seed", "seed", { min: 0, step: 1 })), field("Held out", number("train-held", "validation.fraction", { min: 0, max: 1, step: "any" }))),
@@ -200,11 +197,36 @@ function build() {
     const box = /** @type {HTMLSelectElement} */ (byId(`train-${kind}`));
     const none = { schedule: "none" }[/** @type {string} */ (kind)];
     box.replaceChildren(...(none ? [h("option", { value: "" }, none)] : []), ...known[kind].map((entry) => h("option", { title: entry.summary }, entry.name)));
-    box.addEventListener("change", () => change({ ...placed(`train.${kind}`, box.value || undefined), preset: null }, { push: true }));
+    box.addEventListener("change", () => pick(kind, box.value || undefined));
   }
   walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: training ${written(epoch.training_loss, 4)}${epoch.validation_loss === null ? "" : `, validation ${written(epoch.validation_loss, 4)}`}`) : []));
   walked(byId("fit"), () => [byId("fit-caption").textContent ?? ""]);
   buttons();
+}
+
+/** @param {string} kind @param {string | undefined} name */
+function pick(kind, name) {
+  change({ ...placed(`train.${kind}`, name), preset: null }, { push: true });
+}
+
+/** The pictures of all datasets, one after the other; one that does not come leaves its name. */
+async function illustrate() {
+  for (const { name, parameters } of known.data) {
+    const place = byId(`thumb-${name}`);
+    if (place.firstChild) continue; // the chosen one has its own
+    const found = await constant(`v1/datasets/${name}/rows${parameters.n_samples ? `?n_samples=${FEW}` : ""}`).catch(() => null);
+    if (found && !place.firstChild) place.append(thumbnail(found));
+  }
+}
+
+/** @param {string} id of what, once it is in sight, @param {() => void} work is done for */
+function onSight(id, work) {
+  const observer = new IntersectionObserver((seen) => {
+    if (!seen.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    work();
+  });
+  observer.observe(byId(id));
 }
 
 /** Show what the address says. */
@@ -240,6 +262,7 @@ function showFields(body) {
     box.value = name;
   }
   const entry = (/** @type {string} */ kind) => entryOf(kind, things[/** @type {keyof typeof things} */ (kind)].name);
+  for (const radio of byId("thumbs").querySelectorAll("input")) radio.checked = radio.value === entry("data")?.name;
   const [mover, without] = [moverOf(body), useless({ optimizer: {}, ...body })];
   const key = JSON.stringify(Object.values(things).map((thing) => thing.name ?? ""));
   if (key !== built) {
@@ -309,14 +332,11 @@ async function showRows(data, signal) {
       if (signal.aborted) return;
       rowsOf = key;
       rows = /** @type {Rows} */ (found);
-      byId("thumb").replaceChildren(thumbnail(rows));
+      if (data.name) byId(`thumb-${data.name}`)?.replaceChildren(thumbnail(rows));
       fault("train", "");
       await redraw();
     },
-    (problem) => {
-      byId("thumb").replaceChildren();
-      refuse(problem, "data");
-    },
+    (problem) => refuse(problem, "data"),
   );
 }
 

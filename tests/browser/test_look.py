@@ -45,15 +45,39 @@ def test_a_loss_is_chosen_by_typing_and_back_leads_back(opened: Opened) -> None:
     expect(loss).to_have_value("huber")
 
 
+def test_what_suits_the_data_stands_above_all_families_and_is_taken_as_recommended(opened: Opened, site: Server) -> None:
+    page = look(opened("#data=prediction,label%0A1,2%0A2,2.5%0A3,30%0A4,4.5%0A5,5.25%0A6,7"))
+    expect(page.locator("#recommended")).to_contain_text("Use ")
+    body = {"predictions": [1, 2, 3, 4, 5, 6], "targets": [2, 2.5, 30, 4.5, 5.25, 7], "limit": 3}
+    best = [one["loss"] for one in site.ask("POST", "/v1/recommend", json=body).json()["recommendations"]]
+    loss = page.get_by_role("combobox", name="Loss", exact=True)
+    loss.click()
+    options = page.get_by_role("listbox", name="Loss")
+    groups = options.get_by_role("group")
+    expect(groups.first.get_by_role("option")).to_have_text([re.compile(f"^{one['name']}") for one in best])
+    losses = site.ask("GET", "/v1/losses").json()["losses"]
+    families = list(dict.fromkeys(entry["family"].replace("_", " ") for entry in losses))
+    names = groups.evaluate_all("groups => groups.map(group => group.ariaLabel)")
+    assert names == ["Recommended", *families]
+    expect(options.get_by_role("option")).to_have_count(len(best) + len(losses))
+    expect(loss).not_to_have_attribute("aria-activedescendant", re.compile("."))
+    loss.press("ArrowDown")
+    loss.press("Enter")
+    page.wait_for_url(re.compile(rf"loss={best[0]['name']}&"))
+    assert float(state(page)["loss.delta"]) == best[0]["delta"]
+    loss.fill(best[0]["name"])
+    expect(groups).to_have_count(0)
+
+
 def test_the_list_is_gone_through_by_keys_and_left_by_escape(opened: Opened) -> None:
     page = look(opened())
     loss = page.get_by_role("combobox", name="Loss", exact=True)
-    loss.focus()
-    loss.press("ArrowDown")
+    loss.fill("huber")
     expect(loss).to_have_attribute("aria-expanded", "true")
     loss.press("ArrowDown")
-    active = loss.get_attribute("aria-activedescendant")
-    assert active == "loss-list-smooth_l1"
+    second = page.get_by_role("option").nth(1)
+    expect(loss).to_have_attribute("aria-activedescendant", second.get_attribute("id") or "")
+    expect(second).to_have_attribute("aria-selected", "true")
     loss.press("Escape")
     expect(loss).to_have_attribute("aria-expanded", "false")
     expect(loss).to_have_value("huber")

@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from app.errors import ClientLeft
-from app.training import MODELS
+from app.training import DATASETS, MODELS
 from tests.browser.conftest import LONG, Opened, until
 from tests.conftest import Server
 
@@ -58,6 +58,32 @@ def test_every_model_of_the_catalogue_runs_and_its_fit_is_drawn(opened: Opened) 
         expect(epoch(page)).to_have_text("Epoch 1 of 1")
         expect(diagnosis(page)).to_contain_text("The model of epoch 1")
         expect(page.locator("#fit-caption")).to_contain_text("the model’s line")
+
+
+def test_datasets_are_chosen_by_their_pictures_which_are_asked_for_once(opened: Opened) -> None:
+    page = opened()
+    pictures = page.get_by_role("group", name="Datasets")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if re.search(r"/v1/datasets/\w+/rows", request.url) else None)
+    expect(pictures.get_by_role("radio")).to_have_count(len(DATASETS))
+    assert len(asked) <= 1
+    pictures.scroll_into_view_if_needed()
+    expect(pictures.locator("svg")).to_have_count(len(DATASETS))
+    assert len(asked) <= len(DATASETS)
+    chosen = page.get_by_role("combobox", name="Dataset")
+    pictures.get_by_text("circles").click()
+    expect(chosen).to_have_value("circles")
+    circles = page.locator("#thumb-circles path").first
+    before = circles.get_attribute("d") or ""
+    page.get_by_role("spinbutton", name="noise").fill("0")
+    expect(circles).not_to_have_attribute("d", before)
+    pictures.get_by_role("radio", name="circles").press("ArrowRight")
+    expect(chosen).to_have_value("moons")
+    expect(pictures.get_by_role("radio", name="moons")).to_be_focused()
+    chosen.select_option("wine")
+    expect(pictures.get_by_role("radio", name="wine")).to_be_checked()
+    preset(page, "Outliers")
+    expect(pictures.get_by_role("radio", checked=True)).to_have_count(0)
 
 
 def test_of_many_columns_what_is_predicted_is_drawn_beside_what_is_true(opened: Opened) -> None:
