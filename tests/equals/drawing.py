@@ -137,6 +137,10 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
         "random": lambda rng, shape: np.log(_rows(rng, shape)),
         "saturated": lambda rng, shape: np.log(_one_hot(rng, shape) + 1e-300),
     },
+    "token_logits": {"random": _normal, "ties": _GRID, "zeros": _ZEROS},
+    "tokens": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
+    "angle": {"random": lambda rng, shape: rng.uniform(-3.0, 3.0, shape)},
+    "concentration": {"random": _positive},
     "one_hot": {"random": _one_hot},
     "multi_hot": {"random": _picks(0.0, 1.0), "zeros": _first_row(0.0, _picks(0.0, 1.0))},
     "binary": {"random": _picks(0.0, 1.0), "zeros": _first_row(0.0, _picks(0.0, 1.0))},
@@ -151,7 +155,18 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "label_sequence": {"random": _labels},
     "box_xyxy": {"random": _boxes, "ties": _touching_boxes},
 }
-ROWS = {"list_scores", "relevance", "logits", "scores", "distribution", "log_probabilities", "multi_hot", "one_hot", "index_list"}
+ROWS = {
+    "token_logits",
+    "list_scores",
+    "relevance",
+    "logits",
+    "scores",
+    "distribution",
+    "log_probabilities",
+    "multi_hot",
+    "one_hot",
+    "index_list",
+}
 
 
 def shapes_of(loss: Loss, equal: Equal, parameters: Mapping[str, Any]) -> tuple[str, ...]:
@@ -193,7 +208,7 @@ def _shape(encoding: Encoding, kind: str, letters: list[str], parameters: Mappin
         return tuple(
             LENGTHS[axis] for axis in [*(axis for axis in letters if axis not in "kt"), *("t" if "t" in letters else ""), "k"]
         )
-    if kind in ("class_index", "class_map", "grade"):
+    if kind in ("class_index", "class_map", "grade", "tokens"):
         return tuple(LENGTHS[axis] for axis in letters if axis != "k")
     return tuple(LENGTHS[axis] for axis in letters)
 

@@ -129,7 +129,10 @@ def unlikelihood(predictions: Array, targets: Array) -> tuple[Array, Array]:
     gradient="∂ℓ/∂x(t, j) = ℓ/n·(q(t, j) − [j = yₜ])",
     symbols={"q": "the predicted probability of a token at a place", "n": "how many places there are"},
     aliases=(alias("Perplexity", pool="batch"), "ppl"),
-    equals=(equal("torchmetrics.functional.text.perplexity(predictions, targets)", pool="batch"),),
+    equals=(
+        equal("torchmetrics.functional.text.perplexity(predictions, targets.long())", pool="batch"),
+        equal("torchmetrics.text.Perplexity()(predictions, targets.long())", pool="batch"),
+    ),
     reference="Jelinek, Mercer, Bahl and Baker (1977), doi:10.1121/1.2016299",
     properties=DIFFERENTIABLE | SMOOTH,
     cost=IN_PAIRS,

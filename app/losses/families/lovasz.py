@@ -16,6 +16,7 @@ from app.losses.numerics.masks import Masks, Slopes
 from app.losses.numerics.pairs import pair, two_sum
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array
+from app.registry import alias
 
 SORTED = Cost(per_number=150.0)
 
@@ -69,21 +70,21 @@ def lovasz_hinge(predictions: Array, targets: Array, weights: Array | None = Non
         "C": "the classes that occur in the map, or all of them",
         "v": "what intersection over union of the class loses when this position is wrong besides all that are further off",
     },
-    aliases=("LovaszSoftmaxLoss", "lovasz_softmax_loss"),
-    equals=(
+    aliases=(
+        alias("LovaszSoftmaxLoss", from_logits=True, class_axis=1, averaged_classes="all"),
+        alias("lovasz_softmax_loss", from_logits=True, class_axis=1, averaged_classes="all"),
+    ),
+    equals=tuple(
         equal(
-            "segmentation_models_pytorch.losses.LovaszLoss('multiclass', from_logits=True)(predictions, targets)",
+            f"kornia.losses.{call}(predictions, targets.long())",
             axes=("n k m r",),
             from_logits=True,
             class_axis=1,
-            pool="batch",
-        ),
-        equal(
-            "segmentation_models_pytorch.losses.LovaszLoss('multiclass', per_image=True, from_logits=True)(predictions, targets)",
-            axes=("n k m r",),
-            from_logits=True,
-            class_axis=1,
-        ),
+            averaged_classes="all",
+            differs_at=("gradient at saturated",),
+            caveat="Of positions that are equally far off it puts others first.",
+        )
+        for call in ("LovaszSoftmaxLoss()", "lovasz_softmax_loss")
     ),
     reference="Berman, Rannen Triki and Blaschko (2018), arXiv:1705.08790",
     properties=DIFFERENTIABLE | NON_NEGATIVE,

@@ -86,7 +86,7 @@ def cosine_similarity(predictions: Array, targets: Array) -> tuple[Array, Array]
     targets=EMBEDDING,
     formula="(∑ᵢ |rᵢ|^ρ)^(1/ρ)",
     gradient="sign(rᵢ)·(|rᵢ|/ℓ)^(ρ − 1)",
-    aliases=("minkowski_distance", "MinkowskiDistance", "lp_distance", "euclidean", alias("manhattan", power=1.0)),
+    aliases=("lp_distance", "euclidean", alias("manhattan", power=1.0)),
     reference="Deza and Deza (2009), Encyclopedia of Distances, doi:10.1007/978-3-642-00234-2",
     properties=CONVEX | DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,
     cost=IN_PAIRS,

@@ -252,7 +252,7 @@ def class_distance_weighted(
         "d": "what a grade costs beside the true one",
         "c": "what the predictions cost beside those that know nothing of the samples: 1 − κ",
     },
-    aliases=("kappa_loss", "quadratic_weighted_kappa", "cohen_kappa", "WeightedKappaLoss"),
+    aliases=("kappa_loss", "quadratic_weighted_kappa", "WeightedKappaLoss"),
     equals=(
         equal(
             "tensorflow_addons.losses.WeightedKappaLoss(num_classes=k, weightage=weightage, epsilon=epsilon)"

@@ -263,7 +263,6 @@ def gaussian_mixture_nll(logits: Array, mean: Array, scale: Array, targets: Arra
         "I": "the modified Bessel function of the first kind, of an order and a number",
     },
     aliases=("VonMisesNLL", "von_mises", "circular_nll"),
-    equals=(equal("-torch.distributions.VonMises(mean, concentration).log_prob(targets)", reductions=EACH),),
     reference="Prokudin, Gehler and Nowozin (2018), arXiv:1805.03430",
     properties=DIFFERENTIABLE | SMOOTH,
     cost=Cost(per_number=300.0),
