@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Generator, Iterator
+from types import FrameType
 from typing import TypeVar
 
 RING_SECONDS = 0.1
@@ -15,16 +16,24 @@ class TimeUp(Exception):
     """Time is over."""
 
 
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: given up halfway, it would be broken for whoever comes next."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
 def until(ends: float, items: Iterator[T]) -> Generator[T]:
     """The items that come before `ends` (of time.monotonic); TimeUp after them where there would have been more.
 
-    An item that is not there by then is given up halfway, by a signal, which only the main thread hears.
+    An item that is not there by then is given up halfway, by a signal, which only the main thread hears; a module that is being
+    imported is waited for.
     """
     heeded = False
 
-    def ring(number: int, frame: object) -> None:
+    def ring(number: int, frame: FrameType | None) -> None:
         nonlocal heeded
-        if heeded:
+        if heeded and not _imports(frame):
             heeded = False
             raise TimeUp
 

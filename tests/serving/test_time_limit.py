@@ -1,8 +1,11 @@
 """A limit on time: what comes before it comes, and nothing is left ringing."""
 
+import importlib
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event as Flag
 
 import pytest
@@ -71,3 +74,20 @@ def test_what_is_left_early_rings_no_more() -> None:
     next(items)
     items.close()
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_module_that_is_being_imported_is_whole_for_whoever_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given up halfway, a library would be broken as long as the process lives."""
+    monkeypatch.setattr(time_limit, "RING_SECONDS", 0.01)
+    slow = "import time\nends = time.monotonic() + 0.1\nwhile time.monotonic() < ends:\n    pass\nwhole = True\n"
+    (tmp_path / "criterion_slow_library.py").write_text(slow)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work() -> Iterator[int]:
+        importlib.import_module("criterion_slow_library")
+        Flag().wait()
+        yield 1
+
+    with pytest.raises(TimeUp):
+        next(until(time.monotonic() + 0.02, work()))
+    assert sys.modules.pop("criterion_slow_library").whole
