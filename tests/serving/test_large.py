@@ -251,6 +251,7 @@ def test_memory_of_a_large_request_is_bounded(server: Server) -> None:
     assert grown["worker"] < 8
 
 
+@pytest.mark.thorough
 def test_shared_memory_is_given_back(server: Server) -> None:
     ones = b"1," * 600_000
     body = b'{"loss": "mse", "predictions": [' + ones + b'3], "targets": [' + ones + b"1]" + b" " * 40_000_000 + b"}"

@@ -390,6 +390,7 @@ def test_every_loss_with_a_slope_trains_but_those_that_no_output_fits() -> None:
     assert {case.loss.name for case in training_cases()} == trained
 
 
+@pytest.mark.thorough
 def test_what_fits_is_what_agrees() -> None:
     for labels in (np.linspace(-1.0, 1.0, 7), np.array(TWO, float), np.array(THREE, float), np.eye(3)[THREE]):
         found = fitting(labels, None)
