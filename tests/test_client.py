@@ -130,6 +130,7 @@ def test_a_run_and_its_epochs(c: Criterion) -> None:
         next(c.train(data="nothing", stream=True))
 
 
+@pytest.mark.thorough
 def test_to_leave_a_stream_is_to_end_its_run(c: Criterion) -> None:
     for _ in range(3):  # of a server that has one process for runs
         for epoch in c.train(data="circles", epochs=10_000, early_stopping=None, stream=True):

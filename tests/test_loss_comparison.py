@@ -41,6 +41,7 @@ def runs_of(name: str, server: Server, answers: dict[str, Runs]) -> Runs:
     return answers[name]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ROWS)
 def test_the_service_answers_what_the_page_says(name: str, server: Server, answers: dict[str, Runs]) -> None:
     """The median of three of the seeds lies where half of all seeds do, or nearer to it than an outlier would."""

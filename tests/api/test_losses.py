@@ -98,6 +98,7 @@ async def test_what_a_learner_is_told(loss: Loss, client: httpx.AsyncClient, sch
     assert entry["reference_url"].startswith("https://")
 
 
+@pytest.mark.thorough
 async def test_training_refuses_what_is_said_not_to_be_trainable_and_says_why(client: httpx.AsyncClient) -> None:
     for loss in LOSSES.values():
         entry = (await client.get(f"/v1/losses/{loss.name}")).json()

@@ -10,6 +10,7 @@ import pytest
 from app.domains import Interval, Simplex
 from app.losses import Loss
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, NON_NEGATIVE, PROPER, SMOOTH, SYMMETRIC, ZERO_AT_TARGET, Property
+from tests.folding import folded
 from tests.losses.drawing import Array, Case, cases, default_cases, frozen, gradients_of, over
 
 
@@ -162,7 +163,7 @@ def gradient_along(case: Case, fixed: Mapping[str, Array], ends: list[dict[str, 
     return value_at
 
 
-@promised(SMOOTH)
+@folded("case", [case for case in default_cases() if SMOOTH in case.loss.properties], of=lambda case: case.loss.family)
 def test_smooth_gradients_do_not_jump(case: Case) -> None:
     """The largest change between neighbouring points of each line is halved thirty times: a jump stays, a slope vanishes."""
     assert case.coupling == "sample"

@@ -63,6 +63,7 @@ def test_no_epoch_of_lbfgs_raises_it(case: Case) -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.thorough
 @each_loss
 def test_trees_lower_it(case: Case) -> None:
     first, *_, last = losses_of(case, model=model("boosted_trees"), epochs=5, optimizer=None, batch_size=None)

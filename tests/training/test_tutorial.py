@@ -76,6 +76,7 @@ def medians(experiment: Experiment) -> tuple[float, float]:
     return training, validation
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: f"{experiment.dataset}-{experiment.loss.thing.name}")
 def test_the_median_lies_near_that_of_keras(experiment: Experiment) -> None:
     for got, keras in zip(medians(experiment), experiment.keras, strict=True):
