@@ -49,8 +49,6 @@ def forked(requests: socket.socket, modules: Sequence[str]) -> int:
 def _become(requests: socket.socket, modules: Sequence[str]) -> None:
     """Nothing of the server is left but its memory: not its signals, nor its sockets, which would outlive it here."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
     kept = requests.fileno()
     os.closerange(3, kept)
     os.closerange(kept + 1, DESCRIPTORS)

@@ -45,6 +45,11 @@ from app.registry import alias
 
 # --- intervals ------------------------------------------------------------------------------------------------------------
 
+Estimator = Annotated[
+    Literal["nrg", "fair"],
+    Doc('Of the ensemble itself ("nrg"), or of the distribution that its members were drawn from ("fair").'),
+]
+
 
 @loss(
     predictions={"lower": REAL, "upper": REAL},
@@ -328,10 +333,7 @@ def crps_ensemble(
     predictions: Array,
     targets: Array,
     *,
-    estimator: Annotated[
-        Literal["nrg", "fair"],
-        Doc('Of the ensemble itself ("nrg"), or of the distribution that its members were drawn from ("fair").'),
-    ] = "nrg",
+    estimator: Estimator = "nrg",
 ) -> tuple[Array, Array, Second]:
     """How far the members of an ensemble are from the target, less half of how far they are from each other (CRPS).
 

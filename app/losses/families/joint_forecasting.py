@@ -4,7 +4,7 @@ An ensemble is k vectors for each sample, drawn from what was forecast.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Gt, Le
@@ -15,6 +15,7 @@ from app.errors import Fault, InvalidParameter
 from app.libraries import EACH, equal
 from app.losses.cost import Cost
 from app.losses.encodings import numbers, steps
+from app.losses.families.forecasting import Estimator
 from app.losses.loss import BOUNDED_GRADIENT, DIFFERENTIABLE, NON_NEGATIVE, Pullback, loss
 from app.losses.numerics.pairs import Pair, difference, pair_sum
 from app.losses.numerics.products import PAIRS_AT_ONCE
@@ -59,10 +60,7 @@ def energy_score(
     predictions: Array,
     targets: Array,
     *,
-    estimator: Annotated[
-        Literal["nrg", "fair"],
-        Doc('Of the ensemble itself ("nrg"), or of the distribution that its members were drawn from ("fair").'),
-    ] = "nrg",
+    estimator: Estimator = "nrg",
 ) -> tuple[Array, Pullback]:
     """How far an ensemble's vectors are from the outcome, less half of how far they are from each other.
 
