@@ -3,7 +3,7 @@
 Predictions and targets are rows of probabilities (n, k); the gradient takes each number for itself.
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -24,10 +24,10 @@ from app.losses.loss import (
     Second,
     loss,
 )
-from app.losses.numerics.pairs import Pair, difference, pair_add, two_sum
+from app.losses.numerics.pairs import Pair, difference, pair_add, row_sums_exact, two_sum
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array, exp_tail, sign, xlogy
-from app.losses.numerics.wide import Wide, exp, log, where, wide
+from app.losses.numerics.wide import NEAR, Wide, exp, log, log1p, where, wide
 from app.registry import alias
 
 
@@ -125,14 +125,51 @@ def generalized_jensen_shannon(
     return _skewed(predictions, targets, beta)
 
 
-def _power_sum(q: Array, p: Array, alpha: float) -> tuple[Wide, Wide]:
-    """∑ p^α·q^(1 − α), and its derivative to each q over (1 − α): (p/q)^α."""
+class _PowerSum(NamedTuple):
+    """∑ p^α·q^(1 − α) of two distributions."""
+
+    total: Wide
+    excess: Wide
+    """The sum less 1, which of near distributions is all that counts."""
+    pull: Wide
+    """Its derivative to each q, over 1 − α: (p/q)^α."""
+
+
+def _power_sum(q: Array, p: Array, alpha: float) -> _PowerSum:
     order = wide(alpha)
     some = (p > 0) & (q > 0)
     ratio = log(np.where(some, p, 1.0)) - log(np.where(some, q, 1.0))
-    terms = where(some, exp(ratio * order) * q, np.where((p > 0) & (alpha > 1), np.inf, 0.0))
-    pull = where(some, exp(ratio * order), np.where(p > 0, np.inf, 0.0))
-    return terms.sum(), pull
+    raised = exp(ratio * order)
+    pull = where(some, raised, np.where(p > 0, np.inf, 0.0))
+    terms = where(some, raised * q, np.where((p > 0) & (alpha > 1), np.inf, 0.0))
+    total = terms.sum()
+    excess = total - 1.0
+    near = np.abs(excess.high[:, 0]) < NEAR
+    if near.any():
+        excess.high[near], excess.low[near] = _excess(terms[near], q[near], p[near], alpha).pair
+    return _PowerSum(total, excess, pull)
+
+
+ALIKE = 2.0**-16
+"""How little two shares may differ, times the order, that four terms of a series have all digits."""
+
+
+def _excess(terms: Wide, q: Array, p: Array, alpha: float) -> Wide:
+    """∑ of the terms less 1, by how far they are from α·p + (1 − α)·q, whose sum is nearly 1."""
+    order = wide(alpha)
+    alike = (np.abs(p - q) * (1.0 + alpha) < ALIKE * q) & (q > 0)
+    u = where(alike, (wide(p) - q) / np.where(alike, q, 1.0), 0.0)
+    series = 1.0 + u * (order - 2.0) / 3.0 * (1.0 + u * (order - 3.0) / 4.0 * (1.0 + u * (order - 4.0) / 5.0))
+    curve = u * u * q * (order * (order - 1.0) / 2.0) * series
+    bends = where(alike, curve, terms - p * order - q * (1.0 - order)).sum()
+    return bends + (_less_one(p) * order + _less_one(q) * (1.0 - order))
+
+
+def _less_one(p: Array) -> Wide:
+    """What the rows of a distribution add up to beyond 1: (n, 1)."""
+    rest = np.hstack((p, np.full((len(p), 1), -1.0)))
+    high = row_sums_exact(rest)[:, None]
+    return Wide(high, row_sums_exact(np.hstack((rest, -high)))[:, None])
 
 
 @loss(
@@ -162,8 +199,8 @@ def renyi_divergence(
     """
     if alpha == 1:
         raise InvalidParameter([Fault(("parameters", "alpha"), "out_of_range", "alpha must not be 1: that is kl_divergence")])
-    total, pull = _power_sum(predictions, targets, alpha)
-    values = log(total) / (wide(alpha) - 1.0)
+    total, excess, pull = _power_sum(predictions, targets, alpha)
+    values = where(np.abs(excess.high) < 0.5, log1p(excess), log(total)) / (wide(alpha) - 1.0)
     return values.high[:, 0], -np.where(np.isinf(pull.high), np.inf, np.where(pull.high == 0, 0.0, (pull / total).high))
 
 
@@ -193,9 +230,9 @@ def alpha_divergence(
     """
     if alpha == 1:
         raise InvalidParameter([Fault(("parameters", "alpha"), "out_of_range", "alpha must not be 1: that is kl_divergence")])
-    total, pull = _power_sum(predictions, targets, alpha)
+    _, excess, pull = _power_sum(predictions, targets, alpha)
     order = wide(alpha)
-    values = (total - 1.0) / (order * (order - 1.0))
+    values = excess / (order * (order - 1.0))
     return values.high[:, 0], -(pull / order).high
 
 
