@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.libraries import equal
@@ -24,6 +25,8 @@ from app.losses.loss import (
 )
 from app.losses.numerics.logit import logit
 from app.losses.numerics.pairs import (
+    Pair,
+    complement,
     constant,
     difference,
     pair,
@@ -182,7 +185,15 @@ def distribution_focal(predictions: Array, targets: Array) -> tuple[Array, Array
     """
     k = predictions.shape[1]
     place = np.minimum(targets, k - 1.0)[:, None]
-    shares = Shares.of_rows(np.maximum(1.0 - np.abs(place - np.arange(k, dtype=np.float64)), 0.0))
+    below = np.floor(place)
+    beyond, bins = place - below, np.arange(k, dtype=np.float64)
+
+    def unrounded(some: NDArray[np.intp]) -> Pair:
+        before, after = bins == below[some], bins == below[some] + 1.0
+        high, low = complement(beyond[some])
+        return np.where(before, high, np.where(after, beyond[some], 0.0)), np.where(before, low, 0.0)
+
+    shares = Shares(unrounded(np.arange(len(place), dtype=np.intp))[0], unrounded)
     values, gradient = softmax_cross_entropy(predictions, shares)
     return values, gradient, lambda: softmax_variance(predictions)
 

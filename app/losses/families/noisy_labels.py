@@ -261,5 +261,5 @@ def confidence_penalty(
     seen, y = softmax_parts(predictions), _shares(targets, predictions)
     values, slope = _cross_entropy(seen, y)
     some = where(seen.p.high == 0, 0.0, seen.logarithm)
-    negentropy = (seen.p * some).sum()
-    return (values + negentropy * beta).high[:, 0], (slope + seen.p * (some - negentropy) * beta).high
+    negentropy, price = (seen.p * some).sum(), y.sum() * beta
+    return (values + negentropy * price).high[:, 0], (slope + seen.p * (some - negentropy) * price).high
