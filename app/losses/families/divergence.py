@@ -12,6 +12,7 @@ from app.losses.cost import IN_PAIRS
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, Second, loss
+from app.losses.numerics.alike import log_ratio, within_reach
 from app.losses.numerics.pairs import (
     Pair,
     constant,
@@ -28,7 +29,7 @@ from app.losses.numerics.pairs import (
 from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, softmax_variance
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
-from app.losses.numerics.wide import Wide, expm1, log1p, softmax_parts, where, wide
+from app.losses.numerics.wide import Wide, expm1, softmax_parts, where, wide
 from app.losses.numerics.wide import exp_tail as wide_exp_tail
 from app.registry import alias
 
@@ -234,24 +235,15 @@ def knowledge_distillation(
     alike: NDArray[np.bool_] = (np.abs(gap.high) < 2.0**-40).any(axis=1)
     if alike.any():
         apart = (wide(targets[alike]) - predictions[alike]) / temperature
-        exact = _log_ratio_of_softmax(apart, p[alike], predictions[alike].argmax(axis=1)[:, None])
-        usable = (np.abs(apart.high) < 300.0).all(axis=1, keepdims=True)
+        near = within_reach(apart)
+        exact = log_ratio(p[alike], where(near, apart, 0.0))
         for numbers, better in ((gap, exact), (slope, -p[alike] * expm1(exact))):
-            better = where(usable, better, numbers[alike])
+            better = where(near, better, numbers[alike])
             numbers.high[alike], numbers.low[alike] = better.pair
     near, some = np.abs(gap.high) < 1.0, q.high > 0
     # qδ − q + p with δ = ln q − ln p, whose sum over the classes is the same: no term of it is below 0
     terms = where(some, where(near, q * wide_exp_tail(-where(near, gap, 0.0)), q * where(some, gap, 0.0) - q + p), p)
     return (terms.sum() * (temperature * temperature)).high[:, 0], (slope * temperature).high, lambda: (p * student.rest).high
-
-
-def _log_ratio_of_softmax(apart: Wide, p: Wide, top: NDArray[np.intp]) -> Wide:
-    """ln of the ratio of two softmaxes whose logits are so far apart, less the logarithm of what the second adds up to.
-
-    Of the class with the largest share all else is the difference: d − ln(1 + ∑ p·(eᵈ − 1)) loses nothing of what is small.
-    """
-    beyond = apart - Wide(*(np.take_along_axis(part, top, axis=1) for part in apart.pair))
-    return beyond - log1p((p * expm1(where(np.abs(beyond.high) < 600.0, beyond, 0.0))).sum())
 
 
 def _below_largest(logits: Array) -> Wide:

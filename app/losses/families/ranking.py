@@ -11,6 +11,7 @@ from app.libraries import EACH, equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import GRADES, ITEM_SCORES, LIST_SCORES, REAL, RELEVANCE, SIGN
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Second, Seconds, loss
+from app.losses.numerics.alike import put_near
 from app.losses.numerics.lists import present
 from app.losses.numerics.logit import logit, plus, times
 from app.losses.numerics.means import QUADRATIC
@@ -173,8 +174,16 @@ def listnet(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
         high, low = logarithms
         return pair_exp((high[rows], low[rows]))
 
-    values, gradient = softmax_cross_entropy(predictions, Shares(pair_exp(logarithms)[0], unrounded))
+    shares = pair_exp(logarithms)[0]
+    values, gradient = softmax_cross_entropy(predictions, Shares(shares, unrounded))
+    near: NDArray[np.bool_] = ((np.abs(gradient) < NEARLY * shares) & (shares > 0)).any(axis=1)
+    if near.any():
+        put_near(gradient, near, predictions, targets)
     return values, gradient, lambda: softmax_variance(predictions)
+
+
+NEARLY = 2.0**-3
+"""What is left of a share, beside that of the targets, where the two nearly agree."""
 
 
 def _relevance(targets: Array, *, divide_by_relevance: bool = False, **_parameters: object) -> Array | None:
