@@ -23,33 +23,23 @@ from app.losses.loss import (
     Second,
     loss,
 )
-from app.losses.numerics.logit import logit
+from app.losses.numerics.logit import sigmoid_less
 from app.losses.numerics.pairs import (
     Pair,
     complement,
     constant,
     difference,
-    pair,
     pair_add,
     pair_divide,
     pair_exp,
     pair_log,
     pair_multiply,
-    pair_negative,
     two_sum,
 )
 from app.losses.numerics.residuals import within
 from app.losses.numerics.rows import softmax_variance
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, log_tail, recovered, sigmoid, sign, softplus, xlogy
-
-
-def _off(x: Array, quality: Array) -> Array:
-    """σ(x) − q, with all its digits where the two nearly meet."""
-    chance, rest = logit(pair(x)).shares
-    near = pair_add(chance, pair(-quality))
-    far = pair_add(two_sum(np.ones_like(quality), -quality), pair_negative(rest))
-    return np.where(quality > 0.5, far[0], near[0])
 
 
 def _cross_entropy(x: Array, quality: Array) -> Array:
@@ -81,7 +71,7 @@ def quality_focal(
     Avoid when: targets are 0 and 1: it is the focal loss then, without its balance (binary_focal).
     See also: varifocal, binary_focal, distribution_focal.
     """
-    off, cost = _off(predictions, targets), _cross_entropy(predictions, targets)
+    off, cost = sigmoid_less(predictions, targets), _cross_entropy(predictions, targets)
     size = np.abs(off)
     power = size**beta
     bend = np.where(size > 0, beta * size ** (beta - 1.0), 0.0) if beta else np.zeros_like(size)
@@ -122,7 +112,7 @@ def varifocal(
     empty = power * (gamma * sigmoid(-predictions) * cost + chance)
     empty = np.where(power == 0, 0.0, empty)
     values = np.where(some, targets * _cross_entropy(predictions, targets), np.where(power == 0, 0.0, power * cost))
-    return values, np.where(some, targets * _off(predictions, targets), empty)
+    return values, np.where(some, targets * sigmoid_less(predictions, targets), empty)
 
 
 @loss(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.losses.numerics.cancelling import HALF_LOG_2_PI, HALF_LOG_2_PI_LOW, cancels, put
-from app.losses.numerics.logit import logit
+from app.losses.numerics.logit import logit, plus
 from app.losses.numerics.pairs import Pair, either, pair_add, pair_multiply
 from app.losses.numerics.running import exp_of
 from app.losses.numerics.special import special
@@ -71,7 +71,7 @@ def _logistic_at(z: Pair) -> AtPoint:
 def _logistic(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
     """σ(b) − σ(a) is σ(b)·σ(−a)·(1 − e^(a − b)), and so is the slope, σ(−b) − σ(a), with both ends on one side."""
     a, b = logit(lower), logit(_minus(upper))
-    beyond = sum(pair_add(lower, upper))
+    beyond = sum(plus(lower, upper))
     before, after = a.sigmoid * (-b).sigmoid, (-a).sigmoid * b.sigmoid
     slopes = np.where(beyond > 0, before * np.expm1(-beyond), -after * np.expm1(np.minimum(beyond, 0.0)))
     one_sided = np.isinf(lower[0]) | np.isinf(upper[0])
