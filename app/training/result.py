@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
+from app.training.boosting import categories_of
+from app.training.decisions import classes_of
 from app.training.fit import measured, start, stopped
+from app.training.forest import Planting
 from app.training.learners import State, learner
 from app.training.network import Network
+from app.training.resuming import progress_of
 from app.training.run import Run
+from app.training.trained import Trained
 from app.training.trees import NODES, Trees, importances
 
 
@@ -70,9 +75,39 @@ def finish(run: Run, state: State) -> Result:
     )
 
 
+def keep(run: Run, state: State, result: Result) -> Trained:
+    """The model of a result as a value, from which the run can go on as well."""
+    inputs, forest = np.asarray(run.plan.data.inputs, np.float64), learner(run)
+    return Trained(
+        chosen=run.plan.model,
+        loss={"name": run.plan.loss.thing.name, **run.plan.loss.all},
+        inputs=inputs.shape[1],
+        outputs=run.objective.outputs,
+        features=run.plan.data.features,
+        classes=classes_of(run),
+        categories=_categories(run),
+        inputs_scale=run.inputs_scale,
+        targets_scale=run.targets_scale,
+        activation=run.objective.activation,
+        encoding=run.objective.encoding,
+        shares=isinstance(forest, Planting) and forest.shares is not None,
+        range=np.stack([np.fmin.reduce(inputs), np.fmax.reduce(inputs)]),
+        parameters=result.parameters,
+        progress=progress_of(run, state),
+    )
+
+
+def _categories(run: Run) -> dict[int, list[str] | list[float]]:
+    """What training rows have in columns of categories."""
+    words = run.plan.data.words
+    return {
+        column: [words[column][int(number)] for number in numbers] if column in words else numbers.tolist()
+        for column, numbers in categories_of(run).of.items()
+    }
+
+
 def _own_units(run: Run, predictions: Array) -> Array:
-    scale = run.targets_scale
-    return predictions if scale is None else predictions * scale.deviation + scale.mean
+    return predictions if run.targets_scale is None else run.targets_scale.restored(predictions)
 
 
 def _parameters(run: Run, kept: State) -> dict[str, Numbers]:

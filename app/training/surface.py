@@ -39,8 +39,7 @@ def surface(run: Run) -> Surface | None:
     def predict(state: State) -> Array:
         with np.errstate(all="ignore"):  # a run that is about to diverge may overflow between its rows
             predictions = look(state).reshape(shape)
-        scale = run.targets_scale
-        return predictions if scale is None else predictions * scale.deviation + scale.mean
+        return predictions if run.targets_scale is None else run.targets_scale.restored(predictions)
 
     return Surface(axes, predict)
 
