@@ -1,6 +1,6 @@
 """Predictions as decisions between classes: which classes there are, how probable each is, and which one it is."""
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from app.training.metrics import PER_CLASS, THRESHOLDS
 from app.training.objective import Labels
 
 if TYPE_CHECKING:
-    from app.training.run import Run
+    from app.training.run import Rows, Run
 
 ClassNames: TypeAlias = tuple[str | int, ...]
 
@@ -36,6 +36,44 @@ def classes_of(run: "Run") -> ClassNames | None:
         return tuple(named)
     given = run.plan.data.targets
     return (-1, 1) if isinstance(given, np.ndarray) and bool((given < 0).any()) else (0, 1)
+
+
+class Decisions(NamedTuple):
+    """The classes that rows are of, and those that were decided, as places among the classes."""
+
+    classes: ClassNames
+    true: NDArray[np.intp]
+    decided: NDArray[np.intp]
+    """(n,)"""
+    probabilities: Array | None
+    """(n, k); None of scores."""
+    weights: Array | None
+    """(n,) what rows count; None: 1."""
+
+
+def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | None:
+    """Of predictions (n, *outputs) for rows; None where a model does not decide, or where rows are of no single class.
+
+    Rows whose label is ignored are left out.
+    """
+    classes, labels = classes_of(run), rows.labels
+    if classes is None or not _is_single(labels):
+        return None
+    shares = probabilities(predictions, run.objective.encoding)
+    counted = np.ones(len(predictions), np.bool_) if labels.weights is None else labels.weights.reshape(len(predictions)) > 0
+    weights = rows.sample_weight
+    return Decisions(
+        classes,
+        true_classes(labels)[counted],
+        decided(predictions, shares)[counted],
+        None if shares is None else shares[counted],
+        None if weights is None else weights[counted],
+    )
+
+
+def _is_single(labels: Labels) -> bool:
+    targets = labels.targets
+    return targets.ndim == 1 or targets.shape[1] == 1 or bool(((targets == 0) | (targets == 1)).all())
 
 
 def true_classes(labels: Labels) -> NDArray[np.intp]:

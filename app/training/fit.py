@@ -123,14 +123,11 @@ def columns_of_history(run: Run) -> tuple[str, ...]:
 
 def _monitored(run: Run, state: State) -> float:
     """What tells which epoch is best, of the last one: lower is better."""
-    name, sign = run.plan.monitor, 1.0
-    if name is None:
-        name = "training_loss" if run.validation is None else "validation_loss"
-    chosen = next((chosen for chosen in run.plan.metrics if chosen.thing.name == name), None)
-    if chosen is not None:
-        sign = -1.0 if isinstance(chosen.thing, Metric) and chosen.thing.higher_is_better else 1.0
-        name = f"{name}.{'training' if run.validation is None else 'validation'}"
-    return sign * float(state["history"][int(state["epoch"]) - 1, columns_of_history(run).index(name)])
+    name, sign, side = run.plan.monitor, 1.0, "training" if run.validation is None else "validation"
+    if isinstance(name, Chosen):
+        sign = -1.0 if isinstance(name.thing, Metric) and name.thing.higher_is_better else 1.0
+        name = f"{name.thing.name}.{side}"
+    return sign * float(state["history"][int(state["epoch"]) - 1, columns_of_history(run).index(name or f"{side}_loss")])
 
 
 def measured(run: Run, model: Learner, state: State) -> tuple[tuple[float, float], dict[str, tuple[float, float | None]]]:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.training.boosting import categories_of
-from app.training.decisions import classes_of
+from app.training.decisions import Decisions, classes_of, decisions_of
 from app.training.fit import measured, start, stopped
 from app.training.forest import Planting
 from app.training.learners import State, learner
@@ -32,8 +31,8 @@ class Result(NamedTuple):
     """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units."""
     per_sample: Array
     """(n,) each of these rows' loss."""
-    rows: NDArray[np.intp]
-    """(n,) where each of these rows stands in the data, or in the table of rows to validate with."""
+    decisions: Decisions | None
+    """Between classes, for these rows; None of a model that does not decide."""
     parameters: Mapping[str, Numbers]
     """Weights and biases by name, or the trees' nodes, as plain arrays."""
     feature_importances: Array | None
@@ -68,7 +67,7 @@ def finish(run: Run, state: State) -> Result:
         metrics,
         _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
         per_sample,
-        run.looked_at,
+        decisions_of(run, rows, predictions.reshape(-1, *run.objective.outputs)),
         parameters,
         importances(parameters, run.model.inputs) if isinstance(run.model, Trees) else None,
         kept,

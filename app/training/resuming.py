@@ -13,8 +13,8 @@ from app.training.fit import FIGURES, columns_of_history, rates, start
 from app.training.learners import State, learner
 from app.training.network import Network
 from app.training.run import Run
-from app.training.trained import Progress, Trained, check_trees, refuse, tree_state, whole_numbers
-from app.training.trees import NODES
+from app.training.trained import MODEL, Progress, Trained, checked_trees, refuse, tree_state
+from app.training.trees import NODES, Boosted
 
 STATE = ("state",)
 
@@ -142,17 +142,19 @@ def _grown(run: Run, progress: Progress) -> State:
     ends = _array(progress, "trees", None)
     if ends.ndim != 1 or not ends.size:
         refuse((*STATE, "trees"), "shape_mismatch", "trees must be a list of where each tree ends, from 0 on")
-    nodes = {name: _array(progress, f"tree.{name}", None) for name in NODES}
-    constant = _array(progress, "constant", None)
+    nodes = {name: progress.arrays[f"tree.{name}"] for name in NODES if f"tree.{name}" in progress.arrays}
+    arrays = {"constant": _array(progress, "constant", None), "first_nodes": ends[:-1], **nodes}
+    sorts = isinstance(run.model, Boosted) and bool(run.model.categorical)
     try:
-        parameters = {"constant": constant, "first_nodes": ends[:-1], **nodes}
-        check_trees(parameters, run.model, nodes["members"].ndim > 1 and nodes["members"].shape[1] > 0)
+        parameters = checked_trees(arrays, run.model, sorts=sorts)
     except InvalidArray as error:
         (fault,) = error.faults
-        raise InvalidArray([Fault(("model", *STATE, *fault.path[2:]), fault.code, fault.message)]) from None
-    if ends[-1] != len(nodes["left"]):
-        refuse((*STATE, "trees"), "out_of_range", f"trees must end at {len(nodes['left'])}, where the nodes do")
-    return tree_state(whole_numbers(parameters))
+        name = str(fault.path[2])
+        place = {"first_nodes": "trees", "constant": "constant"}.get(name, f"tree.{name}")
+        raise InvalidArray([Fault((*MODEL, *STATE, place, *fault.path[3:]), fault.code, fault.message)]) from None
+    if ends[-1] != len(parameters["left"]):
+        refuse((*STATE, "trees"), "out_of_range", f"trees must end at {len(parameters['left'])}, where the nodes do")
+    return tree_state(parameters)
 
 
 def _check_best(state: State) -> None:

@@ -87,8 +87,8 @@ class Plan:
     """Epochs without improvement after which to stop; None never stops early."""
     min_delta: float = 0.0
     restore_best: bool = True
-    monitor: str | None = None
-    """What tells the best epoch: training_loss, validation_loss, or one of the metrics; None: validation_loss where there is."""
+    monitor: Literal["training_loss", "validation_loss"] | Chosen | None = None
+    """What tells the best epoch: a loss, or a metric, which is then measured too; None: the validation loss where there is."""
     start_from_epoch: int = 0
     """The first epochs, which are never best, and in which nobody waits."""
     metrics: tuple[Chosen, ...] = ()
@@ -136,8 +136,10 @@ class Run:
     inputs_scale: Scale | None
     targets_scale: Scale | None
     warnings: tuple[str, ...]
-    looked_at: NDArray[np.intp]
-    """Where the rows of the result's predictions stand: those held out, or trained on where none are, or of their own table."""
+    trained_on: NDArray[np.intp]
+    """(n,) where the rows to train on stand in the data, ascending."""
+    held_out: NDArray[np.intp] | None
+    """(m,) where those to validate with stand in it, or in their own table; None without any."""
 
     @property
     def base_rate(self) -> float:
@@ -151,6 +153,7 @@ class Run:
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     """Check a plan and make its arrays ready; InvalidInput with the place and the rule for whatever does not fit."""
     of_trees = not plan.model.thing.optimized
+    plan = _with_monitored(plan)
     if plan.model.thing.epochs is not None:
         plan = replace(plan, epochs=plan.model.thing.epochs)
     check_table(plan.data, ("data",), gaps=of_trees)
@@ -183,14 +186,16 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     if outside is not None:
         validation = _outside(outside, plan, objective, inputs_scale, targets_scale, model)
     _check_counts(training, validation)
-    _check_metrics(plan.metrics, objective, rows.targets)
+    _check_metrics(plan, objective, rows.targets)
+    if plan.monitor == "validation_loss" and validation is None:
+        refuse_at(("monitor",), "missing", "there are no validation rows whose loss could be monitored; take training_loss")
     if isinstance(model, Boosted):
         check_categories(training, validation, model)
     if isinstance(model, Forest):
         check_criterion(model.criterion, objective, training.labels, named=plan.data.classes is not None)
-    looked_at = held if len(held) else kept if outside is None else np.arange(len(outside.inputs))
+    held_out = np.arange(len(outside.inputs)) if outside is not None else held if len(held) else None
     warnings = _warnings(training, objective)
-    return Run(plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, warnings, looked_at)
+    return Run(plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, warnings, kept, held_out)
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
@@ -404,15 +409,24 @@ def _refuse_resumed(message: str) -> None:
 # --- the rest of the plan -----------------------------------------------------------------------------------------------
 
 
-def _check_metrics(metrics: Sequence[Chosen], objective: Objective, targets: Numbers) -> None:
-    names = [metric.thing.name for metric in metrics]
-    for index, metric in enumerate(metrics):
+def _check_metrics(plan: Plan, objective: Objective, targets: Numbers) -> None:
+    names = [metric.thing.name for metric in plan.metrics]
+    for index, metric in enumerate(plan.metrics):
         if metric.thing.name in names[:index]:
             raise InvalidParameter([Fault(("metrics", index), "duplicate", f"metrics[{index}] is {metric.thing.name} again")])
+        path = ("monitor",) if metric is plan.monitor else ("metrics", index)
         try:
             check_metric(metric.thing, metric.all, objective.encoding, targets, outputs=objective.outputs)
         except InvalidParameter as error:
-            raise error.moved({("metric",): ("metrics", index), ("parameters",): ("metrics", index)}) from None
+            raise error.moved({("metric",): path, ("parameters",): path}) from None
+
+
+def _with_monitored(plan: Plan) -> Plan:
+    """The plan with the metric that is monitored among those that are measured."""
+    monitor = plan.monitor
+    if not isinstance(monitor, Chosen) or any(metric.thing is monitor.thing for metric in plan.metrics):
+        return plan
+    return replace(plan, metrics=(*plan.metrics, monitor))
 
 
 def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:

@@ -1,7 +1,8 @@
 """A model to keep: what a run has learned as a value, which predicts by itself and from which a run can go on."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -94,15 +95,19 @@ class Trained:
         """The words of the columns that have any, in their order."""
         return {column: [*map(str, known)] for column, known in self.categories.items() if known and isinstance(known[0], str)}
 
+    def check_rows(self, inputs: Numbers) -> None:
+        """InvalidArray for rows of another number of columns."""
+        if inputs.ndim != 2 or not inputs.size or inputs.shape[1] != self.inputs:
+            message = f"inputs must have shape (n, {self.inputs}), as the model was trained on; got {inputs.shape}"
+            raise InvalidArray([Fault(("inputs",), "shape_mismatch", message)])
+
     def predict(self, inputs: Numbers) -> Prediction:
         """What it says of rows (n, d): the same numbers as in its run, where the rows are the same.
 
         Words are their places; NaN is a missing number, which trees alone take. InvalidArray for another number of columns, and
         for numbers that are too large.
         """
-        if inputs.ndim != 2 or not inputs.size or inputs.shape[1] != self.inputs:
-            message = f"inputs must have shape (n, {self.inputs}), as the model was trained on; got {inputs.shape}"
-            raise InvalidArray([Fault(("inputs",), "shape_mismatch", message)])
+        self.check_rows(inputs)
         largest = float(np.finfo(np.float32).max) if isinstance(self.model, Forest) else LARGEST
         rows = scaled(inputs, self.inputs_scale, ("inputs",), largest, gaps=isinstance(self.model, Trees))
         with np.errstate(all="ignore"):
@@ -150,17 +155,11 @@ def tree_state(parameters: Mapping[str, Numbers]) -> dict[str, Numbers]:
     return {f"tree.{name}": parameters[name] for name in NODES} | {"trees": ends, "constant": parameters["constant"]}
 
 
-def whole_numbers(parameters: Mapping[str, Numbers]) -> dict[str, Numbers]:
-    """Nodes of trees, with what counts or points as whole numbers."""
-    whole = {"first_nodes", *NODES}.difference(FRACTIONS)
-    return {name: array.astype(np.int64) if name in whole else array for name, array in parameters.items()}
-
-
 # --- what was sent as a model ---------------------------------------------------------------------------------------------
 
 
-def check_trained(trained: Trained) -> None:
-    """InvalidArray for a model that no run has left: other shapes than its own, numbers that are none, trees that do not end."""
+def checked(trained: Trained) -> Trained:
+    """The model; InvalidArray where no run has left it: other shapes than its own, numbers that are none, endless trees."""
     columns = (trained.inputs,)
     _check_scale(trained.inputs_scale, columns, "inputs")
     _check_scale(trained.targets_scale, trained.outputs, "targets")
@@ -177,8 +176,8 @@ def check_trained(trained: Trained) -> None:
     if isinstance(trained.model, Network):
         shapes = {name: part.shape for name, part in trained.model.named(np.zeros(trained.model.size)).items()}
         _check_arrays(trained.parameters, shapes)
-    else:
-        check_trees(trained.parameters, trained.model, bool(trained.categories))
+        return trained
+    return replace(trained, parameters=checked_trees(trained.parameters, trained.model, sorts=bool(trained.categories)))
 
 
 def _check_scale(scale: Scale | None, shape: tuple[int, ...], name: str) -> None:
@@ -212,23 +211,28 @@ def _check_finite(numbers: Numbers, path: Path) -> None:
         refuse((*path, *index), "not_finite", f"{path[-1]}[{', '.join(map(str, index))}] must be finite")
 
 
-def check_trees(arrays: Mapping[str, Numbers], trees: Trees, sorts: bool) -> None:
-    """Refuse nodes from which a row would not come to a leaf, whatever it is."""
+def checked_trees(arrays: Mapping[str, Numbers], trees: Trees, *, sorts: bool) -> dict[str, Numbers]:
+    """The nodes, what counts or points as whole numbers; refused where a row would not come to a leaf. `sorts`: by categories."""
     k, nodes = trees.outputs, len(arrays.get("left", ()))
     widths = {"members": (WORDS_OF_MEMBERS if sorts else 0,), "value": (1 if isinstance(trees, Boosted) else k,)}
     starts = arrays.get("first_nodes", np.zeros(0))
-    shapes: dict[str, tuple[int, ...]] = {"constant": (k,), "first_nodes": (starts.size,)}
-    _check_arrays(arrays, shapes | {name: (nodes, *widths.get(name, ())) for name in NODES})
-    for name in ("first_nodes", *(name for name in NODES if name not in FRACTIONS)):
-        if (arrays[name] != np.floor(arrays[name])).any():
-            refuse(("parameters", name), "type", f"{name} must be whole numbers")
+    shapes = {name: (nodes, *widths.get(name, ())) for name in NODES}
+    empty = {name: np.zeros(shape) for name, shape in shapes.items() if not math.prod(shape)}  # which JSON says by []
+    arrays = {**arrays, **{name: array for name, array in empty.items() if not arrays.get(name, array).size}}
+    _check_arrays(arrays, {"constant": (k,), "first_nodes": (starts.size,), **shapes})
+    whole = {"first_nodes", *NODES}.difference(FRACTIONS)
+    for name in whole:
+        if (arrays[name] != np.floor(arrays[name])).any() or (np.abs(arrays[name]) > 2**WORD).any():
+            refuse(("parameters", name), "type", f"{name} must be whole numbers of {WORD} bits")
+    arrays = {name: array.astype(np.int64) if name in whole else array for name, array in arrays.items()}
+    starts = arrays["first_nodes"]
     sizes = np.diff(np.append(starts, nodes))
     if (starts[:1] != 0).any() or (sizes < 1).any() or bool(nodes) != bool(starts.size):
         refuse(("parameters", "first_nodes"), "out_of_range", "first_nodes must rise from 0, each tree with one node at least")
     if starts.size % trees.per_epoch:
         refuse(("parameters", "first_nodes"), "length", f"there must be {trees.per_epoch} trees for each epoch")
-    within = np.arange(nodes) - np.repeat(starts, sizes.astype(np.intp))
-    size, inner = np.repeat(sizes, sizes.astype(np.intp)), arrays["left"] >= 0
+    within, size = np.arange(nodes) - np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    inner = arrays["left"] >= 0
     rules = {
         "left": inner & ~((arrays["left"] > within) & (arrays["left"] < size)),
         "right": inner & ~((arrays["right"] > within) & (arrays["right"] < size)),
@@ -245,6 +249,7 @@ def check_trees(arrays: Mapping[str, Numbers], trees: Trees, sorts: bool) -> Non
         if bad.any():
             node = int(np.flatnonzero(bad)[0])
             refuse(("parameters", name, node), "out_of_range", f"{name}[{node}] must be {says[name]}")
+    return arrays
 
 
 def refuse(path: Path, code: str, message: str) -> NoReturn:

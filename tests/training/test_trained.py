@@ -1,14 +1,12 @@
 """A model that is kept: it predicts the bits of its run, and a run that goes on from it ends with the bits of one that never
 stopped."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app.errors import InvalidInput
 from app.training import (
     MODELS,
     OPTIMIZERS,
@@ -24,12 +22,12 @@ from app.training import (
     fit,
     keep,
     prepare,
+    start,
 )
-from app.training import start
 from app.training.learners import State
 from app.training.resuming import notes_on
-from app.training.trained import check_trained
-from tests.training.plans import NONE, Array, classes, loss, metric, mlp, model, optimizer, plan, regression, schedule
+from app.training.trained import checked
+from tests.training.plans import NONE, classes, loss, metric, mlp, model, plan, regression, schedule
 from tests.training.test_fit import same_bits
 
 SHORT, LONG = 3, 7
@@ -51,7 +49,7 @@ def gone_on(chosen: Plan, stop: int = SHORT) -> tuple[Run, State, Run, State]:
     """A run that never stopped; and one that began with the model of a short one."""
     short = prepare(replace(chosen, epochs=stop))
     trained = kept(short, until(short, start(short)))
-    check_trained(trained)
+    assert checked(trained).parameters.keys() == trained.parameters.keys()
     whole, resumed = prepare(chosen), prepare(replace(chosen, resume=trained))
     return whole, until(whole, start(whole)), resumed, until(resumed, begin(resumed))
 
