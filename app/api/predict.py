@@ -82,7 +82,7 @@ class PredictRequest(Part):
         else:
             given: object = self.inputs
             columns = _of_table(cast("dict[str, Any]", given), trained) if isinstance(given, dict) else given
-            self._rows, _ = read_inputs(columns, ("inputs",), self.model.model, trained.words)
+            self._rows, _ = read_inputs(columns, ("inputs",), self.model.spec, trained.words)
         trained.check_rows(self._rows)
         return self
 

@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 import numpy as np
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, PrivateAttr, ValidationError, WithJsonSchema
 
 from app.api.evaluate import UNTYPED, Names
 from app.api.specs import Listed, Spec, Specs, expanded, named
 from app.api.words import Part
-from app.errors import Fault, InvalidArray, Path
+from app.errors import CallerError, Fault, InvalidArray, Path
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.losses.outputs import word
+from app.serving.problems import from_pydantic
 from app.training import MODELS, Chosen, Trained
 from app.training.activations import OUTPUTS
 from app.training.network import Network
@@ -69,7 +70,7 @@ class TrainedModel(Part):
 
     format: Literal["criterion.model"]
     version: Literal[1]
-    model: ModelSpec
+    model: Annotated[dict[str, Any], Field(description="Its name and parameters, as the request had them.")]
     loss: dict[str, Any]
     precision: Literal["float64"] = "float64"
     inputs: Annotated[int, Field(description="Columns.", ge=1)]
@@ -85,20 +86,32 @@ class TrainedModel(Part):
     parameters: dict[str, ENCODED]
     state: RunState | None = None
 
+    _spec: Spec | None = PrivateAttr(default=None)
+
+    @property
+    def spec(self) -> Spec:
+        """The model that it is of, once it has been read."""
+        assert self._spec is not None
+        return self._spec
+
     def read(self, path: Path) -> Trained:
-        """The model; InvalidArray, with its place under the path, for one that no run has left."""
+        """The model; CallerError, with its place under the path, for one that no run has left."""
         try:
             return self._read()
-        except InvalidArray as error:
+        except CallerError as error:
             raise error.moved({MODEL: path}) from None
 
     def _read(self) -> Trained:
+        self._spec = _spec_of(self.model)
+        ends = [_array(end, (*MODEL, "range")) for end in (self.range.min, self.range.max)]
+        if ends[0].shape != ends[1].shape:
+            raise InvalidArray([Fault((*MODEL, "range"), "shape_mismatch", "range must have as many numbers for min as for max")])
         shape = () if self.outputs is None else (self.outputs,)
         known = {column: self._known(column) for column in self.categories}
         categories = {int(column): names for column, names in known.items()}
         return checked(
             Trained(
-                chosen=Chosen(MODELS[self.model.name], self.model.given),
+                chosen=Chosen(MODELS[self._spec.name], self._spec.given),
                 loss=self.loss,
                 inputs=self.inputs,
                 outputs=shape,
@@ -110,7 +123,7 @@ class TrainedModel(Part):
                 activation=OUTPUTS[self.output_activation],
                 encoding=self.predictions_encoding,
                 shares=self.leaves == "shares",
-                range=np.stack([_array(end, (*MODEL, "range")) for end in (self.range.min, self.range.max)]),
+                range=np.stack(ends),
                 parameters=_arrays(self.parameters, "parameters"),
                 progress=None if self.state is None else _progress(self.state),
             )
@@ -130,6 +143,20 @@ class TrainedModel(Part):
         if names != sorted(set(names)):
             raise InvalidArray([Fault(path, "type", "categories must be different from each other, and in their order")])
         return names
+
+
+class _OfModel(Part):
+    """A model's name and parameters where they can be checked."""
+
+    model: ModelSpec
+
+
+def _spec_of(model: Mapping[str, Any]) -> Spec:
+    document = {"model": model}
+    try:
+        return _OfModel.model_validate(document).model
+    except ValidationError as error:
+        raise from_pydantic(error, document, _OfModel).moved({MODEL: (*MODEL, "model")}) from None
 
 
 def _progress(state: RunState) -> Progress:

@@ -388,9 +388,10 @@ def test_what_does_not_belong_to_the_model_is_refused(changes: dict[str, Any], p
     assert error.value.faults[0].path == ("model", *place)
 
 
-@pytest.mark.parametrize(
-    "chosen", [busy(), of_trees("boosted_trees"), of_trees("random_forest")], ids=["mlp", "boosted", "forest"]
-)
+EACH_KIND = {"network": busy(), "boosted": of_trees("boosted_trees"), "forest": of_trees("random_forest")}
+
+
+@pytest.mark.parametrize("chosen", EACH_KIND.values(), ids=list(EACH_KIND))
 def test_a_state_with_anything_missing_or_of_another_shape_or_number_is_refused(chosen: Plan) -> None:
     """Never a failure of another kind; a number of the history may be missing, since metrics may be others."""
     _, trained = kept(replace(chosen, epochs=SHORT))
