@@ -1,12 +1,15 @@
 # 3.13 is the newest Python for which every locked library has a wheel (pysimdjson is what holds it back)
 # by digest, where a build is to be the same for ever: --build-arg PYTHON=python:3.13-slim@sha256:...
 ARG PYTHON=python:3.13-slim
+# --build-arg ONLY=-evaluation: no training, statistics or charts, and less than half the size
+ARG ONLY=
 FROM ${PYTHON} AS build
+ARG ONLY
 WORKDIR /srv
-COPY requirements.lock requirements-build.lock ./
+COPY requirements${ONLY}.lock requirements-build.lock ./
 RUN pip install --no-cache-dir --quiet --require-hashes -r requirements-build.lock
 RUN uv venv --quiet .venv \
- && uv pip install --no-cache --quiet --require-hashes -r requirements.lock \
+ && uv pip install --no-cache --quiet --require-hashes -r requirements${ONLY}.lock \
  && find .venv -type d -name tests -prune -exec rm -rf {} +
 COPY app app
 # nothing can be written when the service runs, bytecode neither
