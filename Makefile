@@ -87,6 +87,7 @@ lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--up
 	@$(COMPILE) --extra server -o requirements.lock
 	@$(COMPILE) --extra evaluation --constraints requirements.lock -o requirements-evaluation.lock
 	@echo 'uv>=0.9' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-build.lock
+	@echo 'cyclonedx-bom>=7.3' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-sbom.lock
 	@$(COMPILE) --extra server --extra client --group dev --constraints requirements.lock -o requirements-dev.lock
 
 image: ## build the container's images, under the name of this release: all of it, and evaluation only (a third of the size)
