@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, Server
 
-CASES = 10
+CASES = 2
 """Made at random for each operation, beside those that its document suggests."""
 
 
