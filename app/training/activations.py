@@ -105,6 +105,15 @@ def _softplus_back(slope: Array, z: Array, a: Array) -> None:
     slope *= -np.expm1(-a)  # σ(z) = 1 − e^−softplus(z)
 
 
+def _exp(z: Array, out: Array) -> None:
+    np.exp(z, out=out)  # may overflow, which ends a run as diverged
+    np.maximum(out, TINY, out=out)
+
+
+def _exp_back(slope: Array, z: Array, a: Array) -> None:
+    slope *= a
+
+
 GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBE = 0.044715
 LEAST_GELU = -0.17004076
@@ -174,6 +183,7 @@ IDENTITY = Activation("identity", _identity, _identity_back, Interval())
 SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_back, Interval(0.0, 1.0, open_low=True, open_high=True))
 TANH = Activation("tanh", _tanh, _tanh_back, Interval(-1.0, 1.0, open_low=True, open_high=True))
 SOFTPLUS = Activation("softplus", _softplus, _softplus_back, Interval(0.0, open_low=True))
+EXP = Activation("exp", _exp, _exp_back, Interval(0.0, open_low=True))
 SOFTMAX = Activation("softmax", _softmax, _softmax_back, Simplex())
 LOG_SOFTMAX = Activation("log_softmax", _log_softmax, _log_softmax_back, Simplex(logarithms=True))
 
@@ -191,5 +201,7 @@ HIDDEN = {
 }
 """What a hidden layer may use."""
 
-OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH)}
-"""What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes."""
+OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH, EXP)}
+"""What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes.
+
+`exp` is the log link of generalized linear models."""

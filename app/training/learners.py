@@ -132,8 +132,10 @@ class Descent(Weighted):
         self.optimizer, self.parameters = run.plan.optimizer.thing, run.plan.optimizer.all
 
     def start(self, rng: np.random.Generator) -> State:
-        slots = np.zeros((len(self.optimizer.slots), self.network.size))
-        return {"weights": self.network.initial(rng), "slots": slots, "step": np.zeros((), np.int64)}
+        weights, slots = self.network.initial(rng), np.zeros((len(self.optimizer.slots), self.network.size))
+        if self.optimizer.average:
+            slots[self.optimizer.slots.index(self.optimizer.average)] = weights
+        return {"weights": weights, "slots": slots, "step": np.zeros((), np.int64)}
 
     def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
         self.adopt(state)
@@ -146,15 +148,23 @@ class Descent(Weighted):
         def epoch(rate: float) -> float:
             self._shuffle((shuffled, *lying), rng)
             step, norms = int(state["step"]), 0.0
-            parameters = {**self.parameters, "learning_rate": rate}
+            parameters = {**self.parameters, "learning_rate": rate} if self.optimizer.has_rate else self.parameters
+            self._exchange(slots)
             for inputs, labels, passing in batches:
                 step += 1
                 norms += self._gradient(inputs, labels, passing)
                 self.optimizer.function(self.weights, self.gradient, slots, scratch, step, **parameters)
+            self._exchange(slots)
             state["step"] = np.array(step)
             return norms / len(batches)
 
         return epoch
+
+    def _exchange(self, slots: Array) -> None:
+        """The weights are the model between epochs, and within one the place where the gradient is taken, where these differ."""
+        if self.optimizer.average:
+            average = slots[self.optimizer.slots.index(self.optimizer.average)]
+            average[:], self.weights[:] = self.weights.copy(), average.copy()
 
     def _batches(self, inputs: Array, labels: Labels, rng: np.random.Generator) -> list[tuple[Array, Labels, Pass]]:
         """Views of the rows as they lie after each shuffle, with the buffers of their size."""

@@ -37,12 +37,23 @@ class Optimizer(Declared):
     """The vectors that it remembers between two steps."""
     full_batch: bool = False
     """Whether it takes (weights, objective), and a call is an epoch, in place of (weights, gradient, slots, scratch, step)."""
+    paced: bool = True
+    """Whether its learning rate, if it has one, scales every step: a schedule may then change it."""
+    average: str | None = None
+    """The slot that is the model, where the weights are only the place at which the gradient is wanted."""
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether steps have a length that is chosen: what a schedule scales, and what can be too large."""
+        return self.paced and "learning_rate" in self.parameters
 
 
 def optimizer(
     *,
     slots: tuple[str, ...] = (),
     full_batch: bool = False,
+    paced: bool = True,
+    average: str | None = None,
     aliases: tuple[str | Alias, ...] = (),
     equals: tuple[Equal, ...] = (),
     reference: str = "",
@@ -50,7 +61,16 @@ def optimizer(
     """Declare a function as an optimizer: its name is the function's, its parameters the keyword-only ones."""
 
     def declare(function: Callable[..., None]) -> Optimizer:
-        return Optimizer(function=function, slots=slots, full_batch=full_batch, names=aliases, equals=equals, reference=reference)
+        return Optimizer(
+            function=function,
+            slots=slots,
+            full_batch=full_batch,
+            paced=paced,
+            average=average,
+            names=aliases,
+            equals=equals,
+            reference=reference,
+        )
 
     return declare
 
@@ -417,6 +437,73 @@ def nadam(
 
 
 @optimizer(
+    slots=("first_moment", "largest_gradient"),
+    aliases=("Adamax", "AdaMax"),
+    equals=(
+        equal("torch.optim.Adamax(lr, (beta_1, beta_2), epsilon)"),
+        equal("optax.adamax(learning_rate, beta_1, beta_2, epsilon)"),
+    ),
+    reference="Kingma and Ba (2015), arXiv:1412.6980, Algorithm 2",
+)
+def adamax(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: LearningRate = 0.002,
+    beta_1: Beta1 = 0.9,
+    beta_2: Annotated[float, Ge(0), Lt(1), Doc("Decay of the largest gradient.")] = 0.999,
+    epsilon: Epsilon = 1e-8,
+) -> None:
+    """Running mean of the gradient over the largest one so far, which decays: no root, and no correction of the second moment.
+
+    Epsilon is added to the gradient's size before the larger is taken, as in PyTorch, whose defaults these are; the paper has
+    none, and Keras adds it to what the step is divided by.
+    """
+    first, largest, work = slots[0], slots[1], scratch[0]
+    _average(first, gradient, beta_1, work)
+    np.abs(gradient, out=gradient)
+    gradient += epsilon
+    largest *= beta_2
+    np.maximum(largest, gradient, out=largest)
+    np.divide(first, largest, out=work)
+    work *= learning_rate / (1.0 - beta_1**step)
+    weights -= work
+
+
+@optimizer(
+    slots=("first_moment", "surprise"),
+    aliases=("AdaBelief",),
+    equals=(equal("optax.adabelief(learning_rate, beta_1, beta_2, epsilon, epsilon)"),),
+    reference="Zhuang et al. (2020), arXiv:2010.07468, Algorithm 2",
+)
+def adabelief(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: LearningRate = 0.001,
+    beta_1: Beta1 = 0.9,
+    beta_2: Annotated[float, Ge(0), Lt(1), Doc("Decay of the mean square of the surprises.")] = 0.999,
+    epsilon: Annotated[float, Gt(0), Doc("Added to the mean square of the surprises at each step, and to its root.")] = 1e-16,
+) -> None:
+    """Adam that divides by how far gradients are from their running mean: long steps where they are as expected.
+
+    The paper's Algorithm 2, with its epsilon, added at every step under the running mean and once more to the root.
+    """
+    first, surprise, work = slots[0], slots[1], scratch[0]
+    _average(first, gradient, beta_1, work)
+    gradient -= first
+    _average_square(surprise, gradient, beta_2, work)
+    surprise += epsilon
+    _adam_step(weights, first, surprise, work, step, learning_rate, beta_1, beta_2, epsilon, False)
+
+
+@optimizer(
     slots=("momentum",),
     aliases=("Lion", "EvoLvedSignMomentum"),
     equals=(
@@ -452,6 +539,104 @@ def lion(
     weights -= update
     towards *= 1.0 - beta_2
     momentum += towards
+
+
+@optimizer(
+    slots=("base", "average", "second_moment", "weight_sum"),
+    average="average",
+    aliases=("AdamWScheduleFree", "ScheduleFreeAdamW"),
+    reference="Defazio et al. (2024), The road less scheduled, arXiv:2405.15682, Algorithm 1",
+)
+def schedule_free_adamw(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: LearningRate = 0.0025,
+    beta_1: Annotated[float, Ge(0), Lt(1), Doc("How near to the average the gradient is taken; the base has the rest.")] = 0.9,
+    beta_2: Beta2 = 0.999,
+    epsilon: Epsilon = 1e-8,
+    weight_decay: DecoupledDecay = 0.0,
+    warmup_steps: Annotated[int, Ge(0), Le(1_000_000), Doc("Steps over which the length of a step rises to its own.")] = 0,
+) -> None:
+    """AdamW whose model is the average of all its steps: what a schedule does at the end is done all along.
+
+    The gradient is taken between the average and the base, which moves by Adam's step without momentum. A step counts in the
+    average as the square of its length. The defaults are those of the authors' library.
+    """
+    base, average, second, work = slots[0], slots[1], slots[2], scratch[0]
+    if step == 1:
+        base[:] = weights
+        average[:] = weights
+    _average_square(second, gradient, beta_2, work)
+    rate = learning_rate * min(1.0, step / (warmup_steps or 1))
+    np.multiply(second, 1.0 / (1.0 - beta_2**step), out=work)
+    np.sqrt(work, out=work)
+    work += epsilon
+    gradient /= work
+    if weight_decay:
+        np.multiply(weights, weight_decay, out=work)
+        gradient += work
+    gradient *= rate
+    base -= gradient
+    total = slots.item(3, 0) + rate * rate
+    slots[3, 0] = total
+    np.subtract(base, average, out=work)
+    work *= rate * rate / total if total > 0.0 else 1.0
+    average += work
+    np.subtract(average, base, out=weights)
+    weights *= beta_1
+    weights += base
+
+
+@optimizer(
+    slots=("previous_gradient", "step_size"),
+    paced=False,
+    aliases=("Rprop", "RProp", "resilient_propagation"),
+    equals=(equal("torch.optim.Rprop(lr=learning_rate, etas=(shrink, grow), step_sizes=(smallest_step, largest_step))"),),
+    reference="Riedmiller and Braun (1993), doi:10.1109/ICNN.1993.298623; without going back: Igel and Hüsken (2000), iRprop−",
+)
+def rprop(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: Annotated[float, Gt(0), Le(1e6), Doc("Length of the first step; no schedule changes it.")] = 0.01,
+    shrink: Annotated[float, Gt(0), Lt(1), Doc("What a length is multiplied by where the gradient has changed its sign.")] = 0.5,
+    grow: Annotated[float, Gt(1), Le(10), Doc("What it is multiplied by where the gradient has kept its sign.")] = 1.2,
+    smallest_step: Annotated[float, Gt(0), Le(1e6), Doc("The least length.")] = 1e-6,
+    largest_step: Annotated[float, Gt(0), Le(1e6), Doc("The greatest length.")] = 50.0,
+) -> None:
+    """Each weight moves by a length of its own, whatever the size of its gradient: longer while the sign of that stays.
+
+    Where the sign has changed the weight rests for a step. For all rows at once (batch_size "full"): the signs of small batches
+    change by chance. PyTorch's defaults.
+    """
+    previous, size, sign = slots[0], slots[1], scratch[0]
+    if step == 1:
+        size.fill(learning_rate)
+    np.sign(gradient, out=sign)
+    np.sign(previous, out=previous)
+    previous *= sign  # 1 where the sign has stayed, −1 where it has changed
+    work = scratch[1]
+    np.multiply(previous, 0.5 * (grow - shrink), out=work)
+    np.multiply(previous, previous, out=sign)
+    sign *= 0.5 * (grow + shrink) - 1.0
+    work += sign
+    work += 1.0  # shrink, 1 or grow, as a parabola through the three
+    size *= work
+    np.clip(size, smallest_step, largest_step, out=size)
+    np.minimum(previous, 0.0, out=previous)
+    previous += 1.0
+    gradient *= previous
+    previous[:] = gradient
+    np.sign(gradient, out=gradient)
+    gradient *= size
+    weights -= gradient
 
 
 def _average(average: Array, x: Array, decay: float, work: Array) -> None:

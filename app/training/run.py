@@ -135,8 +135,9 @@ class Run:
         """The learning rate that a schedule multiplies; NaN where there is none."""
         if isinstance(self.model, Trees):
             return self.model.rate
-        assert self.plan.optimizer is not None
-        return self.plan.optimizer.all.get("learning_rate", np.nan)
+        chosen = self.plan.optimizer
+        assert chosen is not None
+        return chosen.all["learning_rate"] if chosen.thing.has_rate else np.nan
 
 
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
@@ -382,6 +383,8 @@ def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
         if model.dropout:
             message = f"{plan.optimizer.thing.name} needs the same loss at the same weights; dropout must be 0"
             raise InvalidParameter([Fault(("model", "dropout"), "unexpected", message)])
+    elif not plan.optimizer.thing.has_rate:
+        _refuse_settings(plan, plan.optimizer.thing.name, ("schedule",))
 
 
 def _check_trees(plan: Plan, model: Trees) -> None:
