@@ -204,14 +204,14 @@ def xor(*, n_samples: Samples = 1000, noise: Noise = 0.1, seed: Seed = 1) -> Dat
     """Points of a square, of one class where both coordinates have the same sign: no line parts them, nor does one column."""
     rng = np.random.default_rng(seed)
     places = rng.uniform(-1.0, 1.0, (n_samples, 2))
-    targets = (places[:, 0] > 0.0) != (places[:, 1] > 0.0)
+    targets = np.asarray((places[:, 0] > 0.0) != (places[:, 1] > 0.0), np.float64)
     return _data(places + rng.normal(0.0, noise, places.shape), targets, classes=("same", "different"))
 
 
 @dataset(
     task="binary",
     aliases=("two_spirals", "spiral"),
-    reference="Lang and Witbrock (1988), Learning to tell two spirals apart, Proceedings of the 1988 Connectionist Models Summer School",
+    reference="Lang and Witbrock (1988), Learning to tell two spirals apart, Connectionist Models Summer School",
 )
 def spirals(
     *,
@@ -226,7 +226,7 @@ def spirals(
     radius = np.sqrt(rng.uniform(0.01, 1.0, n_samples))
     angle = 2.0 * np.pi * turns * radius + np.pi * targets
     places = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return _data(places + rng.normal(0.0, noise, places.shape), targets, classes=("first", "second"))
+    return _data(places + rng.normal(0.0, noise, places.shape), np.asarray(targets, np.float64), classes=("first", "second"))
 
 
 @dataset(task="binary", aliases=("rare", "rare_class", "skewed"))

@@ -8,12 +8,14 @@ All weights of a model are one vector (P,), and so is the gradient. What an opti
 `weights` and `slots` (len(slots), P) are updated, `gradient` may be overwritten, and `scratch` (2, P) is room to work in,
 whatever it holds. Slots are 0 before the first step, and steps count from 1. No step allocates.
 
-An optimizer with `full_batch` takes the objective in place of a gradient: it asks for as many as it needs.
+An optimizer with `full_batch` takes the objective in place of a gradient: it asks for as many as it needs. An l1 penalty is
+not in that objective, but beside it: what each weight's size costs.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -23,6 +25,7 @@ from typing_extensions import Doc
 from app.libraries import Equal, equal
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared, alias
+from app.training import corners
 
 Objective: TypeAlias = Callable[[Array], tuple[float, Array]]
 """Weights -> the loss at them and its gradient."""
@@ -36,7 +39,7 @@ class Optimizer(Declared):
     slots: tuple[str, ...] = ()
     """The vectors that it remembers between two steps."""
     full_batch: bool = False
-    """Whether it takes (weights, objective), and a call is an epoch, in place of (weights, gradient, slots, scratch, step)."""
+    """Whether a call is an epoch, and takes (weights, objective, l1 (P,) or None, whether the objective is smooth)."""
     paced: bool = True
     """Whether its learning rate, if it has one, scales every step: a schedule may then change it."""
     average: str | None = None
@@ -706,10 +709,18 @@ def _adam_step(
 def lbfgs(
     weights: Array,
     objective: Objective,
+    l1: Array | None = None,
+    smooth: bool = True,
     *,
     max_iter: Annotated[int, Ge(1), Le(1000), Doc("Most iterations of an epoch; each may evaluate the loss several times.")] = 20,
     history: Annotated[int, Ge(1), Le(100), Doc("Changes of the gradient that are remembered to tell the curvature.")] = 10,
     tolerance: Annotated[float, Ge(0), Doc("An epoch ends when no component of the gradient is larger than this.")] = 1e-9,
+    corner_iter: Annotated[
+        int,
+        Ge(0),
+        Le(10_000),
+        Doc("The same for a loss with corners, as |r| has one: its curvature is forgotten between epochs."),
+    ] = 1000,
 ) -> None:
     """Quasi-Newton steps with a line search, over all training rows: the fewest epochs where a problem is small and smooth.
 
@@ -717,15 +728,49 @@ def lbfgs(
     the weights at its last iterate, where the loss is never larger than before. Where the loss or its gradient is not
     finite the line search turns back; weights that start at such a point stay as they are. torch.optim.LBFGS searches
     its lines otherwise, and comes to the same minimum by other steps.
+
+    A weight with an l1 penalty is the difference of two numbers that are not below 0, so that it is exactly 0 where the minimum
+    has it there. A loss that is not smooth has another line search, for up to 500 weights, which ends at its minimum, and BFGS's
+    whole matrix (Lewis and Overton 2013, doi:10.1007/s10107-012-0514-2).
     """
     # here, as the server's own process never trains and need not load SciPy
     from scipy.optimize import minimize  # pyright: ignore[reportUnknownVariableType]
 
-    search = _Descent(objective)
+    if not smooth and corner_iter and weights.size <= corners.MOST_WEIGHTS:
+        penalized = objective if l1 is None else partial(_with_corner, objective, l1)
+        weights[:] = corners.past_corners(penalized, weights.copy(), corner_iter)
+        return
+    search = _Descent(objective if l1 is None else partial(_of_halves, objective, l1))
+    start, bounds = (weights, None) if l1 is None else _halves(weights, l1)
     options = {"maxiter": max_iter, "maxcor": history, "gtol": tolerance, "ftol": 0.0}
-    minimize(search, weights, method="L-BFGS-B", jac=True, callback=search.accept, options=options)
+    minimize(search, start, method="L-BFGS-B", jac=True, bounds=bounds, callback=search.accept, options=options)
     if search.iterate is not None:
-        weights[:] = search.iterate[0]
+        weights[:] = search.iterate[0] if l1 is None else _whole(search.iterate[0])
+
+
+def _halves(weights: Array, l1: Array) -> tuple[Array, list[tuple[float, float]]]:
+    """What is above 0 of each weight and then what is below, with their bounds; a weight without l1 is whole in the first."""
+    bound = l1 > 0.0
+    above = np.where(bound, np.maximum(weights, 0.0), weights)
+    least, most = np.where(bound, 0.0, -np.inf).tolist(), np.where(bound, np.inf, 0.0).tolist()
+    return np.concatenate([above, above - weights]), [*((low, math.inf) for low in least), *((0.0, high) for high in most)]
+
+
+def _whole(halves: Array) -> Array:
+    above, below = halves.reshape(2, -1)
+    return above - below
+
+
+def _of_halves(objective: Objective, l1: Array, halves: Array) -> tuple[float, Array]:
+    """The objective with its penalty, which is linear in the halves."""
+    value, gradient = objective(_whole(halves))
+    return value + float(l1 @ halves.reshape(2, -1).sum(axis=0)), np.concatenate([gradient + l1, l1 - gradient])
+
+
+def _with_corner(objective: Objective, l1: Array, weights: Array) -> tuple[float, Array]:
+    """The objective with its penalty, whose slope at 0 is 0."""
+    value, gradient = objective(weights)
+    return value + float(l1 @ np.abs(weights)), gradient + l1 * np.sign(weights)
 
 
 class _Descent:

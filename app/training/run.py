@@ -383,6 +383,9 @@ def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
         if model.dropout:
             message = f"{plan.optimizer.thing.name} needs the same loss at the same weights; dropout must be 0"
             raise InvalidParameter([Fault(("model", "dropout"), "unexpected", message)])
+    elif plan.optimizer.thing.average and plan.l1:
+        message = f"{plan.optimizer.thing.name} keeps an average of its steps, in which no weight stays at 0: leave l1 out"
+        raise InvalidParameter([Fault(("regularization", "l1"), "unexpected", message)])
     elif not plan.optimizer.thing.has_rate:
         _refuse_settings(plan, plan.optimizer.thing.name, ("schedule",))
 

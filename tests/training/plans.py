@@ -13,6 +13,7 @@ from app.losses.inputs import Encoding
 from app.training import METRICS, MODELS, OPTIMIZERS, SCHEDULES, Chosen, Holdout, Plan, Run, Table, fit, prepare, start
 from app.training.activations import OUTPUTS
 from app.training.learners import State
+from app.training.network import Network
 from app.training.objective import trainable
 from tests.losses.drawing import Case, cases
 
@@ -98,6 +99,13 @@ def trained(run: Run) -> State:
     for _ in fit(run, state):
         pass
     return state
+
+
+def penalty(run: Run, weights: Array) -> float:
+    """l1·Σ|w| + l2·Σw², without the biases."""
+    assert isinstance(run.model, Network)
+    kept = np.concatenate([array.ravel() for name, array in run.model.named(weights).items() if "weights" in name])
+    return run.plan.l1 * float(np.abs(kept).sum()) + run.plan.l2 * float((kept**2).sum())
 
 
 def end(**changes: Any) -> State:

@@ -14,7 +14,7 @@ from app.training import Chosen, Optimizer, Run, Table, history, prepare, start
 from app.training.activations import HIDDEN
 from app.training.learners import PREDICTED_AT_ONCE, Learner, Weighted, learner
 from app.training.network import with_ones
-from tests.training.plans import Array, inputs, loss, mlp, model, optimizer, plan, regression, schedule, trained
+from tests.training.plans import Array, inputs, loss, mlp, model, optimizer, penalty, plan, regression, schedule, trained
 from tests.training.published import PUBLISHED
 
 Steps = list[tuple[int, Array]]
@@ -239,11 +239,11 @@ def test_lbfgs_has_the_gradient_of_its_value() -> None:
     method, state = learner(run), start(run)
     assert isinstance(method, Weighted)
     method.adopt(state)
-    first = run.objective.value(method.training_predictions(state), run.training.labels) + method.penalty()
+    first = run.objective.value(method.training_predictions(state), run.training.labels) + penalty(run, state["weights"])
 
     def value(weights: Array) -> float:
         state["weights"][:] = weights
-        return run.objective.value(method.training_predictions(state), run.training.labels) + method.penalty()
+        return run.objective.value(method.training_predictions(state), run.training.labels) + penalty(run, state["weights"])
 
     method.resume(state, np.random.default_rng(0))(np.nan)
     reached = state["weights"].copy()

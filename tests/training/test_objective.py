@@ -152,10 +152,10 @@ def test_a_softmax_before_a_loss_of_logits_is_warned_of() -> None:
 @pytest.mark.parametrize("name", ["mean_squared_error", "binary_cross_entropy", "hinge", "gamma_deviance", "nll"])
 def test_an_output_is_taken_if_its_range_fits_and_otherwise_refused_by_name(name: str, output: str) -> None:
     takes = {
-        "mean_squared_error": {"identity", "softplus", "sigmoid", "tanh"},
-        "hinge": {"identity", "softplus", "sigmoid", "tanh"},
+        "mean_squared_error": {"identity", "softplus", "exp", "sigmoid", "tanh"},
+        "hinge": {"identity", "softplus", "exp", "sigmoid", "tanh"},
         "binary_cross_entropy": {"sigmoid"},
-        "gamma_deviance": {"softplus", "sigmoid"},
+        "gamma_deviance": {"softplus", "exp", "sigmoid"},
         "nll": {"log_softmax"},
     }[name]
     labels = np.arange(9.0) % 3 if name == "nll" else np.arange(9.0) % 2 + (name == "gamma_deviance")
