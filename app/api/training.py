@@ -67,9 +67,11 @@ from app.training import (
     prepare,
     start,
 )
+from app.training.agreement import agree_on
 from app.training.learners import State
 from app.training.network import Network
-from app.training.objective import agree_on, fitting, predicted
+from app.training.objective import fitting, predicted
+from app.training.side_by_side import SideBySide, together
 from app.training.surface import surface
 from app.training.trees import Trees
 from app.training.weights import ClassWeight
@@ -109,7 +111,8 @@ class InlineData(Part):
     targets: Annotated[
         Targets,
         Field(
-            description="(n,) or (n, m): numbers, labels in any encoding the loss accepts, or names. `labels` is the same.",
+            description="(n,) or (n, m): numbers, labels in any encoding the loss accepts, or names; an object of such arrays by "
+            "head for multi_task, and by name for losses of several targets. `labels` is the same.",
             validation_alias=TARGETS,
         ),
     ]
@@ -435,12 +438,15 @@ def data_of(request: TrainRequest) -> Rows:
 
 
 def _inline(given: InlineData, model: Spec) -> Table:
-    raw, (inputs, words), weights = _all(
+    (raw, named), (inputs, words), weights = _all(
         partial(_targets, given.targets, ("data", "targets")),
         partial(_inputs, given.inputs, ("data", "inputs"), model),
         partial(_weights, given.sample_weight, ("data", "sample_weight")),
     )
     targets, classes = cast(Raw, raw), given.classes
+    if named is not None and classes is not None:
+        message = "data.classes are of one array of targets; in an object of arrays send indices"
+        raise InvalidInput([Fault(("data", "classes"), "unexpected", message)])
     if classes is not None and len(set(classes)) < len(classes):
         raise InvalidInput([Fault(("data", "classes"), "duplicate", "data.classes must be different names")])
     if not isinstance(targets, np.ndarray):
@@ -455,7 +461,7 @@ def _inline(given: InlineData, model: Spec) -> Table:
     if groups is not None and len(groups) != len(inputs):
         message = f"data.groups must have one entry per row of inputs: {len(inputs)}, not {len(groups)}"
         raise InvalidInput([Fault(("data", "groups"), "shape_mismatch", message)])
-    return Table(inputs, targets, classes, None, features, weights, groups, words)
+    return Table(inputs, targets, classes, None, features, weights, groups, named, words)
 
 
 def _all(*reads: Callable[[], Any]) -> list[Any]:
@@ -536,14 +542,36 @@ def _weights(given: object, path: Path) -> NDArray[np.float64] | None:
     return None if given is None else faults.numbers(given, path)
 
 
-def _targets(given: object, path: Path) -> Raw:
+def _targets(given: object, path: Path) -> tuple[Raw, SideBySide | None]:
     try:
         targets = faults.tensors(given, path)
     except InvalidArray as error:
         raise _of_missing(error) from None
     if isinstance(targets, Mapping):
-        raise InvalidInput([Fault(path, "not_an_array", "targets must be an array, not an object")])
-    return np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets
+        return _together(cast(Mapping[str, Raw], targets), path)
+    return (np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets), None
+
+
+def _together(targets: Mapping[str, Raw], path: Path) -> tuple[Numbers, SideBySide]:
+    """Targets that are several arrays, as those of several heads are, side by side."""
+    if not targets:
+        raise InvalidInput([Fault(path, "empty", f"{faults.name(path)} is an object without an array")])
+    arrays: dict[str, Numbers] = {}
+    for name, array in targets.items():
+        where = (*path, name)
+        if not isinstance(array, np.ndarray):
+            message = f"{faults.name(where)} must be numbers; send the index of each class, from 0, in place of its name"
+            raise InvalidArray([Fault(where, "not_a_number", message)])
+        if array.ndim not in (1, 2) or not array.size:
+            raise InvalidArray([Fault(where, "shape", f"{faults.name(where)} must have shape (n,) or (n, k); got {array.shape}")])
+        arrays[name] = array
+    first, lengths = next(iter(arrays)), {name: len(array) for name, array in arrays.items()}
+    for name, length in lengths.items():
+        if length != lengths[first]:
+            where = (*path, name)
+            message = f"{faults.name(where)} has {length} rows, and {faults.name((*path, first))} {lengths[first]}"
+            raise InvalidArray([Fault(where, "shape_mismatch", message)])
+    return together(arrays)
 
 
 def _of_missing(error: CallerError) -> CallerError:
@@ -630,6 +658,9 @@ def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     if request.loss is not None:
         return _chosen(_beside(request.loss, rows.table))
     if rows.task is None:
+        if rows.table.named is not None:
+            message = f"say with which loss to train on {', '.join(rows.table.named.shapes)}, as multi_task"
+            raise InvalidInput([Fault(("loss",), "missing", message)])
         fit = fitting(rows.table.targets, rows.table.classes)
         usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
         hint = f", as {usual}" if usual else ""
@@ -645,7 +676,7 @@ def _beside(loss: BoundSpec, table: Table) -> BoundSpec:
     meanings = [loss.beside(predictions, table.targets) for predictions in predicted(table.targets, table.classes)]
     for meaning in meanings:
         with suppress(CallerError):
-            agree_on(meaning.bound, table.targets, table.classes)
+            agree_on(meaning.bound, table.targets, table.classes, named=table.named)
             return meaning
     return meanings[0]
 
@@ -665,7 +696,7 @@ def _metrics(request: TrainRequest, table: Table, loss: Chosen) -> Sequence[Spec
     if not any(isinstance(metric, BoundSpec) and metric.varies for metric in request.metrics):
         return request.metrics
     try:
-        objective, _ = agree_on(loss.bound, table.targets, table.classes)
+        objective, _ = agree_on(loss.bound, table.targets, table.classes, named=table.named)
     except CallerError:  # which is told where the run is made ready
         return request.metrics
     predictions = np.broadcast_to(0.0, (len(table.targets), *objective.outputs))
@@ -687,10 +718,9 @@ def _held(request: TrainRequest, words: Words) -> Holdout:
     if validation.inputs is None:
         return Holdout(validation.fraction, validation.last, None, validation.seed, validation.split)
     inputs, _ = _inputs(validation.inputs, ("validation", "inputs"), request.model, words)
-    targets = _targets(validation.targets, ("validation", "targets"))
-    return Holdout(
-        None, None, Table(inputs, targets, sample_weight=_weights(validation.sample_weight, ("validation", "sample_weight")))
-    )
+    targets, named = _targets(validation.targets, ("validation", "targets"))
+    weights = _weights(validation.sample_weight, ("validation", "sample_weight"))
+    return Holdout(None, None, Table(inputs, targets, sample_weight=weights, named=named))
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------

@@ -179,6 +179,38 @@ def _log_softmax_back(slope: Array, z: Array, a: Array) -> None:
     slope -= np.exp(a) * slope.sum(axis=1, keepdims=True)
 
 
+BROAD = 100.0
+"""An interval from 0 on whose upper end lies beyond is one that outputs rise through without bound, until they come to it."""
+
+
+def within(domain: Interval) -> Activation | None:
+    """An activation whose numbers lie between two finite ends; None where there are no such.
+
+    It is the usual one for numbers without these ends, cut off at them with a slope of 0; between near ends a sigmoid.
+    """
+    low, high = domain.low, domain.high
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    if high - low <= BROAD:
+        usual, scale, start = SIGMOID, high - low, low
+    elif low >= 0.0:
+        usual, scale, start = SOFTPLUS, 1.0, low
+    else:
+        usual, scale, start = IDENTITY, 1.0, 0.0
+
+    def forward(z: Array, out: Array) -> None:
+        usual.forward(z, out)
+        out *= scale
+        out += start
+        np.clip(out, low, high, out=out)
+
+    def backward(slope: Array, z: Array, a: Array) -> None:
+        usual.backward(slope, z, (a - start) / scale)
+        slope *= scale * ((a >= low) & (a <= high) if usual is not IDENTITY else (z >= low) & (z <= high))
+
+    return Activation(f"{usual.name} in [{low:g}, {high:g}]", forward, backward, domain)
+
+
 IDENTITY = Activation("identity", _identity, _identity_back, Interval())
 SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_back, Interval(0.0, 1.0, open_low=True, open_high=True))
 TANH = Activation("tanh", _tanh, _tanh_back, Interval(-1.0, 1.0, open_low=True, open_high=True))
@@ -205,3 +237,15 @@ OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SI
 """What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes.
 
 `exp` is the log link of generalized linear models."""
+
+
+def output_of(domain: Domain, *, of_rows: bool) -> Activation | None:
+    """The first output whose numbers the domain takes; for an interval with ends of its own, one that is made for these."""
+    if isinstance(domain, Interval) and math.isfinite(domain.high) and (domain.low, domain.high) not in ENDS:
+        return within(domain)
+    fitting = (output for output in OUTPUTS.values() if of_rows or not output.range.of_rows)
+    return next((output for output in fitting if domain.includes(output.range)), None)
+
+
+ENDS = {(0.0, 1.0), (-1.0, 1.0)}
+"""Those of sigmoid and tanh."""

@@ -23,8 +23,9 @@ class Result(NamedTuple):
     training_loss: float
     validation_loss: float | None
     metrics: Mapping[str, tuple[float, float | None]]
-    predictions: Array
-    """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units."""
+    predictions: Array | Mapping[str, Array]
+    """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units; by name where
+    they are several arrays."""
     per_sample: Array
     """(n,) each of these rows' loss."""
     rows: NDArray[np.intp]
@@ -61,7 +62,7 @@ def finish(run: Run, state: State) -> Result:
         training,
         None if run.validation is None else validation,
         metrics,
-        _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
+        run.objective.by_head(_own_units(run, predictions.reshape(-1, *run.objective.outputs))),
         per_sample,
         run.looked_at,
         parameters,

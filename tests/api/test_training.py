@@ -448,7 +448,12 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     # what does not go together
     ({"data": BINARY}, "/loss", "missing", "which loss"),
     ({"loss": "zero_one"}, "/loss", "not_trainable", "derivative"),
-    ({"loss": "gaussian_nll", "data": "diabetes"}, "/loss", "not_trainable", "variance"),
+    ({"loss": "triplet_margin", "data": "diabetes"}, "/loss", "not_trainable", "no targets"),
+    ({"loss": "gaussian_nll", "data": "diabetes", "metrics": ["r2"]}, "/metrics/0", "metric", "several"),
+    ({"loss": "aft_nll", "data": inline([1, 2, 3, 4, 5, 6])}, "/data/targets", "missing", "lower, upper"),
+    ({"data": inline({"a": [1, 2, 3], "b": [1, 2]}), "loss": "mse"}, "/data/targets/b", "shape_mismatch", "has 2 rows"),
+    ({"data": inline({"a": ["x", "y", "x"]}), "loss": "mse"}, "/data/targets/a", "not_a_number", "index of each class"),
+    ({"data": inline({}), "loss": "mse"}, "/data/targets", "empty", "without an array"),
     ({"data": inline([0, 1, 2] * 2), "loss": "hinge"}, "/data/targets/2", "label", "got 2"),
     ({"data": "iris", "loss": "hinge"}, "/loss", "label", "−1 or +1"),
     ({"model": {"name": "mlp", "output": "softmax"}, "data": "diabetes"}, "/model/output", "does_not_fit", "softmax"),
