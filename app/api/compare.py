@@ -21,7 +21,7 @@ from app.insight import charts
 from app.losses import NAMED
 from app.serving.call import Call
 from app.serving.steps import Event
-from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, prepare, start
+from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, begin, prepare
 from app.training.metrics import check_metric
 
 COMMON_METRICS = ("accuracy", "r2")
@@ -149,7 +149,7 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
     yield Event("start", {"by": request.by, "runs": [set_up(request.features, run) for run in runs]})
     answers: list[TrainResponse] = []
     for number, run in enumerate(runs):
-        now, state = time.monotonic(), start(run)
+        now, state = time.monotonic(), begin(run)
         for epoch in epochs(run, state, now + (ends - now) / (len(runs) - number)):
             yield Event("epoch", {"run": number, **entry(epoch)})
         answers.append(respond(request.features, request.outputs, run, state, ends))

@@ -31,6 +31,7 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     for name, schema in document["components"]["schemas"].items():
         if schema.get("title") == name:
             del schema["title"]
+    _share_unions(document["components"]["schemas"])
     _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
     return document
@@ -84,6 +85,24 @@ def _untitled(schema: Document) -> None:
     for field in schema.get("properties", {}).values():
         if not field.keys() & NAMED_BY_TITLE:
             field.pop("title", None)
+
+
+def _share_unions(components: Document) -> None:
+    """A union that several components have in one field is a component of its own, and so one type in generated clients."""
+    found: dict[str, list[Document]] = {}
+    for component in components.values():
+        for name, field in component.get("properties", {}).items():
+            kinds = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
+            if len(kinds) > 1:
+                found.setdefault(json.dumps([name, field], sort_keys=True), []).append(component)
+    for union, holders in found.items():
+        name, field = json.loads(union)
+        component = "".join(map(str.capitalize, name.split("_")))
+        if len(holders) == 1 or component in components:
+            continue
+        components[component] = {key: value for key, value in field.items() if key != "title"}
+        for holder in holders:
+            holder["properties"][name] = {"$ref": f"#/components/schemas/{component}"}
 
 
 def _share_errors(document: Document) -> None:
