@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     Field,
+    ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
@@ -71,6 +72,7 @@ from app.training import (
 from app.training.agreement import agree_on
 from app.training.decisions import decisions_of
 from app.training.learners import State
+from app.training.models import task_of
 from app.training.network import Network
 from app.training.objective import fitting, predicted
 from app.training.resuming import notes_on
@@ -159,6 +161,14 @@ def _data(value: object) -> object:
 A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 
+def _with_rate(value: object) -> object:
+    """An optimizer whose `lr` is its learning_rate."""
+    given = cast(dict[str, object], value) if isinstance(value, dict) else {}
+    if "lr" not in given or "learning_rate" in given:
+        return value
+    return {"learning_rate" if key == "lr" else key: item for key, item in given.items()}
+
+
 if TYPE_CHECKING:
     DataSpec: TypeAlias = Spec | InlineData
     EitherOptimizer: TypeAlias = Spec
@@ -170,7 +180,7 @@ else:
         named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
     ]
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
-    OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
+    OptimizerSpec = Annotated[expanded(EitherOptimizer, OPTIMIZERS, "adam"), BeforeValidator(_with_rate)]
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
     MetricSpecs = list_of(named("Metric", "metric", Specs(SCORES, METRIC_SPECS, LOSS_SPECS)), SCORES, "metrics")
 
@@ -353,7 +363,32 @@ class TrainRequest(Part):
     _runs: Sequence[Run] = PrivateAttr(default=())
     _features: tuple[str, ...] | None = PrivateAttr(default=None)
     _seconds: float = PrivateAttr(default=0.0)
+    _task: str | None = PrivateAttr(default=None)
     _trained: Trained | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_others_write_it(cls, document: Any) -> Any:
+        """Keras's validation_split is a fraction to validate with; trees are counted by epochs."""
+        given = cast(dict[str, Any], document) if isinstance(document, dict) else {}
+        model = given.get("model")
+        if isinstance(model, dict) and "n_estimators" in model:
+            message = "epochs, a field of the request, counts the trees: leave n_estimators out"
+            raise InvalidInput([Fault(("model", "n_estimators"), "unknown_parameter", message)])
+        share = given.get("validation_split")
+        if type(share) not in (int, float) or "validation" in given:
+            return cast(object, document)
+        return {"validation" if key == "validation_split" else key: value for key, value in given.items()}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_task(cls, document: Any, made: ModelWrapValidatorHandler[Self]) -> Self:
+        """The request, which remembers what the model's name says of the task."""
+        request = made(document)
+        model = cast(dict[str, Any], document).get("model") if isinstance(document, dict) else None
+        word = cast(dict[str, Any], model).get("name") if isinstance(model, dict) else model
+        request._task = task_of(word) if isinstance(word, str) else None
+        return request
 
     @model_validator(mode="after")
     def _prepare(self, info: ValidationInfo) -> Self:
@@ -416,6 +451,11 @@ class TrainRequest(Part):
         losses = {run.plan.loss.thing.name for run in self._runs}
         steps = min(sum(map(_steps, self._runs)), self._seconds * STEPS_A_SECOND)
         return Usage(losses.pop() if len(losses) == 1 else "", cost=steps, timed=True)
+
+    @property
+    def task(self) -> str | None:
+        """What the model's name says of it, as LogisticRegression does: classes or numbers."""
+        return self._task
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -491,7 +531,7 @@ def data_of(request: TrainRequest) -> Rows:
 def _inline(given: InlineData, model: Spec, known: Words | None) -> Table:
     (raw, named), (inputs, words), weights = _all(
         partial(_targets, given.targets, ("data", "targets")),
-        partial(read_inputs, given.inputs, ("data", "inputs"), model, known),
+        partial(_in_columns, given.features, partial(read_inputs, given.inputs, ("data", "inputs"), model, known)),
         partial(_weights, given.sample_weight, ("data", "sample_weight")),
     )
     targets, classes = cast(Raw, raw), given.classes
@@ -513,6 +553,26 @@ def _inline(given: InlineData, model: Spec, known: Words | None) -> Table:
         message = f"data.groups must have one entry per row of inputs: {len(inputs)}, not {len(groups)}"
         raise InvalidInput([Fault(("data", "groups"), "shape_mismatch", message)])
     return Table(inputs, targets, classes, None, features, weights, groups, named, words)
+
+
+def _in_columns(features: Sequence[str] | None, read: Callable[[], tuple[Numbers, Words]]) -> tuple[Numbers, Words]:
+    """What is read of inputs; what is wrong with a number of theirs is told with the name of its column."""
+    try:
+        return read()
+    except InvalidArray as error:
+        if features is None:
+            raise
+        told = [
+            replace(fault, message=f"column {features[fault.path[-1]]!r}: {fault.message}")
+            if len(fault.path) == CELL and isinstance(fault.path[-1], int) and fault.path[-1] < len(features)
+            else fault
+            for fault in error.faults
+        ]
+        raise InvalidArray(told) from None
+
+
+CELL = 4
+"""Parts of the path of a number of data.inputs."""
 
 
 def _all(*reads: Callable[[], Any]) -> list[Any]:
@@ -725,6 +785,10 @@ def _loss(request: TrainRequest, rows: Rows) -> Chosen:
             message = f"say with which loss to train on {', '.join(rows.table.named.shapes)}, as multi_task"
             raise InvalidInput([Fault(("loss",), "missing", message)])
         fit = fitting(rows.table.targets, rows.table.classes)
+        suits = {"classes": ("binary", "multiclass"), "numbers": ("regression",)}.get(request.task or "", ())
+        named = next((USUAL_LOSS[task] for task in suits if USUAL_LOSS[task].thing.name in fit), None)
+        if named is not None:
+            return named
         usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
         hint = f", as {usual}" if usual else ""
         message = f"say with which loss to train{hint}: it cannot be told from data of your own"

@@ -6,7 +6,7 @@ single numbers take arrays of any shape, those of a row (n, width).
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,8 +19,8 @@ class Activation:
     """An activation of a layer, by the name that the field gives it."""
 
     name: str
-    forward: Callable[[Array, Array], object]
-    backward: Callable[[Array, Array, Array], object]
+    forward: Callable[[Array, Array], object] = field(compare=False)
+    backward: Callable[[Array, Array, Array], object] = field(compare=False)
     range: Domain
     """Where the activations lie, at any sums."""
 

@@ -17,7 +17,7 @@ from app.losses.numerics.stable import Array
 from app.training.activations import Activation
 from app.training.heads import agree_on_heads, of_rows
 from app.training.objective import Labels, Objective, agree, is_of_one
-from app.training.side_by_side import SideBySide, activations, by_name, together
+from app.training.side_by_side import Heads, SideBySide, by_name, together
 
 TWICE = 2
 """Derivatives of a loss that has a second one."""
@@ -109,7 +109,10 @@ def _by_head(
     arrays = named.apart(targets)
     agreed = {str(part.key): _of_head(part, arrays[str(part.key)], trained) for part in bound.parts}
     objectives = [objective for objective, _ in agreed.values()]
-    heads = SideBySide({name: objective.outputs for name, (objective, _) in agreed.items()})
+    heads = Heads(
+        {name: objective.outputs for name, (objective, _) in agreed.items()},
+        {name: objective.activation for name, (objective, _) in agreed.items()},
+    )
     kinds = {name: labels.targets.dtype for name, (_, labels) in agreed.items()}
     packed = together({name: labels.targets for name, (_, labels) in agreed.items()})
 
@@ -150,7 +153,7 @@ def _by_head(
             loss,
             {},
             (heads.width,),
-            activations({name: objective.activation for name, (objective, _) in agreed.items()}, heads),
+            heads.activation,
             by_name({name: objective.encoding for name, (objective, _) in agreed.items()}),
             by_name({name: objective.targets_encoding for name, (objective, _) in agreed.items()}),
             tuple(dict.fromkeys(warning for objective in objectives for warning in objective.warnings)),

@@ -21,7 +21,7 @@ from app.losses.numerics.means import ARITHMETIC
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation, output_of
 from app.training.objective import MOST_CLASSES, Labels, Objective, implied, refuse_untrainable
-from app.training.side_by_side import SideBySide, activations, by_name, together
+from app.training.side_by_side import Heads, SideBySide, by_name, together
 
 
 def agree_on_heads(
@@ -137,8 +137,7 @@ def _checked(
 def _objective(
     batch: Batch, made: Mapping[str, tuple[tuple[int, ...], Activation]], named: SideBySide | None
 ) -> tuple[Objective, Labels]:
-    heads = SideBySide({name: shape for name, (shape, _) in made.items()})
-    activation = activations({name: activation for name, (_, activation) in made.items()}, heads)
+    heads = Heads({name: shape for name, (shape, _) in made.items()}, {name: output for name, (_, output) in made.items()})
     loss, labels = _of_rows(batch, heads)
     encodings = [{name: batch.encodings[name] for name in batch.loss.sides[side]} for side in ("predictions", "targets")]
     several = len(heads.shapes) > 1
@@ -146,7 +145,7 @@ def _objective(
         loss,
         batch.parameters,
         (heads.width,) if several else heads.shapes["predictions"],
-        activation,
+        heads.activation if several else heads.each["predictions"],
         by_name(encodings[0]) if several else encodings[0]["predictions"],
         by_name(encodings[1]) if named else encodings[1]["targets"],
         batch.warnings,

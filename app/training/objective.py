@@ -23,7 +23,7 @@ from app.losses.numerics.means import divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.losses.parameters import unsettled
 from app.training.activations import IDENTITY, OUTPUTS, Activation, output_of
-from app.training.side_by_side import SideBySide
+from app.training.side_by_side import Heads, SideBySide
 
 TWICE = 2
 """Derivatives of a loss that has a second one."""
@@ -84,7 +84,7 @@ class Objective:
     """Parameters with one number for each column."""
     sum: Kernel | None = None
     """What is computed in place of the loss that reads the targets, where that is the first of a sum."""
-    heads: SideBySide | None = None
+    heads: Heads | None = None
     """Where the outputs are several arrays, by name: which columns are whose."""
     named: SideBySide | None = None
     """The same of targets that are."""

@@ -90,6 +90,7 @@ def keep(run: Run, state: State, result: Result) -> Trained:
         targets_scale=run.targets_scale,
         activation=run.objective.activation,
         encoding=run.objective.encoding,
+        heads=run.objective.heads,
         shares=isinstance(forest, Planting) and forest.shares is not None,
         range=np.stack([np.fmin.reduce(inputs), np.fmax.reduce(inputs)]),
         parameters=result.parameters,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,30 @@ class SideBySide:
         return {name: np.ascontiguousarray(rows[:, columns]).reshape(len(rows), *shape) for (name, shape), columns in pairs}
 
 
+@dataclass(frozen=True)
+class Heads(SideBySide):
+    """The outputs of a model as several arrays, each with an activation of its own."""
+
+    each: Mapping[str, Activation]
+
+    @cached_property
+    def activation(self) -> Activation:
+        """Of all columns: it makes of each array's what its own does."""
+        parts = [(activation, columns) for activation, columns in zip(self.each.values(), self.columns, strict=True)]
+
+        def forward(sums: Array, out: Array) -> None:
+            for activation, columns in parts:
+                activation.forward(sums[:, columns], out[:, columns])
+
+        def backward(slope: Array, sums: Array, made: Array) -> None:
+            for activation, columns in parts:
+                activation.backward(slope[:, columns], sums[:, columns], made[:, columns])
+
+        return Activation(
+            by_name({name: activation.name for name, activation in self.each.items()}), forward, backward, Interval()
+        )
+
+
 class Together(NamedTuple):
     """Arrays side by side, and where each is."""
 
@@ -51,21 +76,6 @@ def together(arrays: Mapping[str, Numbers]) -> Together:
     """Arrays (n, *shape) of as many rows as one."""
     named = SideBySide({name: array.shape[1:] for name, array in arrays.items()})
     return Together(np.hstack([np.asarray(array, np.float64).reshape(len(array), -1) for array in arrays.values()]), named)
-
-
-def activations(each: Mapping[str, Activation], named: SideBySide) -> Activation:
-    """The activation that makes of each array's columns what its own does."""
-    parts = [(activation, columns) for activation, columns in zip(each.values(), named.columns, strict=True)]
-
-    def forward(sums: Array, out: Array) -> None:
-        for activation, columns in parts:
-            activation.forward(sums[:, columns], out[:, columns])
-
-    def backward(slope: Array, sums: Array, made: Array) -> None:
-        for activation, columns in parts:
-            activation.backward(slope[:, columns], sums[:, columns], made[:, columns])
-
-    return Activation(by_name({name: activation.name for name, activation in each.items()}), forward, backward, Interval())
 
 
 def by_name(words: Mapping[str, str]) -> str:
