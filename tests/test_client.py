@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
-from app.client import sending as module
 from app.api.calls import CALLS
 from app.client import Answer, AsyncCriterion, Criterion, Fault, Problem, objective
+from app.client import sending as module
 from tests.conftest import ROOT, Server
 
 pytestmark = pytest.mark.anyio
