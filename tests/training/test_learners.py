@@ -12,8 +12,8 @@ from app.errors import InvalidParameter
 from app.losses import LOSSES
 from app.training import Chosen, Optimizer, Run, Table, history, prepare, start
 from app.training.activations import HIDDEN
-from app.training.learners import PREDICTED_AT_ONCE, Learner, Weighted, learner
-from app.training.network import with_ones
+from app.training.learners import Learner, Weighted, learner
+from app.training.network import PREDICTED_AT_ONCE, with_ones
 from tests.training.plans import Array, inputs, loss, mlp, model, optimizer, penalty, plan, regression, schedule, trained
 from tests.training.published import PUBLISHED
 
