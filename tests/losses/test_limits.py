@@ -125,8 +125,8 @@ def test_two_grades_are_one_decision() -> None:
     alike(losses("cumulative_link", link, flags), losses("binary_cross_entropy", REAL - OTHER, flags, from_logits=True))
     softmax = losses("categorical_cross_entropy", LOGITS[:, :2], flags, from_logits=True)
     alike(losses("class_distance_weighted", LOGITS[:, :2], flags), softmax)
-    kappas = [losses("weighted_kappa", two, flags, weightage=weightage) for weightage in ("linear", "quadratic")]
-    alike(*kappas)
+    linear, quadratic = (losses("weighted_kappa", two, flags, weightage=weightage) for weightage in ("linear", "quadratic"))
+    alike(linear, quadratic)
 
 
 def test_a_step_along_classes_costs_one() -> None:

@@ -232,7 +232,7 @@ def knowledge_distillation(
     student, teacher = (softmax_parts(_below_largest(logits) / temperature) for logits in (predictions, targets))
     q, p, gap = teacher.p, student.p, teacher.logarithm - student.logarithm
     slope = where(q.high > 0.5, teacher.rest - student.rest, p - q)
-    alike: NDArray[np.bool_] = (np.abs(gap.high) < 2.0**-40).any(axis=1)
+    alike: NDArray[np.bool_] = np.logical_or.reduce(np.abs(gap.high) < 2.0**-40, axis=1)
     if alike.any():
         apart = (wide(targets[alike]) - predictions[alike]) / temperature
         near = within_reach(apart)

@@ -129,10 +129,11 @@ def two_way(
         counted: Flags = np.logical_or.reduce(true, axis=1)
         if not counted.any():
             continue
-        low, low_shares = _largest(wide(scores) / negative, ~true)
-        high, high_shares = _largest(-wide(scores) / positive, true)
+        apart = wide(_top(scores, ~true)) + _top(-scores, true)
+        low, low_shares = _beyond_top(wide(scores) / negative, ~true)
+        high, high_shares = _beyond_top(-wide(scores) / positive, true)
         some: Flags = (counted & ~np.logical_and.reduce(true, axis=1))[:, None]
-        lead = where(some, low * negative + high * positive, -1e300)
+        lead = where(some, apart + (low * negative + high * positive), -1e300)
         pull = sigmoid(lead) * (low_shares - high_shares) / float(counted.sum())
         pulls = np.where(some, pull.high, 0.0)
         value += exact_sum(np.where(some, softplus(lead).high, 0.0)[:, 0]) / float(counted.sum())
@@ -140,12 +141,18 @@ def two_way(
     return np.full(len(predictions), value), lambda weights: slope * exact_sum(weights)
 
 
-def _largest(x: Wide, wanted: Flags) -> tuple[Wide, Wide]:
-    """ln ∑ eˣ of the numbers of each row that are wanted, and the share of each in that sum."""
+def _top(scores: Array, wanted: Flags) -> Array:
+    """The largest of the scores of each row that are wanted, 0 where there are none."""
+    highest = np.where(wanted, scores, -np.inf).max(axis=1, keepdims=True)
+    return np.where(np.isfinite(highest), highest, 0.0)
+
+
+def _beyond_top(x: Wide, wanted: Flags) -> tuple[Wide, Wide]:
+    """ln ∑ eˣ of the numbers of each row that are wanted, less the largest of them, and the share of each in that sum."""
     among = where(wanted, x, -np.inf)
     some: Flags = np.logical_or.reduce(wanted, axis=1)[:, None]
     top = where(some, among.max(), 0.0)
     powers = where(wanted, exp(where(wanted, x, top) - top), 0.0)
     total = powers.sum()
     total = where(total.high > 0, total, 1.0)
-    return top + log(total), powers / total
+    return log(total), powers / total

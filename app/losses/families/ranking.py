@@ -178,7 +178,7 @@ def listnet(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
 
     shares = pair_exp(logarithms)[0]
     values, gradient = softmax_cross_entropy(predictions, Shares(shares, unrounded))
-    near: NDArray[np.bool_] = ((np.abs(gradient) < NEARLY * shares) & (shares > 0)).any(axis=1)
+    near: NDArray[np.bool_] = np.logical_or.reduce((np.abs(gradient) < NEARLY * shares) & (shares > 0), axis=1)
     if near.any():
         put_near(gradient, near, predictions, targets)
     return values, gradient, lambda: softmax_variance(predictions)
@@ -231,7 +231,8 @@ def query_softmax(
     values = row_sums(np.where(others > 0, -others * lead[0], 0.0)) + relevance * np.log1p(rest)
     gradient = (powers / (1.0 + rest)[:, None]) * relevance[:, None] - targets
     gradient[index] = (remaining - targets[index] * rest) / (1.0 + rest)
-    near: NDArray[np.bool_] = ((np.abs(gradient) < NEARLY * relevance[:, None]) & (targets > 0)).any(axis=1)
+    small = (np.abs(gradient) < NEARLY * relevance[:, None]) & (targets > 0)
+    near: NDArray[np.bool_] = np.logical_or.reduce(small, axis=1)
     if near.any():
         _put_less_targets(gradient, near, (lead[0][near], lead[1][near]), targets[near])
 

@@ -28,7 +28,8 @@ def log_ratio(p: Wide, apart: Wide) -> Wide:
 
 def within_reach(apart: Wide) -> Where:
     """Rows (n, 1) whose logits are near enough."""
-    return (np.abs(apart.high) < REACH).all(axis=1, keepdims=True)
+    near: Where = np.logical_and.reduce(np.abs(apart.high) < REACH, axis=1, keepdims=True)
+    return near
 
 
 def _below_largest(x: Array) -> Array:
