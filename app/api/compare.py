@@ -152,7 +152,7 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
         now, state = time.monotonic(), begin(run)
         for epoch in epochs(run, state, now + (ends - now) / (len(runs) - number)):
             yield Event("epoch", {"run": number, **entry(epoch)})
-        answers.append(respond(request.features, request.outputs, run, state, ends))
+        answers.append(respond(request.features, request.outputs, run, state, ends, every=request.every))
     yield Event("end", respond_all(request, answers))
 
 

@@ -114,16 +114,16 @@ class Trained:
         largest = float(np.finfo(np.float32).max) if isinstance(self.model, Forest) else LARGEST
         rows = scaled(inputs, self.inputs_scale, ("inputs",), largest, gaps=isinstance(self.model, Trees))
         with np.errstate(all="ignore"):
-            said, shares = self._predict(rows)
-            said = said.reshape(-1, *self.outputs)
-            predictions = said if self.targets_scale is None else self.targets_scale.restored(said)
+            shown, shares = self._predict(rows)
+            shown = shown.reshape(-1, *self.outputs)
+            predictions = shown if self.targets_scale is None else self.targets_scale.restored(shown)
             if self.classes is None:
                 return Prediction(predictions, None, None)
             if shares is None:
-                shares = probabilities(said, self.encoding)
+                shares = probabilities(shown, self.encoding)
             elif shares.shape[1] == 1:
                 shares = np.hstack([1.0 - shares, shares])
-        return Prediction(predictions, shares, decided(said, shares))
+        return Prediction(predictions, shares, decided(shown, shares))
 
     def _predict(self, rows: Array) -> tuple[Array, Array | None]:
         """What the outputs are (n, k), and the shares of classes of which they are made."""

@@ -11,6 +11,7 @@ from jsonschema.protocols import Validator
 from app.api.predict_examples import PREDICTIONS
 from app.training import MODELS, OPTIMIZERS
 from tests.api.problem import problem_of, strictly
+from tests.folding import one_of_each
 
 pytestmark = pytest.mark.anyio
 
@@ -224,9 +225,15 @@ async def test_what_is_wrong_with_rows(client: httpx.AsyncClient) -> None:
 # --- going on ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", [*OPTIMIZERS, *(name for name, model in MODELS.items() if model.epochs is None and not model.optimized)]
-)
+LEARNING = [*OPTIMIZERS, *(name for name, model in MODELS.items() if model.epochs is None and not model.optimized)]
+
+
+def kind_of(name: str) -> object:
+    """What its state is made of; the core's own tests go on with each."""
+    return name if name in MODELS else (OPTIMIZERS[name].full_batch, len(OPTIMIZERS[name].slots))
+
+
+@pytest.mark.parametrize("name", one_of_each(LEARNING, kind_of))
 async def test_a_run_goes_on_where_it_was(name: str, client: httpx.AsyncClient) -> None:
     """Every number of the answer but the seconds, the model and its state among them."""
     of_trees = name in MODELS
