@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.domains import Interval
 from app.errors import InvalidInput
 from app.losses import COMPOSED, LOSSES, check, evaluate
 from app.losses.composed import Head
@@ -156,7 +155,7 @@ def test_grades_in_order_have_thresholds_of_their_own() -> None:
 
 @pytest.mark.parametrize("ends", [(0.0, 1.999), (0.01, 1e6), (-1e100, 1e100), (1e-50, 1e50), (0.0, 1e4)])
 def test_an_output_within_ends_is_there_and_has_the_slope_of_its_differences(ends: tuple[float, float]) -> None:
-    activation = within(Interval(*ends))
+    activation = within(*ends)
     assert activation is not None
     with np.errstate(over="ignore"):  # as in a run
         far = activation.of(np.array([[-1e3, -800.0, 0.0, 800.0, 1e3]]))
@@ -169,7 +168,7 @@ def test_an_output_within_ends_is_there_and_has_the_slope_of_its_differences(end
 
 
 def test_no_output_is_within_an_interval_without_end() -> None:
-    assert within(Interval(0.0)) is None
+    assert within(0.0, np.inf) is None
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------------
