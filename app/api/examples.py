@@ -54,9 +54,9 @@ COMPOSED_EXAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 def _description(name: str) -> str:
-    """What a loss is, and what else it is called: docs.js reads the names from here, as readers do."""
+    """What else a loss is called, which docs.js reads from here, as readers do: what it is stands with its parameters."""
     other = ", ".join(alias.name for alias in NAMED[name].aliases)
-    return f"{NAMED[name].summary} Also called {other}." if other else NAMED[name].summary
+    return f"Also called {other}." if other else NAMED[name].summary
 
 
 EXAMPLES: Mapping[str, dict[str, Any]] = {

@@ -165,7 +165,7 @@ def _with_rate(value: object) -> object:
     """An optimizer whose `lr` is its learning_rate."""
     given = cast(dict[str, object], value) if isinstance(value, dict) else {}
     if "lr" not in given or "learning_rate" in given:
-        return value
+        return cast(object, value)
     return {"learning_rate" if key == "lr" else key: item for key, item in given.items()}
 
 

@@ -288,6 +288,8 @@ def respond(
                 answer["calibration"] = _calibration(result.decisions)
             case "rows":
                 answer["rows"] = {"training": cast(Any, run.trained_on), "validation": cast(Any, run.held_out)}
+            case "predictions":
+                answer["predictions"] = result.by_head
             case _:
                 answer[extra] = getattr(result, extra)
     return answer

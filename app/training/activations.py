@@ -183,12 +183,11 @@ BROAD = 100.0
 """An interval from 0 on whose upper end lies beyond is one that outputs rise through without bound, until they come to it."""
 
 
-def within(domain: Interval) -> Activation | None:
+def within(low: float, high: float) -> Activation | None:
     """An activation whose numbers lie between two finite ends; None where there are no such.
 
     It is the usual one for numbers without these ends, cut off at them with a slope of 0; between near ends a sigmoid.
     """
-    low, high = domain.low, domain.high
     if not (math.isfinite(low) and math.isfinite(high)):
         return None
     if high - low <= BROAD:
@@ -208,7 +207,7 @@ def within(domain: Interval) -> Activation | None:
         usual.backward(slope, z, (a - start) / scale)
         slope *= scale * ((a >= low) & (a <= high) if usual is not IDENTITY else (z >= low) & (z <= high))
 
-    return Activation(f"{usual.name} in [{low:g}, {high:g}]", forward, backward, domain)
+    return Activation(f"{usual.name} in [{low:g}, {high:g}]", forward, backward, Interval(low, high))
 
 
 IDENTITY = Activation("identity", _identity, _identity_back, Interval())
@@ -242,7 +241,7 @@ OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SI
 def output_of(domain: Domain, *, of_rows: bool) -> Activation | None:
     """The first output whose numbers the domain takes; for an interval with ends of its own, one that is made for these."""
     if isinstance(domain, Interval) and math.isfinite(domain.high) and (domain.low, domain.high) not in ENDS:
-        return within(domain)
+        return within(domain.low, domain.high)
     fitting = (output for output in OUTPUTS.values() if of_rows or not output.range.of_rows)
     return next((output for output in fitting if domain.includes(output.range)), None)
 

@@ -27,9 +27,10 @@ class Result(NamedTuple):
     training_loss: float
     validation_loss: float | None
     metrics: Mapping[str, tuple[float, float | None]]
-    predictions: Array | Mapping[str, Array]
-    """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units; by name where
-    they are several arrays."""
+    predictions: Array
+    """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units."""
+    by_head: Array | Mapping[str, Array]
+    """The same, by name where they are several arrays."""
     per_sample: Array
     """(n,) each of these rows' loss."""
     decisions: Decisions | None
@@ -60,13 +61,15 @@ def finish(run: Run, state: State) -> Result:
         rows = run.validation or run.training
         predictions = model.training_predictions(kept) if run.validation is None else model.validation_predictions(kept)
         per_sample, _ = run.objective.losses(predictions, rows.labels)
+        shown = _own_units(run, predictions.reshape(-1, *run.objective.outputs))
     parameters = _parameters(run, kept)
     return Result(
         epoch,
         training,
         None if run.validation is None else validation,
         metrics,
-        run.objective.by_head(_own_units(run, predictions.reshape(-1, *run.objective.outputs))),
+        shown,
+        run.objective.by_head(shown),
         per_sample,
         decisions_of(run, rows, predictions.reshape(-1, *run.objective.outputs)),
         parameters,

@@ -409,7 +409,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ({"data": inline([1, 2, "a"]), "loss": "mse"}, "/data/targets/2", "not_a_number", "a string"),
     ({"data": inline([]), "loss": "mse"}, "/data/targets", "empty", "empty"),
     ({"data": inline([1, 2]), "loss": "mse"}, "/data/targets", "shape_mismatch", "6, not 2"),
-    ({"data": inline({"a": [1]}), "loss": "mse"}, "/data/targets", "not_an_array", "object"),
+    ({"data": inline({"a": [1, 2, 3, 4, 5, 6]}), "loss": "mse"}, "/data/targets", "not_an_array", "object"),
     ({"data": inline([1, 2], [1, 2]), "loss": "mse"}, "/data/inputs", "shape", "(n, d)"),
     ({"data": inline([1, 2], [[1, 2], [3]]), "loss": "mse"}, "/data/inputs/1", "ragged", "(1,)"),
     ({"data": inline([1, 2], [[1, 2], [3, None]]), "loss": "mse"}, "/data/inputs/1/1", "not_a_number", "null"),

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.domains import Interval
 from app.errors import InvalidInput
 from app.losses import COMPOSED, LOSSES, check, evaluate
 from app.losses.composed import Head
@@ -99,9 +98,9 @@ def test_mean_and_variance_of_two_groups_by_hand() -> None:
     table = Table(np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([1.0, 3.0, 10.0, 16.0]))
     run = prepare(plan(table, loss=loss("gaussian_nll"), epochs=20, **LBFGS))
     result = finish(run, trained(run))
-    assert isinstance(result.predictions, dict)
-    np.testing.assert_allclose(result.predictions["mean"], [2, 2, 13, 13], rtol=1e-6)
-    np.testing.assert_allclose(result.predictions["variance"], [1, 1, 9, 9], rtol=1e-5)
+    assert isinstance(result.by_head, dict)
+    np.testing.assert_allclose(result.by_head["mean"], [2, 2, 13, 13], rtol=1e-6)
+    np.testing.assert_allclose(result.by_head["variance"], [1, 1, 9, 9], rtol=1e-5)
     assert result.training_loss == pytest.approx(1.0493061, abs=5e-8)
     assert run.targets_scale is None
 
@@ -112,7 +111,7 @@ def test_trees_have_a_mean_and_a_variance_for_each_leaf() -> None:
     table = Table(group[:, None].astype(float), np.where(group, 13.0, 2.0) + np.where(group, 3.0, 1.0) * rng.normal(size=200))
     trees = model("boosted_trees", learning_rate=1.0)
     run = prepare(plan(table, loss=loss("gaussian_nll"), model=trees, optimizer=None, batch_size=None, epochs=60))
-    found = finish(run, trained(run)).predictions
+    found = finish(run, trained(run)).by_head
     assert isinstance(found, dict)
     for label in (0, 1):
         own = table.targets[group == label]
@@ -135,7 +134,7 @@ def test_heads_learn_each_its_own_task() -> None:
     sign = bind(LOSSES["binary_cross_entropy"], {"from_logits": True})
     chosen = multi_task(size=Head(bind(LOSSES["mean_squared_error"], {})), sign=Head(sign))
     run = prepare(plan(Table(x[:, None], rows, named=named), loss=chosen, l2=1e-6, epochs=20, **LBFGS))
-    found = finish(run, trained(run)).predictions
+    found = finish(run, trained(run)).by_head
     assert isinstance(found, dict)
     np.testing.assert_allclose(found["size"], 3.0 * x + 1.0, atol=1e-4)
     assert ((found["sign"] > 0) == (x > 0.2)).all()
@@ -145,7 +144,7 @@ def test_grades_in_order_have_thresholds_of_their_own() -> None:
     x = np.linspace(-2.0, 2.0, 60)
     grades = np.digitize(x, [-1.0, 0.0, 1.0]).astype(float)
     run = prepare(plan(Table(x[:, None], grades), loss=loss("cumulative_link"), l2=1e-4, epochs=30, **LBFGS))
-    found = finish(run, trained(run)).predictions
+    found = finish(run, trained(run)).by_head
     assert isinstance(found, dict)
     assert found["thresholds"].shape == (60, 3)
     assert np.corrcoef(found["score"], x)[0, 1] > 0.99
@@ -156,7 +155,7 @@ def test_grades_in_order_have_thresholds_of_their_own() -> None:
 
 @pytest.mark.parametrize("ends", [(0.0, 1.999), (0.01, 1e6), (-1e100, 1e100), (1e-50, 1e50), (0.0, 1e4)])
 def test_an_output_within_ends_is_there_and_has_the_slope_of_its_differences(ends: tuple[float, float]) -> None:
-    activation = within(Interval(*ends))
+    activation = within(*ends)
     assert activation is not None
     with np.errstate(over="ignore"):  # as in a run
         far = activation.of(np.array([[-1e3, -800.0, 0.0, 800.0, 1e3]]))
@@ -169,7 +168,7 @@ def test_an_output_within_ends_is_there_and_has_the_slope_of_its_differences(end
 
 
 def test_no_output_is_within_an_interval_without_end() -> None:
-    assert within(Interval(0.0)) is None
+    assert within(0.0, np.inf) is None
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------------
