@@ -16,7 +16,8 @@ from app.training.optimizers import Optimizer
 from app.training.result import Result, finish
 from app.training.run import Chosen, Limits, Plan, Run, prepare
 from app.training.schedules import Schedule
-from app.training.tables import Holdout, Table
+from app.training.splits import Holdout
+from app.training.tables import Table
 
 MODELS = registry("model", Model, models)
 OPTIMIZERS = registry("optimizer", Optimizer, optimizers)

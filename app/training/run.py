@@ -17,7 +17,8 @@ from app.training.criteria import check_criterion
 from app.training.metrics import check_metric
 from app.training.network import Network
 from app.training.objective import Labels, Objective, agree_on, of_differences
-from app.training.tables import Holdout, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
+from app.training.splits import Holdout, split
+from app.training.tables import Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled
 from app.training.trees import Boosted, Forest, Trees
 from app.training.weights import ClassWeight, check_weights, classes_in, of_classes, weighing
 
