@@ -150,6 +150,7 @@ A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 if TYPE_CHECKING:
     DataSpec: TypeAlias = Spec | InlineData
+    EitherModel: TypeAlias = Spec
     ModelSpec: TypeAlias = Spec
     EitherOptimizer: TypeAlias = Spec
     OptimizerSpec: TypeAlias = Spec
@@ -159,7 +160,8 @@ else:
     DataSpec = Annotated[
         named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
     ]
-    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
+    EitherModel = named("Model", "model", MODEL_SPECS)
+    ModelSpec = expanded(EitherModel, MODELS, "mlp")
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
     OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
