@@ -91,7 +91,7 @@ def _spreads(theme: Theme, answer: Answer) -> Iterator[Spec]:
     for metric in metrics[:MOST_METRICS]:
         told = [(variant["name"], variant["scores"][metric]) for variant in variants]
         repeats = max(score["n"] for _, score in told)
-        means = [_bar(name, score["mean"], score["interval"], strong=True) for name, score in told]
+        means = [_bar(named(name), score["mean"], score["interval"], strong=True) for name, score in told]
         yield forest(theme, f"{named(metric)}: mean over {repeats}, with interval", named(metric), means, WIDTH, None)
         pairs = [entry for entry in answer["differences"] if entry["metric"] == metric]
         if metric == metrics[0] and pairs:
@@ -110,7 +110,7 @@ def _apart(answer: Answer, pair: Answer) -> Spec:
 
 def _bar(name: str, value: object, ends: Sequence[float] | None, *, strong: bool) -> Spec:
     low, high = ends or (None, None)
-    return row(name=named(name), value=finite(value), low=low, high=high, strong=strong)
+    return row(name=name, value=finite(value), low=low, high=high, strong=strong)
 
 
 # --- one panel --------------------------------------------------------------------------------------------------------
