@@ -103,9 +103,14 @@ def _spreads(theme: Theme, answer: Answer) -> Iterator[Spec]:
 
 
 def _apart(answer: Answer, pair: Answer) -> Spec:
-    name = " − ".join(named(answer["variants"][pair[side]]["name"], 24) for side in "ab")
+    name = " − ".join(_both_ends(str(answer["variants"][pair[side]]["name"])) for side in "ab")
     ends = pair["interval"]
     return _bar(name, pair["difference"], ends, strong=ends is not None and not ends[0] <= 0 <= ends[1])
+
+
+def _both_ends(name: str) -> str:
+    """A name in a pair: what tells variants apart may stand at its end."""
+    return named(name, 14) if len(name) <= 14 else named(f"{name[:5]}…{name[-8:]}", 14)
 
 
 def _bar(name: str, value: object, ends: Sequence[float] | None, *, strong: bool) -> Spec:
