@@ -127,7 +127,7 @@ class CompareRequest(TrainRequest):
             raise InvalidInput([Fault((), "choice", message)])
         if count > MOST_RUNS:
             raise InvalidInput([Fault((), "limit", f"these are {count} runs, and at most {MOST_RUNS} are compared")])
-        self._grid = grid_of(self, axes, seeds, self.folds, limits)
+        self._grid = grid_of(self, axes, limits, seeds=seeds, folds=self.folds)
 
     def _refuse_twice(self, axes: list[Axis]) -> None:
         """Refuse what is said of all runs beside what each has of its own."""

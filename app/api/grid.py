@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -30,11 +30,16 @@ class Axis:
     path: str
     values: Sequence[Any]
     place: Path
+    places: Sequence[Path] = ()
+    """Of each value, where it is not behind the place by its index."""
 
     @property
     def of_grid(self) -> bool:
         """Whether its values stand at a dotted path, and not as losses, optimizers or models."""
-        return self.place[0] == "grid"
+        return len(self.place) > 1
+
+    def place_of(self, index: int) -> Path:
+        return self.places[index] if self.places else (*self.place, index)
 
     @cached_property
     def names(self) -> list[str]:
@@ -113,12 +118,23 @@ class Grid(NamedTuple):
 WORDS = ("loss", "optimizer", "model", "seed", "fold")
 
 
-def grid_of(request: TrainRequest, axes: Sequence[Axis], seeds: Sequence[int], folds: int | None, limits: Limits) -> Grid:
+def grid_of(
+    request: TrainRequest,
+    axes: Sequence[Axis],
+    limits: Limits,
+    *,
+    seeds: Sequence[int] = (),
+    folds: int | None = None,
+    combinations: Sequence[tuple[int, ...]] | None = None,
+    read: Callable[[RunFields], Rows] = data_of,
+) -> Grid:
     """Every combination of the axes, from each seed, on each fold; CallerError with what is wrong with any of them.
 
-    No `seeds` is the request's own seed, no `folds` its own validation rows. The limit on rows is shared.
+    No `seeds` is the request's own seed, no `folds` its own validation rows. The limit on rows is shared. `combinations` are of
+    indices of the axes' values, all if nothing is said; `read` is how a variant comes to its rows.
     """
-    combinations = [*product(*(range(len(axis.values)) for axis in axes))]
+    if combinations is None:
+        combinations = [*product(*(range(len(axis.values)) for axis in axes))]
     repeats = [*product(seeds or [request.seed], range(folds) if folds else [None])]
     shared = replace(limits, row_epochs=limits.row_epochs // (len(combinations) * len(repeats)))
     variants: list[Variant] = []
@@ -128,7 +144,7 @@ def grid_of(request: TrainRequest, axes: Sequence[Axis], seeds: Sequence[int], f
     for indices in combinations:
         try:
             variant = _variant(request, axes, indices)
-            rows = _rows(variant.request, axes, indices, known)
+            rows = _rows(variant.request, axes, indices, known, read)
             variant, found = _usable(variant._replace(features=rows.features), rows, folds, shared, axes)
         except CallerError as error:
             refused[indices] = error
@@ -169,13 +185,14 @@ def _variant(request: TrainRequest, axes: Sequence[Axis], indices: Sequence[int]
     varied = request.model_copy(update={axis.path: value for axis, value in chosen if not axis.of_grid})
     values = {axis.path: value for axis, value in chosen if axis.of_grid}
     warnings: list[str] = []
+    several = any(axis.path in WORDS for axis in axes)
     while True:
         try:
             varied = with_values(varied, values)
             break
         except CallerError as error:
             nowhere = leading_nowhere(error, [*values])
-            if not nowhere or len(chosen) == len(values):
+            if not nowhere or not several:
                 raise
             warnings += [f"{path} is left out: {error.detail}" for path in nowhere]
             values = {path: value for path, value in values.items() if path not in nowhere}
@@ -191,12 +208,18 @@ def _refuse_lost(request: TrainRequest, axes: Sequence[Axis], variants: Sequence
             raise InvalidInput([Fault(axis.place, UNKNOWN, message)])
 
 
-def _rows(request: RunFields, axes: Sequence[Axis], indices: Sequence[int], known: dict[tuple[int, ...], Rows]) -> Rows:
+def _rows(
+    request: RunFields,
+    axes: Sequence[Axis],
+    indices: Sequence[int],
+    known: dict[tuple[int, ...], Rows],
+    read: Callable[[RunFields], Rows],
+) -> Rows:
     """The data of a variant, which those of the same data and model share."""
     roots = [axis.path.partition(".")[0] for axis in axes]
     key = tuple(index for root, index in zip(roots, indices, strict=True) if root in ("data", "model"))
     if key not in known:
-        known[key] = data_of(request)
+        known[key] = read(request)
     return known[key]
 
 
@@ -295,7 +318,7 @@ def _together(refused: Mapping[tuple[int, ...], CallerError], axes: Sequence[Axi
     mixed = by_loss is not None and (some or len({error.faults for error in errors}) > 1)
     faults: list[Fault] = []
     for indices, error in refused.items():
-        places = {axis.path: (*axis.place, index) for axis, index in zip(axes, indices, strict=True)}
+        places = {axis.path: axis.place_of(index) for axis, index in zip(axes, indices, strict=True)}
         told = told_at(error, places)
         if mixed and by_loss is not None:
             told = gathered(told, dict.fromkeys(TARGETS, ("losses", indices[by_loss])))

@@ -12,6 +12,7 @@ from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.serving.problems import from_pydantic
 from app.training import DATASETS
+from app.wire.exact import LazyList
 from app.wire.faults import listed
 
 UNKNOWN = "unknown_field"
@@ -29,6 +30,12 @@ def with_values(request: T, values: Mapping[str, Any]) -> T:
     except ValidationError as error:
         raise from_pydantic(error, documents, RunFields) from None
     return request.model_copy(update={root: getattr(read, root) for root in documents})
+
+
+def document_of(request: RunFields) -> dict[str, Any]:
+    """What is said of a run, as it can be sent to /v1/train."""
+    said = [name for name in RunFields.model_fields if name in request.model_fields_set]
+    return {name: _document(getattr(request, name)) for name in said}
 
 
 def told_at(error: CallerError, places: Mapping[str, Path]) -> CallerError:
@@ -77,7 +84,7 @@ def _put(document: Any, steps: Sequence[str], value: Any, above: Path) -> Any:
     if not steps:
         return value
     step, *rest = steps
-    members: object = {} if document is None else listed(document)
+    members: object = {"name": document} if isinstance(document, str) else {} if document is None else listed(document)
     if isinstance(members, dict):
         known = cast(dict[str, Any], members)
         return {**known, step: _put(known.get(step), rest, value, (*above, step))}
@@ -106,4 +113,6 @@ def _document(value: Any) -> Any:
         return {"name": value.name, **value.given}
     if isinstance(value, Part):
         return {name: _document(getattr(value, name)) for name in value.model_fields_set}
-    return value
+    if isinstance(value, list):
+        return [_document(item) for item in cast(list[Any], value)]
+    return value.built() if isinstance(value, LazyList) else value

@@ -27,7 +27,9 @@ class Holdout:
     fold: int = 0
     """The one that is held out, from 0."""
     kept: int | None = None
-    """Of the rows to train on so many, drawn by the seed: of fewer all are among those of more."""
+    """Of the rows to train on so many: of fewer all are among those of more."""
+    draw: int = 0
+    """Which draw of them, of those that the seed makes."""
 
 
 def split(
@@ -37,7 +39,7 @@ def split(
     kept, out = _parted(n, held, classes, groups)
     if held.kept is None or held.kept >= len(kept):
         return kept, out
-    return np.sort(np.random.default_rng([held.seed, 4]).permutation(kept)[: held.kept]), out
+    return np.sort(np.random.default_rng([held.seed, 4, held.draw]).permutation(kept)[: held.kept]), out
 
 
 def _parted(

@@ -1,7 +1,7 @@
 """Rows as a caller has them: checked, and standardized."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -33,6 +33,18 @@ class Table:
     """Of each row, the group that is not to be torn apart."""
     words: Mapping[int, Sequence[str]] = field(default_factory=dict[int, Sequence[str]])
     """What the numbers of columns of words stand for, in their order."""
+
+
+def taken(table: Table, which: NDArray[np.intp]) -> Table:
+    """Some rows of a table."""
+    targets, places = table.targets, which.tolist()
+    return replace(
+        table,
+        inputs=table.inputs[which],
+        targets=targets[which] if isinstance(targets, np.ndarray) else [targets[place] for place in places],
+        sample_weight=None if table.sample_weight is None else table.sample_weight[which],
+        groups=None if table.groups is None else [table.groups[place] for place in places],
+    )
 
 
 class Scale(NamedTuple):
