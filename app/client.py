@@ -223,8 +223,23 @@ def predict(model: Any, inputs: Any, **options: Any) -> Request[Answer]:
 
 
 def compare_runs(**request: Any) -> Request[Answer]:
-    """Several runs with one thing changed: fields of /v1/train/compare."""
+    """Several runs, of every combination of what is listed: fields of /v1/train/compare."""
     return _post("/v1/train/compare", request)
+
+
+def search(**request: Any) -> Request[Answer]:
+    """Settings that train better, and what they are worth on rows held out: fields of /v1/train/search."""
+    return _post("/v1/train/search", request)
+
+
+def find_rate(**request: Any) -> Request[Answer]:
+    """The loss by the learning rate, and a rate that trains: fields of /v1/train/learning-rate."""
+    return _post("/v1/train/learning-rate", request)
+
+
+def learning_curve(**request: Any) -> Request[Answer]:
+    """What more rows to train on would bring: fields of /v1/train/learning-curve."""
+    return _post("/v1/train/learning-curve", request)
 
 
 def losses(*, search: str | None = None, family: str | None = None, property: str | None = None) -> Request[Answer]:  # noqa: A002  # the API's word
@@ -452,6 +467,9 @@ class Criterion(_Client):
     recommend = _sync(recommend)
     predict = _sync(predict)
     compare_runs = _sync(compare_runs)
+    search = _sync(search)
+    find_rate = _sync(find_rate)
+    learning_curve = _sync(learning_curve)
     losses = _sync(losses)
     curve = _sync(curve)
     describe = _sync(describe)
@@ -521,6 +539,9 @@ class AsyncCriterion(_Client):
     recommend = _async(recommend)
     predict = _async(predict)
     compare_runs = _async(compare_runs)
+    search = _async(search)
+    find_rate = _async(find_rate)
+    learning_curve = _async(learning_curve)
     losses = _async(losses)
     curve = _async(curve)
     describe = _async(describe)

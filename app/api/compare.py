@@ -14,9 +14,9 @@ from app.api.specs import EitherLoss, Listed, Spec, list_of
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
 from app.api.training import (
+    AS_A_RUN,
     COLUMNS,
     REFUSALS,
-    STREAM,
     EitherModel,
     EitherOptimizer,
     TrainRequest,
@@ -177,5 +177,5 @@ COMPARE = Call(
     wires=FILES,
     check=check_columns(CompareRequest, COLUMNS),
     examples=COMPARISONS,
-    document={**TRAINING, "responses": {"200": STREAM}},
+    document={**TRAINING, **AS_A_RUN},
 )

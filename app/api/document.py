@@ -15,6 +15,10 @@ FORMATS = {"number": "double", "integer": "int64"}
 """Without these Go has float32 and int32: half the digits, and no seed above 2³¹."""
 
 PROBLEM = "application/problem+json"
+RUN = "TrainRequest"
+"""The request whose fields others have as well."""
+MANY, LONG = 4, 170
+"""Schemas that have a field alike, and the length from which it is worth a component."""
 
 NAMED_BY_TITLE = {"anyOf", "oneOf", "properties", "items", "enum"}
 """Schemas with one of these become types of their own in generated clients."""
@@ -31,6 +35,9 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     for name, schema in document["components"]["schemas"].items():
         if schema.get("title") == name:
             del schema["title"]
+    _describe_once(document["components"]["schemas"])
+    _share_types(document["components"]["schemas"])
+    _share_parameters(document)
     _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
     return document
@@ -82,8 +89,59 @@ def _defaults_in_words(schema: Document) -> None:
 def _untitled(schema: Document) -> None:
     """A plain field is called as it is: a title is for what a generator makes a type of."""
     for field in schema.get("properties", {}).values():
-        if not field.keys() & NAMED_BY_TITLE:
+        if not field.keys() & NAMED_BY_TITLE or _is_plain_or_null(field):
             field.pop("title", None)
+
+
+def _is_plain_or_null(field: Document) -> bool:
+    """Of a number, a flag or a word that may be null, generators make no type."""
+    plain, *more = [member for member in field.get("anyOf", ()) if member.get("type") != "null"] or [{}]
+    return not more and plain.get("type") in ("number", "integer", "boolean", "string") and not plain.keys() & NAMED_BY_TITLE
+
+
+def _describe_once(schemas: Document) -> None:
+    """What a request has exactly as a run has it is described there."""
+    run = schemas.get(RUN, {}).get("properties", {})
+    for name, schema in schemas.items():
+        own = schema.get("properties", {})
+        if name == RUN or not name.endswith("Request") or not run or not run.keys() <= own.keys():
+            continue
+        for field, described in own.items():
+            if run.get(field) == described:
+                own[field] = {key: value for key, value in described.items() if key not in ("description", "examples")}
+
+
+def _share_types(schemas: Document) -> None:
+    """A field of many schemas of which generators make a type is one component, and they make one."""
+    places: dict[str, list[tuple[Document, str]]] = {}
+    for schema in schemas.values():
+        for field, described in schema.get("properties", {}).items():
+            members = [member for member in described.get("anyOf", ()) if member.get("type") != "null"]
+            if len(members) > 1 or "enum" in described:
+                places.setdefault(json.dumps(described, ensure_ascii=False), []).append((schema["properties"], field))
+    for text, found in places.items():
+        name = json.loads(text).get("title", "").replace(" ", "")
+        if len(found) >= MANY and len(text) >= LONG and name and name not in schemas:
+            schemas[name] = {key: value for key, value in json.loads(text).items() if key != "title"}
+            for properties, field in found:
+                properties[field] = {"$ref": f"#/components/schemas/{name}"}
+
+
+def _share_parameters(document: Document) -> None:
+    """A parameter that several operations take alike is one component."""
+    places: dict[str, list[tuple[list[Document], int]]] = {}
+    for _, _, operation in operations(document):
+        for index, parameter in enumerate(operation.get("parameters", [])):
+            if parameter["in"] == "query":
+                places.setdefault(json.dumps(parameter, ensure_ascii=False), []).append((operation["parameters"], index))
+    shared: dict[str, Document] = {}
+    for text, found in places.items():
+        name: str = json.loads(text)["name"]
+        if len(found) > 1 and name not in shared:
+            shared[name] = json.loads(text)
+            for parameters, index in found:
+                parameters[index] = {"$ref": f"#/components/parameters/{name}"}
+    document["components"]["parameters"] = shared
 
 
 def _share_errors(document: Document) -> None:

@@ -271,10 +271,10 @@ def _plans(request: RunFields, rows: Rows, folds: int | None) -> Iterator[Plan]:
     if folds is None:
         yield plan_of(request, rows)
         return
-    said = request.validation or Validation()
+    asked = request.validation or Validation()
     plan = plan_of(request.model_copy(update={"validation": None}), rows)
     for fold in range(folds):
-        yield replace(plan, validation=Holdout(None, seed=said.seed, split=said.split, folds=folds, fold=fold))
+        yield replace(plan, validation=Holdout(None, seed=asked.seed, split=asked.split, folds=folds, fold=fold))
 
 
 def _facts(variant: Variant, plan: Plan, limits: Limits) -> _Facts:

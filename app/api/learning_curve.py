@@ -14,8 +14,7 @@ from app.api.evaluate import NumberOrNull
 from app.api.files import FILES
 from app.api.specs import Listed
 from app.api.tables import check_columns
-from app.api.tables_document import TRAINING
-from app.api.training import COLUMNS, REFUSALS, STREAM, TrainRequest, epochs, steps_of, usage_of
+from app.api.training import AS_A_RUN, COLUMNS, REFUSALS, TrainRequest, epochs, steps_of, usage_of
 from app.api.training_examples import CURVES
 from app.errors import CallerError, Fault, InvalidInput
 from app.insight.repeats import spread
@@ -206,5 +205,5 @@ LEARNING_CURVE = Call(
     wires=FILES,
     check=check_columns(LearningCurveRequest, COLUMNS),
     examples=CURVES,
-    document={**TRAINING, "responses": {"200": STREAM}},
+    document=AS_A_RUN,
 )

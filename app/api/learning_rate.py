@@ -11,8 +11,7 @@ from typing_extensions import TypedDict
 from app.api.evaluate import NumberOrNull
 from app.api.files import FILES
 from app.api.tables import check_columns
-from app.api.tables_document import TRAINING
-from app.api.training import COLUMNS, REFUSALS, STREAM, TrainRequest
+from app.api.training import AS_A_RUN, COLUMNS, REFUSALS, TrainRequest
 from app.api.training_examples import RATES
 from app.errors import Fault, InvalidInput
 from app.serving.call import Call
@@ -72,13 +71,13 @@ def find_rate(request: LearningRateRequest) -> Generator[Event]:
     """
     (run,) = request.runs
     ends = time.monotonic() + request.seconds
-    at = rates(request.low, request.high, request.steps)
-    yield Event("start", {"steps": len(at)})
+    tried = rates(request.low, request.high, request.steps)
+    yield Event("start", {"steps": len(tried)})
     found: list[float] = []
-    for loss in _in_time(losses(run, at), ends):
+    for loss in _in_time(losses(run, tried), ends):
         found.append(loss)
-        yield Event("progress", {"done": len(found), "of": len(at)})
-    seen = at[: len(found)]
+        yield Event("progress", {"done": len(found), "of": len(tried)})
+    seen = tried[: len(found)]
     told = [loss if math.isfinite(loss) else None for loss in found]
     curve = [RateEntry(learning_rate=rate, loss=loss) for rate, loss in zip(seen, told, strict=True)]
     suggestion = _suggestion(run, seen, found, ends)
@@ -92,9 +91,9 @@ def _in_time(items: Iterator[float], ends: float) -> Iterator[float]:
         return
 
 
-def _suggestion(run: Run, at: list[float], found: list[float], ends: float) -> float | None:
+def _suggestion(run: Run, tried: list[float], found: list[float], ends: float) -> float | None:
     try:
-        return next(until(ends, (suggested(run, at, found) for _ in range(1))), None)
+        return next(until(ends, (suggested(run, tried, found) for _ in range(1))), None)
     except TimeUp:
         return None
 
@@ -112,5 +111,5 @@ FIND_RATE = Call(
     wires=FILES,
     check=check_columns(LearningRateRequest, COLUMNS),
     examples=RATES,
-    document={**TRAINING, "responses": {"200": STREAM}},
+    document=AS_A_RUN,
 )

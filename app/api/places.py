@@ -34,8 +34,8 @@ def with_values(request: T, values: Mapping[str, Any]) -> T:
 
 def document_of(request: RunFields) -> dict[str, Any]:
     """What is said of a run, as it can be sent to /v1/train."""
-    said = [name for name in RunFields.model_fields if name in request.model_fields_set]
-    return {name: _document(getattr(request, name)) for name in said}
+    given = [name for name in RunFields.model_fields if name in request.model_fields_set]
+    return {name: _document(getattr(request, name)) for name in given}
 
 
 def told_at(error: CallerError, places: Mapping[str, Path]) -> CallerError:

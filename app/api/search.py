@@ -16,8 +16,19 @@ from app.api.files import FILES
 from app.api.grid import Axis, Grid, Planned, grid_of
 from app.api.places import document_of, leading_nowhere, told_at, with_values
 from app.api.tables import check_columns
-from app.api.tables_document import TRAINING
-from app.api.training import COLUMNS, REFUSALS, SCORES, STREAM, Rows, RunFields, TrainRequest, data_of, epochs, plan_of, usage_of
+from app.api.training import (
+    AS_A_RUN,
+    COLUMNS,
+    REFUSALS,
+    SCORES,
+    Rows,
+    RunFields,
+    TrainRequest,
+    data_of,
+    epochs,
+    plan_of,
+    usage_of,
+)
 from app.api.training_examples import SEARCHES
 from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
@@ -297,7 +308,7 @@ def _drawn(ranges: Mapping[str, Span | Values], trials: int, seed: int) -> list[
             for row in grid
         ]
     rows = shares(len(ranges), trials, np.random.default_rng([seed, 5]))
-    return [{path: found.at(share) for (path, found), share in zip(ranges.items(), row, strict=True)} for row in rows]
+    return [{path: found.draw(share) for (path, found), share in zip(ranges.items(), row, strict=True)} for row in rows]
 
 
 def _place(path: str, found: Span | Values, value: Any) -> Path:
@@ -484,5 +495,5 @@ SEARCH = Call(
     wires=FILES,
     check=check_columns(SearchRequest, COLUMNS),
     examples=SEARCHES,
-    document={**TRAINING, "responses": {"200": STREAM}},
+    document=AS_A_RUN,
 )

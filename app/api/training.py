@@ -720,6 +720,10 @@ STREAM = {
     "with null. Whoever reconnects with `Last-Event-ID` is told what comes after it, and with that of `end` nothing (204).",
 }
 """The stream is in words alone: as a media type beside JSON it would make the answer of a typed client "this or a string"."""
+AS_A_RUN: dict[str, Any] = {
+    "responses": {"200": {"description": "The answer, or a stream as of `/v1/train`, with `progress` (`done`, `of`) on the way."}}
+}
+"""Of the other calls that train, whose bodies may be tables too."""
 REFUSALS = (400, 413, 415, 422, 503)
 SURFACES = 60
 """Epochs of which the surface is told as they come."""

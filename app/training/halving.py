@@ -50,7 +50,7 @@ class Span:
     scale: Literal["linear", "log"] = "linear"
     whole: bool = False
 
-    def at(self, share: float) -> float | int:
+    def draw(self, share: float) -> float | int:
         """The number at a share of the way, in [0, 1)."""
         if self.whole and self.scale == "linear":
             return min(int(self.high), math.floor(self.low + share * (self.high - self.low + 1)))
@@ -69,7 +69,7 @@ class Values:
     def index(self, share: float) -> int:
         return int(share * len(self.values))
 
-    def at(self, share: float) -> Any:
+    def draw(self, share: float) -> Any:
         return self.values[self.index(share)]
 
 

@@ -23,13 +23,13 @@ def rates(low: float, high: float, steps: int) -> list[float]:
     return np.geomspace(low, high, steps).tolist()
 
 
-def losses(run: Run, at: Sequence[float]) -> Iterator[float]:
+def losses(run: Run, tried: Sequence[float]) -> Iterator[float]:
     """The training loss after a step at each of these rates, on one batch of rows after the other; NaN once it is not finite."""
     run = replace(run, plan=replace(run.plan, metrics=(), schedule=None))
     state, whole, rng = start(run), learner(run), np.random.default_rng([run.plan.seed, 7])
     batches = _batches(run, rng)
     lost = False
-    for rate in at:
+    for rate in tried:
         rows = run.training.take(next(batches))
         with np.errstate(all="ignore"):
             learner(replace(run, training=rows, batch_size=rows.n)).resume(state, rng)(rate)
@@ -51,22 +51,22 @@ def _batches(run: Run, rng: np.random.Generator) -> Iterator[np.ndarray[tuple[in
         yield from (order[begin : begin + size] for begin in range(0, n, size))
 
 
-def diverging(at: Sequence[float], found: Sequence[float]) -> float | None:
+def diverging(tried: Sequence[float], found: Sequence[float]) -> float | None:
     """The first rate whose loss is above four times the least before it, or not finite; None: none is."""
     least = math.inf
-    for rate, loss in zip(at, found, strict=True):
+    for rate, loss in zip(tried, found, strict=True):
         if not math.isfinite(loss) or (math.isfinite(least) and loss > least + (TOO_HIGH - 1.0) * abs(least)):
             return rate
         least = min(least, loss)
     return None
 
 
-def suggested(run: Run, at: Sequence[float], found: Sequence[float]) -> float | None:
+def suggested(run: Run, tried: Sequence[float], found: Sequence[float]) -> float | None:
     """A rate well below that of the least loss, which has lowered the loss when it was tried; None where none has."""
-    known = [(loss, rate) for rate, loss in zip(at, found, strict=True) if math.isfinite(loss)]
+    known = [(loss, rate) for rate, loss in zip(tried, found, strict=True) if math.isfinite(loss)]
     if not known:
         return None
-    rate = max(min(known)[1] / SAFE, min(at))
+    rate = max(min(known)[1] / SAFE, min(tried))
     for _ in range(TRIES):
         if _trains(run, rate):
             return rate
@@ -80,9 +80,9 @@ def _trains(run: Run, rate: float) -> bool:
     assert optimizer is not None
     chosen = Chosen(optimizer.thing, {**optimizer.parameters, "learning_rate": rate})
     epochs = min(run.plan.epochs, TRIED_EPOCHS)
-    tried = replace(run, plan=replace(run.plan, optimizer=chosen, epochs=epochs, schedule=None, metrics=(), patience=None))
-    state = start(tried)
+    short = replace(run, plan=replace(run.plan, optimizer=chosen, epochs=epochs, schedule=None, metrics=(), patience=None))
+    state = start(short)
     with np.errstate(all="ignore"):
-        before = _loss(tried, dict(state), learner(tried))
-    told = [epoch.training_loss for epoch in fit(tried, state)]
+        before = _loss(short, dict(state), learner(short))
+    told = [epoch.training_loss for epoch in fit(short, state)]
     return len(told) == epochs and told[-1] < before

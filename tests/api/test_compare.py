@@ -302,7 +302,20 @@ def _shows_two_losses(answer: dict[str, Any]) -> None:
     assert [len(run["history"]) for run in answer["runs"]] == [2, 2]
 
 
+def _shows_a_grid(answer: dict[str, Any]) -> None:
+    assert answer["axes"] == ["optimizer", "optimizer.learning_rate", "fold"]
+    assert [variant["name"] for variant in answer["variants"]] == [
+        f"{name}, learning_rate={rate}" for name in ("sgd", "adam") for rate in (0.01, 0.1)
+    ]
+    losses = [variant["scores"]["validation_loss"]["mean"] for variant in answer["variants"]]
+    assert min(losses) == losses[3]
+    apart = [told for told in answer["differences"] if told["metric"] == "validation_loss"]
+    assert len(apart) == 6
+    assert all(told["p_adjusted"] < 0.05 for told in apart if told["b"] == 3 and told["a"] != 1)
+
+
 WHAT_IT_SHOWS = {
+    "grid": _shows_a_grid,
     "outliers": _shows_outliers,
     "rare_class": _shows_a_rare_class,
     "optimizers": _shows_optimizers,

@@ -160,12 +160,12 @@ def runs(found: Sequence[dict[str, Any]], by: str = "loss") -> dict[str, Any]:
     }
 
 
-def repeated(names: Sequence[str], each: int, *, loss: bool = True) -> dict[str, Any]:
+def repeated(names: Sequence[str], repeats: int, *, loss: bool = True) -> dict[str, Any]:
     """Variants with as many runs each, the first without a score."""
     falling = np.stack([np.exp(-np.arange(9) / 4), 0.3 + np.exp(-np.arange(9) / 3)], axis=1)
-    answer = runs([run(falling, name=name) for name in names for _ in range(each)])
+    answer = runs([run(falling, name=name) for name in names for _ in range(repeats)])
     scores = [
-        {"n": each, "mean": 0.1 * place, "standard_error": 0.02, "interval": [0.1 * place - 0.05, 0.1 * place + 0.05]}
+        {"n": repeats, "mean": 0.1 * place, "standard_error": 0.02, "interval": [0.1 * place - 0.05, 0.1 * place + 0.05]}
         for place in range(len(names))
     ]
     scores[0] = {"n": 0, "mean": None, "standard_error": None, "interval": None}
