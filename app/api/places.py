@@ -21,6 +21,9 @@ T = TypeVar("T", bound=RunFields)
 
 def with_values(request: T, values: Mapping[str, Any]) -> T:
     """The request with these values at dotted paths; CallerError, with faults where the whole request would have them."""
+    whole = {path: value for path, value in values.items() if "." not in path}
+    if whole and len(whole) < len(values):  # a path may lead into one of these
+        return with_values(with_values(request, whole), {path: value for path, value in values.items() if path not in whole})
     documents: dict[str, Any] = {}
     for path, value in values.items():
         root, *steps = path.split(".")
@@ -84,7 +87,7 @@ def _put(document: Any, steps: Sequence[str], value: Any, above: Path) -> Any:
     if not steps:
         return value
     step, *rest = steps
-    members: object = {"name": document} if isinstance(document, str) else {} if document is None else listed(document)
+    members: object = {} if document is None else listed(document)
     if isinstance(members, dict):
         known = cast(dict[str, Any], members)
         return {**known, step: _put(known.get(step), rest, value, (*above, step))}

@@ -260,9 +260,8 @@ def _range(request: RunFields, path: str, given: Range) -> Span | Values:
         return Values(given.values)
     assert given.low is not None
     assert given.high is not None
-    for end in ("low", "high"):
-        number = getattr(given, end)
-        _tried(request, path, number, ("space", path, end))
+    for end, number in (("low", given.low), ("high", given.high)):
+        _tried(request, path, int(number) if number.is_integer() else number, ("space", path, end))
     inner = given.low + INNER * (given.high - given.low)
     try:
         _tried(request, path, inner if inner != round(inner) else inner + INNER, ("space", path))
