@@ -46,7 +46,8 @@
         optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name
         learners.py      how a model learns for one epoch
         fit.py           epoch after epoch, from a state that can be saved
-        result.py        the model that is kept
+        result.py        the model that is kept; decisions.py: predictions as decisions between classes
+        trained.py       that model as a value, which predicts by itself; resuming.py: a run that goes on from it
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     insight/         what losses tell beyond their value, as plain values
         curves.py        a loss of one number along its axis: slope, curvature, kinks, asymptotes
@@ -71,6 +72,7 @@
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
+        trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML
         playground.py    the page at /; assets.py: files of pages, kept by browsers; vega.py: makes what draws their charts
     playground/      the page: HTML, CSS, and ES modules named after what one sees

@@ -11,6 +11,7 @@ from app.api.evaluate import EVALUATE
 from app.api.learning_curve import LEARNING_CURVE
 from app.api.learning_rate import FIND_RATE
 from app.api.metrics import METRICS
+from app.api.predict import PREDICT
 from app.api.recommend import RECOMMEND
 from app.api.search import SEARCH
 from app.api.training import TRAIN
@@ -28,6 +29,7 @@ CALLS = (
     SEARCH,
     FIND_RATE,
     LEARNING_CURVE,
+    PREDICT,
     *catalogue.CALLS,
     ROWS,
     *inference_protocol.CALLS,

@@ -13,11 +13,11 @@ from app.api.grid import Axis, Grid, grid_of
 from app.api.specs import EitherLoss, Listed, Spec, list_of
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
+from app.api.trained import EitherModel
 from app.api.training import (
     AS_A_RUN,
     COLUMNS,
     REFUSALS,
-    EitherModel,
     EitherOptimizer,
     TrainRequest,
     epochs,
@@ -31,7 +31,7 @@ from app.losses import NAMED
 from app.serving.call import Call
 from app.serving.steps import Event
 from app.serving.usage import Usage
-from app.training import MODELS, OPTIMIZERS, Limits, start
+from app.training import MODELS, OPTIMIZERS, Limits, begin
 from app.wire.faults import listed
 
 MOST_RUNS = 200
@@ -154,7 +154,7 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
     answers: list[TrainResponse] = []
     for number, planned in enumerate(grid.runs):
         run, variant = grid.prepared(planned), grid.variants[planned.variant]
-        now, state = time.monotonic(), start(run)
+        now, state = time.monotonic(), begin(run)
         for epoch in epochs(run, state, now + (ends - now) / (len(grid.runs) - number)):
             yield Event("epoch", {"run": number, **entry(epoch)})
         answer = respond(variant.features, variant.request.outputs, run, state, ends)

@@ -17,8 +17,6 @@ FORMATS = {"number": "double", "integer": "int64"}
 PROBLEM = "application/problem+json"
 RUN = "TrainRequest"
 """The request whose fields others have as well."""
-MANY, LONG = 4, 170
-"""Schemas that have a field alike, and the length from which it is worth a component."""
 
 NAMED_BY_TITLE = {"anyOf", "oneOf", "properties", "items", "enum"}
 """Schemas with one of these become types of their own in generated clients."""
@@ -36,7 +34,7 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
         if schema.get("title") == name:
             del schema["title"]
     _describe_once(document["components"]["schemas"])
-    _share_types(document["components"]["schemas"])
+    _share_unions(document["components"]["schemas"])
     _share_parameters(document)
     _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
@@ -111,20 +109,22 @@ def _describe_once(schemas: Document) -> None:
                 own[field] = {key: value for key, value in described.items() if key not in ("description", "examples")}
 
 
-def _share_types(schemas: Document) -> None:
-    """A field of many schemas of which generators make a type is one component, and they make one."""
-    places: dict[str, list[tuple[Document, str]]] = {}
-    for schema in schemas.values():
-        for field, described in schema.get("properties", {}).items():
-            members = [member for member in described.get("anyOf", ()) if member.get("type") != "null"]
-            if len(members) > 1 or "enum" in described:
-                places.setdefault(json.dumps(described, ensure_ascii=False), []).append((schema["properties"], field))
-    for text, found in places.items():
-        name = json.loads(text).get("title", "").replace(" ", "")
-        if len(found) >= MANY and len(text) >= LONG and name and name not in schemas:
-            schemas[name] = {key: value for key, value in json.loads(text).items() if key != "title"}
-            for properties, field in found:
-                properties[field] = {"$ref": f"#/components/schemas/{name}"}
+def _share_unions(components: Document) -> None:
+    """A union that several components have in one field is a component of its own, and so one type in generated clients."""
+    found: dict[str, list[Document]] = {}
+    for component in components.values():
+        for name, field in component.get("properties", {}).items():
+            kinds = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
+            if len(kinds) > 1:
+                found.setdefault(json.dumps([name, field], sort_keys=True), []).append(component)
+    for union, holders in found.items():
+        name, field = json.loads(union)
+        component = "".join(map(str.capitalize, name.split("_")))
+        if len(holders) == 1 or component in components:
+            continue
+        components[component] = {key: value for key, value in field.items() if key != "title"}
+        for holder in holders:
+            holder["properties"][name] = {"$ref": f"#/components/schemas/{component}"}
 
 
 def _share_parameters(document: Document) -> None:

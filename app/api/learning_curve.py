@@ -21,7 +21,7 @@ from app.insight.repeats import spread
 from app.serving.call import Call
 from app.serving.steps import Event
 from app.serving.usage import Usage
-from app.training import Limits, Plan, Result, finish, start
+from app.training import Limits, Plan, Result, begin, finish
 
 MOST_RUNS = 200
 SIZES = (0.1, 0.325, 0.55, 0.775, 1.0)
@@ -162,7 +162,7 @@ def learning_curve(request: LearningCurveRequest) -> Generator[Event]:
         results: list[Result] = []
         for seed in seeds:
             run, now = request.prepared(sized.drawn(seed), request.limits), time.monotonic()
-            state = start(run)
+            state = begin(run)
             for _ in epochs(run, state, now + (ends - now) / (total - done)):
                 pass
             results.append(finish(run, state))

@@ -37,7 +37,7 @@ from app.serving.call import Call
 from app.serving.problems import from_pydantic
 from app.serving.steps import Event
 from app.serving.usage import Usage
-from app.training import Chosen, Holdout, Limits, Metric, Run, Table, finish, start
+from app.training import Chosen, Holdout, Limits, Metric, Run, Table, begin, finish
 from app.training.elsewhere import Judged, judged, resampled
 from app.training.halving import Rung, Span, Values, epochs_of, rungs, shares
 from app.training.learners import State
@@ -52,7 +52,7 @@ RESAMPLES = 1000
 """Of the rows held out, for the interval of the difference."""
 INNER = 0.37
 """A share of the way between two ends, where a whole number is none."""
-FIXED = ("data", "validation", "metrics", "outputs", "seed", "epochs")
+FIXED = ("data", "validation", "metrics", "outputs", "seed", "epochs", "every", "resume")
 """Fields that are the same for all trials, or they could not be compared."""
 
 
@@ -361,7 +361,7 @@ class _Trial:
     def go_on(self, search: Search, grid: Grid, epoch: int, ends: float) -> Run:
         """Train up to this epoch, or until the time is over."""
         run = grid.prepared(self.planned)
-        state = self.state = self.state or start(run)
+        state = self.state = self.state or begin(run)
         for told in epochs(run, state, ends):
             if told.epoch >= epoch:
                 break

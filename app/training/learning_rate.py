@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.training.fit import fit, measured, start
+from app.training.fit import fit, measured
 from app.training.learners import Learner, State, learner
+from app.training.resuming import begin
 from app.training.run import Chosen, Run
 
 TOO_HIGH = 4.0
@@ -25,8 +26,8 @@ def rates(low: float, high: float, steps: int) -> list[float]:
 
 def losses(run: Run, tried: Sequence[float]) -> Iterator[float]:
     """The training loss after a step at each of these rates, on one batch of rows after the other; NaN once it is not finite."""
-    run = replace(run, plan=replace(run.plan, metrics=(), schedule=None))
-    state, whole, rng = start(run), learner(run), np.random.default_rng([run.plan.seed, 7])
+    run = replace(run, plan=replace(run.plan, metrics=(), monitor=None, schedule=None))
+    state, whole, rng = begin(run), learner(run), np.random.default_rng([run.plan.seed, 7])
     batches = _batches(run, rng)
     lost = False
     for rate in tried:
@@ -80,8 +81,10 @@ def _trains(run: Run, rate: float) -> bool:
     assert optimizer is not None
     chosen = Chosen(optimizer.thing, {**optimizer.parameters, "learning_rate": rate})
     epochs = min(run.plan.epochs, TRIED_EPOCHS)
-    short = replace(run, plan=replace(run.plan, optimizer=chosen, epochs=epochs, schedule=None, metrics=(), patience=None))
-    state = start(short)
+    short = replace(
+        run, plan=replace(run.plan, optimizer=chosen, epochs=epochs, schedule=None, metrics=(), monitor=None, patience=None)
+    )
+    state = begin(short)
     with np.errstate(all="ignore"):
         before = _loss(short, dict(state), learner(short))
     told = [epoch.training_loss for epoch in fit(short, state)]
