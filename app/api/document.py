@@ -15,6 +15,8 @@ FORMATS = {"number": "double", "integer": "int64"}
 """Without these Go has float32 and int32: half the digits, and no seed above 2³¹."""
 
 PROBLEM = "application/problem+json"
+FEW_WORDS = 5
+"""Components that have a list of words alike, below which it is said in each."""
 RUN = "TrainRequest"
 """The request whose fields others have as well."""
 
@@ -110,17 +112,17 @@ def _describe_once(schemas: Document) -> None:
 
 
 def _share_unions(components: Document) -> None:
-    """A union that several components have in one field is a component of its own, and so one type in generated clients."""
+    """A union that several components have in one field, or a list of words that many have, is a component of its own, and so one type in generated clients."""
     found: dict[str, list[Document]] = {}
     for component in components.values():
         for name, field in component.get("properties", {}).items():
             kinds = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
-            if len(kinds) > 1:
+            if len(kinds) > 1 or "enum" in field:
                 found.setdefault(json.dumps([name, field], sort_keys=True), []).append(component)
     for union, holders in found.items():
         name, field = json.loads(union)
         component = "".join(map(str.capitalize, name.split("_")))
-        if len(holders) == 1 or component in components:
+        if len(holders) < (FEW_WORDS if "enum" in field else 2) or component in components:
             continue
         components[component] = {key: value for key, value in field.items() if key != "title"}
         for holder in holders:

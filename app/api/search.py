@@ -56,7 +56,7 @@ FIXED = ("data", "validation", "metrics", "outputs", "seed", "epochs", "every", 
 """Fields that are the same for all trials, or they could not be compared."""
 
 
-class Range(Part):
+class SearchRange(Part):
     """Numbers between two ends, or some values."""
 
     low: float | None = None
@@ -77,12 +77,12 @@ class Range(Part):
         return self
 
 
-def _space(value: object) -> dict[str, Range]:
+def _space(value: object) -> dict[str, SearchRange]:
     """Ranges by dotted paths."""
     if not isinstance(value, dict) or not value:
         message = 'space is an object of ranges by path, as {"loss.delta": {"low": 0.1, "high": 10, "scale": "log"}}'
         raise InvalidInput([Fault(("space",), "length" if value == {} else "type", message)])
-    found: dict[str, Range] = {}
+    found: dict[str, SearchRange] = {}
     faults: list[Fault] = []
     for path, given in cast(dict[str, object], value).items():
         root = path.partition(".")[0]
@@ -98,10 +98,10 @@ def _space(value: object) -> dict[str, Range]:
         if isinstance(values, list):
             document["values"] = [listed(value) for value in cast(list[Any], values)]
         try:
-            found[path] = Range.model_validate(document)
+            found[path] = SearchRange.model_validate(document)
             faults += _of_values(path, found[path].values)
         except ValidationError as error:
-            told = from_pydantic(error, document, Range).faults
+            told = from_pydantic(error, document, SearchRange).faults
             faults += [
                 replace(fault, path=("space", path, *fault.path), message=f"space.{path[:80]}: {fault.message}") for fault in told
             ]
@@ -126,7 +126,7 @@ class SearchRequest(TrainRequest):
     """A run, and the space of settings in which a better one is looked for."""
 
     space: Annotated[
-        dict[str, Range],
+        dict[str, SearchRange],
         BeforeValidator(_space),
         Field(
             description="Ranges by the paths of settings.", examples=[{"loss.delta": {"low": 0.1, "high": 10.0, "scale": "log"}}]
@@ -217,7 +217,7 @@ class SearchRequest(TrainRequest):
         return next(chosen for chosen in metrics if chosen.thing.name == name)
 
 
-def _changes_loss(space: Mapping[str, Range]) -> bool:
+def _changes_loss(space: Mapping[str, SearchRange]) -> bool:
     return any(
         path.partition(".")[0] in ("loss", "class_weight") or path in ("standardize", "standardize.targets") for path in space
     )
@@ -254,7 +254,7 @@ def _alike(grid: Grid, baseline: Grid) -> tuple[Grid, Grid]:
 # --- the space ----------------------------------------------------------------------------------------------------------
 
 
-def _range(request: RunFields, path: str, given: Range) -> Span | Values:
+def _range(request: RunFields, path: str, given: SearchRange) -> Span | Values:
     """What trials draw from; numbers are whole where the setting is. CallerError for ends that it has not."""
     if given.values is not None:
         return Values(given.values)
@@ -272,7 +272,7 @@ def _range(request: RunFields, path: str, given: Range) -> Span | Values:
     return Span(given.low, given.high, given.scale)
 
 
-def _with_root(request: RunFields, path: str, space: Mapping[str, Range]) -> RunFields:
+def _with_root(request: RunFields, path: str, space: Mapping[str, SearchRange]) -> RunFields:
     """The request in which a path is to be found: with the first of several models, losses or optimizers that has it."""
     root = path.partition(".")[0]
     if root == path or root not in space:

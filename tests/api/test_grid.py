@@ -133,7 +133,7 @@ async def test_folds_hold_the_rows_out_in_turn(split: str, client: httpx.AsyncCl
     answer = await compare(client, **request, folds=4)
     assert (answer["by"], answer["axes"]) == ("fold", ["fold"])
     assert [line["name"] for line in answer["table"]] == [line["fold"] for line in answer["table"]] == [0, 1, 2, 3]
-    held = [row for run in answer["runs"] for row in run["rows"]]
+    held = [row for run in answer["runs"] for row in run["rows"]["validation"]]
     assert sorted(held) == ([*range(8, 40)] if split == "ordered" else [*range(40)])
     assert [run["data"]["validation_rows"] for run in answer["runs"]] == [
         8 if split == "ordered" else 10
