@@ -112,7 +112,8 @@ def _describe_once(schemas: Document) -> None:
 
 
 def _share_unions(components: Document) -> None:
-    """A union that several components have in one field, or a list of words that many have, is a component of its own, and so one type in generated clients."""
+    """A union that several components have in one field, or a list of words that many have, is a component of its own, and so one
+    type in generated clients."""
     found: dict[str, list[Document]] = {}
     for component in components.values():
         for name, field in component.get("properties", {}).items():
