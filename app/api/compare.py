@@ -157,7 +157,7 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
         now, state = time.monotonic(), begin(run)
         for epoch in epochs(run, state, now + (ends - now) / (len(grid.runs) - number)):
             yield Event("epoch", {"run": number, **entry(epoch)})
-        answer = respond(variant.features, variant.request.outputs, run, state, ends)
+        answer = respond(variant.features, variant.request.outputs, run, state, ends, every=request.every)
         answers.append({**answer, "fold": planned.fold, "variant": planned.variant})
         yield Event("progress", {"done": number + 1, "of": len(grid.runs)})
     yield Event("end", respond_all(grid, request.confidence, answers))

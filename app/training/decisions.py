@@ -34,8 +34,7 @@ def classes_of(run: "Run") -> ClassNames | None:
         return None
     if named is not None:
         return tuple(named)
-    given = run.plan.data.targets
-    return (-1, 1) if isinstance(given, np.ndarray) and bool((given < 0).any()) else (0, 1)
+    return (-1, 1) if objective.targets_encoding == "sign" else (0, 1)
 
 
 class Decisions(NamedTuple):

@@ -209,8 +209,8 @@ class Planting:
         return lambda state: self._predict(state, added(state))
 
     def _predict(self, state: State, sums: Array) -> Array:
-        said = mean_of(state, sums)
-        return encoded(said, self.run.objective.encoding) if self.shares is not None else said
+        mean = mean_of(state, sums)
+        return encoded(mean, self.run.objective.encoding) if self.shares is not None else mean
 
 
 def mean_of(state: Mapping[str, Numbers], sums: Array) -> Array:

@@ -95,7 +95,11 @@ TRAIN: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "neural_network"}, "/model", "Did you mean mlp?"),
     ({"model": "xgboost"}, "/model", "Did you mean boosted_trees?"),
     ({"model": "svm"}, "/model", "There are linear, mlp, boosted_trees, decision_tree, random_forest."),
-    ({"metrics": ["precision"]}, "/metrics/0", "There are accuracy, f1, roc_auc, r2."),
+    (
+        {"metrics": ["specificity"]},
+        "/metrics/0",
+        "There are accuracy, f1, precision, recall, balanced_accuracy, average_precision, roc_auc, r2.",
+    ),
     ({"data": "mnist"}, "/data", "There are regression, friedman1, diabetes"),
 ]
 

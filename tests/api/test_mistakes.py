@@ -459,7 +459,7 @@ TRAINING: dict[str, tuple[dict[str, Any], Hint]] = {
     "l2 by its name": ({"regularization": "l2"}, Hint("/regularization", "type", '{"l2": 0.01}')),
     "a metric that is none": (
         {"metrics": ["confusion_matrix"]},
-        Hint("/metrics/0", "unknown_metric", "There are accuracy, f1, roc_auc, r2"),
+        Hint("/metrics/0", "unknown_metric", "There are accuracy, f1, precision, recall, "),
     ),
     "a metric that does not fit": (
         {"data": "diabetes", "metrics": ["accuracy"]},

@@ -216,10 +216,10 @@ DECIDING: dict[str, tuple[Chosen, Table]] = {
 
 
 SHARES: dict[str, Callable[[Array], Array]] = {
-    "logit": lambda said: np.stack([1.0 - expit(said), expit(said)], axis=1),
-    "probability": lambda said: np.stack([1.0 - said, said], axis=1),
-    "logits": lambda said: softmax(said, axis=1),
-    "distribution": lambda said: said,
+    "logit": lambda shown: np.stack([1.0 - expit(shown), expit(shown)], axis=1),
+    "probability": lambda shown: np.stack([1.0 - shown, shown], axis=1),
+    "logits": lambda shown: softmax(shown, axis=1),
+    "distribution": lambda shown: shown,
     "log_probabilities": np.exp,
 }
 
@@ -256,16 +256,45 @@ def test_probabilities_and_decisions_follow_from_predictions(chosen: Chosen, tab
             continue
         assert trained.classes == tuple(np.unique(targets).tolist())
         assert found.decided is not None
-        said = found.predictions
+        shown = found.predictions
         if trained.encoding in ("score", "scores"):
             assert found.probabilities is None
-            np.testing.assert_array_equal(found.decided, said > 0 if said.ndim == 1 else said.argmax(axis=1))
+            np.testing.assert_array_equal(found.decided, shown > 0 if shown.ndim == 1 else shown.argmax(axis=1))
             continue
-        shares = SHARES[trained.encoding](said)
+        shares = SHARES[trained.encoding](shown)
         assert found.probabilities is not None
         np.testing.assert_allclose(found.probabilities, shares, atol=1e-6 if wanted.model.thing.name in OF_TREES else 1e-14)
         np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-12)
         np.testing.assert_array_equal(found.decided, found.probabilities.argmax(axis=1))
+
+
+LABELS: dict[str, tuple[Chosen, list[float], tuple[float, ...] | None]] = {
+    "signs to log-odds": (loss("binary_cross_entropy", from_logits=True), [1, -1], (-1, 1)),
+    "flags to a score": (loss("hinge"), [1, 0], (0, 1)),
+    "an ignored label": (loss("binary_cross_entropy", from_logits=True, ignore_index=-1), [0, 1, -1], (0, 1)),
+    "one class alone": (loss("binary_cross_entropy", from_logits=True), [1], (0, 1)),
+    "a share": (loss("binary_cross_entropy", from_logits=True), [0.25, 1], None),
+    "flags to a number": (loss("mean_squared_error"), [0, 1], None),
+    "classes": (loss("categorical_cross_entropy", from_logits=True), [0, 2], (0, 1, 2)),
+}
+
+
+@pytest.mark.parametrize(("chosen", "labels", "expected"), LABELS.values(), ids=list(LABELS))
+def test_classes_are_the_numbers_that_targets_had(chosen: Chosen, labels: list[float], expected: Any) -> None:
+    table = Table(inputs(12), np.resize(np.array(labels, np.float64), 12))
+    run, trained = kept(busy(data=table, loss=chosen, metrics=(), epochs=1, validation=NONE))
+    assert trained.classes == expected
+    decisions = finish(run, start(run)).decisions
+    assert (decisions is None) == (expected is None)
+    if decisions is not None:
+        true = [decisions.classes[place] for place in decisions.true.tolist()]
+        assert true == [label for label in np.resize(labels, 12).tolist() if label in decisions.classes]
+
+
+def test_several_labels_of_a_row_are_no_class() -> None:
+    table = Table(inputs(12), np.resize(np.array([0.0, 1.0, 1.0]), (12, 2)))
+    chosen = busy(data=table, loss=loss("binary_cross_entropy", from_logits=True), metrics=(), epochs=1, validation=NONE)
+    assert kept(chosen)[1].classes is None
 
 
 def test_shares_of_leaves_are_probabilities_as_they_are() -> None:
