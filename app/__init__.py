@@ -30,6 +30,8 @@
     insight/         what a loss says: how sure it is, where it comes from, which model is better
         analysis.py      one loss on one batch (POST /v1/analyze); comparison.py: models side by side (POST /v1/compare)
         measured.py      a loss sample by sample, and how it is put together again; labels.py: groups and clusters of samples
+        repeats.py       scores of repeated runs, and differences of variants
+        repeats.py       scores of repeated runs, and how far apart variants are
         intervals.py     standard error and intervals; bootstrap.py, significance.py: what they and p-values are made with
         distribution.py, groups.py                 where a loss comes from
         readings.py      what predictions mean; residuals.py, calibration.py, confusion.py, coverage.py: how good they are
@@ -47,6 +49,8 @@
         learners.py      how a model learns for one epoch
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept; decisions.py: predictions as decisions between classes
+        splits.py        which rows are held out: a share, or a fold of several; elsewhere.py: what a model is worth on others
+        halving.py       which trials of a search go on; learning_rate.py: which rates train
         trained.py       that model as a value, which predicts by itself; resuming.py: a run that goes on from it
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     insight/         what losses tell beyond their value, as plain values
@@ -72,6 +76,7 @@
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
+        grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML
         playground.py    the page at /; assets.py: files of pages, kept by browsers; vega.py: makes what draws their charts

@@ -77,6 +77,8 @@ def _example(method: str, path: str, operation: Document) -> Asked | None:
     if "application/json" not in operation["responses"]["200"]["content"]:
         return None
     for parameter in operation.get("parameters", []):
+        if "$ref" in parameter:
+            continue
         values = parameter["schema"].get("examples", [])
         if parameter["in"] == "path":
             if not values:
@@ -126,11 +128,14 @@ async def _ask(app: Service, asked: Asked) -> tuple[int, Any]:
 
 
 def _shown(operation_id: str, answer: Mapping[str, Any]) -> Any:
-    """The answer, but of a catalogue the first entry, of a dataset the first rows, and no time that is another each time."""
+    """The answer, but of a catalogue the first entry, of a dataset the first rows, of several runs what is told of all, and no
+    time that is another each time."""
     if operation_id.startswith("list_"):
         return {kind: entries[:1] for kind, entries in answer.items()}
     if operation_id == "show_rows":
         return {**answer, **{name: answer[name][:ROWS] for name in ("inputs", "targets")}}
+    if operation_id == "compare_runs":
+        return _timeless({**answer, "runs": []})
     return _timeless(answer)
 
 

@@ -8,9 +8,12 @@ from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
 from app.api.dataset_rows import ROWS
 from app.api.evaluate import EVALUATE
+from app.api.learning_curve import LEARNING_CURVE
+from app.api.learning_rate import FIND_RATE
 from app.api.metrics import METRICS
 from app.api.predict import PREDICT
 from app.api.recommend import RECOMMEND
+from app.api.search import SEARCH
 from app.api.training import TRAIN
 
 CALLS = (
@@ -23,6 +26,9 @@ CALLS = (
     CURVE,
     TRAIN,
     COMPARE,
+    SEARCH,
+    FIND_RATE,
+    LEARNING_CURVE,
     PREDICT,
     *catalogue.CALLS,
     ROWS,

@@ -1,159 +1,166 @@
-"""POST /v1/train/compare: the same run with several losses, optimizers or seeds, side by side."""
+"""POST /v1/train/compare: the same run with several losses, optimizers, models, settings, seeds and folds, side by side."""
 
+import math
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
-from pydantic import Field
-from typing_extensions import TypedDict
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
-from app.api.evaluate import NumberOrNull
+from app.api.compare_answer import CompareResponse, respond_all
 from app.api.files import FILES
+from app.api.grid import Axis, Grid, grid_of
 from app.api.specs import EitherLoss, Listed, Spec, list_of
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
-from app.api.training import COLUMNS, REFUSALS, STREAM, EitherOptimizer, Rows, TrainRequest, epochs, gathered, plan_of
-from app.api.training_answer import Scores, TrainResponse, entry, respond, set_up
+from app.api.trained import EitherModel
+from app.api.training import (
+    AS_A_RUN,
+    COLUMNS,
+    REFUSALS,
+    EitherOptimizer,
+    TrainRequest,
+    epochs,
+    usage_of,
+)
+from app.api.training_answer import TrainResponse, entry, respond
 from app.api.training_examples import COMPARISONS
-from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
+from app.errors import Fault, InvalidInput
 from app.insight import charts
 from app.losses import NAMED
 from app.serving.call import Call
 from app.serving.steps import Event
-from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, begin, prepare
-from app.training.metrics import check_metric
+from app.serving.usage import Usage
+from app.training import MODELS, OPTIMIZERS, Limits, begin
+from app.wire.faults import listed
 
-COMMON_METRICS = ("accuracy", "r2")
-"""What losses are compared by unless something else is asked for: metrics without a unit, where they fit."""
+MOST_RUNS = 200
+MOST_VALUES = 50
+AXES = {"losses": "loss", "optimizers": "optimizer", "models": "model"}
+"""Fields that list what a run has one of."""
 
 if TYPE_CHECKING:
     LossSpecs: TypeAlias = list[Spec]
     OptimizerSpecs: TypeAlias = list[Spec]
+    ModelSpecs: TypeAlias = list[Spec]
 else:
     LossSpecs = list_of(EitherLoss, NAMED, "losses")
     OptimizerSpecs = list_of(EitherOptimizer, OPTIMIZERS, "optimizers")
+    ModelSpecs = list_of(EitherModel, MODELS, "models")
+
+
+def _values_by_path(value: object) -> dict[str, list[Any]] | None:
+    """Lists of values by dotted paths."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not value:
+        message = 'grid is an object of values by path, as {"optimizer.learning_rate": [0.01, 0.1]}'
+        raise InvalidInput([Fault(("grid",), "type" if value != {} else "length", message)])
+    found: dict[str, list[Any]] = {}
+    faults: list[Fault] = []
+    for path, given in cast(dict[str, object], value).items():
+        values = listed(given)
+        if not isinstance(values, list):
+            faults.append(Fault(("grid", path), "type", f"grid.{path[:80]} must be a list of values"))
+        elif not 2 <= len(cast(list[Any], values)) <= MOST_VALUES:
+            message = f"grid.{path[:80]} must have 2 to {MOST_VALUES} values, not {len(cast(list[Any], values))}"
+            faults.append(Fault(("grid", path), "length", message))
+        elif path in ("seed", "seeds"):
+            faults.append(Fault(("grid", path), "unexpected", "seeds are no setting: give them in seeds"))
+        else:
+            found[path] = [listed(item) for item in cast(list[Any], values)]
+    if faults:
+        raise InvalidInput(faults)
+    return found
 
 
 class CompareRequest(TrainRequest):
-    """A run several times over, with one thing changed: the loss, the optimizer or the seed."""
+    """A run several times over, with every combination of what is listed: at least one of these, and at most 200 runs."""
 
     losses: Annotated[LossSpecs | None, Field(description="A run with each of these losses.", min_length=2, max_length=12)] = None
     optimizers: Annotated[
         OptimizerSpecs | None, Field(description="A run with each of these optimizers.", min_length=2, max_length=12)
+    ] = None
+    models: Annotated[ModelSpecs | None, Field(description="A run with each of these models.", min_length=2, max_length=12)] = (
+        None
+    )
+    grid: Annotated[
+        dict[str, list[Any]] | None,
+        BeforeValidator(_values_by_path),
+        WithJsonSchema({"type": "object", "additionalProperties": {"type": "array", "items": {}}}),
+        Field(
+            description="2 to 50 values of any settings, each by its path.",
+            examples=[{"optimizer.learning_rate": [0.01, 0.1]}],
+        ),
     ] = None
     seeds: Annotated[
         list[Annotated[int, Field(ge=0, lt=2**32)]] | None,
         Field(description="A run from each of these seeds.", min_length=2, max_length=50),
         Listed,
     ] = None
+    folds: Annotated[
+        int | None,
+        Field(description="A run for each of so many folds of the rows, held out in turn, by `validation.split`.", ge=2, le=20),
+    ] = None
+    confidence: Annotated[float, Field(description="Of the intervals.", gt=0, lt=1)] = 0.95
+
+    _grid: Grid = PrivateAttr()
 
     @property
-    def by(self) -> Literal["loss", "optimizer", "seed"]:
-        return "loss" if self.losses is not None else "optimizer" if self.optimizers is not None else "seed"
+    def all_runs(self) -> Grid:
+        """Every run that was asked for, checked."""
+        return self._grid
 
-    def _checked(self, rows: Rows, limits: Limits) -> Sequence[Run]:
-        given = [name for name in ("losses", "optimizers", "seeds") if getattr(self, name) is not None]
-        if len(given) != 1:
-            message = "compare takes one of losses, optimizers and seeds" + (f"; got {' and '.join(given)}" if given else "")
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it: a loss that all runs share, and what they take."""
+        return usage_of((run.plan.loss.thing.name for run in self._grid.runs), self._grid.steps, self.seconds)
+
+    def _check(self, limits: Limits) -> None:
+        axes = [Axis(path, cast(list[Any], given), (field,)) for field, path in AXES.items() if (given := getattr(self, field))]
+        axes += [Axis(path, values, ("grid", path)) for path, values in (self.grid or {}).items()]
+        self._refuse_twice(axes)
+        seeds = self.seeds or []
+        count = math.prod(len(axis.values) for axis in axes) * (len(seeds) or 1) * (self.folds or 1)
+        if not axes and not seeds and not self.folds:
+            message = "compare takes at least one of losses, optimizers, models, grid, seeds and folds"
             raise InvalidInput([Fault((), "choice", message)])
-        if self.by in self.model_fields_set:
-            message = f"{self.by} is what is compared: give it in {given[0]} alone"
-            raise InvalidInput([Fault((self.by,), "unexpected", message)])
-        variants = cast(list[Any], getattr(self, given[0]))
-        shared = replace(limits, row_epochs=limits.row_epochs // len(variants))
-        plans = [plan_of(self.model_copy(update={self.by: variant}), rows) for variant in variants]
-        return _alike(self._each(plans, shared, given[0]), not self.metrics, shared)
+        if count > MOST_RUNS:
+            raise InvalidInput([Fault((), "limit", f"these are {count} runs, and at most {MOST_RUNS} are compared")])
+        self._grid = grid_of(self, axes, limits, seeds=seeds, folds=self.folds)
 
-    def _each(self, plans: Sequence[Plan], limits: Limits, field: str) -> list[Run]:
-        """The runs; what is wrong with what they do not share is told where it stands."""
-        if self.by == "seed":  # which nothing that is made ready depends on: no need for fifty copies of the rows
-            first = self._prepared(plans[0], limits)
-            return [replace(first, plan=plan) for plan in plans]
-        runs: list[Run] = []
-        refused: dict[int, CallerError] = {}
-        for index, plan in enumerate(plans):
-            try:
-                runs.append(self._prepared(plan, limits))
-            except CallerError as error:
-                refused[index] = error
-        if not refused:
-            return runs
-        # targets that one loss takes and another does not are not wrong: the other loss is
-        mixed = self.by == "loss" and (runs or len({error.faults for error in refused.values()}) > 1)
-        theirs: tuple[Path, ...] = (("data", "targets"), ("validation", "targets")) if mixed else ()
-        faults = [
-            fault
-            for index, error in refused.items()
-            for fault in gathered(error.moved({(self.by,): (field, index)}), dict.fromkeys(theirs, (field, index))).faults
-        ]
-        first = next(iter(refused.values()))
-        raise type(first)([*dict.fromkeys(faults)] or first.detail, detail=first.detail)
-
-
-def _alike(runs: Sequence[Run], choose: bool, limits: Limits) -> Sequence[Run]:
-    """The runs with targets in the same unit throughout, and metrics that fit all of them where none were asked for."""
-    plans = [run.plan for run in runs]
-    if len({run.targets_scale is None for run in runs}) > 1:
-        plans = [replace(plan, standardize_targets=False) for plan in plans]
-    if choose:
-        fitting = tuple(Chosen(METRICS[name], {}) for name in COMMON_METRICS if all(_scores(METRICS[name], run) for run in runs))
-        plans = [replace(plan, metrics=fitting) for plan in plans]
-    return runs if plans == [run.plan for run in runs] else [prepare(plan, limits) for plan in plans]
-
-
-def _scores(metric: Any, run: Run) -> bool:
-    try:
-        check_metric(metric, metric.defaults, run.objective.encoding, run.training.targets, outputs=run.objective.outputs)
-    except InvalidParameter:
-        return False
-    return True
-
-
-class Best(TypedDict):
-    """Which run a metric likes best, on validation rows where there are any."""
-
-    run: Annotated[int, Field(description="Its place in `runs`.")]
-    score: float
-
-
-class Line(TypedDict):
-    """A run in one line of the table."""
-
-    name: Annotated[str | int, Field(description="The loss, the optimizer or the seed.")]
-    epoch: int
-    training_loss: NumberOrNull
-    validation_loss: NumberOrNull
-    metrics: dict[str, Scores]
-    stopped: str
-    verdict: Annotated[str | None, Field(description="The first of its diagnosis.")]
-    seconds: float
-
-
-class CompareResponse(TypedDict):
-    """Several runs side by side. Different losses have different units: compare them by the metrics."""
-
-    by: Literal["loss", "optimizer", "seed"]
-    table: list[Line]
-    best: Annotated[dict[str, Best], Field(description="By each metric.")]
-    runs: list[TrainResponse]
+    def _refuse_twice(self, axes: list[Axis]) -> None:
+        """Refuse what is said of all runs beside what each has of its own."""
+        varied = {axis.path: axis.place[0] for axis in axes if not axis.of_grid} | ({"seed": "seeds"} if self.seeds else {})
+        for path, field in varied.items():
+            if path in self.model_fields_set:
+                message = f"{path} is what is compared: give it in {field} alone"
+                raise InvalidInput([Fault((path,), "unexpected", message)])
+        ways = self.validation.ways if self.folds and "validation" in self.model_fields_set and self.validation else []
+        if ways:
+            message = f"folds hold the rows out in turn: leave {' and '.join(ways)} out"
+            raise InvalidInput([Fault(("validation", ways[0]), "unexpected", message)])
 
 
 def compare_runs(request: CompareRequest) -> Generator[Event]:
-    """The same run with several losses, optimizers or seeds: one table, the curves side by side, scored on common metrics.
+    """The same run with several losses, optimizers, models, settings, seeds and folds: one table, the curves side by side,
+    scored on common metrics, with error bars and paired differences of what is repeated.
 
-    Give one of `losses`, `optimizers` and `seeds`; the rest is as for a single run. The time that a run may take is
-    shared by all of them.
+    All combinations of what is listed run; a setting that one of them has no use for is left out there, with a warning. The
+    time that a run may take is shared by all of them. A stream tells of `progress` after each run.
     """
-    runs, ends = request.runs, time.monotonic() + request.seconds
-    yield Event("start", {"by": request.by, "runs": [set_up(request.features, run) for run in runs]})
+    grid, ends = request.all_runs, time.monotonic() + request.seconds
+    yield Event("start", {"by": grid.by, "axes": grid.axes, "runs": [planned.set_up for planned in grid.runs]})
     answers: list[TrainResponse] = []
-    for number, run in enumerate(runs):
+    for number, planned in enumerate(grid.runs):
+        run, variant = grid.prepared(planned), grid.variants[planned.variant]
         now, state = time.monotonic(), begin(run)
-        for epoch in epochs(run, state, now + (ends - now) / (len(runs) - number)):
+        for epoch in epochs(run, state, now + (ends - now) / (len(grid.runs) - number)):
             yield Event("epoch", {"run": number, **entry(epoch)})
-        answers.append(respond(request.features, request.outputs, run, state, ends, every=request.every))
-    yield Event("end", respond_all(request, answers))
+        answer = respond(variant.features, variant.request.outputs, run, state, ends, every=request.every)
+        answers.append({**answer, "fold": planned.fold, "variant": planned.variant})
+        yield Event("progress", {"done": number + 1, "of": len(grid.runs)})
+    yield Event("end", respond_all(grid, request.confidence, answers))
 
 
 COMPARE = Call(
@@ -170,43 +177,5 @@ COMPARE = Call(
     wires=FILES,
     check=check_columns(CompareRequest, COLUMNS),
     examples=COMPARISONS,
-    document={**TRAINING, "responses": {"200": STREAM}},
+    document={**TRAINING, **AS_A_RUN},
 )
-
-
-def respond_all(request: CompareRequest, answers: list[TrainResponse]) -> CompareResponse:
-    return CompareResponse(
-        by=request.by,
-        table=[_line(request.by, answer) for answer in answers],
-        best=_best(request.runs[0].plan.metrics, answers),
-        runs=answers,
-    )
-
-
-def _line(by: Literal["loss", "optimizer", "seed"], answer: TrainResponse) -> Line:
-    final, varied = answer["final"], answer[by]
-    return Line(
-        name=varied if isinstance(varied, int) else (varied or {})["name"],
-        epoch=final["epoch"],
-        training_loss=final["training_loss"],
-        validation_loss=final["validation_loss"],
-        metrics=final["metrics"],
-        stopped=answer["stopped"]["reason"],
-        verdict=next((finding["verdict"] for finding in answer["diagnosis"]), None),
-        seconds=sum(epoch["seconds"] for epoch in answer["history"]),
-    )
-
-
-def _best(metrics: Sequence[Chosen], answers: Sequence[TrainResponse]) -> dict[str, Best]:
-    """The run that each metric likes best; a metric that is nowhere defined likes none."""
-    best: dict[str, Best] = {}
-    side: Literal["training", "validation"] = "validation" if answers[0]["data"]["validation_rows"] else "training"
-    for chosen in metrics:
-        name = chosen.thing.name
-        scored = [(answer["final"]["metrics"][name][side], number) for number, answer in enumerate(answers)]
-        known = [(score, number) for score, number in scored if score is not None]
-        if known:
-            pick = max if isinstance(chosen.thing, Metric) and chosen.thing.higher_is_better else min
-            score, number = pick(known, key=lambda pair: pair[0])
-            best[name] = Best(run=number, score=score)
-    return best

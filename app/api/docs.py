@@ -73,7 +73,7 @@ The `code` of a fault says which rule was broken:
 | what does not go together | `reduction`, `output`, `clip`, `classes`, `ignore_index`, `no_samples` |
 | curves | `no_curve`, `axis` |
 | samples to compare | `too_few_samples`, `one_group` |
-| training | `not_trainable`, `does_not_fit`, `one_output`, `targets`, `metric`, `constant_column`, `limit` |
+| training | `not_trainable`, `does_not_fit`, `one_output`, `targets`, `metric`, `incomparable`, `constant_column`, `limit` |
 """
 
 

@@ -15,6 +15,10 @@ FORMATS = {"number": "double", "integer": "int64"}
 """Without these Go has float32 and int32: half the digits, and no seed above 2³¹."""
 
 PROBLEM = "application/problem+json"
+FEW_WORDS = 5
+"""Components that have a list of words alike, below which it is said in each."""
+RUN = "TrainRequest"
+"""The request whose fields others have as well."""
 
 NAMED_BY_TITLE = {"anyOf", "oneOf", "properties", "items", "enum"}
 """Schemas with one of these become types of their own in generated clients."""
@@ -31,7 +35,9 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     for name, schema in document["components"]["schemas"].items():
         if schema.get("title") == name:
             del schema["title"]
+    _describe_once(document["components"]["schemas"])
     _share_unions(document["components"]["schemas"])
+    _share_parameters(document)
     _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
     return document
@@ -83,26 +89,62 @@ def _defaults_in_words(schema: Document) -> None:
 def _untitled(schema: Document) -> None:
     """A plain field is called as it is: a title is for what a generator makes a type of."""
     for field in schema.get("properties", {}).values():
-        if not field.keys() & NAMED_BY_TITLE:
+        if not field.keys() & NAMED_BY_TITLE or _is_plain_or_null(field):
             field.pop("title", None)
 
 
+def _is_plain_or_null(field: Document) -> bool:
+    """Of a number, a flag or a word that may be null, generators make no type."""
+    plain, *more = [member for member in field.get("anyOf", ()) if member.get("type") != "null"] or [{}]
+    return not more and plain.get("type") in ("number", "integer", "boolean", "string") and not plain.keys() & NAMED_BY_TITLE
+
+
+def _describe_once(schemas: Document) -> None:
+    """What a request has exactly as a run has it is described there."""
+    run = schemas.get(RUN, {}).get("properties", {})
+    for name, schema in schemas.items():
+        own = schema.get("properties", {})
+        if name == RUN or not name.endswith("Request") or not run or not run.keys() <= own.keys():
+            continue
+        for field, described in own.items():
+            if run.get(field) == described:
+                own[field] = {key: value for key, value in described.items() if key not in ("description", "examples")}
+
+
 def _share_unions(components: Document) -> None:
-    """A union that several components have in one field is a component of its own, and so one type in generated clients."""
+    """A union that several components have in one field, or a list of words that many have, is a component of its own, and so one
+    type in generated clients."""
     found: dict[str, list[Document]] = {}
     for component in components.values():
         for name, field in component.get("properties", {}).items():
             kinds = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
-            if len(kinds) > 1:
+            if len(kinds) > 1 or "enum" in field:
                 found.setdefault(json.dumps([name, field], sort_keys=True), []).append(component)
     for union, holders in found.items():
         name, field = json.loads(union)
         component = "".join(map(str.capitalize, name.split("_")))
-        if len(holders) == 1 or component in components:
+        if len(holders) < (FEW_WORDS if "enum" in field else 2) or component in components:
             continue
         components[component] = {key: value for key, value in field.items() if key != "title"}
         for holder in holders:
             holder["properties"][name] = {"$ref": f"#/components/schemas/{component}"}
+
+
+def _share_parameters(document: Document) -> None:
+    """A parameter that several operations take alike is one component."""
+    places: dict[str, list[tuple[list[Document], int]]] = {}
+    for _, _, operation in operations(document):
+        for index, parameter in enumerate(operation.get("parameters", [])):
+            if parameter["in"] == "query":
+                places.setdefault(json.dumps(parameter, ensure_ascii=False), []).append((operation["parameters"], index))
+    shared: dict[str, Document] = {}
+    for text, found in places.items():
+        name: str = json.loads(text)["name"]
+        if len(found) > 1 and name not in shared:
+            shared[name] = json.loads(text)
+            for parameters, index in found:
+                parameters[index] = {"$ref": f"#/components/parameters/{name}"}
+    document["components"]["parameters"] = shared
 
 
 def _share_errors(document: Document) -> None:

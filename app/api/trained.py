@@ -28,10 +28,12 @@ ENCODED = Annotated[Any, WithJsonSchema(UNTYPED)]
 """Arrays of whatever depth."""
 
 if TYPE_CHECKING:
+    EitherModel: TypeAlias = Spec
     ModelSpec: TypeAlias = Spec
     OutputName: TypeAlias = str
 else:
-    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
+    EitherModel = named("Model", "model", MODEL_SPECS)
+    ModelSpec = expanded(EitherModel, MODELS, "mlp")
     OutputName = Literal[tuple(OUTPUTS)]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -185,6 +185,9 @@ else:
     MetricSpecs = list_of(named("Metric", "metric", Specs(SCORES, METRIC_SPECS, LOSS_SPECS)), SCORES, "metrics")
 
 
+ONE_WAY = "validation takes one of fraction, last, and inputs with targets"
+
+
 class Validation(Part):
     """Which rows the model is not trained on but measured with: a share, the last ones, or others."""
 
@@ -204,21 +207,23 @@ class Validation(Part):
     ] = None
     sample_weight: Annotated[Targets, Field(description="(n,) what each of these rows counts.")] = None
 
+    @property
+    def ways(self) -> list[str]:
+        """How rows are held out, of which there is to be one; none where folds do it."""
+        return [name for name in ("fraction", "last", "inputs") if getattr(self, name) is not None]
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        ways = [name for name in ("fraction", "last", "inputs") if getattr(self, name) is not None]
-        if len(ways) != 1:
-            message = "validation takes one of fraction, last, and inputs with targets" + (
-                f"; got {' and '.join(ways)}" if ways else ""
-            )
-            raise InvalidInput([Fault(("validation",), "choice", message)])
+        if len(self.ways) > 1:
+            raise InvalidInput([Fault(("validation",), "choice", f"{ONE_WAY}; got {' and '.join(self.ways)}")])
         if (self.inputs is None) != (self.targets is None):
             raise InvalidInput([Fault(("validation",), "missing", "validation.inputs and validation.targets go together")])
-        if self.fraction is None and "seed" in self.model_fields_set:
+        fixed = self.last is not None or self.inputs is not None
+        if fixed and "seed" in self.model_fields_set:
             raise InvalidInput(
                 [Fault(("validation", "seed"), "unexpected", "validation.seed is for a fraction: nothing else is drawn")]
             )
-        if self.fraction is None and self.split != "random":
+        if fixed and self.split != "random":
             raise InvalidInput([Fault(("validation", "split"), "unexpected", "validation.split is for a fraction")])
         if self.inputs is None and self.sample_weight is not None:
             message = "validation.sample_weight is of validation.inputs; other rows have their weight in data.sample_weight"
@@ -292,8 +297,8 @@ def _rows_of_a_step(value: object) -> object:
     raise InvalidInput([Fault(("batch_size",), code, 'batch_size must be a whole number from 1 on, "full", or null')])
 
 
-class TrainRequest(Part):
-    """Data, a model, a loss and how to minimise it. Every field has a default that works."""
+class RunFields(Part):
+    """What is said of a run, as it is written: each field by itself."""
 
     data: Annotated[
         DataSpec,
@@ -360,11 +365,26 @@ class TrainRequest(Part):
         list[Extra], Field(description="What else to answer.", max_length=MOST_OUTPUTS, default_factory=list), Listed, OneOrMore
     ]
 
+    _task: str | None = PrivateAttr(default=None)
+    _trained: Trained | None = PrivateAttr(default=None)
+
+    @property
+    def task(self) -> str | None:
+        """What the model's name says of it, as LogisticRegression does: classes or numbers."""
+        return self._task
+
+    @property
+    def trained(self) -> Trained | None:
+        """The model to go on from."""
+        return self._trained
+
+
+class TrainRequest(RunFields):
+    """Data, a model, a loss and how to minimise it. Every field has a default that works."""
+
     _runs: Sequence[Run] = PrivateAttr(default=())
     _features: tuple[str, ...] | None = PrivateAttr(default=None)
     _seconds: float = PrivateAttr(default=0.0)
-    _task: str | None = PrivateAttr(default=None)
-    _trained: Trained | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -393,17 +413,18 @@ class TrainRequest(Part):
     @model_validator(mode="after")
     def _prepare(self, info: ValidationInfo) -> Self:
         self._trained = self.resume and self.resume.read(("resume",))
-        rows = data_of(self)
-        self._features = rows.features
         settings: Settings = info.context or Settings.model_construct()
         self._seconds = settings.training_seconds
-        self._runs = self._checked(rows, limits_of(settings))
+        self._check(limits_of(settings))
         return self
 
-    def _checked(self, rows: "Rows", limits: Limits) -> Sequence[Run]:
-        return [self._prepared(plan_of(self, rows), limits)]
+    def _check(self, limits: Limits) -> None:
+        """Refuse what cannot be run, and keep what is to be run."""
+        rows = data_of(self)
+        self._features = rows.features
+        self._runs = [self.prepared(plan_of(self, rows), limits)]
 
-    def _prepared(self, plan: Plan, limits: Limits) -> Run:
+    def prepared(self, plan: Plan, limits: Limits) -> Run:
         """The run. Where a loss does not fit a named dataset, the request has no targets that could be wrong."""
         try:
             return self._told(self._resumed(prepare(plan, limits)))
@@ -441,21 +462,9 @@ class TrainRequest(Part):
         return self._runs
 
     @property
-    def trained(self) -> Trained | None:
-        """The model to go on from."""
-        return self._trained
-
-    @property
     def usage(self) -> Usage:
-        """What is counted of it: a loss that all runs share, and an estimate of what they take, which their time limits."""
-        losses = {run.plan.loss.thing.name for run in self._runs}
-        steps = min(sum(map(_steps, self._runs)), self._seconds * STEPS_A_SECOND)
-        return Usage(losses.pop() if len(losses) == 1 else "", cost=steps, timed=True)
-
-    @property
-    def task(self) -> str | None:
-        """What the model's name says of it, as LogisticRegression does: classes or numbers."""
-        return self._task
+        """What is counted of it: its loss, and an estimate of what it takes, which its time limits."""
+        return usage_of((run.plan.loss.thing.name for run in self._runs), sum(map(steps_of, self._runs)), self._seconds)
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -484,7 +493,13 @@ STEPS_A_NUMBER = 6.0
 """About the steps that a weight of a network, or a column under a tree, costs for a row in an epoch."""
 
 
-def _steps(run: Run) -> float:
+def usage_of(losses: Iterable[str], steps: float, seconds: float) -> Usage:
+    """What is counted of runs that may take so long."""
+    names = {*losses}
+    return Usage(names.pop() if len(names) == 1 else "", cost=min(steps, seconds * STEPS_A_SECOND), timed=True)
+
+
+def steps_of(run: Run) -> float:
     numbers = run.model.size if isinstance(run.model, Network) else run.training.inputs.shape[-1]
     return STEPS_A_NUMBER * run.plan.epochs * len(run.training.inputs) * numbers
 
@@ -514,7 +529,7 @@ class Rows(NamedTuple):
     task: str | None
 
 
-def data_of(request: TrainRequest) -> Rows:
+def data_of(request: RunFields) -> Rows:
     given = request.data
     if isinstance(given, InlineData):
         known = request.trained and request.trained.words
@@ -716,7 +731,7 @@ def _check_indices(targets: Numbers, k: int) -> None:
             raise InvalidArray([Fault(("data", "targets", index), "label", message) for index, message in messages.items()])
 
 
-def plan_of(request: TrainRequest, rows: Rows) -> Plan:
+def plan_of(request: RunFields, rows: Rows) -> Plan:
     """The request in the core's own terms."""
     clipping, stopping = request.gradient_clipping, request.early_stopping
     model, loss = Chosen(MODELS[request.model.name], request.model.given), _loss(request, rows)
@@ -777,7 +792,7 @@ def _class_weight(given: object) -> ClassWeight | None:
     return cast(ClassWeight, given)
 
 
-def _loss(request: TrainRequest, rows: Rows) -> Chosen:
+def _loss(request: RunFields, rows: Rows) -> Chosen:
     if request.loss is not None:
         return _chosen(_beside(request.loss, rows.table))
     if rows.task is None:
@@ -818,7 +833,7 @@ def _chosen(loss: BoundSpec) -> Chosen:
         raise error.moved({("parameters",): ("loss",)}) from None
 
 
-def _metrics(request: TrainRequest, table: Table, loss: Chosen) -> Sequence[Spec]:
+def _metrics(request: RunFields, table: Table, loss: Chosen) -> Sequence[Spec]:
     """The metrics, each what its name means beside what the model predicts."""
     if not any(isinstance(metric, BoundSpec) and metric.varies for metric in request.metrics):
         return request.metrics
@@ -830,7 +845,7 @@ def _metrics(request: TrainRequest, table: Table, loss: Chosen) -> Sequence[Spec
     return [metric.beside(predictions, table.targets) if isinstance(metric, BoundSpec) else metric for metric in request.metrics]
 
 
-def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
+def _optimizer(request: RunFields, model: Chosen) -> Chosen | None:
     if request.optimizer is not None:
         return Chosen(OPTIMIZERS[request.optimizer.name], request.optimizer.given)
     if not model.thing.optimized:
@@ -838,10 +853,12 @@ def _optimizer(request: TrainRequest, model: Chosen) -> Chosen | None:
     return USUAL_OPTIMIZER
 
 
-def _held(request: TrainRequest, words: Words) -> Holdout:
+def _held(request: RunFields, words: Words) -> Holdout:
     validation = request.validation
     if validation is None:
         return Holdout(fraction=None)
+    if not validation.ways:
+        raise InvalidInput([Fault(("validation",), "choice", ONE_WAY)])
     if validation.inputs is None:
         return Holdout(validation.fraction, validation.last, None, validation.seed, validation.split)
     inputs, _ = read_inputs(validation.inputs, ("validation", "inputs"), request.model, words)
@@ -859,6 +876,10 @@ STREAM = {
     "with null. Whoever reconnects with `Last-Event-ID` is told what comes after it, and with that of `end` nothing (204).",
 }
 """The stream is in words alone: as a media type beside JSON it would make the answer of a typed client "this or a string"."""
+AS_A_RUN: dict[str, Any] = {
+    "responses": {"200": {"description": "The answer, or a stream as of `/v1/train`, with `progress` (`done`, `of`) on the way."}}
+}
+"""Of the other calls that train, whose bodies may be tables too."""
 REFUSALS = (400, 413, 415, 422, 503)
 SURFACES = 60
 """Epochs of which the surface is told as they come."""

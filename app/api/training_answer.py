@@ -170,6 +170,8 @@ class TrainResponse(SetUp):
         list[FindingEntry], Field(description="The most important first; empty only where the run has left no time for it.")
     ]
     warnings: NotRequired[list[str]]
+    fold: NotRequired[Annotated[int | None, Field(description="Among several runs: the fold held out, from 0.")]]
+    variant: NotRequired[Annotated[int, Field(description="Among several runs: its place in `variants`.")]]
     parameters: NotRequired[
         Annotated[dict[str, Any], Field(description="Arrays by name: weights_1 (inputs, outputs), biases_1, ...")]
     ]

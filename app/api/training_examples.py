@@ -163,11 +163,122 @@ COMPARISONS = {
         epochs=2,
         metrics=[{"name": "mean_absolute_error"}],
     ),
+    "grid": _example(
+        "Which rate, on five folds",
+        "Every combination of two optimizers and two rates, each on all folds: means with intervals, and what is beyond chance.",
+        data={"name": "wine"},
+        model={"name": "linear"},
+        optimizers=[{"name": "sgd"}, {"name": "adam"}],
+        grid={"optimizer.learning_rate": [0.01, 0.1]},
+        folds=5,
+        validation={"split": "stratified"},
+        epochs=5,
+    ),
     "seeds": _example(
         "How much of it is luck",
         "Five seeds: other weights to begin with, and another order of the rows; the data and the split stay as they are.",
         data={"name": "circles", "n_samples": 300},
         seeds=[0, 1, 2, 3, 4],
         epochs=50,
+    ),
+}
+
+SEARCHES = {
+    "delta": _example(
+        "Which δ",
+        "Where Huber's loss turns is looked for together with the learning rate.",
+        data={"name": "friedman1", "n_samples": 300, "noise": 3.0},
+        model={"name": "linear"},
+        loss={"name": "huber"},
+        space={
+            "loss.delta": {"low": 0.05, "high": 5.0, "scale": "log"},
+            "optimizer.learning_rate": {"low": 0.001, "high": 0.3, "scale": "log"},
+        },
+        monitor="mean_absolute_error",
+        trials=9,
+        epochs=27,
+    ),
+    "network": _example(
+        "Which network",
+        "Width, depth and dropout of a network, by its accuracy on half-moons.",
+        data={"name": "moons", "n_samples": 400, "noise": 0.3},
+        space={
+            "model.hidden": {"values": [[8], [32], [32, 32]]},
+            "model.dropout": {"low": 0.0, "high": 0.4},
+        },
+        monitor="accuracy",
+        trials=9,
+        epochs=18,
+    ),
+    "short": _example(
+        "Three δ",
+        "Every value there is, on a line of which one point is far off.",
+        data={"inputs": LINE, "targets": [1.0, 2.1, 2.9, 4.2, 5.0, 5.9, 7.1, 8.0, 29.2, 9.9]},
+        model={"name": "linear"},
+        loss={"name": "huber"},
+        optimizer={"name": "lbfgs"},
+        space={"loss.delta": {"values": [0.01, 0.1, 1.0]}},
+        monitor="mean_absolute_error",
+        trials=3,
+        epochs=3,
+    ),
+}
+
+RATES = {
+    "adam": _example(
+        "Of a network",
+        "Where Adam begins to learn on two half-moons, and where it is thrown about.",
+        data={"name": "moons", "n_samples": 200},
+    ),
+    "descent": _example(
+        "Where descent diverges",
+        "Squares on a line: above a rate that their curvature sets, each step overshoots by more than the one before.",
+        data={"name": "diabetes"},
+        model={"name": "linear"},
+        optimizer={"name": "gradient_descent"},
+        batch_size="full",
+        low=0.001,
+        steps=50,
+    ),
+    "short": _example(
+        "Five rates",
+        "A line through six points.",
+        data={"inputs": [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]], "targets": [1.0, 2.9, 5.2, 6.8, 9.1, 11.0]},
+        model={"name": "linear"},
+        loss={"name": "mean_squared_error"},
+        optimizer={"name": "sgd"},
+        low=0.001,
+        steps=5,
+    ),
+}
+
+CURVES = {
+    "classes": _example(
+        "Would more rows help",
+        "Boosted trees on ever more of the wines: both losses meet where rows are enough.",
+        data={"name": "wine"},
+        model={"name": "boosted_trees"},
+        epochs=20,
+        metrics=[{"name": "accuracy"}],
+    ),
+    "seeds": _example(
+        "With error bars",
+        "Three draws of the rows for each size.",
+        data={"name": "friedman1", "n_samples": 200},
+        model={"name": "linear"},
+        epochs=20,
+        sizes=[10, 40, 160],
+        seeds=[0, 1, 2],
+        metrics=[{"name": "r2"}],
+    ),
+    "short": _example(
+        "Two sizes",
+        "Half of the rows, and all.",
+        data={"inputs": LINE, "targets": [1.0, 2.1, 2.9, 4.2, 5.0, 5.9, 7.1, 8.0, 9.2, 9.9]},
+        model={"name": "linear"},
+        loss={"name": "mean_squared_error"},
+        optimizer={"name": "lbfgs"},
+        epochs=2,
+        sizes=[0.5, 1.0],
     ),
 }

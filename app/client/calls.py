@@ -60,8 +60,23 @@ def predict(model: Any, inputs: Any = None, **options: Any) -> Request[Answer]:
 
 
 def compare_runs(**request: Any) -> Request[Answer]:
-    """Several runs with one thing changed: fields of /v1/train/compare."""
+    """Several runs, of every combination of what is listed: fields of /v1/train/compare."""
     return post("/v1/train/compare", request)
+
+
+def search(**request: Any) -> Request[Answer]:
+    """Settings that train better, and what they are worth on rows held out: fields of /v1/train/search."""
+    return post("/v1/train/search", request)
+
+
+def find_rate(**request: Any) -> Request[Answer]:
+    """The loss by the learning rate, and a rate that trains: fields of /v1/train/learning-rate."""
+    return post("/v1/train/learning-rate", request)
+
+
+def learning_curve(**request: Any) -> Request[Answer]:
+    """What more rows to train on would bring: fields of /v1/train/learning-curve."""
+    return post("/v1/train/learning-curve", request)
 
 
 def losses(*, search: str | None = None, family: str | None = None, property: str | None = None) -> Request[Answer]:  # noqa: A002  # the API's word

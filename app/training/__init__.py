@@ -17,7 +17,8 @@ from app.training.result import Result, finish, keep
 from app.training.resuming import begin
 from app.training.run import Chosen, Limits, Plan, Run, prepare
 from app.training.schedules import Schedule
-from app.training.tables import Holdout, Table
+from app.training.splits import Holdout
+from app.training.tables import Table
 from app.training.trained import Trained
 
 MODELS = registry("model", Model, models)

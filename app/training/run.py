@@ -18,7 +18,8 @@ from app.training.criteria import check_criterion
 from app.training.metrics import check_metric
 from app.training.network import Network
 from app.training.objective import Labels, Objective, of_differences
-from app.training.tables import Holdout, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
+from app.training.splits import Holdout, split
+from app.training.tables import Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled
 from app.training.trees import Boosted, Forest, Trees
 from app.training.weights import Classes, ClassWeight, check_weights, classes_in, of_classes, weighing
 
@@ -161,7 +162,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     check_table(plan.data, ("data",), gaps=of_trees)
     if plan.data.sample_weight is not None:
         check_weights(plan.data.sample_weight, len(plan.data.inputs), ("data", "sample_weight"))
-    kept, held = split(len(plan.data.inputs), plan.validation, _strata(plan), plan.data.groups)
+    kept, held = split(len(plan.data.inputs), plan.validation, strata(plan), plan.data.groups)
     outside = plan.validation.table
     if outside is not None:
         check_table(outside, ("validation", "table"), plan.data.inputs.shape[1], gaps=of_trees)
@@ -296,7 +297,7 @@ def _takes_labels(plan: Plan) -> bool:
     return targets is not None and any("class_names" in encoding.accepts for _, encoding in targets.cases)
 
 
-def _strata(plan: Plan) -> NDArray[np.intp] | None:
+def strata(plan: Plan) -> NDArray[np.intp] | None:
     """(n,) the classes that a stratified split keeps in proportion; None where there are none."""
     if plan.validation.split != "stratified":
         return None

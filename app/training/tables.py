@@ -1,7 +1,7 @@
-"""Rows as a caller has them: checked, split into those to train on and to validate with, and standardized."""
+"""Rows as a caller has them: checked, and standardized."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -12,8 +12,6 @@ from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
 from app.training.side_by_side import SideBySide
 
-PAIR = 2
-"""Groups that a split needs."""
 LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -40,16 +38,16 @@ class Table:
     """What the numbers of columns of words stand for, in their order."""
 
 
-@dataclass(frozen=True)
-class Holdout:
-    """How validation rows are told apart: a share drawn by a seed, the last ones, or others altogether; none at all."""
-
-    fraction: float | None = 0.2
-    last: int | None = None
-    table: Table | None = None
-    seed: int = 0
-    split: str = "random"
-    """How the share is drawn: random, stratified by class, grouped, or ordered: the last rows."""
+def taken(table: Table, which: NDArray[np.intp]) -> Table:
+    """Some rows of a table."""
+    targets, places = table.targets, which.tolist()
+    return replace(
+        table,
+        inputs=table.inputs[which],
+        targets=targets[which] if isinstance(targets, np.ndarray) else [targets[place] for place in places],
+        sample_weight=None if table.sample_weight is None else table.sample_weight[which],
+        groups=None if table.groups is None else [table.groups[place] for place in places],
+    )
 
 
 class Scale(NamedTuple):
@@ -102,68 +100,6 @@ def _refuse_numbers(bad: NDArray[np.bool_], path: Path, code: str, rule: str) ->
     ]
     if faults:
         raise InvalidArray(faults)
-
-
-def split(
-    n: int, held: Holdout, classes: NDArray[np.intp] | None = None, groups: Sequence[object] | None = None
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The rows to train on and those to validate with, each in their order; `classes` (n,) are those to stratify by."""
-    if held.table is not None:
-        return np.arange(n), np.arange(0)
-    if held.last is not None:
-        if held.last >= n:
-            message = f"the last {held.last} of {n} rows leave none to train on; use at most {n - 1}"
-            refuse_at(("validation", "last"), "no_samples", message)
-        return np.arange(n - held.last), np.arange(n - held.last, n)
-    if held.fraction is None:
-        return np.arange(n), np.arange(0)
-    count = round(held.fraction * n)
-    if not 0 < count < n:
-        none = "validate with" if count == 0 else "train on"
-        message = f"{held.fraction:g} of {n} rows is {count}: none are left to {none}; set validation to null to train on all"
-        refuse_at(("validation", "fraction"), "no_samples", message)
-    rng = np.random.default_rng([held.seed, 1])
-    if held.split == "ordered":
-        return np.arange(n - count), np.arange(n - count, n)
-    if held.split == "stratified":
-        chosen = _stratified(classes, held.fraction, count, rng)
-    elif held.split == "grouped":
-        chosen = _of_groups(groups, count, rng)
-    else:
-        chosen = rng.permutation(n)[:count]
-    out = np.zeros(n, np.bool_)
-    out[chosen] = True
-    return np.flatnonzero(~out), np.flatnonzero(out)
-
-
-def _stratified(classes: NDArray[np.intp] | None, fraction: float, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """So many rows, of each class the fraction of its rows within one."""
-    if classes is None:
-        message = "stratified needs classes, and these targets are none that this loss takes; random, ordered or grouped do not"
-        refuse_at(("validation", "split"), "does_not_fit", message)
-    sizes = np.bincount(classes)
-    exact = sizes * fraction
-    wanted = np.floor(exact).astype(np.intp)
-    rest = np.argsort(wanted - exact, kind="stable")[: max(0, count - int(wanted.sum()))]
-    wanted[rest] += 1
-    parts = [rng.permutation(np.flatnonzero(classes == number))[:most] for number, most in enumerate(wanted)]
-    return np.concatenate(parts)
-
-
-def _of_groups(groups: Sequence[object] | None, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """The rows of whole groups, drawn while each brings their number nearer to what is wanted."""
-    if groups is None:
-        refuse_at(("data", "groups"), "missing", "a grouped split needs data.groups: the group of each row")
-    names, numbers = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
-    if len(names) < PAIR:
-        refuse_at(("data", "groups"), "no_samples", "all rows are of one group: none are left to validate with")
-    sizes, chosen, total = np.bincount(numbers), list[int](), 0
-    for group in rng.permutation(len(names)).tolist():
-        if abs(total + sizes[group] - count) < abs(total - count):
-            chosen.append(group)
-            total += int(sizes[group])
-    chosen = chosen[: len(names) - 1] or [int(sizes.argmin())]
-    return np.flatnonzero(np.isin(numbers, chosen))
 
 
 def scale_of(array: Numbers, kept: NDArray[np.intp], name: str, weights: Array | None = None) -> Scale:

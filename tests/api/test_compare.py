@@ -52,12 +52,20 @@ async def test_each_run_is_the_run_by_itself(
     answer = await compare(client, **request_, **{field: variants})
     schemas["CompareResponse"].validate(answer)
     assert answer["by"] == by
-    for variant, run in zip(variants, answer["runs"], strict=True):
+    assert answer["axes"] == [by]
+    places = [0] * len(variants) if by == "seed" else [*range(len(variants))]
+    for number, (variant, run) in enumerate(zip(variants, answer["runs"], strict=True)):
         alone = await client.post("/v1/train", json={**request_, by: variant})
-        assert bare(run) == bare(strictly(alone.text))
+        assert bare(run) == {**bare(strictly(alone.text)), "fold": None, "variant": places[number]}
+    names = [line["name"] for line in answer["table"]]
+    assert by == "seed" or len({*names}) == len(names)
     for line, run in zip(answer["table"], answer["runs"], strict=True):
+        assert run["seed"] == line["name"] if by == "seed" else line["name"].startswith(run[by]["name"])
         assert line == {
-            "name": run["seed"] if by == "seed" else run[by]["name"],
+            "name": line["name"],
+            "seed": run["seed"],
+            "fold": None,
+            "variant": run["variant"],
             **run["final"],
             "stopped": run["stopped"]["reason"],
             "verdict": run["diagnosis"][0]["verdict"],
@@ -122,13 +130,16 @@ async def test_a_stream_says_which_run_an_epoch_is_of(client: httpx.AsyncClient,
     request = {**REAL, "losses": ["mse", "mae", "huber"], "epochs": 3}
     response = await client.post("/v1/train/compare", json=request, headers=STREAM)
     assert response.headers["content-type"].partition(";")[0] == "text/event-stream"
-    start, *told, end = events_in(response.text)
+    start, *happened, end = events_in(response.text)
     assert (start.name, end.name) == ("start", "end")
+    assert [event.name for event in happened] == ["epoch", "epoch", "epoch", "progress"] * 3
+    assert [event.data for event in happened[3::4]] == [{"done": done, "of": 3} for done in (1, 2, 3)]
+    told = [event for event in happened if event.name == "epoch"]
     schemas["CompareResponse"].validate(end.data)
     assert bare(end.data) == bare(await compare(client, **request))
     assert start.data["by"] == "loss"
     assert [run["loss"]["name"] for run in start.data["runs"]] == [line["name"] for line in end.data["table"]]
-    assert [(event.name, event.id) for event in told] == [("epoch", str(number)) for number in range(1, 10)]
+    assert [event.id for event in happened] == [str(number) for number in range(1, 13)]
     whole = [{"run": index, **epoch} for index, run in enumerate(end.data["runs"]) for epoch in run["history"]]
     assert [event.data for event in told] == whole
 
@@ -145,8 +156,7 @@ async def test_what_is_wrong_is_known_before_the_stream(client: httpx.AsyncClien
 @pytest.mark.parametrize(
     ("request_", "faults", "words"),
     [
-        ({}, [("", "choice")], "one of losses, optimizers and seeds"),
-        ({"losses": ["mse", "mae"], "seeds": [1, 2]}, [("", "choice")], "got losses and seeds"),
+        ({}, [("", "choice")], "at least one of losses, optimizers, models, grid, seeds and folds"),
         ({"losses": ["mse"]}, [("/losses", "length")], "at least 2"),
         ({"losses": ["mse", "mae"], "loss": "mse"}, [("/loss", "unexpected")], "in losses alone"),
         ({"optimizers": ["sgd", "adam"], "optimizer": None}, [("/optimizer", "unexpected")], "in optimizers alone"),
@@ -216,7 +226,7 @@ def test_limits_that_were_raised_hold_for_every_run() -> None:
     document = {"data": {"inputs": np.array(SQUARE), "targets": np.array([1.0, 2, 3, 4, 5, 6])}, "model": "linear"}
     document |= {"losses": ["mse", "poisson_nll"], "epochs": 20_000}
     request = CompareRequest.model_validate(document, context=settings)
-    assert [run.plan.epochs for run in request.runs] == [20_000, 20_000]
+    assert [run.plan.epochs for run in request.all_runs.runs] == [20_000, 20_000]
     with pytest.raises(ValidationError):
         CompareRequest.model_validate(document, context=Settings())
 
@@ -292,7 +302,20 @@ def _shows_two_losses(answer: dict[str, Any]) -> None:
     assert [len(run["history"]) for run in answer["runs"]] == [2, 2]
 
 
+def _shows_a_grid(answer: dict[str, Any]) -> None:
+    assert answer["axes"] == ["optimizer", "optimizer.learning_rate", "fold"]
+    assert [variant["name"] for variant in answer["variants"]] == [
+        f"{name}, learning_rate={rate}" for name in ("sgd", "adam") for rate in (0.01, 0.1)
+    ]
+    losses = [variant["scores"]["validation_loss"]["mean"] for variant in answer["variants"]]
+    assert min(losses) == losses[3]
+    apart = [told for told in answer["differences"] if told["metric"] == "validation_loss"]
+    assert len(apart) == 6
+    assert all(told["p_adjusted"] < 0.05 for told in apart if told["b"] == 3 and told["a"] != 1)
+
+
 WHAT_IT_SHOWS = {
+    "grid": _shows_a_grid,
     "outliers": _shows_outliers,
     "rare_class": _shows_a_rare_class,
     "optimizers": _shows_optimizers,

@@ -149,7 +149,43 @@ def runs(found: Sequence[dict[str, Any]], by: str = "loss") -> dict[str, Any]:
         }
         for one in found
     ]
-    return {"by": by, "table": table, "best": {"r2": {"run": 0, "score": 0.7}}, "runs": [*found]}
+    return {
+        "by": by,
+        "axes": [by],
+        "table": table,
+        "best": {"r2": {"run": 0, "score": 0.7}},
+        "variants": [],
+        "differences": [],
+        "runs": [*found],
+    }
+
+
+def repeated(names: Sequence[str], repeats: int, *, loss: bool = True) -> dict[str, Any]:
+    """Variants with as many runs each, the first without a score."""
+    falling = np.stack([np.exp(-np.arange(9) / 4), 0.3 + np.exp(-np.arange(9) / 3)], axis=1)
+    answer = runs([run(falling, name=name) for name in names for _ in range(repeats)])
+    scores = [
+        {"n": repeats, "mean": 0.1 * place, "standard_error": 0.02, "interval": [0.1 * place - 0.05, 0.1 * place + 0.05]}
+        for place in range(len(names))
+    ]
+    scores[0] = {"n": 0, "mean": None, "standard_error": None, "interval": None}
+    variants = [
+        {"name": name, "loss": {"name": name if loss else "mse"}, "scores": {"r2": score, "validation_loss": score}}
+        for name, score in zip(names, scores, strict=True)
+    ]
+    apart = [
+        {
+            "a": a,
+            "b": b,
+            "metric": "r2",
+            "difference": None if a == 0 else 0.1,
+            "interval": None if a == 0 else [-0.1, 0.3],
+            "p_adjusted": None,
+        }
+        for b in range(len(names))
+        for a in range(b)
+    ]
+    return {**answer, "by": "grid", "axes": ["loss", "seed"], "variants": variants, "differences": apart}
 
 
 RNG = np.random.default_rng(0)
@@ -248,6 +284,8 @@ COMPARED: Mapping[str, dict[str, Any]] = {
     "losses": runs(
         [run(FALLING, name="mean_squared_error", best=4), run(3 * FALLING, name="huber"), run(FALLING[:1], name="huber")]
     ),
+    "repeats": repeated(["a", "huber(delta=0.5)", LONG], 3),
+    "many": repeated([f"learning_rate={place}" for place in range(60)], 3, loss=False),
     "seeds": runs([run(FALLING, name=seed) for seed in range(10)], by="seed"),
     "none": runs([run(FALLING[:0], name="a", reason="diverged"), run(FALLING[:0], name="b", reason="diverged")], by="optimizer"),
 }

@@ -15,10 +15,14 @@ from app.insight.charts.theme import (
     counted,
     end_labels,
     finite,
+    forest,
+    listed,
     named,
     nothing,
     panel_title,
+    parts,
     quantity,
+    row,
     row_axis,
     row_names,
     styles,
@@ -34,6 +38,8 @@ MOST_METRICS = 4
 """Metrics that are drawn."""
 RANGE = 30.0
 """A loss that falls to less than this part of what it was is drawn on a logarithmic axis."""
+MOST_PANELS, MOST_ROWS, MOST_PAIRS = 12, 40, 20
+"""Runs that are drawn epoch by epoch, and variants and pairs of them with their error bars."""
 COLUMNS, SMALL_WIDTH, SMALL_HEIGHT, SCORE_STEP = 2, 300, 150, 24
 """Of runs side by side."""
 
@@ -51,23 +57,65 @@ def train(answer: Answer, theme_name: ThemeName) -> Spec:
 
 
 def compare(answer: Answer, theme_name: ThemeName) -> Spec:
-    """Several runs side by side, each with its own axis where losses have their own units, and their scores below."""
+    """Scores of what is repeated with their error bars; a few runs side by side, each with its own axis where losses have their
+    own units; and the scores of each."""
     theme = THEMES[theme_name]
     runs: Sequence[Answer] = answer["runs"]
-    names = [named(f"seed {line['name']}" if answer["by"] == "seed" else line["name"], 24) for line in answer["table"]]
+    axes: Sequence[str] = answer.get("axes") or [answer["by"]]
+    names = [
+        named(f"{answer['by']} {line['name']}" if isinstance(line["name"], int) else line["name"], 34) for line in answer["table"]
+    ]
+    spreads = [*_spreads(theme, answer)]
     numbers = [number for run in runs for _, line in _lines(run, None) for _, number in line]
-    common = _range(numbers) if numbers and answer["by"] != "loss" else None
+    common = _range(numbers) if numbers and "loss" not in axes else None
     panels = [
         _panel(theme, run, None, SMALL_WIDTH, SMALL_HEIGHT, last=True, title=_caption(name, line), view=common)
         for name, run, line in zip(names, runs, answer["table"], strict=True)
+        if len(runs) <= MOST_PANELS
     ]
     rows: list[Spec] = [{"hconcat": panels[start : start + COLUMNS], "spacing": 36} for start in range(0, len(panels), COLUMNS)]
-    scores = [*_scores(theme, answer, names)]
-    title = f"{counted(len(runs), 'run')} by {answer['by']}"
-    units = "Losses have units of their own: compare them by the scores below." if answer["by"] == "loss" and scores else ""
-    return chart(
-        theme, title, units or _best(answer, names), _comparison(answer, names), {"vconcat": [*rows, *scores], "spacing": 24}
-    )
+    scores = [*_scores(theme, answer, names)] if panels or not spreads else []
+    title = f"{counted(len(runs), 'run')} by {listed(axes)}"
+    units = "Losses have units of their own: compare them by the scores." if "loss" in axes and (scores or spreads) else ""
+    body = [*spreads, *rows, *scores] or [nothing(theme, "nothing was scored", WIDTH, SMALL_HEIGHT)]
+    return chart(theme, title, units or _best(answer, names), _comparison(answer, names), {"vconcat": body, "spacing": 24})
+
+
+def _spreads(theme: Theme, answer: Answer) -> Iterator[Spec]:
+    """The means of each score over repeats with their intervals, and where there are several variants their differences."""
+    variants: Sequence[Answer] = parts(answer, "variants")[:MOST_ROWS]
+    if all(score["interval"] is None for variant in variants for score in variant["scores"].values()):
+        return
+    same = all(variant["loss"] == variants[0]["loss"] for variant in variants)
+    metrics = [name for name in variants[0]["scores"] if name != "validation_loss" or same]
+    for metric in metrics[:MOST_METRICS]:
+        told = [(variant["name"], variant["scores"][metric]) for variant in variants]
+        repeats = max(score["n"] for _, score in told)
+        means = [_bar(named(name), score["mean"], score["interval"], strong=True) for name, score in told]
+        yield forest(theme, f"{named(metric)}: mean over {repeats}, with interval", named(metric), means, WIDTH, None)
+        pairs = [entry for entry in answer["differences"] if entry["metric"] == metric]
+        if metric == metrics[0] and pairs:
+            likeliest = sorted(pairs, key=lambda pair: 2.0 if pair["p_adjusted"] is None else pair["p_adjusted"])[:MOST_PAIRS]
+            bars = [_apart(answer, pair) for pair in likeliest]
+            yield forest(
+                theme, f"{named(metric)}: differences; filled: the interval leaves 0 out", "difference", bars, WIDTH, 0.0
+            )
+
+
+def _apart(answer: Answer, pair: Answer) -> Spec:
+    name = " − ".join(_both_ends(str(answer["variants"][pair[side]]["name"])) for side in "ab")
+    ends = pair["interval"]
+    return _bar(name, pair["difference"], ends, strong=ends is not None and not ends[0] <= 0 <= ends[1])
+
+
+def _both_ends(name: str) -> str:
+    """A name in a pair: what tells variants apart may stand at its end."""
+    return named(name, 14) if len(name) <= 14 else named(f"{name[:5]}…{name[-8:]}", 14)
+
+
+def _bar(name: str, value: object, ends: Sequence[float] | None, *, strong: bool) -> Spec:
+    low, high = ends or (None, None)
+    return row(name=name, value=finite(value), low=low, high=high, strong=strong)
 
 
 # --- one panel --------------------------------------------------------------------------------------------------------
@@ -232,8 +280,12 @@ def _best(answer: Answer, names: Sequence[str]) -> str:
 
 
 def _comparison(answer: Answer, names: Sequence[str]) -> str:
-    sentences = [f"{counted(len(names), 'training run')}, another {answer['by']} each."]
-    for name, line in zip(names, answer["table"], strict=True):
+    sentences = [f"{counted(len(names), 'training run')} by {listed(answer.get('axes') or [answer['by']])}."]
+    for variant in parts(answer, "variants")[:MOST_ROWS]:
+        told = [(metric, score) for metric, score in variant["scores"].items() if score["interval"] is not None]
+        bars = [f"{named(metric)} {written(score['mean'])} ± {written(score['standard_error'])}" for metric, score in told]
+        sentences += [f"{named(variant['name'])}: {', '.join(bars)}."] if bars else []
+    for name, line in [*zip(names, answer["table"], strict=True)][:MOST_PANELS]:
         losses = [f"{side} loss {written(line[f'{side}_loss'])}" for side in SIDES if finite(line[f"{side}_loss"]) is not None]
         sentences.append(f"{_caption(name, line)}" + (f", {' and '.join(losses)}" if losses else "") + ".")
     best = _best(answer, names)

@@ -1,0 +1,498 @@
+"""POST /v1/train/search: the settings that train best, by successive halving, and what they are worth on rows held out."""
+
+import math
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast
+
+import numpy as np
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema, model_validator
+from typing_extensions import TypedDict
+
+from app.api.analysis_answer import Ends
+from app.api.evaluate import NumberOrNull
+from app.api.files import FILES
+from app.api.grid import Axis, Grid, Planned, grid_of
+from app.api.places import document_of, leading_nowhere, told_at, with_values
+from app.api.tables import check_columns
+from app.api.training import (
+    AS_A_RUN,
+    COLUMNS,
+    REFUSALS,
+    SCORES,
+    Rows,
+    RunFields,
+    TrainRequest,
+    data_of,
+    epochs,
+    plan_of,
+    usage_of,
+)
+from app.api.training_examples import SEARCHES
+from app.api.words import Part
+from app.errors import CallerError, Fault, InvalidInput, Path
+from app.insight.intervals import Asked, from_drawn
+from app.serving.call import Call
+from app.serving.problems import from_pydantic
+from app.serving.steps import Event
+from app.serving.usage import Usage
+from app.training import Chosen, Holdout, Limits, Metric, Run, Table, begin, finish
+from app.training.elsewhere import Judged, judged, resampled
+from app.training.halving import Rung, Span, Values, epochs_of, rungs, shares
+from app.training.learners import State
+from app.training.run import strata
+from app.training.splits import split
+from app.training.tables import taken
+from app.wire.faults import listed
+
+VALIDATION_LOSS = "validation_loss"
+MOST_VALUES = 200
+RESAMPLES = 1000
+"""Of the rows held out, for the interval of the difference."""
+INNER = 0.37
+"""A share of the way between two ends, where a whole number is none."""
+FIXED = ("data", "validation", "metrics", "outputs", "seed", "epochs", "every", "resume")
+"""Fields that are the same for all trials, or they could not be compared."""
+
+
+class SearchRange(Part):
+    """Numbers between two ends, or some values."""
+
+    low: float | None = None
+    high: float | None = None
+    scale: Literal["linear", "log"] = "linear"
+    values: Annotated[Any, WithJsonSchema({"type": "array", "items": {}})] = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ends = (self.low is not None) + (self.high is not None)
+        if ends + 2 * (self.values is not None) != 2:
+            raise InvalidInput([Fault((), "choice", "takes low and high, or values")])
+        if self.low is not None and self.high is not None:
+            if not self.low < self.high:
+                raise InvalidInput([Fault(("high",), "out_of_range", f"high must be above low, {self.low:g}; got {self.high:g}")])
+            if self.scale == "log" and self.low <= 0:
+                raise InvalidInput([Fault(("low",), "out_of_range", f"low must be above 0 on a log scale; got {self.low:g}")])
+        return self
+
+
+def _space(value: object) -> dict[str, SearchRange]:
+    """Ranges by dotted paths."""
+    if not isinstance(value, dict) or not value:
+        message = 'space is an object of ranges by path, as {"loss.delta": {"low": 0.1, "high": 10, "scale": "log"}}'
+        raise InvalidInput([Fault(("space",), "length" if value == {} else "type", message)])
+    found: dict[str, SearchRange] = {}
+    faults: list[Fault] = []
+    for path, given in cast(dict[str, object], value).items():
+        root = path.partition(".")[0]
+        if root in FIXED:
+            faults.append(Fault(("space", path), "unexpected", f"{root} must be the same for all trials, to compare them"))
+            continue
+        if not isinstance(given, dict):
+            message = f"space.{path[:80]} must be an object with low and high, or with values"
+            faults.append(Fault(("space", path), "type", message))
+            continue
+        document = dict(cast(dict[str, Any], given))
+        values = listed(document.get("values"))
+        if isinstance(values, list):
+            document["values"] = [listed(value) for value in cast(list[Any], values)]
+        try:
+            found[path] = SearchRange.model_validate(document)
+            faults += _of_values(path, found[path].values)
+        except ValidationError as error:
+            told = from_pydantic(error, document, SearchRange).faults
+            faults += [
+                replace(fault, path=("space", path, *fault.path), message=f"space.{path[:80]}: {fault.message}") for fault in told
+            ]
+    if faults:
+        raise InvalidInput(faults)
+    return found
+
+
+def _of_values(path: str, values: Any) -> list[Fault]:
+    if values is None or (isinstance(values, list) and 1 <= len(cast(list[Any], values)) <= MOST_VALUES):
+        return []
+    return [Fault(("space", path, "values"), "length", f"space.{path[:80]}.values must be a list of 1 to {MOST_VALUES} values")]
+
+
+class HeldOut(Part):
+    """Rows that are used for nothing but the last line."""
+
+    fraction: Annotated[float, Field(description="A share of the rows, drawn as `validation.split` says.", gt=0, lt=1)] = 0.2
+
+
+class SearchRequest(TrainRequest):
+    """A run, and the space of settings in which a better one is looked for."""
+
+    space: Annotated[
+        dict[str, SearchRange],
+        BeforeValidator(_space),
+        Field(
+            description="Ranges by the paths of settings.", examples=[{"loss.delta": {"low": 0.1, "high": 10.0, "scale": "log"}}]
+        ),
+    ]
+    monitor: Annotated[
+        str | None,
+        Field(
+            description="What decides: a metric of the validation rows, or validation_loss. null: the first of `metrics`, or "
+            "validation_loss; where the space changes the loss, accuracy or r2."
+        ),
+    ] = None
+    trials: Annotated[int, Field(description="Settings that are tried.", ge=2, le=200)] = 27
+    eta: Annotated[int, Field(description="One in so many goes on to as many times the epochs.", ge=2, le=10)] = 3
+    min_epochs: Annotated[int | None, Field(description="Of all trials; null: as many as leave one for all epochs.", ge=1)] = None
+    holdout: Annotated[HeldOut, Field(default_factory=HeldOut)]
+
+    _search: "Search" = PrivateAttr()
+
+    @property
+    def search(self) -> "Search":
+        """All trials, checked."""
+        return self._search
+
+    @property
+    def usage(self) -> Usage:
+        """What is counted of it."""
+        grid = self._search.grid
+        return usage_of((run.plan.loss.thing.name for run in grid.runs), grid.steps * self._search.share, self.seconds)
+
+    def _check(self, limits: Limits) -> None:
+        if self.validation is None:
+            message = "trials are scored on rows to validate with: leave validation out, or say which"
+            raise InvalidInput([Fault(("validation",), "missing", message)])
+        if self.min_epochs is not None and self.min_epochs > self.epochs:
+            raise InvalidInput([Fault(("min_epochs",), "out_of_range", f"min_epochs must be at most epochs, {self.epochs}")])
+        asked = _monitored(self)
+        rows = data_of(self)
+        self.prepared(plan_of(self, rows), limits)  # what is wrong with any row is told where it is
+        kept, held = self._parts(rows)
+        ranges = {path: _range(_with_root(asked, path, self.space), path, given) for path, given in self.space.items()}
+        drawn = _drawn(ranges, self.trials, self.seed)
+        ladder = rungs(len(drawn), self.eta, self.epochs, self.min_epochs)
+        share = (epochs_of(ladder) + self.epochs) / (self.epochs * (len(drawn) + 1))
+        axes = [
+            Axis(path, [row[path] for row in drawn], ("space", path), [_place(path, ranges[path], row[path]) for row in drawn])
+            for path in ranges
+        ]
+        combinations = [(trial,) * len(axes) for trial in range(len(drawn))]
+        longer = replace(limits, row_epochs=int(limits.row_epochs / share * len(drawn) / (len(drawn) + 1)))
+
+        def read(request: RunFields) -> Rows:
+            whole = data_of(request)
+            return whole._replace(table=taken(whole.table, kept))
+
+        try:
+            grid = grid_of(asked, axes, longer, combinations=combinations, read=read)
+            grid, baseline = _alike(grid, grid_of(asked, [], longer, read=read))
+        except CallerError as error:
+            raise error.moved({("metrics", len(self.metrics)): ("monitor",)}) from None
+        self._search = Search(grid, baseline, ladder, self._metric(grid), taken(rows.table, held), share)
+
+    def _parts(self, rows: Rows) -> tuple[Any, Any]:
+        """The rows to search with, and those held out, as validation rows would be."""
+        how = self.validation.split if self.validation else "random"
+        n = len(rows.table.inputs)
+        if not 0 < round(self.holdout.fraction * n) < n:
+            message = f"holdout.fraction {self.holdout.fraction:g} of {n} rows leaves none to search with or none to score"
+            raise InvalidInput([Fault(("holdout", "fraction"), "no_samples", message)])
+        holdout = Holdout(self.holdout.fraction, seed=self.seed + 1, split=how)
+        try:
+            plan = replace(plan_of(self, rows), validation=holdout)
+            return split(n, holdout, strata(plan), rows.table.groups)
+        except CallerError as error:
+            raise error.moved({("validation", "fraction"): ("holdout", "fraction")}) from None
+
+    def _metric(self, grid: Grid) -> Chosen | None:
+        """What is monitored; None for the loss."""
+        metrics = grid.runs[0].plan.metrics
+        if self.monitor is None:
+            if not metrics and _changes_loss(self.space):
+                message = "the space changes the loss, so that losses cannot be compared: say by which metric trials are scored"
+                raise InvalidInput([Fault(("monitor",), "missing", message)])
+            return metrics[0] if metrics and (self.metrics or _changes_loss(self.space)) else None
+        if self.monitor == VALIDATION_LOSS:
+            return None
+        name = SCORES.resolve(self.monitor)[0].name
+        return next(chosen for chosen in metrics if chosen.thing.name == name)
+
+
+def _changes_loss(space: Mapping[str, SearchRange]) -> bool:
+    return any(
+        path.partition(".")[0] in ("loss", "class_weight") or path in ("standardize", "standardize.targets") for path in space
+    )
+
+
+def _monitored(request: SearchRequest) -> SearchRequest:
+    """The request with what is monitored among its metrics."""
+    if request.monitor is None:
+        return request
+    if request.monitor == VALIDATION_LOSS:
+        if _changes_loss(request.space):
+            message = "the space changes the loss, so that its values cannot be compared: name a metric"
+            raise InvalidInput([Fault(("monitor",), "incomparable", message)])
+        return request
+    thing, parameters = SCORES.resolve(request.monitor, ("monitor",))
+    if any(metric.name == thing.name for metric in request.metrics):
+        return request
+    try:
+        (own,) = with_values(request, {"metrics": [{"name": thing.name, **parameters}]}).metrics
+    except CallerError as error:
+        raise told_at(error, {"metrics": ("monitor",)}) from None
+    return request.model_copy(update={"metrics": [*request.metrics, own]})
+
+
+def _alike(grid: Grid, baseline: Grid) -> tuple[Grid, Grid]:
+    """Both with the metrics of the trials, and with targets in the same unit."""
+    plain = {run.set_up["data"]["standardized"]["targets"] is None for run in (*grid.runs, *baseline.runs)}
+    changes: dict[str, Any] = {"metrics": grid.runs[0].plan.metrics} | ({"standardize_targets": False} if len(plain) > 1 else {})
+    alike = [one._replace(runs=[run._replace(plan=replace(run.plan, **changes)) for run in one.runs]) for one in (grid, baseline)]
+    alike[1].prepared(alike[1].runs[0])
+    return alike[0], alike[1]
+
+
+# --- the space ----------------------------------------------------------------------------------------------------------
+
+
+def _range(request: RunFields, path: str, given: SearchRange) -> Span | Values:
+    """What trials draw from; numbers are whole where the setting is. CallerError for ends that it has not."""
+    if given.values is not None:
+        return Values(given.values)
+    assert given.low is not None
+    assert given.high is not None
+    for end, number in (("low", given.low), ("high", given.high)):
+        _tried(request, path, int(number) if number.is_integer() else number, ("space", path, end))
+    inner = given.low + INNER * (given.high - given.low)
+    try:
+        _tried(request, path, inner if inner != round(inner) else inner + INNER, ("space", path))
+    except CallerError as error:
+        if {fault.code for fault in error.faults} != {"type"}:
+            raise
+        return Span(given.low, given.high, given.scale, whole=True)
+    return Span(given.low, given.high, given.scale)
+
+
+def _with_root(request: RunFields, path: str, space: Mapping[str, SearchRange]) -> RunFields:
+    """The request in which a path is to be found: with the first of several models, losses or optimizers that has it."""
+    root = path.partition(".")[0]
+    if root == path or root not in space:
+        return request
+    varied = [with_values(request, {root: value}) for value in space[root].values or ()]
+    some = space[path].low if space[path].values is None else space[path].values[0]
+    for other in varied:
+        try:
+            with_values(other, {path: some})
+        except CallerError as error:
+            if not leading_nowhere(error, [path]):
+                return other
+        else:
+            return other
+    return request
+
+
+def _tried(request: RunFields, path: str, number: float, place: Path) -> None:
+    try:
+        with_values(request, {path: number})
+    except CallerError as error:
+        raise told_at(error, {path: place}) from None
+
+
+def _drawn(ranges: Mapping[str, Span | Values], trials: int, seed: int) -> list[dict[str, Any]]:
+    """The settings of each trial: every combination of values where these are few, else drawn evenly."""
+    sizes = [len(found.values) for found in ranges.values() if isinstance(found, Values)]
+    if len(sizes) == len(ranges) and math.prod(sizes) <= trials:
+        grid = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes)).tolist()
+        return [
+            {path: cast(Values, found).values[index] for (path, found), index in zip(ranges.items(), row, strict=True)}
+            for row in grid
+        ]
+    rows = shares(len(ranges), trials, np.random.default_rng([seed, 5]))
+    return [{path: found.draw(share) for (path, found), share in zip(ranges.items(), row, strict=True)} for row in rows]
+
+
+def _place(path: str, found: Span | Values, value: Any) -> Path:
+    """Where the request has a value."""
+    if isinstance(found, Span):
+        return ("space", path)
+    index = next(index for index, other in enumerate(found.values) if other is value)
+    return ("space", path, "values", index)
+
+
+# --- the search ---------------------------------------------------------------------------------------------------------
+
+
+class Search(NamedTuple):
+    """Trials that can begin, and what they are held against."""
+
+    grid: Grid
+    baseline: Grid
+    ladder: Sequence[Rung]
+    metric: Chosen | None
+    """What is monitored; None for the loss."""
+    held: Table
+    share: float
+    """Of the epochs of all trials, how many are trained."""
+
+    @property
+    def higher(self) -> bool:
+        return self.metric is not None and isinstance(self.metric.thing, Metric) and self.metric.thing.higher_is_better
+
+    def score(self, run: Run, state: State) -> float | None:
+        """Of the model that is kept, on validation rows."""
+        result = finish(run, state)
+        found = result.validation_loss if self.metric is None else result.metrics[self.metric.thing.name][1]
+        return found if found is not None and math.isfinite(found) else None
+
+    def order(self, score: float | None) -> float:
+        """Less is better."""
+        return math.inf if score is None else -score if self.higher else score
+
+
+class _Trial:
+    """A trial as far as it has come."""
+
+    def __init__(self, number: int, planned: Planned) -> None:
+        self.number, self.planned = number, planned
+        self.state: State | None = None
+        self.rungs = 0
+        self.epochs = 0
+        self.score: float | None = None
+
+    def go_on(self, search: Search, grid: Grid, epoch: int, ends: float) -> Run:
+        """Train up to this epoch, or until the time is over."""
+        run = grid.prepared(self.planned)
+        state = self.state = self.state or begin(run)
+        for told in epochs(run, state, ends):
+            if told.epoch >= epoch:
+                break
+        self.rungs, self.epochs, self.score = self.rungs + 1, int(state["epoch"]), search.score(run, state)
+        return run
+
+
+class TrialAnswer(TypedDict):
+    """Settings that were tried."""
+
+    parameters: dict[str, Any]
+    epochs: Annotated[int, Field(description="As far as it was trained.")]
+    score: NumberOrNull
+
+
+class Found(TypedDict):
+    """The best trial."""
+
+    parameters: dict[str, Any]
+    loss: Annotated[dict[str, Any], Field(description="As a request has it.")]
+    request: Annotated[dict[str, Any], Field(description="For `/v1/train`.")]
+    score: NumberOrNull
+
+
+class HeldOutAnswer(TypedDict):
+    """The best trial and the request as it was given, on rows that neither has seen."""
+
+    rows: int
+    score: NumberOrNull
+    baseline: NumberOrNull
+    difference: Annotated[NumberOrNull, Field(description="score − baseline.")]
+    interval: Annotated[Ends, Field(description="Of 95 %, by the bootstrap of these rows.")]
+
+
+class SearchResponse(TypedDict):
+    """What was found."""
+
+    monitor: str
+    best: Found
+    trials: Annotated[list[TrialAnswer], Field(description="The best first: those that were trained longer before others.")]
+    holdout: HeldOutAnswer
+
+
+def search_runs(request: SearchRequest) -> Generator[Event]:
+    """Settings that train better, the loss's own among them: parameters of a loss, learning rate, width, depth.
+
+    Trials are drawn from `space`, trained for a few epochs, and one in `eta` goes on to `eta` times as many (successive halving).
+    The best and the request as it was given are then scored on rows that nothing else has seen. A stream tells of `progress`
+    after each training.
+    """
+    search, ends = request.search, time.monotonic() + request.seconds
+    total = sum(rung.trials for rung in search.ladder) + 1
+    yield Event("start", {"trials": len(search.grid.runs), "rungs": [rung._asdict() for rung in search.ladder]})
+    trials = [_Trial(number, planned) for number, planned in enumerate(search.grid.runs)]
+    alive, done = trials, 0
+    for rung in search.ladder:
+        ranked = sorted(alive, key=lambda trial: search.order(trial.score))
+        alive = ranked[: rung.trials]
+        for trial in ranked[rung.trials :]:
+            trial.state = None
+        for trial in alive:
+            trial.go_on(search, search.grid, rung.epochs, _share(ends, total - done))
+            done += 1
+            yield Event("progress", {"done": done, "of": total})
+    baseline = _Trial(0, search.baseline.runs[0])
+    baseline.go_on(search, search.baseline, request.epochs, ends)
+    yield Event("progress", {"done": total, "of": total})
+    ranked = sorted(trials, key=lambda trial: (-trial.rungs, search.order(trial.score)))
+    yield Event("end", _respond(request, search, ranked, baseline))
+
+
+def _share(ends: float, count: int) -> float:
+    """When the next of so many is to be over."""
+    now = time.monotonic()
+    return now + (ends - now) / count
+
+
+def _respond(request: SearchRequest, search: Search, ranked: Sequence[_Trial], baseline: _Trial) -> SearchResponse:
+    best = ranked[0]
+    variant = search.grid.variants[best.planned.variant]
+    return SearchResponse(
+        monitor=VALIDATION_LOSS if search.metric is None else search.metric.thing.name,
+        best=Found(
+            parameters=dict(variant.parameters),
+            loss=best.planned.set_up["loss"],
+            request=document_of(variant.request),
+            score=best.score,
+        ),
+        trials=[
+            TrialAnswer(
+                parameters=dict(search.grid.variants[trial.planned.variant].parameters), epochs=trial.epochs, score=trial.score
+            )
+            for trial in ranked
+        ],
+        holdout=_held_out(request, search, best, baseline),
+    )
+
+
+def _held_out(request: SearchRequest, search: Search, best: _Trial, baseline: _Trial) -> HeldOutAnswer:
+    models = [_judged(search, search.grid, best), _judged(search, search.baseline, baseline)]
+    score, other = (model.score(search.metric) for model in models)
+    drawn = resampled(models, search.metric, RESAMPLES, request.seed)
+    known = math.isfinite(score) and math.isfinite(other)
+    bar = from_drawn(drawn[:, 0] - drawn[:, 1], Asked(0.95, RESAMPLES, request.seed)) if known else None
+    return HeldOutAnswer(
+        rows=len(search.held.inputs),
+        score=score if math.isfinite(score) else None,
+        baseline=other if math.isfinite(other) else None,
+        difference=score - other if known else None,
+        interval=None if bar is None else [*bar[1]],
+    )
+
+
+def _judged(search: Search, grid: Grid, trial: _Trial) -> Judged:
+    run = grid.prepared(trial.planned)
+    assert trial.state is not None
+    return judged(run, finish(run, trial.state).kept, search.held, grid.limits)
+
+
+SEARCH = Call(
+    method="POST",
+    path="/v1/train/search",
+    function=search_runs,
+    summary="Search for settings that train better",
+    tag="training",
+    scope="train",
+    lane="training",
+    answer=SearchResponse,
+    statuses=REFUSALS,
+    wires=FILES,
+    check=check_columns(SearchRequest, COLUMNS),
+    examples=SEARCHES,
+    document=AS_A_RUN,
+)
