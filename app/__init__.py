@@ -47,7 +47,8 @@
         learners.py      how a model learns for one epoch
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept; decisions.py: predictions as decisions between classes
-        trained.py       that model as a value, which predicts by itself; resuming.py: a run that goes on from it
+        trained.py       that model as a value, which predicts by itself
+        resuming.py      a run that goes on from it; resumable.py: whether it can
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     insight/         what losses tell beyond their value, as plain values
         curves.py        a loss of one number along its axis: slope, curvature, kinks, asymptotes
