@@ -39,11 +39,11 @@
         pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
-        objective.py     a loss as what a model is trained on: whether it fits, and its slope
+        agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py)
         models.py        linear, mlp, boosted_trees, ...; network.py, trees.py, activations.py: what they are made of
         boosting.py      trees on the slopes of a loss; slopes.py, leaf_values.py: their leaves; bins.py: how they are grown
         forest.py        decision trees and forests; criteria.py: what splits them; columns.py: categories and constraints
-        optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name
+        optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name; corners.py: minima without a slope
         learners.py      how a model learns for one epoch
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept; decisions.py: predictions as decisions between classes

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "settings": set[str](),
     "version": set[str](),
-    "client": set[str](),
+    "client": {"client"},
     "domains": set[str](),
     "libraries": set[str](),
     "suggestions": set[str](),

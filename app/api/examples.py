@@ -53,13 +53,13 @@ COMPOSED_EXAMPLES: Mapping[str, dict[str, Any]] = {
 """A request for each way to make a loss."""
 
 
-def _description(name: str) -> str:
-    """What a loss is, and what else it is called: docs.js reads the names from here, as readers do."""
+def _described(name: str) -> dict[str, str]:
+    """What else a loss is called. What it is stands in its schema, and docs.js puts it before the names."""
     other = ", ".join(alias.name for alias in NAMED[name].aliases)
-    return f"{NAMED[name].summary} Also called {other}." if other else NAMED[name].summary
+    return {"description": f"Also called {other}."} if other else {}
 
 
 EXAMPLES: Mapping[str, dict[str, Any]] = {
-    name: {"description": _description(name), "value": value}
+    name: {**_described(name), "value": value}
     for name, value in {**{name: example(loss) for name, loss in LOSSES.items()}, **COMPOSED_EXAMPLES}.items()
 }

@@ -61,7 +61,8 @@ class LossEntry(TypedDict):
     summary: str
     formula: Annotated[str, Field(examples=["½r² if |r| ≤ δ, else δ(|r| − ½δ)"])]
     properties: Annotated[list[str], Field(examples=[["convex", "smooth"]])]
-    trainable: Annotated[bool, Field(description="Whether /v1/train takes it.")]
+    trainable: Annotated[bool, Field(description="Whether /v1/train takes it, with targets that suit it.")]
+    why_not: Annotated[str | None, Field(description="Why /v1/train does not take it; null where it does.")]
 
 
 class LossDetail(LossEntry):
@@ -98,7 +99,6 @@ class LossDetail(LossEntry):
     ]
     parameters: Annotated[dict[str, Any], Field(description="JSON Schema of each parameter.")]
     differentiable: Annotated[bool, Field(description="Whether there is a gradient that says anything.")]
-    untrainable_because: Annotated[str | None, Field(description="Why /v1/train does not take it; null where it does.")]
     outputs: Annotated[
         list[str], Field(description="What /v1/evaluate can answer for it.", examples=[["value", "per_sample", "gradient"]])
     ]
@@ -215,7 +215,6 @@ def _detail(loss: Loss | Composed) -> LossDetail:
         targets=_side(made, "targets"),
         parameters=parameter_schemas(LOSS_SPECS[loss.name]),
         differentiable=made.derivatives > 0,
-        untrainable_because=untrainable_because(made),
         outputs=[output.name for output in outputs_of(made)],
         coupling=loss.coupling,
         mean=loss.mean.name,
@@ -230,6 +229,7 @@ def _detail(loss: Loss | Composed) -> LossDetail:
 
 @cache
 def _entry(loss: Loss | Composed) -> LossEntry:
+    why_not = untrainable_because(_made(loss))
     return LossEntry(
         name=loss.name,
         aliases=[alias.name for alias in loss.aliases],
@@ -237,7 +237,8 @@ def _entry(loss: Loss | Composed) -> LossEntry:
         summary=loss.summary,
         formula=loss.formula,
         properties=_properties(loss.properties),
-        trainable=untrainable_because(_made(loss)) is None,
+        trainable=why_not is None,
+        why_not=why_not,
     )
 
 

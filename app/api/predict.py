@@ -187,7 +187,7 @@ def predict(request: PredictRequest) -> PredictResponse:
     found = trained.predict(request.rows)
     answer = PredictResponse(
         n_samples=len(request.rows),
-        predictions=found.predictions if grid is None else None,
+        predictions=_by_head(found, trained) if grid is None else None,
         predictions_encoding=trained.encoding,
         classes=None if trained.classes is None else list(trained.classes),
         probabilities=cast(Any, found.probabilities) if grid is None else None,
@@ -196,6 +196,14 @@ def predict(request: PredictRequest) -> PredictResponse:
     if grid is not None:
         answer["surface"] = _surface(grid, found, trained)
     return answer
+
+
+def _by_head(found: Prediction, trained: Trained, shape: tuple[int, ...] = (-1,)) -> Any:
+    """What is predicted, of rows in this shape; by name where the model predicts several arrays."""
+    if trained.heads is None:
+        return found.predictions.reshape(*shape, *trained.outputs)
+    arrays = trained.heads.apart(found.predictions)
+    return {name: array.reshape(*shape, *array.shape[1:]) for name, array in arrays.items()}
 
 
 def _labels(found: Prediction, trained: Trained) -> list[Any] | None:
@@ -209,7 +217,7 @@ def _surface(grid: Grid, found: Prediction, trained: Trained) -> SurfaceAnswer:
     return SurfaceAnswer(
         x=grid.x.tolist(),
         y=grid.y.tolist(),
-        predictions=found.predictions.reshape(*shape, *trained.outputs),
+        predictions=_by_head(found, trained, shape),
         probabilities=None if found.probabilities is None else found.probabilities.reshape(*shape, -1),
         labels=None if labels is None else [labels[start : start + shape[1]] for start in range(0, len(labels), shape[1])],
     )

@@ -9,14 +9,16 @@ from pydantic import Field, PrivateAttr, ValidationError, WithJsonSchema
 from app.api.evaluate import UNTYPED, Names
 from app.api.specs import Listed, Spec, Specs, expanded, named
 from app.api.words import Part
+from app.domains import Interval
 from app.errors import CallerError, Fault, InvalidArray, Path
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.losses.outputs import word
 from app.serving.problems import from_pydantic
 from app.training import MODELS, Chosen, Trained
-from app.training.activations import OUTPUTS
+from app.training.activations import OUTPUTS, Activation, within
 from app.training.network import Network
+from app.training.side_by_side import Heads
 from app.training.tables import Scale
 from app.training.trained import MODEL, Progress, checked
 from app.wire import faults
@@ -55,6 +57,24 @@ class Range(Part):
     max: ENCODED
 
 
+class Head(Part):
+    """One of several arrays that a model predicts."""
+
+    outputs: Annotated[int | None, Field(description="Numbers per row; null: one, by itself.", ge=1, le=10_000)] = None
+    output_activation: OutputName | None = None
+    low: Annotated[float | None, Field(description="In place of an activation by name: one from here on,")] = None
+    high: Annotated[float | None, Field(description="up to here.")] = None
+
+    def read(self, path: Path) -> Activation:
+        """Its activation."""
+        if self.output_activation is not None:
+            return OUTPUTS[self.output_activation]
+        made = within(Interval(self.low, self.high)) if self.low is not None and self.high is not None else None
+        if made is None or not made.range.span.low < made.range.span.high:
+            raise InvalidArray([Fault(path, "choice", "a head takes an output_activation, or low and a higher high")])
+        return made
+
+
 class RunState(Part):
     """From where a run goes on."""
 
@@ -79,7 +99,11 @@ class TrainedModel(Part):
     classes: Annotated[list[Any] | None, Field(description="Names, or the numbers that targets had."), Listed] = None
     categories: Annotated[dict[str, ENCODED], Field(description="By column, what training rows had in it.", default_factory=dict)]
     scaling: Annotated[Scaling, Field(default_factory=Scaling)]
-    output_activation: OutputName
+    output_activation: Annotated[OutputName | None, Field(description="null where there are heads.")] = None
+    heads: Annotated[
+        dict[str, Head] | None,
+        Field(description="Where it predicts several arrays, each by its name: their numbers stand in this order.", min_length=1),
+    ] = None
     predictions_encoding: str
     leaves: Annotated[Literal["shares", "predictions"] | None, Field(description="Of trees: what leaves hold.")] = None
     range: Range
@@ -107,6 +131,7 @@ class TrainedModel(Part):
         if ends[0].shape != ends[1].shape:
             raise InvalidArray([Fault((*MODEL, "range"), "shape_mismatch", "range must have as many numbers for min as for max")])
         shape = () if self.outputs is None else (self.outputs,)
+        heads, activation = self._outputs()
         known = {column: self._known(column) for column in self.categories}
         categories = {int(column): names for column, names in known.items()}
         return checked(
@@ -120,14 +145,30 @@ class TrainedModel(Part):
                 categories=categories,
                 inputs_scale=_scale(self.scaling.inputs, "inputs"),
                 targets_scale=_scale(self.scaling.targets, "targets"),
-                activation=OUTPUTS[self.output_activation],
+                activation=activation,
                 encoding=self.predictions_encoding,
+                heads=heads,
                 shares=self.leaves == "shares",
                 range=np.stack(ends),
                 parameters=_arrays(self.parameters, "parameters"),
                 progress=None if self.state is None else _progress(self.state),
             )
         )
+
+    def _outputs(self) -> tuple[Heads | None, Activation]:
+        """The arrays that it predicts, where these are several, and what makes its outputs."""
+        if self.heads is None:
+            if self.output_activation is None:
+                raise InvalidArray([Fault((*MODEL, "output_activation"), "missing", "output_activation is missing")])
+            return None, OUTPUTS[self.output_activation]
+        heads = Heads(
+            {name: () if head.outputs is None else (head.outputs,) for name, head in self.heads.items()},
+            {name: head.read((*MODEL, "heads", name)) for name, head in self.heads.items()},
+        )
+        if heads.width != self.outputs:
+            message = f"heads have {heads.width} numbers per row together, and outputs is {self.outputs}"
+            raise InvalidArray([Fault((*MODEL, "heads"), "shape_mismatch", message)])
+        return heads, heads.activation
 
     def _known(self, column: str) -> list[str] | list[float]:
         """The categories of a column, in their order."""
@@ -200,7 +241,8 @@ def document_of(trained: Trained) -> dict[str, Any]:
         "classes": trained.classes,
         "categories": {str(column): known for column, known in trained.categories.items()},
         "scaling": {"inputs": _moved(trained.inputs_scale), "targets": _moved(trained.targets_scale)},
-        "output_activation": trained.activation.name,
+        "output_activation": trained.activation.name if trained.heads is None else None,
+        "heads": trained.heads and _heads(trained.heads),
         "predictions_encoding": trained.encoding,
         "leaves": None if isinstance(trained.model, Network) else "shares" if trained.shares else "predictions",
         "range": {"min": trained.range[0], "max": trained.range[1]},
@@ -214,6 +256,20 @@ def document_of(trained: Trained) -> dict[str, Any]:
             "arrays": _plain(progress.arrays),
         },
     }
+
+
+def _heads(heads: Heads) -> dict[str, Any]:
+    """Each by its name: an activation that has none has its ends."""
+    known: dict[str, Any] = {}
+    for (name, shape), activation in zip(heads.shapes.items(), heads.each.values(), strict=True):
+        named, ends = activation.name in OUTPUTS, activation.range.span
+        known[name] = {
+            "outputs": shape[0] if shape else None,
+            "output_activation": activation.name if named else None,
+            "low": None if named else ends.low,
+            "high": None if named else ends.high,
+        }
+    return known
 
 
 def _moved(scale: Scale | None) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
     Field,
+    ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
@@ -68,11 +69,14 @@ from app.training import (
     fit,
     prepare,
 )
+from app.training.agreement import agree_on
 from app.training.decisions import decisions_of
 from app.training.learners import State
+from app.training.models import task_of
 from app.training.network import Network
-from app.training.objective import agree_on, fitting, predicted
+from app.training.objective import fitting, predicted
 from app.training.resuming import notes_on
+from app.training.side_by_side import SideBySide, together
 from app.training.surface import surface
 from app.training.trained import MODEL, Trained
 from app.training.trees import Trees
@@ -117,7 +121,8 @@ class InlineData(Part):
     targets: Annotated[
         Targets,
         Field(
-            description="(n,) or (n, m): numbers, labels in any encoding the loss accepts, or names. `labels` is the same.",
+            description="(n,) or (n, m): numbers, labels in any encoding the loss accepts, or names; an object of such arrays by "
+            "head for multi_task, and by name for losses of several targets. `labels` is the same.",
             validation_alias=TARGETS,
         ),
     ]
@@ -156,6 +161,14 @@ def _data(value: object) -> object:
 A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 
+def _with_rate(value: object) -> object:
+    """An optimizer whose `lr` is its learning_rate."""
+    given = cast(dict[str, object], value) if isinstance(value, dict) else dict[str, object]()
+    if "lr" not in given or "learning_rate" in given:
+        return cast(object, value)
+    return {"learning_rate" if key == "lr" else key: item for key, item in given.items()}
+
+
 if TYPE_CHECKING:
     DataSpec: TypeAlias = Spec | InlineData
     EitherOptimizer: TypeAlias = Spec
@@ -167,7 +180,7 @@ else:
         named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
     ]
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
-    OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
+    OptimizerSpec = Annotated[expanded(EitherOptimizer, OPTIMIZERS, "adam"), BeforeValidator(_with_rate)]
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
     MetricSpecs = list_of(named("Metric", "metric", Specs(SCORES, METRIC_SPECS, LOSS_SPECS)), SCORES, "metrics")
 
@@ -350,7 +363,32 @@ class TrainRequest(Part):
     _runs: Sequence[Run] = PrivateAttr(default=())
     _features: tuple[str, ...] | None = PrivateAttr(default=None)
     _seconds: float = PrivateAttr(default=0.0)
+    _task: str | None = PrivateAttr(default=None)
     _trained: Trained | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_others_write_it(cls, document: Any) -> Any:
+        """Keras's validation_split is a fraction to validate with; trees are counted by epochs."""
+        given = cast(dict[str, Any], document) if isinstance(document, dict) else {}
+        model = given.get("model")
+        if isinstance(model, dict) and "n_estimators" in model:
+            message = "epochs, a field of the request, counts the trees: leave n_estimators out"
+            raise InvalidInput([Fault(("model", "n_estimators"), "unknown_parameter", message)])
+        share = given.get("validation_split")
+        if type(share) not in (int, float) or "validation" in given:
+            return cast(object, document)
+        return {"validation" if key == "validation_split" else key: value for key, value in given.items()}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_task(cls, document: Any, made: ModelWrapValidatorHandler[Self]) -> Self:
+        """The request, which remembers what the model's name says of the task."""
+        request = made(document)
+        model = cast(dict[str, Any], document).get("model") if isinstance(document, dict) else None
+        word = cast(dict[str, Any], model).get("name") if isinstance(model, dict) else model
+        request._task = task_of(word) if isinstance(word, str) else None
+        return request
 
     @model_validator(mode="after")
     def _prepare(self, info: ValidationInfo) -> Self:
@@ -413,6 +451,11 @@ class TrainRequest(Part):
         losses = {run.plan.loss.thing.name for run in self._runs}
         steps = min(sum(map(_steps, self._runs)), self._seconds * STEPS_A_SECOND)
         return Usage(losses.pop() if len(losses) == 1 else "", cost=steps, timed=True)
+
+    @property
+    def task(self) -> str | None:
+        """What the model's name says of it, as LogisticRegression does: classes or numbers."""
+        return self._task
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -486,12 +529,15 @@ def data_of(request: TrainRequest) -> Rows:
 
 
 def _inline(given: InlineData, model: Spec, known: Words | None) -> Table:
-    raw, (inputs, words), weights = _all(
+    (raw, named), (inputs, words), weights = _all(
         partial(_targets, given.targets, ("data", "targets")),
-        partial(read_inputs, given.inputs, ("data", "inputs"), model, known),
+        partial(_in_columns, given.features, partial(read_inputs, given.inputs, ("data", "inputs"), model, known)),
         partial(_weights, given.sample_weight, ("data", "sample_weight")),
     )
     targets, classes = cast(Raw, raw), given.classes
+    if named is not None and classes is not None:
+        message = "data.classes are of one array of targets; in an object of arrays send indices"
+        raise InvalidInput([Fault(("data", "classes"), "unexpected", message)])
     if classes is not None and len(set(classes)) < len(classes):
         raise InvalidInput([Fault(("data", "classes"), "duplicate", "data.classes must be different names")])
     if not isinstance(targets, np.ndarray):
@@ -506,7 +552,27 @@ def _inline(given: InlineData, model: Spec, known: Words | None) -> Table:
     if groups is not None and len(groups) != len(inputs):
         message = f"data.groups must have one entry per row of inputs: {len(inputs)}, not {len(groups)}"
         raise InvalidInput([Fault(("data", "groups"), "shape_mismatch", message)])
-    return Table(inputs, targets, classes, None, features, weights, groups, words)
+    return Table(inputs, targets, classes, None, features, weights, groups, named, words)
+
+
+def _in_columns(features: Sequence[str] | None, read: Callable[[], tuple[Numbers, Words]]) -> tuple[Numbers, Words]:
+    """What is read of inputs; what is wrong with a number of theirs is told with the name of its column."""
+    try:
+        return read()
+    except InvalidArray as error:
+        if features is None:
+            raise
+        told = [
+            replace(fault, message=f"column {features[fault.path[-1]]!r}: {fault.message}")
+            if len(fault.path) == CELL and isinstance(fault.path[-1], int) and fault.path[-1] < len(features)
+            else fault
+            for fault in error.faults
+        ]
+        raise InvalidArray(told) from None
+
+
+CELL = 4
+"""Parts of the path of a number of data.inputs."""
 
 
 def _all(*reads: Callable[[], Any]) -> list[Any]:
@@ -587,14 +653,36 @@ def _weights(given: object, path: Path) -> NDArray[np.float64] | None:
     return None if given is None else faults.numbers(given, path)
 
 
-def _targets(given: object, path: Path) -> Raw:
+def _targets(given: object, path: Path) -> tuple[Raw, SideBySide | None]:
     try:
         targets = faults.tensors(given, path)
     except InvalidArray as error:
         raise _of_missing(error) from None
     if isinstance(targets, Mapping):
-        raise InvalidInput([Fault(path, "not_an_array", "targets must be an array, not an object")])
-    return np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets
+        return _together(cast(Mapping[str, Raw], targets), path)
+    return (np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets), None
+
+
+def _together(targets: Mapping[str, Raw], path: Path) -> tuple[Numbers, SideBySide]:
+    """Targets that are several arrays, as those of several heads are, side by side."""
+    if not targets:
+        raise InvalidInput([Fault(path, "empty", f"{faults.name(path)} is an object without an array")])
+    arrays: dict[str, Numbers] = {}
+    for name, array in targets.items():
+        where = (*path, name)
+        if not isinstance(array, np.ndarray):
+            message = f"{faults.name(where)} must be numbers; send the index of each class, from 0, in place of its name"
+            raise InvalidArray([Fault(where, "not_a_number", message)])
+        if array.ndim not in (1, 2) or not array.size:
+            raise InvalidArray([Fault(where, "shape", f"{faults.name(where)} must have shape (n,) or (n, k); got {array.shape}")])
+        arrays[name] = array
+    first, lengths = next(iter(arrays)), {name: len(array) for name, array in arrays.items()}
+    for name, length in lengths.items():
+        if length != lengths[first]:
+            where = (*path, name)
+            message = f"{faults.name(where)} has {length} rows, and {faults.name((*path, first))} {lengths[first]}"
+            raise InvalidArray([Fault(where, "shape_mismatch", message)])
+    return together(arrays)
 
 
 def _of_missing(error: CallerError) -> CallerError:
@@ -693,7 +781,14 @@ def _loss(request: TrainRequest, rows: Rows) -> Chosen:
     if request.loss is not None:
         return _chosen(_beside(request.loss, rows.table))
     if rows.task is None:
+        if rows.table.named is not None:
+            message = f"say with which loss to train on {', '.join(rows.table.named.shapes)}, as multi_task"
+            raise InvalidInput([Fault(("loss",), "missing", message)])
         fit = fitting(rows.table.targets, rows.table.classes)
+        suits = {"classes": ("binary", "multiclass"), "numbers": ("regression",)}.get(request.task or "", ())
+        named = next((USUAL_LOSS[task] for task in suits if USUAL_LOSS[task].thing.name in fit), None)
+        if named is not None:
+            return named
         usual = " or ".join(chosen.thing.name for chosen in USUAL_LOSS.values() if chosen.thing.name in fit)
         hint = f", as {usual}" if usual else ""
         message = f"say with which loss to train{hint}: it cannot be told from data of your own"
@@ -708,7 +803,7 @@ def _beside(loss: BoundSpec, table: Table) -> BoundSpec:
     meanings = [loss.beside(predictions, table.targets) for predictions in predicted(table.targets, table.classes)]
     for meaning in meanings:
         with suppress(CallerError):
-            agree_on(meaning.bound, table.targets, table.classes)
+            agree_on(meaning.bound, table.targets, table.classes, named=table.named)
             return meaning
     return meanings[0]
 
@@ -728,7 +823,7 @@ def _metrics(request: TrainRequest, table: Table, loss: Chosen) -> Sequence[Spec
     if not any(isinstance(metric, BoundSpec) and metric.varies for metric in request.metrics):
         return request.metrics
     try:
-        objective, _ = agree_on(loss.bound, table.targets, table.classes)
+        objective, _ = agree_on(loss.bound, table.targets, table.classes, named=table.named)
     except CallerError:  # which is told where the run is made ready
         return request.metrics
     predictions = np.broadcast_to(0.0, (len(table.targets), *objective.outputs))
@@ -750,10 +845,9 @@ def _held(request: TrainRequest, words: Words) -> Holdout:
     if validation.inputs is None:
         return Holdout(validation.fraction, validation.last, None, validation.seed, validation.split)
     inputs, _ = read_inputs(validation.inputs, ("validation", "inputs"), request.model, words)
-    targets = _targets(validation.targets, ("validation", "targets"))
-    return Holdout(
-        None, None, Table(inputs, targets, sample_weight=_weights(validation.sample_weight, ("validation", "sample_weight")))
-    )
+    targets, named = _targets(validation.targets, ("validation", "targets"))
+    weights = _weights(validation.sample_weight, ("validation", "sample_weight"))
+    return Holdout(None, None, Table(inputs, targets, sample_weight=weights, named=named))
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------

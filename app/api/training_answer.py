@@ -174,7 +174,13 @@ class TrainResponse(SetUp):
         Annotated[dict[str, Any], Field(description="Arrays by name: weights_1 (inputs, outputs), biases_1, ...")]
     ]
     predictions: NotRequired[
-        Annotated[Any, Field(description="For the validation rows, or the training rows without any; in the targets' own units.")]
+        Annotated[
+            Any,
+            Field(
+                description="For the validation rows, or the training rows without any; in the targets' own units. An object, by "
+                "name, where the loss takes several arrays."
+            ),
+        ]
     ]
     per_sample: NotRequired[Annotated[list[NumberOrNull], Field(description="The loss of each of these rows: (n,).")]]
     rows: NotRequired[

@@ -238,7 +238,7 @@ async function refresh() {
       const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
       if (signal.aborted) return;
       lossFamily = entry.family;
-      untrainable = entry.trainable ? [] : [String(chosenLoss().name), entry.untrainable_because];
+      untrainable = entry.trainable ? [] : [String(chosenLoss().name), entry.why_not];
       const preset = PRESETS[at("preset")];
       for (const pill of byId("presets").children) pill.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (pill).dataset.preset === at("preset")));
       const note = byId("shows");

@@ -6,7 +6,7 @@ single numbers take arrays of any shape, those of a row (n, width).
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,8 +19,8 @@ class Activation:
     """An activation of a layer, by the name that the field gives it."""
 
     name: str
-    forward: Callable[[Array, Array], object]
-    backward: Callable[[Array, Array, Array], object]
+    forward: Callable[[Array, Array], object] = field(compare=False)
+    backward: Callable[[Array, Array, Array], object] = field(compare=False)
     range: Domain
     """Where the activations lie, at any sums."""
 
@@ -105,6 +105,15 @@ def _softplus_back(slope: Array, z: Array, a: Array) -> None:
     slope *= -np.expm1(-a)  # σ(z) = 1 − e^−softplus(z)
 
 
+def _exp(z: Array, out: Array) -> None:
+    np.exp(z, out=out)  # may overflow, which ends a run as diverged
+    np.maximum(out, TINY, out=out)
+
+
+def _exp_back(slope: Array, z: Array, a: Array) -> None:
+    slope *= a
+
+
 GELU_SCALE = math.sqrt(2.0 / math.pi)
 GELU_CUBE = 0.044715
 LEAST_GELU = -0.17004076
@@ -170,10 +179,43 @@ def _log_softmax_back(slope: Array, z: Array, a: Array) -> None:
     slope -= np.exp(a) * slope.sum(axis=1, keepdims=True)
 
 
+BROAD = 100.0
+"""An interval from 0 on whose upper end lies beyond is one that outputs rise through without bound, until they come to it."""
+
+
+def within(domain: Interval) -> Activation | None:
+    """An activation whose numbers lie between two finite ends; None where there are no such.
+
+    It is the usual one for numbers without these ends, cut off at them with a slope of 0; between near ends a sigmoid.
+    """
+    low, high = domain.low, domain.high
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    if high - low <= BROAD:
+        usual, scale, start = SIGMOID, high - low, low
+    elif low >= 0.0:
+        usual, scale, start = SOFTPLUS, 1.0, low
+    else:
+        usual, scale, start = IDENTITY, 1.0, 0.0
+
+    def forward(z: Array, out: Array) -> None:
+        usual.forward(z, out)
+        out *= scale
+        out += start
+        np.clip(out, low, high, out=out)
+
+    def backward(slope: Array, z: Array, a: Array) -> None:
+        usual.backward(slope, z, (a - start) / scale)
+        slope *= scale * ((a >= low) & (a <= high) if usual is not IDENTITY else (z >= low) & (z <= high))
+
+    return Activation(f"{usual.name} in [{low:g}, {high:g}]", forward, backward, domain)
+
+
 IDENTITY = Activation("identity", _identity, _identity_back, Interval())
 SIGMOID = Activation("sigmoid", _sigmoid, _sigmoid_back, Interval(0.0, 1.0, open_low=True, open_high=True))
 TANH = Activation("tanh", _tanh, _tanh_back, Interval(-1.0, 1.0, open_low=True, open_high=True))
 SOFTPLUS = Activation("softplus", _softplus, _softplus_back, Interval(0.0, open_low=True))
+EXP = Activation("exp", _exp, _exp_back, Interval(0.0, open_low=True))
 SOFTMAX = Activation("softmax", _softmax, _softmax_back, Simplex())
 LOG_SOFTMAX = Activation("log_softmax", _log_softmax, _log_softmax_back, Simplex(logarithms=True))
 
@@ -191,5 +233,19 @@ HIDDEN = {
 }
 """What a hidden layer may use."""
 
-OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH)}
-"""What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes."""
+OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH, EXP)}
+"""What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes.
+
+`exp` is the log link of generalized linear models."""
+
+
+def output_of(domain: Domain, *, of_rows: bool) -> Activation | None:
+    """The first output whose numbers the domain takes; for an interval with ends of its own, one that is made for these."""
+    if isinstance(domain, Interval) and math.isfinite(domain.high) and (domain.low, domain.high) not in ENDS:
+        return within(domain)
+    fitting = (output for output in OUTPUTS.values() if of_rows or not output.range.of_rows)
+    return next((output for output in fitting if domain.includes(output.range)), None)
+
+
+ENDS = {(0.0, 1.0), (-1.0, 1.0)}
+"""Those of sigmoid and tanh."""

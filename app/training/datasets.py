@@ -142,6 +142,28 @@ def linnerud(*, seed: Order = 0) -> Data:
     return _bundled(_sklearn().load_linnerud(), seed)
 
 
+@dataset(
+    task="regression",
+    aliases=("contaminated", "heavy_tailed"),
+    reference="Huber (1964), doi:10.1214/aoms/1177703732",
+)
+def outliers(
+    *,
+    n_samples: Samples = 1000,
+    share: Annotated[float, Ge(0), Le(0.5), Doc("Of the rows, how many are outliers.")] = 0.05,
+    size: Annotated[float, Ge(0), Le(1e6), Doc("How far off these are, in deviations of the noise; always above.")] = 30.0,
+    noise: Noise = 0.5,
+    seed: Seed = 1,
+) -> Data:
+    """The line 2x + 1 through noise, and a few targets far above it, which a squared error follows and a robust loss does not."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(-3.0, 3.0, (n_samples, 1))
+    targets = 2.0 * places[:, 0] + 1.0 + rng.normal(0.0, noise, n_samples)
+    far = rng.permutation(n_samples)[: round(share * n_samples)]
+    targets[far] += size * noise * rng.uniform(0.5, 1.5, len(far))
+    return _data(places, targets)
+
+
 # --- two classes ------------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +193,57 @@ def moons(*, n_samples: Samples = 1000, noise: Noise = 0.1, seed: Seed = 1) -> D
     """Two half-moons, one reaching into the other: two classes that a bent line can part."""
     made = _sklearn().make_moons(n_samples=n_samples, noise=noise, random_state=seed)
     return _data(*made, classes=("upper", "lower"))
+
+
+@dataset(
+    task="binary",
+    aliases=("exclusive_or", "checkerboard"),
+    reference="Minsky and Papert (1969), Perceptrons, MIT Press",
+)
+def xor(*, n_samples: Samples = 1000, noise: Noise = 0.1, seed: Seed = 1) -> Data:
+    """Points of a square, of one class where both coordinates have the same sign: no line parts them, nor does one column."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(-1.0, 1.0, (n_samples, 2))
+    targets = np.asarray((places[:, 0] > 0.0) != (places[:, 1] > 0.0), np.float64)
+    return _data(places + rng.normal(0.0, noise, places.shape), targets, classes=("same", "different"))
+
+
+@dataset(
+    task="binary",
+    aliases=("two_spirals", "spiral"),
+    reference="Lang and Witbrock (1988), Learning to tell two spirals apart, Connectionist Models Summer School",
+)
+def spirals(
+    *,
+    n_samples: Samples = 1000,
+    noise: Noise = 0.02,
+    turns: Annotated[float, Gt(0), Le(10), Doc("Times that each spiral winds around the centre.")] = 1.5,
+    seed: Seed = 1,
+) -> Data:
+    """Two spirals, each wound around the other, out to a radius of 1: more turns need a model that bends more often."""
+    rng = np.random.default_rng(seed)
+    targets = np.arange(n_samples) % 2
+    radius = np.sqrt(rng.uniform(0.01, 1.0, n_samples))
+    angle = 2.0 * np.pi * turns * radius + np.pi * targets
+    places = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return _data(places + rng.normal(0.0, noise, places.shape), np.asarray(targets, np.float64), classes=("first", "second"))
+
+
+@dataset(task="binary", aliases=("rare", "rare_class", "skewed"))
+def imbalanced(
+    *,
+    n_samples: Annotated[int, Ge(10), Le(100_000), Doc("Number of rows.")] = 1000,
+    share: Annotated[float, Gt(0), Le(0.5), Doc("Of the rows, how many are of the rare class; at least one is.")] = 0.05,
+    distance: Annotated[float, Ge(0), Le(1e6), Doc("Between the centres of the classes, in their deviations.")] = 2.0,
+    seed: Seed = 1,
+) -> Data:
+    """A rare class in a frequent one, both round clouds: who never names the rare one is right nearly always."""
+    rng = np.random.default_rng(seed)
+    targets = np.zeros(n_samples)
+    targets[: max(1, round(share * n_samples))] = 1.0
+    rng.shuffle(targets)
+    places = rng.normal(0.0, 1.0, (n_samples, 2)) + distance / math.sqrt(2.0) * targets[:, None]
+    return _data(places, targets, classes=("frequent", "rare"))
 
 
 @dataset(

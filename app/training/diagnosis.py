@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from app.losses import LOSSES
 from app.losses.inputs import Numbers
-from app.losses.loss import ZERO_AT_TARGET
+from app.losses.loss import SMOOTH, ZERO_AT_TARGET
 from app.losses.numerics.stable import Array
+from app.training.corners import MOST_WEIGHTS
 from app.training.fit import stopped
 from app.training.learners import State, learner
+from app.training.network import Network
 from app.training.objective import fitting, takes_labels
 from app.training.run import Run
 from app.training.symptoms import (
@@ -113,7 +115,7 @@ def diagnose(run: Run, state: State) -> list[Finding]:
         _lopsided,
         _unreachable,
     )
-    courses = (_diverged, _grew, _overfitted, _held_back, _stuck, _wrong_rate, _idle, _underfitted, _improving)
+    courses = (_diverged, _grew, _overfitted, _held_back, _stuck, _wrong_rate, _idle, _underfitted, _improving, _cornered)
     if isinstance(run.model, Forest):
         courses = (_never_finite, _overfitted)  # no tree depends on those before it: there is no course
     with np.errstate(all="ignore"):
@@ -582,6 +584,21 @@ def _improving(seen: Measurements) -> Finding | None:
     }.get(stopped(seen.whole, seen.state) or "", f"a run that is not ended before its {plan.epochs} epochs")
     advice = f"{longer}; or {_rate_instead(seen, faster.rate)}." if faster else f"{longer}."
     return Finding("still_improving", f"The loss was still falling after {done} epoch{'s' * (done != 1)}.", evidence, advice)
+
+
+def _cornered(seen: Measurements) -> Finding | None:
+    """A search for a slope of 0 that has stopped among corners, where there is none: nothing says that this is the minimum."""
+    chosen, model = seen.whole.plan.optimizer, seen.whole.model
+    if chosen is None or not chosen.thing.full_batch or SMOOTH in seen.whole.objective.loss.properties:
+        return None
+    if not isinstance(model, Network) or (model.size <= MOST_WEIGHTS and chosen.all["corner_iter"]):
+        return None
+    last = float(seen.training[-1])
+    evidence = _evidence(last_training_loss=last, last_gradient_norm=seen.past[-1].gradient_norm, weights=model.size)
+    ways = ["optimizer adam with schedule cosine"] + (["corner_iter 1000"] if model.size <= MOST_WEIGHTS else [])
+    name = seen.whole.objective.loss.name
+    summary = f"{chosen.thing.name} has stopped at {last:.3g}, at a corner of {name}: the minimum may be lower."
+    return Finding("plateau", summary, evidence, f"{'; or '.join(ways)}.")
 
 
 def _converged(seen: Measurements) -> Finding:

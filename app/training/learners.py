@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from app.losses.inputs import Numbers
+from app.losses.loss import SMOOTH
 from app.losses.numerics.stable import Array
 from app.training.boosting import Boosting
 from app.training.forest import Planting
@@ -74,6 +75,7 @@ class Weighted:
         self.weights = np.zeros(network.size)
         self.gradient = np.zeros(network.size)
         self.penalized = network.penalized()
+        self.l1: Array | None = run.plan.l1 * self.penalized if run.plan.l1 else None
         self._passes: dict[int, Pass] = {}
 
     @cached_property
@@ -117,17 +119,15 @@ class Weighted:
             self._passes[rows] = Pass(self.network, self.weights, self.gradient, rows)
         return self._passes[rows]
 
-    def penalty(self) -> float:
-        plan, kept = self.run.plan, self.weights * self.penalized
-        return plan.l1 * float(np.abs(kept).sum()) + plan.l2 * float(kept @ kept)
+    def add_l2(self) -> None:
+        """The slope of l2·Σw² onto the gradient."""
+        if self.run.plan.l2:
+            self.gradient += 2.0 * self.run.plan.l2 * self.weights * self.penalized
 
-    def add_penalty(self) -> None:
-        """The slope of l1·Σ|w| + l2·Σw² onto the gradient; 0 at the corner of |w|."""
-        plan = self.run.plan
-        if plan.l1:
-            self.gradient += plan.l1 * np.sign(self.weights) * self.penalized
-        if plan.l2:
-            self.gradient += 2.0 * plan.l2 * self.weights * self.penalized
+
+def add_l1(l1: Array, weights: Array, gradient: Array) -> None:
+    """The slope of Σ l1·|w| onto the gradient; of a weight of 0, as much as it takes to hold it there, at most."""
+    gradient += np.where(weights != 0.0, l1 * np.sign(weights), -np.clip(gradient, -l1, l1))
 
 
 class Descent(Weighted):
@@ -139,8 +139,10 @@ class Descent(Weighted):
         self.optimizer, self.parameters = run.plan.optimizer.thing, run.plan.optimizer.all
 
     def start(self, rng: np.random.Generator) -> State:
-        slots = np.zeros((len(self.optimizer.slots), self.network.size))
-        return {"weights": self.network.initial(rng), "slots": slots, "step": np.zeros((), np.int64)}
+        weights, slots = self.network.initial(rng), np.zeros((len(self.optimizer.slots), self.network.size))
+        if self.optimizer.average:
+            slots[self.optimizer.slots.index(self.optimizer.average)] = weights
+        return {"weights": weights, "slots": slots, "step": np.zeros((), np.int64)}
 
     def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
         self.adopt(state)
@@ -153,15 +155,26 @@ class Descent(Weighted):
         def epoch(rate: float) -> float:
             self._shuffle((shuffled, *lying), rng)
             step, norms = int(state["step"]), 0.0
-            parameters = {**self.parameters, "learning_rate": rate}
+            parameters = {**self.parameters, "learning_rate": rate} if self.optimizer.has_rate else self.parameters
+            self._exchange(slots)
             for inputs, labels, passing in batches:
                 step += 1
                 norms += self._gradient(inputs, labels, passing)
+                sides = None if self.l1 is None else np.where(self.weights != 0.0, self.weights, -self.gradient)
                 self.optimizer.function(self.weights, self.gradient, slots, scratch, step, **parameters)
+                if sides is not None:
+                    self._stop_at_zero(sides)
+            self._exchange(slots)
             state["step"] = np.array(step)
             return norms / len(batches)
 
         return epoch
+
+    def _exchange(self, slots: Array) -> None:
+        """The weights are the model between epochs, and within one the place where the gradient is taken, where these differ."""
+        if self.optimizer.average:
+            average = slots[self.optimizer.slots.index(self.optimizer.average)]
+            average[:], self.weights[:] = self.weights.copy(), average.copy()
 
     def _batches(self, inputs: Array, labels: Labels, rng: np.random.Generator) -> list[tuple[Array, Labels, Pass]]:
         """Views of the rows as they lie after each shuffle, with the buffers of their size."""
@@ -184,14 +197,23 @@ class Descent(Weighted):
         self.run.objective.slope(passing.forward(inputs), labels, passing.slope)
         passing.backward()
         plan, gradient = self.run.plan, self.gradient
-        if plan.l1 or plan.l2:
-            self.add_penalty()
+        self.add_l2()
+        if self.l1 is not None:
+            add_l1(self.l1, self.weights, gradient)
         norm = math.sqrt(gradient.dot(gradient))
         if plan.clip_norm is not None and norm > plan.clip_norm:
             gradient *= plan.clip_norm / norm
         if plan.clip_value is not None:
             np.clip(gradient, -plan.clip_value, plan.clip_value, out=gradient)
         return norm
+
+    def _stop_at_zero(self, sides: Array) -> None:
+        """A step ends at 0 where it would leave its side of it, as a proximal step does; a weight that is held at 0 stays there.
+
+        So zeros are exact with every optimizer, whose proximal step would be one in the metric of its own lengths. L-BFGS has the
+        same (Andrew and Gao 2007, doi:10.1145/1273496.1273501).
+        """
+        self.weights[(np.sign(self.weights) != np.sign(sides)) & (self.penalized > 0.0)] = 0.0
 
 
 class QuasiNewton(Weighted):
@@ -211,13 +233,16 @@ class QuasiNewton(Weighted):
             labels = self.run.training.labels
             losses = self.run.objective.slope(passing.forward(self.training), labels, passing.slope)
             passing.backward()
-            self.add_penalty()
-            return self.run.objective.mean(losses, labels) + self.penalty(), self.gradient.copy()
+            self.add_l2()
+            kept = self.weights * self.penalized
+            return self.run.objective.mean(losses, labels) + self.run.plan.l2 * float(kept @ kept), self.gradient.copy()
 
         def epoch(rate: float) -> float:
             found = self.weights.copy()
-            chosen.thing(found, objective, **chosen.all)
+            chosen.thing(found, objective, self.l1, SMOOTH in self.run.objective.loss.properties, **chosen.all)
             _, gradient = objective(found)
+            if self.l1 is not None:
+                add_l1(self.l1, found, gradient)
             return math.sqrt(gradient.dot(gradient))
 
         return epoch

@@ -52,6 +52,14 @@ def model(
     )
 
 
+def task_of(name: str) -> Literal["classes", "numbers"] | None:
+    """What a model's name, in scikit-learn's words, says of its targets; None where it says nothing."""
+    word = name.casefold()
+    if any(part in word for part in ("classifi", "logistic", "softmax")):
+        return "classes"
+    return "numbers" if "regress" in word else None
+
+
 @model(
     aliases=("linear_regression", "logistic_regression", "softmax_regression", "LinearRegression", "LogisticRegression"),
     equals=(

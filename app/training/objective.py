@@ -5,9 +5,9 @@ lie within the domain of its predictions, and the check of /v1/evaluate takes th
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce, wraps
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Loss, check
-from app.losses.form import Bound, Part, Sum
+from app.losses.form import Sum
 from app.losses.inputs import Encoding, Numbers, Raw
 from app.losses.labels import balanced, by_name
-from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Property, Returned, Second
-from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, shares_of
+from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Second
+from app.losses.numerics.means import divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.losses.parameters import unsettled
-from app.training.activations import IDENTITY, OUTPUTS, Activation
+from app.training.activations import IDENTITY, OUTPUTS, Activation, output_of
+from app.training.side_by_side import Heads, SideBySide
 
 TWICE = 2
 """Derivatives of a loss that has a second one."""
@@ -83,6 +84,12 @@ class Objective:
     """Parameters with one number for each column."""
     sum: Kernel | None = None
     """What is computed in place of the loss that reads the targets, where that is the first of a sum."""
+    heads: Heads | None = None
+    """Where the outputs are several arrays, by name: which columns are whose."""
+    named: SideBySide | None = None
+    """The same of targets that are."""
+    reads: Callable[[Raw, Sequence[str] | None], Labels] | None = None
+    """Reads further targets, where they are not those of one array of predictions."""
 
     @property
     def width(self) -> int:
@@ -172,8 +179,14 @@ class Objective:
         divisor = divisor_of(losses.size, weights, _flat(labels.counts)) or 1.0
         return weights if sample is None else sample if weights is None else weights * sample, divisor
 
+    def by_head(self, predictions: Array) -> Array | dict[str, Array]:
+        """Predictions (n, *outputs), by name where they are several arrays."""
+        return predictions if self.heads is None else self.heads.apart(predictions)
+
     def labels(self, targets: Raw, classes: Sequence[str] | None) -> Labels:
         """Further targets for the same loss, such as those of validation rows."""
+        if self.reads is not None:
+            return self.reads(targets, classes)
         return _labels(_taken(self.loss, self.parameters, targets, classes, self.outputs, self.activation))
 
 
@@ -207,7 +220,7 @@ def agree(
     `output` is the activation of the last layer; None takes the first of OUTPUTS whose range the loss takes. `trained` are the
     rows whose labels balance the weights of classes where that is asked for; None takes all.
     """
-    _refuse_untrainable(loss)
+    refuse_untrainable(loss)
     parameters = _with_weights_by_name({**loss.defaults, **parameters}, loss, classes)
     if loss.pooled(parameters):
         message = f"a model cannot be trained on {loss.name} of a whole batch; leave its samples apart"
@@ -233,124 +246,6 @@ def _with_weights_by_name(parameters: dict[str, Any], loss: Loss, classes: Seque
     if classes is None:
         return parameters
     return {**parameters, **{name: by_name(weights, classes, len(classes), name) for name, weights in named.items()}}
-
-
-def agree_on(
-    bound: Bound | Sum,
-    targets: Raw,
-    classes: Sequence[str] | None,
-    output: Activation | None = None,
-    trained: NDArray[np.intp] | None = None,
-) -> tuple[Objective, Labels]:
-    """The same for a loss that is bound to its parameters, or a sum of such on one output."""
-    if isinstance(bound, Bound):
-        try:
-            return agree(bound.loss, bound.parameters, targets, classes, output, trained)
-        except InvalidInput as error:
-            raise (error.moved({("parameters",): ("parameters", *bound.within)}) if bound.within else error) from None
-    if bound.by_head:
-        message = f"a model cannot be trained on {bound.name}: {ONE_OUTPUT}"
-        raise InvalidParameter([Fault(("parameters",), "not_trainable", message)])
-    parts = _agreed_parts(bound, targets, classes, output, trained)
-    for part, (objective, labels) in zip(bound.parts, parts, strict=True):
-        _refuse_apart(part, objective, labels, parts[0][1])
-    first, labels = parts[0]
-    weighed = [(part.weight, objective) for part, (objective, _) in zip(bound.parts, parts, strict=True) if part.weight != 0.0]
-
-    def function(predictions: Array, targets: Numbers) -> Returned:
-        values, slopes = np.zeros(len(targets)), np.zeros(predictions.shape)
-        for weight, objective in weighed:
-            losses, slope = objective.losses(predictions, Labels(targets))
-            values += weight * losses
-            slopes += weight * slope
-        if bound.derivatives < TWICE:
-            return values, slopes
-
-        def second() -> Array:
-            curvatures = [weight * objective.curvature(predictions, Labels(targets)) for weight, objective in weighed]
-            return sum(curvatures, np.zeros(predictions.shape))
-
-        return values, slopes, second
-
-    @wraps(first.loss.function)
-    def named(*arrays: Array, **parameters: object) -> Returned:
-        return function(*arrays)
-
-    named.__name__ = bound.name
-    shared = [objective.loss.properties for _, objective in weighed]
-    loss = replace(
-        first.loss, function=named, properties=reduce(lambda all_of, one: all_of & one, shared, ~Property(0)), names=(), equals=()
-    )
-    warnings = tuple(dict.fromkeys(warning for objective, _ in parts for warning in objective.warnings))
-    return replace(first, loss=loss, sum=function, depth=0, columns={}, warnings=warnings), labels
-
-
-def _agreed_parts(
-    bound: Sum,
-    targets: Raw,
-    classes: Sequence[str] | None,
-    output: Activation | None,
-    trained: NDArray[np.intp] | None,
-) -> list[tuple[Objective, Labels]]:
-    """Every part on the same output: the first that suits one of them, and that the others take as well."""
-    refusal: InvalidInput | None = None
-    for leader in bound.parts:
-        try:
-            objective, _ = _of_part(bound, leader, targets, classes, output, trained)
-            agreed = [_agreed_part(bound, part, targets, classes, objective, trained) for part in bound.parts]
-        except InvalidInput as error:
-            refusal = refusal or error
-            continue
-        return agreed
-    assert refusal is not None
-    raise refusal
-
-
-def _of_part(
-    bound: Sum,
-    part: Part,
-    targets: Raw,
-    classes: Sequence[str] | None,
-    output: Activation | None,
-    trained: NDArray[np.intp] | None,
-) -> tuple[Objective, Labels]:
-    """A part by itself; what does not fit is told where the sum has it, and of targets with the loss that does not take them."""
-    try:
-        return agree_on(part.loss, targets, classes, output, trained)
-    except InvalidInput as error:
-        moved = error.moved({("parameters",): ("parameters", "terms", part.key, "loss")})
-        faults = [
-            fault if fault.path[:1] == ("parameters",) else replace(fault, message=bound.of(part, fault.message))
-            for fault in moved.faults
-        ]
-        raise type(moved)(faults, detail=moved.detail) from None
-
-
-def _agreed_part(
-    bound: Sum, part: Part, targets: Raw, classes: Sequence[str] | None, leader: Objective, trained: NDArray[np.intp] | None
-) -> tuple[Objective, Labels]:
-    objective, labels = _of_part(bound, part, targets, classes, leader.activation, trained)
-    if objective.outputs != leader.outputs:
-        message = f"{objective.loss.name} wants an output of shape {objective.outputs}, and {leader.loss.name} {leader.outputs}"
-        raise InvalidParameter([Fault(("parameters", "terms", part.key, "loss"), "does_not_fit", message)])
-    return objective, labels
-
-
-def _refuse_apart(part: Part, objective: Objective, labels: Labels, first: Labels) -> None:
-    """A sum is trained on where it is the mean of what its samples cost."""
-    mean = objective.loss.mean_of(objective.parameters)
-    why = (
-        f"its mean is the {mean.name}"
-        if mean is not ARITHMETIC
-        else "it leaves out or weighs labels"
-        if any(array is not None for array in labels[1:])
-        else "it reads these targets otherwise than the first"
-        if not np.array_equal(labels.targets, first.targets)
-        else None
-    )
-    if why:
-        message = f"a model cannot be trained on a sum with {objective.loss.name} in it: {why}"
-        raise InvalidParameter([Fault(("parameters", "terms", part.key, "loss"), "not_trainable", message)])
 
 
 def _first_that_fits(
@@ -404,34 +299,50 @@ def trainable(loss: Loss) -> bool:
     return untrainable_because(loss) is None
 
 
-ONE_OUTPUT = "it has one output; a weighted_sum has several losses of that"
-
-
 def untrainable_because(loss: Loss | Sum) -> str | None:
     """Why no model can be trained on a loss, None for one on which it can."""
     if isinstance(loss, Sum):
-        return ONE_OUTPUT if loss.by_head else None  # its terms are asked for themselves
+        return None  # its parts are asked for themselves
     if not loss.differentiable:
         return "it has no useful derivative"
     if loss.coupling != "sample":
         return "it couples the samples of a batch"
-    if set(loss.inputs) != {"predictions", "targets"} or any(input_.named for input_ in loss.inputs.values()):
-        return f"it takes {', '.join(input_.place.name for input_ in loss.inputs.values())}, not predictions and targets"
-    shapes = [axes.split() for _, encoding in loss.inputs["predictions"].cases for axes in encoding.axes]
-    if all(len([axis for axis in axes if not axis.startswith("*")]) > ROW for axes in shapes):
-        return f"it takes predictions of shape ({', '.join(shapes[0])}), and a model predicts a row for each sample"
-    if all("k" in axes for axes in shapes) and not any(map(_tells_how_many, loss.inputs["targets"].cases)):
-        return f"it takes predictions of shape ({', '.join(shapes[0])}), and targets do not tell how long a row is"
+    if not loss.sides["targets"]:
+        return "it has no targets, by which alone rows are told apart"
+    told = {axis for taken in loss.sides["targets"].values() for case in taken.cases for axis in _told_by(case)}
+    for taken in loss.sides["predictions"].values():
+        name = taken.place.name
+        shapes = [axes.split() for _, encoding in taken.cases for axes in encoding.axes]
+        if all(len([axis for axis in axes if not axis.startswith("*")]) > ROW for axes in shapes):
+            return f"it takes {name} of shape ({', '.join(shapes[0])}), and a model predicts a row for each sample"
+        if any(all(axis in axes for axes in shapes) and axis not in told for axis in ("k", "d")):
+            return f"it takes {name} of shape ({', '.join(shapes[0])}), and targets do not tell how long a row is"
+        if not any(_is_made(encoding, loss) for _, encoding in taken.cases):
+            return f"no output of a model makes {name}: {taken.cases[0][1].meaning}"
     return None
 
 
-def _tells_how_many(case: tuple[str, Encoding]) -> bool:
-    """Whether such targets say, by what they are or by their shape, how many numbers are predicted for each."""
+def _is_made(encoding: Encoding, loss: Loss) -> bool:
+    """Whether some output of a model makes such numbers: no box, whose corners none keeps in order, and no sequence of rows."""
+    if "t" in encoding.axes[0].split():
+        return False
+    if is_of_one(loss):
+        return any(encoding.domain.includes(output.range) for output in OUTPUTS.values())
+    return output_of(encoding.domain, of_rows="k" in encoding.axes[0].split()) is not None
+
+
+def is_of_one(loss: Loss) -> bool:
+    """Whether it takes one array of predictions beside one of targets."""
+    return set(loss.inputs) == {"predictions", "targets"} and not any(input_.named for input_ in loss.inputs.values())
+
+
+def _told_by(case: tuple[str, Encoding]) -> set[str]:
+    """The axes of predictions whose lengths such targets tell, by what they are or by their shape."""
     _, encoding = case
-    return encoding.domain.discrete or any("k" in axes.split() for axes in encoding.axes)
+    return {axis for axes in encoding.axes for axis in axes.split()} | ({"k"} if encoding.domain.discrete else set())
 
 
-def _refuse_untrainable(loss: Loss) -> None:
+def refuse_untrainable(loss: Loss) -> None:
     why = untrainable_because(loss)
     if why:
         raise InvalidParameter([Fault(("parameters",), "not_trainable", f"a model cannot be trained on {loss.name}: {why}")])
@@ -445,7 +356,7 @@ def predicted(targets: Raw, classes: Sequence[str] | None) -> Iterator[Numbers]:
 def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> Iterator[tuple[int, ...]]:
     """The shapes of one sample's prediction that may fit: that of its target, or one number per class."""
     yield targets.shape[1:] if isinstance(targets, np.ndarray) else ()
-    k = _implied(targets, most_classes) if classes is None else len(classes)
+    k = implied(targets, most_classes) if classes is None else len(classes)
     if len(targets) * k > MOST_PREDICTED:
         message = f"{len(targets)} rows of {k} classes are {len(targets) * k} numbers to predict, of at most {MOST_PREDICTED}"
         raise InvalidArray([Fault(("targets",), "limit", f"{message}; use fewer rows")])
@@ -453,7 +364,7 @@ def _shapes(targets: Raw, classes: Sequence[str] | None, most_classes: int) -> I
         yield (k,)
 
 
-def _implied(targets: Raw, most: int) -> int:
+def implied(targets: Raw, most: int) -> int:
     """The number of classes that indices imply, from 2 up to the most; 0 where targets are none."""
     if not isinstance(targets, np.ndarray):
         return 0
@@ -592,4 +503,4 @@ def fitting(targets: Raw, classes: Sequence[str] | None) -> list[str]:
     def fits(loss: Loss) -> bool:
         return not isinstance(_first_that_fits(loss, loss.defaults, seen, classes, outputs, SUGGESTED_CLASSES), list)
 
-    return [name for name, loss in LOSSES.items() if trainable(loss) and fits(loss)]
+    return [name for name, loss in LOSSES.items() if is_of_one(loss) and trainable(loss) and fits(loss)]

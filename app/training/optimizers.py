@@ -8,12 +8,14 @@ All weights of a model are one vector (P,), and so is the gradient. What an opti
 `weights` and `slots` (len(slots), P) are updated, `gradient` may be overwritten, and `scratch` (2, P) is room to work in,
 whatever it holds. Slots are 0 before the first step, and steps count from 1. No step allocates.
 
-An optimizer with `full_batch` takes the objective in place of a gradient: it asks for as many as it needs.
+An optimizer with `full_batch` takes the objective in place of a gradient: it asks for as many as it needs. An l1 penalty is
+not in that objective, but beside it: what each weight's size costs.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -23,6 +25,7 @@ from typing_extensions import Doc
 from app.libraries import Equal, equal
 from app.losses.numerics.stable import Array
 from app.registry import Alias, Declared, alias
+from app.training import corners
 
 Objective: TypeAlias = Callable[[Array], tuple[float, Array]]
 """Weights -> the loss at them and its gradient."""
@@ -36,13 +39,24 @@ class Optimizer(Declared):
     slots: tuple[str, ...] = ()
     """The vectors that it remembers between two steps."""
     full_batch: bool = False
-    """Whether it takes (weights, objective), and a call is an epoch, in place of (weights, gradient, slots, scratch, step)."""
+    """Whether a call is an epoch, and takes (weights, objective, l1 (P,) or None, whether the objective is smooth)."""
+    paced: bool = True
+    """Whether its learning rate, if it has one, scales every step: a schedule may then change it."""
+    average: str | None = None
+    """The slot that is the model, where the weights are only the place at which the gradient is wanted."""
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether steps have a length that is chosen: what a schedule scales, and what can be too large."""
+        return self.paced and "learning_rate" in self.parameters
 
 
 def optimizer(
     *,
     slots: tuple[str, ...] = (),
     full_batch: bool = False,
+    paced: bool = True,
+    average: str | None = None,
     aliases: tuple[str | Alias, ...] = (),
     equals: tuple[Equal, ...] = (),
     reference: str = "",
@@ -50,7 +64,16 @@ def optimizer(
     """Declare a function as an optimizer: its name is the function's, its parameters the keyword-only ones."""
 
     def declare(function: Callable[..., None]) -> Optimizer:
-        return Optimizer(function=function, slots=slots, full_batch=full_batch, names=aliases, equals=equals, reference=reference)
+        return Optimizer(
+            function=function,
+            slots=slots,
+            full_batch=full_batch,
+            paced=paced,
+            average=average,
+            names=aliases,
+            equals=equals,
+            reference=reference,
+        )
 
     return declare
 
@@ -417,6 +440,73 @@ def nadam(
 
 
 @optimizer(
+    slots=("first_moment", "largest_gradient"),
+    aliases=("Adamax", "AdaMax"),
+    equals=(
+        equal("torch.optim.Adamax(lr, (beta_1, beta_2), epsilon)"),
+        equal("optax.adamax(learning_rate, beta_1, beta_2, epsilon)"),
+    ),
+    reference="Kingma and Ba (2015), arXiv:1412.6980, Algorithm 2",
+)
+def adamax(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: LearningRate = 0.002,
+    beta_1: Beta1 = 0.9,
+    beta_2: Annotated[float, Ge(0), Lt(1), Doc("Decay of the largest gradient.")] = 0.999,
+    epsilon: Epsilon = 1e-8,
+) -> None:
+    """Running mean of the gradient over the largest one so far, which decays: no root, and no correction of the second moment.
+
+    Epsilon is added to the gradient's size before the larger is taken, as in PyTorch, whose defaults these are; the paper has
+    none, and Keras adds it to what the step is divided by.
+    """
+    first, largest, work = slots[0], slots[1], scratch[0]
+    _average(first, gradient, beta_1, work)
+    np.abs(gradient, out=gradient)
+    gradient += epsilon
+    largest *= beta_2
+    np.maximum(largest, gradient, out=largest)
+    np.divide(first, largest, out=work)
+    work *= learning_rate / (1.0 - beta_1**step)
+    weights -= work
+
+
+@optimizer(
+    slots=("first_moment", "surprise"),
+    aliases=("AdaBelief",),
+    equals=(equal("optax.adabelief(learning_rate, beta_1, beta_2, epsilon, epsilon)"),),
+    reference="Zhuang et al. (2020), arXiv:2010.07468, Algorithm 2",
+)
+def adabelief(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: LearningRate = 0.001,
+    beta_1: Beta1 = 0.9,
+    beta_2: Annotated[float, Ge(0), Lt(1), Doc("Decay of the mean square of the surprises.")] = 0.999,
+    epsilon: Annotated[float, Gt(0), Doc("Added to the mean square of the surprises at each step, and to its root.")] = 1e-16,
+) -> None:
+    """Adam that divides by how far gradients are from their running mean: long steps where they are as expected.
+
+    The paper's Algorithm 2, with its epsilon, added at every step under the running mean and once more to the root.
+    """
+    first, surprise, work = slots[0], slots[1], scratch[0]
+    _average(first, gradient, beta_1, work)
+    gradient -= first
+    _average_square(surprise, gradient, beta_2, work)
+    surprise += epsilon
+    _adam_step(weights, first, surprise, work, step, learning_rate, beta_1, beta_2, epsilon, False)
+
+
+@optimizer(
     slots=("momentum",),
     aliases=("Lion", "EvoLvedSignMomentum"),
     equals=(
@@ -452,6 +542,104 @@ def lion(
     weights -= update
     towards *= 1.0 - beta_2
     momentum += towards
+
+
+@optimizer(
+    slots=("base", "average", "second_moment", "weight_sum"),
+    average="average",
+    aliases=("AdamWScheduleFree", "ScheduleFreeAdamW"),
+    reference="Defazio et al. (2024), The road less scheduled, arXiv:2405.15682, Algorithm 1",
+)
+def schedule_free_adamw(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: LearningRate = 0.0025,
+    beta_1: Annotated[float, Ge(0), Lt(1), Doc("How near to the average the gradient is taken; the base has the rest.")] = 0.9,
+    beta_2: Beta2 = 0.999,
+    epsilon: Epsilon = 1e-8,
+    weight_decay: DecoupledDecay = 0.0,
+    warmup_steps: Annotated[int, Ge(0), Le(1_000_000), Doc("Steps over which the length of a step rises to its own.")] = 0,
+) -> None:
+    """AdamW whose model is the average of all its steps: what a schedule does at the end is done all along.
+
+    The gradient is taken between the average and the base, which moves by Adam's step without momentum. A step counts in the
+    average as the square of its length. The defaults are those of the authors' library.
+    """
+    base, average, second, work = slots[0], slots[1], slots[2], scratch[0]
+    if step == 1:
+        base[:] = weights
+        average[:] = weights
+    _average_square(second, gradient, beta_2, work)
+    rate = learning_rate * min(1.0, step / (warmup_steps or 1))
+    np.multiply(second, 1.0 / (1.0 - beta_2**step), out=work)
+    np.sqrt(work, out=work)
+    work += epsilon
+    gradient /= work
+    if weight_decay:
+        np.multiply(weights, weight_decay, out=work)
+        gradient += work
+    gradient *= rate
+    base -= gradient
+    total = slots.item(3, 0) + rate * rate
+    slots[3, 0] = total
+    np.subtract(base, average, out=work)
+    work *= rate * rate / total if total > 0.0 else 1.0
+    average += work
+    np.subtract(average, base, out=weights)
+    weights *= beta_1
+    weights += base
+
+
+@optimizer(
+    slots=("previous_gradient", "step_size"),
+    paced=False,
+    aliases=("Rprop", "RProp", "resilient_propagation"),
+    equals=(equal("torch.optim.Rprop(lr=learning_rate, etas=(shrink, grow), step_sizes=(smallest_step, largest_step))"),),
+    reference="Riedmiller and Braun (1993), doi:10.1109/ICNN.1993.298623; without going back: Igel and Hüsken (2000), iRprop−",
+)
+def rprop(
+    weights: Array,
+    gradient: Array,
+    slots: Array,
+    scratch: Array,
+    step: int,
+    *,
+    learning_rate: Annotated[float, Gt(0), Le(1e6), Doc("Length of the first step; no schedule changes it.")] = 0.01,
+    shrink: Annotated[float, Gt(0), Lt(1), Doc("What a length is multiplied by where the gradient has changed its sign.")] = 0.5,
+    grow: Annotated[float, Gt(1), Le(10), Doc("What it is multiplied by where the gradient has kept its sign.")] = 1.2,
+    smallest_step: Annotated[float, Gt(0), Le(1e6), Doc("The least length.")] = 1e-6,
+    largest_step: Annotated[float, Gt(0), Le(1e6), Doc("The greatest length.")] = 50.0,
+) -> None:
+    """Each weight moves by a length of its own, whatever the size of its gradient: longer while the sign of that stays.
+
+    Where the sign has changed the weight rests for a step. For all rows at once (batch_size "full"): the signs of small batches
+    change by chance. PyTorch's defaults.
+    """
+    previous, size, sign = slots[0], slots[1], scratch[0]
+    if step == 1:
+        size.fill(learning_rate)
+    np.sign(gradient, out=sign)
+    np.sign(previous, out=previous)
+    previous *= sign  # 1 where the sign has stayed, −1 where it has changed
+    work = scratch[1]
+    np.multiply(previous, 0.5 * (grow - shrink), out=work)
+    np.multiply(previous, previous, out=sign)
+    sign *= 0.5 * (grow + shrink) - 1.0
+    work += sign
+    work += 1.0  # shrink, 1 or grow, as a parabola through the three
+    size *= work
+    np.clip(size, smallest_step, largest_step, out=size)
+    np.minimum(previous, 0.0, out=previous)
+    previous += 1.0
+    gradient *= previous
+    previous[:] = gradient
+    np.sign(gradient, out=gradient)
+    gradient *= size
+    weights -= gradient
 
 
 def _average(average: Array, x: Array, decay: float, work: Array) -> None:
@@ -521,10 +709,18 @@ def _adam_step(
 def lbfgs(
     weights: Array,
     objective: Objective,
+    l1: Array | None = None,
+    smooth: bool = True,
     *,
     max_iter: Annotated[int, Ge(1), Le(1000), Doc("Most iterations of an epoch; each may evaluate the loss several times.")] = 20,
     history: Annotated[int, Ge(1), Le(100), Doc("Changes of the gradient that are remembered to tell the curvature.")] = 10,
     tolerance: Annotated[float, Ge(0), Doc("An epoch ends when no component of the gradient is larger than this.")] = 1e-9,
+    corner_iter: Annotated[
+        int,
+        Ge(0),
+        Le(10_000),
+        Doc("The same for a loss with corners, as |r| has one: its curvature is forgotten between epochs."),
+    ] = 1000,
 ) -> None:
     """Quasi-Newton steps with a line search, over all training rows: the fewest epochs where a problem is small and smooth.
 
@@ -532,15 +728,49 @@ def lbfgs(
     the weights at its last iterate, where the loss is never larger than before. Where the loss or its gradient is not
     finite the line search turns back; weights that start at such a point stay as they are. torch.optim.LBFGS searches
     its lines otherwise, and comes to the same minimum by other steps.
+
+    A weight with an l1 penalty is the difference of two numbers that are not below 0, so that it is exactly 0 where the minimum
+    has it there. A loss that is not smooth has another line search, for up to 500 weights, which ends at its minimum, and BFGS's
+    whole matrix (Lewis and Overton 2013, doi:10.1007/s10107-012-0514-2).
     """
     # here, as the server's own process never trains and need not load SciPy
     from scipy.optimize import minimize  # pyright: ignore[reportUnknownVariableType]
 
-    search = _Descent(objective)
+    if not smooth and corner_iter and weights.size <= corners.MOST_WEIGHTS:
+        penalized = objective if l1 is None else partial(_with_corner, objective, l1)
+        weights[:] = corners.past_corners(penalized, weights.copy(), corner_iter)
+        return
+    search = _Descent(objective if l1 is None else partial(_of_halves, objective, l1))
+    start, bounds = (weights, None) if l1 is None else _halves(weights, l1)
     options = {"maxiter": max_iter, "maxcor": history, "gtol": tolerance, "ftol": 0.0}
-    minimize(search, weights, method="L-BFGS-B", jac=True, callback=search.accept, options=options)
+    minimize(search, start, method="L-BFGS-B", jac=True, bounds=bounds, callback=search.accept, options=options)
     if search.iterate is not None:
-        weights[:] = search.iterate[0]
+        weights[:] = search.iterate[0] if l1 is None else _whole(search.iterate[0])
+
+
+def _halves(weights: Array, l1: Array) -> tuple[Array, list[tuple[float, float]]]:
+    """What is above 0 of each weight and then what is below, with their bounds; a weight without l1 is whole in the first."""
+    bound = l1 > 0.0
+    above = np.where(bound, np.maximum(weights, 0.0), weights)
+    least, most = np.where(bound, 0.0, -np.inf).tolist(), np.where(bound, np.inf, 0.0).tolist()
+    return np.concatenate([above, above - weights]), [*((low, math.inf) for low in least), *((0.0, high) for high in most)]
+
+
+def _whole(halves: Array) -> Array:
+    above, below = halves.reshape(2, -1)
+    return above - below
+
+
+def _of_halves(objective: Objective, l1: Array, halves: Array) -> tuple[float, Array]:
+    """The objective with its penalty, which is linear in the halves."""
+    value, gradient = objective(_whole(halves))
+    return value + float(l1 @ halves.reshape(2, -1).sum(axis=0)), np.concatenate([gradient + l1, l1 - gradient])
+
+
+def _with_corner(objective: Objective, l1: Array, weights: Array) -> tuple[float, Array]:
+    """The objective with its penalty, whose slope at 0 is 0."""
+    value, gradient = objective(weights)
+    return value + float(l1 @ np.abs(weights)), gradient + l1 * np.sign(weights)
 
 
 class _Descent:

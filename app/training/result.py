@@ -27,8 +27,9 @@ class Result(NamedTuple):
     training_loss: float
     validation_loss: float | None
     metrics: Mapping[str, tuple[float, float | None]]
-    predictions: Array
-    """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units."""
+    predictions: Array | Mapping[str, Array]
+    """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units; by name where
+    they are several arrays."""
     per_sample: Array
     """(n,) each of these rows' loss."""
     decisions: Decisions | None
@@ -65,7 +66,7 @@ def finish(run: Run, state: State) -> Result:
         training,
         None if run.validation is None else validation,
         metrics,
-        _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
+        run.objective.by_head(_own_units(run, predictions.reshape(-1, *run.objective.outputs))),
         per_sample,
         decisions_of(run, rows, predictions.reshape(-1, *run.objective.outputs)),
         parameters,
@@ -89,6 +90,7 @@ def keep(run: Run, state: State, result: Result) -> Trained:
         targets_scale=run.targets_scale,
         activation=run.objective.activation,
         encoding=run.objective.encoding,
+        heads=run.objective.heads,
         shares=isinstance(forest, Planting) and forest.shares is not None,
         range=np.stack([np.fmin.reduce(inputs), np.fmax.reduce(inputs)]),
         parameters=result.parameters,

@@ -12,15 +12,16 @@ from app.losses.form import Bound, Sum, bind
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
 from app.training.activations import OUTPUTS
+from app.training.agreement import agree_on, is_of_several
 from app.training.columns import check_categories, columns_by_index
 from app.training.criteria import check_criterion
 from app.training.metrics import check_metric
 from app.training.network import Network
-from app.training.objective import Labels, Objective, agree_on, of_differences
+from app.training.objective import Labels, Objective, of_differences
 from app.training.resumable import check_resumed, check_same, scale_for
 from app.training.tables import Holdout, Scale, Table, check_columns, check_table, refuse_at, scaled, split
 from app.training.trees import Boosted, Forest, Trees
-from app.training.weights import ClassWeight, check_weights, classes_in, of_classes, weighing
+from app.training.weights import Classes, ClassWeight, check_weights, classes_in, of_classes, weighing
 
 if TYPE_CHECKING:
     from app.training.trained import Trained
@@ -147,8 +148,9 @@ class Run:
         """The learning rate that a schedule multiplies; NaN where there is none."""
         if isinstance(self.model, Trees):
             return self.model.rate
-        assert self.plan.optimizer is not None
-        return self.plan.optimizer.all.get("learning_rate", np.nan)
+        chosen = self.plan.optimizer
+        assert chosen is not None
+        return chosen.all["learning_rate"] if chosen.thing.has_rate else np.nan
 
 
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
@@ -210,9 +212,12 @@ def _largest(model: Network | Trees) -> float:
 def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
     """The objective, with every target as the loss takes it and as metrics do."""
     targets, wanted = plan.data.targets, plan.standardize_targets
+    if wanted and is_of_several(plan.loss.bound):
+        message = f"the arrays of {plan.loss.thing.name} have units of their own: leave standardize.targets out"
+        raise InvalidParameter([Fault(("standardize_targets",), "unexpected", message)])
     if wanted is not True:
         objective, labels = _agreed(plan, targets, plan.data.classes, kept)
-        if wanted is False or _labels_like(plan.data) or not of_differences(objective, labels):
+        if wanted is False or is_of_several(plan.loss.bound) or _labels_like(plan.data) or not of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
         refuse_at(("standardize_targets",), "targets", "class names cannot be standardized: set standardize.targets to false")
@@ -232,7 +237,7 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArr
     """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
     given = plan.model.all.get("output")
     try:
-        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept)
+        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept, plan.data.named)
     except InvalidInput as error:
         raise error.moved(
             {
@@ -263,6 +268,10 @@ def _outside(
     """Validation rows of their own, with the scales and classes of the data."""
     data = plan.data
     _check_classes(table, data)
+    if table.named != data.named:
+        refuse_at(
+            ("validation", "table", "targets"), "shape_mismatch", "targets must have the arrays of data.targets, shaped alike"
+        )
     path, gaps, targets = ("validation", "table", "inputs"), isinstance(model, Trees), table.targets
     inputs = scaled(table.inputs, inputs_scale, path, _largest(model), gaps=gaps)
     if targets_scale is not None and isinstance(targets, np.ndarray):
@@ -292,8 +301,15 @@ def _strata(plan: Plan) -> NDArray[np.intp] | None:
     """(n,) the classes that a stratified split keeps in proportion; None where there are none."""
     if plan.validation.split != "stratified":
         return None
-    classes = classes_in(plan.data.targets, plan.data.classes, labels=_takes_labels(plan))
+    classes = _classes(plan)
     return None if classes is None else classes.of
+
+
+def _classes(plan: Plan) -> Classes | None:
+    """The classes that the targets are of; None where they are none, or several arrays."""
+    if plan.data.named is not None:
+        return None
+    return classes_in(plan.data.targets, plan.data.classes, labels=_takes_labels(plan))
 
 
 def _weighed(rows: Rows, plan: Plan, sample_weight: Array | None, kept: NDArray[np.intp] | None) -> Rows:
@@ -309,7 +325,7 @@ def _by_class(plan: Plan, rows: Rows, kept: NDArray[np.intp] | None) -> Array:
     """(n,) what rows count by their class; those of other rows than the data's count what their class does there."""
     assert plan.class_weight is not None
     names = plan.data.classes
-    own = classes_in(plan.data.targets, names, labels=_takes_labels(plan))
+    own = _classes(plan)
     weights = of_classes(plan.class_weight, own, np.arange(len(plan.data.targets)) if kept is None else kept)
     assert own is not None
     if kept is not None:
@@ -350,6 +366,9 @@ def _check_counts(training: Rows, validation: Rows | None) -> None:
 
 
 def _check_metrics(plan: Plan, objective: Objective, targets: Numbers) -> None:
+    if plan.metrics and (objective.heads is not None or objective.named is not None):
+        message = "metrics compare one array of predictions with one of targets, and these are several; leave metrics out"
+        raise InvalidParameter([Fault(("metrics", 0), "metric", message)])
     names = [metric.thing.name for metric in plan.metrics]
     for index, metric in enumerate(plan.metrics):
         if metric.thing.name in names[:index]:
@@ -408,6 +427,11 @@ def _check_model(model: Network | Trees, plan: Plan, limits: Limits) -> None:
         if model.dropout:
             message = f"{plan.optimizer.thing.name} needs the same loss at the same weights; dropout must be 0"
             raise InvalidParameter([Fault(("model", "dropout"), "unexpected", message)])
+    elif plan.optimizer.thing.average and plan.l1:
+        message = f"{plan.optimizer.thing.name} keeps an average of its steps, in which no weight stays at 0: leave l1 out"
+        raise InvalidParameter([Fault(("regularization", "l1"), "unexpected", message)])
+    elif not plan.optimizer.thing.has_rate:
+        _refuse_settings(plan, plan.optimizer.thing.name, ("schedule",))
 
 
 def _check_trees(plan: Plan, model: Trees) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.errors import MAX_FAULTS, Fault, InvalidArray, Path
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
+from app.training.side_by_side import SideBySide
 
 PAIR = 2
 """Groups that a split needs."""
@@ -33,6 +34,8 @@ class Table:
     """(n,) what each row counts; None: 1."""
     groups: Sequence[object] | None = None
     """Of each row, the group that is not to be torn apart."""
+    named: SideBySide | None = None
+    """Where the targets are several arrays, by name: which columns of (n, m) are whose."""
     words: Mapping[int, Sequence[str]] = field(default_factory=dict[int, Sequence[str]])
     """What the numbers of columns of words stand for, in their order."""
 

@@ -16,6 +16,7 @@ from app.training.activations import Activation
 from app.training.decisions import ClassNames, decided, probabilities
 from app.training.forest import encoded, in_single_precision, mean_of
 from app.training.network import Network, Pass, predict, with_ones
+from app.training.side_by_side import Heads
 from app.training.tables import LARGEST, Scale, scaled
 from app.training.trees import FRACTIONS, NODES, WORD, Boosted, Categories, Forest, Trees, summed
 
@@ -45,7 +46,7 @@ class Prediction(NamedTuple):
     """What a model says of rows."""
 
     predictions: Array
-    """(n, *outputs), in the targets' own units."""
+    """(n, *outputs), in the targets' own units; several arrays side by side."""
     probabilities: Array | None
     """(n, k) of each class; None where there are none, or predictions are scores."""
     decided: NDArray[np.intp] | None
@@ -73,6 +74,8 @@ class Trained:
     """Of the outputs."""
     encoding: str
     """What predictions are."""
+    heads: Heads | None
+    """Where the outputs are several arrays: which are whose."""
     shares: bool
     """Whether leaves have the shares of classes, of which predictions are made."""
     range: Array

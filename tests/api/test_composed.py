@@ -315,7 +315,7 @@ async def test_a_network_trains_on_them_as_on_the_loss_of_the_same_formula(clien
     ("loss", "pointer", "code"),
     [
         ({"name": "weighted_sum", "terms": [{"loss": "mae"}, {"loss": "rmse"}]}, "/loss/terms/1/loss", "not_trainable"),
-        ({"name": "multi_task", "heads": {"a": {"loss": "mse"}}}, "/loss", "not_trainable"),
+        ({"name": "multi_task", "heads": {"a": {"loss": "mse"}}}, "/loss", "missing"),
         ({"name": "expression", "value": "r**"}, "/loss/value", "invalid_expression"),
         ({"name": "expression", "value": "sign(r)"}, "/loss", "not_trainable"),
         ({"name": "weighted_sum", "terms": [{"loss": "mae"}, {"loss": "triplet_margin"}]}, "/loss/terms/1/loss", "not_trainable"),

@@ -366,3 +366,53 @@ async def test_epochs_that_do_not_count_are_not_waited_in(client: httpx.AsyncCli
 async def test_what_cannot_be_monitored(stopping: Any, more: Any, code: str, client: httpx.AsyncClient) -> None:
     request = {**TWO, "early_stopping": stopping, **more}
     assert await faults_of(client, "/v1/train", request) == [("/early_stopping/monitor", code)]
+
+
+# --- several arrays -------------------------------------------------------------------------------------------------------
+
+SEVERAL: dict[str, dict[str, Any]] = {
+    "mean and variance": {"data": LINE["data"], "loss": "gaussian_nll"},
+    "numbers between ends": {"data": LINE["data"], "loss": "student_t_nll"},
+    "two tasks": {
+        "data": {"inputs": X, "targets": {"size": LINE["data"]["targets"], "kind": THREE}},
+        "loss": {
+            "name": "multi_task",
+            "heads": {"size": {"loss": "huber"}, "kind": {"loss": {"name": "CrossEntropyLoss"}, "weight": 0.5}},
+        },
+    },
+    "times with an end": {
+        "data": {"inputs": X, "targets": {"interval": THREE, "event": [float(side == "left") for side in SIDES]}},
+        "loss": "logistic_hazard",
+    },
+}
+
+
+@pytest.mark.parametrize("model", ["mlp", "boosted_trees"])
+@pytest.mark.parametrize("name", SEVERAL)
+async def test_heads_are_kept_predict_and_go_on(client: httpx.AsyncClient, name: str, model: str) -> None:
+    run = {**SEVERAL[name], "model": model, "outputs": ["model", "predictions", "rows", "per_sample"]}
+    whole, first = await trained(client, **run, epochs=4), await trained(client, **run, epochs=2)
+    held = (
+        [X[row] for row in first["rows"]["validation"]] if isinstance(first["rows"], dict) else [X[row] for row in first["rows"]]
+    )
+    said = await asked(client, "/v1/predict", model=first["trained_model"], inputs=held)
+    assert said["predictions"] == first["predictions"]
+    grid = await asked(client, "/v1/predict", model=first["trained_model"], surface={"n": 3})
+    if isinstance(said["predictions"], dict):
+        assert grid["surface"]["predictions"].keys() == said["predictions"].keys()
+    resumed = await trained(client, **run, epochs=4, resume=first["trained_model"])
+    assert bare(resumed["history"]) == bare(whole["history"])
+    assert resumed["predictions"] == whole["predictions"]
+
+
+async def test_a_head_that_was_changed_by_hand_is_refused(client: httpx.AsyncClient) -> None:
+    kept = (await trained(client, **SEVERAL["numbers between ends"], outputs=["model"]))["trained_model"]
+    assert kept["heads"]["degrees"] == {"outputs": None, "output_activation": None, "low": 0.01, "high": 1e6}
+    for change, pointer, code in (
+        ({"low": 2.0, "high": 1.0}, "/model/heads/degrees", "choice"),
+        ({"low": None}, "/model/heads/degrees", "choice"),
+        ({"outputs": 2}, "/model/heads", "shape_mismatch"),
+    ):
+        heads = {**kept["heads"], "degrees": {**kept["heads"]["degrees"], **change}}
+        bad = {"model": {**kept, "heads": heads}, "inputs": X[:2]}
+        assert await faults_of(client, "/v1/predict", bad) == [(pointer, code)]

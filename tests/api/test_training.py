@@ -448,7 +448,12 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     # what does not go together
     ({"data": BINARY}, "/loss", "missing", "which loss"),
     ({"loss": "zero_one"}, "/loss", "not_trainable", "derivative"),
-    ({"loss": "gaussian_nll", "data": "diabetes"}, "/loss", "not_trainable", "variance"),
+    ({"loss": "triplet_margin", "data": "diabetes"}, "/loss", "not_trainable", "no targets"),
+    ({"loss": "gaussian_nll", "data": "diabetes", "metrics": ["r2"]}, "/metrics/0", "metric", "several"),
+    ({"loss": "aft_nll", "data": inline([1, 2, 3, 4, 5, 6])}, "/data/targets", "missing", "lower, upper"),
+    ({"data": inline({"a": [1, 2, 3], "b": [1, 2]}), "loss": "mse"}, "/data/targets/b", "shape_mismatch", "has 2 rows"),
+    ({"data": inline({"a": ["x", "y", "x"]}), "loss": "mse"}, "/data/targets/a", "not_a_number", "index of each class"),
+    ({"data": inline({}), "loss": "mse"}, "/data/targets", "empty", "without an array"),
     ({"data": inline([0, 1, 2] * 2), "loss": "hinge"}, "/data/targets/2", "label", "got 2"),
     ({"data": "iris", "loss": "hinge"}, "/loss", "label", "−1 or +1"),
     ({"model": {"name": "mlp", "output": "softmax"}, "data": "diabetes"}, "/model/output", "does_not_fit", "softmax"),
@@ -791,3 +796,57 @@ async def test_weights_of_rows_that_are_none(weights: list[Any], client: httpx.A
     problem = problem_of(await client.post("/v1/train", json=request))
     assert problem["status"] == 422
     assert problem["errors"][0]["pointer"].startswith("/data/sample_weight")
+
+
+# --- as others write it ---------------------------------------------------------------------------------------------------
+
+TWO, THREE, REAL = [0, 1, 0, 1, 1, 0], [0, 1, 2, 0, 1, 2], [0.5, 1.5, 2.0, 2.5, 4.0, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "loss"),
+    [
+        ("logistic_regression", TWO, "binary_cross_entropy"),
+        ("LogisticRegression", THREE, "categorical_cross_entropy"),
+        ("LogisticRegression", ["a", "b", "c", "a", "b", "c"], "categorical_cross_entropy"),
+        ("DecisionTreeClassifier", ["a", "b", "a", "b", "a", "b"], "binary_cross_entropy"),
+        ({"name": "RandomForestRegressor", "max_depth": 2}, TWO, "mean_squared_error"),
+        ("LinearRegression", REAL, "mean_squared_error"),
+    ],
+)
+async def test_a_models_name_that_says_the_task_needs_no_loss(
+    client: httpx.AsyncClient, model: Any, targets: Any, loss: str
+) -> None:
+    answer = await train(client, data=inline(targets), model=model, epochs=1, validation=None)
+    assert answer["loss"]["name"] == loss
+    assert loss == "mean_squared_error" or answer["loss"]["from_logits"]
+
+
+async def test_a_name_without_a_task_or_of_another_still_asks_for_the_loss(client: httpx.AsyncClient) -> None:
+    for model in ("mlp", "LogisticRegression"):
+        response = await client.post("/v1/train", json={"data": inline(REAL), "model": model})
+        assert [(fault["pointer"], fault["code"]) for fault in problem_of(response)["errors"]] == [("/loss", "missing")]
+
+
+async def test_words_of_keras_and_pytorch_are_taken(client: httpx.AsyncClient) -> None:
+    plain = {"data": "moons", "epochs": 2, "validation": {"fraction": 0.3}, "optimizer": {"name": "sgd", "learning_rate": 0.2}}
+    other = {"data": "moons", "epochs": 2, "validation_split": 0.3, "optimizer": {"name": "sgd", "lr": 0.2}}
+    first, second = [await train(client, **request) for request in (plain, other)]
+    assert [entry["validation_loss"] for entry in first["history"]] == [entry["validation_loss"] for entry in second["history"]]
+
+
+async def test_trees_are_counted_by_epochs(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/train", json={"model": {"name": "boosted_trees", "n_estimators": 50}})
+    (fault,) = problem_of(response)["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/model/n_estimators", "unknown_parameter")
+    assert "counts the trees" in fault["message"]
+
+
+async def test_a_bad_cell_is_told_with_the_name_of_its_column(client: httpx.AsyncClient) -> None:
+    for cell, words in (("red", "one-hot"), (None, "boosted_trees")):
+        rows = [[1, 2], [2, cell], [3, 1], [4, 2], [5, 1], [6, 2]]
+        response = await client.post("/v1/train", json={"data": inline(REAL, rows, features=["size", "colour"]), "loss": "mse"})
+        (fault,) = problem_of(response)["errors"]
+        assert fault["pointer"] == "/data/inputs/1/1"
+        assert fault["message"].startswith("column 'colour': data.inputs[1, 1] must be a number")
+        assert words in fault["message"]

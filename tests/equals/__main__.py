@@ -15,7 +15,7 @@ import numpy as np
 from app.libraries import LIBRARIES, Equal, with_twins
 from app.losses import LOSSES
 from app.losses.loss import Loss
-from tests.equals import examples, names, recipe
+from tests.equals import examples, names, served
 from tests.equals.asking import ask
 from tests.equals.compare import judge
 
@@ -64,8 +64,8 @@ def main(*wanted: str) -> int:
     print(*unkept, sep="\n", end="\n" if unkept else "")
     shown = [] if wanted else [example for example in (*examples.DOCUMENTED, *examples.CORRECTED) if not _agree(example)]
     print(*(f"{example.call}: not {example.printed}, here or there" for example in shown), sep="\n", end="\n" if shown else "")
-    broken = [] if wanted else [*recipe.faults()]
-    print(*(f"the objective on the page: {fault}" for fault in broken), sep="\n", end="\n" if broken else "")
+    broken = [] if wanted else [*served.faults()]
+    print(*(f"a served loss: {fault}" for fault in broken), sep="\n", end="\n" if broken else "")
     for name, number in run.items():
         print(f"{name:30}{number:5}{false[name] or '':>5}")
     print(

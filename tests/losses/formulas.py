@@ -55,7 +55,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "ψ": lambda x: float(special("digamma")(x)),
     "sin": np.sin,
 }
-GATHERED: Mapping[str, Callable[[list[Any]], Any]] = {"∑": sum, "∏": math.prod, "max": max, "min": min}
+GATHERED: Mapping[str, Callable[[list[Any]], Any]] = {"∑": sum, "∏": math.prod, "max": max, "min": min, "mean": np.mean}
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "≠": operator.ne,
@@ -114,8 +114,9 @@ def statements(formula: str) -> tuple[Node, ...]:
 
 
 def evaluated(formula: str, numbers: Numbers) -> Any:
-    """What the first statement of a formula comes to."""
-    return value(statements(formula)[0], numbers)
+    """What the first statement of a formula comes to, or stands on the right of it."""
+    first = statements(formula)[0]
+    return value(first.parts[1] if first.kind == "define" else first, numbers)
 
 
 def slopes(formula: str, numbers: Numbers) -> dict[str, Any]:

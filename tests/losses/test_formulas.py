@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.losses import LOSSES, Loss, evaluate
+from app.losses import LOSSES, Loss, check, evaluate
 from app.losses.formula import read, written
 from app.losses.numerics.special import special
 from app.losses.symbols import choices_of, symbols_of
@@ -158,6 +158,13 @@ def of_gains(numbers: Numbers) -> Numbers:
     return numbers.beside(M=best, P=lambda i, j: shares[i, j])
 
 
+def of_tokens(numbers: Numbers) -> Numbers:
+    """Logits of each token at each place, and which one came."""
+    x = numbers["x"]
+    known = {**numbers.known, "x": lambda t, j: x[int(t), int(j)], "n": len(x), "k": x.shape[1]}
+    return replace(numbers, known=known, ranges={"t": range(len(x))})
+
+
 ANSWERS = (
     "dpo",
     "cdpo",
@@ -251,6 +258,11 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
     "unique_softmax": lambda numbers: numbers,
     **dict.fromkeys(("approx_ndcg", "neural_ndcg"), of_gains),
     "approx_mrr": lambda numbers: numbers,
+    "mcc": lambda numbers: numbers,
+    "cumulative_link": lambda numbers: numbers.beside(
+        s=numbers["score"], a=numbers["thresholds"], y=int(numbers["y"]), k=len(numbers["thresholds"])
+    ),
+    "perplexity": of_tokens,
 }
 """Numbers for the symbols that losses explain themselves. A loss of such symbols that is not here is not evaluated."""
 WITH_RESPECT_TO = {
@@ -353,7 +365,7 @@ def test_formulas_of_gradients_say_what_the_losses_give() -> None:
 def gradient_of(loss: Loss, numbers: Numbers, like: Mapping[str, Any]) -> dict[str, Any]:
     """What the formula says of the gradient, in the shape of the predictions."""
     if loss.name in WITH_RESPECT_TO:
-        rows = [slopes(loss.gradient, numbers.beside(j=j)) for j in range(np.size(next(iter(like.values()))))]
+        rows = [slopes(loss.gradient, numbers.beside(j=j)) for j in range(max(map(np.size, like.values())))]
         found = rows[0] if np.ndim(rows[0][WITH_RESPECT_TO[loss.name][0]]) or len(rows) == 1 else _columns(rows)
         return {name: found[symbol] for name, symbol in zip(like, WITH_RESPECT_TO[loss.name], strict=True)}
     row = like["predictions"]
@@ -398,6 +410,88 @@ def test_the_formulas_of_a_batch_say_what_it_gives() -> None:
     assert np.any(values)
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(pull((values != 0) * 1.0), gradient, rtol=1e-9, atol=1e-9)
+
+
+def of_maps(numbers: Numbers) -> Numbers:
+    """Probabilities of each class at each position of a map, and which of them is true."""
+    p, y = numbers.known["p"], numbers.known["y"].astype(int)
+    positions, k = range(len(p)), p.shape[1]
+    known = {"p": lambda i, c: p[i, c], "y": lambda i, c: float(y[i] == c), "s": 0.0, "k": k}
+    indices = {"i": positions, "j": positions, "c": range(k), "b": range(k)}
+    return Numbers({**numbers.known, **known, "C": frozenset(y.tolist())}, indices, numbers.defined)
+
+
+def lost_of(p: Any, y: Any) -> Callable[[int, int], float]:
+    """How much of its intersection over union each class loses by each position beside those that are further off."""
+    lost = np.zeros_like(p)
+    for c in range(p.shape[1]):
+        order = np.argsort(-np.abs((y == c) - p[:, c]), kind="stable")
+        unions = (y == c).sum() + np.cumsum(y[order] != c)
+        lost[order, c] = np.diff(1.0 - ((y == c).sum() - np.cumsum(y[order] == c)) / unions, prepend=0.0)
+    return lambda i, c: float(lost[i, c])
+
+
+def test_the_formulas_of_maps_say_what_they_cost() -> None:
+    """Of maps in which every class occurs: of one that does not the weight is infinite, and counts as the largest."""
+    rng = np.random.default_rng(9)
+    p, y = rng.dirichlet(np.ones(3), (4, 6)), np.array([rng.permutation([0, 1, 2, *rng.integers(0, 3, 3)]) for _ in range(4)])
+    for name, settings in (
+        ("generalized_dice", [{"size_weight": word} for word in ("square", "simple", "uniform")]),
+        ("lovasz_softmax", [{}]),
+    ):
+        loss = LOSSES[name]
+        for parameters in settings:
+            answer = evaluate(check(loss, parameters, p, y * 1.0), reduction="none")
+            assert answer.per_sample is not None
+            for row, value in enumerate(answer.per_sample):
+                words = {str(word): word for word in choices_of(loss)}
+                known = {**words, **loss.defaults, **parameters, "p": p[row], "y": y[row]}
+                numbers = of_maps(Numbers(known).reading(loss.formula, loss.gradient))
+                hot = numbers if name == "generalized_dice" else numbers.beside(y=y[row], v=lost_of(p[row], y[row]))
+                assert evaluated(loss.formula, hot) == pytest.approx(value, rel=1e-12), parameters
+                slope = [
+                    [slopes(loss.gradient, hot.beside({"ℓ": value}, i=i, c=c))["p"] for c in range(3)] for i in range(len(y[row]))
+                ]
+                np.testing.assert_allclose(slope, gradients_of(answer)["predictions"][row], rtol=1e-9, err_msg=name)
+
+
+def test_the_formula_of_an_agreement_by_chance_says_what_it_costs() -> None:
+    """Of weighted_kappa, which is of a whole batch."""
+    rng = np.random.default_rng(10)
+    p, y, loss = rng.dirichlet(np.ones(4), 6), rng.integers(0, 4, 6), LOSSES["weighted_kappa"]
+    for weightage in ("linear", "quadratic"):
+        answer = evaluate(check(loss, {"weightage": weightage}, p, y * 1.0))
+        known = {"p": lambda i, j: p[i, j], "y": y, "n": 6, "k": 4, "ε": loss.defaults["epsilon"], "weightage": weightage}
+        numbers = replace(Numbers({**known, "linear": "linear"}), ranges={"i": range(6), "l": range(6)}).reading(
+            loss.formula, loss.gradient
+        )
+        assert evaluated(loss.formula, numbers) == pytest.approx(answer.value, rel=1e-12)
+        slope = [[slopes(loss.gradient, numbers.beside(i=i, j=j))["p"] for j in range(4)] for i in range(6)]
+        np.testing.assert_allclose(slope, gradients_of(answer)["predictions"], rtol=1e-9)
+
+
+def test_the_formula_of_labels_both_ways_says_what_they_cost() -> None:
+    """Of two_way, which is of a whole batch; some of its samples have no true label, and one has all."""
+    rng = np.random.default_rng(11)
+    s, true, loss = rng.normal(size=(5, 4)), rng.integers(0, 2, (5, 4)), LOSSES["two_way"]
+    true[0], true[1], true[:, 0] = 0, 1, (0, 1, 1, 0, 1)
+    answer = evaluate(check(loss, {}, s, true * 1.0))
+    rows, columns = (np.empty(count, object) for count in true.shape)
+    rows[:], columns[:] = ([frozenset(np.flatnonzero(line).tolist()) for line in lines] for lines in (true, true.T))
+    known = {
+        **loss.defaults,
+        "s": lambda i, j: s[i, j],
+        "Y": rows,
+        "Z": columns,
+        "A": frozenset(np.flatnonzero(true.any(axis=1)).tolist()),
+        "B": frozenset(np.flatnonzero(true.any(axis=0)).tolist()),
+        "k": 4,
+    }
+    numbers = Numbers(known, {"i": range(5), "m": range(5)}).reading(loss.formula, loss.gradient)
+    with np.errstate(divide="ignore"):  # of all labels none is false
+        assert evaluated(loss.formula, numbers) == pytest.approx(answer.value, rel=1e-12)
+        slope = [[slopes(loss.gradient, numbers.beside(i=i, j=j))["s"] for j in range(4)] for i in range(5)]
+    np.testing.assert_allclose(slope, gradients_of(answer)["predictions"], rtol=1e-9, atol=1e-15)
 
 
 # --- notation ---------------------------------------------------------------------------------------------------------

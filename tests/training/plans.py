@@ -9,27 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses import LOSSES
-from app.losses.inputs import Encoding
 from app.training import METRICS, MODELS, OPTIMIZERS, SCHEDULES, Chosen, Holdout, Plan, Run, Table, fit, prepare, start
-from app.training.activations import OUTPUTS
 from app.training.learners import State
-from app.training.objective import trainable
+from app.training.network import Network
+from app.training.objective import is_of_one, trainable
 from tests.losses.drawing import Case, cases
 
 Array = NDArray[np.float64]
 
-
-def made(encoding: Encoding) -> bool:
-    """Whether some activation makes rows of it: no box, whose corners none keeps in order, and no sequence of rows."""
-    return "t" not in encoding.axes[0].split() and any(encoding.domain.includes(output.range) for output in OUTPUTS.values())
-
-
-NO_OUTPUT = {
-    name
-    for name, loss in LOSSES.items()
-    if trainable(loss) and not any(made(encoding) for _, encoding in loss.inputs["predictions"].cases)
-}
-"""Losses that have a slope, but no model here."""
 
 NONE = Holdout(fraction=None)
 
@@ -100,6 +87,13 @@ def trained(run: Run) -> State:
     return state
 
 
+def penalty(run: Run, weights: Array) -> float:
+    """l1·Σ|w| + l2·Σw², without the biases."""
+    assert isinstance(run.model, Network)
+    kept = np.concatenate([array.ravel() for name, array in run.model.named(weights).items() if "weights" in name])
+    return run.plan.l1 * float(np.abs(kept).sum()) + run.plan.l2 * float((kept**2).sum())
+
+
 def end(**changes: Any) -> State:
     return trained(prepare(plan(**changes)))
 
@@ -111,7 +105,7 @@ def training_cases() -> tuple[Case, ...]:
         case
         for case in cases()
         if trainable(case.loss)
-        and case.loss.name not in NO_OUTPUT
+        and is_of_one(case.loss)
         and max(array.ndim for array in case.draw().values()) <= 2
         and not (case.d and case.batch().mean.by_column)
     )

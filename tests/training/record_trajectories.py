@@ -172,6 +172,25 @@ OPTIMIZERS: list[tuple[str, dict[str, Any], str]] = [
         {"learning_rate": 0.02, "beta_1": 0.7, "beta_2": 0.9, "weight_decay": 0.1},
         "keras.optimizers.Lion(0.02, 0.7, 0.9, weight_decay=0.1)",
     ),
+    ("adamax", {}, "torch.optim.Adamax([p])"),
+    (
+        "adamax",
+        {"learning_rate": 0.05, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 0.01},
+        "torch.optim.Adamax([p], lr=0.05, betas=(0.5, 0.9), eps=0.01)",
+    ),
+    ("adamax", {"learning_rate": 0.05, "beta_1": 0.8}, "optax.adamax(0.05, 0.8)"),
+    ("adabelief", {}, "optax.adabelief(0.001)"),
+    (
+        "adabelief",
+        {"learning_rate": 0.05, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-6},
+        "optax.adabelief(0.05, 0.5, 0.9, 1e-6, 1e-6)",
+    ),
+    ("rprop", {}, "torch.optim.Rprop([p])"),
+    (
+        "rprop",
+        {"learning_rate": 0.1, "shrink": 0.3, "grow": 1.5, "smallest_step": 0.001, "largest_step": 0.4},
+        "torch.optim.Rprop([p], lr=0.1, etas=(0.3, 1.5), step_sizes=(0.001, 0.4))",
+    ),
 ]
 
 BUMPY = [

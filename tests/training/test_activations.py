@@ -25,6 +25,7 @@ FORMULAS: dict[str, Formula] = {
     "tanh": lambda z: (np.exp(z) - np.exp(-z)) / (np.exp(z) + np.exp(-z)),
     "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "softplus": lambda z: np.log(1 + np.exp(z)),
+    "exp": np.exp,
     "gelu": lambda z: z / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),
     "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True),
     "log_softmax": lambda z: z - np.log(np.exp(z).sum(axis=1, keepdims=True)),
@@ -142,8 +143,9 @@ def test_far_ends_are_the_limits_with_finite_slopes(name: str, ends: tuple[float
         assert np.isfinite(backward(ALL[name], z, np.ones((1, 2)))).all()
 
 
-def test_softplus_is_positive_where_its_exponential_is_not() -> None:
-    assert forward(ALL["softplus"], np.array([[-800.0, -1e308]])).min() > 0.0
+@pytest.mark.parametrize("name", ["softplus", "exp"])
+def test_a_mean_is_positive_where_the_exponential_is_not(name: str) -> None:
+    assert forward(ALL[name], np.array([[-800.0, -1e308]])).min() > 0.0
 
 
 @pytest.mark.parametrize("name", sorted(OF_ROWS))

@@ -20,7 +20,8 @@ from app.training.datasets import Dataset
 
 DATASETS = registry("dataset", Dataset, datasets)
 BUNDLED = ("diabetes", "linnerud", "breast_cancer", "iris", "wine", "digits")
-GENERATED = tuple(name for name in DATASETS if name not in BUNDLED)
+OWN = ("xor", "spirals", "imbalanced", "outliers")
+GENERATED = tuple(name for name in DATASETS if name not in (*BUNDLED, *OWN))
 EACH = pytest.mark.parametrize("name", DATASETS)
 
 
@@ -190,6 +191,43 @@ def test_regression_without_noise_is_linear_in_its_informative_columns() -> None
     weights, *_ = np.linalg.lstsq(np.column_stack([data.inputs, np.ones(1000)]), data.targets, rcond=None)
     assert np.count_nonzero(np.abs(weights[:-1]) > 1e-8) == 3
     assert weights[-1] == pytest.approx(7.0)
+
+
+def test_xor_is_told_by_the_product_of_its_columns_and_by_neither_alone() -> None:
+    data = datasets.xor(noise=0.0)
+    assert data.classes == ("same", "different")
+    assert_array_equal(data.targets, (data.inputs.prod(axis=1) < 0).astype(float))
+    for column in data.inputs.T:
+        assert abs(np.corrcoef(column, data.targets)[0, 1]) < 4 / np.sqrt(1000)
+
+
+def test_spirals_wind_around_each_other() -> None:
+    """The angle of a point, less what the spiral has turned by its radius, tells its class."""
+    data = datasets.spirals(noise=0.0, turns=2.5)
+    radius = np.hypot(*data.inputs.T)
+    angle = np.arctan2(data.inputs[:, 1], data.inputs[:, 0]) - 2 * np.pi * 2.5 * radius
+    assert_array_equal(np.cos(angle) < 0, data.targets == 1)
+    assert 0.1 <= radius.min() < radius.max() <= 1.0
+
+
+@pytest.mark.parametrize(("share", "rare"), [(0.05, 50), (0.02, 20), (1e-6, 1), (0.5, 500)])
+def test_imbalanced_has_the_share_that_was_asked_for(share: float, rare: int) -> None:
+    data = datasets.imbalanced(share=share, distance=3.0)
+    assert data.targets.sum() == rare
+    centre = data.inputs[data.targets == 0].mean(axis=0)
+    assert np.abs(centre).max() < 0.3
+    if rare == 500:
+        away = data.inputs[data.targets == 1].mean(axis=0) - centre
+        assert np.hypot(*away) == pytest.approx(3.0, abs=0.3)
+
+
+def test_outliers_lie_above_the_line_and_are_as_many_as_asked_for() -> None:
+    data = datasets.outliers(share=0.1)
+    residual = data.targets - (2 * data.inputs[:, 0] + 1)
+    assert (residual > 6.0).sum() == 100
+    rest = residual[residual <= 6.0]
+    assert rest.std() == pytest.approx(0.5, rel=0.1)
+    assert abs(rest.mean()) < 4 * 0.5 / np.sqrt(900)
 
 
 def test_shares_of_classes() -> None:

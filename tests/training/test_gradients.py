@@ -25,6 +25,7 @@ from tests.training.plans import (
     mlp,
     model,
     optimizer,
+    penalty,
     plan,
     targets,
     training_cases,
@@ -71,7 +72,7 @@ def differences(run: Run, weights: Array) -> Array:
     def value(index: int, step: float) -> float:
         state["weights"][:] = weights
         state["weights"][index] += step
-        return run.objective.value(method.training_predictions(state), run.training.labels) + method.penalty()
+        return run.objective.value(method.training_predictions(state), run.training.labels) + penalty(run, state["weights"])
 
     return np.array([(value(index, STEP) - value(index, -STEP)) / (2 * STEP) for index in range(weights.size)])
 

@@ -1,17 +1,21 @@
 """An epoch of a network: which rows each step sees, what its gradient is, and what it takes in memory."""
 
 import tracemalloc
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.optimize
 
+from app.errors import InvalidParameter
 from app.losses import LOSSES
-from app.training import Chosen, Optimizer, Run, Table, prepare, start
+from app.training import Chosen, Optimizer, Run, Table, history, prepare, start
 from app.training.activations import HIDDEN
 from app.training.learners import PREDICTED_AT_ONCE, Learner, Weighted, learner
-from tests.training.plans import Array, inputs, loss, mlp, model, optimizer, plan, regression
+from app.training.network import with_ones
+from tests.training.plans import Array, inputs, loss, mlp, model, optimizer, penalty, plan, regression, schedule, trained
+from tests.training.published import PUBLISHED
 
 Steps = list[tuple[int, Array]]
 
@@ -235,11 +239,11 @@ def test_lbfgs_has_the_gradient_of_its_value() -> None:
     method, state = learner(run), start(run)
     assert isinstance(method, Weighted)
     method.adopt(state)
-    first = run.objective.value(method.training_predictions(state), run.training.labels) + method.penalty()
+    first = run.objective.value(method.training_predictions(state), run.training.labels) + penalty(run, state["weights"])
 
     def value(weights: Array) -> float:
         state["weights"][:] = weights
-        return run.objective.value(method.training_predictions(state), run.training.labels) + method.penalty()
+        return run.objective.value(method.training_predictions(state), run.training.labels) + penalty(run, state["weights"])
 
     method.resume(state, np.random.default_rng(0))(np.nan)
     reached = state["weights"].copy()
@@ -289,3 +293,27 @@ def test_a_step_of_large_layers_allocates_a_few_arrays_of_one_layer_at_most(name
     units = 256 * 300 * 8
     most = {"relu": 0.25, "leaky_relu": 1.25, "tanh": 1.1, "sigmoid": 1.1, "elu": 1.1, "softplus": 3.2, "gelu": 3.1}[name]
     assert peak(run) < most * units
+
+
+def test_a_model_that_is_an_average_of_steps_is_what_is_measured_and_kept() -> None:
+    """The library's x, which its users get by eval(); within an epoch the weights are its y, where gradients are taken."""
+    run = prepare(plan(model=model("linear"), optimizer=optimizer("schedule_free_adamw"), epochs=2, shuffle=False, batch_size=20))
+    state, method = start(run), learner(run)
+    rows, targets = run.training.inputs, run.training.labels.targets
+    theta, memory = state["weights"].copy(), defaultdict[str, Any](float)
+    assert run.plan.optimizer is not None
+    for t, first in enumerate((0, 20, 0, 20), start=1):
+        x, y = with_ones(rows[first : first + 20]), targets[first : first + 20]
+        theta = PUBLISHED["schedule_free_adamw"](theta, 2 * x.T @ (x @ theta - y) / 20, memory, t, **run.plan.optimizer.all)
+    state = trained(run)
+    np.testing.assert_allclose(state["weights"], memory["x"], rtol=1e-12)
+    method.adopt(state)
+    value = run.objective.value(method.training_predictions(state), run.training.labels)
+    assert value == state["history"][-1, 0]
+
+
+def test_an_optimizer_without_a_rate_has_none_in_its_history_and_takes_no_schedule() -> None:
+    run = prepare(plan(optimizer=optimizer("rprop"), batch_size="full"))
+    assert [epoch.learning_rate for epoch in history(run, trained(run))] == [None] * 5
+    with pytest.raises(InvalidParameter, match="rprop has no use for schedule"):
+        prepare(plan(optimizer=optimizer("rprop"), schedule=schedule("cosine")))

@@ -1,5 +1,6 @@
 """A loss as an objective: its value and slope are those of /v1/evaluate, its output fits, and misfits are named."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,20 @@ import pytest
 
 from app.errors import CallerError, InvalidArray, InvalidParameter
 from app.losses import LOSSES, Loss, check, evaluate
-from app.losses.inputs import Sizes
 from app.training.activations import OUTPUTS
-from app.training.objective import MOST_CLASSES, MOST_PREDICTED, Labels, Objective, agree, fitting, trainable
+from app.training.objective import (
+    MOST_CLASSES,
+    MOST_PREDICTED,
+    Labels,
+    Objective,
+    agree,
+    fitting,
+    is_of_one,
+    trainable,
+    untrainable_because,
+)
 from tests.losses.drawing import Case
-from tests.training.plans import NO_OUTPUT, Array, default_training_cases, targets, training_cases
+from tests.training.plans import Array, default_training_cases, targets, training_cases
 
 each_case = pytest.mark.parametrize("case", training_cases(), ids=str)
 each_default = pytest.mark.parametrize("case", default_training_cases(), ids=str)
@@ -152,10 +162,10 @@ def test_a_softmax_before_a_loss_of_logits_is_warned_of() -> None:
 @pytest.mark.parametrize("name", ["mean_squared_error", "binary_cross_entropy", "hinge", "gamma_deviance", "nll"])
 def test_an_output_is_taken_if_its_range_fits_and_otherwise_refused_by_name(name: str, output: str) -> None:
     takes = {
-        "mean_squared_error": {"identity", "softplus", "sigmoid", "tanh"},
-        "hinge": {"identity", "softplus", "sigmoid", "tanh"},
+        "mean_squared_error": {"identity", "softplus", "exp", "sigmoid", "tanh"},
+        "hinge": {"identity", "softplus", "exp", "sigmoid", "tanh"},
         "binary_cross_entropy": {"sigmoid"},
-        "gamma_deviance": {"softplus", "sigmoid"},
+        "gamma_deviance": {"softplus", "exp", "sigmoid"},
         "nll": {"log_softmax"},
     }[name]
     labels = np.arange(9.0) % 3 if name == "nll" else np.arange(9.0) % 2 + (name == "gamma_deviance")
@@ -360,33 +370,33 @@ def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
         assert why == "it has no useful derivative"
     elif loss.coupling != "sample":
         assert why == "it couples the samples of a batch"
-    elif any(input_.named for input_ in loss.inputs.values()):
-        assert all(name in why for name in loss.inputs)
-    elif "targets" not in loss.inputs:
-        assert why == "it takes predictions, not predictions and targets"
-    elif shape_of(loss) == "n, k":
-        assert why == "it takes predictions of shape (n, k), and targets do not tell how long a row is"
+    elif not loss.sides["targets"]:
+        assert why == "it has no targets, by which alone rows are told apart"
     else:
-        assert why == f"it takes predictions of shape ({shape_of(loss)}), and a model predicts a row for each sample"
+        assert re.fullmatch(
+            r"no output of a model makes predictions(\.\w+)?: .+"
+            r"|it takes predictions(\.\w+)? of shape \(.*\), and "
+            r"(a model predicts a row for each sample|targets do not tell how long a row is)",
+            why,
+        )
 
 
 def shape_of(loss: Loss) -> str:
     return ", ".join(loss.inputs["predictions"].cases[0][1].axes[0].split())
 
 
-@pytest.mark.parametrize("name", sorted(NO_OUTPUT))
-def test_boxes_and_sequences_are_what_no_output_makes(name: str) -> None:
-    assert trainable(LOSSES[name])
-    encoding = LOSSES[name].inputs["targets"].decide(LOSSES[name].defaults, 2)
-    refused = refusal(name, np.asarray(encoding.draw(np.random.default_rng(0), Sizes(n=6, k=3)), np.float64))
-    assert refused.faults[0].path == ("parameters",)
-    assert refused.faults[0].message.startswith(f"no output of a model is what {name} takes: ")
+@pytest.mark.parametrize("name", ["iou", "giou", "ctc", "beta_divergence", "dpo"])
+def test_boxes_sequences_and_narrow_ranges_are_what_no_output_makes(name: str) -> None:
+    why = untrainable_because(LOSSES[name])
+    assert why is not None
+    assert why.startswith(("no output of a model makes predictions", "it takes predictions of shape (n, t, k)"))
 
 
 def test_every_loss_with_a_slope_trains_but_those_that_no_output_fits() -> None:
     # of maps of classes these draw none of one position, which is a row
-    maps = {name for name, loss in LOSSES.items() if trainable(loss) and shape_of(loss) == "n, *r, k"}
-    trained = {name for name, loss in LOSSES.items() if trainable(loss)} - NO_OUTPUT - maps
+    alone = {name: loss for name, loss in LOSSES.items() if is_of_one(loss)}
+    maps = {name for name, loss in alone.items() if trainable(loss) and shape_of(loss) == "n, *r, k"}
+    trained = {name for name, loss in alone.items() if trainable(loss)} - maps
     assert {case.loss.name for case in training_cases()} == trained
 
 
@@ -397,6 +407,6 @@ def test_what_fits_is_what_agrees() -> None:
         for name, loss in LOSSES.items():
             if trainable(loss) and name in found:
                 agree(loss, {}, labels, None)
-            elif trainable(loss):
+            elif is_of_one(loss) and trainable(loss):
                 refusal(name, labels)
         assert found == [name for name in LOSSES if name in found]

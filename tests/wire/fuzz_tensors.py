@@ -74,8 +74,8 @@ def message(rng: random.Random, header: bytes) -> bytes:
         size = whole if rng.random() < 0.9 else size
     numbers = np.frombuffer(rng.randbytes(max(0, min(size, 4096))), np.int8) / 16.0
     tail = numbers.astype(rng.choice(("<f8", "<f4"))).tobytes()[: max(0, size)]
-    said = len(header) + rng.choice((0,) * 12 + (1, -1))
-    return said.to_bytes(4, "little", signed=True) + header + tail
+    told = len(header) + rng.choice((0,) * 12 + (1, -1))
+    return told.to_bytes(4, "little", signed=True) + header + tail
 
 
 def attempt(body: bytes) -> str:

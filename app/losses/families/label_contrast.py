@@ -71,10 +71,17 @@ def _variance(powers: Array, rest: Array, one: Array) -> Array:
     ),
     targets=replace(per_sample(MULTI_HOT), axes=("n k",)),
     formula=(
-        "mean_(i ∈ A) softplus(negative·ln ∑_(j ∉ Yᵢ) e^(s(i, j)/negative) + positive·ln ∑_(j ∈ Yᵢ) e^(−s(i, j)/positive)) + "
-        "mean_(j ∈ B) softplus(negative·ln ∑_(i ∉ Zⱼ) e^(s(i, j)/negative) + positive·ln ∑_(i ∈ Zⱼ) e^(−s(i, j)/positive))"
+        "mean_(i ∈ A) softplus(uᵢ) + mean_(j ∈ B) softplus(vⱼ); "
+        "uᵢ = negative·ln ∑_(j ∉ Yᵢ) e^(s(i, j)/negative) + positive·ln ∑_(j ∈ Yᵢ) e^(−s(i, j)/positive); "
+        "vⱼ = negative·ln ∑_(i ∉ Zⱼ) e^(s(i, j)/negative) + positive·ln ∑_(i ∈ Zⱼ) e^(−s(i, j)/positive)"
     ),
-    gradient=("∂ℓ/∂s(i, j) = g(i)·v(i, j)/|A| + h(j)·u(i, j)/|B|"),
+    gradient=(
+        "∂ℓ/∂s(i, j) = σ(uᵢ)·g(i, j)/|A| + σ(vⱼ)·h(i, j)/|B|; "
+        "g(i, j) = 0 if i ∉ A, e^(s(i, j)/negative)/∑_(l ∉ Yᵢ) e^(s(i, l)/negative) if j ∉ Yᵢ, "
+        "else −e^(−s(i, j)/positive)/∑_(l ∈ Yᵢ) e^(−s(i, l)/positive); "
+        "h(i, j) = 0 if j ∉ B, e^(s(i, j)/negative)/∑_(m ∉ Zⱼ) e^(s(m, j)/negative) if i ∉ Zⱼ, "
+        "else −e^(−s(i, j)/positive)/∑_(m ∈ Zⱼ) e^(−s(m, j)/positive)"
+    ),
     symbols={
         "i": "a sample",
         "j": "a label",
@@ -82,10 +89,10 @@ def _variance(powers: Array, rest: Array, one: Array) -> Array:
         "B": "the labels that are true of some sample",
         "Y": "the labels that are true of a sample",
         "Z": "the samples of which a label is true",
-        "g": "the slope of a sample's softplus, h that of a label's",
-        "h": "the slope of a label's softplus",
-        "v": "the share that the score has in its sum of the sample, below 0 for a true label",
-        "u": "the share that it has in that of the label",
+        "u": "how far the false labels of a sample are ahead of its true ones",
+        "v": "how far the samples without a label are ahead of those with it",
+        "l": "counts the labels",
+        "m": "counts the samples",
     },
     aliases=("TwoWayLoss", "two_way_loss"),
     reference=(

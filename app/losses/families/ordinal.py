@@ -149,16 +149,18 @@ THRESHOLD_STEPS = numbers(
 @loss(
     predictions={"score": VALUE, "thresholds": THRESHOLD_STEPS},
     targets=LEVEL,
-    formula="−ln(σ(t(y) − s) − σ(t(y − 1) − s)); t(j) = a₀ + ∑_(0 < i ≤ j) exp aᵢ",
+    formula="−ln(g − f); g = σ(t_y − s) if y < k, else 1; f = σ(t_(y − 1) − s) if y > 0, else 0; tⱼ = a₀ + ∑_(0 < i ≤ j) exp aᵢ",
     gradient=(
-        "∂ℓ/∂s = σ(s − t(y)) − σ(t(y − 1) − s); ∂ℓ/∂t(y) = −σ(s − t(y)) − 1/(exp c − 1); "
-        "∂ℓ/∂t(y − 1) = σ(t(y − 1) − s) + 1/(exp c − 1); c = t(y) − t(y − 1)"
+        "∂ℓ/∂s = −u − v; ∂ℓ/∂aⱼ = h·([j ≤ y]·u + [j < y]·v); u = g − 1 − d if y < k, else 0; v = f + d if y > 0, else 0; "
+        "d = 1/(exp(t_y − t_(y − 1)) − 1) if 0 < y < k, else 0; h = 1 if j = 0, else exp aⱼ"
     ),
     symbols={
         "s": "the predicted score",
         "a": "the first threshold, then the logarithms of the steps to the others",
-        "t": "the threshold above a grade; −∞ below the first, ∞ above the last",
-        "c": "how wide the grade is",
+        "t": "the threshold above a grade",
+        "g": "the probability of the grade and all below",
+        "f": "the probability of all below",
+        "k": "how many thresholds there are",
     },
     aliases=("proportional_odds", "ordered_logit", "pom", "ordinal_regression"),
     reference="Vargas, Gutiérrez and Hervás-Martínez (2020), doi:10.1016/j.neucom.2020.03.034",

@@ -47,10 +47,10 @@ SIGNED_DISTANCE = mask_of(
     predictions=when("from_logits", True, map_of(LOGIT), map_of(PROBABILITY)),
     targets=CLASS_MAP,
     formula=(
-        "1 − (2 ∑_c v(c) ∑ᵢ p(i, c)·y(i, c) + s)/(∑_c v(c) ∑ᵢ (p(i, c) + y(i, c)) + s); v(c) = 1/(∑ᵢ y(i, c))² if size_weight = "
+        "1 − (2 ∑_c v_c ∑ᵢ p(i, c)·y(i, c) + s)/(∑_c v_c ∑ᵢ (p(i, c) + y(i, c)) + s); v_c = 1/(∑ᵢ y(i, c))² if size_weight = "
         "square, 1/∑ᵢ y(i, c) if size_weight = simple, else 1; p = softmax(x) if from_logits"
     ),
-    gradient="∂ℓ/∂p(i, c) = v(c)·(1 − ℓ − 2y(i, c))/u; u = ∑_b v(b) ∑ⱼ (p(j, b) + y(j, b)) + s",
+    gradient="∂ℓ/∂p(i, c) = v_c·(1 − ℓ − 2y(i, c))/u; u = ∑_b v_b ∑ⱼ (p(j, b) + y(j, b)) + s",
     symbols={
         "i": "a position of the map",
         "j": "counts the positions",
@@ -119,12 +119,12 @@ def generalized_dice(
     predictions=MASK,
     targets=TRUE_MASK,
     formula=(
-        "1 − (TP·TN − FP·FN)/√((TP + FP)·(TP + FN)·(TN + FP)·(TN + FN)); TP = s + ∑ᵢ pᵢ·yᵢ; TN = s + ∑ᵢ (1 − pᵢ)·(1 − yᵢ); "
-        "FP = s + ∑ᵢ pᵢ·(1 − yᵢ); FN = s + ∑ᵢ (1 − pᵢ)·yᵢ; p = σ(x) if from_logits"
+        "1 − (TP·TN − FP·FN)/√b if b > 0, else 1; b = (TP + FP)·(TP + FN)·(TN + FP)·(TN + FN); TP = s + ∑ᵢ pᵢ·yᵢ; "
+        "TN = s + ∑ᵢ (1 − pᵢ)·(1 − yᵢ); FP = s + ∑ᵢ pᵢ·(1 − yᵢ); FN = s + ∑ᵢ (1 − pᵢ)·yᵢ; p = σ(x) if from_logits"
     ),
     gradient=(
-        "h·((1 − yᵢ)·(TP + FN) − yᵢ·(TN + FP) + (TP·TN − FP·FN)·(TN + FN − TP − FP)/(2(TP + FP)·(TN + FN)))/"
-        "√((TP + FP)·(TP + FN)·(TN + FP)·(TN + FN)); h = pᵢ(1 − pᵢ) if from_logits, else 1"
+        "h·((1 − yᵢ)·(TP + FN) − yᵢ·(TN + FP) + (TP·TN − FP·FN)·(TN + FN − TP − FP)/(2(TP + FP)·(TN + FN)))/√b if b > 0, "
+        "else 0; h = pᵢ(1 − pᵢ) if from_logits, else 1"
     ),
     symbols={"i": "a position of the mask"},
     aliases=("matthews", "matthews_correlation", "mcc_loss", alias("MCCLoss", smooth=1e-5, pool="batch")),

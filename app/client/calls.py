@@ -1,0 +1,115 @@
+"""Each call of the service as a function that makes its request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.client.answers import Answer
+from app.client.request import Request, get, post
+from app.client.tensors import infer, tensors_of
+
+
+def evaluate(
+    loss: str | Mapping[str, Any],
+    predictions: Any,
+    targets: Any,
+    *,
+    sample_weight: Any = None,
+    mask: Any = None,
+    reduction: str | None = None,
+    outputs: Sequence[str] | None = None,
+    missing: str | None = None,
+    classes: Sequence[Any] | None = None,
+    **parameters: Any,
+) -> Request[Answer]:
+    """A loss of some predictions: value, per_sample, gradient, or the `outputs` that are named. Parameters are the loss's."""
+    arrays = {"predictions": predictions, "targets": targets, "sample_weight": sample_weight, "mask": mask}
+    options = {"reduction": reduction, "missing": missing}
+    if isinstance(loss, str) and classes is None and (tensors := tensors_of(arrays)):
+        return infer(loss, tensors, {**options, **parameters}, outputs)
+    return post("/v1/evaluate", {"loss": _spec(loss, parameters), **arrays, **options, "outputs": outputs, "classes": classes})
+
+
+def analyze(loss: str | Mapping[str, Any], predictions: Any, targets: Any, **options: Any) -> Request[Answer]:
+    """What a loss says of a batch: how sure it is, and which samples cost it. `options` are fields of /v1/analyze."""
+    return post("/v1/analyze", {"loss": loss, "predictions": predictions, "targets": targets, **options})
+
+
+def compare(models: Mapping[str, Any], targets: Any, *, losses: Sequence[Any], **options: Any) -> Request[Answer]:
+    """Which of several models is better, and how sure that is. `options` are fields of /v1/compare."""
+    return post("/v1/compare", {"models": models, "targets": targets, "losses": losses, **options})
+
+
+def check_gradient(loss: str | Mapping[str, Any], predictions: Any, targets: Any, **yours: Any) -> Request[Answer]:
+    """A value, a gradient of yours beside the reference; other fields of /v1/check-gradient too."""
+    return post("/v1/check-gradient", {"reference": loss, "predictions": predictions, "targets": targets, **yours})
+
+
+def recommend(targets: Any = None, **options: Any) -> Request[Answer]:
+    """Which losses suit these targets. `options` are fields of /v1/recommend."""
+    return post("/v1/recommend", {"targets": targets, **options})
+
+
+def train(request: Mapping[str, Any]) -> Request[Answer]:
+    """A training run: fields of /v1/train."""
+    return post("/v1/train", request)
+
+
+def predict(model: Any, inputs: Any = None, **options: Any) -> Request[Answer]:
+    """What the `trained_model` of a run says of new rows, or with `surface` over the plane of its two columns."""
+    return post("/v1/predict", {"model": model, "inputs": inputs, **options})
+
+
+def compare_runs(**request: Any) -> Request[Answer]:
+    """Several runs with one thing changed: fields of /v1/train/compare."""
+    return post("/v1/train/compare", request)
+
+
+def losses(*, search: str | None = None, family: str | None = None, property: str | None = None) -> Request[Answer]:  # noqa: A002  # the API's word
+    """The catalogue of losses, or those that are searched for."""
+    return get("/v1/losses", search=search, family=family, property=property)
+
+
+def curve(loss: str, **options: Any) -> Request[Answer]:
+    """A loss and its slope over the prediction; `options` are parameters of its address."""
+    return get(f"/v1/losses/{loss}/curve", **options)
+
+
+def describe(kind: str, name: str | None = None) -> Request[Answer]:
+    """The catalogue of a kind (losses, datasets, models, optimizers, schedules, metrics), or one entry of it."""
+    return get(f"/v1/{kind}" if name is None else f"/v1/{kind}/{name}")
+
+
+def dataset_rows(name: str, **parameters: Any) -> Request[Answer]:
+    """The rows that a run is given by a dataset's name, and by these parameters of it."""
+    return get(f"/v1/datasets/{name}/rows", **parameters)
+
+
+def protocol(*path: str) -> Request[Answer]:
+    """What the inference protocol tells at /v2/…: of the server without a path, of models/NAME, of its health."""
+    return get("/".join(("/v2", *path)))
+
+
+def ready() -> Request[Answer]:
+    """Whether requests can be taken; a Problem says why not."""
+    return get("/health/ready")
+
+
+def live() -> Request[Answer]:
+    """Whether the server answers at all."""
+    return get("/health/live")
+
+
+def metrics() -> Request[str]:
+    """The server's metrics, as Prometheus reads them."""
+    return Request("GET", "/metrics", lambda response: response.text)
+
+
+def openapi() -> Request[Answer]:
+    """The document of the service."""
+    return get("/openapi.json")
+
+
+def _spec(loss: str | Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
+    if not parameters:
+        return loss
+    return {"name": loss, **parameters} if isinstance(loss, str) else {**loss, **parameters}

@@ -1,0 +1,55 @@
+"""A request, and how its answer is read; JSON as the service takes it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+import httpx
+import numpy as np
+
+from app.client.answers import Answer
+from app.client.frames import array_of
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request(Generic[T]):
+    """What is asked, and how the answer is read."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def answered(response: httpx.Response) -> Answer:
+    return Answer(response.json())
+
+
+def get(path: str, **params: Any) -> Request[Answer]:
+    return Request("GET", path, answered, {name: value for name, value in params.items() if value is not None})
+
+
+def post(path: str, document: Mapping[str, Any]) -> Request[Answer]:
+    body = json.dumps({name: plain(value) for name, value in document.items() if value is not None}, allow_nan=False)
+    return Request("POST", path, answered, body=body.encode(), headers={"content-type": "application/json"})
+
+
+def plain(value: Any) -> Any:
+    """As JSON can say it. Infinite numbers are words, and NaN is missing."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in cast(Mapping[Any, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in cast(Sequence[Any], value)]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    array = array_of(value)
+    if not array.ndim and array.dtype == object:  # which is what it is made of, again and again
+        raise TypeError(f"a {type(value).__name__} cannot be sent: numbers, words, lists and arrays can")
+    return plain(array.tolist())

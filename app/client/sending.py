@@ -1,0 +1,270 @@
+"""The service, asked in turn or by tasks: how requests are sent, tried again, and streams read."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
+
+import httpx
+
+from app.client import calls
+from app.client.answers import Answer, Picture, Problem
+from app.client.request import Request
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+URL = "http://127.0.0.1:8000"
+RETRIED = (429, 503)
+"""What says that the same request may be answered later."""
+BACKOFF_SECONDS = 0.5
+"""Before the first retry where the server says nothing of when; then twice as long each time."""
+PICTURED = ("/analyze", "/compare", "/train", "/curve")
+"""What has a picture."""
+EVENTS = {"accept": "text/event-stream"}
+SVG = {"accept": "image/svg+xml"}
+
+
+class Options(TypedDict, total=False):
+    """How the service is asked."""
+
+    key: str | None
+    """An API key; if nothing is said, that of the variable CRITERION_KEY."""
+    timeout: float
+    """Seconds."""
+    retries: int
+    """How often a request is sent again that was refused for now."""
+    transport: Any
+    """What httpx is to send by."""
+
+
+class _Client:
+    """What both clients have: where the service is, and how often they try."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        transport: Any = None,
+    ) -> None:
+        key = key if key is not None else os.environ.get("CRITERION_KEY")
+        self._retries = retries
+        self._set_up: dict[str, Any] = {
+            "base_url": url.rstrip("/"),
+            "timeout": timeout,
+            "headers": {"authorization": f"Bearer {key}"} if key else {},
+            "transport": transport,
+        }
+
+    def _wait(self, attempt: int, outcome: httpx.Response | httpx.ConnectError) -> float:
+        """The seconds until the next try; where there is none, the error or the Problem is raised."""
+        error = _problem(outcome) if isinstance(outcome, httpx.Response) else outcome
+        if attempt >= self._retries or (isinstance(error, Problem) and error.status not in RETRIED):
+            raise error
+        after = error.retry_after if isinstance(error, Problem) else None
+        return BACKOFF_SECONDS * 2**attempt if after is None else after
+
+
+def _problem(response: httpx.Response) -> Problem:
+    after = response.headers.get("retry-after", "")
+    is_json = "json" in response.headers.get("content-type", "")  # a proxy's answer may be a page
+    return Problem(response.status_code, response.json() if is_json else {}, float(after) if after.isdigit() else None)
+
+
+class _Events:
+    """Server-sent events out of lines."""
+
+    def __init__(self) -> None:
+        self._name, self._data = "", list[str]()
+
+    def feed(self, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The event that this line ends, if any; the Problem that it tells of is raised."""
+        if line.startswith("event: "):
+            self._name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            self._data.append(line.removeprefix("data: "))
+        elif not line and self._data:
+            name, document = self._name, json.loads("\n".join(self._data))
+            self._name, self._data = "", []
+            if name == "error":
+                raise Problem(document["status"], document)
+            yield name, document
+
+
+def _built(http: httpx.Client | httpx.AsyncClient, request: Request[Any]) -> httpx.Request:
+    params = dict(request.params) or None
+    return http.build_request(request.method, request.path, params=params, content=request.body, headers=dict(request.headers))
+
+
+def _with_picture(answer: T, request: Request[T], send: Callable[[Request[Picture]], Any]) -> T:
+    if request.path.endswith(PICTURED) and isinstance(answer, Answer):
+        answer.plot = partial(send, _pictured(cast("Request[Answer]", request)))
+    return answer
+
+
+def _pictured(request: Request[Answer]) -> Request[Picture]:
+    headers = {**request.headers, **SVG}
+    return Request(request.method, request.path, lambda response: Picture(response.text), request.params, request.body, headers)
+
+
+def _streamed(request: Request[T]) -> Request[T]:
+    return replace(request, headers={**request.headers, **EVENTS})
+
+
+def _sync(make: Callable[P, Request[T]]) -> Callable[Concatenate["Criterion", P], T]:
+    def call(self: "Criterion", *arguments: P.args, **options: P.kwargs) -> T:
+        return self.send(make(*arguments, **options))
+
+    call.__name__, call.__doc__ = make.__name__, make.__doc__
+    return call
+
+
+def _async(make: Callable[P, Request[T]]) -> Callable[Concatenate["AsyncCriterion", P], Awaitable[T]]:
+    def call(self: "AsyncCriterion", *arguments: P.args, **options: P.kwargs) -> Awaitable[T]:
+        return self.send(make(*arguments, **options))
+
+    call.__name__, call.__doc__ = make.__name__, make.__doc__
+    return call
+
+
+class Criterion(_Client):
+    """The service, asked in turn. As a context it closes its connections."""
+
+    evaluate = _sync(calls.evaluate)
+    analyze = _sync(calls.analyze)
+    compare = _sync(calls.compare)
+    check_gradient = _sync(calls.check_gradient)
+    recommend = _sync(calls.recommend)
+    predict = _sync(calls.predict)
+    compare_runs = _sync(calls.compare_runs)
+    losses = _sync(calls.losses)
+    curve = _sync(calls.curve)
+    describe = _sync(calls.describe)
+    dataset_rows = _sync(calls.dataset_rows)
+    protocol = _sync(calls.protocol)
+    ready = _sync(calls.ready)
+    live = _sync(calls.live)
+    metrics = _sync(calls.metrics)
+    openapi = _sync(calls.openapi)
+
+    def __init__(self, url: str = URL, **options: Unpack[Options]) -> None:
+        super().__init__(url, **options)
+        self._http = httpx.Client(**self._set_up)
+
+    def send(self, request: Request[T]) -> T:
+        """The answer to a request; Problem where there is none."""
+        attempt = 0
+        while True:
+            try:
+                outcome = self._http.send(_built(self._http, request))
+            except httpx.ConnectError as error:
+                outcome = error
+            if isinstance(outcome, httpx.Response) and outcome.is_success:
+                return _with_picture(request.read(outcome), request, self.send)
+            time.sleep(self._wait(attempt, outcome))
+            attempt += 1
+
+    @overload
+    def train(self, *, stream: Literal[False] = False, **request: Any) -> Answer: ...
+    @overload
+    def train(self, *, stream: Literal[True], **request: Any) -> Generator[Answer, None, Answer]: ...
+    def train(self, *, stream: bool = False, **request: Any) -> Answer | Generator[Answer, None, Answer]:
+        """A training run: fields of /v1/train. As a stream, its epochs as they come; to leave it is to end the run."""
+        return self._epochs(calls.train(request)) if stream else self.send(calls.train(request))
+
+    def _epochs(self, request: Request[Answer]) -> Generator[Answer, None, Answer]:
+        built = _built(self._http, _streamed(request))
+        with closing(self._http.send(built, stream=True)) as response:
+            if not response.is_success:
+                response.read()
+                raise _problem(response)
+            reader = _Events()
+            for line in response.iter_lines():
+                for name, document in reader.feed(line):
+                    if name == "end":
+                        return Answer(document)
+                    yield Answer({"event": name, **document})
+        raise httpx.RemoteProtocolError("the stream ended before its run")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class AsyncCriterion(_Client):
+    """The service, asked by tasks. As an asynchronous context it closes its connections."""
+
+    evaluate = _async(calls.evaluate)
+    analyze = _async(calls.analyze)
+    compare = _async(calls.compare)
+    check_gradient = _async(calls.check_gradient)
+    recommend = _async(calls.recommend)
+    predict = _async(calls.predict)
+    compare_runs = _async(calls.compare_runs)
+    losses = _async(calls.losses)
+    curve = _async(calls.curve)
+    describe = _async(calls.describe)
+    dataset_rows = _async(calls.dataset_rows)
+    protocol = _async(calls.protocol)
+    ready = _async(calls.ready)
+    live = _async(calls.live)
+    metrics = _async(calls.metrics)
+    openapi = _async(calls.openapi)
+
+    def __init__(self, url: str = URL, **options: Unpack[Options]) -> None:
+        super().__init__(url, **options)
+        self._http = httpx.AsyncClient(**self._set_up)
+
+    async def send(self, request: Request[T]) -> T:
+        """The answer to a request; Problem where there is none."""
+        attempt = 0
+        while True:
+            try:
+                outcome = await self._http.send(_built(self._http, request))
+            except httpx.ConnectError as error:
+                outcome = error
+            if isinstance(outcome, httpx.Response) and outcome.is_success:
+                return _with_picture(request.read(outcome), request, self.send)
+            await asyncio.sleep(self._wait(attempt, outcome))
+            attempt += 1
+
+    async def train(self, **request: Any) -> Answer:
+        """A training run: fields of /v1/train."""
+        return await self.send(calls.train(request))
+
+    async def epochs(self, **request: Any) -> AsyncGenerator[Answer]:
+        """The epochs of a training run as they come, and its whole answer as the last; to leave is to end the run."""
+        built = _built(self._http, _streamed(calls.train(request)))
+        response = await self._http.send(built, stream=True)
+        try:
+            if not response.is_success:
+                await response.aread()
+                raise _problem(response)
+            reader = _Events()
+            async for line in response.aiter_lines():
+                for name, document in reader.feed(line):
+                    yield Answer({"event": name, **document})
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
