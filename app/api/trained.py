@@ -9,14 +9,13 @@ from pydantic import Field, PrivateAttr, ValidationError, WithJsonSchema
 from app.api.evaluate import UNTYPED, Names
 from app.api.specs import Listed, Spec, Specs, expanded, named
 from app.api.words import Part
-from app.domains import Interval
 from app.errors import CallerError, Fault, InvalidArray, Path
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.losses.outputs import word
 from app.serving.problems import from_pydantic
 from app.training import MODELS, Chosen, Trained
-from app.training.activations import OUTPUTS, Activation, within
+from app.training.activations import OUTPUTS, Activation, between
 from app.training.network import Network
 from app.training.side_by_side import Heads
 from app.training.tables import Scale
@@ -57,7 +56,7 @@ class Range(Part):
     max: ENCODED
 
 
-class Head(Part):
+class ModelHead(Part):
     """One of several arrays that a model predicts."""
 
     outputs: Annotated[int | None, Field(description="Numbers per row; null: one, by itself.", ge=1, le=10_000)] = None
@@ -69,8 +68,8 @@ class Head(Part):
         """Its activation."""
         if self.output_activation is not None:
             return OUTPUTS[self.output_activation]
-        made = within(Interval(self.low, self.high)) if self.low is not None and self.high is not None else None
-        if made is None or not made.range.span.low < made.range.span.high:
+        made = None if self.low is None or self.high is None else between(self.low, self.high)
+        if made is None:
             raise InvalidArray([Fault(path, "choice", "a head takes an output_activation, or low and a higher high")])
         return made
 
@@ -101,7 +100,7 @@ class TrainedModel(Part):
     scaling: Annotated[Scaling, Field(default_factory=Scaling)]
     output_activation: Annotated[OutputName | None, Field(description="null where there are heads.")] = None
     heads: Annotated[
-        dict[str, Head] | None,
+        dict[str, ModelHead] | None,
         Field(description="Where it predicts several arrays, each by its name: their numbers stand in this order.", min_length=1),
     ] = None
     predictions_encoding: str
@@ -261,7 +260,7 @@ def document_of(trained: Trained) -> dict[str, Any]:
 def _heads(heads: Heads) -> dict[str, Any]:
     """Each by its name: an activation that has none has its ends."""
     known: dict[str, Any] = {}
-    for (name, shape), activation in zip(heads.shapes.items(), heads.each.values(), strict=True):
+    for (name, shape), activation in zip(heads.shapes.items(), heads.activations.values(), strict=True):
         named, ends = activation.name in OUTPUTS, activation.range.span
         known[name] = {
             "outputs": shape[0] if shape else None,

@@ -183,6 +183,11 @@ BROAD = 100.0
 """An interval from 0 on whose upper end lies beyond is one that outputs rise through without bound, until they come to it."""
 
 
+def between(low: float, high: float) -> Activation | None:
+    """That of numbers from one end to another; None where the ends are none."""
+    return within(Interval(low, high)) if low < high else None
+
+
 def within(domain: Interval) -> Activation | None:
     """An activation whose numbers lie between two finite ends; None where there are no such.
 

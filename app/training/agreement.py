@@ -116,14 +116,14 @@ def _by_head(
     kinds = {name: labels.targets.dtype for name, (_, labels) in agreed.items()}
     packed = together({name: labels.targets for name, (_, labels) in agreed.items()})
 
-    def each(rows: Array, given: Numbers) -> Iterator[tuple[Part, slice, Objective, Array, Labels]]:
+    def parts_of(rows: Array, given: Numbers) -> Iterator[tuple[Part, slice, Objective, Array, Labels]]:
         read, shown = packed.named.apart(given), heads.apart(rows)
         for part, columns, (name, (objective, _)) in zip(bound.parts, heads.columns, agreed.items(), strict=True):
             yield part, columns, objective, shown[name], Labels(read[name].astype(kinds[name]))
 
     def function(rows: Array, given: Numbers) -> Returned:
         values, slopes = np.zeros(len(rows)), np.zeros(rows.shape)
-        for part, columns, objective, predictions, labels in each(rows, given):
+        for part, columns, objective, predictions, labels in parts_of(rows, given):
             losses, slope = objective.losses(predictions, labels)
             values += part.weight * losses + (part.log_variance or 0.0) / 2.0
             slopes[:, columns] = part.weight * slope.reshape(len(rows), -1)
@@ -133,7 +133,7 @@ def _by_head(
         def second() -> Array:
             curvatures = [
                 part.weight * objective.curvature(predictions, labels).reshape(len(rows), -1)
-                for part, _, objective, predictions, labels in each(rows, given)
+                for part, _, objective, predictions, labels in parts_of(rows, given)
             ]
             return np.hstack(curvatures)
 
@@ -146,7 +146,7 @@ def _by_head(
         assert isinstance(targets, np.ndarray)
         given = named.apart(targets)
         labels = {name: objective.labels(given[name], None) for name, (objective, _) in agreed.items()}
-        return Labels(together({name: each.targets for name, each in labels.items()}).rows)
+        return Labels(together({name: of_head.targets for name, of_head in labels.items()}).rows)
 
     return (
         Objective(

@@ -145,7 +145,7 @@ def _objective(
         loss,
         batch.parameters,
         (heads.width,) if several else heads.shapes["predictions"],
-        heads.activation if several else heads.each["predictions"],
+        heads.activation if several else heads.activations["predictions"],
         by_name(encodings[0]) if several else encodings[0]["predictions"],
         by_name(encodings[1]) if named else encodings[1]["targets"],
         batch.warnings,

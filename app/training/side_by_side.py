@@ -44,12 +44,12 @@ class SideBySide:
 class Heads(SideBySide):
     """The outputs of a model as several arrays, each with an activation of its own."""
 
-    each: Mapping[str, Activation]
+    activations: Mapping[str, Activation]
 
     @cached_property
     def activation(self) -> Activation:
         """Of all columns: it makes of each array's what its own does."""
-        parts = [(activation, columns) for activation, columns in zip(self.each.values(), self.columns, strict=True)]
+        parts = [(activation, columns) for activation, columns in zip(self.activations.values(), self.columns, strict=True)]
 
         def forward(sums: Array, out: Array) -> None:
             for activation, columns in parts:
@@ -60,7 +60,7 @@ class Heads(SideBySide):
                 activation.backward(slope[:, columns], sums[:, columns], made[:, columns])
 
         return Activation(
-            by_name({name: activation.name for name, activation in self.each.items()}), forward, backward, Interval()
+            by_name({name: activation.name for name, activation in self.activations.items()}), forward, backward, Interval()
         )
 
 

@@ -395,11 +395,11 @@ async def test_heads_are_kept_predict_and_go_on(client: httpx.AsyncClient, name:
     held = (
         [X[row] for row in first["rows"]["validation"]] if isinstance(first["rows"], dict) else [X[row] for row in first["rows"]]
     )
-    said = await asked(client, "/v1/predict", model=first["trained_model"], inputs=held)
-    assert said["predictions"] == first["predictions"]
+    told = await asked(client, "/v1/predict", model=first["trained_model"], inputs=held)
+    assert told["predictions"] == first["predictions"]
     grid = await asked(client, "/v1/predict", model=first["trained_model"], surface={"n": 3})
-    if isinstance(said["predictions"], dict):
-        assert grid["surface"]["predictions"].keys() == said["predictions"].keys()
+    if isinstance(told["predictions"], dict):
+        assert grid["surface"]["predictions"].keys() == told["predictions"].keys()
     resumed = await trained(client, **run, epochs=4, resume=first["trained_model"])
     assert bare(resumed["history"]) == bare(whole["history"])
     assert resumed["predictions"] == whole["predictions"]
