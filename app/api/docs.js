@@ -29,7 +29,10 @@ function shortened(answer) {
   if (!answer.url.endsWith("openapi.json") || !answer.text) return answer;
   const document = JSON.parse(answer.text);
   const examples = Object.entries(document.paths["/v1/evaluate"].post.requestBody.content["application/json"].examples);
-  losses = examples.map(([name, { description }]) => `${name} ${description.split("Also called ")[1] ?? ""}`.toLowerCase());
+  losses = examples.map(([name, { description }]) => `${name} ${description?.split("Also called ")[1] ?? ""}`.toLowerCase());
+  const named = Object.values(document.components.schemas).filter((schema) => schema.properties?.name?.const);
+  const summaries = Object.fromEntries(named.map((schema) => [schema.properties.name.const, schema.description]));
+  for (const [name, example] of examples) example.description = [summaries[name], example.description].filter(Boolean).join(" ");
   for (const path of Object.values(document.paths)) {
     for (const operation of Object.values(path)) {
       for (const parameter of operation.parameters ?? []) {

@@ -53,13 +53,13 @@ COMPOSED_EXAMPLES: Mapping[str, dict[str, Any]] = {
 """A request for each way to make a loss."""
 
 
-def _description(name: str) -> str:
-    """What else a loss is called, which docs.js reads from here, as readers do: what it is stands with its parameters."""
+def _described(name: str) -> dict[str, str]:
+    """What else a loss is called. What it is stands in its schema, and docs.js puts it before the names."""
     other = ", ".join(alias.name for alias in NAMED[name].aliases)
-    return f"Also called {other}." if other else NAMED[name].summary
+    return {"description": f"Also called {other}."} if other else {}
 
 
 EXAMPLES: Mapping[str, dict[str, Any]] = {
-    name: {"description": _description(name), "value": value}
+    name: {**_described(name), "value": value}
     for name, value in {**{name: example(loss) for name, loss in LOSSES.items()}, **COMPOSED_EXAMPLES}.items()
 }

@@ -163,7 +163,7 @@ A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 def _with_rate(value: object) -> object:
     """An optimizer whose `lr` is its learning_rate."""
-    given = cast(dict[str, object], value) if isinstance(value, dict) else {}
+    given = cast(dict[str, object], value) if isinstance(value, dict) else dict[str, object]()
     if "lr" not in given or "learning_rate" in given:
         return cast(object, value)
     return {"learning_rate" if key == "lr" else key: item for key, item in given.items()}

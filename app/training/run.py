@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from app.training.criteria import check_criterion
 from app.training.metrics import check_metric
 from app.training.network import Network
 from app.training.objective import Labels, Objective, of_differences
+from app.training.resumable import check_resumed, check_same, scale_for
 from app.training.splits import Holdout, split
-from app.training.tables import Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled
+from app.training.tables import Scale, Table, check_columns, check_table, refuse_at, scaled
 from app.training.trees import Boosted, Forest, Trees
 from app.training.weights import Classes, ClassWeight, check_weights, classes_in, of_classes, weighing
 
@@ -168,19 +169,19 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
         check_table(outside, ("validation", "table"), plan.data.inputs.shape[1], gaps=of_trees)
         if outside.sample_weight is not None:
             check_weights(outside.sample_weight, len(outside.inputs), ("validation", "table", "sample_weight"))
-    _check_resumed(plan)
+    check_resumed(plan)
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
     standardizes = plan.standardize_inputs and not of_trees  # which no tree would notice
     if standardizes and plan.data.name is None:
         check_columns(plan.data)
     weights = plan.data.sample_weight
-    inputs_scale = _scale(plan, "inputs", plan.data.inputs, kept) if standardizes else None
+    inputs_scale = scale_for(plan, "inputs", plan.data.inputs, kept) if standardizes else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
     parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
-    _check_same(plan, objective, inputs_scale, targets_scale)
+    check_same(plan, objective, inputs_scale, targets_scale)
     rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model), gaps=of_trees), labels, targets)
     rows = _weighed(rows, plan, weights, kept)
     training, validation = rows.take(kept), rows.take(held) if len(held) else None
@@ -221,7 +222,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
         refuse_at(("standardize_targets",), "targets", "class names cannot be standardized: set standardize.targets to false")
-    scale = _scale(plan, "targets", targets, kept)
+    scale = scale_for(plan, "targets", targets, kept)
     moved = scaled(targets, scale, ("data", "targets"))
     try:
         return *_agreed(plan, moved, None, kept), moved, scale
@@ -360,67 +361,6 @@ def _check_counts(training: Rows, validation: Rows | None) -> None:
     for rows, path, what in ((training, ("data", "targets"), "train on"), (validation, ("validation",), "validate with")):
         if rows is not None and not rows.labels.any():
             refuse_at(path, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
-
-
-# --- a run that goes on --------------------------------------------------------------------------------------------------
-
-
-def _scale(plan: Plan, name: Literal["inputs", "targets"], array: Numbers, kept: NDArray[np.intp]) -> Scale:
-    """That of the rows to train on; of a run that goes on, the one under which its model was trained."""
-    resumed = None if plan.resume is None else plan.resume.inputs_scale if name == "inputs" else plan.resume.targets_scale
-    if resumed is not None and np.shape(resumed.mean) == array.shape[1:]:
-        return resumed
-    return scale_of(array, kept, name, plan.data.sample_weight)
-
-
-def _check_resumed(plan: Plan) -> None:
-    """Refuse a model that another request has left."""
-    trained = plan.resume
-    if trained is None:
-        return
-    if trained.chosen.thing is not plan.model.thing or not _equal(trained.chosen.all, plan.model.all):
-        _refuse_resumed(f"this is a model of {trained.chosen.thing.name} with other parameters than this request's model has")
-    if not _equal(trained.loss, {"name": plan.loss.thing.name, **plan.loss.all}):
-        _refuse_resumed(f"this model was trained on {trained.loss.get('name')}, as another loss than this request has")
-    if trained.inputs != plan.data.inputs.shape[1]:
-        _refuse_resumed(f"this model was trained on {trained.inputs} columns, and there are {plan.data.inputs.shape[1]}")
-    done = 0 if trained.progress is None else trained.progress.epoch
-    if plan.epochs <= done:
-        more = f"epochs must be above {done}" if plan.model.thing.epochs is None else "there is nothing to go on with"
-        message = f"epochs counts from the beginning, and {done} are done: {more}"
-        raise InvalidParameter([Fault(("epochs",), "out_of_range", message)])
-
-
-def _check_same(plan: Plan, objective: Objective, inputs_scale: Scale | None, targets_scale: Scale | None) -> None:
-    """Refuse a model of other outputs, or under other scales."""
-    trained = plan.resume
-    if trained is None:
-        return
-    if (trained.outputs, trained.encoding, trained.activation) != (objective.outputs, objective.encoding, objective.activation):
-        _refuse_resumed("this model predicts something else than these targets ask for")
-    names = None if plan.data.classes is None else tuple(plan.data.classes)
-    if names is not None and trained.classes is not None and trained.classes != names:
-        _refuse_resumed(f"this model's classes are {', '.join(map(str, trained.classes[:20]))}, in this order")
-    for name, scale, own in (("inputs", inputs_scale, trained.inputs_scale), ("targets", targets_scale, trained.targets_scale)):
-        if (scale is None) != (own is None):
-            were = "were" if own is not None else "were not"
-            _refuse_resumed(f"this model was trained on {name} that {were} standardized: say so in standardize")
-
-
-def _equal(one: object, other: object) -> bool:
-    """Whether two parameters are the same, in whatever kind of list their numbers stand."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        these, those = cast(Mapping[str, object], one), cast(Mapping[str, object], other)
-        return these.keys() == those.keys() and all(_equal(these[name], those[name]) for name in these)
-    lists = (list, tuple, np.ndarray)
-    if isinstance(one, lists) and isinstance(other, lists):
-        pairs = cast(Sequence[object], one), cast(Sequence[object], other)
-        return len(pairs[0]) == len(pairs[1]) and all(map(_equal, *pairs))
-    return one == other
-
-
-def _refuse_resumed(message: str) -> None:
-    raise InvalidParameter([Fault(("resume",), "does_not_fit", message)])
 
 
 # --- the rest of the plan -----------------------------------------------------------------------------------------------

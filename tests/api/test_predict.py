@@ -248,6 +248,19 @@ async def test_a_run_goes_on_where_it_was(name: str, client: httpx.AsyncClient) 
     assert len(whole["history"]) == 5
 
 
+COMPOSED: list[dict[str, Any]] = [
+    {"name": "weighted_sum", "terms": [{"loss": "mse", "weight": 0.7}, {"loss": {"name": "huber", "delta": 2.0}, "weight": 0.3}]},
+    {"name": "asymmetric", "loss": "mse", "under": 3.0, "over": 1.0},
+]
+
+
+@pytest.mark.parametrize("loss", COMPOSED, ids=lambda loss: loss["name"])
+async def test_losses_made_of_others_go_on(loss: dict[str, Any], client: httpx.AsyncClient) -> None:
+    request = {**LINE, "loss": loss, "model": "linear"}
+    short, whole = await trained(client, **request, epochs=2), await trained(client, **request, epochs=4)
+    assert bare(await trained(client, **request, epochs=4, resume=short["trained_model"])) == bare(whole)
+
+
 async def test_words_go_on_too(client: httpx.AsyncClient) -> None:
     short, whole = await trained(client, **WORDS, epochs=2), await trained(client, **WORDS, epochs=4)
     assert bare(await trained(client, **WORDS, epochs=4, resume=short["trained_model"])) == bare(whole)
@@ -382,11 +395,11 @@ async def test_heads_are_kept_predict_and_go_on(client: httpx.AsyncClient, name:
     held = (
         [X[row] for row in first["rows"]["validation"]] if isinstance(first["rows"], dict) else [X[row] for row in first["rows"]]
     )
-    said = await asked(client, "/v1/predict", model=first["trained_model"], inputs=held)
-    assert said["predictions"] == first["predictions"]
+    told = await asked(client, "/v1/predict", model=first["trained_model"], inputs=held)
+    assert told["predictions"] == first["predictions"]
     grid = await asked(client, "/v1/predict", model=first["trained_model"], surface={"n": 3})
-    if isinstance(said["predictions"], dict):
-        assert grid["surface"]["predictions"].keys() == said["predictions"].keys()
+    if isinstance(told["predictions"], dict):
+        assert grid["surface"]["predictions"].keys() == told["predictions"].keys()
     resumed = await trained(client, **run, epochs=4, resume=first["trained_model"])
     assert bare(resumed["history"]) == bare(whole["history"])
     assert resumed["predictions"] == whole["predictions"]
