@@ -5,6 +5,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
+import numpy as np
+import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -20,9 +22,12 @@ from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
 from app.insight import charts
 from app.losses import NAMED
 from app.serving.call import Call
+from app.serving.pieces import Kind
 from app.serving.steps import Event
-from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, prepare, start
+from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, fit, prepare, start
+from app.training.learners import State
 from app.training.metrics import check_metric
+from app.wire.json import encode
 
 COMMON_METRICS = ("accuracy", "r2")
 """What losses are compared by unless something else is asked for: metrics without a unit, where they fit."""
@@ -156,6 +161,35 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
     yield Event("end", respond_all(request, answers))
 
 
+RUN = "run."
+"""What the names of the run's own arrays begin with, in the state of all of them."""
+
+
+def compare_on(request: CompareRequest, state: State) -> Generator[Event]:
+    """The same from a state on: the answers of the runs that are done, and where the next one stands."""
+    for number in range(len(_answered(state)), len(request.runs)):
+        run = request.runs[number]
+        own = {name.removeprefix(RUN): array for name, array in state.items() if name.startswith(RUN)} or start(run)
+        for epoch in fit(run, own):
+            state.update({f"{RUN}{name}": array for name, array in own.items()})
+            yield Event("epoch", {"run": number, **entry(epoch)})
+        answer = respond(request.features, request.outputs, run, own, time.monotonic() + request.seconds)
+        answered = encode([*_answered(state), answer])
+        state.clear()
+        state["answers"] = np.frombuffer(answered, np.uint8)
+        yield Event("run", {"run": number, **_line(request.by, answer)})
+    yield Event("end", respond_all(request, _answered(state)))
+
+
+def _answered(state: State) -> list[TrainResponse]:
+    """The answers of the runs that are done: JSON, which keeps every digit."""
+    return orjson.loads(state["answers"].tobytes()) if "answers" in state else []
+
+
+def runs_of(request: CompareRequest) -> int:
+    return len(request.runs)
+
+
 COMPARE = Call(
     method="POST",
     path="/v1/train/compare",
@@ -164,6 +198,7 @@ COMPARE = Call(
     tag="training",
     scope="train",
     lane="training",
+    job=Kind("compare", "runs", runs_of, compare_on),
     picture=charts.train_compare,
     answer=CompareResponse,
     statuses=REFUSALS,

@@ -72,6 +72,7 @@ def _route(call: Call) -> APIRoute:
         call.path,
         _endpoint(call),
         methods=[call.method],
+        status_code=call.status,
         summary=call.summary,
         tags=[call.tag],
         operation_id=call.name,
