@@ -226,11 +226,11 @@ class Store:
                 identity,
             )
 
-    def worked(self, identity: str, run: int, seconds: float, checkpoint: str | None = None) -> None:
-        """A run has taken so many seconds more, and come to this checkpoint."""
+    def worked(self, identity: str, run: int, seconds: float, checkpoint: str) -> None:
+        """A run has taken so many seconds more, and come to this checkpoint; unless it is over, and not all that led there was told."""
         with self._changing() as execute:
             execute(
-                "UPDATE criterion_jobs SET used = used + ?, checkpoint = COALESCE(?, checkpoint) WHERE id = ? AND run = ?",
+                "UPDATE criterion_jobs SET used = used + ?, checkpoint = ? WHERE id = ? AND run = ? AND status = 'running'",
                 seconds,
                 checkpoint,
                 identity,

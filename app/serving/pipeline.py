@@ -161,9 +161,8 @@ class Service:
             assert call.lane is not None
             body = await receive_body(exchange, self.state)
             try:
-                arguments[call.request] = await checked_elsewhere(
-                    exchange, self.state, call.lane, body, order._replace(arguments={})
-                )
+                asked = order._replace(arguments={})  # what the service has is not sent
+                arguments[call.request] = await checked_elsewhere(exchange, self.state, call.lane, body, asked)
             finally:
                 body.release()
         result = await call.function(**arguments)
