@@ -124,7 +124,7 @@ def _answer(whole: Whole) -> JobAnswer:
 
 # --- the calls --------------------------------------------------------------------------------------------------------
 
-Id = Annotated[str, Path(description="The id of a job.", examples=["01K0000000000000000000000"])]
+Id = Annotated[str, Path(description="The id of a job.")]
 
 
 async def submit_job(
@@ -137,10 +137,9 @@ async def submit_job(
         Field(min_length=1, max_length=255, pattern="^[ -~]+$"),
     ] = None,
 ) -> JobAnswer:
-    """Have a call done that may take longer than anybody waits: at once or when it is its turn, whatever crashes meanwhile.
+    """Have a call done for which nobody waits, whatever crashes meanwhile: it goes on from its last checkpoint, to the same bits.
 
-    The request is checked before this answers. Where the service or a machine ends in the middle, the job goes on from its last
-    checkpoint, and comes to the same bits. Its epochs, runs and its end are told at `/v1/jobs/{id}/events`.
+    The request is checked before this answers.
     """
     accepted, body = cast("tuple[Accepted, bytes]", request)
     _check_scope(caller, accepted.kind)
@@ -194,10 +193,9 @@ async def follow_job(
     caller: Caller,
     last_event_id: Annotated[int | None, Header(description="The id of the last event that you have had."), Field(ge=0)] = None,
 ) -> Stream | None:
-    """What has happened in a job and what happens, as server-sent events, each with JSON as its data.
+    """What has happened in a job and what happens, as server-sent events; whoever has had the last one gets 204.
 
-    Their ids count from 1 without gaps: `status` with the job, `epoch`, `run` and `partition` as they are done, each once, and
-    `end` with the job when it is over. With `Last-Event-ID` they begin behind that one; whoever has had `end` gets 204.
+    Their ids count from 1: `status` with the job, `epoch`, `run` and `partition`, each once, and `end` with the job.
     """
     store, after = _store(state), last_event_id or 0
     job = (await _asked(store.get, id, caller.name)).job
@@ -253,7 +251,7 @@ def _check_scope(caller: Caller, kind: str) -> None:
 def _before(cursor: str | None) -> str | None:
     """The id that a cursor is."""
     if cursor is not None and not (len(cursor) == ID_LENGTH and cursor.isascii() and cursor.isalnum()):
-        raise InvalidInput([Fault(("cursor",), "cursor", "cursor must be what the page before has as next")])
+        raise InvalidInput([Fault(("cursor",), "choice", "cursor must be what the page before has as next")])
     return cursor
 
 
@@ -266,28 +264,46 @@ EXAMPLES = {
     }
 }
 
-SUBMIT = Call(
-    method="POST",
-    path="/v1/jobs",
-    function=submit_job,
-    summary="Submit a job",
-    tag="jobs",
-    scope="jobs",
-    lane="jobs",
-    check=check_job,
-    status=202,
-    statuses=(400, 404, 413, 415, 422, 503),
-    examples=EXAMPLES,
-)
-
 CALLS = (
-    SUBMIT,
     Call(
-        method="GET", path="/v1/jobs", function=list_jobs, summary="List jobs", tag="jobs", scope="jobs", statuses=(404, 422, 503)
+        method="POST",
+        path="/v1/jobs",
+        function=submit_job,
+        summary="Submit a job",
+        tag="jobs",
+        scope="jobs",
+        lane="jobs",
+        check=check_job,
+        status=202,
+        statuses=(404, 422),
+        examples=EXAMPLES,
     ),
-    Call(method="GET", path=JOB, function=show_job, summary="Show a job", tag="jobs", scope="jobs", statuses=(404, 503)),
     Call(
-        method="DELETE", path=JOB, function=cancel_job, summary="Cancel a job", tag="jobs", scope="jobs", statuses=(404, 409, 503)
+        method="GET",
+        path="/v1/jobs",
+        function=list_jobs,
+        summary="List jobs",
+        tag="jobs",
+        scope="jobs",
+        statuses=(404, 422),
+    ),
+    Call(
+        method="GET",
+        path=JOB,
+        function=show_job,
+        summary="Show a job",
+        tag="jobs",
+        scope="jobs",
+        statuses=(404,),
+    ),
+    Call(
+        method="DELETE",
+        path=JOB,
+        function=cancel_job,
+        summary="Cancel a job",
+        tag="jobs",
+        scope="jobs",
+        statuses=(404, 409),
     ),
     Call(
         method="POST",
@@ -297,7 +313,7 @@ CALLS = (
         tag="jobs",
         scope="jobs",
         status=202,
-        statuses=(404, 409, 503),
+        statuses=(404, 409),
     ),
     Call(
         method="GET",
@@ -306,7 +322,7 @@ CALLS = (
         summary="Follow a job",
         tag="jobs",
         scope="jobs",
-        answer=str,
-        statuses=(404, 422, 503),
+        answer=Stream,
+        statuses=(404, 422),
     ),
 )

@@ -227,7 +227,7 @@ class Store:
             )
 
     def worked(self, identity: str, run: int, seconds: float, checkpoint: str) -> None:
-        """A run has taken so many seconds more, and come to this checkpoint; unless it is over, and not all that led there was told."""
+        """A run has taken so many seconds more, and come to this checkpoint; unless it is over: then not all was told."""
         with self._changing() as execute:
             execute(
                 "UPDATE criterion_jobs SET used = used + ?, checkpoint = ? WHERE id = ? AND run = ? AND status = 'running'",
