@@ -71,12 +71,17 @@ def _within(schema: Any) -> Iterator[Document]:
 
 
 def _described_once(operation: Document) -> None:
-    """A parameter says what it is, and its schema need not say it again; nor need it say that it may be left out."""
+    """A parameter says what it is, and its schema need not say it again; nor that it may be left out, which null stands for."""
     for parameter in operation.get("parameters", ()):
         if not parameter.get("required"):
             parameter.pop("required", None)
         for name in ("description", "title"):
             parameter["schema"].pop(name, None)
+        match parameter["schema"]:
+            case {"anyOf": [dict() as given, {"type": "null"}], **others}:
+                parameter["schema"] = {**given, **others}
+            case _:
+                pass
 
 
 def _with_format(schema: Document) -> None:

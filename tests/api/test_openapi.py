@@ -36,7 +36,7 @@ UNIONS = {
     "Data": DATASETS.keys(),
 }
 
-NOT_ASKED = {"infer", "show_job", "cancel_job", "resume_job"}
+NOT_ASKED = {"infer", "list_jobs", "show_job", "cancel_job", "resume_job"}
 """Operations whose parameters have no examples, so that there is none of their answer."""
 
 
