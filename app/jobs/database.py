@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 BUSY_SECONDS = 10.0
 """How long a change of a file waits for another's."""
-CONNECT_SECONDS = 5
+LASTING: dict[str, int] = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+"""Of a connection: a machine that is gone is noticed."""
 
 Row: TypeAlias = tuple[Any, ...]
 Execute: TypeAlias = Callable[..., list[Row]]
@@ -108,12 +109,31 @@ class Server:
 
         with self._lock:
             try:
-                connection = self._connection = self._connection or self._connected()
-                with connection.transaction(), connection.cursor() as cursor:
-                    yield partial(_rows, cursor, mark="%s")
+                connection = self._begun()
+                try:
+                    yield partial(_rows, connection.cursor(), mark="%s")
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
             except psycopg.OperationalError as error:
                 self._forget()
                 raise Unreachable("the jobs' database does not answer") from error
+
+    def _begun(self) -> Any:
+        """A connection on which a transaction has begun: a new one, where the one that was kept has been cut meanwhile."""
+        import psycopg
+
+        if self._connection is not None:
+            try:
+                self._connection.execute("BEGIN")
+            except psycopg.OperationalError:
+                self._forget()
+            else:
+                return self._connection
+        connection = self._connection = self._connected()
+        connection.execute("BEGIN")
+        return connection
 
     def close(self) -> None:
         with self._lock:
@@ -122,14 +142,7 @@ class Server:
     def _connected(self) -> Any:
         import psycopg
 
-        return psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
-        )
+        return psycopg.connect(self._url, autocommit=True, **LASTING)
 
     def _forget(self) -> None:
         if self._connection is not None:

@@ -5,6 +5,7 @@ another piece to come, so that a run whose process has died goes on with the pie
 in the engine's tables but its id.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from app.jobs.database import file_of
+from app.jobs.database import LASTING, file_of
 
 Piece: TypeAlias = Callable[[str, int], Awaitable[bool]]
 """(job, run) -> whether there is more to do. It is called again where its process has died over it."""
@@ -81,12 +82,52 @@ async def launch(url: str, piece: Piece, *, executor: str, at_once: int) -> Engi
     await DBOS.register_queue_async(
         QUEUE, worker_concurrency=at_once, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
     )
-    return _Dbos(DBOS, job)
+    engine = _Dbos(DBOS, job, Leases(url, executor) if file is None else None)
+    await engine.adopt()
+    return engine
+
+
+class Leases:
+    """That a process lives, as a lock which its own connection holds: of a process that has died others can have it.
+
+    The engine by itself takes up only what a process of the same name has left, and no process ever has that name again.
+    """
+
+    def __init__(self, url: str, executor: str) -> None:
+        self._url, self._executor = url, executor
+        self._connection: Any = None
+
+    def dead(self, executors: Iterable[str]) -> list[str]:
+        """Those of these processes that live no longer, of which this one now has the locks: until `release`."""
+        import psycopg
+
+        try:
+            self._hold()
+            return [executor for executor in executors if executor != self._executor and self._locked(executor)]
+        except psycopg.OperationalError:  # the database restarts: nobody can work meanwhile
+            self._connection = None
+            return []
+
+    def release(self, executors: Iterable[str]) -> None:
+        for executor in executors:
+            self._connection.execute("SELECT pg_advisory_unlock(%s)", [lease_of(executor)])
+
+    def _hold(self) -> None:
+        """Have a connection, and on it the lock that says that this process lives."""
+        import psycopg
+
+        if self._connection is None or self._connection.closed:
+            connection = psycopg.connect(self._url, autocommit=True, **LASTING)
+            connection.execute("SELECT pg_advisory_lock(%s)", [lease_of(self._executor)])
+            self._connection = connection
+
+    def _locked(self, executor: str) -> bool:
+        return bool(self._connection.execute("SELECT pg_try_advisory_lock(%s)", [lease_of(executor)]).fetchone()[0])
 
 
 class _Dbos:
-    def __init__(self, dbos: Any, job: Any) -> None:
-        self._dbos, self._job = dbos, job
+    def __init__(self, dbos: Any, job: Any, leases: Leases | None) -> None:
+        self._dbos, self._job, self._leases = dbos, job, leases
 
     async def hand(self, identity: str, run: int, priority: int) -> None:
         from dbos import SetEnqueueOptions, SetWorkflowID
@@ -95,7 +136,19 @@ class _Dbos:
             await self._dbos.enqueue_workflow_async(QUEUE, self._job, identity, run)
 
     async def adopt(self) -> None:
-        pass
+        leases = self._leases
+        if leases is None:  # on a file nobody else is at work, and what was left was taken up at the start
+            return
+        pending = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
+        dead = await asyncio.to_thread(leases.dead, {workflow.executor_id for workflow in pending})
+        if not dead:
+            return
+        # anew, and only now: what the process did between the look and its end is not overlooked
+        pending = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
+        for workflow in pending:
+            if workflow.executor_id in dead:
+                await self._dbos.resume_workflow_async(workflow.workflow_id, queue_name=QUEUE)
+        await asyncio.to_thread(leases.release, dead)
 
     async def forget(self, runs: Iterable[tuple[str, int]]) -> None:
         names = [_workflow(identity, run) for identity, last in runs for run in range(1, last + 1)]

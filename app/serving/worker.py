@@ -46,6 +46,8 @@ LANE = "jobs"
 LOOK_SECONDS = 0.05
 """How often it is looked for jobs that are new, or are over."""
 TIDY_SECONDS = 60.0
+ADOPT_SECONDS = 1.0
+"""How often it is looked for other processes that have died."""
 AGAIN_SECONDS = 0.5
 """How long a database that does not answer is left alone."""
 IDLE_SECONDS = 60.0
@@ -190,7 +192,7 @@ class Worker:
 
     async def _look(self, engine: Engine, *, attended: bool) -> None:
         """Hand new jobs to the engine, end the work on those that are over, and forget those that have expired."""
-        tidied = busy = time.monotonic()
+        tidied = adopted = busy = time.monotonic()
         while True:
             await self._hand(engine)
             for run in await self._lasting(self._store.over, [*self._at_work]):
@@ -200,6 +202,8 @@ class Worker:
             if now - tidied >= TIDY_SECONDS:
                 tidied = now
                 await engine.forget(await self._lasting(self._store.forget, time.time()))
+            if now - adopted >= ADOPT_SECONDS:
+                adopted = now
                 await engine.adopt()
             if self._at_work or (attended and now - busy >= IDLE_SECONDS and await self._lasting(self._store.unfinished)):
                 busy = now
