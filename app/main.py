@@ -99,7 +99,7 @@ def serve() -> None:
     settings = _settings()
     counters = Counters.new(settings.workers)
     if settings.metrics_port is not None:
-        serve_metrics(Tally(counters.metrics), settings.metrics_host, settings.metrics_port)
+        serve_metrics(Tally(counters.metrics), store_of(settings), settings.metrics_host, settings.metrics_port)
     serve_http(partial(create_app, settings, counters=counters), settings, http_protocol)
 
 

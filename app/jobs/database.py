@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 BUSY_SECONDS = 10.0
 """How long a change of a file waits for another's."""
-LASTING: dict[str, int] = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+LASTING: dict[str, Any] = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 """Of a connection: a machine that is gone is noticed."""
 
 Row: TypeAlias = tuple[Any, ...]
@@ -31,6 +31,11 @@ class Database(Protocol):
 
     shared: bool
     """Whether machines share it, so that any number of processes may work on its jobs."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there already: one that is a file comes to be when it is first asked."""
+        ...
 
     def transaction(self, *, changes: bool = True) -> AbstractContextManager[Execute]:
         """Statements of which all hold or none, and whether they change anything; Unreachable where they cannot."""
@@ -60,6 +65,10 @@ class File:
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+
+    @property
+    def exists(self) -> bool:
+        return self._path.exists()
 
     @contextmanager
     def transaction(self, *, changes: bool = True) -> Generator[Execute]:
@@ -102,6 +111,10 @@ class Server:
         self._url = url
         self._lock = threading.Lock()
         self._connection: Any = None
+
+    @property
+    def exists(self) -> bool:
+        return True
 
     @contextmanager
     def transaction(self, *, changes: bool = True) -> Generator[Execute]:

@@ -22,6 +22,8 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS criterion_jobs_owner ON criterion_jobs (owner, id)",
     """CREATE TABLE IF NOT EXISTS criterion_events (
         job TEXT NOT NULL, number BIGINT NOT NULL, name TEXT NOT NULL, data BYTEA NOT NULL, PRIMARY KEY (job, number))""",
+    """CREATE TABLE IF NOT EXISTS criterion_ended (
+        kind TEXT NOT NULL, status TEXT NOT NULL, count BIGINT NOT NULL, PRIMARY KEY (kind, status))""",
     """CREATE TABLE IF NOT EXISTS criterion_idempotency (
         owner TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (owner, key))""",
 )
@@ -58,7 +60,7 @@ class Store:
 
     def __init__(self, database: Database, *, limit: int, retention: float) -> None:
         self.database = database
-        self._limit = limit
+        self.limit = limit
         """Jobs that may be queued."""
         self._retention = retention
         """Seconds after its end for which a job is kept."""
@@ -160,11 +162,14 @@ class Store:
         with self._reading() as execute:
             return bool(execute("SELECT 1 FROM criterion_jobs WHERE status IN ('queued', 'running') LIMIT 1"))
 
-    def counts(self) -> dict[tuple[str, Status], int]:
-        """How many jobs of each kind have each status."""
+    def counts(self) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+        """How many jobs are queued and running now, and how many have ever ended, by kind and status."""
         with self._reading() as execute:
-            rows = execute("SELECT kind, status, count(*) FROM criterion_jobs GROUP BY kind, status")
-        return {(kind, status): count for kind, status, count in rows}
+            going = execute(
+                "SELECT kind, status, count(*) FROM criterion_jobs WHERE status IN ('queued', 'running') GROUP BY 1, 2"
+            )
+            ended = execute("SELECT kind, status, count FROM criterion_ended")
+        return _counted(going), _counted(ended)
 
     def unhanded(self) -> list[Job]:
         """The jobs that the engine has not heard of, those that are to be begun first at the front."""
@@ -319,7 +324,7 @@ class Store:
 
     def _check_room(self, execute: Execute) -> None:
         queued = execute("SELECT count(*) FROM criterion_jobs WHERE status = 'queued'")[0][0]
-        if queued >= self._limit:
+        if queued >= self.limit:
             raise JobsFull(f"{queued} jobs are queued already, and no more may be; try again later")
 
 
@@ -356,7 +361,14 @@ def _status_told(
     for number, name in enumerate(names, job.events + 1):
         execute("INSERT INTO criterion_events VALUES (?, ?, ?, ?)", job.id, number, name, data)
     execute("UPDATE criterion_jobs SET events = ? WHERE id = ?", job.events + len(names), job.id)
+    if end:
+        more = "ON CONFLICT (kind, status) DO UPDATE SET count = criterion_ended.count + 1"
+        execute(f"INSERT INTO criterion_ended VALUES (?, ?, 1) {more}", job.kind, job.status)
     return job._replace(events=job.events + len(names))
+
+
+def _counted(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
+    return {(kind, status): count for kind, status, count in rows}
 
 
 def _bytes(column: Row | bytes | memoryview | None) -> bytes | None:

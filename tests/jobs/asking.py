@@ -3,12 +3,11 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from app.jobs.engine import lock_of
 from tests.conftest import Server
 from tests.processes import children, command
 
@@ -84,13 +83,7 @@ def worker_of(server: Server) -> int:
     return worker
 
 
-def is_at_work(file: Path) -> bool:
-    """Whether a process has the engine of this file."""
-    import fcntl
-
-    with lock_of(file).open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+def scrape(server: Server) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """The metrics of a server by name and labels."""
+    families = text_string_to_metric_families(server.ask("GET", "/metrics").text)
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for family in families for sample in family.samples}

@@ -1,15 +1,18 @@
 """Jobs over a real server: what they come to, what they tell, and how they are asked for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from app.api.calls import CALLS
 from app.api.jobs import OF_KIND
-from tests.conftest import Server, serving
-from tests.jobs.asking import ENDLESS, LONG, ONE_LONG_EPOCH, Jobs, timeless, worker_of
+from tests.conftest import Server, client_with, serving
+from tests.jobs.asking import ENDLESS, LONG, ONE_LONG_EPOCH, Jobs, scrape, timeless, worker_of
 from tests.processes import children, has_ended, poll, processor_time
+from tests.serving.keyed import Made
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +169,58 @@ def test_what_is_wrong_is_told_with_its_place(jobs: Jobs, body: dict[str, Any], 
     answer = jobs.client.post("/v1/jobs", json=body)
     assert answer.status_code == 422
     assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+
+
+def test_jobs_are_counted(served: Server, jobs: Jobs) -> None:
+    before = scrape(served)
+    first = jobs.submit(ENDLESS, priority=100)
+    jobs.until_done(first, 1)
+    second = jobs.submit(ENDLESS)
+    during = scrape(served)
+    for identity in (first, second):
+        jobs.client.delete(f"/v1/jobs/{identity}")
+    after = scrape(served)
+
+    def counts(samples: dict[Any, float]) -> list[float]:
+        named = [
+            ("criterion_jobs", {"kind": "train", "status": "running"}),
+            ("criterion_jobs", {"kind": "train", "status": "queued"}),
+            ("criterion_queue_length", {"queue": "jobs"}),
+            ("criterion_jobs_ended_total", {"kind": "train", "status": "cancelled"}),
+        ]
+        return [samples.get((name, frozenset(labels.items())), 0.0) for name, labels in named]
+
+    ended = counts(before)[-1]
+    assert counts(during) == [1.0, 1.0, 1.0, ended]
+    assert counts(after) == [0.0, 0.0, 0.0, ended + 2.0]
+
+
+@pytest.mark.anyio
+async def test_whose_job_it_is_and_what_his_key_allows(tmp_path: Path) -> None:
+    made = Made()
+    for name, scopes in (("all", ("jobs", "evaluate")), ("other", ("jobs", "evaluate", "train")), ("train", ("train",))):
+        made.add(name, *scopes)
+    body = {"kind": "evaluate", "request": {"loss": "mse", "predictions": [1], "targets": [2]}}
+    async with client_with(keys=SecretStr(made.text), data_dir=tmp_path) as client:
+        job = (await client.post("/v1/jobs", json=body, headers=made.head("all"))).json()
+        address = f"/v1/jobs/{job['id']}"
+        assert (await client.get(address, headers=made.head("all"))).status_code == 200
+        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/resume"), ("GET", "/events")):
+            assert (await client.request(method, f"{address}{path}", headers=made.head("other"))).status_code == 404
+        assert (await client.get("/v1/jobs", headers=made.head("other"))).json() == {"jobs": [], "next": None}
+        assert (await client.get("/v1/jobs", headers=made.head("train"))).json()["code"] == "forbidden"
+        refused = await client.post("/v1/jobs", json={"kind": "train", "request": {}}, headers=made.head("all"))
+        assert (refused.status_code, refused.headers["www-authenticate"][-13:]) == (403, 'scope="train"')
+        assert (await client.get("/v1/jobs")).status_code == 401
+
+
+@pytest.mark.anyio
+async def test_a_server_may_have_no_jobs(tmp_path: Path) -> None:
+    async with client_with(engine_url="none", data_dir=tmp_path / "data") as client:
+        answer = await client.get("/v1/jobs")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert (await client.get("/metrics")).status_code == 200
+    assert not (tmp_path / "data").exists()
 
 
 def test_no_such_job(jobs: Jobs) -> None:

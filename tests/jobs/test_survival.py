@@ -82,6 +82,7 @@ def pickled(file: Path) -> list[object]:
     return found
 
 
+@pytest.mark.thorough
 def test_a_piece_whose_process_always_dies_a_job_that_takes_too_long_and_one_that_takes_too_much(tmp_path: Path) -> None:
     with (
         serving(tmp_path, job_slots=1, job_attempts=2, job_seconds=4, job_memory_bytes=64 * 2**20) as server,
@@ -103,13 +104,6 @@ def test_a_piece_whose_process_always_dies_a_job_that_takes_too_long_and_one_tha
         job = jobs.wait(jobs.submit(large))
         assert (job["status"], job["problem"]["code"], job["attempts"]) == ("failed", "limit", 1)
         assert job["problem"]["status"] == 422
-
-
-def test_a_server_without_jobs(tmp_path: Path) -> None:
-    with serving(tmp_path, engine_url="none") as server:
-        answer = server.ask("GET", "/v1/jobs")
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-        assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.thorough
