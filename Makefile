@@ -65,10 +65,12 @@ test-equals: $(VENV)/.runtime $(EQUALS)/.installed ## run every call that a loss
 	PYTHONPATH=. $(EQUALS)/bin/python -m tests.equals $(ARGS)
 
 abuse: $(VENV)/.dev ## attack a real server: Linux, Java 17, an otherwise idle machine
+	@command -v haproxy >/dev/null || (apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends haproxy >/dev/null)
 	$(BIN)/python -m pytest tests/abuse -n 0 $(ARGS)
 
-fuzz: $(VENV)/.dev ## bend bodies at random and look how each decoder reads them; make fuzz ARGS="100000 csv npz"
-	$(BIN)/python -m tests.wire.fuzz $(ARGS)
+fuzz: $(VENV)/.dev ## bend bodies and look how each decoder reads them; make fuzz ARGS="100000 csv npz", or ARGS="--guided 1000000 json"
+	@case '$(ARGS)' in *--guided*) $(UV) $(EXTRA) $(BIN)/uv pip install $(LOCKED) -r tests/wire/requirements.lock;; esac
+	$(BIN)/python -m tests.wire.fuzzed $(ARGS)
 
 soak: $(VENV)/.dev ## everything at once, each answer checked; make soak SECONDS=300
 	$(BIN)/python -m tests.abuse.soak $(or $(SECONDS),60)
@@ -84,11 +86,15 @@ hooks: $(VENV)/.dev ## let git run `make check` before each commit
 
 lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--upgrade takes newer versions
 	@$(COMPILE) --extra server -o requirements.lock
+	@$(COMPILE) --extra evaluation --constraints requirements.lock -o requirements-evaluation.lock
 	@echo 'uv>=0.9' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-build.lock
+	@echo 'atheris>=3' | $(subst pyproject.toml,-,$(COMPILE)) -o tests/wire/requirements.lock
+	@echo 'cyclonedx-bom>=7.3' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-sbom.lock
 	@$(COMPILE) --extra server --extra client --group dev --constraints requirements.lock -o requirements-dev.lock
 
-image: ## build the container's image, under the name of this release
+image: ## build the container's images, under the name of this release: all of it, and evaluation only (a third of the size)
 	docker build --build-arg VERSION=$(VERSION) --tag criterion:$(VERSION) --tag criterion .
+	docker build --build-arg VERSION=$(VERSION) --build-arg ONLY=-evaluation --tag criterion:$(VERSION)-evaluation .
 
 release: $(VENV)/.dev ## tag this release and build its image: all is committed, and the changelog has its day
 	@git diff --quiet HEAD || { echo "commit first" >&2; exit 1; }

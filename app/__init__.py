@@ -46,7 +46,8 @@
         optimizers.py, schedules.py, datasets.py, metrics.py  one function each, by name
         learners.py      how a model learns for one epoch
         fit.py           epoch after epoch, from a state that can be saved
-        result.py        the model that is kept
+        result.py        the model that is kept; decisions.py: predictions as decisions between classes
+        trained.py       that model as a value, which predicts by itself; resuming.py: a run that goes on from it
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     insight/         what losses tell beyond their value, as plain values
         curves.py        a loss of one number along its axis: slope, curvature, kinks, asymptotes
@@ -75,6 +76,7 @@
         job.py           what a job is; store.py: every question and every change, in SQL; database.py: on a file or a server
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
+        trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML
         playground.py    the page at /; assets.py: files of pages, kept by browsers; vega.py: makes what draws their charts
     playground/      the page: HTML, CSS, and ES modules named after what one sees

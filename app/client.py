@@ -217,8 +217,8 @@ def train(request: Mapping[str, Any]) -> Request[Answer]:
     return _post("/v1/train", request)
 
 
-def predict(model: Any, inputs: Any, **options: Any) -> Request[Answer]:
-    """What a trained model says of new rows."""
+def predict(model: Any, inputs: Any = None, **options: Any) -> Request[Answer]:
+    """What the `trained_model` of a run says of new rows, or with `surface` over the plane of its two columns."""
     return _post("/v1/predict", {"model": model, "inputs": inputs, **options})
 
 

@@ -23,6 +23,7 @@ CallerError             anything the caller can mend
 ├── HeadTooLarge        more bytes or fields before the body than the service takes
 ├── TooSlow             the request did not arrive within its time
 ├── UnsupportedMediaType  the body is of another type than the one accepted, or packed in an unknown way
+├── NotInstalled        what is asked for needs a library that this server was built without
 ├── TooLarge            more bytes than the service takes
 │   └── StillArriving   known before they have all come
 └── InvalidInput        the document can be read, but not taken at its word
@@ -194,6 +195,10 @@ class MethodNotAllowed(CallerError):
 class NotAcceptable(CallerError):
     code = "not_acceptable"
     reason = "media_type"
+
+
+class NotInstalled(CallerError):
+    code = "not_installed"
 
 
 class HeadTooLarge(CallerError):

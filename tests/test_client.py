@@ -216,11 +216,12 @@ def test_a_loss_as_an_objective_of_boosting(c: Criterion) -> None:
         np.testing.assert_allclose(second, w * p * (1 - p), rtol=1e-12)
 
 
-def test_the_snippets_of_the_page_run(server: Server) -> None:
-    page = (ROOT / "docs" / "client.md").read_text().replace("http://127.0.0.1:8000", server.url)
+@pytest.mark.parametrize("name", ["client.md", "training.md"])
+def test_the_snippets_of_the_page_run(name: str, server: Server) -> None:
+    page = (ROOT / "docs" / name).read_text().replace("http://127.0.0.1:8000", server.url)
     snippets = re.findall(r"```python\n([^`]+)```", page)
     assert len(snippets) >= 4
-    exec(compile("\n".join(snippets), "client.md", "exec"), names := {})
+    exec(compile("\n".join(snippets), name, "exec"), names := {})
     names["c"].close()
 
 

@@ -10,7 +10,9 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-RUNTIME = PROJECT["project"]["optional-dependencies"]["server"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+EVALUATION = EXTRAS["evaluation"]
+RUNTIME = EVALUATION + [requirement for requirement in EXTRAS["server"] if not requirement.startswith("criterion[")]
 DEV = PROJECT["dependency-groups"]["dev"]
 
 
@@ -22,7 +24,14 @@ def locked(name: str) -> dict[str, set[str]]:
     return versions
 
 
-@pytest.mark.parametrize(("lock", "wanted"), [("requirements.lock", RUNTIME), ("requirements-dev.lock", RUNTIME + DEV)])
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [
+        ("requirements-evaluation.lock", EVALUATION),
+        ("requirements.lock", RUNTIME),
+        ("requirements-dev.lock", RUNTIME + DEV),
+    ],
+)
 def test_a_lock_meets_every_requirement(lock: str, wanted: list[str]) -> None:
     versions = locked(lock)
     for requirement in map(Requirement, wanted):
@@ -31,10 +40,10 @@ def test_a_lock_meets_every_requirement(lock: str, wanted: list[str]) -> None:
 
 
 def test_tests_run_on_what_is_served() -> None:
-    served, tested = locked("requirements.lock"), locked("requirements-dev.lock")
-    assert served.items() <= tested.items()
+    evaluated, served, tested = map(locked, ("requirements-evaluation.lock", "requirements.lock", "requirements-dev.lock"))
+    assert evaluated.items() <= served.items() <= tested.items()
 
 
 def test_locks_name_no_index() -> None:
-    for lock in ("requirements.lock", "requirements-dev.lock"):
+    for lock in ("requirements-evaluation.lock", "requirements.lock", "requirements-dev.lock"):
         assert not re.search(r"--(extra-)?index-url|--find-links|://", (ROOT / lock).read_text(encoding="utf-8"))

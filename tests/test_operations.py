@@ -93,8 +93,8 @@ def test_compose_starts_what_prometheus_scrapes_and_grafana_shows() -> None:
     given = {name.removeprefix("CRITERION_").lower() for name in service["environment"]}
     assert given <= Settings.model_fields.keys()
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    (target,) = scraped["scrape_configs"][0]["static_configs"][0]["targets"]
-    assert target == f"criterion:{service['environment']['CRITERION_METRICS_PORT']}"
+    (found,) = scraped["scrape_configs"][0]["dns_sd_configs"]
+    assert (found["names"], found["port"]) == (["criterion"], service["environment"]["CRITERION_METRICS_PORT"])
     assert scraped["rule_files"] == ["/etc/prometheus/alerts.yml"]
     for name in ("prometheus", "grafana"):
         assert COMPOSE[name]["profiles"] == ["observe"]

@@ -9,6 +9,7 @@ from app.api.curve import CURVE
 from app.api.dataset_rows import ROWS
 from app.api.evaluate import EVALUATE
 from app.api.metrics import METRICS
+from app.api.predict import PREDICT
 from app.api.recommend import RECOMMEND
 from app.api.training import TRAIN
 
@@ -22,6 +23,7 @@ CALLS = (
     CURVE,
     TRAIN,
     COMPARE,
+    PREDICT,
     *jobs.CALLS,
     *catalogue.CALLS,
     ROWS,

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 
 from app.api.equals import EqualEntry, equal_entries
 from app.api.specs import Spec, parameter_schemas
-from app.api.training import DATASET_SPECS, METRIC_SPECS, MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
+from app.api.trained import MODEL_SPECS
+from app.api.training import DATASET_SPECS, METRIC_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
 from app.registry import Declared, Registry
 from app.serving.address import Path
 from app.serving.call import Call

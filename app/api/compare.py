@@ -24,7 +24,7 @@ from app.losses import NAMED
 from app.serving.call import Call
 from app.serving.pieces import Kind
 from app.serving.steps import Event
-from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, fit, prepare, start
+from app.training import METRICS, OPTIMIZERS, Chosen, Limits, Metric, Plan, Run, begin, fit, prepare
 from app.training.learners import State
 from app.training.metrics import check_metric
 from app.wire.json import encode
@@ -154,7 +154,7 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
     yield Event("start", {"by": request.by, "runs": [set_up(request.features, run) for run in runs]})
     answers: list[TrainResponse] = []
     for number, run in enumerate(runs):
-        now, state = time.monotonic(), start(run)
+        now, state = time.monotonic(), begin(run)
         for epoch in epochs(run, state, now + (ends - now) / (len(runs) - number)):
             yield Event("epoch", {"run": number, **entry(epoch)})
         answers.append(respond(request.features, request.outputs, run, state, ends))
@@ -169,7 +169,7 @@ def compare_on(request: CompareRequest, state: State) -> Generator[Event]:
     """The same from a state on: the answers of the runs that are done, and where the next one stands."""
     for number in range(len(_answered(state)), len(request.runs)):
         run = request.runs[number]
-        own = {name.removeprefix(RUN): array for name, array in state.items() if name.startswith(RUN)} or start(run)
+        own = {name.removeprefix(RUN): array for name, array in state.items() if name.startswith(RUN)} or begin(run)
         for epoch in fit(run, own):
             state.update({f"{RUN}{name}": array for name, array in own.items()})
             yield Event("epoch", {"run": number, **entry(epoch)})

@@ -32,6 +32,7 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     for name, schema in document["components"]["schemas"].items():
         if schema.get("title") == name:
             del schema["title"]
+    _share_unions(document["components"]["schemas"])
     _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
     return document
@@ -77,11 +78,19 @@ def _described_once(operation: Document) -> None:
             parameter.pop("required", None)
         for name in ("description", "title"):
             parameter["schema"].pop(name, None)
-        match parameter["schema"]:
-            case {"anyOf": [dict() as given, {"type": "null"}], **others}:
-                parameter["schema"] = {**given, **others}
-            case _:
-                pass
+        given = _beside_null(parameter["schema"])
+        if given is not None:
+            others = {name: value for name, value in parameter["schema"].items() if name != "anyOf"}
+            parameter["schema"] = {**given, **others}
+
+
+def _beside_null(schema: Document) -> Document | None:
+    """What may stand where null may too, where it is one thing."""
+    match schema.get("anyOf"):
+        case [dict(), {"type": "null"}]:
+            return schema["anyOf"][0]
+        case _:
+            return None
 
 
 def _with_format(schema: Document) -> None:
@@ -102,8 +111,32 @@ def _defaults_in_words(schema: Document) -> None:
 def _untitled(schema: Document) -> None:
     """A plain field is called as it is: a title is for what a generator makes a type of."""
     for field in schema.get("properties", {}).values():
-        if not field.keys() & NAMED_BY_TITLE:
+        if not field.keys() & NAMED_BY_TITLE or _is_plain_or_null(field):
             field.pop("title", None)
+
+
+def _share_unions(components: Document) -> None:
+    """A union that several components have in one field is a component of its own, and so one type in generated clients."""
+    found: dict[str, list[Document]] = {}
+    for component in components.values():
+        for name, field in component.get("properties", {}).items():
+            kinds = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
+            if len(kinds) > 1:
+                found.setdefault(json.dumps([name, field], sort_keys=True), []).append(component)
+    for union, holders in found.items():
+        name, field = json.loads(union)
+        component = "".join(map(str.capitalize, name.split("_")))
+        if len(holders) == 1 or component in components:
+            continue
+        components[component] = {key: value for key, value in field.items() if key != "title"}
+        for holder in holders:
+            holder["properties"][name] = {"$ref": f"#/components/schemas/{component}"}
+
+
+def _is_plain_or_null(field: Document) -> bool:
+    """A number or a word that may be missing, which is no type of its own."""
+    given = _beside_null(field)
+    return given is not None and not given.keys() & {*NAMED_BY_TITLE, "$ref"}
 
 
 def _share_errors(document: Document) -> None:

@@ -52,7 +52,7 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    kind: Annotated[Kinds, Field(description="Which call is to be done; compare is that of training runs.")]
+    kind: Annotated[Kinds, Field(description="compare is that of training runs.")]
     request: Annotated[dict[str, Any], Field(description="The body of that call.")]
     priority: Annotated[int, Field(description="A job of a higher one is begun first.", ge=-100, le=100)] = 0
 
@@ -99,14 +99,14 @@ class JobAnswer(TypedDict):
     kind: Kinds
     status: Statuses
     priority: int
-    created: Annotated[str, Field(description="When, in UTC (RFC 3339), as the others.")]
+    created: Annotated[str, Field(description="In UTC (RFC 3339).")]
     started: str | None
     ended: str | None
     expires: Annotated[str | None, Field(description="When it is forgotten.")]
     position: Annotated[int | None, Field(description="1 is next; null unless it is queued.")]
-    attempts: Annotated[int, Field(description="How often it was begun, after a crash too.")]
+    attempts: Annotated[int, Field(description="How often it was begun.")]
     progress: Progress
-    result: Annotated[Any, Field(description="What the call would have answered; null in lists, and until it has succeeded.")]
+    result: Annotated[Any, Field(description="What the call would have answered; null in lists.")]
     problem: Annotated[Problem | None, Field(description="Why it has failed; null in lists.")]
 
 
@@ -133,7 +133,7 @@ async def submit_job(
     caller: Caller,
     idempotency_key: Annotated[
         str | None,
-        Header(description="A word of your own: the same request sent again with it is no second job."),
+        Header(description="The same request with the same one is no second job."),
         Field(min_length=1, max_length=255, pattern="^[ -~]+$"),
     ] = None,
 ) -> JobAnswer:
@@ -163,8 +163,8 @@ async def show_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: 
 async def list_jobs(
     state: State,
     caller: Caller,
-    status: Annotated[Statuses | None, Query(description="Those of this status alone.")] = None,
-    kind: Annotated[Kinds | None, Query(description="Those of this kind alone.")] = None,
+    status: Annotated[Statuses | None, Query(description="Of this status.")] = None,
+    kind: Annotated[Kinds | None, Query(description="Of this kind.")] = None,
     limit: Annotated[int, Query(description="So many at most."), Field(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Jobs:
@@ -191,7 +191,7 @@ async def follow_job(
     id: Id,  # noqa: A002
     state: State,
     caller: Caller,
-    last_event_id: Annotated[int | None, Header(description="The id of the last event that you have had."), Field(ge=0)] = None,
+    last_event_id: Annotated[int | None, Header(description="The last event that you have had."), Field(ge=0)] = None,
 ) -> Stream | None:
     """What has happened in a job and what happens, as server-sent events; whoever has had the last one gets 204.
 
@@ -231,7 +231,7 @@ async def _asked(function: Callable[P, T], *arguments: P.args, **named: P.kwargs
 
 def _host(state: State) -> Host:
     if state.jobs is None:
-        raise NotFound("this server has no jobs: its CRITERION_ENGINE_URL is none")
+        raise NotFound("this server has no jobs: its CRITERION_ENGINE_URL is none, or it is made for evaluation only")
     return state.jobs
 
 

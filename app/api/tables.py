@@ -96,7 +96,8 @@ def _from_table(
             found = [columns[name] for name in wanted]
             if path[-1] == layout.rest:
                 found = [
-                    _numbers(column, path, name, index) for index, (name, column) in enumerate(zip(wanted, found, strict=True))
+                    column_of_numbers(column, path, name, index)
+                    for index, (name, column) in enumerate(zip(wanted, found, strict=True))
                 ]
                 if all(column.ndim == 1 for column in found) and _at(document, layout.of("features")) is None:
                     filled = put(filled, layout.of("features"), [*wanted])
@@ -121,7 +122,7 @@ def _by_name(layout: Layout, document: Mapping[str, Any]) -> Mapping[str, Any]:
     return document
 
 
-def _numbers(column: Any, path: Path, name: str, index: int) -> NDArray[np.float64]:
+def column_of_numbers(column: Any, path: Path, name: str, index: int) -> NDArray[np.float64]:
     """A column of inputs, NaN where a number is missing; text is refused at its first cell."""
     try:
         return faults.numbers(column, (*path, name), gaps=True)
@@ -196,7 +197,7 @@ def _without_table(error: CallerError, layout: Layout, document: Mapping[str, An
 def _refuse_unknown(roles: Roles, table: Table) -> None:
     unknown = {name: path for path, columns in roles.items() for name in columns if name not in table.names}
     twice = {name: path for path, columns in roles.items() for name in columns if table.names.count(name) > 1}
-    faults = [Fault(path, "unknown_column", _no_column(name, table.names)) for name, path in unknown.items()]
+    faults = [Fault(path, "unknown_column", no_column(name, table.names)) for name, path in unknown.items()]
     faults += [Fault(path, "duplicate", f"the column {name[:80]!r} stands twice in the table") for name, path in twice.items()]
     if faults:
         raise InvalidInput(faults[:MAX_FAULTS])
@@ -226,7 +227,7 @@ def _is_text(column: Any) -> bool:
     return isinstance(column, list) and isinstance(next(iter(cast(list[Any], column)), None), str)
 
 
-def _no_column(name: str, columns: Sequence[str]) -> str:
+def no_column(name: str, columns: Sequence[str]) -> str:
     close = meant(name, columns, most=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
     rows = all(column.isdecimal() for column in columns) and not name.isdecimal()

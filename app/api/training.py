@@ -36,6 +36,7 @@ from app.api.specs import (
 )
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
+from app.api.trained import ModelSpec, TrainedModel
 from app.api.training_answer import Extra, TrainResponse, entry, respond, seen_by, set_up
 from app.api.training_examples import EXAMPLES
 from app.api.words import ONE_HOT, TARGETS, OneOrMore, Part
@@ -64,14 +65,17 @@ from app.training import (
     Plan,
     Run,
     Table,
+    begin,
     fit,
     prepare,
-    start,
 )
+from app.training.decisions import decisions_of
 from app.training.learners import State
 from app.training.network import Network
 from app.training.objective import agree_on, fitting, predicted
+from app.training.resuming import notes_on
 from app.training.surface import surface
+from app.training.trained import MODEL, Trained
 from app.training.trees import Trees
 from app.training.weights import ClassWeight
 from app.wire import faults
@@ -79,7 +83,7 @@ from app.wire import faults
 SCORES: Registry[Any] = Registry("metric", [*METRICS.values(), *LOSSES.values()], METRICS)
 """What a model may be scored by after each epoch: a metric, or any loss."""
 
-MODEL_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS = Specs(MODELS), Specs(OPTIMIZERS), Specs(SCHEDULES)
+OPTIMIZER_SPECS, SCHEDULE_SPECS = Specs(OPTIMIZERS), Specs(SCHEDULES)
 DATASET_SPECS, METRIC_SPECS = Specs(DATASETS), Specs(METRICS)
 USUAL_OPTIMIZER = Chosen(OPTIMIZERS["adam"], {"learning_rate": 0.01})
 USUAL_LOSS = {
@@ -92,7 +96,11 @@ USUAL_LOSS = {
 # --- the request ------------------------------------------------------------------------------------------------------
 
 
-FIELDS: Mapping[Path, Path] = {("standardize_targets",): ("standardize", "targets"), ("validation", "table"): ("validation",)}
+FIELDS: Mapping[Path, Path] = {
+    ("standardize_targets",): ("standardize", "targets"),
+    ("validation", "table"): ("validation",),
+    ("monitor",): ("early_stopping", "monitor"),
+}
 """Where the request has what a plan calls otherwise."""
 
 
@@ -151,7 +159,6 @@ A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 if TYPE_CHECKING:
     DataSpec: TypeAlias = Spec | InlineData
-    ModelSpec: TypeAlias = Spec
     EitherOptimizer: TypeAlias = Spec
     OptimizerSpec: TypeAlias = Spec
     ScheduleSpec: TypeAlias = Spec
@@ -160,7 +167,6 @@ else:
     DataSpec = Annotated[
         named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
     ]
-    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
     OptimizerSpec = expanded(EitherOptimizer, OPTIMIZERS, "adam")
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
@@ -240,8 +246,13 @@ class GradientClipping(Part):
 class EarlyStopping(Part):
     """When to stop before the last epoch: the validation loss (training loss without validation) has ceased to fall."""
 
+    monitor: Annotated[
+        str | None,
+        Field(description="What tells: training_loss, validation_loss, or a metric, which is then measured too, by its name."),
+    ] = None
     patience: Annotated[int, Field(description="Epochs to wait for a lower loss.", ge=1)] = 10
     min_delta: Annotated[float, Field(description="By how much it has to be lower.", ge=0)] = 0.0
+    start_from_epoch: Annotated[int, Field(description="So many epochs are never best, and not waited in.", ge=0)] = 0
     restore_best: Annotated[bool, Field(description="Keep the model of the best epoch instead of the last.")] = True
 
 
@@ -326,6 +337,13 @@ class TrainRequest(Part):
         ),
     ] = None
     seed: Annotated[int, Field(description="What weights, order and dropout are drawn from.", ge=0, lt=2**32)] = 0
+    every: Annotated[
+        int, Field(description="The history keeps each so manieth epoch, beside the first, the best and the last.", ge=1)
+    ] = 1
+    resume: Annotated[
+        TrainedModel | None,
+        Field(description="A `trained_model` of the same request with fewer epochs: the run goes on from it, up to `epochs`."),
+    ] = None
     outputs: Annotated[
         list[Extra], Field(description="What else to answer.", max_length=MOST_OUTPUTS, default_factory=list), Listed, OneOrMore
     ]
@@ -333,9 +351,11 @@ class TrainRequest(Part):
     _runs: Sequence[Run] = PrivateAttr(default=())
     _features: tuple[str, ...] | None = PrivateAttr(default=None)
     _seconds: float = PrivateAttr(default=0.0)
+    _trained: Trained | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _prepare(self, info: ValidationInfo) -> Self:
+        self._trained = self.resume and self.resume.read(("resume",))
         rows = data_of(self)
         self._features = rows.features
         settings: Settings = info.context or Settings.model_construct()
@@ -349,16 +369,29 @@ class TrainRequest(Part):
     def _prepared(self, plan: Plan, limits: Limits) -> Run:
         """The run. Where a loss does not fit a named dataset, the request has no targets that could be wrong."""
         try:
-            return self._told(prepare(plan, limits))
+            return self._told(self._resumed(prepare(plan, limits)))
         except CallerError as error:
             mine = error.moved(FIELDS)
             raise (mine if isinstance(self.data, InlineData) else gathered(mine, {("data", "targets"): ("loss",)})) from None
+
+    def _resumed(self, run: Run) -> Run:
+        """The run, with warnings of what makes it another than the one that would have gone on."""
+        if run.plan.resume is None:
+            return run
+        try:
+            begin(run)
+            return replace(run, warnings=(*run.warnings, *notes_on(run)))
+        except InvalidArray as error:
+            raise error.moved({MODEL: ("resume",)}) from None
 
     def _told(self, run: Run) -> Run:
         """The run, with a warning of what was asked for and is not done; refused where an output is of other models."""
         if not isinstance(run.model, Trees) and "feature_importances" in self.outputs:
             message = f"feature_importances are of models of trees ({TREES}); {run.plan.model.thing.name} has none"
             raise InvalidInput([Fault(("outputs", self.outputs.index("feature_importances")), "unexpected", message)])
+        for output in ("confusion_matrix", "calibration"):
+            if output in self.outputs and (message := _undecided(run, output)):
+                raise InvalidInput([Fault(("outputs", self.outputs.index(output)), "unexpected", message)])
         epochs = run.plan.model.thing.epochs
         if epochs is None or "epochs" not in self.model_fields_set or self.epochs <= epochs:
             return run
@@ -369,6 +402,11 @@ class TrainRequest(Part):
     def runs(self) -> Sequence[Run]:
         """Every run that was asked for, checked and ready."""
         return self._runs
+
+    @property
+    def trained(self) -> Trained | None:
+        """The model to go on from."""
+        return self._trained
 
     @property
     def usage(self) -> Usage:
@@ -386,6 +424,18 @@ class TrainRequest(Part):
     def seconds(self) -> float:
         """How long it may take."""
         return self._seconds
+
+
+def _undecided(run: Run, output: str) -> str | None:
+    """Why a run has no such output of decisions; None where it has."""
+    rows = run.validation or run.training
+    found = decisions_of(run, rows, np.zeros((rows.n, *run.objective.outputs)))
+    loss, encoding = run.plan.loss.thing.name, run.objective.encoding
+    if found is None:
+        return f"{output} is of decisions between classes, and {loss} of these targets makes none"
+    if output == "calibration" and found.probabilities is None:
+        return f"calibration is of probabilities, and {loss} makes {encoding} predictions, which say nothing of them"
+    return None
 
 
 STEPS_A_NUMBER = 6.0
@@ -425,7 +475,8 @@ class Rows(NamedTuple):
 def data_of(request: TrainRequest) -> Rows:
     given = request.data
     if isinstance(given, InlineData):
-        table = _inline(given, request.model)
+        known = request.trained and request.trained.words
+        table = _inline(given, request.model, known or None)
         return Rows(table, table.features, None)
     dataset = DATASETS[given.name]
     try:
@@ -435,10 +486,10 @@ def data_of(request: TrainRequest) -> Rows:
     return Rows(Table(data.inputs, data.targets, data.classes, given.name, data.features), data.features, dataset.task)
 
 
-def _inline(given: InlineData, model: Spec) -> Table:
+def _inline(given: InlineData, model: Spec, known: Words | None) -> Table:
     raw, (inputs, words), weights = _all(
         partial(_targets, given.targets, ("data", "targets")),
-        partial(_inputs, given.inputs, ("data", "inputs"), model),
+        partial(read_inputs, given.inputs, ("data", "inputs"), model, known),
         partial(_weights, given.sample_weight, ("data", "sample_weight")),
     )
     targets, classes = cast(Raw, raw), given.classes
@@ -475,7 +526,7 @@ def _all(*reads: Callable[[], Any]) -> list[Any]:
     return found
 
 
-def _inputs(given: object, path: Path, model: Spec, known: Words | None = None) -> tuple[Numbers, Words]:
+def read_inputs(given: object, path: Path, model: Spec, known: Words | None = None) -> tuple[Numbers, Words]:
     """Inputs as numbers, NaN where one is missing and the model takes that; and the words that columns of categories have.
 
     A column of other text is refused at its first cell, and a number that is missing wherever it is. `known` are the words of
@@ -582,6 +633,7 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
     """The request in the core's own terms."""
     clipping, stopping = request.gradient_clipping, request.early_stopping
     model, loss = Chosen(MODELS[request.model.name], request.model.given), _loss(request, rows)
+    metrics = tuple(Chosen(SCORES[metric.name], metric.given) for metric in _metrics(request, rows.table, loss))
     return Plan(
         data=rows.table,
         model=model,
@@ -601,10 +653,21 @@ def plan_of(request: TrainRequest, rows: Rows) -> Plan:
         patience=stopping and stopping.patience,
         min_delta=stopping.min_delta if stopping else 0.0,
         restore_best=bool(stopping and stopping.restore_best),
-        metrics=tuple(Chosen(SCORES[metric.name], metric.given) for metric in _metrics(request, rows.table, loss)),
+        monitor=stopping and _monitor(stopping.monitor, metrics),
+        start_from_epoch=stopping.start_from_epoch if stopping else 0,
+        metrics=metrics,
         seed=request.seed,
         class_weight=_class_weight(request.class_weight),
+        resume=request.trained,
     )
+
+
+def _monitor(name: str | None, metrics: Sequence[Chosen]) -> Literal["training_loss", "validation_loss"] | Chosen | None:
+    """What tells the best epoch: of a metric, as it is among those that are measured, or by itself."""
+    if name is None or name in ("training_loss", "validation_loss"):
+        return name
+    thing, parameters = SCORES.resolve(name, ("early_stopping", "monitor"))
+    return next((metric for metric in metrics if metric.thing is thing), Chosen(thing, parameters))
 
 
 def _class_weight(given: object) -> ClassWeight | None:
@@ -687,7 +750,7 @@ def _held(request: TrainRequest, words: Words) -> Holdout:
         return Holdout(fraction=None)
     if validation.inputs is None:
         return Holdout(validation.fraction, validation.last, None, validation.seed, validation.split)
-    inputs, _ = _inputs(validation.inputs, ("validation", "inputs"), request.model, words)
+    inputs, _ = read_inputs(validation.inputs, ("validation", "inputs"), request.model, words)
     targets = _targets(validation.targets, ("validation", "targets"))
     return Holdout(
         None, None, Table(inputs, targets, sample_weight=_weights(validation.sample_weight, ("validation", "sample_weight")))
@@ -715,18 +778,19 @@ def train(request: TrainRequest) -> Generator[Event]:
     one that takes too long as `time_limit`; both answer what there is.
     """
     (run,) = request.runs
-    ends, state = time.monotonic() + request.seconds, start(run)
+    ends, state = time.monotonic() + request.seconds, begin(run)
     yield Event("start", set_up(request.features, run))
     yield from _told(request, run, state, epochs(run, state, ends))
-    yield Event("end", respond(request.features, request.outputs, run, state, ends))
+    yield Event("end", respond(request.features, request.outputs, run, state, ends, every=request.every))
 
 
 def train_on(request: TrainRequest, state: State) -> Generator[Event]:
     """The same from a state on, however long it takes."""
     (run,) = request.runs
-    state.update(state or start(run))
+    state.update(state or begin(run))
     yield from _told(request, run, state, fit(run, state))
-    yield Event("end", respond(request.features, request.outputs, run, state, time.monotonic() + request.seconds))
+    ends = time.monotonic() + request.seconds
+    yield Event("end", respond(request.features, request.outputs, run, state, ends, every=request.every))
 
 
 def _told(request: TrainRequest, run: Run, state: State, epochs: Iterator[Epoch]) -> Iterator[Event]:

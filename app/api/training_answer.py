@@ -2,14 +2,21 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, cast
 
+import numpy as np
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.evaluate import NumberOrNull
+from app.api.trained import TrainedModel, document_of
+from app.insight.calibration import calibration
+from app.insight.confusion import confusion
+from app.losses import LOSSES, Batch, check
+from app.losses.numerics.stable import Array
 from app.serving.time_limit import TimeUp, until
-from app.training import Chosen, Epoch, Result, Run, finish, history, stopped
+from app.training import Chosen, Epoch, Result, Run, finish, history, keep, stopped
+from app.training.decisions import Decisions
 from app.training.diagnosis import diagnose
 from app.training.learners import State
 from app.training.network import Network
@@ -19,7 +26,17 @@ from app.training.tables import Scale
 DIAGNOSIS_SECONDS = 10.0
 """What diagnoses may take beyond the time of the run: trying other rates takes a large model as long as an epoch."""
 
-Extra: TypeAlias = Literal["parameters", "predictions", "per_sample", "rows", "feature_importances", "surface"]
+Extra: TypeAlias = Literal[
+    "parameters",
+    "predictions",
+    "per_sample",
+    "rows",
+    "feature_importances",
+    "surface",
+    "model",
+    "confusion_matrix",
+    "calibration",
+]
 
 
 class SurfaceEntry(TypedDict):
@@ -101,6 +118,32 @@ class DataEntry(TypedDict):
     ]
 
 
+class ConfusionEntry(TypedDict):
+    """What was decided of the rows whose predictions are shown, by their class; what rows weigh is summed, and 0/0 is null."""
+
+    classes: list[Any]
+    matrix: Annotated[Any, Field(description="(k, k): how many of the first axis' class were decided to be of the second's.")]
+    precision: list[NumberOrNull]
+    recall: list[NumberOrNull]
+    f1: list[NumberOrNull]
+    support: list[float]
+
+
+class CalibrationBin(TypedDict):
+    """Rows of like probabilities."""
+
+    n: int
+    mean_predicted: float
+    share_observed: float
+
+
+class CalibrationEntry(TypedDict):
+    """Whether classes are as probable as is said: of two, the positive one; of more, the decided one against its being right."""
+
+    bins: Annotated[list[CalibrationBin], Field(description="Ten, of about as many rows each.")]
+    expected_calibration_error: float
+
+
 class SetUp(TypedDict):
     """What is trained on what."""
 
@@ -118,7 +161,8 @@ class TrainResponse(SetUp):
 
     history: list[EpochEntry]
     best_epoch: Annotated[
-        int | None, Field(description="The epoch of the lowest validation loss (training loss without validation).")
+        int | None,
+        Field(description="The epoch of the lowest validation loss (training loss without validation), or the best monitored."),
     ]
     stopped: Stopped
     final: Final
@@ -135,8 +179,11 @@ class TrainResponse(SetUp):
     per_sample: NotRequired[Annotated[list[NumberOrNull], Field(description="The loss of each of these rows: (n,).")]]
     rows: NotRequired[
         Annotated[
-            list[int],
-            Field(description="(n,): which rows of data these are, from 0, or of a validation table."),
+            dict[str, list[int] | None],
+            Field(
+                description="Indices from 0, ascending: `training` of data; `validation` of data, or of the rows that were given "
+                "to validate with; null without any."
+            ),
         ]
     ]
     feature_importances: NotRequired[
@@ -145,6 +192,9 @@ class TrainResponse(SetUp):
             Field(description="(d,): the share of the gain of all splits that came by each column; all 0 without a split."),
         ]
     ]
+    trained_model: NotRequired[TrainedModel]
+    confusion_matrix: NotRequired[ConfusionEntry]
+    calibration: NotRequired[CalibrationEntry]
     surface: NotRequired[
         Annotated[
             SurfaceEntry | None,
@@ -199,13 +249,19 @@ def seen_by(surface: Surface, state: State) -> SurfaceEntry:
     return SurfaceEntry(axes=[axis.tolist() for axis in surface.axes], predictions=surface.predict(state))
 
 
-def respond(features: tuple[str, ...] | None, extras: list[Extra], run: Run, state: State, ends: float) -> TrainResponse:
-    """The whole answer of a run that has ended, or whose time is over; `ends` says when that is (of time.monotonic)."""
+def respond(
+    features: tuple[str, ...] | None, extras: list[Extra], run: Run, state: State, ends: float, *, every: int = 1
+) -> TrainResponse:
+    """The whole answer of a run that has ended, or whose time is over; `ends` says when that is (of time.monotonic).
+
+    The history keeps each epoch that `every` divides, beside the first, the best and the last.
+    """
     result = finish(run, state)
-    best = int(state["best"][1])
+    best, past = int(state["best"][1]), history(run, state)
+    shown = {1, best, len(past), *range(every, len(past) + 1, every)}
     answer = TrainResponse(
         **set_up(features, run),
-        history=[entry(epoch) for epoch in history(run, state)],
+        history=[entry(epoch) for epoch in past if epoch.epoch in shown],
         best_epoch=best or None,
         stopped=Stopped(epoch=int(state["epoch"]), reason=stopped(run, state) or "time_limit"),
         final=_final(result),
@@ -214,12 +270,56 @@ def respond(features: tuple[str, ...] | None, extras: list[Extra], run: Run, sta
     if run.warnings:
         answer["warnings"] = list(run.warnings)
     for extra in extras:
-        if extra == "surface":
-            looking = surface(run)
-            answer["surface"] = looking and seen_by(looking, result.kept)
-        else:
-            answer[extra] = getattr(result, extra)
+        match extra:
+            case "surface":
+                looking = surface(run)
+                answer["surface"] = looking and seen_by(looking, result.kept)
+            case "model":
+                answer["trained_model"] = cast(Any, document_of(keep(run, state, result)))
+            case "confusion_matrix":
+                answer["confusion_matrix"] = _confusion(result.decisions)
+            case "calibration":
+                answer["calibration"] = _calibration(result.decisions)
+            case "rows":
+                answer["rows"] = {"training": cast(Any, run.trained_on), "validation": cast(Any, run.held_out)}
+            case _:
+                answer[extra] = getattr(result, extra)
     return answer
+
+
+BINS = 10
+
+
+def _confusion(decisions: Decisions | None) -> ConfusionEntry:
+    """By the statistics of /v1/analyze, for which a decision is a probability of 1."""
+    assert decisions is not None
+    sure = np.eye(len(decisions.classes))[decisions.decided]
+    found = confusion(_batch(sure, decisions), decisions.classes)
+    assert found is not None
+    return ConfusionEntry(
+        classes=list(decisions.classes),
+        matrix=found.matrix,
+        precision=list(found.precision),
+        recall=list(found.recall),
+        f1=list(found.f1),
+        support=found.support.tolist(),
+    )
+
+
+def _calibration(decisions: Decisions | None) -> CalibrationEntry:
+    assert decisions is not None
+    assert decisions.probabilities is not None
+    shares = decisions.probabilities
+    found = calibration(_batch(shares[:, 1] if shares.shape[1] == 2 else shares, decisions), BINS)
+    assert found is not None
+    bins = [CalibrationBin(n=part.n, mean_predicted=part.mean_prediction, share_observed=part.observed) for part in found.bins]
+    return CalibrationEntry(bins=bins, expected_calibration_error=found.ece)
+
+
+def _batch(predictions: Array, decisions: Decisions) -> Batch:
+    """Probabilities of classes as the samples of a loss that takes such."""
+    loss = LOSSES["binary_cross_entropy" if predictions.ndim == 1 else "categorical_cross_entropy"]
+    return check(loss, {}, predictions, decisions.true.astype(np.float64), sample_weight=decisions.weights)
 
 
 def _diagnosis(run: Run, state: State, ends: float) -> list[FindingEntry]:

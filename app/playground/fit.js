@@ -134,7 +134,7 @@ export async function drawAgreement(host, rows, answer) {
   const encoding = answer.data.predictions_encoding;
   const first = (/** @type {any} */ value) => (Array.isArray(value) ? value[0] : value);
   const taken = (/** @type {any} */ said) => (Array.isArray(said) && said.length > 1 ? said.indexOf(Math.max(...said)) : Number(share(first(said), encoding) >= 0.5));
-  const pairs = answer.rows.map((/** @type {number} */ row, /** @type {number} */ index) => ({ x: first(rows.targets[row]), y: classes ? taken(answer.predictions[index]) : first(answer.predictions[index]) }));
+  const pairs = (answer.rows.validation ?? answer.rows.training).map((/** @type {number} */ row, /** @type {number} */ index) => ({ x: first(rows.targets[row]), y: classes ? taken(answer.predictions[index]) : first(answer.predictions[index]) }));
   const size = Math.min(280, Math.max(140, host.clientWidth - 70));
   if (!classes) {
     const ends = [Math.min(...pairs.map((/** @type {any} */ pair) => pair.x)), Math.max(...pairs.map((/** @type {any} */ pair) => pair.x))].map((end) => ({ x: end, y: end }));

@@ -22,6 +22,7 @@ import numpy as np
 from app.errors import CallerError, Fault, InvalidInput, Unavailable
 from app.losses.numerics.blocks import use_threads
 from app.serving.buffers import Buffer, Bytes
+from app.serving.installed import not_installed
 from app.serving.log import IN_A_PROCESS, frames_of, tell
 from app.serving.memory import data_bytes, limit_memory
 
@@ -227,7 +228,8 @@ class _Worker:
             fault = Fault((), "limit", _too_much(order.memory_bytes))
             return pickle.dumps(Outcome(None, 0, InvalidInput([fault]), whole=False))
         except Exception as error:
-            return _failed(error)
+            refused = not_installed(error)
+            return pickle.dumps(Outcome(None, 0, refused)) if refused else _failed(error)
 
     def _done(self, order: Order, say: Say) -> Outcome:
         answer = self._buffers[order.answer]

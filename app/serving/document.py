@@ -75,6 +75,7 @@ def _route(call: Call) -> APIRoute:
         methods=[call.method],
         status_code=call.status,
         summary=call.summary,
+        response_description="The answer.",
         tags=[call.tag],
         operation_id=call.name,
         response_class=TEXTS.get(call.answer, JSONResponse),

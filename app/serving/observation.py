@@ -20,6 +20,7 @@ from app.serving.log import Format, begun, frames_of, least_level, line, tell
 from app.serving.metrics import Meter
 from app.serving.problems import status_of
 from app.serving.tally import Series
+from app.serving.traces import Attribute, Traces
 from app.serving.usage import STEPS_A_SECOND
 
 log = logging.getLogger("criterion")
@@ -72,6 +73,8 @@ class Observer:
         self.meter = meter
         self.active: Counter[str] = Counter()
         """The requests of each call that are being answered."""
+        self.traces: Traces | None = None
+        """Who takes spans, where anybody does."""
         self._gauges = gauges
         self._form: Format = form
         self._ended: list[Exchange] = []
@@ -132,12 +135,32 @@ class Observer:
             self.meter.count_name(exchange.name, status)
         if reason is not None:
             self.meter.refuse(reason)
+        if self.traces is not None:
+            self._trace(self.traces, exchange, label, status, error)
         bug = error is not None and not isinstance(error, CallerError | Unavailable | ClientLeft)  # perhaps of a stream
         level = logging.ERROR if bug else _level(status)
         if level >= self._least:
             self._tell(level, exchange, label, status, reason, error)
         elif level == logging.ERROR and error is not None:  # a program that has the service in it hears of failures as of others
             log.error("request %s failed: %s", exchange.request_id.decode("latin-1"), frames_of(error))
+
+    def _trace(self, traces: Traces, exchange: Exchange, label: str, status: int, error: Exception | None) -> None:
+        call, usage, method = exchange.call, exchange.usage, exchange.scope["method"]
+        attributes: dict[str, Attribute] = {
+            "http.request.method": method,
+            "http.response.status_code": status,
+            "http.request.body.size": exchange.received,
+            "http.response.body.size": exchange.sent,
+            "criterion.call": label,
+            "criterion.request_id": exchange.request_id.decode("latin-1"),
+        }
+        named = {"criterion.loss": usage.loss, "criterion.samples": usage.samples, "criterion.key": exchange.name}
+        attributes |= {name: value for name, value in named.items() if value}
+        name = method
+        if call is not None:
+            name, attributes["http.route"] = f"{method} {call.path}", call.path
+        failed = None if status < 500 else type(error).__name__ if error else str(status)
+        traces.tell(exchange, name, attributes, failed)
 
     def refused(self, refused: Refused) -> None:
         """A connection was cut, or its bytes were no request."""

@@ -20,6 +20,7 @@ from app.serving.call import Call, Caller, Stream
 from app.serving.cors import Cors
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
+from app.serving.installed import not_installed
 from app.serving.metrics import Meter
 from app.serving.observation import Observer
 from app.serving.pictures import THEME, Drawing, drawing
@@ -28,6 +29,7 @@ from app.serving.routes import Routes
 from app.serving.signals import before_the_end
 from app.serving.state import State
 from app.serving.steps import LAST, Elsewhere, Order, answer
+from app.serving.traces import collected, to_collector
 from app.wire.json import Slow
 from app.wire.packing import packing
 from app.wire.unpacking import unpacking
@@ -78,6 +80,8 @@ class Service:
     async def running(self) -> AsyncGenerator[None]:
         """The service with its processes, from before its first request to after its last."""
         await self.state.pool.start()
+        if collected():
+            self.observer.traces = await asyncio.to_thread(to_collector)
         beside = [asyncio.create_task(self.observer.show())]
         if self.state.keys:
             beside.append(asyncio.create_task(self.state.keys.watch()))
@@ -93,6 +97,8 @@ class Service:
             self.observer.write()
             if self.state.jobs:
                 self.state.jobs.close()
+            if self.observer.traces:
+                await asyncio.to_thread(self.observer.traces.close)
             self.state.pool.close()
             self.state.buffers.close()
 
@@ -111,7 +117,8 @@ class Service:
             if exchange.started:
                 exchange.state["ended"] = error
                 raise
-            await exchange.fail(error)
+            refused = not_installed(error)
+            await (exchange.refuse(refused) if refused else exchange.fail(error))
         finally:
             self.observer.ended(exchange)
 

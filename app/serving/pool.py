@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from app.errors import InvalidInput, ProcessLost, ShuttingDown, TooLate, Unavailable
@@ -16,7 +17,7 @@ from app.serving.child import Job, Order, Outcome, Shared
 from app.serving.lanes import ENDING, Lane, Line
 from app.serving.processes import Child, Template
 from app.serving.warm import Warm
-from app.serving.work import Answer, Events, Work
+from app.serving.work import Answer, Events, Turn, Work
 
 log = logging.getLogger("criterion")
 
@@ -85,11 +86,11 @@ class Pool:
         """
         line = self._lines[lane]
         line.check(name)
-        events = Events()
-        task = asyncio.create_task(self._carry(line, name, events, asked, job, body, arguments))
+        events, turn = Events(), Turn(lane)
+        task = asyncio.create_task(self._carry(line, turn, name, events, asked, job, body, arguments))
         line.add(task)
         task.add_done_callback(lambda done: events.end())
-        work = Work(task, events, self._buffers)
+        work = Work(task, events, self._buffers, turn)
         try:
             yield work
         finally:
@@ -149,6 +150,7 @@ class Pool:
     async def _carry(
         self,
         line: Line,
+        turn: Turn,
         name: str,
         events: Events,
         asked: Callable[[Any], None],
@@ -159,6 +161,7 @@ class Pool:
         """What is known about a job's answer, and the answer, once it is the job's turn."""
         async with line.slots.one(name):
             child, whole, death = await self._take(), False, "client_left"
+            turn.began = perf_counter()
             try:
                 async with asyncio.timeout(line.lane.seconds):
                     outcome, answer = await self._done(child, line.lane, events, asked, job, body, arguments)
@@ -170,6 +173,7 @@ class Pool:
                 death = "killed"
                 raise ProcessLost("the process that was working on this request ended before it was done") from None
             finally:
+                turn.ended = perf_counter()
                 self._put_back(child, whole)
                 if death and not (whole or self.ending):
                     self.died(death)

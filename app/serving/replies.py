@@ -70,6 +70,7 @@ def _packed_once(content: Content, coding: Coding | None) -> Content:
 async def _answered_elsewhere(exchange: Exchange, state: State, lane: Lane, order: Order) -> Content:
     """A small answer to an address, from a process."""
     async with state.pool.work(lane, answer_job, b"", order, name=exchange.name, asked=exchange.admit) as work:
+        exchange.turns = (work.turn,)
         async for _ in work:
             pass
         content, written = cast(Content, work.known), work.answer
@@ -114,6 +115,7 @@ async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body:
     try:
         job = run_job if lane == "training" else answer_job
         async with state.pool.work(lane, job, body.content, order, name=exchange.name, asked=exchange.admit) as work:
+            exchange.turns = (work.turn,)
             async for piece in _told(work, gone):
                 if not exchange.started and piece != PING:  # before the first event, what is wrong is an ordinary answer
                     await exchange.start(HTTPStatus.OK, STREAM_FIELDS)

@@ -1,6 +1,7 @@
 """A job under way, as whoever waits for it sees it."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from app.errors import ShuttingDown
@@ -45,6 +46,15 @@ class Events:
         return events
 
 
+@dataclass
+class Turn:
+    """When a job had a process for itself, in seconds of perf_counter; None where it has not had one."""
+
+    lane: str
+    began: float | None = None
+    ended: float | None = None
+
+
 class Work:
     """A job under way, as an asynchronous iterator: its events as they come, then the end, or what went wrong.
 
@@ -55,8 +65,9 @@ class Work:
     known: object
     answer: Buffer
 
-    def __init__(self, task: asyncio.Task[Answer], events: Events, buffers: Buffers) -> None:
+    def __init__(self, task: asyncio.Task[Answer], events: Events, buffers: Buffers, turn: Turn) -> None:
         self._task, self._events, self._buffers = task, events, buffers
+        self.turn = turn
         self._taken = False
 
     def __aiter__(self) -> Self:

@@ -13,10 +13,12 @@ from app.training.fit import Epoch, Reason, fit, history, start, stopped
 from app.training.metrics import Metric
 from app.training.models import Model
 from app.training.optimizers import Optimizer
-from app.training.result import Result, finish
+from app.training.result import Result, finish, keep
+from app.training.resuming import begin
 from app.training.run import Chosen, Limits, Plan, Run, prepare
 from app.training.schedules import Schedule
 from app.training.tables import Holdout, Table
+from app.training.trained import Trained
 
 MODELS = registry("model", Model, models)
 OPTIMIZERS = registry("optimizer", Optimizer, optimizers)
@@ -45,9 +47,12 @@ __all__ = [
     "Run",
     "Schedule",
     "Table",
+    "Trained",
+    "begin",
     "finish",
     "fit",
     "history",
+    "keep",
     "prepare",
     "start",
     "stopped",

@@ -18,7 +18,7 @@ from app.training.leaf_values import ordered
 from app.training.optimizers import lbfgs
 from app.training.run import Run, State
 from app.training.slopes import Point, Slopes
-from app.training.trees import Boosted, Categories, add_trees, categories, leaves, no_trees, summed
+from app.training.trees import Boosted, Categories, add_trees, categories, leaves, no_trees, restore_sums, summed
 
 FLAT = 1e-6
 """A change of predictions that is none."""
@@ -32,10 +32,18 @@ RAISED = 1e-12
 """A share of the loss that may be rounding."""
 
 
+def categories_of(run: Run) -> Categories:
+    """The categories that are known: of training rows, and of a run that goes on those that it began with."""
+    if run.plan.resume is not None:
+        return run.plan.resume.places
+    return categories(run.training.inputs, run.model.categorical if isinstance(run.model, Boosted) else ())
+
+
 class Boosting:
     """More trees each epoch, on the slope that the trees before them have left."""
 
     keys = ("sums", "validation_sums", "trees")
+    derived = ("sums", "validation_sums")
 
     def __init__(self, run: Run, trees: Boosted) -> None:
         self.run, self.trees = run, trees
@@ -45,7 +53,7 @@ class Boosting:
 
     @cached_property
     def categories(self) -> Categories:
-        return categories(self.run.training.inputs, self.trees.categorical)
+        return categories_of(self.run)
 
     @cached_property
     def inputs(self) -> Array:
@@ -126,6 +134,11 @@ class Boosting:
         return bool(np.abs(predictions - predictions[0]).max() > FLAT)
 
     # --- an epoch --------------------------------------------------------------------------------------------------------------
+
+    def restore(self, state: State) -> None:
+        nothing = np.empty((0, self.trees.inputs))
+        rows = {"sums": self.inputs, "validation_sums": nothing if self.validation is None else self.validation}
+        restore_sums(state, rows, onto_constant=True)
 
     def adopt(self, state: State) -> None:
         """Nothing to do: predictions are those of the sums in the state."""
@@ -254,5 +267,5 @@ class Boosting:
         return self.trees.output.of(state["validation_sums"])
 
     def looking(self, inputs: Array) -> Callable[[State], Array]:
-        added = summed(self.categories.read(inputs))
-        return lambda state: self.trees.output.of(state["constant"] + added(state))
+        sums = summed(self.categories.read(inputs), onto_constant=True)
+        return lambda state: self.trees.output.of(sums(state))

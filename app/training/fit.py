@@ -8,7 +8,8 @@ the run goes on with the bits it would have had. Everything that changes during 
     rng (6,)               the generator, at the end of the epoch
     epoch ()               epochs done
     history (epochs, 5 + 2m)  a row per epoch: losses, rate, norm, seconds, and m metrics on both kinds of rows
-    best (4,)              the lowest monitored loss and its epoch; the loss that patience compares with, and its epoch
+    best (4,)              what is monitored (a score that should rise, negated) at its lowest, and the epoch; the same that
+                           patience compares with
     best.weights, ...      the model of the best epoch
 """
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from app.losses.numerics.stable import Array
 from app.training.learners import Learner, State, learner
-from app.training.metrics import score
+from app.training.metrics import Metric, score
 from app.training.run import Chosen, Rows, Run
 
 Reason: TypeAlias = Literal["completed", "early_stopping", "diverged"]
@@ -73,7 +74,7 @@ def fit(run: Run, state: State) -> Iterator[Epoch]:
         state["epoch"] = np.array(epoch + 1)
         state["history"][epoch] = [*losses, rate, norm, time.perf_counter() - began, *_flat(metrics)]
         if stopped(run, state) != "diverged":
-            _keep_best(model, state, losses[0] if run.validation is None else losses[1], run.plan.min_delta)
+            _keep_best(run, model, state)
             yield _epoch(run, state, epoch)
 
 
@@ -109,6 +110,26 @@ def _rate(run: Run, state: State, epoch: int) -> float:
     return base * chosen.thing(epoch, run.plan.epochs, monitored, **chosen.all)
 
 
+def rates(run: Run, measured: Array) -> Array:
+    """(epochs,) the learning rates of epochs whose rows of the history are these."""
+    return np.array([_rate(run, {"history": measured}, epoch) for epoch in range(len(measured))])
+
+
+def columns_of_history(run: Run) -> tuple[str, ...]:
+    """What a row of the history has, by name."""
+    metrics = (chosen.thing.name for chosen in run.plan.metrics)
+    return (*FIGURES, *(f"{name}.{side}" for name in metrics for side in ("training", "validation")))
+
+
+def _monitored(run: Run, state: State) -> float:
+    """What tells which epoch is best, of the last one: lower is better."""
+    name, sign, side = run.plan.monitor, 1.0, "training" if run.validation is None else "validation"
+    if isinstance(name, Chosen):
+        sign = -1.0 if isinstance(name.thing, Metric) and name.thing.higher_is_better else 1.0
+        name = f"{name.thing.name}.{side}"
+    return sign * float(state["history"][int(state["epoch"]) - 1, columns_of_history(run).index(name or f"{side}_loss")])
+
+
 def measured(run: Run, model: Learner, state: State) -> tuple[tuple[float, float], dict[str, tuple[float, float | None]]]:
     """Training and validation loss (NaN without validation rows), and every metric on both."""
     training = _side(run, run.training, model.training_predictions(state))
@@ -135,14 +156,17 @@ def _score(run: Run, chosen: Chosen, rows: Rows, predictions: Array) -> float:
     )
 
 
-def _keep_best(model: Learner, state: State, loss: float, min_delta: float) -> None:
-    epoch, best = int(state["epoch"]), state["best"]
-    if loss < best[0]:
-        best[:2] = loss, epoch
+def _keep_best(run: Run, model: Learner, state: State) -> None:
+    epoch, best, monitored = int(state["epoch"]), state["best"], _monitored(run, state)
+    if epoch <= run.plan.start_from_epoch:
+        best[3] = epoch  # nobody waits yet
+        return
+    if monitored < best[0]:
+        best[:2] = monitored, epoch
         for key in model.keys:
             state[f"best.{key}"] = state[key].copy()
-    if loss < best[2] - min_delta:
-        best[2:] = loss, epoch
+    if monitored < best[2] - run.plan.min_delta:
+        best[2:] = monitored, epoch
 
 
 def _flat(metrics: Mapping[str, tuple[float, float | None]]) -> list[float]:
@@ -176,7 +200,7 @@ def _restored(saved: NDArray[np.uint64]) -> np.random.Generator:
     generator.state = {
         "bit_generator": "PCG64",
         "state": {"state": high << 64 | low, "inc": high_increment << 64 | low_increment},
-        "has_uint32": held,
-        "uinteger": number,
+        "has_uint32": held & 1,
+        "uinteger": number & WORD >> 32,
     }
     return np.random.Generator(generator)

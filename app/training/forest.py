@@ -1,7 +1,7 @@
 """Trees beside each other: scikit-learn's decision trees, with the leaves that a loss wants, and the mean of several."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from app.losses.numerics.stable import Array
 from app.training.criteria import IN_SHARES, ONE_BY_ONE, classes_of, is_absolute
 from app.training.run import Run, State
 from app.training.slopes import Slopes
-from app.training.trees import Forest, Tree, add_trees, leaves, no_trees, summed
+from app.training.trees import Forest, Tree, add_trees, leaves, no_trees, restore_sums, summed
 
 LEAST_SHARE = 1e-7
 """What a share is to a loss at the least, and what it lacks of 1."""
@@ -27,6 +27,7 @@ class Planting:
     """One more tree an epoch; predictions are the mean of what the leaves say."""
 
     keys = ("sums", "validation_sums", "trees")
+    derived = ("sums", "validation_sums")
 
     def __init__(self, run: Run, forest: Forest) -> None:
         self.run, self.forest = run, forest
@@ -58,7 +59,8 @@ class Planting:
             return None
         shares = self._of_targets()
         mean = np.average(shares, axis=0, weights=self.weights)
-        slopes = self.run.objective.losses(np.tile(encoded(mean[None], self.run), (len(shares), 1)), self.run.training.labels)[1]
+        constant = np.tile(encoded(mean[None], self.run.objective.encoding), (len(shares), 1))
+        slopes = self.run.objective.losses(constant, self.run.training.labels)[1]
         flat = slopes.reshape(len(shares), -1) * self.weights[:, None]
         if self.run.objective.encoding in ("distribution", "log_probabilities"):
             return shares  # along which their sum is 1, slopes are
@@ -98,6 +100,11 @@ class Planting:
             "sums": np.zeros((n, constant.shape[1])),
             "validation_sums": np.zeros((held, constant.shape[1])),
         }
+
+    def restore(self, state: State) -> None:
+        nothing = np.empty((0, self.forest.inputs))
+        rows = {"sums": self.inputs, "validation_sums": nothing if self.validation is None else self.validation}
+        restore_sums(state, rows, onto_constant=False)
 
     def adopt(self, state: State) -> None:
         """Nothing to do: predictions are those of the sums in the state."""
@@ -198,18 +205,23 @@ class Planting:
         return self._predict(state, state["validation_sums"])
 
     def looking(self, inputs: Array) -> Callable[[State], Array]:
-        added = summed(in_single_precision(inputs))
+        added = summed(in_single_precision(inputs), onto_constant=False)
         return lambda state: self._predict(state, added(state))
 
     def _predict(self, state: State, sums: Array) -> Array:
-        trees = len(state["trees"]) - 1
-        mean = sums / trees if trees else np.tile(state["constant"], (len(sums), 1))
-        return encoded(mean, self.run) if self.shares is not None else mean
+        said = mean_of(state, sums)
+        return encoded(said, self.run.objective.encoding) if self.shares is not None else said
 
 
-def encoded(shares: Array, run: Run) -> Array:
+def mean_of(state: Mapping[str, Numbers], sums: Array) -> Array:
+    """(n, k) the mean of what the trees of a state say, from the sums of it; the constant where there is none yet."""
+    trees = len(state["trees"]) - 1
+    return sums / trees if trees else np.tile(state["constant"], (len(sums), 1))
+
+
+def encoded(shares: Array, encoding: str) -> Array:
     """Shares (n, k) of classes as the loss takes predictions: none is so small, or so large, that it costs more than all else."""
-    kept, encoding = np.clip(shares, LEAST_SHARE, 1.0 - LEAST_SHARE), run.objective.encoding
+    kept = np.clip(shares, LEAST_SHARE, 1.0 - LEAST_SHARE)
     if encoding == "probability":
         return kept
     if encoding == "logit":

@@ -14,13 +14,10 @@ from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.training.boosting import Boosting
 from app.training.forest import Planting
-from app.training.network import Network, Pass, with_ones
+from app.training.network import Network, Pass, predict, with_ones
 from app.training.objective import Labels
 from app.training.run import Run, State
 from app.training.trees import Boosted, Forest
-
-PREDICTED_AT_ONCE = 1024
-"""Rows of one pass without gradient: its buffers stay in the cache."""
 
 
 class Learner(Protocol):
@@ -29,6 +26,15 @@ class Learner(Protocol):
     @property
     def keys(self) -> tuple[str, ...]:
         """The arrays of the state that are the model."""
+        ...
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """The arrays of the state that follow from the others, and from the rows."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Put them into a state that has the others."""
         ...
 
     def start(self, rng: np.random.Generator) -> State: ...
@@ -61,6 +67,7 @@ class Weighted:
     """What the learners of a network have in common: predictions of weights, and the penalty on them."""
 
     keys = ("weights",)
+    derived = ()
 
     def __init__(self, run: Run, network: Network) -> None:
         self.run, self.network = run, network
@@ -78,6 +85,9 @@ class Weighted:
         assert self.run.validation is not None
         return with_ones(self.run.validation.inputs)
 
+    def restore(self, state: State) -> None:
+        """Nothing to do: predictions are computed anew."""
+
     def adopt(self, state: State) -> None:
         """The state's weights from now on live in the buffers that every pass looks at."""
         self.weights[:] = state["weights"]
@@ -92,18 +102,15 @@ class Weighted:
     def looking(self, inputs: Array) -> Callable[[State], Array]:
         rows = with_ones(inputs)
 
-        def predict(state: State) -> Array:
+        def look(state: State) -> Array:
             self.adopt(dict(state))
             return self._predict(rows).copy()
 
-        return predict
+        return look
 
     def _predict(self, inputs: Array) -> Array:
         """(n, k), valid until the next call for as many rows."""
-        blocks = [inputs[start : start + PREDICTED_AT_ONCE] for start in range(0, len(inputs), PREDICTED_AT_ONCE)]
-        if len(blocks) == 1:
-            return self._pass(len(inputs)).forward(inputs)
-        return np.concatenate([self._pass(len(block)).forward(block).copy() for block in blocks])
+        return predict(inputs, self._pass)
 
     def _pass(self, rows: int) -> Pass:
         if rows not in self._passes:

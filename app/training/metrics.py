@@ -95,11 +95,90 @@ def f1(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Ar
 
     0 for a class that is never predicted rightly.
     """
+    return _of_decisions("f1_score", predictions, targets, threshold, weights)
+
+
+@metric(
+    of="classes",
+    aliases=("precision_score", "Precision", "BinaryPrecision", "positive_predictive_value"),
+    equals=(
+        equal(
+            "sklearn.metrics.precision_score(targets, decisions)",
+            caveat="average='macro' for more than one number per sample.",
+        ),
+    ),
+    reference="van Rijsbergen (1979), Information Retrieval, Butterworths",
+)
+def precision(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Array | None = None) -> float:
+    """Share of the samples decided to be of a class that are of it, in [0, 1]: of the positive one, or the mean over the classes
+    that occur.
+
+    0 for a class that is never decided.
+    """
+    return _of_decisions("precision_score", predictions, targets, threshold, weights)
+
+
+@metric(
+    of="classes",
+    aliases=("recall_score", "Recall", "BinaryRecall", "sensitivity", "true_positive_rate"),
+    equals=(
+        equal("sklearn.metrics.recall_score(targets, decisions)", caveat="average='macro' for more than one number per sample."),
+    ),
+    reference="van Rijsbergen (1979), Information Retrieval, Butterworths",
+)
+def recall(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Array | None = None) -> float:
+    """Share of the samples of a class that are decided to be of it, in [0, 1]: of the positive one, or the mean over the classes
+    that occur.
+
+    0 for a class that has no samples.
+    """
+    return _of_decisions("recall_score", predictions, targets, threshold, weights)
+
+
+@metric(
+    of="classes",
+    aliases=("balanced_accuracy_score", "macro_recall", "unweighted_average_recall"),
+    equals=(equal("sklearn.metrics.balanced_accuracy_score(targets, decisions)"),),
+    reference="Brodersen, Ong, Stephan and Buhmann (2010), doi:10.1109/ICPR.2010.764",
+)
+def balanced_accuracy(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Array | None = None) -> float:
+    """Mean of the shares of each class that are decided rightly, in [0, 1]: rare classes count as much as others.
+
+    Over the classes that have samples.
+    """
+    true = targets.astype(np.intp)
+    right = _decided(predictions, threshold) == targets
+    counts = np.bincount(true, weights)
+    shares = np.bincount(true, right if weights is None else right * weights)
+    return float((shares[counts > 0] / counts[counts > 0]).mean())
+
+
+@metric(
+    of="classes",
+    compares_samples=True,
+    aliases=("average_precision_score", "AveragePrecision", "BinaryAveragePrecision", "pr_auc"),
+    equals=(equal("sklearn.metrics.average_precision_score(targets, predictions)"),),
+    reference="Manning, Raghavan and Schütze (2008), Introduction to Information Retrieval, section 8.4",
+)
+def average_precision(predictions: Array, targets: Numbers, threshold: float = 0.0, weights: Array | None = None) -> float:
+    """Precision at each positive sample, of the samples ranked no lower, averaged: in [0, 1], 0 without positive samples.
+
+    With one number per class it is the mean over the classes, each against the rest.
+    """
+    if predictions.ndim == 2:
+        columns = enumerate(predictions.T)
+        return float(np.mean([average_precision(column, targets == label, 0.0, weights) for label, column in columns]))
+    if not (targets if weights is None else targets[weights > 0]).any():
+        return 0.0
+    return float(_sklearn().average_precision_score(targets, predictions, sample_weight=weights))
+
+
+def _of_decisions(name: str, predictions: Array, targets: Numbers, threshold: float, weights: Array | None) -> float:
+    """A score of scikit-learn's of decisions, 0 where it is undefined."""
     average = "binary" if predictions.ndim == 1 else "macro"
     decided = _decided(predictions, threshold).astype(np.int64)
-    return float(
-        _sklearn().f1_score(targets.astype(np.int64), decided, average=average, sample_weight=weights, zero_division=0.0)
-    )
+    of: Callable[..., float] = getattr(_sklearn(), name)
+    return float(of(targets.astype(np.int64), decided, average=average, sample_weight=weights, zero_division=0.0))
 
 
 @metric(

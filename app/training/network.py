@@ -188,3 +188,15 @@ def _buffers(weights: Array, gradient: Array, rows: int, drops: bool) -> _Layer:
 def with_ones(inputs: Array) -> Array:
     """(n, d) -> (n, d + 1), the last column 1."""
     return np.hstack([inputs, np.ones((len(inputs), 1))])
+
+
+PREDICTED_AT_ONCE = 1024
+"""Rows of one pass without gradient: its buffers stay in the cache."""
+
+
+def predict(inputs: Array, pass_of: Callable[[int], Pass]) -> Array:
+    """inputs (n, d + 1) -> predictions (n, k), by passes for so many rows; valid until the next call for as many."""
+    blocks = [inputs[start : start + PREDICTED_AT_ONCE] for start in range(0, len(inputs), PREDICTED_AT_ONCE)]
+    if len(blocks) == 1:
+        return pass_of(len(inputs)).forward(inputs)
+    return np.concatenate([pass_of(len(block)).forward(block).copy() for block in blocks])

@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
+from app.training.boosting import categories_of
+from app.training.decisions import Decisions, classes_of, decisions_of
 from app.training.fit import measured, start, stopped
+from app.training.forest import Planting
 from app.training.learners import State, learner
 from app.training.network import Network
+from app.training.resuming import progress_of
 from app.training.run import Run
+from app.training.trained import Trained
 from app.training.trees import NODES, Trees, importances
 
 
@@ -27,8 +31,8 @@ class Result(NamedTuple):
     """(n, *outputs) for the validation rows, or the training rows where there are none, in the targets' own units."""
     per_sample: Array
     """(n,) each of these rows' loss."""
-    rows: NDArray[np.intp]
-    """(n,) where each of these rows stands in the data, or in the table of rows to validate with."""
+    decisions: Decisions | None
+    """Between classes, for these rows; None of a model that does not decide."""
     parameters: Mapping[str, Numbers]
     """Weights and biases by name, or the trees' nodes, as plain arrays."""
     feature_importances: Array | None
@@ -63,16 +67,46 @@ def finish(run: Run, state: State) -> Result:
         metrics,
         _own_units(run, predictions.reshape(-1, *run.objective.outputs)),
         per_sample,
-        run.looked_at,
+        decisions_of(run, rows, predictions.reshape(-1, *run.objective.outputs)),
         parameters,
         importances(parameters, run.model.inputs) if isinstance(run.model, Trees) else None,
         kept,
     )
 
 
+def keep(run: Run, state: State, result: Result) -> Trained:
+    """The model of a result as a value, from which the run can go on as well."""
+    inputs, forest = np.asarray(run.plan.data.inputs, np.float64), learner(run)
+    return Trained(
+        chosen=run.plan.model,
+        loss={"name": run.plan.loss.thing.name, **run.plan.loss.all},
+        inputs=inputs.shape[1],
+        outputs=run.objective.outputs,
+        features=run.plan.data.features,
+        classes=classes_of(run),
+        categories=_categories(run),
+        inputs_scale=run.inputs_scale,
+        targets_scale=run.targets_scale,
+        activation=run.objective.activation,
+        encoding=run.objective.encoding,
+        shares=isinstance(forest, Planting) and forest.shares is not None,
+        range=np.stack([np.fmin.reduce(inputs), np.fmax.reduce(inputs)]),
+        parameters=result.parameters,
+        progress=progress_of(run, state),
+    )
+
+
+def _categories(run: Run) -> dict[int, list[str] | list[float]]:
+    """What training rows have in columns of categories."""
+    words = run.plan.data.words
+    return {
+        column: [words[column][int(number)] for number in numbers] if column in words else numbers.tolist()
+        for column, numbers in categories_of(run).of.items()
+    }
+
+
 def _own_units(run: Run, predictions: Array) -> Array:
-    scale = run.targets_scale
-    return predictions if scale is None else predictions * scale.deviation + scale.mean
+    return predictions if run.targets_scale is None else run.targets_scale.restored(predictions)
 
 
 def _parameters(run: Run, kept: State) -> dict[str, Numbers]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from app.training.objective import Labels, Objective, agree_on, of_differences
 from app.training.tables import Holdout, Scale, Table, check_columns, check_table, refuse_at, scale_of, scaled, split
 from app.training.trees import Boosted, Forest, Trees
 from app.training.weights import ClassWeight, check_weights, classes_in, of_classes, weighing
+
+if TYPE_CHECKING:
+    from app.training.trained import Trained
 
 State: TypeAlias = dict[str, Numbers]
 """Everything that changes during a run, as plain arrays."""
@@ -84,11 +87,17 @@ class Plan:
     """Epochs without improvement after which to stop; None never stops early."""
     min_delta: float = 0.0
     restore_best: bool = True
+    monitor: Literal["training_loss", "validation_loss"] | Chosen | None = None
+    """What tells the best epoch: a loss, or a metric, which is then measured too; None: the validation loss where there is."""
+    start_from_epoch: int = 0
+    """The first epochs, which are never best, and in which nobody waits."""
     metrics: tuple[Chosen, ...] = ()
     """Each a Metric or a Loss."""
     seed: int = 0
     class_weight: ClassWeight | None = None
     """What rows count by their class, in both losses; metrics and scales leave it out."""
+    resume: "Trained | None" = None
+    """A model from which to go on; its epochs are among those of this run."""
 
 
 class Rows(NamedTuple):
@@ -127,8 +136,10 @@ class Run:
     inputs_scale: Scale | None
     targets_scale: Scale | None
     warnings: tuple[str, ...]
-    looked_at: NDArray[np.intp]
-    """Where the rows of the result's predictions stand: those held out, or trained on where none are, or of their own table."""
+    trained_on: NDArray[np.intp]
+    """(n,) where the rows to train on stand in the data, ascending."""
+    held_out: NDArray[np.intp] | None
+    """(m,) where those to validate with stand in it, or in their own table; None without any."""
 
     @property
     def base_rate(self) -> float:
@@ -142,6 +153,7 @@ class Run:
 def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     """Check a plan and make its arrays ready; InvalidInput with the place and the rule for whatever does not fit."""
     of_trees = not plan.model.thing.optimized
+    plan = _with_monitored(plan)
     if plan.model.thing.epochs is not None:
         plan = replace(plan, epochs=plan.model.thing.epochs)
     check_table(plan.data, ("data",), gaps=of_trees)
@@ -153,17 +165,19 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
         check_table(outside, ("validation", "table"), plan.data.inputs.shape[1], gaps=of_trees)
         if outside.sample_weight is not None:
             check_weights(outside.sample_weight, len(outside.inputs), ("validation", "table", "sample_weight"))
+    _check_resumed(plan)
     batch_size = _batch_size(plan.batch_size, len(kept))
     _check_limits(plan, limits, len(kept))
     standardizes = plan.standardize_inputs and not of_trees  # which no tree would notice
     if standardizes and plan.data.name is None:
         check_columns(plan.data)
     weights = plan.data.sample_weight
-    inputs_scale = scale_of(plan.data.inputs, kept, "inputs", weights) if standardizes else None
+    inputs_scale = _scale(plan, "inputs", plan.data.inputs, kept) if standardizes else None
     objective, labels, targets, targets_scale = _targets(plan, kept)
     parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
+    _check_same(plan, objective, inputs_scale, targets_scale)
     rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model), gaps=of_trees), labels, targets)
     rows = _weighed(rows, plan, weights, kept)
     training, validation = rows.take(kept), rows.take(held) if len(held) else None
@@ -172,14 +186,16 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     if outside is not None:
         validation = _outside(outside, plan, objective, inputs_scale, targets_scale, model)
     _check_counts(training, validation)
-    _check_metrics(plan.metrics, objective, rows.targets)
+    _check_metrics(plan, objective, rows.targets)
+    if plan.monitor == "validation_loss" and validation is None:
+        refuse_at(("monitor",), "missing", "there are no validation rows whose loss could be monitored; take training_loss")
     if isinstance(model, Boosted):
         check_categories(training, validation, model)
     if isinstance(model, Forest):
         check_criterion(model.criterion, objective, training.labels, named=plan.data.classes is not None)
-    looked_at = held if len(held) else kept if outside is None else np.arange(len(outside.inputs))
+    held_out = np.arange(len(outside.inputs)) if outside is not None else held if len(held) else None
     warnings = _warnings(training, objective)
-    return Run(plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, warnings, looked_at)
+    return Run(plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, warnings, kept, held_out)
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
@@ -199,7 +215,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
         refuse_at(("standardize_targets",), "targets", "class names cannot be standardized: set standardize.targets to false")
-    scale = scale_of(targets, kept, "targets", plan.data.sample_weight)
+    scale = _scale(plan, "targets", targets, kept)
     moved = scaled(targets, scale, ("data", "targets"))
     try:
         return *_agreed(plan, moved, None, kept), moved, scale
@@ -329,18 +345,88 @@ def _check_counts(training: Rows, validation: Rows | None) -> None:
             refuse_at(path, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
 
 
+# --- a run that goes on --------------------------------------------------------------------------------------------------
+
+
+def _scale(plan: Plan, name: Literal["inputs", "targets"], array: Numbers, kept: NDArray[np.intp]) -> Scale:
+    """That of the rows to train on; of a run that goes on, the one under which its model was trained."""
+    resumed = None if plan.resume is None else plan.resume.inputs_scale if name == "inputs" else plan.resume.targets_scale
+    if resumed is not None and np.shape(resumed.mean) == array.shape[1:]:
+        return resumed
+    return scale_of(array, kept, name, plan.data.sample_weight)
+
+
+def _check_resumed(plan: Plan) -> None:
+    """Refuse a model that another request has left."""
+    trained = plan.resume
+    if trained is None:
+        return
+    if trained.chosen.thing is not plan.model.thing or not _equal(trained.chosen.all, plan.model.all):
+        _refuse_resumed(f"this is a model of {trained.chosen.thing.name} with other parameters than this request's model has")
+    if not _equal(trained.loss, {"name": plan.loss.thing.name, **plan.loss.all}):
+        _refuse_resumed(f"this model was trained on {trained.loss.get('name')}, as another loss than this request has")
+    if trained.inputs != plan.data.inputs.shape[1]:
+        _refuse_resumed(f"this model was trained on {trained.inputs} columns, and there are {plan.data.inputs.shape[1]}")
+    done = 0 if trained.progress is None else trained.progress.epoch
+    if plan.epochs <= done:
+        more = f"epochs must be above {done}" if plan.model.thing.epochs is None else "there is nothing to go on with"
+        message = f"epochs counts from the beginning, and {done} are done: {more}"
+        raise InvalidParameter([Fault(("epochs",), "out_of_range", message)])
+
+
+def _check_same(plan: Plan, objective: Objective, inputs_scale: Scale | None, targets_scale: Scale | None) -> None:
+    """Refuse a model of other outputs, or under other scales."""
+    trained = plan.resume
+    if trained is None:
+        return
+    if (trained.outputs, trained.encoding, trained.activation) != (objective.outputs, objective.encoding, objective.activation):
+        _refuse_resumed("this model predicts something else than these targets ask for")
+    names = None if plan.data.classes is None else tuple(plan.data.classes)
+    if names is not None and trained.classes is not None and trained.classes != names:
+        _refuse_resumed(f"this model's classes are {', '.join(map(str, trained.classes[:20]))}, in this order")
+    for name, scale, own in (("inputs", inputs_scale, trained.inputs_scale), ("targets", targets_scale, trained.targets_scale)):
+        if (scale is None) != (own is None):
+            were = "were" if own is not None else "were not"
+            _refuse_resumed(f"this model was trained on {name} that {were} standardized: say so in standardize")
+
+
+def _equal(one: object, other: object) -> bool:
+    """Whether two parameters are the same, in whatever kind of list their numbers stand."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        these, those = cast(Mapping[str, object], one), cast(Mapping[str, object], other)
+        return these.keys() == those.keys() and all(_equal(these[name], those[name]) for name in these)
+    lists = (list, tuple, np.ndarray)
+    if isinstance(one, lists) and isinstance(other, lists):
+        pairs = cast(Sequence[object], one), cast(Sequence[object], other)
+        return len(pairs[0]) == len(pairs[1]) and all(map(_equal, *pairs))
+    return one == other
+
+
+def _refuse_resumed(message: str) -> None:
+    raise InvalidParameter([Fault(("resume",), "does_not_fit", message)])
+
+
 # --- the rest of the plan -----------------------------------------------------------------------------------------------
 
 
-def _check_metrics(metrics: Sequence[Chosen], objective: Objective, targets: Numbers) -> None:
-    names = [metric.thing.name for metric in metrics]
-    for index, metric in enumerate(metrics):
+def _check_metrics(plan: Plan, objective: Objective, targets: Numbers) -> None:
+    names = [metric.thing.name for metric in plan.metrics]
+    for index, metric in enumerate(plan.metrics):
         if metric.thing.name in names[:index]:
             raise InvalidParameter([Fault(("metrics", index), "duplicate", f"metrics[{index}] is {metric.thing.name} again")])
+        path = ("monitor",) if metric is plan.monitor else ("metrics", index)
         try:
             check_metric(metric.thing, metric.all, objective.encoding, targets, outputs=objective.outputs)
         except InvalidParameter as error:
-            raise error.moved({("metric",): ("metrics", index), ("parameters",): ("metrics", index)}) from None
+            raise error.moved({("metric",): path, ("parameters",): path}) from None
+
+
+def _with_monitored(plan: Plan) -> Plan:
+    """The plan with the metric that is monitored among those that are measured."""
+    monitor = plan.monitor
+    if not isinstance(monitor, Chosen) or any(metric.thing is monitor.thing for metric in plan.metrics):
+        return plan
+    return replace(plan, metrics=(*plan.metrics, monitor))
 
 
 def _batch_size(wanted: int | Literal["full"] | None, n: int) -> int:

@@ -31,7 +31,7 @@ def surface(run: Run) -> Surface | None:
     if columns.shape[1] > 2 or (isinstance(run.model, Boosted) and run.model.categorical):
         return None
     size = LINE if columns.shape[1] == 1 else PLANE
-    axes = tuple(_axis(column, size) for column in np.asarray(columns, np.float64).T)
+    axes = tuple(axis(float(np.nanmin(column)), float(np.nanmax(column)), size) for column in np.asarray(columns, np.float64).T)
     places = np.stack([plane.ravel() for plane in np.meshgrid(*axes)], axis=1)
     look = learner(run).looking(places if run.inputs_scale is None else run.inputs_scale.apply(places))
     shape = (*(len(axis) for axis in reversed(axes)), *run.objective.outputs)
@@ -39,13 +39,12 @@ def surface(run: Run) -> Surface | None:
     def predict(state: State) -> Array:
         with np.errstate(all="ignore"):  # a run that is about to diverge may overflow between its rows
             predictions = look(state).reshape(shape)
-        scale = run.targets_scale
-        return predictions if scale is None else predictions * scale.deviation + scale.mean
+        return predictions if run.targets_scale is None else run.targets_scale.restored(predictions)
 
     return Surface(axes, predict)
 
 
-def _axis(column: Array, size: int) -> Array:
-    low, high = float(np.nanmin(column)), float(np.nanmax(column))
+def axis(low: float, high: float, size: int) -> Array:
+    """(size,) places over the range of a column, and beyond both of its ends."""
     margin = MARGIN * (high - low) or 1.0
     return np.linspace(low - margin, high + margin, size)

@@ -58,6 +58,10 @@ class Scale(NamedTuple):
     def apply(self, array: Numbers) -> Array:
         return (array - self.mean) / self.deviation
 
+    def restored(self, array: Array) -> Array:
+        """The same in the units that it was taken from."""
+        return array * self.deviation + self.mean
+
 
 def check_table(table: Table, path: Path, columns: int | None = None, *, gaps: bool = False) -> None:
     """Refuse a table that has no rows or columns, rows without target, or numbers that are none, but for NaN in `gaps`."""

@@ -94,6 +94,9 @@ class Categories:
             return inputs
         read = np.array(inputs, np.float64)
         for column, known in self.of.items():
+            if not known.size:
+                read[:, column] = np.nan
+                continue
             places = np.minimum(np.searchsorted(known, read[:, column]), len(known) - 1)
             read[:, column] = np.where(known[places] == read[:, column], places, np.nan)
         return read
@@ -116,15 +119,18 @@ def add_trees(state: dict[str, Numbers], trees: Sequence[Tree]) -> None:
     state["trees"] = np.append(state["trees"], state["trees"][-1] + ends)
 
 
-def summed(inputs: Array) -> Callable[[Mapping[str, Numbers]], Array]:
-    """A function from a state to what its trees say of these rows together, (n, k); of a state that has grown, only new trees."""
+def summed(inputs: Array, *, onto_constant: bool) -> Callable[[Mapping[str, Numbers]], Array]:
+    """A function from a state to what its trees say of these rows together, (n, k), on top of the constant or by themselves.
+
+    Of a state that has grown, only new trees are asked.
+    """
     sums, added = np.zeros(0), 0
 
     def of(state: Mapping[str, Numbers]) -> Array:
         nonlocal sums, added
         ends, k = state["trees"], state["constant"].size
         if not added or added >= len(ends):
-            sums, added = np.zeros((len(inputs), k)), 0
+            sums, added = np.tile(state["constant"] if onto_constant else np.zeros(k), (len(inputs), 1)), 0
         for number in range(added, len(ends) - 1):
             tree = {name: state[f"tree.{name}"][ends[number] : ends[number + 1]] for name in NODES}
             values = tree["value"][leaves(tree, inputs)]
@@ -134,6 +140,15 @@ def summed(inputs: Array) -> Callable[[Mapping[str, Numbers]], Array]:
         return sums
 
     return of
+
+
+def restore_sums(state: dict[str, Numbers], rows: Mapping[str, Array], *, onto_constant: bool) -> None:
+    """Put into a state what its trees say of rows, and those of the best epoch, under the names of the rows."""
+    for name, inputs in rows.items():
+        sums = summed(inputs, onto_constant=onto_constant)
+        if "best.trees" in state:
+            state[f"best.{name}"] = sums({**state, "trees": state["best.trees"]}).copy()
+        state[name] = sums(state).copy()
 
 
 def categories(inputs: Array, columns: Sequence[int]) -> Categories:

@@ -1,10 +1,13 @@
 """A server of its own for each attack, a watch around it, and a table of what was seen at the end."""
 
+import os
+import re
 import signal
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,7 +16,7 @@ import pytest
 from tests.abuse import bodies, processes
 from tests.abuse.watch import Sightings, Watch
 from tests.abuse.wire import ask, post
-from tests.conftest import Server, serving
+from tests.conftest import ROOT, Server, serving
 
 MIB = 1024**2
 SETTINGS: dict[str, Any] = {
@@ -161,12 +164,34 @@ def p99(seen: Sightings) -> float:
 HEAD = ("attack", "requests", "p50", "p99", "max ms", "failed", "not 200", "MiB", "peak", "allowed")
 
 
+PAGE = ROOT / "docs/operations.md"
+TRIED = re.compile(r"(<!-- written by `make abuse ARGS=--write` -->\n).*?(<!-- to here -->\n)", re.DOTALL)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write", action="store_true", help="write what was tried, and how it ended, into docs/operations.md")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not config.stash[TABLE]:
         return
     terminalreporter.section(f"tiny requests meanwhile (p99 of {P99:.0f} ms is allowed), and MiB of the processes")
     for first, *others in [HEAD, *map(_cells, config.stash[TABLE])]:
         terminalreporter.write_line(f"{first:<58}" + "".join(f"{cell:>9}" for cell in others))
+    if config.getoption("--write"):
+        PAGE.write_text(TRIED.sub(lambda found: f"{found[1]}{_told(config.stash[TABLE])}{found[2]}", PAGE.read_text()))
+
+
+def _told(lines: Sequence[Line]) -> str:
+    """What was tried as a table: each attack in the words of its test, and what others saw of it meanwhile."""
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    rows = ["| attack | tiny requests meanwhile | p99 ms | failed | MiB at most | allowed |", "|---|--:|--:|--:|--:|--:|"]
+    for line in lines:
+        attack, count, _, p99_ms, _, failed, _, _, peak, allowed = _cells(line)
+        said = attack.removeprefix("test_").replace("_", " ").replace("|", "\\|")
+        broke = "" if not broken(line.seen, line.memory) else " **broken**"
+        rows.append(f"| {said}{broke} | {count} | {p99_ms} | {failed} | {peak} | {allowed} |")
+    return "\n".join([f"{len(lines)} attacks on {day}, {os.cpu_count()} cores:", "", *rows, ""])
 
 
 def _cells(line: Line) -> tuple[str, ...]:

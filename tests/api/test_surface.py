@@ -141,10 +141,18 @@ async def test_predictions_say_which_rows_they_are_of(split: str, client: httpx.
     request = {"data": {"inputs": inputs, "targets": labels}, "model": "linear", "loss": {"name": "bce", "from_logits": True}}
     request |= {"epochs": 3, "validation": {"fraction": 0.3, "split": split}, "outputs": ["per_sample", "predictions", "rows"]}
     answer = await trained(client, **request)
-    assert len(answer["rows"]) == 6
-    body = {"loss": request["loss"], "predictions": answer["predictions"], "targets": [labels[row] for row in answer["rows"]]}
+    assert len(answer["rows"]["validation"]) == 6
+    assert sorted(answer["rows"]["training"] + answer["rows"]["validation"]) == list(range(20))
+    body = {
+        "loss": request["loss"],
+        "predictions": answer["predictions"],
+        "targets": [labels[row] for row in answer["rows"]["validation"]],
+    }
     evaluated = await client.post("/v1/evaluate", json={**body, "outputs": ["per_sample"]})
     assert answer["per_sample"] == pytest.approx(evaluated.json()["per_sample"], rel=1e-12)
-    assert (await trained(client, **request | {"validation": None}))["rows"] == list(range(20))
+    assert (await trained(client, **request | {"validation": None}))["rows"] == {
+        "training": list(range(20)),
+        "validation": None,
+    }
     table = {"inputs": inputs[:4], "targets": labels[:4]}
-    assert (await trained(client, **request | {"validation": table}))["rows"] == [0, 1, 2, 3]
+    assert (await trained(client, **request | {"validation": table}))["rows"]["validation"] == [0, 1, 2, 3]

@@ -32,9 +32,9 @@ def beta_weighted_nll(mean: Exact, variance: Exact, y: Exact, beta: Any = 0.5, d
 
 
 def log_gamma(x: Exact) -> Exact:
-    """With 300 bits, since more take mpmath seconds, and no second derivative."""
+    """With 300 bits, since more take mpmath seconds."""
     with mp.workprec(300):
-        return chained(x, mp.loggamma(x.value), mp.digamma(x.value), 0)
+        return chained(x, mp.loggamma(x.value), mp.digamma(x.value), mp.psi(1, x.value))
 
 
 @cache

@@ -1034,7 +1034,9 @@ def margin_of(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any) -> Exact:
 
 
 @oracle
-def dpo(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1) -> Exact:
+def dpo(a: Exact, b: Exact, a0: Exact, b0: Exact, beta: Any = 0.1, divergence: str = "reverse_kl") -> Exact:
+    if divergence == "jensen_shannon":
+        return log1p_exp(beta * (log1p_exp(a0 - a) - log1p_exp(b0 - b)))
     return log1p_exp(-margin_of(a, b, a0, b0, beta))
 
 

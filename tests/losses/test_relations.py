@@ -772,6 +772,17 @@ def test_preferences_are_losses_of_a_margin() -> None:
     )
 
 
+def test_a_ceiling_of_rewards_is_that_of_their_chances() -> None:
+    """Under Jensen–Shannon a reward is ln σ of what it is under the reverse KL: none above 0, and all alike far below."""
+    chances = {
+        side: -losses("logistic", ANSWERS[side] - REFERENCES[f"reference_{side}"], np.ones(N)) for side in ("chosen", "rejected")
+    }
+    nothing = {name: np.zeros(N) for name in REFERENCES}
+    close(losses("dpo", *PREFERENCES, divergence="jensen_shannon"), losses("dpo", chances, nothing))
+    far = {name: numbers - 1e6 for name, numbers in ANSWERS.items()}
+    close(losses("dpo", far, REFERENCES, divergence="jensen_shannon"), losses("dpo", *PREFERENCES), 1e-9)
+
+
 def test_preferences_are_losses_of_two_rewards() -> None:
     won, lost = (losses("logistic", reward, side * np.ones(N)) for reward, side in zip(REWARDS, (1, -1), strict=True))
     close(losses("bco_pair", *PREFERENCES), won + lost)

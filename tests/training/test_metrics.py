@@ -19,10 +19,23 @@ from app.losses.loss import ZERO_AT_TARGET
 from app.losses.numerics.stable import Array
 from app.registry import registry
 from app.training import metrics
-from app.training.metrics import Metric, accuracy, check_metric, f1, r2, roc_auc, score
+from app.training.metrics import (
+    Metric,
+    accuracy,
+    average_precision,
+    balanced_accuracy,
+    check_metric,
+    f1,
+    precision,
+    r2,
+    recall,
+    roc_auc,
+    score,
+)
 
 METRICS = registry("metric", Metric, metrics)
 OF_CLASSES = tuple(metric for metric in METRICS.values() if metric.of == "classes")
+FITTING = ", ".join(metric.name for metric in OF_CLASSES)
 EACH_OF_CLASSES = pytest.mark.parametrize("metric", OF_CLASSES, ids=lambda metric: metric.name)
 SEEDS = pytest.mark.parametrize("seed", range(5))
 
@@ -93,10 +106,42 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
     assert score(f1, {}, shares, "distribution", indices) == sklearn.metrics.f1_score(
         indices, rows.argmax(axis=1), average="macro"
     )
+    for metric, theirs in ((precision, sklearn.metrics.precision_score), (recall, sklearn.metrics.recall_score)):
+        assert score(metric, {}, logits, "logit", labels) == theirs(labels, logits > 0)
+        assert score(metric, {}, rows, "logits", indices) == theirs(indices, rows.argmax(axis=1), average="macro")
+    balanced = sklearn.metrics.balanced_accuracy_score
+    assert score(balanced_accuracy, {}, logits, "logit", labels) == pytest.approx(balanced(labels, logits > 0), rel=1e-14)
+    assert score(balanced_accuracy, {}, rows, "logits", indices) == pytest.approx(
+        balanced(indices, rows.argmax(axis=1)), rel=1e-14
+    )
+    assert score(average_precision, {}, logits, "logit", labels) == sklearn.metrics.average_precision_score(labels, logits)
+    expected = sklearn.metrics.average_precision_score(one_hot(indices), shares, average="macro")
+    assert score(average_precision, {}, rows, "logits", indices) == pytest.approx(expected, rel=1e-14)
     expected = sklearn.metrics.roc_auc_score(indices, shares, multi_class="ovr")
     assert score(roc_auc, {}, shares, "distribution", indices) == pytest.approx(expected, rel=1e-14)
     assert score(r2, {}, logits, "real", labels) == sklearn.metrics.r2_score(labels, logits)
     assert score(r2, {}, rows, "real", shares) == sklearn.metrics.r2_score(shares, rows)
+
+
+def test_what_is_undefined_of_decisions_is_zero() -> None:
+    """No sample decided, or none there: 0, as scikit-learn says it; a class without samples is none of balanced accuracy's."""
+    low, high, none = -np.ones(4), np.ones(4), np.zeros(4)
+    some = np.array([0.0, 1.0, 0.0, 1.0])
+    assert score(precision, {}, low, "logit", some) == 0.0
+    assert score(recall, {}, high, "logit", none) == 0.0
+    assert score(average_precision, {}, high, "logit", none) == 0.0
+    assert score(balanced_accuracy, {}, low, "logit", none) == 1.0
+    assert score(balanced_accuracy, {}, low, "logit", some) == 0.5
+
+
+@SEEDS
+def test_a_row_of_weight_two_is_that_row_twice(seed: int) -> None:
+    logits, labels = two_classes(seed)
+    weights = np.random.default_rng(seed).integers(0, 3, len(labels)).astype(float)
+    twice = np.repeat(np.arange(len(labels)), weights.astype(int))
+    for metric in OF_CLASSES:
+        weighed = score(metric, {}, logits, "logit", labels, weights)
+        assert weighed == pytest.approx(score(metric, {}, logits[twice], "logit", labels[twice]), rel=1e-12), metric.name
 
 
 def test_r2_is_the_variance_explained() -> None:
@@ -457,13 +502,13 @@ LABELS = np.array([0.0, 1.0, 1.0, 0.0])
             r2,
             "logit",
             LABELS,
-            "takes real-valued predictions, and these are logit. Metrics that fit: accuracy, f1, roc_auc, losses",
+            f"takes real-valued predictions, and these are logit. Metrics that fit: {FITTING}, losses",
         ),
         (
             r2,
             "distribution",
             LABELS,
-            "and these are distribution. Metrics that fit: accuracy, f1, roc_auc, losses of distribution",
+            f"and these are distribution. Metrics that fit: {FITTING}, losses of distribution",
         ),
         (
             roc_auc,
@@ -528,7 +573,7 @@ def test_no_name_of_a_metric_is_that_of_a_loss() -> None:
 def test_higher_is_better(metric: Metric) -> None:
     logits, labels = np.array([-2.0, 1.0, 2.0, -1.0]), np.array([0.0, 1, 1, 0])
     values = [score(metric, {}, sign * logits, "logit", labels) for sign in (1, -1)]
-    assert values == [1.0, 0.0]
+    assert values[1] < values[0] == 1.0
     assert metric.higher_is_better
     assert not metric.parameters
 

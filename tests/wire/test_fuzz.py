@@ -9,7 +9,8 @@ import pytest
 from app.api.evaluate import EVALUATE
 from app.errors import MalformedTable
 from app.wire.npz import Npz
-from tests.wire.fuzz import FUZZED, READ, REFUSED, Fuzzed, bent, refusing, tried
+from tests.wire.fuzz import READ, REFUSED, Fuzzed, bent, refusing, tried
+from tests.wire.fuzzed import FUZZED
 
 BODIES = 200
 

@@ -72,8 +72,7 @@ def _of_one(predictions: Array, of_rows: OfRows) -> tuple[Array, Pullback]:
     found = over_rows(n, n, alike.tile, of_rows)
 
     def pullback(weights: Array) -> Array:
-        own, others = alike.pulls(found.slopes(weights))
-        return own + others
+        return pair_add(*alike.pulls(found.slopes(weights)))[0]
 
     return found.values, pullback
 

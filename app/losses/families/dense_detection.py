@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.libraries import equal
@@ -22,31 +23,23 @@ from app.losses.loss import (
     Second,
     loss,
 )
-from app.losses.numerics.logit import logit
+from app.losses.numerics.logit import sigmoid_less
 from app.losses.numerics.pairs import (
+    Pair,
+    complement,
     constant,
     difference,
-    pair,
     pair_add,
     pair_divide,
     pair_exp,
     pair_log,
     pair_multiply,
-    pair_negative,
     two_sum,
 )
 from app.losses.numerics.residuals import within
 from app.losses.numerics.rows import softmax_variance
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, log_tail, recovered, sigmoid, sign, softplus, xlogy
-
-
-def _off(x: Array, quality: Array) -> Array:
-    """σ(x) − q, with all its digits where the two nearly meet."""
-    chance, rest = logit(pair(x)).shares
-    near = pair_add(chance, pair(-quality))
-    far = pair_add(two_sum(np.ones_like(quality), -quality), pair_negative(rest))
-    return np.where(quality > 0.5, far[0], near[0])
 
 
 def _cross_entropy(x: Array, quality: Array) -> Array:
@@ -78,7 +71,7 @@ def quality_focal(
     Avoid when: targets are 0 and 1: it is the focal loss then, without its balance (binary_focal).
     See also: varifocal, binary_focal, distribution_focal.
     """
-    off, cost = _off(predictions, targets), _cross_entropy(predictions, targets)
+    off, cost = sigmoid_less(predictions, targets), _cross_entropy(predictions, targets)
     size = np.abs(off)
     power = size**beta
     bend = np.where(size > 0, beta * size ** (beta - 1.0), 0.0) if beta else np.zeros_like(size)
@@ -119,7 +112,7 @@ def varifocal(
     empty = power * (gamma * sigmoid(-predictions) * cost + chance)
     empty = np.where(power == 0, 0.0, empty)
     values = np.where(some, targets * _cross_entropy(predictions, targets), np.where(power == 0, 0.0, power * cost))
-    return values, np.where(some, targets * _off(predictions, targets), empty)
+    return values, np.where(some, targets * sigmoid_less(predictions, targets), empty)
 
 
 @loss(
@@ -182,7 +175,15 @@ def distribution_focal(predictions: Array, targets: Array) -> tuple[Array, Array
     """
     k = predictions.shape[1]
     place = np.minimum(targets, k - 1.0)[:, None]
-    shares = Shares.of_rows(np.maximum(1.0 - np.abs(place - np.arange(k, dtype=np.float64)), 0.0))
+    below = np.floor(place)
+    beyond, bins = place - below, np.arange(k, dtype=np.float64)
+
+    def unrounded(some: NDArray[np.intp]) -> Pair:
+        before, after = bins == below[some], bins == below[some] + 1.0
+        high, low = complement(beyond[some])
+        return np.where(before, high, np.where(after, beyond[some], 0.0)), np.where(before, low, 0.0)
+
+    shares = Shares(unrounded(np.arange(len(place), dtype=np.intp))[0], unrounded)
     values, gradient = softmax_cross_entropy(predictions, shares)
     return values, gradient, lambda: softmax_variance(predictions)
 

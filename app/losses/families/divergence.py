@@ -12,6 +12,7 @@ from app.losses.cost import IN_PAIRS
 from app.losses.encodings import DISTRIBUTION, LOG_PROBABILITIES, LOGITS
 from app.losses.inputs import Case, Choice, when
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, PROPER, SMOOTH, ZERO_AT_TARGET, Second, loss
+from app.losses.numerics.alike import log_ratio, within_reach
 from app.losses.numerics.pairs import (
     Pair,
     constant,
@@ -29,6 +30,7 @@ from app.losses.numerics.rows import log_softmax, log_softmax_pair, row_sums, so
 from app.losses.numerics.shares import Shares, softmax_cross_entropy
 from app.losses.numerics.stable import Array, all_finite, exp_tail, recovered, xlogy
 from app.losses.numerics.wide import Wide, expm1, softmax_parts, where, wide
+from app.losses.numerics.wide import exp_tail as wide_exp_tail
 from app.registry import alias
 
 _LEAST = -745.0
@@ -229,12 +231,19 @@ def knowledge_distillation(
     """
     student, teacher = (softmax_parts(_below_largest(logits) / temperature) for logits in (predictions, targets))
     q, p, gap = teacher.p, student.p, teacher.logarithm - student.logarithm
+    slope = where(q.high > 0.5, teacher.rest - student.rest, p - q)
+    alike: NDArray[np.bool_] = (np.abs(gap.high) < 2.0**-40).any(axis=1)
+    if alike.any():
+        apart = (wide(targets[alike]) - predictions[alike]) / temperature
+        near = within_reach(apart)
+        exact = log_ratio(p[alike], where(near, apart, 0.0))
+        for numbers, better in ((gap, exact), (slope, -p[alike] * expm1(exact))):
+            better = where(near, better, numbers[alike])
+            numbers.high[alike], numbers.low[alike] = better.pair
     near, some = np.abs(gap.high) < 1.0, q.high > 0
-    close = where(near, gap, 0.0)
     # qδ − q + p with δ = ln q − ln p, whose sum over the classes is the same: no term of it is below 0
-    terms = where(some, where(near, q * (expm1(-close) + close), q * where(some, gap, 0.0) - q + p), p)
-    slope = where(q.high > 0.5, teacher.rest - student.rest, p - q) * temperature
-    return (terms.sum() * (temperature * temperature)).high[:, 0], slope.high, lambda: (p * student.rest).high
+    terms = where(some, where(near, q * wide_exp_tail(-where(near, gap, 0.0)), q * where(some, gap, 0.0) - q + p), p)
+    return (terms.sum() * (temperature * temperature)).high[:, 0], (slope * temperature).high, lambda: (p * student.rest).high
 
 
 def _below_largest(logits: Array) -> Wide:

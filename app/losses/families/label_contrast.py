@@ -11,7 +11,7 @@ from app.domains import Interval
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import MULTI_HOT, numbers, per_sample
 from app.losses.families.multilabel import draw_logits
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, loss
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.running import shifted_exp
 from app.losses.numerics.similarities import Flags
@@ -34,7 +34,7 @@ BATCH_SCORES = numbers("label_scores", "a score for each label, within ±1e100",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
     weighs_rows=True,
 )
-def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array]:
+def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tuple[Array, Array, Second]:
     """Asks scores of true labels to lie above 0 and those of the others below, the worst of either first.
 
     A label counts its weight in its sum.
@@ -44,6 +44,7 @@ def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tu
     See also: two_way, multilabel_soft_margin, asymmetric_multilabel.
     """
     values, gradient = np.zeros(len(predictions)), np.zeros_like(predictions)
+    sides: list[tuple[Array, Array, Array]] = []
     for holds, side in ((0.0, 1.0), (1.0, -1.0)):
         scores = np.where(targets == holds, side * predictions, -np.inf)
         shift = np.maximum(scores.max(axis=1, keepdims=True), 0.0)
@@ -52,7 +53,16 @@ def zlpr(predictions: Array, targets: Array, weights: Array | None = None) -> tu
         rest, one = row_sums(powers)[:, None], np.exp(-shift)
         values += (shift + np.where(shift == 0, np.log1p(rest), np.log(rest + one)))[:, 0]
         gradient += side * powers / (rest + one)
-    return values, gradient
+        sides.append((powers, rest, one))
+    return values, gradient, lambda: sum((_variance(*side) for side in sides), np.zeros_like(predictions))
+
+
+def _variance(powers: Array, rest: Array, one: Array) -> Array:
+    """p(1 − p) of shares in rest + one: of the largest, 1 − p is what the others have."""
+    top = powers == powers.max(axis=1, keepdims=True)
+    single = top & (np.cumsum(top, axis=1) == 1)
+    others = np.where(single, row_sums(np.where(single, 0.0, powers))[:, None], rest - powers) + one
+    return powers / (rest + one) * (others / (rest + one))
 
 
 @loss(

@@ -15,8 +15,18 @@ from app.libraries import equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import CLASS_LABEL, LOGITS, MULTI_HOT, TOKEN_LOGITS, TOKENS
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, loss
-from app.losses.numerics.pairs import pair
-from app.losses.numerics.rows import Flat, by_rows, row_starts, row_sums, softmax, softmax_variance
+from app.losses.numerics.pairs import (
+    Pair,
+    either,
+    pair,
+    pair_add,
+    pair_divide,
+    pair_exp,
+    pair_multiply,
+    pair_negative,
+    pair_sum,
+)
+from app.losses.numerics.rows import Flat, below_largest, by_rows, row_starts, row_sums, softmax, softmax_variance
 from app.losses.numerics.shares import Shares, columns, softmax_cross_entropy
 from app.losses.numerics.similarities import Flags, surprise_of
 from app.losses.numerics.stable import Array
@@ -116,10 +126,26 @@ def unlikelihood(predictions: Array, targets: Array) -> tuple[Array, Array]:
     others = row_sums(odds)[:, None] - odds
     gradient = np.where(unwanted & ~likeliest, p, 0.0) - p * others  # of a token's own odds, p is left
     values = row_sums(np.where(unwanted & ~likeliest, -np.log1p(-np.where(likeliest, 0.0, p)), 0.0))
-    return (
-        np.where(unwelcome, values + of_likeliest.values, values),
-        np.where(unwelcome[:, None], gradient + of_likeliest.slopes, gradient),
-    )
+    gradient = np.where(unwelcome[:, None], gradient + of_likeliest.slopes, gradient)
+    near = (np.abs(gradient) < 0.2 * np.where(unwanted, p, p * others)).any(axis=1)
+    if near.any():
+        better = _pulls_of_odds(predictions[near], unwanted[near], likeliest[near])
+        gradient[near] = np.where(np.isfinite(better), better, gradient[near])
+    return np.where(unwelcome, values + of_likeliest.values, values), gradient
+
+
+def _pulls_of_odds(x: Array, unwanted: NDArray[np.bool_], likeliest: NDArray[np.bool_]) -> Array:
+    """p·(y − ∑ of the odds of all other unwanted tokens), unrounded: near its zeros the two nearly cancel."""
+
+    def only(which: NDArray[np.bool_], a: Pair) -> Pair:
+        return np.where(which, a[0], 0.0), np.where(which, a[1], 0.0)
+
+    powers = pair_exp(below_largest(x))
+    total = pair_sum(powers)
+    rest = either(likeliest, pair_sum(only(~likeliest, powers)), pair_add(total, pair_negative(powers)))
+    odds = only(unwanted, pair_divide(powers, (np.where(rest[0] > 0, rest[0], 1.0), rest[1])))
+    others = either(likeliest, pair_sum(only(~likeliest, odds)), pair_add(pair_sum(odds), pair_negative(odds)))
+    return pair_multiply(powers, pair_add(pair(unwanted.astype(np.float64)), pair_negative(others)))[0] / total[0]
 
 
 @loss(

@@ -3,7 +3,7 @@
 Predictions and targets are rows of probabilities (n, k); the gradient takes each number for itself.
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -24,10 +24,10 @@ from app.losses.loss import (
     Second,
     loss,
 )
-from app.losses.numerics.pairs import Pair, difference, pair_add, two_sum
+from app.losses.numerics.pairs import Pair, difference, pair_add, row_sums_exact, two_sum
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array, exp_tail, sign, xlogy
-from app.losses.numerics.wide import Wide, exp, log, where, wide
+from app.losses.numerics.wide import NEAR, Wide, exp, log, log1p, sqrt, where, wide
 from app.registry import alias
 
 
@@ -125,14 +125,51 @@ def generalized_jensen_shannon(
     return _skewed(predictions, targets, beta)
 
 
-def _power_sum(q: Array, p: Array, alpha: float) -> tuple[Wide, Wide]:
-    """∑ p^α·q^(1 − α), and its derivative to each q over (1 − α): (p/q)^α."""
+class _PowerSum(NamedTuple):
+    """∑ p^α·q^(1 − α) of two distributions."""
+
+    total: Wide
+    excess: Wide
+    """The sum less 1, which of near distributions is all that counts."""
+    pull: Wide
+    """Its derivative to each q, over 1 − α: (p/q)^α."""
+
+
+def _power_sum(q: Array, p: Array, alpha: float) -> _PowerSum:
     order = wide(alpha)
     some = (p > 0) & (q > 0)
     ratio = log(np.where(some, p, 1.0)) - log(np.where(some, q, 1.0))
-    terms = where(some, exp(ratio * order) * q, np.where((p > 0) & (alpha > 1), np.inf, 0.0))
-    pull = where(some, exp(ratio * order), np.where(p > 0, np.inf, 0.0))
-    return terms.sum(), pull
+    raised = exp(ratio * order)
+    pull = where(some, raised, np.where(p > 0, np.inf, 0.0))
+    terms = where(some, raised * q, np.where((p > 0) & (alpha > 1), np.inf, 0.0))
+    total = terms.sum()
+    excess = total - 1.0
+    near = np.abs(excess.high[:, 0]) < NEAR
+    if near.any():
+        excess.high[near], excess.low[near] = _excess(terms[near], q[near], p[near], alpha).pair
+    return _PowerSum(total, excess, pull)
+
+
+ALIKE = 2.0**-16
+"""How little two shares may differ, times the order, that four terms of a series have all digits."""
+
+
+def _excess(terms: Wide, q: Array, p: Array, alpha: float) -> Wide:
+    """∑ of the terms less 1, by how far they are from α·p + (1 − α)·q, whose sum is nearly 1."""
+    order = wide(alpha)
+    alike = (np.abs(p - q) * (1.0 + alpha) < ALIKE * q) & (q > 0)
+    u = where(alike, (wide(p) - q) / np.where(alike, q, 1.0), 0.0)
+    series = 1.0 + u * (order - 2.0) / 3.0 * (1.0 + u * (order - 3.0) / 4.0 * (1.0 + u * (order - 4.0) / 5.0))
+    curve = u * u * q * (order * (order - 1.0) / 2.0) * series
+    bends = where(alike, curve, terms - p * order - q * (1.0 - order)).sum()
+    return bends + (_less_one(p) * order + _less_one(q) * (1.0 - order))
+
+
+def _less_one(p: Array) -> Wide:
+    """What the rows of a distribution add up to beyond 1: (n, 1)."""
+    rest = np.hstack((p, np.full((len(p), 1), -1.0)))
+    high = row_sums_exact(rest)[:, None]
+    return Wide(high, row_sums_exact(np.hstack((rest, -high)))[:, None])
 
 
 @loss(
@@ -162,8 +199,8 @@ def renyi_divergence(
     """
     if alpha == 1:
         raise InvalidParameter([Fault(("parameters", "alpha"), "out_of_range", "alpha must not be 1: that is kl_divergence")])
-    total, pull = _power_sum(predictions, targets, alpha)
-    values = log(total) / (wide(alpha) - 1.0)
+    total, excess, pull = _power_sum(predictions, targets, alpha)
+    values = where(np.abs(excess.high) < 0.5, log1p(excess), log(total)) / (wide(alpha) - 1.0)
     return values.high[:, 0], -np.where(np.isinf(pull.high), np.inf, np.where(pull.high == 0, 0.0, (pull / total).high))
 
 
@@ -184,7 +221,7 @@ def alpha_divergence(
     alpha: Annotated[
         float, Ge(1e-3), Le(100), Doc("Order: ½ is 4 times the squared Hellinger distance, 2 half a chi-square; not 1.")
     ] = 0.5,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """One family from the Hellinger distance over KL to chi-square: how much a class counts that the prediction leaves out.
 
     Use when: a fit shall cover every mode of the target (high orders) or keep to one (low orders).
@@ -193,10 +230,15 @@ def alpha_divergence(
     """
     if alpha == 1:
         raise InvalidParameter([Fault(("parameters", "alpha"), "out_of_range", "alpha must not be 1: that is kl_divergence")])
-    total, pull = _power_sum(predictions, targets, alpha)
+    _, excess, pull = _power_sum(predictions, targets, alpha)
     order = wide(alpha)
-    values = (total - 1.0) / (order * (order - 1.0))
-    return values.high[:, 0], -(pull / order).high
+    values = excess / (order * (order - 1.0))
+
+    def second() -> Array:
+        bend = (pull / np.where(predictions > 0, predictions, 1.0)).high
+        return np.where(targets == 0, 0.0, np.where(predictions > 0, bend, np.inf))
+
+    return values.high[:, 0], -(pull / order).high, second
 
 
 @loss(
@@ -236,7 +278,7 @@ def hellinger_distance(
     targets: Array,
     *,
     squared: Annotated[bool, Doc("Whether the square is given, which has a slope at the target.")] = False,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """The Euclidean distance of the roots of two distributions: between 0 and 1, and gentle where one of them is 0.
 
     At the target the distance has a corner, where the slope is given as 0.
@@ -250,11 +292,23 @@ def hellinger_distance(
     gap = np.divide(predictions - targets, both, out=np.zeros_like(both), where=both > 0)  # √p − √y
     squares = row_sums(gap * gap) / 2.0
     slope = np.where(targets == 0, 0.5, np.where(root > 0, gap / root / 2.0, -np.inf))
+    bend = np.where(targets == 0, 0.0, np.where(root > 0, other / (4.0 * root) / np.where(root > 0, predictions, 1.0), np.inf))
     if squared:
-        return squares, slope
+        return squares, slope, lambda: bend
     distance = np.sqrt(squares)
     some = distance[:, None] > 0
-    return distance, np.divide(slope, 2.0 * distance[:, None], out=np.zeros_like(slope), where=some)
+
+    def second() -> Array:
+        """(o·√y − g³)/(16·p^1.5·d³), where the others have the squares o and it has g²: nothing that is in both is left."""
+        whole, own = wide(predictions), wide(targets)
+        lead = sqrt(whole) - sqrt(own)
+        rest = np.stack([row_sums(np.delete(gap * gap, place, axis=1)) for place in range(gap.shape[1])], axis=1)
+        turn = (sqrt(own) * rest - lead * lead * lead).high
+        size = np.where(root > 0, root, 1.0) * np.where(some, distance[:, None], 1.0)
+        bent = turn / 16.0 / size / size / size
+        return np.where(some, np.where(root > 0, bent, np.where(targets == 0, -np.inf, np.inf)), 0.0)
+
+    return distance, np.divide(slope, 2.0 * distance[:, None], out=np.zeros_like(slope), where=some), second
 
 
 def running_gaps(predictions: Array, targets: Array) -> Pair:

@@ -31,7 +31,7 @@ from app.losses.numerics.rows import (
 )
 from app.losses.numerics.shares import ExactColumns, Shares, columns
 from app.losses.numerics.stable import Array
-from app.losses.numerics.wide import LogSoftmax, Wide, softmax_parts, where, wide
+from app.losses.numerics.wide import Like, LogSoftmax, Wide, softmax_parts, where, wide
 from app.registry import alias
 
 FromLogits = Annotated[bool, Doc("Whether predictions are logits, which a softmax turns into probabilities.")]
@@ -155,14 +155,18 @@ def _cross_entropy(seen: LogSoftmax, y: Wide) -> tuple[Wide, Wide]:
     return values, where(seen.p.high > 0.5, (whole - y) - seen.rest * whole, seen.p * whole - y)
 
 
-def _with_miss(x: Array, targets: Index | Shares, entropy: float, miss: float) -> tuple[Array, Array]:
+def _with_miss(x: Array, targets: Index | Shares, entropy: float, miss: Like) -> tuple[Array, Array, Second]:
     """entropy · cross-entropy + miss · ∑ y·(1 − p)."""
     seen, y = softmax_parts(x), _shares(targets, x)
     values, slope = _cross_entropy(seen, y)
     missed, met = (y * seen.rest).sum(), (y * seen.p).sum()
     away = where(met.high > missed.high, (y.sum() - y) - missed, met - y)
     surprise = values * entropy if entropy else wide(0.0)  # of a surprise beyond float64 too, nothing is nothing
-    return (surprise + missed * miss).high[:, 0], (slope * entropy + seen.p * away * miss).high
+
+    def second() -> Array:
+        return (seen.p * (seen.rest * y.sum() * entropy + away * (seen.rest - seen.p) * miss)).high
+
+    return (surprise + missed * miss).high[:, 0], (slope * entropy + seen.p * away * miss).high, second
 
 
 @loss(
@@ -195,7 +199,7 @@ def poly_cross_entropy(
     epsilon: Annotated[
         float, Ge(-1), Le(1e6), Doc("Weight of the first power of 1 − p: above 0 sure classes pull more, below 0 less.")
     ] = 2.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy with another weight for the first term of its series: one number that fits it to a data set.
 
     The paper takes 1 by default, optax 2.
@@ -224,14 +228,14 @@ def symmetric_cross_entropy(
     alpha: Annotated[float, Ge(0), Le(1e6), Doc("Weight of the cross-entropy.")] = 0.1,
     beta: Annotated[float, Ge(0), Le(1e6), Doc("Weight of the reverse cross-entropy, which bears wrong labels.")] = 1.0,
     log_zero: Annotated[float, Ge(-1e3), Le(0), Doc("What stands for the logarithm of a label's 0.")] = -4.0,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy with some of its reverse, in which label and prediction change places: that is bounded and bears noise.
 
     Use when: some labels are wrong: the bounded part keeps them from ruling, the other keeps learning fast.
     Avoid when: labels are clean: the reverse part only slows it.
     See also: generalized_cross_entropy, poly_cross_entropy, categorical_cross_entropy.
     """
-    return _with_miss(predictions, targets, alpha, -beta * log_zero)
+    return _with_miss(predictions, targets, alpha, wide(-beta) * log_zero)
 
 
 @loss(
@@ -249,7 +253,7 @@ def confidence_penalty(
     targets: Index | Shares,
     *,
     beta: Annotated[float, Ge(0), Le(1e6), Doc("What a unit of entropy is worth.")] = 0.1,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Second]:
     """Cross-entropy that rewards doubt: the entropy of the prediction is taken off, so that none is surer than it helps.
 
     The value may be below 0.
@@ -261,5 +265,10 @@ def confidence_penalty(
     seen, y = softmax_parts(predictions), _shares(targets, predictions)
     values, slope = _cross_entropy(seen, y)
     some = where(seen.p.high == 0, 0.0, seen.logarithm)
-    negentropy = (seen.p * some).sum()
-    return (values + negentropy * beta).high[:, 0], (slope + seen.p * (some - negentropy) * beta).high
+    negentropy, price = (seen.p * some).sum(), y.sum() * beta
+
+    def second() -> Array:
+        bend = seen.rest * (y.sum() + price) + (seen.rest - seen.p) * (some - negentropy) * price
+        return (seen.p * bend).high
+
+    return (values + negentropy * price).high[:, 0], (slope + seen.p * (some - negentropy) * price).high, second

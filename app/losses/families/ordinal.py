@@ -15,11 +15,11 @@ from app.libraries import equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import DISTRIBUTION, GRADE, LOGITS, UNIT, VALUE, numbers, per_sample, steps, whole
 from app.losses.inputs import Encoding, Numbers, Place, Reading, when
-from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, loss
+from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, Second, Seconds, loss
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.similarities import Flags
 from app.losses.numerics.stable import Array, exact_sum, sigmoid, sigmoid_slope, softplus
-from app.losses.numerics.wide import Wide, exp, expm1, log, log1p, power, softmax_parts, where, wide
+from app.losses.numerics.wide import Wide, exp, exp_tail, expm1, log, log1p, power, softmax_parts, where, wide
 from app.losses.numerics.wide import sigmoid as sigmoid_wide
 from app.losses.numerics.wide import softplus as softplus_wide
 from app.registry import alias
@@ -165,7 +165,7 @@ THRESHOLD_STEPS = numbers(
     properties=DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
     cost=IN_PAIRS,
 )
-def cumulative_link(score: Array, thresholds: Array, targets: Array) -> tuple[Array, tuple[Array, Array]]:
+def cumulative_link(score: Array, thresholds: Array, targets: Array) -> tuple[Array, tuple[Array, Array], Seconds]:
     """One score on a line that thresholds cut into grades: the surprise at the true one, as in the proportional odds model.
 
     Thresholds are predictions too, and cannot fall: each step is an exponential, so that any numbers will do.
@@ -175,13 +175,13 @@ def cumulative_link(score: Array, thresholds: Array, targets: Array) -> tuple[Ar
     See also: ordinal_cross_entropy, soft_ordinal, logistic.
     """
     k = thresholds.shape[1]
-    rise = np.concatenate((thresholds[:, :1], np.exp(thresholds[:, 1:])), axis=1)
     places = np.arange(k, dtype=np.int64)
+    rise = where(places == 0, thresholds, exp(thresholds))
     y = targets[:, None]
     lower: Flags = places < y
     first, last = y == 0, y == k
     below = where(lower, rise, 0.0).sum() - score[:, None]
-    width = wide(np.where(places == y, rise, 0.0).sum(axis=1, keepdims=True))
+    width = where(places == y, rise, 0.0).sum()
     above = where(first, width - score[:, None], below + width)
     middle = ~(first | last)
     gap = where(middle, width, 1.0)
@@ -194,7 +194,17 @@ def cumulative_link(score: Array, thresholds: Array, targets: Array) -> tuple[Ar
     own: Flags = (places == y) & middle
     steps_up = where(lower, -slope, 0.0) * rise - where(own, over * rise + spread, 0.0)
     pulls = where(places == 0, -slope, steps_up)
-    return value.high[:, 0], (slope.high[:, 0], pulls.high)
+
+    def seconds() -> tuple[Array, Array]:
+        of_above = where(last, 0.0, sigmoid_wide(above) * sigmoid_wide(-above))
+        turn = of_above + where(first, 0.0, sigmoid_wide(below) * sigmoid_wide(-below))
+        beyond = where(gap.high < 1e-30, -0.5 * gap, exp_tail(-gap) / expm1(-gap))  # 1 − w/(1 − e⁻ʷ)
+        of_spread = where(gap.high > 700.0, 0.0, spread * beyond)
+        of_own = (of_above * rise - over) * rise - of_spread
+        steps = where(lower, (turn * rise - slope) * rise, where(own, of_own, 0.0))
+        return turn.high[:, 0], where(places == 0, turn, steps).high
+
+    return value.high[:, 0], (slope.high[:, 0], pulls.high), seconds
 
 
 @loss(

@@ -40,7 +40,12 @@ _SETS: Mapping[str, str] = {
 def _of_two(alike: Similarities, n: int, of_rows: OfRows) -> tuple[Array, Pullbacks]:
     """The loss of each row of one array, from its similarities with all of another."""
     found = over_rows(n, n, alike.tile, of_rows)
-    return found.values, lambda weights: alike.pulls(found.slopes(weights))
+
+    def pullback(weights: Array) -> tuple[Array, Array]:
+        (of_first, _), (of_second, _) = alike.pulls(found.slopes(weights))
+        return of_first, of_second
+
+    return found.values, pullback
 
 
 def _own(rows: slice, n: int) -> Flags:

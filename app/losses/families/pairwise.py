@@ -9,18 +9,20 @@ from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.libraries import equal
 from app.losses.cost import Cost
 from app.losses.encodings import GRADES, ITEM_SCORES
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
-from app.losses.numerics.lists import PairCost, count_pairs, over_pairs, own_and_others, present, tiles
+from app.losses.numerics.lists import ExactSlope, PairCost, count_pairs, over_pairs, own_and_others, present, tiles
 from app.losses.numerics.logit import logit, plus, times
 from app.losses.numerics.pairs import Pair, constant, difference, pair_add, pair_negative
 from app.losses.numerics.rows import row_max, row_sums
 from app.losses.numerics.running import exp_of, gap
 from app.losses.numerics.stable import Array, sign
+from app.losses.numerics.wide import NEAR, Wide, exp, where, wide
 from app.registry import alias
 
 DivideBy: TypeAlias = Annotated[
@@ -46,13 +48,39 @@ def _all_pairs(targets: Array, *, divide_by: str = "pairs", **_parameters: objec
     return present(targets).sum(axis=1).astype(np.float64) ** 2 if divide_by == "pairs" else None
 
 
-def _divided(predictions: Array, targets: Array, divide_by: str, cost: PairCost) -> tuple[Array, Array]:
-    total, pulls = over_pairs(predictions, targets, cost)
+def _divided(
+    predictions: Array, targets: Array, divide_by: str, cost: PairCost, exact: ExactSlope | None = None
+) -> tuple[Array, Array]:
+    total, pulls = over_pairs(predictions, targets, cost, exact)
     if divide_by == "nothing":
         return total, pulls
     many = count_pairs(targets) if divide_by == "pairs" else present(targets).sum(axis=1)
     some = np.maximum(many, 1.0)
     return total / some, pulls / some[:, None]
+
+
+def _powers(lead: Wide) -> tuple[Wide, Wide, NDArray[np.bool_]]:
+    """Of the size x of a lead: e⁻ˣ, tanh(½x), and where x is small."""
+    x = abs(lead)
+    power = exp(-x)
+    half = where(x.high < NEAR, x * (0.5 - x * x * (wide(1.0) / 24.0)), (1.0 - power) / (1.0 + power))
+    return power, half, x.high < 0.5
+
+
+def _logistic_slope(lead: Wide) -> tuple[Array, Wide]:
+    """−σ(−x), as −½ + ½·tanh(½x) near 0 and as −1 + σ(x) far below."""
+    power, half, near = _powers(lead)
+    behind = lead.high < 0
+    far, half = power / (1.0 + power), half * 0.5
+    rest = where(near, where(behind, -half, half), where(behind, far, -far))
+    return np.where(near, -0.5, np.where(behind, -1.0, 0.0)), rest
+
+
+def _soft_slope(lead: Wide) -> tuple[Array, Wide]:
+    """−σ(−x)·σ(x), near 0 as −¼ + ¼·tanh(½x)²."""
+    power, half, near = _powers(lead)
+    one = 1.0 + power
+    return np.where(near, -0.25, 0.0), where(near, half * half * 0.25, -power / (one * one))
 
 
 @loss(
@@ -86,7 +114,7 @@ def pairwise_logistic(predictions: Array, targets: Array, *, divide_by: DivideBy
         behind = logit(pair_negative(lead))
         return behind.softplus, -behind.sigmoid
 
-    return _divided(predictions, targets, divide_by, cost)
+    return _divided(predictions, targets, divide_by, cost, _logistic_slope)
 
 
 @loss(
@@ -148,7 +176,7 @@ def pairwise_soft_zero_one(predictions: Array, targets: Array, *, divide_by: Div
         behind = logit(pair_negative(lead))
         return behind.sigmoid, -behind.slope
 
-    return _divided(predictions, targets, divide_by, cost)
+    return _divided(predictions, targets, divide_by, cost, _soft_slope)
 
 
 @loss(

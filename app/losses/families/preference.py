@@ -4,7 +4,7 @@ An answer's implicit reward is β times how much likelier the model makes it tha
 of two rewards. Both are kept unrounded, since log-probabilities of long answers are large, and their differences small.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt, Lt
@@ -40,7 +40,7 @@ SYMBOLS = {
     "b′": "the reference's log-probability of the rejected answer",
 }
 Beta: TypeAlias = Annotated[
-    float, Gt(1e-100), Lt(1e100), Doc("How strongly the model is held to the reference: the reward of a unit of log-probability.")
+    float, Gt(1e-100), Lt(1e100), Doc("The reward of a unit of log-probability: how strongly the reference holds.")
 ]
 LabelSmoothing: TypeAlias = Annotated[float, Ge(0), Lt(0.5), Doc("The share of pairs whose answers are taken to be exchanged.")]
 
@@ -54,16 +54,31 @@ def trl(loss_type: str, **more: float) -> tuple[Equal, ...]:
 @loss(
     predictions=ANSWERS,
     targets=REFERENCES,
-    formula="softplus(−β·Δ); Δ = (a − a′) − (b − b′)",
-    gradient="∂ℓ/∂a = −β·σ(−β·Δ); ∂ℓ/∂b = β·σ(−β·Δ)",
+    formula="softplus(−β·Δ); Δ = (a − a′) − (b − b′) if divergence = reverse_kl, else ln σ(a − a′) − ln σ(b − b′)",
+    gradient=(
+        "∂ℓ/∂a = −β·u·σ(−β·Δ); ∂ℓ/∂b = β·v·σ(−β·Δ); u = 1 if divergence = reverse_kl, else σ(a′ − a); "
+        "v = 1 if divergence = reverse_kl, else σ(b′ − b)"
+    ),
     symbols=SYMBOLS,
     aliases=("DPO", "dpo_sigmoid", "direct_preference_optimization"),
-    equals=trl("sigmoid"),
-    reference="Rafailov et al. (2023), arXiv:2305.18290",
+    equals=(
+        *trl("sigmoid"),
+        equal('trl.DPOConfig(loss_type="sigmoid", beta=beta, f_divergence_type="js_divergence")', divergence="jensen_shannon"),
+    ),
+    reference="Rafailov et al. (2023), arXiv:2305.18290; of other divergences Wang et al. (2023), arXiv:2309.16240",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
 )
 def dpo(
-    chosen: Array, rejected: Array, reference_chosen: Array, reference_rejected: Array, *, beta: Beta = 0.1
+    chosen: Array,
+    rejected: Array,
+    reference_chosen: Array,
+    reference_rejected: Array,
+    *,
+    beta: Beta = 0.1,
+    divergence: Annotated[
+        Literal["reverse_kl", "jensen_shannon"],
+        Doc('What holds the model to the reference: "reverse_kl"; or "jensen_shannon", which lets no reward rise without end.'),
+    ] = "reverse_kl",
 ) -> tuple[Array, Both, Seconds]:
     """Makes the chosen of two answers likelier than the rejected one, by more than the reference model does.
 
@@ -71,8 +86,34 @@ def dpo(
     Avoid when: preferences are noisy or nearly certain: it widens the margin of every pair without end.
     See also: ipo, cdpo, simpo, kto, orpo.
     """
+    if divergence == "jensen_shannon":
+        return _dpo_of_chances(beta, reward_of(chosen, reference_chosen), reward_of(rejected, reference_rejected))
     z = logit(times(margin_of(chosen, rejected, reference_chosen, reference_rejected), beta / QUARTER))
     return (-z).softplus, pulls_of_margin(beta, -(-z).sigmoid), bends_of(beta, lambda: z.slope)
+
+
+def _dpo_of_chances(beta: float, first: Pair, second: Pair) -> tuple[Array, Both, Seconds]:
+    """Of ln σ of both rewards, which come in quarters."""
+    (a, first), (b, second) = _log_chance(first), _log_chance(second)
+    z = logit(times(plus(first, pair_negative(second)), beta / QUARTER))
+    pull = beta * (-z).sigmoid
+
+    def bends() -> Both:
+        of_first = pull * (-a).sigmoid * (beta * z.sigmoid * (-a).sigmoid + a.sigmoid)
+        # β·σ(z)·σ(−b) − σ(b) cancels where the margin turns from convex to concave
+        (above, below), (wide, _) = b.shares, z.shares
+        turn = pair_add(pair_multiply(pair_multiply(wide, below), constant(beta)), pair_negative(above))[0]
+        return of_first, pull * (-b).sigmoid * turn
+
+    return (-z).softplus, (-pull * (-a).sigmoid, pull * (-b).sigmoid), bends
+
+
+def _log_chance(reward: Pair) -> tuple[Logit, Pair]:
+    """A reward, and a quarter of ln σ of it, from a quarter of it."""
+    x = logit(times(reward, 1.0 / QUARTER))
+    high, low = pair_log(pair_add(constant(1.0), x.power_pair))
+    below = np.minimum(reward[0], 0.0), np.where(reward[0] < 0, reward[1], 0.0)
+    return x, pair_add(below, (-QUARTER * high, -QUARTER * low))
 
 
 @loss(

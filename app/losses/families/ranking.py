@@ -11,8 +11,10 @@ from app.libraries import EACH, equal
 from app.losses.cost import IN_PAIRS
 from app.losses.encodings import GRADES, ITEM_SCORES, LIST_SCORES, REAL, RELEVANCE, SIGN
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Second, Seconds, loss
+from app.losses.numerics.alike import put_near
+from app.losses.numerics.cancelling import cancels
 from app.losses.numerics.lists import present
-from app.losses.numerics.logit import logit, plus, times
+from app.losses.numerics.logit import logit, plus, sigmoid_less, times
 from app.losses.numerics.means import QUADRATIC
 from app.losses.numerics.pairs import (
     Pair,
@@ -22,6 +24,7 @@ from app.losses.numerics.pairs import (
     pair_add,
     pair_divide,
     pair_exp,
+    pair_multiply,
     pair_negative,
     pair_sum,
     two_sum,
@@ -173,8 +176,16 @@ def listnet(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
         high, low = logarithms
         return pair_exp((high[rows], low[rows]))
 
-    values, gradient = softmax_cross_entropy(predictions, Shares(pair_exp(logarithms)[0], unrounded))
+    shares = pair_exp(logarithms)[0]
+    values, gradient = softmax_cross_entropy(predictions, Shares(shares, unrounded))
+    near: NDArray[np.bool_] = ((np.abs(gradient) < NEARLY * shares) & (shares > 0)).any(axis=1)
+    if near.any():
+        put_near(gradient, near, predictions, targets)
     return values, gradient, lambda: softmax_variance(predictions)
+
+
+NEARLY = 2.0**-3
+"""What is left of a share, beside that of the targets, where the two nearly agree."""
 
 
 def _relevance(targets: Array, *, divide_by_relevance: bool = False, **_parameters: object) -> Array | None:
@@ -220,6 +231,9 @@ def query_softmax(
     values = row_sums(np.where(others > 0, -others * lead[0], 0.0)) + relevance * np.log1p(rest)
     gradient = (powers / (1.0 + rest)[:, None]) * relevance[:, None] - targets
     gradient[index] = (remaining - targets[index] * rest) / (1.0 + rest)
+    near: NDArray[np.bool_] = ((np.abs(gradient) < NEARLY * relevance[:, None]) & (targets > 0)).any(axis=1)
+    if near.any():
+        _put_less_targets(gradient, near, (lead[0][near], lead[1][near]), targets[near])
 
     def second() -> Array:
         share = powers / (1.0 + rest)[:, None]
@@ -228,6 +242,19 @@ def query_softmax(
         return beta * (beta * (relevance[:, None] * bend))
 
     return values, beta * gradient, second
+
+
+def _put_less_targets(gradient: Array, rows: NDArray[np.bool_], lead: Pair, targets: Array) -> None:
+    """Put p·∑y − y of the softmax p in place of some rows, from logits less the largest; of that, minus all the others'."""
+    powers, y = pair_exp(lead), pair(targets)
+    total = pair_sum(powers)
+    high, low = pair_add(pair_multiply(powers, pair_sum(y)), pair_negative(pair_multiply(y, total)))
+    top = np.arange(len(targets)), lead[0].argmax(axis=1)
+    high[top] = low[top] = 0.0
+    others = pair_sum((high, low))
+    high[top] = -others[0][:, 0]
+    better = high / total[0]
+    gradient[rows] = np.where(np.isfinite(better), better, gradient[rows])
 
 
 def _items(targets: Array, **_parameters: object) -> Array:
@@ -308,6 +335,10 @@ def pointwise_sigmoid(
     there, relevant = present(targets), np.clip(targets, 0.0, 1.0)
     many = np.where(divide_by_items, there.sum(axis=1), 1.0)
     costs = relevant * softplus(-predictions) + (1.0 - relevant) * softplus(predictions)
-    pulls = (1.0 - relevant) * sigmoid(predictions) - relevant * sigmoid(-predictions)
+    up, down = (1.0 - relevant) * sigmoid(predictions), relevant * sigmoid(-predictions)
+    pulls = up - down
+    close = cancels(pulls, up)
+    if close.any():
+        pulls[close] = sigmoid_less(predictions[close], relevant[close])
     values, gradient = row_sums(np.where(there, costs, 0.0)) / many, np.where(there, pulls, 0.0) / many[:, None]
     return values, gradient, lambda: np.where(there, sigmoid_slope(predictions), 0.0) / many[:, None]

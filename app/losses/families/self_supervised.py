@@ -24,6 +24,7 @@ from app.losses.numerics.pairs import (
     pair_negative,
     pair_sqrt,
     pair_sum,
+    two_product,
 )
 from app.losses.numerics.similarities import Flags, beside, over_rows
 from app.losses.numerics.stable import Array, exact_sum
@@ -108,7 +109,7 @@ def barlow_twins(
     found = over_rows(d, d, alike.tile, of_rows)
 
     def slopes() -> tuple[Array, Array]:
-        of_first, of_second = alike.pulls(found.slopes(np.ones_like(found.values)))
+        (of_first, _), (of_second, _) = alike.pulls(found.slopes(np.ones_like(found.values)))
         return of_first.T, of_second.T
 
     return _of_batch(n, exact_sum(found.values), slopes)
@@ -201,4 +202,4 @@ class _View:
         """The derivatives to the view (n, d), where these are what deviations and covariances count."""
         narrow = np.where(self.missing > 0, -variance / (self.divisor * self.deviation[0][:, 0]), 0.0)[:, None]
         one, other = self.alike.pulls(self.covariances.slopes(np.full(len(self.columns), covariance)))
-        return (narrow * self.columns + one + other).T
+        return pair_add(pair_add(one, other), two_product(self.columns, narrow))[0].T

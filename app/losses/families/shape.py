@@ -12,7 +12,7 @@ from app.losses.cost import IN_PAIRS, Cost
 from app.losses.encodings import POSITIVE, PROBABILITY, REAL, numbers, steps
 from app.losses.loss import DIFFERENTIABLE, SMOOTH, Seconds, loss
 from app.losses.numerics.bessel import bessel
-from app.losses.numerics.gamma import HALF_LOG_2_PI, digamma, log_gamma
+from app.losses.numerics.gamma import HALF_LOG_2_PI, digamma, log_gamma, trigamma
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.stable import Array
 from app.losses.numerics.wide import NEAR, Wide, exp, expm1, log, log1p, log_softmax, standardised, where, wide
@@ -56,7 +56,9 @@ OF_GAMMA = Cost(per_number=3000.0)
     properties=DIFFERENTIABLE | SMOOTH,
     cost=OF_GAMMA,
 )
-def student_t_nll(degrees: Array, location: Array, scale: Array, targets: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+def student_t_nll(
+    degrees: Array, location: Array, scale: Array, targets: Array
+) -> tuple[Array, tuple[Array, Array, Array], Seconds]:
     """Fits a location, a scale and how heavy the tails are: few degrees of freedom let outliers be, many are gaussian_nll.
 
     Use when: errors have outliers of unknown size, as returns have, and how many is to be learned with the rest.
@@ -76,7 +78,16 @@ def student_t_nll(degrees: Array, location: Array, scale: Array, targets: Array)
         -where(far, (nu + 1.0) * 0.5 / half_gap, (nu + 1.0) * near / (nu + square) / scale),
         (1.0 - (nu + 1.0) * tail) / scale,
     )
-    return values.high, (of_degrees.high, of_location.high, of_scale.high)
+
+    def seconds() -> tuple[Array, Array, Array]:
+        more, inverse = nu + 1.0, where(far, 0.0, 1.0 / (nu + square))
+        of_gammas = (trigamma(half) - trigamma(half + 0.5)) * 0.5 - 1.0 / (nu * nu)
+        twice = (of_gammas - tail * (1.0 / nu) * (1.0 - 1.0 / nu) + (1.0 + 1.0 / nu) * tail * inverse) * 0.5
+        narrow = where(far, -more / half_gap * 0.25 / half_gap, more * (1.0 - tail * 2.0) * inverse / scale / scale)
+        wider = (more * tail * (1.0 + nu * inverse * 2.0) - 1.0) / scale / scale
+        return twice.high, narrow.high, wider.high
+
+    return values.high, (of_degrees.high, of_location.high, of_scale.high), seconds
 
 
 @loss(

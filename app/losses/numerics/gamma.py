@@ -1,4 +1,4 @@
-"""The logarithm of the gamma function and its derivative, with about 30 digits: in likelihoods their differences cancel.
+"""The logarithm of the gamma function and its two derivatives, with about 30 digits: in likelihoods their differences cancel.
 
 Of a number below 16 they follow from that of one which is so many steps above it; there, from Stirling's series.
 """
@@ -24,6 +24,7 @@ _BERNOULLI = """1/6 -1/30 1/42 -1/30 5/66 -691/2730 7/6 -3617/510 43867/798 -174
 _B = [Fraction(number) for number in _BERNOULLI.split()]
 _OF_LOG_GAMMA = [_wide(b / (2 * n * (2 * n - 1))) for n, b in enumerate(_B, 1)]
 _OF_DIGAMMA = [_wide(b / (2 * n)) for n, b in enumerate(_B, 1)]
+_OF_TRIGAMMA = [_wide(b) for b in _B]
 
 
 def _series(coefficients: list[Wide], inverse: Wide) -> Wide:
@@ -55,3 +56,14 @@ def digamma(x: Wide) -> Wide:
         x = where(below, x + 1.0, x)
     inverse = 1.0 / x
     return total + log(x) - inverse * 0.5 - _series(_OF_DIGAMMA, inverse) * inverse * inverse
+
+
+def trigamma(x: Wide) -> Wide:
+    """The derivative of that."""
+    total = wide(np.zeros_like(x.high))
+    for _ in range(FROM):
+        below = x.high < FROM
+        total = where(below, total + 1.0 / (x * x), total)
+        x = where(below, x + 1.0, x)
+    inverse = 1.0 / x
+    return total + inverse * (1.0 + inverse * (0.5 + inverse * _series(_OF_TRIGAMMA, inverse)))

@@ -4,18 +4,20 @@ Ends are standard: those of the interval less the location, over the scale. Prob
 of what is not negative, or as what lies beyond both of its ends, so that none of their digits cancel.
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from app.losses.numerics.logit import logit
+from app.losses.numerics.cancelling import HALF_LOG_2_PI, HALF_LOG_2_PI_LOW, cancels, put
+from app.losses.numerics.logit import logit, plus
 from app.losses.numerics.pairs import Pair, either, pair_add, pair_multiply
 from app.losses.numerics.running import exp_of
 from app.losses.numerics.special import special
-from app.losses.numerics.stable import Array
+from app.losses.numerics.stable import LOG_2, Array
+from app.losses.numerics.wide import Wide, exp, expm1, log1p
 
 NODES, WEIGHTS = (np.asarray(part, np.float64) for part in np.polynomial.legendre.leggauss(24))
-HALF_LOG_2PI = 0.9189385332046727
 ROOT_HALF, ROOT_HALF_PI, ROOT_DENSITY = 0.7071067811865476, 1.2533141373155003, 0.3989422804014327
 
 
@@ -44,8 +46,19 @@ def point_surprise(distribution: str, z: Pair, more: Pair) -> OfInterval:
         found = {"normal": _normal_at, "logistic": _logistic_at, "extreme": _extreme_at}[distribution](z)
         high, low = pair_add(found.main, more)
         values = np.where(np.isfinite(found.main[0]), high + (np.where(np.isfinite(low), low, 0.0) + found.rest), np.inf)
+        close = cancels(values, high)
+        if close.any():
+            there, rest = Wide(z[0][close], z[1][close]), _REST[distribution]
+            put(values, close, (Wide(high[close], low[close]) + rest(there)).high)
         return OfInterval(values, found.slopes)
 
+
+_REST: Mapping[str, Callable[[Wide], Wide]] = {
+    "normal": lambda z: 0.0 * z + Wide(np.full(1, HALF_LOG_2_PI), np.full(1, HALF_LOG_2_PI_LOW)),
+    "logistic": lambda z: 2.0 * log1p(exp(-abs(z))),
+    "extreme": exp,
+}
+"""The rest of −ln of a density, unrounded."""
 
 # --- logistic -----------------------------------------------------------------------------------------------------------
 
@@ -56,9 +69,20 @@ def _logistic_at(z: Pair) -> AtPoint:
 
 
 def _logistic(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
-    """σ(b) − σ(a) is σ(b)·σ(−a)·(1 − e^(a − b))."""
+    """σ(b) − σ(a) is σ(b)·σ(−a)·(1 − e^(a − b)), and so is the slope, σ(−b) − σ(a), with both ends on one side."""
     a, b = logit(lower), logit(_minus(upper))
-    return OfInterval(b.softplus + a.softplus - np.log(-np.expm1(-(width[0] + width[1]))), b.sigmoid - a.sigmoid)
+    beyond = sum(plus(lower, upper))
+    before, after = a.sigmoid * (-b).sigmoid, (-a).sigmoid * b.sigmoid
+    slopes = np.where(beyond > 0, before * np.expm1(-beyond), -after * np.expm1(np.minimum(beyond, 0.0)))
+    one_sided = np.isinf(lower[0]) | np.isinf(upper[0])
+    return OfInterval(
+        b.softplus + a.softplus - _log_one_less_exp(width[0] + width[1]), np.where(one_sided, b.sigmoid - a.sigmoid, slopes)
+    )
+
+
+def _log_one_less_exp(x: Array) -> Array:
+    """ln(1 − e⁻ˣ), whose digits are those of what is small."""
+    return np.where(x > LOG_2, np.log1p(-np.exp(-x)), np.log(-np.expm1(-x)))
 
 
 # --- extreme ------------------------------------------------------------------------------------------------------------
@@ -77,7 +101,14 @@ def _extreme(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
     log_d = upper[0] + (upper[1] + np.log(-np.expm1(-wide)))
     less = np.where(d > 0.5, np.log1p(-np.exp(-d)), np.where(d > 1e-290, np.log(-np.expm1(-d)), log_d))
     rest = np.where(d > 745.0, 0.0, np.where(d > 0, d / np.where(d > 0, np.expm1(d), 1.0), 1.0))
-    return OfInterval(power - less, rest - power)
+    slopes = rest - power
+    close = cancels(slopes, power)
+    if close.any():
+        start, apart = (Wide(part[0][close], part[1][close]) for part in (lower, width))
+        first = exp(start)
+        between = first * expm1(apart)
+        put(slopes, close, (between / expm1(between) - first).high)
+    return OfInterval(power - less, slopes)
 
 
 # --- normal -------------------------------------------------------------------------------------------------------------
@@ -85,7 +116,7 @@ def _extreme(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
 
 def _normal_at(z: Pair) -> AtPoint:
     high, low = pair_multiply(z, z)
-    return AtPoint((0.5 * high, 0.5 * low), np.full_like(high, HALF_LOG_2PI), -(z[0] + z[1]))
+    return AtPoint((0.5 * high, 0.5 * low), np.full_like(high, HALF_LOG_2_PI), -(z[0] + z[1]))
 
 
 def _normal(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
@@ -95,7 +126,7 @@ def _normal(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
     whole, bounded = np.isneginf(a[0]) & np.isposinf(b[0]), np.isfinite(a[0]) & np.isfinite(b[0])
     half, middle = 0.5 * (width[0] + width[1]), np.abs(0.5 * sum(pair_add(a, b)))
     rate = np.where(bounded, middle * half, 0.0)
-    near = bounded & ((half < 0.7) | (a[0] > 0)) & (rate < 5.0) & (half < 3.0)
+    near = bounded & ((half < 0.7) | (a[0] > 0)) & (rate < 1.0) & (half < 3.0)
     beyond = _beyond(a)
     # of an interval above 0, its upper tail as a share of its lower one; of one around 0, both tails are missing in 1
     log_share = -2.0 * rate + np.log(_steepness(a[0]) / _steepness(b[0]))
@@ -103,7 +134,7 @@ def _normal(lower: Pair, upper: Pair, width: Pair) -> OfInterval:
         beyond.values - np.log1p(-np.exp(log_share)), np.expm1(-2.0 * rate) * _steepness(a[0]) / -np.expm1(log_share)
     )
     missing = _tail(_minus(a)) + _tail(b)
-    around = OfInterval(-np.log1p(-missing), (_density(b) - _density(a)) / (1.0 - missing))
+    around = OfInterval(-np.log1p(-missing), _density(a) * np.expm1(-2.0 * rate) / (1.0 - missing))
     narrow = _quadrature(np.where(near, middle, 0.0), np.where(near, half, 1.0))
     values, slopes = (
         np.where(whole, 0.0, np.where(np.isinf(b[0]), one, np.where(near, two, np.where(a[0] > 0, three, four))))
@@ -121,9 +152,9 @@ def _quadrature(middle: Array, half: Array) -> OfInterval:
     """∫ e^(−middle·t − t²/2) over ±half, by the nodes of Gauss and Legendre: no term is negative."""
     t = half[:, None] * NODES
     total = half * (WEIGHTS * np.exp(-middle[:, None] * t - 0.5 * t * t)).sum(axis=1)
-    values: Array = 0.5 * middle * middle + (HALF_LOG_2PI - np.log(total))
+    values: Array = 0.5 * middle * middle + (HALF_LOG_2_PI - np.log(total))
     near_one = 0.5 * middle * middle < 1.0
-    values = np.where(near_one, -np.log(np.exp(-0.5 * middle * middle - HALF_LOG_2PI) * total), values)
+    values = np.where(near_one, -np.log(np.exp(-0.5 * middle * middle - HALF_LOG_2_PI) * total), values)
     return OfInterval(values, -2.0 * np.exp(-0.5 * half * half) * np.sinh(middle * half) / total)
 
 
@@ -131,7 +162,9 @@ def _beyond(a: Pair) -> OfInterval:
     """Of all that is above an end."""
     low, steep = _tail(_minus(a)), _steepness(np.maximum(a[0], 0.0))
     square = pair_multiply(a, a)[0]
-    values = np.where(a[0] > 0, 0.5 * square + HALF_LOG_2PI + np.log(steep), -np.log1p(-low))
+    near = -np.log(0.5 * np.asarray(special("erfc")(np.maximum(a[0], 0.0) * ROOT_HALF), np.float64))
+    far = 0.5 * square + HALF_LOG_2_PI + np.log(steep)  # of which the last two cancel near 0
+    values = np.where(a[0] > 0, np.where(a[0] < 1.5, near, far), -np.log1p(-low))
     slopes = np.where(a[0] > 0, -steep, -_density(a) / (1.0 - low))
     return OfInterval(np.where(np.isneginf(a[0]), 0.0, values), np.where(np.isneginf(a[0]), 0.0, slopes))
 

@@ -14,6 +14,7 @@ from app.losses.numerics.pairs import Pair, difference, pair_divide
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.running import exp_of, gap
 from app.losses.numerics.stable import LOG_2, Array, sign
+from app.losses.numerics.wide import Wide, where, wide
 
 PAIRS_AT_ONCE = 2**15
 """Pairs of items in a tile, but for lists that have more beside one item."""
@@ -22,12 +23,14 @@ ABSENT = -1e300
 
 PairCost: TypeAlias = Callable[[Pair, Pair], tuple[Array, Array]]
 """(lead of the better score over the worse, that of their grades) -> what a pair costs, and its derivative to the lead."""
+ExactSlope: TypeAlias = Callable[[Wide], tuple[Array, Wide]]
+"""A lead -> its slope as a number that adds up without rounding, such as ½, and an unrounded rest."""
 
 
-def tiles(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Items, so many at a time, that are taken beside all of their lists (n, k)."""
+def tiles(shape: tuple[int, ...], beside: int | None = None) -> Iterator[slice]:
+    """Items, so many at a time, that are taken beside all of their lists (n, k), or beside so many others."""
     n, k = shape
-    step = max(1, PAIRS_AT_ONCE // (n * k))
+    step = max(1, PAIRS_AT_ONCE // (n * (beside or k)))
     return (slice(start, min(start + step, k)) for start in range(0, k, step))
 
 
@@ -50,16 +53,34 @@ class Lists(NamedTuple):
     """(n, k): the derivative of that to each score."""
 
 
-def over_pairs(scores: Array, grades: Array, cost: PairCost) -> Lists:
-    """The cost of all pairs of items of different grades, the better one first."""
+LEFT = 0.25
+"""What is left of the terms of a sum where so much has cancelled that it is worth the price of pairs."""
+
+
+def over_pairs(scores: Array, grades: Array, cost: PairCost, exact: ExactSlope | None = None) -> Lists:
+    """The cost of all pairs of items of different grades, the better one first; with the slope at a lead, unrounded."""
     costs, pulls, there = np.empty_like(scores), np.empty_like(scores), present(grades)
+    sizes = np.zeros_like(scores)
     for own in tiles(scores.shape):
         mine, theirs = own_and_others(grades, own)
         order = sign(mine - theirs) * there[:, own, None] * there[:, None, :]
         lead, of_grades = difference(*own_and_others(scores, own)), difference(mine, theirs)
         value, slope = cost((order * lead[0], order * lead[1]), (order * of_grades[0], order * of_grades[1]))
         costs[:, own] = np.where(order > 0, value, 0.0).sum(axis=2)
-        pulls[:, own] = np.where(order != 0, order * slope, 0.0).sum(axis=2)
+        slopes = np.where(order != 0, order * slope, 0.0)
+        pulls[:, own] = slopes.sum(axis=2)
+        if exact:
+            sizes[:, own] = np.abs(slopes, out=slopes).sum(axis=2)
+    cancelled = np.abs(pulls) < LEFT * sizes
+    if exact and cancelled.any():
+        lists, items = np.nonzero(cancelled)
+        for some in tiles((1, lists.size), scores.shape[1]):
+            here, item = lists[some], items[some]
+            order = np.sign(grades[here, item][:, None] - grades[here]) * there[here]
+            lead = (wide(scores[here, item][:, None]) - scores[here]) * order
+            level, rest = exact(lead)
+            exactly = (where(order != 0, rest, 0.0) * order).sum() + (level * order).sum(axis=1, keepdims=True)
+            pulls[here, item] = exactly.high[:, 0]
     return Lists(row_sums(costs), pulls)
 
 

@@ -6,13 +6,16 @@ import numpy as np
 
 from app.losses.numerics.pairs import (
     Pair,
+    complement,
     constant,
     odds,
+    pair,
     pair_add,
     pair_divide,
     pair_exp,
     pair_log,
     pair_multiply,
+    pair_negative,
 )
 from app.losses.numerics.stable import Array
 
@@ -93,3 +96,10 @@ def balance(x: Logit, up: float, down: float) -> Array:
     beyond = plus(odds_there, (-x.high, -x.low))[0]
     near = np.abs(beyond) < 0.5
     return np.where(near, -rising * np.expm1(np.where(near, beyond, 0.0)), rising - falling)
+
+
+def sigmoid_less(x: Array, y: Array) -> Array:
+    """σ(x) − y, with all its digits where the two nearly meet."""
+    chance, rest = logit(pair(x)).shares
+    near, far = pair_add(chance, pair(-y)), pair_add(complement(y), pair_negative(rest))
+    return np.where(y > 0.5, far[0], near[0])

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import (
     Pair,
-    difference,
     pair,
     pair_add,
     pair_divide,
     pair_multiply,
+    pair_negative,
     pair_sqrt,
     pair_sum,
     two_product,
@@ -66,14 +66,20 @@ class Vectors:
         return np.where(some, quotient[0], 0.0), np.where(some, quotient[1], 0.0)
 
     @cached_property
-    def units(self) -> Array:
+    def units(self) -> Pair:
         """The rows at the length 1."""
-        return self.scaled * self.inverse[0]
+        return pair_multiply(pair(self.scaled), self.inverse)
 
-    def through_length(self, pulls: Array) -> Array:
-        """The derivative to the rows, from that to the rows at the length 1."""
-        along = (pulls * self.units).sum(axis=1, keepdims=True)
-        return (pulls - along * self.units) * self.inverse[0] / self.scale
+    @property
+    def whole(self) -> Pair:
+        return pair(self.scaled * self.scale)
+
+    def through_length(self, pulls: Pair) -> Pair:
+        """The derivative to the rows, from that to the rows at the length 1: what pulls along a row is taken out."""
+        along = pair_sum(pair_multiply(pulls, self.units))
+        across = pair_add(pulls, pair_negative(pair_multiply(along, self.units)))
+        high, low = pair_multiply(across, self.inverse)
+        return high / self.scale, low / self.scale
 
 
 def vectors(rows: Array) -> Vectors:
@@ -100,17 +106,28 @@ class Similarities:
         scaled = pair_multiply(product, (own[0][rows], own[1][rows]))
         return pair_multiply(scaled, (other[0].T, other[1].T))
 
-    def pulls(self, slopes: Callable[[slice], Array]) -> tuple[Array, Array]:
-        """The derivatives to both arrays of what has these derivatives to the similarities."""
-        one, other = (item.units if self.cosines else item.scaled * item.scale for item in (self.first, self.second))
-        of_one, of_other = np.empty_like(one), np.zeros_like(other)
-        for rows in tiles(len(one), len(other)):
+    def pulls(self, slopes: Callable[[slice], Array]) -> tuple[Pair, Pair]:
+        """The derivatives to both arrays of what has these derivatives to the similarities.
+
+        Rows at the length 1 are taken from the middle of all, which pulls as much as the slopes add up to: of rows that are
+        nearly parallel, little but what pulls across them is left in the products.
+        """
+        one, other = (item.units if self.cosines else item.whole for item in (self.first, self.second))
+        middle = 0.5 * (one[0].mean(axis=0) + other[0].mean(axis=0)) if self.cosines else np.zeros(one[0].shape[1])
+        near, near_other = (pair_add(rows, pair(-middle))[0] for rows in (one, other))
+        of_one, of_other = np.empty_like(near), np.zeros_like(near_other)
+        total, total_other = np.empty(len(near)), np.zeros(len(near_other))
+        for rows in tiles(len(near), len(near_other)):
             slope = slopes(rows)
-            of_one[rows] = slope @ other
-            of_other += slope.T @ one[rows]
+            of_one[rows], total[rows] = slope @ near_other, slope.sum(axis=1)
+            of_other += slope.T @ near[rows]
+            total_other += slope.sum(axis=0)
         if not self.cosines:
-            return of_one, of_other
-        return self.first.through_length(of_one), self.second.through_length(of_other)
+            return pair(of_one), pair(of_other)
+        return (
+            self.first.through_length(pair_add(pair(of_one), two_product(total[:, None], middle[None]))),
+            self.second.through_length(pair_add(pair(of_other), two_product(total_other[:, None], middle[None]))),
+        )
 
 
 @dataclass(frozen=True)
@@ -123,12 +140,20 @@ class Distances:
 
     def tile(self, rows: slice) -> Pair:
         """The distances of some rows to all (a, n); 0 where two are equal, or as near as twice the digits tell."""
-        if self.of_units:
-            high, low = Similarities(self.rows, self.rows, True).tile(rows)
-            some = (self.rows.inverse[0] > 0).astype(np.float64)  # a row of zeros stays where it is
-            square = pair_add(pair(some[rows] + some.T), (-2.0 * high, -2.0 * low))
-            apart = square[0] > ROUNDING
-            return pair_sqrt((np.where(apart, square[0], 0.0), np.where(apart, square[1], 0.0)))
+        found = self._of_units(rows) if self.of_units else self._of_squares(rows)
+        for one, other in self._close(rows, found[0]):  # of whose squares little is left
+            length = length_of(self._between(one + rows.start, other), 2.0).value
+            found[0][one, other], found[1][one, other] = length[0][:, 0], length[1][:, 0]
+        return found
+
+    def _of_units(self, rows: slice) -> Pair:
+        high, low = Similarities(self.rows, self.rows, True).tile(rows)
+        some = (self.rows.inverse[0] > 0).astype(np.float64)  # a row of zeros stays where it is
+        square = pair_add(pair(some[rows] + some.T), (-2.0 * high, -2.0 * low))
+        apart = square[0] > ROUNDING
+        return pair_sqrt((np.where(apart, square[0], 0.0), np.where(apart, square[1], 0.0)))
+
+    def _of_squares(self, rows: slice) -> Pair:
         units = self.rows.scale
         unit = units.max()
         high, low = (part * units[rows] / unit * units.T / unit for part in products(self.rows.slices, self.rows.slices, rows))
@@ -137,42 +162,43 @@ class Distances:
         square = pair_add(both, (-2.0 * high, -2.0 * low))
         apart = square[0] > ROUNDING * both[0]
         distance = pair_sqrt((np.where(apart, square[0], 0.0), np.where(apart, square[1], 0.0)))
-        found = distance[0] * unit, distance[1] * unit
-        for one, other in self._close(rows, found[0]):  # of whose squares little is left
-            length = length_of(difference(self.whole[rows][one], self.whole[other]), 2.0).value
-            found[0][one, other], found[1][one, other] = length[0][:, 0], length[1][:, 0]
-        return found
+        return distance[0] * unit, distance[1] * unit
 
     @cached_property
-    def whole(self) -> Array:
-        return self.rows.units if self.of_units else self.rows.scaled * self.rows.scale
+    def whole(self) -> Pair:
+        return self.rows.units if self.of_units else self.rows.whole
+
+    def _between(self, one: Places, other: Places) -> Pair:
+        """One row less another, of so many pairs."""
+        high, low = self.whole
+        return pair_add((high[one], low[one]), (-high[other], -low[other]))
 
     @cached_property
     def lengths(self) -> Array:
-        return np.ones(len(self.whole)) if self.of_units else (np.sqrt(self.rows.squares[0]) * self.rows.scale)[:, 0]
+        return np.ones(len(self.rows.scaled)) if self.of_units else (np.sqrt(self.rows.squares[0]) * self.rows.scale)[:, 0]
 
     def _close(self, rows: slice, distance: Array) -> Iterator[tuple[Places, Places]]:
         """Pairs of some rows and all that are much less apart than they are long, so many at a time as make a tile."""
         one, other = np.nonzero(distance < CLOSE * (self.lengths[rows, None] + self.lengths))
-        step = max(1, PAIRS_AT_ONCE // self.whole.shape[1])
+        step = max(1, PAIRS_AT_ONCE // self.rows.scaled.shape[1])
         for start in range(0, one.size, step):
             yield one[start : start + step], other[start : start + step]
 
     def pulls(self, slopes: Callable[[slice], Array]) -> Array:
-        """The derivative to the rows of what has these derivatives to the distances."""
-        whole = self.whole
-        gradient = np.zeros_like(whole)
-        for rows in tiles(len(whole), len(whole)):
+        """The derivative to the rows of what has these derivatives to the distances, which do not move with all rows."""
+        near = pair_add(self.whole, pair(-self.whole[0].mean(axis=0)))[0]
+        gradient = np.zeros_like(near)
+        for rows in tiles(len(near), len(near)):
             slope, (distance, _) = slopes(rows), self.tile(rows)
             share = np.where((distance > 0) & (slope != 0), slope / np.where(distance > 0, distance, 1.0), 0.0)
             for one, other in self._close(rows, distance):  # of these the sums below would leave little
-                pulls = (whole[rows][one] - whole[other]) * share[one, other][:, None]
+                pulls = self._between(one + rows.start, other)[0] * share[one, other][:, None]
                 np.add.at(gradient, one + rows.start, pulls)
                 np.subtract.at(gradient, other, pulls)
                 share[one, other] = 0.0
-            gradient[rows] += whole[rows] * share.sum(axis=1, keepdims=True) - share @ whole
-            gradient += whole * share.sum(axis=0)[:, None] - share.T @ whole[rows]
-        return self.rows.through_length(gradient) if self.of_units else gradient
+            gradient[rows] += near[rows] * share.sum(axis=1, keepdims=True) - share @ near
+            gradient += near * share.sum(axis=0)[:, None] - share.T @ near[rows]
+        return self.rows.through_length(pair(gradient))[0] if self.of_units else gradient
 
 
 def beside(one: Array, other: Array, cosines: bool = True) -> Similarities:

@@ -147,6 +147,13 @@ def expm1(x: Like) -> Wide:
     return where(np.abs(x.high) < NEAR, near, exp(x) - 1.0)
 
 
+def exp_tail(x: Like) -> Wide:
+    """eˣ − 1 − x, likewise."""
+    x = wide(x)
+    near = x * x * (0.5 + x * (wide(1.0) / 6.0 + x * (wide(1.0) / 24.0 + x * (wide(1.0) / 120.0))))
+    return where(np.abs(x.high) < NEAR, near, exp(x) - 1.0 - x)
+
+
 def softplus(x: Like) -> Wide:
     """ln(1 + eˣ)."""
     x = wide(x)

@@ -1,0 +1,235 @@
+"""A trained model as JSON: what /v1/train answers, /v1/predict takes, and a run resumes."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
+
+import numpy as np
+from pydantic import Field, PrivateAttr, ValidationError, WithJsonSchema
+
+from app.api.evaluate import UNTYPED, Names
+from app.api.specs import Listed, Spec, Specs, expanded, named
+from app.api.words import Part
+from app.errors import CallerError, Fault, InvalidArray, Path
+from app.losses.inputs import Numbers
+from app.losses.numerics.stable import Array
+from app.losses.outputs import word
+from app.serving.problems import from_pydantic
+from app.training import MODELS, Chosen, Trained
+from app.training.activations import OUTPUTS
+from app.training.network import Network
+from app.training.tables import Scale
+from app.training.trained import MODEL, Progress, checked
+from app.wire import faults
+
+FORMAT, VERSION = "criterion.model", 1
+MODEL_SPECS = Specs(MODELS)
+ENCODED = Annotated[Any, WithJsonSchema(UNTYPED)]
+"""Arrays of whatever depth."""
+
+if TYPE_CHECKING:
+    ModelSpec: TypeAlias = Spec
+    OutputName: TypeAlias = str
+else:
+    ModelSpec = expanded(named("Model", "model", MODEL_SPECS), MODELS, "mlp")
+    OutputName = Literal[tuple(OUTPUTS)]
+
+
+class Moved(Part):
+    """What was taken from each column, and what the rest was divided by."""
+
+    mean: ENCODED
+    deviation: ENCODED
+
+
+class Scaling(Part):
+    """Of inputs and targets; null where they were left as they are."""
+
+    inputs: Moved | None = None
+    targets: Moved | None = None
+
+
+class Range(Part):
+    """The least and the largest number of each column."""
+
+    min: ENCODED
+    max: ENCODED
+
+
+class RunState(Part):
+    """From where a run goes on."""
+
+    epoch: Annotated[int, Field(ge=0)]
+    optimizer: str | None
+    rows: Annotated[str, Field(description="A digest of the rows.")]
+    history: dict[str, ENCODED]
+    arrays: dict[str, ENCODED]
+
+
+class TrainedModel(Part):
+    """A model to keep: send it to /v1/predict with rows, or as `resume` to go on. Without `state` it predicts all the same."""
+
+    format: Literal["criterion.model"]
+    version: Literal[1]
+    model: Annotated[dict[str, Any], Field(description="Its name and parameters, as the request had them.")]
+    loss: dict[str, Any]
+    precision: Literal["float64"] = "float64"
+    inputs: Annotated[int, Field(description="Columns.", ge=1)]
+    outputs: Annotated[int | None, Field(description="Numbers that it predicts per row; null: one, by itself.", ge=1)] = None
+    features: Annotated[Names | None, Listed] = None
+    classes: Annotated[list[Any] | None, Field(description="Names, or the numbers that targets had."), Listed] = None
+    categories: Annotated[dict[str, ENCODED], Field(description="By column, what training rows had in it.", default_factory=dict)]
+    scaling: Annotated[Scaling, Field(default_factory=Scaling)]
+    output_activation: OutputName
+    predictions_encoding: str
+    leaves: Annotated[Literal["shares", "predictions"] | None, Field(description="Of trees: what leaves hold.")] = None
+    range: Range
+    parameters: dict[str, ENCODED]
+    state: RunState | None = None
+
+    _spec: Spec | None = PrivateAttr(default=None)
+
+    @property
+    def spec(self) -> Spec:
+        """The model that it is of, once it has been read."""
+        assert self._spec is not None
+        return self._spec
+
+    def read(self, path: Path) -> Trained:
+        """The model; CallerError, with its place under the path, for one that no run has left."""
+        try:
+            return self._read()
+        except CallerError as error:
+            raise error.moved({MODEL: path}) from None
+
+    def _read(self) -> Trained:
+        self._spec = _spec_of(self.model)
+        ends = [_array(end, (*MODEL, "range")) for end in (self.range.min, self.range.max)]
+        if ends[0].shape != ends[1].shape:
+            raise InvalidArray([Fault((*MODEL, "range"), "shape_mismatch", "range must have as many numbers for min as for max")])
+        shape = () if self.outputs is None else (self.outputs,)
+        known = {column: self._known(column) for column in self.categories}
+        categories = {int(column): names for column, names in known.items()}
+        return checked(
+            Trained(
+                chosen=Chosen(MODELS[self._spec.name], self._spec.given),
+                loss=self.loss,
+                inputs=self.inputs,
+                outputs=shape,
+                features=None if self.features is None else tuple(self.features),
+                classes=None if self.classes is None else tuple(self.classes),
+                categories=categories,
+                inputs_scale=_scale(self.scaling.inputs, "inputs"),
+                targets_scale=_scale(self.scaling.targets, "targets"),
+                activation=OUTPUTS[self.output_activation],
+                encoding=self.predictions_encoding,
+                shares=self.leaves == "shares",
+                range=np.stack(ends),
+                parameters=_arrays(self.parameters, "parameters"),
+                progress=None if self.state is None else _progress(self.state),
+            )
+        )
+
+    def _known(self, column: str) -> list[str] | list[float]:
+        """The categories of a column, in their order."""
+        path = (*MODEL, "categories", column)
+        if not column.isdecimal():
+            raise InvalidArray([Fault(path, "out_of_range", "categories stand by the index of their column")])
+        known = faults.listed(self.categories[column])
+        if not isinstance(known, list):
+            raise InvalidArray([Fault(path, "type", "categories are lists, by the index of their column")])
+        names = cast(list[Any], known)
+        if not all(isinstance(name, str) for name in names):
+            names = cast(list[Any], _array(self.categories[column], path).tolist())
+        if names != sorted(set(names)):
+            raise InvalidArray([Fault(path, "type", "categories must be different from each other, and in their order")])
+        return names
+
+
+class _OfModel(Part):
+    """A model's name and parameters where they can be checked."""
+
+    model: ModelSpec
+
+
+def _spec_of(model: Mapping[str, Any]) -> Spec:
+    document = {"model": model}
+    try:
+        return _OfModel.model_validate(document).model
+    except ValidationError as error:
+        raise from_pydantic(error, document, _OfModel).moved({MODEL: (*MODEL, "model")}) from None
+
+
+def _progress(state: RunState) -> Progress:
+    return Progress(
+        state.epoch, state.optimizer, state.rows, _arrays(state.history, "state", "history"), _arrays(state.arrays, "state")
+    )
+
+
+def _arrays(given: Mapping[str, Any], *within: str) -> dict[str, Numbers]:
+    return {name: _array(value, (*MODEL, *within, name)) for name, value in given.items()}
+
+
+def _scale(given: Moved | None, name: str) -> Scale | None:
+    if given is None:
+        return None
+    path = (*MODEL, "scaling", name)
+    return Scale(_array(given.mean, (*path, "mean")), _array(given.deviation, (*path, "deviation")))
+
+
+def _array(value: object, path: Path) -> Array:
+    """Numbers of any depth, NaN where one is null."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return np.asarray(value, np.float64)
+    if isinstance(value, list) and not len(cast(list[Any], value)):
+        return np.empty(0)
+    return faults.numbers(cast(object, value), path, gaps=True)
+
+
+def document_of(trained: Trained) -> dict[str, Any]:
+    """The model as JSON has it; numbers come back from there bit for bit."""
+    progress = trained.progress
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": {"name": trained.chosen.thing.name, **trained.chosen.all},
+        "loss": trained.loss,
+        "precision": "float64",
+        "inputs": trained.inputs,
+        "outputs": trained.outputs[0] if trained.outputs else None,
+        "features": trained.features,
+        "classes": trained.classes,
+        "categories": {str(column): known for column, known in trained.categories.items()},
+        "scaling": {"inputs": _moved(trained.inputs_scale), "targets": _moved(trained.targets_scale)},
+        "output_activation": trained.activation.name,
+        "predictions_encoding": trained.encoding,
+        "leaves": None if isinstance(trained.model, Network) else "shares" if trained.shares else "predictions",
+        "range": {"min": trained.range[0], "max": trained.range[1]},
+        "parameters": _plain(trained.parameters),
+        "state": progress
+        and {
+            "epoch": progress.epoch,
+            "optimizer": progress.optimizer,
+            "rows": progress.rows,
+            "history": _plain(progress.history),
+            "arrays": _plain(progress.arrays),
+        },
+    }
+
+
+def _moved(scale: Scale | None) -> dict[str, Any] | None:
+    return None if scale is None else {"mean": scale.mean, "deviation": scale.deviation}
+
+
+def _plain(arrays: Mapping[str, Numbers]) -> dict[str, Any]:
+    """Arrays by name, without those that have no numbers in any row; infinite numbers as words."""
+    return {
+        name: _in_words(array.tolist()) if array.dtype.kind == "f" and np.isinf(array).any() else array
+        for name, array in arrays.items()
+        if array.ndim < 2 or array.shape[1]
+    }
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, list):
+        return [*map(cast(Callable[[Any], Any], _in_words), cast(list[Any], value))]
+    return word(value) if value in (np.inf, -np.inf) else value

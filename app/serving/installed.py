@@ -1,0 +1,20 @@
+"""Libraries that a server may be built without: who asks for what needs one is told so, whichever call it is."""
+
+from app.errors import NotInstalled
+
+OPTIONAL = {
+    "scipy": "SciPy",
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+}
+"""Those of `criterion[server]` that `criterion[evaluation]` has not, by the module that is imported where one is needed."""
+
+
+def not_installed(error: Exception) -> NotInstalled | None:
+    """What the caller is told of an error that such a library is missing; None of any other."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    library = OPTIONAL.get((error.name or "").partition(".")[0])
+    if library is None:
+        return None
+    return NotInstalled(f"this needs {library}, and this server was built for evaluation only: ask one that has all of it")

@@ -1,0 +1,108 @@
+"""Predictions as decisions between classes: which classes there are, how probable each is, and which one it is."""
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.losses.numerics.rows import log_softmax
+from app.losses.numerics.stable import Array, sigmoid
+from app.training.metrics import PER_CLASS, THRESHOLDS
+from app.training.objective import Labels
+
+if TYPE_CHECKING:
+    from app.training.run import Rows, Run
+
+ClassNames: TypeAlias = tuple[str | int, ...]
+
+
+def classes_of(run: "Run") -> ClassNames | None:
+    """The classes between which a run's model decides, by name or as the numbers that targets have; None where it does not.
+
+    Of two classes the first is the negative one.
+    """
+    objective, named = run.objective, run.plan.data.classes
+    wanted = objective.loss.inputs["targets"].decide(objective.parameters, 1 + len(objective.outputs)).labels
+    if objective.encoding in PER_CLASS and len(objective.outputs) == 1:
+        if wanted != "class" and run.training.labels.targets.ndim > 1:
+            return None
+        return tuple(named) if named is not None else tuple(range(objective.width))
+    if objective.encoding not in THRESHOLDS or objective.width > 1 or wanted != "flag":
+        return None
+    targets = run.training.labels.targets
+    if not (np.isin(targets, (0, 1)).all() or np.isin(targets, (-1, 1)).all()):
+        return None
+    if named is not None:
+        return tuple(named)
+    given = run.plan.data.targets
+    return (-1, 1) if isinstance(given, np.ndarray) and bool((given < 0).any()) else (0, 1)
+
+
+class Decisions(NamedTuple):
+    """The classes that rows are of, and those that were decided, as places among the classes."""
+
+    classes: ClassNames
+    true: NDArray[np.intp]
+    decided: NDArray[np.intp]
+    """(n,)"""
+    probabilities: Array | None
+    """(n, k); None of scores."""
+    weights: Array | None
+    """(n,) what rows count; None: 1."""
+
+
+def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | None:
+    """Of predictions (n, *outputs) for rows; None where a model does not decide, or where rows are of no single class.
+
+    Rows whose label is ignored are left out.
+    """
+    classes, labels = classes_of(run), rows.labels
+    if classes is None or not _is_single(labels):
+        return None
+    shares = probabilities(predictions, run.objective.encoding)
+    counted = np.ones(len(predictions), np.bool_) if labels.weights is None else labels.weights.reshape(len(predictions)) > 0
+    weights = rows.sample_weight
+    return Decisions(
+        classes,
+        true_classes(labels)[counted],
+        decided(predictions, shares)[counted],
+        None if shares is None else shares[counted],
+        None if weights is None else weights[counted],
+    )
+
+
+def _is_single(labels: Labels) -> bool:
+    targets = labels.targets
+    return targets.ndim == 1 or targets.shape[1] == 1 or bool(((targets == 0) | (targets == 1)).all())
+
+
+def true_classes(labels: Labels) -> NDArray[np.intp]:
+    """(n,) the place of each row's class among the classes, of targets as a loss that decides takes them."""
+    targets = labels.targets
+    if targets.ndim == 2 and targets.shape[1] > 1:
+        return np.asarray(targets.argmax(axis=1))
+    flat = targets.reshape(len(targets))
+    return (flat > 0).astype(np.intp) if bool((flat <= 1).all()) else flat.astype(np.intp)
+
+
+def probabilities(predictions: Array, encoding: str) -> Array | None:
+    """(n, k) how probable each class is by predictions (n, *outputs); None of scores, which say nothing of that."""
+    if encoding in PER_CLASS:
+        if encoding == "scores":
+            return None
+        shares = predictions if encoding == "distribution" else np.exp(log_softmax(predictions))
+        return shares / shares.sum(axis=1, keepdims=True)
+    if encoding == "score":
+        return None
+    flat = predictions.reshape(len(predictions))
+    positive, negative = (sigmoid(flat), sigmoid(-flat)) if encoding == "logit" else (flat, 1.0 - flat)
+    return np.stack([negative, positive], axis=1)
+
+
+def decided(predictions: Array, shares: Array | None) -> NDArray[np.intp]:
+    """(n,) the place of the class of the largest probability, or score, the first of equals; of one score, its sign says it."""
+    if shares is not None:
+        return np.asarray(shares.argmax(axis=1))
+    if predictions.ndim == 2 and predictions.shape[1] > 1:
+        return np.asarray(predictions.argmax(axis=1))
+    return (predictions.reshape(len(predictions)) > 0).astype(np.intp)
