@@ -259,13 +259,13 @@ class Store:
             return _status_told(execute, Job(*rows[0]), problem=problem, end=True) if rows else None
 
     def over(self, runs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-        """Those of these runs that are to be worked on no longer."""
+        """Those of these runs that are to be worked on no longer: not those that are only about to begin."""
         if not runs:
             return []
         marks = ", ".join("?" * len(runs))
         with self._reading() as execute:
             rows = execute(
-                f"SELECT id, run FROM criterion_jobs WHERE status = 'running' AND id IN ({marks})",
+                f"SELECT id, run FROM criterion_jobs WHERE status IN ('queued', 'running') AND id IN ({marks})",
                 *(identity for identity, _ in runs),
             )
         return sorted({*runs} - {(identity, run) for identity, run in rows})
