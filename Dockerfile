@@ -29,12 +29,16 @@ LABEL org.opencontainers.image.title="criterion" \
 WORKDIR /srv
 ENV PATH=/srv/.venv/bin:$PATH \
     CRITERION_HOST=0.0.0.0 \
-    CRITERION_PORT=8000
+    CRITERION_PORT=8000 \
+    CRITERION_DATA_DIR=/var/lib/criterion
 COPY --from=build /srv/.venv .venv
 COPY --from=build /srv/sbom.cdx.json .
 COPY --from=build /srv/app app
 # the base image has no bytecode of the standard library: compile what the service uses of it, and see that it loads
 RUN python -c "import app.main, urllib.request; app.main.create_app()"
+# what jobs keep: a volume, since all else cannot be written
+RUN install -d -o 10001 -g 10001 /var/lib/criterion
+VOLUME /var/lib/criterion
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=1s \

@@ -72,10 +72,14 @@
         observation.py   one count and one line of the log for each request; usage.py: what it asks for
         metrics.py       counts as Prometheus reads them; tally.py, shared.py: where all processes count together; log.py
         replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
+        host.py          has the jobs of a file done; worker.py: the process that does; pieces.py: from checkpoint to checkpoint
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
         problems.py      errors as answers; unknown.py: where a field that there is not belongs
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
+    jobs/            work that outlives its request
+        job.py           what a job is; store.py: every question and every change, in SQL; database.py: on a file or a server
+        engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests
@@ -83,5 +87,5 @@
         playground.py    the page at /; assets.py: files of pages, kept by browsers; vega.py: makes what draws their charts
     playground/      the page: HTML, CSS, and ES modules named after what one sees
 
-Imports run one way: main -> api -> serving -> wire, insight, training -> losses -> domains, registry, errors -> NumPy.
+Imports run one way: main -> api -> serving -> jobs, wire, insight, training -> losses -> domains, registry, errors -> NumPy.
 """

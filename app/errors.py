@@ -11,6 +11,12 @@ CallerError             anything the caller can mend
 │   ├── CrossSite       a page of another origin asks, and no setting allows it
 │   └── ScopeMissing    the key does not allow this call
 ├── QuotaExceeded       the key has had what it may have for now
+├── JobsFull            no more jobs may be queued for now
+├── Conflict            what there is does not allow it
+│   ├── JobEnded            a job that is over cannot be cancelled
+│   ├── JobNotResumable     only one that was cancelled or has failed is resumed
+│   └── IdempotencyKeyInUse the first request of this key is still being answered
+├── IdempotencyKeyReused  another request had this key
 ├── NotFound            the address names something that does not exist
 ├── MethodNotAllowed    the address is right, the method is not
 ├── NotAcceptable       the client takes none of the forms that the answer can have
@@ -22,14 +28,17 @@ CallerError             anything the caller can mend
 │   └── StillArriving   known before they have all come
 └── InvalidInput        the document can be read, but not taken at its word
     ├── InvalidArray    shapes that do not agree, numbers out of range, labels of no known encoding
-    └── InvalidParameter  a parameter that does not fit the loss or the data
+    ├── InvalidParameter  a parameter that does not fit the loss or the data
+    └── JobTooLarge     a job that needs more memory than one may have
 
 Unavailable             the request may be right, but it cannot be answered now
 ├── Busy                too much is open already
 │   ├── QueueFull       or waiting
 │   └── OverBudget      or in memory
 ├── TooLate             it was not done within its time
+│   └── JobTooLong          nor was the job within its
 ├── ProcessLost         the process that worked on it has ended
+├── WorkerDied          and so have those that tried again
 └── ShuttingDown        the server is about to end
 
 ClientLeft              nobody waits for an answer any more
@@ -141,6 +150,32 @@ class QuotaExceeded(CallerError):
         self.violated, self.retry_after = tuple(violated), retry_after
 
 
+class JobsFull(CallerError):
+    code = "queue_full"
+    reason = "queue_full"
+    retry_after: ClassVar[int] = 1
+
+
+class Conflict(CallerError):
+    code = "conflict"
+
+
+class JobEnded(Conflict):
+    code = "job_ended"
+
+
+class JobNotResumable(Conflict):
+    code = "job_not_resumable"
+
+
+class IdempotencyKeyInUse(Conflict):
+    code = "idempotency_key_in_use"
+
+
+class IdempotencyKeyReused(CallerError):
+    code = "idempotency_key_reused"
+
+
 class NotFound(CallerError):
     code = "not_found"
     reason = "not_found"
@@ -202,6 +237,13 @@ class InvalidParameter(InvalidInput):
     """A parameter that does not fit the loss or the arrays beside it."""
 
 
+class JobTooLarge(InvalidInput):
+    """A piece of a job that needs more memory than one may have."""
+
+    code = "limit"
+    reason = "limit"
+
+
 class Unavailable(Exception):
     """Not the caller's fault: the same request may be answered `retry_after` seconds later."""
 
@@ -229,6 +271,16 @@ class TooLate(Unavailable):
 
 class ProcessLost(Unavailable):
     pass
+
+
+class WorkerDied(Unavailable):
+    """The process that did a piece of a job has died as often as it may."""
+
+    code = "worker_died"
+
+
+class JobTooLong(TooLate):
+    code = "deadline"
 
 
 class ShuttingDown(Unavailable):

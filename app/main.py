@@ -14,6 +14,7 @@ from app.serving.buffers import Buffers
 from app.serving.call import Call
 from app.serving.exchange import alone
 from app.serving.guards import guards
+from app.serving.host import Host, store_of
 from app.serving.http11 import Limits, protocol
 from app.serving.key_file import LiveKeys
 from app.serving.key_file import read as read_keys
@@ -46,7 +47,7 @@ def create_app(settings: Settings | None = None, calls: Sequence[Call] = CALLS, 
     """The whole service as an ASGI application; ValueError for keys that cannot be read."""
     settings = settings or Settings()
     counters = counters or Counters.new(settings.workers)
-    buffers = Buffers()
+    buffers, store = Buffers(), store_of(settings)
     state = State(
         settings,
         Pool(lanes(settings), buffers),
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, calls: Sequence[Call] = CALLS, 
         Quotas(counters.quotas),
         Tally(counters.metrics),
         LiveKeys(settings, counters.keys) if settings.keys or settings.keys_file else None,
+        Host(settings, store) if store else None,
     )
     if settings.metrics_port is not None:
         calls = [call for call in calls if call is not METRICS]
@@ -80,7 +82,12 @@ def lanes(settings: Settings) -> tuple[Lane, ...]:
             settings.training_memory_bytes,
             1,
         ),
+        Lane("jobs", 1, CHECKS_WAITING, settings.large_seconds, settings.large_memory_bytes, 1),
     )
+
+
+CHECKS_WAITING = 256
+"""Jobs whose requests may wait to be checked."""
 
 
 GRACE_SECONDS = 30.0
@@ -88,7 +95,27 @@ GRACE_SECONDS = 30.0
 
 
 def serve() -> None:
-    """Run the service until it is told to stop. A setting that is wrong ends it with status 2, and a line that says which."""
+    """Run the service until it is told to stop."""
+    settings = _settings()
+    counters = Counters.new(settings.workers)
+    if settings.metrics_port is not None:
+        serve_metrics(Tally(counters.metrics), store_of(settings), settings.metrics_host, settings.metrics_port)
+    serve_http(partial(create_app, settings, counters=counters), settings, http_protocol)
+
+
+def work() -> None:
+    """Do jobs until a signal ends it. With `--attended` it ends with whoever has started it, and where there is nothing to do."""
+    from app.serving.worker import work as work_on_jobs  # what a server has no use for
+
+    settings = _settings()
+    if settings.engine is None:
+        print("CRITERION_ENGINE_URL: is none, so that there are no jobs to be done", file=sys.stderr)
+        sys.exit(2)
+    work_on_jobs(settings, {call.job.name: call for call in CALLS if call.job}, attended="--attended" in sys.argv)
+
+
+def _settings() -> Settings:
+    """The settings of the environment. One that is wrong ends this with status 2, and a line that says which."""
     try:
         settings = read_settings()
         if settings.keys or settings.keys_file:
@@ -96,10 +123,7 @@ def serve() -> None:
     except ValueError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    counters = Counters.new(settings.workers)
-    if settings.metrics_port is not None:
-        serve_metrics(Tally(counters.metrics), settings.metrics_host, settings.metrics_port)
-    serve_http(partial(create_app, settings, counters=counters), settings, http_protocol)
+    return settings
 
 
 def http_protocol(settings: Settings) -> type[HttpToolsProtocol]:
@@ -108,4 +132,4 @@ def http_protocol(settings: Settings) -> type[HttpToolsProtocol]:
 
 
 if __name__ == "__main__":
-    serve()
+    (work if sys.argv[1:2] == ["worker"] else serve)()

@@ -137,6 +137,46 @@ class Settings(BaseSettings):
         description="Memory that a run may take beyond its process's own.",
     )
 
+    data_dir: Path = Field(default=Path(".criterion"), description="Where jobs keep what must outlive the service.")
+    engine_url: str = Field(
+        default="",
+        pattern=r"^(|none|sqlite:///.+|postgres(ql)?://.+)$",
+        description="Where jobs are kept ([operations](operations.md#jobs)): `sqlite:///` with a file, or `postgresql://`; "
+        "`none` for no jobs.",
+    )
+    job_slots: int = Field(
+        default_factory=lambda: max(1, _cores() - 1), ge=1, le=256, description="Pieces of jobs worked on at a time."
+    )
+    job_queue: int = Field(default=1000, ge=1, description="Jobs that may be queued; one more is answered with 429.")
+    job_seconds: float = Field(default=86400, gt=0, description="How long a job may be worked on.")
+    job_memory_bytes: int = Field(
+        default=1024 * MIB, ge=64 * MIB, description="Memory that a piece of a job may take beyond its process's own."
+    )
+    job_attempts: int = Field(default=3, ge=1, description="Times that a piece of a job is tried when its process dies.")
+    job_checkpoint_seconds: float = Field(default=5, ge=0, description="Work between two checkpoints of a job, about.")
+    job_retention_seconds: float = Field(
+        default=604800, gt=0, description="How long a job is kept after its end, with its events and its Idempotency-Key."
+    )
+
+    @property
+    def engine(self) -> str | None:
+        """The URL of the database that jobs are in; None where there are no jobs."""
+        if self.engine_url == "none":
+            return None
+        return self.engine_url or f"sqlite:///{self.data_dir.absolute() / 'engine.sqlite'}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that say what is not left to its default, for a process that is to have the same settings."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return {f"{PREFIX}{name.upper()}": _written(value) for name, value in given.items() if value is not None}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(cast(tuple[str, ...], value)) if isinstance(value, tuple) else str(value)
+
 
 class WrongSetting(ValueError):
     """A variable that there is not, or one whose value cannot be taken: a line for whoever starts the service."""
@@ -154,7 +194,12 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         value = environment.get(f"{PREFIX}{name.upper()}", "")
-        raise WrongSetting(f"{PREFIX}{name.upper()}: must be {_rule(name)}; got {json.dumps(value[:80])}") from None
+        got = "" if name in MAY_HAVE_PASSWORDS else f"; got {json.dumps(value[:80])}"
+        raise WrongSetting(f"{PREFIX}{name.upper()}: must be {_rule(name)}{got}") from None
+
+
+MAY_HAVE_PASSWORDS = {"engine_url"}
+"""Settings that are not shown."""
 
 
 def _rule(name: str) -> str:
@@ -163,6 +208,8 @@ def _rule(name: str) -> str:
     kind = next(found for found in (*get_args(field.annotation), field.annotation) if found is not NoneType)
     if get_origin(field.annotation) is Literal:
         return f"one of {', '.join(get_args(field.annotation))}"
+    if name == "engine_url":
+        return "none, sqlite:/// and a file, or the URL of a PostgreSQL database"
     if kind not in (int, float):
         return "text"
     bounds: dict[object, float] = {type(bound): getattr(bound, type(bound).__name__.lower()) for bound in field.metadata}
@@ -188,6 +235,8 @@ Environment variables, read once at the start. `python -m app.settings` writes t
 OF_THE_MACHINE = {
     "log_format": "`json`; `text` on a terminal",
     "threads": "the processors",
+    "job_slots": "the processors but one",
+    "engine_url": "a file in `CRITERION_DATA_DIR`",
     "memory_bytes": "a quarter of the memory, at most 4 GiB",
     "large_memory_bytes": "a quarter of the memory, at most 2048 MiB",
     "training_memory_bytes": "a quarter of the memory, at most 512 MiB",

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.serving.pipeline import Service
 from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+os.environ["CRITERION_DATA_DIR"] = mkdtemp(prefix="criterion-")  # of the services in this process
 READY = re.compile(r'"event":"ready"| ready url=')
 """The line of the log, of either form, that says that all of a server's workers serve."""
 SERVER_LIMIT = 8 * 1024 * 1024
@@ -101,7 +103,7 @@ class Server:
 def serving(folder: Path, **settings: object) -> Iterator[Server]:
     """`python -m app` with these settings, on a port of its own."""
     host, port = "127.0.0.1", _free_port()
-    settings = {"host": host, "port": port, **settings}
+    settings = {"host": host, "port": port, "data_dir": folder / f"data-{port}", **settings}
     environment = {f"CRITERION_{name.upper()}": str(value) for name, value in settings.items()}
     log = folder / f"server-{port}.log"
     command = [sys.executable, "-m", "app"]

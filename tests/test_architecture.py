@@ -27,9 +27,9 @@ MAY_IMPORT = {
     "losses": {"losses", "domains", "registry", "libraries", "suggestions", "errors"},
     "insight": {"insight", "losses", "domains", "registry", "errors"},
     "training": {"training", "losses", "domains", "registry", "libraries", "errors"},
-    "jobs": {"jobs", "training", "losses", "registry", "errors"},
+    "jobs": {"jobs", "errors"},
     "wire": {"wire", "losses", "errors"},
-    "serving": {"serving", "wire", "losses", "registry", "suggestions", "errors", "settings", "version"},
+    "serving": {"serving", "jobs", "wire", "losses", "registry", "suggestions", "errors", "settings", "version"},
     "api": {
         "api",
         "serving",

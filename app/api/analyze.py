@@ -1,5 +1,6 @@
 """POST /v1/analyze: how sure a loss is, and which samples, groups and mistakes it comes from."""
 
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
@@ -19,6 +20,7 @@ from app.insight import Analysis, Asked, Labels, charts
 from app.insight import analyze as analyze_batch
 from app.insight.analysis import cost_of
 from app.serving.call import Call
+from app.serving.pieces import Kind, at_once, one
 
 
 class AnalyzeRequest(BatchRequest, Part):
@@ -108,6 +110,7 @@ ANALYZE = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
+    job=Kind("analyze", "partitions", one, partial(at_once, analyze)),
     wires=JUDGED,
     check=check_columns(AnalyzeRequest, COLUMNS),
     picture=charts.analyze,

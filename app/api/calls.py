@@ -1,6 +1,6 @@
 """Every call there is: the only place where one is registered."""
 
-from app.api import catalogue, docs, health, inference_protocol, losses, pages, playground
+from app.api import catalogue, docs, health, inference_protocol, jobs, losses, pages, playground
 from app.api.analyze import ANALYZE
 from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
@@ -30,6 +30,7 @@ CALLS = (
     FIND_RATE,
     LEARNING_CURVE,
     PREDICT,
+    *jobs.CALLS,
     *catalogue.CALLS,
     ROWS,
     *inference_protocol.CALLS,

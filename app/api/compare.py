@@ -5,9 +5,11 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
+import numpy as np
+import orjson
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
-from app.api.compare_answer import CompareResponse, respond_all
+from app.api.compare_answer import CompareResponse, line, respond_all
 from app.api.files import FILES
 from app.api.grid import Axis, Grid, grid_of
 from app.api.specs import EitherLoss, Listed, Spec, list_of
@@ -29,10 +31,13 @@ from app.errors import Fault, InvalidInput
 from app.insight import charts
 from app.losses import NAMED
 from app.serving.call import Call
+from app.serving.pieces import Kind
 from app.serving.steps import Event
 from app.serving.usage import Usage
-from app.training import MODELS, OPTIMIZERS, Limits, begin
+from app.training import MODELS, OPTIMIZERS, Limits, begin, fit
+from app.training.run import State
 from app.wire.faults import listed
+from app.wire.json import encode
 
 MOST_RUNS = 200
 MOST_VALUES = 50
@@ -163,6 +168,39 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
     yield Event("end", respond_all(grid, request.confidence, answers))
 
 
+RUN = "run."
+"""What the names of the run's own arrays begin with, in the state of all of them."""
+
+
+def compare_on(request: CompareRequest, state: State) -> Generator[Event]:
+    """The same from a state on: the answers of the runs that are done, and where the next one stands."""
+    grid = request.all_runs
+    for number in range(len(_answered(state)), len(grid.runs)):
+        planned = grid.runs[number]
+        run, variant = grid.prepared(planned), grid.variants[planned.variant]
+        own = {name.removeprefix(RUN): array for name, array in state.items() if name.startswith(RUN)} or begin(run)
+        for epoch in fit(run, own):
+            state.update({f"{RUN}{name}": array for name, array in own.items()})
+            yield Event("epoch", {"run": number, **entry(epoch)})
+        ends = time.monotonic() + request.seconds
+        answer = respond(variant.features, variant.request.outputs, run, own, ends, every=request.every)
+        answer = {**answer, "fold": planned.fold, "variant": planned.variant}
+        answered = encode([*_answered(state), answer])
+        state.clear()
+        state["answers"] = np.frombuffer(answered, np.uint8)
+        yield Event("run", {"run": number, **line(planned.name, cast(TrainResponse, answer))})
+    yield Event("end", respond_all(grid, request.confidence, _answered(state)))
+
+
+def _answered(state: State) -> list[TrainResponse]:
+    """The answers of the runs that are done: JSON, which keeps every digit."""
+    return orjson.loads(state["answers"].tobytes()) if "answers" in state else []
+
+
+def runs_of(request: CompareRequest) -> int:
+    return len(request.all_runs.runs)
+
+
 COMPARE = Call(
     method="POST",
     path="/v1/train/compare",
@@ -171,6 +209,7 @@ COMPARE = Call(
     tag="training",
     scope="train",
     lane="training",
+    job=Kind("compare", "runs", runs_of, compare_on),
     picture=charts.train_compare,
     answer=CompareResponse,
     statuses=REFUSALS,

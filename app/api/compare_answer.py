@@ -100,7 +100,7 @@ def respond_all(grid: Grid, confidence: float, answers: Sequence[TrainResponse])
     return CompareResponse(
         by=cast(Any, grid.by),
         axes=grid.axes,
-        table=[_line(run.name, answer) for run, answer in zip(grid.runs, answers, strict=True)],
+        table=[line(run.name, answer) for run, answer in zip(grid.runs, answers, strict=True)],
         best=_best(metrics, answers),
         variants=variants,
         differences=_differences(grid, variants, confidence, answers),
@@ -108,7 +108,7 @@ def respond_all(grid: Grid, confidence: float, answers: Sequence[TrainResponse])
     )
 
 
-def _line(name: str | int, answer: TrainResponse) -> Line:
+def line(name: str | int, answer: TrainResponse) -> Line:
     final = answer["final"]
     return Line(
         name=name,

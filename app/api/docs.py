@@ -46,6 +46,7 @@ TAGS = [
         "description": "Value, losses of samples and elements, derivatives; how sure a loss is, and which model is better.",
     },
     {"name": "training", "description": "Short training runs: curves, where to stop, what went wrong; and what they may name."},
+    {"name": "jobs", "description": "The same for as long as it takes: work that outlives its request, and any crash."},
     {"name": "inference protocol", "description": "The Open Inference Protocol: a loss as a model, tensors as JSON or bytes."},
     {"name": "health", "description": "What a platform asks before it sends traffic."},
 ]

@@ -28,6 +28,7 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     """The document with formats and examples; `answers` are by operation id, and by status under "problems"."""
     for _, _, operation in operations(document):
         _show(operation, answers)
+        _described_once(operation)
     for schema in schemas(document):
         _with_format(schema)
         _defaults_in_words(schema)
@@ -50,6 +51,11 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
             yield f"{method.upper()} {path}", path, operation
 
 
+def success(operation: Document) -> Document:
+    """What it answers where nothing is wrong."""
+    return next(response for status, response in operation["responses"].items() if status < "300")
+
+
 def schemas(document: Document) -> Iterator[Document]:
     """Every schema of the document, with those inside of it."""
     for component in document["components"]["schemas"].values():
@@ -69,6 +75,28 @@ def _within(schema: Any) -> Iterator[Document]:
     parts = [*node.get("properties", {}).values(), *node.get("anyOf", []), *node.get("oneOf", [])]
     for part in [*parts, node.get("items"), node.get("additionalProperties")]:
         yield from _within(part)
+
+
+def _described_once(operation: Document) -> None:
+    """A parameter says what it is, and its schema need not say it again; nor that it may be left out, which null stands for."""
+    for parameter in operation.get("parameters", ()):
+        if not parameter.get("required"):
+            parameter.pop("required", None)
+        for name in ("description", "title"):
+            parameter["schema"].pop(name, None)
+        given = _beside_null(parameter["schema"])
+        if given is not None:
+            others = {name: value for name, value in parameter["schema"].items() if name != "anyOf"}
+            parameter["schema"] = {**given, **others}
+
+
+def _beside_null(schema: Document) -> Document | None:
+    """What may stand where null may too, where it is one thing."""
+    match schema.get("anyOf"):
+        case [dict(), {"type": "null"}]:
+            return schema["anyOf"][0]
+        case _:
+            return None
 
 
 def _with_format(schema: Document) -> None:
@@ -154,7 +182,7 @@ def _share_errors(document: Document) -> None:
         responses: dict[str, Document] = operation["responses"]
         for status, response in responses.items():
             name = ("Problem" if PROBLEM in response.get("content", {}) else "ProtocolError") + status
-            if status != "200" and shared.setdefault(name, response) == response:
+            if status >= "300" and shared.setdefault(name, response) == response:
                 responses[status] = {"$ref": f"#/components/responses/{name}"}
     document["components"]["responses"] = shared
 
@@ -163,7 +191,7 @@ def _show(operation: Document, answers: Mapping[str, Any]) -> None:
     """An answer for each status that has one."""
     for status, response in operation["responses"].items():
         content = response.get("content", {})
-        if status == "200" and operation["operationId"] in answers and "application/json" in content:
+        if status < "300" and operation["operationId"] in answers and "application/json" in content:
             content["application/json"]["example"] = answers[operation["operationId"]]
         problem = answers["problems"].get({"4XX": "422", "5XX": "503"}.get(status, status))
         if problem is not None and PROBLEM in content:

@@ -39,6 +39,7 @@ from app.losses.penalty import penalty
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_batch
 from app.serving.call import Call
+from app.serving.pieces import Kind, at_once, one
 from app.serving.usage import Usage, usage_of
 from app.wire import faults
 
@@ -472,6 +473,7 @@ EVALUATE = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
+    job=Kind("evaluate", "partitions", one, partial(at_once, evaluate)),
     wires=FILES,
     check=check_columns(EvaluateRequest, COLUMNS),
     statuses=(400, 413, 415, 422, 503),

@@ -11,6 +11,7 @@ import math
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from pydantic import SecretStr
@@ -97,7 +98,8 @@ def _recorded(check: bool) -> bool:
     key, entry = new_key("ci", ["evaluate"])
     entry["quota"] = {"requests": {"limit": 1, "seconds": 60}}
     keyed = create_app(Settings(keys=SecretStr(json.dumps({"keys": [entry]}))))
-    answers = asyncio.run(record(create_app(), keyed, key, described(CALLS)))
+    with TemporaryDirectory() as folder:
+        answers = asyncio.run(record(create_app(Settings(data_dir=Path(folder))), keyed, key, described(CALLS)))
     if same(answers, recorded()):
         return True
     if not check:

@@ -47,6 +47,7 @@ from app.losses import COMPOSED, LOSSES
 from app.losses.inputs import Numbers, Raw
 from app.registry import Registry
 from app.serving.call import Call
+from app.serving.pieces import Kind
 from app.serving.steps import Event
 from app.serving.time_limit import TimeUp, until
 from app.serving.usage import STEPS_A_SECOND, Usage
@@ -894,12 +895,30 @@ def train(request: TrainRequest) -> Generator[Event]:
     (run,) = request.runs
     ends, state = time.monotonic() + request.seconds, begin(run)
     yield Event("start", set_up(request.features, run))
+    yield from _told(request, run, state, epochs(run, state, ends))
+    yield Event("end", respond(request.features, request.outputs, run, state, ends, every=request.every))
+
+
+def train_on(request: TrainRequest, state: State) -> Generator[Event]:
+    """The same from a state on, however long it takes."""
+    (run,) = request.runs
+    state.update(state or begin(run))
+    yield from _told(request, run, state, fit(run, state))
+    ends = time.monotonic() + request.seconds
+    yield Event("end", respond(request.features, request.outputs, run, state, ends, every=request.every))
+
+
+def _told(request: TrainRequest, run: Run, state: State, epochs: Iterator[Epoch]) -> Iterator[Event]:
     looking = surface(run) if "surface" in request.outputs else None
     every = -(-request.epochs // SURFACES)
-    for epoch in epochs(run, state, ends):
+    for epoch in epochs:
         shown = seen_by(looking, state) if looking and (epoch.epoch % every == 0 or epoch.epoch == 1) else None
         yield Event("epoch", entry(epoch, shown))
-    yield Event("end", respond(request.features, request.outputs, run, state, ends, every=request.every))
+
+
+def epochs_of(request: TrainRequest) -> int:
+    (run,) = request.runs
+    return run.plan.epochs
 
 
 COLUMNS = Layout(("inputs", "targets", "labels", "sample_weight", "groups"), ("data",), InlineData, rest="inputs")
@@ -913,6 +932,7 @@ TRAIN = Call(
     tag="training",
     scope="train",
     lane="training",
+    job=Kind("train", "epochs", epochs_of, train_on),
     picture=charts.train,
     answer=TrainResponse,
     statuses=REFUSALS,

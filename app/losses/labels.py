@@ -19,7 +19,7 @@ from app.losses.numerics.stable import Array, recovered
 from app.losses.parameters import PER_CLASS
 from app.registry import did_you_mean
 
-LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread evenly over all classes.")]
+LabelSmoothing = Annotated[float, Ge(0), Le(1), Doc("Share of each label that is spread over all classes.")]
 OutcomeSmoothing = Annotated[float, Ge(0), Le(1), Doc("Moves every target this share of the way to ½: y becomes y(1 − ε) + ε/2.")]
 Weight: TypeAlias = Annotated[float, Ge(0)]
 ClassWeight = Annotated[
@@ -35,13 +35,11 @@ Kernel: TypeAlias = Callable[..., tuple[Any, ...]]
 
 def _options(
     *,
-    class_axis: Annotated[int, Doc("The axis of predictions along which the classes are: the last, or 1 as in PyTorch.")] = -1,
-    ignore_index: Annotated[int | None, Doc("Label that is none: what has it is dropped, from the divisor too.")] = None,
+    class_axis: Annotated[int, Doc("The axis of predictions that has the classes: the last, or 1.")] = -1,
+    ignore_index: Annotated[int | None, Doc("Label of what is dropped, from the divisor too.")] = None,
     label_smoothing: LabelSmoothing = 0.0,
     class_weight: ClassWeight = None,
-    normalize: Annotated[
-        bool, Doc("Whether each row of probabilities, among predictions and soft targets, is divided by its sum.")
-    ] = False,
+    normalize: Annotated[bool, Doc("Whether each row of probabilities is divided by its sum, soft targets too.")] = False,
 ) -> None:
     """The parameters that losses of labels have in common."""
 

@@ -3,14 +3,15 @@
 From it follow the routes, the OpenAPI document, what the guards know of a request, and the tests. A call's function is
 written as FastAPI knows it: parameters in the path, the query and the head are marked by `Path`, `Query` and `Header`.
 One that is not marked takes the request, checked; one of the type State takes what the service itself has, one of the type
-Rest what else the query says.
+Rest what else the query says, one of the type Caller who asks. A function that is a coroutine is awaited in the server itself:
+it waits for others, and does nothing that takes time; its request is checked in a process of its lane.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from inspect import Parameter, signature
-from typing import Any, Literal, NamedTuple, TypeAlias
+from inspect import Parameter, iscoroutinefunction, signature
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel
 
@@ -19,8 +20,26 @@ from app.serving.pictures import THEME, Chart
 from app.serving.state import State
 from app.serving.wires import JSON, Check, Wire, check_model
 
-Lane: TypeAlias = Literal["large", "training"]
+if TYPE_CHECKING:
+    from app.serving.pieces import Kind
+
+Lane: TypeAlias = Literal["large", "training", "jobs"]
 Scope: TypeAlias = Literal["open", "any", "evaluate", "train", "jobs", "metrics"]
+
+
+class Caller(NamedTuple):
+    """Who asks."""
+
+    name: str
+    """Of the key; nothing where keys are off."""
+    scopes: tuple[str, ...] | None
+    """What the key allows; None where keys are off."""
+
+
+class Stream(NamedTuple):
+    """An answer of server-sent events: what a coroutine gives to be told as it happens."""
+
+    events: AsyncGenerator[bytes]
 
 
 class Operation(NamedTuple):
@@ -37,7 +56,7 @@ class Operation(NamedTuple):
 class Call:
     """One call, with everything that is known about it."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     function: Callable[..., Any]
     summary: str
@@ -50,7 +69,11 @@ class Call:
     said, it is open where it is a file of a page, which no document names, and any key will do elsewhere."""
     lane: Lane | None = None
     """Who does it: None, the server itself, here and now; "large", a process where the body is large or the work costly;
-    "training", always a process, which tells of events where the client asks for them."""
+    "training", always a process, which tells of events where the client asks for them; "jobs", always a process, soon."""
+    job: "Kind | None" = None
+    """How it is done as a job, where it can be one."""
+    status: int = 200
+    """Of its success."""
     wire: Wire = JSON
     wires: Mapping[str, Wire] = field(default_factory=dict[str, Wire])
     """Further media types that its body may have, and how each travels."""
@@ -103,6 +126,16 @@ class Call:
         return next((name for name, parameter in self.parameters.items() if parameter.annotation is Rest), None)
 
     @cached_property
+    def caller(self) -> str | None:
+        """The parameter that takes who asks."""
+        return next((name for name, parameter in self.parameters.items() if parameter.annotation is Caller), None)
+
+    @cached_property
+    def awaited(self) -> bool:
+        """Whether its function waits for others."""
+        return iscoroutinefunction(self.function)
+
+    @cached_property
     def query(self) -> tuple[str, ...]:
         """The query parameters that it names."""
         return (*self.address.query, *((THEME,) if self.picture else ()))
@@ -111,7 +144,11 @@ class Call:
     def request(self) -> str | None:
         """The parameter that takes the checked request."""
         return next(
-            (name for name, found in self.parameters.items() if not marker(found) and found.annotation not in (State, Rest)),
+            (
+                name
+                for name, found in self.parameters.items()
+                if not marker(found) and found.annotation not in (State, Rest, Caller)
+            ),
             None,
         )
 

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 from starlette.responses import JSONResponse, PlainTextResponse
 from typing_extensions import is_typeddict
 
+from app.serving.accept import EVENTS
 from app.serving.address import Header, Mark, Path, Query
-from app.serving.call import Call
+from app.serving.call import Call, Stream
 from app.serving.pictures import PNG, SVG, THEME, VEGA_LITE, Theme
 from app.serving.problems import Problem, phrase
 
@@ -72,15 +73,25 @@ def _route(call: Call) -> APIRoute:
         call.path,
         _endpoint(call),
         methods=[call.method],
+        status_code=call.status,
         summary=call.summary,
+        response_description="The answer.",
         tags=[call.tag],
         operation_id=call.name,
-        response_class=PlainTextResponse if call.answer is str else JSONResponse,
-        response_model=call.answer or _returned(call),
+        response_class=TEXTS.get(call.answer, JSONResponse),
+        response_model=(str if call.answer is Stream else call.answer) or _returned(call),
         responses=_responses(call),
         openapi_extra=extra,
         description=getdoc(call.function),
     )
+
+
+class _Events(PlainTextResponse):
+    media_type = EVENTS
+
+
+TEXTS: Mapping[Any, type[PlainTextResponse]] = {str: PlainTextResponse, Stream: _Events}
+"""How answers travel that are no JSON, by their types."""
 
 
 def _pictured(extra: dict[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,8 @@ class Exchange:
     """The call that it is for, once that is found."""
     name = ""
     """Who asks, where keys are asked for."""
+    scopes: tuple[str, ...] | None = None
+    """What he may, where keys are asked for."""
     keyed = False
     """Whether they were asked for."""
     account: Account | None = None

@@ -40,7 +40,7 @@ def identified(live: LiveKeys, quotas: Quotas) -> Guard:
             return
         exchange.keyed = True
         identity = live.keys.identity_of(exchange.scope["headers"])
-        exchange.name = identity.name
+        exchange.name, exchange.scopes = identity.name, identity.scopes
         if needed != "any" and needed not in identity.scopes:
             allowed = ", ".join(identity.scopes)
             raise ScopeMissing(f'the key "{identity.name}" has the scopes {allowed}; this call needs {needed}', needed)
@@ -110,7 +110,7 @@ def room_for(state: State) -> Guard:
     def guard(exchange: Exchange, call: Call) -> None:
         if call.lane is None or not state.pool.full(call.lane, exchange.name):
             return
-        if call.lane == "training" or exchange.declared_size >= state.settings.large_body_bytes:
+        if call.lane != "large" or exchange.declared_size >= state.settings.large_body_bytes:
             raise QueueFull(f"too many requests wait already for a process that takes {call.lane} ones; try again later")
 
     return guard

@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.jobs.database import Unreachable
+from app.jobs.store import Store
 from app.serving.content import Content
 from app.serving.tally import Series, Tally
 from app.version import VERSION
@@ -61,6 +63,8 @@ METRICS: Mapping[str, Described] = {
     "criterion_queue_limit": Described("gauge", "Requests that may wait.", ("queue",)),
     "criterion_budget_bytes": Described("gauge", "Bytes that bodies and answers in flight may take."),
     "criterion_budget_used_bytes": Described("gauge", "Bytes that they take now."),
+    "criterion_jobs": Described("gauge", "Jobs that are queued or running.", ("kind", "status")),
+    "criterion_jobs_ended": Described("counter", "Jobs that have succeeded, failed or been cancelled.", ("kind", "status")),
     "criterion_keys_reload_failures": Described("counter", "Changes of the file of keys that could not be read."),
 }
 DURATION = "criterion_request_duration_seconds"
@@ -136,15 +140,15 @@ class Meter:
 
 
 class Collector:
-    """What prometheus_client asks for the sums of all processes."""
+    """What prometheus_client asks for the sums of all processes, and for the jobs, which are in no process."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, tally: Tally, jobs: Store | None) -> None:
+        self._tally, self._jobs = tally, jobs
 
     def collect(self) -> Iterator["Metric"]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-        totals = self._tally.totals()
+        totals = self._tally.totals() | self._of_jobs()
         for series, cells in _of(TRAFFIC, totals):
             totals["criterion_received_bytes", *series], totals["criterion_sent_bytes", *series] = [cells[1]], [cells[2]]
         build = GaugeMetricFamily("criterion_build_info", "The release.", labels=["version"])
@@ -160,6 +164,22 @@ class Collector:
             durations.add_metric(series, _cumulated(cells[3:]), cells[0])
         yield durations
 
+    def _of_jobs(self) -> dict[Series, list[float]]:
+        """How many there are, and how many have ended; nothing while their database does not answer."""
+        if self._jobs is None or not self._jobs.database.exists:
+            return {}
+        try:
+            counts, ended = self._jobs.counts()
+        except Unreachable:
+            return {}
+        queued = sum(count for (_, status), count in counts.items() if status == "queued")
+        return {
+            ("criterion_queue_length", "jobs"): [float(queued)],
+            ("criterion_queue_limit", "jobs"): [float(self._jobs.limit)],
+            **{("criterion_jobs", *series): [float(count)] for series, count in counts.items()},
+            **{("criterion_jobs_ended", *series): [float(count)] for series, count in ended.items()},
+        }
+
 
 def _of(name: str, totals: Mapping[Series, list[float]]) -> Iterable[tuple[Series, list[float]]]:
     return sorted((series[1:], cells) for series, cells in totals.items() if series[0] == name)
@@ -170,24 +190,24 @@ def _cumulated(counts: Sequence[float]) -> list[tuple[str, float]]:
     return [(bound, sum(counts[: place + 1])) for place, bound in enumerate(bounds)]
 
 
-def exposition(tally: Tally, accept: str) -> Content:
+def exposition(tally: Tally, jobs: Store | None, accept: str) -> Content:
     """All metrics: OpenMetrics where Accept asks for it, else Prometheus' text."""
     from prometheus_client.exposition import choose_encoder
 
     encode, media_type = choose_encoder(accept)
-    return Content((encode(_registry(tally)),), media_type)
+    return Content((encode(_registry(tally, jobs)),), media_type)
 
 
-def serve_metrics(tally: Tally, host: str, port: int) -> None:
+def serve_metrics(tally: Tally, jobs: Store | None, host: str, port: int) -> None:
     """Serve them on a port of their own, from a thread of this process; OSError where that cannot be."""
     from prometheus_client import start_http_server
 
-    start_http_server(port, host, _registry(tally))
+    start_http_server(port, host, _registry(tally, jobs))
 
 
-def _registry(tally: Tally) -> "CollectorRegistry":
+def _registry(tally: Tally, jobs: Store | None) -> "CollectorRegistry":
     from prometheus_client import CollectorRegistry
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(tally))
+    registry.register(Collector(tally, jobs))
     return registry

@@ -16,7 +16,7 @@ from app.serving.accept import prefers_events
 from app.serving.address import Rest
 from app.serving.bodies import receive_body
 from app.serving.budget import TINY_BYTES
-from app.serving.call import Call
+from app.serving.call import Call, Caller, Stream
 from app.serving.cors import Cors
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
@@ -24,7 +24,7 @@ from app.serving.installed import not_installed
 from app.serving.metrics import Meter
 from app.serving.observation import Observer
 from app.serving.pictures import THEME, Drawing, drawing
-from app.serving.replies import reply, reply_constant, reply_from_process
+from app.serving.replies import checked_elsewhere, reply, reply_constant, reply_from_process, reply_stream
 from app.serving.routes import Routes
 from app.serving.signals import before_the_end
 from app.serving.state import State
@@ -53,7 +53,11 @@ class Service:
         self._http: ASGIApp = self._serve
         if origins := state.settings.cors_origins:
             self._http = Cors(
-                self._serve, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["*"]
+                self._serve,
+                allow_origins=origins,
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["*"],
+                expose_headers=["*"],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +85,8 @@ class Service:
         beside = [asyncio.create_task(self.observer.show())]
         if self.state.keys:
             beside.append(asyncio.create_task(self.state.keys.watch()))
+        if self.state.jobs:
+            beside.append(asyncio.create_task(self.state.jobs.watch()))
         try:
             # OpenBLAS's threads spin even for a dot product of 10,000 numbers
             with threadpool_limits(1, user_api="blas"), before_the_end(self.state.pool.end):
@@ -89,6 +95,8 @@ class Service:
             for task in beside:
                 task.cancel()
             self.observer.write()
+            if self.state.jobs:
+                self.state.jobs.close()
             if self.observer.traces:
                 await asyncio.to_thread(self.observer.traces.close)
             self.state.pool.close()
@@ -125,6 +133,8 @@ class Service:
         if call.rest is not None:
             arguments[call.rest] = Rest({name: words for name, words in exchange.query.items() if name not in call.query})
         order = self._order(exchange, call, arguments)
+        if call.awaited:
+            return self._awaited(exchange, call, order)
         if call.constant:
             return reply_constant(exchange, self.state, call.lane, order)
         if call.method == "GET":
@@ -137,7 +147,7 @@ class Service:
         fields, settings = exchange.fields, self.state.settings
         picture = _picture(exchange, call)
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
-        if call.method == "GET":
+        if call.method == "GET" or call.request is None:
             return Order(call.operation, None, arguments, settings, coding=coding, drawing=picture)
         wire = call.wire_of(fields)
         operation = call.operation if wire is call.wire else call.operation._replace(wire=wire)
@@ -148,6 +158,27 @@ class Service:
         streamed = picture is None and b"accept" in fields and prefers_events(exchange.listed(b"accept"))
         last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
         return Order(operation, head, arguments, settings, packed, coding, picture, streamed, last_event)
+
+    async def _awaited(self, exchange: Exchange, call: Call, order: Order) -> None:
+        """The answer of a call that waits for others."""
+        arguments = dict(order.arguments)
+        if call.caller is not None:
+            arguments[call.caller] = Caller(exchange.name, exchange.scopes)
+        if call.request is not None:
+            assert call.lane is not None
+            body = await receive_body(exchange, self.state)
+            try:
+                asked = order._replace(arguments={})  # what the service has is not sent
+                arguments[call.request] = await checked_elsewhere(exchange, self.state, call.lane, body, asked)
+            finally:
+                body.release()
+        result = await call.function(**arguments)
+        if result is None:
+            await exchange.nothing()
+        elif isinstance(result, Stream):
+            await reply_stream(exchange, result.events)
+        else:
+            await reply(exchange, order.operation.wire.encode(result, None), order.coding, call.status)
 
     async def _answer(self, exchange: Exchange, call: Call, order: Order) -> None:
         """The answer to a body, worked on where it holds nobody up."""

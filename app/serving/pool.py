@@ -24,7 +24,7 @@ log = logging.getLogger("criterion")
 LOOK_SECONDS = 1.0
 """How often the processes at work are looked at."""
 QUEUES = {"large": "pool", "training": "train"}
-"""Under which word the waiting of a lane is counted."""
+"""Under which word the waiting of a lane is counted, where it is."""
 LOOKS = 5
 """One that is found stopped so often in a row is lost: it would keep its place in the lane until its time is over."""
 
@@ -113,15 +113,17 @@ class Pool:
     def gauges(self) -> dict[tuple[str, ...], float]:
         """How many processes there are, and how many requests wait for them, as metrics."""
         idle = len(self._idle) + (self._spare is not None)
-        waiting = {("criterion_queue_length", QUEUES[name]): float(line.waiting) for name, line in self._lines.items()}
-        limits = {("criterion_queue_limit", QUEUES[name]): float(line.lane.waiting) for name, line in self._lines.items()}
+        lines = {QUEUES[name]: line for name, line in self._lines.items() if name in QUEUES}
+        waiting = {("criterion_queue_length", queue): float(line.waiting) for queue, line in lines.items()}
+        limits = {("criterion_queue_limit", queue): float(line.lane.waiting) for queue, line in lines.items()}
         states = {("criterion_pool_processes", "idle"): float(idle), ("criterion_pool_processes", "busy"): float(len(self._busy))}
         return {**states, **waiting, **limits}
 
     def end(self) -> None:
         """Say that it is not ready any more; runs are ended at once, and large requests may still be finished."""
         self._ending = True
-        self.stop("training")
+        if "training" in self._lines:
+            self.stop("training")
 
     def stop(self, lane: str) -> None:
         """End a lane: Unavailable for whoever works or waits in it, or comes later."""

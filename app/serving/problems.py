@@ -16,10 +16,13 @@ from typing_extensions import TypedDict
 from app.errors import (
     MAX_FAULTS,
     CallerError,
+    Conflict,
     Fault,
     Forbidden,
     HeadTooLarge,
+    IdempotencyKeyReused,
     InvalidInput,
+    JobsFull,
     MalformedDocument,
     MalformedRequest,
     MethodNotAllowed,
@@ -48,6 +51,9 @@ STATUS: dict[type[CallerError | Unavailable], HTTPStatus] = {
     Unauthorized: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    JobsFull: HTTPStatus.TOO_MANY_REQUESTS,
+    Conflict: HTTPStatus.CONFLICT,
+    IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
@@ -163,7 +169,7 @@ def _as_protocol(error: CallerError | Unavailable) -> Content:
 
 
 def _fields(error: CallerError | Unavailable) -> tuple[HeadField, ...]:
-    if isinstance(error, Unavailable | QuotaExceeded):
+    if isinstance(error, Unavailable | QuotaExceeded | JobsFull):
         return ((b"retry-after", b"%d" % error.retry_after),)
     if isinstance(error, Unauthorized):
         return ((b"www-authenticate", (CHALLENGE + (', error="invalid_token"' if error.sent else "")).encode()),)

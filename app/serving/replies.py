@@ -1,11 +1,11 @@
 """Answers on their way: whole ones, those that never change, and those of a process, event by event where they are streamed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from functools import lru_cache
 from hashlib import sha256
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from app.errors import CallerError, Unavailable
 from app.serving.accept import EVENTS
@@ -15,7 +15,7 @@ from app.serving.content import Content, Field, fields_of
 from app.serving.exchange import NO_STORE, Exchange
 from app.serving.problems import as_problem, failure
 from app.serving.state import State
-from app.serving.steps import LAST, Order, answer, answer_job, packed, run_job
+from app.serving.steps import LAST, Order, answer, answer_job, check_job, packed, run_job
 from app.serving.work import Work
 from app.wire.events import PING, event
 from app.wire.packing import LEVEL_ONCE, Coding
@@ -29,17 +29,17 @@ INLINE_PACKED_BYTES = 64 * 1024
 STREAM_FIELDS: tuple[Field, ...] = ((b"content-type", EVENTS.encode()), NO_STORE, (b"x-accel-buffering", b"no"))
 
 
-def reply(exchange: Exchange, content: Content, coding: Coding | None) -> Awaitable[None]:
+def reply(exchange: Exchange, content: Content, coding: Coding | None, status: int = 200) -> Awaitable[None]:
     """A whole answer."""
-    return exchange.answer(content) if coding is None else _reply_packed(exchange, content, coding)
+    return exchange.answer(content, status) if coding is None else _reply_packed(exchange, content, coding, status)
 
 
-async def _reply_packed(exchange: Exchange, content: Content, coding: Coding) -> None:
+async def _reply_packed(exchange: Exchange, content: Content, coding: Coding, status: int) -> None:
     if content.size > INLINE_PACKED_BYTES:
         content = await asyncio.to_thread(packed, content, coding)
     else:
         content = packed(content, coding)
-    await exchange.answer(content, fields=(NO_STORE, VARIES))
+    await exchange.answer(content, status, fields=(NO_STORE, VARIES))
 
 
 async def reply_constant(exchange: Exchange, state: State, lane: Lane | None, order: Order) -> None:
@@ -80,6 +80,35 @@ async def _answered_elsewhere(exchange: Exchange, state: State, lane: Lane, orde
         state.buffers.give(written)
 
 
+async def checked_elsewhere(exchange: Exchange, state: State, lane: Lane, body: Body, order: Order) -> tuple[Any, bytes]:
+    """A request, checked in a process, and the bytes that it was read from, unpacked."""
+    async with state.pool.work(lane, check_job, body.content, order, name=exchange.name, asked=exchange.admit) as work:
+        async for _ in work:
+            pass
+        request, written = work.known, work.answer
+    try:
+        return request, b"".join(written.pieces())
+    finally:
+        state.buffers.give(written)
+
+
+async def reply_stream(exchange: Exchange, events: AsyncGenerator[bytes]) -> None:
+    """Events as they come, until there are no more or the client leaves. What breaks them off is told; there is no end then."""
+    await exchange.start(HTTPStatus.OK, STREAM_FIELDS)
+    gone = asyncio.create_task(exchange.left())
+    try:
+        async for piece in _told(events, gone):
+            await exchange.send(piece)
+    except Exception as error:
+        exchange.error = error
+        await exchange.send(event("error", b"".join(_problem(exchange, error).pieces), None))
+    finally:
+        gone.cancel()
+        await events.aclose()
+    if not gone.done():
+        await exchange.send(b"", more=False)
+
+
 async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body: Body, order: Order) -> None:
     """The answer of a process, its events first where they are asked for. Whoever leaves takes the work along."""
     gone = asyncio.create_task(exchange.left())
@@ -102,7 +131,7 @@ async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body:
         gone.cancel()
 
 
-async def _told(work: Work, gone: asyncio.Task[None]) -> AsyncGenerator[bytes]:
+async def _told(work: AsyncIterator[bytes], gone: asyncio.Task[None]) -> AsyncGenerator[bytes]:
     """The events of a run as they come, and a sign of life in silence. It ends with the run, or when the client goes."""
     coming = asyncio.ensure_future(anext(work, None))
     try:
@@ -141,7 +170,9 @@ async def _last(exchange: Exchange, state: State, work: Work, body: Body, order:
 async def _broken(exchange: Exchange, error: Exception) -> None:
     """The status is sent already: the stream says it."""
     exchange.error = error
-    known = isinstance(error, CallerError | Unavailable)
-    problem = as_problem(error) if known else failure(exchange.request_id.decode())
-    await exchange.send(event("error", b"".join(problem.pieces), None))
+    await exchange.send(event("error", b"".join(_problem(exchange, error).pieces), None))
     await exchange.send(event(LAST, b"null", LAST), more=False)
+
+
+def _problem(exchange: Exchange, error: Exception) -> Content:
+    return as_problem(error) if isinstance(error, CallerError | Unavailable) else failure(exchange.request_id.decode())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from app.errors import ShuttingDown, Unavailable
 from app.serving.budget import Budget
 from app.serving.buffers import Buffers
+from app.serving.host import Host
 from app.serving.key_file import LiveKeys
 from app.serving.pool import Pool
 from app.serving.quotas import Quotas
@@ -24,6 +25,8 @@ class State:
     tally: Tally
     keys: LiveKeys | None
     """The keys in force, where keys are asked for."""
+    jobs: Host | None = None
+    """Who has jobs done, where there are any."""
 
     def gauges(self) -> dict[Series, float]:
         """What is true of this process now, as metrics."""

@@ -122,6 +122,13 @@ def answer_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple
     return content._replace(pieces=()), tuple(content.pieces)
 
 
+def check_job(body: memoryview, say: Say, order: Order) -> tuple[Any, tuple[Piece, ...]]:
+    """The request of a call that is awaited, checked, and the bytes that it was read from, unpacked."""
+    if order.packed is not None:
+        body, order = memoryview(unpacked(body, order.packed, order.settings, here=False)), order._replace(packed=None)
+    return request_of(body, order, say.ask, here=False), (body,)
+
+
 def run_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple[Piece, ...]]:
     """The same for a call whose function is a generator of events: told as they come where they are asked for."""
     operation = order.operation

@@ -36,7 +36,7 @@ UNIONS = {
     "Data": DATASETS.keys(),
 }
 
-NOT_ASKED = {"infer"}
+NOT_ASKED = {"infer", "list_jobs", "show_job", "cancel_job", "resume_job"}
 """Operations whose parameters have no examples, so that there is none of their answer."""
 
 
@@ -60,6 +60,12 @@ def responses(document: Document, operation: Document) -> list[tuple[str, Docume
         (status, shared[response["$ref"].rpartition("/")[2]] if "$ref" in response else response)
         for status, response in operation["responses"].items()
     ]
+
+
+def success(operation: Document) -> Document:
+    """What an operation answers where nothing is wrong."""
+    (found,) = (response for status, response in operation["responses"].items() if status < "300")
+    return found
 
 
 def validator(document: Document, schema: Document) -> Validator:
@@ -233,7 +239,7 @@ def test_a_default_is_said_in_words(document: Document) -> None:
 
 def test_a_typed_answer_is_one_type(document: Document) -> None:
     for name, operation in operations(document):
-        assert len(operation["responses"]["200"].get("content", {"application/json": {}})) == 1, name
+        assert len(success(operation).get("content", {"application/json": {}})) == 1, name
 
 
 def test_closed_lists_are_enumerated(document: Document) -> None:
@@ -365,9 +371,9 @@ async def test_a_loss_without_a_slope_is_as_described(document: Document, client
 
 
 def test_every_operation_shows_an_answer_that_is_as_described(document: Document) -> None:
-    answered = {operation["operationId"]: operation["responses"]["200"]["content"] for _, operation in operations(document)}
+    answered = {operation["operationId"]: success(operation)["content"] for _, operation in operations(document)}
     shown = {name: content for name, content in answered.items() if "application/json" in content}
-    assert answered.keys() - shown.keys() == {"metrics"}  # which are text
+    assert answered.keys() - shown.keys() == {"metrics", "follow_job"}  # which are text
     assert {name for name, content in shown.items() if "example" not in content["application/json"]} == NOT_ASKED
     for name in shown.keys() - NOT_ASKED:
         content = shown[name]["application/json"]
@@ -409,7 +415,9 @@ async def test_catalogues_are_as_described(document: Document, client: httpx.Asy
         path = name.partition(" ")[2]
         if operation["operationId"].startswith("list_"):
             answer = (await client.get(path)).json()
-            validator(document, operation["responses"]["200"]["content"]["application/json"]["schema"]).validate(answer)
+            validator(document, success(operation)["content"]["application/json"]["schema"]).validate(answer)
+            if f"{name}/{{name}}" not in found:
+                continue
             entries = next(iter(answer.values()))
             described = found[f"{name}/{{name}}"]["responses"]["200"]["content"]["application/json"]["schema"]
             for entry in entries:

@@ -40,7 +40,7 @@ SYMBOLS = {
     "b′": "the reference's log-probability of the rejected answer",
 }
 Beta: TypeAlias = Annotated[
-    float, Gt(1e-100), Lt(1e100), Doc("How strongly the model is held to the reference: the reward of a unit of log-probability.")
+    float, Gt(1e-100), Lt(1e100), Doc("The reward of a unit of log-probability: how strongly the reference holds.")
 ]
 LabelSmoothing: TypeAlias = Annotated[float, Ge(0), Lt(0.5), Doc("The share of pairs whose answers are taken to be exchanged.")]
 

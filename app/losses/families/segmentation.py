@@ -51,10 +51,10 @@ TRUE_MASK = Choice(
 
 FalsePositives: TypeAlias = Annotated[float, Ge(0), Le(1e100), Doc("Weight of false positives.")]
 FalseNegatives: TypeAlias = Annotated[float, Ge(0), Le(1e100), Doc("Weight of false negatives.")]
-Smooth: TypeAlias = Annotated[float, Ge(0), Doc("Added to numerator and denominator: keeps small masks from dominating.")]
+Smooth: TypeAlias = Annotated[float, Ge(0), Doc("Added to both sides of the fraction, for small masks.")]
 SmoothNr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the numerator has instead of `smooth`.")]
 SmoothDr: TypeAlias = Annotated[Annotated[float, Ge(0)] | None, Doc("What the denominator has instead of `smooth`.")]
-FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits, before the activation.")]
+FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits.")]
 ClassAxis: TypeAlias = Annotated[
     int | None,
     Doc("The axis along which the classes are, each with a mask of its own (1 as in PyTorch); null: a row is one mask."),

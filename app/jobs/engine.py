@@ -1,0 +1,207 @@
+"""The engine: which process does which job next, and that another goes on where one has died. DBOS Transact, and only here.
+
+A run of a job is one workflow. Each of its steps is a piece of the work, and what the step is recorded with is whether there is
+another piece to come, so that a run whose process has died goes on with the piece that was under way. Nothing of a job stands
+in the engine's tables but its id.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from app.jobs.database import LASTING, file_of
+
+Piece: TypeAlias = Callable[[str, int], Awaitable[bool]]
+"""(job, run) -> whether there is more to do. It is called again where its process has died over it."""
+
+NAME = "criterion"
+VERSION = "1"
+"""Of the order of the steps: runs that were begun under another are for processes of that one."""
+QUEUE = "criterion-jobs"
+POLL_SECONDS = 0.05
+HIGHEST_PRIORITY = 100
+RECOVERIES = 10_000
+"""How often a run may be taken up again: how often its own process may die is counted elsewhere."""
+
+
+class Engine(Protocol):
+    """Does the runs that it is told of, until they have ended. Whatever it has been told outlives its process."""
+
+    async def hand(self, identity: str, run: int, priority: int) -> None:
+        """Have a run done; a second time is nothing."""
+        ...
+
+    async def adopt(self) -> None:
+        """Take over the runs of processes that have died."""
+        ...
+
+    async def forget(self, runs: Iterable[tuple[str, int]]) -> None:
+        """Forget runs, and those of the same jobs before them."""
+        ...
+
+
+async def launch(url: str, piece: Piece, *, executor: str, at_once: int) -> Engine:
+    """The engine on this database, in this process and its event loop; `at_once` runs of it are under way at a time."""
+    logging.getLogger("dbos").addHandler(logging.NullHandler())  # which has it say nothing of its own; what it logs is ours
+    os.environ.pop("DBOS__APPVERSION", None)
+    import sqlalchemy.engine
+    import sqlalchemy.event
+    from dbos import DBOS
+
+    file = file_of(url)
+    if file is not None:
+        sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", _relaxed)
+
+    @DBOS.step(name="piece")
+    async def work(identity: str, run: int) -> bool:
+        return await piece(identity, run)
+
+    @DBOS.workflow(name="job", max_recovery_attempts=RECOVERIES)
+    async def job(identity: str, run: int) -> None:
+        while await work(identity, run):
+            pass
+
+    DBOS(
+        config={
+            "name": NAME,
+            "system_database_url": url,
+            "executor_id": executor,
+            "application_version": VERSION,
+            "log_level": "WARNING",
+            "serializer": _json(),
+            "use_listen_notify": False,
+        }
+    )
+    DBOS.launch()
+    await DBOS.register_queue_async(
+        QUEUE, worker_concurrency=at_once, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
+    )
+    engine = _Dbos(DBOS, job, Leases(url, executor) if file is None else None)
+    await engine.adopt()
+    return engine
+
+
+class Leases:
+    """That a process lives, as a lock which its own connection holds: of a process that has died others can have it.
+
+    The engine by itself takes up only what a process of the same name has left, and no process ever has that name again.
+    """
+
+    def __init__(self, url: str, executor: str) -> None:
+        self._url, self._executor = url, executor
+        self._connection: Any = None
+
+    def dead(self, executors: Iterable[str]) -> list[str]:
+        """Those of these processes that live no longer, of which this one now has the locks: until `release`."""
+        import psycopg
+
+        try:
+            self._hold()
+            return [executor for executor in executors if executor != self._executor and self._locked(executor)]
+        except psycopg.OperationalError:  # the database restarts: nobody can work meanwhile
+            self._connection = None
+            return []
+
+    def release(self, executors: Iterable[str]) -> None:
+        for executor in executors:
+            self._connection.execute("SELECT pg_advisory_unlock(%s)", [lease_of(executor)])
+
+    def _hold(self) -> None:
+        """Have a connection, and on it the lock that says that this process lives."""
+        import psycopg
+
+        if self._connection is None or self._connection.closed:
+            connection = psycopg.connect(self._url, autocommit=True, **LASTING)
+            connection.execute("SELECT pg_advisory_lock(%s)", [lease_of(self._executor)])
+            self._connection = connection
+
+    def _locked(self, executor: str) -> bool:
+        return bool(self._connection.execute("SELECT pg_try_advisory_lock(%s)", [lease_of(executor)]).fetchone()[0])
+
+
+class _Dbos:
+    def __init__(self, dbos: Any, job: Any, leases: Leases | None) -> None:
+        self._dbos, self._job, self._leases = dbos, job, leases
+
+    async def hand(self, identity: str, run: int, priority: int) -> None:
+        from dbos import SetEnqueueOptions, SetWorkflowID
+
+        with SetWorkflowID(_workflow(identity, run)), SetEnqueueOptions(priority=HIGHEST_PRIORITY + 1 - priority):
+            await self._dbos.enqueue_workflow_async(QUEUE, self._job, identity, run)
+
+    async def adopt(self) -> None:
+        leases = self._leases
+        if leases is None:  # on a file nobody else is at work, and what was left was taken up at the start
+            return
+        pending = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
+        dead = await asyncio.to_thread(leases.dead, {workflow.executor_id for workflow in pending})
+        if not dead:
+            return
+        # anew, and only now: what the process did between the look and its end is not overlooked
+        pending = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
+        for workflow in pending:
+            if workflow.executor_id in dead:
+                await self._dbos.resume_workflow_async(workflow.workflow_id, queue_name=QUEUE)
+        await asyncio.to_thread(leases.release, dead)
+
+    async def forget(self, runs: Iterable[tuple[str, int]]) -> None:
+        names = [_workflow(identity, run) for identity, last in runs for run in range(1, last + 1)]
+        if names:
+            await self._dbos.delete_workflows_async(names)
+
+
+def _workflow(identity: str, run: int) -> str:
+    return f"{identity}.{run}"
+
+
+def _relaxed(connection: object, record: object) -> None:
+    """The engine's own records need not be on the disk at once: the jobs are, and are handed to it again."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _json() -> Any:
+    """JSON in every table: by itself the engine pickles, and whoever can write to its database could run what he likes."""
+    from dbos import Serializer
+
+    class Json(Serializer):
+        def serialize(self, data: object) -> str:
+            return json.dumps(data, default=_plain)
+
+        def deserialize(self, serialized_data: str) -> object:
+            return json.loads(serialized_data, object_hook=_revived)
+
+        def name(self) -> str:
+            return "criterion_json"
+
+    return Json()
+
+
+ERROR = "error"
+
+
+def _revived(found: dict[str, object]) -> object:
+    return RuntimeError(found[ERROR]) if ERROR in found else found
+
+
+def _plain(value: object) -> object:
+    """An error by its kind: its text may have what a caller sent in it."""
+    if isinstance(value, BaseException):
+        return {ERROR: type(value).__name__}
+    raise TypeError
+
+
+def lock_of(file: Path) -> Path:
+    """The file that is locked by the process that runs the engine of this one."""
+    return file.with_name(f"{file.name}.lock")
+
+
+def lease_of(executor: str) -> int:
+    """The number of the lock that a process holds as long as it lives."""
+    return int.from_bytes(hashlib.sha256(executor.encode()).digest()[:8], signed=True)

@@ -1,0 +1,148 @@
+"""Pieces of jobs, as a process of the pool does them: some seconds of work, from one checkpoint to the next.
+
+A checkpoint is a file of plain arrays. One that is missing or damaged costs time and nothing else: the work is begun anew, and
+gives the same bits.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.serving.child import Say
+from app.serving.steps import LAST, Event
+from app.serving.wires import Check
+from app.settings import Settings
+from app.wire.json import decode, encode
+
+State: TypeAlias = dict[str, NDArray[Any]]
+"""Everything that changes while a job is worked on, as plain arrays."""
+REQUEST = "request"
+"""Where a job's body has the body of the call."""
+
+
+class Kind(NamedTuple):
+    """How a call is done as a job. All of it are functions of modules."""
+
+    name: str
+    unit: Literal["epochs", "runs", "partitions"]
+    """What its progress is counted in."""
+    total: Callable[[Any], int]
+    """How many there are at most."""
+    steps: Callable[[Any, State], Iterator[Event]]
+    """(request, state) -> events from a state on, the last one `end`. The state, empty at first, is that of the last event."""
+
+    def done_by(self, event: Event) -> int:
+        """How much is done when this has happened."""
+        data: Any = event.data
+        return data["epoch"] if self.unit == "epochs" else data[self.unit[:-1]] + 1 if self.unit[:-1] == event.name else 0
+
+
+class Checkpoint(NamedTuple):
+    """How far a run has come: where its state lies, what it must be, and how many events it has told by then."""
+
+    path: str
+    digest: str
+    told: int
+
+    def __str__(self) -> str:
+        return json.dumps(self)
+
+    @classmethod
+    def read(cls, text: str | None) -> Self | None:
+        return None if text is None else cls(*json.loads(text))
+
+
+class Task(NamedTuple):
+    """A piece of a job: what is to be done, from where on, and until when."""
+
+    kind: Kind
+    check: Check
+    settings: Settings
+    checkpoint: Checkpoint | None
+    folder: Path
+    """Where checkpoints go."""
+
+
+def jobs_settings(settings: Settings) -> Settings:
+    """The settings under which a job is done: its bounds are its own."""
+    unbounded = 2**62
+    bounds: Mapping[str, object] = {
+        "training_seconds": settings.job_seconds,
+        "training_epochs": unbounded,
+        "training_row_epochs": unbounded,
+        "training_memory_bytes": settings.job_memory_bytes,
+        "max_cost": float(unbounded),
+    }
+    return settings.model_copy(update=bounds)
+
+
+def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | None, Sequence[bytes]]:
+    """A piece of a job, whose events are said as lines: the checkpoint that it has come to, or the bytes of the result."""
+    began, kind = time.monotonic(), task.kind
+    request = task.check(decode(body)[REQUEST], {}, task.settings)
+    before, state = restored(task.checkpoint)
+    for told, event in enumerate(kind.steps(request, state), before + 1):
+        if event.name == LAST:
+            return None, (encode(event.data),)
+        say(orjson.dumps([told - 1, event.name, kind.done_by(event), orjson.Fragment(encode(event.data))]) + b"\n")
+        if time.monotonic() - began >= task.settings.job_checkpoint_seconds:
+            with contextlib.suppress(OSError):  # the disk is full, perhaps: then it is done in one piece
+                return saved(state, told, task.folder), ()
+    raise RuntimeError(f"{kind.name} ended without its last event")
+
+
+def saved(state: State, told: int, folder: Path) -> Checkpoint:
+    """The state in a file of its own; OSError where it cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, beside = folder / f"{told}.npz", folder / f"{told}.{os.getpid()}.new"
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, **state)  # pyright: ignore[reportArgumentType]  # allow_pickle is not among the arrays
+        with beside.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    for older in folder.glob("*.npz"):
+        if older != path:
+            older.unlink(missing_ok=True)
+    return Checkpoint(str(path), digest, told)
+
+
+def restored(checkpoint: Checkpoint | None) -> tuple[int, State]:
+    """How many events were told, and the state after them: none and nothing where it cannot be read."""
+    if checkpoint is None:
+        return 0, {}
+    try:
+        with open(checkpoint.path, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != checkpoint.digest:
+                return 0, {}
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return checkpoint.told, dict(arrays)
+    except (OSError, ValueError):
+        return 0, {}
+
+
+# --- calls that are done in one piece ---------------------------------------------------------------------------------
+
+
+def one(request: object) -> int:
+    return 1
+
+
+def at_once(function: Callable[[Any], object], request: object, state: State) -> Iterator[Event]:
+    """The events of a call that is done as it is when somebody waits for it."""
+    answer = function(request)
+    yield Event("partition", {"partition": 0})
+    yield Event(LAST, answer)

@@ -1,0 +1,349 @@
+"""The process that does the jobs: the engine says which run is next, and each piece of it is done by a process of a pool.
+
+    python -m app.main worker
+
+On a file there is one, started by a server where there is something to do (host.py), and it ends with that server. On
+PostgreSQL there are as many as are started. It ends without a word to anybody: whatever it was doing goes on elsewhere, or at
+the next start, from its last checkpoint.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, ParamSpec, TypeVar, cast
+
+import orjson
+
+from app.errors import CallerError, JobTooLarge, JobTooLong, ProcessLost, ShuttingDown, Unavailable, WorkerDied, reason_of
+from app.jobs.database import Unreachable, file_of
+from app.jobs.engine import Engine, launch, lock_of
+from app.jobs.job import Job
+from app.serving.buffers import Buffer, Buffers
+from app.serving.call import Call
+from app.serving.content import Content
+from app.serving.environment import MMAP_THRESHOLD, TRIM_THRESHOLD, set_malloc
+from app.serving.host import store_of
+from app.serving.lanes import Lane
+from app.serving.log import configure, tell
+from app.serving.pieces import REQUEST, Checkpoint, Task, jobs_settings, work_on
+from app.serving.pool import Pool
+from app.serving.problems import as_problem, failure
+from app.serving.work import Work
+from app.settings import Settings
+
+log = logging.getLogger("criterion")
+
+LANE = "jobs"
+LOOK_SECONDS = 0.05
+"""How often it is looked for jobs that are new, or are over."""
+TIDY_SECONDS = 60.0
+ADOPT_SECONDS = 1.0
+"""How often it is looked for other processes that have died."""
+AGAIN_SECONDS = 0.5
+"""How long a database that does not answer is left alone."""
+IDLE_SECONDS = 60.0
+"""A process that was started by a server ends where there is nothing to do for so long."""
+FOR_EVER = 1e9
+MOST = 2000
+"""Runs that one process on a file has in hand; whose turn it is is decided here."""
+
+LOCK_TRIES, LOCK_SECONDS = 10, 0.05
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def work(settings: Settings, calls: Mapping[str, Call], *, attended: bool) -> None:
+    """Do jobs until a signal ends it; where it is `attended`, until stdin ends too, or there is nothing more to do.
+
+    Where another process has the engine of the same file it ends at once.
+    """
+    configure(settings.log_format, settings.log_level)
+    set_malloc({TRIM_THRESHOLD: 8 * 1024**2, MMAP_THRESHOLD: 4 * 1024**2})
+    assert settings.engine is not None
+    file = file_of(settings.engine)
+    if file is not None and not _locked(lock_of(file)):
+        tell(log, logging.INFO, "worker_not_needed")
+        return
+    asyncio.run(Worker(settings, calls).serve(attended=attended))
+
+
+def _locked(path: Path) -> bool:
+    """Whether this process has the lock now. It is given back by its end alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(LOCK_TRIES):
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(LOCK_SECONDS)  # a server may be looking whether somebody has it
+    os.close(descriptor)
+    return False
+
+
+def end() -> None:
+    """End this process at once: its pool's processes end with it, and nothing has to be tidied up."""
+    tell(log, logging.INFO, "stopped")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+class Waiting(NamedTuple):
+    """A piece that waits for its turn."""
+
+    job: Job
+    turn: asyncio.Future[None]
+
+
+class Turns:
+    """So many pieces at a time. Next is the highest priority; of those one name after the other; of a name the oldest job."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[Waiting] = []
+        self._served: dict[str, int] = {}
+        """When each name was last served, as a number that grows."""
+        self._clock = 0
+
+    @contextlib.asynccontextmanager
+    async def one(self, job: Job) -> AsyncGenerator[None]:
+        if self._free and not self._waiting:
+            self._free -= 1
+            self._serve(job)
+        else:
+            waiting = Waiting(job, asyncio.get_running_loop().create_future())
+            self._waiting.append(waiting)
+            try:
+                await waiting.turn
+            except asyncio.CancelledError:
+                if waiting in self._waiting:
+                    self._waiting.remove(waiting)
+                else:
+                    self._give()
+                raise
+        try:
+            yield
+        finally:
+            self._give()
+
+    def _give(self) -> None:
+        if not self._waiting:
+            self._free += 1
+            return
+        following = min(self._waiting, key=self._rank)
+        self._waiting.remove(following)
+        self._serve(following.job)
+        if following.turn.cancelled():
+            self._give()
+        else:
+            following.turn.set_result(None)
+
+    def _serve(self, job: Job) -> None:
+        self._clock += 1
+        self._served[job.owner] = self._clock
+
+    def _rank(self, waiting: Waiting) -> tuple[int, int, str]:
+        job = waiting.job
+        return -job.priority, self._served.get(job.owner, 0), job.id
+
+
+class Worker:
+    """One process's part in the jobs."""
+
+    def __init__(self, settings: Settings, calls: Mapping[str, Call]) -> None:
+        store = store_of(settings)
+        assert store is not None
+        self._settings, self._calls, self._store = settings, calls, store
+        self._bounds = jobs_settings(settings)
+        self._buffers = Buffers()
+        lane = Lane(LANE, settings.job_slots, 1, FOR_EVER, settings.job_memory_bytes, 1)
+        self._pool = Pool([lane], self._buffers)
+        self._turns = Turns(settings.job_slots)
+        self._at_work: dict[tuple[str, int], asyncio.Task[bool]] = {}
+        self._begun: set[tuple[str, int]] = set()
+        """The runs that this process has begun."""
+
+    async def serve(self, *, attended: bool) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, end)
+        if attended:
+            loop.add_reader(sys.stdin.fileno(), end)  # whoever has started this process is gone
+        await self._pool.start()  # the engine has threads, and a process that others are forked from may have none
+        shared = self._store.database.shared
+        assert self._settings.engine is not None
+        executor = f"{socket.gethostname()}.{os.getpid()}.{random.getrandbits(64):x}" if shared else "embedded"
+        at_once = self._settings.job_slots if shared else MOST
+        await self._lasting(self._store.unfinished)  # which makes the tables
+        engine = await launch(self._settings.engine, self.piece, executor=executor, at_once=at_once)
+        tell(log, logging.INFO, "worker_ready", executor=executor)
+        await self._look(engine, attended=attended)
+
+    # --- beside the work
+
+    async def _look(self, engine: Engine, *, attended: bool) -> None:
+        """Hand new jobs to the engine, end the work on those that are over, and forget those that have expired."""
+        tidied = adopted = busy = time.monotonic()
+        while True:
+            await self._hand(engine)
+            for run in await self._lasting(self._store.over, [*self._at_work]):
+                if task := self._at_work.get(run):
+                    task.cancel()
+            now = time.monotonic()
+            if now - tidied >= TIDY_SECONDS:
+                tidied = now
+                await engine.forget(await self._lasting(self._store.forget, time.time()))
+            if now - adopted >= ADOPT_SECONDS:
+                adopted = now
+                await engine.adopt()
+            if self._at_work or (attended and now - busy >= IDLE_SECONDS and await self._lasting(self._store.unfinished)):
+                busy = now
+            if attended and now - busy >= IDLE_SECONDS:
+                end()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _hand(self, engine: Engine) -> None:
+        jobs = await self._lasting(self._store.unhanded)
+        for job in jobs:
+            await engine.hand(job.id, job.run, job.priority)
+        if jobs:
+            await self._lasting(self._store.handed, jobs)
+
+    async def _lasting(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """What a question to the store gives, once its database answers."""
+        while True:
+            try:
+                return await asyncio.to_thread(function, *arguments, **named)
+            except Unreachable as error:
+                tell(log, logging.WARNING, "database_unreachable", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    # --- a piece of work
+
+    async def piece(self, identity: str, run: int) -> bool:
+        """Do the next piece of a run once it is its turn; whether there is another."""
+        found = await self._lasting(self._store.to_do, identity, run)
+        if found is None:
+            return False
+        async with self._turns.one(found[0]):
+            task = self._at_work[identity, run] = asyncio.ensure_future(self._done(identity, run))
+            await asyncio.wait([task])
+            del self._at_work[identity, run]
+        more = not task.cancelled() and task.result()
+        if not more:
+            self._begun.discard((identity, run))
+        return more
+
+    async def _done(self, identity: str, run: int) -> bool:
+        """Do a piece, again where its process dies; whether there is more."""
+        for _ in range(self._settings.job_attempts):
+            if (identity, run) not in self._begun:
+                if not await self._lasting(self._store.begin, identity, run):
+                    return False
+                self._begun.add((identity, run))
+            found = await self._lasting(self._store.to_do, identity, run)
+            if found is None:
+                return False
+            try:
+                return await self._tried(*found)
+            except ProcessLost as error:
+                tell(log, logging.WARNING, "job_process_lost", error, job=identity)
+                self._begun.discard((identity, run))
+            except ShuttingDown:
+                raise
+            except (CallerError, Unavailable) as error:
+                return await self._failed(identity, run, as_problem(_of_job(error, self._settings)))
+            except Exception as error:
+                tell(log, logging.ERROR, "job_failed", error, job=identity)
+                return await self._failed(identity, run, failure(identity))
+        times = self._settings.job_attempts
+        died = WorkerDied(f"the process that worked on this job has died {times} times at the same piece of it")
+        return await self._failed(identity, run, as_problem(died))
+
+    async def _tried(self, job: Job, body: bytes, checkpoint: str | None) -> bool:
+        call = self._calls[job.kind]
+        check = call.operation.check
+        assert call.job is not None
+        assert check is not None
+        folder = self._settings.data_dir.absolute() / "jobs" / job.id
+        task = Task(call.job, check, self._bounds, Checkpoint.read(checkpoint), folder)
+        began = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(self._settings.job_seconds - job.used),
+                self._buffered(body) as content,
+                self._pool.work(LANE, work_on, content, task) as work,
+            ):
+                await self._tell(job, work)
+        except TimeoutError:
+            raise JobTooLong(f"the job has taken more than {self._settings.job_seconds:g} seconds of work") from None
+        reached, result = cast("Checkpoint | None", work.known), work.answer
+        try:
+            if reached is not None:
+                await self._lasting(self._store.worked, job.id, job.run, time.monotonic() - began, str(reached))
+                return True
+            ended = await self._lasting(self._store.finish, job.id, job.run, result=b"".join(result.pieces()))
+        finally:
+            self._buffers.give(result)
+        self._log(ended)
+        _remove(folder)
+        return False
+
+    @contextlib.asynccontextmanager
+    async def _buffered(self, body: bytes) -> AsyncGenerator[Buffer | bytes]:
+        """The body as a process can be given it: a long one in memory that both map."""
+        if len(body) <= SENT_BYTES:
+            yield body
+            return
+        buffer = self._buffers.take()
+        buffer.write(body)
+        try:
+            yield buffer
+        finally:
+            self._buffers.give(buffer)
+
+    async def _tell(self, job: Job, work: Work) -> None:
+        """Keep what a process tells, as it comes."""
+        async for chunk in work:
+            lines = [orjson.loads(line) for line in chunk.splitlines()]
+            happened = [(name, orjson.dumps(data), done) for _, name, done, data in lines]
+            await self._lasting(self._store.tell, job.id, job.run, lines[0][0], happened)
+
+    async def _failed(self, identity: str, run: int, problem: Content) -> bool:
+        self._log(await self._lasting(self._store.finish, identity, run, problem=b"".join(problem.pieces)))
+        return False
+
+    def _log(self, job: Job | None) -> None:
+        if job is not None:
+            tell(log, logging.INFO, "job", job=job.id, kind=job.kind, status=job.status, attempt=job.attempts)
+
+
+SENT_BYTES = 64 * 1024
+"""A body of at most so many bytes is sent; a longer one lies in memory that the process maps too."""
+
+
+def _of_job(error: CallerError | Unavailable, settings: Settings) -> CallerError | Unavailable:
+    """What went wrong as it is said of a job: places are in its body, and its bounds are its own."""
+    if isinstance(error, Unavailable):
+        return error
+    if reason_of(error) == "limit":
+        most = settings.job_memory_bytes
+        return JobTooLarge(f"a piece of this job needs more than the {most} bytes of memory that one may have")
+    return error.moved({(): (REQUEST,)})
+
+
+def _remove(folder: Path) -> None:
+    """The checkpoints of a job that needs them no longer."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()

@@ -1,0 +1,73 @@
+"""Jobs on PostgreSQL: any number of processes, on any machines, of which one goes on with what another has left."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import ROOT, serving
+from tests.jobs.asking import LONG, Jobs, timeless
+from tests.jobs.postgres import Postgres, postgres
+from tests.processes import poll
+
+pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@contextmanager
+def worker(folder: Path, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m app worker`, ready."""
+    variables = {f"CRITERION_{name.upper()}": str(value) for name, value in settings.items()}
+    log = folder / f"worker-{len([*folder.glob('worker-*')])}.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "app", "worker"]
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, stdout=output)
+    try:
+        poll(lambda: "worker_ready" in log.read_text() or process.poll() is not None, "the worker is not ready")
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(30) in (0, -signal.SIGKILL)
+
+
+def at_work(database: Postgres) -> int:
+    """The process that has the run which goes on."""
+    with psycopg.connect(database.url) as connection:
+        ((executor,),) = connection.execute("SELECT executor_id FROM dbos.workflow_status WHERE status = 'PENDING'").fetchall()
+    return int(executor.split(".")[-2])
+
+
+def test_another_process_goes_on_where_one_has_died_and_the_database_may_restart(tmp_path: Path, database: Postgres) -> None:
+    settings = {"engine_url": database.url, "data_dir": tmp_path / "data", "job_slots": 1, "job_checkpoint_seconds": 0.1}
+    with serving(tmp_path, **settings) as server, server.client() as client:
+        jobs = Jobs(client)
+        expected = timeless(client.post("/v1/train", json=LONG).json())
+        with worker(tmp_path, **settings), worker(tmp_path, **settings):
+            identity = jobs.submit(LONG)
+            jobs.until_done(identity, 20)
+            os.kill(at_work(database), signal.SIGKILL)
+            jobs.until_done(identity, 100)
+            database.stop("immediate")
+            database.start()
+            job = jobs.wait(identity)
+        assert timeless(job["result"]) == expected
+        assert job["attempts"] >= 2
+        events = [*jobs.events(identity)]
+        assert [data["epoch"] for _, name, data in events if name == "epoch"] == [*range(1, LONG["epochs"] + 1)]
+    with psycopg.connect(database.url) as connection:
+        for table in ("workflow_status", "operation_outputs"):
+            kinds = connection.execute(f"SELECT DISTINCT serialization FROM dbos.{table}").fetchall()  # pyright: ignore
+            assert {kind for (kind,) in kinds} <= {"criterion_json", None}
