@@ -46,6 +46,7 @@ def is_whole(jobs: Jobs, identity: str) -> Any:
     return timeless(job["result"])
 
 
+@pytest.mark.thorough
 def test_a_job_survives_its_process_its_engine_and_its_server(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serving(tmp_path, data_dir=data, **SETTINGS) as server, server.client() as client:

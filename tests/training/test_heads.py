@@ -114,7 +114,7 @@ def test_trees_have_a_mean_and_a_variance_for_each_leaf() -> None:
     found = finish(run, trained(run)).by_head
     assert isinstance(found, dict)
     for label in (0, 1):
-        own = table.targets[group == label]
+        own = np.asarray(table.targets)[group == label]
         assert found["mean"][group == label] == pytest.approx(own.mean(), rel=1e-4)
         assert found["variance"][group == label] == pytest.approx(own.var(), rel=1e-2)
 

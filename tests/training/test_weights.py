@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from app.errors import InvalidInput
 from app.training import Holdout, Table, finish, prepare
-from app.training.tables import split
+from app.training.splits import split
 from tests.training.plans import NONE, Array, classes, loss, metric, model, optimizer, plan, regression, trained
 
 TWICE = np.random.default_rng(7).integers(0, 4, 60).astype(float)
