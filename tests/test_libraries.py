@@ -49,7 +49,7 @@ def test_versions_are_those_that_the_claims_are_run_with() -> None:
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)", REQUIREMENTS.read_text(), flags=re.M))
     versions = {PACKAGES.get(name, name.replace("_", "-")): library.version for name, library in LIBRARIES.items()}
     assert pinned.items() >= {name: version for name, version in versions.items() if version}.items()
-    assert pinned.keys() - versions.keys() == {"requests"}, "what the page's objective asks with"
+    assert pinned.keys() - versions.keys() == {"requests", "httpx"}, "what the service is asked with"
 
 
 def test_contributing_says_how_many_calls_are_run() -> None:

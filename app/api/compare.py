@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 from app.api.compare_answer import CompareResponse, line, respond_all
 from app.api.files import FILES
 from app.api.grid import Axis, Grid, grid_of
-from app.api.specs import EitherLoss, Listed, Spec, list_of
+from app.api.specs import BoundSpec, EitherLoss, Listed, Spec, list_of
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
 from app.api.trained import EitherModel
@@ -22,12 +23,14 @@ from app.api.training import (
     REFUSALS,
     EitherOptimizer,
     TrainRequest,
+    data_of,
     epochs,
+    meant_beside,
     usage_of,
 )
 from app.api.training_answer import TrainResponse, entry, respond
 from app.api.training_examples import COMPARISONS
-from app.errors import Fault, InvalidInput
+from app.errors import CallerError, Fault, InvalidInput
 from app.insight import charts
 from app.losses import NAMED
 from app.serving.call import Call
@@ -122,7 +125,7 @@ class CompareRequest(TrainRequest):
         return usage_of((run.plan.loss.thing.name for run in self._grid.runs), self._grid.steps, self.seconds)
 
     def _check(self, limits: Limits) -> None:
-        axes = [Axis(path, cast(list[Any], given), (field,)) for field, path in AXES.items() if (given := getattr(self, field))]
+        axes = [Axis(path, self._meant(given), (field,)) for field, path in AXES.items() if (given := getattr(self, field))]
         axes += [Axis(path, values, ("grid", path)) for path, values in (self.grid or {}).items()]
         self._refuse_twice(axes)
         seeds = self.seeds or []
@@ -133,6 +136,15 @@ class CompareRequest(TrainRequest):
         if count > MOST_RUNS:
             raise InvalidInput([Fault((), "limit", f"these are {count} runs, and at most {MOST_RUNS} are compared")])
         self._grid = grid_of(self, axes, limits, seeds=seeds, folds=self.folds)
+
+    def _meant(self, specs: list[Any]) -> list[Any]:
+        """Losses whose names mean something else beside other targets, as they are meant beside those of all runs."""
+        if not any(isinstance(spec, BoundSpec) and spec.varies for spec in specs) or "data" in (self.grid or {}):
+            return specs
+        with suppress(CallerError):  # which is told where runs are made ready
+            table = data_of(self).table
+            return [meant_beside(spec, table) if isinstance(spec, BoundSpec) else spec for spec in specs]
+        return specs
 
     def _refuse_twice(self, axes: list[Axis]) -> None:
         """Refuse what is said of all runs beside what each has of its own."""

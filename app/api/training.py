@@ -795,7 +795,7 @@ def _class_weight(given: object) -> ClassWeight | None:
 
 def _loss(request: RunFields, rows: Rows) -> Chosen:
     if request.loss is not None:
-        return _chosen(_beside(request.loss, rows.table))
+        return _chosen(meant_beside(request.loss, rows.table))
     if rows.task is None:
         if rows.table.named is not None:
             message = f"say with which loss to train on {', '.join(rows.table.named.shapes)}, as multi_task"
@@ -812,7 +812,7 @@ def _loss(request: RunFields, rows: Rows) -> Chosen:
     return USUAL_LOSS[rows.task]
 
 
-def _beside(loss: BoundSpec, table: Table) -> BoundSpec:
+def meant_beside(loss: BoundSpec, table: Table) -> BoundSpec:
     """The loss that its name means beside what a model predicts of these targets: the first meaning that fits them."""
     if not loss.varies:
         return loss
@@ -878,7 +878,9 @@ STREAM = {
 }
 """The stream is in words alone: as a media type beside JSON it would make the answer of a typed client "this or a string"."""
 AS_A_RUN: dict[str, Any] = {
-    "responses": {"200": {"description": "The answer, or a stream as of `/v1/train`, with `progress` (`done`, `of`) on the way."}}
+    "responses": {
+        "200": {"description": "The answer; or with `Accept: text/event-stream` events as of `/v1/train`, and `progress`."}
+    }
 }
 """Of the other calls that train, whose bodies may be tables too."""
 REFUSALS = (400, 413, 415, 422, 503)

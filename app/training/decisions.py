@@ -84,6 +84,7 @@ def true_classes(labels: Labels) -> NDArray[np.intp]:
     return (flat > 0).astype(np.intp) if bool((flat <= 1).all()) else flat.astype(np.intp)
 
 
+@np.errstate(all="ignore")  # of a run that diverged
 def probabilities(predictions: Array, encoding: str) -> Array | None:
     """(n, k) how probable each class is by predictions (n, *outputs); None of scores, which say nothing of that."""
     if encoding in PER_CLASS:

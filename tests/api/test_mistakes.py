@@ -180,9 +180,7 @@ SENT: dict[str, dict[str, Sent]] = {
             Hint("/learning_rate", "unknown_field", '{"optimizer": {"name": "adam", "learning_rate": 0.1}}'),
             TRAIN,
         ),
-        "validation_split": Sent(
-            {"validation_split": 0.2}, Hint("/validation_split", "unknown_field", "did you mean validation.fraction?"), TRAIN
-        ),
+        "validation_split": Sent({"validation_split": 0.2}, {"validation": {"fraction": 0.2}}, TRAIN),
         "X": Sent({"X": [[1]], "y": [1]}, Hint("/X", "unknown_field", "did you mean data.inputs?"), TRAIN),
         "y": Sent({"X": [[1]], "y": [1]}, Hint("/y", "unknown_field", "did you mean data.targets?"), TRAIN),
         "delta": Sent(of("huber", delta=2), Hint("/delta", "unknown_field", '{"loss": {"name": "huber", "delta": 2}}')),
@@ -428,10 +426,6 @@ TRAINING: dict[str, tuple[dict[str, Any], Hint]] = {
         {"learning_rate": 0.1},
         Hint("/learning_rate", "unknown_field", '{"optimizer": {"name": "adam", "learning_rate": 0.1}}'),
     ),
-    "lr in an optimizer": (
-        {"optimizer": {"name": "sgd", "lr": 1}},
-        Hint("/optimizer/lr", "unknown_parameter", "did you mean learning_rate?"),
-    ),
     "hidden_layer_sizes": (
         {"model": {"name": "mlp", "hidden_layer_sizes": [8]}},
         Hint("/model/hidden_layer_sizes", "unknown_parameter", "did you mean hidden?"),
@@ -447,13 +441,9 @@ TRAINING: dict[str, tuple[dict[str, Any], Hint]] = {
     "n_estimators": ({"n_estimators": 50}, Hint("/n_estimators", "unknown_field", "did you mean epochs?")),
     "n_estimators of a model": (
         {"model": {"name": "boosted_trees", "n_estimators": 5}},
-        Hint("/model/n_estimators", "unknown_parameter", "did you mean epochs, a field of the request?"),
+        Hint("/model/n_estimators", "unknown_parameter", "epochs, a field of the request, counts the trees"),
     ),
     "n_epochs": ({"n_epochs": 5}, Hint("/n_epochs", "unknown_field", "did you mean epochs?")),
-    "validation_split": (
-        {"validation_split": 0.2},
-        Hint("/validation_split", "unknown_field", "did you mean validation.fraction?"),
-    ),
     "random_state": ({"random_state": 1}, Hint("/random_state", "unknown_field", "did you mean seed?")),
     "patience": ({"patience": 3}, Hint("/patience", "unknown_field", "did you mean early_stopping.patience?")),
     "l2 by its name": ({"regularization": "l2"}, Hint("/regularization", "type", '{"l2": 0.01}')),

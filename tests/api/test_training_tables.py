@@ -187,9 +187,9 @@ WRONG_RUNS: dict[str, tuple[dict[str, str], bytes, str, str, str]] = {
     ),
     "torn JSON": ({**CSV_RUN, "optimizer": '{"name":'}, ROWS, "/optimizer", "type", "optimizer begins as JSON does, and is none"),
     "a field in JSON": (
-        {**CSV_RUN, "optimizer": '{"name":"sgd","lr":1}'},
+        {**CSV_RUN, "optimizer": '{"name":"sgd","rate":1}'},
         ROWS,
-        "/optimizer/lr",
+        "/optimizer/rate",
         "unknown_parameter",
         "learning_rate",
     ),
