@@ -24,6 +24,12 @@ function opsFilter(groups, phrase) {
   return groups.map((/** @type {any} */ group, /** @type {string} */ tag) => (tag.includes(words) ? group : group.update("operations", (/** @type {any} */ all) => all.filter(fits)))).filter((/** @type {any} */ group) => group.get("operations").size);
 }
 
+/** @param {any} parameter what Swagger UI fills in an example of: of a name the first, and nothing of what only files need or nobody has to say */
+function prefilled(parameter) {
+  if (parameter.in === "path") parameter.example = parameter.schema?.examples?.[0];
+  else if (parameter.in) parameter.example = parameter.schema?.type === "object" ? {} : "";
+}
+
 /** @param {any} answer the document as it comes @returns {any} with names filled in, two rows for errors instead of one for each status, and names for long unions */
 function shortened(answer) {
   if (!answer.url.endsWith("openapi.json") || !answer.text) return answer;
@@ -33,13 +39,10 @@ function shortened(answer) {
   const named = Object.values(document.components.schemas).filter((schema) => schema.properties?.name?.const);
   const summaries = Object.fromEntries(named.map((schema) => [schema.properties.name.const, schema.description]));
   for (const [name, example] of examples) example.description = [summaries[name], example.description].filter(Boolean).join(" ");
+  Object.values(document.components.parameters ?? {}).forEach(prefilled);
   for (const path of Object.values(document.paths)) {
     for (const operation of Object.values(path)) {
-      for (const parameter of operation.parameters ?? []) {
-        // Swagger UI fills in an example: of a name the first, and nothing of what only files need or nobody has to say
-        if (parameter.in === "path") parameter.example = parameter.schema?.examples?.[0];
-        else parameter.example = parameter.schema?.type === "object" ? {} : "";
-      }
+      for (const parameter of operation.parameters ?? []) prefilled(parameter);
       if (!operation.responses?.["4XX"]) continue;
       for (const status of Object.keys(operation.responses)) if (/^[45]\d\d$/.test(status)) delete operation.responses[status];
     }
