@@ -13,7 +13,7 @@ from app.training import MODELS, OPTIMIZERS
 from tests.api.problem import problem_of, strictly
 from tests.folding import one_of_each
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(60, 2)).round(3).tolist()
