@@ -1,10 +1,11 @@
 """Each call of the service as a function that makes its request."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.client.answers import Answer
-from app.client.request import Request, get, post
+from app.client.request import Request, events_of, get, post
 from app.client.tensors import infer, tensors_of
 
 
@@ -77,6 +78,39 @@ def find_rate(**request: Any) -> Request[Answer]:
 def learning_curve(**request: Any) -> Request[Answer]:
     """What more rows to train on would bring: fields of /v1/train/learning-curve."""
     return post("/v1/train/learning-curve", request)
+
+
+def submit_job(
+    kind: str, request: Mapping[str, Any], *, priority: int = 0, idempotency_key: str | None = None
+) -> Request[Answer]:
+    """Work that outlives its request: what the call of this kind would answer is the job's result."""
+    asked = post("/v1/jobs", {"kind": kind, "request": request, "priority": priority})
+    return asked if idempotency_key is None else replace(asked, headers={**asked.headers, "idempotency-key": idempotency_key})
+
+
+def jobs(**options: Any) -> Request[Answer]:
+    """Jobs, newest first; `options` are parameters of /v1/jobs."""
+    return get("/v1/jobs", **options)
+
+
+def job(identity: str) -> Request[Answer]:
+    """A job as it is now, with its result where it has ended."""
+    return get(f"/v1/jobs/{identity}")
+
+
+def cancel_job(identity: str) -> Request[Answer]:
+    """Its work ends at once."""
+    return replace(get(f"/v1/jobs/{identity}"), method="DELETE")
+
+
+def resume_job(identity: str) -> Request[Answer]:
+    """A job that was cancelled or has failed goes on from its last checkpoint."""
+    return post(f"/v1/jobs/{identity}/resume", {})
+
+
+def job_events(identity: str) -> Request[list[Answer]]:
+    """All that has happened in a job, once it has ended: each with its `event`."""
+    return Request("GET", f"/v1/jobs/{identity}/events", events_of, headers={"accept": "text/event-stream"})
 
 
 def losses(*, search: str | None = None, family: str | None = None, property: str | None = None) -> Request[Answer]:  # noqa: A002  # the API's word

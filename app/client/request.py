@@ -30,6 +30,18 @@ def answered(response: httpx.Response) -> Answer:
     return Answer(response.json())
 
 
+def events_of(response: httpx.Response) -> list[Answer]:
+    """Server-sent events that have all come."""
+    found: list[Answer] = []
+    for block in response.text.split("\n\n"):
+        lines = [line.partition(": ") for line in block.splitlines()]
+        name = "".join(value for field, _, value in lines if field == "event")
+        data = "\n".join(value for field, _, value in lines if field == "data")
+        if name:
+            found.append(Answer({"event": name, **(json.loads(data) or {})}))
+    return found
+
+
 def get(path: str, **params: Any) -> Request[Answer]:
     return Request("GET", path, answered, {name: value for name, value in params.items() if value is not None})
 
