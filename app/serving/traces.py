@@ -4,6 +4,7 @@ They are made from what was noted on the way, once a request has ended: on its w
 loaded unless a collector is named by OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT); its other variables hold as well.
 """
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -11,10 +12,13 @@ from threading import Thread
 from typing import TYPE_CHECKING, Protocol
 
 from app.serving.exchange import Exchange
+from app.serving.log import tell
 from app.version import VERSION
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
+
+log = logging.getLogger("criterion")
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 END_SECONDS = 2.0
@@ -39,11 +43,18 @@ def collected() -> bool:
     return any(os.environ.get(name) for name in ENDPOINTS)
 
 
-def to_collector() -> Traces:
-    """Spans for the collector that the variables name: they go in batches, from a thread. To load this takes half a second."""
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+def to_collector() -> Traces | None:
+    """Spans for the collector that the variables name: they go in batches, from a thread. To load this takes half a second.
 
-    return _traces(OTLPSpanExporter())
+    None, and a line in the log, where OpenTelemetry is not installed or does not take what its variables say.
+    """
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return _traces(OTLPSpanExporter())
+    except (ImportError, ValueError) as error:
+        tell(log, logging.WARNING, "no_traces", reason=str(error))
+        return None
 
 
 def _traces(exporter: "SpanExporter") -> Traces:

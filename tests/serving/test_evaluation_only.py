@@ -1,9 +1,11 @@
 """A server that was built for evaluation only: without the libraries that `criterion[server]` has beyond `[evaluation]`."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,40 @@ from app.api.evaluate import EVALUATE
 from app.serving.installed import OPTIONAL
 from tests.conftest import ROOT, Server, serving
 
+
+def _normal(package: str) -> str:
+    """The name of a package as locks have it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def _packages(lock: str) -> set[str]:
+    return set(re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.M))
+
+
+NOT_THERE = _packages("requirements.lock") - _packages("requirements-evaluation.lock")
+
+
+def _modules(package: str) -> set[str]:
+    """What a package has, at the top, or below a name that it shares with one that is there."""
+    files = [file.parts for file in distribution(package).files or () if file.suffix in (".py", ".so") and len(file.parts) > 1]
+    shared = {name for name, packages in packages_distributions().items() if not {*map(_normal, packages)} <= NOT_THERE}
+    return {".".join(parts[: 2 if parts[0] in shared else 1]) for parts in files}
+
+
+HIDDEN = set[str]().union(*map(_modules, NOT_THERE))
+"""The modules of what the lock of the small image has not."""
 HIDING = f"""
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
-class Hide(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {set(OPTIONAL)!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        parts = name.split(".")
+        hidden = {HIDDEN!r}.intersection([parts[0], ".".join(parts[:2])])
+        return None if hidden else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Hide())
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 """
 """A sitecustomize of every process of the server: to import one of these fails as where it is not there."""
 
@@ -67,6 +93,24 @@ def test_what_is_drawn_trained_and_told_by_statistics_is_not_there(small: Server
     assert [answer.status_code for answer in (picture, run, analysis)] == [501, 501, 501]
     assert all(_is_said(answer.json()) for answer in (picture, run, analysis))
     assert small.ask("GET", "/health/ready").status_code == 200
+
+
+def test_what_may_be_missing_is_what_is(tmp_path: Path) -> None:
+    assert set(OPTIONAL) <= HIDDEN
+    assert "dbos" in HIDDEN
+    assert "numpy" not in HIDDEN
+
+
+def test_a_collector_that_nothing_can_be_sent_to_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HIDING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+        with serving(tmp_path) as server:
+            example = next(iter(EVALUATE.examples.values()))["value"]
+            assert server.ask("POST", "/v1/evaluate", json=example).status_code == 200
+            events = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert [event["level"] for event in events if event["event"] == "no_traces"] == ["warning"]
 
 
 def _is_said(problem: Mapping[str, Any]) -> bool:
