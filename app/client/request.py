@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 
 from app.client.answers import Answer
+from app.client.events import Events
 from app.client.frames import array_of
 
 T = TypeVar("T")
@@ -31,15 +32,9 @@ def answered(response: httpx.Response) -> Answer:
 
 
 def events_of(response: httpx.Response) -> list[Answer]:
-    """Server-sent events that have all come."""
-    found: list[Answer] = []
-    for block in response.text.split("\n\n"):
-        lines = [line.partition(": ") for line in block.splitlines()]
-        name = "".join(value for field, _, value in lines if field == "event")
-        data = "\n".join(value for field, _, value in lines if field == "data")
-        if name:
-            found.append(Answer({"event": name, **(json.loads(data) or {})}))
-    return found
+    """Server-sent events that have all come, each with its name as `event`."""
+    reader = Events()
+    return [Answer({"event": name, **document}) for line in response.iter_lines() for name, document in reader.feed(line)]
 
 
 def get(path: str, **params: Any) -> Request[Answer]:

@@ -1,10 +1,9 @@
 """The service, asked in turn or by tasks: how requests are sent, tried again, and streams read."""
 
 import asyncio
-import json
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ import httpx
 
 from app.client import calls
 from app.client.answers import Answer, Picture, Problem
+from app.client.events import Events
 from app.client.request import Request
 
 P = ParamSpec("P")
@@ -77,26 +77,6 @@ def _problem(response: httpx.Response) -> Problem:
     after = response.headers.get("retry-after", "")
     is_json = "json" in response.headers.get("content-type", "")  # a proxy's answer may be a page
     return Problem(response.status_code, response.json() if is_json else {}, float(after) if after.isdigit() else None)
-
-
-class _Events:
-    """Server-sent events out of lines."""
-
-    def __init__(self) -> None:
-        self._name, self._data = "", list[str]()
-
-    def feed(self, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The event that this line ends, if any; the Problem that it tells of is raised."""
-        if line.startswith("event: "):
-            self._name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            self._data.append(line.removeprefix("data: "))
-        elif not line and self._data:
-            name, document = self._name, json.loads("\n".join(self._data))
-            self._name, self._data = "", []
-            if name == "error":
-                raise Problem(document["status"], document)
-            yield name, document
 
 
 def _built(http: httpx.Client | httpx.AsyncClient, request: Request[Any]) -> httpx.Request:
@@ -195,7 +175,7 @@ class Criterion(_Client):
             if not response.is_success:
                 response.read()
                 raise _problem(response)
-            reader = _Events()
+            reader = Events()
             for line in response.iter_lines():
                 for name, document in reader.feed(line):
                     if name == "end":
@@ -271,7 +251,7 @@ class AsyncCriterion(_Client):
             if not response.is_success:
                 await response.aread()
                 raise _problem(response)
-            reader = _Events()
+            reader = Events()
             async for line in response.aiter_lines():
                 for name, document in reader.feed(line):
                     yield Answer({"event": name, **document})
