@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from app.api.compare_answer import CompareResponse, line, respond_all
 from app.api.files import FILES
-from app.api.grid import Axis, Grid, grid_of
+from app.api.grid import Axis, Grid, Planned, grid_of
 from app.api.specs import BoundSpec, EitherLoss, Listed, Spec, list_of
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
@@ -37,7 +37,7 @@ from app.serving.call import Call
 from app.serving.pieces import Kind
 from app.serving.steps import Event
 from app.serving.usage import Usage
-from app.training import MODELS, OPTIMIZERS, Limits, begin, fit
+from app.training import MODELS, OPTIMIZERS, Limits, Run, begin, fit
 from app.training.run import State
 from app.wire.faults import listed
 from app.wire.json import encode
@@ -170,14 +170,20 @@ def compare_runs(request: CompareRequest) -> Generator[Event]:
     yield Event("start", {"by": grid.by, "axes": grid.axes, "runs": [planned.set_up for planned in grid.runs]})
     answers: list[TrainResponse] = []
     for number, planned in enumerate(grid.runs):
-        run, variant = grid.prepared(planned), grid.variants[planned.variant]
+        run = grid.prepared(planned)
         now, state = time.monotonic(), begin(run)
         for epoch in epochs(run, state, now + (ends - now) / (len(grid.runs) - number)):
             yield Event("epoch", {"run": number, **entry(epoch)})
-        answer = respond(variant.features, variant.request.outputs, run, state, ends, every=request.every)
-        answers.append({**answer, "fold": planned.fold, "variant": planned.variant})
+        answers.append(_answer(request, planned, run, state, ends))
         yield Event("progress", {"done": number + 1, "of": len(grid.runs)})
     yield Event("end", respond_all(grid, request.confidence, answers))
+
+
+def _answer(request: CompareRequest, planned: Planned, run: Run, state: State, ends: float) -> TrainResponse:
+    """Of a run of the grid that has come to this state."""
+    variant = request.all_runs.variants[planned.variant]
+    answer = respond(variant.features, variant.request.outputs, run, state, ends, every=request.every)
+    return {**answer, "fold": planned.fold, "variant": planned.variant}
 
 
 RUN = "run."
@@ -189,18 +195,16 @@ def compare_on(request: CompareRequest, state: State) -> Generator[Event]:
     grid = request.all_runs
     for number in range(len(_answered(state)), len(grid.runs)):
         planned = grid.runs[number]
-        run, variant = grid.prepared(planned), grid.variants[planned.variant]
+        run = grid.prepared(planned)
         own = {name.removeprefix(RUN): array for name, array in state.items() if name.startswith(RUN)} or begin(run)
         for epoch in fit(run, own):
             state.update({f"{RUN}{name}": array for name, array in own.items()})
             yield Event("epoch", {"run": number, **entry(epoch)})
-        ends = time.monotonic() + request.seconds
-        answer = respond(variant.features, variant.request.outputs, run, own, ends, every=request.every)
-        answer = {**answer, "fold": planned.fold, "variant": planned.variant}
+        answer = _answer(request, planned, run, own, time.monotonic() + request.seconds)
         answered = encode([*_answered(state), answer])
         state.clear()
         state["answers"] = np.frombuffer(answered, np.uint8)
-        yield Event("run", {"run": number, **line(planned.name, cast(TrainResponse, answer))})
+        yield Event("run", {"run": number, **line(planned.name, answer)})
     yield Event("end", respond_all(grid, request.confidence, _answered(state)))
 
 

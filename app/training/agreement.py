@@ -2,20 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import reduce, wraps
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter, Path
-from app.losses import Loss
 from app.losses.form import Bound, Part, Sum
 from app.losses.inputs import Numbers, Raw
-from app.losses.loss import Kernel, Property, Returned
-from app.losses.numerics.means import ARITHMETIC
+from app.losses.loss import Property, Returned
+from app.losses.numerics.means import ARITHMETIC, Mean
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation
-from app.training.heads import agree_on_heads, of_rows
+from app.training.heads import agree_on_heads, computed_by, of_rows
 from app.training.objective import Labels, Objective, agree, is_of_one
 from app.training.side_by_side import Heads, SideBySide, by_name, together
 
@@ -67,7 +66,7 @@ def agree_on(
 
         return values, slopes, second
 
-    loss = replace(_renamed(bound, first.loss, function), properties=_shared(objective for _, objective in weighed))
+    loss = replace(computed_by(first.loss, function, bound.name), properties=_shared(objective for _, objective in weighed))
     warnings = tuple(dict.fromkeys(warning for objective, _ in parts for warning in objective.warnings))
     return replace(first, loss=loss, sum=function, depth=0, columns={}, warnings=warnings), labels
 
@@ -75,17 +74,6 @@ def agree_on(
 def is_of_several(bound: Bound | Sum) -> bool:
     """Whether its predictions or its targets are an object of arrays."""
     return bound.by_head if isinstance(bound, Sum) else not is_of_one(bound.loss)
-
-
-def _renamed(bound: Sum, like: Loss, function: Kernel) -> Loss:
-    """A loss like this one under the name of the sum, which computes it."""
-
-    @wraps(like.function)
-    def named(*arrays: Array, **parameters: object) -> Returned:
-        return function(*arrays)
-
-    named.__name__ = bound.name
-    return replace(like, function=named, names=(), equals=())
 
 
 def _shared(objectives: Iterable[Objective]) -> Property:
@@ -140,7 +128,7 @@ def _by_head(
         return values, slopes, second
 
     first = objectives[0]
-    loss = replace(_renamed(bound, of_rows(first.loss, function), function), properties=_shared(objectives))
+    loss = replace(of_rows(first.loss, function, bound.name), properties=_shared(objectives))
 
     def read(targets: Raw, classes: Sequence[str] | None) -> Labels:
         assert isinstance(targets, np.ndarray)
@@ -174,15 +162,7 @@ def _of_head(part: Part, targets: Numbers, trained: NDArray[np.intp] | None) -> 
         spec: Path = ("parameters", "heads", part.key, "loss")
         raise error.moved({("parameters",): spec, ("targets",): ("targets", part.key)}) from None
     mean = objective.loss.mean_of(objective.parameters) if objective.sum is None else objective.loss.mean
-    why = (
-        "it predicts several arrays itself"
-        if objective.heads is not None
-        else f"its mean is the {mean.name}"
-        if mean is not ARITHMETIC
-        else "it leaves out or weighs labels"
-        if any(array is not None for array in labels[1:])
-        else None
-    )
+    why = "it predicts several arrays itself" if objective.heads is not None else _no_plain_mean(mean, labels)
     if why:
         message = f"a model cannot be trained on {objective.loss.name} as one of several heads: {why}"
         raise InvalidParameter([Fault(("parameters", "heads", part.key, "loss"), "not_trainable", message)])
@@ -249,16 +229,16 @@ def _agreed_part(
 
 def _refuse_apart(part: Part, objective: Objective, labels: Labels, first: Labels) -> None:
     """A sum is trained on where it is the mean of what its samples cost."""
-    mean = objective.loss.mean_of(objective.parameters)
-    why = (
-        f"its mean is the {mean.name}"
-        if mean is not ARITHMETIC
-        else "it leaves out or weighs labels"
-        if any(array is not None for array in labels[1:])
-        else "it reads these targets otherwise than the first"
-        if not np.array_equal(labels.targets, first.targets)
-        else None
-    )
+    why = _no_plain_mean(objective.loss.mean_of(objective.parameters), labels)
+    if why is None and not np.array_equal(labels.targets, first.targets):
+        why = "it reads these targets otherwise than the first"
     if why:
         message = f"a model cannot be trained on a sum with {objective.loss.name} in it: {why}"
         raise InvalidParameter([Fault(("parameters", "terms", part.key, "loss"), "not_trainable", message)])
+
+
+def _no_plain_mean(mean: Mean, labels: Labels) -> str | None:
+    """Why a loss is not the mean of what its samples cost, if it is not."""
+    if mean is not ARITHMETIC:
+        return f"its mean is the {mean.name}"
+    return "it leaves out or weighs labels" if any(array is not None for array in labels[1:]) else None

@@ -201,10 +201,15 @@ def _gradient(gradient: Gradient, m: int) -> Array | tuple[Array, ...]:
 
 def of_rows(loss: Loss, function: Kernel, name: str = "") -> Loss:
     """A loss like this one that is computed otherwise, on rows of numbers."""
+    return replace(computed_by(loss, function, name), inputs=inputs_of(REAL, REAL), counts=None, factors=None)
+
+
+def computed_by(loss: Loss, function: Kernel, name: str = "") -> Loss:
+    """A loss like this one that is computed otherwise, perhaps under another name."""
 
     @wraps(loss.function)
     def named(*arrays: Array, **parameters: object) -> Returned:
         return function(*arrays)
 
     named.__name__ = name or loss.name
-    return replace(loss, function=named, inputs=inputs_of(REAL, REAL), names=(), equals=(), counts=None, factors=None)
+    return replace(loss, function=named, names=(), equals=())

@@ -21,7 +21,7 @@ from app.training.objective import Labels, Objective, of_differences
 from app.training.resumable import check_resumed, check_same, scale_for
 from app.training.splits import Holdout, split
 from app.training.tables import Scale, Table, check_columns, check_table, refuse_at, scaled
-from app.training.trees import Boosted, Forest, Trees
+from app.training.trees import Boosted, Forest, Trees, largest_input
 from app.training.weights import Classes, ClassWeight, check_weights, classes_in, of_classes, weighing
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
     check_same(plan, objective, inputs_scale, targets_scale)
-    rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), _largest(model), gaps=of_trees), labels, targets)
+    rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), largest_input(model), gaps=of_trees), labels, targets)
     rows = _weighed(rows, plan, weights, kept)
     training, validation = rows.take(kept), rows.take(held) if len(held) else None
     training = _relative(training, objective)
@@ -203,11 +203,6 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
-
-
-def _largest(model: Network | Trees) -> float:
-    """The largest input that a model takes: decision trees compare in single precision."""
-    return float(np.finfo(np.float32 if isinstance(model, Forest) else np.float64).max)
 
 
 def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
@@ -274,7 +269,7 @@ def _outside(
             ("validation", "table", "targets"), "shape_mismatch", "targets must have the arrays of data.targets, shaped alike"
         )
     path, gaps, targets = ("validation", "table", "inputs"), isinstance(model, Trees), table.targets
-    inputs = scaled(table.inputs, inputs_scale, path, _largest(model), gaps=gaps)
+    inputs = scaled(table.inputs, inputs_scale, path, largest_input(model), gaps=gaps)
     if targets_scale is not None and isinstance(targets, np.ndarray):
         targets = scaled(targets, targets_scale, ("validation", "table", "targets"))
     try:

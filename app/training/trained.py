@@ -17,8 +17,8 @@ from app.training.decisions import ClassNames, decided, probabilities
 from app.training.forest import encoded, in_single_precision, mean_of
 from app.training.network import Network, Pass, predict, with_ones
 from app.training.side_by_side import Heads
-from app.training.tables import LARGEST, Scale, scaled
-from app.training.trees import FRACTIONS, NODES, WORD, Boosted, Categories, Forest, Trees, summed
+from app.training.tables import Scale, scaled
+from app.training.trees import FRACTIONS, NODES, WORD, Boosted, Categories, Trees, largest_input, summed
 
 if TYPE_CHECKING:
     from app.training.run import Chosen
@@ -111,8 +111,7 @@ class Trained:
         for numbers that are too large.
         """
         self.check_rows(inputs)
-        largest = float(np.finfo(np.float32).max) if isinstance(self.model, Forest) else LARGEST
-        rows = scaled(inputs, self.inputs_scale, ("inputs",), largest, gaps=isinstance(self.model, Trees))
+        rows = scaled(inputs, self.inputs_scale, ("inputs",), largest_input(self.model), gaps=isinstance(self.model, Trees))
         with np.errstate(all="ignore"):
             shown, shares = self._predict(rows)
             shown = shown.reshape(-1, *self.outputs)

@@ -82,6 +82,11 @@ class Forest(Trees):
     single: bool = True
 
 
+def largest_input(model: object) -> float:
+    """The largest input that a model takes: decision trees compare in single precision."""
+    return float(np.finfo(np.float32 if isinstance(model, Forest) else np.float64).max)
+
+
 @dataclass(frozen=True)
 class Categories:
     """The categories that training rows have, by column: their places stand for them in the trees."""
