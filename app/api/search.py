@@ -50,6 +50,8 @@ VALIDATION_LOSS = "validation_loss"
 MOST_VALUES = 200
 RESAMPLES = 1000
 """Of the rows held out, for the interval of the difference."""
+EXACT = 2.0**53
+"""From here on a number is no whole one that somebody has counted to."""
 INNER = 0.37
 """A share of the way between two ends, where a whole number is none."""
 FIXED = ("data", "validation", "metrics", "outputs", "seed", "epochs", "every", "resume")
@@ -261,7 +263,7 @@ def _range(request: RunFields, path: str, given: SearchRange) -> Span | Values:
     assert given.low is not None
     assert given.high is not None
     for end, number in (("low", given.low), ("high", given.high)):
-        _tried(request, path, int(number) if number.is_integer() else number, ("space", path, end))
+        _tried(request, path, int(number) if abs(number) < EXACT and number.is_integer() else number, ("space", path, end))
     inner = given.low + INNER * (given.high - given.low)
     try:
         _tried(request, path, inner if inner != round(inner) else inner + INNER, ("space", path))

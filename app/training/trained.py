@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, Path
+from app.losses import LOSSES
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation
@@ -163,6 +164,7 @@ def tree_state(parameters: Mapping[str, Numbers]) -> dict[str, Numbers]:
 def checked(trained: Trained) -> Trained:
     """The model; InvalidArray where no run has left it: other shapes than its own, numbers that are none, endless trees."""
     columns = (trained.inputs,)
+    _check_encoding(trained)
     _check_scale(trained.inputs_scale, columns, "inputs")
     _check_scale(trained.targets_scale, trained.outputs, "targets")
     if trained.range.shape != (2, *columns):
@@ -180,6 +182,22 @@ def checked(trained: Trained) -> Trained:
         _check_arrays(trained.parameters, shapes)
         return trained
     return replace(trained, parameters=checked_trees(trained.parameters, trained.model, sorts=bool(trained.categories)))
+
+
+def _check_encoding(trained: Trained) -> None:
+    """Predictions are what some loss takes; of several arrays each is, after its name."""
+    told = trained.encoding.split(", ") if trained.heads else [trained.encoding]
+    unknown = [word for word in told if word.rpartition(": ")[2] not in _encodings()]
+    if unknown:
+        known = ", ".join(sorted(_encodings()))
+        refuse(("predictions_encoding",), "choice", f"predictions_encoding must be one of {known}; got {unknown[0][:80]!r}")
+
+
+@cache
+def _encodings() -> frozenset[str]:
+    """What predictions of any loss may be."""
+    sides = (loss.sides["predictions"].values() for loss in LOSSES.values())
+    return frozenset(encoding.name for inputs in sides for input_ in inputs for _, encoding in input_.cases)
 
 
 def _check_scale(scale: Scale | None, shape: tuple[int, ...], name: str) -> None:

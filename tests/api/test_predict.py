@@ -173,6 +173,7 @@ BY_HAND: dict[str, tuple[str, Any]] = {
     "more inputs": ("/inputs", 3),
     "no inputs": ("/inputs", 0),
     "no activation": ("/output_activation", "step"),
+    "an unknown encoding": ("/predictions_encoding", "logarithm"),
     "NaN": ("/parameters/weights_1/0/0", None),
     "a word": ("/parameters/weights_1/0/0", "much"),
     "no weights": ("/parameters/biases_2", ...),
