@@ -28,7 +28,7 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     """The document with formats and examples; `answers` are by operation id, and by status under "problems"."""
     for _, _, operation in operations(document):
         _show(operation, answers)
-        _described_once(operation)
+        _say_parameters_once(operation)
     for schema in schemas(document):
         _with_format(schema)
         _defaults_in_words(schema)
@@ -36,7 +36,7 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
     for name, schema in document["components"]["schemas"].items():
         if schema.get("title") == name:
             del schema["title"]
-    _describe_once(document["components"]["schemas"])
+    _say_fields_once(document["components"]["schemas"])
     _share_unions(document["components"]["schemas"])
     _share_parameters(document)
     _share_errors(document)
@@ -77,7 +77,7 @@ def _within(schema: Any) -> Iterator[Document]:
         yield from _within(part)
 
 
-def _described_once(operation: Document) -> None:
+def _say_parameters_once(operation: Document) -> None:
     """A parameter says what it is, and its schema need not say it again; nor that it may be left out, which null stands for."""
     for parameter in operation.get("parameters", ()):
         if not parameter.get("required"):
@@ -127,7 +127,7 @@ def _is_plain_or_null(field: Document) -> bool:
     return not more and plain.get("type") in ("number", "integer", "boolean", "string") and not plain.keys() & NAMED_BY_TITLE
 
 
-def _describe_once(schemas: Document) -> None:
+def _say_fields_once(schemas: Document) -> None:
     """What a request has exactly as a run has it is described there."""
     run = schemas.get(RUN, {}).get("properties", {})
     for name, schema in schemas.items():

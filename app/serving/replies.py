@@ -10,7 +10,9 @@ from typing import Any, cast
 from app.errors import CallerError, Unavailable
 from app.serving.accept import EVENTS
 from app.serving.bodies import Body
+from app.serving.buffers import Buffer
 from app.serving.call import Lane
+from app.serving.child import Job
 from app.serving.content import Content, Field, fields_of
 from app.serving.exchange import NO_STORE, Exchange
 from app.serving.problems import as_problem, failure
@@ -69,25 +71,26 @@ def _packed_once(content: Content, coding: Coding | None) -> Content:
 
 async def _answered_elsewhere(exchange: Exchange, state: State, lane: Lane, order: Order) -> Content:
     """A small answer to an address, from a process."""
-    async with state.pool.work(lane, answer_job, b"", order, name=exchange.name, asked=exchange.admit) as work:
-        exchange.turns = (work.turn,)
-        async for _ in work:
-            pass
-        content, written = cast(Content, work.known), work.answer
-    try:
-        return content._replace(pieces=tuple(bytes(piece) for piece in written.pieces()))
-    finally:
-        state.buffers.give(written)
+    content, written = await _done_elsewhere(exchange, state, lane, answer_job, b"", order)
+    return content._replace(pieces=(written,))
 
 
 async def checked_elsewhere(exchange: Exchange, state: State, lane: Lane, body: Body, order: Order) -> tuple[Any, bytes]:
     """A request, checked in a process, and the bytes that it was read from, unpacked."""
-    async with state.pool.work(lane, check_job, body.content, order, name=exchange.name, asked=exchange.admit) as work:
+    return await _done_elsewhere(exchange, state, lane, check_job, body.content, order)
+
+
+async def _done_elsewhere(
+    exchange: Exchange, state: State, lane: Lane, job: Job, body: Buffer | bytes, order: Order
+) -> tuple[Any, bytes]:
+    """What a process knows of its answer, and the answer, which is small."""
+    async with state.pool.work(lane, job, body, order, name=exchange.name, asked=exchange.admit) as work:
+        exchange.turns = (work.turn,)
         async for _ in work:
             pass
-        request, written = work.known, work.answer
+        known, written = work.known, work.answer
     try:
-        return request, b"".join(written.pieces())
+        return known, b"".join(written.pieces())
     finally:
         state.buffers.give(written)
 
