@@ -1,6 +1,7 @@
 // The curve of a loss of several numbers: one of them moves, the others stay.
 
 import { exact } from "./elements.js";
+import { colour, quantity } from "./figure.js";
 import { json, Problem } from "./service.js";
 
 /** @typedef {import("./address.js").Fields} Fields */
@@ -108,17 +109,16 @@ const closeTo = (sum, whole) => Math.abs(sum - whole) < 1e-6;
 /** @param {string} title @param {string} words @param {number[]} xs @param {(number | null)[]} ys @param {number} height @param {boolean} last */
 function panel(title, words, xs, ys, height, last) {
   const values = xs.map((x, index) => ({ x, y: ys[index] })).filter((row) => row.y !== null);
-  const axis = { tickCount: 5, labels: last };
   return {
     width: 560,
     height,
     layer: [
       {
         data: { values },
-        mark: { type: "line", clip: true, color: getComputedStyle(document.documentElement).getPropertyValue("--s1").trim() },
+        mark: { type: "line", clip: true, color: colour("--s1") },
         encoding: {
-          x: { field: "x", type: "quantitative", title: last ? words : null, scale: { zero: false, nice: false, domain: [xs[0], xs.at(-1)] }, axis },
-          y: { field: "y", type: "quantitative", title, scale: { zero: false }, axis: { tickCount: title === "loss" ? 5 : 3, minExtent: 44 } },
+          x: quantity("x", last ? words : null, { domain: [xs[0], xs.at(-1)], labels: last }),
+          y: quantity("y", title, { tickCount: title === "loss" ? 5 : 3, minExtent: 44 }),
         },
       },
     ],

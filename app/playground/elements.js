@@ -10,6 +10,9 @@ export function byId(id) {
   return /** @type {T} */ (/** @type {unknown} */ (document.getElementById(id)));
 }
 
+/** The same where it has a value. @param {string} id */
+export const control = (id) => /** @type {HTMLInputElement} */ (byId(id));
+
 /**
  * A new element; what begins with "on" listens.
  * @template {keyof HTMLElementTagNameMap} Tag

@@ -11,6 +11,8 @@ from tests.conftest import Server
 
 WIDTHS = (320, 768, 1280)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PAPER = 718
+"""A4 without its margins, in px."""
 MOST_REQUESTS = 20
 JAVASCRIPT_BYTES = 60_000
 CSS_BYTES = 15_000
@@ -88,6 +90,20 @@ def test_all_of_it_is_reached_by_keys_in_the_order_of_reading(opened: Opened) ->
         page.keyboard.press("Tab")
         order.append(page.evaluate("[...document.querySelectorAll('*')].indexOf(document.activeElement)"))
     assert order == sorted(order)
+
+
+def test_all_panels_are_printed_without_what_paper_cannot_do(opened: Opened) -> None:
+    page = settled(opened())
+    page.emulate_media(media="print")
+    for name in ("Look", "Your data", "Train"):
+        panel = page.get_by_role("region", name=name, exact=True)
+        expect(panel.get_by_role("heading", name=name, exact=True)).to_be_visible()
+        expect(panel.locator("figure svg").first).to_be_visible()
+    for gone in (page.get_by_role("banner"), page.locator(".take").first, page.get_by_role("button", name="Run", exact=True)):
+        expect(gone).to_be_hidden()
+    page.set_viewport_size({"width": PAPER, "height": HEIGHT})
+    until(page, lambda: scrolled(page) == PAPER, "paper is too narrow")
+    assert page.pdf().startswith(b"%PDF")
 
 
 def test_a_chart_says_its_points(opened: Opened) -> None:
