@@ -1,7 +1,7 @@
 // Your data: what it costs by the loss, how sure that is, which rows cause it, and whether another model is better.
 
 import { at, change, onChange } from "./address.js";
-import { byId, control, exact, fault, h, rested, say, written } from "./elements.js";
+import { byId, control, exact, fault, h, labelled, rested, say, written } from "./elements.js";
 import { captioned, colour, columned, draw, framed, onLook, quantity, room, theme, VEGA_LITE, walked } from "./figure.js";
 import { bare, chooseLoss, chosenLoss, suggest } from "./look.js";
 import { ofNpz } from "./npz.js";
@@ -101,7 +101,7 @@ function stage() {
   );
   byId("bars").hidden = byId("analysis").hidden = true;
   walked(byId("bars"), () => (found?.evaluation.per_sample ?? []).map((/** @type {number | null} */ loss, /** @type {number} */ index) => `Sample ${index + 1}: loss ${written(loss)}`));
-  walked(byId("analysis"), () => [byId("analysis-caption").textContent ?? ""]);
+  walked(byId("analysis"), () => (byId("analysis-caption").textContent ?? "").split(/(?<=\.) /));
 }
 
 // --- columns by role
@@ -150,7 +150,7 @@ function showRoles(roles, columns) {
       const named = at(role.key);
       const gone = !named || named === "none" || options.includes(named) ? "" : `There is no column “${named}” in this table.`;
       box.addEventListener("change", () => change({ [role.key]: box.value || (role.path[0] === "weights" ? "none" : null) }, { push: true }));
-      return h("div", { class: "field" }, h("label", { for: id }, role.label), box, h("p", { class: "fault", id: `${id}-fault` }, gone));
+      return labelled(role.label, box, gone);
     }),
   );
   if (focused) document.getElementById(focused)?.focus();
@@ -517,12 +517,13 @@ async function drawAnalysis() {
   if (analysis instanceof Problem) byId("analysis").hidden = true;
   if (!analysis || analysis instanceof Problem) return;
   const definition = await json(`v1/analyze?theme=${theme()}`, { body: analyzed(body), accept: VEGA_LITE });
-  captioned("analysis", "Where the loss comes from", definition.description, false);
-  await draw(host, columned(counted(definition), host));
+  const spec = counted(definition);
+  captioned("analysis", "Where the loss comes from", spec.description, false);
+  await draw(host, columned(spec, host));
 }
 
 /** @param {import("./figure.js").Spec} definition @returns {import("./figure.js").Spec} with samples counted from 1, as the table here does */
-const counted = (definition) => JSON.parse(JSON.stringify(definition), (key, value) => (key === "name" && typeof value === "string" ? value.replace(/^sample (\d+)$/, (_, index) => `sample ${Number(index) + 1}`) : value));
+const counted = (definition) => JSON.parse(JSON.stringify(definition), (key, value) => (/^(name|description)$/.test(key) && typeof value === "string" ? value.replace(/\bsample (is )?(\d+)/, (_, is = "", index) => `sample ${is}${Number(index) + 1}`) : value));
 
 /** @returns {(string | number | null)[][]} the samples as a table */
 function sampleRows() {

@@ -281,7 +281,9 @@ function align() {
   const slider = control("prediction");
   const box = plotted(host);
   if (!box || !axis) return;
-  const outer = /** @type {HTMLElement} */ (slider.parentElement).getBoundingClientRect();
+  const place = /** @type {HTMLElement} */ (slider.parentElement);
+  place.hidden = false;
+  const outer = place.getBoundingClientRect();
   slider.style.width = `${box.width + THUMB}px`;
   slider.style.marginLeft = `${box.left - outer.left - THUMB / 2}px`;
   const words = /** @type {HTMLElement} */ (byId("prediction-words").parentElement);
@@ -391,6 +393,7 @@ function complain(problem, name) {
   curve = null;
   axis = null;
   byId("prediction-words").textContent = "";
+  /** @type {HTMLElement} */ (byId("prediction").parentElement).hidden = true;
   byId("curve-plot").replaceChildren(h("p", { class: "quiet" }, place || name === "expression" ? "No curve: see what is said beside the field." : problem.message));
   byId("curve-legend").replaceChildren();
 }

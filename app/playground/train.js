@@ -1,9 +1,9 @@
 // Train: what a model makes of the loss, epoch by epoch; runs over each other; what went wrong, and what to try.
 
 import { at, change, inside, nested, onChange, placed, queried, valueOf } from "./address.js";
-import { byId, control, fault, h, say, written } from "./elements.js";
+import { byId, control, fault, h, labelled, say, written } from "./elements.js";
 import { captioned, colour, draw, framed, onLook, quantity, room, swatch, walked } from "./figure.js";
-import { drawAgreement, drawFit, fitInWords, thumbnail } from "./fit.js";
+import { drawAgreement, drawFit, fitInWords, fitPoints, thumbnail } from "./fit.js";
 import { bare, chooseLoss, chosenLoss } from "./look.js";
 import { fields } from "./parameters.js";
 import { PRESETS } from "./presets.js";
@@ -45,9 +45,6 @@ let curveView;
 /** @type {((surface: import("./run.js").Surface) => void) | null} */
 let showFit = null;
 let drawn = "";
-
-/** @param {string} id */
-const select = (id) => h("select", { id, "aria-describedby": `${id}-fault` });
 
 export async function train() {
   const [datasets, models, optimizers, schedules] = await Promise.all(Object.values(KINDS).map((kind) => constant(`v1/${kind}`)));
@@ -140,23 +137,27 @@ function choose(name) {
 // --- the panel
 
 function build() {
-  const field = (/** @type {string} */ label, /** @type {HTMLElement} */ control) => h("div", { class: "field" }, h("label", { for: control.id }, label), control, h("p", { class: "fault", id: `${control.id}-fault` }));
-  const box = (/** @type {string} */ id) => select(id);
-  const number = (/** @type {string} */ id, /** @type {string} */ path, /** @type {Record<string, unknown>} */ more) => {
-    const input = h("input", { id, type: "number", "aria-describedby": `${id}-fault`, ...more });
-    input.addEventListener("input", () => change({ [`train.${path}`]: input.value || null }, { source: "field" }));
-    return input;
+  const choice = (/** @type {string} */ label, /** @type {keyof typeof KINDS} */ kind) => {
+    const id = `train-${kind}`;
+    const box = h("select", { id, "aria-describedby": `${id}-fault` }, kind === "schedule" && h("option", { value: "" }, "none"), ...known[kind].map((entry) => h("option", { title: entry.summary }, entry.name)));
+    box.addEventListener("change", () => pick(kind, box.value || undefined));
+    return labelled(label, box);
   };
-  const rate = h("input", { id: "train-rate", type: "number", min: 0, step: "any", "aria-describedby": "train-rate-fault" });
-  rate.addEventListener("input", () => set(moverOf(request()), "learning_rate", rate.value === "" ? undefined : Number(rate.value)));
+  const number = (/** @type {string} */ label, /** @type {string} */ id, /** @type {Record<string, unknown>} */ more, /** @type {(text: string) => void} */ told) => {
+    const input = h("input", { id, type: "number", min: 0, "aria-describedby": `${id}-fault`, ...more });
+    input.addEventListener("input", () => told(input.value));
+    return labelled(label, input);
+  };
+  const at = (/** @type {string} */ path) => (/** @type {string} */ text) => change({ [`train.${path}`]: text || null }, { source: "field" });
+  const rate = (/** @type {string} */ text) => set(moverOf(request()), "learning_rate", text === "" ? undefined : Number(text));
   const controls = h(
     "div",
     { class: "controls" },
-    h("div", { class: "pair" }, field("Dataset", box("train-data")), field("Model", box("train-model"))),
+    h("div", { class: "pair" }, choice("Dataset", "data"), choice("Model", "model")),
     h("fieldset", { class: "thumbs", id: "thumbs" }, h("legend", { class: "unseen" }, "Datasets"), ...known.data.map(({ name, summary }) => h("label", { title: summary }, h("input", { type: "radio", class: "unseen", name: "thumb", value: name, onchange: () => pick("data", name) }), h("span", { id: `thumb-${name}` }), name))),
     h("div", { class: "pair", id: "train-first" }),
-    h("div", { class: "pair" }, field("Optimizer", box("train-optimizer")), field("Schedule", box("train-schedule"))),
-    h("div", { class: "pair" }, field("Learning rate", rate), field("Epochs", number("train-epochs", "epochs", { min: 1, step: 1 })), field("Seed", number("train-seed", "seed", { min: 0, step: 1 })), field("Held out", number("train-held", "validation.fraction", { min: 0, max: 1, step: "any" }))),
+    h("div", { class: "pair" }, choice("Optimizer", "optimizer"), choice("Schedule", "schedule")),
+    h("div", { class: "pair" }, number("Learning rate", "train-rate", { step: "any" }, rate), number("Epochs", "train-epochs", { min: 1 }, at("epochs")), number("Seed", "train-seed", {}, at("seed")), number("Held out", "train-held", { max: 1, step: "any" }, at("validation.fraction"))),
     h("details", { id: "train-details" }, h("summary", {}, "More"), h("div", { class: "fields", id: "train-more" })),
   );
   const button = (/** @type {string} */ id, /** @type {string} */ text, /** @type {() => void} */ click, /** @type {Record<string, unknown>} */ more = {}) => h("button", { type: "button", id, onclick: click, ...more }, text);
@@ -196,15 +197,8 @@ function build() {
     ),
   );
   byId("train-panel").replaceChildren(controls, stage);
-  for (const kind of /** @type {(keyof typeof KINDS)[]} */ (Object.keys(KINDS))) {
-    /** @type {HTMLSelectElement} */
-    const box = byId(`train-${kind}`);
-    const none = { schedule: "none" }[/** @type {string} */ (kind)];
-    box.replaceChildren(...(none ? [h("option", { value: "" }, none)] : []), ...known[kind].map((entry) => h("option", { title: entry.summary }, entry.name)));
-    box.addEventListener("change", () => pick(kind, box.value || undefined));
-  }
   walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: ${losses(epoch)}`) : []));
-  walked(byId("fit"), () => [byId("fit-caption").textContent ?? ""]);
+  walked(byId("fit"), () => (rows ? fitPoints(surfaceOf(runs[0]), rows) : []));
   buttons();
 }
 
@@ -244,7 +238,11 @@ async function refresh() {
   await trying(
     signal,
     async () => {
-      const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
+      const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`).catch((error) => {
+        if (!(error instanceof Problem)) throw error;
+        fault("train", error.message);
+        return { trainable: true };
+      });
       if (signal.aborted) return;
       lossFamily = entry.family;
       untrainable = entry.trainable ? [] : [String(chosenLoss().name), entry.why_not];
@@ -619,7 +617,7 @@ function list() {
       return h("div", {}, h("label", {}, box, line, run.name), end && h("span", { class: "hint" }, losses(end)));
     }),
   );
-  const validated = runs[0]?.history[0]?.validation_loss != null;
+  const validated = runs.some((run) => run.history[0]?.validation_loss != null);
   byId("loss-curve-legend").replaceChildren(...(runs.length ? [h("li", {}, swatch(0), "training"), ...(validated ? [h("li", {}, swatch(1), "validation")] : [])] : []));
 }
 
