@@ -408,7 +408,7 @@ function tell() {
   const words = (/** @type {string} */ heading, /** @type {string} */ text) => h("div", {}, h("h3", {}, heading), h("p", {}, text.charAt(0).toUpperCase() + text.slice(1)));
   byId("facts").replaceChildren(
     ...[
-      h("h3", { class: "name" }, known.name),
+      h("h3", { class: "name" }, ...known.name.split(/(?<=_)/).flatMap((/** @type {string} */ part) => [part, h("wbr")])),
       h("p", {}, known.summary),
       ...formula("Formula", known.formula_mathml),
       ...formula("Its slope", known.gradient_mathml),

@@ -331,6 +331,7 @@ async function showRows(data, signal) {
   const key = JSON.stringify(data);
   if (key === rowsOf) return;
   const { name, ...given } = data;
+  byId("fit-plot").setAttribute("aria-busy", "true");
   await trying(
     signal,
     async () => {
@@ -343,6 +344,7 @@ async function showRows(data, signal) {
     },
     (problem) => refuse(problem, ["data"]),
   );
+  if (!signal.aborted) byId("fit-plot").removeAttribute("aria-busy");
 }
 
 /** @param {Problem} problem @param {string[]} [within] say what is wrong beside the field that it is about, or is in */

@@ -35,6 +35,8 @@ def test_it_begins_with_an_example_that_is_evaluated(opened: Opened) -> None:
     expect(page.get_by_role("figure", name="Per-sample loss")).to_contain_text("the largest loss is that of sample 3: 5.5")
     expect(page.get_by_role("table", name="Samples").get_by_role("row")).to_have_count(7)
     expect(page.locator("#analysis svg")).to_be_visible()
+    expect(page.locator("#analysis svg")).to_contain_text("sample 3")
+    expect(page.locator("#analysis")).to_have_attribute("aria-label", re.compile("The worst sample is 3: its loss is 5.5"))
 
 
 def test_what_is_pasted_is_evaluated_by_the_columns_that_it_names(opened: Opened, site: Server) -> None:
