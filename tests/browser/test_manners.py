@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AXE, HEIGHT, Opened, until
+from tests.browser.test_train import PRESETS
 from tests.conftest import Server
 
 WIDTHS = (320, 768, 1280)
@@ -38,8 +39,7 @@ NAMES: dict[str, dict[Any, tuple[str, ...]]] = {
     },
     "Train": {
         "group": ("Presets", "Datasets", "Runs"),
-        "button": ("Rate too high", "Rate too low", "Outliers", "Hinge on 0 and 1", "Imbalance", "Overfitting")
-        + ("Run", "Pause", "Step", "Stop", "Reset"),
+        "button": (*PRESETS, "Run", "Pause", "Step", "Stop", "Reset"),
         "combobox": ("Dataset", "Model", "Optimizer", "Schedule"),
         "spinbutton": ("Learning rate", "Epochs", "Seed", "Held out", "n_samples", "noise"),
         "status": ("Epoch", "Diagnosis"),
@@ -50,6 +50,7 @@ NAMES: dict[str, dict[Any, tuple[str, ...]]] = {
 }
 """What people, screen readers and links to the page rely on."""
 EACH: dict[Any, tuple[str, ...]] = {"combobox": ("Copy as", "Download as"), "button": ("Copy", "Download")}
+FORMS = ["CSV", "JSON", "SVG", "PNG"]
 LANGUAGES = ["curl", "Python", "Python (httpx)", "JavaScript", "R", "Go", "Java"]
 
 
@@ -135,12 +136,10 @@ def test_everything_has_the_name_by_which_it_is_found(opened: Opened) -> None:
             for name in names:
                 expect(panel.get_by_role(role, name=name, exact=True), f"{region}: {role} {name}").to_have_count(1)
         expect(panel.get_by_role("combobox", name="Copy as").get_by_role("option")).to_have_text(LANGUAGES)
-        expect(panel.get_by_role("combobox", name="Download as").get_by_role("option")).to_have_text(
-            ["CSV", "JSON", "SVG", "PNG"]
-        )
+        expect(panel.get_by_role("combobox", name="Download as").get_by_role("option")).to_have_text(FORMS)
     expect(page.get_by_role("note", name="What this shows")).to_have_count(0)
-    for landmark, name in (("banner", None), ("main", None), ("navigation", "Panels")):
-        expect(page.get_by_role(landmark, name=name)).to_have_count(1)
+    for landmark in (page.get_by_role("banner"), page.get_by_role("main"), page.get_by_role("navigation", name="Panels")):
+        expect(landmark).to_have_count(1)
     expect(page.locator("h1")).to_have_count(1)
     assert page.locator("#look math").count() > 1
 
