@@ -77,6 +77,7 @@ export function play(run, { frame, end, refused }) {
           if (!run.history.length) finish("");
         }
       }
+      if (!run.answer) throw new Lost();
     } catch (error) {
       if (controller.signal.aborted) return;
       if (error instanceof Problem && error.status === BUSY && !run.history.length && run.phase !== "ended" && tries++ < MOST_TRIES) {
