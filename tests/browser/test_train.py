@@ -194,8 +194,7 @@ def test_a_long_history_is_thinned_to_what_can_be_seen_and_saved_whole(opened: O
 
     def prolonged(route: Route) -> None:
         """A run of one epoch as one of many: a run of so many takes a loaded machine longer than runs may."""
-        request: dict[str, Any] = route.request.post_data_json
-        answer = route.fetch(post_data={**request, "epochs": 1})
+        answer = route.fetch(post_data={**json.loads(route.request.post_data or ""), "epochs": 1})
         start, epoch, *end = answer.text().split("\n\n")
         many = [epoch.replace('"epoch":1,', f'"epoch":{number},') for number in range(1, epochs + 1)]
         route.fulfill(response=answer, body="\n\n".join([start, *many, *end]))
