@@ -227,4 +227,5 @@ def test_the_api_reference_runs_as_it_opens_finds_losses_and_follows_the_scheme(
         page.locator(".operation-filter-input").fill(name)
         expect(page.locator(".opblock-summary-path").filter(has_text="evaluate")).to_be_visible()
     assert page.locator("main").count() <= 1
-    assert [fault for fault in barriers(page) if fault.startswith("landmark")] == []
+    own = [fault for fault in barriers(page) if "responses-table" not in fault]  # a region of Swagger UI's for each operation
+    assert [fault for fault in own if fault.startswith("landmark")] == []
