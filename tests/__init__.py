@@ -2,4 +2,5 @@
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
+for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy is imported; what waits for others spins
+    os.environ.setdefault(threads, "1")
