@@ -62,8 +62,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "gzip": lambda: spaces(31),
     "deflate": lambda: spaces(15),
     "zstd": lambda: bomb(8192),
-    "zstd, in one block after another": lambda: (
-        zstandard.ZstdCompressor(level=19, write_content_size=False).compress(b" " * 128 * MB)
+    "zstd, in one block after another": lambda: zstandard.ZstdCompressor(level=19, write_content_size=False).compress(
+        b" " * 128 * MB
     ),
 }
 
