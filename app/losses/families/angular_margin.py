@@ -127,7 +127,7 @@ def arcface(
     """
     cosine, sine = cosine_and_sine(Fraction(margin))
 
-    def target(c: Array) -> tuple[Pair, Array]:
+    def target(c: Array) -> tuple[Pair, Pair]:
         across = sine_of(c)
         turned = pair_add(pair_multiply(pair(c), cosine), pair_negative(pair_multiply(across, sine)))
         straight = pair_add(pair(c), pair_negative(pair_multiply(sine, constant(margin))))
@@ -174,7 +174,7 @@ def cosface(
     See also: arcface, sphereface, crammer_singer_hinge.
     """
 
-    def target(c: Array) -> tuple[Pair, Array]:
+    def target(c: Array) -> tuple[Pair, Pair]:
         return two_sum(c, np.full_like(c, -margin)), pair(np.ones_like(c))
 
     return _softmax_loss(predictions, targets, scale, target)
@@ -217,7 +217,7 @@ def sphereface(
     See also: arcface, cosface, categorical_cross_entropy.
     """
 
-    def target(c: Array) -> tuple[Pair, Array]:
+    def target(c: Array) -> tuple[Pair, Pair]:
         turned, slope = multiple(c, margin)
         turns = np.zeros_like(c)
         for half in range(1, margin):

@@ -247,7 +247,7 @@ def unified_focal(
         some = miss > 0
         steep = np.where(some, (1.0 - gamma) * np.where(some, miss, 1.0) ** -gamma, 1.0 if gamma == 0 else 0.0)
         pulls = 0.5 * (steep[:, None] * slope - ground_slope)
-        cancels.append((np.abs(pulls) < np.abs(ground_slope) / 16.0).any(axis=1))
+        cancels.append(np.logical_or.reduce(np.abs(pulls) < np.abs(ground_slope) / 16.0, axis=1))
         return 0.5 * (ground + miss ** (1.0 - gamma)), pulls, lambda rows: pair(pulls[rows])
 
     layout = layout_of(predictions, None, True, None, from_logits, "sample")
@@ -276,9 +276,7 @@ def _mixed(weight: float, entropy: Array, overlap: Array) -> Array:
     return (weight * entropy if weight else np.zeros_like(entropy)) + (1.0 - weight) * overlap
 
 
-def _pull_of_overlaps(
-    x: Array, y: Array, w: Array | None, gamma: float, delta: float, smooth: float, from_logits: bool
-) -> Wide:
+def _pull_of_overlaps(x: Array, y: Array, w: Array | None, gamma: float, delta: float, smooth: float, from_logits: bool) -> Wide:
     """The slope of ½·(1 − b + (1 − a)^(1 − γ)), as the formula has it, unrounded."""
     p, rest = (sigmoid(x), sigmoid(-x)) if from_logits else (wide(x), 1.0 - wide(x))
     true, false = wide(y), 1.0 - wide(y)

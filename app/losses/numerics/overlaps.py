@@ -19,7 +19,6 @@ from app.losses.numerics.pairs import (
 )
 from app.losses.numerics.stable import Array
 
-
 Truth: TypeAlias = tuple[Pair, Pair]
 """What is true of each position, and of its background, unrounded."""
 
