@@ -138,7 +138,7 @@ def _turns(ensembles: Array, y: Array, index: NDArray[np.intp], fair: bool) -> A
     """The slopes (a, d) of one member of each ensemble, without a difference of directions.
 
     Of its direction u from the outcome and that from another member at b beside the outcome, u less the second is
-    (u·(c − x) + b)/c, with x and c the two distances; c − x is b·(b − 2x·u)/(c + x).
+    (v + r·u)/c, with x and c the two distances, v = b − t·u across u, t = b·u and r = c − x + t = ‖v‖²/(c + x − t).
     """
     k, member = ensembles.shape[1], ensembles[np.arange(len(index)), index]
     length, direction = _away(difference(member[:, None], y[:, None]))
@@ -146,8 +146,16 @@ def _turns(ensembles: Array, y: Array, index: NDArray[np.intp], fair: bool) -> A
     apart, _ = _away(difference(member[:, None], ensembles))
     apart = apart[..., None]
     some = apart.high > 0
-    longer = (beside * (beside - direction * length[..., None] * 2.0)).sum() / where(some, apart + length[..., None], 1.0)
-    turned = where(some, (direction * longer + beside) / where(some, apart, 1.0), direction)
+    along, x = (beside * direction).sum(), length[..., None]
+    across = beside - direction * along
+    largest: NDArray[np.bool_] = np.arange(y.shape[1], dtype=np.intp) == np.abs(direction.high).argmax(axis=2)[..., None]
+    lever = where(largest & (direction.high != 0), direction, 0.0).sum()
+    rest = where(largest, 0.0, across)
+    there = where(lever.high != 0, -(direction * rest).sum() / where(lever.high != 0, lever, 1.0), beside)
+    across = where(largest, there, across)  # from the others, since it lies across: there t·u would leave nothing of b
+    ahead = along.high > 0.5 * x.high
+    fall = (across * across).sum() / where(ahead | ~some, 1.0, apart + x - along)
+    turned = where(some, (across + direction * where(ahead, apart - x + along, fall)) / where(some, apart, 1.0), direction)
     own: NDArray[np.bool_] = np.arange(k, dtype=np.intp) == index[:, None]
     turned = where(own[..., None], 0.0 if fair else direction, turned)
     total = Wide(turned.high.transpose(0, 2, 1), turned.low.transpose(0, 2, 1)).sum()[..., 0]
