@@ -247,7 +247,7 @@ def unified_focal(
         some = miss > 0
         steep = np.where(some, (1.0 - gamma) * np.where(some, miss, 1.0) ** -gamma, 1.0 if gamma == 0 else 0.0)
         pulls = 0.5 * (steep[:, None] * slope - ground_slope)
-        cancels.append(np.logical_or.reduce(np.abs(pulls) < np.abs(ground_slope) / 16.0, axis=1))
+        cancels.append(np.logical_or.reduce(np.abs(pulls) < np.abs(ground_slope) / 2.0, axis=1))
         return 0.5 * (ground + miss ** (1.0 - gamma)), pulls, lambda rows: pair(pulls[rows])
 
     layout = layout_of(predictions, None, True, None, from_logits, "sample")
@@ -261,7 +261,7 @@ def unified_focal(
     values = row_sums(np.where(none, 0.0, share * entropy.high.reshape(rows, -1)))
     steep, pull = np.where(none, 0.0, share * slope.high.reshape(rows, -1)), cast(Array, pull).reshape(rows, -1)
     gradient = _mixed(weight, steep, pull)
-    crossing = (np.abs(gradient) < 0.125 * (1.0 - weight) * np.abs(pull)).any(axis=1) | cancels[0]
+    crossing = (np.abs(gradient) < 0.5 * (1.0 - weight) * np.abs(pull)).any(axis=1) | cancels[0]
     if crossing.any():
         x, y = predictions.reshape(rows, -1)[crossing], targets.reshape(rows, -1)[crossing]
         w = None if weights is None else np.broadcast_to(weights.reshape(rows, -1), none.shape)[crossing]
