@@ -35,7 +35,7 @@ COPY --from=build /srv/.venv .venv
 COPY --from=build /srv/sbom.cdx.json .
 COPY --from=build /srv/app app
 # the base image has no bytecode of the standard library: compile what the service uses of it, and see that it loads
-RUN python -c "import app.main, urllib.request; app.main.create_app()"
+RUN python -c "import app.main, sqlite3, urllib.request; app.main.create_app()"
 # what jobs keep: a volume, since all else cannot be written
 RUN install -d -o 10001 -g 10001 /var/lib/criterion
 VOLUME /var/lib/criterion

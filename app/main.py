@@ -131,5 +131,10 @@ def http_protocol(settings: Settings) -> type[HttpToolsProtocol]:
     return protocol(alone, Limits.of(settings))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """What the command says: `worker` does jobs, and nothing serves."""
     (work if sys.argv[1:2] == ["worker"] else serve)()
+
+
+if __name__ == "__main__":
+    main()

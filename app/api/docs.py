@@ -18,7 +18,7 @@ from app.wire.json import encode
 SWAGGER_UI = Path(str(distribution("fastapi-swagger").locate_file("fastapi_swagger/resources")))
 SCRIPT = Path(__file__).with_name("docs.js")
 SERVED = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
-ASSETS = Assets({path.name: path.read_bytes() for path in (SCRIPT, *(SWAGGER_UI / name for name in SERVED))})
+ASSETS = Assets([SCRIPT, *(SWAGGER_UI / name for name in SERVED)])
 """What the page loads, by name: nothing else can be asked for."""
 
 PAGE = """<!doctype html>

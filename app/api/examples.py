@@ -1,11 +1,11 @@
 """One runnable request per loss, drawn through the encodings it declares: what Swagger UI's drop-down offers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from app.losses import LOSSES, NAMED, Loss
+from app.losses import NAMED, Loss
 from app.losses.inputs import Sizes
 
 
@@ -59,7 +59,18 @@ def _described(name: str) -> dict[str, str]:
     return {"description": f"Also called {other}."} if other else {}
 
 
-EXAMPLES: Mapping[str, dict[str, Any]] = {
-    name: {**_described(name), "value": value}
-    for name, value in {**{name: example(loss) for name, loss in LOSSES.items()}, **COMPOSED_EXAMPLES}.items()
-}
+class Examples(Mapping[str, dict[str, Any]]):
+    """A request for each loss, and for each way to make one; drawn when it is asked for."""
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        loss = NAMED[name]
+        return {**_described(name), "value": example(loss) if isinstance(loss, Loss) else COMPOSED_EXAMPLES[name]}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMED)
+
+    def __len__(self) -> int:
+        return len(NAMED)
+
+
+EXAMPLES = Examples()

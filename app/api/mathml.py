@@ -1,6 +1,6 @@
 """Formulas as MathML Core, which browsers draw by themselves."""
 
-from xml.sax.saxutils import escape
+from html import escape
 
 from app.losses.formula import BIG, BRACKETS, CLOSING, Node, read
 
@@ -41,7 +41,8 @@ def _element(node: Node) -> str:
         case "product":
             return _product(node)
         case "sum" | "relation":
-            rest = (f"<mo>{escape(sign)}</mo>{_element(part)}" for sign, part in zip(node.text, node.parts[1:], strict=True))
+            signs = (f"<mo>{escape(sign, quote=False)}</mo>" for sign in node.text)
+            rest = (sign + _element(part) for sign, part in zip(signs, node.parts[1:], strict=True))
             return _row(_element(node.parts[0]), *rest)
         case "and":
             return _row(_words(" and ").join(map(_element, node.parts)))

@@ -5,8 +5,6 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from markdown_it import MarkdownIt
-
 from app.api.assets import page
 from app.api.playground import ASSETS
 from app.serving.call import Call
@@ -55,6 +53,8 @@ ROBOTS = "User-agent: *\nAllow: /\n"
 @cache
 def written(file: Path, title: str) -> str:
     """A page of a text in Markdown, each heading under its own words as an anchor."""
+    from markdown_it import MarkdownIt  # what nothing else needs
+
     reader = MarkdownIt()
     tokens = reader.parse(file.read_text(encoding="utf-8"))
     for opening, inline in pairwise(tokens):

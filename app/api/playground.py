@@ -1,6 +1,5 @@
 """GET /: the page on which one sees a loss, feeds it data, and watches it train. All it asks for are the public calls."""
 
-import gzip
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +12,7 @@ FOLDER = Path(__file__).parents[1] / "playground"
 PAGE = "page.html"
 CHARTS = FOLDER / "vega.js.gz"
 """What draws charts: vl-convert's bundle of Vega and vega-embed, as `make vega` writes it."""
-ASSETS = Assets(
-    {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in (".js", ".css", ".svg")}
-    | {CHARTS.stem: gzip.decompress(CHARTS.read_bytes())}
-)
+ASSETS = Assets([CHARTS, *(path for path in FOLDER.iterdir() if path.suffix in (".js", ".css", ".svg"))])
 
 
 def playground() -> Content:

@@ -48,7 +48,7 @@ def left_out(measured: Measured, clusters: Codes | None) -> Array | None:
     return np.array([measured.value_of(np.flatnonzero(units != unit)) for unit in range(count)])
 
 
-def _one_by_one(measured: Measured, clusters: Codes | None, resamples: int, rng: np.random.Generator) -> Array:
+def _one_by_one(measured: Measured, clusters: Codes | None, resamples: int, rng: "np.random.Generator") -> Array:
     if clusters is None:
         return np.array([measured.value_of(rng.integers(measured.n, size=measured.n)) for _ in range(resamples)])
     ends: Codes = np.cumsum(np.bincount(clusters))
@@ -58,7 +58,7 @@ def _one_by_one(measured: Measured, clusters: Codes | None, resamples: int, rng:
 
 
 @np.errstate(all="ignore")  # the mean of numbers near the end of the range
-def _of_few(sums: Sums, resamples: int, rng: np.random.Generator) -> Array:
+def _of_few(sums: Sums, resamples: int, rng: "np.random.Generator") -> Array:
     numerators, divisors = sums.numerators, sums.divisors
     n = numerators.shape[1]
     alike = [sums.plain or bool((row == row[0]).all()) for row in divisors]
@@ -77,7 +77,7 @@ def _of_few(sums: Sums, resamples: int, rng: np.random.Generator) -> Array:
     return values
 
 
-def _of_many(sums: Sums, resamples: int, rng: np.random.Generator) -> Array:
+def _of_many(sums: Sums, resamples: int, rng: "np.random.Generator") -> Array:
     n = sums.numerators.shape[1]
     edges = _edges(n)
     sizes = np.diff(np.append(edges, n))

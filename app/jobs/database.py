@@ -3,14 +3,16 @@
 Statements are written with `?` for what is given, in the part of SQL that both know.
 """
 
-import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    import sqlite3
 
 BUSY_SECONDS = 10.0
 """How long a change of a file waits for another's."""
@@ -57,7 +59,7 @@ def open_database(url: str) -> Database:
 
 
 class File:
-    """SQLite, with a log that readers do not wait for."""
+    """SQLite, with a log that readers do not wait for. It is loaded when it is first asked, as the driver of a server is."""
 
     shared = False
 
@@ -72,6 +74,8 @@ class File:
 
     @contextmanager
     def transaction(self, *, changes: bool = True) -> Generator[Execute]:
+        import sqlite3
+
         with self._lock:
             try:
                 connection = self._connection = self._connection or self._connected()
@@ -90,7 +94,9 @@ class File:
         with self._lock:
             self._forget()
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self) -> "sqlite3.Connection":
+        import sqlite3
+
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")  # which stays; the engine would leave it at the slower one

@@ -46,7 +46,7 @@ def numbers(
     name: str,
     meaning: str,
     domain: Interval,
-    draw: Callable[[np.random.Generator, Shape], Array],
+    draw: Callable[["np.random.Generator", Shape], Array],
     *,
     axes: str = "n *d",
     link: Interval | Simplex | None = None,
@@ -67,7 +67,7 @@ def numbers(
             return Reading(array, name)
         return Reading(array, name, in_unit_interval(array, place.name))
 
-    def sample(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    def sample(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
         lengths: dict[str, Shape] = {"n": (sizes.n,), "k": (sizes.k,), "t": (sizes.k + 2,), "*d": sizes.d}
         shape = sum((lengths.get(axis, (2,)) for axis in axes.split()), ())
         return draw(rng, shape)
@@ -105,7 +105,7 @@ def _check_infinite(domain: Interval, array: Numbers, place: Place) -> None:
             place.refuse_numbers(none, array.max(axis=-1), "a row with a finite number, for a class that can be", "not_finite")
 
 
-def steps(low: float, high: float, step: float = 0.05) -> Callable[[np.random.Generator, Shape], Array]:
+def steps(low: float, high: float, step: float = 0.05) -> Callable[["np.random.Generator", Shape], Array]:
     """Multiples of a round step: numbers that read well in an example."""
     return lambda rng, shape: np.asarray(
         np.round(rng.integers(round(low / step), round(high / step) + 1, shape) * step, 6), dtype=np.float64
@@ -256,7 +256,7 @@ LENGTH = numbers("length", "how many tokens an answer has, at least 1", Interval
 def per_sample(encoding: Encoding) -> Encoding:
     """The encoding for one number for each sample, where the predictions do not have its shape."""
 
-    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    def draw(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
         return encoding.draw(rng, replace(sizes, d=()))
 
     return replace(encoding, axes=("n",), draw=draw, accepts=tuple(name for name in encoding.accepts if name != "label_sets"))
@@ -266,7 +266,7 @@ def mask_of(encoding: Encoding) -> Encoding:
     """The encoding for whole masks or maps, each the row of one element: at least one axis beyond the samples."""
     drawn = encoding.draw
 
-    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    def draw(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
         return drawn(rng, replace(sizes, d=(*sizes.d, 4)))
 
     return replace(encoding, axes=("n m *r",), draw=draw, labels=encoding.labels and "part")
@@ -276,7 +276,7 @@ def map_of(encoding: Encoding) -> Encoding:
     """The encoding for maps of classes, each the row of one element: (*r, k), one number for each class at each position."""
     drawn = encoding.draw
 
-    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    def draw(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
         return drawn(rng, replace(sizes, d=(*sizes.d, 4, sizes.k)))
 
     return replace(encoding, axes=("n *r k",), draw=draw)
@@ -325,7 +325,7 @@ def normalized(encoding: Encoding) -> Encoding:
     return replace(encoding, read=read)
 
 
-def _draw_distribution(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+def _draw_distribution(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
     shape = (sizes.n, *sizes.d)
     if sizes.k >= 20:
         return rng.dirichlet(np.ones(sizes.k), shape)
@@ -523,21 +523,21 @@ def _read_group(array: Numbers, place: Place) -> Reading:
     return Reading(whole(array, place), "group")
 
 
-def _draw_index(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+def _draw_index(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
     return rng.integers(0, sizes.k, (sizes.n, *sizes.d)).astype(np.float64)
 
 
-def _draw_tokens(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+def _draw_tokens(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
     return _draw_index(rng, replace(sizes, d=(sizes.k + 2,)))
 
 
-def _draw_flags(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+def _draw_flags(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
     drawn = rng.integers(0, 2, (sizes.n, *sizes.d)).astype(np.float64)
     drawn[0], drawn[-1] = 1.0, 0.0
     return drawn
 
 
-def _draw_multi_hot(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+def _draw_multi_hot(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
     drawn = rng.integers(0, 2, (sizes.n, *sizes.d, sizes.k)).astype(np.float64)
     drawn[..., 0], drawn[..., -1] = 1.0, 0.0
     return drawn

@@ -113,7 +113,7 @@ class Encoding:
     axes: tuple[str, ...]
     """The shapes it takes, each as axes: "n *d", "n k"."""
     read: Callable[[Numbers, Place], Reading]
-    draw: Callable[[np.random.Generator, Sizes], Numbers]
+    draw: Callable[["np.random.Generator", Sizes], Numbers]
     """Random numbers of this encoding, with few digits."""
     accepts: tuple[str, ...] = ()
     """Other encodings that are taken and converted."""

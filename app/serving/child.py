@@ -113,7 +113,8 @@ def _serve(control: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a library may start a process and wait for it
     threading.Thread(target=_end_with_server, args=(control,), daemon=True).start()
     events = _Events(control)
-    _ = np.ones((256, 256)) @ np.ones((256, 256))  # OpenBLAS takes its buffer now: where it cannot have it, it ends the process
+    square = np.ones((128, 128))
+    _ = square @ square  # OpenBLAS takes its buffer now: where it cannot have it, it ends the process
     worker = _Worker(data_bytes())
     control.sendall(os.getpid().to_bytes(4))
     while True:

@@ -62,7 +62,7 @@ def _route(call: Call) -> APIRoute:
     extra = dict(call.document)
     if call.examples:
         body: dict[str, Any] = extra.get("requestBody", {})
-        content = {"application/json": {"examples": call.examples}} | body.get("content", {})
+        content = {"application/json": {"examples": dict(call.examples)}} | body.get("content", {})
         extra["requestBody"] = body | {"content": content}
     if call.picture:
         extra = _pictured(extra)

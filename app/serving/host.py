@@ -74,7 +74,7 @@ class Host:
             self._end(self._process)
         path = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "app.main", "worker", "--attended"],
+            [sys.executable, "-m", "app", "worker", "--attended"],
             env={**os.environ, **ENVIRONMENT, **self._settings.variables, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
         )

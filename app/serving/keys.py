@@ -5,7 +5,6 @@
 Keys are 256 random bits: a hash that takes long would not make them safer, and be a door for floods.
 """
 
-import argparse
 import hashlib
 import hmac
 import json
@@ -186,6 +185,8 @@ def add_to(file: Path, entry: Mapping[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    import argparse  # what a server has no use for
+
     parser = argparse.ArgumentParser(prog="python -m app.serving.keys", description="Make a key, shown this once.")
     parser.add_argument("name", help="who it is, in logs and metrics: small letters, digits, _ and -")
     parser.add_argument("scopes", help=f"what it allows, with commas between: {', '.join(get_args(Scope))}")

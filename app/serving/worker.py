@@ -1,6 +1,6 @@
 """The process that does the jobs: the engine says which run is next, and each piece of it is done by a process of a pool.
 
-    python -m app.main worker
+    python -m app worker
 
 On a file there is one, started by a server where there is something to do (host.py), and it ends with that server. On
 PostgreSQL there are as many as are started. It ends without a word to anybody: whatever it was doing goes on elsewhere, or at

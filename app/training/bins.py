@@ -87,7 +87,7 @@ def grow(
     second: Array | None,
     l2: float,
     trees: Boosted,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
 ) -> Grown:
     """A tree on some of the rows, or all; `second` None is 1 for each of them. The derivatives are of moderate size."""
     # only a process that trains pays for scikit-learn: seconds and 100 MB

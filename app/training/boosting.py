@@ -101,7 +101,7 @@ class Boosting:
 
     # --- the start -----------------------------------------------------------------------------------------------------------
 
-    def start(self, rng: np.random.Generator) -> State:
+    def start(self, rng: "np.random.Generator") -> State:
         held = 0 if self.run.validation is None else self.run.validation.n
         return no_trees(1, 8 if self.trees.categorical else 0) | {
             "constant": self.constant,
@@ -143,7 +143,7 @@ class Boosting:
     def adopt(self, state: State) -> None:
         """Nothing to do: predictions are those of the sums in the state."""
 
-    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+    def resume(self, state: State, rng: "np.random.Generator") -> Callable[[float], float]:
         self.constant = state["constant"]
 
         known: tuple[Array, Point] | None = None
@@ -169,7 +169,7 @@ class Boosting:
 
         return epoch
 
-    def _tree(self, sums: Array, here: Point, bends: Array | None, column: int, rate: float, rng: np.random.Generator) -> Grown:
+    def _tree(self, sums: Array, here: Point, bends: Array | None, column: int, rate: float, rng: "np.random.Generator") -> Grown:
         """A tree for one output, its values times the rate, and the leaf of each row."""
         rows = self._drawn(rng)
         seen = slice(None) if rows is None else rows
@@ -181,7 +181,7 @@ class Boosting:
         tree["value"] = values[:, None]
         return grown if rows is None else Grown(tree, leaves(tree, self.inputs), rows)
 
-    def _drawn(self, rng: np.random.Generator) -> NDArray[np.intp] | None:
+    def _drawn(self, rng: "np.random.Generator") -> NDArray[np.intp] | None:
         """The rows that a tree is grown on; None for all."""
         share, weights = self.trees.subsample, self.run.training.row_weights
         rows = np.arange(self.run.training.n) if weights is None else np.flatnonzero(weights > 0)
@@ -190,7 +190,7 @@ class Boosting:
         return None if len(rows) == self.run.training.n else rows
 
     def _grown(
-        self, slope: Array, bend: Array | None, pulls: Array | None, rows: NDArray[np.intp] | None, rng: np.random.Generator
+        self, slope: Array, bend: Array | None, pulls: Array | None, rows: NDArray[np.intp] | None, rng: "np.random.Generator"
     ) -> Grown:
         """The derivatives go in units in which they are neither too large nor too small for single precision."""
         trees, n = self.trees, self.run.training.n

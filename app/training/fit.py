@@ -186,7 +186,7 @@ def _epoch(run: Run, state: State, epoch: int) -> Epoch:
 WORD = 2**64 - 1
 
 
-def _saved(rng: np.random.Generator) -> NDArray[np.uint64]:
+def _saved(rng: "np.random.Generator") -> NDArray[np.uint64]:
     """PCG64's two 128-bit numbers in halves, and the half-used number it may hold."""
     known: Any = rng.bit_generator.state
     state, increment = known["state"]["state"], known["state"]["inc"]
@@ -194,7 +194,7 @@ def _saved(rng: np.random.Generator) -> NDArray[np.uint64]:
     return np.array(parts, np.uint64)
 
 
-def _restored(saved: NDArray[np.uint64]) -> np.random.Generator:
+def _restored(saved: NDArray[np.uint64]) -> "np.random.Generator":
     high, low, high_increment, low_increment, held, number = (int(word) for word in saved)
     generator = np.random.PCG64()
     generator.state = {

@@ -92,7 +92,7 @@ class Planting:
 
     # --- trees -----------------------------------------------------------------------------------------------------------------
 
-    def start(self, rng: np.random.Generator) -> State:
+    def start(self, rng: "np.random.Generator") -> State:
         n, held = self.run.training.n, 0 if self.run.validation is None else self.run.validation.n
         constant = self._leaf_values(np.arange(n), self.weights, np.zeros(n, np.int64), 1)
         return no_trees(constant.shape[1]) | {
@@ -109,7 +109,7 @@ class Planting:
     def adopt(self, state: State) -> None:
         """Nothing to do: predictions are those of the sums in the state."""
 
-    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+    def resume(self, state: State, rng: "np.random.Generator") -> Callable[[float], float]:
         def epoch(rate: float) -> float:
             tree = self._grown(rng)
             state["sums"] = state["sums"] + tree["value"][leaves(tree, self.inputs)]
@@ -121,7 +121,7 @@ class Planting:
 
         return epoch
 
-    def _grown(self, rng: np.random.Generator) -> Tree:
+    def _grown(self, rng: "np.random.Generator") -> Tree:
         # only a process that trains pays for scikit-learn: seconds and 100 MB
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 

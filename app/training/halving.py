@@ -73,7 +73,7 @@ class Values:
         return self.values[self.index(share)]
 
 
-def shares(dimensions: int, trials: int, rng: np.random.Generator) -> list[list[float]]:
+def shares(dimensions: int, trials: int, rng: "np.random.Generator") -> list[list[float]]:
     """For each trial a share of the way along each dimension: of `trials` equal parts of a dimension each has one.
 
     A Latin hypercube (McKay, Beckman and Conover 1979, doi:10.2307/1268522).

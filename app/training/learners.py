@@ -38,12 +38,12 @@ class Learner(Protocol):
         """Put them into a state that has the others."""
         ...
 
-    def start(self, rng: np.random.Generator) -> State: ...
+    def start(self, rng: "np.random.Generator") -> State: ...
     def adopt(self, state: State) -> None:
         """From now on predict with the model of this state."""
         ...
 
-    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+    def resume(self, state: State, rng: "np.random.Generator") -> Callable[[float], float]:
         """A function that trains for one epoch at a learning rate, and gives the mean norm of the gradient."""
         ...
 
@@ -138,13 +138,13 @@ class Descent(Weighted):
         assert run.plan.optimizer is not None
         self.optimizer, self.parameters = run.plan.optimizer.thing, run.plan.optimizer.all
 
-    def start(self, rng: np.random.Generator) -> State:
+    def start(self, rng: "np.random.Generator") -> State:
         weights, slots = self.network.initial(rng), np.zeros((len(self.optimizer.slots), self.network.size))
         if self.optimizer.average:
             slots[self.optimizer.slots.index(self.optimizer.average)] = weights
         return {"weights": weights, "slots": slots, "step": np.zeros((), np.int64)}
 
-    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+    def resume(self, state: State, rng: "np.random.Generator") -> Callable[[float], float]:
         self.adopt(state)
         slots = state["slots"] = state["slots"].copy()
         scratch = np.empty((2, self.network.size))
@@ -176,7 +176,7 @@ class Descent(Weighted):
             average = slots[self.optimizer.slots.index(self.optimizer.average)]
             average[:], self.weights[:] = self.weights.copy(), average.copy()
 
-    def _batches(self, inputs: Array, labels: Labels, rng: np.random.Generator) -> list[tuple[Array, Labels, Pass]]:
+    def _batches(self, inputs: Array, labels: Labels, rng: "np.random.Generator") -> list[tuple[Array, Labels, Pass]]:
         """Views of the rows as they lie after each shuffle, with the buffers of their size."""
         size = self.run.batch_size
         cuts = [slice(start, min(start + size, len(inputs))) for start in range(0, len(inputs), size)]
@@ -184,7 +184,7 @@ class Descent(Weighted):
         passes = {rows: Pass(self.network, self.weights, self.gradient, rows, rng) for rows in sizes}
         return [(inputs[cut], labels.take(cut), passes[cut.stop - cut.start]) for cut in cuts]
 
-    def _shuffle(self, shuffled: Sequence[Numbers | None], rng: np.random.Generator) -> None:
+    def _shuffle(self, shuffled: Sequence[Numbers | None], rng: "np.random.Generator") -> None:
         if not self.run.plan.shuffle:
             return
         order = rng.permutation(len(self.training))
@@ -219,10 +219,10 @@ class Descent(Weighted):
 class QuasiNewton(Weighted):
     """An epoch is one call of an optimizer that looks at all rows as often as it likes."""
 
-    def start(self, rng: np.random.Generator) -> State:
+    def start(self, rng: "np.random.Generator") -> State:
         return {"weights": self.network.initial(rng)}
 
-    def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
+    def resume(self, state: State, rng: "np.random.Generator") -> Callable[[float], float]:
         self.adopt(state)
         chosen = self.run.plan.optimizer
         assert chosen is not None

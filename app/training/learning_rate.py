@@ -44,7 +44,7 @@ def _loss(run: Run, state: State, whole: Learner) -> float:
     return measured(run, whole, state)[0][0]
 
 
-def _batches(run: Run, rng: np.random.Generator) -> Iterator[np.ndarray[tuple[int], np.dtype[np.intp]]]:
+def _batches(run: Run, rng: "np.random.Generator") -> Iterator[np.ndarray[tuple[int], np.dtype[np.intp]]]:
     """Rows of a step, without end."""
     n, size = run.training.n, run.batch_size
     while True:

@@ -15,12 +15,12 @@ import numpy as np
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation
 
-Initializer = Callable[[np.random.Generator, int, int], Array]
+Initializer = Callable[["np.random.Generator", int, int], Array]
 """(rng, inputs, outputs) -> weights (inputs, outputs), without the biases."""
 
 
 def _uniform(variance: Callable[[int, int], float]) -> Initializer:
-    def draw(rng: np.random.Generator, inputs: int, outputs: int) -> Array:
+    def draw(rng: "np.random.Generator", inputs: int, outputs: int) -> Array:
         bound = np.sqrt(3.0 * variance(inputs, outputs))
         return rng.uniform(-bound, bound, (inputs, outputs))
 
@@ -79,7 +79,7 @@ class Network:
         parts = np.split(vector, np.cumsum([rows * columns for rows, columns in shapes])[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
-    def initial(self, rng: np.random.Generator) -> Array:
+    def initial(self, rng: "np.random.Generator") -> Array:
         """Weights (P,) as the initializers draw them, biases 0."""
         vector = np.zeros(self.size)
         *hidden, last = self.layers(vector)
@@ -128,7 +128,7 @@ class Pass:
     """Forward and backward for a fixed number of rows, in buffers made once: a step allocates next to nothing."""
 
     def __init__(
-        self, network: Network, weights: Array, gradient: Array, rows: int, rng: np.random.Generator | None = None
+        self, network: Network, weights: Array, gradient: Array, rows: int, rng: "np.random.Generator | None" = None
     ) -> None:
         """`rng` draws dropout's masks; without one nothing is dropped."""
         self.network, self.rng = network, rng

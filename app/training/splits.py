@@ -104,7 +104,7 @@ def _ordered(held: Holdout) -> str:
     return " that follow rows to train on" if held.split == "ordered" else ""
 
 
-def _folds_of_groups(groups: Sequence[object] | None, k: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _folds_of_groups(groups: Sequence[object] | None, k: int, rng: "np.random.Generator") -> NDArray[np.intp]:
     """(n,) the fold of each row: groups go, the largest first, where fewest rows are."""
     names, numbers = _numbered(groups)
     if len(names) < k:
@@ -131,7 +131,7 @@ def _numbered(groups: Sequence[object] | None) -> tuple[NDArray[np.str_], NDArra
     return np.unique(np.array([str(group) for group in groups]), return_inverse=True)
 
 
-def _stratified(classes: NDArray[np.intp] | None, fraction: float, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _stratified(classes: NDArray[np.intp] | None, fraction: float, count: int, rng: "np.random.Generator") -> NDArray[np.intp]:
     """So many rows, of each class the fraction of its rows within one."""
     classes = _classes(classes)
     sizes = np.bincount(classes)
@@ -143,7 +143,7 @@ def _stratified(classes: NDArray[np.intp] | None, fraction: float, count: int, r
     return np.concatenate(parts)
 
 
-def _of_groups(groups: Sequence[object] | None, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _of_groups(groups: Sequence[object] | None, count: int, rng: "np.random.Generator") -> NDArray[np.intp]:
     """The rows of whole groups, drawn while each brings their number nearer to what is wanted."""
     names, numbers = _numbered(groups)
     if len(names) < PAIR:

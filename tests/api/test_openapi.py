@@ -47,6 +47,10 @@ async def document(client: httpx.AsyncClient) -> Document:
     return response.json()
 
 
+async def test_the_document_is_small_enough_to_be_opened(client: httpx.AsyncClient) -> None:
+    assert len((await client.get("/openapi.json")).content) < 500_000
+
+
 def operations(document: Document) -> list[tuple[str, Document]]:
     return [
         (f"{method.upper()} {path}", operation) for path, item in document["paths"].items() for method, operation in item.items()

@@ -253,6 +253,32 @@ def test_masks_that_nearly_agree() -> None:
 # --- the ends of the range ------------------------------------------------------------------------------------------
 
 
+def test_a_mask_whose_background_is_nearly_all_of_it() -> None:
+    for gamma in (0.0, 0.5):
+        mask, true = [1.0, 1.0, 2.318835383462323e-16, 1.25e-139], [1.0, 1.0, 2.3188354012377187e-16, 1.5e-139]
+        assert worst("unified_focal", {"gamma": gamma}, [mask], [true]) <= 4.0
+
+
+@pytest.mark.parametrize("name", ["sphereface", "arcface", "cosface"])
+def test_shares_that_nearly_balance_cosines(name: str) -> None:
+    for margin in (1, 3):
+        cosines = [[-0.3982411735964021, 0.7564833707275732, 0.3781475978753803, 0.8892178714189581]] * 2
+        shares = [[0.10198647819762231, 0.4696524366761355, 0.06409334939278312, 0.3642677357334591], [0.25, 0.25, 0.25, 0.25]]
+        assert worst(name, {"scale": 1.0, "margin": margin if name == "sphereface" else margin / 4}, cosines, shares) <= 4.0
+
+
+def test_a_time_that_is_nearly_sure() -> None:
+    scores = [[596.2225119077034, 1.03, 0.5, -2.0], [300.0, 0.0, 1.0, 2.0], [0.5, 0.25, -0.5, 1.0]]
+    assert worst("deephit_rank", {"width": 0.5}, scores, [0.0, 3.0, 1.0], [1.0, 0.0, 1.0]) <= 4.0
+
+
+@pytest.mark.parametrize("estimator", ["nrg", "fair"])
+@pytest.mark.parametrize("far", [1e3, 1e20, 1e40, 1e100])
+def test_an_ensemble_with_a_member_far_off(far: float, estimator: str) -> None:
+    ensemble = [[[far, 1.0], [0.5, 0.25], [-0.75, 0.5]], [[far, far / 3.0], [far, 0.5], [1.0, -far]]]
+    assert worst("energy_score", {"estimator": estimator}, ensemble, [[0.125, 0.75], [3.0, 0.5]]) <= 4.0
+
+
 def test_the_slope_of_a_variance_far_below_the_squared_error() -> None:
     answer = asked("gaussian_nll", {"mean": [1.35e154], "variance": [1.0]}, [0.0])
     assert gradients_of(answer)["variance"][0] == -(1.35e154 * (1.35e154 / 2))

@@ -25,8 +25,10 @@ from app.losses.numerics.pairs import (
     pair,
     pair_add,
     pair_divide,
+    pair_exp,
     pair_multiply,
     pair_negative,
+    pair_sum,
     two_sum,
 )
 from app.losses.numerics.shares import Shares
@@ -34,8 +36,8 @@ from app.losses.numerics.similarities import surprise_of
 from app.losses.numerics.stable import Array
 
 Index: TypeAlias = NDArray[np.int64]
-Target: TypeAlias = Callable[[Array], tuple[Pair, Array]]
-"""Cosines of the true classes (m,) -> what stands for them, and its derivative to them."""
+Target: TypeAlias = Callable[[Array], tuple[Pair, Pair]]
+"""Cosines of the true classes (m,) -> what stands for them, and its derivative to them, unrounded."""
 Scale: TypeAlias = Annotated[float, Gt(0), Le(1000), Doc("What cosines are multiplied by before the softmax.")]
 OF_SHARES = Cost(beyond={"n·k²": 150.0})
 _SYMBOLS: Mapping[str, str] = {"a": "the scale", "c": "the cosine with a class"}
@@ -45,16 +47,40 @@ def _softmax_loss(predictions: Array, targets: Index | Shares, scale: float, tar
     """The cross-entropy of the softmax of the cosines, that of the true class replaced; of shares, the expectation."""
     if isinstance(targets, Shares):
         values = targets.expected(lambda labels: _softmax_loss(predictions, labels, scale, target)[0][:, None])
-        return values[:, 0], targets.expected(lambda labels: _softmax_loss(predictions, labels, scale, target)[1])
+        return values[:, 0], targets.expected(
+            lambda labels: _softmax_loss(predictions, labels, scale, target)[1],
+            lambda rows, labels: _exact_slopes(predictions[rows], labels, scale, target),
+        )
     own: NDArray[np.bool_] = targets[:, None] == np.arange(predictions.shape[1], dtype=np.int64)
+    exponents, index, (slope, _) = _exponents(predictions, targets, scale, target)
+    found = surprise_of(exponents, own, ~own)
+    gradient = scale * found.slopes
+    gradient[index] = np.where(gradient[index] == 0, 0.0, gradient[index] * slope)
+    return found.values, gradient
+
+
+def _exponents(
+    predictions: Array, targets: Index, scale: float, target: Target
+) -> tuple[Pair, tuple[NDArray[np.intp], Index], Pair]:
+    """What the softmax is taken of, where the true classes stand in it, and the derivative of what stands for their cosines."""
     index = np.arange(len(targets)), targets
     replaced, slope = target(predictions[index])
     cosines = pair(predictions.copy())
     cosines[0][index], cosines[1][index] = replaced
-    found = surprise_of(pair_multiply(cosines, constant(scale)), own, ~own)
-    gradient = scale * found.slopes
-    gradient[index] = np.where(gradient[index] == 0, 0.0, gradient[index] * slope)
-    return found.values, gradient
+    return pair_multiply(cosines, constant(scale)), index, slope
+
+
+def _exact_slopes(predictions: Array, targets: Index, scale: float, target: Target) -> Pair:
+    """The gradient of hard labels, unrounded."""
+    exponents, index, slope = _exponents(predictions, targets, scale, target)
+    powers = pair_exp(pair_add(exponents, pair(-exponents[0].max(axis=1, keepdims=True))))
+    share = pair_divide(powers, pair_sum(powers))
+    others = share[0].copy(), share[1].copy()
+    others[0][index] = others[1][index] = 0.0
+    missed = pair_negative(pair_sum(others))
+    own = pair_multiply((missed[0][:, 0], missed[1][:, 0]), slope)
+    others[0][index], others[1][index] = own
+    return pair_multiply(others, constant(scale))
 
 
 OF_VECTORS = "It takes vectors, and learns those of the classes: cosines where these are the axes and vectors are as long as 1."
@@ -101,15 +127,15 @@ def arcface(
     """
     cosine, sine = cosine_and_sine(Fraction(margin))
 
-    def target(c: Array) -> tuple[Pair, Array]:
+    def target(c: Array) -> tuple[Pair, Pair]:
         across = sine_of(c)
         turned = pair_add(pair_multiply(pair(c), cosine), pair_negative(pair_multiply(across, sine)))
         straight = pair_add(pair(c), pair_negative(pair_multiply(sine, constant(margin))))
         inside = pair_add(pair(c), cosine)[0] >= 0
         some = across[0] > 0
         lever = pair_divide(pair_multiply(pair(c), sine), (np.where(some, across[0], 1.0), across[1]))
-        slope = np.where(some, pair_add(cosine, lever)[0], cosine[0])
-        return either(inside, turned, straight), np.where(inside, slope, 1.0)
+        slope = either(some, pair_add(cosine, lever), cosine)
+        return either(inside, turned, straight), either(inside, slope, constant(1.0))
 
     return _softmax_loss(predictions, targets, scale, target)
 
@@ -148,8 +174,8 @@ def cosface(
     See also: arcface, sphereface, crammer_singer_hinge.
     """
 
-    def target(c: Array) -> tuple[Pair, Array]:
-        return two_sum(c, np.full_like(c, -margin)), np.ones_like(c)
+    def target(c: Array) -> tuple[Pair, Pair]:
+        return two_sum(c, np.full_like(c, -margin)), pair(np.ones_like(c))
 
     return _softmax_loss(predictions, targets, scale, target)
 
@@ -191,7 +217,7 @@ def sphereface(
     See also: arcface, cosface, categorical_cross_entropy.
     """
 
-    def target(c: Array) -> tuple[Pair, Array]:
+    def target(c: Array) -> tuple[Pair, Pair]:
         turned, slope = multiple(c, margin)
         turns = np.zeros_like(c)
         for half in range(1, margin):
@@ -199,6 +225,6 @@ def sphereface(
             turns += pair_add(pair(c), pair_negative(edge))[0] <= 0
         side = np.where(turns % 2 == 0, 1.0, -1.0)
         total = pair_add((side * turned[0], side * turned[1]), (-2.0 * turns, np.zeros_like(c)))
-        return total, side * (slope[0] + slope[1])
+        return total, (side * slope[0], side * slope[1])
 
     return _softmax_loss(predictions, targets, scale, target)

@@ -59,7 +59,7 @@ def _boxes(box_format: BoxFormat, row: str, rule: str, turned: str, hint: str) -
             place.refuse_numbers(bad, array, f"{turned} (boxes are {row}{hint})", "box")
         return Reading(array, f"box_{box_format}", _other_format(array, box_format, place.name))
 
-    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    def draw(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
         corner, size = rng.integers(0, 5, (sizes.n, 2)) * 0.5, rng.integers(2, 7, (sizes.n, 2)) * 0.5
         return np.concatenate([corner, size if domain.sized else corner + size], axis=1)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Gt, Le
+from numpy.typing import NDArray
 from typing_extensions import Doc
 
 from app.domains import Interval
@@ -21,11 +22,15 @@ from app.losses.numerics.pairs import Pair, difference, pair_sum
 from app.losses.numerics.products import PAIRS_AT_ONCE
 from app.losses.numerics.stable import Array, power_of_two
 from app.losses.numerics.vectors import length_of
-from app.losses.numerics.wide import Wide, power, sqrt, wide
+from app.losses.numerics.wide import Wide, power, sqrt, where, wide
 from app.registry import alias
 
 VECTORS = numbers("vector_ensemble", "vectors drawn from the predicted distribution", Interval(), steps(-4, 8), axes="n k d")
 OUTCOME = numbers("outcome", "one finite number for each quantity", Interval(), steps(-4, 8), axes="n d")
+
+
+CANCELLED = 2.0**-40
+"""What is left of numbers of 30 digits so that not all of a float's are left."""
 
 
 def _blocks(rows: int, width: int) -> list[slice]:
@@ -90,27 +95,86 @@ def energy_score(
     def total(distances: Pair) -> Wide:
         return Wide(*pair_sum((distances[0].reshape(n, k), distances[1].reshape(n, k))))
 
-    values = unit * (total(away) / float(k) - total(apart) / pairs).high[:, 0]
+    mean = total(away) / float(k)
+    scores = (mean - total(apart) / pairs).high[:, 0]
+    cancelled = np.flatnonzero(scores < CANCELLED * mean.high[:, 0])
+    for rows in _blocks(cancelled.size, k * k * d):
+        scores[cancelled[rows]] = _excesses(ensembles[cancelled[rows]], y[cancelled[rows]], fair)
+    values = unit * scores
 
     def pullback(weights: Array) -> Array:
         slopes = np.empty_like(members)
         for rows in _blocks(n * k, k * d):
             outward = _distances(members[rows], y[sample[rows], None])[1] / float(k)
             slopes[rows] = (outward - _distances(members[rows], ensembles[sample[rows]])[1] / (pairs / 2.0)).high
+            little = (np.abs(slopes[rows]) < CANCELLED * np.abs(outward.high)).any(axis=1)
+            some = np.flatnonzero(little) + rows.start
+            if some.size:
+                slopes[some] = _turns(ensembles[sample[some]], y[sample[some]], some % k, fair)
         weight = weights[:, None, None]
         return np.where(weight == 0, 0.0, weight * slopes.reshape(n, k, d))
 
     return values, pullback
 
 
+def _excesses(ensembles: Array, y: Array, fair: bool) -> Array:
+    """The energy scores of ensembles (a, k, d), without a difference of distances.
+
+    What the ways of two members by the outcome are longer than the straight one is x·z·‖u + v‖²/(x + z + c), with x, z and c the
+    three and u, v the directions of the first two. The score is the sum of these, and of each distance where not fair.
+    """
+    k = ensembles.shape[1]
+    one, other = np.triu_indices(k, 1)
+    lengths, directions = _away(difference(ensembles, y[:, None]))
+    apart, _ = _away(difference(ensembles[:, one], ensembles[:, other]))
+    both = directions[:, one] + directions[:, other]
+    around = lengths[:, one] + lengths[:, other] + apart
+    product = lengths[:, one] * lengths[:, other] * (both * both).sum()[..., 0]
+    excess = (product / where(around.high > 0, around, 1.0)).high.sum(axis=1)
+    return excess / (k * (k - 1.0)) if fair else (excess + lengths.high.sum(axis=1)) / (k * k)
+
+
+def _turns(ensembles: Array, y: Array, index: NDArray[np.intp], fair: bool) -> Array:
+    """The slopes (a, d) of one member of each ensemble, without a difference of directions.
+
+    Of its direction u from the outcome and that from another member at b beside the outcome, u less the second is
+    (v + r·u)/c, with x and c the two distances, v = b − t·u across u, t = b·u and r = c − x + t = ‖v‖²/(c + x − t).
+    """
+    k, member = ensembles.shape[1], ensembles[np.arange(len(index)), index]
+    length, direction = _away(difference(member[:, None], y[:, None]))
+    beside = Wide(*difference(ensembles, y[:, None]))
+    apart, _ = _away(difference(member[:, None], ensembles))
+    apart = apart[..., None]
+    some = apart.high > 0
+    along, x = (beside * direction).sum(), length[..., None]
+    across = beside - direction * along
+    largest: NDArray[np.bool_] = np.arange(y.shape[1], dtype=np.intp) == np.abs(direction.high).argmax(axis=2)[..., None]
+    lever = where(largest & (direction.high != 0), direction, 0.0).sum()
+    rest = where(largest, 0.0, across)
+    there = where(lever.high != 0, -(direction * rest).sum() / where(lever.high != 0, lever, 1.0), beside)
+    across = where(largest, there, across)  # from the others, since it lies across: there t·u would leave nothing of b
+    ahead = along.high > 0.5 * x.high
+    fall = (across * across).sum() / where(ahead | ~some, 1.0, apart + x - along)
+    turned = where(some, (across + direction * where(ahead, apart - x + along, fall)) / where(some, apart, 1.0), direction)
+    own: NDArray[np.bool_] = np.arange(k, dtype=np.intp) == index[:, None]
+    turned = where(own[..., None], 0.0 if fair else direction, turned)
+    total = Wide(turned.high.transpose(0, 2, 1), turned.low.transpose(0, 2, 1)).sum()[..., 0]
+    return (total / float(k * (k - 1) if fair else k * k)).high
+
+
+def _away(x: Pair) -> tuple[Wide, Wide]:
+    """How long vectors (a, m, d) are, and where they lead."""
+    shape = x[0].shape
+    length = length_of((x[0].reshape(-1, shape[2]), x[1].reshape(-1, shape[2])), 2.0)
+    return Wide(*(part.reshape(shape[:2]) for part in length.value)), Wide(*(part.reshape(shape) for part in length.slope))
+
+
 def _distances(some: Array, others: Array) -> tuple[Pair, Wide]:
     """Of each vector (a, d) from its others (a, m, d): the sum of the distances, and that of the directions."""
     high, low = difference(some[:, None], others)
-    a, m, d = high.shape
-    length = length_of((high.reshape(-1, d), low.reshape(-1, d)), 2.0)
-    total = pair_sum((length.value[0].reshape(a, m), length.value[1].reshape(a, m)))
-    directions = Wide(*(part.reshape(a, m, d).transpose(0, 2, 1) for part in length.slope))
-    return (total[0][:, 0], total[1][:, 0]), directions.sum()[..., 0]
+    lengths, directions = _away((high, low))
+    total = pair_sum(lengths.pair)
+    return (total[0][:, 0], total[1][:, 0]), Wide(*(part.transpose(0, 2, 1) for part in directions.pair)).sum()[..., 0]
 
 
 @loss(

@@ -82,7 +82,7 @@ def logistic(predictions: Array, targets: Array) -> tuple[Array, Array, Second]:
     targets=SIGN,
     formula="max(0, m − y·s)",
     gradient="−y if y·s ≤ m, else 0",
-    aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge", "gan_hinge"),
+    aliases=("Hinge", "hinge_loss", "HingeLoss", "svm", "binary:hinge", "gan_hinge", "hinge_gan"),
     equals=(
         equal(
             "keras.losses.Hinge(reduction=reduction)(targets, predictions)",

@@ -39,7 +39,7 @@ def _read_whole(array: Numbers, place: Place) -> Reading:
     return Reading(whole(array, place), "label")
 
 
-def _draw_labels(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+def _draw_labels(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
     return rng.integers(0, sizes.k, (sizes.n, *sizes.d)).astype(np.float64)
 
 
@@ -55,7 +55,7 @@ LABEL = Encoding(
 )
 
 
-def draw_logits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+def draw_logits(rng: "np.random.Generator", shape: tuple[int, ...]) -> Array:
     return np.round(rng.integers(-60, 61, shape) * np.float64(0.05), 6)
 
 

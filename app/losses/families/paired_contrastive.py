@@ -181,7 +181,7 @@ def siglip(
         "l": "counts the samples as well",
         "b": "a sample of the identity",
     },
-    aliases=("npairs", "NpairsLoss", "npairs_loss", "NPairsLoss"),
+    aliases=("npairs", "n_pair", "NpairsLoss", "npairs_loss", "NPairsLoss"),
     equals=(
         equal(
             "tensorflow_addons.losses.NpairsLoss()(targets, anchor @ positive.T)",

@@ -234,17 +234,20 @@ def unified_focal(
     See also: focal_tversky, binary_focal, bce_dice, generalized_dice.
     """
 
+    cancels: list[NDArray[np.bool_]] = []
+
     def overlaps(masks: Masks, y: Array, w: Array | None) -> tuple[Array, Array, Slopes]:
         def turned(rows: NDArray[np.bool_]) -> tuple[Pair, Pair]:
             p, rest = masks.unrounded(rows)
             return rest, p
 
         back = Masks(masks.rest, masks.p, turned, masks.of_logits)
-        ground, ground_slope, _ = overlap_of(back, 1.0 - y, w, 1.0 - delta, delta, smooth, 0.0)
+        ground, ground_slope, _ = overlap_of(back, 1.0 - y, w, 1.0 - delta, delta, smooth, 0.0, y)
         miss, slope, _ = overlap_of(masks, y, w, 1.0 - delta, delta, smooth, 0.0)
         some = miss > 0
         steep = np.where(some, (1.0 - gamma) * np.where(some, miss, 1.0) ** -gamma, 1.0 if gamma == 0 else 0.0)
         pulls = 0.5 * (steep[:, None] * slope - ground_slope)
+        cancels.append(np.logical_or.reduce(np.abs(pulls) < np.abs(ground_slope) / 2.0, axis=1))
         return 0.5 * (ground + miss ** (1.0 - gamma)), pulls, lambda rows: pair(pulls[rows])
 
     layout = layout_of(predictions, None, True, None, from_logits, "sample")
@@ -255,33 +258,63 @@ def unified_focal(
     total = share.sum(axis=1, keepdims=True) if weights is not None else np.full((rows, 1), float(predictions[0].size))
     share = share / np.where(total > 0, total, 1.0)
     none = np.broadcast_to(share == 0, (rows, predictions[0].size))
-    values = row_sums(np.where(none, 0.0, share * entropy.reshape(rows, -1)))
-    steep = np.where(none, 0.0, share * slope.reshape(rows, -1)).reshape(predictions.shape)
-    return _mixed(weight, values, overlap), _mixed(weight, steep, cast(Array, pull))
+    values = row_sums(np.where(none, 0.0, share * entropy.high.reshape(rows, -1)))
+    steep, pull = np.where(none, 0.0, share * slope.high.reshape(rows, -1)), cast(Array, pull).reshape(rows, -1)
+    gradient = _mixed(weight, steep, pull)
+    crossing = (np.abs(gradient) < 0.5 * (1.0 - weight) * np.abs(pull)).any(axis=1) | cancels[0]
+    if crossing.any():
+        x, y = predictions.reshape(rows, -1)[crossing], targets.reshape(rows, -1)[crossing]
+        w = None if weights is None else np.broadcast_to(weights.reshape(rows, -1), none.shape)[crossing]
+        slope = Wide(*(part.reshape(rows, -1)[crossing] for part in slope.pair))
+        slope = where(none[crossing], 0.0, slope * share[crossing])
+        exact = slope * weight + _pull_of_overlaps(x, y, w, gamma, delta, smooth, from_logits) * (1.0 - weight)
+        gradient[crossing] = exact.high
+    return _mixed(weight, values, overlap), gradient.reshape(predictions.shape)
 
 
 def _mixed(weight: float, entropy: Array, overlap: Array) -> Array:
     return (weight * entropy if weight else np.zeros_like(entropy)) + (1.0 - weight) * overlap
 
 
-def _focal_entropy(x: Array, y: Array, gamma: float, delta: float, from_logits: bool) -> tuple[Array, Array]:
+def _pull_of_overlaps(x: Array, y: Array, w: Array | None, gamma: float, delta: float, smooth: float, from_logits: bool) -> Wide:
+    """The slope of ½·(1 − b + (1 − a)^(1 − γ)), as the formula has it, unrounded."""
+    p, rest = (sigmoid(x), sigmoid(-x)) if from_logits else (wide(x), 1.0 - wide(x))
+    true, false = wide(y), 1.0 - wide(y)
+    minor = 1.0 - wide(delta)
+
+    def total(numbers: Wide) -> Wide:
+        return (numbers if w is None else numbers * w).sum()
+
+    missed, alarms = total(rest * true), total(p * false)
+    found, passed = total(p * true) + smooth, total(rest * false) + smooth
+    fore, back = missed * delta + alarms * minor, alarms * delta + missed * minor
+    whole, ground = found + fore, passed + back
+    miss = fore / where(whole.high > 0, whole, 1.0)
+    some = miss.high > 0
+    steep = where(some, (1.0 - wide(gamma)) / power(where(some, miss, 1.0), gamma), 1.0 if gamma == 0 else 0.0)
+    pull = steep * (false * (found * minor) - true * (found * delta + fore)) / (whole * whole)
+    pull -= (true * (passed * minor) - false * (passed * delta + back)) / (ground * ground)
+    pull *= 0.5 if w is None else 0.5 * w
+    return pull * (p * rest) if from_logits else pull
+
+
+def _focal_entropy(x: Array, y: Array, gamma: float, delta: float, from_logits: bool) -> tuple[Wide, Wide]:
     """½(δ·y·(−ln p) + (1 − δ)(1 − y)·p^γ·(−ln(1 − p))), and its derivative."""
+    yes, no = wide(y) * (0.5 * delta), (1.0 - wide(y)) * ((1.0 - wide(delta)) * 0.5)
     if from_logits:
         p, rest = sigmoid(x), sigmoid(-x)
-        known, alarm, up = softplus(-x), softplus(x), -rest
+        known, alarm, up = softplus(-x), softplus(x), yes * rest
         down = power(p, gamma) * (p + gamma * rest * alarm)
     else:
         p, rest = wide(x), 1.0 - wide(x)
-        sure = x == 1
-        known, alarm, up = wide(-np.log(x)), -log1p(-where(sure, 0.5, p)), wide(-1.0 / x)
+        sure, unit = x == 1, np.where(x < 1e-250, 2.0**300, 1.0)
+        known, alarm, up = wide(-np.log(x)), -log1p(-where(sure, 0.5, p)), (yes * unit) / (p * unit)
         alarm, bound = where(sure, np.inf, alarm), where(sure, 1.0, rest)
         lead = power(p, gamma - 1.0) if gamma >= 1 else power(where(p.high > 0, p, 1.0), gamma - 1.0)
         steep = power(p, gamma) / bound + where((p.high > 0) & (gamma > 0), gamma * lead * alarm, 1.0 if gamma == 1 else 0.0)
         down = where(sure, np.inf, steep)
-    yes, no = 0.5 * delta * y, 0.5 * (1.0 - delta) * (1.0 - y)
-    value = where(yes == 0, 0.0, yes * known) + where(no == 0, 0.0, no * (power(p, gamma) * alarm))
-    slope = where(yes == 0, 0.0, yes * up) + where(no == 0, 0.0, no * down)
-    return value.high, slope.high
+    value = where(y == 0, 0.0, yes * known) + where(y == 1, 0.0, no * (power(p, gamma) * alarm))
+    return value, where(y == 1, 0.0, no * down) - where(y == 0, 0.0, up)
 
 
 @loss(

@@ -263,7 +263,7 @@ def barron_nll(location: Array, alpha: Array, scale: Array, targets: Array) -> t
     targets=REAL,
     formula="c²/6·(1 − (1 − (r/c)²)³) if |r| ≤ c, else c²/6",
     gradient="r(1 − (r/c)²)² if |r| ≤ c, else 0",
-    aliases=("bisquare", "TukeyBiweight"),
+    aliases=("bisquare", "TukeyBiweight", "tukey"),
     equals=(equal("statsmodels.robust.norms.TukeyBiweight(c=c).rho(predictions - targets)", reductions=EACH, axes=("n",)),),
     reference="Beaton and Tukey (1974), doi:10.1080/00401706.1974.10489171",
     properties=DIFFERENTIABLE | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET | BOUNDED_GRADIENT,

@@ -70,7 +70,7 @@ class _Frames(Choice):
 def _frames_of(encoding: Encoding) -> Encoding:
     """The encoding for sequences: one row of k classes for each of t frames."""
 
-    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    def draw(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
         frames = sizes.k + 2
         return encoding.draw(rng, replace(sizes, n=sizes.n * frames, d=())).reshape(sizes.n, frames, sizes.k)
 
@@ -98,7 +98,7 @@ def _labels_beside(blank: int, lengths: Lengths = None) -> Encoding:
             place.refuse_numbers(late, array, "−1, as a −1 stands before it (padding is at the end)", "padding")
         return Reading(array.astype(np.int64), "label_sequence")
 
-    def draw(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+    def draw(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
         drawn = (blank + 1.0 + rng.integers(0, sizes.k - 1, (sizes.n, 2))) % sizes.k
         drawn[-1, -1] = -1.0
         return drawn
@@ -264,7 +264,7 @@ def _difference(softmax: Array, posterior: Array) -> Array:
 # --- transducers ----------------------------------------------------------------------------------------------------------
 
 
-def _draw_joined(rng: np.random.Generator, sizes: Sizes) -> Numbers:
+def _draw_joined(rng: "np.random.Generator", sizes: Sizes) -> Numbers:
     """As many nodes along the labels as LABELS draws, and one."""
     return FINITE.draw(rng, replace(sizes, n=sizes.n * (sizes.k + 2) * 3)).reshape(sizes.n, sizes.k + 2, 3, sizes.k)
 

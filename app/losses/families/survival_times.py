@@ -203,7 +203,8 @@ def deephit_rank(
     """
     n, k = predictions.shape
     chances = _chances(predictions)
-    reached = _running(chances)
+    reached = _running((chances[0][:, :-1], chances[1][:, :-1]))
+    ahead = _running((chances[0][:, :0:-1], chances[1][:, :0:-1]))[0][:, ::-1]  # 1 − reached, which may be tiny
     blocks, every = tiles(n, n), np.arange(n, dtype=np.int64)
 
     def of_pairs(rows: slice) -> Array:
@@ -223,17 +224,18 @@ def deephit_rank(
             pull = weights[rows, None] * of_pairs(rows) / width
             np.add.at(pulls.T, interval[rows], pull)
             pulls[every[rows], interval[rows]] -= pull.sum(axis=1)
-        later = np.cumsum(pulls[:, ::-1], axis=1)[:, ::-1]  # each chance is in all that are reached from there on
-        return chances[0] * (later - (pulls * reached[0]).sum(axis=1, keepdims=True))
+        # each chance is in all that are reached from there on, and what is reached before has less of the whole
+        later = np.cumsum((pulls * ahead)[:, ::-1], axis=1)[:, ::-1]
+        later[:, 1:] -= np.cumsum((pulls * reached[0])[:, :-1], axis=1)
+        return chances[0][:, :-1] * later
 
     return np.concatenate([of_pairs(rows).sum(axis=1) for rows in blocks]), pullback
 
 
 def _chances(predictions: Array) -> Pair:
-    """The softmax of rows and of a 0 beside them, but for that of the 0."""
+    """The softmax of rows and of a 0 beside them, which is the last."""
     powers = pair_exp(below_largest(np.hstack((predictions, np.zeros((len(predictions), 1))))))
-    high, low = pair_divide(powers, pair_sum(powers))
-    return high[:, :-1], low[:, :-1]
+    return pair_divide(powers, pair_sum(powers))
 
 
 def _running(x: Pair) -> Pair:

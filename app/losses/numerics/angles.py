@@ -61,4 +61,4 @@ def multiple(cosine: Array, m: int) -> tuple[Pair, Pair]:
     for _ in range(m - 1):
         before, here = here, pair_add(pair_multiply(twice, here), pair_negative(before))
         slope_before, slope = slope, pair_add(pair_multiply(twice, slope), pair_negative(slope_before))
-    return here, (m * slope[0], m * slope[1])
+    return here, pair_multiply(slope, (np.full(1, float(m)), np.zeros(1)))

@@ -5,6 +5,7 @@ of what is not negative, or as what lies beyond both of its ends, so that none o
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,6 @@ from app.losses.numerics.special import special
 from app.losses.numerics.stable import LOG_2, Array
 from app.losses.numerics.wide import Wide, exp, expm1, log1p
 
-NODES, WEIGHTS = (np.asarray(part, np.float64) for part in np.polynomial.legendre.leggauss(24))
 ROOT_HALF, ROOT_HALF_PI, ROOT_DENSITY = 0.7071067811865476, 1.2533141373155003, 0.3989422804014327
 
 
@@ -148,10 +148,18 @@ def _minus(x: Pair) -> Pair:
     return -x[0], -x[1]
 
 
+@cache
+def _nodes() -> tuple[Array, Array]:
+    """The nodes of Gauss and Legendre in [−1, 1], and their weights."""
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    return np.asarray(nodes, np.float64), np.asarray(weights, np.float64)
+
+
 def _quadrature(middle: Array, half: Array) -> OfInterval:
-    """∫ e^(−middle·t − t²/2) over ±half, by the nodes of Gauss and Legendre: no term is negative."""
-    t = half[:, None] * NODES
-    total = half * (WEIGHTS * np.exp(-middle[:, None] * t - 0.5 * t * t)).sum(axis=1)
+    """∫ e^(−middle·t − t²/2) over ±half, by nodes and weights: no term is negative."""
+    nodes, weights = _nodes()
+    t = half[:, None] * nodes
+    total = half * (weights * np.exp(-middle[:, None] * t - 0.5 * t * t)).sum(axis=1)
     values: Array = 0.5 * middle * middle + (HALF_LOG_2_PI - np.log(total))
     near_one = 0.5 * middle * middle < 1.0
     values = np.where(near_one, -np.log(np.exp(-0.5 * middle * middle - HALF_LOG_2_PI) * total), values)

@@ -1,5 +1,7 @@
 """How far masks overlap, as shares of errors and hits: values that keep their digits where both cancel, and their slopes."""
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,9 @@ from app.losses.numerics.pairs import (
 )
 from app.losses.numerics.stable import Array
 
+Truth: TypeAlias = tuple[Pair, Pair]
+"""What is true of each position, and of its background, unrounded."""
+
 
 def sums_of(numbers: Array, weights: Array | None) -> Array:
     return (numbers if weights is None else numbers * weights).sum(axis=1, keepdims=True)
@@ -27,14 +32,23 @@ def _exact_sums(numbers: Pair, weights: Array | None) -> Pair:
 
 
 def overlap_of(
-    masks: Masks, y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
+    masks: Masks,
+    y: Array,
+    w: Array | None,
+    alpha: float,
+    beta: float,
+    smooth: float,
+    below: float,
+    background: Array | None = None,
 ) -> tuple[Array, Array, Slopes]:
     """The errors as a share of everything: a sum of positive terms, where 1 − overlap would cancel.
 
-    `smooth` is added to the hits and `below` to the errors: 0, or what the denominator has more than the numerator.
+    `smooth` is added to the hits and `below` to the errors: 0, or what the denominator has more than the numerator. Where the
+    `background` is given, it has its own digits, and y is what it leaves of 1.
     """
     p, rest = masks.p, masks.rest
-    background = 1.0 - y
+    truth = (pair(y), complement(y)) if background is None else (complement(background), pair(background))
+    background = truth[1][0]
     hits = sums_of(p * y, w) + smooth
     made = alpha * sums_of(p * background, w) + beta * sums_of(rest * y, w)
     errors = made + below
@@ -42,7 +56,7 @@ def overlap_of(
     if below < 0:  # errors that are made less cancel with it, and below 0 with the hits
         rows = errors[:, 0] < made[:, 0] / 2.0
         if rows.any():
-            exact_hits, exact_errors = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)
+            exact_hits, exact_errors = _exact_overlap(masks, rows, truth, w, alpha, beta, smooth, below)
             errors[rows], total[rows] = exact_errors[0], pair_add(exact_hits, exact_errors)[0]
     # a sigmoid is never quite 0: where all underflow beside an empty mask, every one of them is still an error
     seen = alpha * background > 0 if w is None else alpha * (background * w) > 0
@@ -53,7 +67,7 @@ def overlap_of(
     gradient = (up - down) / total
 
     def exact(rows: NDArray[np.bool_]) -> Pair:
-        return _exact_pull(masks, rows, y, w, alpha, beta, smooth, below)
+        return _exact_pull(masks, rows, truth, w, alpha, beta, smooth, below)
 
     if below < 0 or np.vdot(y, background) > 0:  # only a soft label cancels, or errors that are made less
         size = (beta * hit + np.abs(errors) / total) * y
@@ -64,25 +78,27 @@ def overlap_of(
 
 
 def _exact_overlap(
-    masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
+    masks: Masks, rows: NDArray[np.bool_], truth: Truth, w: Array | None, alpha: float, beta: float, smooth: float, below: float
 ) -> tuple[Pair, Pair]:
     """The hits and the errors of some of the masks, in double-double."""
     p, rest = masks.unrounded(rows)
-    y, w = y[rows], None if w is None else w[rows]
-    false_alarms, misses = _exact_sums(pair_multiply(p, complement(y)), w), _exact_sums(pair_multiply(rest, pair(y)), w)
-    hits = pair_add(_exact_sums(pair_multiply(p, pair(y)), w), constant(smooth))
+    w = None if w is None else w[rows]
+    y, background = ((high[rows], low[rows]) for high, low in truth)
+    false_alarms, misses = _exact_sums(pair_multiply(p, background), w), _exact_sums(pair_multiply(rest, y), w)
+    hits = pair_add(_exact_sums(pair_multiply(p, y), w), constant(smooth))
     errors = pair_add(pair_multiply(false_alarms, constant(alpha)), pair_multiply(misses, constant(beta)))
     return hits, pair_add(errors, constant(below))
 
 
 def _exact_pull(
-    masks: Masks, rows: NDArray[np.bool_], y: Array, w: Array | None, alpha: float, beta: float, smooth: float, below: float
+    masks: Masks, rows: NDArray[np.bool_], truth: Truth, w: Array | None, alpha: float, beta: float, smooth: float, below: float
 ) -> Pair:
     """(α·hits·(1 − y) − (β·hits + errors)·y) / (hits + errors)², in double-double."""
-    hits, errors = _exact_overlap(masks, rows, y, w, alpha, beta, smooth, below)
+    hits, errors = _exact_overlap(masks, rows, truth, w, alpha, beta, smooth, below)
     up, down = pair_multiply(hits, constant(alpha)), pair_multiply(hits, constant(beta))
-    gain = pair_multiply(pair_add(down, errors), pair(y[rows]))
-    return _over_square(pair_add(pair_multiply(up, complement(y[rows])), pair_negative(gain)), pair_add(hits, errors))
+    y, background = ((high[rows], low[rows]) for high, low in truth)
+    gain = pair_multiply(pair_add(down, errors), y)
+    return _over_square(pair_add(pair_multiply(up, background), pair_negative(gain)), pair_add(hits, errors))
 
 
 def squared_dice_of(masks: Masks, y: Array, w: Array | None, smooth: float, below: float) -> tuple[Array, Array, Slopes]:

@@ -5,10 +5,7 @@ doi:10.1137/030601818. A pair (high, low) stands for the unrounded sum high + lo
 """
 
 import math
-from collections.abc import Iterator
-from decimal import Context, Decimal
-from fractions import Fraction
-from itertools import accumulate, repeat
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -134,25 +131,48 @@ def row_sums_exact(x: Array) -> Array:
     return (high + low)[:, 0]
 
 
-def _in_parts(number: Fraction, *bits: int) -> tuple[float, ...]:
+_BITS = 200
+_ONE = 1 << _BITS
+"""What tables are made of: whole numbers that stand for so many of them. Fractions would be a thirtieth of what a start takes."""
+
+
+def _in_parts(number: int, *bits: int) -> tuple[float, ...]:
     """A number as a sum of floats: each part the rest rounded to so many bits after the point, the last to a float."""
     parts: list[float] = []
-    for exponent in bits:
-        parts.append(float(Fraction(round(number * 2**exponent), 2**exponent)))
-        number -= Fraction(parts[-1])
-    return (*parts, float(number))
+    for places in bits:
+        unit = _ONE >> places
+        rounded = (number + unit // 2) // unit
+        parts.append(rounded / 2**places)
+        number -= rounded * unit
+    return (*parts, number / _ONE)
+
+
+def _columns(rows: Iterable[tuple[float, ...]]) -> list[Array]:
+    return [*np.array([*rows]).T.copy()]
+
+
+def _log_of_2() -> int:
+    """∑ 1/(k·2ᵏ)."""
+    return sum((_ONE >> k) // k for k in range(1, _BITS))
+
+
+def _roots_of_2() -> Iterator[int]:
+    """2 to the power of 0, 1/1024, 2/1024, ... below 1."""
+    step = 2 * _ONE
+    for _ in range(10):
+        step = math.isqrt(step * _ONE)
+    root = _ONE
+    for _ in range(_PER_OCTAVE):
+        yield root
+        root = root * step >> _BITS
 
 
 _PER_OCTAVE = 1024
-_DIGITS = Context(60)
 # a multiple of the first two parts by |k| < 2**21 is exact
-_LOG_2_PARTS = _in_parts(Fraction(Decimal(2).ln(_DIGITS)), 32, 64)
+_LOG_2_PARTS = _in_parts(_log_of_2(), 32, 64)
 _STEPS = tuple(part / _PER_OCTAVE for part in _LOG_2_PARTS)
-_ROOT_OF_2 = _DIGITS.power(Decimal(2), Decimal(1) / _PER_OCTAVE)
-# multiplied up: a power of 60 digits for each of them would be a tenth of what the service takes to start
-_ROOTS_OF_2 = accumulate(repeat(_ROOT_OF_2, _PER_OCTAVE - 1), _DIGITS.multiply, initial=Decimal(1))
-_ROOT_HIGH, _ROOT_LOW = (np.array(part) for part in zip(*(_in_parts(Fraction(root), 52) for root in _ROOTS_OF_2), strict=True))
-_SIXTH = _in_parts(Fraction(1, 6), 54)
+_ROOT_HIGH, _ROOT_LOW = _columns(_in_parts(root, 52) for root in _roots_of_2())
+_SIXTH = _in_parts(_ONE // 6, 54)
 
 
 def exp_parts(x: Array, rest: Array | float = 0.0) -> tuple[Pair, NDArray[np.int32]]:
@@ -226,21 +246,19 @@ def log_pair(x: Array) -> Pair:
 _PER_RADIAN = 64
 
 
-def _circle() -> Iterator[tuple[Fraction, Fraction]]:
-    """Cosine and sine of 0, 1/64, 2/64, ... radians up to a quarter turn, in 200 bits."""
-    unit = 1 << 200
-    terms = [unit]
+def _circle() -> Iterator[tuple[int, int]]:
+    """Cosine and sine of 0, 1/64, 2/64, ... radians up to a quarter turn."""
+    terms = [_ONE]
     while terms[-1]:
         terms.append(terms[-1] // (len(terms) * _PER_RADIAN))
     step_cos, step_sin = (sum(term * (-1) ** i for i, term in enumerate(terms[first::2])) for first in (0, 1))
-    cos, sin = unit, 0
+    cos, sin = _ONE, 0
     for _ in range(round(math.pi / 2 * _PER_RADIAN) + 1):
-        yield Fraction(cos, unit), Fraction(sin, unit)
-        cos, sin = (cos * step_cos - sin * step_sin) >> 200, (sin * step_cos + cos * step_sin) >> 200
+        yield cos, sin
+        cos, sin = (cos * step_cos - sin * step_sin) >> _BITS, (sin * step_cos + cos * step_sin) >> _BITS
 
 
-_CIRCLE = [(*_in_parts(cos, 52), *_in_parts(sin, 52)) for cos, sin in _circle()]
-_COS_HIGH, _COS_LOW, _SIN_HIGH, _SIN_LOW = (np.array(part) for part in zip(*_CIRCLE, strict=True))
+_COS_HIGH, _COS_LOW, _SIN_HIGH, _SIN_LOW = _columns((*_in_parts(cos, 52), *_in_parts(sin, 52)) for cos, sin in _circle())
 
 
 def pair_arctan2(y: Pair, x: Pair) -> Pair:

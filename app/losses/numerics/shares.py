@@ -52,12 +52,27 @@ class Shares:
     unrounded: Callable[[Rows], Pair]
     smoothed: Smoothed | None = None
 
-    def expected(self, of_labels: Callable[[Labels], Array]) -> Array:
-        """Σ shares · numbers (m, k) of each label: the expectation over hard labels, for what need not be quick."""
-        total = np.zeros_like(self.rounded)
+    def expected(self, of_labels: Callable[[Labels], Array], exact: Callable[[Rows, Labels], Pair] | None = None) -> Array:
+        """Σ shares · numbers (m, k) of each label: the expectation over hard labels, for what need not be quick.
+
+        Rows that cancel are added up again from the `exact` numbers of theirs.
+        """
+        total, size = np.zeros_like(self.rounded), np.zeros_like(self.rounded)
         for label in range(self.rounded.shape[1]):
             share = self.rounded[:, label, None]
-            total += np.where(share == 0, 0.0, share * of_labels(np.full(len(share), label, np.int64)))
+            term = np.where(share == 0, 0.0, share * of_labels(np.full(len(share), label, np.int64)))
+            total += term
+            size += np.abs(term)
+        rows = np.flatnonzero((np.abs(total) < size / 4.0).any(axis=1))
+        if exact is not None and rows.size:
+            high, low = self.unrounded(rows)
+            found = pair(np.zeros_like(high))
+            for label in range(high.shape[1]):
+                some = np.flatnonzero(high[:, label] != 0)
+                share = high[some, label, None], low[some, label, None]
+                term = pair_multiply(share, exact(rows[some], np.full(some.size, label, np.int64)))
+                found[0][some], found[1][some] = pair_add((found[0][some], found[1][some]), term)
+            total[rows] = found[0]
         return total
 
     @classmethod
