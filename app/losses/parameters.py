@@ -14,7 +14,7 @@ from app.losses.inputs import Shape
 class Per:
     """A list holds one number for each of these."""
 
-    what: Literal["class", "column", "sample", "interval"]
+    what: Literal["class", "column", "sample", "interval", "time"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Outside:
 
 
 LEVEL, OUTSIDE = Level(), Outside()
-PER_CLASS, PER_COLUMN, PER_SAMPLE, PER_INTERVAL = Per("class"), Per("column"), Per("sample"), Per("interval")
+PER_CLASS, PER_COLUMN, PER_SAMPLE = Per("class"), Per("column"), Per("sample")
+PER_INTERVAL, PER_TIME = Per("interval"), Per("time")
 Lists: TypeAlias = Mapping[str, tuple[Per, list[float]]]
 """Parameters that hold a number for each class, column or sample, by name."""
 
@@ -81,7 +82,7 @@ def check_lengths(lists: Lists, k: int | None, elements: Shape) -> None:
     """InvalidParameter for a list that has not one number for each."""
     for name, (per, numbers) in lists.items():
         n, *columns = elements
-        wanted = {"class": k, "interval": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
+        wanted = {"class": k, "interval": k, "time": k, "column": columns[-1] if columns else None, "sample": n}[per.what]
         if len(numbers) != wanted:
             counted = f"{wanted}, not {len(numbers)}" if wanted else f"there is no axis of {_plural(per)} here"
             message = f"{name} must have one number per {per.what}: {counted}"

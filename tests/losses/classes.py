@@ -127,3 +127,27 @@ def two_way(s: Sequence[Row], hot: Sequence[Row], positive: Any = 4, negative: A
 
     columns = [([x[j] for x in s], [y[j] for y in hot]) for j in range(len(s[0]))]
     return [of([*zip(s, hot, strict=True)]) + of(columns)] * len(s)
+
+
+@oracle
+@tried({}, {"scale": 8.0}, {"among_all": True}, {"scale": 8.0, "among_all": True})
+def proxy_nca(c: Row, y: int, scale: Any = 1, among_all: bool = False) -> Exact:
+    squares = [2 - 2 * number for number in c]
+    others = total_of(exp(scale * (squares[y] - square)) for j, square in enumerate(squares) if j != y)
+    if len(c) == 1:
+        return Exact(0)
+    return log(1 + others) if among_all else log(others)
+
+
+@oracle
+@of_batch
+@tried({}, {"alpha": 3.0}, {"delta": 0.5}, {"alpha": 100.0, "delta": 0.0})
+def proxy_anchor(c: Sequence[Row], y: Sequence[int], alpha: Any = 32, delta: Any = 0.1) -> list[Exact]:
+    draw, push = [], []
+    for proxy in range(len(c[0])):
+        own = [row[proxy] for row, label in zip(c, y, strict=True) if label == proxy]
+        others = [row[proxy] for row, label in zip(c, y, strict=True) if label != proxy]
+        if own:
+            draw.append(log(1 + total_of(exp(-alpha * (number - delta)) for number in own)))
+        push.append(log(1 + total_of(exp(alpha * (number + delta)) for number in others)))
+    return [total_of(draw) / len(draw) + total_of(push) / len(push)] * len(c)

@@ -31,6 +31,7 @@ K = 3
 """Classes in the batches drawn here."""
 
 OTHER_NUMBERS: Mapping[tuple[str, str], tuple[object, ...]] = {
+    ("integrated_brier_score", "times"): ([0.5, 2.0, 2.25],),
     ("linex", "a"): (-0.3, 3.0),
     ("tweedie_deviance", "power"): (-1.0, 1.0, 1.5, 2.0, 3.0),
     ("tweedie_nll", "power"): (1.0, 1.2, 2.0, 2.5),

@@ -1447,6 +1447,35 @@ def deephit_rank(x: Sequence[Row], interval: Sequence[int], event: Row, width: A
     ]
 
 
+@oracle
+@of_batch
+def integrated_brier_score(p: Sequence[Row], time: Row, event: Row, times: Any = None) -> list[Exact]:
+    grid = [exact(number) for number in (range(1, len(p[0]) + 1) if times is None else times)]
+
+    def uncensored(until: Exact) -> Exact:
+        share = Exact(1)
+        for when in sorted({number.value for number in time if number <= until}):
+            tied = [seen for number, seen in zip(time, event, strict=True) if number == when]
+            events = sum(1 for seen in tied if seen == 1)
+            at_risk = sum(1 for number in time if number >= when) - events
+            if len(tied) > events:
+                share *= Exact(at_risk - (len(tied) - events)) / at_risk
+        return share
+
+    def at(row: Row, own: Exact, seen: Exact, j: int) -> Exact:
+        if own > grid[j]:
+            return (1 - row[j]) ** 2 / uncensored(grid[j])
+        share = uncensored(own)
+        return row[j] ** 2 / share if seen == 1 and share > 0 else Exact(0)
+
+    def integrated(row: Row, own: Exact, seen: Exact) -> Exact:
+        scores = [at(row, own, seen, j) for j in range(len(grid))]
+        pieces = [(grid[j + 1] - grid[j]) * (scores[j] + scores[j + 1]) / 2 for j in range(len(grid) - 1)]
+        return total_of(pieces) / (grid[-1] - grid[0]) if pieces else scores[0]
+
+    return [integrated(*sample) for sample in zip(p, time, event, strict=True)]
+
+
 # --- forecasting ----------------------------------------------------------------------------------------------------
 
 
@@ -1754,6 +1783,7 @@ PARAMETERS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         for scale in (1.0, 0.3)
     ],
     "deephit_rank": [{}, {"width": 0.5, "ties": True}],
+    "integrated_brier_score": [{}, {"times": [0.5, 2.0, 2.25, 7.0]}],
     "giou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "diou": [{}, {"eps": 1e-7}, {"eps": 0.01}, *OTHER_BOXES],
     "ciou": [{}, {"eps": 0.01}, {"detach_alpha": True}, {"eps": 1e-7, "detach_alpha": True}, *OTHER_BOXES],

@@ -292,6 +292,23 @@ def by_intervals(_: Parameters) -> list[Sample]:
     return [(even, intervals, events), (torn, intervals, events), (torn[::-1], intervals, events), ([[0.5]], [0.0], [1.0])]
 
 
+def survivals(_: Parameters) -> list[Sample]:
+    """Whole batches: probabilities that are even, sure and nearly so, events and the censored at the same times and the last."""
+    times, events = [1.0, 2.0, 2.0, 3.0, 4.0, 4.0], [1.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    even = [[0.75, 0.5, 0.5, 0.25], [1.0, 1.0, 0.0, 0.0]] * 3
+    near = [[1.0 - STEP, 0.5, LEAST, 1e-300], [1.0, 1e-9, 1e-150, 0.0], [STEP, 1.0 - 1e-9, 0.3, 1e-17]] * 2
+    return [(rows, order, seen) for rows in (even, near) for order in (times, times[::-1]) for seen in (events, events[::-1])]
+
+
+def anchored(_: Parameters) -> list[Sample]:
+    """Whole batches of cosines with proxies: parallel and opposite, nearly alike, of one class, one alone."""
+    torn, near = (
+        [[1.0, -1.0, 0.0], [-1.0, 1.0, 0.5], [0.0, 1e-300, -1e-9]],
+        [[0.1, 0.1 + STEP, -0.1], [0.1, -0.1, 0.1], [0.3] * 3],
+    )
+    return [(rows, labels) for rows in (torn, near) for labels in ([0.0, 1.0, 2.0], [2.0] * 3)] + [([[0.5, -0.25]], [1.0])]
+
+
 def series(_: Parameters) -> list[Sample]:
     """Whole batches of predictions and targets: exact, nearly so, far off, of sizes far apart, with targets near each other."""
     y = [1.0, 2.0, 4.0, 8.5, -3.0]
@@ -372,6 +389,8 @@ FURTHER: Mapping[str, Callable[[Parameters], Sequence[Sample]]] = {
     "minkowski": lambda _: VECTORS,
     "weighted_kappa": graded,
     "two_way": tagged,
+    "proxy_anchor": anchored,
+    "integrated_brier_score": survivals,
     "cosine_embedding": lambda _: [(*pair, y) for pair in VECTORS for y in (-1, 1)],
     "triplet_margin": triplets,
     "circle": groups,

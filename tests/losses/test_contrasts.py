@@ -95,6 +95,31 @@ def test_a_multiplied_angle_goes_down_all_the_way() -> None:
     assert found[0] == pytest.approx(np.log1p(np.exp(7.0)), rel=1e-14)
 
 
+def test_a_proxy_among_all_is_a_class_of_a_softmax() -> None:
+    expected = losses("categorical_cross_entropy", 6.0 * COSINES, LABELS, from_logits=True)
+    np.testing.assert_allclose(losses("proxy_nca", COSINES, LABELS, scale=3.0, among_all=True), expected, rtol=1e-13)
+    # without one's own in the sum, of the same odds: e^ℓ is less by 1
+    apart = losses("proxy_nca", COSINES, LABELS, scale=3.0)
+    np.testing.assert_allclose(np.log1p(np.exp(apart)), expected, rtol=1e-13)
+    assert losses("proxy_nca", COSINES[:, :1], np.zeros(5)).tolist() == [0.0] * 5
+
+
+def test_an_anchor_without_samples_only_pushes() -> None:
+    (found,) = losses("proxy_anchor", np.array([[0.5, -0.25]]), np.array([0.0]))
+    draw, push = np.log1p(np.exp(-32 * (0.5 - 0.1))), np.log1p(np.exp(32 * (-0.25 + 0.1)))
+    assert found == pytest.approx(draw / 1 + push / 2, rel=1e-14)
+
+
+def test_an_anchor_pulls_most_at_the_worst_placed() -> None:
+    cosines = np.array([[0.9, -0.9], [-0.2, 0.3], [0.4, 0.1], [-0.5, 0.95]])
+    (slope,) = slopes("proxy_anchor", cosines, np.array([0.0, 0.0, 0.0, 1.0]))
+    assert (slope[:3, 0] < 0).all()
+    assert np.argmin(slope[:, 0]) == 1
+    assert np.argmax(slope[:, 1]) == 1
+    # shares of a sum beside 1: alpha over the proxies that have samples, for each sample that has the loss
+    assert slope[:3, 0].sum() == pytest.approx(-4 * 32.0 / 2, rel=1e-4)
+
+
 def test_a_soft_triplet_is_a_preference_for_the_nearer_one() -> None:
     triplet = {"anchor": ONE, "positive": OTHER, "negative": OTHER[::-1]}
     near, far = (np.linalg.norm(ONE - array, axis=1) for array in (OTHER, OTHER[::-1]))

@@ -158,6 +158,7 @@ def test_growth_reads_as_a_word_and_counts_as_declared() -> None:
         "lifted_structure": "n²·d",
         "batch_all_triplet": "n²·d",
         "deephit_rank": "n²",
+        "integrated_brier_score": "n·log n",
     }
 
 

@@ -272,6 +272,7 @@ WITHOUT_OPTIONS = {
     "event": "whether a sample was seen to its end: of one that nobody knows this of, nothing is known",
     "interval": "a time",
     "grade": "one of several grades: a share of two of them is not the loss of either",
+    "proxy": "what its samples and all others lie like around a proxy is one number: a share of two classes is of neither side",
     "level": "a grade, by how many thresholds it passes",
     "index_list": "its padding stands for no label, and the labels that it does not list are false",
     "label_sequence": "its padding stands for no label, and an alignment has no place for one that is unknown",

@@ -245,6 +245,7 @@ OWN: Mapping[str, Callable[[Numbers], Numbers]] = {
         c=numbers["p"], a=numbers["scale"], A=np.cos(numbers["margin"]), B=np.sin(numbers["margin"])
     ),
     "cosface": lambda numbers: numbers.beside(c=numbers["p"], a=numbers["scale"]),
+    "proxy_nca": lambda numbers: numbers.beside(c=numbers["p"], b=numbers["scale"]),
     "ctc": of_sequences,
     **dict.fromkeys(
         ("pairwise_logistic", "pairwise_hinge", "pairwise_soft_zero_one", "pairwise_quantile"),
@@ -492,6 +493,19 @@ def test_the_formula_of_labels_both_ways_says_what_they_cost() -> None:
         assert evaluated(loss.formula, numbers) == pytest.approx(answer.value, rel=1e-12)
         slope = [[slopes(loss.gradient, numbers.beside(i=i, j=j))["s"] for j in range(4)] for i in range(5)]
     np.testing.assert_allclose(slope, gradients_of(answer)["predictions"], rtol=1e-9, atol=1e-15)
+
+
+def test_the_formula_of_anchors_says_what_they_cost() -> None:
+    """Of proxy_anchor, which is of a whole batch; one of its proxies has no sample."""
+    c, labels, loss = np.random.default_rng(12).uniform(-1, 1, (5, 4)), np.array([0, 1, 1, 3, 3]), LOSSES["proxy_anchor"]
+    answer = evaluate(check(loss, {"alpha": 3.0}, c, labels * 1.0))
+    own = np.empty(4, object)
+    own[:] = [frozenset(np.flatnonzero(labels == proxy).tolist()) for proxy in range(4)]
+    known = {"α": 3.0, "δ": 0.1, "c": lambda i, j: c[i, j], "Z": own, "A": frozenset({0, 1, 3}), "k": 4}
+    numbers = Numbers(known, {"i": range(5), "l": range(5)}).reading(loss.formula, loss.gradient)
+    assert evaluated(loss.formula, numbers) == pytest.approx(answer.value, rel=1e-12)
+    slope = [[slopes(loss.gradient, numbers.beside(i=i, j=j))["c"] for j in range(4)] for i in range(5)]
+    np.testing.assert_allclose(slope, gradients_of(answer)["predictions"], rtol=1e-9)
 
 
 # --- notation ---------------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def brier_score(
     Use when: probability forecasts are judged, calibration and sharpness in one bounded number, or trained where labels are
     noisy.
     Avoid when: rare events matter: forecasts of 0.001 and of 0.01 cost nearly the same; cross-entropy tells them apart.
-    See also: categorical_cross_entropy, zero_one.
+    See also: categorical_cross_entropy, zero_one, integrated_brier_score.
     """
     if predictions.ndim == 1:
         scale = 2.0 if scale_by_half is False else 1.0

@@ -171,7 +171,7 @@ def cosface(
 
     Use when: samples of many identities are told apart by angles, with a margin that is the same at every angle.
     Avoid when: cosines are not of vectors at the length 1: the scale and the margin then mean nothing.
-    See also: arcface, sphereface, crammer_singer_hinge.
+    See also: arcface, sphereface, crammer_singer_hinge, proxy_nca, proxy_anchor.
     """
 
     def target(c: Array) -> tuple[Pair, Pair]:

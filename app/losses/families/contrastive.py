@@ -224,7 +224,7 @@ def multi_similarity(
 
     Use when: a batch holds several samples of each identity, and both sides shall learn though one has hardly anything left.
     Avoid when: cosines of different samples are hardly ever above the base: nothing pushes then.
-    See also: circle, nt_xent, supervised_contrastive, cosent.
+    See also: circle, nt_xent, supervised_contrastive, cosent, proxy_anchor.
     """
 
     def of_rows(rows: slice, cosines: Pair) -> tuple[Array, Array]:
@@ -274,7 +274,7 @@ def neighbourhood_components(
 
     Use when: the nearest neighbours of a sample decide in the end: one near sample of its identity is enough.
     Avoid when: all samples of an identity shall be in one place: those far off hardly pull (supervised_contrastive).
-    See also: supervised_contrastive, triplet_margin, soft_margin_triplet.
+    See also: supervised_contrastive, triplet_margin, soft_margin_triplet, proxy_nca.
     """
     counted = _with_others(targets)
 

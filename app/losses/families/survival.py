@@ -207,7 +207,7 @@ def logistic_hazard(predictions: Array, interval: NDArray[np.int64], event: Arra
 
     Use when: times are whole periods or cut into intervals, and the risk may rise and fall over time.
     Avoid when: time is continuous and intervals would be coarse, or only the order of risks matters.
-    See also: cox_partial_likelihood, pmf_nll, mtlr.
+    See also: cox_partial_likelihood, pmf_nll, mtlr, integrated_brier_score.
     """
     place = np.arange(predictions.shape[1], dtype=np.int64)
     seen, last = place <= interval[:, None], place == interval[:, None]
@@ -298,7 +298,7 @@ def survival_bce(predictions: Array, interval: NDArray[np.int64], event: Array) 
 
     Use when: the chance to be without the event at given times is wanted, such as after one year and after five.
     Avoid when: these chances must fall with time: nothing makes them; those of logistic_hazard do.
-    See also: logistic_hazard, binary_cross_entropy.
+    See also: logistic_hazard, binary_cross_entropy, integrated_brier_score.
     """
     place, last = np.arange(predictions.shape[1], dtype=np.int64), interval[:, None]
     side = np.where(place < last, -1.0, 1.0)

@@ -4,6 +4,7 @@ Of some samples an event was seen; of others only an interval of time is known i
 they were last seen (censored).
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,17 +12,46 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from typing_extensions import Doc
 
+from app.domains import Interval
+from app.errors import Fault, InvalidParameter
 from app.libraries import equal
 from app.losses.cost import IN_PAIRS, Cost
-from app.losses.encodings import CONTROLS, EVENT, FRACTION, INTERVAL, LOG_RISK, PER_INTERVAL, TIME, TIME_OR_NEVER, VALUE
+from app.losses.encodings import (
+    CONTROLS,
+    EVENT,
+    FRACTION,
+    INTERVAL,
+    LOG_RISK,
+    PER_INTERVAL,
+    TIME,
+    TIME_OR_NEVER,
+    VALUE,
+    numbers,
+    steps,
+)
 from app.losses.loss import CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, Pullback, loss
 from app.losses.numerics.intervals import interval_surprise, point_surprise
-from app.losses.numerics.pairs import Pair, log_pair, pair, pair_add, pair_divide, pair_exp, pair_negative, pair_sum
+from app.losses.numerics.pairs import (
+    Pair,
+    log_pair,
+    pair,
+    pair_add,
+    pair_divide,
+    pair_exp,
+    pair_multiply,
+    pair_negative,
+    pair_sum,
+)
 from app.losses.numerics.products import tiles
 from app.losses.numerics.rows import below_largest
 from app.losses.numerics.running import exp_of, gap
 from app.losses.numerics.similarities import log_one_plus, over
 from app.losses.numerics.stable import Array, sigmoid, sign, softplus
+from app.losses.parameters import PER_TIME
+
+SURVIVAL = numbers(
+    "survival", "the probability of no event until each of the times", Interval(0.0, 1.0), steps(0.05, 0.95), axes="n k"
+)
 
 
 @loss(
@@ -246,3 +276,84 @@ def _running(x: Pair) -> Pair:
         total = pair_add(total, (x[0][:, column], x[1][:, column]))
         high[:, column], low[:, column] = total
     return high, low
+
+
+# --- probabilities at times -----------------------------------------------------------------------------------------------
+
+
+@loss(
+    predictions=SURVIVAL,
+    targets={"time": TIME, "event": EVENT},
+    formula="∑ⱼ vⱼ·(δ·[T ≤ uⱼ]·pⱼ²/G + [T > uⱼ]·(1 − pⱼ)²/Hⱼ)",
+    gradient="2vⱼ·(δ·[T ≤ uⱼ]·pⱼ/G − [T > uⱼ]·(1 − pⱼ)/Hⱼ)",
+    symbols={
+        "T": "the time of the sample",
+        "δ": "1 where the event was seen, 0 where not",
+        "u": "the times of the predictions",
+        "v": "what each counts in the mean over time, by the trapezoidal rule: they sum to 1",
+        "G": "the share of the batch that was not censored until the time of the sample, by Kaplan and Meier",
+        "H": "the same share at each of the times",
+    },
+    aliases=("ibs", "integrated_graf_score", "graf_score"),
+    reference="Graf, Schmoor, Sauerbrei and Schumacher (1999), "
+    "doi:10.1002/(SICI)1097-0258(19990915/30)18:17/18<2529::AID-SIM274>3.0.CO;2-5",
+    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE,
+    coupling="batch",
+    cost=Cost(beyond={"n·log n": 60.0}),
+)
+def integrated_brier_score(
+    predictions: Array,
+    time: Array,
+    event: Array,
+    *,
+    times: Annotated[
+        list[Annotated[float, Ge(0)]] | None,
+        PER_TIME,
+        Doc("The times that the predictions are of, rising; null for 1, 2, 3 and so on."),
+    ] = None,
+) -> tuple[Array, Pullback]:
+    """The squared error of the probability of no event so far, averaged over time: of a single time it is the Brier score.
+
+    What censored samples would have shown is made up for by weighing the others, as in scikit-survival where censoring is
+    learned from the data that are judged. Who has the event at a time is no longer at risk of being censored then. Weights
+    of samples do not weigh that estimate.
+
+    Use when: probabilities over time are judged or fitted, sharp and calibrated at once, and who is censored is chance.
+    Avoid when: who is censored depends on the risk; or batches are small: so few tell little of censoring (logistic_hazard).
+    See also: survival_bce, logistic_hazard, brier_score.
+    """
+    k = predictions.shape[1]
+    grid = np.arange(1.0, k + 1.0) if times is None else np.asarray(times, np.float64)
+    if (np.diff(grid) <= 0).any():
+        raise InvalidParameter([Fault(("parameters", "times"), "order", "times must rise from each to the next")])
+    uncensored = _uncensored(time, event)
+    own = uncensored(time)
+    later = time[:, None] > grid
+    # an event at the time until which all others were censored has no share that could be made up for
+    known = later | ((event > 0) & (own > 0))[:, None]
+    weight = np.where(known, _shares_of_time(grid) / np.where(later, uncensored(grid), own[:, None]), 0.0)
+    miss = np.where(later, 1.0 - predictions, predictions)
+    slopes = 2.0 * weight * np.where(later, -miss, miss)
+    return (weight * miss * miss).sum(axis=1), lambda weights: weights[:, None] * slopes
+
+
+def _uncensored(time: Array, event: Array) -> Callable[[Array], Array]:
+    """Times -> the share of samples not censored until then, by Kaplan and Meier; who has the event at a time is not at risk."""
+    when, place = np.unique(time, return_inverse=True)
+    events, gone = (np.bincount(place, weights=which, minlength=when.size).astype(np.float64) for which in (event, 1.0 - event))
+    at_risk = np.maximum(np.cumsum((events + gone)[::-1])[::-1] - events, 1.0)
+    share, step = pair_divide(pair(at_risk - gone), pair(at_risk)), 1
+    while step < when.size:  # each times those before it, twice as many at every turn
+        ahead = pair_multiply((share[0][step:], share[1][step:]), (share[0][:-step], share[1][:-step]))
+        share = np.concatenate((share[0][:step], ahead[0])), np.concatenate((share[1][:step], ahead[1]))
+        step *= 2
+    shares = np.concatenate((np.ones(1), share[0]))
+    return lambda at: shares[when.searchsorted(at, side="right")]
+
+
+def _shares_of_time(grid: Array) -> Array:
+    """What each time counts in the mean of a function over all time between them, by the trapezoidal rule."""
+    if grid.size == 1:
+        return np.ones(1)
+    beside = np.concatenate((grid[:1], grid, grid[-1:]))
+    return (beside[2:] - beside[:-2]) / (grid[-1] - grid[0]) / 2.0
