@@ -1462,14 +1462,14 @@ def integrated_brier_score(p: Sequence[Row], time: Row, event: Row, times: Any =
                 share *= Exact(at_risk - (len(tied) - events)) / at_risk
         return share
 
-    def at(row: Row, own: Exact, seen: Exact, j: int) -> Exact:
+    def score(row: Row, own: Exact, seen: Exact, j: int) -> Exact:
         if own > grid[j]:
             return (1 - row[j]) ** 2 / uncensored(grid[j])
         share = uncensored(own)
         return row[j] ** 2 / share if seen == 1 and share > 0 else Exact(0)
 
     def integrated(row: Row, own: Exact, seen: Exact) -> Exact:
-        scores = [at(row, own, seen, j) for j in range(len(grid))]
+        scores = [score(row, own, seen, j) for j in range(len(grid))]
         pieces = [(grid[j + 1] - grid[j]) * (scores[j] + scores[j + 1]) / 2 for j in range(len(grid) - 1)]
         return total_of(pieces) / (grid[-1] - grid[0]) if pieces else scores[0]
 

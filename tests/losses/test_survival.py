@@ -129,8 +129,8 @@ def brier(survival: Array, event: Array, times: list[float], reduction: Any = "m
 def test_an_integrated_brier_score_is_that_of_scikit_survival() -> None:
     """Numbers of scikit-survival 0.28.0: integrated_brier_score(y, y, SURVIVAL, WHEN), and brier_score at each of these."""
     assert brier(SURVIVAL, SEEN, WHEN).value == pytest.approx(0.24037464285714286, rel=1e-15)
-    each = [0.11078000000000002, 0.1900742857142857, 0.24381342857142854, 0.2799105714285714, 0.23474514285714285]
-    for index, (when, score) in enumerate(zip(WHEN, each, strict=True)):
+    scores = [0.11078000000000002, 0.1900742857142857, 0.24381342857142854, 0.2799105714285714, 0.23474514285714285]
+    for index, (when, score) in enumerate(zip(WHEN, scores, strict=True)):
         assert brier(SURVIVAL[:, [index]], SEEN, [when]).value == pytest.approx(score, rel=1e-15)
 
 

@@ -348,7 +348,7 @@ def _uncensored(time: Array, event: Array) -> Callable[[Array], Array]:
         share = np.concatenate((share[0][:step], ahead[0])), np.concatenate((share[1][:step], ahead[1]))
         step *= 2
     shares = np.concatenate((np.ones(1), share[0]))
-    return lambda at: shares[when.searchsorted(at, side="right")]
+    return lambda until: shares[when.searchsorted(until, side="right")]
 
 
 def _shares_of_time(grid: Array) -> Array:
