@@ -13,7 +13,7 @@ from tests.equals.boosting import BOOSTERS, Answer
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the arrays are small, and threads that wait for them spin
-INTEGERS = {"class_index", "class_map", "index_list", "group", "apart", "interval", "label_sequence"}
+INTEGERS = {"class_index", "class_map", "index_list", "group", "proxy", "apart", "interval", "label_sequence"}
 DOUBLE, SINGLE = 1e-9, 2e-5
 """What rounding may come to. Of double precision: forms that take 1 − p, or the logarithm of a softmax, lose as many digits
 as the numbers here are apart. Of single precision: some hundred roundings of 2⁻²⁴."""

@@ -150,6 +150,7 @@ DRAWS: Mapping[str, Mapping[str, Draw]] = {
     "grade": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
     "class_map": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
     "index_list": {"random": _index_list},
+    "proxy": {"random": lambda rng, shape: rng.integers(0, LENGTHS["k"], shape).astype(float)},
     "group": {"random": lambda rng, shape: np.arange(shape[0]) // 2 + 0.0},
     "apart": {"random": lambda rng, shape: np.arange(shape[0]) + 0.0},
     "label_sequence": {"random": _labels},
@@ -208,7 +209,7 @@ def _shape(encoding: Encoding, kind: str, letters: list[str], parameters: Mappin
         return tuple(
             LENGTHS[axis] for axis in [*(axis for axis in letters if axis not in "kt"), *("t" if "t" in letters else ""), "k"]
         )
-    if kind in ("class_index", "class_map", "grade", "tokens"):
+    if kind in ("class_index", "class_map", "grade", "proxy", "tokens"):
         return tuple(LENGTHS[axis] for axis in letters if axis != "k")
     return tuple(LENGTHS[axis] for axis in letters)
 
