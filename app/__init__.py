@@ -42,6 +42,7 @@
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
         agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py)
+        learned.py       parameters of a loss that move with the weights
         models.py        linear, mlp, boosted_trees, ...; network.py, trees.py, activations.py: what they are made of
         boosting.py      trees on the slopes of a loss; slopes.py, leaf_values.py: their leaves; bins.py: how they are grown
         forest.py        decision trees and forests; criteria.py: what splits them; columns.py: categories and constraints

@@ -62,6 +62,7 @@ from app.training import (
     Data,
     Epoch,
     Holdout,
+    Learn,
     Limits,
     Plan,
     Run,
@@ -274,6 +275,21 @@ class EarlyStopping(Part):
     restore_best: Annotated[bool, Field(description="Keep the model of the best epoch instead of the last.")] = True
 
 
+class Learning(Part):
+    """Parameters of the loss that move with the weights, from where the loss has them."""
+
+    parameters: Annotated[
+        Names,
+        Field(
+            description="alpha and scale of barron, which is then trained as a likelihood, with its normaliser; "
+            "heads.NAME.log_variance of multi_task.",
+            min_length=1,
+        ),
+        Listed,
+    ]
+    learning_rate: Annotated[float | None, Field(description="null: that of the weights.", gt=0, le=1e6)] = None
+
+
 def _share(value: object) -> object:
     """A number is the share of the rows to validate with."""
     return {"fraction": value} if isinstance(value, float) or type(value) is int else value
@@ -358,6 +374,7 @@ class RunFields(Part):
     every: Annotated[
         int, Field(description="The history keeps each so manieth epoch, beside the first, the best and the last.", ge=1)
     ] = 1
+    learn: Learning | None = None
     resume: Annotated[
         TrainedModel | None,
         Field(description="A `trained_model` of the same request with fewer epochs: the run goes on from it, up to `epochs`."),
@@ -761,6 +778,7 @@ def plan_of(request: RunFields, rows: Rows) -> Plan:
         metrics=metrics,
         seed=request.seed,
         class_weight=_class_weight(request.class_weight),
+        learn=request.learn and Learn(tuple(request.learn.parameters), request.learn.learning_rate),
         resume=request.trained,
     )
 

@@ -14,6 +14,7 @@ from app.losses.loss import SMOOTH, ZERO_AT_TARGET
 from app.losses.numerics.stable import Array
 from app.training.corners import MOST_WEIGHTS
 from app.training.fit import stopped
+from app.training.learned import settled
 from app.training.learners import State, learner
 from app.training.network import Network
 from app.training.objective import fitting, takes_labels
@@ -105,6 +106,7 @@ def diagnose(run: Run, state: State) -> list[Finding]:
     A misfit of loss and labels comes before what the course of the losses says. The time it takes is that of some hundred
     steps on up to SAMPLED rows, whatever the size of the run.
     """
+    run, state = settled(run, state)
     seen = Measurements(run, state)
     misfits = (
         _constant_targets,

@@ -15,6 +15,7 @@ from app.training.activations import OUTPUTS
 from app.training.agreement import agree_on, is_of_several
 from app.training.columns import check_categories, columns_by_index
 from app.training.criteria import check_criterion
+from app.training.learned import Learn, Learned, learned_by
 from app.training.metrics import check_metric
 from app.training.network import Network
 from app.training.objective import Labels, Objective, of_differences
@@ -99,6 +100,8 @@ class Plan:
     seed: int = 0
     class_weight: ClassWeight | None = None
     """What rows count by their class, in both losses; metrics and scales leave it out."""
+    learn: Learn | None = None
+    """Parameters of the loss that move with the weights."""
     resume: "Trained | None" = None
     """A model from which to go on; its epochs are among those of this run."""
 
@@ -143,6 +146,8 @@ class Run:
     """(n,) where the rows to train on stand in the data, ascending."""
     held_out: NDArray[np.intp] | None
     """(m,) where those to validate with stand in it, or in their own table; None without any."""
+    learned: Learned | None = None
+    """The parameters of the loss that move with the weights."""
 
     @property
     def base_rate(self) -> float:
@@ -181,6 +186,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
+    learned = learned_by(plan, model, objective)
     check_same(plan, objective, inputs_scale, targets_scale)
     rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), largest_input(model), gaps=of_trees), labels, targets)
     rows = _weighed(rows, plan, weights, kept)
@@ -199,7 +205,8 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
         check_criterion(model.criterion, objective, training.labels, named=plan.data.classes is not None)
     held_out = np.arange(len(outside.inputs)) if outside is not None else held if len(held) else None
     warnings = _warnings(training, objective)
-    return Run(plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, warnings, kept, held_out)
+    scales = inputs_scale, targets_scale
+    return Run(plan, model, objective, training, validation, batch_size, *scales, warnings, kept, held_out, learned)
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
