@@ -75,7 +75,7 @@ from app.training.agreement import agree_on
 from app.training.decisions import decisions_of
 from app.training.learners import State
 from app.training.models import task_of
-from app.training.network import Network
+from app.training.network import Network, Precision
 from app.training.objective import fitting, predicted
 from app.training.resuming import notes_on
 from app.training.side_by_side import SideBySide, together
@@ -374,6 +374,9 @@ class RunFields(Part):
     every: Annotated[
         int, Field(description="The history keeps each so manieth epoch, beside the first, the best and the last.", ge=1)
     ] = 1
+    precision: Annotated[
+        Precision, Field(description="What a linear model or a network computes in; its loss is always in float64.")
+    ] = "float64"
     learn: Learning | None = None
     resume: Annotated[
         TrainedModel | None,
@@ -777,6 +780,7 @@ def plan_of(request: RunFields, rows: Rows) -> Plan:
         start_from_epoch=stopping.start_from_epoch if stopping else 0,
         metrics=metrics,
         seed=request.seed,
+        precision=request.precision,
         class_weight=_class_weight(request.class_weight),
         learn=request.learn and Learn(tuple(request.learn.parameters), request.learn.learning_rate),
         resume=request.trained,

@@ -15,7 +15,7 @@ from app.losses.loss import SMOOTH
 from app.losses.numerics.stable import Array
 from app.training.boosting import Boosting
 from app.training.forest import Planting
-from app.training.network import Network, Pass, predict, with_ones
+from app.training.network import Network, Pass, Precision, predict, with_ones
 from app.training.objective import Labels
 from app.training.run import Run, State
 from app.training.trees import Boosted, Forest
@@ -73,22 +73,23 @@ class Weighted:
         self.run, self.network = run, network
         q = 0 if run.learned is None else len(run.learned.names)
         self.keys = ("weights", "learned") if q else ("weights",)
-        self.weights = np.zeros(network.size + q)
+        self.precision: Precision = run.plan.precision
+        self.weights = np.zeros(network.size + q, self.precision)
         """All that moves: the network's own, and behind them what is learned of the loss."""
-        self.gradient = np.zeros(network.size + q)
-        self.penalized = np.concatenate([network.penalized(), np.zeros(q)])
+        self.gradient = np.zeros(network.size + q, self.precision)
+        self.penalized = np.concatenate([network.penalized(), np.zeros(q)]).astype(self.precision)
         self.own, self.learned = self.weights[: network.size], self.weights[network.size :]
         self.l1: Array | None = run.plan.l1 * self.penalized if run.plan.l1 else None
         self._passes: dict[int, Pass] = {}
 
     @cached_property
     def training(self) -> Array:
-        return with_ones(self.run.training.inputs)
+        return with_ones(self.run.training.inputs, self.precision)
 
     @cached_property
     def validation(self) -> Array:
         assert self.run.validation is not None
-        return with_ones(self.run.validation.inputs)
+        return with_ones(self.run.validation.inputs, self.precision)
 
     def restore(self, state: State) -> None:
         """Nothing to do: predictions are computed anew."""
@@ -103,8 +104,8 @@ class Weighted:
 
     def initial(self, rng: np.random.Generator) -> State:
         """What it begins with."""
-        weights = {"weights": self.network.initial(rng)}
-        return weights if self.run.learned is None else {**weights, "learned": self.run.learned.start}
+        weights = {"weights": self.network.initial(rng).astype(self.precision)}
+        return weights if self.run.learned is None else {**weights, "learned": self.run.learned.start.astype(self.precision)}
 
     def training_predictions(self, state: State) -> Array:
         return self._predict(self.training)
@@ -113,7 +114,7 @@ class Weighted:
         return self._predict(self.validation)
 
     def looking(self, inputs: Array) -> Callable[[State], Array]:
-        rows = with_ones(inputs)
+        rows = with_ones(inputs, self.precision)
 
         def look(state: State) -> Array:
             self.adopt(dict(state))
@@ -165,7 +166,7 @@ class Descent(Weighted):
         self.optimizer, self.parameters = run.plan.optimizer.thing, run.plan.optimizer.all
 
     def start(self, rng: np.random.Generator) -> State:
-        state, slots = self.initial(rng), np.zeros((len(self.optimizer.slots), self.weights.size))
+        state, slots = self.initial(rng), np.zeros((len(self.optimizer.slots), self.weights.size), self.precision)
         if self.optimizer.average:
             slots[self.optimizer.slots.index(self.optimizer.average)] = np.concatenate([state[key] for key in self.keys])
         return {**state, "slots": slots, "step": np.zeros((), np.int64)}
@@ -173,7 +174,7 @@ class Descent(Weighted):
     def resume(self, state: State, rng: np.random.Generator) -> Callable[[float], float]:
         self.adopt(state)
         slots = state["slots"] = state["slots"].copy()
-        scratch = np.empty((2, self.weights.size))
+        scratch = np.empty((2, self.weights.size), self.precision)
         labels = self.run.training.labels
         shuffled, lying = self.training.copy(), labels.take(np.arange(len(labels.targets)))
         batches = self._batches(shuffled, lying, rng)
@@ -265,10 +266,10 @@ class QuasiNewton(Weighted):
             loss = self.slope(passing, self.training, self.run.training.labels)
             self.add_l2()
             kept = self.weights * self.penalized
-            return loss() + self.run.plan.l2 * float(kept @ kept), self.gradient.copy()
+            return loss() + self.run.plan.l2 * float(kept @ kept), self.gradient.astype(np.float64)
 
         def epoch(rate: float) -> float:
-            found = self.weights.copy()
+            found = self.weights.astype(np.float64)
             chosen.thing(found, objective, self.l1, SMOOTH in self.run.objective.loss.properties, **chosen.all)
             _, gradient = objective(found)
             if self.l1 is not None:

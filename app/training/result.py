@@ -85,6 +85,7 @@ def keep(run: Run, state: State, result: Result) -> Trained:
     return Trained(
         chosen=run.plan.model,
         loss={"name": run.plan.loss.thing.name, **run.plan.loss.all},
+        precision=run.plan.precision,
         inputs=inputs.shape[1],
         outputs=run.objective.outputs,
         features=run.plan.data.features,

@@ -33,6 +33,8 @@ def check_resumed(plan: "Plan") -> None:
         _refuse_resumed(f"this is a model of {trained.chosen.thing.name} with other parameters than this request's model has")
     if not _equal(trained.loss, {"name": plan.loss.thing.name, **plan.loss.all}):
         _refuse_resumed(f"this model was trained on {trained.loss.get('name')}, as another loss than this request has")
+    if trained.precision != plan.precision:
+        _refuse_resumed(f"this model was trained in {trained.precision}: say so in precision")
     names = () if trained.progress is None else trained.progress.history
     learned = [name.removeprefix(LEARNED) for name in names if name.startswith(LEARNED)]
     if trained.progress is not None and learned != list(plan.learn.names if plan.learn else ()):

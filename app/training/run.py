@@ -17,7 +17,7 @@ from app.training.columns import check_categories, columns_by_index
 from app.training.criteria import check_criterion
 from app.training.learned import Learn, Learned, learned_by
 from app.training.metrics import check_metric
-from app.training.network import Network
+from app.training.network import Network, Precision
 from app.training.objective import Labels, Objective, of_differences
 from app.training.resumable import check_resumed, check_same, scale_for
 from app.training.splits import Holdout, split
@@ -98,6 +98,8 @@ class Plan:
     metrics: tuple[Chosen, ...] = ()
     """Each a Metric or a Loss."""
     seed: int = 0
+    precision: Precision = "float64"
+    """What a network computes in."""
     class_weight: ClassWeight | None = None
     """What rows count by their class, in both losses; metrics and scales leave it out."""
     learn: Learn | None = None
@@ -447,6 +449,9 @@ def _check_trees(plan: Plan, model: Trees) -> None:
         sample = "subsample" if isinstance(model, Boosted) else "bootstrap of random_forest"
         message = f"{name} takes all rows at once; {sample} is a parameter of the model"
         raise InvalidParameter([Fault(("batch_size",), "unexpected", message)])
+    if plan.precision != "float64":
+        message = f"precision is of linear models and networks; {name} computes in float64: leave it out"
+        raise InvalidParameter([Fault(("precision",), "unexpected", message)])
     _refuse_settings(plan, name, ("regularization", "gradient_clipping"))
     if isinstance(model, Forest):
         _refuse_settings(plan, name, ("schedule",))
