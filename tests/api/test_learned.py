@@ -108,3 +108,20 @@ async def test_a_perfect_head_is_told_without_a_number_that_is_none(client: http
     data = {"inputs": [[0], [1], [2], [3]], "targets": {"a": [0, 1, 2, 3], "b": [1, 2, 2, 1]}}
     answer = await train(client, **HEADS | {"data": data})
     assert math.isfinite(answer["learned_loss"]["heads"]["a"]["log_variance"])
+
+
+async def test_a_model_in_float32_predicts_and_goes_on_by_the_same_bits(client: httpx.AsyncClient) -> None:
+    """Numbers of 32 bits come back from JSON as they went."""
+    request = LEARNED | {
+        "precision": "float32",
+        "model": {"name": "mlp", "hidden": [8]},
+        "outputs": ["model", "predictions", "rows"],
+    }
+    first, whole = await train(client, **request), await train(client, **request | {"epochs": 9})
+    assert first["trained_model"]["precision"] == "float32"
+    resumed = await train(client, **request | {"epochs": 9, "resume": first["trained_model"]})
+    assert bare(resumed["history"]) == bare(whole["history"])
+    assert resumed["trained_model"]["parameters"] == whole["trained_model"]["parameters"]
+    rows = [ROWS["inputs"][row] for row in whole["rows"]["validation"]]
+    answer = (await client.post("/v1/predict", json={"model": resumed["trained_model"], "inputs": rows})).json()
+    assert answer["predictions"] == whole["predictions"]
