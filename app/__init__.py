@@ -59,7 +59,7 @@
         curves.py        a loss of one number along its axis: slope, curvature, kinks, asymptotes
         charts/          one function a chart, from an answer to a definition in Vega-Lite; theme.py: how all of them look
     wire/            bytes to values and back, and nobody else knows both
-        json.py          JSON to arrays; exact.py and faults.py: what is no plain array, and why not
+        json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes
