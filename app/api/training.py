@@ -163,7 +163,7 @@ def _data(value: object) -> object:
 A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 
-def _with_rate(value: object) -> object:
+def with_rate(value: object) -> object:
     """An optimizer whose `lr` is its learning_rate."""
     given = cast(dict[str, object], value) if isinstance(value, dict) else dict[str, object]()
     if "lr" not in given or "learning_rate" in given:
@@ -182,7 +182,7 @@ else:
         named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
     ]
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
-    OptimizerSpec = Annotated[expanded(EitherOptimizer, OPTIMIZERS, "adam"), BeforeValidator(_with_rate)]
+    OptimizerSpec = Annotated[expanded(EitherOptimizer, OPTIMIZERS, "adam"), BeforeValidator(with_rate)]
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
     MetricSpecs = list_of(named("Metric", "metric", Specs(SCORES, METRIC_SPECS, LOSS_SPECS)), SCORES, "metrics")
 

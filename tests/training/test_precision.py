@@ -11,7 +11,7 @@ from app.training import MODELS, OPTIMIZERS, Holdout, Learn, finish, fit, keep, 
 from app.training.resuming import begin
 from tests.training.plans import classes, loss, metric, mlp, model, optimizer, plan, regression, trained
 
-SINGLE = {"precision": "float32"}
+SINGLE: dict[str, Any] = {"precision": "float32"}
 
 
 def changes_of(name: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_repeats_predictions_and_runs_that_go_on_are_the_same_bits() -> None:
     for key in ended:
         for other in (again, resumed):
             parts = [np.delete(array, seconds, axis=1) if key == "history" else array for array in (ended[key], other[key])]
-            np.testing.assert_array_equal(*parts, key)
+            np.testing.assert_array_equal(parts[0], parts[1], key)
     result = finish(whole, ended)
     predicted = keep(whole, ended, result).predict(np.asarray(whole.plan.data.inputs)[whole.held_out])
     assert predicted.predictions.tolist() == result.predictions.tolist()
