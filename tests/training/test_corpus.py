@@ -12,8 +12,8 @@ TRUE = 0.95
 
 
 def judged(cases: list[Case]) -> tuple[Counter[str], Counter[str], list[str]]:
-    """By fault, the runs whose truth is confirmed, those that are named right, and what was said of the others."""
-    confirmed, named, said = Counter[str](), Counter[str](), list[str]()
+    """By fault, the runs whose truth is confirmed, those that are named right, and what was wrong of the others."""
+    confirmed, named, wrong = Counter[str](), Counter[str](), list[str]()
     for case in cases:
         end = ended(case.plan)
         if not is_cured(case, end):
@@ -21,26 +21,26 @@ def judged(cases: list[Case]) -> tuple[Counter[str], Counter[str], list[str]]:
         confirmed[case.fault] += 1
         named[case.fault] += is_named(case, end.findings)
         if not is_named(case, end.findings):
-            said.append(f"{case}: {[(finding.verdict, finding.advice) for finding in end.findings]}")
-    return confirmed, named, said
+            wrong.append(f"{case}: {[(finding.verdict, finding.advice) for finding in end.findings]}")
+    return confirmed, named, wrong
 
 
 @pytest.mark.thorough
 def test_faults_are_named_right() -> None:
     cases = [*faulty()]
-    confirmed, named, said = judged(cases)
+    confirmed, named, wrong = judged(cases)
     assert confirmed.total() >= 100
     assert confirmed.total() >= TRUE * len(cases)
-    assert named.total() >= RIGHT * confirmed.total(), said
-    assert all(named[fault] > 0 for fault in confirmed), said
+    assert named.total() >= RIGHT * confirmed.total(), wrong
+    assert all(named[fault] > 0 for fault in confirmed), wrong
 
 
 @pytest.mark.thorough
 def test_nothing_is_found_in_healthy_runs() -> None:
     cases = [*healthy()]
-    confirmed, named, said = judged(cases)
+    confirmed, named, wrong = judged(cases)
     assert confirmed.total() >= 50
-    assert confirmed.total() - named[HEALTHY] <= FALSE_ALARMS * confirmed.total(), said
+    assert confirmed.total() - named[HEALTHY] <= FALSE_ALARMS * confirmed.total(), wrong
 
 
 def test_one_run_of_each_fault_is_named() -> None:

@@ -104,7 +104,7 @@ def test_what_is_no_json_is_refused_in_the_same_words(text: str, monkeypatch: py
 def test_any_cut_of_a_text_is_read_as_the_whole_path_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     text = json.dumps({"a": matrix(6, 3), "b": [1, 2], "c": matrix(4, 2, 1)})
 
-    def said(bent: str, least: int) -> str:
+    def outcome(bent: str, least: int) -> str:
         monkeypatch.setattr(long, "LONG_TEXT", least)
         try:
             return str(plain(decode(bent.encode())))
@@ -115,4 +115,4 @@ def test_any_cut_of_a_text_is_read_as_the_whole_path_reads_it(monkeypatch: pytes
     for _ in range(300):
         place, char = int(rng.integers(len(text))), str(rng.choice([*'[],"{}1.e- \\']))
         bent = text[:place] + char + text[place + int(rng.integers(2)) :]
-        assert said(bent, 1).partition("LazyList")[0] == said(bent, 10_000).partition("LazyList")[0], bent
+        assert outcome(bent, 1).partition("LazyList")[0] == outcome(bent, 10_000).partition("LazyList")[0], bent
