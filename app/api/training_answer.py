@@ -285,7 +285,7 @@ def respond(
         diagnosis=_diagnosis(run, state, ends + DIAGNOSIS_SECONDS),
     )
     if run.learned is not None:
-        answer["learned_loss"] = run.learned.document(_named(run.plan.loss) or {}, result.kept["learned"])
+        answer["learned_loss"] = loss_of(run, result)
     if run.warnings:
         answer["warnings"] = list(run.warnings)
     for extra in extras:
@@ -306,6 +306,12 @@ def respond(
             case _:
                 answer[extra] = getattr(result, extra)
     return answer
+
+
+def loss_of(run: Run, result: Result) -> dict[str, Any]:
+    """The loss as a request has it, with what the model that is kept has learned of it."""
+    asked = _named(run.plan.loss) or {}
+    return asked if run.learned is None else run.learned.document(asked, result.kept["learned"])
 
 
 BINS = 10

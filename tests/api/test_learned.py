@@ -125,3 +125,15 @@ async def test_a_model_in_float32_predicts_and_goes_on_by_the_same_bits(client: 
     rows = [ROWS["inputs"][row] for row in whole["rows"]["validation"]]
     answer = (await client.post("/v1/predict", json={"model": resumed["trained_model"], "inputs": rows})).json()
     assert answer["predictions"] == whole["predictions"]
+
+
+async def test_a_search_tells_the_loss_that_its_best_trial_has_learned(client: httpx.AsyncClient) -> None:
+    rates = {"learn.learning_rate": {"values": [0.01, 0.1]}}
+    request = {name: LEARNED[name] for name in ("data", "model", "loss", "learn", "epochs")}
+    answer = (await client.post("/v1/train/search", json=request | {"space": rates, "trials": 2})).json()
+    found = answer["best"]["loss"]
+    assert (found["name"], [*found]) == ("barron", ["name", "alpha", "c"])
+    assert found["c"] != 1.0
+    space = {"learn": {"values": [None, LEARNED["learn"]]}}
+    response = await client.post("/v1/train/search", json=request | {"space": space, "trials": 2, "monitor": "validation_loss"})
+    assert [(fault["pointer"], fault["code"]) for fault in response.json()["errors"]] == [("/monitor", "incomparable")]
