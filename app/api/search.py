@@ -29,6 +29,7 @@ from app.api.training import (
     plan_of,
     usage_of,
 )
+from app.api.training_answer import loss_of
 from app.api.training_examples import SEARCHES
 from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
@@ -219,10 +220,12 @@ class SearchRequest(TrainRequest):
         return next(chosen for chosen in metrics if chosen.thing.name == name)
 
 
+OF_LOSSES = ("standardize", "standardize.targets", "learn", "learn.parameters")
+"""Settings by which losses are of another kind or unit."""
+
+
 def _changes_loss(space: Mapping[str, SearchRange]) -> bool:
-    return any(
-        path.partition(".")[0] in ("loss", "class_weight") or path in ("standardize", "standardize.targets") for path in space
-    )
+    return any(path.partition(".")[0] in ("loss", "class_weight") or path in OF_LOSSES for path in space)
 
 
 def _monitored(request: SearchRequest) -> SearchRequest:
@@ -448,7 +451,7 @@ def _respond(request: SearchRequest, search: Search, ranked: Sequence[_Trial], b
         monitor=VALIDATION_LOSS if search.metric is None else search.metric.thing.name,
         best=Found(
             parameters=dict(variant.parameters),
-            loss=best.planned.set_up["loss"],
+            loss=_loss(search, best),
             request=document_of(variant.request),
             score=best.score,
         ),
@@ -460,6 +463,14 @@ def _respond(request: SearchRequest, search: Search, ranked: Sequence[_Trial], b
         ],
         holdout=_held_out(request, search, best, baseline),
     )
+
+
+def _loss(search: Search, best: _Trial) -> dict[str, Any]:
+    """That of a trial, with what it has learned of it."""
+    if best.planned.plan.learn is None or best.state is None:
+        return best.planned.set_up["loss"]
+    run = search.grid.prepared(best.planned)
+    return loss_of(run, finish(run, best.state))
 
 
 def _held_out(request: SearchRequest, search: Search, best: _Trial, baseline: _Trial) -> HeldOutAnswer:
