@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from app.errors import JobEnded, JobNotResumable, JobsFull, NotFound
 from app.jobs.database import Database, Execute, Row
@@ -14,6 +14,10 @@ from app.jobs.tables import Tables
 COLUMNS = ", ".join(Job._fields)
 PAGE = 500
 """Events that are read at a time."""
+
+
+Happened: TypeAlias = tuple[str, bytes, int]
+"""An event that a run tells: its name, JSON, and how much is done."""
 
 
 class Whole(NamedTuple):
@@ -154,7 +158,8 @@ class Store:
         """The jobs that the engine has not heard of, those that are to be begun first at the front."""
         with self._tables.reading() as execute:
             rows = execute(
-                f"SELECT {COLUMNS} FROM criterion_jobs WHERE status = 'queued' AND handed = 0 ORDER BY priority DESC, id LIMIT ?",
+                f"SELECT {COLUMNS} FROM criterion_jobs WHERE status IN ('queued', 'running') AND handed = 0 "
+                "ORDER BY priority DESC, id LIMIT ?",
                 PAGE,
             )
         return [Job(*row) for row in rows]
@@ -164,6 +169,25 @@ class Store:
         with self._tables.changing() as execute:
             for job in jobs:
                 execute("UPDATE criterion_jobs SET handed = 1 WHERE id = ? AND run = ?", job.id, job.run)
+
+    def hand_all_again(self) -> None:
+        """Whatever is unfinished is to be handed to the engine, which may have been another: only where nobody is at work."""
+        with self._tables.changing() as execute:
+            execute("UPDATE criterion_jobs SET handed = 0 WHERE status IN ('queued', 'running')")
+
+    def unended(self, runs: Sequence[tuple[str, int]]) -> list[Job]:
+        """The jobs of these runs that are not over."""
+        with self._tables.reading() as execute:
+            rows = [
+                row
+                for identity, run in runs
+                for row in execute(
+                    f"SELECT {COLUMNS} FROM criterion_jobs WHERE id = ? AND run = ? AND status IN ('queued', 'running')",
+                    identity,
+                    run,
+                )
+            ]
+        return [Job(*row) for row in rows]
 
     def to_do(self, identity: str, run: int) -> tuple[Job, bytes, str | None] | None:
         """A job, what it was asked, and its last checkpoint; None where this run of it is over."""
@@ -175,40 +199,28 @@ class Store:
         job = Job(*columns)
         return None if job.run != run or job.ended_already else (job, bytes(body), checkpoint)
 
-    def begin(self, identity: str, run: int) -> bool:
-        """A run is begun, or begun again after a crash; False where it is over."""
+    def begin(self, identity: str, run: int) -> tuple[Job, bytes, str | None] | None:
+        """A run is begun, or begun again after a crash; as `to_do`."""
         with self._tables.changing() as execute:
             rows = execute(
                 "UPDATE criterion_jobs SET status = 'running', attempts = attempts + 1, started = COALESCE(started, ?) "
-                f"WHERE id = ? AND run = ? AND status IN ('queued', 'running') RETURNING {COLUMNS}",
+                f"WHERE id = ? AND run = ? AND status IN ('queued', 'running') RETURNING body, checkpoint, {COLUMNS}",
                 time.time(),
                 identity,
                 run,
             )
-            if rows:
-                _status_told(execute, Job(*rows[0]))
-            return bool(rows)
+            if not rows:
+                return None
+            body, checkpoint, *columns = rows[0]
+            return _status_told(execute, Job(*columns)), bytes(body), checkpoint
 
-    def tell(self, identity: str, run: int, first: int, happened: Sequence[tuple[str, bytes, int]]) -> None:
-        """Events of a run, the first of which has this number among all that it will tell: (name, JSON, how much is done).
+    def tell(self, identity: str, run: int, first: int, happened: Sequence[Happened]) -> None:
+        """Events of a run, the first of which has this number among all that it will tell.
 
         Those that have been told before, by a process that has died since, are left out.
         """
         with self._tables.changing() as execute:
-            job = _running(execute, identity, run)
-            if job is None:
-                return
-            new = happened[max(0, job.told - first) :]
-            for place, (name, data, _) in enumerate(new, job.events + 1):
-                execute("INSERT INTO criterion_events VALUES (?, ?, ?, ?)", identity, place, name, data)
-            done = max([job.done, *(done for _, _, done in new)])
-            execute(
-                "UPDATE criterion_jobs SET told = ?, done = ?, events = ? WHERE id = ?",
-                max(job.told, first + len(happened)),
-                done,
-                job.events + len(new),
-                identity,
-            )
+            _tell(execute, identity, run, first, happened)
 
     def worked(self, identity: str, run: int, seconds: float, checkpoint: str) -> None:
         """A run has taken so many seconds more, and come to this checkpoint; unless it is over: then not all was told."""
@@ -221,10 +233,20 @@ class Store:
                 run,
             )
 
-    def finish(self, identity: str, run: int, *, result: bytes | None = None, problem: bytes | None = None) -> Job | None:
-        """A run has ended with a result or with a problem; None where it was over already."""
+    def finish(
+        self,
+        identity: str,
+        run: int,
+        *,
+        told: tuple[int, Sequence[Happened]] | None = None,
+        result: bytes | None = None,
+        problem: bytes | None = None,
+    ) -> Job | None:
+        """A run has told the last of its events, and ended with a result or with a problem; None where it was over already."""
         status: Status = "failed" if result is None else "succeeded"
         with self._tables.changing() as execute:
+            if told is not None:
+                _tell(execute, identity, run, *told)
             rows = execute(
                 "UPDATE criterion_jobs SET status = ?, ended = ?, expires = ?, result = ?, problem = ? "
                 f"WHERE id = ? AND run = ? AND status = 'running' RETURNING {COLUMNS}",
@@ -295,6 +317,22 @@ def _position(execute: Execute, job: Job) -> int | None:
         job.id,
     )
     return int(ahead[0][0]) + 1
+
+
+def _tell(execute: Execute, identity: str, run: int, first: int, happened: Sequence[Happened]) -> None:
+    job = _running(execute, identity, run)
+    if job is None:
+        return
+    new = happened[max(0, job.told - first) :]
+    for place, (name, data, _) in enumerate(new, job.events + 1):
+        execute("INSERT INTO criterion_events VALUES (?, ?, ?, ?)", identity, place, name, data)
+    execute(
+        "UPDATE criterion_jobs SET told = ?, done = ?, events = ? WHERE id = ?",
+        max(job.told, first + len(happened)),
+        max([job.done, *(done for _, _, done in new)]),
+        job.events + len(new),
+        identity,
+    )
 
 
 def _running(execute: Execute, identity: str, run: int) -> Job | None:
