@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from app.api.analyze import ANALYZE
 from app.api.compare import COMPARE
 from app.api.evaluate import EVALUATE
+from app.api.search import SEARCH
 from app.api.training import TRAIN
 from app.errors import CallerError, Fault, InvalidInput, NotFound, ScopeMissing, ShuttingDown
 from app.jobs.job import JobEvent, shown
@@ -31,13 +32,13 @@ from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
 
-OF_KIND: Mapping[str, Call] = {call.job.name: call for call in (TRAIN, COMPARE, EVALUATE, ANALYZE) if call.job}
+OF_KIND: Mapping[str, Call] = {call.job.name: call for call in (TRAIN, COMPARE, SEARCH, EVALUATE, ANALYZE) if call.job}
 """The calls that can be done as jobs."""
 LOOK_SECONDS = 0.1
 """How often it is looked for new events."""
 END = "end"
 
-Kinds: TypeAlias = Literal["train", "compare", "evaluate", "analyze"]
+Kinds: TypeAlias = Literal["train", "compare", "search", "evaluate", "analyze"]
 Statuses: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 

@@ -1,7 +1,7 @@
 """The engine: which process does which job next, and that another goes on where one has died. DBOS Transact, and only here.
 
-Runs of jobs that are handed to it together are one workflow. Each of its steps is a piece of the work, recorded with which runs have
-another piece to come, so that those whose process has died go on with the piece that was under way.
+Runs of jobs that are handed to it together are one workflow. Each of its steps is a piece of the work, recorded with which runs
+have another piece to come, so that those whose process has died go on with the piece that was under way.
 Nothing of a job stands in the engine's tables but its id.
 """
 
