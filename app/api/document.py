@@ -17,6 +17,8 @@ FORMATS = {"number": "double", "integer": "int64"}
 PROBLEM = "application/problem+json"
 FEW_WORDS = 5
 """Components that have a list of words alike, below which it is said in each."""
+WORTH_A_NAME = 1000
+"""Characters that are said again, from which on what many components have alike is said once."""
 RUN = "TrainRequest"
 """The request whose fields others have as well."""
 
@@ -37,7 +39,7 @@ def finished(document: Document, answers: Mapping[str, Any]) -> Document:
         if schema.get("title") == name:
             del schema["title"]
     _say_fields_once(document["components"]["schemas"])
-    _share_unions(document["components"]["schemas"])
+    _share_fields(document["components"]["schemas"])
     _share_parameters(document)
     _share_errors(document)
     document["components"]["examples"] = {problem["code"]: {"value": problem} for problem in answers["problems"].values()}
@@ -139,23 +141,32 @@ def _say_fields_once(schemas: Document) -> None:
                 own[field] = {key: value for key, value in described.items() if key not in ("description", "examples")}
 
 
-def _share_unions(components: Document) -> None:
-    """A union that several components have in one field, or a list of words that many have, is a component of its own, and so one
-    type in generated clients."""
+def _share_fields(components: Document) -> None:
+    """A union that several components have in one field, a list of words that many have, and whatever else is said often, is a
+    component of its own, and so one type in generated clients."""
     found: dict[str, list[Document]] = {}
     for component in components.values():
         for name, field in component.get("properties", {}).items():
-            kinds = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
-            if len(kinds) > 1 or "enum" in field:
+            if "$ref" not in field:
                 found.setdefault(json.dumps([name, field], sort_keys=True), []).append(component)
-    for union, holders in found.items():
-        name, field = json.loads(union)
+    for text, holders in sorted(found.items(), key=lambda item: -_repeated(*item)):
+        name, field = json.loads(text)
         component = "".join(map(str.capitalize, name.split("_")))
-        if len(holders) < (FEW_WORDS if "enum" in field else 2) or component in components:
+        worth = '"enum"' not in text and _repeated(text, holders) > WORTH_A_NAME  # constants of two enums clash in Go
+        if component in components or not (worth or _is_a_type(field, len(holders))):
             continue
         components[component] = {key: value for key, value in field.items() if key != "title"}
         for holder in holders:
             holder["properties"][name] = {"$ref": f"#/components/schemas/{component}"}
+
+
+def _repeated(text: str, holders: list[Document]) -> int:
+    return len(text) * (len(holders) - 1)
+
+
+def _is_a_type(field: Document, holders: int) -> bool:
+    kinds = [part for part in field.get("anyOf", ()) if part.get("type") != "null"]
+    return holders >= (FEW_WORDS if "enum" in field else 2) and (len(kinds) > 1 or "enum" in field)
 
 
 def _share_parameters(document: Document) -> None:
