@@ -162,9 +162,10 @@ class _Dbos:
 
 
 def _workflow(runs: Sequence[Run]) -> str:
-    """A name that the same runs have again: of one run it tells which."""
+    """A name that the same runs have again under this version: of one run it tells which."""
     names = [f"{identity}.{run}" for identity, run in runs]
-    return names[0] if len(names) == 1 else f"{len(names)}.{hashlib.sha256(' '.join(names).encode()).hexdigest()}"
+    several = f"{len(names)}.{hashlib.sha256(' '.join(names).encode()).hexdigest()}"
+    return f"{VERSION}.{names[0] if len(names) == 1 else several}"
 
 
 def _relaxed(connection: object, record: object) -> None:

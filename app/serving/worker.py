@@ -137,11 +137,15 @@ class Turns:
         finally:
             self._give()
 
+    def passes(self, job: Job) -> bool:
+        """Whether somebody waits whose turn comes before the next piece of this job."""
+        return any(self._rank(waiting.job) < self._rank(job) for waiting in self._waiting)
+
     def _give(self) -> None:
         if not self._waiting:
             self._free += 1
             return
-        following = min(self._waiting, key=self._rank)
+        following = min(self._waiting, key=lambda waiting: self._rank(waiting.job))
         self._waiting.remove(following)
         self._serve(following.job)
         if following.turn.cancelled():
@@ -153,8 +157,7 @@ class Turns:
         self._clock += 1
         self._served[job.owner] = self._clock
 
-    def _rank(self, waiting: Waiting) -> tuple[int, int, str]:
-        job = waiting.job
+    def _rank(self, job: Job) -> tuple[int, int, str]:
         return -job.priority, self._served.get(job.owner, 0), job.id
 
 
@@ -167,6 +170,8 @@ class Worker:
         self._settings, self._calls = settings, calls
         self._store = Store(database, limit=settings.job_queue, retention=settings.job_retention_seconds)
         self._bounds = jobs_settings(settings)
+        self._shared = database.shared
+        """Whether other processes do jobs too."""
         self._buffers = Buffers()
         lane = Lane(LANE, settings.job_slots, 1, FOR_EVER, settings.job_memory_bytes, 1)
         self._pool = Pool([lane], self._buffers)
@@ -184,13 +189,14 @@ class Worker:
         if attended:
             loop.add_reader(sys.stdin.fileno(), end)  # whoever has started this process is gone
         await self._pool.start()  # the engine has threads, and a process that others are forked from may have none
-        shared = self._store.database.shared
+        shared = self._shared
         assert self._settings.engine is not None
         executor = f"{socket.gethostname()}.{os.getpid()}.{random.getrandbits(64):x}" if shared else "embedded"
         at_once = self._settings.job_slots if shared else MOST
         # on a file nobody else is at work, and an engine of another version may have left what is not done
         await self._lasting(self._store.unfinished if shared else self._store.hand_all_again)
         engine = await launch(self._settings.engine, self.pieces, executor=executor, at_once=at_once)
+        await engine.tidy()  # or what has failed before would not be done when it is handed again
         tell(log, logging.INFO, "worker_ready", executor=executor)
         await self._look(engine, attended=attended)
 
@@ -221,7 +227,7 @@ class Worker:
     async def _hand(self, engine: Engine) -> None:
         jobs = await self._lasting(self._store.unhanded)
         # where all of them are for this process they go together, which is as many times less to write down
-        for some in [[job] for job in jobs] if self._store.database.shared else filter(None, [jobs]):
+        for some in [[job] for job in jobs] if self._shared else filter(None, [jobs]):
             await engine.hand([(job.id, job.run) for job in some], some[0].priority)
         if jobs:
             await self._lasting(self._store.handed, jobs)
@@ -253,15 +259,20 @@ class Worker:
         run, more = (job.id, job.run), True
         while more:
             async with self._turns.one(job):
-                task = self._at_work[run] = asyncio.ensure_future(self._done(*run))
-                await asyncio.wait([task])
-                del self._at_work[run]
-            more = not task.cancelled() and task.result()
-            if self._store.database.shared:
+                more = await self._cancellable(run)
+                while more and not (self._shared or self._turns.passes(job)):
+                    more = await self._cancellable(run)
+            if self._shared:
                 break
         if not more:
             self._begun.discard(run)
         return more
+
+    async def _cancellable(self, run: Run) -> bool:
+        task = self._at_work[run] = asyncio.ensure_future(self._done(*run))
+        await asyncio.wait([task])
+        del self._at_work[run]
+        return not task.cancelled() and task.result()
 
     async def _done(self, identity: str, run: int) -> bool:
         """Do a piece, again where its process dies; whether there is more."""
