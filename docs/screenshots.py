@@ -27,6 +27,7 @@ def train(page: Page, name: str) -> None:
     expect(page.get_by_role("status", name="Diagnosis")).to_contain_text("overfitting")
     expect(page.get_by_text("best: epoch 31")).to_be_visible()
     page.get_by_role("link", name="Train").click()
+    expect(page.locator("#thumbs span:empty")).to_have_count(0)
     page.wait_for_timeout(300)  # what follows the scroll is painted
     page.screenshot(path=FOLDER / f"page-train-{name}.png")
 

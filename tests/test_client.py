@@ -73,6 +73,11 @@ def test_arrays_of_each_kind_are_taken(c: Criterion) -> None:
     assert weighted.value != answer.value
 
 
+def test_a_loss_without_targets_is_asked_without_them(c: Criterion) -> None:
+    triplet = {"anchor": [[0.0]], "positive": [[1.0]], "negative": [[1.5]]}
+    assert c.evaluate("triplet_margin", triplet, margin=1.0).value == pytest.approx(0.5, abs=1e-5)
+
+
 def test_what_is_infinite_is_read_as_it_is(c: Criterion) -> None:
     answer = c.evaluate("bce_with_logits", [float("inf"), 1.0], [0, 1], outputs=["value", "per_sample"])
     assert answer.per_sample.tolist() == [np.inf, pytest.approx(np.log1p(np.exp(-1.0)))]

@@ -12,7 +12,7 @@ from app.client.tensors import infer, tensors_of
 def evaluate(
     loss: str | Mapping[str, Any],
     predictions: Any,
-    targets: Any,
+    targets: Any = None,
     *,
     sample_weight: Any = None,
     mask: Any = None,

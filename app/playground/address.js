@@ -54,6 +54,9 @@ function read() {
   for (const listener of listeners) listener(null);
 }
 
+/** @param {Fields} fields @returns {string} as the parameters of an address */
+export const queried = (fields) => String(new URLSearchParams(Object.entries(fields).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)])));
+
 /** @param {string} text @returns {Json} what a text is as a value */
 export function valueOf(text) {
   if (NUMBER.test(text)) return Number(text);
@@ -75,6 +78,9 @@ function textOf(value) {
   if (Array.isArray(value) && value.length > 1 && value.every((item) => typeof item === "number")) return value.join(",");
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+
+/** @param {any} value @param {string} path of fields, with dots between @returns {any} what is there, undefined where nothing is */
+export const inside = (value, path) => path.split(".").reduce((found, name) => found?.[name], value);
 
 /**
  * What stands at a key and below it, as a request has it: a thing's name at its own key, its parameters below.

@@ -1,6 +1,7 @@
 // The curve of a loss of several numbers: one of them moves, the others stay.
 
 import { exact } from "./elements.js";
+import { colour, quantity } from "./figure.js";
 import { json, Problem } from "./service.js";
 
 /** @typedef {import("./address.js").Fields} Fields */
@@ -22,6 +23,12 @@ export function hasCurve(entry) {
   const scalar = sides.every((side) => Array.isArray(side) && side.some((/** @type {any} */ encoding) => encoding.shapes.some((/** @type {string} */ shape) => SCALARS.test(shape))));
   return scalar && entry.coupling === "sample" && entry.predictions[0].name !== "label";
 }
+
+/** @param {Json} side an array, or several by name @param {(array: Json) => Json} work what each becomes @returns {any} */
+const each = (side, work) => (side && typeof side === "object" && !Array.isArray(side) ? Object.fromEntries(Object.entries(side).map(([name, array]) => [name, work(array)])) : work(side));
+
+/** @param {any} body @param {(array: Json) => Json} work @returns {any} with other arrays */
+const withArrays = (body, work) => ({ ...body, ...Object.fromEntries(["predictions", "targets", "sample_weight", "mask"].filter((name) => body[name] !== undefined).map((name) => [name, each(body[name], work)])) });
 
 /** @param {Json} array @returns {Json} the first number in it, with the way there */
 function firstNumber(array) {
@@ -50,10 +57,7 @@ export async function along(entry, given, signal) {
   if (entry.coupling !== "sample") throw none("a sample costs what it does beside the others of its batch, and a curve has one sample");
   if (["label", "multi_hot"].includes(encoding)) throw none("its predictions are classes, and nothing lies between two of them");
   if (entry.name === "multi_task") throw none("each of its heads has one");
-  const one = (/** @type {Json} */ array) => (Array.isArray(array) ? [array[0]] : array);
-  const sides = (/** @type {Json} */ side) => (side && typeof side === "object" && !Array.isArray(side) ? Object.fromEntries(Object.entries(side).map(([name, array]) => [name, one(array)])) : one(side));
-  const base = { ...example, loss: { ...example.loss, ...loss } };
-  for (const name of ["predictions", "targets", "sample_weight", "mask"]) if (base[name] !== undefined) base[name] = sides(base[name]);
+  const base = withArrays({ ...example, loss: { ...example.loss, ...loss } }, (array) => (Array.isArray(array) ? [array[0]] : array));
   const array = /** @type {Json[]} */ (first ? base.predictions[first] : base.predictions);
   const sample = array[0];
   const start = Number(firstNumber(sample));
@@ -70,13 +74,8 @@ export async function along(entry, given, signal) {
   const others = simplex ? (/** @type {number} */ x) => row.map((item, index) => (index ? (item * (1 - x)) / (1 - start || 1) : x)) : null;
   const moved = (/** @type {number} */ x) => (others ? others(x) : withFirst(sample, x));
   const request = (/** @type {number[]} */ xs) => {
-    const repeated = (/** @type {Json} */ side) => (Array.isArray(side) ? xs.map(() => side[0]) : side);
-    const all = (/** @type {Json} */ side) => (side && typeof side === "object" && !Array.isArray(side) ? Object.fromEntries(Object.entries(side).map(([name, part]) => [name, repeated(part)])) : repeated(side));
-    const asked = { ...base };
-    for (const name of ["predictions", "targets", "sample_weight", "mask"]) if (asked[name] !== undefined) asked[name] = all(asked[name]);
-    if (first) asked.predictions = { ...asked.predictions, [first]: xs.map(moved) };
-    else asked.predictions = xs.map(moved);
-    return asked;
+    const asked = withArrays(base, (array) => (Array.isArray(array) ? xs.map(() => array[0]) : array));
+    return { ...asked, predictions: first ? { ...asked.predictions, [first]: xs.map(moved) } : xs.map(moved) };
   };
   const direction = simplex ? row.map((item, index) => (index ? -item / (1 - start || 1) : 1)) : null;
   const slope = (/** @type {any} */ gradient, index = 0) => {
@@ -108,17 +107,16 @@ const closeTo = (sum, whole) => Math.abs(sum - whole) < 1e-6;
 /** @param {string} title @param {string} words @param {number[]} xs @param {(number | null)[]} ys @param {number} height @param {boolean} last */
 function panel(title, words, xs, ys, height, last) {
   const values = xs.map((x, index) => ({ x, y: ys[index] })).filter((row) => row.y !== null);
-  const axis = { tickCount: 5, labels: last };
   return {
     width: 560,
     height,
     layer: [
       {
         data: { values },
-        mark: { type: "line", clip: true, color: getComputedStyle(document.documentElement).getPropertyValue("--s1").trim() },
+        mark: { type: "line", clip: true, color: colour("--s1") },
         encoding: {
-          x: { field: "x", type: "quantitative", title: last ? words : null, scale: { zero: false, nice: false, domain: [xs[0], xs.at(-1)] }, axis },
-          y: { field: "y", type: "quantitative", title, scale: { zero: false }, axis: { tickCount: title === "loss" ? 5 : 3, minExtent: 44 } },
+          x: quantity("x", last ? words : null, { domain: [xs[0], xs.at(-1)], labels: last }),
+          y: quantity("y", title, { tickCount: title === "loss" ? 5 : 3, minExtent: 44 }),
         },
       },
     ],

@@ -1,7 +1,7 @@
 // Your data: what it costs by the loss, how sure that is, which rows cause it, and whether another model is better.
 
 import { at, change, onChange } from "./address.js";
-import { byId, exact, fault, h, rested, say, written } from "./elements.js";
+import { byId, control, exact, fault, h, labelled, rested, say, written } from "./elements.js";
 import { captioned, colour, columned, draw, framed, onLook, quantity, room, theme, VEGA_LITE, walked } from "./figure.js";
 import { bare, chooseLoss, chosenLoss, suggest } from "./look.js";
 import { ofNpz } from "./npz.js";
@@ -34,7 +34,7 @@ let sorted = false;
 const turn = lane();
 
 export async function data() {
-  const paste = /** @type {HTMLTextAreaElement} */ (byId("paste"));
+  const paste = control("paste");
   const typed = rested(() => take(paste.value), REST_MS);
   paste.addEventListener("input", typed);
   if (paste.value.trim()) take(paste.value); // pasted before this was loaded
@@ -57,7 +57,7 @@ function take(next) {
 }
 
 function files() {
-  const file = /** @type {HTMLInputElement} */ (byId("file"));
+  const file = control("file");
   byId("open-file").addEventListener("click", () => file.click());
   file.addEventListener("change", () => file.files?.[0] && void open(file.files[0]));
   const section = byId("data");
@@ -79,7 +79,7 @@ async function open(file) {
   try {
     const content = file.name.endsWith(".npz") ? csvOf(await ofNpz(await file.arrayBuffer())) : await file.text();
     for (const key of ["predictions", "targets", "weights", "compare", "groups"]) change({ [`data.${key}`]: null });
-    /** @type {HTMLTextAreaElement} */ (byId("paste")).value = content;
+    control("paste").value = content;
     take(content);
     say(`${file.name} is open`);
   } catch (error) {
@@ -101,7 +101,7 @@ function stage() {
   );
   byId("bars").hidden = byId("analysis").hidden = true;
   walked(byId("bars"), () => (found?.evaluation.per_sample ?? []).map((/** @type {number | null} */ loss, /** @type {number} */ index) => `Sample ${index + 1}: loss ${written(loss)}`));
-  walked(byId("analysis"), () => [byId("analysis-caption").textContent ?? ""]);
+  walked(byId("analysis"), () => (byId("analysis-caption").textContent ?? "").split(/(?<=\.) /));
 }
 
 // --- columns by role
@@ -147,8 +147,10 @@ function showRoles(roles, columns) {
       const title = (/** @type {string} */ choice) => (choice.includes(",") ? `${choice.split(",")[0]} … ${choice.split(",").at(-1)}` : choice);
       const box = h("select", { id, "aria-describedby": `${id}-fault` }, role.none && h("option", { value: "" }, "none"), ...options.map((choice) => h("option", { value: choice }, title(choice))));
       box.value = columns.get(role.key) ?? "";
+      const named = at(role.key);
+      const gone = !named || named === "none" || options.includes(named) ? "" : `There is no column “${named}” in this table.`;
       box.addEventListener("change", () => change({ [role.key]: box.value || (role.path[0] === "weights" ? "none" : null) }, { push: true }));
-      return h("div", { class: "field" }, h("label", { for: id }, role.label), box, h("p", { class: "fault", id: `${id}-fault` }));
+      return labelled(role.label, box, gone);
     }),
   );
   if (focused) document.getElementById(focused)?.focus();
@@ -194,7 +196,7 @@ function put(next, mine) {
   own = mine;
   if (next === text) return;
   text = next;
-  /** @type {HTMLTextAreaElement} */ (byId("paste")).value = next;
+  control("paste").value = next;
 }
 
 /** @returns {string | null} a table that suits the loss: the usual one where it takes any number, else that of the catalogue */
@@ -220,15 +222,14 @@ async function show() {
       if (signal.aborted) return;
       if (!own) {
         const example = exampleOf();
-        if (example === null) return clear(`What ${entry.name} takes is no table of rows: send it to v1/evaluate as JSON.`);
+        if (example === null) return untabled(`What ${entry.name} takes is no table of rows: send it to v1/evaluate as JSON.`);
         put(example, false);
       }
       try {
         table = parsed(text);
         fault("paste", "");
       } catch (error) {
-        fault("paste", /** @type {Error} */ (error).message);
-        return clear("");
+        return untabled("", /** @type {Error} */ (error).message);
       }
       const roles = rolesOf();
       const columns = assigned(roles);
@@ -313,8 +314,7 @@ async function compared({ predictions, ...body }, columns, signal) {
 async function recommend(body, signal) {
   const host = byId("recommended");
   const plain = (/** @type {any} */ side) => Array.isArray(side) && !side.some((value) => Array.isArray(value) || value === null);
-  const none = () => (suggest([]), host.replaceChildren());
-  if (!plain(body.targets)) return none();
+  if (!plain(body.targets)) return unadvised();
   const asked = { targets: body.targets, ...(plain(body.predictions) ? { predictions: body.predictions } : {}), ...(body.classes ? { classes: body.classes } : {}), limit: 3 };
   await trying(
     signal,
@@ -327,12 +327,18 @@ async function recommend(body, signal) {
       suggest(found);
       host.replaceChildren(
         h("h3", {}, "Losses that suit these targets"),
+        answer.note ? h("p", {}, answer.note) : "",
         ...answer.traits.map((/** @type {any} */ trait) => h("p", { class: "quiet" }, trait.text)),
         h("ul", { class: "advice" }, ...found.map((/** @type {any} */ one) => h("li", { class: "suit" }, h("button", { type: "button", onclick: () => chooseLoss(one.loss) }, `Use ${one.name}`), h("span", { class: "hint" }, `${one.about} ${one.against}`)))),
       );
     },
-    none,
+    unadvised,
   );
+}
+
+function unadvised() {
+  suggest([]);
+  byId("recommended").replaceChildren();
 }
 
 // --- what is wrong
@@ -343,6 +349,13 @@ function refuse(problem) {
   const pointer = problem.faults[0]?.pointer ?? "";
   const key = ["data-predictions", "data-targets", "data-weights"].find((id) => pointer.startsWith(`/${{ "data-predictions": "predictions", "data-targets": "targets", "data-weights": "sample_weight" }[id]}`) && document.getElementById(id));
   fault(key ?? "data", problem.message);
+}
+
+/** @param {string} why @param {string} [wrong] there is no table: nothing can be said of it */
+function untabled(why, wrong = "") {
+  fault("paste", wrong);
+  unadvised();
+  clear(why);
 }
 
 /** @param {string} why */
@@ -454,7 +467,7 @@ function edit(cell) {
     const typed = (cell.textContent ?? "").trim().replace("−", "-");
     if (!keep || typed === String(column[index] ?? "")) return void (cell.textContent = before);
     column[index] = typed === "" ? null : Number.isNaN(Number(typed)) ? typed : Number(typed);
-    const paste = /** @type {HTMLTextAreaElement} */ (byId("paste"));
+    const paste = control("paste");
     paste.value = csvOf(/** @type {Table} */ (table));
     take(paste.value);
   };
@@ -504,12 +517,13 @@ async function drawAnalysis() {
   if (analysis instanceof Problem) byId("analysis").hidden = true;
   if (!analysis || analysis instanceof Problem) return;
   const definition = await json(`v1/analyze?theme=${theme()}`, { body: analyzed(body), accept: VEGA_LITE });
-  captioned("analysis", "Where the loss comes from", definition.description, false);
-  await draw(host, columned(counted(definition), host));
+  const spec = counted(definition);
+  captioned("analysis", "Where the loss comes from", spec.description, false);
+  await draw(host, columned(spec, host));
 }
 
 /** @param {import("./figure.js").Spec} definition @returns {import("./figure.js").Spec} with samples counted from 1, as the table here does */
-const counted = (definition) => JSON.parse(JSON.stringify(definition), (key, value) => (key === "name" && typeof value === "string" ? value.replace(/^sample (\d+)$/, (_, index) => `sample ${Number(index) + 1}`) : value));
+const counted = (definition) => JSON.parse(JSON.stringify(definition), (key, value) => (/^(name|description)$/.test(key) && typeof value === "string" ? value.replace(/\bsample (is )?(\d+)/, (_, is = "", index) => `sample ${is}${Number(index) + 1}`) : value));
 
 /** @returns {(string | number | null)[][]} the samples as a table */
 function sampleRows() {

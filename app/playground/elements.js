@@ -10,6 +10,9 @@ export function byId(id) {
   return /** @type {T} */ (/** @type {unknown} */ (document.getElementById(id)));
 }
 
+/** The same where it has a value. @param {string} id */
+export const control = (id) => /** @type {HTMLInputElement} */ (byId(id));
+
 /**
  * A new element; what begins with "on" listens.
  * @template {keyof HTMLElementTagNameMap} Tag
@@ -77,11 +80,14 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/** A control under its name, with room for what is wrong with it. @param {string} name @param {HTMLElement} control @param {Child} [wrong] */
+export const labelled = (name, control, wrong) => h("div", { class: "field" }, h("label", { for: control.id }, name), control, h("p", { class: "fault", id: `${control.id}-fault` }, wrong));
+
 /** Say what is wrong beside a field, or nothing. @param {string} id the field's @param {string} text */
 export function fault(id, text) {
   const place = byId(`${id}-fault`);
   if (place.textContent !== text) place.textContent = text;
-  const field = document.getElementById(id);
+  const field = document.querySelector(`:is(input, select, textarea)#${CSS.escape(id)}`); // a panel is none, and has faults too
   if (text) field?.setAttribute("aria-invalid", "true");
   else field?.removeAttribute("aria-invalid");
 }

@@ -4,7 +4,10 @@ import { byId, h, s, say } from "./elements.js";
 import { json } from "./service.js";
 
 /** @typedef {{[key: string]: any}} Spec a definition in Vega-Lite */
-/** @typedef {{data: (name: string, rows?: unknown[]) => any, runAsync: () => Promise<unknown>, finalize: () => void}} View */
+/**
+ * @typedef {{data: (name: string, rows?: unknown[]) => any, runAsync: () => Promise<unknown>, finalize: () => void,
+ *   toSVG: () => Promise<string>, toCanvas: (scale: number) => Promise<HTMLCanvasElement>}} View
+ */
 
 export const VEGA_LITE = "application/vnd.vegalite+json";
 const DASHES = ["none", "6 4", "2 3", "8 3 2 3"];
@@ -74,7 +77,7 @@ export async function draw(host, spec) {
   if (spec.config) configs.set(theme(), spec.config);
   const { vegaEmbed } = await vega();
   /** @type {Spec} */
-  const whole = { ...spec, config: { ...(spec.config ?? (await config())), font: getComputedStyle(document.body).fontFamily, background: null }, background: null, padding: { left: 0, right: 8, top: 4, bottom: 6 } };
+  const whole = { ...spec, config: { ...(spec.config ?? (await config())), font: getComputedStyle(document.body).fontFamily, background: null }, background: colour("--panel"), padding: { left: 0, right: 8, top: 4, bottom: 6 } };
   delete whole.title;
   const place = h("div");
   const { view } = await vegaEmbed(place, whole, { ast: true, actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true }, renderer: "svg" });
@@ -119,9 +122,12 @@ export function fitted(spec, across, up = 1) {
   return { ...spec, vconcat: panels };
 }
 
-/** Panels side by side in as many columns as there is room for. @param {Spec} spec @param {HTMLElement} host @returns {Spec} */
+/** Panels side by side in as many columns as there is room for; in a narrow place with shorter axes and titles of several lines. @param {Spec} spec @param {HTMLElement} host @returns {Spec} */
 export function columned(spec, host) {
-  return spec.concat ? { ...spec, columns: host.clientWidth > 700 ? 2 : 1 } : spec;
+  const across = Math.max(110, host.clientWidth - 170); // beside it stand names and shares
+  const line = new RegExp(`.{1,${Math.floor(across / 7)}}(?= |$)|\\S+`, "g");
+  const concat = narrow(host) ? spec.concat?.map((/** @type {Spec} */ panel) => ({ ...panel, width: Math.min(panel.width, across), title: { ...panel.title, text: panel.title?.text.match(line) } })) : spec.concat;
+  return concat ? { ...spec, concat, columns: host.clientWidth > 700 ? 2 : 1 } : spec;
 }
 
 /** Where the plot lies, in the window. @param {HTMLElement} host @returns {DOMRect | undefined} */

@@ -22,6 +22,9 @@ function soft(token) {
   return `rgb(${parts(token).map((part, index) => Math.round(0.5 * part + 0.5 * ground[index])).join(",")})`;
 }
 
+/** @param {any} value @returns {any} of a row the first */
+const first = (value) => (Array.isArray(value) ? value[0] : value);
+
 const SHAPES = ["circle", "triangle-up", "square", "diamond"];
 
 /** @param {Rows} rows @returns {{x: number, y: number, c: number}[]} places with class or target */
@@ -29,7 +32,7 @@ function points(rows) {
   const every = Math.ceil(rows.inputs.length / MOST_POINTS);
   const flat = rows.inputs[0]?.length === 1 || (!rows.classes && rows.inputs[0]?.length !== 2);
   const found = rows.inputs.map((row, index) => {
-    const target = Array.isArray(rows.targets[index]) ? rows.targets[index][0] : rows.targets[index];
+    const target = first(rows.targets[index]);
     return { x: row[0], y: flat ? target : row[1] ?? target, c: Number(target) };
   });
   return found.filter((_, index) => index % every === 0);
@@ -51,7 +54,7 @@ function dots({ inputs, targets, classes }) {
     const size = Math.sqrt(mean(values.map((value) => (value - middle) ** 2))) || 1;
     return values.map((value) => (value - middle) / size);
   };
-  const aims = targets.map((target) => Number([target].flat()[0]));
+  const aims = targets.map((target) => Number(first(target)));
   const aimed = standard(aims);
   const columns = inputs[0].map((_, column) => standard(inputs.map((row) => row[column])));
   const pull = (/** @type {number[]} */ column) => Math.abs(mean(column.map((value, row) => value * aimed[row])));
@@ -70,9 +73,10 @@ function dots({ inputs, targets, classes }) {
   });
 }
 
-/** @param {any} prediction @param {string} encoding @returns {number} how sure of the second class, 0 to 1 */
-function share(prediction, encoding) {
-  const value = Number(prediction);
+/** @param {any} said of one place @param {string} encoding @returns {number} of many classes the likeliest, of two how sure of the second, 0 to 1 */
+function classOf(said, encoding) {
+  if (Array.isArray(said) && said.length > 1) return said.indexOf(Math.max(...said));
+  const value = Number(first(said));
   if (encoding === "probability") return value;
   if (encoding === "logit") return 1 / (1 + Math.exp(-value));
   return encoding === "real" ? Math.min(Math.max(value, 0), 1) : 1 / (1 + Math.exp(-2 * value));
@@ -86,8 +90,7 @@ function placesOf(surface, rows, encoding) {
   return y.flatMap((up, row) =>
     x.map((across, column) => {
       const said = surface.predictions[row][column];
-      const many = Array.isArray(said) && said.length > 1;
-      const c = many ? said.indexOf(Math.max(...said)) : rows.classes ? share(Array.isArray(said) ? said[0] : said, encoding) : Number(said);
+      const c = rows.classes ? classOf(said, encoding) : Number(said);
       return { x: across - half[0], X: across + half[0], y: up - half[1], Y: up + half[1], c };
     }),
   );
@@ -102,20 +105,21 @@ export async function drawFit(host, rows, surface, encoding) {
   const places = points(rows);
   const wide = rows.inputs[0].length === 2;
   const k = rows.classes?.length ?? 0;
+  const each = [...Array(k).keys()];
   const [width, height] = [Math.max(140, host.clientWidth - 70), 280];
   const targets = places.map((place) => place.c);
-  const shades = k > 2 ? { domain: [...Array(k).keys()], range: [...Array(k).keys()].map((index) => soft(classColour(index))) } : k ? { domain: [0, 0.5, 1], range: [soft(classColour(0)), colour("--panel"), soft(classColour(1))], clamp: true, interpolate: "rgb" } : { domain: [Math.min(...targets), Math.max(...targets)], range: [colour("--accent-soft"), colour("--s1")], clamp: true };
+  const shades = k > 2 ? { domain: each, range: each.map((index) => soft(classColour(index))) } : k ? { domain: [0, 0.5, 1], range: [soft(classColour(0)), colour("--panel"), soft(classColour(1))], clamp: true, interpolate: "rgb" } : { domain: [Math.min(...targets), Math.max(...targets)], range: [colour("--accent-soft"), colour("--s1")], clamp: true };
   const values = surface ? placesOf(surface, rows, encoding) : [{ x: places[0].x, X: places[0].x, y: places[0].y, Y: places[0].y, c: 0.5 }];
   const x = quantity("x", rows.features[0] ?? "input", { grid: !wide, ...(wide && surface ? { domain: [surface.axes[0][0], surface.axes[0].at(-1)] } : {}) });
   const y = quantity("y", wide ? rows.features[1] : "target", { grid: !wide, ...(wide && surface ? { domain: [surface.axes[1][0], surface.axes[1].at(-1)] } : {}) });
-  const shape = { field: "c", type: "nominal", legend: null, scale: { domain: [...Array(k).keys()], range: [...Array(k).keys()].map((index) => SHAPES[index % 4]) } };
+  const shape = { field: "c", type: "nominal", legend: null, scale: { domain: each, range: each.map((index) => SHAPES[index % 4]) } };
   const kind = k > 2 ? "nominal" : "quantitative";
   const tiles = { data: { name: "surface" }, mark: { type: "rect", clip: true, strokeWidth: 0 }, encoding: { x, x2: { field: "X" }, y, y2: { field: "Y" }, color: { field: "c", type: kind, legend: null, scale: shades } } };
   const line = { data: { name: "surface" }, mark: { type: "line", color: colour("--s1"), clip: true }, encoding: { x, y } };
   const dots = {
     data: { values: places },
     mark: { type: "point", filled: k > 0, size: k ? 34 : 28, opacity: 1, strokeWidth: k ? 0.6 : 1.2, stroke: k ? colour("--panel") : colour("--control"), clip: true },
-    encoding: { x, y, ...(k ? { shape, fill: { field: "c", type: "nominal", legend: null, scale: { domain: [...Array(k).keys()], range: [...Array(k).keys()].map(classColour) } } } : wide ? { fill: { field: "c", type: "quantitative", legend: null, scale: shades } } : {}) },
+    encoding: { x, y, ...(k ? { shape, fill: { field: "c", type: "nominal", legend: null, scale: { domain: each, range: each.map(classColour) } } } : wide ? { fill: { field: "c", type: "quantitative", legend: null, scale: shades } } : {}) },
   };
   const view = await draw(host, { width, height, layer: wide ? [tiles, dots] : [dots, line], datasets: { surface: values } });
   return (next) => {
@@ -132,9 +136,7 @@ export async function drawAgreement(host, rows, answer) {
   const [said] = answer.predictions;
   const classes = rows.classes && (rows.classes.length === 2 || (Array.isArray(said) && said.length > 1)) ? rows.classes : null;
   const encoding = answer.data.predictions_encoding;
-  const first = (/** @type {any} */ value) => (Array.isArray(value) ? value[0] : value);
-  const taken = (/** @type {any} */ said) => (Array.isArray(said) && said.length > 1 ? said.indexOf(Math.max(...said)) : Number(share(first(said), encoding) >= 0.5));
-  const pairs = (answer.rows.validation ?? answer.rows.training).map((/** @type {number} */ row, /** @type {number} */ index) => ({ x: first(rows.targets[row]), y: classes ? taken(answer.predictions[index]) : first(answer.predictions[index]) }));
+  const pairs = (answer.rows.validation ?? answer.rows.training).map((/** @type {number} */ row, /** @type {number} */ index) => ({ x: first(rows.targets[row]), y: classes ? Math.round(classOf(answer.predictions[index], encoding)) : first(answer.predictions[index]) }));
   const size = Math.min(280, Math.max(140, host.clientWidth - 70));
   if (!classes) {
     const ends = [Math.min(...pairs.map((/** @type {any} */ pair) => pair.x)), Math.max(...pairs.map((/** @type {any} */ pair) => pair.x))].map((end) => ({ x: end, y: end }));
@@ -149,6 +151,12 @@ export async function drawAgreement(host, rows, answer) {
   await draw(host, { width: size, height: size, data: { values: cells }, layer: [{ mark: "rect", encoding: { ...at, color: { field: "n", type: "quantitative", legend: null, scale: { range: [colour("--accent-soft"), colour("--s1")] } } } }, { mark: "text", encoding: { ...at, text: { field: "n" }, color: { condition: { test: `datum.n > ${0.5 * most}`, value: colour("--on-accent") }, value: colour("--ink") } } }] });
   const right = pairs.filter((/** @type {any} */ pair) => pair.x === pair.y).length;
   return `${pairs.length} rows of ${rows.inputs[0].length} columns, ${right} of them taken for what they are`;
+}
+
+/** @param {Surface | null} surface @param {Rows} rows @returns {string[]} the points of the line, or else the rows */
+export function fitPoints(surface, { features, classes, inputs, targets }) {
+  if (surface?.axes.length === 1) return surface.axes[0].map((x, index) => `${features[0]} ${written(x, 3)}: ${written(Number(surface.predictions[index]), 4)}`);
+  return inputs.map((row, index) => `${features.slice(0, 2).map((name, column) => `${name} ${written(row[column], 3)}`).join(", ")}: ${classes?.[targets[index]] ?? written(targets[index], 4)}`);
 }
 
 /** @param {Surface | null} surface @param {Rows} rows @returns {string} what is seen, in words */

@@ -1,8 +1,8 @@
 // Look: a loss, its parameters, its curve with a probe on it, others over the same axis, and what is known of it.
 
-import { at, change, nested, onChange, placed } from "./address.js";
-import { byId, exact, fault, h, math, rested, written } from "./elements.js";
-import { draw, fitted, legend, narrow, onLook, plotted, room, theme, VEGA_LITE } from "./figure.js";
+import { at, change, inside, nested, onChange, placed, queried } from "./address.js";
+import { byId, control, exact, fault, h, math, rested, written } from "./elements.js";
+import { colour, draw, fitted, legend, narrow, onLook, plotted, room, theme, VEGA_LITE } from "./figure.js";
 import { chooser } from "./chooser.js";
 import { along, hasCurve } from "./coordinate.js";
 import { fields } from "./parameters.js";
@@ -74,15 +74,15 @@ export async function look() {
     about: loss.summary,
     words: [loss.name, ...loss.aliases, loss.family, loss.summary].join("\n").toLowerCase(),
   }));
-  const loss = /** @type {HTMLInputElement} */ (byId("loss"));
+  const loss = control("loss");
   chooser(loss, options, { value: () => String(chosenLoss().name), first: () => recommended, take: ({ name, loss }) => chooseLoss(loss ?? starting(name)) });
-  const overlay = /** @type {HTMLInputElement} */ (byId("overlay"));
+  const overlay = control("overlay");
   chooser(overlay, options, { value: () => overlays().join(", "), take: ({ name }) => toggle(name) });
-  const expression = /** @type {HTMLTextAreaElement} */ (byId("expression"));
+  const expression = control("expression");
   expression.addEventListener("input", rested(() => write(expression.value), 300));
   byId("compose").addEventListener("click", () => compose());
   probe();
-  takeaway(byId("look-take"), "loss", { request: evaluation, drawing: curveAddress, rows: curveRows, answer: () => curve });
+  takeaway(byId("look-take"), "loss", { request: evaluation, drawing: () => (axis?.kind === "coordinate" ? (view ?? null) : curveAddress()), rows: curveRows, answer: () => curve });
   onChange(() => void show());
   onLook(() => void show());
   onReturn(() => void show());
@@ -120,18 +120,10 @@ function write(text) {
   chooseLoss({ name: "expression", value: typed, ...(names.length ? { parameters: values } : {}) }, false);
 }
 
-/** @param {Fields} loss @returns {string} the loss as parameters of an address */
-function queried(loss) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(loss)) if (name !== "name") query.set(name, typeof value === "object" ? JSON.stringify(value) : String(value));
-  return String(query);
-}
-
-/** @returns {string} where the curve is, in any of its forms */
-function curveAddress() {
-  const loss = chosenLoss();
-  const query = [queried(loss), overlays().length ? `against=${overlays().join(",")}` : "", `theme=${theme()}`].filter(Boolean).join("&");
-  return `v1/losses/${encodeURIComponent(String(loss.name))}/curve?${query}`;
+/** @param {string[]} [others] over it @returns {string} where the curve is, in any of its forms */
+function curveAddress(others = overlays()) {
+  const { name, ...parameters } = chosenLoss();
+  return `v1/losses/${encodeURIComponent(String(name))}/curve?${queried({ ...parameters, ...(others.length ? { against: others.join(",") } : {}), theme: theme() })}`;
 }
 
 /** @param {HTMLElement} combobox whether its list is open, as it is while one types */
@@ -144,12 +136,12 @@ async function show() {
   const signal = turn();
   const loss = chosenLoss();
   const name = String(loss.name);
-  const field = /** @type {HTMLInputElement} */ (byId("loss"));
+  const field = control("loss");
   if (!isOpen(field)) field.value = name;
-  const overlay = /** @type {HTMLInputElement} */ (byId("overlay"));
+  const overlay = control("overlay");
   if (!isOpen(overlay)) overlay.value = overlays().join(", ");
   byId("compose").hidden = !overlays().length;
-  const expression = /** @type {HTMLTextAreaElement} */ (byId("expression"));
+  const expression = control("expression");
   if (document.activeElement !== expression) expression.value = name === "expression" ? String(loss.value ?? "") : "";
   const refused = (/** @type {Problem} */ problem) => complain(problem, name);
   await trying(
@@ -159,7 +151,7 @@ async function show() {
       entry = await constant(`v1/losses/${encodeURIComponent(name)}`);
       if (signal.aborted) return;
       if (shownName !== entry.name + keysOf(loss)) settle(loss);
-      for (const [parameter, field] of Object.entries(parameters)) field.show(valueAt(loss, parameter));
+      for (const [parameter, field] of Object.entries(parameters)) field.show(inside(loss, parameter));
       await (hasCurve(entry) ? drawCurve : drawCoordinate)(loss, signal);
     },
     refused,
@@ -175,14 +167,6 @@ function structure(value) {
   if (Array.isArray(value)) return value.map(structure);
   if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, structure(item)]));
   return typeof value === "string" ? value : 0;
-}
-
-/** @param {Fields} loss @param {string} path */
-function valueAt(loss, path) {
-  /** @type {any} */
-  let found = loss;
-  for (const step of path.split(".")) found = found?.[step];
-  return /** @type {Json | undefined} */ (found);
 }
 
 /** Fields and facts of a loss that has not been shown. @param {Fields} loss */
@@ -207,11 +191,19 @@ function settle(loss) {
   tell();
 }
 
-/** @param {Fields} loss @param {AbortSignal} signal */
-async function drawCurve(loss, signal) {
+/** @param {Fields} loss @param {AbortSignal} signal @param {string[]} [others] over it */
+async function drawCurve(loss, signal, others) {
   const host = byId("curve-plot");
-  const address = curveAddress();
-  const [definition, numbers] = await Promise.all([json(address, { accept: VEGA_LITE, signal }), json(address.replace(/&?theme=\w+/, ""), { signal })]);
+  const address = curveAddress(others);
+  let definition, numbers;
+  try {
+    [definition, numbers] = await Promise.all([json(address, { accept: VEGA_LITE, signal }), json(address.replace(/&?theme=\w+/, ""), { signal })]);
+  } catch (error) {
+    const against = error instanceof Problem && error.of(/^\/against/);
+    if (!against) throw error;
+    await drawCurve(loss, signal, []);
+    return fault("overlay", against);
+  }
   if (signal.aborted) return;
   unfault();
   curve = numbers;
@@ -266,7 +258,7 @@ function probed(spec) {
     const layers = [
       { data, mark: { type: "rule", strokeDash: [2, 3], strokeWidth: 1, color: ink, clip: true }, encoding: { x: { ...x, field: "x" }, y: { value: 0 }, y2: { value: panel.height } } },
       ...(field === "loss" && entry.differentiable ? [{ data, mark: { type: "rule", strokeWidth: 1.25, color: ink, clip: true }, encoding: { x: { ...x, field: "x0" }, x2: { field: "x1" }, y: { ...y, field: "y0" }, y2: { field: "y1" } } }] : []),
-      ...(field === "curvature" ? [] : [{ data, mark: { type: "point", filled: true, size: 70, opacity: 1, clip: true, color: getComputedStyle(document.documentElement).getPropertyValue("--s1").trim(), stroke: ink }, encoding: { x: { ...x, field: "x" }, y: { ...y, field } } }]),
+      ...(field === "curvature" ? [] : [{ data, mark: { type: "point", filled: true, size: 70, opacity: 1, clip: true, color: colour("--s1"), stroke: ink }, encoding: { x: { ...x, field: "x" }, y: { ...y, field } } }]),
     ];
     return { ...panel, layer: [...panel.layer, ...layers] };
   });
@@ -286,10 +278,12 @@ function position() {
 /** The slider exactly under the axis. */
 function align() {
   const host = byId("curve-plot");
-  const slider = /** @type {HTMLInputElement} */ (byId("prediction"));
+  const slider = control("prediction");
   const box = plotted(host);
   if (!box || !axis) return;
-  const outer = /** @type {HTMLElement} */ (slider.parentElement).getBoundingClientRect();
+  const place = /** @type {HTMLElement} */ (slider.parentElement);
+  place.hidden = false;
+  const outer = place.getBoundingClientRect();
   slider.style.width = `${box.width + THUMB}px`;
   slider.style.marginLeft = `${box.left - outer.left - THUMB / 2}px`;
   const words = /** @type {HTMLElement} */ (byId("prediction-words").parentElement);
@@ -300,7 +294,7 @@ function align() {
 }
 
 function probe() {
-  const slider = /** @type {HTMLInputElement} */ (byId("prediction"));
+  const slider = control("prediction");
   const set = (/** @type {number} */ x) => {
     if (!axis) return;
     const digits = Math.max(0, 2 - Math.floor(Math.log10((axis.high - axis.low) / 10)));
@@ -393,17 +387,13 @@ function unfault() {
 /** @param {Problem} problem @param {string} name */
 function complain(problem, name) {
   unfault();
-  const against = problem.of(/^\/against/);
-  if (against) {
-    fault("overlay", against);
-    return;
-  }
   const place = problem.status && Object.keys(parameters).find((path) => problem.of(new RegExp(`^(/loss)?/${path.replaceAll(".", "/")}(/|$)`)) || problem.of(new RegExp(`^/${path.split(".").at(-1)}$`)));
   if (place) fault(`parameter-${place}`, problem.message);
   else if (problem.status) fault(name === "expression" ? "expression" : "loss", problem.message);
   curve = null;
   axis = null;
   byId("prediction-words").textContent = "";
+  /** @type {HTMLElement} */ (byId("prediction").parentElement).hidden = true;
   byId("curve-plot").replaceChildren(h("p", { class: "quiet" }, place || name === "expression" ? "No curve: see what is said beside the field." : problem.message));
   byId("curve-legend").replaceChildren();
 }
@@ -418,7 +408,7 @@ function tell() {
   const words = (/** @type {string} */ heading, /** @type {string} */ text) => h("div", {}, h("h3", {}, heading), h("p", {}, text.charAt(0).toUpperCase() + text.slice(1)));
   byId("facts").replaceChildren(
     ...[
-      h("h3", { class: "name" }, known.name),
+      h("h3", { class: "name" }, ...known.name.split(/(?<=_)/).flatMap((/** @type {string} */ part) => [part, h("wbr")])),
       h("p", {}, known.summary),
       ...formula("Formula", known.formula_mathml),
       ...formula("Its slope", known.gradient_mathml),

@@ -8,8 +8,10 @@ const escaped = (text, mark) => text.replaceAll(mark, [...mark].map((letter) => 
 /** @type {Record<string, (url: string, body: string, number: string, keyed: boolean) => string>} a whole program in each language, printing the number */
 export const LANGUAGES = {
   curl: (url, body, _, keyed) => `curl -sS ${url} -H 'Content-Type: application/json'${keyed ? ' -H "Authorization: Bearer $CRITERION_KEY"' : ""} --data-binary @- <<'JSON'\n${body}\nJSON\n`,
-  Python: (url, body, number, keyed) =>
-    `import json\n${keyed ? "import os\n" : ""}import urllib.error\nimport urllib.request\n\nbody = r"""${escaped(body, '"""')}"""\nrequest = urllib.request.Request("${url}", body.encode(), {"Content-Type": "application/json"${keyed ? PYTHON_KEY : ""}})\ntry:\n    with urllib.request.urlopen(request) as response:\n        answer = json.load(response)\nexcept urllib.error.HTTPError as error:\n    raise SystemExit(json.load(error)["detail"]) from None\nprint(answer${field(number, (name) => `["${name}"]`)})\n`,
+  Python: (url, body, number) => {
+    const [, service, call] = /** @type {string[]} */ (/^(.*)\/v1\/(\w+)$/.exec(url));
+    return `import json\n\nfrom app.client import Criterion  # pip install criterion[client]; a key comes from CRITERION_KEY\n\nbody = json.loads(r"""${escaped(body, '"""')}""")\nprint(Criterion("${service}", timeout=60).${call}(**body).${number})\n`;
+  },
   "Python (httpx)": (url, body, number, keyed) =>
     `${keyed ? "import os\n\n" : ""}import httpx\n\nbody = r"""${escaped(body, '"""')}"""\nanswer = httpx.post("${url}", headers={"Content-Type": "application/json"${keyed ? PYTHON_KEY : ""}}, content=body, timeout=60)\nif answer.is_error:\n    raise SystemExit(answer.json()["detail"])\nprint(answer.json()${field(number, (name) => `["${name}"]`)})\n`,
   JavaScript: (url, body, number, keyed) =>

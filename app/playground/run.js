@@ -77,6 +77,7 @@ export function play(run, { frame, end, refused }) {
           if (!run.history.length) finish("");
         }
       }
+      if (!run.answer) throw new Lost();
     } catch (error) {
       if (controller.signal.aborted) return;
       if (error instanceof Problem && error.status === BUSY && !run.history.length && run.phase !== "ended" && tries++ < MOST_TRIES) {
@@ -109,7 +110,7 @@ const MOST_POINTS = 1500;
 /** @param {Run} run @returns {Epoch[]} what has been played, thinned to what a screen has columns for */
 export function played(run) {
   const shown = run.history.slice(0, run.shown);
-  const every = Math.ceil(shown.length / MOST_POINTS);
+  const every = Math.ceil(shown.length / (MOST_POINTS - 1)); // and the last
   return every > 1 ? shown.filter((_, index) => index % every === 0 || index === shown.length - 1) : shown;
 }
 

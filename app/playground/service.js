@@ -1,6 +1,6 @@
 // The service: asked by its public calls, its problems in its own words, and what is done when it does not answer.
 
-import { byId, fault, h } from "./elements.js";
+import { byId, control, fault, h } from "./elements.js";
 
 /** @typedef {{pointer: string, code: string, message: string}} Fault */
 /** @typedef {{body?: unknown, accept?: string, signal?: AbortSignal}} Asking */
@@ -65,7 +65,7 @@ let keying = null;
 function keyed(why) {
   keying ??= new Promise((resolve) => {
     const form = byId("key");
-    const field = /** @type {HTMLInputElement} */ (byId("key-text"));
+    const field = control("key-text");
     form.hidden = false;
     fault("key-text", why);
     form.onsubmit = (event) => {

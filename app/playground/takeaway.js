@@ -8,7 +8,7 @@ import { theme } from "./figure.js";
 /** @typedef {{path: string, body: unknown, number: string}} Request number: the field of the answer that is printed */
 /**
  * @typedef {{request: () => Request | null, rows: () => (string | number | null | undefined)[][], answer: () => unknown,
- *   drawing: () => string | {path: string, body: unknown} | null}} Source
+ *   drawing: () => string | {path: string, body: unknown} | import("./figure.js").View | null}} Source
  */
 
 /** @param {HTMLElement} host @param {string} name of the files @param {Source} source */
@@ -67,6 +67,11 @@ async function downloaded(form, name, source) {
   const drawing = source.drawing();
   if (!drawing) return false;
   const accept = form === "SVG" ? "image/svg+xml" : "image/png";
+  if (typeof drawing === "object" && "toSVG" in drawing) {
+    const canvas = await drawing.toCanvas(2);
+    save(form === "SVG" ? new Blob([await drawing.toSVG()], { type: accept }) : await new Promise((done) => canvas.toBlob((blob) => blob && done(blob))), file);
+    return true;
+  }
   const response = typeof drawing === "string" ? await ask(drawing, { accept }) : await ask(`${drawing.path}?theme=${theme()}`, { body: drawing.body, accept });
   save(await response.blob(), file);
   return true;

@@ -1,9 +1,9 @@
 // Train: what a model makes of the loss, epoch by epoch; runs over each other; what went wrong, and what to try.
 
-import { at, change, nested, onChange, placed, valueOf } from "./address.js";
-import { byId, fault, h, say, written } from "./elements.js";
+import { at, change, inside, nested, onChange, placed, queried, valueOf } from "./address.js";
+import { byId, control, fault, h, labelled, say, written } from "./elements.js";
 import { captioned, colour, draw, framed, onLook, quantity, room, swatch, walked } from "./figure.js";
-import { drawAgreement, drawFit, fitInWords, thumbnail } from "./fit.js";
+import { drawAgreement, drawFit, fitInWords, fitPoints, thumbnail } from "./fit.js";
 import { bare, chooseLoss, chosenLoss } from "./look.js";
 import { fields } from "./parameters.js";
 import { PRESETS } from "./presets.js";
@@ -24,6 +24,9 @@ const FIRST = ["n_samples", "noise", "hidden"];
 const KINDS = /** @type {const} */ ({ data: "datasets", model: "models", optimizer: "optimizers", schedule: "schedules" });
 const ADVICE = /^(?:[a-z ]+: )?((?:epochs|batch_size|(?:optimizer|model|loss|regularization|early_stopping|standardize|gradient_clipping|schedule)(?:\.[a-z_0-9]+)*)) (\[[^\]]*\]|-?[\d.]+(?:e[+-]?\d+)?|true|false|null|[a-z_]+)(?: instead of .*)?$/;
 
+/** @type {Record<string, string>} by the path in a request, the panel's own fields */
+const PLACES = { "optimizer.learning_rate": "train-rate", "model.learning_rate": "train-rate", epochs: "train-epochs", seed: "train-seed", "validation.fraction": "train-held", data: "train-data", model: "train-model", optimizer: "train-optimizer", schedule: "train-schedule" };
+
 /** @type {Record<keyof typeof KINDS, any[]>} */
 let known;
 /** @type {Run[]} the newest first */
@@ -43,16 +46,13 @@ let curveView;
 let showFit = null;
 let drawn = "";
 
-/** @param {string} id */
-const select = (id) => h("select", { id, "aria-describedby": `${id}-fault` });
-
 export async function train() {
   const [datasets, models, optimizers, schedules] = await Promise.all(Object.values(KINDS).map((kind) => constant(`v1/${kind}`)));
   known = { data: datasets.datasets, model: models.models, optimizer: optimizers.optimizers, schedule: schedules.schedules };
   byId("presets").replaceChildren(...Object.entries(PRESETS).map(([name, preset]) => h("button", { type: "button", class: "pill", "data-preset": name, "aria-pressed": "false", onclick: () => choose(name) }, preset.title)));
   build();
   takeaway(byId("train-take"), "run", { request: () => ({ path: "v1/train", body: request(), number: "final.training_loss" }), drawing: () => ({ path: "v1/train", body: request() }), rows: historyRows, answer: () => runs[0]?.answer ?? null });
-  onChange(() => void refresh());
+  onChange((source) => source === "probe" || source === "data" || void refresh());
   onLook(() => void redraw());
   onReturn(() => void refresh());
   addEventListener("pagehide", () => player?.stop());
@@ -137,23 +137,27 @@ function choose(name) {
 // --- the panel
 
 function build() {
-  const field = (/** @type {string} */ label, /** @type {HTMLElement} */ control) => h("div", { class: "field" }, h("label", { for: control.id }, label), control, h("p", { class: "fault", id: `${control.id}-fault` }));
-  const box = (/** @type {string} */ id) => select(id);
-  const number = (/** @type {string} */ id, /** @type {string} */ path, /** @type {Record<string, unknown>} */ more) => {
-    const input = h("input", { id, type: "number", "aria-describedby": `${id}-fault`, ...more });
-    input.addEventListener("input", () => change({ [`train.${path}`]: input.value || null }, { source: "field" }));
-    return input;
+  const choice = (/** @type {string} */ label, /** @type {keyof typeof KINDS} */ kind) => {
+    const id = `train-${kind}`;
+    const box = h("select", { id, "aria-describedby": `${id}-fault` }, kind === "schedule" && h("option", { value: "" }, "none"), ...known[kind].map((entry) => h("option", { title: entry.summary }, entry.name)));
+    box.addEventListener("change", () => pick(kind, box.value || undefined));
+    return labelled(label, box);
   };
-  const rate = h("input", { id: "train-rate", type: "number", min: 0, step: "any", "aria-describedby": "train-rate-fault" });
-  rate.addEventListener("input", () => set(moverOf(request()), "learning_rate", rate.value === "" ? undefined : Number(rate.value)));
+  const number = (/** @type {string} */ label, /** @type {string} */ id, /** @type {Record<string, unknown>} */ more, /** @type {(text: string) => void} */ told) => {
+    const input = h("input", { id, type: "number", min: 0, "aria-describedby": `${id}-fault`, ...more });
+    input.addEventListener("input", () => told(input.value));
+    return labelled(label, input);
+  };
+  const at = (/** @type {string} */ path) => (/** @type {string} */ text) => change({ [`train.${path}`]: text || null }, { source: "field" });
+  const rate = (/** @type {string} */ text) => set(moverOf(request()), "learning_rate", text === "" ? undefined : Number(text));
   const controls = h(
     "div",
     { class: "controls" },
-    h("div", { class: "pair" }, field("Dataset", box("train-data")), field("Model", box("train-model"))),
+    h("div", { class: "pair" }, choice("Dataset", "data"), choice("Model", "model")),
     h("fieldset", { class: "thumbs", id: "thumbs" }, h("legend", { class: "unseen" }, "Datasets"), ...known.data.map(({ name, summary }) => h("label", { title: summary }, h("input", { type: "radio", class: "unseen", name: "thumb", value: name, onchange: () => pick("data", name) }), h("span", { id: `thumb-${name}` }), name))),
     h("div", { class: "pair", id: "train-first" }),
-    h("div", { class: "pair" }, field("Optimizer", box("train-optimizer")), field("Schedule", box("train-schedule"))),
-    h("div", { class: "pair" }, field("Learning rate", rate), field("Epochs", number("train-epochs", "epochs", { min: 1, step: 1 })), field("Seed", number("train-seed", "seed", { min: 0, step: 1 })), field("Held out", number("train-held", "validation.fraction", { min: 0, max: 1, step: "any" }))),
+    h("div", { class: "pair" }, choice("Optimizer", "optimizer"), choice("Schedule", "schedule")),
+    h("div", { class: "pair" }, number("Learning rate", "train-rate", { step: "any" }, rate), number("Epochs", "train-epochs", { min: 1 }, at("epochs")), number("Seed", "train-seed", {}, at("seed")), number("Held out", "train-held", { max: 1, step: "any" }, at("validation.fraction"))),
     h("details", { id: "train-details" }, h("summary", {}, "More"), h("div", { class: "fields", id: "train-more" })),
   );
   const button = (/** @type {string} */ id, /** @type {string} */ text, /** @type {() => void} */ click, /** @type {Record<string, unknown>} */ more = {}) => h("button", { type: "button", id, onclick: click, ...more }, text);
@@ -193,14 +197,8 @@ function build() {
     ),
   );
   byId("train-panel").replaceChildren(controls, stage);
-  for (const kind of /** @type {(keyof typeof KINDS)[]} */ (Object.keys(KINDS))) {
-    const box = /** @type {HTMLSelectElement} */ (byId(`train-${kind}`));
-    const none = { schedule: "none" }[/** @type {string} */ (kind)];
-    box.replaceChildren(...(none ? [h("option", { value: "" }, none)] : []), ...known[kind].map((entry) => h("option", { title: entry.summary }, entry.name)));
-    box.addEventListener("change", () => pick(kind, box.value || undefined));
-  }
-  walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: training ${written(epoch.training_loss, 4)}${epoch.validation_loss === null ? "" : `, validation ${written(epoch.validation_loss, 4)}`}`) : []));
-  walked(byId("fit"), () => [byId("fit-caption").textContent ?? ""]);
+  walked(byId("loss-curve"), () => (runs[0] ? runs[0].history.slice(0, runs[0].shown).map((epoch) => `Epoch ${epoch.epoch}: ${losses(epoch)}`) : []));
+  walked(byId("fit"), () => (rows ? fitPoints(surfaceOf(runs[0]), rows) : []));
   buttons();
 }
 
@@ -229,13 +227,22 @@ function onSight(id, work) {
   observer.observe(byId(id));
 }
 
+function unfault() {
+  for (const id of ["train", ...Object.values(PLACES), ...Object.values(shown).map((field) => field.id)]) fault(id, "");
+}
+
 /** Show what the address says. */
 async function refresh() {
   const signal = turn();
+  unfault();
   await trying(
     signal,
     async () => {
-      const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
+      const entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`).catch((error) => {
+        if (!(error instanceof Problem)) throw error;
+        fault("train", error.message);
+        return { trainable: true };
+      });
       if (signal.aborted) return;
       lossFamily = entry.family;
       untrainable = entry.trainable ? [] : [String(chosenLoss().name), entry.why_not];
@@ -244,6 +251,7 @@ async function refresh() {
       const note = byId("shows");
       note.hidden = !preset;
       note.textContent = preset?.sentence ?? "";
+      if (at("preset") && !preset) fault("train", `There is no preset named “${at("preset")}”.`);
       const body = request();
       showFields(body);
       await showRows(/** @type {Fields} */ (body.data), signal);
@@ -256,7 +264,8 @@ async function refresh() {
 function showFields(body) {
   const things = { data: /** @type {Fields} */ (body.data), model: /** @type {Fields} */ (body.model), optimizer: /** @type {Fields} */ (body.optimizer ?? {}), schedule: /** @type {Fields} */ (body.schedule ?? {}) };
   for (const [kind, thing] of Object.entries(things)) {
-    const box = /** @type {HTMLSelectElement} */ (byId(`train-${kind}`));
+    /** @type {HTMLSelectElement} */
+    const box = byId(`train-${kind}`);
     const name = String(thing.name ?? (kind === "data" ? "rows of your own" : ""));
     if (name && ![...box.options].some((option) => option.value === name)) box.append(h("option", {}, name));
     box.value = name;
@@ -294,13 +303,10 @@ function showFields(body) {
     }
   }
   for (const [path, field] of Object.entries(shown)) {
-    /** @type {any} */
-    let value = body;
-    for (const part of path.split(".")) value = value?.[part];
-    field.show(value);
+    field.show(inside(body, path));
   }
   const put = (/** @type {string} */ id, /** @type {unknown} */ value) => {
-    const input = /** @type {HTMLInputElement} */ (byId(id));
+    const input = control(id);
     if (document.activeElement !== input) input.value = value === undefined || value === null ? "" : String(value);
   };
   const rate = things[mover].learning_rate ?? entry(mover)?.parameters.learning_rate?.default;
@@ -324,28 +330,29 @@ function set(kind, name, value) {
 async function showRows(data, signal) {
   const key = JSON.stringify(data);
   if (key === rowsOf) return;
-  for (const field of Object.values(shown)) fault(field.id, "");
+  const { name, ...given } = data;
+  byId("fit-plot").setAttribute("aria-busy", "true");
   await trying(
     signal,
     async () => {
-      const found = "inputs" in data ? { inputs: data.inputs, targets: data.targets, classes: null, features: ["input"] } : await constant(`v1/datasets/${data.name}/rows?${new URLSearchParams(Object.entries(data).filter(([name]) => name !== "name").map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]))}`);
+      const found = "inputs" in data ? { inputs: data.inputs, targets: data.targets, classes: null, features: ["input"] } : await constant(`v1/datasets/${name}/rows?${queried(given)}`);
       if (signal.aborted) return;
       rowsOf = key;
       rows = /** @type {Rows} */ (found);
-      if (data.name) byId(`thumb-${data.name}`)?.replaceChildren(thumbnail(rows));
-      fault("train", "");
+      if (name) byId(`thumb-${name}`)?.replaceChildren(thumbnail(rows));
       await redraw();
     },
-    (problem) => refuse(problem, "data"),
+    (problem) => refuse(problem, ["data"]),
   );
+  if (!signal.aborted) byId("fit-plot").removeAttribute("aria-busy");
 }
 
-/** @param {Problem} problem @param {string} [within] say what is wrong beside the field that it is about */
-function refuse(problem, within) {
-  const found = problem.faults[0];
-  const path = [within, ...(found?.pointer ?? "").split("/")].filter(Boolean).join(".").replace(/\.name$/, "");
-  const places = { "optimizer.learning_rate": "train-rate", "model.learning_rate": "train-rate", epochs: "train-epochs", seed: "train-seed", "validation.fraction": "train-held", data: "train-data", model: "train-model", optimizer: "train-optimizer", schedule: "train-schedule" };
-  const place = /** @type {Record<string, string>} */ (places)[path] ?? (path in shown ? shown[path].id : "train");
+/** @param {Problem} problem @param {string[]} [within] say what is wrong beside the field that it is about, or is in */
+function refuse(problem, within = []) {
+  const steps = [...within, ...(problem.faults[0]?.pointer ?? "").split("/").slice(1)];
+  const here = () => PLACES[steps.join(".")] ?? shown[steps.join(".")]?.id;
+  while (steps.length && !here()) steps.pop();
+  const place = here() ?? "train";
   fault(place, problem.message);
   const details = byId(place)?.closest("details");
   if (details) details.open = true;
@@ -356,7 +363,7 @@ function refuse(problem, within) {
 /** @param {string} [name] how the run is called */
 function begin(name) {
   player?.stop();
-  for (const id of ["train", "train-rate", "train-epochs", "train-seed", "train-held", "train-data", "train-model", "train-optimizer", "train-schedule", ...Object.values(shown).map((field) => field.id)]) fault(id, "");
+  unfault();
   if (untrainable[0] === chosenLoss().name) return fault("train", `${untrainable[0]} is not for training: ${untrainable[1]}`);
   const body = request();
   const run = newRun(typeof name === "string" ? name : titled(body), body);
@@ -424,9 +431,9 @@ function reset() {
 
 function buttons() {
   const going = runs[0]?.phase === "playing" || runs[0]?.phase === "paused";
-  /** @type {HTMLButtonElement} */ (byId("pause")).disabled = !going;
-  /** @type {HTMLButtonElement} */ (byId("stop")).disabled = !going;
-  /** @type {HTMLButtonElement} */ (byId("reset")).disabled = !runs.length;
+  control("pause").disabled = !going;
+  control("stop").disabled = !going;
+  control("reset").disabled = !runs.length;
   byId("pause").textContent = runs[0]?.phase === "paused" ? "Resume" : "Pause";
 }
 
@@ -499,12 +506,12 @@ function quantities() {
   ];
 }
 
-const quantityNow = () => quantities().find((found) => found.name === /** @type {HTMLSelectElement} */ (byId("quantity")).value) ?? quantities()[0];
+const quantityNow = () => quantities().find((found) => found.name === control("quantity").value) ?? quantities()[0];
 
 /** @returns {{x: number, y: number, line: string, dash: number, faint: boolean, run: number}[]} the lines of all runs that are shown */
 function lines() {
-  const keep = Number(/** @type {HTMLInputElement} */ (byId("smoothing")).value);
-  const log = /** @type {HTMLInputElement} */ (byId("log")).checked;
+  const keep = Number(control("smoothing").value);
+  const log = control("log").checked;
   const { of } = quantityNow();
   return runs.flatMap((run, index) => {
     if (!run.seen) return [];
@@ -517,11 +524,12 @@ function lines() {
   }).map((row) => ({ ...row, y: Number(row.y) })).reverse(); // the newest lies on top; a line is drawn in the order of x
 }
 
-/** The colour of a line: the newest run is blue, its validation orange; those before have the other colours. */
-const strokes = () => ({ "0 0": colour("--s1"), "0 1": colour("--s2"), "1 0": colour("--s3"), "1 1": colour("--s3"), "2 0": colour("--s4"), "2 1": colour("--s4"), "3 0": colour("--control"), "3 1": colour("--control") });
+/** Of each run the colours of its two lines: the newest run is blue, its validation orange; those before have the other colours. */
+const STROKES = [["--s1", "--s2"], ["--s3", "--s3"], ["--s4", "--s4"], ["--control", "--control"]];
 
 async function redraw() {
-  const box = /** @type {HTMLSelectElement} */ (byId("quantity"));
+  /** @type {HTMLSelectElement} */
+  const box = byId("quantity");
   const wanted = quantities().map((found) => found.name);
   if (wanted.join() !== [...box.options].map((option) => option.value).join()) {
     const value = box.value;
@@ -535,7 +543,7 @@ async function redraw() {
 async function drawCurve() {
   const host = byId("loss-curve-plot");
   const now = quantityNow();
-  const log = /** @type {HTMLInputElement} */ (byId("log")).checked;
+  const log = control("log").checked;
   const rows = lines();
   describe();
   drawn = "";
@@ -545,8 +553,7 @@ async function drawCurve() {
   }
   const last = Math.max(...runs.filter((run) => run.seen).map((run) => (run.phase === "ended" ? run.shown : Number(run.request.epochs ?? 100))), 2);
   const best = runs[0]?.seen && runs[0].answer?.best_epoch && runs[0].phase === "ended" ? [{ x: runs[0].answer.best_epoch, text: `best: epoch ${runs[0].answer.best_epoch}` }] : [];
-  const strokesNow = strokes();
-  const names = Object.keys(strokesNow).flatMap((name) => [`${name} true`, `${name} false`]);
+  const strokes = STROKES.flatMap((tokens, run) => tokens.flatMap((token, side) => [false, true].map((faint) => [`${run} ${side} ${faint}`, colour(token)])));
   const x = quantity("x", "epoch", { domain: [0, last], grid: false, format: "d", tickMinStep: 1 });
   const y = quantity("y", log ? `${now.title}, logarithmic` : now.title, { log, minExtent: 44 });
   if (!log) y.scale.zero = now.name === "loss" && Math.min(...rows.map((row) => row.y)) >= 0;
@@ -560,7 +567,7 @@ async function drawCurve() {
       encoding: {
         x,
         y,
-        color: { field: "line", type: "nominal", legend: null, scale: { domain: names, range: names.map((name) => strokesNow[/** @type {keyof typeof strokesNow} */ (name.slice(0, 3))]) } },
+        color: { field: "line", type: "nominal", legend: null, scale: { domain: strokes.map(([line]) => line), range: strokes.map(([, stroke]) => stroke) } },
         strokeDash: { field: "dash", type: "nominal", legend: null, scale: { domain: [0, 1], range: [[1, 0], [6, 4]] } },
         strokeWidth: { condition: { test: "datum.faint || datum.run > 0", value: 1.25 }, value: 2.25 },
         opacity: { condition: { test: "datum.faint", value: 0.35 }, value: 1 },
@@ -593,6 +600,9 @@ async function drawRows() {
   showFit = await drawFit(host, rows, surface, run?.setup?.data.predictions_encoding ?? "real");
 }
 
+/** @param {import("./run.js").Epoch} epoch */
+const losses = ({ training_loss, validation_loss }) => `training ${written(training_loss, 4)}${validation_loss === null ? "" : `, validation ${written(validation_loss, 4)}`}`;
+
 /** The runs by name, each to be hidden or shown. */
 function list() {
   const group = byId("runs");
@@ -604,12 +614,12 @@ function list() {
         void redraw();
       });
       const line = swatch(0);
-      /** @type {SVGElement} */ (line.firstElementChild).style.stroke = `var(${["--s1", "--s3", "--s4", "--control"][index]})`;
+      /** @type {SVGElement} */ (line.firstElementChild).style.stroke = `var(${STROKES[index][0]})`;
       const end = run.shown ? run.history[run.shown - 1] : null;
-      return h("div", {}, h("label", {}, box, line, run.name), end && h("span", { class: "hint" }, `training ${written(end.training_loss, 4)}${end.validation_loss === null ? "" : `, validation ${written(end.validation_loss, 4)}`}`));
+      return h("div", {}, h("label", {}, box, line, run.name), end && h("span", { class: "hint" }, losses(end)));
     }),
   );
-  const validated = runs[0]?.history[0]?.validation_loss != null;
+  const validated = runs.some((run) => run.history[0]?.validation_loss != null);
   byId("loss-curve-legend").replaceChildren(...(runs.length ? [h("li", {}, swatch(0), "training"), ...(validated ? [h("li", {}, swatch(1), "validation")] : [])] : []));
 }
 
@@ -618,7 +628,7 @@ function describe() {
   const end = run?.history[run.shown - 1];
   if (!run || !end) return captioned("loss-curve", "Training and validation loss", "");
   const best = run.answer?.best_epoch ? `; best epoch ${run.answer.best_epoch}` : "";
-  captioned("loss-curve", "Training and validation loss", `${run.name}, ${run.shown} epochs; last: training ${written(end.training_loss, 4)}${end.validation_loss === null ? "" : `, validation ${written(end.validation_loss, 4)}`}${best}`);
+  captioned("loss-curve", "Training and validation loss", `${run.name}, ${run.shown} epochs; last: ${losses(end)}${best}`);
 }
 
 /** @returns {(string | number | null)[][]} the runs as a table */

@@ -88,6 +88,27 @@ def opened(chromium: BrowserContext, site: Server) -> Iterator[Opened]:
     assert faults == []
 
 
+DRAWN = {"SVG": b"<svg", "PNG": b"\x89PNG"}
+
+
+def downloaded(page: Page, panel: str, form: str) -> tuple[str, bytes]:
+    """Name and content of what a panel gives to be saved."""
+    take = page.locator(f"#{panel}-take")
+    take.get_by_role("combobox", name="Download as").select_option(form)
+    with page.expect_download() as started:
+        take.get_by_role("button", name="Download").click()
+    return started.value.suggested_filename, Path(started.value.path()).read_bytes()
+
+
+def copied(page: Page, panel: str, language: str) -> str:
+    """The program that a panel gives."""
+    take = page.locator(f"#{panel}-take")
+    take.get_by_role("combobox", name="Copy as").select_option(language)
+    take.get_by_role("button", name="Copy").click()
+    expect(take.get_by_role("status")).to_have_text("Copied")
+    return page.evaluate("navigator.clipboard.readText()")
+
+
 def until(page: Page, condition: Callable[[], bool], what: str) -> None:
     """Wait for what a page has no event for."""
     for _ in range(FOUND // PAUSE):

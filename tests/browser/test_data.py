@@ -9,7 +9,7 @@ from urllib.parse import quote
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Opened
+from tests.browser.conftest import DRAWN, Opened, downloaded
 from tests.conftest import Server
 
 ROWS = "model,target,weight,other,site\n2.5,3,1,2.9,a\n0,-0.5,1,-0.4,a\n8,2,2,4,b\n4,7,1,6,b\n1,1.5,1,1.1,a\n7.5,5,1,6,b\n"
@@ -35,6 +35,8 @@ def test_it_begins_with_an_example_that_is_evaluated(opened: Opened) -> None:
     expect(page.get_by_role("figure", name="Per-sample loss")).to_contain_text("the largest loss is that of sample 3: 5.5")
     expect(page.get_by_role("table", name="Samples").get_by_role("row")).to_have_count(7)
     expect(page.locator("#analysis svg")).to_be_visible()
+    expect(page.locator("#analysis svg")).to_contain_text("sample 3")
+    expect(page.locator("#analysis")).to_have_attribute("aria-label", re.compile("The worst sample is 3: its loss is 5.5"))
 
 
 def test_what_is_pasted_is_evaluated_by_the_columns_that_it_names(opened: Opened, site: Server) -> None:
@@ -45,6 +47,7 @@ def test_what_is_pasted_is_evaluated_by_the_columns_that_it_names(opened: Opened
     for role, column in {"Predictions": "model", "Targets": "target", "Weights": "weight"}.items():
         expect(page.get_by_role("combobox", name=f"{role} column")).to_have_value(column)
     cells = page.get_by_role("table", name="Samples").locator("tbody tr").nth(2).locator("td")
+    expect(cells).to_have_count(7)  # the numerical gradient comes last
     texts = cells.all_inner_texts()
     assert texts[-3:] == ["5.5", texts[-2], texts[-2]]
     assert float(texts[-2]) == float(f"{wanted['gradient'][2]:.6g}")
@@ -71,6 +74,48 @@ def test_a_recommended_loss_is_used(opened: Opened) -> None:
     page.get_by_role("button", name="Use mean_absolute_error").click()
     expect(value(page)).to_contain_text("mean mean_absolute_error")
     expect(page.get_by_role("combobox", name="Loss", exact=True)).to_have_value("mean_absolute_error")
+
+
+def test_losses_that_suit_are_those_of_the_table_that_there_is(opened: Opened) -> None:
+    page = opened(refusals=True)
+    suits = page.locator("#recommended")
+    paste = page.get_by_role("textbox", name="Paste your data")
+    loss = page.get_by_role("combobox", name="Loss", exact=True)
+    expect(suits).to_contain_text("Use huber")
+    for nothing in ("a,b\n1,2,3", ""):
+        paste.fill(nothing or ROWS)
+        expect(suits).to_be_empty() if nothing else expect(suits).to_contain_text("Use ")
+    paste.fill("score,label\n3,cat\n-2,dog\n1,emu")
+    expect(suits).to_contain_text("No loss here takes these targets and predictions")
+    expect(suits.get_by_role("button")).to_have_count(0)
+    loss.click()
+    expect(page.get_by_role("group", name="Recommended")).to_have_count(0)
+    loss.press("Escape")
+    page = opened()
+    suits = page.locator("#recommended")
+    expect(suits).to_contain_text("Use huber")
+    page.evaluate("location.hash = 'loss=ctc'")
+    expect(value(page)).to_contain_text("What ctc takes is no table of rows")
+    expect(suits).to_be_empty()
+
+
+def test_a_link_to_columns_that_there_are_not_says_so_and_guesses(opened: Opened) -> None:
+    page = opened(f"#data={quote(ROWS)}&data.predictions=nope&data.compare=none_such")
+    expect(page.locator("#data-predictions-fault")).to_have_text("There is no column “nope” in this table.")
+    expect(page.locator("#data-compare-fault")).to_contain_text("none_such")
+    expect(value(page)).to_contain_text("mean huber")
+    expect(page.get_by_role("combobox", name="Predictions column")).to_have_value("model")
+
+
+def test_all_of_it_is_downloaded_in_four_forms(opened: Opened) -> None:
+    page = opened()
+    expect(page.locator("#analysis svg")).to_be_visible()
+    for form, start in {"CSV": b"sample,", "JSON": b"{", **DRAWN}.items():
+        name, content = downloaded(page, "data", form)
+        assert name == f"losses.{form.lower()}"
+        assert content.startswith(start), form
+    answer = json.loads(downloaded(page, "data", "JSON")[1])
+    assert answer["evaluation"]["value"] == 1.01
 
 
 def test_a_cell_is_changed_by_keys(opened: Opened, site: Server) -> None:

@@ -1,6 +1,7 @@
 """Look: choosing a loss, its parameters, the probe, others over it, an expression, and what is taken away."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Opened
-from tests.conftest import Server
+from tests.browser.conftest import DRAWN, Opened, copied, downloaded
+from tests.conftest import ROOT, Server
 
 
 def look(page: Page) -> Page:
@@ -161,6 +162,14 @@ def test_a_loss_on_another_axis_is_refused_where_it_was_chosen(opened: Opened) -
     page.get_by_role("combobox", name="Overlay").fill("hinge")
     page.get_by_role("combobox", name="Overlay").press("Enter")
     expect(page.locator("#overlay-fault")).to_have_text("hinge is drawn over the margin, and huber over the residual")
+    expect(page.get_by_role("figure", name="Loss and slope: huber", exact=True)).to_be_visible()
+
+
+def test_a_link_to_an_overlay_that_there_is_not_is_said_and_the_loss_is_drawn(opened: Opened) -> None:
+    page = look(opened("#with=nope&at=3", refusals=True))
+    expect(page.locator("#overlay-fault")).to_contain_text("There is no loss named 'nope'")
+    expect(page.locator("#curve-legend li")).to_have_text(["huber"])
+    expect(page.get_by_role("slider", name="Prediction")).to_have_attribute("aria-valuetext", "prediction 3, loss 2.5, slope 1")
 
 
 def test_an_expression_is_a_loss_with_parameters(opened: Opened) -> None:
@@ -220,10 +229,13 @@ def test_a_link_to_a_loss_made_of_others_starts_from_an_example(opened: Opened) 
 def test_a_link_to_a_loss_that_there_is_not_is_said_and_the_rest_works(opened: Opened) -> None:
     page = opened("#loss=hubber", refusals=True)
     expect(page.locator("#loss-fault")).to_contain_text("hubber")
+    expect(page.get_by_role("combobox", name="Loss", exact=True)).to_have_attribute("aria-describedby", "loss-fault")
+    expect(page.locator("#train-fault")).to_contain_text("hubber")
     page.get_by_role("combobox", name="Loss", exact=True).fill("huber")
     page.get_by_role("combobox", name="Loss", exact=True).press("Enter")
     look(page)
     expect(page.locator("#loss-fault")).to_be_empty()
+    expect(page.locator("#train-fault")).to_be_empty()
 
 
 def test_facts_are_those_of_the_catalogue(opened: Opened, site: Server) -> None:
@@ -249,28 +261,49 @@ PROGRAMS = {
 
 def test_what_is_copied_runs_and_prints_the_number_on_the_screen(opened: Opened, tmp_path: Path) -> None:
     page = look(opened("#loss=log_cosh&at=-1.5"))
-    take = page.locator("#look-take")
     for language, (program, file) in PROGRAMS.items():
-        take.get_by_role("combobox", name="Copy as").select_option(language)
-        take.get_by_role("button", name="Copy").click()
-        expect(take.get_by_role("status")).to_have_text("Copied")
-        (tmp_path / file).write_text(page.evaluate("navigator.clipboard.readText()"))
-        printed = subprocess.run([program, file], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+        (tmp_path / file).write_text(copied(page, "look", language))
+        printed = ran(program, file, tmp_path)
         number = json.loads(printed)["value"] if language == "curl" else float(printed)
         assert words(page).startswith(f"prediction −1.5, loss {number:.6g},"), language
 
 
+def ran(program: str, file: str, folder: Path) -> str:
+    """What a program prints that may have the client."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [program, file]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def test_what_is_copied_of_the_other_panels_prints_their_numbers(opened: Opened, tmp_path: Path) -> None:
+    page = look(opened("#view=train&loss=mean_squared_error&train.epochs=3"))
+    diagnosis = page.get_by_role("status", name="Diagnosis")
+    expect(diagnosis).to_contain_text("in training")
+    trained = re.search(r"loss ([\d.]+) in training", diagnosis.inner_text())
+    assert trained
+    for panel, number, digits in (("data", page.locator("#value .value").inner_text(), 17), ("train", trained[1], 4)):
+        (tmp_path / "program.py").write_text(copied(page, panel, "Python"))
+        assert f"{float(ran(sys.executable, 'program.py', tmp_path)):.{digits}g}" == f"{float(number):.{digits}g}", panel
+
+
+def test_a_curve_over_one_of_several_numbers_is_downloaded_as_it_is_drawn(opened: Opened) -> None:
+    page = look(opened("#loss=categorical_cross_entropy"))
+    expect(page.get_by_role("slider", name="Prediction")).to_have_attribute("aria-valuetext", re.compile(r"^predictions\[0\]"))
+    for form, start in DRAWN.items():
+        name, content = downloaded(page, "look", form)
+        assert name == f"loss.{form.lower()}"
+        assert content.startswith(start), form
+    assert downloaded(page, "look", "CSV")[1].startswith(b"x,categorical_cross_entropy,categorical_cross_entropy slope\n")
+
+
 def test_the_curve_is_downloaded_in_four_forms(opened: Opened, site: Server) -> None:
     page = look(opened("#with=mse&loss.delta=2"))
-    begins = {"CSV": b"x,huber,huber slope,mean_squared_error", "JSON": b"{", "SVG": b"<svg", "PNG": b"\x89PNG"}
-    take = page.locator("#look-take")
+    begins = {"CSV": b"x,huber,huber slope,mean_squared_error", "JSON": b"{", **DRAWN}
     for form, start in begins.items():
-        take.get_by_role("combobox", name="Download as").select_option(form)
-        with page.expect_download() as started:
-            take.get_by_role("button", name="Download").click()
-        content = Path(started.value.path()).read_bytes()
+        name, content = downloaded(page, "look", form)
+        assert name == f"loss.{form.lower()}"
         assert content.startswith(start), form
-        assert started.value.suggested_filename == f"loss.{form.lower()}"
         if form == "JSON":
             curve = httpx.get(f"{site.url}/v1/losses/huber/curve?delta=2&against=mse").json()
             assert json.loads(content) == curve

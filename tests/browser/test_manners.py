@@ -7,13 +7,51 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AXE, HEIGHT, Opened, until
+from tests.browser.test_train import PRESETS
 from tests.conftest import Server
 
 WIDTHS = (320, 768, 1280)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PAPER = 718
+"""A4 without its margins, in px."""
 MOST_REQUESTS = 20
 JAVASCRIPT_BYTES = 60_000
 CSS_BYTES = 15_000
+
+
+NAMES: dict[str, dict[Any, tuple[str, ...]]] = {
+    "Look": {
+        "combobox": ("Loss", "Overlay"),
+        "slider": ("delta", "Prediction"),
+        "spinbutton": ("delta",),
+        "textbox": ("Expression",),
+        "figure": ("Loss and slope: huber, mean_absolute_error",),
+        "heading": ("Look", "huber"),
+    },
+    "Your data": {
+        "textbox": ("Paste your data",),
+        "button": ("Open a file", "Use huber"),
+        "combobox": ("Predictions column", "Targets column", "Weights column", "Compare with column", "Groups column"),
+        "status": ("Value", "Conclusion"),
+        "table": ("Samples",),
+        "columnheader": ("numerical",),
+        "figure": ("Per-sample loss",),
+    },
+    "Train": {
+        "group": ("Presets", "Datasets", "Runs"),
+        "button": (*PRESETS, "Run", "Pause", "Step", "Stop", "Reset"),
+        "combobox": ("Dataset", "Model", "Optimizer", "Schedule"),
+        "spinbutton": ("Learning rate", "Epochs", "Seed", "Held out", "n_samples", "noise"),
+        "status": ("Epoch", "Diagnosis"),
+        "figure": ("Training and validation loss", "Fit"),
+        "checkbox": ("Log scale", "huber"),
+        "slider": ("Smoothing",),
+    },
+}
+"""What people, screen readers and links to the page rely on."""
+EACH: dict[Any, tuple[str, ...]] = {"combobox": ("Copy as", "Download as"), "button": ("Copy", "Download")}
+FORMS = ["CSV", "JSON", "SVG", "PNG"]
+LANGUAGES = ["curl", "Python", "Python (httpx)", "JavaScript", "R", "Go", "Java"]
 
 
 def settled(page: Page) -> Page:
@@ -90,6 +128,54 @@ def test_all_of_it_is_reached_by_keys_in_the_order_of_reading(opened: Opened) ->
     assert order == sorted(order)
 
 
+def test_everything_has_the_name_by_which_it_is_found(opened: Opened) -> None:
+    page = settled(opened("#with=mean_absolute_error"))
+    for region, roles in NAMES.items():
+        panel = page.get_by_role("region", name=region, exact=True)
+        for role, names in [*roles.items(), *EACH.items()]:
+            for name in names:
+                expect(panel.get_by_role(role, name=name, exact=True), f"{region}: {role} {name}").to_have_count(1)
+        expect(panel.get_by_role("combobox", name="Copy as").get_by_role("option")).to_have_text(LANGUAGES)
+        expect(panel.get_by_role("combobox", name="Download as").get_by_role("option")).to_have_text(FORMS)
+    expect(page.get_by_role("note", name="What this shows")).to_have_count(0)
+    for landmark in (page.get_by_role("banner"), page.get_by_role("main"), page.get_by_role("navigation", name="Panels")):
+        expect(landmark).to_have_count(1)
+    expect(page.locator("h1")).to_have_count(1)
+    assert page.locator("#look math").count() > 1
+
+
+def test_to_choose_is_a_step_of_the_history_and_to_move_or_type_is_none(opened: Opened) -> None:
+    page = settled(opened("#at=1.23456789"))
+    slider = page.get_by_role("slider", name="Prediction")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^prediction 1\.23456789, "))
+    before = page.evaluate("history.length")
+    for key in ("ArrowRight", "PageDown", "Home"):
+        slider.press(key)
+    page.get_by_role("spinbutton", name="delta").fill("2")
+    page.wait_for_url(re.compile(r"at=-3&loss=huber&loss\.delta=2$"))
+    assert page.evaluate("history.length") == before
+    page.get_by_role("combobox", name="Optimizer").select_option("sgd")
+    page.wait_for_url(re.compile("train.optimizer=sgd"))
+    assert page.evaluate("history.length") == before + 1
+    page.go_back()
+    expect(page.get_by_role("combobox", name="Optimizer")).to_have_value("adam")
+    expect(page.get_by_role("spinbutton", name="delta")).to_have_value("2")
+
+
+def test_all_panels_are_printed_without_what_paper_cannot_do(opened: Opened) -> None:
+    page = settled(opened())
+    page.emulate_media(media="print")
+    for name in ("Look", "Your data", "Train"):
+        panel = page.get_by_role("region", name=name, exact=True)
+        expect(panel.get_by_role("heading", name=name, exact=True)).to_be_visible()
+        expect(panel.locator("figure svg").first).to_be_visible()
+    for gone in (page.get_by_role("banner"), page.locator(".take").first, page.get_by_role("button", name="Run", exact=True)):
+        expect(gone).to_be_hidden()
+    page.set_viewport_size({"width": PAPER, "height": HEIGHT})
+    until(page, lambda: scrolled(page) == PAPER, "paper is too narrow")
+    assert page.pdf().startswith(b"%PDF")
+
+
 def test_a_chart_says_its_points(opened: Opened) -> None:
     page = settled(opened())
     page.get_by_role("figure", name="Per-sample loss").focus()
@@ -97,6 +183,15 @@ def test_a_chart_says_its_points(opened: Opened) -> None:
     expect(page.locator("#said")).to_have_text("Sample 1: loss 0.125")
     page.keyboard.press("End")
     expect(page.locator("#said")).to_have_text("Sample 6: loss 0.245")
+    page.locator("#analysis").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#said")).to_contain_text("huber: 1.01 ± 0.8986")
+    page.get_by_role("figure", name="Fit").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#said")).to_have_text(re.compile(r"^x0 −\d\S*: −\d\S*$"))
+    page.get_by_role("figure", name="Training and validation loss").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#said")).to_have_text(re.compile(r"^Epoch 100: training \S+, validation \S+$"))
 
 
 def test_a_server_that_is_lost_is_said_and_what_was_asked_is_asked_again(opened: Opened, site: Server) -> None:
@@ -132,3 +227,5 @@ def test_the_api_reference_runs_as_it_opens_finds_losses_and_follows_the_scheme(
         page.locator(".operation-filter-input").fill(name)
         expect(page.locator(".opblock-summary-path").filter(has_text="evaluate")).to_be_visible()
     assert page.locator("main").count() <= 1
+    own = [fault for fault in barriers(page) if "responses-table" not in fault]  # a region of Swagger UI's for each operation
+    assert [fault for fault in own if fault.startswith("landmark")] == []

@@ -2,14 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from app.errors import ClientLeft
 from app.training import DATASETS, MODELS
-from tests.browser.conftest import LONG, Opened, until
+from tests.browser.conftest import DRAWN, LONG, Opened, downloaded, until
 from tests.conftest import Server
 
 PRESETS: dict[str, tuple[str, int, str, str, str]] = {
@@ -23,9 +22,21 @@ PRESETS: dict[str, tuple[str, int, str, str, str]] = {
 """Its verdict, its epochs, what it comes to, what cures it, and what that comes to."""
 
 
+SENTENCES = {
+    "Rate too high": "Each step jumps across the valley instead of down into it: the loss goes up and down and settles nowhere.",
+    "Rate too low": "Every step goes the right way and far too short: after 60 epochs it is still falling.",
+    "Outliers": "Three wild points of 24 tilt the squared error’s line flat; huber bounds their pull.",
+    "Hinge on 0 and 1": "Hinge wants ±1: with raw 0 a negative costs 1 whatever its score and never pulls; "
+    "the service takes 0 for −1 and says so.",
+    "Imbalance": "Of 100 rows about 5 are positive: saying no nearly always is 94 % right, and its F1 is 0.",
+    "Overfitting": "Sixty rows, 4417 weights: training loss falls on while validation turns at epoch 31 and climbs.",
+}
+MOST_POINTS = 1500
+
+
 def preset(page: Page, name: str) -> None:
     page.get_by_role("group", name="Presets").get_by_role("button", name=name, exact=True).click()
-    expect(page.get_by_role("note", name="What this shows")).to_be_visible()
+    expect(page.get_by_role("note", name="What this shows")).to_have_text(SENTENCES[name])
 
 
 def diagnosis(page: Page) -> Any:
@@ -44,7 +55,7 @@ def test_presets_fail_say_why_and_are_cured(opened: Opened) -> None:
         expect(diagnosis(page)).to_contain_text(losses)
         expect(epoch(page)).to_have_text(f"Epoch {epochs} of {epochs}")
         expect(page.get_by_role("figure", name="Training and validation loss")).to_contain_text("last: training")
-        expect(page.locator("#fit-plot svg")).to_be_visible()
+        expect(page.get_by_role("figure", name="Fit")).to_contain_text(re.compile("the model’s line|what the model says"))
         page.get_by_role("button", name=f"Apply {cure}", exact=True).click()
         expect(diagnosis(page)).to_contain_text(cured)
         expect(page.get_by_role("group", name="Runs").get_by_role("checkbox")).to_have_count(2)
@@ -163,6 +174,67 @@ def test_what_is_wrong_is_said_beside_its_field(opened: Opened) -> None:
     expect(diagnosis(page)).not_to_be_empty()
 
 
+def test_a_link_that_names_what_there_is_not_is_said_beside_its_field(opened: Opened) -> None:
+    for kind in ("data", "model", "optimizer", "schedule"):
+        page = opened(f"#view=train&loss=mean_squared_error&train.epochs=1&train.{kind}=nope", refusals=True)
+        expect(page.locator("#train-data svg, #fit-plot svg, #train-data-fault:not(:empty)").first).to_be_visible()
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.locator(f"#train-{kind}-fault")).to_contain_text("named 'nope'")
+    page.get_by_role("combobox", name="Schedule").select_option("cosine")
+    expect(page.locator("#train-schedule-fault")).to_be_empty()
+    page = opened("#view=train&loss=mean_squared_error&train.epochs=1&preset=nope")
+    expect(page.locator("#train-fault")).to_have_text("There is no preset named “nope”.")
+    page = opened("#view=train&loss=mean_squared_error&train.data=moons&train.data.noise=-1", refusals=True)
+    expect(page.locator("#train-data-noise-fault")).to_contain_text("noise")
+
+
+def test_a_long_history_is_thinned_to_what_can_be_seen_and_saved_whole(opened: Opened) -> None:
+    epochs = 2 * MOST_POINTS
+    page = opened(f"#loss=mean_squared_error&train.model=linear&train.epochs={epochs}")
+
+    def prolonged(route: Route) -> None:
+        """A run of one epoch as one of many: a run of so many takes a loaded machine longer than runs may."""
+        answer = route.fetch(post_data={**json.loads(route.request.post_data or ""), "epochs": 1})
+        start, epoch, *end = answer.text().split("\n\n")
+        many = [epoch.replace('"epoch":1,', f'"epoch":{number},') for number in range(1, epochs + 1)]
+        route.fulfill(response=answer, body="\n\n".join([start, *many, *end]))
+
+    page.route("**/v1/train", prolonged)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(epoch(page)).to_have_text(f"Epoch {epochs} of {epochs}")
+    expect(page.get_by_role("figure", name="Training and validation loss")).to_contain_text(f"{epochs} epochs")
+    lines = page.locator("#loss-curve-plot .mark-line path")
+
+    def points() -> list[int]:
+        return [path.count("L") + 1 for path in lines.evaluate_all("lines => lines.map(line => line.getAttribute('d'))")]
+
+    until(page, lambda: points() == [epochs // 3 + 1] * 2, "the lines have other points")
+    assert epochs // 3 + 1 <= MOST_POINTS
+    assert len(downloaded(page, "train", "CSV")[1].splitlines()) == 1 + epochs
+
+
+def test_a_run_whose_stream_breaks_off_is_over(opened: Opened) -> None:
+    page = opened("#loss=mean_squared_error&train.model=linear&train.epochs=2")
+
+    def broken(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body="\n\n".join([*answer.text().split("\n\n")[:2], ""]))
+
+    page.route("**/v1/train", broken)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(epoch(page)).to_have_text(re.compile(r"^The service was lost at epoch [01]$"))
+    expect(page.get_by_role("button", name="Stop")).to_be_disabled()
+
+
+def test_a_run_is_downloaded_in_four_forms(opened: Opened) -> None:
+    page = opened("#view=train&loss=mean_squared_error&train.epochs=3")
+    expect(epoch(page)).to_have_text("Epoch 3 of 3")
+    for form, start in {"CSV": b"run,epoch,training_loss", "JSON": b"{", **DRAWN}.items():
+        name, content = downloaded(page, "train", form)
+        assert name == f"run.{form.lower()}"
+        assert content.startswith(start), form
+
+
 def test_curves_are_smoothed_hidden_shown_on_a_logarithmic_axis_and_saved(opened: Opened) -> None:
     page = opened()
     preset(page, "Rate too low")
@@ -178,8 +250,6 @@ def test_curves_are_smoothed_hidden_shown_on_a_logarithmic_axis_and_saved(opened
     page.get_by_role("group", name="Runs").get_by_role("checkbox").check()
     page.get_by_role("combobox", name="Shows").select_option("accuracy")
     expect(page.locator("#loss-curve-plot svg")).to_contain_text("accuracy")
-    with page.expect_download() as started:
-        page.locator("#train-take").get_by_role("button", name="Download").click()
-    rows = Path(started.value.path()).read_text().splitlines()
+    rows = downloaded(page, "train", "CSV")[1].decode().splitlines()
     assert rows[0].startswith("run,epoch,training_loss,validation_loss,accuracy_training")
     assert len(rows) == 61

@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.clients.generated import BUILD, run
 
-PAGE = Path(__file__).parents[2] / "app" / "playground" / "programs.js"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "app" / "playground" / "programs.js"
 BODY: dict[str, Any] = {
     "loss": "binary_cross_entropy",
     "predictions": [0.1 + 0.2, 2 / 3, 0.9],
@@ -52,6 +53,7 @@ def printed(language: str, url: str) -> list[float]:
         folder = BUILD / "copied" / f"{language} {keyed}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(programs(url, keyed)[language])
-        text = run(*command, folder / file, GOCACHE=str(BUILD / "go" / "cache"), CRITERION_KEY="anything").strip()
+        variables = {"GOCACHE": str(BUILD / "go" / "cache"), "CRITERION_KEY": "anything", "PYTHONPATH": str(ROOT)}
+        text = run(*command, folder / file, **variables).strip()
         values.append(float(json.loads(text)["value"]) if text.startswith("{") else float(text.removeprefix("[1] ")))
     return values

@@ -268,13 +268,16 @@ def _shapes(loss: Loss, parameters: Mapping[str, Any]) -> Iterator[tuple[tuple[i
     seen: list[tuple[tuple[int, ...], ...]] = []
     for d, rank in itertools.product(((), (2,)), (1, 2, 3, 4)):
         encodings = {name: taken.decide(parameters, rank) for name, taken in loss.inputs.items()}
-        drawn = {
-            name: np.asarray(encoding.draw(np.random.default_rng(0), Sizes(4, K, d))) for name, encoding in encodings.items()
-        }
-        shapes = tuple(array.shape for array in drawn.values())
-        if drawn[first].ndim == rank and shapes not in seen:
+        drawn = {name: _shape(encoding, d) for name, encoding in encodings.items()}
+        shapes = tuple(drawn.values())
+        if len(drawn[first]) == rank and shapes not in seen:
             seen.append(shapes)
-            yield drawn[first].shape, encodings, d
+            yield drawn[first], encodings, d
+
+
+@cache
+def _shape(encoding: Encoding, d: tuple[int, ...]) -> tuple[int, ...]:
+    return np.shape(encoding.draw(np.random.default_rng(0), Sizes(4, K, d)))
 
 
 def _soft(encodings: Mapping[str, Encoding]) -> dict[str, Encoding] | None:

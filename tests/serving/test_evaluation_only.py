@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,17 @@ def _packages(lock: str) -> set[str]:
 NOT_THERE = _packages("requirements.lock") - _packages("requirements-evaluation.lock")
 
 
-def _modules(package: str) -> set[str]:
-    """What a package has, at the top, or below a name that it shares with one that is there."""
-    files = [file.parts for file in distribution(package).files or () if file.suffix in (".py", ".so") and len(file.parts) > 1]
-    shared = {name for name, packages in packages_distributions().items() if not {*map(_normal, packages)} <= NOT_THERE}
-    return {".".join(parts[: 2 if parts[0] in shared else 1]) for parts in files}
+@cache
+def hidden() -> set[str]:
+    """The modules of what the lock of the small image has not: those at the top of a package, or below a name that it shares with
+    one that is there."""
+    owners = packages_distributions()
+    shared = {name for name, packages in owners.items() if not {*map(_normal, packages)} <= NOT_THERE}
+    files = [file for package in NOT_THERE for file in distribution(package).files or () if file.suffix in (".py", ".so")]
+    return {".".join(parts[: 2 if parts[0] in shared else 1]) for parts in (file.parts for file in files) if len(parts) > 1}
 
 
-HIDDEN = set[str]().union(*map(_modules, NOT_THERE))
-"""The modules of what the lock of the small image has not."""
-HIDING = f"""
+HIDING = """
 import sys
 from importlib.machinery import PathFinder
 
@@ -46,18 +48,22 @@ class Hiding(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         parts = name.split(".")
-        hidden = {HIDDEN!r}.intersection([parts[0], ".".join(parts[:2])])
+        hidden = HIDDEN.intersection([parts[0], ".".join(parts[:2])])
         return None if hidden else super().find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 """
-"""A sitecustomize of every process of the server: to import one of these fails as where it is not there."""
+
+
+def hide(folder: Path) -> None:
+    """A sitecustomize of every process with the folder on its path: to import what is hidden fails as where it is not there."""
+    (folder / "sitecustomize.py").write_text(f"HIDDEN = {hidden()!r}\n{HIDING}")
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("small")
-    (folder / "sitecustomize.py").write_text(HIDING)
+    hide(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder))
         with serving(folder) as server:
@@ -66,7 +72,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_nothing_else_is_missing(tmp_path: Path) -> None:
     """What the lock of the small image has not is what is said to be optional: the service begins without it."""
-    (tmp_path / "sitecustomize.py").write_text(HIDING)
+    hide(tmp_path)
     program = "import app.main; app.main.create_app()"
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": ""}
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
@@ -96,13 +102,13 @@ def test_what_is_drawn_trained_and_told_by_statistics_is_not_there(small: Server
 
 
 def test_what_may_be_missing_is_what_is(tmp_path: Path) -> None:
-    assert set(OPTIONAL) <= HIDDEN
-    assert "dbos" in HIDDEN
-    assert "numpy" not in HIDDEN
+    assert set(OPTIONAL) <= hidden()
+    assert "dbos" in hidden()
+    assert "numpy" not in hidden()
 
 
 def test_a_collector_that_nothing_can_be_sent_to_is_told_of(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(HIDING)
+    hide(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(tmp_path))
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
