@@ -75,11 +75,13 @@
         replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
         host.py          has the jobs of a file done; worker.py: the process that does; pieces.py: from checkpoint to checkpoint
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
+        idempotency.py   the first answer again to who sends the same request again under the same Idempotency-Key
         problems.py      errors as answers; unknown.py: where a field that there is not belongs
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
     jobs/            work that outlives its request
         job.py           what a job is; store.py: every question and every change, in SQL; database.py: on a file or a server
+        idempotency.py   whose Idempotency-Key stands for which request, and what was answered; tables.py: where all of it stands
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         grid.py          runs of every combination; places.py: a request with other values at dotted paths

@@ -905,7 +905,7 @@ AS_A_RUN: dict[str, Any] = {
     }
 }
 """Of the other calls that train, whose bodies may be tables too."""
-REFUSALS = (400, 413, 415, 422, 503)
+REFUSALS = (400, 409, 413, 415, 422, 503)
 SURFACES = 60
 """Epochs of which the surface is told as they come."""
 
