@@ -532,7 +532,7 @@ def _respond(request: SearchRequest, search: Search, trials: Sequence[_Trial]) -
 
 def _loss(search: Search, best: _Trial) -> dict[str, Any]:
     """That of a trial, with what it has learned of it."""
-    if best.planned.plan.learn is None or best.state is None:
+    if best.planned.plan.learn is None or not best.state:
         return best.planned.set_up["loss"]
     run = search.grid.prepared(best.planned)
     return loss_of(run, finish(run, best.state))

@@ -13,7 +13,7 @@ from scipy import stats
 from tests.api.problem import problem_of, strictly
 from tests.api.test_training import X, Y, bare
 
-pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
+pytestmark = pytest.mark.anyio
 
 SIGNS = np.where(Y > 3, 1, -1).tolist()
 GROUPS = (np.arange(40) // 5).tolist()
