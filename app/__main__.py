@@ -24,7 +24,7 @@ def main() -> int:
     if command in ("-h", "--help", "help"):
         print(USAGE)
         return 0
-    if command not in ("serve", "worker", "key") or (arguments and command != "key"):
+    if command not in ("serve", "worker", "key") or (arguments and command == "serve"):
         print(f"criterion: there is no {' '.join(sys.argv[1:])!r}\n{USAGE}", file=sys.stderr)
         return 2
     if not ENVIRONMENT.keys() <= os.environ.keys():
