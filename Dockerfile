@@ -39,6 +39,7 @@ RUN python -c "import app.main, sqlite3, urllib.request; app.main.create_app()"
 # what jobs keep: a volume, since all else cannot be written
 RUN install -d -o 10001 -g 10001 /var/lib/criterion
 VOLUME /var/lib/criterion
+RUN printf '#!/bin/sh\ncd /srv && exec python -m app "$@"\n' > /usr/local/bin/criterion && chmod 755 /usr/local/bin/criterion
 USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=1s \

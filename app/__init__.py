@@ -42,6 +42,7 @@
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
         agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py)
+        learned.py       parameters of a loss that move with the weights
         models.py        linear, mlp, boosted_trees, ...; network.py, trees.py, activations.py: what they are made of
         boosting.py      trees on the slopes of a loss; slopes.py, leaf_values.py: their leaves; bins.py: how they are grown
         forest.py        decision trees and forests; criteria.py: what splits them; columns.py: categories and constraints
@@ -58,7 +59,7 @@
         curves.py        a loss of one number along its axis: slope, curvature, kinks, asymptotes
         charts/          one function a chart, from an answer to a definition in Vega-Lite; theme.py: how all of them look
     wire/            bytes to values and back, and nobody else knows both
-        json.py          JSON to arrays; exact.py and faults.py: what is no plain array, and why not
+        json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes
@@ -74,11 +75,13 @@
         replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
         host.py          has the jobs of a file done; worker.py: the process that does; pieces.py: from checkpoint to checkpoint
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
+        idempotency.py   the first answer again to who sends the same request again under the same Idempotency-Key
         problems.py      errors as answers; unknown.py: where a field that there is not belongs
         http11.py        HTTP on the socket, within limits; turns.py: whose bytes come next; server.py, workers.py: processes
         document.py      the calls as an OpenAPI document
     jobs/            work that outlives its request
         job.py           what a job is; store.py: every question and every change, in SQL; database.py: on a file or a server
+        idempotency.py   whose Idempotency-Key stands for which request, and what was answered; tables.py: where all of it stands
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         grid.py          runs of every combination; places.py: a request with other values at dotted paths

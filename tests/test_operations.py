@@ -1,7 +1,10 @@
 """What is handed to platforms is true of the service: the page on operations, compose, Prometheus, Grafana, Kubernetes."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,7 +88,7 @@ def test_the_page_names_settings_that_there_are() -> None:
         name.lower()
         for name in re.findall(r"CRITERION_([A-Z_]+)", PAGE + (ROOT / "deploy/kubernetes/criterion.yaml").read_text())
     }
-    assert named - {"publish"} <= Settings.model_fields.keys()  # which is for compose itself
+    assert named - {"publish", "cpus", "postgres_password"} <= Settings.model_fields.keys()  # which is for compose itself
 
 
 def test_compose_starts_what_prometheus_scrapes_and_grafana_shows() -> None:
@@ -137,3 +140,45 @@ def test_the_client_installs_without_the_server() -> None:
 def test_the_links_of_the_page_lead_somewhere() -> None:
     for target in re.findall(r"\]\(((?!http)[^)#]+)", PAGE):
         assert (Path(ROOT / "docs") / target).exists(), target
+
+
+def test_the_profile_scale_is_of_servers_and_workers_on_one_database() -> None:
+    scaled = {name: service for name, service in COMPOSE.items() if service.get("profiles") == ["scale"]}
+    assert scaled.keys() == {"api", "worker", "postgres", "proxy"}
+    for name, replicas in (("api", 2), ("worker", 3)):
+        service = scaled[name]
+        assert service["deploy"]["replicas"] == replicas
+        assert service["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+        assert {
+            variable.removeprefix("CRITERION_").lower() for variable in service["environment"]
+        } <= Settings.model_fields.keys()
+        assert service["environment"]["CRITERION_ENGINE_URL"].endswith("@postgres/criterion")
+        assert (service["read_only"], service["cap_drop"], "ports" in service) == (True, ["ALL"], False)
+        assert service["volumes"] == COMPOSE["criterion"]["volumes"]
+    assert scaled["worker"]["command"] == ["criterion", "worker"]
+    assert "ports" not in scaled["postgres"]
+    assert "server-template api- 20 api:8000" in (ROOT / "deploy/proxy/haproxy.cfg").read_text()
+
+
+def criterion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What the program says that is installed as `criterion`."""
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["criterion"]
+    module, _, function = script.partition(":")
+    code = f"from {module} import {function}; {function}()"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+
+
+def test_the_program_is_what_it_is_told_to_be(tmp_path: Path) -> None:
+    made = criterion("key", "ci", "evaluate,train", "--file", str(tmp_path / "keys.json"))
+    assert json.loads(made.stdout)["entry"] == json.loads((tmp_path / "keys.json").read_text())["keys"][0]
+    worker = criterion("worker", CRITERION_ENGINE_URL="none")
+    assert (worker.returncode, worker.stderr.count("\n")) == (2, 1)
+    assert "CRITERION_ENGINE_URL" in worker.stderr
+    served = criterion("serve", CRITERION_PROT="80")
+    assert (served.returncode, served.stderr) == (2, "CRITERION_PROT: no such setting; did you mean CRITERION_PORT?\n")
+    for wrong in (["wroker"], ["serve", "now"]):
+        found = criterion(*wrong)
+        assert (found.returncode, found.stdout) == (2, "")
+        assert found.stderr.startswith(f"criterion: there is no {' '.join(wrong)!r}\nusage: criterion [serve | worker | key")
+    assert criterion("--help").stdout.startswith("usage: criterion")

@@ -27,6 +27,7 @@ from app.api.training import (
     epochs,
     meant_beside,
     usage_of,
+    with_rate,
 )
 from app.api.training_answer import TrainResponse, entry, respond
 from app.api.training_examples import COMPARISONS
@@ -47,13 +48,20 @@ MOST_VALUES = 50
 AXES = {"losses": "loss", "optimizers": "optimizer", "models": "model"}
 """Fields that list what a run has one of."""
 
+
+def _with_rates(value: object) -> object:
+    """Optimizers whose `lr` is their learning_rate."""
+    items = listed(value)
+    return [with_rate(item) for item in cast(list[object], items)] if isinstance(items, list) else items
+
+
 if TYPE_CHECKING:
     LossSpecs: TypeAlias = list[Spec]
     OptimizerSpecs: TypeAlias = list[Spec]
     ModelSpecs: TypeAlias = list[Spec]
 else:
     LossSpecs = list_of(EitherLoss, NAMED, "losses")
-    OptimizerSpecs = list_of(EitherOptimizer, OPTIMIZERS, "optimizers")
+    OptimizerSpecs = Annotated[list_of(EitherOptimizer, OPTIMIZERS, "optimizers"), BeforeValidator(_with_rates)]
     ModelSpecs = list_of(EitherModel, MODELS, "models")
 
 

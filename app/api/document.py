@@ -174,7 +174,7 @@ def _share_parameters(document: Document) -> None:
     places: dict[str, list[tuple[list[Document], int]]] = {}
     for _, _, operation in operations(document):
         for index, parameter in enumerate(operation.get("parameters", [])):
-            if parameter["in"] == "query":
+            if parameter["in"] != "path":
                 places.setdefault(json.dumps(parameter, ensure_ascii=False), []).append((operation["parameters"], index))
     shared: dict[str, Document] = {}
     for text, found in places.items():

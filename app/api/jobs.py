@@ -1,8 +1,8 @@
 """/v1/jobs: work that outlives its request. What a call answers to whoever waits for it, a job has as its result."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
+from collections.abc import AsyncGenerator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,16 +11,17 @@ from typing_extensions import TypedDict
 from app.api.analyze import ANALYZE
 from app.api.compare import COMPARE
 from app.api.evaluate import EVALUATE
+from app.api.search import SEARCH
 from app.api.training import TRAIN
-from app.errors import CallerError, Fault, InvalidInput, NotFound, ScopeMissing, ShuttingDown, Unavailable
-from app.jobs.database import Unreachable
+from app.errors import CallerError, Fault, InvalidInput, NotFound, ScopeMissing, ShuttingDown
 from app.jobs.job import JobEvent, shown
 from app.jobs.store import New, Store, Whole
 from app.serving.address import Header, Path, Query
-from app.serving.call import Call, Caller, Stream
+from app.serving.call import Call, Caller, IdempotencyKey, Stream
 from app.serving.content import Content
 from app.serving.content import Field as HeadField
 from app.serving.host import Host
+from app.serving.idempotency import REPLAYED, asked
 from app.serving.lanes import ENDING
 from app.serving.pieces import REQUEST, jobs_settings
 from app.serving.problems import Problem
@@ -31,16 +32,13 @@ from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
 
-OF_KIND: Mapping[str, Call] = {call.job.name: call for call in (TRAIN, COMPARE, EVALUATE, ANALYZE) if call.job}
+OF_KIND: Mapping[str, Call] = {call.job.name: call for call in (TRAIN, COMPARE, SEARCH, EVALUATE, ANALYZE) if call.job}
 """The calls that can be done as jobs."""
 LOOK_SECONDS = 0.1
 """How often it is looked for new events."""
 END = "end"
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-Kinds: TypeAlias = Literal["train", "compare", "evaluate", "analyze"]
+Kinds: TypeAlias = Literal["train", "compare", "search", "evaluate", "analyze"]
 Statuses: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -131,11 +129,7 @@ async def submit_job(
     request: JobRequest,
     state: State,
     caller: Caller,
-    idempotency_key: Annotated[
-        str | None,
-        Header(description="The same request with the same one is no second job."),
-        Field(min_length=1, max_length=255, pattern="^[ -~]+$"),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
     """Have a call done for which nobody waits, whatever crashes meanwhile: it goes on from its last checkpoint, to the same bits.
 
@@ -147,17 +141,17 @@ async def submit_job(
     job = OF_KIND[accepted.kind].job
     assert job is not None
     new = New(accepted.kind, accepted.priority, accepted.total, job.unit, body)
-    whole, replayed = await _asked(host.store.submit, new, caller.name, idempotency_key)
+    whole, replayed = await asked(host.store.submit, new, caller.name, idempotency_key)
     host.wake()
     fields: tuple[HeadField, ...] = ((b"location", f"/v1/jobs/{whole.job.id}".encode()),)
     if replayed:
-        fields = (*fields, (b"idempotency-replayed", b"true"))
+        fields = (*fields, REPLAYED)
     return cast(JobAnswer, Content((encode(_answer(whole)),), fields=fields))
 
 
 async def show_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002  # its name on the wire
     """A job as it stands, with its result once it has one."""
-    return _answer(await _asked(_store(state).get, id, caller.name))
+    return _answer(await asked(_store(state).get, id, caller.name))
 
 
 async def list_jobs(
@@ -169,20 +163,20 @@ async def list_jobs(
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Jobs:
     """The jobs of your key, the newest first, a page at a time. A cursor stays good while jobs come and go."""
-    found = await _asked(_store(state).page, caller.name, status, kind, limit + 1, _before(cursor))
+    found = await asked(_store(state).page, caller.name, status, kind, limit + 1, _before(cursor))
     jobs = [cast(JobAnswer, shown(job, position)) for job, position in found[:limit]]
     return Jobs(jobs=jobs, next=jobs[-1]["id"] if len(found) > limit else None)
 
 
 async def cancel_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002
     """Cancel a job: its processes end at once. A second time is nothing new; one that is over is not cancelled (409)."""
-    return _answer(await _asked(_store(state).cancel, id, caller.name))
+    return _answer(await asked(_store(state).cancel, id, caller.name))
 
 
 async def resume_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002
     """Have a job that was cancelled or has failed go on from its last checkpoint."""
     host = _host(state)
-    whole = await _asked(host.store.resume, id, caller.name)
+    whole = await asked(host.store.resume, id, caller.name)
     host.wake()
     return _answer(whole)
 
@@ -198,7 +192,7 @@ async def follow_job(
     Their ids count from 1: `status` with the job, `epoch`, `run` and `partition`, each once, and `end` with the job.
     """
     store, after = _store(state), last_event_id or 0
-    job = (await _asked(store.get, id, caller.name)).job
+    job = (await asked(store.get, id, caller.name)).job
     if job.ended_already and after >= job.events:
         return None
     return Stream(_followed(state, store, id, after))
@@ -207,7 +201,7 @@ async def follow_job(
 async def _followed(state: State, store: Store, identity: str, after: int) -> AsyncGenerator[bytes]:
     name = ""
     while not state.pool.ending:
-        found: list[JobEvent] = await _asked(store.events, identity, after)
+        found: list[JobEvent] = await asked(store.events, identity, after)
         if found:
             name, after = found[-1].name, found[-1].number
             yield b"".join(event(happened.name, happened.data, str(happened.number)) for happened in found)
@@ -219,14 +213,6 @@ async def _followed(state: State, store: Store, identity: str, after: int) -> As
 
 
 # --- what they share --------------------------------------------------------------------------------------------------
-
-
-async def _asked(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """What the store says; Unavailable where its database does not answer."""
-    try:
-        return await asyncio.to_thread(function, *arguments, **named)
-    except Unreachable as error:
-        raise Unavailable(f"{error}; try again later") from error
 
 
 def _host(state: State) -> Host:

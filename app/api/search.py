@@ -2,11 +2,13 @@
 
 import math
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
+import orjson
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
@@ -29,15 +31,17 @@ from app.api.training import (
     plan_of,
     usage_of,
 )
+from app.api.training_answer import entry, loss_of
 from app.api.training_examples import SEARCHES
 from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.insight.intervals import Asked, from_drawn
 from app.serving.call import Call
+from app.serving.pieces import Kind
 from app.serving.problems import from_pydantic
 from app.serving.steps import Event
 from app.serving.usage import Usage
-from app.training import Chosen, Holdout, Limits, Metric, Run, Table, begin, finish
+from app.training import Chosen, Epoch, Holdout, Limits, Metric, Run, Table, begin, finish, fit
 from app.training.elsewhere import Judged, judged, resampled
 from app.training.halving import Rung, Span, Values, epochs_of, rungs, shares
 from app.training.learners import State
@@ -45,6 +49,7 @@ from app.training.run import strata
 from app.training.splits import split
 from app.training.tables import taken
 from app.wire.faults import listed
+from app.wire.json import encode
 
 VALIDATION_LOSS = "validation_loss"
 MOST_VALUES = 200
@@ -219,10 +224,12 @@ class SearchRequest(TrainRequest):
         return next(chosen for chosen in metrics if chosen.thing.name == name)
 
 
+OF_LOSSES = ("standardize", "standardize.targets", "learn", "learn.parameters")
+"""Settings by which losses are of another kind or unit."""
+
+
 def _changes_loss(space: Mapping[str, SearchRange]) -> bool:
-    return any(
-        path.partition(".")[0] in ("loss", "class_weight") or path in ("standardize", "standardize.targets") for path in space
-    )
+    return any(path.partition(".")[0] in ("loss", "class_weight") or path in OF_LOSSES for path in space)
 
 
 def _monitored(request: SearchRequest) -> SearchRequest:
@@ -353,22 +360,50 @@ class Search(NamedTuple):
 class _Trial:
     """A trial as far as it has come."""
 
-    def __init__(self, number: int, planned: Planned) -> None:
-        self.number, self.planned = number, planned
-        self.state: State | None = None
-        self.rungs = 0
+    def __init__(self, grid: Grid, planned: Planned) -> None:
+        self.grid, self.planned = grid, planned
+        self.state: State = {}
+        """Nothing before it has begun, and once it goes on no more."""
         self.epochs = 0
-        self.score: float | None = None
+        self.scores: list[float | None] = []
+        """After each rung."""
 
-    def go_on(self, search: Search, grid: Grid, epoch: int, ends: float) -> Run:
-        """Train up to this epoch, or until the time is over."""
-        run = grid.prepared(self.planned)
-        state = self.state = self.state or begin(run)
-        for told in epochs(run, state, ends):
-            if told.epoch >= epoch:
-                break
-        self.rungs, self.epochs, self.score = self.rungs + 1, int(state["epoch"]), search.score(run, state)
-        return run
+    @property
+    def score(self) -> float | None:
+        return self.scores[-1] if self.scores else None
+
+    def go_on(self, search: Search, epoch: int, train: Callable[[Run, State], Iterator[Epoch]]) -> Iterator[Epoch]:
+        """Train up to this epoch, where there is time for it; each epoch as it is over."""
+        run = self.grid.prepared(self.planned)
+        self.state = self.state or begin(run)
+        if int(self.state["epoch"]) < epoch:
+            for reached in train(run, self.state):
+                yield reached
+                if reached.epoch >= epoch:
+                    break
+        self.epochs = int(self.state["epoch"])
+        self.scores.append(search.score(run, self.state))
+
+
+def _turns(search: Search, trials: Sequence[_Trial]) -> Iterator[tuple[_Trial, int]]:
+    """Which trial is trained next, and up to which epoch: rung by rung those that go on, and at last the request as it was given.
+
+    What has been trained already is passed over.
+    """
+    *alive, baseline = trials
+    for number, rung in enumerate(search.ladder):
+        ranked = sorted(alive, key=lambda trial: search.order(trial.scores[number - 1] if number else None))
+        alive = ranked[: rung.trials]
+        for trial in ranked[rung.trials :]:
+            trial.state = {}
+        yield from ((trial, rung.epochs) for trial in alive if len(trial.scores) == number)
+    if not baseline.scores:
+        yield baseline, baseline.planned.plan.epochs
+
+
+def _begun(search: Search) -> list[_Trial]:
+    """Every trial, and behind them the request as it was given."""
+    return [_Trial(grid, planned) for grid in (search.grid, search.baseline) for planned in grid.runs]
 
 
 class TrialAnswer(TypedDict):
@@ -415,24 +450,55 @@ def search_runs(request: SearchRequest) -> Generator[Event]:
     after each training.
     """
     search, ends = request.search, time.monotonic() + request.seconds
-    total = sum(rung.trials for rung in search.ladder) + 1
+    trials, total = _begun(search), trainings_of(request)
     yield Event("start", {"trials": len(search.grid.runs), "rungs": [rung._asdict() for rung in search.ladder]})
-    trials = [_Trial(number, planned) for number, planned in enumerate(search.grid.runs)]
-    alive, done = trials, 0
-    for rung in search.ladder:
-        ranked = sorted(alive, key=lambda trial: search.order(trial.score))
-        alive = ranked[: rung.trials]
-        for trial in ranked[rung.trials :]:
-            trial.state = None
-        for trial in alive:
-            trial.go_on(search, search.grid, rung.epochs, _share(ends, total - done))
-            done += 1
-            yield Event("progress", {"done": done, "of": total})
-    baseline = _Trial(0, search.baseline.runs[0])
-    baseline.go_on(search, search.baseline, request.epochs, ends)
-    yield Event("progress", {"done": total, "of": total})
-    ranked = sorted(trials, key=lambda trial: (-trial.rungs, search.order(trial.score)))
-    yield Event("end", _respond(request, search, ranked, baseline))
+    for done, (trial, epoch) in enumerate(_turns(search, trials)):
+        for _ in trial.go_on(search, epoch, partial(epochs, ends=_share(ends, total - done))):
+            pass
+        yield Event("progress", {"done": done + 1, "of": total})
+    yield Event("end", _respond(request, search, trials))
+
+
+TRIAL = "trial."
+"""What the names of a trial's own arrays begin with, and its number, in the state of all of them."""
+
+
+def search_on(request: SearchRequest, state: State) -> Generator[Event]:
+    """The same from a state on, however long it takes: what each trial has come to, and the arrays of those that go on."""
+    search = request.search
+    trials = _begun(search)
+    _restore(trials, state)
+    done = sum(len(trial.scores) for trial in trials)
+    for number, (trial, epoch) in enumerate(_turns(search, trials), done):
+        for reached in trial.go_on(search, epoch, fit):
+            _save(trials, state)
+            yield Event("epoch", {"run": number, **entry(reached)})
+        _save(trials, state)
+        yield Event("run", {"run": number, "trial": trials.index(trial), "epochs": trial.epochs, "score": trial.score})
+    yield Event("end", _respond(request, search, trials))
+
+
+def _save(trials: Sequence[_Trial], state: State) -> None:
+    told = [[trial.epochs, trial.scores] for trial in trials]
+    arrays = {f"{TRIAL}{number}.{name}": array for number, trial in enumerate(trials) for name, array in trial.state.items()}
+    state.clear()
+    state.update(arrays, trials=np.frombuffer(encode(told), np.uint8))
+
+
+def _restore(trials: Sequence[_Trial], state: State) -> None:
+    if not state:
+        return
+    for trial, (epoch, scores) in zip(trials, orjson.loads(state["trials"].tobytes()), strict=True):
+        trial.epochs, trial.scores = epoch, scores
+    for name, array in state.items():
+        if name.startswith(TRIAL):
+            number, own = name.removeprefix(TRIAL).split(".", 1)
+            trials[int(number)].state[own] = array
+
+
+def trainings_of(request: SearchRequest) -> int:
+    """How often something is trained."""
+    return sum(rung.trials for rung in request.search.ladder) + 1
 
 
 def _share(ends: float, count: int) -> float:
@@ -441,14 +507,16 @@ def _share(ends: float, count: int) -> float:
     return now + (ends - now) / count
 
 
-def _respond(request: SearchRequest, search: Search, ranked: Sequence[_Trial], baseline: _Trial) -> SearchResponse:
+def _respond(request: SearchRequest, search: Search, trials: Sequence[_Trial]) -> SearchResponse:
+    *tried, baseline = trials
+    ranked = sorted(tried, key=lambda trial: (-len(trial.scores), search.order(trial.score)))
     best = ranked[0]
     variant = search.grid.variants[best.planned.variant]
     return SearchResponse(
         monitor=VALIDATION_LOSS if search.metric is None else search.metric.thing.name,
         best=Found(
             parameters=dict(variant.parameters),
-            loss=best.planned.set_up["loss"],
+            loss=_loss(search, best),
             request=document_of(variant.request),
             score=best.score,
         ),
@@ -462,8 +530,16 @@ def _respond(request: SearchRequest, search: Search, ranked: Sequence[_Trial], b
     )
 
 
+def _loss(search: Search, best: _Trial) -> dict[str, Any]:
+    """That of a trial, with what it has learned of it."""
+    if best.planned.plan.learn is None or not best.state:
+        return best.planned.set_up["loss"]
+    run = search.grid.prepared(best.planned)
+    return loss_of(run, finish(run, best.state))
+
+
 def _held_out(request: SearchRequest, search: Search, best: _Trial, baseline: _Trial) -> HeldOutAnswer:
-    models = [_judged(search, search.grid, best), _judged(search, search.baseline, baseline)]
+    models = [_judged(search, best), _judged(search, baseline)]
     score, other = (model.score(search.metric) for model in models)
     drawn = resampled(models, search.metric, RESAMPLES, request.seed)
     known = math.isfinite(score) and math.isfinite(other)
@@ -477,10 +553,9 @@ def _held_out(request: SearchRequest, search: Search, best: _Trial, baseline: _T
     )
 
 
-def _judged(search: Search, grid: Grid, trial: _Trial) -> Judged:
-    run = grid.prepared(trial.planned)
-    assert trial.state is not None
-    return judged(run, finish(run, trial.state).kept, search.held, grid.limits)
+def _judged(search: Search, trial: _Trial) -> Judged:
+    run = trial.grid.prepared(trial.planned)
+    return judged(run, finish(run, trial.state).kept, search.held, trial.grid.limits)
 
 
 SEARCH = Call(
@@ -491,6 +566,7 @@ SEARCH = Call(
     tag="training",
     scope="train",
     lane="training",
+    job=Kind("search", "runs", trainings_of, search_on),
     answer=SearchResponse,
     statuses=REFUSALS,
     wires=FILES,

@@ -16,7 +16,7 @@ from app.losses.outputs import word
 from app.serving.problems import from_pydantic
 from app.training import MODELS, Chosen, Trained
 from app.training.activations import OUTPUTS, Activation, within
-from app.training.network import Network
+from app.training.network import Network, Precision
 from app.training.side_by_side import Heads
 from app.training.tables import Scale
 from app.training.trained import MODEL, Progress, checked
@@ -93,7 +93,7 @@ class TrainedModel(Part):
     version: Literal[1]
     model: Annotated[dict[str, Any], Field(description="Its name and parameters, as the request had them.")]
     loss: dict[str, Any]
-    precision: Literal["float64"] = "float64"
+    precision: Precision = "float64"
     inputs: Annotated[int, Field(description="Columns.", ge=1)]
     outputs: Annotated[int | None, Field(description="Numbers that it predicts per row; null: one, by itself.", ge=1)] = None
     features: Annotated[Names | None, Listed] = None
@@ -139,6 +139,7 @@ class TrainedModel(Part):
             Trained(
                 chosen=Chosen(MODELS[self._spec.name], self._spec.given),
                 loss=self.loss,
+                precision=self.precision,
                 inputs=self.inputs,
                 outputs=shape,
                 features=None if self.features is None else tuple(self.features),
@@ -235,7 +236,7 @@ def document_of(trained: Trained) -> dict[str, Any]:
         "version": VERSION,
         "model": {"name": trained.chosen.thing.name, **trained.chosen.all},
         "loss": trained.loss,
-        "precision": "float64",
+        "precision": trained.precision,
         "inputs": trained.inputs,
         "outputs": trained.outputs[0] if trained.outputs else None,
         "features": trained.features,

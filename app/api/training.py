@@ -62,6 +62,7 @@ from app.training import (
     Data,
     Epoch,
     Holdout,
+    Learn,
     Limits,
     Plan,
     Run,
@@ -74,7 +75,7 @@ from app.training.agreement import agree_on
 from app.training.decisions import decisions_of
 from app.training.learners import State
 from app.training.models import task_of
-from app.training.network import Network
+from app.training.network import Network, Precision
 from app.training.objective import fitting, predicted
 from app.training.resuming import notes_on
 from app.training.side_by_side import SideBySide, together
@@ -162,7 +163,7 @@ def _data(value: object) -> object:
 A_TABLE = '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'
 
 
-def _with_rate(value: object) -> object:
+def with_rate(value: object) -> object:
     """An optimizer whose `lr` is its learning_rate."""
     given = cast(dict[str, object], value) if isinstance(value, dict) else dict[str, object]()
     if "lr" not in given or "learning_rate" in given:
@@ -181,7 +182,7 @@ else:
         named("Data", "dataset", DATASET_SPECS, InlineData), BeforeValidator(_data), OfRegistry(DATASETS, "data", "circles")
     ]
     EitherOptimizer = named("Optimizer", "optimizer", OPTIMIZER_SPECS)
-    OptimizerSpec = Annotated[expanded(EitherOptimizer, OPTIMIZERS, "adam"), BeforeValidator(_with_rate)]
+    OptimizerSpec = Annotated[expanded(EitherOptimizer, OPTIMIZERS, "adam"), BeforeValidator(with_rate)]
     ScheduleSpec = expanded(named("Schedule", "schedule", SCHEDULE_SPECS), SCHEDULES)
     MetricSpecs = list_of(named("Metric", "metric", Specs(SCORES, METRIC_SPECS, LOSS_SPECS)), SCORES, "metrics")
 
@@ -274,6 +275,21 @@ class EarlyStopping(Part):
     restore_best: Annotated[bool, Field(description="Keep the model of the best epoch instead of the last.")] = True
 
 
+class Learning(Part):
+    """Parameters of the loss that move with the weights, from where the loss has them."""
+
+    parameters: Annotated[
+        Names,
+        Field(
+            description="alpha and scale of barron, which is then trained as a likelihood, with its normaliser; "
+            "heads.NAME.log_variance of multi_task.",
+            min_length=1,
+        ),
+        Listed,
+    ]
+    learning_rate: Annotated[float | None, Field(description="null: that of the weights.", gt=0, le=1e6)] = None
+
+
 def _share(value: object) -> object:
     """A number is the share of the rows to validate with."""
     return {"fraction": value} if isinstance(value, float) or type(value) is int else value
@@ -358,6 +374,10 @@ class RunFields(Part):
     every: Annotated[
         int, Field(description="The history keeps each so manieth epoch, beside the first, the best and the last.", ge=1)
     ] = 1
+    precision: Annotated[
+        Precision, Field(description="What a linear model or a network computes in; its loss is always in float64.")
+    ] = "float64"
+    learn: Learning | None = None
     resume: Annotated[
         TrainedModel | None,
         Field(description="A `trained_model` of the same request with fewer epochs: the run goes on from it, up to `epochs`."),
@@ -760,7 +780,9 @@ def plan_of(request: RunFields, rows: Rows) -> Plan:
         start_from_epoch=stopping.start_from_epoch if stopping else 0,
         metrics=metrics,
         seed=request.seed,
+        precision=request.precision,
         class_weight=_class_weight(request.class_weight),
+        learn=request.learn and Learn(tuple(request.learn.parameters), request.learn.learning_rate),
         resume=request.trained,
     )
 
@@ -883,7 +905,7 @@ AS_A_RUN: dict[str, Any] = {
     }
 }
 """Of the other calls that train, whose bodies may be tables too."""
-REFUSALS = (400, 413, 415, 422, 503)
+REFUSALS = (400, 409, 413, 415, 422, 503)
 SURFACES = 60
 """Epochs of which the surface is told as they come."""
 

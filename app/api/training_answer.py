@@ -69,6 +69,7 @@ class EpochEntry(TypedDict):
     learning_rate: Annotated[float | None, Field(description="null for an optimizer that has none.")]
     gradient_norm: Annotated[NumberOrNull, Field(description="Mean over the steps, before clipping; null where it overflows.")]
     seconds: float
+    loss_parameters: NotRequired[Annotated[dict[str, float], Field(description="Those that are learned, at its end.")]]
     surface: NotRequired[
         Annotated[SurfaceEntry, Field(description="In events alone, where it was asked for, for at most 60 of the epochs.")]
     ]
@@ -201,6 +202,12 @@ class TrainResponse(SetUp):
         ]
     ]
     trained_model: NotRequired[TrainedModel]
+    learned_loss: NotRequired[
+        Annotated[
+            dict[str, Any],
+            Field(description="The loss with what was learned of it, as requests take it: without the normaliser."),
+        ]
+    ]
     confusion_matrix: NotRequired[ConfusionEntry]
     calibration: NotRequired[CalibrationEntry]
     surface: NotRequired[
@@ -247,6 +254,8 @@ def entry(epoch: Epoch, shown: SurfaceEntry | None = None) -> EpochEntry:
         gradient_norm=_finite(epoch.gradient_norm),
         seconds=epoch.seconds,
     )
+    if epoch.loss_parameters:
+        answer["loss_parameters"] = dict(epoch.loss_parameters)
     if shown is not None:
         answer["surface"] = shown
     return answer
@@ -275,6 +284,8 @@ def respond(
         final=_final(result),
         diagnosis=_diagnosis(run, state, ends + DIAGNOSIS_SECONDS),
     )
+    if run.learned is not None:
+        answer["learned_loss"] = loss_of(run, result)
     if run.warnings:
         answer["warnings"] = list(run.warnings)
     for extra in extras:
@@ -295,6 +306,12 @@ def respond(
             case _:
                 answer[extra] = getattr(result, extra)
     return answer
+
+
+def loss_of(run: Run, result: Result) -> dict[str, Any]:
+    """The loss as a request has it, with what the model that is kept has learned of it."""
+    asked = _named(run.plan.loss) or {}
+    return asked if run.learned is None else run.learned.document(asked, result.kept["learned"])
 
 
 BINS = 10

@@ -11,7 +11,8 @@ whatever becomes one (columns of pandas, polars, pyarrow, tensors), go as bytes 
 """
 
 from app.client.answers import Answer, Fault, Picture, Problem
+from app.client.jobs import AsyncJob, Job
 from app.client.losses import objective, torch_loss
 from app.client.sending import AsyncCriterion, Criterion
 
-__all__ = ["Answer", "AsyncCriterion", "Criterion", "Fault", "Picture", "Problem", "objective", "torch_loss"]
+__all__ = ["Answer", "AsyncCriterion", "AsyncJob", "Criterion", "Fault", "Job", "Picture", "Problem", "objective", "torch_loss"]

@@ -12,11 +12,15 @@ class Events:
 
     def __init__(self) -> None:
         self._name, self._data = "", list[str]()
+        self.identity = ""
+        """The id of the last event that had one."""
 
     def feed(self, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """The event that this line ends, if any; the Problem that it tells of is raised."""
         if line.startswith("event: "):
             self._name = line.removeprefix("event: ")
+        elif line.startswith("id: "):
+            self.identity = line.removeprefix("id: ")
         elif line.startswith("data: "):
             self._data.append(line.removeprefix("data: "))
         elif not line and self._data:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
@@ -14,6 +14,7 @@ import httpx
 from app.client import calls
 from app.client.answers import Answer, Picture, Problem
 from app.client.events import Events
+from app.client.jobs import AsyncJobs, Event, Jobs
 from app.client.request import Request
 
 P = ParamSpec("P")
@@ -26,6 +27,9 @@ BACKOFF_SECONDS = 0.5
 """Before the first retry where the server says nothing of when; then twice as long each time."""
 PICTURED = ("/analyze", "/compare", "/train", "/curve")
 """What has a picture."""
+END = "end"
+NOTHING_MORE = 204
+BROKEN = "the stream ended before its last event"
 EVENTS = {"accept": "text/event-stream"}
 SVG = {"accept": "image/svg+xml"}
 
@@ -66,7 +70,10 @@ class _Client:
 
     def _wait(self, attempt: int, outcome: httpx.Response | httpx.ConnectError) -> float:
         """The seconds until the next try; where there is none, the error or the Problem is raised."""
-        error = _problem(outcome) if isinstance(outcome, httpx.Response) else outcome
+        return self.pause(attempt, _problem(outcome) if isinstance(outcome, httpx.Response) else outcome)
+
+    def pause(self, attempt: int, error: Problem | httpx.TransportError) -> float:
+        """The seconds until the next try after an error; where there is none, it is raised."""
         if attempt >= self._retries or (isinstance(error, Problem) and error.status not in RETRIED):
             raise error
         after = error.retry_after if isinstance(error, Problem) else None
@@ -128,12 +135,6 @@ class Criterion(_Client):
     search = _sync(calls.search)
     find_rate = _sync(calls.find_rate)
     learning_curve = _sync(calls.learning_curve)
-    submit_job = _sync(calls.submit_job)
-    jobs = _sync(calls.jobs)
-    job = _sync(calls.job)
-    cancel_job = _sync(calls.cancel_job)
-    resume_job = _sync(calls.resume_job)
-    job_events = _sync(calls.job_events)
     losses = _sync(calls.losses)
     curve = _sync(calls.curve)
     describe = _sync(calls.describe)
@@ -147,6 +148,8 @@ class Criterion(_Client):
     def __init__(self, url: str = URL, **options: Unpack[Options]) -> None:
         super().__init__(url, **options)
         self._http = httpx.Client(**self._set_up)
+        self.jobs = Jobs(self)
+        """Work that outlives its request."""
 
     def send(self, request: Request[T]) -> T:
         """The answer to a request; Problem where there is none."""
@@ -170,18 +173,28 @@ class Criterion(_Client):
         return self._epochs(calls.train(request)) if stream else self.send(calls.train(request))
 
     def _epochs(self, request: Request[Answer]) -> Generator[Answer, None, Answer]:
+        for event in self.stream(request):
+            if event.name == END:
+                return Answer(event.document)
+            yield Answer({"event": event.name, **event.document})
+        raise httpx.RemoteProtocolError(BROKEN)
+
+    def stream(self, request: Request[Any]) -> Generator[Event]:
+        """The events of an answer as they come, the last one `end`; none where the service says that all have come before."""
         built = _built(self._http, _streamed(request))
         with closing(self._http.send(built, stream=True)) as response:
             if not response.is_success:
                 response.read()
                 raise _problem(response)
+            if response.status_code == NOTHING_MORE:
+                return
             reader = Events()
             for line in response.iter_lines():
                 for name, document in reader.feed(line):
-                    if name == "end":
-                        return Answer(document)
-                    yield Answer({"event": name, **document})
-        raise httpx.RemoteProtocolError("the stream ended before its run")
+                    yield Event(name, reader.identity, document)
+                    if name == END:
+                        return
+        raise httpx.RemoteProtocolError(BROKEN)
 
     def close(self) -> None:
         self._http.close()
@@ -206,12 +219,6 @@ class AsyncCriterion(_Client):
     search = _async(calls.search)
     find_rate = _async(calls.find_rate)
     learning_curve = _async(calls.learning_curve)
-    submit_job = _async(calls.submit_job)
-    jobs = _async(calls.jobs)
-    job = _async(calls.job)
-    cancel_job = _async(calls.cancel_job)
-    resume_job = _async(calls.resume_job)
-    job_events = _async(calls.job_events)
     losses = _async(calls.losses)
     curve = _async(calls.curve)
     describe = _async(calls.describe)
@@ -225,6 +232,8 @@ class AsyncCriterion(_Client):
     def __init__(self, url: str = URL, **options: Unpack[Options]) -> None:
         super().__init__(url, **options)
         self._http = httpx.AsyncClient(**self._set_up)
+        self.jobs = AsyncJobs(self)
+        """Work that outlives its request."""
 
     async def send(self, request: Request[T]) -> T:
         """The answer to a request; Problem where there is none."""
@@ -245,16 +254,27 @@ class AsyncCriterion(_Client):
 
     async def epochs(self, **request: Any) -> AsyncGenerator[Answer]:
         """The epochs of a training run as they come, and its whole answer as the last; to leave is to end the run."""
-        built = _built(self._http, _streamed(calls.train(request)))
+        async with aclosing(self.stream(calls.train(request))) as events:
+            async for event in events:
+                yield Answer({"event": event.name, **event.document})
+
+    async def stream(self, request: Request[Any]) -> AsyncGenerator[Event]:
+        """As that of Criterion."""
+        built = _built(self._http, _streamed(request))
         response = await self._http.send(built, stream=True)
         try:
             if not response.is_success:
                 await response.aread()
                 raise _problem(response)
+            if response.status_code == NOTHING_MORE:
+                return
             reader = Events()
             async for line in response.aiter_lines():
                 for name, document in reader.feed(line):
-                    yield Answer({"event": name, **document})
+                    yield Event(name, reader.identity, document)
+                    if name == END:
+                        return
+            raise httpx.RemoteProtocolError(BROKEN)
         finally:
             await response.aclose()
 

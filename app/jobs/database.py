@@ -52,10 +52,13 @@ def file_of(url: str) -> Path | None:
     return Path(unquote(parts.path.removeprefix("/"))) if parts.scheme == "sqlite" else None
 
 
-def open_database(url: str) -> Database:
-    """The database at `sqlite:///file` or `postgresql://...`."""
+def open_database(url: str, *, lasting: bool = True) -> Database:
+    """The database at `sqlite:///file` or `postgresql://...`.
+
+    Of what is not `lasting` a machine that loses its power may lose the last moments: for what would be done again.
+    """
     file = file_of(url)
-    return Server(url) if file is None else File(file)
+    return Server(url) if file is None else File(file, lasting=lasting)
 
 
 class File:
@@ -63,8 +66,8 @@ class File:
 
     shared = False
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, lasting: bool) -> None:
+        self._path, self._lasting = path, lasting
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -100,6 +103,7 @@ class File:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")  # which stays; the engine would leave it at the slower one
+        connection.execute(f"PRAGMA synchronous={'FULL' if self._lasting else 'NORMAL'}")
         return connection
 
     def _forget(self) -> None:

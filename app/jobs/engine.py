@@ -1,8 +1,8 @@
 """The engine: which process does which job next, and that another goes on where one has died. DBOS Transact, and only here.
 
-A run of a job is one workflow. Each of its steps is a piece of the work, and what the step is recorded with is whether there is
-another piece to come, so that a run whose process has died goes on with the piece that was under way. Nothing of a job stands
-in the engine's tables but its id.
+Runs of jobs that are handed to it together are one workflow. Each of its steps is a piece of the work, recorded with which runs
+have another piece to come, so that those whose process has died go on with the piece that was under way.
+Nothing of a job stands in the engine's tables but its id.
 """
 
 import asyncio
@@ -10,21 +10,27 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from app.jobs.database import LASTING, file_of
 
-Piece: TypeAlias = Callable[[str, int], Awaitable[bool]]
-"""(job, run) -> whether there is more to do. It is called again where its process has died over it."""
+Run: TypeAlias = tuple[str, int]
+"""A job, and which resumption of it."""
+Piece: TypeAlias = Callable[[Sequence[Run]], Awaitable[Sequence[Run]]]
+"""Some runs -> those of them that have more to do. It is called again where its process has died over it."""
 
 NAME = "criterion"
-VERSION = "1"
-"""Of the order of the steps: runs that were begun under another are for processes of that one."""
+VERSION = "2"
+"""Of the order of the steps: what was begun under another is for processes of that one."""
 QUEUE = "criterion-jobs"
 POLL_SECONDS = 0.05
 HIGHEST_PRIORITY = 100
+OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+FORGOTTEN = 5000
+"""How much is forgotten at a time."""
 RECOVERIES = 10_000
 """How often a run may be taken up again: how often its own process may die is counted elsewhere."""
 
@@ -32,16 +38,16 @@ RECOVERIES = 10_000
 class Engine(Protocol):
     """Does the runs that it is told of, until they have ended. Whatever it has been told outlives its process."""
 
-    async def hand(self, identity: str, run: int, priority: int) -> None:
-        """Have a run done; a second time is nothing."""
+    async def hand(self, runs: Sequence[Run], priority: int) -> None:
+        """Have some runs done by one process; a second time is nothing."""
         ...
 
     async def adopt(self) -> None:
         """Take over the runs of processes that have died."""
         ...
 
-    async def forget(self, runs: Iterable[tuple[str, int]]) -> None:
-        """Forget runs, and those of the same jobs before them."""
+    async def tidy(self) -> None:
+        """Forget what is over."""
         ...
 
 
@@ -58,13 +64,13 @@ async def launch(url: str, piece: Piece, *, executor: str, at_once: int) -> Engi
         sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", _relaxed)
 
     @DBOS.step(name="piece")
-    async def work(identity: str, run: int) -> bool:
-        return await piece(identity, run)
+    async def work(runs: list[list[Any]]) -> list[list[Any]]:
+        return [[*run] for run in await piece([(identity, number) for identity, number in runs])]
 
     @DBOS.workflow(name="job", max_recovery_attempts=RECOVERIES)
-    async def job(identity: str, run: int) -> None:
-        while await work(identity, run):
-            pass
+    async def job(runs: list[list[Any]]) -> None:
+        while runs:
+            runs = await work(runs)
 
     DBOS(
         config={
@@ -128,11 +134,11 @@ class _Dbos:
     def __init__(self, dbos: Any, job: Any, leases: Leases | None) -> None:
         self._dbos, self._job, self._leases = dbos, job, leases
 
-    async def hand(self, identity: str, run: int, priority: int) -> None:
+    async def hand(self, runs: Sequence[Run], priority: int) -> None:
         from dbos import SetEnqueueOptions, SetWorkflowID
 
-        with SetWorkflowID(_workflow(identity, run)), SetEnqueueOptions(priority=HIGHEST_PRIORITY + 1 - priority):
-            await self._dbos.enqueue_workflow_async(QUEUE, self._job, identity, run)
+        with SetWorkflowID(_workflow(runs)), SetEnqueueOptions(priority=HIGHEST_PRIORITY + 1 - priority):
+            await self._dbos.enqueue_workflow_async(QUEUE, self._job, [[*run] for run in runs])
 
     async def adopt(self) -> None:
         leases = self._leases
@@ -149,19 +155,21 @@ class _Dbos:
                 await self._dbos.resume_workflow_async(workflow.workflow_id, queue_name=QUEUE)
         await asyncio.to_thread(leases.release, dead)
 
-    async def forget(self, runs: Iterable[tuple[str, int]]) -> None:
-        names = [_workflow(identity, run) for identity, last in runs for run in range(1, last + 1)]
-        if names:
-            await self._dbos.delete_workflows_async(names)
+    async def tidy(self) -> None:
+        over = await self._dbos.list_workflows_async(status=[*OVER], limit=FORGOTTEN, load_input=False, load_output=False)
+        if over:
+            await self._dbos.delete_workflows_async([workflow.workflow_id for workflow in over])
 
 
-def _workflow(identity: str, run: int) -> str:
-    return f"{identity}.{run}"
+def _workflow(runs: Sequence[Run]) -> str:
+    """A name that the same runs have again under this version: of one run it tells which."""
+    names = [f"{identity}.{run}" for identity, run in runs]
+    several = f"{len(names)}.{hashlib.sha256(' '.join(names).encode()).hexdigest()}"
+    return f"{VERSION}.{names[0] if len(names) == 1 else several}"
 
 
 def _relaxed(connection: object, record: object) -> None:
     """The engine's own records need not be on the disk at once: the jobs are, and are handed to it again."""
-    import sqlite3
 
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,37 +1,23 @@
 """The jobs: every question about them, and every change. What changes a job says so in its events, in the same transaction."""
 
-import hashlib
 import json
 import time
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
-from app.errors import IdempotencyKeyReused, JobEnded, JobNotResumable, JobsFull, NotFound
+from app.errors import JobEnded, JobNotResumable, JobsFull, NotFound
 from app.jobs.database import Database, Execute, Row
+from app.jobs.idempotency import Answers, claim, digest_of
 from app.jobs.job import RESUMABLE, Job, JobEvent, Status, Unit, new_id, shown
+from app.jobs.tables import Tables
 
-TABLES = (
-    """CREATE TABLE IF NOT EXISTS criterion_jobs (
-        id TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, status TEXT NOT NULL, priority INTEGER NOT NULL,
-        run INTEGER NOT NULL, attempts INTEGER NOT NULL, created DOUBLE PRECISION NOT NULL, started DOUBLE PRECISION,
-        ended DOUBLE PRECISION, expires DOUBLE PRECISION, done BIGINT NOT NULL, total BIGINT NOT NULL, unit TEXT NOT NULL,
-        told BIGINT NOT NULL, events BIGINT NOT NULL, used DOUBLE PRECISION NOT NULL, handed INTEGER NOT NULL,
-        checkpoint TEXT, problem BYTEA, result BYTEA, body BYTEA NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS criterion_jobs_status ON criterion_jobs (status, priority, id)",
-    "CREATE INDEX IF NOT EXISTS criterion_jobs_owner ON criterion_jobs (owner, id)",
-    """CREATE TABLE IF NOT EXISTS criterion_events (
-        job TEXT NOT NULL, number BIGINT NOT NULL, name TEXT NOT NULL, data BYTEA NOT NULL, PRIMARY KEY (job, number))""",
-    """CREATE TABLE IF NOT EXISTS criterion_ended (
-        kind TEXT NOT NULL, status TEXT NOT NULL, count BIGINT NOT NULL, PRIMARY KEY (kind, status))""",
-    """CREATE TABLE IF NOT EXISTS criterion_idempotency (
-        owner TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (owner, key))""",
-)
-MADE_BY_ONE = 0x63726974
-"""The lock under which tables are made: two PostgreSQL sessions that make the same one get in each other's way."""
 COLUMNS = ", ".join(Job._fields)
 PAGE = 500
 """Events that are read at a time."""
+
+
+Happened: TypeAlias = tuple[str, bytes, int]
+"""An event that a run tells: its name, JSON, and how much is done."""
 
 
 class Whole(NamedTuple):
@@ -64,7 +50,9 @@ class Store:
         """Jobs that may be queued."""
         self._retention = retention
         """Seconds after its end for which a job is kept."""
-        self._made = False
+        self._tables = Tables(database)
+        self.answers = Answers(self._tables, retention)
+        """Of calls that somebody waits for, under their Idempotency-Keys."""
 
     # --- for callers
 
@@ -73,26 +61,21 @@ class Store:
 
         JobsFull where too many are queued, IdempotencyKeyReused where the key was sent with another body.
         """
-        digest = hashlib.sha256(new.body).hexdigest()
-        with self._changing() as execute:
+        job = Job(new_id(), owner, new.kind, "queued", new.priority, new.total, new.unit, time.time())
+        with self._tables.changing() as execute:
             if key is not None:
-                known = execute("SELECT digest, job FROM criterion_idempotency WHERE owner = ? AND key = ?", owner, key)
-                if known and known[0][0] != digest:
-                    raise IdempotencyKeyReused("this Idempotency-Key was sent with another body: a new request needs a new one")
-                if known:
-                    return self._whole(execute, known[0][1], owner), True
+                known = claim(execute, owner, key, digest_of("job", [new.body]), job=job.id)
+                if known and known.job:
+                    return self._whole(execute, known.job, owner), True
             self._check_room(execute)
-            job = Job(new_id(), owner, new.kind, "queued", new.priority, new.total, new.unit, time.time())
             marks = ", ".join("?" * (len(job) + 2))
             execute(f"INSERT INTO criterion_jobs ({COLUMNS}, handed, body) VALUES ({marks})", *job, 0, new.body)
-            if key is not None:
-                execute("INSERT INTO criterion_idempotency VALUES (?, ?, ?, ?)", owner, key, digest, job.id)
             position = _position(execute, job)
             return Whole(_status_told(execute, job, position), position, None, None), False
 
     def get(self, identity: str, owner: str) -> Whole:
         """A job of this owner; NotFound."""
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             return self._whole(execute, identity, owner)
 
     def page(
@@ -102,7 +85,7 @@ class Store:
         wanted = [("owner = ?", owner), ("status = ?", status), ("kind = ?", kind), ("id < ?", before)]
         given = [(condition, value) for condition, value in wanted if value is not None]
         where = " AND ".join(condition for condition, _ in given)
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             rows = execute(
                 f"SELECT {COLUMNS} FROM criterion_jobs WHERE {where} ORDER BY id DESC LIMIT ?",
                 *(value for _, value in given),
@@ -113,7 +96,7 @@ class Store:
 
     def cancel(self, identity: str, owner: str) -> Whole:
         """The job, which is cancelled; JobEnded where it has succeeded or failed."""
-        with self._changing() as execute:
+        with self._tables.changing() as execute:
             rows = execute(
                 f"UPDATE criterion_jobs SET status = 'cancelled', ended = ?, expires = ? WHERE id = ? AND owner = ? "
                 f"AND status IN ('queued', 'running') RETURNING {COLUMNS}",
@@ -130,7 +113,7 @@ class Store:
 
     def resume(self, identity: str, owner: str) -> Whole:
         """The job, queued again to go on from its last checkpoint; JobNotResumable unless it was cancelled or has failed."""
-        with self._changing() as execute:
+        with self._tables.changing() as execute:
             whole = self._whole(execute, identity, owner)
             if whole.job.status not in RESUMABLE:
                 raise JobNotResumable(f"the job is {whole.job.status}: only one that was cancelled or has failed is resumed")
@@ -146,7 +129,7 @@ class Store:
 
     def events(self, identity: str, after: int) -> list[JobEvent]:
         """What has happened in a job after the event of this number, PAGE of it at most."""
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             rows = execute(
                 "SELECT number, name, data FROM criterion_events WHERE job = ? AND number > ? ORDER BY number LIMIT ?",
                 identity,
@@ -159,12 +142,12 @@ class Store:
 
     def unfinished(self) -> bool:
         """Whether there is anything to do."""
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             return bool(execute("SELECT 1 FROM criterion_jobs WHERE status IN ('queued', 'running') LIMIT 1"))
 
     def counts(self) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
         """How many jobs are queued and running now, and how many have ever ended, by kind and status."""
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             going = execute(
                 "SELECT kind, status, count(*) FROM criterion_jobs WHERE status IN ('queued', 'running') GROUP BY 1, 2"
             )
@@ -173,22 +156,42 @@ class Store:
 
     def unhanded(self) -> list[Job]:
         """The jobs that the engine has not heard of, those that are to be begun first at the front."""
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             rows = execute(
-                f"SELECT {COLUMNS} FROM criterion_jobs WHERE status = 'queued' AND handed = 0 ORDER BY priority DESC, id LIMIT ?",
+                f"SELECT {COLUMNS} FROM criterion_jobs WHERE status IN ('queued', 'running') AND handed = 0 "
+                "ORDER BY priority DESC, id LIMIT ?",
                 PAGE,
             )
         return [Job(*row) for row in rows]
 
     def handed(self, jobs: Iterable[Job]) -> None:
         """The engine has heard of these."""
-        with self._changing() as execute:
+        with self._tables.changing() as execute:
             for job in jobs:
                 execute("UPDATE criterion_jobs SET handed = 1 WHERE id = ? AND run = ?", job.id, job.run)
 
+    def hand_all_again(self) -> None:
+        """Whatever is unfinished is to be handed to the engine, which may have been another: only where nobody is at work."""
+        with self._tables.changing() as execute:
+            execute("UPDATE criterion_jobs SET handed = 0 WHERE status IN ('queued', 'running')")
+
+    def unended(self, runs: Sequence[tuple[str, int]]) -> list[Job]:
+        """The jobs of these runs that are not over."""
+        with self._tables.reading() as execute:
+            rows = [
+                row
+                for identity, run in runs
+                for row in execute(
+                    f"SELECT {COLUMNS} FROM criterion_jobs WHERE id = ? AND run = ? AND status IN ('queued', 'running')",
+                    identity,
+                    run,
+                )
+            ]
+        return [Job(*row) for row in rows]
+
     def to_do(self, identity: str, run: int) -> tuple[Job, bytes, str | None] | None:
         """A job, what it was asked, and its last checkpoint; None where this run of it is over."""
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             rows = execute(f"SELECT body, checkpoint, {COLUMNS} FROM criterion_jobs WHERE id = ?", identity)
         if not rows:
             return None
@@ -196,44 +199,32 @@ class Store:
         job = Job(*columns)
         return None if job.run != run or job.ended_already else (job, bytes(body), checkpoint)
 
-    def begin(self, identity: str, run: int) -> bool:
-        """A run is begun, or begun again after a crash; False where it is over."""
-        with self._changing() as execute:
+    def begin(self, identity: str, run: int) -> tuple[Job, bytes, str | None] | None:
+        """A run is begun, or begun again after a crash; as `to_do`."""
+        with self._tables.changing() as execute:
             rows = execute(
                 "UPDATE criterion_jobs SET status = 'running', attempts = attempts + 1, started = COALESCE(started, ?) "
-                f"WHERE id = ? AND run = ? AND status IN ('queued', 'running') RETURNING {COLUMNS}",
+                f"WHERE id = ? AND run = ? AND status IN ('queued', 'running') RETURNING body, checkpoint, {COLUMNS}",
                 time.time(),
                 identity,
                 run,
             )
-            if rows:
-                _status_told(execute, Job(*rows[0]))
-            return bool(rows)
+            if not rows:
+                return None
+            body, checkpoint, *columns = rows[0]
+            return _status_told(execute, Job(*columns)), bytes(body), checkpoint
 
-    def tell(self, identity: str, run: int, first: int, happened: Sequence[tuple[str, bytes, int]]) -> None:
-        """Events of a run, the first of which has this number among all that it will tell: (name, JSON, how much is done).
+    def tell(self, identity: str, run: int, first: int, happened: Sequence[Happened]) -> None:
+        """Events of a run, the first of which has this number among all that it will tell.
 
         Those that have been told before, by a process that has died since, are left out.
         """
-        with self._changing() as execute:
-            job = _running(execute, identity, run)
-            if job is None:
-                return
-            new = happened[max(0, job.told - first) :]
-            for place, (name, data, _) in enumerate(new, job.events + 1):
-                execute("INSERT INTO criterion_events VALUES (?, ?, ?, ?)", identity, place, name, data)
-            done = max([job.done, *(done for _, _, done in new)])
-            execute(
-                "UPDATE criterion_jobs SET told = ?, done = ?, events = ? WHERE id = ?",
-                max(job.told, first + len(happened)),
-                done,
-                job.events + len(new),
-                identity,
-            )
+        with self._tables.changing() as execute:
+            _tell(execute, identity, run, first, happened)
 
     def worked(self, identity: str, run: int, seconds: float, checkpoint: str) -> None:
         """A run has taken so many seconds more, and come to this checkpoint; unless it is over: then not all was told."""
-        with self._changing() as execute:
+        with self._tables.changing() as execute:
             execute(
                 "UPDATE criterion_jobs SET used = used + ?, checkpoint = ? WHERE id = ? AND run = ? AND status = 'running'",
                 seconds,
@@ -242,10 +233,20 @@ class Store:
                 run,
             )
 
-    def finish(self, identity: str, run: int, *, result: bytes | None = None, problem: bytes | None = None) -> Job | None:
-        """A run has ended with a result or with a problem; None where it was over already."""
+    def finish(
+        self,
+        identity: str,
+        run: int,
+        *,
+        told: tuple[int, Sequence[Happened]] | None = None,
+        result: bytes | None = None,
+        problem: bytes | None = None,
+    ) -> Job | None:
+        """A run has told the last of its events, and ended with a result or with a problem; None where it was over already."""
         status: Status = "failed" if result is None else "succeeded"
-        with self._changing() as execute:
+        with self._tables.changing() as execute:
+            if told is not None:
+                _tell(execute, identity, run, *told)
             rows = execute(
                 "UPDATE criterion_jobs SET status = ?, ended = ?, expires = ?, result = ?, problem = ? "
                 f"WHERE id = ? AND run = ? AND status = 'running' RETURNING {COLUMNS}",
@@ -263,7 +264,7 @@ class Store:
         if not runs:
             return []
         marks = ", ".join("?" * len(runs))
-        with self._reading() as execute:
+        with self._tables.reading() as execute:
             rows = execute(
                 f"SELECT id, run FROM criterion_jobs WHERE status IN ('queued', 'running') AND id IN ({marks})",
                 *(identity for identity, _ in runs),
@@ -272,37 +273,14 @@ class Store:
 
     def forget(self, now: float) -> list[tuple[str, int]]:
         """Forget the jobs that have expired; which these were, and how many runs they had."""
-        with self._changing() as execute:
+        with self._tables.changing() as execute:
             rows = execute("DELETE FROM criterion_jobs WHERE expires <= ? RETURNING id, run", now)
             for identity, _ in rows:
                 execute("DELETE FROM criterion_events WHERE job = ?", identity)
-                execute("DELETE FROM criterion_idempotency WHERE job = ?", identity)
+                execute("DELETE FROM criterion_requests WHERE job = ?", identity)
         return [(identity, run) for identity, run in rows]
 
     # --- in a transaction
-
-    @contextmanager
-    def _changing(self) -> Generator[Execute]:
-        self._make()
-        with self.database.transaction() as execute:
-            yield execute
-
-    @contextmanager
-    def _reading(self) -> Generator[Execute]:
-        self._make()
-        with self.database.transaction(changes=False) as execute:
-            yield execute
-
-    def _make(self) -> None:
-        """Make the tables that there are not."""
-        if self._made:
-            return
-        with self.database.transaction() as execute:
-            if self.database.shared:
-                execute("SELECT pg_advisory_xact_lock(?)", MADE_BY_ONE)
-            for statement in TABLES:
-                execute(statement)
-        self._made = True
 
     def _ends(self) -> tuple[float, float]:
         now = time.time()
@@ -339,6 +317,22 @@ def _position(execute: Execute, job: Job) -> int | None:
         job.id,
     )
     return int(ahead[0][0]) + 1
+
+
+def _tell(execute: Execute, identity: str, run: int, first: int, happened: Sequence[Happened]) -> None:
+    job = _running(execute, identity, run)
+    if job is None:
+        return
+    new = happened[max(0, job.told - first) :]
+    for place, (name, data, _) in enumerate(new, job.events + 1):
+        execute("INSERT INTO criterion_events VALUES (?, ?, ?, ?)", identity, place, name, data)
+    execute(
+        "UPDATE criterion_jobs SET told = ?, done = ?, events = ? WHERE id = ?",
+        max(job.told, first + len(happened)),
+        max([job.done, *(done for _, _, done in new)]),
+        job.events + len(new),
+        identity,
+    )
 
 
 def _running(execute: Execute, identity: str, run: int) -> Job | None:

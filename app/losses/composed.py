@@ -134,7 +134,7 @@ def asymmetric(
 
     function.__name__ = asymmetric.name
     kept = inner.properties & (Property(0) if over != under else SMOOTH) | inner.properties & ~(SMOOTH | Property.SYMMETRIC)
-    made = replace(inner, function=function, names=(), equals=(), properties=kept, told=None)
+    made = replace(inner, function=function, names=(), equals=(), properties=kept, told=None, learnable=None)
     return bind(made, loss.parameters)._replace(within=("loss", *loss.within))
 
 
@@ -232,9 +232,8 @@ def multi_task(
                 "unexpected",
                 "a head has a weight or a log_variance, which gives one: leave one out",
             )
-        s = head.log_variance
-        weight = float(np.exp(-s)) if s is not None else 1.0 if head.weight is None else head.weight
-        parts.append(Part(name, head.loss, weight, s))
+        part = Part(name, head.loss, 1.0 if head.weight is None else head.weight)
+        parts.append(part if head.log_variance is None else part.under(head.log_variance))
     return Sum(multi_task.name, tuple(parts), by_head=True)
 
 

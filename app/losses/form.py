@@ -116,6 +116,10 @@ class Part(NamedTuple):
     log_variance: float | None = None
     """What the weight follows from, where it is learned; half of it is added to the sum."""
 
+    def under(self, log_variance: float) -> "Part":
+        """The same with another one."""
+        return self._replace(weight=math.exp(-log_variance), log_variance=log_variance)
+
 
 class Sum(NamedTuple):
     """Several losses, each times its weight: of the same arrays, or each of its own."""

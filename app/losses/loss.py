@@ -28,6 +28,7 @@ from app.losses.cost import LINEAR, Cost
 from app.losses.guide import Guide, guide
 from app.losses.inputs import Choice, Encoding, Input, inputs_of
 from app.losses.labels import COLUMN_OPTIONS, class_counts, label_options, with_label_options
+from app.losses.learnable import Learnable
 from app.losses.numerics.means import ARITHMETIC, POOLED, Mean, of_columns
 from app.losses.numerics.stable import Array
 from app.losses.parameters import pooled_by
@@ -132,6 +133,8 @@ class Loss(Described):
     """Of a loss of two classes the one of several, and the other way round: what is asked for where shapes or labels are its."""
     told: Callable[[], tuple[Any, ...]] | None = None
     """What can be told of it beside numbers, where it was written by a caller."""
+    learnable: Learnable | None = None
+    """Which of its parameters may be learned with a model."""
 
     def __call__(self, *arrays: Array, **parameters: object) -> Returned:
         return self.kernel({**self.defaults, **parameters})(*arrays)
@@ -230,6 +233,7 @@ def loss(
     weighs_rows: bool = False,
     either_order: bool = False,
     counterpart: str = "",
+    learnable: Learnable | None = None,
 ) -> Callable[[Kernel], Loss]:
     """Declare a function as a loss: its name is the function's, its family the module's, its parameters the keyword-only ones."""
 
@@ -253,6 +257,7 @@ def loss(
             weighs_rows=weighs_rows,
             either_order=either_order,
             counterpart=counterpart,
+            learnable=learnable,
         )
 
     return declare

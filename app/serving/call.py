@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import Parameter, iscoroutinefunction, signature
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from app.serving.address import Address, Rest, marker
+from app.serving.address import Address, Header, Rest, marker
 from app.serving.pictures import THEME, Chart
 from app.serving.state import State
 from app.serving.wires import JSON, Check, Wire, check_model
@@ -34,6 +34,15 @@ class Caller(NamedTuple):
     """Of the key; nothing where keys are off."""
     scopes: tuple[str, ...] | None
     """What the key allows; None where keys are off."""
+
+
+IdempotencyKey: TypeAlias = Annotated[
+    str | None,
+    Header(description="The same request with the same one is not done a second time: the first answer comes again."),
+    Field(min_length=1, max_length=255, pattern="^[ -~]+$"),
+]
+IDEMPOTENCY_KEY = Parameter("idempotency_key", Parameter.KEYWORD_ONLY, default=None, annotation=IdempotencyKey)
+"""What a run may be given, whose function need not know of it (idempotency.py)."""
 
 
 class Stream(NamedTuple):
@@ -109,7 +118,8 @@ class Call:
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
-        return signature(self.function, eval_str=True).parameters
+        own = signature(self.function, eval_str=True).parameters
+        return {**own, IDEMPOTENCY_KEY.name: IDEMPOTENCY_KEY} if self.lane == "training" else own
 
     @cached_property
     def address(self) -> Address:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from starlette.types import Receive, Scope, Send
 
 from app.errors import CallerError, Unavailable
+from app.serving.accept import EVENTS
 from app.serving.buffers import PIECE_BYTES
 from app.serving.content import Content, Field, fields_of
 from app.serving.problems import rendered, server_error
@@ -52,6 +53,7 @@ SECURITY: tuple[Field, ...] = (
 
 ACCEPTED_ID = re.compile(rb"[\w.:-]{1,100}")
 NO_STORE: Field = (b"cache-control", b"no-store")
+STREAM_FIELDS: tuple[Field, ...] = ((b"content-type", EVENTS.encode()), NO_STORE, (b"x-accel-buffering", b"no"))
 CLOSE: Field = (b"connection", b"close")
 DROPPED_BYTES = 64 * 1024
 """A body of at most so many bytes is dropped by the server as it comes, and the connection kept."""

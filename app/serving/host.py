@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -19,11 +20,14 @@ from app.jobs.engine import lock_of
 from app.jobs.store import Store
 from app.serving.environment import ENVIRONMENT
 from app.serving.log import tell
+from app.serving.processes import is_stopped
 from app.settings import Settings
 
 log = logging.getLogger("criterion")
 
 LOOK_SECONDS = 1.0
+LOOKS = 5
+"""A process that is found stopped so often in a row is lost."""
 
 
 def store_of(settings: Settings) -> Store | None:
@@ -40,6 +44,8 @@ class Host:
         self._settings, self.store = settings, store
         self._file = file_of(settings.engine or "")
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = 0
+        """How often in a row the process has been found stopped."""
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -55,6 +61,7 @@ class Host:
             with contextlib.suppress(Unreachable):  # whoever asks for a job is told so
                 if file.exists() and _is_free(lock_of(file)) and await asyncio.to_thread(self.store.unfinished):
                     self._start()
+            self._kill_stopped()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
             self._woken.clear()
@@ -79,6 +86,14 @@ class Host:
             stdin=subprocess.PIPE,
         )
         tell(log, logging.INFO, "worker_started", worker=self._process.pid)
+
+    def _kill_stopped(self) -> None:
+        """Kill the process where it has been stopped for long: it would keep the lock, and what it does goes on in another."""
+        process = self._process
+        self._stopped = self._stopped + 1 if process is not None and is_stopped(process.pid) else 0
+        if process is not None and self._stopped >= LOOKS:
+            process.kill()
+            tell(log, logging.WARNING, "worker_died", worker=process.pid, signal=signal.Signals(signal.SIGKILL).name)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()

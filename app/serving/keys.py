@@ -187,7 +187,7 @@ def add_to(file: Path, entry: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     import argparse  # what a server has no use for
 
-    parser = argparse.ArgumentParser(prog="python -m app.serving.keys", description="Make a key, shown this once.")
+    parser = argparse.ArgumentParser(prog="criterion key", description="Make a key, shown this once.")
     parser.add_argument("name", help="who it is, in logs and metrics: small letters, digits, _ and -")
     parser.add_argument("scopes", help=f"what it allows, with commas between: {', '.join(get_args(Scope))}")
     parser.add_argument("--expires", help="when it ends, as 2027-01-31T00:00:00Z")

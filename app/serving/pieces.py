@@ -38,7 +38,8 @@ class Kind(NamedTuple):
     total: Callable[[Any], int]
     """How many there are at most."""
     steps: Callable[[Any, State], Iterator[Event]]
-    """(request, state) -> events from a state on, the last one `end`. The state, empty at first, is that of the last event."""
+    """(request, state) -> events from a state on, the last one `end`. The state, empty at first, is that of the last event; as
+    long as it is empty the work is done in one piece."""
 
     def done_by(self, event: Event) -> int:
         """How much is done when this has happened."""
@@ -94,7 +95,7 @@ def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | None, 
         if event.name == LAST:
             return None, (encode(event.data),)
         say(orjson.dumps([told - 1, event.name, kind.done_by(event), orjson.Fragment(encode(event.data))]) + b"\n")
-        if time.monotonic() - began >= task.settings.job_checkpoint_seconds:
+        if state and time.monotonic() - began >= task.settings.job_checkpoint_seconds:
             with contextlib.suppress(OSError):  # the disk is full, perhaps: then it is done in one piece
                 return saved(state, told, task.folder), ()
     raise RuntimeError(f"{kind.name} ended without its last event")

@@ -16,10 +16,11 @@ from app.serving.accept import prefers_events
 from app.serving.address import Rest
 from app.serving.bodies import receive_body
 from app.serving.budget import TINY_BYTES
-from app.serving.call import Call, Caller, Stream
+from app.serving.call import IDEMPOTENCY_KEY, Call, Caller, Stream
 from app.serving.cors import Cors
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
+from app.serving.idempotency import once
 from app.serving.installed import not_installed
 from app.serving.metrics import Meter
 from app.serving.observation import Observer
@@ -141,7 +142,8 @@ class Service:
             return reply(exchange, answer(b"", order), order.coding)
         if order.last_event == LAST:
             return exchange.nothing()
-        return self._answer(exchange, call, order)
+        key = arguments.pop(IDEMPOTENCY_KEY.name, None)
+        return self._answer(exchange, call, order) if key is None else self._answer_once(exchange, call, order, key)
 
     def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:
         fields, settings = exchange.fields, self.state.settings
@@ -199,6 +201,18 @@ class Service:
                     return
             assert call.lane is not None
             await reply_from_process(exchange, self.state, call.lane, body, order)
+        finally:
+            body.release()
+
+    async def _answer_once(self, exchange: Exchange, call: Call, order: Order, key: str) -> None:
+        """The same under an Idempotency-Key."""
+        assert call.lane is not None
+        body = await receive_body(exchange, self.state)
+        try:
+            async with once(exchange, self.state, key, body, order) as keeping:
+                if keeping:
+                    plain = order._replace(coding=None)  # it is kept as it is sent, and not for readers of one coding alone
+                    await reply_from_process(exchange, self.state, call.lane, body, plain, keeping)
         finally:
             body.release()
 

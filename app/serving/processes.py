@@ -56,6 +56,20 @@ class Template:
         os.waitpid(self._pid, 0)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger has stopped a process; never, where the system does not tell."""
+    return _state_of(pid) in (b"T", b"t")
+
+
+def _state_of(pid: int) -> bytes:
+    """The state of a process as Linux names it; nothing, where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1]
+    except OSError:
+        return b""
+
+
 class Child:
     """A process that does one job after the other."""
 
@@ -81,16 +95,11 @@ class Child:
     @property
     def stopped(self) -> bool:
         """Whether a signal or a debugger has stopped it; never, where the system does not tell."""
-        return self._state in (b"T", b"t")
+        return is_stopped(self.pid)
 
     @property
     def _state(self) -> bytes:
-        """Its state as Linux names it; nothing, where the system does not tell."""
-        try:
-            with open(f"/proc/{self.pid}/stat", "rb") as file:
-                return file.read().rpartition(b") ")[2][:1]
-        except OSError:
-            return b""
+        return _state_of(self.pid)
 
     async def work(
         self,

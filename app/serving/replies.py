@@ -8,13 +8,13 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from app.errors import CallerError, Unavailable
-from app.serving.accept import EVENTS
 from app.serving.bodies import Body
 from app.serving.buffers import Buffer
 from app.serving.call import Lane
 from app.serving.child import Job
 from app.serving.content import Content, Field, fields_of
-from app.serving.exchange import NO_STORE, Exchange
+from app.serving.exchange import NO_STORE, STREAM_FIELDS, Exchange
+from app.serving.idempotency import Keeping
 from app.serving.problems import as_problem, failure
 from app.serving.state import State
 from app.serving.steps import LAST, Order, answer, answer_job, check_job, packed, run_job
@@ -28,7 +28,6 @@ MAX_AGE: Field = (b"cache-control", b"max-age=300")
 VARIES: Field = (b"vary", b"accept-encoding")
 INLINE_PACKED_BYTES = 64 * 1024
 """A larger answer is packed in a thread: zlib and zstd leave the interpreter lock alone."""
-STREAM_FIELDS: tuple[Field, ...] = ((b"content-type", EVENTS.encode()), NO_STORE, (b"x-accel-buffering", b"no"))
 
 
 def reply(exchange: Exchange, content: Content, coding: Coding | None, status: int = 200) -> Awaitable[None]:
@@ -112,8 +111,13 @@ async def reply_stream(exchange: Exchange, events: AsyncGenerator[bytes]) -> Non
         await exchange.send(b"", more=False)
 
 
-async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body: Body, order: Order) -> None:
-    """The answer of a process, its events first where they are asked for. Whoever leaves takes the work along."""
+async def reply_from_process(
+    exchange: Exchange, state: State, lane: Lane, body: Body, order: Order, keeping: Keeping | None = None
+) -> None:
+    """The answer of a process, its events first where they are asked for. Whoever leaves takes the work along.
+
+    Where it is to be given again, it is kept before the last of it is sent.
+    """
     gone = asyncio.create_task(exchange.left())
     try:
         job = run_job if lane == "training" else answer_job
@@ -122,10 +126,12 @@ async def reply_from_process(exchange: Exchange, state: State, lane: Lane, body:
             async for piece in _told(work, gone):
                 if not exchange.started and piece != PING:  # before the first event, what is wrong is an ordinary answer
                     await exchange.start(HTTPStatus.OK, STREAM_FIELDS)
+                if keeping and piece != PING:
+                    await keeping.add([piece])
                 if exchange.started:
                     await exchange.send(piece)
             if not gone.done():
-                await _last(exchange, state, work, body, order)
+                await _last(exchange, state, work, body, order, keeping)
     except Exception as error:
         if not exchange.started:
             raise
@@ -152,11 +158,14 @@ async def _told(work: AsyncIterator[bytes], gone: asyncio.Task[None]) -> AsyncGe
         coming.cancel()
 
 
-async def _last(exchange: Exchange, state: State, work: Work, body: Body, order: Order) -> None:
+async def _last(exchange: Exchange, state: State, work: Work, body: Body, order: Order, keeping: Keeping | None) -> None:
     """What the process has written, piece by piece: there is no second copy of the whole."""
     content, size = cast(Content, work.known), work.answer.size
     try:
         with state.budget.reserve(size, beside=body.reserved):
+            if keeping:
+                await keeping.add(work.answer.pieces())
+                await keeping.end(content)
             if order.streamed and not exchange.started:
                 await exchange.start(HTTPStatus.OK, STREAM_FIELDS)
             if not order.streamed:

@@ -17,21 +17,21 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar, cast
 
 import orjson
 
 from app.errors import CallerError, JobTooLarge, JobTooLong, ProcessLost, ShuttingDown, Unavailable, WorkerDied, reason_of
-from app.jobs.database import Unreachable, file_of
-from app.jobs.engine import Engine, launch, lock_of
+from app.jobs.database import Unreachable, file_of, open_database
+from app.jobs.engine import Engine, Run, launch, lock_of
 from app.jobs.job import Job
+from app.jobs.store import Happened, Store
 from app.serving.buffers import Buffer, Buffers
 from app.serving.call import Call
 from app.serving.content import Content
 from app.serving.environment import MMAP_THRESHOLD, TRIM_THRESHOLD, set_malloc
-from app.serving.host import store_of
 from app.serving.lanes import Lane
 from app.serving.log import configure, tell
 from app.serving.pieces import REQUEST, Checkpoint, Task, jobs_settings, work_on
@@ -50,6 +50,8 @@ ADOPT_SECONDS = 1.0
 """How often it is looked for other processes that have died."""
 AGAIN_SECONDS = 0.5
 """How long a database that does not answer is left alone."""
+TOGETHER_SECONDS = 0.01
+"""What comes within so short a time is written down together."""
 IDLE_SECONDS = 60.0
 """A process that was started by a server ends where there is nothing to do for so long."""
 FOR_EVER = 1e9
@@ -135,11 +137,15 @@ class Turns:
         finally:
             self._give()
 
+    def passes(self, job: Job) -> bool:
+        """Whether somebody waits whose turn comes before the next piece of this job."""
+        return any(self._rank(waiting.job) < self._rank(job) for waiting in self._waiting)
+
     def _give(self) -> None:
         if not self._waiting:
             self._free += 1
             return
-        following = min(self._waiting, key=self._rank)
+        following = min(self._waiting, key=lambda waiting: self._rank(waiting.job))
         self._waiting.remove(following)
         self._serve(following.job)
         if following.turn.cancelled():
@@ -151,8 +157,7 @@ class Turns:
         self._clock += 1
         self._served[job.owner] = self._clock
 
-    def _rank(self, waiting: Waiting) -> tuple[int, int, str]:
-        job = waiting.job
+    def _rank(self, job: Job) -> tuple[int, int, str]:
         return -job.priority, self._served.get(job.owner, 0), job.id
 
 
@@ -160,16 +165,21 @@ class Worker:
     """One process's part in the jobs."""
 
     def __init__(self, settings: Settings, calls: Mapping[str, Call]) -> None:
-        store = store_of(settings)
-        assert store is not None
-        self._settings, self._calls, self._store = settings, calls, store
+        assert settings.engine is not None
+        database = open_database(settings.engine, lasting=False)  # what is lost of it is done again, to the same bits
+        self._settings, self._calls = settings, calls
+        self._store = Store(database, limit=settings.job_queue, retention=settings.job_retention_seconds)
         self._bounds = jobs_settings(settings)
+        self._shared = database.shared
+        """Whether other processes do jobs too."""
         self._buffers = Buffers()
         lane = Lane(LANE, settings.job_slots, 1, FOR_EVER, settings.job_memory_bytes, 1)
         self._pool = Pool([lane], self._buffers)
         self._turns = Turns(settings.job_slots)
-        self._at_work: dict[tuple[str, int], asyncio.Task[bool]] = {}
-        self._begun: set[tuple[str, int]] = set()
+        self._at_work: dict[Run, asyncio.Task[bool]] = {}
+        self._in_hand: set[Run] = set()
+        """The runs that this process has been told to do: some twice, after a crash."""
+        self._begun: set[Run] = set()
         """The runs that this process has begun."""
 
     async def serve(self, *, attended: bool) -> None:
@@ -179,12 +189,14 @@ class Worker:
         if attended:
             loop.add_reader(sys.stdin.fileno(), end)  # whoever has started this process is gone
         await self._pool.start()  # the engine has threads, and a process that others are forked from may have none
-        shared = self._store.database.shared
+        shared = self._shared
         assert self._settings.engine is not None
         executor = f"{socket.gethostname()}.{os.getpid()}.{random.getrandbits(64):x}" if shared else "embedded"
         at_once = self._settings.job_slots if shared else MOST
-        await self._lasting(self._store.unfinished)  # which makes the tables
-        engine = await launch(self._settings.engine, self.piece, executor=executor, at_once=at_once)
+        # on a file nobody else is at work, and an engine of another version may have left what is not done
+        await self._lasting(self._store.unfinished if shared else self._store.hand_all_again)
+        engine = await launch(self._settings.engine, self.pieces, executor=executor, at_once=at_once)
+        await engine.tidy()  # or what has failed before would not be done when it is handed again
         tell(log, logging.INFO, "worker_ready", executor=executor)
         await self._look(engine, attended=attended)
 
@@ -201,7 +213,8 @@ class Worker:
             now = time.monotonic()
             if now - tidied >= TIDY_SECONDS:
                 tidied = now
-                await engine.forget(await self._lasting(self._store.forget, time.time()))
+                await self._lasting(self._store.forget, time.time())
+                await engine.tidy()
             if now - adopted >= ADOPT_SECONDS:
                 adopted = now
                 await engine.adopt()
@@ -213,8 +226,9 @@ class Worker:
 
     async def _hand(self, engine: Engine) -> None:
         jobs = await self._lasting(self._store.unhanded)
-        for job in jobs:
-            await engine.hand(job.id, job.run, job.priority)
+        # where all of them are for this process they go together, which is as many times less to write down
+        for some in [[job] for job in jobs] if self._shared else filter(None, [jobs]):
+            await engine.hand([(job.id, job.run) for job in some], some[0].priority)
         if jobs:
             await self._lasting(self._store.handed, jobs)
 
@@ -229,30 +243,45 @@ class Worker:
 
     # --- a piece of work
 
-    async def piece(self, identity: str, run: int) -> bool:
-        """Do the next piece of a run once it is its turn; whether there is another."""
-        found = await self._lasting(self._store.to_do, identity, run)
-        if found is None:
-            return False
-        async with self._turns.one(found[0]):
-            task = self._at_work[identity, run] = asyncio.ensure_future(self._done(identity, run))
-            await asyncio.wait([task])
-            del self._at_work[identity, run]
-        more = not task.cancelled() and task.result()
+    async def pieces(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Do the next piece of each of these runs; which have another. On a file they are done to their ends."""
+        mine = [run for run in runs if run not in self._in_hand]
+        self._in_hand |= {*mine}
+        try:
+            found = await self._lasting(self._store.unended, mine)
+            more = await asyncio.gather(*map(self._piece, found))
+        finally:
+            self._in_hand -= {*mine}
+        return [(job.id, job.run) for job, goes_on in zip(found, more, strict=True) if goes_on]
+
+    async def _piece(self, job: Job) -> bool:
+        """Do the next piece of a job once it is its turn; whether there is another."""
+        run, more = (job.id, job.run), True
+        while more:
+            async with self._turns.one(job):
+                more = await self._cancellable(run)
+                while more and not (self._shared or self._turns.passes(job)):
+                    more = await self._cancellable(run)
+            if self._shared:
+                break
         if not more:
-            self._begun.discard((identity, run))
+            self._begun.discard(run)
         return more
+
+    async def _cancellable(self, run: Run) -> bool:
+        task = self._at_work[run] = asyncio.ensure_future(self._done(*run))
+        await asyncio.wait([task])
+        del self._at_work[run]
+        return not task.cancelled() and task.result()
 
     async def _done(self, identity: str, run: int) -> bool:
         """Do a piece, again where its process dies; whether there is more."""
         for _ in range(self._settings.job_attempts):
-            if (identity, run) not in self._begun:
-                if not await self._lasting(self._store.begin, identity, run):
-                    return False
-                self._begun.add((identity, run))
-            found = await self._lasting(self._store.to_do, identity, run)
+            begun = (identity, run) in self._begun
+            found = await self._lasting(self._store.to_do if begun else self._store.begin, identity, run)
             if found is None:
                 return False
+            self._begun.add((identity, run))
             try:
                 return await self._tried(*found)
             except ProcessLost as error:
@@ -283,15 +312,18 @@ class Worker:
                 self._buffered(body) as content,
                 self._pool.work(LANE, work_on, content, task) as work,
             ):
-                await self._tell(job, work)
+                last = await self._tell(job, work)
         except TimeoutError:
             raise JobTooLong(f"the job has taken more than {self._settings.job_seconds:g} seconds of work") from None
         reached, result = cast("Checkpoint | None", work.known), work.answer
         try:
             if reached is not None:
+                if last is not None:
+                    await self._lasting(self._store.tell, job.id, job.run, *last)
                 await self._lasting(self._store.worked, job.id, job.run, time.monotonic() - began, str(reached))
                 return True
-            ended = await self._lasting(self._store.finish, job.id, job.run, result=b"".join(result.pieces()))
+            answer = b"".join(result.pieces())
+            ended = await self._lasting(self._store.finish, job.id, job.run, told=last, result=answer)
         finally:
             self._buffers.give(result)
         self._log(ended)
@@ -311,12 +343,21 @@ class Worker:
         finally:
             self._buffers.give(buffer)
 
-    async def _tell(self, job: Job, work: Work) -> None:
-        """Keep what a process tells, as it comes."""
-        async for chunk in work:
-            lines = [orjson.loads(line) for line in chunk.splitlines()]
-            happened = [(name, orjson.dumps(data), done) for _, name, done, data in lines]
-            await self._lasting(self._store.tell, job.id, job.run, lines[0][0], happened)
+    async def _tell(self, job: Job, work: Work) -> tuple[int, list[Happened]] | None:
+        """Keep what a process tells, as it comes; what it tells at its very end is for whoever keeps how it has ended."""
+        coming = asyncio.ensure_future(anext(work, None))
+        try:
+            while chunk := await coming:
+                coming = asyncio.ensure_future(anext(work, None))
+                await asyncio.wait([coming], timeout=TOGETHER_SECONDS)
+                lines = [orjson.loads(line) for line in chunk.splitlines()]
+                told = lines[0][0], [(name, orjson.dumps(data), done) for _, name, done, data in lines]
+                if coming.done() and not coming.exception() and coming.result() is None:
+                    return told
+                await self._lasting(self._store.tell, job.id, job.run, *told)
+            return None
+        finally:
+            coming.cancel()
 
     async def _failed(self, identity: str, run: int, problem: Content) -> bool:
         self._log(await self._lasting(self._store.finish, identity, run, problem=b"".join(problem.pieces)))

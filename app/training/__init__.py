@@ -10,6 +10,7 @@ from app.registry import registry
 from app.training import datasets, metrics, models, optimizers, schedules
 from app.training.datasets import Data, Dataset
 from app.training.fit import Epoch, Reason, fit, history, start, stopped
+from app.training.learned import Learn
 from app.training.metrics import Metric
 from app.training.models import Model
 from app.training.optimizers import Optimizer
@@ -38,6 +39,7 @@ __all__ = [
     "Dataset",
     "Epoch",
     "Holdout",
+    "Learn",
     "Limits",
     "Metric",
     "Model",

@@ -1,6 +1,6 @@
 """What a loss of any kind is as the thing a model is trained on: of one array, of several, or a sum of losses."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter, Path
 from app.losses.form import Bound, Part, Sum
 from app.losses.inputs import Numbers, Raw
-from app.losses.loss import Property, Returned
+from app.losses.learnable import Span
+from app.losses.loss import Kernel, Property, Returned
 from app.losses.numerics.means import ARITHMETIC, Mean
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation
 from app.training.heads import agree_on_heads, computed_by, of_rows
-from app.training.objective import Labels, Objective, agree, is_of_one
+from app.training.objective import Family, Labels, Member, Objective, Place, agree, is_of_one
 from app.training.side_by_side import Heads, SideBySide, by_name, together
 
+LOG_VARIANCE = Span(-50.0, 50.0, "plain")
 TWICE = 2
 """Derivatives of a loss that has a second one."""
 
@@ -104,29 +106,49 @@ def _by_head(
     kinds = {name: labels.targets.dtype for name, (_, labels) in agreed.items()}
     packed = together({name: labels.targets for name, (_, labels) in agreed.items()})
 
-    def apart(rows: Array, given: Numbers) -> Iterator[tuple[Part, slice, Objective, Array, Labels]]:
+    def apart(rows: Array, given: Numbers) -> Iterator[tuple[str, slice, Objective, Array, Labels]]:
         read, shown = packed.named.apart(given), heads.apart(rows)
-        for part, columns, (name, (objective, _)) in zip(bound.parts, heads.columns, agreed.items(), strict=True):
-            yield part, columns, objective, shown[name], Labels(read[name].astype(kinds[name]))
+        for columns, (name, (objective, _)) in zip(heads.columns, agreed.items(), strict=True):
+            yield name, columns, objective, shown[name], Labels(read[name].astype(kinds[name]))
 
-    def function(rows: Array, given: Numbers) -> Returned:
-        values, slopes = np.zeros(len(rows)), np.zeros(rows.shape)
-        for part, columns, objective, predictions, labels in apart(rows, given):
-            losses, slope = objective.losses(predictions, labels)
-            values += part.weight * losses + (part.log_variance or 0.0) / 2.0
-            slopes[:, columns] = part.weight * slope.reshape(len(rows), -1)
-        if bound.derivatives < TWICE:
-            return values, slopes
+    def of(parts: Mapping[str, Part]) -> Kernel:
+        def function(rows: Array, given: Numbers) -> Returned:
+            values, slopes = np.zeros(len(rows)), np.zeros(rows.shape)
+            for name, columns, objective, predictions, labels in apart(rows, given):
+                losses, slope = objective.losses(predictions, labels)
+                values += parts[name].weight * losses + (parts[name].log_variance or 0.0) / 2.0
+                slopes[:, columns] = parts[name].weight * slope.reshape(len(rows), -1)
+            if bound.derivatives < TWICE:
+                return values, slopes
 
-        def second() -> Array:
-            curvatures = [
-                part.weight * objective.curvature(predictions, labels).reshape(len(rows), -1)
-                for part, _, objective, predictions, labels in apart(rows, given)
-            ]
-            return np.hstack(curvatures)
+            def second() -> Array:
+                curvatures = [
+                    parts[name].weight * objective.curvature(predictions, labels).reshape(len(rows), -1)
+                    for name, _, objective, predictions, labels in apart(rows, given)
+                ]
+                return np.hstack(curvatures)
 
-        return values, slopes, second
+            return values, slopes, second
 
+        return function
+
+    own = {str(part.key): part for part in bound.parts}
+
+    def under(values: Mapping[str, float]) -> Member:
+        moved = {name: log_variance_of(name) for name in own if log_variance_of(name) in values}
+        parts = own | {name: own[name].under(values[key]) for name, key in moved.items()}
+
+        def slopes(rows: Array, given: Numbers) -> Mapping[str, Array]:
+            return {
+                moved[name]: 0.5 - parts[name].weight * objective.losses(predictions, labels)[0]
+                for name, _, objective, predictions, labels in apart(rows, given)
+                if name in moved
+            }
+
+        return Member(of(parts), slopes)
+
+    family = Family({log_variance_of(name): _log_variance(part) for name, part in own.items()}, {}, under)
+    function = of(own)
     first = objectives[0]
     loss = replace(of_rows(first.loss, function, bound.name), properties=_shared(objectives))
 
@@ -149,9 +171,24 @@ def _by_head(
             heads=heads,
             named=named,
             reads=read,
+            family=family,
         ),
         Labels(packed.rows),
     )
+
+
+def log_variance_of(head: str) -> str:
+    """What the log variance of a head is called."""
+    return f"heads.{head}.log_variance"
+
+
+def _log_variance(part: Part) -> Place:
+    """That of a head as it may be learned; of one that has none, from 0 on."""
+    name = str(part.key)
+    path = ("heads", name, "log_variance")
+    weighed = part.log_variance is None and part.weight != 1.0
+    why = f"the head {name[:80]} has a weight of its own: leave it out, and its log_variance can be learned" if weighed else ""
+    return Place(log_variance_of(name), path, LOG_VARIANCE, part.log_variance or 0.0, "weight", why)
 
 
 def _of_head(part: Part, targets: Numbers, trained: NDArray[np.intp] | None) -> tuple[Objective, Labels]:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.losses.loss import SMOOTH, ZERO_AT_TARGET
 from app.losses.numerics.stable import Array
 from app.training.corners import MOST_WEIGHTS
 from app.training.fit import stopped
+from app.training.learned import settled
 from app.training.learners import State, learner
 from app.training.network import Network
 from app.training.objective import fitting, takes_labels
@@ -79,6 +81,10 @@ AFFECTED = 0.1
 """Share of the rows that a misfit must concern, and share of the best constant's loss that cannot be overcome in each."""
 LOPSIDED = 1e9
 """Times that some rows may cost what a tenth of them does: at more, all others are lost in rounding."""
+SLOWED, SLOWED_BY = 0.01, 0.75
+"""A rate below this share of its base has come to an end; where that is before this share of the epochs, too early."""
+BEGINS = 3.0
+"""Trees times their learning rate, after which boosting has begun, whatever it has come to."""
 LARGE = 10.0
 """Standard deviation of inputs, or size of targets, beyond which the usual learning rates are too high."""
 USUAL_DEPTH = 6
@@ -105,6 +111,7 @@ def diagnose(run: Run, state: State) -> list[Finding]:
     A misfit of loss and labels comes before what the course of the losses says. The time it takes is that of some hundred
     steps on up to SAMPLED rows, whatever the size of the run.
     """
+    run, state = settled(run, state)
     seen = Measurements(run, state)
     misfits = (
         _constant_targets,
@@ -115,7 +122,20 @@ def diagnose(run: Run, state: State) -> list[Finding]:
         _lopsided,
         _unreachable,
     )
-    courses = (_diverged, _grew, _overfitted, _held_back, _stuck, _wrong_rate, _idle, _underfitted, _improving, _cornered)
+    courses = (
+        _diverged,
+        _grew,
+        _overfitted,
+        _clipped,
+        _slowed,
+        _held_back,
+        _stuck,
+        _wrong_rate,
+        _idle,
+        _underfitted,
+        _improving,
+        _cornered,
+    )
     if isinstance(run.model, Forest):
         courses = (_never_finite, _overfitted)  # no tree depends on those before it: there is no course
     with np.errstate(all="ignore"):
@@ -394,6 +414,55 @@ def _unfinished(seen: Measurements) -> bool:
     return seen.scale > 0.0 and not seen.improving and seen.learned < FITTED
 
 
+def _clipped(seen: Measurements) -> Finding | None:
+    """A bound on the gradient that leaves next to nothing of it: without that a few steps come much further."""
+    plan = seen.whole.plan
+    if (plan.clip_norm is None and plan.clip_value is None) or not seen.past or not seen.learned < FITTED:
+        return None
+    free = replace(seen.run, plan=replace(seen.run.plan, clip_norm=None, clip_value=None))
+    now, cut = measure(seen.run, seen.last), attempt(seen.run, seen.last, seen.rate).losses
+    tried = attempt(free, seen.last, seen.rate).losses
+    gain = min(now.training, or_infinite(cut.training)) - or_infinite(tried.training)
+    if not gain > GAIN * seen.span or now.validation - tried.validation < gain / 2:
+        return None
+    norm = float(np.median([epoch.gradient_norm for epoch in seen.past]))
+    evidence = _evidence(
+        usual_gradient_norm=norm,
+        clipped_to_norm=plan.clip_norm,
+        clipped_to_value=plan.clip_value,
+        last_training_loss=now.training,
+        training_loss_without=tried.training,
+    )
+    summary = f"The training loss rests at {now.training:.3g} because gradients of norm {norm:.2g} are cut to next to nothing."
+    return Finding("plateau", summary, evidence, f"gradient_clipping null; or gradient_clipping.norm {norm:.2g}.")
+
+
+def _slowed(seen: Measurements) -> Finding | None:
+    """A schedule that let the rate fall to a hundredth while the loss was still falling."""
+    base, done = seen.whole.base_rate, seen.epochs
+    rates = np.array([epoch.learning_rate or math.nan for epoch in seen.past])
+    if seen.whole.plan.schedule is None or math.isnan(base) or not done or not seen.learned < FITTED:
+        return None
+    low = np.flatnonzero(rates < SLOWED * base)
+    early = int(low[0]) if len(low) else done
+    if early > SLOWED_BY * done or len(seen.training) <= early or not (rates[early:] < SLOWED * base).all():
+        return None
+    fell = float(seen.training[early // 2] - seen.training[early])
+    now, tried = measure(seen.run, seen.last), attempt(seen.run, seen.last, base).losses
+    gain = now.training - or_infinite(tried.training)
+    if not fell > 0.0 or not gain > STILL * seen.span or now.validation - tried.validation < 0.0:
+        return None
+    evidence = _evidence(
+        learning_rate=base,
+        last_learning_rate=rates[-1],
+        epoch_of_a_hundredth=early + 1,
+        last_training_loss=now.training,
+        training_loss_after_steps_at_the_first_rate=tried.training,
+    )
+    summary = f"The schedule let the rate fall to a hundredth by epoch {early + 1} of {done}, while the loss was still falling."
+    return Finding("plateau", summary, evidence, "schedule null, or one that falls later.")
+
+
 def _held_back(seen: Measurements) -> Finding | None:
     """A penalty that keeps the model from what it could learn: without it a few steps come further, on all rows."""
     if not _unfinished(seen) or not seen.penalties:
@@ -521,6 +590,8 @@ def _idle(seen: Measurements) -> Finding | None:
     """A model that bends, and has not begun to."""
     bends = isinstance(seen.run.model, Trees) or len(seen.run.model.widths) > 2
     if not bends or not _unfinished(seen) or seen.learned > BEGUN or seen.left < LEFT:
+        return None
+    if isinstance(seen.run.model, Trees) and seen.rate * seen.epochs > BEGINS:
         return None
     plan, targets = seen.whole.plan, seen.whole.training.targets
     evidence = _evidence(

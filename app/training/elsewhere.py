@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.numerics.stable import Array
+from app.training.learned import under
 from app.training.learners import State, learner
 from app.training.metrics import score
 from app.training.run import Chosen, Limits, Rows, Run, prepare, strata
@@ -43,7 +44,7 @@ def judged(run: Run, kept: State, table: Table, limits: Limits) -> Judged:
     assert other.validation is not None
     with np.errstate(all="ignore"):
         predictions = learner(run).looking(other.validation.inputs)(kept)
-    return Judged(other, predictions, other.validation)
+    return Judged(under(other, kept), predictions, other.validation)
 
 
 def resampled(models: Sequence[Judged], chosen: Chosen | None, resamples: int, seed: int) -> Array:

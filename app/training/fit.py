@@ -7,7 +7,8 @@ the run goes on with the bits it would have had. Everything that changes during 
     sums (n, k), ...       of boosted trees, and the trees themselves
     rng (6,)               the generator, at the end of the epoch
     epoch ()               epochs done
-    history (epochs, 5 + 2m)  a row per epoch: losses, rate, norm, seconds, and m metrics on both kinds of rows
+    learned (q,)           what moves of the loss, where any of its parameters do
+    history (epochs, 5 + 2m + q)  a row per epoch: losses, rate, norm, seconds, m metrics on both kinds of rows, parameters
     best (4,)              what is monitored (a score that should rise, negated) at its lowest, and the epoch; the same that
                            patience compares with
     best.weights, ...      the model of the best epoch
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.numerics.stable import Array
+from app.training.learned import LEARNED, under
 from app.training.learners import Learner, State, learner
 from app.training.metrics import Metric, score
 from app.training.run import Chosen, Rows, Run
@@ -45,6 +47,8 @@ class Epoch(NamedTuple):
     gradient_norm: float
     """Mean over the steps, before clipping."""
     seconds: float
+    loss_parameters: Mapping[str, float] = {}
+    """What the parameters of the loss that are learned have come to."""
 
 
 def start(run: Run) -> State:
@@ -53,7 +57,7 @@ def start(run: Run) -> State:
     state = learner(run).start(rng)
     state["rng"] = _saved(rng)
     state["epoch"] = np.zeros((), np.int64)
-    state["history"] = np.full((run.plan.epochs, len(FIGURES) + 2 * len(run.plan.metrics)), np.nan)
+    state["history"] = np.full((run.plan.epochs, len(columns_of_history(run))), np.nan)
     state["best"] = np.array([np.inf, 0.0, np.inf, 0.0])
     return state
 
@@ -72,7 +76,8 @@ def fit(run: Run, state: State) -> Iterator[Epoch]:
             losses, metrics = measured(run, model, state)
         state["rng"] = _saved(rng)
         state["epoch"] = np.array(epoch + 1)
-        state["history"][epoch] = [*losses, rate, norm, time.perf_counter() - began, *_flat(metrics)]
+        values = [] if run.learned is None else [*run.learned.values(state["learned"]).values()]
+        state["history"][epoch] = [*losses, rate, norm, time.perf_counter() - began, *_flat(metrics), *values]
         if stopped(run, state) != "diverged":
             _keep_best(run, model, state)
             yield _epoch(run, state, epoch)
@@ -118,7 +123,9 @@ def rates(run: Run, measured: Array) -> Array:
 def columns_of_history(run: Run) -> tuple[str, ...]:
     """What a row of the history has, by name."""
     metrics = (chosen.thing.name for chosen in run.plan.metrics)
-    return (*FIGURES, *(f"{name}.{side}" for name in metrics for side in ("training", "validation")))
+    learned = () if run.learned is None else run.learned.names
+    scores = (f"{name}.{side}" for name in metrics for side in ("training", "validation"))
+    return (*FIGURES, *scores, *(f"{LEARNED}{name}" for name in learned))
 
 
 def _monitored(run: Run, state: State) -> float:
@@ -132,6 +139,7 @@ def _monitored(run: Run, state: State) -> float:
 
 def measured(run: Run, model: Learner, state: State) -> tuple[tuple[float, float], dict[str, tuple[float, float | None]]]:
     """Training and validation loss (NaN without validation rows), and every metric on both."""
+    run = under(run, state)
     training = _side(run, run.training, model.training_predictions(state))
     if run.validation is None:
         return (training[0], math.nan), {name: (number, None) for name, number in training[1].items()}
@@ -178,7 +186,9 @@ def _epoch(run: Run, state: State, epoch: int) -> Epoch:
     absent = run.validation is None
     names = [chosen.thing.name for chosen in run.plan.metrics]
     metrics = {name: (scores[2 * position], None if absent else scores[2 * position + 1]) for position, name in enumerate(names)}
-    return Epoch(epoch + 1, training, None if absent else validation, metrics, None if math.isnan(rate) else rate, norm, seconds)
+    learned = {} if run.learned is None else dict(zip(run.learned.names, scores[2 * len(names) :], strict=True))
+    losses = training, None if absent else validation
+    return Epoch(epoch + 1, *losses, metrics, None if math.isnan(rate) else rate, norm, seconds, learned)
 
 
 # --- the generator as an array --------------------------------------------------------------------------------------------

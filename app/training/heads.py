@@ -212,4 +212,4 @@ def computed_by(loss: Loss, function: Kernel, name: str = "") -> Loss:
         return function(*arrays)
 
     named.__name__ = name or loss.name
-    return replace(loss, function=named, names=(), equals=())
+    return replace(loss, function=named, names=(), equals=(), learnable=None)

@@ -15,7 +15,7 @@ from app.losses.loss import SMOOTH
 from app.losses.numerics.stable import Array
 from app.training.boosting import Boosting
 from app.training.forest import Planting
-from app.training.network import Network, Pass, predict, with_ones
+from app.training.network import Network, Pass, Precision, predict, with_ones
 from app.training.objective import Labels
 from app.training.run import Run, State
 from app.training.trees import Boosted, Forest
@@ -67,33 +67,45 @@ def learner(run: Run) -> Learner:
 class Weighted:
     """What the learners of a network have in common: predictions of weights, and the penalty on them."""
 
-    keys = ("weights",)
     derived = ()
 
     def __init__(self, run: Run, network: Network) -> None:
         self.run, self.network = run, network
-        self.weights = np.zeros(network.size)
-        self.gradient = np.zeros(network.size)
-        self.penalized = network.penalized()
+        q = 0 if run.learned is None else len(run.learned.names)
+        self.keys = ("weights", "learned") if q else ("weights",)
+        self.precision: Precision = run.plan.precision
+        self.weights = np.zeros(network.size + q, self.precision)
+        """All that moves: the network's own, and behind them what is learned of the loss."""
+        self.gradient = np.zeros(network.size + q, self.precision)
+        self.penalized = np.concatenate([network.penalized(), np.zeros(q)]).astype(self.precision)
+        self.own, self.learned = self.weights[: network.size], self.weights[network.size :]
         self.l1: Array | None = run.plan.l1 * self.penalized if run.plan.l1 else None
         self._passes: dict[int, Pass] = {}
 
     @cached_property
     def training(self) -> Array:
-        return with_ones(self.run.training.inputs)
+        return with_ones(self.run.training.inputs, self.precision)
 
     @cached_property
     def validation(self) -> Array:
         assert self.run.validation is not None
-        return with_ones(self.run.validation.inputs)
+        return with_ones(self.run.validation.inputs, self.precision)
 
     def restore(self, state: State) -> None:
         """Nothing to do: predictions are computed anew."""
 
     def adopt(self, state: State) -> None:
         """The state's weights from now on live in the buffers that every pass looks at."""
-        self.weights[:] = state["weights"]
-        state["weights"] = self.weights
+        self.own[:] = state["weights"]
+        state["weights"] = self.own
+        if self.run.learned is not None:
+            self.learned[:] = state["learned"]
+            state["learned"] = self.learned
+
+    def initial(self, rng: "np.random.Generator") -> State:
+        """What it begins with."""
+        weights = {"weights": self.network.initial(rng).astype(self.precision)}
+        return weights if self.run.learned is None else {**weights, "learned": self.run.learned.start.astype(self.precision)}
 
     def training_predictions(self, state: State) -> Array:
         return self._predict(self.training)
@@ -102,7 +114,7 @@ class Weighted:
         return self._predict(self.validation)
 
     def looking(self, inputs: Array) -> Callable[[State], Array]:
-        rows = with_ones(inputs)
+        rows = with_ones(inputs, self.precision)
 
         def look(state: State) -> Array:
             self.adopt(dict(state))
@@ -116,8 +128,23 @@ class Weighted:
 
     def _pass(self, rows: int) -> Pass:
         if rows not in self._passes:
-            self._passes[rows] = Pass(self.network, self.weights, self.gradient, rows)
+            self._passes[rows] = self.passing(rows)
         return self._passes[rows]
+
+    def passing(self, rows: int, rng: "np.random.Generator | None" = None) -> Pass:
+        """Through so many rows; `rng` draws what is dropped."""
+        return Pass(self.network, self.own, self.gradient[: self.network.size], rows, rng)
+
+    def slope(self, passing: Pass, inputs: Array, labels: Labels) -> Callable[[], float]:
+        """As the gradient the derivative of the mean loss of some rows to all that moves, without penalties; and that mean."""
+        objective, learned, predictions = self.run.objective, self.run.learned, passing.forward(inputs)
+        if learned is None:
+            losses = objective.slope(predictions, labels, passing.slope)
+            passing.backward()
+            return lambda: objective.mean(losses, labels)
+        loss, self.gradient[self.network.size :] = learned.slope(self.learned, predictions, labels, passing.slope)
+        passing.backward()
+        return lambda: loss
 
     def add_l2(self) -> None:
         """The slope of l2·Σw² onto the gradient."""
@@ -139,15 +166,15 @@ class Descent(Weighted):
         self.optimizer, self.parameters = run.plan.optimizer.thing, run.plan.optimizer.all
 
     def start(self, rng: "np.random.Generator") -> State:
-        weights, slots = self.network.initial(rng), np.zeros((len(self.optimizer.slots), self.network.size))
+        state, slots = self.initial(rng), np.zeros((len(self.optimizer.slots), self.weights.size), self.precision)
         if self.optimizer.average:
-            slots[self.optimizer.slots.index(self.optimizer.average)] = weights
-        return {"weights": weights, "slots": slots, "step": np.zeros((), np.int64)}
+            slots[self.optimizer.slots.index(self.optimizer.average)] = np.concatenate([state[key] for key in self.keys])
+        return {**state, "slots": slots, "step": np.zeros((), np.int64)}
 
     def resume(self, state: State, rng: "np.random.Generator") -> Callable[[float], float]:
         self.adopt(state)
         slots = state["slots"] = state["slots"].copy()
-        scratch = np.empty((2, self.network.size))
+        scratch = np.empty((2, self.weights.size), self.precision)
         labels = self.run.training.labels
         shuffled, lying = self.training.copy(), labels.take(np.arange(len(labels.targets)))
         batches = self._batches(shuffled, lying, rng)
@@ -161,7 +188,9 @@ class Descent(Weighted):
                 step += 1
                 norms += self._gradient(inputs, labels, passing)
                 sides = None if self.l1 is None else np.where(self.weights != 0.0, self.weights, -self.gradient)
+                before = self.learned.copy()
                 self.optimizer.function(self.weights, self.gradient, slots, scratch, step, **parameters)
+                self._pace(before)
                 if sides is not None:
                     self._stop_at_zero(sides)
             self._exchange(slots)
@@ -169,6 +198,11 @@ class Descent(Weighted):
             return norms / len(batches)
 
         return epoch
+
+    def _pace(self, before: Array) -> None:
+        """What is learned of the loss moves as much farther as its learning rate is higher."""
+        if self.run.learned is not None and self.run.learned.pace != 1.0:
+            self.learned[:] = before + self.run.learned.pace * (self.learned - before)
 
     def _exchange(self, slots: Array) -> None:
         """The weights are the model between epochs, and within one the place where the gradient is taken, where these differ."""
@@ -181,7 +215,7 @@ class Descent(Weighted):
         size = self.run.batch_size
         cuts = [slice(start, min(start + size, len(inputs))) for start in range(0, len(inputs), size)]
         sizes = {cut.stop - cut.start for cut in cuts}
-        passes = {rows: Pass(self.network, self.weights, self.gradient, rows, rng) for rows in sizes}
+        passes = {rows: self.passing(rows, rng) for rows in sizes}
         return [(inputs[cut], labels.take(cut), passes[cut.stop - cut.start]) for cut in cuts]
 
     def _shuffle(self, shuffled: Sequence[Numbers | None], rng: "np.random.Generator") -> None:
@@ -194,8 +228,7 @@ class Descent(Weighted):
 
     def _gradient(self, inputs: Array, labels: Labels, passing: Pass) -> float:
         """The gradient of a batch, penalties included and clipped; its norm before it was."""
-        self.run.objective.slope(passing.forward(inputs), labels, passing.slope)
-        passing.backward()
+        self.slope(passing, inputs, labels)
         plan, gradient = self.run.plan, self.gradient
         self.add_l2()
         if self.l1 is not None:
@@ -220,25 +253,23 @@ class QuasiNewton(Weighted):
     """An epoch is one call of an optimizer that looks at all rows as often as it likes."""
 
     def start(self, rng: "np.random.Generator") -> State:
-        return {"weights": self.network.initial(rng)}
+        return self.initial(rng)
 
     def resume(self, state: State, rng: "np.random.Generator") -> Callable[[float], float]:
         self.adopt(state)
         chosen = self.run.plan.optimizer
         assert chosen is not None
-        passing = Pass(self.network, self.weights, self.gradient, len(self.training))
+        passing = self.passing(len(self.training))
 
         def objective(weights: Array) -> tuple[float, Array]:
             self.weights[:] = weights
-            labels = self.run.training.labels
-            losses = self.run.objective.slope(passing.forward(self.training), labels, passing.slope)
-            passing.backward()
+            loss = self.slope(passing, self.training, self.run.training.labels)
             self.add_l2()
             kept = self.weights * self.penalized
-            return self.run.objective.mean(losses, labels) + self.run.plan.l2 * float(kept @ kept), self.gradient.copy()
+            return loss() + self.run.plan.l2 * float(kept @ kept), self.gradient.astype(np.float64)
 
         def epoch(rate: float) -> float:
-            found = self.weights.copy()
+            found = self.weights.astype(np.float64)
             chosen.thing(found, objective, self.l1, SMOOTH in self.run.objective.loss.properties, **chosen.all)
             _, gradient = objective(found)
             if self.l1 is not None:

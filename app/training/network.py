@@ -8,13 +8,15 @@ whole vectors, and a network is saved by saving its vector.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation
 
+Precision: TypeAlias = Literal["float64", "float32"]
+"""What layers compute in."""
 Initializer = Callable[["np.random.Generator", int, int], Array]
 """(rng, inputs, outputs) -> weights (inputs, outputs), without the biases."""
 
@@ -125,7 +127,10 @@ class _Layer(NamedTuple):
 
 
 class Pass:
-    """Forward and backward for a fixed number of rows, in buffers made once: a step allocates next to nothing."""
+    """Forward and backward for a fixed number of rows, in buffers made once: a step allocates next to nothing.
+
+    Layers compute in the precision of the weights, the outputs and their slope in float64, as losses do.
+    """
 
     def __init__(
         self, network: Network, weights: Array, gradient: Array, rows: int, rng: "np.random.Generator | None" = None
@@ -133,6 +138,7 @@ class Pass:
         """`rng` draws dropout's masks; without one nothing is dropped."""
         self.network, self.rng = network, rng
         drops = rng is not None and network.dropout > 0
+        self._kind = weights.dtype
         *hidden, (self._weights, self._gradient) = zip(network.layers(weights), network.layers(gradient), strict=True)
         self._hidden = [_buffers(*layer, rows, drops) for layer in hidden]
         shape = (rows, network.widths[-1])
@@ -141,7 +147,9 @@ class Pass:
         self.slope: Array = np.empty(shape)
         """(rows, outputs): to be filled with the derivative to the predictions before a pass backward."""
         self._sums = np.empty(shape)
-        self._inputs = np.empty((network.widths[0] + 1, rows))
+        self._narrow = None if self._kind == np.float64 else np.empty(shape, self._kind)
+        """The outputs' sums, and then their slope, in the precision of the layers, where that is another."""
+        self._inputs = np.empty((network.widths[0] + 1, rows), self._kind)
 
     def forward(self, inputs: Array) -> Array:
         """inputs (rows, d + 1), the last column 1 -> predictions (rows, outputs), valid until the next pass."""
@@ -152,7 +160,9 @@ class Pass:
             if layer.kept.size:
                 self._drop(layer)
             units = layer.following
-        np.dot(units.T, self._weights, out=self._sums)
+        np.dot(units.T, self._weights, out=self._sums if self._narrow is None else self._narrow)
+        if self._narrow is not None:
+            np.copyto(self._sums, self._narrow)
         self.network.output.forward(self._sums, self.predictions)
         return self.predictions
 
@@ -160,14 +170,17 @@ class Pass:
         """Inverted dropout (Srivastava et al. 2014): what is kept is scaled up, so that prediction needs no change."""
         assert self.rng is not None
         share = 1.0 - self.network.dropout
-        self.rng.random(out=layer.kept)
+        self.rng.random(out=layer.kept, dtype=self._kind.type)
         np.divide(layer.kept < share, share, out=layer.kept)
         np.multiply(layer.units, layer.kept, out=layer.following[:-1])
 
     def backward(self) -> None:
         """The gradient of every weight, from `slope` as it was filled; `slope` is overwritten."""
         self.network.output.backward(self.slope, self._sums, self.predictions)
-        weights, gradient, slope = self._weights, self._gradient, self.slope.T
+        if self._narrow is not None:
+            np.copyto(self._narrow, self.slope, casting="same_kind")
+        last = self.slope if self._narrow is None else self._narrow
+        weights, gradient, slope = self._weights, self._gradient, last.T
         for layer in reversed(self._hidden):
             np.dot(layer.following, slope.T, out=gradient)
             np.dot(weights[:-1], slope, out=layer.slope)
@@ -180,14 +193,18 @@ class Pass:
 
 def _buffers(weights: Array, gradient: Array, rows: int, drops: bool) -> _Layer:
     shape = (weights.shape[1], rows)
-    following = np.ones((shape[0] + 1, rows))
-    units = np.empty(shape) if drops else following[:-1]
-    return _Layer(weights, gradient, np.empty(shape), units, following, np.empty(shape), np.empty(shape if drops else 0))
+    kind = weights.dtype
+    following = np.ones((shape[0] + 1, rows), kind)
+    units = np.empty(shape, kind) if drops else following[:-1]
+    sums, slope, kept = (np.empty(some, kind) for some in (shape, shape, shape if drops else 0))
+    return _Layer(weights, gradient, sums, units, following, slope, kept)
 
 
-def with_ones(inputs: Array) -> Array:
-    """(n, d) -> (n, d + 1), the last column 1."""
-    return np.hstack([inputs, np.ones((len(inputs), 1))])
+def with_ones(inputs: Array, precision: Precision = "float64") -> Array:
+    """(n, d) -> (n, d + 1) in this precision, the last column 1."""
+    rows = np.empty((len(inputs), inputs.shape[1] + 1), precision)
+    rows[:, :-1], rows[:, -1] = inputs, 1.0
+    return rows
 
 
 PREDICTED_AT_ONCE = 1024

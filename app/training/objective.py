@@ -18,8 +18,9 @@ from app.losses import LOSSES, Batch, Loss, check
 from app.losses.form import Sum
 from app.losses.inputs import Encoding, Numbers, Raw
 from app.losses.labels import balanced, by_name
+from app.losses.learnable import Span
 from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Second
-from app.losses.numerics.means import divisor_of, reduced, scale, shares_of
+from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.losses.parameters import unsettled
 from app.training.activations import IDENTITY, OUTPUTS, Activation, output_of
@@ -64,6 +65,39 @@ class Labels(NamedTuple):
         return not counts or bool(np.logical_and.reduce(counts).any())
 
 
+class Place(NamedTuple):
+    """A parameter of a loss that may be learned."""
+
+    name: str
+    path: tuple[str, ...]
+    """Where the loss's document has it."""
+    span: Span
+    start: float
+    instead: str = ""
+    """What the document may not have beside it."""
+    refusal: str = ""
+    """Why it may not be, as the loss was asked for."""
+
+
+class Member(NamedTuple):
+    """A loss under some values of its parameters."""
+
+    kernel: Kernel
+    slopes: Callable[[Array, Numbers], Mapping[str, Array]]
+    """(predictions, targets) -> the derivative of each element's loss (m,) to each parameter."""
+
+
+class Family(NamedTuple):
+    """A loss under any values of some of its parameters."""
+
+    places: Mapping[str, Place]
+    """By the name that the loss has for them."""
+    words: Mapping[str, str]
+    """Other names -> that."""
+    under: Callable[[Mapping[str, float]], Member]
+    """By that name -> the loss under these."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """A loss with its parameters, on predictions of a known shape that come from a known activation."""
@@ -90,6 +124,8 @@ class Objective:
     """The same of targets that are."""
     reads: Callable[[Raw, Sequence[str] | None], Labels] | None = None
     """Reads further targets, where they are not those of one array of predictions."""
+    family: Family | None = None
+    """What it is under other log variances of its heads, where it is of several tasks."""
 
     @property
     def width(self) -> int:
@@ -109,9 +145,7 @@ class Objective:
 
     def derivatives(self, predictions: Array, labels: Labels) -> tuple[Array, Array, Second | None]:
         """The same, and a function to the second derivative to each number (m, *row); None where the loss has none."""
-        targets, predictions = labels.targets, predictions.reshape(self._rows)
-        if self.depth:
-            targets = targets.reshape(-1, *targets.shape[1 + self.depth :])
+        predictions, targets = self._laid_out(predictions, labels)
         within = () if labels.within is None else (labels.within,)
         columns = {name: np.resize(numbers, targets.size) for name, numbers in self.columns.items()} if self.columns else {}
         try:
@@ -120,6 +154,19 @@ class Objective:
             raise error.moved({("parameters",): ("loss",)}) from None
         # of one array of predictions, each sample by itself
         return values, cast(Array, gradient), cast(Second, second[0]) if second else None
+
+    def _laid_out(self, predictions: Array, labels: Labels) -> tuple[Array, Numbers]:
+        """Predictions and targets as the kernel takes them: a row for each element."""
+        targets = labels.targets
+        if self.depth:
+            targets = targets.reshape(-1, *targets.shape[1 + self.depth :])
+        return predictions.reshape(self._rows), targets
+
+    def mean_slopes(self, member: Member, predictions: Array, labels: Labels) -> dict[str, float]:
+        """The derivatives of the mean loss to parameters, where it is a plain mean."""
+        found = member.slopes(*self._laid_out(predictions, labels))
+        shares = {name: self._shares(slope, labels) for name, slope in found.items()}
+        return {name: reduced(ARITHMETIC, slope, *shares[name])[0] for name, slope in found.items()}
 
     def pulls(self, losses: Array, labels: Labels) -> Array | None:
         """(m,) what each element counts in a sum that is least where the mean is, near these losses; None: all 1."""

@@ -11,6 +11,7 @@ from app.training.boosting import categories_of
 from app.training.decisions import Decisions, classes_of, decisions_of
 from app.training.fit import measured, start, stopped
 from app.training.forest import Planting
+from app.training.learned import under
 from app.training.learners import State, learner
 from app.training.network import Network
 from app.training.resuming import progress_of
@@ -60,7 +61,7 @@ def finish(run: Run, state: State) -> Result:
         (training, validation), metrics = measured(run, model, kept)
         rows = run.validation or run.training
         predictions = model.training_predictions(kept) if run.validation is None else model.validation_predictions(kept)
-        per_sample, _ = run.objective.losses(predictions, rows.labels)
+        per_sample, _ = under(run, kept).objective.losses(predictions, rows.labels)
         shown = _own_units(run, predictions.reshape(-1, *run.objective.outputs))
     parameters = _parameters(run, kept)
     return Result(
@@ -84,6 +85,7 @@ def keep(run: Run, state: State, result: Result) -> Trained:
     return Trained(
         chosen=run.plan.model,
         loss={"name": run.plan.loss.thing.name, **run.plan.loss.all},
+        precision=run.plan.precision,
         inputs=inputs.shape[1],
         outputs=run.objective.outputs,
         features=run.plan.data.features,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
 from app.losses.inputs import Numbers
+from app.training.learned import LEARNED
 from app.training.objective import Objective
 from app.training.tables import Scale, scale_of
 
@@ -32,6 +33,13 @@ def check_resumed(plan: "Plan") -> None:
         _refuse_resumed(f"this is a model of {trained.chosen.thing.name} with other parameters than this request's model has")
     if not _equal(trained.loss, {"name": plan.loss.thing.name, **plan.loss.all}):
         _refuse_resumed(f"this model was trained on {trained.loss.get('name')}, as another loss than this request has")
+    if trained.precision != plan.precision:
+        _refuse_resumed(f"this model was trained in {trained.precision}: say so in precision")
+    names = () if trained.progress is None else trained.progress.history
+    learned = [name.removeprefix(LEARNED) for name in names if name.startswith(LEARNED)]
+    if trained.progress is not None and learned != list(plan.learn.names if plan.learn else ()):
+        were = f"learned {', '.join(learned)} of its loss" if learned else "learned nothing of its loss"
+        _refuse_resumed(f"this model's run {were}: say the same in learn")
     if trained.inputs != plan.data.inputs.shape[1]:
         _refuse_resumed(f"this model was trained on {trained.inputs} columns, and there are {plan.data.inputs.shape[1]}")
     done = 0 if trained.progress is None else trained.progress.epoch

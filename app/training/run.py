@@ -15,8 +15,9 @@ from app.training.activations import OUTPUTS
 from app.training.agreement import agree_on, is_of_several
 from app.training.columns import check_categories, columns_by_index
 from app.training.criteria import check_criterion
+from app.training.learned import Learn, Learned, learned_by
 from app.training.metrics import check_metric
-from app.training.network import Network
+from app.training.network import Network, Precision
 from app.training.objective import Labels, Objective, of_differences
 from app.training.resumable import check_resumed, check_same, scale_for
 from app.training.splits import Holdout, split
@@ -97,8 +98,12 @@ class Plan:
     metrics: tuple[Chosen, ...] = ()
     """Each a Metric or a Loss."""
     seed: int = 0
+    precision: Precision = "float64"
+    """What a network computes in."""
     class_weight: ClassWeight | None = None
     """What rows count by their class, in both losses; metrics and scales leave it out."""
+    learn: Learn | None = None
+    """Parameters of the loss that move with the weights."""
     resume: "Trained | None" = None
     """A model from which to go on; its epochs are among those of this run."""
 
@@ -143,6 +148,8 @@ class Run:
     """(n,) where the rows to train on stand in the data, ascending."""
     held_out: NDArray[np.intp] | None
     """(m,) where those to validate with stand in it, or in their own table; None without any."""
+    learned: Learned | None = None
+    """The parameters of the loss that move with the weights."""
 
     @property
     def base_rate(self) -> float:
@@ -181,6 +188,7 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
     parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
+    learned = learned_by(plan, model, objective)
     check_same(plan, objective, inputs_scale, targets_scale)
     rows = Rows(scaled(plan.data.inputs, inputs_scale, ("data", "inputs"), largest_input(model), gaps=of_trees), labels, targets)
     rows = _weighed(rows, plan, weights, kept)
@@ -199,7 +207,8 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
         check_criterion(model.criterion, objective, training.labels, named=plan.data.classes is not None)
     held_out = np.arange(len(outside.inputs)) if outside is not None else held if len(held) else None
     warnings = _warnings(training, objective)
-    return Run(plan, model, objective, training, validation, batch_size, inputs_scale, targets_scale, warnings, kept, held_out)
+    scales = inputs_scale, targets_scale
+    return Run(plan, model, objective, training, validation, batch_size, *scales, warnings, kept, held_out, learned)
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------
@@ -440,6 +449,9 @@ def _check_trees(plan: Plan, model: Trees) -> None:
         sample = "subsample" if isinstance(model, Boosted) else "bootstrap of random_forest"
         message = f"{name} takes all rows at once; {sample} is a parameter of the model"
         raise InvalidParameter([Fault(("batch_size",), "unexpected", message)])
+    if plan.precision != "float64":
+        message = f"precision is of linear models and networks; {name} computes in float64: leave it out"
+        raise InvalidParameter([Fault(("precision",), "unexpected", message)])
     _refuse_settings(plan, name, ("regularization", "gradient_clipping"))
     if isinstance(model, Forest):
         _refuse_settings(plan, name, ("schedule",))

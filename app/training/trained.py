@@ -16,7 +16,7 @@ from app.losses.numerics.stable import Array
 from app.training.activations import Activation
 from app.training.decisions import ClassNames, decided, probabilities
 from app.training.forest import encoded, in_single_precision, mean_of
-from app.training.network import Network, Pass, predict, with_ones
+from app.training.network import Network, Pass, Precision, predict, with_ones
 from app.training.side_by_side import Heads
 from app.training.tables import Scale, scaled
 from app.training.trees import FRACTIONS, NODES, WORD, Boosted, Categories, Trees, largest_input, summed
@@ -62,6 +62,7 @@ class Trained:
     """A Model, with its parameters."""
     loss: Mapping[str, Any]
     """The loss by name, with its parameters."""
+    precision: Precision
     inputs: int
     outputs: tuple[int, ...]
     """The shape of one row's prediction: () or (k,)."""
@@ -136,8 +137,9 @@ class Trained:
         return (encoded(mean, self.encoding), mean) if self.shares else (mean, None)
 
     def _passed(self, rows: Array, network: Network) -> Array:
-        weights, gradient = vector_of(network, self.parameters), np.zeros(network.size)
-        return predict(with_ones(rows), lambda n: Pass(network, weights, gradient, n))
+        weights = vector_of(network, self.parameters).astype(self.precision)
+        gradient = np.zeros(network.size, self.precision)
+        return predict(with_ones(rows, self.precision), lambda n: Pass(network, weights, gradient, n))
 
 
 def _numbers(known: Sequence[str] | Sequence[float]) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.wire import exact
+from app.wire import exact, long
 from app.wire.exact import MAX_DEPTH, MAX_KEYS, SATURATED, Document, only, simdjson
 
 ARRAY: type | None = simdjson.Array if simdjson else None
@@ -55,7 +55,7 @@ def decode(body: bytes | memoryview, *, quick: bool = False) -> Document:
     An array that is none of numbers is a list where it is short, or all strings, and may else be a LazyList: whoever wants
     a list asks for it by `listed`. With `quick`, a long body that takes the exact path raises Slow instead.
     """
-    document = _decode_fast(body) if simdjson else None
+    document = _decode_in_pieces(body) or _decode_fast(body) if simdjson else None
     if document is not None:
         return document
     if quick and len(body) > SLOW_BYTES:
@@ -72,6 +72,19 @@ def _decode_lazily(body: bytes | memoryview) -> Document:
 
 
 # --- the fast path ----------------------------------------------------------------------------------------------------
+
+
+def _decode_in_pieces(body: bytes | memoryview) -> Document | None:
+    """The same of a long text, in little memory; None where it has no long matrix."""
+    rest = long.without_matrices(body, _rows_of) if len(body) >= long.LONG_TEXT else None
+    document = rest and _decode_fast(rest.text)
+    return rest.filled(document) if rest and document is not None else None
+
+
+def _rows_of(text: bytes) -> NDArray[Any] | None:
+    rows = _decode_fast(b'{"rows":' + text + b"}")
+    found = None if rows is None else rows["rows"]
+    return cast(NDArray[Any], found) if isinstance(found, np.ndarray) else None
 
 
 class _Thread(threading.local):

@@ -1,6 +1,7 @@
 """Packed bodies: gzip, deflate and zstd, of which no more is unpacked than is taken."""
 
 import zlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import zstandard
@@ -26,22 +27,26 @@ def unpacking(content_encoding: str) -> str | None:
 
 def unpack(packed: bytes | memoryview, coding: str, limit: int) -> bytes:
     """What is behind a Content-Encoding; TooLarge before there is more than `limit` bytes of it."""
+    return b"".join(unpacked_pieces(packed, coding, limit))
+
+
+def unpacked_pieces(packed: bytes | memoryview, coding: str, limit: int) -> Iterator[bytes]:
+    """The same, piece by piece."""
     unpacker = _unpacker(coding)
-    pieces: list[bytes] = []
     size = 0
     try:
         for start in range(0, len(packed), PACKED_PIECE):
             if unpacker.eof:
                 raise EOFError("there is more behind its end")
-            pieces.append(unpacker.decompress(packed[start : start + PACKED_PIECE]))
-            size += len(pieces[-1])
+            piece = unpacker.decompress(packed[start : start + PACKED_PIECE])
+            size += len(piece)
             if size > limit:
                 raise TooLarge(f"the body unpacks to more than the {limit} bytes that this server takes")
+            yield piece
         if unpacker.unused_data or not unpacker.eof:
             raise EOFError("there is more behind its end" if unpacker.unused_data else "it ends too early")
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise MalformedDocument(f"the body is not {coding}: {str(error)[:100]}") from None
-    return b"".join(pieces)
 
 
 class Unpacker(Protocol):

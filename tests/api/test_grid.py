@@ -13,7 +13,7 @@ from scipy import stats
 from tests.api.problem import problem_of, strictly
 from tests.api.test_training import X, Y, bare
 
-pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
+pytestmark = pytest.mark.anyio
 
 SIGNS = np.where(Y > 3, 1, -1).tolist()
 GROUPS = (np.arange(40) // 5).tolist()
@@ -241,3 +241,9 @@ async def test_a_grid_that_is_refused(request_: dict[str, Any], faults: list[tup
     response = await client.post("/v1/train/compare", json=whole)
     assert response.status_code == 422, response.text
     assert [(error["pointer"], error["code"]) for error in problem_of(response)["errors"]] == faults
+
+
+async def test_the_rate_of_an_optimizer_may_be_called_as_pytorch_does(client: httpx.AsyncClient) -> None:
+    request = {"data": "moons", "epochs": 1, "optimizers": [{"name": "sgd", "lr": 0.2}, {"name": "sgd", "learning_rate": 0.3}]}
+    answer = (await client.post("/v1/train/compare", json=request)).json()
+    assert [run["optimizer"]["learning_rate"] for run in answer["runs"]] == [0.2, 0.3]

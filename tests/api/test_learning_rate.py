@@ -13,7 +13,7 @@ from tests.api.problem import problem_of, strictly
 from tests.api.test_training import STREAM, X, Y
 from tests.serving.streams import events_in
 
-pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
+pytestmark = pytest.mark.anyio
 
 PATH = "/v1/train/learning-rate"
 REAL: dict[str, Any] = {

@@ -13,7 +13,7 @@ from app.training import MODELS, OPTIMIZERS
 from tests.api.problem import problem_of, strictly
 from tests.folding import one_of_each
 
-pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
+pytestmark = pytest.mark.anyio
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(60, 2)).round(3).tolist()
@@ -371,6 +371,7 @@ async def test_what_cannot_be_monitored(stopping: Any, more: Any, code: str, cli
 
 # --- several arrays -------------------------------------------------------------------------------------------------------
 
+LONG = pytest.mark.thorough
 SEVERAL: dict[str, dict[str, Any]] = {
     "mean and variance": {"data": LINE["data"], "loss": "gaussian_nll"},
     "numbers between ends": {"data": LINE["data"], "loss": "student_t_nll"},
@@ -389,7 +390,7 @@ SEVERAL: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("model", ["mlp", "boosted_trees"])
-@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG) if name == "numbers between ends" else name for name in SEVERAL])
 async def test_heads_are_kept_predict_and_go_on(client: httpx.AsyncClient, name: str, model: str) -> None:
     run = {**SEVERAL[name], "model": model, "outputs": ["model", "predictions", "rows", "per_sample"]}
     whole, first = await trained(client, **run, epochs=4), await trained(client, **run, epochs=2)
@@ -406,6 +407,7 @@ async def test_heads_are_kept_predict_and_go_on(client: httpx.AsyncClient, name:
     assert resumed["predictions"] == whole["predictions"]
 
 
+@LONG
 async def test_a_head_that_was_changed_by_hand_is_refused(client: httpx.AsyncClient) -> None:
     kept = (await trained(client, **SEVERAL["numbers between ends"], outputs=["model"]))["trained_model"]
     assert kept["heads"]["degrees"] == {"outputs": None, "output_activation": None, "low": 0.01, "high": 1e6}

@@ -850,3 +850,23 @@ async def test_a_bad_cell_is_told_with_the_name_of_its_column(client: httpx.Asyn
         assert fault["pointer"] == "/data/inputs/1/1"
         assert fault["message"].startswith("column 'colour': data.inputs[1, 1] must be a number")
         assert words in fault["message"]
+
+
+# --- rows in plenty ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+async def test_ten_thousand_pictures_train_within_the_default_memory(precision: str) -> None:
+    rows = np.random.default_rng(0).random((10_000, 784)).round(3)
+    request = {
+        "data": {"inputs": rows.tolist(), "targets": (rows[:, 0] * 10).astype(int).tolist()},
+        "model": {"name": "mlp", "hidden": [256, 128]},
+        "loss": {"name": "categorical_cross_entropy", "from_logits": True},
+        "precision": precision,
+        "batch_size": 128,
+        "epochs": 1,
+    }
+    async with client_with(training_memory_bytes=512 * 1024 * 1024) as client:
+        answer = await train(client, **request)
+    assert answer["data"]["training_rows"] == 8000

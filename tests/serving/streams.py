@@ -41,6 +41,7 @@ class Caller:
     accept: str = "text/event-stream"
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    headers_sent: dict[str, str] = field(default_factory=dict[str, str])
 
     async def __aenter__(self) -> "Caller":
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
@@ -48,6 +49,7 @@ class Caller:
         self._reads.set()
         self._sent = False
         headers = [(b"content-type", b"application/json"), (b"accept", self.accept.encode())]
+        headers += [(name.encode(), value.encode()) for name, value in self.headers_sent.items()]
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},

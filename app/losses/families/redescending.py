@@ -16,6 +16,7 @@ from app.domains import Interval
 from app.libraries import EACH, equal
 from app.losses.cost import Cost
 from app.losses.encodings import REAL, numbers, steps
+from app.losses.learnable import Learnable, Span
 from app.losses.loss import (
     BOUNDED_GRADIENT,
     DIFFERENTIABLE,
@@ -26,7 +27,7 @@ from app.losses.loss import (
     Second,
     loss,
 )
-from app.losses.numerics.normaliser import normaliser
+from app.losses.numerics.normaliser import by_shape, normaliser
 from app.losses.numerics.pairs import (
     constant,
     difference,
@@ -143,6 +144,21 @@ def welsch(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[Array
     return -np.expm1(-square / 2.0), ratio * bell / c, lambda: one_less((square, rest), 1.0) * bell / c / c
 
 
+def _log_normaliser(*, alpha: float, c: float) -> float:
+    value, _ = normaliser(np.full(1, alpha))
+    return float(value[0]) + math.log(c)
+
+
+def _of_shape_and_scale(predictions: Array, targets: Array, *, alpha: float, c: float) -> dict[str, Array]:
+    """As in barron_nll, in as many digits as a step needs."""
+    shape, b = np.full(1, alpha), 2.0 - alpha
+    level = np.log1p(np.square((predictions - targets) / c) / b)
+    q = 0.5 * alpha * level
+    grown = np.expm1(q)
+    _, turn = normaliser(shape)
+    return {"alpha": by_shape(shape, level, q, grown) + turn, "c": (1.0 + b * (1.0 + grown) * np.expm1(-level)) / c}
+
+
 @loss(
     predictions=REAL,
     targets=REAL,
@@ -151,6 +167,9 @@ def welsch(predictions: Array, targets: Array, *, c: Scale = 1.0) -> tuple[Array
     aliases=("general_adaptive", "general_robust"),
     reference="Barron (2019), arXiv:1701.03077",
     properties=DIFFERENTIABLE | SMOOTH | SYMMETRIC | NON_NEGATIVE | ZERO_AT_TARGET,
+    learnable=Learnable(
+        {"alpha": Span(0.0, 1.999), "c": Span(1e-100, 1e100, "log")}, {"scale": "c"}, _log_normaliser, _of_shape_and_scale
+    ),
 )
 def barron(
     predictions: Array,

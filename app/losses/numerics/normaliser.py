@@ -36,11 +36,11 @@ def _of_few(alpha: Array) -> tuple[Array, Array]:
     density = WEIGHTS * np.exp(np.minimum(least - (cost - LOG_COSH), 0.0))
     total = density.sum(axis=1)
     value = np.log(2.0 * STEP * total) - least[:, 0] + 0.5 * np.log(b[:, 0])
-    slope = -(density * np.where(density > 0, _by_shape(alpha, LEVEL, q, grown), 0.0)).sum(axis=1) / total
+    slope = -(density * np.where(density > 0, by_shape(alpha, LEVEL, q, grown), 0.0)).sum(axis=1) / total
     return value, slope
 
 
-def _by_shape(alpha: Array, level: Array, q: Array, grown: Array) -> Array:
+def by_shape(alpha: Array, level: Array, q: Array, grown: Array) -> Array:
     """∂ρ/∂α at a fixed x, of ln(1 + x²/(2 − α)), half of it times α, and e to that less 1."""
     b, kept = 2.0 - alpha, -np.expm1(-level)
     power = 1.0 + grown

@@ -1,0 +1,52 @@
+"""How often the diagnosis is right on runs whose truth is known: the table of docs/decisions/diagnosis.md."""
+
+from collections import Counter
+
+import pytest
+
+from tests.training.corpus import HEALTHY, Case, ended, faulty, healthy, is_cured, is_named
+
+RIGHT, FALSE_ALARMS = 0.95, 0.02
+TRUE = 0.95
+"""Share of the cases whose truth is confirmed by what cures them; others count for nothing."""
+
+
+def judged(cases: list[Case]) -> tuple[Counter[str], Counter[str], list[str]]:
+    """By fault, the runs whose truth is confirmed, those that are named right, and what was wrong of the others."""
+    confirmed, named, wrong = Counter[str](), Counter[str](), list[str]()
+    for case in cases:
+        end = ended(case.plan)
+        if not is_cured(case, end):
+            continue
+        confirmed[case.fault] += 1
+        named[case.fault] += is_named(case, end.findings)
+        if not is_named(case, end.findings):
+            wrong.append(f"{case}: {[(finding.verdict, finding.advice) for finding in end.findings]}")
+    return confirmed, named, wrong
+
+
+@pytest.mark.thorough
+def test_faults_are_named_right() -> None:
+    cases = [*faulty()]
+    confirmed, named, wrong = judged(cases)
+    assert confirmed.total() >= 100
+    assert confirmed.total() >= TRUE * len(cases)
+    assert named.total() >= RIGHT * confirmed.total(), wrong
+    assert all(named[fault] > 0 for fault in confirmed), wrong
+
+
+@pytest.mark.thorough
+def test_nothing_is_found_in_healthy_runs() -> None:
+    cases = [*healthy()]
+    confirmed, named, wrong = judged(cases)
+    assert confirmed.total() >= 50
+    assert confirmed.total() - named[HEALTHY] <= FALSE_ALARMS * confirmed.total(), wrong
+
+
+def test_one_run_of_each_fault_is_named() -> None:
+    quick = {"gradient cut to nothing", "schedule falls too early", "stumps on xor"}
+    first = {case.fault: case for case in reversed([*faulty(1)]) if case.fault in quick}
+    assert {*first} == quick
+    for case in first.values():
+        findings = ended(case.plan).findings
+        assert is_named(case, findings), (str(case), findings)
