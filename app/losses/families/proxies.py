@@ -59,8 +59,8 @@ _SYMBOLS: Mapping[str, str] = {"c": "the cosine with a proxy"}
     ),
     reference="Movshovitz-Attias et al. (2017), doi:10.1109/ICCV.2017.47; among all: Teh et al. (2020), arXiv:2004.01113",
     properties=CONVEX | DIFFERENTIABLE | SMOOTH | BOUNDED_GRADIENT,
-    cost=IN_PAIRS,
-    cost_of_shares=Cost(beyond={"n·k²": 600.0}),
+    cost=Cost(per_number=400.0),
+    cost_of_shares=Cost(beyond={"n·k²": 1000.0}),
 )
 def proxy_nca(
     predictions: Array,
