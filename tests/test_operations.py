@@ -164,7 +164,7 @@ def criterion(*arguments: str, **environment: str) -> subprocess.CompletedProces
     """What the program says that is installed as `criterion`."""
     script = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["criterion"]
     module, _, function = script.partition(":")
-    code = f"from {module} import {function}; {function}()"
+    code = f"import sys; from {module} import {function}; sys.exit({function}())"
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -170,6 +169,8 @@ def _workflow(runs: Sequence[Run]) -> str:
 
 def _relaxed(connection: object, record: object) -> None:
     """The engine's own records need not be on the disk at once: the jobs are, and are handed to it again."""
+
+    import sqlite3
 
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous=NORMAL")
