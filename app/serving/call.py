@@ -41,7 +41,7 @@ IdempotencyKey: TypeAlias = Annotated[
     Header(description="The same request with the same one is not done a second time: the first answer comes again."),
     Field(min_length=1, max_length=255, pattern="^[ -~]+$"),
 ]
-IDEMPOTENCY_KEY = Parameter("idempotency_key", Parameter.KEYWORD_ONLY, default=None, annotation=IdempotencyKey)
+IDEMPOTENCY_KEY = "idempotency_key"
 """What a run may be given, whose function need not know of it (idempotency.py)."""
 
 
@@ -119,7 +119,12 @@ class Call:
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
         own = signature(self.function, eval_str=True).parameters
-        return {**own, IDEMPOTENCY_KEY.name: IDEMPOTENCY_KEY} if self.lane == "training" else own
+        if self.lane != "training":
+            return own
+        return {
+            **own,
+            IDEMPOTENCY_KEY: Parameter(IDEMPOTENCY_KEY, Parameter.KEYWORD_ONLY, default=None, annotation=IdempotencyKey),
+        }
 
     @cached_property
     def address(self) -> Address:

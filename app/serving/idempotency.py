@@ -113,7 +113,7 @@ def _answers(state: State) -> Answers:
             "this server keeps no answers to give again, as its CRITERION_ENGINE_URL is none, or it is made for evaluation only: "
             "leave Idempotency-Key out"
         )
-        raise InvalidInput([Fault((IDEMPOTENCY_KEY.name,), "unexpected", message)])
+        raise InvalidInput([Fault((IDEMPOTENCY_KEY,), "unexpected", message)])
     return state.jobs.store.answers
 
 

@@ -142,7 +142,7 @@ class Service:
             return reply(exchange, answer(b"", order), order.coding)
         if order.last_event == LAST:
             return exchange.nothing()
-        key = arguments.pop(IDEMPOTENCY_KEY.name, None)
+        key = arguments.pop(IDEMPOTENCY_KEY, None)
         return self._answer(exchange, call, order) if key is None else self._answer_once(exchange, call, order, key)
 
     def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:

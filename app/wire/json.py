@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from app.wire import exact, long
 from app.wire.exact import MAX_DEPTH, MAX_KEYS, SATURATED, Document, only, simdjson
+from app.wire.long import LONG_TEXT
 
 ARRAY: type | None = simdjson.Array if simdjson else None
 OBJECT: type | None = simdjson.Object if simdjson else None
@@ -55,7 +56,7 @@ def decode(body: bytes | memoryview, *, quick: bool = False) -> Document:
     An array that is none of numbers is a list where it is short, or all strings, and may else be a LazyList: whoever wants
     a list asks for it by `listed`. With `quick`, a long body that takes the exact path raises Slow instead.
     """
-    document = _decode_in_pieces(body) or _decode_fast(body) if simdjson else None
+    document = (_decode_fast(body) if len(body) < LONG_TEXT else _decode_in_pieces(body)) if simdjson else None
     if document is not None:
         return document
     if quick and len(body) > SLOW_BYTES:
@@ -75,10 +76,10 @@ def _decode_lazily(body: bytes | memoryview) -> Document:
 
 
 def _decode_in_pieces(body: bytes | memoryview) -> Document | None:
-    """The same of a long text, in little memory; None where it has no long matrix."""
-    rest = long.without_matrices(body, _rows_of) if len(body) >= long.LONG_TEXT else None
+    """The same of a long text, in little memory where it has long matrices."""
+    rest = long.without_matrices(body, _rows_of)
     document = rest and _decode_fast(rest.text)
-    return rest.filled(document) if rest and document is not None else None
+    return rest.filled(document) if rest and document is not None else _decode_fast(body)
 
 
 def _rows_of(text: bytes) -> NDArray[Any] | None:

@@ -190,7 +190,7 @@ async def test_an_answer_that_cannot_be_kept_is_given(
 
 
 def test_every_run_takes_a_key() -> None:
-    taking = {call.name for call in CALLS if IDEMPOTENCY_KEY.name in call.parameters}
+    taking = {call.name for call in CALLS if IDEMPOTENCY_KEY in call.parameters}
     assert taking == {call.name for call in CALLS if call.lane == "training"} | {"submit_job"}
 
 
