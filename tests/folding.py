@@ -12,15 +12,18 @@ import pytest
 T = TypeVar("T")
 
 
-def folded(name: str, cases: Iterable[T], of: Callable[[T], object]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def folded(
+    name: str, cases: Iterable[T], of: Callable[[T], object], *, long: Iterable[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The test is made with every case under this name: for each thing one case in `make test`, the rest in `make test-thorough`.
 
-    Which one differs from thing to thing, so that those of all things are of all kinds. A case that fails is named.
+    Which one differs from thing to thing, so that those of all things are of all kinds. All cases of a thing that takes `long`
+    are left to the second. A case that fails is named.
     """
     groups: dict[str, list[T]] = {}
     for case in cases:
         groups.setdefault(str(of(case)), []).append(case)
-    parameters = [parameter for thing, found in groups.items() for parameter in _parameters(thing, found)]
+    parameters = [parameter for thing, found in groups.items() for parameter in _parameters(thing, found, thing in long)]
 
     def decorated(test: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(test)
@@ -53,9 +56,9 @@ def one_of_each(things: Iterable[T], kind: Callable[[T], object]) -> list[Any]:
     return parameters
 
 
-def _parameters(thing: str, cases: list[T]) -> Iterator[object]:
+def _parameters(thing: str, cases: list[T], is_long: bool) -> Iterator[object]:
     first = zlib.crc32(thing.encode()) % len(cases)
-    yield pytest.param(cases[first : first + 1], id=thing)
+    yield pytest.param(cases[first : first + 1], id=thing, marks=[pytest.mark.thorough] if is_long else [])
     if len(cases) > 1:
         yield pytest.param([*cases[:first], *cases[first + 1 :]], id=f"{thing}-further", marks=pytest.mark.thorough)
 

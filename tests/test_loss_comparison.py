@@ -51,6 +51,7 @@ def test_the_service_answers_what_the_page_says(name: str, server: Server, answe
     assert ((low - room <= middle) & (middle <= high + room)).all(), (middle, low, high)
 
 
+@pytest.mark.thorough
 def test_one_hot_rows_indices_and_divergence_are_the_same_runs(server: Server, answers: dict[str, Runs]) -> None:
     one_hot, index, divergence = (runs_of(name, server, answers).numbers for name in ("one_hot", "index", "kl"))
     np.testing.assert_allclose(index, one_hot, rtol=1e-9)
@@ -69,6 +70,7 @@ def test_the_hinges_take_the_labels_for_signs_and_say_so(server: Server) -> None
     assert server.ask("POST", "/v1/train", json=request).json()["data"]["targets_encoding"] == "binary"
 
 
+@pytest.mark.thorough
 def test_the_command_of_the_page_prints_its_first_row(server: Server) -> None:
     (command,) = re.findall(r"```sh\n(curl .*?)```", TEXT, re.DOTALL)
     body, script = re.findall(r"(?:-d|-c) '(.*?)'", command, re.DOTALL)

@@ -119,12 +119,8 @@ class Call:
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
         own = signature(self.function, eval_str=True).parameters
-        if self.lane != "training":
-            return own
-        return {
-            **own,
-            IDEMPOTENCY_KEY: Parameter(IDEMPOTENCY_KEY, Parameter.KEYWORD_ONLY, default=None, annotation=IdempotencyKey),
-        }
+        key = Parameter(IDEMPOTENCY_KEY, Parameter.KEYWORD_ONLY, default=None, annotation=IdempotencyKey)
+        return {**own, IDEMPOTENCY_KEY: key} if self.lane == "training" else own
 
     @cached_property
     def address(self) -> Address:

@@ -153,6 +153,7 @@ def test_other_losses_are_recognised() -> None:
     assert taken > 10
 
 
+@pytest.mark.thorough
 def test_parameters_of_other_libraries_are_recognised_by_their_calls() -> None:
     """The preset of the first call of another library that a loss equals under parameters of its own."""
     seen = 0

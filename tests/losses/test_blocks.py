@@ -52,7 +52,7 @@ def test_every_loss_is_here() -> None:
     assert {case.loss.name for case in CASES} == set(LOSSES)
 
 
-@folded("case", CASES, of=lambda case: case.loss.family)
+@folded("case", CASES, of=lambda case: case.loss.family, long=["sequence"])
 def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     """In double precision and, where no sample needs the others, in single."""
     weights, kept = np.linspace(0.0, 2.0, N) ** 1.5, np.arange(N) % 7 != 3

@@ -34,6 +34,8 @@ from tests.losses.drawing import (
     switches,
 )
 
+pytestmark = pytest.mark.no_cover  # test_values runs these lines as well, and to trace them takes as long as they do
+
 CASES = cases()
 SINGLE = [case for case in CASES if len(case.parameters) < 2]
 """One parameter off its default at most: enough for what no kernel knows of, samples and their weights, order and blocks."""

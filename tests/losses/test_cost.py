@@ -36,7 +36,7 @@ def widest_cases() -> list[Case]:
 
 
 CASES = widest_cases()
-each_case = folded("case", CASES, of=lambda case: case.loss.family)
+each_case = folded("case", CASES, of=lambda case: case.loss.family, long=["sequence"])
 
 
 def drawn(case: Case, lengths: Mapping[str, int], *, hard: bool = False) -> Batch:

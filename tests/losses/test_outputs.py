@@ -14,6 +14,8 @@ from app.losses.form import bind
 from app.losses.outputs import OUTPUTS, USUAL, Output, arrays_by_name, outputs_of, usual_of
 from tests.losses.drawing import Array, Case, cases, default_cases, frozen, over, sides
 
+pytestmark = pytest.mark.no_cover  # test_values runs these lines as well, and to trace them takes as long as they do
+
 CASES = default_cases()
 SEPARATE = [case for case in CASES if case.loss.coupling == "sample"]
 each_case = over(CASES)

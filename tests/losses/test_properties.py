@@ -163,7 +163,12 @@ def gradient_along(case: Case, fixed: Mapping[str, Array], ends: list[dict[str, 
     return value_at
 
 
-@folded("case", [case for case in default_cases() if SMOOTH in case.loss.properties], of=lambda case: case.loss.family)
+@folded(
+    "case",
+    [case for case in default_cases() if SMOOTH in case.loss.properties],
+    of=lambda case: case.loss.family,
+    long=["sequence"],
+)
 def test_smooth_gradients_do_not_jump(case: Case) -> None:
     """The largest change between neighbouring points of each line is halved thirty times: a jump stays, a slope vanishes."""
     assert case.coupling == "sample"

@@ -11,6 +11,8 @@ from tests.losses.drawing import Case, by_input, cases, gradients_of, kernel_of,
 from tests.losses.test_contract import agree, derivative, weights_for
 from tests.losses.test_values import Array, Setting, compared, seconds_of
 
+pytestmark = pytest.mark.no_cover  # test_values runs these lines as well, and to trace them takes as long as they do
+
 TWICE = [loss for loss in LOSSES.values() if loss.derivatives == 2]
 CASES = [case for case in cases() if case.loss in TWICE]
 

@@ -135,7 +135,7 @@ def _nearest(cosines: Array, labels: Index, scale: float, among_all: bool) -> tu
         ),
     ),
     reference="Kim, Kim, Cho and Kwak (2020), arXiv:2003.13911",
-    properties=CONVEX | DIFFERENTIABLE | SMOOTH | NON_NEGATIVE | BOUNDED_GRADIENT,
+    properties=CONVEX | DIFFERENTIABLE | NON_NEGATIVE | BOUNDED_GRADIENT,
     coupling="batch",
     cost=IN_PAIRS,
 )
