@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from app.wire import exact, long
 from app.wire.exact import MAX_DEPTH, MAX_KEYS, SATURATED, Document, only, simdjson
-from app.wire.long import LONG_TEXT
 
 ARRAY: type | None = simdjson.Array if simdjson else None
 OBJECT: type | None = simdjson.Object if simdjson else None
@@ -27,6 +26,8 @@ BRACKET = ord("[")
 BLOCK = 256 * 1024
 SHORT = 4 * 1024
 KEPT_PARSER_BYTES = 1024 * 1024
+LONG_TEXT = 4 * 1024 * 1024
+"""A shorter text is read as a whole."""
 SLOW_BYTES = 16 * 1024
 """A body that the exact path may read while everybody waits."""
 MAX_BUILT = 1000

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from app.losses.numerics.stable import Array
 from app.wire.exact import Document
 
-LONG_TEXT = 4 * 1024 * 1024
-"""A shorter text is read as a whole."""
 LONG_RUN = 1024 * 1024
 """A shorter matrix is read with the rest."""
 PIECE = 512 * 1024

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(simdjson is None, reason="Python's own parser ta
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same on texts that a test can read: everything is long from a few bytes on."""
-    for name, size in {"LONG_TEXT": 1, "LONG_RUN": 12, "PIECE": 16, "BLOCK": 64}.items():
+    monkeypatch.setattr("app.wire.json.LONG_TEXT", 1)
+    for name, size in {"LONG_RUN": 12, "PIECE": 16, "BLOCK": 64}.items():
         monkeypatch.setattr(long, name, size)
 
 
@@ -72,7 +73,7 @@ ROWS = "[[1.5, 2, 3], [4, 5, 6.25], [7, 8, 9]]"
 )
 def test_what_is_no_plain_matrix_is_read_as_ever(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = decode(text.encode())
-    monkeypatch.setattr(long, "LONG_TEXT", len(text) + 1)
+    monkeypatch.setattr("app.wire.json.LONG_TEXT", len(text) + 1)
     assert str(plain(found)) == str(plain(decode(text.encode()))) or "LazyList" in str(found)
     assert [*found] == [*json.loads(text)]
 
@@ -94,7 +95,7 @@ def test_what_is_no_plain_matrix_is_read_as_ever(text: str, monkeypatch: pytest.
 def test_what_is_no_json_is_refused_in_the_same_words(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     for least in (1, len(text) + 1):
-        monkeypatch.setattr(long, "LONG_TEXT", least)
+        monkeypatch.setattr("app.wire.json.LONG_TEXT", least)
         with pytest.raises(Exception) as refused:  # noqa: PT011  # whichever it is, twice the same
             decode(text.encode())
         told.append(repr(refused.value))
@@ -105,7 +106,7 @@ def test_any_cut_of_a_text_is_read_as_the_whole_path_reads_it(monkeypatch: pytes
     text = json.dumps({"a": matrix(6, 3), "b": [1, 2], "c": matrix(4, 2, 1)})
 
     def outcome(bent: str, least: int) -> str:
-        monkeypatch.setattr(long, "LONG_TEXT", least)
+        monkeypatch.setattr("app.wire.json.LONG_TEXT", least)
         try:
             return str(plain(decode(bent.encode())))
         except Exception as error:
