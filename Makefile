@@ -10,7 +10,7 @@ COVERAGE := --cov --cov-report=term:skip-covered
 VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' app/version.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve key test test-thorough check openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks
+.PHONY: help serve key test test-thorough check style types types-of-tests generated types-of-page openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks
 .PHONY: lock image release clean
 
 help: ## this list
@@ -30,14 +30,24 @@ test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some o
 test-thorough: $(VENV)/.dev ## run what `make test` leaves out: every loss under every setting, and what takes long
 	$(BIN)/python -m pytest -m thorough $(ARGS)
 
-check: $(VENV)/.dev ## lint, format, types (of JavaScript too where node is), and whether files that are generated are what the code says
+check: style types types-of-tests generated types-of-page ## lint, format, types (of JavaScript too where node is), and whether files that are generated are what the code says
+
+style: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+types-of-tests: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python --project tests/pyrightconfig.json
+
+generated: $(VENV)/.dev
 	$(BIN)/python -m app.api.openapi --check
 	$(BIN)/python -m app.api.vega --check
 	$(BIN)/python -m docs.losses --check
+
+types-of-page:
 	if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(NODE)/.installed && $(NODE)/.bin/tsc -p tests/browser; fi
 
 openapi: $(VENV)/.dev ## write openapi/, the answers in it, docs/settings.md and docs/losses.md anew

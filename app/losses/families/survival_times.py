@@ -325,7 +325,7 @@ def integrated_brier_score(
     k = predictions.shape[1]
     grid = np.arange(1.0, k + 1.0) if times is None else np.asarray(times, np.float64)
     if (np.diff(grid) <= 0).any():
-        raise InvalidParameter([Fault(("parameters", "times"), "order", "times must rise from each to the next")])
+        raise InvalidParameter([Fault(("parameters", "times"), "out_of_range", "times must rise from each to the next")])
     uncensored = _uncensored(time, event)
     own = uncensored(time)
     later = time[:, None] > grid
