@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.client.answers import Answer
-from app.client.request import Request, events_of, get, post
+from app.client.request import Request, get, post
 from app.client.tensors import infer, tensors_of
 
 
@@ -108,9 +108,9 @@ def resume_job(identity: str) -> Request[Answer]:
     return post(f"/v1/jobs/{identity}/resume", {})
 
 
-def job_events(identity: str) -> Request[list[Answer]]:
-    """All that has happened in a job, once it has ended: each with its `event`."""
-    return Request("GET", f"/v1/jobs/{identity}/events", events_of, headers={"accept": "text/event-stream"})
+def job_events(identity: str, after: str = "") -> Request[Answer]:
+    """What has happened in a job and what happens, as a stream, from behind the event of this number on."""
+    return replace(get(f"/v1/jobs/{identity}/events"), headers={"last-event-id": after} if after else {})
 
 
 def losses(*, search: str | None = None, family: str | None = None, property: str | None = None) -> Request[Answer]:  # noqa: A002  # the API's word

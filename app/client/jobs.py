@@ -6,7 +6,6 @@ Whoever follows a job is connected again where the connection breaks, or the ser
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping
-from dataclasses import replace
 from typing import Any, Generic, NamedTuple, NoReturn, Protocol, Self, TypeVar
 
 import httpx
@@ -65,11 +64,6 @@ class _Job(Generic[C]):
         self._answer = answer
         return self
 
-    def _after(self, last: str) -> Request[list[Answer]]:
-        """Its events from behind this one on."""
-        asked = calls.job_events(self.id)
-        return replace(asked, headers={**asked.headers, **({"last-event-id": last} if last else {})})
-
     @property
     def _over(self) -> bool:
         """Whether it has ended; Problem where it has failed."""
@@ -103,7 +97,7 @@ class Job(_Job[Client]):
         last, attempt = str(after) if after else "", 0
         while True:
             try:
-                for event in self._client.stream(self._after(last)):
+                for event in self._client.stream(calls.job_events(self.id, last)):
                     last, attempt = event.identity, 0
                     yield Answer({"event": event.name, "number": int(last), **event.document})
             except (Problem, httpx.TransportError) as error:
@@ -170,7 +164,7 @@ class AsyncJob(_Job[AsyncClient]):
         last, attempt = str(after) if after else "", 0
         while True:
             try:
-                async for event in self._client.stream(self._after(last)):
+                async for event in self._client.stream(calls.job_events(self.id, last)):
                     last, attempt = event.identity, 0
                     yield Answer({"event": event.name, "number": int(last), **event.document})
             except (Problem, httpx.TransportError) as error:

@@ -9,7 +9,6 @@ import httpx
 import numpy as np
 
 from app.client.answers import Answer
-from app.client.events import Events
 from app.client.frames import array_of
 
 T = TypeVar("T")
@@ -29,12 +28,6 @@ class Request(Generic[T]):
 
 def answered(response: httpx.Response) -> Answer:
     return Answer(response.json())
-
-
-def events_of(response: httpx.Response) -> list[Answer]:
-    """Server-sent events that have all come, each with its name as `event`."""
-    reader = Events()
-    return [Answer({"event": name, **document}) for line in response.iter_lines() for name, document in reader.feed(line)]
 
 
 def get(path: str, **params: Any) -> Request[Answer]:
