@@ -6,6 +6,7 @@ They run in the environment that makes the service fast; what is set otherwise s
 import gc
 import os
 import sys
+from collections.abc import Mapping, Sequence
 
 from app.serving.environment import ENVIRONMENT
 
@@ -16,6 +17,10 @@ worker  do jobs that are kept in PostgreSQL, until a signal ends it
 key     make an API key, shown this once
 
 What they go by are CRITERION_* variables."""
+ATTENDED = "--attended"
+"""Of a worker: whoever has started it wants it no longer than itself."""
+ARGUMENTS: Mapping[str, Sequence[list[str]]] = {"serve": ([],), "worker": ([], [ATTENDED])}
+"""What commands take; a key's are for keys.py to read."""
 
 
 def main() -> int:
@@ -24,7 +29,7 @@ def main() -> int:
     if command in ("-h", "--help", "help"):
         print(USAGE)
         return 0
-    if command not in ("serve", "worker", "key") or (arguments and command == "serve"):
+    if command != "key" and arguments not in ARGUMENTS.get(command, ()):
         print(f"criterion: there is no {' '.join(sys.argv[1:])!r}\n{USAGE}", file=sys.stderr)
         return 2
     if not ENVIRONMENT.keys() <= os.environ.keys():
@@ -34,11 +39,14 @@ def main() -> int:
 
         return make_key(arguments)
     gc.disable()  # what is loaded stays: to look for garbage in it, while it grows and afterwards, is a sixth of the start
-    from app.main import main as run
+    from app.main import serve, work
 
     gc.freeze()
     gc.enable()
-    run()
+    if command == "worker":
+        work(attended=ATTENDED in arguments)
+    else:
+        serve()
     return 0
 
 

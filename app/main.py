@@ -103,15 +103,15 @@ def serve() -> None:
     serve_http(partial(create_app, settings, counters=counters), settings, http_protocol)
 
 
-def work() -> None:
-    """Do jobs until a signal ends it. With `--attended` it ends with whoever has started it, and where there is nothing to do."""
+def work(*, attended: bool) -> None:
+    """Do jobs until a signal ends it; one that is `attended` ends with who has started it, and where there is nothing to do."""
     from app.serving.worker import work as work_on_jobs  # what a server has no use for
 
     settings = _settings()
     if settings.engine is None:
         print("CRITERION_ENGINE_URL: is none, so that there are no jobs to be done", file=sys.stderr)
         sys.exit(2)
-    work_on_jobs(settings, {call.job.name: call for call in CALLS if call.job}, attended="--attended" in sys.argv)
+    work_on_jobs(settings, {call.job.name: call for call in CALLS if call.job}, attended=attended)
 
 
 def _settings() -> Settings:
@@ -131,10 +131,5 @@ def http_protocol(settings: Settings) -> type[HttpToolsProtocol]:
     return protocol(alone, Limits.of(settings))
 
 
-def main() -> None:
-    """What the command says: `worker` does jobs, and nothing serves."""
-    (work if sys.argv[1:2] == ["worker"] else serve)()
-
-
 if __name__ == "__main__":
-    main()
+    serve()

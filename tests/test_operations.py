@@ -177,7 +177,7 @@ def test_the_program_is_what_it_is_told_to_be(tmp_path: Path) -> None:
     assert "CRITERION_ENGINE_URL" in worker.stderr
     served = criterion("serve", CRITERION_PROT="80")
     assert (served.returncode, served.stderr) == (2, "CRITERION_PROT: no such setting; did you mean CRITERION_PORT?\n")
-    for wrong in (["wroker"], ["serve", "now"]):
+    for wrong in (["wroker"], ["serve", "now"], ["worker", "now"]):
         found = criterion(*wrong)
         assert (found.returncode, found.stdout) == (2, "")
         assert found.stderr.startswith(f"criterion: there is no {' '.join(wrong)!r}\nusage: criterion [serve | worker | key")

@@ -169,7 +169,6 @@ def _workflow(runs: Sequence[Run]) -> str:
 
 def _relaxed(connection: object, record: object) -> None:
     """The engine's own records need not be on the disk at once: the jobs are, and are handed to it again."""
-
     import sqlite3
 
     if isinstance(connection, sqlite3.Connection):
