@@ -15,7 +15,7 @@ Answer: TypeAlias = Mapping[str, Any]
 Point: TypeAlias = tuple[float, float]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-FONT = "Helvetica Neue, Arial, Liberation Sans, sans-serif"
+FONT = "Liberation Sans, Helvetica Neue, Arial, sans-serif"
 SMALL, TEXT, HEADING = 12, 13, 16
 """The sizes of type: at the axes, beside the lines, above the chart."""
 EMPTY: Answer = {}
