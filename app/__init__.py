@@ -41,7 +41,8 @@
         pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
-        agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py)
+        agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py),
+                         embeddings.py of rows that labels put together (drawn.py)
         learned.py       parameters of a loss that move with the weights
         models.py        linear, mlp, boosted_trees, ...; network.py, trees.py, activations.py: what they are made of
         boosting.py      trees on the slopes of a loss; slopes.py, leaf_values.py: their leaves; bins.py: how they are grown
