@@ -52,7 +52,7 @@
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept; decisions.py: predictions as decisions between classes
         splits.py        which rows are held out: a share, or a fold of several; elsewhere.py: what a model is worth on others
-        halving.py       which trials of a search go on; learning_rate.py: which rates train
+        halving.py       which trials of a search go on; grammar.py: losses that are drawn; learning_rate.py: which rates train
         trained.py       that model as a value, which predicts by itself
         resuming.py      a run that goes on from it; resumable.py: whether it can
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by

@@ -220,7 +220,13 @@ def r2(predictions: Array, targets: Numbers, weights: Array | None = None) -> fl
     """
     if len(targets) < 2:
         return float("nan")
-    return float(_sklearn().r2_score(targets, predictions, sample_weight=weights))
+    # in place of r2_score, which takes ten times as long to look at its arrays: a search asks it of thousands of resamples
+    wanted, given = targets.reshape(len(targets), -1), predictions.reshape(len(targets), -1)
+    weight = 1.0 if weights is None else weights[:, None]
+    missed = (weight * (wanted - given) ** 2).sum(axis=0)
+    spread = (weight * (wanted - np.average(wanted, axis=0, weights=weights)) ** 2).sum(axis=0)
+    shares = np.where(spread != 0.0, 1.0 - missed / np.where(spread != 0.0, spread, 1.0), np.where(missed != 0.0, 0.0, 1.0))
+    return float(np.average(shares))
 
 
 NEIGHBOURS = 2048
