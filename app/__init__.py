@@ -53,7 +53,7 @@
         result.py        the model that is kept; decisions.py: predictions as decisions between classes
         splits.py        which rows are held out: a share, or a fold of several; elsewhere.py: what a model is worth on others
         halving.py       which trials of a search go on; grammar.py: losses that are drawn; learning_rate.py: which rates train
-        trained.py       that model as a value, which predicts by itself
+        trained.py       that model as a value, which predicts by itself; exported.py: as an ONNX file
         resuming.py      a run that goes on from it; resumable.py: whether it can
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     insight/         what losses tell beyond their value, as plain values
