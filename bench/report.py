@@ -387,9 +387,8 @@ def training_targets(trained: Trained, served: Served) -> list[Target]:
 def tree_targets(races: Sequence[trees.Race]) -> list[Target]:
     """Of all rows the one that is nearest to missing each of the limits."""
     worst, slowest = max(races, key=lambda raced: raced.worse / raced.noise), max(races, key=lambda raced: raced.ratio)
-    held_out = (
-        f"boosted trees: held-out score worse than HistGradientBoosting's, in its standard errors, on the worst row: {worst.task}"
-    )
+    beside = "how much worse than HistGradientBoosting's, in its standard errors"
+    held_out = f"boosted trees: held-out score, {beside}, on the worst row: {worst.task}"
     whole = f"boosted trees: whole call ÷ its fit and predict, beyond {trees.CALL:g} s, on the slowest row: {slowest.task}"
     return [
         Target(held_out, worst.worse / worst.noise, 1.0, at_least=False),

@@ -148,7 +148,8 @@ def ours(task: Task, training: Rows, held_out: Rows) -> tuple[float, float]:
     )
     *_, end = train(request)
     seconds = time.process_time() - began
-    final: Any = end.data["final"]
+    answer: Any = end.data
+    final = answer["final"]
     return (final["metrics"]["r2"]["validation"] if task.score == R2 else final["validation_loss"]), seconds
 
 
