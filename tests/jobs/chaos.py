@@ -9,13 +9,12 @@ stopped in the middle of things and started again. Programs that die are started
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,77 +22,15 @@ import httpx
 
 from app.client import Criterion
 from app.client.jobs import Job
-from tests.conftest import ROOT
 from tests.jobs.asking import LONG, timeless
-from tests.jobs.postgres import postgres
+from tests.jobs.sites import Site, on_file, on_postgres
 from tests.processes import children, has_ended, poll
-from tests.serving.servers import free_port
 
 SEEDS = 8
 """Different runs, of each of which the undisturbed answer is known."""
 AT_ONCE = 12
 """Jobs that wait or run."""
-SETTINGS = {"job_slots": 1, "job_checkpoint_seconds": 0.1, "job_attempts": 1000, "log_level": "warning"}
-
-
-class Site(NamedTuple):
-    """What is running."""
-
-    programs: dict[str, subprocess.Popen[bytes]]
-    urls: list[str]
-    start: Callable[[str], None]
-    more: Mapping[str, Callable[[], None]]
-    """What can happen besides."""
-
-
-@contextmanager
-def on_file(folder: Path) -> Iterator[Site]:
-    """One server."""
-    port = free_port()
-    with _programs({"server": (["serve"], {"port": port})}, {"data_dir": folder / "data"}, folder) as (programs, start):
-        yield Site(programs, [f"http://127.0.0.1:{port}"], start, {})
-
-
-@contextmanager
-def on_postgres(folder: Path) -> Iterator[Site]:
-    """Two servers and three workers on one database."""
-    ports = [free_port(), free_port()]
-    wanted: dict[str, tuple[list[str], dict[str, Any]]] = {
-        **{f"server {number}": (["serve"], {"port": port}) for number, port in enumerate(ports, 1)},
-        **{f"worker {number}": (["worker"], {}) for number in (1, 2, 3)},
-    }
-    with postgres() as database:
-
-        def restart() -> None:
-            database.stop("immediate")
-            database.start()
-
-        settings = {"data_dir": folder / "data", "engine_url": database.url}
-        with _programs(wanted, settings, folder) as (programs, start):
-            yield Site(programs, [f"http://127.0.0.1:{port}" for port in ports], start, {"database": restart})
-
-
-@contextmanager
-def _programs(
-    wanted: Mapping[str, tuple[list[str], dict[str, Any]]], settings: Mapping[str, Any], folder: Path
-) -> Iterator[tuple[dict[str, subprocess.Popen[bytes]], Callable[[str], None]]]:
-    running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(name: str) -> None:
-        words, own = wanted[name]
-        variables = {f"CRITERION_{key.upper()}": str(value) for key, value in {**SETTINGS, **settings, **own}.items()}
-        with (folder / f"{name}.log").open("ab") as log:
-            command = [sys.executable, "-m", "app", *words]
-            running[name] = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, stdout=log, stderr=log)
-
-    try:
-        for name in wanted:
-            start(name)
-        yield running, start
-    finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
+SETTINGS = {"job_checkpoint_seconds": 0.1, "job_attempts": 1000}
 
 
 class Ended(NamedTuple):
@@ -165,14 +102,14 @@ def _below(pid: int) -> Iterator[int]:
         yield from _below(child)
 
 
-SITES: Mapping[str, Callable[[Path], AbstractContextManager[Site]]] = {"file": on_file, "postgres": on_postgres}
+SITES: Mapping[str, Callable[..., AbstractContextManager[Site]]] = {"file": on_file, "postgres": on_postgres}
 
 
 def main(arguments: list[str]) -> None:
     """Each way to keep jobs in turn, and what was done to it."""
     seconds = float(arguments.pop(0)) if arguments and arguments[0].isdecimal() else 60.0
     for name in arguments or SITES:
-        with tempfile.TemporaryDirectory(prefix="criterion-chaos-") as folder, SITES[name](Path(folder)) as site:
+        with tempfile.TemporaryDirectory(prefix="criterion-chaos-") as folder, SITES[name](Path(folder), **SETTINGS) as site:
             began = time.monotonic()
             jobs, attempts, happened = chaos(site, seconds)
             print(

@@ -126,7 +126,7 @@ def test_two_servers_on_one_file_share_its_engine(tmp_path: Path) -> None:
 @pytest.mark.parametrize("site", chaos.SITES)
 def test_random_kills(site: str, tmp_path: Path) -> None:
     """For some time any process of the jobs is killed, or the server itself, or the database is stopped."""
-    with chaos.SITES[site](tmp_path) as running:
+    with chaos.SITES[site](tmp_path, **chaos.SETTINGS) as running:
         ended = chaos.chaos(running, seconds=20)
     assert ended.jobs >= chaos.AT_ONCE
     assert ended.happened.total() > 5
