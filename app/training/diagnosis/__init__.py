@@ -1,0 +1,59 @@
+"""diagnose(run, state): what the numbers of a run say about it, in the field's words, and what to try.
+
+A rule is a public function of one of the modules of rules: it takes what was measured of a run, and gives what it finds, with
+the threshold and the evidence that make it say so. Whatever is defined in such a module is a rule; those of a module are asked
+in the order in which they stand there, the modules in the order of the lists below, and the first that finds something speaks.
+"""
+
+from collections.abc import Callable, Iterable
+from inspect import isfunction
+from types import ModuleType
+from typing import TypeAlias, cast
+
+import numpy as np
+
+from app.training.diagnosis import by_heart, forests, hindered, labels, long_steps, reach, rest, stuck, unfinished
+from app.training.diagnosis.finding import Finding, Verdict
+from app.training.diagnosis.measurements import Measurements
+from app.training.learned import settled
+from app.training.learners import State
+from app.training.run import Run
+from app.training.trees import Forest
+
+Rule: TypeAlias = Callable[[Measurements], Finding | None]
+
+__all__ = ["COURSES", "COURSES_OF_FORESTS", "MISFITS", "Finding", "Rule", "Verdict", "diagnose"]
+
+
+def _rules(*modules: ModuleType) -> tuple[Rule, ...]:
+    return tuple(
+        cast(Rule, value)
+        for module in modules
+        for name, value in vars(module).items()
+        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    )
+
+
+MISFITS = _rules(labels, reach)
+"""Loss and rows that do not fit."""
+COURSES = _rules(long_steps, by_heart, hindered, stuck, unfinished, rest)
+"""How the run went: the last of them always finds something."""
+COURSES_OF_FORESTS = (*_rules(forests, by_heart), rest.converged)
+"""No tree of a forest depends on those before it."""
+
+
+def diagnose(run: Run, state: State) -> list[Finding]:
+    """What is wrong with a run, or that nothing is: the most important first, never empty. The state is left as it is.
+
+    A misfit of loss and rows comes before what the course of the losses says. The time it takes is that of some hundred steps
+    on up to SAMPLED rows, whatever the size of the run.
+    """
+    seen = Measurements(*settled(run, state))
+    courses = COURSES_OF_FORESTS if isinstance(run.model, Forest) else COURSES
+    with np.errstate(all="ignore"):
+        found = [_first(MISFITS, seen), _first(courses, seen)]
+    return [finding for finding in found if finding is not None]
+
+
+def _first(rules: Iterable[Rule], seen: Measurements) -> Finding | None:
+    return next((found for rule in rules if (found := rule(seen))), None)

@@ -1,0 +1,68 @@
+"""Rules of what was learned of the training rows alone."""
+
+import math
+
+import numpy as np
+
+from app.losses.numerics.stable import Array
+from app.training.diagnosis.advice import simpler_model, validation_of
+from app.training.diagnosis.finding import Finding, evidence_of
+from app.training.diagnosis.least import constant_losses
+from app.training.diagnosis.measurements import FITTED, Measurements, level, medians
+from app.training.learners import learner
+
+OVERFITTED = 0.1
+"""Rise of the validation loss, as a share of what was learned on the training rows, that is more than a wobble."""
+CARRIED = 0.5
+"""Where less than this share of what was learned on the training rows shows on validation rows, it was learned by heart."""
+CARRIED_WHEN_FITTED = 0.75
+"""The same where the training rows are as good as reproduced: nothing more is to come."""
+CONFIDENT = 1.64
+"""Standard errors by which a share must differ: one chance in twenty."""
+
+
+def overfitted(seen: Measurements) -> Finding | None:
+    """A validation loss that turned while the training loss went on falling, or that never followed it."""
+    held, training = seen.validation, seen.training[-len(seen.validation) :]
+    gained = seen.ends.constant - level(seen.training)
+    if not len(held) or gained < OVERFITTED * seen.span:
+        return None
+    turned, (carried, error), lowest = _turned(held, training, gained), _carried(seen), int(held.argmin())
+    by_heart = carried + CONFIDENT * error < CARRIED or (seen.learned > FITTED and carried + error < CARRIED_WHEN_FITTED)
+    if not (turned or by_heart):
+        return None
+    evidence = evidence_of(
+        **{"turning_epoch" if turned else "epoch_of_lowest_validation_loss": lowest + 1},
+        lowest_validation_loss=held[lowest],
+        training_loss_then=training[lowest],
+        last_training_loss=training[-1],
+        share_carried_to_validation=carried,
+        standard_error=error,
+        **validation_of(seen),
+    )
+    rose = f"rose from {held[lowest]:.3g} to {held[-1]:.3g} while the training loss fell on to {training[-1]:.3g}"
+    shown = f"only {max(carried, 0.0):.0%} shows on the validation rows: the rest was learned by heart"
+    summary = f"The validation loss turned at epoch {lowest + 1} and {rose}." if turned else f"Of what was learned {shown}."
+    return Finding("overfitting", summary, evidence, simpler_model(seen, lowest + 1 if turned else None))
+
+
+def _turned(held: Array, training: Array, gained: float) -> bool:
+    """Whether the validation loss rose from its least, by more than its jitter, while the training loss fell on."""
+    smooth = medians(held)
+    turn, jitter = int(smooth.argmin()), float(np.median(np.abs(np.diff(held)))) if len(held) > 1 else 0.0
+    rose = level(held) - float(smooth[turn]) > max(OVERFITTED * gained, 3.0 * jitter)
+    return rose and float(training[turn]) - level(training) > OVERFITTED / 2 * gained
+
+
+def _carried(seen: Measurements) -> tuple[float, float]:
+    """Gain over the best constant on validation rows as a share of that on training rows, and its standard error."""
+    run, model, kept = seen.run, learner(seen.run), dict(seen.last)
+    assert run.validation is not None
+    model.resume(kept, np.random.default_rng(0))
+    ways = (run.training, model.training_predictions), (run.validation, model.validation_predictions)
+    learned, carried = (
+        constant_losses(run.objective, seen.ends.sums, rows) - run.objective.losses(predictions(kept), rows.labels)[0]
+        for rows, predictions in ways
+    )
+    scale = max(float(learned.mean()), 1e-300)
+    return float(carried.mean()) / scale, float(carried.std()) / math.sqrt(len(carried)) / scale
