@@ -56,7 +56,7 @@ def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | No
     Rows whose label is ignored are left out.
     """
     classes, labels = classes_of(run), rows.labels
-    if classes is None or not _is_single(labels):
+    if classes is None or not is_single(labels):
         return None
     shares = probabilities(predictions, run.objective.encoding)
     counted = np.ones(len(predictions), np.bool_) if labels.weights is None else labels.weights.reshape(len(predictions)) > 0
@@ -70,7 +70,8 @@ def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | No
     )
 
 
-def _is_single(labels: Labels) -> bool:
+def is_single(labels: Labels) -> bool:
+    """Whether each row is of one class."""
     targets = labels.targets
     return targets.ndim == 1 or targets.shape[1] == 1 or bool(((targets == 0) | (targets == 1)).all())
 

@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from app.training.diagnosis import by_heart, forests, hindered, labels, long_steps, reach, rest, stuck, unfinished
+from app.training.diagnosis import by_heart, forests, hindered, labels, long_steps, reach, rest, rows, stuck, unfinished
 from app.training.diagnosis.finding import Finding, Verdict
 from app.training.diagnosis.measurements import Measurements
 from app.training.learned import settled
@@ -34,7 +34,7 @@ def _rules(*modules: ModuleType) -> tuple[Rule, ...]:
     )
 
 
-MISFITS = _rules(labels, reach)
+MISFITS = _rules(labels, reach, rows)
 """Loss and rows that do not fit."""
 COURSES = _rules(long_steps, by_heart, hindered, stuck, unfinished, rest)
 """How the run went: the last of them always finds something."""

@@ -24,7 +24,7 @@ CONFIDENT = 1.64
 def overfitted(seen: Measurements) -> Finding | None:
     """A validation loss that turned while the training loss went on falling, or that never followed it."""
     held, training = seen.validation, seen.training[-len(seen.validation) :]
-    gained = seen.ends.constant - level(seen.training)
+    gained = seen.ends.constant - seen.level
     if not len(held) or gained < OVERFITTED * seen.span:
         return None
     turned, (carried, error), lowest = _turned(held, training, gained), _carried(seen), int(held.argmin())

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.training.diagnosis.finding import Finding, evidence_of
 from app.training.diagnosis.least import or_infinite
-from app.training.diagnosis.measurements import FITTED, STILL, Measurements, measure
+from app.training.diagnosis.measurements import FITTED, STILL, Measurements
 from app.training.diagnosis.trials import GAIN, attempt, unpenalized
 
 SLOWED, SLOWED_BY = 0.01, 0.75
@@ -20,7 +20,7 @@ def clipped(seen: Measurements) -> Finding | None:
     if (plan.clip_norm is None and plan.clip_value is None) or not seen.past or not seen.learned < FITTED:
         return None
     free = replace(seen.run, plan=replace(seen.run.plan, clip_norm=None, clip_value=None))
-    now, cut = measure(seen.run, seen.last), attempt(seen.run, seen.last, seen.rate).losses
+    now, cut = seen.now, attempt(seen.run, seen.last, seen.rate).losses
     tried = attempt(free, seen.last, seen.rate).losses
     gain = min(now.training, or_infinite(cut.training)) - or_infinite(tried.training)
     if not gain > GAIN * seen.span or now.validation - tried.validation < gain / 2:
@@ -48,7 +48,7 @@ def slowed(seen: Measurements) -> Finding | None:
     if early > SLOWED_BY * done or len(seen.training) <= early or not (rates[early:] < SLOWED * base).all():
         return None
     fell = float(seen.training[early // 2] - seen.training[early])
-    now, tried = measure(seen.run, seen.last), attempt(seen.run, seen.last, base).losses
+    now, tried = seen.now, attempt(seen.run, seen.last, base).losses
     gain = now.training - or_infinite(tried.training)
     if not fell > 0.0 or not gain > STILL * seen.span or now.validation - tried.validation < 0.0:
         return None
@@ -67,7 +67,7 @@ def held_back(seen: Measurements) -> Finding | None:
     """A penalty that keeps the model from what it could learn: without it a few steps come further, on all rows."""
     if not seen.unfinished or not seen.penalties:
         return None
-    now, rate = measure(seen.run, seen.last), seen.whole.base_rate
+    now, rate = seen.now, seen.whole.base_rate
     held, free = (
         [attempt(run, state, rate).losses for state in (seen.first, seen.last)] for run in (seen.run, unpenalized(seen.run))
     )

@@ -51,7 +51,7 @@ def grew(seen: Measurements) -> Finding | None:
     rises, falls = int((steps > 0).sum()), int((steps < 0).sum())
     both_ways = len(steps) >= 4 and min(rises, falls) >= BOTH_WAYS * len(steps)
     bounce = float(steps[steps > 0].sum()) / len(steps)
-    worse = seen.learned < min(seen.share(course[0]), 0.0) - WORSE
+    worse = seen.learned < min(seen.share(course[0] + seen.apart), 0.0) - WORSE
     if not (worse or _lifted(seen) or (both_ways and bounce > BOUNCE * (seen.scale or math.inf))):
         return None
     shorter = with_lower_rate(seen) if worse else _calmed(seen)
@@ -83,4 +83,4 @@ def _lifted(seen: Measurements) -> bool:
 def _calmed(seen: Measurements) -> Tried | None:
     """A lower rate with which the loss comes further down, from the start or from where it is; None: rates are not to blame."""
     lowered = with_lower_rate(seen)
-    return lowered if lowered and lowered.losses.training < level(seen.training) else with_better_rate(seen, (-1, -2, -3))
+    return lowered if lowered and lowered.losses.training < seen.level else with_better_rate(seen, (-1, -2, -3))

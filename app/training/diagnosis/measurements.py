@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from app.losses.numerics.stable import Array
+from app.training.decisions import classes_of, is_single
 from app.training.diagnosis.inside import evenly, explained, look_inside
 from app.training.diagnosis.least import Ends, constant_losses, ends_of, or_zero
 from app.training.fit import Epoch, history, measured, start
 from app.training.learners import State, learner
-from app.training.run import Rows, Run
+from app.training.run import Run
 from app.training.trees import Trees
 
 SAMPLED = 1_000
@@ -53,11 +54,7 @@ class Measurements:
     @cached_property
     def run(self) -> Run:
         """The run on a sample of its rows, without its metrics."""
-        run = self.whole
-        validation = None if run.validation is None else sample_of(run.validation, self.most)
-        training = sample_of(run.training, self.most)
-        plan, size = replace(run.plan, metrics=()), min(run.batch_size, training.n)
-        return replace(run, plan=plan, training=training, validation=validation, batch_size=size)
+        return sampled(self.whole, self.most)
 
     @cached_property
     def past(self) -> list[Epoch]:
@@ -71,11 +68,19 @@ class Measurements:
     @cached_property
     def last(self) -> State:
         """The state after the last epoch, of the sampled rows."""
-        kept = {key: array.copy() for key, array in self.state.items()}
+        return self._sampled({key: array.copy() for key, array in self.state.items()})
+
+    @cached_property
+    def best(self) -> State | None:
+        """The same after the best epoch, where there is one."""
+        best = {key.removeprefix("best."): array.copy() for key, array in self.state.items() if key.startswith("best.")}
+        return {**self.last, **self._sampled(best)} if best else None
+
+    def _sampled(self, state: State) -> State:
         if isinstance(self.whole.model, Trees):
             for key in ("sums", "validation_sums"):
-                kept[key] = kept[key][evenly(len(kept[key]), self.most)]
-        return kept
+                state[key] = state[key][evenly(len(state[key]), self.most)]
+        return state
 
     @property
     def most(self) -> int:
@@ -85,7 +90,13 @@ class Measurements:
 
     @cached_property
     def before(self) -> Losses:
-        return measure(self.run, self.first)
+        """Of all rows, as the losses of the history are."""
+        return measure(replace(self.whole, plan=replace(self.whole.plan, metrics=())), start(self.whole))
+
+    @cached_property
+    def now(self) -> Losses:
+        """The losses of the sampled rows at the end, to which other settings are compared."""
+        return measure(self.run, self.last)
 
     @cached_property
     def training(self) -> Array:
@@ -98,6 +109,11 @@ class Measurements:
         """Validation losses of every epoch; empty without validation rows."""
         losses = [epoch.validation_loss for epoch in self.past]
         return np.array([loss for loss in losses if loss is not None])
+
+    @cached_property
+    def decides(self) -> bool:
+        """Whether the model decides between classes, of which each row has one."""
+        return classes_of(self.whole) is not None and is_single(self.whole.training.labels)
 
     @cached_property
     def ends(self) -> Ends:
@@ -128,13 +144,26 @@ class Measurements:
         return self.ends.floor > -UNBOUNDED * max(1.0, float(np.median(np.abs(self.costs))))
 
     def share(self, loss: float) -> float:
-        """What has been learned at this training loss: 0 as good as the best constant, 1 as good as can be."""
+        """What has been learned at this loss of the sampled rows: 0 as good as the best constant, 1 as good as can be."""
         floor = self.ends.floor if self.bounded else float(self.training.min())
         return (floor + self.span - loss) / self.span
 
     @cached_property
     def learned(self) -> float:
-        return self.share(level(self.training))
+        return self.share(self.level)
+
+    @property
+    def level(self) -> float:
+        """Where the loss of the sampled rows has come to."""
+        return level(self.training) + self.apart
+
+    @cached_property
+    def apart(self) -> float:
+        """How far the loss of the sampled rows lies above that of all: where tails are heavy, they are another problem."""
+        if self.run.training.n == self.whole.training.n or not len(self.training):
+            return 0.0
+        apart = self.now.training - float(self.training[-1])
+        return apart if np.isfinite(apart) else 0.0
 
     @property
     def unfinished(self) -> bool:
@@ -182,8 +211,12 @@ class Measurements:
         return {field: value for field, value in given.items() if value}
 
 
-def sample_of(rows: Rows, most: int) -> Rows:
-    return rows.take(evenly(rows.n, most))
+def sampled(run: Run, most: int) -> Run:
+    """The run on so many of its rows at most, of either kind, and without its metrics."""
+    training, validation = (None if rows is None else rows.take(evenly(rows.n, most)) for rows in (run.training, run.validation))
+    assert training is not None
+    plan, size = replace(run.plan, metrics=(), monitor=None), min(run.batch_size, training.n)
+    return replace(run, plan=plan, training=training, validation=validation, batch_size=size)
 
 
 def measure(run: Run, state: State) -> Losses:

@@ -1,17 +1,22 @@
 """Other settings, tried: what may be due to a setting is not guessed from the course of the losses."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from app.errors import InvalidInput
+from app.losses.inputs import Numbers
+from app.losses.numerics.stable import Array
+from app.training.decisions import Decisions, decisions_of
 from app.training.diagnosis.least import or_infinite
-from app.training.diagnosis.measurements import TRIED_WORK, Losses, Measurements, measure
-from app.training.fit import measured
+from app.training.diagnosis.measurements import TRIED_WORK, Losses, Measurements, measure, sampled
+from app.training.fit import fit, measured, start
 from app.training.learners import State, learner
-from app.training.run import Run
+from app.training.run import Rows, Run, prepare
 from app.training.trees import Trees
 
 TRIED_STEPS = 100
@@ -20,6 +25,14 @@ TRIED_AT_LEAST = 10
 """Steps of a model with many weights, and trees of a boosted one."""
 GAIN = 0.05
 """Share that those steps must gain over as many with the setting of the run."""
+AGAIN_STEPS = 2_000
+"""Steps of a run that is made once more: a tenth of a second."""
+AGAIN_TREES = 60
+"""Trees of one."""
+AGAIN_WORK = 10.0
+"""Times what a few steps may cost, that such a run may."""
+ENOUGH = 20
+"""Validation rows that tell two runs apart; of fewer the training rows do."""
 
 
 class Tried(NamedTuple):
@@ -50,7 +63,7 @@ def with_lower_rate(seen: Measurements) -> Tried | None:
         return None
     tried = [attempt(seen.run, seen.first, seen.whole.base_rate * 10.0**-power) for power in range(1, 7)]
     least = min(tried, key=lambda trial: or_infinite(trial.losses.training))
-    return least if least.losses.training < or_infinite(seen.before.training) else None
+    return least if least.losses.training < or_infinite(measure(seen.run, seen.first).training) else None
 
 
 def with_better_rate(seen: Measurements, powers: Iterable[int]) -> Tried | None:
@@ -59,7 +72,7 @@ def with_better_rate(seen: Measurements, powers: Iterable[int]) -> Tried | None:
     A gain counts beyond that of as many steps at the rate of the run, and on validation rows too: what only helps to learn
     training rows by heart is no cure.
     """
-    now = measure(seen.run, seen.last)
+    now = seen.now
     same = min(now.training, or_infinite(attempt(seen.run, seen.last, seen.rate).losses.training))
     best, most = None, GAIN * seen.span
     for power in powers:
@@ -68,11 +81,116 @@ def with_better_rate(seen: Measurements, powers: Iterable[int]) -> Tried | None:
             break
         tried = attempt(seen.run, seen.last, rate)
         gain = same - tried.losses.training
-        if gain > most and not now.validation - tried.losses.validation < gain / 2:
+        if is_better(now._replace(training=same), tried.losses, most):
             best, most = tried, gain
         if not gain > -GAIN * seen.span:
             break  # further from the rate of the run it only becomes worse
     return best
+
+
+class Again(NamedTuple):
+    """The run once more, on its sample of rows, as other settings leave it."""
+
+    run: Run
+    state: State
+
+
+def again(seen: Measurements, **changes: Any) -> Again | None:
+    """The run from its start with other fields of its plan; for fewer epochs where it is long, None where they do not fit."""
+    plan = replace(
+        seen.whole.plan, metrics=(), monitor=None, learn=None, resume=None, patience=None, epochs=_epochs_again(seen), **changes
+    )
+    try:
+        run = sampled(prepare(plan), seen.most)
+    except InvalidInput:
+        return None
+    state = start(run)
+    for _ in fit(run, state):
+        pass
+    return Again(run, state)
+
+
+def as_it_was(seen: Measurements) -> Again:
+    """What the same comes to with the settings of the run."""
+    if _epochs_again(seen) == seen.epochs and seen.run.training.n == seen.whole.training.n:
+        return Again(seen.run, seen.last)
+    return again(seen) or Again(seen.run, seen.last)
+
+
+class Told(NamedTuple):
+    """What a run predicts for some rows."""
+
+    run: Run
+    rows: Rows
+    predictions: Array
+    """(n, k), as the loss sees it."""
+
+    def own_units(self, numbers: Numbers) -> Array:
+        """(n,) of one number per row."""
+        scale = self.run.targets_scale
+        return np.reshape(numbers if scale is None else scale.restored(np.asarray(numbers, np.float64)), -1)
+
+
+def told(made: Again) -> tuple[Told, Told | None]:
+    """Of the rows that a run was trained on, and of those held out, where these are enough to tell runs apart."""
+    run, model, kept = made.run, learner(made.run), dict(made.state)
+    model.adopt(kept)
+    training = Told(run, run.training, model.training_predictions(kept).copy())
+    if run.validation is None or run.validation.n < ENOUGH:
+        return training, None
+    return training, Told(run, run.validation, model.validation_predictions(kept).copy())
+
+
+def errors_of(made: Again, error: Callable[[Told], float]) -> Losses:
+    """An error on both kinds of rows; NaN where those held out are too few."""
+    training, held = told(made)
+    return Losses(error(training), math.nan if held is None else error(held))
+
+
+def is_better(now: Losses, then: Losses, by: float) -> bool:
+    """Whether an error falls by so much, and on validation rows too: what only helps to learn rows by heart is no cure."""
+    gain = now.training - then.training
+    return gain > by and not now.validation - then.validation < gain / 2
+
+
+def shown(losses: Losses) -> float:
+    """The one that says more of other rows."""
+    return losses.training if math.isnan(losses.validation) else losses.validation
+
+
+def decided_by(seen: Told) -> Decisions | None:
+    return decisions_of(seen.run, seen.rows, seen.predictions.reshape(-1, *seen.run.objective.outputs))
+
+
+def unbalanced_error(seen: Told) -> float:
+    """1 less the balanced accuracy: the mean over the classes of the share of each class's rows that are decided wrongly."""
+    decisions = decided_by(seen)
+    assert decisions is not None
+    return _balanced(decisions.true, decisions.decided)
+
+
+def nearest_label_error(labels: Array) -> Callable[[Told], float]:
+    """The same of quantities that are taken for labels: the one next to what is predicted is decided."""
+
+    def error(seen: Told) -> float:
+        true, decided = (
+            np.abs(seen.own_units(numbers)[:, None] - labels).argmin(axis=1) for numbers in (seen.rows.targets, seen.predictions)
+        )
+        return _balanced(true, decided)
+
+    return error
+
+
+def _balanced(true: NDArray[np.intp], decided: NDArray[np.intp]) -> float:
+    return float(np.mean([(decided[true == place] != place).mean() for place in np.unique(true)]))
+
+
+def _epochs_again(seen: Measurements) -> int:
+    run, done = seen.run, max(1, seen.epochs)
+    if isinstance(run.model, Trees):
+        return min(done, AGAIN_TREES)
+    cost = AGAIN_WORK * TRIED_WORK / (run.training.n * run.model.size)
+    return max(1, min(done, AGAIN_STEPS * run.batch_size // run.training.n, int(cost)))
 
 
 def highest_rate(run: Run) -> float:
