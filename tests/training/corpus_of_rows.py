@@ -232,7 +232,7 @@ def healthy(seeds: int = 3) -> Iterator[Case]:
         yield _well(rare_class(seed, 0.05, 6.0, "binary_cross_entropy", LOGITS, model=LINEAR))
         yield _well(rare_class(seed, 0.2, 3.0, "logistic", model=LINEAR))
         yield _well(rare_class(seed, 0.05, 2.5, "binary_cross_entropy", LOGITS, model=LINEAR), class_weight="balanced")
-        yield _well(outliers(seed, 0.03, 100.0, 0.0, model=LINEAR), loss=Chosen(LOSSES["mean_absolute_error"], {}))
+        yield _well(outliers(seed, 0.03, 20.0, 0.0, model=LINEAR), loss=Chosen(LOSSES["mean_absolute_error"], {}))
         yield _well(outliers(seed, 0.02, 2.0, 0.0, model=LINEAR))
         yield _heavy_tailed(seed)
         yield _well(absent_class(seed, (0.35, 0.35, 0.3), 110, "categorical_cross_entropy", LOGITS), validation=Holdout(0.2))
@@ -240,9 +240,10 @@ def healthy(seeds: int = 3) -> Iterator[Case]:
         yield _well(unshuffled(seed, data("friedman1", 400, seed), "mean_squared_error"), shuffle=True)
         yield Case(HEALTHY, RESTING, "", plan(data("moons", 400, seed), "logistic", seed=seed, shuffle=False), None)
         yield _ratings(seed)
+        yield _ratings(seed, model=mlp(16), epochs=20)
         yield _counts(seed)
         yield _well(two_values(seed, 0.5, 3.0, model=mlp(8, output="sigmoid")))
-        yield _well(unscaled(seed, (1.0, 2.0, 3.0), RESTING))
+        yield _alike(seed)
         yield _well(few_to_validate(seed, 300, 30))
         yield _many(seed)
 
@@ -254,11 +255,20 @@ def _heavy_tailed(seed: int) -> Case:
     return Case(HEALTHY, RESTING, "", plan(Table(inputs, targets), "mean_squared_error", seed=seed, model=LINEAR), None)
 
 
-def _ratings(seed: int) -> Case:
-    """From 1 to 5, as often each: quantities all the same, since more of the inputs is a better rating."""
+def _alike(seed: int) -> Case:
+    """Columns of about the same scale, as they are."""
     inputs, truth = curve(seed, 300)
-    ratings = 1.0 + np.searchsorted(np.quantile(truth, [0.2, 0.4, 0.6, 0.8]), truth + 0.0)
-    return Case(HEALTHY, RESTING, "", plan(Table(inputs, ratings), "mean_squared_error", seed=seed, model=LINEAR), None)
+    table = Table(inputs * [1.0, 2.0, 3.0, 2.0, 1.0], hit(seed, truth, 0.0, 0.0))
+    made = plan(table, "mean_squared_error", seed=seed, model=LINEAR, standardize_inputs=False)
+    return Case(HEALTHY, RESTING, "", made, None)
+
+
+def _ratings(seed: int, **changes: Any) -> Case:
+    """From 1 to 5, seen through noise: quantities all the same, since more of the inputs is a better rating."""
+    inputs, truth = curve(seed, 300)
+    ratings = np.clip(np.round(3.0 + 0.9 * truth + 0.3 * np.random.default_rng([seed, 6]).normal(size=len(truth))), 1.0, 5.0)
+    made = plan(Table(inputs, ratings), "mean_squared_error", seed=seed, **{"model": LINEAR, **changes})
+    return Case(HEALTHY, RESTING, "", made, None)
 
 
 def _counts(seed: int) -> Case:
@@ -270,7 +280,7 @@ def _counts(seed: int) -> Case:
 def _many(seed: int) -> Case:
     """More rows than are looked at, with targets that make any sample of them another problem."""
     inputs, truth = curve(seed, 2500)
-    table = Table(inputs, hit(seed, truth, 0.05, 300.0, noise=2.0))
+    table = Table(inputs, hit(seed, truth, 0.05, 20.0))
     return Case(HEALTHY, RESTING, "", plan(table, "huber", seed=seed, model=LINEAR, epochs=30), None)
 
 

@@ -12,7 +12,20 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from app.training.diagnosis import by_heart, forests, hindered, labels, long_steps, reach, rest, rows, stuck, unfinished
+from app.training.diagnosis import (
+    by_heart,
+    forests,
+    held_out,
+    hindered,
+    labels,
+    long_steps,
+    probabilities,
+    reach,
+    rest,
+    rows,
+    stuck,
+    unfinished,
+)
 from app.training.diagnosis.finding import Finding, Verdict
 from app.training.diagnosis.measurements import Measurements
 from app.training.learned import settled
@@ -22,7 +35,7 @@ from app.training.trees import Forest
 
 Rule: TypeAlias = Callable[[Measurements], Finding | None]
 
-__all__ = ["COURSES", "COURSES_OF_FORESTS", "MISFITS", "Finding", "Rule", "Verdict", "diagnose"]
+__all__ = ["COURSES", "COURSES_OF_FORESTS", "EVIDENCE", "MISFITS", "Finding", "Rule", "Verdict", "diagnose"]
 
 
 def _rules(*modules: ModuleType) -> tuple[Rule, ...]:
@@ -34,10 +47,14 @@ def _rules(*modules: ModuleType) -> tuple[Rule, ...]:
     )
 
 
-MISFITS = _rules(labels, reach, rows)
+MISFITS = _rules(labels, reach, probabilities, rows)
 """Loss and rows that do not fit."""
 COURSES = _rules(long_steps, by_heart, hindered, stuck, unfinished, rest)
 """How the run went: the last of them always finds something."""
+WELL = ("converged", "still_improving")
+"""Verdicts of runs with which nothing is wrong."""
+EVIDENCE = _rules(held_out)
+"""What the run proves."""
 COURSES_OF_FORESTS = (*_rules(forests, by_heart), rest.converged)
 """No tree of a forest depends on those before it."""
 
@@ -45,14 +62,14 @@ COURSES_OF_FORESTS = (*_rules(forests, by_heart), rest.converged)
 def diagnose(run: Run, state: State) -> list[Finding]:
     """What is wrong with a run, or that nothing is: the most important first, never empty. The state is left as it is.
 
-    A misfit of loss and rows comes before what the course of the losses says. The time it takes is that of some hundred steps
-    on up to SAMPLED rows, whatever the size of the run.
+    A misfit of loss and rows comes before what the course of the losses says, and that before how sure it is; that all is well
+    comes last. The time it takes is that of some hundred steps on up to SAMPLED rows, and of the run itself where that is short.
     """
     seen = Measurements(*settled(run, state))
     courses = COURSES_OF_FORESTS if isinstance(run.model, Forest) else COURSES
     with np.errstate(all="ignore"):
-        found = [_first(MISFITS, seen), _first(courses, seen)]
-    return [finding for finding in found if finding is not None]
+        found = [_first(rules, seen) for rules in (MISFITS, courses, EVIDENCE)]
+    return sorted((finding for finding in found if finding is not None), key=lambda finding: finding.verdict in WELL)
 
 
 def _first(rules: Iterable[Rule], seen: Measurements) -> Finding | None:

@@ -6,10 +6,9 @@ import numpy as np
 
 from app.losses.numerics.stable import Array
 from app.training.diagnosis.advice import simpler_model, validation_of
+from app.training.diagnosis.carried import carried_over, held_losses, standard_error
 from app.training.diagnosis.finding import Finding, evidence_of
-from app.training.diagnosis.least import constant_losses
 from app.training.diagnosis.measurements import FITTED, Measurements, level, medians
-from app.training.learners import learner
 
 OVERFITTED = 0.1
 """Rise of the validation loss, as a share of what was learned on the training rows, that is more than a wobble."""
@@ -27,7 +26,7 @@ def overfitted(seen: Measurements) -> Finding | None:
     gained = seen.ends.constant - seen.level
     if not len(held) or gained < OVERFITTED * seen.span:
         return None
-    turned, (carried, error), lowest = _turned(held, training, gained), _carried(seen), int(held.argmin())
+    turned, (carried, error), lowest = _turned(seen, held, training, gained), carried_over(seen), int(held.argmin())
     by_heart = carried + CONFIDENT * error < CARRIED or (seen.learned > FITTED and carried + error < CARRIED_WHEN_FITTED)
     if not (turned or by_heart):
         return None
@@ -46,23 +45,18 @@ def overfitted(seen: Measurements) -> Finding | None:
     return Finding("overfitting", summary, evidence, simpler_model(seen, lowest + 1 if turned else None))
 
 
-def _turned(held: Array, training: Array, gained: float) -> bool:
-    """Whether the validation loss rose from its least, by more than its jitter, while the training loss fell on."""
+def _turned(seen: Measurements, held: Array, training: Array, gained: float) -> bool:
+    """Whether the validation loss rose from its least, beyond jitter and its error over rows, and the training loss fell on."""
     smooth = medians(held)
     turn, jitter = int(smooth.argmin()), float(np.median(np.abs(np.diff(held)))) if len(held) > 1 else 0.0
-    rose = level(held) - float(smooth[turn]) > max(OVERFITTED * gained, 3.0 * jitter)
+    rise = level(held) - float(smooth[turn])
+    rose = rise > max(OVERFITTED * gained, 3.0 * jitter) and not rise < CONFIDENT * _error_of_rise(seen)
     return rose and float(training[turn]) - level(training) > OVERFITTED / 2 * gained
 
 
-def _carried(seen: Measurements) -> tuple[float, float]:
-    """Gain over the best constant on validation rows as a share of that on training rows, and its standard error."""
-    run, model, kept = seen.run, learner(seen.run), dict(seen.last)
-    assert run.validation is not None
-    model.resume(kept, np.random.default_rng(0))
-    ways = (run.training, model.training_predictions), (run.validation, model.validation_predictions)
-    learned, carried = (
-        constant_losses(run.objective, seen.ends.sums, rows) - run.objective.losses(predictions(kept), rows.labels)[0]
-        for rows, predictions in ways
-    )
-    scale = max(float(learned.mean()), 1e-300)
-    return float(carried.mean()) / scale, float(carried.std()) / math.sqrt(len(carried)) / scale
+def _error_of_rise(seen: Measurements) -> float:
+    """Standard error, over validation rows, of the rise of their mean loss since the best epoch; NaN where that is not kept."""
+    if seen.best is None or seen.whole.plan.monitor is not None:
+        return math.nan
+    best, last = (held_losses(seen, state) for state in (seen.best, seen.last))
+    return standard_error(last - best)

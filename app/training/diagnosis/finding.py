@@ -7,7 +7,15 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 Verdict: TypeAlias = Literal[
-    "converged", "still_improving", "underfitting", "overfitting", "diverging", "oscillating", "plateau", "misfit"
+    "converged",
+    "still_improving",
+    "underfitting",
+    "overfitting",
+    "diverging",
+    "oscillating",
+    "plateau",
+    "misfit",
+    "inconclusive",
 ]
 
 

@@ -4,12 +4,18 @@ import math
 
 import numpy as np
 
+from app.losses.inputs import Numbers
 from app.training.diagnosis.advice import as_tried, shorter_steps
 from app.training.diagnosis.finding import Finding, evidence_of
-from app.training.diagnosis.measurements import Measurements, level
-from app.training.diagnosis.trials import Tried, with_better_rate, with_lower_rate
+from app.training.diagnosis.measurements import FITTED, Measurements, level, measure
+from app.training.diagnosis.trials import GAIN, Tried, again, as_it_was, is_better, with_better_rate, with_lower_rate
 from app.training.fit import stopped
+from app.training.network import Network
 
+FOLLOWS = 0.5
+"""Correlation of neighbouring rows' targets that makes an order of them; of rows in no order it is within 2/√n of 0."""
+APART = 30.0
+"""Times that the deviation of one column must be that of another; the curvature of a squared error is apart by its square."""
 BOUNCE = 0.02
 """Mean rise per epoch of a loss that bounces: the jitter of mini-batches at a good rate is a tenth of it."""
 BOTH_WAYS = 0.2
@@ -40,6 +46,72 @@ def diverged(seen: Measurements) -> Finding | None:
     began = math.isfinite(seen.before.training)
     message = f"no longer finite in epoch {epoch}: the steps are too long" if began else "not finite even before the first step"
     return Finding("diverging", f"The loss was {message}.", evidence, f"{shorter}.")
+
+
+def in_order(seen: Measurements) -> Finding | None:
+    """Rows that come in an order, so that the steps of an epoch pull the model from one kind of them to the next."""
+    plan, model = seen.whole.plan, seen.whole.model
+    if plan.shuffle or not isinstance(model, Network) or seen.whole.batch_size == seen.whole.training.n or not len(seen.training):
+        return None
+    if _follows(seen.whole.training.labels.targets) < FOLLOWS:
+        return None
+    ordered, shuffled = as_it_was(seen), again(seen, shuffle=True)
+    if shuffled is None:
+        return None
+    now, then = measure(*ordered), measure(*shuffled)
+    if not is_better(now, then, GAIN / 2 * seen.span):
+        return None
+    follows = _follows(seen.whole.training.labels.targets)
+    return Finding(
+        "oscillating",
+        f"The rows come in the order of their targets and are not shuffled, so that each epoch ends with one kind of them: "
+        f"shuffled, the training loss ends at {then.training:.3g} instead of {now.training:.3g}.",
+        evidence_of(
+            correlation_of_neighbours=follows,
+            training_loss=now.training,
+            training_loss_when_tried=then.training,
+            validation_loss=now.validation,
+            validation_loss_when_tried=then.validation,
+        ),
+        "shuffle true instead of false; or rows in an order that was drawn.",
+    )
+
+
+def _follows(targets: Numbers) -> float:
+    """The correlation of targets with those of the row before: 0 where the order means nothing."""
+    columns = np.asarray(targets, np.float64).reshape(len(targets), -1)
+    moved = columns - columns.mean(axis=0)
+    return float((moved[1:] * moved[:-1]).sum()) / max(float(np.square(moved).sum()), 1e-300)
+
+
+def unscaled(seen: Measurements) -> Finding | None:
+    """Columns of very different scale, so that a rate is too high for some weights and too low for others."""
+    run = seen.whole
+    if run.inputs_scale is not None or not isinstance(run.model, Network) or not len(seen.training) or not seen.learned < FITTED:
+        return None
+    deviations = run.training.inputs.std(axis=0)
+    deviations = deviations[deviations > 0.0]
+    if not deviations.size or deviations.max() < APART * deviations.min():
+        return None
+    standardized = again(seen, standardize_inputs=True)
+    if standardized is None:
+        return None
+    now, then = measure(*as_it_was(seen)), measure(*standardized)
+    if not is_better(now, then, GAIN * seen.span):
+        return None
+    times = float(deviations.max() / deviations.min())
+    return Finding(
+        "plateau",
+        f"Some columns of inputs vary {times:.2g} times as much as others, which no one rate suits: standardized, the "
+        f"training loss comes to {then.training:.3g} instead of {now.training:.3g}.",
+        evidence_of(
+            largest_deviation=deviations.max(),
+            least_deviation=deviations.min(),
+            training_loss=now.training,
+            training_loss_when_tried=then.training,
+        ),
+        "standardize.inputs true.",
+    )
 
 
 def grew(seen: Measurements) -> Finding | None:

@@ -183,9 +183,10 @@ class Measurements:
     @cached_property
     def left(self) -> float:
         """Share of the loss that a smooth function of the inputs still explains."""
-        return explained(self.run.training.inputs, look_inside(self.run, self.last).wanted) * min(
-            1.0, max(0.0, 1.0 - self.learned)
-        )
+        rows, wanted = self.run.training, look_inside(self.run, self.last).wanted
+        if rows.row_weights is not None:
+            wanted = wanted * rows.row_weights[:, None]  # as they pull at the model
+        return explained(rows.inputs, wanted) * min(1.0, max(0.0, 1.0 - self.learned))
 
     @property
     def epochs(self) -> int:

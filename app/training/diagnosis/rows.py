@@ -14,6 +14,7 @@ from app.training.diagnosis.inside import look_inside
 from app.training.diagnosis.least import constant_losses
 from app.training.diagnosis.measurements import Measurements
 from app.training.diagnosis.trials import (
+    ENOUGH_OF_CLASS,
     Again,
     Told,
     again,
@@ -30,8 +31,6 @@ from app.training.run import Chosen
 
 RARE = 0.15
 """Share of the rows below which a class is rare."""
-RARE_ROWS = 4
-"""Rows of it that there must be: of fewer nobody could tell."""
 MISSED = 0.5
 """Share of a rare class's rows that are decided rightly, below which it is missed."""
 LIFTED = 0.08
@@ -84,8 +83,8 @@ def outliers(seen: Measurements) -> Finding | None:
     ways = "; or ".join(f"{words} instead of {seen.name}" for words in better)
     return Finding(
         "misfit",
-        f"{count} of {len(far)} rows lie far off the others and make up {share:.0%} of {seen.name}, which follows them: the median "
-        f"error falls from {shown(now):.2g} to {least:.2g} with a loss whose pull is bounded.",
+        f"{count} of {len(far)} rows lie far off the others and make up {share:.0%} of {seen.name}, which follows them: the "
+        f"median error falls from {shown(now):.2g} to {least:.2g} with a loss whose pull is bounded.",
         evidence_of(
             rows_far_off=count,
             rows=len(far),
@@ -119,25 +118,25 @@ def _median_error(seen: Told) -> float:
 
 def rare_class(seen: Measurements) -> Finding | None:
     """A class of few rows that is mostly missed, although weights by class would have it decided."""
-    run, names = seen.run, classes_of(seen.run)
+    names = classes_of(seen.whole)
     if names is None or not seen.decides or seen.whole.plan.class_weight == "balanced":
         return None
     made = as_it_was(seen)
     share, recall, rows = _recalls(made, len(names))
-    missed = np.flatnonzero((rows >= RARE_ROWS) & (share < RARE) & (recall < MISSED))
+    missed = np.flatnonzero((rows >= ENOUGH_OF_CLASS) & (share < RARE) & (recall < MISSED))
     if not missed.size:
         return None
     weighed = again(seen, class_weight="balanced")
     if weighed is None:
         return None
-    errors = [errors_of(run, unbalanced_error) for run in (made, weighed)]
-    if not is_better(*errors, LIFTED):
+    before, after = errors_of(made, unbalanced_error), errors_of(weighed, unbalanced_error)
+    if not is_better(before, after, LIFTED):
         return None
-    now, then = (1.0 - shown(error) for error in errors)
+    now, then = 1.0 - shown(before), 1.0 - shown(after)
     rarest = int(missed[share[missed].argmin()])
     return Finding(
         "misfit",
-        f"Class {names[rarest]} has {share[rarest]:.1%} of the rows, and {recall[rarest]:.0%} of these are decided to be of it: the "
+        f"Class {names[rarest]} has {share[rarest]:.1%} of the rows, and {recall[rarest]:.0%} of these are decided right: the "
         f"balanced accuracy rises from {now:.2f} to {then:.2f} where every class weighs as much.",
         evidence_of(
             rows_of_class=int(rows[rarest]),

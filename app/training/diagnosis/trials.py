@@ -33,6 +33,8 @@ AGAIN_WORK = 10.0
 """Times what a few steps may cost, that such a run may."""
 ENOUGH = 20
 """Validation rows that tell two runs apart; of fewer the training rows do."""
+ENOUGH_OF_CLASS = 4
+"""Rows of a class, likewise."""
 
 
 class Tried(NamedTuple):
@@ -81,7 +83,7 @@ def with_better_rate(seen: Measurements, powers: Iterable[int]) -> Tried | None:
             break
         tried = attempt(seen.run, seen.last, rate)
         gain = same - tried.losses.training
-        if is_better(now._replace(training=same), tried.losses, most):
+        if gain > most and not now.validation - tried.losses.validation < gain / 2:
             best, most = tried, gain
         if not gain > -GAIN * seen.span:
             break  # further from the rate of the run it only becomes worse
@@ -148,9 +150,10 @@ def errors_of(made: Again, error: Callable[[Told], float]) -> Losses:
 
 
 def is_better(now: Losses, then: Losses, by: float) -> bool:
-    """Whether an error falls by so much, and on validation rows too: what only helps to learn rows by heart is no cure."""
-    gain = now.training - then.training
-    return gain > by and not now.validation - then.validation < gain / 2
+    """Whether an error falls by so much over both kinds of rows, and on validation rows at all: what only helps to learn rows by
+    heart is no cure."""
+    falls = [known - tried for known, tried in zip(now, then, strict=True) if not math.isnan(known - tried)]
+    return sum(falls) > by * len(falls) and falls[-1] > 0.0
 
 
 def shown(losses: Losses) -> float:
@@ -182,6 +185,10 @@ def nearest_label_error(labels: Array) -> Callable[[Told], float]:
 
 
 def _balanced(true: NDArray[np.intp], decided: NDArray[np.intp]) -> float:
+    """NaN where there are too few rows of a class to tell."""
+    counts = np.bincount(true)
+    if counts[counts > 0].min() < ENOUGH_OF_CLASS:
+        return math.nan
     return float(np.mean([(decided[true == place] != place).mean() for place in np.unique(true)]))
 
 

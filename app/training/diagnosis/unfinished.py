@@ -6,6 +6,8 @@ import numpy as np
 
 from app.training.diagnosis.advice import LARGE, as_tried, larger_model, more_patience, rate_instead, validation_of
 from app.training.diagnosis.finding import Finding, evidence_of
+from app.training.diagnosis.inside import look_inside
+from app.training.diagnosis.least import constant_losses
 from app.training.diagnosis.measurements import LEFT, Measurements
 from app.training.diagnosis.stuck import NOTHING
 from app.training.diagnosis.trials import highest_rate, with_better_rate
@@ -15,6 +17,8 @@ from app.training.trees import Trees
 
 BEGUN = 0.05
 """Below this share a model with hidden layers has not begun to learn what is there to learn."""
+MOST = 2.0 / 3.0
+"""Where this share of the rows costs less than by the best constant, something was found, however little of the loss it is."""
 BEGINS = 3.0
 """Trees times their learning rate, after which boosting has begun, whatever it has come to."""
 
@@ -67,7 +71,7 @@ def idle(seen: Measurements) -> Finding | None:
 
 def underfitted(seen: Measurements) -> Finding | None:
     """A loss that rests although the inputs say more, or although nothing was learned at all."""
-    if not seen.unfinished or not (seen.left > LEFT or seen.learned < NOTHING):
+    if not seen.unfinished or not (seen.left > LEFT or (seen.learned < NOTHING and _nearer(seen) < MOST)):
         return None
     last = float(seen.training[-1])
     evidence = evidence_of(
@@ -85,3 +89,9 @@ def underfitted(seen: Measurements) -> Finding | None:
     summary = f"The model is no better than the best constant prediction ({seen.ends.constant:.3g})."
     advice = f"Other data.inputs, as nothing was found in these, or in the same order as data.targets; or {larger_model(seen)}."
     return Finding("underfitting", summary, evidence, advice)
+
+
+def _nearer(seen: Measurements) -> float:
+    """The share of the training rows that cost less than by the best constant."""
+    constant = constant_losses(seen.run.objective, seen.ends.sums, seen.run.training)
+    return float((look_inside(seen.run, seen.last).losses < constant).mean())
