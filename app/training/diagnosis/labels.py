@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.losses import LOSSES
 from app.losses.numerics.stable import Array
-from app.training.decisions import classes_of, is_single, true_classes
+from app.training.decisions import Decisions, decisions_of
 from app.training.diagnosis.advice import SUGGESTED, other_losses
 from app.training.diagnosis.finding import Finding, evidence_of
 from app.training.diagnosis.measurements import Measurements, measure
@@ -21,7 +20,7 @@ from app.training.diagnosis.trials import (
     unbalanced_error,
 )
 from app.training.objective import takes_labels
-from app.training.run import Chosen, Rows
+from app.training.run import Chosen, Rows, Run
 
 ROWS_PER_CLASS = 3
 """With fewer rows than this for each class that whole numbers imply, they are quantities."""
@@ -53,30 +52,41 @@ def quantities_as_classes(seen: Measurements) -> Finding | None:
 
 def absent_class(seen: Measurements) -> Finding | None:
     """A class of the rows that are held out, of which there is none to learn from."""
-    held = seen.whole.validation
-    classes = classes_of(seen.whole)
-    if held is None or classes is None or not seen.decides or not is_single(held.labels):
+    run, held = seen.whole, seen.whole.validation
+    if held is None:
         return None
-    counts, there = _rows_of_each(seen.whole.training, len(classes)), _rows_of_each(held, len(classes))
-    absent: list[int] = np.flatnonzero((counts == 0) & (there > 0)).tolist()
-    if not absent:
-        return None
-    named, rows = ", ".join(str(classes[place]) for place in absent[:SUGGESTED]), int(there[absent].sum())
-    ways = ["validation.split stratified with validation.fraction 0.2"]
-    if seen.whole.plan.validation.table is not None:
-        ways = [f"rows of {named} among those of data"]
-    elif seen.whole.plan.validation.last is not None:
-        ways = ["validation.fraction 0.2 instead of validation.last, as these rows are sorted"]
-    return Finding(
-        "misfit",
-        f"Of class {named} there are {rows} validation rows and no training row: nothing of it can be learned.",
-        evidence_of(classes_without_training_rows=len(absent), validation_rows_of_these=rows, validation_rows=held.n),
-        f"{'; or '.join(ways)}.",
+    trained, out = _by_head(run, run.training), _by_head(run, held)
+    return next(
+        (_absent(run, head, trained[head], out[head]) for head in trained if _missing(trained[head], out.get(head))), None
     )
 
 
-def _rows_of_each(rows: Rows, classes: int) -> NDArray[np.intp]:
-    return np.bincount(true_classes(rows.labels), minlength=classes)[:classes]
+def _absent(run: Run, head: str, trained: Decisions, held: Decisions) -> Finding:
+    absent = _missing(trained, held)
+    named, rows = ", ".join(str(trained.classes[place]) for place in absent[:SUGGESTED]), int(np.isin(held.true, absent).sum())
+    of_head = f" of the head {head}" if head else ""
+    ways = "validation.fraction 0.2 with validation.split stratified"
+    if run.plan.validation.table is not None:
+        ways = f"rows of {named} among those of data"
+    elif run.plan.validation.last is not None:
+        ways = "validation.fraction 0.2 instead of validation.last, as these rows are sorted"
+    return Finding(
+        "misfit",
+        f"Of class {named}{of_head} there are {rows} validation rows and no training row: nothing of it can be learned.",
+        evidence_of(classes_without_training_rows=len(absent), validation_rows_of_these=rows, validation_rows=len(held.true)),
+        f"{ways}.",
+    )
+
+
+def _missing(trained: Decisions, held: Decisions | None) -> list[int]:
+    """The classes of rows that are held out, of which there are none to learn from."""
+    return [] if held is None else np.setdiff1d(held.true, trained.true).tolist()
+
+
+def _by_head(run: Run, rows: Rows) -> dict[str, Decisions]:
+    """The class of each row, whatever is decided; of one output under no name."""
+    found = decisions_of(run, rows, np.zeros((rows.n, *run.objective.outputs)))
+    return found if isinstance(found, dict) else {} if found is None else {"": found}
 
 
 def constant_targets(seen: Measurements) -> Finding | None:

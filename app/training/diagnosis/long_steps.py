@@ -101,7 +101,7 @@ def unscaled(seen: Measurements) -> Finding | None:
         return None
     times = float(deviations.max() / deviations.min())
     return Finding(
-        "plateau",
+        "diverging" if now.training > seen.before.training else "plateau",
         f"Some columns of inputs vary {times:.2g} times as much as others, which no one rate suits: standardized, the "
         f"training loss comes to {then.training:.3g} instead of {now.training:.3g}.",
         evidence_of(

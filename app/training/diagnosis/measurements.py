@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from app.losses.numerics.stable import Array
-from app.training.decisions import classes_of, is_single
 from app.training.diagnosis.inside import evenly, explained, look_inside
 from app.training.diagnosis.least import Ends, constant_losses, ends_of, or_zero
 from app.training.fit import Epoch, history, measured, start
@@ -109,11 +108,6 @@ class Measurements:
         """Validation losses of every epoch; empty without validation rows."""
         losses = [epoch.validation_loss for epoch in self.past]
         return np.array([loss for loss in losses if loss is not None])
-
-    @cached_property
-    def decides(self) -> bool:
-        """Whether the model decides between classes, of which each row has one."""
-        return classes_of(self.whole) is not None and is_single(self.whole.training.labels)
 
     @cached_property
     def ends(self) -> Ends:

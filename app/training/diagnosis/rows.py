@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from app.losses import LOSSES
 from app.losses.loss import BOUNDED_GRADIENT
 from app.losses.numerics.stable import Array
-from app.training.decisions import classes_of
+from app.training.decisions import Deciding, deciding, is_single
 from app.training.diagnosis.finding import Finding, evidence_of
 from app.training.diagnosis.inside import look_inside
 from app.training.diagnosis.least import constant_losses
@@ -118,10 +118,10 @@ def _median_error(seen: Told) -> float:
 
 def rare_class(seen: Measurements) -> Finding | None:
     """A class of few rows that is mostly missed, although weights by class would have it decided."""
-    names = classes_of(seen.whole)
-    if names is None or not seen.decides or seen.whole.plan.class_weight == "balanced":
+    found = deciding(seen.whole)
+    if not isinstance(found, Deciding) or not is_single(seen.whole.training.labels) or seen.whole.plan.class_weight == "balanced":
         return None
-    made = as_it_was(seen)
+    names, made = found.classes, as_it_was(seen)
     share, recall, rows = _recalls(made, len(names))
     missed = np.flatnonzero((rows >= ENOUGH_OF_CLASS) & (share < RARE) & (recall < MISSED))
     if not missed.size:

@@ -162,7 +162,9 @@ def shown(losses: Losses) -> float:
 
 
 def decided_by(seen: Told) -> Decisions | None:
-    return decisions_of(seen.run, seen.rows, seen.predictions.reshape(-1, *seen.run.objective.outputs))
+    """Between the classes of the one output that there is."""
+    found = decisions_of(seen.run, seen.rows, seen.predictions.reshape(-1, *seen.run.objective.outputs))
+    return found if isinstance(found, Decisions) else None
 
 
 def unbalanced_error(seen: Told) -> float:
