@@ -18,7 +18,7 @@ from app.training.criteria import check_criterion
 from app.training.learned import Learn, Learned, learned_by
 from app.training.metrics import check_metric
 from app.training.network import Network, Precision
-from app.training.objective import Labels, Objective, of_differences
+from app.training.objective import Labels, Objective, of_differences, takes_labels
 from app.training.resumable import check_resumed, check_same, scale_for
 from app.training.splits import Holdout, split
 from app.training.tables import Scale, Table, check_columns, check_table, refuse_at, scaled
@@ -242,7 +242,7 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArr
     """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
     given = plan.model.all.get("output")
     try:
-        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept, plan.data.named)
+        found = agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept, plan.data.named)
     except InvalidInput as error:
         raise error.moved(
             {
@@ -252,6 +252,12 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArr
                 ("output",): ("model", "output"),
             }
         ) from None
+    for head in plan.data.classes_by_name:
+        part = found[0].parts.get(head)
+        if part is None or not takes_labels(part.loss):
+            takes = f"{plan.loss.thing.name if part is None else part.loss.name} takes quantities of {head[:80]}"
+            refuse_at(("data", "targets", head), "not_a_number", f"{takes}, and these are names of classes: send numbers")
+    return found
 
 
 def _labels_like(table: Table) -> bool:

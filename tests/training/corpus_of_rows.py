@@ -46,16 +46,18 @@ def missed(made: Plan, fresh: Fresh) -> float:
     found, truth = trained.predict(fresh.inputs), fresh.truth
     if fresh.of == "numbers":
         return float(np.abs(found.predictions - truth).mean())
+    assert not isinstance(found.decided, dict)
     if fresh.of == "probabilities":
-        shares = np.clip(found.predictions, 0.0, 1.0) if found.probabilities is None else found.probabilities[:, 1]
+        told = None if found.decided is None else found.decided.probabilities
+        shares = np.clip(found.predictions, 0.0, 1.0) if told is None else told[:, 1]
         return float(np.square(shares - truth).mean())
     labels = np.unique(truth)
     if found.decided is None:
         decided = labels[np.abs(found.predictions[:, None] - labels).argmin(axis=1)]
     else:
-        assert trained.classes is not None
-        places = range(len(trained.classes)) if isinstance(trained.classes[0], str) else trained.classes
-        decided = np.array([*places], np.float64)[found.decided]
+        names = found.decided.classes
+        places = range(len(names)) if isinstance(names[0], str) else names
+        decided = np.array([*places], np.float64)[found.decided.places]
     return 1.0 - float(np.mean([(decided[truth == label] == label).mean() for label in labels]))
 
 

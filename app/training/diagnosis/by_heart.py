@@ -6,7 +6,7 @@ import numpy as np
 
 from app.losses.numerics.stable import Array
 from app.training.diagnosis.advice import simpler_model, validation_of
-from app.training.diagnosis.carried import carried_over, held_losses, standard_error
+from app.training.diagnosis.carried import TOO_FEW, carried_over, held_losses, standard_error
 from app.training.diagnosis.finding import Finding, evidence_of
 from app.training.diagnosis.measurements import FITTED, Measurements, level, medians
 
@@ -24,7 +24,7 @@ def overfitted(seen: Measurements) -> Finding | None:
     """A validation loss that turned while the training loss went on falling, or that never followed it."""
     held, training = seen.validation, seen.training[-len(seen.validation) :]
     gained = seen.ends.constant - seen.level
-    if not len(held) or gained < OVERFITTED * seen.span:
+    if not len(held) or seen.whole.validation is None or seen.whole.validation.n <= TOO_FEW or gained < OVERFITTED * seen.span:
         return None
     turned, (carried, error), lowest = _turned(seen, held, training, gained), carried_over(seen), int(held.argmin())
     by_heart = carried + CONFIDENT * error < CARRIED or (seen.learned > FITTED and carried + error < CARRIED_WHEN_FITTED)

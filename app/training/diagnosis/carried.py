@@ -9,6 +9,9 @@ from app.training.diagnosis.least import constant_losses
 from app.training.diagnosis.measurements import Measurements
 from app.training.learners import State, learner
 
+TOO_FEW = 3
+"""Rows that may agree by chance, so that not even their spread tells anything."""
+
 
 def carried_over(seen: Measurements) -> tuple[float, float]:
     """Gain over the best constant on validation rows as a share of that on training rows, and its standard error."""

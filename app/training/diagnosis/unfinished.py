@@ -17,8 +17,6 @@ from app.training.trees import Trees
 
 BEGUN = 0.05
 """Below this share a model with hidden layers has not begun to learn what is there to learn."""
-MOST = 2.0 / 3.0
-"""Where this share of the rows costs less than by the best constant, something was found, however little of the loss it is."""
 BEGINS = 3.0
 """Trees times their learning rate, after which boosting has begun, whatever it has come to."""
 
@@ -71,7 +69,7 @@ def idle(seen: Measurements) -> Finding | None:
 
 def underfitted(seen: Measurements) -> Finding | None:
     """A loss that rests although the inputs say more, or although nothing was learned at all."""
-    if not seen.unfinished or not (seen.left > LEFT or (seen.learned < NOTHING and _nearer(seen) < MOST)):
+    if not seen.unfinished or not (seen.left > LEFT or (seen.learned < NOTHING and not _is_nearer(seen))):
         return None
     last = float(seen.training[-1])
     evidence = evidence_of(
@@ -91,7 +89,11 @@ def underfitted(seen: Measurements) -> Finding | None:
     return Finding("underfitting", summary, evidence, advice)
 
 
-def _nearer(seen: Measurements) -> float:
-    """The share of the training rows that cost less than by the best constant."""
+def _is_nearer(seen: Measurements) -> bool:
+    """Whether more rows cost less than by the best constant than half of them would by chance, by two standard deviations.
+
+    Of a loss with heavy tails a few rows make up so much that what was learned of all others is next to nothing of it.
+    """
     constant = constant_losses(seen.run.objective, seen.ends.sums, seen.run.training)
-    return float((look_inside(seen.run, seen.last).losses < constant).mean())
+    nearer = look_inside(seen.run, seen.last).losses < constant
+    return float(nearer.mean()) > 0.5 + 1.0 / math.sqrt(len(nearer))
