@@ -16,11 +16,13 @@ from app.training.diagnosis.trials import (
     errors_of,
     is_better,
     nearest_label_error,
+    sampled_plan,
     shown,
     unbalanced_error,
 )
 from app.training.objective import takes_labels
 from app.training.run import Chosen, Rows, Run
+from app.training.tables import Table
 
 ROWS_PER_CLASS = 3
 """With fewer rows than this for each class that whole numbers imply, they are quantities."""
@@ -130,12 +132,14 @@ def classes_as_quantities(seen: Measurements) -> Finding | None:
 
 def _are_ordered(seen: Measurements, labels: Array) -> bool:
     """Whether the order of labels means something: in another one, each second first, they are learned much worse."""
-    plan = seen.whole.plan
-    if plan.validation.table is not None or not isinstance(plan.data.targets, np.ndarray):
-        return False
+    plan = sampled_plan(seen)
     places = np.argsort(np.concatenate([np.arange(0, len(labels), 2), np.arange(1, len(labels), 2)]))
-    moved = labels[places[np.searchsorted(labels, plan.data.targets)]]
-    other = again(seen, data=replace(plan.data, targets=moved))
+
+    def moved(table: Table) -> Table:
+        return replace(table, targets=labels[places[np.searchsorted(labels, np.asarray(table.targets, np.float64))]])
+
+    held = plan.validation if plan.validation.table is None else replace(plan.validation, table=moved(plan.validation.table))
+    other = again(seen, data=moved(plan.data), validation=held)
     return other is not None and shown(measure(*other)) > ORDERED * shown(measure(*as_it_was(seen)))
 
 

@@ -55,6 +55,12 @@ class Measurements:
         """The run on a sample of its rows, without its metrics."""
         return sampled(self.whole, self.most)
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether there are more rows than are looked at."""
+        run = self.whole
+        return run.training.n > self.most or (run.validation is not None and run.validation.n > self.most)
+
     @cached_property
     def past(self) -> list[Epoch]:
         return history(self.whole, self.state)

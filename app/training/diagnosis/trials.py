@@ -12,11 +12,14 @@ from app.errors import InvalidInput
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.training.decisions import Decisions, decisions_of
+from app.training.diagnosis.inside import evenly
 from app.training.diagnosis.least import or_infinite
-from app.training.diagnosis.measurements import TRIED_WORK, Losses, Measurements, measure, sampled
+from app.training.diagnosis.measurements import TRIED_WORK, Losses, Measurements, measure
 from app.training.fit import fit, measured, start
 from app.training.learners import State, learner
-from app.training.run import Rows, Run, prepare
+from app.training.run import Plan, Rows, Run, prepare
+from app.training.splits import Holdout
+from app.training.tables import taken
 from app.training.trees import Trees
 
 TRIED_STEPS = 100
@@ -99,11 +102,9 @@ class Again(NamedTuple):
 
 def again(seen: Measurements, **changes: Any) -> Again | None:
     """The run from its start with other fields of its plan; for fewer epochs where it is long, None where they do not fit."""
-    plan = replace(
-        seen.whole.plan, metrics=(), monitor=None, learn=None, resume=None, patience=None, epochs=_epochs_again(seen), **changes
-    )
+    plan = replace(sampled_plan(seen), epochs=_epochs_again(seen), **changes)
     try:
-        run = sampled(prepare(plan), seen.most)
+        run = prepare(plan)
     except InvalidInput:
         return None
     state = start(run)
@@ -112,9 +113,25 @@ def again(seen: Measurements, **changes: Any) -> Again | None:
     return Again(run, state)
 
 
+def sampled_plan(seen: Measurements) -> Plan:
+    """The plan of a run on the sampled rows alone, so that no more of them is held a second time; without what it stops by."""
+    run, plan = seen.whole, seen.whole.plan
+    plan = replace(plan, metrics=(), monitor=None, learn=None, resume=None, patience=None)
+    if not seen.is_sample:
+        return plan
+    held = Holdout(fraction=None)
+    if run.held_out is not None:
+        which = run.held_out[evenly(len(run.held_out), seen.most)]
+        held = replace(held, table=taken(plan.validation.table or plan.data, which))
+    size = plan.batch_size if isinstance(plan.batch_size, str) else seen.run.batch_size
+    return replace(
+        plan, data=taken(plan.data, run.trained_on[evenly(run.training.n, seen.most)]), validation=held, batch_size=size
+    )
+
+
 def as_it_was(seen: Measurements) -> Again:
     """What the same comes to with the settings of the run."""
-    if _epochs_again(seen) == seen.epochs and seen.run.training.n == seen.whole.training.n:
+    if _epochs_again(seen) == seen.epochs and not seen.is_sample:
         return Again(seen.run, seen.last)
     return again(seen) or Again(seen.run, seen.last)
 
@@ -150,10 +167,10 @@ def errors_of(made: Again, error: Callable[[Told], float]) -> Losses:
 
 
 def is_better(now: Losses, then: Losses, by: float) -> bool:
-    """Whether an error falls by so much over both kinds of rows, and on validation rows at all: what only helps to learn rows by
-    heart is no cure."""
+    """Whether an error falls by so much over both kinds of rows, and by some of it on validation rows: what only helps to learn
+    rows by heart is no cure."""
     falls = [known - tried for known, tried in zip(now, then, strict=True) if not math.isnan(known - tried)]
-    return sum(falls) > by * len(falls) and falls[-1] > 0.0
+    return sum(falls) > by * len(falls) and falls[-1] > by / 4
 
 
 def shown(losses: Losses) -> float:
