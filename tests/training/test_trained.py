@@ -305,6 +305,7 @@ def test_shares_of_leaves_are_probabilities_as_they_are() -> None:
     _, trained = kept(of_trees("decision_tree", data=table, loss=loss("categorical_cross_entropy"), metrics=(), validation=NONE))
     decided = trained.predict(np.asarray(table.inputs)).decided
     assert isinstance(decided, Decided)
+    assert decided.probabilities is not None
     assert set(np.unique(decided.probabilities)) == {0.0, 1.0}
 
 

@@ -37,6 +37,7 @@ TOLD_BETTER = 0.04
 
 
 def quantities_as_classes(seen: Measurements) -> Finding | None:
+    """Quantities under a loss of classes: more classes than there are rows for."""
     run, targets = seen.whole, seen.whole.training.targets
     if run.objective.targets_encoding != "class_index" or run.plan.data.classes is not None or targets.ndim != 1:
         return None
@@ -92,6 +93,7 @@ def _by_head(run: Run, rows: Rows) -> dict[str, Decisions]:
 
 
 def constant_targets(seen: Measurements) -> Finding | None:
+    """Targets that are all the same."""
     targets = seen.whole.training.labels.targets
     if not (targets == targets[:1]).all():
         return None
@@ -104,6 +106,7 @@ def constant_targets(seen: Measurements) -> Finding | None:
 
 
 def classes_as_quantities(seen: Measurements) -> Finding | None:
+    """Labels of classes under a loss of quantities."""
     data, objective = seen.whole.plan.data, seen.whole.objective
     if takes_labels(objective.loss) or not isinstance(data.targets, np.ndarray) or data.targets.ndim != 1:
         return None

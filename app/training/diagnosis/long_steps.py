@@ -25,6 +25,7 @@ WORSE = 0.1
 
 
 def diverged(seen: Measurements) -> Finding | None:
+    """A loss that was no longer finite."""
     if stopped(seen.whole, seen.state) != "diverged":
         return None
     objective, epoch, lowered = seen.whole.objective, seen.epochs + 1, with_lower_rate(seen)

@@ -18,6 +18,7 @@ EARLY = 0.5
 
 
 def improving(seen: Measurements) -> Finding | None:
+    """A loss that was still falling at the end."""
     if not seen.improving:
         return None
     plan, done = seen.whole.plan, seen.epochs
@@ -55,6 +56,7 @@ def cornered(seen: Measurements) -> Finding | None:
 
 
 def converged(seen: Measurements) -> Finding:
+    """A loss that has come to rest where nothing else was found."""
     course, held = seen.training, seen.validation
     evidence = evidence_of(
         epochs=seen.epochs,
