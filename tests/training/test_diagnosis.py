@@ -603,7 +603,8 @@ def test_labels_with_a_gap_have_an_output_for_nothing() -> None:
 
 def test_ratings_are_quantities_and_shuffled_labels_are_not() -> None:
     inputs = np.random.default_rng(1).normal(size=(300, 3))
-    ratings = np.clip(np.round(3.0 + inputs[:, 0] + 0.5 * inputs[:, 1]), 1.0, 4.0)
+    worth = inputs[:, 0] + 0.5 * inputs[:, 1]
+    ratings = 1.0 + np.digitize(worth, np.quantile(worth, [0.25, 0.5, 0.75]))
     assert "misfit" not in ended(Table(inputs, ratings), "mean_squared_error", model=LINEAR).verdicts
     renamed = np.array([0.0, 3.0, 1.0, 4.0, 2.0])[ratings.astype(int)]
     finding = misfit(Table(inputs, renamed), "mean_squared_error", model=LINEAR, epochs=40)
