@@ -7,7 +7,7 @@ from app.losses.numerics.stable import sigmoid
 from app.training.diagnosis.advice import other_losses
 from app.training.diagnosis.finding import Finding, evidence_of
 from app.training.diagnosis.measurements import Measurements
-from app.training.diagnosis.trials import Told, again, as_it_was, errors_of, is_better, shown
+from app.training.diagnosis.trials import Predicted, again, as_it_was, errors_of, is_better, shown
 from app.training.objective import takes_labels
 from app.training.run import Chosen
 
@@ -43,7 +43,7 @@ def two_values(seen: Measurements) -> Finding | None:
     )
 
 
-def _error_of_probability(seen: Told) -> float:
+def _error_of_probability(seen: Predicted) -> float:
     """The mean squared error of what is predicted, taken for the probability of a 1."""
     objective, flat = seen.run.objective, seen.predictions.reshape(seen.rows.n)
     share = sigmoid(flat) if objective.encoding == "logit" else np.clip(seen.own_units(flat), 0.0, 1.0)

@@ -16,14 +16,14 @@ from app.training.diagnosis.measurements import Measurements
 from app.training.diagnosis.trials import (
     ENOUGH_OF_CLASS,
     Again,
-    Told,
+    Predicted,
     again,
     as_it_was,
     decided_by,
     errors_of,
     is_better,
+    predicted_by,
     shown,
-    told,
     unbalanced_error,
 )
 from app.training.objective import of_differences
@@ -61,10 +61,10 @@ def outliers(seen: Measurements) -> Finding | None:
     before, absolute = as_it_was(seen), again(seen, loss=Chosen(LOSSES["mean_absolute_error"], {}))
     if absolute is None or (absolute.run.targets_scale is None) != (before.run.targets_scale is None):
         return None
-    told_of, labels = told(absolute)[0], seen.run.training.labels
-    residuals = _residuals(told_of)
+    fitted, labels = predicted_by(absolute)[0], seen.run.training.labels
+    residuals = _residuals(fitted)
     deviation = DEVIATIONS * float(np.median(residuals))
-    far, losses = residuals > FAR * deviation, objective.losses(told_of.predictions, labels)[0]
+    far, losses = residuals > FAR * deviation, objective.losses(fitted.predictions, labels)[0]
     share = float(losses[far].sum()) / (float(losses.sum()) or 1.0)
     if not 0.0 < far.mean() <= OUTLYING or share < MOST or deviation == 0.0:
         return None
@@ -107,12 +107,12 @@ def _heavy(seen: Measurements) -> bool:
     )
 
 
-def _residuals(seen: Told) -> Array:
+def _residuals(seen: Predicted) -> Array:
     """(n,) the largest of each row."""
     return np.abs(seen.predictions - np.reshape(seen.rows.labels.targets, seen.predictions.shape)).max(axis=1)
 
 
-def _median_error(seen: Told) -> float:
+def _median_error(seen: Predicted) -> float:
     return float(np.median(_residuals(seen)))
 
 
@@ -152,7 +152,7 @@ def rare_class(seen: Measurements) -> Finding | None:
 def _recalls(made: Again, classes: int) -> tuple[Array, Array, NDArray[np.intp]]:
     """Of each class its share of all rows, of either kind, the share of these that is decided rightly, and their number."""
     rows, right = np.zeros((2, classes), np.intp)
-    for seen in told(made):
+    for seen in predicted_by(made):
         if seen is not None and (decisions := decided_by(seen)) is not None:
             rows += np.bincount(decisions.true, minlength=classes)
             right += np.bincount(decisions.true[decisions.true == decisions.decided], minlength=classes)

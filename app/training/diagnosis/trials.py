@@ -136,7 +136,7 @@ def as_it_was(seen: Measurements) -> Again:
     return again(seen) or Again(seen.run, seen.last)
 
 
-class Told(NamedTuple):
+class Predicted(NamedTuple):
     """What a run predicts for some rows."""
 
     run: Run
@@ -150,19 +150,19 @@ class Told(NamedTuple):
         return np.reshape(numbers if scale is None else scale.restored(np.asarray(numbers, np.float64)), -1)
 
 
-def told(made: Again) -> tuple[Told, Told | None]:
+def predicted_by(made: Again) -> tuple[Predicted, Predicted | None]:
     """Of the rows that a run was trained on, and of those held out, where these are enough to tell runs apart."""
     run, model, kept = made.run, learner(made.run), dict(made.state)
     model.adopt(kept)
-    training = Told(run, run.training, model.training_predictions(kept).copy())
+    training = Predicted(run, run.training, model.training_predictions(kept).copy())
     if run.validation is None or run.validation.n < ENOUGH:
         return training, None
-    return training, Told(run, run.validation, model.validation_predictions(kept).copy())
+    return training, Predicted(run, run.validation, model.validation_predictions(kept).copy())
 
 
-def errors_of(made: Again, error: Callable[[Told], float]) -> Losses:
+def errors_of(made: Again, error: Callable[[Predicted], float]) -> Losses:
     """An error on both kinds of rows; NaN where those held out are too few."""
-    training, held = told(made)
+    training, held = predicted_by(made)
     return Losses(error(training), math.nan if held is None else error(held))
 
 
@@ -178,23 +178,23 @@ def shown(losses: Losses) -> float:
     return losses.training if math.isnan(losses.validation) else losses.validation
 
 
-def decided_by(seen: Told) -> Decisions | None:
+def decided_by(seen: Predicted) -> Decisions | None:
     """Between the classes of the one output that there is."""
     found = decisions_of(seen.run, seen.rows, seen.predictions.reshape(-1, *seen.run.objective.outputs))
     return found if isinstance(found, Decisions) else None
 
 
-def unbalanced_error(seen: Told) -> float:
+def unbalanced_error(seen: Predicted) -> float:
     """1 less the balanced accuracy: the mean over the classes of the share of each class's rows that are decided wrongly."""
     decisions = decided_by(seen)
     assert decisions is not None
     return _balanced(decisions.true, decisions.decided)
 
 
-def nearest_label_error(labels: Array) -> Callable[[Told], float]:
+def nearest_label_error(labels: Array) -> Callable[[Predicted], float]:
     """The same of quantities that are taken for labels: the one next to what is predicted is decided."""
 
-    def error(seen: Told) -> float:
+    def error(seen: Predicted) -> float:
         true, decided = (
             np.abs(seen.own_units(numbers)[:, None] - labels).argmin(axis=1) for numbers in (seen.rows.targets, seen.predictions)
         )
