@@ -8,10 +8,14 @@ import onnx
 import onnxruntime
 import pytest
 
-from app.training import Run, Table, finish, prepare
+from app.losses import COMPOSED, LOSSES
+from app.losses.composed import Head
+from app.losses.form import bind
+from app.training import Chosen, Run, Table, finish, prepare
 from app.training.activations import HIDDEN, OUTPUTS
 from app.training.exported import ACTIVATIONS, onnx_file, unexportable_because
 from app.training.result import keep
+from app.training.side_by_side import together
 from app.training.trained import Trained
 from tests.training.plans import Array, inputs, loss, mlp, model, plan, trained
 
@@ -49,9 +53,12 @@ def compare(made: Trained, rows: Array, tolerance: float) -> dict[str, Array]:
     else:
         for name, array in made.heads.apart(expected.predictions).items():
             np.testing.assert_allclose(found[name], array, rtol=tolerance, atol=tolerance)
-    assert ("probabilities" in found) == (expected.probabilities is not None)
-    if expected.probabilities is not None:
-        np.testing.assert_allclose(found["probabilities"], expected.probabilities, rtol=tolerance, atol=tolerance)
+    by_head = expected.decided if isinstance(expected.decided, dict) else {"": expected.decided}
+    known = {f"{head}_probabilities".lstrip("_"): said.probabilities for head, said in by_head.items() if said is not None}
+    wanted = {name: shares for name, shares in known.items() if shares is not None}
+    assert {name for name in found if name.endswith("probabilities")} == {*wanted}
+    for name, shares in wanted.items():
+        np.testing.assert_allclose(found[name], shares, rtol=tolerance, atol=tolerance)
     return found
 
 
@@ -104,6 +111,16 @@ def test_logits_scores_scaled_targets_and_two_outputs() -> None:
 def test_heads_are_outputs_by_their_names() -> None:
     made = kept(NUMBERS, loss=loss("gaussian_nll"), standardize_targets=False)
     assert [*compare(made, other_rows(), 1e-12)] == ["mean", "variance"]
+
+
+def test_heads_that_decide_have_probabilities_by_their_names() -> None:
+    kind = bind(LOSSES["categorical_cross_entropy"], {"from_logits": True})
+    side = bind(LOSSES["binary_cross_entropy"], {"from_logits": True})
+    heads = COMPOSED["multi_task"](heads={"kind": Head(kind), "side": Head(side), "size": Head(bind(LOSSES["huber"], {}))})
+    targets, named = together({"kind": LABELS, "side": POSITIVE, "size": NUMBERS})
+    made = kept(None, data=Table(ROWS, targets, named=named), loss=Chosen(COMPOSED["multi_task"], {}, heads))
+    found = compare(made, other_rows(), 1e-12)
+    assert [*found] == ["kind", "kind_probabilities", "side", "side_probabilities", "size"]
 
 
 TREES = {"optimizer": None, "batch_size": None}
