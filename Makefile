@@ -78,7 +78,7 @@ abuse: $(VENV)/.dev ## attack a real server: Linux, Java 17, an otherwise idle m
 	@command -v haproxy >/dev/null || (apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends haproxy >/dev/null)
 	$(BIN)/python -m pytest tests/abuse -n 0 $(ARGS)
 
-fuzz: $(VENV)/.dev ## bend bodies and look how each decoder reads them; make fuzz ARGS="100000 csv npz", or ARGS="--guided 1000000 json"
+fuzz: $(VENV)/.dev ## bend bodies and look how each decoder reads them; make fuzz ARGS="100000 csv npz", or ARGS="--guided 1000000 json" (Python 3.12)
 	@case '$(ARGS)' in *--guided*) $(UV) $(EXTRA) $(BIN)/uv pip install $(LOCKED) -r tests/wire/requirements.lock;; esac
 	$(BIN)/python -m tests.wire.fuzzed $(ARGS)
 

@@ -23,7 +23,9 @@ PAGE = (ROOT / "docs/operations.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/criterion.json").read_text())
-KUBERNETES = [*yaml.safe_load_all((ROOT / "deploy/kubernetes/criterion.yaml").read_text())]
+SERVERS, WORKERS = (
+    [*yaml.safe_load_all((ROOT / "deploy/kubernetes" / name).read_text())] for name in ("criterion.yaml", "workers.yaml")
+)
 
 SERIES = {
     **{f"{name}_total" if described.kind == "counter" else name: set(described.labels) for name, described in METRICS.items()},
@@ -86,7 +88,7 @@ def test_the_example_of_keys_is_one() -> None:
 def test_the_page_names_settings_that_there_are() -> None:
     named = {
         name.lower()
-        for name in re.findall(r"CRITERION_([A-Z_]+)", PAGE + (ROOT / "deploy/kubernetes/criterion.yaml").read_text())
+        for name in re.findall(r"CRITERION_([A-Z_]+)", PAGE + "".join(map(Path.read_text, ROOT.glob("deploy/kubernetes/*"))))
     }
     assert named - {"publish", "cpus", "postgres_password"} <= Settings.model_fields.keys()  # which is for compose itself
 
@@ -119,7 +121,7 @@ def test_the_container_may_do_no_more_than_it_must() -> None:
 
 
 def test_kubernetes_asks_what_there_is_to_be_asked() -> None:
-    deployment = KUBERNETES[0]
+    deployment = SERVERS[0]
     pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     paths = {call.path for call in CALLS}
@@ -128,7 +130,20 @@ def test_kubernetes_asks_what_there_is_to_be_asked() -> None:
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > pause + Settings.model_fields["shutdown_seconds"].default
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert KUBERNETES[1]["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+    assert SERVERS[1]["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+
+
+def test_kubernetes_has_as_many_workers_as_the_queue_is_long_for() -> None:
+    _, deployment, scaler = WORKERS
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == COMPOSE["worker"]["command"]
+    healthy = COMPOSE["worker"]["healthcheck"]["test"].replace("$$", "$")
+    assert container["livenessProbe"]["exec"]["command"][-1] == healthy
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", "/var/lib/criterion"}
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    (measured,) = (metric["external"]["metric"] for metric in scaler["spec"]["metrics"])
+    assert measured["selector"]["matchLabels"].keys() == set(METRICS[measured["name"]].labels)
+    assert "replicas" not in deployment["spec"]  # which is the scaler's to say
 
 
 def test_the_client_installs_without_the_server() -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from inspect import Parameter, iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.serving.address import Address, Header, Rest, marker
 from app.serving.pictures import THEME, Chart
@@ -36,10 +36,20 @@ class Caller(NamedTuple):
     """What the key allows; None where keys are off."""
 
 
+def _printable(key: str) -> str:
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("it should be printable characters of ASCII")
+    return key
+
+
 IdempotencyKey: TypeAlias = Annotated[
-    str | None,
+    Annotated[
+        str,
+        Field(min_length=1, max_length=255, json_schema_extra={"pattern": "^[ -~]+$"}),
+        AfterValidator(_printable),  # which says what the pattern is
+    ]
+    | None,
     Header(description="The same request with the same one is not done a second time: the first answer comes again."),
-    Field(min_length=1, max_length=255, pattern="^[ -~]+$"),
 ]
 IDEMPOTENCY_KEY = "idempotency_key"
 """What a run may be given, whose function need not know of it (idempotency.py)."""

@@ -16,6 +16,7 @@ import random
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ TOGETHER_SECONDS = 0.01
 """What comes within so short a time is written down together."""
 IDLE_SECONDS = 60.0
 """A process that was started by a server ends where there is nothing to do for so long."""
+ALIVE = Path(tempfile.gettempdir()) / f"criterion-worker-{os.getpid()}"
+"""Touched each second while the engine turns and the database answers, for whoever watches a worker that was started by hand."""
 FOR_EVER = 1e9
 MOST = 2000
 """Runs that one process on a file has in hand; whose turn it is is decided here."""
@@ -95,6 +98,7 @@ def _locked(path: Path) -> bool:
 def end() -> None:
     """End this process at once: its pool's processes end with it, and nothing has to be tidied up."""
     tell(log, logging.INFO, "stopped")
+    ALIVE.unlink(missing_ok=True)
     sys.stdout.flush()
     os._exit(0)
 
@@ -218,6 +222,8 @@ class Worker:
             if now - adopted >= ADOPT_SECONDS:
                 adopted = now
                 await engine.adopt()
+                if not attended:
+                    ALIVE.touch()
             if self._at_work or (attended and now - busy >= IDLE_SECONDS and await self._lasting(self._store.unfinished)):
                 busy = now
             if attended and now - busy >= IDLE_SECONDS:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
 from tests.conftest import ROOT, serving
 from tests.jobs.asking import LONG, Jobs, timeless
@@ -29,7 +30,7 @@ def database() -> Iterator[Postgres]:
 @contextmanager
 def worker(folder: Path, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m app worker`, ready."""
-    variables = {f"CRITERION_{name.upper()}": str(value) for name, value in settings.items()}
+    variables = {name if name.isupper() else f"CRITERION_{name.upper()}": str(value) for name, value in settings.items()}
     log = folder / f"worker-{len([*folder.glob('worker-*')])}.log"
     with log.open("wb") as output:
         command = [sys.executable, "-m", "app", "worker"]
@@ -41,6 +42,25 @@ def worker(folder: Path, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         assert process.wait(30) in (0, -signal.SIGKILL)
+
+
+def test_a_worker_shows_that_it_lives(tmp_path: Path, database: Postgres) -> None:
+    """By the command of docker-compose.yml, with 3 seconds for half a minute, and the worker's process id for a container's."""
+    check = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]["healthcheck"]["test"]
+    with worker(tmp_path, engine_url=database.url, data_dir=tmp_path / "data", TMPDIR=tmp_path) as process:
+        own = check.replace("$$", "$").replace("/tmp/criterion-worker-1", f"{tmp_path}/criterion-worker-{process.pid}")
+        shell = ["sh", "-c", own.replace("-lt 30", "-lt 3")]
+        healthy = lambda: subprocess.run(shell, stderr=subprocess.DEVNULL, check=False).returncode == 0  # noqa: E731
+        poll(healthy, "a worker that is ready does not show it")
+        process.send_signal(signal.SIGSTOP)
+        poll(lambda: not healthy(), "a worker that is stopped still seems to live")
+        process.send_signal(signal.SIGCONT)
+        poll(healthy, "a worker that goes on does not show it")
+        database.stop("immediate")
+        poll(lambda: not healthy(), "a worker without its database still seems to live")
+        database.start()
+        poll(healthy, "a worker whose database is back does not show it")
+    assert not [*tmp_path.glob("criterion-worker-*")]
 
 
 def at_work(database: Postgres) -> int:

@@ -1,16 +1,15 @@
 """Whatever is killed, every job that was accepted ends, with the very bits of an undisturbed run; and what the database holds."""
 
 import os
-import random
 import signal
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Server, serving
+from tests.jobs import chaos
 from tests.jobs.asking import LONG, ONE_LONG_EPOCH, Jobs, timeless, worker_of
 from tests.processes import children, has_ended, poll, processor_time
 
@@ -124,22 +123,10 @@ def test_two_servers_on_one_file_share_its_engine(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_random_kills(tmp_path: Path) -> None:
-    """For some time any process of the jobs is killed, or the server itself, which is started again."""
-    rng, data = random.Random(1), tmp_path / "data"
-    requests = [{**LONG, "seed": seed} for seed in range(12)]
-    with serving(tmp_path, data_dir=data, **SETTINGS) as server, server.client() as client:
-        expected = [undisturbed(server, request) for request in requests]
-        identities = [Jobs(client).submit(request) for request in requests]
-        server.process.kill()
-    ends = time.monotonic() + 20  # seconds
-    while time.monotonic() < ends:
-        with serving(tmp_path, data_dir=data, job_attempts=100, **SETTINGS) as server:
-            for _ in range(rng.randint(1, 4)):
-                time.sleep(rng.uniform(0.5, 3.0))
-                workers = children(server.process.pid)
-                living = [*workers, *(child for worker in workers for child in children(worker))]
-                os.kill(rng.choice(living), signal.SIGKILL)
-            server.process.kill()
-    with serving(tmp_path, data_dir=data, **SETTINGS) as server, server.client() as client:
-        assert [is_whole(Jobs(client), identity) for identity in identities] == expected
+@pytest.mark.parametrize("site", chaos.SITES)
+def test_random_kills(site: str, tmp_path: Path) -> None:
+    """For some time any process of the jobs is killed, or the server itself, or the database is stopped."""
+    with chaos.SITES[site](tmp_path, **chaos.SETTINGS) as running:
+        ended = chaos.chaos(running, seconds=20)
+    assert ended.jobs >= chaos.AT_ONCE
+    assert ended.happened.total() > 5

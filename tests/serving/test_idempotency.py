@@ -159,10 +159,17 @@ async def test_a_key_belongs_to_a_name(client: httpx.AsyncClient, request: pytes
 
 
 async def test_what_a_key_may_be(client: httpx.AsyncClient) -> None:
-    for key in ("", "x" * 256, "ä"):
+    rules = {
+        "": "at least 1 character",
+        "x" * 256: "at most 255 characters",
+        "ä": "be printable characters of ASCII",
+        "\t-": "ASCII",
+    }
+    for key, rule in rules.items():
         head = [(b"idempotency-key", key.encode("latin-1"))]
         problem = problem_of(await client.post("/telling", json={}, headers=head))
         assert [fault["pointer"] for fault in problem["errors"]] == ["/idempotency_key"]
+        assert rule in problem["detail"]
     for key in ("x" * 255, "~ !"):
         assert (await client.post("/telling", json={}, headers={"idempotency-key": key})).status_code == 200
 
