@@ -51,9 +51,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Annotated[Kinds, Field(description="compare is that of training runs.")]
-    request: Annotated[
-        dict[str, Any], Field(description="The body of that call; of evaluate, `data` may be files: {source, columns}.")
-    ]
+    request: Annotated[dict[str, Any], Field(description="The body of that call; `data` of evaluate may be {source, columns}.")]
     priority: Annotated[int, Field(description="A job of a higher one is begun first.", ge=-100, le=100)] = 0
 
 

@@ -1,9 +1,12 @@
 """Data by reference: files that are one table together come to what one body of all rows comes to."""
 
 import json
+import math
 import os
 import random
+import tracemalloc
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +266,34 @@ def test_a_partition_takes_no_more_memory_than_a_block(tmp_path: Path, monkeypat
     data = {"source": f"file://{tmp_path}/a.npy", "columns": {"predictions": 0, "targets": 1}}
     work(tmp_path, {"loss": "mse", "data": data})
     assert (max(sizes), sum(sizes)) == (4096, 320_000)
+
+
+@pytest.mark.thorough
+def test_two_hundred_partitions_of_forty_million_rows(tmp_path: Path) -> None:
+    """To the bit, in the memory of a block, where the files have 320 MB."""
+    rng, whole, rest = np.random.default_rng(0), 0, 0.0
+    for number in range(200):
+        table = rng.standard_normal((200_000, 2), np.float32)
+        np.save(tmp_path / f"part-{number:03}.npy", table)
+        squares = (table[:, 0].astype(float) - table[:, 1].astype(float)) ** 2
+        units = np.floor(squares * 2.0**40)  # whole numbers, which add up without rounding
+        whole += int(units.astype(np.int64).sum())
+        rest += math.fsum((squares - units * 2.0**-40).tolist())
+    total = float(Fraction(whole, 2**40) + Fraction(rest))
+    data = {"source": f"file://{tmp_path}/part-*.npy", "columns": {"predictions": 0, "targets": 1}}
+    tracemalloc.start()
+    try:
+        events, answer = work(tmp_path, {"loss": "mse", "data": data})
+        assert tracemalloc.get_traced_memory()[1] < 100 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+        for path in tmp_path.glob("*.npy"):
+            path.unlink()
+    assert len(events) == 200
+    assert (answer["n_samples"], answer["value"]) == (40_000_000, total / 40e6)
+    assert answer["standard_error"] == pytest.approx(
+        math.sqrt(8 / 40e6), rel=1e-3
+    )  # of the squares of normal numbers of variance 2
 
 
 # --- on a server ------------------------------------------------------------------------------------------------------
