@@ -61,7 +61,7 @@
         charts/          one function a chart, from an answer to a definition in Vega-Lite; theme.py: how all of them look
     wire/            bytes to values and back, and nobody else knows both
         json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
-        partitions.py    files that are parts of one table, a block of rows at a time
+        partitions.py    files that are parts of one table, a block of rows at a time; npy.py: files that grow by such blocks
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes
@@ -86,7 +86,8 @@
         idempotency.py   whose Idempotency-Key stands for which request, and what was answered; tables.py: where all of it stands
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
-        reference.py     evaluation of data that is in files; sources.py: which files, and whether they may be read
+        reference.py     evaluation of data that is in files; sources.py: which files, and whether they may be read;
+                         gathered.py: what those that are done have come to
         grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

@@ -1,10 +1,12 @@
 """Evaluation of data by reference: partition after partition, a block of rows at a time, to the bits of one body of all."""
 
-import json
 import math
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path as File
 from typing import Annotated, Any, Literal, NotRequired, cast
 
 import numpy as np
@@ -18,29 +20,31 @@ from app.api.evaluate import (
     NumberOrNull,
     Remarks,
     WhatIsMissing,
-    encodings_of,
     evaluate,
 )
+from app.api.gathered import Progress
 from app.api.plain import Plain
-from app.api.sources import DataSource, Partition, Roles, check_within, is_reference, partitions, roles_of
+from app.api.sources import DataSource, Partition, Roles, check_within, folders, is_reference, partitions, roles_of
 from app.api.specs import BoundSpec, Listed, LossSpec
 from app.api.words import AnyReduction, OneOrMore
 from app.errors import CallerError, Fault, InvalidInput
-from app.losses.batch import AnyBatch, count_missing
+from app.losses.batch import AnyBatch, Batch, count_missing
+from app.losses.evaluate import evaluate as evaluate_one
 from app.losses.form import Bound
-from app.losses.merging import Merged, Tally, merged, refuse_whole, tallies
+from app.losses.merging import Merged, Tally, merged, refuse_gradient, refuse_whole, tallies
 from app.losses.outputs import NonFiniteAs
 from app.losses.sums import batch_of
+from app.losses.sums import evaluate as evaluate_batch
 from app.serving.pieces import State, at_once
 from app.serving.steps import LAST, Event
 from app.serving.wires import Check, as_model
 from app.settings import Settings
 from app.wire import faults, tables
 from app.wire.csv import is_word
+from app.wire.npy import Growing
 from app.wire.partitions import Block, Column, blocks
 
 SIDES = ("predictions", "targets", "labels", "sample_weight", "mask")
-MOST_WARNINGS = 10
 
 
 class EvaluateByReference(BaseModel):
@@ -69,6 +73,16 @@ class EvaluateByReference(BaseModel):
         return vars(self)["roles"]
 
     @property
+    def writes_gradient(self) -> bool:
+        """Whether a gradient is written: it takes the divisor of all rows, and a second look at each partition."""
+        return self.data.write is not None and self.data.write.gradient is not None
+
+    @property
+    def folders(self) -> Mapping[str, File]:
+        """Where outputs of rows are written to, by name."""
+        return vars(self)["folders"]
+
+    @property
     def roots(self) -> Sequence[str]:
         """Where files may lie."""
         return vars(self)["roots"]
@@ -89,6 +103,8 @@ def check_job(check: Check, document: Any, arguments: Mapping[str, Any], setting
     request: EvaluateByReference = as_model(EvaluateByReference, document, arguments, settings)
     try:
         refuse_whole(request.loss.bound)
+        if request.writes_gradient:
+            refuse_gradient(request.loss.bound)
     except CallerError as error:
         raise error.moved(FIELDS) from None
     if request.missing == "drop" and not isinstance(request.loss.bound, Bound):
@@ -96,72 +112,14 @@ def check_job(check: Check, document: Any, arguments: Mapping[str, Any], setting
         raise InvalidInput([Fault(("missing",), "does_not_fit", message)])
     vars(request)["roles"] = roles_of(request.data.columns, SIDES)
     vars(request)["roots"] = settings.data_roots
-    vars(request)["partitions"] = partitions(request.data, settings.data_roots)
+    vars(request)["partitions"] = parts = partitions(request.data, settings.data_roots)
+    vars(request)["folders"] = folders(request.data, parts, settings.data_roots)
     return request
 
 
 def total(request: object) -> int:
-    """How many partitions there are; a body is one."""
-    return len(request.partitions) if isinstance(request, EvaluateByReference) else 1
-
-
-# --- what is known so far -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What the partitions that are done have come to."""
-
-    files: Sequence[str]
-    """All of them, as they were when the job began."""
-    done: int = 0
-    n_samples: int = 0
-    blocks: int = 0
-    tallies: Sequence[Tally] = ()
-    loss: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The loss with every parameter."""
-    deep: bool = False
-    """Whether a sample has several elements."""
-    encodings: Sequence[Any] = ()
-    """Each one as which targets were read."""
-    warnings: Mapping[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
-    """Of how many blocks each was said, and of which rows first."""
-
-    @property
-    def state(self) -> State:
-        """The same as an array."""
-        document = {**vars(self), "tallies": [tally.document for tally in self.tallies]}
-        return {"progress": np.array(json.dumps(document))}
-
-    @classmethod
-    def read(cls, state: State) -> "Progress":
-        document: dict[str, Any] = json.loads(str(state["progress"]))
-        document["tallies"] = [Tally.read(tally) for tally in document["tallies"]]
-        return cls(**document)
-
-    def with_batch(self, batch: AnyBatch, spec: BoundSpec, found: Sequence[Tally], rows: str) -> "Progress":
-        """With one more block."""
-        warnings = dict(self.warnings)
-        for warning in batch.warnings:
-            if warning in warnings or len(warnings) < MOST_WARNINGS:
-                count, first = warnings.get(warning, (0, rows))
-                warnings[warning] = (count + 1, first)
-        encoding = encodings_of(batch)
-        return replace(
-            self,
-            n_samples=self.n_samples + batch.n_samples,
-            blocks=self.blocks + 1,
-            tallies=[one + other for one, other in zip(self.tallies or [Tally()] * len(found), found, strict=True)],
-            loss=spec.document,
-            deep=len(batch.elements) > 1,
-            encodings=self.encodings if not encoding or encoding in self.encodings else [*self.encodings, encoding],
-            warnings=warnings,
-        )
-
-    @property
-    def remarks(self) -> list[str]:
-        """What is said of all blocks once, and what of some with the rows of the first of them."""
-        return [text if count == self.blocks else f"{rows}: {text}" for text, (count, rows) in self.warnings.items()]
+    """How many partitions there are, each looked at twice where a gradient is written; a body is one."""
+    return len(request.partitions) * (1 + request.writes_gradient) if isinstance(request, EvaluateByReference) else 1
 
 
 # --- block by block -------------------------------------------------------------------------------------------------------
@@ -173,50 +131,106 @@ def steps(request: EvaluateByReference | EvaluateRequest, state: State) -> Itera
         yield from at_once(evaluate, request, state)
         return
     progress = Progress.read(state) if state else Progress([str(partition.path) for partition in request.partitions])
-    forms = {str(partition.path): partition for partition in request.partitions}
-    for number in range(progress.done, len(progress.files)):
-        name = progress.files[number]
-        if name not in forms:
-            raise InvalidInput([Fault(("data", "source", number), "missing", f"{name.rpartition('/')[2]} is no longer there")])
-        progress = replace(_with_partition(progress, request, forms[name], number), done=number + 1)
+    known = {str(partition.path): partition for partition in request.partitions}
+    count = len(progress.files)
+    for number in range(progress.done, count * (1 + request.writes_gradient)):
+        place = number % count
+        name = progress.files[place]
+        if name not in known:
+            raise InvalidInput([Fault(("data", "source", place), "missing", f"{name.rpartition('/')[2]} is no longer there")])
+        if number < count:
+            progress = _with_partition(progress, request, known[name], place)
+        else:
+            _write_gradient(progress, request, known[name], place)
+        progress = replace(progress, done=number + 1)
         state.update(progress.state)
         value = _merged(request, progress).value if progress.tallies else math.nan
-        known = value if math.isfinite(value) else None
-        yield Event("partition", {"partition": number, "n_samples": progress.n_samples, "value": known})
+        told = {"partition": number, "n_samples": progress.n_samples, "value": value if math.isfinite(value) else None}
+        yield Event("partition", told)
     yield Event(LAST, _answer(request, progress))
 
 
-def _with_partition(progress: Progress, request: EvaluateByReference, partition: Partition, number: int) -> Progress:
+@contextmanager
+def _reading(
+    request: EvaluateByReference, partition: Partition, number: int, name: str
+) -> Generator[tuple[Iterator[Block], Growing | None]]:
+    """The blocks of a partition, and the file that an output of its rows is written to, where one is."""
     check_within(str(partition.path), request.data.source[0], request.roots)
-    wanted = {column: None for columns in request.roles.values() for column in columns}
+    wanted = dict.fromkeys(column for columns in request.roles.values() for column in columns)
+    rows = blocks(partition.path, partition.form, wanted, _words(request))
+    path = partition.output(request.folders[name], name) if name in request.folders else None
+    if path is not None:
+        check_within(str(path), str(path), request.roots, ("data", "write", name))
     try:
-        for block in blocks(partition.path, partition.form, wanted, _words(request)):
-            try:
-                progress = _with_block(progress, request, block, partition)
-            except CallerError as error:
-                raise _located(error, request.roles, block.first) from None
+        with nullcontext() if path is None else Growing(path) as file:
+            yield rows, file
+    except OSError as error:
+        message = f"{partition.path.stem}.{name}.npy cannot be written: {os.strerror(error.errno or 0)}"
+        raise InvalidInput([Fault(("data", "write", name), "not_written", message)]) from None
     except CallerError as error:
         raise _of_partition(error, partition, number) from None
+
+
+def _with_partition(progress: Progress, request: EvaluateByReference, partition: Partition, number: int) -> Progress:
+    with _reading(request, partition, number, "per_sample") as (rows, file):
+        for block in rows:
+            try:
+                progress, batch = _with_block(progress, request, block, partition)
+            except CallerError as error:
+                raise _located(error, request.roles, block.first) from None
+            if file is not None:
+                found = None if batch is None else evaluate_batch(batch, outputs=("per_sample",)).outputs["per_sample"]
+                file.append(np.zeros(_length(block)) if found is None else cast(Any, found))
     return progress
 
 
-def _with_block(progress: Progress, request: EvaluateByReference, block: Block, partition: Partition) -> Progress:
+def _write_gradient(progress: Progress, request: EvaluateByReference, partition: Partition, number: int) -> None:
+    """The gradient of a partition's rows: that of the value of all."""
+    divisor = _merged(request, progress).divisor if progress.blocks else None
+    with _reading(request, partition, number, "gradient") as (rows, file):
+        assert file is not None
+        for block in rows:
+            arrays = arrays_of(request.roles, block)
+            batch = _batch(request, arrays)
+            if isinstance(batch, Batch):
+                found = evaluate_one(batch, reduction=request.reduction, outputs=("gradient",), divisor=divisor)
+                file.append(cast(Any, found.outputs["gradient"]))
+            else:
+                file.append(np.zeros(np.shape(arrays["predictions"])))
+
+
+def _length(block: Block) -> int:
+    return tables.length(next(iter(block.columns.values())))
+
+
+def _with_block(
+    progress: Progress, request: EvaluateByReference, block: Block, partition: Partition
+) -> tuple[Progress, AnyBatch | None]:
+    """With what a block adds, and the batch that it is; None where no row of it counts."""
     arrays = arrays_of(request.roles, block)
     spec = request.loss.beside(arrays["predictions"], arrays["targets"])
-    try:
-        batch = batch_of(spec.bound, **arrays, classes=request.classes, missing=request.missing)
-        found = tallies(batch, request.reduction, errors="standard_error" in request.outputs)
-    except CallerError as error:
-        if any(fault.code != "no_samples" for fault in error.faults) or not error.faults:
-            raise error.moved(FIELDS) from None
+    batch = _batch(request, arrays)
+    if batch is None:
         if request.missing == "drop" and isinstance(spec.bound, Bound):
             n_missing = count_missing(spec.bound, **arrays, classes=request.classes)
             progress = replace(progress, tallies=[one + Tally(n_missing=n_missing) for one in progress.tallies or [Tally()]])
-        return progress
+        return progress, None
     if progress.loss and spec.document != progress.loss:
         raise InvalidInput([Fault((), "shape", "its rows are of another shape than those before: the loss would be another one")])
+    found = tallies(batch, request.reduction, errors="standard_error" in request.outputs)
     last = block.first + batch.elements[0] - 1
-    return progress.with_batch(batch, spec, found, f"{partition.path.name}, rows {block.first} to {last}")
+    return progress.with_batch(batch, spec, found, f"{partition.path.name}, rows {block.first} to {last}"), batch
+
+
+def _batch(request: EvaluateByReference, arrays: Mapping[str, Any]) -> AnyBatch | None:
+    """The rows of a block as a batch; None where none of them counts."""
+    try:
+        spec = request.loss.beside(arrays["predictions"], arrays["targets"])
+        return batch_of(spec.bound, **arrays, classes=request.classes, missing=request.missing)
+    except CallerError as error:
+        if error.faults and all(fault.code == "no_samples" for fault in error.faults):
+            return None
+        raise error.moved(FIELDS) from None
 
 
 def arrays_of(roles: Roles, block: Block) -> dict[str, Any]:
@@ -287,8 +301,6 @@ def _cell(fault: Fault, roles: Roles, first: int) -> Fault:
 # --- what it comes to -------------------------------------------------------------------------------------------------------
 
 ANY_LOSS: TypeAdapter[BoundSpec] = TypeAdapter(LossSpec)
-PARTIAL = {"binary", "one_hot"}
-"""Encodings that are special cases of others: a part of the rows may look like one."""
 
 
 def _merged(request: EvaluateByReference, progress: Progress) -> Merged:
@@ -311,9 +323,9 @@ def _answer(request: EvaluateByReference, progress: Progress) -> EvaluatedByRefe
     numbers = {"value": found.value, "standard_error": found.standard_error}
     answer["divisor"] = found.divisor
     answer |= plain({name: numbers[name] for name in numbers if name in request.outputs})
-    answer["partitions"] = progress.done
-    if progress.encodings:
-        answer["targets_encoding"] = _encoding(progress.encodings)
+    answer["partitions"] = len(progress.files)
+    if encoding := progress.encoding:
+        answer["targets_encoding"] = encoding
     if plain.non_finite:
         answer["non_finite"] = plain.non_finite
     if request.non_finite_as == "string":
@@ -321,14 +333,6 @@ def _answer(request: EvaluateByReference, progress: Progress) -> EvaluatedByRefe
     if remarks := [*progress.remarks, *_unsure(request, found)]:
         answer["warnings"] = remarks
     return cast(EvaluatedByReference, answer)
-
-
-def _encoding(found: Sequence[Any]) -> Any:
-    """As what the targets of all blocks were read."""
-    words = [encoding for encoding in found if isinstance(encoding, str)]
-    if len(words) < len(found):
-        return found[0]
-    return ", ".join(sorted({*words} - PARTIAL or {*words}))
 
 
 def _unsure(request: EvaluateByReference, found: Merged) -> Iterator[str]:

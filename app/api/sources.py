@@ -12,6 +12,7 @@ from pydantic import Field
 
 from app.api.words import OneOrMore, Part
 from app.errors import Fault, FormatUnavailable, InvalidInput, Path, SourceEmpty, SourceForbidden
+from app.wire.faults import listed
 from app.wire.partitions import ENDINGS, READERS, Column
 
 SCHEME = "file://"
@@ -19,6 +20,13 @@ SOURCE: Path = ("data", "source")
 MOST_PARTITIONS = 100_000
 Roles: TypeAlias = Mapping[Path, Sequence[Column]]
 """Where in a request columns belong: one, or several side by side."""
+
+
+class Written(Part):
+    """The folders that outputs are written to, as `file://` URLs: a file for each partition."""
+
+    per_sample: Annotated[str | None, Field(description="Of each row its own loss.")] = None
+    gradient: Annotated[str | None, Field(description="d(value)/d(predictions) of each row.")] = None
 
 
 class DataSource(Part):
@@ -39,6 +47,9 @@ class DataSource(Part):
         dict[str, Any],
         Field(description="For predictions, targets, sample_weight and mask a column's name or number, or a list of them."),
     ]
+    write: Annotated[
+        Written | None, Field(description="Where to write what is computed of each row, as npy files beside each other.")
+    ] = None
 
 
 class Partition(NamedTuple):
@@ -47,6 +58,10 @@ class Partition(NamedTuple):
     path: File
     form: str
 
+    def output(self, folder: File, name: str) -> File:
+        """The file that an output of its rows is written to."""
+        return folder / f"{self.path.stem}.{name}.npy"
+
 
 def is_reference(data: object) -> bool:
     """Whether what stands in `data` says where data is, and is none itself."""
@@ -54,8 +69,8 @@ def is_reference(data: object) -> bool:
         return False
     document = cast(dict[str, Any], data)
     source = document.get("source")
-    first: Any = cast(list[Any], source)[0] if isinstance(source, list) and source else source
-    return isinstance(first, str) and ("://" in first or "columns" in document)
+    urls: list[Any] = cast(list[Any], source) if isinstance(source, list) else [source]
+    return bool(urls) and isinstance(urls[0], str) and ("://" in urls[0] or "columns" in document)
 
 
 # --- which files ------------------------------------------------------------------------------------------------------
@@ -84,32 +99,59 @@ def partitions(source: DataSource, roots: Sequence[str]) -> tuple[Partition, ...
     return tuple(found[match] for match in sorted(found))
 
 
-def check_within(path: str, url: str, roots: Sequence[str]) -> None:
+def check_within(path: str, url: str, roots: Sequence[str], where: Path = SOURCE) -> None:
     """SourceForbidden for a path that lies under none of the roots once links are followed."""
     real = os.path.realpath(path)
     if not any(os.path.commonpath((real, root)) == root for root in map(_root, roots)):
-        raise _forbidden(url, roots)
+        raise _forbidden(url, roots, where)
+
+
+def folders(source: DataSource, parts: Sequence[Partition], roots: Sequence[str]) -> Mapping[str, File]:
+    """The folder of each output that is to be written.
+
+    SourceForbidden for one that lies outside of the roots; InvalidInput where two files would be one.
+    """
+    found: dict[str, File] = {}
+    for name, url in (source.write.model_dump() if source.write else {}).items():
+        if url is None:
+            continue
+        where: Path = ("data", "write", name)
+        path = _path(url, roots, where)
+        check_within(path, url, roots, where)
+        stems = [part.path.stem for part in parts]
+        twice = next((stem for stem in stems if stems.count(stem) > 1), None) if len({*stems}) < len(stems) else None
+        if twice is not None:
+            message = f"two partitions are called {twice[:80]!r}, and what is written of them would be one file"
+            raise InvalidInput([Fault(where, "duplicate", message)])
+        found[name] = File(path)
+    return found
 
 
 def _pattern(url: str, roots: Sequence[str]) -> str:
     """The URL as what `glob` takes, which looks nowhere but under the roots."""
+    path = _path(url, roots)
+    check_within(os.path.dirname(path.partition("*")[0]), url, roots)
+    return "*".join(map(glob.escape, path.split("*")))
+
+
+def _path(url: str, roots: Sequence[str], where: Path = SOURCE) -> str:
     host, slash, path = url.removeprefix(SCHEME).partition("/")
     path = unquote(slash + path)
     if not url.startswith(SCHEME) or host not in ("", "localhost") or ".." in path.split("/") or "\0" in path:
-        raise _forbidden(url, roots)
-    check_within(os.path.dirname(path.partition("*")[0]), url, roots)
-    return "*".join(map(glob.escape, path.split("*")))
+        raise _forbidden(url, roots, where)
+    return path
 
 
 def _root(root: str) -> str:
     return os.path.realpath(unquote(root.removeprefix(SCHEME)) if root.startswith(SCHEME) else root)
 
 
-def _forbidden(url: str, roots: Sequence[str]) -> SourceForbidden:
-    way_out = "it reads what lies under the folders in CRITERION_DATA_ROOTS, as file:///folder/part-*.npy"
+def _forbidden(url: str, roots: Sequence[str], where: Path = SOURCE) -> SourceForbidden:
+    does = "reads" if where == SOURCE else "writes"
+    way_out = f"it {does} what lies under the folders in CRITERION_DATA_ROOTS, as file:///folder/part-*.npy"
     if not roots:
-        way_out = "it reads no files: whoever runs it allows folders in CRITERION_DATA_ROOTS"
-    return SourceForbidden([Fault(SOURCE, "source_forbidden", f"this server may not read {url[:200]}; {way_out}")])
+        way_out = f"it {does} no files: whoever runs it allows folders in CRITERION_DATA_ROOTS"
+    return SourceForbidden([Fault(where, "source_forbidden", f"{url[:200]} is not for this server; {way_out}")])
 
 
 def _is_file(path: str) -> bool:
@@ -146,7 +188,8 @@ def _roles(path: Path, given: Any) -> Iterator[tuple[Path, Sequence[Column]]]:
         for name, inner in cast(Mapping[str, Any], given).items():
             yield from _roles((*path, name), inner)
         return
-    named: list[Any] = cast(list[Any], given) if isinstance(given, list) else [given]
+    columns = listed(given)
+    named: list[Any] = cast(list[Any], columns) if isinstance(columns, list) else [columns]
     if not named or not all(isinstance(column, str | int) and not isinstance(column, bool) for column in named):
         message = f"{path[-1]} must be the name of a column, or its number from 0, or a list of them"
         raise InvalidInput([Fault(("data", "columns", *path), "type", message)])

@@ -74,16 +74,23 @@ class Evaluation(NamedTuple):
 
 @np.errstate(all="ignore")  # poles and overflows are answers here: they are found by their value, and named
 def evaluate(
-    batch: Batch, *, reduction: Reduction = "mean", outputs: Collection[str] = USUAL, block_bytes: int | None = None
+    batch: Batch,
+    *,
+    reduction: Reduction = "mean",
+    outputs: Collection[str] = USUAL,
+    block_bytes: int | None = None,
+    divisor: float | None = None,
 ) -> Evaluation:
     """The loss of a checked batch: its value under the reduction, each sample's loss, and the gradient of the value.
 
     Without outputs there are those that are usual for the loss. With reduction "none" there is no value, and derivatives
     are those of each sample's own loss (of their sum, for a loss that couples the samples of a batch). InvalidParameter
-    for an output or a reduction that the loss has not.
+    for an output or a reduction that the loss has not. Of a batch that is part of a larger one, `divisor` is that of all.
     """
     loss, mean = batch.loss, batch.mean
     total = total_of(batch, reduction)
+    if divisor is not None:
+        total = total._replace(divisor=divisor / total.unit)
     functions, order = asked(loss, tuple(outputs))
     few = block_bytes is None and sum(map(_bytes, batch.arrays)) <= BLOCK_BYTES
     run = _whole if loss.coupling == "batch" or mean is POOLED else _at_once if few else _in_blocks

@@ -97,6 +97,21 @@ def _whole_because(leaf: Bound) -> str:
     return ""
 
 
+def refuse_gradient(bound: AnyBound) -> None:
+    """InvalidParameter for a loss whose gradient does not follow, part by part, from the divisor of all."""
+    if isinstance(bound, Sum):
+        reason = "it is of several losses; evaluate them one by one"
+    elif any(taken.named for taken in bound.loss.sides["predictions"].values()):
+        reason = "its predictions are several arrays"
+    elif not bound.loss.differentiable:
+        reason = f"{bound.name} has none"
+    elif bound.mean.of_all is not None:
+        reason = f"that of a {bound.mean.name} takes all samples at once"
+    else:
+        return
+    raise InvalidParameter([Fault(("parameters",), "output", f"no gradient can be written of this loss: {reason}")])
+
+
 # --- what a batch adds ------------------------------------------------------------------------------------------------
 
 

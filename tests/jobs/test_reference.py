@@ -7,6 +7,7 @@ import random
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,72 @@ def test_a_partition_takes_no_more_memory_than_a_block(tmp_path: Path, monkeypat
     data = {"source": f"file://{tmp_path}/a.npy", "columns": {"predictions": 0, "targets": 1}}
     work(tmp_path, {"loss": "mse", "data": data})
     assert (max(sizes), sum(sizes)) == (4096, 320_000)
+
+
+# --- what is written ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_outputs_of_rows_are_written_beside_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> None:
+    """To the bit those of one body, 0 for rows that do not count, also where no row of a block does."""
+    monkeypatch.setattr(partitions, "BLOCK_BYTES", 160)
+    rng = np.random.default_rng(1)
+    table = np.column_stack([rng.standard_normal((40, 3)), rng.integers(0, 3, 40), rng.uniform(0, 2, 40), np.arange(40) % 11 > 4])
+    for number, rows in enumerate((slice(0, 17), slice(17, 40))):
+        np.save(tmp_path / f"part-{number}.npy", table[rows])
+    columns = {"predictions": [0, 1, 2], "targets": 3, "sample_weight": 4, "mask": 5}
+    weighed = {"name": "CrossEntropyLoss", "class_weight": [1, 2, 3]}
+    for loss, reduction in product(("CrossEntropyLoss", weighed), ("mean", "sum")):
+        request = {"loss": loss, "reduction": reduction}
+        body = {"predictions": table[:, :3], "targets": table[:, 3], "sample_weight": table[:, 4], "mask": table[:, 5] == 1}
+        _, whole = work(tmp_path, {**request, **{name: array.tolist() for name, array in body.items()}})
+        out = f"file://{tmp_path}/a/b"
+        data = {"source": f"file://{tmp_path}/part-*.npy", "columns": columns, "write": {"per_sample": out, "gradient": out}}
+        events, answer = work(tmp_path, {**request, "data": data}, at_once=at_once)
+        assert [told["partition"] for *_, told in events] == [0, 1, 2, 3]
+        assert (answer["value"], answer["partitions"]) == (whole["value"], 2)
+        for name in ("per_sample", "gradient"):
+            parts = [np.load(tmp_path / "a" / "b" / f"part-{number}.{name}.npy") for number in (0, 1)]
+            assert np.concatenate(parts).tolist() == whole[name]
+        assert len([*(tmp_path / "a" / "b").iterdir()]) == 4
+
+
+def test_what_is_written_takes_its_place_at_once(tmp_path: Path) -> None:
+    """What was there stays until the whole file is; nothing is left of one that was not."""
+    data = in_npy(tmp_path, PARTS)
+    request = {"loss": "bce", "data": {**data, "write": {"per_sample": f"file://{tmp_path}"}}}
+    (tmp_path / "part-000.per_sample.npy").write_bytes(b"before")
+    refusal(tmp_path, request)
+    assert (tmp_path / "part-000.per_sample.npy").read_bytes() == b"before"
+    assert {path.name for path in tmp_path.iterdir()} == {*(f"part-00{n}.npy" for n in range(3)), "part-000.per_sample.npy"}
+    work(tmp_path, {**request, "loss": "mae", "data": {**request["data"], "source": f"file://{tmp_path}/part-000.npy"}})
+    assert np.load(tmp_path / "part-000.per_sample.npy").tolist() == [0.5, 0.5, 6.0]
+
+
+def test_where_nothing_may_or_can_be_written(tmp_path: Path) -> None:
+    inside = tmp_path / "in"
+    inside.mkdir()
+    data = in_npy(inside, PARTS)
+    (inside / "link").symlink_to(tmp_path)
+    (inside / "file").write_text("")
+    for folder in (f"file://{tmp_path}/out", f"file://{inside}/../out", f"file://{inside}/link/out", "s3://bucket"):
+        error = refusal(inside, {"loss": "mse", "data": {**data, "write": {"per_sample": folder}}})
+        assert isinstance(error, SourceForbidden)
+        assert error.faults[0].path == ("data", "write", "per_sample")
+    error = refusal(inside, {"loss": "mse", "data": {**data, "write": {"per_sample": f"file://{inside}/file/out"}}})
+    assert (error.faults[0].path, error.faults[0].code) == (("data", "write", "per_sample"), "not_written")
+    (inside / "more").mkdir()
+    in_npy(inside / "more", PARTS)
+    twice = [data["source"], f"file://{inside}/more/part-*.npy"]
+    error = refusal(inside, {"loss": "mse", "data": {**data, "source": twice, "write": {"gradient": f"file://{inside}"}}})
+    assert error.faults[0].code == "duplicate"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("loss", "words"), [("rmse", "takes all samples at once"), ("zero_one", "has none")])
+def test_gradients_that_do_not_follow_part_by_part_are_refused(tmp_path: Path, loss: str, words: str) -> None:
+    data = {**in_npy(tmp_path, PARTS), "write": {"gradient": f"file://{tmp_path}"}}
+    assert words in refusal(tmp_path, {"loss": loss, "data": data}).detail
 
 
 @pytest.mark.thorough

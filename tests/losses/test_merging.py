@@ -20,7 +20,8 @@ from app.losses.merging import Merged, Tally, merged, refuse_whole, tallies
 from app.losses.numerics.exactly import Exact, exactly, products, root
 from app.losses.numerics.stable import Array
 from app.losses.sums import batch_of, evaluate
-from tests.losses.drawing import Case, all_cases, over, rows_of
+from tests.folding import folded
+from tests.losses.drawing import Case, all_cases, one_of_each_form, rows_of
 
 NOTHING: dict[str, Any] = {}
 MAE = bind(LOSSES["mean_absolute_error"], NOTHING)
@@ -80,7 +81,11 @@ def mergeable(case: Case) -> bool:
     return loss.coupling != "batch" and mean.power is not None
 
 
-@over(case for case in all_cases() if mergeable(case))
+MERGEABLE = [case for case in all_cases() if mergeable(case)]
+FIRST = {case.loss.name for case in one_of_each_form(MERGEABLE)}
+
+
+@folded("case", MERGEABLE, of=lambda case: case.loss.name, long={case.loss.name for case in MERGEABLE} - FIRST)
 def test_parts_come_to_what_all_come_to(case: Case) -> None:
     """Of every loss, with weights, masks, ignored labels and none of them, in parts of one sample and of several."""
     arrays = case.draw(n=17, seed=4)
