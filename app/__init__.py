@@ -61,7 +61,8 @@
         charts/          one function a chart, from an answer to a definition in Vega-Lite; theme.py: how all of them look
     wire/            bytes to values and back, and nobody else knows both
         json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
-        partitions.py    files that are parts of one table, a block of rows at a time; npy.py: files that grow by such blocks
+        partitions.py    files that are parts of one table, a block of rows at a time; arrow.py: those of pyarrow;
+                         npy.py: files that grow by such blocks
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes

@@ -13,7 +13,7 @@ from pydantic import Field
 from app.api.words import OneOrMore, Part
 from app.errors import Fault, FormatUnavailable, InvalidInput, Path, SourceEmpty, SourceForbidden
 from app.wire.faults import listed
-from app.wire.partitions import ENDINGS, READERS, Column
+from app.wire.partitions import ENDINGS, READERS, Column, readable
 
 SCHEME = "file://"
 SOURCE: Path = ("data", "source")
@@ -93,8 +93,11 @@ def partitions(source: DataSource, roots: Sequence[str]) -> tuple[Partition, ...
             found[match] = Partition(File(match), source.format or _form(match))
             if len(found) > MOST_PARTITIONS:
                 raise InvalidInput([Fault(SOURCE, "limit", f"there are more than {MOST_PARTITIONS} files at {url[:200]}")])
-    for form in {partition.form for partition in found.values()} - READERS.keys():
-        message = f"this server cannot read {form}; it reads {', '.join(READERS)}"
+    for form in sorted({partition.form for partition in found.values()}):
+        if readable(form):
+            continue
+        known = ", ".join(form for form in READERS if readable(form))
+        message = f"this server cannot read {form}, which takes pip install criterion[data]; it reads {known}"
         raise FormatUnavailable([Fault(("data", "format"), "format_unavailable", message)])
     return tuple(found[match] for match in sorted(found))
 

@@ -5,13 +5,16 @@ Files are read and not mapped: one that is cut off meanwhile is then an error, a
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from app.errors import CallerError, Fault, InvalidInput, MalformedTable
+from app.wire import arrow
 from app.wire.csv import BOM, HEADER_BYTES, Csv, header_of
 from app.wire.npz import as_json, described
 from app.wire.tables import length
@@ -62,7 +65,7 @@ def _npy(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) 
     start = file.tell()
     if os.fstat(file.fileno()).st_size - start < n * width * dtype.itemsize:
         raise MalformedTable(f"it is cut off: {dtype} of shape {shape} does not fit into it")
-    step = max(1, BLOCK_BYTES // (8 * max(1, width)))
+    step = _rows(width)
     for first in range(0, n, step):
         rows = min(step, n - first)
         if fortran:
@@ -98,7 +101,7 @@ def _csv(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) 
             before += records.count(b"\n")
             continue
         table = Csv(header + records, before=before)
-        names = {column: _name(table, column) for column in columns}
+        names = _named(columns, table.names)
         found = table.read({*names.values()}, LONGEST_RECORD, frozenset(names[column] for column in text))
         yield Block(first, {column: found[name] for column, name in names.items()})
         first += length(next(iter(found.values())))
@@ -125,14 +128,17 @@ def _records(file: IO[bytes], rest: bytes, size: int) -> tuple[bytes, bytes] | N
     return data, b""
 
 
-def _name(table: Csv, column: Column) -> str:
-    if isinstance(column, int) and 0 <= column < len(table.names):
-        column = table.names[column]
-    if isinstance(column, int) or column not in table.names:
-        raise _no_column(column, f"the columns are {', '.join(name[:80] for name in table.names[:20])}")
-    if table.names.count(column) > 1:
-        raise MalformedTable(f"the column {column[:80]!r} stands twice in it")
-    return column
+def _named(columns: Collection[Column], names: Sequence[str]) -> dict[Column, str]:
+    """The name of each of these columns, among all names."""
+    found: dict[Column, str] = {}
+    for column in columns:
+        name = names[column] if isinstance(column, int) and 0 <= column < len(names) else column
+        if isinstance(name, int) or name not in names:
+            raise _no_column(column, f"the columns are {', '.join(name[:80] for name in names[:20])}")
+        if names.count(name) > 1:
+            raise MalformedTable(f"the column {name[:80]!r} stands twice in it")
+        found[column] = name
+    return found
 
 
 def _no_column(column: Column, those: str) -> CallerError:
@@ -140,7 +146,28 @@ def _no_column(column: Column, those: str) -> CallerError:
     return InvalidInput([Fault((), "unknown_column", f"it has no column {shown}; {those}")])
 
 
-READERS: Mapping[str, Reader] = {"npy": _npy, "csv": _csv}
+# --- Parquet and Arrow --------------------------------------------------------------------------------------------------
+
+
+def _parquet(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
+    return (Block(*found) for found in arrow.parquet(file, partial(_named, columns), _rows))
+
+
+def _arrow(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
+    return (Block(*found) for found in arrow.arrow(file, partial(_named, columns), _rows))
+
+
+def _rows(width: int) -> int:
+    """The rows of a block, of so many numbers each."""
+    return max(1, BLOCK_BYTES // (8 * max(1, width)))
+
+
+READERS: Mapping[str, Reader] = {"npy": _npy, "csv": _csv, "parquet": _parquet, "arrow": _arrow}
 """How a file of each form is read."""
 ENDINGS: Mapping[str, str] = {".npy": "npy", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
 """The form of a file that says none."""
+
+
+def readable(form: str) -> bool:
+    """Whether files of this form can be read here: some take a library that need not be installed."""
+    return form in ("npy", "csv") or find_spec("pyarrow") is not None

@@ -13,10 +13,12 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.api.jobs import OF_KIND
-from app.errors import CallerError, InvalidInput, SourceEmpty, SourceForbidden
+from app.errors import CallerError, FormatUnavailable, InvalidInput, SourceEmpty, SourceForbidden
 from app.serving.pieces import Checkpoint, Task, jobs_settings, work_on
 from app.settings import Settings
 from app.wire import partitions
@@ -64,7 +66,22 @@ def refusal(folder: Path, request: dict[str, Any], **more: Any) -> CallerError:
     return found.value
 
 
-@pytest.mark.parametrize("written", [in_npy, in_csv])
+def in_parquet(folder: Path, parts: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    for number, columns in enumerate(parts):
+        table: Any = pa.table([pa.array(map(float, column)) for column in columns], ["p", "y"])
+        pq.write_table(table, folder / f"part-{number:03}.parquet")
+    return {"source": f"file://{folder}/part-*.parquet", "columns": {"predictions": "p", "targets": "y"}}
+
+
+def in_arrow(folder: Path, parts: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    for number, columns in enumerate(parts):
+        table: Any = pa.table([pa.array(map(float, column)) for column in columns], ["p", "y"])
+        with pa.OSFile(str(folder / f"part-{number:03}.ipc"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    return {"source": f"file://{folder}/part-*.ipc", "format": "arrow", "columns": {"predictions": 0, "targets": 1}}
+
+
+@pytest.mark.parametrize("written", [in_npy, in_csv, in_parquet, in_arrow])
 @pytest.mark.parametrize(
     ("loss", "value", "error"),
     [
@@ -178,12 +195,18 @@ def test_files_outside_of_the_roots_are_forbidden(tmp_path: Path) -> None:
     assert work(inside, {"loss": "mse", "data": fine}, roots=f"file://{tmp_path}/in")[1]["partitions"] == 3
 
 
-def test_sources_that_are_nothing_and_formats_that_are_unknown(tmp_path: Path) -> None:
+def test_sources_that_are_nothing_and_formats_that_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = in_npy(tmp_path, PARTS)
     os.mkfifo(tmp_path / "pipe.npy")
     for source in ("none-*.npy", "part-[0]*.npy", "part-00?.npy", "pipe.npy", "*/x.npy"):
         error = refusal(tmp_path, {"loss": "mse", "data": {**data, "source": f"file://{tmp_path}/{source}"}})
         assert (type(error), error.code, error.faults[0].path) == (SourceEmpty, "source_empty", ("data", "source"))
+    parquet = in_parquet(tmp_path, PARTS)
+    with monkeypatch.context() as without:
+        without.setattr(partitions, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
+        error = refusal(tmp_path, {"loss": "mse", "data": parquet})
+    assert (type(error), error.code, error.faults[0].path) == (FormatUnavailable, "format_unavailable", ("data", "format"))
+    assert "pip install criterion[data]" in error.detail
     (tmp_path / "a.orc").write_bytes(b"")
     assert refusal(tmp_path, {"loss": "mse", "data": {**data, "source": f"file://{tmp_path}/a.orc"}}).faults[0].code == "choice"
 

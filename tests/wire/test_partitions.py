@@ -1,9 +1,12 @@
 """Files that are parts of one table: whatever the blocks are, the columns are those of the whole file."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.errors import CallerError
@@ -69,6 +72,58 @@ def test_csv_is_read_in_blocks_as_it_is_in_one_piece(tmp_path: Path, block_bytes
         expected = [part.built() if isinstance(part, LazyList) else [*part] for part in whole.values()]
     np.testing.assert_array_equal(read(tmp_path / "a.csv", "csv", *names), expected)
     np.testing.assert_array_equal(read(tmp_path / "a.csv", "csv", *range(len(names))), expected)
+
+
+TABLE: Any = pa.table(
+    {
+        "p": [0.5, None, 1.5, 2.5] * 5,
+        "single": pa.array([0.1, 0.2, 0.3, 0.4] * 5, pa.float32()),
+        "whole": [1, 2, None, 4] * 5,
+        "flag": [True, False, None, True] * 5,
+        "word": ["a", "b", "a", "c"] * 5,
+        "code": pa.array(["a", "b", "a", "c"] * 5).dictionary_encode(),
+        "money": pa.array([Decimal("1.25")] * 20),
+        "row": pa.FixedSizeListArray.from_arrays(pa.array([float(number) for number in range(40)]), 2),
+        "day": pa.array([0] * 20, pa.date32()),
+    }
+)
+
+
+def write(path: Path, form: str) -> None:
+    if form == "parquet":
+        pq.write_table(TABLE, path, row_group_size=7)
+    else:
+        with pa.OSFile(str(path), "wb") as file:
+            make: Any = pa.ipc.new_file if form == "arrow" else pa.ipc.new_stream
+            with make(file, TABLE.schema) as writer:
+                writer.write_table(TABLE, max_chunksize=9)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "arrow stream"])
+def test_parquet_and_arrow_are_read_in_blocks(tmp_path: Path, block_bytes: int, form: str) -> None:
+    path, kind = tmp_path / "a", form.partition(" ")[0]
+    write(path, form)
+    for name in TABLE.column_names[:-1]:
+        expected = TABLE.column(name).to_pylist()
+        (found,) = read(path, kind, name)
+        if name in ("word", "code"):
+            assert found == expected
+        else:
+            np.testing.assert_array_equal(found, np.array(expected, np.float64))
+    assert read(path, kind, 4, 1) == [TABLE.column("word").to_pylist(), TABLE.column("single").to_numpy().astype(float).tolist()]
+    for column, message in (
+        ("day", "its column 'day' is of date32"),
+        ("none", "it has no column 'none'"),
+        (9, "it has no column 9"),
+    ):
+        with pytest.raises(CallerError, match=message):
+            read(path, kind, column)
+    whole = path.read_bytes()
+    for content in (whole[:-20], whole[: len(whole) // 2], b"nothing", b""):
+        path.write_bytes(content)
+        if form != "arrow stream" or content in (b"nothing", whole[: len(whole) // 2]):  # its end is a mark that may be left out
+            with pytest.raises(CallerError, match=r"it is no \w+ file that can be read"):
+                read(path, kind, "p")
 
 
 def test_a_line_that_is_wrong_is_named_by_its_place_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
