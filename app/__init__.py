@@ -42,7 +42,8 @@
         pieces.py        long arrays, a piece at a time
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
-        agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py)
+        agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py),
+                         embeddings.py of rows that labels put together (drawn.py)
         learned.py       parameters of a loss that move with the weights
         models.py        linear, mlp, boosted_trees, ...; network.py, trees.py, activations.py: what they are made of
         boosting.py      trees on the slopes of a loss; slopes.py, leaf_values.py: their leaves; bins.py: how they are grown
@@ -52,8 +53,8 @@
         fit.py           epoch after epoch, from a state that can be saved
         result.py        the model that is kept; decisions.py: predictions as decisions between classes
         splits.py        which rows are held out: a share, or a fold of several; elsewhere.py: what a model is worth on others
-        halving.py       which trials of a search go on; learning_rate.py: which rates train
-        trained.py       that model as a value, which predicts by itself
+        halving.py       which trials of a search go on; grammar.py: losses that are drawn; learning_rate.py: which rates train
+        trained.py       that model as a value, which predicts by itself; exported.py: as an ONNX file
         resuming.py      a run that goes on from it; resumable.py: whether it can
         diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
     insight/         what losses tell beyond their value, as plain values

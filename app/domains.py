@@ -115,11 +115,11 @@ class Interval:
     open_high: bool = False
     infinite: tuple[float, ...] = ()
     """The infinities that belong to it all the same, since they have a meaning."""
+    of_rows: bool = field(default=False, kw_only=True)
 
     holds: Callable[[Numbers], bool] = field(init=False, repr=False, compare=False)
     """Chosen once: what every call asks."""
 
-    of_rows = False
     discrete = False
 
     def __post_init__(self) -> None:

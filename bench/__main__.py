@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from app.serving.environment import ENVIRONMENT as IN_POOL
-from bench import pictures, report, tables, training, wire
+from bench import pictures, report, tables, training, trees, wire
 from bench.contenders import LONG
 from bench.insight import Analyzed, Written
 from bench.kernels import PASSIVE, Timed
@@ -74,6 +74,14 @@ the last epoch, in float64, and always has each epoch's training loss; theirs fr
 (scikit-learn: float64). PyTorch is a plain eager loop over views of rows shuffled at once; Keras' `fit` has been through an
 epoch before. Half the rows are held out where both halves are measured; scikit-learn has no such mode."""
 
+TREE_NOTES = f"""\
+{trees.TREES} trees of depth {trees.DEPTH} at rate {trees.RATE}, {trees.LEAF} rows in a leaf, a quarter of the rows held out,
+{trees.SEEDS} splits: mean score, with the standard error of scikit-learn's HistGradientBoosting, and CPU seconds. Ours is the
+whole call: from the request to the answer, with both losses after every tree and the diagnosis; theirs is fit and predictions
+for both kinds of rows. One thread each, in one process, in turn, the fastest of {trees.BEST} on each split; the ratio is without
+{trees.CALL:g} s for the call itself. A row is reached where its score is not worse by more than that error, and the ratio is at
+most {trees.LIMIT:g}."""
+
 SHARE_NOTES = """\
 What `/v1/train` does in an epoch besides its steps: measuring, which is predictions, loss and metrics on the training and the
 validation rows; then history, best model, and the event in bytes. Epochs of the run, and of a second one of which steps and
@@ -99,8 +107,9 @@ def main() -> None:
     pictured = pictures.measure(pictures.QUICK if quick else pictures.PLAN, _say)
     rounds, calls, seconds = QUICK_TRAINING if quick else FULL_TRAINING
     trained, served = training.trained(rounds), training.served(calls, seconds, _say)
+    boosted = trees.measured(2 if quick else trees.SEEDS)
     command = "python -m bench --quick" if quick else "make bench"
-    text = _text(command, measured, priced, read, crowded, timed, analyzed, written, pictured, trained, served)
+    text = _text(command, measured, priced, read, crowded, timed, analyzed, written, pictured, trained, served, boosted)
     print("\n" + text)
     if not quick:
         RESULTS.write_text(text)
@@ -149,10 +158,11 @@ def _text(
     pictured: pictures.Pictured,
     trained: training.Trained,
     served: training.Served,
+    boosted: list[trees.Race],
 ) -> str:
     targets = report.wire_targets(measured, crowded) + report.price_targets(priced) + report.read_targets(read)
     targets += report.kernel_targets(timed) + report.insight_targets(analyzed) + report.written_targets(written)
-    targets += report.picture_targets(pictured) + report.training_targets(trained, served)
+    targets += report.picture_targets(pictured) + report.training_targets(trained, served) + report.tree_targets(boosted)
     parts = [
         "# What it costs",
         _machine(command),
@@ -189,6 +199,9 @@ def _text(
         report.share_table(trained.shares),
         SERVED_NOTES,
         report.served_table(served),
+        "## Boosted trees",
+        TREE_NOTES,
+        report.tree_table(boosted),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench import trees
 from bench.contenders import (
     BARE_BINARY,
     BARE_JSON,
@@ -381,6 +382,23 @@ def training_targets(trained: Trained, served: Served) -> list[Target]:
     targets.append(Target(text, rests[AS_IN_TUTORIAL], 10.0, at_least=False))
     p99 = float(np.percentile(served.beside, 99))
     return [*targets, Target("p99 of tiny requests while a run is streamed, one server process, ms", p99, 10.0, at_least=False)]
+
+
+def tree_targets(races: Sequence[trees.Race]) -> list[Target]:
+    """Of all rows the one that is nearest to missing each of the limits."""
+    worst, slowest = max(races, key=lambda raced: raced.worse / raced.noise), max(races, key=lambda raced: raced.ratio)
+    beside = "how much worse than HistGradientBoosting's, in its standard errors"
+    held_out = f"boosted trees: held-out score, {beside}, on the worst row: {worst.task}"
+    whole = f"boosted trees: whole call ÷ its fit and predict, beyond {trees.CALL:g} s, on the slowest row: {slowest.task}"
+    return [
+        Target(held_out, worst.worse / worst.noise, 1.0, at_least=False),
+        Target(whole, slowest.ratio, trees.LIMIT, at_least=False),
+    ]
+
+
+def tree_table(races: Iterable[trees.Race]) -> str:
+    head = ["rows", "score: Criterion", "HistGradientBoosting", "s: Criterion", "HistGradientBoosting", "ratio", "reached"]
+    return table(head, [raced.row for raced in races])
 
 
 def _faster(race: Race, name: str, limit: float) -> Target:

@@ -58,7 +58,7 @@ CORE = {"errors", "registry", "losses", "insight", "training"}
 CORE_MAY_IMPORT = {"numpy", "annotated_types", "typing_extensions"}
 TRAINED_WITH = {"scipy", "sklearn"}
 """What app.training may import besides, inside the functions that need it."""
-ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}, "losses.numerics.special": {"scipy"}}
+ALSO = {"training": TRAINED_WITH, "insight": {"scipy"}, "losses.numerics.special": {"scipy"}, "training.exported": {"onnx"}}
 
 
 @cache

@@ -29,7 +29,7 @@ def locked(name: str) -> dict[str, set[str]]:
     [
         ("requirements-evaluation.lock", EVALUATION),
         ("requirements.lock", RUNTIME),
-        ("requirements-dev.lock", RUNTIME + DEV),
+        ("requirements-dev.lock", RUNTIME + EXTRAS["onnx"] + DEV),
     ],
 )
 def test_a_lock_meets_every_requirement(lock: str, wanted: list[str]) -> None:

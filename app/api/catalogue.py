@@ -11,10 +11,12 @@ from app.api.equals import EqualEntry, equal_entries
 from app.api.specs import Spec, parameter_schemas
 from app.api.trained import MODEL_SPECS
 from app.api.training import DATASET_SPECS, METRIC_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
+from app.losses import LOSSES
 from app.registry import Declared, Registry
 from app.serving.address import Path
 from app.serving.call import Call
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES, Metric
+from app.training.drawn import embeds
 
 EPOCHS = 20
 """Of the examples: enough to see where the curves go."""
@@ -110,7 +112,8 @@ def _scored(metric: Metric) -> dict[str, Any]:
     """The first dataset whose task has what the metric is of."""
     real = metric.of == "numbers"
     dataset = next(dataset for dataset in DATASETS.values() if (dataset.task == "regression") == real)
-    return {"data": {"name": dataset.name}, "metrics": [_named(metric)], "epochs": EPOCHS}
+    of_embeddings = {"loss": next(loss.name for loss in LOSSES.values() if embeds(loss))} if metric.of == "embeddings" else {}
+    return {"data": {"name": dataset.name}, **of_embeddings, "metrics": [_named(metric)], "epochs": EPOCHS}
 
 
 CALLS = (

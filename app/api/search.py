@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 import orjson
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationError, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
 from app.api.analysis_answer import Ends
@@ -23,6 +23,7 @@ from app.api.training import (
     COLUMNS,
     REFUSALS,
     SCORES,
+    DataSpec,
     Rows,
     RunFields,
     TrainRequest,
@@ -36,6 +37,7 @@ from app.api.training_examples import SEARCHES
 from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.insight.intervals import Asked, from_drawn
+from app.losses.composed import expression
 from app.serving.call import Call
 from app.serving.pieces import Kind
 from app.serving.problems import from_pydantic
@@ -43,6 +45,7 @@ from app.serving.steps import Event
 from app.serving.usage import Usage
 from app.training import Chosen, Epoch, Holdout, Limits, Metric, Run, Table, begin, finish, fit
 from app.training.elsewhere import Judged, judged, resampled
+from app.training.grammar import Refused, draw
 from app.training.halving import Rung, Span, Values, epochs_of, rungs, shares
 from app.training.learners import State
 from app.training.run import strata
@@ -59,23 +62,31 @@ EXACT = 2.0**53
 """From here on a number is no whole one that somebody has counted to."""
 INNER = 0.37
 """A share of the way between two ends, where a whole number is none."""
+GRAMMATICAL = "loss"
+"""The path of which a grammar is."""
+MOST_DATASETS = 10
 FIXED = ("data", "validation", "metrics", "outputs", "seed", "epochs", "every", "resume")
 """Fields that are the same for all trials, or they could not be compared."""
 
 
 class SearchRange(Part):
-    """Numbers between two ends, or some values."""
+    """Numbers between two ends, or some values; of `loss` also a grammar."""
 
     low: float | None = None
     high: float | None = None
     scale: Literal["linear", "log"] = "linear"
     values: Annotated[Any, WithJsonSchema({"type": "array", "items": {}})] = None
+    grammar: Annotated[
+        Literal["residual"] | None,
+        Field(description="Of `loss`: expressions of r = p - y are drawn, as many as there are trials."),
+    ] = None
+    max_nodes: Annotated[int, Field(description="Of an expression that is drawn.", ge=2, le=25)] = 9
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         ends = (self.low is not None) + (self.high is not None)
-        if ends + 2 * (self.values is not None) != 2:
-            raise InvalidInput([Fault((), "choice", "takes low and high, or values")])
+        if ends + 2 * (self.values is not None) + 2 * (self.grammar is not None) != 2:
+            raise InvalidInput([Fault((), "choice", "takes low and high, or values, or for loss a grammar")])
         if self.low is not None and self.high is not None:
             if not self.low < self.high:
                 raise InvalidInput([Fault(("high",), "out_of_range", f"high must be above low, {self.low:g}; got {self.high:g}")])
@@ -95,6 +106,10 @@ def _space(value: object) -> dict[str, SearchRange]:
         root = path.partition(".")[0]
         if root in FIXED:
             faults.append(Fault(("space", path), "unexpected", f"{root} must be the same for all trials, to compare them"))
+            continue
+        if path != GRAMMATICAL and isinstance(given, dict) and "grammar" in given:
+            message = f"a grammar is of losses: space.{GRAMMATICAL}, not space.{path[:80]}"
+            faults.append(Fault(("space", path, "grammar"), "unexpected", message))
             continue
         if not isinstance(given, dict):
             message = f"space.{path[:80]} must be an object with low and high, or with values"
@@ -121,6 +136,24 @@ def _of_values(path: str, values: Any) -> list[Fault]:
     if values is None or (isinstance(values, list) and 1 <= len(cast(list[Any], values)) <= MOST_VALUES):
         return []
     return [Fault(("space", path, "values"), "length", f"space.{path[:80]}.values must be a list of 1 to {MOST_VALUES} values")]
+
+
+def _datasets(value: object) -> object:
+    """Sets of data, each read as `data` is."""
+    given = listed(value)
+    if given is None:
+        return None
+    if not isinstance(given, list) or not 1 <= len(cast(list[Any], given)) <= MOST_DATASETS:
+        message = f"datasets must be a list of 1 to {MOST_DATASETS} sets of data"
+        raise InvalidInput([Fault(("datasets",), "length" if isinstance(given, list) else "type", message)])
+    found: list[Any] = []
+    for index, data in enumerate(cast(list[Any], given)):
+        try:
+            found.append(RunFields.model_validate({"data": data}).data)
+        except (ValidationError, CallerError) as error:
+            told = from_pydantic(error, {"data": data}, RunFields) if isinstance(error, ValidationError) else error
+            raise told.moved({("data",): ("datasets", index)}) from None
+    return found
 
 
 class HeldOut(Part):
@@ -150,6 +183,13 @@ class SearchRequest(TrainRequest):
     eta: Annotated[int, Field(description="One in so many goes on to as many times the epochs.", ge=2, le=10)] = 3
     min_epochs: Annotated[int | None, Field(description="Of all trials; null: as many as leave one for all epochs.", ge=1)] = None
     holdout: Annotated[HeldOut, Field(default_factory=HeldOut)]
+    datasets: Annotated[
+        list[DataSpec] | None,
+        PlainValidator(_datasets, json_schema_input_type=list[DataSpec] | None),
+        Field(
+            description="Trials are trained on each of these (1 to 10), as `data` is, and scored by the mean; null: on `data`."
+        ),
+    ] = None
 
     _search: "Search" = PrivateAttr()
 
@@ -161,8 +201,9 @@ class SearchRequest(TrainRequest):
     @property
     def usage(self) -> Usage:
         """What is counted of it."""
-        grid = self._search.grid
-        return usage_of((run.plan.loss.thing.name for run in grid.runs), grid.steps * self._search.share, self.seconds)
+        grids = [field.grid for field in self._search.fields]
+        steps = sum(grid.steps for grid in grids) * self._search.share
+        return usage_of((run.plan.loss.thing.name for run in grids[0].runs), steps, self.seconds)
 
     def _check(self, limits: Limits) -> None:
         if self.validation is None:
@@ -170,31 +211,63 @@ class SearchRequest(TrainRequest):
             raise InvalidInput([Fault(("validation",), "missing", message)])
         if self.min_epochs is not None and self.min_epochs > self.epochs:
             raise InvalidInput([Fault(("min_epochs",), "out_of_range", f"min_epochs must be at most epochs, {self.epochs}")])
+        drawn = _draws(self)
         asked = _monitored(self)
-        rows = data_of(self)
-        self.prepared(plan_of(self, rows), limits)  # what is wrong with any row is told where it is
-        kept, held = self._parts(rows)
-        ranges = {path: _range(_with_root(asked, path, self.space), path, given) for path, given in self.space.items()}
-        drawn = _drawn(ranges, self.trials, self.seed)
-        ladder = rungs(len(drawn), self.eta, self.epochs, self.min_epochs)
-        share = (epochs_of(ladder) + self.epochs) / (self.epochs * (len(drawn) + 1))
-        axes = [
-            Axis(path, [row[path] for row in drawn], ("space", path), [_place(path, ranges[path], row[path]) for row in drawn])
-            for path in ranges
+        ladder = rungs(len(drawn.settings), self.eta, self.epochs, self.min_epochs)
+        fields = [
+            self._field(asked.model_copy(update={"data": data}), place, drawn, ladder, limits)
+            for place, data in self.data_sets.items()
         ]
-        combinations = [(trial,) * len(axes) for trial in range(len(drawn))]
-        longer = replace(limits, row_epochs=int(limits.row_epochs / share * len(drawn) / (len(drawn) + 1)))
+        metrics = [self._metric(field.grid) for field in fields]
+        if any((metric and metric.thing) is not (metrics[0] and metrics[0].thing) for metric in metrics):
+            message = "the data sets are scored by different metrics: say by which trials are scored"
+            raise InvalidInput([Fault(("monitor",), "missing", message)])
+        share = (epochs_of(ladder) + self.epochs) / (self.epochs * (len(drawn.settings) + 1))
+        self._search = Search(fields, ladder, metrics[0], share, drawn.refused)
+
+    @property
+    def data_sets(self) -> Mapping[Path, Any]:
+        """What trials are trained on, by where the request has it."""
+        if self.datasets is None:
+            return {("data",): self.data}
+        return {("datasets", index): data for index, data in enumerate(self.datasets)}
+
+    def _field(self, asked: "SearchRequest", place: Path, drawn: "Draws", ladder: Sequence[Rung], limits: Limits) -> "DataField":
+        """All trials on one set of data."""
+        try:
+            return self._planned(asked, drawn, ladder, limits)
+        except CallerError as error:
+            moved = error.moved({("metrics", len(self.metrics)): ("monitor",)})
+            raise (moved.moved({("data",): place}) if place != ("data",) else moved) from None
+
+    def _planned(self, asked: "SearchRequest", drawn: "Draws", ladder: Sequence[Rung], limits: Limits) -> "DataField":
+        rows = data_of(asked)
+        self.prepared(
+            plan_of(asked.model_copy(update={"metrics": self.metrics}), rows), limits
+        )  # what is wrong with any row is told where it is
+        kept, held = asked._parts(rows)
+        trials = len(drawn.settings)
+        share = (epochs_of(ladder) + self.epochs) / (self.epochs * (trials + 1))
+        axes = [
+            Axis(
+                path,
+                [row[path] for row in drawn.settings],
+                ("space", path),
+                [_place(path, found, row[path]) for row in drawn.settings],
+            )
+            for path, found in drawn.ranges.items()
+        ]
+        combinations = [(trial,) * len(axes) for trial in range(trials)]
+        row_epochs = int(limits.row_epochs / share * trials / (trials + 1) / len(self.data_sets))
+        longer = replace(limits, row_epochs=row_epochs)
 
         def read(request: RunFields) -> Rows:
             whole = data_of(request)
             return whole._replace(table=taken(whole.table, kept))
 
-        try:
-            grid = grid_of(asked, axes, longer, combinations=combinations, read=read)
-            grid, baseline = _alike(grid, grid_of(asked, [], longer, read=read))
-        except CallerError as error:
-            raise error.moved({("metrics", len(self.metrics)): ("monitor",)}) from None
-        self._search = Search(grid, baseline, ladder, self._metric(grid), taken(rows.table, held), share)
+        grid = grid_of(asked, axes, longer, combinations=combinations, read=read)
+        grid, baseline = _alike(grid, grid_of(asked, [], longer, read=read))
+        return DataField(grid, baseline, taken(rows.table, held))
 
     def _parts(self, rows: Rows) -> tuple[Any, Any]:
         """The rows to search with, and those held out, as validation rows would be."""
@@ -261,6 +334,37 @@ def _alike(grid: Grid, baseline: Grid) -> tuple[Grid, Grid]:
 
 
 # --- the space ----------------------------------------------------------------------------------------------------------
+
+
+class Draws(NamedTuple):
+    """What is tried."""
+
+    settings: list[dict[str, Any]]
+    ranges: Mapping[str, Span | Values]
+    refused: Sequence[Refused]
+    """What was drawn by the grammar and is no loss."""
+
+
+def _draws(request: SearchRequest) -> Draws:
+    """The settings of each trial; CallerError for ranges that there are none of."""
+    refused: list[Refused] = []
+    ranges: dict[str, Span | Values] = {}
+    first = request.model_copy(update={"data": next(iter(request.data_sets.values()))})
+    for path, given in request.space.items():
+        if given.grammar is None:
+            ranges[path] = _range(_with_root(first, path, request.space), path, given)
+            continue
+        drawn = draw(request.trials, given.max_nodes, np.random.default_rng([request.seed, 8]))
+        if len(drawn.expressions) < FEWEST:
+            message = f"of {given.max_nodes} nodes there are not {FEWEST} losses: take more"
+            raise InvalidInput([Fault(("space", path, "max_nodes"), "out_of_range", message)])
+        ranges[path] = Values([{"name": expression.name, "value": text} for text in drawn.expressions])
+        refused = drawn.refused
+    return Draws(_drawn(ranges, request.trials, request.seed), ranges, refused)
+
+
+FEWEST = 2
+"""Trials that can be told apart."""
 
 
 def _range(request: RunFields, path: str, given: SearchRange) -> Span | Values:
@@ -330,21 +434,33 @@ def _place(path: str, found: Span | Values, value: Any) -> Path:
 # --- the search ---------------------------------------------------------------------------------------------------------
 
 
-class Search(NamedTuple):
-    """Trials that can begin, and what they are held against."""
+class DataField(NamedTuple):
+    """Trials on one set of data, what they are held against, and the rows that judge them."""
 
     grid: Grid
     baseline: Grid
+    held: Table
+
+
+class Search(NamedTuple):
+    """Trials that can begin."""
+
+    fields: Sequence[DataField]
+    """By set of data."""
     ladder: Sequence[Rung]
     metric: Chosen | None
     """What is monitored; None for the loss."""
-    held: Table
     share: float
     """Of the epochs of all trials, how many are trained."""
+    refused: Sequence[Refused]
 
     @property
     def higher(self) -> bool:
         return self.metric is not None and isinstance(self.metric.thing, Metric) and self.metric.thing.higher_is_better
+
+    @property
+    def trials(self) -> int:
+        return len(self.fields[0].grid.runs)
 
     def score(self, run: Run, state: State) -> float | None:
         """Of the model that is kept, on validation rows."""
@@ -357,32 +473,51 @@ class Search(NamedTuple):
         return math.inf if score is None else -score if self.higher else score
 
 
-class _Trial:
-    """A trial as far as it has come."""
+class _Part:
+    """A trial on one set of data, as far as it has come."""
 
     def __init__(self, grid: Grid, planned: Planned) -> None:
         self.grid, self.planned = grid, planned
         self.state: State = {}
         """Nothing before it has begun, and once it goes on no more."""
-        self.epochs = 0
-        self.scores: list[float | None] = []
-        """After each rung."""
 
     @property
-    def score(self) -> float | None:
-        return self.scores[-1] if self.scores else None
+    def run(self) -> Run:
+        return self.grid.prepared(self.planned)
 
-    def go_on(self, search: Search, epoch: int, train: Callable[[Run, State], Iterator[Epoch]]) -> Iterator[Epoch]:
+    def go_on(self, epoch: int, train: Callable[[Run, State], Iterator[Epoch]]) -> Iterator[Epoch]:
         """Train up to this epoch, where there is time for it; each epoch as it is over."""
-        run = self.grid.prepared(self.planned)
+        run = self.run
         self.state = self.state or begin(run)
         if int(self.state["epoch"]) < epoch:
             for reached in train(run, self.state):
                 yield reached
                 if reached.epoch >= epoch:
                     break
-        self.epochs = int(self.state["epoch"])
-        self.scores.append(search.score(run, self.state))
+
+
+class _Trial:
+    """A trial as far as it has come, on every set of data."""
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self.parts = parts
+        self.epochs = 0
+        self.scores: list[float | None] = []
+        """After each rung, the mean over the sets of data."""
+
+    @property
+    def score(self) -> float | None:
+        return self.scores[-1] if self.scores else None
+
+    @property
+    def planned(self) -> Planned:
+        return self.parts[0].planned
+
+    def come_to_a_rung(self, search: Search) -> None:
+        self.epochs = max(int(part.state["epoch"]) for part in self.parts)
+        scores = [search.score(part.run, part.state) for part in self.parts]
+        known = [score for score in scores if score is not None]
+        self.scores.append(math.fsum(known) / len(known) if len(known) == len(scores) else None)
 
 
 def _turns(search: Search, trials: Sequence[_Trial]) -> Iterator[tuple[_Trial, int]]:
@@ -394,8 +529,8 @@ def _turns(search: Search, trials: Sequence[_Trial]) -> Iterator[tuple[_Trial, i
     for number, rung in enumerate(search.ladder):
         ranked = sorted(alive, key=lambda trial: search.order(trial.scores[number - 1] if number else None))
         alive = ranked[: rung.trials]
-        for trial in ranked[rung.trials :]:
-            trial.state = {}
+        for part in (part for trial in ranked[rung.trials :] for part in trial.parts):
+            part.state = {}
         yield from ((trial, rung.epochs) for trial in alive if len(trial.scores) == number)
     if not baseline.scores:
         yield baseline, baseline.planned.plan.epochs
@@ -403,7 +538,8 @@ def _turns(search: Search, trials: Sequence[_Trial]) -> Iterator[tuple[_Trial, i
 
 def _begun(search: Search) -> list[_Trial]:
     """Every trial, and behind them the request as it was given."""
-    return [_Trial(grid, planned) for grid in (search.grid, search.baseline) for planned in grid.runs]
+    trials = [_Trial([_Part(field.grid, field.grid.runs[number]) for field in search.fields]) for number in range(search.trials)]
+    return [*trials, _Trial([_Part(field.baseline, field.baseline.runs[0]) for field in search.fields])]
 
 
 class TrialAnswer(TypedDict):
@@ -433,13 +569,22 @@ class HeldOutAnswer(TypedDict):
     interval: Annotated[Ends, Field(description="Of 95 %, by the bootstrap of these rows.")]
 
 
+class RefusedAnswer(TypedDict):
+    """Expressions that were drawn and are no loss to train on."""
+
+    reason: str
+    times: int
+    example: str
+
+
 class SearchResponse(TypedDict):
     """What was found."""
 
     monitor: str
     best: Found
     trials: Annotated[list[TrialAnswer], Field(description="The best first: those that were trained longer before others.")]
-    holdout: HeldOutAnswer
+    holdout: Annotated[HeldOutAnswer, Field(description="Of several sets of data the mean, rows drawn within each.")]
+    refused: Annotated[list[RefusedAnswer], Field(description="By a grammar, by their reason.")]
 
 
 def search_runs(request: SearchRequest) -> Generator[Event]:
@@ -451,16 +596,19 @@ def search_runs(request: SearchRequest) -> Generator[Event]:
     """
     search, ends = request.search, time.monotonic() + request.seconds
     trials, total = _begun(search), trainings_of(request)
-    yield Event("start", {"trials": len(search.grid.runs), "rungs": [rung._asdict() for rung in search.ladder]})
+    yield Event("start", {"trials": search.trials, "rungs": [rung._asdict() for rung in search.ladder]})
     for done, (trial, epoch) in enumerate(_turns(search, trials)):
-        for _ in trial.go_on(search, epoch, partial(epochs, ends=_share(ends, total - done))):
-            pass
+        for number, part in enumerate(trial.parts):
+            share = _share(ends, (total - done) * len(trial.parts) - number)
+            for _ in part.go_on(epoch, partial(epochs, ends=share)):
+                pass
+        trial.come_to_a_rung(search)
         yield Event("progress", {"done": done + 1, "of": total})
     yield Event("end", _respond(request, search, trials))
 
 
 TRIAL = "trial."
-"""What the names of a trial's own arrays begin with, and its number, in the state of all of them."""
+"""What the names of a trial's own arrays begin with, its number and that of the set of data, in the state of all of them."""
 
 
 def search_on(request: SearchRequest, state: State) -> Generator[Event]:
@@ -470,9 +618,11 @@ def search_on(request: SearchRequest, state: State) -> Generator[Event]:
     _restore(trials, state)
     done = sum(len(trial.scores) for trial in trials)
     for number, (trial, epoch) in enumerate(_turns(search, trials), done):
-        for reached in trial.go_on(search, epoch, fit):
-            _save(trials, state)
-            yield Event("epoch", {"run": number, **entry(reached)})
+        for part in trial.parts:
+            for reached in part.go_on(epoch, fit):
+                _save(trials, state)
+                yield Event("epoch", {"run": number, **entry(reached)})
+        trial.come_to_a_rung(search)
         _save(trials, state)
         yield Event("run", {"run": number, "trial": trials.index(trial), "epochs": trial.epochs, "score": trial.score})
     yield Event("end", _respond(request, search, trials))
@@ -480,7 +630,12 @@ def search_on(request: SearchRequest, state: State) -> Generator[Event]:
 
 def _save(trials: Sequence[_Trial], state: State) -> None:
     told = [[trial.epochs, trial.scores] for trial in trials]
-    arrays = {f"{TRIAL}{number}.{name}": array for number, trial in enumerate(trials) for name, array in trial.state.items()}
+    arrays = {
+        f"{TRIAL}{number}.{place}.{name}": array
+        for number, trial in enumerate(trials)
+        for place, part in enumerate(trial.parts)
+        for name, array in part.state.items()
+    }
     state.clear()
     state.update(arrays, trials=np.frombuffer(encode(told), np.uint8))
 
@@ -492,8 +647,8 @@ def _restore(trials: Sequence[_Trial], state: State) -> None:
         trial.epochs, trial.scores = epoch, scores
     for name, array in state.items():
         if name.startswith(TRIAL):
-            number, own = name.removeprefix(TRIAL).split(".", 1)
-            trials[int(number)].state[own] = array
+            number, place, own = name.removeprefix(TRIAL).split(".", 2)
+            trials[int(number)].parts[int(place)].state[own] = array
 
 
 def trainings_of(request: SearchRequest) -> int:
@@ -511,41 +666,47 @@ def _respond(request: SearchRequest, search: Search, trials: Sequence[_Trial]) -
     *tried, baseline = trials
     ranked = sorted(tried, key=lambda trial: (-len(trial.scores), search.order(trial.score)))
     best = ranked[0]
-    variant = search.grid.variants[best.planned.variant]
+    variants = search.fields[0].grid.variants
+    variant = variants[best.planned.variant]
     return SearchResponse(
         monitor=VALIDATION_LOSS if search.metric is None else search.metric.thing.name,
         best=Found(
             parameters=dict(variant.parameters),
-            loss=_loss(search, best),
+            loss=_loss(best),
             request=document_of(variant.request),
             score=best.score,
         ),
         trials=[
-            TrialAnswer(
-                parameters=dict(search.grid.variants[trial.planned.variant].parameters), epochs=trial.epochs, score=trial.score
-            )
+            TrialAnswer(parameters=dict(variants[trial.planned.variant].parameters), epochs=trial.epochs, score=trial.score)
             for trial in ranked
         ],
         holdout=_held_out(request, search, best, baseline),
+        refused=[RefusedAnswer(**refused._asdict()) for refused in search.refused],
     )
 
 
-def _loss(search: Search, best: _Trial) -> dict[str, Any]:
+def _loss(best: _Trial) -> dict[str, Any]:
     """That of a trial, with what it has learned of it."""
-    if best.planned.plan.learn is None or not best.state:
-        return best.planned.set_up["loss"]
-    run = search.grid.prepared(best.planned)
-    return loss_of(run, finish(run, best.state))
+    first = best.parts[0]
+    if first.planned.plan.learn is None or not first.state:
+        return first.planned.set_up["loss"]
+    return loss_of(first.run, finish(first.run, first.state))
 
 
 def _held_out(request: SearchRequest, search: Search, best: _Trial, baseline: _Trial) -> HeldOutAnswer:
-    models = [_judged(search, best), _judged(search, baseline)]
-    score, other = (model.score(search.metric) for model in models)
-    drawn = resampled(models, search.metric, RESAMPLES, request.seed)
+    """Both on the rows held out of each set of data; rows are drawn within each, and means taken over all."""
+    pairs = [
+        [_judged(field.held, part) for part in parts]
+        for field, *parts in zip(search.fields, best.parts, baseline.parts, strict=True)
+    ]
+    score, other = (math.fsum(models[side].score(search.metric) for models in pairs) / len(pairs) for side in (0, 1))
+    drawn = np.mean(
+        [resampled(models, search.metric, RESAMPLES, request.seed + place) for place, models in enumerate(pairs)], axis=0
+    )
     known = math.isfinite(score) and math.isfinite(other)
     bar = from_drawn(drawn[:, 0] - drawn[:, 1], Asked(0.95, RESAMPLES, request.seed)) if known else None
     return HeldOutAnswer(
-        rows=len(search.held.inputs),
+        rows=sum(len(field.held.inputs) for field in search.fields),
         score=score if math.isfinite(score) else None,
         baseline=other if math.isfinite(other) else None,
         difference=score - other if known else None,
@@ -553,9 +714,9 @@ def _held_out(request: SearchRequest, search: Search, best: _Trial, baseline: _T
     )
 
 
-def _judged(search: Search, trial: _Trial) -> Judged:
-    run = trial.grid.prepared(trial.planned)
-    return judged(run, finish(run, trial.state).kept, search.held, trial.grid.limits)
+def _judged(held: Table, part: _Part) -> Judged:
+    run = part.run
+    return judged(run, finish(run, part.state).kept, held, part.grid.limits)
 
 
 SEARCH = Call(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeAlias, cast
 
 import numpy as np
@@ -73,6 +74,7 @@ from app.training import (
 )
 from app.training.agreement import agree_on
 from app.training.decisions import decisions_of
+from app.training.exported import unexportable_because
 from app.training.learners import State
 from app.training.models import task_of
 from app.training.network import Network, Precision
@@ -471,6 +473,8 @@ class TrainRequest(RunFields):
         for output in ("confusion_matrix", "calibration"):
             if output in self.outputs and (message := _undecided(run, output)):
                 raise InvalidInput([Fault(("outputs", self.outputs.index(output)), "unexpected", message)])
+        if "onnx" in self.outputs:
+            _check_onnx(run, self.outputs.index("onnx"))
         epochs = run.plan.model.thing.epochs
         if epochs is None or "epochs" not in self.model_fields_set or self.epochs <= epochs:
             return run
@@ -496,6 +500,14 @@ class TrainRequest(RunFields):
     def seconds(self) -> float:
         """How long it may take."""
         return self._seconds
+
+
+def _check_onnx(run: Run, index: int) -> None:
+    """Before anything is trained: there can be a file of the model, and what writes it is there."""
+    if why := unexportable_because(run.model, run.objective):
+        raise InvalidInput([Fault(("outputs", index), "unexpected", f"{why}; take model in its place")])
+    if find_spec("onnx") is None:
+        raise ModuleNotFoundError(name="onnx")
 
 
 def _undecided(run: Run, output: str) -> str | None:

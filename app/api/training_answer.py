@@ -1,6 +1,7 @@
 """The answer of a training run: its set-up, its curves, the model that is kept, and the diagnosis."""
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, cast
 
@@ -18,6 +19,7 @@ from app.serving.time_limit import TimeUp, until
 from app.training import Chosen, Epoch, Result, Run, finish, history, keep, stopped
 from app.training.decisions import Decisions
 from app.training.diagnosis import diagnose
+from app.training.exported import onnx_file
 from app.training.learners import State
 from app.training.network import Network
 from app.training.surface import Surface, surface
@@ -36,6 +38,7 @@ Extra: TypeAlias = Literal[
     "model",
     "confusion_matrix",
     "calibration",
+    "onnx",
 ]
 
 
@@ -202,6 +205,7 @@ class TrainResponse(SetUp):
         ]
     ]
     trained_model: NotRequired[TrainedModel]
+    onnx: NotRequired[Annotated[str, Field(description="The model as an ONNX file, in base64.")]]
     learned_loss: NotRequired[
         Annotated[
             dict[str, Any],
@@ -295,6 +299,8 @@ def respond(
                 answer["surface"] = looking and seen_by(looking, result.kept)
             case "model":
                 answer["trained_model"] = cast(Any, document_of(keep(run, state, result)))
+            case "onnx":
+                answer["onnx"] = b64encode(onnx_file(keep(run, state, result))).decode()
             case "confusion_matrix":
                 answer["confusion_matrix"] = _confusion(result.decisions)
             case "calibration":

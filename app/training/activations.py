@@ -179,6 +179,22 @@ def _log_softmax_back(slope: Array, z: Array, a: Array) -> None:
     slope -= np.exp(a) * slope.sum(axis=1, keepdims=True)
 
 
+def _unit_length(z: Array, out: Array) -> None:
+    np.divide(z, _lengths(z), out=out)
+
+
+def _unit_length_back(slope: Array, z: Array, a: Array) -> None:
+    slope -= np.einsum("ij,ij->i", slope, a)[:, None] * a
+    slope /= _lengths(z)
+
+
+def _lengths(z: Array) -> Array:
+    """(n, 1) of rows; not 0 for a zero vector, which has no direction, so that it stays one."""
+    largest = np.maximum(np.abs(z).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    scaled = z / largest  # whose squares do not overflow
+    return largest * np.maximum(np.sqrt(np.einsum("ij,ij->i", scaled, scaled))[:, None], 1.0)
+
+
 BROAD = 100.0
 """An interval from 0 on whose upper end lies beyond is one that outputs rise through without bound, until they come to it."""
 
@@ -217,6 +233,7 @@ SOFTPLUS = Activation("softplus", _softplus, _softplus_back, Interval(0.0, open_
 EXP = Activation("exp", _exp, _exp_back, Interval(0.0, open_low=True))
 SOFTMAX = Activation("softmax", _softmax, _softmax_back, Simplex())
 LOG_SOFTMAX = Activation("log_softmax", _log_softmax, _log_softmax_back, Simplex(logarithms=True))
+UNIT_LENGTH = Activation("unit_length", _unit_length, _unit_length_back, Interval(-1.0, 1.0, of_rows=True))
 
 HIDDEN = {
     activation.name: activation
@@ -232,10 +249,12 @@ HIDDEN = {
 }
 """What a hidden layer may use."""
 
-OUTPUTS = {activation.name: activation for activation in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH, EXP)}
+OUTPUTS = {
+    activation.name: activation for activation in (IDENTITY, SOFTPLUS, SIGMOID, SOFTMAX, LOG_SOFTMAX, TANH, EXP, UNIT_LENGTH)
+}
 """What a last layer may use, in the order in which they are tried for a loss: the first whose range the loss takes.
 
-`exp` is the log link of generalized linear models."""
+`exp` is the log link of generalized linear models, `unit_length` makes directions of embeddings."""
 
 
 def output_of(domain: Domain, *, of_rows: bool) -> Activation | None:

@@ -11,10 +11,12 @@ from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter, Path
 from app.losses.form import Bound, Part, Sum
 from app.losses.inputs import Numbers, Raw
 from app.losses.learnable import Span
-from app.losses.loss import Kernel, Property, Returned
+from app.losses.loss import Kernel, Loss, Property, Returned
 from app.losses.numerics.means import ARITHMETIC, Mean
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation
+from app.training.drawn import embeds, measures
+from app.training.embeddings import USUAL, Drawing, agree_on_embeddings
 from app.training.heads import agree_on_heads, computed_by, of_rows
 from app.training.objective import Family, Labels, Member, Objective, Place, agree, is_of_one
 from app.training.side_by_side import Heads, SideBySide, by_name, together
@@ -31,13 +33,17 @@ def agree_on(
     output: Activation | None = None,
     trained: NDArray[np.intp] | None = None,
     named: SideBySide | None = None,
+    drawing: Drawing = USUAL,
 ) -> tuple[Objective, Labels]:
-    """The objective that a loss is on these targets: a loss of one array or of several, or a sum of such.
+    """The objective that a loss is on these targets: a loss of one array or of several, on embeddings, or a sum of such.
 
-    `named` tells where targets that are several arrays have theirs; the rest is what `agree` takes.
+    `named` tells where targets that are several arrays have theirs, `drawing` how rows are put together by their labels; the
+    rest is what `agree` takes.
     """
     if isinstance(bound, Bound):
         try:
+            if named is None and _by_labels(bound.loss, targets, drawing):
+                return agree_on_embeddings(bound, targets, classes, output, drawing)
             if is_of_one(bound.loss) and named is None:
                 return agree(bound.loss, bound.parameters, targets, classes, output, trained)
             return agree_on_heads(bound, targets, named, classes, output)
@@ -71,6 +77,15 @@ def agree_on(
     loss = replace(computed_by(first.loss, function, bound.name), properties=_shared(objective for _, objective in weighed))
     warnings = tuple(dict.fromkeys(warning for objective, _ in parts for warning in objective.warnings))
     return replace(first, loss=loss, sum=function, depth=0, columns={}, warnings=warnings), labels
+
+
+def _by_labels(loss: Loss, targets: Raw, drawing: Drawing) -> bool:
+    """Whether rows are put together by their labels.
+
+    A loss on distances may have rows that are pairs already: then its targets are 0 or 1, and nobody asks for embeddings.
+    """
+    pairs = drawing.width is None and isinstance(targets, np.ndarray) and bool(np.isin(targets, (0, 1)).all())
+    return embeds(loss) or (measures(loss) and not pairs)
 
 
 def is_of_several(bound: Bound | Sum) -> bool:
@@ -194,6 +209,7 @@ def _log_variance(part: Part) -> Place:
 def _of_head(part: Part, targets: Numbers, trained: NDArray[np.intp] | None) -> tuple[Objective, Labels]:
     """The loss of a head on the targets of that; what does not fit is told where the sum has it."""
     try:
+        _refuse_embeddings(part)
         objective, labels = agree_on(part.loss, targets, None, None, trained)
     except InvalidInput as error:
         spec: Path = ("parameters", "heads", part.key, "loss")
@@ -237,6 +253,7 @@ def _of_part(
 ) -> tuple[Objective, Labels]:
     """A part by itself; what does not fit is told where the sum has it, and of targets with the loss that does not take them."""
     try:
+        _refuse_embeddings(part)
         return _of_one(part, *agree_on(part.loss, targets, classes, output, trained))
     except InvalidInput as error:
         moved = error.moved({("parameters",): ("parameters", "terms", part.key, "loss")})
@@ -245,6 +262,12 @@ def _of_part(
             for fault in moved.faults
         ]
         raise type(moved)(faults, detail=moved.detail) from None
+
+
+def _refuse_embeddings(part: Part) -> None:
+    if isinstance(part.loss, Bound) and embeds(part.loss.loss):
+        message = f"a model cannot be trained on a sum with {part.loss.name} in it: it is on rows that labels put together"
+        raise InvalidParameter([Fault(("parameters",), "not_trainable", message)])
 
 
 def _of_one(part: Part, objective: Objective, labels: Labels) -> tuple[Objective, Labels]:
@@ -278,4 +301,6 @@ def _no_plain_mean(mean: Mean, labels: Labels) -> str | None:
     """Why a loss is not the mean of what its samples cost, if it is not."""
     if mean is not ARITHMETIC:
         return f"its mean is the {mean.name}"
+    if labels.draw is not None:
+        return "it is on embeddings of rows that labels put together"
     return "it leaves out or weighs labels" if any(array is not None for array in labels[1:]) else None

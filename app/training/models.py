@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 else:
     OutputName, HiddenName, InitializerName = (Literal[tuple(table)] for table in (OUTPUTS, HIDDEN, INITIALIZERS))
 Output: TypeAlias = Annotated[
-    OutputName | None, Doc("Activation of the outputs; null takes the first of these whose range the loss takes.")
+    OutputName | None,
+    Doc("Activation of the outputs; null: the first of these whose range the loss takes, of embeddings unit_length."),
+]
+Embedding: TypeAlias = Annotated[
+    int | None,
+    Ge(1),
+    Le(4096),
+    Doc("Numbers of an embedding, where the loss is on embeddings; null: 8. Elsewhere the loss says how many outputs there are."),
 ]
 
 
@@ -69,14 +76,15 @@ def task_of(name: str) -> Literal["classes", "numbers"] | None:
 )
 def linear(
     inputs: int,
-    outputs: int,
+    width: int,
     activation: Activation,
     *,
     output: Output = None,
+    outputs: Embedding = None,
     initialization: Annotated[InitializerName, Doc("How the weights are drawn; biases start at 0.")] = "zeros",
 ) -> Network:
     """A weighted sum of the inputs and a bias for each output: linear, logistic or softmax regression, as the loss has it."""
-    return Network((inputs, outputs), HIDDEN["relu"], activation, INITIALIZERS[initialization], INITIALIZERS[initialization])
+    return Network((inputs, width), HIDDEN["relu"], activation, INITIALIZERS[initialization], INITIALIZERS[initialization])
 
 
 @model(
@@ -89,7 +97,7 @@ def linear(
 )
 def mlp(
     inputs: int,
-    outputs: int,
+    width: int,
     activation: Activation,
     *,
     hidden: Annotated[
@@ -99,11 +107,12 @@ def mlp(
     initialization: Annotated[InitializerName, Doc("How hidden layers' weights are drawn; biases start at 0.")] = "he_uniform",
     output_initialization: Annotated[InitializerName, Doc("How the weights of the outputs are drawn.")] = "glorot_uniform",
     output: Output = None,
+    outputs: Embedding = None,
     dropout: Annotated[float, Ge(0), Lt(1), Doc("Share of the hidden units left out of each training step.")] = 0.0,
 ) -> Network:
     """Hidden layers of units between inputs and outputs: bends where a linear model cannot."""
     return Network(
-        (inputs, *hidden, outputs),
+        (inputs, *hidden, width),
         HIDDEN[hidden_activation],
         activation,
         INITIALIZERS[initialization],

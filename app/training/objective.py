@@ -19,11 +19,12 @@ from app.losses.form import Sum
 from app.losses.inputs import Encoding, Numbers, Raw
 from app.losses.labels import balanced, by_name
 from app.losses.learnable import Span
-from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Second
+from app.losses.loss import CONVEX, PROPER, SMOOTH, Kernel, Pullback, Second
 from app.losses.numerics.means import ARITHMETIC, divisor_of, reduced, scale, shares_of
 from app.losses.numerics.stable import Array
 from app.losses.parameters import unsettled
 from app.training.activations import IDENTITY, OUTPUTS, Activation, output_of
+from app.training.drawn import embeds
 from app.training.side_by_side import Heads, SideBySide
 
 TWICE = 2
@@ -55,6 +56,8 @@ class Labels(NamedTuple):
     sample: Array | None = None
     """(n, *d): what each counts in sums while no divisor has it: pairs of a list, weights of rows as multiples of their mean
     (None: 1)."""
+    draw: Array | None = None
+    """(n,) a number from [0, 1) by which each is put together with others, where a loss looks at several."""
 
     def take(self, rows: slice | NDArray[np.intp]) -> "Labels":
         return Labels(self.targets[rows], *(None if array is None else array[rows] for array in self[1:]))
@@ -145,15 +148,20 @@ class Objective:
 
     def derivatives(self, predictions: Array, labels: Labels) -> tuple[Array, Array, Second | None]:
         """The same, and a function to the second derivative to each number (m, *row); None where the loss has none."""
+        values, gradient, second = self._computed(predictions, labels)
+        return values, gradient(np.ones(len(values))) if callable(gradient) else gradient, second
+
+    def _computed(self, predictions: Array, labels: Labels) -> tuple[Array, Array | Pullback, Second | None]:
+        """The same; of a loss that looks at several rows a function from their weights to the derivative of the sum."""
         predictions, targets = self._laid_out(predictions, labels)
-        within = () if labels.within is None else (labels.within,)
+        more = [array for array in (labels.within, labels.draw) if array is not None]
         columns = {name: np.resize(numbers, targets.size) for name, numbers in self.columns.items()} if self.columns else {}
         try:
-            values, gradient, *second = self.kernel(predictions, targets, *within, **columns)
+            values, gradient, *second = self.kernel(predictions, targets, *more, **columns)
         except InvalidInput as error:  # a parameter that the kernel itself refuses
             raise error.moved({("parameters",): ("loss",)}) from None
-        # of one array of predictions, each sample by itself
-        return values, cast(Array, gradient), cast(Second, second[0]) if second else None
+        # of one array of predictions
+        return values, cast("Array | Pullback", gradient), cast(Second, second[0]) if second else None
 
     def _laid_out(self, predictions: Array, labels: Labels) -> tuple[Array, Numbers]:
         """Predictions and targets as the kernel takes them: a row for each element."""
@@ -199,8 +207,11 @@ class Objective:
 
     def slope(self, predictions: Array, labels: Labels, out: Array) -> Array:
         """out (n, width) = the derivative of the mean loss to the predictions; each element's loss (m,) besides."""
-        losses, gradient = self.elements(predictions, labels)
+        losses, gradient, _ = self._computed(predictions, labels)
         weights, divisor = self._shares(losses, labels)
+        if callable(gradient):
+            scale(gradient(np.ones(len(losses)) if weights is None else weights).reshape(out.shape), None, divisor, out)
+            return losses
         if self.loss.mean.of_all is not None:
             weights, divisor = self.loss.mean.of_all(losses, weights, divisor)[1], 1.0
         if weights is None:
@@ -342,7 +353,7 @@ def _of_predicted_numbers(refusal: InvalidInput) -> bool:
 
 
 def trainable(loss: Loss) -> bool:
-    """Whether there is a slope to follow: one array of predictions beside targets, each sample by itself, differentiable."""
+    """Whether there is a slope to follow, and targets that tell how."""
     return untrainable_because(loss) is None
 
 
@@ -352,6 +363,8 @@ def untrainable_because(loss: Loss | Sum) -> str | None:
         return None  # its parts are asked for themselves
     if not loss.differentiable:
         return "it has no useful derivative"
+    if embeds(loss):
+        return None
     if loss.coupling != "sample":
         return "it couples the samples of a batch"
     if not loss.sides["targets"]:
@@ -379,8 +392,12 @@ def _is_made(encoding: Encoding, loss: Loss) -> bool:
 
 
 def is_of_one(loss: Loss) -> bool:
-    """Whether it takes one array of predictions beside one of targets."""
-    return set(loss.inputs) == {"predictions", "targets"} and not any(input_.named for input_ in loss.inputs.values())
+    """Whether it takes one array of predictions beside one of targets, each row of which is one of them."""
+    return (
+        not embeds(loss)
+        and set(loss.inputs) == {"predictions", "targets"}
+        and not any(input_.named for input_ in loss.inputs.values())
+    )
 
 
 def _told_by(case: tuple[str, Encoding]) -> set[str]:

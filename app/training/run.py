@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidArray, InvalidInput, InvalidParameter
+from app.losses.encodings import EMBEDDING
 from app.losses.form import Bound, Sum, bind
 from app.losses.inputs import Numbers, Raw
 from app.losses.numerics.stable import Array
@@ -15,6 +16,8 @@ from app.training.activations import OUTPUTS
 from app.training.agreement import agree_on, is_of_several
 from app.training.columns import check_categories, columns_by_index
 from app.training.criteria import check_criterion
+from app.training.drawn import embeds, told_apart
+from app.training.embeddings import Drawing
 from app.training.learned import Learn, Learned, learned_by
 from app.training.metrics import check_metric
 from app.training.network import Network, Precision
@@ -184,7 +187,8 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
         check_columns(plan.data)
     weights = plan.data.sample_weight
     inputs_scale = scale_for(plan, "inputs", plan.data.inputs, kept) if standardizes else None
-    objective, labels, targets, targets_scale = _targets(plan, kept)
+    objective, labels, targets, targets_scale = _targets(plan, kept, batch_size)
+    _check_embeddings(plan, objective)
     parameters = columns_by_index(plan.model.all, plan.data, objective.outputs)
     model = plan.model.thing(plan.data.inputs.shape[1], objective.width, objective.activation, **parameters)
     _check_model(model, plan, limits)
@@ -214,14 +218,14 @@ def prepare(plan: Plan, limits: Limits = Limits()) -> Run:
 # --- targets ---------------------------------------------------------------------------------------------------------
 
 
-def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Numbers, Scale | None]:
+def _targets(plan: Plan, kept: NDArray[np.intp], step: int) -> tuple[Objective, Labels, Numbers, Scale | None]:
     """The objective, with every target as the loss takes it and as metrics do."""
     targets, wanted = plan.data.targets, plan.standardize_targets
     if wanted and is_of_several(plan.loss.bound):
         message = f"the arrays of {plan.loss.thing.name} have units of their own: leave standardize.targets out"
         raise InvalidParameter([Fault(("standardize_targets",), "unexpected", message)])
     if wanted is not True:
-        objective, labels = _agreed(plan, targets, plan.data.classes, kept)
+        objective, labels = _agreed(plan, targets, plan.data.classes, kept, step)
         if wanted is False or is_of_several(plan.loss.bound) or _labels_like(plan.data) or not of_differences(objective, labels):
             return objective, labels, targets if isinstance(targets, np.ndarray) else labels.targets, None
     if not isinstance(targets, np.ndarray):
@@ -229,7 +233,7 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
     scale = scale_for(plan, "targets", targets, kept)
     moved = scaled(targets, scale, ("data", "targets"))
     try:
-        return *_agreed(plan, moved, None, kept), moved, scale
+        return *_agreed(plan, moved, None, kept, step), moved, scale
     except InvalidInput as error:
         if wanted is None:
             raise
@@ -238,11 +242,14 @@ def _targets(plan: Plan, kept: NDArray[np.intp]) -> tuple[Objective, Labels, Num
         raise InvalidParameter([Fault(("standardize_targets",), "targets", message)]) from None
 
 
-def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArray[np.intp]) -> tuple[Objective, Labels]:
+def _agreed(
+    plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArray[np.intp], step: int
+) -> tuple[Objective, Labels]:
     """The objective, and the targets as it takes them; what does not fit is told where the plan has it."""
     given = plan.model.all.get("output")
+    drawing = Drawing(plan.model.all.get("outputs"), step, plan.seed)
     try:
-        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept, plan.data.named)
+        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept, plan.data.named, drawing)
     except InvalidInput as error:
         raise error.moved(
             {
@@ -252,6 +259,17 @@ def _agreed(plan: Plan, targets: Raw, classes: Sequence[str] | None, kept: NDArr
                 ("output",): ("model", "output"),
             }
         ) from None
+
+
+def _check_embeddings(plan: Plan, objective: Objective) -> None:
+    """Embeddings are of networks, and a width of one's own is of embeddings."""
+    name, on_embeddings = plan.loss.thing.name, objective.encoding == EMBEDDING.name and objective.reads is not None
+    if on_embeddings and not plan.model.thing.optimized:
+        message = f"{name} is on embeddings, which {plan.model.thing.name} does not make: take linear or mlp"
+        raise InvalidParameter([Fault(("model",), "does_not_fit", message)])
+    if not on_embeddings and plan.model.all.get("outputs") is not None:
+        message = f"{name} is not on embeddings: it says itself how many outputs there are; leave outputs out"
+        raise InvalidParameter([Fault(("model", "outputs"), "unexpected", message)])
 
 
 def _labels_like(table: Table) -> bool:
@@ -298,6 +316,8 @@ def _takes_labels(plan: Plan) -> bool:
     bound = plan.loss.bound
     while isinstance(bound, Sum):
         bound = bound.parts[0].loss
+    if embeds(bound.loss):
+        return True
     targets = bound.loss.inputs.get("targets")
     return targets is not None and any("class_names" in encoding.accepts for _, encoding in targets.cases)
 
@@ -361,10 +381,15 @@ def _check_classes(table: Table, data: Table) -> None:
 
 
 def _check_counts(training: Rows, validation: Rows | None) -> None:
-    """Some label counts on both sides: a mean over nothing is no loss."""
+    """Some label counts on both sides, and some rows can be put together: a mean over nothing is no loss."""
     for rows, path, what in ((training, ("data", "targets"), "train on"), (validation, ("validation",), "validate with")):
         if rows is not None and not rows.labels.any():
             refuse_at(path, "no_samples", f"no row counts of those to {what}: every target is ignored or weighs 0")
+        if rows is not None and rows.labels.draw is not None and not told_apart(rows.labels.targets):
+            message = (
+                f"rows to {what} are put beside one of the same label and one of another: some label needs two rows, and some"
+            )
+            refuse_at(path, "label", f"{message} row another label")
 
 
 # --- the rest of the plan -----------------------------------------------------------------------------------------------

@@ -478,7 +478,7 @@ TRAINING: dict[str, tuple[dict[str, Any], Hint]] = {
     ),
     "trees with an optimizer": ({"model": "boosted_trees", "optimizer": "adam"}, Hint("/optimizer", "unexpected", "no weights")),
     "too many epochs": ({"epochs": 100_000}, Hint("/epochs", "limit", "at most 10000")),
-    "a loss of three arrays": ({"data": OWN, "loss": "triplet_margin"}, Hint("/loss", "not_trainable", "it has no targets")),
+    "a loss of two arrays": ({"data": OWN, "loss": "bradley_terry"}, Hint("/loss", "not_trainable", "it has no targets")),
     "a list of rows": (
         {"data": [{"x": 1, "y": 2}], "loss": "mse"},
         Hint("/data", "type", '{"rows": [{"x": 1, "y": 2}], "targets": "y"}'),

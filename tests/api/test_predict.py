@@ -1,14 +1,20 @@
 """POST /v1/predict, and runs that go on: models that have been to JSON and back."""
 
+import base64
 import json
+import sys
 from typing import Any
 
 import httpx
 import numpy as np
+import onnxruntime
 import pytest
 from jsonschema.protocols import Validator
 
 from app.api.predict_examples import PREDICTIONS
+from app.api.training import TrainRequest
+from app.serving.installed import not_installed
+from app.settings import Settings
 from app.training import MODELS, OPTIMIZERS
 from tests.api.problem import problem_of, strictly
 from tests.folding import one_of_each
@@ -419,3 +425,30 @@ async def test_a_head_that_was_changed_by_hand_is_refused(client: httpx.AsyncCli
         heads = {**kept["heads"], "degrees": {**kept["heads"]["degrees"], **change}}
         bad = {"model": {**kept, "heads": heads}, "inputs": X[:2]}
         assert await faults_of(client, "/v1/predict", bad) == [(pointer, code)]
+
+
+# --- ONNX ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_file_predicts_what_the_model_does(client: httpx.AsyncClient) -> None:
+    run = await trained(client, **CLASSES, outputs=["model", "onnx"])
+    predicted = await asked(client, "/v1/predict", model=run["trained_model"], inputs=X)
+    session = onnxruntime.InferenceSession(base64.b64decode(run["onnx"]), providers=["CPUExecutionProvider"])
+    predictions, probabilities = map(np.asarray, session.run(["predictions", "probabilities"], {"inputs": np.array(X)}))
+    np.testing.assert_allclose(predictions, predicted["predictions"], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(probabilities, predicted["probabilities"], rtol=1e-12)
+
+
+async def test_a_file_of_categories_is_refused(client: httpx.AsyncClient) -> None:
+    found = await faults_of(client, "/v1/train", {**WORDS, "epochs": 1, "outputs": ["predictions", "onnx"]})
+    assert found == [("/outputs/1", "unexpected")]
+
+
+def test_a_server_without_the_extra_says_so_before_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        TrainRequest.model_validate({"data": "regression", "outputs": ["onnx"]}, context=Settings())
+    told = not_installed(missing.value)
+    assert told is not None
+    assert told.code == "not_installed"
+    assert "criterion[onnx]" in str(told)

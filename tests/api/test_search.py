@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jsonschema.protocols import Validator
 
-from app.api.search import SearchRequest, search_runs
+from app.api.search import SearchRequest, search_on, search_runs, trainings_of
 from app.api.training_examples import SEARCHES
 from app.settings import Settings
 from app.training import Holdout
@@ -156,6 +156,66 @@ def test_a_search_ends_in_time() -> None:
     assert answer["holdout"]["score"] is not None
 
 
+GRAMMAR: dict[str, Any] = {
+    "datasets": [{"inputs": X.tolist(), "targets": Y.tolist()}, {"name": "regression", "n_samples": 60}],
+    "loss": "mse",
+    "model": "linear",
+    "optimizer": {"name": "adam", "learning_rate": 0.1},
+    "epochs": 9,
+    "trials": 9,
+    "space": {"loss": {"grammar": "residual", "max_nodes": 6}},
+}
+
+
+async def test_losses_are_drawn_and_scored_on_every_data_set(client: httpx.AsyncClient, schemas: dict[str, Validator]) -> None:
+    schemas["SearchRequest"].validate(GRAMMAR)
+    answer = await search(client, **GRAMMAR)
+    schemas["SearchResponse"].validate(answer)
+    assert answer["monitor"] == "r2"
+    best = answer["best"]
+    assert best["loss"]["name"] == "expression"
+    assert len({trial["parameters"]["loss"]["value"] for trial in answer["trials"]}) == 9
+    assert all(refused["times"] >= 1 for refused in answer["refused"])
+    evaluated = await client.post("/v1/evaluate", json={"loss": best["loss"], "predictions": [1.0], "targets": [2.0]})
+    assert evaluated.status_code == 200
+
+
+@pytest.mark.thorough
+async def test_scores_on_several_data_sets_are_means_of_those_on_each(client: httpx.AsyncClient) -> None:
+    answer = await search(client, **GRAMMAR)
+    best = answer["best"]
+    alone = [
+        await search(client, **{**GRAMMAR, "datasets": [data], "space": {"loss": {"values": [best["loss"]]}}, "trials": 2})
+        for data in GRAMMAR["datasets"]
+    ]
+    assert best["score"] == pytest.approx(np.mean([other["best"]["score"] for other in alone]), rel=1e-12)
+    for field in ("score", "baseline", "difference"):
+        assert answer["holdout"][field] == pytest.approx(np.mean([other["holdout"][field] for other in alone]), rel=1e-9)
+    assert answer["holdout"]["rows"] == sum(other["holdout"]["rows"] for other in alone) == 20
+    assert answer["holdout"]["interval"][0] <= answer["holdout"]["difference"] <= answer["holdout"]["interval"][1]
+    assert await search(client, **GRAMMAR) == answer
+
+
+def test_a_search_on_several_data_sets_goes_on_from_any_state() -> None:
+    sets = [{"inputs": X, "targets": Y}, {"inputs": X[::-1], "targets": Y[::-1] ** 3}]
+    request = {**GRAMMAR, "datasets": sets, "trials": 4, "epochs": 4, "eta": 2}
+
+    def asked() -> SearchRequest:
+        return SearchRequest.model_validate(request, context=Settings())
+
+    whole: dict[str, Any] = {}
+    told = [*search_on(asked(), whole)]
+    state: dict[str, Any] = {}
+    for stop in (3, 5, 1):  # in the middle of a trial, between two sets of data, and right after
+        for count, _ in enumerate(search_on(asked(), state), 1):
+            if count == stop:
+                break
+    *_, end = search_on(asked(), state)
+    assert end.data == told[-1].data
+    assert sum(event.name == "run" for event in told) == trainings_of(asked())
+
+
+SPACE_OF_LOSSES: dict[str, Any] = {"space": {"loss": {"values": ["mse", "mae"]}}, "trials": 2}
 HUBER = {"loss": "huber", "space": {"loss.delta": {"low": 0.1, "high": 1.0}}}
 
 
@@ -184,6 +244,15 @@ HUBER = {"loss": "huber", "space": {"loss.delta": {"low": 0.1, "high": 1.0}}}
         ({"space": {"optimizer.foo": {"low": 0.1, "high": 1}}}, "/space/optimizer.foo", "unknown_field"),
         ({"space": {"epochs": {"low": 1, "high": 5}}}, "/space/epochs", "unexpected"),
         ({"space": {"data.noise": {"low": 1, "high": 5}}}, "/space/data.noise", "unexpected"),
+        ({"space": {"loss": {"grammar": "all"}}}, "/space/loss/grammar", "choice"),
+        ({"space": {"loss": {"grammar": "residual", "low": 1}}}, "/space/loss", "choice"),
+        ({"space": {"loss": {"grammar": "residual", "max_nodes": 1}}}, "/space/loss/max_nodes", "out_of_range"),
+        ({"space": {"model": {"grammar": "residual"}}}, "/space/model/grammar", "unexpected"),
+        ({"space": {"loss": {"grammar": "residual"}}, "monitor": "validation_loss"}, "/monitor", "incomparable"),
+        ({"datasets": []}, "/datasets", "length"),
+        ({"datasets": ["friedman1", "friedmann"]}, "/datasets/1", "unknown_dataset"),
+        ({"datasets": ["friedman1", {"inputs": [[1], [2]], "targets": [1]}]}, "/datasets/1/targets", "shape_mismatch"),
+        ({"datasets": ["friedman1", "moons"], **SPACE_OF_LOSSES}, "/monitor", "missing"),
         ({**HUBER, "monitor": "validation_loss"}, "/monitor", "incomparable"),
         ({"monitor": "acuracy"}, "/monitor", "unknown_metric"),
         ({"monitor": "accuracy"}, "/monitor", "metric"),

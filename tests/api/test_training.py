@@ -448,7 +448,8 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     # what does not go together
     ({"data": BINARY}, "/loss", "missing", "which loss"),
     ({"loss": "zero_one"}, "/loss", "not_trainable", "derivative"),
-    ({"loss": "triplet_margin", "data": "diabetes"}, "/loss", "not_trainable", "no targets"),
+    ({"loss": "dpo", "data": "diabetes"}, "/loss", "not_trainable", "log-probability"),
+    ({"loss": "triplet_margin", "data": "friedman1"}, "/loss", "label", "a label for each row"),
     ({"loss": "gaussian_nll", "data": "diabetes", "metrics": ["r2"]}, "/metrics/0", "metric", "several"),
     ({"loss": "aft_nll", "data": inline([1, 2, 3, 4, 5, 6])}, "/data/targets", "missing", "lower, upper"),
     ({"data": inline({"a": [1, 2, 3], "b": [1, 2]}), "loss": "mse"}, "/data/targets/b", "shape_mismatch", "has 2 rows"),

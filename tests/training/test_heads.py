@@ -12,13 +12,18 @@ from app.losses.form import bind
 from app.training import Chosen, Holdout, Table, finish, prepare
 from app.training.activations import within
 from app.training.agreement import agree_on
+from app.training.drawn import embeds
 from app.training.objective import Labels, Objective, is_of_one, trainable
 from app.training.side_by_side import together
 from tests.folding import one_of_each
 from tests.losses.drawing import Case, cases
 from tests.training.plans import Array, inputs, loss, model, optimizer, plan, trained
 
-SEVERAL = [case for case in cases() if trainable(case.loss) and not is_of_one(case.loss) and not case.parameters]
+SEVERAL = [
+    case
+    for case in cases()
+    if trainable(case.loss) and not is_of_one(case.loss) and not embeds(case.loss) and not case.parameters
+]
 FIRST = {case.loss.name: case for case in reversed(SEVERAL)}
 each_case = pytest.mark.parametrize("case", one_of_each(SEVERAL, lambda case: case.loss.family), ids=str)
 each_loss = pytest.mark.parametrize("case", one_of_each(FIRST.values(), lambda case: case.loss.family), ids=str)

@@ -12,7 +12,7 @@ from app.losses.cost import IN_PAIRS, Cost
 from app.losses.encodings import POSITIVE, PROBABILITY, REAL, numbers, steps
 from app.losses.loss import DIFFERENTIABLE, SMOOTH, Seconds, loss
 from app.losses.numerics.bessel import bessel
-from app.losses.numerics.gamma import HALF_LOG_2_PI, digamma, log_gamma, trigamma
+from app.losses.numerics.gamma import HALF_LOG_2_PI, log_gamma, log_gamma_and_digamma, trigamma
 from app.losses.numerics.pairs import two_sum
 from app.losses.numerics.stable import Array
 from app.losses.numerics.wide import NEAR, Wide, exp, expm1, log, log1p, log_softmax, standardised, where, wide
@@ -72,8 +72,9 @@ def student_t_nll(
     half_gap = np.where(far, targets / 2.0 - location / 2.0, 1.0)
     of_tail = where(far, 2.0 * (log(np.abs(half_gap)) + LOG_2 - log(scale)) - log(nu), log1p(square / nu))
     tail = where(far, 1.0, square / (nu + square))
-    values = log(scale) + HALF_LOG_PI + log(nu) * 0.5 + log_gamma(half) - log_gamma(half + 0.5) + (half + 0.5) * of_tail
-    of_degrees = (1.0 / nu + digamma(half) - digamma(half + 0.5) + of_tail - (1.0 + 1.0 / nu) * tail) * 0.5
+    (lower, of_lower), (upper, of_upper) = log_gamma_and_digamma(half), log_gamma_and_digamma(half + 0.5)
+    values = log(scale) + HALF_LOG_PI + log(nu) * 0.5 + lower - upper + (half + 0.5) * of_tail
+    of_degrees = (1.0 / nu + of_lower - of_upper + of_tail - (1.0 + 1.0 / nu) * tail) * 0.5
     of_location, of_scale = (
         -where(far, (nu + 1.0) * 0.5 / half_gap, (nu + 1.0) * near / (nu + square) / scale),
         (1.0 - (nu + 1.0) * tail) / scale,
@@ -144,9 +145,10 @@ def negative_binomial_nll(rate: Array, dispersion: Array, targets: Array) -> tup
     mean, alpha, y = wide(rate), wide(dispersion), wide(targets)
     c, product = 1.0 / alpha, wide(rate) * dispersion
     grown = log1p(product)
-    values = log_gamma(c) + log_gamma(y + 1.0) - log_gamma(y + c) + (y + c) * grown - y * log(product)
+    (own, of_own), (both, of_both) = log_gamma_and_digamma(c), log_gamma_and_digamma(y + c)
+    values = own + log_gamma(y + 1.0) - both + (y + c) * grown - y * log(product)
     of_mean = (mean - y) / (1.0 + product) / mean
-    of_dispersion = ((digamma(y + c) - digamma(c) - _log_excess(product)) * c - y / (1.0 + product)) * c
+    of_dispersion = ((of_both - of_own - _log_excess(product)) * c - y / (1.0 + product)) * c
     return values.high, (of_mean.high, of_dispersion.high)
 
 
@@ -220,9 +222,9 @@ def beta_nll(a: Array, b: Array, targets: Array) -> tuple[Array, tuple[Array, Ar
     first, other = wide(a), wide(b)
     yes, no = log(targets), log(1.0 - wide(targets))
     both = first + other
-    values = log_gamma(first) + log_gamma(other) - log_gamma(both) - (first - 1.0) * yes - (other - 1.0) * no
-    whole = digamma(both)
-    return values.high, ((digamma(first) - whole - yes).high, (digamma(other) - whole - no).high)
+    (whole, of_whole), (one, of_one), (rest, of_rest) = map(log_gamma_and_digamma, (both, first, other))
+    values = one + rest - whole - (first - 1.0) * yes - (other - 1.0) * no
+    return values.high, ((of_one - of_whole - yes).high, (of_rest - of_whole - no).high)
 
 
 @loss(

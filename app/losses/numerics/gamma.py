@@ -58,24 +58,27 @@ def _raised(x: Wide) -> tuple[Wide, NDArray[np.bool_], Wide, list[Wide]]:
 def log_gamma(x: Wide) -> Wide:
     """ln Γ(x) of numbers above 0."""
     x, below, _, products = _raised(x)
-    inverse = 1.0 / x
-    far = (x - 0.5) * log(x) - x + HALF_LOG_2_PI + _series(_OF_LOG_GAMMA, inverse) * inverse
-    return far - where(below, log(reduce(mul, products)), 0.0)
+    return _log_gamma(x, log(x), 1.0 / x, below, products)
 
 
-def digamma(x: Wide) -> Wide:
-    """The derivative of that."""
+def log_gamma_and_digamma(x: Wide) -> tuple[Wide, Wide]:
+    """The same and its derivative, which take two thirds of the time together."""
     x, below, ends, products = _raised(x)
+    logarithm, inverse = log(x), 1.0 / x
     sums, product = products[0] + products[1], products[0] * products[1]
     for factor in products[2:]:
         sums, product = sums * factor + product, product * factor
-    inverse = 1.0 / x
-    far = log(x) - inverse * 0.5 - _series(_OF_DIGAMMA, inverse) * inverse * inverse
-    return far - where(below, ends * sums / product, 0.0)
+    far = logarithm - inverse * 0.5 - _series(_OF_DIGAMMA, inverse) * inverse * inverse
+    return _log_gamma(x, logarithm, inverse, below, products), far - where(below, ends * sums / product, 0.0)
+
+
+def _log_gamma(x: Wide, logarithm: Wide, inverse: Wide, below: NDArray[np.bool_], products: list[Wide]) -> Wide:
+    far = (x - 0.5) * logarithm - x + HALF_LOG_2_PI + _series(_OF_LOG_GAMMA, inverse) * inverse
+    return far - where(below, log(reduce(mul, products)), 0.0)
 
 
 def trigamma(x: Wide) -> Wide:
-    """The derivative of that."""
+    """The second derivative."""
     x, below, ends, products = _raised(x)
     square, inverses = ends * ends, [1.0 / product for product in products]
     near = reduce(add, [inverse * (square * inverse - 2.0) for inverse in inverses])
