@@ -39,7 +39,7 @@
         checking.py      somebody's own loss beside the reference (POST /v1/check-gradient); agreement.py: of numbers;
                          conventions.py: why they differ; differences.py: the reference itself, and its kinks
         recommend.py     which losses suit (POST /v1/recommend); described.py: some targets; traits.py: what these are like
-        pieces.py        long arrays, a piece at a time
+        pieces.py        long arrays, a piece at a time; parts.py: batches that are parts of one, and quantiles from a sketch
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
         agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py),
@@ -88,7 +88,8 @@
         idempotency.py   whose Idempotency-Key stands for which request, and what was answered; tables.py: where all of it stands
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
-        reference.py     evaluation of data that is in files; sources.py: which files, and whether they may be read;
+        evaluating.py, analyzing.py  the calls of evaluate.py and analyze.py, on data that is in files too
+        reference.py     such data, block by block; sources.py: which files, and whether they may be read;
                          gathered.py: what those that are done have come to
         grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests

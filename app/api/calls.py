@@ -1,7 +1,7 @@
 """Every call there is: the only place where one is registered."""
 
 from app.api import catalogue, docs, health, inference_protocol, jobs, losses, pages, playground
-from app.api.analyze import ANALYZE
+from app.api.analyzing import ANALYZE
 from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
 from app.api.comparison import COMPARE_MODELS

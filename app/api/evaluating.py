@@ -5,7 +5,7 @@ from functools import partial
 from app.api.evaluate import COLUMNS, EvaluateRequest, evaluate
 from app.api.examples import EXAMPLES
 from app.api.files import FILES
-from app.api.reference import check_job, steps, total
+from app.api.reference import SIDES, EvaluateByReference, check_job, steps, total
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.serving.call import Call
@@ -20,7 +20,7 @@ EVALUATE = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
-    job=Kind("evaluate", "partitions", total, steps, partial(check_job, CHECK)),
+    job=Kind("evaluate", "partitions", total, steps, partial(check_job, EvaluateByReference, SIDES, CHECK)),
     wires=FILES,
     check=CHECK,
     statuses=(400, 413, 415, 422, 503),

@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from app.api.analyze import ANALYZE
+from app.api.analyzing import ANALYZE
 from app.api.compare import COMPARE
 from app.api.evaluating import EVALUATE
 from app.api.search import SEARCH
@@ -51,7 +51,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Annotated[Kinds, Field(description="compare is that of training runs.")]
-    request: Annotated[dict[str, Any], Field(description="The body of that call; `data` of evaluate may be {source, columns}.")]
+    request: Annotated[dict[str, Any], Field(description="The body of that call; of evaluate and analyze, `data` may be files.")]
     priority: Annotated[int, Field(description="A job of a higher one is begun first.", ge=-100, le=100)] = 0
 
 

@@ -47,7 +47,7 @@ from app.wire.partitions import Block, Column, blocks
 SIDES = ("predictions", "targets", "labels", "sample_weight", "mask")
 
 
-class EvaluateByReference(BaseModel):
+class ByReference(BaseModel):
     """A loss, and where the data is on which it is evaluated."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -57,11 +57,6 @@ class EvaluateByReference(BaseModel):
     classes: ClassesInOrder = None
     missing: WhatIsMissing = "refuse"
     reduction: Annotated[Literal["mean", "sum", "mean_over_samples"], AnyReduction] = "mean"
-    outputs: Annotated[list[Literal["value", "standard_error"]], Field(min_length=1, max_length=2), Listed, OneOrMore] = [
-        "value",
-        "standard_error",
-    ]
-    non_finite_as: NonFiniteAs = "null"
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
@@ -87,6 +82,25 @@ class EvaluateByReference(BaseModel):
         """Where files may lie."""
         return vars(self)["roots"]
 
+    @property
+    def sure(self) -> bool:
+        """Whether a standard error is wanted."""
+        return True
+
+
+class EvaluateByReference(ByReference):
+    """The same, and what to answer."""
+
+    outputs: Annotated[list[Literal["value", "standard_error"]], Field(min_length=1, max_length=2), Listed, OneOrMore] = [
+        "value",
+        "standard_error",
+    ]
+    non_finite_as: NonFiniteAs = "null"
+
+    @property
+    def sure(self) -> bool:
+        return "standard_error" in self.outputs
+
 
 class EvaluatedByReference(Counted, Remarks):
     """The loss of all rows of all partitions."""
@@ -96,11 +110,18 @@ class EvaluatedByReference(Counted, Remarks):
     partitions: int
 
 
-def check_job(check: Check, document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
+def check_job(
+    model: type[ByReference],
+    sides: Sequence[str],
+    check: Check,
+    document: Any,
+    arguments: Mapping[str, Any],
+    settings: Settings,
+) -> Any:
     """The request of a job: data by reference, or whatever the call takes."""
     if not (isinstance(document, dict) and is_reference(cast(dict[str, Any], document).get("data"))):
         return check(document, arguments, settings)
-    request: EvaluateByReference = as_model(EvaluateByReference, document, arguments, settings)
+    request: ByReference = as_model(model, document, arguments, settings)
     try:
         refuse_whole(request.loss.bound)
         if request.writes_gradient:
@@ -110,7 +131,7 @@ def check_job(check: Check, document: Any, arguments: Mapping[str, Any], setting
     if request.missing == "drop" and not isinstance(request.loss.bound, Bound):
         message = "missing: drop is for single losses where data is by reference"
         raise InvalidInput([Fault(("missing",), "does_not_fit", message)])
-    vars(request)["roles"] = roles_of(request.data.columns, SIDES)
+    vars(request)["roles"] = roles_of(request.data.columns, sides)
     vars(request)["roots"] = settings.data_roots
     vars(request)["partitions"] = parts = partitions(request.data, settings.data_roots)
     vars(request)["folders"] = folders(request.data, parts, settings.data_roots)
@@ -119,7 +140,7 @@ def check_job(check: Check, document: Any, arguments: Mapping[str, Any], setting
 
 def total(request: object) -> int:
     """How many partitions there are, each looked at twice where a gradient is written; a body is one."""
-    return len(request.partitions) * (1 + request.writes_gradient) if isinstance(request, EvaluateByReference) else 1
+    return len(request.partitions) * (1 + request.writes_gradient) if isinstance(request, ByReference) else 1
 
 
 # --- block by block -------------------------------------------------------------------------------------------------------
@@ -130,29 +151,40 @@ def steps(request: EvaluateByReference | EvaluateRequest, state: State) -> Itera
     if isinstance(request, EvaluateRequest):
         yield from at_once(evaluate, request, state)
         return
-    progress = Progress.read(state) if state else Progress([str(partition.path) for partition in request.partitions])
-    known = {str(partition.path): partition for partition in request.partitions}
+    progress = Progress.read(state) if state else begun(request)
     count = len(progress.files)
     for number in range(progress.done, count * (1 + request.writes_gradient)):
         place = number % count
-        name = progress.files[place]
-        if name not in known:
-            raise InvalidInput([Fault(("data", "source", place), "missing", f"{name.rpartition('/')[2]} is no longer there")])
+        partition = partition_of(request, progress, place)
         if number < count:
-            progress = _with_partition(progress, request, known[name], place)
+            progress = _with_partition(progress, request, partition, place)
         else:
-            _write_gradient(progress, request, known[name], place)
+            _write_gradient(progress, request, partition, place)
         progress = replace(progress, done=number + 1)
         state.update(progress.state)
-        value = _merged(request, progress).value if progress.tallies else math.nan
+        value = merged_so_far(request, progress).value if progress.tallies else math.nan
         told = {"partition": number, "n_samples": progress.n_samples, "value": value if math.isfinite(value) else None}
         yield Event("partition", told)
     yield Event(LAST, _answer(request, progress))
 
 
+def partition_of(request: ByReference, progress: Progress, place: int) -> Partition:
+    """One of the files that were there when the job began; InvalidInput where it no longer is."""
+    name = progress.files[place]
+    for partition in request.partitions:
+        if str(partition.path) == name:
+            return partition
+    raise InvalidInput([Fault(("data", "source", place), "missing", f"{name.rpartition('/')[2]} is no longer there")])
+
+
+def begun(request: ByReference) -> Progress:
+    """What is known before the first partition."""
+    return Progress([str(partition.path) for partition in request.partitions])
+
+
 @contextmanager
-def _reading(
-    request: EvaluateByReference, partition: Partition, number: int, name: str
+def reading(
+    request: ByReference, partition: Partition, number: int, name: str
 ) -> Generator[tuple[Iterator[Block], Growing | None]]:
     """The blocks of a partition, and the file that an output of its rows is written to, where one is."""
     check_within(str(partition.path), request.data.source[0], request.roots)
@@ -171,23 +203,23 @@ def _reading(
         raise _of_partition(error, partition, number) from None
 
 
-def _with_partition(progress: Progress, request: EvaluateByReference, partition: Partition, number: int) -> Progress:
-    with _reading(request, partition, number, "per_sample") as (rows, file):
+def _with_partition(progress: Progress, request: ByReference, partition: Partition, number: int) -> Progress:
+    with reading(request, partition, number, "per_sample") as (rows, file):
         for block in rows:
             try:
-                progress, batch = _with_block(progress, request, block, partition)
+                progress, batch = with_block(progress, request, block, partition)
             except CallerError as error:
-                raise _located(error, request.roles, block.first) from None
+                raise located(error, request.roles, block.first) from None
             if file is not None:
                 found = None if batch is None else evaluate_batch(batch, outputs=("per_sample",)).outputs["per_sample"]
                 file.append(np.zeros(_length(block)) if found is None else cast(Any, found))
     return progress
 
 
-def _write_gradient(progress: Progress, request: EvaluateByReference, partition: Partition, number: int) -> None:
+def _write_gradient(progress: Progress, request: ByReference, partition: Partition, number: int) -> None:
     """The gradient of a partition's rows: that of the value of all."""
-    divisor = _merged(request, progress).divisor if progress.blocks else None
-    with _reading(request, partition, number, "gradient") as (rows, file):
+    divisor = merged_so_far(request, progress).divisor if progress.blocks else None
+    with reading(request, partition, number, "gradient") as (rows, file):
         assert file is not None
         for block in rows:
             arrays = arrays_of(request.roles, block)
@@ -203,9 +235,7 @@ def _length(block: Block) -> int:
     return tables.length(next(iter(block.columns.values())))
 
 
-def _with_block(
-    progress: Progress, request: EvaluateByReference, block: Block, partition: Partition
-) -> tuple[Progress, AnyBatch | None]:
+def with_block(progress: Progress, request: ByReference, block: Block, partition: Partition) -> tuple[Progress, AnyBatch | None]:
     """With what a block adds, and the batch that it is; None where no row of it counts."""
     arrays = arrays_of(request.roles, block)
     spec = request.loss.beside(arrays["predictions"], arrays["targets"])
@@ -217,12 +247,12 @@ def _with_block(
         return progress, None
     if progress.loss and spec.document != progress.loss:
         raise InvalidInput([Fault((), "shape", "its rows are of another shape than those before: the loss would be another one")])
-    found = tallies(batch, request.reduction, errors="standard_error" in request.outputs)
+    found = tallies(batch, request.reduction, errors=request.sure)
     last = block.first + batch.elements[0] - 1
     return progress.with_batch(batch, spec, found, f"{partition.path.name}, rows {block.first} to {last}"), batch
 
 
-def _batch(request: EvaluateByReference, arrays: Mapping[str, Any]) -> AnyBatch | None:
+def _batch(request: ByReference, arrays: Mapping[str, Any]) -> AnyBatch | None:
     """The rows of a block as a batch; None where none of them counts."""
     try:
         spec = request.loss.beside(arrays["predictions"], arrays["targets"])
@@ -252,7 +282,7 @@ def arrays_of(roles: Roles, block: Block) -> dict[str, Any]:
     }
 
 
-def _words(request: EvaluateByReference) -> frozenset[Column]:
+def _words(request: ByReference) -> frozenset[Column]:
     """The columns of labels that are read as words, since one of the classes would be read as a number."""
     classes: list[Any] = list(request.classes or ())
     if not any(isinstance(name, str) and not is_word(name) for name in classes):
@@ -277,7 +307,7 @@ def _within(fault: Fault, partition: Partition, number: int) -> Fault:
     return replace(fault, path=path, message=f"{partition.path.name}: {fault.message}")
 
 
-def _located(error: CallerError, roles: Roles, first: int) -> CallerError:
+def located(error: CallerError, roles: Roles, first: int) -> CallerError:
     """The same error, its faults at rows of the file and at columns, as much as is known of them."""
     return InvalidInput([_cell(fault, roles, first) for fault in error.faults]) if error.faults else error
 
@@ -303,18 +333,20 @@ def _cell(fault: Fault, roles: Roles, first: int) -> Fault:
 ANY_LOSS: TypeAdapter[BoundSpec] = TypeAdapter(LossSpec)
 
 
-def _merged(request: EvaluateByReference, progress: Progress) -> Merged:
+def merged_so_far(request: ByReference, progress: Progress) -> Merged:
     spec = request.loss if request.loss.document == progress.loss else ANY_LOSS.validate_python(progress.loss)
     return merged(spec.bound, progress.tallies, request.reduction, progress.n_samples)
 
 
-def _answer(request: EvaluateByReference, progress: Progress) -> EvaluatedByReference:
+def refuse_nothing(progress: Progress) -> None:
     if not progress.blocks:
-        message = (
-            "no row counts: every target is ignored or missing, weighs 0 or is dropped by the mask, or the files have no rows"
-        )
+        message = "no row counts: every one is ignored or missing, weighs 0 or is dropped by the mask, or the files have none"
         raise InvalidInput([Fault(("data", "source"), "no_samples", message)])
-    found, plain = _merged(request, progress), Plain()
+
+
+def _answer(request: EvaluateByReference, progress: Progress) -> EvaluatedByReference:
+    refuse_nothing(progress)
+    found, plain = merged_so_far(request, progress), Plain()
     answer: dict[str, Any] = {"loss": progress.loss, "reduction": request.reduction, "n_samples": found.n_samples}
     if progress.deep:
         answer["n_elements"] = found.n_elements

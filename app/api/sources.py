@@ -18,6 +18,8 @@ from app.wire.partitions import ENDINGS, READERS, Column, readable
 SCHEME = "file://"
 SOURCE: Path = ("data", "source")
 MOST_PARTITIONS = 100_000
+GROUPS = "groups"
+"""The role of which each column is by itself, under its own name."""
 Roles: TypeAlias = Mapping[Path, Sequence[Column]]
 """Where in a request columns belong: one, or several side by side."""
 
@@ -183,6 +185,10 @@ def roles_of(columns: Mapping[str, Any], sides: Sequence[str]) -> Roles:
     if strangers:
         message = f"there is no role {strangers[0][:80]!r}; there are {', '.join(sides)}"
         raise InvalidInput([Fault(("data", "columns", strangers[0]), "unknown_field", message)])
+    if (groups := columns.get(GROUPS)) is not None and not isinstance(groups, Mapping):
+        listed_groups = listed(groups)
+        named = cast(list[Any], listed_groups) if isinstance(listed_groups, list) else [listed_groups]
+        columns = {**columns, GROUPS: {str(column): column for column in named}}
     return dict(_roles((), columns))
 
 

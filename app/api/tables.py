@@ -60,7 +60,7 @@ def _apart(layout: Layout, document: Mapping[str, Any]) -> tuple[dict[str, Any],
     if data is None:
         return None
     if is_reference(data):
-        message = "data by reference is for jobs: send this as the request of POST /v1/jobs, of kind evaluate"
+        message = "data by reference is for jobs: send this as the request of POST /v1/jobs, of kind evaluate or analyze"
         raise InvalidInput([Fault(("data", "source"), "unexpected", message)])
     if not layout.within:
         return {name: value for name, value in document.items() if name != "data"}, tables.table(data)

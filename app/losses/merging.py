@@ -8,13 +8,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
 from app.losses.batch import AnyBatch, Batch
-from app.losses.evaluate import Reduction, losses_of, total_of
+from app.losses.evaluate import Reduction, Total, losses_of, total_of
 from app.losses.form import Bound, Sum
 from app.losses.numerics.exactly import Exact, exactly, products, root, whole
 from app.losses.numerics.means import SPARE, weighted
@@ -125,43 +126,87 @@ def tallies(batch: AnyBatch, reduction: Reduction, *, errors: bool = True) -> tu
     return (_tally(batch, reduction, errors),)
 
 
+class _Added(NamedTuple):
+    """What the elements of a batch add to numerators and divisors, each times a power of two; shares None: 1 each."""
+
+    numerators: Array
+    exponent: int
+    shares: Array | None
+    unit: int
+
+
+def _added(batch: Batch, total: Total) -> _Added:
+    losses, exponent = losses_of(batch), _exponent(total.unit)
+    if batch.mean.power != 2:
+        return _Added(weighted(losses, total.weights), exponent, total.shares, exponent)
+    kept = losses if total.weights is None else np.where(total.weights == 0, 0.0, losses)
+    scale = float(power_of_two(np.array(np.abs(kept).max())))
+    scaled = kept / scale
+    numerators = (scaled if total.weights is None else scaled * total.weights) * scaled
+    return _Added(numerators, exponent + 2 * _exponent(scale), total.shares, exponent)
+
+
 @np.errstate(all="ignore")
 def _tally(batch: Batch, reduction: Reduction, errors: bool) -> Tally:
     total = total_of(batch, reduction)
-    losses = losses_of(batch)
-    exponent = _exponent(total.unit)
-    numerators = weighted(losses, total.weights)
-    if batch.mean.power == 2:
-        kept = losses if total.weights is None else np.where(total.weights == 0, 0.0, losses)
-        scale = float(power_of_two(np.array(np.abs(kept).max())))
-        scaled = kept / scale
-        numerators = (scaled if total.weights is None else scaled * total.weights) * scaled
-        exponent += 2 * _exponent(scale)
+    added = _added(batch, total)
+    numerators, exponent, shares, unit = added
     found = Tally(
         batch.n_samples,
         batch.n_elements,
         batch.n_missing or 0,
         unit=total.unit,
         numerators=exactly(numerators, exponent),
-        divisors=whole(batch.n_elements) if total.shares is None else exactly(total.shares, _exponent(total.unit)),
+        divisors=whole(batch.n_elements) if shares is None else exactly(shares, unit),
     )
     if not errors or reduction == "sum":
         return found
     parts = _by_sample(batch, numerators)
-    squares = products(parts, parts, 2 * exponent)
-    shares, unit = total.shares, _exponent(total.unit)
     if shares is None and batch.counts is None and parts is numerators:  # each sample counts 1
+        squares = products(parts, parts, 2 * exponent)
         return replace(found, weighing=batch.size, squares=squares, crossed=found.numerators, divisor_squares=found.divisors)
+    return replace(found, **_squares(parts, _shares_by_sample(batch, added), added))
+
+
+def tallies_by(batch: Batch, codes: NDArray[np.intp], count: int) -> list[Tally]:
+    """What the samples of each code (n,) add to the mean of a loss, as if they were all there are."""
+    added = _added(batch, total_of(batch, "mean"))
+    parts, divisors = _by_sample(batch, added.numerators), _shares_by_sample(batch, added)
+    unit = 0 if added.shares is None else added.unit
+    own = codes[_samples(batch)]
+    found: list[Tally] = []
+    for code in range(count):
+        chosen = own == code
+        some, shares = parts[chosen], divisors[chosen]
+        tally = Tally(some.size, numerators=exactly(some, added.exponent), divisors=exactly(shares, unit))
+        found.append(replace(tally, unit=2.0**added.unit, **_squares(some, shares, added)))
+    return found
+
+
+def _squares(parts: Array, divisors: Array, added: _Added) -> dict[str, Any]:
+    """The fields of a tally that are of squares and products, and how many samples count."""
+    unit = 0 if added.shares is None else added.unit
+    return {
+        "weighing": int(np.count_nonzero(divisors > 0)),
+        "squares": products(parts, parts, 2 * added.exponent),
+        "crossed": products(parts, divisors, added.exponent + unit),
+        "divisor_squares": products(divisors, divisors, 2 * unit),
+    }
+
+
+def _shares_by_sample(batch: Batch, added: _Added) -> Array:
+    shares = added.shares
     if shares is None:
-        shares, unit = np.ones(batch.size) if batch.counts is None else (batch.counts > 0).astype(np.float64), 0
-    divisors = _by_sample(batch, shares)
-    return replace(
-        found,
-        weighing=int(np.count_nonzero(divisors > 0)),
-        squares=squares,
-        crossed=products(parts, divisors, exponent + unit),
-        divisor_squares=products(divisors, divisors, 2 * unit),
-    )
+        shares = np.ones(batch.size) if batch.counts is None else (batch.counts > 0).astype(np.float64)
+    return _by_sample(batch, shares)
+
+
+def _samples(batch: Batch) -> NDArray[np.intp]:
+    """Which samples have an element that counts, in the order of `_by_sample`."""
+    depth = math.prod(batch.elements[1:])
+    if batch.kept is None:
+        return np.arange(batch.elements[0], dtype=np.intp)
+    return batch.kept if depth == 1 else np.unique(batch.kept // depth)
 
 
 def _by_sample(batch: Batch, terms: Array) -> Array:
@@ -193,6 +238,11 @@ class Merged:
     value: float
     standard_error: float | None
     """s/√n of the samples' losses; of weighted ones, and of a root, what their influences say. None where it cannot be told."""
+
+
+def value_of(bound: Bound, tally: Tally) -> float:
+    """The mean that a tally comes to."""
+    return _value(bound, iter((tally,)), "mean")
 
 
 def merged(bound: AnyBound, found: Sequence[Tally], reduction: Reduction, n_samples: int) -> Merged:

@@ -358,6 +358,65 @@ def test_gradients_that_do_not_follow_part_by_part_are_refused(tmp_path: Path, l
     assert words in refusal(tmp_path, {"loss": loss, "data": data}).detail
 
 
+# --- analyses -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_analysis_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same as that of a body where it can be told, however it is cut, and null with its reason where not."""
+    rng = random.Random(1)
+    rows = [(rng.random(), rng.randint(0, 1), rng.choice("abc"), rng.randint(1, 2), int(rng.random() < 0.8)) for _ in range(200)]
+    for number, (start, end) in enumerate(((0, 1), (1, 90), (90, 200))):
+        lines = (",".join(map(str, row)) for row in rows[start:end])
+        (tmp_path / f"{number}.csv").write_text("\n".join(("p,y,site,device,mask", *lines, "")))
+    columns = {"predictions": "p", "targets": "y", "mask": "mask", "groups": ["site", "device"]}
+    request = {"loss": "bce", "n_worst": 4, "data": {"source": f"file://{tmp_path}/*.csv", "columns": columns}}
+    events, found = work(tmp_path, request, kind="analyze")
+    monkeypatch.setattr(partitions, "BLOCK_BYTES", 300)
+    assert work(tmp_path, request, kind="analyze", at_once=False) == (events, found)
+    p, y, site, device, mask = zip(*rows, strict=True)
+    body = {"predictions": p, "targets": y, "groups": {"site": site, "device": device}, "mask": [bool(flag) for flag in mask]}
+    _, whole = work(tmp_path, {"loss": "bce", "n_worst": 4, "resamples": 0, **body}, kind="analyze")
+    for name in ("loss", "n_samples", "value", "confusion", "targets_encoding"):
+        assert found[name] == whole[name], name
+    for one, expected in zip(found["worst"], whole["worst"], strict=True):
+        assert (one["index"], one["loss"]) == (expected["index"], expected["loss"])
+        assert one["share"] == pytest.approx(expected["share"], rel=1e-13)
+    assert found["standard_error"] == pytest.approx(whole["standard_error"], rel=1e-12)
+    assert found["interval"]["t"] == pytest.approx(whole["interval"]["t"], rel=1e-12)
+    assert found["quantile_error"] == 2.0**-11
+    assert found["distribution"]["quantiles"] == pytest.approx(whole["distribution"]["quantiles"], rel=2.0**-11)
+    assert {name: [group["group"] for group in groups] for name, groups in found["groups"].items()} == {
+        name: [group["group"] for group in groups] for name, groups in whole["groups"].items()
+    }
+    assert sum(found["distribution"]["histogram"]["counts"]) == found["n_samples"]
+    for name in ("concentration", "residuals", "calibration", "coverage", "slices"):
+        assert found[name] is None
+        assert name in found["warnings"][0]
+    assert [told["partition"] for *_, told in events] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"reduction": "sum"}, "reduction"),
+        ({"loss": {"name": "weighted_sum", "terms": [{"loss": "mse"}, {"loss": "mae"}]}}, "does_not_fit"),
+        ({"outputs": ["value"]}, "unknown_field"),
+        ({"confidence": 1}, "out_of_range"),
+    ],
+)
+def test_what_is_not_analyzed_in_files(tmp_path: Path, more: Any, code: str) -> None:
+    request = {"loss": "mse", "data": in_npy(tmp_path, PARTS), **more}
+    assert refusal(tmp_path, request, kind="analyze").faults[0].code == code
+
+
+def test_an_analysis_writes_nothing_and_takes_two_samples(tmp_path: Path) -> None:
+    data = in_npy(tmp_path, PARTS)
+    writing = {**data, "write": {"per_sample": f"file://{tmp_path}"}}
+    assert refusal(tmp_path, {"loss": "mse", "data": writing}, kind="analyze").faults[0].path == ("data", "write")
+    alone = {**data, "source": f"file://{tmp_path}/part-002.npy"}
+    assert refusal(tmp_path, {"loss": "mse", "data": alone}, kind="analyze").faults[0].code == "too_few_samples"
+
+
 @pytest.mark.thorough
 def test_two_hundred_partitions_of_forty_million_rows(tmp_path: Path) -> None:
     """To the bit, in the memory of a block, where the files have 320 MB."""
