@@ -186,9 +186,7 @@ def roles_of(columns: Mapping[str, Any], sides: Sequence[str]) -> Roles:
         message = f"there is no role {strangers[0][:80]!r}; there are {', '.join(sides)}"
         raise InvalidInput([Fault(("data", "columns", strangers[0]), "unknown_field", message)])
     if (groups := columns.get(GROUPS)) is not None and not isinstance(groups, Mapping):
-        listed_groups = listed(groups)
-        named = cast(list[Any], listed_groups) if isinstance(listed_groups, list) else [listed_groups]
-        columns = {**columns, GROUPS: {str(column): column for column in named}}
+        columns = {**columns, GROUPS: {str(column): column for column in _several(groups)}}
     return dict(_roles((), columns))
 
 
@@ -197,9 +195,14 @@ def _roles(path: Path, given: Any) -> Iterator[tuple[Path, Sequence[Column]]]:
         for name, inner in cast(Mapping[str, Any], given).items():
             yield from _roles((*path, name), inner)
         return
-    columns = listed(given)
-    named: list[Any] = cast(list[Any], columns) if isinstance(columns, list) else [columns]
+    named = _several(given)
     if not named or not all(isinstance(column, str | int) and not isinstance(column, bool) for column in named):
         message = f"{path[-1]} must be the name of a column, or its number from 0, or a list of them"
         raise InvalidInput([Fault(("data", "columns", *path), "type", message)])
     yield path, named
+
+
+def _several(given: object) -> list[Any]:
+    """A list of columns, or of one."""
+    columns = listed(given)
+    return cast(list[Any], columns) if isinstance(columns, list) else [columns]
