@@ -56,7 +56,7 @@
         halving.py       which trials of a search go on; grammar.py: losses that are drawn; learning_rate.py: which rates train
         trained.py       that model as a value, which predicts by itself; exported.py: as an ONNX file
         resuming.py      a run that goes on from it; resumable.py: whether it can
-        diagnosis.py     what went wrong, and what to try; symptoms.py: the numbers it goes by
+        diagnosis/       what went wrong, and what to try: rules, one function each, and what they go by
     insight/         what losses tell beyond their value, as plain values
         curves.py        a loss of one number along its axis: slope, curvature, kinks, asymptotes
         charts/          one function a chart, from an answer to a definition in Vega-Lite; theme.py: how all of them look

@@ -1,13 +1,13 @@
 """POST /v1/predict: what a model that a run has left says of new rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple, NotRequired, Self, cast
 
 import numpy as np
 from pydantic import Field, PrivateAttr, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
-from app.api.evaluate import UNTYPED, NumberOrNull
+from app.api.evaluate import UNTYPED
 from app.api.predict_examples import PREDICTIONS
 from app.api.specs import Listed
 from app.api.tables import column_of_numbers, no_column
@@ -22,7 +22,7 @@ from app.serving.usage import Usage
 from app.training import Trained
 from app.training.network import Network
 from app.training.surface import axis
-from app.training.trained import Prediction
+from app.training.trained import Decided, Prediction
 from app.wire import tables
 from app.wire.faults import listed
 
@@ -171,9 +171,9 @@ class PredictResponse(TypedDict):
     n_samples: int
     predictions: Annotated[Any, Field(description="(n, ...), as in the run's answer, in the targets' own units.")]
     predictions_encoding: str
-    classes: Annotated[list[Any] | None, Field(description="Names, or the numbers that targets had.")]
-    probabilities: Annotated[list[list[NumberOrNull]] | None, Field(description="(n, k) of the classes.")]
-    labels: Annotated[list[Any] | None, Field(description="(n,): the most probable class, the first of equals.")]
+    classes: Annotated[Any, Field(description="Names, or the numbers that targets had; of heads that decide, by name.")]
+    probabilities: Annotated[Any, Field(description="(n, k) of the classes; by name likewise.")]
+    labels: Annotated[Any, Field(description="(n,): the most probable class, the first of equals; by name likewise.")]
     surface: NotRequired[SurfaceAnswer]
 
 
@@ -189,9 +189,9 @@ def predict(request: PredictRequest) -> PredictResponse:
         n_samples=len(request.rows),
         predictions=_by_head(found, trained) if grid is None else None,
         predictions_encoding=trained.encoding,
-        classes=None if trained.classes is None else list(trained.classes),
-        probabilities=cast(Any, found.probabilities) if grid is None else None,
-        labels=_labels(found, trained) if grid is None else None,
+        classes=_of_each(found.decided, lambda decided: list(decided.classes)),
+        probabilities=_of_each(found.decided, _probabilities) if grid is None else None,
+        labels=_of_each(found.decided, _labels) if grid is None else None,
     )
     if grid is not None:
         answer["surface"] = _surface(grid, found, trained)
@@ -206,20 +206,37 @@ def _by_head(found: Prediction, trained: Trained, shape: tuple[int, ...] = (-1,)
     return {name: array.reshape(*shape, *array.shape[1:]) for name, array in arrays.items()}
 
 
-def _labels(found: Prediction, trained: Trained) -> list[Any] | None:
-    if found.decided is None or trained.classes is None:
-        return None
-    return [trained.classes[place] for place in found.decided.tolist()]
+def _of_each(decided: Decided | dict[str, Decided] | None, say: Callable[[Decided], Any]) -> Any:
+    """What is said of what was decided: by head, where heads decide."""
+    if isinstance(decided, dict):
+        return {name: say(one) for name, one in decided.items()}
+    return None if decided is None else say(decided)
+
+
+def _probabilities(decided: Decided) -> Any:
+    return decided.probabilities
+
+
+def _labels(decided: Decided) -> list[Any]:
+    return [decided.classes[place] for place in decided.places.tolist()]
 
 
 def _surface(grid: Grid, found: Prediction, trained: Trained) -> SurfaceAnswer:
-    shape, labels = (len(grid.y), len(grid.x)), _labels(found, trained)
+    shape = (len(grid.y), len(grid.x))
+
+    def probabilities(decided: Decided) -> Any:
+        return None if decided.probabilities is None else decided.probabilities.reshape(*shape, -1)
+
+    def labels(decided: Decided) -> list[list[Any]]:
+        flat = _labels(decided)
+        return [flat[start : start + shape[1]] for start in range(0, len(flat), shape[1])]
+
     return SurfaceAnswer(
         x=grid.x.tolist(),
         y=grid.y.tolist(),
         predictions=_by_head(found, trained, shape),
-        probabilities=None if found.probabilities is None else found.probabilities.reshape(*shape, -1),
-        labels=None if labels is None else [labels[start : start + shape[1]] for start in range(0, len(labels), shape[1])],
+        probabilities=_of_each(found.decided, probabilities),
+        labels=_of_each(found.decided, labels),
     )
 
 

@@ -16,6 +16,7 @@ from app.losses.outputs import word
 from app.serving.problems import from_pydantic
 from app.training import MODELS, Chosen, Trained
 from app.training.activations import OUTPUTS, Activation, within
+from app.training.decisions import Deciding
 from app.training.network import Network, Precision
 from app.training.side_by_side import Heads
 from app.training.tables import Scale
@@ -65,6 +66,8 @@ class OutputHead(Part):
     output_activation: OutputName | None = None
     low: Annotated[float | None, Field(description="In place of an activation by name: one from here on,")] = None
     high: Annotated[float | None, Field(description="up to here.")] = None
+    classes: Annotated[list[Any] | None, Field(description="Of a head that decides between such."), Listed] = None
+    predictions_encoding: Annotated[str | None, Field(description="What its numbers are, where it decides.")] = None
 
     def read(self, path: Path) -> Activation:
         """Its activation."""
@@ -143,7 +146,7 @@ class TrainedModel(Part):
                 inputs=self.inputs,
                 outputs=shape,
                 features=None if self.features is None else tuple(self.features),
-                classes=None if self.classes is None else tuple(self.classes),
+                deciding=self._deciding(),
                 categories=categories,
                 inputs_scale=_scale(self.scaling.inputs, "inputs"),
                 targets_scale=_scale(self.scaling.targets, "targets"),
@@ -171,6 +174,15 @@ class TrainedModel(Part):
             message = f"heads have {heads.width} numbers per row together, and outputs is {self.outputs}"
             raise InvalidArray([Fault((*MODEL, "heads"), "shape_mismatch", message)])
         return heads, heads.activation
+
+    def _deciding(self) -> Deciding | dict[str, Deciding] | None:
+        """The classes between which it decides; by head, where heads do."""
+        if self.heads is None:
+            return None if self.classes is None else Deciding(tuple(self.classes), self.predictions_encoding)
+        found = {name: head for name, head in self.heads.items() if head.classes is not None}
+        return {
+            name: Deciding(tuple(head.classes or ()), head.predictions_encoding or "") for name, head in found.items()
+        } or None
 
     def _known(self, column: str) -> list[str] | list[float]:
         """The categories of a column, in their order."""
@@ -240,11 +252,11 @@ def document_of(trained: Trained) -> dict[str, Any]:
         "inputs": trained.inputs,
         "outputs": trained.outputs[0] if trained.outputs else None,
         "features": trained.features,
-        "classes": trained.classes,
+        "classes": trained.deciding.classes if isinstance(trained.deciding, Deciding) else None,
         "categories": {str(column): known for column, known in trained.categories.items()},
         "scaling": {"inputs": _moved(trained.inputs_scale), "targets": _moved(trained.targets_scale)},
         "output_activation": trained.activation.name if trained.heads is None else None,
-        "heads": trained.heads and _heads(trained.heads),
+        "heads": trained.heads and _heads(trained.heads, trained.deciding),
         "predictions_encoding": trained.encoding,
         "leaves": None if isinstance(trained.model, Network) else "shares" if trained.shares else "predictions",
         "range": {"min": trained.range[0], "max": trained.range[1]},
@@ -260,7 +272,7 @@ def document_of(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _heads(heads: Heads) -> dict[str, Any]:
+def _heads(heads: Heads, deciding: Deciding | dict[str, Deciding] | None) -> dict[str, Any]:
     """Each by its name: an activation that has none has its ends."""
     known: dict[str, Any] = {}
     for (name, shape), activation in zip(heads.shapes.items(), heads.activations.values(), strict=True):
@@ -271,6 +283,8 @@ def _heads(heads: Heads) -> dict[str, Any]:
             "low": None if named else ends.low,
             "high": None if named else ends.high,
         }
+        if isinstance(deciding, dict) and name in deciding:
+            known[name] |= {"classes": deciding[name].classes, "predictions_encoding": deciding[name].encoding}
     return known
 
 

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     BeforeValidator,
+    Discriminator,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    Tag,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -115,7 +117,15 @@ Numbers2D = Annotated[
     Any, WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": "array", "items": {"type": "number"}}})
 ]
 Targets = Annotated[Any, WithJsonSchema(UNTYPED)]
-Classes = Annotated[Names | None, Field(description="Class names in the order of their indices.", min_length=2), Listed]
+Named = Annotated[Names, Field(min_length=2), Listed]
+Classes = Annotated[
+    Annotated[
+        Annotated[Named, Tag("names")] | Annotated[dict[str, Named], Tag("by head")],
+        Discriminator(lambda value: "by head" if isinstance(value, Mapping) else "names"),
+    ]
+    | None,
+    Field(description="Class names in the order of their indices; by head, an object of these."),
+]
 
 
 class InlineData(Part):
@@ -517,7 +527,8 @@ def _undecided(run: Run, output: str) -> str | None:
     loss, encoding = run.plan.loss.thing.name, run.objective.encoding
     if found is None:
         return f"{output} is of decisions between classes, and {loss} of these targets makes none"
-    if output == "calibration" and found.probabilities is None:
+    several = found.values() if isinstance(found, dict) else [found]
+    if output == "calibration" and any(decisions.probabilities is None for decisions in several):
         return f"calibration is of probabilities, and {loss} makes {encoding} predictions, which say nothing of them"
     return None
 
@@ -577,21 +588,16 @@ def data_of(request: RunFields) -> Rows:
 
 
 def _inline(given: InlineData, model: Spec, known: Words | None) -> Table:
-    (raw, named), (inputs, words), weights = _all(
-        partial(_targets, given.targets, ("data", "targets")),
+    (raw, named, by_name), (inputs, words), weights = _all(
+        partial(_targets, given.targets, ("data", "targets"), given.classes),
         partial(_in_columns, given.features, partial(read_inputs, given.inputs, ("data", "inputs"), model, known)),
         partial(_weights, given.sample_weight, ("data", "sample_weight")),
     )
-    targets, classes = cast(Raw, raw), given.classes
-    if named is not None and classes is not None:
-        message = "data.classes are of one array of targets; in an object of arrays send indices"
-        raise InvalidInput([Fault(("data", "classes"), "unexpected", message)])
-    if classes is not None and len(set(classes)) < len(classes):
-        raise InvalidInput([Fault(("data", "classes"), "duplicate", "data.classes must be different names")])
-    if not isinstance(targets, np.ndarray):
+    targets, classes = cast(Raw, raw), None if isinstance(given.classes, Mapping) else given.classes
+    if named is None and not isinstance(targets, np.ndarray):
         classes = classes or _occurring(cast(Sequence[str], targets))
-    elif classes is not None:
-        _check_indices(targets, len(classes))
+    elif named is None and classes is not None:
+        _check_indices(cast(Numbers, targets), len(classes), ("data", "targets"))
     features = None if given.features is None else tuple(given.features)
     if features is not None and inputs.ndim == 2 and len(features) != inputs.shape[1]:
         message = f"data.features has {len(features)} names, and data.inputs {inputs.shape[1]} columns: one is needed for each"
@@ -600,7 +606,7 @@ def _inline(given: InlineData, model: Spec, known: Words | None) -> Table:
     if groups is not None and len(groups) != len(inputs):
         message = f"data.groups must have one entry per row of inputs: {len(inputs)}, not {len(groups)}"
         raise InvalidInput([Fault(("data", "groups"), "shape_mismatch", message)])
-    return Table(inputs, targets, classes, None, features, weights, groups, named, words)
+    return Table(inputs, targets, classes, None, features, weights, groups, named, by_name, words)
 
 
 def _in_columns(features: Sequence[str] | None, read: Callable[[], tuple[Numbers, Words]]) -> tuple[Numbers, Words]:
@@ -701,26 +707,55 @@ def _weights(given: object, path: Path) -> NDArray[np.float64] | None:
     return None if given is None else faults.numbers(given, path)
 
 
-def _targets(given: object, path: Path) -> tuple[Raw, SideBySide | None]:
+class Read(NamedTuple):
+    """Targets, and where these are several arrays, where each is, and the classes of those that are labels."""
+
+    targets: Raw
+    named: SideBySide | None = None
+    classes: Mapping[str, Sequence[str]] = {}
+
+
+def _targets(given: object, path: Path, classes: Sequence[str] | Mapping[str, Sequence[str]] | None = None) -> Read:
+    """With the names of classes, of one array or by the names of several; those that occur, where names have none."""
     try:
         targets = faults.tensors(given, path)
     except InvalidArray as error:
         raise _of_missing(error) from None
-    if isinstance(targets, Mapping):
-        return _together(cast(Mapping[str, Raw], targets), path)
-    return (np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets), None
+    several = isinstance(targets, Mapping)
+    if classes is not None and several != isinstance(classes, Mapping):
+        rule = "an object of names by head, as data.targets are one of arrays" if several else "a list of names"
+        raise InvalidInput([Fault(("data", "classes"), "type", f"data.classes must be {rule}")])
+    _check_different(classes)
+    if several:
+        return _together(cast(Mapping[str, Raw], targets), path, cast(Mapping[str, Sequence[str]], classes or {}))
+    return Read(np.asarray(targets, np.float64) if isinstance(targets, np.ndarray) else targets)
 
 
-def _together(targets: Mapping[str, Raw], path: Path) -> tuple[Numbers, SideBySide]:
+def _check_different(classes: Sequence[str] | Mapping[str, Sequence[str]] | None) -> None:
+    several = classes if isinstance(classes, Mapping) else {} if classes is None else {"": classes}
+    for head, names in several.items():
+        if len(set(names)) < len(names):
+            where = ("data", "classes", head) if head else ("data", "classes")
+            raise InvalidInput([Fault(where, "duplicate", f"{faults.name(where)} must be different names")])
+
+
+def _together(targets: Mapping[str, Raw], path: Path, classes: Mapping[str, Sequence[str]]) -> Read:
     """Targets that are several arrays, as those of several heads are, side by side."""
     if not targets:
         raise InvalidInput([Fault(path, "empty", f"{faults.name(path)} is an object without an array")])
+    strangers = [name for name in classes if name not in targets]
+    if strangers:
+        message = f"data.classes are of the heads that targets have: {', '.join(targets)}"
+        raise InvalidInput([Fault(("data", "classes", strangers[0]), "unknown_field", message)])
     arrays: dict[str, Numbers] = {}
-    for name, array in targets.items():
-        where = (*path, name)
+    named = dict(classes)
+    for name, given in targets.items():
+        where, array = (*path, name), given
         if not isinstance(array, np.ndarray):
-            message = f"{faults.name(where)} must be numbers; send the index of each class, from 0, in place of its name"
-            raise InvalidArray([Fault(where, "not_a_number", message)])
+            named[name] = classes.get(name) or _occurring(cast(Sequence[str], array), where)
+            array = _indices(cast(Sequence[str], array), named[name], where)
+        elif name in classes:
+            _check_indices(array, len(classes[name]), where, name)
         if array.ndim not in (1, 2) or not array.size:
             raise InvalidArray([Fault(where, "shape", f"{faults.name(where)} must have shape (n,) or (n, k); got {array.shape}")])
         arrays[name] = array
@@ -730,7 +765,28 @@ def _together(targets: Mapping[str, Raw], path: Path) -> tuple[Numbers, SideBySi
             where = (*path, name)
             message = f"{faults.name(where)} has {length} rows, and {faults.name((*path, first))} {lengths[first]}"
             raise InvalidArray([Fault(where, "shape_mismatch", message)])
-    return together(arrays)
+    return Read(*together(arrays), named)
+
+
+def _indices(targets: Sequence[str], classes: Sequence[str], path: Path) -> Numbers:
+    """The places of names among the classes."""
+    places = {name: float(place) for place, name in enumerate(classes)}
+    unknown = [index for index, name in enumerate(targets) if name not in places][:MAX_FAULTS]
+    if unknown:
+        known = ", ".join(classes[:MOST_NAMED])
+        raise InvalidArray(
+            [
+                Fault(
+                    (*path, index), "unknown_class", f"{faults.name((*path, index))} is {targets[index][:80]!r}, none of {known}"
+                )
+                for index in unknown
+            ]
+        )
+    return np.array([places[name] for name in targets])
+
+
+MOST_NAMED = 20
+"""Classes that a message lists."""
 
 
 def _of_missing(error: CallerError) -> CallerError:
@@ -742,26 +798,28 @@ def _of_missing(error: CallerError) -> CallerError:
     return type(error)(faults)
 
 
-def _occurring(targets: Sequence[str]) -> list[str]:
+def _occurring(targets: Sequence[str], path: Path = ("data", "targets")) -> list[str]:
     """The classes, in the order of their names."""
     classes = sorted(set(targets))
     if len(classes) == 1:
         message = f"targets are all {classes[0][:80]!r}, which is one class: name the others in data.classes"
-        raise InvalidArray([Fault(("data", "targets"), "label", message)])
+        raise InvalidArray([Fault(path, "label", message)])
     return classes
 
 
-def _check_indices(targets: Numbers, k: int) -> None:
+def _check_indices(targets: Numbers, k: int, path: Path, *head: str) -> None:
     """Indices are below the number of names (or −1 and +1, of two); rows have a column for each."""
+    classes = ("data", "classes", *head)
     if targets.ndim == 2 and targets.shape[1] != k:
-        message = f"data.classes has {k} names, and data.targets {targets.shape[1]} columns: there must be one for each"
-        raise InvalidArray([Fault(("data", "classes"), "shape_mismatch", message)])
+        columns = f"{faults.name(path)} {targets.shape[1]} columns"
+        message = f"{faults.name(classes)} has {k} names, and {columns}: there must be one for each"
+        raise InvalidArray([Fault(classes, "shape_mismatch", message)])
     if targets.ndim == 1:
         wrong = np.flatnonzero((targets >= k) | (targets < (-1 if k == 2 else 0)))[:MAX_FAULTS]
         rule = f"must be the index of one of {k} classes"
         if wrong.size:
-            messages = {index: f"data.targets[{index}] {rule}; got {targets[index]:g}" for index in wrong.tolist()}
-            raise InvalidArray([Fault(("data", "targets", index), "label", message) for index, message in messages.items()])
+            messages = {index: f"{faults.name((*path, index))} {rule}; got {targets[index]:g}" for index in wrong.tolist()}
+            raise InvalidArray([Fault((*path, index), "label", message) for index, message in messages.items()])
 
 
 def plan_of(request: RunFields, rows: Rows) -> Plan:
@@ -775,7 +833,7 @@ def plan_of(request: RunFields, rows: Rows) -> Plan:
         loss=loss,
         optimizer=_optimizer(request, model),
         schedule=request.schedule and Chosen(SCHEDULES[request.schedule.name], request.schedule.given),
-        validation=_held(request, rows.table.words),
+        validation=_held(request, rows.table),
         epochs=request.epochs,
         batch_size=request.batch_size,
         shuffle=request.shuffle,
@@ -888,7 +946,7 @@ def _optimizer(request: RunFields, model: Chosen) -> Chosen | None:
     return USUAL_OPTIMIZER
 
 
-def _held(request: RunFields, words: Words) -> Holdout:
+def _held(request: RunFields, table: Table) -> Holdout:
     validation = request.validation
     if validation is None:
         return Holdout(fraction=None)
@@ -896,10 +954,11 @@ def _held(request: RunFields, words: Words) -> Holdout:
         raise InvalidInput([Fault(("validation",), "choice", ONE_WAY)])
     if validation.inputs is None:
         return Holdout(validation.fraction, validation.last, None, validation.seed, validation.split)
-    inputs, _ = read_inputs(validation.inputs, ("validation", "inputs"), request.model, words)
-    targets, named = _targets(validation.targets, ("validation", "targets"))
+    inputs, _ = read_inputs(validation.inputs, ("validation", "inputs"), request.model, table.words)
+    given, several = cast(object, validation.targets), isinstance(validation.targets, Mapping)
+    targets, named, by_name = _targets(given, ("validation", "targets"), table.classes_by_name if several else None)
     weights = _weights(validation.sample_weight, ("validation", "sample_weight"))
-    return Holdout(None, None, Table(inputs, targets, sample_weight=weights, named=named))
+    return Holdout(None, None, Table(inputs, targets, sample_weight=weights, named=named, classes_by_name=by_name))
 
 
 # --- the endpoints ----------------------------------------------------------------------------------------------------

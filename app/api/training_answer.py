@@ -2,8 +2,8 @@
 
 import math
 from base64 import b64encode
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias, cast
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypeVar, cast
 
 import numpy as np
 from pydantic import Field
@@ -112,6 +112,7 @@ class DataEntry(TypedDict):
     outputs: Annotated[int, Field(description="Numbers that the model predicts per row.")]
     features: list[str] | None
     classes: list[str] | None
+    classes_by_head: NotRequired[Annotated[dict[str, list[str]], Field(description="Of targets by head that are labels.")]]
     predictions_encoding: Annotated[str, Field(examples=["logit"])]
     targets_encoding: Annotated[str, Field(examples=["binary"])]
     output_activation: Annotated[str, Field(examples=["identity"])]
@@ -212,8 +213,12 @@ class TrainResponse(SetUp):
             Field(description="The loss with what was learned of it, as requests take it: without the normaliser."),
         ]
     ]
-    confusion_matrix: NotRequired[ConfusionEntry]
-    calibration: NotRequired[CalibrationEntry]
+    confusion_matrix: NotRequired[
+        Annotated[ConfusionEntry | dict[str, ConfusionEntry], Field(description="By head, where heads decide.")]
+    ]
+    calibration: NotRequired[
+        Annotated[CalibrationEntry | dict[str, CalibrationEntry], Field(description="By head, where heads decide.")]
+    ]
     surface: NotRequired[
         Annotated[
             SurfaceEntry | None,
@@ -225,7 +230,7 @@ class TrainResponse(SetUp):
 def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:
     """What is known before the first epoch."""
     plan, objective = run.plan, run.objective
-    return SetUp(
+    entry = SetUp(
         model=_named(plan.model) or {},
         n_parameters=run.model.size if isinstance(run.model, Network) else None,
         loss=_named(plan.loss) or {},
@@ -246,6 +251,9 @@ def set_up(features: tuple[str, ...] | None, run: Run) -> SetUp:
             standardized={"inputs": _scale(run.inputs_scale), "targets": _scale(run.targets_scale)},
         ),
     )
+    if plan.data.classes_by_name:
+        entry["data"]["classes_by_head"] = {head: list(names) for head, names in plan.data.classes_by_name.items()}
+    return entry
 
 
 def entry(epoch: Epoch, shown: SurfaceEntry | None = None) -> EpochEntry:
@@ -302,9 +310,9 @@ def respond(
             case "onnx":
                 answer["onnx"] = b64encode(onnx_file(keep(run, state, result))).decode()
             case "confusion_matrix":
-                answer["confusion_matrix"] = _confusion(result.decisions)
+                answer["confusion_matrix"] = _of_each(result.decisions, _confusion)
             case "calibration":
-                answer["calibration"] = _calibration(result.decisions)
+                answer["calibration"] = _of_each(result.decisions, _calibration)
             case "rows":
                 answer["rows"] = {"training": cast(Any, run.trained_on), "validation": cast(Any, run.held_out)}
             case "predictions":
@@ -323,9 +331,17 @@ def loss_of(run: Run, result: Result) -> dict[str, Any]:
 BINS = 10
 
 
-def _confusion(decisions: Decisions | None) -> ConfusionEntry:
-    """By the statistics of /v1/analyze, for which a decision is a probability of 1."""
+T = TypeVar("T")
+
+
+def _of_each(decisions: Decisions | dict[str, Decisions] | None, say: Callable[[Decisions], T]) -> T | dict[str, T]:
+    """What is said of decisions: by head, where heads decide."""
     assert decisions is not None
+    return {head: say(one) for head, one in decisions.items()} if isinstance(decisions, dict) else say(decisions)
+
+
+def _confusion(decisions: Decisions) -> ConfusionEntry:
+    """By the statistics of /v1/analyze, for which a decision is a probability of 1."""
     sure = np.eye(len(decisions.classes))[decisions.decided]
     found = confusion(_batch(sure, decisions), decisions.classes)
     assert found is not None
@@ -339,8 +355,7 @@ def _confusion(decisions: Decisions | None) -> ConfusionEntry:
     )
 
 
-def _calibration(decisions: Decisions | None) -> CalibrationEntry:
-    assert decisions is not None
+def _calibration(decisions: Decisions) -> CalibrationEntry:
     assert decisions.probabilities is not None
     shares = decisions.probabilities
     found = calibration(_batch(shares[:, 1] if shares.shape[1] == 2 else shares, decisions), BINS)

@@ -185,6 +185,7 @@ def _by_head(
             sum=function,
             heads=heads,
             named=named,
+            parts={name: objective for name, (objective, _) in agreed.items()},
             reads=read,
             family=family,
         ),

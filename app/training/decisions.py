@@ -1,14 +1,16 @@
 """Predictions as decisions between classes: which classes there are, how probable each is, and which one it is."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.losses.inputs import Numbers
 from app.losses.numerics.rows import log_softmax
 from app.losses.numerics.stable import Array, sigmoid
 from app.training.metrics import PER_CLASS, THRESHOLDS
-from app.training.objective import Labels
+from app.training.objective import Labels, Objective
 
 if TYPE_CHECKING:
     from app.training.run import Rows, Run
@@ -16,25 +18,43 @@ if TYPE_CHECKING:
 ClassNames: TypeAlias = tuple[str | int, ...]
 
 
-def classes_of(run: "Run") -> ClassNames | None:
+class Deciding(NamedTuple):
+    """An output that decides between classes: of the model, or a head of it."""
+
+    classes: ClassNames
+    """Of two the first is the negative one."""
+    encoding: str
+    """What its predictions are."""
+
+
+def deciding(run: "Run") -> Deciding | dict[str, Deciding] | None:
     """The classes between which a run's model decides, by name or as the numbers that targets have; None where it does not.
 
-    Of two classes the first is the negative one.
+    Of several heads, those that do, by name.
     """
-    objective, named = run.objective, run.plan.data.classes
+    objective, targets, data = run.objective, run.training.labels.targets, run.plan.data
+    if not objective.parts:
+        return _deciding(objective, targets, data.classes)
+    assert objective.named is not None
+    read = objective.named.apart(targets)
+    found = {name: _deciding(part, read[name], data.classes_by_name.get(name)) for name, part in objective.parts.items()}
+    return {name: decides for name, decides in found.items() if decides is not None} or None
+
+
+def _deciding(objective: Objective, targets: Numbers, named: Sequence[str] | None) -> Deciding | None:
     wanted = objective.loss.inputs["targets"].decide(objective.parameters, 1 + len(objective.outputs)).labels
-    if objective.encoding in PER_CLASS and len(objective.outputs) == 1:
-        if wanted != "class" and run.training.labels.targets.ndim > 1:
+    encoding = objective.encoding
+    if encoding in PER_CLASS and len(objective.outputs) == 1:
+        if wanted != "class" and targets.ndim > 1:
             return None
-        return tuple(named) if named is not None else tuple(range(objective.width))
-    if objective.encoding not in THRESHOLDS or objective.width > 1 or wanted != "flag":
+        return Deciding(tuple(named) if named is not None else tuple(range(objective.width)), encoding)
+    if encoding not in THRESHOLDS or objective.width > 1 or wanted != "flag":
         return None
-    targets = run.training.labels.targets
     if not (np.isin(targets, (0, 1)).all() or np.isin(targets, (-1, 1)).all()):
         return None
     if named is not None:
-        return tuple(named)
-    return (-1, 1) if objective.targets_encoding == "sign" else (0, 1)
+        return Deciding(tuple(named), encoding)
+    return Deciding((-1, 1) if objective.targets_encoding == "sign" else (0, 1), encoding)
 
 
 class Decisions(NamedTuple):
@@ -50,19 +70,28 @@ class Decisions(NamedTuple):
     """(n,) what rows count; None: 1."""
 
 
-def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | None:
+def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | dict[str, Decisions] | None:
     """Of predictions (n, *outputs) for rows; None where a model does not decide, or where rows are of no single class.
 
-    Rows whose label is ignored are left out.
+    Rows whose label is ignored are left out. Of several heads, those that decide, by name.
     """
-    classes, labels = classes_of(run), rows.labels
-    if classes is None or not _is_single(labels):
+    found, objective = deciding(run), run.objective
+    if not isinstance(found, dict):
+        return None if found is None else _decisions(found, rows.labels, rows.sample_weight, predictions)
+    assert objective.heads is not None
+    assert objective.named is not None
+    read, shown = objective.named.apart(rows.labels.targets), objective.heads.apart(predictions)
+    made = {name: _decisions(found[name], Labels(read[name]), rows.sample_weight, shown[name]) for name in found}
+    return {name: decisions for name, decisions in made.items() if decisions is not None} or None
+
+
+def _decisions(found: Deciding, labels: Labels, weights: Array | None, predictions: Array) -> Decisions | None:
+    if not is_single(labels):
         return None
-    shares = probabilities(predictions, run.objective.encoding)
+    shares = probabilities(predictions, found.encoding)
     counted = np.ones(len(predictions), np.bool_) if labels.weights is None else labels.weights.reshape(len(predictions)) > 0
-    weights = rows.sample_weight
     return Decisions(
-        classes,
+        found.classes,
         true_classes(labels)[counted],
         decided(predictions, shares)[counted],
         None if shares is None else shares[counted],
@@ -70,7 +99,8 @@ def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | No
     )
 
 
-def _is_single(labels: Labels) -> bool:
+def is_single(labels: Labels) -> bool:
+    """Whether each row is of one class."""
     targets = labels.targets
     return targets.ndim == 1 or targets.shape[1] == 1 or bool(((targets == 0) | (targets == 1)).all())
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.losses.inputs import Numbers
 from app.training.activations import GELU_CUBE, GELU_SCALE, LEAK, TINY, Activation
+from app.training.decisions import Deciding
 from app.training.forest import LEAST_SHARE
 from app.training.metrics import PER_CLASS
 from app.training.network import Network
@@ -74,7 +75,8 @@ def onnx_file(trained: Trained) -> bytes:
     """The model as an ONNX file, of one that can be one; ModuleNotFoundError without the library onnx.
 
     It takes `inputs` (n, d) in float64, NaN where a number is missing, and gives `predictions` (n, *outputs) in the targets' own
-    units, or each array of several by its name, and of classes whose probabilities are known `probabilities` (n, k).
+    units, or each array of several by its name, and of classes whose probabilities are known `probabilities` (n, k), of a head
+    NAME `NAME_probabilities`.
     """
     graph = Graph()
     sums, shares = _network(graph, trained) if isinstance(trained.model, Network) else _trees(graph, trained)
@@ -85,9 +87,15 @@ def onnx_file(trained: Trained) -> bytes:
     made = graph.helper.make_graph(graph.nodes, "criterion", inputs, given, graph.initializers)
     opsets = [graph.helper.make_opsetid("", OPSET), graph.helper.make_opsetid("ai.onnx.ml", OPSET_OF_TREES)]
     model = graph.helper.make_model(made, producer_name="criterion", opset_imports=opsets, ir_version=IR)
-    told = {"features": trained.features, "classes": trained.classes, "predictions_encoding": trained.encoding}
+    told = {"features": trained.features, "classes": _classes(trained.deciding), "predictions_encoding": trained.encoding}
     graph.helper.set_model_props(model, {name: json.dumps(value) for name, value in told.items() if value is not None})
     return model.SerializeToString()
+
+
+def _classes(deciding: Deciding | dict[str, Deciding] | None) -> Any:
+    if isinstance(deciding, dict):
+        return {name: found.classes for name, found in deciding.items()}
+    return None if deciding is None else deciding.classes
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------
@@ -235,23 +243,36 @@ def _encoded(graph: Graph, shares: str, encoding: str) -> str:
 
 def _outputs(graph: Graph, trained: Trained, sums: str, shares: str | None) -> dict[str, tuple[int, ...]]:
     """The outputs with the shape of a row of each, made of the sums of the last layer or of trees."""
+    found: dict[str, tuple[int, ...]] = {}
     if trained.heads is not None:
+        deciding = trained.deciding if isinstance(trained.deciding, dict) else {}
         for (name, shape), columns in zip(trained.heads.shapes.items(), trained.heads.columns, strict=True):
             part = graph("Slice", sums, *(np.array([end], np.int64) for end in (columns.start, columns.stop, 1)))
-            _named(graph, _activated(graph, trained.heads.activations[name], part), name, shape)
-        return dict(trained.heads.shapes)
+            linked = _activated(graph, trained.heads.activations[name], part)
+            _named(graph, linked, name, shape)
+            found[name] = shape
+            if name in deciding:
+                found |= _shared_out(graph, linked, None, deciding[name], f"{name}_{PROBABILITIES}")
+        return found
     linked = sums if isinstance(trained.model, Forest) else _activated(graph, trained.activation, sums)
     own = linked
     if trained.targets_scale is not None:
         scale = trained.targets_scale
         own = graph("Add", graph("Mul", linked, np.atleast_1d(scale.deviation)), np.atleast_1d(scale.mean))
     _named(graph, own, PREDICTIONS, trained.outputs)
-    found = {PREDICTIONS: trained.outputs}
-    probabilities = None if trained.classes is None else _probabilities(graph, linked, shares, trained)
-    if probabilities is not None and trained.classes is not None:
-        graph.named(probabilities, PROBABILITIES)
-        found[PROBABILITIES] = (len(trained.classes),)
+    found[PREDICTIONS] = trained.outputs
+    if isinstance(trained.deciding, Deciding):
+        found |= _shared_out(graph, linked, shares, trained.deciding, PROBABILITIES)
     return found
+
+
+def _shared_out(graph: Graph, shown: str, shares: str | None, deciding: Deciding, name: str) -> dict[str, tuple[int, ...]]:
+    """The probabilities of classes as an output of this name; nothing where predictions are scores."""
+    made = _probabilities(graph, shown, shares, deciding)
+    if made is None:
+        return {}
+    graph.named(made, name)
+    return {name: (len(deciding.classes),)}
 
 
 def _named(graph: Graph, rows: str, name: str, shape: Sequence[int]) -> None:
@@ -259,13 +280,11 @@ def _named(graph: Graph, rows: str, name: str, shape: Sequence[int]) -> None:
     graph.named(graph("Reshape", rows, np.array([-1, *shape], np.int64)), name)
 
 
-def _probabilities(graph: Graph, shown: str, shares: str | None, trained: Trained) -> str | None:
+def _probabilities(graph: Graph, shown: str, shares: str | None, deciding: Deciding) -> str | None:
     """(n, k), as `decisions.probabilities` has them."""
-    encoding = trained.encoding
+    encoding = deciding.encoding
     if shares is not None:
-        return (
-            shares if trained.outputs and trained.outputs[0] > 1 else graph("Concat", graph("Sub", 1.0, shares), shares, axis=1)
-        )
+        return shares if encoding in PER_CLASS else graph("Concat", graph("Sub", 1.0, shares), shares, axis=1)
     if encoding in ("scores", "score"):
         return None
     if encoding in PER_CLASS:

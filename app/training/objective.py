@@ -125,6 +125,8 @@ class Objective:
     """Where the outputs are several arrays, by name: which columns are whose."""
     named: SideBySide | None = None
     """The same of targets that are."""
+    parts: Mapping[str, "Objective"] = field(default_factory=dict[str, "Objective"])
+    """Where it is a sum of losses that have a head each: what these are by themselves."""
     reads: Callable[[Raw, Sequence[str] | None], Labels] | None = None
     """Reads further targets, where they are not those of one array of predictions."""
     family: Family | None = None

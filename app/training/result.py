@@ -8,7 +8,7 @@ import numpy as np
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.training.boosting import categories_of
-from app.training.decisions import Decisions, classes_of, decisions_of
+from app.training.decisions import Decisions, deciding, decisions_of
 from app.training.fit import measured, start, stopped
 from app.training.forest import Planting
 from app.training.learned import under
@@ -34,8 +34,8 @@ class Result(NamedTuple):
     """The same, by name where they are several arrays."""
     per_sample: Array
     """(n,) each of these rows' loss."""
-    decisions: Decisions | None
-    """Between classes, for these rows; None of a model that does not decide."""
+    decisions: Decisions | dict[str, Decisions] | None
+    """Between classes, for these rows, by head where heads decide; None of a model that does not."""
     parameters: Mapping[str, Numbers]
     """Weights and biases by name, or the trees' nodes, as plain arrays."""
     feature_importances: Array | None
@@ -89,7 +89,7 @@ def keep(run: Run, state: State, result: Result) -> Trained:
         inputs=inputs.shape[1],
         outputs=run.objective.outputs,
         features=run.plan.data.features,
-        classes=classes_of(run),
+        deciding=deciding(run),
         categories=_categories(run),
         inputs_scale=run.inputs_scale,
         targets_scale=run.targets_scale,

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from app.errors import Fault, InvalidParameter
 from app.losses.inputs import Numbers
+from app.training.decisions import Deciding
 from app.training.learned import LEARNED
 from app.training.objective import Objective
-from app.training.tables import Scale, scale_of
+from app.training.tables import Scale, Table, scale_of
 
 if TYPE_CHECKING:
     from app.training.run import Plan
@@ -56,9 +57,7 @@ def check_same(plan: "Plan", objective: Objective, inputs_scale: Scale | None, t
         return
     if (trained.outputs, trained.encoding, trained.activation) != (objective.outputs, objective.encoding, objective.activation):
         _refuse_resumed("this model predicts something else than these targets ask for")
-    names = None if plan.data.classes is None else tuple(plan.data.classes)
-    if names is not None and trained.classes is not None and trained.classes != names:
-        _refuse_resumed(f"this model's classes are {', '.join(map(str, trained.classes[:20]))}, in this order")
+    _check_classes(trained.deciding, plan.data)
     for name, scale, own in (("inputs", inputs_scale, trained.inputs_scale), ("targets", targets_scale, trained.targets_scale)):
         if (scale is None) != (own is None):
             were = "were" if own is not None else "were not"
@@ -79,3 +78,14 @@ def _equal(one: object, other: object) -> bool:
 
 def _refuse_resumed(message: str) -> None:
     raise InvalidParameter([Fault(("resume",), "does_not_fit", message)])
+
+
+def _check_classes(known: Deciding | dict[str, Deciding] | None, data: Table) -> None:
+    """Refuse a model of other classes, or of these in another order."""
+    if isinstance(known, dict):
+        pairs = [(known[head].classes, names) for head, names in data.classes_by_name.items() if head in known]
+    else:
+        pairs = [] if known is None or data.classes is None else [(known.classes, data.classes)]
+    for classes, names in pairs:
+        if classes != tuple(names):
+            _refuse_resumed(f"this model's classes are {', '.join(map(str, classes[:20]))}, in this order")

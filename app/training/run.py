@@ -21,7 +21,7 @@ from app.training.embeddings import Drawing
 from app.training.learned import Learn, Learned, learned_by
 from app.training.metrics import check_metric
 from app.training.network import Network, Precision
-from app.training.objective import Labels, Objective, of_differences
+from app.training.objective import Labels, Objective, of_differences, takes_labels
 from app.training.resumable import check_resumed, check_same, scale_for
 from app.training.splits import Holdout, split
 from app.training.tables import Scale, Table, check_columns, check_table, refuse_at, scaled
@@ -249,7 +249,8 @@ def _agreed(
     given = plan.model.all.get("output")
     drawing = Drawing(plan.model.all.get("outputs"), step, plan.seed)
     try:
-        return agree_on(plan.loss.bound, targets, classes, OUTPUTS[given] if given else None, kept, plan.data.named, drawing)
+        given_output = OUTPUTS[given] if given else None
+        found = agree_on(plan.loss.bound, targets, classes, given_output, kept, plan.data.named, drawing)
     except InvalidInput as error:
         raise error.moved(
             {
@@ -259,6 +260,12 @@ def _agreed(
                 ("output",): ("model", "output"),
             }
         ) from None
+    for head in plan.data.classes_by_name:
+        part = found[0].parts.get(head)
+        if part is None or not takes_labels(part.loss):
+            takes = f"{plan.loss.thing.name if part is None else part.loss.name} takes quantities of {head[:80]}"
+            refuse_at(("data", "targets", head), "not_a_number", f"{takes}, and these are names of classes: send numbers")
+    return found
 
 
 def _check_embeddings(plan: Plan, objective: Objective) -> None:

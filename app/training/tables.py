@@ -34,6 +34,8 @@ class Table:
     """Of each row, the group that is not to be torn apart."""
     named: SideBySide | None = None
     """Where the targets are several arrays, by name: which columns of (n, m) are whose."""
+    classes_by_name: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """The names of the classes of those that are labels, in the order of their indices."""
     words: Mapping[int, Sequence[str]] = field(default_factory=dict[int, Sequence[str]])
     """What the numbers of columns of words stand for, in their order."""
 

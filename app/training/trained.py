@@ -14,7 +14,7 @@ from app.losses import LOSSES
 from app.losses.inputs import Numbers
 from app.losses.numerics.stable import Array
 from app.training.activations import Activation
-from app.training.decisions import ClassNames, decided, probabilities
+from app.training.decisions import ClassNames, Deciding, decided, probabilities
 from app.training.forest import encoded, in_single_precision, mean_of
 from app.training.network import Network, Pass, Precision, predict, with_ones
 from app.training.side_by_side import Heads
@@ -43,15 +43,23 @@ class Progress(NamedTuple):
     """All else that a state has, but for what follows from the trees."""
 
 
+class Decided(NamedTuple):
+    """What an output that decides between classes says of rows."""
+
+    classes: ClassNames
+    probabilities: Array | None
+    """(n, k) of each class; None where predictions are scores."""
+    places: NDArray[np.intp]
+    """(n,) those of the decided classes."""
+
+
 class Prediction(NamedTuple):
     """What a model says of rows."""
 
     predictions: Array
     """(n, *outputs), in the targets' own units; several arrays side by side."""
-    probabilities: Array | None
-    """(n, k) of each class; None where there are none, or predictions are scores."""
-    decided: NDArray[np.intp] | None
-    """(n,) the places of the decided classes."""
+    decided: Decided | dict[str, Decided] | None
+    """Between classes, where it decides: by head, where heads do."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ class Trained:
     outputs: tuple[int, ...]
     """The shape of one row's prediction: () or (k,)."""
     features: tuple[str, ...] | None
-    classes: ClassNames | None
+    deciding: Deciding | dict[str, Deciding] | None
+    """The classes between which it decides, where it does; by head, where heads do."""
     categories: Mapping[int, Sequence[str] | Sequence[float]]
     """By column, what training rows had in it."""
     inputs_scale: Scale | None
@@ -118,13 +127,13 @@ class Trained:
             shown, shares = self._predict(rows)
             shown = shown.reshape(-1, *self.outputs)
             predictions = shown if self.targets_scale is None else self.targets_scale.restored(shown)
-            if self.classes is None:
-                return Prediction(predictions, None, None)
-            if shares is None:
-                shares = probabilities(shown, self.encoding)
-            elif shares.shape[1] == 1:
-                shares = np.hstack([1.0 - shares, shares])
-        return Prediction(predictions, shares, decided(shown, shares))
+            if self.deciding is None:
+                return Prediction(predictions, None)
+            if not isinstance(self.deciding, dict):
+                return Prediction(predictions, _decided(self.deciding, shown, shares))
+            assert self.heads is not None
+            apart = self.heads.apart(shown)
+            return Prediction(predictions, {name: _decided(found, apart[name]) for name, found in self.deciding.items()})
 
     def _predict(self, rows: Array) -> tuple[Array, Array | None]:
         """What the outputs are (n, k), and the shares of classes of which they are made."""
@@ -140,6 +149,14 @@ class Trained:
         weights = vector_of(network, self.parameters).astype(self.precision)
         gradient = np.zeros(network.size, self.precision)
         return predict(with_ones(rows, self.precision), lambda n: Pass(network, weights, gradient, n))
+
+
+def _decided(found: Deciding, shown: Array, shares: Array | None = None) -> Decided:
+    if shares is None:
+        shares = probabilities(shown, found.encoding)
+    elif shares.shape[1] == 1:
+        shares = np.hstack([1.0 - shares, shares])
+    return Decided(found.classes, shares, decided(shown, shares))
 
 
 def _numbers(known: Sequence[str] | Sequence[float]) -> Array:
@@ -173,9 +190,7 @@ def checked(trained: Trained) -> Trained:
         refuse(("range",), "shape_mismatch", f"range must have {trained.inputs} numbers for min and for max, one for each column")
     if trained.features is not None and len(trained.features) != trained.inputs:
         refuse(("features",), "length", f"features has {len(trained.features)} names, and the model {trained.inputs} columns")
-    k = max(2, *trained.outputs, 0) if trained.classes is not None else 0
-    if trained.classes is not None and len(trained.classes) != k:
-        refuse(("classes",), "length", f"classes has {len(trained.classes)} names, and the model decides between {k}")
+    _check_deciding(trained)
     for column in trained.categories:
         if not 0 <= column < trained.inputs:
             refuse(("categories", str(column)), "out_of_range", f"there are {trained.inputs} columns, counted from 0")
@@ -184,6 +199,28 @@ def checked(trained: Trained) -> Trained:
         _check_arrays(trained.parameters, shapes)
         return trained
     return replace(trained, parameters=checked_trees(trained.parameters, trained.model, sorts=bool(trained.categories)))
+
+
+def _check_deciding(trained: Trained) -> None:
+    """There are as many classes as are decided between."""
+    if trained.deciding is None:
+        return
+    if not isinstance(trained.deciding, dict):
+        _check_classes(trained.deciding, trained.outputs, ())
+        return
+    shapes = {} if trained.heads is None else dict(trained.heads.shapes)
+    for head, found in trained.deciding.items():
+        _check_classes(found, shapes[head], ("heads", head))
+
+
+def _check_classes(found: Deciding, outputs: tuple[int, ...], where: Path) -> None:
+    k = max(2, *outputs, 0)
+    if len(found.classes) != k:
+        refuse((*where, "classes"), "length", f"classes has {len(found.classes)} names, and the model decides between {k}")
+    if found.encoding not in _encodings():
+        known = ", ".join(sorted(_encodings()))
+        message = f"predictions_encoding must be one of {known}; got {found.encoding[:80]!r}"
+        refuse((*where, "predictions_encoding"), "choice", message)
 
 
 def _check_encoding(trained: Trained) -> None:

@@ -452,3 +452,72 @@ def test_a_server_without_the_extra_says_so_before_it_trains(monkeypatch: pytest
     assert told is not None
     assert told.code == "not_installed"
     assert "criterion[onnx]" in str(told)
+
+
+# --- heads that decide ------------------------------------------------------------------------------------------------------
+
+TASKS_OF_HEADS: dict[str, Any] = {
+    "name": "multi_task",
+    "heads": {
+        "side": {"loss": {"name": "bce", "from_logits": True}},
+        "kind": {"loss": {"name": "categorical_cross_entropy", "from_logits": True}},
+        "height": {"loss": "mse"},
+    },
+}
+KINDS = [["ant", "bee", "cat"][int(number)] for number in THREE]
+BY_HEAD = {"side": SIDES, "kind": KINDS, "height": [row[0] for row in X]}
+
+
+async def test_each_head_decides_between_classes_of_its_own(client: httpx.AsyncClient) -> None:
+    """Names are read as the indices that they stand for, and told again wherever something is decided."""
+    asks = {"loss": TASKS_OF_HEADS, "epochs": 8, "outputs": ["model", "predictions", "rows", "confusion_matrix", "calibration"]}
+    run = await trained(client, data={"inputs": X, "targets": BY_HEAD}, **asks)
+    names = {"side": ["left", "right"], "kind": ["ant", "bee", "cat"]}
+    indices = {**BY_HEAD, **{head: [float(names[head].index(word)) for word in BY_HEAD[head]] for head in names}}
+    same = await trained(client, data={"inputs": X, "targets": indices, "classes": names}, **asks)
+    assert bare(same) == bare(run)
+    assert (run["data"]["classes"], run["data"]["classes_by_head"]) == (None, names)
+
+    held = run["rows"]["validation"]
+    found = await asked(client, "/v1/predict", model=run["trained_model"], inputs=[X[row] for row in held])
+    assert found["predictions"] == run["predictions"]
+    assert found["classes"] == names
+    assert {*found["probabilities"]} == {*found["labels"]} == {*names} == {*run["calibration"]}
+    for head, words in names.items():
+        shares = np.array(found["probabilities"][head])
+        np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-12)
+        assert found["labels"][head] == [words[place] for place in shares.argmax(axis=1)]
+        counts = np.zeros((len(words), len(words)))
+        for row, label in zip(held, found["labels"][head], strict=True):
+            counts[words.index(BY_HEAD[head][row]), words.index(label)] += 1
+        assert run["confusion_matrix"][head]["classes"] == words
+        assert run["confusion_matrix"][head]["matrix"] == counts.tolist()
+
+    plane = (await asked(client, "/v1/predict", model=run["trained_model"], surface={"n": 3}))["surface"]
+    assert np.shape(plane["labels"]["kind"]) == (3, 3)
+    assert np.shape(plane["probabilities"]["kind"]) == (3, 3, 3)
+
+
+async def test_heads_that_are_changed_by_hand_and_other_classes_are_refused(client: httpx.AsyncClient) -> None:
+    data = {"inputs": X, "targets": BY_HEAD}
+    run = await trained(client, data=data, loss=TASKS_OF_HEADS)
+    model = run["trained_model"]
+    kind = {**model["heads"]["kind"], "classes": ["ant", "bee"]}
+    changed = {**model, "heads": {**model["heads"], "kind": kind}}
+    assert await faults_of(client, "/v1/predict", {"model": changed, "inputs": X}) == [("/model/heads/kind/classes", "length")]
+    turned = {"data": {**data, "classes": {"kind": ["cat", "bee", "ant"]}}, "loss": TASKS_OF_HEADS, "epochs": 5, "resume": model}
+    assert await faults_of(client, "/v1/train", turned) == [("/resume", "does_not_fit")]
+
+
+async def test_without_names_heads_decide_between_numbers_and_a_class_without_rows_is_named_by_its_head(
+    client: httpx.AsyncClient,
+) -> None:
+    order = np.argsort(KINDS, kind="stable").tolist()
+    data = {"inputs": [X[row] for row in order], "targets": {head: [BY_HEAD[head][row] for row in order] for head in BY_HEAD}}
+    run = await trained(client, data=data, loss=TASKS_OF_HEADS, validation={"last": KINDS.count("cat")})
+    assert run["diagnosis"][0]["summary"].startswith("Of class cat of the head kind there are")
+    number = {"inputs": X, "targets": {**BY_HEAD, "kind": THREE, "side": [float(side == "right") for side in SIDES]}}
+    run = await trained(client, data=number, loss=TASKS_OF_HEADS)
+    assert "classes_by_head" not in run["data"]
+    found = await asked(client, "/v1/predict", model=run["trained_model"], inputs=X[:2])
+    assert found["classes"] == {"side": [0, 1], "kind": [0, 1, 2]}

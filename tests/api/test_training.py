@@ -372,6 +372,7 @@ async def test_what_is_wrong_is_known_before_the_stream(request_: dict[str, Any]
 # --- what is refused --------------------------------------------------------------------------------------------------------
 
 BINARY = inline([0, 1, 0, 1, 0, 1])
+HEADS: dict[str, Any] = {"name": "multi_task", "heads": {"a": {"loss": {"name": "bce", "from_logits": True}}}}
 
 REFUSED: list[tuple[Any, str, str, str]] = [
     ({"metrics": ["accuracy"] * 11}, "/metrics", "length", "metrics must have at most 10 items"),
@@ -453,7 +454,24 @@ REFUSED: list[tuple[Any, str, str, str]] = [
     ({"loss": "gaussian_nll", "data": "diabetes", "metrics": ["r2"]}, "/metrics/0", "metric", "several"),
     ({"loss": "aft_nll", "data": inline([1, 2, 3, 4, 5, 6])}, "/data/targets", "missing", "lower, upper"),
     ({"data": inline({"a": [1, 2, 3], "b": [1, 2]}), "loss": "mse"}, "/data/targets/b", "shape_mismatch", "has 2 rows"),
-    ({"data": inline({"a": ["x", "y", "x"]}), "loss": "mse"}, "/data/targets/a", "not_a_number", "index of each class"),
+    (
+        {"data": inline({"a": ["x", "y"] * 3}), "loss": HEADS | {"heads": {"a": {"loss": "mse"}}}},
+        "/data/targets/a",
+        "not_a_number",
+        "quantities",
+    ),
+    ({"data": inline({"a": ["x", "x"] * 3}), "loss": HEADS}, "/data/targets/a", "label", "one class"),
+    (
+        {"data": inline({"a": ["x", "y"] * 3}, classes={"a": ["x", "z"]}), "loss": HEADS},
+        "/data/targets/a/1",
+        "unknown_class",
+        "'y'",
+    ),
+    ({"data": inline({"a": [0, 2] * 3}, classes={"a": ["x", "z"]}), "loss": HEADS}, "/data/targets/a/1", "label", "got 2"),
+    ({"data": inline({"a": [0, 1] * 3}, classes={"b": ["x", "z"]}), "loss": HEADS}, "/data/classes/b", "unknown_field", "a"),
+    ({"data": inline({"a": [0, 1] * 3}, classes={"a": ["x", "x"]}), "loss": HEADS}, "/data/classes/a", "duplicate", "different"),
+    ({"data": inline({"a": [0, 1] * 3}, classes=["x", "z"]), "loss": HEADS}, "/data/classes", "type", "by head"),
+    ({"data": inline([0, 1] * 3, classes={"a": ["x", "z"]}), "loss": "hinge"}, "/data/classes", "type", "a list"),
     ({"data": inline({}), "loss": "mse"}, "/data/targets", "empty", "without an array"),
     ({"data": inline([0, 1, 2] * 2), "loss": "hinge"}, "/data/targets/2", "label", "got 2"),
     ({"data": "iris", "loss": "hinge"}, "/loss", "label", "−1 or +1"),

@@ -5,6 +5,7 @@ diagnosis advises a learning rate or a parameter, the advice is followed, and ha
 """
 
 import math
+from inspect import signature
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from app.training import (
     start,
     stopped,
 )
-from app.training.diagnosis import Finding, diagnose
+from app.training.diagnosis import COURSES, COURSES_OF_FORESTS, EVIDENCE, MISFITS, Finding, diagnose
 from app.training.learners import State
 from tests.folding import one_of_each
 from tests.training.plans import default_training_cases, targets
@@ -588,6 +589,68 @@ def test_a_loss_that_falls_for_ever() -> None:
 def test_a_loss_that_sees_few_rows_only() -> None:
     finding = misfit(Table(MOONS.inputs, MOONS.targets), "mean_absolute_percentage_error")
     assert "sees only them" in finding.summary
+
+
+# --- rows that mislead ------------------------------------------------------------------------------------------------
+
+
+def test_labels_with_a_gap_have_an_output_for_nothing() -> None:
+    finding = misfit(Table(IRIS.inputs, np.where(IRIS.targets == 2, 3.0, IRIS.targets)), "categorical_cross_entropy")  # type: ignore[operator]
+    assert "no row is of class 2" in finding.summary
+    assert (finding.evidence["outputs"], finding.evidence["classes_with_rows"]) == (4, 3)
+    assert "data.targets from 0 to 2" in finding.advice
+
+
+def test_ratings_are_quantities_and_shuffled_labels_are_not() -> None:
+    inputs = np.random.default_rng(1).normal(size=(300, 3))
+    worth = inputs[:, 0] + 0.5 * inputs[:, 1]
+    ratings = 1.0 + np.digitize(worth, np.quantile(worth, [0.25, 0.5, 0.75]))
+    assert "misfit" not in ended(Table(inputs, ratings), "mean_squared_error", model=LINEAR).verdicts
+    renamed = np.array([0.0, 3.0, 1.0, 4.0, 2.0])[ratings.astype(int)]
+    finding = misfit(Table(inputs, renamed), "mean_squared_error", model=LINEAR, epochs=40)
+    assert "look like indices of 4 classes" in finding.summary
+    assert finding.evidence["balanced_accuracy_when_tried"] > finding.evidence["balanced_accuracy"]  # type: ignore[operator]
+
+
+def test_a_class_of_validation_rows_alone_is_named() -> None:
+    of_others, of_two = IRIS.targets == 2, IRIS.targets != 2
+    table = Table(IRIS.inputs[of_two], IRIS.targets[of_two], IRIS.classes)  # type: ignore[index]
+    others = Table(IRIS.inputs[of_others], IRIS.targets[of_others])  # type: ignore[index]
+    finding = misfit(table, "categorical_cross_entropy", validation=Holdout(None, table=others), epochs=2)
+    assert "Of class virginica there are 50 validation rows" in finding.summary
+    assert "rows of virginica among those of data" in finding.advice
+
+
+def test_weights_by_class_that_are_advised_are_followed_by_more_decisions_for_the_rare_class() -> None:
+    rng = np.random.default_rng(4)
+    rare = rng.permutation(np.arange(500) < 20)
+    data = Table(rng.normal(size=(500, 2)) + 1.5 * rare[:, None], rare.astype(float))
+    plan = {"model": LINEAR, "epochs": 40}
+    finding = misfit(data, "logistic", **plan)
+    assert finding.evidence["rows_of_class"] == 20
+    assert "class_weight balanced" in finding.advice
+    assert "Class 1 has 4.0% of the rows" in finding.summary
+    assert ended(data, "logistic", class_weight="balanced", **plan).verdicts[0] != "misfit"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_few_validation_rows_prove_nothing_and_are_no_sign_of_rows_learned_by_heart(rows: int) -> None:
+    run = ended(noisy("numbers", 0), "mean_squared_error", epochs=60, validation=Holdout(None, last=rows))
+    assert "overfitting" not in run.verdicts
+    (finding,) = [finding for finding in run.findings if finding.verdict == "inconclusive"]
+    assert finding.evidence["validation_rows"] == rows
+    assert "validation.fraction 0.2" in finding.advice
+
+
+def test_every_rule_says_what_it_looks_for_and_none_is_a_rule_twice() -> None:
+    """Whatever is defined in a module of rules is one, so nothing else may be."""
+    rules = [*MISFITS, *COURSES, *EVIDENCE]
+    assert len({*rules}) == len(rules)
+    assert rules[len(MISFITS) + len(COURSES) - 1].__name__ == "converged"
+    assert {*COURSES_OF_FORESTS} - {*rules} == {rule for rule in COURSES_OF_FORESTS if rule.__name__ == "never_finite"}
+    for rule in {*rules, *COURSES_OF_FORESTS}:
+        assert [*signature(rule).parameters] == ["seen"], rule
+        assert rule.__doc__, rule
 
 
 # --- whatever the run --------------------------------------------------------------------------------------------------

@@ -8,10 +8,14 @@ import onnx
 import onnxruntime
 import pytest
 
-from app.training import Run, Table, finish, prepare
+from app.losses import COMPOSED, LOSSES
+from app.losses.composed import Head
+from app.losses.form import bind
+from app.training import Chosen, Run, Table, finish, prepare
 from app.training.activations import HIDDEN, OUTPUTS
 from app.training.exported import ACTIVATIONS, onnx_file, unexportable_because
 from app.training.result import keep
+from app.training.side_by_side import together
 from app.training.trained import Trained
 from tests.training.plans import Array, inputs, loss, mlp, model, plan, trained
 
@@ -33,7 +37,7 @@ def kept(targets: Any, **changes: Any) -> Trained:
     return keep(run, state, finish(run, state))
 
 
-def said_by(file: bytes, rows: Array) -> dict[str, Array]:
+def told_by_onnx(file: bytes, rows: Array) -> dict[str, Array]:
     """What ONNX Runtime says of rows, by the names of the outputs."""
     onnx.checker.check_model(onnx.load_from_string(file))
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -42,16 +46,21 @@ def said_by(file: bytes, rows: Array) -> dict[str, Array]:
 
 
 def compare(made: Trained, rows: Array, tolerance: float) -> dict[str, Array]:
-    found, expected = said_by(onnx_file(made), rows), made.predict(rows)
+    found, expected = told_by_onnx(onnx_file(made), rows), made.predict(rows)
     if made.heads is None:
         np.testing.assert_allclose(found["predictions"], expected.predictions, rtol=tolerance, atol=tolerance)
         assert found["predictions"].shape == expected.predictions.shape
     else:
         for name, array in made.heads.apart(expected.predictions).items():
             np.testing.assert_allclose(found[name], array, rtol=tolerance, atol=tolerance)
-    assert ("probabilities" in found) == (expected.probabilities is not None)
-    if expected.probabilities is not None:
-        np.testing.assert_allclose(found["probabilities"], expected.probabilities, rtol=tolerance, atol=tolerance)
+    by_head = expected.decided if isinstance(expected.decided, dict) else {"": expected.decided}
+    known = {
+        f"{head}_probabilities".lstrip("_"): decided.probabilities for head, decided in by_head.items() if decided is not None
+    }
+    wanted = {name: shares for name, shares in known.items() if shares is not None}
+    assert {name for name in found if name.endswith("probabilities")} == {*wanted}
+    for name, shares in wanted.items():
+        np.testing.assert_allclose(found[name], shares, rtol=tolerance, atol=tolerance)
     return found
 
 
@@ -104,6 +113,16 @@ def test_logits_scores_scaled_targets_and_two_outputs() -> None:
 def test_heads_are_outputs_by_their_names() -> None:
     made = kept(NUMBERS, loss=loss("gaussian_nll"), standardize_targets=False)
     assert [*compare(made, other_rows(), 1e-12)] == ["mean", "variance"]
+
+
+def test_heads_that_decide_have_probabilities_by_their_names() -> None:
+    kind = bind(LOSSES["categorical_cross_entropy"], {"from_logits": True})
+    side = bind(LOSSES["binary_cross_entropy"], {"from_logits": True})
+    heads = COMPOSED["multi_task"](heads={"kind": Head(kind), "side": Head(side), "size": Head(bind(LOSSES["huber"], {}))})
+    targets, named = together({"kind": LABELS, "side": POSITIVE, "size": NUMBERS})
+    made = kept(None, data=Table(ROWS, targets, named=named), loss=Chosen(COMPOSED["multi_task"], {}, heads))
+    found = compare(made, other_rows(), 1e-12)
+    assert [*found] == ["kind", "kind_probabilities", "side", "side_probabilities", "size"]
 
 
 TREES = {"optimizer": None, "batch_size": None}

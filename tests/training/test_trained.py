@@ -28,9 +28,10 @@ from app.training import (
     prepare,
     start,
 )
+from app.training.decisions import Deciding, Decisions
 from app.training.learners import State
 from app.training.resuming import notes_on
-from app.training.trained import Progress, checked
+from app.training.trained import Decided, Progress, checked
 from tests.training.plans import NONE, Array, classes, inputs, loss, metric, mlp, model, optimizer, plan, regression, schedule
 from tests.training.test_fit import same_bits
 
@@ -252,20 +253,21 @@ def test_probabilities_and_decisions_follow_from_predictions(chosen: Chosen, tab
         _, trained = kept(wanted)
         found, targets = trained.predict(np.asarray(table.inputs)), np.asarray(table.targets)
         if trained.encoding == "real":
-            assert trained.classes is found.probabilities is found.decided is None
+            assert trained.deciding is found.decided is None
             continue
-        assert trained.classes == tuple(np.unique(targets).tolist())
-        assert found.decided is not None
+        decided = found.decided
+        assert isinstance(decided, Decided)
+        assert decided.classes == tuple(np.unique(targets).tolist())
         shown = found.predictions
         if trained.encoding in ("score", "scores"):
-            assert found.probabilities is None
-            np.testing.assert_array_equal(found.decided, shown > 0 if shown.ndim == 1 else shown.argmax(axis=1))
+            assert decided.probabilities is None
+            np.testing.assert_array_equal(decided.places, shown > 0 if shown.ndim == 1 else shown.argmax(axis=1))
             continue
         shares = SHARES[trained.encoding](shown)
-        assert found.probabilities is not None
-        np.testing.assert_allclose(found.probabilities, shares, atol=1e-6 if wanted.model.thing.name in OF_TREES else 1e-14)
-        np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-12)
-        np.testing.assert_array_equal(found.decided, found.probabilities.argmax(axis=1))
+        assert decided.probabilities is not None
+        np.testing.assert_allclose(decided.probabilities, shares, atol=1e-6 if wanted.model.thing.name in OF_TREES else 1e-14)
+        np.testing.assert_allclose(decided.probabilities.sum(axis=1), 1.0, atol=1e-12)
+        np.testing.assert_array_equal(decided.places, decided.probabilities.argmax(axis=1))
 
 
 LABELS: dict[str, tuple[Chosen, list[float], tuple[float, ...] | None]] = {
@@ -283,10 +285,10 @@ LABELS: dict[str, tuple[Chosen, list[float], tuple[float, ...] | None]] = {
 def test_classes_are_the_numbers_that_targets_had(chosen: Chosen, labels: list[float], expected: Any) -> None:
     table = Table(inputs(12), np.resize(np.array(labels, np.float64), 12))
     run, trained = kept(busy(data=table, loss=chosen, metrics=(), epochs=1, validation=NONE))
-    assert trained.classes == expected
+    assert trained.deciding == (None if expected is None else Deciding(expected, trained.encoding))
     decisions = finish(run, start(run)).decisions
     assert (decisions is None) == (expected is None)
-    if decisions is not None:
+    if isinstance(decisions, Decisions):
         true = [decisions.classes[place] for place in decisions.true.tolist()]
         assert true == [label for label in np.resize(labels, 12).tolist() if label in decisions.classes]
 
@@ -294,16 +296,17 @@ def test_classes_are_the_numbers_that_targets_had(chosen: Chosen, labels: list[f
 def test_several_labels_of_a_row_are_no_class() -> None:
     table = Table(inputs(12), np.resize(np.array([0.0, 1.0, 1.0]), (12, 2)))
     chosen = busy(data=table, loss=loss("binary_cross_entropy", from_logits=True), metrics=(), epochs=1, validation=NONE)
-    assert kept(chosen)[1].classes is None
+    assert kept(chosen)[1].deciding is None
 
 
 def test_shares_of_leaves_are_probabilities_as_they_are() -> None:
     """In the loss they are kept from 0 and 1, in probabilities not."""
     table = classes(43)
     _, trained = kept(of_trees("decision_tree", data=table, loss=loss("categorical_cross_entropy"), metrics=(), validation=NONE))
-    shares = trained.predict(np.asarray(table.inputs)).probabilities
-    assert shares is not None
-    assert set(np.unique(shares)) == {0.0, 1.0}
+    decided = trained.predict(np.asarray(table.inputs)).decided
+    assert isinstance(decided, Decided)
+    assert decided.probabilities is not None
+    assert set(np.unique(decided.probabilities)) == {0.0, 1.0}
 
 
 def test_what_no_training_row_had_is_missing() -> None:
@@ -404,7 +407,7 @@ def test_a_large_tree_that_does_not_end_is_refused_within_a_second() -> None:
 OTHERWISE: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a name too many": ({"features": ("a", "b", "c", "d")}, ("features",)),
     "a range of fewer": ({"range": np.zeros((2, 2))}, ("range",)),
-    "classes of numbers": ({"classes": ("a", "b", "c")}, ("classes",)),
+    "classes of numbers": ({"deciding": Deciding(("a", "b", "c"), "logits")}, ("classes",)),
     "a category that is no column": ({"categories": {7: [1.0]}}, ("categories", "7")),
 }
 
