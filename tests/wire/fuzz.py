@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from app.api.compare import COMPARE
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.api.files import Asked, read_csv, read_npz
 from app.api.training import TRAIN
 from app.errors import CallerError

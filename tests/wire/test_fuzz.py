@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.errors import MalformedTable
 from app.wire.npz import Npz
 from tests.wire.fuzz import READ, REFUSED, Fuzzed, bent, refusing, tried
