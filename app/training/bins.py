@@ -126,15 +126,18 @@ def _grown(grower: Any, bins: Bins, n: int, categorical: Sequence[int]) -> Grown
     tree["missing_left"] = np.zeros(size, np.int64)
     tree["threshold"], tree["gain"], tree["value"] = np.zeros(size), np.zeros(size), np.zeros((size, 1))
     tree["members"] = np.zeros((size, 8 if categorical else 0), np.int64)
-    leaf, used, partition = np.empty(n, np.int64), 0, np.asarray(grower.splitter.partition)
-
-    def add(node: Any) -> int:
-        nonlocal used
-        number, used = used, used + 1
+    ends: list[int] = []
+    rows: list[int] = []
+    waiting: list[tuple[Any, int]] = [(grower.root, -1)]
+    for number in range(size):
+        node, parent = waiting.pop()
+        if parent >= 0:
+            tree["right"][parent] = number
         if node.is_leaf:
             tree["value"][number] = node.value
-            leaf[partition[node.partition_start : node.partition_stop]] = number
-            return number
+            ends.append(number)
+            rows.append(node.partition_stop - node.partition_start)
+            continue
         split = node.split_info
         column, last = int(split.feature_idx), int(split.bin_idx)
         tree["feature"][number], tree["gain"][number] = column, split.gain
@@ -144,9 +147,8 @@ def _grown(grower: Any, bins: Bins, n: int, categorical: Sequence[int]) -> Grown
         else:
             edges = bins.thresholds[column]
             tree["threshold"][number] = edges[last] if last < len(edges) else LARGEST
-        tree["left"][number] = add(node.left_child)
-        tree["right"][number] = add(node.right_child)
-        return number
-
-    add(grower.root)
+        tree["left"][number] = number + 1
+        waiting += [(node.right_child, number), (node.left_child, -1)]
+    leaf = np.empty(n, np.int64)
+    leaf[np.asarray(grower.splitter.partition)] = np.repeat(ends, rows)  # the rows of leaves lie as these do
     return Grown(tree, leaf)

@@ -23,7 +23,9 @@ from app.training.trees import Boosted, Categories, add_trees, categories, leave
 FLAT = 1e-6
 """A change of predictions that is none."""
 PROBED = 64
-"""Rows, and for each twelve predictions, at which second derivatives have to be positive."""
+"""Rows at which second derivatives have to be positive, at predictions near and far."""
+FAR = -8.0, -4.0, -2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0
+"""How far from the best constant these are, in deviations of the targets where predictions have their units."""
 MODERATE = 0.01, 100.0
 """Second derivatives between these are left as they are: scikit-learn's trees count them by a number of their own."""
 HALVINGS = 30
@@ -83,15 +85,13 @@ class Boosting:
         n, k = self.run.training.n, self.trees.outputs
         first = self.run.training.labels.targets.reshape(n, -1)[:, 0]
         rows = np.argsort(first, kind="stable")[np.linspace(0, n - 1, min(n, PROBED)).astype(np.intp)]
-        labels = self.run.training.labels.take(rows)._replace(weights=None, counts=None, sample=None)
+        labels = self.run.training.labels.take(np.tile(rows, len(FAR)))._replace(weights=None, counts=None, sample=None)
         slopes = Slopes(self.run.objective, self.trees.output, labels)
         spread = 1.0 if self.slopes.corners is None else float(self.slopes.corners.std()) or 1.0
         directions = np.random.default_rng(0).normal(size=(len(rows), k)) if k > 1 else np.ones((len(rows), 1))
-        for far in (-8.0, -4.0, -2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0):
-            second = slopes.point(self.constant + far * spread * directions).second
-            if second is None or not (second() > 0).all():
-                return False
-        return True
+        sums = self.constant + spread * np.multiply.outer(FAR, directions)
+        second = slopes.point(sums.reshape(-1, k)).second
+        return second is not None and bool((second() > 0).all())
 
     @cached_property
     def l2(self) -> float:
