@@ -6,7 +6,6 @@ of least loss over its rows (Friedman 2001, doi:10.1214/aos/1013203451, sections
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -175,7 +174,7 @@ class Boosting:
         seen = slice(None) if rows is None else rows
         slope = here.slope[:, column]
         bend = None if bends is None else np.maximum(bends[:, column], 0.0)
-        grown = replace(self._grown(slope, bend, here.pulls, rows, rng), rows=rows)
+        grown = self._grown(slope, bend, here.pulls, rows, rng)
         tree = grown.tree
         values = rate * np.where(tree["left"] < 0, self._values(sums, slope, bend, column, grown, seen), 0.0)
         tree["value"] = values[:, None]
@@ -201,7 +200,7 @@ class Boosting:
         else:
             heights = None if pulls is None else pulls.reshape(n, -1).mean(axis=1)
             unit = 1.0 if heights is None else 1.0 / max(float(heights.mean()), 1e-300)
-        constant = heights is None or float(np.ptp(heights)) == 0.0
+        constant = heights is None or bool((heights == heights[0]).all())
         if constant and heights is not None:
             unit = 1.0 / float(heights[0]) if heights[0] > 0 else unit
         steep = slope * unit
