@@ -48,7 +48,7 @@ class Boosting:
 
     def __init__(self, run: Run, trees: Boosted) -> None:
         self.run, self.trees = run, trees
-        self.slopes = Slopes(run.objective, trees.output, run.training.labels)
+        self.slopes = run.once("slopes", lambda: Slopes(run.objective, trees.output, run.training.labels))
 
     # --- what is the same for all trees ------------------------------------------------------------------------------------
 
@@ -66,11 +66,14 @@ class Boosting:
 
     @cached_property
     def bins(self) -> Bins:
-        return bins(self.inputs, self.trees, self.run.training.row_weights)
+        return self.run.once("bins", lambda: bins(self.inputs, self.trees, self.run.training.row_weights))
 
     @cached_property
     def second_at_start(self) -> float | None:
         """The mean second derivative at the best constant, for a loss whose second derivative is positive everywhere."""
+        return self.run.once("second_at_start", self._second_at_start)
+
+    def _second_at_start(self) -> float | None:
         start = np.tile(self.constant, (self.run.training.n, 1))
         with np.errstate(all="ignore"):
             second = self.slopes.point(start).second
