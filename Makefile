@@ -100,7 +100,7 @@ lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--up
 	@echo 'uv>=0.9' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-build.lock
 	@echo 'atheris>=3' | $(subst pyproject.toml,-,$(COMPILE)) -o tests/wire/requirements.lock
 	@echo 'cyclonedx-bom>=7.3' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-sbom.lock
-	@$(COMPILE) --extra server --extra client --extra onnx --group dev --constraints requirements.lock -o requirements-dev.lock
+	@$(COMPILE) --extra server --extra client --extra data --extra onnx --group dev --constraints requirements.lock -o requirements-dev.lock
 
 image: ## build the container's images, under the name of this release: all of it, and evaluation only (a third of the size)
 	docker build --build-arg VERSION=$(VERSION) --tag criterion:$(VERSION) --tag criterion .

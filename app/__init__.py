@@ -24,6 +24,7 @@
         composed.py      losses made for a request: asymmetric, weighted_sum, multi_task, expression; sums.py: several at once
         expressions/     losses written as text: read, derived, computed, and what can be told of them
         penalty.py       what weights cost beside a loss
+        merging.py       batches that are parts of one: what each adds, and what they come to (numerics/exactly.py)
         numerics/        means.py: how many losses become one; blocks.py: row blocks shared among threads; limits.py:
                          losses of infinite scores; and forms that keep their digits
         families/        one family of losses, one file
@@ -38,7 +39,7 @@
         checking.py      somebody's own loss beside the reference (POST /v1/check-gradient); agreement.py: of numbers;
                          conventions.py: why they differ; differences.py: the reference itself, and its kinks
         recommend.py     which losses suit (POST /v1/recommend); described.py: some targets; traits.py: what these are like
-        pieces.py        long arrays, a piece at a time
+        pieces.py        long arrays, a piece at a time; parts.py: batches that are parts of one, and quantiles from a sketch
     training/        short training runs, in plain NumPy on top of the losses
         run.py           what was asked for (Plan), checked and made ready (Run); tables.py, weights.py: its rows
         agreement.py     a loss as what a model is trained on: objective.py of one array, heads.py of several (side_by_side.py),
@@ -61,6 +62,8 @@
         charts/          one function a chart, from an answer to a definition in Vega-Lite; theme.py: how all of them look
     wire/            bytes to values and back, and nobody else knows both
         json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
+        partitions.py    files that are parts of one table, a block of rows at a time; arrow.py: those of pyarrow;
+                         npy.py: files that grow by such blocks
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes
@@ -85,6 +88,9 @@
         idempotency.py   whose Idempotency-Key stands for which request, and what was answered; tables.py: where all of it stands
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
+        evaluating.py, analyzing.py  the calls of evaluate.py and analyze.py, on data that is in files too
+        reference.py     such data, block by block; sources.py: which files, and whether they may be read;
+                         gathered.py: what those that are done have come to
         grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

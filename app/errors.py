@@ -9,7 +9,8 @@ CallerError             anything the caller can mend
 ├── Unauthorized        nobody that is known asks
 ├── Forbidden           whoever asks may not
 │   ├── CrossSite       a page of another origin asks, and no setting allows it
-│   └── ScopeMissing    the key does not allow this call
+│   ├── ScopeMissing    the key does not allow this call
+│   └── SourceForbidden data lies where this server reads none
 ├── QuotaExceeded       the key has had what it may have for now
 ├── JobsFull            no more jobs may be queued for now
 ├── Conflict            what there is does not allow it
@@ -29,6 +30,8 @@ CallerError             anything the caller can mend
 └── InvalidInput        the document can be read, but not taken at its word
     ├── InvalidArray    shapes that do not agree, numbers out of range, labels of no known encoding
     ├── InvalidParameter  a parameter that does not fit the loss or the data
+    ├── SourceEmpty     no file is where data is said to be
+    ├── FormatUnavailable  files of a kind that this server cannot read
     └── JobTooLarge     a job that needs more memory than one may have
 
 Unavailable             the request may be right, but it cannot be answered now
@@ -139,6 +142,12 @@ class ScopeMissing(Forbidden):
         self.scope = scope
 
 
+class SourceForbidden(Forbidden):
+    """Data that lies nowhere where this server may read or write."""
+
+    code = "source_forbidden"
+
+
 class QuotaExceeded(CallerError):
     """More than a key may have for now: the names of the limits that are reached, and the seconds until there is more."""
 
@@ -235,6 +244,18 @@ class InvalidArray(InvalidInput):
 
 class InvalidParameter(InvalidInput):
     """A parameter that does not fit the loss or the arrays beside it."""
+
+
+class SourceEmpty(InvalidInput):
+    """Data by reference of which there is no file."""
+
+    code = "source_empty"
+
+
+class FormatUnavailable(InvalidInput):
+    """Data in files that this server has no reader for."""
+
+    code = "format_unavailable"
 
 
 class JobTooLarge(InvalidInput):

@@ -138,6 +138,10 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(default=Path(".criterion"), description="Where jobs keep what must outlive the service.")
+    data_roots: Names = Field(
+        default=(),
+        description="Folders in which jobs may read and write ([operations](operations.md#data-by-reference)).",
+    )
     engine_url: str = Field(
         default="",
         pattern=r"^(|none|sqlite:///.+|postgres(ql)?://.+)$",

@@ -1,6 +1,5 @@
 """POST /v1/analyze: how sure a loss is, and which samples, groups and mistakes it comes from."""
 
-from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
@@ -8,19 +7,14 @@ from pydantic import Field
 from app.api.analysis_answer import AnalyzeResponse
 from app.api.evaluate import COLUMNS as EVALUATED
 from app.api.evaluate import FIELDS, BatchRequest
-from app.api.files import JUDGED, Layout
-from app.api.insight_examples import ANALYSES
+from app.api.files import Layout
 from app.api.labels import Clusters, Groupings
 from app.api.plain import Plain
-from app.api.tables import check_columns
-from app.api.tables_document import ANALYSIS
 from app.api.words import AnyReduction, Part
 from app.errors import CallerError
-from app.insight import Analysis, Asked, Labels, charts
+from app.insight import Analysis, Asked, Labels
 from app.insight import analyze as analyze_batch
 from app.insight.analysis import cost_of
-from app.serving.call import Call
-from app.serving.pieces import Kind, at_once, one
 
 
 class AnalyzeRequest(BatchRequest, Part):
@@ -101,20 +95,3 @@ def _respond(request: AnalyzeRequest, found: Analysis) -> AnalyzeResponse:
 
 COLUMNS = Layout((*EVALUATED.sides, "groups", "clusters"), text=("groups", "clusters"), single=("groups",))
 """What may be columns of a table."""
-
-ANALYZE = Call(
-    method="POST",
-    path="/v1/analyze",
-    function=analyze,
-    summary="Analyze a loss",
-    tag="evaluate",
-    scope="evaluate",
-    lane="large",
-    job=Kind("analyze", "partitions", one, partial(at_once, analyze)),
-    wires=JUDGED,
-    check=check_columns(AnalyzeRequest, COLUMNS),
-    picture=charts.analyze,
-    statuses=(400, 413, 415, 422, 503),
-    examples=ANALYSES,
-    document=ANALYSIS,
-)

@@ -1,13 +1,13 @@
 """Every call there is: the only place where one is registered."""
 
 from app.api import catalogue, docs, health, inference_protocol, jobs, losses, pages, playground
-from app.api.analyze import ANALYZE
+from app.api.analyzing import ANALYZE
 from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
 from app.api.comparison import COMPARE_MODELS
 from app.api.curve import CURVE
 from app.api.dataset_rows import ROWS
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.api.learning_curve import LEARNING_CURVE
 from app.api.learning_rate import FIND_RATE
 from app.api.metrics import METRICS

@@ -23,11 +23,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from app.api.examples import EXAMPLES
-from app.api.files import FILES, Layout
+from app.api.files import Layout
 from app.api.specs import Listed, LossSpec
-from app.api.tables import check_columns
-from app.api.tables_document import DOCUMENT
 from app.api.words import TARGETS, AnyReduction, OneOrMore, Part, or_default
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.losses.batch import AnyBatch, Batches, Missing
@@ -38,8 +35,6 @@ from app.losses.outputs import OUTPUTS, WORDS, NonFiniteAs, Output, in_words
 from app.losses.penalty import penalty
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_batch
-from app.serving.call import Call
-from app.serving.pieces import Kind, at_once, one
 from app.serving.usage import Usage, usage_of
 from app.wire import faults
 
@@ -464,19 +459,3 @@ def encodings_of(batch: AnyBatch) -> str | dict[str, Any]:
 
 COLUMNS = Layout(("predictions", "targets", "labels", "sample_weight", "mask"))
 """What may be columns of a table."""
-
-EVALUATE = Call(
-    method="POST",
-    path="/v1/evaluate",
-    function=evaluate,
-    summary="Evaluate a loss",
-    tag="evaluate",
-    scope="evaluate",
-    lane="large",
-    job=Kind("evaluate", "partitions", one, partial(at_once, evaluate)),
-    wires=FILES,
-    check=check_columns(EvaluateRequest, COLUMNS),
-    statuses=(400, 413, 415, 422, 503),
-    examples=EXAMPLES,
-    document=DOCUMENT,
-)

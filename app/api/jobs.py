@@ -8,9 +8,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from app.api.analyze import ANALYZE
+from app.api.analyzing import ANALYZE
 from app.api.compare import COMPARE
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.api.search import SEARCH
 from app.api.training import TRAIN
 from app.errors import CallerError, Fault, InvalidInput, NotFound, ScopeMissing, ShuttingDown
@@ -51,7 +51,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Annotated[Kinds, Field(description="compare is that of training runs.")]
-    request: Annotated[dict[str, Any], Field(description="The body of that call.")]
+    request: Annotated[dict[str, Any], Field(description="The body of that call; of evaluate and analyze, `data` may be files.")]
     priority: Annotated[int, Field(description="A job of a higher one is begun first.", ge=-100, le=100)] = 0
 
 
@@ -68,11 +68,9 @@ def check_job(document: Any, arguments: Mapping[str, Any], settings: Settings) -
     """The request of a job, checked as that of its call would be; CallerError with places in `request`."""
     asked: JobRequest = as_model(JobRequest, document, arguments, settings)
     call = OF_KIND[asked.kind]
-    check = call.operation.check
     assert call.job is not None
-    assert check is not None
     try:
-        request = check(document[REQUEST], {}, jobs_settings(settings))
+        request = call.job_check(document[REQUEST], {}, jobs_settings(settings))
     except CallerError as error:
         raise error.moved({(): (REQUEST,)}) from None
     usage: Usage = getattr(request, "usage", NO_USAGE)

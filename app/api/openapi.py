@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from app.api.answers import FILE, record, recorded
 from app.api.calls import CALLS
 from app.api.docs import described
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.api.examples import example
 from app.losses import LOSSES, Loss
 from app.main import create_app

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.api.files import LABELS, File, Layout, Roles, Rows, as_written, from_query, listing, put
+from app.api.sources import is_reference
 from app.api.words import ONE_HOT
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
 from app.serving.wires import Check, as_model
@@ -58,6 +59,9 @@ def _apart(layout: Layout, document: Mapping[str, Any]) -> tuple[dict[str, Any],
     data = document.get("data")
     if data is None:
         return None
+    if is_reference(data):
+        message = "data by reference is for jobs: send this as the request of POST /v1/jobs, of kind evaluate or analyze"
+        raise InvalidInput([Fault(("data", "source"), "unexpected", message)])
     if not layout.within:
         return {name: value for name, value in document.items() if name != "data"}, tables.table(data)
     if not isinstance(data, dict) or "name" in data:

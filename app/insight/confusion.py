@@ -29,8 +29,23 @@ class Confusion(NamedTuple):
     balanced_accuracy: float
 
 
+class Counts(NamedTuple):
+    """Weights by class, as they add up."""
+
+    classes: tuple[str | float, ...]
+    matrix: Array | None
+    sums: Array
+    """(3, k) of the true class, of the decided one, and of both where they are the same."""
+
+
 def confusion(batch: Batch, names: tuple[str | float, ...] | None) -> Confusion | None:
     """None where nothing is decided, or a target is no single class; `names` of the classes in the order of their indices."""
+    found = counts_of(batch)
+    return None if found is None else of_counts(found, names)
+
+
+def counts_of(batch: Batch) -> Counts | None:
+    """What is counted of a batch; None as for `confusion`."""
     found = decisions_of(batch)
     if found is None or len(found.classes) > MOST_LABELS:
         return None
@@ -45,13 +60,17 @@ def confusion(batch: Batch, names: tuple[str | float, ...] | None) -> Confusion 
             counts += total(one, weight, k), total(other, weight, k), total(one, np.where(one == other, weight, 0.0), k)
     if matrix is not None:
         counts += matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
-    support, predicted, right = counts
+    return Counts(classes, matrix, counts)
+
+
+def of_counts(found: Counts, names: tuple[str | float, ...] | None) -> Confusion:
+    """What follows from what was counted."""
+    support, predicted, right = found.sums
     recall = _ratio(right, support)
     occurring = support > 0
-    shown = names if names is not None and len(names) == k else classes
     return Confusion(
-        shown,
-        matrix,
+        names if names is not None and len(names) == support.size else found.classes,
+        found.matrix,
         _or_none(_ratio(right, predicted)),
         _or_none(recall),
         _or_none(_ratio(2.0 * right, support + predicted)),

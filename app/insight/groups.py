@@ -62,6 +62,14 @@ class Contrast(NamedTuple):
     p_value: float | None
 
 
+class Estimate(NamedTuple):
+    """A value, how sure it is, and by how many degrees of freedom."""
+
+    value: float
+    error: float | None
+    freedom: int
+
+
 def groups(
     measured: Measured, groupings: Mapping[str, Labels], clusters: Labels | None, confidence: float
 ) -> dict[str, tuple[Group, ...]]:
@@ -71,8 +79,13 @@ def groups(
         for name, labels in groupings.items()
         for code, level in enumerate(labels.levels)
     ]
+    return in_order(contrasts)
+
+
+def in_order(contrasts: Sequence[tuple[str, Level, Contrast]]) -> dict[str, tuple[Group, ...]]:
+    """Groups by the name of their grouping, the largest difference first, with p-values adjusted over all of them."""
     adjusted = holm([found.p_value for _, _, found in contrasts])
-    answered: dict[str, list[Group]] = {name: [] for name in groupings}
+    answered: dict[str, list[Group]] = {name: [] for name, _, _ in contrasts}
     for (name, level, found), p in zip(contrasts, adjusted, strict=True):
         answered[name].append(Group(level, *found, p))
     return {name: tuple(sorted(found, key=lambda group: _downwards(group.difference))) for name, found in answered.items()}
@@ -112,6 +125,11 @@ def count_pairs(groupings: Sequence[Labels]) -> int:
 def contrast(measured: Measured, inside: NDArray[np.bool_], clusters: Labels | None, confidence: float) -> Contrast:
     """The samples inside against the others: Welch's t (1947), with the errors of the two values."""
     own, rest = (_estimate(measured, np.flatnonzero(some), clusters) for some in (inside, ~inside))
+    return compared(int(np.count_nonzero(inside)), own, rest, confidence)
+
+
+def compared(n: int, own: Estimate, rest: Estimate, confidence: float) -> Contrast:
+    """The value of n samples against that of the others, as they are estimated."""
     interval = None if own.error is None else around(own.value, own.error, own.freedom, confidence)
     difference = own.value - rest.value
     difference_interval = p_value = None
@@ -124,22 +142,16 @@ def contrast(measured: Measured, inside: NDArray[np.bool_], clusters: Labels | N
             difference_interval, p_value = (difference - reach, difference + reach), t_tails(difference / error, freedom)
         else:
             difference_interval = difference, difference
-    return Contrast(int(np.count_nonzero(inside)), own.value, interval, rest.value, difference, difference_interval, p_value)
+    return Contrast(n, own.value, interval, rest.value, difference, difference_interval, p_value)
 
 
-class _Estimate(NamedTuple):
-    value: float
-    error: float | None
-    freedom: int
-
-
-def _estimate(measured: Measured, chosen: NDArray[np.intp], clusters: Labels | None) -> _Estimate:
+def _estimate(measured: Measured, chosen: NDArray[np.intp], clusters: Labels | None) -> Estimate:
     value = measured.value_of(chosen)
     if measured.sums is None or not math.isfinite(value):
-        return _Estimate(value, None, 0)
+        return Estimate(value, None, 0)
     codes = None if clusters is None else clusters.codes[chosen]
     error, freedom = standard_error(measured.sums.of(chosen).influences(), codes)
-    return _Estimate(value, error if freedom else None, freedom)
+    return Estimate(value, error if freedom else None, freedom)
 
 
 def _downwards(difference: float) -> float:

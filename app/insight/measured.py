@@ -124,8 +124,8 @@ class Measured:
         return 12.0 * self.n if self.sums is not None else self.batch.cost
 
 
-def measure(batch: AnyBatch, *, path: Path = ("predictions",)) -> Measured:
-    """The loss of each sample that counts; InvalidInput `too_few_samples` where these are fewer than two.
+def measure(batch: AnyBatch, *, path: Path = ("predictions",), part: bool = False) -> Measured:
+    """The loss of each sample that counts; InvalidInput `too_few_samples` where these are fewer than two, unless it is a `part`.
 
     `path` is where the caller has what decides how many samples there are.
     """
@@ -137,7 +137,8 @@ def measure(batch: AnyBatch, *, path: Path = ("predictions",)) -> Measured:
         index, sums, weights = _counted(leaves_of(batch)[0], cast(Array, outputs["per_element"]))
     else:
         index, sums, weights = _together(leaves_of(batch), n, value)
-    _refuse_few(index.size, n, path)
+    if not part:
+        _refuse_few(index.size, n, path)
     own = per_sample if index.size == n else per_sample[index]
     return Measured(batch, value, index, own, weights, None if is_whole(batch) else sums)
 

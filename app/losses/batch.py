@@ -327,22 +327,55 @@ class _Present(NamedTuple):
     """Those that no mask drops anyway."""
 
 
-def _present(
+class _Gaps(NamedTuple):
+    """Where a number is missing."""
+
+    missing: NDArray[np.bool_]
+    """Which elements (n, d) have one that is."""
+    given: NDArray[np.bool_] | None
+    """The mask as one of elements; None where there is none, or it is one of the numbers within rows."""
+    n_missing: int
+
+
+def _gaps(
     bound: Bound, form: Form, arrays: Sequence[Numbers], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
-) -> _Present:
-    """Weights and a mask that drop the elements of which a number is missing (NaN)."""
+) -> _Gaps:
     elements = form.elements
     grid = (elements[0], form.everything.n_elements // elements[0])
     missing = np.zeros(grid, np.bool_)
     for array in arrays:
         missing |= np.isnan(array.reshape(*grid, -1)).any(axis=2)
     if sample_weight is not None and sample_weight.shape in ((elements[0],), elements):
-        unweighed = np.isnan(sample_weight)
-        missing |= unweighed.reshape(grid[0], -1)
-        sample_weight = np.where(unweighed, 0.0, sample_weight)
+        missing |= np.isnan(sample_weight).reshape(grid[0], -1)
     within = mask is not None and bound.loss.weighs_rows and mask.ndim > len(elements)
     given = None if mask is None or within else _on_elements(mask, elements, "mask", "flag")
-    n_missing = int(np.count_nonzero(missing if given is None else missing & given))
+    return _Gaps(missing, given, int(np.count_nonzero(missing if given is None else missing & given)))
+
+
+def count_missing(
+    bound: Bound,
+    predictions: Arrays,
+    targets: Arrays = None,
+    *,
+    sample_weight: Numbers | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    classes: Classes | None = None,
+) -> int:
+    """The elements that no mask drops and of which a number is missing: what a batch says that has others."""
+    arrays = _given(bound, predictions, targets, classes)
+    form = bound.form(tuple(map(_shape, arrays)))
+    return _gaps(bound, form, form.laid_out(arrays), sample_weight, mask).n_missing
+
+
+def _present(
+    bound: Bound, form: Form, arrays: Sequence[Numbers], sample_weight: Numbers | None, mask: NDArray[np.bool_] | None
+) -> _Present:
+    """Weights and a mask that drop the elements of which a number is missing (NaN)."""
+    elements = form.elements
+    missing, given, n_missing = _gaps(bound, form, arrays, sample_weight, mask)
+    if sample_weight is not None and sample_weight.shape in ((elements[0],), elements):
+        sample_weight = np.where(np.isnan(sample_weight), 0.0, sample_weight)
+    within = mask is not None and given is None
     if missing.all():
         message = "every element has a number that is missing: nothing is left to evaluate"
         raise InvalidInput([Fault(("missing",), "no_samples", message)])

@@ -20,7 +20,7 @@ from app.losses.inputs import Numbers
 from app.losses.layout import Apart, empty_like
 from app.losses.loss import NON_NEGATIVE, Gradient
 from app.losses.numerics.blocks import BLOCK_BYTES, in_blocks
-from app.losses.numerics.means import POOLED, average_of_columns, divisor_of, in_units, reduced, scale, weighted
+from app.losses.numerics.means import POOLED, average_of_columns, counted, in_units, reduced, scale, weighted
 from app.losses.numerics.rows import bends_through_sums, through_sums
 from app.losses.numerics.stable import NOTHING, Array, Partial, all_finite, exact_sum, partial_sum
 from app.losses.outputs import NON_FINITE_LISTED, USUAL, Computed, Found, NonFinite, asked, non_finite
@@ -74,20 +74,24 @@ class Evaluation(NamedTuple):
 
 @np.errstate(all="ignore")  # poles and overflows are answers here: they are found by their value, and named
 def evaluate(
-    batch: Batch, *, reduction: Reduction = "mean", outputs: Collection[str] = USUAL, block_bytes: int | None = None
+    batch: Batch,
+    *,
+    reduction: Reduction = "mean",
+    outputs: Collection[str] = USUAL,
+    block_bytes: int | None = None,
+    divisor: float | None = None,
 ) -> Evaluation:
     """The loss of a checked batch: its value under the reduction, each sample's loss, and the gradient of the value.
 
     Without outputs there are those that are usual for the loss. With reduction "none" there is no value, and derivatives
     are those of each sample's own loss (of their sum, for a loss that couples the samples of a batch). InvalidParameter
-    for an output or a reduction that the loss has not.
+    for an output or a reduction that the loss has not. Of a batch that is part of a larger one, `divisor` is that of all.
     """
     loss, mean = batch.loss, batch.mean
-    if not mean.sums and reduction in ("sum", "mean_over_samples"):
-        message = f"{loss.name} is the {mean.name} of the losses and has no {reduction}; use mean or none"
-        raise InvalidParameter([Fault(("reduction",), "reduction", message)])
+    total = total_of(batch, reduction)
+    if divisor is not None:
+        total = total._replace(divisor=divisor / total.unit)
     functions, order = asked(loss, tuple(outputs))
-    total = _total(batch, reduction)
     few = block_bytes is None and sum(map(_bytes, batch.arrays)) <= BLOCK_BYTES
     run = _whole if loss.coupling == "batch" or mean is POOLED else _at_once if few else _in_blocks
     losses, value, derivatives, sound = run(batch, total, order, block_bytes)
@@ -114,42 +118,58 @@ def _remarks(count: int) -> Iterator[str]:
         yield MORE_NON_FINITE.format(count)
 
 
-class _Total(NamedTuple):
+class Total(NamedTuple):
     """How elements are put together: each times its weight (None: 1), all divided by the divisor, both in one unit."""
 
     reduction: Reduction
     weights: Array | None
     divisor: float
     unit: float = 1.0
+    shares: Array | None = None
+    """What each counts in the divisor of a mean; None for 1 each."""
 
 
 _Run: TypeAlias = tuple[Array, float | None, Sequence[Numbers | Apart], bool]
 """Each element's loss, the value, its derivatives one order after the other, and whether these are known to be finite."""
 
 
-def _total(batch: Batch, reduction: Reduction) -> _Total:
+def total_of(batch: Batch, reduction: Reduction) -> Total:
+    """How the elements of a batch are put together; InvalidParameter for a reduction that the loss has not."""
+    if not batch.mean.sums and reduction in ("sum", "mean_over_samples"):
+        message = f"{batch.loss.name} is the {batch.mean.name} of the losses and has no {reduction}; use mean or none"
+        raise InvalidParameter([Fault(("reduction",), "reduction", message)])
     if reduction == "none":
-        return _Total(reduction, *shares_of_elements(batch))
+        return Total(reduction, *shares_of_elements(batch))
     weights, counts, factors, unit = batch.weights, batch.counts, batch.factors, 1.0
     if reduction == "sum":
-        return _Total(reduction, weights, 1.0)
+        return Total(reduction, weights, 1.0)
     if weights is None and counts is None and factors is None:
-        return _Total(reduction, None, float(batch.n_elements))
+        return Total(reduction, None, float(batch.n_elements))
     if weights is not None:
         weights, unit = in_units(weights)
-    if reduction == "mean_over_samples" or (weights is None and counts is None):
-        divisor = batch.n_elements / unit
-    else:
-        divisor = divisor_of(batch.size, weights, counts)
+    shares = counted(weights, counts) if reduction == "mean" else None
+    divisor = batch.n_elements / unit if shares is None else exact_sum(shares)
     if reduction == "mean" and factors is not None:
         weights = factors if weights is None else factors * weights
-    return _Total(reduction, weights, divisor, unit)
+    return Total(reduction, weights, divisor, unit, shares)
+
+
+@np.errstate(all="ignore")
+def losses_of(batch: Batch) -> Array:
+    """The loss of each element that counts (m,), of a loss of single samples."""
+    losses, size = np.empty(batch.size), batch.size
+
+    def work(rows: slice) -> None:
+        losses[rows] = _on_rows(batch, rows, 0)[0]
+
+    in_blocks(work, size, max([array.nbytes // size for array in batch.arrays]))
+    return losses
 
 
 # --- blocks of elements ---------------------------------------------------------------------------------------------
 
 
-def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
+def _in_blocks(batch: Batch, total: Total, order: int, block_bytes: int | None) -> _Run:
     """Losses of single samples: block by block, each derivative scaled and looked through while it is still in the cache."""
     size, mean = batch.size, batch.mean
     losses = np.empty(size)
@@ -162,16 +182,16 @@ def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None)
 
     def work(rows: slice) -> Partial:
         nonlocal anchor
-        counted = None if weights is None else weights[rows]
+        shares = None if weights is None else weights[rows]
         values, slopes = _on_rows(batch, rows, order)
         losses[rows] = values
         for out, slope in zip(derivatives, slopes, strict=True):
-            if not _scale_into(out, rows, slope, counted, divisor):
+            if not _scale_into(out, rows, slope, shares, divisor):
                 unsound.append(rows)
         slope = slopes = None  # their memory is in the cache: the sum takes it over
         if not summed:
             return NOTHING
-        part = partial_sum(weighted(values, counted), anchor)
+        part = partial_sum(weighted(values, shares), anchor)
         anchor = part.anchor if reusable else 0.0
         return part
 
@@ -179,7 +199,7 @@ def _in_blocks(batch: Batch, total: _Total, order: int, block_bytes: int | None)
     return _with_value(batch, total, losses, derivatives, not unsound, parts)
 
 
-def _at_once(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
+def _at_once(batch: Batch, total: Total, order: int, block_bytes: int | None) -> _Run:
     """The same for so few that they are one block."""
     rows, summed = slice(0, batch.size), batch.mean.of_all is None or total.reduction == "none"
     weights, divisor = (total.weights, total.divisor) if summed else (None, 1.0)
@@ -198,7 +218,7 @@ def _predictions(batch: Batch) -> tuple[Numbers | Apart, ...]:
 
 
 def _with_value(
-    batch: Batch, total: _Total, losses: Array, derivatives: list[Numbers | Apart], sound: bool, parts: Sequence[Partial] | None
+    batch: Batch, total: Total, losses: Array, derivatives: list[Numbers | Apart], sound: bool, parts: Sequence[Partial] | None
 ) -> _Run:
     """With the value; the derivatives times its own to each loss, where that was not known beforehand."""
     value, slope = _reduce(batch, losses, total, parts)
@@ -222,7 +242,7 @@ def _on_rows(batch: Batch, rows: slice, order: int) -> tuple[Array, tuple[Array,
     return values, (slopes, *(bends_through_sums(bend, slopes, blocks[0], sums) for bend in bends))
 
 
-def _whole(batch: Batch, total: _Total, order: int, block_bytes: int | None) -> _Run:
+def _whole(batch: Batch, total: Total, order: int, block_bytes: int | None) -> _Run:
     """Losses that couple the samples of a batch: all at once, the gradient pulled back from the weights of the samples."""
     losses, pullback, *_ = batch.kernel(*(_for_kernel(array[:]) for array in batch.arrays))
     value, slope = _reduce(batch, losses, total, [partial_sum(weighted(losses, total.weights))])
@@ -259,7 +279,7 @@ def _scale_into(out: Numbers | Apart, rows: slice, slope: Array, weights: Array 
     return all_finite(scaled)
 
 
-def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial] | None) -> tuple[float | None, Array | None]:
+def _reduce(batch: Batch, losses: Array, total: Total, parts: Sequence[Partial] | None) -> tuple[float | None, Array | None]:
     """The value, of the losses or of the sums of their parts, and its derivative to each loss where that is not 1 / divisor."""
     if total.reduction == "none":
         return None, means_of_samples(batch, losses)[1]
@@ -268,7 +288,7 @@ def _reduce(batch: Batch, losses: Array, total: _Total, parts: Sequence[Partial]
     return reduced(batch.mean, losses, total.weights, total.divisor, parts)
 
 
-def _columns(batch: Batch, total: _Total) -> Iterator[tuple[NDArray[np.intp], float]]:
+def _columns(batch: Batch, total: Total) -> Iterator[tuple[NDArray[np.intp], float]]:
     """The elements of each column, and what its losses are divided by."""
     places: NDArray[np.intp] = np.arange(batch.size, dtype=np.intp) if batch.kept is None else batch.kept
     column = places % math.prod(batch.elements[1:])

@@ -178,7 +178,7 @@ def _summed(batch: Batches, reduction: Reduction, outputs: tuple[str, ...]) -> E
             head = part.key if batch.loss.by_head and OUTPUTS[name].axes is None else None
             found[name] = _joined(found[name], _weighed(part, within, name, evaluation.outputs[name]), head)
     if "value" in wanted and None not in values:
-        found["value"] = _total(batch.loss.parts, cast(list[float], values))
+        found["value"] = put_together(batch.loss.parts, cast(list[float], values))
     if wanted.get("terms") and None not in values:
         found["terms"] = OUTPUTS["terms"](values)
     answered: dict[str, Found] = {name: found[name] for name in OUTPUTS if name in wanted}
@@ -211,7 +211,7 @@ def _part(loss: Sum, part: Part, batch: AnyBatch, reduction: Reduction, inner: S
         raise error.moved({("parameters",): ("parameters", *_place(loss, part))}) from None
 
 
-def _total(parts: Sequence[Part], values: Sequence[float]) -> float:
+def put_together(parts: Sequence[Part], values: Sequence[float]) -> float:
     """Σ w·l + s/2, rounded once; a weight of 0 leaves nothing of any loss."""
     pairs = [(part.weight, value) for part, value in zip(parts, values, strict=True) if part.weight != 0.0]
     pairs += [(0.5, part.log_variance) for part in parts if part.log_variance is not None]

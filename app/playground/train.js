@@ -22,7 +22,7 @@ const REST_MS = 500;
 const FEW = 120;
 const FIRST = ["n_samples", "noise", "hidden"];
 const KINDS = /** @type {const} */ ({ data: "datasets", model: "models", optimizer: "optimizers", schedule: "schedules" });
-const ADVICE = /^(?:[a-z ]+: )?((?:epochs|batch_size|(?:optimizer|model|loss|regularization|early_stopping|standardize|gradient_clipping|schedule)(?:\.[a-z_0-9]+)*)) (\[[^\]]*\]|-?[\d.]+(?:e[+-]?\d+)?|true|false|null|[a-z_]+)(?: instead of .*)?$/;
+const ADVICE = /^(?:[a-z ]+: )?((?:epochs|batch_size|class_weight|shuffle|(?:optimizer|model|loss|regularization|early_stopping|standardize|gradient_clipping|schedule|validation)(?:\.[a-z_0-9]+)*)) (\[[^\]]*\]|-?[\d.]+(?:e[+-]?\d+)?|[a-z_]+)(?: with ([a-z_.]+) (\[[^\]]*\]|\S+))?(?: instead of .*)?$/;
 
 /** @type {Record<string, string>} by the path in a request, the panel's own fields */
 const PLACES = { "optimizer.learning_rate": "train-rate", "model.learning_rate": "train-rate", epochs: "train-epochs", seed: "train-seed", "validation.fraction": "train-held", data: "train-data", model: "train-model", optimizer: "train-optimizer", schedule: "train-schedule" };
@@ -467,22 +467,34 @@ function conclude(run) {
   const applying = (/** @type {string} */ text, /** @type {() => void} */ work) => h("li", {}, h("button", { type: "button", onclick: () => (work(), begin(text)) }, `Apply ${text}`));
   const cure = preset && runs.length === 1 ? [applying(preset.cure.title, () => fill(preset.cure.train ?? preset.train, preset.cure.loss, at("preset")))] : [];
   const advice = findings.flatMap((/** @type {any} */ finding) => finding.advice.replace(/\.$/, "").split(/; (?:or |and )?/).flatMap((/** @type {string} */ part) => advised(part)));
-  byId("advice").replaceChildren(...cure, ...advice.slice(0, 5).map((/** @type {[string, string]} */ [path, value]) => applying(`${path} ${value}`, () => apply(path, value))));
+  byId("advice").replaceChildren(...cure, ...advice.slice(0, 5).map((/** @type {string[][]} */ fields) => applying(fields.map((field) => field.join(" ")).join(", "), () => apply(fields))));
 }
 
-/** @param {string} text a piece of advice @returns {[string, string][]} the field and the value that it names, where it names one */
+/** @param {string} text a piece of advice @returns {string[][][]} the fields with the values that it names, where it names any */
 function advised(text) {
   const found = ADVICE.exec(text.trim());
-  return found ? [[found[1], found[2].replaceAll(" ", "")]] : [];
+  if (!found) return [];
+  const [, path, value, other, more] = found;
+  return [[[path, value.replaceAll(" ", "")], ...(other ? [[other.includes(".") ? other : `${path.split(".")[0]}.${other}`, more]] : [])]];
 }
 
-/** @param {string} path @param {string} text */
-function apply(path, text) {
-  const value = valueOf(text);
-  if (path.startsWith("loss.")) return chooseLoss({ ...chosenLoss(), [path.slice(5)]: value });
-  const kind = path.split(".")[0];
-  const thing = kind in KINDS && !at(`train.${kind}`) && request()[kind];
-  change({ ...(thing ? placed(`train.${kind}`, thing) : {}), ...placed(`train.${path.replace(/\.name$/, "")}`, value ?? undefined) }, { push: true });
+/** @param {string[][]} fields */
+function apply(fields) {
+  /** @type {Fields} */
+  const loss = {};
+  /** @type {Record<string, string | null>} */
+  let changes = {};
+  for (const [path, text] of fields) {
+    const value = valueOf(text);
+    if (path.startsWith("loss.")) loss[path.slice(5)] = value;
+    else {
+      const kind = path.split(".")[0];
+      const thing = kind in KINDS && !at(`train.${kind}`) && request()[kind];
+      changes = { ...changes, ...(thing ? placed(`train.${kind}`, thing) : {}), ...placed(`train.${path.replace(/\.name$/, "")}`, value ?? undefined) };
+    }
+  }
+  if (Object.keys(loss).length) chooseLoss(/** @type {any} */ (loss.name ? loss : { ...chosenLoss(), ...loss }));
+  else change(changes, { push: true });
 }
 
 /** @param {Run} run @returns {Node[]} */

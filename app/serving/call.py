@@ -179,6 +179,14 @@ class Call:
         annotation = self.parameters[self.request].annotation if self.request else None
         return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
+    @property
+    def job_check(self) -> Check:
+        """How its request is checked, where it is a job."""
+        assert self.job
+        check = self.job.check or self.operation.check
+        assert check
+        return check
+
     @cached_property
     def operation(self) -> Operation:
         check = self.check or (check_model(self.model) if self.model else None)

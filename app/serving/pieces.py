@@ -40,6 +40,8 @@ class Kind(NamedTuple):
     steps: Callable[[Any, State], Iterator[Event]]
     """(request, state) -> events from a state on, the last one `end`. The state, empty at first, is that of the last event; as
     long as it is empty the work is done in one piece."""
+    check: Check | None = None
+    """How its request is checked, where a job takes more than the call does."""
 
     def done_by(self, event: Event) -> int:
         """How much is done when this has happened."""

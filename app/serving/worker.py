@@ -306,11 +306,9 @@ class Worker:
 
     async def _tried(self, job: Job, body: bytes, checkpoint: str | None) -> bool:
         call = self._calls[job.kind]
-        check = call.operation.check
         assert call.job is not None
-        assert check is not None
         folder = self._settings.data_dir.absolute() / "jobs" / job.id
-        task = Task(call.job, check, self._bounds, Checkpoint.read(checkpoint), folder)
+        task = Task(call.job, call.job_check, self._bounds, Checkpoint.read(checkpoint), folder)
         began = time.monotonic()
         try:
             async with (

@@ -51,13 +51,21 @@ class Csv:
     """A file, its header read. `names` are those of its columns, in their order."""
 
     def __init__(
-        self, body: bytes | memoryview, *, delimiter: str | None = None, decimal: str = ".", quick: bool = False
+        self,
+        body: bytes | memoryview,
+        *,
+        delimiter: str | None = None,
+        decimal: str = ".",
+        quick: bool = False,
+        before: int = 0,
     ) -> None:
+        """`before` counts the lines that stood between the header and the first row, where the body is a piece of a file."""
         self._body = memoryview(body)
+        self._before = before
         self._quick = quick
         self._decimal = decimal
         self._bom = "\ufeff" if bytes(self._body[: len(BOM)]) == BOM else ""
-        self._start, header = _header(self._body)
+        self._start, header = header_of(self._body)
         self.delimiter = delimiter or _delimiter(header, decimal)
         self._newline = "\r\n" if header.endswith("\r\n") else "\n"
         self._header = header.rstrip("\r\n")
@@ -174,11 +182,16 @@ class Csv:
                 pieces[name].append(written[name](columns[index]))
         return {name: decode(f'{{"column":[{",".join(column)}]}}'.encode())["column"] for name, column in pieces.items()}
 
+    @property
+    def _first(self) -> int:
+        """The line on which the rows begin."""
+        return self._header.count("\n") + 2 + self._before
+
     def _lines(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(io.BytesIO(self._body[self._start : self._end]), encoding="utf-8", newline="")
 
     def _rows(self) -> Iterator[list[str]]:
-        rows = _records(csv.reader(self._lines(), delimiter=self.delimiter, strict=True), self._header.count("\n") + 1)
+        rows = _records(csv.reader(self._lines(), delimiter=self.delimiter, strict=True), self._first - 1)
         return (row or [""] for row in rows) if len(self.names) == 1 else rows
 
     def _refuse_ragged(self, before: int, block: Sequence[Sequence[str]]) -> None:
@@ -194,7 +207,7 @@ class Csv:
         """Of the first of these rows the line on which each begins, and its cells."""
         found: dict[int, tuple[int, list[str]]] = {}
         reader = csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
-        first = self._header.count("\n") + 2
+        first = self._first
         line, last = first, max(rows, default=-1)
         for index, row in enumerate(_records(reader, first - 1)):
             if index in rows:
@@ -269,7 +282,7 @@ def _digits(numbers: NDArray[Any], decimal: str) -> list[str]:
     return digits if decimal == "." else [number.replace(".", decimal) for number in digits]
 
 
-def _header(body: memoryview) -> tuple[int, str]:
+def header_of(body: memoryview) -> tuple[int, str]:
     """Where the rows begin, and the header with its newline."""
     head = bytes(body[:HEADER_BYTES])
     if head.startswith(UTF_16):

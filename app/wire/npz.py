@@ -48,12 +48,12 @@ class Npz:
             raise TooLarge(f"the arrays unpack to {size} bytes; this server takes {limit}")
         if self._quick and size > QUICK_BYTES:
             raise Slow
-        return {name: _as_json(name, self._array(name, member)) for name, member in members.items()}
+        return {name: as_json(name, self._array(name, member)) for name, member in members.items()}
 
     def _array(self, name: str, member: zipfile.ZipInfo) -> NDArray[Any]:
         try:
             with self._zip.open(member) as file:
-                shape, fortran, dtype = _described(file)
+                shape, fortran, dtype = described(file)
                 if dtype.hasobject:
                     raise ValueError("it holds Python objects, which are not read")
                 data = file.read()
@@ -67,7 +67,8 @@ class Npz:
         return [f"row {row} of the array {name!r}" for row, name in cells]
 
 
-def _described(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def described(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The header of an npy file: shape, whether columns lie together, and type; ValueError and others where it is none."""
     version = npy.read_magic(file)
     if version == (1, 0):
         return npy.read_array_header_1_0(file, max_header_size=HEADER_BYTES)
@@ -76,7 +77,7 @@ def _described(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     raise ValueError(f"its version is {version}")
 
 
-def _as_json(name: str, array: NDArray[Any]) -> Any:
+def as_json(name: str, array: NDArray[Any]) -> Any:
     """The array as its numbers in JSON would be read: float64; integers where one is beyond 2⁵³; strings and flags as lists."""
     kind = array.dtype.kind
     known = kind == "U" or (kind in "biuf" and array.dtype.itemsize <= 8)

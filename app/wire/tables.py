@@ -53,7 +53,7 @@ def table(data: object, path: Path = DATA) -> Table:
     InvalidInput where it is none of these, where a row has other columns than the first, or where there are none.
     """
     columns = _columns(data, path)
-    if not any(map(_length, columns.values())):
+    if not any(map(length, columns.values())):
         raise InvalidInput([Fault(path, "empty", f"{named(path)} has no rows: a table needs a row for each sample")])
     return Columns(columns)
 
@@ -70,7 +70,8 @@ def _columns(data: object, path: Path) -> dict[str, Any]:
     return {name: _column(column, (*path, name)) for name, column in document.items()}
 
 
-def _length(column: Any) -> int:
+def length(column: Any) -> int:
+    """How many cells a column has."""
     return len(column.node) if isinstance(column, LazyList) else len(column)
 
 
@@ -81,7 +82,7 @@ def stacked(columns: Sequence[Any], *, rows: bool = False) -> Any:
         if rows and isinstance(column, np.ndarray) and column.ndim == 1:
             return cast(NDArray[Any], column)[:, None]
         return cast(object, column)
-    lengths = [*map(_length, columns)]
+    lengths = [*map(length, columns)]
     if len({*lengths}) > 1:
         raise InvalidInput(
             [Fault(DATA, "ragged", f"columns that stand side by side have {lengths[0]} and {_other(lengths)} rows")]
@@ -128,7 +129,7 @@ def _split(names: Sequence[str], rows: object, path: Path) -> dict[str, Any]:
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         array = cast(NDArray[Any], rows)
         if array.shape[1] != len(names):
-            raise _row_length(path, 0, array.shape[1], len(names))
+            raise _rowlength(path, 0, array.shape[1], len(names))
         _refuse_twice(names, path)
         return {name: np.ascontiguousarray(array[:, index]) for index, name in enumerate(names)}
     if not isinstance(rows, list | LazyList | np.ndarray):
@@ -137,7 +138,7 @@ def _split(names: Sequence[str], rows: object, path: Path) -> dict[str, Any]:
     for index, row in enumerate(_items(rows)):
         values = _plain(row)
         if not isinstance(values, list) or len(cast(list[Any], values)) != len(names):
-            raise _row_length(path, index, len(cast(list[Any], values)) if isinstance(values, list) else 1, len(names))
+            raise _rowlength(path, index, len(cast(list[Any], values)) if isinstance(values, list) else 1, len(names))
         for column, cell in zip(cells, cast(list[Any], values), strict=True):
             column.append(cell)
     return _decoded(names, cells, path)
@@ -149,7 +150,7 @@ def _refuse_twice(names: Sequence[str], path: Path) -> None:
         raise InvalidInput([Fault(path, "duplicate", f"the column {twice[:80]!r} stands twice")])
 
 
-def _row_length(path: Path, index: int, length: int, width: int) -> InvalidInput:
+def _rowlength(path: Path, index: int, length: int, width: int) -> InvalidInput:
     place = (*path, "data", index)
     message = f"{named(place)} has {length} cells where {named((*path, 'columns'))} has {width} names"
     return InvalidInput([Fault(place, "ragged", message)])

@@ -14,7 +14,7 @@ from tests.conftest import Server
 PRESETS: dict[str, tuple[str, int, str, str, str]] = {
     "Rate too high": ("oscillating", 60, "loss 0.5357 in training, 0.5289 in validation", "rate 3", "0.001789 in validation"),
     "Rate too low": ("still improving", 60, "loss 0.7082 in training, 0.7102 in validation", "rate 0.3", "0.01126 in validation"),
-    "Outliers": ("underfitting", 200, "loss 22.03.", "huber", "loss 1.781."),
+    "Outliers": ("misfit", 200, "loss 22.03.", "huber", "loss 1.781."),
     "Hinge on 0 and 1": ("converged", 60, "0.008238 in validation", "the raw labels instead", "accuracy 0.5 in training"),
     "Imbalance": ("underfitting", 40, "f1 0.03077 in training, 0 in validation", "pos_weight 20", "0.3931 in validation"),
     "Overfitting": ("overfitting", 300, "loss 0.03297 in training, 0.813 in validation", "patience 20", "0.2335 in validation"),
@@ -106,6 +106,19 @@ def test_of_many_columns_what_is_predicted_is_drawn_beside_what_is_true(opened: 
     page = opened("#view=train&train.data=diabetes&loss=mean_squared_error&train.epochs=5")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("figure", name="Fit")).to_contain_text("88 rows of 10 columns: what is predicted over what is true")
+
+
+def test_advice_about_rows_is_applied(opened: Opened) -> None:
+    common = "#view=train&train.model=linear&train.optimizer=adam&train.optimizer.learning_rate=0.1"
+    page = opened(f"{common}&train.data=imbalanced&loss=binary_cross_entropy&loss.from_logits=true&train.epochs=60")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Apply class_weight balanced").click()
+    page.wait_for_url(re.compile(r"train\.class_weight=balanced"))
+    page = opened(f"{common}&train.data=outliers&loss=mean_squared_error&train.epochs=100")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Apply loss.name huber, loss.delta 0")).click()
+    page.wait_for_url(re.compile(r"loss=huber.*loss\.delta=0\.\d+"))
+    expect(page.get_by_role("group", name="Runs").get_by_role("checkbox")).to_have_count(2)
 
 
 def test_advice_is_applied_and_a_link_is_the_whole_experiment(opened: Opened) -> None:

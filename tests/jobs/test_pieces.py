@@ -46,14 +46,13 @@ def done(kind: str, folder: Path, *, at_once: bool) -> tuple[list[Any], Any, int
     """What a job tells, what it comes to, and in how many pieces."""
     call, saying = OF_KIND[kind], Saying()
     assert call.job
-    assert call.operation.check
     settings = jobs_settings(Settings(job_checkpoint_seconds=1000.0 if at_once else 0.0))
     body = memoryview(json.dumps({"kind": kind, "request": REQUESTS[kind]}).encode())
     checkpoint: Checkpoint | None = None
     pieces = 0
     while True:
         pieces += 1
-        checkpoint, answer = work_on(body, saying, Task(call.job, call.operation.check, settings, checkpoint, folder))
+        checkpoint, answer = work_on(body, saying, Task(call.job, call.job_check, settings, checkpoint, folder))
         if checkpoint is None:
             return timeless(saying.events), timeless(json.loads(b"".join(answer))), pieces
 
@@ -71,6 +70,4 @@ def test_a_job_comes_to_the_same_however_it_is_cut(kind: str, tmp_path: Path) ->
 
 
 def checked(kind: str) -> Any:
-    check = OF_KIND[kind].operation.check
-    assert check
-    return check(decode(memoryview(json.dumps(REQUESTS[kind]).encode())), {}, jobs_settings(Settings()))
+    return OF_KIND[kind].job_check(decode(memoryview(json.dumps(REQUESTS[kind]).encode())), {}, jobs_settings(Settings()))

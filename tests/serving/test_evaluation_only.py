@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.api.calls import CALLS
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.serving.installed import OPTIONAL
 from tests.conftest import ROOT, Server, serving
 

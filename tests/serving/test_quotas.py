@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.errors import QuotaExceeded
 from app.main import create_app
 from app.serving.keys import Quota

@@ -8,7 +8,7 @@ import pytest
 
 from app.api.calls import CALLS
 from app.api.compare import COMPARE
-from app.api.evaluate import EVALUATE
+from app.api.evaluating import EVALUATE
 from app.api.inference_protocol import CALLS as PROTOCOL
 from app.api.training import TRAIN
 from app.errors import MAX_FAULTS, CallerError, InvalidInput

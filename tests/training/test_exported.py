@@ -37,7 +37,7 @@ def kept(targets: Any, **changes: Any) -> Trained:
     return keep(run, state, finish(run, state))
 
 
-def said_by(file: bytes, rows: Array) -> dict[str, Array]:
+def told_by_onnx(file: bytes, rows: Array) -> dict[str, Array]:
     """What ONNX Runtime says of rows, by the names of the outputs."""
     onnx.checker.check_model(onnx.load_from_string(file))
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -46,7 +46,7 @@ def said_by(file: bytes, rows: Array) -> dict[str, Array]:
 
 
 def compare(made: Trained, rows: Array, tolerance: float) -> dict[str, Array]:
-    found, expected = said_by(onnx_file(made), rows), made.predict(rows)
+    found, expected = told_by_onnx(onnx_file(made), rows), made.predict(rows)
     if made.heads is None:
         np.testing.assert_allclose(found["predictions"], expected.predictions, rtol=tolerance, atol=tolerance)
         assert found["predictions"].shape == expected.predictions.shape
@@ -54,7 +54,9 @@ def compare(made: Trained, rows: Array, tolerance: float) -> dict[str, Array]:
         for name, array in made.heads.apart(expected.predictions).items():
             np.testing.assert_allclose(found[name], array, rtol=tolerance, atol=tolerance)
     by_head = expected.decided if isinstance(expected.decided, dict) else {"": expected.decided}
-    known = {f"{head}_probabilities".lstrip("_"): said.probabilities for head, said in by_head.items() if said is not None}
+    known = {
+        f"{head}_probabilities".lstrip("_"): decided.probabilities for head, decided in by_head.items() if decided is not None
+    }
     wanted = {name: shares for name, shares in known.items() if shares is not None}
     assert {name for name in found if name.endswith("probabilities")} == {*wanted}
     for name, shares in wanted.items():

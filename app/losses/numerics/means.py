@@ -18,6 +18,9 @@ from app.losses.numerics.pairs import row_sums_exact
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array, Partial, exact_sum, power_of_two, recovered, sum_of_parts
 
+SPARE = 64
+"""Powers of two by which numbers are made smaller where their sum overflows: there are not so many of them."""
+
 OfAll: TypeAlias = Callable[[Array, Array | None, float], tuple[float, Array]]
 
 
@@ -59,9 +62,15 @@ def average_of_columns(
 
 def divisor_of(size: int, weights: Array | None, counts: Array | None) -> float:
     """What a mean divides by: the sum of weights (m,) times counts (m,), each 1 where there are none."""
-    if weights is None:
-        return float(size) if counts is None else exact_sum(counts)
-    return exact_sum(weights if counts is None else weights * counts)
+    shares = counted(weights, counts)
+    return float(size) if shares is None else exact_sum(shares)
+
+
+def counted(weights: Array | None, counts: Array | None) -> Array | None:
+    """What each loss counts in the divisor of a mean (m,); None for 1 each."""
+    if weights is None or counts is None:
+        return counts if weights is None else weights
+    return weights * counts
 
 
 def shares_of(weights: Array) -> Array:
@@ -91,7 +100,7 @@ def reduced(
         total = exact_sum(losses if weights is None else weighted(losses, weights))
     value = total / divisor
     if not math.isfinite(value) and np.isfinite(terms := weighted(losses, weights)).all():
-        value = exact_sum(terms / divisor)  # the sum overflows where the mean need not
+        value = float(np.ldexp(exact_sum(np.ldexp(terms, -SPARE)) / divisor, SPARE))  # the sum overflows where the mean need not
     return value, None
 
 

@@ -101,10 +101,10 @@ def partial_sum(x: Array, anchor: float = 0.0) -> Partial:
         if anchor * FAR < partial.terms[0] < anchor:
             return partial
     square = float(x.dot(x))  # at least the square of the largest number, in a third of the time that finding it takes
-    largest = math.sqrt(square) if 1e-280 < square < 1e300 else _largest(x)
-    if not 0 < largest < HUGE:
-        return Partial(_exact_terms(x), 0.0)
-    return _cut(x, _anchor(largest, x.size))
+    most = math.sqrt(square) if 1e-280 < square < 1e300 else largest(x)
+    if not 0 < most < HUGE:
+        return Partial(exact_terms(x), 0.0)
+    return _cut(x, _anchor(most, x.size))
 
 
 def _cut(x: Array, anchor: float) -> Partial:
@@ -126,26 +126,28 @@ def sum_of_parts(parts: Iterable[Partial], numbers: Callable[[], Array]) -> floa
     slack = 2.0 * sum(part.slack for part in parts)
     if not slack or not math.isfinite(total) or _sum_of_terms([*terms, slack]) == _sum_of_terms([*terms, -slack]):
         return total
-    return _sum_of_terms([term for piece in _chunks(numbers()) for term in _exact_terms(piece)])
+    return _sum_of_terms([term for piece in _chunks(numbers()) for term in exact_terms(piece)])
 
 
-def _exact_terms(x: Array) -> list[float]:
+def exact_terms(x: Array) -> list[float]:
     """Numbers with the very sum of x: few, unless they are huge."""
     terms: list[float] = []
-    while 0 < (largest := _largest(x)) < HUGE:
-        anchor = _anchor(largest, x.size)
-        high = (x + anchor) - anchor
+    while 0 < (most := largest(x)) < HUGE:
+        anchor = _anchor(most, x.size)
+        high = x + anchor
+        high -= anchor
         terms.append(float(high.sum()))
-        x = x - high
-    return terms if largest == 0 else [*terms, *x.tolist()]
+        x = np.subtract(x, high, out=high)
+    return terms if most == 0 else [*terms, *x.tolist()]
 
 
-def _anchor(largest: float, size: int) -> float:
+def _anchor(most: float, size: int) -> float:
     """The power of two at which numbers up to the largest are cut: so many of their multiples add up without rounding."""
-    return math.ldexp(1.0, math.frexp(largest)[1] + size.bit_length())
+    return math.ldexp(1.0, math.frexp(most)[1] + size.bit_length())
 
 
-def _largest(x: Array) -> float:
+def largest(x: Array) -> float:
+    """The size of the largest number, whatever its sign."""
     return float(max(x.max(), -x.min()))
 
 

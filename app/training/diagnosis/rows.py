@@ -35,14 +35,15 @@ MISSED = 0.5
 """Share of a rare class's rows that are decided rightly, below which it is missed."""
 LIFTED = 0.08
 """Balanced accuracy that weights by class must gain."""
-FEW = 0.05
-"""Share of the rows that may be outliers by themselves, to look for these at all."""
 MOST = 0.6
-"""Share of the loss that they must make up; of residuals of a normal distribution the largest twentieth makes up 0.28."""
+"""Share of the loss that outliers must make up."""
 FAR = 8.0
 """Deviations beyond which a row is far off, where the deviation is that of the others."""
 OUTLYING = 0.15
 """Share of the rows beyond which those that are far off are no outliers."""
+HEAVY = {0.05: MOST, OUTLYING: 0.85}
+"""What the largest of these shares of the rows must make up of the loss, to look for outliers at all; of squared residuals of a
+normal distribution they make up 0.28 and 0.56."""
 NEARER = 0.15
 """Share by which the median error must fall."""
 DEVIATIONS = 1.4826
@@ -100,10 +101,10 @@ def _heavy(seen: Measurements) -> bool:
     """Whether a few rows make up most of the loss, at the end of the run or of the best constant."""
     rows = seen.run.training
     at_end, at_constant = look_inside(seen.run, seen.last).losses, constant_losses(seen.run.objective, seen.ends.sums, rows)
-    most = math.ceil(FEW * rows.n)
     return any(
-        float(np.sort(losses)[-most:].sum()) >= MOST * float(losses.sum()) > 0.0
+        float(np.sort(losses)[-math.ceil(share * rows.n) :].sum()) >= most * float(losses.sum()) > 0.0
         for losses in (at_end - seen.ends.least, at_constant - seen.ends.least)
+        for share, most in HEAVY.items()
     )
 
 

@@ -1,0 +1,29 @@
+"""The call POST /v1/evaluate: on a body for whoever waits, and as a job on data by reference too."""
+
+from functools import partial
+
+from app.api.evaluate import COLUMNS, EvaluateRequest, evaluate
+from app.api.examples import EXAMPLES
+from app.api.files import FILES
+from app.api.reference import SIDES, EvaluateByReference, check_job, steps, total
+from app.api.tables import check_columns
+from app.api.tables_document import DOCUMENT
+from app.serving.call import Call
+from app.serving.pieces import Kind
+
+CHECK = check_columns(EvaluateRequest, COLUMNS)
+EVALUATE = Call(
+    method="POST",
+    path="/v1/evaluate",
+    function=evaluate,
+    summary="Evaluate a loss",
+    tag="evaluate",
+    scope="evaluate",
+    lane="large",
+    job=Kind("evaluate", "partitions", total, steps, partial(check_job, EvaluateByReference, SIDES, CHECK)),
+    wires=FILES,
+    check=CHECK,
+    statuses=(400, 413, 415, 422, 503),
+    examples=EXAMPLES,
+    document=DOCUMENT,
+)
