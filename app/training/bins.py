@@ -75,9 +75,9 @@ class Grown:
     tree: Tree
     """Its values are the leaves' −Σg/(Σh + λ), within their bounds, as the grower computed them."""
     leaf: NDArray[np.int64]
-    """(n,) the node of each row."""
-    rows: NDArray[np.intp] | None = None
-    """Those that the tree was grown on, where `leaf` is of others too."""
+    """(n,) the node of each of these rows, or of all."""
+    rows: NDArray[np.intp] | None
+    """Those that the tree was grown on; None for all."""
 
 
 def grow(
@@ -116,25 +116,29 @@ def grow(
         n_threads=1,
     )
     grower.grow()
-    return _grown(grower, bins, len(codes), trees.categorical)
+    leaf, tree = _read(grower, bins, len(codes), trees.categorical)
+    return Grown(tree, leaf, rows)
 
 
-def _grown(grower: Any, bins: Bins, n: int, categorical: Sequence[int]) -> Grown:
-    """The tree that a grower has made, its nodes in order of depth first."""
+def _read(grower: Any, bins: Bins, n: int, categorical: Sequence[int]) -> tuple[NDArray[np.int64], Tree]:
+    """The node at which each row ends (n,), and the tree that a grower has made, its nodes in order of depth first."""
     size = grower.n_nodes
-    tree: Tree = {name: np.full(size, -1, np.int64) for name in ("feature", "left", "right")}
+    tree: Tree = dict(zip(("feature", "left", "right"), np.full((3, size), -1, np.int64), strict=True))
     tree["missing_left"] = np.zeros(size, np.int64)
     tree["threshold"], tree["gain"], tree["value"] = np.zeros(size), np.zeros(size), np.zeros((size, 1))
     tree["members"] = np.zeros((size, 8 if categorical else 0), np.int64)
-    leaf, used, partition = np.empty(n, np.int64), 0, np.asarray(grower.splitter.partition)
-
-    def add(node: Any) -> int:
-        nonlocal used
-        number, used = used, used + 1
+    ends: list[int] = []
+    rows: list[int] = []
+    waiting: list[tuple[Any, int]] = [(grower.root, -1)]
+    for number in range(size):
+        node, parent = waiting.pop()
+        if parent >= 0:
+            tree["right"][parent] = number
         if node.is_leaf:
             tree["value"][number] = node.value
-            leaf[partition[node.partition_start : node.partition_stop]] = number
-            return number
+            ends.append(number)
+            rows.append(node.partition_stop - node.partition_start)
+            continue
         split = node.split_info
         column, last = int(split.feature_idx), int(split.bin_idx)
         tree["feature"][number], tree["gain"][number] = column, split.gain
@@ -144,9 +148,8 @@ def _grown(grower: Any, bins: Bins, n: int, categorical: Sequence[int]) -> Grown
         else:
             edges = bins.thresholds[column]
             tree["threshold"][number] = edges[last] if last < len(edges) else LARGEST
-        tree["left"][number] = add(node.left_child)
-        tree["right"][number] = add(node.right_child)
-        return number
-
-    add(grower.root)
-    return Grown(tree, leaf)
+        tree["left"][number] = number + 1
+        waiting += [(node.right_child, number), (node.left_child, -1)]
+    leaf = np.empty(n, np.int64)
+    leaf[np.asarray(grower.splitter.partition)] = np.repeat(ends, rows)  # the rows of leaves lie as these do
+    return leaf, tree

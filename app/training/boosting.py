@@ -6,7 +6,6 @@ of least loss over its rows (Friedman 2001, doi:10.1214/aos/1013203451, sections
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +22,9 @@ from app.training.trees import Boosted, Categories, add_trees, categories, leave
 FLAT = 1e-6
 """A change of predictions that is none."""
 PROBED = 64
-"""Rows, and for each twelve predictions, at which second derivatives have to be positive."""
+"""Rows at which second derivatives have to be positive, at predictions near and far."""
+FAR = -8.0, -4.0, -2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0
+"""How far from the best constant these are, in deviations of the targets where predictions have their units."""
 MODERATE = 0.01, 100.0
 """Second derivatives between these are left as they are: scikit-learn's trees count them by a number of their own."""
 HALVINGS = 30
@@ -47,7 +48,7 @@ class Boosting:
 
     def __init__(self, run: Run, trees: Boosted) -> None:
         self.run, self.trees = run, trees
-        self.slopes = Slopes(run.objective, trees.output, run.training.labels)
+        self.slopes = run.once("slopes", lambda: Slopes(run.objective, trees.output, run.training.labels))
 
     # --- what is the same for all trees ------------------------------------------------------------------------------------
 
@@ -65,11 +66,14 @@ class Boosting:
 
     @cached_property
     def bins(self) -> Bins:
-        return bins(self.inputs, self.trees, self.run.training.row_weights)
+        return self.run.once("bins", lambda: bins(self.inputs, self.trees, self.run.training.row_weights))
 
     @cached_property
     def second_at_start(self) -> float | None:
         """The mean second derivative at the best constant, for a loss whose second derivative is positive everywhere."""
+        return self.run.once("second_at_start", self._second_at_start)
+
+    def _second_at_start(self) -> float | None:
         start = np.tile(self.constant, (self.run.training.n, 1))
         with np.errstate(all="ignore"):
             second = self.slopes.point(start).second
@@ -83,15 +87,13 @@ class Boosting:
         n, k = self.run.training.n, self.trees.outputs
         first = self.run.training.labels.targets.reshape(n, -1)[:, 0]
         rows = np.argsort(first, kind="stable")[np.linspace(0, n - 1, min(n, PROBED)).astype(np.intp)]
-        labels = self.run.training.labels.take(rows)._replace(weights=None, counts=None, sample=None)
+        labels = self.run.training.labels.take(np.tile(rows, len(FAR)))._replace(weights=None, counts=None, sample=None)
         slopes = Slopes(self.run.objective, self.trees.output, labels)
         spread = 1.0 if self.slopes.corners is None else float(self.slopes.corners.std()) or 1.0
         directions = np.random.default_rng(0).normal(size=(len(rows), k)) if k > 1 else np.ones((len(rows), 1))
-        for far in (-8.0, -4.0, -2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0):
-            second = slopes.point(self.constant + far * spread * directions).second
-            if second is None or not (second() > 0).all():
-                return False
-        return True
+        sums = self.constant + spread * np.multiply.outer(FAR, directions)
+        second = slopes.point(sums.reshape(-1, k)).second
+        return second is not None and bool((second() > 0).all())
 
     @cached_property
     def l2(self) -> float:
@@ -175,7 +177,7 @@ class Boosting:
         seen = slice(None) if rows is None else rows
         slope = here.slope[:, column]
         bend = None if bends is None else np.maximum(bends[:, column], 0.0)
-        grown = replace(self._grown(slope, bend, here.pulls, rows, rng), rows=rows)
+        grown = self._grown(slope, bend, here.pulls, rows, rng)
         tree = grown.tree
         values = rate * np.where(tree["left"] < 0, self._values(sums, slope, bend, column, grown, seen), 0.0)
         tree["value"] = values[:, None]
@@ -201,7 +203,7 @@ class Boosting:
         else:
             heights = None if pulls is None else pulls.reshape(n, -1).mean(axis=1)
             unit = 1.0 if heights is None else 1.0 / max(float(heights.mean()), 1e-300)
-        constant = heights is None or float(np.ptp(heights)) == 0.0
+        constant = heights is None or bool((heights == heights[0]).all())
         if constant and heights is not None:
             unit = 1.0 / float(heights[0]) if heights[0] > 0 else unit
         steep = slope * unit

@@ -10,30 +10,53 @@ from app.training.trees import Tree
 
 SlopeOfAll = Callable[[Array], Array]
 """A constant for each leaf (l,) -> the slope (l,) of the loss of its rows to it."""
+SlopesOfAll = Callable[[Array], tuple[Array, Array]]
+"""The same, with the sum (l,) of the sizes of its rows' slopes."""
 
 DOUBLINGS = 20
 """How often a step that has not come to the least loss is doubled."""
 FALLING = 1e-3
 """A slope that is smaller than this share of the first is none: the least loss is then at infinity."""
+THIRD = 3
+"""One step in so many halves what is left, whatever the others have found."""
+ROUNDED = 1e-9
+"""A part of a place that may be rounding."""
 NARROWINGS = 60
 PRECISE = 1e-12
 
 
-def least_of_differences(slope: SlopeOfAll, leaf: NDArray[np.intp], corners: Array, n_leaves: int) -> Array:
+def least_of_differences(slopes: SlopesOfAll, leaf: NDArray[np.intp], corners: Array, n_leaves: int) -> Array:
     """(l,) where the loss depends on residuals alone: the corners (n,) are the constants that make each residual 0.
 
     The least loss lies between two neighbours among these, or at one: halfway where it is as low all the way.
     """
-    order = np.lexsort((corners, leaf))
-    ordered, sizes = corners[order], np.bincount(leaf, minlength=n_leaves)
+    order = np.argsort(corners)
+    ordered = corners[order[np.argsort(leaf[order].astype(np.min_scalar_type(n_leaves)), kind="stable")]]
+    sizes = np.bincount(leaf, minlength=n_leaves)
     first = np.cumsum(sizes) - sizes
-    low, high = first.copy(), first + sizes - 1
-    for _ in range(int(sizes.max()).bit_length()):
-        middle = (low + high) // 2
-        up = slope(ordered[middle]) >= 0
-        high, low = np.where(up, middle, high), np.where(up, low, np.minimum(middle + 1, high))
+    last = first + sizes - 1
+    low, high, place, step = first, last, (first + last) // 2, 0
+    while (low < high).any():
+        slope, size = slopes(ordered[place])
+        up = slope >= 0
+        high, low, step = np.where(up, place, high), np.where(up, low, np.minimum(place + 1, high)), step + 1
+        if step % THIRD:
+            level = first + _level(slope, size, place - first, last - place)
+            place = np.fmax(np.fmin(level, high - 1), low).astype(np.intp)
+        else:
+            place = (low + high) // 2
     left, right = ordered[np.maximum(high - 1, first)], ordered[high]
-    return _between(slope, left, right)
+    return _between(lambda constants: slopes(constants)[0], left, right)
+
+
+def _level(slope: Array, size: Array, below: NDArray[np.intp], above: NDArray[np.intp]) -> Array:
+    """The first place from which rows below outweigh those above, if all of a side pull as much as they do on average here.
+
+    So they do of an absolute error, or a quantile's: the place is then the right one. NaN where nothing pulls.
+    """
+    up, down = (size + slope) * np.maximum(above, 1), (size - slope) * np.maximum(below, 1)
+    with np.errstate(all="ignore"):
+        return np.ceil(down / (up + down) * (below + above) - ROUNDED)
 
 
 def least(slope: SlopeOfAll, n_leaves: int) -> Array:
@@ -56,9 +79,9 @@ def least(slope: SlopeOfAll, n_leaves: int) -> Array:
 
 def _between(slope: SlopeOfAll, left: Array, right: Array) -> Array:
     """A zero of the slope between constants at which it is negative and not negative."""
-    thirds = [slope(left + (right - left) * share) for share in (0.25, 0.5, 0.75)]
-    level = (thirds[0] == thirds[1]) & (thirds[1] == thirds[2])
-    ends = np.where(thirds[1] == 0, left / 2.0 + right / 2.0, np.where(thirds[1] < 0, right, left))
+    near, far = (slope(left + (right - left) * share) for share in (0.25, 0.75))
+    level = near == far
+    ends = np.where(near == 0, left / 2.0 + right / 2.0, np.where(near < 0, right, left))
     if level.all():
         return ends
     found = _zero(slope, left, right)

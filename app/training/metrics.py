@@ -224,9 +224,10 @@ def r2(predictions: Array, targets: Numbers, weights: Array | None = None) -> fl
     wanted, given = targets.reshape(len(targets), -1), predictions.reshape(len(targets), -1)
     weight = 1.0 if weights is None else weights[:, None]
     missed = (weight * (wanted - given) ** 2).sum(axis=0)
-    spread = (weight * (wanted - np.average(wanted, axis=0, weights=weights)) ** 2).sum(axis=0)
+    mean = wanted.mean(axis=0) if weights is None else np.average(wanted, axis=0, weights=weights)
+    spread = (weight * (wanted - mean) ** 2).sum(axis=0)
     shares = np.where(spread != 0.0, 1.0 - missed / np.where(spread != 0.0, spread, 1.0), np.where(missed != 0.0, 0.0, 1.0))
-    return float(np.average(shares))
+    return float(shares.mean())
 
 
 NEIGHBOURS = 2048

@@ -1,8 +1,8 @@
 """A training run: what was asked for (Plan), and what is trained on what once everything has been checked (Run)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from app.training.weights import Classes, ClassWeight, check_weights, classes_in
 
 if TYPE_CHECKING:
     from app.training.trained import Trained
+
+T = TypeVar("T")
 
 State: TypeAlias = dict[str, Numbers]
 """Everything that changes during a run, as plain arrays."""
@@ -153,6 +155,14 @@ class Run:
     """(m,) where those to validate with stand in it, or in their own table; None without any."""
     learned: Learned | None = None
     """The parameters of the loss that move with the weights."""
+    found: dict[str, object] = field(default_factory=dict[str, object], init=False, repr=False, compare=False)
+    """What its learners have found out, by name."""
+
+    def once(self, name: str, find: Callable[[], T]) -> T:
+        """What is the same for every learner of the run, found when it is first asked for; it must not hold the run itself."""
+        if name not in self.found:
+            self.found[name] = find()
+        return cast(T, self.found[name])
 
     @property
     def base_rate(self) -> float:

@@ -19,11 +19,12 @@ BESIDE = 1e-5
 """A step of a sum between whose ends a slope's difference is the second derivative."""
 
 
-def sums_of(leaf: NDArray[np.int64], numbers: Array, n_leaves: int) -> Array:
-    """(l,) the sum of the numbers (n,) in each leaf, 0 where these cancel but for a rounding."""
+def sums_of(leaf: NDArray[np.int64], numbers: Array, n_leaves: int) -> tuple[Array, Array]:
+    """(l,) the sum of the numbers (n,) in each leaf, 0 where these cancel but for a rounding, and that of their sizes."""
     sums = np.asarray(np.bincount(leaf, numbers, n_leaves), np.float64)
-    sums[np.abs(sums) <= ROUNDING * np.bincount(leaf, np.abs(numbers), n_leaves)] = 0.0
-    return sums
+    sizes = np.asarray(np.bincount(leaf, np.abs(numbers), n_leaves), np.float64)
+    sums[np.abs(sums) <= ROUNDING * sizes] = 0.0
+    return sums, sizes
 
 
 class Point(NamedTuple):
@@ -47,7 +48,9 @@ class Slopes:
 
     def of(self, rows: NDArray[np.intp]) -> "Slopes":
         """The same of some rows."""
-        return Slopes(self.objective, self.output, self.labels.take(rows))
+        some = Slopes(self.objective, self.output, self.labels.take(rows))
+        some.corners = None if self.corners is None else self.corners[rows]
+        return some
 
     @cached_property
     def corners(self) -> Array | None:
@@ -60,13 +63,13 @@ class Slopes:
         """(l,) what has to be added to one column of the sums (n, k) for the least loss over the rows of each leaf."""
         pulls, moved = self.point(sums).pulls, sums.copy()
 
-        def slope(constants: Array) -> Array:
+        def slopes(constants: Array) -> tuple[Array, Array]:
             np.add(sums[:, column], constants[leaf], out=moved[:, column])
             return sums_of(leaf, self.point(moved, pulls).slope[:, column], n_leaves)
 
         if self.corners is not None:
-            return least_of_differences(slope, leaf, (self.corners - sums)[:, column], n_leaves)
-        return least(slope, n_leaves)
+            return least_of_differences(slopes, leaf, (self.corners - sums)[:, column], n_leaves)
+        return least(lambda constants: slopes(constants)[0], n_leaves)
 
     def point(self, sums: Array, pulls: Array | None = None) -> Point:
         """Of sums (n, k); `pulls` are those of another point."""

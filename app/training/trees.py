@@ -164,19 +164,19 @@ def categories(inputs: Array, columns: Sequence[int]) -> Categories:
 def leaves(tree: Tree, inputs: Array) -> NDArray[np.int64]:
     """(n,) the node at which each row ends, of inputs (n, d) as `Categories.read` gives them."""
     nodes = np.zeros(len(inputs), np.int64)
-    inner, named = tree["left"] >= 0, np.asarray(tree["members"].any(axis=1))
-    gaps, sorts = bool(np.isnan(inputs).any()), bool(named.any())
-    rows = np.flatnonzero(inner[nodes])
+    inner, gaps = tree["left"] >= 0, bool(np.isnan(inputs).any())
+    named = np.asarray(tree["members"].any(axis=1)) if tree["members"].any() else None
+    rows, here = np.arange(len(inputs) if inner[0] else 0), nodes
     while rows.size:
-        here = nodes[rows]
         numbers = inputs[rows, tree["feature"][here]]
         goes_left: NDArray[np.bool_] = np.asarray(numbers <= tree["threshold"][here])
-        if sorts:
+        if named is not None:
             goes_left = np.where(named[here], _among(tree["members"][here], numbers), goes_left)
         if gaps:
             goes_left = np.where(np.isnan(numbers), tree["missing_left"][here] > 0, goes_left)
-        nodes[rows] = np.where(goes_left, tree["left"][here], tree["right"][here])
-        rows = rows[inner[nodes[rows]]]
+        nodes[rows] = here = np.where(goes_left, tree["left"][here], tree["right"][here])
+        further = inner[here]
+        rows, here = rows[further], here[further]
     return nodes
 
 

@@ -1,5 +1,6 @@
 """Boosted trees against scikit-learn's, against a walk by hand, and by what each tree must do to the loss."""
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from app.errors import InvalidInput
 from app.training import MODELS, Holdout, Run, Table, finish, fit, prepare, start, stopped
 from app.training.activations import SIGMOID, SOFTMAX
+from app.training.leaf_values import least_of_differences
 from app.training.learners import State
+from app.training.slopes import sums_of
 from tests.training.plans import NONE, Array, classes, inputs, loss, model, plan, regression, schedule, trained
 
 
@@ -131,6 +134,35 @@ def test_no_other_constant_of_a_leaf_costs_less(name: str) -> None:
         if name not in ("cauchy", "logistic"):  # several least losses; and a step of Newton's
             least = min(cost(constant) for constant in np.linspace(-20, 20 if binary else 260, 4001))
             assert reached <= least + 1e-9 * abs(least)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.75])
+def test_a_quantile_of_many_leaves_is_found_in_a_few_looks(level: float) -> None:
+    """Rows on either side of a leaf's constant pull as much each, so that one look tells where they are even."""
+    rng = np.random.default_rng(0)
+    leaf, corners = rng.integers(0, 12, 5000), rng.standard_cauchy(5000)
+    looks = 0
+
+    def slopes(constants: Array) -> tuple[Array, Array]:
+        nonlocal looks
+        looks += 1
+        pulls = np.where(constants[leaf] > corners, 1.0 - level, -level) * (constants[leaf] != corners)
+        return sums_of(leaf, pulls, 12)
+
+    found = least_of_differences(slopes, leaf, corners, 12)
+    wanted = [np.quantile(corners[leaf == number], level, method="averaged_inverted_cdf") for number in range(12)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    assert looks <= 8
+
+
+def test_a_tree_that_is_grown_leaves_nothing_to_collect() -> None:
+    """What refers to itself stays until all of a process is looked through, which takes longer than the trees."""
+    run = boosted(bent(), "mean_absolute_error", epochs=4)
+    epochs = fit(run, start(run))
+    next(epochs)
+    gc.collect()
+    next(epochs)
+    assert gc.collect() == 0
 
 
 def test_the_private_part_of_scikit_learn_is_as_it_was() -> None:
