@@ -85,7 +85,7 @@ def blocks() -> list[tuple[str, str, str]]:
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository with the blocks of the page in their files, and the new call in the list of calls."""
     root = tmp_path_factory.mktemp("changed")
-    for name in ("app", "tests"):
+    for name in ("app", "docs", "tests"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns(".*", "node_modules"))
     shutil.copy(ROOT / "pyproject.toml", root)
     for name, above, code in blocks():

@@ -27,7 +27,7 @@ from app.losses.loss import (
 from app.losses.numerics.pairs import Pair, difference, pair_add, row_sums_exact, two_sum
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.stable import Array, exp_tail, sign, xlogy
-from app.losses.numerics.wide import NEAR, Wide, exp, log, log1p, sqrt, where, wide
+from app.losses.numerics.wide import NEAR, Wide, exp, log, log1p, where, wide
 from app.registry import alias
 
 
@@ -278,7 +278,7 @@ def hellinger_distance(
     targets: Array,
     *,
     squared: Annotated[bool, Doc("Whether the square is given, which has a slope at the target.")] = False,
-) -> tuple[Array, Array, Second]:
+) -> tuple[Array, Array]:
     """The Euclidean distance of the roots of two distributions: between 0 and 1, and gentle where one of them is 0.
 
     At the target the distance has a corner, where the slope is given as 0.
@@ -292,23 +292,11 @@ def hellinger_distance(
     gap = np.divide(predictions - targets, both, out=np.zeros_like(both), where=both > 0)  # √p − √y
     squares = row_sums(gap * gap) / 2.0
     slope = np.where(targets == 0, 0.5, np.where(root > 0, gap / root / 2.0, -np.inf))
-    bend = np.where(targets == 0, 0.0, np.where(root > 0, other / (4.0 * root) / np.where(root > 0, predictions, 1.0), np.inf))
     if squared:
-        return squares, slope, lambda: bend
+        return squares, slope
     distance = np.sqrt(squares)
     some = distance[:, None] > 0
-
-    def second() -> Array:
-        """(o·√y − g³)/(16·p^1.5·d³), where the others have the squares o and it has g²: nothing that is in both is left."""
-        whole, own = wide(predictions), wide(targets)
-        lead = sqrt(whole) - sqrt(own)
-        rest = np.stack([row_sums(np.delete(gap * gap, place, axis=1)) for place in range(gap.shape[1])], axis=1)
-        turn = (sqrt(own) * rest - lead * lead * lead).high
-        size = np.where(root > 0, root, 1.0) * np.where(some, distance[:, None], 1.0)
-        bent = turn / 16.0 / size / size / size
-        return np.where(some, np.where(root > 0, bent, np.where(targets == 0, -np.inf, np.inf)), 0.0)
-
-    return distance, np.divide(slope, 2.0 * distance[:, None], out=np.zeros_like(slope), where=some), second
+    return distance, np.divide(slope, 2.0 * distance[:, None], out=np.zeros_like(slope), where=some)
 
 
 def running_gaps(predictions: Array, targets: Array) -> Pair:

@@ -39,16 +39,16 @@ def log_of_sum(total: Array, lost: Array) -> Array:
     has no vectors of 512 bits, and one logarithm serves terms of both kinds.
     """
     lost /= total
-    values = np.log(total)
-    values += lost
-    return values
+    lost += np.log(total)
+    return lost
 
 
 def softplus(x: Array) -> Array:
     """log(1 + eˣ) without overflow: max(x, 0) + log1p(e^−|x|)."""
     t = np.exp(-np.abs(x))
     total = 1.0 + t
-    return np.maximum(x, 0.0) + log_of_sum(total, t - (total - 1.0))
+    t -= total - 1.0
+    return log_of_sum(total, t) + np.maximum(x, 0.0)
 
 
 def sigmoid(x: Array) -> Array:

@@ -122,9 +122,14 @@ def rare_class(seen: Measurements) -> Finding | None:
     found = deciding(seen.whole)
     if not isinstance(found, Deciding) or not is_single(seen.whole.training.labels) or seen.whole.plan.class_weight == "balanced":
         return None
-    names, made = found.classes, as_it_was(seen)
-    share, recall, rows = _recalls(made, len(names))
-    missed = np.flatnonzero((rows >= ENOUGH_OF_CLASS) & (share < RARE) & (recall < MISSED))
+    names = found.classes
+    share, _, rows = _recalls(Again(seen.run, seen.last), len(names))
+    rare = (rows >= ENOUGH_OF_CLASS) & (share < RARE)
+    if not rare.any():  # before anything is run again
+        return None
+    made = as_it_was(seen)
+    recall = _recalls(made, len(names))[1]
+    missed = np.flatnonzero(rare & (recall < MISSED))
     if not missed.size:
         return None
     weighed = again(seen, class_weight="balanced")
