@@ -96,7 +96,7 @@ TRAIN: list[tuple[dict[str, Any], str, str]] = [
     (
         {"metrics": ["specificity"]},
         "/metrics/0",
-        "There are accuracy, f1, precision, recall, balanced_accuracy, average_precision, roc_auc, r2.",
+        "There are accuracy, f1, precision, recall, balanced_accuracy, average_precision, roc_auc, r2, recall_at_1.",
     ),
     ({"data": "mnist"}, "/data", "There are regression, friedman1, diabetes"),
 ]
