@@ -21,8 +21,10 @@ from app.api.reference import (
     ByReference,
     begun,
     check_job,
+    counted,
     located,
     merged_so_far,
+    partition_done,
     partition_of,
     reading,
     refuse_nothing,
@@ -87,9 +89,7 @@ def steps(request: AnalyzeByReference | AnalyzeRequest, state: State) -> Iterato
         progress, found = _with_partition(progress, found, request, partition, number)
         progress = replace(progress, done=number + 1)
         state.update({**progress.state, **_state(found)})
-        value = merged_so_far(request, progress).value if progress.tallies else math.nan
-        told = {"partition": number, "n_samples": progress.n_samples, "value": value if math.isfinite(value) else None}
-        yield Event("partition", told)
+        yield partition_done(request, progress)
     yield Event(LAST, _answer(request, progress, found))
 
 
@@ -160,11 +160,7 @@ def _answer(request: AnalyzeByReference, progress: Progress, found: Parts) -> di
     shared = found.least >= 0 and math.isfinite(whole) and whole > 0
     worst = zip(found.worst.rows.tolist(), found.worst.losses.tolist(), found.worst.terms.tolist(), strict=True)
     names = cast("list[str | float] | None", request.classes)
-    answer: dict[str, Any] = {"loss": progress.loss, "n_samples": merged.n_samples}
-    if progress.deep:
-        answer["n_elements"] = merged.n_elements
-    if request.missing == "drop":
-        answer["n_missing"] = merged.n_missing
+    answer: dict[str, Any] = {"loss": progress.loss, **counted(request, progress, merged)}
     answer |= plain(
         {
             "value": merged.value,

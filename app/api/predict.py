@@ -1,6 +1,6 @@
 """POST /v1/predict: what a model that a run has left says of new rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, NotRequired, Self, cast
 
 import numpy as np
@@ -20,6 +20,7 @@ from app.losses.numerics.stable import Array
 from app.serving.call import Call
 from app.serving.usage import Usage
 from app.training import Trained
+from app.training.decisions import of_each
 from app.training.network import Network
 from app.training.surface import axis
 from app.training.trained import Decided, Prediction
@@ -189,9 +190,9 @@ def predict(request: PredictRequest) -> PredictResponse:
         n_samples=len(request.rows),
         predictions=_by_head(found, trained) if grid is None else None,
         predictions_encoding=trained.encoding,
-        classes=_of_each(found.decided, lambda decided: list(decided.classes)),
-        probabilities=_of_each(found.decided, _probabilities) if grid is None else None,
-        labels=_of_each(found.decided, _labels) if grid is None else None,
+        classes=of_each(found.decided, lambda decided: list(decided.classes)),
+        probabilities=of_each(found.decided, _probabilities) if grid is None else None,
+        labels=of_each(found.decided, _labels) if grid is None else None,
     )
     if grid is not None:
         answer["surface"] = _surface(grid, found, trained)
@@ -204,13 +205,6 @@ def _by_head(found: Prediction, trained: Trained, shape: tuple[int, ...] = (-1,)
         return found.predictions.reshape(*shape, *trained.outputs)
     arrays = trained.heads.apart(found.predictions)
     return {name: array.reshape(*shape, *array.shape[1:]) for name, array in arrays.items()}
-
-
-def _of_each(decided: Decided | dict[str, Decided] | None, say: Callable[[Decided], Any]) -> Any:
-    """What is said of what was decided: by head, where heads decide."""
-    if isinstance(decided, dict):
-        return {name: say(one) for name, one in decided.items()}
-    return None if decided is None else say(decided)
 
 
 def _probabilities(decided: Decided) -> Any:
@@ -235,8 +229,8 @@ def _surface(grid: Grid, found: Prediction, trained: Trained) -> SurfaceAnswer:
         x=grid.x.tolist(),
         y=grid.y.tolist(),
         predictions=_by_head(found, trained, shape),
-        probabilities=_of_each(found.decided, probabilities),
-        labels=_of_each(found.decided, labels),
+        probabilities=of_each(found.decided, probabilities),
+        labels=of_each(found.decided, labels),
     )
 
 

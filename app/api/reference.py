@@ -162,10 +162,15 @@ def steps(request: EvaluateByReference | EvaluateRequest, state: State) -> Itera
             _write_gradient(progress, request, partition, place)
         progress = replace(progress, done=number + 1)
         state.update(progress.state)
-        value = merged_so_far(request, progress).value if progress.tallies else math.nan
-        told = {"partition": number, "n_samples": progress.n_samples, "value": value if math.isfinite(value) else None}
-        yield Event("partition", told)
+        yield partition_done(request, progress)
     yield Event(LAST, _answer(request, progress))
+
+
+def partition_done(request: ByReference, progress: Progress) -> Event:
+    """That one more has been looked at, and what all until then come to."""
+    value = merged_so_far(request, progress).value if progress.tallies else math.nan
+    told = {"partition": progress.done - 1, "n_samples": progress.n_samples, "value": value if math.isfinite(value) else None}
+    return Event("partition", told)
 
 
 def partition_of(request: ByReference, progress: Progress, place: int) -> Partition:
@@ -223,7 +228,8 @@ def _write_gradient(progress: Progress, request: ByReference, partition: Partiti
         assert file is not None
         for block in rows:
             arrays = arrays_of(request.roles, block)
-            batch = _batch(request, arrays)
+            spec = request.loss.beside(arrays["predictions"], arrays["targets"])
+            batch = _batch(request, spec, arrays)
             if isinstance(batch, Batch):
                 found = evaluate_one(batch, reduction=request.reduction, outputs=("gradient",), divisor=divisor)
                 file.append(cast(Any, found.outputs["gradient"]))
@@ -239,7 +245,7 @@ def with_block(progress: Progress, request: ByReference, block: Block, partition
     """With what a block adds, and the batch that it is; None where no row of it counts."""
     arrays = arrays_of(request.roles, block)
     spec = request.loss.beside(arrays["predictions"], arrays["targets"])
-    batch = _batch(request, arrays)
+    batch = _batch(request, spec, arrays)
     if batch is None:
         if request.missing == "drop" and isinstance(spec.bound, Bound):
             n_missing = count_missing(spec.bound, **arrays, classes=request.classes)
@@ -252,10 +258,9 @@ def with_block(progress: Progress, request: ByReference, block: Block, partition
     return progress.with_batch(batch, spec, found, f"{partition.path.name}, rows {block.first} to {last}"), batch
 
 
-def _batch(request: ByReference, arrays: Mapping[str, Any]) -> AnyBatch | None:
+def _batch(request: ByReference, spec: BoundSpec, arrays: Mapping[str, Any]) -> AnyBatch | None:
     """The rows of a block as a batch; None where none of them counts."""
     try:
-        spec = request.loss.beside(arrays["predictions"], arrays["targets"])
         return batch_of(spec.bound, **arrays, classes=request.classes, missing=request.missing)
     except CallerError as error:
         if error.faults and all(fault.code == "no_samples" for fault in error.faults):
@@ -344,14 +349,20 @@ def refuse_nothing(progress: Progress) -> None:
         raise InvalidInput([Fault(("data", "source"), "no_samples", message)])
 
 
+def counted(request: ByReference, progress: Progress, found: Merged) -> dict[str, int]:
+    """How many samples count, and of several elements each, or where some are missing, how many of these."""
+    counts = {"n_samples": found.n_samples}
+    if progress.deep:
+        counts["n_elements"] = found.n_elements
+    if request.missing == "drop":
+        counts["n_missing"] = found.n_missing
+    return counts
+
+
 def _answer(request: EvaluateByReference, progress: Progress) -> EvaluatedByReference:
     refuse_nothing(progress)
     found, plain = merged_so_far(request, progress), Plain()
-    answer: dict[str, Any] = {"loss": progress.loss, "reduction": request.reduction, "n_samples": found.n_samples}
-    if progress.deep:
-        answer["n_elements"] = found.n_elements
-    if request.missing == "drop":
-        answer["n_missing"] = found.n_missing
+    answer: dict[str, Any] = {"loss": progress.loss, "reduction": request.reduction, **counted(request, progress, found)}
     numbers = {"value": found.value, "standard_error": found.standard_error}
     answer["divisor"] = found.divisor
     answer |= plain({name: numbers[name] for name in numbers if name in request.outputs})

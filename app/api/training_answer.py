@@ -2,8 +2,8 @@
 
 import math
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypeVar, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, cast
 
 import numpy as np
 from pydantic import Field
@@ -17,7 +17,7 @@ from app.losses import LOSSES, Batch, check
 from app.losses.numerics.stable import Array
 from app.serving.time_limit import TimeUp, until
 from app.training import Chosen, Epoch, Result, Run, finish, history, keep, stopped
-from app.training.decisions import Decisions
+from app.training.decisions import Decisions, of_each
 from app.training.diagnosis import diagnose
 from app.training.exported import onnx_file
 from app.training.learners import State
@@ -310,9 +310,9 @@ def respond(
             case "onnx":
                 answer["onnx"] = b64encode(onnx_file(keep(run, state, result))).decode()
             case "confusion_matrix":
-                answer["confusion_matrix"] = _of_each(result.decisions, _confusion)
+                answer["confusion_matrix"] = of_each(_decisions(result), _confusion)
             case "calibration":
-                answer["calibration"] = _of_each(result.decisions, _calibration)
+                answer["calibration"] = of_each(_decisions(result), _calibration)
             case "rows":
                 answer["rows"] = {"training": cast(Any, run.trained_on), "validation": cast(Any, run.held_out)}
             case "predictions":
@@ -331,13 +331,9 @@ def loss_of(run: Run, result: Result) -> dict[str, Any]:
 BINS = 10
 
 
-T = TypeVar("T")
-
-
-def _of_each(decisions: Decisions | dict[str, Decisions] | None, say: Callable[[Decisions], T]) -> T | dict[str, T]:
-    """What is said of decisions: by head, where heads decide."""
-    assert decisions is not None
-    return {head: say(one) for head, one in decisions.items()} if isinstance(decisions, dict) else say(decisions)
+def _decisions(result: Result) -> Decisions | dict[str, Decisions]:
+    assert result.decisions is not None
+    return result.decisions
 
 
 def _confusion(decisions: Decisions) -> ConfusionEntry:

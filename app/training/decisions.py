@@ -1,7 +1,7 @@
 """Predictions as decisions between classes: which classes there are, how probable each is, and which one it is."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from app.training.objective import Labels, Objective
 if TYPE_CHECKING:
     from app.training.run import Rows, Run
 
+T = TypeVar("T")
+U = TypeVar("U")
 ClassNames: TypeAlias = tuple[str | int, ...]
 
 
@@ -68,6 +70,17 @@ class Decisions(NamedTuple):
     """(n, k); None of scores."""
     weights: Array | None
     """(n,) what rows count; None: 1."""
+
+
+@overload
+def of_each(decides: T | dict[str, T], say: Callable[[T], U]) -> U | dict[str, U]: ...
+@overload
+def of_each(decides: T | dict[str, T] | None, say: Callable[[T], U]) -> U | dict[str, U] | None: ...
+def of_each(decides: T | dict[str, T] | None, say: Callable[[T], U]) -> U | dict[str, U] | None:
+    """What is said of what decides, or was decided: by head, where heads do; None where nothing does."""
+    if isinstance(decides, dict):
+        return {head: say(one) for head, one in cast("dict[str, T]", decides).items()}
+    return None if decides is None else say(decides)
 
 
 def decisions_of(run: "Run", rows: "Rows", predictions: Array) -> Decisions | dict[str, Decisions] | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.losses.inputs import Numbers
 from app.training.activations import GELU_CUBE, GELU_SCALE, LEAK, TINY, Activation
-from app.training.decisions import Deciding
+from app.training.decisions import Deciding, of_each
 from app.training.forest import LEAST_SHARE
 from app.training.metrics import PER_CLASS
 from app.training.network import Network
@@ -87,15 +87,13 @@ def onnx_file(trained: Trained) -> bytes:
     made = graph.helper.make_graph(graph.nodes, "criterion", inputs, given, graph.initializers)
     opsets = [graph.helper.make_opsetid("", OPSET), graph.helper.make_opsetid("ai.onnx.ml", OPSET_OF_TREES)]
     model = graph.helper.make_model(made, producer_name="criterion", opset_imports=opsets, ir_version=IR)
-    told = {"features": trained.features, "classes": _classes(trained.deciding), "predictions_encoding": trained.encoding}
+    told = {
+        "features": trained.features,
+        "classes": of_each(trained.deciding, lambda found: found.classes),
+        "predictions_encoding": trained.encoding,
+    }
     graph.helper.set_model_props(model, {name: json.dumps(value) for name, value in told.items() if value is not None})
     return model.SerializeToString()
-
-
-def _classes(deciding: Deciding | dict[str, Deciding] | None) -> Any:
-    if isinstance(deciding, dict):
-        return {name: found.classes for name, found in deciding.items()}
-    return None if deciding is None else deciding.classes
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------

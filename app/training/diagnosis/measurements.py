@@ -5,9 +5,10 @@ least loss that each row could have by itself; both are searched for along the l
 is R².
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from app.training.fit import Epoch, history, measured, start
 from app.training.learners import State, learner
 from app.training.run import Run
 from app.training.trees import Trees
+
+T = TypeVar("T")
 
 SAMPLED = 1_000
 """Rows that are looked at beyond the history: a share of them is known to 3 percent, in milliseconds."""
@@ -49,6 +52,14 @@ class Measurements:
 
     whole: Run
     state: State
+    found: dict[str, object] = field(default_factory=dict[str, object], init=False, repr=False, compare=False)
+    """What rules have found out for each other, by name."""
+
+    def once(self, name: str, find: Callable[[], T]) -> T:
+        """What several rules ask for, found when the first one does."""
+        if name not in self.found:
+            self.found[name] = find()
+        return cast(T, self.found[name])
 
     @cached_property
     def run(self) -> Run:

@@ -131,6 +131,10 @@ def sampled_plan(seen: Measurements) -> Plan:
 
 def as_it_was(seen: Measurements) -> Again:
     """What the same comes to with the settings of the run."""
+    return seen.once("as_it_was", lambda: _as_it_was(seen))
+
+
+def _as_it_was(seen: Measurements) -> Again:
     if _epochs_again(seen) == seen.epochs and not seen.is_sample:
         return Again(seen.run, seen.last)
     return again(seen) or Again(seen.run, seen.last)
