@@ -70,6 +70,8 @@ def is_reference(data: object) -> bool:
     if not isinstance(data, dict):
         return False
     document = cast(dict[str, Any], data)
+    if "source" in document and isinstance(document.get("columns"), dict):  # a table's own column of that name is a list
+        return True
     source = document.get("source")
     urls: list[Any] = cast(list[Any], source) if isinstance(source, list) else [source]
     return bool(urls) and isinstance(urls[0], str) and ("://" in urls[0] or "columns" in document)

@@ -245,6 +245,14 @@ def test_columns_that_are_none_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, {"loss": "mse", "data": {**data, "columns": {"predictions": 0}}}).faults[0].code == "missing"
 
 
+@pytest.mark.parametrize("source", [[], 5, None, [5], {"file": "a.npy"}])
+def test_a_source_that_is_none_is_told_as_one(tmp_path: Path, source: Any) -> None:
+    """And not taken for a column of a table, which may be called so too."""
+    error = refusal(tmp_path, {"loss": "mse", "data": {**in_npy(tmp_path, PARTS), "source": source}})
+    assert error.faults[0].path[:2] == ("data", "source")
+    assert "cells" not in error.detail
+
+
 def test_what_is_infinite_is_named_and_what_cannot_be_told_has_its_reason(tmp_path: Path) -> None:
     data = in_npy(tmp_path, [([1e200], [0]), ([1], [0])])
     _, answer = work(tmp_path, {"loss": "mse", "data": data})
