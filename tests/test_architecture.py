@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.folding import in_turn
 
 APP = ROOT / "app"
 
@@ -88,7 +89,7 @@ def part(module: str) -> str:
     return module.partition(".")[0]
 
 
-EVERY_MODULE = pytest.mark.parametrize("name", [name for name in modules() if name != "__init__"])
+EVERY_MODULE = in_turn("name", [name for name in modules() if name != "__init__"])
 
 
 @EVERY_MODULE
@@ -103,7 +104,7 @@ def test_nobody_imports_a_command(name: str) -> None:
     assert not {module.removeprefix("app.") for module in imports(modules()[name])} & COMMANDS
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE | {"domains"}])
+@in_turn("name", [name for name in modules() if part(name) in CORE | {"domains"}])
 def test_the_core_needs_numpy_and_little_else(name: str) -> None:
     found = {part(module) for module in imports(modules()[name])} - set(sys.stdlib_module_names) - {"app"}
     assert found <= CORE_MAY_IMPORT | ALSO.get(part(name), set()) | ALSO.get(name, set())
@@ -149,7 +150,7 @@ def test_a_service_that_waits_has_read_no_page() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if part(name) in CORE])
+@in_turn("name", [name for name in modules() if part(name) in CORE])
 def test_the_core_names_its_arguments_and_no_place_in_a_document(name: str) -> None:
     """A fault's place is a path, which whoever has asked maps to fields of his own; a pointer is none of the core's words."""
     constants = [node for node in ast.walk(ast.parse(modules()[name].read_text())) if isinstance(node, ast.Constant)]

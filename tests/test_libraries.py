@@ -12,6 +12,7 @@ from app.losses import LOSSES
 from app.registry import Registry
 from app.training import DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES
 from tests.equals import examples
+from tests.folding import in_turn
 
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.noun: registry for registry in (LOSSES, DATASETS, METRICS, MODELS, OPTIMIZERS, SCHEDULES)
@@ -26,7 +27,7 @@ REQUIREMENTS = Path(__file__).parent / "equals" / "requirements.txt"
 # --- what is said -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("registry", "thing", "same"), EQUALS, ids=[f"{thing.name}-{same.call}" for _, thing, same in EQUALS])
+@in_turn(("registry", "thing", "same"), EQUALS, ids=[f"{thing.name}-{same.call}" for _, thing, same in EQUALS])
 def test_a_claim_is_of_a_known_library_and_sets_parameters_that_are_there(registry: Any, thing: Any, same: Equal) -> None:
     assert same.library.name in LIBRARIES
     assert same.function.startswith(f"{same.library.name}.")
@@ -35,7 +36,7 @@ def test_a_claim_is_of_a_known_library_and_sets_parameters_that_are_there(regist
     assert same.caveat == "" or same.caveat.endswith(".")
 
 
-@pytest.mark.parametrize(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
+@in_turn(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
 def test_names_in_a_call_are_arrays_and_parameters(loss: Any, same: Equal) -> None:
     assert same.names <= loss.inputs.keys() | loss.parameters.keys() | {"reduction", "k", "np", "jnp"}
 
@@ -62,7 +63,7 @@ def test_contributing_says_how_many_calls_are_run() -> None:
 # --- an alias is a promise --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
+@in_turn(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
 def test_a_name_means_what_it_means_at_home(loss: Any, same: Equal) -> None:
     """An alias sets what one of the libraries that have the name needs; with the library's prefix, what that one needs."""
     name = same.function.rpartition(".")[2]

@@ -16,6 +16,7 @@ from app.errors import CallerError, MalformedDocument, TooLarge, UnsupportedMedi
 from app.wire.unpacking import unpack
 from tests.api.problem import problem_of
 from tests.conftest import SERVER_LIMIT, Server
+from tests.folding import in_turn
 
 MB = 1024 * 1024
 
@@ -204,7 +205,7 @@ def broken(encoding: str) -> dict[str, bytes]:
     } | ({} if encoding == "zstd" else {"wrong sum": packed[:-4] + b"\x01\x02\x03\x04"})  # zstd needs no sum
 
 
-@pytest.mark.parametrize(("encoding", "what"), [(encoding, what) for encoding in PACKERS for what in broken(encoding)])
+@in_turn(("encoding", "what"), [(encoding, what) for encoding in PACKERS for what in broken(encoding)])
 @pytest.mark.parametrize("path", ["/v1/evaluate", "/v2/models/mse/infer"], ids=["v1", "v2"])
 def test_broken_body_is_refused_with_a_sentence(caller: httpx.Client, encoding: str, what: str, path: str) -> None:
     answer = caller.post(path, content=broken(encoding)[what], headers={"content-encoding": encoding})

@@ -12,6 +12,7 @@ from app.losses import LOSSES, Loss
 from app.losses.inputs import Sizes
 from app.losses.outputs import outputs_of
 from tests.api.problem import strictly
+from tests.folding import in_turn
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +138,7 @@ async def test_second_derivatives_are_answered_where_they_are_asked_for(client: 
     assert found["hessian_diagonal"] == {"mean": [2.0, 0.5], "variance": [6.0, 0.0]}
 
 
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if loss.derivatives < 2], ids=lambda loss: loss.name)
+@in_turn("loss", [loss for loss in LOSSES.values() if loss.derivatives < 2], ids=lambda loss: loss.name)
 async def test_second_derivatives_that_a_loss_has_not_are_refused(loss: Loss, client: httpx.AsyncClient) -> None:
     request = await example(client, loss)
     response = await client.post("/v1/evaluate", json={**request, "outputs": ["value", "hessian_diagonal"]})
@@ -267,7 +268,7 @@ async def test_non_finite_numbers_of_named_gradients_say_whose_they_are(client: 
 
 # --- every loss --------------------------------------------------------------------------------------------------------
 
-each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+each_loss = in_turn("loss", LOSSES.values(), ids=list(LOSSES))
 
 
 async def example(client: httpx.AsyncClient, loss: Loss) -> dict[str, Any]:

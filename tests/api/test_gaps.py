@@ -10,12 +10,11 @@ import pytest
 from app.api.examples import example
 from app.losses import LOSSES, Loss, check
 from tests.api.problem import problem_of
+from tests.folding import in_turn
 
 pytestmark = pytest.mark.anyio
 
-EACH = pytest.mark.parametrize(
-    "loss", [loss for loss in LOSSES.values() if loss.coupling == "sample"], ids=lambda loss: loss.name
-)
+EACH = in_turn("loss", [loss for loss in LOSSES.values() if loss.coupling == "sample"], ids=lambda loss: loss.name)
 SCORES = [[2.0, 1.0, 0.5], [0.5, 2.5, 1.0], [-1.0, 0.0, 3.0]]
 OUTPUTS = ("value", "per_sample", "gradient", "n_samples", "divisor")
 

@@ -21,6 +21,7 @@ from app.losses.outputs import OUTPUTS, outputs_of
 from app.settings import Settings
 from tests.api.problem import strictly
 from tests.conftest import SERVER_LIMIT, Server
+from tests.folding import in_turn
 
 Numbers = NDArray[Any]
 LENGTH = "Inference-Header-Content-Length"
@@ -177,7 +178,7 @@ def test_model_describes_itself(caller: httpx.Client, path: str) -> None:
     }
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@in_turn("loss", LOSSES)
 def test_every_loss_is_a_model(caller: httpx.Client, loss: str) -> None:
     answer = caller.get(f"/v2/models/{loss}")
     assert answer.status_code == 200
@@ -199,7 +200,7 @@ def example_inputs(caller: httpx.Client, loss: str) -> tuple[dict[str, Any], dic
     return request, arrays
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@in_turn("loss", LOSSES)
 @pytest.mark.parametrize("binary", [False, True], ids=["JSON", "bytes"])
 def test_every_model_answers_what_evaluate_answers(caller: httpx.Client, loss: str, binary: bool) -> None:
     request, arrays = example_inputs(caller, loss)
@@ -490,7 +491,7 @@ def test_named_inputs_of_gaussian_nll(caller: httpx.Client) -> None:
     assert only.tensors["gradient.variance"].tobytes() == answer.tensors["gradient.variance"].tobytes()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@in_turn("loss", LOSSES)
 def test_every_output_that_a_loss_has_is_that_of_v1(caller: httpx.Client, loss: str) -> None:
     request, arrays = example_inputs(caller, loss)
     parameters = {name: value for name, value in request["loss"].items() if name != "name" and value is not None}
@@ -812,7 +813,7 @@ REFUSED: dict[str, tuple[Message, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
+@in_turn("what", REFUSED)
 def test_bad_input_is_400_with_a_sentence(caller: httpx.Client, what: str) -> None:
     message, expected = REFUSED[what]
     error = error_of(send(caller, "mse", message), 400)
@@ -825,7 +826,7 @@ def test_server_is_well_after_all_that(server: Server, caller: httpx.Client) -> 
     assert '"exception"' not in server.log.read_text()
 
 
-@pytest.mark.parametrize("what", REFUSED)
+@in_turn("what", REFUSED)
 def test_nothing_is_made_of_what_a_header_claims(what: str) -> None:
     """Refusing takes the memory of reading the message, whatever sizes it speaks of."""
     message, _ = REFUSED[what]

@@ -12,10 +12,11 @@ from app.losses import COMPOSED, LOSSES, NAMED, Loss
 from app.losses.loss import Property
 from app.losses.outputs import OUTPUTS
 from tests.api.problem import problem_of, strictly
+from tests.folding import in_turn
 
 pytestmark = pytest.mark.anyio
 
-each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+each_loss = in_turn("loss", LOSSES.values(), ids=list(LOSSES))
 
 KEYS = {"name", "aliases", "family", "summary", "formula", "properties", "trainable", "why_not"}
 DETAILS = KEYS | {

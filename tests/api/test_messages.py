@@ -11,6 +11,7 @@ from app.losses import LOSSES
 from app.suggestions import SYNONYMS, folded, meant, translated
 from app.training import DATASETS, MODELS, OPTIMIZERS, SCHEDULES
 from tests.api.problem import problem_of
+from tests.folding import in_turn
 
 pytestmark = pytest.mark.anyio
 
@@ -195,7 +196,7 @@ def test_no_word_means_itself_or_the_same_twice() -> None:
         assert len(set(words)) == len(words), ours
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(ours, word) for ours, theirs in SYNONYMS.items() for word in theirs.split()])
+@in_turn(("ours", "theirs"), [(ours, word) for ours, theirs in SYNONYMS.items() for word in theirs.split()])
 def test_a_word_is_translated_where_ours_is_known(ours: str, theirs: str) -> None:
     assert translated(theirs, [ours, "zzz"]) == ours
     assert translated(theirs.upper(), [ours, "zzz"]) == ours

@@ -18,6 +18,7 @@ from app.losses import LOSSES
 from app.training import MODELS, OPTIMIZERS, Chosen, Plan, Table, fit, prepare, start
 from tests.api.problem import problem_of, strictly
 from tests.conftest import client_with
+from tests.folding import in_turn
 from tests.serving.streams import events_in
 
 pytestmark = pytest.mark.anyio
@@ -508,7 +509,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "pointer", "code", "words"), REFUSED, ids=lambda case: str(case)[:60])
+@in_turn(("request_", "pointer", "code", "words"), REFUSED, ids=lambda case: str(case)[:60])
 async def test_a_request_that_is_refused(
     request_: Any, pointer: str, code: str, words: str, client: httpx.AsyncClient, schemas: dict[str, Validator]
 ) -> None:

@@ -15,6 +15,7 @@ from app.domains import Interval, Simplex
 from app.errors import InvalidInput, InvalidParameter
 from app.losses import LOSSES, Batch, Evaluation, Loss, evaluate
 from app.losses.outputs import outputs_of
+from tests.folding import in_turn
 from tests.losses.drawing import (
     Arrays,
     Case,
@@ -54,7 +55,7 @@ DIFFERENTIABLE = [case for case in CASES if case.loss.differentiable and not hol
 each_case = over(CASES)
 each_single_case = over(SINGLE)
 each_separate_case = over(SEPARATE)
-each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
+each_loss = in_turn("loss", LOSSES.values(), ids=list(LOSSES))
 
 
 def weights_for(n: int) -> NDArray[np.float64]:
@@ -527,7 +528,7 @@ def test_parameters_that_contradict_each_other_are_refused() -> None:
         replace(case, parameters={"from_logits": True, "clip": 0.3}).evaluate()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@in_turn("name", LOSSES)
 def test_every_value_of_a_parameter_is_taken_in_some_case(name: str) -> None:
     loss, tried = LOSSES[name], [case.parameters for case in cases(name)]
     for parameter in loss.parameters:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidInput, InvalidParameter
 from app.losses import LOSSES, Evaluation, Loss, check, evaluate, layout
+from tests.folding import in_turn
 from tests.losses.drawing import Array, Arrays, Case, cases, default_cases, frozen, gradients_of, over, sides
 
 pytestmark = pytest.mark.no_cover  # test_values runs these lines as well, and to trace them takes as long as they do
@@ -286,7 +287,7 @@ NOTHING_TO_IGNORE = {
 }
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+@in_turn("loss", LOSSES.values(), ids=lambda loss: loss.name)
 def test_every_loss_of_labels_takes_all_options_of_labels(loss: Loss) -> None:
     encodings = [encoding for declared in loss.inputs.values() if declared.side == "targets" for _, encoding in declared.cases]
     assert {encoding.name for encoding in encodings if not encoding.labels and encoding.domain.discrete} <= {*WITHOUT_OPTIONS}

@@ -4,6 +4,7 @@ import pytest
 
 from app.losses import NAMED
 from app.losses.search import search
+from tests.folding import in_turn
 
 QUESTIONS = {
     "robust": "huber",
@@ -91,7 +92,7 @@ QUESTIONS = {
 """Each with the losses of which one must come first."""
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@in_turn("question", QUESTIONS)
 def test_the_right_loss_comes_first(question: str) -> None:
     found = [loss.name for loss in search(question, NAMED.values())]
     assert found[:1], question

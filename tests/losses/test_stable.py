@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.losses.numerics.stable import CHUNK, SHORT, Array, exact_sum, partial_sum, sum_of_parts
+from tests.folding import in_turn
 
 SIZES = (1, SHORT, SHORT + 1, CHUNK - 1, 2 * CHUNK + 17)
 
@@ -50,8 +51,8 @@ def truly(x: Array) -> float:
     return float(sum(map(Fraction, x.tolist()), Fraction(0)))
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("drawn", DRAWN)
+@in_turn("n", SIZES)
+@in_turn("drawn", DRAWN)
 def test_sum_is_rounded_once(drawn: str, n: int) -> None:
     x = DRAWN[drawn](np.random.default_rng(n), n)
     true = math.fsum(x)
@@ -71,7 +72,7 @@ def test_sum_halfway_between_two_floats_is_rounded_to_even(n: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 7, 600, 4096, 100_000])
-@pytest.mark.parametrize("drawn", DRAWN)
+@in_turn("drawn", DRAWN)
 def test_sum_does_not_depend_on_pieces(drawn: str, step: int) -> None:
     x = DRAWN[drawn](np.random.default_rng(step), 20_000)
     pieces = [partial_sum(x[start : start + step]) for start in range(0, x.size, step)]
@@ -79,7 +80,7 @@ def test_sum_does_not_depend_on_pieces(drawn: str, step: int) -> None:
 
 
 @pytest.mark.parametrize("power", [-900, -60, -20, -1, 0, 1, 20, 60, 700])
-@pytest.mark.parametrize("drawn", DRAWN)
+@in_turn("drawn", DRAWN)
 def test_sum_of_numbers_not_below_0_does_not_depend_on_where_they_are_cut(drawn: str, power: int) -> None:
     x = np.abs(DRAWN[drawn](np.random.default_rng(7), 20_000))
     own = partial_sum(x).anchor

@@ -20,7 +20,7 @@ from app.losses import LOSSES, Batch, check, evaluate
 from app.losses.inputs import Encoding, Sizes
 from app.losses.loss import NON_NEGATIVE
 from app.losses.parameters import PER_SAMPLE, meaning, pooled_by
-from tests.folding import folded
+from tests.folding import folded, in_turn
 from tests.losses.drawing import by_input, gradients_of, more_digits, normalised, others, sides
 from tests.losses.exact import BEYOND, Exact, bits_for, constant_of, following, largest_magnitude, total_of, ulps
 from tests.losses.oracles import COUNTS, FACTORS, MATRICES, MEANS, OF_BATCH, OF_ROWS, ORACLES, PARAMETERS, Formula, K
@@ -567,7 +567,7 @@ def test_points_reach_the_ends_of_every_domain(setting: Setting) -> None:
         assert numbers.max() >= (1e4 if math.isinf(domain.span.high) else domain.span.high - 1e-8)
 
 
-@pytest.mark.parametrize("name", ORACLES)
+@in_turn("name", ORACLES)
 def test_every_parameter_is_tried_off_its_default(name: str) -> None:
     compared = [setting.parameters for setting in SETTINGS if setting.name == name]
     defaults = LOSSES[name].defaults
@@ -578,7 +578,7 @@ def test_every_parameter_is_tried_off_its_default(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ORACLES)
+@in_turn("name", ORACLES)
 def test_an_oracle_has_the_parameters_and_defaults_of_its_loss(name: str) -> None:
     defaults = {
         key: parameter.default

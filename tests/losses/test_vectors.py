@@ -16,6 +16,7 @@ import pytest
 
 from app.errors import InvalidArray, InvalidParameter
 from app.losses import LOSSES, Evaluation, check, evaluate
+from tests.folding import in_turn
 from tests.losses.drawing import gradients_of
 
 Entry = dict[str, Any]
@@ -454,7 +455,7 @@ def found(call: Call, entry: Entry, key: str) -> Any:
     return (call.factor * call.columns * value) ** (1 / call.root) + call.constant
 
 
-@pytest.mark.parametrize("identity", [identity for identity in ENTRIES if identity not in REFUSED])
+@in_turn("identity", [identity for identity in ENTRIES if identity not in REFUSED])
 def test_published_number(identity: str) -> None:
     entry = ENTRIES[identity]
     call = adapted(entry)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.errors import InvalidArray
 from app.losses import LOSSES, check, evaluate
 from app.losses.inputs import Encoding, Place, Reading
+from tests.folding import in_turn
 
 pytestmark = pytest.mark.no_cover  # test_values runs these lines as well, and to trace them takes as long as they do
 
@@ -48,17 +49,17 @@ def takes(encoding: Encoding, number: float) -> bool:
 
 
 WHOLE = {name: encoding for name, encoding in encodings().items() if encoding.whole}
-over_whole_encodings = pytest.mark.parametrize("encoding", WHOLE.values(), ids=list(WHOLE))
+over_whole_encodings = in_turn("encoding", WHOLE.values(), ids=list(WHOLE))
 
 
-@pytest.mark.parametrize("name", encodings())
+@in_turn("name", encodings())
 def test_what_takes_2_and_not_2_and_a_half_holds_whole_numbers(name: str) -> None:
     encoding = encodings()[name]
     assert encoding.whole == (takes(encoding, 2.0) and not takes(encoding, 2.5))
 
 
 @over_whole_encodings
-@pytest.mark.parametrize("dtype", INTEGERS)
+@in_turn("dtype", INTEGERS)
 def test_integers_of_every_size_read_as_floats_do(encoding: Encoding, dtype: type[np.integer[Any]]) -> None:
     integers, floats = (read(encoding, np.array([1, 3, 2], kind)) for kind in (dtype, np.float64))
     assert integers.encoding == floats.encoding

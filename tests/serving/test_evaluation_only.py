@@ -16,6 +16,7 @@ from app.api.calls import CALLS
 from app.api.evaluating import EVALUATE
 from app.serving.installed import OPTIONAL
 from tests.conftest import ROOT, Server, serving
+from tests.folding import in_turn
 
 
 def _normal(package: str) -> str:
@@ -78,7 +79,7 @@ def test_nothing_else_is_missing(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", EVALUATE.examples)
+@in_turn("name", EVALUATE.examples)
 def test_losses_are_evaluated(small: Server, name: str) -> None:
     example = EVALUATE.examples[name]["value"]
     answer = small.ask("POST", "/v1/evaluate", json=example)

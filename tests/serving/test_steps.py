@@ -17,6 +17,7 @@ from app.serving.call import Call
 from app.serving.steps import Elsewhere, Order, request_of
 from app.serving.usage import Usage
 from app.settings import Settings
+from tests.folding import in_turn
 
 INFER = PROTOCOL[-1]
 BATCH: dict[str, Any] = {"loss": "mse", "predictions": [1, 2], "targets": [1, 3]}
@@ -86,7 +87,7 @@ def test_what_costs_too_much_here_is_for_elsewhere_and_what_costs_too_much_anywh
     assert request_of(body, order._replace(settings=Settings(inline_cost=cost)), here=True)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@in_turn("name", LOSSES)
 def test_the_example_of_every_loss_is_cheap_enough_to_be_done_here(name: str) -> None:
     body = json.dumps(EVALUATE.examples[name]["value"]).encode()
     assert request_of(body, Order(EVALUATE.operation, None, {}, Settings()), here=True).batch

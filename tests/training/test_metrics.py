@@ -32,6 +32,7 @@ from app.training.metrics import (
     roc_auc,
     score,
 )
+from tests.folding import in_turn
 
 METRICS = registry("metric", Metric, metrics)
 OF_CLASSES = tuple(metric for metric in METRICS.values() if metric.of == "classes")
@@ -237,7 +238,7 @@ def test_f1_of_nothing_found_is_zero() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", [*METRICS, *LOSSES])
+@in_turn("name", [*METRICS, *LOSSES])
 def test_predictions_that_are_not_finite_give_nan(name: str, bad: float) -> None:
     """Of every metric and loss, in every encoding in which it fits."""
     for case, outcome in zip(cases(), outcomes(name), strict=True):
@@ -356,7 +357,7 @@ def read_as(source: str, wanted: str) -> Callable[[Array], Array] | None:
     return None
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@in_turn("name", LOSSES)
 def test_a_loss_is_scored_in_every_encoding_that_is_exactly_its_own(name: str) -> None:
     """Its own evaluation of independently converted predictions, and a refusal for everything else."""
     for case, outcome in zip(cases(), outcomes(name), strict=True):
@@ -537,7 +538,7 @@ def test_a_metric_that_does_not_fit_names_those_that_do(metric: Metric, encoding
     assert words in fault.message
 
 
-@pytest.mark.parametrize("name", [*METRICS, *LOSSES])
+@in_turn("name", [*METRICS, *LOSSES])
 def test_check_metric_refuses_what_score_would_refuse_later(name: str) -> None:
     for case, outcome in zip(cases(), outcomes(name), strict=True):
         assert (outcome is None) == refused(by_name(name), case)

@@ -20,11 +20,12 @@ from app.training.objective import (
     trainable,
     untrainable_because,
 )
+from tests.folding import in_turn
 from tests.losses.drawing import Case
 from tests.training.plans import Array, default_training_cases, targets, training_cases
 
-each_case = pytest.mark.parametrize("case", training_cases(), ids=str)
-each_default = pytest.mark.parametrize("case", default_training_cases(), ids=str)
+each_case = in_turn("case", training_cases(), ids=str)
+each_default = in_turn("case", default_training_cases(), ids=str)
 
 
 def agreed(case: Case, n: int = 8, output: str | None = None) -> tuple[Objective, Labels]:
@@ -62,7 +63,7 @@ def test_value_and_slope_are_those_of_evaluate(case: Case) -> None:
     np.testing.assert_allclose(objective.losses(predictions, labels)[0], np.asarray(wanted.per_sample), rtol=1e-15)
 
 
-@pytest.mark.parametrize("case", [case for case in training_cases() if case.loss.counts], ids=str)
+@in_turn("case", [case for case in training_cases() if case.loss.counts], ids=str)
 def test_a_batch_is_divided_by_what_its_own_rows_count(case: Case) -> None:
     """So that class weights mean in a batch what they mean in /v1/evaluate; a batch that counts nothing has no slope."""
     objective, labels = agreed(case, 12)
@@ -360,7 +361,7 @@ def test_a_mean_of_columns_is_nothing_to_train_on() -> None:
     assert [(fault.path, fault.code) for fault in refused.faults] == [(("parameters", "multioutput"), "not_trainable")]
 
 
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES.values() if not trainable(loss)], ids=lambda loss: loss.name)
+@in_turn("loss", [loss for loss in LOSSES.values() if not trainable(loss)], ids=lambda loss: loss.name)
 def test_losses_that_nothing_can_be_trained_on_say_why(loss: Loss) -> None:
     refused = refusal(loss.name, np.array(TWO, float))
     assert isinstance(refused, InvalidParameter)

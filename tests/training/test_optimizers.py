@@ -22,6 +22,7 @@ from typing_extensions import Doc
 from app.registry import registry
 from app.training import optimizers
 from app.training.optimizers import Optimizer, lbfgs
+from tests.folding import Decorator, in_turn
 from tests.training.problems import PROBLEMS, RECORDED_STEPS, Array, Problem
 from tests.training.published import PUBLISHED
 
@@ -87,8 +88,8 @@ class Walk:
         return self.weights
 
 
-def every(variants: dict[str, Entry]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("entry", variants.values(), ids=variants)
+def every(variants: dict[str, Entry]) -> Decorator:
+    return in_turn("entry", variants.values(), ids=variants)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -106,9 +107,7 @@ def test_every_parameter_is_compared_where_it_is_not_the_default(name: str) -> N
     assert tried == set(optimizer.parameters)
 
 
-@pytest.mark.parametrize(
-    "entry", TRAJECTORIES, ids=[f"{entry['optimizer']}-{entry['problem']}-{entry['source']}" for entry in TRAJECTORIES]
-)
+@in_turn("entry", TRAJECTORIES, ids=[f"{entry['optimizer']}-{entry['problem']}-{entry['source']}" for entry in TRAJECTORIES])
 def test_trajectory_is_the_recorded_one(entry: Entry) -> None:
     walk = Walk(entry, PROBLEMS[entry["problem"]])
     for step, expected in zip(RECORDED_STEPS, entry["weights"], strict=True):
@@ -123,10 +122,8 @@ def test_what_equals_claims_of_a_library_was_recorded_from_it(library: str) -> N
     assert claimed == {entry["optimizer"] for entry in TRAJECTORIES if entry["source"].startswith(source)}
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize(
-    "entry", PUBLISHED_VARIANTS, ids=[f"{entry['optimizer']}{entry['parameters']}" for entry in PUBLISHED_VARIANTS]
-)
+@in_turn("problem", PROBLEMS)
+@in_turn("entry", PUBLISHED_VARIANTS, ids=[f"{entry['optimizer']}{entry['parameters']}" for entry in PUBLISHED_VARIANTS])
 def test_steps_are_the_published_ones(entry: Entry, problem: str) -> None:
     walk, memory = Walk(entry, PROBLEMS[problem]), defaultdict(float)
     theta, parameters = walk.weights.copy(), walk.optimizer.defaults | entry["parameters"]

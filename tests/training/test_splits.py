@@ -9,6 +9,7 @@ from sklearn.model_selection import TimeSeriesSplit
 from app.errors import InvalidInput
 from app.training import Holdout
 from app.training.splits import split
+from tests.folding import in_turn
 
 RNG = np.random.default_rng(3)
 SIZES = [(20, 2), (23, 5), (41, 20), (7, 7)]
@@ -34,7 +35,7 @@ def test_every_row_is_held_out_exactly_once(kind: str, n: int, k: int) -> None:
     assert kind == "grouped" or max(sizes) - min(sizes) <= 1
 
 
-@pytest.mark.parametrize("seed", range(20))
+@in_turn("seed", range(20))
 @pytest.mark.parametrize("k", [2, 3, 10])
 def test_each_class_is_in_every_fold_within_one_of_its_share(seed: int, k: int) -> None:
     classes = np.random.default_rng(seed).choice(4, size=57, p=[0.6, 0.3, 0.08, 0.02])

@@ -13,6 +13,7 @@ from app.wire import exact as exact_path
 from app.wire import json as arrays
 from app.wire.exact import MAX_DEPTH, MAX_KEYS, SATURATED, LazyList
 from app.wire.json import decode, encode
+from tests.folding import in_turn
 
 needs_simdjson = pytest.mark.skipif(arrays.simdjson is None, reason="no simdjson for this Python: there is no fast path")
 
@@ -283,7 +284,7 @@ NUMBERS = {
     ['{"a": %s}', '{"a": [1, 2], "b": %s, "c": [[3]]}', '{"a": {"b": %s}}', '{"a": [{"b": %s}]}', '{"a": "[", "b": %s}'],
     ids=["alone", "among others", "in an object", "in a list", "beside a bracket in a string"],
 )
-@pytest.mark.parametrize("text", NUMBERS.values(), ids=list(NUMBERS))
+@in_turn("text", NUMBERS.values(), ids=list(NUMBERS))
 def test_fast_path_never_says_yes_to_what_is_read_differently(text: str, around: str) -> None:
     body = (around % text).encode()
     for taken in (fast(body), lazy(body)):

@@ -18,6 +18,7 @@ from app.losses.expressions.functions import CALLS, COMPARISONS
 from app.losses.expressions.parse import MOST_STEPS, RESERVED, is_expression
 from app.losses.sums import batch_of
 from app.losses.sums import evaluate as evaluate_any
+from tests.folding import in_turn
 from tests.losses.expressions.exact import derivative, exact
 
 SMOOTH: Sequence[tuple[str, Mapping[str, float]]] = (
@@ -319,7 +320,7 @@ ATTACKS: Mapping[str, str] = {
 }
 
 
-@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
+@in_turn("text", ATTACKS.values(), ids=ATTACKS)
 def test_whatever_is_no_expression_is_refused_at_once_and_not_repeated(text: str) -> None:
     started = time.process_time()
     with pytest.raises(InvalidParameter) as caught:
