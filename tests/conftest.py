@@ -20,6 +20,7 @@ import pytest
 from app.main import create_app
 from app.serving.pipeline import Service
 from app.settings import Settings
+from tests import folding
 
 ROOT = Path(__file__).parent.parent
 os.environ["CRITERION_DATA_DIR"] = mkdtemp(prefix="criterion-")  # of the services in this process
@@ -27,6 +28,11 @@ READY = re.compile(r'"event":"ready"| ready url=')
 """The line of the log, of either form, that says that all of a server's workers serve."""
 SERVER_LIMIT = 8 * 1024 * 1024
 """Largest body that the server of the tests takes: small, so that it is quick to exceed."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.keyword:
+        folding.together = 1  # then each case has a name of its own to be chosen by
 
 
 @pytest.fixture(scope="session")

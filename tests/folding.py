@@ -14,14 +14,14 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Named = tuple[str, tuple[Any, ...]]
 """How a case is called, and its values: one for each name."""
 
-TOGETHER = 25
-"""Cases of one test: few enough that two processes share hundreds of them."""
+together = 25
+"""Cases of one test: few enough that two processes share hundreds of them. Where tests are chosen by name (`-k`) it is 1."""
 FEW = 60
 """Things that are a test each: those of all families are, those of all losses are not."""
 
 
 def in_turn(
-    names: str | Sequence[str], cases: Iterable[Any], *, ids: Callable[[Any], object] | Iterable[object] = repr
+    names: str | Sequence[str], cases: Iterable[Any], *, ids: Callable[[Any], object] | Iterable[object] = str
 ) -> Decorator:
     """The test is made with each of these cases, as `parametrize` has it, but with many of them in one test.
 
@@ -31,7 +31,8 @@ def in_turn(
     rows = [tuple(case) if several else (case,) for case in cases]
     words = [" ".join(str(ids(value)) for value in row) for row in rows] if callable(ids) else [str(word) for word in ids]
     named = list(zip(words, rows, strict=True))
-    parts = [pytest.param(named[at : at + TOGETHER], id=f"from-{at}") for at in range(0, len(named), TOGETHER)]
+    chunks = [named[start : start + together] for start in range(0, len(named), together)]
+    parts = [pytest.param(chunk, id=_span([words for words, _ in chunk])) for chunk in chunks]
     return _made_with(tuple(names) if several else (str(names),), parts)
 
 
@@ -62,12 +63,12 @@ def one_of_each(things: Iterable[T], kind: Callable[[T], object]) -> list[Any]:
 def _parts(groups: dict[str, list[T]], long: set[str]) -> Iterator[Any]:
     first = {thing: zlib.crc32(thing.encode()) % len(found) for thing, found in groups.items()}
     quick = [thing for thing in groups if thing not in long]
-    together = TOGETHER if len(quick) > FEW else 1
-    for at in range(0, len(quick), together):
-        things = quick[at : at + together]
+    size = together if len(quick) > FEW else 1
+    for start in range(0, len(quick), size):
+        things = quick[start : start + size]
         yield pytest.param([_named(groups[thing][first[thing]]) for thing in things], id=_span(things))
     for thing, found in groups.items():
-        further = [_named(case) for at, case in enumerate(found) if thing in long or at != first[thing]]
+        further = [_named(case) for i, case in enumerate(found) if thing in long or i != first[thing]]
         if further:
             yield pytest.param(further, id=f"{thing}-further", marks=pytest.mark.thorough)
 
@@ -77,7 +78,7 @@ def _named(case: object) -> Named:
 
 
 def _span(things: Sequence[str]) -> str:
-    return things[0] if len(things) == 1 else f"{things[0]}-to-{things[-1]}"
+    return things[0] if len(things) == 1 else f"{things[0][:60]}..{things[-1][:60]}"
 
 
 def _made_with(names: tuple[str, ...], parts: list[Any]) -> Decorator:

@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.folding import in_turn
 
+pytestmark = pytest.mark.no_cover  # the rules of the tree run no line of app
+
 APP = ROOT / "app"
 
 MAY_IMPORT = {

@@ -63,6 +63,7 @@ def test_contributing_says_how_many_calls_are_run() -> None:
 # --- an alias is a promise --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @in_turn(("loss", "same"), OF_LOSSES, ids=[f"{loss.name}-{same.call}" for loss, same in OF_LOSSES])
 def test_a_name_means_what_it_means_at_home(loss: Any, same: Equal) -> None:
     """An alias sets what one of the libraries that have the name needs; with the library's prefix, what that one needs."""

@@ -256,6 +256,7 @@ async def test_time_is_shared(hurried: httpx.AsyncClient) -> None:
 # --- the examples of the document ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @pytest.mark.parametrize("name", COMPARISONS)
 async def test_an_example_of_the_document(name: str, client: httpx.AsyncClient, schemas: dict[str, Validator]) -> None:
     document = (await client.get("/openapi.json")).json()

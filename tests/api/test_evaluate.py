@@ -275,6 +275,7 @@ async def example(client: httpx.AsyncClient, loss: Loss) -> dict[str, Any]:
     return (await client.get(f"/v1/losses/{loss.name}")).json()["example_request"]
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_loss
 async def test_every_alias_is_the_loss_with_the_parameters_it_sets(loss: Loss, client: httpx.AsyncClient) -> None:
     for alias in loss.aliases:

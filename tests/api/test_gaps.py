@@ -40,6 +40,7 @@ def first_dropped(request: dict[str, Any]) -> list[bool]:
     return [False] + [True] * (len(array) - 1)
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @EACH
 @pytest.mark.parametrize("gap", [None, "NaN"])
 async def test_a_number_is_not_looked_at_where_a_mask_drops_it(loss: Loss, gap: object, client: httpx.AsyncClient) -> None:
@@ -53,6 +54,7 @@ async def test_a_number_is_not_looked_at_where_a_mask_drops_it(loss: Loss, gap: 
         assert await answer(client, with_gaps) == full
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @EACH
 async def test_a_weight_of_0_drops_it_too(loss: Loss, client: httpx.AsyncClient) -> None:
     request = json.loads(json.dumps(example(loss)))

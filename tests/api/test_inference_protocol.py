@@ -200,6 +200,7 @@ def example_inputs(caller: httpx.Client, loss: str) -> tuple[dict[str, Any], dic
     return request, arrays
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @in_turn("loss", LOSSES)
 @pytest.mark.parametrize("binary", [False, True], ids=["JSON", "bytes"])
 def test_every_model_answers_what_evaluate_answers(caller: httpx.Client, loss: str, binary: bool) -> None:

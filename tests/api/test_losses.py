@@ -80,6 +80,7 @@ async def test_an_entry_says_what_the_declaration_says(loss: Loss, client: httpx
     assert entry["outputs"] == [output.name for output in OUTPUTS.values() if output.is_of(loss)]
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_loss
 async def test_what_a_learner_is_told(loss: Loss, client: httpx.AsyncClient, schemas: dict[str, Validator]) -> None:
     entry = (await client.get(f"/v1/losses/{loss.name}")).json()

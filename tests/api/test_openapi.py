@@ -134,6 +134,7 @@ def test_the_committed_document_is_the_one_that_is_served(document: Document) ->
 # --- the document ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover  # others run these lines as well
 def test_the_document_is_valid_openapi_3_1(document: Document) -> None:
     assert document["openapi"] == "3.1.0"
     OpenAPIV31SpecValidator(document).validate()
@@ -334,6 +335,7 @@ def test_requests_that_are_refused_are_not_valid(document: Document, name: str) 
         assert not component(document, name).is_valid(request), request
 
 
+@pytest.mark.no_cover  # others run these lines as well
 async def test_there_is_one_example_per_loss_and_each_runs(document: Document, client: httpx.AsyncClient) -> None:
     examples = document["paths"]["/v1/evaluate"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert list(examples) == list(NAMED)

@@ -29,7 +29,7 @@ WITH_GRADIENT = one_of_each_form(
     for case in default_cases()
     if case.loss.differentiable and sum(array.size for array in case.draw(n=N).values()) <= FEW_NUMBERS
 )
-each_case = folded("case", WITH_GRADIENT, of=lambda case: case.loss.family)
+each_case = folded("case", WITH_GRADIENT, of=lambda case: case.loss.family, long=["language"])
 
 
 def given(name: str, predictions: Any, targets: Any, sample_weight: Any = None, mask: Any = None, **parameters: Any) -> Given:
@@ -89,6 +89,7 @@ def test_what_the_reference_says_agrees(case: Case) -> None:
     assert all(output.agrees and output.max_ulp == 0 and output.pattern is None for output in found.outputs.values())
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_case
 def test_each_factor_is_recognised(case: Case) -> None:
     mine = of_case(case)
@@ -115,6 +116,7 @@ def test_each_factor_is_recognised(case: Case) -> None:
     assert mean.guesses[0].factor == pytest.approx(1 / factor)
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_case
 def test_weights_that_are_left_out_are_noticed(case: Case) -> None:
     mine = of_case(case, np.array([1.0, 1.0, 3.0, 2.0, 0.5]))
@@ -126,6 +128,7 @@ def test_weights_that_are_left_out_are_noticed(case: Case) -> None:
     assert "unweighted" in names_of(found)
 
 
+@pytest.mark.no_cover  # others run these lines as well
 def test_other_losses_are_recognised() -> None:
     """Of each of the registry's losses that takes the arrays: what it gives is taken for it, or for one that is the same."""
     rng = np.random.default_rng(3)

@@ -31,6 +31,7 @@ def labels(rng: np.random.Generator, *shares: float) -> Any:
     return np.repeat(np.arange(len(shares)), (np.array(shares) * N).astype(int))
 
 
+@pytest.mark.no_cover  # others run these lines as well
 def test_traits_are_found_where_they_are_and_no_others_and_the_first_loss_suits() -> None:
     counts = {name: count(made, N, len(SEEDS)) for name, made in MADE.items()}
     least = len(SEEDS) - CHANCE

@@ -270,6 +270,7 @@ def test_concentration_is_what_its_definition_says() -> None:
     assert found.lorenz.loss == close(np.interp(found.lorenz.samples, np.linspace(0, 1, 58), curve))
 
 
+@pytest.mark.no_cover  # others run these lines as well
 def test_intervals_hold_what_they_say_or_a_note_stands_beside_them() -> None:
     """300 batches of 50 losses each: normal ones are held as often as promised; of skewed ones nearly all have the note."""
     rng = np.random.default_rng(15)

@@ -354,5 +354,5 @@ def one_of_each_form(cases: Iterable[Case]) -> list[Case]:
 
 
 def over(cases: Iterable[Case]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The test is made with each of these cases, those of one loss in one test."""
+    """The test is made with one of these cases of each loss in `make test`, and with the others in `make test-thorough`."""
     return folded("case", cases, of=lambda case: case.loss.name)

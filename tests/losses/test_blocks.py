@@ -52,6 +52,7 @@ def test_every_loss_is_here() -> None:
     assert {case.loss.name for case in CASES} == set(LOSSES)
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @folded("case", CASES, of=lambda case: case.loss.family, long=["sequence"])
 def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     """In double precision and, where no sample needs the others, in single."""
@@ -69,6 +70,7 @@ def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
                 assert evaluated(case, arrays, reduction, size, **more) == whole, (dtype, reduction, threads, size)
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @pytest.mark.parametrize(
     "loss",
     one_of_each((loss for loss in LOSSES.values() if loss.coupling == "sample"), lambda loss: loss.family),

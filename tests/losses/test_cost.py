@@ -78,6 +78,7 @@ def grown_axes(case: Case) -> list[str]:
 # --- work -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_case
 def test_work_grows_as_declared(case: Case) -> None:
     """What doubling an axis adds, the second time against the first: what a call costs in any case is in neither."""
@@ -195,6 +196,7 @@ def peak_bytes(batch: Batch) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_case
 @pytest.mark.parametrize("lengths", [TALL, WIDE], ids=["tall", "wide"])
 def test_memory_is_a_small_multiple_of_the_arrays(case: Case, lengths: dict[str, int]) -> None:

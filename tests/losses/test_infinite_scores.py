@@ -68,6 +68,7 @@ def at_infinity(case: Case) -> Iterator[tuple[str, dict[str, Array], dict[str, A
                 yield f"{case}: {name} {infinity} #{seed}", answered, {key: limit(near[key], far[key]) for key in near}
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @pytest.mark.parametrize("loss", one_of_each(sorted({case.loss.name for case in TAKING}), lambda name: LOSSES[name].family))
 def test_an_infinite_score_is_the_limit_of_finite_ones(loss: str) -> None:
     wrong: list[str] = []

@@ -40,6 +40,7 @@ def widened(case: Case, arrays: Mapping[str, Array], factor: float) -> dict[str,
     return {name: array * factor if case.encodings[name].domain == Interval() else array for name, array in arrays.items()}
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @promised(CONVEX)
 @pytest.mark.parametrize("factor", [1.0, 30.0])
 def test_convex_losses_lie_below_their_chords(case: Case, factor: float) -> None:
@@ -136,6 +137,7 @@ def largest_pull(case: Case, factor: float) -> float:
     return float(np.sqrt(sum((gradient.reshape(400, -1) ** 2).sum(axis=1) for gradient in gradients)).max())
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @promised(BOUNDED_GRADIENT)
 def test_bounded_gradients_do_not_grow(case: Case) -> None:
     usual = max(largest_pull(case, factor) for factor in (1.0, 10.0))
@@ -163,6 +165,7 @@ def gradient_along(case: Case, fixed: Mapping[str, Array], ends: list[dict[str, 
     return value_at
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @folded(
     "case",
     [case for case in default_cases() if SMOOTH in case.loss.properties and case.coupling == "sample"],

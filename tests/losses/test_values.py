@@ -60,7 +60,7 @@ SETTINGS = [
 
 
 def each_setting(settings: Iterable[Setting]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The test is made under each of these settings, those of one loss in one test."""
+    """The test is made under one of these settings of each loss in `make test`, and under the others in `make test-thorough`."""
     return folded("setting", settings, of=lambda setting: setting.name, long=["barron_nll"])  # a normaliser of 50 digits
 
 

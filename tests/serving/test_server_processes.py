@@ -101,7 +101,12 @@ def until_closed_or_reset(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize(
     ("workers", "others", "number"),
-    [(1, 1, signal.SIGTERM), (1, 2, signal.SIGINT), (2, 1, signal.SIGINT), (2, 2, signal.SIGTERM)],
+    [
+        pytest.param(1, 1, signal.SIGTERM, marks=pytest.mark.thorough),
+        (1, 2, signal.SIGINT),
+        pytest.param(2, 1, signal.SIGINT, marks=pytest.mark.thorough),
+        (2, 2, signal.SIGTERM),
+    ],
 )
 def test_two_services_do_not_share_an_address_and_an_orderly_end_is_no_failure(
     workers: int, others: int, number: signal.Signals, tmp_path: Path

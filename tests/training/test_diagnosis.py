@@ -32,7 +32,7 @@ from app.training import (
 )
 from app.training.diagnosis import COURSES, COURSES_OF_FORESTS, EVIDENCE, MISFITS, Finding, diagnose
 from app.training.learners import State
-from tests.folding import one_of_each
+from tests.folding import folded
 from tests.training.plans import default_training_cases, targets
 
 Array = NDArray[np.float64]
@@ -150,8 +150,9 @@ HEALTHY: dict[str, tuple[Table, str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @pytest.mark.parametrize("name", HEALTHY)
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.thorough)])
 def test_nothing_is_wrong_with_a_healthy_run(name: str, seed: int) -> None:
     data, loss, changes = HEALTHY[name]
     (finding,) = ended(data, loss, seed=seed, **changes).findings
@@ -224,7 +225,7 @@ EVERY_KIND = [
 
 
 @pytest.mark.parametrize(("data", "loss"), EVERY_KIND, ids=[loss for _, loss in EVERY_KIND])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.thorough)])
 def test_an_absurd_rate_diverges_and_the_rate_that_is_advised_does_not(data: Table, loss: str, seed: int) -> None:
     def at_rate(rate: float) -> Ended:
         return ended(data, loss, optimizer=optimizer("sgd", rate), epochs=15, seed=seed)
@@ -656,10 +657,12 @@ def test_every_rule_says_what_it_looks_for_and_none_is_a_rule_twice() -> None:
 # --- whatever the run --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@pytest.mark.no_cover  # others run these lines as well
+@folded(
     "case",
-    one_of_each({case.loss.name: case for case in default_training_cases()}.values(), lambda case: case.loss.family),
-    ids=lambda case: case.loss.name,
+    {case.loss.name: case for case in default_training_cases()}.values(),
+    of=lambda case: case.loss.family,
+    long=[LOSSES[name].family for name in ("proxy_nca", "arcface")],  # each step compares all classes
 )
 def test_every_loss_that_trains_can_be_diagnosed(case: Any) -> None:
     inputs = np.random.default_rng(0).normal(size=(12, 3))

@@ -55,6 +55,7 @@ def test_thirty_epochs_of_adam_lower_it(case: Case) -> None:
     assert last < first - 0.1 * abs(first)
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_loss
 def test_no_epoch_of_lbfgs_raises_it(case: Case) -> None:
     linear = model("linear", initialization="glorot_uniform")  # of 0, some have a corner there
@@ -70,6 +71,7 @@ def test_trees_lower_it(case: Case) -> None:
     assert last < first or case.loss.name in UNEVEN | SATURATED or first == 0.0
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @each_loss
 @pytest.mark.parametrize("rate", [1e2, 1e6, 1e200])
 def test_a_rate_that_is_far_too_high_ends_in_no_error(case: Case, rate: float) -> None:

@@ -237,6 +237,7 @@ def test_f1_of_nothing_found_is_zero() -> None:
     assert score(f1, {}, -np.ones(3), "logit", np.zeros(3)) == 0.0
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @in_turn("name", [*METRICS, *LOSSES])
 def test_predictions_that_are_not_finite_give_nan(name: str, bad: float) -> None:
@@ -538,6 +539,7 @@ def test_a_metric_that_does_not_fit_names_those_that_do(metric: Metric, encoding
     assert words in fault.message
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @in_turn("name", [*METRICS, *LOSSES])
 def test_check_metric_refuses_what_score_would_refuse_later(name: str) -> None:
     for case, outcome in zip(cases(), outcomes(name), strict=True):

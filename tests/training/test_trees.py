@@ -117,6 +117,7 @@ def test_leaves_are_constants_of_least_loss(name: str) -> None:
     np.testing.assert_allclose(state["sums"][[0, 9], 0], wanted, rtol=1e-9)
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @pytest.mark.parametrize("name", ["log_cosh", "huber", "cauchy", "quantile", "mean_absolute_error", "logistic", "binary_focal"])
 def test_no_other_constant_of_a_leaf_costs_less(name: str) -> None:
     """Against scalar minimisation of each leaf's rows by SciPy; binary losses have both labels in each."""
