@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -183,13 +184,20 @@ def bound(tree: ast.Module) -> Iterator[str]:
                 pass
 
 
+def mentioned(code: CodeType) -> set[str]:
+    """The names that a compiled file gives or uses: found much sooner than `bound` finds those that it gives."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return {*code.co_names, *code.co_varnames, *code.co_cellvars}.union(*(mentioned(constant) for constant in inner))
+
+
 @pytest.mark.parametrize("folder", ["app", "tests", "bench", "docs"])
 def test_things_are_called_by_what_they_are(folder: str) -> None:
     paths = [path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py")]
     ours = [path for path in paths if not any(part.startswith(".") or part == "node_modules" for part in path.parts)]
-    names = {str(path): bound(ast.parse((ROOT / path).read_text())) for path in ours}
-    assert names
-    assert not {path: found for path, given in names.items() if (found := NAMELESS.intersection(given))}
+    texts = {str(path): (ROOT / path).read_text() for path in ours}
+    assert texts
+    some = {path: text for path, text in texts.items() if NAMELESS & mentioned(compile(text, path, "exec"))}
+    assert not {path: found for path, text in some.items() if (found := NAMELESS.intersection(bound(ast.parse(text))))}
 
 
 def loaded_by(module: str, then: str = "") -> set[str]:
