@@ -134,12 +134,12 @@ async def answer(client: httpx.AsyncClient, body: Body) -> httpx.Response:
     return await client.post("/v1/evaluate", params=query, content=content, headers=head)
 
 
-@pytest.mark.no_cover  # others run these lines as well
 def fits(loss: Loss, form: str) -> bool:
     """A column has no rows of its own."""
     return form == "npz" or max(array.ndim for array in arrays_of(example(loss)).values()) <= 2
 
 
+@pytest.mark.no_cover  # others run these lines as well
 @folded("case", [(name, form) for name, loss in LOSSES.items() for form in FORMS if fits(loss, form)], of=lambda case: case[0])
 async def test_every_loss_is_answered_the_same_in_every_form(client: httpx.AsyncClient, case: tuple[str, str]) -> None:
     name, form = case
