@@ -63,7 +63,7 @@
     wire/            bytes to values and back, and nobody else knows both
         json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
         partitions.py    files that are parts of one table, a block of rows at a time; arrow.py: those of pyarrow;
-                         npy.py: files that grow by such blocks
+                         npy.py: files that grow by such blocks; outlines.py: columns and rows of a file
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes
@@ -86,11 +86,13 @@
     jobs/            work that outlives its request
         job.py           what a job is; store.py: every question and every change, in SQL; database.py: on a file or a server
         idempotency.py   whose Idempotency-Key stands for which request, and what was answered; tables.py: where all of it stands
+        datasets.py      tables that are kept under a name, as files
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         evaluating.py, analyzing.py  the calls of evaluate.py and analyze.py, on data that is in files too
         reference.py     such data, block by block; sources.py: which files, and whether they may be read;
                          gathered.py: what those that are done have come to
+        datasets.py      what is kept beside what every run may name; listing.py: lists that are read a page at a time
         grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

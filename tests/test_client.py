@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from app.api.calls import CALLS
@@ -71,6 +73,43 @@ def test_arrays_of_each_kind_are_taken(c: Criterion) -> None:
     assert answer.value == pytest.approx(expected, rel=1e-6)
     assert answer.gradient.shape == (7, 3)
     assert weighted.value != answer.value
+
+
+COLUMNS: dict[str, Any] = {"p": [2.5, 0.0, float("nan")], "y": ["a", "b", "a"]}
+
+
+class Frame(dict[str, Any]):
+    """As data frames of pandas and polars are asked for their columns."""
+
+    columns = np.array(["p", "y"])
+
+
+KEPT: dict[str, Any] = {
+    "columns": COLUMNS,
+    "arrays": {name: np.array(column) for name, column in COLUMNS.items()},
+    "frame": Frame({name: np.array(column, object) for name, column in COLUMNS.items()}),
+    "table": pa.table(COLUMNS),
+    "file": b"p,y\n2.5,a\n0,b\n,a\n",
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_a_table_is_kept_listed_and_deleted(c: Criterion, kind: str) -> None:
+    options = {"media_type": "text/csv"} if kind == "file" else {}
+    kept = c.keep_dataset(kind, KEPT[kind], **options)
+    assert (kept.name, kept.n_rows, kept.columns) == (kind, 3, ["p", "y"])
+    assert [found.name for found in c.datasets(limit=1).kept] == [kind]
+    assert c.describe("datasets", kind).hash == kept.hash
+    assert c.delete_dataset(kind).name == kind
+    with pytest.raises(Problem, match="no data set"):
+        c.delete_dataset(kind)
+
+
+async def test_a_table_is_kept_by_a_task(a: AsyncCriterion) -> None:
+    kept = await a.keep_dataset("by-a-task", COLUMNS)
+    assert kept.hash == (await a.describe("datasets", "by-a-task")).hash
+    assert kept.name in [found.name for found in (await a.datasets()).kept]
+    await a.delete_dataset("by-a-task")
 
 
 def test_a_loss_without_targets_is_asked_without_them(c: Criterion) -> None:

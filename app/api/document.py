@@ -153,8 +153,10 @@ def _share_fields(components: Document) -> None:
         name, field = json.loads(text)
         component = "".join(map(str.capitalize, name.split("_")))
         worth = '"enum"' not in text and _repeated(text, holders) > WORTH_A_NAME  # constants of two enums clash in Go
-        if component in components or not (worth or _is_a_type(field, len(holders))):
+        if not (worth or _is_a_type(field, len(holders))):
             continue
+        if component in components:  # of another thing: a model, say, and what names one
+            component += "Field"
         components[component] = {key: value for key, value in field.items() if key != "title"}
         for holder in holders:
             holder["properties"][name] = {"$ref": f"#/components/schemas/{component}"}

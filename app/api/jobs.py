@@ -11,9 +11,10 @@ from typing_extensions import TypedDict
 from app.api.analyzing import ANALYZE
 from app.api.compare import COMPARE
 from app.api.evaluating import EVALUATE
+from app.api.listing import LIMIT, Cursor, Limit, Next, before
 from app.api.search import SEARCH
 from app.api.training import TRAIN
-from app.errors import CallerError, Fault, InvalidInput, NotFound, ScopeMissing, ShuttingDown
+from app.errors import CallerError, NotFound, ScopeMissing, ShuttingDown
 from app.jobs.job import JobEvent, shown
 from app.jobs.store import New, Store, Whole
 from app.serving.address import Header, Path, Query
@@ -70,7 +71,7 @@ def check_job(document: Any, arguments: Mapping[str, Any], settings: Settings) -
     call = OF_KIND[asked.kind]
     assert call.job is not None
     try:
-        request = call.job_check(document[REQUEST], {}, jobs_settings(settings))
+        request = call.job_check(document[REQUEST], arguments, jobs_settings(settings))
     except CallerError as error:
         raise error.moved({(): (REQUEST,)}) from None
     usage: Usage = getattr(request, "usage", NO_USAGE)
@@ -110,7 +111,7 @@ class Jobs(TypedDict):
     """Jobs, the newest first."""
 
     jobs: list[JobAnswer]
-    next: Annotated[str | None, Field(description="The cursor of those that follow; null where there are none.")]
+    next: Next
 
 
 def _answer(whole: Whole) -> JobAnswer:
@@ -157,11 +158,11 @@ async def list_jobs(
     caller: Caller,
     status: Annotated[Statuses | None, Query(description="Of this status.")] = None,
     kind: Annotated[Kinds | None, Query(description="Of this kind.")] = None,
-    limit: Annotated[int, Query(description="So many at most."), Field(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
 ) -> Jobs:
     """The jobs of your key, the newest first, a page at a time. A cursor stays good while jobs come and go."""
-    found = await asked(_store(state).page, caller.name, status, kind, limit + 1, _before(cursor))
+    found = await asked(_store(state).page, caller.name, status, kind, limit + 1, before(cursor))
     jobs = [cast(JobAnswer, shown(job, position)) for job, position in found[:limit]]
     return Jobs(jobs=jobs, next=jobs[-1]["id"] if len(found) > limit else None)
 
@@ -232,14 +233,6 @@ def _check_scope(caller: Caller, kind: str) -> None:
         raise ScopeMissing(message, needed)
 
 
-def _before(cursor: str | None) -> str | None:
-    """The id that a cursor is."""
-    if cursor is not None and not (len(cursor) == ID_LENGTH and cursor.isascii() and cursor.isalnum()):
-        raise InvalidInput([Fault(("cursor",), "choice", "cursor must be what the page before has as next")])
-    return cursor
-
-
-ID_LENGTH = 26
 JOB = "/v1/jobs/{id}"
 EXAMPLES = {
     "train": {

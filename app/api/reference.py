@@ -24,7 +24,7 @@ from app.api.evaluate import (
 )
 from app.api.gathered import Progress
 from app.api.plain import Plain
-from app.api.sources import DataSource, Partition, Roles, check_within, folders, is_reference, partitions, roles_of
+from app.api.sources import DataSource, Partition, Reach, Roles, check_within, folders, is_reference, partitions, roles_of
 from app.api.specs import BoundSpec, Listed, LossSpec
 from app.api.words import AnyReduction, OneOrMore
 from app.errors import CallerError, Fault, InvalidInput
@@ -78,9 +78,9 @@ class ByReference(BaseModel):
         return vars(self)["folders"]
 
     @property
-    def roots(self) -> Sequence[str]:
-        """Where files may lie."""
-        return vars(self)["roots"]
+    def reach(self) -> Reach:
+        """Where they may lie."""
+        return vars(self)["reach"]
 
     @property
     def sure(self) -> bool:
@@ -132,8 +132,8 @@ def check_job(
         message = "missing: drop is for single losses where data is by reference"
         raise InvalidInput([Fault(("missing",), "does_not_fit", message)])
     vars(request)["roles"] = roles_of(request.data.columns, sides)
-    vars(request)["roots"] = settings.data_roots
-    vars(request)["partitions"] = parts = partitions(request.data, settings.data_roots)
+    vars(request)["reach"] = reach = Reach.of(settings, arguments)
+    vars(request)["partitions"] = parts = partitions(request.data, reach)
     vars(request)["folders"] = folders(request.data, parts, settings.data_roots)
     return request
 
@@ -192,17 +192,17 @@ def reading(
     request: ByReference, partition: Partition, number: int, name: str
 ) -> Generator[tuple[Iterator[Block], Growing | None]]:
     """The blocks of a partition, and the file that an output of its rows is written to, where one is."""
-    check_within(str(partition.path), request.data.source[0], request.roots)
+    request.reach.check(partition, request.data.source[0])
     wanted = dict.fromkeys(column for columns in request.roles.values() for column in columns)
     rows = blocks(partition.path, partition.form, wanted, _words(request))
     path = partition.output(request.folders[name], name) if name in request.folders else None
     if path is not None:
-        check_within(str(path), str(path), request.roots, ("data", "write", name))
+        check_within(str(path), str(path), request.reach.roots, ("data", "write", name))
     try:
         with nullcontext() if path is None else Growing(path) as file:
             yield rows, file
     except OSError as error:
-        message = f"{partition.path.stem}.{name}.npy cannot be written: {os.strerror(error.errno or 0)}"
+        message = f"{partition.stem}.{name}.npy cannot be written: {os.strerror(error.errno or 0)}"
         raise InvalidInput([Fault(("data", "write", name), "not_written", message)]) from None
     except CallerError as error:
         raise _of_partition(error, partition, number) from None
@@ -255,7 +255,7 @@ def with_block(progress: Progress, request: ByReference, block: Block, partition
         raise InvalidInput([Fault((), "shape", "its rows are of another shape than those before: the loss would be another one")])
     found = tallies(batch, request.reduction, errors=request.sure)
     last = block.first + batch.elements[0] - 1
-    return progress.with_batch(batch, spec, found, f"{partition.path.name}, rows {block.first} to {last}"), batch
+    return progress.with_batch(batch, spec, found, f"{partition.name}, rows {block.first} to {last}"), batch
 
 
 def _batch(request: ByReference, spec: BoundSpec, arrays: Mapping[str, Any]) -> AnyBatch | None:
@@ -309,7 +309,7 @@ def _of_partition(error: CallerError, partition: Partition, number: int) -> Call
 
 def _within(fault: Fault, partition: Partition, number: int) -> Fault:
     path = fault.path if fault.path[:1] and fault.path[0] in ELSEWHERE else ("data", "source", number, *fault.path)
-    return replace(fault, path=path, message=f"{partition.path.name}: {fault.message}")
+    return replace(fault, path=path, message=f"{partition.name}: {fault.message}")
 
 
 def located(error: CallerError, roles: Roles, first: int) -> CallerError:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from app.client.answers import Answer
-from app.client.request import Request, get, post
+from app.client.frames import columns_of
+from app.client.request import Request, answered, get, json_of, post
 from app.client.tensors import infer, tensors_of
 
 
@@ -125,6 +126,22 @@ def curve(loss: str, **options: Any) -> Request[Answer]:
 def describe(kind: str, name: str | None = None) -> Request[Answer]:
     """The catalogue of a kind (losses, datasets, models, optimizers, schedules, metrics), or one entry of it."""
     return get(f"/v1/{kind}" if name is None else f"/v1/{kind}/{name}")
+
+
+def keep_dataset(name: str, table: Any, media_type: str = "application/json") -> Request[Answer]:
+    """Keep a table under a name, for jobs and runs: columns by name, a data frame, or the bytes of a file of this media type."""
+    body = table if isinstance(table, bytes) else json_of(columns_of(table))
+    return Request("POST", "/v1/datasets", answered, {"name": name}, body, {"content-type": media_type})
+
+
+def datasets(**options: Any) -> Request[Answer]:
+    """Those that every run may name, and yours, `kept`, the newest first; `options` are parameters of /v1/datasets."""
+    return get("/v1/datasets", **options)
+
+
+def delete_dataset(name: str) -> Request[Answer]:
+    """Keep a data set of yours no longer."""
+    return replace(get(f"/v1/datasets/{name}"), method="DELETE")
 
 
 def dataset_rows(name: str, **parameters: Any) -> Request[Answer]:

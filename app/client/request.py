@@ -46,8 +46,13 @@ def get(path: str, **params: Any) -> Request[Answer]:
 
 
 def post(path: str, document: Mapping[str, Any]) -> Request[Answer]:
-    body = json.dumps({name: plain(value) for name, value in document.items() if value is not None}, allow_nan=False)
-    return Request("POST", path, answered, body=body.encode(), headers={"content-type": "application/json"})
+    return Request("POST", path, answered, body=json_of(document), headers={"content-type": "application/json"})
+
+
+def json_of(document: Mapping[str, Any]) -> bytes:
+    """What is given of it as JSON."""
+    given = {name: plain(value) for name, value in document.items() if value is not None}
+    return json.dumps(given, allow_nan=False).encode()
 
 
 def plain(value: Any) -> Any:

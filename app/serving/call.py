@@ -69,6 +69,8 @@ class Operation(NamedTuple):
     """The parameter that takes the request."""
     check: Check | None
     wire: Wire
+    with_body: bool = True
+    """Whether one that is awaited takes the bytes of its request too."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,6 +95,8 @@ class Call:
     """How it is done as a job, where it can be one."""
     status: int = 200
     """Of its success."""
+    with_body: bool = True
+    """Whether its function, where it is awaited, takes the bytes of the request beside what they were checked to be."""
     wire: Wire = JSON
     wires: Mapping[str, Wire] = field(default_factory=dict[str, Wire])
     """Further media types that its body may have, and how each travels."""
@@ -190,7 +194,7 @@ class Call:
     @cached_property
     def operation(self) -> Operation:
         check = self.check or (check_model(self.model) if self.model else None)
-        return Operation(self.function, self.request, check, self.wire)
+        return Operation(self.function, self.request, check, self.wire, self.with_body)
 
     def wire_of(self, fields: Mapping[bytes, bytes]) -> Wire:
         """The wire of a request with these fields: that of its media type, where it has one of its own."""

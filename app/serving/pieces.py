@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from app.serving.child import Say
 from app.serving.steps import LAST, Event
-from app.serving.wires import Check
+from app.serving.wires import OWNER, Check
 from app.settings import Settings
 from app.wire.json import decode, encode
 
@@ -73,6 +73,8 @@ class Task(NamedTuple):
     checkpoint: Checkpoint | None
     folder: Path
     """Where checkpoints go."""
+    owner: str = ""
+    """The name of who has asked for the job."""
 
 
 def jobs_settings(settings: Settings) -> Settings:
@@ -91,7 +93,7 @@ def jobs_settings(settings: Settings) -> Settings:
 def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | None, Sequence[bytes]]:
     """A piece of a job, whose events are said as lines: the checkpoint that it has come to, or the bytes of the result."""
     began, kind = time.monotonic(), task.kind
-    request = task.check(decode(body)[REQUEST], {}, task.settings)
+    request = task.check(decode(body)[REQUEST], {OWNER: task.owner}, task.settings)
     before, state = restored(task.checkpoint)
     for told, event in enumerate(kind.steps(request, state), before + 1):
         if event.name == LAST:

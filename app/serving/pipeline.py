@@ -146,7 +146,7 @@ class Service:
         return self._answer(exchange, call, order) if key is None else self._answer_once(exchange, call, order, key)
 
     def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:
-        fields, settings = exchange.fields, self.state.settings
+        fields, settings, owner = exchange.fields, self.state.settings, exchange.name
         picture = _picture(exchange, call)
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
         if call.method == "GET" or call.request is None:
@@ -156,10 +156,10 @@ class Service:
         head = wire.head(exchange)
         packed = unpacking(exchange.listed(b"content-encoding")) if b"content-encoding" in fields else None
         if call.lane != "training":
-            return Order(operation, head, arguments, settings, packed, coding, picture)
+            return Order(operation, head, arguments, settings, packed, coding, picture, owner=owner)
         streamed = picture is None and b"accept" in fields and prefers_events(exchange.listed(b"accept"))
         last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
-        return Order(operation, head, arguments, settings, packed, coding, picture, streamed, last_event)
+        return Order(operation, head, arguments, settings, packed, coding, picture, streamed, last_event, owner)
 
     async def _awaited(self, exchange: Exchange, call: Call, order: Order) -> None:
         """The answer of a call that waits for others."""

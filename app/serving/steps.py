@@ -11,6 +11,7 @@ from app.serving.child import Say
 from app.serving.content import Content, Piece
 from app.serving.pictures import Drawing, drawn
 from app.serving.usage import Admit, Usage, anything, usage_named
+from app.serving.wires import OWNER
 from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
@@ -43,6 +44,8 @@ class Order(NamedTuple):
     streamed: bool = False
     last_event: str = ""
     """The id of the last event that the client has had."""
+    owner: str = ""
+    """The name of who asks, where keys are asked for."""
 
 
 class Event(NamedTuple):
@@ -66,7 +69,8 @@ def request_of(body: bytes | memoryview, order: Order, admit: Admit = anything, 
         body = unpacked(body, order.packed, settings, here=here)
     document = operation.wire.decode(body, order.head, here)
     try:
-        request = document if operation.check is None else operation.check(document, order.arguments, settings)
+        arguments = {**order.arguments, OWNER: order.owner}
+        request = document if operation.check is None else operation.check(document, arguments, settings)
     except CallerError:
         admit(usage_named(document, order.arguments))
         raise
@@ -123,10 +127,10 @@ def answer_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple
 
 
 def check_job(body: memoryview, say: Say, order: Order) -> tuple[Any, tuple[Piece, ...]]:
-    """The request of a call that is awaited, checked, and the bytes that it was read from, unpacked."""
+    """The request of a call that is awaited, checked, and where it is wanted the bytes that it was read from, unpacked."""
     if order.packed is not None:
         body, order = memoryview(unpacked(body, order.packed, order.settings, here=False)), order._replace(packed=None)
-    return request_of(body, order, say.ask, here=False), (body,)
+    return request_of(body, order, say.ask, here=False), (body,) if order.operation.with_body else ()
 
 
 def run_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple[Piece, ...]]:

@@ -308,7 +308,7 @@ class Worker:
         call = self._calls[job.kind]
         assert call.job is not None
         folder = self._settings.data_dir.absolute() / "jobs" / job.id
-        task = Task(call.job, call.job_check, self._bounds, Checkpoint.read(checkpoint), folder)
+        task = Task(call.job, call.job_check, self._bounds, Checkpoint.read(checkpoint), folder, job.owner)
         began = time.monotonic()
         try:
             async with (

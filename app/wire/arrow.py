@@ -49,6 +49,30 @@ def arrow(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterator
         raise MalformedTable(f"it is no Arrow file that can be read: {str(error)[:200]}") from None
 
 
+def outline_of_parquet(file: IO[bytes]) -> tuple[Sequence[str], int]:
+    """The names of the columns, and how many rows there are; MalformedTable for what is no such file."""
+    pa = _pyarrow()
+    reader: Any = import_module("pyarrow.parquet")
+    try:
+        opened = reader.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
+        return opened.schema_arrow.names, opened.metadata.num_rows
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise MalformedTable(f"it is no Parquet file that can be read: {str(error)[:200]}") from None
+
+
+def outline_of_arrow(file: IO[bytes]) -> tuple[Sequence[str], int]:
+    """The same of a file of record batches, all of which are looked at."""
+    pa = _pyarrow()
+    names, n_rows = list[str](), 0
+    try:
+        with pa.memory_map(file.name) as source:
+            for batch in _batches(pa, source):
+                names, n_rows = batch.schema.names, n_rows + batch.num_rows
+        return names, n_rows
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise MalformedTable(f"it is no Arrow file that can be read: {str(error)[:200]}") from None
+
+
 def _batches(pa: Any, source: Any) -> Iterator[Any]:
     try:
         opened = pa.ipc.open_file(source)
