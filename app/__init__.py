@@ -90,9 +90,11 @@
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         evaluating.py, analyzing.py  the calls of evaluate.py and analyze.py, on data that is in files too
-        reference.py     such data, block by block; sources.py: which files, and whether they may be read;
+        reference.py     such data, block by block; referred.py: as a table in memory; sources.py: which files, and whether they
+                         may be read;
                          gathered.py: what those that are done have come to
         datasets.py      what is kept beside what every run may name; listing.py: lists that are read a page at a time
+        history.py       what is told of trainings that have ended, as runs.py lists it
         grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

@@ -52,7 +52,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Annotated[Kinds, Field(description="compare is that of training runs.")]
-    request: Annotated[dict[str, Any], Field(description="The body of that call; of evaluate and analyze, `data` may be files.")]
+    request: Annotated[dict[str, Any], Field(description="The body of that call; `data` may be in files, or kept.")]
     priority: Annotated[int, Field(description="A job of a higher one is begun first.", ge=-100, le=100)] = 0
 
 
@@ -150,7 +150,7 @@ async def submit_job(
 
 async def show_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002  # its name on the wire
     """A job as it stands, with its result once it has one."""
-    return _answer(await asked(_store(state).get, id, caller.name))
+    return _answer(await asked(store_of(state).get, id, caller.name))
 
 
 async def list_jobs(
@@ -162,14 +162,14 @@ async def list_jobs(
     cursor: Cursor = None,
 ) -> Jobs:
     """The jobs of your key, the newest first, a page at a time. A cursor stays good while jobs come and go."""
-    found = await asked(_store(state).page, caller.name, status, kind, limit + 1, before(cursor))
+    found = await asked(store_of(state).page, caller.name, status, kind, limit + 1, before(cursor))
     jobs = [cast(JobAnswer, shown(job, position)) for job, position in found[:limit]]
     return Jobs(jobs=jobs, next=jobs[-1]["id"] if len(found) > limit else None)
 
 
 async def cancel_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002
     """Cancel a job: its processes end at once. A second time is nothing new; one that is over is not cancelled (409)."""
-    return _answer(await asked(_store(state).cancel, id, caller.name))
+    return _answer(await asked(store_of(state).cancel, id, caller.name))
 
 
 async def resume_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002
@@ -190,7 +190,7 @@ async def follow_job(
 
     Their ids count from 1: `status` with the job, `epoch`, `run` and `partition`, each once, and `end` with the job.
     """
-    store, after = _store(state), last_event_id or 0
+    store, after = store_of(state), last_event_id or 0
     job = (await asked(store.get, id, caller.name)).job
     if job.ended_already and after >= job.events:
         return None
@@ -220,7 +220,7 @@ def _host(state: State) -> Host:
     return state.jobs
 
 
-def _store(state: State) -> Store:
+def store_of(state: State) -> Store:
     return _host(state).store
 
 

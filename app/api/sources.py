@@ -36,8 +36,8 @@ class Written(Part):
     gradient: Annotated[str | None, Field(description="d(value)/d(predictions) of each row.")] = None
 
 
-class DataSource(Part):
-    """Files that are one table together, and which of their columns is what."""
+class Source(Part):
+    """Files that are one table together."""
 
     source: Annotated[
         list[str],
@@ -52,6 +52,11 @@ class DataSource(Part):
         Literal["npy", "csv", "parquet", "arrow", "json", "npz"] | None,
         Field(description="What the files are; else their ending says it."),
     ] = None
+
+
+class DataSource(Source):
+    """And which of their columns is what."""
+
     columns: Annotated[
         dict[str, Any],
         Field(description="For predictions, targets, sample_weight and mask a column's name or number, or a list of them."),
@@ -125,7 +130,7 @@ def is_reference(data: object) -> bool:
 # --- which files ------------------------------------------------------------------------------------------------------
 
 
-def partitions(source: DataSource, reach: Reach) -> tuple[Partition, ...]:
+def partitions(source: Source, reach: Reach) -> tuple[Partition, ...]:
     """The files, in the order of their names, and after them data sets.
 
     SourceForbidden for what lies outside of the roots, by a link too; SourceEmpty where there are none; FormatUnavailable for a
@@ -243,15 +248,21 @@ def _form(path: str) -> str:
 # --- which columns ----------------------------------------------------------------------------------------------------
 
 
-def roles_of(columns: Mapping[str, Any], sides: Sequence[str]) -> Roles:
-    """The columns of each role; named arrays, and heads, are objects of them. InvalidInput for a role that there is not."""
+def roles_of(columns: Mapping[str, Any], sides: Sequence[str], single: Sequence[str] = (GROUPS,)) -> Roles:
+    """The columns of each role; named arrays, and heads, are objects of them. InvalidInput for a role that there is not.
+
+    Of those that are `single` each column is by itself, under its own name.
+    """
     strangers = [name for name in columns if name not in sides]
     if strangers:
         message = f"there is no role {strangers[0][:80]!r}; there are {', '.join(sides)}"
         raise InvalidInput([Fault(("data", "columns", strangers[0]), "unknown_field", message)])
-    if (groups := columns.get(GROUPS)) is not None and not isinstance(groups, Mapping):
-        columns = {**columns, GROUPS: {str(column): column for column in _several(groups)}}
-    return dict(_roles((), columns))
+    apart = {
+        name: {str(column): column for column in _several(columns[name])}
+        for name in single
+        if columns.get(name) is not None and not isinstance(columns[name], Mapping)
+    }
+    return dict(_roles((), {**columns, **apart}))
 
 
 def _roles(path: Path, given: Any) -> Iterator[tuple[Path, Sequence[Column]]]:

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.api.files import LABELS, File, Layout, Roles, Rows, as_written, from_query, listing, put
+from app.api.referred import Partitioned, referred
 from app.api.sources import is_reference
 from app.api.words import ONE_HOT
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
+from app.serving.pieces import READ_FROM
 from app.serving.wires import Check, as_model
 from app.settings import Settings
 from app.suggestions import meant
@@ -32,19 +34,21 @@ FIRST = 3
 DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
 
 
-def check_columns(model: type[BaseModel], layout: Layout) -> Check:
-    """The check of a request whose arrays may be columns of a table."""
-    return partial(_checked, model, layout)
+def check_columns(model: type[BaseModel], layout: Layout, *, files: bool = False) -> Check:
+    """The check of a request whose arrays may be columns of a table, and whether that may be in files."""
+    return partial(_checked, model, layout, files)
 
 
-def _checked(model: type[BaseModel], layout: Layout, document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
+def _checked(
+    model: type[BaseModel], layout: Layout, files: bool, document: Any, arguments: Mapping[str, Any], settings: Settings
+) -> Any:
     if isinstance(document, File):
         request = from_query(model, layout, document.asked.query, document.table)
         try:
             return _from_table(model, layout, request, document.table, arguments, settings, rows=document.asked.rows)
         except CallerError as error:
             raise as_written(error, document.asked.query) from None
-    given = _apart(layout, document)
+    given = None if document.get("data") is None else _apart(layout, files, document, arguments, settings)
     if given is None:
         try:
             return as_model(model, document, arguments, settings)
@@ -54,12 +58,14 @@ def _checked(model: type[BaseModel], layout: Layout, document: Any, arguments: M
     return _from_table(model, layout, request, table, arguments, settings)
 
 
-def _apart(layout: Layout, document: Mapping[str, Any]) -> tuple[dict[str, Any], Table] | None:
-    """A request and the table in it apart; None where there is none."""
-    data = document.get("data")
-    if data is None:
-        return None
+def _apart(
+    layout: Layout, files: bool, document: Mapping[str, Any], arguments: Mapping[str, Any], settings: Settings
+) -> tuple[dict[str, Any], Table] | None:
+    """A request and the table that is in it, or that it refers to, apart; None where there is none."""
+    data: Any = document["data"]
     if is_reference(data):
+        if layout.within:
+            return referred(layout, document, arguments, settings, files=files)
         message = "data by reference is for jobs: send this as the request of POST /v1/jobs, of kind evaluate or analyze"
         raise InvalidInput([Fault(("data", "source"), "unexpected", message)])
     if not layout.within:
@@ -113,6 +119,8 @@ def _from_table(
         raise _located(error, roles, table) from None
     if rows and isinstance(table, Csv):
         vars(request)["rows"] = Rows(table, roles)
+    if isinstance(table, Partitioned):
+        vars(request)[READ_FROM] = table.stamp
     return request
 
 
@@ -246,10 +254,13 @@ def _located(error: CallerError, roles: Roles, table: Table) -> CallerError:
     if not cells and not missing:
         return error
     places = dict(zip(cells, table.places(list(cells.values())), strict=True))
+    paths = dict(zip(cells, table.paths(list(cells.values())), strict=True)) if isinstance(table, Partitioned) else {}
     places |= dict.fromkeys(missing, f"name its column; the columns are {listing(table.names)}")
     return type(error)(
         [
-            replace(fault, message=f"{fault.message} ({places[index]})") if index in places else fault
+            replace(fault, path=paths.get(index, fault.path), message=f"{fault.message} ({places[index]})")
+            if index in places
+            else fault
             for index, fault in enumerate(error.faults)
         ]
     )

@@ -113,6 +113,16 @@ def job_events(identity: str, after: str = "") -> Request[Answer]:
     return replace(get(f"/v1/jobs/{identity}/events"), headers={"last-event-id": after} if after else {})
 
 
+def runs(**options: Any) -> Request[Answer]:
+    """What jobs have trained, the newest first, without curves; `options` are parameters of /v1/runs."""
+    return get("/v1/runs", **options)
+
+
+def run(identity: str) -> Request[Answer]:
+    """What a job that has ended has trained, with the curves of each run."""
+    return get(f"/v1/runs/{identity}")
+
+
 def losses(*, search: str | None = None, family: str | None = None, property: str | None = None) -> Request[Answer]:  # noqa: A002  # the API's word
     """The catalogue of losses, or those that are searched for."""
     return get("/v1/losses", search=search, family=family, property=property)

@@ -31,6 +31,7 @@ from app.serving.signals import before_the_end
 from app.serving.state import State
 from app.serving.steps import LAST, Elsewhere, Order, answer
 from app.serving.traces import collected, to_collector
+from app.serving.wires import OWNER
 from app.wire.json import Slow
 from app.wire.packing import packing
 from app.wire.unpacking import unpacking
@@ -146,7 +147,7 @@ class Service:
         return self._answer(exchange, call, order) if key is None else self._answer_once(exchange, call, order, key)
 
     def _order(self, exchange: Exchange, call: Call, arguments: dict[str, Any]) -> Order:
-        fields, settings, owner = exchange.fields, self.state.settings, exchange.name
+        fields, settings = exchange.fields, self.state.settings
         picture = _picture(exchange, call)
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
         if call.method == "GET" or call.request is None:
@@ -156,10 +157,11 @@ class Service:
         head = wire.head(exchange)
         packed = unpacking(exchange.listed(b"content-encoding")) if b"content-encoding" in fields else None
         if call.lane != "training":
-            return Order(operation, head, arguments, settings, packed, coding, picture, owner=owner)
+            return Order(operation, head, arguments, settings, packed, coding, picture)
+        arguments[OWNER] = exchange.name
         streamed = picture is None and b"accept" in fields and prefers_events(exchange.listed(b"accept"))
         last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
-        return Order(operation, head, arguments, settings, packed, coding, picture, streamed, last_event, owner)
+        return Order(operation, head, arguments, settings, packed, coding, picture, streamed, last_event)
 
     async def _awaited(self, exchange: Exchange, call: Call, order: Order) -> None:
         """The answer of a call that waits for others."""
@@ -170,7 +172,7 @@ class Service:
             assert call.lane is not None
             body = await receive_body(exchange, self.state)
             try:
-                asked = order._replace(arguments={})  # what the service has is not sent
+                asked = order._replace(arguments={OWNER: exchange.name})  # what the service has is not sent
                 arguments[call.request] = await checked_elsewhere(exchange, self.state, call.lane, body, asked)
             finally:
                 body.release()

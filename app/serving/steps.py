@@ -33,7 +33,7 @@ class Order(NamedTuple):
     head: Any
     """What the wire has read in the request's head."""
     arguments: Mapping[str, Any]
-    """The arguments of the call's function that stand in the address."""
+    """The arguments of the call's function that stand in the address; for a check that may refer to what is kept also OWNER."""
     settings: Settings
     packed: str | None = None
     """How the body is packed."""
@@ -44,8 +44,6 @@ class Order(NamedTuple):
     streamed: bool = False
     last_event: str = ""
     """The id of the last event that the client has had."""
-    owner: str = ""
-    """The name of who asks, where keys are asked for."""
 
 
 class Event(NamedTuple):
@@ -69,8 +67,7 @@ def request_of(body: bytes | memoryview, order: Order, admit: Admit = anything, 
         body = unpacked(body, order.packed, settings, here=here)
     document = operation.wire.decode(body, order.head, here)
     try:
-        arguments = {**order.arguments, OWNER: order.owner}
-        request = document if operation.check is None else operation.check(document, arguments, settings)
+        request = document if operation.check is None else operation.check(document, order.arguments, settings)
     except CallerError:
         admit(usage_named(document, order.arguments))
         raise
@@ -137,7 +134,8 @@ def run_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple[Pi
     """The same for a call whose function is a generator of events: told as they come where they are asked for."""
     operation = order.operation
     assert operation.request is not None
-    arguments = {**order.arguments, operation.request: request_of(body, order, say.ask, here=False)}
+    arguments = {name: value for name, value in order.arguments.items() if name != OWNER}
+    arguments[operation.request] = request_of(body, order, say.ask, here=False)
     events: Generator[Event] = operation.function(**arguments)
     had = int(order.last_event) if EVENT_ID.fullmatch(order.last_event) else -1
     for number, happened in enumerate(events):

@@ -1,5 +1,7 @@
 """What a file of a table has: the names of its columns, and how many rows. Its numbers are read where only they tell."""
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
@@ -19,7 +21,9 @@ class Outline(NamedTuple):
     n_rows: int
 
 
-Outlining: TypeAlias = Callable[[IO[bytes], int], tuple[Sequence[str], int]]
+Told: TypeAlias = tuple[Sequence[str], Callable[[], int]]
+"""The names of the columns, and what counts the rows."""
+Outlining: TypeAlias = Callable[[IO[bytes], int], Told]
 
 
 def outline(path: Path, form: str, limit: int) -> Outline:
@@ -28,45 +32,64 @@ def outline(path: Path, form: str, limit: int) -> Outline:
     CallerError for what is no such file, has rows of other lengths than its header, or has none.
     """
     with path.open("rb") as file:
-        columns, n_rows = OUTLINES[form](file, limit)
-    if not columns or not n_rows:
+        columns, count = OUTLINES[form](file, limit)
+        n_rows = count() if columns else 0
+    if not n_rows:
         raise InvalidInput([Fault((), "empty", "it has no rows: a table has columns, and a row for each sample")])
     return Outline([*columns], n_rows)
 
 
-def _npy(file: IO[bytes], limit: int) -> tuple[Sequence[str], int]:
+def names(path: Path, form: str) -> Sequence[str]:
+    """The columns of a file, whose rows are not counted; CallerError for what is no such file."""
+    try:
+        with path.open("rb") as file:
+            return OUTLINES[form](file, sys.maxsize)[0]
+    except OSError as error:
+        raise MalformedTable(f"it cannot be read: {os.strerror(error.errno or 0)}") from None
+
+
+def _npy(file: IO[bytes], limit: int) -> Told:
     try:
         shape, _, _ = described(file)
     except Exception as error:  # NumPy and its tokenizer have errors of their own each
         raise MalformedTable(f"it is no npy file: {str(error)[:200]}") from None
     n, width = (*shape, 1, 1)[:2]
-    return [str(column) for column in range(width)], n
+    return [str(column) for column in range(width)], lambda: n
 
 
-def _csv(file: IO[bytes], limit: int) -> tuple[Sequence[str], int]:
-    names = Csv(file.read(HEADER_BYTES + len(BOM))).names
+def _csv(file: IO[bytes], limit: int) -> Told:
+    columns = Csv(file.read(HEADER_BYTES + len(BOM))).names
     file.seek(0)
-    blocks = READERS["csv"](file, [0], frozenset({0}))
-    return names, sum(length(block.columns[0]) for block in blocks)
+    return columns, lambda: sum(length(block.columns[0]) for block in READERS["csv"](file, [0], frozenset({0})))
 
 
-def _json(file: IO[bytes], limit: int) -> tuple[Sequence[str], int]:
+def _json(file: IO[bytes], limit: int) -> Told:
     return _of(whole(json_table(file.read())))
 
 
-def _npz(file: IO[bytes], limit: int) -> tuple[Sequence[str], int]:
+def _npz(file: IO[bytes], limit: int) -> Told:
     return _of(whole(Npz(file.read()), limit))
 
 
-def _of(columns: Mapping[str, Any]) -> tuple[Sequence[str], int]:
-    return [*columns], length(next(iter(columns.values())))
+def _of(columns: Mapping[str, Any]) -> Told:
+    return [*columns], lambda: length(next(iter(columns.values())))
+
+
+def _parquet(file: IO[bytes], limit: int) -> Told:
+    columns, n_rows = arrow.outline_of_parquet(file)
+    return columns, lambda: n_rows
+
+
+def _arrow(file: IO[bytes], limit: int) -> Told:
+    columns, n_rows = arrow.outline_of_arrow(file)
+    return columns, lambda: n_rows
 
 
 OUTLINES: Mapping[str, Outlining] = {
     "npy": _npy,
     "csv": _csv,
-    "parquet": lambda file, _: arrow.outline_of_parquet(file),
-    "arrow": lambda file, _: arrow.outline_of_arrow(file),
+    "parquet": _parquet,
+    "arrow": _arrow,
     "json": _json,
     "npz": _npz,
 }

@@ -43,10 +43,11 @@ def _saved(write: Any) -> bytes:
     return buffer.getvalue()
 
 
+ARRAYS: dict[str, Any] = {name: np.array(column) for name, column in TABLE.items()}
 BODIES: dict[str, bytes] = {
     "application/json": json.dumps(TABLE).encode(),
     "text/csv": b"p,y\n2.5,3\n0,-0.5\n8,2\n",
-    "application/x-npz": _saved(lambda file: np.savez(file, **{name: np.array(column) for name, column in TABLE.items()})),
+    "application/x-npz": _saved(lambda file: np.savez(file, **ARRAYS)),
     "application/vnd.apache.arrow.stream": _arrow(pa.ipc.new_stream),
     "application/vnd.apache.arrow.file": _arrow(pa.ipc.new_file),
     "application/vnd.apache.parquet": _saved(lambda file: pq.write_table(pa.table(TABLE), file)),

@@ -36,7 +36,17 @@ UNIONS = {
     "Data": DATASETS.keys(),
 }
 
-NOT_ASKED = {"infer", "list_jobs", "show_job", "cancel_job", "resume_job", "keep_dataset", "delete_dataset"}
+NOT_ASKED = {
+    "infer",
+    "list_jobs",
+    "show_job",
+    "cancel_job",
+    "resume_job",
+    "keep_dataset",
+    "delete_dataset",
+    "list_runs",
+    "show_runs",
+}
 """Operations whose parameters have no examples, so that there is none of their answer."""
 DESCRIBED = {"list_datasets", "list_models", "list_optimizers", "list_schedules", "list_metrics"}
 """Those whose entries are as the examples of the calls that describe one."""

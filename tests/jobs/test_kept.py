@@ -139,9 +139,8 @@ def test_a_name_that_is_given_to_other_data_meanwhile_ends_a_job(folder: Path) -
     settings = jobs_settings(Settings(job_checkpoint_seconds=0.0))
     data = {**MSE["data"], "source": ["dataset:n", "dataset:m"]}
     body = memoryview(json.dumps({"kind": "evaluate", "request": {**MSE, "data": data}}).encode())
-    checkpoint: Checkpoint | None
     checkpoint, _ = work_on(body, Saying(), Task(call.job, call.job_check, settings, None, folder / "checkpoints"))
-    assert checkpoint
+    assert isinstance(checkpoint, Checkpoint)
     datasets_of(Settings()).delete("", "n")
     keep("n", b"p,y\n5,6\n", "csv")
     with pytest.raises(CallerError, match="no longer there"):

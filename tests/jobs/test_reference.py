@@ -19,7 +19,7 @@ import pytest
 
 from app.api.jobs import OF_KIND
 from app.errors import CallerError, FormatUnavailable, InvalidInput, SourceEmpty, SourceForbidden
-from app.serving.pieces import Checkpoint, Task, jobs_settings, work_on
+from app.serving.pieces import Checkpoint, Ended, Task, jobs_settings, work_on
 from app.settings import Settings
 from app.wire import partitions
 from tests.conftest import serving
@@ -55,9 +55,10 @@ def work(
     checkpoint: Checkpoint | None = None
     while True:
         task = Task(call.job, call.job_check, settings, checkpoint, folder / "checkpoints")
-        checkpoint, answer = work_on(body, saying, task)
-        if checkpoint is None:
-            return saying.events, json.loads(b"".join(answer))
+        reached, written = work_on(body, saying, task)
+        if isinstance(reached, Ended):
+            return saying.events, json.loads(reached.parts(b"".join(written))[0])
+        checkpoint = reached
 
 
 def refusal(folder: Path, request: dict[str, Any], **more: Any) -> CallerError:

@@ -18,6 +18,7 @@ from app.wire.partitions import READERS, blocks
 
 LIMIT = 2**20
 COLUMNS = {"p": [1.5, -2.0, 3.25], "y": [1.0, 0.0, 2.0]}
+ARRAYS: dict[str, Any] = {name: np.array(column) for name, column in COLUMNS.items()}
 ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
 
 
@@ -42,7 +43,7 @@ FORMS: dict[str, tuple[bytes, ...]] = {
         json.dumps(table).encode()
         for table in (COLUMNS, ROWS, {"columns": [*COLUMNS], "data": [[*row.values()] for row in ROWS]})
     ),
-    "npz": (saved(lambda file: np.savez_compressed(file, **{name: np.array(column) for name, column in COLUMNS.items()})),),
+    "npz": (saved(lambda file: np.savez_compressed(file, **ARRAYS)),),
 }
 
 
