@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from app.api.catalogue import EPOCHS, Entry, dataset_entries
 from app.api.listing import LIMIT, Cursor, Limit, Next, before
 from app.api.sources import KEPT, datasets_of
-from app.errors import CallerError, Fault, FormatUnavailable, NotFound, Unavailable, UnsupportedMediaType
+from app.errors import Fault, FormatUnavailable, NotFound, Unavailable, UnsupportedMediaType
 from app.jobs.datasets import NAME, Dataset, Received, digest_of
 from app.jobs.job import moment
 from app.serving.address import Path, Query
@@ -79,9 +79,9 @@ def receive(sent: Sent, arguments: Mapping[str, Any], settings: Settings) -> Rec
     path = _lasting(datasets_of(settings).receive, body)
     try:
         columns, n_rows = outline(path, form, settings.max_body_bytes)
-    except BaseException as error:
+    except BaseException:
         path.unlink(missing_ok=True)
-        raise (error.moved({("table",): ()}) if isinstance(error, CallerError) else error) from None
+        raise
     return Received(path.name, digest_of(body), len(body), form, columns, n_rows)
 
 

@@ -25,7 +25,7 @@ from app.jobs.job import new_id
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What a data set may be called: the name of a file, and none of another folder."""
-INCOMING_SECONDS = 86400.0
+INCOMING_SECONDS = 3600.0
 """After so long nobody gives a name any more to what has come."""
 PIECE_BYTES = 1024 * 1024
 
@@ -72,6 +72,7 @@ class Datasets:
         """Bytes that are to have a name, on the disk; whoever makes nothing of them removes the file."""
         folder = self._folder / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
+        self._remove_unnamed(time.time())
         path = folder / new_id()
         try:
             _write(path, content)
@@ -158,11 +159,15 @@ class Datasets:
         for path in self._folder.glob("content/*"):
             if path.name not in named:
                 path.unlink(missing_ok=True)
+        self._remove_unnamed(now)
+        return found
+
+    def _remove_unnamed(self, now: float) -> None:
+        """What has come and has been left, by a process that has died."""
         for path in self._folder.glob("incoming/*"):
             with contextlib.suppress(OSError):  # it has its name by now
                 if now - path.stat().st_mtime > INCOMING_SECONDS:
                     path.unlink()
-        return found
 
     def _check_room(self, known: Sequence[Dataset], size: int) -> None:
         taken = sum(dataset.size for dataset in known)

@@ -60,7 +60,7 @@ def _npy(file: IO[bytes], limit: int) -> Told:
 def _csv(file: IO[bytes], limit: int) -> Told:
     columns = Csv(file.read(HEADER_BYTES + len(BOM))).names
     file.seek(0)
-    return columns, lambda: sum(length(block.columns[0]) for block in READERS["csv"](file, [0], frozenset({0})))
+    return columns, lambda: sum(length(block.columns[0]) for block in READERS["csv"](file, [0], frozenset()))
 
 
 def _json(file: IO[bytes], limit: int) -> Told:

@@ -30,6 +30,10 @@ LONGEST_RECORD = 64 * 1024 * 1024
 Column: TypeAlias = str | int
 
 
+TABLE = ("table",)
+"""What a JSON table is called where something is wrong with it."""
+
+
 class Block(NamedTuple):
     """Rows that follow each other in a file."""
 
@@ -176,14 +180,26 @@ def _npz(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) 
 def json_table(data: bytes) -> tables.Table:
     """A table that is the whole of a JSON document."""
     try:
-        document: object = decode(data) if data.lstrip()[:1] == b"{" else decode(b'{"table":%b}' % data)["table"]
+        return tables.table(_json_document(data), TABLE)
+    except InvalidInput as error:
+        raise error.moved({TABLE: ()}) from None
+
+
+def _json_document(data: bytes) -> object:
+    """What a JSON document is, whatever it is."""
+    if data.lstrip()[:1] == b"{":
+        return decode(data)
+    try:
+        document = decode(b'{"table":%b}' % data)
+        if len(document) > 1:
+            raise MalformedDocument("it is several things, with commas between them")
     except MalformedDocument:
         try:
             json.loads(data)
         except ValueError as error:  # which counts from the beginning
             raise MalformedDocument(f"it is no JSON: {str(error)[:200]}") from None
         raise
-    return tables.table(document, ("table",))
+    return document["table"]
 
 
 def whole(table: tables.Table, limit: int = sys.maxsize) -> dict[str, Any]:

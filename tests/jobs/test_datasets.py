@@ -119,12 +119,15 @@ def test_a_record_that_is_damaged_is_none_and_content_that_is_cut_is_told(tmp_pa
     assert keep(datasets, "n").digest == first.digest
 
 
-def test_what_nobody_gives_a_name_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_what_nobody_gives_a_name_is_removed_after_an_hour(tmp_path: Path) -> None:
     datasets = of(tmp_path)
     old, young = datasets.receive(b"old"), datasets.receive(b"young")
     os.utime(old, (0, 0))
+    last = datasets.receive(b"last")
+    assert {path.name for path in (tmp_path / "incoming").iterdir()} == {young.name, last.name}
+    os.utime(young, (0, 0))
     keep(datasets, "n")
-    assert [path.name for path in (tmp_path / "incoming").iterdir()] == [young.name]
+    assert [path.name for path in (tmp_path / "incoming").iterdir()] == [last.name]
 
 
 def test_a_full_disk_keeps_nothing_and_leaves_nothing(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_files_that_are_cut_are_refused_or_shorter(tmp_path: Path, form: str) ->
         ("json", b'[{"p": 1}, {"q": 1}]', "has not the columns"),
         ("json", b'[{"p": 1},', "no JSON"),
         ("json", b"3", "object of columns"),
+        ("json", b'[{"p": 1}], "q": 2', "no JSON: Extra data"),
         ("npz", saved(lambda file: np.savez(file, p=np.zeros(3), y=np.zeros(2))), "'y' has 2 rows"),
         ("npz", saved(lambda file: np.savez(file, p=np.array(1.0))), "no rows"),
         ("npz", saved(lambda file: np.savez_compressed(file, p=np.zeros(2**18))), "unpack to"),
@@ -114,3 +115,12 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path, form: str, body: byt
     path.write_bytes(body)
     with pytest.raises(CallerError, match=words):
         outline(path, form, LIMIT)
+
+
+def test_a_row_of_json_that_is_wrong_has_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "body"
+    path.write_bytes(b'[{"p": 1}, {"p": 1}, {"q": 1}]')
+    for read in (lambda: outline(path, "json", LIMIT), lambda: [*blocks(path, "json", ["p"])]):
+        with pytest.raises(CallerError) as found:
+            read()
+        assert found.value.faults[0].path == (2,)
