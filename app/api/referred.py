@@ -86,8 +86,8 @@ def referred(
     data: dict[str, Any] = document["data"]
     rest = {name: value for name, value in data.items() if name not in TableSource.model_fields}
     try:
-        said = {name: value for name, value in data.items() if name not in rest}
-        source: TableSource = as_model(TableSource, said, arguments, settings)
+        given = {name: value for name, value in data.items() if name not in rest}
+        source: TableSource = as_model(TableSource, given, arguments, settings)
     except CallerError as error:
         raise error.moved({(): ("data",)}) from None
     if not files and not all(url.startswith(KEPT) for url in source.source):

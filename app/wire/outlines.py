@@ -21,9 +21,9 @@ class Outline(NamedTuple):
     n_rows: int
 
 
-Told: TypeAlias = tuple[Sequence[str], Callable[[], int]]
+Heading: TypeAlias = tuple[Sequence[str], Callable[[], int]]
 """The names of the columns, and what counts the rows."""
-Outlining: TypeAlias = Callable[[IO[bytes], int], Told]
+Outlining: TypeAlias = Callable[[IO[bytes], int], Heading]
 
 
 def outline(path: Path, form: str, limit: int) -> Outline:
@@ -48,7 +48,7 @@ def names(path: Path, form: str) -> Sequence[str]:
         raise MalformedTable(f"it cannot be read: {os.strerror(error.errno or 0)}") from None
 
 
-def _npy(file: IO[bytes], limit: int) -> Told:
+def _npy(file: IO[bytes], limit: int) -> Heading:
     try:
         shape, _, _ = described(file)
     except Exception as error:  # NumPy and its tokenizer have errors of their own each
@@ -57,30 +57,30 @@ def _npy(file: IO[bytes], limit: int) -> Told:
     return [str(column) for column in range(width)], lambda: n
 
 
-def _csv(file: IO[bytes], limit: int) -> Told:
+def _csv(file: IO[bytes], limit: int) -> Heading:
     columns = Csv(file.read(HEADER_BYTES + len(BOM))).names
     file.seek(0)
     return columns, lambda: sum(length(block.columns[0]) for block in READERS["csv"](file, [0], frozenset()))
 
 
-def _json(file: IO[bytes], limit: int) -> Told:
+def _json(file: IO[bytes], limit: int) -> Heading:
     return _of(whole(json_table(file.read())))
 
 
-def _npz(file: IO[bytes], limit: int) -> Told:
+def _npz(file: IO[bytes], limit: int) -> Heading:
     return _of(whole(Npz(file.read()), limit))
 
 
-def _of(columns: Mapping[str, Any]) -> Told:
+def _of(columns: Mapping[str, Any]) -> Heading:
     return [*columns], lambda: length(next(iter(columns.values())))
 
 
-def _parquet(file: IO[bytes], limit: int) -> Told:
+def _parquet(file: IO[bytes], limit: int) -> Heading:
     columns, n_rows = arrow.outline_of_parquet(file)
     return columns, lambda: n_rows
 
 
-def _arrow(file: IO[bytes], limit: int) -> Told:
+def _arrow(file: IO[bytes], limit: int) -> Heading:
     columns, n_rows = arrow.outline_of_arrow(file)
     return columns, lambda: n_rows
 
