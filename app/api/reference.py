@@ -192,7 +192,7 @@ def reading(
     request: ByReference, partition: Partition, number: int, name: str
 ) -> Generator[tuple[Iterator[Block], Growing | None]]:
     """The blocks of a partition, and the file that an output of its rows is written to, where one is."""
-    request.reach.check(partition, request.data.source[0])
+    request.reach.check(partition)
     wanted = dict.fromkeys(column for columns in request.roles.values() for column in columns)
     rows = blocks(partition.path, partition.form, wanted, _words(request))
     path = partition.output(request.folders[name], name) if name in request.folders else None

@@ -28,8 +28,8 @@ class TableSource(Source):
 class Partitioned:
     """The table that some files are together. Its columns are those of the first."""
 
-    def __init__(self, parts: Sequence[Partition]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Sequence[Partition], reach: Reach) -> None:
+        self._parts, self._reach = parts, reach
         self._lengths: list[int] = []
         """Of those that have been read."""
         try:
@@ -47,6 +47,7 @@ class Partitioned:
         for place, part in enumerate(self._parts if wanted else ()):
             columns: dict[str, Column] = {name: int(name) if part.form == "npy" and name.isdecimal() else name for name in wanted}
             n_rows = 0
+            self._reach.check(part)
             try:
                 for block in blocks(part.path, part.form, columns.values(), frozenset(columns[name] for name in text)):
                     for name, pieces in found.items():
@@ -93,7 +94,8 @@ def referred(
     if not files and not all(url.startswith(KEPT) for url in source.source):
         message = f"files are read by jobs: send this as the request of POST /v1/jobs; here a data set is taken, as {KEPT}NAME"
         raise InvalidInput([Fault(SOURCE, "unexpected", message)])
-    table = Partitioned(partitions(source, Reach.of(settings, arguments)))
+    reach = Reach.of(settings, arguments)
+    table = Partitioned(partitions(source, reach), reach)
     roles: dict[str, Any] = {}
     for path, columns in roles_of(source.columns, layout.sides, layout.single).items():
         inner = roles

@@ -101,10 +101,10 @@ class Reach(NamedTuple):
     def of(cls, settings: Settings, arguments: Mapping[str, Any]) -> "Reach":
         return cls(settings.data_roots, datasets_of(settings), arguments.get(OWNER, ""))
 
-    def check(self, partition: Partition, url: str) -> None:
+    def check(self, partition: Partition) -> None:
         """Before it is read: it still lies where it may."""
         if partition.kept is None:
-            check_within(str(partition.path), url, self.roots)
+            check_within(str(partition.path), f"{SCHEME}{partition.path}", self.roots)
 
 
 def datasets_of(settings: Settings) -> Datasets:

@@ -186,6 +186,9 @@ def test_files_lie_where_they_may(folder: Path) -> None:
     (folder / "in").mkdir()
     data = {"source": f"file://{folder}/rows.csv", "columns": {"targets": "y"}}
     assert isinstance(refusal(folder / "in", {**RUN, "data": data}, kind="train"), SourceForbidden)
+    (folder / "in" / "link.csv").symlink_to(folder / "rows.csv")
+    linked = {**data, "source": f"file://{folder}/in/link.csv"}
+    assert isinstance(refusal(folder / "in", {**RUN, "data": linked}, kind="train"), SourceForbidden)
     gone = {**data, "source": f"file://{folder}/none.csv"}
     assert isinstance(refusal(folder, {**RUN, "data": gone}, kind="train"), SourceEmpty)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,17 @@ def test_a_row_of_json_that_is_wrong_has_its_place(tmp_path: Path) -> None:
         with pytest.raises(CallerError) as found:
             read()
         assert found.value.faults[0].path == (2,)
+
+
+def test_an_array_for_which_there_is_no_memory_is_none_that_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "body"
+    path.write_bytes(saved(lambda file: np.savez_compressed(file, p=np.zeros(2**25))))
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    with Path("/proc/self/statm").open() as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**27, limits[1]))
+    try:
+        with pytest.raises(MemoryError):
+            next(blocks(path, "npz", ["p"]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
