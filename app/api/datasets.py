@@ -90,7 +90,9 @@ def _lasting(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) ->
     try:
         return function(*arguments, **named)
     except OSError as error:
-        raise Unavailable(f"nothing can be kept now: {os.strerror(error.errno or 0)}; try again later") from error
+        raise Unavailable(
+            f"nothing can be kept in CRITERION_DATA_DIR now: {os.strerror(error.errno or 0)}; try again later"
+        ) from error
 
 
 async def _asked(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
