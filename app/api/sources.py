@@ -13,7 +13,8 @@ from pydantic import Field
 from app.api.words import OneOrMore, Part
 from app.errors import Fault, FormatUnavailable, InvalidInput, Path, SourceEmpty, SourceForbidden
 from app.wire.faults import listed
-from app.wire.partitions import ENDINGS, READERS, Column, readable
+from app.wire.partitions import ENDINGS, READERS, readable
+from app.wire.tables import Column
 
 SCHEME = "file://"
 SOURCE: Path = ("data", "source")

@@ -87,7 +87,7 @@ def same_site(origins: Sequence[str]) -> Guard:
 
 def known_query(exchange: Exchange, call: Call) -> None:
     """Every query parameter is one of the call's, or for its wire to check."""
-    if not exchange.query_string or call.rest or call.wire_of(exchange.fields).queried:
+    if not exchange.query_string or call.rest or call.operation_of(exchange.fields).wire.queried:
         return
     unknown = [name for name in exchange.query if name not in call.query]
     if unknown:
@@ -99,7 +99,7 @@ def _no_parameter(name: str, call: Call) -> str:
     close = meant(name, takes, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(takes)}" if takes else "it takes none"
     body = "; what is asked goes into the body" if call.request and not takes else ""
-    files = " or ".join(media_type for media_type, wire in call.wires.items() if wire.queried)
+    files = " or ".join([*(media_type for media_type, wire in call.wires.items() if wire.queried), *call.streams])
     body += f", or beside a file into the address: set the header Content-Type to {files}" if body and files else ""
     return f"{call.method} {call.path} has no query parameter {name[:80]!r}: {hint}{body}"
 
@@ -108,9 +108,10 @@ def room_for(state: State) -> Guard:
     """Whoever would have to wait in a queue that is full is told so before the body is read."""
 
     def guard(exchange: Exchange, call: Call) -> None:
-        if call.lane is None or not state.pool.full(call.lane, exchange.name):
+        lane = call.operation_of(exchange.fields).lane if call.streams else call.lane
+        if lane is None or not state.pool.full(lane, exchange.name):
             return
-        if call.lane != "large" or exchange.declared_size >= state.settings.large_body_bytes:
-            raise QueueFull(f"too many requests wait already for a process that takes {call.lane} ones; try again later")
+        if lane != "large" or exchange.declared_size >= state.settings.large_body_bytes:
+            raise QueueFull(f"there are too many {lane} requests already for the processes that take them; try again later")
 
     return guard

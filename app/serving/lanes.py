@@ -7,6 +7,8 @@ from app.errors import QueueFull, ShuttingDown
 from app.serving.slots import Slots
 
 ENDING = "the server is about to end"
+TELLING = ("training", "streams")
+"""Lanes whose work goes on for long, and tells of events meanwhile."""
 
 
 class Lane(NamedTuple):

@@ -7,9 +7,8 @@ Files are read and not mapped: one that is cut off meanwhile is then an error, a
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -17,22 +16,11 @@ from app.errors import CallerError, Fault, InvalidInput, MalformedTable
 from app.wire import arrow
 from app.wire.csv import BOM, HEADER_BYTES, Csv, header_of
 from app.wire.npz import as_json, described
-from app.wire.tables import length
+from app.wire.tables import Block, Column, length
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """What a block may have of a file, and of the numbers that are read from it."""
 LONGEST_RECORD = 64 * 1024 * 1024
-Column: TypeAlias = str | int
-
-
-class Block(NamedTuple):
-    """Rows that follow each other in a file."""
-
-    first: int
-    """Which row of the file is the first of them."""
-    columns: Mapping[Column, Any]
-
-
 Reader: TypeAlias = Callable[[IO[bytes], Collection[Column], frozenset[Column]], Iterator[Block]]
 
 
@@ -65,7 +53,7 @@ def _npy(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) 
     start = file.tell()
     if os.fstat(file.fileno()).st_size - start < n * width * dtype.itemsize:
         raise MalformedTable(f"it is cut off: {dtype} of shape {shape} does not fit into it")
-    step = _rows(width)
+    step = rows_of(width)
     for first in range(0, n, step):
         rows = min(step, n - first)
         if fortran:
@@ -150,14 +138,14 @@ def _no_column(column: Column, those: str) -> CallerError:
 
 
 def _parquet(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
-    return (Block(*found) for found in arrow.parquet(file, partial(_named, columns), _rows))
+    return arrow.parquet(file, partial(_named, columns), rows_of)
 
 
 def _arrow(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
-    return (Block(*found) for found in arrow.arrow(file, partial(_named, columns), _rows))
+    return arrow.arrow(file, partial(_named, columns), rows_of)
 
 
-def _rows(width: int) -> int:
+def rows_of(width: int) -> int:
     """The rows of a block, of so many numbers each."""
     return max(1, BLOCK_BYTES // (8 * max(1, width)))
 
@@ -170,4 +158,4 @@ ENDINGS: Mapping[str, str] = {".npy": "npy", ".csv": "csv", ".parquet": "parquet
 
 def readable(form: str) -> bool:
     """Whether files of this form can be read here: some take a library that need not be installed."""
-    return form in ("npy", "csv") or find_spec("pyarrow") is not None
+    return form in ("npy", "csv") or arrow.installed()

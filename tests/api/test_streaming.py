@@ -1,0 +1,355 @@
+"""Bodies of any length for POST /v1/evaluate: one of all rows to the bit, in little memory, and its faults at their lines."""
+
+import asyncio
+import gzip
+import io
+import json
+import math
+import random
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from app.api.evaluating import EVALUATE
+from app.api.streaming import ARROW, NDJSON
+from app.serving.keys import Quota
+from app.wire import arrow, lines, partitions
+from tests.api.problem import problem_of
+from tests.conftest import Server, client_with, serving
+from tests.processes import children, command, memory, poll, pool_of
+from tests.serving.keyed import Made
+from tests.serving.streams import events_in
+
+pytestmark = pytest.mark.anyio
+
+ROWS = [(2.5, 3.0), (0.0, -0.5), (8.0, 2.0), (1.0, 1.5), (-1.0, 2.0), (0.5, 0.25)]
+MAE = "/v1/evaluate?loss=mae&predictions=p&targets=y"
+EVENTS = {"accept": "text/event-stream"}
+
+
+def ndjson(rows: Sequence[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def pairs(rows: Sequence[tuple[Any, Any]]) -> bytes:
+    return ndjson([{"p": p, "y": y} for p, y in rows])
+
+
+def in_arrow(columns: dict[str, Any], rows: int | None = None) -> bytes:
+    table: Any = pa.table(columns)
+    file = io.BytesIO()
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=rows)
+    return file.getvalue()
+
+
+def pairs_in_arrow(rows: Sequence[tuple[Any, Any]], size: int | None = 2) -> bytes:
+    return in_arrow({"p": [float(p) for p, _ in rows], "y": [float(y) for _, y in rows]}, size)
+
+
+async def streamed(client: httpx.AsyncClient, path: str, body: Any, kind: str = NDJSON, **head: str) -> httpx.Response:
+    return await client.post(path, content=body, headers={"content-type": kind, **head})
+
+
+# --- what it comes to
+
+
+@pytest.mark.parametrize(("kind", "written"), [(NDJSON, pairs), (ARROW, pairs_in_arrow)])
+@pytest.mark.parametrize(
+    ("loss", "value", "error"),
+    [
+        ("mse", 7.635416666666667, 5.85204773336745),
+        ("mae", 1.7916666666666667, 0.9407812946931101),
+        ("huber&delta=1.5", 1.9427083333333333, 1.3014019050250303),
+    ],
+)
+async def test_the_example(client: httpx.AsyncClient, kind: str, written: Any, loss: str, value: float, error: float) -> None:
+    path = f"/v1/evaluate?loss={loss}&predictions=p&targets=y"
+    answer = (await streamed(client, path, written(ROWS), kind)).json()
+    assert (answer["value"], answer["standard_error"]) == (value, error)
+    assert (answer["n_samples"], answer["divisor"], answer["reduction"]) == (6, 6.0, "mean")
+    assert {*answer} == {"loss", "reduction", "n_samples", "divisor", "value", "standard_error", "targets_encoding"}
+
+
+async def test_partial_sums_are_not_rounded_in_any_order(client: httpx.AsyncClient) -> None:
+    for order in ([1e16, 1, 1], [1, 1e16, 1], [1, 1, 1e16]):
+        for kind, body in ((NDJSON, pairs([(p, 0) for p in order])), (ARROW, pairs_in_arrow([(p, 0) for p in order], 1))):
+            assert (await streamed(client, MAE, body, kind)).json()["value"] == 3333333333333334.0
+
+
+class Cut(io.RawIOBase):
+    """Bytes that come in pieces of a few."""
+
+    def __init__(self, data: bytes, seed: int) -> None:
+        self._data, self._rng = memoryview(data), random.Random(seed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        size = min(len(buffer), len(self._data), self._rng.choice((1, 7, 50, 1000)))
+        buffer[:size] = self._data[:size]
+        self._data = self._data[size:]
+        return size
+
+
+def cut(data: bytes, seed: int) -> io.BufferedReader:
+    return io.BufferedReader(Cut(data, seed), 16)
+
+
+def answer_to(body: io.BufferedReader, query: str, kind: str = NDJSON) -> Any:
+    """What the process answers to a body that comes like this."""
+    from urllib.parse import parse_qs
+
+    from app.settings import Settings
+
+    operation = EVALUATE.streams[kind]
+    assert operation.check
+    request = operation.check(operation.wire.decode(body, parse_qs(query), False), {}, Settings())
+    *_, last = operation.function(request)
+    return last.data
+
+
+def table_of(rng: random.Random, n: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f'"{number}"\\ü',
+            "p": rng.choice((rng.uniform(-3, 3), 0, 1, None)),
+            "y": rng.uniform(0, 1),
+            "w": rng.uniform(0, 2),
+            "m": rng.random() < 0.7,
+            "k": [rng.uniform(-3, 3) for _ in range(3)],
+            "c": rng.choice(("cat", "dog", "eel")),
+        }
+        for number in range(n)
+    ]
+
+
+@pytest.mark.parametrize("block", [1, 300, 10**6])
+@pytest.mark.parametrize(
+    ("query", "request_"),
+    [
+        ("loss=mse&predictions=p&targets=y&missing=drop&sample_weight=w&mask=m", {"loss": "mse", "missing": "drop"}),
+        ("loss=rmse&predictions=p&targets=y&missing=drop&mask=m", {"loss": "rmse", "missing": "drop"}),
+        (
+            "loss=cce&predictions=k&targets=c&classes=cat,dog,eel&from_logits=true",
+            {"loss": {"name": "cce", "from_logits": True}, "classes": ["cat", "dog", "eel"]},
+        ),
+        ("loss=huber&delta=0.5&predictions=k&targets=k&sample_weight=w", {"loss": {"name": "huber", "delta": 0.5}}),
+    ],
+)
+async def test_any_cut_comes_to_what_one_body_comes_to(
+    inline_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, block: int, query: str, request_: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", block)
+    rows = table_of(random.Random(block), 60)
+    roles = {name: column for name, _, column in (word.partition("=") for word in query.split("&")) if column in rows[0]}
+    body = {**request_, **roles, "data": rows, "outputs": ["value"]}
+    whole = (await inline_client.post("/v1/evaluate", json=body)).json()
+    for seed in range(3):
+        found = answer_to(cut(ndjson(rows), seed), query)
+        assert {name: found.get(name) for name in whole if name not in ("warnings", "outputs")} == {
+            name: value for name, value in whole.items() if name != "warnings"
+        }
+
+
+def test_plain_lines_are_read_as_all_are() -> None:
+    """The fast way says what the exact one says, or nothing."""
+    rng = random.Random(0)
+    cells: list[Any] = [0, 1, -1.5, 2**53 + 1, 2**70, 1e-320, True, False, None, "a", '"', "\\", "ü", [1, 2], [1.5, None], {}, {"p": 1}]
+    read = 0
+    for _ in range(300):
+        choice = rng.sample(cells, 2)
+        rows = [{"p": rng.choice(choice), "y": rng.choice(choice)} for _ in range(rng.randint(1, 4))]
+        if rng.random() < 0.2:
+            rows[-1] = dict(reversed(rows[-1].items()))
+        texts = ndjson(rows).splitlines()
+        if rng.random() < 0.2:
+            texts[-1] = texts[-1].replace(b'"y"', b'"p"')
+        quickly = lines._quickly(texts, ("p", "y"), ("p", "y"))
+        if quickly is not None:
+            exactly = lines._exactly(texts, ("p", "y"), 0)
+            assert {name: shown(column) for name, column in quickly.items()} == {
+                name: shown(column) for name, column in exactly.items()
+            }
+            read += 1
+    assert read > 100
+
+
+def shown(column: Any) -> Any:
+    if isinstance(column, np.ndarray):
+        return column.dtype.kind, column.tolist()
+    return list(column.node) if hasattr(column, "node") else column
+
+
+def test_a_line_that_only_together_with_the_next_is_one_is_none() -> None:
+    for text in (b'{"p":1\n"y":2}', b'{"p":1,"y":2},{"p":1,"y":2}\n{"p":1\n,"y":2}', b'{"p":[{"a":1}\n{"b":2}],"y":1}'):
+        with pytest.raises(Exception, match=r"line\[0\] is no row"):
+            answer_to(cut(text, 0), "loss=mae&predictions=p&targets=y")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_packed(client: httpx.AsyncClient, coding: str) -> None:
+    import zstandard
+
+    pack = {"gzip": gzip.compress, "zstd": zstandard.compress}[coding]
+    body = pack(pairs(ROWS * 5000))
+    answer = await streamed(client, MAE, body, **{"content-encoding": coding})
+    assert (answer.json()["value"], answer.json()["n_samples"]) == (1.7916666666666667, 30000)
+    problem = problem_of(await streamed(client, MAE, body[:-5], **{"content-encoding": coding}))
+    assert (problem["status"], problem["detail"]) == (400, f"the body is not {coding}: it ends too early")
+
+
+async def test_events(client: httpx.AsyncClient) -> None:
+    answer = await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW, **EVENTS)
+    assert answer.headers["content-type"] == "text/event-stream"
+    *running, end = events_in(answer.text)
+    assert [(event.name, event.data) for event in running] == [
+        ("progress", {"n_samples": 2, "value": 0.5}),
+        ("progress", {"n_samples": 4, "value": 1.875}),
+        ("progress", {"n_samples": 6, "value": 1.7916666666666667}),
+    ]
+    assert end.name == "end"
+    assert end.data == (await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW)).json()
+
+
+# --- what is wrong
+
+GOOD = '{"p":1,"y":2}\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ('{"p":1', "/0", "malformed"),
+        (GOOD + "p,y", "/1", "malformed"),
+        (GOOD + "\n" + GOOD, "/1", "malformed"),
+        (GOOD + b"\xff".decode("latin-1") + "\n", "/1", "malformed"),
+        (GOOD + '{"p":1,"y":2}{"p":1,"y":2}\n', "/1", "malformed"),
+        (GOOD + "[1,2]\n", "/1", "type"),
+        (GOOD + "1\n", "/1", "type"),
+        (GOOD + '{"p":1}\n', "/1", "ragged"),
+        (GOOD + '{"p":1,"y":2,"z":3}\n', "/1", "ragged"),
+        (GOOD + '{"p":1,"p":1,"y":2}\n', "/1", "duplicate"),
+        ('{"p":1,"p":1,"y":2}\n', "/0", "duplicate"),
+        ('{"p":1,"z":2}\n', "/targets", "unknown_column"),
+        (GOOD + '{"p":NaN,"y":2}\n', "/1/p", "not_a_number"),
+        (GOOD + '{"p":1,"y":null}\n', "/1/y", "not_a_number"),
+        (GOOD + '{"p":1e999,"y":1}\n', "/1/p", "not_finite"),
+        (GOOD + '{"p":"1","y":1}\n', "/1/p", "not_a_number"),
+        ('{"p":"1","y":1}\n' * 3, "/0/p", "not_a_number"),
+        ('{"p":1,"y":"cat"}\n' * 3, "/0/y", "not_a_number"),
+        (GOOD + '{"p":{"a":1},"y":1}\n', "/1/p", "not_a_number"),
+        ('{"p":[1,2],"y":[1,2]}\n{"p":[1,2,3],"y":[1,2,3]}\n', "/1/p", "ragged"),
+        ('{"p":[1,2],"y":[1,2,3]}\n', "/0/y", "shape_mismatch"),
+    ],
+)
+async def test_a_bad_line_is_named(client: httpx.AsyncClient, body: str, pointer: str, code: str) -> None:
+    problem = problem_of(await streamed(client, MAE, body.encode("latin-1")))
+    assert problem["status"] == 422
+    assert [(error["pointer"], error["code"]) for error in problem["errors"][:1]] == [(pointer, code)]
+
+
+async def test_a_bad_line_has_its_number_in_any_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 50)
+    for bad, path in (('{"p":"a","y":1}', (100, "p")), ('{"p":1', (100,)), ('{"p":[1],"y":[1]}', (100,)), ('{"p":1,"y":"cat"}', (100, "y"))):
+        with pytest.raises(Exception) as found:
+            answer_to(cut((GOOD * 100 + bad + "\n").encode(), 1), "loss=mae&predictions=p&targets=y")
+        assert found.value.faults[0].path[: len(path)] == path  # type: ignore[attr-defined]
+        assert "[0]" not in found.value.faults[0].message  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer", "said"),
+    [
+        ("", "/loss", "loss is missing"),
+        ("loss=nope&predictions=p&targets=y", "/loss", "no loss named"),
+        ("loss=huber&delta=-1&predictions=p&targets=y", "/delta", "greater than 0"),
+        ("loss=huber&dleta=1&predictions=p&targets=y", "/dleta", "did you mean delta"),
+        ("loss=mae", "", "no role is named"),
+        ("loss=mae&predictions=p", "/targets", "name its column; the columns are p, y"),
+        ("loss=mae&targets=y", "/predictions", "name its column; the columns are p, y"),
+        ("loss=mae&predictions=q&targets=y", "/predictions", "no column 'q'"),
+        ("loss=medae&predictions=p&targets=y", "/loss", "send all rows in one request"),
+        ("loss=cox_partial_likelihood&predictions=p&event=y&time=p", "/loss", "send all rows in one request"),
+        ("loss=mae&predictions=p&targets=y&outputs=gradient", "/outputs/0", "'value' or 'standard_error'"),
+        ("loss=mae&predictions=p&targets=y&reduction=none", "/reduction", "'mean'"),
+        ("loss=mae&predictions=p&targets=y&mask=zero", "", "no row counts"),
+        ("loss=mae&predictions=p&targets=y&delimiter=comma", "/delimiter", "no query parameter"),
+    ],
+)
+async def test_what_the_address_says_is_checked(client: httpx.AsyncClient, query: str, pointer: str, said: str) -> None:
+    body = ndjson([{"p": 1, "y": 2, "zero": 0}] * 2) if "zero" in query else GOOD * 2
+    problem = problem_of(await streamed(client, f"/v1/evaluate?{query}", body))
+    assert problem["status"] == 422
+    assert problem["errors"][0]["pointer"] == pointer
+    assert said in problem["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("kind", [NDJSON, ARROW])
+async def test_what_is_no_stream(client: httpx.AsyncClient, kind: str) -> None:
+    assert problem_of(await streamed(client, MAE, b"", kind))["status"] == 400
+    whole = pairs_in_arrow(ROWS)
+    for body in (whole[:-100], whole + b"x", whole[:40], b"\xff\xff\xff\xff" + b"x" * 100):
+        assert problem_of(await streamed(client, MAE, body, kind))["status"] in (400, 422)
+    problem = problem_of(await streamed(client, MAE, GOOD, "application/ndjson"))
+    assert NDJSON in problem["detail"]
+    dated = in_arrow({"p": pa.array([1], pa.date32()), "y": [1.0]})
+    assert problem_of(await streamed(client, MAE, dated, ARROW))["errors"][0]["pointer"] == "/p"
+
+
+async def test_arrow_columns_of_every_kind_and_their_faults(client: httpx.AsyncClient) -> None:
+    columns = {
+        "k": pa.array([[0.1, 0.9], [0.7, 0.3]], pa.list_(pa.float32(), 2)),
+        "c": pa.array(["b", "a"]).dictionary_encode(),
+        "w": pa.array([1, 3], pa.int8()),
+    }
+    path = "/v1/evaluate?loss=cce&predictions=k&targets=c&sample_weight=w&classes=a,b"
+    answer = (await streamed(client, path, in_arrow(columns, 1), ARROW)).json()
+    assert answer["value"] == pytest.approx(-(math.log(np.float32(0.9)) + 3 * math.log(np.float32(0.7))) / 4, rel=1e-7)
+    body = in_arrow({"p": [1.0, 2.0, None, 3.0], "y": [1.0] * 4}, 2)
+    assert problem_of(await streamed(client, MAE, body, ARROW))["errors"][0]["pointer"] == "/2/p"
+    answer = (await streamed(client, f"{MAE}&missing=drop", body, ARROW)).json()
+    assert (answer["n_samples"], answer["n_missing"], answer["value"]) == (3, 1, 1.0)
+
+
+async def test_a_large_batch_is_told_to_be_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow, "LARGEST_BATCH", 10_000)
+    body = pairs_in_arrow(ROWS * 1000, None)
+    with pytest.raises(Exception, match="write fewer rows in each"):
+        answer_to(cut(body, 0), "loss=mae&predictions=p&targets=y", ARROW)
+    monkeypatch.setattr(partitions, "BLOCK_BYTES", 64)
+    assert answer_to(cut(pairs_in_arrow(ROWS * 10, 30), 0), "loss=mae&predictions=p&targets=y", ARROW)["n_samples"] == 60
+
+
+async def test_without_pyarrow_arrow_is_not_read(monkeypatch: pytest.MonkeyPatch, client: httpx.AsyncClient) -> None:
+    monkeypatch.setattr(arrow, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
+    problem = problem_of(await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW))
+    assert (problem["status"], problem["code"]) == (422, "format_unavailable")
+    assert "criterion[data]" in problem["detail"] and NDJSON in problem["detail"]
+    assert (await streamed(client, MAE, pairs(ROWS))).status_code == 200
+
+
+async def test_a_quota_ends_a_stream_in_the_middle(tmp_path: Any) -> None:
+    made = Made()
+    made.add("few", quota={"bytes": {"limit": 3_000_000, "seconds": 3600}})
+    made.add("slow", quota={"compute": {"limit": 0.01, "seconds": 3600}})
+    async with client_with(keys=made.text) as client:
+        assert (await streamed(client, MAE, pairs(ROWS), **made.head("few"))).status_code == 200
+        for name, least in (("few", "bytes"), ("slow", "compute")):
+            problem = (await streamed(client, MAE, lasting(4_000_000), **made.head(name))).json()
+            assert (problem["code"], problem["status"]) == ("quota_exceeded", 429), name
+            assert least in problem["detail"]
+
+
+async def lasting(size: int) -> AsyncIterator[bytes]:
+    piece = pairs([(0.123456789012345, 1.5)] * 2000)
+    for _ in range(size // len(piece) + 1):
+        yield piece
