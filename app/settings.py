@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     )
 
     stream_processes: int = Field(
-        default=4,
+        default=2,
         ge=1,
         le=64,
         description="Streams worked on while they come, at a time, per server process; one more is answered with 503.",

@@ -127,8 +127,8 @@ def _row(line: bytes, number: int) -> Any:
     try:
         return exact.load(line)
     except MalformedDocument as error:
-        said = error.detail.removeprefix("the body is ")
-        raise _malformed(number, f"it is {said}") from None
+        reason = error.detail.removeprefix("the body is ")
+        raise _malformed(number, f"it is {reason}") from None
 
 
 def _malformed(number: int, message: str, code: str = "malformed") -> InvalidInput:

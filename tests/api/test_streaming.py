@@ -1,29 +1,36 @@
 """Bodies of any length for POST /v1/evaluate: one of all rows to the bit, in little memory, and its faults at their lines."""
 
-import asyncio
 import gzip
 import io
 import json
 import math
+import os
 import random
+import re
+import select
+import shlex
+import signal
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+import zstandard
 
 from app.api.evaluating import EVALUATE
 from app.api.streaming import ARROW, NDJSON
-from app.serving.keys import Quota
+from app.errors import CallerError
+from app.settings import Settings
 from app.wire import arrow, lines, partitions
 from tests.api.problem import problem_of
-from tests.conftest import Server, client_with, serving
-from tests.processes import children, command, memory, poll, pool_of
+from tests.conftest import ROOT, Server, client_with, serving
+from tests.processes import children, poll, pool_of, shared_out
 from tests.serving.keyed import Made
 from tests.serving.streams import events_in
 
@@ -106,10 +113,6 @@ def cut(data: bytes, seed: int) -> io.BufferedReader:
 
 def answer_to(body: io.BufferedReader, query: str, kind: str = NDJSON) -> Any:
     """What the process answers to a body that comes like this."""
-    from urllib.parse import parse_qs
-
-    from app.settings import Settings
-
     operation = EVALUATE.streams[kind]
     assert operation.check
     request = operation.check(operation.wire.decode(body, parse_qs(query), False), {}, Settings())
@@ -163,7 +166,25 @@ async def test_any_cut_comes_to_what_one_body_comes_to(
 def test_plain_lines_are_read_as_all_are() -> None:
     """The fast way says what the exact one says, or nothing."""
     rng = random.Random(0)
-    cells: list[Any] = [0, 1, -1.5, 2**53 + 1, 2**70, 1e-320, True, False, None, "a", '"', "\\", "ü", [1, 2], [1.5, None], {}, {"p": 1}]
+    cells: list[Any] = [
+        0,
+        1,
+        -1.5,
+        2**53 + 1,
+        2**70,
+        1e-320,
+        True,
+        False,
+        None,
+        "a",
+        '"',
+        "\\",
+        "ü",
+        [1, 2],
+        [1.5, None],
+        {},
+        {"p": 1},
+    ]
     read = 0
     for _ in range(300):
         choice = rng.sample(cells, 2)
@@ -191,14 +212,12 @@ def shown(column: Any) -> Any:
 
 def test_a_line_that_only_together_with_the_next_is_one_is_none() -> None:
     for text in (b'{"p":1\n"y":2}', b'{"p":1,"y":2},{"p":1,"y":2}\n{"p":1\n,"y":2}', b'{"p":[{"a":1}\n{"b":2}],"y":1}'):
-        with pytest.raises(Exception, match=r"line\[0\] is no row"):
+        with pytest.raises(CallerError, match=r"line\[0\] is no row"):
             answer_to(cut(text, 0), "loss=mae&predictions=p&targets=y")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 async def test_packed(client: httpx.AsyncClient, coding: str) -> None:
-    import zstandard
-
     pack = {"gzip": gzip.compress, "zstd": zstandard.compress}[coding]
     body = pack(pairs(ROWS * 5000))
     answer = await streamed(client, MAE, body, **{"content-encoding": coding})
@@ -218,6 +237,22 @@ async def test_events(client: httpx.AsyncClient) -> None:
     ]
     assert end.name == "end"
     assert end.data == (await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW)).json()
+
+
+def test_the_examples_of_the_page(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    section = page[page.index("## Streams") : page.index("## A request that is sent again")].replace(
+        "localhost:8000", server.url[7:]
+    )
+    (curl,), (program,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("sh", "python"))
+    exec(program, {})
+    rows = [(number % 7, number % 5) for number in range(100_000)]
+    whole = {"loss": {"name": "huber", "delta": 1.5}, "predictions": [p for p, _ in rows], "targets": [y for _, y in rows]}
+    assert float(capsys.readouterr().out) == server.ask("POST", "/v1/evaluate", json=whole).json()["value"]
+    words = shlex.split(curl)
+    head = dict(word.split(": ") for word in words if ": " in word)
+    answer = server.ask("POST", f"http://{words[-1]}", content=pairs(rows[:35]), headers=head)
+    assert events_in(answer.text)[-1].data["n_samples"] == 35
 
 
 # --- what is wrong
@@ -259,15 +294,21 @@ async def test_a_bad_line_is_named(client: httpx.AsyncClient, body: str, pointer
 
 async def test_a_bad_line_has_its_number_in_any_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BLOCK_BYTES", 50)
-    for bad, path in (('{"p":"a","y":1}', (100, "p")), ('{"p":1', (100,)), ('{"p":[1],"y":[1]}', (100,)), ('{"p":1,"y":"cat"}', (100, "y"))):
-        with pytest.raises(Exception) as found:
+    bad_ones: dict[str, tuple[Any, ...]] = {
+        '{"p":"a","y":1}': (100, "p"),
+        '{"p":1': (100,),
+        '{"p":[1],"y":[1]}': (100,),
+        '{"p":1,"y":"cat"}': (100, "y"),
+    }
+    for bad, path in bad_ones.items():
+        with pytest.raises(CallerError) as found:
             answer_to(cut((GOOD * 100 + bad + "\n").encode(), 1), "loss=mae&predictions=p&targets=y")
-        assert found.value.faults[0].path[: len(path)] == path  # type: ignore[attr-defined]
-        assert "[0]" not in found.value.faults[0].message  # type: ignore[attr-defined]
+        assert found.value.faults[0].path[: len(path)] == path
+        assert "[0]" not in found.value.faults[0].message
 
 
 @pytest.mark.parametrize(
-    ("query", "pointer", "said"),
+    ("query", "pointer", "words"),
     [
         ("", "/loss", "loss is missing"),
         ("loss=nope&predictions=p&targets=y", "/loss", "no loss named"),
@@ -285,12 +326,12 @@ async def test_a_bad_line_has_its_number_in_any_block(monkeypatch: pytest.Monkey
         ("loss=mae&predictions=p&targets=y&delimiter=comma", "/delimiter", "no query parameter"),
     ],
 )
-async def test_what_the_address_says_is_checked(client: httpx.AsyncClient, query: str, pointer: str, said: str) -> None:
+async def test_what_the_address_says_is_checked(client: httpx.AsyncClient, query: str, pointer: str, words: str) -> None:
     body = ndjson([{"p": 1, "y": 2, "zero": 0}] * 2) if "zero" in query else GOOD * 2
     problem = problem_of(await streamed(client, f"/v1/evaluate?{query}", body))
     assert problem["status"] == 422
     assert problem["errors"][0]["pointer"] == pointer
-    assert said in problem["errors"][0]["message"]
+    assert words in problem["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("kind", [NDJSON, ARROW])
@@ -323,7 +364,7 @@ async def test_arrow_columns_of_every_kind_and_their_faults(client: httpx.AsyncC
 async def test_a_large_batch_is_told_to_be_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrow, "LARGEST_BATCH", 10_000)
     body = pairs_in_arrow(ROWS * 1000, None)
-    with pytest.raises(Exception, match="write fewer rows in each"):
+    with pytest.raises(CallerError, match="write fewer rows in each"):
         answer_to(cut(body, 0), "loss=mae&predictions=p&targets=y", ARROW)
     monkeypatch.setattr(partitions, "BLOCK_BYTES", 64)
     assert answer_to(cut(pairs_in_arrow(ROWS * 10, 30), 0), "loss=mae&predictions=p&targets=y", ARROW)["n_samples"] == 60
@@ -333,14 +374,15 @@ async def test_without_pyarrow_arrow_is_not_read(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(arrow, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
     problem = problem_of(await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW))
     assert (problem["status"], problem["code"]) == (422, "format_unavailable")
-    assert "criterion[data]" in problem["detail"] and NDJSON in problem["detail"]
+    assert "criterion[data]" in problem["detail"]
+    assert NDJSON in problem["detail"]
     assert (await streamed(client, MAE, pairs(ROWS))).status_code == 200
 
 
 async def test_a_quota_ends_a_stream_in_the_middle(tmp_path: Any) -> None:
     made = Made()
     made.add("few", quota={"bytes": {"limit": 3_000_000, "seconds": 3600}})
-    made.add("slow", quota={"compute": {"limit": 0.01, "seconds": 3600}})
+    made.add("slow", quota={"compute": {"limit": 0.001, "seconds": 3600}})
     async with client_with(keys=made.text) as client:
         assert (await streamed(client, MAE, pairs(ROWS), **made.head("few"))).status_code == 200
         for name, least in (("few", "bytes"), ("slow", "compute")):
@@ -353,3 +395,203 @@ async def lasting(size: int) -> AsyncIterator[bytes]:
     piece = pairs([(0.123456789012345, 1.5)] * 2000)
     for _ in range(size // len(piece) + 1):
         yield piece
+
+
+# --- on the wire
+
+LINE = b'{"p":0.5,"y":2}\n'
+BLOCK = LINE * (lines.BLOCK_BYTES // len(LINE) + 1)
+"""What is worked on as soon as it is there."""
+
+
+class Sender:
+    """A client that sends a body in chunks, and reads when it likes."""
+
+    def __init__(self, server: Server, path: str = MAE, head: dict[str, str] | None = None) -> None:
+        self.socket = server.connect()
+        fields = {"host": "test", "content-type": NDJSON, "transfer-encoding": "chunked", **(head or {})}
+        lines_ = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+        self.socket.sendall("\r\n".join(lines_).encode())
+        self.file = self.socket.makefile("rb")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end(self) -> None:
+        self.socket.sendall(b"0\r\n\r\n")
+
+    def until(self, text: bytes) -> bytes:
+        found = b""
+        while text not in found:
+            line = self.file.readline()
+            assert line, found
+            found += line
+        return found
+
+    def problem(self) -> tuple[int, str]:
+        """The status and the code of an answer that is an error."""
+        status = int(self.file.readline().split()[1])
+        return status, json.loads(self.file.read().partition(b"\r\n\r\n")[2])["detail"]
+
+    def __enter__(self) -> "Sender":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes one stream at a time, and waits for nobody."""
+    bounds = {"stream_processes": 1, "stream_seconds": 2, "body_seconds": 1, "max_body_bytes": 100_000}
+    with serving(tmp_path_factory.mktemp("narrow"), **bounds) as running:
+        yield running
+
+
+def taken(server: Server) -> bool:
+    """Whether a stream can be taken now."""
+    return server.ask("POST", MAE, content=LINE, headers={"content-type": NDJSON}).status_code == 200
+
+
+def is_at_work(server: Server) -> None:
+    poll(lambda: not taken(server), "nobody works on the stream")
+
+
+def is_free(server: Server) -> None:
+    poll(lambda: taken(server), "a process still works on a stream")
+
+
+def test_a_body_may_be_larger_than_any_that_is_kept(narrow: Server) -> None:
+    rows = 90_000
+    body = (LINE * 3000 for _ in range(rows // 3000))
+    answer = narrow.ask("POST", MAE, content=body, headers={"content-type": NDJSON})
+    assert (answer.json()["n_samples"], answer.json()["value"]) == (rows, 1.5)
+    large = pairs(ROWS * 3000)
+    assert len(large) > 100_000
+    answer = narrow.ask("POST", MAE, content=large, headers={"content-type": NDJSON})
+    assert answer.json()["n_samples"] == 18_000
+
+
+def test_results_are_told_while_the_body_is_coming(server: Server) -> None:
+    with Sender(server, head=EVENTS) as sender:
+        for count in (1, 2):
+            sender.send(BLOCK)
+            told = sender.until(b'"value":1.5}')
+            assert told.count(b"event: progress") == 1
+            assert (b"200 OK" in told) == (count == 1)
+        sender.send(LINE * 2)
+        sender.end()
+        assert b'"n_samples":%d' % (2 * len(BLOCK) // len(LINE) + 2) in sender.until(b'"standard_error":0.0')
+
+
+def test_few_lines_are_told_within_a_second_or_two(server: Server) -> None:
+    with Sender(server, head=EVENTS) as sender:
+        ended = threading.Event()
+
+        def send() -> None:
+            while not ended.wait(0.05):
+                sender.send(LINE)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            assert b"event: progress" in sender.until(b'"value":1.5}')
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_who_leaves_takes_the_work_along(narrow: Server) -> None:
+    for send in (BLOCK, LINE, b"\n", b'{"p'):
+        with Sender(narrow, head=EVENTS) as sender:
+            sender.send(send)
+            is_at_work(narrow)
+        is_free(narrow)
+
+
+def test_a_body_that_is_cut_is_none(narrow: Server) -> None:
+    for body in (LINE, BLOCK):
+        with Sender(narrow) as sender:
+            sender.send(body)
+            sender.socket.shutdown(socket.SHUT_WR)
+            status, detail = sender.problem()
+            assert (status, detail) == (400, f"the connection ended after {len(body)} bytes of the body")
+        is_free(narrow)
+
+
+def test_a_bad_line_is_told_while_others_are_still_sent(narrow: Server) -> None:
+    with Sender(narrow) as sender:
+        sender.send(BLOCK)
+        sender.send(b'{"p":"1","y":2}\n' + BLOCK)
+        sender.send(BLOCK)
+        status, detail = sender.problem()
+        assert (status, detail) == (422, f"predictions[{len(BLOCK) // len(LINE)}] must be a number, not a string")
+    is_free(narrow)
+    with Sender(narrow, head=EVENTS) as sender:
+        sender.send(BLOCK)
+        sender.until(b"event: progress")
+        sender.send(b"nothing\n" + BLOCK)
+        told = sender.until(b"event: end")
+        assert b"event: error" in told
+        assert b'"status":422' in told
+    is_free(narrow)
+
+
+def test_too_many_streams_too_slow_ones_and_those_without_end(narrow: Server) -> None:
+    with Sender(narrow) as first:
+        first.send(LINE)
+        is_at_work(narrow)
+        with Sender(narrow) as second:
+            status, detail = second.problem()
+            assert status == 503
+            assert "too many streams" in detail
+        assert narrow.ask("POST", "/v1/evaluate", json={"loss": "mse", "predictions": [1], "targets": [2]}).status_code == 200
+        assert first.problem() == (408, "the body came at less than 1024 bytes per second for 1 s")
+    is_free(narrow)
+    with Sender(narrow) as sender:
+        while not select.select([sender.socket], [], [], 0.02)[0]:
+            sender.send(LINE * 50)
+        assert sender.problem() == (503, "the work on this request was ended: it took more than 2 seconds")
+    is_free(narrow)
+
+
+def test_a_process_that_dies(narrow: Server) -> None:
+    with Sender(narrow) as sender:
+        sender.send(LINE)
+        is_at_work(narrow)
+        for pid in pool_of(narrow):
+            os.kill(pid, signal.SIGKILL)
+        status, detail = sender.problem()
+        assert status == 503
+        assert "ended before it was done" in detail
+    is_free(narrow)
+
+
+@pytest.mark.thorough
+def test_memory_is_that_of_a_block(tmp_path: Path) -> None:
+    """Two clients at a time send three million rows each: that takes what 200,000 take. Small requests are answered meanwhile."""
+    chunk, small = LINE * 10_000, {"loss": "mse", "predictions": [1.0], "targets": [3.0]}
+    with serving(tmp_path, memory_bytes=8 * 2**20) as server:
+
+        def most_held(rows: int) -> int:
+            answers: list[Any] = []
+
+            def send() -> None:
+                body = (chunk for _ in range(rows // 10_000))
+                answers.append(server.ask("POST", MAE, content=body, headers={"content-type": NDJSON}).json())
+
+            threads = [threading.Thread(target=send) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            most = 0
+            while any(thread.is_alive() for thread in threads):
+                pids = [server.process.pid, *children(server.process.pid), *pool_of(server)]
+                most = max(most, sum(map(shared_out, pids)))
+                assert server.ask("POST", "/v1/evaluate", json=small).json()["value"] == 4.0
+            assert [(answer["n_samples"], answer["value"]) for answer in answers] == [(rows, 1.5)] * 2
+            return most
+
+        few = most_held(200_000)
+        assert most_held(3_000_000) - few < 10 * 2**20
+        assert few < 256 * 2**20
