@@ -9,6 +9,9 @@ COVERAGE := --cov --cov-report=term:skip-covered
 
 VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' app/version.py)
 
+# Everything here starts Python many times: compiled anew each time, it takes half as long again, and a first training three times.
+export PYTHONDONTWRITEBYTECODE =
+
 .DEFAULT_GOAL := help
 .PHONY: help serve key test test-thorough check style types types-of-tests generated types-of-page openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks
 .PHONY: lock image release clean
@@ -22,8 +25,6 @@ serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and 
 key: $(VENV)/.runtime ## make an API key: make key NAME=ci SCOPES=evaluate,train [EXPIRES=2027-01-31T00:00:00Z] [KEYS_FILE=keys.json]
 	@$(BIN)/python -m app.serving.keys '$(NAME)' '$(SCOPES)' $(if $(EXPIRES),--expires '$(EXPIRES)') $(if $(KEYS_FILE),--file '$(KEYS_FILE)')
 
-# Tests start the service many times: compiled anew each time, it takes half as long again.
-test test-thorough: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(COVERAGE))
 

@@ -187,8 +187,8 @@ def _told(lines: Sequence[Line]) -> str:
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     rows = ["| attack | tiny requests meanwhile | p99 ms | failed | MiB at most | allowed |", "|---|--:|--:|--:|--:|--:|"]
     for line in lines:
-        attack, count, _, p99_ms, _, failed, _, _, peak, allowed = _cells(line)
-        words = attack.removeprefix("test_").replace("_", " ").replace("|", "\\|")
+        _, count, _, p99_ms, _, failed, _, _, peak, allowed = _cells(line)
+        words = line.attack.removeprefix("test_").replace("_", " ").replace("|", "\\|")
         broke = "" if not broken(line.seen, line.memory) else " **broken**"
         rows.append(f"| {words}{broke} | {count} | {p99_ms} | {failed} | {peak} | {allowed} |")
     return "\n".join([f"{len(lines)} attacks on {day}, {os.cpu_count()} cores:", "", *rows, ""])
