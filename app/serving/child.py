@@ -35,8 +35,8 @@ FLUSH_SECONDS = 0.02
 """Events are sent together that come faster than an eye can tell: some runs have a thousand epochs a second."""
 FLUSH_BYTES = 64 * 1024
 """Nor is more than this held: the server takes a message as a whole."""
-LIBRARY_BYTES = 160 * 1024**2
-"""What SciPy and scikit-learn take, which are loaded when a job first needs them."""
+LIBRARY_BYTES = 192 * 1024**2
+"""What SciPy, scikit-learn and pyarrow take, which are loaded when a job first needs them."""
 THREAD_BYTES = 40 * 1024**2
 """What a thread takes, used or not: its stack, and OpenBLAS's buffer for it."""
 

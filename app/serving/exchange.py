@@ -168,7 +168,7 @@ class Exchange:
 
         QuotaExceeded where there is not enough left for it.
         """
-        self.usage = self.usage.plus(usage)
+        self.usage = usage if self.usage is NO_USAGE else self.usage.plus(usage)
         if self.account is not None and usage.cost:
             self.account.begin(usage.cost)
 

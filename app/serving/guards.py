@@ -108,10 +108,11 @@ def room_for(state: State) -> Guard:
     """Whoever would have to wait in a queue that is full is told so before the body is read."""
 
     def guard(exchange: Exchange, call: Call) -> None:
-        lane = call.operation_of(exchange.fields).lane if call.streams else call.lane
-        if lane is None or not state.pool.full(lane, exchange.name):
+        if call.lane is None or not state.pool.full(call.lane, exchange.name):
             return
-        if lane != "large" or exchange.declared_size >= state.settings.large_body_bytes:
-            raise QueueFull(f"there are too many {lane} requests already for the processes that take them; try again later")
+        if call.lane != "large" or exchange.declared_size >= state.settings.large_body_bytes:
+            if call.operation_of(exchange.fields).lane != call.lane:  # that one is asked before anything of the body is read
+                return
+            raise QueueFull(f"too many requests wait already for a process that takes {call.lane} ones; try again later")
 
     return guard

@@ -141,8 +141,11 @@ class Service:
             return reply_constant(exchange, self.state, call.lane, order)
         if call.method == "GET":
             return reply(exchange, answer(b"", order), order.coding)
-        if order.operation.lane == "streams":
+        lane = order.operation.lane
+        if lane == "streams":
             return self._answer_stream(exchange, order)
+        if lane != "training":
+            return self._answer(exchange, call, order)
         if order.last_event == LAST:
             return exchange.nothing()
         key = arguments.pop(IDEMPOTENCY_KEY, None)

@@ -5,6 +5,7 @@ the memory of a block too; of a Parquet file a piece of each column is unpacked 
 """
 
 import io
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -132,9 +133,8 @@ def _readable(what: str) -> Generator[None]:
 
 
 def _pyarrow() -> Any:
-    pa: Any = import_module("pyarrow")
-    pa.set_memory_pool(pa.system_memory_pool())  # the others set more memory aside than they use
-    return pa
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # the others set a gigabyte aside at the first byte
+    return import_module("pyarrow")
 
 
 def _numbers(name: str, column: Any) -> Any:
