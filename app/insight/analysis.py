@@ -1,5 +1,6 @@
 """One loss on one batch: how sure its value is, and which samples, predictions and groups it comes from."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,12 +12,13 @@ from app.insight.confusion import Confusion, confusion
 from app.insight.coverage import Coverage, coverage
 from app.insight.distribution import Concentration, Distribution, Worst, concentration, distribution, worst
 from app.insight.groups import Group, Slices, count_pairs, groups, slices
-from app.insight.intervals import Asked, Interval, error_bar
+from app.insight.intervals import Asked, Interval, drawn_values, error_bar
 from app.insight.labels import Labels
 from app.insight.measured import Measured, is_whole, leaves_of, measure
 from app.insight.readings import readable
 from app.insight.residuals import Residuals, residuals
 from app.losses.batch import AnyBatch
+from app.losses.numerics.stable import Array
 
 LOADING = 1e8
 """Steps that it takes to load SciPy, which a server is spared: an analysis belongs in a process of its own."""
@@ -63,9 +65,9 @@ def analyze(
     n = batch.elements[0]
     among = None if clusters is None else clusters.of(measured.index, n)
     by = {name: labels.of(measured.index, n) for name, labels in (groupings or {}).items()}
-    bar = error_bar(measured, among, asked)
+    drawn, spread, largest, shared = _of_losses(measured, among, asked, n_worst)
+    bar = error_bar(measured, among, asked, drawn)
     read = readable(batch)
-    spread, largest, shared = _of_losses(measured, n_worst)
     return Analysis(
         n_samples=batch.n_samples,
         n_clusters=None if among is None else len(among.levels),
@@ -84,10 +86,16 @@ def analyze(
     )
 
 
-def _of_losses(measured: Measured, n_worst: int) -> tuple[Distribution, tuple[Worst, ...], Concentration | None]:
-    """What is found in their order, which is forgotten again: it takes as much memory as they do."""
+def _of_losses(
+    measured: Measured, among: Labels | None, asked: Asked, n_worst: int
+) -> tuple[Array | None, Distribution, tuple[Worst, ...], Concentration | None]:
+    """What is found in their order, which is forgotten again: it takes as much memory as they do.
+
+    Resamples are None where the value is not finite: no error bar looks at them.
+    """
     ordered = np.sort(measured.losses)
-    return distribution(measured.losses, ordered), worst(measured, ordered, n_worst), concentration(ordered)
+    drawn = drawn_values(measured, among, asked, ordered) if math.isfinite(measured.value) else None
+    return drawn, distribution(measured.losses, ordered), worst(measured, ordered, n_worst), concentration(ordered)
 
 
 def cost_of(batch: AnyBatch, groupings: Mapping[str, Labels] | None, resamples: int) -> float:

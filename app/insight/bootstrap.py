@@ -23,13 +23,18 @@ MOST_LEFT_OUT = 2000
 """Samples up to which the value of a whole batch is computed without each of them in turn."""
 
 
-def resampled(measured: Measured, clusters: Codes | None, resamples: int, seed: int) -> Array:
-    """The value of each resample (resamples,), NaN where one has none. The same seed gives the same bits."""
+def resampled(measured: Measured, clusters: Codes | None, resamples: int, seed: int, ordered: Array | None = None) -> Array:
+    """The value of each resample (resamples,), NaN where one has none. The same seed gives the same bits.
+
+    `ordered` are its losses in order, where they are known: of many samples, most of the time is spent on that.
+    """
     rng = np.random.default_rng(seed)
     if measured.sums is None:
         return _one_by_one(measured, clusters, resamples, rng)
     sums = measured.sums.by(clusters)
-    return _of_few(sums, resamples, rng) if sums.numerators.shape[1] <= FEW else _of_many(sums, resamples, rng)
+    if sums.numerators.shape[1] <= FEW:
+        return _of_few(sums, resamples, rng)
+    return _of_many(sums, resamples, rng, ordered if sums.plain and sums.terms[0].power == 1 else None)
 
 
 def left_out(measured: Measured, clusters: Codes | None) -> Array | None:
@@ -77,17 +82,17 @@ def _of_few(sums: Sums, resamples: int, rng: "np.random.Generator") -> Array:
     return values
 
 
-def _of_many(sums: Sums, resamples: int, rng: "np.random.Generator") -> Array:
+def _of_many(sums: Sums, resamples: int, rng: "np.random.Generator", ordered: Array | None = None) -> Array:
     n = sums.numerators.shape[1]
     edges = _edges(n)
     sizes = np.diff(np.append(edges, n))
     strata = [slice(start, start + size) for start, size in zip(edges.tolist(), sizes.tolist(), strict=True)]
     if sums.plain:
         # influences are in proportion to the numerators, and in their order: no argsort, which takes five times as long
-        ordered = np.sort(sums.numerators)
+        ordered = np.sort(sums.numerators[0]) if ordered is None else ordered
         _, slope = sums.slope(0)
-        spread = np.array([float(ordered[0, stratum].var()) for stratum in strata]) * slope**2
-        tops = np.array([[float(ordered[0, stratum].mean()) for stratum in strata]])
+        spread = np.array([float(ordered[stratum].var()) for stratum in strata]) * slope**2
+        tops = np.array([[float(ordered[stratum].mean()) for stratum in strata]])
         bottoms = np.repeat(sums.divisors[:, :1], sizes.size, axis=1)
     else:
         influences = sums.influences()

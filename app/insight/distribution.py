@@ -144,14 +144,13 @@ def worst(measured: Measured, ordered: Array, most: int) -> tuple[Worst, ...]:
     most = min(most, n)
     if not most:
         return ()
-    places: NDArray[np.intp] = np.arange(n, dtype=np.intp)
-    if most < n // 4:
-        places = np.flatnonzero(losses >= ordered[n - most])
+    places: NDArray[np.intp]
+    places = np.flatnonzero(losses >= ordered[n - most]) if most < n // 4 else np.arange(n, dtype=np.intp)
     order = places[np.argsort(-losses[places], kind="stable")[:most]]
     with np.errstate(all="ignore"):
         terms = losses * measured.weights if _weighted(measured) else losses
         total = float(terms.sum())
-    shared = _can_be_shared(losses, total)
+    shared = _can_be_shared(ordered[:1], total)
     return tuple(
         Worst(int(measured.index[row]), float(losses[row]), float(terms[row]) / total if shared else None) for row in order
     )
@@ -188,7 +187,7 @@ def _can_be_shared(losses: Array, total: float) -> bool:
 
 
 def _weighted(measured: Measured) -> bool:
-    return bool((measured.weights != measured.weights[0]).any())
+    return measured.weights.strides != (0,) and bool((measured.weights != measured.weights[0]).any())
 
 
 def _percent(share: float) -> str:

@@ -13,7 +13,7 @@ from app.insight.bootstrap import left_out, resampled
 from app.insight.distribution import l_skewness
 from app.insight.labels import Codes, Labels
 from app.insight.measured import Measured, total
-from app.insight.pieces import powers
+from app.insight.pieces import Powers, powers
 from app.insight.significance import normal_quantile, t_quantile
 from app.losses.numerics.stable import Array
 
@@ -65,14 +65,30 @@ def standard_error(influences: Array, clusters: Codes | None) -> tuple[float, in
 
     NaN, and 0 degrees, where there is only one.
     """
-    parts = influences if clusters is None else total(clusters, influences)
-    if clusters is not None:
-        parts = parts[np.bincount(clusters) > 0]
-    n = parts.size
+    pulls = _pulls(influences, clusters)
+    return _error(pulls.powers, pulls.n)
+
+
+class _Pulls(NamedTuple):
+    """What each sample, or cluster, does to the value."""
+
+    parts: Array
+    powers: Powers
+    n: int
+    """How many there are: a cluster without samples is none."""
+
+
+def _pulls(influences: Array, clusters: Codes | None) -> _Pulls:
+    if clusters is None:
+        return _Pulls(influences, powers(influences), influences.size)
+    parts = total(clusters, influences)
+    return _Pulls(parts, powers(parts), int(np.count_nonzero(np.bincount(clusters))))
+
+
+def _error(found: Powers, n: int) -> tuple[float, int]:
     if n < 2:
         return math.nan, 0
-    largest, square, _ = powers(parts)
-    return (largest * math.sqrt(n / (n - 1) * square) if math.isfinite(largest) else math.nan), n - 1
+    return (found.largest * math.sqrt(n / (n - 1) * found.square) if math.isfinite(found.largest) else math.nan), n - 1
 
 
 def around(value: float, error: float, freedom: int, confidence: float) -> Pair:
@@ -81,9 +97,9 @@ def around(value: float, error: float, freedom: int, confidence: float) -> Pair:
     return value - reach, value + reach
 
 
-def drawn_values(measured: Measured, clusters: Labels | None, asked: Asked) -> Array:
+def drawn_values(measured: Measured, clusters: Labels | None, asked: Asked, ordered: Array | None = None) -> Array:
     """The value of each resample. The same request draws the same samples: two models on the same targets are paired."""
-    return resampled(measured, None if clusters is None else clusters.codes, asked.resamples, asked.seed)
+    return resampled(measured, None if clusters is None else clusters.codes, asked.resamples, asked.seed, ordered)
 
 
 def from_drawn(drawn: Array, asked: Asked) -> tuple[float, Pair] | None:
@@ -113,17 +129,17 @@ def error_bar(measured: Measured, clusters: Labels | None, asked: Asked, drawn: 
     known = from_drawn(drawn, asked)
     percentile = None if known is None else known[1]
     t = error = None
-    influences = None if measured.sums is None else measured.sums.influences()
-    if influences is not None:
-        error, freedom = standard_error(influences, codes)
+    pulls = None if measured.sums is None else _pulls(measured.sums.influences(), codes)
+    if pulls is not None:
+        error, freedom = _error(pulls.powers, pulls.n)
         t = around(value, error, freedom, asked.confidence)
         if known and error == 0:
             percentile = (value, value)
     elif known:
         error, _ = known
-    bca = None if known is None else _bca(measured, codes, influences, drawn, _tails(asked))
+    bca = None if known is None else _bca(measured, codes, pulls, drawn, _tails(asked))
     recommended = "t" if t is not None and math.isfinite(t[0]) else None if percentile is None else "percentile"
-    note = _note(measured, codes, influences)
+    note = WHOLE_BATCH if pulls is None else _note(pulls, clustered=codes is not None)
     return ErrorBar(value, error, Interval(asked.confidence, t, percentile, bca, recommended, asked.resamples, note))
 
 
@@ -132,20 +148,19 @@ def _quantiles(drawn: Array, shares: Array) -> Pair:
     return float(low), float(high)
 
 
-def _bca(measured: Measured, clusters: Codes | None, influences: Array | None, drawn: Array, tails: Array) -> Pair | None:
+def _bca(measured: Measured, clusters: Codes | None, pulls: _Pulls | None, drawn: Array, tails: Array) -> Pair | None:
     """Bias-corrected and accelerated (Efron 1987, doi:10.1080/01621459.1987.10478410); None where it does not exist."""
-    value, pull = measured.value, influences
+    value = measured.value
     if measured.sums is not None:
         rows = measured.sums
         value = float(rows.value(rows.numerators.sum(axis=1), rows.divisors.sum(axis=1)))
     without = left_out(measured, clusters)
     if without is not None:
-        pull = without.mean() - without
-    elif pull is not None and clusters is not None:
-        pull = total(clusters, pull)
-    if pull is None:
+        largest, square, cube = powers(without.mean() - without)
+    elif pulls is not None:
+        largest, square, cube = pulls.powers
+    else:
         return None
-    largest, square, cube = powers(pull)
     if not math.isfinite(largest):
         return None
     if largest == 0:
@@ -173,21 +188,18 @@ def _leaning(parts: Array) -> float:
     return 0.0 if end == beside else found
 
 
-def _note(measured: Measured, clusters: Codes | None, influences: Array | None) -> str | None:
+def _note(pulls: _Pulls, *, clustered: bool) -> str | None:
     """What may keep the intervals from holding the true value as often as they say; None where nothing is seen to."""
-    if influences is None:
-        return WHOLE_BATCH
-    parts = influences if clusters is None else total(clusters, influences)
-    n, (largest, square, cube) = parts.size, powers(parts)
+    parts, (largest, square, cube), n = pulls
     share, skewness = (1.0 / square, cube * math.sqrt(n) / square**1.5) if square else (0.0, 0.0)
     matters = square and (share > HEAVY_LEANING + 4.0 / n or GAMMA**2 / n > SKEWED)
     leaning = _leaning(parts / largest) if matters else 0.0
     reasons: list[str] = []
-    if clusters is not None and n < FEW_CLUSTERS:
+    if clustered and n < FEW_CLUSTERS:
         reasons.append(f"there are only {n} clusters")
     if share > (HEAVY_LEANING if abs(leaning) > LEANING else HEAVY) + 4.0 / n:
-        reasons.append(f"a single {'cluster' if clusters is not None else 'sample'} makes {100 * share:.0f} % of the variance")
-    few = f"{n} {'clusters' if clusters is not None else 'samples'} are few for losses"
+        reasons.append(f"a single {'cluster' if clustered else 'sample'} makes {100 * share:.0f} % of the variance")
+    few = f"{n} {'clusters' if clustered else 'samples'} are few for losses"
     if skewness**2 / n > SKEWED:
         reasons.append(f"{few} of skewness {skewness:.2g}")
     elif (GAMMA * leaning) ** 2 / n > SKEWED:

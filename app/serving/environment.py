@@ -14,6 +14,9 @@ ENVIRONMENT = {
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """M_TRIM_THRESHOLD, M_MMAP_THRESHOLD (mallopt(3))."""
+PIECES = {TRIM_THRESHOLD: 8 * 1024**2, MMAP_THRESHOLD: 4 * 1024**2}
+"""Of a process that large bodies pass through in pieces. By its own thresholds malloc gives a piece back to the system as soon as
+it is freed, and page faults cost more than all else that is done with it; or it keeps tens of megabytes after a large one."""
 
 
 def fits() -> bool:

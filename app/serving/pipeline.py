@@ -18,6 +18,7 @@ from app.serving.bodies import PassingBody, receive_body
 from app.serving.budget import TINY_BYTES
 from app.serving.call import IDEMPOTENCY_KEY, Call, Caller, Stream
 from app.serving.cors import Cors
+from app.serving.environment import PIECES, set_malloc
 from app.serving.exchange import Exchange
 from app.serving.guards import Guard
 from app.serving.idempotency import once
@@ -81,6 +82,7 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """The service with its processes, from before its first request to after its last."""
+        set_malloc(PIECES)
         await self.state.pool.start()
         if collected():
             self.observer.traces = await asyncio.to_thread(to_collector)

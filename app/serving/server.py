@@ -13,7 +13,6 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.serving.environment import MMAP_THRESHOLD, TRIM_THRESHOLD, set_malloc
 from app.serving.log import configure, tell
 from app.serving.workers import Workers
 from app.settings import Settings
@@ -22,9 +21,6 @@ log = logging.getLogger("criterion")
 
 BACKLOG = 2048
 DESCRIPTORS_BESIDE_CONNECTIONS = 512
-MALLOC = {TRIM_THRESHOLD: 8 * 1024**2, MMAP_THRESHOLD: 4 * 1024**2}
-"""By its own thresholds malloc gives a piece of a body back to the system as soon as it is
-freed, and page faults cost more than all else that is done with it; or it keeps tens of megabytes after a large one."""
 
 Factory = Callable[[], object] | str
 Protocol = Callable[[Settings], type[HttpToolsProtocol]]
@@ -108,7 +104,6 @@ class Config(uvicorn.Config):
         self.protocol = protocol
 
     def load(self) -> None:
-        set_malloc(MALLOC)
         configure(self.settings.log_format, self.settings.log_level)
         self.http = self.protocol(self.settings)
         super().load()

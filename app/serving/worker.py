@@ -32,7 +32,7 @@ from app.jobs.store import Happened, Store
 from app.serving.buffers import Buffer, Buffers
 from app.serving.call import Call
 from app.serving.content import Content
-from app.serving.environment import MMAP_THRESHOLD, TRIM_THRESHOLD, set_malloc
+from app.serving.environment import PIECES, set_malloc
 from app.serving.lanes import Lane
 from app.serving.log import configure, tell
 from app.serving.pieces import REQUEST, Checkpoint, Task, jobs_settings, work_on
@@ -73,7 +73,7 @@ def work(settings: Settings, calls: Mapping[str, Call], *, attended: bool) -> No
     Where another process has the engine of the same file it ends at once.
     """
     configure(settings.log_format, settings.log_level)
-    set_malloc({TRIM_THRESHOLD: 8 * 1024**2, MMAP_THRESHOLD: 4 * 1024**2})
+    set_malloc(PIECES)
     assert settings.engine is not None
     file = file_of(settings.engine)
     if file is not None and not _locked(lock_of(file)):

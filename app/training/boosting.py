@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.losses.numerics.stable import Array
+from app.training.activations import IDENTITY
 from app.training.bins import Bins, Grown, bins, grow
 from app.training.leaf_values import ordered
 from app.training.optimizers import lbfgs
@@ -29,6 +30,8 @@ MODERATE = 0.01, 100.0
 """Second derivatives between these are left as they are: scikit-learn's trees count them by a number of their own."""
 HALVINGS = 30
 """How often the step of a leaf that raises the loss of its rows is halved before it is none."""
+ROUNDED = 1e-9
+"""A second derivative that is found as a difference of slopes may be rounding where these are all but equal."""
 RAISED = 1e-12
 """A share of the loss that may be rounding."""
 
@@ -93,7 +96,7 @@ class Boosting:
         directions = np.random.default_rng(0).normal(size=(len(rows), k)) if k > 1 else np.ones((len(rows), 1))
         sums = self.constant + spread * np.multiply.outer(FAR, directions)
         second = slopes.point(sums.reshape(-1, k)).second
-        return second is not None and bool((second() > 0).all())
+        return second is not None and bool((second() > (0.0 if self.trees.output is IDENTITY else -ROUNDED)).all())
 
     @cached_property
     def l2(self) -> float:

@@ -11,9 +11,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from app.errors import InvalidInput
 from app.training import MODELS, Holdout, Run, Table, finish, fit, prepare, start, stopped
 from app.training.activations import SIGMOID, SOFTMAX
+from app.training.boosting import Boosting
 from app.training.leaf_values import least_of_differences
 from app.training.learners import State
 from app.training.slopes import sums_of
+from app.training.trees import Boosted
 from tests.training.plans import NONE, Array, classes, inputs, loss, model, plan, regression, schedule, trained
 
 
@@ -332,6 +334,15 @@ def test_several_outputs_share_a_tree() -> None:
     result = finish(run, state)
     np.testing.assert_allclose(result.predictions.sum(axis=1), 1.0, rtol=1e-12)
     assert np.mean(result.predictions.argmax(axis=1) == table.targets) > 0.95
+
+
+@pytest.mark.parametrize(("name", "newton"), [("categorical_cross_entropy", True), ("brier_score", False)])
+def test_whether_leaves_are_steps_of_newton_follows_from_the_loss_and_not_from_the_rows(name: str, newton: bool) -> None:
+    """Where a softmax is all but certain its slope hardly changes, and what is seen of that is rounding."""
+    for n in range(30, 90):
+        run = boosted(classes(n, k=3 if name == "categorical_cross_entropy" else 2), name)
+        assert isinstance(run.model, Boosted)
+        assert (Boosting(run, run.model).second_at_start is not None) == newton, n
 
 
 CONSTANTS = {

@@ -25,6 +25,8 @@ WIDTH = 560
 """Of a panel that stands alone."""
 LONGEST_STRAIGHT = 30
 """Points that a straight piece of a line may stand for."""
+UNSEEN = 0.1
+"""Of a pixel: a line that is drawn so far from where it is looks the same."""
 MOST_POINTS = 1500
 """Of a line: more than a screen has columns for."""
 LINE = 92
@@ -277,11 +279,24 @@ def thinned(run: Sequence[Point], across: float, up: float) -> list[Point]:
     """
     run = _extremes(run)
     kept, start = [*run[:1]], 0
-    for end in range(2, len(run)):
-        if end - start > LONGEST_STRAIGHT or _bent(run[start : end + 1], across, up):
+    low, high = -math.inf, math.inf  # between which a straight line from the start passes all points since near enough
+    for end in range(1, len(run)):
+        distance, direction = _polar(run[start], run[end], across, up)
+        if end - start > LONGEST_STRAIGHT or not low <= direction <= high:
             start = end - 1
             kept.append(run[start])
+            low, high = -math.inf, math.inf
+            distance, direction = _polar(run[start], run[end], across, up)
+        if distance > UNSEEN:
+            room = math.asin(UNSEEN / distance)
+            low, high = max(low, direction - room), min(high, direction + room)
     return [*kept, *run[1:][-1:]]
+
+
+def _polar(start: Point, end: Point, across: float, up: float) -> tuple[float, float]:
+    """How far it is from one to the other, and in which direction."""
+    width, height = (end[0] - start[0]) * across, (end[1] - start[1]) * up
+    return math.hypot(width, height), math.atan2(height, width)
 
 
 def _extremes(run: Sequence[Point]) -> Sequence[Point]:
@@ -294,14 +309,6 @@ def _extremes(run: Sequence[Point]) -> Sequence[Point]:
 
 def _second(point: Point) -> float:
     return point[1]
-
-
-def _bent(run: Sequence[Point], across: float, up: float) -> bool:
-    """Whether one of these leaves the straight line from the first to the last."""
-    (x, y), (right, top) = run[0], run[-1]
-    width, height = (right - x) * across, (top - y) * up
-    allowed = 0.1 * math.hypot(width, height)
-    return any(abs((abscissa - x) * across * height - (value - y) * up * width) > allowed for abscissa, value in run[1:-1])
 
 
 def within(run: Sequence[Point], low: float, high: float) -> Iterator[list[Point]]:
