@@ -60,6 +60,8 @@ async def test_batches_are_sent_as_they_come(c: Criterion, a: AsyncCriterion) ->
     assert c.evaluate("mae", batches(([float("nan")], [1], [1])), missing="drop", outputs=["value"]).n_missing == 1
     rows = iter([([[2.0, 1.0], [0.5, 3.0]], ["a", "b"])])
     assert c.evaluate("CrossEntropyLoss", rows, classes=["a", "b"]).n_samples == 2
+    with pytest.raises(TypeError, match="has its targets"):
+        c.evaluate("mae", batches(), Y)
     with pytest.raises(Problem) as refused:
         c.evaluate("mae", batches((["1"], [1], [1])))
     assert refused.value.errors[0].pointer == "/2/predictions"

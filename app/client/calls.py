@@ -31,6 +31,8 @@ def evaluate(
     any: these are sent as they come, however many, and answered by value and standard_error.
     """
     if isinstance(predictions, Iterator):
+        if not (targets is sample_weight is mask is None):
+            raise TypeError("what comes in batches has its targets, weights and masks in these")
         asked = {
             "loss": _spec(loss, parameters),
             "reduction": reduction,
