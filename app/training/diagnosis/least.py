@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from app.losses.loss import CONVEX
 from app.losses.numerics.stable import Array
+from app.training.activations import IDENTITY
 from app.training.objective import Objective
 from app.training.run import Rows, Run
 
@@ -41,7 +43,10 @@ def ends_of(run: Run) -> Ends:
         losses, slope = objective.losses(predictions, labels)
         return losses, back(slope.reshape(sums.shape))
 
-    starts = [_least(constant, np.full((1, objective.width), level)) for level in (0.0, 1.0, -1.0)]  # the slope at one may be 0
+    # the slope at one may be 0; where a loss has no other valley than the one that was found, one start is enough
+    starts = [_least(constant, np.zeros((1, objective.width)))]
+    if CONVEX not in objective.loss.properties or objective.activation is not IDENTITY or not starts[0][0].any():
+        starts += [_least(constant, np.full((1, objective.width), level)) for level in (1.0, -1.0)]
     sums, values = min(starts, key=lambda found: or_infinite(found[1].item()))
     own, least = _least(rows, np.repeat(sums, n, axis=0))
     return Ends(sums, values.item(), least, objective.value(output_of_sums(objective, own)[0], labels))
