@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -49,9 +50,9 @@ def test_every_call_of_the_service_has_a_method() -> None:
 
 
 async def test_batches_are_sent_as_they_come(c: Criterion, a: AsyncCriterion) -> None:
-    def batches(*ends: object) -> Iterator[tuple[object, ...]]:
+    def batches(*more: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         yield np.array(P[:2]), Y[:2], [1.0, 1.0]
-        yield from ([*columns] for columns in ends)
+        yield from more
         yield P[2:], np.array(Y[2:]), [1]
 
     for answer in (c.evaluate("huber", batches(), delta=1.5), await a.evaluate({"name": "huber", "delta": 1.5}, batches())):
