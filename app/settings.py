@@ -137,6 +137,14 @@ class Settings(BaseSettings):
         description="Memory that a run may take beyond its process's own.",
     )
 
+    stream_processes: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Streams worked on while they come, at a time, per server process; one more is answered with 503.",
+    )
+    stream_seconds: float = Field(default=3600, gt=0, description="How long a stream may go on; then it is answered with 503.")
+
     data_dir: Path = Field(default=Path(".criterion"), description="Where jobs and data sets keep what must outlive the service.")
     data_roots: Names = Field(
         default=(),

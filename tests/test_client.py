@@ -50,6 +50,27 @@ def test_every_call_of_the_service_has_a_method() -> None:
             assert hasattr(AsyncCriterion, name), name
 
 
+async def test_batches_are_sent_as_they_come(c: Criterion, a: AsyncCriterion) -> None:
+    def batches(*more: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        yield np.array(P[:2]), Y[:2], [1.0, 1.0]
+        yield from more
+        yield P[2:], np.array(Y[2:]), [1]
+
+    for answer in (c.evaluate("huber", batches(), delta=1.5), await a.evaluate({"name": "huber", "delta": 1.5}, batches())):
+        assert (answer.value, answer.n_samples, answer.divisor) == (HUBER, 3, 3.0)
+        assert answer.standard_error > 0
+    assert c.evaluate("mae", batches(([float("nan")], [1], [1])), missing="drop", outputs=["value"]).n_missing == 1
+    rows = iter([([[2.0, 1.0], [0.5, 3.0]], ["a", "b"])])
+    assert c.evaluate("CrossEntropyLoss", rows, classes=["a", "b"]).n_samples == 2
+    with pytest.raises(TypeError, match="has its targets"):
+        c.evaluate("mae", batches(), Y)
+    with pytest.raises(Problem) as refused:
+        c.evaluate("mae", batches((["1"], [1], [1])))
+    assert refused.value.errors[0].pointer == "/2/predictions"
+    with Criterion("http://127.0.0.1:9", retries=3) as nobody, pytest.raises(httpx.ConnectError):
+        nobody.evaluate("mae", batches())
+
+
 def test_lists_and_arrays_give_the_same(c: Criterion) -> None:
     by_json = c.evaluate("huber", P, Y, delta=1.5)
     by_tensors = c.evaluate("huber", np.array(P), np.array(Y), delta=1.5)

@@ -16,7 +16,8 @@ from app.jobs.datasets import Datasets
 from app.serving.wires import OWNER
 from app.settings import Settings
 from app.wire.faults import listed
-from app.wire.partitions import ENDINGS, READERS, Column, readable
+from app.wire.partitions import ENDINGS, READERS, readable
+from app.wire.tables import Column
 
 SCHEME = "file://"
 KEPT = "dataset:"

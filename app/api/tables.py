@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.suggestions import meant
 from app.wire import faults, tables
 from app.wire.csv import Csv, is_word
-from app.wire.tables import Table
+from app.wire.tables import Named, Table
 
 FORMS = (("rows",), ("columns", "data"), ("schema", "data"), ("columns",))
 """The keys of a table that stands beside the names of its columns: row objects, columns and rows, pandas' "table", columns."""
@@ -93,8 +93,7 @@ def _from_table(
     rows: bool = False,
 ) -> Any:
     document = _by_name(layout, document)
-    roles = _roles(layout, document, table)
-    _refuse_unknown(roles, table)
+    roles = roles_in(layout, document, table)
     names = dict.fromkeys(name for columns in roles.values() for name in columns)
     classes = _at(document, layout.of("classes"))
     labels = (name for path, columns in roles.items() if path[-1] in LABELS for name in columns)
@@ -160,27 +159,27 @@ def _at(document: Mapping[str, Any], path: Path) -> Any:
     return document
 
 
-def _roles(layout: Layout, document: Mapping[str, Any], table: Table) -> Roles:
-    """The columns that a request names; where it has arrays, these stay."""
-    roles: dict[Path, Sequence[str]] = {}
+def roles_in(layout: Layout, document: Mapping[str, Any], table: Named) -> Roles:
+    """The columns that a request names, which there are; where it has arrays, these stay."""
+    found: dict[Path, Sequence[str]] = {}
     for side in map(layout.of, layout.sides):
         given = _at(document, side)
         named = cast(dict[str, Any], given) if isinstance(given, dict) else None
         parts: dict[Path, Any] = {side: given} if named is None else {(*side, name): part for name, part in named.items()}
         for path, part in parts.items():
             if isinstance(part, str):
-                roles[path] = [part]
+                found[path] = [part]
             elif isinstance(part, list) and part and all(isinstance(name, str) for name in cast(list[Any], part)):
-                roles[path] = cast(list[str], part)
-    if layout.rest is not None:
-        return _with_rest(layout, roles, table)
-    if not roles:
+                found[path] = cast(list[str], part)
+    roles = found if layout.rest is None else _with_rest(layout, found, table)
+    if not roles and layout.rest is None:
         message = f"no column of data is named: say in {', '.join(layout.sides)} which is which; the columns are "
         raise InvalidInput([Fault(("data",), "unexpected", message + listing(table.names))])
+    _refuse_unknown(roles, table)
     return roles
 
 
-def _with_rest(layout: Layout, roles: Roles, table: Table) -> Roles:
+def _with_rest(layout: Layout, roles: Roles, table: Named) -> Roles:
     """The roles with those that need not be said: a column that has its role's name, and all others for the rest."""
     own = {layout.of(side): [side] for side in layout.sides if side in table.names and layout.of(side) not in roles}
     if not any(path[-1] in LABELS for path in roles):
@@ -206,7 +205,7 @@ def _without_table(error: CallerError, layout: Layout, document: Mapping[str, An
     return type(error)(faults) if named else error
 
 
-def _refuse_unknown(roles: Roles, table: Table) -> None:
+def _refuse_unknown(roles: Roles, table: Named) -> None:
     unknown = {name: path for path, columns in roles.items() for name in columns if name not in table.names}
     twice = {name: path for path, columns in roles.items() for name in columns if table.names.count(name) > 1}
     faults = [Fault(path, "unknown_column", no_column(name, table.names)) for name, path in unknown.items()]

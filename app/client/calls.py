@@ -1,13 +1,16 @@
 """Each call of the service as a function that makes its request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from app.client.answers import Answer
 from app.client.frames import columns_of
-from app.client.request import Request, answered, get, json_of, post
+from app.client.request import Request, answered, get, json_of, post, post_rows
 from app.client.tensors import infer, tensors_of
+
+SIDES = ("predictions", "targets", "sample_weight", "mask")
+"""The arrays of a batch, in their order."""
 
 
 def evaluate(
@@ -23,7 +26,23 @@ def evaluate(
     classes: Sequence[Any] | None = None,
     **parameters: Any,
 ) -> Request[Answer]:
-    """A loss of some predictions: value, per_sample, gradient, or the `outputs` that are named. Parameters are the loss's."""
+    """A loss of some predictions: value, per_sample, gradient, or the `outputs` that are named. Parameters are the loss's.
+
+    `predictions` may be an iterator of batches, each (predictions, targets), with sample_weight and mask behind them if there are
+    any: these are sent as they come, however many, and answered by value and standard_error.
+    """
+    if isinstance(predictions, Iterator):
+        if not (targets is sample_weight is mask is None):
+            raise TypeError("what comes in batches has its targets, weights and masks in these")
+        asked = {
+            "loss": _spec(loss, parameters),
+            "reduction": reduction,
+            "outputs": outputs,
+            "missing": missing,
+            "classes": classes,
+        }
+        options = {name: value for name, value in asked.items() if value is not None}
+        return post_rows("/v1/evaluate", options, SIDES, cast(Iterator[Sequence[Any]], predictions))
     arrays = {"predictions": predictions, "targets": targets, "sample_weight": sample_weight, "mask": mask}
     options = {"reduction": reduction, "missing": missing}
     if isinstance(loss, str) and classes is None and (tensors := tensors_of(arrays)):

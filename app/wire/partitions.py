@@ -10,9 +10,8 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias, cast
+from typing import IO, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -22,26 +21,13 @@ from app.wire.csv import BOM, HEADER_BYTES, Csv, header_of
 from app.wire.faults import listed
 from app.wire.json import decode
 from app.wire.npz import Npz, as_json, described
-from app.wire.tables import length
+from app.wire.tables import Block, Column, length
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """What a block may have of a file, and of the numbers that are read from it."""
 LONGEST_RECORD = 64 * 1024 * 1024
-Column: TypeAlias = str | int
-
-
 TABLE = ("table",)
 """What a JSON table is called where something is wrong with it."""
-
-
-class Block(NamedTuple):
-    """Rows that follow each other in a file."""
-
-    first: int
-    """Which row of the file is the first of them."""
-    columns: Mapping[Column, Any]
-
-
 Reader: TypeAlias = Callable[[IO[bytes], Collection[Column], frozenset[Column]], Iterator[Block]]
 
 
@@ -74,7 +60,7 @@ def _npy(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) 
     start = file.tell()
     if os.fstat(file.fileno()).st_size - start < n * width * dtype.itemsize:
         raise MalformedTable(f"it is cut off: {dtype} of shape {shape} does not fit into it")
-    step = _rows(width)
+    step = rows_of(width)
     for first in range(0, n, step):
         rows = min(step, n - first)
         if fortran:
@@ -159,11 +145,11 @@ def _no_column(column: Column, those: str) -> CallerError:
 
 
 def _parquet(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
-    return (Block(*found) for found in arrow.parquet(file, partial(_named, columns), _rows))
+    return arrow.parquet(file, partial(_named, columns), rows_of)
 
 
 def _arrow(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
-    return (Block(*found) for found in arrow.arrow(file, partial(_named, columns), _rows))
+    return arrow.arrow(file, partial(_named, columns), rows_of)
 
 
 # --- JSON and npz -------------------------------------------------------------------------------------------------------
@@ -229,12 +215,12 @@ def _sliced(table: tables.Table, columns: Collection[Column]) -> Iterator[Block]
     names = _named(columns, table.names)
     found = _whole(table, {*names.values()}, sys.maxsize)
     n = length(next(iter(found.values())))
-    step = _rows(sum(max(1, np.size(column) // n) for column in found.values()))
+    step = rows_of(sum(max(1, np.size(column) // n) for column in found.values()))
     for first in range(0, n, step):
         yield Block(first, {column: found[name][first : first + step] for column, name in names.items()})
 
 
-def _rows(width: int) -> int:
+def rows_of(width: int) -> int:
     """The rows of a block, of so many numbers each."""
     return max(1, BLOCK_BYTES // (8 * max(1, width)))
 
@@ -254,4 +240,4 @@ ENDINGS: Mapping[str, str] = {f".{form}": form for form in READERS}
 
 def readable(form: str) -> bool:
     """Whether files of this form can be read here: some take a library that need not be installed."""
-    return form not in ("parquet", "arrow") or find_spec("pyarrow") is not None
+    return form not in ("parquet", "arrow") or arrow.installed()

@@ -21,7 +21,7 @@ from app.api.jobs import OF_KIND
 from app.errors import CallerError, FormatUnavailable, InvalidInput, SourceEmpty, SourceForbidden
 from app.serving.pieces import Checkpoint, Ended, Task, jobs_settings, work_on
 from app.settings import Settings
-from app.wire import partitions
+from app.wire import arrow, partitions
 from tests.conftest import serving
 from tests.jobs.asking import Jobs
 from tests.jobs.test_pieces import Saying
@@ -204,7 +204,7 @@ def test_sources_that_are_nothing_and_formats_that_are_unknown(tmp_path: Path, m
         assert (type(error), error.code, error.faults[0].path) == (SourceEmpty, "source_empty", ("data", "source"))
     parquet = in_parquet(tmp_path, PARTS)
     with monkeypatch.context() as without:
-        without.setattr(partitions, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
+        without.setattr(arrow, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
         error = refusal(tmp_path, {"loss": "mse", "data": parquet})
     assert (type(error), error.code, error.faults[0].path) == (FormatUnavailable, "format_unavailable", ("data", "format"))
     assert "pip install criterion[data]" in error.detail
