@@ -63,7 +63,8 @@
     wire/            bytes to values and back, and nobody else knows both
         json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
         partitions.py    files that are parts of one table, a block of rows at a time; arrow.py: those of pyarrow;
-                         npy.py: files that grow by such blocks
+                         npy.py: files that grow by such blocks; outlines.py: columns and rows of a file;
+                         lines.py: rows of NDJSON, as they come
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes
@@ -71,7 +72,8 @@
         pipeline.py      observe, find, guard, read, decode, check, place, call, encode: the order in which it happens
         exchange.py      one request and its answer on the wire: what every answer carries
         guards.py        what is asked of every request before its body is read; cors.py: pages of other origins
-        bodies.py        bodies as they arrive, within budget.py; buffers.py: memory that processes share
+        bodies.py        bodies as they arrive, within budget.py; buffers.py: memory that processes share; flow.py: what one reads
+                         while it comes
         steps.py         decode, check, call, encode: here or in a process
         keys.py          who asks; key_file.py: the keys in force; quotas.py: what a name may have; slots.py: whose turn it is
         observation.py   one count and one line of the log for each request; usage.py: what it asks for
@@ -86,11 +88,16 @@
     jobs/            work that outlives its request
         job.py           what a job is; store.py: every question and every change, in SQL; database.py: on a file or a server
         idempotency.py   whose Idempotency-Key stands for which request, and what was answered; tables.py: where all of it stands
+        datasets.py      tables that are kept under a name, as files
         engine.py        DBOS: who does which job next, and goes on where a process has died; nothing else imports it
     api/             what calls there are: request, answer, function, one file a call; calls.py: the list of them
         evaluating.py, analyzing.py  the calls of evaluate.py and analyze.py, on data that is in files too
-        reference.py     such data, block by block; sources.py: which files, and whether they may be read;
-                         gathered.py: what those that are done have come to
+        reference.py     such data, block by block; referred.py: as a table in memory; sources.py: which files, and whether they
+                         may be read;
+                         blockwise.py: a block of rows, gathered.py: what those that are done have come to
+        streaming.py     rows that come one after the other, however many (POST /v1/evaluate)
+        datasets.py      what is kept beside what every run may name; listing.py: lists that are read a page at a time
+        history.py       what is told of trainings that have ended, as runs.py lists it
         grid.py          runs of every combination; places.py: a request with other values at dotted paths
         trained.py       a trained model as JSON, in answers and requests
         specs.py         registry to Pydantic; mathml.py: formulas as MathML

@@ -16,6 +16,8 @@ CallerError             anything the caller can mend
 ├── Conflict            what there is does not allow it
 │   ├── JobEnded            a job that is over cannot be cancelled
 │   ├── JobNotResumable     only one that was cancelled or has failed is resumed
+│   ├── DatasetExists       other data has the name under which some is to be kept
+│   ├── DatasetsFull        as many data sets, or bytes of them, are kept as may be
 │   └── IdempotencyKeyInUse the first request of this key is still being answered
 ├── IdempotencyKeyReused  another request had this key
 ├── NotFound            the address names something that does not exist
@@ -175,6 +177,14 @@ class JobEnded(Conflict):
 
 class JobNotResumable(Conflict):
     code = "job_not_resumable"
+
+
+class DatasetExists(Conflict):
+    code = "dataset_exists"
+
+
+class DatasetsFull(Conflict):
+    code = "datasets_full"
 
 
 class IdempotencyKeyInUse(Conflict):

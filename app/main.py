@@ -82,6 +82,7 @@ def lanes(settings: Settings) -> tuple[Lane, ...]:
             settings.training_memory_bytes,
             1,
         ),
+        Lane("streams", settings.stream_processes, 0, settings.stream_seconds, settings.large_memory_bytes, 1),
         Lane("jobs", 1, CHECKS_WAITING, settings.large_seconds, settings.large_memory_bytes, 1),
     )
 

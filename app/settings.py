@@ -137,11 +137,26 @@ class Settings(BaseSettings):
         description="Memory that a run may take beyond its process's own.",
     )
 
-    data_dir: Path = Field(default=Path(".criterion"), description="Where jobs keep what must outlive the service.")
+    stream_processes: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Streams worked on while they come, at a time, per server process; one more is answered with 503.",
+    )
+    stream_seconds: float = Field(default=3600, gt=0, description="How long a stream may go on; then it is answered with 503.")
+
+    data_dir: Path = Field(default=Path(".criterion"), description="Where jobs and data sets keep what must outlive the service.")
     data_roots: Names = Field(
         default=(),
         description="Folders in which jobs may read and write ([operations](operations.md#data-by-reference)).",
     )
+    dataset_bytes: int = Field(
+        default=1024 * MIB,
+        ge=0,
+        description="Bytes of the data sets that each key may keep ([operations](operations.md#data-sets)).",
+    )
+    dataset_count: int = Field(default=1000, ge=0, description="Data sets that each key may keep; one more is answered with 409.")
+    dataset_retention_seconds: float = Field(default=2592000, gt=0, description="How long a data set is kept.")
     engine_url: str = Field(
         default="",
         pattern=r"^(|none|sqlite:///.+|postgres(ql)?://.+)$",

@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from app.api.calls import CALLS
@@ -48,6 +50,27 @@ def test_every_call_of_the_service_has_a_method() -> None:
             assert hasattr(AsyncCriterion, name), name
 
 
+async def test_batches_are_sent_as_they_come(c: Criterion, a: AsyncCriterion) -> None:
+    def batches(*more: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        yield np.array(P[:2]), Y[:2], [1.0, 1.0]
+        yield from more
+        yield P[2:], np.array(Y[2:]), [1]
+
+    for answer in (c.evaluate("huber", batches(), delta=1.5), await a.evaluate({"name": "huber", "delta": 1.5}, batches())):
+        assert (answer.value, answer.n_samples, answer.divisor) == (HUBER, 3, 3.0)
+        assert answer.standard_error > 0
+    assert c.evaluate("mae", batches(([float("nan")], [1], [1])), missing="drop", outputs=["value"]).n_missing == 1
+    rows = iter([([[2.0, 1.0], [0.5, 3.0]], ["a", "b"])])
+    assert c.evaluate("CrossEntropyLoss", rows, classes=["a", "b"]).n_samples == 2
+    with pytest.raises(TypeError, match="has its targets"):
+        c.evaluate("mae", batches(), Y)
+    with pytest.raises(Problem) as refused:
+        c.evaluate("mae", batches((["1"], [1], [1])))
+    assert refused.value.errors[0].pointer == "/2/predictions"
+    with Criterion("http://127.0.0.1:9", retries=3) as nobody, pytest.raises(httpx.ConnectError):
+        nobody.evaluate("mae", batches())
+
+
 def test_lists_and_arrays_give_the_same(c: Criterion) -> None:
     by_json = c.evaluate("huber", P, Y, delta=1.5)
     by_tensors = c.evaluate("huber", np.array(P), np.array(Y), delta=1.5)
@@ -71,6 +94,43 @@ def test_arrays_of_each_kind_are_taken(c: Criterion) -> None:
     assert answer.value == pytest.approx(expected, rel=1e-6)
     assert answer.gradient.shape == (7, 3)
     assert weighted.value != answer.value
+
+
+COLUMNS: dict[str, Any] = {"p": [2.5, 0.0, float("nan")], "y": ["a", "b", "a"]}
+
+
+class Frame(dict[str, Any]):
+    """As data frames of pandas and polars are asked for their columns."""
+
+    columns = np.array(["p", "y"])
+
+
+KEPT: dict[str, Any] = {
+    "columns": COLUMNS,
+    "arrays": {name: np.array(column) for name, column in COLUMNS.items()},
+    "frame": Frame({name: np.array(column, object) for name, column in COLUMNS.items()}),
+    "table": pa.table(COLUMNS),
+    "file": b"p,y\n2.5,a\n0,b\n,a\n",
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_a_table_is_kept_listed_and_deleted(c: Criterion, kind: str) -> None:
+    options = {"media_type": "text/csv"} if kind == "file" else {}
+    kept = c.keep_dataset(kind, KEPT[kind], **options)
+    assert (kept.name, kept.n_rows, kept.columns) == (kind, 3, ["p", "y"])
+    assert [found.name for found in c.datasets(limit=1).kept] == [kind]
+    assert c.describe("datasets", kind).hash == kept.hash
+    assert c.delete_dataset(kind).name == kind
+    with pytest.raises(Problem, match="no data set"):
+        c.delete_dataset(kind)
+
+
+async def test_a_table_is_kept_by_a_task(a: AsyncCriterion) -> None:
+    kept = await a.keep_dataset("by-a-task", COLUMNS)
+    assert kept.hash == (await a.describe("datasets", "by-a-task")).hash
+    assert kept.name in [found.name for found in (await a.datasets()).kept]
+    await a.delete_dataset("by-a-task")
 
 
 def test_a_loss_without_targets_is_asked_without_them(c: Criterion) -> None:

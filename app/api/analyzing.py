@@ -11,25 +11,13 @@ import numpy as np
 from pydantic import Field
 
 from app.api.analyze import COLUMNS, AnalyzeRequest, analyze
+from app.api.blockwise import counted, located, merged_so_far, with_block
 from app.api.files import JUDGED
 from app.api.gathered import Progress
 from app.api.insight_examples import ANALYSES
 from app.api.labels import labels
 from app.api.plain import Plain
-from app.api.reference import (
-    SIDES,
-    ByReference,
-    begun,
-    check_job,
-    counted,
-    located,
-    merged_so_far,
-    partition_done,
-    partition_of,
-    reading,
-    refuse_nothing,
-    with_block,
-)
+from app.api.reference import SIDES, ByReference, begun, check_job, partition_done, partition_of, reading, refuse_nothing
 from app.api.reference import total as total_of
 from app.api.sources import GROUPS, Partition
 from app.api.tables import check_columns
@@ -48,7 +36,7 @@ from app.serving.steps import LAST, Event
 from app.serving.wires import Check
 from app.settings import Settings
 from app.wire import tables
-from app.wire.partitions import Block
+from app.wire.tables import Block
 
 NOTE = "Of partitions it is not looked at whether skewness or heavy tails keep the interval from holding as often as it says."
 UNTOLD = (
@@ -99,7 +87,7 @@ def _with_partition(
     with reading(request, partition, number, "analysis") as (rows, _):
         for block in rows:
             try:
-                progress, batch = with_block(progress, request, block, partition)
+                progress, batch = with_block(progress, request, block, f"{partition.name}, rows")
                 if batch is None:
                     found = parts.without_a_batch(found, tables.length(next(iter(block.columns.values()))))
                 else:

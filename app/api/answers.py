@@ -76,7 +76,18 @@ async def record(app: Service, keyed: Service, key: str, document: Document) -> 
         problems += [await _ask(keyed, Asked("GET", KEYED)), await _ask(keyed, UNAVAILABLE._replace(key=key))]
         await _ask(keyed, Asked("GET", KEYED, key=key))
         problems.append(await _ask(keyed, Asked("GET", KEYED, key=key)))
-    return {**answers, "problems": {str(status): problem for status, problem in problems}}
+    return {**_shown_once(answers), "problems": {str(status): problem for status, problem in problems}}
+
+
+def _shown_once(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the lists whose first entry is what its own call is shown to answer."""
+    described = [answer for name, answer in answers.items() if name.startswith("describe_")]
+    lists = {name for name in answers if name.startswith("list_")}
+    return {
+        name: answer
+        for name, answer in answers.items()
+        if not (name in lists and any(entries and entries[0] in described for entries in answer.values()))
+    }
 
 
 def _example(method: str, path: str, operation: Document) -> Asked | None:
@@ -138,7 +149,7 @@ def _shown(operation_id: str, answer: Mapping[str, Any]) -> Any:
     """The answer, but of a catalogue the first entry, of a dataset the first rows, of several runs what is told of all, and no
     time that is another each time."""
     if operation_id.startswith("list_"):
-        return {kind: entries[:1] for kind, entries in answer.items()}
+        return {kind: cast(list[Any], shown)[:1] if isinstance(shown, list) else shown for kind, shown in answer.items()}
     if operation_id == "show_rows":
         return {**answer, **{name: answer[name][:ROWS] for name in ("inputs", "targets")}}
     if operation_id == "compare_runs":

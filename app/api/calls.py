@@ -1,6 +1,6 @@
 """Every call there is: the only place where one is registered."""
 
-from app.api import catalogue, docs, health, inference_protocol, jobs, losses, pages, playground
+from app.api import catalogue, datasets, docs, health, inference_protocol, jobs, losses, pages, playground, runs
 from app.api.analyzing import ANALYZE
 from app.api.checking import CHECK_GRADIENT
 from app.api.compare import COMPARE
@@ -31,6 +31,8 @@ CALLS = (
     LEARNING_CURVE,
     PREDICT,
     *jobs.CALLS,
+    *runs.CALLS,
+    *datasets.CALLS,
     *catalogue.CALLS,
     ROWS,
     *inference_protocol.CALLS,

@@ -1,4 +1,4 @@
-"""GET /v1/models, /v1/optimizers, ...: what a training run may name, one catalogue for each kind."""
+"""GET /v1/models, /v1/optimizers, ...: what a training run may name, one catalogue for each kind. Data sets: datasets.py."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -39,15 +39,25 @@ class Entry(TypedDict):
     example_request: Annotated[dict[str, Any], Field(description="A body for POST /v1/train that names it.")]
 
 
+def _entries(
+    registry: Registry[Any], specs: Mapping[str, type[Spec]], example: Callable[[Any], dict[str, Any]]
+) -> Callable[[], dict[str, Entry]]:
+    """What makes the entries of a registry, by name, when they are first asked for."""
+
+    @cache
+    def entries() -> dict[str, Entry]:
+        return {name: _entry(declared, specs[name], example(declared)) for name, declared in registry.items()}
+
+    return entries
+
+
 def _catalogue(
     kind: str, registry: Registry[Any], specs: Mapping[str, type[Spec]], example: Callable[[Any], dict[str, Any]]
 ) -> tuple[Call, Call]:
     """The two calls that list and describe what is in a registry."""
     listing: Any = TypedDict(f"{kind.capitalize()}", {kind: list[Entry]})  # pyright: ignore[reportGeneralTypeIssues]  # named by its kind
 
-    @cache
-    def entries() -> dict[str, Entry]:
-        return {name: _entry(declared, specs[name], example(declared)) for name, declared in registry.items()}
+    entries = _entries(registry, specs, example)
 
     def list_all() -> dict[str, list[Entry]]:
         return {kind: list(entries().values())}
@@ -116,8 +126,9 @@ def _scored(metric: Metric) -> dict[str, Any]:
     return {"data": {"name": dataset.name}, **of_embeddings, "metrics": [_named(metric)], "epochs": EPOCHS}
 
 
+dataset_entries = _entries(DATASETS, DATASET_SPECS, lambda declared: {"data": _named(declared), "epochs": EPOCHS})
+"""Of the data sets, beside which others are kept."""
 CALLS = (
-    *_catalogue("datasets", DATASETS, DATASET_SPECS, lambda declared: {"data": _named(declared), "epochs": EPOCHS}),
     *_catalogue("models", MODELS, MODEL_SPECS, lambda declared: {"model": _named(declared), "epochs": EPOCHS}),
     *_catalogue("optimizers", OPTIMIZERS, OPTIMIZER_SPECS, lambda declared: {"optimizer": _named(declared), "epochs": EPOCHS}),
     *_catalogue("schedules", SCHEDULES, SCHEDULE_SPECS, lambda declared: {"schedule": _named(declared), "epochs": EPOCHS}),

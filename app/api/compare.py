@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 from app.api.compare_answer import CompareResponse, line, respond_all
 from app.api.files import FILES
 from app.api.grid import Axis, Grid, Planned, grid_of
+from app.api.history import of_runs
 from app.api.specs import BoundSpec, EitherLoss, Listed, Spec, list_of
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
@@ -233,7 +234,7 @@ COMPARE = Call(
     tag="training",
     scope="train",
     lane="training",
-    job=Kind("compare", "runs", runs_of, compare_on),
+    job=Kind("compare", "runs", runs_of, compare_on, check_columns(CompareRequest, COLUMNS, files=True), of_runs),
     picture=charts.train_compare,
     answer=CompareResponse,
     statuses=REFUSALS,

@@ -151,9 +151,11 @@ def _share_fields(components: Document) -> None:
                 found.setdefault(json.dumps([name, field], sort_keys=True), []).append(component)
     for text, holders in sorted(found.items(), key=lambda item: -_repeated(*item)):
         name, field = json.loads(text)
-        component = "".join(map(str.capitalize, name.split("_")))
+        called = "".join(map(str.capitalize, name.split("_")))
+        # the second is for where the name is that of another thing: a model, say, and what names one
+        component = next((free for free in (called, f"{called}Field") if free not in components), None)
         worth = '"enum"' not in text and _repeated(text, holders) > WORTH_A_NAME  # constants of two enums clash in Go
-        if component in components or not (worth or _is_a_type(field, len(holders))):
+        if component is None or not (worth or _is_a_type(field, len(holders))):
             continue
         components[component] = {key: value for key, value in field.items() if key != "title"}
         for holder in holders:

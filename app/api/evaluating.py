@@ -1,4 +1,4 @@
-"""The call POST /v1/evaluate: on a body for whoever waits, and as a job on data by reference too."""
+"""The call POST /v1/evaluate: on a body for whoever waits, on one of any length, and as a job on data by reference too."""
 
 from functools import partial
 
@@ -6,6 +6,7 @@ from app.api.evaluate import COLUMNS, EvaluateRequest, evaluate
 from app.api.examples import EXAMPLES
 from app.api.files import FILES
 from app.api.reference import SIDES, EvaluateByReference, check_job, steps, total
+from app.api.streaming import STREAMS
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.serving.call import Call
@@ -22,6 +23,7 @@ EVALUATE = Call(
     lane="large",
     job=Kind("evaluate", "partitions", total, steps, partial(check_job, EvaluateByReference, SIDES, CHECK)),
     wires=FILES,
+    streams=STREAMS,
     check=CHECK,
     statuses=(400, 413, 415, 422, 503),
     examples=EXAMPLES,

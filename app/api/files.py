@@ -32,6 +32,7 @@ from app.wire.csv import DELIMITERS, Csv, pieces
 from app.wire.faults import name as name_of
 from app.wire.json import decode
 from app.wire.npz import Npz
+from app.wire.tables import Named
 
 CSV = "text/csv"
 LABELS = tuple(map(str, TARGETS.choices))
@@ -143,7 +144,7 @@ JUDGED: Mapping[str, Wire] = {media_type: wire._replace(encode=json_content) for
 # --- what the address says --------------------------------------------------------------------------------------------
 
 
-def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Csv | Npz) -> dict[str, Any]:
+def from_query(model: type[BaseModel], layout: Layout, query: Query, table: Named) -> dict[str, Any]:
     """The request that the parameters of the address are, its arrays the names of columns."""
     naming = _loss_said(query, layout) if "loss" in model.model_fields else None
     loss = None if naming is None else _loss_of(naming)
@@ -228,7 +229,7 @@ def _no_parameter(loss: Declared | None, name: str, known: Sequence[str]) -> str
     return f"there is no query parameter {name[:80]!r}; {hint}"
 
 
-def _columns(layout: Layout, roles: Mapping[str, Path], query: Query, table: Csv | Npz) -> dict[str, Any]:
+def _columns(layout: Layout, roles: Mapping[str, Path], query: Query, table: Named) -> dict[str, Any]:
     """The columns of each role: those that the query names, or where it names none those that have the roles' own names."""
     named: dict[str, Any] = {
         name: in_json(query[name][-1], (name,)) if name in layout.single and query[name][-1][:1] == "{" else _pieces(query[name])

@@ -30,6 +30,8 @@ class Progress:
     tallies: Sequence[Tally] = ()
     loss: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The loss with every parameter."""
+    form: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the rows of each array have in common."""
     deep: bool = False
     """Whether a sample has several elements."""
     encodings: Sequence[Any] = ()

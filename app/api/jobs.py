@@ -11,9 +11,10 @@ from typing_extensions import TypedDict
 from app.api.analyzing import ANALYZE
 from app.api.compare import COMPARE
 from app.api.evaluating import EVALUATE
+from app.api.listing import LIMIT, Cursor, Limit, Next, before
 from app.api.search import SEARCH
 from app.api.training import TRAIN
-from app.errors import CallerError, Fault, InvalidInput, NotFound, ScopeMissing, ShuttingDown
+from app.errors import CallerError, NotFound, ScopeMissing, ShuttingDown
 from app.jobs.job import JobEvent, shown
 from app.jobs.store import New, Store, Whole
 from app.serving.address import Header, Path, Query
@@ -51,7 +52,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Annotated[Kinds, Field(description="compare is that of training runs.")]
-    request: Annotated[dict[str, Any], Field(description="The body of that call; of evaluate and analyze, `data` may be files.")]
+    request: Annotated[dict[str, Any], Field(description="The body of that call; `data` may be in files, or kept.")]
     priority: Annotated[int, Field(description="A job of a higher one is begun first.", ge=-100, le=100)] = 0
 
 
@@ -70,7 +71,7 @@ def check_job(document: Any, arguments: Mapping[str, Any], settings: Settings) -
     call = OF_KIND[asked.kind]
     assert call.job is not None
     try:
-        request = call.job_check(document[REQUEST], {}, jobs_settings(settings))
+        request = call.job_check(document[REQUEST], arguments, jobs_settings(settings))
     except CallerError as error:
         raise error.moved({(): (REQUEST,)}) from None
     usage: Usage = getattr(request, "usage", NO_USAGE)
@@ -110,7 +111,7 @@ class Jobs(TypedDict):
     """Jobs, the newest first."""
 
     jobs: list[JobAnswer]
-    next: Annotated[str | None, Field(description="The cursor of those that follow; null where there are none.")]
+    next: Next
 
 
 def _answer(whole: Whole) -> JobAnswer:
@@ -149,7 +150,7 @@ async def submit_job(
 
 async def show_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002  # its name on the wire
     """A job as it stands, with its result once it has one."""
-    return _answer(await asked(_store(state).get, id, caller.name))
+    return _answer(await asked(store_of(state).get, id, caller.name))
 
 
 async def list_jobs(
@@ -157,18 +158,18 @@ async def list_jobs(
     caller: Caller,
     status: Annotated[Statuses | None, Query(description="Of this status.")] = None,
     kind: Annotated[Kinds | None, Query(description="Of this kind.")] = None,
-    limit: Annotated[int, Query(description="So many at most."), Field(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
 ) -> Jobs:
     """The jobs of your key, the newest first, a page at a time. A cursor stays good while jobs come and go."""
-    found = await asked(_store(state).page, caller.name, status, kind, limit + 1, _before(cursor))
+    found = await asked(store_of(state).page, caller.name, status, kind, limit + 1, before(cursor))
     jobs = [cast(JobAnswer, shown(job, position)) for job, position in found[:limit]]
     return Jobs(jobs=jobs, next=jobs[-1]["id"] if len(found) > limit else None)
 
 
 async def cancel_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002
     """Cancel a job: its processes end at once. A second time is nothing new; one that is over is not cancelled (409)."""
-    return _answer(await asked(_store(state).cancel, id, caller.name))
+    return _answer(await asked(store_of(state).cancel, id, caller.name))
 
 
 async def resume_job(id: Id, state: State, caller: Caller) -> JobAnswer:  # noqa: A002
@@ -189,7 +190,7 @@ async def follow_job(
 
     Their ids count from 1: `status` with the job, `epoch`, `run` and `partition`, each once, and `end` with the job.
     """
-    store, after = _store(state), last_event_id or 0
+    store, after = store_of(state), last_event_id or 0
     job = (await asked(store.get, id, caller.name)).job
     if job.ended_already and after >= job.events:
         return None
@@ -219,7 +220,7 @@ def _host(state: State) -> Host:
     return state.jobs
 
 
-def _store(state: State) -> Store:
+def store_of(state: State) -> Store:
     return _host(state).store
 
 
@@ -232,14 +233,6 @@ def _check_scope(caller: Caller, kind: str) -> None:
         raise ScopeMissing(message, needed)
 
 
-def _before(cursor: str | None) -> str | None:
-    """The id that a cursor is."""
-    if cursor is not None and not (len(cursor) == ID_LENGTH and cursor.isascii() and cursor.isalnum()):
-        raise InvalidInput([Fault(("cursor",), "choice", "cursor must be what the page before has as next")])
-    return cursor
-
-
-ID_LENGTH = 26
 JOB = "/v1/jobs/{id}"
 EXAMPLES = {
     "train": {

@@ -10,13 +10,12 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, cast
 import numpy as np
 import orjson
 from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationError, WithJsonSchema, model_validator
-from typing_extensions import TypedDict
 
-from app.api.analysis_answer import Ends
-from app.api.evaluate import NumberOrNull
 from app.api.files import FILES
 from app.api.grid import Axis, Grid, Planned, grid_of
+from app.api.history import of_search
 from app.api.places import document_of, leading_nowhere, told_at, with_values
+from app.api.search_answer import Found, HeldOutAnswer, RefusedAnswer, SearchResponse, TrialAnswer
 from app.api.tables import check_columns
 from app.api.training import (
     AS_A_RUN,
@@ -542,51 +541,6 @@ def _begun(search: Search) -> list[_Trial]:
     return [*trials, _Trial([_Part(field.baseline, field.baseline.runs[0]) for field in search.fields])]
 
 
-class TrialAnswer(TypedDict):
-    """Settings that were tried."""
-
-    parameters: dict[str, Any]
-    epochs: Annotated[int, Field(description="As far as it was trained.")]
-    score: NumberOrNull
-
-
-class Found(TypedDict):
-    """The best trial."""
-
-    parameters: dict[str, Any]
-    loss: Annotated[dict[str, Any], Field(description="As a request has it.")]
-    request: Annotated[dict[str, Any], Field(description="For `/v1/train`.")]
-    score: NumberOrNull
-
-
-class HeldOutAnswer(TypedDict):
-    """The best trial and the request as it was given, on rows that neither has seen."""
-
-    rows: int
-    score: NumberOrNull
-    baseline: NumberOrNull
-    difference: Annotated[NumberOrNull, Field(description="score − baseline.")]
-    interval: Annotated[Ends, Field(description="Of 95 %, by the bootstrap of these rows.")]
-
-
-class RefusedAnswer(TypedDict):
-    """Expressions that were drawn and are no loss to train on."""
-
-    reason: str
-    times: int
-    example: str
-
-
-class SearchResponse(TypedDict):
-    """What was found."""
-
-    monitor: str
-    best: Found
-    trials: Annotated[list[TrialAnswer], Field(description="The best first: those that were trained longer before others.")]
-    holdout: Annotated[HeldOutAnswer, Field(description="Of several sets of data the mean, rows drawn within each.")]
-    refused: Annotated[list[RefusedAnswer], Field(description="By a grammar, by their reason.")]
-
-
 def search_runs(request: SearchRequest) -> Generator[Event]:
     """Settings that train better, the loss's own among them: parameters of a loss, learning rate, width, depth.
 
@@ -727,7 +681,7 @@ SEARCH = Call(
     tag="training",
     scope="train",
     lane="training",
-    job=Kind("search", "runs", trainings_of, search_on),
+    job=Kind("search", "runs", trainings_of, search_on, check_columns(SearchRequest, COLUMNS, files=True), of_search),
     answer=SearchResponse,
     statuses=REFUSALS,
     wires=FILES,

@@ -1,4 +1,4 @@
-"""Data by reference: which files it is, and that they lie where this server may read."""
+"""Data by reference: which files it is, and that they lie where this server may read, or are kept for who asks."""
 
 import glob
 import os
@@ -11,11 +11,17 @@ from urllib.parse import unquote
 from pydantic import Field
 
 from app.api.words import OneOrMore, Part
-from app.errors import Fault, FormatUnavailable, InvalidInput, Path, SourceEmpty, SourceForbidden
+from app.errors import Fault, FormatUnavailable, InvalidInput, NotFound, Path, SourceEmpty, SourceForbidden
+from app.jobs.datasets import Datasets
+from app.serving.wires import OWNER
+from app.settings import Settings
 from app.wire.faults import listed
-from app.wire.partitions import ENDINGS, READERS, Column, readable
+from app.wire.partitions import ENDINGS, READERS, readable
+from app.wire.tables import Column
 
 SCHEME = "file://"
+KEPT = "dataset:"
+"""Before the name of a data set that is kept (POST /v1/datasets)."""
 SOURCE: Path = ("data", "source")
 MOST_PARTITIONS = 100_000
 GROUPS = "groups"
@@ -31,20 +37,27 @@ class Written(Part):
     gradient: Annotated[str | None, Field(description="d(value)/d(predictions) of each row.")] = None
 
 
-class DataSource(Part):
-    """Files that are one table together, and which of their columns is what."""
+class Source(Part):
+    """Files that are one table together."""
 
     source: Annotated[
         list[str],
         Field(
-            description="`file://` URLs, in which * stands for any part of a name. Files are taken in the order of their names.",
+            description="`file://` URLs, in which * stands for any part of a name, taken in the order of their names; or "
+            "`dataset:` and the name of one that is kept.",
             min_length=1,
         ),
         OneOrMore,
     ]
     format: Annotated[
-        Literal["npy", "csv", "parquet", "arrow"] | None, Field(description="What the files are; else their ending says it.")
+        Literal["npy", "csv", "parquet", "arrow", "json", "npz"] | None,
+        Field(description="What the files are; else their ending says it."),
     ] = None
+
+
+class DataSource(Source):
+    """And which of their columns is what."""
+
     columns: Annotated[
         dict[str, Any],
         Field(description="For predictions, targets, sample_weight and mask a column's name or number, or a list of them."),
@@ -59,10 +72,47 @@ class Partition(NamedTuple):
 
     path: File
     form: str
+    kept: str | None = None
+    """The name of the data set that it is, where it is one."""
+
+    @property
+    def name(self) -> str:
+        """What it is called where something is wrong with it."""
+        return self.path.name if self.kept is None else KEPT + self.kept
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem if self.kept is None else self.kept
 
     def output(self, folder: File, name: str) -> File:
         """The file that an output of its rows is written to."""
-        return folder / f"{self.path.stem}.{name}.npy"
+        return folder / f"{self.stem}.{name}.npy"
+
+
+class Reach(NamedTuple):
+    """What whoever asks can refer to."""
+
+    roots: Sequence[str]
+    """The folders in which files may lie."""
+    datasets: Datasets
+    owner: str
+    """Whose data sets."""
+
+    @classmethod
+    def of(cls, settings: Settings, arguments: Mapping[str, Any]) -> "Reach":
+        return cls(settings.data_roots, datasets_of(settings), arguments.get(OWNER, ""))
+
+    def check(self, partition: Partition) -> None:
+        """Before it is read: it still lies where it may."""
+        if partition.kept is None:
+            check_within(str(partition.path), f"{SCHEME}{partition.path}", self.roots)
+
+
+def datasets_of(settings: Settings) -> Datasets:
+    """The data sets that are kept under these settings."""
+    folder = settings.data_dir.absolute() / "datasets"
+    bounds = {"most": settings.dataset_count, "most_bytes": settings.dataset_bytes}
+    return Datasets(folder, **bounds, retention=settings.dataset_retention_seconds)
 
 
 def is_reference(data: object) -> bool:
@@ -74,20 +124,25 @@ def is_reference(data: object) -> bool:
         return True
     source = document.get("source")
     urls: list[Any] = cast(list[Any], source) if isinstance(source, list) else [source]
-    return bool(urls) and isinstance(urls[0], str) and ("://" in urls[0] or "columns" in document)
+    url = urls[0] if urls else None
+    return isinstance(url, str) and ("://" in url or url.startswith(KEPT) or "columns" in document)
 
 
 # --- which files ------------------------------------------------------------------------------------------------------
 
 
-def partitions(source: DataSource, roots: Sequence[str]) -> tuple[Partition, ...]:
-    """The files, in the order of their names.
+def partitions(source: Source, reach: Reach) -> tuple[Partition, ...]:
+    """The files, in the order of their names, and after them data sets.
 
     SourceForbidden for what lies outside of the roots, by a link too; SourceEmpty where there are none; FormatUnavailable for a
     kind that cannot be read here.
     """
     found: dict[str, Partition] = {}
+    roots = reach.roots
     for url in source.source:
+        if url.startswith(KEPT):
+            found[url] = _kept(url.removeprefix(KEPT), source.format, reach)
+            continue
         pattern = _pattern(url, roots)
         matches = sorted(match for match in glob.iglob(pattern) if _is_file(match))
         if not matches:
@@ -104,6 +159,19 @@ def partitions(source: DataSource, roots: Sequence[str]) -> tuple[Partition, ...
         message = f"this server cannot read {form}, which takes pip install criterion[data]; it reads {known}"
         raise FormatUnavailable([Fault(("data", "format"), "format_unavailable", message)])
     return tuple(found[match] for match in sorted(found))
+
+
+def _kept(name: str, form: str | None, reach: Reach) -> Partition:
+    """The data set of a name."""
+    try:
+        dataset = reach.datasets.get(reach.owner, name)
+        path = reach.datasets.content(dataset)
+    except NotFound as error:
+        raise SourceEmpty([Fault(SOURCE, "source_empty", f"{error.detail}; POST /v1/datasets?name=… keeps one")]) from None
+    if form not in (None, dataset.form):
+        message = f"{KEPT}{name} is {dataset.form}, as it was sent: leave format out"
+        raise InvalidInput([Fault(("data", "format"), "unexpected", message)])
+    return Partition(path, dataset.form, name)
 
 
 def check_within(path: str, url: str, roots: Sequence[str], where: Path = SOURCE) -> None:
@@ -125,7 +193,7 @@ def folders(source: DataSource, parts: Sequence[Partition], roots: Sequence[str]
         where: Path = ("data", "write", name)
         path = _path(url, roots, where)
         check_within(path, url, roots, where)
-        stems = [part.path.stem for part in parts]
+        stems = [part.stem for part in parts]
         twice = next((stem for stem in stems if stems.count(stem) > 1), None) if len({*stems}) < len(stems) else None
         if twice is not None:
             message = f"two partitions are called {twice[:80]!r}, and what is written of them would be one file"
@@ -181,15 +249,21 @@ def _form(path: str) -> str:
 # --- which columns ----------------------------------------------------------------------------------------------------
 
 
-def roles_of(columns: Mapping[str, Any], sides: Sequence[str]) -> Roles:
-    """The columns of each role; named arrays, and heads, are objects of them. InvalidInput for a role that there is not."""
+def roles_of(columns: Mapping[str, Any], sides: Sequence[str], single: Sequence[str] = (GROUPS,)) -> Roles:
+    """The columns of each role; named arrays, and heads, are objects of them. InvalidInput for a role that there is not.
+
+    Of those that are `single` each column is by itself, under its own name.
+    """
     strangers = [name for name in columns if name not in sides]
     if strangers:
         message = f"there is no role {strangers[0][:80]!r}; there are {', '.join(sides)}"
         raise InvalidInput([Fault(("data", "columns", strangers[0]), "unknown_field", message)])
-    if (groups := columns.get(GROUPS)) is not None and not isinstance(groups, Mapping):
-        columns = {**columns, GROUPS: {str(column): column for column in _several(groups)}}
-    return dict(_roles((), columns))
+    apart = {
+        name: {str(column): column for column in _several(columns[name])}
+        for name in single
+        if columns.get(name) is not None and not isinstance(columns[name], Mapping)
+    }
+    return dict(_roles((), {**columns, **apart}))
 
 
 def _roles(path: Path, given: Any) -> Iterator[tuple[Path, Sequence[Column]]]:

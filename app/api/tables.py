@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from app.api.files import LABELS, File, Layout, Roles, Rows, as_written, from_query, listing, put
+from app.api.referred import Partitioned, referred
 from app.api.sources import is_reference
 from app.api.words import ONE_HOT
 from app.errors import MAX_FAULTS, CallerError, Fault, InvalidArray, InvalidInput, Path
+from app.serving.pieces import READ_FROM
 from app.serving.wires import Check, as_model
 from app.settings import Settings
 from app.suggestions import meant
 from app.wire import faults, tables
 from app.wire.csv import Csv, is_word
-from app.wire.tables import Table
+from app.wire.tables import Named, Table
 
 FORMS = (("rows",), ("columns", "data"), ("schema", "data"), ("columns",))
 """The keys of a table that stands beside the names of its columns: row objects, columns and rows, pandas' "table", columns."""
@@ -32,19 +34,21 @@ FIRST = 3
 DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
 
 
-def check_columns(model: type[BaseModel], layout: Layout) -> Check:
-    """The check of a request whose arrays may be columns of a table."""
-    return partial(_checked, model, layout)
+def check_columns(model: type[BaseModel], layout: Layout, *, files: bool = False) -> Check:
+    """The check of a request whose arrays may be columns of a table, and whether that may be in files."""
+    return partial(_checked, model, layout, files)
 
 
-def _checked(model: type[BaseModel], layout: Layout, document: Any, arguments: Mapping[str, Any], settings: Settings) -> Any:
+def _checked(
+    model: type[BaseModel], layout: Layout, files: bool, document: Any, arguments: Mapping[str, Any], settings: Settings
+) -> Any:
     if isinstance(document, File):
         request = from_query(model, layout, document.asked.query, document.table)
         try:
             return _from_table(model, layout, request, document.table, arguments, settings, rows=document.asked.rows)
         except CallerError as error:
             raise as_written(error, document.asked.query) from None
-    given = _apart(layout, document)
+    given = None if document.get("data") is None else _apart(layout, files, document, arguments, settings)
     if given is None:
         try:
             return as_model(model, document, arguments, settings)
@@ -54,12 +58,14 @@ def _checked(model: type[BaseModel], layout: Layout, document: Any, arguments: M
     return _from_table(model, layout, request, table, arguments, settings)
 
 
-def _apart(layout: Layout, document: Mapping[str, Any]) -> tuple[dict[str, Any], Table] | None:
-    """A request and the table in it apart; None where there is none."""
-    data = document.get("data")
-    if data is None:
-        return None
+def _apart(
+    layout: Layout, files: bool, document: Mapping[str, Any], arguments: Mapping[str, Any], settings: Settings
+) -> tuple[dict[str, Any], Table] | None:
+    """A request and the table that is in it, or that it refers to, apart; None where there is none."""
+    data: Any = document["data"]
     if is_reference(data):
+        if layout.within:
+            return referred(layout, document, arguments, settings, files=files)
         message = "data by reference is for jobs: send this as the request of POST /v1/jobs, of kind evaluate or analyze"
         raise InvalidInput([Fault(("data", "source"), "unexpected", message)])
     if not layout.within:
@@ -87,8 +93,7 @@ def _from_table(
     rows: bool = False,
 ) -> Any:
     document = _by_name(layout, document)
-    roles = _roles(layout, document, table)
-    _refuse_unknown(roles, table)
+    roles = roles_in(layout, document, table)
     names = dict.fromkeys(name for columns in roles.values() for name in columns)
     classes = _at(document, layout.of("classes"))
     labels = (name for path, columns in roles.items() if path[-1] in LABELS for name in columns)
@@ -113,6 +118,8 @@ def _from_table(
         raise _located(error, roles, table) from None
     if rows and isinstance(table, Csv):
         vars(request)["rows"] = Rows(table, roles)
+    if isinstance(table, Partitioned):
+        vars(request)[READ_FROM] = table.stamp
     return request
 
 
@@ -152,27 +159,27 @@ def _at(document: Mapping[str, Any], path: Path) -> Any:
     return document
 
 
-def _roles(layout: Layout, document: Mapping[str, Any], table: Table) -> Roles:
-    """The columns that a request names; where it has arrays, these stay."""
-    roles: dict[Path, Sequence[str]] = {}
+def roles_in(layout: Layout, document: Mapping[str, Any], table: Named) -> Roles:
+    """The columns that a request names, which there are; where it has arrays, these stay."""
+    found: dict[Path, Sequence[str]] = {}
     for side in map(layout.of, layout.sides):
         given = _at(document, side)
         named = cast(dict[str, Any], given) if isinstance(given, dict) else None
         parts: dict[Path, Any] = {side: given} if named is None else {(*side, name): part for name, part in named.items()}
         for path, part in parts.items():
             if isinstance(part, str):
-                roles[path] = [part]
+                found[path] = [part]
             elif isinstance(part, list) and part and all(isinstance(name, str) for name in cast(list[Any], part)):
-                roles[path] = cast(list[str], part)
-    if layout.rest is not None:
-        return _with_rest(layout, roles, table)
-    if not roles:
+                found[path] = cast(list[str], part)
+    roles = found if layout.rest is None else _with_rest(layout, found, table)
+    if not roles and layout.rest is None:
         message = f"no column of data is named: say in {', '.join(layout.sides)} which is which; the columns are "
         raise InvalidInput([Fault(("data",), "unexpected", message + listing(table.names))])
+    _refuse_unknown(roles, table)
     return roles
 
 
-def _with_rest(layout: Layout, roles: Roles, table: Table) -> Roles:
+def _with_rest(layout: Layout, roles: Roles, table: Named) -> Roles:
     """The roles with those that need not be said: a column that has its role's name, and all others for the rest."""
     own = {layout.of(side): [side] for side in layout.sides if side in table.names and layout.of(side) not in roles}
     if not any(path[-1] in LABELS for path in roles):
@@ -198,7 +205,7 @@ def _without_table(error: CallerError, layout: Layout, document: Mapping[str, An
     return type(error)(faults) if named else error
 
 
-def _refuse_unknown(roles: Roles, table: Table) -> None:
+def _refuse_unknown(roles: Roles, table: Named) -> None:
     unknown = {name: path for path, columns in roles.items() for name in columns if name not in table.names}
     twice = {name: path for path, columns in roles.items() for name in columns if table.names.count(name) > 1}
     faults = [Fault(path, "unknown_column", no_column(name, table.names)) for name, path in unknown.items()]
@@ -246,10 +253,13 @@ def _located(error: CallerError, roles: Roles, table: Table) -> CallerError:
     if not cells and not missing:
         return error
     places = dict(zip(cells, table.places(list(cells.values())), strict=True))
+    paths = dict(zip(cells, table.paths(list(cells.values())), strict=True)) if isinstance(table, Partitioned) else {}
     places |= dict.fromkeys(missing, f"name its column; the columns are {listing(table.names)}")
     return type(error)(
         [
-            replace(fault, message=f"{fault.message} ({places[index]})") if index in places else fault
+            replace(fault, path=paths.get(index, fault.path), message=f"{fault.message} ({places[index]})")
+            if index in places
+            else fault
             for index, fault in enumerate(error.faults)
         ]
     )

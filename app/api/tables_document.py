@@ -13,6 +13,12 @@ CSV_EXAMPLES = {
         "value": "id,score,label\n1,0.9,1\n2,0.2,0\n3,0.6,1\n",
     },
 }
+STREAM_EXAMPLES = {
+    "lines": {
+        "summary": "With loss=bce, predictions=score, targets=label",
+        "value": '{"score":0.9,"label":1}\n{"score":0.2,"label":0}\n',
+    },
+}
 COMPARISON_EXAMPLES = {
     "models": {
         "summary": "With models=old,new, losses=bce,brier_score, targets=label",
@@ -84,14 +90,22 @@ ANALYSIS: dict[str, Any] = {
     ],
     "requestBody": _bodies(CSV_EXAMPLES),
 }
+STREAMS: dict[str, Any] = {
+    "application/x-ndjson": {"schema": {"type": "string"}, "examples": STREAM_EXAMPLES},
+    "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
+}
+"""Bodies that are read as they come."""
 DOCUMENT: dict[str, Any] = {
     "responses": {
         "200": {
             "description": "The loss of the batch. With `Accept: text/csv`, a CSV body is answered by its rows with `loss` and "
-            "`gradient` behind them."
+            "`gradient` behind them. NDJSON (an object a line) and Arrow streams may have any length; their columns stand in the "
+            "address too. They are answered by `value` and `standard_error`; with `Accept: text/event-stream` by events "
+            "`progress` (`n_samples`, `value`) meanwhile, and `end`."
         }
     },
     **ANALYSIS,
+    "requestBody": {"content": {**ANALYSIS["requestBody"]["content"], **STREAMS}},
 }
 COMPARISON: dict[str, Any] = {
     "parameters": [

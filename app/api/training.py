@@ -25,6 +25,7 @@ from pydantic import (
 
 from app.api.evaluate import MOST_OUTPUTS, UNTYPED, Names
 from app.api.files import FILES, Layout
+from app.api.history import of_run
 from app.api.specs import (
     LOSS_SPECS,
     BoundSpec,
@@ -334,7 +335,8 @@ class RunFields(Part):
         Field(
             description="A named dataset; or `inputs` and `targets`; or a table with the name of the column of `targets`: "
             '`{"rows": [{"x": 1, "y": 2}, ...], "targets": "y"}`, or `{"columns": ["x", "y"], "data": [[1, 2], ...], "targets": '
-            '"y"}`. `inputs` may then name columns too; without it all others are inputs, and their names are the features.',
+            '"y"}`. `inputs` may then name columns too; without it all others are inputs, and their names are the features. A '
+            'table that is kept: `{"source": "dataset:NAME", "columns": {"targets": "y"}}`.',
             validate_default=True,
         ),
     ] = cast(Any, {"name": "circles"})
@@ -1027,7 +1029,7 @@ TRAIN = Call(
     tag="training",
     scope="train",
     lane="training",
-    job=Kind("train", "epochs", epochs_of, train_on),
+    job=Kind("train", "epochs", epochs_of, train_on, check_columns(TrainRequest, COLUMNS, files=True), of_run),
     picture=charts.train,
     answer=TrainResponse,
     statuses=REFUSALS,

@@ -1,12 +1,16 @@
 """Each call of the service as a function that makes its request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from app.client.answers import Answer
-from app.client.request import Request, get, post
+from app.client.frames import columns_of
+from app.client.request import Request, answered, get, json_of, post, post_rows
 from app.client.tensors import infer, tensors_of
+
+SIDES = ("predictions", "targets", "sample_weight", "mask")
+"""The arrays of a batch, in their order."""
 
 
 def evaluate(
@@ -22,7 +26,23 @@ def evaluate(
     classes: Sequence[Any] | None = None,
     **parameters: Any,
 ) -> Request[Answer]:
-    """A loss of some predictions: value, per_sample, gradient, or the `outputs` that are named. Parameters are the loss's."""
+    """A loss of some predictions: value, per_sample, gradient, or the `outputs` that are named. Parameters are the loss's.
+
+    `predictions` may be an iterator of batches, each (predictions, targets), with sample_weight and mask behind them if there are
+    any: these are sent as they come, however many, and answered by value and standard_error.
+    """
+    if isinstance(predictions, Iterator):
+        if not (targets is sample_weight is mask is None):
+            raise TypeError("what comes in batches has its targets, weights and masks in these")
+        asked = {
+            "loss": _spec(loss, parameters),
+            "reduction": reduction,
+            "outputs": outputs,
+            "missing": missing,
+            "classes": classes,
+        }
+        options = {name: value for name, value in asked.items() if value is not None}
+        return post_rows("/v1/evaluate", options, SIDES, cast(Iterator[Sequence[Any]], predictions))
     arrays = {"predictions": predictions, "targets": targets, "sample_weight": sample_weight, "mask": mask}
     options = {"reduction": reduction, "missing": missing}
     if isinstance(loss, str) and classes is None and (tensors := tensors_of(arrays)):
@@ -112,6 +132,16 @@ def job_events(identity: str, after: str = "") -> Request[Answer]:
     return replace(get(f"/v1/jobs/{identity}/events"), headers={"last-event-id": after} if after else {})
 
 
+def runs(**options: Any) -> Request[Answer]:
+    """What jobs have trained, the newest first, without curves; `options` are parameters of /v1/runs."""
+    return get("/v1/runs", **options)
+
+
+def run(identity: str) -> Request[Answer]:
+    """What a job that has ended has trained, with the curves of each run."""
+    return get(f"/v1/runs/{identity}")
+
+
 def losses(*, search: str | None = None, family: str | None = None, property: str | None = None) -> Request[Answer]:  # noqa: A002  # the API's word
     """The catalogue of losses, or those that are searched for."""
     return get("/v1/losses", search=search, family=family, property=property)
@@ -125,6 +155,22 @@ def curve(loss: str, **options: Any) -> Request[Answer]:
 def describe(kind: str, name: str | None = None) -> Request[Answer]:
     """The catalogue of a kind (losses, datasets, models, optimizers, schedules, metrics), or one entry of it."""
     return get(f"/v1/{kind}" if name is None else f"/v1/{kind}/{name}")
+
+
+def keep_dataset(name: str, table: Any, media_type: str = "application/json") -> Request[Answer]:
+    """Keep a table under a name, for jobs and runs: columns by name, a data frame, or the bytes of a file of this media type."""
+    body = table if isinstance(table, bytes) else json_of(columns_of(table))
+    return Request("POST", "/v1/datasets", answered, {"name": name}, body, {"content-type": media_type})
+
+
+def datasets(**options: Any) -> Request[Answer]:
+    """Those that every run may name, and yours, `kept`, the newest first; `options` are parameters of /v1/datasets."""
+    return get("/v1/datasets", **options)
+
+
+def delete_dataset(name: str) -> Request[Answer]:
+    """Keep a data set of yours no longer."""
+    return replace(get(f"/v1/datasets/{name}"), method="DELETE")
 
 
 def dataset_rows(name: str, **parameters: Any) -> Request[Answer]:

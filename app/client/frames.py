@@ -31,6 +31,12 @@ def array_of(value: Any) -> np.ndarray:
     return _of_frame(value.__dataframe__()) if hasattr(value, "__dataframe__") else array
 
 
+def columns_of(table: Any) -> dict[str, Any]:
+    """The columns of a table by their names: of a mapping, of a data frame of pandas or polars, or of a table of pyarrow."""
+    names = next((found for name in ("column_names", "columns") if (found := getattr(table, name, None)) is not None), table)
+    return {str(name): table[name] for name in names}
+
+
 def _of_stream(value: Any) -> np.ndarray:
     """A table as (n, k); a column as (n,), words too."""
     arrow: Any = import_module("pyarrow")

@@ -1,7 +1,7 @@
 """A request, and how its answer is read; JSON as the service takes it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -24,7 +24,8 @@ class Request(Generic[T]):
     path: str
     read: Callable[[httpx.Response], T]
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    body: bytes | None = None
+    body: bytes | Iterator[bytes] | None = None
+    """What is to be sent; an iterator as it comes, which can be sent once."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -46,8 +47,25 @@ def get(path: str, **params: Any) -> Request[Answer]:
 
 
 def post(path: str, document: Mapping[str, Any]) -> Request[Answer]:
-    body = json.dumps({name: plain(value) for name, value in document.items() if value is not None}, allow_nan=False)
-    return Request("POST", path, answered, body=body.encode(), headers={"content-type": "application/json"})
+    return Request("POST", path, answered, body=json_of(document), headers={"content-type": "application/json"})
+
+
+def json_of(document: Mapping[str, Any]) -> bytes:
+    """What is given of it as JSON."""
+    given = {name: plain(value) for name, value in document.items() if value is not None}
+    return json.dumps(given, allow_nan=False).encode()
+
+
+def post_rows(path: str, options: Mapping[str, Any], names: Sequence[str], batches: Iterator[Sequence[Any]]) -> Request[Answer]:
+    """Rows as they come, a line each: of each batch columns of these names, as many as it has."""
+    params = {name: value if isinstance(value, str) else json.dumps(plain(value)) for name, value in options.items()}
+    lines = (b"".join(_lines(names, batch)) for batch in batches)
+    return Request("POST", path, answered, params, lines, {"content-type": "application/x-ndjson"})
+
+
+def _lines(names: Sequence[str], batch: Sequence[Any]) -> Iterator[bytes]:
+    for row in zip(*map(plain, batch), strict=True):
+        yield json.dumps(dict(zip(names, row, strict=False)), allow_nan=False).encode() + b"\n"
 
 
 def plain(value: Any) -> Any:

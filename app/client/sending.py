@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import partial
@@ -76,7 +76,10 @@ class _Client:
         """The seconds until the next try; where there is none, the error or the Problem is raised."""
         if isinstance(outcome, BROKEN_OFF) and not request.repeatable:
             raise outcome
-        return self.pause(attempt, _problem(outcome) if isinstance(outcome, httpx.Response) else outcome)
+        error = _problem(outcome) if isinstance(outcome, httpx.Response) else outcome
+        if isinstance(request.body, Iterator):  # some of it has been sent, and will not come again
+            raise error
+        return self.pause(attempt, error)
 
     def pause(self, attempt: int, error: Problem | httpx.TransportError) -> float:
         """The seconds until the next try after an error; where there is none, it is raised."""
@@ -94,8 +97,15 @@ def _problem(response: httpx.Response) -> Problem:
 
 
 def _built(http: httpx.Client | httpx.AsyncClient, request: Request[Any]) -> httpx.Request:
-    params = dict(request.params) or None
-    return http.build_request(request.method, request.path, params=params, content=request.body, headers=dict(request.headers))
+    params, body = dict(request.params) or None, request.body
+    content = _awaited(body) if isinstance(body, Iterator) and isinstance(http, httpx.AsyncClient) else body
+    return http.build_request(request.method, request.path, params=params, content=content, headers=dict(request.headers))
+
+
+async def _awaited(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+    """The same pieces, each made in a thread."""
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
 
 
 def _with_picture(answer: T, request: Request[T], send: Callable[[Request[Picture]], Any]) -> T:
@@ -142,9 +152,14 @@ class Criterion(_Client):
     search = _sync(calls.search)
     find_rate = _sync(calls.find_rate)
     learning_curve = _sync(calls.learning_curve)
+    runs = _sync(calls.runs)
+    run = _sync(calls.run)
     losses = _sync(calls.losses)
     curve = _sync(calls.curve)
     describe = _sync(calls.describe)
+    datasets = _sync(calls.datasets)
+    keep_dataset = _sync(calls.keep_dataset)
+    delete_dataset = _sync(calls.delete_dataset)
     dataset_rows = _sync(calls.dataset_rows)
     protocol = _sync(calls.protocol)
     ready = _sync(calls.ready)
@@ -231,9 +246,14 @@ class AsyncCriterion(_Client):
     search = _async(calls.search)
     find_rate = _async(calls.find_rate)
     learning_curve = _async(calls.learning_curve)
+    runs = _async(calls.runs)
+    run = _async(calls.run)
     losses = _async(calls.losses)
     curve = _async(calls.curve)
     describe = _async(calls.describe)
+    datasets = _async(calls.datasets)
+    keep_dataset = _async(calls.keep_dataset)
+    delete_dataset = _async(calls.delete_dataset)
     dataset_rows = _async(calls.dataset_rows)
     protocol = _async(calls.protocol)
     ready = _async(calls.ready)

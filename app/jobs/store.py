@@ -31,6 +31,18 @@ class Whole(NamedTuple):
     """Both JSON."""
 
 
+class Runs(NamedTuple):
+    """What is told of the trainings of a job."""
+
+    n: int
+    listed: bytes
+    """JSON, as what follows: what a list shows of them."""
+    whole: bytes
+
+
+NO_RUNS = Runs(0, b"[]", b"[]")
+
+
 class New(NamedTuple):
     """A job that is asked for."""
 
@@ -93,6 +105,36 @@ class Store:
             )
             jobs = [Job(*row) for row in rows]
             return [(job, _position(execute, job)) for job in jobs]
+
+    def ended(
+        self, owner: str, kinds: Sequence[str], statuses: Sequence[str], limit: int, before: str | None
+    ) -> list[tuple[Job, Runs]]:
+        """Jobs of these kinds that have ended so, each with what a list shows of its runs, the newest first."""
+        marks = [", ".join("?" * len(words)) for words in (kinds, statuses)]
+        after, given = ("AND id < ?", [before]) if before else ("", [])
+        with self._tables.reading() as execute:
+            rows = execute(
+                f"SELECT n, listed, {COLUMNS} FROM criterion_jobs LEFT JOIN criterion_runs ON job = id WHERE owner = ? "
+                f"AND kind IN ({marks[0]}) AND status IN ({marks[1]}) AND expires > ? {after} ORDER BY id DESC LIMIT ?",
+                owner,
+                *kinds,
+                *statuses,
+                time.time(),
+                *given,
+                limit,
+            )
+        return [(Job(*job), Runs(n, bytes(listed), b"") if n else NO_RUNS) for n, listed, *job in rows]
+
+    def runs(self, identity: str, owner: str, kinds: Sequence[str]) -> tuple[Whole, Runs]:
+        """A job of one of these kinds that has ended, and all that is told of its runs; NotFound."""
+        with self._tables.reading() as execute:
+            whole = self._whole(execute, identity, owner)
+            rows = execute("SELECT n, listed, whole FROM criterion_runs WHERE job = ?", identity)
+        if whole.job.kind not in kinds or not whole.job.ended_already:
+            raise NotFound(
+                f"the job {identity} has no runs that have ended: its kind is {whole.job.kind}, and it is {whole.job.status}"
+            )
+        return whole, Runs(rows[0][0], bytes(rows[0][1]), bytes(rows[0][2])) if rows else NO_RUNS
 
     def cancel(self, identity: str, owner: str) -> Whole:
         """The job, which is cancelled; JobEnded where it has succeeded or failed."""
@@ -241,6 +283,7 @@ class Store:
         told: tuple[int, Sequence[Happened]] | None = None,
         result: bytes | None = None,
         problem: bytes | None = None,
+        runs: Runs | None = None,
     ) -> Job | None:
         """A run has told the last of its events, and ended with a result or with a problem; None where it was over already."""
         status: Status = "failed" if result is None else "succeeded"
@@ -257,6 +300,8 @@ class Store:
                 identity,
                 run,
             )
+            if rows and runs is not None:
+                execute("INSERT INTO criterion_runs VALUES (?, ?, ?, ?)", identity, *runs)
             return _status_told(execute, Job(*rows[0]), problem=problem, end=True) if rows else None
 
     def over(self, runs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -278,6 +323,7 @@ class Store:
             for identity, _ in rows:
                 execute("DELETE FROM criterion_events WHERE job = ?", identity)
                 execute("DELETE FROM criterion_requests WHERE job = ?", identity)
+                execute("DELETE FROM criterion_runs WHERE job = ?", identity)
         return [(identity, run) for identity, run in rows]
 
     # --- in a transaction

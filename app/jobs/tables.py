@@ -18,6 +18,8 @@ TABLES = (
         job TEXT NOT NULL, number BIGINT NOT NULL, name TEXT NOT NULL, data BYTEA NOT NULL, PRIMARY KEY (job, number))""",
     """CREATE TABLE IF NOT EXISTS criterion_ended (
         kind TEXT NOT NULL, status TEXT NOT NULL, count BIGINT NOT NULL, PRIMARY KEY (kind, status))""",
+    """CREATE TABLE IF NOT EXISTS criterion_runs (
+        job TEXT PRIMARY KEY, n BIGINT NOT NULL, listed BYTEA NOT NULL, whole BYTEA NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS criterion_requests (
         owner TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, job TEXT, answer TEXT, media_type TEXT,
         expires DOUBLE PRECISION, PRIMARY KEY (owner, key))""",

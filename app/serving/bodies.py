@@ -1,9 +1,13 @@
-"""Request bodies: read as they arrive into memory that a process can share, and refused as soon as they are too large."""
+"""Request bodies: read as they arrive into memory that a process can share, and refused as soon as they are too large.
+
+One without an end, perhaps, is not kept: it is handed on as it comes, and what counts is what lies between the two ends.
+"""
 
 from app.errors import MalformedDocument, StillArriving
 from app.serving.budget import TINY_BYTES, Reservation
 from app.serving.buffers import Buffer
 from app.serving.exchange import Exchange
+from app.serving.flow import HELD_BYTES, Flow
 from app.serving.state import State
 
 
@@ -58,6 +62,10 @@ class Body:
         """What has arrived, to be read here."""
         return self._buffer.view() if self._buffer is not None else b"".join(self._pieces)
 
+    async def left(self, exchange: Exchange) -> None:
+        """Returns when the client has gone."""
+        await exchange.left()
+
     def release(self) -> None:
         """Give back its memory. Nobody may read it any more."""
         if self._buffer is not None:
@@ -86,3 +94,37 @@ async def receive_body(exchange: Exchange, state: State) -> Body:
         body.release()
         raise
     return body
+
+
+class PassingBody:
+    """A body that a process reads while it comes, however long it is."""
+
+    def __init__(self, state: State) -> None:
+        self._reservation = state.budget.reserve(HELD_BYTES)
+        self.content = Flow()
+
+    @property
+    def reserved(self) -> int:
+        """The bytes of the budget that it takes."""
+        return self._reservation.size
+
+    async def left(self, exchange: Exchange) -> None:
+        """Hand on what comes, as fast as it is read; returns when the client has gone.
+
+        MalformedDocument where that was before the end, QuotaExceeded where more has come than may.
+        """
+        try:
+            while not exchange.arrived:
+                chunk = await exchange.chunk()
+                if chunk is None:
+                    raise MalformedDocument(f"the connection ended after {exchange.received} bytes of the body")
+                await self.content.write(chunk)
+            self.content.end()
+        except BrokenPipeError:  # the process wants no more of it, and is about to say why
+            pass
+        await exchange.left()
+
+    def release(self) -> None:
+        """Nobody may read it any more."""
+        self.content.close()
+        self._reservation.release()

@@ -23,7 +23,7 @@ from app.serving.wires import JSON, Check, Wire, check_model
 if TYPE_CHECKING:
     from app.serving.pieces import Kind
 
-Lane: TypeAlias = Literal["large", "training", "jobs"]
+Lane: TypeAlias = Literal["large", "training", "streams", "jobs"]
 Scope: TypeAlias = Literal["open", "any", "evaluate", "train", "jobs", "metrics"]
 
 
@@ -62,13 +62,16 @@ class Stream(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """What a process has to know of a call to do it: functions of modules, so that they can be sent there by name."""
+    """What is to be done with a body, and who does it: functions of modules, so that they can be sent to a process by name."""
 
     function: Callable[..., Any]
     request: str | None
     """The parameter that takes the request."""
     check: Check | None
     wire: Wire
+    lane: Lane | None
+    with_body: bool = True
+    """Whether one that is awaited takes the bytes of its request too."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -88,14 +91,19 @@ class Call:
     said, it is open where it is a file of a page, which no document names, and any key will do elsewhere."""
     lane: Lane | None = None
     """Who does it: None, the server itself, here and now; "large", a process where the body is large or the work costly;
-    "training", always a process, which tells of events where the client asks for them; "jobs", always a process, soon."""
+    "training", always a process, which tells of events where the client asks for them; "streams", the same while the body is
+    still coming; "jobs", always a process, soon."""
     job: "Kind | None" = None
     """How it is done as a job, where it can be one."""
     status: int = 200
     """Of its success."""
+    with_body: bool = True
+    """Whether its function, where it is awaited, takes the bytes of the request beside what they were checked to be."""
     wire: Wire = JSON
     wires: Mapping[str, Wire] = field(default_factory=dict[str, Wire])
     """Further media types that its body may have, and how each travels."""
+    streams: Mapping[str, Operation] = field(default_factory=dict[str, Operation])
+    """Media types of bodies that have no end, perhaps, and what is done with each instead."""
     check: Check | None = None
     """(document, arguments, settings) -> the request; derived where the function's parameter is a Pydantic model."""
     picture: Chart | None = None
@@ -190,12 +198,14 @@ class Call:
     @cached_property
     def operation(self) -> Operation:
         check = self.check or (check_model(self.model) if self.model else None)
-        return Operation(self.function, self.request, check, self.wire)
+        return Operation(self.function, self.request, check, self.wire, self.lane, self.with_body)
 
-    def wire_of(self, fields: Mapping[bytes, bytes]) -> Wire:
-        """The wire of a request with these fields: that of its media type, where it has one of its own."""
+    def operation_of(self, fields: Mapping[bytes, bytes]) -> Operation:
+        """What a request with these fields asks for: that of its media type, where it has one of its own."""
         given = fields.get(b"content-type")
-        if given == b"application/json" or not given or not self.wires:
-            return self.wire
-        media_type = given.partition(b";")[0].strip().lower()
-        return self.wires.get(media_type.decode("latin-1"), self.wire)
+        if given == b"application/json" or not given or not (self.wires or self.streams):
+            return self.operation
+        media_type = given.partition(b";")[0].strip().lower().decode("latin-1")
+        if media_type in self.streams:
+            return self.streams[media_type]
+        return self.operation._replace(wire=self.wires.get(media_type, self.wire))

@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from io import BufferedReader
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 import numpy as np
@@ -22,6 +24,7 @@ import numpy as np
 from app.errors import CallerError, Fault, InvalidInput, Unavailable
 from app.losses.numerics.blocks import use_threads
 from app.serving.buffers import Buffer, Bytes
+from app.serving.flow import reading
 from app.serving.installed import not_installed
 from app.serving.log import IN_A_PROCESS, frames_of, tell
 from app.serving.memory import data_bytes, limit_memory
@@ -32,8 +35,8 @@ FLUSH_SECONDS = 0.02
 """Events are sent together that come faster than an eye can tell: some runs have a thousand epochs a second."""
 FLUSH_BYTES = 64 * 1024
 """Nor is more than this held: the server takes a message as a whole."""
-LIBRARY_BYTES = 160 * 1024**2
-"""What SciPy and scikit-learn take, which are loaded when a job first needs them."""
+LIBRARY_BYTES = 192 * 1024**2
+"""What SciPy, scikit-learn and pyarrow take, which are loaded when a job first needs them."""
 THREAD_BYTES = 40 * 1024**2
 """What a thread takes, used or not: its stack, and OpenBLAS's buffer for it."""
 
@@ -51,7 +54,9 @@ class Say(Protocol):
 
 
 Job: TypeAlias = Callable[..., tuple[Any, Sequence[Bytes]]]
-"""(body, say, *arguments) -> (what is to be known about the answer, small; its bytes in pieces). A function of a module."""
+"""(body, say, *arguments) -> (what is to be known about the answer, small; its bytes in pieces). A function of a module.
+
+The body is a memoryview, or a file where it is read as it comes."""
 
 HEAD = struct.Struct("!cI")
 """What a message to the server begins with: its kind and its length."""
@@ -65,11 +70,15 @@ class Shared(NamedTuple):
     size: int
 
 
+class Flowing(NamedTuple):
+    """What comes through the descriptor that is sent behind those of the buffers."""
+
+
 class Order(NamedTuple):
     """What is to be done, with what, and how much it may take."""
 
     job: Job
-    body: bytes | Shared
+    body: bytes | Shared | Flowing
     answer: int
     """The number of the buffer that is to be written."""
     arguments: tuple[object, ...]
@@ -78,7 +87,8 @@ class Order(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What the server sends, with the descriptors of `new` beside it. Without an order it is time to rest."""
+    """What the server sends, with the descriptors of `new` beside it, and that of a body that flows. Without an order it is time
+    to rest."""
 
     order: Order | None
     new: Sequence[int]
@@ -204,6 +214,8 @@ class _Worker:
     def __init__(self, data_bytes: int) -> None:
         self._data_bytes = data_bytes
         self._buffers: dict[int, Buffer] = {}
+        self._flow = -1
+        """The descriptor of the body that flows, until it is opened."""
         self._threads = 1
 
     def prepared(self, message: Message, descriptors: Sequence[int]) -> Order | None:
@@ -211,6 +223,8 @@ class _Worker:
         order, new, forgotten = message
         for number in forgotten if order else [*self._buffers]:
             self._buffers.pop(number).close()
+        if order and isinstance(order.body, Flowing):
+            *descriptors, self._flow = descriptors
         for number, descriptor in zip(new, descriptors, strict=True):
             self._buffers[number] = Buffer(number, descriptor)
         if order is None:
@@ -237,18 +251,21 @@ class _Worker:
         answer.clear()
         limit_memory(self._data_bytes + LIBRARY_BYTES + (order.threads - 1) * THREAD_BYTES + order.memory_bytes)
         try:
-            known, pieces = order.job(self._body(order.body), say, *order.arguments)
+            with self._body(order.body) as body:
+                known, pieces = order.job(body, say, *order.arguments)
             _write(answer, pieces)
         finally:
             limit_memory(None)
         return Outcome(known, answer.size, modules=len(sys.modules))
 
-    def _body(self, body: bytes | Shared) -> memoryview:
+    def _body(self, body: bytes | Shared | Flowing) -> AbstractContextManager[memoryview | BufferedReader]:
+        if isinstance(body, Flowing):
+            return reading(self._flow)
         if isinstance(body, bytes):
-            return memoryview(body)
+            return nullcontext(memoryview(body))
         buffer = self._buffers[body.number]
         buffer.written_elsewhere(body.size)
-        return buffer.view().toreadonly()
+        return nullcontext(buffer.view().toreadonly())
 
 
 def _failed(error: Exception) -> bytes:

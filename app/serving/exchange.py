@@ -164,8 +164,11 @@ class Exchange:
             pass
 
     def admit(self, usage: Usage) -> None:
-        """What is asked for is known, and work on it is about to begin; QuotaExceeded where there is not enough left for it."""
-        self.usage = usage
+        """What is asked for is known, or more of it, and work on it is about to begin.
+
+        QuotaExceeded where there is not enough left for it.
+        """
+        self.usage = usage if self.usage is NO_USAGE else self.usage.plus(usage)
         if self.account is not None and usage.cost:
             self.account.begin(usage.cost)
 

@@ -87,7 +87,7 @@ def same_site(origins: Sequence[str]) -> Guard:
 
 def known_query(exchange: Exchange, call: Call) -> None:
     """Every query parameter is one of the call's, or for its wire to check."""
-    if not exchange.query_string or call.rest or call.wire_of(exchange.fields).queried:
+    if not exchange.query_string or call.rest or call.operation_of(exchange.fields).wire.queried:
         return
     unknown = [name for name in exchange.query if name not in call.query]
     if unknown:
@@ -99,7 +99,7 @@ def _no_parameter(name: str, call: Call) -> str:
     close = meant(name, takes, most=1)
     hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(takes)}" if takes else "it takes none"
     body = "; what is asked goes into the body" if call.request and not takes else ""
-    files = " or ".join(media_type for media_type, wire in call.wires.items() if wire.queried)
+    files = " or ".join([*(media_type for media_type, wire in call.wires.items() if wire.queried), *call.streams])
     body += f", or beside a file into the address: set the header Content-Type to {files}" if body and files else ""
     return f"{call.method} {call.path} has no query parameter {name[:80]!r}: {hint}{body}"
 
@@ -111,6 +111,8 @@ def room_for(state: State) -> Guard:
         if call.lane is None or not state.pool.full(call.lane, exchange.name):
             return
         if call.lane != "large" or exchange.declared_size >= state.settings.large_body_bytes:
+            if call.operation_of(exchange.fields).lane != call.lane:  # that one is asked before anything of the body is read
+                return
             raise QueueFull(f"too many requests wait already for a process that takes {call.lane} ones; try again later")
 
     return guard

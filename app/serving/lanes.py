@@ -7,6 +7,8 @@ from app.errors import QueueFull, ShuttingDown
 from app.serving.slots import Slots
 
 ENDING = "the server is about to end"
+TELLING = ("training", "streams")
+"""Lanes whose work goes on for long, and tells of events meanwhile."""
 
 
 class Lane(NamedTuple):
@@ -51,10 +53,10 @@ class Line:
         if self._stopped:
             raise ShuttingDown(ENDING)
         if self.full_for(name):
-            working = self.lane.at_once
-            raise QueueFull(
-                f"{self.waiting} {self.lane.name} requests are waiting already for the {working} at work; try again later"
-            )
+            working, name = self.lane.at_once, self.lane.name
+            if not self.lane.waiting:
+                raise QueueFull(f"{working} {name} are worked on already, and none can wait; try again later")
+            raise QueueFull(f"{self.waiting} {name} requests are waiting already for the {working} at work; try again later")
 
     def add(self, task: asyncio.Task[object]) -> None:
         self._tasks.add(task)

@@ -17,9 +17,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from app.errors import Fault, InvalidInput
 from app.serving.child import Say
 from app.serving.steps import LAST, Event
-from app.serving.wires import Check
+from app.serving.wires import OWNER, Check
 from app.settings import Settings
 from app.wire.json import decode, encode
 
@@ -27,6 +28,16 @@ State: TypeAlias = dict[str, NDArray[Any]]
 """Everything that changes while a job is worked on, as plain arrays."""
 REQUEST = "request"
 """Where a job's body has the body of the call."""
+READ_FROM = "read_from"
+"""The attribute of a request in which it has what tells the data that it was read from."""
+
+
+class History(NamedTuple):
+    """What is told of the runs of a job for as long as it is kept: how many, what a list shows of them, and all of it."""
+
+    n: int
+    listed: object
+    whole: object
 
 
 class Kind(NamedTuple):
@@ -42,6 +53,8 @@ class Kind(NamedTuple):
     long as it is empty the work is done in one piece."""
     check: Check | None = None
     """How its request is checked, where a job takes more than the call does."""
+    history: Callable[[Any], History] | None = None
+    """(answer) -> what is told of its runs, where it has trained any."""
 
     def done_by(self, event: Event) -> int:
         """How much is done when this has happened."""
@@ -55,6 +68,8 @@ class Checkpoint(NamedTuple):
     path: str
     digest: str
     told: int
+    read_from: str = ""
+    """What tells the data that was read from any other, where the request refers to some."""
 
     def __str__(self) -> str:
         return json.dumps(self)
@@ -62,6 +77,20 @@ class Checkpoint(NamedTuple):
     @classmethod
     def read(cls, text: str | None) -> Self | None:
         return None if text is None else cls(*json.loads(text))
+
+
+class Ended(NamedTuple):
+    """That a job has come to its end: how many bytes its result has, and how many runs it was, with what is told of them."""
+
+    size: int
+    n: int = 0
+    listed: int = 0
+    whole: int = 0
+
+    def parts(self, written: bytes) -> tuple[bytes, bytes, bytes]:
+        """The result and what is told of the runs, as they were written one behind the other."""
+        ends = (self.size, self.size + self.listed)
+        return written[: ends[0]], written[ends[0] : ends[1]], written[ends[1] :]
 
 
 class Task(NamedTuple):
@@ -73,6 +102,8 @@ class Task(NamedTuple):
     checkpoint: Checkpoint | None
     folder: Path
     """Where checkpoints go."""
+    owner: str = ""
+    """The name of who has asked for the job."""
 
 
 def jobs_settings(settings: Settings) -> Settings:
@@ -88,19 +119,32 @@ def jobs_settings(settings: Settings) -> Settings:
     return settings.model_copy(update=bounds)
 
 
-def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | None, Sequence[bytes]]:
-    """A piece of a job, whose events are said as lines: the checkpoint that it has come to, or the bytes of the result."""
+def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | Ended, Sequence[bytes]]:
+    """A piece of a job, whose events are said as lines: the checkpoint that it has come to, or its end with what was written."""
     began, kind = time.monotonic(), task.kind
-    request = task.check(decode(body)[REQUEST], {}, task.settings)
+    request = task.check(decode(body)[REQUEST], {OWNER: task.owner}, task.settings)
+    read_from: str = getattr(request, READ_FROM, "")
+    if task.checkpoint is not None and task.checkpoint.read_from != read_from:
+        message = "the data is no longer what it was when the job began: submit it anew"
+        raise InvalidInput([Fault(("data", "source"), "changed", message)])
     before, state = restored(task.checkpoint)
     for told, event in enumerate(kind.steps(request, state), before + 1):
         if event.name == LAST:
-            return None, (encode(event.data),)
+            return _ended(kind, event.data)
         say(orjson.dumps([told - 1, event.name, kind.done_by(event), orjson.Fragment(encode(event.data))]) + b"\n")
         if state and time.monotonic() - began >= task.settings.job_checkpoint_seconds:
             with contextlib.suppress(OSError):  # the disk is full, perhaps: then it is done in one piece
-                return saved(state, told, task.folder), ()
+                return saved(state, told, task.folder)._replace(read_from=read_from), ()
     raise RuntimeError(f"{kind.name} ended without its last event")
+
+
+def _ended(kind: Kind, answer: object) -> tuple[Ended, Sequence[bytes]]:
+    result = encode(answer)
+    if kind.history is None:
+        return Ended(len(result)), (result,)
+    n, *told = kind.history(answer)
+    listed, whole = map(encode, told)
+    return Ended(len(result), n, len(listed), len(whole)), (result, listed, whole)
 
 
 def saved(state: State, told: int, folder: Path) -> Checkpoint:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from app.errors import CallerError, ShuttingDown, Unavailable
 from app.serving.accept import prefers_events
 from app.serving.address import Rest
-from app.serving.bodies import receive_body
+from app.serving.bodies import PassingBody, receive_body
 from app.serving.budget import TINY_BYTES
 from app.serving.call import IDEMPOTENCY_KEY, Call, Caller, Stream
 from app.serving.cors import Cors
@@ -23,6 +23,7 @@ from app.serving.exchange import Exchange
 from app.serving.guards import Guard
 from app.serving.idempotency import once
 from app.serving.installed import not_installed
+from app.serving.lanes import TELLING
 from app.serving.metrics import Meter
 from app.serving.observation import Observer
 from app.serving.pictures import THEME, Drawing, drawing
@@ -32,6 +33,7 @@ from app.serving.signals import before_the_end
 from app.serving.state import State
 from app.serving.steps import LAST, Elsewhere, Order, answer
 from app.serving.traces import collected, to_collector
+from app.serving.wires import OWNER
 from app.wire.json import Slow
 from app.wire.packing import packing
 from app.wire.unpacking import unpacking
@@ -142,6 +144,11 @@ class Service:
             return reply_constant(exchange, self.state, call.lane, order)
         if call.method == "GET":
             return reply(exchange, answer(b"", order), order.coding)
+        lane = order.operation.lane
+        if lane == "streams":
+            return self._answer_stream(exchange, order)
+        if lane != "training":
+            return self._answer(exchange, call, order)
         if order.last_event == LAST:
             return exchange.nothing()
         key = arguments.pop(IDEMPOTENCY_KEY, None)
@@ -153,14 +160,15 @@ class Service:
         coding = packing(exchange.listed(b"accept-encoding")) if b"accept-encoding" in fields else None
         if call.method == "GET" or call.request is None:
             return Order(call.operation, None, arguments, settings, coding=coding, drawing=picture)
-        wire = call.wire_of(fields)
-        operation = call.operation if wire is call.wire else call.operation._replace(wire=wire)
-        head = wire.head(exchange)
+        operation = call.operation_of(fields)
+        head = operation.wire.head(exchange)
         packed = unpacking(exchange.listed(b"content-encoding")) if b"content-encoding" in fields else None
-        if call.lane != "training":
+        if operation.lane not in TELLING:
             return Order(operation, head, arguments, settings, packed, coding, picture)
+        arguments[OWNER] = exchange.name
         streamed = picture is None and b"accept" in fields and prefers_events(exchange.listed(b"accept"))
-        last_event = fields.get(b"last-event-id", b"").decode("latin-1") if streamed else ""
+        again = streamed and operation.lane == "training"
+        last_event = fields.get(b"last-event-id", b"").decode("latin-1") if again else ""
         return Order(operation, head, arguments, settings, packed, coding, picture, streamed, last_event)
 
     async def _awaited(self, exchange: Exchange, call: Call, order: Order) -> None:
@@ -172,7 +180,7 @@ class Service:
             assert call.lane is not None
             body = await receive_body(exchange, self.state)
             try:
-                asked = order._replace(arguments={})  # what the service has is not sent
+                asked = order._replace(arguments={OWNER: exchange.name})  # what the service has is not sent
                 arguments[call.request] = await checked_elsewhere(exchange, self.state, call.lane, body, asked)
             finally:
                 body.release()
@@ -203,6 +211,15 @@ class Service:
                     return
             assert call.lane is not None
             await reply_from_process(exchange, self.state, call.lane, body, order)
+        finally:
+            body.release()
+
+    async def _answer_stream(self, exchange: Exchange, order: Order) -> None:
+        """The answer to a body that is worked on while it comes."""
+        assert order.operation.lane is not None
+        body = PassingBody(self.state)
+        try:
+            await reply_from_process(exchange, self.state, order.operation.lane, body, order)
         finally:
             body.release()
 

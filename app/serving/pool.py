@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from app.errors import InvalidInput, ProcessLost, ShuttingDown, TooLate, Unavailable
 from app.serving.buffers import Buffer, Buffers
-from app.serving.child import Job, Order, Outcome, Shared
-from app.serving.lanes import ENDING, Lane, Line
+from app.serving.child import Flowing, Job, Order, Outcome, Shared
+from app.serving.flow import Flow
+from app.serving.lanes import ENDING, TELLING, Lane, Line
 from app.serving.processes import Child, Template
 from app.serving.warm import Warm
 from app.serving.work import Answer, Events, Turn, Work
@@ -74,7 +75,7 @@ class Pool:
         self,
         lane: str,
         job: Job,
-        body: Buffer | bytes,
+        body: Buffer | Flow | bytes,
         *arguments: object,
         name: str = "",
         asked: Callable[[Any], None] = _nothing,
@@ -120,10 +121,10 @@ class Pool:
         return {**states, **waiting, **limits}
 
     def end(self) -> None:
-        """Say that it is not ready any more; runs are ended at once, and large requests may still be finished."""
+        """Say that it is not ready any more; runs and streams are ended at once, and large requests may still be finished."""
         self._ending = True
-        if "training" in self._lines:
-            self.stop("training")
+        for lane in {*TELLING} & {*self._lines}:
+            self.stop(lane)
 
     def stop(self, lane: str) -> None:
         """End a lane: Unavailable for whoever works or waits in it, or comes later."""
@@ -155,7 +156,7 @@ class Pool:
         events: Events,
         asked: Callable[[Any], None],
         job: Job,
-        body: Buffer | bytes,
+        body: Buffer | Flow | bytes,
         arguments: tuple[object, ...],
     ) -> Answer:
         """What is known about a job's answer, and the answer, once it is the job's turn."""
@@ -190,15 +191,16 @@ class Pool:
         events: Events,
         asked: Callable[[Any], None],
         job: Job,
-        body: Buffer | bytes,
+        body: Buffer | Flow | bytes,
         arguments: tuple[object, ...],
     ) -> tuple[Outcome, Buffer]:
         answer = self._buffers.take()
         shared = [body, answer] if isinstance(body, Buffer) else [answer]
-        sent = Shared(body.number, body.size) if isinstance(body, Buffer) else body
+        flow = body if isinstance(body, Flow) else None
+        sent = Shared(body.number, body.size) if isinstance(body, Buffer) else Flowing() if isinstance(body, Flow) else body
         order = Order(job, sent, answer.number, arguments, lane.threads, lane.memory_bytes)
         try:
-            return await child.work(order, shared, events.put, asked), answer
+            return await child.work(order, shared, events.put, asked, flow), answer
         except BaseException:
             answer.close()  # a process that is being killed may still write into it: nobody else may have it
             raise

@@ -14,6 +14,7 @@ from app.errors import CallerError
 from app.serving import environment, template
 from app.serving.buffers import Buffer
 from app.serving.child import EVENTS, HEAD, QUESTION, Message, Order, Outcome
+from app.serving.flow import Flow
 
 START_SECONDS = 60.0
 """How long a template may take to import what it needs and to fork its first child."""
@@ -107,6 +108,7 @@ class Child:
         buffers: Sequence[Buffer],
         say: Callable[[bytes], Awaitable[None]],
         asked: Callable[[Any], None],
+        flow: Flow | None = None,
     ) -> Outcome:
         """How a job ended, its events having been said; OSError where the process dies over it.
 
@@ -116,7 +118,11 @@ class Child:
         message = pickle.dumps(Message(order, *self._unknown(buffers)))
         descriptors = [buffer.descriptor for buffer in buffers if buffer.number not in self._mapped]
         self._mapped.update((buffer.number, buffer) for buffer in buffers)
+        if flow:
+            descriptors.append(flow.descriptor)
         socket.send_fds(self._control, [len(message).to_bytes(4)], descriptors)
+        if flow:
+            flow.given()
         await loop.sock_sendall(self._control, message)
         while True:
             kind, size = HEAD.unpack(await _received(self._control, HEAD.size, self._held))

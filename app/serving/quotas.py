@@ -115,9 +115,9 @@ class Account:
             self._count({BYTES: size - self._taken.get(BYTES, 0.0)})
 
     def begin(self, cost: float) -> None:
-        """Work begins that is estimated to take so many steps."""
-        self._started = self._clock()
+        """Work begins, or goes on, that is estimated to take so many steps."""
         self._count({COMPUTE: cost / STEPS_A_SECOND})
+        self._started = self._started or self._clock()
 
     def settle(self, size: int) -> None:
         """Put the estimates right: so many bytes came, and the work has taken the time since it began."""
@@ -153,7 +153,8 @@ class Account:
             ]
             if violated:
                 self._left = states
-                self._give_back(now)
+                if not self._started:
+                    self._give_back(now)
             else:
                 self._left = [self._add(bound, used, amounts.get(bound.policy, 0.0), now) for bound, used, _ in states]
         if violated:

@@ -8,13 +8,14 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from app.errors import CallerError, Unavailable
-from app.serving.bodies import Body
+from app.serving.bodies import Body, PassingBody
 from app.serving.buffers import Buffer
 from app.serving.call import Lane
 from app.serving.child import Job
 from app.serving.content import Content, Field, fields_of
 from app.serving.exchange import NO_STORE, STREAM_FIELDS, Exchange
 from app.serving.idempotency import Keeping
+from app.serving.lanes import TELLING
 from app.serving.problems import as_problem, failure
 from app.serving.state import State
 from app.serving.steps import LAST, Order, answer, answer_job, check_job, packed, run_job
@@ -112,15 +113,15 @@ async def reply_stream(exchange: Exchange, events: AsyncGenerator[bytes]) -> Non
 
 
 async def reply_from_process(
-    exchange: Exchange, state: State, lane: Lane, body: Body, order: Order, keeping: Keeping | None = None
+    exchange: Exchange, state: State, lane: Lane, body: Body | PassingBody, order: Order, keeping: Keeping | None = None
 ) -> None:
     """The answer of a process, its events first where they are asked for. Whoever leaves takes the work along.
 
     Where it is to be given again, it is kept before the last of it is sent.
     """
-    gone = asyncio.create_task(exchange.left())
+    gone = asyncio.create_task(body.left(exchange))
     try:
-        job = run_job if lane == "training" else answer_job
+        job = run_job if lane in TELLING else answer_job
         async with state.pool.work(lane, job, body.content, order, name=exchange.name, asked=exchange.admit) as work:
             exchange.turns = (work.turn,)
             async for piece in _told(work, gone):
@@ -130,7 +131,9 @@ async def reply_from_process(
                     await keeping.add([piece])
                 if exchange.started:
                     await exchange.send(piece)
-            if not gone.done():
+            if gone.done():
+                gone.result()
+            else:
                 await _last(exchange, state, work, body, order, keeping)
     except Exception as error:
         if not exchange.started:
@@ -138,6 +141,9 @@ async def reply_from_process(
         await _broken(exchange, error)
     finally:
         gone.cancel()
+        await asyncio.wait([gone])
+        if not gone.cancelled():
+            gone.exception()  # which has been told, or comes too late
 
 
 async def _told(work: AsyncIterator[bytes], gone: asyncio.Task[None]) -> AsyncGenerator[bytes]:
@@ -158,7 +164,9 @@ async def _told(work: AsyncIterator[bytes], gone: asyncio.Task[None]) -> AsyncGe
         coming.cancel()
 
 
-async def _last(exchange: Exchange, state: State, work: Work, body: Body, order: Order, keeping: Keeping | None) -> None:
+async def _last(
+    exchange: Exchange, state: State, work: Work, body: Body | PassingBody, order: Order, keeping: Keeping | None
+) -> None:
     """What the process has written, piece by piece: there is no second copy of the whole."""
     content, size = cast(Content, work.known), work.answer.size
     try:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Generator, Mapping
+from io import BufferedReader
 from typing import Any, NamedTuple
 
 from app.errors import CallerError, Fault, InvalidInput, TooLarge
@@ -11,11 +12,12 @@ from app.serving.child import Say
 from app.serving.content import Content, Piece
 from app.serving.pictures import Drawing, drawn
 from app.serving.usage import Admit, Usage, anything, usage_named
+from app.serving.wires import OWNER
 from app.settings import Settings
 from app.wire.events import event
 from app.wire.json import encode
 from app.wire.packing import LEVEL, Coding, pack
-from app.wire.unpacking import unpack
+from app.wire.unpacking import unpack, unpacked_file
 
 PACKED_BYTES = 1024
 """An answer of fewer bytes is not worth packing."""
@@ -32,7 +34,7 @@ class Order(NamedTuple):
     head: Any
     """What the wire has read in the request's head."""
     arguments: Mapping[str, Any]
-    """The arguments of the call's function that stand in the address."""
+    """The arguments of the call's function that stand in the address; for a check that may refer to what is kept also OWNER."""
     settings: Settings
     packed: str | None = None
     """How the body is packed."""
@@ -50,20 +52,23 @@ class Event(NamedTuple):
 
     name: str
     data: object
+    usage: Usage | None = None
+    """What has been asked for until then beyond what was known before: whoever counts may end it."""
 
 
 class Elsewhere(Exception):
     """This would hold the event loop: it is for a process."""
 
 
-def request_of(body: bytes | memoryview, order: Order, admit: Admit = anything, *, here: bool) -> Any:
+def request_of(body: bytes | memoryview | BufferedReader, order: Order, admit: Admit = anything, *, here: bool) -> Any:
     """A body as the request it is; CallerError for what is wrong with it, Elsewhere where it takes too long to do `here`.
 
     Whoever counts is told of it, unless it is for elsewhere, and may refuse it.
     """
     operation, settings = order.operation, order.settings
     if order.packed is not None:
-        body = unpacked(body, order.packed, settings, here=here)
+        read = isinstance(body, bytes | memoryview)
+        body = unpacked(body, order.packed, settings, here=here) if read else unpacked_file(body, order.packed)
     document = operation.wire.decode(body, order.head, here)
     try:
         request = document if operation.check is None else operation.check(document, order.arguments, settings)
@@ -123,20 +128,23 @@ def answer_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple
 
 
 def check_job(body: memoryview, say: Say, order: Order) -> tuple[Any, tuple[Piece, ...]]:
-    """The request of a call that is awaited, checked, and the bytes that it was read from, unpacked."""
+    """The request of a call that is awaited, checked, and where it is wanted the bytes that it was read from, unpacked."""
     if order.packed is not None:
         body, order = memoryview(unpacked(body, order.packed, order.settings, here=False)), order._replace(packed=None)
-    return request_of(body, order, say.ask, here=False), (body,)
+    return request_of(body, order, say.ask, here=False), (body,) if order.operation.with_body else ()
 
 
-def run_job(body: memoryview, say: Say, order: Order) -> tuple[Content, tuple[Piece, ...]]:
+def run_job(body: memoryview | BufferedReader, say: Say, order: Order) -> tuple[Content, tuple[Piece, ...]]:
     """The same for a call whose function is a generator of events: told as they come where they are asked for."""
     operation = order.operation
     assert operation.request is not None
-    arguments = {**order.arguments, operation.request: request_of(body, order, say.ask, here=False)}
+    arguments = {name: value for name, value in order.arguments.items() if name != OWNER}
+    arguments[operation.request] = request_of(body, order, say.ask, here=False)
     events: Generator[Event] = operation.function(**arguments)
     had = int(order.last_event) if EVENT_ID.fullmatch(order.last_event) else -1
     for number, happened in enumerate(events):
+        if happened.usage is not None:
+            say.ask(happened.usage)
         data = encode(happened.data)
         if happened.name == LAST:
             if order.streamed:

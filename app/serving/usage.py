@@ -21,6 +21,10 @@ class Usage(NamedTuple):
     timed: bool = False
     """Whether its time has a limit of its own, which is instead of that on cost."""
 
+    def plus(self, more: "Usage") -> "Usage":
+        """With what is asked for beyond it."""
+        return more._replace(samples=self.samples + more.samples, cost=self.cost + more.cost)
+
 
 NO_USAGE = Usage()
 

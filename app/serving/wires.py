@@ -15,6 +15,8 @@ from app.wire.json import decode, encode
 
 Check: TypeAlias = Callable[[Any, Mapping[str, Any], Settings], Any]
 """(what was decoded, the arguments of the address, settings) -> the request; CallerError for what does not fit."""
+OWNER = "owner"
+"""Among these arguments: the name of who asks, whose data it is that is kept under a name."""
 
 
 WHITESPACE = b" \t\n\r"

@@ -28,14 +28,14 @@ from app.errors import CallerError, JobTooLarge, JobTooLong, ProcessLost, Shutti
 from app.jobs.database import Unreachable, file_of, open_database
 from app.jobs.engine import Engine, Run, launch, lock_of
 from app.jobs.job import Job
-from app.jobs.store import Happened, Store
+from app.jobs.store import Happened, Runs, Store
 from app.serving.buffers import Buffer, Buffers
 from app.serving.call import Call
 from app.serving.content import Content
 from app.serving.environment import PIECES, set_malloc
 from app.serving.lanes import Lane
 from app.serving.log import configure, tell
-from app.serving.pieces import REQUEST, Checkpoint, Task, jobs_settings, work_on
+from app.serving.pieces import REQUEST, Checkpoint, Ended, Task, jobs_settings, work_on
 from app.serving.pool import Pool
 from app.serving.problems import as_problem, failure
 from app.serving.work import Work
@@ -308,7 +308,7 @@ class Worker:
         call = self._calls[job.kind]
         assert call.job is not None
         folder = self._settings.data_dir.absolute() / "jobs" / job.id
-        task = Task(call.job, call.job_check, self._bounds, Checkpoint.read(checkpoint), folder)
+        task = Task(call.job, call.job_check, self._bounds, Checkpoint.read(checkpoint), folder, job.owner)
         began = time.monotonic()
         try:
             async with (
@@ -319,17 +319,18 @@ class Worker:
                 last = await self._tell(job, work)
         except TimeoutError:
             raise JobTooLong(f"the job has taken more than {self._settings.job_seconds:g} seconds of work") from None
-        reached, result = cast("Checkpoint | None", work.known), work.answer
+        reached, written = cast("Checkpoint | Ended", work.known), work.answer
         try:
-            if reached is not None:
+            if isinstance(reached, Checkpoint):
                 if last is not None:
                     await self._lasting(self._store.tell, job.id, job.run, *last)
                 await self._lasting(self._store.worked, job.id, job.run, time.monotonic() - began, str(reached))
                 return True
-            answer = b"".join(result.pieces())
-            ended = await self._lasting(self._store.finish, job.id, job.run, told=last, result=answer)
+            result, *told = reached.parts(b"".join(written.pieces()))
+            runs = Runs(reached.n, *told) if reached.n else None
+            ended = await self._lasting(self._store.finish, job.id, job.run, told=last, result=result, runs=runs)
         finally:
-            self._buffers.give(result)
+            self._buffers.give(written)
         self._log(ended)
         _remove(folder)
         return False

@@ -60,6 +60,8 @@ class Npz:
             if len(data) != dtype.itemsize * int(np.prod(shape, dtype=object)):
                 raise ValueError(f"{dtype} of shape {shape} does not take the {len(data)} bytes that are there")
             return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        except MemoryError:
+            raise
         except Exception as error:  # NumPy, its tokenizer and four packings have errors of their own each
             raise MalformedTable(f"the array {name[:80]!r} of the npz file cannot be read: {str(error)[:200]}") from None
 

@@ -1,38 +1,33 @@
 """Files that are parts of one large table, read a block of rows at a time: the memory that it takes is that of a block.
 
 A column is what JSON would decode to, as those of any other table: whichever way rows have come, they are the same arrays.
+JSON and npz are read whole, and handed on in blocks.
 Files are read and not mapped: one that is cut off meanwhile is then an error, and not the end of the process.
 """
 
+import json
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, TypeAlias, cast
 
 import numpy as np
 
-from app.errors import CallerError, Fault, InvalidInput, MalformedTable
-from app.wire import arrow
+from app.errors import CallerError, Fault, InvalidInput, MalformedDocument, MalformedTable
+from app.wire import arrow, tables
 from app.wire.csv import BOM, HEADER_BYTES, Csv, header_of
-from app.wire.npz import as_json, described
-from app.wire.tables import length
+from app.wire.faults import listed
+from app.wire.json import decode
+from app.wire.npz import Npz, as_json, described
+from app.wire.tables import Block, Column, length
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """What a block may have of a file, and of the numbers that are read from it."""
 LONGEST_RECORD = 64 * 1024 * 1024
-Column: TypeAlias = str | int
-
-
-class Block(NamedTuple):
-    """Rows that follow each other in a file."""
-
-    first: int
-    """Which row of the file is the first of them."""
-    columns: Mapping[Column, Any]
-
-
+TABLE = ("table",)
+"""What a JSON table is called where something is wrong with it."""
 Reader: TypeAlias = Callable[[IO[bytes], Collection[Column], frozenset[Column]], Iterator[Block]]
 
 
@@ -65,7 +60,7 @@ def _npy(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) 
     start = file.tell()
     if os.fstat(file.fileno()).st_size - start < n * width * dtype.itemsize:
         raise MalformedTable(f"it is cut off: {dtype} of shape {shape} does not fit into it")
-    step = _rows(width)
+    step = rows_of(width)
     for first in range(0, n, step):
         rows = min(step, n - first)
         if fortran:
@@ -150,24 +145,99 @@ def _no_column(column: Column, those: str) -> CallerError:
 
 
 def _parquet(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
-    return (Block(*found) for found in arrow.parquet(file, partial(_named, columns), _rows))
+    return arrow.parquet(file, partial(_named, columns), rows_of)
 
 
 def _arrow(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
-    return (Block(*found) for found in arrow.arrow(file, partial(_named, columns), _rows))
+    return arrow.arrow(file, partial(_named, columns), rows_of)
 
 
-def _rows(width: int) -> int:
+# --- JSON and npz -------------------------------------------------------------------------------------------------------
+
+
+def _json(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
+    return _sliced(json_table(file.read()), columns)
+
+
+def _npz(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) -> Iterator[Block]:
+    return _sliced(Npz(file.read()), columns)
+
+
+def json_table(data: bytes) -> tables.Table:
+    """A table that is the whole of a JSON document."""
+    try:
+        return tables.table(_json_document(data), TABLE)
+    except InvalidInput as error:
+        raise error.moved({TABLE: ()}) from None
+
+
+def _json_document(data: bytes) -> object:
+    """What a JSON document is, whatever it is."""
+    if data.lstrip()[:1] == b"{":
+        return decode(data)
+    try:
+        document = decode(b'{"table":%b}' % data)
+        if len(document) > 1:
+            raise MalformedDocument("it is several things, with commas between them")
+    except MalformedDocument:
+        try:
+            json.loads(data)
+        except ValueError as error:  # which counts from the beginning
+            raise MalformedDocument(f"it is no JSON: {str(error)[:200]}") from None
+        raise
+    return document["table"]
+
+
+def whole(table: tables.Table, limit: int = sys.maxsize) -> dict[str, Any]:
+    """All columns of a table, of which no more than so many bytes are unpacked; InvalidInput where one is longer than another."""
+    return _whole(table, table.names, limit)
+
+
+def _whole(table: tables.Table, names: Collection[str], limit: int) -> dict[str, Any]:
+    found = table.read(names, limit)
+    columns: dict[str, Any] = {
+        name: column if isinstance(column, np.ndarray) else listed(column) for name, column in found.items()
+    }
+    lengths = {name: length(column) for name, column in columns.items()}
+    first = next(iter(lengths))
+    for name, found in lengths.items():
+        if found != lengths[first]:
+            message = f"the column {name[:80]!r} has {found} rows, and {first[:80]!r} has {lengths[first]}"
+            raise InvalidInput([Fault((), "ragged", message)])
+        cells: Any = columns[name]
+        if isinstance(cells, list) and any(isinstance(cell, dict) for cell in cast(list[object], cells)):
+            message = f"the column {name[:80]!r} has objects in it: send a list of row objects, or an object of columns"
+            raise InvalidInput([Fault((), "type", message)])
+    return columns
+
+
+def _sliced(table: tables.Table, columns: Collection[Column]) -> Iterator[Block]:
+    names = _named(columns, table.names)
+    found = _whole(table, {*names.values()}, sys.maxsize)
+    n = length(next(iter(found.values())))
+    step = rows_of(sum(max(1, np.size(column) // n) for column in found.values()))
+    for first in range(0, n, step):
+        yield Block(first, {column: found[name][first : first + step] for column, name in names.items()})
+
+
+def rows_of(width: int) -> int:
     """The rows of a block, of so many numbers each."""
     return max(1, BLOCK_BYTES // (8 * max(1, width)))
 
 
-READERS: Mapping[str, Reader] = {"npy": _npy, "csv": _csv, "parquet": _parquet, "arrow": _arrow}
+READERS: Mapping[str, Reader] = {
+    "npy": _npy,
+    "csv": _csv,
+    "parquet": _parquet,
+    "arrow": _arrow,
+    "json": _json,
+    "npz": _npz,
+}
 """How a file of each form is read."""
-ENDINGS: Mapping[str, str] = {".npy": "npy", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+ENDINGS: Mapping[str, str] = {f".{form}": form for form in READERS}
 """The form of a file that says none."""
 
 
 def readable(form: str) -> bool:
     """Whether files of this form can be read here: some take a library that need not be installed."""
-    return form in ("npy", "csv") or find_spec("pyarrow") is not None
+    return form not in ("parquet", "arrow") or arrow.installed()

@@ -1,7 +1,7 @@
 """Tables: columns with names, whatever they come in. A column is what JSON decodes to: an ndarray, strings or a LazyList."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +11,31 @@ from app.wire.exact import FAR, OBJECTS, LazyList, simdjson, value
 from app.wire.faults import listed
 from app.wire.faults import name as named
 
+Column: TypeAlias = str | int
 DATA: Path = ("data",)
 DEPTH = 2
 """How deep a column stands in a request."""
 
 
-class Table(Protocol):
-    """What can be asked of a table."""
+class Block(NamedTuple):
+    """Rows that follow each other in a file, or in what comes."""
+
+    first: int
+    """Which row is the first of them."""
+    columns: Mapping[Column, Any]
+
+
+class Named(Protocol):
+    """What has columns with names."""
 
     @property
     def names(self) -> Sequence[str]:
         """The columns there are."""
         ...
+
+
+class Table(Named, Protocol):
+    """What can be asked of a table."""
 
     def read(self, names: Iterable[str], limit: int, text: frozenset[str] = frozenset()) -> dict[str, Any]:
         """These columns, of which no more than `limit` bytes are unpacked; those in `text` as strings, where they are text."""
@@ -60,12 +73,12 @@ def table(data: object, path: Path = DATA) -> Table:
 
 def _columns(data: object, path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
-        return _of_objects(data, path)
+        return of_objects(data, path)
     document = cast(dict[str, Any], data)
     if "columns" in document and "data" in document and document.keys() <= {"columns", "data", "index"}:
         return _split(_names(document["columns"], path), document["data"], path)
     if {*document} == {"schema", "data"}:
-        return _of_objects(document["data"], (*path, "data"))
+        return of_objects(document["data"], (*path, "data"))
     _refuse_other_rows(document, path)
     return {name: _column(column, (*path, name)) for name, column in document.items()}
 
@@ -156,16 +169,16 @@ def _rowlength(path: Path, index: int, length: int, width: int) -> InvalidInput:
     return InvalidInput([Fault(place, "ragged", message)])
 
 
-def _of_objects(data: object, path: Path) -> dict[str, Any]:
-    """Row objects as columns."""
+def of_objects(data: object, path: Path, names: tuple[str, ...] = (), first: int = 0) -> dict[str, Any]:
+    """Row objects as columns. Where they follow others, `names` are the columns of these, and `first` says how many they are."""
     if not isinstance(data, list | LazyList):
         rule = 'must be {"columns": [...], "data": [[...]]}, a list of row objects, or an object of columns'
         raise InvalidInput([Fault(path, "type", f"{named(path)} {rule}")])
-    names: tuple[str, ...] = ()
-    cells: list[list[Any]] = []
-    for index, row in enumerate(_items(data)):
+    cells: list[list[Any]] = [[] for _ in names]
+    for index, row in enumerate(_items(data), first):
         keys, values = _members(row, (*path, index))
-        if not index:
+        if not names:
+            _refuse_twice(keys, (*path, index))
             names, cells = keys, [[] for _ in keys]
         elif keys != names:
             values = _in_order((*path, index), names, keys, values)

@@ -1,7 +1,9 @@
 """Packed bodies: gzip, deflate and zstd, of which no more is unpacked than is taken."""
 
+import io
+import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import zstandard
@@ -32,13 +34,41 @@ def unpack(packed: bytes | memoryview, coding: str, limit: int) -> bytes:
 
 def unpacked_pieces(packed: bytes | memoryview, coding: str, limit: int) -> Iterator[bytes]:
     """The same, piece by piece."""
+    return _unpacked((packed[start : start + PACKED_PIECE] for start in range(0, len(packed), PACKED_PIECE)), coding, limit)
+
+
+def unpacked_file(packed: io.BufferedReader, coding: str) -> io.BufferedReader:
+    """The same of a file, unpacked as it is read, however long it is."""
+    read: Iterable[bytes] = iter(lambda: packed.read1(PACKED_PIECE), b"")
+    return io.BufferedReader(_Unpacked(_unpacked(read, coding, math.inf)))
+
+
+class _Unpacked(io.RawIOBase):
+    """Pieces as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._piece = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]  # what it is called with
+        while not self._piece and (piece := next(self._pieces, None)) is not None:
+            self._piece = memoryview(piece)
+        size = min(len(buffer), len(self._piece))
+        buffer[:size] = self._piece[:size]
+        self._piece = self._piece[size:]
+        return size
+
+
+def _unpacked(packed: Iterable[bytes | memoryview], coding: str, limit: float) -> Iterator[bytes]:
     unpacker = _unpacker(coding)
     size = 0
     try:
-        for start in range(0, len(packed), PACKED_PIECE):
+        for part in packed:
             if unpacker.eof:
                 raise EOFError("there is more behind its end")
-            piece = unpacker.decompress(packed[start : start + PACKED_PIECE])
+            piece = unpacker.decompress(part)
             size += len(piece)
             if size > limit:
                 raise TooLarge(f"the body unpacks to more than the {limit} bytes that this server takes")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.api.jobs import OF_KIND
-from app.serving.pieces import Checkpoint, Task, jobs_settings, work_on
+from app.serving.pieces import Checkpoint, Ended, Task, jobs_settings, work_on
 from app.settings import Settings
 from app.wire.json import decode
 from tests.jobs.asking import timeless
@@ -52,9 +52,12 @@ def done(kind: str, folder: Path, *, at_once: bool) -> tuple[list[Any], Any, int
     pieces = 0
     while True:
         pieces += 1
-        checkpoint, answer = work_on(body, saying, Task(call.job, call.job_check, settings, checkpoint, folder))
-        if checkpoint is None:
-            return timeless(saying.events), timeless(json.loads(b"".join(answer))), pieces
+        reached, written = work_on(body, saying, Task(call.job, call.job_check, settings, checkpoint, folder))
+        if isinstance(reached, Ended):
+            result, *told = reached.parts(b"".join(written))
+            assert (reached.n > 0) == all(told) == (call.job.history is not None)
+            return timeless(saying.events), timeless(json.loads(result)), pieces
+        checkpoint = reached
 
 
 @pytest.mark.parametrize("kind", OF_KIND)

@@ -83,6 +83,15 @@ def test_another_process_goes_on_where_one_has_died_and_the_database_may_restart
             database.stop("immediate")
             database.start()
             job = jobs.wait(identity)
+            kept = client.post("/v1/datasets?name=n", json={"p": [2.5, 0.0, 8.0], "y": [3.0, -0.5, 2.0]})
+            assert kept.status_code == 201
+            data = {"source": "dataset:n", "columns": {"predictions": "p", "targets": "y"}}
+            evaluated = jobs.wait(jobs.submit({"loss": "mae", "data": data}, "evaluate"))
+            assert evaluated["result"]["value"] == 7 / 3
+        (found,) = client.get("/v1/runs?limit=5").json()["runs"]
+        assert (found["id"], found["runs"][0]["final"]) == (identity, job["result"]["final"])
+        (run,) = client.get(f"/v1/runs/{identity}").json()["runs"]
+        assert run["curves"]["epoch"] == [*range(1, LONG["epochs"] + 1)]
         assert timeless(job["result"]) == expected
         assert job["attempts"] >= 2
         events = [*jobs.events(identity)]

@@ -19,9 +19,9 @@ import pytest
 
 from app.api.jobs import OF_KIND
 from app.errors import CallerError, FormatUnavailable, InvalidInput, SourceEmpty, SourceForbidden
-from app.serving.pieces import Checkpoint, Task, jobs_settings, work_on
+from app.serving.pieces import Checkpoint, Ended, Task, jobs_settings, work_on
 from app.settings import Settings
-from app.wire import partitions
+from app.wire import arrow, partitions
 from tests.conftest import serving
 from tests.jobs.asking import Jobs
 from tests.jobs.test_pieces import Saying
@@ -55,9 +55,10 @@ def work(
     checkpoint: Checkpoint | None = None
     while True:
         task = Task(call.job, call.job_check, settings, checkpoint, folder / "checkpoints")
-        checkpoint, answer = work_on(body, saying, task)
-        if checkpoint is None:
-            return saying.events, json.loads(b"".join(answer))
+        reached, written = work_on(body, saying, task)
+        if isinstance(reached, Ended):
+            return saying.events, json.loads(reached.parts(b"".join(written))[0])
+        checkpoint = reached
 
 
 def refusal(folder: Path, request: dict[str, Any], **more: Any) -> CallerError:
@@ -203,7 +204,7 @@ def test_sources_that_are_nothing_and_formats_that_are_unknown(tmp_path: Path, m
         assert (type(error), error.code, error.faults[0].path) == (SourceEmpty, "source_empty", ("data", "source"))
     parquet = in_parquet(tmp_path, PARTS)
     with monkeypatch.context() as without:
-        without.setattr(partitions, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
+        without.setattr(arrow, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType]
         error = refusal(tmp_path, {"loss": "mse", "data": parquet})
     assert (type(error), error.code, error.faults[0].path) == (FormatUnavailable, "format_unavailable", ("data", "format"))
     assert "pip install criterion[data]" in error.detail

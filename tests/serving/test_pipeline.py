@@ -55,8 +55,13 @@ def refusal_of(response: httpx.Response, path: str) -> dict[str, Any]:
     return body
 
 
+NEEDED = {("POST", "/v1/datasets"): "?name=n"}
+"""What an address has to say."""
+
+
 async def ask(client: httpx.AsyncClient, call: Call, query: str = "", **more: Any) -> httpx.Response:
     content = BODY if call.method == "POST" else None
+    query = query or NEEDED.get((call.method, call.path), "")
     return await client.request(call.method, address(call) + query, **{"content": content, **more})
 
 

@@ -143,7 +143,7 @@ def equal(found: Any, expected: Any) -> bool:
 
 def asked_of(call: Call, body: bytes, media_type: bytes | None = None, head: Any = None) -> None:
     """The body as a request of this call; CallerError where it is none."""
-    wire = call.wire_of({} if media_type is None else {b"content-type": media_type})
+    wire = call.operation_of({} if media_type is None else {b"content-type": media_type}).wire
     request_of(body, Order(call.operation._replace(wire=wire), head, {}, SETTINGS), here=False)
 
 
