@@ -116,7 +116,6 @@ def test_each_factor_is_recognised(case: Case) -> None:
     assert mean.guesses[0].factor == pytest.approx(1 / factor)
 
 
-@pytest.mark.no_cover  # others run these lines as well
 @each_case
 def test_weights_that_are_left_out_are_noticed(case: Case) -> None:
     mine = of_case(case, np.array([1.0, 1.0, 3.0, 2.0, 0.5]))
@@ -128,7 +127,6 @@ def test_weights_that_are_left_out_are_noticed(case: Case) -> None:
     assert "unweighted" in names_of(found)
 
 
-@pytest.mark.no_cover  # others run these lines as well
 def test_other_losses_are_recognised() -> None:
     """Of each of the registry's losses that takes the arrays: what it gives is taken for it, or for one that is the same."""
     rng = np.random.default_rng(3)

@@ -52,7 +52,6 @@ def test_every_loss_is_here() -> None:
     assert {case.loss.name for case in CASES} == set(LOSSES)
 
 
-@pytest.mark.no_cover  # others run these lines as well
 @folded("case", CASES, of=lambda case: case.loss.family, long=["sequence"])
 def test_answer_does_not_depend_on_blocks_or_threads(case: Case) -> None:
     """In double precision and, where no sample needs the others, in single."""

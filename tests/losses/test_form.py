@@ -46,7 +46,6 @@ def test_arrays_of_any_shape_are_taken_or_refused_and_the_second_time_as_the_fir
     assert outcome(bound, *sides(case.loss, drawn)) == evaluate(case.batch(drawn)).value  # nothing of what was wrong is left
 
 
-@pytest.mark.no_cover  # others run these lines as well
 @over(default_cases())
 def test_the_same_shapes_are_not_looked_at_twice(case: Case) -> None:
     bound = bind(case.loss, case.parameters)

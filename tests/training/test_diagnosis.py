@@ -150,7 +150,6 @@ HEALTHY: dict[str, tuple[Table, str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.no_cover  # others run these lines as well
 @pytest.mark.parametrize("name", HEALTHY)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.thorough)])
 def test_nothing_is_wrong_with_a_healthy_run(name: str, seed: int) -> None:

@@ -55,7 +55,6 @@ def test_thirty_epochs_of_adam_lower_it(case: Case) -> None:
     assert last < first - 0.1 * abs(first)
 
 
-@pytest.mark.no_cover  # others run these lines as well
 @each_loss
 def test_no_epoch_of_lbfgs_raises_it(case: Case) -> None:
     linear = model("linear", initialization="glorot_uniform")  # of 0, some have a corner there
