@@ -1,5 +1,6 @@
 """A limit on the time of work that comes item by item."""
 
+import math
 import signal
 import time
 from collections.abc import Generator, Iterator
@@ -8,6 +9,8 @@ from typing import TypeVar
 
 RING_SECONDS = 0.1
 """How long after its time an alarm rings again, if it was not heard."""
+IGNORED_SECONDS = 1.0
+"""How long after it was heard: raised where an object ends, Python tells of it and goes on. Whatever gives up has as long."""
 
 T = TypeVar("T")
 
@@ -29,12 +32,13 @@ def until(ends: float, items: Iterator[T]) -> Generator[T]:
     An item that is not there by then is given up halfway, by a signal, which only the main thread hears; a module that is being
     imported is waited for.
     """
-    heeded = False
+    heeded, again = False, -math.inf
 
     def ring(number: int, frame: FrameType | None) -> None:
-        nonlocal heeded
-        if heeded and not _imports(frame):
-            heeded = False
+        nonlocal again
+        now = time.monotonic()
+        if heeded and now >= again and not _imports(frame):
+            again = now + IGNORED_SECONDS
             raise TimeUp
 
     signal.signal(signal.SIGALRM, ring)

@@ -56,6 +56,33 @@ def test_no_time_is_no_items(ends: float) -> None:
         next(until(time.monotonic() + ends, iter(range(10))))
 
 
+class Mourned:
+    """What Python does when an object goes: an exception in there is told, and goes nowhere."""
+
+    def __init__(self, ends: float) -> None:
+        self.ends = ends
+
+    def __del__(self) -> None:
+        while time.monotonic() < self.ends:
+            pass
+
+
+def test_an_alarm_in_a_place_where_python_ignores_it_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: ignored.append(told.exc_type))
+    ends = time.monotonic() + 0.02
+
+    def items() -> Iterator[int]:
+        mourned = Mourned(ends + PATIENCE)
+        del mourned
+        Flag().wait(PATIENCE)
+        yield 0
+
+    with pytest.raises(TimeUp):
+        next(until(ends, items()))
+    assert ignored == [TimeUp]
+
+
 def test_an_alarm_that_nobody_heeded_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may come when the clock has been looked at and the next item is not begun: here the clock stands still."""
     monkeypatch.setattr(time_limit, "RING_SECONDS", 0.01)
