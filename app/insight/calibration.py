@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from app.insight.distribution import quantiles_of_ordered
 from app.insight.pieces import pieces
 from app.insight.readings import probabilities_of, weights_of
 from app.losses.batch import Batch
@@ -49,7 +50,7 @@ def calibration(batch: Batch, bins: int) -> Calibration | None:
         return None
     predicted, outcome = found
     weights = weights_of(batch)
-    edges = np.percentile(np.sort(predicted), np.linspace(0.0, 100.0, bins + 1), overwrite_input=True)
+    edges = quantiles_of_ordered(np.sort(predicted), np.linspace(0.0, 1.0, bins + 1))
     sums, scores = np.zeros((5, bins)), np.zeros(2)
     for piece in pieces(predicted.size):
         p, y, w = predicted[piece], outcome[piece], weights[piece]

@@ -100,12 +100,12 @@ def distribution(losses: Array, ordered: Array) -> Distribution:
     """Of the losses (n,), and the same in order."""
     std, skewness = moments(losses)
     with np.errstate(all="ignore"):
-        found = _of_ordered(ordered, np.array(list(map(float, QUANTILES))))
+        found = quantiles_of_ordered(ordered, np.array(list(map(float, QUANTILES))))
     quantiles: dict[str, float] = dict(zip(QUANTILES, found.tolist(), strict=True))
     return Distribution(std, skewness, float(ordered[0]), float(ordered[-1]), quantiles, histogram(ordered))
 
 
-def _of_ordered(ordered: Array, shares: Array) -> Array:
+def quantiles_of_ordered(ordered: Array, shares: Array) -> Array:
     """Linear quantiles; infinite where a neighbour is."""
     place = shares * (ordered.size - 1)
     low = np.floor(place).astype(np.intp)
@@ -126,7 +126,7 @@ def histogram(ordered: Array) -> Histogram | None:
     n, span = finite.size, float(finite[-1] - finite[0])
     if not math.isfinite(span):
         return None
-    quarter, three = _of_ordered(finite, np.array([0.25, 0.75]))
+    quarter, three = quantiles_of_ordered(finite, np.array([0.25, 0.75]))
     width = 2.0 * float(three - quarter) / n ** (1.0 / 3.0)
     bars = min(MOST_BARS, max(math.ceil(math.log2(n)) + 1, math.ceil(min(span / width, MOST_BARS)) if width > 0 else 0))
     rounding = float(np.spacing(max(abs(float(finite[0])), abs(float(finite[-1])))))
