@@ -35,7 +35,6 @@ from app.serving.pieces import Kind, State, at_once
 from app.serving.steps import LAST, Event
 from app.serving.wires import Check
 from app.settings import Settings
-from app.wire import tables
 from app.wire.tables import Block
 
 NOTE = "Of partitions it is not looked at whether skewness or heavy tails keep the interval from holding as often as it says."
@@ -89,7 +88,7 @@ def _with_partition(
             try:
                 progress, batch = with_block(progress, request, block, f"{partition.name}, rows")
                 if batch is None:
-                    found = parts.without_a_batch(found, tables.length(next(iter(block.columns.values()))))
+                    found = parts.without_a_batch(found, block.n_rows)
                 else:
                     found = parts.with_batch(found, batch, _groupings(request, block), request.n_worst)
             except CallerError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from app.api.evaluate import FIELDS, ClassesInOrder, Counted, NumberOrNull, Remarks, WhatIsMissing
+from app.api.files import put
 from app.api.gathered import Progress
 from app.api.plain import Plain
 from app.api.sources import Roles
@@ -123,10 +124,7 @@ def arrays_of(roles: Roles, block: Block) -> dict[str, Any]:
     """The arrays of a request, from the columns that are in their place."""
     document: dict[str, Any] = {}
     for path, columns in roles.items():
-        inner = document
-        for key in path[:-1]:
-            inner = inner.setdefault(str(key), {})
-        inner[str(path[-1])] = tables.stacked([block.columns[column] for column in columns])
+        document = put(document, path, tables.stacked([block.columns[column] for column in columns]))
     targets = document.get("targets", document.get("labels"))
     read = faults.tensors
     weight, mask = document.get("sample_weight"), document.get("mask")

@@ -14,8 +14,8 @@ from typing_extensions import TypedDict
 
 from app.api.catalogue import EPOCHS, Entry, dataset_entries
 from app.api.listing import LIMIT, Cursor, Limit, Next, before
-from app.api.sources import KEPT, datasets_of
-from app.errors import Fault, FormatUnavailable, NotFound, Unavailable, UnsupportedMediaType
+from app.api.sources import KEPT, datasets_of, unavailable
+from app.errors import NotFound, Unavailable, UnsupportedMediaType
 from app.jobs.datasets import NAME, Dataset, Received, digest_of
 from app.jobs.job import moment
 from app.serving.address import Path, Query
@@ -74,8 +74,7 @@ def receive(sent: Sent, arguments: Mapping[str, Any], settings: Settings) -> Rec
     """What has been sent, on the disk, once it is known that it can be read; CallerError for what is no table."""
     form, body = sent
     if not readable(form):
-        message = f"this server cannot read {form}, which takes pip install criterion[data]"
-        raise FormatUnavailable([Fault((), "format_unavailable", message)])
+        raise unavailable(form)
     path = _lasting(datasets_of(settings).receive, body)
     try:
         columns, n_rows = outline(path, form, settings.max_body_bytes)

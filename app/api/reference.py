@@ -36,7 +36,6 @@ from app.serving.pieces import State, at_once
 from app.serving.steps import LAST, Event
 from app.serving.wires import Check, as_model
 from app.settings import Settings
-from app.wire import tables
 from app.wire.csv import is_word
 from app.wire.npy import Growing
 from app.wire.partitions import blocks
@@ -189,7 +188,7 @@ def _with_partition(progress: Progress, request: ByReference, partition: Partiti
                 raise located(error, request.roles, block.first) from None
             if file is not None:
                 found = None if batch is None else evaluate_batch(batch, outputs=("per_sample",)).outputs["per_sample"]
-                file.append(np.zeros(_length(block)) if found is None else cast(Any, found))
+                file.append(np.zeros(block.n_rows) if found is None else cast(Any, found))
     return progress
 
 
@@ -207,10 +206,6 @@ def _write_gradient(progress: Progress, request: ByReference, partition: Partiti
                 file.append(cast(Any, found.outputs["gradient"]))
             else:
                 file.append(np.zeros(np.shape(arrays["predictions"])))
-
-
-def _length(block: Block) -> int:
-    return tables.length(next(iter(block.columns.values())))
 
 
 def _words(request: ByReference) -> frozenset[Column]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from app.api.files import Layout
+from app.api.files import Layout, put
 from app.api.sources import KEPT, SOURCE, Partition, Reach, Source, partitions, roles_of
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.serving.wires import as_model
@@ -16,7 +16,6 @@ from app.settings import Settings
 from app.wire.faults import listed
 from app.wire.outlines import names
 from app.wire.partitions import Column, blocks
-from app.wire.tables import length
 
 
 class TableSource(Source):
@@ -52,7 +51,7 @@ class Partitioned:
                 for block in blocks(part.path, part.form, columns.values(), frozenset(columns[name] for name in text)):
                     for name, pieces in found.items():
                         pieces.append(block.columns[columns[name]])
-                    n_rows += length(next(iter(block.columns.values())))
+                    n_rows += block.n_rows
             except CallerError as error:
                 raise _of_part(error, place, part) from None
             self._lengths.append(n_rows)
@@ -98,10 +97,7 @@ def referred(
     table = Partitioned(partitions(source, reach), reach)
     roles: dict[str, Any] = {}
     for path, columns in roles_of(source.columns, layout.sides, layout.single).items():
-        inner = roles
-        for key in path[:-1]:
-            inner = inner.setdefault(str(key), {})
-        inner[str(path[-1])] = [_name(column, table.names, path) for column in columns]
+        roles = put(roles, path, [_name(column, table.names, path) for column in columns])
     return {**document, "data": {**rest, **roles}}, table
 
 

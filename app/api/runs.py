@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from app.api.history import RunEntry
 from app.api.jobs import store_of
 from app.api.listing import LIMIT, Cursor, Limit, Next, before
-from app.jobs.job import Job, moment
+from app.jobs.job import Job, shown
 from app.serving.address import Path, Query
 from app.serving.call import Call, Caller
 from app.serving.idempotency import asked
@@ -44,10 +44,9 @@ class RunsList(TypedDict):
 
 
 def _shown(job: Job, n: int, runs: bytes, problem: bytes | None = None) -> RunsAnswer:
-    known = {"id": job.id, "kind": job.kind, "status": job.status}
-    times = {name: moment(getattr(job, name)) for name in ("created", "started", "ended", "expires")}
+    known = {field: found for field, found in shown(job).items() if field in RunsAnswer.__annotations__}
     told: dict[str, Any] = {"runs": orjson.Fragment(runs), "problem": None if problem is None else orjson.Fragment(problem)}
-    return cast(RunsAnswer, {**known, **times, "n_runs": n, **told})
+    return cast(RunsAnswer, {**known, "n_runs": n, **told})
 
 
 async def list_runs(
@@ -65,8 +64,8 @@ async def list_runs(
     kinds = KINDS if kind is None else (kind,)
     statuses = get_args(EndedStatuses) if status is None else (status,)
     found = await asked(store_of(state).ended, caller.name, kinds, statuses, limit + 1, before(cursor))
-    shown = [_shown(job, runs.n, runs.listed) for job, runs in found[:limit]]
-    return {"runs": shown, "next": shown[-1]["id"] if len(found) > limit else None}
+    page = [_shown(job, runs.n, runs.listed) for job, runs in found[:limit]]
+    return {"runs": page, "next": page[-1]["id"] if len(found) > limit else None}
 
 
 async def show_runs(

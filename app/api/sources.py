@@ -156,9 +156,14 @@ def partitions(source: Source, reach: Reach) -> tuple[Partition, ...]:
         if readable(form):
             continue
         known = ", ".join(form for form in READERS if readable(form))
-        message = f"this server cannot read {form}, which takes pip install criterion[data]; it reads {known}"
-        raise FormatUnavailable([Fault(("data", "format"), "format_unavailable", message)])
+        raise unavailable(form, ("data", "format"), f"; it reads {known}")
     return tuple(found[match] for match in sorted(found))
+
+
+def unavailable(form: str, path: Path = (), instead: str = "") -> FormatUnavailable:
+    """That this server cannot read such files, and what it takes instead."""
+    message = f"this server cannot read {form}, which takes pip install criterion[data]{instead}"
+    return FormatUnavailable([Fault(path, "format_unavailable", message)])
 
 
 def _kept(name: str, form: str | None, reach: Reach) -> Partition:

@@ -9,9 +9,9 @@ from app.api.blockwise import NOTHING, Asked, answer_of, located, refuse_what_ta
 from app.api.evaluate import COLUMNS
 from app.api.files import LABELS, Query, as_written, from_query, listing
 from app.api.gathered import Progress
-from app.api.sources import Roles
+from app.api.sources import Roles, unavailable
 from app.api.tables import roles_in
-from app.errors import CallerError, Fault, FormatUnavailable, InvalidInput, Path
+from app.errors import CallerError, Fault, InvalidInput, Path
 from app.serving.call import Operation
 from app.serving.exchange import Exchange
 from app.serving.steps import LAST, Event
@@ -66,8 +66,7 @@ def _query(exchange: Exchange) -> Query:
 
 def _query_where_arrow_is_read(exchange: Exchange) -> Query:
     if not arrow.installed():
-        message = f"this server cannot read Arrow, which takes pip install criterion[data]; send {NDJSON}"
-        raise FormatUnavailable([Fault((), "format_unavailable", message)])
+        raise unavailable("Arrow", instead=f"; send {NDJSON}")
     return exchange.query
 
 

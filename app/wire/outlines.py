@@ -60,7 +60,7 @@ def _npy(file: IO[bytes], limit: int) -> Heading:
 def _csv(file: IO[bytes], limit: int) -> Heading:
     columns = Csv(file.read(HEADER_BYTES + len(BOM))).names
     file.seek(0)
-    return columns, lambda: sum(length(block.columns[0]) for block in READERS["csv"](file, [0], frozenset()))
+    return columns, lambda: sum(block.n_rows for block in READERS["csv"](file, [0], frozenset()))
 
 
 def _json(file: IO[bytes], limit: int) -> Heading:

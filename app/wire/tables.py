@@ -24,6 +24,10 @@ class Block(NamedTuple):
     """Which row is the first of them."""
     columns: Mapping[Column, Any]
 
+    @property
+    def n_rows(self) -> int:
+        return length(next(iter(self.columns.values())))
+
 
 class Named(Protocol):
     """What has columns with names."""
