@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import InvalidInput
 from app.insight import Asked, analyze
+from app.insight.measured import measure
 from app.losses import LOSSES, check
 from tests.insight.made import PREDICTIONS, SITES, TARGETS, batch, labels
 
@@ -206,3 +207,7 @@ def test_every_loss_can_be_analyzed(family: str) -> None:
         assert found.value == evaluate(made).value, loss.name
         assert found.n_samples == made.n_samples, loss.name
         assert len(found.worst) == made.n_samples, loss.name
+        measured = measure(made)
+        if measured.sums is not None and measured.sums.plain and measured.sums.terms[0].power == 1:
+            # so that their order is that of the losses, which resamples of many are drawn by
+            assert np.array_equal(measured.sums.numerators[0], measured.losses), loss.name
