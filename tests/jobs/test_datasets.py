@@ -159,8 +159,8 @@ def _keeping(folder: Path, number: int) -> None:
                 found = keep(datasets, name, content)
                 assert datasets.content(found).read_bytes() == content
                 datasets.delete("", name)
-            except (DatasetExists, NotFound):  # another had the name, or has deleted it
-                pass
+            except (DatasetExists, NotFound, FileNotFoundError):  # another had the name, or has deleted it since
+                assert name == "shared"
 
 
 def test_processes_that_keep_and_delete_at_once(tmp_path: Path) -> None:
