@@ -172,6 +172,12 @@ class Settings(BaseSettings):
         default=1024 * MIB, ge=64 * MIB, description="Memory that a piece of a job may take beyond its process's own."
     )
     job_attempts: int = Field(default=3, ge=1, description="Times that a piece of a job is tried when its process dies.")
+    job_part_bytes: int = Field(
+        default=256 * MIB,
+        ge=1,
+        description="Bytes of files, about, that are a part of a job of `evaluate` or `analyze`; parts are done at once, by "
+        "whoever has time ([operations](operations.md#data-by-reference)).",
+    )
     job_checkpoint_seconds: float = Field(default=5, ge=0, description="Work between two checkpoints of a job, about.")
     job_retention_seconds: float = Field(
         default=604800, gt=0, description="How long a job is kept after its end, with its events and its Idempotency-Key."

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, cast
 
@@ -17,7 +16,26 @@ from app.api.gathered import Progress
 from app.api.insight_examples import ANALYSES
 from app.api.labels import labels
 from app.api.plain import Plain
-from app.api.reference import SIDES, ByReference, begun, check_job, partition_done, partition_of, reading, refuse_nothing
+from app.api.reference import (
+    SIDES,
+    ByReference,
+    Part,
+    check_job,
+    done_in,
+    files_of,
+    keep,
+    keep_own,
+    looked_at,
+    partition_done,
+    partition_of,
+    progress_in,
+    reading,
+    refuse_nothing,
+    undone,
+    with_more,
+)
+from app.api.reference import parts as dealt
+from app.api.reference import together as together_evaluated
 from app.api.reference import total as total_of
 from app.api.sources import GROUPS, Partition
 from app.api.tables import check_columns
@@ -31,7 +49,7 @@ from app.losses.form import Bound
 from app.losses.merging import Tally
 from app.losses.numerics.exactly import Exact
 from app.serving.call import Call
-from app.serving.pieces import Kind, State, at_once
+from app.serving.pieces import Cut, Kind, State, at_once
 from app.serving.steps import LAST, Event
 from app.serving.wires import Check
 from app.settings import Settings
@@ -70,19 +88,20 @@ def steps(request: AnalyzeByReference | AnalyzeRequest, state: State) -> Iterato
     if isinstance(request, AnalyzeRequest):
         yield from at_once(analyze, request, state)
         return
-    progress, found = (Progress.read(state), _read(state)) if state else (begun(request), Parts())
-    for number in range(progress.done, len(progress.files)):
-        partition = partition_of(request, progress, number)
-        progress, found = _with_partition(progress, found, request, partition, number)
-        progress = replace(progress, done=number + 1)
-        state.update({**progress.state, **_state(found)})
-        yield partition_done(request, progress)
-    yield Event(LAST, _answer(request, progress, found))
+    files, progress, found = files_of(request, state), progress_in(state), _read(state)
+    for number in range(done_in(state), len(files)):
+        partition = partition_of(request, files[number], number)
+        own, found = _of_partition(request, partition, number, found)
+        progress = with_more(progress, own, partition.name, number)
+        keep(state, progress, number + 1)
+        state.update(_state(found))
+        yield partition_done(request, progress, number)
+    yield Event(LAST, answer(request, state))
 
 
-def _with_partition(
-    progress: Progress, found: Parts, request: AnalyzeByReference, partition: Partition, number: int
-) -> tuple[Progress, Parts]:
+def _of_partition(request: AnalyzeByReference, partition: Partition, number: int, found: Parts) -> tuple[Progress, Parts]:
+    """What a partition comes to by itself, and with it what those before it come to."""
+    progress = Progress()
     with reading(request, partition, number, "analysis") as (rows, _):
         for block in rows:
             try:
@@ -94,6 +113,25 @@ def _with_partition(
             except CallerError as error:
                 raise located(error, request.roles, block.first) from None
     return progress, found
+
+
+def part_steps(request: AnalyzeByReference, part: Part, state: State) -> Iterator[Event]:
+    """Analyze the partitions of a part, from a state on."""
+    found = _read(state)
+    for place, partition in undone(request, part, state):
+        own, found = _of_partition(request, partition, place, found)
+        keep_own(state, place, partition, own)
+        state.update(_state(found))
+        yield looked_at(place)
+
+
+def together(request: AnalyzeByReference, state: State, part: State) -> Iterator[Event]:
+    """Have the state come to what it and the next part come to."""
+    yield from together_evaluated(request, state, part)
+    try:
+        state.update(_state(parts.together(_read(state), _read(part), request.n_worst)))
+    except CallerError as error:
+        raise error.moved({(GROUPS,): ("data", "columns", GROUPS)}) from None
 
 
 def _groupings(request: AnalyzeByReference, block: Block) -> dict[str, Labels]:
@@ -121,6 +159,8 @@ def _state(found: Parts) -> State:
 
 
 def _read(state: State) -> Parts:
+    if "analysis" not in state:
+        return Parts()
     plain: dict[str, Any] = json.loads(str(state["analysis"]))
     classes = plain.pop("classes")
     plain |= {name: Exact.read(plain[name]) for name in ("losses", "squares", "terms")}
@@ -136,7 +176,9 @@ def _read(state: State) -> Parts:
 # --- the answer -----------------------------------------------------------------------------------------------------------
 
 
-def _answer(request: AnalyzeByReference, progress: Progress, found: Parts) -> dict[str, Any]:
+def answer(request: AnalyzeByReference, state: State) -> dict[str, Any]:
+    """What all partitions come to."""
+    progress, found = progress_in(state), _read(state)
     refuse_nothing(progress)
     if found.n < 2:
         raise InvalidInput([Fault(("data", "source"), "too_few_samples", "an error bar takes two samples or more")])
@@ -147,8 +189,8 @@ def _answer(request: AnalyzeByReference, progress: Progress, found: Parts) -> di
     shared = found.least >= 0 and math.isfinite(whole) and whole > 0
     worst = zip(found.worst.rows.tolist(), found.worst.losses.tolist(), found.worst.terms.tolist(), strict=True)
     names = cast("list[str | float] | None", request.classes)
-    answer: dict[str, Any] = {"loss": progress.loss, **counted(request, progress, merged)}
-    answer |= plain(
+    told: dict[str, Any] = {"loss": progress.loss, **counted(request, progress, merged)}
+    told |= plain(
         {
             "value": merged.value,
             "standard_error": error,
@@ -164,13 +206,13 @@ def _answer(request: AnalyzeByReference, progress: Progress, found: Parts) -> di
             "slices": None,
         }
     )
-    answer |= {"quantile_error": QUANTILE_ERROR, "partitions": len(progress.files)}
+    told |= {"quantile_error": QUANTILE_ERROR, "partitions": done_in(state)}
     if encoding := progress.encoding:
-        answer["targets_encoding"] = encoding
+        told["targets_encoding"] = encoding
     if plain.non_finite:
-        answer["non_finite"] = plain.non_finite
-    answer["warnings"] = [*progress.remarks, UNTOLD]
-    return answer
+        told["non_finite"] = plain.non_finite
+    told["warnings"] = [*progress.remarks, UNTOLD]
+    return told
 
 
 CHECK = check_columns(AnalyzeRequest, COLUMNS)
@@ -182,7 +224,9 @@ ANALYZE = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
-    job=Kind("analyze", "partitions", total_of, steps, partial(check_analysis, CHECK)),
+    job=Kind(
+        "analyze", "partitions", total_of, steps, partial(check_analysis, CHECK), cut=Cut(dealt, part_steps, together, answer)
+    ),
     wires=JUDGED,
     check=CHECK,
     picture=charts.analyze,

@@ -92,15 +92,12 @@ def with_block(progress: Progress, request: Blockwise, block: Block, where: str)
     if batch is None:
         if request.missing == "drop" and isinstance(spec.bound, Bound):
             n_missing = count_missing(spec.bound, **arrays, classes=request.classes)
-            progress = replace(progress, tallies=[one + Tally(n_missing=n_missing) for one in progress.tallies or [Tally()]])
+            progress += Progress(tallies=[Tally(n_missing=n_missing)])
         return progress, None
     form = {name: _form(array) for name, array in arrays.items() if array is not None}
-    if progress.loss and (spec.document != progress.loss or form != (progress.form or form)):
-        raise InvalidInput([Fault((), "shape", "its rows are of another shape, or kind, than those before")])
     found = tallies(batch, request.reduction, errors=request.sure)
     last = block.first + batch.elements[0] - 1
-    progress = replace(progress, form=form)
-    return progress.with_batch(batch, spec, found, f"{where} {block.first} to {last}"), batch
+    return progress + Progress.of_batch(batch, spec, found, form, f"{where} {block.first} to {last}"), batch
 
 
 def _form(array: Any) -> Any:
@@ -175,7 +172,7 @@ def merged_so_far(request: Blockwise, progress: Progress) -> Merged:
 
 def so_far(request: Blockwise, progress: Progress) -> dict[str, Any]:
     """How many samples there have been, and what they come to."""
-    value = merged_so_far(request, progress).value if progress.tallies else math.nan
+    value = merged_so_far(request, progress).value if progress.blocks else math.nan
     return {"n_samples": progress.n_samples, "value": value if math.isfinite(value) else None}
 
 

@@ -5,12 +5,12 @@ from functools import partial
 from app.api.evaluate import COLUMNS, EvaluateRequest, evaluate
 from app.api.examples import EXAMPLES
 from app.api.files import FILES
-from app.api.reference import SIDES, EvaluateByReference, check_job, steps, total
+from app.api.reference import SIDES, EvaluateByReference, answer, check_job, part_steps, parts, steps, together, total
 from app.api.streaming import STREAMS
 from app.api.tables import check_columns
 from app.api.tables_document import DOCUMENT
 from app.serving.call import Call
-from app.serving.pieces import Kind
+from app.serving.pieces import Cut, Kind
 
 CHECK = check_columns(EvaluateRequest, COLUMNS)
 EVALUATE = Call(
@@ -21,7 +21,14 @@ EVALUATE = Call(
     tag="evaluate",
     scope="evaluate",
     lane="large",
-    job=Kind("evaluate", "partitions", total, steps, partial(check_job, EvaluateByReference, SIDES, CHECK)),
+    job=Kind(
+        "evaluate",
+        "partitions",
+        total,
+        steps,
+        partial(check_job, EvaluateByReference, SIDES, CHECK),
+        cut=Cut(parts, part_steps, together, answer),
+    ),
     wires=FILES,
     streams=STREAMS,
     check=CHECK,

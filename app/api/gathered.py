@@ -1,17 +1,14 @@
-"""What the partitions of data by reference have come to so far: the state from which a job goes on."""
+"""What rows that come block by block have come to so far."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from app.api.evaluate import encodings_of
 from app.api.specs import BoundSpec
+from app.errors import Fault, InvalidInput
 from app.losses.batch import AnyBatch
 from app.losses.merging import Tally
-from app.serving.pieces import State
 
 MOST_WARNINGS = 10
 PARTIAL = {"binary", "one_hot"}
@@ -20,11 +17,8 @@ PARTIAL = {"binary", "one_hot"}
 
 @dataclass(frozen=True)
 class Progress:
-    """What the partitions that are done have come to."""
+    """What the blocks until now have come to."""
 
-    files: Sequence[str]
-    """All of them, as they were when the job began."""
-    done: int = 0
     n_samples: int = 0
     blocks: int = 0
     tallies: Sequence[Tally] = ()
@@ -39,36 +33,45 @@ class Progress:
     warnings: Mapping[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
     """Of how many blocks each was said, and of which rows first."""
 
+    @classmethod
+    def of_batch(cls, batch: AnyBatch, spec: BoundSpec, found: Sequence[Tally], form: Mapping[str, Any], rows: str) -> Self:
+        """What a block comes to by itself."""
+        encoding = encodings_of(batch)
+        warnings = dict.fromkeys(batch.warnings, (1, rows))
+        return cls(
+            batch.n_samples, 1, found, spec.document, form, len(batch.elements) > 1, [encoding] if encoding else [], warnings
+        )
+
+    def __add__(self, other: "Progress") -> "Progress":
+        """With blocks that follow. InvalidInput where their rows are not like those before."""
+        if self.loss and other.loss and (other.loss, other.form) != (self.loss, self.form):
+            raise InvalidInput([Fault((), "shape", "its rows are of another shape, or kind, than those before")])
+        warnings = dict(self.warnings)
+        for warning, (count, rows) in other.warnings.items():
+            if warning in warnings or len(warnings) < MOST_WARNINGS:
+                before, first = warnings.get(warning, (0, rows))
+                warnings[warning] = (before + count, first)
+        both = zip(self.tallies, other.tallies, strict=True) if self.tallies and other.tallies else ()
+        return Progress(
+            self.n_samples + other.n_samples,
+            self.blocks + other.blocks,
+            [one + another for one, another in both] or self.tallies or other.tallies,
+            other.loss or self.loss,
+            other.form or self.form,
+            self.deep or other.deep,
+            [*self.encodings, *(encoding for encoding in other.encodings if encoding not in self.encodings)],
+            warnings,
+        )
+
     @property
-    def state(self) -> State:
-        """The same as an array."""
-        document = {**vars(self), "tallies": [tally.document for tally in self.tallies]}
-        return {"progress": np.array(json.dumps(document))}
+    def document(self) -> dict[str, Any]:
+        """The same as JSON has it, to the bit."""
+        return {**vars(self), "tallies": [tally.document for tally in self.tallies]}
 
     @classmethod
-    def read(cls, state: State) -> "Progress":
-        document: dict[str, Any] = json.loads(str(state["progress"]))
-        document["tallies"] = [Tally.read(tally) for tally in document["tallies"]]
-        return cls(**document)
-
-    def with_batch(self, batch: AnyBatch, spec: BoundSpec, found: Sequence[Tally], rows: str) -> "Progress":
-        """With one more block."""
-        warnings = dict(self.warnings)
-        for warning in batch.warnings:
-            if warning in warnings or len(warnings) < MOST_WARNINGS:
-                count, first = warnings.get(warning, (0, rows))
-                warnings[warning] = (count + 1, first)
-        encoding = encodings_of(batch)
-        return replace(
-            self,
-            n_samples=self.n_samples + batch.n_samples,
-            blocks=self.blocks + 1,
-            tallies=[one + other for one, other in zip(self.tallies or [Tally()] * len(found), found, strict=True)],
-            loss=spec.document,
-            deep=len(batch.elements) > 1,
-            encodings=self.encodings if not encoding or encoding in self.encodings else [*self.encodings, encoding],
-            warnings=warnings,
-        )
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        found: dict[str, Any] = {**document, "tallies": [Tally.read(tally) for tally in document["tallies"]]}
+        return cls(**found)
 
     @property
     def encoding(self) -> Any:

@@ -1,7 +1,7 @@
 """/v1/jobs: work that outlives its request. What a call answers to whoever waits for it, a job has as its result."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast
 
 import orjson
@@ -63,6 +63,8 @@ class Accepted(NamedTuple):
     priority: int
     total: int
     usage: Usage
+    parts: Sequence[bytes]
+    """What each of the parts is that it is done in, as JSON."""
 
 
 def check_job(document: Any, arguments: Mapping[str, Any], settings: Settings) -> Accepted:
@@ -75,7 +77,9 @@ def check_job(document: Any, arguments: Mapping[str, Any], settings: Settings) -
     except CallerError as error:
         raise error.moved({(): (REQUEST,)}) from None
     usage: Usage = getattr(request, "usage", NO_USAGE)
-    return Accepted(asked.kind, asked.priority, call.job.total(request), usage._replace(timed=True))
+    parts = call.job.cut.parts(request, settings.job_part_bytes) if call.job.cut else ()
+    several = [encode(part) for part in parts] if len(parts) > 1 else []
+    return Accepted(asked.kind, asked.priority, call.job.total(request), usage._replace(timed=True), several)
 
 
 # --- the answers ------------------------------------------------------------------------------------------------------
@@ -139,7 +143,7 @@ async def submit_job(
     host = _host(state)
     job = OF_KIND[accepted.kind].job
     assert job is not None
-    new = New(accepted.kind, accepted.priority, accepted.total, job.unit, body)
+    new = New(accepted.kind, accepted.priority, accepted.total, job.unit, body, accepted.parts)
     whole, replayed = await asked(host.store.submit, new, caller.name, idempotency_key)
     host.wake()
     fields: tuple[HeadField, ...] = ((b"location", f"/v1/jobs/{whole.job.id}".encode()),)

@@ -1,11 +1,17 @@
-"""Evaluation of data by reference: partition after partition, a block of rows at a time, to the bits of one body of all."""
+"""Evaluation of data by reference: partition after partition, a block of rows at a time, to the bits of one body of all.
 
+Where there is much of it, the partitions are dealt out in parts: files that follow each other, each part a piece of work for
+whoever has time. What they come to is put together in their order.
+"""
+
+import json
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path as File
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -53,6 +59,10 @@ class ByReference(Blockwise):
     def partitions(self) -> tuple[Partition, ...]:
         """The files, in their order."""
         return vars(self)["partitions"]
+
+    @cached_property
+    def by_path(self) -> Mapping[str, Partition]:
+        return {str(partition.path): partition for partition in self.partitions}
 
     @property
     def writes_gradient(self) -> bool:
@@ -118,20 +128,26 @@ def steps(request: EvaluateByReference | EvaluateRequest, state: State) -> Itera
     if isinstance(request, EvaluateRequest):
         yield from at_once(evaluate, request, state)
         return
-    progress = Progress.read(state) if state else begun(request)
-    count = len(progress.files)
-    for number in range(progress.done, count * (1 + request.writes_gradient)):
+    files, progress = files_of(request, state), progress_in(state)
+    count = len(files)
+    for number in range(done_in(state), count * (1 + request.writes_gradient)):
         place = number % count
-        partition = partition_of(request, progress, place)
+        partition = partition_of(request, files[place], place)
         if number < count:
-            progress = _with_partition(progress, request, partition, place)
+            progress = with_more(progress, of_partition(request, partition, place), partition.name, place)
         else:
             _write_gradient(progress, request, partition, place)
-        progress = replace(progress, done=number + 1)
-        state.update(progress.state)
-        yield partition_done(request, progress)
+        keep(state, progress, number + 1)
+        yield partition_done(request, progress, number)
+    yield Event(LAST, answer(request, state))
+
+
+def answer(request: EvaluateByReference, state: State) -> EvaluatedByReference:
+    """What all partitions come to."""
+    progress = progress_in(state)
     refuse_nothing(progress)
-    yield Event(LAST, cast(EvaluatedByReference, {**answer_of(request, progress), "partitions": count}))
+    count = done_in(state) // (1 + request.writes_gradient)
+    return cast(EvaluatedByReference, {**answer_of(request, progress), "partitions": count})
 
 
 def refuse_nothing(progress: Progress) -> None:
@@ -139,23 +155,116 @@ def refuse_nothing(progress: Progress) -> None:
         raise InvalidInput([Fault(("data", "source"), "no_samples", f"{NOTHING}, or the files have none")])
 
 
-def partition_done(request: ByReference, progress: Progress) -> Event:
+def partition_done(request: ByReference, progress: Progress, number: int) -> Event:
     """That one more has been looked at, and what all until then come to."""
-    return Event("partition", {"partition": progress.done - 1, **so_far(request, progress)})
+    return Event("partition", {"partition": number, **so_far(request, progress)})
 
 
-def partition_of(request: ByReference, progress: Progress, place: int) -> Partition:
+def with_more(progress: Progress, own: Progress, name: str, number: int) -> Progress:
+    """With what the next partition comes to by itself."""
+    try:
+        return progress + own
+    except CallerError as error:
+        raise _of_partition(error, name, number) from None
+
+
+def partition_of(request: ByReference, path: str, place: int) -> Partition:
     """One of the files that were there when the job began; InvalidInput where it no longer is."""
-    name = progress.files[place]
-    for partition in request.partitions:
-        if str(partition.path) == name:
-            return partition
-    raise InvalidInput([Fault(("data", "source", place), "missing", f"{name.rpartition('/')[2]} is no longer there")])
+    partition = request.by_path.get(path)
+    if partition is None:
+        raise InvalidInput([Fault(("data", "source", place), "missing", f"{path.rpartition('/')[2]} is no longer there")])
+    return partition
 
 
-def begun(request: ByReference) -> Progress:
-    """What is known before the first partition."""
-    return Progress([str(partition.path) for partition in request.partitions])
+# --- the state: the files, how many of them are done, and what these come to ------------------------------------------------
+
+
+def files_of(request: ByReference, state: State) -> list[str]:
+    """All files, as they were when the job began."""
+    if "files" not in state:
+        state["files"] = np.array(json.dumps([*request.by_path]))
+    return json.loads(str(state["files"]))
+
+
+def done_in(state: State) -> int:
+    return int(state.get("done", 0))
+
+
+def progress_in(state: State) -> Progress:
+    return Progress.read(json.loads(str(state["progress"]))) if "progress" in state else Progress()
+
+
+def keep(state: State, progress: Progress, done: int) -> None:
+    state["progress"], state["done"] = np.array(json.dumps(progress.document)), np.array(done)
+
+
+# --- in parts -----------------------------------------------------------------------------------------------------------
+
+
+class Part(TypedDict):
+    """Files that follow each other."""
+
+    first: int
+    """The number of the first of them among all."""
+    files: list[str]
+
+
+MOST_PARTS = 256
+
+
+def parts(request: object, size: int) -> Sequence[Part]:
+    """Parts of about one length, of `size` bytes at most; none of what is done one after the other."""
+    if not isinstance(request, ByReference) or request.writes_gradient:
+        return ()
+    whole = max(1, sum(partition.size for partition in request.partitions))
+    count = min(MOST_PARTS, -(-whole // size))
+    found: dict[int, Part] = {}
+    before = 0
+    for number, partition in enumerate(request.partitions):
+        part = found.setdefault(before * count // whole, {"first": number, "files": []})
+        part["files"].append(str(partition.path))
+        before += partition.size
+    return [*found.values()]
+
+
+def part_steps(request: ByReference, part: Part, state: State) -> Iterator[Event]:
+    """Look at the partitions of a part, from a state on, in which each stands by itself."""
+    for place, partition in undone(request, part, state):
+        keep_own(state, place, partition, of_partition(request, partition, place))
+        yield looked_at(place)
+
+
+def undone(request: ByReference, part: Part, state: State) -> Iterator[tuple[int, Partition]]:
+    """The partitions of a part that are not in its state, with their numbers among all."""
+    for place, path in enumerate(part["files"], part["first"]):
+        if f"{OWN}{place}" not in state:
+            yield place, partition_of(request, path, place)
+
+
+def looked_at(number: int) -> Event:
+    return Event("partition", {"partition": number})
+
+
+OWN = "own."
+"""What the names begin with of what each partition comes to by itself, in the state of a part."""
+
+
+def keep_own(state: State, number: int, partition: Partition, found: Progress) -> None:
+    state[f"{OWN}{number}"] = np.array(json.dumps([partition.name, found.document]))
+
+
+def together(request: ByReference, state: State, part: State) -> Iterator[Event]:
+    """Have the state come to what it and the next part come to."""
+    progress, number = progress_in(state), done_in(state)
+    while (own := part.get(f"{OWN}{number}")) is not None:
+        name, document = json.loads(str(own))
+        progress = with_more(progress, Progress.read(document), name, number)
+        number += 1
+        keep(state, progress, number)
+        yield partition_done(request, progress, number - 1)
+
+
+# --- a partition ----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -176,10 +285,12 @@ def reading(
         message = f"{partition.stem}.{name}.npy cannot be written: {os.strerror(error.errno or 0)}"
         raise InvalidInput([Fault(("data", "write", name), "not_written", message)]) from None
     except CallerError as error:
-        raise _of_partition(error, partition, number) from None
+        raise _of_partition(error, partition.name, number) from None
 
 
-def _with_partition(progress: Progress, request: ByReference, partition: Partition, number: int) -> Progress:
+def of_partition(request: ByReference, partition: Partition, number: int) -> Progress:
+    """What a partition comes to by itself; the losses of its rows are written where that is asked for."""
+    progress = Progress()
     with reading(request, partition, number, "per_sample") as (rows, file):
         for block in rows:
             try:
@@ -219,12 +330,12 @@ def _words(request: ByReference) -> frozenset[Column]:
 # --- where something is wrong -----------------------------------------------------------------------------------------------
 
 
-def _of_partition(error: CallerError, partition: Partition, number: int) -> CallerError:
+def _of_partition(error: CallerError, name: str, number: int) -> CallerError:
     """The same error with the file's name, and its faults within the partition."""
     found = error.faults or (Fault((), error.code, error.detail),)
-    return InvalidInput([_within(fault, partition, number) for fault in found])
+    return InvalidInput([_within(fault, name, number) for fault in found])
 
 
-def _within(fault: Fault, partition: Partition, number: int) -> Fault:
+def _within(fault: Fault, name: str, number: int) -> Fault:
     path = fault.path if fault.path[:1] and fault.path[0] in ELSEWHERE else ("data", "source", number, *fault.path)
-    return replace(fault, path=path, message=f"{partition.name}: {fault.message}")
+    return replace(fault, path=path, message=f"{name}: {fault.message}")

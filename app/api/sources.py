@@ -74,6 +74,8 @@ class Partition(NamedTuple):
     form: str
     kept: str | None = None
     """The name of the data set that it is, where it is one."""
+    size: int = 0
+    """Bytes."""
 
     @property
     def name(self) -> str:
@@ -144,12 +146,12 @@ def partitions(source: Source, reach: Reach) -> tuple[Partition, ...]:
             found[url] = _kept(url.removeprefix(KEPT), source.format, reach)
             continue
         pattern = _pattern(url, roots)
-        matches = sorted(match for match in glob.iglob(pattern) if _is_file(match))
+        matches = {match: size for match in glob.iglob(pattern) if (size := _size(match)) is not None}
         if not matches:
             raise SourceEmpty([Fault(SOURCE, "source_empty", f"no file is at {url[:200]}")])
-        for match in matches:
+        for match in sorted(matches):
             check_within(match, url, roots)
-            found[match] = Partition(File(match), source.format or _form(match))
+            found[match] = Partition(File(match), source.format or _form(match), size=matches[match])
             if len(found) > MOST_PARTITIONS:
                 raise InvalidInput([Fault(SOURCE, "limit", f"there are more than {MOST_PARTITIONS} files at {url[:200]}")])
     for form in sorted({partition.form for partition in found.values()}):
@@ -176,7 +178,7 @@ def _kept(name: str, form: str | None, reach: Reach) -> Partition:
     if form not in (None, dataset.form):
         message = f"{KEPT}{name} is {dataset.form}, as it was sent: leave format out"
         raise InvalidInput([Fault(("data", "format"), "unexpected", message)])
-    return Partition(path, dataset.form, name)
+    return Partition(path, dataset.form, name, dataset.size)
 
 
 def check_within(path: str, url: str, roots: Sequence[str], where: Path = SOURCE) -> None:
@@ -234,12 +236,13 @@ def _forbidden(url: str, roots: Sequence[str], where: Path = SOURCE) -> SourceFo
     return SourceForbidden([Fault(where, "source_forbidden", f"{url[:200]} is not for this server; {way_out}")])
 
 
-def _is_file(path: str) -> bool:
-    """Whether it is a plain file: nobody waits for a pipe."""
+def _size(path: str) -> int | None:
+    """The bytes of a plain file; None of anything else: nobody waits for a pipe."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        found = os.stat(path)
     except OSError:
-        return False
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _form(path: str) -> str:

@@ -94,7 +94,7 @@ def _check(stream: Stream, arguments: Mapping[str, Any], settings: Settings) -> 
 
 def evaluate_stream(request: EvaluateStream) -> Iterator[Event]:
     """Evaluate rows as they come: after each block what they have come to, and at the end the answer."""
-    progress, roles = Progress(()), request.roles
+    progress, roles = Progress(), request.roles
     wanted = [*dict.fromkeys(column for columns in roles.values() for column in columns)]
     for block in request.stream.rows.blocks(wanted):
         try:

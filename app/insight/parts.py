@@ -74,30 +74,49 @@ class Parts:
 def with_batch(parts: Parts, batch: AnyBatch, groupings: Mapping[str, Labels], n_worst: int) -> Parts:
     """With one more batch, whose labels are one for each of its samples."""
     measured = measure(batch, part=True)
-    losses = measured.losses
+    losses, rows = measured.losses, batch.elements[0]
     if not losses.size:
-        return without_a_batch(parts, batch.elements[0])
+        return without_a_batch(parts, rows)
     with np.errstate(all="ignore"):
         terms = losses * measured.weights
-    worst = Extremes(measured.index + parts.rows, losses, terms)
-    counted = np.concatenate([parts.keys, keys_of(losses)]), np.concatenate([parts.counts, np.ones(losses.size, np.int64)])
-    keys, places = np.unique(counted[0], return_inverse=True)
-    counts = np.zeros(keys.size, np.int64)
-    np.add.at(counts, places, counted[1])
     read = readable(batch)
+    own = Parts(
+        rows,
+        losses.size,
+        *np.unique(keys_of(losses), return_counts=True),
+        float(losses.min()),
+        float(losses.max()),
+        exactly(losses),
+        products(losses, losses),
+        exactly(terms),
+        Extremes(measured.index, losses, terms),
+        None if read is None else counts_of(read),
+        {name: _tallied(batch, labels) for name, labels in groupings.items()},
+    )
+    return together(parts, own, n_worst)
+
+
+def together(parts: Parts, other: Parts, n_worst: int) -> Parts:
+    """Both; the rows of the other ones follow."""
+    if not other.n:
+        return without_a_batch(parts, other.rows)
+    keys, places = np.unique(np.concatenate([parts.keys, other.keys]), return_inverse=True)
+    counts = np.zeros(keys.size, np.int64)
+    np.add.at(counts, places, np.concatenate([parts.counts, other.counts]))
+    worst = replace(other.worst, rows=other.worst.rows + parts.rows)
     return Parts(
-        parts.rows + batch.elements[0],
-        parts.n + losses.size,
+        parts.rows + other.rows,
+        parts.n + other.n,
         keys,
         counts,
-        min(parts.least, float(losses.min())),
-        max(parts.most, float(losses.max())),
-        parts.losses + exactly(losses),
-        parts.squares + products(losses, losses),
-        parts.terms + exactly(terms),
+        min(parts.least, other.least),
+        max(parts.most, other.most),
+        parts.losses + other.losses,
+        parts.squares + other.squares,
+        parts.terms + other.terms,
         parts.worst.with_more(worst, n_worst),
-        _confused(parts.confusion, None if read is None else counts_of(read), first=not parts.n),
-        {name: _grouped(parts.groups.get(name, {}), batch, labels) for name, labels in groupings.items()},
+        _confused(parts.confusion, other.confusion, first=not parts.n),
+        {name: _grouped(name, parts.groups.get(name, {}), found) for name, found in other.groups.items()},
     )
 
 
@@ -116,16 +135,18 @@ def _confused(before: Counts | None, found: Counts | None, *, first: bool) -> Co
     return Counts(before.classes, matrix, before.sums + found.sums)
 
 
-def _grouped(before: Mapping[Level, Tally], batch: AnyBatch, labels: Labels) -> dict[Level, Tally]:
+def _tallied(batch: AnyBatch, labels: Labels) -> dict[Level, Tally]:
     assert isinstance(batch, Batch)
-    found = dict(before)
-    for level, tally in zip(labels.levels, tallies_by(batch, labels.codes, len(labels.levels)), strict=True):
-        if tally.n_samples:
-            found[level] = found.get(level, Tally()) + tally
-    if len(found) > MOST_LEVELS:
-        message = f"{'.'.join(map(str, labels.path))} has more than {MOST_LEVELS} labels, which is the most in partitions"
-        raise InvalidArray([Fault(labels.path, "length", message)])
-    return found
+    found = zip(labels.levels, tallies_by(batch, labels.codes, len(labels.levels)), strict=True)
+    return {level: tally for level, tally in found if tally.n_samples}
+
+
+def _grouped(name: str, before: Mapping[Level, Tally], found: Mapping[Level, Tally]) -> dict[Level, Tally]:
+    both = {**before, **{level: before.get(level, Tally()) + tally for level, tally in found.items()}}
+    if len(both) > MOST_LEVELS:
+        message = f"groups.{name} has more than {MOST_LEVELS} labels, which is the most in partitions"
+        raise InvalidArray([Fault(("groups", name), "length", message)])
+    return both
 
 
 # --- the sketch -----------------------------------------------------------------------------------------------------------

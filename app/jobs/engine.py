@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from app.jobs.database import LASTING, file_of
+from app.jobs.job import Run
 
-Run: TypeAlias = tuple[str, int]
-"""A job, and which resumption of it."""
 Piece: TypeAlias = Callable[[Sequence[Run]], Awaitable[Sequence[Run]]]
 """Some runs -> those of them that have more to do. It is called again where its process has died over it."""
 
 NAME = "criterion"
-VERSION = "2"
+VERSION = "3"
 """Of the order of the steps: what was begun under another is for processes of that one."""
 QUEUE = "criterion-jobs"
 POLL_SECONDS = 0.05
 HIGHEST_PRIORITY = 100
+TURNS = 1000
+"""More than a job has parts: of jobs of one priority the first parts come before the second ones."""
 OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 FORGOTTEN = 5000
 """How much is forgotten at a time."""
@@ -64,7 +65,7 @@ async def launch(url: str, piece: Piece, *, executor: str, at_once: int) -> Engi
 
     @DBOS.step(name="piece")
     async def work(runs: list[list[Any]]) -> list[list[Any]]:
-        return [[*run] for run in await piece([(identity, number) for identity, number in runs])]
+        return [[*run] for run in await piece([(identity, number, part) for identity, number, part in runs])]
 
     @DBOS.workflow(name="job", max_recovery_attempts=RECOVERIES)
     async def job(runs: list[list[Any]]) -> None:
@@ -136,7 +137,8 @@ class _Dbos:
     async def hand(self, runs: Sequence[Run], priority: int) -> None:
         from dbos import SetEnqueueOptions, SetWorkflowID
 
-        with SetWorkflowID(_workflow(runs)), SetEnqueueOptions(priority=HIGHEST_PRIORITY + 1 - priority):
+        place = TURNS * (HIGHEST_PRIORITY + 1 - priority) + runs[0][2]
+        with SetWorkflowID(_workflow(runs)), SetEnqueueOptions(priority=place):
             await self._dbos.enqueue_workflow_async(QUEUE, self._job, [[*run] for run in runs])
 
     async def adopt(self) -> None:
@@ -162,7 +164,7 @@ class _Dbos:
 
 def _workflow(runs: Sequence[Run]) -> str:
     """A name that the same runs have again under this version: of one run it tells which."""
-    names = [f"{identity}.{run}" for identity, run in runs]
+    names = [f"{identity}.{run}.{part}" for identity, run, part in runs]
     several = f"{len(names)}.{hashlib.sha256(' '.join(names).encode()).hexdigest()}"
     return f"{VERSION}.{names[0] if len(names) == 1 else several}"
 

@@ -48,6 +48,10 @@ class Job(NamedTuple):
         return self.status in ENDED
 
 
+Run: TypeAlias = tuple[str, int, int]
+"""A job, which resumption of it, and which part of it, from 1; 0 where it is done in one."""
+
+
 class JobEvent(NamedTuple):
     """Something that has happened in a job."""
 

@@ -3,15 +3,17 @@
 import json
 import time
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
 from app.errors import JobEnded, JobNotResumable, JobsFull, NotFound
 from app.jobs.database import Database, Execute, Row
 from app.jobs.idempotency import Answers, claim, digest_of
-from app.jobs.job import RESUMABLE, Job, JobEvent, Status, Unit, new_id, shown
+from app.jobs.job import RESUMABLE, Job, JobEvent, Run, Status, Unit, new_id, shown
 from app.jobs.tables import Tables
 
 COLUMNS = ", ".join(Job._fields)
+JOBS = ", ".join(f"criterion_jobs.{name}" for name in Job._fields)
 PAGE = 500
 """Events that are read at a time."""
 
@@ -51,6 +53,35 @@ class New(NamedTuple):
     total: int
     unit: Unit
     body: bytes
+    parts: Sequence[bytes] = ()
+    """What each of the parts is that it is done in."""
+
+
+class Join(NamedTuple):
+    """Parts that are to be put together."""
+
+    found: Sequence[bytes]
+    """What they have come to, in their order."""
+    begun: bool
+    """Whether the first of them is what all until then have come to together."""
+    last: int
+    """The number of the last of them."""
+    whole: bool
+    """Whether they are all there are."""
+    problem: bytes | None
+    """What is wrong with the part behind them."""
+
+
+class ToDo(NamedTuple):
+    """What is to be done next of a run."""
+
+    job: Job
+    body: bytes
+    checkpoint: str | None
+    part: bytes | None = None
+    """What part of the job it is."""
+    join: Join | None = None
+    """That the part is done, and goes together with those before it."""
 
 
 class Store:
@@ -82,6 +113,8 @@ class Store:
             self._check_room(execute)
             marks = ", ".join("?" * (len(job) + 2))
             execute(f"INSERT INTO criterion_jobs ({COLUMNS}, handed, body) VALUES ({marks})", *job, 0, new.body)
+            for number, part in enumerate(new.parts, 1):
+                execute("INSERT INTO criterion_parts VALUES (?, ?, ?, 0, 0, NULL, NULL, 0, NULL)", job.id, number, part)
             position = _position(execute, job)
             return Whole(_status_told(execute, job, position), position, None, None), False
 
@@ -165,6 +198,7 @@ class Store:
                 f"problem = NULL WHERE id = ? AND status IN {RESUMABLE} RETURNING {COLUMNS}",
                 identity,
             )
+            execute("UPDATE criterion_parts SET handed = 0, begun = 0, problem = NULL WHERE job = ?", identity)
             job = Job(*rows[0])
             position = _position(execute, job)
             return Whole(_status_told(execute, job, position), position, None, None)
@@ -196,57 +230,67 @@ class Store:
             ended = execute("SELECT kind, status, count FROM criterion_ended")
         return _counted(going), _counted(ended)
 
-    def unhanded(self) -> list[Job]:
-        """The jobs that the engine has not heard of, those that are to be begun first at the front."""
+    def unhanded(self) -> list[tuple[Job, int]]:
+        """Jobs, and parts of jobs, that the engine has not heard of, those that are to be begun first at the front."""
         with self._tables.reading() as execute:
             rows = execute(
-                f"SELECT {COLUMNS} FROM criterion_jobs WHERE status IN ('queued', 'running') AND handed = 0 "
-                "ORDER BY priority DESC, id LIMIT ?",
+                f"SELECT COALESCE(part, 0), {JOBS} FROM criterion_jobs LEFT JOIN criterion_parts ON job = id "
+                "WHERE status IN ('queued', 'running') AND criterion_jobs.handed = 0 AND COALESCE(criterion_parts.handed, 0) = 0 "
+                "ORDER BY priority DESC, id, part LIMIT ?",
                 PAGE,
             )
-        return [Job(*row) for row in rows]
+        return [(Job(*columns), part) for part, *columns in rows]
 
-    def handed(self, jobs: Iterable[Job]) -> None:
+    def handed(self, runs: Iterable[Run]) -> None:
         """The engine has heard of these."""
         with self._tables.changing() as execute:
-            for job in jobs:
-                execute("UPDATE criterion_jobs SET handed = 1 WHERE id = ? AND run = ?", job.id, job.run)
+            for identity, run, part in runs:
+                if part:
+                    execute("UPDATE criterion_parts SET handed = 1 WHERE job = ? AND part = ?", identity, part)
+                execute(
+                    "UPDATE criterion_jobs SET handed = 1 WHERE id = ? AND run = ? "
+                    "AND NOT EXISTS (SELECT 1 FROM criterion_parts WHERE job = id AND criterion_parts.handed = 0)",
+                    identity,
+                    run,
+                )
 
     def hand_all_again(self) -> None:
         """Whatever is unfinished is to be handed to the engine, which may have been another: only where nobody is at work."""
         with self._tables.changing() as execute:
             execute("UPDATE criterion_jobs SET handed = 0 WHERE status IN ('queued', 'running')")
+            execute("UPDATE criterion_parts SET handed = 0")
 
-    def unended(self, runs: Sequence[tuple[str, int]]) -> list[Job]:
-        """The jobs of these runs that are not over."""
+    def unended(self, runs: Sequence[Run]) -> list[tuple[Job, int]]:
+        """The jobs of these runs that are not over, and their parts."""
         with self._tables.reading() as execute:
-            rows = [
-                row
-                for identity, run in runs
+            return [
+                (Job(*row), part)
+                for identity, run, part in runs
                 for row in execute(
                     f"SELECT {COLUMNS} FROM criterion_jobs WHERE id = ? AND run = ? AND status IN ('queued', 'running')",
                     identity,
                     run,
                 )
             ]
-        return [Job(*row) for row in rows]
 
-    def to_do(self, identity: str, run: int) -> tuple[Job, bytes, str | None] | None:
-        """A job, what it was asked, and its last checkpoint; None where this run of it is over."""
+    def to_do(self, identity: str, run: int, part: int) -> ToDo | None:
+        """What is next of a run that was begun; None where nothing is, or it is over."""
         with self._tables.reading() as execute:
-            rows = execute(f"SELECT body, checkpoint, {COLUMNS} FROM criterion_jobs WHERE id = ?", identity)
-        if not rows:
-            return None
-        body, checkpoint, *columns = rows[0]
-        job = Job(*columns)
-        return None if job.run != run or job.ended_already else (job, bytes(body), checkpoint)
+            rows = execute(
+                f"SELECT body, checkpoint, {COLUMNS} FROM criterion_jobs "
+                "WHERE id = ? AND run = ? AND status IN ('queued', 'running')",
+                identity,
+                run,
+            )
+            return _to_do(execute, rows[0], part) if rows else None
 
-    def begin(self, identity: str, run: int) -> tuple[Job, bytes, str | None] | None:
+    def begin(self, identity: str, run: int, part: int) -> ToDo | None:
         """A run is begun, or begun again after a crash; as `to_do`."""
         with self._tables.changing() as execute:
             rows = execute(
-                "UPDATE criterion_jobs SET status = 'running', attempts = attempts + 1, started = COALESCE(started, ?) "
+                "UPDATE criterion_jobs SET status = 'running', attempts = attempts + ?, started = COALESCE(started, ?) "
                 f"WHERE id = ? AND run = ? AND status IN ('queued', 'running') RETURNING body, checkpoint, {COLUMNS}",
+                0 if part else 1,
                 time.time(),
                 identity,
                 run,
@@ -254,7 +298,9 @@ class Store:
             if not rows:
                 return None
             body, checkpoint, *columns = rows[0]
-            return _status_told(execute, Job(*columns)), bytes(body), checkpoint
+            job = Job(*columns)
+            job = _begun(execute, job, part) if part else _status_told(execute, job)
+            return _to_do(execute, (body, checkpoint, *job), part)
 
     def tell(self, identity: str, run: int, first: int, happened: Sequence[Happened]) -> None:
         """Events of a run, the first of which has this number among all that it will tell.
@@ -264,16 +310,38 @@ class Store:
         with self._tables.changing() as execute:
             _tell(execute, identity, run, first, happened)
 
-    def worked(self, identity: str, run: int, seconds: float, checkpoint: str) -> None:
+    def worked(self, identity: str, run: int, part: int, seconds: float, checkpoint: str) -> None:
         """A run has taken so many seconds more, and come to this checkpoint; unless it is over: then not all was told."""
         with self._tables.changing() as execute:
-            execute(
-                "UPDATE criterion_jobs SET used = used + ?, checkpoint = ? WHERE id = ? AND run = ? AND status = 'running'",
-                seconds,
-                checkpoint,
-                identity,
-                run,
-            )
+            if _running(execute, identity, run, seconds):
+                if part:
+                    execute("UPDATE criterion_parts SET checkpoint = ? WHERE job = ? AND part = ?", checkpoint, identity, part)
+                else:
+                    execute("UPDATE criterion_jobs SET checkpoint = ? WHERE id = ?", checkpoint, identity)
+
+    def part_ended(
+        self,
+        identity: str,
+        run: int,
+        part: int,
+        seconds: float = 0.0,
+        *,
+        found: bytes | None = None,
+        problem: bytes | None = None,
+    ) -> None:
+        """A part has come to its end, or cannot; unless the run is over."""
+        with self._tables.changing() as execute:
+            if _running(execute, identity, run, seconds):
+                execute(
+                    "UPDATE criterion_parts SET found = ?, problem = ? WHERE job = ? AND part = ?", found, problem, identity, part
+                )
+
+    def joined(self, identity: str, run: int, last: int, found: bytes) -> None:
+        """What the parts of a run have come to together, up to this one; none of them is needed by itself any longer."""
+        with self._tables.changing() as execute:
+            if _running(execute, identity, run):
+                execute("UPDATE criterion_parts SET joined = 1, found = ? WHERE job = ? AND part = ?", found, identity, last)
+                execute("UPDATE criterion_parts SET found = ? WHERE job = ? AND part < ?", b"", identity, last)
 
     def finish(
         self,
@@ -300,21 +368,25 @@ class Store:
                 identity,
                 run,
             )
+            if rows and result is not None:
+                execute("DELETE FROM criterion_parts WHERE job = ?", identity)
             if rows and runs is not None:
                 execute("INSERT INTO criterion_runs VALUES (?, ?, ?, ?)", identity, *runs)
             return _status_told(execute, Job(*rows[0]), problem=problem, end=True) if rows else None
 
-    def over(self, runs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    def over(self, runs: Sequence[Run]) -> list[Run]:
         """Those of these runs that are to be worked on no longer: not those that are only about to begin."""
         if not runs:
             return []
         marks = ", ".join("?" * len(runs))
         with self._tables.reading() as execute:
             rows = execute(
-                f"SELECT id, run FROM criterion_jobs WHERE status IN ('queued', 'running') AND id IN ({marks})",
-                *(identity for identity, _ in runs),
+                f"SELECT id, run, (SELECT MIN(part) FROM criterion_parts WHERE job = id AND problem IS NOT NULL) "
+                f"FROM criterion_jobs WHERE status IN ('queued', 'running') AND id IN ({marks})",
+                *(identity for identity, _, _ in runs),
             )
-        return sorted({*runs} - {(identity, run) for identity, run in rows})
+        going = {(identity, run): broken for identity, run, broken in rows}
+        return sorted(run for run in runs if run[:2] not in going or run[2] > (going[run[:2]] or run[2]))
 
     def forget(self, now: float) -> list[tuple[str, int]]:
         """Forget the jobs that have expired; which these were, and how many runs they had."""
@@ -324,6 +396,7 @@ class Store:
                 execute("DELETE FROM criterion_events WHERE job = ?", identity)
                 execute("DELETE FROM criterion_requests WHERE job = ?", identity)
                 execute("DELETE FROM criterion_runs WHERE job = ?", identity)
+                execute("DELETE FROM criterion_parts WHERE job = ?", identity)
         return [(identity, run) for identity, run in rows]
 
     # --- in a transaction
@@ -381,10 +454,66 @@ def _tell(execute: Execute, identity: str, run: int, first: int, happened: Seque
     )
 
 
-def _running(execute: Execute, identity: str, run: int) -> Job | None:
-    """A run that goes on, which nobody else changes meanwhile."""
+def _begun(execute: Execute, job: Job, part: int) -> Job:
+    """A job of which a part is begun, which is told where it is the first of all, or is begun anew."""
+    execute("UPDATE criterion_parts SET begun = begun + 1 WHERE job = ? AND part = ?", job.id, part)
+    ((of_all, own),) = execute(  # not by RETURNING: of what is NULL SQLite 3.40 says there that it were not
+        "SELECT SUM(begun), MAX(CASE WHEN part = ? AND found IS NULL THEN begun ELSE 0 END) FROM criterion_parts WHERE job = ?",
+        part,
+        job.id,
+    )
+    if of_all > 1 and own < 2:
+        return job
+    rows = execute(f"UPDATE criterion_jobs SET attempts = attempts + 1 WHERE id = ? RETURNING {COLUMNS}", job.id)
+    return _status_told(execute, Job(*rows[0]))
+
+
+class _Part(NamedTuple):
+    """A row of its table."""
+
+    number: int
+    joined: int
+    """Whether what it has come to is what it and all before it have come to together."""
+    what: bytes | None
+    checkpoint: str | None
+    problem: bytes | None
+    found: bytes | None
+
+
+def _to_do(execute: Execute, row: Row, part: int) -> ToDo | None:
+    """What is next of a run: of a part that has ended to put it together with others; None where these have to end before."""
+    body, checkpoint, *columns = row
+    job = Job(*columns)
+    if not part:
+        return ToDo(job, bytes(body), checkpoint)
+    rows = execute(  # in one statement, which sees all of them at one moment
+        "SELECT part, joined, CASE WHEN part = ? THEN what END, checkpoint, problem, found FROM criterion_parts WHERE job = ? "
+        "AND part >= COALESCE((SELECT MAX(part) FROM criterion_parts WHERE job = ? AND joined = 1), 1) ORDER BY part",
+        part,
+        job.id,
+        job.id,
+    )
+    parts = [_Part(*row) for row in rows]
+    done = [*takewhile(lambda one: one.found is not None, parts)]
+    behind = parts[len(done) :]
+    own = next((one for one in behind if one.number == part), None)
+    if own is not None and own.problem is None:
+        for_nothing = own.found is not None or any(one.problem is not None for one in behind if one.number < part)
+        return None if for_nothing else ToDo(job, bytes(body), own.checkpoint, _bytes(own.what))
+    problem = _bytes(behind[0].problem) if behind else None
+    begun = bool(done and done[0].joined)
+    waits = bool(behind) and problem is None
+    if waits and (own is not None or len(done) == begun):
+        return None
+    found = [bytes(one.found or b"") for one in done]
+    return ToDo(job, bytes(body), None, join=Join(found, begun, done[-1].number if done else 0, not behind, problem))
+
+
+def _running(execute: Execute, identity: str, run: int, seconds: float = 0.0) -> Job | None:
+    """A run that goes on, and has taken so many seconds more; nobody else changes it meanwhile."""
     rows = execute(
-        f"UPDATE criterion_jobs SET told = told WHERE id = ? AND run = ? AND status = 'running' RETURNING {COLUMNS}",
+        f"UPDATE criterion_jobs SET used = used + ? WHERE id = ? AND run = ? AND status = 'running' RETURNING {COLUMNS}",
+        seconds,
         identity,
         run,
     )

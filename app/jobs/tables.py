@@ -16,6 +16,9 @@ TABLES = (
     "CREATE INDEX IF NOT EXISTS criterion_jobs_owner ON criterion_jobs (owner, id)",
     """CREATE TABLE IF NOT EXISTS criterion_events (
         job TEXT NOT NULL, number BIGINT NOT NULL, name TEXT NOT NULL, data BYTEA NOT NULL, PRIMARY KEY (job, number))""",
+    """CREATE TABLE IF NOT EXISTS criterion_parts (
+        job TEXT NOT NULL, part BIGINT NOT NULL, what BYTEA NOT NULL, handed INTEGER NOT NULL, begun INTEGER NOT NULL,
+        checkpoint TEXT, problem BYTEA, joined INTEGER NOT NULL, found BYTEA, PRIMARY KEY (job, part))""",
     """CREATE TABLE IF NOT EXISTS criterion_ended (
         kind TEXT NOT NULL, status TEXT NOT NULL, count BIGINT NOT NULL, PRIMARY KEY (kind, status))""",
     """CREATE TABLE IF NOT EXISTS criterion_runs (

@@ -6,6 +6,7 @@ gives the same bits.
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import time
@@ -40,6 +41,22 @@ class History(NamedTuple):
     whole: object
 
 
+class Cut(NamedTuple):
+    """How a job is dealt out in parts, each for whoever has time, and what they come to is put together in their order.
+
+    All of it are functions of modules.
+    """
+
+    parts: Callable[[Any, int], Sequence[object]]
+    """(request, bytes of one) -> which parts there are, each as JSON would have it; fewer than two where it is done in one."""
+    steps: Callable[[Any, Any, State], Iterator[Event]]
+    """(request, part, state) -> an event wherever it may be left, from a state on. At the end the state is what it comes to."""
+    together: Callable[[Any, State, State], Iterator[Event]]
+    """(request, state, part) -> the events of a part. At the end the state, empty at first, is what it and that part come to."""
+    answer: Callable[[Any, State], object]
+    """(request, state) -> what all of them come to."""
+
+
 class Kind(NamedTuple):
     """How a call is done as a job. All of it are functions of modules."""
 
@@ -55,6 +72,8 @@ class Kind(NamedTuple):
     """How its request is checked, where a job takes more than the call does."""
     history: Callable[[Any], History] | None = None
     """(answer) -> what is told of its runs, where it has trained any."""
+    cut: Cut | None = None
+    """How it is done in parts, where it can be."""
 
     def done_by(self, event: Event) -> int:
         """How much is done when this has happened."""
@@ -93,6 +112,10 @@ class Ended(NamedTuple):
         return written[: ends[0]], written[ends[0] : ends[1]], written[ends[1] :]
 
 
+class Found(NamedTuple):
+    """That a part of a job has come to its end, or that some have been put together: what they come to, as npz, was written."""
+
+
 class Task(NamedTuple):
     """A piece of a job: what is to be done, from where on, and until when."""
 
@@ -104,6 +127,23 @@ class Task(NamedTuple):
     """Where checkpoints go."""
     owner: str = ""
     """The name of who has asked for the job."""
+    part: bytes | None = None
+    """JSON: which part of it; None where it is done in one."""
+
+
+class Joining(NamedTuple):
+    """Parts of a job that are to be put together."""
+
+    kind: Kind
+    check: Check
+    settings: Settings
+    owner: str
+    found: Sequence[bytes]
+    """What they have come to, in their order."""
+    begun: bool
+    """Whether the first of them is what all until then have come to together."""
+    whole: bool
+    """Whether they are all there are."""
 
 
 def jobs_settings(settings: Settings) -> Settings:
@@ -119,7 +159,7 @@ def jobs_settings(settings: Settings) -> Settings:
     return settings.model_copy(update=bounds)
 
 
-def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | Ended, Sequence[bytes]]:
+def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | Ended | Found, Sequence[bytes]]:
     """A piece of a job, whose events are said as lines: the checkpoint that it has come to, or its end with what was written."""
     began, kind = time.monotonic(), task.kind
     request = task.check(decode(body)[REQUEST], {OWNER: task.owner}, task.settings)
@@ -128,14 +168,52 @@ def work_on(body: memoryview, say: Say, task: Task) -> tuple[Checkpoint | Ended,
         message = "the data is no longer what it was when the job began: submit it anew"
         raise InvalidInput([Fault(("data", "source"), "changed", message)])
     before, state = restored(task.checkpoint)
-    for told, event in enumerate(kind.steps(request, state), before + 1):
+    for told, event in enumerate(_steps(kind, request, task.part, state), before + 1):
         if event.name == LAST:
             return _ended(kind, event.data)
-        say(orjson.dumps([told - 1, event.name, kind.done_by(event), orjson.Fragment(encode(event.data))]) + b"\n")
+        if task.part is None:
+            say(_line(kind, told - 1, event))
         if state and time.monotonic() - began >= task.settings.job_checkpoint_seconds:
             with contextlib.suppress(OSError):  # the disk is full, perhaps: then it is done in one piece
                 return saved(state, told, task.folder)._replace(read_from=read_from), ()
-    raise RuntimeError(f"{kind.name} ended without its last event")
+    if task.part is None:
+        raise RuntimeError(f"{kind.name} ended without its last event")
+    return Found(), (_packed(state),)
+
+
+def _steps(kind: Kind, request: Any, part: bytes | None, state: State) -> Iterator[Event]:
+    if part is None:
+        return kind.steps(request, state)
+    assert kind.cut is not None
+    return kind.cut.steps(request, orjson.loads(part), state)
+
+
+def join(body: memoryview, say: Say, joining: Joining) -> tuple[Ended | Found, Sequence[bytes]]:
+    """Put parts together, whose events are said as those of a piece: what they come to, or the end of the job."""
+    kind, cut = joining.kind, joining.kind.cut
+    assert cut is not None
+    request = joining.check(decode(body)[REQUEST], {OWNER: joining.owner}, joining.settings)
+    parts = map(_unpacked, joining.found)
+    state = next(parts) if joining.begun else {}
+    for part in parts:
+        for event in cut.together(request, state, part):
+            say(_line(kind, kind.done_by(event) - 1, event))
+    return _ended(kind, cut.answer(request, state)) if joining.whole else (Found(), (_packed(state),))
+
+
+def _line(kind: Kind, number: int, event: Event) -> bytes:
+    return orjson.dumps([number, event.name, kind.done_by(event), orjson.Fragment(encode(event.data))]) + b"\n"
+
+
+def _packed(state: State) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **state)  # pyright: ignore[reportArgumentType]  # allow_pickle is not among the arrays
+    return file.getvalue()
+
+
+def _unpacked(found: bytes) -> State:
+    with np.load(io.BytesIO(found), allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def _ended(kind: Kind, answer: object) -> tuple[Ended, Sequence[bytes]]:

@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -26,16 +27,16 @@ import orjson
 
 from app.errors import CallerError, JobTooLarge, JobTooLong, ProcessLost, ShuttingDown, Unavailable, WorkerDied, reason_of
 from app.jobs.database import Unreachable, file_of, open_database
-from app.jobs.engine import Engine, Run, launch, lock_of
-from app.jobs.job import Job
-from app.jobs.store import Happened, Runs, Store
+from app.jobs.engine import Engine, launch, lock_of
+from app.jobs.job import Job, Run
+from app.jobs.store import Happened, Join, Runs, Store, ToDo
 from app.serving.buffers import Buffer, Buffers
 from app.serving.call import Call
 from app.serving.content import Content
 from app.serving.environment import PIECES, set_malloc
 from app.serving.lanes import Lane
 from app.serving.log import configure, tell
-from app.serving.pieces import REQUEST, Checkpoint, Ended, Task, jobs_settings, work_on
+from app.serving.pieces import REQUEST, Checkpoint, Ended, Found, Joining, Task, jobs_settings, join, work_on
 from app.serving.pool import Pool
 from app.serving.problems import as_problem, failure
 from app.serving.work import Work
@@ -231,12 +232,12 @@ class Worker:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _hand(self, engine: Engine) -> None:
-        jobs = await self._lasting(self._store.unhanded)
+        new = [((job.id, job.run, part), job.priority) for job, part in await self._lasting(self._store.unhanded)]
         # where all of them are for this process they go together, which is as many times less to write down
-        for some in [[job] for job in jobs] if self._shared else filter(None, [jobs]):
-            await engine.hand([(job.id, job.run) for job in some], some[0].priority)
-        if jobs:
-            await self._lasting(self._store.handed, jobs)
+        for some in [[one] for one in new] if self._shared else filter(None, [new]):
+            await engine.hand([run for run, _ in some], some[0][1])
+        if new:
+            await self._lasting(self._store.handed, [run for run, _ in new])
 
     async def _lasting(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """What a question to the store gives, once its database answers."""
@@ -255,14 +256,14 @@ class Worker:
         self._in_hand |= {*mine}
         try:
             found = await self._lasting(self._store.unended, mine)
-            more = await asyncio.gather(*map(self._piece, found))
+            more = await asyncio.gather(*(self._piece(job, (job.id, job.run, part)) for job, part in found))
         finally:
             self._in_hand -= {*mine}
-        return [(job.id, job.run) for job, goes_on in zip(found, more, strict=True) if goes_on]
+        return [(job.id, job.run, part) for (job, part), goes_on in zip(found, more, strict=True) if goes_on]
 
-    async def _piece(self, job: Job) -> bool:
-        """Do the next piece of a job once it is its turn; whether there is another."""
-        run, more = (job.id, job.run), True
+    async def _piece(self, job: Job, run: Run) -> bool:
+        """Do the next piece of a run once it is its turn; whether there is another."""
+        more = True
         while more:
             async with self._turns.one(job):
                 more = await self._cancellable(run)
@@ -275,40 +276,43 @@ class Worker:
         return more
 
     async def _cancellable(self, run: Run) -> bool:
-        task = self._at_work[run] = asyncio.ensure_future(self._done(*run))
+        task = self._at_work[run] = asyncio.ensure_future(self._done(run))
         await asyncio.wait([task])
         del self._at_work[run]
         return not task.cancelled() and task.result()
 
-    async def _done(self, identity: str, run: int) -> bool:
+    async def _done(self, run: Run) -> bool:
         """Do a piece, again where its process dies; whether there is more."""
+        identity = run[0]
         for _ in range(self._settings.job_attempts):
-            begun = (identity, run) in self._begun
-            found = await self._lasting(self._store.to_do if begun else self._store.begin, identity, run)
+            found = await self._lasting(self._store.to_do if run in self._begun else self._store.begin, *run)
             if found is None:
                 return False
-            self._begun.add((identity, run))
+            self._begun.add(run)
             try:
-                return await self._tried(*found)
+                return await (self._tried(run, found) if found.join is None else self._joined(run, found, found.join))
             except ProcessLost as error:
                 tell(log, logging.WARNING, "job_process_lost", error, job=identity)
-                self._begun.discard((identity, run))
+                self._begun.discard(run)
             except ShuttingDown:
                 raise
             except (CallerError, Unavailable) as error:
-                return await self._failed(identity, run, as_problem(_of_job(error, self._settings)))
+                return await self._failed(run, found, as_problem(_of_job(error, self._settings)))
             except Exception as error:
                 tell(log, logging.ERROR, "job_failed", error, job=identity)
-                return await self._failed(identity, run, failure(identity))
+                return await self._failed(run, found, failure(identity))
         times = self._settings.job_attempts
         died = WorkerDied(f"the process that worked on this job has died {times} times at the same piece of it")
-        return await self._failed(identity, run, as_problem(died))
+        found = await self._lasting(self._store.to_do, *run)
+        return found is not None and await self._failed(run, found, as_problem(died))
 
-    async def _tried(self, job: Job, body: bytes, checkpoint: str | None) -> bool:
+    async def _tried(self, run: Run, todo: ToDo) -> bool:
+        job, body, checkpoint, part, _ = todo
         call = self._calls[job.kind]
         assert call.job is not None
-        folder = self._settings.data_dir.absolute() / "jobs" / job.id
-        task = Task(call.job, call.job_check, self._bounds, Checkpoint.read(checkpoint), folder, job.owner)
+        folder = self._folder(job)
+        own = folder if part is None else folder / str(run[2])
+        task = Task(call.job, call.job_check, self._bounds, Checkpoint.read(checkpoint), own, job.owner, part)
         began = time.monotonic()
         try:
             async with (
@@ -319,21 +323,53 @@ class Worker:
                 last = await self._tell(job, work)
         except TimeoutError:
             raise JobTooLong(f"the job has taken more than {self._settings.job_seconds:g} seconds of work") from None
-        reached, written = cast("Checkpoint | Ended", work.known), work.answer
+        reached, written = cast("Checkpoint | Ended | Found", work.known), work.answer
+        seconds = time.monotonic() - began
         try:
             if isinstance(reached, Checkpoint):
                 if last is not None:
                     await self._lasting(self._store.tell, job.id, job.run, *last)
-                await self._lasting(self._store.worked, job.id, job.run, time.monotonic() - began, str(reached))
+                await self._lasting(self._store.worked, *run, seconds, str(reached))
                 return True
-            result, *told = reached.parts(b"".join(written.pieces()))
-            runs = Runs(reached.n, *told) if reached.n else None
-            ended = await self._lasting(self._store.finish, job.id, job.run, told=last, result=result, runs=runs)
+            content = b"".join(written.pieces())
         finally:
             self._buffers.give(written)
-        self._log(ended)
-        _remove(folder)
+        if isinstance(reached, Found):
+            await self._lasting(self._store.part_ended, *run, seconds, found=content)
+            _remove(own)
+            return True
+        return await self._finished(job, reached, content, last)
+
+    async def _joined(self, run: Run, todo: ToDo, parts: Join) -> bool:
+        """Put together what parts of a job have come to, and end it where these are all, or the next one cannot be done."""
+        job = todo.job
+        call = self._calls[job.kind]
+        assert call.job is not None
+        if len(parts.found) > parts.begun or parts.whole:
+            joining = Joining(call.job, call.job_check, self._bounds, job.owner, parts.found, parts.begun, parts.whole)
+            async with self._buffered(todo.body) as content, self._pool.work(LANE, join, content, joining) as work:
+                last = await self._tell(job, work)
+            reached, written = cast("Ended | Found", work.known), work.answer
+            content = b"".join(written.pieces())
+            self._buffers.give(written)
+            if isinstance(reached, Ended):
+                return await self._finished(job, reached, content, last)
+            if last is not None:
+                await self._lasting(self._store.tell, job.id, job.run, *last)
+            await self._lasting(self._store.joined, job.id, job.run, parts.last, content)
+        if parts.problem is not None:
+            self._log(await self._lasting(self._store.finish, job.id, job.run, problem=parts.problem))
         return False
+
+    async def _finished(self, job: Job, reached: Ended, content: bytes, last: tuple[int, list[Happened]] | None) -> bool:
+        result, *told = reached.parts(content)
+        runs = Runs(reached.n, *told) if reached.n else None
+        self._log(await self._lasting(self._store.finish, job.id, job.run, told=last, result=result, runs=runs))
+        _remove(self._folder(job))
+        return False
+
+    def _folder(self, job: Job) -> Path:
+        return self._settings.data_dir.absolute() / "jobs" / job.id
 
     @contextlib.asynccontextmanager
     async def _buffered(self, body: bytes) -> AsyncGenerator[Buffer | bytes]:
@@ -364,8 +400,13 @@ class Worker:
         finally:
             coming.cancel()
 
-    async def _failed(self, identity: str, run: int, problem: Content) -> bool:
-        self._log(await self._lasting(self._store.finish, identity, run, problem=b"".join(problem.pieces)))
+    async def _failed(self, run: Run, todo: ToDo, problem: Content) -> bool:
+        """End a run that cannot be done. Of a part that is told once those before it have been; whether there is more to do."""
+        text = b"".join(problem.pieces)
+        if todo.part is not None:
+            await self._lasting(self._store.part_ended, *run, problem=text)
+            return True
+        self._log(await self._lasting(self._store.finish, *run[:2], problem=text))
         return False
 
     def _log(self, job: Job | None) -> None:
@@ -389,7 +430,4 @@ def _of_job(error: CallerError | Unavailable, settings: Settings) -> CallerError
 
 def _remove(folder: Path) -> None:
     """The checkpoints of a job that needs them no longer."""
-    with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)

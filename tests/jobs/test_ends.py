@@ -62,7 +62,7 @@ def test_a_clock_that_jumps_costs_no_job(store: Store, monkeypatch: pytest.Monke
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now)
     first = store.submit(NEW, "")[0].job
-    assert store.begin(first.id, 1)
+    assert store.begin(first.id, 1, 0)
     now -= 3600  # back
     second = store.submit(NEW, "")[0].job
     assert [job.id for job, _ in store.page("", None, None, 10, None)] == [first.id, second.id], "by the clock"
@@ -73,7 +73,7 @@ def test_a_clock_that_jumps_costs_no_job(store: Store, monkeypatch: pytest.Monke
     assert store.finish(first.id, 1, result=b"{}")
     assert store.get(first.id, "").job.status == "succeeded"
     assert [event.number for event in store.events(first.id, 0)] == [1, 2, 3, 4, 5, 6]
-    assert store.begin(second.id, 1)
+    assert store.begin(second.id, 1, 0)
     now += 61
     assert store.forget(now) == [(first.id, 1)]
 

@@ -57,6 +57,7 @@ def done(kind: str, folder: Path, *, at_once: bool) -> tuple[list[Any], Any, int
             result, *told = reached.parts(b"".join(written))
             assert (reached.n > 0) == all(told) == (call.job.history is not None)
             return timeless(saying.events), timeless(json.loads(result)), pieces
+        assert isinstance(reached, Checkpoint)
         checkpoint = reached
 
 

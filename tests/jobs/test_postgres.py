@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 import yaml
@@ -16,6 +17,7 @@ import yaml
 from tests.conftest import ROOT, serving
 from tests.jobs.asking import LONG, Jobs, timeless
 from tests.jobs.postgres import Postgres, postgres
+from tests.jobs.test_reference import work
 from tests.processes import poll
 
 pytestmark = pytest.mark.thorough
@@ -100,3 +102,33 @@ def test_another_process_goes_on_where_one_has_died_and_the_database_may_restart
         for table in ("workflow_status", "operation_outputs"):
             kinds = connection.execute(f"SELECT DISTINCT serialization FROM dbos.{table}").fetchall()  # pyright: ignore
             assert {kind for (kind,) in kinds} <= {"criterion_json", None}
+
+
+def test_the_parts_of_a_job_are_done_by_several_workers(tmp_path: Path, database: Postgres) -> None:
+    """To the bit, also where one of them is killed in the middle, each event once and in order."""
+    folder, rng = tmp_path / "rows", np.random.default_rng(1)
+    folder.mkdir()
+    for number in range(24):
+        np.save(folder / f"part-{number:03}.npy", rng.standard_normal((100_000, 2)))
+    data = {"source": f"file://{folder}/part-*.npy", "columns": {"predictions": 0, "targets": 1}}
+    events, expected = work(folder, {"loss": "mse", "data": data}, kind="analyze")
+    settings: dict[str, Any] = {"engine_url": database.url, "data_dir": tmp_path / "data", "job_slots": 1, "data_roots": folder}
+    settings |= {"job_checkpoint_seconds": 0.05, "job_part_bytes": 3_000_000}
+    with (
+        serving(tmp_path, **settings) as server,
+        server.client() as client,
+        worker(tmp_path, **settings) as first,
+        worker(tmp_path, **settings),
+    ):
+        jobs = Jobs(client)
+        identity = jobs.submit({"loss": "mse", "data": data}, "analyze")
+        jobs.until_done(identity, 4)
+        with psycopg.connect(database.url) as connection:
+            begun = "SELECT DISTINCT executor_id FROM dbos.workflow_status WHERE status IN ('PENDING', 'SUCCESS')"
+            assert len(connection.execute(begun).fetchall()) >= 2
+        first.kill()
+        job = jobs.wait(identity)
+        assert (job["status"], job["result"]) == ("succeeded", expected)
+        told = [*jobs.events(identity)]
+        assert [number for number, *_ in told] == [*range(1, len(told) + 1)]
+        assert [data for _, name, data in told if name == "partition"] == [data for *_, data in events]

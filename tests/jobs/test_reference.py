@@ -58,6 +58,7 @@ def work(
         reached, written = work_on(body, saying, task)
         if isinstance(reached, Ended):
             return saying.events, json.loads(reached.parts(b"".join(written))[0])
+        assert isinstance(reached, Checkpoint)
         checkpoint = reached
 
 

@@ -134,7 +134,7 @@ async def test_each_key_has_runs_of_its_own(tmp_path: Path, anyio_backend: str) 
     """And they are forgotten with their jobs."""
     store = Store(open_database(f"sqlite:///{tmp_path}/engine.sqlite"), limit=10, retention=60.0)
     whole, _ = store.submit(New("train", 0, 1, "epochs", b"{}"), "one")
-    store.begin(whole.job.id, 1)
+    store.begin(whole.job.id, 1, 0)
     ended = store.finish(whole.job.id, 1, result=b"{}", runs=Runs(1, b'[{"seed": 1}]', b'[{"seed": 2}]'))
     assert ended
     made = Made()
