@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EQUALS := tests/equals/.venv
+STORES := tests/stores/.venv
 NODE := tests/browser/node_modules
 COVERAGE := --cov --cov-report=term:skip-covered
 
@@ -13,7 +14,7 @@ VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' app/version.py)
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help serve key test test-thorough check style types types-of-tests generated types-of-page openapi pictures screenshots vega test-browser test-clients test-equals abuse fuzz soak bench profile hooks
+.PHONY: help serve key test test-thorough check style types types-of-tests generated types-of-page openapi pictures screenshots vega test-browser test-clients test-equals test-stores abuse fuzz soak bench profile hooks
 .PHONY: lock image release clean
 
 help: ## this list
@@ -75,6 +76,9 @@ test-clients: $(VENV)/.dev ## call a server by clients generated in four ways, a
 test-equals: $(VENV)/.runtime $(EQUALS)/.installed ## run every call that a loss says it equals in its library; ARGS="torch huber" some of them
 	PYTHONPATH=. $(EQUALS)/bin/python -m tests.equals $(ARGS)
 
+test-stores: $(STORES)/.installed ## read data by reference from a server of S3's protocol
+	$(STORES)/bin/python -m pytest tests/stores/s3.py -n 0 $(ARGS)
+
 abuse: $(VENV)/.dev ## attack a real server: Linux, Java 17, an otherwise idle machine
 	@command -v haproxy >/dev/null || (apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends haproxy >/dev/null)
 	$(BIN)/python -m pytest tests/abuse -n 0 $(ARGS)
@@ -102,6 +106,7 @@ lock: $(BIN)/uv ## write the lock files from pyproject.toml; make lock ARGS=--up
 	@echo 'atheris>=3' | $(subst pyproject.toml,-,$(COMPILE)) -o tests/wire/requirements.lock
 	@echo 'cyclonedx-bom>=7.3' | $(subst pyproject.toml,-,$(COMPILE)) -o requirements-sbom.lock
 	@$(COMPILE) --extra server --extra client --extra data --extra onnx --group dev --constraints requirements.lock -o requirements-dev.lock
+	@$(COMPILE) tests/stores/requirements.in --extra server --extra client --extra data --group dev -o tests/stores/requirements.lock
 
 image: ## build the container's images, under the name of this release: all of it, and evaluation only (a third of the size)
 	docker build --build-arg VERSION=$(VERSION) --tag criterion:$(VERSION) --tag criterion .
@@ -115,7 +120,7 @@ release: $(VENV)/.dev ## tag this release and build its image: all is committed,
 	$(MAKE) image
 
 clean: ## remove .venv and every cache
-	rm -rf $(VENV) $(EQUALS) $(NODE) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(EQUALS) $(STORES) $(NODE) .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment: made when it is missing, changed when a lock has changed
@@ -142,6 +147,13 @@ $(EQUALS)/.installed: tests/equals/requirements.txt | $(BIN)/uv
 	@test -d $(EQUALS) || $(PYTHON) -m venv $(EQUALS)
 	@$(subst VIRTUAL_ENV=$(VENV),VIRTUAL_ENV=$(EQUALS),$(UV)) $(EXTRA) $(BIN)/uv pip install --quiet -r $< \
 	  || $(EQUALS)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+# what reads object stores, and a server of S3's protocol, whose own requirements are not those of the others
+$(STORES)/.installed: tests/stores/requirements.lock | $(BIN)/uv
+	@echo "installing $<"
+	@test -d $(STORES) || $(PYTHON) -m venv $(STORES)
+	@$(subst VIRTUAL_ENV=$(VENV),VIRTUAL_ENV=$(STORES),$(UV)) $(EXTRA) $(BIN)/uv pip sync $(LOCKED) $< || $(STORES)/bin/python -m pip install $(LOCKED) -r $<
 	@touch $@
 
 $(BIN)/uv:

@@ -64,7 +64,7 @@
         json.py          JSON to arrays; long.py: long ones in pieces; exact.py and faults.py: what is no plain array, why not
         partitions.py    files that are parts of one table, a block of rows at a time; arrow.py: those of pyarrow;
                          npy.py: files that grow by such blocks; outlines.py: columns and rows of a file;
-                         lines.py: rows of NDJSON, as they come
+                         lines.py: rows of NDJSON, as they come; stores.py: where files lie, on the disk or in object stores
         tensors.py       binary tensors; events.py: server-sent events; packing.py, unpacking.py: gzip and zstd
         pictures.py      charts as SVG and PNG
     serving/         how any call is carried: one pipeline, one pool of processes

@@ -148,7 +148,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path(".criterion"), description="Where jobs and data sets keep what must outlive the service.")
     data_roots: Names = Field(
         default=(),
-        description="Folders in which jobs may read and write ([operations](operations.md#data-by-reference)).",
+        description="Folders in which jobs may read and write, and URLs of object stores below which they may read, as "
+        "`s3://bucket/run7` ([operations](operations.md#data-by-reference)).",
     )
     dataset_bytes: int = Field(
         default=1024 * MIB,

@@ -62,7 +62,7 @@ class ByReference(Blockwise):
 
     @cached_property
     def by_path(self) -> Mapping[str, Partition]:
-        return {str(partition.path): partition for partition in self.partitions}
+        return {partition.path: partition for partition in self.partitions}
 
     @property
     def writes_gradient(self) -> bool:
@@ -222,7 +222,7 @@ def parts(request: object, size: int) -> Sequence[Part]:
     before = 0
     for number, partition in enumerate(request.partitions):
         part = found.setdefault(before * count // whole, {"first": number, "files": []})
-        part["files"].append(str(partition.path))
+        part["files"].append(partition.path)
         before += partition.size
     return [*found.values()]
 

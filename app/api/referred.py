@@ -111,11 +111,8 @@ def _name(column: Column, known: Sequence[str], path: Path) -> str:
 
 
 def _stamp(part: Partition) -> str:
-    """The file, and of one that may be written anew when that was; what is kept has the name of its hash."""
-    if part.kept is not None:
-        return part.path.name
-    found = part.path.stat()
-    return f"{part.path}\0{found.st_size}\0{found.st_mtime_ns}"
+    """The file, and of one that may be written anew which content it has; what is kept has the name of its hash."""
+    return f"{part.path}\0{part.size}\0{part.version}"
 
 
 def _joined(name: str, pieces: Sequence[Any]) -> Any:

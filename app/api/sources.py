@@ -17,6 +17,7 @@ from app.serving.wires import OWNER
 from app.settings import Settings
 from app.wire.faults import listed
 from app.wire.partitions import ENDINGS, READERS, readable
+from app.wire.stores import Stat, is_remote, matching, reason
 from app.wire.tables import Column
 
 SCHEME = "file://"
@@ -43,8 +44,8 @@ class Source(Part):
     source: Annotated[
         list[str],
         Field(
-            description="`file://` URLs, in which * stands for any part of a name, taken in the order of their names; or "
-            "`dataset:` and the name of one that is kept.",
+            description="URLs, `file://` or of an object store (`s3://`), in which * stands for any part of a name, taken in the "
+            "order of their names; or `dataset:` and the name of one that is kept.",
             min_length=1,
         ),
         OneOrMore,
@@ -70,21 +71,24 @@ class DataSource(Source):
 class Partition(NamedTuple):
     """A file that is part of the data."""
 
-    path: File
+    path: str
+    """Of the disk; a URL where it is in a store."""
     form: str
+    size: int
+    """Bytes."""
+    version: str = ""
+    """What tells its content from another that was there before."""
     kept: str | None = None
     """The name of the data set that it is, where it is one."""
-    size: int = 0
-    """Bytes."""
 
     @property
     def name(self) -> str:
         """What it is called where something is wrong with it."""
-        return self.path.name if self.kept is None else KEPT + self.kept
+        return File(self.path).name if self.kept is None else KEPT + self.kept
 
     @property
     def stem(self) -> str:
-        return self.path.stem if self.kept is None else self.kept
+        return File(self.path).stem if self.kept is None else self.kept
 
     def output(self, folder: File, name: str) -> File:
         """The file that an output of its rows is written to."""
@@ -106,8 +110,8 @@ class Reach(NamedTuple):
 
     def check(self, partition: Partition) -> None:
         """Before it is read: it still lies where it may."""
-        if partition.kept is None:
-            check_within(str(partition.path), f"{SCHEME}{partition.path}", self.roots)
+        if partition.kept is None and not is_remote(partition.path):
+            check_within(partition.path, f"{SCHEME}{partition.path}", self.roots)
 
 
 def datasets_of(settings: Settings) -> Datasets:
@@ -145,13 +149,11 @@ def partitions(source: Source, reach: Reach) -> tuple[Partition, ...]:
         if url.startswith(KEPT):
             found[url] = _kept(url.removeprefix(KEPT), source.format, reach)
             continue
-        pattern = _pattern(url, roots)
-        matches = {match: size for match in glob.iglob(pattern) if (size := _size(match)) is not None}
+        matches = _in_store(url, roots) if is_remote(url) else _on_disk(url, roots)
         if not matches:
             raise SourceEmpty([Fault(SOURCE, "source_empty", f"no file is at {url[:200]}")])
-        for match in sorted(matches):
-            check_within(match, url, roots)
-            found[match] = Partition(File(match), source.format or _form(match), size=matches[match])
+        for match, (size, version) in matches.items():
+            found[match] = Partition(match, source.format or _form(match), size, version)
             if len(found) > MOST_PARTITIONS:
                 raise InvalidInput([Fault(SOURCE, "limit", f"there are more than {MOST_PARTITIONS} files at {url[:200]}")])
     for form in sorted({partition.form for partition in found.values()}):
@@ -159,7 +161,7 @@ def partitions(source: Source, reach: Reach) -> tuple[Partition, ...]:
             continue
         known = ", ".join(form for form in READERS if readable(form))
         raise unavailable(form, ("data", "format"), f"; it reads {known}")
-    return tuple(found[match] for match in sorted(found))
+    return tuple(found[match] for match in sorted(found, key=lambda match: (found[match].kept is not None, match)))
 
 
 def unavailable(form: str, path: Path = (), instead: str = "") -> FormatUnavailable:
@@ -178,13 +180,13 @@ def _kept(name: str, form: str | None, reach: Reach) -> Partition:
     if form not in (None, dataset.form):
         message = f"{KEPT}{name} is {dataset.form}, as it was sent: leave format out"
         raise InvalidInput([Fault(("data", "format"), "unexpected", message)])
-    return Partition(path, dataset.form, name, dataset.size)
+    return Partition(str(path), dataset.form, dataset.size, kept=name)
 
 
 def check_within(path: str, url: str, roots: Sequence[str], where: Path = SOURCE) -> None:
     """SourceForbidden for a path that lies under none of the roots once links are followed."""
     real = os.path.realpath(path)
-    if not any(os.path.commonpath((real, root)) == root for root in map(_root, roots)):
+    if not any(os.path.commonpath((real, _root(root))) == _root(root) for root in roots if not is_remote(root)):
         raise _forbidden(url, roots, where)
 
 
@@ -198,6 +200,10 @@ def folders(source: DataSource, parts: Sequence[Partition], roots: Sequence[str]
         if url is None:
             continue
         where: Path = ("data", "write", name)
+        if is_remote(url):
+            _check_url(url, roots, where)
+            message = "what is computed of each row is written to folders of the server, file:///folder, and to no object store"
+            raise InvalidInput([Fault(where, "unexpected", message)])
         path = _path(url, roots, where)
         check_within(path, url, roots, where)
         stems = [part.stem for part in parts]
@@ -209,11 +215,45 @@ def folders(source: DataSource, parts: Sequence[Partition], roots: Sequence[str]
     return found
 
 
-def _pattern(url: str, roots: Sequence[str]) -> str:
-    """The URL as what `glob` takes, which looks nowhere but under the roots."""
+def _on_disk(url: str, roots: Sequence[str]) -> dict[str, Stat]:
+    """The files of the disk that a URL means, which is looked for nowhere but under the roots."""
     path = _path(url, roots)
     check_within(os.path.dirname(path.partition("*")[0]), url, roots)
-    return "*".join(map(glob.escape, path.split("*")))
+    pattern = "*".join(map(glob.escape, path.split("*")))
+    found = {match: known for match in sorted(glob.iglob(pattern)) if (known := _stat(match)) is not None}
+    for match in found:
+        check_within(match, url, roots)
+    return found
+
+
+def _in_store(url: str, roots: Sequence[str]) -> dict[str, Stat]:
+    """Those of an object store."""
+    _check_url(url, roots)
+    try:
+        found = matching(url)
+    except ImportError as error:
+        scheme = url.partition("://")[0]
+        message = f"this server cannot read {scheme}://, which takes pip install criterion[data] and what fsspec reads it by"
+        raise FormatUnavailable([Fault(SOURCE, "format_unavailable", f"{message}: {str(error)[:200]}")]) from None
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InvalidInput([Fault(SOURCE, "not_read", f"{url[:200]} cannot be read: {reason(error)}")]) from None
+    for match in found:
+        _check_url(match, roots)
+    return found
+
+
+def _check_url(url: str, roots: Sequence[str], where: Path = SOURCE) -> None:
+    """SourceForbidden for a URL of a store that does not begin with one of the roots, or could lead out of it."""
+    host, _, path = url.partition("://")[2].partition("/")
+    if "@" in host:  # and it is not said again
+        message = "a URL has no user and no password in it here: how the server comes to a store is for its environment"
+        raise SourceForbidden([Fault(where, "source_forbidden", message)])
+    steps = unquote(path).split("/")
+    strange = "::" in url or "\\" in url or "#" in url or "\0" in url or any(step in (".", "..") for step in steps)
+    if strange or not any(is_remote(root) and f"{url}/".startswith(f"{root.rstrip('/')}/") for root in roots):
+        raise _forbidden(url, roots, where)
 
 
 def _path(url: str, roots: Sequence[str], where: Path = SOURCE) -> str:
@@ -230,19 +270,19 @@ def _root(root: str) -> str:
 
 def _forbidden(url: str, roots: Sequence[str], where: Path = SOURCE) -> SourceForbidden:
     does = "reads" if where == SOURCE else "writes"
-    way_out = f"it {does} what lies under the folders in CRITERION_DATA_ROOTS, as file:///folder/part-*.npy"
+    way_out = f"it {does} what lies under the folders, and URLs, in CRITERION_DATA_ROOTS, as file:///folder/part-*.npy"
     if not roots:
         way_out = f"it {does} no files: whoever runs it allows folders in CRITERION_DATA_ROOTS"
     return SourceForbidden([Fault(where, "source_forbidden", f"{url[:200]} is not for this server; {way_out}")])
 
 
-def _size(path: str) -> int | None:
-    """The bytes of a plain file; None of anything else: nobody waits for a pipe."""
+def _stat(path: str) -> Stat | None:
+    """What is known of a plain file; None of anything else: nobody waits for a pipe."""
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return Stat(found.st_size, str(found.st_mtime_ns)) if stat.S_ISREG(found.st_mode) else None
 
 
 def _form(path: str) -> str:

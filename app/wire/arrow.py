@@ -46,7 +46,7 @@ def parquet(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterat
 def arrow(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterator[Block]:
     """The same of a file of record batches."""
     pa = _pyarrow()
-    with _readable("Arrow file"), pa.memory_map(file.name) as source:
+    with _readable("Arrow file"), _source(pa, file) as source:
         yield from of_batches(_batches(pa, source), named, step)
 
 
@@ -66,12 +66,17 @@ def outline_of_arrow(file: IO[bytes]) -> tuple[Sequence[str], int]:
     pa = _pyarrow()
     names, n_rows = list[str](), 0
     try:
-        with pa.memory_map(file.name) as source:
+        with _source(pa, file) as source:
             for batch in _batches(pa, source):
                 names, n_rows = batch.schema.names, n_rows + batch.num_rows
         return names, n_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MalformedTable(f"it is no Arrow file that can be read: {str(error)[:200]}") from None
+
+
+def _source(pa: Any, file: IO[bytes]) -> Any:
+    """A file of the disk is mapped; of one in a store a batch is read as a whole."""
+    return pa.memory_map(file.name) if isinstance(file, io.BufferedReader) else pa.PythonFile(_Messages(file), "r")
 
 
 def _batches(pa: Any, source: Any) -> Iterator[Any]:
@@ -114,11 +119,20 @@ class Stream:
 class _Messages(io.RawIOBase):
     """A file of which no more is read at a time than a message may have."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
     def read(self, size: int = -1, /) -> bytes:
         if not 0 <= size <= LARGEST_BATCH:

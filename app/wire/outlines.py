@@ -1,6 +1,5 @@
 """What a file of a table has: the names of its columns, and how many rows. Its numbers are read where only they tell."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from app.wire import arrow
 from app.wire.csv import BOM, HEADER_BYTES, Csv
 from app.wire.npz import Npz, described
 from app.wire.partitions import READERS, json_table, whole
+from app.wire.stores import opened, reason
 from app.wire.tables import length
 
 
@@ -39,13 +39,13 @@ def outline(path: Path, form: str, limit: int) -> Outline:
     return Outline([*columns], n_rows)
 
 
-def names(path: Path, form: str) -> Sequence[str]:
+def names(place: str, form: str) -> Sequence[str]:
     """The columns of a file, whose rows are not counted; CallerError for what is no such file."""
     try:
-        with path.open("rb") as file:
+        with opened(place) as file:
             return OUTLINES[form](file, sys.maxsize)[0]
     except OSError as error:
-        raise MalformedTable(f"it cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise MalformedTable(f"it cannot be read: {reason(error)}") from None
 
 
 def _npy(file: IO[bytes], limit: int) -> Heading:

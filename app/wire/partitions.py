@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
 
 import numpy as np
@@ -21,6 +20,7 @@ from app.wire.csv import BOM, HEADER_BYTES, Csv, header_of
 from app.wire.faults import listed
 from app.wire.json import decode
 from app.wire.npz import Npz, as_json, described
+from app.wire.stores import opened, reason
 from app.wire.tables import Block, Column, length
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -31,16 +31,16 @@ TABLE = ("table",)
 Reader: TypeAlias = Callable[[IO[bytes], Collection[Column], frozenset[Column]], Iterator[Block]]
 
 
-def blocks(path: Path, form: str, columns: Collection[Column], text: frozenset[Column] = frozenset()) -> Iterator[Block]:
+def blocks(place: str, form: str, columns: Collection[Column], text: frozenset[Column] = frozenset()) -> Iterator[Block]:
     """These columns of a file, by name or number from 0; those in `text` as words where they are words.
 
     CallerError for what is no such file; its faults have their row, and the column where it is known, as their path.
     """
     try:
-        with path.open("rb") as file:
+        with opened(place) as file:
             yield from READERS[form](file, columns, text)
     except OSError as error:
-        raise MalformedTable(f"it cannot be read: {os.strerror(error.errno or 0)}") from None
+        raise MalformedTable(f"it cannot be read: {reason(error)}") from None
 
 
 # --- npy ----------------------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def _npy(file: IO[bytes], columns: Collection[Column], text: frozenset[Column]) 
         if not isinstance(column, int) or not 0 <= column < width:
             raise _no_column(column, f"the columns of its shape {shape} are numbered from 0 to {width - 1}")
     start = file.tell()
-    if os.fstat(file.fileno()).st_size - start < n * width * dtype.itemsize:
+    if file.seek(0, os.SEEK_END) - start < n * width * dtype.itemsize:
         raise MalformedTable(f"it is cut off: {dtype} of shape {shape} does not fit into it")
     step = rows_of(width)
     for first in range(0, n, step):

@@ -123,7 +123,7 @@ def test_what_is_deleted_is_read_to_its_end_by_who_reads_it(folder: Path, monkey
     keep("n", BODIES["text/csv"], "csv")
     datasets = datasets_of(Settings())
     path = datasets.content(datasets.get("", "n"))
-    blocks = partitions.blocks(path, "csv", ["p"])
+    blocks = partitions.blocks(str(path), "csv", ["p"])
     first = next(blocks)
     datasets.delete("", "n")
     assert not path.exists()

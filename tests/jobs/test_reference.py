@@ -213,6 +213,34 @@ def test_sources_that_are_nothing_and_formats_that_are_unknown(tmp_path: Path, m
     assert refusal(tmp_path, {"loss": "mse", "data": {**data, "source": f"file://{tmp_path}/a.orc"}}).faults[0].code == "choice"
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://bucket/run70/a.npy",
+        "s3://bucket/run7*/a.npy",
+        "s3://bucket/run7/../a.npy",
+        "s3://bucket/run7/%2e%2e/a.npy",
+        "s3://key:secret@bucket/run7/a.npy",
+        "filecache::s3://bucket/run7/a.npy",
+        "gs://bucket/run7/a.npy",
+    ],
+)
+def test_urls_outside_of_the_roots_are_forbidden(tmp_path: Path, source: str) -> None:
+    """Before what reads a store is asked for anything, or is missed; `make test-stores` reads some."""
+    data = {**in_npy(tmp_path, PARTS), "source": source}
+    error = refusal(tmp_path, {"loss": "mse", "data": data}, roots="s3://bucket/run7")
+    assert (error.code, error.faults[0].path) == ("source_forbidden", ("data", "source"))
+    assert "secret" not in error.detail
+    inside = {**data, "source": "unheard-of://bucket/run7/a.npy"}
+    error = refusal(tmp_path, {"loss": "mse", "data": inside}, roots="unheard-of://bucket")
+    assert (error.code, error.faults[0].path) == ("format_unavailable", ("data", "source"))
+    assert "pip install criterion[data]" in error.detail
+    writing = {**in_npy(tmp_path, PARTS), "write": {"per_sample": "s3://bucket/run7"}}
+    settings = Settings(data_roots=("s3://bucket/run7", str(tmp_path)))
+    with pytest.raises(InvalidInput, match="no object store"):
+        OF_KIND["evaluate"].job_check({"loss": "mse", "data": writing}, {}, settings)
+
+
 def test_files_are_taken_in_the_order_of_their_names_and_once(tmp_path: Path) -> None:
     data = in_npy(tmp_path, PARTS)
     source = [f"file://{tmp_path}/part-002.npy", f"file://{tmp_path}/part-*.npy", f"file://{tmp_path}/part-000.npy"]

@@ -62,7 +62,7 @@ def test_an_outline_is_of_what_is_read(tmp_path: Path, monkeypatch: pytest.Monke
         names = ["0", "1"] if form == "npy" else [*COLUMNS]
         assert outline(path, form, LIMIT) == Outline(names, 3)
         wanted: list[Any] = [1, 0] if form == "npy" else ["y", "p"]
-        found = [*blocks(path, form, wanted)]
+        found = [*blocks(str(path), form, wanted)]
         for column, expected in zip(wanted, (COLUMNS["y"], COLUMNS["p"]), strict=True):
             read = [number for block in found for number in np.asarray(block.columns[column]).tolist()]
             assert read == expected
@@ -121,7 +121,7 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path, form: str, body: byt
 def test_a_row_of_json_that_is_wrong_has_its_place(tmp_path: Path) -> None:
     path = tmp_path / "body"
     path.write_bytes(b'[{"p": 1}, {"p": 1}, {"q": 1}]')
-    for read in (lambda: outline(path, "json", LIMIT), lambda: [*blocks(path, "json", ["p"])]):
+    for read in (lambda: outline(path, "json", LIMIT), lambda: [*blocks(str(path), "json", ["p"])]):
         with pytest.raises(CallerError) as found:
             read()
         assert found.value.faults[0].path == (2,)
@@ -136,6 +136,6 @@ def test_an_array_for_which_there_is_no_memory_is_none_that_is_wrong(tmp_path: P
     resource.setrlimit(resource.RLIMIT_AS, (taken + 2**27, limits[1]))
     try:
         with pytest.raises(MemoryError):
-            next(blocks(path, "npz", ["p"]))
+            next(blocks(str(path), "npz", ["p"]))
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)

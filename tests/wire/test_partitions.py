@@ -19,7 +19,7 @@ from app.wire.partitions import Column, blocks
 def read(path: Path, form: str, *columns: Column, text: frozenset[Column] = frozenset()) -> list[list[Any]]:
     """The columns of all blocks one after the other, each cell as Python has it."""
     found: list[list[Any]] = [[] for _ in columns]
-    for block in blocks(path, form, columns, text):
+    for block in blocks(str(path), form, columns, text):
         for column, cells in zip(columns, found, strict=True):
             assert block.first == len(cells)
             part = block.columns[column]
