@@ -80,6 +80,7 @@
         metrics.py       counts as Prometheus reads them; tally.py, shared.py: where all processes count together; log.py
         replies.py       whole answers, constant ones, streams; pictures.py: answers that are wanted as a picture
         host.py          has the jobs of a file done; worker.py: the process that does; pieces.py: from checkpoint to checkpoint
+        mlflow.py        trainings that have ended, told to an MLflow server
         pool.py          lanes.py, processes.py, template.py, child.py, work.py: processes, forked from one
         idempotency.py   the first answer again to who sends the same request again under the same Idempotency-Key
         problems.py      errors as answers; unknown.py: where a field that there is not belongs

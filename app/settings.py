@@ -184,6 +184,14 @@ class Settings(BaseSettings):
         default=604800, gt=0, description="How long a job is kept after its end, with its events and its Idempotency-Key."
     )
 
+    mlflow_url: str = Field(
+        default="",
+        pattern=r"^(|https?://[^@\s]+)$",
+        description="An MLflow server that is told of each training that ends ([operations](operations.md#mlflow)).",
+    )
+    mlflow_experiment: str = Field(default="criterion", min_length=1, description="The experiment that these runs are of.")
+    mlflow_token: SecretStr | None = Field(default=None, description="What is sent to it as `Authorization: Bearer`.")
+
     @property
     def engine(self) -> str | None:
         """The URL of the database that jobs are in; None where there are no jobs."""
@@ -224,7 +232,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         raise WrongSetting(f"{PREFIX}{name.upper()}: must be {_rule(name)}{got}") from None
 
 
-MAY_HAVE_PASSWORDS = {"engine_url"}
+MAY_HAVE_PASSWORDS = {"engine_url", "mlflow_url"}
 """Settings that are not shown."""
 
 

@@ -45,6 +45,17 @@ class Runs(NamedTuple):
 NO_RUNS = Runs(0, b"[]", b"[]")
 
 
+class Export(NamedTuple):
+    """A job that has ended and is to be told of elsewhere."""
+
+    job: Job
+    runs: bytes
+    """JSON: all that is told of its trainings."""
+    problem: bytes | None
+    tries: int
+    """How often that was begun."""
+
+
 class New(NamedTuple):
     """A job that is asked for."""
 
@@ -87,12 +98,14 @@ class ToDo(NamedTuple):
 class Store:
     """The jobs of a database. Its methods wait for it, so they are for threads; Unreachable where it does not answer."""
 
-    def __init__(self, database: Database, *, limit: int, retention: float) -> None:
+    def __init__(self, database: Database, *, limit: int, retention: float, exports: bool = False) -> None:
         self.database = database
         self.limit = limit
         """Jobs that may be queued."""
         self._retention = retention
         """Seconds after its end for which a job is kept."""
+        self._exports = exports
+        """Whether jobs that end are to be told of elsewhere."""
         self._tables = Tables(database)
         self.answers = Answers(self._tables, retention)
         """Of calls that somebody waits for, under their Idempotency-Keys."""
@@ -180,7 +193,7 @@ class Store:
                 owner,
             )
             if rows:
-                return Whole(_status_told(execute, Job(*rows[0]), end=True), None, None, None)
+                return Whole(self._ended(execute, Job(*rows[0])), None, None, None)
             whole = self._whole(execute, identity, owner)
         if whole.job.status != "cancelled":
             raise JobEnded(f"the job has {whole.job.status} already")
@@ -199,6 +212,7 @@ class Store:
                 identity,
             )
             execute("UPDATE criterion_parts SET handed = 0, begun = 0, problem = NULL WHERE job = ?", identity)
+            execute("DELETE FROM criterion_exports WHERE job = ?", identity)
             job = Job(*rows[0])
             position = _position(execute, job)
             return Whole(_status_told(execute, job, position), position, None, None)
@@ -219,7 +233,8 @@ class Store:
     def unfinished(self) -> bool:
         """Whether there is anything to do."""
         with self._tables.reading() as execute:
-            return bool(execute("SELECT 1 FROM criterion_jobs WHERE status IN ('queued', 'running') LIMIT 1"))
+            going = execute("SELECT 1 FROM criterion_jobs WHERE status IN ('queued', 'running') LIMIT 1")
+            return bool(going or (self._exports and execute("SELECT 1 FROM criterion_exports LIMIT 1")))
 
     def counts(self) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
         """How many jobs are queued and running now, and how many have ever ended, by kind and status."""
@@ -372,7 +387,7 @@ class Store:
                 execute("DELETE FROM criterion_parts WHERE job = ?", identity)
             if rows and runs is not None:
                 execute("INSERT INTO criterion_runs VALUES (?, ?, ?, ?)", identity, *runs)
-            return _status_told(execute, Job(*rows[0]), problem=problem, end=True) if rows else None
+            return self._ended(execute, Job(*rows[0]), problem) if rows else None
 
     def over(self, runs: Sequence[Run]) -> list[Run]:
         """Those of these runs that are to be worked on no longer: not those that are only about to begin."""
@@ -388,6 +403,41 @@ class Store:
         going = {(identity, run): broken for identity, run, broken in rows}
         return sorted(run for run in runs if run[:2] not in going or run[2] > (going[run[:2]] or run[2]))
 
+    # --- for those who tell of them elsewhere
+
+    def export(self, now: float, again: float) -> Export | None:
+        """The next job to be told of, which nobody else is given before the time that is set for another try."""
+        with self._tables.changing() as execute:
+            rows = execute(
+                "UPDATE criterion_exports SET due = ?, tries = tries + 1 WHERE due <= ? "
+                "AND job = (SELECT job FROM criterion_exports WHERE due <= ? ORDER BY due, job LIMIT 1) RETURNING job, tries",
+                again,
+                now,
+                now,
+            )
+            if not rows:
+                return None
+            ((identity, tries),) = rows
+            whole = execute(
+                f"SELECT whole, problem, {COLUMNS} FROM criterion_jobs LEFT JOIN criterion_runs ON job = id WHERE id = ?",
+                identity,
+            )
+            if not whole:
+                execute("DELETE FROM criterion_exports WHERE job = ?", identity)
+                return None
+            runs, problem, *columns = whole[0]
+            return Export(Job(*columns), _bytes(runs) or NO_RUNS.whole, _bytes(problem), tries)
+
+    def exported(self, identity: str, tries: int) -> None:
+        """A job has been told of, as it was then."""
+        with self._tables.changing() as execute:
+            execute("DELETE FROM criterion_exports WHERE job = ? AND tries = ?", identity, tries)
+
+    def export_again(self, identity: str, due: float) -> None:
+        """A job could not be told of: from then on it is tried again."""
+        with self._tables.changing() as execute:
+            execute("UPDATE criterion_exports SET due = ? WHERE job = ?", due, identity)
+
     def forget(self, now: float) -> list[tuple[str, int]]:
         """Forget the jobs that have expired; which these were, and how many runs they had."""
         with self._tables.changing() as execute:
@@ -397,9 +447,15 @@ class Store:
                 execute("DELETE FROM criterion_requests WHERE job = ?", identity)
                 execute("DELETE FROM criterion_runs WHERE job = ?", identity)
                 execute("DELETE FROM criterion_parts WHERE job = ?", identity)
+                execute("DELETE FROM criterion_exports WHERE job = ?", identity)
         return [(identity, run) for identity, run in rows]
 
     # --- in a transaction
+
+    def _ended(self, execute: Execute, job: Job, problem: bytes | None = None) -> Job:
+        if self._exports:
+            execute("INSERT INTO criterion_exports VALUES (?, ?, 0) ON CONFLICT (job) DO NOTHING", job.id, time.time())
+        return _status_told(execute, job, problem=problem, end=True)
 
     def _ends(self) -> tuple[float, float]:
         now = time.time()

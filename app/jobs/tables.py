@@ -23,6 +23,8 @@ TABLES = (
         kind TEXT NOT NULL, status TEXT NOT NULL, count BIGINT NOT NULL, PRIMARY KEY (kind, status))""",
     """CREATE TABLE IF NOT EXISTS criterion_runs (
         job TEXT PRIMARY KEY, n BIGINT NOT NULL, listed BYTEA NOT NULL, whole BYTEA NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS criterion_exports (
+        job TEXT PRIMARY KEY, due DOUBLE PRECISION NOT NULL, tries BIGINT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS criterion_requests (
         owner TEXT NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL, job TEXT, answer TEXT, media_type TEXT,
         expires DOUBLE PRECISION, PRIMARY KEY (owner, key))""",

@@ -34,7 +34,12 @@ def store_of(settings: Settings) -> Store | None:
     """The jobs of these settings; None where there are none, or the engine is not installed, as in the image for evaluation."""
     if settings.engine is None or find_spec("dbos") is None:
         return None
-    return Store(open_database(settings.engine), limit=settings.job_queue, retention=settings.job_retention_seconds)
+    return Store(
+        open_database(settings.engine),
+        limit=settings.job_queue,
+        retention=settings.job_retention_seconds,
+        exports=bool(settings.mlflow_url),
+    )
 
 
 class Host:

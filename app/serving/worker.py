@@ -36,6 +36,7 @@ from app.serving.content import Content
 from app.serving.environment import PIECES, set_malloc
 from app.serving.lanes import Lane
 from app.serving.log import configure, tell
+from app.serving.mlflow import NotExported, Server
 from app.serving.pieces import REQUEST, Checkpoint, Ended, Found, Joining, Task, jobs_settings, join, work_on
 from app.serving.pool import Pool
 from app.serving.problems import as_problem, failure
@@ -54,6 +55,9 @@ AGAIN_SECONDS = 0.5
 """How long a database that does not answer is left alone."""
 TOGETHER_SECONDS = 0.01
 """What comes within so short a time is written down together."""
+EXPORT_LOOK_SECONDS = 1.0
+EXPORT_SECONDS = 300.0
+"""What has not been told elsewhere is tried again after so long at most."""
 IDLE_SECONDS = 60.0
 """A process that was started by a server ends where there is nothing to do for so long."""
 ALIVE = Path(tempfile.gettempdir()) / f"criterion-worker-{os.getpid()}"
@@ -173,7 +177,9 @@ class Worker:
         assert settings.engine is not None
         database = open_database(settings.engine, lasting=False)  # what is lost of it is done again, to the same bits
         self._settings, self._calls = settings, calls
-        self._store = Store(database, limit=settings.job_queue, retention=settings.job_retention_seconds)
+        self._mlflow = Server.of(settings)
+        limit, retention = settings.job_queue, settings.job_retention_seconds
+        self._store = Store(database, limit=limit, retention=retention, exports=self._mlflow is not None)
         self._bounds = jobs_settings(settings)
         self._shared = database.shared
         """Whether other processes do jobs too."""
@@ -203,7 +209,9 @@ class Worker:
         engine = await launch(self._settings.engine, self.pieces, executor=executor, at_once=at_once)
         await engine.tidy()  # or what has failed before would not be done when it is handed again
         tell(log, logging.INFO, "worker_ready", executor=executor)
+        telling = asyncio.create_task(self._export()) if self._mlflow else None
         await self._look(engine, attended=attended)
+        del telling  # which is kept until then
 
     # --- beside the work
 
@@ -230,6 +238,28 @@ class Worker:
             if attended and now - busy >= IDLE_SECONDS:
                 end()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _export(self) -> None:
+        """Tell of trainings that have ended, one after the other, again where that fails; it never returns."""
+        assert self._mlflow is not None
+        while True:
+            now = time.time()
+            found = await self._lasting(self._store.export, now, now + EXPORT_SECONDS)
+            if found is None:
+                await asyncio.sleep(EXPORT_LOOK_SECONDS)
+                continue
+            job, call = found.job, self._calls[found.job.kind]
+            try:
+                if call.job and call.job.history:
+                    await asyncio.to_thread(self._mlflow.send, found)
+            except NotExported as error:
+                tell(log, logging.WARNING, "not_exported", error, job=job.id)
+                wait = min(EXPORT_SECONDS, EXPORT_LOOK_SECONDS * 2**found.tries)
+                await self._lasting(self._store.export_again, job.id, time.time() + wait)
+            except Exception as error:
+                tell(log, logging.ERROR, "not_exported", error, job=job.id)
+            else:
+                await self._lasting(self._store.exported, job.id, found.tries)
 
     async def _hand(self, engine: Engine) -> None:
         new = [((job.id, job.run, part), job.priority) for job, part in await self._lasting(self._store.unhanded)]
