@@ -6,6 +6,7 @@ the memory of a block too; of a Parquet file a piece of each column is unpacked 
 
 import io
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,6 +22,7 @@ from app.wire.npz import as_json
 from app.wire.tables import Block, Column
 
 BUFFER_BYTES = 1024 * 1024
+BLOCK_SECONDS = 1.0
 LARGEST_BATCH = 64 * 1024 * 1024
 """Of a stream, as it comes: a batch is read as a whole."""
 Named: TypeAlias = Callable[[Sequence[str]], Mapping[Column, str]]
@@ -142,15 +144,39 @@ class _Messages(io.RawIOBase):
 
 
 def of_batches(batches: Iterator[Any], named: Named, step: Callable[[int], int]) -> Iterator[Block]:
-    """The rows of record batches in blocks."""
-    first = 0
+    """The rows of record batches in blocks, small batches together in one; none waits long for others, once these come."""
+    first, n_rows, until = 0, 0, 0.0
+    names: Mapping[Column, str] = {}
+    held: list[Any] = []
     for batch in batches:
         names = named(batch.schema.names)
-        rows = step(len(names))
-        for start in range(0, batch.num_rows, rows):
-            part = batch.slice(start, rows)
-            yield Block(first, {column: _numbers(name, part.column(name)) for column, name in names.items()})
-            first += part.num_rows
+        most = step(len(names))
+        for start in range(0, batch.num_rows, most):
+            part = batch.slice(start, most)
+            if held and (n_rows + part.num_rows > most or time.monotonic() > until):
+                yield _block(first, held, names)
+                first, n_rows, held = first + n_rows, 0, []
+            if not held:
+                until = time.monotonic() + BLOCK_SECONDS
+            held.append(part)
+            n_rows += part.num_rows
+    if held:
+        yield _block(first, held, names)
+
+
+def _block(first: int, parts: Sequence[Any], names: Mapping[Column, str]) -> Block:
+    return Block(
+        first, {column: _numbers(name, _together([part.column(name) for part in parts])) for column, name in names.items()}
+    )
+
+
+def _together(parts: Sequence[Any]) -> Any:
+    """A column of several batches, each of which may have a dictionary of its own."""
+    if len(parts) == 1:
+        return parts[0]
+    pa: Any = import_module("pyarrow")
+    plain = [part.dictionary_decode() if pa.types.is_dictionary(part.type) else part for part in parts]
+    return pa.concat_arrays(plain)
 
 
 def installed() -> bool:

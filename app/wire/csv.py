@@ -46,6 +46,9 @@ WORDS = {
 }
 """What other words in a column of numbers mean in JSON, whatever their case."""
 
+WITHOUT_A_WORD = "all lines must have that of the first, which is ',', ';' or a tab"
+"""What is said of a delimiter where nobody can say which it is: of files, and of what is kept."""
+
 
 class Csv:
     """A file, its header read. `names` are those of its columns, in their order."""
@@ -57,11 +60,12 @@ class Csv:
         delimiter: str | None = None,
         decimal: str = ".",
         quick: bool = False,
-        before: int = 0,
+        before: int | None = None,
     ) -> None:
         """`before` counts the lines that stood between the header and the first row, where the body is a piece of a file."""
         self._body = memoryview(body)
-        self._before = before
+        self._before = before or 0
+        self._way_out = "say another with delimiter=" if before is None else WITHOUT_A_WORD
         self._quick = quick
         self._decimal = decimal
         self._bom = "\ufeff" if bytes(self._body[: len(BOM)]) == BOM else ""
@@ -200,7 +204,7 @@ class Csv:
             Fault((), "ragged", f"line {line} has {len(row)} cells where the header has {len(self.names)}")
             for line, row in lines.values()
         ]
-        hint = f"; the delimiter is {self.delimiter!r}: say another with delimiter=" if len(faults) == len(block) else ""
+        hint = f"; the delimiter is {self.delimiter!r}: {self._way_out}" if len(faults) == len(block) else ""
         raise InvalidInput([Fault(fault.path, fault.code, fault.message + hint) for fault in faults])
 
     def _numbered(self, rows: set[int]) -> dict[int, tuple[int, list[str]]]:

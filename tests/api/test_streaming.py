@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -231,16 +232,38 @@ async def test_packed(client: httpx.AsyncClient, coding: str) -> None:
 
 
 async def test_events(client: httpx.AsyncClient) -> None:
-    answer = await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW, **EVENTS)
+    """After each block: batches that are large, or small ones together."""
+    body = pairs_in_arrow(ROWS * 100_000, 200_000)
+    answer = await streamed(client, MAE, body, ARROW, **EVENTS)
     assert answer.headers["content-type"] == "text/event-stream"
     *running, end = events_in(answer.text)
-    assert [(event.name, event.data) for event in running] == [
-        ("progress", {"n_samples": 2, "value": 0.5}),
-        ("progress", {"n_samples": 4, "value": 1.875}),
-        ("progress", {"n_samples": 6, "value": 1.7916666666666667}),
+    assert [(event.name, event.data["n_samples"]) for event in running] == [
+        ("progress", 200_000),
+        ("progress", 400_000),
+        ("progress", 600_000),
     ]
+    assert running[-1].data["value"] == end.data["value"] == 1.7916666666666667
     assert end.name == "end"
-    assert end.data == (await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW)).json()
+    assert end.data == (await streamed(client, MAE, body, ARROW)).json()
+    *running, _ = events_in((await streamed(client, MAE, pairs_in_arrow(ROWS), ARROW, **EVENTS)).text)
+    assert [event.data for event in running] == [{"n_samples": 6, "value": 1.7916666666666667}]
+
+
+def test_small_batches_are_worked_on_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the same bits, however small, where each has a dictionary of its own too, and not kept waiting for long."""
+    fields: Any = [("p", pa.float64()), ("y", pa.dictionary(pa.int32(), pa.string()))]
+    stream, rng = io.BytesIO(), random.Random(1)
+    rows = [(rng.random(), rng.choice("ab")) for _ in range(300)]
+    options: Any = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=False)
+    with pa.ipc.new_stream(stream, pa.schema(fields), options=options) as writer:
+        for p, y in rows:
+            writer.write_batch(pa.record_batch([pa.array([p]), pa.array([y]).dictionary_encode()], schema=pa.schema(fields)))
+    read = lambda: arrow.Stream(io.BufferedReader(io.BytesIO(stream.getvalue())), lambda width: 70).blocks(["p", "y"])  # noqa: E731
+    blocks = [*read()]
+    assert [(block.first, block.n_rows) for block in blocks] == [(0, 70), (70, 70), (140, 70), (210, 70), (280, 20)]
+    assert [*zip(*(chain(*(block.columns[name] for block in blocks)) for name in ("p", "y")), strict=True)] == rows
+    monkeypatch.setattr(arrow, "BLOCK_SECONDS", -1.0)
+    assert [block.n_rows for block in read()] == [1] * 300
 
 
 def test_the_document_has_every_media_type() -> None:
@@ -409,7 +432,7 @@ print(len([*rows.blocks(["p", "y"])]), data_bytes() - before)
         [sys.executable, "-c", program], input=pairs_in_arrow(ROWS * 100), capture_output=True, cwd=ROOT, check=True
     )
     blocks, taken = map(int, done.stdout.split())
-    assert blocks == 300
+    assert blocks == 6
     assert taken < 48 * 2**20
 
 

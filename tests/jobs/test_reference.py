@@ -162,7 +162,9 @@ def test_what_is_wrong_is_named_by_partition_row_and_column(tmp_path: Path, monk
     (fault,) = refusal(tmp_path, {"loss": "bce", "data": data}).faults
     assert (fault.path, fault.code) == (("data", "source", 0), "unknown_column")
     (tmp_path / "part-000.csv").write_text("p,y\n0.5\n")
-    assert refusal(tmp_path, {"loss": "bce", "data": data}).faults[0].message.startswith("part-000.csv: line 2 has 1 cells")
+    (fault,) = refusal(tmp_path, {"loss": "bce", "data": data}).faults
+    assert fault.message.startswith("part-000.csv: line 2 has 1 cells")
+    assert fault.message.endswith("the delimiter is ',': all lines must have that of the first, which is ',', ';' or a tab")
 
 
 def test_files_outside_of_the_roots_are_forbidden(tmp_path: Path) -> None:
