@@ -247,12 +247,13 @@ def _in_store(url: str, roots: Sequence[str]) -> dict[str, Stat]:
 def _check_url(url: str, roots: Sequence[str], where: Path = SOURCE) -> None:
     """SourceForbidden for a URL of a store that does not begin with one of the roots, or could lead out of it."""
     host, _, path = url.partition("://")[2].partition("/")
-    if "@" in host:  # and it is not said again
-        message = "a URL has no user and no password in it here: how the server comes to a store is for its environment"
-        raise SourceForbidden([Fault(where, "source_forbidden", message)])
     steps = unquote(path).split("/")
     strange = "::" in url or "\\" in url or "#" in url or "\0" in url or any(step in (".", "..") for step in steps)
-    if strange or not any(is_remote(root) and f"{url}/".startswith(f"{root.rstrip('/')}/") for root in roots):
+    under = any(is_remote(root) and f"{url}/".startswith(f"{root.rstrip('/')}/") for root in roots)
+    if "@" in host or ("@" in url and not under):  # a secret may have a / in it, and is not said again
+        message = "a URL has no user and no password in it here: how the server comes to a store is for its environment"
+        raise SourceForbidden([Fault(where, "source_forbidden", message)])
+    if strange or not under:
         raise _forbidden(url, roots, where)
 
 

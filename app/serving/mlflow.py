@@ -36,7 +36,7 @@ class NotExported(Exception):
     """The server is away, or does not take it; in words that have no secret in them."""
 
 
-class Server(NamedTuple):
+class Mlflow(NamedTuple):
     """An MLflow server, and where its runs go."""
 
     url: str
@@ -44,7 +44,7 @@ class Server(NamedTuple):
     token: str | None
 
     @classmethod
-    def of(cls, settings: Settings) -> "Server | None":
+    def of(cls, settings: Settings) -> "Mlflow | None":
         """That of the settings; None where nothing is exported."""
         if not settings.mlflow_url:
             return None

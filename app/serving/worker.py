@@ -36,7 +36,7 @@ from app.serving.content import Content
 from app.serving.environment import PIECES, set_malloc
 from app.serving.lanes import Lane
 from app.serving.log import configure, tell
-from app.serving.mlflow import NotExported, Server
+from app.serving.mlflow import Mlflow, NotExported
 from app.serving.pieces import REQUEST, Checkpoint, Ended, Found, Joining, Task, jobs_settings, join, work_on
 from app.serving.pool import Pool
 from app.serving.problems import as_problem, failure
@@ -177,7 +177,7 @@ class Worker:
         assert settings.engine is not None
         database = open_database(settings.engine, lasting=False)  # what is lost of it is done again, to the same bits
         self._settings, self._calls = settings, calls
-        self._mlflow = Server.of(settings)
+        self._mlflow = Mlflow.of(settings)
         limit, retention = settings.job_queue, settings.job_retention_seconds
         self._store = Store(database, limit=limit, retention=retention, exports=self._mlflow is not None)
         self._bounds = jobs_settings(settings)
@@ -209,9 +209,7 @@ class Worker:
         engine = await launch(self._settings.engine, self.pieces, executor=executor, at_once=at_once)
         await engine.tidy()  # or what has failed before would not be done when it is handed again
         tell(log, logging.INFO, "worker_ready", executor=executor)
-        telling = asyncio.create_task(self._export()) if self._mlflow else None
-        await self._look(engine, attended=attended)
-        del telling  # which is kept until then
+        await asyncio.gather(self._look(engine, attended=attended), *([self._export(self._mlflow)] if self._mlflow else []))
 
     # --- beside the work
 
@@ -239,9 +237,8 @@ class Worker:
                 end()
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _export(self) -> None:
+    async def _export(self, mlflow: Mlflow) -> None:
         """Tell of trainings that have ended, one after the other, again where that fails; it never returns."""
-        assert self._mlflow is not None
         while True:
             now = time.time()
             found = await self._lasting(self._store.export, now, now + EXPORT_SECONDS)
@@ -251,7 +248,7 @@ class Worker:
             job, call = found.job, self._calls[found.job.kind]
             try:
                 if call.job and call.job.history:
-                    await asyncio.to_thread(self._mlflow.send, found)
+                    await asyncio.to_thread(mlflow.send, found)
             except NotExported as error:
                 tell(log, logging.WARNING, "not_exported", error, job=job.id)
                 wait = min(EXPORT_SECONDS, EXPORT_LOOK_SECONDS * 2**found.tries)

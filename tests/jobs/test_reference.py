@@ -223,6 +223,7 @@ def test_sources_that_are_nothing_and_formats_that_are_unknown(tmp_path: Path, m
         "s3://bucket/run7/../a.npy",
         "s3://bucket/run7/%2e%2e/a.npy",
         "s3://key:secret@bucket/run7/a.npy",
+        "s3://key:its/secret@bucket/run7/a.npy",
         "filecache::s3://bucket/run7/a.npy",
         "gs://bucket/run7/a.npy",
     ],
