@@ -18,6 +18,7 @@ import pytest
 from app.api.jobs import OF_KIND
 from app.jobs.database import Unreachable, open_database
 from app.jobs.store import New, Store
+from app.serving.environment import ENVIRONMENT
 from app.serving.pieces import saved
 from tests.conftest import ROOT, serving
 from tests.jobs.asking import LONG, ONE_LONG_EPOCH, Jobs, worker_of
@@ -43,9 +44,9 @@ def store_in(folder: Path, **bounds: Any) -> Store:
 def worker(folder: Path, version: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """`criterion worker` on the file in a folder, of another version of the engine's steps if one is said."""
     patch = f"import app.jobs.engine as engine; engine.VERSION = {version!r}; " if version else ""
-    code = f"{patch}import runpy, sys; sys.argv = ['criterion', 'worker']; runpy.run_module('app.main', run_name='__main__')"
+    code = f"{patch}import runpy, sys; sys.argv = ['criterion', 'worker']; runpy.run_module('app', run_name='__main__')"
     variables = {"data_dir": folder, "job_slots": 1, "job_checkpoint_seconds": 0.1}
-    environment = {**os.environ, **{f"CRITERION_{name.upper()}": str(value) for name, value in variables.items()}}
+    environment = {**os.environ, **ENVIRONMENT, **{f"CRITERION_{name.upper()}": str(value) for name, value in variables.items()}}
     with (folder / "worker.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=log)
     try:
