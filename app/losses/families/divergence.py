@@ -175,20 +175,19 @@ def _close_values(predictions: Array, targets: Array, input_format: str, log_tar
         excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
         high, low = pair_sum(two_sum(targets, -predictions))
         return row_sums(excess) + (high + low)[:, 0]
-    if input_format == "log_probabilities" and log_target:  # nothing but the exponential is rounded
-        high, low = pair_sum(pair_multiply(exp_pair(targets), two_sum(targets, -predictions)))
-        return (high + low)[:, 0]
-    # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
     p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0
     log_p = pair(targets) if log_target else log_pair(np.where(some, targets, 1.0))
+    if input_format == "log_probabilities":  # as they are, so that no more than the sum of a few products is rounded
+        gap = pair_add(log_p, pair_negative(pair(np.where(some, predictions, 0.0))))
+        high, low = pair_sum(pair_multiply(p, gap))
+        return (high + low)[:, 0]
+    # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
     if input_format == "logits":
         log_q, whole = log_softmax_pair(predictions), constant(1.0)
     else:
-        logarithms = input_format == "log_probabilities"
-        log_q = pair(predictions) if logarithms else log_pair(np.where(some, predictions, 1.0))
-        q = exp_pair(predictions) if logarithms else pair(predictions)
-        whole = pair_sum((np.where(some, q[0], 0.0), np.where(some, q[1], 0.0)))
+        log_q = log_pair(np.where(some, predictions, 1.0))
+        whole = pair_sum(pair(np.where(some, predictions, 0.0)))
     gap = pair_add(log_q, pair_negative(log_p))[0]
     beside = np.exp(log_q[0]) * (1.0 + log_q[1]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
     high, low = pair_add(pair_sum(p), pair_negative(whole))
