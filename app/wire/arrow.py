@@ -132,11 +132,22 @@ def of_batches(batches: Iterator[Any], named: Named, step: Callable[[int], int])
     first = 0
     for batch in batches:
         names = named(batch.schema.names)
+        _look_through(batch.select([*dict.fromkeys(names.values())]))
         rows = step(len(names))
         for start in range(0, batch.num_rows, rows):
             part = batch.slice(start, rows)
             yield Block(first, {column: _numbers(name, part.column(name)) for column, name in names.items()})
             first += part.num_rows
+
+
+def _look_through(batch: Any) -> None:
+    """ArrowInvalid where a column is shorter than its batch says, or leads out of what it has: pyarrow would read what lies there.
+
+    Columns of nothing but missing values have no bytes at all, and may be said to be of any length.
+    """
+    batch.validate(full=True)
+    if batch.num_rows > 8 * batch.nbytes:
+        raise MalformedTable(f"a record batch of {batch.num_rows} rows has no value in the columns that are asked for")
 
 
 def installed() -> bool:
