@@ -39,8 +39,11 @@ def parquet(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterat
         wanted = [*dict.fromkeys(names.values())]
         first = 0
         for batch in opened.iter_batches(step(len(wanted)), columns=wanted, use_threads=False):
+            _look_through(batch)
             yield Block(first, {column: _numbers(name, batch.column(name)) for column, name in names.items()})
             first += batch.num_rows
+        if first != opened.metadata.num_rows:
+            raise MalformedTable(f"it says that it has {opened.metadata.num_rows} rows, and a column has {first}")
 
 
 def arrow(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterator[Block]:
@@ -101,7 +104,8 @@ class Stream:
     @property
     def names(self) -> Sequence[str]:
         """The columns."""
-        return self._batches.schema.names
+        with _readable("Arrow stream"):
+            return self._batches.schema.names
 
     def blocks(self, columns: Sequence[Column]) -> Iterator[Block]:
         """These columns, of which there is one each."""
