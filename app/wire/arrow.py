@@ -71,6 +71,7 @@ def outline_of_arrow(file: IO[bytes]) -> tuple[Sequence[str], int]:
     try:
         with pa.memory_map(file.name) as source:
             for batch in _batches(pa, source):
+                _look_through(batch)
                 names, n_rows = batch.schema.names, n_rows + batch.num_rows
         return names, n_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -145,7 +146,7 @@ def of_batches(batches: Iterator[Any], named: Named, step: Callable[[int], int])
 
 
 def _look_through(batch: Any) -> None:
-    """ArrowInvalid where a column is shorter than its batch says, or leads out of what it has: pyarrow would read what lies there.
+    """ArrowInvalid where a column is shorter than its batch says, or leads out of what it has: pyarrow reads whatever lies there.
 
     Columns of nothing but missing values have no bytes at all, and may be said to be of any length.
     """

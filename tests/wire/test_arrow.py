@@ -2,6 +2,7 @@
 
 import io
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from app.errors import CallerError
-from app.wire.arrow import Stream
+from app.wire.arrow import Stream, outline_of_arrow
 
 ROWS = 12_345
 
@@ -56,6 +57,14 @@ def test_what_is_not_there_is_not_read(lie: str) -> None:
     rows = Stream(io.BufferedReader(io.BytesIO(LIES[lie])), lambda columns: 1_000_000)
     with pytest.raises(CallerError, match=r"it is no Arrow stream that can be read|has no value"):
         next(rows.blocks(rows.names))
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_nor_is_it_kept(lie: str, tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(LIES[lie])
+    with path.open("rb") as file, pytest.raises(CallerError, match=r"it is no Arrow file that can be read|has no value"):
+        outline_of_arrow(file)
 
 
 @pytest.mark.parametrize("packed", ["lz4", "zstd"])
