@@ -46,7 +46,7 @@ def try_lines(body: bytes) -> str:
     except CallerError:
         return REFUSED
     lines = body.rstrip(b"\r\n \t").split(b"\n")
-    expected = [json.loads(line.decode("utf-8"), object_pairs_hook=unique, parse_int=whole) for line in lines]
+    expected = [json.loads(line.decode("utf-8-sig"), object_pairs_hook=unique, parse_int=whole) for line in lines]
     for name in names:
         found = cells([block.columns[name] for block in blocks])
         column = [row[name] for row in expected]
