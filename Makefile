@@ -83,7 +83,7 @@ fuzz: $(VENV)/.dev ## bend bodies and look how each decoder reads them; make fuz
 	$(BIN)/python -m tests.wire.fuzzed $(ARGS)
 
 soak: $(VENV)/.dev ## twice what the server has time for, each answer checked; make soak SECONDS=300
-	$(BIN)/python -m tests.abuse.soak $(or $(SECONDS),60)
+	$(BIN)/python -m tests.abuse.soak $(or $(SECONDS),60) $(ARGS)
 
 bench: $(VENV)/.dev ## measure
 	$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m tests.abuse.soak SECONDS`: twice as many calls as the server has time for, of every kind, every answer checked.
+"""`python -m tests.abuse.soak SECONDS [--write]`: twice as many calls as there is time for, of every kind, each answer checked.
 
 The server is started here. How much it has time for is measured first, by clients that wait for their answers; then requests
 come when they come, whether those before are answered or not, each on a connection of its own. One client in five leaves before
@@ -9,6 +9,7 @@ this file.
 import asyncio
 import io
 import json
+import os
 import random
 import socket
 import sys
@@ -17,6 +18,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.abuse import bodies, processes
-from tests.abuse.conftest import MEMORY, MIB, SETTINGS, p99, started
+from tests.abuse.conftest import MEMORY, MIB, SETTINGS, p99, started, written
 from tests.abuse.watch import Sightings, Watch
 from tests.abuse.wire import CLOSED, JSON, STREAM, Answer, post
 from tests.conftest import Server
@@ -337,6 +339,7 @@ class Soaked:
     """What was seen: of each kind, of tiny requests beside them and the memory meanwhile, and the bytes of the tree before and
     after."""
 
+    seconds: float
     rate: float
     tallies: Tallies
     tiny: Sightings
@@ -355,7 +358,7 @@ async def soak(server: Server, seconds: float) -> Soaked:
     tallies = await load(server, asked, rng, rate, seconds)
     tiny = await asyncio.to_thread(watch.end)
     await asyncio.sleep(QUIET)
-    return Soaked(rate, tallies, tiny, before, processes.pss(server.port))
+    return Soaked(seconds, rate, tallies, tiny, before, processes.pss(server.port))
 
 
 def faults(seen: Soaked, log: str) -> list[str]:
@@ -404,17 +407,22 @@ def table(seen: Soaked) -> str:
     first, last = _ends(seen.tiny.memory[1:])
     sizes = (seen.before, first, last, seen.tiny.peak, seen.after)
     before, begun, ended, most, after = (f"{size / MIB:.0f}" for size in sizes)
-    memory = f"MiB before {before}; in the second quarter {begun}, in the last {ended}, at most {most}; after {after}"
-    return "\n".join([*lines, "", f"{seen.rate:.0f} requests a second, {OVERLOAD:g} times what there is time for.", memory])
+    asked = f"{seen.rate:.0f} requests a second for {seen.seconds:.0f} s, {OVERLOAD:g} times what there was time for."
+    memory = f"MiB before {before}; in the second quarter {begun}, in the last {ended}, at most {most}; afterwards {after}."
+    return "\n".join([*lines, "", asked, memory])
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, write: bool) -> None:
     with tempfile.TemporaryDirectory() as folder, started(Path(folder), **SETTINGS) as server:
         seen = asyncio.run(soak(server, seconds))
         found = faults(seen, server.log.read_text())
     print(table(seen))
+    if write:
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        ended = "".join(f"- **{fault}**\n" for fault in found) or "Nothing was wrong.\n"
+        written("make soak SECONDS=600 ARGS=--write", f"On {day}, {os.cpu_count()} cores:\n\n{table(seen)}\n\n{ended}")
     sys.exit("\n".join(found) or 0)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), "--write" in sys.argv[2:])
