@@ -1,7 +1,9 @@
 """The process of a guided run: `python -m tests.wire.guided DECODER [what libFuzzer takes]`. fuzzed.py starts it."""
 
 import random
+import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import atheris
@@ -10,6 +12,10 @@ instrumented: Any = vars(atheris)["instrument_imports"]  # it has no types
 
 with instrumented(include=["app.wire", "app.api.files", "app.api.tables", "app.losses.expressions"]):
     from tests.wire.fuzzed import FUZZED
+
+
+MEMORY_BYTES = 1 << 30
+"""Beyond what is there when it begins. A process of the pool has such a bound too: what would be larger, unpacked, is refused."""
 
 
 def main(name: str, options: list[str]) -> None:
@@ -21,6 +27,9 @@ def main(name: str, options: list[str]) -> None:
         fuzzed.attempt(body)
 
     atheris.Setup([sys.argv[0], *options], one)
+    _, _, _, _, _, pages, _ = map(int, Path("/proc/self/statm").read_text().split())
+    most = pages * resource.getpagesize() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     atheris.Fuzz()
 
 
