@@ -121,8 +121,8 @@ class Mlflow(NamedTuple):
                 return orjson.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             with error:
-                said = error.read(2000).decode(errors="replace")
-            raise NotExported(f"{what} was answered with {error.code}: {said[:300]}") from None
+                text = error.read(2000).decode(errors="replace")
+            raise NotExported(f"{what} was answered with {error.code}: {text[:300]}") from None
         except (OSError, ValueError) as error:  # ValueError: what is answered is no JSON
             raise NotExported(f"{what} failed: {type(error).__name__}: {str(error)[:200]}") from None
 
