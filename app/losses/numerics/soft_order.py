@@ -15,7 +15,7 @@ from app.losses.numerics.lists import LEFT, PAIRS_AT_ONCE, over, own_and_others,
 from app.losses.numerics.logit import logit
 from app.losses.numerics.pairs import difference
 from app.losses.numerics.stable import LOG_2, Array
-from app.losses.numerics.wide import Wide, exp, expm1, log, sigmoid, where, wide
+from app.losses.numerics.wide import Wide, exp, expm1, log, where, wide
 
 LOG_OF_2 = Wide(np.full(1, LOG_2), np.full(1, LOG_2_LOW))
 """ln 2."""
@@ -72,7 +72,7 @@ def soft_ranks(scores: Array, there: Flags, temperature: float) -> Array:
 
 
 def pulls_of_ranks(scores: Array, there: Flags, temperature: float, slopes: Array, exactly: SlopesOfRanks) -> Array:
-    """The derivative to the scores of what has these derivatives to the soft ranks; where it cancels, unrounded in short lists."""
+    """The derivative to the scores of what has these derivatives to the soft ranks; unrounded in short lists where it cancels."""
     pulls, sizes = np.empty_like(scores), np.empty_like(scores)
     for own in tiles(scores.shape):
         mine, theirs = own_and_others(scores, own)
