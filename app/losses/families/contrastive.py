@@ -80,11 +80,11 @@ def _sides(targets: Groups, rows: slice) -> tuple[Flags, Flags]:
 
 def _of_one(predictions: Array, of_rows: OfRows, exactly: Exactly) -> tuple[Array, Pullback]:
     """The loss of each sample, from its cosines with all; in a small batch with unrounded slopes."""
-    (n, d), alike = predictions.shape, beside(predictions, predictions)
+    n, alike = len(predictions), beside(predictions, predictions)
     found = over_rows(n, n, alike.tile, of_rows)
 
     def pullback(weights: Array) -> Array:
-        if small(n, n, d):
+        if small(n, n):
             return pair_add(*pulls_beside(alike, weighted(exactly(all_of(alike)), weights)))[0]
         return pair_add(*alike.pulls(found.slopes(weights)))[0]
 

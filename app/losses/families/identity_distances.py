@@ -132,7 +132,7 @@ def lifted_structure(
         return pulls * excess - ((pulls + turned(pulls)) * excess * share).sum() * nearby.shares
 
     def pullback(weights: Array) -> Array:
-        if small(n, *predictions.shape):
+        if small(n, n):
             return pulls_apart(apart, exactly(weights))
         pulls = weights / many
 
@@ -257,10 +257,10 @@ def batch_all_triplet(
     kept = {rows.start: slope for rows, (_, slope, _) in zip(blocks, found or [], strict=False)}
 
     def pullback(weights: Array) -> Array:
-        if small(n, *predictions.shape):
+        if small(n, n):
             active = max(sum(actives), 1.0) if only_active else float(count.sum())
             share = wide(weights) * float(count.sum()) / (active * many)
-            return pulls_apart(apart, share[:, None] * np.concatenate([of_rows(rows)[1] for rows in blocks]))
+            return pulls_apart(apart, share[:, None] * np.concatenate([*kept.values()]))
         pulls = scale * weights / many
 
         def slopes(rows: slice) -> Array:

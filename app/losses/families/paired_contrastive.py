@@ -50,11 +50,11 @@ _SETS: Mapping[str, str] = {
 
 def _of_two(alike: Similarities, of_rows: OfRows, exactly: Exactly) -> tuple[Array, Pullbacks]:
     """The loss of each row of one array, from its similarities with all of another; in a small batch with unrounded slopes."""
-    n, d = alike.first.scaled.shape
+    n = len(alike.first.scaled)
     found = over_rows(n, n, alike.tile, of_rows)
 
     def pullback(weights: Array) -> tuple[Array, Array]:
-        if small(n, n, d):
+        if small(n, n):
             (of_first, _), (of_second, _) = pulls_beside(alike, weighted(exactly(all_of(alike)), weights))
         else:
             (of_first, _), (of_second, _) = alike.pulls(found.slopes(weights))
@@ -144,19 +144,19 @@ def clip(first: Array, second: Array, *, temperature: Temperature = 0.07) -> tup
     Avoid when: only one side is ever asked for, or batches are too small to hold hard cases.
     See also: info_nce, siglip, vicreg.
     """
-    n, d = first.shape
+    n = len(first)
     of_rows, exactly = _own_among_all(n, temperature), _own_exactly(n, temperature)
     there, there_pulls = _of_two(alike := beside(first, second), of_rows, exactly)
     back, back_pulls = _of_two(beside(second, first), of_rows, exactly)
 
     def pullback(weights: Array) -> tuple[Array, Array]:
-        if small(n, n, d):  # what either way pulls may cancel
+        if small(n, n):  # what either way pulls may cancel
             cosines = all_of(alike)
             forth, back = (weighted(exactly(item), 0.5 * weights) for item in (cosines, turned(cosines)))
             (of_first, _), (of_second, _) = pulls_beside(alike, forth + turned(back))
             return of_first, of_second
-        (a, b), (e, c) = there_pulls(0.5 * weights), back_pulls(0.5 * weights)
-        return a + c, b + e
+        (a, b), (d, c) = there_pulls(0.5 * weights), back_pulls(0.5 * weights)
+        return a + c, b + d
 
     return 0.5 * there + 0.5 * back, pullback
 

@@ -59,7 +59,7 @@ def _discrepancy(predictions: Array, targets: Array, of_distance: OfDistance, ow
     within, between = (Wide(*sums[place]).sum() for place in (0, 1))
 
     def slopes() -> Array:
-        if small(2 * n, *apart.rows.scaled.shape):
+        if small(2 * n, 2 * n):
             share = where(same(slice(None)), wide(-1.0) / own, wide(1.0) / float(n * n))
             return pulls_apart(apart, of_distance(all_of(apart))[1] * share)[:n]
 

@@ -9,20 +9,19 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from app.losses.numerics.pairs import Pair
+from app.losses.numerics.products import products, slices_of
 from app.losses.numerics.similarities import Distances, Flags, Similarities
-from app.losses.numerics.stable import Array
+from app.losses.numerics.stable import Array, power_of_two
 from app.losses.numerics.wide import Like, Wide, exp, where, wide
 
-PULLS = 2**17
-"""Pulls of a number of one row at one of another, up to which a batch is small."""
-AT_ONCE = 2**14
-"""Pulls that are added at a time."""
+PAIRS = 2**14
+"""Pairs of rows up to which a batch is small."""
 Exactly: TypeAlias = Callable[[Wide], Wide]
 """All similarities (n, m) -> the derivatives of the losses of the rows to them."""
 
 
-def small(n: int, m: int, d: int) -> bool:
-    return n * m * d <= PULLS
+def small(n: int, m: int) -> bool:
+    return n * m <= PAIRS
 
 
 def all_of(alike: Similarities | Distances) -> Wide:
@@ -39,16 +38,12 @@ def turned(x: Wide) -> Wide:
     return Wide(x.high.T, x.low.T)
 
 
-def _pulled(slopes: Wide, of_rows: Callable[[slice], Wide], n: int, d: int) -> Wide:
-    """∑ slope·x over the second axis of some rows' x (a, m, d)."""
-    found = Wide(np.empty((n, d)), np.empty((n, d)))
-    step = max(1, AT_ONCE // (slopes.high.shape[1] * d))
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
-        terms = slopes[rows, :, None] * of_rows(rows)
-        total = Wide(*(part.swapaxes(1, 2) for part in terms.pair)).sum()
-        found.high[rows], found.low[rows] = total.high[..., 0], total.low[..., 0]
-    return found
+def product(a: Wide, b: Wide) -> Wide:
+    """The product of two matrices, to about twice the digits of the largest number of a row of the one times one of the other."""
+    a_scale, b_scale = power_of_two(np.abs(a.high).max(axis=1))[:, None], power_of_two(np.abs(b.high).max(axis=0))
+    near, far = a.high / a_scale, np.ascontiguousarray((b.high / b_scale).T)
+    found = Wide(*products(slices_of(near), slices_of(far), slice(0, len(near))))
+    return (found + (near @ (b.low / b_scale) + a.low / a_scale @ far.T)) * a_scale * b_scale
 
 
 def pulls_beside(alike: Similarities, slopes: Wide) -> tuple[Pair, Pair]:
@@ -57,11 +52,10 @@ def pulls_beside(alike: Similarities, slopes: Wide) -> tuple[Pair, Pair]:
     # of rows that are nearly parallel, what their middle pulls is taken apart from what they pull across it
     middle = 0.5 * (one.high.mean(axis=0) + other.high.mean(axis=0)) if alike.cosines else np.zeros(one.high.shape[1])
 
-    def pulled(by: Wide, slope: Wide, n: int) -> Wide:
-        near = (by - middle)[None]
-        return _pulled(slope, lambda _: near, n, middle.size) + slope.sum() * middle[None]
+    def pulled(by: Wide, slope: Wide) -> Wide:
+        return product(slope, by - middle) + slope.sum() * middle[None]
 
-    of_one, of_other = pulled(other, slopes, len(one.high)), pulled(one, turned(slopes), len(other.high))
+    of_one, of_other = pulled(other, slopes), pulled(one, turned(slopes))
     if not alike.cosines:
         return of_one.pair, of_other.pair
     return alike.first.through_length(of_one.pair), alike.second.through_length(of_other.pair)
@@ -72,7 +66,8 @@ def pulls_apart(apart: Distances, slopes: Wide) -> Array:
     x, distance = Wide(*apart.whole), all_of(apart)
     some = distance.high > 0
     share = where(some, (slopes + turned(slopes)) / where(some, distance, 1.0), 0.0)
-    gradient = _pulled(share, lambda rows: x[rows, None] - x[None], *x.high.shape)
+    near = x - x.high.mean(axis=0)
+    gradient = near * share.sum() - product(share, near)
     return (apart.rows.through_length(gradient.pair) if apart.of_units else gradient.pair)[0]
 
 
