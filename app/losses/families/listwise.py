@@ -33,6 +33,7 @@ from app.losses.numerics.wide import Wide, log, where, wide
 from app.registry import alias
 
 BY_ITEMS = Cost(beyond={"n·k²": 110.0})
+BY_SOFT_PLACES = Cost(beyond={"n·k²": 450.0})
 Temperature: TypeAlias = Annotated[
     float, Gt(0), Le(1e6), Doc("Differences of scores are divided by it: the smaller, the nearer to true places.")
 ]
@@ -154,7 +155,7 @@ def unique_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
     aliases=(alias("ApproxNDCGLoss", temperature=0.1), "approxNDCGLoss", "approx_ndcg_loss"),
     reference="Qin, Liu and Li (2010), doi:10.1007/s10791-009-9124-x",
     properties=DIFFERENTIABLE | SMOOTH | BOUNDED_GRADIENT,
-    cost=BY_ITEMS,
+    cost=BY_SOFT_PLACES,
 )
 def approx_ndcg(predictions: Array, targets: Array, *, temperature: Temperature = 1.0) -> tuple[Array, Array]:
     """Minus the discounted gain of a list beside that of its best order, with places softened so that they have a slope.
@@ -187,7 +188,7 @@ def approx_ndcg(predictions: Array, targets: Array, *, temperature: Temperature 
     aliases=("ApproxMRRLoss", "approx_mrr_loss"),
     reference="Qin, Liu and Li (2010), doi:10.1007/s10791-009-9124-x",
     properties=DIFFERENTIABLE | SMOOTH | BOUNDED_GRADIENT,
-    cost=BY_ITEMS,
+    cost=BY_SOFT_PLACES,
 )
 def approx_mrr(predictions: Array, targets: Array, *, temperature: Temperature = 0.1) -> tuple[Array, Array]:
     """Minus the mean of 1/place of the relevant items of a list, with places softened so that they have a slope.
@@ -334,7 +335,7 @@ class _Weights(NamedTuple):
     aliases=("neuralNDCG", "neural_sort_ndcg"),
     reference="Pobrotyn and Białobrzeski (2021), arXiv:2102.07831",
     properties=DIFFERENTIABLE | BOUNDED_GRADIENT,
-    cost=Cost(beyond={"n·k²": 400.0}),
+    cost=Cost(beyond={"n·k²": 500.0}),
 )
 def neural_ndcg(predictions: Array, targets: Array, *, temperature: Temperature = 1.0) -> tuple[Array, Array]:
     """Minus the discounted gain of a list beside that of its best order, sorted by NeuralSort: each place holds a mixture.

@@ -4,7 +4,7 @@ Whatever is summed is summed along a whole list for one item: no digit depends o
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias, overload
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +38,10 @@ def present(grades: Array) -> NDArray[np.bool_]:
     return grades > ABSENT / 2.0
 
 
-@overload
-def own_and_others(x: Array, own: slice) -> tuple[Array, Array]: ...
-@overload
-def own_and_others(x: Wide, own: slice) -> tuple[Wide, Wide]: ...
-def own_and_others(x: Array | Wide, own: slice) -> tuple[Array, Array] | tuple[Wide, Wide]:
+Numbers = TypeVar("Numbers", Array, Wide)
+
+
+def own_and_others(x: Numbers, own: slice) -> tuple[Numbers, Numbers]:
     """Some items (n, a, 1), and all of their lists (n, 1, k)."""
     return x[:, own, None], x[:, None, :]
 

@@ -184,13 +184,12 @@ def exp_parts(x: Array, rest: Array | float = 0.0) -> tuple[Pair, NDArray[np.int
     if x.size <= _AT_ONCE:
         return _exp_parts(x, rest)
     x = x if x.flags.c_contiguous or x.flags.f_contiguous else x.copy()
-    low, octave = np.empty_like(x), np.empty_like(x, np.int32)
+    high, low, octave = np.empty_like(x), np.empty_like(x), np.empty_like(x, np.int32)
     low[...] = rest
-    high, flat = np.empty_like(x), [item.ravel(order="K") for item in (x, low, octave)]
-    found = high.ravel(order="K")
+    given, above, below, powers = x.ravel("K"), high.ravel("K"), low.ravel("K"), octave.ravel("K")
     for start in range(0, x.size, _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        (found[some], flat[1][some]), flat[2][some] = _exp_parts(flat[0][some], flat[1][some])
+        (above[some], below[some]), powers[some] = _exp_parts(given[some], below[some])
     return (high, low), octave
 
 

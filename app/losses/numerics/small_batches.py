@@ -15,13 +15,13 @@ from app.losses.numerics.stable import Array, power_of_two
 from app.losses.numerics.wide import Like, Wide, exp, where, wide
 
 PAIRS = 2**14
-"""Pairs of rows up to which a batch is small."""
+"""Pairs of rows from which on a batch is large."""
 Exactly: TypeAlias = Callable[[Wide], Wide]
 """All similarities (n, m) -> the derivatives of the losses of the rows to them."""
 
 
 def small(n: int, m: int) -> bool:
-    return n * m <= PAIRS
+    return n * m < PAIRS
 
 
 def all_of(alike: Similarities | Distances) -> Wide:
@@ -117,6 +117,6 @@ def slopes_of_log_one_plus(exponents: Wide, which: Flags) -> Wide:
 def slopes_of_labels(exponents: Wide, labels: Wide, which: Flags) -> Wide:
     """The softmax less labels that sum to 1 in a row: of the largest, what the others have less than theirs."""
     shares = powers_of(exponents, which).shares
-    top = np.arange(shares.high.shape[1]) == np.where(which, shares.high, -1.0).argmax(axis=1)[:, None]
+    top: Flags = np.arange(shares.high.shape[1], dtype=np.int64) == np.where(which, shares.high, -1.0).argmax(axis=1)[:, None]
     rest = where(top, 0.0, labels - shares)
     return where(top, rest.sum(), -rest)

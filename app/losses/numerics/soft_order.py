@@ -133,7 +133,8 @@ def _neural_sort(scores: Array, grades: Array, temperature: float) -> tuple[Arra
     """
     k, there = scores.shape[1], present(grades)
     order = np.argsort(np.where(there, -scores, np.inf), axis=1, kind="stable")
-    ordered, grades, there = (np.take_along_axis(x, order, axis=1) for x in (scores, grades, there))
+    ordered, grades = (np.take_along_axis(x, order, axis=1) for x in (scores, grades))
+    there = np.take_along_axis(there, order, axis=1)
     worth = exact_gains(grades)
     share = where(there, 1.0 / discounts(k), 0.0) / best_gain(grades)
     step = where(there[:, 1:], wide(ordered[:, :-1]) - ordered[:, 1:], 0.0)
