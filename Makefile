@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 EQUALS := tests/equals/.venv
 NODE := tests/browser/node_modules
-COVERAGE := --cov --cov-report=term:skip-covered
 
 VERSION = $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' app/version.py)
 
@@ -25,8 +24,8 @@ serve: $(VENV)/.runtime ## run the service; CRITERION_PORT=9000 make serve, and 
 key: $(VENV)/.runtime ## make an API key: make key NAME=ci SCOPES=evaluate,train [EXPIRES=2027-01-31T00:00:00Z] [KEYS_FILE=keys.json]
 	@$(BIN)/python -m app.serving.keys '$(NAME)' '$(SCOPES)' $(if $(EXPIRES),--expires '$(EXPIRES)') $(if $(KEYS_FILE),--file '$(KEYS_FILE)')
 
-test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(COVERAGE))
+test: $(VENV)/.dev ## run the tests; make test ARGS="tests/api -k errors" some of them, ARGS=--cov with what they reach
+	$(BIN)/python -m pytest $(ARGS)
 
 test-thorough: $(VENV)/.dev ## run what `make test` leaves out: every loss under every setting, and what takes long
 	$(BIN)/python -m pytest -m thorough $(ARGS)
@@ -83,8 +82,8 @@ fuzz: $(VENV)/.dev ## bend bodies and look how each decoder reads them; make fuz
 	@case '$(ARGS)' in *--guided*) $(UV) $(EXTRA) $(BIN)/uv pip install $(LOCKED) -r tests/wire/requirements.lock;; esac
 	$(BIN)/python -m tests.wire.fuzzed $(ARGS)
 
-soak: $(VENV)/.dev ## everything at once, each answer checked; make soak SECONDS=300
-	$(BIN)/python -m tests.abuse.soak $(or $(SECONDS),60)
+soak: $(VENV)/.dev ## twice what the server has time for, each answer checked; make soak SECONDS=300
+	$(BIN)/python -m tests.abuse.soak $(or $(SECONDS),60) $(ARGS)
 
 bench: $(VENV)/.dev ## measure
 	$(BIN)/python -m bench $(ARGS)

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from app.api.equals import EqualEntry, equal_entries
 from app.api.specs import Spec, parameter_schemas
 from app.api.trained import MODEL_SPECS
-from app.api.training import DATASET_SPECS, METRIC_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
+from app.api.training_fields import DATASET_SPECS, METRIC_SPECS, OPTIMIZER_SPECS, SCHEDULE_SPECS
 from app.losses import LOSSES
 from app.registry import Declared, Registry
 from app.serving.address import Path

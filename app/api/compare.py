@@ -18,20 +18,12 @@ from app.api.specs import BoundSpec, EitherLoss, Listed, Spec, list_of
 from app.api.tables import check_columns
 from app.api.tables_document import TRAINING
 from app.api.trained import EitherModel
-from app.api.training import (
-    AS_A_RUN,
-    COLUMNS,
-    REFUSALS,
-    EitherOptimizer,
-    TrainRequest,
-    data_of,
-    epochs,
-    meant_beside,
-    usage_of,
-    with_rate,
-)
+from app.api.training import AS_A_RUN, COLUMNS, REFUSALS, TrainRequest, epochs, usage_of
 from app.api.training_answer import TrainResponse, entry, respond
 from app.api.training_examples import COMPARISONS
+from app.api.training_fields import EitherOptimizer, with_rate
+from app.api.training_plan import meant_beside
+from app.api.training_rows import data_of
 from app.errors import CallerError, Fault, InvalidInput
 from app.insight import charts
 from app.losses import NAMED

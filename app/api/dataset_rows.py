@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.api.files import read_by
-from app.api.training import DATASET_SPECS
+from app.api.training_fields import DATASET_SPECS
 from app.errors import MAX_FAULTS, Fault, InvalidInput, UnknownName
 from app.serving.address import Path, Rest
 from app.serving.call import Call

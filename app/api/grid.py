@@ -10,8 +10,11 @@ from typing import Any, NamedTuple, cast
 
 from app.api.places import UNKNOWN, leading_nowhere, told_at, with_values
 from app.api.specs import BoundSpec, Spec
-from app.api.training import Rows, RunFields, TrainRequest, Validation, data_of, gathered, plan_of, steps_of
+from app.api.training import TrainRequest, gathered, steps_of
 from app.api.training_answer import SetUp, set_up
+from app.api.training_fields import RunFields, Validation
+from app.api.training_plan import plan_of
+from app.api.training_rows import Rows, data_of
 from app.errors import CallerError, Fault, InvalidInput, InvalidParameter, Path
 from app.training import METRICS, Chosen, Holdout, Limits, Plan, Run
 from app.training.metrics import check_metric

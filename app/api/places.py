@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from app.api.specs import BoundSpec, Spec
-from app.api.training import USUAL_LOSS, USUAL_OPTIMIZER, RunFields
+from app.api.training_fields import RunFields
+from app.api.training_plan import USUAL_LOSS, USUAL_OPTIMIZER
 from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.serving.problems import from_pydantic

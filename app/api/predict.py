@@ -12,7 +12,7 @@ from app.api.predict_examples import PREDICTIONS
 from app.api.specs import Listed
 from app.api.tables import column_of_numbers, no_column
 from app.api.trained import TrainedModel
-from app.api.training import read_inputs
+from app.api.training_rows import read_inputs
 from app.api.words import Part
 from app.errors import Fault, InvalidInput, Path
 from app.losses.inputs import Numbers

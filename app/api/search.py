@@ -17,22 +17,12 @@ from app.api.history import of_search
 from app.api.places import document_of, leading_nowhere, told_at, with_values
 from app.api.search_answer import Found, HeldOutAnswer, RefusedAnswer, SearchResponse, TrialAnswer
 from app.api.tables import check_columns
-from app.api.training import (
-    AS_A_RUN,
-    COLUMNS,
-    REFUSALS,
-    SCORES,
-    DataSpec,
-    Rows,
-    RunFields,
-    TrainRequest,
-    data_of,
-    epochs,
-    plan_of,
-    usage_of,
-)
+from app.api.training import AS_A_RUN, COLUMNS, REFUSALS, TrainRequest, epochs, usage_of
 from app.api.training_answer import entry, loss_of
 from app.api.training_examples import SEARCHES
+from app.api.training_fields import SCORES, DataSpec, RunFields
+from app.api.training_plan import plan_of
+from app.api.training_rows import Rows, data_of
 from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.insight.intervals import Asked, from_drawn

@@ -20,6 +20,8 @@ from app.serving.environment import ENVIRONMENT, MMAP_THRESHOLD, TRIM_THRESHOLD,
 KEEP_ALL = {TRIM_THRESHOLD: 1 << 30, MMAP_THRESHOLD: 1 << 30}
 """By its own thresholds malloc would give arrays back to the system and take them anew at every step; these are above the
 largest array."""
+BEHIND = 5
+"""Steps of priority by which those that work come behind their server, so that what it answers itself waits for none of them."""
 DESCRIPTORS = 1 << 16
 """A server has opened no more of them before its first request."""
 
@@ -64,6 +66,7 @@ def main(requests: socket.socket, modules: Sequence[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead
     set_malloc(KEEP_ALL)
+    os.nice(BEHIND)
     for name in modules:
         importlib.import_module(name)
     gc.collect()

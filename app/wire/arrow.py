@@ -39,8 +39,11 @@ def parquet(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterat
         wanted = [*dict.fromkeys(names.values())]
         first = 0
         for batch in opened.iter_batches(step(len(wanted)), columns=wanted, use_threads=False):
+            _look_through(batch)
             yield Block(first, {column: _numbers(name, batch.column(name)) for column, name in names.items()})
             first += batch.num_rows
+        if first != opened.metadata.num_rows:
+            raise MalformedTable(f"it says that it has {opened.metadata.num_rows} rows, and a column has {first}")
 
 
 def arrow(file: IO[bytes], named: Named, step: Callable[[int], int]) -> Iterator[Block]:
@@ -68,6 +71,7 @@ def outline_of_arrow(file: IO[bytes]) -> tuple[Sequence[str], int]:
     try:
         with pa.memory_map(file.name) as source:
             for batch in _batches(pa, source):
+                _look_through(batch)
                 names, n_rows = batch.schema.names, n_rows + batch.num_rows
         return names, n_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -101,7 +105,8 @@ class Stream:
     @property
     def names(self) -> Sequence[str]:
         """The columns."""
-        return self._batches.schema.names
+        with _readable("Arrow stream"):
+            return self._batches.schema.names
 
     def blocks(self, columns: Sequence[Column]) -> Iterator[Block]:
         """These columns, of which there is one each."""
@@ -132,11 +137,22 @@ def of_batches(batches: Iterator[Any], named: Named, step: Callable[[int], int])
     first = 0
     for batch in batches:
         names = named(batch.schema.names)
+        _look_through(batch.select([*dict.fromkeys(names.values())]))
         rows = step(len(names))
         for start in range(0, batch.num_rows, rows):
             part = batch.slice(start, rows)
             yield Block(first, {column: _numbers(name, part.column(name)) for column, name in names.items()})
             first += part.num_rows
+
+
+def _look_through(batch: Any) -> None:
+    """ArrowInvalid where a column is shorter than its batch says, or leads out of what it has: pyarrow reads whatever lies there.
+
+    Columns of nothing but missing values have no bytes at all, and may be said to be of any length.
+    """
+    batch.validate(full=True)
+    if batch.num_rows > 8 * batch.nbytes:
+        raise MalformedTable(f"a record batch of {batch.num_rows} rows has no value in the columns that are asked for")
 
 
 def installed() -> bool:

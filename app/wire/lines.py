@@ -23,6 +23,8 @@ BLOCK_SECONDS = 1.0
 """Lines that have come are not kept waiting for more than this, once others come."""
 LONGEST_LINE = 4 * 1024 * 1024
 EMPTY = "it is empty, and others follow"
+SPACE = b" \t\r"
+"""What JSON takes for nothing, but line breaks."""
 LINE = ("line",)
 """What the path of a row begins with, in words about it."""
 
@@ -68,7 +70,7 @@ class Lines:
             whole, rest = text
             lines = whole.split(b"\n")
             all_of_them = len(lines)
-            while lines and not lines[-1].strip():
+            while lines and not lines[-1].strip(SPACE):
                 lines.pop()
             if lines and ended:
                 raise _malformed(count, EMPTY)
@@ -122,7 +124,7 @@ def _exactly(lines: Sequence[bytes], names: tuple[str, ...], first: int) -> dict
 
 
 def _row(line: bytes, number: int) -> Any:
-    if not line.strip():
+    if not line.strip(SPACE):
         raise _malformed(number, EMPTY)
     try:
         return exact.load(line)

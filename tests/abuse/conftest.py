@@ -165,7 +165,12 @@ HEAD = ("attack", "requests", "p50", "p99", "max ms", "failed", "not 200", "MiB"
 
 
 PAGE = ROOT / "docs/operations.md"
-TRIED = re.compile(r"(<!-- written by `make abuse ARGS=--write` -->\n).*?(<!-- to here -->\n)", re.DOTALL)
+
+
+def written(command: str, text: str) -> None:
+    """Put this into the page, where it says that the command writes it."""
+    mark = re.compile(rf"(<!-- written by `{re.escape(command)}` -->\n).*?(<!-- to here -->\n)", re.DOTALL)
+    PAGE.write_text(mark.sub(lambda found: f"{found[1]}{text}{found[2]}", PAGE.read_text()))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -179,7 +184,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for first, *others in [HEAD, *map(_cells, config.stash[TABLE])]:
         terminalreporter.write_line(f"{first:<58}" + "".join(f"{cell:>9}" for cell in others))
     if config.getoption("--write"):
-        PAGE.write_text(TRIED.sub(lambda found: f"{found[1]}{_told(config.stash[TABLE])}{found[2]}", PAGE.read_text()))
+        written("make abuse ARGS=--write", _told(config.stash[TABLE]))
 
 
 def _told(lines: Sequence[Line]) -> str:

@@ -1,6 +1,7 @@
 """Beside an attack, in a process of its own: tiny requests one after another, and the memory of the server's tree.
 
-`python -m tests.abuse.watch HOST PORT` says "ready", goes on to the end of its standard input, and prints what it saw.
+`python -m tests.abuse.watch HOST PORT EVERY` says "ready", goes on to the end of its standard input, and prints what it saw.
+To read how much memory a process has stops it for as long: that is done once in EVERY seconds.
 """
 
 import json
@@ -29,20 +30,27 @@ REQUESTS_A_CONNECTION = 50
 
 @dataclass
 class Sightings:
-    """Milliseconds of each tiny request, statuses, failures in words; bytes of the tree before and at most."""
+    """Milliseconds of each tiny request, statuses, failures in words; bytes of the tree before, and each time since."""
 
     milliseconds: list[float] = field(default_factory=list[float])
     statuses: dict[str, int] = field(default_factory=dict[str, int])
     failures: list[str] = field(default_factory=list[str])
-    before: int = 0
-    peak: int = 0
+    memory: list[int] = field(default_factory=list[int])
+
+    @property
+    def before(self) -> int:
+        return self.memory[0]
+
+    @property
+    def peak(self) -> int:
+        return max(self.memory)
 
 
 class Watch:
     """The watching process, seen from the test."""
 
-    def __init__(self, host: str, port: int) -> None:
-        command = [sys.executable, "-m", "tests.abuse.watch", host, str(port)]
+    def __init__(self, host: str, port: int, every: float = 0.1) -> None:
+        command = [sys.executable, "-m", "tests.abuse.watch", host, str(port), str(every)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout
         self._process.stdout.readline()
@@ -52,9 +60,9 @@ class Watch:
         return Sightings(**json.loads(report))
 
 
-def main(host: str, port: int) -> None:
-    seen, over = Sightings(before=pss(port)), threading.Event()
-    threading.Thread(target=_sample, args=(port, seen, over), daemon=True).start()
+def main(host: str, port: int, every: float) -> None:
+    seen, over = Sightings(memory=[pss(port)]), threading.Event()
+    threading.Thread(target=_sample, args=(port, every, seen, over), daemon=True).start()
     prober = threading.Thread(target=_probe, args=(host, port, seen, over))
     prober.start()
     print("ready", flush=True)
@@ -64,9 +72,9 @@ def main(host: str, port: int) -> None:
     print(json.dumps(asdict(seen)), flush=True)
 
 
-def _sample(port: int, seen: Sightings, over: threading.Event) -> None:
-    while not over.wait(0.1):
-        seen.peak = max(seen.peak, pss(port))
+def _sample(port: int, every: float, seen: Sightings, over: threading.Event) -> None:
+    while not over.wait(every):
+        seen.memory.append(pss(port))
 
 
 def _probe(host: str, port: int, seen: Sightings, over: threading.Event) -> None:
@@ -100,4 +108,4 @@ def _ask(connection: socket.socket) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

@@ -4,7 +4,7 @@ The tables of `test_values.py` ask every loss at the same kinds of points; here 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mpmath
@@ -14,7 +14,7 @@ from mpmath import mp
 from numpy.typing import NDArray
 
 from app.losses import LOSSES, Evaluation, check, evaluate
-from app.losses.numerics.pairs import exp_pair, exp_parts, log_pair, pair_arctan2, pair_exp, row_sums_exact
+from app.losses.numerics.pairs import Pair, exp_pair, exp_parts, log_long, log_pair, pair_arctan2, pair_exp, row_sums_exact
 from app.losses.numerics.stable import sign
 from tests.losses.drawing import gradients_of
 from tests.losses.exact import Exact, ulps
@@ -395,11 +395,12 @@ def test_exponentials_beyond_the_range_are_0_and_infinite() -> None:
         assert exp_pair(np.array([-1e300, 1e300, -800.0]))[0].tolist() == [0.0, np.inf, 0.0]
 
 
-def test_logarithms_in_pairs_undo_exponentials() -> None:
-    x = np.exp(spread(200) / 2)
+@pytest.mark.parametrize(("logarithm", "bits"), [(log_pair, 95), (log_long, 74)])
+def test_logarithms_in_pairs_undo_exponentials(logarithm: Callable[[Array], Pair], bits: int) -> None:
+    x = np.concatenate((np.exp(spread(200) / 2), 1.0 + np.linspace(-1e-3, 1e-3, 201), [5e-324, 2.0**-1022, 1.7e308]))
     with mp.workprec(300):
-        for a, b, c in zip(*(part.tolist() for part in log_pair(x)), x.tolist(), strict=True):
-            assert abs(mp.mpf(a) + b - mpmath.log(c)) < mp.mpf(2) ** -95
+        for a, b, c in zip(*(part.tolist() for part in logarithm(x)), x.tolist(), strict=True):
+            assert abs(mp.mpf(a) + b - mpmath.log(c)) < mp.mpf(2) ** -bits
 
 
 def test_sums_of_rows_keep_what_three_scales_leave() -> None:

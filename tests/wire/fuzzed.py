@@ -19,9 +19,10 @@ from pathlib import Path
 
 from tests.wire.fuzz import DECODERS, Fuzzed, Wrong, bent, tried
 from tests.wire.fuzz_expressions import EXPRESSIONS
+from tests.wire.fuzz_streams import ARROW, LINES, PARQUET
 from tests.wire.fuzz_tensors import TENSORS
 
-FUZZED: Mapping[str, Fuzzed] = {fuzzed.name: fuzzed for fuzzed in (*DECODERS, TENSORS, EXPRESSIONS)}
+FUZZED: Mapping[str, Fuzzed] = {fuzzed.name: fuzzed for fuzzed in (*DECODERS, LINES, ARROW, PARQUET, TENSORS, EXPRESSIONS)}
 SEEDS = 500
 
 

@@ -1,6 +1,7 @@
 """The process of a guided run: `python -m tests.wire.guided DECODER [what libFuzzer takes]`. fuzzed.py starts it."""
 
 import random
+import resource
 import sys
 from typing import Any
 
@@ -12,7 +13,12 @@ with instrumented(include=["app.wire", "app.api.files", "app.api.tables", "app.l
     from tests.wire.fuzzed import FUZZED
 
 
+MEMORY_BYTES = 1 << 30
+"""As a process of the pool has a bound: what says that it is larger once it is unpacked is refused."""
+
+
 def main(name: str, options: list[str]) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     fuzzed = FUZZED[name]
 
     def one(body: bytes) -> None:

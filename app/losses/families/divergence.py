@@ -1,5 +1,6 @@
 """Divergences between two distributions over k classes: predictions and targets (n, k)."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from app.losses.numerics.pairs import (
     constant,
     exp_pair,
     log_excess,
+    log_long,
     log_pair,
     pair,
     pair_add,
@@ -35,8 +37,9 @@ from app.registry import alias
 
 _LEAST = -745.0
 """Below the logarithm of every number but 0."""
-_CLOSE = 2.0**-6
-"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of logarithms."""
+_CLOSE, _CLOSEST = 2.0**-6, 2.0**-16
+"""Below this divergence, so much has cancelled that it is worth the price of pairs; below 16 times this, of logarithms; below the
+second, of all their digits."""
 
 
 def _format(name: str) -> Case:
@@ -120,10 +123,12 @@ def kl_divergence(
         values = row_sums(_terms(predictions, p))
     else:
         values = row_sums(_terms_of_logarithms(predictions, targets, p, input_format, log_target))
-    close = np.flatnonzero(np.abs(values) < (_CLOSE if input_format == "probabilities" and not log_target else 16.0 * _CLOSE))
-    if close.size:
-        exact = _close_values(predictions[close], targets[close], input_format, log_target)
-        values[close] = np.where(np.isfinite(exact), exact, values[close])
+    size, limit = np.abs(values), _CLOSE if input_format == "probabilities" and not log_target else 16.0 * _CLOSE
+    for least, most, logarithm in ((0.0, _CLOSEST, log_pair), (_CLOSEST, limit, log_long)):
+        close = np.flatnonzero((size >= least) & (size < most))
+        if close.size:
+            exact = _close_values(predictions[close], targets[close], input_format, log_target, logarithm)
+            values[close] = np.where(np.isfinite(exact), exact, values[close])
     if input_format != "logits":
         gradient = _gradient(predictions, targets, p, input_format, log_target)
         if input_format == "log_probabilities":
@@ -169,26 +174,27 @@ def _gradient(predictions: Array, targets: Array, p: Array, input_format: str, l
     return np.where(p == 0, 0.0, -p / predictions)
 
 
-def _close_values(predictions: Array, targets: Array, input_format: str, log_target: bool) -> Array:
+def _close_values(
+    predictions: Array, targets: Array, input_format: str, log_target: bool, logarithm: Callable[[Array], Pair]
+) -> Array:
     """The divergence of distributions that nearly agree, where almost all of the logarithms cancels."""
     if input_format == "probabilities" and not log_target:  # ∑ p·(q/p − 1 − log(q/p)), all at least 0, and ∑ p − q
         excess = np.where(targets > 0, targets * log_excess(predictions, targets), predictions)
         high, low = pair_sum(two_sum(targets, -predictions))
         return row_sums(excess) + (high + low)[:, 0]
-    if input_format == "log_probabilities" and log_target:  # nothing but the exponential is rounded
-        high, low = pair_sum(pair_multiply(exp_pair(targets), two_sum(targets, -predictions)))
-        return (high + low)[:, 0]
-    # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
     p = exp_pair(targets) if log_target else pair(targets)
     some = p[0] > 0
-    log_p = pair(targets) if log_target else log_pair(np.where(some, targets, 1.0))
+    log_p = pair(targets) if log_target else logarithm(np.where(some, targets, 1.0))
+    if input_format == "log_probabilities":  # as they are, so that no more than the sum of a few products is rounded
+        gap = pair_add(log_p, pair_negative(pair(np.where(some, predictions, 0.0))))
+        high, low = pair_sum(pair_multiply(p, gap))
+        return (high + low)[:, 0]
+    # ∑ −p·δ with δ = log(q/p) is ∑ p·(e^δ − 1 − δ), all at least 0, and ∑ p − ∑ q
     if input_format == "logits":
         log_q, whole = log_softmax_pair(predictions), constant(1.0)
     else:
-        logarithms = input_format == "log_probabilities"
-        log_q = pair(predictions) if logarithms else log_pair(np.where(some, predictions, 1.0))
-        q = exp_pair(predictions) if logarithms else pair(predictions)
-        whole = pair_sum((np.where(some, q[0], 0.0), np.where(some, q[1], 0.0)))
+        log_q = logarithm(np.where(some, predictions, 1.0))
+        whole = pair_sum(pair(np.where(some, predictions, 0.0)))
     gap = pair_add(log_q, pair_negative(log_p))[0]
     beside = np.exp(log_q[0]) * (1.0 + log_q[1]) if input_format == "logits" else 0.0  # of the 1 that a softmax adds up to
     high, low = pair_add(pair_sum(p), pair_negative(whole))

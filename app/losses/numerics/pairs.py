@@ -6,6 +6,7 @@ doi:10.1137/030601818. A pair (high, low) stands for the unrounded sum high + lo
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -257,6 +258,42 @@ def log_pair(x: Array) -> Pair:
     high, low = two_sum(k * first, guess)
     high, lower = two_sum(high, k * second)
     return renormalised(high, low + (lower + (k * third + (off - off * off / 2.0))))
+
+
+@cache
+def _logs() -> tuple[Array, Array]:
+    """log c of c = 1, 1 + 1/1024, ... 2: each the one before and log((j + 1)/j) = 2 artanh(1/(2j + 1))."""
+    logs = [0]
+    for j in range(_PER_OCTAVE, 2 * _PER_OCTAVE):
+        odd, power, step, n = 2 * j + 1, _ONE // (2 * j + 1), 0, 1
+        while power:
+            step += power // n
+            power, n = power // odd**2, n + 2
+        logs.append(logs[-1] + 2 * step)
+    high, low = _columns(_in_parts(log, 52) for log in logs)
+    return high, low
+
+
+def log_long(x: Array) -> Pair:
+    """log x of normal numbers above 0, to about 2⁻⁷⁴ absolute, in a third of the time of log_pair.
+
+    It is log c, of the c beside x in a table, and log(1 + r) with r = x/c − 1 at most 2⁻¹¹, whose square needs no pair.
+    """
+    fraction, exponent = np.frexp(x)
+    fraction += fraction
+    k = exponent - 1.0
+    step = np.rint((fraction - 1.0) * _PER_OCTAVE)
+    near = 1.0 + step / _PER_OCTAVE  # of 11 bits, so that products with half of another number are exact
+    gap = fraction - near
+    r = gap / near
+    r_high, r_low = split(r)
+    rest = ((gap - r_high * near) - r_low * near) / near
+    rest -= r * r * (1 / 2 - r * (1 / 3 - r * (1 / 4 - r * (1 / 5 - r / 6))))
+    log_high, log_low = (part.take(step.astype(np.int32)) for part in _logs())
+    first, second, third = _LOG_2_PARTS
+    high, low = two_sum(k * first, log_high)
+    high, lower = two_sum(high, r)
+    return high, low + (lower + (k * second + (k * third + (log_low + rest))))
 
 
 _PER_RADIAN = 64

@@ -78,7 +78,8 @@ def with_better_rate(seen: Measurements, powers: Iterable[int]) -> Tried | None:
     training rows by heart is no cure.
     """
     now = seen.now
-    same = min(now.training, or_infinite(attempt(seen.run, seen.last, seen.rate).losses.training))
+    as_before = seen.once("at_the_same_rate", lambda: attempt(seen.run, seen.last, seen.rate)).losses.training
+    same = min(now.training, or_infinite(as_before))
     best, most = None, GAIN * seen.span
     for power in powers:
         rate = seen.rate * 10.0**power
@@ -90,6 +91,8 @@ def with_better_rate(seen: Measurements, powers: Iterable[int]) -> Tried | None:
             best, most = tried, gain
         if not gain > -GAIN * seen.span:
             break  # further from the rate of the run it only becomes worse
+        if rate < seen.rate and gain <= 0.0 and same < now.training:
+            break  # the rate of the run still lowers the loss, and a lower one by less: a yet lower one is slower still
     return best
 
 
