@@ -5,17 +5,18 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, Self, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
 import orjson
-from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationError, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, PrivateAttr, ValidationError
 
 from app.api.files import FILES
 from app.api.grid import Axis, Grid, Planned, grid_of
 from app.api.history import of_search
-from app.api.places import document_of, leading_nowhere, told_at, with_values
+from app.api.places import document_of, told_at, with_values
 from app.api.search_answer import Found, HeldOutAnswer, RefusedAnswer, SearchResponse, TrialAnswer
+from app.api.search_space import Draws, SearchRange, draws_of, place_of, space_of
 from app.api.tables import check_columns
 from app.api.training import AS_A_RUN, COLUMNS, REFUSALS, TrainRequest, epochs, usage_of
 from app.api.training_answer import entry, loss_of
@@ -26,7 +27,6 @@ from app.api.training_rows import Rows, data_of
 from app.api.words import Part
 from app.errors import CallerError, Fault, InvalidInput, Path
 from app.insight.intervals import Asked, from_drawn
-from app.losses.composed import expression
 from app.serving.call import Call
 from app.serving.pieces import Kind
 from app.serving.problems import from_pydantic
@@ -34,8 +34,8 @@ from app.serving.steps import Event
 from app.serving.usage import Usage
 from app.training import Chosen, Epoch, Holdout, Limits, Metric, Run, Table, begin, finish, fit
 from app.training.elsewhere import Judged, judged, resampled
-from app.training.grammar import Refused, draw
-from app.training.halving import Rung, Span, Values, epochs_of, rungs, shares
+from app.training.grammar import Refused
+from app.training.halving import Rung, epochs_of, rungs
 from app.training.learners import State
 from app.training.run import strata
 from app.training.splits import split
@@ -44,87 +44,9 @@ from app.wire.faults import listed
 from app.wire.json import encode
 
 VALIDATION_LOSS = "validation_loss"
-MOST_VALUES = 200
 RESAMPLES = 1000
 """Of the rows held out, for the interval of the difference."""
-EXACT = 2.0**53
-"""From here on a number is no whole one that somebody has counted to."""
-INNER = 0.37
-"""A share of the way between two ends, where a whole number is none."""
-GRAMMATICAL = "loss"
-"""The path of which a grammar is."""
 MOST_DATASETS = 10
-FIXED = ("data", "validation", "metrics", "outputs", "seed", "epochs", "every", "resume")
-"""Fields that are the same for all trials, or they could not be compared."""
-
-
-class SearchRange(Part):
-    """Numbers between two ends, or some values; of `loss` also a grammar."""
-
-    low: float | None = None
-    high: float | None = None
-    scale: Literal["linear", "log"] = "linear"
-    values: Annotated[Any, WithJsonSchema({"type": "array", "items": {}})] = None
-    grammar: Annotated[
-        Literal["residual"] | None,
-        Field(description="Of `loss`: expressions of r = p - y are drawn, as many as there are trials."),
-    ] = None
-    max_nodes: Annotated[int, Field(description="Of an expression that is drawn.", ge=2, le=25)] = 9
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        ends = (self.low is not None) + (self.high is not None)
-        if ends + 2 * (self.values is not None) + 2 * (self.grammar is not None) != 2:
-            raise InvalidInput([Fault((), "choice", "takes low and high, or values, or for loss a grammar")])
-        if self.low is not None and self.high is not None:
-            if not self.low < self.high:
-                raise InvalidInput([Fault(("high",), "out_of_range", f"high must be above low, {self.low:g}; got {self.high:g}")])
-            if self.scale == "log" and self.low <= 0:
-                raise InvalidInput([Fault(("low",), "out_of_range", f"low must be above 0 on a log scale; got {self.low:g}")])
-        return self
-
-
-def _space(value: object) -> dict[str, SearchRange]:
-    """Ranges by dotted paths."""
-    if not isinstance(value, dict) or not value:
-        message = 'space is an object of ranges by path, as {"loss.delta": {"low": 0.1, "high": 10, "scale": "log"}}'
-        raise InvalidInput([Fault(("space",), "length" if value == {} else "type", message)])
-    found: dict[str, SearchRange] = {}
-    faults: list[Fault] = []
-    for path, given in cast(dict[str, object], value).items():
-        root = path.partition(".")[0]
-        if root in FIXED:
-            faults.append(Fault(("space", path), "unexpected", f"{root} must be the same for all trials, to compare them"))
-            continue
-        if path != GRAMMATICAL and isinstance(given, dict) and "grammar" in given:
-            message = f"a grammar is of losses: space.{GRAMMATICAL}, not space.{path[:80]}"
-            faults.append(Fault(("space", path, "grammar"), "unexpected", message))
-            continue
-        if not isinstance(given, dict):
-            message = f"space.{path[:80]} must be an object with low and high, or with values"
-            faults.append(Fault(("space", path), "type", message))
-            continue
-        document = dict(cast(dict[str, Any], given))
-        values = listed(document.get("values"))
-        if isinstance(values, list):
-            document["values"] = [listed(value) for value in cast(list[Any], values)]
-        try:
-            found[path] = SearchRange.model_validate(document)
-            faults += _of_values(path, found[path].values)
-        except ValidationError as error:
-            told = from_pydantic(error, document, SearchRange).faults
-            faults += [
-                replace(fault, path=("space", path, *fault.path), message=f"space.{path[:80]}: {fault.message}") for fault in told
-            ]
-    if faults:
-        raise InvalidInput(faults)
-    return found
-
-
-def _of_values(path: str, values: Any) -> list[Fault]:
-    if values is None or (isinstance(values, list) and 1 <= len(cast(list[Any], values)) <= MOST_VALUES):
-        return []
-    return [Fault(("space", path, "values"), "length", f"space.{path[:80]}.values must be a list of 1 to {MOST_VALUES} values")]
 
 
 def _datasets(value: object) -> object:
@@ -156,7 +78,7 @@ class SearchRequest(TrainRequest):
 
     space: Annotated[
         dict[str, SearchRange],
-        BeforeValidator(_space),
+        BeforeValidator(space_of),
         Field(
             description="Ranges by the paths of settings.", examples=[{"loss.delta": {"low": 0.1, "high": 10.0, "scale": "log"}}]
         ),
@@ -200,7 +122,8 @@ class SearchRequest(TrainRequest):
             raise InvalidInput([Fault(("validation",), "missing", message)])
         if self.min_epochs is not None and self.min_epochs > self.epochs:
             raise InvalidInput([Fault(("min_epochs",), "out_of_range", f"min_epochs must be at most epochs, {self.epochs}")])
-        drawn = _draws(self)
+        first = self.model_copy(update={"data": next(iter(self.data_sets.values()))})
+        drawn = draws_of(first, self.space, self.trials)
         asked = _monitored(self)
         ladder = rungs(len(drawn.settings), self.eta, self.epochs, self.min_epochs)
         fields = [
@@ -221,7 +144,7 @@ class SearchRequest(TrainRequest):
             return {("data",): self.data}
         return {("datasets", index): data for index, data in enumerate(self.datasets)}
 
-    def _field(self, asked: "SearchRequest", place: Path, drawn: "Draws", ladder: Sequence[Rung], limits: Limits) -> "DataField":
+    def _field(self, asked: "SearchRequest", place: Path, drawn: Draws, ladder: Sequence[Rung], limits: Limits) -> "DataField":
         """All trials on one set of data."""
         try:
             return self._planned(asked, drawn, ladder, limits)
@@ -229,7 +152,7 @@ class SearchRequest(TrainRequest):
             moved = error.moved({("metrics", len(self.metrics)): ("monitor",)})
             raise (moved.moved({("data",): place}) if place != ("data",) else moved) from None
 
-    def _planned(self, asked: "SearchRequest", drawn: "Draws", ladder: Sequence[Rung], limits: Limits) -> "DataField":
+    def _planned(self, asked: "SearchRequest", drawn: Draws, ladder: Sequence[Rung], limits: Limits) -> "DataField":
         rows = data_of(asked)
         self.prepared(
             plan_of(asked.model_copy(update={"metrics": self.metrics}), rows), limits
@@ -242,7 +165,7 @@ class SearchRequest(TrainRequest):
                 path,
                 [row[path] for row in drawn.settings],
                 ("space", path),
-                [_place(path, found, row[path]) for row in drawn.settings],
+                [place_of(path, found, row[path]) for row in drawn.settings],
             )
             for path, found in drawn.ranges.items()
         ]
@@ -320,104 +243,6 @@ def _alike(grid: Grid, baseline: Grid) -> tuple[Grid, Grid]:
     alike = [one._replace(runs=[run._replace(plan=replace(run.plan, **changes)) for run in one.runs]) for one in (grid, baseline)]
     alike[1].prepared(alike[1].runs[0])
     return alike[0], alike[1]
-
-
-# --- the space ----------------------------------------------------------------------------------------------------------
-
-
-class Draws(NamedTuple):
-    """What is tried."""
-
-    settings: list[dict[str, Any]]
-    ranges: Mapping[str, Span | Values]
-    refused: Sequence[Refused]
-    """What was drawn by the grammar and is no loss."""
-
-
-def _draws(request: SearchRequest) -> Draws:
-    """The settings of each trial; CallerError for ranges that there are none of."""
-    refused: list[Refused] = []
-    ranges: dict[str, Span | Values] = {}
-    first = request.model_copy(update={"data": next(iter(request.data_sets.values()))})
-    for path, given in request.space.items():
-        if given.grammar is None:
-            ranges[path] = _range(_with_root(first, path, request.space), path, given)
-            continue
-        drawn = draw(request.trials, given.max_nodes, np.random.default_rng([request.seed, 8]))
-        if len(drawn.expressions) < FEWEST:
-            message = f"of {given.max_nodes} nodes there are not {FEWEST} losses: take more"
-            raise InvalidInput([Fault(("space", path, "max_nodes"), "out_of_range", message)])
-        ranges[path] = Values([{"name": expression.name, "value": text} for text in drawn.expressions])
-        refused = drawn.refused
-    return Draws(_drawn(ranges, request.trials, request.seed), ranges, refused)
-
-
-FEWEST = 2
-"""Trials that can be told apart."""
-
-
-def _range(request: RunFields, path: str, given: SearchRange) -> Span | Values:
-    """What trials draw from; numbers are whole where the setting is. CallerError for ends that it has not."""
-    if given.values is not None:
-        return Values(given.values)
-    assert given.low is not None
-    assert given.high is not None
-    for end, number in (("low", given.low), ("high", given.high)):
-        _tried(request, path, int(number) if abs(number) < EXACT and number.is_integer() else number, ("space", path, end))
-    inner = given.low + INNER * (given.high - given.low)
-    try:
-        _tried(request, path, inner if inner != round(inner) else inner + INNER, ("space", path))
-    except CallerError as error:
-        if {fault.code for fault in error.faults} != {"type"}:
-            raise
-        return Span(given.low, given.high, given.scale, whole=True)
-    return Span(given.low, given.high, given.scale)
-
-
-def _with_root(request: RunFields, path: str, space: Mapping[str, SearchRange]) -> RunFields:
-    """The request in which a path is to be found: with the first of several models, losses or optimizers that has it."""
-    root = path.partition(".")[0]
-    if root == path or root not in space:
-        return request
-    varied = [with_values(request, {root: value}) for value in space[root].values or ()]
-    some = space[path].low if space[path].values is None else space[path].values[0]
-    for other in varied:
-        try:
-            with_values(other, {path: some})
-        except CallerError as error:
-            if not leading_nowhere(error, [path]):
-                return other
-        else:
-            return other
-    return request
-
-
-def _tried(request: RunFields, path: str, number: float, place: Path) -> None:
-    try:
-        with_values(request, {path: number})
-    except CallerError as error:
-        raise told_at(error, {path: place}) from None
-
-
-def _drawn(ranges: Mapping[str, Span | Values], trials: int, seed: int) -> list[dict[str, Any]]:
-    """The settings of each trial: every combination of values where these are few, else drawn evenly."""
-    sizes = [len(found.values) for found in ranges.values() if isinstance(found, Values)]
-    if len(sizes) == len(ranges) and math.prod(sizes) <= trials:
-        grid = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes)).tolist()
-        return [
-            {path: cast(Values, found).values[index] for (path, found), index in zip(ranges.items(), row, strict=True)}
-            for row in grid
-        ]
-    rows = shares(len(ranges), trials, np.random.default_rng([seed, 5]))
-    return [{path: found.draw(share) for (path, found), share in zip(ranges.items(), row, strict=True)} for row in rows]
-
-
-def _place(path: str, found: Span | Values, value: Any) -> Path:
-    """Where the request has a value."""
-    if isinstance(found, Span):
-        return ("space", path)
-    index = next(index for index, other in enumerate(found.values) if other is value)
-    return ("space", path, "values", index)
 
 
 # --- the search ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import random
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import atheris
@@ -14,11 +15,10 @@ with instrumented(include=["app.wire", "app.api.files", "app.api.tables", "app.l
 
 
 MEMORY_BYTES = 1 << 30
-"""As a process of the pool has a bound: what says that it is larger once it is unpacked is refused."""
+"""Beyond what is there when it begins. A process of the pool has such a bound too: what would be larger, unpacked, is refused."""
 
 
 def main(name: str, options: list[str]) -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     fuzzed = FUZZED[name]
 
     def one(body: bytes) -> None:
@@ -27,6 +27,9 @@ def main(name: str, options: list[str]) -> None:
         fuzzed.attempt(body)
 
     atheris.Setup([sys.argv[0], *options], one)
+    _, _, _, _, _, pages, _ = map(int, Path("/proc/self/statm").read_text().split())
+    most = pages * resource.getpagesize() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     atheris.Fuzz()
 
 
