@@ -89,7 +89,7 @@ class Vectors:
         return high / self.scale, low / self.scale
 
 
-def _but(left_out: "Flags", x: Pair) -> Pair:
+def _but(left_out: Flags, x: Pair) -> Pair:
     return np.where(left_out, 0.0, x[0]), np.where(left_out, 0.0, x[1])
 
 
