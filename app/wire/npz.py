@@ -19,6 +19,8 @@ QUICK_BYTES = 512 * 1024
 HEADER_BYTES = 10_000
 MOST_ARRAYS = 1000
 SUFFIX = ".npy"
+BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
+"""Of a zip; of one with nothing in it."""
 
 
 class Npz:
@@ -26,6 +28,8 @@ class Npz:
 
     def __init__(self, body: bytes | memoryview, *, quick: bool = False) -> None:
         self._quick = quick
+        if not bytes(body[:4]).startswith(BEGINNINGS):  # zipfile also reads what stands behind something else
+            raise MalformedTable("the body is no npz file: it does not begin as one")
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(body))
             members = self._zip.infolist()

@@ -11,36 +11,25 @@ from tests.losses.adversarial import measure, row, totals
 from tests.losses.test_values import SETTINGS
 
 SAMPLES = 20
-FLOORS = {("value", False): 0.9993, ("value", True): 0.9995, ("gradient", False): 0.997, ("gradient", True): 0.997}
-"""The shares reached, by kind and whether points are extreme."""
+TOGETHER = 0.996
+"""The share of all numbers of all losses."""
+FLOORS = {("value", False): 0.9993, ("value", True): 0.9995, ("gradient", False): 0.9975, ("gradient", True): 0.997}
+"""The shares reached without those below, by kind and whether points are extreme."""
 BELOW = {
-    "approx_mrr": 0.85,
-    "approx_ndcg": 0.85,
-    "barlow_twins": 0.9,
+    "approx_ndcg": 0.96,
+    "barlow_twins": 0.95,
     "barron_nll": 0.88,
-    "batch_all_triplet": 0.72,
-    "clip": 0.87,
+    "batch_all_triplet": 0.95,
     "confidence_penalty": 0.95,
     "cosent": 0.975,
     "ctc": 0.979,
     "deephit_rank": 0.975,
-    "energy_distance": 0.69,
+    "energy_distance": 0.94,
     "gaussian_mixture_nll": 0.979,
-    "info_nce": 0.81,
-    "lambda_loss": 0.935,
-    "lifted_structure": 0.66,
+    "lambda_loss": 0.975,
     "listmle": 0.962,
-    "mmd": 0.69,
-    "multi_similarity": 0.9,
-    "n_pairs": 0.93,
-    "neighbourhood_components": 0.93,
-    "neural_ndcg": 0.162,
-    "nt_xent": 0.93,
     "p_listmle": 0.975,
-    "rnn_t": 0.85,
-    "siglip": 0.87,
     "sinkhorn": 0.46,
-    "supervised_contrastive": 0.9,
     "unique_softmax": 0.975,
     "vicreg": 0.965,
     "von_mises_nll": 0.89,
@@ -57,6 +46,8 @@ def test_shares_within_4_ulp() -> None:
         name: totals(measure(setting, SAMPLES, seed=0) for setting in SETTINGS if setting.name == name) for name in LOSSES
     }
     assert not {name: share for name, share in BELOW.items() if min(tally.share for tally in measured[name].values()) < share}
+    every = [tally for found in measured.values() for tally in found.values()]
+    assert sum(tally.right for tally in every) >= TOGETHER * sum(tally.numbers for tally in every)
     tallies = totals(found for name, found in measured.items() if name not in BELOW)
     low = {kind: tallies[kind].where for kind, floor in FLOORS.items() if tallies[kind].share < floor}
     assert not low, row("all", tallies)

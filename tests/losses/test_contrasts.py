@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app.losses import LOSSES, check, evaluate
+from app.losses.numerics import small_batches
 from tests.losses.drawing import Array, gradients_of, normalised
 
 RNG = np.random.default_rng(4)
@@ -169,3 +170,23 @@ def test_a_column_that_does_not_vary_is_correlated_with_none() -> None:
     views = np.array([[1.0, 5.0], [0.0, 5.0], [-1.0, 5.0]])
     assert losses("barlow_twins", both(views, views)).tolist() == pytest.approx([1.0] * 3, rel=1e-15)
     assert not slopes("barlow_twins", both(views, views))[0][:, 1].any()
+
+
+OF_SETS = {"mmd", "energy_distance"}
+FAMILIES = {"contrastive", "paired_contrastive", "identity_distances"}
+OF_BATCHES = [loss.name for loss in LOSSES.values() if loss.family in FAMILIES or loss.name in {"barlow_twins", *OF_SETS}]
+
+
+@pytest.mark.parametrize("name", OF_BATCHES)
+def test_a_batch_too_large_for_twice_the_digits_pulls_as_much(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    views = {"predictions": ONE, "first": ONE, "second": OTHER, "anchor": ONE, "positive": OTHER}
+    arrays = {key: view for key, view in views.items() if key in LOSSES[name].inputs}
+    targets = None
+    if "targets" in LOSSES[name].inputs:
+        targets = OTHER if name in OF_SETS else np.array([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
+    given = arrays if len(arrays) > 1 else ONE
+    small = losses(name, given, targets), slopes(name, given, targets)
+    monkeypatch.setattr(small_batches, "PAIRS", 0)
+    np.testing.assert_array_equal(losses(name, given, targets), small[0])
+    for large, found in zip(slopes(name, given, targets), small[1], strict=True):
+        np.testing.assert_allclose(large, found, rtol=1e-11, atol=1e-15)

@@ -25,6 +25,11 @@ FEWER: Mapping[str, Mapping[str, int]] = {
     "energy_distance": {"n": 700},
 }
 """The longest axes of losses whose work grows fast with them."""
+LARGE: Mapping[str, Mapping[str, int]] = {
+    **{family: {"n": 128} for family in ("contrastive", "paired_contrastive", "identity_distances")},
+    "self_supervised": {"d": 128},
+}
+"""From where on batches of a family all go the way of large ones (`numerics/small_batches.py`)."""
 FIXED_BYTES = 16 * 2**20
 """What an evaluation may take beside a multiple of its arrays, whatever these are."""
 
@@ -85,6 +90,7 @@ def test_work_grows_as_declared(case: Case) -> None:
     for axis in grown_axes(case):
         hard = case.loss.name == "sequence_cross_entropy"
         few = {**LENGTHS, "n": 16, "t": 16} if case.loss.name == "rnn_t" else LENGTHS  # whose arrays have four axes
+        few = {**few, **LARGE.get(case.loss.family, {})}
         batches = [drawn(case, {**few, axis: few[axis] * times}, hard=hard) for times in (1, 2, 4)]
         work = [
             operations(batch.kernel, *(array[:] for array in batch.arrays), **batch.columns_at(slice(None))) for batch in batches

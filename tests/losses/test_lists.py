@@ -5,6 +5,7 @@ import pytest
 
 from app.errors import InvalidInput
 from app.losses import LOSSES, check, evaluate
+from app.losses.numerics import soft_order
 from tests.losses.drawing import Array
 
 OF_ITEMS = [
@@ -130,3 +131,35 @@ def test_a_list_that_fits_but_for_its_level_costs_nothing() -> None:
     losses, gradient = answer("query_rmse", GRADES + np.array([[3.0], [-0.5]]), GRADES)
     assert not losses.any()
     assert not gradient.any()
+
+
+@pytest.mark.parametrize("name", ["neural_ndcg", "approx_ndcg", "approx_mrr"])
+def test_a_list_has_the_same_bits_beside_others_and_by_itself(name: str) -> None:
+    rng = np.random.default_rng(8)
+    scores, grades = rng.standard_normal((40, 31)), rng.integers(0, 5, (40, 31)).astype(np.float64)
+    scores[::3, 4:9] = scores[::3, 3:4]
+    losses, gradient = answer(name, scores, grades)
+    for row in range(0, 40, 3):
+        alone = answer(name, scores[row : row + 1], grades[row : row + 1])
+        assert alone[0][0] == losses[row]
+        assert (alone[1][0] == gradient[row]).all()
+
+
+def test_neural_ndcg_of_a_long_list_is_taken_so_many_places_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(9)
+    scores, grades = 0.1 * rng.standard_normal((3, 20)), rng.integers(0, 5, (3, 20)).astype(np.float64)
+    scores[1, 5:8], grades[2, 15:] = scores[1, 4], -np.inf
+    losses, gradient = answer("neural_ndcg", scores, grades)
+    monkeypatch.setattr(soft_order, "PAIRS_AT_ONCE", 70)
+    found = answer("neural_ndcg", scores, grades)
+    np.testing.assert_allclose(found[0], losses, rtol=1e-15)
+    np.testing.assert_allclose(found[1], gradient, rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["approx_ndcg", "approx_mrr"])
+def test_soft_ranks_pull_as_much_in_lists_too_long_for_twice_the_digits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses, gradient = answer(name, SCORES, GRADES)
+    monkeypatch.setattr(soft_order, "PAIRS_AT_ONCE", 0)
+    found = answer(name, SCORES, GRADES)
+    np.testing.assert_array_equal(found[0], losses)
+    np.testing.assert_allclose(found[1], gradient, rtol=1e-12)

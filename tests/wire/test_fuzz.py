@@ -37,6 +37,14 @@ def test_what_was_found_before(body: bytes) -> None:
     assert FUZZED["csv"].attempt(body) == FOUND[body]
 
 
+def test_a_file_behind_something_else_is_refused() -> None:
+    """As NumPy refuses it: zipfile reads what programs that unpack themselves end with."""
+    body = io.BytesIO()
+    np.savez(body, predictions=[1.0], targets=[2.0])
+    assert FUZZED["npz"].attempt(body.getvalue()) == READ
+    assert FUZZED["npz"].attempt(b"PK,(" + body.getvalue()) == REFUSED
+
+
 def test_a_torn_header_of_an_array_is_refused() -> None:
     """NumPy's own parser of headers raises what is no ValueError."""
     seed = FUZZED["npz"].seeds[0]

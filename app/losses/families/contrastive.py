@@ -28,7 +28,19 @@ from app.losses.numerics.similarities import (
     share_of,
     surprise_of,
 )
+from app.losses.numerics.small_batches import (
+    Exactly,
+    all_of,
+    powers_of,
+    pulls_beside,
+    slopes_of_labels,
+    slopes_of_log_one_plus,
+    slopes_of_surprise,
+    small,
+    weighted,
+)
 from app.losses.numerics.stable import Array
+from app.losses.numerics.wide import Wide, where, wide
 
 Groups: TypeAlias = NDArray[np.int64]
 OF_PAIRS = Cost(beyond={"n²": 150.0, "n²·d": 0.5})
@@ -66,12 +78,14 @@ def _sides(targets: Groups, rows: slice) -> tuple[Flags, Flags]:
     return same & (numbers[rows, None] != numbers), ~same
 
 
-def _of_one(predictions: Array, of_rows: OfRows) -> tuple[Array, Pullback]:
-    """The loss of each sample, from its cosines with all."""
+def _of_one(predictions: Array, of_rows: OfRows, exactly: Exactly) -> tuple[Array, Pullback]:
+    """The loss of each sample, from its cosines with all; in a small batch with unrounded slopes."""
     n, alike = len(predictions), beside(predictions, predictions)
     found = over_rows(n, n, alike.tile, of_rows)
 
     def pullback(weights: Array) -> Array:
+        if small(n, n):
+            return pair_add(*pulls_beside(alike, weighted(exactly(all_of(alike)), weights)))[0]
         return pair_add(*alike.pulls(found.slopes(weights)))[0]
 
     return found.values, pullback
@@ -127,7 +141,14 @@ def nt_xent(predictions: Array, targets: Groups, *, temperature: Temperature = 0
         slopes = missed.sum(axis=1, keepdims=True) * rivals.shares - missed
         return np.where(same, odds.log_one_plus, 0.0).sum(axis=1) / many[:, 0], slopes / temperature
 
-    return _of_one(predictions, of_rows)
+    def exactly(cosines: Wide) -> Wide:
+        same, other = _sides(targets, slice(None))
+        exponents = cosines / temperature
+        rivals = powers_of(exponents, other)
+        missed = where(same, rivals.beside(exponents) / np.maximum(same.sum(axis=1, keepdims=True), 1.0), 0.0)
+        return (missed.sum() * rivals.shares - missed) / temperature
+
+    return _of_one(predictions, of_rows, exactly)
 
 
 @loss(
@@ -165,8 +186,14 @@ def supervised_contrastive(predictions: Array, targets: Groups, *, temperature: 
         share = 1.0 / np.maximum(same.sum(axis=1, keepdims=True), 1.0)
         return soft_labels(over(cosines, temperature), np.where(same, share, 0.0), same | other, temperature)
 
+    def exactly(cosines: Wide) -> Wide:
+        same, other = _sides(targets, slice(None))
+        labels = wide(same.astype(np.float64)) / np.maximum(same.sum(axis=1, keepdims=True), 1.0)
+        slopes = slopes_of_labels(cosines / temperature, labels, same | other) / temperature
+        return where(counted[:, None] > 0, slopes, 0.0)
+
     counted = _with_others(targets)
-    return _of_one(predictions, lambda rows, cosines: _where(counted[rows] > 0, *of_rows(rows, cosines)))
+    return _of_one(predictions, lambda rows, cosines: _where(counted[rows] > 0, *of_rows(rows, cosines)), exactly)
 
 
 def _where(counted: Flags, values: Array, slopes: Array) -> tuple[Array, Array]:
@@ -233,7 +260,11 @@ def multi_similarity(
         near, far = log_one_plus(scaled(above, -alpha), same), log_one_plus(scaled(above, beta), other)
         return near.values / alpha + far.values / beta, far.slopes - near.slopes
 
-    return _of_one(predictions, of_rows)
+    def exactly(cosines: Wide) -> Wide:
+        (same, other), above = _sides(targets, slice(None)), cosines - base
+        return slopes_of_log_one_plus(above * beta, other) - slopes_of_log_one_plus(above * -alpha, same)
+
+    return _of_one(predictions, of_rows, exactly)
 
 
 @loss(
@@ -282,4 +313,8 @@ def neighbourhood_components(
         found = surprise_of(over(cosines, 0.5 * temperature), *_sides(targets, rows))
         return _where(counted[rows] > 0, found.values, found.slopes / (0.5 * temperature))
 
-    return _of_one(predictions, of_rows)
+    def exactly(cosines: Wide) -> Wide:
+        slopes = slopes_of_surprise(cosines / (0.5 * temperature), *_sides(targets, slice(None)))
+        return where(counted[:, None] > 0, slopes / (0.5 * temperature), 0.0)
+
+    return _of_one(predictions, of_rows, exactly)

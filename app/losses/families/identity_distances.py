@@ -26,7 +26,9 @@ from app.losses.numerics.pairs import (
 from app.losses.numerics.products import PAIRS_KEPT, tiles
 from app.losses.numerics.running import exp_of, gap
 from app.losses.numerics.similarities import Distances, Share, share_of, vectors
+from app.losses.numerics.small_batches import all_of, powers_of, pulls_apart, small, turned
 from app.losses.numerics.stable import Array
+from app.losses.numerics.wide import Wide, exp, log, where, wide
 from app.registry import alias
 
 
@@ -115,7 +117,23 @@ def lifted_structure(
 
     values = np.concatenate([(np.square(over(rows)[0])).sum(axis=1) for rows in blocks]) / (2.0 * many)
 
+    def exactly(weights: Array) -> Wide:
+        distance, (same, other) = all_of(apart), _sides(targets, slice(None))
+        nearby = powers_of(margin - distance, other)
+        some = same & (nearby.total.high > 0) & (nearby.total.high.T > 0)
+        ahead = nearby.largest - turned(nearby.largest)
+        first, power = ahead.high >= 0, exp(-abs(ahead))
+        here, there = nearby.total * where(first, 1.0, power), turned(nearby.total) * where(first, power, 1.0)
+        sums = where(some, here + there, 1.0)
+        share = where(some, here / sums, 0.0)
+        excess = where(some, distance + where(first, nearby.largest, turned(nearby.largest)) + log(sums), 0.0)
+        excess = where(excess.high > 0, excess, 0.0)
+        pulls = wide(weights)[:, None] / many[:, None]
+        return pulls * excess - ((pulls + turned(pulls)) * excess * share).sum() * nearby.shares
+
     def pullback(weights: Array) -> Array:
+        if small(n, n):
+            return pulls_apart(apart, exactly(weights))
         pulls = weights / many
 
         def slopes(rows: slice) -> Array:
@@ -239,6 +257,10 @@ def batch_all_triplet(
     kept = {rows.start: slope for rows, (_, slope, _) in zip(blocks, found or [], strict=False)}
 
     def pullback(weights: Array) -> Array:
+        if small(n, n):
+            active = max(sum(actives), 1.0) if only_active else float(count.sum())
+            share = wide(weights) * float(count.sum()) / (active * many)
+            return pulls_apart(apart, share[:, None] * np.concatenate([*kept.values()]))
         pulls = scale * weights / many
 
         def slopes(rows: slice) -> Array:

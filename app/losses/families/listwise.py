@@ -4,7 +4,7 @@ Targets are grades, or what items are worth. An item that a shorter list has not
 nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,25 +17,23 @@ from app.losses.encodings import GAINS, GRADES, ITEM_SCORES
 from app.losses.loss import BOUNDED_GRADIENT, CONVEX, DIFFERENTIABLE, NON_NEGATIVE, SMOOTH, loss
 from app.losses.numerics.lists import (
     best_dcg,
-    discounts,
     gains_of,
-    over,
     own_and_others,
     places,
     present,
-    pulls_of_ranks,
-    soft_ranks,
     surprise_before,
     tiles,
 )
-from app.losses.numerics.logit import logit, plus, times
+from app.losses.numerics.logit import logit, times
 from app.losses.numerics.pairs import difference
 from app.losses.numerics.rows import row_sums
-from app.losses.numerics.running import exp_of
+from app.losses.numerics.soft_order import best_gain, exact_gains, neural_sort, pulls_of_ranks, soft_ranks
 from app.losses.numerics.stable import LOG_2, Array
+from app.losses.numerics.wide import Wide, log, where, wide
 from app.registry import alias
 
 BY_ITEMS = Cost(beyond={"n·k²": 110.0})
+BY_SOFT_PLACES = Cost(beyond={"n·k²": 450.0})
 Temperature: TypeAlias = Annotated[
     float, Gt(0), Le(1e6), Doc("Differences of scores are divided by it: the smaller, the nearer to true places.")
 ]
@@ -157,7 +155,7 @@ def unique_softmax(predictions: Array, targets: Array) -> tuple[Array, Array]:
     aliases=(alias("ApproxNDCGLoss", temperature=0.1), "approxNDCGLoss", "approx_ndcg_loss"),
     reference="Qin, Liu and Li (2010), doi:10.1007/s10791-009-9124-x",
     properties=DIFFERENTIABLE | SMOOTH | BOUNDED_GRADIENT,
-    cost=BY_ITEMS,
+    cost=BY_SOFT_PLACES,
 )
 def approx_ndcg(predictions: Array, targets: Array, *, temperature: Temperature = 1.0) -> tuple[Array, Array]:
     """Minus the discounted gain of a list beside that of its best order, with places softened so that they have a slope.
@@ -173,8 +171,12 @@ def approx_ndcg(predictions: Array, targets: Array, *, temperature: Temperature 
     gains = np.where(best[:, None] > 0, gains / np.where(best > 0, best, 1.0)[:, None], 0.0)
     ranks = soft_ranks(predictions, there, temperature)
     discount = np.log2(1.0 + ranks)
-    slopes = -gains / (LOG_2 * (1.0 + ranks) * discount * discount)
-    return -row_sums(gains / discount), pulls_of_ranks(predictions, there, temperature, -slopes)
+    slopes = gains / (LOG_2 * (1.0 + ranks) * discount * discount)
+
+    def exactly(lists: NDArray[np.intp], ranks: Wide) -> Wide:
+        return exact_gains(targets[lists]) / best_gain(targets[lists]) / ((1.0 + ranks) * log(1.0 + ranks) ** 2)
+
+    return -row_sums(gains / discount), pulls_of_ranks(predictions, there, temperature, slopes, exactly)
 
 
 @loss(
@@ -186,7 +188,7 @@ def approx_ndcg(predictions: Array, targets: Array, *, temperature: Temperature 
     aliases=("ApproxMRRLoss", "approx_mrr_loss"),
     reference="Qin, Liu and Li (2010), doi:10.1007/s10791-009-9124-x",
     properties=DIFFERENTIABLE | SMOOTH | BOUNDED_GRADIENT,
-    cost=BY_ITEMS,
+    cost=BY_SOFT_PLACES,
 )
 def approx_mrr(predictions: Array, targets: Array, *, temperature: Temperature = 0.1) -> tuple[Array, Array]:
     """Minus the mean of 1/place of the relevant items of a list, with places softened so that they have a slope.
@@ -203,7 +205,12 @@ def approx_mrr(predictions: Array, targets: Array, *, temperature: Temperature =
     shares = worth / np.where(whole > 0, whole, 1.0)[:, None]
     ranks = soft_ranks(predictions, there, temperature)
     slopes = shares / (ranks * ranks)
-    return -row_sums(shares / ranks), pulls_of_ranks(predictions, there, temperature, slopes)
+
+    def exactly(lists: NDArray[np.intp], ranks: Wide) -> Wide:
+        total = wide(worth[lists]).sum()
+        return worth[lists] / where(total.high > 0, total, 1.0) / (ranks * ranks)
+
+    return -row_sums(shares / ranks), pulls_of_ranks(predictions, there, temperature, slopes, exactly)
 
 
 Scheme: TypeAlias = Literal["ranknet", "ndcg_loss1", "ndcg_loss2", "lambda_rank", "ndcg_loss2++"]
@@ -258,7 +265,8 @@ def lambda_loss(
     best = best_dcg(gains)
     unit = 1.0 / LOG_2 if binary_logarithm else 1.0
     place = places(np.where(there, predictions, -np.inf))
-    weigh = _Weights(np.where(best[:, None] > 0, gains / np.where(best > 0, best, 1.0)[:, None], 0.0), place, scheme, mu)
+    worth, best = np.where(there, targets, 0.0), np.where(best > 0, best, np.inf)[:, None]
+    weigh = _Weights(gains / best, worth, best, place, scheme, mu)
     counted = there if top is None else there & (place < top)
     costs, pulls = np.empty_like(predictions), np.empty_like(predictions)
     for own in tiles(predictions.shape):
@@ -279,19 +287,27 @@ class _Weights(NamedTuple):
 
     gains: Array
     """(n, k): over that of the best order."""
+    grades: Array
+    """(n, k): 0 for an item that is not there."""
+    best: Array
+    """(n, 1): the gain of the best order, infinite where it is 0."""
     place: Array
     """(n, k): from 0, by the scores."""
     scheme: Scheme
     mu: float
 
     def __call__(self, own: slice) -> tuple[Array, Array]:
-        (mine, theirs), (here, there) = own_and_others(self.gains, own), own_and_others(self.place, own)
-        ones = np.ones_like(mine - theirs)
+        gains, (here, there) = own_and_others(self.gains, own), own_and_others(self.place, own)
+        ones = np.ones_like(gains[0] - gains[1])
         if self.scheme == "ranknet":
             return ones, ones
         if self.scheme == "ndcg_loss1":
-            return ones * (mine / np.log2(2.0 + here)), ones * (theirs / np.log2(2.0 + there))
-        apart, change = np.abs(here - there), np.abs(mine - theirs)
+            return ones * (gains[0] / np.log2(2.0 + here)), ones * (gains[1] / np.log2(2.0 + there))
+        apart, change = np.abs(here - there), np.abs(gains[0] - gains[1])
+        grades = own_and_others(self.grades, own)
+        nearly = np.abs(grades[0] - grades[1])  # of what is nearly worth the same, 2^a − 2^b is 2^b·(2^(a − b) − 1)
+        less = np.exp2(np.minimum(*grades)) / self.best[..., None]
+        change = np.where(nearly < 1.0, np.expm1(np.minimum(nearly, 1.0) * LOG_2) * less, change)
         # 1/log₂(1 + d) − 1/log₂(2 + d) of places that are d apart, as of one quotient
         far = np.maximum(apart, 1.0)
         tighter = np.log1p(1.0 / (1.0 + far)) / LOG_2 / (np.log2(1.0 + far) * np.log2(2.0 + far))
@@ -319,7 +335,7 @@ class _Weights(NamedTuple):
     aliases=("neuralNDCG", "neural_sort_ndcg"),
     reference="Pobrotyn and Białobrzeski (2021), arXiv:2102.07831",
     properties=DIFFERENTIABLE | BOUNDED_GRADIENT,
-    cost=Cost(beyond={"n·k²": 400.0}),
+    cost=Cost(beyond={"n·k²": 500.0}),
 )
 def neural_ndcg(predictions: Array, targets: Array, *, temperature: Temperature = 1.0) -> tuple[Array, Array]:
     """Minus the discounted gain of a list beside that of its best order, sorted by NeuralSort: each place holds a mixture.
@@ -330,61 +346,5 @@ def neural_ndcg(predictions: Array, targets: Array, *, temperature: Temperature 
     Avoid when: lists are long, or scores often tie: work grows with the square of a list, and mixtures blur.
     See also: approx_ndcg, lambda_loss, listmle.
     """
-    there, gains = present(targets), gains_of(targets)
-    best = best_dcg(gains)
-    gains = np.where(best[:, None] > 0, gains / np.where(best > 0, best, 1.0)[:, None], 0.0)
-    order = np.argsort(np.where(there, -predictions, np.inf), axis=1, kind="stable")
-    items = there.sum(axis=1, keepdims=True)
-    sort = _Sort(np.take_along_axis(predictions, order, axis=1), items, temperature)
-    worth = np.take_along_axis(gains, order, axis=1)
-    discount = np.where(np.arange(predictions.shape[1], dtype=np.int64) < items, 1.0 / discounts(predictions.shape[1]), 0.0)
-    totals, means = np.zeros_like(worth), np.zeros_like(worth)
-    for place, item, power in sort.powers():
-        totals[:, place] += power
-        means[:, place] += power * worth[:, item]
-    totals = np.where(totals > 0, totals, 1.0)
-    means = means / totals
-    pulled, levers = np.zeros_like(worth), np.zeros_like(worth)
-    for place, item, power in sort.powers():
-        pull = discount[:, place] * power / totals[:, place] * (means[:, place] - worth[:, item])
-        pulled[:, item] += pull
-        levers[:, item] += pull * (items - 1.0 - 2.0 * np.arange(predictions.shape[1])[None, place])
-    of_items, turned = np.empty_like(worth), np.empty_like(worth)
-    np.put_along_axis(of_items, order, pulled, axis=1)
-    for own in tiles(predictions.shape):
-        mine, theirs = own_and_others(predictions, own)
-        side = np.where(there[:, own, None] & there[:, None, :], np.sign(mine - theirs), 0.0)
-        turned[:, own] = (side * (of_items[:, own, None] + of_items[:, None, :])).sum(axis=2)
-    gradient = np.empty_like(worth)
-    np.put_along_axis(gradient, order, levers, axis=1)
-    return -row_sums(means * discount), np.where(there, gradient - turned, 0.0) / temperature
-
-
-class _Sort(NamedTuple):
-    """NeuralSort of lists (n, k) whose items are in order, the largest score first, those that are not there last.
-
-    Beside the item that belongs there, a place has less of each other one the further off it is: with the distances d of
-    neighbours, d + 3d + 5d + ... of all that lie between.
-    """
-
-    scores: Array
-    items: NDArray[np.int64]
-    """(n, 1): how many each list has."""
-    temperature: float
-
-    def powers(self) -> Iterator[tuple[slice, slice, Array]]:
-        """Places, items as many steps from them, and what the places have of these beside 1 of their own: by all steps."""
-        k = self.scores.shape[1]
-        steps = difference(self.scores[:, :-1], self.scores[:, 1:])
-        counted = np.arange(k, dtype=np.int64) < self.items
-        yield slice(0, k), slice(0, k), counted.astype(np.float64)
-        down, up = ((np.zeros_like(self.scores), np.zeros_like(self.scores)) for _ in range(2))
-        for far in range(1, k):
-            before, after = slice(0, k - far), slice(far, k)
-            both = counted[:, after]
-            # an item below its place is one step further down, one above it one step further up
-            lower, upper = (steps[0][:, far - 1 :], steps[1][:, far - 1 :]), (steps[0][:, : k - far], steps[1][:, : k - far])
-            down = plus((down[0][:, : k - far], down[1][:, : k - far]), times(lower, 2.0 * far - 1.0))
-            up = plus((up[0][:, 1:], up[1][:, 1:]), times(upper, 2.0 * far - 1.0))
-            for place, item, (high, low) in ((before, after, down), (after, before, up)):
-                yield place, item, np.where(both, exp_of(over((-high, -low), self.temperature)), 0.0)
+    values, slopes = neural_sort(predictions, targets, temperature)
+    return -values, -slopes

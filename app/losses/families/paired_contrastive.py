@@ -28,7 +28,18 @@ from app.losses.numerics.similarities import (
     scaled,
     surprise_of,
 )
+from app.losses.numerics.small_batches import (
+    Exactly,
+    all_of,
+    pulls_beside,
+    slopes_of_labels,
+    slopes_of_surprise,
+    small,
+    turned,
+    weighted,
+)
 from app.losses.numerics.stable import Array
+from app.losses.numerics.wide import Wide, sigmoid, wide
 from app.registry import alias
 
 _SETS: Mapping[str, str] = {
@@ -37,12 +48,16 @@ _SETS: Mapping[str, str] = {
 }
 
 
-def _of_two(alike: Similarities, n: int, of_rows: OfRows) -> tuple[Array, Pullbacks]:
-    """The loss of each row of one array, from its similarities with all of another."""
+def _of_two(alike: Similarities, of_rows: OfRows, exactly: Exactly) -> tuple[Array, Pullbacks]:
+    """The loss of each row of one array, from its similarities with all of another; in a small batch with unrounded slopes."""
+    n = len(alike.first.scaled)
     found = over_rows(n, n, alike.tile, of_rows)
 
     def pullback(weights: Array) -> tuple[Array, Array]:
-        (of_first, _), (of_second, _) = alike.pulls(found.slopes(weights))
+        if small(n, n):
+            (of_first, _), (of_second, _) = pulls_beside(alike, weighted(exactly(all_of(alike)), weights))
+        else:
+            (of_first, _), (of_second, _) = alike.pulls(found.slopes(weights))
         return of_first, of_second
 
     return found.values, pullback
@@ -60,6 +75,14 @@ def _own_among_all(n: int, temperature: float) -> OfRows:
         return found.values, found.slopes / temperature
 
     return of_rows
+
+
+def _own_exactly(n: int, temperature: float) -> Exactly:
+    def exactly(cosines: Wide) -> Wide:
+        own = _own(slice(None), n)
+        return slopes_of_surprise(cosines / temperature, own, ~own) / temperature
+
+    return exactly
 
 
 @loss(
@@ -89,7 +112,7 @@ def info_nce(first: Array, second: Array, *, temperature: Temperature = 0.07) ->
     See also: clip, n_pairs, siglip, nt_xent.
     """
     n = len(first)
-    return _of_two(beside(first, second), n, _own_among_all(n, temperature))
+    return _of_two(beside(first, second), _own_among_all(n, temperature), _own_exactly(n, temperature))
 
 
 @loss(
@@ -122,10 +145,16 @@ def clip(first: Array, second: Array, *, temperature: Temperature = 0.07) -> tup
     See also: info_nce, siglip, vicreg.
     """
     n = len(first)
-    there, there_pulls = _of_two(beside(first, second), n, _own_among_all(n, temperature))
-    back, back_pulls = _of_two(beside(second, first), n, _own_among_all(n, temperature))
+    of_rows, exactly = _own_among_all(n, temperature), _own_exactly(n, temperature)
+    there, there_pulls = _of_two(alike := beside(first, second), of_rows, exactly)
+    back, back_pulls = _of_two(beside(second, first), of_rows, exactly)
 
     def pullback(weights: Array) -> tuple[Array, Array]:
+        if small(n, n):  # what either way pulls may cancel
+            cosines = all_of(alike)
+            forth, back = (weighted(exactly(item), 0.5 * weights) for item in (cosines, turned(cosines)))
+            (of_first, _), (of_second, _) = pulls_beside(alike, forth + turned(back))
+            return of_first, of_second
         (a, b), (d, c) = there_pulls(0.5 * weights), back_pulls(0.5 * weights)
         return a + c, b + d
 
@@ -166,7 +195,11 @@ def siglip(
         z = logit((np.where(own, -x[0], x[0]), np.where(own, -x[1], x[1])))
         return z.softplus.sum(axis=1), np.where(own, -scale, scale) * z.sigmoid
 
-    return _of_two(beside(first, second), n, of_rows)
+    def exactly(cosines: Wide) -> Wide:
+        side = np.where(_own(slice(None), n), -1.0, 1.0)
+        return sigmoid((cosines * scale + bias) * side) * (side * scale)
+
+    return _of_two(beside(first, second), of_rows, exactly)
 
 
 @loss(
@@ -214,4 +247,9 @@ def n_pairs(anchor: Array, positive: Array, targets: Groups) -> tuple[Array, Pul
         share = 1.0 / same.sum(axis=1, keepdims=True)
         return soft_labels(products, np.where(same, share, 0.0), np.ones_like(same), 1.0)
 
-    return _of_two(beside(anchor, positive, cosines=False), len(anchor), of_rows)
+    def exactly(products: Wide) -> Wide:
+        same = targets[:, None] == targets
+        labels = wide(same.astype(np.float64)) / same.sum(axis=1, keepdims=True).astype(np.float64)
+        return slopes_of_labels(products, labels, np.ones_like(same))
+
+    return _of_two(beside(anchor, positive, cosines=False), of_rows, exactly)

@@ -4,7 +4,7 @@ They are of the whole batch: each sample has the same loss, so that a mean is th
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -27,17 +27,40 @@ from app.losses.numerics.pairs import (
     two_product,
 )
 from app.losses.numerics.similarities import Flags, beside, over_rows
-from app.losses.numerics.stable import Array, exact_sum
+from app.losses.numerics.small_batches import product, small, turned
+from app.losses.numerics.stable import Array, exact_sum, power_of_two
+from app.losses.numerics.wide import Wide, sqrt, where, wide
 from app.registry import alias
 
 OF_COLUMNS = Cost(per_number=150.0, beyond={"d²": 500.0, "n·d²": 6.0})
 
 
-def _centred(x: Array) -> Array:
+def _centred(x: Array) -> Pair:
     """The columns (d, n) of x less their means."""
     columns = x.T, np.zeros_like(x.T)
     mean = pair_divide(pair_sum(columns), constant(float(len(x))))
-    return pair_add(columns, pair_negative(mean))[0]
+    return pair_add(columns, pair_negative(mean))
+
+
+class _Columns(NamedTuple):
+    """Columns less their means, unrounded."""
+
+    units: Wide
+    """(d, n): at the length 1, or 0 where a column does not vary."""
+    inverse: Wide
+    """(d, 1): 1 over their lengths."""
+
+    @classmethod
+    def of(cls, x: Array) -> Self:
+        scale = power_of_two(np.abs(x).max(axis=0))
+        columns = Wide(*_centred(x / scale))
+        length = sqrt((columns * columns).sum())
+        inverse = where(length.high > 0, 1.0 / where(length.high > 0, length, 1.0), 0.0)
+        return cls(columns * inverse, inverse / scale[:, None])
+
+    def pulled(self, pulls: Wide) -> Array:
+        """The derivative to the columns, from that to them at the length 1."""
+        return ((pulls - (pulls * self.units).sum() * self.units) * self.inverse).high
 
 
 def _own(rows: slice, d: int) -> Flags:
@@ -96,7 +119,7 @@ def barlow_twins(
     See also: vicreg, nt_xent, clip.
     """
     n, d = first.shape
-    alike = beside(_centred(first), _centred(second))
+    alike = beside(_centred(first)[0], _centred(second)[0])
     factor = (n - 1) / n if unbiased else 1.0
 
     def of_rows(rows: slice, cosines: Pair) -> tuple[Array, Array]:
@@ -108,7 +131,16 @@ def barlow_twins(
 
     found = over_rows(d, d, alike.tile, of_rows)
 
+    def exactly() -> tuple[Array, Array]:
+        one, other = _Columns.of(first), _Columns.of(second)
+        share = wide(n - 1.0) / float(n) if unbiased else wide(1.0)
+        correlation = product(one.units, turned(other.units)) * share
+        slope = share * 2.0 * where(_own(slice(0, d), d), correlation - 1.0, correlation * redundancy)
+        return one.pulled(product(slope, other.units)).T, other.pulled(product(turned(slope), one.units)).T
+
     def slopes() -> tuple[Array, Array]:
+        if small(d, d):
+            return exactly()
         (of_first, _), (of_second, _) = alike.pulls(found.slopes(np.ones_like(found.values)))
         return of_first.T, of_second.T
 
@@ -160,7 +192,7 @@ def vicreg(
     n, d = first.shape
     high, low = difference(first, second)
     squares: Array = (high * high).ravel()
-    views = [_View(_centred(item), eps) for item in (first, second)]
+    views = [_View(_centred(item)[0], eps) for item in (first, second)]
     value = exact_sum(
         np.concatenate(
             [

@@ -22,7 +22,7 @@ from app.losses.numerics.limits import NEAR
 from app.losses.numerics.pairs import Pair, difference, pair
 from app.losses.numerics.rows import log_softmax_pair
 from app.losses.numerics.stable import Array
-from app.losses.numerics.wide import Wide
+from app.losses.numerics.wide import Wide, softmax_parts, where
 from app.losses.parameters import PER_SAMPLE
 from app.registry import alias
 
@@ -346,14 +346,18 @@ def rnn_t(
     def pullback(weights: Array) -> Array:
         gradient = np.empty_like(rows)
         for sample in range(n):
-            taken = [share.reshape(-1) for share in lattice.shares(sample)]
+            taken = [Wide(share.high.reshape(-1), share.low.reshape(-1)) for share in lattice.shares(sample)]
             for start in range(0, t * u, step):
                 some = slice(start, min(start + step, t * u))
                 place = slice(sample * t * u + some.start, sample * t * u + some.stop)
                 number = np.arange(some.stop - some.start, dtype=np.int64)
-                pull = np.exp(log_softmax_pair(rows[place])[0]) * (taken[0] + taken[1])[some, None]
-                pull[number, blank] -= taken[0][some]
-                pull[number, classes[place]] -= taken[1][some]
+                chance = softmax_parts(rows[place])
+                pull = chance.p.high * (taken[0] + taken[1]).high[some, None]
+                steps, same = [share[some] for share in taken], classes[place] == blank
+                for (one, two), which in ((steps, blank), (steps[::-1], classes[place])):
+                    own, other = where(same, one + two, one), where(same, 0.0, two)
+                    # p·(own + other) − own
+                    pull[number, which] = (chance.p[number, which] * other - chance.rest[number, which] * own).high
                 gradient[place] = pull
         weight = weights[:, None, None, None]
         return np.where(weight == 0, 0.0, weight * gradient.reshape(predictions.shape))

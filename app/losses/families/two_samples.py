@@ -16,16 +16,17 @@ from app.errors import Fault, InvalidParameter
 from app.losses.cost import Cost
 from app.losses.encodings import numbers, steps
 from app.losses.loss import DIFFERENTIABLE, NON_NEGATIVE, ZERO_AT_TARGET, Pullback, loss
-from app.losses.numerics.pairs import Pair, pair_sum
+from app.losses.numerics.pairs import pair_sum
 from app.losses.numerics.products import tiles
 from app.losses.numerics.similarities import Distances, Flags, vectors
+from app.losses.numerics.small_batches import all_of, pulls_apart, small
 from app.losses.numerics.stable import Array, exact_sum
 from app.losses.numerics.transport import Transport
-from app.losses.numerics.wide import Wide, expm1
+from app.losses.numerics.wide import Wide, expm1, where, wide
 from app.registry import alias
 
 POINT = numbers("point", "a vector for each sample, its numbers within ±1e100", Interval(-1e100, 1e100), steps(-2, 2), axes="n d")
-OfDistance: TypeAlias = Callable[[Pair], tuple[Pair, Array]]
+OfDistance: TypeAlias = Callable[[Wide], tuple[Wide, Wide]]
 """Distances (a, m) -> what they cost, and its derivative to each."""
 
 
@@ -51,15 +52,19 @@ def _discrepancy(predictions: Array, targets: Array, of_distance: OfDistance, ow
 
     sums = np.empty((2, 2, 2 * n))
     for rows in blocks:
-        high, low = of_distance(apart.tile(rows))[0]
+        high, low = of_distance(Wide(*apart.tile(rows)))[0].pair
         for place, which in enumerate((same(rows), ~same(rows))):
             total = pair_sum((np.where(which, high, 0.0), np.where(which, low, 0.0)))
             sums[place, 0, rows], sums[place, 1, rows] = total[0][:, 0], total[1][:, 0]
     within, between = (Wide(*sums[place]).sum() for place in (0, 1))
 
     def slopes() -> Array:
+        if small(2 * n, 2 * n):
+            share = where(same(slice(None)), wide(-1.0) / own, wide(1.0) / float(n * n))
+            return pulls_apart(apart, of_distance(all_of(apart))[1] * share)[:n]
+
         def of(rows: slice) -> Array:
-            return np.where(same(rows), -1.0 / own, 1.0 / (n * n)) * of_distance(apart.tile(rows))[1]
+            return np.where(same(rows), -1.0 / own, 1.0 / (n * n)) * of_distance(Wide(*apart.tile(rows)))[1].high
 
         return apart.pulls(of)[:n]
 
@@ -88,7 +93,9 @@ def energy_distance(predictions: Array, targets: Array) -> tuple[Array, Pullback
     See also: mmd, sinkhorn, energy_score, wasserstein_1d.
     """
     n = len(predictions)
-    value, slopes = _discrepancy(predictions, targets, lambda distance: (distance, np.ones_like(distance[0])), float(n * n))
+    value, slopes = _discrepancy(
+        predictions, targets, lambda distance: (distance, wide(np.ones_like(distance.high))), float(n * n)
+    )
     return _of_batch(n, max(value, 0.0), slopes)
 
 
@@ -133,10 +140,10 @@ def mmd(
         message = "unbiased needs two samples or more in each set"
         raise InvalidParameter([Fault(("parameters", "unbiased"), "out_of_range", message)])
 
-    def of_distance(distance: Pair) -> tuple[Pair, Array]:
-        share = Wide(*distance) / bandwidth
+    def of_distance(distance: Wide) -> tuple[Wide, Wide]:
+        share = distance / bandwidth
         fallen = expm1(-0.5 * share * share)
-        return (-fallen).pair, share.high * (1.0 + fallen).high / bandwidth
+        return -fallen, share * (1.0 + fallen) / bandwidth
 
     value, slopes = _discrepancy(predictions, targets, of_distance, float(n * (n - 1) if unbiased else n * n))
     return _of_batch(n, value if unbiased else max(value, 0.0), slopes)

@@ -11,9 +11,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.numerics.running import exp_of
 from app.losses.numerics.stable import Array
-from app.losses.numerics.wide import Wide, softplus, where
+from app.losses.numerics.wide import Wide, exp, softplus, where
 
 Whole: TypeAlias = NDArray[np.int64]
 NEVER = -1e200
@@ -84,7 +83,7 @@ class Lattice:
         """(n,): ln of the chance of all ways together."""
         return self.after[:, 0, 0]
 
-    def shares(self, row: int) -> tuple[Array, Array]:
+    def shares(self, row: int) -> tuple[Wide, Wide]:
         """(t, u): how likely each step forward and each step up of a sequence was taken, given its labels."""
         _, t, u = self._shape
         last, labels = int(self.frames[row]), int(self.labels[row])
@@ -95,7 +94,7 @@ class Lattice:
         forward, up = here + self.steps.forward[row] + beyond[1:, :u], here + self.steps.up[row] + beyond[:t, 1:]
         inside = np.zeros((t, u), np.bool_)
         inside[:last, : labels + 1] = True
-        return np.where(inside, exp_of(forward.pair), 0.0), np.where(inside, exp_of(up.pair), 0.0)
+        return where(inside, exp(forward), 0.0), where(inside, exp(up), 0.0)
 
 
 def _nowhere(shape: tuple[int, ...]) -> Wide:

@@ -4,12 +4,11 @@ Whatever is summed is summed along a whole list for one item: no digit depends o
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.losses.numerics.logit import logit
 from app.losses.numerics.pairs import Pair, difference, pair_divide
 from app.losses.numerics.rows import row_sums
 from app.losses.numerics.running import exp_of, gap
@@ -39,7 +38,10 @@ def present(grades: Array) -> NDArray[np.bool_]:
     return grades > ABSENT / 2.0
 
 
-def own_and_others(x: Array, own: slice) -> tuple[Array, Array]:
+Numbers = TypeVar("Numbers", Array, Wide)
+
+
+def own_and_others(x: Numbers, own: slice) -> tuple[Numbers, Numbers]:
     """Some items (n, a, 1), and all of their lists (n, 1, k)."""
     return x[:, own, None], x[:, None, :]
 
@@ -149,30 +151,3 @@ def over(lead: Pair, temperature: float) -> Pair:
     far = 1e4 * temperature
     within = np.abs(lead[0]) < far
     return pair_divide((np.clip(lead[0], -far, far), np.where(within, lead[1], 0.0)), (np.full(1, temperature), np.zeros(1)))
-
-
-def soft_ranks(scores: Array, there: NDArray[np.bool_], temperature: float) -> Array:
-    """1 + Σ σ((other − own)/temperature) of each item's list: its place from 1, softened; 1 for an item that is not there."""
-    ranks = np.ones_like(scores)
-    for own in tiles(scores.shape):
-        mine, theirs = own_and_others(scores, own)
-        above = logit(over(difference(theirs, mine), temperature)).sigmoid
-        ranks[:, own] += np.where(_both(there, own), above, 0.0).sum(axis=2)
-    return ranks
-
-
-def pulls_of_ranks(scores: Array, there: NDArray[np.bool_], temperature: float, slopes: Array) -> Array:
-    """The derivative to the scores of what has these derivatives to the soft ranks."""
-    pulls = np.empty_like(scores)
-    for own in tiles(scores.shape):
-        mine, theirs = own_and_others(scores, own)
-        slope = logit(over(difference(theirs, mine), temperature)).slope
-        from_here, from_there = own_and_others(slopes, own)
-        pulls[:, own] = np.where(_both(there, own), (from_there - from_here) * slope, 0.0).sum(axis=2)
-    return pulls / temperature
-
-
-def _both(there: NDArray[np.bool_], own: slice) -> NDArray[np.bool_]:
-    """Whether the list has both items (n, a, k), and they are two."""
-    places = np.arange(there.shape[1], dtype=np.int64)
-    return there[:, own, None] & there[:, None, :] & (places[own, None] != places)

@@ -176,10 +176,26 @@ _ROOT_HIGH, _ROOT_LOW = _columns(_in_parts(root, 52) for root in _roots_of_2())
 _SIXTH = _in_parts(_ONE // 6, 54)
 
 
-def exp_parts(x: Array, rest: Array | float = 0.0) -> tuple[Pair, NDArray[np.int32]]:
-    """e^(x + rest), of a pair, as a pair between 1 and 2, to about 2⁻¹⁰³, and the power of two that it is to be multiplied by.
+_AT_ONCE = 2048
+"""Exponentials taken at a time: beyond, a C library gives the memory of what is computed between back and asks for it again."""
 
-    It is 2^(k/1024), from a table, times a short series.
+
+def exp_parts(x: Array, rest: Array | float = 0.0) -> tuple[Pair, NDArray[np.int32]]:
+    """e^(x + rest), of a pair, as a pair between 1 and 2, to about 2⁻¹⁰³, and the power of two that it is to be multiplied by."""
+    if x.size <= _AT_ONCE:
+        return _exp_parts(x, rest)
+    x = x if x.flags.c_contiguous or x.flags.f_contiguous else x.copy()
+    high, low, octave = np.empty_like(x), np.empty_like(x), np.empty_like(x, np.int32)
+    low[...] = rest
+    given, above, below, powers = x.ravel("K"), high.ravel("K"), low.ravel("K"), octave.ravel("K")
+    for start in range(0, x.size, _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        (above[some], below[some]), powers[some] = _exp_parts(given[some], below[some])
+    return (high, low), octave
+
+
+def _exp_parts(x: Array, rest: Array | float) -> tuple[Pair, NDArray[np.int32]]:
+    """It is 2^(k/1024), from a table, times a short series.
 
     Beside the table, r is at most 2⁻¹¹: of r + r²/2 + r³/6 + r⁴/24 + ... only what comes before r⁴ needs pairs.
     """

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.losses.numerics.pairs import (
     Pair,
+    either,
     pair,
     pair_add,
     pair_divide,
@@ -76,10 +77,20 @@ class Vectors:
 
     def through_length(self, pulls: Pair) -> Pair:
         """The derivative to the rows, from that to the rows at the length 1: what pulls along a row is taken out."""
-        along = pair_sum(pair_multiply(pulls, self.units))
-        across = pair_add(pulls, pair_negative(pair_multiply(along, self.units)))
+        units, whole = self.units, pair_multiply(pulls, self.units)
+        along = pair_sum(whole)
+        across = pair_add(pulls, pair_negative(pair_multiply(along, units)))
+        # of the largest number of a row little is left: the same without a difference is p·∑ v² − u·∑ p·v over all others v
+        top = np.arange(units[0].shape[1], dtype=np.int64) == np.abs(units[0]).argmax(axis=1)[:, None]
+        beside, others = (_but(top, x) for x in (whole, units))
+        left = pair_multiply(pulls, pair_sum(pair_multiply(others, others)))
+        across = either(top, pair_add(left, pair_negative(pair_multiply(units, pair_sum(beside)))), across)
         high, low = pair_multiply(across, self.inverse)
         return high / self.scale, low / self.scale
+
+
+def _but(left_out: Flags, x: Pair) -> Pair:
+    return np.where(left_out, 0.0, x[0]), np.where(left_out, 0.0, x[1])
 
 
 def vectors(rows: Array) -> Vectors:
