@@ -51,7 +51,7 @@ class Lines:
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
-        return tuple(_exactly(self._first[:1], (), 0))
+        return tuple(_exactly(self._first[:1], None, 0))
 
     def blocks(self, columns: Collection[tables.Column]) -> Iterator[tables.Block]:
         """These columns, some rows at a time. InvalidInput whose path is the line, and its key, for one that is no such row."""
@@ -115,7 +115,7 @@ def _quickly(lines: Sequence[bytes], names: tuple[str, ...], columns: Collection
     return {name: exact.value(cells[name], tables.DEPTH) for name in map(str, columns)}
 
 
-def _exactly(lines: Sequence[bytes], names: tuple[str, ...], first: int) -> dict[str, Any]:
+def _exactly(lines: Sequence[bytes], names: tuple[str, ...] | None, first: int) -> dict[str, Any]:
     """The same of any rows, all of their columns."""
     try:
         return tables.of_objects([_row(line, number) for number, line in enumerate(lines, first)], LINE, names, first)

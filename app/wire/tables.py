@@ -173,22 +173,25 @@ def _rowlength(path: Path, index: int, length: int, width: int) -> InvalidInput:
     return InvalidInput([Fault(place, "ragged", message)])
 
 
-def of_objects(data: object, path: Path, names: tuple[str, ...] = (), first: int = 0) -> dict[str, Any]:
+def of_objects(data: object, path: Path, names: tuple[str, ...] | None = None, first: int = 0) -> dict[str, Any]:
     """Row objects as columns. Where they follow others, `names` are the columns of these, and `first` says how many they are."""
     if not isinstance(data, list | LazyList):
         rule = 'must be {"columns": [...], "data": [[...]]}, a list of row objects, or an object of columns'
         raise InvalidInput([Fault(path, "type", f"{named(path)} {rule}")])
-    cells: list[list[Any]] = [[] for _ in names]
+    cells: list[list[Any]] = [[] for _ in names or ()]
     for index, row in enumerate(_items(data), first):
         keys, values = _members(row, (*path, index))
-        if not names:
+        if names is None:
             _refuse_twice(keys, (*path, index))
+            if not keys:
+                message = f"{named((*path, index))} has no cells: a row needs one for each column"
+                raise InvalidInput([Fault((*path, index), "empty", message)])
             names, cells = keys, [[] for _ in keys]
         elif keys != names:
             values = _in_order((*path, index), names, keys, values)
         for column, cell in zip(cells, values, strict=True):
             column.append(cell)
-    return _decoded(names, cells, path)
+    return _decoded(names or (), cells, path)
 
 
 def _members(row: Any, path: Path) -> tuple[tuple[str, ...], list[Any]]:

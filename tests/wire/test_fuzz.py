@@ -37,6 +37,13 @@ def test_what_was_found_before(body: bytes) -> None:
     assert FUZZED["csv"].attempt(body) == FOUND[body]
 
 
+@pytest.mark.parametrize("rows", ['{}, {"p": 3, "t": 4}', '{"p": 3, "t": 4}, {}', "{}, {}"])
+def test_a_row_without_cells_is_not_left_out(rows: str) -> None:
+    """The first of them was: the others then stood for the whole table."""
+    assert FUZZED["tables"].attempt(f'{{"data": [{rows}], "loss": "mse"}}'.encode()) == REFUSED
+    assert FUZZED["lines"].attempt(rows.replace("}, {", "}\n{").encode()) == REFUSED
+
+
 def test_a_file_behind_something_else_is_refused() -> None:
     """As NumPy refuses it: zipfile reads what programs that unpack themselves end with."""
     body = io.BytesIO()
