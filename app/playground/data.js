@@ -24,6 +24,8 @@ const SUMS = new Set(["weighted_sum", "multi_task"]);
 let text = "";
 /** Whether the text is the reader's own, or the example that suits the loss. */
 let own = false;
+/** Whether there is something new in the box that has not been taken yet: until then nothing else is put there. */
+let typing = false;
 /** @type {Table | null} */
 let table = null;
 /** @type {any} */
@@ -36,7 +38,10 @@ const turn = lane();
 export async function data() {
   const paste = control("paste");
   const typed = rested(() => take(paste.value), REST_MS);
-  paste.addEventListener("input", typed);
+  paste.addEventListener("input", () => {
+    typing = true;
+    typed();
+  });
   if (paste.value.trim()) take(paste.value); // pasted before this was loaded
   files();
   stage();
@@ -49,6 +54,7 @@ export async function data() {
 
 /** @param {string} next text that has been pasted, typed or opened */
 function take(next) {
+  typing = false;
   text = next;
   own = next.trim() !== "";
   const small = new TextEncoder().encode(next).length <= LINK_BYTES;
@@ -213,13 +219,14 @@ function exampleOf() {
 
 async function show() {
   const signal = turn();
+  if (typing) return;
   const given = at("data");
   if (given && given !== text) put(given, true);
   await trying(
     signal,
     async () => {
       entry = await constant(`v1/losses/${encodeURIComponent(String(chosenLoss().name))}`);
-      if (signal.aborted) return;
+      if (signal.aborted || typing) return;
       if (!own) {
         const example = exampleOf();
         if (example === null) return untabled(`What ${entry.name} takes is no table of rows: send it to v1/evaluate as JSON.`);

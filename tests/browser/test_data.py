@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import DRAWN, Opened, downloaded
 from tests.conftest import Server
@@ -55,6 +55,22 @@ def test_what_is_pasted_is_evaluated_by_the_columns_that_it_names(opened: Opened
     expect(value(page)).to_contain_text(str(evaluated(site, predictions=PREDICTIONS, targets=TARGETS)["value"]))
     page.reload()
     expect(value(page)).to_contain_text(str(evaluated(site, predictions=PREDICTIONS, targets=TARGETS)["value"]))
+
+
+def test_what_is_pasted_before_the_example_is_there_is_kept(opened: Opened, site: Server) -> None:
+    page, held, rows = opened(), list[Route](), "p,y\n0.9,1\n0.2,0\n"
+    expect(value(page)).to_contain_text("1.01")
+    page.route("**/v1/losses/binary_cross_entropy", lambda route: held.append(route))
+    loss = page.get_by_role("combobox", name="Loss", exact=True)
+    loss.fill("binary_cross_entropy")
+    with page.expect_request("**/v1/losses/binary_cross_entropy"):
+        loss.press("Enter")
+    page.get_by_role("textbox", name="Paste your data").fill(rows)
+    for route in held:
+        route.continue_()
+    wanted = evaluated(site, loss="binary_cross_entropy", predictions=[0.9, 0.2], targets=[1, 0])
+    expect(value(page)).to_contain_text(str(wanted["value"]))
+    expect(page.get_by_role("textbox", name="Paste your data")).to_have_value(rows)
 
 
 def test_two_models_are_compared_and_groups_told(opened: Opened, site: Server) -> None:
