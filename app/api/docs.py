@@ -73,7 +73,7 @@ The `code` of a fault says which rule was broken:
 | numbers | `out_of_range`, `row_sum`, `label`, `one_hot`, `box`, `padding`, `ambiguous`, `constant` |
 | what does not go together | `reduction`, `output`, `clip`, `classes`, `ignore_index`, `no_samples` |
 | curves | `no_curve`, `axis` |
-| data by reference | `source_forbidden`, `source_empty`, `format_unavailable`, `not_written`, `changed` |
+| data by reference | `source_forbidden`, `source_empty`, `format_unavailable`, `not_read`, `not_written`, `changed` |
 | samples to compare | `too_few_samples`, `one_group` |
 | training | `not_trainable`, `does_not_fit`, `one_output`, `targets`, `metric`, `incomparable`, `constant_column`, `limit` |
 """
