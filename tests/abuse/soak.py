@@ -36,6 +36,8 @@ OVERLOAD = 2.0
 """Times what the server has time for, that is asked."""
 VANISHING, SLOW = 0.2, 0.05
 """Shares of requests whose client leaves before it is answered, and whose client sends and reads a little at a time."""
+PROMPT = 1.0
+"""The fate of a client that neither leaves nor is slow."""
 CALLERS = 8
 """Clients that wait for their answers, while it is measured how much the server has time for."""
 CALIBRATION = 15.0
@@ -48,6 +50,8 @@ TINY_P99 = 20.0
 """Milliseconds that 99 of 100 tiny requests may take at most."""
 FLAT, BACK = 1.1, 1.2
 """Times the memory at the end may be that of the beginning, and that of the quiet after it that of the quiet before."""
+BEHIND = 10
+"""Steps of priority by which these clients come behind the server: elsewhere they would have processors of their own."""
 SAMPLES = 120
 """Of the memory: to take one stops each process for as long."""
 CHUNK = 1 << 16
@@ -268,9 +272,8 @@ async def _leave(server: Server, message: bytes, rng: random.Random) -> None:
         connection.close()
 
 
-async def call(server: Server, kind: Kind, tally: Tally, rng: random.Random) -> None:
-    """One request, as one of three sorts of clients makes it."""
-    fate = rng.random()
+async def call(server: Server, kind: Kind, tally: Tally, fate: float, rng: random.Random) -> None:
+    """One request, as one of three sorts of clients makes it: from 0 to 1 it leaves, is slow, or is like most."""
     try:
         async with asyncio.timeout(PATIENCE):
             if fate < VANISHING:
@@ -307,22 +310,23 @@ async def capacity(server: Server, asked: Mapping[str, Kind], rng: random.Random
     async def caller() -> None:
         while time.monotonic() < ends:
             name = _drawn(asked, rng)
-            await call(server, asked[name], tallies[name], rng)
+            await call(server, asked[name], tallies[name], PROMPT, rng)
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
     refused = sum(tally.statuses[503] for tally in tallies.values())
-    return (sum(tally.statuses.total() + tally.left + tally.slow for tally in tallies.values()) - refused) / seconds
+    return (sum(tally.statuses.total() for tally in tallies.values()) - refused) / seconds
 
 
 async def load(server: Server, asked: Mapping[str, Kind], rng: random.Random, rate: float, seconds: float) -> Tallies:
     """Requests that come at this rate, whatever becomes of those before."""
     tallies, running = defaultdict[str, Tally](Tally), set[asyncio.Task[None]]()
+    os.nice(BEHIND)
     due = began = time.monotonic()
     while due < began + seconds:
         if (now := time.monotonic()) < due:
             await asyncio.sleep(due - now)
         name = _drawn(asked, rng)
-        task = asyncio.create_task(call(server, asked[name], tallies[name], rng))
+        task = asyncio.create_task(call(server, asked[name], tallies[name], rng.random(), rng))
         running.add(task)
         task.add_done_callback(running.discard)
         due += rng.expovariate(rate)
